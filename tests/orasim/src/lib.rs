@@ -1,0 +1,3 @@
+//! A simulated Oracle database (one instance, or a RAC of several) that real, unmodified clients log in to.
+
+pub mod backend;
