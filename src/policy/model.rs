@@ -1,0 +1,369 @@
+//! A policy as the daemon uses it: checked, resolved, nothing left to go wrong.
+//!
+//! What a DBA wrote is read by `raw`, parsed by `condition`, and judged by `check`; only what passed becomes the types here.
+//! They hold no text that still has to be parsed, no name that might not exist and no combination that makes no sense.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::policy::condition::Condition;
+use crate::policy::pressure::PressureCondition;
+use crate::policy::schedule::Schedule;
+use crate::session::column::Column;
+
+/// All policies of all files, as one unit: loaded whole or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct PolicySet {
+    /// In file and list order, which is the order in which they may claim a session.
+    pub policies: Vec<Policy>,
+    /// Apply to every policy.
+    pub exemptions: Vec<Exemption>,
+    /// SHA-256 of all the files' bytes in order, in hexadecimal: the journal names the policies that an action came from.
+    pub digest: String,
+}
+
+/// One rule: whom, when, how many, and what then.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Unique over all files, `[a-z0-9-]+`; a label of metrics.
+    pub name: Arc<str>,
+    /// For people.
+    pub description: String,
+    /// Where it stands, for messages.
+    pub origin: Origin,
+    /// Whether it acts.
+    pub mode: Mode,
+    /// Globs over the configured databases' names; empty means all.
+    pub databases: Vec<glob::Pattern>,
+    /// When it is evaluated; `None` means at every snapshot.
+    pub schedule: Option<Schedule>,
+    /// Only while an instance is short of something.
+    pub pressure: Option<Pressure>,
+    /// Whom it wants.
+    pub when: Condition,
+    /// Whom it spares all the same.
+    pub unless: Option<Condition>,
+    /// For how long, in seconds of the database's clock, it must have held in every snapshot; 0 acts at once.
+    pub hold: u64,
+    /// Worst first.
+    pub order: Vec<OrderKey>,
+    /// Never take a group below this.
+    pub keep: Option<Keep>,
+    /// The policy's own limits.
+    pub limits: Limits,
+    /// The statement.
+    pub action: Action,
+    /// What follows if the session does not go.
+    pub escalate: Vec<Escalation>,
+    /// Protections that the policy lifts, never one that cannot be.
+    pub allow: Vec<Protection>,
+    /// Why it lifts them.
+    pub reason: String,
+}
+
+/// Where something was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The file as it was named.
+    pub file: Arc<str>,
+    /// 1-based.
+    pub line: usize,
+}
+
+/// Whether a policy acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// Neither evaluated nor reported.
+    Off,
+    /// Everything but the statement.
+    DryRun,
+    /// The statement too, if the database is armed and the daemon was not started with `--dry-run`.
+    Enforce,
+}
+
+/// A gate per instance, with hysteresis.
+#[derive(Clone, Debug)]
+pub struct Pressure {
+    /// Opens it.
+    pub begin: PressureCondition,
+    /// Closes it again once begun; `None`: as soon as `begin` no longer holds.
+    pub end: Option<PressureCondition>,
+}
+
+/// One key of `order`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderKey {
+    /// Any column; sessions without a value come last either way.
+    pub column: Column,
+    /// Largest first.
+    pub descending: bool,
+}
+
+/// A floor per group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// This many sessions of a group survive.
+    pub at_least: u32,
+    /// What makes a group; sessions equal in all of these.
+    pub per: Vec<Column>,
+}
+
+/// Limits as far as they were given; `None` leaves it to the configuration or the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Actions a cycle.
+    pub per_cycle: Option<u32>,
+    /// Actions in any 60 minutes.
+    pub per_hour: Option<u32>,
+    /// Actions in any 24 hours.
+    pub per_day: Option<u32>,
+    /// The breaker: candidates in percent of an instance's user sessions (0 to 100).
+    pub share: Option<u32>,
+    /// More records than this to roll back protect a session.
+    pub undo_records: Option<u64>,
+}
+
+/// A rung of the ladder after the policy's own action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Escalation {
+    /// Seconds after the previous action was accepted.
+    pub after: u64,
+    /// What is done then, if the session is still there.
+    pub action: Action,
+}
+
+/// What is done to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// `ALTER SYSTEM KILL SESSION 'sid,serial#,@inst'`.
+    Kill {
+        /// The clause after it.
+        clause: KillClause,
+    },
+    /// `ALTER SYSTEM DISCONNECT SESSION 'sid,serial#'` on the session's own instance.
+    Disconnect {
+        /// The clause after it.
+        clause: DisconnectClause,
+    },
+    /// `ALTER SYSTEM CANCEL SQL 'sid, serial, @inst, sql_id'`.
+    CancelSql,
+    /// Nothing is done to the session.
+    Report,
+}
+
+/// The clause of KILL SESSION. The grammar allows one keyword, so a combination is not representable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KillClause {
+    /// None: Oracle may let the caller wait up to 60 seconds.
+    Plain,
+    /// `IMMEDIATE`.
+    Immediate,
+    /// `NOREPLAY`.
+    NoReplay,
+    /// `FORCE TIMEOUT 0`.
+    Force,
+}
+
+/// The clause of DISCONNECT SESSION.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DisconnectClause {
+    /// `POST_TRANSACTION`.
+    PostTransaction,
+    /// `IMMEDIATE`.
+    Immediate,
+    /// `POST_TRANSACTION NOREPLAY`.
+    PostTransactionNoReplay,
+    /// `NOREPLAY`.
+    NoReplay,
+}
+
+/// Sessions that no policy takes until the date given.
+#[derive(Clone, Debug)]
+pub struct Exemption {
+    /// Whom.
+    pub when: Condition,
+    /// Why.
+    pub reason: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// The last day on which it protects; `None`: for good.
+    pub until: Option<chrono::NaiveDate>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A built-in protection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protection {
+    /// TYPE is not USER, or unknown; USERNAME is NULL.
+    Background,
+    /// The reaper's own sessions.
+    Own,
+    /// STATUS KILLED.
+    Dying,
+    /// A part of the identity is unknown.
+    Unidentified,
+    /// SYS, SYSTEM and every Oracle-maintained account.
+    Sys,
+    /// RMAN.
+    Backup,
+    /// Data Guard, GoldenGate, LogMiner, XStream, change data capture.
+    Replication,
+    /// Data Pump.
+    DataPump,
+    /// Job slaves.
+    Jobs,
+    /// AQ servers.
+    Queues,
+    /// PX servers.
+    ParallelServer,
+    /// DBSNMP, Enterprise Manager, known exporters.
+    Agents,
+    /// CACHED, or holding a distributed transaction.
+    Xa,
+    /// Too much to roll back.
+    Undo,
+}
+
+impl Protection {
+    /// All, in the order in which they are asked.
+    pub const ALL: [Protection; 14] = [
+        Protection::Unidentified,
+        Protection::Background,
+        Protection::Own,
+        Protection::Dying,
+        Protection::Sys,
+        Protection::Backup,
+        Protection::Replication,
+        Protection::DataPump,
+        Protection::Jobs,
+        Protection::Queues,
+        Protection::ParallelServer,
+        Protection::Agents,
+        Protection::Xa,
+        Protection::Undo,
+    ];
+
+    /// The name, as policies, reports and metrics write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Protection::Background => "background",
+            Protection::Own => "self",
+            Protection::Dying => "dying",
+            Protection::Unidentified => "unidentified",
+            Protection::Sys => "sys",
+            Protection::Backup => "backup",
+            Protection::Replication => "replication",
+            Protection::DataPump => "data-pump",
+            Protection::Jobs => "jobs",
+            Protection::Queues => "queues",
+            Protection::ParallelServer => "parallel-server",
+            Protection::Agents => "agents",
+            Protection::Xa => "xa",
+            Protection::Undo => "undo",
+        }
+    }
+
+    /// Whether no policy can lift it.
+    #[must_use]
+    pub const fn is_never_lifted(self) -> bool {
+        matches!(
+            self,
+            Protection::Background | Protection::Own | Protection::Dying | Protection::Unidentified
+        )
+    }
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Mode {
+    /// As policies, metrics and reports write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Off => "off",
+            Mode::DryRun => "dry-run",
+            Mode::Enforce => "enforce",
+        }
+    }
+}
+
+impl Action {
+    /// As policies write it; a label of metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Action::Kill {
+                clause: KillClause::Plain,
+            } => "kill",
+            Action::Kill {
+                clause: KillClause::Immediate,
+            } => "kill immediate",
+            Action::Kill {
+                clause: KillClause::NoReplay,
+            } => "kill noreplay",
+            Action::Kill {
+                clause: KillClause::Force,
+            } => "kill force",
+            Action::Disconnect {
+                clause: DisconnectClause::PostTransaction,
+            } => "disconnect post_transaction",
+            Action::Disconnect {
+                clause: DisconnectClause::Immediate,
+            } => "disconnect immediate",
+            Action::Disconnect {
+                clause: DisconnectClause::PostTransactionNoReplay,
+            } => "disconnect post_transaction noreplay",
+            Action::Disconnect {
+                clause: DisconnectClause::NoReplay,
+            } => "disconnect noreplay",
+            Action::CancelSql => "cancel sql",
+            Action::Report => "report",
+        }
+    }
+
+    /// Every action there is.
+    pub const ALL: [Action; 10] = [
+        Action::Kill {
+            clause: KillClause::Plain,
+        },
+        Action::Kill {
+            clause: KillClause::Immediate,
+        },
+        Action::Kill {
+            clause: KillClause::NoReplay,
+        },
+        Action::Kill {
+            clause: KillClause::Force,
+        },
+        Action::Disconnect {
+            clause: DisconnectClause::PostTransaction,
+        },
+        Action::Disconnect {
+            clause: DisconnectClause::Immediate,
+        },
+        Action::Disconnect {
+            clause: DisconnectClause::PostTransactionNoReplay,
+        },
+        Action::Disconnect {
+            clause: DisconnectClause::NoReplay,
+        },
+        Action::CancelSql,
+        Action::Report,
+    ];
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Named lists and conditions after all files were read, for `explain`.
+pub type Names<T> = BTreeMap<Arc<str>, T>;

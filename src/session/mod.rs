@@ -1,0 +1,3 @@
+//! Sessions as one snapshot shows them.
+
+pub mod column;
