@@ -1,0 +1,149 @@
+//! Who holds up whom: the graph of blocked sessions, through chains, across instances, cycles included.
+//!
+//! Each session waits for at most one other (BLOCKING_INSTANCE, BLOCKING_SESSION), so the graph is a set of trees that
+//! point at their roots, and now and then a cycle (a deadlock that Oracle has not broken yet). Leaves are folded into their
+//! blockers until only cycles are left; a member of a cycle holds up all the others in it and all that hang on them.
+//! The cost is linear in the number of sessions.
+
+/// One waiting session.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// Its row.
+    pub waiter: usize,
+    /// The row of the session that it waits for.
+    pub blocker: usize,
+    /// How long it has waited, in microseconds, if known.
+    pub waited: Option<i64>,
+}
+
+/// What a session holds up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeldUp {
+    /// Other sessions, directly or through a chain.
+    pub sessions: i64,
+    /// The longest of their waits in microseconds; `None` while none of them is known.
+    pub longest: Option<i64>,
+}
+
+impl HeldUp {
+    fn add(&mut self, waiter: HeldUp, waited: Option<i64>) {
+        self.sessions += waiter.sessions + 1;
+        self.longest = self.longest.max(waiter.longest).max(waited);
+    }
+}
+
+/// For each of `rows` sessions, what it holds up.
+///
+/// # Panics
+/// When a wait names a row that is not below `rows`.
+#[must_use]
+pub fn held_up(rows: usize, waits: &[Wait]) -> Vec<HeldUp> {
+    let mut waits_for: Vec<Option<Wait>> = vec![None; rows];
+    let mut waiters = vec![0_u32; rows];
+    for wait in waits.iter().filter(|wait| wait.waiter != wait.blocker) {
+        if waits_for[wait.waiter].replace(*wait).is_none() {
+            waiters[wait.blocker] += 1;
+        }
+    }
+    let mut held = vec![HeldUp::default(); rows];
+    let mut leaves: Vec<usize> = (0..rows)
+        .filter(|row| waiters[*row] == 0 && waits_for[*row].is_some())
+        .collect();
+    while let Some(leaf) = leaves.pop() {
+        let Some(wait) = waits_for[leaf].take() else { continue };
+        let below = held[leaf];
+        held[wait.blocker].add(below, wait.waited);
+        waiters[wait.blocker] -= 1;
+        if waiters[wait.blocker] == 0 && waits_for[wait.blocker].is_some() {
+            leaves.push(wait.blocker);
+        }
+    }
+    fold_cycles(&mut held, &mut waits_for);
+    held
+}
+
+/// What is left after the trees were folded waits in cycles.
+fn fold_cycles(held: &mut [HeldUp], waits_for: &mut [Option<Wait>]) {
+    for start in 0..waits_for.len() {
+        let mut members = Vec::new();
+        let mut at = start;
+        while let Some(wait) = waits_for[at].take() {
+            members.push(wait);
+            at = wait.blocker;
+        }
+        assert!(
+            members.is_empty() || at == start,
+            "the rest of a graph with one edge a node is cycles"
+        );
+        let trees: i64 = members.iter().map(|wait| held[wait.waiter].sessions).sum();
+        let longest = members
+            .iter()
+            .map(|wait| wait.waited.max(held[wait.waiter].longest))
+            .max()
+            .flatten();
+        let others = i64::try_from(members.len()).unwrap_or(i64::MAX) - 1;
+        for wait in &members {
+            held[wait.waiter] = HeldUp {
+                sessions: trees + others,
+                longest,
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(waiter: usize, blocker: usize, waited: i64) -> Wait {
+        Wait {
+            waiter,
+            blocker,
+            waited: Some(waited),
+        }
+    }
+
+    fn counts(held: &[HeldUp]) -> Vec<(i64, i64)> {
+        held.iter()
+            .map(|held| (held.sessions, held.longest.unwrap_or(-1)))
+            .collect()
+    }
+
+    #[test]
+    fn a_chain_counts_all_below_it_and_their_longest_wait() {
+        // 3 waits for 2, 2 for 1, 1 for 0; 4 for 1.
+        let held = held_up(5, &[wait(3, 2, 50), wait(2, 1, 10), wait(1, 0, 20), wait(4, 1, 5)]);
+        assert_eq!(counts(&held), [(4, 50), (3, 50), (1, 50), (0, -1), (0, -1)]);
+    }
+
+    #[test]
+    fn members_of_a_cycle_hold_up_each_other_and_what_hangs_on_them() {
+        // 0 -> 1 -> 2 -> 0, and 3 hangs on 1.
+        let held = held_up(4, &[wait(0, 1, 1), wait(1, 2, 2), wait(2, 0, 3), wait(3, 1, 9)]);
+        assert_eq!(counts(&held), [(3, 9), (3, 9), (3, 9), (0, -1)]);
+    }
+
+    #[test]
+    fn a_session_that_names_itself_blocks_nobody() {
+        assert_eq!(counts(&held_up(1, &[wait(0, 0, 7)])), [(0, -1)]);
+    }
+
+    #[test]
+    fn an_unknown_wait_is_counted_but_has_no_length() {
+        let held = held_up(
+            2,
+            &[Wait {
+                waiter: 1,
+                blocker: 0,
+                waited: None,
+            }],
+        );
+        assert_eq!(
+            held[0],
+            HeldUp {
+                sessions: 1,
+                longest: None
+            }
+        );
+    }
+}
