@@ -297,6 +297,32 @@ impl Snapshot {
         (0..self.rows).find(|row| self.key(*row) == Some(key))
     }
 
+    /// The same moment with one session alone: all its values, derived ones included, and nothing of the others.
+    #[must_use]
+    pub fn only(&self, row: usize) -> Snapshot {
+        let columns = self.columns.iter().map(|data| match data {
+            Data::Missing => Data::Missing,
+            Data::Texts(texts) => {
+                let mut one = TextsBuilder::default();
+                one.push(texts.get(row));
+                Data::Texts(one.finish())
+            }
+            Data::Numbers(numbers) => {
+                let mut one = Numbers::default();
+                one.push(numbers.get(row));
+                Data::Numbers(one)
+            }
+        });
+        Snapshot {
+            rows: 1,
+            source: self.source,
+            clock: self.clock,
+            columns: columns.collect(),
+            instances: self.instances.clone(),
+            parallel_servers: self.parallel_servers.clone(),
+        }
+    }
+
     /// Memory held, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {

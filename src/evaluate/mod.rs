@@ -1,0 +1,289 @@
+//! Conditions over snapshots: which sessions does a WHERE clause select, and why.
+//!
+//! A condition is evaluated term by term over whole columns. A term on a text judges each distinct text of the column once
+//! and looks every row's answer up by its code; a term on a number is one pass over packed integers. The same evaluator
+//! judges the one session that is read again before a statement is sent: its snapshot just has a single row, so there is
+//! no second meaning of a condition that could differ.
+//!
+//! Invariants:
+//! - A term over a missing column is UNKNOWN, `IS NULL` included.
+//! - A term over NULL is UNKNOWN, but for `IS NULL`.
+//! - What is compared has the same kind: `check` has refused all else.
+
+pub mod reason;
+pub mod truth;
+
+use std::cell::RefCell;
+use std::cmp::Ordering;
+
+use crate::evaluate::truth::{Truth, Truths};
+use crate::policy::condition::{Comparison, Condition, LikePart, LikePattern, Operand, Value};
+use crate::session::column::{Column, Columns};
+use crate::session::snapshot::Snapshot;
+use crate::session::store::{Numbers, Texts};
+
+/// The truth of a condition for every session of the snapshot.
+#[must_use]
+pub fn evaluate(condition: &Condition, snapshot: &Snapshot) -> Truths {
+    let rows = snapshot.rows();
+    match condition {
+        Condition::And(terms) => terms.iter().fold(Truths::all(rows, Truth::True), |so_far, term| {
+            // UNKNOWN and FALSE spare alike, but a NOT around this AND tells them apart: no short cut here.
+            so_far.and(&evaluate(term, snapshot))
+        }),
+        Condition::Or(terms) => terms.iter().fold(Truths::all(rows, Truth::False), |so_far, term| {
+            so_far.or(&evaluate(term, snapshot))
+        }),
+        Condition::Not(inner) => !evaluate(inner, snapshot),
+        Condition::Compare { left, op, right } => compare(snapshot, left, *op, right),
+        Condition::In { operand, values, .. } => {
+            values.iter().fold(Truths::all(rows, Truth::False), |so_far, value| {
+                so_far.or(&compare(
+                    snapshot,
+                    operand,
+                    Comparison::Equal,
+                    &Operand::Literal(value.clone()),
+                ))
+            })
+        }
+        Condition::Between { operand, low, high } => compare(snapshot, operand, Comparison::GreaterOrEqual, low)
+            .and(&compare(snapshot, operand, Comparison::LessOrEqual, high)),
+        Condition::Like { operand, pattern } => test_text(snapshot, operand, |text| like(text, pattern)),
+        Condition::Matches { operand, pattern } => test_text(snapshot, operand, |text| pattern.is_match(text)),
+        Condition::IsNull(operand) => is_null(snapshot, operand),
+        Condition::Phrase(phrase) => evaluate(&phrase.meaning(), snapshot),
+        Condition::Named(_, inner) => evaluate(inner, snapshot),
+    }
+}
+
+/// The columns that a condition speaks of, phrases resolved.
+#[must_use]
+pub fn columns_of(condition: &Condition) -> Columns {
+    let operands = |operands: &[&Operand]| {
+        operands
+            .iter()
+            .filter_map(|operand| match operand {
+                Operand::Column(column) => Some(*column),
+                Operand::Literal(_) => None,
+            })
+            .collect()
+    };
+    match condition {
+        Condition::And(terms) | Condition::Or(terms) => terms
+            .iter()
+            .fold(Columns::NONE, |so_far, term| so_far.union(columns_of(term))),
+        Condition::Not(inner) => columns_of(inner),
+        Condition::Named(_, inner) => columns_of(inner),
+        Condition::Phrase(phrase) => columns_of(&phrase.meaning()),
+        Condition::Compare { left, right, .. } => operands(&[left, right]),
+        Condition::Between { operand, low, high } => operands(&[operand, low, high]),
+        Condition::In { operand, .. }
+        | Condition::Like { operand, .. }
+        | Condition::Matches { operand, .. }
+        | Condition::IsNull(operand) => operands(&[operand]),
+    }
+}
+
+/// An operand as it is compared.
+enum Side<'a> {
+    Missing,
+    Texts(&'a Texts),
+    Text(&'a str),
+    Numbers(&'a Numbers, i64),
+    Number(i64),
+}
+
+fn side<'a>(snapshot: &'a Snapshot, operand: &'a Operand, per_second: i64) -> Side<'a> {
+    match operand {
+        Operand::Column(column) => match (snapshot.texts(*column), snapshot.numbers(*column)) {
+            (Some(texts), _) => Side::Texts(texts),
+            (None, Some(numbers)) => Side::Numbers(numbers, per_second / column.per_second()),
+            (None, None) => Side::Missing,
+        },
+        Operand::Literal(Value::Text(text)) => Side::Text(text),
+        Operand::Literal(Value::Number(number) | Value::Size(number)) => Side::Number(*number),
+        Operand::Literal(Value::Duration(seconds)) => Side::Number(seconds.saturating_mul(per_second)),
+    }
+}
+
+/// The finest unit of two operands, in which they are compared: microseconds if one of them counts those.
+fn finest(left: &Operand, right: &Operand) -> i64 {
+    let of = |operand: &Operand| match operand {
+        Operand::Column(column) => column.per_second(),
+        Operand::Literal(_) => 1,
+    };
+    of(left).max(of(right))
+}
+
+fn compare(snapshot: &Snapshot, left: &Operand, op: Comparison, right: &Operand) -> Truths {
+    let rows = snapshot.rows();
+    let per_second = finest(left, right);
+    match (side(snapshot, left, per_second), side(snapshot, right, per_second)) {
+        (Side::Texts(texts), Side::Text(text)) => by_word(texts, rows, |word| op.holds(word.cmp(text))),
+        (Side::Text(text), Side::Texts(texts)) => by_word(texts, rows, |word| op.holds(text.cmp(word))),
+        (Side::Texts(one), Side::Texts(two)) => Truths::from_fn(rows, |row| match (one.get(row), two.get(row)) {
+            (Some(one), Some(two)) => Truth::known(op.holds(one.cmp(two))),
+            (None, _) | (_, None) => Truth::Unknown,
+        }),
+        (Side::Text(one), Side::Text(two)) => Truths::all(rows, Truth::known(op.holds(one.cmp(two)))),
+        (Side::Numbers(numbers, 1), Side::Number(number)) => by_number(numbers, rows, op, number),
+        (Side::Number(number), Side::Numbers(numbers, 1)) => by_number(numbers, rows, mirrored(op), number),
+        (Side::Numbers(numbers, scale), Side::Number(number)) => Truths::from_fn(rows, |row| {
+            numbers.get(row).map_or(Truth::Unknown, |value| {
+                Truth::known(op.holds(scaled(value, scale).cmp(&number)))
+            })
+        }),
+        (Side::Number(number), Side::Numbers(numbers, scale)) => Truths::from_fn(rows, |row| {
+            numbers.get(row).map_or(Truth::Unknown, |value| {
+                Truth::known(op.holds(number.cmp(&scaled(value, scale))))
+            })
+        }),
+        (Side::Numbers(one, one_scale), Side::Numbers(two, two_scale)) => {
+            Truths::from_fn(rows, |row| match (one.get(row), two.get(row)) {
+                (Some(one), Some(two)) => Truth::known(op.holds(scaled(one, one_scale).cmp(&scaled(two, two_scale)))),
+                (None, _) | (_, None) => Truth::Unknown,
+            })
+        }
+        (Side::Number(one), Side::Number(two)) => Truths::all(rows, Truth::known(op.holds(one.cmp(&two)))),
+        (Side::Missing, _) | (_, Side::Missing) => Truths::all(rows, Truth::Unknown),
+        (Side::Texts(_) | Side::Text(_), Side::Numbers(..) | Side::Number(_))
+        | (Side::Numbers(..) | Side::Number(_), Side::Texts(_) | Side::Text(_)) => {
+            unreachable!("a text is never compared with a number: the policy check refuses it")
+        }
+    }
+}
+
+fn scaled(value: i64, scale: i64) -> i64 {
+    value.saturating_mul(scale)
+}
+
+const fn mirrored(op: Comparison) -> Comparison {
+    match op {
+        Comparison::Equal | Comparison::NotEqual => op,
+        Comparison::Less => Comparison::Greater,
+        Comparison::LessOrEqual => Comparison::GreaterOrEqual,
+        Comparison::Greater => Comparison::Less,
+        Comparison::GreaterOrEqual => Comparison::LessOrEqual,
+    }
+}
+
+fn by_number(numbers: &Numbers, rows: usize, op: Comparison, number: i64) -> Truths {
+    match numbers {
+        Numbers::Narrow(values) => {
+            assert_eq!(values.len(), rows, "a column has a value for each row");
+            let (low, high) = (i64::from(Numbers::NARROW_NULL), i64::from(i32::MAX));
+            match i32::try_from(number) {
+                Ok(number) if number != Numbers::NARROW_NULL => {
+                    packed(values, Numbers::NARROW_NULL, |value| op.holds(value.cmp(&number)))
+                }
+                // Outside what the column holds, every value stands on the same side.
+                Ok(_) | Err(_) => {
+                    let ordering = if number <= low {
+                        Ordering::Greater
+                    } else {
+                        Ordering::Less
+                    };
+                    assert!(
+                        number <= low || number > high,
+                        "a number that fits 32 bits is compared as such"
+                    );
+                    packed(values, Numbers::NARROW_NULL, |_| op.holds(ordering))
+                }
+            }
+        }
+        Numbers::Wide(values) => {
+            assert_eq!(values.len(), rows, "a column has a value for each row");
+            packed(values, Numbers::WIDE_NULL, |value| op.holds(value.cmp(&number)))
+        }
+    }
+}
+
+fn packed<T: Copy + PartialEq>(values: &[T], null: T, holds: impl Fn(T) -> bool) -> Truths {
+    Truths::from_fn(values.len(), |row| {
+        let value = values[row];
+        if value == null {
+            Truth::Unknown
+        } else {
+            Truth::known(holds(value))
+        }
+    })
+}
+
+/// Judges each distinct text once.
+fn by_word(texts: &Texts, rows: usize, holds: impl Fn(&str) -> bool) -> Truths {
+    let verdicts: RefCell<Vec<Option<Truth>>> = RefCell::new(vec![None; texts.code_count()]);
+    Truths::from_fn(rows, |row| {
+        let code = texts.code(row);
+        let known = verdicts.borrow()[code as usize];
+        known.unwrap_or_else(|| {
+            let truth = texts
+                .word(code)
+                .map_or(Truth::Unknown, |word| Truth::known(holds(word)));
+            verdicts.borrow_mut()[code as usize] = Some(truth);
+            truth
+        })
+    })
+}
+
+fn test_text(snapshot: &Snapshot, operand: &Operand, holds: impl Fn(&str) -> bool) -> Truths {
+    let rows = snapshot.rows();
+    match side(snapshot, operand, 1) {
+        Side::Missing => Truths::all(rows, Truth::Unknown),
+        Side::Texts(texts) => by_word(texts, rows, holds),
+        Side::Text(text) => Truths::all(rows, Truth::known(holds(text))),
+        Side::Numbers(..) | Side::Number(_) => {
+            unreachable!("LIKE and MATCHES take a text: the policy check refuses all else")
+        }
+    }
+}
+
+fn is_null(snapshot: &Snapshot, operand: &Operand) -> Truths {
+    let rows = snapshot.rows();
+    match side(snapshot, operand, 1) {
+        Side::Missing => Truths::all(rows, Truth::Unknown),
+        Side::Texts(texts) => Truths::from_fn(rows, |row| Truth::known(texts.code(row) == 0)),
+        Side::Numbers(numbers, _) => Truths::from_fn(rows, |row| Truth::known(numbers.get(row).is_none())),
+        Side::Text(_) | Side::Number(_) => Truths::all(rows, Truth::False),
+    }
+}
+
+/// Whether a text is LIKE a pattern. Greedy with one point to go back to, so linear in text times pattern at worst.
+#[must_use]
+pub fn like(text: &str, pattern: &LikePattern) -> bool {
+    let (mut rest, mut part) = (text, 0);
+    let mut retry: Option<(&str, usize)> = None;
+    loop {
+        let advanced = match pattern.parts.get(part) {
+            None if rest.is_empty() => return true,
+            None => None,
+            Some(LikePart::Any) => {
+                retry = Some((rest, part + 1));
+                part += 1;
+                continue;
+            }
+            Some(LikePart::One) => rest.chars().next().map(|first| &rest[first.len_utf8()..]),
+            Some(LikePart::Text(wanted)) => rest.strip_prefix(&**wanted),
+        };
+        if let Some(after) = advanced {
+            rest = after;
+            part += 1;
+            continue;
+        }
+        let Some((from, after_any)) = retry else { return false };
+        let Some(skipped) = from.chars().next() else {
+            return false;
+        };
+        rest = &from[skipped.len_utf8()..];
+        retry = Some((rest, after_any));
+        part = after_any;
+    }
+}
+
+/// Whether a term's column could not be read at all, which a report has to say on top.
+#[must_use]
+pub fn missing_columns(condition: &Condition, snapshot: &Snapshot) -> Vec<Column> {
+    columns_of(condition)
+        .iter()
+        .filter(|column| !snapshot.has(*column))
+        .collect()
+}

@@ -1,0 +1,187 @@
+//! Why a condition held for a session, in the user's words with the session's own values.
+//!
+//! A reason names the terms that made the condition TRUE. Spans of time come first and mostly suffice: "INACTIVE for 5h 12m,
+//! longer than 4h" says more than the ten names that a list excluded. Without any, the plain comparisons are named.
+
+use crate::evaluate::evaluate;
+use crate::evaluate::truth::Truth;
+use crate::policy::condition::{Comparison, Condition, Operand, Phrase, Value};
+use crate::session::column::{Column, Kind};
+use crate::session::snapshot::{Field, Snapshot};
+use crate::session::time::{Bytes, Span};
+
+/// Why the condition is TRUE for the row; empty text for a row where it is not.
+#[must_use]
+pub fn reason(condition: &Condition, snapshot: &Snapshot, row: usize) -> String {
+    let one = snapshot.only(row);
+    if evaluate(condition, &one).get(0) != Truth::True {
+        return String::new();
+    }
+    let mut terms = Terms {
+        one: &one,
+        spans: Vec::new(),
+        others: Vec::new(),
+    };
+    terms.collect(condition);
+    let said = if terms.spans.is_empty() {
+        terms.others
+    } else {
+        terms.spans
+    };
+    if said.is_empty() {
+        "the condition holds".into()
+    } else {
+        said.join(", and ")
+    }
+}
+
+struct Terms<'a> {
+    /// The one session.
+    one: &'a Snapshot,
+    spans: Vec<String>,
+    others: Vec<String>,
+}
+
+impl Terms<'_> {
+    fn collect(&mut self, condition: &Condition) {
+        match condition {
+            Condition::And(terms) => terms.iter().for_each(|term| self.collect(term)),
+            Condition::Or(terms) => {
+                let held = terms.iter().find(|term| evaluate(term, self.one).get(0) == Truth::True);
+                if let Some(term) = held {
+                    self.collect(term);
+                }
+            }
+            Condition::Named(_, inner) => self.collect(inner),
+            Condition::Phrase(phrase) => self.phrase(phrase),
+            Condition::Compare {
+                left: Operand::Column(column),
+                op,
+                right: Operand::Literal(value),
+            } => {
+                self.compare(*column, *op, value);
+            }
+            Condition::In {
+                operand: Operand::Column(column),
+                ..
+            }
+            | Condition::Like {
+                operand: Operand::Column(column),
+                ..
+            }
+            | Condition::Matches {
+                operand: Operand::Column(column),
+                ..
+            }
+            | Condition::Between {
+                operand: Operand::Column(column),
+                ..
+            } => {
+                let said = format!("{} is {}", column.name(), self.value(*column));
+                self.others.push(said);
+            }
+            Condition::IsNull(Operand::Column(column)) => self.others.push(format!("{} is null", column.name())),
+            // What is excluded, and what compares constants or two columns, explains little.
+            Condition::Not(_)
+            | Condition::Compare { .. }
+            | Condition::In { .. }
+            | Condition::Like { .. }
+            | Condition::Matches { .. }
+            | Condition::Between { .. }
+            | Condition::IsNull(Operand::Literal(_)) => {}
+        }
+    }
+
+    fn value(&self, column: Column) -> String {
+        shown(column, self.one.field(0, column))
+    }
+
+    fn longer(&mut self, what: &str, column: Column, than: i64) {
+        let said = format!("{what} for {}, longer than {}", self.value(column), Span(than));
+        self.spans.push(said);
+    }
+
+    fn phrase(&mut self, phrase: &Phrase) {
+        match phrase {
+            Phrase::Status {
+                status,
+                longer_than: Some(than),
+            } => self.longer(status.name(), Column::LastCallEt, *than),
+            Phrase::Status {
+                status,
+                longer_than: None,
+            } => self.others.push(format!("{} now", status.name())),
+            Phrase::Connected { longer_than } => self.longer("connected", Column::Connected, *longer_than),
+            Phrase::InTransaction {
+                longer_than: Some(than),
+            } => {
+                self.longer("in transaction", Column::TransactionAge, *than);
+            }
+            Phrase::InTransaction { longer_than: None } => self.others.push("in transaction".into()),
+            Phrase::Blocking { longer_than, .. } => {
+                let held_up = format!("holds up {} sessions", self.value(Column::Blocking));
+                match longer_than {
+                    Some(than) => {
+                        let longest = self.value(Column::BlockingFor);
+                        self.spans.push(format!(
+                            "{held_up}, one of them for {longest}, longer than {}",
+                            Span(*than)
+                        ));
+                    }
+                    None => self.spans.push(held_up),
+                }
+            }
+            Phrase::Blocked {
+                longer_than: Some(than),
+            } => self.longer("blocked", Column::Waited, *than),
+            Phrase::Blocked { longer_than: None } => self.others.push("blocked".into()),
+            Phrase::Background => self.others.push("a background process".into()),
+            Phrase::Server(server) => self.others.push(format!("served by a {} server", server.name())),
+        }
+    }
+
+    fn compare(&mut self, column: Column, op: Comparison, value: &Value) {
+        let held = self.value(column);
+        match value {
+            Value::Duration(seconds) => {
+                self.spans
+                    .push(format!("{} {held}, {} {}", column.name(), worded(op), Span(*seconds)));
+            }
+            Value::Size(bytes) => {
+                self.spans
+                    .push(format!("{} {held}, {} {}", column.name(), worded(op), Bytes(*bytes)));
+            }
+            Value::Number(number) => {
+                self.others
+                    .push(format!("{} {held}, {} {number}", column.name(), worded(op)));
+            }
+            Value::Text(_) => self.others.push(format!("{} is {held}", column.name())),
+        }
+    }
+}
+
+const fn worded(op: Comparison) -> &'static str {
+    match op {
+        Comparison::Equal => "equal to",
+        Comparison::NotEqual => "not",
+        Comparison::Less => "below",
+        Comparison::LessOrEqual => "at most",
+        Comparison::Greater => "more than",
+        Comparison::GreaterOrEqual => "at least",
+    }
+}
+
+/// A column's value as people read it.
+#[must_use]
+pub fn shown(column: Column, field: Field<'_>) -> String {
+    match field {
+        Field::Missing => "unknown".into(),
+        Field::Null => "null".into(),
+        Field::Text(text) => text.into(),
+        Field::Number(number) => match column.kind() {
+            Kind::Duration => Span(number / column.per_second()).to_string(),
+            Kind::Size => Bytes(number).to_string(),
+            Kind::Text | Kind::Number | Kind::Time => number.to_string(),
+        },
+    }
+}

@@ -1,0 +1,181 @@
+//! SQL's three truth values, one for each session of a snapshot.
+//!
+//! Two bit maps hold them: TRUE where `yes` is set, FALSE where `no` is set, UNKNOWN where neither is. So AND, OR and NOT
+//! are a few machine words for 64 sessions at a time, and they are Kleene's by construction: AND is TRUE where both are
+//! TRUE and FALSE where one is FALSE.
+
+/// TRUE, FALSE or UNKNOWN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Truth {
+    /// It holds.
+    True,
+    /// It does not.
+    False,
+    /// A value that it needs is not known.
+    Unknown,
+}
+
+impl Truth {
+    /// What a term over known values says.
+    #[must_use]
+    pub const fn known(holds: bool) -> Truth {
+        if holds { Truth::True } else { Truth::False }
+    }
+
+    /// As SQL writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Truth::True => "TRUE",
+            Truth::False => "FALSE",
+            Truth::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+/// A truth value for each of a number of rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Truths {
+    rows: usize,
+    yes: Vec<u64>,
+    no: Vec<u64>,
+}
+
+impl Truths {
+    /// The same for all.
+    #[must_use]
+    pub fn all(rows: usize, truth: Truth) -> Truths {
+        Truths::from_fn(rows, |_| truth)
+    }
+
+    /// By row.
+    #[must_use]
+    pub fn from_fn(rows: usize, truth: impl Fn(usize) -> Truth) -> Truths {
+        let words = rows.div_ceil(64);
+        let (mut yes, mut no) = (Vec::with_capacity(words), Vec::with_capacity(words));
+        for word in 0..words {
+            let (mut yes_word, mut no_word) = (0_u64, 0_u64);
+            let first = word * 64;
+            for row in first..rows.min(first + 64) {
+                let bit = row - first;
+                let truth = truth(row);
+                yes_word |= u64::from(truth == Truth::True) << bit;
+                no_word |= u64::from(truth == Truth::False) << bit;
+            }
+            yes.push(yes_word);
+            no.push(no_word);
+        }
+        Truths { rows, yes, no }
+    }
+
+    /// How many rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// One row's.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    #[must_use]
+    pub fn get(&self, row: usize) -> Truth {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        let (word, bit) = (row / 64, row % 64);
+        if self.yes[word] >> bit & 1 == 1 {
+            Truth::True
+        } else if self.no[word] >> bit & 1 == 1 {
+            Truth::False
+        } else {
+            Truth::Unknown
+        }
+    }
+
+    /// AND.
+    #[must_use]
+    pub fn and(mut self, other: &Truths) -> Truths {
+        assert_eq!(self.rows, other.rows, "truths of the same snapshot");
+        for (mine, theirs) in self.yes.iter_mut().zip(&other.yes) {
+            *mine &= theirs;
+        }
+        for (mine, theirs) in self.no.iter_mut().zip(&other.no) {
+            *mine |= theirs;
+        }
+        self
+    }
+
+    /// OR.
+    #[must_use]
+    pub fn or(mut self, other: &Truths) -> Truths {
+        assert_eq!(self.rows, other.rows, "truths of the same snapshot");
+        for (mine, theirs) in self.yes.iter_mut().zip(&other.yes) {
+            *mine |= theirs;
+        }
+        for (mine, theirs) in self.no.iter_mut().zip(&other.no) {
+            *mine &= theirs;
+        }
+        self
+    }
+
+    /// The rows that are TRUE, in order.
+    pub fn true_rows(&self) -> impl Iterator<Item = usize> + '_ {
+        self.yes.iter().enumerate().flat_map(|(word, bits)| {
+            let mut bits = *bits;
+            std::iter::from_fn(move || {
+                if bits == 0 {
+                    return None;
+                }
+                let bit = bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                Some(word * 64 + bit)
+            })
+        })
+    }
+}
+
+impl std::ops::Not for Truths {
+    type Output = Truths;
+
+    fn not(self) -> Truths {
+        Truths {
+            rows: self.rows,
+            yes: self.no,
+            no: self.yes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Truth::{False, True, Unknown};
+
+    #[test]
+    fn and_or_and_not_are_sqls() {
+        let values = [True, False, Unknown];
+        let left = Truths::from_fn(9, |row| values[row / 3]);
+        let right = Truths::from_fn(9, |row| values[row % 3]);
+        let all = |truths: &Truths| (0..9).map(|row| truths.get(row)).collect::<Vec<_>>();
+        let and = left.clone().and(&right);
+        assert_eq!(
+            all(&and),
+            [True, False, Unknown, False, False, False, Unknown, False, Unknown]
+        );
+        let or = left.clone().or(&right);
+        assert_eq!(
+            all(&or),
+            [True, True, True, True, False, Unknown, True, Unknown, Unknown]
+        );
+        assert_eq!(
+            all(&!left),
+            [False, False, False, True, True, True, Unknown, Unknown, Unknown]
+        );
+    }
+
+    #[test]
+    fn true_rows_are_found_across_words() {
+        let truths = Truths::from_fn(200, |row| Truth::known(row % 63 == 0));
+        assert_eq!(truths.true_rows().collect::<Vec<_>>(), [0, 63, 126, 189]);
+        assert_eq!(Truths::all(70, Unknown).true_rows().next(), None);
+    }
+}

@@ -1,0 +1,102 @@
+//! Holds: how long a policy's condition has held for each session (`for:`), pending until it is served.
+//!
+//! A hold starts with the first snapshot in which the condition is TRUE and ends with the first in which it is not, or in
+//! which the session is not seen: what was not seen may have changed. A gap between snapshots that is too long ends all
+//! holds for the same reason. A policy that is reloaded with another condition starts anew; one that is reloaded with a
+//! shorter or longer `for:` keeps its clocks, because what they measured is still true.
+//!
+//! Times are UTC made from the database's clock and its offset: SYSDATE alone jumps by an hour twice a year.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::policy::model::Policy;
+use crate::session::SessionKey;
+
+/// Where a session stands with a policy's `for:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The condition holds, but not yet for long enough.
+    Pending {
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+    /// Long enough.
+    Served,
+}
+
+/// All holds of a database.
+#[derive(Clone, Debug, Default)]
+pub struct Holds {
+    policies: HashMap<Arc<str>, PolicyHolds>,
+    last_snapshot: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone, Debug)]
+struct PolicyHolds {
+    /// What the clocks measure: the condition's own text.
+    condition: String,
+    since: HashMap<SessionKey, DateTime<Utc>>,
+}
+
+impl Holds {
+    /// Opens a snapshot's round. All holds end if the one before it is more than `max_gap` older, or newer.
+    pub fn begin(&mut self, now: DateTime<Utc>, max_gap: TimeDelta) {
+        let unbroken = self
+            .last_snapshot
+            .is_some_and(|last| now >= last && now - last <= max_gap);
+        if !unbroken {
+            self.policies.clear();
+        }
+        self.last_snapshot = Some(now);
+    }
+
+    /// Tells for which sessions the policy's condition is TRUE in this snapshot; all others' holds end.
+    pub fn observe(&mut self, policy: &Policy, holding: impl Iterator<Item = SessionKey>, now: DateTime<Utc>) {
+        if policy.hold == 0 {
+            return;
+        }
+        let condition = condition_text(policy);
+        let before = self
+            .policies
+            .remove(&policy.name)
+            .filter(|holds| holds.condition == condition);
+        let before = before.map(|holds| holds.since).unwrap_or_default();
+        let since = holding
+            .map(|key| (key, before.get(&key).copied().unwrap_or(now)))
+            .collect();
+        self.policies
+            .insert(Arc::clone(&policy.name), PolicyHolds { condition, since });
+    }
+
+    /// Forgets policies that are no longer loaded.
+    pub fn keep_only(&mut self, loaded: impl Fn(&str) -> bool) {
+        self.policies.retain(|name, _| loaded(name));
+    }
+
+    /// Where a session stands; a session that was not observed starts now.
+    #[must_use]
+    pub fn of(&self, policy: &Policy, key: SessionKey, now: DateTime<Utc>) -> Hold {
+        if policy.hold == 0 {
+            return Hold::Served;
+        }
+        let since = self
+            .policies
+            .get(&policy.name)
+            .and_then(|holds| holds.since.get(&key))
+            .copied()
+            .unwrap_or(now);
+        let held = (now - since).num_seconds();
+        if u64::try_from(held).is_ok_and(|held| held >= policy.hold) {
+            Hold::Served
+        } else {
+            Hold::Pending { since }
+        }
+    }
+}
+
+fn condition_text(policy: &Policy) -> String {
+    format!("{:?} unless {:?}", policy.when, policy.unless)
+}

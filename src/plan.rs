@@ -1,0 +1,418 @@
+//! Who would be acted on: every policy's candidates, each with what stands in its way.
+//!
+//! The plan ranks and explains; it permits nothing. Limits are applied by `guard`, which alone hands out warrants.
+//!
+//! For one session and one policy the questions are asked in this order, and the first that has an answer decides: does the
+//! condition hold; is the session protected; is it exempt; is it followed already because of an earlier action; has the
+//! condition held for long enough. What is left is ready.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use crate::evaluate::evaluate;
+use crate::evaluate::reason::reason;
+use crate::evaluate::truth::Truth;
+use crate::guard::RunMode;
+use crate::hold::{Hold, Holds};
+use crate::policy::model::{Exemption, Limits, Mode, Policy, PolicySet, Protection};
+use crate::pressure::Gates;
+use crate::protect::{Facts, Under, because, protections, undo};
+use crate::session::SessionKey;
+use crate::session::column::Column;
+use crate::session::snapshot::{Snapshot, SnapshotSource};
+use crate::session::time::Span;
+use crate::verify::Following;
+
+/// What a plan is made from besides the snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The policies as they were loaded.
+    pub set: &'a Arc<PolicySet>,
+    /// Which of them this database runs in this cycle.
+    pub in_force: &'a [InForce],
+    /// Who is protected.
+    pub facts: &'a Facts,
+    /// The configuration's limits.
+    pub limits: &'a EffectiveLimits,
+    /// How long conditions have held.
+    pub holds: &'a Holds,
+    /// Who was acted on already.
+    pub following: &'a Following,
+    /// Where resources are short.
+    pub gates: &'a Gates,
+    /// The time of the snapshot in UTC; for one without a clock, any.
+    pub now: DateTime<Utc>,
+    /// The day, which exemptions expire by.
+    pub today: NaiveDate,
+    /// Take every hold as served: `plan --assume-held`.
+    pub assume_held: bool,
+}
+
+/// A policy that this database runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// Its place in the set.
+    pub index: usize,
+    /// Whether it acts here: its own mode, the database's arming and `--dry-run` taken together.
+    pub mode: RunMode,
+    /// Whether its schedule lets it act in this cycle; holds are kept either way.
+    pub due: bool,
+}
+
+/// Limits with nothing left open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EffectiveLimits {
+    /// All policies' actions a cycle.
+    pub per_cycle: u32,
+    /// All policies' actions in 60 minutes.
+    pub per_hour: u32,
+    /// All policies' actions in 24 hours, if bounded.
+    pub per_day: Option<u32>,
+    /// The breaker's share in percent.
+    pub share: u32,
+    /// The `undo` protection's bound.
+    pub undo_records: u64,
+}
+
+impl EffectiveLimits {
+    /// The defaults, with what the configuration says instead.
+    #[must_use]
+    pub fn of(configured: &Limits) -> EffectiveLimits {
+        EffectiveLimits {
+            per_cycle: configured.per_cycle.unwrap_or(5),
+            per_hour: configured.per_hour.unwrap_or(20),
+            per_day: configured.per_day,
+            share: configured.share.unwrap_or(20),
+            undo_records: configured.undo_records.unwrap_or(100_000),
+        }
+    }
+}
+
+/// One policy's part of a plan.
+#[derive(Clone, Debug)]
+pub struct PolicyPlan {
+    /// The policy.
+    pub in_force: InForce,
+    /// Sessions for which the condition is TRUE.
+    pub matched: usize,
+    /// Candidates by instance: matched, neither protected nor exempt. The breaker counts these.
+    pub candidates: BTreeMap<u32, usize>,
+    /// Matched sessions, worst first.
+    pub entries: Vec<Entry>,
+}
+
+/// A session that a policy's condition holds for.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its row.
+    pub row: usize,
+    /// Its key; `None` only if it is protected as unidentified.
+    pub key: Option<SessionKey>,
+    /// What stands in the way.
+    pub standing: Standing,
+}
+
+/// What stands between a matched session and an action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing but the limits.
+    Ready,
+    /// `for:` is not served.
+    Pending {
+        /// Since when it holds; `None` where a single snapshot cannot tell.
+        since: Option<DateTime<Utc>>,
+    },
+    /// A protection.
+    Protected(Protection),
+    /// An exemption, by its place in the set.
+    Exempt(usize),
+    /// It was acted on and is being followed.
+    Followed,
+}
+
+/// All policies' plans, in file and list order.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Those that are due.
+    pub policies: Vec<PolicyPlan>,
+    /// Sessions for which the condition is TRUE, of every policy in force, due or not.
+    pub matches: Vec<(usize, usize)>,
+    /// User sessions by instance: the breaker's whole.
+    pub user_sessions: BTreeMap<u32, usize>,
+}
+
+/// Which sessions a policy's condition holds for: `(when) AND NOT (unless)` TRUE, nothing else.
+#[must_use]
+pub fn matched_rows(policy: &Policy, snapshot: &Snapshot) -> Vec<usize> {
+    let when = evaluate(&policy.when, snapshot);
+    let selected = match &policy.unless {
+        None => when,
+        Some(unless) => when.and(&!evaluate(unless, snapshot)),
+    };
+    selected.true_rows().collect()
+}
+
+/// Feeds the snapshot to the holds of every policy in force. A session whose instance was not read completely does not hold.
+pub fn observe(
+    holds: &mut Holds,
+    snapshot: &Snapshot,
+    set: &PolicySet,
+    in_force: &[InForce],
+    now: DateTime<Utc>,
+    max_gap: TimeDelta,
+) {
+    holds.begin(now, max_gap);
+    holds.keep_only(|name| in_force.iter().any(|policy| &*set.policies[policy.index].name == name));
+    for policy in in_force.iter().map(|policy| &set.policies[policy.index]) {
+        if policy.hold > 0 {
+            let keys = matched_rows(policy, snapshot)
+                .into_iter()
+                .filter_map(|row| snapshot.key(row));
+            holds.observe(policy, keys.filter(|key| snapshot.is_complete(key.inst_id)), now);
+        }
+    }
+}
+
+/// Makes the plan.
+#[must_use]
+pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
+    let under = protections(snapshot, situation.facts);
+    let exempt = exempt_rows(&situation.set.exemptions, snapshot, situation.today);
+    let mut plan = Plan {
+        user_sessions: user_sessions(snapshot),
+        ..Plan::default()
+    };
+    for in_force in situation.in_force {
+        let policy = &situation.set.policies[in_force.index];
+        let mut rows = matched_rows(policy, snapshot);
+        plan.matches.push((in_force.index, rows.len()));
+        if !in_force.due {
+            continue;
+        }
+        rows.retain(|row| {
+            situation
+                .gates
+                .is_open(in_force.index, snapshot.id(*row, Column::InstId))
+        });
+        sort_worst_first(&mut rows, policy, snapshot);
+        let entries: Vec<Entry> = rows
+            .into_iter()
+            .filter(|row| readable(snapshot, *row))
+            .map(|row| entry(row, policy, snapshot, situation, under[row], &exempt))
+            .collect();
+        plan.policies.push(PolicyPlan {
+            in_force: *in_force,
+            matched: entries.len(),
+            candidates: count_candidates(&entries, snapshot),
+            entries,
+        });
+    }
+    plan
+}
+
+/// A session of an instance that was not read completely is unknown. Saved snapshots say nothing about completeness.
+fn readable(snapshot: &Snapshot, row: usize) -> bool {
+    snapshot.source() == SnapshotSource::Saved
+        || snapshot
+            .id(row, Column::InstId)
+            .is_none_or(|inst_id| snapshot.is_complete(inst_id))
+}
+
+fn entry(
+    row: usize,
+    policy: &Policy,
+    snapshot: &Snapshot,
+    situation: &Situation<'_>,
+    under: Under,
+    exempt: &HashMap<usize, usize>,
+) -> Entry {
+    let key = snapshot.key(row);
+    let standing = match (
+        standing_protection(policy, snapshot, row, under, situation.limits),
+        exempt.get(&row),
+        key,
+    ) {
+        (Some(protection), _, _) => Standing::Protected(protection),
+        (None, Some(exemption), _) => Standing::Exempt(*exemption),
+        (None, None, None) => Standing::Protected(Protection::Unidentified),
+        (None, None, Some(key)) => match situation.following.get(key) {
+            // What a dry run assumed gone is there for a policy that acts.
+            Some(followed) if followed.mode == RunMode::Enforce || mode_of(policy, situation) == RunMode::DryRun => {
+                Standing::Followed
+            }
+            Some(_) | None => held(policy, snapshot, situation, key),
+        },
+    };
+    Entry { row, key, standing }
+}
+
+fn mode_of(policy: &Policy, situation: &Situation<'_>) -> RunMode {
+    situation
+        .in_force
+        .iter()
+        .find(|in_force| situation.set.policies[in_force.index].name == policy.name)
+        .map_or(RunMode::DryRun, |in_force| in_force.mode)
+}
+
+fn held(policy: &Policy, snapshot: &Snapshot, situation: &Situation<'_>, key: SessionKey) -> Standing {
+    if policy.hold == 0 || situation.assume_held {
+        return Standing::Ready;
+    }
+    if snapshot.clock().is_none() {
+        return Standing::Pending { since: None };
+    }
+    match situation.holds.of(policy, key, situation.now) {
+        Hold::Served => Standing::Ready,
+        Hold::Pending { since } => Standing::Pending { since: Some(since) },
+    }
+}
+
+/// The first protection that holds for the session and that the policy does not lift.
+#[must_use]
+pub fn standing_protection(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    row: usize,
+    under: Under,
+    limits: &EffectiveLimits,
+) -> Option<Protection> {
+    under.first_not_lifted(&policy.allow).or_else(|| {
+        let bound = policy.limits.undo_records.unwrap_or(limits.undo_records);
+        let applies = !policy.allow.contains(&Protection::Undo) && undo(snapshot, row, bound);
+        applies.then_some(Protection::Undo)
+    })
+}
+
+/// Rows under an exemption that has not expired, with its place in the set. UNKNOWN exempts: what cannot be told protects.
+#[must_use]
+pub fn exempt_rows(exemptions: &[Exemption], snapshot: &Snapshot, today: NaiveDate) -> HashMap<usize, usize> {
+    let mut exempt = HashMap::new();
+    for (at, exemption) in exemptions.iter().enumerate() {
+        if exemption.until.is_some_and(|until| today > until) {
+            continue;
+        }
+        let truths = evaluate(&exemption.when, snapshot);
+        for row in (0..snapshot.rows()).filter(|row| truths.get(*row) != Truth::False) {
+            exempt.entry(row).or_insert(at);
+        }
+    }
+    exempt
+}
+
+fn user_sessions(snapshot: &Snapshot) -> BTreeMap<u32, usize> {
+    let mut count = BTreeMap::new();
+    for row in (0..snapshot.rows()).filter(|row| snapshot.text(*row, Column::Type) == Some("USER")) {
+        if let Some(inst_id) = snapshot.id(row, Column::InstId) {
+            *count.entry(inst_id).or_insert(0) += 1;
+        }
+    }
+    count
+}
+
+fn count_candidates(entries: &[Entry], snapshot: &Snapshot) -> BTreeMap<u32, usize> {
+    let mut count = BTreeMap::new();
+    for entry in entries {
+        match entry.standing {
+            Standing::Ready | Standing::Pending { .. } | Standing::Followed => {
+                if let Some(inst_id) = snapshot.id(entry.row, Column::InstId) {
+                    *count.entry(inst_id).or_insert(0) += 1;
+                }
+            }
+            Standing::Protected(_) | Standing::Exempt(_) => {}
+        }
+    }
+    count
+}
+
+/// By the policy's `order`, then by key so that equals always come in the same order. No value comes last.
+fn sort_worst_first(rows: &mut [usize], policy: &Policy, snapshot: &Snapshot) {
+    rows.sort_by(|one, two| {
+        let by_order = policy.order.iter().map(|order| {
+            let number = |row: usize| snapshot.number(row, order.column);
+            let text = |row: usize| snapshot.text(row, order.column);
+            let ordering = match (
+                number(*one).is_some() || text(*one).is_some(),
+                number(*two).is_some() || text(*two).is_some(),
+            ) {
+                (true, false) => return std::cmp::Ordering::Less,
+                (false, true) => return std::cmp::Ordering::Greater,
+                (true, true) | (false, false) => number(*one).cmp(&number(*two)).then(text(*one).cmp(&text(*two))),
+            };
+            if order.descending { ordering.reverse() } else { ordering }
+        });
+        let by_key = snapshot.key(*one).cmp(&snapshot.key(*two));
+        by_order
+            .fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+            .then(by_key)
+            .then(one.cmp(two))
+    });
+}
+
+/// Why an entry stands where it does, in words with the session's own values.
+#[must_use]
+pub fn why(entry: &Entry, policy: &Policy, set: &PolicySet, snapshot: &Snapshot, now: DateTime<Utc>) -> String {
+    let held = || reason(&policy.when, snapshot, entry.row);
+    match &entry.standing {
+        Standing::Ready => held(),
+        Standing::Pending { since } => {
+            let served = since.map_or(0, |since| (now - since).num_seconds());
+            let wanted = Span(i64::try_from(policy.hold).unwrap_or(i64::MAX));
+            format!("{}, held for {} of {wanted}", held(), Span(served))
+        }
+        Standing::Protected(protection) => {
+            format!(
+                "protected by {protection}: {}",
+                because(*protection, snapshot, entry.row)
+            )
+        }
+        Standing::Exempt(at) => {
+            let exemption = &set.exemptions[*at];
+            format!("exempt: {} ({})", exemption.reason, exemption.owner)
+        }
+        Standing::Followed => "acted on already; waiting for it to end".into(),
+    }
+}
+
+/// Sessions of a group survive; which group a session belongs to under `keep`.
+#[must_use]
+pub fn group_of(snapshot: &Snapshot, row: usize, per: &[Column]) -> Vec<String> {
+    per.iter()
+        .map(|column| format!("{:?}", snapshot.field(row, *column)))
+        .collect()
+}
+
+/// How many sessions of each group live: user sessions that are not dying and of which `gone` does not say that they are
+/// about to end.
+#[must_use]
+pub fn group_sizes(
+    snapshot: &Snapshot,
+    per: &[Column],
+    gone: impl Fn(SessionKey) -> bool,
+) -> HashMap<Vec<String>, u32> {
+    let mut sizes = HashMap::new();
+    for row in 0..snapshot.rows() {
+        let lives = snapshot.text(row, Column::Type) == Some("USER")
+            && snapshot.text(row, Column::Status) != Some("KILLED")
+            && !snapshot.key(row).is_some_and(&gone);
+        if lives {
+            *sizes.entry(group_of(snapshot, row, per)).or_insert(0) += 1;
+        }
+    }
+    sizes
+}
+
+/// The mode that a policy has on a database: the last step is real only if all three say so.
+#[must_use]
+pub fn run_mode(policy: Mode, armed: bool, dry_run: bool) -> Option<RunMode> {
+    match policy {
+        Mode::Off => None,
+        Mode::DryRun => Some(RunMode::DryRun),
+        Mode::Enforce => Some(if armed && !dry_run {
+            RunMode::Enforce
+        } else {
+            RunMode::DryRun
+        }),
+    }
+}

@@ -1,0 +1,199 @@
+//! Pressure: a policy that acts only while an instance is short of something, and no further than until it has recovered.
+//!
+//! A gate per policy and instance. It opens when `while` is TRUE and, if there is an `until`, stays open until that is TRUE
+//! (hysteresis); without one it closes as soon as `while` is not TRUE. A value that cannot be read makes its comparison
+//! UNKNOWN, and UNKNOWN closes the gate. Under an `until` the guard also estimates, session by session, what a kill frees,
+//! and stops taking sessions once the estimate satisfies `until`; the next snapshot tells the truth.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::evaluate::truth::Truth;
+use crate::plan::InForce;
+use crate::policy::model::PolicySet;
+use crate::policy::pressure::{Mark, PressureCondition, Resource};
+use crate::session::column::Column;
+use crate::session::snapshot::Snapshot;
+
+/// How much of a resource an instance uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Sessions, processes, transactions, bytes or percent of the CPU, as the resource has it.
+    pub used: i64,
+    /// Its limit in the same unit; `None` where there is none or it cannot be read.
+    pub limit: Option<i64>,
+}
+
+/// What could be read, by instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Readings(HashMap<(u32, Resource), Reading>);
+
+impl Readings {
+    /// Sets one.
+    pub fn set(&mut self, inst_id: u32, resource: Resource, reading: Reading) {
+        self.0.insert((inst_id, resource), reading);
+    }
+
+    /// Reads one.
+    #[must_use]
+    pub fn get(&self, inst_id: u32, resource: Resource) -> Option<Reading> {
+        self.0.get(&(inst_id, resource)).copied()
+    }
+
+    /// All, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, Resource, Reading)> + '_ {
+        self.0
+            .iter()
+            .map(|((inst_id, resource), reading)| (*inst_id, *resource, *reading))
+    }
+
+    /// What is left after this session is gone, as far as its columns tell.
+    pub fn take_away(&mut self, snapshot: &Snapshot, row: usize) {
+        let Some(inst_id) = snapshot.id(row, Column::InstId) else {
+            return;
+        };
+        for resource in Resource::ALL {
+            let freed = match resource {
+                Resource::Sessions => 1,
+                Resource::Processes => i64::from(snapshot.text(row, Column::Server) == Some("DEDICATED")),
+                Resource::Transactions => i64::from(snapshot.text(row, Column::Taddr).is_some()),
+                Resource::ActiveSessions => i64::from(snapshot.text(row, Column::Status) == Some("ACTIVE")),
+                Resource::Pga => snapshot.number(row, Column::Pga).unwrap_or(0),
+                Resource::Temp => snapshot.number(row, Column::Temp).unwrap_or(0),
+                Resource::Undo => snapshot.number(row, Column::Undo).unwrap_or(0),
+                // What one session takes of the host's CPU is not known from a snapshot.
+                Resource::HostCpu => 0,
+            };
+            if let Some(reading) = self.0.get_mut(&(inst_id, resource)) {
+                reading.used = reading.used.saturating_sub(freed);
+            }
+        }
+    }
+}
+
+/// The truth of a pressure condition on one instance.
+#[must_use]
+pub fn judge(condition: &PressureCondition, readings: &Readings, inst_id: u32) -> Truth {
+    match condition {
+        PressureCondition::And(terms) => {
+            let truths: Vec<Truth> = terms.iter().map(|term| judge(term, readings, inst_id)).collect();
+            if truths.contains(&Truth::False) {
+                Truth::False
+            } else if truths.contains(&Truth::Unknown) {
+                Truth::Unknown
+            } else {
+                Truth::True
+            }
+        }
+        PressureCondition::Or(terms) => {
+            let truths: Vec<Truth> = terms.iter().map(|term| judge(term, readings, inst_id)).collect();
+            if truths.contains(&Truth::True) {
+                Truth::True
+            } else if truths.contains(&Truth::Unknown) {
+                Truth::Unknown
+            } else {
+                Truth::False
+            }
+        }
+        PressureCondition::Not(inner) => match judge(inner, readings, inst_id) {
+            Truth::True => Truth::False,
+            Truth::False => Truth::True,
+            Truth::Unknown => Truth::Unknown,
+        },
+        PressureCondition::Compare { resource, op, mark } => {
+            let Some(reading) = readings.get(inst_id, *resource) else {
+                return Truth::Unknown;
+            };
+            match (mark, reading.limit) {
+                (Mark::Amount(amount), _) => Truth::known(op.holds(reading.used.cmp(amount))),
+                (Mark::Percent(percent), Some(limit)) if limit > 0 => {
+                    let used = i128::from(reading.used) * 100;
+                    Truth::known(op.holds(used.cmp(&(i128::from(*percent) * i128::from(limit)))))
+                }
+                (Mark::Percent(_), _) => Truth::Unknown,
+            }
+        }
+    }
+}
+
+/// Where policies may act now, and where they had begun before.
+#[derive(Clone, Debug, Default)]
+pub struct Gates {
+    begun: HashSet<(Arc<str>, u32)>,
+    gated: HashSet<usize>,
+    open: HashSet<(usize, u32)>,
+    readings: Readings,
+}
+
+impl Gates {
+    /// Takes the readings that came with a snapshot.
+    pub fn update(&mut self, set: &PolicySet, in_force: &[InForce], snapshot: &Snapshot, readings: Readings) {
+        self.gated.clear();
+        self.open.clear();
+        let mut begun = HashSet::new();
+        for index in in_force.iter().map(|in_force| in_force.index) {
+            let policy = &set.policies[index];
+            let Some(pressure) = &policy.pressure else { continue };
+            self.gated.insert(index);
+            for inst_id in snapshot.instances().iter().map(|instance| instance.inst_id) {
+                let place = (Arc::clone(&policy.name), inst_id);
+                let open = match (&pressure.end, self.begun.contains(&place)) {
+                    (Some(end), true) => judge(end, &readings, inst_id) == Truth::False,
+                    (Some(_) | None, false) | (None, true) => judge(&pressure.begin, &readings, inst_id) == Truth::True,
+                };
+                if open {
+                    self.open.insert((index, inst_id));
+                    begun.insert(place);
+                }
+            }
+        }
+        self.begun = begun;
+        self.readings = readings;
+    }
+
+    /// Whether the policy may take sessions of the instance now.
+    #[must_use]
+    pub fn is_open(&self, policy: usize, inst_id: Option<u32>) -> bool {
+        !self.gated.contains(&policy) || inst_id.is_some_and(|inst_id| self.open.contains(&(policy, inst_id)))
+    }
+
+    /// The readings that the gates were set by.
+    #[must_use]
+    pub fn readings(&self) -> &Readings {
+        &self.readings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::condition::Comparison;
+
+    fn above(percent: u32) -> PressureCondition {
+        PressureCondition::Compare {
+            resource: Resource::Sessions,
+            op: Comparison::Greater,
+            mark: Mark::Percent(percent),
+        }
+    }
+
+    fn readings(used: i64, limit: Option<i64>) -> Readings {
+        let mut readings = Readings::default();
+        readings.set(1, Resource::Sessions, Reading { used, limit });
+        readings
+    }
+
+    #[test]
+    fn a_share_is_of_the_limit_and_strict() {
+        assert_eq!(judge(&above(85), &readings(85, Some(100)), 1), Truth::False);
+        assert_eq!(judge(&above(85), &readings(86, Some(100)), 1), Truth::True);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_unknown() {
+        assert_eq!(judge(&above(85), &readings(99, None), 1), Truth::Unknown);
+        assert_eq!(judge(&above(85), &readings(99, Some(100)), 2), Truth::Unknown);
+        let not = PressureCondition::Not(Box::new(above(85)));
+        assert_eq!(judge(&not, &readings(99, None), 1), Truth::Unknown);
+    }
+}

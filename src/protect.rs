@@ -1,0 +1,349 @@
+//! The built-in protections: sessions that no policy may take, whatever its condition says.
+//!
+//! Killing a background process ends the instance; killing a backup's idle catalogue session fails the backup hours later;
+//! a redo transport session looks like any idle user. So the protections are always on, are asked before any condition,
+//! and each names itself. What cannot be read protects.
+//!
+//! PROGRAM, MODULE and CLIENT_INFO are set by the client. They may put a session under a protection, never take it out of
+//! one: a forged name protects its forger, and that is harmless.
+//!
+//! Names of Oracle's server processes are those of the Oracle Database Reference, "Background Processes".
+
+use std::collections::HashSet;
+
+use crate::policy::model::Protection;
+use crate::session::SessionKey;
+use crate::session::column::Column;
+use crate::session::snapshot::{Field, Snapshot, SnapshotSource};
+use crate::session::store::Texts;
+
+/// Accounts that Oracle maintains on every release; `ORACLE_MAINTAINED` adds the others where it can be read.
+pub const SYS_ACCOUNTS: [&str; 7] = ["SYS", "SYSTEM", "SYSBACKUP", "SYSDG", "SYSKM", "SYSRAC", "PUBLIC"];
+
+/// What the daemon knows of the database that decides who is protected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The account that the daemon is logged in with, as V$SESSION.USERNAME shows it.
+    pub own_username: String,
+    /// The daemon's own sessions: INST_ID, SID, SERIAL#.
+    pub own_sessions: Vec<(u32, u32, u32)>,
+    /// Accounts with DBA_USERS.ORACLE_MAINTAINED = 'Y'.
+    pub oracle_maintained: HashSet<String>,
+}
+
+/// Which protections a session is under, as a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Under(u16);
+
+impl Under {
+    fn insert(&mut self, protection: Protection) {
+        self.0 |= 1 << protection as u16;
+    }
+
+    fn union(self, other: Under) -> Under {
+        Under(self.0 | other.0)
+    }
+
+    /// Whether the session is under this protection.
+    #[must_use]
+    pub fn contains(self, protection: Protection) -> bool {
+        self.0 >> (protection as u16) & 1 == 1
+    }
+
+    /// The first protection, in the order in which they are asked, that the policy does not lift.
+    #[must_use]
+    pub fn first_not_lifted(self, allow: &[Protection]) -> Option<Protection> {
+        Protection::ALL.into_iter().find(|protection| {
+            self.contains(*protection) && (protection.is_never_lifted() || !allow.contains(protection))
+        })
+    }
+}
+
+/// The protections of every session but `undo`, which depends on the policy's own limit and is asked by [`undo`].
+#[must_use]
+pub fn protections(snapshot: &Snapshot, facts: &Facts) -> Vec<Under> {
+    let by_name = [
+        judge(snapshot, Column::Username, |name| by_username(name, facts)),
+        judge(snapshot, Column::Program, by_program),
+        judge(snapshot, Column::Module, by_module),
+        judge(snapshot, Column::ClientInfo, by_client_info),
+    ];
+    let servers: HashSet<(u32, u32, u32)> = snapshot
+        .parallel_servers()
+        .iter()
+        .map(|server| (server.inst_id, server.sid, server.serial))
+        .collect();
+    (0..snapshot.rows())
+        .map(|row| {
+            let named = by_name
+                .iter()
+                .fold(Under::default(), |so_far, column| so_far.union(column.of(row)));
+            named.union(by_state(snapshot, row, facts, &servers))
+        })
+        .collect()
+}
+
+/// Whether the `undo` protection holds: more than `limit` records to roll back, or a transaction of unknown size.
+#[must_use]
+pub fn undo(snapshot: &Snapshot, row: usize, limit: u64) -> bool {
+    match snapshot.field(row, Column::Taddr) {
+        Field::Null => false,
+        // A saved snapshot may lack TADDR; its report says that open transactions cannot be seen in it.
+        Field::Missing => snapshot.source() == SnapshotSource::Live,
+        Field::Text(_) | Field::Number(_) => match snapshot.number(row, Column::UndoRecords) {
+            Some(records) => u64::try_from(records).is_ok_and(|records| records > limit),
+            None => true,
+        },
+    }
+}
+
+/// Why a protection spares the session, in words with its own values.
+#[must_use]
+pub fn because(protection: Protection, snapshot: &Snapshot, row: usize) -> String {
+    let text = |column| match snapshot.field(row, column) {
+        Field::Text(text) => format!("{} is {text}", column.name().to_uppercase()),
+        Field::Null => format!("{} is null", column.name().to_uppercase()),
+        Field::Number(number) => format!("{} is {number}", column.name().to_uppercase()),
+        Field::Missing => format!("{} is unknown", column.name().to_uppercase()),
+    };
+    match protection {
+        Protection::Background => match (snapshot.text(row, Column::Type), snapshot.text(row, Column::Username)) {
+            (Some("USER"), Some(_)) => text(Column::Program),
+            (Some("USER"), None) => text(Column::Username),
+            (Some(_), _) | (None, _) => text(Column::Type),
+        },
+        Protection::Own => "one of orareaper's own sessions".into(),
+        Protection::Dying => text(Column::Status),
+        Protection::Unidentified => "a part of its identity (INST_ID, SID, SERIAL#, LOGON_TIME) is unknown".into(),
+        Protection::Sys => text(Column::Username),
+        Protection::Backup
+        | Protection::Replication
+        | Protection::DataPump
+        | Protection::Jobs
+        | Protection::Queues
+        | Protection::Agents => match (snapshot.text(row, Column::Module), snapshot.texts(Column::Program)) {
+            (Some(module), Some(_)) => format!("{}, MODULE is {module}", text(Column::Program)),
+            (_, _) => text(Column::Program),
+        },
+        Protection::ParallelServer => format!("{}: its coordinator is the one to act on", text(Column::Program)),
+        Protection::Xa => format!("{}, {}", text(Column::Status), text(Column::Server)),
+        Protection::Undo => match snapshot.number(row, Column::UndoRecords) {
+            Some(records) => format!("{records} undo records would have to be rolled back"),
+            None => "its open transaction's size is unknown".into(),
+        },
+    }
+}
+
+/// Columns whose absence leaves a protection unanswerable and therefore spares everybody.
+pub const ESSENTIAL: [Column; 8] = [
+    Column::InstId,
+    Column::Sid,
+    Column::Serial,
+    Column::LogonTime,
+    Column::Type,
+    Column::Username,
+    Column::Status,
+    Column::Program,
+];
+
+/// A protection for each distinct text of a column, looked up by code.
+struct Judged<'a> {
+    texts: Option<&'a Texts>,
+    by_code: Vec<Under>,
+}
+
+impl Judged<'_> {
+    fn of(&self, row: usize) -> Under {
+        self.texts
+            .map_or(Under::default(), |texts| self.by_code[texts.code(row) as usize])
+    }
+}
+
+fn judge(snapshot: &Snapshot, column: Column, under: impl Fn(&str) -> Under) -> Judged<'_> {
+    let texts = snapshot.texts(column);
+    let by_code = texts.map_or_else(Vec::new, |texts| {
+        (0..texts.code_count())
+            .map(|code| {
+                let code = u32::try_from(code).expect("codes are 32 bits wide");
+                texts.word(code).map_or(Under::default(), &under)
+            })
+            .collect()
+    });
+    Judged { texts, by_code }
+}
+
+fn by_state(snapshot: &Snapshot, row: usize, facts: &Facts, servers: &HashSet<(u32, u32, u32)>) -> Under {
+    let mut under = Under::default();
+    let is_user = snapshot.text(row, Column::Type) == Some("USER");
+    let program_unknown = !snapshot.has(Column::Program);
+    if !is_user || snapshot.text(row, Column::Username).is_none() || program_unknown {
+        under.insert(Protection::Background);
+    }
+    match snapshot.key(row) {
+        None => under.insert(Protection::Unidentified),
+        Some(SessionKey {
+            inst_id, sid, serial, ..
+        }) => {
+            if facts.own_sessions.contains(&(inst_id, sid, serial)) {
+                under.insert(Protection::Own);
+            }
+            if servers.contains(&(inst_id, sid, serial)) {
+                under.insert(Protection::ParallelServer);
+            }
+        }
+    }
+    match snapshot.text(row, Column::Status) {
+        Some("KILLED") | None => under.insert(Protection::Dying),
+        Some("CACHED") => under.insert(Protection::Xa),
+        Some(_) => {}
+    }
+    let detached = snapshot.text(row, Column::Server) == Some("NONE");
+    if detached && snapshot.text(row, Column::Taddr).is_some() {
+        under.insert(Protection::Xa);
+    }
+    under
+}
+
+fn by_username(name: &str, facts: &Facts) -> Under {
+    let mut under = Under::default();
+    if SYS_ACCOUNTS.contains(&name) || facts.oracle_maintained.contains(name) {
+        under.insert(Protection::Sys);
+    }
+    if name == "PUBLIC" {
+        under.insert(Protection::Replication);
+    }
+    if matches!(
+        name,
+        "DBSNMP" | "SYSMAN" | "CLOUD_SWLIB_USER" | "SYSMAN_MDS" | "SYSMAN_OPSS"
+    ) {
+        under.insert(Protection::Agents);
+    }
+    if name == facts.own_username {
+        under.insert(Protection::Own);
+    }
+    under
+}
+
+/// The process name in `oracle@host (J001)`: two to five upper case letters and digits that Oracle itself put there.
+/// `oracle@host (TNS V1-V3)` is a session that came over a database link and has none.
+fn server_process(program: &str) -> Option<&str> {
+    let lower = program.get(..6)?.to_ascii_lowercase();
+    if lower != "oracle" || !program[6..].starts_with(['@', '.']) {
+        return None;
+    }
+    let inside = program.trim_end().strip_suffix(')')?;
+    let name = &inside[inside.rfind('(')? + 1..];
+    let shaped = (3..=5).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_uppercase())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    shaped.then_some(name)
+}
+
+fn numbered(name: &str, letters: &str) -> bool {
+    name.strip_prefix(letters)
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+fn by_program(program: &str) -> Under {
+    let mut under = Under::default();
+    if let Some(name) = server_process(program) {
+        under.insert(by_server_process(name));
+        return under;
+    }
+    let lower = program.to_ascii_lowercase();
+    let executable = lower.split('@').next().unwrap_or(&lower).trim();
+    let executable = executable
+        .rsplit(['/', '\\'])
+        .next()
+        .unwrap_or(executable)
+        .trim_end_matches(".exe");
+    match executable {
+        "rman" | "sbttest" | "oracle-rman" => under.insert(Protection::Backup),
+        "expdp" | "impdp" | "exp" | "imp" | "ude" | "udi" => under.insert(Protection::DataPump),
+        "extract" | "replicat" | "ggsci" | "adminclient" | "mgr" | "repctl" | "xstream" => {
+            under.insert(Protection::Replication);
+        }
+        "emagent" | "emagent_perl" | "oms" | "oracledb_exporter" | "oracle_exporter" | "exporter" | "telegraf"
+        | "zabbix_agentd" | "zabbix_server" | "zabbix_agent2" | "datadog-agent" | "orahawk" => {
+            under.insert(Protection::Agents);
+        }
+        other => {
+            if ["debezium", "oracdc", "goldengate", "logminer", "striim", "sharepl"]
+                .iter()
+                .any(|cdc| other.contains(cdc))
+            {
+                under.insert(Protection::Replication);
+            }
+            if other.contains("_exporter") {
+                under.insert(Protection::Agents);
+            }
+        }
+    }
+    under
+}
+
+/// Which protection an Oracle server process stands under; one that is none of these is part of the instance.
+fn by_server_process(name: &str) -> Protection {
+    let digits_after = |letters: &str| {
+        name.strip_prefix(letters)
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    if numbered(name, "DM") || numbered(name, "DW") {
+        Protection::DataPump
+    } else if digits_after("J") {
+        Protection::Jobs
+    } else if digits_after("Q") || name == "QMNC" || name == "AQPC" || digits_after("E") || name == "EMNC" {
+        Protection::Queues
+    } else if numbered(name, "PZ")
+        || name
+            .strip_prefix('P')
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    {
+        Protection::ParallelServer
+    } else if [
+        "TT", "NSS", "NSA", "NSV", "ARC", "MRP", "RFS", "FAL", "CP", "AP", "AS", "MS", "LSP", "PR", "RSM", "CX",
+    ]
+    .iter()
+    .any(|letters| numbered(name, letters))
+        || matches!(name, "TMON" | "DMON" | "INSV" | "LNS" | "RFS")
+    {
+        Protection::Replication
+    } else {
+        Protection::Background
+    }
+}
+
+fn by_module(module: &str) -> Under {
+    let mut under = Under::default();
+    let lower = module.to_ascii_lowercase();
+    let begins = |words: &[&str]| words.iter().any(|word| lower.starts_with(word));
+    let holds = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if begins(&["rman", "backup ", "backup:", "restore ", "recover "]) {
+        under.insert(Protection::Backup);
+    }
+    if begins(&["data pump"]) {
+        under.insert(Protection::DataPump);
+    }
+    if module == "DBMS_SCHEDULER" {
+        under.insert(Protection::Jobs);
+    }
+    if holds(&["goldengate", "xstream", "logminer", "debezium", "oracdc"])
+        || begins(&["streams", "ogg-", "ogg$", "replicat", "extract"])
+    {
+        under.insert(Protection::Replication);
+    }
+    if holds(&["oracledb_exporter", "emagent"]) || begins(&["oracle enterprise manager", "oem."]) {
+        under.insert(Protection::Agents);
+    }
+    under
+}
+
+fn by_client_info(info: &str) -> Under {
+    let mut under = Under::default();
+    if info.to_ascii_lowercase().starts_with("rman channel=") || info.starts_with("id=rman") {
+        under.insert(Protection::Backup);
+    }
+    under
+}

@@ -1,0 +1,210 @@
+//! What became of the sessions that were acted on: an accepted kill is not a dead session.
+//!
+//! Oracle answers a kill in one of three ways: it is done, it is marked (ORA-00031), or nobody knows, because the
+//! connection broke. In all three the proof is the next snapshots: the session is followed by its whole key until it is
+//! gone, until its resources are free although its row still shows, until it lingers, or until the deadline passes.
+//!
+//! A killed session that was idle keeps its row, STATUS KILLED, until its client calls again, sometimes for days; what
+//! matters is that it holds nothing any more. A session that waits for its own transaction (DISCONNECT POST_TRANSACTION) is
+//! not lingering, it was asked politely. An instance that is missing from the snapshot proves nothing.
+//!
+//! A dry run assumes that its actions succeeded; its sessions are "followed" too, so that they are not taken twice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::guard::RunMode;
+use crate::policy::model::{Action, DisconnectClause};
+use crate::session::SessionKey;
+use crate::session::column::Column;
+use crate::session::snapshot::Snapshot;
+
+/// A session that is still there this long after its kill was accepted lingers.
+pub const LINGERS_AFTER: TimeDelta = TimeDelta::seconds(60);
+
+/// A session is followed no longer than this.
+pub const DEADLINE: TimeDelta = TimeDelta::hours(1);
+
+/// A session that was acted on and is not known to be gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// The journal's number of the action.
+    pub action_id: u64,
+    /// The policy that wanted it.
+    pub policy: Arc<str>,
+    /// What was done.
+    pub action: Action,
+    /// Whether it was really done.
+    pub mode: RunMode,
+    /// When it was accepted, by the database's clock in UTC.
+    pub since: DateTime<Utc>,
+    /// What the session's SQL was, for CANCEL SQL.
+    pub sql_exec: Option<(String, Option<i64>)>,
+    /// Where it stands.
+    pub state: FollowState,
+}
+
+/// Where a followed session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FollowState {
+    /// Waiting for it to go.
+    Waiting,
+    /// It lingers, and that was said.
+    Lingering,
+}
+
+/// What a snapshot proved of a followed session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Proof {
+    /// Its row is gone, or its seat has a new occupant.
+    Gone,
+    /// Its row is there, KILLED, and holds no transaction and no server process.
+    ResourcesFreed,
+    /// CANCEL SQL: its statement is no longer running.
+    Cancelled,
+    /// It is still there, a minute after it was to go.
+    Lingers,
+    /// It was still there when the deadline passed; nobody follows it any more.
+    DeadlinePassed,
+}
+
+impl Proof {
+    /// As the journal and the metrics have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Proof::Gone => "gone",
+            Proof::ResourcesFreed => "resources_freed",
+            Proof::Cancelled => "cancelled",
+            Proof::Lingers => "lingers",
+            Proof::DeadlinePassed => "deadline_passed",
+        }
+    }
+
+    const fn ends(self) -> bool {
+        match self {
+            Proof::Gone | Proof::ResourcesFreed | Proof::Cancelled | Proof::DeadlinePassed => true,
+            Proof::Lingers => false,
+        }
+    }
+}
+
+/// Something proved in this cycle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    /// Of whom.
+    pub key: SessionKey,
+    /// Of which action.
+    pub followed: Followed,
+    /// What.
+    pub proof: Proof,
+}
+
+/// The followed sessions of a database.
+#[derive(Clone, Debug, Default)]
+pub struct Following {
+    sessions: BTreeMap<SessionKey, Followed>,
+}
+
+impl Following {
+    /// Starts following, or goes on with a new action.
+    pub fn follow(&mut self, key: SessionKey, followed: Followed) {
+        self.sessions.insert(key, followed);
+    }
+
+    /// Whether and how a session is followed.
+    #[must_use]
+    pub fn get(&self, key: SessionKey) -> Option<&Followed> {
+        self.sessions.get(&key)
+    }
+
+    /// All, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&SessionKey, &Followed)> {
+        self.sessions.iter()
+    }
+
+    /// How many linger on an instance.
+    #[must_use]
+    pub fn lingering(&self, inst_id: u32) -> usize {
+        self.sessions
+            .iter()
+            .filter(|(key, followed)| key.inst_id == inst_id && followed.state == FollowState::Lingering)
+            .count()
+    }
+
+    /// Holds the snapshot against all followed sessions; each proof is told once.
+    pub fn verify(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) -> Vec<Verification> {
+        let rows: BTreeMap<SessionKey, usize> = if self.sessions.is_empty() {
+            BTreeMap::new()
+        } else {
+            (0..snapshot.rows())
+                .filter_map(|row| Some((snapshot.key(row)?, row)))
+                .collect()
+        };
+        let mut proved = Vec::new();
+        self.sessions.retain(|key, followed| {
+            if !snapshot.is_complete(key.inst_id) {
+                return true;
+            }
+            let Some(proof) = prove(followed, snapshot, rows.get(key).copied(), now) else {
+                return true;
+            };
+            if proof == Proof::Lingers {
+                followed.state = FollowState::Lingering;
+            }
+            proved.push(Verification {
+                key: *key,
+                followed: followed.clone(),
+                proof,
+            });
+            !proof.ends()
+        });
+        proved
+    }
+}
+
+fn prove(followed: &Followed, snapshot: &Snapshot, row: Option<usize>, now: DateTime<Utc>) -> Option<Proof> {
+    let Some(row) = row else { return Some(Proof::Gone) };
+    if followed.mode == RunMode::DryRun {
+        // Assumed gone until it really is; it can never linger.
+        return None;
+    }
+    let age = now - followed.since;
+    let deadline = (age >= DEADLINE).then_some(Proof::DeadlinePassed);
+    match followed.action {
+        Action::Report => Some(Proof::DeadlinePassed),
+        Action::CancelSql => {
+            let sql_id = snapshot.text(row, Column::SqlId).map(str::to_owned);
+            let running = snapshot.text(row, Column::Status) == Some("ACTIVE")
+                && followed.sql_exec.as_ref().is_some_and(|(was, exec)| {
+                    sql_id.as_deref() == Some(was)
+                        && exec.is_none_or(|exec| snapshot.number(row, Column::SqlExecId).is_none_or(|now| now == exec))
+                });
+            if running {
+                lingers(followed, age).or(deadline)
+            } else {
+                Some(Proof::Cancelled)
+            }
+        }
+        Action::Disconnect {
+            clause: DisconnectClause::PostTransaction | DisconnectClause::PostTransactionNoReplay,
+        } if snapshot.text(row, Column::Status) != Some("KILLED") && snapshot.text(row, Column::Taddr).is_some() => {
+            deadline
+        }
+        Action::Kill { .. } | Action::Disconnect { .. } => {
+            let killed = snapshot.text(row, Column::Status) == Some("KILLED");
+            let detached = snapshot.text(row, Column::Server) == Some("PSEUDO");
+            let idle = snapshot.has(Column::Taddr) && snapshot.text(row, Column::Taddr).is_none();
+            if killed && detached && idle {
+                return Some(Proof::ResourcesFreed);
+            }
+            deadline.or_else(|| lingers(followed, age))
+        }
+    }
+}
+
+fn lingers(followed: &Followed, age: TimeDelta) -> Option<Proof> {
+    (followed.state == FollowState::Waiting && age >= LINGERS_AFTER).then_some(Proof::Lingers)
+}
