@@ -4,6 +4,7 @@ pub mod evaluate;
 pub mod guard;
 pub mod hold;
 pub mod ledger;
+pub mod oracle;
 pub mod plan;
 pub mod policy;
 pub mod pressure;

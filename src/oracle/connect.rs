@@ -1,0 +1,274 @@
+//! Connecting and logging off on threads that may be given up.
+//!
+//! Two things cannot be bounded from within the drivers: the thin driver's connect waits for ever for a listener that
+//! accepts and does not answer, and its logoff waits for ever for a server that hangs. So each runs on a thread of its
+//! own, and the caller waits only as long as it may.
+//!
+//! A thread that was given up still exists. At most one of them connects, for each database: as long as it hangs there is
+//! no further attempt, so a database that hangs for a day costs one thread and not thousands. And at most
+//! [`MAX_LOGOFFS`] hang in a logoff; a connection beyond that is leaked, which costs a file descriptor.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::oracle::deadline::Deadline;
+use crate::oracle::error::{Class, Error};
+use crate::oracle::{Connection, Driver, Purpose, Target, oci, thin};
+
+/// Logoffs of one database that may hang at a time.
+pub(super) const MAX_LOGOFFS: usize = 8;
+
+/// A database's place to connect from: one attempt at a time, given up when it takes too long.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectSlot {
+    attempt: Arc<Attempt>,
+    logoffs: Logoffs,
+}
+
+#[derive(Debug, Default)]
+struct Attempt {
+    running: Mutex<bool>,
+    ended: Condvar,
+}
+
+impl Attempt {
+    fn running(&self) -> MutexGuard<'_, bool> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The slot is free again when this is dropped, whatever the thread that holds it died of.
+struct Occupied(Arc<Attempt>);
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        *self.0.running() = false;
+        self.0.ended.notify_one();
+    }
+}
+
+impl ConnectSlot {
+    /// A free one.
+    #[must_use]
+    pub fn new() -> ConnectSlot {
+        ConnectSlot::default()
+    }
+
+    /// Connects, within the limit. Waits for an attempt that is under way, and counts that towards the limit.
+    ///
+    /// # Errors
+    /// What the driver answers; [`Class::Backoff`] when there was no answer in time, or an earlier attempt still hangs.
+    pub fn connect(&self, target: &Target, purpose: Purpose, limit: Duration) -> Result<Box<dyn Connection>, Error> {
+        let tried = connecting(target);
+        let deadline = Deadline::begin(limit);
+        let occupied = self.occupy(limit, &tried)?;
+        let Some(left) = deadline.left() else {
+            return Err(no_answer(tried, limit));
+        };
+        let (answer, answered) = sync_channel(1);
+        let logoffs = self.logoffs.clone();
+        let its_target = target.clone();
+        let spawned = thread::Builder::new()
+            .name(format!("connect-{}", target.name))
+            .spawn(move || {
+                let opened = open(&its_target, purpose, left, logoffs);
+                drop(occupied);
+                // A receiver that gave up drops the connection, which logs it off.
+                let _ = answer.send(opened);
+            });
+        if let Err(error) = spawned {
+            return Err(Error::new(
+                Class::Backoff,
+                tried,
+                format!("no thread to connect on: {error}"),
+            ));
+        }
+        match answered.recv_timeout(left) {
+            Ok(opened) => opened,
+            Err(RecvTimeoutError::Timeout) => Err(no_answer(tried, limit)),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::new(Class::Bug, tried, "the driver panicked")),
+        }
+    }
+
+    fn occupy(&self, limit: Duration, tried: &str) -> Result<Occupied, Error> {
+        let (mut running, waited) = self
+            .attempt
+            .ended
+            .wait_timeout_while(self.attempt.running(), limit, |running| *running)
+            .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() && *running {
+            return Err(Error::new(
+                Class::Backoff,
+                tried,
+                "an earlier attempt to connect still hangs",
+            ));
+        }
+        *running = true;
+        Ok(Occupied(Arc::clone(&self.attempt)))
+    }
+}
+
+/// How messages name the attempt.
+pub(super) fn connecting(target: &Target) -> String {
+    format!("connect to {} with driver {}", target.name, target.driver)
+}
+
+fn no_answer(tried: String, limit: Duration) -> Error {
+    Error::new(
+        Class::Backoff,
+        tried,
+        format!("no answer within {:.1}s", limit.as_secs_f64()),
+    )
+}
+
+fn open(target: &Target, purpose: Purpose, limit: Duration, logoffs: Logoffs) -> Result<Box<dyn Connection>, Error> {
+    match target.driver {
+        Driver::Oci => Ok(Box::new(oci::connect(target, purpose, limit, logoffs)?)),
+        Driver::Thin => Ok(Box::new(thin::connect(target, purpose, limit, logoffs)?)),
+    }
+}
+
+/// The logoffs of a database that run now.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Logoffs(Arc<AtomicUsize>);
+
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Logoffs {
+    /// Drops a driver's connection, which logs it off, on a thread of its own; waits for that no longer than `grace`.
+    pub(super) fn log_off<C: Send + 'static>(&self, connection: C, grace: Duration) {
+        if self.0.fetch_add(1, Ordering::Relaxed) >= MAX_LOGOFFS {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+            std::mem::forget(connection);
+            return;
+        }
+        let counted = Counted(Arc::clone(&self.0));
+        let (done, awaited) = sync_channel::<()>(1);
+        // Without a thread the closure is dropped here, and the connection with it: there is no better place then.
+        let spawned = thread::Builder::new().name("logoff".to_owned()).spawn(move || {
+            drop(connection);
+            drop(counted);
+            drop(done);
+        });
+        if spawned.is_ok() && !grace.is_zero() {
+            // Ends with a disconnect when the thread is done, with a timeout when it is given up.
+            let _ = awaited.recv_timeout(grace);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::sync::mpsc;
+
+    use crate::oracle::{Login, Secret};
+
+    fn target(port: u16) -> Target {
+        Target {
+            name: Arc::from("silent"),
+            driver: Driver::Thin,
+            connect: format!("//127.0.0.1:{port}/orcl"),
+            login: Login::Password {
+                user: "reaper".to_owned(),
+                password: Secret::new("secret"),
+            },
+        }
+    }
+
+    /// A listener that accepts and says nothing, as long as it is held.
+    fn silent() -> (TcpListener, u16) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        (listener, port)
+    }
+
+    #[test]
+    fn a_listener_that_never_answers_is_given_up_and_not_tried_again_while_it_hangs() {
+        let (listener, port) = silent();
+        let slot = ConnectSlot::new();
+        let limit = Duration::from_millis(150);
+        let first = slot
+            .connect(&target(port), Purpose::Poll, limit)
+            .map(|_| ())
+            .expect_err("it is silent");
+        assert_eq!(first.class, Class::Backoff);
+        assert_eq!(
+            first.to_string(),
+            "connect to silent with driver thin: no answer within 0.1s"
+        );
+        let second = slot
+            .connect(&target(port), Purpose::Act, limit)
+            .map(|_| ())
+            .expect_err("it still is");
+        assert_eq!(second.class, Class::Backoff);
+        assert!(second.why.contains("still hangs"), "{second}");
+        // One attempt reached the listener, not two.
+        listener.set_nonblocking(true).expect("a socket");
+        let (held, _) = listener.accept().expect("the first attempt");
+        assert!(listener.accept().is_err(), "a second attempt was made");
+        // When the listener goes away the thread ends, and the slot is free: the port refuses at once now.
+        drop(listener);
+        drop(held);
+        let third = slot
+            .connect(&target(port), Purpose::Poll, Duration::from_secs(20))
+            .map(|_| ())
+            .expect_err("nobody listens");
+        assert!(
+            !third.why.contains("hangs") && !third.why.contains("no answer"),
+            "{third}"
+        );
+    }
+
+    #[test]
+    fn a_slot_is_free_again_after_a_panic() {
+        let slot = ConnectSlot::new();
+        let occupied = slot.occupy(Duration::ZERO, "test").expect("free");
+        assert!(slot.occupy(Duration::ZERO, "test").is_err());
+        let thread = thread::spawn(move || {
+            let _occupied = occupied;
+            panic!("the driver panics");
+        });
+        assert!(thread.join().is_err());
+        assert!(slot.occupy(Duration::ZERO, "test").is_ok());
+    }
+
+    /// Hangs in its drop until it is released.
+    struct Hanging(mpsc::Receiver<()>);
+
+    impl Drop for Hanging {
+        fn drop(&mut self) {
+            let _ = self.0.recv();
+        }
+    }
+
+    #[test]
+    fn logoffs_that_hang_are_limited_and_never_waited_for() {
+        let logoffs = Logoffs::default();
+        let mut releases = Vec::new();
+        for _ in 0..MAX_LOGOFFS + 3 {
+            let (release, hang) = mpsc::channel();
+            releases.push(release);
+            logoffs.log_off(Hanging(hang), Duration::from_millis(1));
+        }
+        assert_eq!(logoffs.0.load(Ordering::Relaxed), MAX_LOGOFFS);
+        drop(releases);
+        for _ in 0..500 {
+            if logoffs.0.load(Ordering::Relaxed) == 0 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(logoffs.0.load(Ordering::Relaxed), 0, "all threads end once released");
+    }
+}

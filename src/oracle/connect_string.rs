@@ -1,0 +1,185 @@
+//! Puts a time limit into a connect string that has none.
+//!
+//! Oracle Client waits for ever for a listener that accepts and does not answer, unless CONNECT_TIMEOUT is set; and it
+//! notices a peer that vanished without a word only through EXPIRE_TIME. Both can be said in Easy Connect Plus and in a
+//! full descriptor. What the DBA set stays. A TNS alias cannot be extended: there the thread that connects is given up.
+
+/// The connect string with both limits in it, wherever it is of a form that can carry them.
+///
+/// `connect_timeout` is in seconds, `expire_time` in minutes.
+pub(super) fn with_limits(connect: &str, connect_timeout: u64, expire_time: u64) -> String {
+    let connect = connect.trim();
+    let limits = [("CONNECT_TIMEOUT", connect_timeout), ("EXPIRE_TIME", expire_time)];
+    if connect.starts_with('(') {
+        descriptor(connect, &limits)
+    } else if is_easy_connect(connect) {
+        easy_connect(connect, &limits)
+    } else {
+        connect.to_owned()
+    }
+}
+
+/// Whole seconds, rounded up: CONNECT_TIMEOUT knows no fractions, and 0 would mean no limit.
+pub(super) fn whole_seconds(limit: std::time::Duration) -> u64 {
+    limit
+        .as_secs()
+        .saturating_add(u64::from(limit.subsec_nanos() > 0))
+        .max(1)
+}
+
+/// Whether it names a host, rather than being an alias out of tnsnames.ora.
+fn is_easy_connect(connect: &str) -> bool {
+    connect.contains(['/', ':'])
+}
+
+fn easy_connect(connect: &str, limits: &[(&str, u64)]) -> String {
+    let parameters = connect.split_once('?').map_or("", |(_, after)| after);
+    let mut extended = connect.to_owned();
+    let mut separator = if connect.contains('?') { "&" } else { "?" };
+    if connect.ends_with(['?', '&']) {
+        separator = "";
+    }
+    for (name, value) in limits {
+        let set = parameters.split('&').any(|parameter| {
+            parameter
+                .split('=')
+                .next()
+                .is_some_and(|given| given.trim().eq_ignore_ascii_case(name))
+        });
+        if !set {
+            extended.push_str(&format!("{separator}{}={value}", name.to_ascii_lowercase()));
+            separator = "&";
+        }
+    }
+    extended
+}
+
+/// Adds to each DESCRIPTION of a descriptor, which may be a list of them, what that one does not have.
+fn descriptor(connect: &str, limits: &[(&str, u64)]) -> String {
+    let mut extended = String::with_capacity(connect.len() + 64);
+    let mut copied = 0;
+    for (begin, inside) in descriptions(connect) {
+        extended.push_str(&connect[copied..begin]);
+        for (name, value) in limits {
+            if !nodes(inside).any(|node| node.eq_ignore_ascii_case(name)) {
+                extended.push_str(&format!("({name}={value})"));
+            }
+        }
+        copied = begin;
+    }
+    extended.push_str(&connect[copied..]);
+    extended
+}
+
+/// Where the value of each DESCRIPTION begins, and that value.
+fn descriptions(connect: &str) -> Vec<(usize, &str)> {
+    connect
+        .match_indices('(')
+        .filter_map(|(at, _)| {
+            let (name, value_at) = name_at(connect, at)?;
+            name.eq_ignore_ascii_case("DESCRIPTION")
+                .then(|| (value_at, balanced(&connect[value_at..])))
+        })
+        .collect()
+}
+
+/// The names of the nodes that stand directly inside a value.
+fn nodes(value: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_usize;
+    value.char_indices().filter_map(move |(at, character)| match character {
+        '(' => {
+            depth += 1;
+            if depth == 1 {
+                name_at(value, at).map(|(name, _)| name)
+            } else {
+                None
+            }
+        }
+        ')' => {
+            depth = depth.saturating_sub(1);
+            None
+        }
+        _ => None,
+    })
+}
+
+/// For a parenthesis at `open`: the name after it, and where the value after its `=` begins.
+fn name_at(text: &str, open: usize) -> Option<(&str, usize)> {
+    let rest = &text[open + 1..];
+    let equals = rest.find('=')?;
+    let name = rest[..equals].trim();
+    if name.contains(['(', ')']) {
+        return None;
+    }
+    Some((name, open + 1 + equals + 1))
+}
+
+/// The text up to the parenthesis that closes the node which it is the value of.
+fn balanced(text: &str) -> &str {
+    let mut depth = 0_usize;
+    for (at, character) in text.char_indices() {
+        match character {
+            '(' => depth += 1,
+            ')' if depth == 0 => return &text[..at],
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn limits_go_where_the_form_has_room_for_them_and_never_over_the_dbas_own() {
+        let cases = [
+            ("//db1:1521/orcl", "//db1:1521/orcl?connect_timeout=10&expire_time=2"),
+            ("db1/orcl", "db1/orcl?connect_timeout=10&expire_time=2"),
+            (
+                "tcps://db1:2484/orcl?wallet_location=/etc/w",
+                "tcps://db1:2484/orcl?wallet_location=/etc/w&connect_timeout=10&expire_time=2",
+            ),
+            ("db1/orcl?Connect_Timeout=3", "db1/orcl?Connect_Timeout=3&expire_time=2"),
+            (
+                "db1/orcl?transport_connect_timeout=3&expire_time=9",
+                "db1/orcl?transport_connect_timeout=3&expire_time=9&connect_timeout=10",
+            ),
+            ("db1/orcl?", "db1/orcl?connect_timeout=10&expire_time=2"),
+            ("PROD", "PROD"),
+            ("prod.world", "prod.world"),
+            (
+                "(DESCRIPTION=(ADDRESS=(PROTOCOL=tcp)(HOST=db1)(PORT=1521))(CONNECT_DATA=(SERVICE_NAME=orcl)))",
+                "(DESCRIPTION=(CONNECT_TIMEOUT=10)(EXPIRE_TIME=2)(ADDRESS=(PROTOCOL=tcp)(HOST=db1)(PORT=1521))\
+                 (CONNECT_DATA=(SERVICE_NAME=orcl)))",
+            ),
+            (
+                "( description = (connect_timeout=5)(ADDRESS=(HOST=a)))",
+                "( description =(EXPIRE_TIME=2) (connect_timeout=5)(ADDRESS=(HOST=a)))",
+            ),
+            // The name inside another node is not the description's own.
+            (
+                "(DESCRIPTION=(ADDRESS=(CONNECT_TIMEOUT=5)(HOST=a))(EXPIRE_TIME=1))",
+                "(DESCRIPTION=(CONNECT_TIMEOUT=10)(ADDRESS=(CONNECT_TIMEOUT=5)(HOST=a))(EXPIRE_TIME=1))",
+            ),
+            (
+                "(DESCRIPTION_LIST=(DESCRIPTION=(ADDRESS=(HOST=a)))(DESCRIPTION=(EXPIRE_TIME=1)(ADDRESS=(HOST=b))))",
+                "(DESCRIPTION_LIST=(DESCRIPTION=(CONNECT_TIMEOUT=10)(EXPIRE_TIME=2)(ADDRESS=(HOST=a)))\
+                 (DESCRIPTION=(CONNECT_TIMEOUT=10)(EXPIRE_TIME=1)(ADDRESS=(HOST=b))))",
+            ),
+            ("(DESCRIPTION=", "(DESCRIPTION=(CONNECT_TIMEOUT=10)(EXPIRE_TIME=2)"),
+        ];
+        for (given, expected) in cases {
+            assert_eq!(with_limits(given, 10, 2), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_rounded_up_and_never_to_none() {
+        for (limit, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (2500, 3)] {
+            assert_eq!(whole_seconds(Duration::from_millis(limit)), seconds);
+        }
+    }
+}

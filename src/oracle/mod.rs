@@ -1,0 +1,458 @@
+//! Everything that knows Oracle's drivers, the text of its queries and its error numbers.
+//!
+//! Two drivers stand behind one small trait: `oci` is the `oracle` crate over Oracle's own client library, `thin` is
+//! Oracle's pure-Rust `oracledb` crate, for hosts where nothing may be installed. What is common to both is here: a query
+//! that says which type each column is expected to have, rows handed over one at a time without being collected, a limit
+//! on every call, and errors that carry what they mean.
+//!
+//! Both drivers block. A call stuck in one of them cannot be cancelled from outside, so each database has threads of its
+//! own, and whatever could hang without a limit (connecting, logging off) runs on a thread that may be abandoned.
+//!
+//! Values cross the trait as text, whole numbers and points in the database's clock, and in no other type: both drivers
+//! read DATE, NUMBER and VARCHAR2 well, and each has a type that it reads badly.
+
+mod connect;
+mod connect_string;
+mod deadline;
+pub mod error;
+pub mod oci;
+mod row;
+mod thin;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use crate::oracle::connect::ConnectSlot;
+pub use crate::oracle::error::{Class, Error, Phase, Retry};
+pub use crate::session::snapshot::Cell;
+
+use crate::session::time::DbTime;
+
+/// Rows a fetch brings in one round trip. A snapshot is dominated by round trips, not by bytes.
+pub const FETCH_ROWS: u32 = 1000;
+
+/// Rows that come with the answer to the execution itself: one more than a fetch brings, so that a result of exactly
+/// that many rows is known to be at its end without another round trip.
+pub const PREFETCH_ROWS: u32 = FETCH_ROWS + 1;
+
+/// Statements a connection keeps parsed. A snapshot uses about a dozen texts; the rest is for start-up and re-checks.
+pub(crate) const STATEMENT_CACHE: u32 = 40;
+
+/// Which driver a database is reached through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Driver {
+    /// Oracle Client, through ODPI-C.
+    Oci,
+    /// Oracle's driver in pure Rust; nothing to install.
+    Thin,
+}
+
+impl Driver {
+    /// As the configuration writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Driver::Oci => "oci",
+            Driver::Thin => "thin",
+        }
+    }
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A text that must not be shown: it has no `Display`, and its `Debug` does not tell it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Hides a text.
+    #[must_use]
+    pub fn new(text: &str) -> Secret {
+        Secret(Arc::from(text))
+    }
+
+    /// The text, for the driver alone.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// How to log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// By name (`user`, or `proxy[user]`) and password.
+    Password {
+        /// The account.
+        user: String,
+        /// Its password.
+        password: Secret,
+    },
+    /// By the client's own means: a wallet, Kerberos, the operating system. Only the `oci` driver can.
+    External,
+}
+
+/// A database to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its configured name, which stands in messages.
+    pub name: Arc<str>,
+    /// How it is reached.
+    pub driver: Driver,
+    /// Easy Connect (Plus), a descriptor, or a TNS alias.
+    pub connect: String,
+    /// How to log in.
+    pub login: Login,
+}
+
+/// What a connection is for: shown in V$SESSION.ACTION, so that a DBA recognizes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Reading snapshots.
+    Poll,
+    /// Re-checking one session and acting on it.
+    Act,
+}
+
+impl Purpose {
+    /// As V$SESSION.ACTION shows it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Purpose::Poll => "poll",
+            Purpose::Act => "act",
+        }
+    }
+}
+
+/// V$SESSION.MODULE of the daemon's own sessions.
+pub const MODULE: &str = "orareaper";
+
+/// The type that a column of a query is expected to have. A value of another type is converted where that is exact and
+/// NULL otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellType {
+    /// VARCHAR2; a NUMBER is shown in decimal.
+    Text,
+    /// A NUMBER, without its fraction. One that does not fit 64 bits is NULL: unknown, and unknown never kills.
+    Number,
+    /// A DATE.
+    Time,
+}
+
+/// A value for a placeholder, typed, so that no NLS setting takes part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// NUMBER.
+    Number(i64),
+    /// VARCHAR2.
+    Text(String),
+    /// DATE.
+    Time(DbTime),
+}
+
+/// A SELECT with what is expected of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// What is read, for messages: `GV$SESSION`.
+    pub of: &'static str,
+    /// The text, without a semicolon. The same text is parsed once a connection.
+    pub sql: Cow<'static, str>,
+    /// The columns' types, in order.
+    pub columns: Vec<CellType>,
+    /// The placeholders' values, in order: `:1`, `:2` ...
+    pub binds: Vec<Bind>,
+}
+
+impl Query {
+    /// A query without placeholders.
+    #[must_use]
+    pub fn new(of: &'static str, sql: impl Into<Cow<'static, str>>, columns: &[CellType]) -> Query {
+        Query {
+            of,
+            sql: sql.into(),
+            columns: columns.to_vec(),
+            binds: Vec::new(),
+        }
+    }
+
+    /// The same with placeholders' values.
+    #[must_use]
+    pub fn with(mut self, binds: Vec<Bind>) -> Query {
+        self.binds = binds;
+        self
+    }
+}
+
+/// The block that runs one statement and catches whatever Oracle answers.
+///
+/// ORA-00031 ("session marked for kill") is an ordinary answer about the target. Both drivers take it, when it comes as
+/// an error, for a sign that their own connection is lost. Caught inside the block it is a number in an OUT bind, and the
+/// connection lives. The statement comes as a bind, so this text holds no statement at all.
+pub(crate) const BLOCK: &str = "\
+DECLARE
+  code PLS_INTEGER := 0;
+  text VARCHAR2(512);
+BEGIN
+  BEGIN
+    EXECUTE IMMEDIATE :1;
+  EXCEPTION
+    WHEN OTHERS THEN
+      code := SQLCODE;
+      text := SUBSTR(SQLERRM, 1, 512);
+  END;
+  :2 := code;
+  :3 := text;
+END;";
+
+/// Longest statement that the block takes.
+pub(crate) const MAX_STATEMENT: usize = 1000;
+
+/// What Oracle answered to the statement in the block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockAnswer {
+    /// 0 for success, else the number in `ORA-nnnnn`, out of its wrapper where it had one.
+    pub code: u32,
+    /// SQLERRM; empty for success.
+    pub message: String,
+}
+
+impl BlockAnswer {
+    /// From SQLCODE (negative for errors, +100 for NO_DATA_FOUND) and SQLERRM.
+    #[must_use]
+    pub fn new(sqlcode: i64, sqlerrm: Option<&str>) -> BlockAnswer {
+        let outer = match sqlcode {
+            0 => 0,
+            100 => 1403,
+            other => u32::try_from(other.unsigned_abs()).unwrap_or(u32::MAX),
+        };
+        let message = sqlerrm.unwrap_or_default().trim().to_owned();
+        let code = if outer == 604 {
+            error::numbers_in(&message)
+                .into_iter()
+                .find(|number| *number != 604)
+                .unwrap_or(outer)
+        } else {
+            outer
+        };
+        BlockAnswer { code, message }
+    }
+}
+
+/// Who this connection is, as far as the driver knows without asking the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The configured name of the database.
+    pub database: Arc<str>,
+    /// The driver.
+    pub driver: Driver,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// What takes a row: its cells in the order of the query's columns. `Break` ends the query.
+pub type Sink<'s> = dyn FnMut(&[Cell<'_>]) -> ControlFlow<()> + 's;
+
+/// A connection to a database.
+///
+/// Every call blocks until it is done or its limit has passed; a driver that has to clean up after the limit may take as
+/// long once more. After an error that [`Class::costs_the_connection`] every further call fails with
+/// [`Class::Reconnect`].
+pub trait Connection: Send {
+    /// Runs a query and hands its rows to the sink.
+    ///
+    /// # Errors
+    /// Whatever the database or the driver answers. Rows may have been handed over before.
+    fn query(&mut self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error>;
+
+    /// Runs one statement inside the block that catches its errors.
+    ///
+    /// # Errors
+    /// When the block itself could not run or its answer did not arrive: the outcome of the statement is unknown then.
+    fn call(&mut self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error>;
+
+    /// Whether the database still answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    fn ping(&mut self, limit: Duration) -> Result<(), Error>;
+
+    /// Who this is.
+    fn identity(&self) -> &Identity;
+
+    /// A warning that came with the login: the password expires soon.
+    fn warning(&self) -> Option<&str>;
+
+    /// Round trips so far, as the protocol needs them for the calls made.
+    fn round_trips(&self) -> u64;
+
+    /// Logs off, waiting for it no longer than `grace`.
+    fn close(self: Box<Self>, grace: Duration);
+}
+
+/// The rows of a small query, collected.
+///
+/// # Errors
+/// Those of [`Connection::query`], and [`Class::Bug`] for more than `at_most` rows.
+pub fn collect<T>(
+    connection: &mut dyn Connection,
+    query: &Query,
+    limit: Duration,
+    at_most: usize,
+    mut row: impl FnMut(&[Cell<'_>]) -> Option<T>,
+) -> Result<Vec<T>, Error> {
+    let mut rows = Vec::new();
+    let mut count = 0_usize;
+    connection.query(query, limit, &mut |cells| {
+        count += 1;
+        if count > at_most {
+            return ControlFlow::Break(());
+        }
+        rows.extend(row(cells));
+        ControlFlow::Continue(())
+    })?;
+    if count > at_most {
+        let tried = reading(query, &connection.identity().database);
+        return Err(Error::new(
+            Class::Bug,
+            tried,
+            format!("more than {at_most} rows, which no database has"),
+        ));
+    }
+    Ok(rows)
+}
+
+/// How messages name a query.
+pub(crate) fn reading(query: &Query, database: &str) -> String {
+    format!("read {} from {database}", query.of)
+}
+
+/// A NUMBER in decimal notation, without its fraction; `None` when it does not fit or is no number.
+pub(crate) fn whole_number(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.chars().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    match whole {
+        "" | "-" | "+" => (!fraction.is_empty()).then_some(0),
+        whole => whole.parse().ok(),
+    }
+}
+
+/// A calendar date and time as a point in the database's clock; `None` when there is no such date.
+pub(crate) fn db_time(year: i32, month: u32, day: u32, hour: u32, minute: u32, second: u32) -> Option<DbTime> {
+    let date = chrono::NaiveDate::from_ymd_opt(year, month, day)?.and_hms_opt(hour, minute, second)?;
+    Some(DbTime(date.and_utc().timestamp()))
+}
+
+/// The calendar date and time of a point in the database's clock.
+pub(crate) fn calendar(time: DbTime) -> Option<chrono::NaiveDateTime> {
+    Some(chrono::DateTime::from_timestamp(time.0, 0)?.naive_utc())
+}
+
+/// How many round trips a query of so many rows takes: one with the first rows, then one for each further fetch, the last
+/// of which finds the end.
+pub(crate) fn round_trips_of(rows: u64) -> u64 {
+    let first = u64::from(PREFETCH_ROWS);
+    if rows < first {
+        1
+    } else {
+        2 + (rows - first) / u64::from(FETCH_ROWS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_lose_their_fraction_and_become_unknown_when_they_do_not_fit() {
+        let cases = [
+            ("0", Some(0)),
+            ("-17", Some(-17)),
+            ("12.75", Some(12)),
+            (".5", Some(0)),
+            ("-.5", Some(0)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9223372036854775808", None),
+            ("18446744073709551615", None),
+            ("", None),
+            (".", None),
+            ("1.2.3", None),
+            ("UNLIMITED", None),
+        ];
+        for (text, number) in cases {
+            assert_eq!(whole_number(text), number, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_calendar_goes_both_ways() {
+        // 2026-11-22 10:00:00 is 20779 days after 1970-01-01: 56 years, 14 of them leap, are 20454, and 325 more.
+        let time = db_time(2026, 11, 22, 10, 0, 0).expect("a date");
+        assert_eq!(time, DbTime(20_779 * 86_400 + 36_000));
+        let back = calendar(time).expect("in range");
+        assert_eq!(back.to_string(), "2026-11-22 10:00:00");
+        assert_eq!(db_time(2026, 2, 30, 0, 0, 0), None);
+    }
+
+    #[test]
+    fn an_answer_comes_out_of_its_wrapper() {
+        assert_eq!(BlockAnswer::new(0, None).code, 0);
+        assert_eq!(
+            BlockAnswer::new(-31, Some("ORA-00031: session marked for kill")),
+            BlockAnswer {
+                code: 31,
+                message: "ORA-00031: session marked for kill".to_owned()
+            }
+        );
+        assert_eq!(BlockAnswer::new(100, Some("ORA-01403: no data found")).code, 1403);
+        let wrapped = "ORA-00604: error occurred at recursive SQL level 1\nORA-00030: User session ID does not exist.";
+        assert_eq!(BlockAnswer::new(-604, Some(wrapped)).code, 30);
+        assert_eq!(BlockAnswer::new(-604, Some("ORA-00604: error")).code, 604);
+    }
+
+    #[test]
+    fn a_query_takes_no_more_round_trips_than_its_rows_need() {
+        for (rows, trips) in [
+            (0, 1),
+            (1, 1),
+            (1000, 1),
+            (1001, 2),
+            (1500, 2),
+            (2000, 2),
+            (2001, 3),
+            (100_000, 100),
+        ] {
+            assert_eq!(round_trips_of(rows), trips, "{rows} rows");
+            assert!(trips <= rows.div_ceil(u64::from(FETCH_ROWS)) + 1);
+        }
+    }
+
+    #[test]
+    fn a_secret_does_not_tell() {
+        let target = Target {
+            name: Arc::from("prod"),
+            driver: Driver::Thin,
+            connect: "//db1:1521/orcl".to_owned(),
+            login: Login::Password {
+                user: "reaper".to_owned(),
+                password: Secret::new("tiger#1"),
+            },
+        };
+        assert!(!format!("{target:?}").contains("tiger"));
+    }
+}

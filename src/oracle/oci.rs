@@ -1,0 +1,318 @@
+//! The `oci` driver: the `oracle` crate over ODPI-C and Oracle Client.
+//!
+//! The client library is loaded when the first connection is made; a host that uses only the thin driver needs none.
+//! Loading it installs handlers for signals that have none yet, so the daemon registers its own first.
+//!
+//! A call's limit is OCI's call timeout, which holds for a round trip and takes as long again to clean up; that needs
+//! client 18. Connecting gets its limit through the connect string, and all of it runs on a thread that may be given up.
+
+use std::cell::Cell as ThreadCell;
+use std::ffi::OsString;
+use std::time::Duration;
+
+use oracle::sql_type::{InnerValue, OracleType, Timestamp};
+use oracle::{Connector, InitParams, RowValue, Version};
+
+use crate::oracle::connect::{Logoffs, connecting};
+use crate::oracle::connect_string::{whole_seconds, with_limits};
+use crate::oracle::deadline::Deadline;
+use crate::oracle::error::{Class, Error, Phase};
+use crate::oracle::row::RowBuffer;
+use crate::oracle::{
+    BLOCK, Bind, BlockAnswer, Connection, Driver, FETCH_ROWS, Identity, Login, MAX_STATEMENT, MODULE, PREFETCH_ROWS,
+    Purpose, Query, STATEMENT_CACHE, Sink, Target, calendar, db_time, reading, round_trips_of,
+};
+
+/// A peer that vanished is noticed within so many minutes (client 19 and later).
+const EXPIRE_TIME: u64 = 2;
+
+/// From this release on the client knows Easy Connect Plus and EXPIRE_TIME.
+const CLIENT_WITH_EASY_CONNECT_PLUS: i32 = 19;
+
+/// Below this release the client has no call timeout, without which a call may hang for ever.
+const OLDEST_CLIENT: i32 = 18;
+
+/// Loads the client library from a folder, before the first connection is made. Without it, the library is searched for
+/// where the system searches: LD_LIBRARY_PATH, ld.so.conf.
+///
+/// # Errors
+/// When it cannot be loaded ([`Class::Config`]).
+pub fn load_client(folder: impl Into<OsString>) -> Result<(), Error> {
+    let tried = "load the Oracle Client library";
+    InitParams::new()
+        .oracle_client_lib_dir(folder)
+        .and_then(|parameters| parameters.init())
+        .map(|_| ())
+        .map_err(|error| from_driver(&error, Phase::Connect, tried, Duration::ZERO))
+}
+
+/// A connection through Oracle Client.
+pub(super) struct OciConnection {
+    /// `None` only while it is being dropped.
+    connection: Option<oracle::Connection>,
+    identity: Identity,
+    warning: Option<String>,
+    round_trips: u64,
+    lost: bool,
+    logoffs: Logoffs,
+}
+
+/// Connects. May hang where the connect string is a TNS alias without a limit.
+pub(super) fn connect(
+    target: &Target,
+    purpose: Purpose,
+    limit: Duration,
+    logoffs: Logoffs,
+) -> Result<OciConnection, Error> {
+    let tried = connecting(target);
+    let failed = |error: oracle::Error| from_driver(&error, Phase::Connect, &tried, limit);
+    let client = Version::client().map_err(failed)?;
+    if client.major() < OLDEST_CLIENT {
+        return Err(Error::new(
+            Class::Config,
+            tried,
+            format!(
+                "Oracle Client {client} has no call timeout: install Oracle Client {CLIENT_WITH_EASY_CONNECT_PLUS} or later"
+            ),
+        ));
+    }
+    let connect = if client.major() >= CLIENT_WITH_EASY_CONNECT_PLUS {
+        with_limits(&target.connect, whole_seconds(limit), EXPIRE_TIME)
+    } else {
+        target.connect.clone()
+    };
+    let mut connector = match &target.login {
+        Login::Password { user, password } => Connector::new(user.as_str(), password.reveal(), connect),
+        Login::External => {
+            let mut connector = Connector::new("", "", connect);
+            connector.external_auth(true);
+            connector
+        }
+    };
+    connector.stmt_cache_size(STATEMENT_CACHE);
+    let connection = connector.connect().map_err(failed)?;
+    let warning = connection.last_warning().map(|warning| warning.to_string());
+    connection.set_call_timeout(Some(limit)).map_err(failed)?;
+    connection.set_module(MODULE).map_err(failed)?;
+    connection.set_action(purpose.name()).map_err(failed)?;
+    Ok(OciConnection {
+        connection: Some(connection),
+        identity: Identity {
+            database: target.name.clone(),
+            driver: Driver::Oci,
+            purpose,
+        },
+        warning,
+        round_trips: 0,
+        lost: false,
+        logoffs,
+    })
+}
+
+impl OciConnection {
+    /// The driver's connection with its call timeout set.
+    fn ready(&self, tried: &str, limit: Duration) -> Result<&oracle::Connection, Error> {
+        let connection = self
+            .connection
+            .as_ref()
+            .filter(|_| !self.lost)
+            .ok_or_else(|| Error::new(Class::Reconnect, tried, "the connection was lost before"))?;
+        connection
+            .set_call_timeout(Some(limit.max(Duration::from_millis(1))))
+            .map_err(|error| from_driver(&error, Phase::Call, tried, limit))?;
+        Ok(connection)
+    }
+
+    fn fetch(&self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<u64, Error> {
+        let tried = reading(query, &self.identity.database);
+        let failed = |error: oracle::Error| from_driver(&error, Phase::Call, &tried, limit);
+        let deadline = Deadline::begin(limit);
+        let mut statement = self
+            .ready(&tried, limit)?
+            .statement(&query.sql)
+            .fetch_array_size(FETCH_ROWS)
+            .prefetch_rows(PREFETCH_ROWS)
+            .build()
+            .map_err(failed)?;
+        for (at, bind) in query.binds.iter().enumerate() {
+            bind_value(&mut statement, at + 1, bind).map_err(failed)?;
+        }
+        let rows = statement.query_as::<RowBuffer>(&[]).map_err(failed)?;
+        let columns = rows.column_info().len();
+        if columns != query.columns.len() {
+            let why = format!("{columns} columns where {} were expected", query.columns.len());
+            return Err(Error::new(Class::Bug, tried, why));
+        }
+        let mut count = 0_u64;
+        for row in rows {
+            let row = row.map_err(failed)?;
+            let flow = sink(&row.cells(&query.columns));
+            SPARE.set(row);
+            count += 1;
+            if flow.is_break() {
+                break;
+            }
+            if count.is_multiple_of(u64::from(FETCH_ROWS)) && deadline.left().is_none() {
+                return Err(too_slow(tried, deadline.limit()));
+            }
+        }
+        Ok(count)
+    }
+
+    fn run_block(&self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error> {
+        let tried = format!("run a statement on {}", self.identity.database);
+        if statement.len() > MAX_STATEMENT {
+            return Err(Error::new(Class::Bug, tried, "the statement is too long"));
+        }
+        let run = |connection: &oracle::Connection| -> oracle::Result<BlockAnswer> {
+            let mut block = connection.statement(BLOCK).build()?;
+            // As VARCHAR2, not the NVARCHAR2 that the crate sends by itself: EXECUTE IMMEDIATE takes no national text.
+            block.bind(1, &(&statement, &varchar2(MAX_STATEMENT)))?;
+            block.bind(2, &OracleType::Number(38, 0))?;
+            block.bind(3, &varchar2(512))?;
+            block.execute(&[])?;
+            let code: Option<i64> = block.bind_value(2)?;
+            let text: Option<String> = block.bind_value(3)?;
+            Ok(BlockAnswer::new(code.unwrap_or(0), text.as_deref()))
+        };
+        run(self.ready(&tried, limit)?).map_err(|error| from_driver(&error, Phase::Call, &tried, limit))
+    }
+
+    fn noting<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &result {
+            self.lost |= error.class.costs_the_connection();
+        }
+        result
+    }
+}
+
+fn varchar2(bytes: usize) -> OracleType {
+    OracleType::Varchar2(u32::try_from(bytes).unwrap_or(4000).max(1))
+}
+
+fn bind_value(statement: &mut oracle::Statement, at: usize, bind: &Bind) -> oracle::Result<()> {
+    match bind {
+        Bind::Number(number) => statement.bind(at, number),
+        Bind::Text(text) => statement.bind(at, &(text, &varchar2(text.len()))),
+        Bind::Time(time) => {
+            use chrono::{Datelike, Timelike};
+            let date = calendar(*time).unwrap_or_default();
+            let timestamp = Timestamp::new(
+                date.year(),
+                date.month(),
+                date.day(),
+                date.hour(),
+                date.minute(),
+                date.second(),
+                0,
+            )?;
+            statement.bind(at, &(&timestamp, &OracleType::Date))
+        }
+    }
+}
+
+impl Connection for OciConnection {
+    fn query(&mut self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let fetched = self.fetch(query, limit, sink);
+        self.round_trips += fetched.as_ref().map_or(1, |rows| round_trips_of(*rows));
+        self.noting(fetched).map(|_| ())
+    }
+
+    fn call(&mut self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error> {
+        let answer = self.run_block(statement, limit);
+        self.round_trips += 1;
+        self.noting(answer)
+    }
+
+    fn ping(&mut self, limit: Duration) -> Result<(), Error> {
+        let tried = format!("ping {}", self.identity.database);
+        let pinged = self.ready(&tried, limit).and_then(|connection| {
+            connection
+                .ping()
+                .map_err(|error| from_driver(&error, Phase::Call, &tried, limit))
+        });
+        self.round_trips += 1;
+        self.noting(pinged)
+    }
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    fn round_trips(&self) -> u64 {
+        self.round_trips
+    }
+
+    fn close(mut self: Box<Self>, grace: Duration) {
+        if let Some(connection) = self.connection.take() {
+            self.logoffs.log_off(connection, grace);
+        }
+    }
+}
+
+impl Drop for OciConnection {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.logoffs.log_off(connection, Duration::ZERO);
+        }
+    }
+}
+
+thread_local! {
+    /// The buffer of the row before, to be used for the next: the driver hands rows out only by value.
+    static SPARE: ThreadCell<RowBuffer> = ThreadCell::new(RowBuffer::default());
+}
+
+impl RowValue for RowBuffer {
+    fn get(row: &oracle::Row) -> oracle::Result<RowBuffer> {
+        let mut buffer = SPARE.take();
+        buffer.clear();
+        for value in row.sql_values() {
+            if value.is_null()? {
+                buffer.push_null();
+                continue;
+            }
+            match value.as_inner_value()? {
+                InnerValue::Char(bytes) => buffer.push_text(String::from_utf8_lossy(bytes)),
+                InnerValue::Number(decimal) => buffer.push_text(decimal),
+                InnerValue::Int64(number) => buffer.push_text(number),
+                InnerValue::UInt64(number) => buffer.push_text(number),
+                InnerValue::Double(number) => buffer.push_text(number),
+                InnerValue::Float(number) => buffer.push_text(number),
+                InnerValue::Timestamp(_) => {
+                    let time: Timestamp = value.get()?;
+                    buffer.push_time(db_time(
+                        time.year(),
+                        time.month(),
+                        time.day(),
+                        time.hour(),
+                        time.minute(),
+                        time.second(),
+                    ));
+                }
+                // No query selects another type; what is not known protects.
+                _ => buffer.push_null(),
+            }
+        }
+        Ok(buffer)
+    }
+}
+
+fn too_slow(tried: String, limit: Duration) -> Error {
+    Error::new(
+        Class::Cancelled,
+        tried,
+        format!("not done within {:.1}s", limit.as_secs_f64()),
+    )
+}
+
+fn from_driver(error: &oracle::Error, phase: Phase, tried: &str, limit: Duration) -> Error {
+    match error.db_error() {
+        Some(answer) => Error::from_odpi(phase, tried, answer.code(), answer.message(), limit),
+        None => Error::new(Class::Bug, tried, error.to_string()),
+    }
+}

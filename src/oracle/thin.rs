@@ -1,0 +1,419 @@
+//! The `thin` driver: Oracle's own in pure Rust, the `oracledb` crate.
+//!
+//! Nothing to install, but it is a beta and less forgiving: connecting and logging off have no limit of their own (see
+//! [`crate::oracle::connect`]), a call that took too long may have cost the connection, so it is given up, and a text that
+//! is not valid in the database's character set fails the whole query. It ignores what follows `?` in Easy Connect.
+
+use std::time::Duration;
+
+use oracledb::{Config, Cursor, DB_TYPE_NUMBER, DB_TYPE_VARCHAR, ErrorKind, OracleNumber, OracleTimestamp, ToDbValue};
+
+use crate::oracle::connect::{Logoffs, connecting};
+use crate::oracle::deadline::Deadline;
+use crate::oracle::error::{Class, Error, Phase};
+use crate::oracle::row::RowBuffer;
+use crate::oracle::{
+    BLOCK, Bind, BlockAnswer, Connection, Driver, FETCH_ROWS, Identity, Login, MAX_STATEMENT, MODULE, PREFETCH_ROWS,
+    Purpose, Query, STATEMENT_CACHE, Sink, Target, calendar, db_time, reading, round_trips_of,
+};
+
+/// A connection through the thin driver.
+pub(super) struct ThinConnection {
+    /// `None` only while it is being dropped.
+    connection: Option<oracledb::Connection>,
+    identity: Identity,
+    warning: Option<String>,
+    round_trips: u64,
+    lost: bool,
+    logoffs: Logoffs,
+}
+
+/// Connects. Hangs for as long as the listener does.
+pub(super) fn connect(
+    target: &Target,
+    purpose: Purpose,
+    limit: Duration,
+    logoffs: Logoffs,
+) -> Result<ThinConnection, Error> {
+    let tried = connecting(target);
+    let Login::Password { user, password } = &target.login else {
+        return Err(Error::new(
+            Class::Config,
+            tried,
+            "the thin driver has no external authentication: set user and password, or driver: oci",
+        ));
+    };
+    let failed = |error: oracledb::Error| from_driver(&error, Phase::Connect, &tried, limit);
+    let config = Config::default()
+        .set_connect_string(&target.connect)
+        .map_err(failed)?
+        .set_credentials(user, password.reveal())
+        .set_program(MODULE)
+        .map_err(failed)?
+        .set_stmtcachesize(STATEMENT_CACHE as usize)
+        .set_transport_connect_timeout(Some(limit));
+    let connection = oracledb::connect(config).map_err(failed)?;
+    let warning = connection.last_warning().map_err(failed)?;
+    connection.set_module(MODULE).map_err(failed)?;
+    connection.set_action(purpose.name()).map_err(failed)?;
+    Ok(ThinConnection {
+        connection: Some(connection),
+        identity: Identity {
+            database: target.name.clone(),
+            driver: Driver::Thin,
+            purpose,
+        },
+        warning,
+        round_trips: 0,
+        lost: false,
+        logoffs,
+    })
+}
+
+impl ThinConnection {
+    /// The driver's connection with its call timeout set.
+    fn ready(&self, tried: &str, limit: Duration) -> Result<&oracledb::Connection, Error> {
+        let connection = self
+            .connection
+            .as_ref()
+            .filter(|_| !self.lost)
+            .ok_or_else(|| Error::new(Class::Reconnect, tried, "the connection was lost before"))?;
+        connection
+            .set_call_timeout(Some(limit.max(Duration::from_millis(1))))
+            .map_err(|error| from_driver(&error, Phase::Call, tried, limit))?;
+        Ok(connection)
+    }
+
+    fn fetch(&self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<u64, Error> {
+        let tried = reading(query, &self.identity.database);
+        let failed = |error: oracledb::Error| from_driver(&error, Phase::Call, &tried, limit);
+        let deadline = Deadline::begin(limit);
+        let binds: Vec<Box<dyn ToDbValue>> = query.binds.iter().map(bind_value).collect();
+        let binds: Vec<&dyn ToDbValue> = binds.iter().map(AsRef::as_ref).collect();
+        let cursor = self
+            .ready(&tried, limit)?
+            .statement(&query.sql)
+            .and_then(|statement| {
+                statement
+                    .fetch_array_size(FETCH_ROWS)
+                    .prefetch_rows(PREFETCH_ROWS)
+                    .build()
+            })
+            .and_then(|statement| statement.query(&binds))
+            .map_err(failed)?;
+        let columns = readers(&cursor);
+        if columns.len() != query.columns.len() {
+            let why = format!("{} columns where {} were expected", columns.len(), query.columns.len());
+            return Err(Error::new(Class::Bug, tried, why));
+        }
+        let mut buffer = RowBuffer::default();
+        let mut count = 0_u64;
+        // The driver's iterator repeats its error for ever, so the first one ends this.
+        for row in cursor {
+            let row = row.map_err(failed)?;
+            read_row(&row, &columns, &mut buffer).map_err(failed)?;
+            count += 1;
+            if sink(&buffer.cells(&query.columns)).is_break() {
+                break;
+            }
+            if count.is_multiple_of(u64::from(FETCH_ROWS)) && deadline.left().is_none() {
+                return Err(too_slow(tried, deadline.limit()));
+            }
+        }
+        Ok(count)
+    }
+
+    fn run_block(&self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error> {
+        let tried = format!("run a statement on {}", self.identity.database);
+        if statement.len() > MAX_STATEMENT {
+            return Err(Error::new(Class::Bug, tried, "the statement is too long"));
+        }
+        let run = |connection: &oracledb::Connection| -> Result<BlockAnswer, oracledb::Error> {
+            let mut answer = connection.execute(BLOCK, &[&statement, &DB_TYPE_NUMBER, &DB_TYPE_VARCHAR])?;
+            let row = answer.out_bind_data();
+            let code: Option<i64> = row.get(0)?;
+            let text: Option<String> = row.get(1)?;
+            Ok(BlockAnswer::new(code.unwrap_or(0), text.as_deref()))
+        };
+        run(self.ready(&tried, limit)?).map_err(|error| from_driver(&error, Phase::Call, &tried, limit))
+    }
+
+    fn noting<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &result {
+            self.lost |= error.class.costs_the_connection();
+        }
+        result
+    }
+}
+
+fn bind_value(bind: &Bind) -> Box<dyn ToDbValue> {
+    match bind {
+        Bind::Number(number) => Box::new(*number),
+        Bind::Text(text) => Box::new(text.clone()),
+        Bind::Time(time) => Box::new(OracleTimestamp::from(calendar(*time).unwrap_or_default())),
+    }
+}
+
+/// How a column's values are taken out of the driver's rows.
+#[derive(Clone, Copy, Debug)]
+enum Reader {
+    Text,
+    Number,
+    Time,
+    /// No query selects another type; what is not known protects.
+    Unknown,
+}
+
+fn readers(cursor: &Cursor) -> Vec<Reader> {
+    cursor
+        .columns()
+        .iter()
+        .map(|column| {
+            let kind = column.db_type();
+            if kind.is_string_type() {
+                Reader::Text
+            } else if kind.is_date_type() {
+                Reader::Time
+            } else if kind == DB_TYPE_NUMBER {
+                Reader::Number
+            } else {
+                Reader::Unknown
+            }
+        })
+        .collect()
+}
+
+fn read_row(row: &oracledb::Row, columns: &[Reader], buffer: &mut RowBuffer) -> Result<(), oracledb::Error> {
+    buffer.clear();
+    for (at, column) in columns.iter().enumerate() {
+        match column {
+            Reader::Text => match row.get::<Option<&str>>(at)? {
+                Some(text) => buffer.push_text(text),
+                None => buffer.push_null(),
+            },
+            Reader::Number => match row.get::<Option<OracleNumber>>(at)? {
+                Some(number) => buffer.push_text(number),
+                None => buffer.push_null(),
+            },
+            Reader::Time => buffer.push_time(row.get::<Option<OracleTimestamp>>(at)?.and_then(|time| {
+                db_time(
+                    time.year().into(),
+                    time.month().into(),
+                    time.day().into(),
+                    time.hour().into(),
+                    time.minute().into(),
+                    time.second().into(),
+                )
+            })),
+            Reader::Unknown => buffer.push_null(),
+        }
+    }
+    debug_assert_eq!(buffer.len(), columns.len());
+    Ok(())
+}
+
+impl Connection for ThinConnection {
+    fn query(&mut self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let fetched = self.fetch(query, limit, sink);
+        self.round_trips += fetched.as_ref().map_or(1, |rows| round_trips_of(*rows));
+        self.noting(fetched).map(|_| ())
+    }
+
+    fn call(&mut self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error> {
+        let answer = self.run_block(statement, limit);
+        self.round_trips += 1;
+        self.noting(answer)
+    }
+
+    fn ping(&mut self, limit: Duration) -> Result<(), Error> {
+        let tried = format!("ping {}", self.identity.database);
+        let pinged = self.ready(&tried, limit).and_then(|connection| {
+            connection
+                .ping()
+                .map_err(|error| from_driver(&error, Phase::Call, &tried, limit))
+        });
+        self.round_trips += 1;
+        self.noting(pinged)
+    }
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    fn round_trips(&self) -> u64 {
+        self.round_trips
+    }
+
+    fn close(mut self: Box<Self>, grace: Duration) {
+        if let Some(connection) = self.connection.take() {
+            self.logoffs.log_off(connection, grace);
+        }
+    }
+}
+
+impl Drop for ThinConnection {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.logoffs.log_off(connection, Duration::ZERO);
+        }
+    }
+}
+
+fn too_slow(tried: String, limit: Duration) -> Error {
+    Error::new(
+        Class::Cancelled,
+        tried,
+        format!("not done within {:.1}s", limit.as_secs_f64()),
+    )
+}
+
+fn from_driver(error: &oracledb::Error, phase: Phase, tried: &str, limit: Duration) -> Error {
+    match error.kind() {
+        ErrorKind::DbError(answer) => {
+            let code = u32::try_from(answer.code()).ok();
+            Error::from_database(phase, tried, code, answer.message())
+        }
+        kind => from_kind(kind, phase, tried, &error.to_string(), limit),
+    }
+}
+
+/// An error of the driver itself. Messages that would repeat the connect string are put in our own words.
+fn from_kind(kind: &ErrorKind, phase: Phase, tried: &str, message: &str, limit: Duration) -> Error {
+    let listener = |code: u32, why: String| {
+        let (class, code) = crate::oracle::error::classify(&[code], phase);
+        Error {
+            class,
+            code,
+            tried: tried.to_owned(),
+            why,
+        }
+    };
+    let lost = match phase {
+        Phase::Connect => Class::Backoff,
+        Phase::Call => Class::Reconnect,
+    };
+    match kind {
+        ErrorKind::InvalidServiceName(_, service, host, port) => listener(
+            12514,
+            format!("ORA-12514: the listener at {host}:{port} does not know the service {service}"),
+        ),
+        ErrorKind::InvalidSid(_, sid, host, port) => listener(
+            12505,
+            format!("ORA-12505: the listener at {host}:{port} does not know the SID {sid}"),
+        ),
+        ErrorKind::ListenerRefusedConnection(_, host, port, number) => listener(
+            u32::try_from(*number).unwrap_or(0),
+            format!("ORA-{number:05}: the listener at {host}:{port} refused the connection"),
+        ),
+        ErrorKind::CallTimeoutExceeded => {
+            Error::new(lost, tried, format!("no answer within {:.1}s", limit.as_secs_f64()))
+        }
+        ErrorKind::DeadConnection
+        | ErrorKind::NotConnected
+        | ErrorKind::UnableToRecover
+        | ErrorKind::StreamOperation
+        | ErrorKind::UnexpectedRefuse(_)
+        | ErrorKind::InvalidRedirect(_) => Error::new(lost, tried, message),
+        ErrorKind::InvalidConnectString(_, reason) => {
+            Error::new(Class::Config, tried, format!("invalid connect string: {reason}"))
+        }
+        ErrorKind::ParseError(..) | ErrorKind::InvalidDescriptorNode(..) | ErrorKind::InvalidNetworkName(_) => {
+            Error::new(Class::Config, tried, "invalid connect string")
+        }
+        ErrorKind::NoConfigDir => Error::new(
+            Class::Config,
+            tried,
+            "the connect string is a TNS alias, and TNS_ADMIN is not set",
+        ),
+        ErrorKind::NoCredentials => Error::new(Class::Config, tried, "the user or the password is empty"),
+        ErrorKind::TnsAliasNotFound(..)
+        | ErrorKind::IfileCycleDetected(..)
+        | ErrorKind::TlsOperation
+        | ErrorKind::PemFileOperation
+        | ErrorKind::WalletPasswordMissingOrInvalid(..)
+        | ErrorKind::WalletPrivateKeyInvalid(_)
+        | ErrorKind::WalletUnreadable(_) => Error::new(Class::Config, tried, message),
+        ErrorKind::ServerVersionNotSupported | ErrorKind::UnsupportedTdsType(_) => Error::new(
+            Class::Config,
+            tried,
+            format!("{message}: the thin driver needs Oracle Database 12.1 or later, set driver: oci"),
+        ),
+        // A foreign, open enum: whatever else the driver does not understand, there is no answer to use, and where it
+        // stands in the protocol is not known, so the connection is given up too.
+        _ => Error::new(lost, tried, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(kind: &ErrorKind, phase: Phase) -> (Class, Option<u32>) {
+        let error = from_kind(
+            kind,
+            phase,
+            "connect to prod",
+            "the driver's words",
+            Duration::from_secs(5),
+        );
+        (error.class, error.code)
+    }
+
+    #[test]
+    fn the_drivers_own_errors_mean_what_oracles_numbers_would() {
+        let listener = || ("cid".to_owned(), "db1".to_owned());
+        let (cid, host) = listener();
+        let refused = |number| ErrorKind::ListenerRefusedConnection(cid.clone(), host.clone(), 1521, number);
+        let cases = [
+            (refused(12519), Phase::Connect, Class::Backoff, Some(12519)),
+            (refused(12650), Phase::Connect, Class::Config, Some(12650)),
+            (
+                ErrorKind::InvalidServiceName(cid.clone(), "orcl".to_owned(), host.clone(), 1521),
+                Phase::Connect,
+                Class::Backoff,
+                Some(12514),
+            ),
+            (
+                ErrorKind::InvalidSid(cid.clone(), "orcl".to_owned(), host.clone(), 1521),
+                Phase::Connect,
+                Class::Backoff,
+                Some(12505),
+            ),
+            (ErrorKind::StreamOperation, Phase::Connect, Class::Backoff, None),
+            (ErrorKind::StreamOperation, Phase::Call, Class::Reconnect, None),
+            (ErrorKind::DeadConnection, Phase::Connect, Class::Backoff, None),
+            (ErrorKind::CallTimeoutExceeded, Phase::Call, Class::Reconnect, None),
+            (ErrorKind::UnableToRecover, Phase::Call, Class::Reconnect, None),
+            (ErrorKind::NoConfigDir, Phase::Connect, Class::Config, None),
+            (ErrorKind::TlsOperation, Phase::Connect, Class::Config, None),
+            (
+                ErrorKind::ServerVersionNotSupported,
+                Phase::Connect,
+                Class::Config,
+                None,
+            ),
+            (ErrorKind::OutOfData, Phase::Call, Class::Reconnect, None),
+            (ErrorKind::LockPoisoned, Phase::Call, Class::Reconnect, None),
+        ];
+        for (kind, phase, expected, code) in cases {
+            assert_eq!(class(&kind, phase), (expected, code), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_connect_string_is_not_repeated() {
+        let kind = ErrorKind::InvalidConnectString("scott/tiger@//db1".to_owned(), "no service".to_owned());
+        let error = from_kind(
+            &kind,
+            Phase::Connect,
+            "connect to prod",
+            "invalid: scott/tiger@//db1",
+            Duration::ZERO,
+        );
+        assert_eq!(error.to_string(), "connect to prod: invalid connect string: no service");
+    }
+}
