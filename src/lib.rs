@@ -1,10 +1,12 @@
 //! An autonomous policy daemon that reaps idle, stuck and runaway Oracle sessions, with proof for every one.
 
+pub mod cycle;
 pub mod evaluate;
 pub mod guard;
 pub mod hold;
 pub mod ledger;
 pub mod oracle;
+pub mod outcome;
 pub mod plan;
 pub mod policy;
 pub mod pressure;

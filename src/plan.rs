@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
+use crate::cycle::Reported;
 use crate::evaluate::evaluate;
 use crate::evaluate::reason::reason;
 use crate::evaluate::truth::Truth;
@@ -40,6 +41,8 @@ pub struct Situation<'a> {
     pub holds: &'a Holds,
     /// Who was acted on already.
     pub following: &'a Following,
+    /// Whom a `report` policy has told of.
+    pub reported: &'a Reported,
     /// Where resources are short.
     pub gates: &'a Gates,
     /// The time of the snapshot in UTC; for one without a clock, any.
@@ -242,6 +245,7 @@ fn entry(
             Some(followed) if followed.mode == RunMode::Enforce || mode_of(policy, situation) == RunMode::DryRun => {
                 Standing::Followed
             }
+            Some(_) | None if situation.reported.contains(&policy.name, key) => Standing::Followed,
             Some(_) | None => held(policy, snapshot, situation, key),
         },
     };

@@ -1,0 +1,199 @@
+//! One cycle, the steps in order.
+//!
+//! A snapshot comes in, decisions and warrants come out; carrying a warrant out comes back as an outcome. Nothing here reads
+//! a clock, a file or the network: the time is the snapshot's own. So a cycle can be tested as a table, replayed from a
+//! recording, and run by `plan` without a daemon; there is no second pipeline for any of them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+
+use crate::guard::{Ruling, RunMode, Warrant, rule};
+use crate::hold::Holds;
+use crate::ledger::{Entry, Ledger};
+use crate::outcome::Outcome;
+use crate::plan::{EffectiveLimits, InForce, Plan, Situation, observe, plan};
+use crate::policy::model::{Action, PolicySet};
+use crate::pressure::{Gates, Readings};
+use crate::protect::Facts;
+use crate::session::SessionKey;
+use crate::session::snapshot::Snapshot;
+use crate::verify::{FollowState, Followed, Following, Verification};
+
+/// What one database remembers from cycle to cycle.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// How long conditions have held.
+    pub holds: Holds,
+    /// Which gates are open.
+    pub gates: Gates,
+    /// What was done lately.
+    pub ledger: Ledger,
+    /// Who was acted on and is not known to be gone.
+    pub following: Following,
+    /// Whom a `report` policy has reported already.
+    pub reported: Reported,
+}
+
+/// Sessions that a policy with the action `report` has told of; it does so once a session.
+#[derive(Clone, Debug, Default)]
+pub struct Reported(HashMap<Arc<str>, HashSet<SessionKey>>);
+
+impl Reported {
+    /// Whether this policy has told of this session.
+    #[must_use]
+    pub fn contains(&self, policy: &str, key: SessionKey) -> bool {
+        self.0.get(policy).is_some_and(|keys| keys.contains(&key))
+    }
+
+    fn insert(&mut self, policy: &Arc<str>, key: SessionKey) {
+        self.0.entry(Arc::clone(policy)).or_default().insert(key);
+    }
+
+    /// Forgets sessions that are gone.
+    fn keep_only(&mut self, snapshot: &Snapshot) {
+        if self.0.values().all(HashSet::is_empty) {
+            return;
+        }
+        let there: HashSet<SessionKey> = (0..snapshot.rows()).filter_map(|row| snapshot.key(row)).collect();
+        for keys in self.0.values_mut() {
+            keys.retain(|key| there.contains(key) || !snapshot.is_complete(key.inst_id));
+        }
+    }
+}
+
+/// What holds for one cycle besides the snapshot and the memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The policies.
+    pub set: &'a Arc<PolicySet>,
+    /// Which of them this database runs now, and how.
+    pub in_force: &'a [InForce],
+    /// Who is protected.
+    pub facts: &'a Facts,
+    /// The configuration's limits.
+    pub limits: &'a EffectiveLimits,
+    /// The snapshot's time in UTC.
+    pub now: DateTime<Utc>,
+    /// The day.
+    pub today: NaiveDate,
+    /// A longer pause between snapshots breaks every hold.
+    pub max_gap: TimeDelta,
+    /// Why nothing may be done in this cycle, if so: the snapshot is too old, actions are under way, the daemon is paused.
+    pub standstill: Option<&'a str>,
+    /// Take every hold as served: `plan --assume-held`.
+    pub assume_held: bool,
+}
+
+/// What a cycle found and decided.
+#[derive(Debug)]
+pub struct Cycle {
+    /// What became of earlier actions.
+    pub verified: Vec<Verification>,
+    /// Who would be acted on.
+    pub plan: Plan,
+    /// Who may be.
+    pub ruling: Ruling,
+}
+
+/// Runs the steps on a complete snapshot.
+#[must_use]
+pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms: &Terms<'_>) -> Cycle {
+    let verified = memory.following.verify(snapshot, terms.now);
+    memory.reported.keep_only(snapshot);
+    observe(
+        &mut memory.holds,
+        snapshot,
+        terms.set,
+        terms.in_force,
+        terms.now,
+        terms.max_gap,
+    );
+    memory.gates.update(terms.set, terms.in_force, snapshot, readings);
+    let situation = Situation {
+        set: terms.set,
+        in_force: terms.in_force,
+        facts: terms.facts,
+        limits: terms.limits,
+        holds: &memory.holds,
+        following: &memory.following,
+        reported: &memory.reported,
+        gates: &memory.gates,
+        now: terms.now,
+        today: terms.today,
+        assume_held: terms.assume_held,
+    };
+    let plan = plan(snapshot, &situation);
+    let ruling = rule(&plan, snapshot, &situation, &memory.ledger, terms.standstill);
+    Cycle { verified, plan, ruling }
+}
+
+/// What was done about one warrant.
+#[derive(Clone, Debug)]
+pub struct Done {
+    /// The journal's number of the action.
+    pub action_id: u64,
+    /// On whom.
+    pub key: SessionKey,
+    /// By which policy.
+    pub policy: Arc<str>,
+    /// What.
+    pub action: Action,
+    /// Whether it was real.
+    pub mode: RunMode,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// When, by the database's clock in UTC.
+    pub at: DateTime<Utc>,
+    /// The session's SQL_ID and SQL_EXEC_ID as re-read, for CANCEL SQL.
+    pub sql_exec: Option<(String, Option<i64>)>,
+}
+
+impl Done {
+    /// About this warrant.
+    #[must_use]
+    pub fn of(warrant: &Warrant, action_id: u64, outcome: Outcome, sql_exec: Option<(String, Option<i64>)>) -> Done {
+        Done {
+            action_id,
+            key: warrant.key(),
+            policy: Arc::clone(&warrant.policy().name),
+            action: warrant.action(),
+            mode: warrant.mode(),
+            outcome,
+            at: warrant.issued(),
+            sql_exec,
+        }
+    }
+}
+
+/// Remembers what was done: it counts against the budgets if a statement was or may have been sent, and the session is
+/// followed until it is known to be gone.
+pub fn remember(memory: &mut Memory, done: Done) {
+    if done.action == Action::Report {
+        memory.reported.insert(&done.policy, done.key);
+        return;
+    }
+    if !done.outcome.counts() {
+        return;
+    }
+    memory.ledger.enter(Entry {
+        at: done.at,
+        policy: Arc::clone(&done.policy),
+        mode: done.mode,
+    });
+    if done.outcome.is_followed() {
+        memory.following.follow(
+            done.key,
+            Followed {
+                action_id: done.action_id,
+                policy: done.policy,
+                action: done.action,
+                mode: done.mode,
+                since: done.at,
+                sql_exec: done.sql_exec,
+                state: FollowState::Waiting,
+            },
+        );
+    }
+}

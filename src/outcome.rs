@@ -1,0 +1,119 @@
+//! What came of one action: a closed set whose names are labels of metrics and words of the journal.
+//!
+//! An answer that was to be expected (marked for kill, already gone) is an outcome and no error. The number and text of
+//! Oracle's answer are kept beside it as data; they are never a label.
+
+use std::fmt;
+
+/// What came of one action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Oracle did it.
+    Done,
+    /// Accepted, to be finished later: "session marked for kill" on the killer's side.
+    Marked,
+    /// The session was gone when it was read again, or when the statement arrived.
+    AlreadyGone,
+    /// Read again, its condition was no longer TRUE, or an exemption held. Nothing was sent.
+    NoLongerMatches,
+    /// Read again, a protection held. Nothing was sent.
+    Protected,
+    /// Oracle refused this target: not a user session, or the caller's own.
+    Refused,
+    /// The release or the service has no such statement.
+    Unsupported,
+    /// Any other error; the number is in the record.
+    Failed,
+    /// The connection broke or the call took too long: what came of it is seen in the next snapshots.
+    Unknown,
+    /// The warrant was too old when its turn came. Nothing was sent.
+    Expired,
+    /// A dry run: everything was done but the statement, and it is assumed to have succeeded.
+    Assumed,
+    /// The action was to report, which was done.
+    Reported,
+}
+
+impl Outcome {
+    /// All, in the order of their labels' documentation.
+    pub const ALL: [Outcome; 12] = [
+        Outcome::Done,
+        Outcome::Marked,
+        Outcome::AlreadyGone,
+        Outcome::NoLongerMatches,
+        Outcome::Protected,
+        Outcome::Refused,
+        Outcome::Unsupported,
+        Outcome::Failed,
+        Outcome::Unknown,
+        Outcome::Expired,
+        Outcome::Assumed,
+        Outcome::Reported,
+    ];
+
+    /// The label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::Done => "done",
+            Outcome::Marked => "marked",
+            Outcome::AlreadyGone => "already_gone",
+            Outcome::NoLongerMatches => "no_longer_matches",
+            Outcome::Protected => "protected",
+            Outcome::Refused => "refused",
+            Outcome::Unsupported => "unsupported",
+            Outcome::Failed => "failed",
+            Outcome::Unknown => "unknown",
+            Outcome::Expired => "expired",
+            Outcome::Assumed => "assumed",
+            Outcome::Reported => "reported",
+        }
+    }
+
+    /// The outcome of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Outcome> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+
+    /// Whether it counts against the budgets: a statement was sent, or may have been, or a dry run assumes so.
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        match self {
+            Outcome::Done
+            | Outcome::Marked
+            | Outcome::Refused
+            | Outcome::Unsupported
+            | Outcome::Failed
+            | Outcome::Unknown
+            | Outcome::Assumed => true,
+            Outcome::AlreadyGone
+            | Outcome::NoLongerMatches
+            | Outcome::Protected
+            | Outcome::Expired
+            | Outcome::Reported => false,
+        }
+    }
+
+    /// Whether the session is followed until it is known to be gone.
+    #[must_use]
+    pub const fn is_followed(self) -> bool {
+        match self {
+            Outcome::Done | Outcome::Marked | Outcome::Unknown | Outcome::Assumed => true,
+            Outcome::AlreadyGone
+            | Outcome::NoLongerMatches
+            | Outcome::Protected
+            | Outcome::Refused
+            | Outcome::Unsupported
+            | Outcome::Failed
+            | Outcome::Expired
+            | Outcome::Reported => false,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
