@@ -232,7 +232,8 @@ pub trait Database: Send + Sync + 'static {
     /// The account's password, `None` for an account that does not exist (the exchange is run all the same).
     fn password(&self, user: &str) -> Option<String>;
     /// Makes the session. Errors: ORA-01017 (wrong or unknown), 28000, 28001, 01045, 00018, 00020, 01033 ... as the world has it.
-    fn logon(&self, instance: u32, user: &str, proof: Proof, client: Client, hangup: Hangup) -> Result<Logon, OraError>;
+    fn logon(&self, instance: u32, user: &str, proof: Proof, client: Client, hangup: Hangup)
+    -> Result<Logon, OraError>;
     /// What the listener does with a new TCP connection.
     fn on_accept(&self, peer: SocketAddr) -> OnAccept;
 }

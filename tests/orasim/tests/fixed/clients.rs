@@ -1,0 +1,27 @@
+//! Where the clients are that are not Rust: what `tests/fetch-clients` fetched, or what the environment names.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+fn fetched(place: &str) -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
+    target.join("test-clients").join(place)
+}
+
+/// The folder of Oracle's client library, if there is one.
+pub(crate) fn client_library() -> Option<PathBuf> {
+    let folder = env::var_os("ORAREAPER_TEST_CLIENT").map_or_else(|| fetched("instantclient"), PathBuf::from);
+    folder.join("libclntsh.so").exists().then_some(folder)
+}
+
+/// A Python with python-oracledb, if there is one.
+pub(crate) fn python() -> Option<PathBuf> {
+    let python = env::var_os("ORAREAPER_TEST_PYTHON").map_or_else(|| fetched("venv/bin/python"), PathBuf::from);
+    python.exists().then_some(python)
+}
+
+/// The folder of network settings that keep the client library from writing diagnostics and from catching signals.
+pub(crate) fn network_settings() -> PathBuf {
+    fetched("network/admin")
+}
