@@ -1,0 +1,236 @@
+//! The service as systemd judges it: `systemd-analyze` finds no fault in the unit, rates its sandbox, and every line of it says
+//! why it is there.
+//!
+//! The unit names /usr/bin/orareaper, which a build machine does not have, and systemd-analyze looks whether it can be run: so a
+//! copy that names the built binary is what is judged. Both checks are also made to fail, on copies with a fault.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The exposure, from 0 (none) to 10, that the sandbox must not exceed.
+const MOST_EXPOSED: f64 = 2.0;
+
+fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(project(path)).unwrap_or_else(|error| panic!("read {path}: {error}"))
+}
+
+/// Whether systemd-analyze is here; where clients are required, it must be.
+fn analyze_is_here() -> bool {
+    let found = Command::new("systemd-analyze")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !found {
+        assert!(
+            env::var_os("ORAREAPER_REQUIRE_CLIENTS").is_none(),
+            "systemd-analyze is required here and missing"
+        );
+        println!("not run: no systemd-analyze");
+    }
+    found
+}
+
+/// The unit with the built binary's path, changed by `change`, as a file in a folder named for the test.
+fn copy(test: &str, change: impl Fn(String) -> String) -> PathBuf {
+    let binary = env!("CARGO_BIN_EXE_orareaper");
+    let unit = read("systemd/orareaper.service");
+    assert!(
+        unit.contains("ExecStart=/usr/bin/orareaper "),
+        "the unit starts another program"
+    );
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    fs::create_dir_all(&folder).expect("target/tmp can be written to");
+    let file = folder.join("orareaper.service");
+    fs::write(&file, change(unit.replace("/usr/bin/orareaper", binary))).expect("target/tmp can be written to");
+    file
+}
+
+/// Exit status and everything that was printed.
+fn analyze(arguments: &[&str], unit: &Path) -> (bool, String) {
+    let output = Command::new("systemd-analyze")
+        .args(arguments)
+        .arg("--no-pager")
+        .arg(unit)
+        .env("SYSTEMD_COLORS", "0")
+        .output()
+        .expect("systemd-analyze was there a moment ago");
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    (output.status.success(), text)
+}
+
+/// The number in `Overall exposure level for orareaper.service: 1.1 OK`.
+fn exposure(unit: &Path) -> f64 {
+    let (_, text) = analyze(&["security", "--offline=true"], unit);
+    let line = text
+        .lines()
+        .find(|line| line.contains("Overall exposure level"))
+        .unwrap_or_else(|| panic!("no exposure level in:\n{text}"));
+    let words = line.rsplit(": ").next().unwrap_or_default();
+    let number = words.split_whitespace().next().unwrap_or_default();
+    number.parse().unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+/// A line of the unit: section, name, value.
+fn directives(unit: &str) -> Vec<(String, String, String)> {
+    let mut section = String::new();
+    let mut found = Vec::new();
+    for line in unit.lines() {
+        if line.starts_with('[') {
+            line.clone_into(&mut section);
+        } else if let Some((name, value)) = line.split_once('=').filter(|_| !line.starts_with('#')) {
+            found.push((section.clone(), name.to_owned(), value.to_owned()));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_unit_verifies() {
+    if !analyze_is_here() {
+        return;
+    }
+    let (fine, text) = analyze(&["verify"], &copy("verifies", |unit| unit));
+    assert!(fine && text.trim().is_empty(), "systemd-analyze verify says:\n{text}");
+}
+
+#[test]
+fn a_unit_with_a_fault_does_not_verify() {
+    if !analyze_is_here() {
+        return;
+    }
+    let misspelt = copy("misspelt", |unit| unit.replace("ProtectClock=", "ProtectClocks="));
+    let (_, text) = analyze(&["verify"], &misspelt);
+    assert!(
+        text.contains("ProtectClocks"),
+        "a misspelt line went unnoticed:\n{text}"
+    );
+    let missing = copy("missing", |unit| unit.replace("ExecStart=/", "ExecStart=/nowhere/"));
+    let (fine, text) = analyze(&["verify"], &missing);
+    assert!(
+        !fine && text.contains("/nowhere/"),
+        "a missing program went unnoticed:\n{text}"
+    );
+}
+
+#[test]
+fn the_sandbox_is_tight() {
+    if !analyze_is_here() {
+        return;
+    }
+    let level = exposure(&copy("tight", |unit| unit));
+    println!("exposure {level}");
+    assert!(level <= MOST_EXPOSED, "exposure {level}, more than {MOST_EXPOSED}");
+}
+
+#[test]
+fn a_unit_without_its_sandbox_is_exposed() {
+    if !analyze_is_here() {
+        return;
+    }
+    let open = copy("open", |unit| {
+        let kept = unit.lines().filter(|line| {
+            let name = line.split('=').next().unwrap_or_default();
+            !name.starts_with("Protect") && !name.starts_with("SystemCall") && name != "DynamicUser"
+        });
+        kept.collect::<Vec<_>>().join("\n")
+    });
+    let level = exposure(&open);
+    assert!(level > MOST_EXPOSED, "exposure {level} although the sandbox is gone");
+}
+
+#[test]
+fn every_line_says_why() {
+    let unit = read("systemd/orareaper.service");
+    let mut explained = false;
+    let mut service = false;
+    let mut seen = 0;
+    for line in unit.lines() {
+        if line.starts_with('[') {
+            service = line == "[Service]";
+            explained = false;
+        } else if line.starts_with('#') {
+            // A rule across the page is a heading, no reason.
+            explained = !line.starts_with("# ---");
+        } else if line.trim().is_empty() {
+            explained = false;
+        } else if service {
+            seen += 1;
+            assert!(explained, "no reason is given for `{line}`");
+        }
+    }
+    assert!(
+        seen > 40,
+        "{seen} lines in [Service]: this test looks at the wrong thing"
+    );
+}
+
+#[test]
+fn what_others_rely_on_is_there() {
+    let unit = directives(&read("systemd/orareaper.service"));
+    let expected = [
+        ("[Service]", "Type", "notify"),
+        ("[Service]", "NotifyAccess", "main"),
+        (
+            "[Service]",
+            "ExecStart",
+            "/usr/bin/orareaper --config /etc/orareaper/orareaper.yaml run",
+        ),
+        ("[Service]", "ExecReload", "/bin/kill -HUP $MAINPID"),
+        ("[Service]", "Restart", "on-failure"),
+        ("[Service]", "RestartPreventExitStatus", "1 2"),
+        ("[Service]", "LoadCredential", "prod:/etc/orareaper/credentials/prod"),
+        ("[Service]", "StateDirectory", "orareaper"),
+        ("[Service]", "StateDirectoryMode", "0750"),
+        ("[Service]", "ConfigurationDirectory", "orareaper"),
+        ("[Service]", "DynamicUser", "yes"),
+        ("[Service]", "LimitCORE", "0"),
+        ("[Service]", "Environment", "TNS_ADMIN=/etc/orareaper"),
+    ];
+    for (section, name, value) in expected {
+        let found: Vec<_> = unit.iter().filter(|line| line.0 == section && line.1 == name).collect();
+        assert!(
+            found.iter().any(|line| line.2 == value),
+            "{section} {name}={value} is not there, but {found:?}"
+        );
+    }
+    assert!(unit.iter().any(|line| line.1 == "WatchdogSec"), "no watchdog");
+}
+
+#[test]
+fn the_oracle_client_neither_traces_nor_catches_signals() {
+    let settings = read("systemd/sqlnet.ora");
+    let lines: Vec<&str> = settings
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty())
+        .collect();
+    assert_eq!(lines, ["DIAG_ADR_ENABLED=OFF", "DIAG_SIGHANDLER_ENABLED=FALSE"]);
+}
+
+#[test]
+fn the_example_configuration_arms_nothing_and_holds_no_secret() {
+    let example = read("systemd/orareaper.yaml");
+    let lines: Vec<&str> = example
+        .lines()
+        .map(str::trim_start)
+        .filter(|line| !line.starts_with('#'))
+        .collect();
+    let armed: Vec<&&str> = lines.iter().filter(|line| line.starts_with("armed:")).collect();
+    assert_eq!(armed, [&"armed: false"], "one database, and it is not armed");
+    let password = lines
+        .iter()
+        .find(|line| line.starts_with("password:"))
+        .expect("the example has a password");
+    assert!(
+        password.starts_with("password: {credential: prod}"),
+        "{password}: not the credential that the unit loads"
+    );
+}
