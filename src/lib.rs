@@ -5,6 +5,7 @@ pub mod evaluate;
 pub mod guard;
 pub mod hold;
 pub mod ledger;
+pub mod needs;
 pub mod oracle;
 pub mod outcome;
 pub mod plan;

@@ -18,6 +18,8 @@ pub enum Outcome {
     NoLongerMatches,
     /// Read again, a protection held. Nothing was sent.
     Protected,
+    /// It could not be read again. Nothing was sent.
+    Unchecked,
     /// Oracle refused this target: not a user session, or the caller's own.
     Refused,
     /// The release or the service has no such statement.
@@ -36,12 +38,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// All, in the order of their labels' documentation.
-    pub const ALL: [Outcome; 12] = [
+    pub const ALL: [Outcome; 13] = [
         Outcome::Done,
         Outcome::Marked,
         Outcome::AlreadyGone,
         Outcome::NoLongerMatches,
         Outcome::Protected,
+        Outcome::Unchecked,
         Outcome::Refused,
         Outcome::Unsupported,
         Outcome::Failed,
@@ -60,6 +63,7 @@ impl Outcome {
             Outcome::AlreadyGone => "already_gone",
             Outcome::NoLongerMatches => "no_longer_matches",
             Outcome::Protected => "protected",
+            Outcome::Unchecked => "unchecked",
             Outcome::Refused => "refused",
             Outcome::Unsupported => "unsupported",
             Outcome::Failed => "failed",
@@ -90,6 +94,7 @@ impl Outcome {
             Outcome::AlreadyGone
             | Outcome::NoLongerMatches
             | Outcome::Protected
+            | Outcome::Unchecked
             | Outcome::Expired
             | Outcome::Reported => false,
         }
@@ -103,6 +108,7 @@ impl Outcome {
             Outcome::AlreadyGone
             | Outcome::NoLongerMatches
             | Outcome::Protected
+            | Outcome::Unchecked
             | Outcome::Refused
             | Outcome::Unsupported
             | Outcome::Failed

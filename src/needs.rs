@@ -1,0 +1,102 @@
+//! What has to be read of a database so that every loaded policy can be judged, and nothing more.
+
+use crate::evaluate::columns_of;
+use crate::policy::model::{Action, Policy, PolicySet};
+use crate::policy::pressure::{PressureCondition, Resource};
+use crate::session::column::{Column, Columns};
+
+/// Columns that every snapshot has, whatever the policies: a session's identity, what the protections ask, what reports
+/// and metrics show, and what verification looks at.
+pub const ALWAYS: [Column; 18] = [
+    Column::InstId,
+    Column::Sid,
+    Column::Serial,
+    Column::LogonTime,
+    Column::Username,
+    Column::Type,
+    Column::Status,
+    Column::Server,
+    Column::Program,
+    Column::Machine,
+    Column::Module,
+    Column::ClientInfo,
+    Column::Taddr,
+    Column::LastCallEt,
+    Column::Idle,
+    Column::Running,
+    Column::UndoRecords,
+    Column::ConId,
+];
+
+/// The columns that a set of policies needs, derived ones included.
+#[must_use]
+pub fn columns(set: &PolicySet) -> Columns {
+    let mut columns: Columns = ALWAYS.into_iter().collect();
+    for policy in &set.policies {
+        columns = columns.union(of_policy(policy));
+    }
+    for exemption in &set.exemptions {
+        columns = columns.union(columns_of(&exemption.when));
+    }
+    columns
+}
+
+/// The columns that one policy speaks of.
+#[must_use]
+pub fn of_policy(policy: &Policy) -> Columns {
+    let mut columns = columns_of(&policy.when);
+    if let Some(unless) = &policy.unless {
+        columns = columns.union(columns_of(unless));
+    }
+    columns = columns.union(policy.order.iter().map(|order| order.column).collect());
+    if let Some(keep) = &policy.keep {
+        columns = columns.union(keep.per.iter().copied().collect());
+    }
+    let actions = std::iter::once(policy.action).chain(policy.escalate.iter().map(|rung| rung.action));
+    if actions.into_iter().any(|action| action == Action::CancelSql) {
+        columns = columns.union([Column::SqlId, Column::SqlExecId].into_iter().collect());
+    }
+    for resource in resources_of(policy) {
+        match resource {
+            Resource::Pga => columns.insert(Column::Pga),
+            Resource::Temp => columns.insert(Column::Temp),
+            Resource::Undo => columns.insert(Column::Undo),
+            Resource::Sessions
+            | Resource::Processes
+            | Resource::Transactions
+            | Resource::HostCpu
+            | Resource::ActiveSessions => {}
+        }
+    }
+    columns
+}
+
+/// The resources that a set of policies watches.
+#[must_use]
+pub fn resources(set: &PolicySet) -> Vec<Resource> {
+    let mut resources: Vec<Resource> = set.policies.iter().flat_map(resources_of).collect();
+    resources.sort_unstable();
+    resources.dedup();
+    resources
+}
+
+fn resources_of(policy: &Policy) -> Vec<Resource> {
+    let mut resources = Vec::new();
+    if let Some(pressure) = &policy.pressure {
+        collect(&pressure.begin, &mut resources);
+        if let Some(end) = &pressure.end {
+            collect(end, &mut resources);
+        }
+    }
+    resources
+}
+
+fn collect(condition: &PressureCondition, resources: &mut Vec<Resource>) {
+    match condition {
+        PressureCondition::And(terms) | PressureCondition::Or(terms) => {
+            terms.iter().for_each(|term| collect(term, resources));
+        }
+        PressureCondition::Not(inner) => collect(inner, resources),
+        PressureCondition::Compare { resource, .. } => resources.push(*resource),
+    }
+}
