@@ -1,3 +1,5 @@
+//! Each number in its class, in the phase where it was met: a wrong class locks an account or drops a connection.
+
 use super::*;
 
 fn call(stack: &[u32]) -> Class {

@@ -1,7 +1,5 @@
 //! The pure-Rust driver, unmodified, against the wire with fixed answers behind it.
 
-#![allow(clippy::too_many_lines, reason = "a session is told from its login to its end")]
-
 mod fixed;
 
 use std::io::{Read, Write};

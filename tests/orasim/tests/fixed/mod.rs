@@ -347,6 +347,7 @@ fn kinds_rows() -> Vec<Vec<Value>> {
     ]
 }
 
+#[allow(clippy::too_many_lines, reason = "a table of statements and their answers")]
 fn answer(statement: &Statement<'_>) -> Result<Reply, OraError> {
     let numbers = |count: i64| (1..=count).map(|n| Ok(vec![Value::Int(n), Value::Text(format!("name of {n}").into())]));
     let pair = || {

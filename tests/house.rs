@@ -1,0 +1,602 @@
+//! The house rules, held by an ordinary test.
+//!
+//! What makes this daemon trustworthy is mostly about absence: no clock in a decision, no statement outside the actuator, no
+//! number of Oracle's outside its module. A compiler does not hold such lines and a reviewer forgets them. Each rule is a row
+//! of data below, with its reason; a finding names file, line, rule and reason.
+//!
+//! The text is looked at, not the program: comments are blanked out first, and tests at the end of a file are cut off where a
+//! rule is about production code. That is enough to catch a slip; it is not meant to withstand malice.
+
+use std::fs;
+use std::path::Path;
+
+/// No file is longer, tests at its end not counted.
+const LONGEST_FILE: usize = 600;
+
+/// Files that are longer for a reason, and how long they may be.
+const LONGER_FILES: &[(&str, usize, &str)] = &[(
+    "src/session/snapshot.rs",
+    700,
+    "one type, which is filled, joined and read in one place",
+)];
+
+/// The pure core: decides, and touches nothing. Each is a file `src/X.rs` or a folder `src/X/`.
+const PURE: &[&str] = &[
+    "src/evaluate",
+    "src/guard",
+    "src/hold",
+    "src/ledger",
+    "src/outcome",
+    "src/plan",
+    "src/policy",
+    "src/pressure",
+    "src/protect",
+    "src/report",
+    "src/session",
+    "src/verify",
+];
+
+/// The one part of the pure core that reads files: it finds the policies.
+const POLICY_LOADER: &str = "src/policy/load";
+
+/// What a rule looks at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Text {
+    /// Everything.
+    Whole,
+    /// Without comments.
+    Code,
+    /// Without comments and without the tests at the end of a file.
+    Production,
+}
+
+/// Some words that may stand in some files only.
+struct Rule {
+    name: &'static str,
+    words: &'static [&'static str],
+    text: Text,
+    /// Files and folders where the rule holds, as the beginning of a path.
+    within: &'static [&'static str],
+    /// Files and folders in there where the words are at home. A home that exists and lacks them makes the rule stale.
+    home: &'static [&'static str],
+    reason: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        name: "nothing is left to do",
+        words: &[
+            concat!("TO", "DO"),
+            concat!("FIX", "ME"),
+            concat!("XX", "X:"),
+            concat!("to", "do!("),
+            concat!("unimple", "mented!("),
+        ],
+        text: Text::Whole,
+        within: &["src", "tests", "benches"],
+        home: &[],
+        reason: "what is not done belongs into the tracker, and a stub in a daemon that kills is a fault",
+    },
+    Rule {
+        name: "no test is skipped",
+        words: &[concat!("#[ig", "nore")],
+        text: Text::Code,
+        within: &["src", "tests", "benches"],
+        home: &[],
+        reason: "what did not run says so (`not run: ...`); a test that nobody runs proves nothing",
+    },
+    Rule {
+        name: "one place acts",
+        words: &["ALTER SYSTEM"],
+        text: Text::Production,
+        within: &["src"],
+        home: &["src/actuator"],
+        reason: "a statement that ends a session is made in one place, out of a warrant",
+    },
+    Rule {
+        name: "one place reads the clock",
+        words: &["Instant::now", "SystemTime::now", "Utc::now", "Local::now"],
+        text: Text::Production,
+        within: &["src"],
+        home: &["src/clock", "src/oracle/deadline.rs"],
+        reason: "time is an argument, so that every decision can be tested and replayed (deadline.rs measures how long a \
+                 driver takes and decides nothing about a session)",
+    },
+    Rule {
+        name: "only policy::raw knows serde",
+        words: &["serde::", "serde_yaml", "serde_json", "Deserialize", "Serialize"],
+        text: Text::Production,
+        within: &["src/policy"],
+        home: &["src/policy/raw"],
+        reason: "what a user typed is read loosely in one place and checked once; everything behind it is checked",
+    },
+    Rule {
+        name: "only oracle knows Oracle's error numbers",
+        words: &["ORA-0", "ORA-1", "ORA-2", "ORA-3", "ORA-4", "ORA-5", "DPI-1"],
+        text: Text::Production,
+        within: &["src"],
+        home: &["src/oracle"],
+        reason: "an error is classified by its number once; everything behind it deals in classes and outcomes",
+    },
+    Rule {
+        name: "only oracle knows the drivers",
+        words: &["oracledb::", "use ::oracle", "::oracle::Connection"],
+        text: Text::Production,
+        within: &["src"],
+        home: &["src/oracle"],
+        reason: "a driver can be replaced, and a simulated one put in its place",
+    },
+    Rule {
+        name: "only the guard makes a warrant",
+        words: &["(Warrant {", "= Warrant {"],
+        text: Text::Code,
+        within: &["src"],
+        home: &["src/guard"],
+        reason: "permission for an action comes out of the limits and nowhere else",
+    },
+    Rule {
+        name: "the simulated database is not built from the daemon",
+        words: &["orareaper::", "use orareaper"],
+        text: Text::Code,
+        within: &["tests/orasim"],
+        home: &[],
+        reason: "only the wire connects them: a shared mistake would pass every test",
+    },
+];
+
+/// What nothing in the pure core may use.
+const EFFECTS: &[&str] = &[
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "std::thread",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "tokio",
+    "tracing",
+    "rand::",
+    "println!(",
+    "eprintln!(",
+];
+
+/// A file of the tree: its path from the root with `/`, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+/// The text with the comments blanked out: lines stay lines, and what stands in a string stays.
+fn without_comments(text: &str) -> String {
+    let bytes: Vec<char> = text.chars().collect();
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        let length = match rest {
+            ['/', '/', ..] => rest.iter().position(|c| *c == '\n').unwrap_or(rest.len()),
+            ['/', '*', ..] => block_comment(rest),
+            _ => 0,
+        };
+        if length > 0 {
+            out.extend(rest[..length].iter().filter(|c| **c == '\n'));
+            at += length;
+            continue;
+        }
+        let length = literal(rest, at.checked_sub(1).map(|before| bytes[before])).max(1);
+        out.extend(&rest[..length]);
+        at += length;
+    }
+    out
+}
+
+/// How long the block comment at the beginning is; they nest.
+fn block_comment(rest: &[char]) -> usize {
+    let mut depth = 0;
+    let mut at = 0;
+    while at < rest.len() {
+        match &rest[at..] {
+            ['/', '*', ..] => (depth, at) = (depth + 1, at + 2),
+            ['*', '/', ..] => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+/// How long the string or character literal at the beginning is, 0 if there is none. `before` is the character before it.
+fn literal(rest: &[char], before: Option<char>) -> usize {
+    let in_a_word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    match rest {
+        ['"', ..] => quoted(rest, '"'),
+        // A character, not a lifetime: closed after one character or after an escape.
+        ['\'', '\\', ..] | ['\'', _, '\'', ..] => quoted(rest, '\''),
+        ['r', '"' | '#', ..] if !in_a_word || before == Some('b') => {
+            let hashes = rest[1..].iter().take_while(|c| **c == '#').count();
+            if rest.get(1 + hashes) != Some(&'"') {
+                return 0;
+            }
+            let closes = |window: &[char]| window[0] == '"' && window[1..].iter().all(|c| *c == '#');
+            let body = &rest[2 + hashes..];
+            body.windows(1 + hashes)
+                .position(closes)
+                .map_or(rest.len(), |end| 2 + hashes + end + 1 + hashes)
+        }
+        _ => 0,
+    }
+}
+
+/// How long a literal with backslash escapes is, its quotes included.
+fn quoted(rest: &[char], quote: char) -> usize {
+    let mut at = 1;
+    while at < rest.len() && rest[at] != quote {
+        at += if rest[at] == '\\' { 2 } else { 1 };
+    }
+    (at + 1).min(rest.len())
+}
+
+/// The text before the tests at its end.
+fn without_tests(text: &str) -> &str {
+    let end = text
+        .match_indices("\n#[cfg(test)]\n")
+        .find(|(at, marker)| text[at + marker.len()..].trim_start().contains("mod "))
+        .map_or(text.len(), |(at, _)| at + 1);
+    &text[..end]
+}
+
+/// Whether the path is the file `place` or `place.rs`, or lies in the folder `place`.
+fn is_in(path: &str, place: &str) -> bool {
+    path == place
+        || path.strip_suffix(".rs") == Some(place)
+        || path.strip_prefix(place).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn is_in_any(path: &str, places: &[&str]) -> bool {
+    places.iter().any(|place| is_in(path, place))
+}
+
+/// Whether it is a test by its place: in a `tests` folder or file beside the code, or an integration test.
+fn is_test_file(path: &str) -> bool {
+    path.ends_with("/tests.rs")
+        || path.contains("/tests/")
+        || (path.starts_with("tests/") && !path.starts_with("tests/orasim/src"))
+}
+
+/// What a rule sees of a file.
+fn seen(source: &Source, text: Text) -> String {
+    match text {
+        Text::Whole => source.text.clone(),
+        Text::Code => without_comments(&source.text),
+        Text::Production if is_test_file(&source.path) => String::new(),
+        Text::Production => without_comments(without_tests(&source.text)),
+    }
+}
+
+/// The line numbers, from 1, of the lines that hold one of the words, and the word. A word does not begin inside another.
+fn lines_with<'w>(text: &str, words: &[&'w str]) -> Vec<(usize, &'w str)> {
+    let mut found = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let holds = |word: &&&str| {
+            line.match_indices(**word).any(|(at, _)| {
+                let inside = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                !(word.starts_with(inside) && line[..at].ends_with(inside))
+            })
+        };
+        found.extend(words.iter().filter(holds).map(|word| (index + 1, *word)));
+    }
+    found
+}
+
+fn check_words(tree: &[Source], findings: &mut Vec<String>) {
+    for rule in RULES {
+        for source in tree.iter().filter(|source| is_in_any(&source.path, rule.within)) {
+            if is_in_any(&source.path, rule.home) {
+                continue;
+            }
+            for (line, word) in lines_with(&seen(source, rule.text), rule.words) {
+                findings.push(format!(
+                    "{}:{line}: `{word}`: {}: {}",
+                    source.path, rule.name, rule.reason
+                ));
+            }
+        }
+        for home in rule.home {
+            let mut files = tree.iter().filter(|source| is_in(&source.path, home)).peekable();
+            if files.peek().is_some() && files.all(|source| lines_with(&seen(source, rule.text), rule.words).is_empty())
+            {
+                findings.push(format!(
+                    "{home}: {}: it holds none of {:?}: the rule is stale",
+                    rule.name, rule.words
+                ));
+            }
+        }
+    }
+}
+
+fn check_pure(tree: &[Source], findings: &mut Vec<String>) {
+    for source in tree {
+        if !is_in_any(&source.path, PURE) || is_in(&source.path, POLICY_LOADER) {
+            continue;
+        }
+        for (line, word) in lines_with(&seen(source, Text::Production), EFFECTS) {
+            findings.push(format!(
+                "{}:{line}: `{word}`: the pure core touches nothing",
+                source.path
+            ));
+        }
+    }
+}
+
+fn check_shape(tree: &[Source], findings: &mut Vec<String>) {
+    for source in tree {
+        let Source { path, text } = source;
+        if !path.ends_with(".rs") {
+            continue;
+        }
+        if !text.starts_with("//! ") {
+            findings.push(format!("{path}:1: a file opens with `//!` and says why it is there"));
+        }
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if ["util", "utils", "common", "manager", "helper", "helpers", "misc"].contains(&name.trim_end_matches(".rs")) {
+            findings.push(format!("{path}: a name that says nothing"));
+        }
+        let held = path.starts_with("src/") || path.starts_with("tests/orasim/src/");
+        let lines = without_tests(text).lines().count();
+        let longest = LONGER_FILES
+            .iter()
+            .find(|longer| longer.0 == path)
+            .map_or(LONGEST_FILE, |longer| longer.1);
+        if held && lines > longest {
+            findings.push(format!("{path}: {lines} lines, more than {longest}: make it a folder"));
+        }
+    }
+    for (path, _, reason) in LONGER_FILES {
+        let source = tree.iter().find(|source| source.path == *path);
+        if source.is_some_and(|source| without_tests(&source.text).lines().count() <= LONGEST_FILE) {
+            findings.push(format!(
+                "{path}: no longer long: strike it from LONGER_FILES ({reason})"
+            ));
+        }
+    }
+}
+
+/// A warrant is used up by carrying it out: whoever could copy it could act twice.
+fn check_warrant(tree: &[Source], findings: &mut Vec<String>) {
+    for source in tree.iter().filter(|source| is_in(&source.path, "src/guard")) {
+        let code = without_comments(&source.text);
+        let Some(at) = code.find("pub struct Warrant {") else {
+            continue;
+        };
+        let above = &code[code[..at].rfind(['}', ';']).unwrap_or(0)..at];
+        let body = &code[at..at + code[at..].find('}').unwrap_or(0)];
+        if above.contains("Clone") || above.contains("Copy") || code.contains("Clone for Warrant") {
+            findings.push(format!("{}: a warrant can be copied", source.path));
+        }
+        if body.lines().skip(1).any(|line| line.trim_start().starts_with("pub")) {
+            findings.push(format!("{}: a field of a warrant is open", source.path));
+        }
+    }
+}
+
+/// The simulated database's manifest names no part of the daemon.
+fn check_manifest(tree: &[Source], findings: &mut Vec<String>) {
+    for source in tree.iter().filter(|source| source.path == "tests/orasim/Cargo.toml") {
+        if source.text.contains("orareaper") {
+            findings.push(format!("{}: orasim depends on orareaper", source.path));
+        }
+    }
+}
+
+/// Everything that is wrong with a tree.
+fn check(tree: &[Source]) -> Vec<String> {
+    let mut findings = Vec::new();
+    check_words(tree, &mut findings);
+    check_pure(tree, &mut findings);
+    check_shape(tree, &mut findings);
+    check_warrant(tree, &mut findings);
+    check_manifest(tree, &mut findings);
+    findings
+}
+
+/// This project.
+fn project() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tree = Vec::new();
+    let mut folders: Vec<String> = ["src", "tests", "benches", "examples"].map(str::to_owned).into();
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(root.join(&folder)) else {
+            continue;
+        };
+        for entry in entries {
+            let entry = entry.unwrap_or_else(|error| panic!("read {folder}: {error}"));
+            let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() {
+                if !path.ends_with("/target") {
+                    folders.push(path);
+                }
+            } else if path.ends_with(".rs") || path.ends_with("Cargo.toml") {
+                let text = fs::read_to_string(entry.path()).unwrap_or_else(|error| panic!("read {path}: {error}"));
+                tree.push(Source { path, text });
+            }
+        }
+    }
+    tree.sort_by(|a, b| a.path.cmp(&b.path));
+    tree
+}
+
+#[test]
+fn the_house_is_in_order() {
+    let tree = project();
+    for path in [
+        "src/lib.rs",
+        "src/guard.rs",
+        "tests/orasim/src/lib.rs",
+        "tests/orasim/Cargo.toml",
+        "tests/house.rs",
+    ] {
+        let folder = path.replace(".rs", "/mod.rs");
+        let there = |source: &Source| source.path == path || source.path == folder;
+        assert!(tree.iter().any(there), "{path} was not looked at");
+    }
+    let findings = check(&tree);
+    assert!(
+        findings.is_empty(),
+        "{} findings:\n{}",
+        findings.len(),
+        findings.join("\n")
+    );
+}
+
+/// What must be found, and where: path, text, a part of the finding.
+#[test]
+fn each_rule_finds_its_breach() {
+    let long = format!("//! A.\n{}", "fn a() {}\n".repeat(LONGEST_FILE));
+    let breaches = [
+        ("src/plan.rs", concat!("//! A.\n// TO", "DO later\n"), "src/plan.rs:2: "),
+        (
+            "benches/a.rs",
+            concat!("//! A.\nfn a() { to", "do!() }\n"),
+            "nothing is left to do",
+        ),
+        (
+            "tests/a.rs",
+            concat!("//! A.\n#[ig", "nore]\nfn a() {}\n"),
+            "no test is skipped",
+        ),
+        (
+            "src/plan.rs",
+            "//! A.\nconst A: &str = \"ALTER SYSTEM KILL\";\n",
+            "one place acts",
+        ),
+        (
+            "src/daemon.rs",
+            "//! A.\nfn a() { let a = Instant::now(); }\n",
+            "one place reads the clock",
+        ),
+        (
+            "src/policy/check.rs",
+            "//! A.\nuse serde::Deserialize;\n",
+            "only policy::raw knows serde",
+        ),
+        (
+            "src/cycle.rs",
+            "//! A.\nfn a() { b(\"ORA-00031\"); }\n",
+            "only oracle knows Oracle's error numbers",
+        ),
+        (
+            "src/daemon.rs",
+            "//! A.\nuse oracledb::Connection;\n",
+            "only oracle knows the drivers",
+        ),
+        (
+            "src/actuator.rs",
+            "//! ALTER SYSTEM\nfn a() { let w = Warrant { a }; \"ALTER SYSTEM\" }\n",
+            "only the guard makes",
+        ),
+        (
+            "tests/orasim/src/a.rs",
+            "//! A.\nuse orareaper::plan;\n",
+            "not built from the daemon",
+        ),
+        (
+            "tests/orasim/Cargo.toml",
+            "orareaper = { path = \"../..\" }\n",
+            "orasim depends on orareaper",
+        ),
+        ("src/hold.rs", "//! A.\nuse std::fs;\n", "the pure core touches nothing"),
+        (
+            "src/session/store.rs",
+            "//! A.\nfn a() { tracing::info!(\"a\"); }\n",
+            "the pure core touches nothing",
+        ),
+        ("src/a.rs", "fn a() {}\n", "opens with `//!`"),
+        ("src/utils.rs", "//! A.\n", "a name that says nothing"),
+        ("src/a.rs", &long, "make it a folder"),
+        (
+            "src/guard.rs",
+            "//! A.\n#[derive(Clone)]\npub struct Warrant {\n    key: u8,\n}\n",
+            "can be copied",
+        ),
+        (
+            "src/guard.rs",
+            "//! A.\npub struct Warrant {\n    pub key: u8,\n}\n",
+            "is open",
+        ),
+        ("src/actuator.rs", "//! ALTER SYSTEM\n", "the rule is stale"),
+    ];
+    for (path, text, expected) in breaches {
+        let tree = [Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        }];
+        let findings = check(&tree);
+        assert!(
+            findings
+                .iter()
+                .any(|finding| finding.starts_with(path.trim_end_matches(".rs")) && finding.contains(expected)),
+            "{path}, {expected}: found {findings:?} in:\n{text:.200}"
+        );
+    }
+}
+
+/// What must not be found: comments, tests at a file's end, the place where a thing is at home.
+#[test]
+fn what_is_allowed_is_not_found() {
+    let tree = [
+        ("src/actuator.rs", "//! A.\nconst A: &str = \"ALTER SYSTEM\";\n"),
+        ("src/clock.rs", "//! A.\nfn a() { Instant::now() }\n"),
+        (
+            "src/oracle/error.rs",
+            "//! A.\nconst A: &str = \"ORA-00031\";\nuse oracledb::Error;\n",
+        ),
+        (
+            "src/plan.rs",
+            "//! About ALTER SYSTEM and ORA-00031.\n/* Utc::now /* nested */ std::fs */\nfn a() {}\n",
+        ),
+        (
+            "src/hold.rs",
+            "//! A.\nfn a<'a>(_: &'a u8) {}\n\n#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n",
+        ),
+        (
+            "src/guard.rs",
+            "//! A.\n#[derive(Debug)]\npub struct Warrant {\n    key: u8,\n}\n",
+        ),
+        (
+            "tests/a.rs",
+            "//! A.\nconst A: &str = \"ALTER SYSTEM\"; // and ORA-00031\n",
+        ),
+    ]
+    .map(|(path, text)| Source {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    });
+    let findings: Vec<_> = check(&tree)
+        .into_iter()
+        .filter(|finding| !finding.contains("stale"))
+        .collect();
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
+#[test]
+fn comments_go_and_strings_stay() {
+    let cases = [
+        ("a // b\nc", "a \nc"),
+        ("a /* b\nb */ c", "a \n c"),
+        ("a /* /* b */ */ c", "a  c"),
+        ("\"// a\" // b", "\"// a\" "),
+        (r#""\"// a" // b"#, r#""\"// a" "#),
+        ("r\"\\\" // b", "r\"\\\" "),
+        ("r#\"\" // a\"# // b", "r#\"\" // a\"# "),
+        ("br#\"// a\"# // b", "br#\"// a\"# "),
+        ("'\"' // b", "'\"' "),
+        ("'\\'' // b", "'\\'' "),
+        ("fn a<'a>(b: &'a str) // b", "fn a<'a>(b: &'a str) "),
+        ("var#\"// a\"", "var#\"// a\""),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(without_comments(text), expected, "{text}");
+    }
+}
