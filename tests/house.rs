@@ -450,87 +450,86 @@ fn the_house_is_in_order() {
     );
 }
 
-/// What must be found, and where: path, text, a part of the finding.
+/// What must be found: path, text, a part of the finding.
+const BREACHES: &[(&str, &str, &str)] = &[
+    ("src/plan.rs", concat!("//! A.\n// TO", "DO later\n"), "src/plan.rs:2: "),
+    (
+        "benches/a.rs",
+        concat!("//! A.\nfn a() { to", "do!() }\n"),
+        "nothing is left to do",
+    ),
+    (
+        "tests/a.rs",
+        concat!("//! A.\n#[ig", "nore]\nfn a() {}\n"),
+        "no test is skipped",
+    ),
+    (
+        "src/plan.rs",
+        "//! A.\nconst A: &str = \"ALTER SYSTEM KILL\";\n",
+        "one place acts",
+    ),
+    (
+        "src/daemon.rs",
+        "//! A.\nfn a() { let a = Instant::now(); }\n",
+        "one place reads the clock",
+    ),
+    (
+        "src/policy/check.rs",
+        "//! A.\nuse serde::Deserialize;\n",
+        "only policy::raw knows serde",
+    ),
+    (
+        "src/cycle.rs",
+        "//! A.\nfn a() { b(\"ORA-00031\"); }\n",
+        "only oracle knows Oracle's error numbers",
+    ),
+    (
+        "src/daemon.rs",
+        "//! A.\nuse oracledb::Connection;\n",
+        "only oracle knows the drivers",
+    ),
+    (
+        "src/actuator.rs",
+        "//! ALTER SYSTEM\nfn a() { let w = Warrant { a }; \"ALTER SYSTEM\" }\n",
+        "only the guard makes",
+    ),
+    (
+        "tests/orasim/src/a.rs",
+        "//! A.\nuse orareaper::plan;\n",
+        "not built from the daemon",
+    ),
+    (
+        "tests/orasim/Cargo.toml",
+        "orareaper = { path = \"../..\" }\n",
+        "orasim depends on orareaper",
+    ),
+    ("src/hold.rs", "//! A.\nuse std::fs;\n", "the pure core touches nothing"),
+    (
+        "src/session/store.rs",
+        "//! A.\nfn a() { tracing::info!(\"a\"); }\n",
+        "the pure core touches nothing",
+    ),
+    ("src/a.rs", "fn a() {}\n", "opens with `//!`"),
+    ("src/utils.rs", "//! A.\n", "a name that says nothing"),
+    (
+        "src/guard.rs",
+        "//! A.\n#[derive(Clone)]\npub struct Warrant {\n    key: u8,\n}\n",
+        "can be copied",
+    ),
+    (
+        "src/guard.rs",
+        "//! A.\npub struct Warrant {\n    pub key: u8,\n}\n",
+        "is open",
+    ),
+    ("src/actuator.rs", "//! ALTER SYSTEM\n", "the rule is stale"),
+];
+
 #[test]
 fn each_rule_finds_its_breach() {
-    let long = format!("//! A.\n{}", "fn a() {}\n".repeat(LONGEST_FILE));
-    let breaches = [
-        ("src/plan.rs", concat!("//! A.\n// TO", "DO later\n"), "src/plan.rs:2: "),
-        (
-            "benches/a.rs",
-            concat!("//! A.\nfn a() { to", "do!() }\n"),
-            "nothing is left to do",
-        ),
-        (
-            "tests/a.rs",
-            concat!("//! A.\n#[ig", "nore]\nfn a() {}\n"),
-            "no test is skipped",
-        ),
-        (
-            "src/plan.rs",
-            "//! A.\nconst A: &str = \"ALTER SYSTEM KILL\";\n",
-            "one place acts",
-        ),
-        (
-            "src/daemon.rs",
-            "//! A.\nfn a() { let a = Instant::now(); }\n",
-            "one place reads the clock",
-        ),
-        (
-            "src/policy/check.rs",
-            "//! A.\nuse serde::Deserialize;\n",
-            "only policy::raw knows serde",
-        ),
-        (
-            "src/cycle.rs",
-            "//! A.\nfn a() { b(\"ORA-00031\"); }\n",
-            "only oracle knows Oracle's error numbers",
-        ),
-        (
-            "src/daemon.rs",
-            "//! A.\nuse oracledb::Connection;\n",
-            "only oracle knows the drivers",
-        ),
-        (
-            "src/actuator.rs",
-            "//! ALTER SYSTEM\nfn a() { let w = Warrant { a }; \"ALTER SYSTEM\" }\n",
-            "only the guard makes",
-        ),
-        (
-            "tests/orasim/src/a.rs",
-            "//! A.\nuse orareaper::plan;\n",
-            "not built from the daemon",
-        ),
-        (
-            "tests/orasim/Cargo.toml",
-            "orareaper = { path = \"../..\" }\n",
-            "orasim depends on orareaper",
-        ),
-        ("src/hold.rs", "//! A.\nuse std::fs;\n", "the pure core touches nothing"),
-        (
-            "src/session/store.rs",
-            "//! A.\nfn a() { tracing::info!(\"a\"); }\n",
-            "the pure core touches nothing",
-        ),
-        ("src/a.rs", "fn a() {}\n", "opens with `//!`"),
-        ("src/utils.rs", "//! A.\n", "a name that says nothing"),
-        ("src/a.rs", &long, "make it a folder"),
-        (
-            "src/guard.rs",
-            "//! A.\n#[derive(Clone)]\npub struct Warrant {\n    key: u8,\n}\n",
-            "can be copied",
-        ),
-        (
-            "src/guard.rs",
-            "//! A.\npub struct Warrant {\n    pub key: u8,\n}\n",
-            "is open",
-        ),
-        ("src/actuator.rs", "//! ALTER SYSTEM\n", "the rule is stale"),
-    ];
-    for (path, text, expected) in breaches {
+    for (path, text, expected) in BREACHES {
         let tree = [Source {
-            path: path.to_owned(),
-            text: text.to_owned(),
+            path: (*path).to_owned(),
+            text: (*text).to_owned(),
         }];
         let findings = check(&tree);
         assert!(
@@ -539,6 +538,23 @@ fn each_rule_finds_its_breach() {
                 .any(|finding| finding.starts_with(path.trim_end_matches(".rs")) && finding.contains(expected)),
             "{path}, {expected}: found {findings:?} in:\n{text:.200}"
         );
+    }
+}
+
+#[test]
+fn a_long_file_is_found_and_one_line_less_is_not() {
+    for (path, most) in [("src/a.rs", LONGEST_FILE), (LONGER_FILES[0].0, LONGER_FILES[0].1)] {
+        for (lines, findings) in [(most, 0), (most + 1, 1)] {
+            let text = format!(
+                "//! A.\n{}\n#[cfg(test)]\nmod tests {{\n}}\n",
+                "fn a() {}\n".repeat(lines - 2)
+            );
+            let tree = [Source {
+                path: path.to_owned(),
+                text,
+            }];
+            assert_eq!(check(&tree).len(), findings, "{path} of {lines} lines");
+        }
     }
 }
 
