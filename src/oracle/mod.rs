@@ -11,12 +11,17 @@
 //! Values cross the trait as text, whole numbers and points in the database's clock, and in no other type: both drivers
 //! read DATE, NUMBER and VARCHAR2 well, and each has a type that it reads badly.
 
+pub mod capabilities;
 mod connect;
 mod connect_string;
 mod deadline;
 pub mod error;
 pub mod oci;
+pub mod pressure;
+pub mod probe;
+pub mod read;
 mod row;
+pub mod sql;
 mod thin;
 
 use std::borrow::Cow;

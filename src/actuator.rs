@@ -1,0 +1,291 @@
+//! Carrying out a warrant: the only place that holds the words ALTER SYSTEM.
+//!
+//! A statement cannot carry binds here, so it is built from nothing but integers that were parsed as such and an
+//! identifier of a fixed alphabet; no text of a session ever comes near it. What Oracle answers is told apart by number.
+
+use std::fmt;
+
+use crate::policy::model::{Action, DisconnectClause, KillClause};
+use crate::session::SessionKey;
+
+/// Why there is no statement for an action on a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoStatement {
+    /// `report` does nothing.
+    Nothing,
+    /// DISCONNECT SESSION has no `@inst_id`: it reaches only the instance that it is sent to, where the same numbers may
+    /// belong to somebody else.
+    OtherInstance {
+        /// The session's.
+        of_session: u32,
+        /// The connection's.
+        connected: u32,
+    },
+    /// CANCEL SQL needs the SQL_ID, without which it may cancel nothing or the next statement, and there is none.
+    NoSqlId,
+}
+
+impl fmt::Display for NoStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoStatement::Nothing => f.write_str("nothing is done to the session"),
+            NoStatement::OtherInstance { of_session, connected } => write!(
+                f,
+                "DISCONNECT SESSION reaches only the instance it is sent to: the session is on {of_session}, the connection on \
+                 {connected}"
+            ),
+            NoStatement::NoSqlId => f.write_str("the session runs no SQL that has an SQL_ID"),
+        }
+    }
+}
+
+impl std::error::Error for NoStatement {}
+
+/// The statement of an action on a session, for a connection to the instance `connected`.
+///
+/// KILL always names the instance, also where there is only one: without it the numbers are looked up where the
+/// connection happens to be.
+///
+/// # Errors
+/// When there is none that would do exactly this to exactly this session.
+pub fn statement(action: Action, key: SessionKey, sql_id: Option<&str>, connected: u32) -> Result<String, NoStatement> {
+    let SessionKey {
+        inst_id, sid, serial, ..
+    } = key;
+    match action {
+        Action::Report => Err(NoStatement::Nothing),
+        Action::Kill { clause } => {
+            let clause = match clause {
+                KillClause::Plain => "",
+                KillClause::Immediate => " IMMEDIATE",
+                KillClause::NoReplay => " NOREPLAY",
+                KillClause::Force => " FORCE TIMEOUT 0",
+            };
+            Ok(format!("ALTER SYSTEM KILL SESSION '{sid},{serial},@{inst_id}'{clause}"))
+        }
+        Action::Disconnect { clause } => {
+            if inst_id != connected {
+                return Err(NoStatement::OtherInstance {
+                    of_session: inst_id,
+                    connected,
+                });
+            }
+            let clause = match clause {
+                DisconnectClause::PostTransaction => " POST_TRANSACTION",
+                DisconnectClause::Immediate => " IMMEDIATE",
+                DisconnectClause::PostTransactionNoReplay => " POST_TRANSACTION NOREPLAY",
+                DisconnectClause::NoReplay => " NOREPLAY",
+            };
+            Ok(format!("ALTER SYSTEM DISCONNECT SESSION '{sid},{serial}'{clause}"))
+        }
+        Action::CancelSql => {
+            let sql_id = sql_id.filter(|sql_id| is_sql_id(sql_id)).ok_or(NoStatement::NoSqlId)?;
+            Ok(format!(
+                "ALTER SYSTEM CANCEL SQL '{sid}, {serial}, @{inst_id}, {sql_id}'"
+            ))
+        }
+    }
+}
+
+/// Whether a text is an SQL_ID: thirteen digits and lower case letters.
+fn is_sql_id(text: &str) -> bool {
+    text.len() == 13
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
+}
+
+/// What Oracle answered, by its number. The name of each is a label of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Success: the session is ended, or its statement cancelled, as far as the database knows.
+    Done,
+    /// ORA-00031: accepted, and to happen as soon as the session can be interrupted.
+    Marked,
+    /// ORA-00030: no such session any more.
+    AlreadyGone,
+    /// ORA-00029: not a user session.
+    NotUserSession,
+    /// ORA-00027: the session that asked.
+    OwnSession,
+    /// ORA-01031: no privilege.
+    NoPrivilege,
+    /// The release does not know the statement or its form.
+    Unsupported,
+    /// ORA-01109, ORA-01219: the database is not open.
+    NotOpen,
+    /// ORA-01013: the call was interrupted before Oracle had answered. It may have been accepted.
+    Interrupted,
+    /// Whatever else. It may have been accepted.
+    Unknown {
+        /// The number.
+        code: u32,
+    },
+}
+
+impl Outcome {
+    /// From the number in `ORA-nnnnn`, 0 for success.
+    #[must_use]
+    pub const fn from_code(code: u32) -> Outcome {
+        match code {
+            0 => Outcome::Done,
+            31 => Outcome::Marked,
+            30 => Outcome::AlreadyGone,
+            29 => Outcome::NotUserSession,
+            27 => Outcome::OwnSession,
+            1031 => Outcome::NoPrivilege,
+            26 | 900 | 922 | 933 | 2065 | 3048 => Outcome::Unsupported,
+            1109 | 1219 => Outcome::NotOpen,
+            1013 => Outcome::Interrupted,
+            code => Outcome::Unknown { code },
+        }
+    }
+
+    /// As metrics and the journal write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::Done => "done",
+            Outcome::Marked => "marked",
+            Outcome::AlreadyGone => "already_gone",
+            Outcome::NotUserSession => "not_user_session",
+            Outcome::OwnSession => "own_session",
+            Outcome::NoPrivilege => "no_privilege",
+            Outcome::Unsupported => "unsupported",
+            Outcome::NotOpen => "not_open",
+            Outcome::Interrupted => "interrupted",
+            Outcome::Unknown { .. } => "unknown",
+        }
+    }
+
+    /// Whether the session has to be followed: the statement was accepted, or may have been.
+    #[must_use]
+    pub const fn may_have_acted(self) -> bool {
+        match self {
+            Outcome::Done | Outcome::Marked | Outcome::Interrupted | Outcome::Unknown { .. } => true,
+            Outcome::AlreadyGone
+            | Outcome::NotUserSession
+            | Outcome::OwnSession
+            | Outcome::NoPrivilege
+            | Outcome::Unsupported
+            | Outcome::NotOpen => false,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::time::DbTime;
+
+    fn key(inst_id: u32) -> SessionKey {
+        SessionKey {
+            inst_id,
+            sid: 287,
+            serial: 62507,
+            logon_time: DbTime(0),
+        }
+    }
+
+    #[test]
+    fn every_action_is_written_as_the_language_promises() {
+        for action in Action::ALL {
+            let expected = match action.name() {
+                "kill" => "ALTER SYSTEM KILL SESSION '287,62507,@1'",
+                "kill immediate" => "ALTER SYSTEM KILL SESSION '287,62507,@1' IMMEDIATE",
+                "kill noreplay" => "ALTER SYSTEM KILL SESSION '287,62507,@1' NOREPLAY",
+                "kill force" => "ALTER SYSTEM KILL SESSION '287,62507,@1' FORCE TIMEOUT 0",
+                "disconnect post_transaction" => "ALTER SYSTEM DISCONNECT SESSION '287,62507' POST_TRANSACTION",
+                "disconnect immediate" => "ALTER SYSTEM DISCONNECT SESSION '287,62507' IMMEDIATE",
+                "disconnect post_transaction noreplay" => {
+                    "ALTER SYSTEM DISCONNECT SESSION '287,62507' POST_TRANSACTION NOREPLAY"
+                }
+                "disconnect noreplay" => "ALTER SYSTEM DISCONNECT SESSION '287,62507' NOREPLAY",
+                "cancel sql" => "ALTER SYSTEM CANCEL SQL '287, 62507, @1, 8yds4k9tqmh3u'",
+                "report" => {
+                    assert_eq!(statement(action, key(1), None, 1), Err(NoStatement::Nothing));
+                    continue;
+                }
+                other => panic!("no statement is written down for {other}"),
+            };
+            assert_eq!(
+                statement(action, key(1), Some("8yds4k9tqmh3u"), 1).as_deref(),
+                Ok(expected)
+            );
+        }
+    }
+
+    #[test]
+    fn a_disconnect_is_never_sent_to_another_instance_and_a_kill_names_it() {
+        let immediate = Action::Disconnect {
+            clause: DisconnectClause::Immediate,
+        };
+        assert_eq!(
+            statement(immediate, key(2), None, 1),
+            Err(NoStatement::OtherInstance {
+                of_session: 2,
+                connected: 1
+            })
+        );
+        let kill = Action::Kill {
+            clause: KillClause::Plain,
+        };
+        assert_eq!(
+            statement(kill, key(2), None, 1).as_deref(),
+            Ok("ALTER SYSTEM KILL SESSION '287,62507,@2'")
+        );
+    }
+
+    #[test]
+    fn nothing_but_an_sql_id_gets_into_a_cancel() {
+        for hostile in [
+            "",
+            "8yds4k9tqmh3",
+            "8yds4k9tqmh3u0",
+            "8YDS4K9TQMH3U",
+            "a' IMMEDIATE--",
+            "8yds4k9tqmh3\u{fc}",
+        ] {
+            assert_eq!(
+                statement(Action::CancelSql, key(1), Some(hostile), 1),
+                Err(NoStatement::NoSqlId),
+                "{hostile}"
+            );
+        }
+        assert_eq!(statement(Action::CancelSql, key(1), None, 1), Err(NoStatement::NoSqlId));
+    }
+
+    #[test]
+    fn answers_are_told_apart_by_number() {
+        let cases = [
+            (0, "done", true),
+            (31, "marked", true),
+            (30, "already_gone", false),
+            (29, "not_user_session", false),
+            (27, "own_session", false),
+            (26, "unsupported", false),
+            (1031, "no_privilege", false),
+            (933, "unsupported", false),
+            (3048, "unsupported", false),
+            (1109, "not_open", false),
+            (1013, "interrupted", true),
+            (28, "unknown", true),
+            (4242, "unknown", true),
+        ];
+        for (code, name, may_have_acted) in cases {
+            let outcome = Outcome::from_code(code);
+            assert_eq!(
+                (outcome.name(), outcome.may_have_acted()),
+                (name, may_have_acted),
+                "ORA-{code:05}"
+            );
+        }
+        assert_eq!(Outcome::from_code(4242), Outcome::Unknown { code: 4242 });
+    }
+}

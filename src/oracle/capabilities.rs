@@ -1,0 +1,391 @@
+//! What the connected database is and has, as far as it decides what may be read and done.
+//!
+//! Plain data, found out once for each connection by [`crate::oracle::probe`]. What could not be found out is said in
+//! `notes`, and decided for caution: a clause that is not known to exist is not sent.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use crate::oracle::sql::Statistics;
+use crate::policy::model::{Action, DisconnectClause, KillClause};
+use crate::protect::Facts;
+use crate::session::SessionKey;
+use crate::session::column::{Column, Columns, Source};
+
+/// A release of Oracle Database: 11.2, 12.1, 19.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Release {
+    /// 11, 12, 18, 19, 21, 23.
+    pub major: u32,
+    /// 2 in 11.2; since 18 the release update, as far as the database says it.
+    pub minor: u32,
+}
+
+impl Release {
+    /// The release in a version such as `19.3.0.0.0`.
+    #[must_use]
+    pub fn parse(version: &str) -> Option<Release> {
+        let mut parts = version.trim().split('.').map(str::parse);
+        Some(Release {
+            major: parts.next()?.ok()?,
+            minor: parts.next().and_then(Result::ok).unwrap_or(0),
+        })
+    }
+
+    /// Whether it is this one or a later one.
+    #[must_use]
+    pub fn at_least(self, major: u32, minor: u32) -> bool {
+        self >= Release { major, minor }
+    }
+
+    /// The GV$SESSION columns that the Oracle Database Reference has for it: what is assumed where the dictionary cannot
+    /// be read. A column whose first release is not documented is left out.
+    #[must_use]
+    pub fn documented_columns(self) -> Columns {
+        let since = |column: Column| match column {
+            Column::ConId | Column::ExternalName | Column::PgaTunableMem | Column::SqlTranslationProfileId => (12, 1),
+            Column::ShardDdlStatus | Column::PlsqlDebuggerConnected => (12, 2),
+            other => {
+                let undocumented = [
+                    Column::TopLevelCall,
+                    Column::TotalTimeWaitedMicro,
+                    Column::HeurTimeWaitedMicro,
+                    Column::DrainStatus,
+                    Column::DrainDeadline,
+                    Column::DrainOrigin,
+                ];
+                if undocumented.contains(&other) {
+                    (u32::MAX, 0)
+                } else {
+                    (11, 2)
+                }
+            }
+        };
+        Column::ALL
+            .iter()
+            .copied()
+            .filter(|column| column.source() == Source::Session)
+            .filter(|column| {
+                let (major, minor) = since(*column);
+                self.at_least(major, minor)
+            })
+            .collect()
+    }
+}
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// Who runs the database, where that takes rights away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Service {
+    /// Whoever owns it.
+    SelfManaged,
+    /// Amazon RDS for Oracle: nobody has the ALTER SYSTEM privilege.
+    AmazonRds,
+    /// Oracle Autonomous Database: only SET and KILL SESSION are left of it.
+    Autonomous,
+}
+
+/// An instance, at start-up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceFacts {
+    /// GV$INSTANCE.INST_ID.
+    pub inst_id: u32,
+    /// GV$INSTANCE.INSTANCE_NAME.
+    pub name: String,
+    /// GV$INSTANCE.HOST_NAME.
+    pub host: String,
+    /// GV$INSTANCE.STATUS: `OPEN`, `MOUNTED`, `STARTED`.
+    pub status: String,
+}
+
+/// Where a list came from, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Provenance {
+    /// Read from the view that has it.
+    Dictionary,
+    /// Read from a view for everybody, which may show less.
+    PublicDictionary,
+    /// Not readable: what Oracle's documentation says of the release.
+    Documentation,
+}
+
+/// What was found out about a database.
+#[derive(Clone, Debug)]
+pub struct Capabilities {
+    /// The release.
+    pub release: Release,
+    /// The version as the database says it, in full where it does.
+    pub version: String,
+    /// V$DATABASE.NAME.
+    pub database_name: String,
+    /// V$DATABASE.DATABASE_ROLE: `PRIMARY`, `PHYSICAL STANDBY`.
+    pub role: String,
+    /// V$DATABASE.OPEN_MODE: `READ WRITE`, `READ ONLY WITH APPLY`.
+    pub open_mode: String,
+    /// Whether it is a multitenant container database.
+    pub cdb: bool,
+    /// The container connected to: 1 is the root, above it a PDB; `None` on a database without containers.
+    pub con_id: Option<u32>,
+    /// Its name.
+    pub con_name: String,
+    /// Whether it is a RAC database.
+    pub cluster: bool,
+    /// Its instances.
+    pub instances: Vec<InstanceFacts>,
+    /// The session that asked.
+    pub own: SessionKey,
+    /// Its V$SESSION.USERNAME.
+    pub own_username: String,
+    /// The GV$SESSION columns that can be read.
+    pub columns: Columns,
+    /// How they are known.
+    pub columns_from: Provenance,
+    /// Accounts that Oracle maintains.
+    pub maintained: HashSet<String>,
+    /// How they are known.
+    pub maintained_from: Provenance,
+    /// Who runs it.
+    pub service: Service,
+    /// DB_BLOCK_SIZE in bytes, which undo has too.
+    pub block_size: Option<i64>,
+    /// Bytes a block in each tablespace, where readable.
+    pub tablespace_blocks: HashMap<String, i64>,
+    /// The numbers of the statistics that columns are made of.
+    pub statistics: Statistics,
+    /// What could not be found out, or is not as it should be, in words for the log.
+    pub notes: Vec<String>,
+}
+
+/// Why an action is not to be had on a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It came with a later release.
+    Since {
+        /// What.
+        clause: &'static str,
+        /// The first release that documents it.
+        first: Release,
+        /// The connected one.
+        connected: Release,
+    },
+    /// Amazon RDS has no ALTER SYSTEM.
+    AmazonRds,
+    /// Autonomous Database allows only KILL SESSION.
+    Autonomous,
+    /// DISCONNECT SESSION needs an open database.
+    NotOpen,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Since {
+                clause,
+                first,
+                connected,
+            } => write!(
+                f,
+                "{clause} is documented from release {first} on, this database is {connected}"
+            ),
+            Reason::AmazonRds => f.write_str(
+                "Amazon RDS grants nobody the ALTER SYSTEM privilege; its own package rdsadmin_util ends sessions there",
+            ),
+            Reason::Autonomous => f.write_str("Autonomous Database allows no ALTER SYSTEM but SET and KILL SESSION"),
+            Reason::NotOpen => f.write_str("DISCONNECT SESSION needs an open database"),
+        }
+    }
+}
+
+impl std::error::Error for Reason {}
+
+impl Capabilities {
+    /// Whether the database has what an action needs.
+    ///
+    /// That a DISCONNECT reaches only the instance that it is sent to is decided at the statement, not here.
+    ///
+    /// # Errors
+    /// The reason why it has not. Nothing is ever sent in its place.
+    pub fn supports(&self, action: Action) -> Result<(), Reason> {
+        let clause = match action {
+            Action::Report => return Ok(()),
+            Action::Kill { clause } => match clause {
+                KillClause::Plain | KillClause::Immediate => None,
+                KillClause::NoReplay => Some(("NOREPLAY", 12, 1)),
+                KillClause::Force => Some(("FORCE TIMEOUT", 23, 0)),
+            },
+            Action::Disconnect { clause } => match clause {
+                DisconnectClause::PostTransaction | DisconnectClause::Immediate => None,
+                DisconnectClause::PostTransactionNoReplay | DisconnectClause::NoReplay => Some(("NOREPLAY", 12, 1)),
+            },
+            Action::CancelSql => Some(("CANCEL SQL", 18, 0)),
+        };
+        match self.service {
+            Service::AmazonRds => return Err(Reason::AmazonRds),
+            Service::Autonomous => match action {
+                Action::Kill { .. } | Action::Report => {}
+                Action::Disconnect { .. } | Action::CancelSql => return Err(Reason::Autonomous),
+            },
+            Service::SelfManaged => {}
+        }
+        if let Some((clause, major, minor)) = clause
+            && !self.release.at_least(major, minor)
+        {
+            return Err(Reason::Since {
+                clause,
+                first: Release { major, minor },
+                connected: self.release,
+            });
+        }
+        match action {
+            Action::Disconnect { .. } if !self.open_mode.starts_with("READ") => Err(Reason::NotOpen),
+            Action::Disconnect { .. } | Action::Kill { .. } | Action::CancelSql | Action::Report => Ok(()),
+        }
+    }
+
+    /// The GV$SESSION columns that the release lacks, of these and of those that these are made of.
+    #[must_use]
+    pub fn lacking(&self, wanted: Columns) -> Columns {
+        crate::session::snapshot::Snapshot::inputs(wanted)
+            .iter()
+            .filter(|column| column.source() == Source::Session && !self.columns.contains(*column))
+            .collect()
+    }
+
+    /// What the protections need to know, `own` being the daemon's sessions on this database.
+    #[must_use]
+    pub fn facts(&self, own: &[SessionKey]) -> Facts {
+        Facts {
+            own_username: self.own_username.clone(),
+            own_sessions: own.iter().map(|key| (key.inst_id, key.sid, key.serial)).collect(),
+            oracle_maintained: self.maintained.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::session::time::DbTime;
+
+    pub(crate) fn capabilities(major: u32, minor: u32) -> Capabilities {
+        let release = Release { major, minor };
+        Capabilities {
+            release,
+            version: format!("{major}.{minor}.0.0.0"),
+            database_name: "ORCL".to_owned(),
+            role: "PRIMARY".to_owned(),
+            open_mode: "READ WRITE".to_owned(),
+            cdb: false,
+            con_id: None,
+            con_name: String::new(),
+            cluster: false,
+            instances: Vec::new(),
+            own: SessionKey {
+                inst_id: 1,
+                sid: 10,
+                serial: 20,
+                logon_time: DbTime(0),
+            },
+            own_username: "REAPER".to_owned(),
+            columns: release.documented_columns(),
+            columns_from: Provenance::Documentation,
+            maintained: HashSet::new(),
+            maintained_from: Provenance::Documentation,
+            service: Service::SelfManaged,
+            block_size: Some(8192),
+            tablespace_blocks: HashMap::new(),
+            statistics: Statistics::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_version_is_a_release_however_long_it_is() {
+        for (version, major, minor) in [
+            ("11.2.0.4.0", 11, 2),
+            ("19.3.0.0.0", 19, 3),
+            ("23.0.0.0.0", 23, 0),
+            ("21", 21, 0),
+        ] {
+            assert_eq!(Release::parse(version), Some(Release { major, minor }));
+        }
+        assert_eq!(Release::parse("unknown"), None);
+    }
+
+    #[test]
+    fn an_action_is_to_be_had_from_the_release_that_documents_it() {
+        let first = |action: Action| -> Option<(u32, u32)> {
+            [(11, 2), (12, 1), (12, 2), (18, 0), (19, 0), (21, 0), (23, 0)]
+                .into_iter()
+                .find(|(major, minor)| capabilities(*major, *minor).supports(action).is_ok())
+        };
+        for action in Action::ALL {
+            let expected = match action.name() {
+                "kill" | "kill immediate" | "disconnect post_transaction" | "disconnect immediate" | "report" => {
+                    (11, 2)
+                }
+                "kill noreplay" | "disconnect noreplay" | "disconnect post_transaction noreplay" => (12, 1),
+                "cancel sql" => (18, 0),
+                "kill force" => (23, 0),
+                other => panic!("no first release is written down for {other}"),
+            };
+            assert_eq!(first(action), Some(expected), "{action}");
+        }
+        let refused = capabilities(12, 2).supports(Action::CancelSql).expect_err("before 18");
+        assert_eq!(
+            refused.to_string(),
+            "CANCEL SQL is documented from release 18.0 on, this database is 12.2"
+        );
+    }
+
+    #[test]
+    fn managed_services_keep_what_they_keep() {
+        let mut rds = capabilities(23, 0);
+        rds.service = Service::AmazonRds;
+        let mut autonomous = capabilities(23, 0);
+        autonomous.service = Service::Autonomous;
+        for action in Action::ALL {
+            let is_kill = action.name().starts_with("kill");
+            let is_report = action == Action::Report;
+            assert_eq!(rds.supports(action).is_ok(), is_report, "{action} on RDS");
+            assert_eq!(
+                autonomous.supports(action).is_ok(),
+                is_kill || is_report,
+                "{action} on Autonomous"
+            );
+        }
+    }
+
+    #[test]
+    fn a_disconnect_needs_an_open_database() {
+        let mut mounted = capabilities(19, 0);
+        mounted.open_mode = "MOUNTED".to_owned();
+        let disconnect = Action::Disconnect {
+            clause: DisconnectClause::Immediate,
+        };
+        assert_eq!(mounted.supports(disconnect), Err(Reason::NotOpen));
+        assert_eq!(mounted.supports(Action::CancelSql), Ok(()));
+        let mut standby = capabilities(19, 0);
+        standby.open_mode = "READ ONLY WITH APPLY".to_owned();
+        assert_eq!(standby.supports(disconnect), Ok(()));
+    }
+
+    #[test]
+    fn what_a_release_lacks_is_named_with_what_is_made_of_it() {
+        let old = capabilities(11, 2);
+        let wanted: Columns = [Column::Container, Column::Ecid, Column::DrainStatus]
+            .into_iter()
+            .collect();
+        assert_eq!(
+            old.lacking(wanted).iter().collect::<Vec<_>>(),
+            [Column::ConId, Column::DrainStatus]
+        );
+        let new = capabilities(12, 2);
+        assert_eq!(new.lacking([Column::Container].into_iter().collect()), Columns::NONE);
+    }
+}

@@ -1,0 +1,426 @@
+//! Finding out, once for each connection, what the database is and has.
+//!
+//! Little of it is essential: the release, and who the daemon itself is. All else has a cautious answer where it cannot be
+//! read, and a note that says so: `doctor` shows the notes, the log repeats them. A definite "no such view" is an answer; a
+//! connection that breaks is not, and ends the probe.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use crate::oracle::capabilities::{Capabilities, InstanceFacts, Provenance, Release, Service};
+use crate::oracle::error::{Class, Error};
+use crate::oracle::sql::{self, Statistics, startup};
+use crate::oracle::{Cell, Connection, Query, collect, whole_number};
+use crate::session::SessionKey;
+use crate::session::column::{Column, Columns, Source};
+use crate::session::time::DbTime;
+
+/// More rows than any start-up query has.
+const AT_MOST: usize = 100_000;
+
+/// A first release with containers.
+const WITH_CONTAINERS: (u32, u32) = (12, 1);
+
+/// Accounts that Oracle creates with the product, where the database does not tell which those are: before 12.1, and where
+/// neither DBA_USERS nor ALL_USERS has ORACLE_MAINTAINED. From the Oracle Database Security Guide, "Predefined Schemas".
+pub const PREDEFINED_ACCOUNTS: [&str; 47] = [
+    "ANONYMOUS",
+    "APEX_PUBLIC_USER",
+    "APPQOSSYS",
+    "AUDSYS",
+    "CTXSYS",
+    "DBSFWUSER",
+    "DBSNMP",
+    "DGPDB_INT",
+    "DIP",
+    "DMSYS",
+    "DVF",
+    "DVSYS",
+    "EXFSYS",
+    "FLOWS_FILES",
+    "GGSYS",
+    "GSMADMIN_INTERNAL",
+    "GSMCATUSER",
+    "GSMUSER",
+    "LBACSYS",
+    "MDDATA",
+    "MDSYS",
+    "MGMT_VIEW",
+    "OJVMSYS",
+    "OLAPSYS",
+    "ORACLE_OCM",
+    "ORDDATA",
+    "ORDPLUGINS",
+    "ORDSYS",
+    "OUTLN",
+    "OWBSYS",
+    "PUBLIC",
+    "RDSADMIN",
+    "REMOTE_SCHEDULER_AGENT",
+    "SI_INFORMTN_SCHEMA",
+    "SPATIAL_CSW_ADMIN_USR",
+    "SPATIAL_WFS_ADMIN_USR",
+    "SYS",
+    "SYS$UMF",
+    "SYSBACKUP",
+    "SYSDG",
+    "SYSKM",
+    "SYSMAN",
+    "SYSRAC",
+    "SYSTEM",
+    "WMSYS",
+    "XDB",
+    "XS$NULL",
+];
+
+/// Finds out. Each query has the limit.
+///
+/// # Errors
+/// When the connection breaks, or the release or the daemon's own session cannot be told.
+pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabilities, Error> {
+    let mut asking = Asking {
+        connection,
+        limit,
+        notes: Vec::new(),
+    };
+    let (instance_number, version, parallel) = asking.instance()?;
+    let release = Release::parse(&version).ok_or_else(|| asking.unknown("its release", &version))?;
+    let version = asking.full_version(release)?.unwrap_or(version);
+    let own = asking.own_session(instance_number)?;
+    let container = asking.container(release)?;
+    let database = asking.database(release)?;
+    let parameters = asking.parameters()?;
+    let instances = asking.instances()?;
+    let (columns, columns_from) = asking.session_columns(release)?;
+    let (maintained, maintained_from) = asking.maintained_accounts(release)?;
+    let service = asking.service(release)?;
+    let tablespace_blocks = asking.tablespace_blocks()?;
+    let statistics = asking.statistics()?;
+    let in_root = container.0 == Some(1);
+    if in_root {
+        asking.check_container_data()?;
+    }
+    let clustered = parameters
+        .get("cluster_database")
+        .is_some_and(|value| value.eq_ignore_ascii_case("TRUE"));
+    Ok(Capabilities {
+        release,
+        version,
+        database_name: database.name,
+        role: database.role,
+        open_mode: database.open_mode,
+        cdb: database.cdb,
+        con_id: container.0.filter(|con_id| *con_id > 0),
+        con_name: container.1,
+        cluster: parallel || clustered || instances.len() > 1,
+        instances,
+        own: own.0,
+        own_username: own.1,
+        columns,
+        columns_from,
+        maintained,
+        maintained_from,
+        service,
+        block_size: parameters.get("db_block_size").and_then(|value| whole_number(value)),
+        tablespace_blocks,
+        statistics,
+        notes: asking.notes,
+    })
+}
+
+/// The key and the user name of the session on the other end: a second connection's, to be protected like the first's.
+///
+/// # Errors
+/// When the connection breaks, or the session cannot be told.
+pub fn own_session(connection: &mut dyn Connection, limit: Duration) -> Result<(SessionKey, String), Error> {
+    let mut asking = Asking {
+        connection,
+        limit,
+        notes: Vec::new(),
+    };
+    let (instance_number, _, _) = asking.instance()?;
+    asking.own_session(instance_number)
+}
+
+struct Database {
+    name: String,
+    role: String,
+    open_mode: String,
+    cdb: bool,
+}
+
+struct Asking<'c> {
+    connection: &'c mut dyn Connection,
+    limit: Duration,
+    notes: Vec<String>,
+}
+
+impl Asking<'_> {
+    fn rows<T>(&mut self, query: &Query, row: impl FnMut(&[Cell<'_>]) -> Option<T>) -> Result<Vec<T>, Error> {
+        collect(self.connection, query, self.limit, AT_MOST, row)
+    }
+
+    /// The rows, or the error if it is an answer and not a broken connection.
+    fn rows_or<T>(
+        &mut self,
+        query: &Query,
+        row: impl FnMut(&[Cell<'_>]) -> Option<T>,
+    ) -> Result<Result<Vec<T>, Error>, Error> {
+        match self.rows(query, row) {
+            Ok(rows) => Ok(Ok(rows)),
+            Err(error) => match error.class {
+                Class::Config | Class::Unsupported | Class::Partial | Class::Bug => Ok(Err(error)),
+                Class::Auth | Class::Backoff | Class::Reconnect | Class::Cancelled => Err(error),
+            },
+        }
+    }
+
+    /// The rows, or none and a note on what follows from that.
+    fn rows_or_note<T>(
+        &mut self,
+        query: &Query,
+        consequence: &str,
+        row: impl FnMut(&[Cell<'_>]) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        match self.rows_or(query, row)? {
+            Ok(rows) => Ok(rows),
+            Err(error) => {
+                self.note(format!("{error}; {consequence}"));
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    fn unknown(&self, what: &str, found: &str) -> Error {
+        Error::new(
+            Class::Config,
+            format!("find out about {}", self.connection.identity().database),
+            format!("the database does not tell {what} ({found:?})"),
+        )
+    }
+
+    fn instance(&mut self) -> Result<(u32, String, bool), Error> {
+        let rows = self.rows(&startup::instance(), |row| {
+            Some((id(row, 0)?, text(row, 2)?, text(row, 3).as_deref() == Some("YES")))
+        })?;
+        rows.into_iter()
+            .next()
+            .ok_or_else(|| self.unknown("its instance", "V$INSTANCE is empty"))
+    }
+
+    fn full_version(&mut self, release: Release) -> Result<Option<String>, Error> {
+        if !release.at_least(18, 0) {
+            return Ok(None);
+        }
+        let rows = self.rows_or(&startup::full_version(), |row| text(row, 0))?;
+        Ok(rows.ok().and_then(|rows| rows.into_iter().next()))
+    }
+
+    fn own_session(&mut self, instance_number: u32) -> Result<(SessionKey, String), Error> {
+        let seats = self.rows(&startup::own_seat(), |row| {
+            let number = |at| text(row, at).and_then(|text| text.parse::<u32>().ok());
+            Some((number(0)?, number(1).unwrap_or(instance_number)))
+        })?;
+        let (sid, inst_id) = seats
+            .into_iter()
+            .next()
+            .ok_or_else(|| self.unknown("the daemon's own SID", ""))?;
+        let sessions = self.rows(&startup::own_session(inst_id, sid), |row| {
+            let key = SessionKey {
+                inst_id,
+                sid,
+                serial: id(row, 0)?,
+                logon_time: time(row, 1)?,
+            };
+            Some((key, text(row, 2)?))
+        })?;
+        sessions
+            .into_iter()
+            .next()
+            .ok_or_else(|| self.unknown("the daemon's own session", &format!("SID {sid} of instance {inst_id}")))
+    }
+
+    fn container(&mut self, release: Release) -> Result<(Option<u32>, String), Error> {
+        if !release.at_least(WITH_CONTAINERS.0, WITH_CONTAINERS.1) {
+            return Ok((None, String::new()));
+        }
+        let rows = self.rows_or_note(&startup::container(), "the container is not known", |row| {
+            let con_id = text(row, 0).and_then(|text| text.parse().ok());
+            Some((con_id, text(row, 1).unwrap_or_default()))
+        })?;
+        Ok(rows.into_iter().next().unwrap_or_default())
+    }
+
+    fn database(&mut self, release: Release) -> Result<Database, Error> {
+        let consequence = "no DISCONNECT is sent to a database that is not known to be open";
+        let rows = self.rows_or_note(&startup::database(), consequence, |row| {
+            Some(Database {
+                name: text(row, 0).unwrap_or_default(),
+                role: text(row, 1).unwrap_or_default(),
+                open_mode: text(row, 2).unwrap_or_default(),
+                cdb: false,
+            })
+        })?;
+        let mut database = rows.into_iter().next().unwrap_or(Database {
+            name: String::new(),
+            role: String::new(),
+            open_mode: String::new(),
+            cdb: false,
+        });
+        if release.at_least(WITH_CONTAINERS.0, WITH_CONTAINERS.1) {
+            let rows = self.rows_or(&startup::is_container_database(), |row| text(row, 0))?;
+            database.cdb = rows.is_ok_and(|rows| rows.first().is_some_and(|cdb| cdb == "YES"));
+        }
+        Ok(database)
+    }
+
+    fn parameters(&mut self) -> Result<HashMap<String, String>, Error> {
+        let consequence = "the size of undo is not known";
+        let rows = self.rows_or_note(&startup::parameters(), consequence, |row| {
+            Some((text(row, 0)?, text(row, 1)?))
+        })?;
+        Ok(rows.into_iter().collect())
+    }
+
+    fn instances(&mut self) -> Result<Vec<InstanceFacts>, Error> {
+        self.rows(&startup::instances(), |row| {
+            Some(InstanceFacts {
+                inst_id: id(row, 0)?,
+                name: text(row, 1).unwrap_or_default(),
+                host: text(row, 2).unwrap_or_default(),
+                status: text(row, 3).unwrap_or_default(),
+            })
+        })
+    }
+
+    fn session_columns(&mut self, release: Release) -> Result<(Columns, Provenance), Error> {
+        let known = self.rows_or(&startup::session_columns(), |row| text(row, 0))?;
+        let names = match &known {
+            Ok(names) => names.as_slice(),
+            Err(_) => &[],
+        };
+        let columns: Columns = names
+            .iter()
+            .filter_map(|name| Column::named(name))
+            .filter(|column| column.source() == Source::Session)
+            .collect();
+        if columns.contains(Column::Sid) {
+            return Ok((columns, Provenance::Dictionary));
+        }
+        let why = known.err().map_or_else(
+            || "ALL_TAB_COLUMNS does not show GV_$SESSION".to_owned(),
+            |error| error.to_string(),
+        );
+        self.note(format!(
+            "{why}; the columns of GV$SESSION are taken to be those that release {release} documents"
+        ));
+        Ok((release.documented_columns(), Provenance::Documentation))
+    }
+
+    fn maintained_accounts(&mut self, release: Release) -> Result<(HashSet<String>, Provenance), Error> {
+        let mut why = format!("release {release} has no ORACLE_MAINTAINED");
+        if release.at_least(WITH_CONTAINERS.0, WITH_CONTAINERS.1) {
+            let sources = [
+                (startup::maintained_accounts(), Provenance::Dictionary),
+                (
+                    startup::maintained_accounts_for_everybody(),
+                    Provenance::PublicDictionary,
+                ),
+            ];
+            for (query, provenance) in sources {
+                match self.rows_or(&query, |row| text(row, 0))? {
+                    Ok(names) if names.iter().any(|name| name == "SYS") => {
+                        if provenance == Provenance::PublicDictionary {
+                            self.note(format!("{why}; Oracle's accounts are those that ALL_USERS shows"));
+                        }
+                        return Ok((names.into_iter().collect(), provenance));
+                    }
+                    Ok(_) => why = format!("{} names no account that Oracle maintains", query.of),
+                    Err(error) => why = error.to_string(),
+                }
+            }
+        }
+        self.note(format!("{why}; Oracle's accounts are taken to be those it documents"));
+        let names = PREDEFINED_ACCOUNTS.into_iter().map(str::to_owned).collect();
+        Ok((names, Provenance::Documentation))
+    }
+
+    fn service(&mut self, release: Release) -> Result<Service, Error> {
+        let rds = self.rows_or(&startup::amazon_rds(), |row| text(row, 0))?;
+        if rds.is_ok_and(|rows| !rows.is_empty()) {
+            return Ok(Service::AmazonRds);
+        }
+        if release.at_least(18, 0) {
+            let cloud = self.rows_or(&startup::cloud_service(), |row| text(row, 0))?;
+            if cloud.is_ok_and(|rows| !rows.is_empty()) {
+                return Ok(Service::Autonomous);
+            }
+        }
+        Ok(Service::SelfManaged)
+    }
+
+    fn tablespace_blocks(&mut self) -> Result<HashMap<String, i64>, Error> {
+        let rows = self.rows_or(&sql::tablespaces(), |row| Some((text(row, 0)?, number(row, 1)?)))?;
+        Ok(rows.unwrap_or_default().into_iter().collect())
+    }
+
+    fn statistics(&mut self) -> Result<Statistics, Error> {
+        let mut statistics = Statistics::default();
+        let rows = self.rows_or(&sql::statistic_names(), |row| Some((text(row, 0)?, number(row, 1)?)))?;
+        for (name, number) in rows.unwrap_or_default() {
+            statistics.set(&name, number);
+        }
+        Ok(statistics)
+    }
+
+    /// In the root, V$ views show nothing of the PDBs to an account without CONTAINER_DATA, and no error either.
+    fn check_container_data(&mut self) -> Result<(), Error> {
+        let Ok(pdbs) = self.rows_or(&startup::open_pdbs(), |row| text(row, 1))? else {
+            return Ok(());
+        };
+        let Ok(seen) = self.rows_or(&startup::sessions_in_pdbs(), |row| number(row, 0))? else {
+            return Ok(());
+        };
+        if !pdbs.is_empty() && seen.first() == Some(&0) {
+            self.note(format!(
+                "no session of any PDB is visible although {} open: if they are in use, the account lacks CONTAINER_DATA (ALTER \
+                 USER ... SET CONTAINER_DATA=ALL CONTAINER=CURRENT)",
+                if pdbs.len() == 1 { format!("{} is", pdbs[0]) } else { format!("{} PDBs are", pdbs.len()) }
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The text at a place in a row.
+pub(crate) fn text(row: &[Cell<'_>], at: usize) -> Option<String> {
+    match row.get(at)? {
+        Cell::Text(text) => Some((*text).to_owned()),
+        Cell::Null | Cell::Number(_) | Cell::Time(_) => None,
+    }
+}
+
+/// The number at a place in a row.
+pub(crate) fn number(row: &[Cell<'_>], at: usize) -> Option<i64> {
+    match row.get(at)? {
+        Cell::Number(number) => Some(*number),
+        Cell::Null | Cell::Text(_) | Cell::Time(_) => None,
+    }
+}
+
+/// The small unsigned number at a place in a row.
+pub(crate) fn id(row: &[Cell<'_>], at: usize) -> Option<u32> {
+    number(row, at)?.try_into().ok()
+}
+
+/// The point in time at a place in a row.
+pub(crate) fn time(row: &[Cell<'_>], at: usize) -> Option<DbTime> {
+    match row.get(at)? {
+        Cell::Time(time) => Some(*time),
+        Cell::Null | Cell::Text(_) | Cell::Number(_) => None,
+    }
+}

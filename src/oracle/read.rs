@@ -1,0 +1,460 @@
+//! Reading one snapshot: a round of plain queries, joined in the daemon.
+//!
+//! GV$INSTANCE is read before and after GV$SESSION. The rows of an instance that is down, joining or not answering are
+//! simply absent from GV$ views, without an error; so an instance counts as read only if it was open at both times, was
+//! not restarted in between, and showed at least one session (its background processes are always there). What is not
+//! read is unknown, never gone.
+//!
+//! An error on GV$SESSION, or one that may leave any view incomplete, means that there is no snapshot. A view that is not
+//! there or not granted is left out: its columns are unknown, which spares.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use crate::oracle::capabilities::Capabilities;
+use crate::oracle::deadline::Deadline;
+use crate::oracle::error::{Class, Error};
+use crate::oracle::probe::{id, number, text, time};
+use crate::oracle::sql::{self, Address, Scope};
+use crate::oracle::{Cell, Connection, Query, collect, reading};
+use crate::protect::ESSENTIAL;
+use crate::session::column::{Column, Columns, Source};
+use crate::session::snapshot::{
+    Clock, Instance, Joining, MAX_ROWS, ParallelServer, ProcessRow, Snapshot, SnapshotSource, StatisticsRow, TempRow,
+    TooManySessions, TransactionRow,
+};
+use crate::session::time::DbTime;
+
+/// More instances than a cluster has.
+const MAX_INSTANCES: usize = 1000;
+
+/// Columns that every snapshot has, whatever the policies ask for: the whole identity, what the protections ask, and by
+/// what a cancelled statement is known again.
+const ALWAYS: [Column; 10] = [
+    Column::Module,
+    Column::ClientInfo,
+    Column::Server,
+    Column::Machine,
+    Column::Osuser,
+    Column::Taddr,
+    Column::UndoRecords,
+    Column::SqlId,
+    Column::SqlExecId,
+    Column::LastCallEt,
+];
+
+/// A snapshot with what could not be read for it.
+#[derive(Debug)]
+pub struct Taken {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// Views that could not be read, each with its error: their columns are missing.
+    pub unreadable: Vec<Error>,
+}
+
+/// All the columns that a snapshot has to have for these to be known.
+#[must_use]
+pub fn needed(wanted: Columns) -> Columns {
+    let own: Columns = ESSENTIAL.into_iter().chain(ALWAYS).collect();
+    wanted.union(own)
+}
+
+/// Reads a snapshot of all sessions, or of one seat, within the limit. `wanted` are the columns that policies speak of.
+///
+/// One seat is read with every column that the release has. Where `wanted` asks who holds up others, all sessions are
+/// read all the same: that cannot be told from one.
+///
+/// # Errors
+/// When there is no whole answer. [`Class::Unsupported`] means that the capabilities are out of date.
+pub fn read_snapshot(
+    connection: &mut dyn Connection,
+    wanted: Columns,
+    capabilities: &Capabilities,
+    scope: Scope,
+    limit: Duration,
+) -> Result<Taken, Error> {
+    let wanted = needed(wanted);
+    let (scope, wanted) = match scope {
+        Scope::One { .. } if wanted.needs(Source::Waiters) => (Scope::All, wanted),
+        Scope::One { .. } => (scope, wanted.union(capabilities.columns)),
+        Scope::All => (scope, wanted),
+    };
+    let mut reader = Reader::new(connection, capabilities, scope, limit);
+    let before = reader.instances()?;
+    let builder = reader.sessions(Snapshot::inputs(wanted))?;
+    let after = if capabilities.cluster {
+        reader.instances()?
+    } else {
+        before.clone()
+    };
+    let seen = match scope {
+        Scope::All => None,
+        Scope::One { inst_id, .. } if builder.rows() == 0 => Some((inst_id, reader.answers(inst_id)?)),
+        Scope::One { inst_id, .. } => Some((inst_id, true)),
+    };
+    let joining = {
+        let clock = clock_of(&before);
+        let ids = builder.instances_seen.clone();
+        let is_seen = |inst_id: u32| match seen {
+            None => ids.contains(&inst_id),
+            Some((of_seat, answers)) => inst_id != of_seat || answers,
+        };
+        builder.rows.finish(clock, agreed(&before, &after, is_seen))
+    };
+    let snapshot = reader.join(joining, wanted)?;
+    Ok(Taken {
+        snapshot,
+        unreadable: reader.unreadable,
+    })
+}
+
+/// A row of GV$INSTANCE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct InstanceRow {
+    inst_id: u32,
+    name: String,
+    open: bool,
+    started: Option<DbTime>,
+    now: Option<DbTime>,
+    utc_offset: Option<i32>,
+}
+
+fn clock_of(rows: &[InstanceRow]) -> Option<Clock> {
+    let row = rows.iter().find(|row| row.now.is_some())?;
+    Some(Clock {
+        now: row.now?,
+        utc_offset: row.utc_offset.unwrap_or(0),
+    })
+}
+
+/// The instances of both readings; complete are those that did not change and were seen.
+fn agreed(before: &[InstanceRow], after: &[InstanceRow], seen: impl Fn(u32) -> bool) -> Vec<Instance> {
+    let mut instances: Vec<Instance> = before
+        .iter()
+        .map(|row| Instance {
+            inst_id: row.inst_id,
+            name: row.name.clone(),
+            complete: row.open
+                && seen(row.inst_id)
+                && after
+                    .iter()
+                    .any(|later| later.inst_id == row.inst_id && later.open && later.started == row.started),
+        })
+        .collect();
+    for row in after {
+        if !before.iter().any(|earlier| earlier.inst_id == row.inst_id) {
+            instances.push(Instance {
+                inst_id: row.inst_id,
+                name: row.name.clone(),
+                complete: false,
+            });
+        }
+    }
+    instances.sort_by_key(|instance| instance.inst_id);
+    instances
+}
+
+/// Seconds east of Greenwich in `+01:00`.
+fn utc_offset(text: &str) -> Option<i32> {
+    let (hours, minutes) = text.trim().split_once(':')?;
+    let sign = if hours.starts_with('-') { -1 } else { 1 };
+    let hours: i32 = hours.trim_start_matches(['+', '-']).parse().ok()?;
+    let minutes: i32 = minutes.parse().ok()?;
+    ((0..=15).contains(&hours) && (0..60).contains(&minutes)).then_some(sign * (hours * 3600 + minutes * 60))
+}
+
+/// One reading that is under way.
+pub(super) struct Reader<'r> {
+    connection: &'r mut dyn Connection,
+    pub(super) capabilities: &'r Capabilities,
+    scope: Scope,
+    deadline: Deadline,
+    pub(super) unreadable: Vec<Error>,
+}
+
+/// The sessions read, with the instances that showed any.
+struct Sessions {
+    rows: crate::session::snapshot::SnapshotBuilder,
+    instances_seen: HashSet<u32>,
+}
+
+impl Sessions {
+    fn rows(&self) -> usize {
+        self.rows.rows()
+    }
+}
+
+impl<'r> Reader<'r> {
+    pub(super) fn new(
+        connection: &'r mut dyn Connection,
+        capabilities: &'r Capabilities,
+        scope: Scope,
+        limit: Duration,
+    ) -> Reader<'r> {
+        Reader {
+            connection,
+            capabilities,
+            scope,
+            deadline: Deadline::begin(limit),
+            unreadable: Vec::new(),
+        }
+    }
+
+    /// What is left of the limit for the next query.
+    fn left(&self, query: &Query) -> Result<Duration, Error> {
+        self.deadline.left().ok_or_else(|| {
+            Error::new(
+                Class::Cancelled,
+                reading(query, &self.connection.identity().database),
+                format!(
+                    "the snapshot was not done within {:.1}s",
+                    self.deadline.limit().as_secs_f64()
+                ),
+            )
+        })
+    }
+
+    fn rows<T>(&mut self, query: &Query, row: impl FnMut(&[Cell<'_>]) -> Option<T>) -> Result<Vec<T>, Error> {
+        let left = self.left(query)?;
+        collect(self.connection, query, left, MAX_ROWS, row)
+    }
+
+    /// The rows, or nothing where the view is not to be had; an answer that may be incomplete is an error.
+    pub(super) fn rows_if_readable<T>(
+        &mut self,
+        query: &Query,
+        row: impl FnMut(&[Cell<'_>]) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, Error> {
+        match self.rows(query, row) {
+            Ok(rows) => Ok(Some(rows)),
+            Err(error) => match error.class {
+                Class::Config | Class::Unsupported | Class::Bug => {
+                    self.unreadable.push(error);
+                    Ok(None)
+                }
+                Class::Auth | Class::Backoff | Class::Reconnect | Class::Cancelled | Class::Partial => Err(error),
+            },
+        }
+    }
+
+    fn instances(&mut self) -> Result<Vec<InstanceRow>, Error> {
+        let query = sql::instances();
+        let left = self.left(&query)?;
+        collect(self.connection, &query, left, MAX_INSTANCES, |row| {
+            Some(InstanceRow {
+                inst_id: id(row, 0)?,
+                name: text(row, 1).unwrap_or_default(),
+                open: text(row, 2).is_some_and(|status| status.starts_with("OPEN")),
+                started: time(row, 3),
+                now: time(row, 4),
+                utc_offset: text(row, 5).and_then(|offset| utc_offset(&offset)),
+            })
+        })
+    }
+
+    fn sessions(&mut self, wanted: Columns) -> Result<Sessions, Error> {
+        let (query, columns) = sql::sessions(wanted, self.capabilities.columns, self.scope);
+        let left = self.left(&query)?;
+        let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
+        let inst_id_at = columns.iter().position(|column| *column == Column::InstId);
+        let mut instances_seen = HashSet::new();
+        let mut too_many = None;
+        self.connection.query(&query, left, &mut |row| {
+            instances_seen.extend(inst_id_at.and_then(|at| id(row, at)));
+            match builder.push_row(row) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(TooManySessions) => {
+                    too_many = Some(TooManySessions);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        if let Some(too_many) = too_many {
+            let tried = reading(&query, &self.connection.identity().database);
+            return Err(Error::new(Class::Partial, tried, too_many.to_string()));
+        }
+        Ok(Sessions {
+            rows: builder,
+            instances_seen,
+        })
+    }
+
+    /// Whether an instance that did not show one seat shows any session at all.
+    fn answers(&mut self, inst_id: u32) -> Result<bool, Error> {
+        let counts = self.rows(&sql::sessions_of_instance(inst_id), |row| number(row, 0))?;
+        Ok(counts.first().is_some_and(|count| *count > 0))
+    }
+
+    fn join(&mut self, mut joining: Joining, wanted: Columns) -> Result<Snapshot, Error> {
+        if wanted.needs(Source::Transaction) {
+            self.join_transactions(&mut joining)?;
+        }
+        if wanted.needs(Source::Process) {
+            self.join_processes(&mut joining)?;
+        }
+        if wanted.needs(Source::Temp) {
+            self.join_temp(&mut joining)?;
+        }
+        if wanted.needs(Source::Statistics) {
+            self.join_statistics(&mut joining)?;
+        }
+        if wanted.needs(Source::Container) && self.capabilities.con_id.is_some() {
+            let names = self.rows_if_readable(&sql::containers(), |row| Some((id(row, 0)?, text(row, 1)?)))?;
+            if let Some(names) = names {
+                joining.join_containers(&names.into_iter().collect());
+            }
+        }
+        self.join_parallel_servers(&mut joining)?;
+        Ok(joining.finish(wanted))
+    }
+
+    /// Which rows of another view are worth reading: none when no session refers to it, one for one session.
+    fn address(&self, sessions: &Snapshot, column: Column) -> Option<Address> {
+        match self.scope {
+            Scope::One { inst_id, .. } => {
+                let address = (0..sessions.rows()).find_map(|row| sessions.text(row, column))?;
+                Some(Address::Of {
+                    inst_id,
+                    address: address.to_owned(),
+                })
+            }
+            Scope::All => (0..sessions.rows())
+                .any(|row| sessions.text(row, column).is_some())
+                .then_some(Address::Any),
+        }
+    }
+
+    fn join_transactions(&mut self, joining: &mut Joining) -> Result<(), Error> {
+        let block_size = self.capabilities.block_size;
+        let Some(address) = self.address(joining.sessions(), Column::Taddr) else {
+            joining.join_transactions(&[]);
+            return Ok(());
+        };
+        let rows = self.rows_if_readable(&sql::transactions(address), |row| {
+            Some(TransactionRow {
+                inst_id: id(row, 0)?,
+                addr: text(row, 1)?,
+                started: time(row, 2),
+                undo_records: number(row, 3),
+                undo_bytes: number(row, 4)
+                    .zip(block_size)
+                    .map(|(blocks, size)| blocks.saturating_mul(size)),
+            })
+        })?;
+        if let Some(rows) = rows {
+            joining.join_transactions(&rows);
+        }
+        Ok(())
+    }
+
+    fn join_processes(&mut self, joining: &mut Joining) -> Result<(), Error> {
+        let Some(address) = self.address(joining.sessions(), Column::Paddr) else {
+            joining.join_processes(&[]);
+            return Ok(());
+        };
+        let rows = self.rows_if_readable(&sql::processes(address), |row| {
+            Some(ProcessRow {
+                inst_id: id(row, 0)?,
+                addr: text(row, 1)?,
+                spid: text(row, 2),
+                pga: number(row, 3),
+            })
+        })?;
+        if let Some(rows) = rows {
+            joining.join_processes(&rows);
+        }
+        Ok(())
+    }
+
+    fn join_temp(&mut self, joining: &mut Joining) -> Result<(), Error> {
+        let Some(address) = self.address(joining.sessions(), Column::Saddr) else {
+            return Ok(());
+        };
+        let blocks = &self.capabilities.tablespace_blocks;
+        let block_size = self.capabilities.block_size;
+        let mut unknown_size = false;
+        let rows = self.rows_if_readable(&sql::temp(address), |row| {
+            let size = text(row, 2).and_then(|name| blocks.get(&name).copied()).or(block_size);
+            unknown_size |= size.is_none();
+            Some(TempRow {
+                inst_id: id(row, 0)?,
+                saddr: text(row, 1)?,
+                bytes: number(row, 3)?.saturating_mul(size?),
+            })
+        })?;
+        // A segment of unknown size would make its session's temp look like less than it is.
+        if let Some(rows) = rows.filter(|_| !unknown_size) {
+            joining.join_temp(&rows);
+        }
+        Ok(())
+    }
+
+    fn join_statistics(&mut self, joining: &mut Joining) -> Result<(), Error> {
+        let known = self.capabilities.statistics;
+        let numbers = known.numbers();
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let rows = self.rows_if_readable(&sql::statistics(&numbers, self.scope), |row| {
+            Some((id(row, 0)?, id(row, 1)?, number(row, 2)?, number(row, 3)?))
+        })?;
+        let Some(rows) = rows else { return Ok(()) };
+        let mut by_seat: HashMap<(u32, u32), StatisticsRow> = HashMap::new();
+        for (inst_id, sid, statistic, value) in rows {
+            let of_session = by_seat.entry((inst_id, sid)).or_insert(StatisticsRow {
+                inst_id,
+                sid,
+                cpu: None,
+                logical_reads: None,
+                physical_reads: None,
+                redo: None,
+            });
+            let places = [
+                (known.cpu, &mut of_session.cpu),
+                (known.logical_reads, &mut of_session.logical_reads),
+                (known.physical_reads, &mut of_session.physical_reads),
+                (known.redo, &mut of_session.redo),
+            ];
+            for (number, place) in places {
+                if number == Some(statistic) {
+                    *place = Some(value);
+                }
+            }
+        }
+        let rows: Vec<StatisticsRow> = by_seat.into_values().collect();
+        joining.join_statistics(&rows);
+        Ok(())
+    }
+
+    /// GV$PX_SESSION is read only where a program's name shows a parallel server, as Oracle itself writes it.
+    fn join_parallel_servers(&mut self, joining: &mut Joining) -> Result<(), Error> {
+        let sessions = joining.sessions();
+        let any = (0..sessions.rows()).any(|row| {
+            sessions
+                .text(row, Column::Program)
+                .is_some_and(|program| program.contains("(P"))
+        });
+        if !any {
+            return Ok(());
+        }
+        let rows = self.rows_if_readable(&sql::parallel_servers(self.scope), |row| {
+            let (inst_id, sid) = (id(row, 0)?, id(row, 1)?);
+            let server = ParallelServer {
+                inst_id,
+                sid,
+                serial: id(row, 2)?,
+                coordinator_inst_id: id(row, 3).unwrap_or(inst_id),
+                coordinator_sid: id(row, 4)?,
+            };
+            // The coordinator has a row of its own here.
+            let is_coordinator = (server.coordinator_inst_id, server.coordinator_sid) == (inst_id, sid);
+            (!is_coordinator).then_some(server)
+        })?;
+        joining.join_parallel_servers(rows.unwrap_or_default());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

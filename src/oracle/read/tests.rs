@@ -1,0 +1,435 @@
+use super::*;
+
+use std::sync::Arc;
+
+use crate::oracle::capabilities::tests::capabilities;
+use crate::oracle::pressure::read_pressure;
+use crate::oracle::{BlockAnswer, CellType, Driver, Identity, Purpose, Sink};
+use crate::policy::pressure::Resource;
+use crate::session::snapshot::Field;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A database that answers by the view, a row being texts in the order of the query's columns.
+struct Scripted {
+    identity: Identity,
+    answers: Vec<(&'static str, Answer)>,
+    asked: Vec<Query>,
+}
+
+enum Answer {
+    Rows(Vec<Vec<&'static str>>),
+    /// The first time these, ever after those.
+    Then(Vec<Vec<&'static str>>, Vec<Vec<&'static str>>),
+    Fails(u32),
+}
+
+impl Scripted {
+    fn new(answers: Vec<(&'static str, Answer)>) -> Scripted {
+        Scripted {
+            identity: Identity {
+                database: Arc::from("test"),
+                driver: Driver::Thin,
+                purpose: Purpose::Poll,
+            },
+            answers,
+            asked: Vec::new(),
+        }
+    }
+
+    fn asked(&self, of: &str) -> usize {
+        self.asked.iter().filter(|query| query.of == of).count()
+    }
+}
+
+impl Connection for Scripted {
+    fn query(&mut self, query: &Query, _limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let before = self.asked(query.of);
+        self.asked.push(query.clone());
+        let answer = self
+            .answers
+            .iter()
+            .find(|(of, _)| *of == query.of)
+            .map(|(_, answer)| answer)
+            .unwrap_or_else(|| panic!("{} was not to be asked", query.sql));
+        let rows = match answer {
+            Answer::Rows(rows) => rows,
+            Answer::Then(first, _) if before == 0 => first,
+            Answer::Then(_, later) => later,
+            Answer::Fails(code) => {
+                let message = format!("ORA-{code:05}: scripted");
+                return Err(Error::from_database(
+                    crate::oracle::Phase::Call,
+                    reading(query, "test"),
+                    Some(*code),
+                    &message,
+                ));
+            }
+        };
+        for row in rows {
+            assert_eq!(row.len(), query.columns.len(), "{}", query.sql);
+            let cells: Vec<Cell<'_>> = row
+                .iter()
+                .zip(&query.columns)
+                .map(|(text, kind)| match kind {
+                    _ if text.is_empty() => Cell::Null,
+                    CellType::Text => Cell::Text(text),
+                    CellType::Number => Cell::Number(text.parse().expect("a number")),
+                    CellType::Time => Cell::Time(DbTime(text.parse().expect("seconds"))),
+                })
+                .collect();
+            if sink(&cells).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, _statement: &str, _limit: Duration) -> Result<BlockAnswer, Error> {
+        panic!("reading runs no statement")
+    }
+
+    fn ping(&mut self, _limit: Duration) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn warning(&self) -> Option<&str> {
+        None
+    }
+
+    fn round_trips(&self) -> u64 {
+        0
+    }
+
+    fn close(self: Box<Self>, _grace: Duration) {}
+}
+
+/// Capabilities of a release that has only these columns, which are then the columns of every session row, in this order:
+/// INST_ID, SID, SERIAL#, PADDR, USERNAME, TADDR, STATUS, PROGRAM, TYPE, LOGON_TIME.
+fn few_columns(cluster: bool) -> Capabilities {
+    let mut few = capabilities(19, 0);
+    few.cluster = cluster;
+    few.columns = [
+        Column::InstId,
+        Column::Sid,
+        Column::Serial,
+        Column::Paddr,
+        Column::Username,
+        Column::Taddr,
+        Column::Status,
+        Column::Program,
+        Column::Type,
+        Column::LogonTime,
+    ]
+    .into_iter()
+    .collect();
+    few
+}
+
+fn instance(inst_id: &'static str, status: &'static str, started: &'static str) -> Vec<&'static str> {
+    vec![inst_id, "orcl", status, started, "1000", "+02:00"]
+}
+
+/// A session; PADDR is read only where a policy asks for it.
+fn session(inst_id: &'static str, sid: &'static str, taddr: &'static str, program: &'static str) -> Vec<&'static str> {
+    vec![inst_id, sid, "7", "SCOTT", taddr, "INACTIVE", program, "USER", "400"]
+}
+
+fn read(connection: &mut Scripted, capabilities: &Capabilities, wanted: &[Column]) -> Result<Taken, Error> {
+    let wanted = wanted.iter().copied().collect();
+    read_snapshot(connection, wanted, capabilities, Scope::All, LIMIT)
+}
+
+#[test]
+fn the_clock_comes_with_the_instances_and_ages_are_counted_from_it() {
+    let mut database = Scripted::new(vec![
+        ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
+        (
+            "GV$SESSION",
+            Answer::Rows(vec![session("1", "287", "", "sqlplus@web01")]),
+        ),
+    ]);
+    let taken = read(&mut database, &few_columns(false), &[Column::Connected]).expect("a snapshot");
+    let clock = taken.snapshot.clock().expect("a clock");
+    assert_eq!((clock.now, clock.utc_offset), (DbTime(1000), 7200));
+    assert_eq!(taken.snapshot.number(0, Column::Connected), Some(600));
+    assert!(taken.snapshot.is_complete(1) && taken.unreadable.is_empty());
+    // One instance cannot vanish between two looks without the connection; nothing refers to another view.
+    assert_eq!(database.asked.len(), 2);
+    // No session has a transaction: that is known, not missing.
+    assert_eq!(taken.snapshot.field(0, Column::UndoRecords), Field::Null);
+}
+
+#[test]
+fn an_instance_that_was_not_seen_whole_is_unknown() {
+    let open = |id| instance(id, "OPEN", "5");
+    let sessions = |ids: &[&'static str]| Answer::Rows(ids.iter().map(|id| session(id, "1", "", "x")).collect());
+    let cases = [
+        (
+            "both answer",
+            Answer::Rows(vec![open("1"), open("2")]),
+            sessions(&["1", "2"]),
+            [true, true],
+        ),
+        (
+            "2 shows nothing",
+            Answer::Rows(vec![open("1"), open("2")]),
+            sessions(&["1"]),
+            [true, false],
+        ),
+        (
+            "2 leaves meanwhile",
+            Answer::Then(vec![open("1"), open("2")], vec![open("1")]),
+            sessions(&["1", "2"]),
+            [true, false],
+        ),
+        (
+            "2 joins meanwhile",
+            Answer::Then(vec![open("1")], vec![open("1"), open("2")]),
+            sessions(&["1", "2"]),
+            [true, false],
+        ),
+        (
+            "2 is restarted meanwhile",
+            Answer::Then(
+                vec![open("1"), open("2")],
+                vec![open("1"), instance("2", "OPEN", "900")],
+            ),
+            sessions(&["1", "2"]),
+            [true, false],
+        ),
+        (
+            "2 is mounted",
+            Answer::Rows(vec![open("1"), instance("2", "MOUNTED", "5")]),
+            sessions(&["1", "2"]),
+            [true, false],
+        ),
+    ];
+    for (story, instances, sessions, complete) in cases {
+        let mut database = Scripted::new(vec![("GV$INSTANCE", instances), ("GV$SESSION", sessions)]);
+        let taken = read(&mut database, &few_columns(true), &[]).expect(story);
+        let found = [taken.snapshot.is_complete(1), taken.snapshot.is_complete(2)];
+        assert_eq!(found, complete, "{story}");
+        assert_eq!(taken.snapshot.instances().len(), 2, "{story}");
+        assert_eq!(database.asked("GV$INSTANCE"), 2, "{story}");
+    }
+}
+
+#[test]
+fn a_view_that_is_not_granted_is_missing_and_one_that_may_be_incomplete_ends_the_snapshot() {
+    let with = |code| {
+        Scripted::new(vec![
+            ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
+            ("GV$SESSION", Answer::Rows(vec![session("1", "287", "AB12", "x")])),
+            ("GV$TRANSACTION", Answer::Fails(code)),
+        ])
+    };
+    let taken = read(&mut with(942), &few_columns(false), &[]).expect("a snapshot");
+    assert_eq!(taken.snapshot.field(0, Column::UndoRecords), Field::Missing);
+    assert_eq!(taken.unreadable.len(), 1);
+    assert_eq!(
+        taken.unreadable[0].to_string(),
+        "read GV$TRANSACTION from test: ORA-00942: scripted"
+    );
+    for (code, class) in [
+        (12801, Class::Partial),
+        (12805, Class::Partial),
+        (12850, Class::Partial),
+        (1013, Class::Cancelled),
+        (3113, Class::Reconnect),
+        (1089, Class::Backoff),
+    ] {
+        let error = read(&mut with(code), &few_columns(false), &[])
+            .map(|_| ())
+            .expect_err("no snapshot");
+        assert_eq!(error.class, class, "ORA-{code:05}");
+    }
+}
+
+#[test]
+fn transactions_are_joined_with_their_undo_in_bytes() {
+    let mut database = Scripted::new(vec![
+        ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
+        (
+            "GV$SESSION",
+            Answer::Rows(vec![session("1", "287", "AB12", "x"), session("1", "288", "CD34", "x")]),
+        ),
+        (
+            "GV$TRANSACTION",
+            Answer::Rows(vec![vec!["1", "AB12", "700", "60", "3"]]),
+        ),
+    ]);
+    let taken = read(
+        &mut database,
+        &few_columns(false),
+        &[Column::TransactionAge, Column::Undo],
+    )
+    .expect("a snapshot");
+    let of = |row, column| taken.snapshot.number(row, column);
+    assert_eq!(of(0, Column::TransactionAge), Some(300));
+    assert_eq!(of(0, Column::UndoRecords), Some(60));
+    assert_eq!(of(0, Column::Undo), Some(3 * 8192));
+    // A TADDR that dangles is a transaction of unknown size.
+    assert_eq!(of(1, Column::UndoRecords), None);
+}
+
+#[test]
+fn one_seat_is_read_with_everything_the_release_has_and_its_own_rows_alone() {
+    let row = vec!["1", "287", "7", "0A", "SCOTT", "AB12", "INACTIVE", "x", "USER", "400"];
+    let mut database = Scripted::new(vec![
+        ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
+        ("GV$SESSION", Answer::Rows(vec![row])),
+        (
+            "GV$TRANSACTION",
+            Answer::Rows(vec![vec!["1", "AB12", "700", "60", "3"]]),
+        ),
+    ]);
+    let seat = Scope::One { inst_id: 1, sid: 287 };
+    let taken = read_snapshot(&mut database, Columns::NONE, &few_columns(true), seat, LIMIT).expect("a snapshot");
+    assert_eq!(taken.snapshot.text(0, Column::Paddr), Some("0A"));
+    assert_eq!(taken.snapshot.number(0, Column::UndoRecords), Some(60));
+    assert!(taken.snapshot.is_complete(1));
+    let transactions = database
+        .asked
+        .iter()
+        .find(|query| query.of == "GV$TRANSACTION")
+        .expect("asked");
+    assert_eq!(
+        transactions.binds,
+        [
+            crate::oracle::Bind::Number(1),
+            crate::oracle::Bind::Text("AB12".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn an_empty_seat_is_gone_only_if_its_instance_answers() {
+    for (count, complete) in [("85", true), ("0", false)] {
+        let mut database = Scripted::new(vec![
+            ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
+            ("GV$SESSION", Answer::Then(Vec::new(), vec![vec![count]])),
+        ]);
+        let seat = Scope::One { inst_id: 1, sid: 287 };
+        let taken = read_snapshot(&mut database, Columns::NONE, &few_columns(true), seat, LIMIT).expect("a snapshot");
+        assert_eq!(taken.snapshot.rows(), 0);
+        assert_eq!(taken.snapshot.is_complete(1), complete, "{count} sessions");
+    }
+}
+
+#[test]
+fn who_holds_up_others_is_never_told_from_one_seat() {
+    let mut database = Scripted::new(vec![
+        ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
+        ("GV$SESSION", Answer::Rows(vec![session("1", "287", "", "x")])),
+    ]);
+    let seat = Scope::One { inst_id: 1, sid: 287 };
+    let wanted = [Column::Blocking].into_iter().collect();
+    read_snapshot(&mut database, wanted, &few_columns(false), seat, LIMIT).expect("a snapshot");
+    let sessions = database
+        .asked
+        .iter()
+        .find(|query| query.of == "GV$SESSION")
+        .expect("asked");
+    assert!(sessions.binds.is_empty(), "{}", sessions.sql);
+}
+
+#[test]
+fn parallel_servers_are_told_from_their_coordinator() {
+    let mut database = Scripted::new(vec![
+        ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
+        (
+            "GV$SESSION",
+            Answer::Rows(vec![
+                session("1", "50", "", "oracle@db1 (P000)"),
+                session("1", "60", "", "x"),
+            ]),
+        ),
+        (
+            "GV$PX_SESSION",
+            Answer::Rows(vec![
+                vec!["1", "50", "7", "1", "60"],
+                vec!["2", "51", "8", "1", "60"],
+                vec!["1", "60", "7", "", "60"],
+            ]),
+        ),
+    ]);
+    let taken = read(&mut database, &few_columns(true), &[]).expect("a snapshot");
+    let servers: Vec<(u32, u32, u32)> = taken
+        .snapshot
+        .parallel_servers()
+        .iter()
+        .map(|server| (server.inst_id, server.sid, server.coordinator_sid))
+        .collect();
+    assert_eq!(servers, [(1, 50, 60), (2, 51, 60)]);
+}
+
+#[test]
+fn offsets_from_utc_are_read_or_unknown() {
+    let cases = [
+        ("+01:00", Some(3600)),
+        ("-03:30", Some(-12_600)),
+        ("-00:30", Some(-1800)),
+        ("+00:00", Some(0)),
+        ("Europe/Berlin", None),
+        ("+99:00", None),
+        ("", None),
+    ];
+    for (text, seconds) in cases {
+        assert_eq!(utc_offset(text), seconds, "{text}");
+    }
+}
+
+#[test]
+fn pressure_is_known_only_where_it_could_be_read() {
+    let mut database = Scripted::new(vec![
+        ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
+        ("GV$SESSION", Answer::Rows(vec![session("1", "287", "", "x")])),
+        (
+            "GV$RESOURCE_LIMIT",
+            Answer::Rows(vec![
+                vec!["1", "sessions", "400", "472"],
+                vec!["1", "transactions", "9", "UNLIMITED"],
+                vec!["1", "processes", "", "300"],
+            ]),
+        ),
+        ("GV$PGASTAT", Answer::Rows(vec![vec!["1", "1000"]])),
+        (
+            "GV$PARAMETER",
+            Answer::Rows(vec![
+                vec!["1", "pga_aggregate_limit", "2000"],
+                vec!["1", "sessions", "99"],
+            ]),
+        ),
+        ("GV$SYSMETRIC", Answer::Fails(942)),
+    ]);
+    let capabilities = few_columns(false);
+    let snapshot = read(&mut database, &capabilities, &[]).expect("a snapshot").snapshot;
+    let asked = [Resource::Sessions, Resource::Pga, Resource::HostCpu];
+    let (readings, unreadable) =
+        read_pressure(&mut database, &asked, &snapshot, &capabilities, LIMIT).expect("readings");
+    let of = |resource| readings.get(1, resource).map(|reading| (reading.used, reading.limit));
+    assert_eq!(of(Resource::Sessions), Some((400, Some(472))));
+    assert_eq!(of(Resource::Transactions), Some((9, None)), "UNLIMITED is no limit");
+    assert_eq!(of(Resource::Processes), None, "NULL is unknown");
+    assert_eq!(of(Resource::Pga), Some((1000, Some(2000))));
+    assert_eq!(of(Resource::HostCpu), None);
+    assert_eq!(unreadable.len(), 1);
+    assert_eq!(database.asked("DBA_TEMP_FREE_SPACE"), 0, "nobody asked for temp");
+
+    // In a PDB the instance's limits say nothing: its own parameter stands against the sessions seen.
+    let mut in_pdb = capabilities.clone();
+    in_pdb.con_id = Some(3);
+    let (readings, _) =
+        read_pressure(&mut database, &[Resource::Sessions], &snapshot, &in_pdb, LIMIT).expect("readings");
+    assert_eq!(
+        readings
+            .get(1, Resource::Sessions)
+            .map(|reading| (reading.used, reading.limit)),
+        Some((1, Some(99)))
+    );
+}

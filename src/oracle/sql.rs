@@ -1,0 +1,627 @@
+//! The text of every query that is read, built from what is needed and from what the release has.
+//!
+//! Oracle supports only simple queries on V$ views, gives no read consistency over them, and joins of them have bad plans.
+//! So each view is read by itself, columns named, and joined in the daemon. GV$ views are read also where there is only
+//! one instance: they cost no more there, and INST_ID is always in its place.
+//!
+//! The database's clock comes with the row of GV$INSTANCE that is read just before GV$SESSION. As a column of GV$SESSION
+//! it would be sent, and held in the fetch arrays, once for each session; read a moment before, it makes every age a
+//! moment too short, which errs to the side that spares.
+
+use std::borrow::Cow;
+
+use crate::oracle::CellType::{self, Number, Text, Time};
+use crate::oracle::{Bind, Query};
+use crate::session::column::{Column, Columns, Kind, Source};
+
+/// Which sessions are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All of all instances, the background processes included: they hold others up and show that an instance answers.
+    All,
+    /// One seat, to look again before acting.
+    One {
+        /// INST_ID.
+        inst_id: u32,
+        /// SID.
+        sid: u32,
+    },
+}
+
+impl Scope {
+    fn seat(self) -> Option<Vec<Bind>> {
+        match self {
+            Scope::All => None,
+            Scope::One { inst_id, sid } => Some(vec![Bind::Number(inst_id.into()), Bind::Number(sid.into())]),
+        }
+    }
+}
+
+/// A row of another view that belongs to a session: by an address of the session's own, or all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Every row.
+    Any,
+    /// The row of this instance with this address, in hexadecimal.
+    Of {
+        /// INST_ID.
+        inst_id: u32,
+        /// TADDR, PADDR or SADDR.
+        address: String,
+    },
+}
+
+impl Address {
+    fn restricted(self, column: &str) -> (String, Vec<Bind>) {
+        match self {
+            Address::Any => (String::new(), Vec::new()),
+            Address::Of { inst_id, address } => (
+                format!(" WHERE inst_id = :1 AND {column} = HEXTORAW(:2)"),
+                vec![Bind::Number(inst_id.into()), Bind::Text(address)],
+            ),
+        }
+    }
+}
+
+/// GV$INSTANCE with the database's clock and its offset from UTC: INST_ID, INSTANCE_NAME, STATUS, STARTUP_TIME, SYSDATE,
+/// offset as `+01:00`.
+#[must_use]
+pub fn instances() -> Query {
+    Query::new(
+        "GV$INSTANCE",
+        "SELECT inst_id, instance_name, status, startup_time, SYSDATE, TO_CHAR(SYSTIMESTAMP, 'TZH:TZM') FROM gv$instance",
+        &[Number, Text, Text, Time, Time, Text],
+    )
+}
+
+/// GV$SESSION: the columns among `wanted` that are `available`, and which those are.
+///
+/// The same set of columns always gives the same text, so that it is parsed once a connection.
+#[must_use]
+pub fn sessions(wanted: Columns, available: Columns, scope: Scope) -> (Query, Vec<Column>) {
+    let columns: Vec<Column> = wanted
+        .iter()
+        .filter(|column| column.source() == Source::Session && available.contains(*column))
+        .collect();
+    let list: Vec<Cow<'_, str>> = columns
+        .iter()
+        .map(|column| {
+            if column.is_raw() {
+                Cow::Owned(format!("RAWTOHEX({name}) AS {name}", name = column.name()))
+            } else {
+                Cow::Borrowed(column.name())
+            }
+        })
+        .collect();
+    let types: Vec<CellType> = columns.iter().map(|column| cell_type(*column)).collect();
+    let mut sql = format!("SELECT {} FROM gv$session", list.join(", "));
+    let binds = scope.seat();
+    if binds.is_some() {
+        sql.push_str(" WHERE inst_id = :1 AND sid = :2");
+    }
+    let query = Query::new("GV$SESSION", sql, &types).with(binds.unwrap_or_default());
+    (query, columns)
+}
+
+const fn cell_type(column: Column) -> CellType {
+    match column.kind() {
+        Kind::Text => Text,
+        Kind::Number | Kind::Duration | Kind::Size => Number,
+        Kind::Time => Time,
+    }
+}
+
+/// How many sessions an instance shows: none at all means that it did not answer.
+#[must_use]
+pub fn sessions_of_instance(inst_id: u32) -> Query {
+    Query::new(
+        "GV$SESSION",
+        "SELECT COUNT(*) FROM gv$session WHERE inst_id = :1",
+        &[Number],
+    )
+    .with(vec![Bind::Number(inst_id.into())])
+}
+
+/// GV$TRANSACTION: INST_ID, ADDR, START_DATE, USED_UREC, USED_UBLK.
+#[must_use]
+pub fn transactions(address: Address) -> Query {
+    let (restriction, binds) = address.restricted("addr");
+    Query::new(
+        "GV$TRANSACTION",
+        format!("SELECT inst_id, RAWTOHEX(addr), start_date, used_urec, used_ublk FROM gv$transaction{restriction}"),
+        &[Number, Text, Time, Number, Number],
+    )
+    .with(binds)
+}
+
+/// GV$PROCESS: INST_ID, ADDR, SPID, PGA_ALLOC_MEM.
+#[must_use]
+pub fn processes(address: Address) -> Query {
+    let (restriction, binds) = address.restricted("addr");
+    Query::new(
+        "GV$PROCESS",
+        format!("SELECT inst_id, RAWTOHEX(addr), spid, pga_alloc_mem FROM gv$process{restriction}"),
+        &[Number, Text, Text, Number],
+    )
+    .with(binds)
+}
+
+/// GV$SORT_USAGE: INST_ID, SESSION_ADDR, TABLESPACE, BLOCKS.
+#[must_use]
+pub fn temp(address: Address) -> Query {
+    let (restriction, binds) = address.restricted("session_addr");
+    Query::new(
+        "GV$SORT_USAGE",
+        format!("SELECT inst_id, RAWTOHEX(session_addr), tablespace, blocks FROM gv$sort_usage{restriction}"),
+        &[Number, Text, Text, Number],
+    )
+    .with(binds)
+}
+
+/// GV$PX_SESSION: INST_ID, SID, SERIAL#, QCINST_ID, QCSID.
+#[must_use]
+pub fn parallel_servers(scope: Scope) -> Query {
+    let binds = scope.seat();
+    let restriction = if binds.is_some() {
+        " WHERE inst_id = :1 AND sid = :2"
+    } else {
+        ""
+    };
+    Query::new(
+        "GV$PX_SESSION",
+        format!("SELECT inst_id, sid, serial#, qcinst_id, qcsid FROM gv$px_session{restriction}"),
+        &[Number, Number, Number, Number, Number],
+    )
+    .with(binds.unwrap_or_default())
+}
+
+/// The numbers of the statistics that columns are made of. They change from release to release; their names do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// 'CPU used by this session'.
+    pub cpu: Option<i64>,
+    /// 'session logical reads'.
+    pub logical_reads: Option<i64>,
+    /// 'physical reads'.
+    pub physical_reads: Option<i64>,
+    /// 'redo size'.
+    pub redo: Option<i64>,
+}
+
+impl Statistics {
+    /// Takes a row of V$STATNAME.
+    pub fn set(&mut self, name: &str, number: i64) {
+        let place = match name {
+            "CPU used by this session" => &mut self.cpu,
+            "session logical reads" => &mut self.logical_reads,
+            "physical reads" => &mut self.physical_reads,
+            "redo size" => &mut self.redo,
+            _ => return,
+        };
+        *place = Some(number);
+    }
+
+    /// The numbers that are known.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<i64> {
+        [self.cpu, self.logical_reads, self.physical_reads, self.redo]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+/// V$STATNAME: NAME, STATISTIC#.
+#[must_use]
+pub fn statistic_names() -> Query {
+    Query::new(
+        "V$STATNAME",
+        "SELECT name, statistic# FROM v$statname WHERE name IN ('CPU used by this session', 'session logical reads', \
+         'physical reads', 'redo size')",
+        &[Text, Number],
+    )
+}
+
+/// GV$SESSTAT of these statistics alone, of the thousand or two that each session has: INST_ID, SID, STATISTIC#, VALUE.
+#[must_use]
+pub fn statistics(numbers: &[i64], scope: Scope) -> Query {
+    let list: Vec<String> = numbers.iter().map(i64::to_string).collect();
+    let binds = scope.seat();
+    let seat = if binds.is_some() {
+        " AND inst_id = :1 AND sid = :2"
+    } else {
+        ""
+    };
+    Query::new(
+        "GV$SESSTAT",
+        format!(
+            "SELECT inst_id, sid, statistic#, value FROM gv$sesstat WHERE statistic# IN ({}){seat}",
+            list.join(", ")
+        ),
+        &[Number, Number, Number, Number],
+    )
+    .with(binds.unwrap_or_default())
+}
+
+/// V$CONTAINERS: CON_ID, NAME.
+#[must_use]
+pub fn containers() -> Query {
+    Query::new("V$CONTAINERS", "SELECT con_id, name FROM v$containers", &[Number, Text])
+}
+
+/// GV$RESOURCE_LIMIT: INST_ID, RESOURCE_NAME, CURRENT_UTILIZATION, LIMIT_VALUE. The limit is a right-aligned text that may
+/// say UNLIMITED, so it is read as text: TO_NUMBER would end the query in ORA-01722. MAX_UTILIZATION never falls.
+#[must_use]
+pub fn resource_limits() -> Query {
+    Query::new(
+        "GV$RESOURCE_LIMIT",
+        "SELECT inst_id, resource_name, current_utilization, TRIM(limit_value) FROM gv$resource_limit \
+         WHERE resource_name IN ('sessions', 'processes', 'transactions')",
+        &[Number, Text, Number, Text],
+    )
+}
+
+/// GV$PGASTAT, what is allocated: INST_ID, VALUE.
+#[must_use]
+pub fn pga() -> Query {
+    Query::new(
+        "GV$PGASTAT",
+        "SELECT inst_id, value FROM gv$pgastat WHERE name = 'total PGA allocated'",
+        &[Number, Number],
+    )
+}
+
+/// GV$PARAMETER: INST_ID, NAME, VALUE of the parameters that limit a resource.
+#[must_use]
+pub fn limiting_parameters() -> Query {
+    Query::new(
+        "GV$PARAMETER",
+        "SELECT inst_id, name, value FROM gv$parameter WHERE name IN ('sessions', 'pga_aggregate_limit', 'undo_tablespace')",
+        &[Number, Text, Text],
+    )
+}
+
+/// GV$SYSMETRIC, the host's CPU over the last minute (each metric is there twice, the other time over 15 seconds):
+/// INST_ID, percent.
+#[must_use]
+pub fn host_cpu() -> Query {
+    Query::new(
+        "GV$SYSMETRIC",
+        "SELECT inst_id, value FROM gv$sysmetric WHERE metric_name = 'Host CPU Utilization (%)' AND intsize_csec > 5000",
+        &[Number, Number],
+    )
+}
+
+/// DBA_TEMP_FREE_SPACE: TABLESPACE_NAME, TABLESPACE_SIZE, FREE_SPACE, in bytes.
+#[must_use]
+pub fn temp_space() -> Query {
+    Query::new(
+        "DBA_TEMP_FREE_SPACE",
+        "SELECT tablespace_name, tablespace_size, free_space FROM dba_temp_free_space",
+        &[Text, Number, Number],
+    )
+}
+
+/// DBA_DATA_FILES: TABLESPACE_NAME, BYTES, MAXBYTES (0 where a file does not grow).
+#[must_use]
+pub fn data_files() -> Query {
+    Query::new(
+        "DBA_DATA_FILES",
+        "SELECT tablespace_name, bytes, maxbytes FROM dba_data_files",
+        &[Text, Number, Number],
+    )
+}
+
+/// DBA_TABLESPACES: TABLESPACE_NAME, BLOCK_SIZE.
+#[must_use]
+pub fn tablespaces() -> Query {
+    Query::new(
+        "DBA_TABLESPACES",
+        "SELECT tablespace_name, block_size FROM dba_tablespaces WHERE contents IN ('TEMPORARY', 'UNDO')",
+        &[Text, Number],
+    )
+}
+
+/// The queries of start-up.
+pub(crate) mod startup {
+    use super::{Bind, Number, Query, Text, Time};
+
+    /// INSTANCE_NUMBER, INSTANCE_NAME, VERSION, PARALLEL.
+    pub(crate) fn instance() -> Query {
+        Query::new(
+            "V$INSTANCE",
+            "SELECT instance_number, instance_name, version, parallel FROM v$instance",
+            &[Number, Text, Text, Text],
+        )
+    }
+
+    /// VERSION_FULL, from 18c on.
+    pub(crate) fn full_version() -> Query {
+        Query::new("V$INSTANCE", "SELECT version_full FROM v$instance", &[Text])
+    }
+
+    /// INST_ID, INSTANCE_NAME, HOST_NAME, STATUS.
+    pub(crate) fn instances() -> Query {
+        Query::new(
+            "GV$INSTANCE",
+            "SELECT inst_id, instance_name, host_name, status FROM gv$instance",
+            &[Number, Text, Text, Text],
+        )
+    }
+
+    /// NAME, DATABASE_ROLE, OPEN_MODE.
+    pub(crate) fn database() -> Query {
+        Query::new(
+            "V$DATABASE",
+            "SELECT name, database_role, open_mode FROM v$database",
+            &[Text, Text, Text],
+        )
+    }
+
+    /// CDB, from 12.1 on.
+    pub(crate) fn is_container_database() -> Query {
+        Query::new("V$DATABASE", "SELECT cdb FROM v$database", &[Text])
+    }
+
+    /// CON_ID and CON_NAME, from 12.1 on: before, ORA-02003.
+    pub(crate) fn container() -> Query {
+        Query::new(
+            "SYS_CONTEXT",
+            "SELECT SYS_CONTEXT('USERENV', 'CON_ID'), SYS_CONTEXT('USERENV', 'CON_NAME') FROM dual",
+            &[Text, Text],
+        )
+    }
+
+    /// SID and INSTANCE of this session.
+    pub(crate) fn own_seat() -> Query {
+        Query::new(
+            "SYS_CONTEXT",
+            "SELECT SYS_CONTEXT('USERENV', 'SID'), SYS_CONTEXT('USERENV', 'INSTANCE') FROM dual",
+            &[Text, Text],
+        )
+    }
+
+    /// SERIAL#, LOGON_TIME, USERNAME.
+    pub(crate) fn own_session(inst_id: u32, sid: u32) -> Query {
+        Query::new(
+            "GV$SESSION",
+            "SELECT serial#, logon_time, username FROM gv$session WHERE inst_id = :1 AND sid = :2",
+            &[Number, Time, Text],
+        )
+        .with(vec![Bind::Number(inst_id.into()), Bind::Number(sid.into())])
+    }
+
+    /// COLUMN_NAME of GV$SESSION.
+    pub(crate) fn session_columns() -> Query {
+        Query::new(
+            "ALL_TAB_COLUMNS",
+            "SELECT column_name FROM all_tab_columns WHERE owner = 'SYS' AND table_name = 'GV_$SESSION'",
+            &[Text],
+        )
+    }
+
+    /// USERNAME of the accounts that Oracle maintains, from 12.1 on.
+    pub(crate) fn maintained_accounts() -> Query {
+        Query::new(
+            "DBA_USERS",
+            "SELECT username FROM dba_users WHERE oracle_maintained = 'Y'",
+            &[Text],
+        )
+    }
+
+    /// The same from the view that everybody may read.
+    pub(crate) fn maintained_accounts_for_everybody() -> Query {
+        Query::new(
+            "ALL_USERS",
+            "SELECT username FROM all_users WHERE oracle_maintained = 'Y'",
+            &[Text],
+        )
+    }
+
+    /// A row on Amazon RDS.
+    pub(crate) fn amazon_rds() -> Query {
+        Query::new(
+            "ALL_USERS",
+            "SELECT username FROM all_users WHERE username = 'RDSADMIN'",
+            &[Text],
+        )
+    }
+
+    /// Not NULL on Autonomous Database.
+    pub(crate) fn cloud_service() -> Query {
+        Query::new(
+            "SYS_CONTEXT",
+            "SELECT SYS_CONTEXT('USERENV', 'CLOUD_SERVICE') FROM dual",
+            &[Text],
+        )
+    }
+
+    /// NAME, VALUE.
+    pub(crate) fn parameters() -> Query {
+        Query::new(
+            "V$PARAMETER",
+            "SELECT name, value FROM v$parameter WHERE name IN ('db_block_size', 'cluster_database')",
+            &[Text, Text],
+        )
+    }
+
+    /// CON_ID, NAME of the PDBs that are open.
+    pub(crate) fn open_pdbs() -> Query {
+        Query::new(
+            "V$PDBS",
+            "SELECT con_id, name FROM v$pdbs WHERE open_mode LIKE 'READ%' AND con_id > 2",
+            &[Number, Text],
+        )
+    }
+
+    /// Sessions that are seen outside the root.
+    pub(crate) fn sessions_in_pdbs() -> Query {
+        Query::new(
+            "GV$SESSION",
+            "SELECT COUNT(*) FROM gv$session WHERE con_id > 1",
+            &[Number],
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::capabilities::Release;
+
+    fn set(columns: &[Column]) -> Columns {
+        columns.iter().copied().collect()
+    }
+
+    #[test]
+    fn sessions_are_read_by_named_columns_addresses_as_text() {
+        let wanted = set(&[
+            Column::Sid,
+            Column::InstId,
+            Column::Paddr,
+            Column::LogonTime,
+            Column::Serial,
+        ]);
+        let (query, columns) = sessions(wanted, Release { major: 19, minor: 0 }.documented_columns(), Scope::All);
+        assert_eq!(
+            query.sql,
+            "SELECT inst_id, sid, serial#, RAWTOHEX(paddr) AS paddr, logon_time FROM gv$session"
+        );
+        assert_eq!(query.columns, [Number, Number, Number, Text, Time]);
+        assert_eq!(
+            columns,
+            [
+                Column::InstId,
+                Column::Sid,
+                Column::Serial,
+                Column::Paddr,
+                Column::LogonTime
+            ]
+        );
+        assert!(query.binds.is_empty());
+    }
+
+    #[test]
+    fn what_a_release_lacks_is_not_asked_for() {
+        let wanted = set(&[
+            Column::Sid,
+            Column::ConId,
+            Column::ShardDdlStatus,
+            Column::DrainStatus,
+            Column::Ecid,
+        ]);
+        let cases = [
+            ((11, 2), "SELECT sid, ecid FROM gv$session"),
+            ((12, 1), "SELECT sid, ecid, con_id FROM gv$session"),
+            ((12, 2), "SELECT sid, ecid, shard_ddl_status, con_id FROM gv$session"),
+            ((19, 0), "SELECT sid, ecid, shard_ddl_status, con_id FROM gv$session"),
+        ];
+        for ((major, minor), sql) in cases {
+            let available = Release { major, minor }.documented_columns();
+            assert_eq!(sessions(wanted, available, Scope::All).0.sql, sql, "{major}.{minor}");
+        }
+    }
+
+    #[test]
+    fn a_derived_column_is_never_asked_for() {
+        let everything: Columns = Column::ALL.iter().copied().collect();
+        let (query, columns) = sessions(everything, everything, Scope::All);
+        assert!(columns.iter().all(|column| column.source() == Source::Session));
+        assert!(!query.sql.contains("statement_age") && !query.sql.contains('*'));
+        assert_eq!(query.columns.len(), columns.len());
+    }
+
+    #[test]
+    fn one_seat_is_asked_for_by_binds_so_that_the_text_stays_the_same() {
+        let columns = set(&[Column::Sid, Column::Status]);
+        let seat = |inst_id, sid| sessions(columns, columns, Scope::One { inst_id, sid }).0;
+        let (first, second) = (seat(1, 287), seat(2, 32));
+        assert_eq!(
+            first.sql,
+            "SELECT sid, status FROM gv$session WHERE inst_id = :1 AND sid = :2"
+        );
+        assert_eq!(first.sql, second.sql);
+        assert_eq!(second.binds, [Bind::Number(2), Bind::Number(32)]);
+    }
+
+    #[test]
+    fn rows_of_one_session_are_asked_for_by_its_address() {
+        let of = Address::Of {
+            inst_id: 1,
+            address: "00000000AB12".to_owned(),
+        };
+        let query = transactions(of);
+        assert_eq!(
+            query.sql,
+            "SELECT inst_id, RAWTOHEX(addr), start_date, used_urec, used_ublk FROM gv$transaction \
+             WHERE inst_id = :1 AND addr = HEXTORAW(:2)"
+        );
+        assert_eq!(query.binds, [Bind::Number(1), Bind::Text("00000000AB12".to_owned())]);
+        assert!(processes(Address::Any).binds.is_empty());
+    }
+
+    #[test]
+    fn statistics_are_asked_for_by_number() {
+        let mut known = Statistics::default();
+        known.set("redo size", 194);
+        known.set("CPU used by this session", 19);
+        known.set("user commits", 6);
+        assert_eq!(known.numbers(), [19, 194]);
+        let query = statistics(&known.numbers(), Scope::One { inst_id: 2, sid: 7 });
+        assert_eq!(
+            query.sql,
+            "SELECT inst_id, sid, statistic#, value FROM gv$sesstat WHERE statistic# IN (19, 194) \
+             AND inst_id = :1 AND sid = :2"
+        );
+    }
+
+    #[test]
+    fn no_query_is_anything_but_a_plain_select() {
+        let all = set(Column::ALL);
+        let queries = [
+            instances(),
+            sessions(all, all, Scope::All).0,
+            sessions_of_instance(1),
+            transactions(Address::Any),
+            processes(Address::Any),
+            temp(Address::Any),
+            parallel_servers(Scope::All),
+            statistic_names(),
+            statistics(&[1], Scope::All),
+            containers(),
+            resource_limits(),
+            pga(),
+            limiting_parameters(),
+            host_cpu(),
+            temp_space(),
+            data_files(),
+            tablespaces(),
+            startup::instance(),
+            startup::full_version(),
+            startup::instances(),
+            startup::database(),
+            startup::is_container_database(),
+            startup::container(),
+            startup::own_seat(),
+            startup::own_session(1, 1),
+            startup::session_columns(),
+            startup::maintained_accounts(),
+            startup::maintained_accounts_for_everybody(),
+            startup::amazon_rds(),
+            startup::cloud_service(),
+            startup::parameters(),
+            startup::open_pdbs(),
+            startup::sessions_in_pdbs(),
+        ];
+        for query in queries {
+            let sql = &query.sql;
+            assert!(sql.starts_with("SELECT "), "{sql}");
+            assert!(
+                !sql.contains("SELECT *") && !sql.contains(';') && !sql.contains(" JOIN "),
+                "{sql}"
+            );
+            let placeholders = sql.matches(':').count() - sql.matches("TZH:TZM").count();
+            assert_eq!(placeholders, query.binds.len(), "{sql}");
+        }
+    }
+}
