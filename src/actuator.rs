@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use crate::outcome::Outcome;
 use crate::policy::model::{Action, DisconnectClause, KillClause};
 use crate::session::SessionKey;
 
@@ -95,87 +96,24 @@ fn is_sql_id(text: &str) -> bool {
             .all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
 }
 
-/// What Oracle answered, by its number. The name of each is a label of metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// Success: the session is ended, or its statement cancelled, as far as the database knows.
-    Done,
-    /// ORA-00031: accepted, and to happen as soon as the session can be interrupted.
-    Marked,
-    /// ORA-00030: no such session any more.
-    AlreadyGone,
-    /// ORA-00029: not a user session.
-    NotUserSession,
-    /// ORA-00027: the session that asked.
-    OwnSession,
-    /// ORA-01031: no privilege.
-    NoPrivilege,
-    /// The release does not know the statement or its form.
-    Unsupported,
-    /// ORA-01109, ORA-01219: the database is not open.
-    NotOpen,
-    /// ORA-01013: the call was interrupted before Oracle had answered. It may have been accepted.
-    Interrupted,
-    /// Whatever else. It may have been accepted.
-    Unknown {
-        /// The number.
-        code: u32,
-    },
-}
-
-impl Outcome {
-    /// From the number in `ORA-nnnnn`, 0 for success.
-    #[must_use]
-    pub const fn from_code(code: u32) -> Outcome {
-        match code {
-            0 => Outcome::Done,
-            31 => Outcome::Marked,
-            30 => Outcome::AlreadyGone,
-            29 => Outcome::NotUserSession,
-            27 => Outcome::OwnSession,
-            1031 => Outcome::NoPrivilege,
-            26 | 900 | 922 | 933 | 2065 | 3048 => Outcome::Unsupported,
-            1109 | 1219 => Outcome::NotOpen,
-            1013 => Outcome::Interrupted,
-            code => Outcome::Unknown { code },
-        }
-    }
-
-    /// As metrics and the journal write it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Outcome::Done => "done",
-            Outcome::Marked => "marked",
-            Outcome::AlreadyGone => "already_gone",
-            Outcome::NotUserSession => "not_user_session",
-            Outcome::OwnSession => "own_session",
-            Outcome::NoPrivilege => "no_privilege",
-            Outcome::Unsupported => "unsupported",
-            Outcome::NotOpen => "not_open",
-            Outcome::Interrupted => "interrupted",
-            Outcome::Unknown { .. } => "unknown",
-        }
-    }
-
-    /// Whether the session has to be followed: the statement was accepted, or may have been.
-    #[must_use]
-    pub const fn may_have_acted(self) -> bool {
-        match self {
-            Outcome::Done | Outcome::Marked | Outcome::Interrupted | Outcome::Unknown { .. } => true,
-            Outcome::AlreadyGone
-            | Outcome::NotUserSession
-            | Outcome::OwnSession
-            | Outcome::NoPrivilege
-            | Outcome::Unsupported
-            | Outcome::NotOpen => false,
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+/// What came of a statement, by the number in Oracle's answer `ORA-nnnnn`, 0 for success.
+///
+/// A number that is not known to mean a refusal may come from an accepted statement, so it is followed like one.
+#[must_use]
+pub const fn outcome_of(code: u32) -> Outcome {
+    match code {
+        0 => Outcome::Done,
+        // Session marked for kill: to happen as soon as it can be interrupted.
+        31 => Outcome::Marked,
+        // User session ID does not exist.
+        30 => Outcome::AlreadyGone,
+        // The session that asks; not a user session.
+        27 | 29 => Outcome::Refused,
+        // Missing or invalid session ID, syntax: the release does not know this form.
+        26 | 900 | 922 | 933 | 2065 | 3048 => Outcome::Unsupported,
+        // No privilege; the database is not open.
+        1031 | 1109 | 1219 => Outcome::Failed,
+        _ => Outcome::Unknown,
     }
 }
 
@@ -264,28 +202,26 @@ mod tests {
     #[test]
     fn answers_are_told_apart_by_number() {
         let cases = [
-            (0, "done", true),
-            (31, "marked", true),
-            (30, "already_gone", false),
-            (29, "not_user_session", false),
-            (27, "own_session", false),
-            (26, "unsupported", false),
-            (1031, "no_privilege", false),
-            (933, "unsupported", false),
-            (3048, "unsupported", false),
-            (1109, "not_open", false),
-            (1013, "interrupted", true),
-            (28, "unknown", true),
-            (4242, "unknown", true),
+            (0, Outcome::Done),
+            (31, Outcome::Marked),
+            (30, Outcome::AlreadyGone),
+            (29, Outcome::Refused),
+            (27, Outcome::Refused),
+            (26, Outcome::Unsupported),
+            (900, Outcome::Unsupported),
+            (922, Outcome::Unsupported),
+            (933, Outcome::Unsupported),
+            (2065, Outcome::Unsupported),
+            (3048, Outcome::Unsupported),
+            (1031, Outcome::Failed),
+            (1109, Outcome::Failed),
+            (1219, Outcome::Failed),
+            (1013, Outcome::Unknown),
+            (28, Outcome::Unknown),
+            (4242, Outcome::Unknown),
         ];
-        for (code, name, may_have_acted) in cases {
-            let outcome = Outcome::from_code(code);
-            assert_eq!(
-                (outcome.name(), outcome.may_have_acted()),
-                (name, may_have_acted),
-                "ORA-{code:05}"
-            );
+        for (code, outcome) in cases {
+            assert_eq!(outcome_of(code), outcome, "ORA-{code:05}");
         }
-        assert_eq!(Outcome::from_code(4242), Outcome::Unknown { code: 4242 });
     }
 }

@@ -1,7 +1,7 @@
 //! An autonomous policy daemon that reaps idle, stuck and runaway Oracle sessions, with proof for every one.
 
-pub mod cycle;
 pub mod actuator;
+pub mod cycle;
 pub mod evaluate;
 pub mod guard;
 pub mod hold;

@@ -42,32 +42,38 @@ impl Release {
     /// be read. A column whose first release is not documented is left out.
     #[must_use]
     pub fn documented_columns(self) -> Columns {
-        let since = |column: Column| match column {
-            Column::ConId | Column::ExternalName | Column::PgaTunableMem | Column::SqlTranslationProfileId => (12, 1),
-            Column::ShardDdlStatus | Column::PlsqlDebuggerConnected => (12, 2),
-            other => {
-                let undocumented = [
+        const LATER: [(u32, u32, &[Column]); 3] = [
+            (
+                12,
+                1,
+                &[
+                    Column::ConId,
+                    Column::ExternalName,
+                    Column::PgaTunableMem,
+                    Column::SqlTranslationProfileId,
+                ],
+            ),
+            (12, 2, &[Column::ShardDdlStatus, Column::PlsqlDebuggerConnected]),
+            (
+                u32::MAX,
+                0,
+                &[
                     Column::TopLevelCall,
                     Column::TotalTimeWaitedMicro,
                     Column::HeurTimeWaitedMicro,
                     Column::DrainStatus,
                     Column::DrainDeadline,
                     Column::DrainOrigin,
-                ];
-                if undocumented.contains(&other) {
-                    (u32::MAX, 0)
-                } else {
-                    (11, 2)
-                }
-            }
-        };
+                ],
+            ),
+        ];
         Column::ALL
             .iter()
             .copied()
             .filter(|column| column.source() == Source::Session)
             .filter(|column| {
-                let (major, minor) = since(*column);
-                self.at_least(major, minor)
+                let first = LATER.iter().find(|(_, _, columns)| columns.contains(column));
+                first.is_none_or(|(major, minor, _)| self.at_least(*major, *minor))
             })
             .collect()
     }
@@ -84,7 +90,7 @@ impl fmt::Display for Release {
 pub enum Service {
     /// Whoever owns it.
     SelfManaged,
-    /// Amazon RDS for Oracle: nobody has the ALTER SYSTEM privilege.
+    /// Amazon RDS for Oracle: nobody has the privilege to end sessions.
     AmazonRds,
     /// Oracle Autonomous Database: only SET and KILL SESSION are left of it.
     Autonomous,
@@ -173,7 +179,7 @@ pub enum Reason {
         /// The connected one.
         connected: Release,
     },
-    /// Amazon RDS has no ALTER SYSTEM.
+    /// Amazon RDS grants nobody the privilege.
     AmazonRds,
     /// Autonomous Database allows only KILL SESSION.
     Autonomous,
@@ -193,9 +199,9 @@ impl fmt::Display for Reason {
                 "{clause} is documented from release {first} on, this database is {connected}"
             ),
             Reason::AmazonRds => f.write_str(
-                "Amazon RDS grants nobody the ALTER SYSTEM privilege; its own package rdsadmin_util ends sessions there",
+                "Amazon RDS grants nobody the privilege to end sessions; its own package rdsadmin_util ends sessions there",
             ),
-            Reason::Autonomous => f.write_str("Autonomous Database allows no ALTER SYSTEM but SET and KILL SESSION"),
+            Reason::Autonomous => f.write_str("Autonomous Database allows KILL SESSION alone"),
             Reason::NotOpen => f.write_str("DISCONNECT SESSION needs an open database"),
         }
     }

@@ -214,7 +214,7 @@ pub const NUMBERS: &[(u32, Class)] = &[
     (922, Class::Unsupported),  // missing or invalid option
     (933, Class::Unsupported),  // SQL command not properly ended
     (2003, Class::Unsupported), // invalid USERENV parameter
-    (2065, Class::Unsupported), // illegal option for ALTER SYSTEM
+    (2065, Class::Unsupported), // illegal option
     (3048, Class::Unsupported), // SQL reserved word is not syntactically valid following
     // Our statement was wrong, or answers to the acting block that came outside of it.
     (26, Class::Bug),    // missing or invalid session ID

@@ -268,6 +268,7 @@ thread_local! {
 }
 
 impl RowValue for RowBuffer {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum that stays open")]
     fn get(row: &oracle::Row) -> oracle::Result<RowBuffer> {
         let mut buffer = SPARE.take();
         buffer.clear();

@@ -12,13 +12,13 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use crate::needs::ALWAYS;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::probe::{id, number, text, time};
 use crate::oracle::sql::{self, Address, Scope};
 use crate::oracle::{Cell, Connection, Query, collect, reading};
-use crate::protect::ESSENTIAL;
 use crate::session::column::{Column, Columns, Source};
 use crate::session::snapshot::{
     Clock, Instance, Joining, MAX_ROWS, ParallelServer, ProcessRow, Snapshot, SnapshotSource, StatisticsRow, TempRow,
@@ -29,21 +29,6 @@ use crate::session::time::DbTime;
 /// More instances than a cluster has.
 const MAX_INSTANCES: usize = 1000;
 
-/// Columns that every snapshot has, whatever the policies ask for: the whole identity, what the protections ask, and by
-/// what a cancelled statement is known again.
-const ALWAYS: [Column; 10] = [
-    Column::Module,
-    Column::ClientInfo,
-    Column::Server,
-    Column::Machine,
-    Column::Osuser,
-    Column::Taddr,
-    Column::UndoRecords,
-    Column::SqlId,
-    Column::SqlExecId,
-    Column::LastCallEt,
-];
-
 /// A snapshot with what could not be read for it.
 #[derive(Debug)]
 pub struct Taken {
@@ -53,14 +38,8 @@ pub struct Taken {
     pub unreadable: Vec<Error>,
 }
 
-/// All the columns that a snapshot has to have for these to be known.
-#[must_use]
-pub fn needed(wanted: Columns) -> Columns {
-    let own: Columns = ESSENTIAL.into_iter().chain(ALWAYS).collect();
-    wanted.union(own)
-}
-
-/// Reads a snapshot of all sessions, or of one seat, within the limit. `wanted` are the columns that policies speak of.
+/// Reads a snapshot of all sessions, or of one seat, within the limit. `wanted` are the columns that policies speak of;
+/// those that every snapshot has come with them.
 ///
 /// One seat is read with every column that the release has. Where `wanted` asks who holds up others, all sessions are
 /// read all the same: that cannot be told from one.
@@ -74,7 +53,7 @@ pub fn read_snapshot(
     scope: Scope,
     limit: Duration,
 ) -> Result<Taken, Error> {
-    let wanted = needed(wanted);
+    let wanted = wanted.union(ALWAYS.into_iter().collect());
     let (scope, wanted) = match scope {
         Scope::One { .. } if wanted.needs(Source::Waiters) => (Scope::All, wanted),
         Scope::One { .. } => (scope, wanted.union(capabilities.columns)),

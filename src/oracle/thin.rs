@@ -271,6 +271,7 @@ fn too_slow(tried: String, limit: Duration) -> Error {
     )
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum that stays open")]
 fn from_driver(error: &oracledb::Error, phase: Phase, tried: &str, limit: Duration) -> Error {
     match error.kind() {
         ErrorKind::DbError(answer) => {
@@ -281,7 +282,8 @@ fn from_driver(error: &oracledb::Error, phase: Phase, tried: &str, limit: Durati
     }
 }
 
-/// An error of the driver itself. Messages that would repeat the connect string are put in our own words.
+/// An error of the driver itself: everything but what the database answered. Messages that would repeat the connect string are put in our own words.
+#[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum that stays open")]
 fn from_kind(kind: &ErrorKind, phase: Phase, tried: &str, message: &str, limit: Duration) -> Error {
     let listener = |code: u32, why: String| {
         let (class, code) = crate::oracle::error::classify(&[code], phase);
@@ -342,7 +344,7 @@ fn from_kind(kind: &ErrorKind, phase: Phase, tried: &str, message: &str, limit: 
             tried,
             format!("{message}: the thin driver needs Oracle Database 12.1 or later, set driver: oci"),
         ),
-        // A foreign, open enum: whatever else the driver does not understand, there is no answer to use, and where it
+        // Whatever else the driver does not understand, there is no answer to use, and where it
         // stands in the protocol is not known, so the connection is given up too.
         _ => Error::new(lost, tried, message),
     }
