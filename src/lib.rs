@@ -1,10 +1,13 @@
 //! An autonomous policy daemon that reaps idle, stuck and runaway Oracle sessions, with proof for every one.
 
 pub mod actuator;
+pub mod clock;
 pub mod cycle;
 pub mod evaluate;
+pub mod event;
 pub mod guard;
 pub mod hold;
+pub mod journal;
 pub mod ledger;
 pub mod needs;
 pub mod oracle;

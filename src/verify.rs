@@ -83,7 +83,9 @@ impl Proof {
         }
     }
 
-    const fn ends(self) -> bool {
+    /// Whether the session is followed no longer.
+    #[must_use]
+    pub const fn ends(self) -> bool {
         match self {
             Proof::Gone | Proof::ResourcesFreed | Proof::Cancelled | Proof::DeadlinePassed => true,
             Proof::Lingers => false,

@@ -26,7 +26,6 @@ const PURE: &[&str] = &[
     "src/guard",
     "src/hold",
     "src/ledger",
-    "src/needs",
     "src/outcome",
     "src/plan",
     "src/policy",

@@ -1,0 +1,379 @@
+//! A cycle in figures: what metrics and the status page show of it.
+//!
+//! Everything here is counted from the cycle's own data and comes from closed sets. STATUS and TYPE are Oracle's words, but
+//! a word that is not known becomes `other`: a label must not be able to grow.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::cycle::Cycle;
+use crate::event::Event;
+use crate::guard::{OpenBreaker, RunMode, Verdict};
+use crate::plan::InForce;
+use crate::policy::model::{PolicySet, Protection};
+use crate::policy::pressure::Resource;
+use crate::pressure::Readings;
+use crate::session::column::Column;
+use crate::session::snapshot::Snapshot;
+use crate::verify::Following;
+
+/// A step of a cycle whose duration is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Step {
+    /// Reading the snapshot.
+    Read,
+    /// Everything from the snapshot to the warrants.
+    Decide,
+    /// Re-checking and acting on all warrants.
+    Act,
+    /// All of it.
+    Whole,
+}
+
+impl Step {
+    /// All.
+    pub const ALL: [Step; 4] = [Step::Read, Step::Decide, Step::Act, Step::Whole];
+
+    /// The `step` label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Step::Read => "read",
+            Step::Decide => "decide",
+            Step::Act => "act",
+            Step::Whole => "whole",
+        }
+    }
+}
+
+/// V$SESSION.TYPE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SessionType {
+    /// USER.
+    User,
+    /// BACKGROUND.
+    Background,
+    /// RECURSIVE.
+    Recursive,
+    /// NULL, or a word that is not known.
+    Other,
+}
+
+impl SessionType {
+    /// The `type` label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            SessionType::User => "user",
+            SessionType::Background => "background",
+            SessionType::Recursive => "recursive",
+            SessionType::Other => "other",
+        }
+    }
+
+    fn of(word: Option<&str>) -> SessionType {
+        match word {
+            Some("USER") => SessionType::User,
+            Some("BACKGROUND") => SessionType::Background,
+            Some("RECURSIVE") => SessionType::Recursive,
+            Some(_) | None => SessionType::Other,
+        }
+    }
+}
+
+/// V$SESSION.STATUS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SessionStatus {
+    /// ACTIVE.
+    Active,
+    /// INACTIVE.
+    Inactive,
+    /// KILLED.
+    Killed,
+    /// CACHED.
+    Cached,
+    /// SNIPED.
+    Sniped,
+    /// NULL, or a word that is not known.
+    Other,
+}
+
+impl SessionStatus {
+    /// The `status` label.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            SessionStatus::Active => "active",
+            SessionStatus::Inactive => "inactive",
+            SessionStatus::Killed => "killed",
+            SessionStatus::Cached => "cached",
+            SessionStatus::Sniped => "sniped",
+            SessionStatus::Other => "other",
+        }
+    }
+
+    fn of(word: Option<&str>) -> SessionStatus {
+        match word {
+            Some("ACTIVE") => SessionStatus::Active,
+            Some("INACTIVE") => SessionStatus::Inactive,
+            Some("KILLED") => SessionStatus::Killed,
+            Some("CACHED") => SessionStatus::Cached,
+            Some("SNIPED") => SessionStatus::Sniped,
+            Some(_) | None => SessionStatus::Other,
+        }
+    }
+}
+
+/// Why a session whose condition holds was not acted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SpareReason {
+    /// `for:` is not served.
+    Pending,
+    /// A budget, a floor, or it is taken care of already.
+    Deferred,
+    /// The breaker is open.
+    Refused,
+    /// An exemption.
+    Exempt,
+    /// A protection.
+    Protected(Protection),
+}
+
+impl SpareReason {
+    /// The `reason` label: a protection by its own name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            SpareReason::Pending => "pending",
+            SpareReason::Deferred => "deferred",
+            SpareReason::Refused => "refused",
+            SpareReason::Exempt => "exempt",
+            SpareReason::Protected(protection) => protection.name(),
+        }
+    }
+
+    /// Of a verdict that spares.
+    #[must_use]
+    pub const fn of(verdict: Verdict) -> Option<SpareReason> {
+        match verdict {
+            Verdict::Act => None,
+            Verdict::Pending => Some(SpareReason::Pending),
+            Verdict::Deferred => Some(SpareReason::Deferred),
+            Verdict::Refused => Some(SpareReason::Refused),
+            Verdict::Exempt => Some(SpareReason::Exempt),
+            Verdict::Protected(protection) => Some(SpareReason::Protected(protection)),
+        }
+    }
+}
+
+/// A cycle in figures.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CycleReport {
+    /// Of which database.
+    pub database: Arc<str>,
+    /// The snapshot's time in UTC.
+    pub taken_at: DateTime<Utc>,
+    /// How long each step took.
+    pub steps: Vec<(Step, Duration)>,
+    /// Round trips to the database since the report before.
+    pub round_trips: u64,
+    /// Every instance that the snapshot knows of.
+    pub instances: Vec<InstanceReport>,
+    /// Sessions by instance, type and status.
+    pub sessions: Vec<SessionCount>,
+    /// Every policy in force, due or not.
+    pub policies: Vec<PolicyReport>,
+}
+
+/// One instance in a cycle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstanceReport {
+    /// INST_ID.
+    pub inst_id: u32,
+    /// INSTANCE_NAME.
+    pub name: Arc<str>,
+    /// Whether its sessions were read.
+    pub complete: bool,
+    /// Sessions that were killed and linger.
+    pub lingering: usize,
+    /// What it uses of each resource that could be read, as a share of the limit: 1.0 is full.
+    pub pressure: Vec<(Resource, f64)>,
+}
+
+/// How many sessions of a kind there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionCount {
+    /// The instance by name.
+    pub instance: Arc<str>,
+    /// TYPE.
+    pub session_type: SessionType,
+    /// STATUS.
+    pub status: SessionStatus,
+    /// How many.
+    pub count: usize,
+}
+
+/// One policy in a cycle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyReport {
+    /// Its name.
+    pub policy: Arc<str>,
+    /// Whether it acts here.
+    pub mode: RunMode,
+    /// Sessions that its condition holds for.
+    pub matched: usize,
+    /// Warrants given.
+    pub warrants: usize,
+    /// Sessions spared, by reason.
+    pub spared: BTreeMap<SpareReason, usize>,
+    /// Why its breaker is open, if it is.
+    pub breaker: Option<String>,
+}
+
+impl CycleReport {
+    /// Counts a cycle; `steps` and `round_trips` are the caller's to fill in.
+    #[must_use]
+    pub fn of(
+        database: &Arc<str>,
+        snapshot: &Snapshot,
+        readings: &Readings,
+        cycle: &Cycle,
+        set: &PolicySet,
+        in_force: &[InForce],
+        following: &Following,
+    ) -> CycleReport {
+        CycleReport {
+            database: Arc::clone(database),
+            taken_at: snapshot
+                .clock()
+                .and_then(|clock| clock.now.to_utc(clock.utc_offset))
+                .unwrap_or_default(),
+            steps: Vec::new(),
+            round_trips: 0,
+            instances: instances(snapshot, readings, following),
+            sessions: sessions(snapshot),
+            policies: in_force
+                .iter()
+                .map(|policy| policy_report(*policy, cycle, set))
+                .collect(),
+        }
+    }
+}
+
+fn instances(snapshot: &Snapshot, readings: &Readings, following: &Following) -> Vec<InstanceReport> {
+    let report = |instance: &crate::session::snapshot::Instance| {
+        let of_this = readings.iter().filter(|(inst_id, ..)| *inst_id == instance.inst_id);
+        let mut pressure: Vec<(Resource, f64)> = of_this
+            .filter_map(|(_, resource, reading)| {
+                let limit = reading.limit.filter(|limit| *limit > 0)?;
+                // A ratio for people: the last bits of a 64-bit count do not matter.
+                Some((resource, reading.used as f64 / limit as f64))
+            })
+            .collect();
+        pressure.sort_by_key(|(resource, _)| resource.name());
+        InstanceReport {
+            inst_id: instance.inst_id,
+            name: Arc::from(instance.name.as_str()),
+            complete: instance.complete,
+            lingering: following.lingering(instance.inst_id),
+            pressure,
+        }
+    };
+    snapshot.instances().iter().map(report).collect()
+}
+
+fn sessions(snapshot: &Snapshot) -> Vec<SessionCount> {
+    let mut counts: BTreeMap<(u32, SessionType, SessionStatus), usize> = BTreeMap::new();
+    for row in 0..snapshot.rows() {
+        if let Some(inst_id) = snapshot.id(row, Column::InstId) {
+            let session_type = SessionType::of(snapshot.text(row, Column::Type));
+            let status = SessionStatus::of(snapshot.text(row, Column::Status));
+            *counts.entry((inst_id, session_type, status)).or_insert(0) += 1;
+        }
+    }
+    let named = |inst_id| snapshot.instances().iter().find(|instance| instance.inst_id == inst_id);
+    let counted = counts
+        .into_iter()
+        .filter_map(|((inst_id, session_type, status), count)| {
+            Some(SessionCount {
+                instance: Arc::from(named(inst_id)?.name.as_str()),
+                session_type,
+                status,
+                count,
+            })
+        });
+    counted.collect()
+}
+
+fn policy_report(in_force: InForce, cycle: &Cycle, set: &PolicySet) -> PolicyReport {
+    let matched = cycle.plan.matches.iter().find(|(index, _)| *index == in_force.index);
+    let mut spared = BTreeMap::new();
+    let mut warrants = 0;
+    for decision in cycle
+        .ruling
+        .decisions
+        .iter()
+        .filter(|decision| decision.policy == in_force.index)
+    {
+        match SpareReason::of(decision.verdict) {
+            None => warrants += 1,
+            Some(reason) => *spared.entry(reason).or_insert(0) += 1,
+        }
+    }
+    let breaker = cycle
+        .ruling
+        .open_breakers
+        .iter()
+        .find(|open| open.policy == in_force.index);
+    PolicyReport {
+        policy: Arc::clone(&set.policies[in_force.index].name),
+        mode: in_force.mode,
+        matched: matched.map_or(0, |(_, matched)| *matched),
+        warrants,
+        spared,
+        breaker: breaker.map(breaker_text),
+    }
+}
+
+fn breaker_text(open: &OpenBreaker) -> String {
+    format!(
+        "{} candidates of {} user sessions on instance {}, more than {}%",
+        open.candidates, open.user_sessions, open.inst_id, open.share
+    )
+}
+
+/// Which breakers of a database are open, so that opening and closing are told once.
+#[derive(Clone, Debug, Default)]
+pub struct Breakers(std::collections::BTreeSet<Arc<str>>);
+
+impl Breakers {
+    /// What changed with this cycle.
+    pub fn changes(&mut self, report: &CycleReport) -> Vec<Event> {
+        let database = || Arc::clone(&report.database);
+        let mut events = Vec::new();
+        let mut open = std::collections::BTreeSet::new();
+        for policy in &report.policies {
+            if let Some(reason) = &policy.breaker {
+                open.insert(Arc::clone(&policy.policy));
+                if !self.0.contains(&policy.policy) {
+                    events.push(Event::BreakerOpened {
+                        database: database(),
+                        policy: Arc::clone(&policy.policy),
+                        reason: reason.clone(),
+                    });
+                }
+            }
+        }
+        for policy in self.0.difference(&open) {
+            events.push(Event::BreakerClosed {
+                database: database(),
+                policy: Arc::clone(policy),
+            });
+        }
+        self.0 = open;
+        events
+    }
+}

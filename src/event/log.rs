@@ -1,0 +1,168 @@
+//! An event as a log line.
+//!
+//! The message is fixed and everything else is a field, so that a JSON log can be filtered. Texts go in as string fields,
+//! which the subscriber quotes and escapes: a program name with a line feed in it stays on its line.
+
+use tracing::{debug, error, info, warn};
+
+use crate::event::{Event, Intent, Loaded, Outcomed, PolicyLoad};
+use crate::outcome::Outcome;
+use crate::verify::{Proof, Verification};
+
+impl Event {
+    /// Writes the log line.
+    pub(crate) fn log(&self) {
+        match self {
+            Event::Started { version, dry_run } => info!(version, dry_run, "started"),
+            Event::Stopping { reason } => info!(reason = reason.as_str(), "stopping"),
+            Event::Policies(PolicyLoad::Loaded(loaded)) => log_loaded(loaded),
+            Event::Policies(PolicyLoad::Failed { error }) => {
+                error!(
+                    error = error.as_str(),
+                    "policies not loaded, the ones before stay in force"
+                );
+            }
+            Event::DatabaseUp {
+                database,
+                instances,
+                release,
+            } => {
+                let instances = instances.join(", ");
+                info!(
+                    database = &**database,
+                    instances,
+                    release = release.as_str(),
+                    "database is up"
+                );
+            }
+            Event::DatabaseDown { database, error } => {
+                error!(database = &**database, error = error.as_str(), "database is down");
+            }
+            Event::DriverError { database, class, error } => {
+                warn!(
+                    database = &**database,
+                    class = class.name(),
+                    error = error.as_str(),
+                    "call failed"
+                );
+            }
+            Event::Intent(intent) => log_intent(intent),
+            Event::Outcome(outcomed) => log_outcome(outcomed),
+            Event::Verification { database, verification } => log_verification(database, verification),
+            Event::BreakerOpened {
+                database,
+                policy,
+                reason,
+            } => {
+                warn!(
+                    database = &**database,
+                    policy = &**policy,
+                    reason = reason.as_str(),
+                    "breaker opened"
+                );
+            }
+            Event::BreakerClosed { database, policy } => {
+                info!(database = &**database, policy = &**policy, "breaker closed");
+            }
+            Event::Cycle(report) => {
+                let sessions: usize = report.sessions.iter().map(|count| count.count).sum();
+                let warrants: usize = report.policies.iter().map(|policy| policy.warrants).sum();
+                let spared: usize = report.policies.iter().flat_map(|policy| policy.spared.values()).sum();
+                debug!(database = &*report.database, sessions, warrants, spared, "cycle done");
+            }
+            Event::Paused { by } => warn!(by = by.as_str(), "paused: no database is acted on"),
+            Event::Resumed { by } => info!(by = by.as_str(), "resumed"),
+        }
+    }
+}
+
+fn log_loaded(loaded: &Loaded) {
+    info!(policies = loaded.policies, digest = &*loaded.digest, "policies loaded");
+    for database in &loaded.databases {
+        let acting = database
+            .policies
+            .iter()
+            .filter(|policy| policy.mode == crate::guard::RunMode::Enforce);
+        info!(
+            database = &*database.database,
+            driver = database.driver,
+            armed = database.armed,
+            policies = database.policies.len(),
+            enforced = acting.count(),
+            "database is watched"
+        );
+    }
+}
+
+fn log_intent(intent: &Intent) {
+    info!(
+        id = intent.id,
+        database = &*intent.database,
+        session = %intent.key,
+        username = intent.username.as_deref(),
+        program = intent.program.as_deref(),
+        machine = intent.machine.as_deref(),
+        policy = &*intent.policy,
+        mode = intent.mode.name(),
+        action = intent.action.name(),
+        reason = intent.reason.as_str(),
+        "about to act"
+    );
+}
+
+fn log_outcome(outcomed: &Outcomed) {
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
+                id = outcomed.intent.id,
+                database = &*outcomed.intent.database,
+                session = %outcomed.intent.key,
+                policy = &*outcomed.intent.policy,
+                mode = outcomed.intent.mode.name(),
+                action = outcomed.intent.action.name(),
+                outcome = outcomed.outcome.name(),
+                statement = outcomed.statement.as_deref(),
+                code = outcomed.code,
+                answer = outcomed.message.as_deref(),
+                "action ended"
+            )
+        };
+    }
+    match outcomed.outcome {
+        Outcome::Done
+        | Outcome::Marked
+        | Outcome::AlreadyGone
+        | Outcome::NoLongerMatches
+        | Outcome::Protected
+        | Outcome::Assumed
+        | Outcome::Reported => line!(info),
+        Outcome::Unchecked
+        | Outcome::Refused
+        | Outcome::Unsupported
+        | Outcome::Failed
+        | Outcome::Unknown
+        | Outcome::Expired => line!(warn),
+    }
+}
+
+fn log_verification(database: &str, verification: &Verification) {
+    macro_rules! line {
+        ($level:ident, $message:literal) => {
+            $level!(
+                id = verification.followed.action_id,
+                database,
+                session = %verification.key,
+                policy = &*verification.followed.policy,
+                mode = verification.followed.mode.name(),
+                action = verification.followed.action.name(),
+                proof = verification.proof.name(),
+                $message
+            )
+        };
+    }
+    match verification.proof {
+        Proof::Gone | Proof::ResourcesFreed | Proof::Cancelled => line!(info, "action verified"),
+        Proof::Lingers => line!(warn, "session lingers"),
+        Proof::DeadlinePassed => line!(warn, "session is still there, no longer followed"),
+    }
+}

@@ -1,0 +1,309 @@
+//! Reading the journal at start: what was done lately, what is still under way, and what nobody knows the end of.
+//!
+//! Reading never fails because of what stands in the files. A line that cannot be understood is reported with its number and
+//! skipped. Skipping is safe in every case: an intent that was not written whole was never followed by a statement, and an
+//! outcome or a verification that is lost leaves an action open, which is then followed until the snapshots show its end.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::cycle::{Done, Memory, remember};
+use crate::event::{Evidence, Intent, Outcomed};
+use crate::guard::RunMode;
+use crate::journal::record::{Line, Record, VERSION};
+use crate::journal::{Error, FILES_KEPT, RECORD_BYTES, file};
+use crate::outcome::Outcome;
+use crate::policy::model::Action;
+use crate::session::SessionKey;
+use crate::session::column::Column;
+use crate::verify::{FollowState, Followed, Following, Proof};
+
+/// Older files are not read: budgets count over a day, and the host's clock may be an hour off the database's.
+const REMEMBERED: TimeDelta = TimeDelta::hours(25);
+
+/// No more damaged lines than this are told one by one.
+const DAMAGE_TOLD: usize = 20;
+
+/// What the journal says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The number of the next action: one more than the largest in the files.
+    pub next_id: u64,
+    /// Every action of the last day, by its number.
+    pub actions: BTreeMap<u64, Past>,
+    /// Lines that could not be understood, at most the first few of them.
+    pub damage: Vec<Damage>,
+    /// How many there are in all.
+    pub damaged_lines: usize,
+}
+
+/// An action as far as the journal knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// What was to be done.
+    pub intent: Arc<Intent>,
+    /// What came of it; `None` if the daemon ended before it was written.
+    pub outcome: Option<Outcomed>,
+    /// What the snapshots showed, in order.
+    pub proofs: Vec<Proof>,
+}
+
+/// A line that could not be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// In which file.
+    pub file: PathBuf,
+    /// On which line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl Default for History {
+    fn default() -> History {
+        History {
+            next_id: 1,
+            actions: BTreeMap::new(),
+            damage: Vec::new(),
+            damaged_lines: 0,
+        }
+    }
+}
+
+impl Past {
+    /// Whether it has to be followed: a statement was or may have been sent, and no snapshot showed the end.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let followed = self
+            .outcome
+            .as_ref()
+            .is_none_or(|outcomed| outcomed.outcome.is_followed());
+        self.intent.action != Action::Report && followed && !self.proofs.iter().any(|proof| proof.ends())
+    }
+}
+
+impl History {
+    /// Actions without an outcome: nobody knows whether their statements were carried out.
+    pub fn unfinished(&self) -> impl Iterator<Item = &Arc<Intent>> {
+        self.actions
+            .values()
+            .filter(|past| past.outcome.is_none())
+            .map(|past| &past.intent)
+    }
+
+    /// What a database remembers after the restart: its budgets count on, and what is under way is followed on. An action
+    /// without an outcome counts and is followed as unknown.
+    #[must_use]
+    pub fn memory(&self, database: &str) -> Memory {
+        let mut memory = Memory::default();
+        let mut open: BTreeMap<SessionKey, (Done, bool)> = BTreeMap::new();
+        for past in self.actions.values().filter(|past| &*past.intent.database == database) {
+            let done = done(past);
+            remember(&mut memory, done.clone());
+            if past.is_open() {
+                open.insert(past.intent.key, (done, past.proofs.contains(&Proof::Lingers)));
+            } else if past
+                .outcome
+                .as_ref()
+                .is_some_and(|outcomed| outcomed.outcome.is_followed())
+            {
+                open.remove(&past.intent.key);
+            }
+        }
+        // `remember` follows every accepted action, ended ones too: what is followed is set anew.
+        memory.following = Following::default();
+        for (key, (done, lingers)) in open {
+            memory.following.follow(key, followed(done, lingers));
+        }
+        memory
+    }
+
+    fn take(&mut self, record: Record) -> Result<(), String> {
+        match record {
+            Record::Intent(record) => {
+                let id = record.id;
+                self.next_id = self.next_id.max(id.saturating_add(1));
+                let mut intent = record.read().map_err(|error| error.to_string())?;
+                keep_what_matters(&mut intent.session);
+                if self.actions.contains_key(&id) {
+                    return Err(format!("action {id} was there before"));
+                }
+                self.actions.insert(
+                    id,
+                    Past {
+                        intent: Arc::new(intent),
+                        outcome: None,
+                        proofs: Vec::new(),
+                    },
+                );
+            }
+            Record::Outcome(record) => {
+                // Its intent may have gone with the oldest file.
+                if let Some(past) = self.actions.get_mut(&record.id) {
+                    let mut outcomed = record.read(&past.intent).map_err(|error| error.to_string())?;
+                    keep_what_matters(&mut outcomed.session);
+                    past.outcome = Some(outcomed);
+                }
+            }
+            Record::Verification(record) => {
+                let proof = record.read().map_err(|error| error.to_string())?;
+                if let Some(past) = self.actions.get_mut(&record.id) {
+                    past.proofs.push(proof);
+                }
+            }
+            Record::Started { .. }
+            | Record::Stopping { .. }
+            | Record::PoliciesLoaded { .. }
+            | Record::PoliciesFailed { .. }
+            | Record::DatabaseUp { .. }
+            | Record::DatabaseDown { .. }
+            | Record::BreakerOpened { .. }
+            | Record::BreakerClosed { .. }
+            | Record::Paused { .. }
+            | Record::Resumed { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn damaged(&mut self, file: &Path, line: usize, problem: String) {
+        self.damaged_lines += 1;
+        if self.damage.len() < DAMAGE_TOLD {
+            self.damage.push(Damage {
+                file: file.to_owned(),
+                line,
+                problem,
+            });
+        }
+    }
+}
+
+/// Most of a session's row is for people; thousands of rows need not be held to start.
+fn keep_what_matters(session: &mut Evidence) {
+    session
+        .0
+        .retain(|(column, _)| matches!(column, Column::SqlId | Column::SqlExecId));
+}
+
+fn done(past: &Past) -> Done {
+    let intent = &past.intent;
+    let (outcome, sql_exec) = match &past.outcome {
+        Some(outcomed) => (outcomed.outcome, outcomed.session.sql_exec()),
+        None => (unwritten(intent), None),
+    };
+    Done {
+        action_id: intent.id,
+        key: intent.key,
+        policy: Arc::clone(&intent.policy),
+        action: intent.action,
+        mode: intent.mode,
+        outcome,
+        at: intent.taken_at,
+        sql_exec: sql_exec.or_else(|| intent.session.sql_exec()),
+    }
+}
+
+/// What an action without an outcome is taken for.
+#[must_use]
+pub fn unwritten(intent: &Intent) -> Outcome {
+    match (intent.action, intent.mode) {
+        // To have it in the journal is all that there is to do.
+        (Action::Report, _) => Outcome::Reported,
+        (Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql, RunMode::DryRun) => Outcome::Assumed,
+        (Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql, RunMode::Enforce) => Outcome::Unknown,
+    }
+}
+
+fn followed(done: Done, lingers: bool) -> Followed {
+    Followed {
+        action_id: done.action_id,
+        policy: done.policy,
+        action: done.action,
+        mode: done.mode,
+        since: done.at,
+        sql_exec: done.sql_exec,
+        state: if lingers {
+            FollowState::Lingering
+        } else {
+            FollowState::Waiting
+        },
+    }
+}
+
+/// Reads a state folder's journal, oldest file first.
+///
+/// # Errors
+/// When a file that is there cannot be read.
+pub fn read(state: &Path, now: DateTime<Utc>) -> Result<History, Error> {
+    let mut files = Vec::new();
+    for age in 0..=FILES_KEPT {
+        let path = file(state, age);
+        let opened = match File::open(&path) {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(Error::io("open", &path)(error)),
+        };
+        let modified = opened.metadata().and_then(|metadata| metadata.modified());
+        let modified = DateTime::<Utc>::from(modified.map_err(Error::io("read", &path))?);
+        files.push((path, opened));
+        // The newest full file is read in any case: the current one may be too new to know the largest number.
+        if age > 0 && now - modified > REMEMBERED {
+            break;
+        }
+    }
+    let mut history = History::default();
+    for (path, opened) in files.into_iter().rev() {
+        read_file(&path, opened, &mut history).map_err(Error::io("read", &path))?;
+    }
+    Ok(history)
+}
+
+/// Reads one file line by line, never holding more than one record of it.
+fn read_file(path: &Path, opened: File, history: &mut History) -> io::Result<()> {
+    let mut reader = BufReader::with_capacity(64 * 1024, opened);
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let longest = u64::try_from(RECORD_BYTES).unwrap_or(u64::MAX);
+        if (&mut reader).take(longest).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        if line.len() == RECORD_BYTES && line.last() != Some(&b'\n') {
+            reader.skip_until(b'\n')?;
+            history.damaged(path, number, format!("longer than {RECORD_BYTES} bytes"));
+            continue;
+        }
+        let text = line.trim_ascii();
+        if text.is_empty() {
+            continue;
+        }
+        if let Err(problem) = understand(text, history) {
+            history.damaged(path, number, problem);
+        }
+    }
+    Ok(())
+}
+
+/// What can be told of any version's record.
+#[derive(serde::Deserialize)]
+struct Outline {
+    v: u32,
+    id: Option<u64>,
+}
+
+fn understand(text: &[u8], history: &mut History) -> Result<(), String> {
+    let outline: Outline = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    // Whatever else the record says, its number is taken.
+    if let Some(id) = outline.id {
+        history.next_id = history.next_id.max(id.saturating_add(1));
+    }
+    if outline.v != VERSION {
+        return Err(format!("version {} of the format is not known", outline.v));
+    }
+    let line: Line = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    history.take(line.record)
+}

@@ -1,0 +1,390 @@
+//! The journal's records as they stand in the file: one JSON object a line.
+//!
+//! Every record has `v` (the format's version, 1), `at` (the host's clock in UTC, RFC 3339) and `kind`. The fields of each
+//! kind are documented here, at the types that are written and read. New optional fields may be added to version 1; a change
+//! of meaning makes a version 2, which this reader reports as damage instead of guessing.
+//!
+//! Texts are JSON strings, so control characters in them are escaped and a record is always one line. Times of the
+//! database's own clock (`logon_time`, DATE columns) have no zone and are written without one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::event::{Event, Evidence, EvidenceValue, Intent, Outcomed, PolicyLoad};
+use crate::guard::RunMode;
+use crate::outcome::Outcome;
+use crate::policy::model::Action;
+use crate::session::SessionKey;
+use crate::session::column::{Column, Kind};
+use crate::session::time::DbTime;
+use crate::verify::{Proof, Verification};
+
+/// The version of the format.
+pub(super) const VERSION: u32 = 1;
+
+/// A line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Line {
+    /// [`VERSION`].
+    pub(super) v: u32,
+    /// When it was written.
+    pub(super) at: DateTime<Utc>,
+    /// What happened.
+    #[serde(flatten)]
+    pub(super) record: Record,
+}
+
+/// What happened; `kind` names it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum Record {
+    /// The daemon started.
+    Started { version: String, dry_run: bool },
+    /// The daemon was asked to stop, or has to.
+    Stopping { reason: String },
+    /// Policies are in force from here on.
+    PoliciesLoaded { digest: String, policies: usize },
+    /// Policies did not check.
+    PoliciesFailed { error: String },
+    /// A database answers.
+    DatabaseUp {
+        database: String,
+        instances: Vec<String>,
+        release: String,
+    },
+    /// A database does not answer.
+    DatabaseDown { database: String, error: String },
+    /// An action is about to be taken. On disk before the statement is sent.
+    Intent(Box<IntentRecord>),
+    /// What came of it.
+    Outcome(Box<OutcomeRecord>),
+    /// What a snapshot showed of it later.
+    Verification(VerificationRecord),
+    /// A policy's whole plan was refused.
+    BreakerOpened {
+        database: String,
+        policy: String,
+        reason: String,
+    },
+    /// And is not any more.
+    BreakerClosed { database: String, policy: String },
+    /// No database is acted on from here on.
+    Paused { by: String },
+    /// They are again.
+    Resumed { by: String },
+}
+
+/// An intent.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct IntentRecord {
+    /// The action's number, unique in the journal.
+    pub(super) id: u64,
+    database: String,
+    #[serde(flatten)]
+    key: KeyRecord,
+    /// The instance's name.
+    instance: String,
+    policy: String,
+    /// SHA-256 of the policy files.
+    policy_digest: String,
+    /// `dry-run` or `enforce`.
+    mode: String,
+    /// As policies write it: `kill immediate`.
+    action: String,
+    username: Option<String>,
+    program: Option<String>,
+    machine: Option<String>,
+    /// Why, in words.
+    reason: String,
+    /// The statement; null for `report`.
+    statement: Option<String>,
+    /// The snapshot's time by the database's clock, in UTC.
+    taken_at: DateTime<Utc>,
+    /// The session's row as the snapshot had it: what was not read is missing, NULL is null.
+    session: BTreeMap<String, Value>,
+}
+
+/// A session's whole key.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeyRecord {
+    inst_id: u32,
+    sid: u32,
+    serial: u32,
+    /// In the database's own clock, without a zone.
+    logon_time: NaiveDateTime,
+}
+
+/// What came of an action.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct OutcomeRecord {
+    /// The intent's.
+    pub(super) id: u64,
+    database: String,
+    /// One of the closed list: `done`, `marked`, `already_gone` ...
+    outcome: String,
+    /// Oracle's number, 0 for success; null if it was not asked or did not answer.
+    code: Option<u32>,
+    /// What Oracle, the driver or the daemon said.
+    message: Option<String>,
+    /// The statement that was sent, or would have been.
+    statement: Option<String>,
+    /// How long all of it took, in milliseconds.
+    took_ms: u64,
+    /// The session's row as it was read again.
+    session: BTreeMap<String, Value>,
+}
+
+/// What a snapshot showed of an action.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct VerificationRecord {
+    /// The intent's.
+    pub(super) id: u64,
+    database: String,
+    /// One of the closed list: `gone`, `resources_freed`, `cancelled`, `lingers`, `deadline_passed`.
+    proof: String,
+}
+
+impl Record {
+    /// An event's record; `None` for one that is not journalled: it is counted or logged, and proves nothing later.
+    ///
+    /// # Errors
+    /// When a session's logon time is outside the calendar: such a key could not be read back.
+    pub(super) fn of(event: &Event) -> Result<Option<Record>, Unwritable> {
+        Ok(Some(match event {
+            Event::Started { version, dry_run } => Record::Started {
+                version: (*version).to_owned(),
+                dry_run: *dry_run,
+            },
+            Event::Stopping { reason } => Record::Stopping { reason: reason.clone() },
+            Event::Policies(PolicyLoad::Loaded(loaded)) => Record::PoliciesLoaded {
+                digest: loaded.digest.to_string(),
+                policies: loaded.policies,
+            },
+            Event::Policies(PolicyLoad::Failed { error }) => Record::PoliciesFailed { error: error.clone() },
+            Event::DatabaseUp {
+                database,
+                instances,
+                release,
+            } => Record::DatabaseUp {
+                database: database.to_string(),
+                instances: instances.iter().map(ToString::to_string).collect(),
+                release: release.clone(),
+            },
+            Event::DatabaseDown { database, error } => Record::DatabaseDown {
+                database: database.to_string(),
+                error: error.clone(),
+            },
+            Event::Intent(intent) => Record::Intent(Box::new(IntentRecord::of(intent)?)),
+            Event::Outcome(outcomed) => Record::Outcome(Box::new(OutcomeRecord::of(outcomed)?)),
+            Event::Verification { database, verification } => {
+                Record::Verification(VerificationRecord::of(database, verification))
+            }
+            Event::BreakerOpened {
+                database,
+                policy,
+                reason,
+            } => Record::BreakerOpened {
+                database: database.to_string(),
+                policy: policy.to_string(),
+                reason: reason.clone(),
+            },
+            Event::BreakerClosed { database, policy } => Record::BreakerClosed {
+                database: database.to_string(),
+                policy: policy.to_string(),
+            },
+            Event::Paused { by } => Record::Paused { by: by.clone() },
+            Event::Resumed { by } => Record::Resumed { by: by.clone() },
+            Event::DriverError { .. } | Event::Cycle(_) => return Ok(None),
+        }))
+    }
+}
+
+/// A value that the format cannot hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a time of {0} seconds is outside the calendar")]
+pub(super) struct Unwritable(i64);
+
+/// What a record says that this version has no word for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {what} '{word}'")]
+pub(super) struct UnknownWord {
+    what: &'static str,
+    word: String,
+}
+
+fn naive(time: DbTime) -> Result<NaiveDateTime, Unwritable> {
+    let at = DateTime::from_timestamp(time.0, 0).ok_or(Unwritable(time.0))?;
+    Ok(at.naive_utc())
+}
+
+impl IntentRecord {
+    fn of(intent: &Intent) -> Result<IntentRecord, Unwritable> {
+        Ok(IntentRecord {
+            id: intent.id,
+            database: intent.database.to_string(),
+            key: KeyRecord {
+                inst_id: intent.key.inst_id,
+                sid: intent.key.sid,
+                serial: intent.key.serial,
+                logon_time: naive(intent.key.logon_time)?,
+            },
+            instance: intent.instance.to_string(),
+            policy: intent.policy.to_string(),
+            policy_digest: intent.policy_digest.clone(),
+            mode: intent.mode.name().to_owned(),
+            action: intent.action.name().to_owned(),
+            username: intent.username.clone(),
+            program: intent.program.clone(),
+            machine: intent.machine.clone(),
+            reason: intent.reason.clone(),
+            statement: intent.statement.clone(),
+            taken_at: intent.taken_at,
+            session: write_cells(&intent.session)?,
+        })
+    }
+
+    /// The intent again.
+    ///
+    /// # Errors
+    /// When it has a word that this version does not know.
+    pub(super) fn read(self) -> Result<Intent, UnknownWord> {
+        let mode = [RunMode::DryRun, RunMode::Enforce]
+            .into_iter()
+            .find(|mode| mode.name() == self.mode);
+        let action = Action::ALL.into_iter().find(|action| action.name() == self.action);
+        Ok(Intent {
+            id: self.id,
+            database: Arc::from(self.database),
+            key: SessionKey {
+                inst_id: self.key.inst_id,
+                sid: self.key.sid,
+                serial: self.key.serial,
+                logon_time: DbTime(self.key.logon_time.and_utc().timestamp()),
+            },
+            instance: Arc::from(self.instance),
+            policy: Arc::from(self.policy),
+            policy_digest: self.policy_digest,
+            mode: mode.ok_or(UnknownWord {
+                what: "mode",
+                word: self.mode,
+            })?,
+            action: action.ok_or(UnknownWord {
+                what: "action",
+                word: self.action,
+            })?,
+            username: self.username,
+            program: self.program,
+            machine: self.machine,
+            reason: self.reason,
+            statement: self.statement,
+            taken_at: self.taken_at,
+            session: read_cells(&self.session),
+        })
+    }
+}
+
+fn write_cells(session: &Evidence) -> Result<BTreeMap<String, Value>, Unwritable> {
+    let cell = |(column, value): &(Column, EvidenceValue)| {
+        let value = match value {
+            EvidenceValue::Null => Value::Null,
+            EvidenceValue::Text(text) => Value::from(text.as_str()),
+            EvidenceValue::Number(number) => Value::from(*number),
+            EvidenceValue::Time(time) => Value::from(naive(*time)?.format("%Y-%m-%dT%H:%M:%S").to_string()),
+        };
+        Ok((column.name().to_owned(), value))
+    };
+    session.0.iter().map(cell).collect()
+}
+
+fn read_cells(session: &BTreeMap<String, Value>) -> Evidence {
+    let mut cells: Vec<_> = session.iter().filter_map(read_cell).collect();
+    cells.sort_by_key(|(column, _)| *column);
+    Evidence(cells)
+}
+
+/// A column that this version does not know is left out: it is evidence for people, no decision hangs on it.
+fn read_cell((name, value): (&String, &Value)) -> Option<(Column, EvidenceValue)> {
+    let column = Column::named(name)?;
+    let value = match (value, column.kind()) {
+        (Value::String(text), Kind::Time) => {
+            let at: NaiveDateTime = text.parse().ok()?;
+            EvidenceValue::Time(DbTime(at.and_utc().timestamp()))
+        }
+        (Value::String(text), _) => EvidenceValue::Text(text.clone()),
+        (Value::Number(number), _) => EvidenceValue::Number(number.as_i64()?),
+        (Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_), _) => EvidenceValue::Null,
+    };
+    Some((column, value))
+}
+
+impl OutcomeRecord {
+    fn of(outcomed: &Outcomed) -> Result<OutcomeRecord, Unwritable> {
+        Ok(OutcomeRecord {
+            id: outcomed.intent.id,
+            database: outcomed.intent.database.to_string(),
+            outcome: outcomed.outcome.name().to_owned(),
+            code: outcomed.code,
+            message: outcomed.message.clone(),
+            statement: outcomed.statement.clone(),
+            took_ms: u64::try_from(outcomed.took.as_millis()).unwrap_or(u64::MAX),
+            session: write_cells(&outcomed.session)?,
+        })
+    }
+
+    /// What came of the action.
+    ///
+    /// # Errors
+    /// When it has a word that this version does not know.
+    pub(super) fn read(self, intent: &Arc<Intent>) -> Result<Outcomed, UnknownWord> {
+        let outcome = Outcome::named(&self.outcome).ok_or(UnknownWord {
+            what: "outcome",
+            word: self.outcome,
+        })?;
+        Ok(Outcomed {
+            intent: Arc::clone(intent),
+            outcome,
+            code: self.code,
+            message: self.message,
+            statement: self.statement,
+            session: read_cells(&self.session),
+            took: Duration::from_millis(self.took_ms),
+        })
+    }
+}
+
+const PROOFS: [Proof; 5] = [
+    Proof::Gone,
+    Proof::ResourcesFreed,
+    Proof::Cancelled,
+    Proof::Lingers,
+    Proof::DeadlinePassed,
+];
+
+impl VerificationRecord {
+    fn of(database: &str, verification: &Verification) -> VerificationRecord {
+        VerificationRecord {
+            id: verification.followed.action_id,
+            database: database.to_owned(),
+            proof: verification.proof.name().to_owned(),
+        }
+    }
+
+    /// What was shown.
+    ///
+    /// # Errors
+    /// When it is a word that this version does not know.
+    pub(super) fn read(&self) -> Result<Proof, UnknownWord> {
+        PROOFS
+            .into_iter()
+            .find(|proof| proof.name() == self.proof)
+            .ok_or_else(|| UnknownWord {
+                what: "proof",
+                word: self.proof.clone(),
+            })
+    }
+}

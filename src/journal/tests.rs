@@ -1,0 +1,496 @@
+//! The journal against crashes at every byte, full disks, and a second daemon.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::*;
+use crate::clock::{Clock, SystemClock};
+use crate::event::{Evidence, EvidenceValue, Intent, Outcomed};
+use crate::guard::RunMode;
+use crate::journal::read::Past;
+use crate::outcome::Outcome;
+use crate::policy::model::{Action, KillClause};
+use crate::session::SessionKey;
+use crate::session::column::Column;
+use crate::session::time::DbTime;
+use crate::verify::{FollowState, Followed, Proof, Verification};
+
+const KILL: Action = Action::Kill {
+    clause: KillClause::Immediate,
+};
+
+fn at(second: i64) -> DateTime<Utc> {
+    "2026-11-22T10:00:00Z".parse::<DateTime<Utc>>().expect("a time") + TimeDelta::seconds(second)
+}
+
+/// Soon after everything that the tests write.
+fn now() -> DateTime<Utc> {
+    at(3600)
+}
+
+fn key(sid: u32) -> SessionKey {
+    SessionKey {
+        inst_id: 1,
+        sid,
+        serial: 62507,
+        logon_time: DbTime(1_763_776_800),
+    }
+}
+
+fn intent(id: u64, sid: u32, mode: RunMode) -> Arc<Intent> {
+    Arc::new(Intent {
+        id,
+        database: "prod".into(),
+        key: key(sid),
+        instance: "PROD1".into(),
+        policy: "idle".into(),
+        policy_digest: "ab12".into(),
+        mode,
+        action: KILL,
+        username: Some("APEXDEV".into()),
+        program: Some("evil\n{\"v\":1}\u{1b}[31m".into()),
+        machine: None,
+        reason: "INACTIVE for 5h 12m, longer than 4h".into(),
+        statement: Some(format!("ALTER SYSTEM KILL SESSION '{sid},62507,@1' IMMEDIATE")),
+        taken_at: at(i64::try_from(id).expect("small")),
+        session: Evidence(vec![
+            (Column::Taddr, EvidenceValue::Null),
+            (Column::SqlId, EvidenceValue::Text("7ws837zynp1zv".into())),
+            (Column::SqlExecId, EvidenceValue::Number(16_777_216)),
+            (Column::LogonTime, EvidenceValue::Time(DbTime(1_763_776_800))),
+        ]),
+    })
+}
+
+fn outcome(intent: &Arc<Intent>, outcome: Outcome) -> Event {
+    Event::Outcome(Outcomed {
+        intent: Arc::clone(intent),
+        outcome,
+        code: Some(31),
+        message: Some("ORA-00031: session marked for kill".into()),
+        statement: intent.statement.clone(),
+        session: intent.session.clone(),
+        took: Duration::from_millis(12),
+    })
+}
+
+fn verification(intent: &Arc<Intent>, proof: Proof) -> Event {
+    Event::Verification {
+        database: Arc::clone(&intent.database),
+        verification: Verification {
+            key: intent.key,
+            followed: Followed {
+                action_id: intent.id,
+                policy: Arc::clone(&intent.policy),
+                action: intent.action,
+                mode: intent.mode,
+                since: intent.taken_at,
+                sql_exec: None,
+                state: FollowState::Waiting,
+            },
+            proof,
+        },
+    }
+}
+
+fn write(state: &Path, events: &[Event]) {
+    let (mut journal, _) = Journal::open(state, now()).expect("opens");
+    for event in events {
+        journal.append(event, at(0)).expect("writes");
+    }
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let state = tempfile::tempdir().expect("a folder");
+    let (one, two) = (intent(1, 287, RunMode::Enforce), intent(2, 288, RunMode::DryRun));
+    write(
+        state.path(),
+        &[
+            Event::Started {
+                version: "0.1.0",
+                dry_run: false,
+            },
+            Event::Intent(Arc::clone(&one)),
+            outcome(&one, Outcome::Marked),
+            Event::Intent(Arc::clone(&two)),
+            verification(&one, Proof::Lingers),
+        ],
+    );
+    let history = read(state.path(), now()).expect("reads");
+    assert_eq!((history.next_id, history.damaged_lines), (3, 0));
+    let past = &history.actions[&1];
+    let mut expected = (*one).clone();
+    expected
+        .session
+        .0
+        .retain(|(column, _)| [Column::SqlId, Column::SqlExecId].contains(column));
+    assert_eq!(*past.intent, expected);
+    assert_eq!(past.proofs, [Proof::Lingers]);
+    let outcomed = past.outcome.as_ref().expect("an outcome");
+    assert_eq!((outcomed.outcome, outcomed.code), (Outcome::Marked, Some(31)));
+    assert_eq!(outcomed.took, Duration::from_millis(12));
+    assert_eq!(history.actions[&2].outcome, None);
+}
+
+#[test]
+fn a_record_is_one_line_of_json_with_the_documented_fields() {
+    let line = line(&Event::Intent(intent(7, 287, RunMode::Enforce)), at(0))
+        .expect("is written")
+        .expect("is journalled");
+    let text = String::from_utf8(line).expect("UTF-8");
+    assert_eq!(text.matches('\n').count(), 1, "{text}");
+    assert!(!text.contains('\u{1b}'), "a control character got through: {text}");
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(json["v"], 1);
+    assert_eq!(json["at"], "2026-11-22T10:00:00Z");
+    assert_eq!(json["kind"], "intent");
+    assert_eq!(json["id"], 7);
+    assert_eq!(
+        (&json["inst_id"], &json["sid"], &json["serial"]),
+        (&1.into(), &287.into(), &62507.into())
+    );
+    // 1 763 776 800 s after 1970 is 2025-11-22 02:00:00 of a clock without a zone.
+    assert_eq!(json["logon_time"], "2025-11-22T02:00:00");
+    assert_eq!(json["session"]["logon_time"], "2025-11-22T02:00:00");
+    assert_eq!(json["session"]["taddr"], serde_json::Value::Null);
+    assert!(json["session"].as_object().expect("an object").contains_key("taddr"));
+    assert_eq!(json["mode"], "enforce");
+    assert_eq!(json["action"], "kill immediate");
+}
+
+/// Which actions a prefix of the journal must show: those whose intent's line is there in full.
+fn whole_lines(prefix: &[u8], kind: &str) -> BTreeSet<u64> {
+    let full = prefix.split_inclusive(|byte| *byte == b'\n');
+    let json = full.filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
+    json.filter(|json| json["kind"] == kind)
+        .map(|json| json["id"].as_u64().expect("a number"))
+        .collect()
+}
+
+#[test]
+fn a_crash_at_any_byte_never_hides_repeats_or_invents_an_action() {
+    let whole = tempfile::tempdir().expect("a folder");
+    let (one, two) = (intent(1, 287, RunMode::Enforce), intent(2, 288, RunMode::Enforce));
+    write(
+        whole.path(),
+        &[
+            Event::Intent(Arc::clone(&one)),
+            outcome(&one, Outcome::Done),
+            Event::Intent(Arc::clone(&two)),
+            verification(&one, Proof::Gone),
+            outcome(&two, Outcome::Marked),
+        ],
+    );
+    let bytes = fs::read(file(whole.path(), 0)).expect("reads");
+    let state = tempfile::tempdir().expect("a folder");
+    for len in 0..=bytes.len() {
+        let prefix = &bytes[..len];
+        fs::write(file(state.path(), 0), prefix).expect("writes");
+        let (mut journal, history) = Journal::open(state.path(), now()).expect("opens whatever is there");
+        let (intents, outcomes) = (whole_lines(prefix, "intent"), whole_lines(prefix, "outcome"));
+        assert_eq!(
+            history.actions.keys().copied().collect::<BTreeSet<_>>(),
+            intents,
+            "cut at {len}"
+        );
+        let unfinished: BTreeSet<u64> = history.unfinished().map(|intent| intent.id).collect();
+        assert_eq!(
+            unfinished,
+            intents.difference(&outcomes).copied().collect(),
+            "cut at {len}"
+        );
+        assert!(intents.iter().all(|id| *id < history.next_id), "cut at {len}");
+        assert!(history.damaged_lines <= 1, "cut at {len}: {:?}", history.damage);
+        // Whatever is not known to have ended is followed; what is, is not.
+        let memory = history.memory("prod");
+        let ended = whole_lines(prefix, "verification");
+        let followed: BTreeSet<u64> = memory
+            .following
+            .iter()
+            .map(|(_, followed)| followed.action_id)
+            .collect();
+        assert_eq!(followed, intents.difference(&ended).copied().collect(), "cut at {len}");
+        let counted = memory
+            .ledger
+            .count(at(10), TimeDelta::hours(24), RunMode::Enforce, None);
+        assert_eq!(counted as usize, intents.len(), "cut at {len}");
+        // The next daemon writes on, and the damage stays where it is.
+        let next = intent(history.next_id, 300, RunMode::Enforce);
+        journal
+            .append(&Event::Intent(Arc::clone(&next)), at(0))
+            .expect("writes");
+        drop(journal);
+        let again = read(state.path(), now()).expect("reads");
+        assert!(again.actions.contains_key(&next.id), "cut at {len}");
+        assert_eq!(again.actions.len(), intents.len() + 1, "cut at {len}");
+        assert_eq!(again.damaged_lines, history.damaged_lines, "cut at {len}");
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_told_with_its_line_and_costs_only_that_line() {
+    let state = tempfile::tempdir().expect("a folder");
+    let (one, two) = (intent(1, 287, RunMode::Enforce), intent(2, 288, RunMode::Enforce));
+    write(
+        state.path(),
+        &[
+            Event::Intent(one),
+            Event::Intent(Arc::clone(&two)),
+            outcome(&two, Outcome::Done),
+        ],
+    );
+    let path = file(state.path(), 0);
+    let mut lines: Vec<String> = fs::read_to_string(&path)
+        .expect("reads")
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    lines.insert(1, "\u{0}\u{fffd}not json".to_owned());
+    lines.insert(
+        3,
+        r#"{"v":2,"at":"2026-11-22T10:00:00Z","kind":"intent","id":41}"#.to_owned(),
+    );
+    lines.insert(4, "x".repeat(RECORD_BYTES + 10));
+    fs::write(&path, lines.join("\n") + "\n").expect("writes");
+    let history = read(state.path(), now()).expect("reads");
+    let told: Vec<usize> = history.damage.iter().map(|damage| damage.line).collect();
+    assert_eq!(told, [2, 4, 5], "{:?}", history.damage);
+    assert_eq!(history.damage[1].problem, "version 2 of the format is not known");
+    assert_eq!(history.actions.len(), 2);
+    assert!(matches!(history.actions[&2], Past { outcome: Some(_), .. }));
+    assert_eq!(history.next_id, 42, "a number of any version is taken");
+}
+
+#[test]
+fn an_action_that_was_sent_and_lingers_is_followed_on() {
+    let state = tempfile::tempdir().expect("a folder");
+    let one = intent(1, 287, RunMode::Enforce);
+    write(
+        state.path(),
+        &[
+            Event::Intent(Arc::clone(&one)),
+            outcome(&one, Outcome::Marked),
+            verification(&one, Proof::Lingers),
+        ],
+    );
+    let memory = read(state.path(), now()).expect("reads").memory("prod");
+    let followed = memory.following.get(key(287)).expect("is followed");
+    assert_eq!(followed.state, FollowState::Lingering);
+    assert_eq!(followed.since, at(1));
+    assert_eq!(followed.sql_exec, Some(("7ws837zynp1zv".into(), Some(16_777_216))));
+    let other = read(state.path(), now()).expect("reads").memory("other");
+    assert_eq!(other.following.iter().count(), 0);
+}
+
+#[test]
+fn an_intent_that_came_to_nothing_neither_counts_nor_is_followed() {
+    for nothing in [
+        Outcome::AlreadyGone,
+        Outcome::NoLongerMatches,
+        Outcome::Protected,
+        Outcome::Expired,
+    ] {
+        let state = tempfile::tempdir().expect("a folder");
+        let one = intent(1, 287, RunMode::Enforce);
+        write(state.path(), &[Event::Intent(Arc::clone(&one)), outcome(&one, nothing)]);
+        let memory = read(state.path(), now()).expect("reads").memory("prod");
+        assert_eq!(memory.following.iter().count(), 0, "{nothing}");
+        assert_eq!(
+            memory.ledger.count(at(10), TimeDelta::hours(1), RunMode::Enforce, None),
+            0,
+            "{nothing}"
+        );
+    }
+}
+
+#[test]
+fn a_folder_belongs_to_one_daemon() {
+    let state = tempfile::tempdir().expect("a folder");
+    let (held, _) = Journal::open(state.path(), now()).expect("opens");
+    let error = Journal::open(state.path(), now()).expect_err("is taken").to_string();
+    let folder = state.path().display();
+    let owner = std::process::id();
+    assert_eq!(
+        error,
+        format!("state folder {folder} is in use by another orareaper (process {owner})")
+    );
+    drop(held);
+    Journal::open(state.path(), now()).expect("is free again");
+}
+
+#[test]
+fn the_files_are_not_for_everybody() {
+    use std::os::unix::fs::PermissionsExt;
+    let state = tempfile::tempdir().expect("a folder");
+    write(state.path(), &[Event::Resumed { by: "test".into() }]);
+    let mode = fs::metadata(file(state.path(), 0))
+        .expect("is there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o137, 0, "{mode:o}");
+}
+
+#[test]
+fn a_full_file_makes_room_and_the_numbers_go_on() {
+    let state = tempfile::tempdir().expect("a folder");
+    let (mut journal, _) = Journal::open(state.path(), now()).expect("opens");
+    let record = line(&Event::Intent(intent(1, 1, RunMode::Enforce)), at(0))
+        .expect("is written")
+        .expect("is journalled");
+    // Two records fit, a third does not.
+    journal.limit = u64::try_from(record.len()).expect("small") * 5 / 2;
+    let count = u64::from(FILES_KEPT) * 2 + 5;
+    for id in 1..=count {
+        journal
+            .append(&Event::Intent(intent(id, 1, RunMode::Enforce)), at(0))
+            .expect("writes");
+    }
+    drop(journal);
+    for age in 0..=FILES_KEPT {
+        assert!(file(state.path(), age).exists(), "file {age}");
+    }
+    assert!(!file(state.path(), FILES_KEPT + 1).exists());
+    let history = read(state.path(), now()).expect("reads");
+    assert_eq!(history.next_id, count + 1);
+    // The current file has one record, each full one two.
+    let oldest = count - u64::from(FILES_KEPT) * 2;
+    assert_eq!(
+        history.actions.keys().copied().collect::<Vec<_>>(),
+        (oldest..=count).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_new_file_after_a_rotation_does_not_lose_the_numbers() {
+    let state = tempfile::tempdir().expect("a folder");
+    write(state.path(), &[Event::Intent(intent(9, 1, RunMode::Enforce))]);
+    fs::rename(file(state.path(), 0), file(state.path(), 1)).expect("renames");
+    let long_after = SystemClock::new().utc() + TimeDelta::days(400);
+    assert_eq!(read(state.path(), long_after).expect("reads").next_id, 10);
+}
+
+/// What a journal did to its medium, in order; errors are injected by number of the call.
+#[derive(Clone, Debug, Default)]
+struct Tape {
+    calls: Arc<Mutex<Vec<String>>>,
+    bytes: Arc<Mutex<Vec<u8>>>,
+    fail: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Tape {
+    fn call(&self, name: &'static str) -> io::Result<()> {
+        self.calls.lock().expect("not poisoned").push(name.to_owned());
+        let mut fail = self.fail.lock().expect("not poisoned");
+        match fail.iter().position(|failing| *failing == name) {
+            Some(at) => {
+                fail.remove(at);
+                Err(io::Error::from(io::ErrorKind::StorageFull))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn taken(&self) -> Vec<String> {
+        std::mem::take(&mut *self.calls.lock().expect("not poisoned"))
+    }
+}
+
+impl Medium for Tape {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let result = self.call("append");
+        let written = if result.is_ok() {
+            bytes
+        } else {
+            &bytes[..bytes.len() / 2]
+        };
+        self.bytes.lock().expect("not poisoned").extend_from_slice(written);
+        result
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.call("sync")
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.call("cut")?;
+        let len = usize::try_from(len).expect("small");
+        self.bytes.lock().expect("not poisoned").truncate(len);
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        self.call("rotate")?;
+        self.bytes.lock().expect("not poisoned").clear();
+        Ok(())
+    }
+}
+
+fn resumed() -> Event {
+    Event::Resumed { by: "test".into() }
+}
+
+#[test]
+fn a_record_is_flushed_before_the_caller_hears_of_it() {
+    let tape = Tape::default();
+    let mut journal = Journal::on(Box::new(tape.clone()), FILE_BYTES);
+    journal
+        .append(&Event::Intent(intent(1, 1, RunMode::Enforce)), at(0))
+        .expect("writes");
+    assert_eq!(tape.taken(), ["append", "sync"]);
+    let report = crate::event::CycleReport::default();
+    journal
+        .append(&Event::Cycle(Arc::new(report)), at(0))
+        .expect("is not journalled");
+    assert_eq!(tape.taken(), Vec::<String>::new());
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_leaves_no_half_record() {
+    for failing in ["append", "sync"] {
+        let tape = Tape::default();
+        let mut journal = Journal::on(Box::new(tape.clone()), FILE_BYTES);
+        journal.append(&resumed(), at(0)).expect("writes");
+        let before = tape.bytes.lock().expect("not poisoned").clone();
+        tape.fail.lock().expect("not poisoned").push(failing);
+        let error = journal.append(&resumed(), at(0)).expect_err("the disk is full");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        // As long as the half record cannot be cut off, nothing is written after it.
+        tape.fail.lock().expect("not poisoned").push("cut");
+        tape.taken();
+        journal.append(&resumed(), at(0)).expect_err("still full");
+        assert_eq!(tape.taken(), ["cut"], "{failing}");
+        journal.append(&resumed(), at(0)).expect("there is room again");
+        assert_eq!(tape.taken(), ["cut", "append", "sync"], "{failing}");
+        let after = tape.bytes.lock().expect("not poisoned").clone();
+        assert_eq!(after.len(), before.len() * 2, "{failing}");
+        assert!(after.ends_with(&before) && after.starts_with(&before), "{failing}");
+    }
+}
+
+#[test]
+fn a_rotation_that_fails_is_an_error_too() {
+    let tape = Tape::default();
+    let mut journal = Journal::on(Box::new(tape.clone()), 1);
+    journal
+        .append(&resumed(), at(0))
+        .expect("the first record is written whatever its size");
+    tape.fail.lock().expect("not poisoned").push("rotate");
+    journal.append(&resumed(), at(0)).expect_err("no room");
+    journal.append(&resumed(), at(0)).expect("room again");
+    assert_eq!(tape.taken(), ["append", "sync", "rotate", "rotate", "append", "sync"]);
+}
+
+#[test]
+fn a_time_outside_the_calendar_is_refused_and_not_written_wrongly() {
+    let mut far = (*intent(1, 1, RunMode::Enforce)).clone();
+    far.key.logon_time = DbTime(i64::MAX);
+    let error = line(&Event::Intent(Arc::new(far)), at(0)).expect_err("cannot be read back");
+    assert_eq!(
+        error.to_string(),
+        format!("a time of {} seconds is outside the calendar", i64::MAX)
+    );
+}
