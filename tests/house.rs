@@ -26,6 +26,7 @@ const PURE: &[&str] = &[
     "src/guard",
     "src/hold",
     "src/ledger",
+    "src/needs",
     "src/outcome",
     "src/plan",
     "src/policy",

@@ -1,6 +1,25 @@
 //! The policy language: from a file's bytes to a checked [`model::PolicySet`], or to every problem at its line and column.
+//!
+//! `raw` reads YAML into a tree that knows its places, `lex` and `parse` read conditions, `resolve` gives them their
+//! meaning, `lint` sees what cannot be meant, `check` puts it together, and `load` is the only one to touch a disk.
 
+pub(crate) mod ast;
+mod check;
 pub mod condition;
+pub mod diagnostics;
+mod display;
+pub(crate) mod fields;
+pub(crate) mod lex;
+mod lint;
+mod load;
 pub mod model;
+pub(crate) mod parse;
 pub mod pressure;
+pub(crate) mod raw;
+pub(crate) mod resolve;
 pub mod schedule;
+
+pub(crate) use check::limits;
+pub use check::{Loaded, check_condition, check_files};
+pub use display::{Duration, Size};
+pub use load::load;

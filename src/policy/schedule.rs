@@ -1,8 +1,521 @@
-//! When a policy is evaluated: crontab's five fields in a time zone.
+//! When a policy is evaluated: crontab's five fields in a time zone, with crontab's meaning.
+//!
+//! The `cron` crate is the engine that finds the next matching wall-clock time, and it is right about that. It is wrong for
+//! us about everything around it: it numbers Sunday 1, wants seconds, demands that day of month *and* day of week match,
+//! loses runs when clocks go forward and repeats them out of order when they go back. So the fields are read here, the
+//! engine only ever sees wall-clock time without a zone, and the zone is applied here, as cronie does:
+//!
+//! - Day of month and day of week, when neither begins with `*`, are joined by OR.
+//! - A schedule whose minute or hour begins with `*` follows the wall clock: skipped minutes are skipped, repeated
+//!   minutes are repeated.
+//! - Any other schedule happens once a day, whatever the clock does: what falls into the gap of spring happens at its end,
+//!   and in autumn the first of two equal times counts.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::str::FromStr as _;
+
+use chrono::{DateTime, Duration, NaiveDateTime, TimeZone as _, Utc};
+use chrono_tz::Tz;
+
+use super::diagnostics::{did_you_mean, quoted};
+
+/// No clock change is longer, but for islands that crossed the date line.
+const LONGEST_CHANGE_HOURS: i64 = 4;
+
+/// How many wall-clock times are tried for the next one; a repeated hour has 60.
+const MOST_TRIES: usize = 2_000;
 
 /// A crontab expression in a time zone.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// As written.
     pub text: String,
+    zone: Tz,
+    /// Matching wall-clock times are those of either. Each is asked in UTC, which here means "no zone".
+    engines: Vec<cron::Schedule>,
+    /// Follows the wall clock through its changes, minute by minute.
+    wildcard: bool,
+}
+
+/// Why a text is no schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleError {
+    /// Bytes of the text.
+    pub at: Range<usize>,
+    /// Lower case, no full stop.
+    pub message: String,
+    /// What to write instead.
+    pub hint: Option<String>,
+}
+
+/// One of the five fields.
+struct Field {
+    name: &'static str,
+    low: u32,
+    high: u32,
+    names: &'static [&'static str],
+    /// What the first of `names` means.
+    first_name: u32,
+}
+
+const FIELDS: [Field; 5] = [
+    Field {
+        name: "minute",
+        low: 0,
+        high: 59,
+        names: &[],
+        first_name: 0,
+    },
+    Field {
+        name: "hour",
+        low: 0,
+        high: 23,
+        names: &[],
+        first_name: 0,
+    },
+    Field {
+        name: "day of month",
+        low: 1,
+        high: 31,
+        names: &[],
+        first_name: 0,
+    },
+    Field {
+        name: "month",
+        low: 1,
+        high: 12,
+        names: &[
+            "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
+        ],
+        first_name: 1,
+    },
+    Field {
+        name: "day of week",
+        low: 0,
+        high: 7,
+        names: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
+        first_name: 0,
+    },
+];
+
+const MACROS: [(&str, &str); 7] = [
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+    ("@monthly", "0 0 1 * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@hourly", "0 * * * *"),
+];
+
+/// The values of a field, as bits.
+type Values = u64;
+
+impl Schedule {
+    /// Reads five crontab fields, or one of the `@daily` kind.
+    ///
+    /// # Errors
+    /// What is wrong with the text, and where.
+    pub fn parse(text: &str, zone: Tz) -> Result<Schedule, ScheduleError> {
+        let written = text.trim();
+        if written.starts_with('@') {
+            let lower = written.to_ascii_lowercase();
+            let Some((_, fields)) = MACROS.iter().find(|(name, _)| *name == lower) else {
+                return Err(ScheduleError {
+                    at: 0..text.len(),
+                    message: format!("unknown schedule {}", quoted(written)),
+                    hint: did_you_mean(&lower, MACROS.map(|(name, _)| name))
+                        .or_else(|| Some("five fields: minute hour day-of-month month day-of-week".to_owned())),
+                });
+            };
+            return Ok(Schedule {
+                text: written.to_owned(),
+                ..Schedule::of_fields(fields, zone)?
+            });
+        }
+        Schedule::of_fields(text, zone)
+    }
+
+    fn of_fields(text: &str, zone: Tz) -> Result<Schedule, ScheduleError> {
+        let words = words(text);
+        if words.len() != FIELDS.len() {
+            return Err(field_count(text, words.len()));
+        }
+        let mut values = [0; 5];
+        for ((field, at), values) in FIELDS.iter().zip(&words).zip(&mut values) {
+            *values = field_values(field, text, at)?;
+        }
+        let starred = |field: usize| text[words[field].clone()].starts_with('*');
+        let [minutes, hours, days, months, mut weekdays] = values;
+        // 7 is Sunday too.
+        weekdays = (weekdays | weekdays >> 7) & 0b111_1111;
+        let every_day = (1 << 32) - 2;
+        let every_weekday = 0b111_1111;
+        let either = !starred(2) && !starred(4);
+        if !either || weekdays == 0 {
+            possible_date(days, months, &words)?;
+        }
+        let engines = if either {
+            vec![
+                engine(minutes, hours, days, months, every_weekday),
+                engine(minutes, hours, every_day, months, weekdays),
+            ]
+        } else {
+            vec![engine(minutes, hours, days, months, weekdays)]
+        };
+        Ok(Schedule {
+            text: text.trim().to_owned(),
+            zone,
+            engines,
+            wildcard: starred(0) || starred(1),
+        })
+    }
+
+    /// The first time after this one.
+    #[must_use]
+    pub fn next(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let wall = after.with_timezone(&self.zone).naive_local();
+        let change = Duration::hours(LONGEST_CHANGE_HOURS);
+        let offset_at = |at: DateTime<Utc>| at.with_timezone(&self.zone).naive_local() - at.naive_utc();
+        let steady = offset_at(after - change) == offset_at(after + change);
+        let (mut from, horizon) = if steady {
+            (wall, wall)
+        } else {
+            (wall - change, wall + change)
+        };
+        let mut best: Option<DateTime<Utc>> = None;
+        for _ in 0..MOST_TRIES {
+            let Some(candidate) = self.next_wall(from) else {
+                break;
+            };
+            let found = self.instants(candidate).into_iter().flatten();
+            best = best.into_iter().chain(found.filter(|at| *at > after)).min();
+            if best.is_some() && candidate >= horizon {
+                break;
+            }
+            from = candidate;
+        }
+        best
+    }
+
+    /// Whether it happened after the one time and not after the other.
+    #[must_use]
+    pub fn due(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> bool {
+        after < until && self.next(after).is_some_and(|next| next <= until)
+    }
+
+    /// The first matching wall-clock time after this one, in a world without zones.
+    fn next_wall(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
+        self.engines
+            .iter()
+            .filter_map(|engine| engine.after(&after.and_utc()).next())
+            .map(|next| next.naive_utc())
+            .min()
+    }
+
+    /// When a wall-clock time happens: not at all, once or twice.
+    fn instants(&self, wall: NaiveDateTime) -> [Option<DateTime<Utc>>; 2] {
+        use chrono::offset::LocalResult;
+        match self.zone.from_local_datetime(&wall) {
+            LocalResult::Single(only) => [Some(only.to_utc()), None],
+            LocalResult::Ambiguous(first, second) if self.wildcard => [Some(first.to_utc()), Some(second.to_utc())],
+            LocalResult::Ambiguous(first, _) => [Some(first.to_utc()), None],
+            LocalResult::None if self.wildcard => [None, None],
+            LocalResult::None => [self.end_of_gap(wall), None],
+        }
+    }
+
+    /// The instant at which the clock, going forward, skipped this time. Clocks change on whole minutes.
+    fn end_of_gap(&self, skipped: NaiveDateTime) -> Option<DateTime<Utc>> {
+        (1..=36 * 60).find_map(|minutes| {
+            let wall = skipped + Duration::minutes(minutes);
+            self.zone.from_local_datetime(&wall).earliest().map(|at| at.to_utc())
+        })
+    }
+}
+
+fn words(text: &str) -> Vec<Range<usize>> {
+    let mut words = Vec::new();
+    let mut start = None;
+    for (at, character) in text.char_indices().chain([(text.len(), ' ')]) {
+        match (character.is_whitespace(), start) {
+            (false, None) => start = Some(at),
+            (true, Some(begin)) => {
+                words.push(begin..at);
+                start = None;
+            }
+            (false, Some(_)) | (true, None) => {}
+        }
+    }
+    words
+}
+
+fn field_count(text: &str, count: usize) -> ScheduleError {
+    let hint = match count {
+        6 | 7 => "crontab has no seconds and no years: leave the sixth field out",
+        _ => "minute, hour, day of month, month, day of week: `* 7-19 * * MON-FRI`",
+    };
+    ScheduleError {
+        at: 0..text.len(),
+        message: format!("a schedule has five fields, this one has {count}"),
+        hint: Some(hint.to_owned()),
+    }
+}
+
+fn field_values(field: &Field, text: &str, at: &Range<usize>) -> Result<Values, ScheduleError> {
+    let mut values = 0;
+    let mut start = at.start;
+    for item in text[at.clone()].split(',') {
+        let place = start..start + item.len();
+        values |= item_values(field, item).map_err(|(message, hint)| ScheduleError {
+            at: place.clone(),
+            message,
+            hint,
+        })?;
+        start = place.end + 1;
+    }
+    Ok(values)
+}
+
+type Wrong = (String, Option<String>);
+
+fn item_values(field: &Field, item: &str) -> Result<Values, Wrong> {
+    let name = field.name;
+    if item.is_empty() {
+        return Err((format!("a value of the {name} is missing beside a comma"), None));
+    }
+    let (span, step) = match item.split_once('/') {
+        None => (item, None),
+        Some((span, step)) => (span, Some(step)),
+    };
+    let step = match step {
+        None => 1,
+        Some(step) => match step.parse::<u32>() {
+            Ok(step) if (1..=field.high).contains(&step) => step,
+            Ok(_) | Err(_) => return Err((format!("the step {} of the {name} is none", quoted(step)), None)),
+        },
+    };
+    let (low, high) = if span == "*" {
+        (field.low, field.high)
+    } else if let Some((low, high)) = span.split_once('-') {
+        let (low, high) = (value(field, low, false)?, value(field, high, true)?);
+        if low > high {
+            let message = format!("the range {} of the {name} runs backwards", quoted(span));
+            return Err((message, Some("write two ranges: `22-23,0-5`".to_owned())));
+        }
+        (low, high)
+    } else {
+        let only = value(field, span, false)?;
+        if step != 1 {
+            let message = format!("a step needs a range, not the single {name} {}", quoted(span));
+            return Err((
+                message,
+                Some(format!("write `{only}-{}/{step}` or `*/{step}`", field.high)),
+            ));
+        }
+        (only, only)
+    };
+    Ok((low..=high)
+        .step_by(step as usize)
+        .fold(0, |values, value| values | 1 << value))
+}
+
+fn value(field: &Field, word: &str, ends_range: bool) -> Result<u32, Wrong> {
+    if let Some(at) = field.names.iter().position(|name| name.eq_ignore_ascii_case(word)) {
+        let at = u32::try_from(at).unwrap_or(0) + field.first_name;
+        // SAT-SUN ends with the Sunday that follows.
+        return Ok(if ends_range && field.high == 7 && at == 0 {
+            7
+        } else {
+            at
+        });
+    }
+    match word.parse::<u32>() {
+        Ok(number) if (field.low..=field.high).contains(&number) => Ok(number),
+        Ok(_) => Err((
+            format!(
+                "the {} {} is not between {} and {}",
+                field.name,
+                quoted(word),
+                field.low,
+                field.high
+            ),
+            None,
+        )),
+        Err(_) => {
+            let quartz = word.contains(['?', 'L', 'W', '#']) && field.name.starts_with("day");
+            let hint = if quartz {
+                Some("`?`, `L`, `W` and `#` are Quartz, not crontab; use `*`".to_owned())
+            } else {
+                did_you_mean(word, field.names.iter().copied())
+                    .or_else(|| (!field.names.is_empty()).then(|| format!("names are {}", field.names.join(", "))))
+            };
+            Err((format!("{} is no {}", quoted(word), field.name), hint))
+        }
+    }
+}
+
+/// Refuses 30 February.
+fn possible_date(days: Values, months: Values, words: &[Range<usize>]) -> Result<(), ScheduleError> {
+    const LONGEST: [u32; 13] = [0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let first_day = days.trailing_zeros();
+    let fits = (1..=12).any(|month| months >> month & 1 == 1 && first_day <= LONGEST[month]);
+    if fits {
+        return Ok(());
+    }
+    Err(ScheduleError {
+        at: words[2].start..words[3].end,
+        message: "this date never comes".to_owned(),
+        hint: None,
+    })
+}
+
+fn engine(minutes: Values, hours: Values, days: Values, months: Values, weekdays: Values) -> cron::Schedule {
+    // The crate numbers the days of the week from Sunday = 1.
+    let fields = [
+        (minutes, 0..=59),
+        (hours, 0..=23),
+        (days, 1..=31),
+        (months, 1..=12),
+        (weekdays << 1, 1..=7),
+    ];
+    let mut text = "0".to_owned();
+    for (values, range) in fields {
+        let listed: Vec<u32> = range.clone().filter(|value| values >> value & 1 == 1).collect();
+        if listed.len() == range.count() {
+            text.push_str(" *");
+            continue;
+        }
+        for (at, value) in listed.iter().enumerate() {
+            write!(text, "{}{value}", if at == 0 { ' ' } else { ',' }).expect("a String takes any text");
+        }
+    }
+    text.push_str(" *");
+    cron::Schedule::from_str(&text).expect("lists of values within their ranges are a schedule")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(text: &str, zone: Tz, from: &str, until: &str) -> Vec<String> {
+        let schedule = Schedule::parse(text, zone).expect(text);
+        let at = |text: &str| text.parse::<DateTime<Utc>>().expect("an instant");
+        let (mut now, until) = (at(from), at(until));
+        let mut runs = Vec::new();
+        while let Some(next) = schedule.next(now).filter(|next| *next <= until) {
+            assert!(schedule.due(now, next) && !schedule.due(now, next - Duration::seconds(1)));
+            runs.push(next.with_timezone(&zone).format("%m-%d %H:%M%:z").to_string());
+            now = next;
+        }
+        runs
+    }
+
+    #[test]
+    fn day_of_month_or_day_of_week_when_both_are_given() {
+        // June 2026: the 1st is a Monday, the 13th a Saturday, Fridays are 5, 12, 19, 26.
+        let june = |text| runs(text, Tz::UTC, "2026-05-31T23:59:00Z", "2026-06-30T23:59:00Z");
+        assert_eq!(
+            june("0 0 13 * FRI"),
+            [
+                "06-05 00:00+00:00",
+                "06-12 00:00+00:00",
+                "06-13 00:00+00:00",
+                "06-19 00:00+00:00",
+                "06-26 00:00+00:00"
+            ]
+        );
+        // A field that begins with a star restricts as well, but by AND: the odd days that are Mondays.
+        assert_eq!(
+            june("0 0 */2 * 1"),
+            ["06-01 00:00+00:00", "06-15 00:00+00:00", "06-29 00:00+00:00"]
+        );
+        assert_eq!(june("0 12 14 6 *"), ["06-14 12:00+00:00"]);
+        assert_eq!(june("0 0 * 6 7"), june("0 0 * JUN 0"));
+        assert_eq!(june("0 0 * * SAT-SUN"), june("0 0 * * 0,6"));
+        assert_eq!(june("@weekly"), june("0 0 * * SUN"));
+    }
+
+    #[test]
+    fn a_job_in_the_gap_of_spring_runs_once_at_its_end() {
+        // Berlin, 29 March 2026: 02:00 becomes 03:00 at 01:00Z.
+        let night = |text| runs(text, Tz::Europe__Berlin, "2026-03-28T22:30:00Z", "2026-03-29T03:00:00Z");
+        assert_eq!(night("30 2 * * *"), ["03-29 03:00+02:00"]);
+        assert_eq!(night("10,20,30 2 * * *"), ["03-29 03:00+02:00"]);
+        assert_eq!(night("0 3 * * *"), ["03-29 03:00+02:00"]);
+        assert_eq!(night("0 2,3 * * *"), ["03-29 03:00+02:00"]);
+        assert_eq!(night("*/20 2 * * *"), Vec::<String>::new());
+        assert_eq!(
+            night("30 * * * *"),
+            [
+                "03-29 00:30+01:00",
+                "03-29 01:30+01:00",
+                "03-29 03:30+02:00",
+                "03-29 04:30+02:00"
+            ]
+        );
+        // Lord Howe, 4 October 2026: 02:00 becomes 02:30 at 15:30Z the day before.
+        let island = runs(
+            "15 2 * * *",
+            Tz::Australia__Lord_Howe,
+            "2026-10-03T14:00:00Z",
+            "2026-10-03T17:00:00Z",
+        );
+        assert_eq!(island, ["10-04 02:30+11:00"]);
+    }
+
+    #[test]
+    fn a_repeated_hour_of_autumn_counts_once_unless_the_schedule_follows_the_wall_clock() {
+        // Berlin, 25 October 2026: 03:00 becomes 02:00 at 01:00Z.
+        let night = |text| runs(text, Tz::Europe__Berlin, "2026-10-24T23:45:00Z", "2026-10-25T02:15:00Z");
+        assert_eq!(night("30 2 * * *"), ["10-25 02:30+02:00"]);
+        assert_eq!(night("0 3 * * *"), ["10-25 03:00+01:00"]);
+        assert_eq!(night("30 * * * *"), ["10-25 02:30+02:00", "10-25 02:30+01:00"]);
+        assert_eq!(
+            night("*/30 2 * * *"),
+            [
+                "10-25 02:00+02:00",
+                "10-25 02:30+02:00",
+                "10-25 02:00+01:00",
+                "10-25 02:30+01:00"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_schedule_says_where() {
+        let cases = [
+            ("* * * *", 0, "a schedule has five fields, this one has 4"),
+            ("0 * * * * *", 0, "a schedule has five fields, this one has 6"),
+            ("60 * * * *", 0, "the minute `60` is not between 0 and 59"),
+            ("* 7-25 * * *", 2, "the hour `25` is not between 0 and 23"),
+            ("* 22-5 * * *", 2, "the range `22-5` of the hour runs backwards"),
+            ("* * 0 * *", 4, "the day of month `0` is not between 1 and 31"),
+            ("* * * FOO *", 6, "`FOO` is no month"),
+            ("* * * * MON,TUF", 12, "`TUF` is no day of week"),
+            ("* * ? * *", 4, "`?` is no day of month"),
+            ("*/0 * * * *", 0, "the step `0` of the minute is none"),
+            ("5/10 * * * *", 0, "a step needs a range, not the single minute `5`"),
+            ("0 0 30 FEB *", 4, "this date never comes"),
+            ("1,,2 * * * *", 2, "a value of the minute is missing beside a comma"),
+            ("@dayly", 0, "unknown schedule `@dayly`"),
+            ("@reboot", 0, "unknown schedule `@reboot`"),
+            ("", 0, "a schedule has five fields, this one has 0"),
+        ];
+        for (text, at, message) in cases {
+            let error = Schedule::parse(text, Tz::UTC).expect_err(text);
+            assert_eq!((error.at.start, error.message.as_str()), (at, message), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_leap_day_is_found() {
+        let schedule = Schedule::parse("0 0 29 2 *", Tz::UTC).expect("a schedule");
+        let after = "2026-01-01T00:00:00Z".parse().expect("an instant");
+        assert_eq!(
+            schedule.next(after).map(|at| at.to_rfc3339()),
+            Some("2028-02-29T00:00:00+00:00".into())
+        );
+    }
 }

@@ -1,3 +1,5 @@
+//! The statements as they are sent, for what the loaded policies need and what the connected release has.
+
 use super::*;
 
 use std::sync::Arc;

@@ -95,7 +95,7 @@ def binds(connection):
     for _ in range(2):
         cursor.execute("select binds :1, :2, :3, :4, :5, :6 from dual", [text, -42, 2.5, MOMENT, None, b"\x00\xff"])
         row = cursor.fetchone()
-        assert row[0] == text and row[1] == -42 and row[2] == 2.5, row
+        assert row[0] == "20000 bytes, as expected" and row[1] == -42 and row[2] == 2.5, row
         assert row[3] == MOMENT.replace(microsecond=0) and row[4] is None and row[5] == b"\x00\xff", row[3:]
     cursor.setinputsizes(oracledb.DB_TYPE_NVARCHAR, oracledb.DB_TYPE_TIMESTAMP, oracledb.DB_TYPE_BINARY_DOUBLE)
     cursor.execute("select binds :1, :2, :3 from dual", ["grüße €", MOMENT, -0.5])
@@ -138,7 +138,8 @@ def errors(connection):
     for _ in range(2):
         assert fails(lambda: connection.cursor().execute("select nosuch from dual"), "ORA-00904").offset == 7
         assert fails(lambda: connection.cursor().execute("select * from nowhere"), "ORA-00942").offset == 14
-    fails(lambda: connection.cursor().execute("select n, name from old").fetchall(), "ORA-01555")
+        fails(lambda: connection.cursor().execute("select n, name from old").fetchall(), "ORA-01555")
+        assert len(connection.cursor().execute("select n, name from big").fetchmany(3)) == 3
     connection.ping()
 
 

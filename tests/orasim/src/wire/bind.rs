@@ -9,6 +9,12 @@ use crate::backend::{ColumnType, OraError, Then, Value};
 const STRING_MAX: u32 = 4_000;
 /// A declaration's flag for a PL/SQL table.
 const ARRAY: u8 = 0x40;
+/// A declaration's flag for an indicator after an OUT value.
+const INDICATOR: u8 = 0x01;
+/// A declaration's flag for a return code after that, as the client library has it for all that varies in length.
+const RETURN_CODE: u8 = 0x02;
+/// The return code of NULL.
+const NULL_FETCHED: u64 = 1_405;
 /// The form of the national character set.
 const NATIONAL: u8 = 2;
 
@@ -135,6 +141,18 @@ impl Declaration {
         }
         writer.clr(&bytes);
         Ok(())
+    }
+}
+
+impl Declaration {
+    /// Writes what follows an OUT value: an indicator (-1 for NULL) and a return code, where they were asked for.
+    pub(crate) fn write_indicators(&self, writer: &mut Writer, null: bool) {
+        if self.flags & INDICATOR != 0 {
+            writer.raw(if null { &[0x81, 1] } else { &[0] });
+        }
+        if self.flags & RETURN_CODE != 0 {
+            writer.ub(if null { NULL_FETCHED } else { 0 });
+        }
     }
 }
 

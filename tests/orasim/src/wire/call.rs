@@ -46,6 +46,13 @@ impl Connection {
         };
         match notice {
             Notice::CloseCursors(cursors) => cursors.into_iter().for_each(|cursor| self.cursors.close(cursor)),
+            Notice::CancelCursors(cursors) => {
+                for id in cursors {
+                    if let Some(cursor) = self.cursors.get_mut(id) {
+                        cursor.rows = None;
+                    }
+                }
+            }
             Notice::EndToEnd(changes) => session.set_end_to_end(changes),
             Notice::CurrentSchema(schema) => session.set_current_schema(&schema),
             Notice::Nothing => {}
@@ -178,7 +185,7 @@ impl Connection {
                 }
                 cursor.columns = Some(columns);
                 cursor.rows = rows;
-                let asked = run.rows.filter(|_| !cursor.awaits_define()).unwrap_or(0);
+                let asked = run.rows.filter(|_| cursor.prefetches()).unwrap_or(0);
                 self.rows(id, asked, true, run.parameters, answer)
             }
             Reply::Done { kind, affected, out } => {
@@ -207,7 +214,7 @@ impl Connection {
             .get(id)
             .map(|cursor| cursor.declared.as_slice())
             .unwrap_or_default();
-        response::out_binds(answer, declared, out, self.client_library)
+        response::out_binds(answer, declared, out)
     }
 
     fn fetch(&mut self, id: u16, asked: u32, answer: &mut Writer) -> Result<(), Failure> {

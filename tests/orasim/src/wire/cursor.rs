@@ -42,13 +42,12 @@ impl Cursor {
         }
     }
 
-    /// Whether its rows can be sent only once the client has defined its columns.
-    pub(crate) fn awaits_define(&self) -> bool {
-        self.defines.is_none()
-            && self
-                .columns
-                .as_ref()
-                .is_some_and(|columns| columns.iter().any(|c| c.kind == ColumnType::Clob))
+    /// Whether its rows may come with an execution. Those with CLOBs may not: at first the client has to say how it wants
+    /// them, and later on it has no buffers yet either.
+    pub(crate) fn prefetches(&self) -> bool {
+        self.columns
+            .as_ref()
+            .is_none_or(|columns| columns.iter().all(|column| column.kind != ColumnType::Clob))
     }
 }
 

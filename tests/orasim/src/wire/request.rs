@@ -11,6 +11,11 @@ const PAIRS_MAX: u64 = 256;
 /// The most piggybacks in front of one call.
 const NOTICES_MAX: usize = 64;
 
+/// The piggyback that closes cursors.
+const CLOSE_CURSORS: u8 = 0x69;
+/// The piggyback that ends their fetching alone.
+const CANCEL_CURSORS: u8 = 0x78;
+
 /// One message of a client.
 #[derive(Debug)]
 pub(crate) enum Message {
@@ -38,6 +43,8 @@ pub(crate) struct Request {
 pub(crate) enum Notice {
     /// These cursors are done with.
     CloseCursors(Vec<u16>),
+    /// No more rows are wanted of these cursors, which stay open.
+    CancelCursors(Vec<u16>),
     /// The client's end-to-end attributes have changed.
     EndToEnd(EndToEnd),
     /// The current schema changes.
@@ -196,14 +203,18 @@ fn parse_logon(reader: &mut Reader<'_>) -> Parse<Logon> {
 
 fn parse_notice(function: u8, reader: &mut Reader<'_>) -> Parse<Notice> {
     Ok(match function {
-        0x69 | 0x78 => {
+        CLOSE_CURSORS | CANCEL_CURSORS => {
             reader.pointer()?;
             let count = reader.ub2()?;
             let mut cursors = Vec::new();
             for _ in 0..count {
                 cursors.push(reader.ub2()?);
             }
-            Notice::CloseCursors(cursors)
+            if function == CLOSE_CURSORS {
+                Notice::CloseCursors(cursors)
+            } else {
+                Notice::CancelCursors(cursors)
+            }
         }
         0x6b => {
             reader.ub()?;

@@ -207,17 +207,11 @@ pub(crate) fn row(writer: &mut Writer, columns: &[Column], defined: bool, values
     Ok(())
 }
 
-/// The directions of a PL/SQL block's binds and the values it assigned. The client library reads an indicator and a
-/// return code after each, the thin drivers one length.
+/// The directions of a PL/SQL block's binds and the values it assigned, each with the indicators its bind asked for.
 ///
 /// A bind that is assigned is called IN OUT: the client then sends its value each time, and a re-execution need not
 /// guess which are left out.
-pub(crate) fn out_binds(
-    writer: &mut Writer,
-    declared: &[Declaration],
-    out: &[Option<Value>],
-    client_library: bool,
-) -> Result<(), OraError> {
+pub(crate) fn out_binds(writer: &mut Writer, declared: &[Declaration], out: &[Option<Value>]) -> Result<(), OraError> {
     let assigned = |index: usize| out.get(index).and_then(Option::as_ref);
     writer.u8(0x0b);
     writer.u8(5);
@@ -235,10 +229,7 @@ pub(crate) fn out_binds(
     for (index, declaration) in declared.iter().enumerate() {
         if let Some(value) = assigned(index) {
             declaration.write_out(writer, value)?;
-            writer.ub(0);
-            if client_library {
-                writer.ub(0);
-            }
+            declaration.write_indicators(writer, *value == Value::Null);
         }
     }
     Ok(())

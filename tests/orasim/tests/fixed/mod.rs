@@ -393,6 +393,31 @@ fn answer(statement: &Statement<'_>) -> Result<Reply, OraError> {
             });
             query(statement, columns, rows)
         }
+        sql if sql.starts_with("select binds") => {
+            let row = statement.binds.first().cloned().unwrap_or_default();
+            let kind = |kind| match kind {
+                ColumnType::Varchar2(_) => ColumnType::Varchar2(4_000),
+                other @ (ColumnType::Number
+                | ColumnType::BinaryDouble
+                | ColumnType::Date
+                | ColumnType::Timestamp(_)
+                | ColumnType::Raw(_)
+                | ColumnType::Clob) => other,
+            };
+            let columns = row
+                .iter()
+                .enumerate()
+                .map(|(n, bind)| column(&format!("B{n}"), kind(bind.kind)))
+                .collect();
+            let values = row.into_iter().map(|bind| echo(bind.value)).collect();
+            query(statement, columns, [Ok(values)].into_iter())
+        }
+        _ => answer_without_rows(statement),
+    }
+}
+
+fn answer_without_rows(statement: &Statement<'_>) -> Result<Reply, OraError> {
+    match statement.sql {
         "select nosuch from dual" => Err(error(904, "\"NOSUCH\": invalid identifier", 7)),
         "select * from nowhere" => Err(error(942, "table or view does not exist", 14)),
         "select gone from dual" => Err(then(28, "your session has been killed", Then::SessionGone)),
@@ -433,19 +458,30 @@ fn answer(statement: &Statement<'_>) -> Result<Reply, OraError> {
         "begin null; end;" => Ok(done(StatementKind::PlSql, 1)),
         "alter system flush" => Ok(done(StatementKind::AlterSystem, 0)),
         sql if sql.starts_with("insert into t") => Ok(done(StatementKind::Insert, statement.binds.len() as u64)),
-        sql if sql.starts_with("select binds") => {
-            let row = statement.binds.first().cloned().unwrap_or_default();
-            let columns = row
-                .iter()
-                .enumerate()
-                .map(|(n, bind)| column(&format!("B{n}"), bind.kind))
-                .collect();
-            query(
-                statement,
-                columns,
-                [Ok(row.into_iter().map(|bind| bind.value).collect())].into_iter(),
+        sql => Err(error(900, &format!("invalid SQL statement: {sql}"), 0)),
+    }
+}
+
+/// A bind value as it comes back: itself, or for a text too long for a column whether it is the one expected.
+fn echo(value: Value) -> Value {
+    match &value {
+        Value::Text(text) if text.len() > 4_000 => {
+            let expected = **text == *long_text(text.len());
+            Value::Text(
+                format!(
+                    "{} bytes, {}",
+                    text.len(),
+                    if expected { "as expected" } else { "garbled" }
+                )
+                .into(),
             )
         }
-        sql => Err(error(900, &format!("invalid SQL statement: {sql}"), 0)),
+        Value::Null
+        | Value::Text(_)
+        | Value::Int(_)
+        | Value::Decimal(_)
+        | Value::Float(_)
+        | Value::Date(_)
+        | Value::Raw(_) => value,
     }
 }

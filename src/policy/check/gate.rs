@@ -1,0 +1,144 @@
+//! `while` and `until`: conditions over what an instance is short of.
+
+use crate::policy::ast::{Expr, ExprKind, Term, TermKind};
+use crate::policy::condition::Comparison;
+use crate::policy::diagnostics::{did_you_mean, one_of, quoted};
+use crate::policy::lex::Mistake;
+use crate::policy::pressure::{Mark, PressureCondition, Resource};
+
+/// What a resource may be compared with besides a percentage.
+#[derive(Clone, Copy, PartialEq)]
+enum Amount {
+    Number,
+    Size,
+    None,
+}
+
+const fn amount(resource: Resource) -> Amount {
+    match resource {
+        Resource::Sessions | Resource::Processes | Resource::Transactions | Resource::ActiveSessions => Amount::Number,
+        Resource::Pga | Resource::Temp | Resource::Undo => Amount::Size,
+        Resource::HostCpu => Amount::None,
+    }
+}
+
+/// Resolves a gate's condition, or says everything that is wrong with it.
+pub(super) fn resolve_gate(expr: &Expr, mistakes: &mut Vec<Mistake>) -> Option<PressureCondition> {
+    match &expr.kind {
+        ExprKind::And(parts) => all(parts, mistakes).map(PressureCondition::And),
+        ExprKind::Or(parts) => all(parts, mistakes).map(PressureCondition::Or),
+        ExprKind::Not(inner) => Some(PressureCondition::Not(Box::new(resolve_gate(inner, mistakes)?))),
+        ExprKind::Compare { left, op, right } => noted(compare(left, *op, right), mistakes),
+        ExprKind::Between { operand, low, high } => {
+            let low = noted(compare(operand, Comparison::GreaterOrEqual, low), mistakes);
+            let high = noted(compare(operand, Comparison::LessOrEqual, high), mistakes);
+            Some(PressureCondition::And(vec![low?, high?]))
+        }
+        ExprKind::Phrase(_)
+        | ExprKind::Named(_)
+        | ExprKind::In { .. }
+        | ExprKind::Like { .. }
+        | ExprKind::Matches { .. }
+        | ExprKind::IsNull(_) => {
+            mistakes.push(
+                Mistake::new(
+                    expr.at.clone(),
+                    "not-a-pressure",
+                    "this speaks of a session, not of what an instance is short of",
+                )
+                .hint("compare a resource: `sessions above 85%`; conditions on sessions belong to `when`"),
+            );
+            None
+        }
+    }
+}
+
+fn noted<T>(result: Result<T, Mistake>, mistakes: &mut Vec<Mistake>) -> Option<T> {
+    result.map_err(|mistake| mistakes.push(mistake)).ok()
+}
+
+fn all(parts: &[Expr], mistakes: &mut Vec<Mistake>) -> Option<Vec<PressureCondition>> {
+    let resolved: Vec<Option<PressureCondition>> = parts.iter().map(|part| resolve_gate(part, mistakes)).collect();
+    resolved.into_iter().collect()
+}
+
+fn compare(left: &Term, op: Comparison, right: &Term) -> Result<PressureCondition, Mistake> {
+    let TermKind::Word(name) = &left.kind else {
+        return Err(
+            Mistake::new(left.at.clone(), "not-a-resource", "a resource stands here")
+                .expected(format!("expected {}", one_of(Resource::ALL.map(Resource::name)))),
+        );
+    };
+    let resource = Resource::ALL
+        .into_iter()
+        .find(|resource| resource.name().eq_ignore_ascii_case(name))
+        .ok_or_else(|| {
+            Mistake::new(
+                left.at.clone(),
+                "unknown-resource",
+                format!("unknown resource {}", quoted(name)),
+            )
+            .expected(format!("expected {}", one_of(Resource::ALL.map(Resource::name))))
+            .maybe_hint(did_you_mean(name, Resource::ALL.map(Resource::name)))
+        })?;
+    let mark = match (&right.kind, amount(resource)) {
+        (TermKind::Percent(percent), _) => percentage(resource, *percent, right)?,
+        (TermKind::Number(number), Amount::Number) if *number >= 0 => Mark::Amount(*number),
+        (TermKind::Size(bytes), Amount::Size) => Mark::Amount(*bytes),
+        (_, amount) => {
+            let expected = match amount {
+                Amount::Number => "a percentage or a number",
+                Amount::Size => "a percentage or a size",
+                Amount::None => "a percentage",
+            };
+            let example = match amount {
+                Amount::Number => "`85%` or `900`",
+                Amount::Size => "`85%` or `20GB`",
+                Amount::None => "`85%`",
+            };
+            let message = format!("`{}` is compared with {expected}", resource.name());
+            return Err(Mistake::new(right.at.clone(), "mixed-kinds", message)
+                .expected(format!("expected {expected}"))
+                .hint(format!("for example {example}")));
+        }
+    };
+    Ok(PressureCondition::Compare { resource, op, mark })
+}
+
+/// PGA may pass its limit for a while; nothing else can.
+fn percentage(resource: Resource, percent: i64, term: &Term) -> Result<Mark, Mistake> {
+    let most = if resource == Resource::Pga { 1_000 } else { 100 };
+    match u32::try_from(percent) {
+        Ok(percent) if percent <= most => Ok(Mark::Percent(percent)),
+        Ok(_) | Err(_) => Err(Mistake::new(
+            term.at.clone(),
+            "out-of-range",
+            format!("`{}` never goes above {most}%", resource.name()),
+        )),
+    }
+}
+
+/// Whether the end of a gate already holds where its beginning starts to: `above 70%` until `below 85%`.
+///
+/// Judged only where each side is one comparison of the same resource with the same kind of mark.
+pub(super) fn is_inverted(begin: &PressureCondition, end: &PressureCondition) -> bool {
+    let (
+        PressureCondition::Compare { resource, op, mark },
+        PressureCondition::Compare {
+            resource: other,
+            op: other_op,
+            mark: other_mark,
+        },
+    ) = (begin, end)
+    else {
+        return false;
+    };
+    let rising = matches!(op, Comparison::Greater | Comparison::GreaterOrEqual);
+    let falling = matches!(other_op, Comparison::Less | Comparison::LessOrEqual);
+    let above = match (mark, other_mark) {
+        (Mark::Percent(begin), Mark::Percent(end)) => end > begin,
+        (Mark::Amount(begin), Mark::Amount(end)) => end > begin,
+        (Mark::Percent(_), Mark::Amount(_)) | (Mark::Amount(_), Mark::Percent(_)) => false,
+    };
+    resource == other && rising && falling && above
+}

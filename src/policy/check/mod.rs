@@ -1,0 +1,293 @@
+//! Judges policy files: all of them together, every problem in one go, and a [`PolicySet`] only if there is none.
+//!
+//! Names cross files (a list in one, its use in another), so files are first all read, then all names defined, then all
+//! policies checked. Nothing here reads a file or a clock: bytes and today's date are arguments.
+
+mod gate;
+mod names;
+mod policy;
+
+pub(crate) use policy::limits;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use sha2::{Digest as _, Sha256};
+
+use super::ast::Expr;
+use super::condition::Condition;
+use super::diagnostics::{Diagnostic, Severity, arrange, quoted};
+use super::fields::{Fields, Inspection};
+use super::lex::Mistake;
+use super::lint::{self, Place};
+use super::model::{Exemption, Origin, PolicySet};
+use super::raw::{self, Node, Offsets};
+use super::resolve::{Definitions, resolve};
+
+/// The most policies a set may have: each is a label of metrics and a pass over every snapshot.
+const MOST_POLICIES: usize = 500;
+
+/// What came of reading policy files.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The policies, if not one error was found.
+    pub set: Option<PolicySet>,
+    /// Everything that was found, in the order of the files.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many files were read.
+    pub files: usize,
+}
+
+/// A file whose YAML could be read.
+struct File {
+    inspection: Inspection,
+    root: Node,
+}
+
+/// Checks policy files, each a name and its bytes, as of a day, schedules in a time zone.
+#[must_use]
+pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> Loaded {
+    let mut diagnostics = Vec::new();
+    let mut read = Vec::new();
+    for (name, bytes) in files {
+        match raw::read(name, bytes, str::to_owned) {
+            Ok((source, text, root)) => read.push(File {
+                inspection: Inspection::new(source, text),
+                root,
+            }),
+            Err(problem) => diagnostics.push(problem),
+        }
+    }
+    let roots: Vec<Node> = read.iter().map(|file| file.root.clone()).collect();
+    let mut check = Check {
+        inspections: read.into_iter().map(|file| file.inspection).collect(),
+        definitions: Definitions::default(),
+        named_at: BTreeMap::new(),
+        today,
+        zone,
+    };
+    let mut set = check.set(&roots);
+    let mut hash = Sha256::new();
+    for (_, bytes) in files {
+        hash.update(bytes);
+    }
+    set.digest = hash.finalize().iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes any text");
+        text
+    });
+    diagnostics.extend(check.inspections.into_iter().flat_map(|inspection| inspection.found));
+    let names: Vec<Arc<str>> = files.iter().map(|(name, _)| name.as_str().into()).collect();
+    let diagnostics = arrange(diagnostics, &names);
+    let set = (!diagnostics.iter().any(Diagnostic::is_error)).then_some(set);
+    Loaded {
+        set,
+        diagnostics,
+        files: files.len(),
+    }
+}
+
+/// Reads one condition that stands outside any file, as `sessions "INACTIVE longer than 1h"` has it.
+///
+/// # Errors
+/// Everything that is wrong with it, in a file named `condition`.
+pub fn check_condition(text: &str) -> Result<Condition, Vec<Diagnostic>> {
+    let source = super::diagnostics::Source::new("condition", text);
+    let mut mistakes = Vec::new();
+    let resolved = match super::parse::parse(text) {
+        Ok(expr) => resolve(&expr, &Definitions::default(), &mut mistakes),
+        Err(mistake) => {
+            mistakes.push(mistake);
+            None
+        }
+    };
+    match resolved {
+        Some((condition, _)) if mistakes.is_empty() => Ok(condition),
+        _ => Err(mistakes
+            .into_iter()
+            .map(|mistake| {
+                let mut diagnostic =
+                    Diagnostic::at(Severity::Error, &source, mistake.at, mistake.code, mistake.message);
+                diagnostic.expected = mistake.expected;
+                diagnostic.hint = mistake.hint;
+                diagnostic
+            })
+            .collect()),
+    }
+}
+
+/// All files under inspection.
+pub(super) struct Check {
+    inspections: Vec<Inspection>,
+    definitions: Definitions,
+    /// Where lists, conditions and policies were first named: the file and the place.
+    named_at: BTreeMap<(&'static str, String), (usize, Range<usize>)>,
+    today: NaiveDate,
+    zone: Tz,
+}
+
+impl Check {
+    fn set(&mut self, roots: &[Node]) -> PolicySet {
+        let tops: Vec<Option<Fields<'_>>> = roots
+            .iter()
+            .enumerate()
+            .map(|(file, root)| {
+                let keys = ["lists", "conditions", "exemptions", "policies"];
+                self.inspections[file].fields(root, "a policy file", &keys)
+            })
+            .collect();
+        let section = |key: &str| -> Vec<(usize, &Node)> {
+            let found = tops.iter().enumerate();
+            found
+                .filter_map(|(file, top)| top.as_ref()?.get(key).map(|node| (file, node)))
+                .collect()
+        };
+        self.define_lists(&section("lists"));
+        self.define_conditions(&section("conditions"));
+        let mut set = PolicySet::default();
+        for (file, node) in section("exemptions") {
+            for item in self.inspections[file].list(node, "exemptions") {
+                set.exemptions.extend(self.exemption(file, item));
+            }
+        }
+        for (file, node) in section("policies") {
+            for item in self.inspections[file].list(node, "policies") {
+                set.policies.extend(self.policy(file, item));
+                if set.policies.len() == MOST_POLICIES + 1 {
+                    let place = Inspection::place(item);
+                    let message = format!("more than {MOST_POLICIES} policies");
+                    self.inspections[file].error(&place, "too-many-policies", message);
+                }
+            }
+        }
+        set
+    }
+
+    fn origin(&self, file: usize, node: &Node) -> Origin {
+        let source = &self.inspections[file].source;
+        Origin {
+            file: source.name.clone(),
+            line: source.position(Inspection::place(node).start).0,
+        }
+    }
+
+    /// Notes a name, or reports that it is taken.
+    fn claim(&mut self, what: &'static str, name: &str, file: usize, at: &Range<usize>) -> bool {
+        if let Some((first_file, first)) = self.named_at.get(&(what, name.to_owned())) {
+            let source = &self.inspections[*first_file].source;
+            let (line, column) = source.position(first.start);
+            let message = format!(
+                "the {what} {} is already defined at {}:{line}:{column}",
+                quoted(name),
+                source.name
+            );
+            self.inspections[file].error(at, "duplicate-name", message).hint =
+                Some("names are unique over all files".to_owned());
+            return false;
+        }
+        self.named_at.insert((what, name.to_owned()), (file, at.clone()));
+        true
+    }
+
+    /// Parses the condition of a key.
+    fn expression(&mut self, file: usize, node: &Node, what: &str) -> Option<(Expr, Offsets)> {
+        let inspection = &mut self.inspections[file];
+        let scalar = inspection.scalar(node, what)?;
+        let offsets = inspection.offsets(node, scalar);
+        match super::parse::parse(&scalar.text) {
+            Ok(expr) => Some((expr, offsets)),
+            Err(mistake) => {
+                if mistake.code == "empty-condition" {
+                    let mistake = Mistake::new(0..scalar.text.len(), mistake.code, mistake.message);
+                    let at = node.at.clone();
+                    inspection.error(&at, mistake.code, format!("`{what}` is empty"));
+                } else {
+                    inspection.mistake(Severity::Error, &offsets, mistake);
+                }
+                None
+            }
+        }
+    }
+
+    /// Parses, resolves and judges the condition of a key.
+    fn condition(&mut self, file: usize, node: &Node, what: &str, place: Place) -> Option<Condition> {
+        let (expr, offsets) = self.expression(file, node, what)?;
+        let mut mistakes = Vec::new();
+        let resolved = resolve(&expr, &self.definitions, &mut mistakes);
+        let inspection = &mut self.inspections[file];
+        let clean = mistakes.is_empty();
+        for mistake in mistakes {
+            inspection.mistake(Severity::Error, &offsets, mistake);
+        }
+        let (condition, spans) = resolved.filter(|_| clean)?;
+        for (severity, mistake) in lint::judge(&condition, &spans, place) {
+            inspection.mistake(severity, &offsets, mistake);
+        }
+        Some(condition)
+    }
+
+    fn exemption(&mut self, file: usize, item: &Node) -> Option<Exemption> {
+        let keys = ["when", "reason", "owner", "until"];
+        let fields = self.inspections[file].fields(item, "an exemption", &keys)?;
+        let origin = self.origin(file, item);
+        let when = self.inspections[file].required(&fields, "an exemption", "when");
+        let when = when.and_then(|node| self.condition(file, node, "when", Place::Exemption));
+        let inspection = &mut self.inspections[file];
+        let reason = inspection.required(&fields, "an exemption", "reason");
+        let reason = reason.and_then(|node| {
+            let text = inspection.text(node, "reason")?;
+            if text.is_empty() {
+                inspection.error(&node.at, "missing-value", "an exemption has a reason");
+            }
+            Some(text.to_owned())
+        });
+        let owner = match fields.get("owner") {
+            Some(node) => inspection.text(node, "owner").unwrap_or_default().to_owned(),
+            None => {
+                inspection
+                    .warning(
+                        &fields.at,
+                        "exemption-without-owner",
+                        "nobody answers for this exemption",
+                    )
+                    .hint = Some("add `owner:`, so that somebody can be asked when it runs out".to_owned());
+                String::new()
+            }
+        };
+        let until = fields.get("until").and_then(|node| {
+            let text = inspection.text(node, "until")?;
+            let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
+            match date {
+                None => {
+                    inspection
+                        .error(&node.at, "bad-date", format!("{} is no date", quoted(text)))
+                        .expected = Some("expected a date such as 2026-12-31".to_owned());
+                }
+                Some(date) if date < self.today => {
+                    inspection
+                        .warning(
+                            &node.at,
+                            "expired-exemption",
+                            "this exemption has expired and protects nobody",
+                        )
+                        .hint = Some("ask its owner, then extend or remove it".to_owned());
+                }
+                Some(_) => {}
+            }
+            date
+        });
+        Some(Exemption {
+            when: when?,
+            reason: reason?,
+            owner,
+            until,
+            origin,
+        })
+    }
+}
+
+/// A parsed condition, the file it stands in, and the way back to its places.
+pub(super) type Parsed = (usize, Expr, Offsets);

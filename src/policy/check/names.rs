@@ -1,0 +1,243 @@
+//! `lists` and `conditions`: what `@name` stands for, over all files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{Check, Parsed};
+use crate::policy::ast::{Expr, ExprKind, TermKind};
+use crate::policy::diagnostics::{Severity, quoted};
+use crate::policy::fields::Inspection;
+use crate::policy::lex::{Mistake, Token, lex};
+use crate::policy::lint::{self, Place};
+use crate::policy::raw::{Node, Scalar, Style, Value};
+use crate::policy::resolve::resolve;
+
+/// How many values a list may have.
+const LONGEST_LIST: usize = 10_000;
+
+/// How many terms a condition may have once every name in it is spelled out.
+const MOST_TERMS: usize = 5_000;
+
+impl Check {
+    pub(super) fn define_lists(&mut self, sections: &[(usize, &Node)]) {
+        for (file, node) in sections {
+            for (name, key, value) in self.inspections[*file].names(node, "lists") {
+                if !self.claim("list", name, *file, &key.at) {
+                    continue;
+                }
+                let values = self.list_values(*file, name, value);
+                self.definitions.lists.insert(name.into(), values);
+            }
+        }
+    }
+
+    fn list_values(&mut self, file: usize, name: &str, node: &Node) -> Option<Vec<TermKind>> {
+        let inspection = &mut self.inspections[file];
+        let Value::Sequence(items) = &node.value else {
+            inspection.list(node, name);
+            return None;
+        };
+        if items.is_empty() || items.len() > LONGEST_LIST {
+            let message = match items.len() {
+                0 => format!("the list {} is empty", quoted(name)),
+                length => format!(
+                    "the list {} has {length} values, more than {LONGEST_LIST}",
+                    quoted(name)
+                ),
+            };
+            inspection.error(&Inspection::place(node), "bad-list", message);
+            return None;
+        }
+        let values: Vec<Option<TermKind>> = items.iter().map(|item| list_value(inspection, item)).collect();
+        values.into_iter().collect()
+    }
+
+    pub(super) fn define_conditions(&mut self, sections: &[(usize, &Node)]) {
+        let mut parsed: BTreeMap<Arc<str>, Parsed> = BTreeMap::new();
+        for (file, node) in sections {
+            for (name, key, value) in self.inspections[*file].names(node, "conditions") {
+                if !self.claim("condition", name, *file, &key.at) {
+                    continue;
+                }
+                // Broken until resolved, so that its users are not reported for it.
+                self.definitions.conditions.insert(name.into(), None);
+                if let Some((expr, offsets)) = self.expression(*file, value, name) {
+                    parsed.insert(name.into(), (*file, expr, offsets));
+                }
+            }
+        }
+        let mut sizes = BTreeMap::new();
+        for name in in_order(&parsed, |name, cycle| self.report_cycle(name, cycle, &parsed)) {
+            let (file, expr, offsets) = &parsed[&name];
+            let mut mistakes = Vec::new();
+            let mut resolved = resolve(expr, &self.definitions, &mut mistakes);
+            let size = terms(expr, &sizes);
+            sizes.insert(name.clone(), size);
+            if size > MOST_TERMS {
+                let message = format!(
+                    "the condition {} has more than {MOST_TERMS} terms when spelled out",
+                    quoted(&name)
+                );
+                mistakes.push(Mistake::new(expr.at.clone(), "condition-too-long", message));
+            }
+            if !mistakes.is_empty() {
+                resolved = None;
+            }
+            let inspection = &mut self.inspections[*file];
+            for mistake in mistakes {
+                inspection.mistake(Severity::Error, offsets, mistake);
+            }
+            if let Some((condition, spans)) = resolved {
+                for (severity, mistake) in lint::judge(&condition, &spans, Place::Definition) {
+                    inspection.mistake(severity, offsets, mistake);
+                }
+                self.definitions.conditions.insert(name, Some(Arc::new(condition)));
+            }
+        }
+    }
+
+    fn report_cycle(&mut self, name: &str, cycle: &[Arc<str>], parsed: &BTreeMap<Arc<str>, Parsed>) {
+        let Some((file, expr, offsets)) = parsed.get(name) else {
+            return;
+        };
+        let next = cycle.get(1).map_or(name, |next| next);
+        let at = mentions(expr)
+            .into_iter()
+            .find(|(mentioned, _)| mentioned == next)
+            .map_or(expr.at.clone(), |(_, at)| at);
+        let path: Vec<String> = cycle.iter().map(|name| format!("`@{name}`")).collect();
+        let mistake = Mistake::new(
+            at,
+            "condition-cycle",
+            format!("the condition `{name}` uses itself: {}", path.join(" → ")),
+        );
+        self.inspections[*file].mistake(Severity::Error, offsets, mistake);
+    }
+}
+
+/// A value as the condition grammar reads it: a bare word folds, a quoted text does not.
+fn list_value(inspection: &mut Inspection, item: &Node) -> Option<TermKind> {
+    let scalar = inspection.scalar(item, "a list's value")?;
+    if scalar.style != Style::Plain {
+        if scalar.text.is_empty() {
+            inspection.error(&item.at, "empty-text", "in Oracle '' is NULL, which no list finds");
+            return None;
+        }
+        return Some(TermKind::Text(scalar.text.clone()));
+    }
+    match plain_value(scalar) {
+        Ok(value) => Some(value),
+        Err(mistake) => {
+            let offsets = inspection.offsets(item, scalar);
+            inspection.mistake(Severity::Error, &offsets, mistake);
+            None
+        }
+    }
+}
+
+fn plain_value(scalar: &Scalar) -> Result<TermKind, Mistake> {
+    let tokens = lex(&scalar.text)?;
+    match tokens.as_slice() {
+        [(Token::Word(word), _), _] => Ok(TermKind::Word(word.clone())),
+        [(Token::Number(number), _), _] => Ok(TermKind::Number(*number)),
+        [(Token::Duration(seconds), _), _] => Ok(TermKind::Duration(*seconds)),
+        [(Token::Size(bytes), _), _] => Ok(TermKind::Size(*bytes)),
+        _ => Err(Mistake::new(
+            0..scalar.text.len(),
+            "needs-quotes",
+            format!("{} must be quoted", quoted(&scalar.text)),
+        )
+        .hint(format!("write '{}'", scalar.text.replace('\'', "''")))),
+    }
+}
+
+/// The names a condition mentions, with their places.
+fn mentions(expr: &Expr) -> Vec<(String, Range<usize>)> {
+    match &expr.kind {
+        ExprKind::And(parts) | ExprKind::Or(parts) => parts.iter().flat_map(mentions).collect(),
+        ExprKind::Not(inner) => mentions(inner),
+        ExprKind::Named(name) => vec![(name.clone(), expr.at.clone())],
+        ExprKind::Compare { .. }
+        | ExprKind::In { .. }
+        | ExprKind::Between { .. }
+        | ExprKind::Like { .. }
+        | ExprKind::Matches { .. }
+        | ExprKind::IsNull(_)
+        | ExprKind::Phrase(_) => Vec::new(),
+    }
+}
+
+fn terms(expr: &Expr, sizes: &BTreeMap<Arc<str>, usize>) -> usize {
+    match &expr.kind {
+        ExprKind::And(parts) | ExprKind::Or(parts) => {
+            parts.iter().fold(0, |sum, part| terms(part, sizes).saturating_add(sum))
+        }
+        ExprKind::Not(inner) => terms(inner, sizes),
+        ExprKind::Named(name) => sizes.get(name.as_str()).copied().unwrap_or(1),
+        ExprKind::Compare { .. }
+        | ExprKind::In { .. }
+        | ExprKind::Between { .. }
+        | ExprKind::Like { .. }
+        | ExprKind::Matches { .. }
+        | ExprKind::IsNull(_)
+        | ExprKind::Phrase(_) => 1,
+    }
+}
+
+/// The names in an order in which each comes after those it uses. Those that use themselves are reported and left out,
+/// and so are those that use them: they stay broken.
+fn in_order(parsed: &BTreeMap<Arc<str>, Parsed>, mut report: impl FnMut(&str, &[Arc<str>])) -> Vec<Arc<str>> {
+    let uses: BTreeMap<&Arc<str>, Vec<String>> = parsed
+        .iter()
+        .map(|(name, (_, expr, _))| (name, mentions(expr).into_iter().map(|(name, _)| name).collect()))
+        .collect();
+    let mut ordered = Vec::new();
+    let mut done = BTreeSet::new();
+    // Names whose uses are all in order, until none is left; what remains is in a cycle or leads to one.
+    loop {
+        let before = ordered.len();
+        for (name, used) in &uses {
+            let ready = used
+                .iter()
+                .all(|used| done.contains(used.as_str()) || !uses.contains_key(&Arc::from(used.as_str())));
+            if ready && done.insert(&***name) {
+                ordered.push((*name).clone());
+            }
+        }
+        if ordered.len() == before {
+            break;
+        }
+    }
+    let mut reported = BTreeSet::new();
+    for name in uses.keys().filter(|name| !done.contains(&****name)) {
+        if let Some(cycle) = cycle_from(name, &uses)
+            && reported.is_disjoint(&cycle.iter().cloned().collect())
+        {
+            report(name, &cycle);
+            reported.extend(cycle);
+        }
+    }
+    ordered
+}
+
+/// The shortest way from a name back to itself.
+fn cycle_from(start: &Arc<str>, uses: &BTreeMap<&Arc<str>, Vec<String>>) -> Option<Vec<Arc<str>>> {
+    let mut seen = BTreeSet::new();
+    let mut paths = std::collections::VecDeque::from([vec![start.clone()]]);
+    while let Some(path) = paths.pop_front() {
+        let last = path.last()?;
+        for used in uses.get(last).into_iter().flatten() {
+            let used: Arc<str> = used.as_str().into();
+            let mut longer = path.clone();
+            longer.push(used.clone());
+            if &used == start {
+                return Some(longer);
+            }
+            if seen.insert(used) {
+                paths.push_back(longer);
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,559 @@
+//! One policy: every key of it, and what must not stand beside what.
+
+use std::sync::Arc;
+
+use super::Check;
+use super::gate::{is_inverted, resolve_gate};
+use crate::policy::diagnostics::{Severity, did_you_mean, one_of, quoted};
+use crate::policy::fields::{Fields, Inspection};
+use crate::policy::lex::Mistake;
+use crate::policy::lint::{self, Place};
+use crate::policy::model::{
+    Action, DisconnectClause, Escalation, Keep, KillClause, Limits, Mode, OrderKey, Policy, Pressure, Protection,
+};
+use crate::policy::pressure::PressureCondition;
+use crate::policy::raw::{Node, Value};
+use crate::policy::schedule::Schedule;
+use crate::session::column::{Column, Kind};
+
+const KEYS: [&str; 17] = [
+    "name",
+    "description",
+    "mode",
+    "databases",
+    "schedule",
+    "while",
+    "until",
+    "when",
+    "unless",
+    "for",
+    "order",
+    "keep",
+    "limits",
+    "action",
+    "escalate",
+    "allow",
+    "reason",
+];
+
+const LONGEST_HOLD: i64 = 30 * 86_400;
+const LONGEST_NAME: usize = 63;
+const MOST_RUNGS: usize = 5;
+
+/// The limits' keys, as far as policies and configuration share them.
+pub(crate) const LIMIT_KEYS: [&str; 5] = ["per_cycle", "per_hour", "per_day", "share", "undo_records"];
+
+const MODES: [(&str, Mode); 3] = [
+    ("dry-run", Mode::DryRun),
+    ("enforce", Mode::Enforce),
+    ("off", Mode::Off),
+];
+
+impl Check {
+    pub(super) fn policy(&mut self, file: usize, item: &Node) -> Option<Policy> {
+        let fields = self.inspections[file].fields(item, "a policy", &KEYS)?;
+        let name = self.policy_name(file, &fields);
+        let what = name
+            .as_ref()
+            .map_or("a policy".to_owned(), |name| format!("the policy `{name}`"));
+        let when_node = self.inspections[file].required(&fields, &what, "when");
+        let when = when_node.and_then(|node| self.condition(file, node, "when", Place::When));
+        let unless_node = fields.get("unless");
+        let unless = unless_node.map(|node| self.condition(file, node, "unless", Place::Unless));
+        let pressure = self.pressure(file, &fields);
+        let schedule = fields.get("schedule").map(|node| self.schedule(file, node));
+        let inspection = &mut self.inspections[file];
+        let action_node = inspection.required(&fields, &what, "action");
+        let action = action_node.and_then(|node| action(inspection, node));
+        let escalate = escalations(inspection, &fields, action);
+        let hold = match fields.get("for") {
+            Some(node) => inspection.duration(node, "for", 0, LONGEST_HOLD),
+            None => Some(0),
+        };
+        let description = fields
+            .get("description")
+            .and_then(|node| inspection.text(node, "description"));
+        let mode = match fields.get("mode") {
+            Some(node) => inspection.choice(node, "mode", &MODES),
+            None => Some(Mode::DryRun),
+        };
+        let databases = databases(inspection, &fields);
+        let order = order(inspection, &fields);
+        let keep = fields.get("keep").map(|node| keep(inspection, node));
+        let limits = fields
+            .get("limits")
+            .map_or(Some(Limits::default()), |node| limits(inspection, node));
+        let (allow, reason) = allowances(inspection, &fields);
+        if let (Some(when), Some(Action::CancelSql), Some(node)) = (&when, action, action_node)
+            && !lint::may_be_active(when)
+        {
+            let message = "`cancel sql` stops a running statement, and no session that `when` wants is running one";
+            inspection.error(&node.at, "unreachable-action", message);
+        }
+        Some(Policy {
+            name: name?,
+            description: description.unwrap_or_default().to_owned(),
+            origin: self.origin(file, item),
+            mode: mode?,
+            databases: databases?,
+            schedule: transposed(schedule)?,
+            pressure: pressure?,
+            when: when?,
+            unless: transposed(unless)?,
+            hold: hold?.unsigned_abs(),
+            order: order?,
+            keep: transposed(keep)?,
+            limits: limits?,
+            action: action?,
+            escalate: escalate?,
+            allow: allow?,
+            reason,
+        })
+    }
+
+    fn policy_name(&mut self, file: usize, fields: &Fields<'_>) -> Option<Arc<str>> {
+        let inspection = &mut self.inspections[file];
+        let node = inspection.required(fields, "a policy", "name")?;
+        let name = inspection.text(node, "name")?;
+        let good = !name.is_empty()
+            && name.len() <= LONGEST_NAME
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if !good {
+            let hint = name
+                .to_lowercase()
+                .replace(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit()), "-");
+            let problem = inspection.error(&node.at, "bad-name", format!("{} is no policy name", quoted(name)));
+            problem.expected = Some(format!("small letters, digits and `-`, at most {LONGEST_NAME}"));
+            if !hint.is_empty() && hint.len() <= LONGEST_NAME {
+                problem.hint = Some(format!("write `{hint}`"));
+            }
+            return None;
+        }
+        let name: Arc<str> = name.into();
+        let at = node.at.clone();
+        // A taken name is reported; the policy is judged all the same.
+        self.claim("policy", &name, file, &at);
+        Some(name)
+    }
+
+    fn schedule(&mut self, file: usize, node: &Node) -> Option<Schedule> {
+        let zone = self.zone;
+        let inspection = &mut self.inspections[file];
+        let scalar = inspection.scalar(node, "schedule")?;
+        match Schedule::parse(&scalar.text, zone) {
+            Ok(schedule) => Some(schedule),
+            Err(error) => {
+                let offsets = inspection.offsets(node, scalar);
+                let mistake = Mistake::new(error.at, "bad-schedule", error.message).maybe_hint(error.hint);
+                inspection.mistake(Severity::Error, &offsets, mistake);
+                None
+            }
+        }
+    }
+
+    /// `Some(None)` without `while`.
+    fn pressure(&mut self, file: usize, fields: &Fields<'_>) -> Option<Option<Pressure>> {
+        let begin_node = fields.get("while");
+        let begin = begin_node.map(|node| self.gate(file, node, "while"));
+        let end = fields.get("until").map(|node| self.gate(file, node, "until"));
+        let inspection = &mut self.inspections[file];
+        match (begin, end) {
+            (None, None) => Some(None),
+            (None, Some(_)) => {
+                inspection
+                    .error(
+                        &fields.key_at("until"),
+                        "until-without-while",
+                        "`until` ends what `while` begins, and there is no `while`",
+                    )
+                    .hint = Some("add `while: sessions above 85%`".to_owned());
+                None
+            }
+            (Some(begin), None) => {
+                inspection
+                    .warning(
+                        &fields.key_at("while"),
+                        "no-hysteresis",
+                        "without `until` this begins and ends at the same mark",
+                    )
+                    .hint = Some("add a lower mark, such as `until: sessions below 70%`".to_owned());
+                Some(Some(Pressure {
+                    begin: begin?,
+                    end: None,
+                }))
+            }
+            (Some(begin), Some(end)) => {
+                let (begin, end) = (begin?, end?);
+                if is_inverted(&begin, &end) {
+                    let message = "`until` already holds where `while` begins, so nothing would ever be done";
+                    inspection.error(&fields.key_at("until"), "unreachable", message).hint =
+                        Some("the mark of `until` lies below that of `while`".to_owned());
+                }
+                Some(Some(Pressure { begin, end: Some(end) }))
+            }
+        }
+    }
+
+    fn gate(&mut self, file: usize, node: &Node, what: &str) -> Option<PressureCondition> {
+        let (expr, offsets) = self.expression(file, node, what)?;
+        let mut mistakes = Vec::new();
+        let gate = resolve_gate(&expr, &mut mistakes);
+        for mistake in mistakes {
+            self.inspections[file].mistake(Severity::Error, &offsets, mistake);
+        }
+        gate
+    }
+}
+
+/// A key that is not there is fine; one that is there and wrong is not.
+fn transposed<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    match value {
+        None => Some(None),
+        Some(None) => None,
+        Some(value) => Some(value),
+    }
+}
+
+fn databases(inspection: &mut Inspection, fields: &Fields<'_>) -> Option<Vec<glob::Pattern>> {
+    let Some(node) = fields.get("databases") else {
+        return Some(Vec::new());
+    };
+    if matches!(&node.value, Value::Sequence(items) if items.is_empty()) {
+        inspection
+            .error(&node.at, "empty-list", "this policy would be for no database")
+            .hint = Some("leave `databases` out for all of them, or write `mode: off`".to_owned());
+        return None;
+    }
+    let items = inspection.list(node, "databases");
+    let patterns: Vec<Option<glob::Pattern>> = items
+        .iter()
+        .map(|item| {
+            let text = inspection.text(item, "databases")?;
+            match glob::Pattern::new(text) {
+                Ok(pattern) if !text.is_empty() => Some(pattern),
+                Ok(_) => {
+                    inspection.error(&item.at, "bad-glob", "an empty name matches no database");
+                    None
+                }
+                Err(error) => {
+                    inspection.error(
+                        &item.at,
+                        "bad-glob",
+                        format!("{} is no pattern: {}", quoted(text), error.msg),
+                    );
+                    None
+                }
+            }
+        })
+        .collect();
+    if items.is_empty() {
+        return None;
+    }
+    patterns.into_iter().collect()
+}
+
+fn order(inspection: &mut Inspection, fields: &Fields<'_>) -> Option<Vec<OrderKey>> {
+    let Some(node) = fields.get("order") else {
+        return Some(vec![
+            OrderKey {
+                column: Column::Idle,
+                descending: true,
+            },
+            OrderKey {
+                column: Column::Running,
+                descending: true,
+            },
+        ]);
+    };
+    let items = match &node.value {
+        Value::Scalar(_) => std::slice::from_ref(node),
+        Value::Sequence(_) | Value::Mapping(_) | Value::Null => inspection.list(node, "order"),
+    };
+    let keys: Vec<Option<OrderKey>> = items.iter().map(|item| order_key(inspection, item)).collect();
+    if items.is_empty() {
+        return None;
+    }
+    keys.into_iter().collect()
+}
+
+fn order_key(inspection: &mut Inspection, item: &Node) -> Option<OrderKey> {
+    let text = inspection.text(item, "order")?;
+    let mut words = text.split_whitespace();
+    let column = column(inspection, item, words.next().unwrap_or_default())?;
+    let descending = match words.next().map(str::to_ascii_lowercase).as_deref() {
+        Some("desc") => Some(true),
+        Some("asc") => Some(false),
+        Some(_) | None => None,
+    };
+    match (descending, words.next()) {
+        (Some(descending), None) => Some(OrderKey { column, descending }),
+        _ => {
+            inspection
+                .error(
+                    &item.at,
+                    "bad-order",
+                    format!("{} does not say which end comes first", quoted(text)),
+                )
+                .hint = Some(format!("write `{0} desc` (largest first) or `{0} asc`", column.name()));
+            None
+        }
+    }
+}
+
+fn column(inspection: &mut Inspection, item: &Node, name: &str) -> Option<Column> {
+    let column = Column::named(name);
+    if column.is_none() {
+        let hint = did_you_mean(name, Column::ALL.iter().map(|column| column.name()));
+        inspection
+            .error(&item.at, "unknown-column", format!("unknown column {}", quoted(name)))
+            .hint = hint;
+    }
+    column
+}
+
+fn keep(inspection: &mut Inspection, node: &Node) -> Option<Keep> {
+    let fields = inspection.fields(node, "`keep`", &["at_least", "per"])?;
+    let at_least = inspection
+        .required(&fields, "`keep`", "at_least")
+        .and_then(|node| inspection.number(node, "at_least", 1, 1_000_000));
+    let per_node = inspection.required(&fields, "`keep`", "per")?;
+    let items = inspection.list(per_node, "per");
+    if items.is_empty() {
+        if matches!(per_node.value, Value::Sequence(_)) {
+            inspection
+                .error(&per_node.at, "empty-list", "`per` names the columns that make a group")
+                .hint = Some("write `per: [username, machine, program]`".to_owned());
+        }
+        return None;
+    }
+    let mut per = Vec::with_capacity(items.len());
+    for item in items {
+        let name = inspection.text(item, "per")?;
+        let column = column(inspection, item, name)?;
+        if per.contains(&column) {
+            inspection.error(
+                &item.at,
+                "duplicate-value",
+                format!("`{}` is named twice", column.name()),
+            );
+        }
+        if !matches!(column.kind(), Kind::Text | Kind::Number) {
+            inspection
+                .error(
+                    &item.at,
+                    "mixed-kinds",
+                    format!("`{}` makes no groups: almost every session has its own", column.name()),
+                )
+                .expected = Some("expected a text or number column".to_owned());
+        }
+        per.push(column);
+    }
+    Some(Keep {
+        at_least: u32::try_from(at_least?).ok()?,
+        per,
+    })
+}
+
+/// Reads `limits`, of a policy or of the configuration.
+pub(crate) fn limits(inspection: &mut Inspection, node: &Node) -> Option<Limits> {
+    let fields = inspection.fields(node, "`limits`", &LIMIT_KEYS)?;
+    let mut budget = |key: &'static str| match fields.get(key) {
+        None => Some(None),
+        Some(node) => inspection
+            .number(node, key, 1, 1_000_000)
+            .map(|number| u32::try_from(number).ok()),
+    };
+    let (per_cycle, per_hour, per_day) = (budget("per_cycle"), budget("per_hour"), budget("per_day"));
+    let share = match fields.get("share") {
+        None => Some(None),
+        Some(node) => inspection.percent(node, "share").map(Some),
+    };
+    let undo_records = match fields.get("undo_records") {
+        None => Some(None),
+        Some(node) => inspection.number(node, "undo_records", 0, 1_000_000_000_000).map(Some),
+    };
+    let limits = Limits {
+        per_cycle: per_cycle?,
+        per_hour: per_hour?,
+        per_day: per_day?,
+        share: share?,
+        undo_records: undo_records?,
+    };
+    for (small, large, names) in [
+        (limits.per_hour, limits.per_day, ("per_hour", "per_day")),
+        (limits.per_cycle, limits.per_hour, ("per_cycle", "per_hour")),
+        (limits.per_cycle, limits.per_day, ("per_cycle", "per_day")),
+    ] {
+        if let (Some(small), Some(large)) = (small, large)
+            && small > large
+        {
+            let message = format!(
+                "`{}: {small}` can never be reached under `{}: {large}`",
+                names.0, names.1
+            );
+            inspection.warning(&fields.key_at(names.0), "limit-never-reached", message);
+        }
+    }
+    Some(limits)
+}
+
+fn action(inspection: &mut Inspection, node: &Node) -> Option<Action> {
+    let text = inspection.text(node, "action")?;
+    let words = text
+        .split_whitespace()
+        .map(str::to_ascii_lowercase)
+        .collect::<Vec<_>>()
+        .join(" ");
+    let found = Action::ALL.into_iter().find(|action| action.name() == words);
+    if found.is_some() {
+        return found;
+    }
+    let hint = match words.as_str() {
+        "kill immediate noreplay" | "kill noreplay immediate" | "kill force noreplay" => {
+            Some("KILL SESSION takes one clause: `kill immediate` or `kill noreplay`".to_owned())
+        }
+        "disconnect" => Some(
+            "say when: `disconnect post_transaction` waits for the commit, `disconnect immediate` does not".to_owned(),
+        ),
+        "disconnect immediate noreplay" => {
+            Some("DISCONNECT SESSION takes `immediate` or `noreplay`, not both".to_owned())
+        }
+        "kill post_transaction" => Some("did you mean `disconnect post_transaction`?".to_owned()),
+        "cancel" => Some("did you mean `cancel sql`?".to_owned()),
+        "alert" | "log" | "none" | "notify" => Some("did you mean `report`?".to_owned()),
+        _ => did_you_mean(&words, Action::ALL.map(Action::name)),
+    };
+    let problem = inspection.error(&node.at, "unknown-action", format!("unknown action {}", quoted(text)));
+    problem.expected = Some(format!("expected {}", one_of(Action::ALL.map(Action::name))));
+    problem.hint = hint;
+    None
+}
+
+/// How much an action takes from its session; a ladder climbs.
+const fn strength(action: Action) -> u8 {
+    match action {
+        Action::Report => 0,
+        Action::CancelSql => 1,
+        Action::Disconnect { clause } => match clause {
+            DisconnectClause::PostTransaction | DisconnectClause::PostTransactionNoReplay => 2,
+            DisconnectClause::NoReplay => 3,
+            DisconnectClause::Immediate => 4,
+        },
+        Action::Kill { clause } => match clause {
+            KillClause::Plain | KillClause::NoReplay => 3,
+            KillClause::Immediate => 4,
+            KillClause::Force => 5,
+        },
+    }
+}
+
+fn escalations(inspection: &mut Inspection, fields: &Fields<'_>, first: Option<Action>) -> Option<Vec<Escalation>> {
+    let Some(node) = fields.get("escalate") else {
+        return Some(Vec::new());
+    };
+    let items = inspection.list(node, "escalate");
+    if items.len() > MOST_RUNGS {
+        inspection.error(
+            &Inspection::place(node),
+            "bad-escalation",
+            format!("more than {MOST_RUNGS} escalations"),
+        );
+    }
+    if first == Some(Action::Report) && !items.is_empty() {
+        inspection
+            .error(
+                &fields.key_at("escalate"),
+                "bad-escalation",
+                "`report` does nothing that could be escalated",
+            )
+            .hint = Some("give the policy an action, or leave `escalate` out".to_owned());
+    }
+    let mut before = first;
+    let mut rungs = Vec::with_capacity(items.len());
+    for item in items {
+        let rung = inspection.fields(item, "an escalation", &["after", "action"]);
+        let Some(rung) = rung else { continue };
+        let after = inspection
+            .required(&rung, "an escalation", "after")
+            .and_then(|node| inspection.duration(node, "after", 1, LONGEST_HOLD));
+        let next_node = inspection.required(&rung, "an escalation", "action");
+        let next = next_node.and_then(|node| action(inspection, node));
+        if let (Some(before), Some(next), Some(node)) = (before, next, next_node)
+            && strength(next) <= strength(before)
+        {
+            inspection
+                .error(&node.at, "bad-escalation", format!("`{next}` is no stronger than `{before}` before it"))
+                .hint = Some("from weak to strong: `cancel sql`, `disconnect post_transaction`, `kill`, `kill immediate`, `kill force`".to_owned());
+        }
+        before = next.or(before);
+        rungs.push(after.zip(next).map(|(after, action)| Escalation {
+            after: after.unsigned_abs(),
+            action,
+        }));
+    }
+    (rungs.len() == items.len()).then_some(())?;
+    rungs.into_iter().collect()
+}
+
+fn allowances(inspection: &mut Inspection, fields: &Fields<'_>) -> (Option<Vec<Protection>>, String) {
+    let reason = fields
+        .get("reason")
+        .and_then(|node| inspection.text(node, "reason"))
+        .unwrap_or_default()
+        .to_owned();
+    let Some(node) = fields.get("allow") else {
+        return (Some(Vec::new()), reason);
+    };
+    let liftable = || {
+        Protection::ALL
+            .into_iter()
+            .filter(|one| !one.is_never_lifted())
+            .map(Protection::name)
+    };
+    let items = inspection.list(node, "allow");
+    let mut allow = Vec::new();
+    let mut good = matches!(node.value, Value::Sequence(_));
+    for item in items {
+        let Some(name) = inspection.text(item, "allow") else {
+            good = false;
+            continue;
+        };
+        let found = Protection::ALL.into_iter().find(|protection| protection.name() == name);
+        match found {
+            Some(protection) if protection.is_never_lifted() => {
+                good = false;
+                let message = format!("the protection `{protection}` is never lifted");
+                inspection.error(&item.at, "never-lifted", message).expected =
+                    Some(format!("expected {}", one_of(liftable())));
+            }
+            Some(protection) if allow.contains(&protection) => {
+                good = false;
+                inspection.error(&item.at, "duplicate-value", format!("`{protection}` is named twice"));
+            }
+            Some(protection) => allow.push(protection),
+            None => {
+                good = false;
+                let problem = inspection.error(
+                    &item.at,
+                    "unknown-protection",
+                    format!("unknown protection {}", quoted(name)),
+                );
+                problem.expected = Some(format!("expected {}", one_of(liftable())));
+                problem.hint = did_you_mean(name, liftable());
+            }
+        }
+    }
+    if !items.is_empty() && reason.is_empty() {
+        inspection
+            .error(
+                &fields.key_at("allow"),
+                "missing-reason",
+                "lifting a protection needs a `reason`",
+            )
+            .hint = Some("say in `reason:` why these sessions may be acted on all the same".to_owned());
+        good = false;
+    }
+    (good.then_some(allow), reason)
+}

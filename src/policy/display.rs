@@ -1,0 +1,244 @@
+//! Conditions in the policy language's own words: what is printed reads back as the same condition.
+
+use std::fmt;
+
+use super::condition::{Condition, Operand, Phrase, Value};
+
+/// How tightly a place binds; a condition that binds less tightly needs parentheses there.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Binding {
+    Or,
+    And,
+    Not,
+    Term,
+}
+
+/// Canonical: lower-case words, texts quoted, numbers with their largest exact unit, the fewest parentheses.
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write(self, Binding::Or, f)
+    }
+}
+
+fn binding(condition: &Condition) -> Binding {
+    match condition {
+        Condition::And(parts) | Condition::Or(parts) if parts.len() == 1 => binding(&parts[0]),
+        Condition::And(_) => Binding::And,
+        Condition::Or(_) => Binding::Or,
+        // `x not in (...)` is a term by itself.
+        Condition::Not(inner) if negatable(inner) => Binding::Term,
+        Condition::Not(_) => Binding::Not,
+        Condition::Compare { .. }
+        | Condition::In { .. }
+        | Condition::Between { .. }
+        | Condition::Like { .. }
+        | Condition::Matches { .. }
+        | Condition::IsNull(_)
+        | Condition::Phrase(_)
+        | Condition::Named(..) => Binding::Term,
+    }
+}
+
+/// Whether its NOT stands inside it.
+fn negatable(condition: &Condition) -> bool {
+    matches!(
+        condition,
+        Condition::In { .. }
+            | Condition::Between { .. }
+            | Condition::Like { .. }
+            | Condition::Matches { .. }
+            | Condition::IsNull(_)
+    )
+}
+
+fn write(condition: &Condition, place: Binding, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if binding(condition) < place {
+        f.write_str("(")?;
+        write(condition, Binding::Or, f)?;
+        return f.write_str(")");
+    }
+    match condition {
+        Condition::And(parts) => join(parts, " and ", Binding::Not, f),
+        Condition::Or(parts) => join(parts, " or ", Binding::And, f),
+        Condition::Not(inner) if negatable(inner) => term(inner, "not ", f),
+        Condition::Not(inner) => {
+            f.write_str("not ")?;
+            // A second NOT, even one inside a term, is kept apart by parentheses.
+            if matches!(**inner, Condition::Not(_)) {
+                f.write_str("(")?;
+                write(inner, Binding::Or, f)?;
+                return f.write_str(")");
+            }
+            write(inner, Binding::Term, f)
+        }
+        Condition::Compare { .. }
+        | Condition::In { .. }
+        | Condition::Between { .. }
+        | Condition::Like { .. }
+        | Condition::Matches { .. }
+        | Condition::IsNull(_)
+        | Condition::Phrase(_)
+        | Condition::Named(..) => term(condition, "", f),
+    }
+}
+
+fn join(parts: &[Condition], word: &str, place: Binding, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (at, part) in parts.iter().enumerate() {
+        if at > 0 {
+            f.write_str(word)?;
+        }
+        write(part, if parts.len() == 1 { Binding::Or } else { place }, f)?;
+    }
+    Ok(())
+}
+
+/// A term, with its NOT where the term has it.
+fn term(condition: &Condition, not: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match condition {
+        Condition::Compare { left, op, right } => write!(f, "{left} {} {right}", op.sql()),
+        Condition::In {
+            operand,
+            list: Some(list),
+            ..
+        } => write!(f, "{operand} {not}in @{list}"),
+        Condition::In {
+            operand,
+            values,
+            list: None,
+        } => {
+            write!(f, "{operand} {not}in (")?;
+            for (at, value) in values.iter().enumerate() {
+                if at > 0 {
+                    f.write_str(", ")?;
+                }
+                write!(f, "{value}")?;
+            }
+            f.write_str(")")
+        }
+        Condition::Between { operand, low, high } => write!(f, "{operand} {not}between {low} and {high}"),
+        Condition::Like { operand, pattern } => {
+            write!(f, "{operand} {not}like {}", Quoted(&pattern.text))?;
+            match pattern.escape {
+                Some(escape) => write!(f, " escape {}", Quoted(escape.encode_utf8(&mut [0; 4]))),
+                None => Ok(()),
+            }
+        }
+        Condition::Matches { operand, pattern } => write!(f, "{operand} {not}matches {}", Quoted(pattern.as_str())),
+        Condition::IsNull(operand) => write!(f, "{operand} is {not}null"),
+        Condition::Phrase(phrase) => write!(f, "{phrase}"),
+        Condition::Named(name, _) => write!(f, "@{name}"),
+        Condition::And(_) | Condition::Or(_) | Condition::Not(_) => write(condition, Binding::Term, f),
+    }
+}
+
+impl fmt::Display for Operand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Operand::Column(column) => f.write_str(column.name()),
+            Operand::Literal(value) => write!(f, "{value}"),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Text(text) => write!(f, "{}", Quoted(text)),
+            Value::Number(number) => write!(f, "{number}"),
+            Value::Duration(seconds) => write!(f, "{}", Duration(*seconds)),
+            Value::Size(bytes) => write!(f, "{}", Size(*bytes)),
+        }
+    }
+}
+
+impl fmt::Display for Phrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let longer_than = match self {
+            Phrase::Status { status, longer_than } => {
+                f.write_str(status.name())?;
+                *longer_than
+            }
+            Phrase::Connected { longer_than } => {
+                f.write_str("connected")?;
+                Some(*longer_than)
+            }
+            Phrase::InTransaction { longer_than } => {
+                f.write_str("in transaction")?;
+                *longer_than
+            }
+            Phrase::Blocking { sessions, longer_than } => {
+                f.write_str("blocking")?;
+                match sessions {
+                    Some(1) => f.write_str(" 1 session")?,
+                    Some(sessions) => write!(f, " {sessions} sessions")?,
+                    None => {}
+                }
+                *longer_than
+            }
+            Phrase::Blocked { longer_than } => {
+                f.write_str("blocked")?;
+                *longer_than
+            }
+            Phrase::Background => {
+                f.write_str("background")?;
+                None
+            }
+            Phrase::Server(server) => {
+                f.write_str(&server.name().to_ascii_lowercase())?;
+                None
+            }
+        };
+        match longer_than {
+            Some(seconds) => write!(f, " longer than {}", Duration(seconds)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A text in single quotes, each quote inside it doubled.
+pub(crate) struct Quoted<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'", self.0.replace('\'', "''"))
+    }
+}
+
+/// Seconds, as `1d2h3m4s`.
+pub struct Duration(pub i64);
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0;
+        if seconds == 0 {
+            return f.write_str("0s");
+        }
+        let parts = [
+            (seconds / 86_400, 'd'),
+            (seconds % 86_400 / 3_600, 'h'),
+            (seconds % 3_600 / 60, 'm'),
+            (seconds % 60, 's'),
+        ];
+        for (count, unit) in parts {
+            if count != 0 {
+                write!(f, "{count}{unit}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes, in the largest unit that is exact.
+pub struct Size(pub i64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0;
+        for (shift, unit) in [(40, "TB"), (30, "GB"), (20, "MB"), (10, "KB")] {
+            if bytes != 0 && bytes % (1 << shift) == 0 {
+                return write!(f, "{}{unit}", bytes >> shift);
+            }
+        }
+        write!(f, "{bytes}B")
+    }
+}

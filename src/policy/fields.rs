@@ -1,0 +1,336 @@
+//! Reads mappings, numbers, durations and choices out of a YAML tree, and reports everything that is wrong on the way.
+//!
+//! A reader asks for what it knows and gets an `Option`: `None` means that it was not there, or that it was wrong and has
+//! been reported. Either way it goes on.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::diagnostics::{Diagnostic, Severity, did_you_mean, one_of, quoted};
+use super::lex::{Mistake, Token, measure};
+use super::raw::{Node, Offsets, Scalar, Style, Value};
+use crate::policy::diagnostics::Source;
+
+/// A file under inspection, and what was found.
+#[derive(Debug)]
+pub(crate) struct Inspection {
+    pub(crate) source: Arc<Source>,
+    /// As it was parsed; never shown.
+    pub(crate) text: String,
+    pub(crate) found: Vec<Diagnostic>,
+}
+
+/// The entries of a mapping whose keys are all known and there once.
+pub(crate) struct Fields<'a> {
+    /// Of the mapping as a whole, or its first key.
+    pub(crate) at: Range<usize>,
+    entries: Vec<(&'static str, &'a Node, &'a Node)>,
+    /// Keys that stand there with nothing after them; reported already.
+    without_value: Vec<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Node> {
+        self.entries
+            .iter()
+            .find(|(name, ..)| *name == key)
+            .map(|(_, _, value)| *value)
+    }
+
+    /// Where the key itself stands.
+    pub(crate) fn key_at(&self, key: &str) -> Range<usize> {
+        let found = self.entries.iter().find(|(name, ..)| *name == key);
+        found.map_or(self.at.clone(), |(_, key, _)| key.at.clone())
+    }
+}
+
+impl Inspection {
+    pub(crate) fn new(source: Arc<Source>, text: String) -> Inspection {
+        Inspection {
+            source,
+            text,
+            found: Vec::new(),
+        }
+    }
+
+    /// Reports an error; the caller may add to it.
+    pub(crate) fn error(
+        &mut self,
+        at: &Range<usize>,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        self.report(Severity::Error, at, code, message)
+    }
+
+    /// Reports a warning.
+    pub(crate) fn warning(
+        &mut self,
+        at: &Range<usize>,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        self.report(Severity::Warning, at, code, message)
+    }
+
+    fn report(
+        &mut self,
+        severity: Severity,
+        at: &Range<usize>,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> &mut Diagnostic {
+        self.found
+            .push(Diagnostic::at(severity, &self.source, at.clone(), code, message));
+        let last = self.found.len() - 1;
+        &mut self.found[last]
+    }
+
+    /// Reports a mistake inside a scalar at its place in the file.
+    pub(crate) fn mistake(&mut self, severity: Severity, offsets: &Offsets, mistake: Mistake) {
+        let at = offsets.range(&mistake.at);
+        let mut diagnostic = Diagnostic::at(severity, &self.source, at, mistake.code, mistake.message);
+        diagnostic.expected = mistake.expected;
+        diagnostic.hint = mistake.hint;
+        self.found.push(diagnostic);
+    }
+
+    pub(crate) fn offsets(&self, node: &Node, scalar: &Scalar) -> Offsets {
+        Offsets::of(&self.text, &node.at, scalar)
+    }
+
+    /// Where to point when a collection as a whole is meant.
+    pub(crate) fn place(node: &Node) -> Range<usize> {
+        if !node.at.is_empty() {
+            return node.at.clone();
+        }
+        match &node.value {
+            Value::Mapping(entries) => entries.first().map_or(node.at.clone(), |(key, _)| key.at.clone()),
+            Value::Sequence(items) => items.first().map_or(node.at.clone(), Self::place),
+            Value::Null | Value::Scalar(_) => node.at.clone(),
+        }
+    }
+
+    /// A mapping with these keys and no others.
+    pub(crate) fn fields<'a>(&mut self, node: &'a Node, what: &str, keys: &[&'static str]) -> Option<Fields<'a>> {
+        let Value::Mapping(entries) = &node.value else {
+            let message = format!("{what} is a mapping with keys, this is {}", node.value.describe());
+            self.error(&Self::place(node), "wrong-type", message).hint =
+                Some(format!("keys are {}", one_of(keys.iter().copied())));
+            return None;
+        };
+        let mut known: Vec<(&'static str, &Node, &Node)> = Vec::with_capacity(entries.len());
+        let mut without_value = Vec::new();
+        for (key, value) in entries {
+            let Value::Scalar(name) = &key.value else {
+                self.error(&Self::place(key), "wrong-type", "a key is a word");
+                continue;
+            };
+            let Some(known_key) = keys.iter().find(|known| **known == name.text) else {
+                let message = format!("{what} has no key {}", quoted(&name.text));
+                let hint = did_you_mean(&name.text, keys.iter().copied())
+                    .unwrap_or_else(|| format!("keys are {}", one_of(keys.iter().copied())));
+                self.error(&key.at, "unknown-key", message).hint = Some(hint);
+                continue;
+            };
+            if let Some((_, first, _)) = known.iter().find(|(name, ..)| name == known_key) {
+                let (line, _) = self.source.position(first.at.start);
+                let message = format!("the key `{known_key}` is already given in line {line}");
+                self.error(&key.at, "duplicate-key", message);
+                continue;
+            }
+            if matches!(value.value, Value::Null) {
+                self.error(&key.at, "missing-value", format!("the key `{known_key}` has no value"));
+                without_value.push(*known_key);
+                continue;
+            }
+            known.push((known_key, key, value));
+        }
+        Some(Fields {
+            at: Self::place(node),
+            entries: known,
+            without_value,
+        })
+    }
+
+    /// The value of a key that must be there.
+    pub(crate) fn required<'a>(&mut self, fields: &Fields<'a>, what: &str, key: &'static str) -> Option<&'a Node> {
+        let found = fields.get(key);
+        if found.is_none() && !fields.without_value.contains(&key) {
+            self.error(&fields.at, "missing-key", format!("{what} has no `{key}`"));
+        }
+        found
+    }
+
+    /// A mapping whose keys are names of the user's own; repeated ones are reported.
+    pub(crate) fn names<'a>(&mut self, node: &'a Node, what: &str) -> Vec<(&'a str, &'a Node, &'a Node)> {
+        let Value::Mapping(entries) = &node.value else {
+            let message = format!("`{what}` is a mapping of names, this is {}", node.value.describe());
+            self.error(&Self::place(node), "wrong-type", message);
+            return Vec::new();
+        };
+        let mut names: Vec<(&str, &Node, &Node)> = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let Value::Scalar(name) = &key.value else {
+                self.error(&Self::place(key), "wrong-type", "a name is a word");
+                continue;
+            };
+            let good = name.text.starts_with(|c: char| c.is_ascii_alphabetic())
+                && name.text.len() <= 64
+                && name
+                    .text
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+            if !good {
+                let message = format!("{} is no name", quoted(&name.text));
+                self.error(&key.at, "bad-name", message).hint =
+                    Some("a name has letters, digits, `_` and `-`, at most 64, and begins with a letter".to_owned());
+                continue;
+            }
+            if names.iter().any(|(known, ..)| *known == name.text) {
+                let message = format!("the name `{}` is already given above", name.text);
+                self.error(&key.at, "duplicate-key", message);
+                continue;
+            }
+            names.push((&name.text, key, value));
+        }
+        names
+    }
+
+    /// A sequence.
+    pub(crate) fn list<'a>(&mut self, node: &'a Node, what: &str) -> &'a [Node] {
+        if let Value::Sequence(items) = &node.value {
+            return items;
+        }
+        let message = format!("`{what}` is a list, this is {}", node.value.describe());
+        let hint = match &node.value {
+            Value::Scalar(scalar) => format!("write `{what}: [{}]`", scalar.text),
+            Value::Mapping(_) => "begin each entry with `- `".to_owned(),
+            Value::Null | Value::Sequence(_) => "write `[...]`".to_owned(),
+        };
+        self.error(&Self::place(node), "wrong-type", message).hint = Some(hint);
+        &[]
+    }
+
+    /// A single value.
+    pub(crate) fn scalar<'a>(&mut self, node: &'a Node, what: &str) -> Option<&'a Scalar> {
+        if let Value::Scalar(scalar) = &node.value {
+            return Some(scalar);
+        }
+        let message = format!("`{what}` is a single value, this is {}", node.value.describe());
+        self.error(&Self::place(node), "wrong-type", message);
+        None
+    }
+
+    /// A text, the blanks around it removed.
+    pub(crate) fn text<'a>(&mut self, node: &'a Node, what: &str) -> Option<&'a str> {
+        self.scalar(node, what).map(|scalar| scalar.text.trim())
+    }
+
+    /// One of some words.
+    pub(crate) fn choice<T: Copy>(&mut self, node: &Node, what: &str, choices: &[(&'static str, T)]) -> Option<T> {
+        let text = self.text(node, what)?;
+        let found = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
+        if let Some((_, choice)) = found {
+            return Some(*choice);
+        }
+        let names = || choices.iter().map(|(name, _)| *name);
+        let message = format!("{} is no {what}", quoted(text));
+        let hint = did_you_mean(text, names());
+        let problem = self.error(&node.at, "unknown-word", message);
+        problem.expected = Some(format!("expected {}", one_of(names())));
+        problem.hint = hint;
+        None
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn truth(&mut self, node: &Node, what: &str) -> Option<bool> {
+        let scalar = self.scalar(node, what)?;
+        match (scalar.style, scalar.text.to_ascii_lowercase().as_str()) {
+            (Style::Plain, "true") => Some(true),
+            (Style::Plain, "false") => Some(false),
+            _ => {
+                let message = format!("{} is neither `true` nor `false`", quoted(&scalar.text));
+                self.error(&node.at, "wrong-type", message).expected = Some("expected `true` or `false`".to_owned());
+                None
+            }
+        }
+    }
+
+    /// A whole number within bounds.
+    pub(crate) fn number(&mut self, node: &Node, what: &str, low: u64, high: u64) -> Option<u64> {
+        let token = self.quantity(node, what, "a whole number")?;
+        let Token::Number(number) = token else {
+            self.wrong_quantity(node, what, "a whole number", &token);
+            return None;
+        };
+        let number = u64::try_from(number)
+            .ok()
+            .filter(|number| (low..=high).contains(number));
+        if number.is_none() {
+            let message = format!("`{what}` lies between {low} and {high}");
+            self.error(&node.at, "out-of-range", message);
+        }
+        number
+    }
+
+    /// A duration in seconds within bounds.
+    pub(crate) fn duration(&mut self, node: &Node, what: &str, low: i64, high: i64) -> Option<i64> {
+        let token = self.quantity(node, what, "a duration")?;
+        let Token::Duration(seconds) = token else {
+            self.wrong_quantity(node, what, "a duration", &token);
+            return None;
+        };
+        if (low..=high).contains(&seconds) {
+            return Some(seconds);
+        }
+        let message = format!(
+            "`{what}` lies between {} and {}",
+            super::Duration(low),
+            super::Duration(high)
+        );
+        self.error(&node.at, "out-of-range", message);
+        None
+    }
+
+    /// A percentage from 1 to 100.
+    pub(crate) fn percent(&mut self, node: &Node, what: &str) -> Option<u32> {
+        let token = self.quantity(node, what, "a percentage")?;
+        let Token::Percent(percent) = token else {
+            self.wrong_quantity(node, what, "a percentage", &token);
+            return None;
+        };
+        let percent = u32::try_from(percent)
+            .ok()
+            .filter(|percent| (1..=100).contains(percent));
+        if percent.is_none() {
+            self.error(&node.at, "out-of-range", format!("`{what}` lies between 1% and 100%"));
+        }
+        percent
+    }
+
+    fn quantity(&mut self, node: &Node, what: &str, wanted: &str) -> Option<Token> {
+        let text = self.text(node, what)?;
+        match measure(text) {
+            Ok(token) => Some(token),
+            Err((code, message, hint)) => {
+                let problem = self.error(&node.at, code, format!("`{what}` is {wanted}: {message}"));
+                problem.expected = Some(format!("expected {wanted}"));
+                problem.hint = hint;
+                None
+            }
+        }
+    }
+
+    fn wrong_quantity(&mut self, node: &Node, what: &str, wanted: &str, found: &Token) {
+        let hint = match (wanted, found) {
+            ("a duration", Token::Number(number)) => Some(format!("write `{number}s`, `{number}m` or `{number}h`")),
+            ("a percentage", Token::Number(number)) => Some(format!("write `{number}%`")),
+            _ => None,
+        };
+        let message = format!("`{what}` is {wanted}, this is {}", found.describe());
+        let problem = self.error(&node.at, "wrong-type", message);
+        problem.expected = Some(format!("expected {wanted}"));
+        problem.hint = hint;
+    }
+}

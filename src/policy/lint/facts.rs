@@ -1,0 +1,282 @@
+//! What a condition says about single columns when it is TRUE: enough to see that two parts of it cannot both be.
+//!
+//! This is no prover. It knows equalities and ranges of a column against constants, NULL tests, and how the derived columns
+//! hang together (`idle` has a value only for INACTIVE and SNIPED sessions). What it does not understand it ignores, so it
+//! may miss a contradiction but never claims one that is none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::policy::condition::{Comparison, Condition, Operand, Value};
+use crate::session::column::{Column, Kind};
+
+/// What is known of each column.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts(BTreeMap<Column, Fact>);
+
+#[derive(Clone, Debug, Default)]
+struct Fact {
+    /// NULL, or a value; `None`: either.
+    null: Option<bool>,
+    /// `null` was demanded both ways.
+    torn: bool,
+    allowed: Option<BTreeSet<Arc<str>>>,
+    excluded: BTreeSet<Arc<str>>,
+    /// Inclusive, in the column's own units.
+    low: Option<i128>,
+    high: Option<i128>,
+}
+
+/// The values that a column's documentation lists, where the list is closed.
+pub(super) fn domain(column: Column) -> Option<&'static [&'static str]> {
+    if column == Column::Status {
+        Some(&["ACTIVE", "INACTIVE", "KILLED", "SNIPED", "CACHED"])
+    } else if column == Column::Type {
+        Some(&["USER", "BACKGROUND", "RECURSIVE"])
+    } else if column == Column::Server {
+        Some(&["DEDICATED", "SHARED", "PSEUDO", "POOLED", "NONE"])
+    } else {
+        None
+    }
+}
+
+impl Facts {
+    /// What holds if the condition is TRUE (or, with `positive` false, FALSE).
+    pub(super) fn of(condition: &Condition, positive: bool) -> Facts {
+        let mut facts = Facts::default();
+        facts.assume(condition, positive);
+        facts
+    }
+
+    /// What both say.
+    pub(super) fn and(&self, other: &Facts) -> Facts {
+        let mut both = self.clone();
+        for (column, fact) in &other.0 {
+            both.0.entry(*column).or_default().merge(fact);
+        }
+        both
+    }
+
+    pub(super) fn contradict(&self) -> bool {
+        self.0.iter().any(|(column, fact)| fact.impossible(*column))
+    }
+
+    /// Whether a text column may have this value.
+    pub(super) fn may_be(&self, column: Column, value: &str) -> bool {
+        self.0.get(&column).is_none_or(|fact| {
+            fact.null != Some(true)
+                && fact.allowed.as_ref().is_none_or(|allowed| allowed.contains(value))
+                && !fact.excluded.contains(value)
+        })
+    }
+
+    /// Whether the column must be NULL.
+    pub(super) fn must_be_null(&self, column: Column) -> bool {
+        self.0.get(&column).is_some_and(|fact| fact.null == Some(true))
+    }
+
+    fn assume(&mut self, condition: &Condition, positive: bool) {
+        match condition {
+            Condition::And(parts) if positive => parts.iter().for_each(|part| self.assume(part, true)),
+            Condition::Or(parts) if !positive => parts.iter().for_each(|part| self.assume(part, false)),
+            Condition::And(_) | Condition::Or(_) => {}
+            Condition::Not(inner) => self.assume(inner, !positive),
+            Condition::Named(_, inner) => self.assume(inner, positive),
+            Condition::Phrase(phrase) => self.assume(&phrase.meaning(), positive),
+            Condition::IsNull(operand) => {
+                if let Operand::Column(column) = operand {
+                    self.null(*column, positive);
+                }
+            }
+            Condition::Compare { left, op, right } => match (left, right) {
+                (Operand::Column(column), Operand::Literal(value)) => self.compare(*column, *op, value, positive),
+                (Operand::Literal(value), Operand::Column(column)) => {
+                    self.compare(*column, mirrored(*op), value, positive);
+                }
+                (Operand::Column(one), Operand::Column(other)) => {
+                    self.null(*one, false);
+                    self.null(*other, false);
+                }
+                (Operand::Literal(_), Operand::Literal(_)) => {}
+            },
+            Condition::In { operand, values, .. } => self.within(operand, values, positive),
+            Condition::Between { operand, low, high } => self.between(operand, low, high, positive),
+            Condition::Like { operand, .. } | Condition::Matches { operand, .. } => {
+                if let Operand::Column(column) = operand {
+                    self.null(*column, false);
+                }
+            }
+        }
+    }
+
+    fn compare(&mut self, column: Column, op: Comparison, value: &Value, positive: bool) {
+        self.null(column, false);
+        let op = if positive { op } else { opposite(op) };
+        if let Value::Text(text) = value {
+            match op {
+                Comparison::Equal => self.allow(column, BTreeSet::from([text.clone()])),
+                Comparison::NotEqual => {
+                    self.0.entry(column).or_default().excluded.insert(text.clone());
+                }
+                Comparison::Less | Comparison::LessOrEqual | Comparison::Greater | Comparison::GreaterOrEqual => {}
+            }
+            return;
+        }
+        let Some(at) = scaled(column, value) else {
+            return;
+        };
+        match op {
+            Comparison::Equal => self.range(column, Some(at), Some(at)),
+            Comparison::NotEqual => {}
+            Comparison::Less => self.range(column, None, Some(at - 1)),
+            Comparison::LessOrEqual => self.range(column, None, Some(at)),
+            Comparison::Greater => self.range(column, Some(at + 1), None),
+            Comparison::GreaterOrEqual => self.range(column, Some(at), None),
+        }
+    }
+
+    fn within(&mut self, operand: &Operand, values: &[Value], positive: bool) {
+        let Operand::Column(column) = *operand else {
+            return;
+        };
+        self.null(column, false);
+        let texts: BTreeSet<Arc<str>> = values
+            .iter()
+            .filter_map(|value| match value {
+                Value::Text(text) => Some(text.clone()),
+                Value::Number(_) | Value::Duration(_) | Value::Size(_) => None,
+            })
+            .collect();
+        if !texts.is_empty() {
+            if positive {
+                self.allow(column, texts);
+            } else {
+                self.0.entry(column).or_default().excluded.extend(texts);
+            }
+        } else if positive {
+            let numbers = || values.iter().filter_map(|value| scaled(column, value));
+            self.range(column, numbers().min(), numbers().max());
+        }
+    }
+
+    fn between(&mut self, operand: &Operand, low: &Operand, high: &Operand, positive: bool) {
+        let Operand::Column(column) = *operand else {
+            return;
+        };
+        let end = |operand: &Operand| match operand {
+            Operand::Literal(value) => scaled(column, value),
+            Operand::Column(_) => None,
+        };
+        if positive {
+            self.null(column, false);
+            self.range(column, end(low), end(high));
+        }
+    }
+
+    fn allow(&mut self, column: Column, values: BTreeSet<Arc<str>>) {
+        let fact = Fact {
+            allowed: Some(values),
+            ..Fact::default()
+        };
+        self.0.entry(column).or_default().merge(&fact);
+    }
+
+    fn range(&mut self, column: Column, low: Option<i128>, high: Option<i128>) {
+        let fact = Fact {
+            low,
+            high,
+            ..Fact::default()
+        };
+        self.0.entry(column).or_default().merge(&fact);
+        // They show LAST_CALL_ET itself.
+        if column == Column::Idle || column == Column::Running {
+            self.0.entry(Column::LastCallEt).or_default().merge(&fact);
+        }
+    }
+
+    /// NULL or a value, and what follows from there being a value.
+    fn null(&mut self, column: Column, null: bool) {
+        let fact = Fact {
+            null: Some(null),
+            ..Fact::default()
+        };
+        self.0.entry(column).or_default().merge(&fact);
+        if null {
+            return;
+        }
+        let texts = |values: &[&str]| values.iter().map(|value| Arc::from(*value)).collect();
+        if column == Column::Idle {
+            self.allow(Column::Status, texts(&["INACTIVE", "SNIPED"]));
+        } else if column == Column::Running || column == Column::StatementAge {
+            self.allow(Column::Status, texts(&["ACTIVE"]));
+        } else if column == Column::Waited {
+            self.allow(Column::State, texts(&["WAITING"]));
+        } else if matches!(column, Column::TransactionAge | Column::UndoRecords | Column::Undo) {
+            self.null(Column::Taddr, false);
+        }
+    }
+}
+
+impl Fact {
+    fn merge(&mut self, other: &Fact) {
+        self.torn |= other.torn || matches!((self.null, other.null), (Some(one), Some(two)) if one != two);
+        self.null = self.null.or(other.null);
+        self.allowed = match (self.allowed.take(), &other.allowed) {
+            (Some(one), Some(two)) => Some(one.intersection(two).cloned().collect()),
+            (one, two) => one.or_else(|| two.clone()),
+        };
+        self.excluded.extend(other.excluded.iter().cloned());
+        self.low = self.low.max(other.low);
+        self.high = match (self.high, other.high) {
+            (Some(one), Some(two)) => Some(one.min(two)),
+            (one, two) => one.or(two),
+        };
+    }
+
+    fn impossible(&self, column: Column) -> bool {
+        let floor = matches!(column.kind(), Kind::Duration | Kind::Size).then_some(0);
+        let empty_range = match (self.low.max(floor), self.high) {
+            (Some(low), Some(high)) => low > high,
+            _ => false,
+        };
+        let possible =
+            |value: &str| !self.excluded.contains(value) && domain(column).is_none_or(|domain| domain.contains(&value));
+        let no_text = match (&self.allowed, domain(column)) {
+            (Some(allowed), _) => !allowed.iter().any(|value| possible(value)),
+            (None, Some(domain)) => self.null == Some(false) && !domain.iter().any(|value| possible(value)),
+            (None, None) => false,
+        };
+        self.torn || empty_range || no_text
+    }
+}
+
+/// A number in the column's own units.
+fn scaled(column: Column, value: &Value) -> Option<i128> {
+    match value {
+        Value::Number(number) | Value::Size(number) => Some(i128::from(*number)),
+        Value::Duration(seconds) => Some(i128::from(*seconds) * i128::from(column.per_second())),
+        Value::Text(_) => None,
+    }
+}
+
+const fn mirrored(op: Comparison) -> Comparison {
+    match op {
+        Comparison::Equal => Comparison::Equal,
+        Comparison::NotEqual => Comparison::NotEqual,
+        Comparison::Less => Comparison::Greater,
+        Comparison::LessOrEqual => Comparison::GreaterOrEqual,
+        Comparison::Greater => Comparison::Less,
+        Comparison::GreaterOrEqual => Comparison::LessOrEqual,
+    }
+}
+
+const fn opposite(op: Comparison) -> Comparison {
+    match op {
+        Comparison::Equal => Comparison::NotEqual,
+        Comparison::NotEqual => Comparison::Equal,
+        Comparison::Less => Comparison::GreaterOrEqual,
+        Comparison::LessOrEqual => Comparison::Greater,
+        Comparison::Greater => Comparison::LessOrEqual,
+        Comparison::GreaterOrEqual => Comparison::Less,
+    }
+}

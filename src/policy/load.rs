@@ -1,0 +1,115 @@
+//! The one place where policy files are read from disk.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+
+use super::check::{Loaded, check_files};
+use super::diagnostics::Diagnostic;
+use super::raw::LARGEST_FILE;
+
+/// The most files that are read; above it a path is wrong.
+const MOST_FILES: usize = 1_000;
+
+/// Reads and checks policy files: each path a file, a folder (its `*.yaml` and `*.yml`, sorted) or a glob.
+#[must_use]
+pub fn load(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Loaded {
+    let mut problems = Vec::new();
+    let mut files: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        for file in expand(path, &mut problems) {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+    }
+    if files.len() > MOST_FILES {
+        let message = format!("{} policy files, more than the {MOST_FILES} that are read", files.len());
+        problems.push(Diagnostic::of_file(
+            &paths[0].display().to_string(),
+            "too-many-files",
+            message,
+        ));
+        files.clear();
+    }
+    let mut contents = Vec::with_capacity(files.len());
+    for file in &files {
+        let name = file.display().to_string();
+        match read(file) {
+            Ok(bytes) => contents.push((name, bytes)),
+            Err(error) => problems.push(Diagnostic::of_file(
+                &name,
+                "unreadable-file",
+                format!("cannot read the file: {error}"),
+            )),
+        }
+    }
+    let mut loaded = check_files(&contents, today, zone);
+    if !problems.is_empty() {
+        loaded.set = None;
+        problems.append(&mut loaded.diagnostics);
+        loaded.diagnostics = problems;
+    }
+    loaded
+}
+
+/// Reads at most a little more than the largest file, so that a gigantic one is refused rather than swallowed.
+pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory));
+    }
+    file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn expand(path: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    let shown = path.display().to_string();
+    let mut problem = |code, message: String| problems.push(Diagnostic::of_file(&shown, code, message));
+    if path.is_dir() {
+        let entries = match std::fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) => {
+                problem("unreadable-file", format!("cannot read the folder: {error}"));
+                return Vec::new();
+            }
+        };
+        let mut found: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                let hidden = path
+                    .file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+                let yaml = path
+                    .extension()
+                    .is_some_and(|extension| extension == "yaml" || extension == "yml");
+                yaml && !hidden
+            })
+            .collect();
+        found.sort();
+        if found.is_empty() {
+            problem("no-files", "the folder holds no policy file (*.yaml, *.yml)".to_owned());
+        }
+        return found;
+    }
+    if path.exists() || !shown.contains(['*', '?', '[']) {
+        return vec![path.to_owned()];
+    }
+    match glob::glob(&shown) {
+        Err(error) => {
+            problem("bad-glob", format!("this is no pattern: {}", error.msg));
+            Vec::new()
+        }
+        Ok(matches) => {
+            let found: Vec<PathBuf> = matches.filter_map(Result::ok).take(MOST_FILES + 1).collect();
+            if found.is_empty() {
+                problem("no-files", "no file matches".to_owned());
+            }
+            found
+        }
+    }
+}

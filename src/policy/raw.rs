@@ -1,0 +1,520 @@
+//! From a file's bytes to a tree of YAML nodes that know where they stand: the only place that knows serde.
+//!
+//! Deriving `Deserialize` on the policy's own types would be shorter, but a derived reader stops at its first problem. So
+//! YAML is read into a plain tree that accepts anything, every node with its place, and the readers above judge the tree
+//! and go on. Repeated keys are passed through for the same reason; merge keys and tags nobody here understands are refused.
+//!
+//! A scalar's place covers its text as written: quotes, escapes, folded lines. [`Offsets`] leads from a byte of the value
+//! back to the byte of the file that it came from, so that a mistake in the third line of a block points at that line.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_yaml::{DuplicateKeyPolicy, Location, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
+
+use super::diagnostics::{Diagnostic, Severity, Source};
+
+/// The largest file that is read. The largest sensible policy file is some tens of kilobytes.
+pub(crate) const LARGEST_FILE: usize = 1 << 20;
+
+const DEEPEST: usize = 24;
+const MOST_NODES: usize = 100_000;
+
+/// A part of a document.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    /// Where its text stands in the file; empty for a block collection.
+    pub(crate) at: Range<usize>,
+    /// What it is.
+    pub(crate) value: Value,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    /// Nothing, `~` or `null`.
+    Null,
+    /// A piece of text.
+    Scalar(Scalar),
+    /// A sequence.
+    Sequence(Vec<Node>),
+    /// A mapping, repeated keys included.
+    Mapping(Vec<(Node, Node)>),
+}
+
+impl Value {
+    /// For messages.
+    pub(crate) fn describe(&self) -> &'static str {
+        match self {
+            Value::Null => "nothing",
+            Value::Scalar(_) => "a single value",
+            Value::Sequence(_) => "a list",
+            Value::Mapping(_) => "a mapping",
+        }
+    }
+}
+
+/// A piece of text and how it was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Scalar {
+    /// The text, its quotes and folds undone. A plain number or truth value keeps its spelling.
+    pub(crate) text: String,
+    /// How it was written.
+    pub(crate) style: Style,
+}
+
+/// How a scalar was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Without quotes.
+    Plain,
+    /// `'...'`
+    Single,
+    /// `"..."`
+    Double,
+    /// `|` or `>`
+    Block,
+}
+
+/// Reads a file: its source for messages, and its tree. The source is there even when the tree is not.
+///
+/// `mask` gives the text as it may be shown, of the same length.
+pub(crate) fn read(
+    name: &str,
+    bytes: &[u8],
+    mask: fn(&str) -> String,
+) -> Result<(Arc<Source>, String, Node), Diagnostic> {
+    let text = decode(name, bytes)?;
+    let source = Source::new(name, &mask(&text));
+    let node = parse(&source, &text)?;
+    if matches!(node.value, Value::Null) {
+        return Err(Diagnostic::of_file(name, "empty-file", "the file is empty"));
+    }
+    Ok((source, text, node))
+}
+
+fn decode(name: &str, bytes: &[u8]) -> Result<String, Diagnostic> {
+    if bytes.len() > LARGEST_FILE {
+        return Err(Diagnostic::of_file(
+            name,
+            "file-too-large",
+            format!(
+                "the file has {} bytes, more than the {LARGEST_FILE} that are read",
+                bytes.len()
+            ),
+        ));
+    }
+    if bytes.contains(&0) {
+        return Err(Diagnostic::of_file(
+            name,
+            "binary-file",
+            "the file is binary, not YAML text",
+        ));
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(error) => {
+            let line = 1 + bytes[..error.valid_up_to()]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count();
+            Err(Diagnostic::of_file(
+                name,
+                "not-utf-8",
+                format!("the file is not UTF-8 text: line {line} has a byte that is none"),
+            ))
+        }
+    }
+}
+
+fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Diagnostic> {
+    let options = serde_yaml::options! {
+        budget: serde_yaml::budget! {
+            max_depth: DEEPEST,
+            max_nodes: MOST_NODES,
+            max_events: 4 * MOST_NODES,
+            flow_nesting_limit: DEEPEST,
+            max_aliases: 1_000,
+            max_anchors: 1_000,
+            max_documents: 2,
+        },
+        alias_limits: serde_yaml::alias_limits! {
+            max_total_replayed_events: MOST_NODES,
+            max_replay_stack_depth: 8,
+        },
+        emit_comments: false,
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        merge_keys: MergeKeyPolicy::Error,
+        non_finite_float_policy: NonFiniteFloatPolicy::AsString,
+        strict_booleans: true,
+        ignore_binary_tag_for_string: true,
+        reject_unsupported_tags: true,
+        with_snippet: false,
+    };
+    match serde_yaml::from_str_with_options::<Spanned<Loose>>(text, options) {
+        Ok(root) => Ok(node(text, root)),
+        Err(error) => Err(syntax(source, text, &error)),
+    }
+}
+
+/// What the YAML reader says, at its place, in words for DBAs. Its own words never repeat the file's text.
+fn syntax(source: &Arc<Source>, text: &str, error: &serde_yaml::Error) -> Diagnostic {
+    let full = error.to_string();
+    let message = full.rfind(" at line ").map_or(full.as_str(), |end| &full[..end]);
+    let at = error.location().map_or(0, |location| byte_offset(text, &location));
+    let end = text[at..].chars().next().map_or(at, |next| at + next.len_utf8());
+    let next = text[at..].chars().next();
+    let problem = Diagnostic::at(
+        Severity::Error,
+        source,
+        at..end,
+        "yaml-syntax",
+        format!("this is not YAML: {message}"),
+    );
+    if message.contains("multiple YAML documents") {
+        return Diagnostic::at(
+            Severity::Error,
+            source,
+            at..end,
+            "several-documents",
+            "the file holds several YAML documents",
+        )
+        .hint("one file, one document: remove the `---` line, or split the file");
+    }
+    if matches!(next, Some('@' | '%' | '`')) {
+        return problem
+            .hint("a YAML value cannot begin with this character: write the condition as a block, after `when: >`");
+    }
+    if message.contains("mapping values are not allowed") {
+        return problem.hint("a value with `: ` in it must be quoted; otherwise look at the indentation");
+    }
+    if message.contains("tab") {
+        return problem.hint("YAML is indented by spaces, never by tabs");
+    }
+    if message.contains("unclosed") || at >= text.trim_end().len() {
+        return problem.hint("the file may have been cut off or saved half-written");
+    }
+    problem
+}
+
+/// The byte offset of a place. Values carry it; errors carry only a line and a column in characters.
+fn byte_offset(text: &str, location: &Location) -> usize {
+    if let Some(offset) = location.span().byte_offset() {
+        return (offset as usize).min(text.len());
+    }
+    let line = usize::try_from(location.line()).unwrap_or(0).saturating_sub(1);
+    let column = usize::try_from(location.column()).unwrap_or(0).saturating_sub(1);
+    let start = match line {
+        0 => 0,
+        line => text
+            .match_indices('\n')
+            .nth(line - 1)
+            .map_or(text.len(), |(at, _)| at + 1),
+    };
+    let rest = text[start..].split('\n').next().unwrap_or_default();
+    start + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at)
+}
+
+fn node(text: &str, spanned: Spanned<Loose>) -> Node {
+    let span = spanned.defined.span();
+    let start = byte_offset(text, &spanned.defined);
+    let length = span.byte_len().map_or(0, |length| length as usize);
+    let end = (start + length).min(text.len());
+    let written = text.get(start..end).unwrap_or_default();
+    let scalar = |value: String, style| Value::Scalar(Scalar { text: value, style });
+    let value = match spanned.value {
+        Loose::Null => Value::Null,
+        Loose::Inferred => scalar(written.to_owned(), Style::Plain),
+        Loose::Text(value) => {
+            let style = style(text, start, written);
+            scalar(value, style)
+        }
+        Loose::Sequence(items) => Value::Sequence(items.into_iter().map(|item| node(text, item)).collect()),
+        Loose::Mapping(entries) => Value::Mapping(
+            entries
+                .into_iter()
+                .map(|(key, value)| (node(text, key), node(text, value)))
+                .collect(),
+        ),
+    };
+    // A block scalar ends with the newline that ends its last line; the mark should not.
+    let trimmed = start + written.trim_end().len();
+    Node {
+        at: start..trimmed,
+        value,
+    }
+}
+
+/// The reader gives no style, but the text tells: a block's text stands on lines of its own below a `|` or `>`.
+fn style(text: &str, start: usize, written: &str) -> Style {
+    let line = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    let above = text[..line]
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    if line > 0 && text[line..start].trim().is_empty() && above.is_some_and(opens_block) {
+        return Style::Block;
+    }
+    match written.as_bytes().first() {
+        Some(b'\'') => Style::Single,
+        Some(b'"') => Style::Double,
+        Some(_) | None => Style::Plain,
+    }
+}
+
+/// Whether a line ends with a block scalar's header: `|` or `>` with its indicators, and perhaps a comment.
+fn opens_block(line: &str) -> bool {
+    let line = line.find(" #").map_or(line, |comment| &line[..comment]).trim_end();
+    let header = line.rsplit([' ', '\t']).next().unwrap_or(line);
+    let mut characters = header.chars();
+    matches!(characters.next(), Some('|' | '>'))
+        && characters.all(|character| matches!(character, '+' | '-' | '1'..='9'))
+}
+
+/// A node before its place is known to be right.
+enum Loose {
+    Null,
+    /// A number or a truth value, whose spelling is in the file.
+    Inferred,
+    Text(String),
+    Sequence(Vec<Spanned<Loose>>),
+    Mapping(Vec<(Spanned<Loose>, Spanned<Loose>)>),
+}
+
+impl<'de> Deserialize<'de> for Loose {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Loose, D::Error> {
+        deserializer.deserialize_any(LooseVisitor)
+    }
+}
+
+struct LooseVisitor;
+
+impl<'de> Visitor<'de> for LooseVisitor {
+    type Value = Loose;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any YAML")
+    }
+
+    fn visit_unit<E>(self) -> Result<Loose, E> {
+        Ok(Loose::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Loose, E> {
+        Ok(Loose::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Loose, E> {
+        Ok(Loose::Inferred)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Loose, E> {
+        Ok(Loose::Inferred)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Loose, E> {
+        Ok(Loose::Inferred)
+    }
+
+    fn visit_i128<E>(self, _: i128) -> Result<Loose, E> {
+        Ok(Loose::Inferred)
+    }
+
+    fn visit_u128<E>(self, _: u128) -> Result<Loose, E> {
+        Ok(Loose::Inferred)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Loose, E> {
+        Ok(Loose::Inferred)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Loose, E> {
+        Ok(Loose::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Loose, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = sequence.next_element()? {
+            if items.len() == MOST_NODES {
+                return Err(A::Error::custom("a list is too long"));
+            }
+            items.push(item);
+        }
+        Ok(Loose::Sequence(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut mapping: A) -> Result<Loose, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = mapping.next_entry()? {
+            if entries.len() == MOST_NODES {
+                return Err(A::Error::custom("a mapping is too long"));
+            }
+            entries.push(entry);
+        }
+        Ok(Loose::Mapping(entries))
+    }
+}
+
+/// Leads from the bytes of a scalar's value to the bytes of the file.
+#[derive(Clone, Debug)]
+pub(crate) struct Offsets {
+    /// For each byte of the value, and one past its end, the byte of the file.
+    file: Vec<usize>,
+}
+
+impl Offsets {
+    /// Of a scalar that stands at `at` in `text`.
+    ///
+    /// Both texts are walked side by side. Anything but white space appears in the same order in both, apart from what the
+    /// style escapes; white space is what folding and indentation change, so there the file is only followed.
+    pub(crate) fn of(text: &str, at: &Range<usize>, scalar: &Scalar) -> Offsets {
+        let written = &text[at.clone()];
+        let mut file = Vec::with_capacity(scalar.text.len() + 1);
+        let quoted = matches!(scalar.style, Style::Single | Style::Double);
+        let mut position = usize::from(quoted);
+        for character in scalar.text.chars() {
+            if !character.is_whitespace() {
+                position = skip_space(written, position, scalar.style);
+            }
+            let from = position.min(written.len());
+            for _ in 0..character.len_utf8() {
+                file.push(at.start + from);
+            }
+            position = step(written, from, character, scalar.style);
+        }
+        file.push(at.start + position.min(written.len()));
+        Offsets { file }
+    }
+
+    /// The range of the file for a range of the value.
+    pub(crate) fn range(&self, value: &Range<usize>) -> Range<usize> {
+        let last = self.file.len() - 1;
+        let start = self.file[value.start.min(last)];
+        // The last byte's own place, one further: the byte after it may already be on the next line.
+        let end = match value.end.min(last) {
+            end if end > value.start => (self.file[end - 1] + 1).max(start),
+            _ => start,
+        };
+        start..end
+    }
+}
+
+/// Past white space that the value need not have, and escaped line ends.
+fn skip_space(written: &str, mut position: usize, style: Style) -> usize {
+    while let Some(next) = written.get(position..).and_then(|rest| rest.chars().next()) {
+        let escaped_line_end =
+            style == Style::Double && next == '\\' && written[position + 1..].starts_with(['\n', '\r']);
+        if !next.is_whitespace() && !escaped_line_end {
+            break;
+        }
+        position += next.len_utf8();
+    }
+    position
+}
+
+/// Past what was written for this character of the value.
+fn step(written: &str, position: usize, character: char, style: Style) -> usize {
+    let rest = &written[position..];
+    let Some(next) = rest.chars().next() else {
+        return position;
+    };
+    if style == Style::Single && character == '\'' && rest.starts_with("''") {
+        return position + 2;
+    }
+    if style == Style::Double && next == '\\' {
+        let code = rest[1..].chars().next();
+        let digits = match code {
+            Some('x') => 2,
+            Some('u') => 4,
+            Some('U') => 8,
+            Some(_) | None => 0,
+        };
+        let length = 1 + code.map_or(0, char::len_utf8) + digits;
+        return (position + length).min(written.len());
+    }
+    if character.is_whitespace() && !next.is_whitespace() {
+        return position;
+    }
+    position + next.len_utf8()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(text: &str) -> String {
+        text.to_owned()
+    }
+
+    /// Where the word `HERE` of the value of the first key stands in the file.
+    fn place(yaml: &str) -> (Style, (usize, usize)) {
+        let (source, text, root) = read("f.yaml", yaml.as_bytes(), plain).expect("the YAML is well-formed");
+        let Value::Mapping(entries) = &root.value else {
+            panic!("not a mapping")
+        };
+        let node = &entries[0].1;
+        let Value::Scalar(scalar) = &node.value else {
+            panic!("not a scalar: {:?}", node.value)
+        };
+        let at = scalar.text.find("HERE").expect("the value has the word");
+        let range = Offsets::of(&text, &node.at, scalar).range(&(at..at + 4));
+        assert_eq!(&text[range.clone()], "HERE", "{yaml}");
+        (scalar.style, source.position(range.start))
+    }
+
+    #[test]
+    fn a_word_is_found_in_every_style_of_scalar() {
+        assert_eq!(place("k: a HERE b"), (Style::Plain, (1, 6)));
+        assert_eq!(place("k: é HERE b"), (Style::Plain, (1, 6)));
+        assert_eq!(place("k: a\n  b\n\n  HERE c\n"), (Style::Plain, (4, 3)));
+        assert_eq!(place("k: 'it''s ''x'' HERE'"), (Style::Single, (1, 17)));
+        assert_eq!(place("k: 'a\n  b HERE'"), (Style::Single, (2, 5)));
+        assert_eq!(place("k: \"a \\\" \\u00e9 \\x41 \\t HERE\""), (Style::Double, (1, 25)));
+        assert_eq!(place("k: \"a \\\n   b HERE\""), (Style::Double, (2, 6)));
+        assert_eq!(place("k: |\n  a\n    b HERE\n"), (Style::Block, (3, 7)));
+        assert_eq!(place("k: |-  # why\n\n  'a'\n  HERE"), (Style::Block, (4, 3)));
+        assert_eq!(place("k: >+2\n    a\n   b\n  c HERE\n\n"), (Style::Block, (4, 5)));
+        assert_eq!(place("k: >\r\n  a\r\n  HERE\r\n"), (Style::Block, (3, 3)));
+        assert_eq!(place("k:\n  'HERE'\n"), (Style::Single, (2, 4)));
+        assert_eq!(place("\u{feff}k: HERE"), (Style::Plain, (1, 4)));
+    }
+
+    #[test]
+    fn a_repeated_key_and_an_alias_keep_their_places() {
+        let (source, _, root) = read("f.yaml", b"a: &x one\nb: *x\na: 007\n", plain).expect("well-formed");
+        let Value::Mapping(entries) = root.value else {
+            panic!("not a mapping")
+        };
+        assert_eq!(entries.len(), 3);
+        assert_eq!(source.position(entries[2].0.at.start), (3, 1));
+        let Value::Scalar(seven) = &entries[2].1.value else {
+            panic!("not a scalar")
+        };
+        assert_eq!(seven.text, "007");
+    }
+
+    fn problem(bytes: &[u8]) -> (&'static str, usize, usize) {
+        let problem = read("f.yaml", bytes, plain).expect_err("refused");
+        (problem.code, problem.line, problem.column)
+    }
+
+    #[test]
+    fn what_is_no_policy_file_is_refused_with_its_reason() {
+        assert_eq!(problem(b""), ("empty-file", 0, 0));
+        assert_eq!(problem(b"# nothing\n"), ("empty-file", 0, 0));
+        assert_eq!(problem(b"\x7fELF\0\0"), ("binary-file", 0, 0));
+        assert_eq!(problem(b"a: \xff\n"), ("not-utf-8", 0, 0));
+        assert_eq!(problem(&vec![b'#'; LARGEST_FILE + 1]), ("file-too-large", 0, 0));
+        assert_eq!(problem(b"a: 1\n---\nb: 2\n"), ("several-documents", 3, 1));
+        assert_eq!(problem(b"a: [1, 2"), ("yaml-syntax", 1, 4));
+        assert_eq!(problem(b"a: \"x\n"), ("yaml-syntax", 1, 4));
+        assert_eq!(problem(b"a:\n\t- x\n"), ("yaml-syntax", 2, 2));
+        assert_eq!(problem(b"x: {a: 1}\n<<: {a: 2}\n").0, "yaml-syntax");
+        assert_eq!(problem("[".repeat(500).as_bytes()).0, "yaml-syntax");
+        let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n\
+                    d: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e]\n";
+        assert_eq!(problem(bomb.as_bytes()).0, "yaml-syntax");
+    }
+}
