@@ -3,6 +3,8 @@
 //! A statement cannot carry binds here, so it is built from nothing but integers that were parsed as such and an
 //! identifier of a fixed alphabet; no text of a session ever comes near it. What Oracle answers is told apart by number.
 
+pub mod carry_out;
+
 use std::fmt;
 
 use crate::outcome::Outcome;

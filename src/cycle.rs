@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::guard::{Ruling, RunMode, Warrant, rule};
 use crate::hold::Holds;
@@ -78,8 +78,8 @@ pub struct Terms<'a> {
     pub now: DateTime<Utc>,
     /// The day.
     pub today: NaiveDate,
-    /// A longer pause between snapshots breaks every hold.
-    pub max_gap: TimeDelta,
+    /// Whether the snapshot before this one is near enough for holds to go on.
+    pub unbroken: bool,
     /// Why nothing may be done in this cycle, if so: the snapshot is too old, actions are under way, the daemon is paused.
     pub standstill: Option<&'a str>,
     /// Take every hold as served: `plan --assume-held`.
@@ -108,7 +108,7 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
         terms.set,
         terms.in_force,
         terms.now,
-        terms.max_gap,
+        terms.unbroken,
     );
     memory.gates.update(terms.set, terms.in_force, snapshot, readings);
     let situation = Situation {

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::policy::model::Policy;
 use crate::session::SessionKey;
@@ -42,12 +42,10 @@ struct PolicyHolds {
 }
 
 impl Holds {
-    /// Opens a snapshot's round. All holds end if the one before it is more than `max_gap` older, or newer.
-    pub fn begin(&mut self, now: DateTime<Utc>, max_gap: TimeDelta) {
-        let unbroken = self
-            .last_snapshot
-            .is_some_and(|last| now >= last && now - last <= max_gap);
-        if !unbroken {
+    /// Opens a snapshot's round. All holds end if too many snapshots were missed before it, or if the clock went back.
+    pub fn begin(&mut self, now: DateTime<Utc>, unbroken: bool) {
+        let went_on = self.last_snapshot.is_some_and(|last| now >= last);
+        if !(unbroken && went_on) {
             self.policies.clear();
         }
         self.last_snapshot = Some(now);

@@ -17,4 +17,5 @@ pub mod policy;
 pub mod pressure;
 pub mod protect;
 pub mod session;
+pub mod story;
 pub mod verify;

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::cycle::Reported;
 use crate::evaluate::evaluate;
@@ -164,9 +164,9 @@ pub fn observe(
     set: &PolicySet,
     in_force: &[InForce],
     now: DateTime<Utc>,
-    max_gap: TimeDelta,
+    unbroken: bool,
 ) {
-    holds.begin(now, max_gap);
+    holds.begin(now, unbroken);
     holds.keep_only(|name| in_force.iter().any(|policy| &*set.policies[policy.index].name == name));
     for policy in in_force.iter().map(|policy| &set.policies[policy.index]) {
         if policy.hold > 0 {

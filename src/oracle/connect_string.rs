@@ -19,6 +19,42 @@ pub(super) fn with_limits(connect: &str, connect_timeout: u64, expire_time: u64)
     }
 }
 
+/// The connect string for one instance of the database. An alias cannot be narrowed and stays as it is: the connection may
+/// then be to another instance, which whoever uses it has to look at.
+pub(super) fn on_instance(connect: &str, instance: &str) -> String {
+    let connect = connect.trim();
+    if connect.starts_with('(') {
+        let mut narrowed = String::with_capacity(connect.len() + 64);
+        let mut copied = 0;
+        for (begin, inside) in values_of(connect, "CONNECT_DATA") {
+            narrowed.push_str(&connect[copied..begin]);
+            if !nodes(inside).any(|node| node.eq_ignore_ascii_case("INSTANCE_NAME")) {
+                narrowed.push_str(&format!("(INSTANCE_NAME={instance})"));
+            }
+            copied = begin;
+        }
+        narrowed.push_str(&connect[copied..]);
+        narrowed
+    } else if is_easy_connect(connect) {
+        let (address, parameters) = connect.split_once('?').unwrap_or((connect, ""));
+        let after_host = address
+            .trim_start_matches('/')
+            .split_once('/')
+            .map(|(_, service)| service);
+        let narrowed = match after_host {
+            Some(service) if !service.is_empty() && !service.contains('/') => format!("{address}/{instance}"),
+            Some(_) | None => address.to_owned(),
+        };
+        if parameters.is_empty() {
+            narrowed
+        } else {
+            format!("{narrowed}?{parameters}")
+        }
+    } else {
+        connect.to_owned()
+    }
+}
+
 /// Whole seconds, rounded up: CONNECT_TIMEOUT knows no fractions, and 0 would mean no limit.
 pub(super) fn whole_seconds(limit: std::time::Duration) -> u64 {
     limit
@@ -73,11 +109,16 @@ fn descriptor(connect: &str, limits: &[(&str, u64)]) -> String {
 
 /// Where the value of each DESCRIPTION begins, and that value.
 fn descriptions(connect: &str) -> Vec<(usize, &str)> {
+    values_of(connect, "DESCRIPTION")
+}
+
+/// Where the value of each node of this name begins, and that value.
+fn values_of<'a>(connect: &'a str, wanted: &str) -> Vec<(usize, &'a str)> {
     connect
         .match_indices('(')
         .filter_map(|(at, _)| {
             let (name, value_at) = name_at(connect, at)?;
-            name.eq_ignore_ascii_case("DESCRIPTION")
+            name.eq_ignore_ascii_case(wanted)
                 .then(|| (value_at, balanced(&connect[value_at..])))
         })
         .collect()
@@ -132,6 +173,27 @@ fn balanced(text: &str) -> &str {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn a_connect_string_is_narrowed_to_one_instance_where_its_form_allows() {
+        let cases = [
+            ("//db1:1521/shop", "//db1:1521/shop/shop2"),
+            (
+                "db1/shop:dedicated?connect_timeout=2",
+                "db1/shop:dedicated/shop2?connect_timeout=2",
+            ),
+            ("//db1:1521/shop/shop1", "//db1:1521/shop/shop1"),
+            ("db1:1521", "db1:1521"),
+            ("SHOP", "SHOP"),
+            (
+                "(DESCRIPTION=(ADDRESS=(PROTOCOL=TCP)(HOST=db1)(PORT=1521))(CONNECT_DATA=(SERVICE_NAME=shop)))",
+                "(DESCRIPTION=(ADDRESS=(PROTOCOL=TCP)(HOST=db1)(PORT=1521))(CONNECT_DATA=(INSTANCE_NAME=shop2)(SERVICE_NAME=shop)))",
+            ),
+        ];
+        for (connect, narrowed) in cases {
+            assert_eq!(on_instance(connect, "shop2"), narrowed);
+        }
+    }
 
     #[test]
     fn limits_go_where_the_form_has_room_for_them_and_never_over_the_dbas_own() {

@@ -122,6 +122,17 @@ pub struct Target {
     pub login: Login,
 }
 
+impl Target {
+    /// The same database, asked for one of its instances by name, where the connect string can say so.
+    #[must_use]
+    pub fn on_instance(&self, instance: &str) -> Target {
+        Target {
+            connect: connect_string::on_instance(&self.connect, instance),
+            ..self.clone()
+        }
+    }
+}
+
 /// What a connection is for: shown in V$SESSION.ACTION, so that a DBA recognizes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {

@@ -1,0 +1,281 @@
+//! How fast 20 policies are evaluated over 100,000 sessions, and how much memory the snapshot takes.
+//!
+//! Shown as ratios to a loop written by hand for each condition, in the same run: absolute times say more about the machine
+//! than about the code. `cargo bench --bench evaluate`.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use orareaper::evaluate::evaluate;
+use orareaper::needs;
+use orareaper::policy::condition::Condition;
+use orareaper::session::column::{Column, Columns, Source};
+use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
+use orareaper::session::time::DbTime;
+
+const SESSIONS: usize = 100_000;
+const NOW: i64 = 1_795_000_000;
+const ROUNDS: usize = 15;
+
+/// A session as a program would hold it that knows nothing of columns.
+struct Row {
+    username: Option<String>,
+    status: String,
+    program: String,
+    machine: String,
+    module: Option<String>,
+    last_call_et: i64,
+    logon_time: i64,
+    in_transaction: bool,
+}
+
+type ByHand = fn(&Row) -> bool;
+
+/// Each policy's condition, and the same by hand.
+fn policies() -> Vec<(&'static str, ByHand)> {
+    vec![
+        ("INACTIVE longer than 4h", |row| {
+            row.status == "INACTIVE" && row.last_call_et > 14_400
+        }),
+        ("INACTIVE longer than 30m and username = SHOP", |row| {
+            row.status == "INACTIVE" && row.last_call_et > 1800 && row.username.as_deref() == Some("SHOP")
+        }),
+        ("program like 'JDBC%' and idle > 2h", |row| {
+            row.program.starts_with("JDBC") && row.status == "INACTIVE" && row.last_call_et > 7200
+        }),
+        ("program like '%exe%' and INACTIVE longer than 8h", |row| {
+            row.program.contains("exe") && row.status == "INACTIVE" && row.last_call_et > 28_800
+        }),
+        ("RUNNING longer than 3h", |row| {
+            row.status == "ACTIVE" && row.last_call_et > 10_800
+        }),
+        ("username in (SHOP, CRM, HR) and INACTIVE longer than 1h", |row| {
+            matches!(row.username.as_deref(), Some("SHOP" | "CRM" | "HR"))
+                && row.status == "INACTIVE"
+                && row.last_call_et > 3600
+        }),
+        ("in transaction and INACTIVE longer than 10m", |row| {
+            row.in_transaction && row.status == "INACTIVE" && row.last_call_et > 600
+        }),
+        ("CONNECTED longer than 12h and INACTIVE longer than 1h", |row| {
+            NOW - row.logon_time > 43_200 && row.status == "INACTIVE" && row.last_call_et > 3600
+        }),
+        ("module is null and INACTIVE longer than 6h", |row| {
+            row.module.is_none() && row.status == "INACTIVE" && row.last_call_et > 21_600
+        }),
+        ("module like 'batch_%' or module like 'report_%'", |row| {
+            row.module.as_deref().is_some_and(|module| {
+                (module.starts_with("batch") && module.len() > 5) || (module.starts_with("report") && module.len() > 6)
+            })
+        }),
+        ("machine in ('web01', 'web02', 'web03') and idle > 4h", |row| {
+            matches!(row.machine.as_str(), "web01" | "web02" | "web03")
+                && row.status == "INACTIVE"
+                && row.last_call_et > 14_400
+        }),
+        ("not (username in (ETL, DWH)) and idle > 5h", |row| {
+            row.username
+                .as_deref()
+                .is_some_and(|name| !matches!(name, "ETL" | "DWH"))
+                && row.status == "INACTIVE"
+                && row.last_call_et > 18_000
+        }),
+        ("status = 'SNIPED'", |row| row.status == "SNIPED"),
+        ("username between 'A' and 'M' and idle > 3h", |row| {
+            row.username.as_deref().is_some_and(|name| ("A"..="M").contains(&name))
+                && row.status == "INACTIVE"
+                && row.last_call_et > 10_800
+        }),
+        ("(username = CRM or username = HR) and running > 10m", |row| {
+            matches!(row.username.as_deref(), Some("CRM" | "HR")) && row.status == "ACTIVE" && row.last_call_et > 600
+        }),
+        ("program matches '^sql(plus|developer)' and idle > 1h", |row| {
+            (row.program.starts_with("sqlplus") || row.program.starts_with("sqldeveloper"))
+                && row.status == "INACTIVE"
+                && row.last_call_et > 3600
+        }),
+        ("connected > 30d", |row| NOW - row.logon_time > 30 * 86_400),
+        ("last_call_et between 1h and 2h and status != 'ACTIVE'", |row| {
+            (3600..=7200).contains(&row.last_call_et) && row.status != "ACTIVE"
+        }),
+        ("username is not null and idle > 10h", |row| {
+            row.username.is_some() && row.status == "INACTIVE" && row.last_call_et > 36_000
+        }),
+        (
+            "username != SYS and machine like 'web%' and INACTIVE longer than 20m",
+            |row| {
+                row.username.as_deref().is_some_and(|name| name != "SYS")
+                    && row.machine.starts_with("web")
+                    && row.status == "INACTIVE"
+                    && row.last_call_et > 1200
+            },
+        ),
+    ]
+}
+
+/// A small generator of its own, so that every run sees the same sessions.
+struct Lcg(u64);
+
+impl Lcg {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+
+    fn of<'a>(&mut self, words: &[&'a str]) -> &'a str {
+        words[usize::try_from(self.below(words.len() as u64)).expect("an index")]
+    }
+}
+
+fn rows() -> Vec<Row> {
+    let mut lcg = Lcg(7);
+    (0..SESSIONS)
+        .map(|_| Row {
+            username: (lcg.below(50) > 0)
+                .then(|| lcg.of(&["SHOP", "CRM", "HR", "ETL", "DWH", "APEX", "SYS"]).to_owned()),
+            status: lcg
+                .of(&["INACTIVE", "INACTIVE", "INACTIVE", "ACTIVE", "SNIPED"])
+                .to_owned(),
+            program: lcg
+                .of(&[
+                    "JDBC Thin Client",
+                    "sqlplus@dev",
+                    "sqldeveloper.exe",
+                    "w3wp.exe",
+                    "python@etl",
+                ])
+                .to_owned(),
+            machine: format!("web{:02}", lcg.below(40)),
+            module: (lcg.below(3) > 0).then(|| format!("{}_{}", lcg.of(&["batch", "report", "ui"]), lcg.below(200))),
+            last_call_et: i64::try_from(lcg.below(50_000)).expect("small"),
+            logon_time: NOW - i64::try_from(lcg.below(4_000_000)).expect("small"),
+            in_transaction: lcg.below(20) == 0,
+        })
+        .collect()
+}
+
+/// What a snapshot reads for such policies: [`needs::ALWAYS`] and all that the conditions speak of.
+fn snapshot(rows: &[Row], wanted: Columns) -> Snapshot {
+    let inputs = Snapshot::inputs(wanted);
+    let read: Vec<Column> = inputs
+        .iter()
+        .filter(|column| column.source() == Source::Session)
+        .collect();
+    let mut builder = Snapshot::builder(SnapshotSource::Live, &read);
+    let mut taddr = String::new();
+    for (number, row) in rows.iter().enumerate() {
+        let number = i64::try_from(number).expect("small");
+        taddr.clear();
+        taddr.push_str(&format!("{number:016X}"));
+        let cells: Vec<Cell<'_>> = read
+            .iter()
+            .map(|column| match column {
+                Column::InstId => Cell::Number(number % 3 + 1),
+                Column::Sid => Cell::Number(number / 3),
+                Column::Serial => Cell::Number(number * 31 % 65_536),
+                Column::LogonTime => Cell::Time(DbTime(row.logon_time)),
+                Column::LastCallEt => Cell::Number(row.last_call_et),
+                Column::Username => row.username.as_deref().map_or(Cell::Null, Cell::Text),
+                Column::Status => Cell::Text(&row.status),
+                Column::Program => Cell::Text(&row.program),
+                Column::Machine => Cell::Text(&row.machine),
+                Column::Module => row.module.as_deref().map_or(Cell::Null, Cell::Text),
+                Column::Type => Cell::Text("USER"),
+                Column::Server => Cell::Text("DEDICATED"),
+                Column::ConId => Cell::Number(3),
+                Column::Taddr if row.in_transaction => Cell::Text(&taddr),
+                _ => Cell::Null,
+            })
+            .collect();
+        builder.push_row(&cells).expect("fewer than the limit");
+    }
+    let instances = (1..=3)
+        .map(|inst_id| Instance {
+            inst_id,
+            name: format!("i{inst_id}"),
+            complete: true,
+        })
+        .collect();
+    builder
+        .finish(
+            Some(Clock {
+                now: DbTime(NOW),
+                utc_offset: 0,
+            }),
+            instances,
+        )
+        .finish(wanted)
+}
+
+/// The fastest of several rounds: what disturbs a run only ever makes it slower.
+#[allow(clippy::disallowed_methods, reason = "a benchmark measures")]
+fn fastest(mut work: impl FnMut()) -> Duration {
+    (0..ROUNDS)
+        .map(|_| {
+            let began = Instant::now();
+            work();
+            began.elapsed()
+        })
+        .min()
+        .expect("at least one round")
+}
+
+fn main() {
+    let rows = rows();
+    let policies: Vec<(&str, Condition, ByHand)> = policies()
+        .into_iter()
+        .map(|(text, by_hand)| {
+            let condition = orareaper::policy::check_condition(text);
+            (
+                text,
+                condition.unwrap_or_else(|problems| panic!("{text}: {problems:?}")),
+                by_hand,
+            )
+        })
+        .collect();
+    let wanted = policies.iter().fold(
+        needs::ALWAYS.into_iter().collect::<Columns>(),
+        |so_far, (_, condition, _)| so_far.union(orareaper::evaluate::columns_of(condition)),
+    );
+    let snapshot = snapshot(&rows, wanted);
+    for (text, condition, by_hand) in &policies {
+        let ours = evaluate(condition, &snapshot).true_rows().count();
+        let theirs = rows.iter().filter(|row| by_hand(row)).count();
+        assert_eq!(
+            ours, theirs,
+            "{text} selects other sessions than the loop written by hand"
+        );
+    }
+    let ours = fastest(|| {
+        for (_, condition, _) in &policies {
+            black_box(evaluate(condition, black_box(&snapshot)).true_rows().count());
+        }
+    });
+    let by_hand = fastest(|| {
+        for (_, _, by_hand) in &policies {
+            black_box(black_box(&rows).iter().filter(|row| by_hand(row)).count());
+        }
+    });
+    let bytes = snapshot.bytes() as f64 / SESSIONS as f64;
+    println!(
+        "{} policies over {SESSIONS} sessions, one core, fastest of {ROUNDS} rounds",
+        policies.len()
+    );
+    println!("  evaluator            {:8.2} ms", ours.as_secs_f64() * 1e3);
+    println!("  loops by hand        {:8.2} ms", by_hand.as_secs_f64() * 1e3);
+    println!(
+        "  evaluator / by hand  {:8.2}",
+        ours.as_secs_f64() / by_hand.as_secs_f64()
+    );
+    println!(
+        "  snapshot             {bytes:8.1} bytes a session, {} columns",
+        wanted.iter().count()
+    );
+    assert!(
+        bytes < 120.0,
+        "a session takes {bytes:.1} bytes, more than the 120 promised"
+    );
+}

@@ -1,0 +1,196 @@
+//! The command line: what was typed, checked by clap, and handed to the command that does it.
+//!
+//! Exit status: 0 fine, 1 findings (an invalid policy, a failed test, a refused kill), 2 could not do it (usage,
+//! connection, I/O). Whatever a command says to a person goes to standard output if it is the result and to standard error
+//! if it is about the work.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::report::ReportFormat;
+
+/// Where the configuration is, unless said otherwise.
+pub const CONFIG: &str = "/etc/orareaper/orareaper.yaml";
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// 0.
+    Fine,
+    /// 1: it was done, and something was found.
+    Findings,
+    /// 2: it could not be done.
+    Failed,
+}
+
+impl Status {
+    /// For the shell.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Status::Fine => 0,
+            Status::Findings => 1,
+            Status::Failed => 2,
+        }
+    }
+}
+
+/// Reaps idle, stuck and runaway Oracle sessions by policy, with proof for every one.
+#[derive(Debug, Parser)]
+#[command(name = "orareaper", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// The configuration file.
+    #[arg(long, short, global = true, value_name = "FILE", default_value = CONFIG)]
+    pub config: PathBuf,
+    /// How log lines look; human on a terminal, JSON elsewhere, unless given.
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Which log lines: error, warn, info, debug, trace, or directives such as orareaper=debug.
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info", env = "ORAREAPER_LOG")]
+    pub log: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the daemon.
+    Run {
+        /// Takes no last step on any database, whatever policies and configuration say.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Runs the daemon for a minute against a simulated three-node RAC database on this machine; nothing to set up.
+    #[cfg(feature = "demo")]
+    Demo(DemoArgs),
+    /// Reports whom the policies would act on now, on the configured databases or in a saved snapshot. Never acts.
+    Plan(PlanArgs),
+    /// Checks the configuration and the policies, and reports every problem at its line and column.
+    Check(CheckArgs),
+    /// Runs policy tests: sessions given over time, decisions expected.
+    Test(TestArgs),
+    /// Stops all acting on all databases within one cycle, until `resume`.
+    Pause {
+        /// Why, for those who find it paused.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Ends a pause.
+    Resume,
+    /// Prints a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page.
+    Man,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Reads the sessions from a saved snapshot, JSON or CSV, instead of from the databases.
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+    /// Policy files or folders, instead of the configured ones.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub policies: Vec<PathBuf>,
+    /// The database's clock when the snapshot was saved, if the file does not say: 2026-11-22T10:00:00Z.
+    #[arg(long, value_name = "TIME", requires = "snapshot")]
+    pub taken_at: Option<String>,
+    /// The name that policies know the snapshot's database by.
+    #[arg(long, value_name = "NAME", requires = "snapshot")]
+    pub database: Option<String>,
+    /// Shows what policies with `for:` would do once it is served.
+    #[arg(long)]
+    pub assume_held: bool,
+    /// How the report looks.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ReportFormat,
+    /// Writes the report to a file instead of to standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Policy files or folders, or a configuration; the configured ones if none is given.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How problems look.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: CheckFormat,
+    /// Prints the JSON Schema of a policy file, for editors, and ends.
+    #[arg(long)]
+    pub print_schema: bool,
+}
+
+/// How `check` reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// With the line and the spot.
+    Text,
+    /// One `file:line:column` a line.
+    Short,
+    /// For editors.
+    Json,
+}
+
+/// `test`
+#[derive(Debug, Args)]
+pub struct TestArgs {
+    /// Folders with tests; each test is a folder with policy.yaml, timeline.yaml and expect.yaml.
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+}
+
+/// `demo`
+#[cfg(feature = "demo")]
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// How long it runs.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub seconds: Duration,
+    /// Where /metrics and the status page are served meanwhile.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9763")]
+    pub listen: SocketAddr,
+    /// Where the report and the journal are left; a new folder under the system's temporary one if not given.
+    #[arg(long, value_name = "FOLDER")]
+    pub folder: Option<PathBuf>,
+}
+
+#[cfg(feature = "demo")]
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 40..=600) => Ok(Duration::from_secs(seconds)),
+        Ok(_) | Err(_) => Err("expected a whole number of seconds from 40 to 600".into()),
+    }
+}
+
+/// The manual page, as troff.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn man(out: &mut dyn std::io::Write) -> std::io::Result<()> {
+    clap_mangen::Man::new(Cli::command()).render(out)
+}
+
+/// The completion script of a shell.
+pub fn completions(shell: clap_complete::Shell, out: &mut dyn std::io::Write) {
+    clap_complete::generate(shell, &mut Cli::command(), "orareaper", out);
+}

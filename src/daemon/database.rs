@@ -1,0 +1,385 @@
+//! One database: its memory, its rhythm, and one place where everything that happens to it arrives.
+//!
+//! Whatever comes from outside (a snapshot, an outcome, a reload, a stop) becomes one [`Input`], and one thread applies
+//! them in order. Only that thread owns the database's memory, so nothing here is locked. Reading and acting are done by
+//! threads of their own, which may hang: this one never waits for either, and a database that hangs delays no other.
+//!
+//! While actions are under way the cycle goes on, but permits nothing new: what it decided would rest on a snapshot in
+//! which those actions had not happened yet.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+use crate::clock::{Clock, Monotonic};
+use crate::cycle::{Cycle, Memory, Terms, cycle, remember};
+use crate::daemon::actor::{Acted, Batch};
+use crate::daemon::backoff::Backoff;
+use crate::daemon::poller::{Needs, Polled};
+use crate::guard::Warrant;
+use crate::needs;
+use crate::oracle::capabilities::Capabilities;
+use crate::oracle::{Class, Error};
+use crate::plan::{EffectiveLimits, InForce, run_mode};
+use crate::policy::model::PolicySet;
+use crate::policy::schedule::Schedule;
+use crate::session::SessionKey;
+use crate::session::snapshot::Snapshot;
+
+/// Everything that can happen to a database.
+#[derive(Debug)]
+pub enum Input {
+    /// A snapshot, or why there is none.
+    Polled(Result<Box<Polled>, Error>),
+    /// Something about the actions under way.
+    Acted(Acted),
+    /// New policies and settings, already checked.
+    Reload(Arc<Rules>),
+    /// The end.
+    Stop,
+}
+
+/// What a reload may change.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The policies.
+    pub set: Arc<PolicySet>,
+    /// The configuration's limits.
+    pub limits: EffectiveLimits,
+    /// Times in which nothing is done.
+    pub blackouts: Vec<Blackout>,
+    /// Whether the database is armed, by name.
+    pub armed: HashMap<Arc<str>, bool>,
+    /// For the calendar's day.
+    pub zone: Tz,
+}
+
+/// A time in which nothing is done.
+#[derive(Clone, Debug)]
+pub struct Blackout {
+    /// When it begins.
+    pub begins: Schedule,
+    /// How long it lasts.
+    pub lasts: TimeDelta,
+    /// Why.
+    pub reason: String,
+}
+
+impl Blackout {
+    /// Whether it is on.
+    #[must_use]
+    pub fn covers(&self, now: DateTime<Utc>) -> bool {
+        self.begins.due(now - self.lasts, now)
+    }
+}
+
+/// What never changes while the daemon runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The configured name.
+    pub name: Arc<str>,
+    /// Between the beginnings of two snapshots.
+    pub poll: Duration,
+    /// `--dry-run`.
+    pub dry_run: bool,
+}
+
+/// Who is told what happens. The daemon has one that logs, counts, journals and reports; the demo tells a story.
+pub trait Watcher: Send {
+    /// A cycle is through.
+    fn cycle(&mut self, view: &CycleView<'_>);
+    /// The database could not be read. `again_in` is `None` when there will be no further attempt.
+    fn unreadable(&mut self, database: &str, error: &Error, again_in: Option<Duration>);
+    /// A policy cannot run on this database, and why.
+    fn unsupported(&mut self, database: &str, policy: &str, why: &str);
+    /// A warrant was used up.
+    fn done(&mut self, database: &str, done: &crate::cycle::Done);
+    /// Actions stopped because they could not be written down, or the database could not be reached for them.
+    fn acting_stopped(&mut self, database: &str, why: &str);
+    /// The loop is alive.
+    fn alive(&mut self, database: &str);
+    /// Whether an operator has paused everything.
+    fn is_paused(&mut self) -> bool;
+}
+
+/// A cycle as it is shown.
+#[derive(Debug)]
+pub struct CycleView<'a> {
+    /// The database.
+    pub database: &'a str,
+    /// The snapshot and what came along.
+    pub polled: &'a Polled,
+    /// What was decided.
+    pub cycle: &'a Cycle,
+    /// By which rules.
+    pub rules: &'a Rules,
+    /// Which policies were in force, and how.
+    pub in_force: &'a [InForce],
+    /// What is remembered after it.
+    pub memory: &'a Memory,
+    /// The snapshot's time in UTC.
+    pub now: DateTime<Utc>,
+    /// How long deciding took.
+    pub deciding_took: Duration,
+    /// Why nothing was permitted, if so.
+    pub standstill: Option<&'a str>,
+}
+
+/// One database's loop.
+pub struct Database {
+    settings: Settings,
+    rules: Arc<Rules>,
+    memory: Memory,
+    clock: Arc<dyn Clock>,
+    ask: Sender<Needs>,
+    act: Sender<Batch>,
+    watcher: Box<dyn Watcher>,
+    polling: bool,
+    acting: bool,
+    next_poll: Monotonic,
+    last_cycle: Option<DateTime<Utc>>,
+    last_began: Option<Monotonic>,
+    backoff: Backoff,
+    gave_up: bool,
+    own: Vec<SessionKey>,
+    warned_unsupported: Vec<(Arc<str>, String)>,
+}
+
+impl Database {
+    /// One that polls at once. `memory` comes from the journal.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        rules: Arc<Rules>,
+        memory: Memory,
+        clock: Arc<dyn Clock>,
+        threads: (Sender<Needs>, Sender<Batch>),
+        watcher: Box<dyn Watcher>,
+    ) -> Database {
+        let next_poll = clock.now();
+        Database {
+            settings,
+            rules,
+            memory,
+            clock,
+            ask: threads.0,
+            act: threads.1,
+            watcher,
+            polling: false,
+            acting: false,
+            next_poll,
+            last_cycle: None,
+            last_began: None,
+            backoff: Backoff::default(),
+            gave_up: false,
+            own: Vec::new(),
+            warned_unsupported: Vec::new(),
+        }
+    }
+
+    /// Applies inputs until it is told to stop or nobody can tell it any more.
+    pub fn run(mut self, inputs: &Receiver<Input>) {
+        loop {
+            self.watcher.alive(&self.settings.name);
+            self.poll_if_due();
+            let input = match inputs.recv_timeout(self.until_next()) {
+                Ok(input) => input,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            match input {
+                Input::Stop => return,
+                Input::Reload(rules) => self.reload(rules),
+                Input::Polled(Ok(polled)) => self.read(&polled),
+                Input::Polled(Err(error)) => self.unreadable(&error),
+                Input::Acted(acted) => self.acted(acted),
+            }
+        }
+    }
+
+    /// At most a second, so that the loop shows it is alive.
+    fn until_next(&self) -> Duration {
+        let heartbeat = Duration::from_secs(1);
+        if self.polling || self.gave_up { heartbeat } else { self.next_poll.since(self.clock.now()).min(heartbeat) }
+    }
+
+    fn poll_if_due(&mut self) {
+        if self.polling || self.gave_up || self.clock.now() < self.next_poll {
+            return;
+        }
+        let needs = Needs { columns: needs::columns(&self.rules.set), resources: needs::resources(&self.rules.set) };
+        self.polling = self.ask.send(needs).is_ok();
+        self.next_poll = self.clock.now().plus(self.settings.poll);
+    }
+
+    fn reload(&mut self, rules: Arc<Rules>) {
+        self.rules = rules;
+        self.gave_up = false;
+        self.backoff = Backoff::default();
+        self.warned_unsupported.clear();
+    }
+
+    fn unreadable(&mut self, error: &Error) {
+        self.polling = false;
+        let again_in = self.backoff.after(error.class, self.settings.poll);
+        match again_in {
+            Some(pause) => self.next_poll = self.clock.now().plus(pause),
+            None => self.gave_up = true,
+        }
+        self.watcher.unreadable(&self.settings.name, error, again_in);
+    }
+
+    fn read(&mut self, polled: &Polled) {
+        self.polling = false;
+        self.backoff = Backoff::default();
+        self.remember_own(polled.capabilities.own);
+        let Some(now) = utc_of(&polled.snapshot) else {
+            let error = Error::new(Class::Partial, format!("read {}", self.settings.name), "no clock came with it");
+            self.watcher.unreadable(&self.settings.name, &error, Some(self.settings.poll));
+            return;
+        };
+        let began = self.clock.now();
+        let rules = Arc::clone(&self.rules);
+        let in_force = self.in_force(&polled.capabilities, now);
+        let facts = polled.capabilities.facts(&self.own);
+        let standstill = self.standstill(polled, now);
+        let terms = Terms {
+            set: &rules.set,
+            in_force: &in_force,
+            facts: &facts,
+            limits: &rules.limits,
+            now,
+            today: self.today(now),
+            unbroken: self.is_unbroken(polled.began),
+            standstill: standstill.as_deref(),
+            assume_held: false,
+        };
+        let mut cycle = cycle(&mut self.memory, &polled.snapshot, polled.readings.clone(), &terms);
+        self.last_cycle = Some(now);
+        let deciding_took = self.clock.now().since(began);
+        self.watcher.cycle(&CycleView {
+            database: &self.settings.name,
+            polled,
+            cycle: &cycle,
+            rules: &rules,
+            in_force: &in_force,
+            memory: &self.memory,
+            now,
+            deciding_took,
+            standstill: standstill.as_deref(),
+        });
+        let warrants: Vec<(Warrant, Snapshot)> = std::mem::take(&mut cycle.ruling.warrants)
+            .into_iter()
+            .filter_map(|warrant| {
+                let seen = polled.snapshot.only(polled.snapshot.find(warrant.key())?);
+                Some((warrant, seen))
+            })
+            .collect();
+        if !warrants.is_empty() {
+            let instances = polled.snapshot.instances();
+            let batch = Batch {
+                warrants,
+                began: polled.began,
+                good_for: self.settings.poll * 2,
+                limits: rules.limits,
+                today: self.today(now),
+                own: self.own.clone(),
+                instances: instances.iter().map(|instance| (instance.inst_id, instance.name.clone())).collect(),
+            };
+            self.acting = self.act.send(batch).is_ok();
+        }
+    }
+
+    fn acted(&mut self, acted: Acted) {
+        match acted {
+            Acted::Connected(own) => self.remember_own(own),
+            Acted::Done(done) => {
+                self.watcher.done(&self.settings.name, &done);
+                remember(&mut self.memory, *done);
+            }
+            Acted::JournalFailed(why) => self.watcher.acting_stopped(&self.settings.name, &why),
+            Acted::Unreachable(error) => self.watcher.acting_stopped(&self.settings.name, &error.to_string()),
+            Acted::Through => self.acting = false,
+        }
+    }
+
+    /// The daemon's own sessions, the newest few: a reconnect makes a new one and the old seat may have a new occupant.
+    fn remember_own(&mut self, own: SessionKey) {
+        const KEPT: usize = 16;
+        if !self.own.contains(&own) {
+            self.own.push(own);
+            let surplus = self.own.len().saturating_sub(KEPT);
+            self.own.drain(..surplus);
+        }
+    }
+
+    fn today(&self, now: DateTime<Utc>) -> NaiveDate {
+        now.with_timezone(&self.rules.zone).date_naive()
+    }
+
+    /// Three missed snapshots break every hold: what was not seen may have changed. Measured by this host's clock.
+    fn is_unbroken(&mut self, began: Monotonic) -> bool {
+        let before = self.last_began.replace(began);
+        before.is_some_and(|before| began.since(before) <= self.settings.poll.saturating_mul(4))
+    }
+
+    /// Why nothing may be permitted in this cycle.
+    fn standstill(&mut self, polled: &Polled, now: DateTime<Utc>) -> Option<String> {
+        if self.watcher.is_paused() {
+            return Some("orareaper is paused".into());
+        }
+        if let Some(blackout) = self.rules.blackouts.iter().find(|blackout| blackout.covers(now)) {
+            return Some(format!("blackout: {}", blackout.reason));
+        }
+        if self.acting {
+            return Some("actions of an earlier cycle are under way".into());
+        }
+        let age = self.clock.now().since(polled.began);
+        (age > self.settings.poll * 2).then(|| "the snapshot is older than two poll intervals".into())
+    }
+
+    fn in_force(&mut self, capabilities: &Capabilities, now: DateTime<Utc>) -> Vec<InForce> {
+        let rules = Arc::clone(&self.rules);
+        let poll = TimeDelta::from_std(self.settings.poll).unwrap_or(TimeDelta::MAX);
+        let after = self.last_cycle.unwrap_or(now - poll);
+        let armed = rules.armed.get(&self.settings.name).copied().unwrap_or(false);
+        let mut in_force = Vec::new();
+        for (index, policy) in rules.set.policies.iter().enumerate() {
+            let here = policy.databases.is_empty() || policy.databases.iter().any(|glob| glob.matches(&self.settings.name));
+            let Some(mode) = run_mode(policy.mode, armed, self.settings.dry_run).filter(|_| here) else { continue };
+            if let Some(why) = unsupported(policy, capabilities) {
+                self.warn_unsupported(&policy.name, why);
+                continue;
+            }
+            let due = policy.schedule.as_ref().is_none_or(|schedule| schedule.due(after, now));
+            in_force.push(InForce { index, mode, due });
+        }
+        in_force
+    }
+
+    /// Said once.
+    fn warn_unsupported(&mut self, policy: &Arc<str>, why: String) {
+        let warning = (Arc::clone(policy), why);
+        if !self.warned_unsupported.contains(&warning) {
+            self.watcher.unsupported(&self.settings.name, &warning.0, &warning.1);
+            self.warned_unsupported.push(warning);
+        }
+    }
+}
+
+/// Why the policy cannot run on this database: one of its actions is not to be had there.
+fn unsupported(policy: &crate::policy::model::Policy, capabilities: &Capabilities) -> Option<String> {
+    let mut actions = std::iter::once(policy.action).chain(policy.escalate.iter().map(|rung| rung.action));
+    actions.find_map(|action| capabilities.supports(action).err().map(|reason| format!("{action}: {reason}")))
+}
+
+/// The snapshot's time in UTC.
+#[must_use]
+pub fn utc_of(snapshot: &Snapshot) -> Option<DateTime<Utc>> {
+    let clock = snapshot.clock()?;
+    clock.now.to_utc(clock.utc_offset)
+}

@@ -1,0 +1,283 @@
+//! Policy tests: sessions over time in, decisions and statements out.
+//!
+//! A story gives snapshots by the columns that matter and says what must be decided in each. It runs through the very
+//! pipeline of the daemon; only reading and acting are replaced, by what the story tells. The project's own cases under
+//! tests/cases are stories, and a DBA tests policies with the same engine.
+//!
+//! A story says nothing of most columns, so they have harmless values: a user session of an ordinary account, on a
+//! dedicated server, without a transaction. A column that a story wants unknown is listed under `missing`.
+
+mod raw;
+mod timeline;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::actuator::statement;
+use crate::cycle::{Cycle, Done, Memory, Terms, cycle, remember};
+use crate::guard::{RunMode, Verdict};
+use crate::outcome::Outcome;
+use crate::plan::{EffectiveLimits, InForce, run_mode};
+use crate::policy::model::{Action, PolicySet};
+use crate::protect::Facts;
+use crate::session::SessionKey;
+use crate::session::column::{Column, Columns};
+use crate::session::snapshot::Snapshot;
+
+pub use crate::story::raw::{Expectation, StoryError, Timeline};
+
+/// One cycle's decisions as a story expects and sees them: a line each, sorted.
+///
+/// `act 287,62507,@1 idle-application-sessions: INACTIVE for 5h, longer than 4h: <statement>`; the parts after the policy
+/// are compared only as far as the expectation gives them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    /// The decision's name; `verified` for what became of an earlier action.
+    pub decision: &'static str,
+    /// The session, `sid,serial#,@inst_id`.
+    pub session: String,
+    /// The policy.
+    pub policy: String,
+    /// Why, or the proof of a verification.
+    pub reason: String,
+    /// The statement, for `act`.
+    pub statement: Option<String>,
+}
+
+/// What a story did in one cycle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The snapshot's time.
+    pub at: DateTime<Utc>,
+    /// Decisions and verifications, sorted.
+    pub lines: Vec<Line>,
+}
+
+/// Runs policies over a timeline.
+///
+/// # Errors
+/// When the timeline names something that does not exist.
+pub fn tell(set: &Arc<PolicySet>, timeline: &Timeline) -> Result<Vec<Told>, StoryError> {
+    let setting = Setting::of(timeline)?;
+    let mut memory = Memory::default();
+    let mut told = Vec::new();
+    let mut before: Option<DateTime<Utc>> = None;
+    let mut action_id = 0;
+    for moment in timeline.moments()? {
+        let wanted = needed(set);
+        let snapshot = moment.snapshot(&setting.defaults, wanted)?;
+        let in_force = in_force(set, &setting, before, moment.at);
+        let terms = Terms {
+            set,
+            in_force: &in_force,
+            facts: &setting.facts,
+            limits: &setting.limits,
+            now: moment.at,
+            today: moment.at.date_naive(),
+            unbroken: before.is_some_and(|before| moment.at - before <= setting.max_gap),
+            standstill: moment.standstill.as_deref(),
+            assume_held: false,
+        };
+        let cycle = cycle(&mut memory, &snapshot, moment.readings()?, &terms);
+        let lines = lines(&cycle, set, &snapshot);
+        for warrant in &cycle.ruling.warrants {
+            action_id += 1;
+            let outcome = match (warrant.action(), warrant.mode()) {
+                (Action::Report, _) => Outcome::Reported,
+                (_, RunMode::DryRun) => Outcome::Assumed,
+                (_, RunMode::Enforce) => moment.answer(warrant.key())?,
+            };
+            let sql_exec = snapshot.find(warrant.key()).and_then(|row| {
+                Some((
+                    snapshot.text(row, Column::SqlId)?.to_owned(),
+                    snapshot.number(row, Column::SqlExecId),
+                ))
+            });
+            remember(&mut memory, Done::of(warrant, action_id, outcome, sql_exec));
+        }
+        told.push(Told { at: moment.at, lines });
+        before = Some(moment.at);
+    }
+    Ok(told)
+}
+
+/// What a story is set in.
+struct Setting {
+    database: String,
+    armed: bool,
+    dry_run: bool,
+    limits: EffectiveLimits,
+    facts: Facts,
+    max_gap: TimeDelta,
+    defaults: BTreeMap<Column, raw::Scalar>,
+}
+
+impl Setting {
+    fn of(timeline: &Timeline) -> Result<Setting, StoryError> {
+        Ok(Setting {
+            database: timeline.database.clone().unwrap_or_else(|| "prod".into()),
+            armed: timeline.armed.unwrap_or(true),
+            dry_run: timeline.dry_run.unwrap_or(false),
+            limits: EffectiveLimits::of(&timeline.limits.to_limits()),
+            facts: Facts {
+                own_username: "REAPER".into(),
+                own_sessions: Vec::new(),
+                oracle_maintained: timeline.oracle_maintained.iter().cloned().collect(),
+            },
+            max_gap: timeline.max_gap()?,
+            defaults: timeline.defaults()?,
+        })
+    }
+}
+
+fn in_force(set: &PolicySet, setting: &Setting, before: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<InForce> {
+    let applies = |index: &usize| {
+        let databases = &set.policies[*index].databases;
+        databases.is_empty() || databases.iter().any(|glob| glob.matches(&setting.database))
+    };
+    (0..set.policies.len())
+        .filter(applies)
+        .filter_map(|index| {
+            let policy = &set.policies[index];
+            let mode = run_mode(policy.mode, setting.armed, setting.dry_run)?;
+            let after = before.unwrap_or(now - TimeDelta::minutes(1));
+            let due = policy.schedule.as_ref().is_none_or(|schedule| schedule.due(after, now));
+            Some(InForce { index, mode, due })
+        })
+        .collect()
+}
+
+/// The columns that the policies' conditions, orders and groups speak of.
+#[must_use]
+pub fn needed(set: &PolicySet) -> Columns {
+    crate::needs::columns(set)
+}
+
+fn lines(cycle: &Cycle, set: &PolicySet, snapshot: &Snapshot) -> Vec<Line> {
+    let mut lines: Vec<Line> = cycle
+        .verified
+        .iter()
+        .map(|verification| Line {
+            decision: "verified",
+            session: verification.key.to_string(),
+            policy: verification.followed.policy.to_string(),
+            reason: verification.proof.name().into(),
+            statement: None,
+        })
+        .collect();
+    for decision in &cycle.ruling.decisions {
+        let policy = &set.policies[decision.policy];
+        let key = snapshot.key(decision.row);
+        let statement = (decision.verdict == Verdict::Act)
+            .then(|| {
+                let key = key?;
+                statement(
+                    policy.action,
+                    key,
+                    snapshot.text(decision.row, Column::SqlId),
+                    key.inst_id,
+                )
+                .ok()
+            })
+            .flatten();
+        lines.push(Line {
+            decision: decision.verdict.name(),
+            session: key.map_or_else(
+                || unidentified(snapshot, decision.row),
+                |key: SessionKey| key.to_string(),
+            ),
+            policy: policy.name.to_string(),
+            reason: decision.reason.clone(),
+            statement,
+        });
+    }
+    lines.sort();
+    lines
+}
+
+fn unidentified(snapshot: &Snapshot, row: usize) -> String {
+    let id = |column| snapshot.id(row, column).map_or_else(|| "?".into(), |id| id.to_string());
+    format!("{},{},@{}", id(Column::Sid), id(Column::Serial), id(Column::InstId))
+}
+
+/// Holds what was told against what was expected; `None` if they agree, else a difference that a person can read.
+#[must_use]
+pub fn compare(told: &[Told], expected: &[Expectation]) -> Option<String> {
+    let mut difference = String::new();
+    if told.len() != expected.len() {
+        let _ = writeln!(
+            difference,
+            "the timeline has {} snapshots, the expectation {}",
+            told.len(),
+            expected.len()
+        );
+    }
+    for (number, (told, expected)) in told.iter().zip(expected).enumerate() {
+        let mut unmatched: Vec<&Line> = told.lines.iter().collect();
+        let mut missing = Vec::new();
+        for wanted in expected.lines() {
+            match unmatched.iter().position(|line| wanted.describes(line)) {
+                Some(at) => {
+                    unmatched.remove(at);
+                }
+                None => missing.push(wanted),
+            }
+        }
+        if missing.is_empty() && unmatched.is_empty() {
+            continue;
+        }
+        let _ = writeln!(
+            difference,
+            "snapshot {} at {}:",
+            number + 1,
+            told.at.format("%Y-%m-%dT%H:%M:%SZ")
+        );
+        for wanted in missing {
+            let _ = writeln!(difference, "  - expected {wanted}");
+        }
+        for line in unmatched {
+            let statement = line.statement.as_deref().unwrap_or("-");
+            let Line {
+                decision,
+                session,
+                policy,
+                reason,
+                ..
+            } = line;
+            let _ = writeln!(
+                difference,
+                "  + {decision} {session} by {policy}: {reason}; statement: {statement}"
+            );
+        }
+    }
+    (!difference.is_empty()).then_some(difference)
+}
+
+/// The time zone that a story's schedules are in.
+const ZONE: chrono_tz::Tz = chrono_tz::UTC;
+
+/// Runs the story of a folder: policy.yaml, timeline.yaml, expect.yaml. `None` if all was decided as expected.
+///
+/// # Errors
+/// When a file cannot be read, a policy does not check, or the timeline makes no sense.
+pub fn run_folder(folder: &std::path::Path) -> Result<Option<String>, StoryError> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        std::fs::read(&path).map_err(|error| StoryError(format!("read {}: {error}", path.display())))
+    };
+    let (policy, timeline, expect) = (read("policy.yaml")?, read("timeline.yaml")?, read("expect.yaml")?);
+    let timeline: Timeline = raw::parse(&timeline, "timeline.yaml")?;
+    let expected: Vec<Expectation> = raw::parse(&expect, "expect.yaml")?;
+    let today = timeline.moments()?.first().map(|moment| moment.at.date_naive());
+    let today = today.ok_or_else(|| StoryError("timeline.yaml has no snapshot".into()))?;
+    let loaded = crate::policy::check_files(&[("policy.yaml".into(), policy)], today, ZONE);
+    let Some(set) = loaded.set else {
+        let problems: Vec<String> = loaded.diagnostics.iter().map(|problem| problem.render(false)).collect();
+        return Err(StoryError(problems.join("\n")));
+    };
+    let told = tell(&Arc::new(set), &timeline)?;
+    Ok(compare(&told, &expected))
+}

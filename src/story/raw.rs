@@ -1,0 +1,334 @@
+//! A story's files as they are written.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+
+use crate::policy::model::Limits;
+use crate::session::column::{Column, Kind};
+use crate::story::Line;
+
+/// Why a story cannot be told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StoryError(pub String);
+
+/// `timeline.yaml`: what the database shows, over time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Timeline {
+    /// The database's configured name; `prod` where not given.
+    pub database: Option<String>,
+    /// Whether it is armed; it is where not given.
+    pub armed: Option<bool>,
+    /// Whether the daemon was started with `--dry-run`.
+    pub dry_run: Option<bool>,
+    /// The configuration's limits.
+    #[serde(default)]
+    pub limits: RawLimits,
+    /// Accounts that DBA_USERS calls Oracle-maintained.
+    #[serde(default)]
+    pub oracle_maintained: Vec<String>,
+    /// The longest pause between snapshots that does not break a hold; 30m where not given.
+    pub max_gap: Option<String>,
+    /// Columns that every session has unless it says otherwise.
+    #[serde(default)]
+    pub defaults: BTreeMap<String, Scalar>,
+    /// The snapshots, oldest first.
+    pub snapshots: Vec<RawMoment>,
+}
+
+/// Limits as the configuration has them.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLimits {
+    per_cycle: Option<u32>,
+    per_hour: Option<u32>,
+    per_day: Option<u32>,
+    /// In percent.
+    share: Option<u32>,
+    undo_records: Option<u64>,
+}
+
+impl RawLimits {
+    pub(crate) fn to_limits(self) -> Limits {
+        Limits {
+            per_cycle: self.per_cycle,
+            per_hour: self.per_hour,
+            per_day: self.per_day,
+            share: self.share,
+            undo_records: self.undo_records,
+        }
+    }
+}
+
+/// One snapshot.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawMoment {
+    /// The database's clock, ISO 8601 in UTC.
+    pub at: String,
+    /// Its sessions.
+    pub sessions: Vec<RawSession>,
+    /// Columns that could not be read.
+    #[serde(default)]
+    pub missing: Vec<String>,
+    /// Instances that are open but did not answer.
+    #[serde(default)]
+    pub partial: Vec<u32>,
+    /// Why nothing may be done in this cycle.
+    pub standstill: Option<String>,
+    /// What Oracle answers, by session `sid,serial#,@inst_id`; `done` where not given.
+    #[serde(default)]
+    pub answers: BTreeMap<String, String>,
+    /// Resources by instance: `1: {sessions: 180/200}`.
+    #[serde(default)]
+    pub pressure: BTreeMap<u32, BTreeMap<String, String>>,
+}
+
+/// One session, or `repeat` of them with rising SIDs.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RawSession {
+    /// How many.
+    pub repeat: Option<u32>,
+    /// Its open transaction.
+    pub transaction: Option<RawTransaction>,
+    /// The session that it waits for: `sid@inst_id`, and for how long.
+    pub blocked_by: Option<RawBlocked>,
+    /// GV$SESSION columns.
+    #[serde(flatten)]
+    pub columns: BTreeMap<String, Scalar>,
+}
+
+/// An open transaction.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTransaction {
+    /// How old.
+    pub age: Option<String>,
+    /// USED_UREC.
+    pub undo_records: Option<i64>,
+}
+
+/// What a session waits for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawBlocked {
+    /// The blocker's SID.
+    pub sid: u32,
+    /// The blocker's instance; the waiter's own where not given.
+    pub inst_id: Option<u32>,
+    /// How long.
+    pub waited: String,
+}
+
+/// A column's value as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Scalar {
+    /// A whole number.
+    Number(i64),
+    /// A text, a duration such as `5h`, or a time in ISO 8601.
+    Text(String),
+    /// `null`.
+    Null(()),
+}
+
+impl Timeline {
+    pub(crate) fn max_gap(&self) -> Result<TimeDelta, StoryError> {
+        self.max_gap.as_deref().map_or(Ok(TimeDelta::minutes(30)), |text| {
+            Ok(TimeDelta::seconds(seconds(text)?))
+        })
+    }
+
+    pub(crate) fn defaults(&self) -> Result<BTreeMap<Column, Scalar>, StoryError> {
+        self.defaults
+            .iter()
+            .map(|(name, value)| Ok((session_column(name)?, value.clone())))
+            .collect()
+    }
+}
+
+/// A GV$SESSION column by name.
+pub(crate) fn session_column(name: &str) -> Result<Column, StoryError> {
+    Column::named(name)
+        .filter(|column| column.source() == crate::session::column::Source::Session)
+        .ok_or_else(|| {
+            StoryError(format!(
+                "a session has no column {name:?}: expected a column of GV$SESSION"
+            ))
+        })
+}
+
+/// `5h`, `1h30m`, `90s` or a bare number of seconds.
+pub(crate) fn seconds(text: &str) -> Result<i64, StoryError> {
+    let wrong = || {
+        StoryError(format!(
+            "{text:?} is no duration: expected one such as 90s, 30m, 4h, 1d or 1h30m"
+        ))
+    };
+    if let Ok(seconds) = text.parse() {
+        return Ok(seconds);
+    }
+    let (mut total, mut rest) = (0_i64, text);
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .filter(|at| *at > 0)
+            .ok_or_else(wrong)?;
+        let count: i64 = rest[..digits].parse().map_err(|_| wrong())?;
+        let unit = match rest.as_bytes()[digits] {
+            b's' => 1,
+            b'm' => 60,
+            b'h' => 3600,
+            b'd' => 86_400,
+            _ => return Err(wrong()),
+        };
+        total = count
+            .checked_mul(unit)
+            .and_then(|span| total.checked_add(span))
+            .ok_or_else(wrong)?;
+        rest = &rest[digits + 1..];
+    }
+    Ok(total)
+}
+
+/// ISO 8601 with a `Z` or an offset.
+pub(crate) fn instant(text: &str) -> Result<DateTime<Utc>, StoryError> {
+    DateTime::parse_from_rfc3339(text)
+        .map(|time| time.with_timezone(&Utc))
+        .map_err(|_| {
+            StoryError(format!(
+                "{text:?} is no time: expected one such as 2026-11-22T10:00:00Z"
+            ))
+        })
+}
+
+impl Scalar {
+    /// The number that a column of this kind holds.
+    pub(crate) fn number(&self, column: Column) -> Result<Option<i64>, StoryError> {
+        match (self, column.kind()) {
+            (Scalar::Null(()), _) => Ok(None),
+            (Scalar::Number(number), _) => Ok(Some(*number)),
+            (Scalar::Text(text), Kind::Duration) => Ok(Some(seconds(text)?)),
+            (Scalar::Text(text), Kind::Time) => Ok(Some(instant(text)?.timestamp())),
+            (Scalar::Text(text), Kind::Number | Kind::Size | Kind::Text) => {
+                Err(StoryError(format!("{} is a number, not {text:?}", column.name())))
+            }
+        }
+    }
+
+    /// The text that a text column holds.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Scalar::Null(()) => None,
+            Scalar::Number(number) => Some(number.to_string()),
+            Scalar::Text(text) => Some(text.clone()),
+        }
+    }
+}
+
+/// `expect.yaml`, one item a snapshot: every decision, each under its name. What is not listed must not be.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// Would act.
+    #[serde(default)]
+    pub act: Vec<Wanted>,
+    /// `for:` not served.
+    #[serde(default)]
+    pub pending: Vec<Wanted>,
+    /// Budget, `keep`, or taken care of.
+    #[serde(default)]
+    pub deferred: Vec<Wanted>,
+    /// Breaker.
+    #[serde(default)]
+    pub refused: Vec<Wanted>,
+    /// Protection.
+    #[serde(default)]
+    pub protected: Vec<Wanted>,
+    /// Exemption.
+    #[serde(default)]
+    pub exempt: Vec<Wanted>,
+    /// What became of earlier actions.
+    #[serde(default)]
+    pub verified: Vec<Wanted>,
+}
+
+/// One expected decision.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    #[serde(skip)]
+    decision: &'static str,
+    session: String,
+    policy: Option<String>,
+    /// A part of the reason.
+    reason: Option<String>,
+    /// The whole statement.
+    statement: Option<String>,
+}
+
+impl Expectation {
+    pub(crate) fn lines(&self) -> Vec<Wanted> {
+        let named = [
+            ("act", &self.act),
+            ("pending", &self.pending),
+            ("deferred", &self.deferred),
+            ("refused", &self.refused),
+            ("protected", &self.protected),
+            ("exempt", &self.exempt),
+            ("verified", &self.verified),
+        ];
+        named
+            .into_iter()
+            .flat_map(|(decision, wanted)| {
+                wanted.iter().map(move |wanted| Wanted {
+                    decision,
+                    ..wanted.clone()
+                })
+            })
+            .collect()
+    }
+}
+
+impl Wanted {
+    /// Whether the line is what is wanted, as far as it is told.
+    pub(crate) fn describes(&self, line: &Line) -> bool {
+        self.decision == line.decision
+            && self.session == line.session
+            && self.policy.as_ref().is_none_or(|policy| *policy == line.policy)
+            && self
+                .reason
+                .as_ref()
+                .is_none_or(|reason| line.reason.contains(reason.as_str()))
+            && self
+                .statement
+                .as_ref()
+                .is_none_or(|statement| line.statement.as_ref() == Some(statement))
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.decision, self.session)?;
+        if let Some(policy) = &self.policy {
+            write!(f, " by {policy}")?;
+        }
+        if let Some(reason) = &self.reason {
+            write!(f, ", because {reason:?}")?;
+        }
+        if let Some(statement) = &self.statement {
+            write!(f, ", statement: {statement}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A story's file, read.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, StoryError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| StoryError(format!("{name} is not UTF-8 text")))?;
+    serde_yaml::from_str(text).map_err(|error| StoryError(format!("{name}: {error}")))
+}
