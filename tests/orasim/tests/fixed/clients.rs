@@ -9,16 +9,29 @@ fn fetched(place: &str) -> PathBuf {
     target.join("test-clients").join(place)
 }
 
+/// Where clients are required, one that is missing fails the test instead of letting it pass unrun.
+fn required<T>(client: Option<T>, name: &str) -> Option<T> {
+    let needed = env::var_os("ORAREAPER_REQUIRE_CLIENTS").is_some();
+    assert!(
+        client.is_some() || !needed,
+        "{name} is required here and missing: run tests/fetch-clients"
+    );
+    client
+}
+
 /// The folder of Oracle's client library, if there is one.
 pub(crate) fn client_library() -> Option<PathBuf> {
     let folder = env::var_os("ORAREAPER_TEST_CLIENT").map_or_else(|| fetched("instantclient"), PathBuf::from);
-    folder.join("libclntsh.so").exists().then_some(folder)
+    required(
+        folder.join("libclntsh.so").exists().then_some(folder),
+        "Oracle's client library",
+    )
 }
 
 /// A Python with python-oracledb, if there is one.
 pub(crate) fn python() -> Option<PathBuf> {
     let python = env::var_os("ORAREAPER_TEST_PYTHON").map_or_else(|| fetched("venv/bin/python"), PathBuf::from);
-    python.exists().then_some(python)
+    required(python.exists().then_some(python), "python-oracledb")
 }
 
 /// The folder of network settings that keep the client library from writing diagnostics and from catching signals.
