@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use fixed::{BIG, Fixed, SLEEP, clients, long_text, serve};
+use fixed::{BIG, Fixed, NAP, SLEEP, clients, long_text, serve};
 use oracle::sql_type::{OracleType, Timestamp, ToSql};
 use oracle::{ConnStatus, Connection, Connector, InitParams, Privilege};
 use orasim::Server;
@@ -93,13 +93,6 @@ fn a_session_is_described() {
     let (version, banner) = connection.server_version().expect("a version");
     assert_eq!(version.to_string(), "19.3.0.0.0");
     assert!(banner.starts_with("Oracle Database 19c"), "{banner}");
-    connection.ping().expect("a session");
-    assert_eq!(connection.status().expect("a status"), ConnStatus::Normal);
-    connection.set_module("loader").expect("a module");
-    connection.set_action("load").expect("an action");
-    connection.set_client_identifier("me").expect("an identifier");
-    connection.set_client_info("info").expect("a text");
-    connection.set_current_schema("HR").expect("a schema");
     connection.ping().expect("a session");
     for event in [
         "module loader",
@@ -410,6 +403,29 @@ fn a_call_timeout_leaves_a_usable_session() {
             .expect("a row");
         assert_eq!(row.0, 1);
     }
+}
+
+/// A break that crosses the answer on its way is no different from one that comes in time.
+#[test]
+fn a_time_out_at_the_moment_of_the_answer_leaves_a_usable_session() {
+    let Some((_server, _database, connection)) = connect() else {
+        return;
+    };
+    let mut outcomes = [0, 0];
+    for round in 0..60 {
+        let timeout = NAP + Duration::from_millis(round % 6) - Duration::from_millis(2);
+        connection.set_call_timeout(Some(timeout)).expect("a time-out");
+        let answered = connection.execute("begin nap; end;", &[]).is_ok();
+        outcomes[usize::from(answered)] += 1;
+        connection
+            .set_call_timeout(Some(Duration::from_secs(5)))
+            .expect("a time-out");
+        let row = connection
+            .query_row_as::<(i64, String)>("select n, name from three", &[])
+            .expect("a row");
+        assert_eq!(row.0, 1, "round {round}");
+    }
+    assert!(outcomes[0] > 0 && outcomes[1] > 0, "{outcomes:?}");
 }
 
 #[test]

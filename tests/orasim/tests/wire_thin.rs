@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use fixed::{BIG, Fixed, SLEEP, long_text, moment, serve};
+use fixed::{BIG, Fixed, NAP, SLEEP, long_text, moment, serve};
 use oracledb::{Config, Connection, ErrorKind, OracleTimestamp};
 use orasim::Server;
 
@@ -322,6 +322,25 @@ fn a_call_timeout_leaves_a_usable_session() {
         let row = connection.query_row("select n, name from three", &[]).expect("a row");
         assert_eq!(row.get::<i64>(0).expect("N"), 1);
     }
+}
+
+/// A break that crosses the answer on its way is no different from one that comes in time.
+#[test]
+fn a_time_out_at_the_moment_of_the_answer_leaves_a_usable_session() {
+    let (_server, _database, connection) = connect();
+    let mut outcomes = [0, 0];
+    for round in 0..60 {
+        let timeout = NAP - Duration::from_millis(3) + Duration::from_micros(100 * round);
+        connection.set_call_timeout(Some(timeout)).expect("a time-out");
+        let answered = connection.execute("begin nap; end;", &[]).is_ok();
+        outcomes[usize::from(answered)] += 1;
+        connection
+            .set_call_timeout(Some(Duration::from_secs(5)))
+            .expect("a time-out");
+        let row = connection.query_row("select n, name from three", &[]).expect("a row");
+        assert_eq!(row.get::<i64>(0).expect("N"), 1, "round {round}");
+    }
+    assert!(outcomes[0] > 0 && outcomes[1] > 0, "{outcomes:?}");
 }
 
 #[test]

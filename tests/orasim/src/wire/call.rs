@@ -295,6 +295,7 @@ fn unsupported(what: &Unsupported) -> OraError {
         ),
         Unsupported::BindType(kind) => error(932, &format!("inconsistent datatypes: a bind of type {kind}")),
         Unsupported::ArrayBind => error(3_001, "unimplemented feature: PL/SQL table binds"),
+        Unsupported::Returning => error(3_001, "unimplemented feature: RETURNING"),
         Unsupported::Cursor(_) => error(1_001, "invalid cursor"),
     }
 }

@@ -101,12 +101,13 @@ pub(crate) fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared
     let link = Arc::new(Link::new(stream.try_clone()?, offer.session_data_unit)?);
     let (sender, incoming) = mpsc::sync_channel(QUEUE);
     let reading = Arc::clone(&link);
+    let finish = Finish(Arc::clone(&link));
     let reader = std::thread::Builder::new()
         .name("orasim-reader".into())
-        .spawn(move || reading.read(stream, packets, &sender))?;
+        .spawn(move || reading.read(stream, packets, sender))?;
     let mut connection = Connection {
         shared: Arc::clone(shared),
-        link: Arc::clone(&link),
+        link,
         peer,
         instance,
         client_library: false,
@@ -117,12 +118,20 @@ pub(crate) fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared
         interrupted: None,
     };
     let result = connection.run(&incoming);
-    drop(incoming);
-    link.finish();
     drop(connection);
+    drop(finish);
     // The reader cannot panic by itself, and a panic of the session's interrupt is reported where it happens.
     let _ = reader.join();
     result
+}
+
+/// Releases the reader, however the worker ends.
+struct Finish(Arc<Link>);
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
 }
 
 /// Reads and drops what a client sends until it goes away.
@@ -158,7 +167,7 @@ impl Connection {
                     pending.clear();
                     self.end_break()?
                 }
-                Ok(Incoming::Closed) | Err(_) => Next::Close,
+                Err(_) => Next::Close,
             };
             if next == Next::Close {
                 return Ok(());

@@ -36,8 +36,6 @@ pub(crate) enum Incoming {
     Data(Vec<u8>),
     /// The client has seen the break and wants to go on.
     Reset,
-    /// The client is gone, or what it sends is no protocol.
-    Closed,
 }
 
 /// What the two threads share.
@@ -164,14 +162,15 @@ impl Link {
     }
 
     /// The reader's whole life: hands on what comes until nothing comes any more.
-    pub(crate) fn read(&self, mut stream: TcpStream, mut packets: PacketReader, worker: &SyncSender<Incoming>) {
-        while let Ok(more) = self.read_one(&mut stream, &mut packets, worker) {
+    pub(crate) fn read(&self, mut stream: TcpStream, mut packets: PacketReader, worker: SyncSender<Incoming>) {
+        while let Ok(more) = self.read_one(&mut stream, &mut packets, &worker) {
             if !more {
                 break;
             }
         }
-        // A worker that is gone needs no notice.
-        let _ = worker.try_send(Incoming::Closed);
+        // The worker takes it from here, and interrupting it until it does frees it from whatever it waits for. It learns
+        // of the end once its queue is empty, by this thread's side being closed.
+        drop(worker);
         loop {
             let state = self.state();
             if state.finished {

@@ -94,6 +94,8 @@ pub(crate) enum Unsupported {
     BindType(u8),
     /// PL/SQL table binds.
     ArrayBind,
+    /// DML with a RETURNING clause, whose binds the thin drivers send no values for.
+    Returning,
     /// A cursor that is not open.
     Cursor(u16),
 }

@@ -170,6 +170,17 @@ fn declarations(reader: &mut Reader<'_>, count: u32) -> Parse<Option<Vec<Declara
     Ok(Some(found))
 }
 
+/// Whether it is DML with a RETURNING clause.
+fn returns(sql: &str) -> bool {
+    let lower = sql.to_ascii_lowercase();
+    let mut words = lower
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| !word.is_empty());
+    matches!(words.next(), Some("insert" | "update" | "delete" | "merge"))
+        && words.any(|word| matches!(word, "returning" | "return"))
+        && words.any(|word| word == "into")
+}
+
 /// Reads OALL8 after its sequence number.
 pub(crate) fn parse_execute(reader: &mut Reader<'_>) -> Parse<Call> {
     let header = parse_header(reader)?;
@@ -186,6 +197,9 @@ pub(crate) fn parse_execute(reader: &mut Reader<'_>) -> Parse<Call> {
     if let Some(declared) = &declared {
         if let Some(unsupported) = bind::unsupported(declared) {
             return Ok(Call::Unsupported(unsupported));
+        }
+        if sql.as_deref().is_some_and(returns) {
+            return Ok(Call::Unsupported(Unsupported::Returning));
         }
         let sort = sql
             .as_deref()
@@ -287,6 +301,75 @@ mod tests {
             ("/* never closed", Sort::Other),
         ] {
             assert_eq!(Sort::of(sql), sort, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_returning_clause_is_seen() {
+        for (sql, expected) in [
+            ("insert into t values (:1) returning id into :2", true),
+            ("UPDATE t SET a = 1 RETURN a INTO :x", true),
+            ("insert into returning_items values (1)", false),
+            ("update t set returning = 1", false),
+            ("begin return; end;", false),
+        ] {
+            assert_eq!(returns(sql), expected, "{sql}");
+        }
+    }
+
+    /// A whole OALL8 that parses, executes and binds two values, and a re-execution of it, with every byte of them
+    /// changed to every value: whatever comes of it, it is no panic, and nothing is read beyond the end.
+    #[test]
+    fn a_message_with_any_byte_changed_is_no_panic() {
+        let mut message = Writer::new();
+        message.ub(0x8069);
+        message.ub(0);
+        message.u8(1);
+        message.ub(30);
+        message.u8(1);
+        message.ub(13);
+        message.raw(&[0, 0, 0]);
+        message.ub(2);
+        message.ub(0x7fff_ffff);
+        message.u8(1);
+        message.ub(2);
+        message.raw(&[0; 5]);
+        message.raw(&[0, 0, 0]);
+        message.raw(&[0, 1, 0]);
+        message.raw(&[0, 0, 0, 0]);
+        message.raw(&[0; 3]);
+        message.raw(&[0; 3]);
+        message.raw(&[0; 4]);
+        message.clr(b"select binds :1, :2 from dual");
+        message.ub(1);
+        message.raw(&[0; 6]);
+        message.ub(1);
+        message.raw(&[0; 5]);
+        declaration(&mut message, 1, 40);
+        declaration(&mut message, 2, 22);
+        message.u8(ROW);
+        message.clr(b"text");
+        message.clr(&[0xc1, 2]);
+        let message = message.into_bytes();
+        let mut reader = Reader::new(&message);
+        let Ok(Call::Execute(execute)) = parse_execute(&mut reader) else {
+            panic!("the message is whole")
+        };
+        assert!(reader.is_empty());
+        assert_eq!(execute.values, [vec![Some(b"text".to_vec()), Some(vec![0xc1, 2])]]);
+        for cut in 0..message.len() {
+            assert_eq!(
+                parse_execute(&mut Reader::new(&message[..cut])).err(),
+                Some(ParseError::Incomplete),
+                "{cut}"
+            );
+        }
+        for at in 0..message.len() {
+            for value in 0..=255 {
+                let mut changed = message.clone();
+                changed[at] = value;
+                let _ = parse_execute(&mut Reader::new(&changed));
+            }
         }
     }
 

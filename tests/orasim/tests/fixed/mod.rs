@@ -19,6 +19,8 @@ use orasim::backend::{
 
 /// How many rows `select n, name from big` has: more than 64k, and no multiple of any array size in use.
 pub(crate) const BIG: i64 = 70_001;
+/// How long a statement naps, which is as long as some time-outs.
+pub(crate) const NAP: Duration = Duration::from_millis(30);
 /// How long a statement sleeps that nobody interrupts.
 pub(crate) const SLEEP: Duration = Duration::from_secs(20);
 
@@ -197,8 +199,9 @@ impl Session for FixedSession {
         let commit = if statement.commit { " and commit" } else { "" };
         let what = if statement.describe_only { "describe" } else { "execute" };
         self.database.note(format!("{what} {again}{}{commit}", statement.sql));
-        if statement.sql == "begin sleep; end;" {
-            return if self.call.sleep(SLEEP) {
+        if matches!(statement.sql, "begin sleep; end;" | "begin nap; end;") {
+            let duration = if statement.sql.contains("nap") { NAP } else { SLEEP };
+            return if self.call.sleep(duration) {
                 Ok(done(StatementKind::PlSql, 0))
             } else {
                 Err(error(1_013, "user requested cancel of current operation", 0))
