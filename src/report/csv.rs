@@ -1,0 +1,73 @@
+//! The report for spreadsheets: a header and a row for each decision.
+//!
+//! A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula, and PROGRAM is whatever a client says, so
+//! such a text gets an apostrophe in front, which spreadsheets take as "this is text". Numbers are written by this program
+//! and stay as they are. Who needs the exact text reads the JSON.
+
+use crate::report::visible::visible;
+use crate::report::{Report, iso};
+
+const HEADER: [&str; 14] = [
+    "database",
+    "taken_at",
+    "policy",
+    "inst_id",
+    "sid",
+    "serial",
+    "logon_time",
+    "username",
+    "program",
+    "machine",
+    "decision",
+    "reason",
+    "action",
+    "statement",
+];
+
+impl Report {
+    /// Comma-separated, quoted where needed, lines end in CRLF as RFC 4180 has it.
+    #[must_use]
+    pub fn to_csv(&self) -> String {
+        let mut writer = csv::WriterBuilder::new()
+            .terminator(csv::Terminator::CRLF)
+            .from_writer(Vec::new());
+        let in_memory = "writing to memory cannot fail";
+        writer.write_record(HEADER).expect(in_memory);
+        let number = |number: Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
+        let words = |words: Option<&str>| words.map(inert).unwrap_or_default();
+        for part in &self.policies {
+            for line in &part.decisions {
+                writer
+                    .write_record([
+                        inert(&self.database),
+                        self.taken_at.map(iso).unwrap_or_default(),
+                        inert(&part.name),
+                        number(line.inst_id),
+                        number(line.sid),
+                        number(line.serial),
+                        line.logon_time.map(iso).unwrap_or_default(),
+                        words(line.username.as_deref()),
+                        words(line.program.as_deref()),
+                        words(line.machine.as_deref()),
+                        line.verdict.name().to_owned(),
+                        inert(&line.reason),
+                        words(line.action.map(|action| action.name())),
+                        words(line.statement.as_deref()),
+                    ])
+                    .expect(in_memory);
+            }
+        }
+        let bytes = writer.into_inner().expect(in_memory);
+        String::from_utf8(bytes).expect("only text was written")
+    }
+}
+
+/// The text, visible and no formula. Blanks in front do not hide one: spreadsheets skip them.
+fn inert(text: &str) -> String {
+    let shown = visible(text);
+    if shown.trim_start().starts_with(['=', '+', '-', '@']) {
+        format!("'{shown}")
+    } else {
+        shown.into_owned()
+    }
+}

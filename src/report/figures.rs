@@ -1,0 +1,157 @@
+//! The numbers behind the pictures: how long sessions are idle, whose they are, what a cleaning would free.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::guard::Verdict;
+use crate::policy::model::Action;
+use crate::report::Subject;
+use crate::session::column::Column;
+use crate::session::snapshot::Snapshot;
+
+/// Upper bounds of the idle-time classes in seconds, with their labels; the last class has no bound.
+pub(super) const IDLE_CLASSES: [(i64, &str); 8] = [
+    (60, "under 1m"),
+    (600, "1–10m"),
+    (3_600, "10–60m"),
+    (14_400, "1–4h"),
+    (43_200, "4–12h"),
+    (86_400, "12–24h"),
+    (604_800, "1–7d"),
+    (i64::MAX, "over 7d"),
+];
+
+/// Groups beyond this many are counted together.
+pub(super) const GROUPS_SHOWN: usize = 8;
+
+/// What the pictures show. A *candidate* is a session that some policy's condition held for and that neither a protection
+/// nor an exemption of that policy spared; each counts once, however many policies want it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Sessions of TYPE USER.
+    pub user_sessions: usize,
+    /// User sessions by STATUS.
+    pub by_status: BTreeMap<String, usize>,
+    /// Idle user sessions in each idle-time class (under 1m, to 10m, 60m, 4h, 12h, 24h, 7d, beyond), and how many of them are candidates.
+    pub idle: [(usize, usize); IDLE_CLASSES.len()],
+    /// Candidates.
+    pub candidates: usize,
+    /// Candidates by USERNAME.
+    pub by_user: Vec<Group>,
+    /// Candidates by PROGRAM.
+    pub by_program: Vec<Group>,
+    /// Candidates by MACHINE.
+    pub by_machine: Vec<Group>,
+    /// Sessions that would end now.
+    pub freed_sessions: usize,
+    /// Their PGA in bytes; `None` if it was not read.
+    pub freed_pga: Option<i64>,
+    /// The candidates' PGA in bytes; `None` if it was not read.
+    pub candidates_pga: Option<i64>,
+    /// User sessions of each instance, and how many would end now.
+    pub by_instance: BTreeMap<u32, (usize, usize)>,
+}
+
+/// So many candidates have this in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The column's value; for the last of many, a count of the others.
+    pub name: String,
+    /// Candidates.
+    pub candidates: usize,
+    /// Of them, those that would be acted on now.
+    pub act: usize,
+}
+
+/// Counts.
+pub(super) fn figures(subject: &Subject<'_>) -> Figures {
+    let snapshot = subject.snapshot;
+    let (mut candidates, mut act, mut ending) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for decision in &subject.ruling.decisions {
+        match decision.verdict {
+            Verdict::Act => {
+                candidates.insert(decision.row);
+                act.insert(decision.row);
+                if ends_session(subject.set.policies[decision.policy].action) {
+                    ending.insert(decision.row);
+                }
+            }
+            Verdict::Pending | Verdict::Deferred | Verdict::Refused => {
+                candidates.insert(decision.row);
+            }
+            Verdict::Protected(_) | Verdict::Exempt => {}
+        }
+    }
+    let group = |column| groups(snapshot, &candidates, &act, column);
+    let pga = |rows: &BTreeSet<usize>| {
+        let known = rows.iter().filter_map(|row| snapshot.number(*row, Column::Pga));
+        snapshot.has(Column::Pga).then(|| known.fold(0, i64::saturating_add))
+    };
+    let mut figures = Figures {
+        candidates: candidates.len(),
+        by_user: group(Column::Username),
+        by_program: group(Column::Program),
+        by_machine: group(Column::Machine),
+        freed_sessions: ending.len(),
+        freed_pga: pga(&ending),
+        candidates_pga: pga(&candidates),
+        ..Figures::default()
+    };
+    for row in (0..snapshot.rows()).filter(|row| snapshot.text(*row, Column::Type) == Some("USER")) {
+        figures.user_sessions += 1;
+        let status = snapshot.text(row, Column::Status).unwrap_or("unknown").to_owned();
+        *figures.by_status.entry(status).or_insert(0) += 1;
+        if let Some(inst_id) = snapshot.id(row, Column::InstId) {
+            let (user, freed) = figures.by_instance.entry(inst_id).or_insert((0, 0));
+            *user += 1;
+            *freed += usize::from(ending.contains(&row));
+        }
+        if let Some(idle) = snapshot.number(row, Column::Idle).or_else(|| idle_of(snapshot, row)) {
+            let class = IDLE_CLASSES.iter().position(|(below, _)| idle < *below);
+            let (all, wanted) = &mut figures.idle[class.unwrap_or(IDLE_CLASSES.len() - 1)];
+            *all += 1;
+            *wanted += usize::from(candidates.contains(&row));
+        }
+    }
+    figures
+}
+
+/// The derived column is only there if a policy asked for it.
+fn idle_of(snapshot: &Snapshot, row: usize) -> Option<i64> {
+    let idle = matches!(snapshot.text(row, Column::Status)?, "INACTIVE" | "SNIPED");
+    idle.then(|| snapshot.number(row, Column::LastCallEt)).flatten()
+}
+
+const fn ends_session(action: Action) -> bool {
+    match action {
+        Action::Kill { .. } | Action::Disconnect { .. } => true,
+        Action::CancelSql | Action::Report => false,
+    }
+}
+
+fn groups(snapshot: &Snapshot, candidates: &BTreeSet<usize>, act: &BTreeSet<usize>, column: Column) -> Vec<Group> {
+    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for row in candidates {
+        let name = snapshot.text(*row, column).unwrap_or("(unknown)");
+        let (all, now) = counts.entry(name).or_insert((0, 0));
+        *all += 1;
+        *now += usize::from(act.contains(row));
+    }
+    let mut groups: Vec<Group> = counts
+        .into_iter()
+        .map(|(name, (candidates, act))| Group {
+            name: name.to_owned(),
+            candidates,
+            act,
+        })
+        .collect();
+    groups.sort_by(|one, two| two.candidates.cmp(&one.candidates).then(one.name.cmp(&two.name)));
+    if groups.len() > GROUPS_SHOWN {
+        let others = groups.split_off(GROUPS_SHOWN - 1);
+        groups.push(Group {
+            name: format!("{} others", others.len()),
+            candidates: others.iter().map(|group| group.candidates).sum(),
+            act: others.iter().map(|group| group.act).sum(),
+        });
+    }
+    groups
+}

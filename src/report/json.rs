@@ -1,0 +1,102 @@
+//! The report for programs: one object on one line, so that many of them make JSON lines.
+//!
+//! Values are exact. Characters that would act on a terminal are written as JSON escapes, which any reader turns back.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::report::visible::acts;
+use crate::report::{Report, iso};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    database: &'a str,
+    taken_at: Option<String>,
+    mode: &'a str,
+    sessions: usize,
+    decisions: Vec<Decision<'a>>,
+    summary: Counts,
+}
+
+#[derive(Serialize)]
+struct Decision<'a> {
+    policy: &'a str,
+    inst_id: Option<u32>,
+    sid: Option<u32>,
+    serial: Option<u32>,
+    logon_time: Option<String>,
+    username: Option<&'a str>,
+    program: Option<&'a str>,
+    machine: Option<&'a str>,
+    decision: &'a str,
+    reason: &'a str,
+    action: Option<&'a str>,
+    statement: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    act: usize,
+    pending: usize,
+    deferred: usize,
+    refused: usize,
+    protected: usize,
+    exempt: usize,
+}
+
+impl Report {
+    /// The contract's object, on one line that ends in a line feed.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let decisions = self.policies.iter().flat_map(|part| {
+            part.decisions.iter().map(|line| Decision {
+                policy: &part.name,
+                inst_id: line.inst_id,
+                sid: line.sid,
+                serial: line.serial,
+                logon_time: line.logon_time.map(iso),
+                username: line.username.as_deref(),
+                program: line.program.as_deref(),
+                machine: line.machine.as_deref(),
+                decision: line.verdict.name(),
+                reason: &line.reason,
+                action: line.action.map(|action| action.name()),
+                statement: line.statement.as_deref(),
+            })
+        });
+        let document = Document {
+            database: &self.database,
+            taken_at: self.taken_at.map(iso),
+            mode: self.mode.name(),
+            sessions: self.sessions,
+            decisions: decisions.collect(),
+            summary: Counts {
+                act: self.summary.act,
+                pending: self.summary.pending,
+                deferred: self.summary.deferred,
+                refused: self.summary.refused,
+                protected: self.summary.protected,
+                exempt: self.summary.exempt,
+            },
+        };
+        let mut json = escaped(&serde_json::to_string(&document).expect("texts and numbers are always JSON"));
+        json.push('\n');
+        json
+    }
+}
+
+/// JSON's own writer escapes controls below the blank alone. What acts stands inside strings, so an escape may take its place.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        if acts(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}

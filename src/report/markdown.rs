@@ -1,0 +1,89 @@
+//! The report for tickets and wikis, in the tables that GitHub, GitLab and Jira's importers understand.
+
+use std::fmt::Write as _;
+
+use crate::report::visible::visible;
+use crate::report::{Line, PolicyPart, Report};
+
+impl Report {
+    /// Headings, a summary, and a table for each policy.
+    #[must_use]
+    pub fn to_markdown(&self) -> String {
+        let mut out = String::new();
+        let _ = writeln!(out, "# orareaper {}: {}\n", self.mode_words(), escaped(&self.database));
+        let _ = writeln!(
+            out,
+            "{}, {} sessions: {}.\n",
+            self.taken_at_words(),
+            self.sessions,
+            self.summary.words()
+        );
+        for note in self.notes.iter().chain(&self.breakers) {
+            let _ = writeln!(out, "> **Note:** {}\n", escaped(note));
+        }
+        for part in &self.policies {
+            self.policy_markdown(part, &mut out);
+        }
+        out
+    }
+
+    fn policy_markdown(&self, part: &PolicyPart, out: &mut String) {
+        let _ = writeln!(out, "## {} ({})\n", escaped(&part.name), part.mode.name());
+        if !part.description.is_empty() {
+            let _ = writeln!(out, "{}\n", escaped(&part.description));
+        }
+        if !part.due {
+            let _ = writeln!(
+                out,
+                "Not due by its schedule; its condition holds for {}.\n",
+                part.matched
+            );
+            return;
+        }
+        let _ = writeln!(out, "{}.\n", part.summary.words());
+        if part.decisions.is_empty() {
+            return;
+        }
+        let _ = writeln!(
+            out,
+            "| Session | User | Program | Machine | Decision | Why | Statement |"
+        );
+        let _ = writeln!(out, "| --- | --- | --- | --- | --- | --- | --- |");
+        for line in &part.decisions {
+            let _ = writeln!(out, "{}", row(line));
+        }
+        out.push('\n');
+    }
+}
+
+fn row(line: &Line) -> String {
+    let cell = |text: Option<&str>| text.map(escaped).unwrap_or_default();
+    format!(
+        "| {} | {} | {} | {} | {} | {} | {} |",
+        line.session(),
+        cell(line.username.as_deref()),
+        cell(line.program.as_deref()),
+        cell(line.machine.as_deref()),
+        line.verdict.name(),
+        escaped(&line.reason),
+        cell(line.statement.as_deref()),
+    )
+}
+
+/// Text that is no markup: tags become entities, what Markdown gives a meaning gets a backslash.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for character in visible(text).chars() {
+        match character {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '#' | '!' => {
+                out.push('\\');
+                out.push(character);
+            }
+            _ => out.push(character),
+        }
+    }
+    out
+}

@@ -1,0 +1,381 @@
+//! What one cycle decided, for people and programs.
+//!
+//! A [`Report`] is made once from a cycle's results and then rendered; rendering reads nothing, knows no clock, and every
+//! format shows the same decisions in the same order. Sessions name themselves as their clients like, so all text that came
+//! from a session goes through [`visible`] (or JSON's escapes) and then through the format's own escaping: no control
+//! character reaches a terminal, no tag a browser.
+//!
+//! The JSON form is a contract with scripts: keys are added, never renamed. `action` and `statement` are set where a
+//! decision is `act`, the statement only if the action has one (`report` has none); both are null everywhere else, so that
+//! whoever filters on `statement` gets what would be executed and nothing more.
+
+mod csv;
+mod figures;
+mod html;
+mod json;
+mod markdown;
+mod text;
+pub mod visible;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::guard::{OpenBreaker, Ruling, RunMode, Verdict};
+use crate::plan::Plan;
+use crate::policy::model::{Action, PolicySet};
+use crate::session::SessionKey;
+use crate::session::column::Column;
+use crate::session::snapshot::Snapshot;
+
+pub use figures::{Figures, Group};
+pub use text::TextStyle;
+
+/// What a report is made from.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The database's configured name, or what a file says.
+    pub database: &'a str,
+    /// The snapshot's time in UTC; `None` where it has no clock.
+    pub taken_at: Option<DateTime<Utc>>,
+    /// How the cycle ran.
+    pub mode: RunMode,
+    /// The sessions.
+    pub snapshot: &'a Snapshot,
+    /// The policies.
+    pub set: &'a PolicySet,
+    /// Their candidates.
+    pub plan: &'a Plan,
+    /// What was decided.
+    pub ruling: &'a Ruling,
+    /// What has to be said first.
+    pub notes: &'a [String],
+    /// The words of a statement; `None` for an action that has none.
+    pub statement: &'a dyn Fn(Action, &SessionRow<'_>) -> Option<String>,
+}
+
+/// The session that a statement is about.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionRow<'a> {
+    /// Who.
+    pub key: SessionKey,
+    /// SQL_ID of what it executes, for CANCEL SQL.
+    pub sql_id: Option<&'a str>,
+}
+
+/// One cycle's decisions with all that is shown of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The database.
+    pub database: String,
+    /// When the snapshot was taken.
+    pub taken_at: Option<DateTime<Utc>>,
+    /// How the cycle ran.
+    pub mode: RunMode,
+    /// Sessions in the snapshot, of every type.
+    pub sessions: usize,
+    /// What has to be said first.
+    pub notes: Vec<String>,
+    /// One for each policy in force, in file and list order.
+    pub policies: Vec<PolicyPart>,
+    /// The open breakers, as sentences.
+    pub breakers: Vec<String>,
+    /// All decisions together.
+    pub summary: Summary,
+    /// What the pictures show.
+    pub figures: Figures,
+}
+
+/// One policy's decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyPart {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it is for.
+    pub description: String,
+    /// Its own mode in this cycle.
+    pub mode: RunMode,
+    /// Its action.
+    pub action: Action,
+    /// Sessions that its condition held for.
+    pub matched: usize,
+    /// Whether its schedule lets it act in this cycle.
+    pub due: bool,
+    /// Worst first.
+    pub decisions: Vec<Line>,
+    /// Counted.
+    pub summary: Summary,
+}
+
+/// One decision about one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// INST_ID.
+    pub inst_id: Option<u32>,
+    /// SID.
+    pub sid: Option<u32>,
+    /// SERIAL#.
+    pub serial: Option<u32>,
+    /// LOGON_TIME in UTC.
+    pub logon_time: Option<DateTime<Utc>>,
+    /// USERNAME.
+    pub username: Option<String>,
+    /// PROGRAM, as its client calls itself.
+    pub program: Option<String>,
+    /// MACHINE, likewise.
+    pub machine: Option<String>,
+    /// STATUS.
+    pub status: Option<String>,
+    /// LAST_CALL_ET in seconds.
+    pub last_call_et: Option<i64>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: String,
+    /// What is done, where the verdict is to act.
+    pub action: Option<Action>,
+    /// In Oracle's words.
+    pub statement: Option<String>,
+}
+
+/// How many decisions of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Would act now.
+    pub act: usize,
+    /// `for:` not served.
+    pub pending: usize,
+    /// Budget or floor.
+    pub deferred: usize,
+    /// Breaker.
+    pub refused: usize,
+    /// A protection.
+    pub protected: usize,
+    /// An exemption.
+    pub exempt: usize,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// For a terminal.
+    Text,
+    /// For programs; stable.
+    Json,
+    /// For spreadsheets.
+    Csv,
+    /// For tickets and wikis.
+    Markdown,
+    /// For a browser or a printer; one file.
+    Html,
+}
+
+impl ReportFormat {
+    /// All of them.
+    pub const ALL: [ReportFormat; 5] = [
+        ReportFormat::Text,
+        ReportFormat::Json,
+        ReportFormat::Csv,
+        ReportFormat::Markdown,
+        ReportFormat::Html,
+    ];
+
+    /// As the command line has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ReportFormat::Text => "text",
+            ReportFormat::Json => "json",
+            ReportFormat::Csv => "csv",
+            ReportFormat::Markdown => "markdown",
+            ReportFormat::Html => "html",
+        }
+    }
+}
+
+impl Summary {
+    /// Names and counts, in the order in which they are shown.
+    #[must_use]
+    pub const fn counts(&self) -> [(&'static str, usize); 6] {
+        [
+            ("act", self.act),
+            ("pending", self.pending),
+            ("deferred", self.deferred),
+            ("refused", self.refused),
+            ("protected", self.protected),
+            ("exempt", self.exempt),
+        ]
+    }
+
+    fn count(&mut self, verdict: Verdict) {
+        let of_kind = match verdict {
+            Verdict::Act => &mut self.act,
+            Verdict::Pending => &mut self.pending,
+            Verdict::Deferred => &mut self.deferred,
+            Verdict::Refused => &mut self.refused,
+            Verdict::Protected(_) => &mut self.protected,
+            Verdict::Exempt => &mut self.exempt,
+        };
+        *of_kind += 1;
+    }
+
+    /// `3 act, 1 deferred`; kinds that did not come up are left out.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let some: Vec<String> = self
+            .counts()
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
+        if some.is_empty() {
+            "nobody".into()
+        } else {
+            some.join(", ")
+        }
+    }
+}
+
+impl Line {
+    /// `sid,serial#,@inst_id`, as Oracle's statements name it; `?` for what is unknown.
+    #[must_use]
+    pub fn session(&self) -> String {
+        let part = |part: Option<u32>| part.map_or_else(|| "?".into(), |part| part.to_string());
+        format!("{},{},@{}", part(self.sid), part(self.serial), part(self.inst_id))
+    }
+
+    /// Whether a protection or an exemption spares it.
+    #[must_use]
+    pub const fn is_spared(&self) -> bool {
+        matches!(self.verdict, Verdict::Protected(_) | Verdict::Exempt)
+    }
+}
+
+impl Report {
+    /// Gathers what a cycle decided.
+    #[must_use]
+    pub fn new(subject: &Subject<'_>) -> Report {
+        let mut report = Report {
+            database: subject.database.to_owned(),
+            taken_at: subject.taken_at,
+            mode: subject.mode,
+            sessions: subject.snapshot.rows(),
+            notes: subject.notes.to_vec(),
+            policies: policies(subject),
+            breakers: subject
+                .ruling
+                .open_breakers
+                .iter()
+                .map(|breaker| breaker_words(breaker, subject.set))
+                .collect(),
+            summary: Summary::default(),
+            figures: figures::figures(subject),
+        };
+        for decision in &subject.ruling.decisions {
+            let Some(part) = report
+                .policies
+                .iter_mut()
+                .find(|part| part.name == subject.set.policies[decision.policy].name)
+            else {
+                unreachable!("every decision is of a policy in force");
+            };
+            part.decisions.push(line(subject, decision));
+            part.summary.count(decision.verdict);
+            report.summary.count(decision.verdict);
+        }
+        report
+    }
+
+    /// In any format; text at 100 columns without colour.
+    #[must_use]
+    pub fn render(&self, format: ReportFormat) -> String {
+        match format {
+            ReportFormat::Text => self.to_text(TextStyle::default()),
+            ReportFormat::Json => self.to_json(),
+            ReportFormat::Csv => self.to_csv(),
+            ReportFormat::Markdown => self.to_markdown(),
+            ReportFormat::Html => self.to_html(),
+        }
+    }
+
+    const fn mode_words(&self) -> &'static str {
+        mode_words(self.mode)
+    }
+
+    fn taken_at_words(&self) -> String {
+        self.taken_at.map_or_else(
+            || "time unknown".into(),
+            |at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        )
+    }
+}
+
+/// The mode as people say it.
+const fn mode_words(mode: RunMode) -> &'static str {
+    match mode {
+        RunMode::DryRun => "dry run",
+        RunMode::Enforce => "enforce",
+    }
+}
+
+/// ISO 8601 with `Z`, to the second.
+fn iso(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn policies(subject: &Subject<'_>) -> Vec<PolicyPart> {
+    let parts = subject.plan.matches.iter().map(|(index, matched)| {
+        let policy = &subject.set.policies[*index];
+        let due = subject.plan.policies.iter().find(|due| due.in_force.index == *index);
+        PolicyPart {
+            name: Arc::clone(&policy.name),
+            description: policy.description.clone(),
+            mode: due.map_or(subject.mode, |due| due.in_force.mode),
+            action: policy.action,
+            matched: *matched,
+            due: due.is_some(),
+            decisions: Vec::new(),
+            summary: Summary::default(),
+        }
+    });
+    parts.collect()
+}
+
+fn breaker_words(breaker: &OpenBreaker, set: &PolicySet) -> String {
+    format!(
+        "{}: breaker open: {} candidates of {} user sessions on instance {}, more than {}%; its whole plan is refused",
+        set.policies[breaker.policy].name, breaker.candidates, breaker.user_sessions, breaker.inst_id, breaker.share
+    )
+}
+
+fn line(subject: &Subject<'_>, decision: &crate::guard::Decision) -> Line {
+    let (snapshot, row) = (subject.snapshot, decision.row);
+    let text = |column| snapshot.text(row, column).map(str::to_owned);
+    let utc_offset = snapshot.clock().map_or(0, |clock| clock.utc_offset);
+    let policy = &subject.set.policies[decision.policy];
+    let action = (decision.verdict == Verdict::Act).then_some(policy.action);
+    let statement = action.zip(snapshot.key(row)).and_then(|(action, key)| {
+        let session = SessionRow {
+            key,
+            sql_id: snapshot.text(row, Column::SqlId),
+        };
+        (subject.statement)(action, &session)
+    });
+    Line {
+        inst_id: snapshot.id(row, Column::InstId),
+        sid: snapshot.id(row, Column::Sid),
+        serial: snapshot.id(row, Column::Serial),
+        logon_time: snapshot
+            .number(row, Column::LogonTime)
+            .and_then(|at| crate::session::time::DbTime(at).to_utc(utc_offset)),
+        username: text(Column::Username),
+        program: text(Column::Program),
+        machine: text(Column::Machine),
+        status: text(Column::Status),
+        last_call_et: snapshot.number(row, Column::LastCallEt),
+        verdict: decision.verdict,
+        reason: decision.reason.clone(),
+        action,
+        statement,
+    }
+}

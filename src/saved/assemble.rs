@@ -1,0 +1,224 @@
+//! From rows as a file has them to a snapshot.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::saved::stamp::{Stamp, read_number};
+use crate::saved::{Fault, Format, Problem, Saved};
+use crate::session::SessionKey;
+use crate::session::column::{Column, Columns, Kind, Source};
+use crate::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotBuilder, SnapshotSource};
+use crate::session::time::DbTime;
+
+/// A value as a file has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    Null,
+    Text(&'a str),
+    /// A JSON number.
+    Number(i64),
+}
+
+/// Builds the snapshot of a file.
+#[derive(Debug)]
+pub(super) struct Assembly {
+    /// In the builder's order; the first is INST_ID if the file has none.
+    columns: Vec<Column>,
+    builder: SnapshotBuilder,
+    clock: Option<Clock>,
+    has_inst_id: bool,
+    instances: BTreeSet<u32>,
+    /// Where each session was seen.
+    seen: HashMap<SessionKey, u64>,
+    day_only_logons: usize,
+    /// What sessions are counted by in messages.
+    place: &'static str,
+}
+
+/// The columns of GV$SESSION that a name stands for; what is computed is never taken from a file.
+pub(super) fn session_column(name: &str) -> Option<Column> {
+    Column::named(name.trim()).filter(|column| column.source() == Source::Session)
+}
+
+/// Whether a column tells the database's clock.
+pub(super) fn is_clock(name: &str) -> bool {
+    ["SYSDATE", "SYSTIMESTAMP"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(name.trim()))
+}
+
+/// The clock of a SYSDATE field or of `taken_at`; `None` if it is NULL.
+pub(super) fn read_clock(name: &str, value: Value<'_>) -> Result<Option<Clock>, Problem> {
+    let refused = |text: &str, expected| refuse(&name.trim().to_uppercase(), text, expected);
+    match value {
+        Value::Null => Ok(None),
+        Value::Text(text) => match Stamp::parse(text) {
+            Ok(stamp) => Ok(Some(stamp.as_clock())),
+            Err(expected) => Err(refused(text, expected)),
+        },
+        Value::Number(number) => Err(refused(&number.to_string(), "a number, where a date is expected")),
+    }
+}
+
+fn refuse(column: &str, value: &str, expected: &'static str) -> Problem {
+    Problem::Value {
+        column: column.to_owned(),
+        value: value.chars().take(60).collect(),
+        expected,
+    }
+}
+
+impl Assembly {
+    pub(super) fn new(present: Columns, clock: Option<Clock>, place: &'static str) -> Assembly {
+        let has_inst_id = present.contains(Column::InstId);
+        let mut all = present;
+        all.insert(Column::InstId);
+        let columns: Vec<Column> = all.iter().collect();
+        Assembly {
+            builder: Snapshot::builder(SnapshotSource::Saved, &columns),
+            columns,
+            clock,
+            has_inst_id,
+            instances: BTreeSet::new(),
+            seen: HashMap::new(),
+            day_only_logons: 0,
+            place,
+        }
+    }
+
+    /// How many sessions there are so far.
+    pub(super) fn rows(&self) -> usize {
+        self.builder.rows()
+    }
+
+    /// Adds a session. `line` is where it stands, for messages.
+    pub(super) fn push<'a>(&mut self, line: u64, value: impl Fn(Column) -> Value<'a>) -> Result<(), Problem> {
+        let mut owned: Vec<(usize, String)> = Vec::new();
+        let mut cells: Vec<Cell<'_>> = Vec::with_capacity(self.columns.len());
+        for at in 0..self.columns.len() {
+            let column = self.columns[at];
+            let value = if column == Column::InstId && !self.has_inst_id {
+                Value::Number(1)
+            } else {
+                value(column)
+            };
+            if let (Kind::Text, Value::Number(number)) = (column.kind(), value) {
+                owned.push((at, number.to_string()));
+                cells.push(Cell::Null);
+            } else {
+                let cell = self.cell(column, value)?;
+                cells.push(cell);
+            }
+        }
+        for (at, text) in &owned {
+            cells[*at] = Cell::Text(text);
+        }
+        self.note_identity(&cells, line)?;
+        self.builder.push_row(&cells)?;
+        Ok(())
+    }
+
+    fn cell<'a>(&mut self, column: Column, value: Value<'a>) -> Result<Cell<'a>, Problem> {
+        let refused = |text: &str, expected| Err(refuse(&column.name().to_uppercase(), text, expected));
+        match (column.kind(), value) {
+            (_, Value::Null) => Ok(Cell::Null),
+            (Kind::Text, Value::Text(text)) => Ok(Cell::Text(text)),
+            (Kind::Text | Kind::Number | Kind::Duration | Kind::Size, Value::Number(number)) => {
+                Ok(Cell::Number(number))
+            }
+            (Kind::Number | Kind::Duration | Kind::Size, Value::Text(text)) => match read_number(text) {
+                Ok(number) => Ok(number.map_or(Cell::Null, Cell::Number)),
+                Err(expected) => refused(text, expected),
+            },
+            (Kind::Time, Value::Text(text)) => match Stamp::parse(text) {
+                Ok(stamp) => {
+                    self.day_only_logons += usize::from(column == Column::LogonTime && stamp.day_only);
+                    Ok(Cell::Time(
+                        stamp.in_clock(self.clock.map_or(0, |clock| clock.utc_offset)),
+                    ))
+                }
+                Err(expected) => refused(text, expected),
+            },
+            (Kind::Time, Value::Number(number)) => refused(&number.to_string(), "a number, where a date is expected"),
+        }
+    }
+
+    /// A session that is there twice means that the file holds two moments: its ages and counts would be wrong.
+    fn note_identity(&mut self, cells: &[Cell<'_>], line: u64) -> Result<(), Problem> {
+        let find = |wanted: Column| {
+            self.columns
+                .iter()
+                .position(|column| *column == wanted)
+                .map(|at| cells[at])
+        };
+        let id = |wanted| match find(wanted) {
+            Some(Cell::Number(number)) => u32::try_from(number).ok(),
+            Some(Cell::Null | Cell::Text(_) | Cell::Time(_)) | None => None,
+        };
+        let logon_time = match find(Column::LogonTime) {
+            Some(Cell::Time(time)) => Some(time),
+            Some(Cell::Null | Cell::Text(_) | Cell::Number(_)) | None => None,
+        };
+        let (inst_id, sid, serial) = (id(Column::InstId), id(Column::Sid), id(Column::Serial));
+        self.instances.extend(inst_id);
+        let (Some(inst_id), Some(sid), Some(serial), Some(logon_time)) = (inst_id, sid, serial, logon_time) else {
+            return Ok(());
+        };
+        let key = SessionKey {
+            inst_id,
+            sid,
+            serial,
+            logon_time,
+        };
+        match self.seen.insert(key, line) {
+            None => Ok(()),
+            Some(before) => Err(Problem::SeveralSnapshots(format!(
+                "session {key} is there already, as {} {before}",
+                self.place
+            ))),
+        }
+    }
+
+    /// Ends. All derived columns that need no other view are computed.
+    pub(super) fn finish(self, format: Format, database: Option<String>) -> Result<Saved, Fault> {
+        if self.builder.rows() == 0 {
+            return Err(Fault::whole(Problem::NoSessions));
+        }
+        let mut notes = Vec::new();
+        if self.day_only_logons > 0 {
+            notes.push(format!(
+                "LOGON_TIME has no time of day for {} sessions: midnight stands for it, so `connected` is up to a day too long",
+                self.day_only_logons
+            ));
+        }
+        let instances = self.instances.iter().map(|inst_id| Instance {
+            inst_id: *inst_id,
+            name: inst_id.to_string(),
+            complete: true,
+        });
+        let derived = Column::ALL
+            .iter()
+            .copied()
+            .filter(|column| matches!(column.source(), Source::Derived | Source::Waiters));
+        let joining = self.builder.finish(self.clock, instances.collect());
+        let snapshot = joining.finish(derived.collect());
+        let later = (0..snapshot.rows())
+            .filter(|row| {
+                let logon = snapshot.number(*row, Column::LogonTime);
+                logon
+                    .zip(self.clock)
+                    .is_some_and(|(logon, clock)| clock.now < DbTime(logon))
+            })
+            .count();
+        if later > 0 {
+            notes.push(format!(
+                "{later} sessions logged on after the snapshot was taken: its time is not the database's own clock"
+            ));
+        }
+        Ok(Saved {
+            snapshot,
+            database,
+            format,
+            notes,
+        })
+    }
+}

@@ -1,0 +1,310 @@
+//! Reports of one cycle over a saved snapshot, in every format.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use orareaper::guard::{Ruling, RunMode, rule};
+use orareaper::hold::Holds;
+use orareaper::ledger::Ledger;
+use orareaper::notes::notes;
+use orareaper::plan::{EffectiveLimits, InForce, Plan, Situation, plan};
+use orareaper::policy::condition::{Comparison, Condition, Operand, Phrase, SessionStatus, Value};
+use orareaper::policy::model::{Action, KillClause, Limits, Mode, OrderKey, Origin, Policy, PolicySet};
+use orareaper::pressure::Gates;
+use orareaper::protect::Facts;
+use orareaper::report::{Report, ReportFormat, SessionRow, Subject, TextStyle};
+use orareaper::saved::parse;
+use orareaper::session::column::Column;
+use orareaper::session::snapshot::Snapshot;
+use orareaper::verify::Following;
+
+const SESSIONS: &str = "\
+INST_ID,SID,SERIAL#,USERNAME,STATUS,TYPE,LOGON_TIME,LAST_CALL_ET,TADDR,MODULE,CLIENT_INFO,MACHINE,SYSDATE,PROGRAM
+1,287,62507,APEXDEV,INACTIVE,USER,2026-11-22T01:00:00,18720,,,,web01,2026-11-22T10:00:00Z,sqlplus@web01
+1,12,3,SYS,INACTIVE,USER,2026-11-21T10:00:00,20000,,,,db1,2026-11-22T10:00:00Z,sqlplus@db1
+2,40,9,EVIL,INACTIVE,USER,2026-11-22T05:00:00,14401,,,,\x1b]0;pwned\x07,2026-11-22T10:00:00Z,=cmd|<script>alert(1)</script>
+1,7,7,SHOP,ACTIVE,USER,2026-11-22T09:00:00,90000,,,,app|01,2026-11-22T10:00:00Z,JDBC Thin Client
+";
+
+fn idle_policy() -> Policy {
+    Policy {
+        name: "idle-application-sessions".into(),
+        description: "Nobody has used them since the morning.".into(),
+        origin: Origin {
+            file: "policies/idle.yaml".into(),
+            line: 1,
+        },
+        mode: Mode::DryRun,
+        databases: Vec::new(),
+        schedule: None,
+        pressure: None,
+        when: Condition::Phrase(Phrase::Status {
+            status: SessionStatus::Inactive,
+            longer_than: Some(4 * 3_600),
+        }),
+        unless: None,
+        hold: 0,
+        order: vec![OrderKey {
+            column: Column::Idle,
+            descending: true,
+        }],
+        keep: None,
+        limits: Limits {
+            per_cycle: Some(1),
+            ..Limits::default()
+        },
+        action: Action::Kill {
+            clause: KillClause::Plain,
+        },
+        escalate: Vec::new(),
+        allow: Vec::new(),
+        reason: String::new(),
+    }
+}
+
+fn statement(action: Action, session: &SessionRow<'_>) -> Option<String> {
+    assert_eq!(action.name(), "kill", "only what is acted on has a statement");
+    Some(format!("ALTER SYSTEM KILL SESSION '{}'", session.key))
+}
+
+struct Cycle {
+    snapshot: Snapshot,
+    set: Arc<PolicySet>,
+    plan: Plan,
+    ruling: Ruling,
+    notes: Vec<String>,
+}
+
+fn cycle(csv: &str, policies: Vec<Policy>) -> Cycle {
+    let snapshot = parse(csv.as_bytes(), "sessions.csv", None)
+        .expect("a snapshot")
+        .snapshot;
+    let set = Arc::new(PolicySet {
+        policies,
+        ..PolicySet::default()
+    });
+    let in_force: Vec<InForce> = (0..set.policies.len())
+        .map(|index| InForce {
+            index,
+            mode: RunMode::DryRun,
+            due: true,
+        })
+        .collect();
+    let (facts, limits, holds, following, gates) = (
+        Facts::default(),
+        EffectiveLimits::of(&Limits::default()),
+        Holds::default(),
+        Following::default(),
+        Gates::default(),
+    );
+    let situation = Situation {
+        set: &set,
+        in_force: &in_force,
+        facts: &facts,
+        limits: &limits,
+        holds: &holds,
+        following: &following,
+        gates: &gates,
+        now: DateTime::UNIX_EPOCH,
+        today: NaiveDate::from_ymd_opt(2026, 11, 22).expect("a day"),
+        assume_held: false,
+    };
+    let plan = plan(&snapshot, &situation);
+    let ruling = rule(&plan, &snapshot, &situation, &Ledger::default(), None);
+    let notes = notes(&snapshot, &set, &in_force);
+    Cycle {
+        snapshot,
+        set,
+        plan,
+        ruling,
+        notes,
+    }
+}
+
+fn report(csv: &str, policies: Vec<Policy>) -> Report {
+    let cycle = cycle(csv, policies);
+    let taken_at: Option<DateTime<Utc>> = cycle
+        .snapshot
+        .clock()
+        .and_then(|clock| clock.now.to_utc(clock.utc_offset));
+    Report::new(&Subject {
+        database: "prod",
+        taken_at,
+        mode: RunMode::DryRun,
+        snapshot: &cycle.snapshot,
+        set: &cycle.set,
+        plan: &cycle.plan,
+        ruling: &cycle.ruling,
+        notes: &cycle.notes,
+        statement: &statement,
+    })
+}
+
+#[test]
+fn json_is_the_contract_to_the_letter() {
+    // Worst first: SYS is idle longest and protected, APEXDEV takes the one action of the budget, EVIL is deferred.
+    let expected = concat!(
+        r#"{"database":"prod","taken_at":"2026-11-22T10:00:00Z","mode":"dry-run","sessions":4,"decisions":["#,
+        r#"{"policy":"idle-application-sessions","inst_id":1,"sid":12,"serial":3,"logon_time":"2026-11-21T10:00:00Z","#,
+        r#""username":"SYS","program":"sqlplus@db1","machine":"db1","decision":"protected","#,
+        r#""reason":"protected by sys: USERNAME is SYS","action":null,"statement":null},"#,
+        r#"{"policy":"idle-application-sessions","inst_id":1,"sid":287,"serial":62507,"logon_time":"2026-11-22T01:00:00Z","#,
+        r#""username":"APEXDEV","program":"sqlplus@web01","machine":"web01","decision":"act","#,
+        r#""reason":"INACTIVE for 5h 12m, longer than 4h","#,
+        r#""action":"kill","statement":"ALTER SYSTEM KILL SESSION '287,62507,@1'"},"#,
+        r#"{"policy":"idle-application-sessions","inst_id":2,"sid":40,"serial":9,"logon_time":"2026-11-22T05:00:00Z","#,
+        r#""username":"EVIL","program":"=cmd|<script>alert(1)</script>","machine":"\u001b]0;pwned\u0007","decision":"deferred","#,
+        r#""reason":"budget: the policy's per_cycle 1 is used up","action":null,"statement":null}],"#,
+        r#""summary":{"act":1,"pending":0,"deferred":1,"refused":0,"protected":1,"exempt":0}}"#,
+        "\n"
+    );
+    assert_eq!(report(SESSIONS, vec![idle_policy()]).to_json(), expected);
+}
+
+#[test]
+fn json_has_null_where_nothing_is_known_and_no_raw_control_character() {
+    let csv = "SID,SERIAL#,STATUS,LAST_CALL_ET,PROGRAM\n5,,INACTIVE,20000,a\u{9b}31m\u{202e}b\n";
+    let json = report(csv, vec![idle_policy()]).to_json();
+    assert!(
+        json.starts_with(r#"{"database":"prod","taken_at":null,"mode":"dry-run","sessions":1,"#),
+        "{json}"
+    );
+    let identity = r#""inst_id":1,"sid":5,"serial":null,"logon_time":null,"username":null,"#;
+    assert!(json.contains(identity), "{json}");
+    assert!(
+        json.contains(r#""program":"a\u009b31m\u202eb","machine":null"#),
+        "{json}"
+    );
+    let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(
+        read["decisions"][0]["program"], "a\u{9b}31m\u{202e}b",
+        "the value itself is exact"
+    );
+}
+
+#[test]
+fn csv_quotes_and_disarms_formulas() {
+    let csv = report(SESSIONS, vec![idle_policy()]).to_csv();
+    let lines: Vec<&str> = csv.split("\r\n").collect();
+    assert_eq!(
+        lines[0],
+        "database,taken_at,policy,inst_id,sid,serial,logon_time,username,program,machine,decision,reason,action,statement"
+    );
+    assert_eq!(
+        lines[2],
+        "prod,2026-11-22T10:00:00Z,idle-application-sessions,1,287,62507,2026-11-22T01:00:00Z,APEXDEV,sqlplus@web01,web01,\
+         act,\"INACTIVE for 5h 12m, longer than 4h\",kill,\"ALTER SYSTEM KILL SESSION '287,62507,@1'\""
+    );
+    assert_eq!(
+        lines[3],
+        "prod,2026-11-22T10:00:00Z,idle-application-sessions,2,40,9,2026-11-22T05:00:00Z,EVIL,\
+         '=cmd|<script>alert(1)</script>,\\x1b]0;pwned\\x07,deferred,budget: the policy's per_cycle 1 is used up,,"
+    );
+    assert_eq!((lines.len(), lines[4]), (5, ""));
+}
+
+#[test]
+fn text_fits_the_terminal_and_holds_no_escape_of_a_session() {
+    let report = report(SESSIONS, vec![idle_policy()]);
+    let wide = report.to_text(TextStyle {
+        width: 160,
+        colour: false,
+    });
+    let expected = "\
+orareaper dry run: prod, 2026-11-22 10:00:00 UTC
+4 sessions, 4 of them user sessions (1 ACTIVE, 3 INACTIVE)
+
+idle-application-sessions (dry-run, kill): 1 act, 1 deferred, 1 protected
+  Nobody has used them since the morning.
+  SESSION       USER     PROGRAM                         MACHINE           STATUS           DECISION  WHY
+  287,62507,@1  APEXDEV  sqlplus@web01                   web01             INACTIVE 5h 12m  act       INACTIVE for 5h 12m, longer than 4h
+  40,9,@2       EVIL     =cmd|<script>alert(1)</script>  \\x1b]0;pwned\\x07  INACTIVE 4h      deferred  budget: the policy's per_cycle 1 is used up
+  > ALTER SYSTEM KILL SESSION '287,62507,@1'
+  spared 1 by sys: 12,3,@1 (USERNAME is SYS)
+
+Summary: 1 act, 1 deferred, 1 protected; 1 session would end
+";
+    assert_eq!(wide, expected);
+    for width in [1, 40, 60, 80, 100, 132] {
+        let text = report.to_text(TextStyle { width, colour: false });
+        for line in text.lines() {
+            assert!(line.chars().count() <= width.max(40), "{width}: {line}");
+        }
+        assert!(!text.contains('\x1b'), "{text}");
+        assert!(text.contains("287,62507,@1") && text.contains("deferred"), "{text}");
+    }
+    let coloured = report.to_text(TextStyle {
+        width: 160,
+        colour: true,
+    });
+    let plain = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m"]
+        .iter()
+        .fold(coloured.clone(), |text, code| text.replace(code, ""));
+    assert_ne!(coloured, plain);
+    assert_eq!(plain, expected, "colour changes nothing but colour");
+}
+
+#[test]
+fn markdown_is_a_table_whose_cells_are_no_markup() {
+    let markdown = report(SESSIONS, vec![idle_policy()]).to_markdown();
+    assert!(markdown.starts_with(
+        "# orareaper dry run: prod\n\n2026-11-22 10:00:00 UTC, 4 sessions: 1 act, 1 deferred, 1 protected.\n"
+    ));
+    let row = "| 40,9,@2 | EVIL | =cmd\\|&lt;script&gt;alert(1)&lt;/script&gt; | \\\\x1b\\]0;pwned\\\\x07 | deferred | \
+               budget: the policy's per\\_cycle 1 is used up |  |\n";
+    assert!(markdown.contains(row), "{markdown}");
+}
+
+#[test]
+fn html_stands_alone_and_a_programs_name_is_inert() {
+    let html = report(SESSIONS, vec![idle_policy()]).to_html();
+    assert!(!html.contains("<script"), "no script, the client's least of all");
+    assert!(html.contains("=cmd|&lt;script&gt;alert(1)&lt;/script&gt;"));
+    for outside in ["http://", "https://", "src=", "@import", "url(", "<link"] {
+        assert!(!html.contains(outside), "{outside} reaches outside the file");
+    }
+    assert!(html.contains("ALTER SYSTEM KILL SESSION &#39;287,62507,@1&#39;"));
+    assert!(html.contains("<td class=\"verdict protected\">sys</td><td>USERNAME is SYS</td>"));
+    // Three of four user sessions are idle; 5h 12m, 5h 33m and 4h 0m 1s are all of 4 to 12 hours, two are candidates.
+    assert!(html.contains("<dt title=\"4–12h\">4–12h</dt>"));
+    assert!(html.contains("<dd class=\"count\">2 of 3</dd>"));
+    assert!(html.contains("<td>Now, within all limits</td><td>1</td><td>25 %</td><td>not read</td>"));
+    assert!(html.contains("<td>All candidates, if every one ended</td><td>2</td><td>50 %</td><td>not read</td>"));
+    let cycle = report("SID,PROGRAM\n1,\"\"\"><img src=x onerror=alert(1)>\"\n", vec![]);
+    assert!(!cycle.to_html().contains("<img"));
+}
+
+#[test]
+fn gaps_are_said_on_top_with_whom_they_spare() {
+    let csv = "SID,SERIAL#,LOGON_TIME,USERNAME,STATUS,LAST_CALL_ET,PROGRAM\n1,1,2026-11-22,A,INACTIVE,90000,p\n";
+    let mut connected = idle_policy();
+    connected.name = "old".into();
+    connected.when = Condition::Phrase(Phrase::Connected { longer_than: 60 });
+    connected.unless = Some(Condition::Compare {
+        left: Operand::Column(Column::ServiceName),
+        op: Comparison::Equal,
+        right: Operand::Literal(Value::Text("X".into())),
+    });
+    let report = report(csv, vec![idle_policy(), connected]);
+    assert_eq!(
+        report.notes,
+        [
+            "TYPE is missing: nobody can be told from a background process, so everybody is spared",
+            "TADDR is missing: open transactions cannot be seen, so `undo` and `xa` spare nobody here who would be spared live",
+            "MODULE is missing: backups, jobs and replication that only it tells are not recognized here",
+            "CLIENT_INFO is missing: backups, jobs and replication that only it tells are not recognized here",
+            "policy old: connected needs the database's clock, which the file does not tell (SYSDATE, or --taken-at); its \
+             condition is unknown for everybody as far as it depends on it",
+            "policy old: column service_name is missing, its `unless` is unknown for everybody as far as it depends on it",
+        ]
+    );
+    assert_eq!((report.summary.act, report.summary.protected), (0, 1));
+    let mode = ReportFormat::ALL.map(|format| report.render(format).contains("TYPE is missing"));
+    assert_eq!(
+        mode,
+        [true, false, false, true, true],
+        "JSON and CSV have no place for notes"
+    );
+    let whole = cycle(SESSIONS, vec![idle_policy()]);
+    assert_eq!(whole.notes, [] as [&str; 0]);
+}
