@@ -94,6 +94,13 @@ fn a_session_is_described() {
     assert_eq!(version.to_string(), "19.3.0.0.0");
     assert!(banner.starts_with("Oracle Database 19c"), "{banner}");
     connection.ping().expect("a session");
+    assert_eq!(connection.status().expect("a status"), ConnStatus::Normal);
+    connection.set_module("loader").expect("a module");
+    connection.set_action("load").expect("an action");
+    connection.set_client_identifier("me").expect("an identifier");
+    connection.set_client_info("info").expect("a text");
+    connection.set_current_schema("HR").expect("a schema");
+    connection.ping().expect("a session");
     for event in [
         "module loader",
         "action load",
