@@ -2,7 +2,9 @@
 //!
 //! Nothing to install, but it is a beta and less forgiving: connecting and logging off have no limit of their own (see
 //! [`crate::oracle::connect`]), a call that took too long may have cost the connection, so it is given up, and a text that
-//! is not valid in the database's character set fails the whole query. It ignores what follows `?` in Easy Connect.
+//! is not valid in the database's character set fails the whole query. It ignores what follows `?` in Easy Connect, and takes
+//! the end of a query's rows for an error that closes the cursor, so that each query is parsed again (softly: its text is in
+//! the library cache).
 
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Every number with its class, and every way in which one error wraps another.
+
 //! Each number in its class, in the phase where it was met: a wrong class locks an account or drops a connection.
 
 use super::*;

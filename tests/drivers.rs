@@ -1,0 +1,409 @@
+//! Both drivers against the real wire: what they read, what they make of errors, and that nothing waits for ever.
+
+#![allow(clippy::disallowed_methods, reason = "whether a limit is kept is seen on a clock")]
+
+#[path = "drivers/both.rs"]
+mod both;
+#[path = "drivers/canned.rs"]
+mod canned;
+
+use std::net::TcpListener;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use both::{on_both_drivers, target, without_client_library};
+use orareaper::oracle::{
+    Bind, Cell, CellType, Class, ConnectSlot, Connection, Driver, Error, FETCH_ROWS, Purpose, Query, collect,
+};
+use orareaper::session::time::DbTime;
+use orasim::Server;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn connect(driver: Driver, server: &Server) -> Box<dyn Connection> {
+    let target = target(driver, server.addr().port(), "canned", "reaper", "tiger");
+    ConnectSlot::new()
+        .connect(&target, Purpose::Poll, LIMIT)
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn refused(driver: Driver, server: &Server, service: &str, user: &str, password: &str) -> Error {
+    let target = target(driver, server.addr().port(), service, user, password);
+    ConnectSlot::new()
+        .connect(&target, Purpose::Poll, LIMIT)
+        .map(|_| ())
+        .expect_err("refused")
+}
+
+fn rows(count: u64) -> Query {
+    Query::new(
+        "ROWS",
+        format!("SELECT n, name FROM rows_{count}"),
+        &[CellType::Number, CellType::Text],
+    )
+}
+
+fn number(sql: &'static str) -> Query {
+    Query::new("TEST", sql, &[CellType::Number])
+}
+
+fn fails(connection: &mut dyn Connection, sql: &'static str, limit: Duration) -> Error {
+    connection
+        .query(&number(sql), limit, &mut |_| ControlFlow::Continue(()))
+        .expect_err(sql)
+}
+
+fn still_answers(connection: &mut dyn Connection) {
+    let read = collect(connection, &rows(3), LIMIT, 10, |row| match row {
+        [Cell::Number(n), Cell::Text("name")] => Some(*n),
+        _ => None,
+    });
+    assert_eq!(read, Ok(vec![2, 1, 0]));
+}
+
+#[test]
+fn a_connection_shows_whose_it_is_and_logs_off() {
+    on_both_drivers("a_connection_shows_whose_it_is_and_logs_off", |driver| {
+        let (server, database) = canned::serve();
+        let mut connection = connect(driver, &server);
+        connection.ping(LIMIT).expect("it answers");
+        still_answers(&mut *connection);
+        assert!(database.saw("module orareaper") && database.saw("action poll"));
+        assert_eq!(connection.identity().driver, driver);
+        assert_eq!(connection.warning(), None);
+        connection.close(Duration::from_secs(5));
+        assert!(database.saw("logoff"), "closing waits for the logoff");
+    });
+}
+
+#[test]
+fn a_refused_login_says_why_without_the_password() {
+    on_both_drivers("a_refused_login_says_why_without_the_password", |driver| {
+        let (server, _) = canned::serve();
+        let cases = [
+            ("canned", "reaper", "wrong#1", Class::Auth, 1017),
+            ("canned", "nobody", "wrong#1", Class::Auth, 1017),
+            ("canned", "locked", "tiger", Class::Auth, 28_000),
+            ("canned", "starting", "tiger", Class::Backoff, 1033),
+            ("elsewhere", "reaper", "tiger", Class::Backoff, 12_514),
+            ("full", "reaper", "tiger", Class::Backoff, 12_519),
+        ];
+        for (service, user, password, class, code) in cases {
+            let error = refused(driver, &server, service, user, password);
+            assert_eq!((error.class, error.code), (class, Some(code)), "{error}");
+            let told = error.to_string();
+            assert!(
+                told.starts_with(&format!("connect to test with driver {driver}: ORA-{code:05}")),
+                "{told}"
+            );
+            assert!(!format!("{error:?}").contains(password), "{error:?}");
+        }
+    });
+}
+
+#[test]
+fn a_password_that_expires_soon_is_a_warning_and_no_error() {
+    on_both_drivers("a_password_that_expires_soon_is_a_warning_and_no_error", |driver| {
+        let (server, _) = canned::serve();
+        let target = target(driver, server.addr().port(), "canned", "expiring", "tiger");
+        let mut connection = ConnectSlot::new()
+            .connect(&target, Purpose::Act, LIMIT)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let warning = connection.warning().expect("a warning").to_owned();
+        assert!(warning.contains("will expire within 7 days"), "{warning}");
+        still_answers(&mut *connection);
+    });
+}
+
+#[test]
+fn nobody_listening_is_told_at_once() {
+    on_both_drivers("nobody_listening_is_told_at_once", |driver| {
+        let port = {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            listener.local_addr().expect("bound").port()
+        };
+        let began = Instant::now();
+        let error = ConnectSlot::new()
+            .connect(&target(driver, port, "canned", "reaper", "tiger"), Purpose::Poll, LIMIT)
+            .map(|_| ())
+            .expect_err("nobody listens");
+        assert_eq!(error.class, Class::Backoff, "{error}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn a_silent_listener_is_given_up_within_the_limit() {
+    on_both_drivers("a_silent_listener_is_given_up_within_the_limit", |driver| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let began = Instant::now();
+        let error = ConnectSlot::new()
+            .connect(
+                &target(driver, port, "canned", "reaper", "tiger"),
+                Purpose::Poll,
+                Duration::from_millis(1500),
+            )
+            .map(|_| ())
+            .expect_err("it is silent");
+        assert_eq!(error.class, Class::Backoff, "{error}");
+        let waited = began.elapsed();
+        assert!(
+            waited >= Duration::from_millis(1400) && waited < Duration::from_secs(4),
+            "{waited:?}"
+        );
+    });
+}
+
+#[test]
+fn values_are_read_exactly_or_not_at_all() {
+    on_both_drivers("values_are_read_exactly_or_not_at_all", |driver| {
+        let (server, _) = canned::serve();
+        let mut connection = connect(driver, &server);
+        let kinds = [
+            CellType::Text,
+            CellType::Number,
+            CellType::Number,
+            CellType::Number,
+            CellType::Time,
+            CellType::Text,
+            CellType::Number,
+            CellType::Text,
+            CellType::Time,
+            CellType::Text,
+        ];
+        let query = Query::new("VALUES", "SELECT odd FROM values", &kinds);
+        let moment = DbTime(canned::moment().and_utc().timestamp());
+        let mut seen = 0;
+        connection
+            .query(&query, LIMIT, &mut |row| {
+                seen += 1;
+                let expected = [
+                    Cell::Text("DOMÄNE\\WEB01"),
+                    Cell::Null,
+                    Cell::Number(-12),
+                    Cell::Number(9_007_199_254_740_993),
+                    Cell::Time(moment),
+                    Cell::Null,
+                    Cell::Null,
+                    // RAW is selected as text, never as itself.
+                    Cell::Null,
+                    Cell::Time(moment),
+                    Cell::Text("trailing blanks  "),
+                ];
+                assert_eq!(row, expected);
+                ControlFlow::Continue(())
+            })
+            .expect("the row");
+        assert_eq!(seen, 1);
+    });
+}
+
+#[test]
+fn binds_arrive_typed() {
+    on_both_drivers("binds_arrive_typed", |driver| {
+        let (server, _) = canned::serve();
+        let mut connection = connect(driver, &server);
+        let kinds = [CellType::Number, CellType::Text, CellType::Time];
+        let moment = DbTime(canned::moment().and_utc().timestamp());
+        for number in [0_i64, 62_507, -1, i64::from(u32::MAX)] {
+            let query = Query::new("VALUES", "SELECT :1, :2, :3 FROM binds", &kinds).with(vec![
+                Bind::Number(number),
+                Bind::Text("AB12".to_owned()),
+                Bind::Time(moment),
+            ]);
+            let read = collect(&mut *connection, &query, LIMIT, 2, |row| {
+                assert_eq!(row, [Cell::Number(number), Cell::Text("AB12"), Cell::Time(moment)]);
+                Some(())
+            });
+            assert_eq!(read, Ok(vec![()]));
+        }
+    });
+}
+
+#[test]
+fn a_poll_makes_few_round_trips_and_parses_once() {
+    on_both_drivers("a_poll_makes_few_round_trips_and_parses_once", |driver| {
+        let (server, _) = canned::serve();
+        let mut connection = connect(driver, &server);
+        for count in [0_u64, 7, 999, 1000, 1001, 2500, 10_000] {
+            let query = rows(count);
+            for repetition in 0..3 {
+                let before = (server.stats(), connection.round_trips());
+                let mut next = count;
+                connection
+                    .query(&query, LIMIT, &mut |row| {
+                        next -= 1;
+                        assert_eq!(row[0], Cell::Number(i64::try_from(next).expect("small")));
+                        ControlFlow::Continue(())
+                    })
+                    .expect("rows");
+                assert_eq!(next, 0, "all {count} rows came");
+                let after = (server.stats(), connection.round_trips());
+                let trips = after.0.round_trips - before.0.round_trips;
+                let most = count.div_ceil(u64::from(FETCH_ROWS)) + 1;
+                assert!(trips <= most, "{trips} round trips for {count} rows with {driver}");
+                // The thin driver (26.0.0-beta.5) takes the end of the rows for an error that closes the cursor, and so
+                // parses every query again; Oracle finds its text in the library cache then. The oci driver does not.
+                let again = match driver {
+                    Driver::Oci => 0,
+                    Driver::Thin => 1,
+                };
+                let first = if repetition == 0 { 1 } else { again };
+                let parses = after.0.parses - before.0.parses;
+                assert_eq!(parses, first, "{count} rows, repetition {repetition}");
+                let told = after.1 - before.1;
+                assert!(
+                    told.abs_diff(trips) <= 1,
+                    "told {told} of {trips} round trips for {count} rows"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn a_query_that_is_broken_off_leaves_the_connection_usable() {
+    on_both_drivers("a_query_that_is_broken_off_leaves_the_connection_usable", |driver| {
+        let (server, _) = canned::serve();
+        let mut connection = connect(driver, &server);
+        for _ in 0..3 {
+            let mut seen = 0;
+            connection
+                .query(&rows(5000), LIMIT, &mut |_| {
+                    seen += 1;
+                    if seen == 1200 {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                })
+                .expect("rows");
+            assert_eq!(seen, 1200);
+            still_answers(&mut *connection);
+        }
+    });
+}
+
+#[test]
+fn an_answer_about_the_target_costs_no_connection() {
+    on_both_drivers("an_answer_about_the_target_costs_no_connection", |driver| {
+        let (server, _) = canned::serve();
+        let mut connection = connect(driver, &server);
+        for _ in 0..3 {
+            let marked = connection.call("marked", LIMIT).expect("an answer");
+            assert_eq!(
+                (marked.code, marked.message.as_str()),
+                (31, "ORA-00031: session marked for kill")
+            );
+            assert_eq!(connection.call("gone", LIMIT).expect("an answer").code, 30);
+            let fine = connection.call("fine", LIMIT).expect("an answer");
+            assert_eq!((fine.code, fine.message.as_str()), (0, ""));
+            still_answers(&mut *connection);
+        }
+        let error = connection.call("killed meanwhile", LIMIT).expect_err("our own session");
+        assert_eq!((error.class, error.code), (Class::Reconnect, Some(28)), "{error}");
+    });
+}
+
+#[test]
+fn errors_that_leave_the_connection_leave_it() {
+    on_both_drivers("errors_that_leave_the_connection_leave_it", |driver| {
+        let (server, _) = canned::serve();
+        let mut connection = connect(driver, &server);
+        let cases = [
+            ("SELECT n FROM nowhere", Class::Config, 942),
+            ("SELECT n FROM parallel", Class::Partial, 3113),
+        ];
+        for (sql, class, code) in cases {
+            let error = fails(&mut *connection, sql, LIMIT);
+            assert_eq!((error.class, error.code), (class, Some(code)), "{error}");
+            still_answers(&mut *connection);
+        }
+        // An error in mid fetch comes after rows; what came before is no answer.
+        let torn = Query::new("TORN", "SELECT n, name FROM torn", &[CellType::Number, CellType::Text]);
+        let error = collect(&mut *connection, &torn, LIMIT, 10_000, |_| Some(())).expect_err("torn");
+        assert_eq!((error.class, error.code), (Class::Partial, Some(1555)), "{error}");
+        still_answers(&mut *connection);
+        // Another number of columns than the query says is our own mistake.
+        let error = collect(
+            &mut *connection,
+            &Query::new("ROWS", "SELECT n, name FROM rows_3", &[CellType::Number]),
+            LIMIT,
+            9,
+            |_| Some(()),
+        )
+        .expect_err("two columns");
+        assert_eq!(error.class, Class::Bug, "{error}");
+        still_answers(&mut *connection);
+    });
+}
+
+#[test]
+fn a_lost_connection_stays_lost() {
+    on_both_drivers("a_lost_connection_stays_lost", |driver| {
+        let (server, _) = canned::serve();
+        for sql in ["SELECT n FROM killed", "SELECT n FROM cut"] {
+            let mut connection = connect(driver, &server);
+            let error = fails(&mut *connection, sql, LIMIT);
+            assert_eq!(error.class, Class::Reconnect, "{sql}: {error}");
+            let again = fails(&mut *connection, sql, LIMIT);
+            assert_eq!(again.class, Class::Reconnect, "{again}");
+            assert!(again.why.contains("lost before"), "{again}");
+            assert_eq!(connection.ping(LIMIT).expect_err("lost").class, Class::Reconnect);
+        }
+    });
+}
+
+#[test]
+fn a_call_that_takes_too_long_ends_in_time() {
+    on_both_drivers("a_call_that_takes_too_long_ends_in_time", |driver| {
+        let (server, _) = canned::serve();
+        let limit = Duration::from_secs(1);
+        // Interruptible: the database answers the break.
+        let mut connection = connect(driver, &server);
+        let began = Instant::now();
+        let error = fails(&mut *connection, "SELECT n FROM slow", limit);
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        match driver {
+            Driver::Oci => {
+                assert_eq!(error.class, Class::Cancelled, "{error}");
+                still_answers(&mut *connection);
+            }
+            Driver::Thin => assert_eq!(error.class, Class::Reconnect, "{error}"),
+        }
+        // Not even the break is answered: the driver cleans up for as long again, then the connection is lost.
+        let mut connection = connect(driver, &server);
+        let began = Instant::now();
+        let error = fails(&mut *connection, "SELECT n FROM abyss", limit);
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        assert_eq!(error.class, Class::Reconnect, "{error}");
+        // Logging off from such a database is not waited for.
+        let began = Instant::now();
+        connection.close(Duration::from_millis(300));
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn without_the_client_library_the_message_says_what_to_do() {
+    without_client_library("without_the_client_library_the_message_says_what_to_do", || {
+        let error = ConnectSlot::new()
+            .connect(
+                &target(Driver::Oci, 1, "canned", "reaper", "tiger"),
+                Purpose::Poll,
+                LIMIT,
+            )
+            .map(|_| ())
+            .expect_err("no library, and nobody listens");
+        if error.code == Some(12_541) {
+            println!("not run: an Oracle client library is installed on this system");
+            return;
+        }
+        assert_eq!(error.class, Class::Config, "{error}");
+        assert!(
+            error.why.contains("Instant Client") && error.why.contains("driver: thin"),
+            "{error}"
+        );
+    });
+}
