@@ -31,6 +31,7 @@ const METRICS: &[&str] = &[
     "paused",
     "driver_round_trips_total",
     "driver_errors_total",
+    "journal_errors_total",
 ];
 
 fn project(path: &str) -> PathBuf {
@@ -171,6 +172,36 @@ fn is_histogram(name: &str) -> bool {
     ["_bucket", "_sum", "_count"]
         .iter()
         .any(|suffix| name.strip_suffix(suffix) == Some("cycle_duration_seconds"))
+}
+
+/// The metrics' source, where the rules' names must be found; empty as long as there is none.
+fn metrics_source() -> String {
+    let folder = project("src/metrics");
+    let files = fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    files
+        .chain([project("src/metrics.rs")])
+        .filter_map(|file| fs::read_to_string(file).ok())
+        .collect()
+}
+
+#[test]
+fn the_daemon_has_the_metrics_that_are_known() {
+    let source = metrics_source();
+    if source.is_empty() {
+        println!("not run: the daemon has no metrics");
+        return;
+    }
+    for name in METRICS {
+        let written = [format!("\"{name}\""), format!("\"orareaper_{name}\"")];
+        assert!(
+            written.iter().any(|name| source.contains(name)),
+            "the daemon has no metric {name}"
+        );
+    }
 }
 
 #[test]
