@@ -2,6 +2,7 @@
 
 pub mod actuator;
 pub mod clock;
+pub mod config;
 pub mod cycle;
 pub mod evaluate;
 pub mod event;

@@ -67,6 +67,15 @@ impl Source {
         })
     }
 
+    /// Whether the line of this offset is shown just as it was read.
+    pub(crate) fn shows(&self, text: &str, offset: usize) -> bool {
+        let offset = offset.min(text.len());
+        let line = self.lines.partition_point(|start| *start <= offset);
+        let end = self.lines.get(line).copied().unwrap_or(self.shown.len());
+        let range = self.lines[line - 1]..end;
+        text.as_bytes().get(range.clone()) == self.shown.as_bytes().get(range)
+    }
+
     /// The 1-based line and column (in characters) of a byte offset.
     #[must_use]
     pub fn position(&self, offset: usize) -> (usize, usize) {

@@ -23,3 +23,4 @@ pub(crate) use check::limits;
 pub use check::{Loaded, check_condition, check_files};
 pub use display::{Duration, Size};
 pub use load::load;
+pub(crate) use load::read as read_file;

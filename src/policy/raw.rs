@@ -164,6 +164,12 @@ fn syntax(source: &Arc<Source>, text: &str, error: &serde_yaml::Error) -> Diagno
     let full = error.to_string();
     let message = full.rfind(" at line ").map_or(full.as_str(), |end| &full[..end]);
     let at = error.location().map_or(0, |location| byte_offset(text, &location));
+    // Where something is masked, even the reader's words might repeat it: the name of an anchor, a tag.
+    let message = if source.shows(text, at) {
+        message
+    } else {
+        "the value cannot be read"
+    };
     let end = text[at..].chars().next().map_or(at, |next| at + next.len_utf8());
     let next = text[at..].chars().next();
     let problem = Diagnostic::at(

@@ -1,0 +1,146 @@
+//! The configuration: which databases, how they are reached, which policies, and what holds for all of them.
+//!
+//! It is read as policies are: everything that is wrong is reported at its place in one go, and nothing is loaded unless all
+//! of it is right. It never holds a secret, only the name of the place where one is kept; a password in the file itself is
+//! refused without being repeated.
+
+mod mask;
+mod read;
+mod secret;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+pub use read::{Loaded, check};
+pub use secret::{Secret, SecretError, SecretSource};
+
+use crate::policy::diagnostics::Diagnostic;
+use crate::policy::model::Limits;
+use crate::policy::schedule::Schedule;
+
+/// Where the configuration is looked for.
+pub const DEFAULT_PATH: &str = "/etc/orareaper/orareaper.yaml";
+
+/// What holds where neither a policy nor the configuration says otherwise.
+pub const DEFAULT_LIMITS: Limits = Limits {
+    per_cycle: Some(5),
+    per_hour: Some(20),
+    per_day: None,
+    share: Some(20),
+    undo_records: Some(100_000),
+};
+
+/// A configuration that was checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Never empty; names are unique.
+    pub databases: Vec<Database>,
+    /// Files, folders and globs, relative ones already joined to the configuration's own folder.
+    pub policies: Vec<PathBuf>,
+    /// Where metrics and the status page are served.
+    pub listen: SocketAddr,
+    /// The folder of journal and reports.
+    pub state: PathBuf,
+    /// What schedules and blackouts are written in.
+    pub timezone: Tz,
+    /// Hold for all policies of a database together; [`DEFAULT_LIMITS`] filled in.
+    pub limits: Limits,
+    /// When nothing is done at all.
+    pub blackouts: Vec<Blackout>,
+}
+
+/// A database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// `[a-z0-9_.-]+`, unique; a label of metrics.
+    pub name: Arc<str>,
+    /// How it is spoken to.
+    pub driver: Driver,
+    /// Easy Connect (Plus), a descriptor or a TNS alias; holds no credentials.
+    pub connect: String,
+    /// As whom.
+    pub login: Login,
+    /// Whether policies that enforce may act here.
+    pub armed: bool,
+    /// Between two snapshots.
+    pub poll: Duration,
+    /// For a connection to be made.
+    pub connect_timeout: Duration,
+    /// For one call to be answered.
+    pub call_timeout: Duration,
+}
+
+/// Which driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Driver {
+    /// Oracle Client, by way of the `oracle` crate.
+    Oci,
+    /// The pure-Rust `oracledb` crate: nothing to install.
+    Thin,
+}
+
+impl Driver {
+    /// As the configuration writes it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Driver::Oci => "oci",
+            Driver::Thin => "thin",
+        }
+    }
+}
+
+/// As whom a database is entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// By password.
+    Password {
+        /// The account.
+        user: String,
+        /// Where its password is kept.
+        password: SecretSource,
+    },
+    /// By the operating system, a wallet or Kerberos, as the Oracle Client is set up.
+    External,
+}
+
+/// A time in which nothing is done.
+#[derive(Clone, Debug)]
+pub struct Blackout {
+    /// When it begins.
+    pub schedule: Schedule,
+    /// How long it lasts.
+    pub lasts: Duration,
+    /// Why.
+    pub reason: String,
+}
+
+impl Blackout {
+    /// Whether it holds at this time: from its beginning up to, but not including, its end.
+    #[must_use]
+    pub fn holds(&self, now: DateTime<Utc>) -> bool {
+        chrono::Duration::from_std(self.lasts).is_ok_and(|lasts| self.schedule.due(now - lasts, now))
+    }
+}
+
+/// Reads and checks the configuration; the only place where it is read from disk.
+#[must_use]
+pub fn load(path: &Path) -> Loaded {
+    let name = path.display().to_string();
+    match crate::policy::read_file(path) {
+        Ok(bytes) => check(&name, &bytes, path.parent().unwrap_or(Path::new(""))),
+        Err(error) => Loaded {
+            config: None,
+            diagnostics: vec![Diagnostic::of_file(
+                &name,
+                "unreadable-file",
+                format!("cannot read the file: {error}"),
+            )],
+        },
+    }
+}

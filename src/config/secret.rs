@@ -1,0 +1,185 @@
+//! Passwords: where they come from, and a box that does not show what is in it.
+//!
+//! The configuration names a place and never holds the secret itself, so that it can be read, copied and put under version
+//! control. The secret is read when a connection is made, which is also when a changed password is picked up.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// The longest password that is read; Oracle's own limit is 1024 bytes.
+const LONGEST: u64 = 1024;
+
+/// A password. It cannot be printed, and its memory is overwritten when it is dropped.
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a password.
+    #[must_use]
+    pub fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
+    /// The password itself, for the driver and for nobody else.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.0).into_bytes();
+        bytes.fill(0);
+        // Keeps the compiler from seeing that nobody reads the zeros.
+        std::hint::black_box(&bytes);
+    }
+}
+
+/// Says that there is one.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Where a password is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A systemd credential: a file of this name in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+    /// A file.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+}
+
+/// As messages name it; never what it holds.
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretSource::Credential(name) => write!(f, "the credential `{name}`"),
+            SecretSource::File(path) => write!(f, "the file {}", path.display()),
+            SecretSource::Env(name) => write!(f, "the environment variable {name}"),
+        }
+    }
+}
+
+/// Why a password could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// Not started by systemd with that credential.
+    #[error("read {0}: CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=")]
+    NoCredentials(SecretSource),
+    /// The file cannot be read.
+    #[error("read {0}: {1}")]
+    Io(SecretSource, #[source] std::io::Error),
+    /// The variable is not there, or no text.
+    #[error("read {0}: it is not set")]
+    NotSet(SecretSource),
+    /// Nothing there.
+    #[error("read {0}: it is empty")]
+    Empty(SecretSource),
+    /// Not a password.
+    #[error("read {0}: it is longer than {LONGEST} bytes or no UTF-8 text")]
+    NoPassword(SecretSource),
+}
+
+impl SecretSource {
+    /// Reads the password. One line end after it is not part of it.
+    ///
+    /// # Errors
+    /// What was read and why it failed, never what it holds.
+    pub fn read(&self) -> Result<Secret, SecretError> {
+        self.read_with(|name| std::env::var_os(name))
+    }
+
+    fn read_with(&self, variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Result<Secret, SecretError> {
+        let secret = match self {
+            SecretSource::Credential(name) => {
+                let folder = variable("CREDENTIALS_DIRECTORY");
+                let folder = folder.ok_or_else(|| SecretError::NoCredentials(self.clone()))?;
+                self.file(&Path::new(&folder).join(name))?
+            }
+            SecretSource::File(path) => self.file(path)?,
+            SecretSource::Env(name) => {
+                let value = variable(name).ok_or_else(|| SecretError::NotSet(self.clone()))?;
+                let text = OsStr::to_str(&value).ok_or_else(|| SecretError::NoPassword(self.clone()))?;
+                Secret::new(text.to_owned())
+            }
+        };
+        let text = secret.reveal();
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        if text.is_empty() {
+            return Err(SecretError::Empty(self.clone()));
+        }
+        if text.len() as u64 > LONGEST || text.contains('\0') {
+            return Err(SecretError::NoPassword(self.clone()));
+        }
+        Ok(Secret::new(text.to_owned()))
+    }
+
+    fn file(&self, path: &Path) -> Result<Secret, SecretError> {
+        let io = |error| SecretError::Io(self.clone(), error);
+        let mut file = std::fs::File::open(path).map_err(io)?.take(LONGEST + 3);
+        // Enough room from the start: growing would leave copies behind.
+        let mut text = String::with_capacity(usize::try_from(LONGEST).unwrap_or(0) + 64);
+        match file.read_to_string(&mut text) {
+            Ok(_) => Ok(Secret::new(text)),
+            Err(error) => {
+                drop(Secret::new(text));
+                if error.kind() == std::io::ErrorKind::InvalidData {
+                    return Err(SecretError::NoPassword(self.clone()));
+                }
+                Err(io(error))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        assert_eq!(format!("{:?}", Secret::new("hunter2".into())), "Secret(…)");
+    }
+
+    #[test]
+    fn a_password_is_read_from_where_it_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("prod"), "tiger \r\n").expect("written");
+        std::fs::write(folder.path().join("empty"), "\n").expect("written");
+        std::fs::write(folder.path().join("long"), "x".repeat(2000)).expect("written");
+        let variable = |name: &str| match name {
+            "CREDENTIALS_DIRECTORY" => Some(folder.path().into()),
+            "PW" => Some("scott".into()),
+            _ => None,
+        };
+        let read = |source: &SecretSource| source.read_with(variable).map(|secret| secret.reveal().to_owned());
+        let credential = |name: &str| SecretSource::Credential(name.to_owned());
+        // A blank is a character of the password, the line end is not.
+        assert_eq!(read(&credential("prod")).expect("read"), "tiger ");
+        assert_eq!(
+            read(&SecretSource::File(folder.path().join("prod"))).expect("read"),
+            "tiger "
+        );
+        assert_eq!(read(&SecretSource::Env("PW".into())).expect("read"), "scott");
+        assert!(matches!(read(&credential("empty")), Err(SecretError::Empty(_))));
+        assert!(matches!(read(&credential("long")), Err(SecretError::NoPassword(_))));
+        assert!(matches!(read(&credential("none")), Err(SecretError::Io(..))));
+        assert!(matches!(
+            read(&SecretSource::Env("NO".into())),
+            Err(SecretError::NotSet(_))
+        ));
+        let unset = credential("prod").read_with(|_| None).expect_err("no folder");
+        assert!(
+            unset
+                .to_string()
+                .starts_with("read the credential `prod`: CREDENTIALS_DIRECTORY is not set")
+        );
+    }
+}
