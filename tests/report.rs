@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use orareaper::cycle::Reported;
 use orareaper::guard::{Ruling, RunMode, rule};
 use orareaper::hold::Holds;
 use orareaper::ledger::Ledger;
@@ -90,11 +91,12 @@ fn cycle(csv: &str, policies: Vec<Policy>) -> Cycle {
             due: true,
         })
         .collect();
-    let (facts, limits, holds, following, gates) = (
+    let (facts, limits, holds, following, reported, gates) = (
         Facts::default(),
         EffectiveLimits::of(&Limits::default()),
         Holds::default(),
         Following::default(),
+        Reported::default(),
         Gates::default(),
     );
     let situation = Situation {
@@ -104,6 +106,7 @@ fn cycle(csv: &str, policies: Vec<Policy>) -> Cycle {
         limits: &limits,
         holds: &holds,
         following: &following,
+        reported: &reported,
         gates: &gates,
         now: DateTime::UNIX_EPOCH,
         today: NaiveDate::from_ymd_opt(2026, 11, 22).expect("a day"),
