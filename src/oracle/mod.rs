@@ -21,6 +21,8 @@ pub mod pressure;
 pub mod probe;
 pub mod read;
 mod row;
+#[cfg(test)]
+pub(crate) mod scripted;
 pub mod sql;
 mod thin;
 

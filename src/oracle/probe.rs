@@ -424,3 +424,6 @@ pub(crate) fn time(row: &[Cell<'_>], at: usize) -> Option<DbTime> {
         Cell::Null | Cell::Text(_) | Cell::Number(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

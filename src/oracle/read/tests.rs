@@ -1,114 +1,14 @@
-//! The statements as they are sent, for what the loaded policies need and what the connected release has.
+//! The reading of a snapshot, against scripted answers: what is whole, what is missing, what is an error.
 
 use super::*;
 
-use std::sync::Arc;
-
 use crate::oracle::capabilities::tests::capabilities;
 use crate::oracle::pressure::read_pressure;
-use crate::oracle::{BlockAnswer, CellType, Driver, Identity, Purpose, Sink};
+use crate::oracle::scripted::{Answer, Scripted};
 use crate::policy::pressure::Resource;
 use crate::session::snapshot::Field;
 
 const LIMIT: Duration = Duration::from_secs(10);
-
-/// A database that answers by the view, a row being texts in the order of the query's columns.
-struct Scripted {
-    identity: Identity,
-    answers: Vec<(&'static str, Answer)>,
-    asked: Vec<Query>,
-}
-
-enum Answer {
-    Rows(Vec<Vec<&'static str>>),
-    /// The first time these, ever after those.
-    Then(Vec<Vec<&'static str>>, Vec<Vec<&'static str>>),
-    Fails(u32),
-}
-
-impl Scripted {
-    fn new(answers: Vec<(&'static str, Answer)>) -> Scripted {
-        Scripted {
-            identity: Identity {
-                database: Arc::from("test"),
-                driver: Driver::Thin,
-                purpose: Purpose::Poll,
-            },
-            answers,
-            asked: Vec::new(),
-        }
-    }
-
-    fn asked(&self, of: &str) -> usize {
-        self.asked.iter().filter(|query| query.of == of).count()
-    }
-}
-
-impl Connection for Scripted {
-    fn query(&mut self, query: &Query, _limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
-        let before = self.asked(query.of);
-        self.asked.push(query.clone());
-        let answer = self
-            .answers
-            .iter()
-            .find(|(of, _)| *of == query.of)
-            .map(|(_, answer)| answer)
-            .unwrap_or_else(|| panic!("{} was not to be asked", query.sql));
-        let rows = match answer {
-            Answer::Rows(rows) => rows,
-            Answer::Then(first, _) if before == 0 => first,
-            Answer::Then(_, later) => later,
-            Answer::Fails(code) => {
-                let message = format!("ORA-{code:05}: scripted");
-                return Err(Error::from_database(
-                    crate::oracle::Phase::Call,
-                    reading(query, "test"),
-                    Some(*code),
-                    &message,
-                ));
-            }
-        };
-        for row in rows {
-            assert_eq!(row.len(), query.columns.len(), "{}", query.sql);
-            let cells: Vec<Cell<'_>> = row
-                .iter()
-                .zip(&query.columns)
-                .map(|(text, kind)| match kind {
-                    _ if text.is_empty() => Cell::Null,
-                    CellType::Text => Cell::Text(text),
-                    CellType::Number => Cell::Number(text.parse().expect("a number")),
-                    CellType::Time => Cell::Time(DbTime(text.parse().expect("seconds"))),
-                })
-                .collect();
-            if sink(&cells).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn call(&mut self, _statement: &str, _limit: Duration) -> Result<BlockAnswer, Error> {
-        panic!("reading runs no statement")
-    }
-
-    fn ping(&mut self, _limit: Duration) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    fn warning(&self) -> Option<&str> {
-        None
-    }
-
-    fn round_trips(&self) -> u64 {
-        0
-    }
-
-    fn close(self: Box<Self>, _grace: Duration) {}
-}
 
 /// Capabilities of a release that has only these columns, which are then the columns of every session row, in this order:
 /// INST_ID, SID, SERIAL#, PADDR, USERNAME, TADDR, STATUS, PROGRAM, TYPE, LOGON_TIME.

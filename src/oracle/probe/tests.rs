@@ -1,0 +1,225 @@
+//! The probe, against scripted answers of several releases and set-ups.
+
+use super::*;
+
+use crate::oracle::scripted::{Answer, Scripted};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A RAC database of release 19 that lets everything be read; what differs in a story stands before it.
+fn open_database(differing: Vec<(&'static str, Answer)>) -> Scripted {
+    let rows = |rows: &[&[&'static str]]| Answer::Rows(rows.iter().map(|row| row.to_vec()).collect());
+    let mut answers = differing;
+    answers.extend([
+        ("version_full", rows(&[&["19.21.0.0.0"]])),
+        ("V$INSTANCE", rows(&[&["2", "prod2", "19.0.0.0.0", "YES"]])),
+        (
+            "GV$INSTANCE",
+            rows(&[&["1", "prod1", "db1", "OPEN"], &["2", "prod2", "db2", "OPEN"]]),
+        ),
+        ("CLOUD_SERVICE", rows(&[&[""]])),
+        ("CON_ID", rows(&[&["3", "ORCLPDB1"]])),
+        ("'SID'", rows(&[&["44", "2"]])),
+        ("SELECT serial#", rows(&[&["9001", "500", "REAPER"]])),
+        ("cdb FROM", rows(&[&["YES"]])),
+        ("V$DATABASE", rows(&[&["PROD", "PRIMARY", "READ WRITE"]])),
+        (
+            "V$PARAMETER",
+            rows(&[&["db_block_size", "8192"], &["cluster_database", "TRUE"]]),
+        ),
+        (
+            "ALL_TAB_COLUMNS",
+            rows(&[&["INST_ID"], &["SID"], &["SERIAL#"], &["CON_ID"], &["NEW_IN_30AI"]]),
+        ),
+        ("DBA_USERS", rows(&[&["SYS"], &["XDB"]])),
+        ("RDSADMIN", rows(&[])),
+        ("DBA_TABLESPACES", rows(&[&["TEMP16", "16384"]])),
+        (
+            "V$STATNAME",
+            rows(&[&["redo size", "288"], &["CPU used by this session", "19"]]),
+        ),
+    ]);
+    Scripted::new(answers)
+}
+
+fn found(mut database: Scripted) -> Capabilities {
+    probe(&mut database, LIMIT).expect("the essentials are there")
+}
+
+#[test]
+fn an_open_database_tells_everything() {
+    let found = found(open_database(Vec::new()));
+    assert_eq!(found.release, Release { major: 19, minor: 0 });
+    assert_eq!(found.version, "19.21.0.0.0");
+    assert!(found.cluster && found.cdb);
+    assert_eq!((found.con_id, found.con_name.as_str()), (Some(3), "ORCLPDB1"));
+    assert_eq!(
+        found.own,
+        SessionKey {
+            inst_id: 2,
+            sid: 44,
+            serial: 9001,
+            logon_time: DbTime(500)
+        }
+    );
+    assert_eq!(found.own_username, "REAPER");
+    assert_eq!(found.instances.len(), 2);
+    assert_eq!(
+        found.columns.iter().collect::<Vec<_>>(),
+        [Column::InstId, Column::Sid, Column::Serial, Column::ConId]
+    );
+    assert_eq!(found.columns_from, Provenance::Dictionary);
+    assert!(found.maintained.contains("XDB") && found.maintained_from == Provenance::Dictionary);
+    assert_eq!(found.service, Service::SelfManaged);
+    assert_eq!(found.block_size, Some(8192));
+    assert_eq!(found.tablespace_blocks.get("TEMP16"), Some(&16_384));
+    assert_eq!(found.statistics.numbers(), [19, 288]);
+    assert_eq!(found.notes, Vec::<String>::new());
+}
+
+#[test]
+fn an_old_release_is_not_asked_for_what_it_does_not_have() {
+    let mut database = open_database(vec![
+        ("V$INSTANCE", Answer::Rows(vec![vec!["1", "orcl", "11.2.0.4.0", "NO"]])),
+        ("GV$INSTANCE", Answer::Rows(vec![vec!["1", "orcl", "db1", "OPEN"]])),
+        (
+            "V$PARAMETER",
+            Answer::Rows(vec![vec!["db_block_size", "4096"], vec!["cluster_database", "FALSE"]]),
+        ),
+    ]);
+    let found = probe(&mut database, LIMIT).expect("the essentials are there");
+    assert_eq!((found.release.major, found.release.minor), (11, 2));
+    assert_eq!(found.version, "11.2.0.4.0");
+    assert!(!found.cluster && !found.cdb && found.con_id.is_none());
+    assert_eq!(found.maintained_from, Provenance::Documentation);
+    for name in ["SYS", "DBSNMP", "XDB", "OUTLN"] {
+        assert!(found.maintained.contains(name), "{name}");
+    }
+    for absent in [
+        "CON_ID",
+        "cdb FROM",
+        "version_full",
+        "oracle_maintained",
+        "CLOUD_SERVICE",
+    ] {
+        assert!(
+            !database.asked.iter().any(|query| query.sql.contains(absent)),
+            "{absent} was asked of 11.2"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_read_has_a_cautious_answer_and_a_note() {
+    let found = found(open_database(vec![
+        ("ALL_TAB_COLUMNS", Answer::Rows(Vec::new())),
+        ("DBA_USERS", Answer::Fails(942)),
+        ("oracle_maintained", Answer::Rows(vec![vec!["SYS"], vec!["CTXSYS"]])),
+        ("V$DATABASE", Answer::Fails(942)),
+        ("V$PARAMETER", Answer::Fails(942)),
+        ("CON_ID", Answer::Fails(2003)),
+        ("V$STATNAME", Answer::Fails(942)),
+        ("DBA_TABLESPACES", Answer::Fails(942)),
+    ]));
+    assert_eq!(found.columns, found.release.documented_columns());
+    assert_eq!(found.columns_from, Provenance::Documentation);
+    assert_eq!(found.maintained_from, Provenance::PublicDictionary);
+    assert!(found.maintained.contains("CTXSYS"));
+    assert_eq!(found.block_size, None);
+    assert!(found.cluster, "two instances are a cluster whatever else is known");
+    assert_eq!(found.con_id, None);
+    assert!(found.statistics.numbers().is_empty());
+    let disconnect = crate::policy::model::Action::Disconnect {
+        clause: crate::policy::model::DisconnectClause::Immediate,
+    };
+    assert!(found.supports(disconnect).is_err(), "not known to be open");
+    for about in [
+        "ALL_TAB_COLUMNS",
+        "DBA_USERS",
+        "V$DATABASE",
+        "V$PARAMETER",
+        "SYS_CONTEXT",
+    ] {
+        assert!(
+            found.notes.iter().any(|note| note.contains(about)),
+            "no note on {about}: {:?}",
+            found.notes
+        );
+    }
+}
+
+#[test]
+fn accounts_fall_back_to_the_documented_ones_when_no_view_names_any() {
+    for users in [Answer::Rows(Vec::new()), Answer::Fails(904)] {
+        let found = found(open_database(vec![("oracle_maintained", users)]));
+        assert_eq!(found.maintained_from, Provenance::Documentation);
+        assert!(found.maintained.contains("SYSTEM"));
+        assert!(
+            found.notes.iter().any(|note| note.contains("ALL_USERS")),
+            "{:?}",
+            found.notes
+        );
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_ends_the_probe() {
+    for (code, class) in [
+        (3113, Class::Reconnect),
+        (1089, Class::Backoff),
+        (1013, Class::Cancelled),
+    ] {
+        let mut database = open_database(vec![("DBA_USERS", Answer::Fails(code))]);
+        let error = probe(&mut database, LIMIT).map(|_| ()).expect_err("it broke");
+        assert_eq!(error.class, class, "{error}");
+    }
+}
+
+#[test]
+fn a_daemon_that_cannot_tell_itself_does_not_start() {
+    let stories = [
+        ("'SID'", Answer::Rows(vec![vec!["", ""]])),
+        ("SELECT serial#", Answer::Rows(Vec::new())),
+        ("SELECT serial#", Answer::Rows(vec![vec!["9001", "500", ""]])),
+        ("V$INSTANCE", Answer::Rows(vec![vec!["1", "orcl", "unheard of", "NO"]])),
+    ];
+    for story in stories {
+        let key = story.0;
+        let mut database = open_database(vec![story]);
+        let error = probe(&mut database, LIMIT).map(|_| ()).expect_err(key);
+        assert_eq!(error.class, Class::Config, "{error}");
+    }
+}
+
+#[test]
+fn managed_services_are_recognized() {
+    let rds = open_database(vec![("'RDSADMIN'", Answer::Rows(vec![vec!["RDSADMIN"]]))]);
+    assert_eq!(found(rds).service, Service::AmazonRds);
+    let cloud = open_database(vec![("CLOUD_SERVICE", Answer::Rows(vec![vec!["OLTP"]]))]);
+    assert_eq!(found(cloud).service, Service::Autonomous);
+    let before = open_database(vec![("CLOUD_SERVICE", Answer::Fails(2003))]);
+    assert_eq!(found(before).service, Service::SelfManaged);
+}
+
+#[test]
+fn a_root_that_sees_no_pdb_is_told_of() {
+    let root = |seen: &'static str| {
+        open_database(vec![
+            ("CON_ID')", Answer::Rows(vec![vec!["1", "CDB$ROOT"]])),
+            ("V$PDBS", Answer::Rows(vec![vec!["3", "ORCLPDB1"]])),
+            ("con_id > 1", Answer::Rows(vec![vec![seen]])),
+        ])
+    };
+    let blind = found(root("0"));
+    assert!(
+        blind.notes.iter().any(|note| note.contains("CONTAINER_DATA")),
+        "{:?}",
+        blind.notes
+    );
+    assert_eq!(found(root("12")).notes, Vec::<String>::new());
+}
+
+#[test]
+fn predefined_accounts_are_listed_once_and_in_order() {
+    assert!(PREDEFINED_ACCOUNTS.is_sorted_by(|a, b| a < b));
+}

@@ -1,0 +1,112 @@
+//! A connection that answers from a script, for tests of what is asked and what is made of the answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::oracle::{
+    BlockAnswer, Cell, CellType, Connection, Driver, Error, Identity, Phase, Purpose, Query, Sink, reading,
+};
+use crate::session::time::DbTime;
+
+/// The first answer whose key is the query's view, or stands in its text, is given; a row is texts in the order of the
+/// query's columns.
+pub(crate) struct Scripted {
+    identity: Identity,
+    answers: Vec<(&'static str, Answer)>,
+    pub(crate) asked: Vec<Query>,
+}
+
+/// What it answers.
+pub(crate) enum Answer {
+    /// These rows.
+    Rows(Vec<Vec<&'static str>>),
+    /// The first time these, ever after those.
+    Then(Vec<Vec<&'static str>>, Vec<Vec<&'static str>>),
+    /// An error with this number.
+    Fails(u32),
+}
+
+impl Scripted {
+    pub(crate) fn new(answers: Vec<(&'static str, Answer)>) -> Scripted {
+        Scripted {
+            identity: Identity {
+                database: Arc::from("test"),
+                driver: Driver::Thin,
+                purpose: Purpose::Poll,
+            },
+            answers,
+            asked: Vec::new(),
+        }
+    }
+
+    /// How often a view was asked.
+    pub(crate) fn asked(&self, of: &str) -> usize {
+        self.asked.iter().filter(|query| query.of == of).count()
+    }
+}
+
+impl Connection for Scripted {
+    fn query(&mut self, query: &Query, _limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let before = self.asked(query.of);
+        self.asked.push(query.clone());
+        let answer = self
+            .answers
+            .iter()
+            .find(|(key, _)| *key == query.of || query.sql.contains(key))
+            .map(|(_, answer)| answer)
+            .unwrap_or_else(|| panic!("{} was not to be asked", query.sql));
+        let rows = match answer {
+            Answer::Rows(rows) => rows,
+            Answer::Then(first, _) if before == 0 => first,
+            Answer::Then(_, later) => later,
+            Answer::Fails(code) => {
+                let message = format!("ORA-{code:05}: scripted");
+                return Err(Error::from_database(
+                    Phase::Call,
+                    reading(query, "test"),
+                    Some(*code),
+                    &message,
+                ));
+            }
+        };
+        for row in rows {
+            assert_eq!(row.len(), query.columns.len(), "{}", query.sql);
+            let cells: Vec<Cell<'_>> = row
+                .iter()
+                .zip(&query.columns)
+                .map(|(text, kind)| match kind {
+                    _ if text.is_empty() => Cell::Null,
+                    CellType::Text => Cell::Text(text),
+                    CellType::Number => Cell::Number(text.parse().expect("a number")),
+                    CellType::Time => Cell::Time(DbTime(text.parse().expect("seconds"))),
+                })
+                .collect();
+            if sink(&cells).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, _statement: &str, _limit: Duration) -> Result<BlockAnswer, Error> {
+        panic!("reading runs no statement")
+    }
+
+    fn ping(&mut self, _limit: Duration) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn warning(&self) -> Option<&str> {
+        None
+    }
+
+    fn round_trips(&self) -> u64 {
+        0
+    }
+
+    fn close(self: Box<Self>, _grace: Duration) {}
+}
