@@ -206,8 +206,8 @@ pub struct InstanceReport {
 /// How many sessions of a kind there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionCount {
-    /// The instance by name.
-    pub instance: Arc<str>,
+    /// INST_ID.
+    pub inst_id: u32,
     /// TYPE.
     pub session_type: SessionType,
     /// STATUS.
@@ -294,18 +294,13 @@ fn sessions(snapshot: &Snapshot) -> Vec<SessionCount> {
             *counts.entry((inst_id, session_type, status)).or_insert(0) += 1;
         }
     }
-    let named = |inst_id| snapshot.instances().iter().find(|instance| instance.inst_id == inst_id);
-    let counted = counts
-        .into_iter()
-        .filter_map(|((inst_id, session_type, status), count)| {
-            Some(SessionCount {
-                instance: Arc::from(named(inst_id)?.name.as_str()),
-                session_type,
-                status,
-                count,
-            })
-        });
-    counted.collect()
+    let count = |((inst_id, session_type, status), count)| SessionCount {
+        inst_id,
+        session_type,
+        status,
+        count,
+    };
+    counts.into_iter().map(count).collect()
 }
 
 fn policy_report(in_force: InForce, cycle: &Cycle, set: &PolicySet) -> PolicyReport {

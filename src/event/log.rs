@@ -27,10 +27,10 @@ impl Event {
                 instances,
                 release,
             } => {
-                let instances = instances.join(", ");
+                let names: Vec<&str> = instances.iter().map(|(_, name)| name.as_str()).collect();
                 info!(
                     database = &**database,
-                    instances,
+                    instances = names.join(", "),
                     release = release.as_str(),
                     "database is up"
                 );

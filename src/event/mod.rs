@@ -49,8 +49,8 @@ pub enum Event {
     DatabaseUp {
         /// Which.
         database: Arc<str>,
-        /// Its instances' names.
-        instances: Vec<Arc<str>>,
+        /// Its instances: INST_ID and INSTANCE_NAME.
+        instances: Vec<(u32, String)>,
         /// Its release, as it says.
         release: String,
     },
@@ -169,8 +169,6 @@ pub struct Intent {
     pub database: Arc<str>,
     /// On whom.
     pub key: SessionKey,
-    /// The session's instance by name.
-    pub instance: Arc<str>,
     /// The policy that wants it.
     pub policy: Arc<str>,
     /// The digest of the set that the policy is of.
@@ -201,7 +199,6 @@ impl Intent {
     pub fn of(
         id: u64,
         database: &Arc<str>,
-        instance: &Arc<str>,
         warrant: &Warrant,
         snapshot: Option<&Snapshot>,
         statement: Option<&str>,
@@ -215,7 +212,6 @@ impl Intent {
             id,
             database: Arc::clone(database),
             key: warrant.key(),
-            instance: Arc::clone(instance),
             policy: Arc::clone(&warrant.policy().name),
             policy_digest: warrant.set().digest.clone(),
             mode: warrant.mode(),

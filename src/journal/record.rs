@@ -54,7 +54,8 @@ pub(super) enum Record {
     /// A database answers.
     DatabaseUp {
         database: String,
-        instances: Vec<String>,
+        /// INST_ID and INSTANCE_NAME.
+        instances: Vec<(u32, String)>,
         release: String,
     },
     /// A database does not answer.
@@ -87,8 +88,6 @@ pub(super) struct IntentRecord {
     database: String,
     #[serde(flatten)]
     key: KeyRecord,
-    /// The instance's name.
-    instance: String,
     policy: String,
     /// SHA-256 of the policy files.
     policy_digest: String,
@@ -172,7 +171,7 @@ impl Record {
                 release,
             } => Record::DatabaseUp {
                 database: database.to_string(),
-                instances: instances.iter().map(ToString::to_string).collect(),
+                instances: instances.clone(),
                 release: release.clone(),
             },
             Event::DatabaseDown { database, error } => Record::DatabaseDown {
@@ -233,7 +232,6 @@ impl IntentRecord {
                 serial: intent.key.serial,
                 logon_time: naive(intent.key.logon_time)?,
             },
-            instance: intent.instance.to_string(),
             policy: intent.policy.to_string(),
             policy_digest: intent.policy_digest.clone(),
             mode: intent.mode.name().to_owned(),
@@ -266,7 +264,6 @@ impl IntentRecord {
                 serial: self.key.serial,
                 logon_time: DbTime(self.key.logon_time.and_utc().timestamp()),
             },
-            instance: Arc::from(self.instance),
             policy: Arc::from(self.policy),
             policy_digest: self.policy_digest,
             mode: mode.ok_or(UnknownWord {

@@ -1,0 +1,397 @@
+//! What Prometheus sees.
+//!
+//! Labels come from closed sets: configured names of databases, names of policies, instance numbers, and the names of our own
+//! enums. No text of a session and no error text is ever a label, so the number of series is bounded by the configuration.
+//! A series goes when what it is about goes: an alert on a policy that was deleted would never end.
+//!
+//! Counters of actions are there at zero as soon as a policy is loaded and an instance is known, because `increase()` sees
+//! nothing of a counter whose first value is already the kill. `instance` is the instance's number (INST_ID); until the
+//! first connection has told the instances, `up` has an empty one.
+
+mod family;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+use crate::event::{CycleReport, Event, Loaded, LoadedDatabase, PolicyLoad};
+use crate::guard::RunMode;
+use crate::metrics::family::Family;
+use crate::oracle::Class;
+use crate::outcome::Outcome;
+use crate::policy::model::Action;
+
+/// Seconds: a decision takes less than the first, a plain KILL of a busy session makes its caller wait for a minute.
+const DURATIONS: [f64; 13] = [
+    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 75.0,
+];
+
+/// All metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    up: Family<IntGaugeVec, 2>,
+    sessions: Family<IntGaugeVec, 4>,
+    pressure_ratio: Family<GaugeVec, 3>,
+    policy_matches: Family<IntGaugeVec, 2>,
+    actions: Family<IntCounterVec, 6>,
+    spared: Family<IntCounterVec, 3>,
+    lingering: Family<IntGaugeVec, 2>,
+    breaker_open: Family<IntGaugeVec, 2>,
+    cycle_duration: Family<HistogramVec, 2>,
+    last_cycle: Family<GaugeVec, 1>,
+    policies_loaded: IntGauge,
+    reload_success: IntGauge,
+    paused: IntGauge,
+    round_trips: Family<IntCounterVec, 1>,
+    driver_errors: Family<IntCounterVec, 2>,
+    journal_errors: IntCounter,
+    known: Mutex<Known>,
+}
+
+/// What there are series for.
+#[derive(Debug, Default)]
+struct Known {
+    loaded: Loaded,
+    instances: BTreeMap<Arc<str>, Vec<u32>>,
+}
+
+/// Registers one metric. It fails only for an invalid or a repeated name, and the names are below.
+fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+    let metric = metric.expect("the name and the labels are valid");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("the name is registered once");
+    metric
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("orareaper")
+}
+
+impl Metrics {
+    /// All at zero, in a registry of their own, together with the process's own figures.
+    #[must_use]
+    pub fn new() -> Metrics {
+        let registry = Registry::new();
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        registry.register(Box::new(process)).expect("nothing is registered yet");
+        build_info(&registry);
+        let in_one = |name, help| register(&registry, IntGauge::with_opts(opts(name, help)));
+        let policies_loaded = in_one("policies_loaded", "Policies in force.");
+        let reload_success = in_one("reload_success", "Whether the last load of the policies succeeded.");
+        let paused = in_one("paused", "Whether nobody is acted on because of the kill switch.");
+        let journal_errors = IntCounter::with_opts(opts(
+            "journal_errors_total",
+            "Records that could not be written; while that lasts, nobody is acted on.",
+        ));
+        let journal_errors = register(&registry, journal_errors);
+        let gauge = |name, help, labels: &[&str]| register(&registry, IntGaugeVec::new(opts(name, help), labels));
+        let float = |name, help, labels: &[&str]| register(&registry, GaugeVec::new(opts(name, help), labels));
+        let counter = |name, help, labels: &[&str]| register(&registry, IntCounterVec::new(opts(name, help), labels));
+        let durations = HistogramOpts::new("cycle_duration_seconds", "How long the steps of a cycle take.")
+            .namespace("orareaper")
+            .buckets(DURATIONS.to_vec());
+        let cycle_duration = register(&registry, HistogramVec::new(durations, &["database", "step"]));
+        let sessions = gauge(
+            "sessions",
+            "Sessions in the newest snapshot.",
+            &["database", "instance", "type", "status"],
+        );
+        let pressure_ratio = float(
+            "pressure_ratio",
+            "Use of a resource as a share of its limit.",
+            &["database", "instance", "resource"],
+        );
+        let actions = counter(
+            "actions_total",
+            "Actions by what came of them; in mode dry-run nothing was sent.",
+            &["database", "instance", "policy", "action", "outcome", "mode"],
+        );
+        let spared = counter(
+            "spared_total",
+            "Sessions that a policy's condition held for in a cycle and that were spared, by reason.",
+            &["database", "policy", "reason"],
+        );
+        Metrics {
+            up: Family::new(gauge("up", "Whether the instance was read.", &["database", "instance"])),
+            sessions: Family::new(sessions),
+            pressure_ratio: Family::new(pressure_ratio),
+            policy_matches: Family::new(gauge(
+                "policy_matches",
+                "Sessions that the policy's condition holds for in the newest snapshot.",
+                &["database", "policy"],
+            )),
+            actions: Family::new(actions),
+            spared: Family::new(spared),
+            lingering: Family::new(gauge(
+                "lingering_sessions",
+                "Sessions whose end was accepted and that are still there.",
+                &["database", "instance"],
+            )),
+            breaker_open: Family::new(gauge(
+                "breaker_open",
+                "Whether the policy's whole plan is refused because it wants too many sessions.",
+                &["database", "policy"],
+            )),
+            cycle_duration: Family::new(cycle_duration),
+            last_cycle: Family::new(float(
+                "last_cycle_timestamp_seconds",
+                "When the last cycle was completed.",
+                &["database"],
+            )),
+            policies_loaded,
+            reload_success,
+            paused,
+            round_trips: Family::new(counter(
+                "driver_round_trips_total",
+                "Round trips to the database.",
+                &["database"],
+            )),
+            driver_errors: Family::new(counter(
+                "driver_errors_total",
+                "Calls that failed, by what the error means.",
+                &["database", "class"],
+            )),
+            journal_errors,
+            known: Mutex::new(Known::default()),
+            registry,
+        }
+    }
+
+    /// The exposition text, for `/metrics`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let encoded = prometheus::TextEncoder::new().encode_to_string(&self.registry.gather());
+        encoded.expect("every family that is registered has a name and at least one series")
+    }
+
+    /// Counts an event. `at` is the host's time.
+    pub fn count(&self, event: &Event, at: DateTime<Utc>) {
+        match event {
+            Event::Policies(PolicyLoad::Loaded(loaded)) => self.loaded(loaded),
+            Event::Policies(PolicyLoad::Failed { .. }) => self.reload_success.set(0),
+            Event::DatabaseUp {
+                database, instances, ..
+            } => {
+                let instances: Vec<u32> = instances.iter().map(|(inst_id, _)| *inst_id).collect();
+                self.instances(database, &instances);
+                self.all_up(database, true);
+            }
+            Event::DatabaseDown { database, .. } => self.down(database),
+            Event::DriverError { database, class, .. } => {
+                self.driver_errors.with([database, class.name()]).inc();
+            }
+            Event::Outcome(outcomed) => {
+                let intent = &outcomed.intent;
+                let instance = intent.key.inst_id.to_string();
+                let labels = [
+                    &*intent.database,
+                    &instance,
+                    &intent.policy,
+                    intent.action.name(),
+                    outcomed.outcome.name(),
+                    intent.mode.name(),
+                ];
+                self.actions.with(labels).inc();
+            }
+            Event::BreakerOpened { database, policy, .. } => self.breaker_open.with([database, policy]).set(1),
+            Event::BreakerClosed { database, policy } => self.breaker_open.with([database, policy]).set(0),
+            Event::Cycle(report) => self.cycle(report, at),
+            Event::Paused { .. } => self.paused.set(1),
+            Event::Resumed { .. } => self.paused.set(0),
+            Event::Started { .. } | Event::Stopping { .. } | Event::Intent(_) | Event::Verification { .. } => {}
+        }
+    }
+
+    /// Counts a record that the journal did not take.
+    pub fn journal_failed(&self) {
+        self.journal_errors.inc();
+    }
+
+    fn loaded(&self, loaded: &Loaded) {
+        self.policies_loaded.set(whole(loaded.policies));
+        self.reload_success.set(1);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.loaded = loaded.clone();
+        let names = |database: &str| loaded.databases.iter().any(|known| &*known.database == database);
+        known.instances.retain(|database, _| names(database));
+        let runs = |database: &str, policy: &str| {
+            let database = loaded.databases.iter().find(|known| &*known.database == database);
+            database.is_some_and(|database| database.policies.iter().any(|known| &*known.policy == policy))
+        };
+        self.up.retain(|[database, _]| names(database));
+        self.sessions.retain(|[database, ..]| names(database));
+        self.pressure_ratio.retain(|[database, ..]| names(database));
+        self.lingering.retain(|[database, _]| names(database));
+        self.cycle_duration.retain(|[database, _]| names(database));
+        self.last_cycle.retain(|[database]| names(database));
+        self.round_trips.retain(|[database]| names(database));
+        self.driver_errors.retain(|[database, _]| names(database));
+        self.policy_matches.retain(|[database, policy]| runs(database, policy));
+        self.breaker_open.retain(|[database, policy]| runs(database, policy));
+        self.spared.retain(|[database, policy, _]| runs(database, policy));
+        self.actions.retain(|[database, _, policy, ..]| runs(database, policy));
+        for database in &loaded.databases {
+            let instances = known.instances.get(&database.database);
+            self.begin_at_zero(database, instances.map_or(&[], Vec::as_slice));
+        }
+    }
+
+    fn begin_at_zero(&self, loaded: &LoadedDatabase, instances: &[u32]) {
+        let database = &*loaded.database;
+        if instances.is_empty() {
+            self.up.with([database, ""]);
+        }
+        self.round_trips.with([database]);
+        for class in Class::ALL {
+            self.driver_errors.with([database, class.name()]);
+        }
+        for policy in &loaded.policies {
+            self.breaker_open.with([database, &policy.policy]);
+            for instance in instances {
+                let instance = instance.to_string();
+                for action in &policy.actions {
+                    for outcome in possible(*action, policy.mode) {
+                        let (action, mode) = (action.name(), policy.mode.name());
+                        let labels = [database, &instance, &policy.policy, action, outcome.name(), mode];
+                        self.actions.with(labels);
+                    }
+                }
+            }
+        }
+        for instance in instances {
+            self.lingering.with([database, &instance.to_string()]);
+        }
+    }
+
+    /// Takes note of a database's instances. The series of one that is gone go, but for what it counted: that happened.
+    fn instances(&self, database: &Arc<str>, instances: &[u32]) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.instances.get(database).is_some_and(|known| known == instances) {
+            return;
+        }
+        known.instances.insert(Arc::clone(database), instances.to_vec());
+        let names: Vec<String> = instances.iter().map(u32::to_string).collect();
+        let stays = |of: &str, instance: &str| of != &**database || names.iter().any(|name| name == instance);
+        self.up.retain(|[of, instance]| stays(of, instance));
+        self.sessions.retain(|[of, instance, ..]| stays(of, instance));
+        self.pressure_ratio.retain(|[of, instance, _]| stays(of, instance));
+        self.lingering.retain(|[of, instance]| stays(of, instance));
+        if let Some(loaded) = known.loaded.databases.iter().find(|known| known.database == *database) {
+            self.begin_at_zero(loaded, instances);
+        }
+    }
+
+    fn all_up(&self, database: &Arc<str>, up: bool) {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.instances.get(database) {
+            Some(instances) if !instances.is_empty() => {
+                for instance in instances {
+                    self.up.with([database, &instance.to_string()]).set(i64::from(up));
+                }
+            }
+            Some(_) | None => self.up.with([database, ""]).set(i64::from(up)),
+        }
+    }
+
+    /// What was seen in the last snapshot is no longer so, and nothing else is known: better no value than an old one.
+    fn down(&self, database: &Arc<str>) {
+        self.all_up(database, false);
+        self.sessions.retain(|[of, ..]| *of != **database);
+        self.pressure_ratio.retain(|[of, ..]| *of != **database);
+        self.policy_matches.retain(|[of, _]| *of != **database);
+    }
+
+    fn cycle(&self, report: &CycleReport, at: DateTime<Utc>) {
+        let database = &report.database;
+        let instances: Vec<u32> = report.instances.iter().map(|instance| instance.inst_id).collect();
+        self.instances(database, &instances);
+        for instance in &report.instances {
+            let name = instance.inst_id.to_string();
+            self.up.with([database, &name]).set(i64::from(instance.complete));
+            self.lingering.with([database, &name]).set(whole(instance.lingering));
+            for (resource, ratio) in &instance.pressure {
+                self.pressure_ratio.with([database, &name, resource.name()]).set(*ratio);
+            }
+        }
+        let read = |instance: &str, resource: &str| {
+            let instance = report
+                .instances
+                .iter()
+                .find(|known| known.inst_id.to_string() == instance);
+            instance.is_some_and(|instance| instance.pressure.iter().any(|(known, _)| known.name() == resource))
+        };
+        self.pressure_ratio
+            .retain(|[of, instance, resource]| *of != **database || read(instance, resource));
+        self.sessions.zero(|[of, ..]| *of == **database, |gauge| gauge.set(0));
+        for count in &report.sessions {
+            let instance = count.inst_id.to_string();
+            let labels = [&**database, &instance, count.session_type.name(), count.status.name()];
+            self.sessions.with(labels).set(whole(count.count));
+        }
+        for policy in &report.policies {
+            self.policy_matches
+                .with([database, &policy.policy])
+                .set(whole(policy.matched));
+            let open = i64::from(policy.breaker.is_some());
+            self.breaker_open.with([database, &policy.policy]).set(open);
+            for (reason, count) in &policy.spared {
+                let count = u64::try_from(*count).unwrap_or(u64::MAX);
+                self.spared
+                    .with([database, &policy.policy, reason.name()])
+                    .inc_by(count);
+            }
+        }
+        for (step, took) in &report.steps {
+            self.cycle_duration
+                .with([database, step.name()])
+                .observe(took.as_secs_f64());
+        }
+        self.round_trips.with([database]).inc_by(report.round_trips);
+        // Millisecond precision is exact in a double for many thousand years.
+        let seconds = at.timestamp_millis() as f64 / 1000.0;
+        self.last_cycle.with([database]).set(seconds);
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+fn build_info(registry: &Registry) {
+    let build =
+        opts("build_info", "Always 1; says which build this is.").const_label("version", env!("CARGO_PKG_VERSION"));
+    let build = register(registry, Gauge::with_opts(build));
+    build.set(1.0);
+}
+
+/// What can come of an action in a mode.
+fn possible(action: Action, mode: RunMode) -> impl Iterator<Item = Outcome> {
+    Outcome::ALL.into_iter().filter(move |outcome| match outcome {
+        Outcome::Reported => action == Action::Report,
+        Outcome::Assumed => action != Action::Report && mode == RunMode::DryRun,
+        Outcome::Done | Outcome::Marked | Outcome::Refused | Outcome::Failed | Outcome::Unknown => {
+            action != Action::Report && mode == RunMode::Enforce
+        }
+        Outcome::AlreadyGone
+        | Outcome::NoLongerMatches
+        | Outcome::Protected
+        | Outcome::Unchecked
+        | Outcome::Unsupported
+        | Outcome::Expired => true,
+    })
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,215 @@
+//! What the exposition says after each event.
+
+use std::time::Duration;
+
+use super::*;
+use crate::event::{
+    InstanceReport, LoadedPolicy, PolicyReport, SessionCount, SessionStatus, SessionType, SpareReason, Step,
+};
+use crate::policy::model::{KillClause, Protection};
+use crate::policy::pressure::Resource;
+
+const KILL: Action = Action::Kill {
+    clause: KillClause::Immediate,
+};
+
+fn at() -> DateTime<Utc> {
+    "2026-11-22T10:00:00.5Z".parse().expect("a time")
+}
+
+fn loaded(databases: &[(&str, &[&str])]) -> Event {
+    let databases = databases.iter().map(|(database, policies)| LoadedDatabase {
+        database: Arc::from(*database),
+        driver: "thin",
+        armed: true,
+        poll: Duration::from_secs(15),
+        policies: policies
+            .iter()
+            .map(|policy| LoadedPolicy {
+                policy: Arc::from(*policy),
+                mode: RunMode::Enforce,
+                actions: vec![KILL],
+            })
+            .collect(),
+    });
+    Event::Policies(PolicyLoad::Loaded(Loaded {
+        digest: "ab12".into(),
+        policies: 2,
+        databases: databases.collect(),
+    }))
+}
+
+fn up(database: &str, instances: &[u32]) -> Event {
+    Event::DatabaseUp {
+        database: Arc::from(database),
+        instances: instances
+            .iter()
+            .map(|inst_id| (*inst_id, format!("PROD{inst_id}")))
+            .collect(),
+        release: "19.24.0.0.0".into(),
+    }
+}
+
+fn cycle(instances: &[u32]) -> CycleReport {
+    CycleReport {
+        database: "prod".into(),
+        taken_at: at(),
+        steps: vec![(Step::Read, Duration::from_millis(7))],
+        round_trips: 4,
+        instances: instances
+            .iter()
+            .map(|inst_id| InstanceReport {
+                inst_id: *inst_id,
+                name: Arc::from(format!("PROD{inst_id}")),
+                complete: *inst_id != 3,
+                lingering: 2,
+                pressure: vec![(Resource::Sessions, 0.875)],
+            })
+            .collect(),
+        sessions: vec![SessionCount {
+            inst_id: 1,
+            session_type: SessionType::User,
+            status: SessionStatus::Inactive,
+            count: 31,
+        }],
+        policies: vec![PolicyReport {
+            policy: "idle".into(),
+            mode: RunMode::Enforce,
+            matched: 12,
+            warrants: 1,
+            spared: BTreeMap::from([
+                (SpareReason::Protected(Protection::Backup), 3),
+                (SpareReason::Pending, 8),
+            ]),
+            breaker: Some("12 candidates".into()),
+        }],
+    }
+}
+
+fn has(metrics: &Metrics, line: &str) -> bool {
+    metrics.text().lines().any(|found| found == line)
+}
+
+#[test]
+fn a_counter_is_there_before_the_first_kill() {
+    let metrics = Metrics::new();
+    metrics.count(&loaded(&[("prod", &["idle"])]), at());
+    assert!(has(&metrics, r#"orareaper_up{database="prod",instance=""} 0"#));
+    metrics.count(&up("prod", &[1, 2]), at());
+    let text = metrics.text();
+    for (instance, outcome) in [(1, "done"), (2, "done"), (1, "marked"), (2, "unknown")] {
+        let line = format!(
+            r#"orareaper_actions_total{{action="kill immediate",database="prod",instance="{instance}",mode="enforce",outcome="{outcome}",policy="idle"}} 0"#
+        );
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("assumed"), "an enforcing policy assumes nothing");
+    assert!(!text.contains(r#"instance="""#), "the instances are known now");
+    assert!(has(
+        &metrics,
+        r#"orareaper_driver_errors_total{class="auth",database="prod"} 0"#
+    ));
+}
+
+#[test]
+fn a_cycle_sets_what_it_saw() {
+    let metrics = Metrics::new();
+    metrics.count(&loaded(&[("prod", &["idle"])]), at());
+    metrics.count(&Event::Cycle(Arc::new(cycle(&[1, 3]))), at());
+    metrics.count(&Event::Cycle(Arc::new(cycle(&[1, 3]))), at());
+    for line in [
+        r#"orareaper_up{database="prod",instance="1"} 1"#,
+        r#"orareaper_up{database="prod",instance="3"} 0"#,
+        r#"orareaper_sessions{database="prod",instance="1",status="inactive",type="user"} 31"#,
+        r#"orareaper_pressure_ratio{database="prod",instance="3",resource="sessions"} 0.875"#,
+        r#"orareaper_policy_matches{database="prod",policy="idle"} 12"#,
+        r#"orareaper_spared_total{database="prod",policy="idle",reason="backup"} 6"#,
+        r#"orareaper_spared_total{database="prod",policy="idle",reason="pending"} 16"#,
+        r#"orareaper_lingering_sessions{database="prod",instance="1"} 2"#,
+        r#"orareaper_breaker_open{database="prod",policy="idle"} 1"#,
+        r#"orareaper_driver_round_trips_total{database="prod"} 8"#,
+        // 2026-11-22T10:00:00.5Z.
+        r#"orareaper_last_cycle_timestamp_seconds{database="prod"} 1795341600.5"#,
+        r#"orareaper_cycle_duration_seconds_bucket{database="prod",step="read",le="0.005"} 0"#,
+        r#"orareaper_cycle_duration_seconds_bucket{database="prod",step="read",le="0.01"} 2"#,
+        "orareaper_policies_loaded 2",
+        "orareaper_reload_success 1",
+        "orareaper_paused 0",
+    ] {
+        assert!(has(&metrics, line), "{line}\n{}", metrics.text());
+    }
+    let mut without = cycle(&[1, 3]);
+    without.sessions.clear();
+    metrics.count(&Event::Cycle(Arc::new(without)), at());
+    assert!(has(
+        &metrics,
+        r#"orareaper_sessions{database="prod",instance="1",status="inactive",type="user"} 0"#
+    ));
+}
+
+#[test]
+fn series_go_with_what_they_are_about() {
+    let metrics = Metrics::new();
+    metrics.count(&loaded(&[("prod", &["idle", "runaway"]), ("test", &["idle"])]), at());
+    metrics.count(&up("test", &[1]), at());
+    metrics.count(&Event::Cycle(Arc::new(cycle(&[1, 2]))), at());
+    assert!(metrics.text().contains(r#"instance="2""#));
+    metrics.count(&Event::Cycle(Arc::new(cycle(&[1]))), at());
+    let kept = metrics.text();
+    let left: Vec<&str> = kept.lines().filter(|line| line.contains(r#"instance="2""#)).collect();
+    assert!(
+        left.iter().all(|line| line.starts_with("orareaper_actions_total{")),
+        "{left:?}"
+    );
+    assert!(!left.is_empty(), "what was done on an instance was done");
+    metrics.count(&loaded(&[("prod", &["idle"])]), at());
+    let text = metrics.text();
+    assert!(
+        !text.contains("runaway") && !text.contains(r#"database="test""#),
+        "{text}"
+    );
+    assert!(text.contains(r#"policy="idle""#));
+}
+
+#[test]
+fn what_was_seen_before_a_database_went_down_is_not_shown_as_now() {
+    let metrics = Metrics::new();
+    metrics.count(&loaded(&[("prod", &["idle"])]), at());
+    metrics.count(&Event::Cycle(Arc::new(cycle(&[1]))), at());
+    metrics.count(
+        &Event::DatabaseDown {
+            database: "prod".into(),
+            error: "no listener".into(),
+        },
+        at(),
+    );
+    let text = metrics.text();
+    assert!(
+        has(&metrics, r#"orareaper_up{database="prod",instance="1"} 0"#),
+        "{text}"
+    );
+    assert!(!text.contains("orareaper_sessions{"), "{text}");
+    assert!(!text.contains("orareaper_policy_matches{"), "{text}");
+    assert!(!text.contains("no listener"), "an error text is no label");
+}
+
+#[test]
+fn every_outcome_that_can_come_of_an_action_has_its_counter() {
+    let of = |action, mode| possible(action, mode).map(Outcome::name).collect::<Vec<_>>();
+    assert_eq!(
+        of(KILL, RunMode::DryRun),
+        [
+            "already_gone",
+            "no_longer_matches",
+            "protected",
+            "unchecked",
+            "unsupported",
+            "expired",
+            "assumed"
+        ]
+    );
+    assert!(!of(KILL, RunMode::Enforce).contains(&"assumed"));
+    assert!(of(KILL, RunMode::Enforce).contains(&"done"));
+    assert!(of(Action::Report, RunMode::Enforce).contains(&"reported"));
+    assert!(!of(Action::Report, RunMode::Enforce).contains(&"done"));
+}

@@ -1,0 +1,305 @@
+//! What the daemon knows of itself, for the status page and for readiness.
+//!
+//! It is made from the same events as everything else and holds figures and texts only, so whoever reads it never waits for
+//! a database: the lock is held for the copying of some fields, by the writer and by the reader alike.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::clock::Monotonic;
+use crate::event::{CycleReport, Event, InstanceReport, Loaded, LoadedDatabase, Outcomed, PolicyLoad, SpareReason};
+use crate::guard::RunMode;
+use crate::outcome::Outcome;
+use crate::verify::Proof;
+
+/// So many actions are shown.
+const RECENT: usize = 50;
+
+/// A database is not ready without a complete snapshot for so many poll intervals, but never within [`PATIENCE`].
+const POLLS_MISSED: u32 = 3;
+
+/// A slow cycle is not yet trouble.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The daemon at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// When it started.
+    pub started: Option<DateTime<Utc>>,
+    /// Whether every action is a dry run.
+    pub dry_run: bool,
+    /// By what the kill switch was set, if it is.
+    pub paused: Option<String>,
+    /// The digest of the policies in force; `None` before the first load.
+    pub digest: Option<Arc<str>>,
+    /// How many policies are in force.
+    pub policies: usize,
+    /// Why the last load failed, if it did.
+    pub load_error: Option<String>,
+    /// Why the journal does not take records, if it does not. Nobody is acted on meanwhile.
+    pub journal_error: Option<String>,
+    /// By name.
+    pub databases: BTreeMap<Arc<str>, Database>,
+    /// The last actions, newest first.
+    pub recent: VecDeque<Recent>,
+}
+
+/// One database.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Database {
+    /// Its driver's name.
+    pub driver: &'static str,
+    /// Whether it may be acted on at all.
+    pub armed: bool,
+    /// How often it is polled.
+    pub poll: Duration,
+    /// Whether it answers.
+    pub link: Link,
+    /// When the last cycle with every instance complete was done.
+    pub complete: Option<Monotonic>,
+    /// When the last cycle was done, by the database's clock in UTC.
+    pub taken_at: Option<DateTime<Utc>>,
+    /// Sessions in it.
+    pub sessions: usize,
+    /// Its instances, as of then.
+    pub instances: Vec<InstanceReport>,
+    /// Its policies, in order.
+    pub policies: Vec<Policy>,
+}
+
+/// Whether a database answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Nobody knows yet.
+    Connecting,
+    /// It does.
+    Up {
+        /// Its release.
+        release: String,
+    },
+    /// It does not.
+    Down {
+        /// Since when, by the host's clock.
+        since: DateTime<Utc>,
+        /// Why.
+        error: String,
+    },
+}
+
+/// One policy on one database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether it acts.
+    pub mode: RunMode,
+    /// Sessions that its condition held for in the last cycle.
+    pub matched: usize,
+    /// Warrants in the last cycle.
+    pub warrants: usize,
+    /// Whom it spared in the last cycle, and why.
+    pub spared: BTreeMap<SpareReason, usize>,
+    /// Actions that were carried out, or assumed, since the daemon started.
+    pub acted: u64,
+    /// Why its breaker is open, if it is.
+    pub breaker: Option<String>,
+}
+
+/// An action, as the page shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recent {
+    /// The outcome's time, by the host's clock.
+    pub at: DateTime<Utc>,
+    /// What came of it.
+    pub outcomed: Outcomed,
+    /// What the snapshots have shown since.
+    pub proof: Option<Proof>,
+}
+
+impl Database {
+    fn new(loaded: &LoadedDatabase) -> Database {
+        Database {
+            driver: loaded.driver,
+            armed: loaded.armed,
+            poll: loaded.poll,
+            link: Link::Connecting,
+            complete: None,
+            taken_at: None,
+            sessions: 0,
+            instances: Vec::new(),
+            policies: Vec::new(),
+        }
+    }
+
+    /// Why it is not ready, if it is not.
+    #[must_use]
+    pub fn trouble(&self, now: Monotonic) -> Option<String> {
+        match (&self.link, self.complete) {
+            (Link::Connecting, None) => return Some("not connected yet".to_owned()),
+            (Link::Down { since, error }, _) => {
+                return Some(format!("down since {}: {error}", since.format("%Y-%m-%dT%H:%M:%SZ")));
+            }
+            (Link::Up { .. } | Link::Connecting, _) => {}
+        }
+        let Some(complete) = self.complete else {
+            return Some("no complete snapshot yet".to_owned());
+        };
+        let age = now.since(complete);
+        let allowed = PATIENCE.max(self.poll.saturating_mul(POLLS_MISSED));
+        (age > allowed).then(|| format!("no complete snapshot for {} s", age.as_secs()))
+    }
+}
+
+impl Status {
+    /// Takes an event in. `at` and `now` are the host's time.
+    pub fn update(&mut self, event: &Event, at: DateTime<Utc>, now: Monotonic) {
+        match event {
+            Event::Started { dry_run, .. } => {
+                self.started = Some(at);
+                self.dry_run = *dry_run;
+            }
+            Event::Policies(PolicyLoad::Loaded(loaded)) => self.loaded(loaded),
+            Event::Policies(PolicyLoad::Failed { error }) => self.load_error = Some(error.clone()),
+            Event::DatabaseUp { database, release, .. } => {
+                if let Some(database) = self.databases.get_mut(database) {
+                    database.link = Link::Up {
+                        release: release.clone(),
+                    };
+                }
+            }
+            Event::DatabaseDown { database, error } => {
+                if let Some(database) = self.databases.get_mut(database) {
+                    let since = match &database.link {
+                        Link::Down { since, .. } => *since,
+                        Link::Connecting | Link::Up { .. } => at,
+                    };
+                    let error = error.clone();
+                    database.link = Link::Down { since, error };
+                }
+            }
+            Event::Outcome(outcomed) => self.outcome(outcomed, at),
+            Event::Verification { verification, .. } => {
+                let id = verification.followed.action_id;
+                if let Some(recent) = self.recent.iter_mut().find(|recent| recent.outcomed.intent.id == id) {
+                    recent.proof = Some(verification.proof);
+                }
+            }
+            Event::Cycle(report) => self.cycle(report, now),
+            Event::Paused { by } => self.paused = Some(by.clone()),
+            Event::Resumed { .. } => self.paused = None,
+            Event::Stopping { .. }
+            | Event::DriverError { .. }
+            | Event::Intent(_)
+            | Event::BreakerOpened { .. }
+            | Event::BreakerClosed { .. } => {}
+        }
+    }
+
+    fn loaded(&mut self, loaded: &Loaded) {
+        self.digest = Some(Arc::clone(&loaded.digest));
+        self.policies = loaded.policies;
+        self.load_error = None;
+        let mut databases = BTreeMap::new();
+        for configured in &loaded.databases {
+            let before = self.databases.remove(&configured.database);
+            let mut database = before.unwrap_or_else(|| Database::new(configured));
+            (database.driver, database.armed, database.poll) = (configured.driver, configured.armed, configured.poll);
+            let mut before = std::mem::take(&mut database.policies);
+            for policy in &configured.policies {
+                let at = before.iter().position(|known| known.name == policy.policy);
+                let mut shown =
+                    at.map_or_else(|| Policy::new(&policy.policy, policy.mode), |at| before.swap_remove(at));
+                shown.mode = policy.mode;
+                database.policies.push(shown);
+            }
+            databases.insert(Arc::clone(&configured.database), database);
+        }
+        self.databases = databases;
+    }
+
+    fn outcome(&mut self, outcomed: &Outcomed, at: DateTime<Utc>) {
+        let intent = &outcomed.intent;
+        let database = self.databases.get_mut(&intent.database);
+        let policy =
+            database.and_then(|database| database.policies.iter_mut().find(|known| known.name == intent.policy));
+        if let Some(policy) = policy
+            && (outcomed.outcome.is_followed() || outcomed.outcome == Outcome::Reported)
+        {
+            policy.acted += 1;
+        }
+        self.recent.push_front(Recent {
+            at,
+            outcomed: outcomed.clone(),
+            proof: None,
+        });
+        self.recent.truncate(RECENT);
+    }
+
+    fn cycle(&mut self, report: &CycleReport, now: Monotonic) {
+        let Some(database) = self.databases.get_mut(&report.database) else {
+            return;
+        };
+        database.taken_at = Some(report.taken_at);
+        database.sessions = report.sessions.iter().map(|count| count.count).sum();
+        database.instances.clone_from(&report.instances);
+        if !report.instances.is_empty() && report.instances.iter().all(|instance| instance.complete) {
+            database.complete = Some(now);
+        }
+        for policy in &report.policies {
+            let Some(shown) = database.policies.iter_mut().find(|known| known.name == policy.policy) else {
+                continue;
+            };
+            (shown.mode, shown.matched, shown.warrants) = (policy.mode, policy.matched, policy.warrants);
+            shown.spared.clone_from(&policy.spared);
+            shown.breaker.clone_from(&policy.breaker);
+        }
+    }
+
+    /// Why the daemon is not ready: each database's trouble by name, and the policies' under no name.
+    #[must_use]
+    pub fn troubles(&self, now: Monotonic) -> Vec<(Arc<str>, String)> {
+        let mut troubles = Vec::new();
+        if self.digest.is_none() {
+            troubles.push((Arc::from(""), "no policies are loaded".to_owned()));
+        }
+        for (name, database) in &self.databases {
+            troubles.extend(database.trouble(now).map(|trouble| (Arc::clone(name), trouble)));
+        }
+        troubles
+    }
+}
+
+impl Policy {
+    fn new(name: &Arc<str>, mode: RunMode) -> Policy {
+        Policy {
+            name: Arc::clone(name),
+            mode,
+            matched: 0,
+            warrants: 0,
+            spared: BTreeMap::new(),
+            acted: 0,
+            breaker: None,
+        }
+    }
+}
+
+/// The status, shared between who writes it and who shows it.
+#[derive(Clone, Debug, Default)]
+pub struct SharedStatus(Arc<RwLock<Status>>);
+
+impl SharedStatus {
+    /// To read; not to be held for longer than it takes to copy what is wanted.
+    #[must_use]
+    pub fn read(&self) -> RwLockReadGuard<'_, Status> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// To write.
+    #[must_use]
+    pub fn write(&self) -> RwLockWriteGuard<'_, Status> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
