@@ -87,6 +87,18 @@ def clobs(connection):
         found = connection.cursor().execute("select t from clobs").fetchall()
         assert found == [(size, long_text(size) or None) for size in (10, 40_000, 0, 300)]
     oracledb.defaults.fetch_lobs = True
+    for _ in range(2):
+        # Another text: a cached statement keeps the way in which its CLOBs were fetched at first.
+        rows = connection.cursor().execute("select t from clobs where 1 = 1").fetchall()
+        assert [size for size, _ in rows] == [10, 40_000, 0, 300]
+        for size, lob in rows:
+            text = long_text(size)
+            if size == 0:
+                assert lob is None
+            else:
+                assert (lob.size(), lob.read()) == (len(text), text)
+                assert (lob.read(3, 5), lob.read(len(text))) == (text[2:7], text[-1])
+        connection.ping()
 
 
 def binds(connection):

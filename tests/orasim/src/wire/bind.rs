@@ -31,6 +31,7 @@ mod type_number {
     pub(super) const CHAR: u8 = 96;
     pub(super) const BINARY_FLOAT: u8 = 100;
     pub(super) const BINARY_DOUBLE: u8 = 101;
+    pub(super) const CLOB: u8 = 112;
     pub(super) const TIMESTAMP: u8 = 180;
     pub(super) const TIMESTAMP_TZ: u8 = 181;
     pub(super) const TIMESTAMP_LTZ: u8 = 231;
@@ -71,6 +72,11 @@ impl Declaration {
     /// Whether its value comes after those of the other binds.
     pub(crate) fn is_long(&self) -> bool {
         self.length > STRING_MAX
+    }
+
+    /// Whether a column is to be sent by reference.
+    pub(crate) fn is_lob(&self) -> bool {
+        self.kind == type_number::CLOB
     }
 
     /// The type as the database sees it; `None` where this server has no such type.

@@ -72,6 +72,18 @@ impl Connection {
             Call::Execute(execute) => return self.execute(*execute, answer),
             Call::Reexecute(reexecute) => return self.reexecute(&reexecute, answer),
             Call::Fetch { cursor, rows } => return self.fetch(cursor, rows, answer),
+            Call::Lob(call) => {
+                self.session()?;
+                self.lobs.carry_out(&call, answer)?;
+                response::call_end(
+                    answer,
+                    CallEnd {
+                        sequence: self.sequence,
+                        ..CallEnd::default()
+                    },
+                );
+                return Ok(());
+            }
             Call::Ping => self.session()?.ping()?,
             Call::Commit => self.session()?.commit()?,
             Call::Rollback => self.session()?.rollback()?,
@@ -236,7 +248,8 @@ impl Connection {
     ) -> Result<(), Failure> {
         let failed = |error| Failure { error, cursor: id };
         let cursor = self.cursors.get_mut(id).ok_or_else(|| error(1_001, "invalid cursor"))?;
-        let defined = cursor.defines.is_some();
+        let defines = cursor.defines.as_deref();
+        let lobs = &mut self.lobs;
         let mut at_end = false;
         if asked > 0 {
             let columns = cursor.columns.clone().unwrap_or_default();
@@ -247,7 +260,7 @@ impl Connection {
                     let mut sent = 0;
                     while sent < asked.min(BATCH_ROWS) && answer.len() < limit {
                         let row = rows.next_row().and_then(|row| match row {
-                            Some(values) => response::row(answer, &columns, defined, &values).map(|()| true),
+                            Some(values) => response::row(answer, &columns, defines, lobs, &values).map(|()| true),
                             None => Ok(false),
                         });
                         match row {
@@ -295,6 +308,7 @@ fn unsupported(what: &Unsupported) -> OraError {
         ),
         Unsupported::BindType(kind) => error(932, &format!("inconsistent datatypes: a bind of type {kind}")),
         Unsupported::ArrayBind => error(3_001, "unimplemented feature: PL/SQL table binds"),
+        Unsupported::Lob(code) => error(3_001, &format!("unimplemented feature: operation 0x{code:x} on a LOB")),
         Unsupported::Returning => error(3_001, "unimplemented feature: RETURNING"),
         Unsupported::Cursor(_) => error(1_001, "invalid cursor"),
     }

@@ -14,6 +14,7 @@ use super::codec::{ParseError, Reader, Writer};
 use super::cursor::CursorTable;
 use super::handshake;
 use super::link::{Incoming, Link};
+use super::lob::Lobs;
 use super::logon::LogonStep;
 use super::packet::PacketReader;
 use super::request::{self, Call, Message, Request};
@@ -63,6 +64,8 @@ pub(crate) struct Connection {
     pub(crate) client_library: bool,
     /// The banner and the number of the release, once a session is there.
     pub(crate) release: (String, u64),
+    /// The CLOBs that the client has locators of.
+    pub(crate) lobs: Lobs,
     /// The open cursors.
     pub(crate) cursors: CursorTable,
     /// Where it is.
@@ -112,6 +115,7 @@ pub(crate) fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared
         instance,
         client_library: false,
         release: (String::new(), 0),
+        lobs: Lobs::default(),
         cursors: CursorTable::default(),
         phase: Phase::Logon(LogonStep::Begin),
         sequence: 0,
@@ -285,6 +289,7 @@ impl Connection {
     fn end_session(&mut self) {
         self.link.interrupt_with(None);
         self.cursors.clear();
+        self.lobs = Lobs::default();
         self.phase = Phase::Gone;
     }
 

@@ -2,7 +2,7 @@
 //!
 //! In the order in which a connection meets them: `server` accepts it, `handshake` reads where it wants to go, `link`
 //! shares its socket between a reader and a worker, `connection` is the worker, `capability` and `logon` set the session
-//! up, `request` and `statement` read calls, `call` carries them out, `response` writes the answers. `packet`, `codec`,
+//! up, `request` and `statement` read calls, `call` carries them out (`lob` those on LOBs), `response` writes the answers. `packet`, `codec`,
 //! `scalar`, `bind` and `verifier` are the forms of things on the wire.
 //!
 //! What every part keeps to:
@@ -19,6 +19,7 @@ mod connection;
 mod cursor;
 mod handshake;
 mod link;
+mod lob;
 mod logon;
 mod packet;
 mod request;

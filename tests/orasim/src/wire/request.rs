@@ -3,6 +3,7 @@
 use super::capability::{self, DataTypes};
 use super::codec::{Parse, ParseError, Reader};
 use super::cursor::CursorTable;
+use super::lob::{self, LobCall};
 use super::statement::{self, Execute, Reexecute};
 use crate::backend::EndToEnd;
 
@@ -71,6 +72,8 @@ pub(crate) enum Call {
         /// At most so many.
         rows: u32,
     },
+    /// Read a LOB.
+    Lob(LobCall),
     /// Are you there?
     Ping,
     /// Commit.
@@ -96,6 +99,8 @@ pub(crate) enum Unsupported {
     ArrayBind,
     /// DML with a RETURNING clause, whose binds the thin drivers send no values for.
     Returning,
+    /// An operation on a LOB that is not served.
+    Lob(u32),
     /// A cursor that is not open.
     Cursor(u16),
 }
@@ -165,6 +170,7 @@ fn parse_call(function: u8, reader: &mut Reader<'_>, cursors: &CursorTable) -> P
             cursor: reader.ub2()?,
             rows: reader.ub4()?,
         },
+        0x60 => lob::parse(reader)?,
         0x93 => Call::Ping,
         0x0e => Call::Commit,
         0x0f => Call::Rollback,

@@ -6,6 +6,7 @@
 use super::bind::{self, Declaration};
 use super::capability::CHARSET;
 use super::codec::Writer;
+use super::lob::Lobs;
 use crate::backend::{Column, ColumnType, OraError, StatementKind, Value};
 
 /// The end of a result set is an error with this number.
@@ -194,12 +195,26 @@ pub(crate) fn row_header(writer: &mut Writer, after_execute: bool, columns: usiz
     writer.raw(&[0; 3]);
 }
 
-/// One row. Columns that were defined as long strings carry an indicator and a return code.
-pub(crate) fn row(writer: &mut Writer, columns: &[Column], defined: bool, values: &[Value]) -> Result<(), OraError> {
+/// One row. A CLOB is sent as it was defined: by reference, or as a long string with an indicator and a return code.
+pub(crate) fn row(
+    writer: &mut Writer,
+    columns: &[Column],
+    defines: Option<&[Declaration]>,
+    lobs: &mut Lobs,
+    values: &[Value],
+) -> Result<(), OraError> {
     writer.u8(7);
-    for (column, value) in columns.iter().zip(values.iter().chain(std::iter::repeat(&Value::Null))) {
-        bind::write_column(writer, column.kind, value)?;
-        if defined && column.kind == ColumnType::Clob {
+    let values = values.iter().chain(std::iter::repeat(&Value::Null));
+    for (index, (column, value)) in columns.iter().zip(values).enumerate() {
+        let define = defines
+            .and_then(|defines| defines.get(index))
+            .filter(|_| column.kind == ColumnType::Clob);
+        match (define, value) {
+            (Some(define), Value::Text(text)) if define.is_lob() => lobs.write(writer, text),
+            (Some(define), _) if define.is_lob() => writer.ub(0),
+            _ => bind::write_column(writer, column.kind, value)?,
+        }
+        if define.is_some_and(|define| !define.is_lob()) {
             writer.ub(0);
             writer.ub(0);
         }
