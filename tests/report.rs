@@ -15,7 +15,7 @@ use orareaper::pressure::Gates;
 use orareaper::protect::Facts;
 use orareaper::report::{Report, ReportFormat, SessionRow, Subject, TextStyle};
 use orareaper::saved::parse;
-use orareaper::session::column::Column;
+use orareaper::session::column::{Column, Columns};
 use orareaper::session::snapshot::Snapshot;
 use orareaper::verify::Following;
 
@@ -77,9 +77,11 @@ struct Cycle {
 }
 
 fn cycle(csv: &str, policies: Vec<Policy>) -> Cycle {
-    let snapshot = parse(csv.as_bytes(), "sessions.csv", None)
-        .expect("a snapshot")
-        .snapshot;
+    let saved = parse(csv.as_bytes(), "sessions.csv", None).expect("a snapshot");
+    cycle_of(saved.snapshot, policies)
+}
+
+fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
     let set = Arc::new(PolicySet {
         policies,
         ..PolicySet::default()
@@ -124,8 +126,31 @@ fn cycle(csv: &str, policies: Vec<Policy>) -> Cycle {
     }
 }
 
+#[test]
+fn a_narrow_terminal_has_the_reasons_whole_above_their_sessions() {
+    let text = report(SESSIONS, vec![idle_policy()]).to_text(TextStyle {
+        width: 60,
+        colour: false,
+    });
+    let part = "\
+  act: INACTIVE for 5h 12m, longer than 4h
+    287,62507,@1  APEXDEV  ";
+    assert!(text.contains(part), "{text}");
+    assert!(
+        text.contains("  deferred: budget: the policy's per_cycle 1 is used up\n    40,9,@2       EVIL     =cmd|"),
+        "{text}"
+    );
+    assert!(
+        text.contains("  > ALTER SYSTEM KILL SESSION '287,62507,@1'\n"),
+        "{text}"
+    );
+}
+
 fn report(csv: &str, policies: Vec<Policy>) -> Report {
-    let cycle = cycle(csv, policies);
+    report_of(&cycle(csv, policies))
+}
+
+fn report_of(cycle: &Cycle) -> Report {
     let taken_at: Option<DateTime<Utc>> = cycle
         .snapshot
         .clock()
@@ -275,6 +300,61 @@ fn html_stands_alone_and_a_programs_name_is_inert() {
     assert!(html.contains("<td>All candidates, if every one ended</td><td>2</td><td>50 %</td><td>not read</td>"));
     let cycle = report("SID,PROGRAM\n1,\"\"\"><img src=x onerror=alert(1)>\"\n", vec![]);
     assert!(!cycle.to_html().contains("<img"));
+}
+
+#[test]
+fn pga_is_added_up_where_the_processes_were_read() {
+    use orareaper::session::snapshot::{Cell, Instance, ProcessRow, SnapshotSource};
+    use orareaper::session::time::DbTime;
+    let columns = [
+        Column::InstId,
+        Column::Sid,
+        Column::Serial,
+        Column::Paddr,
+        Column::Username,
+        Column::Status,
+        Column::Program,
+        Column::Type,
+        Column::LogonTime,
+        Column::LastCallEt,
+        Column::Taddr,
+    ];
+    let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
+    for (sid, paddr, idle) in [(1, "A1", 20_000), (2, "A2", 15_000), (3, "A3", 10)] {
+        let cells = [
+            Cell::Number(1),
+            Cell::Number(sid),
+            Cell::Number(1),
+            Cell::Text(paddr),
+            Cell::Text("SHOP"),
+            Cell::Text("INACTIVE"),
+            Cell::Text("app"),
+            Cell::Text("USER"),
+            Cell::Time(DbTime(0)),
+            Cell::Number(idle),
+            Cell::Null,
+        ];
+        builder.push_row(&cells).expect("few rows");
+    }
+    let instance = Instance {
+        inst_id: 1,
+        name: "ORCL1".into(),
+        complete: true,
+    };
+    let mut joining = builder.finish(None, vec![instance]);
+    let process = |addr: &str, pga| ProcessRow {
+        inst_id: 1,
+        addr: addr.into(),
+        spid: None,
+        pga: Some(pga),
+    };
+    joining.join_processes(&[process("A1", 3 << 20), process("A2", 5 << 20), process("A3", 7 << 20)]);
+    let snapshot = joining.finish(Columns::NONE);
+    let figures = report_of(&cycle_of(snapshot, vec![idle_policy()])).figures;
+    // Session 1 takes the one action of the budget, 2 is deferred, 3 is not idle for long.
+    assert_eq!((figures.freed_sessions, figures.freed_pga), (1, Some(3 << 20)));
+    assert_eq!((figures.candidates, figures.candidates_pga), (2, Some(8 << 20)));
+    assert_eq!(figures.by_instance.into_iter().collect::<Vec<_>>(), [(1, (3, 1))]);
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Report {
             }
         );
         for note in self.notes.iter().chain(&self.breakers) {
-            let _ = writeln!(out, "<p class=\"note\">{}</p>", escaped(note));
+            let _ = writeln!(out, "<p class=\"note\">{}</p>", with_code(note));
         }
         self.tiles(&mut out);
         self.charts(&mut out);
@@ -65,11 +65,11 @@ impl Report {
             (self.summary.act.to_string(), "to act on now"),
             (
                 (self.summary.pending + self.summary.deferred + self.summary.refused).to_string(),
-                "pending, deferred, refused",
+                "decisions pending, deferred, refused",
             ),
             (
                 (self.summary.protected + self.summary.exempt).to_string(),
-                "spared though matched",
+                "decisions that spared a match",
             ),
         ];
         if let Some(pga) = self.figures.freed_pga {
@@ -225,13 +225,14 @@ fn decisions(out: &mut String, lines: &[&Line]) {
         let verdict = line.verdict.name();
         let _ = writeln!(
             out,
-            "<tr><td class=\"id\">{}</td><td data-name=\"User\">{}</td><td data-name=\"Program\">{}</td>\
-             <td data-name=\"Machine\">{}</td><td class=\"status\">{status}</td>\
-             <td class=\"verdict {verdict}\">{verdict}</td><td>{}{statement}</td></tr>",
+            "<tr><td class=\"id\">{}</td><td class=\"user\" data-name=\"User\">{}</td><td data-name=\"Program\">{}</td>\
+             <td class=\"machine\" data-name=\"Machine\">{}</td><td class=\"status\">{status}</td>\
+             <td class=\"verdict {verdict}\">{verdict}</td><td class=\"why\">{}{statement}</td></tr>",
             line.session(),
             cell(line.username.as_deref()),
             cell(line.program.as_deref()),
-            cell(line.machine.as_deref()),
+            // A host's name may break after its dots.
+            cell(line.machine.as_deref()).replace('.', ".<wbr>"),
             escaped(&line.reason),
         );
     }
@@ -284,6 +285,19 @@ fn left_out(out: &mut String, rows: usize) {
             rows - ROWS_SHOWN
         );
     }
+}
+
+/// A note, its words between backticks in the type of code.
+fn with_code(note: &str) -> String {
+    let mut parts: Vec<String> = note.split('`').map(escaped).collect();
+    // The last backtick of an odd number stands alone and is left as it is.
+    let pairs = (parts.len() - 1) / 2;
+    for part in parts.iter_mut().skip(1).step_by(2).take(pairs) {
+        *part = format!("<code>{part}</code>");
+    }
+    let lone = parts.len() % 2 == 0;
+    let last = parts.pop().unwrap_or_default();
+    format!("{}{}{last}", parts.concat(), if lone { "`" } else { "" })
 }
 
 /// Text that is no markup, inside an element or a quoted attribute.

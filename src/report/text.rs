@@ -158,42 +158,52 @@ fn spared(out: &mut String, part: &PolicyPart, style: TextStyle) {
 
 const HEADER: [&str; 7] = ["SESSION", "USER", "PROGRAM", "MACHINE", "STATUS", "DECISION", "WHY"];
 /// What a column keeps when others are still wider than theirs.
-const LEAST: [usize; 7] = [9, 6, 6, 6, 4, 8, 12];
+const LEAST: [usize; 7] = [9, 6, 8, 8, 4, 8, 12];
+const WHY: usize = 6;
+const DECISION: usize = 5;
 
+/// One line a session if the reasons fit whole; else sessions under their common decision and reason, which are never cut.
 fn table(out: &mut String, lines: &[&Line], style: TextStyle) {
     let rows: Vec<[String; 7]> = lines.iter().map(|line| cells(line)).collect();
-    let mut widths = HEADER.map(str::len);
+    let mut natural = HEADER.map(str::len);
     for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+        for (width, cell) in natural.iter_mut().zip(row) {
             *width = (*width).max(cell.width());
         }
     }
+    let mut widths = natural;
     fit(&mut widths, style.width.saturating_sub(2 + 2 * (HEADER.len() - 1)));
-    let row = |cells: [&str; 7]| {
-        let mut text = String::from("  ");
-        for (at, (cell, width)) in cells.iter().zip(widths).enumerate() {
-            if width == 0 {
-                continue;
-            }
-            let cell = clip(cell, width);
-            text.push_str(&cell);
-            if at + 1 < cells.len() {
-                text.push_str(&" ".repeat(width - cell.width() + 2));
-            }
+    if widths[WHY] == natural[WHY] {
+        push(out, &paint(&row(&HEADER, &widths, "  "), Colour::Dim, style));
+        for (line, cells) in lines.iter().zip(&rows) {
+            let text = row(&cells.each_ref().map(String::as_str), &widths, "  ");
+            push(out, &paint(&text, colour_of(line.verdict), style));
         }
-        text.trim_end().to_owned()
-    };
-    push(out, &paint(&row(HEADER), Colour::Dim, style));
-    for (line, cells) in lines.iter().zip(&rows) {
-        push(
-            out,
-            &paint(
-                &row(cells.each_ref().map(String::as_str)),
-                colour_of(line.verdict),
-                style,
-            ),
-        );
+        return;
     }
+    widths = natural;
+    (widths[DECISION], widths[WHY]) = (0, 0);
+    fit(&mut widths, style.width.saturating_sub(4 + 2 * (HEADER.len() - 3)));
+    let mut said: Option<(Verdict, &str)> = None;
+    for (line, cells) in lines.iter().zip(&rows) {
+        if said != Some((line.verdict, &line.reason)) {
+            let words = format!("{}: {}", line.verdict.name(), visible(&line.reason));
+            wrapped(out, "  ", &words, style, colour_of(line.verdict));
+            said = Some((line.verdict, &line.reason));
+        }
+        push(out, &row(&cells.each_ref().map(String::as_str), &widths, "    "));
+    }
+}
+
+/// The cells of one line; a column of no width is left out.
+fn row(cells: &[&str; 7], widths: &[usize; 7], indent: &str) -> String {
+    let mut text = String::from(indent);
+    for (cell, width) in cells.iter().zip(widths).filter(|(_, width)| **width > 0) {
+        let cell = clip(cell, *width);
+        text.push_str(&cell);
+        text.push_str(&" ".repeat(width - cell.width() + 2));
+    }
+    text.trim_end().to_owned()
 }
 
 fn cells(line: &Line) -> [String; 7] {
@@ -217,8 +227,7 @@ fn cells(line: &Line) -> [String; 7] {
     ]
 }
 
-/// Shrinks the widest column that may, until all fit; where that is not enough, client columns and the status go, and the
-/// reason gets what is left.
+/// Shrinks the widest column that may, until all fit; where that is not enough, status and client columns go.
 fn fit(widths: &mut [usize; 7], room: usize) {
     while widths.iter().sum::<usize>() > room {
         // Client-set columns give way first: they weigh more than the reason, which weighs more than the rest.
@@ -236,8 +245,6 @@ fn fit(widths: &mut [usize; 7], room: usize) {
             widths[at] = 0;
         }
     }
-    let others: usize = widths[..6].iter().sum();
-    widths[6] = widths[6].min(room.saturating_sub(others).max(1));
 }
 
 /// At most `width` columns, `…` at the end if something was cut.
