@@ -295,7 +295,7 @@ fn with_code(note: &str) -> String {
     for part in parts.iter_mut().skip(1).step_by(2).take(pairs) {
         *part = format!("<code>{part}</code>");
     }
-    let lone = parts.len() % 2 == 0;
+    let lone = parts.len().is_multiple_of(2);
     let last = parts.pop().unwrap_or_default();
     format!("{}{}{last}", parts.concat(), if lone { "`" } else { "" })
 }
