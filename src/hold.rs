@@ -52,10 +52,11 @@ impl Holds {
     }
 
     /// Tells for which sessions the policy's condition is TRUE in this snapshot; all others' holds end.
+    ///
+    /// # Panics
+    /// When the policy has no `for:`.
     pub fn observe(&mut self, policy: &Policy, holding: impl Iterator<Item = SessionKey>, now: DateTime<Utc>) {
-        if policy.hold == 0 {
-            return;
-        }
+        assert!(policy.hold > 0, "a policy without `for:` has no clocks");
         let condition = condition_text(policy);
         let before = self
             .policies
@@ -69,9 +70,10 @@ impl Holds {
             .insert(Arc::clone(&policy.name), PolicyHolds { condition, since });
     }
 
-    /// Forgets policies that are no longer loaded.
-    pub fn keep_only(&mut self, loaded: impl Fn(&str) -> bool) {
-        self.policies.retain(|name, _| loaded(name));
+    /// Forgets the clocks of policies that nobody keeps any more: no longer loaded, or without `for:` for now. Clocks that
+    /// stood still for a while would count time in which nobody looked.
+    pub fn keep_only(&mut self, kept: impl Fn(&str) -> bool) {
+        self.policies.retain(|name, _| kept(name));
     }
 
     /// Where a session stands; a session that was not observed starts now.

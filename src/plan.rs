@@ -167,14 +167,14 @@ pub fn observe(
     unbroken: bool,
 ) {
     holds.begin(now, unbroken);
-    holds.keep_only(|name| in_force.iter().any(|policy| &*set.policies[policy.index].name == name));
-    for policy in in_force.iter().map(|policy| &set.policies[policy.index]) {
-        if policy.hold > 0 {
-            let keys = matched_rows(policy, snapshot)
-                .into_iter()
-                .filter_map(|row| snapshot.key(row));
-            holds.observe(policy, keys.filter(|key| snapshot.is_complete(key.inst_id)), now);
-        }
+    let holding = |index: &usize| set.policies[*index].hold > 0;
+    let with_hold: Vec<usize> = in_force.iter().map(|policy| policy.index).filter(holding).collect();
+    holds.keep_only(|name| with_hold.iter().any(|index| &*set.policies[*index].name == name));
+    for policy in with_hold.iter().map(|index| &set.policies[*index]) {
+        let keys = matched_rows(policy, snapshot)
+            .into_iter()
+            .filter_map(|row| snapshot.key(row));
+        holds.observe(policy, keys.filter(|key| snapshot.is_complete(key.inst_id)), now);
     }
 }
 
