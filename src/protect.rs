@@ -91,7 +91,8 @@ pub fn undo(snapshot: &Snapshot, row: usize, limit: u64) -> bool {
         // A saved snapshot may lack TADDR; its report says that open transactions cannot be seen in it.
         Field::Missing => snapshot.source() == SnapshotSource::Live,
         Field::Text(_) | Field::Number(_) => match snapshot.number(row, Column::UndoRecords) {
-            Some(records) => u64::try_from(records).is_ok_and(|records| records > limit),
+            // A count below zero is none: it cannot be told how much there is.
+            Some(records) => u64::try_from(records).map_or(true, |records| records > limit),
             None => true,
         },
     }
@@ -224,9 +225,10 @@ fn by_username(name: &str, facts: &Facts) -> Under {
     under
 }
 
-/// The process name in `oracle@host (J001)`: two to five upper case letters and digits that Oracle itself put there.
-/// `oracle@host (TNS V1-V3)` is a session that came over a database link and has none.
-fn server_process(program: &str) -> Option<&str> {
+/// The process name in `oracle@host (J001)`, in upper case: three to five letters and digits that Oracle itself put there,
+/// of which older releases write some in lower case. `oracle@host (TNS V1-V3)` is a session that came over a database link
+/// and has none.
+fn server_process(program: &str) -> Option<String> {
     let lower = program.get(..6)?.to_ascii_lowercase();
     if lower != "oracle" || !program[6..].starts_with(['@', '.']) {
         return None;
@@ -234,11 +236,9 @@ fn server_process(program: &str) -> Option<&str> {
     let inside = program.trim_end().strip_suffix(')')?;
     let name = &inside[inside.rfind('(')? + 1..];
     let shaped = (3..=5).contains(&name.len())
-        && name.starts_with(|first: char| first.is_ascii_uppercase())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-    shaped.then_some(name)
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    shaped.then(|| name.to_ascii_uppercase())
 }
 
 fn numbered(name: &str, letters: &str) -> bool {
@@ -249,7 +249,7 @@ fn numbered(name: &str, letters: &str) -> bool {
 fn by_program(program: &str) -> Under {
     let mut under = Under::default();
     if let Some(name) = server_process(program) {
-        under.insert(by_server_process(name));
+        under.insert(by_server_process(&name));
         return under;
     }
     let lower = program.to_ascii_lowercase();
@@ -290,7 +290,9 @@ fn by_server_process(name: &str) -> Protection {
         name.strip_prefix(letters)
             .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    if numbered(name, "DM") || numbered(name, "DW") {
+    if matches!(name, "TMON" | "DMON" | "INSV" | "LNS" | "RFS") {
+        Protection::Replication
+    } else if numbered(name, "DM") || numbered(name, "DW") {
         Protection::DataPump
     } else if digits_after("J") {
         Protection::Jobs
@@ -307,7 +309,6 @@ fn by_server_process(name: &str) -> Protection {
     ]
     .iter()
     .any(|letters| numbered(name, letters))
-        || matches!(name, "TMON" | "DMON" | "INSV" | "LNS" | "RFS")
     {
         Protection::Replication
     } else {
