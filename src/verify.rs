@@ -147,12 +147,15 @@ impl Following {
         };
         let mut proved = Vec::new();
         self.sessions.retain(|key, followed| {
-            if !snapshot.is_complete(key.inst_id) {
-                return true;
-            }
-            let Some(proof) = prove(followed, snapshot, rows.get(key).copied(), now) else {
-                return true;
+            let row = rows.get(key).copied();
+            let seen = snapshot.is_complete(key.inst_id) && (row.is_some() || !may_be_there(*key, snapshot));
+            let proof = if seen {
+                prove(followed, snapshot, row, now)
+            } else {
+                // Neither there nor gone, and an instance that left may never come back: only the deadline ends it.
+                (now - followed.since >= DEADLINE).then_some(Proof::DeadlinePassed)
             };
+            let Some(proof) = proof else { return true };
             if proof == Proof::Lingers {
                 followed.state = FollowState::Lingering;
             }
@@ -165,6 +168,17 @@ impl Following {
         });
         proved
     }
+}
+
+/// Whether some row might be the session's although a part of the row's identity could not be read.
+fn may_be_there(key: SessionKey, snapshot: &Snapshot) -> bool {
+    let agrees = |row, column, id: u32| snapshot.id(row, column).is_none_or(|read| read == id);
+    (0..snapshot.rows()).filter(|row| snapshot.key(*row).is_none()).any(|row| {
+        agrees(row, Column::InstId, key.inst_id)
+            && agrees(row, Column::Sid, key.sid)
+            && agrees(row, Column::Serial, key.serial)
+            && snapshot.number(row, Column::LogonTime).is_none_or(|logon| logon == key.logon_time.0)
+    })
 }
 
 fn prove(followed: &Followed, snapshot: &Snapshot, row: Option<usize>, now: DateTime<Utc>) -> Option<Proof> {
