@@ -19,7 +19,7 @@ use crate::guard::RunMode;
 use crate::policy::model::{Action, DisconnectClause};
 use crate::session::SessionKey;
 use crate::session::column::Column;
-use crate::session::snapshot::Snapshot;
+use crate::session::snapshot::{Field, Snapshot};
 
 /// A session that is still there this long after its kill was accepted lingers.
 pub const LINGERS_AFTER: TimeDelta = TimeDelta::seconds(60);
@@ -192,13 +192,7 @@ fn prove(followed: &Followed, snapshot: &Snapshot, row: Option<usize>, now: Date
     match followed.action {
         Action::Report => Some(Proof::DeadlinePassed),
         Action::CancelSql => {
-            let sql_id = snapshot.text(row, Column::SqlId).map(str::to_owned);
-            let running = snapshot.text(row, Column::Status) == Some("ACTIVE")
-                && followed.sql_exec.as_ref().is_some_and(|(was, exec)| {
-                    sql_id.as_deref() == Some(was)
-                        && exec.is_none_or(|exec| snapshot.number(row, Column::SqlExecId).is_none_or(|now| now == exec))
-                });
-            if running {
+            if may_be_running(followed, snapshot, row) {
                 lingers(followed, age).or(deadline)
             } else {
                 Some(Proof::Cancelled)
@@ -219,6 +213,22 @@ fn prove(followed: &Followed, snapshot: &Snapshot, row: Option<usize>, now: Date
             deadline.or_else(|| lingers(followed, age))
         }
     }
+}
+
+/// Whether the statement that was to be cancelled may still be running: all but an answer that says otherwise.
+fn may_be_running(followed: &Followed, snapshot: &Snapshot, row: usize) -> bool {
+    let in_call = snapshot.text(row, Column::Status).is_none_or(|status| status == "ACTIVE");
+    let Some((sql_id, execution)) = followed.sql_exec.as_ref() else { return in_call };
+    let same_sql = match snapshot.field(row, Column::SqlId) {
+        Field::Missing => true,
+        Field::Text(now) => now == sql_id,
+        Field::Null | Field::Number(_) => false,
+    };
+    let same_execution = match (execution, snapshot.number(row, Column::SqlExecId)) {
+        (Some(was), Some(now)) => *was == now,
+        (None, _) | (_, None) => true,
+    };
+    in_call && same_sql && same_execution
 }
 
 fn lingers(followed: &Followed, age: TimeDelta) -> Option<Proof> {
