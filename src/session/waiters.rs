@@ -65,7 +65,7 @@ pub fn held_up(rows: usize, waits: &[Wait]) -> Vec<HeldUp> {
 /// What is left after the trees were folded waits in cycles.
 fn fold_cycles(held: &mut [HeldUp], waits_for: &mut [Option<Wait>]) {
     for start in 0..waits_for.len() {
-        let mut members = Vec::new();
+        let mut members: Vec<Wait> = Vec::new();
         let mut at = start;
         while let Some(wait) = waits_for[at].take() {
             members.push(wait);
@@ -76,16 +76,21 @@ fn fold_cycles(held: &mut [HeldUp], waits_for: &mut [Option<Wait>]) {
             "the rest of a graph with one edge a node is cycles"
         );
         let trees: i64 = members.iter().map(|wait| held[wait.waiter].sessions).sum();
-        let longest = members
-            .iter()
-            .map(|wait| wait.waited.max(held[wait.waiter].longest))
-            .max()
-            .flatten();
+        let in_trees = members.iter().filter_map(|wait| held[wait.waiter].longest).max();
+        // A member holds up the others, not itself: the longest wait of the cycle is not its own doing if it is its own.
+        let longest = (0..members.len()).max_by_key(|at| members[*at].waited);
+        let but_longest = (0..members.len()).filter(|at| Some(*at) != longest);
+        let second = but_longest.filter_map(|at| members[at].waited).max();
         let others = i64::try_from(members.len()).unwrap_or(i64::MAX) - 1;
-        for wait in &members {
+        for (at, wait) in members.iter().enumerate() {
+            let of_others = if Some(at) == longest {
+                second
+            } else {
+                longest.and_then(|longest| members[longest].waited)
+            };
             held[wait.waiter] = HeldUp {
                 sessions: trees + others,
-                longest,
+                longest: in_trees.max(of_others),
             };
         }
     }
@@ -121,6 +126,12 @@ mod tests {
         // 0 -> 1 -> 2 -> 0, and 3 hangs on 1.
         let held = held_up(4, &[wait(0, 1, 1), wait(1, 2, 2), wait(2, 0, 3), wait(3, 1, 9)]);
         assert_eq!(counts(&held), [(3, 9), (3, 9), (3, 9), (0, -1)]);
+    }
+
+    #[test]
+    fn a_member_of_a_cycle_does_not_count_its_own_wait() {
+        let held = held_up(3, &[wait(0, 1, 1), wait(1, 2, 2), wait(2, 0, 30)]);
+        assert_eq!(counts(&held), [(2, 30), (2, 30), (2, 2)]);
     }
 
     #[test]
