@@ -588,8 +588,11 @@ impl Joining {
         self.snapshot
     }
 
+    /// Who holds up whom. With an instance unread some waiters are not seen, and "holds up nobody" would be a guess.
     fn join_waiters(&mut self) {
         let snapshot = &self.snapshot;
+        let all_seen = snapshot.instances.iter().all(|instance| instance.complete);
+        let alone = snapshot.instances.len() <= 1;
         if ![Column::BlockingSessionStatus, Column::BlockingSession]
             .into_iter()
             .all(|column| snapshot.has(column))
@@ -606,7 +609,9 @@ impl Joining {
             .filter(|row| snapshot.text(*row, Column::BlockingSessionStatus) == Some("VALID"))
             .filter_map(|waiter| {
                 let own = snapshot.id(waiter, Column::InstId)?;
-                let inst_id = snapshot.id(waiter, Column::BlockingInstance).unwrap_or(own);
+                // Without it, the SID may be anybody's on a database of several instances.
+                let named = snapshot.id(waiter, Column::BlockingInstance);
+                let inst_id = named.or_else(|| alone.then_some(own))?;
                 let blocker = *seats.get(&(inst_id, snapshot.id(waiter, Column::BlockingSession)?))?;
                 Some(Wait {
                     waiter,
@@ -616,8 +621,8 @@ impl Joining {
             })
             .collect();
         let held: Vec<HeldUp> = held_up(snapshot.rows, &waits);
-        let sessions = self.compute(|_, row| Some(held[row].sessions));
-        let longest = self.compute(|_, row| held[row].longest);
+        let sessions = self.compute(|_, row| all_seen.then_some(held[row].sessions));
+        let longest = self.compute(|_, row| held[row].longest.filter(|_| all_seen));
         self.set(Column::Blocking, sessions);
         self.set(Column::BlockingFor, longest);
     }
