@@ -119,7 +119,8 @@ pub fn judge(condition: &PressureCondition, readings: &Readings, inst_id: u32) -
 /// Where policies may act now, and where they had begun before.
 #[derive(Clone, Debug, Default)]
 pub struct Gates {
-    begun: HashSet<(Arc<str>, u32)>,
+    /// By policy and instance, with the gate's own text: a gate that a reload changed has begun nowhere.
+    begun: HashMap<(Arc<str>, u32), String>,
     gated: HashSet<usize>,
     open: HashSet<(usize, u32)>,
     readings: Readings,
@@ -130,20 +131,21 @@ impl Gates {
     pub fn update(&mut self, set: &PolicySet, in_force: &[InForce], snapshot: &Snapshot, readings: Readings) {
         self.gated.clear();
         self.open.clear();
-        let mut begun = HashSet::new();
+        let mut begun = HashMap::new();
         for index in in_force.iter().map(|in_force| in_force.index) {
             let policy = &set.policies[index];
             let Some(pressure) = &policy.pressure else { continue };
             self.gated.insert(index);
+            let text = format!("{pressure:?}");
             for inst_id in snapshot.instances().iter().map(|instance| instance.inst_id) {
                 let place = (Arc::clone(&policy.name), inst_id);
-                let open = match (&pressure.end, self.begun.contains(&place)) {
+                let open = match (&pressure.end, self.begun.get(&place) == Some(&text)) {
                     (Some(end), true) => judge(end, &readings, inst_id) == Truth::False,
                     (Some(_) | None, false) | (None, true) => judge(&pressure.begin, &readings, inst_id) == Truth::True,
                 };
                 if open {
                     self.open.insert((index, inst_id));
-                    begun.insert(place);
+                    begun.insert(place, text.clone());
                 }
             }
         }
