@@ -171,7 +171,9 @@ impl Done {
 /// followed until it is known to be gone.
 pub fn remember(memory: &mut Memory, done: Done) {
     if done.action == Action::Report {
-        memory.reported.insert(&done.policy, done.key);
+        if done.outcome == Outcome::Reported {
+            memory.reported.insert(&done.policy, done.key);
+        }
         return;
     }
     if !done.outcome.counts() {
