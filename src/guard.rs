@@ -8,7 +8,7 @@
 //! whole plan when its candidates are more than a share of an instance's user sessions, because that is more likely a wrong
 //! policy than so many bad sessions.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -187,16 +187,16 @@ pub fn rule(
     stale: Option<&str>,
 ) -> Ruling {
     let mut ruling = Ruling::default();
-    let mut taken = Taken::default();
+    let mut taken = Taken(Vec::new());
     for policy_plan in &plan.policies {
         let policy = &situation.set.policies[policy_plan.in_force.index];
-        let breaker = open_breaker(policy_plan, policy, plan, situation.limits);
+        let breaker = open_breaker(policy_plan, policy, situation.limits);
         let mut bench = Bench::new(policy, policy_plan.in_force, snapshot, situation, ledger, &taken);
         for entry in &policy_plan.entries {
             let (verdict, reason) = match (&entry.standing, &breaker, stale) {
                 (Standing::Ready, Some(breaker), _) => (Verdict::Refused, breaker_reason(breaker)),
                 (Standing::Ready, None, Some(stale)) => (Verdict::Deferred, stale.to_owned()),
-                (Standing::Ready, None, None) => match bench.obstacle(entry, &taken) {
+                (Standing::Ready, None, None) => match bench.obstacle(entry) {
                     Some(obstacle) => (Verdict::Deferred, obstacle),
                     None => (Verdict::Act, why(entry, policy, situation.set, snapshot, situation.now)),
                 },
@@ -206,7 +206,7 @@ pub fn rule(
                 ),
             };
             if let (Verdict::Act, Some(key)) = (verdict, entry.key) {
-                bench.take(entry, key, &mut taken);
+                bench.take(entry.row, key, &mut taken);
                 ruling.warrants.push(Warrant {
                     key,
                     set: Arc::clone(situation.set),
@@ -231,7 +231,8 @@ pub fn rule(
     ruling
 }
 
-/// The last line: whatever went before, no session gets two warrants of the same mode, in release builds too.
+/// The last line: whatever went before, no session gets two warrants in one cycle, in release builds too. Policies in `mode:
+/// dry-run` are a world of their own, which takes nothing from the others.
 fn assert_one_warrant_a_session(ruling: &Ruling) {
     let mut seen = HashSet::new();
     for warrant in ruling
@@ -240,7 +241,7 @@ fn assert_one_warrant_a_session(ruling: &Ruling) {
         .filter(|warrant| warrant.action != Action::Report)
     {
         assert!(
-            seen.insert((warrant.key, warrant.mode())),
+            seen.insert((warrant.key, warrant.policy().mode)),
             "two warrants for session {}",
             warrant.key
         );
@@ -257,19 +258,14 @@ const fn verdict_of(standing: &Standing) -> Verdict {
     }
 }
 
-fn open_breaker(
-    policy_plan: &PolicyPlan,
-    policy: &Policy,
-    plan: &Plan,
-    limits: &EffectiveLimits,
-) -> Option<OpenBreaker> {
+fn open_breaker(policy_plan: &PolicyPlan, policy: &Policy, limits: &EffectiveLimits) -> Option<OpenBreaker> {
     let total: usize = policy_plan.candidates.values().sum();
     if total <= BREAKER_IGNORES {
         return None;
     }
     let share = policy.limits.share.unwrap_or(limits.share);
     policy_plan.candidates.iter().find_map(|(inst_id, candidates)| {
-        let user_sessions = plan.user_sessions.get(inst_id).copied().unwrap_or(0);
+        let user_sessions = policy_plan.user_sessions.get(inst_id).copied().unwrap_or(0);
         let over = candidates.saturating_mul(100) > user_sessions.saturating_mul(share as usize);
         over.then_some(OpenBreaker {
             policy: policy_plan.in_force.index,
@@ -289,30 +285,14 @@ fn breaker_reason(breaker: &OpenBreaker) -> String {
 }
 
 /// What has been permitted so far in this cycle, over all policies.
-#[derive(Debug, Default)]
-struct Taken {
-    /// By whom, real actions and dry runs apart: a dry run never stands in the way of a real action.
-    by: HashMap<(SessionKey, RunMode), Arc<str>>,
-    actions: BTreeMap<RunMode, u32>,
-}
+#[derive(Debug)]
+struct Taken(Vec<Took>);
 
-impl Taken {
-    /// Who has the session, as a policy of this mode sees it.
-    fn holder(&self, key: SessionKey, mode: RunMode) -> Option<&Arc<str>> {
-        let real = self.by.get(&(key, RunMode::Enforce));
-        match mode {
-            RunMode::Enforce => real,
-            RunMode::DryRun => real.or_else(|| self.by.get(&(key, RunMode::DryRun))),
-        }
-    }
-
-    fn actions(&self, mode: RunMode) -> u32 {
-        let real = self.actions.get(&RunMode::Enforce).copied().unwrap_or(0);
-        match mode {
-            RunMode::Enforce => real,
-            RunMode::DryRun => real + self.actions.get(&RunMode::DryRun).copied().unwrap_or(0),
-        }
-    }
+#[derive(Clone, Debug)]
+struct Took {
+    key: SessionKey,
+    mode: RunMode,
+    by: Arc<str>,
 }
 
 /// A budget: so many in a period, and how many of them are used before this cycle.
@@ -330,6 +310,9 @@ struct Bench<'a> {
     in_force: InForce,
     snapshot: &'a Snapshot,
     budgets: Vec<Budget>,
+    /// What this policy has to reckon with of what was permitted in this cycle: who took the session.
+    taken: HashMap<SessionKey, Arc<str>>,
+    all_actions: u32,
     own_actions: u32,
     floors: Option<(&'a Keep, HashMap<Vec<String>, u32>)>,
     estimate: Readings,
@@ -344,8 +327,15 @@ impl<'a> Bench<'a> {
         ledger: &Ledger,
         taken: &Taken,
     ) -> Bench<'a> {
-        let mode = in_force.mode;
-        let used = |hours, name| ledger.count(situation.now, TimeDelta::hours(hours), mode, name);
+        let counts = |mode, by: &str| in_force.reckons_with(situation.set, mode, by);
+        let used = |hours, name: Option<&str>| {
+            ledger.count(situation.now, TimeDelta::hours(hours), |entry| {
+                counts(entry.mode, &entry.policy) && name.is_none_or(|name| &*entry.policy == name)
+            })
+        };
+        let before: Vec<&Took> = taken.0.iter().filter(|took| counts(took.mode, &took.by)).collect();
+        let holders: HashMap<SessionKey, Arc<str>> =
+            before.iter().map(|took| (took.key, Arc::clone(&took.by))).collect();
         let (all, own) = (situation.limits, &policy.limits);
         let name = Some(&*policy.name);
         let mut budgets = vec![
@@ -377,21 +367,25 @@ impl<'a> Bench<'a> {
         add("per_cycle", "the policy's", own.per_cycle, 0, false);
         add("per_hour", "the policy's", own.per_hour, used(1, name), false);
         add("per_day", "the policy's", own.per_day, used(24, name), false);
-        let gone = |key| {
-            let followed = situation.following.get(key);
-            followed.is_some_and(|followed| followed.mode == RunMode::Enforce || mode == RunMode::DryRun)
-                || taken.holder(key, mode).is_some()
-        };
+        let gone = |key| situation.followed(in_force, key).is_some() || holders.contains_key(&key);
         let floors = policy
             .keep
             .as_ref()
             .map(|keep| (keep, group_sizes(snapshot, &keep.per, gone)));
-        let estimate = situation.gates.readings().clone();
+        let mut estimate = situation.gates.readings().clone();
+        if policy.pressure.as_ref().is_some_and(|pressure| pressure.end.is_some()) {
+            // Whoever is about to go is no reason to take another.
+            for row in (0..snapshot.rows()).filter(|row| snapshot.key(*row).is_some_and(gone)) {
+                estimate.take_away(snapshot, row);
+            }
+        }
         Bench {
             policy,
             in_force,
             snapshot,
             budgets,
+            all_actions: u32::try_from(before.len()).unwrap_or(u32::MAX),
+            taken: holders,
             own_actions: 0,
             floors,
             estimate,
@@ -399,20 +393,23 @@ impl<'a> Bench<'a> {
     }
 
     /// What defers the session, if anything.
-    fn obstacle(&self, entry: &Entry, taken: &Taken) -> Option<String> {
+    fn obstacle(&self, entry: &Entry) -> Option<String> {
         if self.policy.action == Action::Report {
             return None;
         }
-        if let Some(holder) = entry.key.and_then(|key| taken.holder(key, self.in_force.mode)) {
+        if let Some(holder) = entry.key.and_then(|key| self.taken.get(&key)) {
             return Some(format!("policy {holder} acts on it in this cycle"));
+        }
+        if self.policy.action == Action::CancelSql && self.snapshot.text(entry.row, Column::SqlId).is_none() {
+            return Some("it runs no SQL that has an SQL_ID, without which nothing can be cancelled".into());
         }
         for budget in &self.budgets {
             let now = if budget.all_policies {
-                taken.actions(self.in_force.mode)
+                self.all_actions
             } else {
                 self.own_actions
             };
-            if budget.used + now >= budget.limit {
+            if budget.used.saturating_add(now) >= budget.limit {
                 return Some(format!(
                     "budget: {} {} {} is used up",
                     budget.whose, budget.what, budget.limit
@@ -420,6 +417,9 @@ impl<'a> Bench<'a> {
             }
         }
         if let Some((keep, sizes)) = &self.floors {
+            if let Some(missing) = keep.per.iter().find(|column| !self.snapshot.has(**column)) {
+                return Some(format!("keep: {} is unknown, and so are its groups", missing.name()));
+            }
             let left = sizes
                 .get(&group_of(self.snapshot, entry.row, &keep.per))
                 .copied()
@@ -439,20 +439,21 @@ impl<'a> Bench<'a> {
         enough.then(|| "enough were taken to relieve the pressure, by estimate".into())
     }
 
-    fn take(&mut self, entry: &Entry, key: SessionKey, taken: &mut Taken) {
+    fn take(&mut self, row: usize, key: SessionKey, taken: &mut Taken) {
         if self.policy.action == Action::Report {
             return;
         }
-        let mode = self.in_force.mode;
-        taken.by.insert((key, mode), Arc::clone(&self.policy.name));
-        *taken.actions.entry(mode).or_insert(0) += 1;
+        let (mode, by) = (self.in_force.mode, Arc::clone(&self.policy.name));
+        self.taken.insert(key, Arc::clone(&by));
+        taken.0.push(Took { key, mode, by });
+        self.all_actions += 1;
         self.own_actions += 1;
         if let Some((keep, sizes)) = &mut self.floors {
-            if let Some(left) = sizes.get_mut(&group_of(self.snapshot, entry.row, &keep.per)) {
+            if let Some(left) = sizes.get_mut(&group_of(self.snapshot, row, &keep.per)) {
                 *left = left.saturating_sub(1);
             }
         }
-        self.estimate.take_away(self.snapshot, entry.row);
+        self.estimate.take_away(self.snapshot, row);
     }
 }
 

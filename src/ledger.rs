@@ -1,7 +1,7 @@
 //! What was done lately: the memory behind the budgets, rebuilt from the journal after a restart.
 //!
-//! A dry run's actions are entered too, marked as such. An enforcing policy sees only real ones, so that a dry run beside it
-//! never takes its budget away; a dry run sees both, because that is what it would meet if it were enforced.
+//! A dry run's actions are entered too, marked as such. Who asks says which of them count: an enforcing policy sees only real
+//! ones, so that a dry run beside it never takes its budget away; see [`crate::plan::InForce::reckons_with`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,15 +40,14 @@ impl Ledger {
         }
     }
 
-    /// Actions within `period` before `now` that count for a policy of this mode: all policies', or one's.
+    /// Actions within `period` before `now` of which `counts` says that they count.
     #[must_use]
-    pub fn count(&self, now: DateTime<Utc>, period: TimeDelta, mode: RunMode, policy: Option<&str>) -> u32 {
-        let counted = self.entries.iter().filter(|entry| {
-            // An entry from the future is a clock that was set back: it counts, for it was an action.
-            now - entry.at < period
-                && (mode == RunMode::DryRun || entry.mode == RunMode::Enforce)
-                && policy.is_none_or(|name| &*entry.policy == name)
-        });
+    pub fn count(&self, now: DateTime<Utc>, period: TimeDelta, counts: impl Fn(&Entry) -> bool) -> u32 {
+        // An entry from the future is a clock that was set back: it counts, for it was an action.
+        let counted = self
+            .entries
+            .iter()
+            .filter(|entry| now - entry.at < period && counts(entry));
         u32::try_from(counted.count()).unwrap_or(u32::MAX)
     }
 }
@@ -62,22 +61,17 @@ mod tests {
     }
 
     #[test]
-    fn a_dry_run_takes_nothing_from_a_real_budget_but_sees_what_it_would_meet() {
+    fn what_counts_is_what_the_asker_says() {
         let mut ledger = Ledger::default();
-        ledger.enter(Entry {
-            at: at(0),
-            policy: "a".into(),
-            mode: RunMode::DryRun,
-        });
-        ledger.enter(Entry {
-            at: at(1),
-            policy: "b".into(),
-            mode: RunMode::Enforce,
-        });
+        for (minutes, policy, mode) in [(0, "a", RunMode::DryRun), (1, "b", RunMode::Enforce)] {
+            let (at, policy) = (at(minutes), policy.into());
+            ledger.enter(Entry { at, policy, mode });
+        }
         let hour = TimeDelta::hours(1);
-        assert_eq!(ledger.count(at(2), hour, RunMode::Enforce, None), 1);
-        assert_eq!(ledger.count(at(2), hour, RunMode::DryRun, None), 2);
-        assert_eq!(ledger.count(at(2), hour, RunMode::DryRun, Some("a")), 1);
+        let real = |entry: &Entry| entry.mode == RunMode::Enforce;
+        assert_eq!(ledger.count(at(2), hour, real), 1);
+        assert_eq!(ledger.count(at(2), hour, |_| true), 2);
+        assert_eq!(ledger.count(at(2), hour, |entry| &*entry.policy == "a"), 1);
     }
 
     #[test]
@@ -89,7 +83,7 @@ mod tests {
             mode: RunMode::Enforce,
         });
         let hour = TimeDelta::hours(1);
-        assert_eq!(ledger.count(at(59), hour, RunMode::Enforce, None), 1);
-        assert_eq!(ledger.count(at(60), hour, RunMode::Enforce, None), 0);
+        assert_eq!(ledger.count(at(59), hour, |_| true), 1);
+        assert_eq!(ledger.count(at(60), hour, |_| true), 0);
     }
 }

@@ -17,14 +17,14 @@ use crate::evaluate::reason::reason;
 use crate::evaluate::truth::Truth;
 use crate::guard::RunMode;
 use crate::hold::{Hold, Holds};
-use crate::policy::model::{Exemption, Limits, Mode, Policy, PolicySet, Protection};
+use crate::policy::model::{Action, Exemption, Limits, Mode, Policy, PolicySet, Protection};
 use crate::pressure::Gates;
 use crate::protect::{Facts, Under, because, protections, undo};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
 use crate::session::time::Span;
-use crate::verify::Following;
+use crate::verify::{Followed, Following};
 
 /// What a plan is made from besides the snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +62,59 @@ pub struct InForce {
     pub mode: RunMode,
     /// Whether its schedule lets it act in this cycle; holds are kept either way.
     pub due: bool,
+}
+
+impl InForce {
+    /// Whether this policy has to reckon with an action that was done, or assumed to be done, by the policy of this name.
+    ///
+    /// - A real action has happened, for everybody.
+    /// - What a dry run assumed has not happened for a policy that acts.
+    /// - A policy in `mode: dry-run` meets everything, as it would if it were enforced.
+    /// - A policy in `mode: enforce` on an unarmed database rehearses: it meets what other rehearsing policies assumed,
+    ///   but not what a policy in `mode: dry-run` did, which would take nothing from it in earnest either. So arming the
+    ///   database changes the last step alone.
+    #[must_use]
+    pub fn reckons_with(self, set: &PolicySet, mode: RunMode, by: &str) -> bool {
+        match (mode, self.mode, set.policies[self.index].mode) {
+            (RunMode::Enforce, _, _) => true,
+            (RunMode::DryRun, RunMode::Enforce, _) => false,
+            (RunMode::DryRun, RunMode::DryRun, Mode::Enforce) => {
+                let policy = set.policies.iter().find(|policy| &*policy.name == by);
+                policy.is_none_or(|policy| policy.mode != Mode::DryRun)
+            }
+            (RunMode::DryRun, RunMode::DryRun, Mode::DryRun | Mode::Off) => true,
+        }
+    }
+}
+
+impl<'a> Situation<'a> {
+    /// The earlier action on the session that this policy has to reckon with.
+    #[must_use]
+    pub fn followed(&self, in_force: InForce, key: SessionKey) -> Option<&'a Followed> {
+        let followed = self.following.get(key)?;
+        in_force
+            .reckons_with(self.set, followed.mode, &followed.policy)
+            .then_some(followed)
+    }
+
+    /// User sessions by instance that a dry run assumes to be gone although they are there.
+    fn assumed_gone(&self, in_force: InForce) -> BTreeMap<u32, usize> {
+        let mut gone = BTreeMap::new();
+        for (key, _) in self.following.iter() {
+            if self.followed(in_force, *key).is_some_and(is_assumed_gone) {
+                *gone.entry(key.inst_id).or_insert(0) += 1;
+            }
+        }
+        gone
+    }
+}
+
+/// Whether a dry run assumes that the session ended.
+fn is_assumed_gone(followed: &Followed) -> bool {
+    match (followed.mode, followed.action) {
+        (RunMode::DryRun, Action::Kill { .. } | Action::Disconnect { .. }) => true,
+        (RunMode::DryRun, Action::CancelSql | Action::Report) | (RunMode::Enforce, _) => false,
+    }
 }
 
 /// Limits with nothing left open.
@@ -102,6 +155,8 @@ pub struct PolicyPlan {
     pub matched: usize,
     /// Candidates by instance: matched, neither protected nor exempt. The breaker counts these.
     pub candidates: BTreeMap<u32, usize>,
+    /// User sessions by instance: the breaker's whole. Those that a dry run assumes to be gone are in neither.
+    pub user_sessions: BTreeMap<u32, usize>,
     /// Matched sessions, worst first.
     pub entries: Vec<Entry>,
 }
@@ -142,8 +197,6 @@ pub struct Plan {
     pub policies: Vec<PolicyPlan>,
     /// Sessions for which the condition is TRUE, of every policy in force, due or not.
     pub matches: Vec<(usize, usize)>,
-    /// User sessions by instance: the breaker's whole.
-    pub user_sessions: BTreeMap<u32, usize>,
 }
 
 /// Which sessions a policy's condition holds for: `(when) AND NOT (unless)` TRUE, nothing else.
@@ -183,10 +236,8 @@ pub fn observe(
 pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
     let under = protections(snapshot, situation.facts);
     let exempt = exempt_rows(&situation.set.exemptions, snapshot, situation.today);
-    let mut plan = Plan {
-        user_sessions: user_sessions(snapshot),
-        ..Plan::default()
-    };
+    let mut plan = Plan::default();
+    let users = user_sessions(snapshot);
     for in_force in situation.in_force {
         let policy = &situation.set.policies[in_force.index];
         let mut rows = matched_rows(policy, snapshot);
@@ -203,12 +254,19 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
         let entries: Vec<Entry> = rows
             .into_iter()
             .filter(|row| readable(snapshot, *row))
-            .map(|row| entry(row, policy, snapshot, situation, under[row], &exempt))
+            .map(|row| entry(row, *in_force, snapshot, situation, under[row], &exempt))
             .collect();
+        let mut user_sessions = users.clone();
+        for (inst_id, gone) in situation.assumed_gone(*in_force) {
+            user_sessions
+                .entry(inst_id)
+                .and_modify(|users| *users = users.saturating_sub(gone));
+        }
         plan.policies.push(PolicyPlan {
             in_force: *in_force,
             matched: entries.len(),
-            candidates: count_candidates(&entries, snapshot),
+            candidates: count_candidates(&entries, *in_force, situation),
+            user_sessions,
             entries,
         });
     }
@@ -225,12 +283,13 @@ fn readable(snapshot: &Snapshot, row: usize) -> bool {
 
 fn entry(
     row: usize,
-    policy: &Policy,
+    in_force: InForce,
     snapshot: &Snapshot,
     situation: &Situation<'_>,
     under: Under,
     exempt: &HashMap<usize, usize>,
 ) -> Entry {
+    let policy = &situation.set.policies[in_force.index];
     let key = snapshot.key(row);
     let standing = match (
         standing_protection(policy, snapshot, row, under, situation.limits),
@@ -240,24 +299,22 @@ fn entry(
         (Some(protection), _, _) => Standing::Protected(protection),
         (None, Some(exemption), _) => Standing::Exempt(*exemption),
         (None, None, None) => Standing::Protected(Protection::Unidentified),
-        (None, None, Some(key)) => match situation.following.get(key) {
-            // What a dry run assumed gone is there for a policy that acts.
-            Some(followed) if followed.mode == RunMode::Enforce || mode_of(policy, situation) == RunMode::DryRun => {
+        (None, None, Some(key)) => {
+            // A report does nothing to the session, so no action stands in its way but its own.
+            let taken_care_of = match policy.action {
+                Action::Report => situation.reported.contains(&policy.name, key),
+                Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql => {
+                    situation.followed(in_force, key).is_some()
+                }
+            };
+            if taken_care_of {
                 Standing::Followed
+            } else {
+                held(policy, snapshot, situation, key)
             }
-            Some(_) | None if situation.reported.contains(&policy.name, key) => Standing::Followed,
-            Some(_) | None => held(policy, snapshot, situation, key),
-        },
+        }
     };
     Entry { row, key, standing }
-}
-
-fn mode_of(policy: &Policy, situation: &Situation<'_>) -> RunMode {
-    situation
-        .in_force
-        .iter()
-        .find(|in_force| situation.set.policies[in_force.index].name == policy.name)
-        .map_or(RunMode::DryRun, |in_force| in_force.mode)
 }
 
 fn held(policy: &Policy, snapshot: &Snapshot, situation: &Situation<'_>, key: SessionKey) -> Standing {
@@ -315,16 +372,17 @@ fn user_sessions(snapshot: &Snapshot) -> BTreeMap<u32, usize> {
     count
 }
 
-fn count_candidates(entries: &[Entry], snapshot: &Snapshot) -> BTreeMap<u32, usize> {
+fn count_candidates(entries: &[Entry], in_force: InForce, situation: &Situation<'_>) -> BTreeMap<u32, usize> {
     let mut count = BTreeMap::new();
     for entry in entries {
-        match entry.standing {
-            Standing::Ready | Standing::Pending { .. } | Standing::Followed => {
-                if let Some(inst_id) = snapshot.id(entry.row, Column::InstId) {
-                    *count.entry(inst_id).or_insert(0) += 1;
+        match (&entry.standing, entry.key) {
+            (Standing::Ready | Standing::Pending { .. } | Standing::Followed, Some(key)) => {
+                if !situation.followed(in_force, key).is_some_and(is_assumed_gone) {
+                    *count.entry(key.inst_id).or_insert(0) += 1;
                 }
             }
-            Standing::Protected(_) | Standing::Exempt(_) => {}
+            (Standing::Ready | Standing::Pending { .. } | Standing::Followed, None)
+            | (Standing::Protected(_) | Standing::Exempt(_), _) => {}
         }
     }
     count
@@ -388,7 +446,7 @@ pub fn group_of(snapshot: &Snapshot, row: usize, per: &[Column]) -> Vec<String> 
 }
 
 /// How many sessions of each group live: user sessions that are not dying and of which `gone` does not say that they are
-/// about to end.
+/// about to end. Sessions of an instance that was not read completely are not known to live.
 #[must_use]
 pub fn group_sizes(
     snapshot: &Snapshot,
@@ -399,6 +457,7 @@ pub fn group_sizes(
     for row in 0..snapshot.rows() {
         let lives = snapshot.text(row, Column::Type) == Some("USER")
             && snapshot.text(row, Column::Status) != Some("KILLED")
+            && readable(snapshot, row)
             && !snapshot.key(row).is_some_and(&gone);
         if lives {
             *sizes.entry(group_of(snapshot, row, per)).or_insert(0) += 1;

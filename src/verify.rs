@@ -173,12 +173,16 @@ impl Following {
 /// Whether some row might be the session's although a part of the row's identity could not be read.
 fn may_be_there(key: SessionKey, snapshot: &Snapshot) -> bool {
     let agrees = |row, column, id: u32| snapshot.id(row, column).is_none_or(|read| read == id);
-    (0..snapshot.rows()).filter(|row| snapshot.key(*row).is_none()).any(|row| {
-        agrees(row, Column::InstId, key.inst_id)
-            && agrees(row, Column::Sid, key.sid)
-            && agrees(row, Column::Serial, key.serial)
-            && snapshot.number(row, Column::LogonTime).is_none_or(|logon| logon == key.logon_time.0)
-    })
+    (0..snapshot.rows())
+        .filter(|row| snapshot.key(*row).is_none())
+        .any(|row| {
+            agrees(row, Column::InstId, key.inst_id)
+                && agrees(row, Column::Sid, key.sid)
+                && agrees(row, Column::Serial, key.serial)
+                && snapshot
+                    .number(row, Column::LogonTime)
+                    .is_none_or(|logon| logon == key.logon_time.0)
+        })
 }
 
 fn prove(followed: &Followed, snapshot: &Snapshot, row: Option<usize>, now: DateTime<Utc>) -> Option<Proof> {
@@ -217,8 +221,12 @@ fn prove(followed: &Followed, snapshot: &Snapshot, row: Option<usize>, now: Date
 
 /// Whether the statement that was to be cancelled may still be running: all but an answer that says otherwise.
 fn may_be_running(followed: &Followed, snapshot: &Snapshot, row: usize) -> bool {
-    let in_call = snapshot.text(row, Column::Status).is_none_or(|status| status == "ACTIVE");
-    let Some((sql_id, execution)) = followed.sql_exec.as_ref() else { return in_call };
+    let in_call = snapshot
+        .text(row, Column::Status)
+        .is_none_or(|status| status == "ACTIVE");
+    let Some((sql_id, execution)) = followed.sql_exec.as_ref() else {
+        return in_call;
+    };
     let same_sql = match snapshot.field(row, Column::SqlId) {
         Field::Missing => true,
         Field::Text(now) => now == sql_id,

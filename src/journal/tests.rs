@@ -218,7 +218,7 @@ fn a_crash_at_any_byte_never_hides_repeats_or_invents_an_action() {
         assert_eq!(followed, intents.difference(&ended).copied().collect(), "cut at {len}");
         let counted = memory
             .ledger
-            .count(at(10), TimeDelta::hours(24), RunMode::Enforce, None);
+            .count(at(10), TimeDelta::hours(24), |entry| entry.mode == RunMode::Enforce);
         assert_eq!(counted as usize, intents.len(), "cut at {len}");
         // The next daemon writes on, and the damage stays where it is.
         let next = intent(history.next_id, 300, RunMode::Enforce);
@@ -302,7 +302,9 @@ fn an_intent_that_came_to_nothing_neither_counts_nor_is_followed() {
         let memory = read(state.path(), now()).expect("reads").memory("prod");
         assert_eq!(memory.following.iter().count(), 0, "{nothing}");
         assert_eq!(
-            memory.ledger.count(at(10), TimeDelta::hours(1), RunMode::Enforce, None),
+            memory
+                .ledger
+                .count(at(10), TimeDelta::hours(1), |entry| entry.mode == RunMode::Enforce),
             0,
             "{nothing}"
         );
