@@ -64,7 +64,7 @@ pub fn check(name: &str, bytes: &[u8], base: &Path) -> Loaded {
         Err(problem) => {
             return Loaded {
                 config: None,
-                diagnostics: vec![problem],
+                diagnostics: vec![*problem],
             };
         }
     };

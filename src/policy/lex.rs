@@ -312,6 +312,9 @@ pub(crate) fn measure(written: &str) -> Result<Token, NotAQuantity> {
                 "MIN" | "MINS" | "MINUTE" | "MINUTES" => format!("write `{number}m`"),
                 "HR" | "HRS" | "HOUR" | "HOURS" => format!("write `{number}h`"),
                 "DAY" | "DAYS" => format!("write `{number}d`"),
+                _ if written.chars().all(|c| c.is_ascii_digit() || "dhmsDHMS".contains(c)) => {
+                    "units go from large to small, each once: `1d12h`, `1h30m`".to_owned()
+                }
                 _ => "durations: `90s`, `30m`, `4h`, `1d`, `1h30m`; sizes: `512KB`, `2GB`; percentages: `85%`; a text \
                       that begins with a digit is quoted"
                     .to_owned(),

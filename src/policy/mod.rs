@@ -15,12 +15,16 @@ mod load;
 pub mod model;
 pub(crate) mod parse;
 pub mod pressure;
+#[cfg(test)]
+mod proptests;
 pub(crate) mod raw;
 pub(crate) mod resolve;
 pub mod schedule;
+mod sql;
 
 pub(crate) use check::limits;
 pub use check::{Loaded, check_condition, check_files};
 pub use display::{Duration, Size};
 pub use load::load;
 pub(crate) use load::read as read_file;
+pub use sql::{to_query, to_sql};

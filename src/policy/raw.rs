@@ -85,33 +85,33 @@ pub(crate) fn read(
     name: &str,
     bytes: &[u8],
     mask: fn(&str) -> String,
-) -> Result<(Arc<Source>, String, Node), Diagnostic> {
+) -> Result<(Arc<Source>, String, Node), Box<Diagnostic>> {
     let text = decode(name, bytes)?;
     let source = Source::new(name, &mask(&text));
     let node = parse(&source, &text)?;
     if matches!(node.value, Value::Null) {
-        return Err(Diagnostic::of_file(name, "empty-file", "the file is empty"));
+        return Err(Box::new(Diagnostic::of_file(name, "empty-file", "the file is empty")));
     }
     Ok((source, text, node))
 }
 
-fn decode(name: &str, bytes: &[u8]) -> Result<String, Diagnostic> {
+fn decode(name: &str, bytes: &[u8]) -> Result<String, Box<Diagnostic>> {
     if bytes.len() > LARGEST_FILE {
-        return Err(Diagnostic::of_file(
+        return Err(Box::new(Diagnostic::of_file(
             name,
             "file-too-large",
             format!(
                 "the file has {} bytes, more than the {LARGEST_FILE} that are read",
                 bytes.len()
             ),
-        ));
+        )));
     }
     if bytes.contains(&0) {
-        return Err(Diagnostic::of_file(
+        return Err(Box::new(Diagnostic::of_file(
             name,
             "binary-file",
             "the file is binary, not YAML text",
-        ));
+        )));
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => Ok(text.to_owned()),
@@ -120,16 +120,16 @@ fn decode(name: &str, bytes: &[u8]) -> Result<String, Diagnostic> {
                 .iter()
                 .filter(|byte| **byte == b'\n')
                 .count();
-            Err(Diagnostic::of_file(
+            Err(Box::new(Diagnostic::of_file(
                 name,
                 "not-utf-8",
                 format!("the file is not UTF-8 text: line {line} has a byte that is none"),
-            ))
+            )))
         }
     }
 }
 
-fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Diagnostic> {
+fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Box<Diagnostic>> {
     let options = serde_yaml::options! {
         budget: serde_yaml::budget! {
             max_depth: DEEPEST,
@@ -155,7 +155,7 @@ fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Diagnostic> {
     };
     match serde_yaml::from_str_with_options::<Spanned<Loose>>(text, options) {
         Ok(root) => Ok(node(text, root)),
-        Err(error) => Err(syntax(source, text, &error)),
+        Err(error) => Err(Box::new(syntax(source, text, &error))),
     }
 }
 
@@ -189,9 +189,14 @@ fn syntax(source: &Arc<Source>, text: &str, error: &serde_yaml::Error) -> Diagno
         )
         .hint("one file, one document: remove the `---` line, or split the file");
     }
-    if matches!(next, Some('@' | '%' | '`')) {
+    if matches!(next, Some('@' | '%' | '`' | '*')) {
+        return problem.hint(
+            "a YAML value cannot begin with this character: quote the whole value, or write it as a block after `>`",
+        );
+    }
+    if message.contains("trailing content after") {
         return problem
-            .hint("a YAML value cannot begin with this character: write the condition as a block, after `when: >`");
+            .hint("a value that begins with a quote ends with it: write the condition as a block, after `when: >`");
     }
     if message.contains("mapping values are not allowed") {
         return problem.hint("a value with `: ` in it must be quoted; otherwise look at the indentation");

@@ -124,7 +124,8 @@ impl Resolver<'_> {
         self.mistakes.push(if self.definitions.lists.contains_key(name) {
             mistake.hint(format!("`{name}` is a list: write `username in @{name}`"))
         } else {
-            mistake.maybe_hint(did_you_mean(name, names))
+            let define = || format!("define it under `conditions:`, as `{name}: ...`");
+            mistake.hint(did_you_mean(name, names).unwrap_or_else(define))
         });
         None
     }
@@ -199,7 +200,9 @@ impl Resolver<'_> {
         if self.definitions.conditions.contains_key(name) {
             return mistake.hint(format!("`{name}` is a condition: it stands alone, `... and @{name}`"));
         }
-        mistake.maybe_hint(did_you_mean(name, self.definitions.lists.keys().map(|name| &**name)))
+        let define = || format!("define it under `lists:`, as `{name}: [...]`");
+        let names = self.definitions.lists.keys().map(|name| &**name);
+        mistake.hint(did_you_mean(name, names).unwrap_or_else(define))
     }
 }
 

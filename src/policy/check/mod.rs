@@ -59,7 +59,7 @@ pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> L
                 inspection: Inspection::new(source, text),
                 root,
             }),
-            Err(problem) => diagnostics.push(problem),
+            Err(problem) => diagnostics.push(*problem),
         }
     }
     let roots: Vec<Node> = read.iter().map(|file| file.root.clone()).collect();

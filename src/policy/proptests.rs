@@ -1,0 +1,254 @@
+//! Properties of the front end: nothing typed makes it panic, and what it prints reads back as the same.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::check_condition;
+use super::condition::Condition;
+use super::raw;
+use super::resolve::{Definitions, resolve};
+use super::sql::to_sql;
+use crate::session::column::{Column, Kind};
+
+/// A condition's whole meaning as text. (A `Regex` has no equality of its own; its Debug form is its pattern.)
+fn meaning(condition: &Condition) -> String {
+    format!("{condition:?}")
+}
+
+fn definitions() -> Definitions {
+    let mut definitions = Definitions::default();
+    let list = vec![
+        super::ast::TermKind::Text("A".into()),
+        super::ast::TermKind::Word("b".into()),
+    ];
+    definitions.lists.insert("texts".into(), Some(list));
+    let named = check_condition("sid = 1 or sid = 2").expect("a condition");
+    definitions.conditions.insert("named".into(), Some(named.into()));
+    definitions
+}
+
+fn read(text: &str) -> Result<Condition, String> {
+    let expr = super::parse::parse(text).map_err(|mistake| format!("{mistake:?}"))?;
+    let mut mistakes = Vec::new();
+    let resolved = resolve(&expr, &definitions(), &mut mistakes);
+    match resolved {
+        Some((condition, _)) if mistakes.is_empty() => Ok(condition),
+        _ => Err(format!("{mistakes:?}")),
+    }
+}
+
+fn column(kind: Kind) -> impl Strategy<Value = &'static str> {
+    let names: Vec<&str> = Column::ALL
+        .iter()
+        .filter(|c| c.kind() == kind)
+        .map(|c| c.name())
+        .collect();
+    prop::sample::select(names)
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[A-Za-z][A-Za-z0-9_]{0,8}".prop_filter("keywords and columns need quotes", |word| {
+            check_condition(&format!("username in ({word})")).is_ok()
+        }),
+        "[^\u{0}]{1,12}".prop_map(|text| format!("'{}'", text.replace('\'', "''"))),
+    ]
+}
+
+fn quoted() -> impl Strategy<Value = String> {
+    "[^!\u{0}]{1,12}".prop_map(|text| format!("'{}'", text.replace('\'', "''")))
+}
+
+fn duration() -> impl Strategy<Value = String> {
+    prop_oneof![
+        (0i64..1_000_000).prop_map(|n| n.to_string()),
+        (0u32..99, 0u32..99).prop_map(|(h, m)| format!("{h}h{m}m")),
+        (0u32..999).prop_map(|d| format!("{d}d")),
+    ]
+}
+
+fn size() -> impl Strategy<Value = String> {
+    (0i64..5_000, prop::sample::select(vec!["", "B", "KB", "mb", "GB", "TB"]))
+        .prop_map(|(n, unit)| format!("{n}{unit}"))
+}
+
+fn term() -> impl Strategy<Value = String> {
+    let op = || prop::sample::select(vec!["=", "!=", "<>", "<", "<=", ">", ">=", "above", "BELOW"]);
+    let not = || prop::sample::select(vec!["", "not "]);
+    prop_oneof![
+        (column(Kind::Text), op(), text()).prop_map(|(c, op, v)| format!("{c} {op} {v}")),
+        (column(Kind::Number), op(), any::<i32>()).prop_map(|(c, op, v)| format!("{v} {op} {c}")),
+        (column(Kind::Duration), op(), duration()).prop_map(|(c, op, v)| format!("{c} {op} {v}")),
+        (column(Kind::Size), op(), size()).prop_map(|(c, op, v)| format!("{c} {op} {v}")),
+        (column(Kind::Time), op(), column(Kind::Time)).prop_map(|(c, op, v)| format!("{c} {op} {v}")),
+        (column(Kind::Text), not(), vec(text(), 1..4)).prop_map(|(c, n, v)| format!("{c} {n}in ({})", v.join(", "))),
+        (column(Kind::Text), not()).prop_map(|(c, n)| format!("{c} {n}in @texts")),
+        (column(Kind::Duration), not(), 0i64..50, 50i64..99)
+            .prop_map(|(c, n, a, b)| format!("{c} {n}between {a}s and {b}m")),
+        (column(Kind::Text), not(), quoted()).prop_map(|(c, n, p)| format!("{c} {n}like {p}")),
+        (column(Kind::Text), not(), quoted()).prop_map(|(c, n, p)| format!("{c} {n}like {p} escape '!'")),
+        (column(Kind::Text), not(), "[a-z.]{1,5}[*+?]?").prop_map(|(c, n, p)| format!("{c} {n}matches '{p}'")),
+        (column(Kind::Size), not()).prop_map(|(c, n)| format!("{c} is {n}null")),
+        Just("@named".to_owned()),
+        (
+            prop::sample::select(vec![
+                "ACTIVE",
+                "inactive",
+                "Killed",
+                "SNIPED",
+                "cached",
+                "in transaction",
+                "blocked",
+                "blocking",
+                "blocking 3 sessions",
+                "blocking 1 session"
+            ]),
+            prop::option::of(1u32..90)
+        )
+            .prop_map(|(p, d)| d.map_or(p.to_owned(), |d| format!("{p} longer than {d}m"))),
+        (prop::sample::select(vec!["idle", "running", "connected"]), 0u32..90)
+            .prop_map(|(p, d)| format!("{p} for more than {d}s")),
+        prop::sample::select(vec!["background", "dedicated", "shared", "pooled"]).prop_map(str::to_owned),
+    ]
+}
+
+fn condition() -> impl Strategy<Value = String> {
+    term().prop_recursive(5, 40, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 2..4).prop_map(|parts| format!("({})", parts.join(" and "))),
+            vec(inner.clone(), 2..4).prop_map(|parts| format!("({})", parts.join(" OR "))),
+            inner.prop_map(|part| format!("(not ({part}))")),
+        ]
+    })
+}
+
+/// Words of the language in no sensible order.
+fn word_salad() -> impl Strategy<Value = String> {
+    let words = vec![
+        "and",
+        "or",
+        "not",
+        "in",
+        "(",
+        ")",
+        ",",
+        "=",
+        "<",
+        ">=",
+        "like",
+        "escape",
+        "between",
+        "is",
+        "null",
+        "matches",
+        "'x'",
+        "''",
+        "'%'",
+        "4h",
+        "85%",
+        "2GB",
+        "12",
+        "-3",
+        "@a",
+        "username",
+        "idle",
+        "inactive",
+        "longer",
+        "than",
+        "for",
+        "more",
+        "blocking",
+        "sessions",
+        "transaction",
+        "background",
+        "above",
+        "30M",
+        "logon_time",
+    ];
+    vec(prop::sample::select(words), 0..30).prop_map(|words| words.join(" "))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_printed_reads_back_as_the_same(text in condition()) {
+        let first = read(&text).map_err(TestCaseError::fail)?;
+        let printed = first.to_string();
+        let second = read(&printed).map_err(|why| TestCaseError::fail(format!("{printed}: {why}")))?;
+        prop_assert_eq!(meaning(&first), meaning(&second), "{}", printed);
+        prop_assert_eq!(&printed, &second.to_string());
+        prop_assert!(!to_sql(&first).is_empty());
+    }
+
+    #[test]
+    fn nothing_typed_makes_the_parser_panic(text in "\\PC{0,200}") {
+        let _ = check_condition(&text);
+    }
+
+    #[test]
+    fn no_order_of_words_makes_the_parser_panic(text in word_salad()) {
+        if let Err(problems) = check_condition(&text) {
+            prop_assert!(!problems.is_empty());
+            for problem in problems {
+                prop_assert!(problem.span.end <= text.len() && !problem.render(false).is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_the_files_reader_panic(bytes in vec(any::<u8>(), 0..300)) {
+        let _ = super::check_files(&[("f.yaml".into(), bytes)], chrono::NaiveDate::MIN, chrono_tz::Tz::UTC);
+    }
+
+    #[test]
+    fn every_offset_of_a_scalar_lies_within_it(text in "[ -~é\n]{1,40}", style in 0..5) {
+        let yaml = match style {
+            0 => format!("k: '{}'", text.replace('\'', "''")),
+            1 => format!("k: {}", serde_json::to_string(&text).expect("text")),
+            2 => format!("k: |\n  {}\n", text.replace('\n', "\n  ")),
+            3 => format!("k: >-\n  {}\n", text.replace('\n', "\n  ")),
+            _ => format!("k: {text}"),
+        };
+        if let Ok((_, text, root)) = raw::read("f.yaml", yaml.as_bytes(), str::to_owned)
+            && let raw::Value::Mapping(entries) = &root.value
+            && let raw::Value::Scalar(scalar) = &entries[0].1.value
+        {
+            let node = &entries[0].1;
+            let offsets = raw::Offsets::of(&text, &node.at, scalar);
+            let mut last = node.at.start;
+            for (at, character) in scalar.text.char_indices() {
+                let range = offsets.range(&(at..at + character.len_utf8()));
+                prop_assert!(range.start >= last && range.end <= text.len(), "{:?}", scalar);
+                // Outside double quotes, whatever is no blank is found as itself.
+                if !character.is_whitespace() && scalar.style != raw::Style::Double {
+                    prop_assert!(text[range.start..].starts_with(character), "{:?} at {}", scalar, at);
+                }
+                last = range.start;
+            }
+        }
+    }
+}
+
+/// A policy with one thing mutilated: still no panic, and always a place.
+#[test]
+fn no_mutilated_policy_makes_the_checker_panic() {
+    let whole = include_bytes!("../../policies/idle-under-pressure.yaml");
+    let mut problems = 0;
+    for at in 0..whole.len() {
+        for change in [b'\'', b'@', b'0'] {
+            let mut bytes = whole.to_vec();
+            bytes[at] = change;
+            let loaded = super::check_files(&[("f.yaml".into(), bytes)], chrono::NaiveDate::MIN, chrono_tz::Tz::UTC);
+            problems += loaded.diagnostics.len();
+            assert!(loaded.set.is_some() || !loaded.diagnostics.is_empty());
+        }
+        let cut = super::check_files(
+            &[("f.yaml".into(), whole[..at].to_vec())],
+            chrono::NaiveDate::MIN,
+            chrono_tz::Tz::UTC,
+        );
+        assert!(cut.set.is_some() || !cut.diagnostics.is_empty());
+    }
+    assert!(problems > 500, "the mutilations were hardly noticed: {problems}");
+}

@@ -1,0 +1,350 @@
+//! A condition as the WHERE clause that selects the same sessions in SQL*Plus.
+//!
+//! The clause is for `gv$session s`: columns of GV$SESSION stand by their own names, and what the daemon joins (processes,
+//! transactions, statistics, waiters) becomes a scalar subquery on the row `s`. Such subqueries are slower than the daemon's
+//! joins and are meant for a person who wants to see who is meant, not for polling. Three things differ by nature: SYSDATE
+//! goes on while the query runs, GV$ views are not read consistently, and REGEXP_LIKE's dialect is not that of MATCHES.
+//!
+//! Views and columns are those of the Oracle Database Reference; the name of the CPU statistic is that of its appendix
+//! "Statistics Descriptions".
+
+use std::fmt::Write as _;
+
+use super::condition::{Condition, Operand, Value};
+use super::display::Quoted;
+use crate::session::column::{Column, Kind};
+
+/// The WHERE clause of a condition, without the word WHERE, over `gv$session s`.
+#[must_use]
+pub fn to_sql(condition: &Condition) -> String {
+    let mut sql = String::new();
+    write(condition, &mut sql);
+    sql
+}
+
+/// A whole query: a policy's candidates, before protections, exemptions and limits.
+#[must_use]
+pub fn to_query(when: &Condition, unless: Option<&Condition>) -> String {
+    let mut query = format!(
+        "SELECT s.inst_id, s.sid, s.serial#, s.username, s.status, s.last_call_et, s.program, s.machine\n  \
+         FROM gv$session s\n WHERE ({})",
+        to_sql(when)
+    );
+    if let Some(unless) = unless {
+        write!(query, "\n   AND NOT ({})", to_sql(unless)).expect("a String takes any text");
+    }
+    query
+}
+
+fn write(condition: &Condition, sql: &mut String) {
+    match condition {
+        Condition::And(parts) => join(parts, " AND ", sql),
+        Condition::Or(parts) => join(parts, " OR ", sql),
+        Condition::Not(inner) => {
+            if let Some(negated) = negated(inner) {
+                sql.push_str(&negated);
+            } else {
+                sql.push_str("NOT ");
+                // No SQL needs NOT NOT, and not every one takes it.
+                if matches!(**inner, Condition::Not(_)) {
+                    sql.push('(');
+                    write(inner, sql);
+                    sql.push(')');
+                } else {
+                    group(inner, sql);
+                }
+            }
+        }
+        Condition::Phrase(phrase) => write(&phrase.meaning(), sql),
+        Condition::Named(_, inner) => write(inner, sql),
+        Condition::Compare { .. }
+        | Condition::In { .. }
+        | Condition::Between { .. }
+        | Condition::Like { .. }
+        | Condition::Matches { .. }
+        | Condition::IsNull(_) => sql.push_str(&term(condition, "")),
+    }
+}
+
+fn join(parts: &[Condition], word: &str, sql: &mut String) {
+    for (at, part) in parts.iter().enumerate() {
+        if at > 0 {
+            sql.push_str(word);
+        }
+        group(part, sql);
+    }
+}
+
+/// In parentheses unless it is one term; more of them than needed would still be right.
+fn group(condition: &Condition, sql: &mut String) {
+    let compound = match condition {
+        Condition::And(_) | Condition::Or(_) => true,
+        Condition::Phrase(phrase) => matches!(phrase.meaning(), Condition::And(_)),
+        Condition::Named(_, inner) => return group(inner, sql),
+        Condition::Not(_)
+        | Condition::Compare { .. }
+        | Condition::In { .. }
+        | Condition::Between { .. }
+        | Condition::Like { .. }
+        | Condition::Matches { .. }
+        | Condition::IsNull(_) => false,
+    };
+    if compound {
+        sql.push('(');
+        write(condition, sql);
+        sql.push(')');
+    } else {
+        write(condition, sql);
+    }
+}
+
+/// The terms that have a NOT of their own.
+fn negated(condition: &Condition) -> Option<String> {
+    match condition {
+        Condition::In { .. } | Condition::Between { .. } | Condition::Like { .. } | Condition::IsNull(_) => {
+            Some(term(condition, "NOT "))
+        }
+        Condition::And(_)
+        | Condition::Or(_)
+        | Condition::Not(_)
+        | Condition::Compare { .. }
+        | Condition::Matches { .. }
+        | Condition::Phrase(_)
+        | Condition::Named(..) => None,
+    }
+}
+
+fn term(condition: &Condition, not: &str) -> String {
+    match condition {
+        Condition::Compare { left, op, right } => {
+            format!("{} {} {}", operand(left), op.sql(), operand(right))
+        }
+        Condition::In {
+            operand: subject,
+            values,
+            ..
+        } => within(subject, values, not),
+        Condition::Between {
+            operand: subject,
+            low,
+            high,
+        } => {
+            format!(
+                "{} {not}BETWEEN {} AND {}",
+                operand(subject),
+                operand(low),
+                operand(high)
+            )
+        }
+        Condition::Like {
+            operand: subject,
+            pattern,
+        } => {
+            let escape = match pattern.escape {
+                Some(escape) => format!(" ESCAPE {}", Quoted(escape.encode_utf8(&mut [0; 4]))),
+                None => String::new(),
+            };
+            format!("{} {not}LIKE {}{escape}", operand(subject), Quoted(&pattern.text))
+        }
+        Condition::Matches {
+            operand: subject,
+            pattern,
+        } => {
+            format!("REGEXP_LIKE({}, {})", operand(subject), Quoted(pattern.as_str()))
+        }
+        Condition::IsNull(subject) => format!("{} IS {not}NULL", operand(subject)),
+        Condition::And(_) | Condition::Or(_) | Condition::Not(_) | Condition::Phrase(_) | Condition::Named(..) => {
+            to_sql(condition)
+        }
+    }
+}
+
+/// Oracle takes at most 1000 expressions in a list (ORA-01795), so a longer one is several.
+fn within(subject: &Operand, values: &[Value], not: &str) -> String {
+    const LONGEST: usize = 1_000;
+    let word = if not.is_empty() { " OR " } else { " AND " };
+    let lists: Vec<String> = values
+        .chunks(LONGEST)
+        .map(|chunk| {
+            let values: Vec<String> = chunk.iter().map(literal).collect();
+            format!("{} {not}IN ({})", operand(subject), values.join(", "))
+        })
+        .collect();
+    match lists.as_slice() {
+        [only] => only.clone(),
+        several => format!("({})", several.join(word)),
+    }
+}
+
+fn operand(operand: &Operand) -> String {
+    match operand {
+        Operand::Column(column) => expression(*column),
+        Operand::Literal(value) => literal(value),
+    }
+}
+
+fn literal(value: &Value) -> String {
+    match value {
+        Value::Text(text) => Quoted(text).to_string(),
+        Value::Number(number) | Value::Duration(number) | Value::Size(number) => number.to_string(),
+    }
+}
+
+/// A statistic of the session since it logged on, by its name in V$STATNAME.
+fn statistic(name: &str) -> String {
+    format!(
+        "(SELECT st.value FROM gv$sesstat st JOIN gv$statname n ON n.inst_id = st.inst_id AND n.statistic# = \
+         st.statistic# WHERE st.inst_id = s.inst_id AND st.sid = s.sid AND n.name = '{name}')"
+    )
+}
+
+fn transaction(expression: &str) -> String {
+    format!("(SELECT {expression} FROM gv$transaction t WHERE t.inst_id = s.inst_id AND t.addr = s.taddr)")
+}
+
+/// Everybody who waits for the session, directly or through others.
+fn waiters(expression: &str) -> String {
+    format!(
+        "(SELECT {expression} FROM gv$session w START WITH w.blocking_instance = s.inst_id AND w.blocking_session = \
+         s.sid CONNECT BY NOCYCLE w.blocking_instance = PRIOR w.inst_id AND w.blocking_session = PRIOR w.sid)"
+    )
+}
+
+const BLOCK_SIZE: &str = "(SELECT TO_NUMBER(value) FROM v$parameter WHERE name = 'db_block_size')";
+
+/// A column, durations in seconds and sizes in bytes.
+fn expression(column: Column) -> String {
+    match derived(column) {
+        Some(expression) => expression,
+        None if column.is_raw() => format!("RAWTOHEX(s.{})", column.name()),
+        None if column.kind() == Kind::Duration && column.per_second() != 1 => {
+            format!("s.{} / {}", column.name(), column.per_second())
+        }
+        None => format!("s.{}", column.name()),
+    }
+}
+
+/// What the daemon computes or joins; `None` for a column of GV$SESSION itself.
+fn derived(column: Column) -> Option<String> {
+    let text = |text: &str| Some(text.to_owned());
+    let seconds_since = |time: &str| format!("ROUND((SYSDATE - {time}) * 86400)");
+    if column == Column::Idle {
+        text("CASE WHEN s.status IN ('INACTIVE', 'SNIPED') THEN s.last_call_et END")
+    } else if column == Column::Running {
+        text("CASE WHEN s.status = 'ACTIVE' THEN s.last_call_et END")
+    } else if column == Column::StatementAge {
+        Some(format!(
+            "CASE WHEN s.status = 'ACTIVE' THEN {} END",
+            seconds_since("s.sql_exec_start")
+        ))
+    } else if column == Column::Connected {
+        Some(seconds_since("s.logon_time"))
+    } else if column == Column::Waited {
+        text("CASE WHEN s.state = 'WAITING' THEN s.wait_time_micro / 1000000 END")
+    } else if column == Column::TransactionAge {
+        Some(transaction(&seconds_since("t.start_date")))
+    } else if column == Column::UndoRecords {
+        Some(transaction("t.used_urec"))
+    } else if column == Column::Undo {
+        Some(transaction(&format!("t.used_ublk * {BLOCK_SIZE}")))
+    } else if column == Column::Blocking {
+        Some(waiters("COUNT(DISTINCT w.inst_id || ',' || w.sid)"))
+    } else if column == Column::BlockingFor {
+        Some(waiters("MAX(w.wait_time_micro) / 1000000"))
+    } else if column == Column::Pga || column == Column::Spid {
+        let name = if column == Column::Pga { "pga_alloc_mem" } else { "spid" };
+        Some(format!(
+            "(SELECT p.{name} FROM gv$process p WHERE p.inst_id = s.inst_id AND p.addr = s.paddr)"
+        ))
+    } else if column == Column::Temp {
+        Some(format!(
+            "(SELECT SUM(u.blocks) * {BLOCK_SIZE} FROM gv$sort_usage u WHERE u.inst_id = s.inst_id AND u.session_addr \
+             = s.saddr)"
+        ))
+    } else if column == Column::Cpu {
+        Some(format!("{} / 100", statistic("CPU used by this session")))
+    } else if column == Column::LogicalReads {
+        Some(statistic("session logical reads"))
+    } else if column == Column::PhysicalReads {
+        Some(statistic("physical reads"))
+    } else if column == Column::Redo {
+        Some(statistic("redo size"))
+    } else if column == Column::Container {
+        text("(SELECT c.name FROM v$containers c WHERE c.con_id = s.con_id)")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::check_condition;
+    use crate::session::column::Source;
+
+    fn sql(condition: &str) -> String {
+        match check_condition(condition) {
+            Ok(condition) => to_sql(&condition),
+            Err(problems) => panic!("{condition}: {problems:?}"),
+        }
+    }
+
+    #[test]
+    fn a_condition_is_the_where_clause_that_it_says_it_is() {
+        let cases = [
+            (
+                "INACTIVE longer than 4h",
+                "s.status = 'INACTIVE' AND s.last_call_et > 14400",
+            ),
+            (
+                "idle longer than 4h and not background",
+                "(s.status = 'INACTIVE' AND s.last_call_et > 14400) AND NOT s.type = 'BACKGROUND'",
+            ),
+            (
+                "username = apexdev or program not like 'JDBC!_%' escape '!'",
+                "s.username = 'APEXDEV' OR s.program NOT LIKE 'JDBC!_%' ESCAPE '!'",
+            ),
+            (
+                "not (module is null or module in ('it''s', b))",
+                "NOT (s.module IS NULL OR s.module IN ('it''s', 'B'))",
+            ),
+            ("not in transaction", "NOT s.taddr IS NOT NULL"),
+            ("machine matches '^web[0-9]+'", "REGEXP_LIKE(s.machine, '^web[0-9]+')"),
+            ("paddr = '00FF'", "RAWTOHEX(s.paddr) = '00FF'"),
+            ("sid between 1 and 5", "s.sid BETWEEN 1 AND 5"),
+            (
+                "waited > 5m",
+                "CASE WHEN s.state = 'WAITING' THEN s.wait_time_micro / 1000000 END > 300",
+            ),
+            (
+                "pga > 1GB",
+                "(SELECT p.pga_alloc_mem FROM gv$process p WHERE p.inst_id = s.inst_id AND p.addr = s.paddr) > 1073741824",
+            ),
+        ];
+        for (condition, expected) in cases {
+            assert_eq!(sql(condition), expected, "{condition}");
+        }
+    }
+
+    #[test]
+    fn every_column_that_is_not_gv_session_s_has_an_expression() {
+        for column in Column::ALL {
+            assert_eq!(
+                derived(*column).is_none(),
+                column.source() == Source::Session,
+                "{}",
+                column.name()
+            );
+        }
+    }
+
+    #[test]
+    fn a_query_has_both_halves() {
+        let condition = |text| check_condition(text).expect(text);
+        let query = to_query(&condition("ACTIVE"), Some(&condition("sid = 1")));
+        assert!(
+            query.ends_with("WHERE (s.status = 'ACTIVE')\n   AND NOT (s.sid = 1)"),
+            "{query}"
+        );
+    }
+}
