@@ -198,3 +198,148 @@ impl Writing {
         line.map_or(Ok(()), |line| self.journal.append_line(&line))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::journal::FILE_BYTES;
+    use crate::journal::tests::{Tape, intent, outcome};
+    use crate::outcome::Outcome;
+
+    fn clock() -> Arc<dyn Clock> {
+        Arc::new(ManualClock::at("2026-11-22T11:00:00Z".parse().expect("a time")))
+    }
+
+    struct Desk {
+        tape: Tape,
+        metrics: Arc<Metrics>,
+        status: SharedStatus,
+        recorder: Recorder,
+    }
+
+    fn desk() -> Desk {
+        let tape = Tape::default();
+        let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
+        let journal = Journal::on(Box::new(tape.clone()), FILE_BYTES);
+        let recorder = Recorder::on(journal, 1, clock(), Arc::clone(&metrics), status.clone());
+        Desk {
+            tape,
+            metrics,
+            status,
+            recorder,
+        }
+    }
+
+    impl Desk {
+        fn fail(&self, calls: &[&'static str]) {
+            self.tape.fail.lock().expect("not poisoned").extend_from_slice(calls);
+        }
+
+        /// The ids of the records that are whole, with their kinds.
+        fn written(&self) -> Vec<(String, u64)> {
+            let bytes = self.tape.bytes.lock().expect("not poisoned");
+            let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+            let json = lines.map(|line| serde_json::from_slice::<serde_json::Value>(line).expect("a whole record"));
+            json.map(|json| {
+                let kind = json["kind"].as_str().expect("a kind").to_owned();
+                (kind, json["id"].as_u64().expect("a number"))
+            })
+            .collect()
+        }
+    }
+
+    #[test]
+    fn an_event_reaches_journal_metrics_and_status() {
+        let desk = desk();
+        let one = intent(desk.recorder.next_id(), 287, crate::guard::RunMode::Enforce);
+        desk.recorder.record_intent(&one).expect("is on the disk");
+        assert_eq!(desk.written(), [("intent".to_owned(), 1)]);
+        desk.recorder.record(&outcome(&one, Outcome::Marked));
+        assert_eq!(desk.written().len(), 2);
+        let counted = r#"orareaper_actions_total{action="kill immediate",database="prod",instance="1",mode="enforce",outcome="marked",policy="idle"} 1"#;
+        assert!(desk.metrics.text().contains(counted), "{}", desk.metrics.text());
+        assert_eq!(desk.status.read().recent[0].outcomed.outcome, Outcome::Marked);
+        assert_eq!(desk.recorder.next_id(), 2);
+    }
+
+    #[test]
+    fn an_intent_that_is_not_on_the_disk_is_an_error_and_not_written_later() {
+        let desk = desk();
+        desk.fail(&["append"]);
+        let one = intent(desk.recorder.next_id(), 287, crate::guard::RunMode::Enforce);
+        let error = desk.recorder.record_intent(&one).expect_err("the disk is full");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(desk.metrics.text().contains("orareaper_journal_errors_total 1\n"));
+        assert!(desk.status.read().journal_error.is_some());
+        let two = intent(desk.recorder.next_id(), 288, crate::guard::RunMode::Enforce);
+        desk.recorder.record_intent(&two).expect("there is room again");
+        assert_eq!(
+            desk.written(),
+            [("intent".to_owned(), 2)],
+            "nothing was done about the first"
+        );
+        assert_eq!(desk.status.read().journal_error, None);
+    }
+
+    #[test]
+    fn an_outcome_waits_for_the_disk_and_goes_before_the_next_intent() {
+        let desk = desk();
+        let one = intent(desk.recorder.next_id(), 287, crate::guard::RunMode::Enforce);
+        desk.recorder.record_intent(&one).expect("is on the disk");
+        desk.fail(&["append"]);
+        desk.recorder.record(&outcome(&one, Outcome::Done));
+        assert_eq!(desk.status.read().recent.len(), 1, "it is shown all the same");
+        let two = intent(desk.recorder.next_id(), 288, crate::guard::RunMode::Enforce);
+        // The outcome still finds no room: then there is none for an intent either.
+        desk.fail(&["cut"]);
+        desk.recorder.record_intent(&two).expect_err("still full");
+        desk.recorder.record_intent(&two).expect("there is room again");
+        let expected = [("intent", 1), ("outcome", 1), ("intent", 2)];
+        assert_eq!(desk.written(), expected.map(|(kind, id)| (kind.to_owned(), id)));
+    }
+
+    #[test]
+    fn only_so_many_records_wait() {
+        let desk = desk();
+        let one = intent(1, 287, crate::guard::RunMode::Enforce);
+        desk.fail(&["append"]);
+        desk.fail(&vec!["cut"; MOST_WAITING + 5]);
+        for _ in 0..MOST_WAITING + 6 {
+            desk.recorder.record(&outcome(&one, Outcome::Done));
+        }
+        assert_eq!(
+            desk.recorder.writing.lock().expect("not poisoned").waiting.len(),
+            MOST_WAITING
+        );
+    }
+
+    #[test]
+    fn what_a_crash_left_open_is_ended_once() {
+        let state = tempfile::tempdir().expect("a folder");
+        let open = || {
+            let metrics = Arc::new(Metrics::new());
+            Recorder::open(state.path(), clock(), metrics, SharedStatus::default()).expect("opens")
+        };
+        let (recorder, history) = open();
+        assert_eq!(history.actions.len(), 0);
+        let one = intent(recorder.next_id(), 287, crate::guard::RunMode::Enforce);
+        let two = intent(recorder.next_id(), 288, crate::guard::RunMode::DryRun);
+        recorder.record_intent(&one).expect("is on the disk");
+        recorder.record_intent(&two).expect("is on the disk");
+        drop(recorder);
+        let (recorder, history) = open();
+        assert_eq!(history.unfinished().map(|intent| intent.id).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(recorder.next_id(), 3);
+        drop(recorder);
+        let (_recorder, history) = open();
+        assert_eq!(history.unfinished().count(), 0);
+        let outcomes = history
+            .actions
+            .values()
+            .map(|past| past.outcome.as_ref().expect("ended").outcome);
+        assert_eq!(outcomes.collect::<Vec<_>>(), [Outcome::Unknown, Outcome::Assumed]);
+        // Nobody knows, so both are followed until the snapshots show their end.
+        assert_eq!(history.memory("prod").following.iter().count(), 2);
+    }
+}

@@ -292,13 +292,11 @@ pub struct SharedStatus(Arc<RwLock<Status>>);
 
 impl SharedStatus {
     /// To read; not to be held for longer than it takes to copy what is wanted.
-    #[must_use]
     pub fn read(&self) -> RwLockReadGuard<'_, Status> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// To write.
-    #[must_use]
     pub fn write(&self) -> RwLockWriteGuard<'_, Status> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }

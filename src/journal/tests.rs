@@ -40,7 +40,7 @@ fn key(sid: u32) -> SessionKey {
     }
 }
 
-fn intent(id: u64, sid: u32, mode: RunMode) -> Arc<Intent> {
+pub(crate) fn intent(id: u64, sid: u32, mode: RunMode) -> Arc<Intent> {
     Arc::new(Intent {
         id,
         database: "prod".into(),
@@ -64,7 +64,7 @@ fn intent(id: u64, sid: u32, mode: RunMode) -> Arc<Intent> {
     })
 }
 
-fn outcome(intent: &Arc<Intent>, outcome: Outcome) -> Event {
+pub(crate) fn outcome(intent: &Arc<Intent>, outcome: Outcome) -> Event {
     Event::Outcome(Outcomed {
         intent: Arc::clone(intent),
         outcome,
@@ -379,10 +379,10 @@ fn a_new_file_after_a_rotation_does_not_lose_the_numbers() {
 
 /// What a journal did to its medium, in order; errors are injected by number of the call.
 #[derive(Clone, Debug, Default)]
-struct Tape {
-    calls: Arc<Mutex<Vec<String>>>,
-    bytes: Arc<Mutex<Vec<u8>>>,
-    fail: Arc<Mutex<Vec<&'static str>>>,
+pub(crate) struct Tape {
+    pub(crate) calls: Arc<Mutex<Vec<String>>>,
+    pub(crate) bytes: Arc<Mutex<Vec<u8>>>,
+    pub(crate) fail: Arc<Mutex<Vec<&'static str>>>,
 }
 
 impl Tape {

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use crate::event::{CycleReport, Event, Loaded, LoadedDatabase, PolicyLoad};
@@ -63,13 +63,45 @@ struct Known {
     instances: BTreeMap<Arc<str>, Vec<u32>>,
 }
 
-/// Registers one metric. It fails only for an invalid or a repeated name, and the names are below.
-fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
-    let metric = metric.expect("the name and the labels are valid");
-    registry
-        .register(Box::new(metric.clone()))
-        .expect("the name is registered once");
-    metric
+/// Makes metrics and registers them.
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    /// It fails only for an invalid or a repeated name, and the names are all in [`Metrics::new`].
+    fn register<C: Collector + Clone + 'static>(&self, metric: prometheus::Result<C>) -> C {
+        let metric = metric.expect("the name and the labels are valid");
+        self.0
+            .register(Box::new(metric.clone()))
+            .expect("the name is registered once");
+        metric
+    }
+
+    fn one(&self, name: &str, help: &str) -> IntGauge {
+        self.register(IntGauge::with_opts(opts(name, help)))
+    }
+
+    fn gauges<const N: usize>(&self, name: &str, help: &str, labels: [&str; N]) -> Family<IntGaugeVec, N> {
+        Family::new(self.register(IntGaugeVec::new(opts(name, help), &labels)))
+    }
+
+    fn floats<const N: usize>(&self, name: &str, help: &str, labels: [&str; N]) -> Family<GaugeVec, N> {
+        Family::new(self.register(GaugeVec::new(opts(name, help), &labels)))
+    }
+
+    fn counters<const N: usize>(&self, name: &str, help: &str, labels: [&str; N]) -> Family<IntCounterVec, N> {
+        Family::new(self.register(IntCounterVec::new(opts(name, help), &labels)))
+    }
+
+    fn durations<const N: usize>(&self, name: &str, help: &str, labels: [&str; N]) -> Family<HistogramVec, N> {
+        let durations = HistogramOpts::from(opts(name, help)).buckets(DURATIONS.to_vec());
+        Family::new(self.register(HistogramVec::new(durations, &labels)))
+    }
+
+    fn build_info(&self) {
+        let build = opts("build_info", "Always 1; says which build this is.");
+        let build = build.const_label("version", env!("CARGO_PKG_VERSION"));
+        self.register(IntGauge::with_opts(build)).set(1);
+    }
 }
 
 fn opts(name: &str, help: &str) -> Opts {
@@ -83,84 +115,50 @@ impl Metrics {
         let registry = Registry::new();
         let process = prometheus::process_collector::ProcessCollector::for_self();
         registry.register(Box::new(process)).expect("nothing is registered yet");
-        build_info(&registry);
-        let in_one = |name, help| register(&registry, IntGauge::with_opts(opts(name, help)));
-        let policies_loaded = in_one("policies_loaded", "Policies in force.");
-        let reload_success = in_one("reload_success", "Whether the last load of the policies succeeded.");
-        let paused = in_one("paused", "Whether nobody is acted on because of the kill switch.");
-        let journal_errors = IntCounter::with_opts(opts(
-            "journal_errors_total",
-            "Records that could not be written; while that lasts, nobody is acted on.",
-        ));
-        let journal_errors = register(&registry, journal_errors);
-        let gauge = |name, help, labels: &[&str]| register(&registry, IntGaugeVec::new(opts(name, help), labels));
-        let float = |name, help, labels: &[&str]| register(&registry, GaugeVec::new(opts(name, help), labels));
-        let counter = |name, help, labels: &[&str]| register(&registry, IntCounterVec::new(opts(name, help), labels));
-        let durations = HistogramOpts::new("cycle_duration_seconds", "How long the steps of a cycle take.")
-            .namespace("orareaper")
-            .buckets(DURATIONS.to_vec());
-        let cycle_duration = register(&registry, HistogramVec::new(durations, &["database", "step"]));
-        let sessions = gauge(
-            "sessions",
-            "Sessions in the newest snapshot.",
-            &["database", "instance", "type", "status"],
-        );
-        let pressure_ratio = float(
-            "pressure_ratio",
-            "Use of a resource as a share of its limit.",
-            &["database", "instance", "resource"],
-        );
-        let actions = counter(
-            "actions_total",
-            "Actions by what came of them; in mode dry-run nothing was sent.",
-            &["database", "instance", "policy", "action", "outcome", "mode"],
-        );
-        let spared = counter(
-            "spared_total",
-            "Sessions that a policy's condition held for in a cycle and that were spared, by reason.",
-            &["database", "policy", "reason"],
-        );
+        let make = Maker(&registry);
+        make.build_info();
+        let database_instance = ["database", "instance"];
+        let database_policy = ["database", "policy"];
+        let of_session = ["database", "instance", "type", "status"];
+        let of_resource = ["database", "instance", "resource"];
+        let of_action = ["database", "instance", "policy", "action", "outcome", "mode"];
+        let matches = "Sessions that the policy's condition holds for in the newest snapshot.";
+        let actions = "Actions by what came of them; in mode dry-run nothing was sent.";
+        let spared = "Sessions that a policy's condition held for in a cycle and that were spared, by reason.";
+        let lingering = "Sessions whose end was accepted and that are still there.";
+        let breaker = "Whether the policy's whole plan is refused because it wants too many sessions.";
+        let paused = "Whether nobody is acted on because of the kill switch.";
+        let journal = "Records that could not be written; while that lasts, nobody is acted on.";
+        let errors = "Calls that failed, by what the error means.";
         Metrics {
-            up: Family::new(gauge("up", "Whether the instance was read.", &["database", "instance"])),
-            sessions: Family::new(sessions),
-            pressure_ratio: Family::new(pressure_ratio),
-            policy_matches: Family::new(gauge(
-                "policy_matches",
-                "Sessions that the policy's condition holds for in the newest snapshot.",
-                &["database", "policy"],
-            )),
-            actions: Family::new(actions),
-            spared: Family::new(spared),
-            lingering: Family::new(gauge(
-                "lingering_sessions",
-                "Sessions whose end was accepted and that are still there.",
-                &["database", "instance"],
-            )),
-            breaker_open: Family::new(gauge(
-                "breaker_open",
-                "Whether the policy's whole plan is refused because it wants too many sessions.",
-                &["database", "policy"],
-            )),
-            cycle_duration: Family::new(cycle_duration),
-            last_cycle: Family::new(float(
+            up: make.gauges("up", "Whether the instance was read.", database_instance),
+            sessions: make.gauges("sessions", "Sessions in the newest snapshot.", of_session),
+            pressure_ratio: make.floats(
+                "pressure_ratio",
+                "Use of a resource as a share of its limit.",
+                of_resource,
+            ),
+            policy_matches: make.gauges("policy_matches", matches, database_policy),
+            actions: make.counters("actions_total", actions, of_action),
+            spared: make.counters("spared_total", spared, ["database", "policy", "reason"]),
+            lingering: make.gauges("lingering_sessions", lingering, database_instance),
+            breaker_open: make.gauges("breaker_open", breaker, database_policy),
+            cycle_duration: make.durations(
+                "cycle_duration_seconds",
+                "How long the steps of a cycle take.",
+                ["database", "step"],
+            ),
+            last_cycle: make.floats(
                 "last_cycle_timestamp_seconds",
                 "When the last cycle was completed.",
-                &["database"],
-            )),
-            policies_loaded,
-            reload_success,
-            paused,
-            round_trips: Family::new(counter(
-                "driver_round_trips_total",
-                "Round trips to the database.",
-                &["database"],
-            )),
-            driver_errors: Family::new(counter(
-                "driver_errors_total",
-                "Calls that failed, by what the error means.",
-                &["database", "class"],
-            )),
-            journal_errors,
+                ["database"],
+            ),
+            policies_loaded: make.one("policies_loaded", "Policies in force."),
+            reload_success: make.one("reload_success", "Whether the last load of the policies succeeded."),
+            paused: make.one("paused", paused),
+            round_trips: make.counters("driver_round_trips_total", "Round trips to the database.", ["database"]),
+            driver_errors: make.counters("driver_errors_total", errors, ["database", "class"]),
+            journal_errors: make.register(IntCounter::with_opts(opts("journal_errors_total", journal))),
             known: Mutex::new(Known::default()),
             registry,
         }
@@ -366,13 +364,6 @@ impl Default for Metrics {
     fn default() -> Metrics {
         Metrics::new()
     }
-}
-
-fn build_info(registry: &Registry) {
-    let build =
-        opts("build_info", "Always 1; says which build this is.").const_label("version", env!("CARGO_PKG_VERSION"));
-    let build = register(registry, Gauge::with_opts(build));
-    build.set(1.0);
 }
 
 /// What can come of an action in a mode.

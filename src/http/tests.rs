@@ -1,0 +1,264 @@
+//! The server, asked over TCP as any client would.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::event::{
+    Event, Evidence, InstanceReport, Intent, Loaded, LoadedDatabase, LoadedPolicy, Outcomed, PolicyLoad, PolicyReport,
+    SpareReason,
+};
+use crate::guard::RunMode;
+use crate::outcome::Outcome;
+use crate::policy::model::{Action, Protection};
+use crate::session::SessionKey;
+use crate::session::time::DbTime;
+
+struct Daemon {
+    clock: Arc<ManualClock>,
+    sources: Sources,
+    server: Server,
+}
+
+fn daemon(deadline: Duration) -> Daemon {
+    let clock = Arc::new(ManualClock::at("2026-11-22T10:00:00Z".parse().expect("a time")));
+    let sources = Sources {
+        metrics: Arc::new(Metrics::new()),
+        status: SharedStatus::default(),
+        heartbeat: Heartbeat::new(Arc::clone(&clock) as Arc<dyn Clock>),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+    };
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let server = Server::with_deadline(anywhere, sources.clone(), deadline).expect("starts");
+    Daemon { clock, sources, server }
+}
+
+impl Daemon {
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.server.address()).expect("connects");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("is set");
+        stream
+    }
+
+    fn ask(&self, method: &str, path: &str) -> (u16, String, String) {
+        let mut stream = self.connect();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n").expect("is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the server closes");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.expect("a status"), head.to_ascii_lowercase(), body.to_owned())
+    }
+
+    fn tell(&self, event: &Event) {
+        self.sources
+            .status
+            .write()
+            .update(event, self.clock.utc(), self.clock.now());
+    }
+}
+
+fn loaded() -> Event {
+    Event::Policies(PolicyLoad::Loaded(Loaded {
+        digest: "0123456789abcdef".into(),
+        policies: 1,
+        databases: vec![LoadedDatabase {
+            database: "prod".into(),
+            driver: "thin",
+            armed: true,
+            poll: Duration::from_secs(15),
+            policies: vec![LoadedPolicy {
+                policy: "idle".into(),
+                mode: RunMode::Enforce,
+                actions: vec![Action::CancelSql],
+            }],
+        }],
+    }))
+}
+
+fn up() -> Event {
+    Event::DatabaseUp {
+        database: "prod".into(),
+        instances: vec![(1, "PROD1".into())],
+        release: "19.24.0.0.0".into(),
+    }
+}
+
+fn cycle(complete: bool) -> Event {
+    Event::Cycle(Arc::new(crate::event::CycleReport {
+        database: "prod".into(),
+        instances: vec![InstanceReport {
+            inst_id: 1,
+            name: "PROD1".into(),
+            complete,
+            lingering: 0,
+            pressure: Vec::new(),
+        }],
+        policies: vec![PolicyReport {
+            policy: "idle".into(),
+            mode: RunMode::Enforce,
+            matched: 17,
+            warrants: 1,
+            spared: [(SpareReason::Protected(Protection::Backup), 16)].into(),
+            breaker: None,
+        }],
+        ..Default::default()
+    }))
+}
+
+#[test]
+fn metrics_are_served_as_prometheus_reads_them() {
+    let daemon = daemon(DEADLINE);
+    let (status, head, body) = daemon.ask("GET", "/metrics");
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(head.contains("connection: close"), "{head}");
+    assert!(body.contains("\norareaper_paused 0\n"), "{body}");
+}
+
+#[test]
+fn it_only_ever_shows() {
+    let daemon = daemon(DEADLINE);
+    assert_eq!(daemon.ask("POST", "/metrics").0, 405);
+    assert_eq!(daemon.ask("DELETE", "/").0, 405);
+    assert_eq!(daemon.ask("GET", "/../etc/passwd").0, 404);
+}
+
+#[test]
+fn it_is_healthy_while_the_loops_make_progress() {
+    let daemon = daemon(DEADLINE);
+    let pulse = daemon.sources.heartbeat.pulse("prod poll", Duration::from_secs(60));
+    assert_eq!(daemon.ask("GET", "/healthz").0, 200);
+    daemon.clock.advance(Duration::from_secs(61));
+    let (status, _, body) = daemon.ask("GET", "/healthz");
+    assert_eq!((status, &*body), (503, "prod poll: no progress\n"));
+    pulse.touch();
+    assert_eq!(daemon.ask("GET", "/healthz").0, 200);
+}
+
+#[test]
+fn it_is_ready_when_every_database_was_read_whole_lately() {
+    let daemon = daemon(DEADLINE);
+    let ready = || {
+        let (status, _, body) = daemon.ask("GET", "/readyz");
+        (status, body)
+    };
+    assert_eq!(ready(), (503, "no policies are loaded\n".into()));
+    daemon.tell(&loaded());
+    assert_eq!(ready(), (503, "prod: not connected yet\n".into()));
+    daemon.tell(&up());
+    assert_eq!(ready(), (503, "prod: no complete snapshot yet\n".into()));
+    daemon.tell(&cycle(false));
+    assert_eq!(ready(), (503, "prod: no complete snapshot yet\n".into()));
+    daemon.tell(&cycle(true));
+    assert_eq!(ready(), (200, "ok\n".into()));
+    // Three polls of 15 seconds.
+    daemon.clock.advance(Duration::from_secs(45));
+    assert_eq!(ready(), (200, "ok\n".into()));
+    daemon.clock.advance(Duration::from_secs(1));
+    assert_eq!(ready(), (503, "prod: no complete snapshot for 46 s\n".into()));
+    daemon.tell(&Event::DatabaseDown {
+        database: "prod".into(),
+        error: "connect to prod: no listener".into(),
+    });
+    let down = "prod: down since 2026-11-22T10:00:46Z: connect to prod: no listener\n";
+    assert_eq!(ready(), (503, down.into()));
+    assert_eq!(
+        daemon.ask("GET", "/healthz").0,
+        200,
+        "a restart would not bring it back"
+    );
+}
+
+#[test]
+fn the_page_shows_what_a_client_calls_itself_and_runs_none_of_it() {
+    let daemon = daemon(DEADLINE);
+    daemon.tell(&loaded());
+    daemon.tell(&up());
+    daemon.tell(&cycle(true));
+    let evil = "<script>alert('1')</script>\"\u{202e}\n&";
+    daemon.tell(&Event::Outcome(Outcomed {
+        intent: Arc::new(Intent {
+            id: 1,
+            database: "prod".into(),
+            key: SessionKey {
+                inst_id: 1,
+                sid: 287,
+                serial: 62507,
+                logon_time: DbTime(0),
+            },
+            policy: "idle".into(),
+            policy_digest: String::new(),
+            mode: RunMode::Enforce,
+            action: Action::CancelSql,
+            username: Some("APEXDEV".into()),
+            program: Some(evil.into()),
+            machine: None,
+            reason: evil.into(),
+            statement: None,
+            taken_at: daemon.clock.utc(),
+            session: Evidence::default(),
+        }),
+        outcome: Outcome::Done,
+        code: Some(0),
+        message: Some(evil.into()),
+        statement: None,
+        session: Evidence::default(),
+        took: Duration::ZERO,
+    }));
+    let (status, head, body) = daemon.ask("GET", "/");
+    assert_eq!(status, 200);
+    assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
+    let shown = "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;\\u{202e}\\u{a}&amp;";
+    assert_eq!(body.matches(shown).count(), 3, "{body}");
+    assert!(
+        !body.contains("<script") && !body.contains("http://") && !body.contains("https://"),
+        "{body}"
+    );
+    for text in [
+        "287,62507,@1",
+        "PROD1",
+        ">17<",
+        "16 backup",
+        "release 19.24.0.0.0",
+        "Ready",
+    ] {
+        assert!(body.contains(text), "{text}: {body}");
+    }
+    for element in ["section", "table", "tr", "td", "div", "p", "span"] {
+        let opened = body.matches(&format!("<{element}>")).count() + body.matches(&format!("<{element} ")).count();
+        assert_eq!(opened, body.matches(&format!("</{element}>")).count(), "{element}");
+    }
+}
+
+#[test]
+fn clients_that_say_nothing_keep_nobody_waiting_for_long() {
+    let daemon = daemon(Duration::from_millis(500));
+    let silent: Vec<TcpStream> = (0..CONNECTIONS).map(|_| daemon.connect()).collect();
+    let mut slow = daemon.connect();
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHo").expect("is sent");
+    // Every permit is taken until the silent ones' deadline.
+    assert_eq!(daemon.ask("GET", "/healthz").0, 200);
+    for mut stream in silent {
+        assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0, "the server has hung up");
+    }
+    let mut rest = Vec::new();
+    let _ = slow.read_to_end(&mut rest);
+    assert!(!rest.starts_with(b"HTTP/1.1 200"), "half a request has no answer");
+}
+
+#[test]
+fn an_address_that_is_taken_is_told() {
+    let daemon = daemon(DEADLINE);
+    let address = daemon.server.address();
+    let error = Server::start(address, daemon.sources.clone()).expect_err("is taken");
+    assert!(
+        error.to_string().starts_with(&format!("listen on {address}: ")),
+        "{error}"
+    );
+    // Stopping gives it back.
+    let sources = daemon.sources.clone();
+    drop(daemon);
+    Server::start(address, sources).expect("is free again");
+}
