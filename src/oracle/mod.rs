@@ -41,9 +41,9 @@ use crate::session::time::DbTime;
 /// Rows a fetch brings in one round trip. A snapshot is dominated by round trips, not by bytes.
 pub const FETCH_ROWS: u32 = 1000;
 
-/// Rows that come with the answer to the execution itself: one more than a fetch brings, so that a result of exactly
-/// that many rows is known to be at its end without another round trip.
-pub const PREFETCH_ROWS: u32 = FETCH_ROWS + 1;
+/// The same for a query of one or a few rows. The client library holds room for all rows of a fetch at their greatest
+/// width, which for a thousand rows of every GV$SESSION column is some ten megabytes.
+pub const FETCH_FEW: u32 = 20;
 
 /// Statements a connection keeps parsed. A snapshot uses about a dozen texts; the rest is for start-up and re-checks.
 pub(crate) const STATEMENT_CACHE: u32 = 40;
@@ -192,6 +192,8 @@ pub struct Query {
     pub columns: Vec<CellType>,
     /// The placeholders' values, in order: `:1`, `:2` ...
     pub binds: Vec<Bind>,
+    /// Rows that a fetch brings.
+    pub fetch: u32,
 }
 
 impl Query {
@@ -203,6 +205,32 @@ impl Query {
             sql: sql.into(),
             columns: columns.to_vec(),
             binds: Vec::new(),
+            fetch: FETCH_ROWS,
+        }
+    }
+
+    /// The same for a few rows at most: right for any number, but made for few.
+    #[must_use]
+    pub fn few(mut self) -> Query {
+        self.fetch = FETCH_FEW;
+        self
+    }
+
+    /// Rows that come with the answer to the execution itself: one more than a fetch brings, so that a result of exactly
+    /// that many rows is known to be at its end without another round trip.
+    #[must_use]
+    pub fn prefetch(&self) -> u32 {
+        self.fetch + 1
+    }
+
+    /// How many round trips so many rows take: one with the first rows, then one for each further fetch, the last of which
+    /// finds the end.
+    pub(crate) fn round_trips(&self, rows: u64) -> u64 {
+        let first = u64::from(self.prefetch());
+        if rows < first {
+            1
+        } else {
+            2 + (rows - first) / u64::from(self.fetch)
         }
     }
 
@@ -381,17 +409,6 @@ pub(crate) fn calendar(time: DbTime) -> Option<chrono::NaiveDateTime> {
     Some(chrono::DateTime::from_timestamp(time.0, 0)?.naive_utc())
 }
 
-/// How many round trips a query of so many rows takes: one with the first rows, then one for each further fetch, the last
-/// of which finds the end.
-pub(crate) fn round_trips_of(rows: u64) -> u64 {
-    let first = u64::from(PREFETCH_ROWS);
-    if rows < first {
-        1
-    } else {
-        2 + (rows - first) / u64::from(FETCH_ROWS)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -445,6 +462,7 @@ mod tests {
 
     #[test]
     fn a_query_takes_no_more_round_trips_than_its_rows_need() {
+        let query = Query::new("ROWS", "SELECT 1 FROM dual", &[]);
         for (rows, trips) in [
             (0, 1),
             (1, 1),
@@ -455,8 +473,12 @@ mod tests {
             (2001, 3),
             (100_000, 100),
         ] {
-            assert_eq!(round_trips_of(rows), trips, "{rows} rows");
+            assert_eq!(query.round_trips(rows), trips, "{rows} rows");
             assert!(trips <= rows.div_ceil(u64::from(FETCH_ROWS)) + 1);
+        }
+        let few = query.few();
+        for (rows, trips) in [(0, 1), (20, 1), (21, 2), (41, 3)] {
+            assert_eq!(few.round_trips(rows), trips, "{rows} rows");
         }
     }
 

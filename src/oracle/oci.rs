@@ -19,8 +19,8 @@ use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error, Phase};
 use crate::oracle::row::RowBuffer;
 use crate::oracle::{
-    BLOCK, Bind, BlockAnswer, Connection, Driver, FETCH_ROWS, Identity, Login, MAX_STATEMENT, MODULE, PREFETCH_ROWS,
-    Purpose, Query, STATEMENT_CACHE, Sink, Target, calendar, db_time, reading, round_trips_of,
+    BLOCK, Bind, BlockAnswer, Connection, Driver, Identity, Login, MAX_STATEMENT, MODULE, Purpose, Query,
+    STATEMENT_CACHE, Sink, Target, calendar, db_time, reading,
 };
 
 /// A peer that vanished is noticed within so many minutes (client 19 and later).
@@ -130,8 +130,8 @@ impl OciConnection {
         let mut statement = self
             .ready(&tried, limit)?
             .statement(&query.sql)
-            .fetch_array_size(FETCH_ROWS)
-            .prefetch_rows(PREFETCH_ROWS)
+            .fetch_array_size(query.fetch)
+            .prefetch_rows(query.prefetch())
             .build()
             .map_err(failed)?;
         for (at, bind) in query.binds.iter().enumerate() {
@@ -152,7 +152,7 @@ impl OciConnection {
             if flow.is_break() {
                 break;
             }
-            if count.is_multiple_of(u64::from(FETCH_ROWS)) && deadline.left().is_none() {
+            if count.is_multiple_of(u64::from(query.fetch)) && deadline.left().is_none() {
                 return Err(too_slow(tried, deadline.limit()));
             }
         }
@@ -214,7 +214,7 @@ fn bind_value(statement: &mut oracle::Statement, at: usize, bind: &Bind) -> orac
 impl Connection for OciConnection {
     fn query(&mut self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
         let fetched = self.fetch(query, limit, sink);
-        self.round_trips += fetched.as_ref().map_or(1, |rows| round_trips_of(*rows));
+        self.round_trips += fetched.as_ref().map_or(1, |rows| query.round_trips(*rows));
         self.noting(fetched).map(|_| ())
     }
 

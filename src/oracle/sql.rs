@@ -29,6 +29,14 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// The query with its seat's binds, made for few rows; or the query as it is.
+    fn bound(self, query: Query) -> Query {
+        match self.seat() {
+            Some(binds) => query.with(binds).few(),
+            None => query,
+        }
+    }
+
     fn seat(self) -> Option<Vec<Bind>> {
         match self {
             Scope::All => None,
@@ -52,13 +60,19 @@ pub enum Address {
 }
 
 impl Address {
-    fn restricted(self, column: &str) -> (String, Vec<Bind>) {
+    fn restriction(&self, column: &str) -> String {
         match self {
-            Address::Any => (String::new(), Vec::new()),
-            Address::Of { inst_id, address } => (
-                format!(" WHERE inst_id = :1 AND {column} = HEXTORAW(:2)"),
-                vec![Bind::Number(inst_id.into()), Bind::Text(address)],
-            ),
+            Address::Any => String::new(),
+            Address::Of { .. } => format!(" WHERE inst_id = :1 AND {column} = HEXTORAW(:2)"),
+        }
+    }
+
+    fn bound(self, query: Query) -> Query {
+        match self {
+            Address::Any => query,
+            Address::Of { inst_id, address } => query
+                .with(vec![Bind::Number(inst_id.into()), Bind::Text(address)])
+                .few(),
         }
     }
 }
@@ -72,6 +86,7 @@ pub fn instances() -> Query {
         "SELECT inst_id, instance_name, status, startup_time, SYSDATE, TO_CHAR(SYSTIMESTAMP, 'TZH:TZM') FROM gv$instance",
         &[Number, Text, Text, Time, Time, Text],
     )
+    .few()
 }
 
 /// GV$SESSION: the columns among `wanted` that are `available`, and which those are.
@@ -95,12 +110,10 @@ pub fn sessions(wanted: Columns, available: Columns, scope: Scope) -> (Query, Ve
         .collect();
     let types: Vec<CellType> = columns.iter().map(|column| cell_type(*column)).collect();
     let mut sql = format!("SELECT {} FROM gv$session", list.join(", "));
-    let binds = scope.seat();
-    if binds.is_some() {
+    if scope != Scope::All {
         sql.push_str(" WHERE inst_id = :1 AND sid = :2");
     }
-    let query = Query::new("GV$SESSION", sql, &types).with(binds.unwrap_or_default());
-    (query, columns)
+    (scope.bound(Query::new("GV$SESSION", sql, &types)), columns)
 }
 
 const fn cell_type(column: Column) -> CellType {
@@ -120,59 +133,55 @@ pub fn sessions_of_instance(inst_id: u32) -> Query {
         &[Number],
     )
     .with(vec![Bind::Number(inst_id.into())])
+    .few()
 }
 
 /// GV$TRANSACTION: INST_ID, ADDR, START_DATE, USED_UREC, USED_UBLK.
 #[must_use]
 pub fn transactions(address: Address) -> Query {
-    let (restriction, binds) = address.restricted("addr");
-    Query::new(
+    let restriction = address.restriction("addr");
+    address.bound(Query::new(
         "GV$TRANSACTION",
         format!("SELECT inst_id, RAWTOHEX(addr), start_date, used_urec, used_ublk FROM gv$transaction{restriction}"),
         &[Number, Text, Time, Number, Number],
-    )
-    .with(binds)
+    ))
 }
 
 /// GV$PROCESS: INST_ID, ADDR, SPID, PGA_ALLOC_MEM.
 #[must_use]
 pub fn processes(address: Address) -> Query {
-    let (restriction, binds) = address.restricted("addr");
-    Query::new(
+    let restriction = address.restriction("addr");
+    address.bound(Query::new(
         "GV$PROCESS",
         format!("SELECT inst_id, RAWTOHEX(addr), spid, pga_alloc_mem FROM gv$process{restriction}"),
         &[Number, Text, Text, Number],
-    )
-    .with(binds)
+    ))
 }
 
 /// GV$SORT_USAGE: INST_ID, SESSION_ADDR, TABLESPACE, BLOCKS.
 #[must_use]
 pub fn temp(address: Address) -> Query {
-    let (restriction, binds) = address.restricted("session_addr");
-    Query::new(
+    let restriction = address.restriction("session_addr");
+    address.bound(Query::new(
         "GV$SORT_USAGE",
         format!("SELECT inst_id, RAWTOHEX(session_addr), tablespace, blocks FROM gv$sort_usage{restriction}"),
         &[Number, Text, Text, Number],
-    )
-    .with(binds)
+    ))
 }
 
 /// GV$PX_SESSION: INST_ID, SID, SERIAL#, QCINST_ID, QCSID.
 #[must_use]
 pub fn parallel_servers(scope: Scope) -> Query {
-    let binds = scope.seat();
-    let restriction = if binds.is_some() {
+    let restriction = if scope != Scope::All {
         " WHERE inst_id = :1 AND sid = :2"
     } else {
         ""
     };
-    Query::new(
+    scope.bound(Query::new(
         "GV$PX_SESSION",
         format!("SELECT inst_id, sid, serial#, qcinst_id, qcsid FROM gv$px_session{restriction}"),
         &[Number, Number, Number, Number, Number],
-    )
-    .with(binds.unwrap_or_default())
+    ))
 }
 
 /// The numbers of the statistics that columns are made of. They change from release to release; their names do not.
@@ -226,21 +235,19 @@ pub fn statistic_names() -> Query {
 #[must_use]
 pub fn statistics(numbers: &[i64], scope: Scope) -> Query {
     let list: Vec<String> = numbers.iter().map(i64::to_string).collect();
-    let binds = scope.seat();
-    let seat = if binds.is_some() {
+    let seat = if scope != Scope::All {
         " AND inst_id = :1 AND sid = :2"
     } else {
         ""
     };
-    Query::new(
+    scope.bound(Query::new(
         "GV$SESSTAT",
         format!(
             "SELECT inst_id, sid, statistic#, value FROM gv$sesstat WHERE statistic# IN ({}){seat}",
             list.join(", ")
         ),
         &[Number, Number, Number, Number],
-    )
-    .with(binds.unwrap_or_default())
+    ))
 }
 
 /// V$CONTAINERS: CON_ID, NAME.
@@ -542,6 +549,11 @@ mod tests {
         );
         assert_eq!(first.sql, second.sql);
         assert_eq!(second.binds, [Bind::Number(2), Bind::Number(32)]);
+        assert_eq!(
+            second.fetch,
+            crate::oracle::FETCH_FEW,
+            "no room for a thousand rows is made for one"
+        );
     }
 
     #[test]

@@ -15,8 +15,8 @@ use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error, Phase};
 use crate::oracle::row::RowBuffer;
 use crate::oracle::{
-    BLOCK, Bind, BlockAnswer, Connection, Driver, FETCH_ROWS, Identity, Login, MAX_STATEMENT, MODULE, PREFETCH_ROWS,
-    Purpose, Query, STATEMENT_CACHE, Sink, Target, calendar, db_time, reading, round_trips_of,
+    BLOCK, Bind, BlockAnswer, Connection, Driver, Identity, Login, MAX_STATEMENT, MODULE, Purpose, Query,
+    STATEMENT_CACHE, Sink, Target, calendar, db_time, reading,
 };
 
 /// A connection through the thin driver.
@@ -97,8 +97,8 @@ impl ThinConnection {
             .statement(&query.sql)
             .and_then(|statement| {
                 statement
-                    .fetch_array_size(FETCH_ROWS)
-                    .prefetch_rows(PREFETCH_ROWS)
+                    .fetch_array_size(query.fetch)
+                    .prefetch_rows(query.prefetch())
                     .build()
             })
             .and_then(|statement| statement.query(&binds))
@@ -118,7 +118,7 @@ impl ThinConnection {
             if sink(&buffer.cells(&query.columns)).is_break() {
                 break;
             }
-            if count.is_multiple_of(u64::from(FETCH_ROWS)) && deadline.left().is_none() {
+            if count.is_multiple_of(u64::from(query.fetch)) && deadline.left().is_none() {
                 return Err(too_slow(tried, deadline.limit()));
             }
         }
@@ -217,7 +217,7 @@ fn read_row(row: &oracledb::Row, columns: &[Reader], buffer: &mut RowBuffer) -> 
 impl Connection for ThinConnection {
     fn query(&mut self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
         let fetched = self.fetch(query, limit, sink);
-        self.round_trips += fetched.as_ref().map_or(1, |rows| round_trips_of(*rows));
+        self.round_trips += fetched.as_ref().map_or(1, |rows| query.round_trips(*rows));
         self.noting(fetched).map(|_| ())
     }
 
