@@ -7,6 +7,8 @@
 mod mask;
 mod read;
 mod secret;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::diagnostics::{Diagnostic, Severity, did_you_mean, one_of, quoted};
 use super::lex::{Mistake, Token, measure};
-use super::raw::{Node, Offsets, Scalar, Style, Value};
+use super::offsets::Offsets;
+use super::raw::{Node, Scalar, Style, Value};
 use crate::policy::diagnostics::Source;
 
 /// A file under inspection, and what was found.

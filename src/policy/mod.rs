@@ -13,6 +13,7 @@ pub(crate) mod lex;
 mod lint;
 mod load;
 pub mod model;
+mod offsets;
 pub(crate) mod parse;
 pub mod pressure;
 #[cfg(test)]

@@ -215,7 +215,7 @@ proptest! {
             && let raw::Value::Scalar(scalar) = &entries[0].1.value
         {
             let node = &entries[0].1;
-            let offsets = raw::Offsets::of(&text, &node.at, scalar);
+            let offsets = super::offsets::Offsets::of(&text, &node.at, scalar);
             let mut last = node.at.start;
             for (at, character) in scalar.text.char_indices() {
                 let range = offsets.range(&(at..at + character.len_utf8()));

@@ -3,6 +3,7 @@
 //! Names cross files (a list in one, its use in another), so files are first all read, then all names defined, then all
 //! policies checked. Nothing here reads a file or a clock: bytes and today's date are arguments.
 
+mod actions;
 mod gate;
 mod names;
 mod policy;
@@ -25,7 +26,8 @@ use super::fields::{Fields, Inspection};
 use super::lex::Mistake;
 use super::lint::{self, Place};
 use super::model::{Exemption, Origin, PolicySet};
-use super::raw::{self, Node, Offsets};
+use super::offsets::Offsets;
+use super::raw::{self, Node};
 use super::resolve::{Definitions, resolve};
 
 /// The most policies a set may have: each is a label of metrics and a pass over every snapshot.

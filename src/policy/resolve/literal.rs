@@ -1,0 +1,122 @@
+//! Literals as values of a column's kind, and what to say when they are of another.
+
+use std::ops::Range;
+
+use crate::policy::ast::TermKind;
+use crate::policy::condition::Value;
+use crate::policy::diagnostics::did_you_mean;
+use crate::policy::lex::Mistake;
+use crate::session::column::{Column, Kind};
+
+/// The longest duration, a hundred years: above it is a typing error, and sums of it cannot overflow.
+pub(super) const LONGEST_DURATION: i64 = 100 * 366 * 86_400;
+
+pub(super) fn too_long(at: &Range<usize>) -> Mistake {
+    Mistake::new(
+        at.clone(),
+        "number-too-large",
+        "a duration above a hundred years is a typing error",
+    )
+}
+
+pub(super) fn empty_text(at: &Range<usize>) -> Mistake {
+    Mistake::new(
+        at.clone(),
+        "empty-text",
+        "in Oracle '' is NULL, so a comparison with it is never true",
+    )
+    .hint("write `is null` or `is not null`")
+}
+
+pub(super) fn time_literal(column: Column, at: &Range<usize>) -> Mistake {
+    let age = if matches!(column, Column::SqlExecStart | Column::PrevExecStart) {
+        "statement_age > 30m"
+    } else {
+        "connected > 4h"
+    };
+    Mistake::new(
+        at.clone(),
+        "mixed-kinds",
+        format!("`{}` is a point in time and compares only with another", column.name()),
+    )
+    .hint(format!("compare an age instead: `{age}`"))
+}
+
+/// With its article.
+pub(super) const fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "a text",
+        Kind::Number => "a number",
+        Kind::Duration => "a duration",
+        Kind::Size => "a size",
+        Kind::Time => "a point in time",
+    }
+}
+
+/// A literal as a value of the column's kind.
+pub(super) fn literal(column: Column, kind: &TermKind, at: &Range<usize>) -> Result<Value, Mistake> {
+    if column.kind() == Kind::Time {
+        return Err(time_literal(column, at));
+    }
+    match (column.kind(), kind) {
+        (Kind::Text, TermKind::Text(text)) if text.is_empty() => Err(empty_text(at)),
+        (Kind::Text, TermKind::Text(text)) => Ok(Value::Text(text.as_str().into())),
+        (Kind::Text, TermKind::Word(word)) => Ok(Value::Text(word.to_uppercase().into())),
+        (Kind::Number, TermKind::Number(number)) => Ok(Value::Number(*number)),
+        (Kind::Duration, TermKind::Number(number) | TermKind::Duration(number)) => {
+            if *number > LONGEST_DURATION {
+                return Err(too_long(at));
+            }
+            not_negative(*number, column, at).map(Value::Duration)
+        }
+        (Kind::Size, TermKind::Number(number) | TermKind::Size(number)) => {
+            not_negative(*number, column, at).map(Value::Size)
+        }
+        (_, TermKind::Text(text)) if text.is_empty() => Err(empty_text(at)),
+        (wanted, found) => Err(mixed(column, wanted, found, at)),
+    }
+}
+
+fn not_negative(number: i64, column: Column, at: &Range<usize>) -> Result<i64, Mistake> {
+    if number < 0 {
+        let message = format!("`{}` is {} and never negative", column.name(), kind_name(column.kind()));
+        return Err(Mistake::new(at.clone(), "negative-amount", message));
+    }
+    Ok(number)
+}
+
+fn mixed(column: Column, wanted: Kind, found: &TermKind, at: &Range<usize>) -> Mistake {
+    let found_name = match found {
+        TermKind::Word(_) | TermKind::Text(_) => "a text",
+        TermKind::Number(_) => "a number",
+        TermKind::Duration(_) => "a duration",
+        TermKind::Size(_) => "a size",
+        TermKind::Percent(_) => "a percentage",
+    };
+    let hint = match (wanted, found) {
+        (_, TermKind::Percent(_)) => Some("percentages stand only in `while` and `until`".to_owned()),
+        (Kind::Text, TermKind::Number(number)) => Some(format!("write '{number}'")),
+        (Kind::Text, _) => Some("a text is quoted".to_owned()),
+        (Kind::Number, TermKind::Text(text)) if text.parse::<i64>().is_ok() => {
+            Some(format!("write {text} without quotes"))
+        }
+        (Kind::Number, TermKind::Duration(_)) if column.name().ends_with("_micro") => {
+            Some("this column counts microseconds; `waited` is the duration".to_owned())
+        }
+        (Kind::Number | Kind::Duration | Kind::Size, TermKind::Word(word)) => {
+            did_you_mean(word, Column::ALL.iter().map(|column| column.name()))
+        }
+        (Kind::Duration, _) => {
+            Some("durations look like `90s`, `30m`, `4h`, `1d`; a bare number means seconds".to_owned())
+        }
+        (Kind::Size, _) => Some("sizes look like `512KB`, `2GB`; a bare number means bytes".to_owned()),
+        (Kind::Number | Kind::Time, _) => None,
+    };
+    Mistake::new(
+        at.clone(),
+        "mixed-kinds",
+        format!("`{}` is {}, this is {found_name}", column.name(), kind_name(wanted)),
+    )
+    .expected(format!("expected {}", kind_name(wanted)))
+    .maybe_hint(hint)
+}

@@ -1,0 +1,218 @@
+//! Gives a parsed condition its meaning: names become columns, literals become values of the column's kind.
+//!
+//! Kinds are never converted into each other. Oracle would convert `sql_id = 5` by TO_NUMBER at run time and fail on the
+//! first row that is no number; here it is a mistake with its place. The one convenience is a bare number beside a duration
+//! (seconds) or a size (bytes), because that is what the views themselves hold.
+
+mod literal;
+mod terms;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use literal::{LONGEST_DURATION, literal, time_literal, too_long};
+use terms::{between, column, compare, like, matches};
+
+use super::ast::{Expr, ExprKind, Term, TermKind, Values};
+use super::condition::{Condition, Operand, Phrase, Value};
+use super::diagnostics::{did_you_mean, quoted};
+use super::lex::Mistake;
+use crate::session::column::Kind;
+
+/// What `@name` can stand for. A name that is defined but broken is there as `None`, so that it is reported once.
+#[derive(Debug, Default)]
+pub(crate) struct Definitions {
+    pub(crate) lists: BTreeMap<Arc<str>, Option<Vec<TermKind>>>,
+    pub(crate) conditions: BTreeMap<Arc<str>, Option<Arc<Condition>>>,
+}
+
+/// The places of a condition's parts; the same tree as the condition.
+#[derive(Clone, Debug)]
+pub(crate) struct Spans {
+    pub(crate) at: Range<usize>,
+    pub(crate) children: Vec<Spans>,
+}
+
+/// Resolves a condition, or says everything that is wrong with it. `None` without a mistake: a broken name is used.
+pub(crate) fn resolve(
+    expr: &Expr,
+    definitions: &Definitions,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<(Condition, Spans)> {
+    let mut resolver = Resolver { definitions, mistakes };
+    resolver.expr(expr)
+}
+
+struct Resolver<'a> {
+    definitions: &'a Definitions,
+    mistakes: &'a mut Vec<Mistake>,
+}
+
+impl Resolver<'_> {
+    fn expr(&mut self, expr: &Expr) -> Option<(Condition, Spans)> {
+        let leaf = |condition| {
+            let children = Vec::new();
+            Some((
+                condition,
+                Spans {
+                    at: expr.at.clone(),
+                    children,
+                },
+            ))
+        };
+        match &expr.kind {
+            ExprKind::And(parts) => self.all(parts, &expr.at, Condition::And),
+            ExprKind::Or(parts) => self.all(parts, &expr.at, Condition::Or),
+            ExprKind::Not(inner) => {
+                let (condition, spans) = self.expr(inner)?;
+                let at = expr.at.clone();
+                let children = vec![spans];
+                Some((Condition::Not(Box::new(condition)), Spans { at, children }))
+            }
+            ExprKind::Named(name) => {
+                let condition = self.named(name, &expr.at)?;
+                leaf(condition)
+            }
+            ExprKind::Phrase(phrase) => {
+                if longest(phrase).is_some_and(|seconds| seconds > LONGEST_DURATION) {
+                    self.mistakes.push(too_long(&expr.at));
+                    return None;
+                }
+                leaf(Condition::Phrase(phrase.clone()))
+            }
+            ExprKind::Compare { .. }
+            | ExprKind::In { .. }
+            | ExprKind::Between { .. }
+            | ExprKind::Like { .. }
+            | ExprKind::Matches { .. }
+            | ExprKind::IsNull(_) => match self.comparison(&expr.kind, &expr.at) {
+                Ok(condition) => leaf(condition?),
+                Err(mistake) => {
+                    self.mistakes.push(mistake);
+                    None
+                }
+            },
+        }
+    }
+
+    fn all(
+        &mut self,
+        parts: &[Expr],
+        at: &Range<usize>,
+        join: fn(Vec<Condition>) -> Condition,
+    ) -> Option<(Condition, Spans)> {
+        // Every part is resolved even if one fails, so that every mistake is reported.
+        let resolved: Vec<_> = parts.iter().map(|part| self.expr(part)).collect();
+        let (conditions, children) = resolved.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
+        let at = at.clone();
+        Some((join(conditions), Spans { at, children }))
+    }
+
+    fn named(&mut self, name: &str, at: &Range<usize>) -> Option<Condition> {
+        if let Some(condition) = self.definitions.conditions.get(name) {
+            return condition
+                .clone()
+                .map(|condition| Condition::Named(name.into(), condition));
+        }
+        let mistake = Mistake::new(
+            at.clone(),
+            "unknown-name",
+            format!("there is no condition {}", quoted(name)),
+        );
+        let names = self.definitions.conditions.keys().map(|name| &**name);
+        self.mistakes.push(if self.definitions.lists.contains_key(name) {
+            mistake.hint(format!("`{name}` is a list: write `username in @{name}`"))
+        } else {
+            let define = || format!("define it under `conditions:`, as `{name}: ...`");
+            mistake.hint(did_you_mean(name, names).unwrap_or_else(define))
+        });
+        None
+    }
+
+    fn comparison(&mut self, kind: &ExprKind, at: &Range<usize>) -> Result<Option<Condition>, Mistake> {
+        match kind {
+            ExprKind::Compare { left, op, right } => compare(left, *op, right, at).map(Some),
+            ExprKind::In { operand, values } => self.within(operand, values),
+            ExprKind::Between { operand, low, high } => between(operand, low, high).map(Some),
+            ExprKind::Like {
+                operand,
+                pattern,
+                escape,
+            } => like(operand, pattern, escape.as_ref()).map(Some),
+            ExprKind::Matches { operand, pattern } => matches(operand, pattern).map(Some),
+            ExprKind::IsNull(operand) => Ok(Some(Condition::IsNull(Operand::Column(column(operand)?)))),
+            ExprKind::And(_) | ExprKind::Or(_) | ExprKind::Not(_) | ExprKind::Phrase(_) | ExprKind::Named(_) => {
+                Ok(None)
+            }
+        }
+    }
+
+    fn within(&mut self, operand: &Term, values: &Values) -> Result<Option<Condition>, Mistake> {
+        let column = column(operand)?;
+        if column.kind() == Kind::Time {
+            return Err(time_literal(column, &operand.at));
+        }
+        let condition = |values: Vec<Value>, list| Condition::In {
+            operand: Operand::Column(column),
+            values: values.into(),
+            list,
+        };
+        match values {
+            Values::These(terms) => {
+                let values: Vec<Result<Value, Mistake>> =
+                    terms.iter().map(|term| literal(column, &term.kind, &term.at)).collect();
+                let mut good = Vec::with_capacity(values.len());
+                let mut bad = 0;
+                for value in values {
+                    match value {
+                        Ok(value) => good.push(value),
+                        Err(mistake) => {
+                            bad += 1;
+                            self.mistakes.push(mistake);
+                        }
+                    }
+                }
+                Ok((bad == 0).then(|| condition(good, None)))
+            }
+            Values::List { name, at } => {
+                let Some(list) = self.definitions.lists.get(name.as_str()) else {
+                    return Err(self.no_list(name, at));
+                };
+                let Some(list) = list else {
+                    return Ok(None);
+                };
+                let values = list
+                    .iter()
+                    .map(|value| literal(column, value, at))
+                    .collect::<Result<Vec<Value>, Mistake>>()
+                    .map_err(|mistake| {
+                        let message = format!("in the list `@{name}`: {}", mistake.message);
+                        Mistake { message, ..mistake }
+                    })?;
+                Ok(Some(condition(values, Some(name.as_str().into()))))
+            }
+        }
+    }
+
+    fn no_list(&self, name: &str, at: &Range<usize>) -> Mistake {
+        let mistake = Mistake::new(at.clone(), "unknown-name", format!("there is no list {}", quoted(name)));
+        if self.definitions.conditions.contains_key(name) {
+            return mistake.hint(format!("`{name}` is a condition: it stands alone, `... and @{name}`"));
+        }
+        let define = || format!("define it under `lists:`, as `{name}: [...]`");
+        let names = self.definitions.lists.keys().map(|name| &**name);
+        mistake.hint(did_you_mean(name, names).unwrap_or_else(define))
+    }
+}
+
+fn longest(phrase: &Phrase) -> Option<i64> {
+    match phrase {
+        Phrase::Status { longer_than, .. }
+        | Phrase::InTransaction { longer_than }
+        | Phrase::Blocking { longer_than, .. }
+        | Phrase::Blocked { longer_than } => *longer_than,
+        Phrase::Connected { longer_than } => Some(*longer_than),
+        Phrase::Background | Phrase::Server(_) => None,
+    }
+}

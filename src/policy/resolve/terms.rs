@@ -1,0 +1,299 @@
+//! Comparisons: which side is the column, whether the kinds agree, what a pattern means.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::literal::{empty_text, kind_name, literal};
+use crate::policy::ast::{Term, TermKind};
+use crate::policy::condition::{Comparison, Condition, LikePart, LikePattern, Operand, Value};
+use crate::policy::diagnostics::{did_you_mean, quoted};
+use crate::policy::lex::Mistake;
+use crate::session::column::{Column, Kind};
+
+const LONGEST_REGEX: usize = 1_000;
+const REGEX_MEMORY: usize = 1 << 20;
+
+/// The column that a term must be.
+pub(super) fn column(term: &Term) -> Result<Column, Mistake> {
+    match &term.kind {
+        TermKind::Word(word) => Column::named(word).ok_or_else(|| unknown_column(word, &term.at)),
+        TermKind::Text(text) => Err(
+            Mistake::new(term.at.clone(), "not-a-column", "a column stands here, not a text")
+                .maybe_hint(Column::named(text).map(|column| format!("write `{}` without quotes", column.name()))),
+        ),
+        TermKind::Number(_) | TermKind::Duration(_) | TermKind::Size(_) | TermKind::Percent(_) => Err(Mistake::new(
+            term.at.clone(),
+            "not-a-column",
+            "a column stands here, not a value",
+        )),
+    }
+}
+
+fn unknown_column(word: &str, at: &Range<usize>) -> Mistake {
+    let hint = match word.to_ascii_lowercase().as_str() {
+        "serial" => Some("did you mean `serial#`?".to_owned()),
+        "user" => Some("did you mean `username`?".to_owned()),
+        "wait" | "wait_time_ms" => Some("did you mean `waited`?".to_owned()),
+        "idle_time" | "inactive_time" => Some("did you mean `idle`?".to_owned()),
+        "host" | "hostname" => Some("did you mean `machine`?".to_owned()),
+        "service" => Some("did you mean `service_name`?".to_owned()),
+        "pdb" | "con_name" | "pdb_name" => Some("did you mean `container`?".to_owned()),
+        "sysdate" | "systimestamp" | "current_date" => {
+            Some("ages have columns of their own: `connected`, `statement_age`, `transaction_age`".to_owned())
+        }
+        _ => did_you_mean(word, Column::ALL.iter().map(|column| column.name())),
+    };
+    Mistake::new(at.clone(), "unknown-column", format!("unknown column {}", quoted(word))).maybe_hint(hint)
+}
+
+/// The column that a term is, if it is one.
+fn as_column(term: &Term) -> Option<Column> {
+    match &term.kind {
+        TermKind::Word(word) => Column::named(word),
+        TermKind::Text(_) | TermKind::Number(_) | TermKind::Duration(_) | TermKind::Size(_) | TermKind::Percent(_) => {
+            None
+        }
+    }
+}
+
+pub(super) fn compare(left: &Term, op: Comparison, right: &Term, at: &Range<usize>) -> Result<Condition, Mistake> {
+    let (left, right) = match (as_column(left), as_column(right)) {
+        (Some(one), Some(other)) => {
+            same_kind(one, other, &right.at)?;
+            (Operand::Column(one), Operand::Column(other))
+        }
+        (Some(column), None) => (
+            Operand::Column(column),
+            Operand::Literal(literal(column, &right.kind, &right.at)?),
+        ),
+        (None, Some(column)) => (
+            Operand::Literal(literal(column, &left.kind, &left.at)?),
+            Operand::Column(column),
+        ),
+        (None, None) => {
+            if let TermKind::Word(word) = &left.kind {
+                return Err(unknown_column(word, &left.at));
+            }
+            if let TermKind::Word(word) = &right.kind {
+                return Err(unknown_column(word, &right.at));
+            }
+            return Err(
+                Mistake::new(at.clone(), "constant-condition", "this compares two constants")
+                    .hint("one side of a comparison is a column of the session"),
+            );
+        }
+    };
+    Ok(Condition::Compare { left, op, right })
+}
+
+fn same_kind(one: Column, other: Column, at: &Range<usize>) -> Result<(), Mistake> {
+    if one.kind() != other.kind() {
+        let mistake = Mistake::new(
+            at.clone(),
+            "mixed-kinds",
+            format!(
+                "`{}` is {}, `{}` is {}",
+                one.name(),
+                kind_name(one.kind()),
+                other.name(),
+                kind_name(other.kind())
+            ),
+        );
+        if one.kind() == Kind::Text {
+            let hint = format!(
+                "`{}` is a column; as a text, write '{}'",
+                other.name(),
+                other.name().to_uppercase()
+            );
+            return Err(mistake.hint(hint));
+        }
+        return Err(mistake);
+    }
+    if one.kind() == Kind::Duration && one.per_second() != other.per_second() {
+        return Err(Mistake::new(
+            at.clone(),
+            "mixed-units",
+            format!(
+                "`{}` and `{}` are measured in different units and cannot be compared with each other",
+                one.name(),
+                other.name()
+            ),
+        )
+        .hint("compare each with a duration"));
+    }
+    Ok(())
+}
+
+pub(super) fn between(operand: &Term, low: &Term, high: &Term) -> Result<Condition, Mistake> {
+    let subject = column(operand)?;
+    let bound = |term: &Term| match as_column(term) {
+        Some(other) => same_kind(subject, other, &term.at).map(|()| Operand::Column(other)),
+        None => literal(subject, &term.kind, &term.at).map(Operand::Literal),
+    };
+    let (lower, upper) = (bound(low)?, bound(high)?);
+    if let (Operand::Literal(lower), Operand::Literal(upper)) = (&lower, &upper)
+        && in_order(lower, upper) == Some(false)
+    {
+        return Err(Mistake::new(
+            low.at.start..high.at.end,
+            "empty-range",
+            "no value is between these: the first is above the second",
+        )
+        .hint("the smaller bound comes first"));
+    }
+    Ok(Condition::Between {
+        operand: Operand::Column(subject),
+        low: lower,
+        high: upper,
+    })
+}
+
+fn in_order(low: &Value, high: &Value) -> Option<bool> {
+    match (low, high) {
+        (Value::Number(low), Value::Number(high))
+        | (Value::Duration(low), Value::Duration(high))
+        | (Value::Size(low), Value::Size(high)) => Some(low <= high),
+        (Value::Text(low), Value::Text(high)) => Some(low <= high),
+        _ => None,
+    }
+}
+
+fn text_column(term: &Term, operator: &str) -> Result<Column, Mistake> {
+    let column = column(term)?;
+    if column.kind() == Kind::Text {
+        return Ok(column);
+    }
+    Err(Mistake::new(
+        term.at.clone(),
+        "mixed-kinds",
+        format!(
+            "`{operator}` compares texts, `{}` is {}",
+            column.name(),
+            kind_name(column.kind())
+        ),
+    ))
+}
+
+/// A pattern's text: quoted, or a bare word folded to upper case.
+fn pattern_text(pattern: &Term, operator: &str) -> Result<Arc<str>, Mistake> {
+    match &pattern.kind {
+        TermKind::Text(text) if text.is_empty() => Err(empty_text(&pattern.at)),
+        TermKind::Text(text) => Ok(text.as_str().into()),
+        TermKind::Word(word) => Ok(word.to_uppercase().into()),
+        TermKind::Number(_) | TermKind::Duration(_) | TermKind::Size(_) | TermKind::Percent(_) => Err(Mistake::new(
+            pattern.at.clone(),
+            "needs-quotes",
+            format!("the pattern of `{operator}` must be quoted"),
+        )),
+    }
+}
+
+pub(super) fn like(operand: &Term, pattern: &Term, escape: Option<&Term>) -> Result<Condition, Mistake> {
+    let column = text_column(operand, "like")?;
+    let text = pattern_text(pattern, "like")?;
+    let escape = match escape {
+        None => None,
+        Some(term) => {
+            let mut characters = match &term.kind {
+                TermKind::Text(text) => text.chars(),
+                TermKind::Word(_)
+                | TermKind::Number(_)
+                | TermKind::Duration(_)
+                | TermKind::Size(_)
+                | TermKind::Percent(_) => "".chars(),
+            };
+            match (characters.next(), characters.next()) {
+                (Some(only), None) => Some(only),
+                _ => {
+                    return Err(
+                        Mistake::new(term.at.clone(), "bad-escape", "the escape is one quoted character")
+                            .hint("for example `like 'A!_B%' escape '!'`"),
+                    );
+                }
+            }
+        }
+    };
+    let parts = like_parts(&text, escape)
+        .ok_or_else(|| {
+            Mistake::new(
+                pattern.at.clone(),
+                "bad-escape",
+                "the escape character stands before something other than `%`, `_` or itself",
+            )
+        })?
+        .into();
+    Ok(Condition::Like {
+        operand: Operand::Column(column),
+        pattern: LikePattern { text, escape, parts },
+    })
+}
+
+/// What a pattern matches, in order; `None` where Oracle would raise ORA-01424.
+fn like_parts(text: &str, escape: Option<char>) -> Option<Vec<LikePart>> {
+    let mut parts = Vec::new();
+    let mut literal = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        let special = if Some(character) == escape {
+            let escaped = characters.next()?;
+            if escaped != '%' && escaped != '_' && Some(escaped) != escape {
+                return None;
+            }
+            literal.push(escaped);
+            continue;
+        } else {
+            match character {
+                '%' => LikePart::Any,
+                '_' => LikePart::One,
+                other => {
+                    literal.push(other);
+                    continue;
+                }
+            }
+        };
+        if !literal.is_empty() {
+            parts.push(LikePart::Text(std::mem::take(&mut literal).into()));
+        }
+        // `%%` matches what `%` matches.
+        if special != LikePart::Any || parts.last() != Some(&LikePart::Any) {
+            parts.push(special);
+        }
+    }
+    if !literal.is_empty() {
+        parts.push(LikePart::Text(literal.into()));
+    }
+    Some(parts)
+}
+
+pub(super) fn matches(operand: &Term, pattern: &Term) -> Result<Condition, Mistake> {
+    let column = text_column(operand, "matches")?;
+    let text = pattern_text(pattern, "matches")?;
+    let wrong = |message: String| Mistake::new(pattern.at.clone(), "bad-regex", message);
+    if text.len() > LONGEST_REGEX {
+        return Err(wrong(format!(
+            "the regular expression is longer than {LONGEST_REGEX} bytes"
+        )));
+    }
+    let pattern = regex::RegexBuilder::new(&text)
+        .size_limit(REGEX_MEMORY)
+        .build()
+        .map_err(|error| {
+            if let regex::Error::CompiledTooBig(_) = error {
+                wrong("the regular expression needs too much memory".to_owned())
+            } else {
+                let full = error.to_string();
+                let reason = full
+                    .lines()
+                    .last()
+                    .unwrap_or_default()
+                    .trim_start_matches("error: ")
+                    .to_owned();
+                wrong(format!("this is no regular expression: {reason}"))
+                    .hint("the dialect is that of the Rust `regex` crate: no look-around, no back-references")
+            }
+        })?;
+    Ok(Condition::Matches {
+        operand: Operand::Column(column),
+        pattern,
+    })
+}
