@@ -227,13 +227,13 @@ pub type Hangup = Arc<dyn Fn() + Send + Sync>;
 
 /// The database (all instances of it) behind one listener.
 pub trait Database: Send + Sync + 'static {
-    /// Which instance takes the connection. Errors: ORA-12514, ORA-12505, ORA-12520, ORA-12528 and their like.
+    /// Where the connection goes, to be handed on to `logon` as it is: the instance in the low 16 bits, above them the
+    /// service that was asked for. Errors: ORA-12514, ORA-12505, ORA-12520, ORA-12528 and their like.
     fn route(&self, to: &ConnectTo) -> Result<u32, OraError>;
     /// The account's password, `None` for an account that does not exist (the exchange is run all the same).
     fn password(&self, user: &str) -> Option<String>;
     /// Makes the session. Errors: ORA-01017 (wrong or unknown), 28000, 28001, 01045, 00018, 00020, 01033 ... as the world has it.
-    fn logon(&self, instance: u32, user: &str, proof: Proof, client: Client, hangup: Hangup)
-    -> Result<Logon, OraError>;
+    fn logon(&self, route: u32, user: &str, proof: Proof, client: Client, hangup: Hangup) -> Result<Logon, OraError>;
     /// What the listener does with a new TCP connection.
     fn on_accept(&self, peer: SocketAddr) -> OnAccept;
 }

@@ -1,0 +1,86 @@
+//! Oracle's errors, by number, as the simulated database raises them.
+
+use crate::backend::{OraError, Then};
+
+/// An error after which the session goes on.
+pub(crate) fn ora(code: u32, text: impl AsRef<str>) -> OraError {
+    OraError { code, message: format!("ORA-{code:05}: {}", text.as_ref()), offset: 0, then: Then::Continue }
+}
+
+/// The same, at a place in the statement.
+pub(crate) fn ora_at(code: u32, text: impl AsRef<str>, offset: usize) -> OraError {
+    OraError { offset: u32::try_from(offset).unwrap_or(u32::MAX), ..ora(code, text) }
+}
+
+/// An error that is the last this session gets.
+pub(crate) fn fatal(code: u32) -> OraError {
+    OraError { then: Then::SessionGone, ..known(code) }
+}
+
+/// The connection is cut without an answer.
+pub(crate) fn cut() -> OraError {
+    OraError { then: Then::Cut, ..known(3113) }
+}
+
+/// An error by its number alone, with its usual text.
+pub(crate) fn known(code: u32) -> OraError {
+    ora(code, text(code))
+}
+
+fn text(code: u32) -> &'static str {
+    match code {
+        18 => "maximum number of sessions exceeded",
+        20 => "maximum number of processes exceeded",
+        26 => "missing or invalid session ID",
+        27 => "cannot kill current session",
+        28 => "your session has been killed",
+        29 => "session is not a user session",
+        30 => "User session ID does not exist.",
+        31 => "session marked for kill",
+        45 => "your session has been terminated with no replay",
+        900 => "invalid SQL statement",
+        903 => "invalid table name",
+        911 => "invalid character",
+        922 => "missing or invalid option",
+        923 => "FROM keyword not found where expected",
+        933 => "SQL command not properly ended",
+        936 => "missing expression",
+        937 => "not a single-group group function",
+        942 => "table or view does not exist",
+        955 => "name is already used by an existing object",
+        979 => "not a GROUP BY expression",
+        1008 => "not all variables bound",
+        1012 => "not logged on",
+        1013 => "user requested cancel of current operation",
+        1017 => "invalid username/password; logon denied",
+        1031 => "insufficient privileges",
+        1033 => "ORACLE initialization or shutdown in progress",
+        1045 => "user lacks CREATE SESSION privilege; logon denied",
+        1092 => "ORACLE instance terminated. Disconnection forced",
+        1403 => "no data found",
+        1422 => "exact fetch returns more than requested number of rows",
+        1427 => "single-row subquery returns more than one row",
+        1476 => "divisor is equal to zero",
+        1722 => "invalid number",
+        1756 => "quoted string not properly terminated",
+        1789 => "query block has incorrect number of result columns",
+        1840 => "input value not long enough for date format",
+        1858 => "a non-numeric character was found where a numeric was expected",
+        1861 => "literal does not match format string",
+        2003 => "invalid USERENV parameter",
+        2065 => "illegal option for ALTER SYSTEM",
+        2248 => "invalid option for ALTER SESSION",
+        2391 => "exceeded simultaneous SESSIONS_PER_USER limit",
+        3048 => "SQL reserved word ';' is not syntactically valid following the statement",
+        3113 => "end-of-file on communication channel",
+        12505 => "TNS:listener does not currently know of SID given in connect descriptor",
+        12514 => "TNS:listener does not currently know of service requested in connect descriptor",
+        12516 => "TNS:listener could not find available handler with matching protocol stack",
+        16000 => "database or pluggable database open for read-only access",
+        28000 => "the account is locked",
+        28001 => "the password has expired",
+        28002 => "the password will expire within 7 days",
+        28009 => "connection as SYS should be as SYSDBA or SYSOPER",
+        _ => "internal error",
+    }
+}

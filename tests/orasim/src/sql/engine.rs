@@ -1,0 +1,240 @@
+//! SQLite at work: one database in memory for each session, with nothing in it between statements.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rusqlite::types::Value as Lite;
+use rusqlite::{Connection, params_from_iter};
+use sqlparser::ast::{Query, Statement};
+use sqlparser::dialect::OracleDialect;
+use sqlparser::parser::{Parser, ParserError};
+
+use super::functions;
+use super::lex::{Tokens, offset, soften};
+use super::query::{Catalog, Load, Only, Source, Translated, Translator, quoted};
+use super::types::{Texts, Ty, bind_types, lite, value};
+use crate::backend::{Bind, OraError, Value};
+use crate::error::{known, ora, ora_at};
+use crate::views::{self, Snap, Viewer};
+use crate::world::{Shared, State};
+
+/// Rows and their types.
+pub(crate) struct Answer {
+    pub(crate) columns: Vec<(String, Ty)>,
+    /// `None` where it was only described.
+    pub(crate) rows: Option<Vec<Vec<Value>>>,
+    /// The users' tables it read.
+    pub(crate) tables: Vec<(String, String)>,
+}
+
+/// A session's SQLite.
+pub(crate) struct Engine {
+    lite: Connection,
+    shared: Arc<functions::Shared>,
+}
+
+/// Parses the statement.
+pub(crate) fn parse(tokens: &Tokens<'_>) -> Result<Statement, OraError> {
+    let mut list = tokens.tokens.clone();
+    soften(&mut list);
+    let mut parser = Parser::new(&OracleDialect).with_tokens_with_locations(list);
+    let statement = parser.parse_statement().map_err(|error| parser_error(tokens.text, &error))?;
+    let next = parser.peek_token();
+    if next.token == sqlparser::tokenizer::Token::EOF {
+        Ok(statement)
+    } else {
+        Err(ora_at(933, "SQL command not properly ended", offset(tokens.text, next.span.start)))
+    }
+}
+
+/// Which of Oracle's errors the parser's complaint amounts to.
+pub(crate) fn parser_error(text: &str, error: &ParserError) -> OraError {
+    let message = match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message.as_str(),
+        ParserError::RecursionLimitExceeded => return ora(913, "too many values"),
+    };
+    let place = message.rsplit_once("Line: ").and_then(|(_, place)| {
+        let (line, column) = place.split_once(", Column: ")?;
+        Some(sqlparser::tokenizer::Location { line: line.parse().ok()?, column: column.trim().parse().ok()? })
+    });
+    let at = place.map_or(text.len(), |place| offset(text, place));
+    let expected = |what: &str| message.contains(&format!("Expected: {what}"));
+    if expected("an expression") || expected("end of statement") && message.contains("found: FROM") {
+        ora_at(936, "missing expression", at)
+    } else if expected("identifier") {
+        ora_at(903, "invalid table name", at)
+    } else if expected(")") {
+        ora_at(907, "missing right parenthesis", at)
+    } else {
+        ora_at(933, "SQL command not properly ended", at)
+    }
+}
+
+/// An error of SQLite's: one of Oracle's, raised by a function, or its own.
+fn lite_error(error: &rusqlite::Error) -> OraError {
+    let text = error.to_string();
+    let raised = text.find("ORA-").and_then(|at| {
+        let code = text.get(at + 4..at + 9)?.parse().ok()?;
+        Some((code, text[at + 9..].trim_start_matches(": ").to_owned()))
+    });
+    match raised {
+        Some((code, message)) => ora(code, message),
+        None => ora(600, format!("internal error code, arguments: [orasim], [{text}]")),
+    }
+}
+
+impl Engine {
+    pub(crate) fn new() -> Result<Self, OraError> {
+        let lite = Connection::open_in_memory().map_err(|error| lite_error(&error))?;
+        let shared = Arc::new(functions::Shared::default());
+        functions::register(&lite, &shared).map_err(|error| lite_error(&error))?;
+        Ok(Self { lite, shared })
+    }
+
+    /// Answers a query.
+    pub(crate) fn query(
+        &self,
+        world: &Shared,
+        viewer: &Viewer,
+        catalog: &dyn Catalog,
+        (tokens, query): (&Tokens<'_>, &Query),
+        binds: &[Bind],
+        describe_only: bool,
+    ) -> Result<Answer, OraError> {
+        let types = bind_types(binds);
+        let mut translator = Translator::new(tokens.text, catalog, &types);
+        let translated = translator.query(query)?;
+        let loads = translator.loads;
+        self.answer(world, viewer, catalog, (translated, loads), binds, describe_only)
+    }
+
+    /// Runs a translated query over freshly loaded tables.
+    pub(crate) fn answer(
+        &self,
+        world: &Shared,
+        viewer: &Viewer,
+        catalog: &dyn Catalog,
+        (translated, loads): (Translated, Vec<Load>),
+        binds: &[Bind],
+        describe_only: bool,
+    ) -> Result<Answer, OraError> {
+        let tables = loads.iter().filter_map(|load| match &load.source {
+            Source::Table { owner, name } => Some((owner.clone(), name.clone())),
+            Source::View { .. } => None,
+        });
+        let tables = tables.collect();
+        if describe_only {
+            return Ok(Answer { columns: translated.columns, rows: None, tables });
+        }
+        self.shared.now.store(catalog.now(), Ordering::Relaxed);
+        for counter in &self.shared.rownum {
+            counter.store(0, Ordering::Relaxed);
+        }
+        self.fill(world, viewer, &loads, binds)?;
+        let rows = self.rows(&translated, binds);
+        self.clear(loads.len())?;
+        Ok(Answer { columns: translated.columns, rows: Some(rows?), tables })
+    }
+
+    fn rows(&self, translated: &Translated, binds: &[Bind]) -> Result<Vec<Vec<Value>>, OraError> {
+        let wrong = |error: rusqlite::Error| lite_error(&error);
+        let mut statement = self.lite.prepare(&translated.sql).map_err(wrong)?;
+        let wanted = statement.parameter_count();
+        if wanted > binds.len() {
+            return Err(known(1008));
+        }
+        let mut found = statement.query(params_from_iter(binds[..wanted].iter().map(|bind| lite(&bind.value)))).map_err(wrong)?;
+        let mut texts = Texts::default();
+        let mut rows = Vec::new();
+        while let Some(row) = found.next().map_err(wrong)? {
+            let mut values = Vec::with_capacity(translated.columns.len());
+            for (at, (_, ty)) in translated.columns.iter().enumerate() {
+                values.push(value(row.get_ref(at).map_err(wrong)?, *ty, &mut texts));
+            }
+            rows.push(values);
+        }
+        Ok(rows)
+    }
+
+    /// Copies what the statement reads, all of it at one moment.
+    fn fill(&self, world: &Shared, viewer: &Viewer, loads: &[Load], binds: &[Bind]) -> Result<(), OraError> {
+        let wrong = |error: rusqlite::Error| lite_error(&error);
+        self.lite.execute_batch("BEGIN").map_err(wrong)?;
+        let state = world.look();
+        for (number, load) in loads.iter().enumerate() {
+            self.load(&state, world, viewer, (number, load), binds).map_err(wrong)?;
+        }
+        drop(state);
+        self.lite.execute_batch("COMMIT").map_err(wrong)
+    }
+
+    fn load(
+        &self,
+        state: &State,
+        world: &Shared,
+        viewer: &Viewer,
+        (number, load): (usize, &Load),
+        binds: &[Bind],
+    ) -> Result<(), rusqlite::Error> {
+        match &load.source {
+            Source::View { view, global } => {
+                let view = &views::all()[*view];
+                let columns = view.columns(world.scenario.release, *global);
+                // A column that only narrows the load must be computed as well; it always is, being mentioned.
+                let picked: Vec<usize> = (0..columns.len()).filter(|at| load.wanted[*at]).collect();
+                let names: Vec<_> = picked.iter().map(|at| quoted(&columns[*at].0)).collect();
+                let mut insert = self.table(number, &names)?;
+                let only = only(load, &picked, binds);
+                let snap = Snap { state, scenario: &world.scenario, viewer, global: *global };
+                view.fill(&snap, &load.wanted, &mut |cells| {
+                    if only.iter().all(|(at, wanted)| cells[*at].is(*wanted)) {
+                        insert.execute(params_from_iter(cells))?;
+                    }
+                    Ok(())
+                })
+            }
+            Source::Table { owner, name } => {
+                let Some(table) = state.tables.get(owner, name) else { return Ok(()) };
+                let names: Vec<_> = table.columns.iter().map(|(name, _)| quoted(name)).collect();
+                let listed = names.join(", ");
+                drop(self.table(number, &names)?);
+                let places = vec!["?"; names.len() + 1].join(", ");
+                let mut insert = self.lite.prepare(&format!("INSERT INTO l{number} (rowid, {listed}) VALUES ({places})"))?;
+                for (id, row) in table.rows(viewer.seat) {
+                    insert.execute(params_from_iter(std::iter::once(&Lite::Integer(id)).chain(row)))?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn table(&self, number: usize, names: &[String]) -> Result<rusqlite::Statement<'_>, rusqlite::Error> {
+        let columns = if names.is_empty() { "\"-\"".to_owned() } else { names.join(", ") };
+        self.lite.execute_batch(&format!("DROP TABLE IF EXISTS l{number}; CREATE TABLE l{number} ({columns})"))?;
+        let places = if names.is_empty() { "DEFAULT VALUES".to_owned() } else {
+            format!("VALUES ({})", vec!["?"; names.len()].join(", "))
+        };
+        self.lite.prepare(&format!("INSERT INTO l{number} {places}"))
+    }
+
+    fn clear(&self, loads: usize) -> Result<(), OraError> {
+        let drops: String = (0..loads).map(|number| format!("DROP TABLE IF EXISTS l{number};")).collect();
+        self.lite.execute_batch(&drops).map_err(|error| lite_error(&error))
+    }
+}
+
+/// The conditions that a row must meet to be loaded: its place among the loaded columns, and the number.
+fn only(load: &Load, picked: &[usize], binds: &[Bind]) -> Vec<(usize, f64)> {
+    let known = load.only.iter().filter_map(|(column, wanted)| {
+        let number = match wanted {
+            Only::Number(number) => *number,
+            Only::Bind(at) => match binds.get(*at)?.value {
+                Value::Int(number) => number as f64,
+                Value::Float(number) => number,
+                Value::Null | Value::Text(_) | Value::Decimal(_) | Value::Date(_) | Value::Raw(_) => return None,
+            },
+        };
+        Some((picked.iter().position(|at| at == column)?, number))
+    });
+    known.collect()
+}

@@ -1,0 +1,20 @@
+//! SQL as clients type it: parsed by an Oracle dialect, translated, and answered by SQLite over the world's views.
+//!
+//! A statement's way: tokens ([`lex`]); a tree (sqlparser); SQLite's SQL with resolved names and known types ([`query`],
+//! [`expr`], [`call`]); the views and tables it mentions, copied as they are at this moment ([`engine`]); rows. ALTER and
+//! PL/SQL go their own ways ([`alter`], [`plsql`]), and come back here for the SQL inside.
+
+pub(crate) mod alter;
+mod call;
+pub(crate) mod change;
+mod dates;
+pub(crate) mod engine;
+mod expr;
+mod functions;
+pub(crate) mod lex;
+pub(crate) mod plsql;
+mod query;
+pub(crate) mod types;
+
+pub(crate) use query::{Catalog, Source};
+pub(crate) use types::result_column;

@@ -1,0 +1,656 @@
+//! From Oracle's query to SQLite's: names are resolved, types worked out, and what must be loaded is noted.
+//!
+//! Every view or table that a FROM clause names becomes a table of its own in SQLite, filled for this statement alone and
+//! only with the columns that the statement mentions ([`Load`]). SQLite's own virtual tables would do without the copy,
+//! but cannot be had without unsafe code, and the copy lets its planner build the indexes that joins need.
+
+use sqlparser::ast::{
+    Expr, Fetch, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, ObjectName, OrderBy, OrderByExpr,
+    OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, Spanned,
+    TableFactor, TableWithJoins, Value as Literal,
+};
+
+use super::expr::{Sql, has_aggregate, name_of};
+use super::lex::offset;
+use super::types::Ty;
+use crate::backend::{ColumnType, OraError};
+use crate::error::{known, ora, ora_at};
+
+/// Where the rows of a FROM item come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A dictionary or dynamic performance view, by its place among them; `global` for the GV$ form.
+    View { view: usize, global: bool },
+    /// A user's table.
+    Table { owner: String, name: String },
+}
+
+/// A table to fill before the statement runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    pub(crate) source: Source,
+    /// Its columns by the source's order: whether the statement mentions them.
+    pub(crate) wanted: Vec<bool>,
+    /// Only rows whose column of this number equals this literal or bind are needed.
+    pub(crate) only: Vec<(usize, Only)>,
+}
+
+/// What a column is compared with.
+#[derive(Clone, Debug)]
+pub(crate) enum Only {
+    Number(f64),
+    Bind(usize),
+}
+
+/// What the translator must know of the world.
+pub(crate) trait Catalog {
+    /// A view or table by its owner (if one is named) and its name, with its columns.
+    fn find(&self, owner: Option<&str>, name: &str) -> Option<(Source, Vec<(String, ColumnType)>)>;
+    /// SYS_CONTEXT('USERENV', attribute).
+    fn userenv(&self, attribute: &str) -> Result<Option<String>>;
+    /// SYSDATE in milliseconds.
+    fn now(&self) -> i64;
+    /// The user.
+    fn user(&self) -> String;
+    /// NLS_DATE_FORMAT and NLS_TIMESTAMP_FORMAT.
+    fn date_models(&self) -> (String, String);
+    /// A SELECT may do without FROM.
+    fn from_is_optional(&self) -> bool;
+}
+
+/// A column that can be named.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) name: String,
+    pub(super) ty: Ty,
+}
+
+/// A FROM item that columns can be named of.
+pub(super) struct Item {
+    name: String,
+    alias: String,
+    columns: Vec<Named>,
+    load: Option<usize>,
+}
+
+/// What can be named at a place, and around it.
+#[derive(Default)]
+pub(super) struct Scope<'p> {
+    pub(super) items: Vec<Item>,
+    parent: Option<&'p Scope<'p>>,
+    shared: Vec<String>,
+}
+
+struct Common {
+    name: String,
+    columns: Vec<Named>,
+}
+
+/// The translation of one statement.
+pub(crate) struct Translator<'a> {
+    pub(super) text: &'a str,
+    pub(super) catalog: &'a dyn Catalog,
+    pub(super) binds: &'a [Ty],
+    pub(crate) loads: Vec<Load>,
+    pub(super) rownums: usize,
+    common: Vec<Common>,
+    aliases: usize,
+}
+
+/// A translated query.
+pub(crate) struct Translated {
+    pub(crate) sql: String,
+    pub(crate) columns: Vec<(String, Ty)>,
+}
+
+type Result<T> = std::result::Result<T, OraError>;
+
+impl<'a> Translator<'a> {
+    pub(crate) fn new(text: &'a str, catalog: &'a dyn Catalog, binds: &'a [Ty]) -> Self {
+        Self { text, catalog, binds, loads: Vec::new(), rownums: 0, common: Vec::new(), aliases: 0 }
+    }
+
+    pub(super) fn at(&self, code: u32, text: &str, place: &impl Spanned) -> OraError {
+        ora_at(code, text, offset(self.text, place.span().start))
+    }
+
+    /// Translates a whole query.
+    pub(crate) fn query(&mut self, query: &Query) -> Result<Translated> {
+        let outermost = Scope::default();
+        self.subquery(query, &outermost)
+    }
+
+    pub(super) fn subquery(&mut self, query: &Query, outer: &Scope<'_>) -> Result<Translated> {
+        let known_before = self.common.len();
+        let mut with = Vec::new();
+        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+            let inner = self.subquery(&cte.query, outer)?;
+            let name = format!("w{}", self.common.len());
+            let mut columns: Vec<Named> = inner.columns.into_iter().map(|(name, ty)| Named { name, ty }).collect();
+            for (column, alias) in columns.iter_mut().zip(&cte.alias.columns) {
+                column.name = name_of(&alias.name);
+            }
+            let listed: Vec<_> = columns.iter().map(|column| quoted(&column.name)).collect();
+            with.push(format!("{name}({}) AS MATERIALIZED ({})", listed.join(", "), inner.sql));
+            self.common.push(Common { name: name_of(&cte.alias.name), columns });
+        }
+        let mut result = self.body(&query.body, query.order_by.as_ref(), outer)?;
+        if !with.is_empty() {
+            result.sql = format!("WITH {} {}", with.join(", "), result.sql);
+        }
+        result.sql += &self.limit(query.limit_clause.as_ref(), query.fetch.as_ref(), outer)?;
+        self.common.truncate(known_before);
+        Ok(result)
+    }
+
+    fn limit(&mut self, limit: Option<&LimitClause>, fetch: Option<&Fetch>, outer: &Scope<'_>) -> Result<String> {
+        let skip = match limit {
+            Some(LimitClause::LimitOffset { limit: None, offset, .. }) => offset.as_ref().map(|offset| &offset.value),
+            Some(_) => return Err(known(933)),
+            None => None,
+        };
+        let skip = skip.map(|skip| self.expr(skip, outer)).transpose()?;
+        let count = match fetch {
+            Some(fetch) => Some(match &fetch.quantity {
+                Some(count) => self.expr(count, outer)?.text,
+                None => "1".into(),
+            }),
+            None => None,
+        };
+        Ok(match (count, skip) {
+            (None, None) => String::new(),
+            (count, skip) => {
+                let skip = skip.map_or_else(String::new, |skip| format!(" OFFSET {}", skip.text));
+                format!(" LIMIT {}{skip}", count.unwrap_or_else(|| "-1".into()))
+            }
+        })
+    }
+
+    fn body(&mut self, body: &SetExpr, order: Option<&OrderBy>, outer: &Scope<'_>) -> Result<Translated> {
+        match body {
+            SetExpr::Select(select) => self.select(select, order, outer),
+            SetExpr::Query(query) => {
+                let inner = self.subquery(query, outer)?;
+                let sql = format!("SELECT * FROM ({})", inner.sql);
+                let order = self.order_by_output(order, &inner.columns)?;
+                Ok(Translated { sql: sql + &order, columns: inner.columns })
+            }
+            SetExpr::SetOperation { left, op, set_quantifier, right } => {
+                let left = self.body(left, None, outer)?;
+                let right = self.body(right, None, outer)?;
+                if left.columns.len() != right.columns.len() {
+                    return Err(known(1789));
+                }
+                let all = matches!(set_quantifier, SetQuantifier::All);
+                let word = match op {
+                    SetOperator::Union if all => "UNION ALL",
+                    SetOperator::Union => "UNION",
+                    SetOperator::Except | SetOperator::Minus => "EXCEPT",
+                    SetOperator::Intersect => "INTERSECT",
+                };
+                let columns: Vec<_> =
+                    left.columns.into_iter().zip(right.columns).map(|((name, a), (_, b))| (name, a.with(b))).collect();
+                let order = self.order_by_output(order, &columns)?;
+                let sql = format!("SELECT * FROM ({}) {word} SELECT * FROM ({}){order}", left.sql, right.sql);
+                Ok(Translated { sql, columns })
+            }
+            SetExpr::Values(_)
+            | SetExpr::Insert(_)
+            | SetExpr::Update(_)
+            | SetExpr::Delete(_)
+            | SetExpr::Merge(_)
+            | SetExpr::Table(_) => Err(known(900)),
+        }
+    }
+
+    /// ORDER BY after a set operation: by number or by name of a result column.
+    fn order_by_output(&mut self, order: Option<&OrderBy>, columns: &[(String, Ty)]) -> Result<String> {
+        let mut terms = Vec::new();
+        for by in order_terms(order)? {
+            let number = match &by.expr {
+                Expr::Value(value) => match &value.value {
+                    Literal::Number(number, _) => number.parse::<usize>().ok(),
+                    _ => None,
+                },
+                Expr::Identifier(ident) => {
+                    let name = name_of(ident);
+                    columns.iter().position(|(column, _)| *column == name).map(|at| at + 1)
+                }
+                _ => None,
+            };
+            match number.filter(|number| (1..=columns.len()).contains(number)) {
+                Some(number) => terms.push(format!("{number}{}", direction(by))),
+                None => return Err(self.at(1785, "ORDER BY item must be the number of a SELECT-list expression", by)),
+            }
+        }
+        Ok(if terms.is_empty() { String::new() } else { format!(" ORDER BY {}", terms.join(", ")) })
+    }
+
+    fn select(&mut self, select: &Select, order: Option<&OrderBy>, outer: &Scope<'_>) -> Result<Translated> {
+        if select.from.is_empty() && !self.catalog.from_is_optional() {
+            return Err(ora_at(923, "FROM keyword not found where expected", self.text.len()));
+        }
+        let mut scope = Scope { parent: Some(outer), ..Scope::default() };
+        let mut conjuncts = Vec::new();
+        if let Some(condition) = &select.selection {
+            split_and(condition, &mut conjuncts);
+        }
+        let from = self.from(&select.from, &mut scope, outer, &mut conjuncts)?;
+        let filter = self.filter(&conjuncts, &scope)?;
+        let mut columns = Vec::new();
+        let mut selected = Vec::new();
+        for item in &select.projection {
+            self.select_item(item, &scope, &mut columns, &mut selected)?;
+        }
+        self.check_grouping(select)?;
+        let list: Vec<_> =
+            selected.iter().zip(&columns).map(|(sql, (name, _))| format!("{sql} AS {}", quoted(name))).collect();
+        let distinct = if select.distinct.is_some() { "DISTINCT " } else { "" };
+        let mut sql = format!("SELECT {distinct}{}", list.join(", "));
+        if !from.is_empty() {
+            sql += &format!(" FROM {from}");
+        }
+        if let Some(filter) = filter {
+            sql += &format!(" WHERE {filter}");
+        }
+        if let GroupByExpr::Expressions(by, _) = &select.group_by
+            && !by.is_empty()
+        {
+            let by: Vec<_> = by.iter().map(|by| Ok(self.expr(by, &scope)?.text)).collect::<Result<_>>()?;
+            sql += &format!(" GROUP BY {}", by.join(", "));
+        }
+        if let Some(having) = &select.having {
+            sql += &format!(" HAVING {}", self.condition(having, &scope)?);
+        }
+        let mut terms = Vec::new();
+        for by in order_terms(order)? {
+            let alias = match &by.expr {
+                Expr::Identifier(ident) => {
+                    let name = name_of(ident);
+                    columns.iter().position(|(column, _)| *column == name)
+                }
+                _ => None,
+            };
+            let term = match alias {
+                Some(at) => (at + 1).to_string(),
+                None => self.expr(&by.expr, &scope)?.text,
+            };
+            terms.push(term + direction(by));
+        }
+        if !terms.is_empty() {
+            sql += &format!(" ORDER BY {}", terms.join(", "));
+        }
+        Ok(Translated { sql, columns })
+    }
+
+    fn check_grouping(&self, select: &Select) -> Result<()> {
+        let grouped = match &select.group_by {
+            GroupByExpr::Expressions(by, _) => by.as_slice(),
+            GroupByExpr::All(_) => return Err(known(936)),
+        };
+        let expressions = select.projection.iter().filter_map(|item| match item {
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
+            SelectItem::ExprWithAliases { .. } | SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => None,
+        });
+        let (with, without): (Vec<_>, Vec<_>) = expressions.partition(|expr| has_aggregate(expr));
+        let bare = |expr: &&&Expr| matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        if grouped.is_empty() {
+            return match without.iter().find(bare) {
+                Some(column) if !with.is_empty() && !is_pseudo(column) => {
+                    Err(self.at(937, "not a single-group group function", *column))
+                }
+                Some(_) | None => Ok(()),
+            };
+        }
+        let last = |expr: &Expr| match expr {
+            Expr::Identifier(ident) => Some(name_of(ident)),
+            Expr::CompoundIdentifier(parts) => parts.last().map(name_of),
+            _ => None,
+        };
+        let known: Vec<_> = grouped.iter().filter_map(last).collect();
+        match without.iter().filter(bare).find(|expr| last(expr).is_some_and(|name| !known.contains(&name))) {
+            Some(column) if !is_pseudo(column) => Err(self.at(979, "not a GROUP BY expression", *column)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn select_item(
+        &mut self,
+        item: &SelectItem,
+        scope: &Scope<'_>,
+        columns: &mut Vec<(String, Ty)>,
+        selected: &mut Vec<String>,
+    ) -> Result<()> {
+        let mut add = |name: String, sql: Sql| {
+            columns.push((name, sql.ty));
+            selected.push(sql.text);
+        };
+        match item {
+            SelectItem::UnnamedExpr(expr) => {
+                let sql = self.value(expr, scope)?;
+                let start = offset(self.text, expr.span().start);
+                add(output_name(expr, self.text, start), sql);
+            }
+            SelectItem::ExprWithAlias { expr, alias } => {
+                let sql = self.value(expr, scope)?;
+                add(name_of(alias), sql);
+            }
+            SelectItem::Wildcard(_) => {
+                if scope.items.is_empty() {
+                    return Err(known(936));
+                }
+                for item in 0..scope.items.len() {
+                    for column in 0..scope.items[item].columns.len() {
+                        let sql = self.column(scope, item, column);
+                        add(scope.items[item].columns[column].name.clone(), sql);
+                    }
+                }
+            }
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+                let wanted = last_name(name);
+                let Some(item) = scope.items.iter().position(|item| item.name == wanted) else {
+                    return Err(self.at(904, &format!("\"{wanted}\": invalid identifier"), name));
+                };
+                for column in 0..scope.items[item].columns.len() {
+                    let sql = self.column(scope, item, column);
+                    add(scope.items[item].columns[column].name.clone(), sql);
+                }
+            }
+            SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(_), _)
+            | SelectItem::ExprWithAliases { .. } => return Err(known(923)),
+        }
+        Ok(())
+    }
+
+    fn from<'e>(
+        &mut self,
+        from: &'e [TableWithJoins],
+        scope: &mut Scope<'_>,
+        outer: &Scope<'_>,
+        conjuncts: &mut Vec<&'e Expr>,
+    ) -> Result<String> {
+        let mut parts = Vec::new();
+        for table in from {
+            let mut sql = self.factor(&table.relation, scope, outer)?;
+            for join in &table.joins {
+                sql += &self.join(join, scope, outer)?;
+            }
+            parts.push(sql);
+        }
+        self.marked_outer(&parts, from, scope, conjuncts)
+    }
+
+    /// The old outer join: `a.x = b.y(+)` keeps rows of `a` without a match in `b`.
+    fn marked_outer<'e>(
+        &mut self,
+        parts: &[String],
+        from: &'e [TableWithJoins],
+        scope: &Scope<'_>,
+        conjuncts: &mut Vec<&'e Expr>,
+    ) -> Result<String> {
+        let (marked, kept): (Vec<&Expr>, Vec<&Expr>) = conjuncts.iter().copied().partition(|expr| marked_table(expr).is_some());
+        if marked.is_empty() || from.iter().any(|table| !table.joins.is_empty()) {
+            return Ok(parts.join(" CROSS JOIN "));
+        }
+        *conjuncts = kept;
+        let mut sql = String::new();
+        let optional = |name: &str| marked.iter().any(|expr| marked_table(expr).as_deref() == Some(name));
+        let (inner, outer): (Vec<usize>, Vec<usize>) =
+            (0..scope.items.len()).partition(|at| !optional(&scope.items[*at].name));
+        for at in inner {
+            sql += if sql.is_empty() { "" } else { " CROSS JOIN " };
+            sql += &parts[at];
+        }
+        for at in outer {
+            let mut on = Vec::new();
+            for expr in marked.iter().filter(|expr| marked_table(expr).as_deref() == Some(&scope.items[at].name)) {
+                on.push(self.condition(expr, scope)?);
+            }
+            sql += &format!(" LEFT JOIN {} ON {}", parts[at], on.join(" AND "));
+        }
+        Ok(sql)
+    }
+
+    fn join(&mut self, join: &Join, scope: &mut Scope<'_>, outer: &Scope<'_>) -> Result<String> {
+        let left = scope.items.len();
+        let factor = self.factor(&join.relation, scope, outer)?;
+        let (word, constraint) = match &join.join_operator {
+            JoinOperator::Join(on) | JoinOperator::Inner(on) => ("JOIN", on),
+            JoinOperator::Left(on) | JoinOperator::LeftOuter(on) => ("LEFT JOIN", on),
+            JoinOperator::Right(on) | JoinOperator::RightOuter(on) => ("RIGHT JOIN", on),
+            JoinOperator::FullOuter(on) => ("FULL JOIN", on),
+            JoinOperator::CrossJoin(on) => ("CROSS JOIN", on),
+            _ => return Err(known(905)),
+        };
+        let on = match constraint {
+            JoinConstraint::On(condition) => format!(" ON {}", self.condition(condition, scope)?),
+            JoinConstraint::Using(names) => {
+                let names: Vec<_> = names.iter().map(last_name).collect();
+                format!(" ON {}", self.using(&names, scope, left)?)
+            }
+            JoinConstraint::Natural => {
+                let right = &scope.items[left].columns;
+                let both = right.iter().filter(|column| {
+                    scope.items[..left].iter().any(|item| item.columns.iter().any(|it| it.name == column.name))
+                });
+                let names: Vec<_> = both.map(|column| column.name.clone()).collect();
+                format!(" ON {}", self.using(&names, scope, left)?)
+            }
+            JoinConstraint::None => String::new(),
+        };
+        Ok(format!(" {word} {factor}{on}"))
+    }
+
+    fn using(&mut self, names: &[String], scope: &mut Scope<'_>, left: usize) -> Result<String> {
+        let mut on = Vec::new();
+        for name in names {
+            let of = |item: &Item| item.columns.iter().position(|column| column.name == *name);
+            let first = scope.items[..left].iter().enumerate().find_map(|(at, item)| Some((at, of(item)?)));
+            let (Some((item, column)), Some(other)) = (first, of(&scope.items[left])) else {
+                return Err(ora(904, format!("\"{name}\": invalid identifier")));
+            };
+            let (a, b) = (self.column(scope, item, column), self.column(scope, left, other));
+            on.push(format!("{} = {}", a.text, b.text));
+            scope.shared.push(name.clone());
+        }
+        Ok(if on.is_empty() { "1".into() } else { on.join(" AND ") })
+    }
+
+    fn factor(&mut self, factor: &TableFactor, scope: &mut Scope<'_>, outer: &Scope<'_>) -> Result<String> {
+        let alias = format!("t{}", self.aliases);
+        self.aliases += 1;
+        match factor {
+            TableFactor::Table { name, alias: given, args: None, .. } => {
+                let shown = given.as_ref().map_or_else(|| last_name(name), |given| name_of(&given.name));
+                let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(name_of).collect();
+                if let [only] = parts.as_slice()
+                    && let Some(at) = self.common.iter().rposition(|common| common.name == *only)
+                {
+                    let columns = self.common[at].columns.clone();
+                    scope.items.push(Item { name: shown, alias: alias.clone(), columns, load: None });
+                    return Ok(format!("w{at} AS {alias}"));
+                }
+                let (owner, table) = match parts.as_slice() {
+                    [table] => (None, table),
+                    [owner, table] => (Some(owner.as_str()), table),
+                    _ => return Err(self.at(903, "invalid table name", name)),
+                };
+                let Some((source, columns)) = self.catalog.find(owner, table) else {
+                    return Err(self.at(942, "table or view does not exist", name));
+                };
+                let load = self.loads.len();
+                self.loads.push(Load { source, wanted: vec![false; columns.len()], only: Vec::new() });
+                let columns = columns.into_iter().map(|(name, kind)| Named { name, ty: Ty::of(kind) }).collect();
+                scope.items.push(Item { name: shown, alias: alias.clone(), columns, load: Some(load) });
+                Ok(format!("l{load} AS {alias}"))
+            }
+            TableFactor::Derived { subquery, alias: given, .. } => {
+                let inner = self.subquery(subquery, outer)?;
+                let name = given.as_ref().map(|given| name_of(&given.name)).unwrap_or_default();
+                let columns = inner.columns.into_iter().map(|(name, ty)| Named { name, ty }).collect();
+                scope.items.push(Item { name, alias: alias.clone(), columns, load: None });
+                Ok(format!("({}) AS {alias}", inner.sql))
+            }
+            TableFactor::NestedJoin { table_with_joins, alias: None } => {
+                let mut sql = self.factor(&table_with_joins.relation, scope, outer)?;
+                for join in &table_with_joins.joins {
+                    sql += &self.join(join, scope, outer)?;
+                }
+                Ok(format!("({sql})"))
+            }
+            _ => Err(known(903)),
+        }
+    }
+
+    /// A single table, every column of it loaded, and its rows' ids.
+    pub(super) fn single(&mut self, factor: &TableFactor, scope: &mut Scope<'_>) -> Result<(String, String)> {
+        let from = self.factor(factor, scope, &Scope::default())?;
+        let row_id = scope.items.last().map(|item| format!("{}.rowid", item.alias)).unwrap_or_default();
+        Ok((from, row_id))
+    }
+
+    /// A column as SQLite names it; it is loaded from then on.
+    pub(super) fn column(&mut self, scope: &Scope<'_>, item: usize, column: usize) -> Sql {
+        let item = &scope.items[item];
+        let named = &item.columns[column];
+        if let Some(load) = item.load {
+            self.loads[load].wanted[column] = true;
+        }
+        Sql { text: format!("{}.{}", item.alias, quoted(&named.name)), ty: named.ty }
+    }
+
+    /// Resolves a name, from the inside out.
+    pub(super) fn resolve(&mut self, scope: &Scope<'_>, table: Option<&str>, name: &Ident) -> Result<Option<Sql>> {
+        let wanted = name_of(name);
+        let mut at = Some(scope);
+        while let Some(scope) = at {
+            let mut found = None;
+            for (item, of) in scope.items.iter().enumerate() {
+                if table.is_some_and(|table| of.name != table) {
+                    continue;
+                }
+                if let Some(column) = of.columns.iter().position(|column| column.name == wanted) {
+                    if found.is_some() && !scope.shared.contains(&wanted) {
+                        return Err(ora_at(918, "column ambiguously defined", offset(self.text, name.span.start)));
+                    }
+                    found = found.or(Some((item, column)));
+                }
+            }
+            if let Some((item, column)) = found {
+                return Ok(Some(self.column(scope, item, column)));
+            }
+            at = scope.parent;
+        }
+        Ok(None)
+    }
+
+    /// Notes `column = value` for the load of the column's table.
+    pub(super) fn only(&mut self, scope: &Scope<'_>, table: Option<&str>, name: &Ident, value: Only) {
+        let wanted = name_of(name);
+        let mut matching = scope.items.iter().filter(|item| table.is_none_or(|table| item.name == table)).filter_map(|item| {
+            let column = item.columns.iter().position(|column| column.name == wanted)?;
+            Some((item.load?, column, item.columns[column].ty))
+        });
+        if let (Some((load, column, Ty::Number)), None) = (matching.next(), matching.next()) {
+            self.loads[load].only.push((column, value));
+        }
+    }
+}
+
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn last_name(name: &ObjectName) -> String {
+    name.0.last().and_then(|part| part.as_ident()).map(name_of).unwrap_or_default()
+}
+
+fn order_terms(order: Option<&OrderBy>) -> Result<&[OrderByExpr]> {
+    match order.map(|order| &order.kind) {
+        None => Ok(&[]),
+        Some(OrderByKind::Expressions(terms)) => Ok(terms),
+        Some(OrderByKind::All(_)) => Err(known(936)),
+    }
+}
+
+/// Oracle sorts NULL last, and first when descending.
+pub(super) fn direction(by: &OrderByExpr) -> &'static str {
+    let descending = matches!(by.options.sort, Some(sqlparser::ast::OrderBySort::Desc));
+    match (descending, by.options.nulls_first.unwrap_or(descending)) {
+        (false, false) => " ASC NULLS LAST",
+        (false, true) => " ASC NULLS FIRST",
+        (true, false) => " DESC NULLS LAST",
+        (true, true) => " DESC NULLS FIRST",
+    }
+}
+
+/// The conditions that an AND joins.
+pub(super) fn split_and<'e>(expr: &'e Expr, into: &mut Vec<&'e Expr>) {
+    match expr {
+        Expr::BinaryOp { left, op: sqlparser::ast::BinaryOperator::And, right } => {
+            split_and(left, into);
+            split_and(right, into);
+        }
+        Expr::Nested(inner) => split_and(inner, into),
+        other => into.push(other),
+    }
+}
+
+/// The table whose columns are marked `(+)` in a condition.
+fn marked_table(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::OuterJoin(inner) => match inner.as_ref() {
+            Expr::CompoundIdentifier(parts) => parts.first().map(name_of),
+            _ => None,
+        },
+        Expr::BinaryOp { left, right, .. } => marked_table(left).or_else(|| marked_table(right)),
+        Expr::Nested(inner) | Expr::IsNull(inner) | Expr::IsNotNull(inner) => marked_table(inner),
+        _ => None,
+    }
+}
+
+fn is_pseudo(expr: &Expr) -> bool {
+    matches!(expr, Expr::Identifier(ident)
+        if ["SYSDATE", "SYSTIMESTAMP", "USER", "UID", "CURRENT_DATE", "ROWNUM"].contains(&name_of(ident).as_str()))
+}
+
+/// A result column without an alias is called as it was written, in capitals and without space.
+fn output_name(expr: &Expr, text: &str, start: usize) -> String {
+    match expr {
+        Expr::Identifier(ident) => name_of(ident),
+        Expr::CompoundIdentifier(parts) => parts.last().map(name_of).unwrap_or_default(),
+        _ => {
+            let end = end_of_item(text, start);
+            let mut inside = false;
+            let written = text.get(start..end).unwrap_or_default().chars();
+            let name = written.filter_map(|c| {
+                inside ^= c == '\'';
+                if inside || c == '\'' { Some(c) } else { (!c.is_whitespace()).then_some(c.to_ascii_uppercase()) }
+            });
+            name.take(128).collect()
+        }
+    }
+}
+
+/// Where a select list item that starts here ends: at a comma or FROM outside parentheses and quotes.
+fn end_of_item(text: &str, start: usize) -> usize {
+    let (mut depth, mut inside) = (0_i32, false);
+    for (at, c) in text.char_indices().skip_while(|(at, _)| *at < start) {
+        match c {
+            '\'' => inside = !inside,
+            _ if inside => {}
+            '(' => depth += 1,
+            ')' if depth == 0 => return at,
+            ')' => depth -= 1,
+            ',' if depth == 0 => return at,
+            c if c.is_whitespace() && depth == 0 => {
+                let rest = text[at..].trim_start();
+                if rest.get(..4).is_some_and(|word| word.eq_ignore_ascii_case("FROM")) {
+                    return at;
+                }
+            }
+            _ => {}
+        }
+    }
+    text.len()
+}

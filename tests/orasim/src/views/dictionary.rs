@@ -1,0 +1,183 @@
+//! The data dictionary, as far as a monitoring user reads it.
+
+use super::{Cell, Col, Sink, Snap, all, d, n, since, v, view};
+use crate::backend::ColumnType;
+use crate::scenario::{Account, AccountStatus, Release};
+use crate::world::user_number;
+
+fn once<R>(row: R) -> std::iter::Once<(u32, R)> {
+    std::iter::once((0, row))
+}
+
+view!(dual, (), vec![super::v("DUMMY", 1, |_, ()| Cell::Word("X"))], |_snap| super::once(()));
+
+type User<'a> = (&'a str, AccountStatus, bool);
+
+fn user_rows<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, User<'a>)> {
+    const OWN: [(&str, bool); 6] =
+        [("SYS", true), ("SYSTEM", true), ("DBSNMP", true), ("SYSBACKUP", true), ("SYSDG", true), ("OUTLN", true)];
+    let accounts = &snap.scenario.accounts;
+    let own = OWN.iter().filter(|(name, _)| !accounts.contains_key(*name)).map(|(name, _)| {
+        let status = if matches!(*name, "SYS" | "SYSTEM" | "DBSNMP") { AccountStatus::Open } else { AccountStatus::Locked };
+        (*name, status, true)
+    });
+    let named = accounts.iter().map(|(name, account): (&String, &Account)| {
+        (name.as_str(), account.status, account.oracle_maintained)
+    });
+    // Whoever owns sessions without an account of their own exists all the same.
+    let mut owners: Vec<&'a str> = snap.scenario.sessions.iter().map(|group| group.user.as_str()).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    let owners = owners.into_iter().filter(|name| {
+        *name != "PUBLIC" && !accounts.contains_key(*name) && !OWN.iter().any(|(own, _)| own == name)
+    });
+    let rows: Vec<User<'a>> = own.chain(named).chain(owners.map(|name| (name, AccountStatus::Open, false))).collect();
+    rows.into_iter().map(|row| (0, row))
+}
+
+fn user_columns<'a>() -> Vec<Col<User<'a>>> {
+    vec![
+        v("USERNAME", 128, |_, r| Cell::Owned(r.0.to_owned())),
+        n("USER_ID", |_, r| Cell::Int(i64::from(user_number(r.0)))),
+        v("ACCOUNT_STATUS", 32, |_, r| {
+            Cell::Word(match r.1 {
+                AccountStatus::Open => "OPEN",
+                AccountStatus::Locked => "LOCKED",
+                AccountStatus::Expired => "EXPIRED",
+                AccountStatus::Grace => "EXPIRED(GRACE)",
+            })
+        }),
+        d("LOCK_DATE", |_, _| Cell::Null),
+        d("EXPIRY_DATE", |_, _| Cell::Null),
+        v("DEFAULT_TABLESPACE", 30, |_, r| Cell::Word(if r.2 { "SYSTEM" } else { "USERS" })),
+        v("TEMPORARY_TABLESPACE", 30, |_, _| Cell::Word("TEMP")),
+        d("CREATED", |s, _| Cell::Time(s.state.now.div_euclid(86_400_000) * 86_400_000 - 400 * 86_400_000)),
+        v("PROFILE", 128, |_, _| Cell::Word("DEFAULT")),
+        since(12, 1, v("COMMON", 3, |s, r| Cell::Word(if r.2 && !s.scenario.database.pdbs.is_empty() { "YES" } else { "NO" }))),
+        since(12, 1, v("ORACLE_MAINTAINED", 1, |_, r| Cell::Word(if r.2 { "Y" } else { "N" }))),
+    ]
+}
+
+fn all_user_columns<'a>() -> Vec<Col<User<'a>>> {
+    const PUBLIC: [&str; 5] = ["USERNAME", "USER_ID", "CREATED", "COMMON", "ORACLE_MAINTAINED"];
+    user_columns().into_iter().filter(|column| PUBLIC.contains(&column.name)).collect()
+}
+
+view!(users, User<'_>, super::user_columns(), |snap| super::user_rows(snap));
+view!(all_users, User<'_>, super::all_user_columns(), |snap| super::user_rows(snap));
+
+type TabColumn = (String, String, String, ColumnType, i64);
+
+fn tab_columns_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, TabColumn)> {
+    let release = snap.scenario.release;
+    let mut rows = Vec::new();
+    let mut add = |owner: &str, table: String, columns: Vec<(String, ColumnType)>| {
+        for ((name, kind), number) in columns.into_iter().zip(1..) {
+            rows.push((0, (owner.to_owned(), table.clone(), name, kind, number)));
+        }
+    };
+    for view in all() {
+        if view.dynamic {
+            add("SYS", format!("V_${}", view.name), view.columns(release, false));
+            add("SYS", format!("GV_${}", view.name), view.columns(release, true));
+        } else {
+            add("SYS", view.name.to_owned(), view.columns(release, false));
+        }
+    }
+    for (owner, name, table) in snap.state.tables.iter() {
+        add(owner, name.to_owned(), table.columns.clone());
+    }
+    rows.into_iter()
+}
+
+fn tab_columns_columns() -> Vec<Col<TabColumn>> {
+    vec![
+        v("OWNER", 128, |_, r| Cell::Owned(r.0.clone())),
+        v("TABLE_NAME", 128, |_, r| Cell::Owned(r.1.clone())),
+        v("COLUMN_NAME", 128, |_, r| Cell::Owned(r.2.clone())),
+        v("DATA_TYPE", 128, |_, r| {
+            Cell::Word(match r.3 {
+                ColumnType::Varchar2(_) => "VARCHAR2",
+                ColumnType::Number => "NUMBER",
+                ColumnType::BinaryDouble => "BINARY_DOUBLE",
+                ColumnType::Date => "DATE",
+                ColumnType::Timestamp(_) => "TIMESTAMP(6)",
+                ColumnType::Raw(_) => "RAW",
+                ColumnType::Clob => "CLOB",
+            })
+        }),
+        n("DATA_LENGTH", |_, r| {
+            Cell::Int(match r.3 {
+                ColumnType::Varchar2(size) | ColumnType::Raw(size) => i64::from(size),
+                ColumnType::Number => 22,
+                ColumnType::BinaryDouble => 8,
+                ColumnType::Date => 7,
+                ColumnType::Timestamp(_) => 11,
+                ColumnType::Clob => 4000,
+            })
+        }),
+        v("NULLABLE", 1, |_, _| Cell::Word("Y")),
+        n("COLUMN_ID", |_, r| Cell::Int(r.4)),
+    ]
+}
+
+view!(tab_columns, TabColumn, super::tab_columns_columns(), |snap| super::tab_columns_rows(snap));
+
+type Space = (&'static str, &'static str);
+
+fn tablespace_columns() -> Vec<Col<Space>> {
+    vec![
+        v("TABLESPACE_NAME", 30, |_, r| Cell::Word(r.0)),
+        n("BLOCK_SIZE", |_, _| Cell::Int(8192)),
+        v("STATUS", 9, |_, _| Cell::Word("ONLINE")),
+        v("CONTENTS", 21, |_, r| Cell::Word(r.1)),
+        v("BIGFILE", 3, |_, _| Cell::Word("NO")),
+    ]
+}
+
+const SPACES: [Space; 5] = [
+    ("SYSTEM", "PERMANENT"),
+    ("SYSAUX", "PERMANENT"),
+    ("UNDOTBS1", "UNDO"),
+    ("TEMP", "TEMPORARY"),
+    ("USERS", "PERMANENT"),
+];
+
+view!(tablespaces, Space, super::tablespace_columns(), |_snap| super::SPACES.into_iter().map(|space| (0, space)));
+
+fn product_columns() -> Vec<Col<()>> {
+    vec![
+        v("PRODUCT", 80, |s, ()| Cell::Owned(super::instance::banner(s.release()))),
+        v("VERSION", 80, |s, ()| Cell::Owned(super::instance::version(s.release()))),
+        since(18, 0, v("VERSION_FULL", 80, |s, ()| Cell::Owned(s.release().to_string()))),
+        v("STATUS", 80, |_, ()| Cell::Word("Production")),
+    ]
+}
+
+view!(product, (), super::product_columns(), |_snap| super::once(()));
+
+fn privileges(snap: &Snap<'_>) -> Vec<&'static str> {
+    let account = snap.scenario.accounts.get(snap.viewer.user.as_ref());
+    let system = account.is_none_or(|account| account.alter_system);
+    let views = account.is_none_or(|account| account.views.is_none());
+    let all = [("CREATE SESSION", true), ("ALTER SYSTEM", system), ("SELECT ANY DICTIONARY", views), ("CREATE TABLE", true)];
+    all.into_iter().filter(|(_, held)| *held).map(|(name, _)| name).collect()
+}
+
+fn privilege_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, &'static str)> {
+    privileges(snap).into_iter().map(|name| (0, name))
+}
+
+view!(session_privs, &'static str, vec![super::v("PRIVILEGE", 40, |_, r| Cell::Word(r))], |snap| super::privilege_rows(snap));
+
+fn user_sys_priv_columns() -> Vec<Col<&'static str>> {
+    vec![
+        v("USERNAME", 128, |s, _| Cell::Text(s.viewer.user.clone())),
+        v("PRIVILEGE", 40, |_, r| Cell::Word(r)),
+        v("ADMIN_OPTION", 3, |_, _| Cell::Word("NO")),
+        since(12, 1, v("COMMON", 3, |_, _| Cell::Word("NO"))),
+        since(12, 1, v("INHERITED", 3, |_, _| Cell::Word("NO"))),
+    ]
+}
+
+view!(user_sys_privs, &'static str, super::user_sys_priv_columns(), |snap| super::privilege_rows(snap));

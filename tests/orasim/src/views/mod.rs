@@ -1,0 +1,307 @@
+//! Oracle's views over the world: their columns, release by release, and their rows.
+//!
+//! A view is a list of columns, each with a function that works its value out; a statement pays only for the columns it
+//! mentions. `GV$` is the `V$` view of every instance, with INST_ID in front; `V$` shows the session's own instance.
+
+mod dictionary;
+pub(crate) mod instance;
+mod session;
+mod transaction;
+
+use std::sync::Arc;
+
+use rusqlite::ToSql;
+use rusqlite::types::{ToSqlOutput, Value as Lite, ValueRef};
+
+use crate::backend::ColumnType;
+use crate::clock::Moment;
+use crate::scenario::{ContainerData, Release, Scenario};
+use crate::sql::types::seconds;
+use crate::world::State;
+use crate::world::session::{Seat, Sess};
+
+/// A value of a view.
+#[derive(Clone, Debug)]
+pub(crate) enum Cell {
+    Null,
+    Int(i64),
+    Real(f64),
+    Word(&'static str),
+    Text(Arc<str>),
+    Owned(String),
+    Address(u64),
+    Time(Moment),
+}
+
+impl ToSql for Cell {
+    fn to_sql(&self) -> Result<ToSqlOutput<'_>, rusqlite::Error> {
+        Ok(match self {
+            Self::Null => ToSqlOutput::Owned(Lite::Null),
+            Self::Int(number) => ToSqlOutput::Owned(Lite::Integer(*number)),
+            Self::Real(number) => ToSqlOutput::Owned(Lite::Real(*number)),
+            Self::Word("") => ToSqlOutput::Owned(Lite::Null),
+            Self::Word(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Self::Owned(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Self::Address(address) => ToSqlOutput::Owned(Lite::Blob(address.to_be_bytes().to_vec())),
+            // DATE has no fraction of a second.
+            Self::Time(moment) => ToSqlOutput::Owned(seconds(moment.div_euclid(1000) * 1000)),
+        })
+    }
+}
+
+impl Cell {
+    fn text(text: &Option<Arc<str>>) -> Self {
+        text.as_ref().filter(|text| !text.is_empty()).map_or(Self::Null, |text| Self::Text(Arc::clone(text)))
+    }
+
+    /// Whether it is this number.
+    pub(crate) fn is(&self, number: f64) -> bool {
+        matches!(self, Self::Int(own) if *own as f64 == number)
+    }
+}
+
+/// Who looks, and from where.
+#[derive(Clone, Debug)]
+pub(crate) struct Viewer {
+    pub(crate) seat: Seat,
+    pub(crate) con_id: u32,
+    pub(crate) user: Arc<str>,
+}
+
+/// The world at the moment of a statement.
+pub(crate) struct Snap<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) viewer: &'a Viewer,
+    /// The GV$ form is read.
+    pub(crate) global: bool,
+}
+
+impl<'a> Snap<'a> {
+    /// The instances whose rows are seen.
+    fn instances(&self) -> impl Iterator<Item = &'a crate::world::Instance> {
+        let (global, own) = (self.global, self.viewer.seat.0);
+        self.state.instances.iter().filter(move |instance| instance.up && (global || instance.spec.number == own))
+    }
+
+    /// The sessions that are seen.
+    fn sessions(&self) -> impl Iterator<Item = (Seat, &'a Sess)> {
+        let (global, own, con_id) = (self.global, self.viewer.seat.0, self.viewer.con_id);
+        let root_only = self.scenario.database.container_data == ContainerData::Current;
+        let hidden = &self.state.hidden;
+        self.state.sessions.iter().map(|(seat, sess)| (*seat, sess)).filter(move |(seat, sess)| {
+            let here = if global { seat.0 == own || !hidden.contains(&seat.0) } else { seat.0 == own };
+            let in_sight = match con_id {
+                0 => true,
+                1 => !root_only || sess.con_id <= 1,
+                pdb => sess.con_id == pdb,
+            };
+            here && in_sight
+        })
+    }
+
+    fn release(&self) -> Release {
+        self.scenario.release
+    }
+}
+
+/// A column of a view whose rows are `R`.
+struct Col<R> {
+    name: &'static str,
+    kind: ColumnType,
+    since: (u8, u8),
+    get: fn(&Snap<'_>, &R) -> Cell,
+}
+
+const fn n<R>(name: &'static str, get: fn(&Snap<'_>, &R) -> Cell) -> Col<R> {
+    Col { name, kind: ColumnType::Number, since: (11, 0), get }
+}
+
+const fn v<R>(name: &'static str, size: u32, get: fn(&Snap<'_>, &R) -> Cell) -> Col<R> {
+    Col { name, kind: ColumnType::Varchar2(size), since: (11, 0), get }
+}
+
+const fn raw<R>(name: &'static str, get: fn(&Snap<'_>, &R) -> Cell) -> Col<R> {
+    Col { name, kind: ColumnType::Raw(8), since: (11, 0), get }
+}
+
+const fn d<R>(name: &'static str, get: fn(&Snap<'_>, &R) -> Cell) -> Col<R> {
+    Col { name, kind: ColumnType::Date, since: (11, 0), get }
+}
+
+const fn since<R>(major: u8, minor: u8, column: Col<R>) -> Col<R> {
+    Col { since: (major, minor), ..column }
+}
+
+/// Takes a row's wanted values, in the order of the view's columns.
+pub(crate) type Sink<'s> = dyn FnMut(&[Cell]) -> Result<(), rusqlite::Error> + 's;
+
+/// A view.
+pub(crate) struct View {
+    /// Its name without `V$` and `GV$`.
+    pub(crate) name: &'static str,
+    /// It has a V$ and a GV$ form; else it is a dictionary view.
+    pub(crate) dynamic: bool,
+    columns: fn(Release) -> Vec<(String, ColumnType)>,
+    fill: fn(&Snap<'_>, &[bool], &mut Sink<'_>) -> Result<(), rusqlite::Error>,
+}
+
+const fn dynamic(
+    name: &'static str,
+    columns: fn(Release) -> Vec<(String, ColumnType)>,
+    fill: fn(&Snap<'_>, &[bool], &mut Sink<'_>) -> Result<(), rusqlite::Error>,
+) -> View {
+    View { name, dynamic: true, columns, fill }
+}
+
+const fn plain(
+    name: &'static str,
+    columns: fn(Release) -> Vec<(String, ColumnType)>,
+    fill: fn(&Snap<'_>, &[bool], &mut Sink<'_>) -> Result<(), rusqlite::Error>,
+) -> View {
+    View { name, dynamic: false, columns, fill }
+}
+
+/// Declares a view by its columns and its rows.
+macro_rules! view {
+    ($module:ident, $row:ty, $columns:expr, |$snap:ident| $rows:expr) => {
+        pub(super) mod $module {
+            use super::*;
+
+            pub(in crate::views) fn columns(release: Release) -> Vec<(String, ColumnType)> {
+                crate::views::described::<$row>($columns, release)
+            }
+
+            pub(in crate::views) fn fill(
+                $snap: &Snap<'_>,
+                wanted: &[bool],
+                sink: &mut Sink<'_>,
+            ) -> Result<(), rusqlite::Error> {
+                crate::views::filled::<$row>($snap, $columns, $rows, wanted, sink)
+            }
+        }
+    };
+}
+pub(self) use view;
+
+fn described<R>(columns: Vec<Col<R>>, release: Release) -> Vec<(String, ColumnType)> {
+    let has = |column: &Col<R>| release.at_least(column.since.0, column.since.1);
+    columns.iter().filter(|column| has(column)).map(|column| (column.name.to_owned(), kind_in(column, release))).collect()
+}
+
+/// Names were shorter before 12.2, and what clients say of themselves before 12.1.
+fn kind_in<R>(column: &Col<R>, release: Release) -> ColumnType {
+    match (column.kind, column.name) {
+        (ColumnType::Varchar2(128), _) if !release.at_least(12, 2) => ColumnType::Varchar2(30),
+        (ColumnType::Varchar2(_), "MODULE") if release.major() == 11 => ColumnType::Varchar2(48),
+        (ColumnType::Varchar2(_), "ACTION") if release.major() == 11 => ColumnType::Varchar2(32),
+        (ColumnType::Varchar2(16), "TADDR" | "LOCKWAIT") if release.major() == 11 => ColumnType::Varchar2(8),
+        (kind, _) => kind,
+    }
+}
+
+fn filled<R>(
+    snap: &Snap<'_>,
+    columns: Vec<Col<R>>,
+    rows: impl Iterator<Item = (u32, R)>,
+    wanted: &[bool],
+    sink: &mut Sink<'_>,
+) -> Result<(), rusqlite::Error> {
+    let release = snap.release();
+    let columns: Vec<_> = columns.into_iter().filter(|it| release.at_least(it.since.0, it.since.1)).collect();
+    let ahead = usize::from(wanted.len() > columns.len());
+    let picked: Vec<_> = columns.iter().zip(&wanted[ahead..]).filter(|(_, wanted)| **wanted).map(|(it, _)| it).collect();
+    let mut cells = Vec::with_capacity(picked.len() + 1);
+    for (instance, row) in rows {
+        cells.clear();
+        if ahead == 1 && wanted[0] {
+            cells.push(Cell::Int(i64::from(instance)));
+        }
+        cells.extend(picked.iter().map(|column| (column.get)(snap, &row)));
+        sink(&cells)?;
+    }
+    Ok(())
+}
+
+/// All views.
+pub(crate) fn all() -> &'static [View] {
+    use dictionary as dict;
+    use instance as inst;
+    use transaction as txn;
+    const VIEWS: &[View] = &[
+        dynamic("SESSION", session::sessions::columns, session::sessions::fill),
+        dynamic("PROCESS", session::processes::columns, session::processes::fill),
+        dynamic("PX_SESSION", session::px_sessions::columns, session::px_sessions::fill),
+        dynamic("TRANSACTION", txn::transactions::columns, txn::transactions::fill),
+        dynamic("LOCK", txn::locks::columns, txn::locks::fill),
+        dynamic("SORT_USAGE", txn::temporary::columns, txn::temporary::fill),
+        dynamic("TEMPSEG_USAGE", txn::temporary::columns, txn::temporary::fill),
+        dynamic("DEAD_CLEANUP", txn::dead::columns, txn::dead::fill),
+        dynamic("SESSTAT", txn::sesstat::columns, txn::sesstat::fill),
+        dynamic("STATNAME", txn::statname::columns, txn::statname::fill),
+        dynamic("INSTANCE", inst::instances::columns, inst::instances::fill),
+        dynamic("DATABASE", inst::databases::columns, inst::databases::fill),
+        dynamic("RESOURCE_LIMIT", inst::resources::columns, inst::resources::fill),
+        dynamic("PARAMETER", inst::parameters::columns, inst::parameters::fill),
+        dynamic("SYSTEM_PARAMETER", inst::parameters::columns, inst::parameters::fill),
+        dynamic("SYSMETRIC", inst::metrics::columns, inst::metrics::fill),
+        dynamic("PGASTAT", inst::pgastat::columns, inst::pgastat::fill),
+        dynamic("OSSTAT", inst::osstat::columns, inst::osstat::fill),
+        dynamic("VERSION", inst::versions::columns, inst::versions::fill),
+        dynamic("PDBS", inst::pdbs::columns, inst::pdbs::fill),
+        dynamic("CONTAINERS", inst::containers::columns, inst::containers::fill),
+        dynamic("SERVICES", inst::services::columns, inst::services::fill),
+        plain("DUAL", dict::dual::columns, dict::dual::fill),
+        plain("DBA_USERS", dict::users::columns, dict::users::fill),
+        plain("ALL_USERS", dict::all_users::columns, dict::all_users::fill),
+        plain("ALL_TAB_COLUMNS", dict::tab_columns::columns, dict::tab_columns::fill),
+        plain("DBA_TAB_COLUMNS", dict::tab_columns::columns, dict::tab_columns::fill),
+        plain("DBA_TABLESPACES", dict::tablespaces::columns, dict::tablespaces::fill),
+        plain("PRODUCT_COMPONENT_VERSION", dict::product::columns, dict::product::fill),
+        plain("SESSION_PRIVS", dict::session_privs::columns, dict::session_privs::fill),
+        plain("USER_SYS_PRIVS", dict::user_sys_privs::columns, dict::user_sys_privs::fill),
+    ];
+    VIEWS
+}
+
+/// A view by its name, or by that of the object behind it (`V_$SESSION`); whether it is the GV$ form.
+pub(crate) fn find(owner: Option<&str>, name: &str) -> Option<(usize, bool)> {
+    let (base, global, dynamic) = if let Some(base) = name.strip_prefix("GV$").or_else(|| name.strip_prefix("GV_$")) {
+        (base, true, true)
+    } else if let Some(base) = name.strip_prefix("V$").or_else(|| name.strip_prefix("V_$")) {
+        (base, false, true)
+    } else {
+        (name, false, false)
+    };
+    if !matches!(owner, None | Some("SYS" | "PUBLIC")) {
+        return None;
+    }
+    let view = all().iter().position(|view| view.name == base && view.dynamic == dynamic)?;
+    Some((view, global))
+}
+
+impl View {
+    /// Its columns in a release.
+    pub(crate) fn columns(&self, release: Release, global: bool) -> Vec<(String, ColumnType)> {
+        let own = (self.columns)(release);
+        if !global {
+            return own;
+        }
+        std::iter::once(("INST_ID".to_owned(), ColumnType::Number)).chain(own).collect()
+    }
+
+    /// Hands the wanted columns of every row to the sink.
+    pub(crate) fn fill(&self, snap: &Snap<'_>, wanted: &[bool], sink: &mut Sink<'_>) -> Result<(), rusqlite::Error> {
+        (self.fill)(snap, wanted, sink)
+    }
+
+    /// Its name as it is granted: `V$SESSION`.
+    pub(crate) fn granted_as(&self, global: bool) -> String {
+        match (self.dynamic, global) {
+            (false, _) => self.name.to_owned(),
+            (true, false) => format!("V${}", self.name),
+            (true, true) => format!("GV${}", self.name),
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! A real client's session: what each of its calls does to the world, and what the world does to its calls.
+//!
+//! Every call begins with a look at the own row: if it is marked, the client is told so and the row is gone; if it is
+//! gone already, there is nobody left to answer. Whatever waits inside a call (a sleep, a row lock, a killer for its victim)
+//! wakes up when the session is marked, broken or gone.
+
+use std::sync::Arc;
+
+use super::session::{Activity, Seat, Sess, Told, sql_id_of};
+use super::{Shared, State};
+use crate::backend::{EndToEnd, Interrupt, OraError, Reply, Session, Statement, Then};
+use crate::clock::Moment;
+use crate::error::{cut, fatal, known, ora};
+use crate::faults::Strike;
+use crate::scenario::Wait;
+use crate::sql::engine::Engine;
+use crate::sql::lex::Tokens;
+use crate::views::Viewer;
+
+/// What ALTER SESSION and the login have set.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) viewer: Viewer,
+    pub(crate) schema: String,
+    pub(crate) date_model: String,
+    pub(crate) time_model: String,
+    pub(crate) sysdba: bool,
+}
+
+/// The session of one connection.
+pub(crate) struct ClientSession {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) seat: Seat,
+    pub(crate) serial: u32,
+    pub(crate) setting: Setting,
+    pub(crate) engine: Option<Engine>,
+    ended: bool,
+}
+
+impl ClientSession {
+    pub(super) fn new(shared: Arc<Shared>, seat: Seat, serial: u32, setting: Setting) -> Self {
+        Self { shared, seat, serial, setting, engine: None, ended: false }
+    }
+
+    /// The own row, or what the client is told instead.
+    fn own<'s>(&self, state: &'s mut State, deaf: bool) -> Result<&'s mut Sess, OraError> {
+        let (seat, serial) = (self.seat, self.serial);
+        if self.ended {
+            return Err(fatal(1012));
+        }
+        let mark = match state.sessions.get(&seat).filter(|sess| sess.serial == serial) {
+            None => return Err(cut()),
+            Some(sess) => sess.mark.filter(|_| !deaf),
+        };
+        if let Some(mark) = mark {
+            // The answer must still reach the client: its connection is not hung up with the row.
+            let told = match mark.told {
+                Told::Killed => fatal(28),
+                Told::NoReplay => fatal(45),
+                Told::Cut => cut(),
+            };
+            if told.then == Then::SessionGone
+                && let Some(sess) = state.sessions.get_mut(&seat)
+            {
+                sess.link = None;
+            }
+            state.remove(seat);
+            self.shared.signal();
+            return Err(told);
+        }
+        let sess = state.sessions.get_mut(&seat).ok_or_else(cut)?;
+        if let Some(link) = &mut sess.link
+            && !deaf
+            && link.broken
+        {
+            link.broken = false;
+            return Err(known(1013));
+        }
+        Ok(sess)
+    }
+
+    /// Looks at the world and does something to the own row.
+    pub(crate) fn with_own<T>(&self, act: impl FnOnce(&mut Sess, Moment) -> T) -> Result<T, OraError> {
+        let mut state = self.shared.look();
+        let now = state.now;
+        let sess = self.own(&mut state, false)?;
+        Ok(act(sess, now))
+    }
+
+    fn begin(&self, statement: Option<&str>) -> Result<(), OraError> {
+        let mut state = self.shared.look();
+        let now = state.now;
+        let sess = self.own(&mut state, false)?;
+        if let Some(link) = &mut sess.link {
+            link.broken = false;
+        }
+        sess.activity = Activity::Busy { since: now };
+        sess.sql = statement.map(sql_id_of);
+        state.statements += u64::from(statement.is_some());
+        Ok(())
+    }
+
+    /// Waits until something is so or the time has come; whether it is so.
+    pub(crate) fn wait(&self, deadline: Moment, deaf: bool, so: impl Fn(&State) -> bool) -> Result<bool, OraError> {
+        let mut state = self.shared.look();
+        loop {
+            self.own(&mut state, deaf)?;
+            if so(&state) {
+                return Ok(true);
+            }
+            if state.now >= deadline {
+                return Ok(false);
+            }
+            let left = deadline.saturating_sub(state.now);
+            state = self.shared.pause(state, left);
+        }
+    }
+
+    /// Sleeps, as seen in EVENT; deaf to kills and breaks or not.
+    pub(crate) fn sleep(&self, seconds: f64, deaf: bool) -> Result<(), OraError> {
+        let wait = if deaf { ("SQL*Net message from dblink", "Network") } else { ("PL/SQL lock timer", "Idle") };
+        let deadline = self.with_own(|sess, now| {
+            sess.wait = Some(Arc::new(Wait { event: wait.0.into(), class: wait.1.into() }));
+            if let Some(link) = &mut sess.link {
+                link.deaf = deaf;
+            }
+            now.saturating_add((seconds.clamp(0.0, 1e9) * 1000.0) as i64)
+        })?;
+        let waited = self.wait(deadline, deaf, |_| false);
+        let mut state = self.shared.look();
+        if let Some(sess) = state.sessions.get_mut(&self.seat).filter(|sess| sess.serial == self.serial) {
+            sess.wait = None;
+            if let Some(link) = &mut sess.link {
+                link.deaf = false;
+            }
+        }
+        waited.and_then(|_| self.own(&mut state, false).map(|_| ()))
+    }
+
+    /// Waits for the holder of a row.
+    pub(crate) fn wait_for_row(&self, holder: Seat) -> Result<(), OraError> {
+        self.with_own(|sess, now| sess.blocked = Some((holder, now)))?;
+        let seat = self.seat;
+        let free = move |state: &State| state.sessions.get(&seat).is_none_or(|sess| sess.blocked.is_none());
+        let waited = self.wait(Moment::MAX, false, free);
+        if waited.is_err()
+            && let Some(sess) = self.shared.look().sessions.get_mut(&self.seat)
+        {
+            sess.blocked = None;
+        }
+        waited.map(|_| ())
+    }
+
+    /// The own transaction, opened if there is none yet, has changed so many rows more.
+    pub(crate) fn changed(&self, state: &mut State, rows: usize) {
+        let now = state.now;
+        let seat = self.seat;
+        let fresh = state.open_transaction(now, 0, 0);
+        if let Some(sess) = state.sessions.get_mut(&seat).filter(|sess| sess.serial == self.serial) {
+            let txn = sess.txn.get_or_insert(fresh);
+            txn.undo_records += i64::try_from(rows).unwrap_or(i64::MAX);
+            txn.undo_blocks = txn.undo_records / 40 + 1;
+        }
+    }
+
+    /// Ends the own transaction.
+    pub(crate) fn end_transaction(&self, keep: bool) -> Result<(), OraError> {
+        let mut state = self.shared.look();
+        self.own(&mut state, false)?;
+        if keep {
+            state.keep(self.seat);
+        } else {
+            state.release(self.seat);
+        }
+        if let Some(link) = state.sessions.get_mut(&self.seat).and_then(|sess| sess.link.as_mut()) {
+            link.doomed = link.post_transaction;
+        }
+        drop(state);
+        self.shared.signal();
+        Ok(())
+    }
+
+    /// Applies what strikes this statement.
+    pub(super) fn strikes(&self, text: &str) -> Result<Vec<Strike>, OraError> {
+        let strikes = self.shared.look().faults.strike(&self.setting.viewer.user, text);
+        for strike in &strikes {
+            match strike {
+                Strike::Error { code, message } => return Err(ora(*code, message)),
+                Strike::Cut => {
+                    self.shared.look().remove(self.seat);
+                    return Err(cut());
+                }
+                Strike::Hang => return Err(OraError { then: Then::Hang, ..cut() }),
+                Strike::Delay(length) => {
+                    let deadline = self.with_own(|_, now| now + length.0)?;
+                    self.wait(deadline, false, |_| false)?;
+                }
+                Strike::HideInstance(number) => {
+                    self.shared.look().hidden.insert(*number);
+                }
+                Strike::Leave(number) => {
+                    self.shared.look().leave(*number);
+                    self.shared.signal();
+                }
+                Strike::ReplaceTarget | Strike::EndTarget | Strike::LingerTarget(_) => {}
+            }
+        }
+        Ok(strikes)
+    }
+
+    /// A call that is not a statement.
+    fn short_call<T>(&self, act: impl FnOnce(&Self) -> Result<T, OraError>) -> Result<T, OraError> {
+        self.begin(None)?;
+        act(self)
+    }
+
+    fn go(&mut self, keep: bool) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let mut state = self.shared.look();
+        if let Some(sess) = state.sessions.get_mut(&self.seat).filter(|sess| sess.serial == self.serial) {
+            sess.link = None;
+            if keep {
+                state.keep(self.seat);
+            }
+            state.remove(self.seat);
+        }
+        drop(state);
+        self.shared.signal();
+    }
+}
+
+impl Session for ClientSession {
+    fn execute(&mut self, statement: &Statement<'_>) -> Result<Reply, OraError> {
+        self.begin(Some(statement.sql))?;
+        let tokens = Tokens::read(statement.sql)?;
+        let reply = self.run(&tokens, statement.binds, statement.describe_only)?;
+        if statement.commit {
+            self.end_transaction(true)?;
+        }
+        // Whoever was killed while SQLite worked learns it now.
+        self.with_own(|_, _| ())?;
+        Ok(reply)
+    }
+
+    fn fetching(&mut self) -> Result<(), OraError> {
+        self.with_own(|sess, now| {
+            if !sess.activity.at(now).busy {
+                sess.activity = Activity::Busy { since: now };
+            }
+        })
+    }
+
+    fn answered(&mut self) {
+        let mut state = self.shared.look();
+        let now = state.now;
+        let Some(sess) = state.sessions.get_mut(&self.seat).filter(|sess| sess.serial == self.serial) else { return };
+        if sess.link.as_ref().is_some_and(|link| link.doomed) {
+            state.remove(self.seat);
+            drop(state);
+            self.shared.signal();
+            return;
+        }
+        if sess.activity.at(now).busy {
+            sess.activity = Activity::Idle { since: now };
+        }
+        if let Some(sql) = sess.sql.take() {
+            sess.previous_sql = Some(sql);
+        }
+    }
+
+    fn ping(&mut self) -> Result<(), OraError> {
+        self.short_call(|_| Ok(()))
+    }
+
+    fn commit(&mut self) -> Result<(), OraError> {
+        self.short_call(|own| own.end_transaction(true))
+    }
+
+    fn rollback(&mut self) -> Result<(), OraError> {
+        self.short_call(|own| own.end_transaction(false))
+    }
+
+    fn logoff(&mut self) {
+        self.go(true);
+    }
+
+    fn set_end_to_end(&mut self, changes: EndToEnd) {
+        let set = |to: &mut Option<Arc<str>>, text: Option<String>| {
+            if let Some(text) = text {
+                *to = (!text.is_empty()).then(|| text.chars().take(64).collect::<String>().into());
+            }
+        };
+        // A session that is gone has nothing left to set.
+        let _ = self.with_own(|sess, _| {
+            set(&mut sess.who.module, changes.module);
+            set(&mut sess.who.action, changes.action);
+            set(&mut sess.who.client_identifier, changes.client_identifier);
+            set(&mut sess.who.client_info, changes.client_info);
+        });
+    }
+
+    fn set_current_schema(&mut self, schema: &str) {
+        self.setting.schema = schema.to_uppercase();
+        let schema: Arc<str> = self.setting.schema.as_str().into();
+        let _ = self.with_own(|sess, _| sess.who.schema = schema);
+    }
+
+    fn interrupt(&self) -> Arc<dyn Interrupt> {
+        Arc::new(Break { shared: Arc::clone(&self.shared), seat: self.seat, serial: self.serial })
+    }
+}
+
+impl Drop for ClientSession {
+    fn drop(&mut self) {
+        self.go(false);
+    }
+}
+
+struct Break {
+    shared: Arc<Shared>,
+    seat: Seat,
+    serial: u32,
+}
+
+impl Interrupt for Break {
+    fn break_call(&self) {
+        let mut state = self.shared.look();
+        let now = state.now;
+        if let Some(sess) = state.sessions.get_mut(&self.seat).filter(|sess| sess.serial == self.serial)
+            && sess.phase(now).busy
+            && let Some(link) = &mut sess.link
+        {
+            link.broken = true;
+        }
+        drop(state);
+        self.shared.signal();
+    }
+}

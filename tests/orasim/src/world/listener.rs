@@ -1,0 +1,220 @@
+//! The listener and the login: who gets in, where, and as which session.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::client::{ClientSession, Setting};
+use super::session::{Activity, Kind, Link, Who};
+use super::{State, World};
+use crate::backend::{Client, ConnectTo, Database, Hangup, Logon, OnAccept, OraError, Proof};
+use crate::error::{fatal, known, ora};
+use crate::scenario::{Account, AccountStatus, Pinned, Scenario};
+use crate::views::Viewer;
+use crate::views::instance::{banner, parameters_of, unique_name};
+
+impl Database for World {
+    fn route(&self, to: &ConnectTo) -> Result<u32, OraError> {
+        let state = self.shared.look();
+        let scenario = &self.shared.scenario;
+        let mut offered: Vec<u32> =
+            state.instances.iter().filter(|instance| instance.up).map(|instance| instance.spec.number).collect();
+        if offered.is_empty() {
+            return Err(known(12_514));
+        }
+        if let Some(name) = &to.service_name {
+            let on = service_instances(scenario, name).ok_or_else(|| known(12_514))?;
+            offered.retain(|number| on.as_ref().is_none_or(|on| on.contains(number)));
+            if offered.is_empty() {
+                return Err(known(12_514));
+            }
+        }
+        let named = |name: &String| {
+            let instance = state.instances.iter().find(|instance| instance.spec.name.eq_ignore_ascii_case(name));
+            instance.map(|instance| instance.spec.number)
+        };
+        for name in [&to.instance_name, &to.sid].into_iter().flatten() {
+            match named(name) {
+                Some(number) if offered.contains(&number) => offered = vec![number],
+                Some(_) => return Err(known(12_505)),
+                // A single instance answers to the database's name as well.
+                None if name.eq_ignore_ascii_case(&scenario.database.name) => {}
+                None => return Err(known(12_505)),
+            }
+        }
+        let service = to.service_name.as_deref().and_then(|name| service_place(scenario, name)).unwrap_or(0);
+        let load = |number: &u32| state.sessions.range((*number, 0)..(number + 1, 0)).filter(|(_, sess)| sess.link.is_some()).count();
+        let least = offered.into_iter().min_by_key(|number| (load(number), *number)).ok_or_else(|| known(12_514))?;
+        Ok(least | service << 16)
+    }
+
+    fn password(&self, user: &str) -> Option<String> {
+        account(&self.shared.scenario, user).and_then(|(_, account)| account.password.clone())
+    }
+
+    fn logon(
+        &self,
+        route: u32,
+        user: &str,
+        proof: Proof,
+        client: Client,
+        hangup: Hangup,
+    ) -> Result<Logon, OraError> {
+        let scenario = &self.shared.scenario;
+        let (instance, place) = (route & 0xffff, route >> 16);
+        let (name, account) = account(scenario, user).ok_or_else(|| fatal(1017))?;
+        let warning = admit(name, account, proof, &client)?;
+        let name = match &client.proxy_for {
+            None => name,
+            Some(other) => self::account(scenario, other).map(|(name, _)| name).ok_or_else(|| fatal(1017))?,
+        };
+        let mut state = self.shared.look();
+        if state.instance(instance).is_none() {
+            return Err(fatal(1033));
+        }
+        room(&state, scenario, instance, name, account)?;
+        let chosen = place.checked_sub(1).and_then(|at| scenario.services.get(at as usize));
+        let service = chosen.map_or_else(|| scenario.database.name.to_lowercase(), |service| service.name.clone());
+        let container = scenario.con_id(chosen.and_then(|service| service.container.as_deref())).unwrap_or(0);
+        let (seat, serial) = state.log_in(scenario, (instance, container), name, &client, hangup, &service);
+        let con_id = state.sessions.get(&seat).map_or(0, |sess| sess.con_id);
+        let instance_name = state.instance(instance).map(|it| it.spec.name.clone()).unwrap_or_default();
+        drop(state);
+        let setting = Setting {
+            viewer: Viewer { seat, con_id, user: name.into() },
+            schema: name.to_owned(),
+            date_model: "DD-MON-RR".into(),
+            time_model: "DD-MON-RR HH.MI.SSXFF AM".into(),
+            sysdba: client.sysdba,
+        };
+        let session = ClientSession::new(Arc::clone(&self.shared), seat, serial, setting);
+        Ok(Logon {
+            session: Box::new(session),
+            sid: seat.1,
+            serial,
+            instance_name,
+            db_name: scenario.database.name.clone(),
+            db_unique_name: unique_name(scenario).to_owned(),
+            service_name: service,
+            version: scenario.release.0,
+            banner: banner(scenario.release),
+            warning,
+        })
+    }
+
+    fn on_accept(&self, _peer: SocketAddr) -> OnAccept {
+        self.shared.look().listener
+    }
+}
+
+fn account<'s>(scenario: &'s Scenario, user: &str) -> Option<(&'s str, &'s Account)> {
+    let folded = user.strip_prefix('"').and_then(|user| user.strip_suffix('"'));
+    let name = folded.map_or_else(|| user.to_uppercase(), str::to_owned);
+    scenario.accounts.get_key_value(&name).map(|(name, account)| (name.as_str(), account))
+}
+
+/// The instances of a service: `None` for all of them.
+fn service_instances(scenario: &Scenario, name: &str) -> Option<Option<Vec<u32>>> {
+    // A service is known with and without the domain that the client appends.
+    let bare = name.split('.').next().unwrap_or(name);
+    let is = |known: &str| known.eq_ignore_ascii_case(name) || known.eq_ignore_ascii_case(bare);
+    if is(&scenario.database.name) || is(unique_name(scenario)) {
+        return Some(None);
+    }
+    scenario.services.iter().find(|service| is(&service.name)).map(|service| service.instances.clone())
+}
+
+/// The place of a service in the scenario, counted from 1; the database's own has none.
+fn service_place(scenario: &Scenario, name: &str) -> Option<u32> {
+    let bare = name.split('.').next().unwrap_or(name);
+    let place = scenario.services.iter().position(|service| {
+        service.name.eq_ignore_ascii_case(name) || service.name.eq_ignore_ascii_case(bare)
+    })?;
+    u32::try_from(place + 1).ok()
+}
+
+fn admit(name: &str, account: &Account, proof: Proof, client: &Client) -> Result<Option<OraError>, OraError> {
+    match (proof, account.status) {
+        (_, AccountStatus::Locked) => return Err(fatal(28_000)),
+        (Proof::Wrong, _) => return Err(fatal(1017)),
+        (Proof::Right, AccountStatus::Expired) => return Err(fatal(28_001)),
+        (Proof::Right, AccountStatus::Open | AccountStatus::Grace) => {}
+    }
+    if name == "SYS" && !client.sysdba {
+        return Err(fatal(28_009));
+    }
+    if !account.create_session {
+        let error = ora(1045, format!("user {name} lacks CREATE SESSION privilege; logon denied"));
+        return Err(OraError { then: crate::backend::Then::SessionGone, ..error });
+    }
+    Ok((account.status == AccountStatus::Grace).then(|| known(28_002)))
+}
+
+/// Whether there is room for another session.
+fn room(state: &State, scenario: &Scenario, instance: u32, name: &str, account: &Account) -> Result<(), OraError> {
+    let on = |sess: &&super::Sess| sess.who.username.as_deref() == Some(name);
+    let own = state.sessions.values().filter(on).count();
+    if account.sessions_per_user.is_some_and(|most| own >= most) {
+        return Err(fatal(2391));
+    }
+    let parameters = parameters_of(scenario);
+    let limit = |name: &str| parameters.get(name).and_then(|it| it.parse::<i64>().ok()).unwrap_or(i64::MAX);
+    let counted = state.sessions.range((instance, 0)..(instance + 1, 0)).count() as i64;
+    let used = |name: &str| state.resources.get(name).copied().unwrap_or(counted);
+    if used("sessions") >= limit("sessions") {
+        return Err(fatal(18));
+    }
+    if used("processes") >= limit("processes") {
+        return Err(fatal(20));
+    }
+    Ok(())
+}
+
+impl State {
+    fn log_in(
+        &mut self,
+        scenario: &Scenario,
+        (instance, container): (u32, u32),
+        name: &str,
+        client: &Client,
+        hangup: Hangup,
+        service: &str,
+    ) -> ((u32, u32), u32) {
+        let used = self.logins.entry(name.to_owned()).or_default();
+        let pin = scenario.clients.iter().filter(|pin| pin.user.eq_ignore_ascii_case(name)).nth(*used);
+        *used += 1;
+        let pinned = pin
+            .filter(|pin| !self.sessions.contains_key(&(instance, pin.sid)))
+            .map(|pin| Pinned { sid: pin.sid, serial: pin.serial });
+        let now = self.now;
+        let some = |text: &str| (!text.is_empty()).then(|| Arc::<str>::from(text));
+        let who = Who {
+            username: Some(name.into()),
+            schema: name.into(),
+            osuser: some(&client.osuser),
+            machine: some(&client.machine),
+            terminal: some(&client.terminal),
+            program: some(&client.program),
+            process: some(&client.process),
+            // Until the client says otherwise the module is the program.
+            module: some(&client.program),
+            service: service.into(),
+            port: client.port,
+            ..Who::default()
+        };
+        self.audsid += 1;
+        let audsid = if name == "SYS" { u32::MAX } else { self.audsid };
+        let link = Link { hangup, broken: false, deaf: false, post_transaction: false, doomed: false };
+        let sess = super::Sess {
+            kind: Kind::User,
+            audsid,
+            user_number: super::user_number(name),
+            con_id: container,
+            activity: Activity::Idle { since: now },
+            link: Some(link),
+            ..self.blank(instance, who, now)
+        };
+        let seat = self.seat(scenario, instance, pinned, sess);
+        let serial = self.sessions.get(&seat).map_or(0, |sess| sess.serial);
+        (seat, serial)
+    }
+}

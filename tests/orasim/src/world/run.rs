@@ -1,0 +1,406 @@
+//! One statement of a client, whatever it is: the way from its first word to its answer.
+
+use std::sync::Arc;
+
+use sqlparser::ast::{ObjectType, SetExpr, Statement as Tree};
+
+use super::client::ClientSession;
+use super::kill::{Killer, Verdict};
+use super::session::Mark;
+use super::{Order, Shared};
+use crate::backend::{Bind, Column, ColumnType, OraError, Reply, Rows, StatementKind, Value};
+use crate::clock::Moment;
+use crate::error::{known, ora};
+use crate::faults::Strike;
+use crate::sql::alter::{self, Alter, Grammar};
+use crate::sql::engine::{Engine, parse};
+use crate::sql::lex::Tokens;
+use crate::sql::plsql;
+use crate::sql::{Catalog, Source, change, result_column};
+use crate::views::{self, instance::unique_name};
+
+/// The rows of a result, all at hand.
+struct Held(std::vec::IntoIter<Vec<Value>>);
+
+impl Rows for Held {
+    fn next_row(&mut self) -> Result<Option<Vec<Value>>, OraError> {
+        Ok(self.0.next())
+    }
+}
+
+fn done(kind: StatementKind, affected: usize) -> Reply {
+    Reply::Done { kind, affected: affected as u64, out: Vec::new() }
+}
+
+type Result<T, E = OraError> = std::result::Result<T, E>;
+
+impl ClientSession {
+    /// Runs a statement with its rows of binds.
+    pub(crate) fn run(&mut self, tokens: &Tokens<'_>, binds: &[Vec<Bind>], describe_only: bool) -> Result<Reply> {
+        let strikes = self.strikes(tokens.text)?;
+        let first = binds.first().map_or(&[][..], Vec::as_slice);
+        match tokens.first_word().as_str() {
+            "BEGIN" | "DECLARE" | "CALL" => plsql::run(self, tokens, binds, describe_only),
+            "SELECT" | "WITH" => {
+                tokens.refuse_semicolon(self.release_major() >= 23)?;
+                self.select(tokens, first, describe_only)
+            }
+            "ALTER" => {
+                tokens.refuse_semicolon(self.release_major() >= 23)?;
+                self.alter(tokens, describe_only, &strikes)
+            }
+            "COMMIT" | "ROLLBACK" if !describe_only => {
+                let keep = tokens.first_word() == "COMMIT";
+                if keep || tokens.tokens.len() <= 2 {
+                    self.end_transaction(keep)?;
+                }
+                Ok(done(StatementKind::Other, 0))
+            }
+            "INSERT" | "UPDATE" | "DELETE" | "CREATE" | "DROP" | "TRUNCATE" => {
+                tokens.refuse_semicolon(self.release_major() >= 23)?;
+                self.modify(tokens, binds, describe_only)
+            }
+            "COMMIT" | "ROLLBACK" | "SET" | "SAVEPOINT" | "LOCK" | "EXPLAIN" | "GRANT" | "REVOKE" | "COMMENT" => {
+                Ok(done(StatementKind::Other, 0))
+            }
+            _ => Err(known(900)),
+        }
+    }
+
+    fn release_major(&self) -> u8 {
+        self.shared.scenario.release.major()
+    }
+
+    /// What the translator may know, as of now.
+    pub(crate) fn catalog(&self) -> SessionCatalog<'_> {
+        SessionCatalog { session: self, now: self.shared.look().now }
+    }
+
+    /// The session's SQLite, made at its first need.
+    pub(crate) fn take_engine(&mut self) -> Result<Engine> {
+        match self.engine.take() {
+            Some(engine) => Ok(engine),
+            None => Engine::new(),
+        }
+    }
+
+    fn select(&mut self, tokens: &Tokens<'_>, binds: &[Bind], describe_only: bool) -> Result<Reply> {
+        let Tree::Query(query) = parse(tokens)? else { return Err(known(900)) };
+        let engine = self.take_engine()?;
+        let answer = {
+            let catalog = self.catalog();
+            engine.query(&self.shared, &self.setting.viewer, &catalog, (tokens, &query), binds, describe_only)
+        };
+        self.engine = Some(engine);
+        let answer = answer?;
+        if !query.locks.is_empty() && !describe_only {
+            for (owner, name) in &answer.tables {
+                self.lock_rows(owner, name)?;
+            }
+        }
+        let columns: Arc<[Column]> = answer.columns.into_iter().map(|(name, ty)| result_column(name, ty)).collect();
+        let rows = answer.rows.map(|rows| Box::new(Held(rows.into_iter())) as Box<dyn Rows>);
+        Ok(Reply::Query { columns, rows })
+    }
+
+    /// SELECT ... FOR UPDATE: locks every row of the table.
+    fn lock_rows(&self, owner: &str, name: &str) -> Result<()> {
+        loop {
+            let mut state = self.shared.look();
+            let Some(table) = state.tables.get_mut(owner, name) else { return Err(known(942)) };
+            let rows: Vec<_> = table.rows(self.seat).map(|(id, row)| (id, Some(row.clone()))).collect();
+            match table.holder(self.seat, rows.iter().map(|(id, _)| *id)) {
+                Some(holder) => {
+                    drop(state);
+                    self.wait_for_row(holder)?;
+                }
+                None => {
+                    let count = rows.len();
+                    table.change(self.seat, rows);
+                    self.changed(&mut state, count);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn modify(&mut self, tokens: &Tokens<'_>, binds: &[Vec<Bind>], describe_only: bool) -> Result<Reply> {
+        let tree = parse(tokens)?;
+        if describe_only {
+            return Ok(done(StatementKind::Other, 0));
+        }
+        if self.shared.scenario.database.open_mode != "READ WRITE" {
+            return Err(known(16_000));
+        }
+        match &tree {
+            Tree::Insert(_) | Tree::Update(_) | Tree::Delete(_) => {
+                let once = [Vec::new()];
+                let rows = if binds.is_empty() { &once[..] } else { binds };
+                let mut kind = StatementKind::Other;
+                let mut affected = 0;
+                for row in rows {
+                    let (of, count) = self.change(tokens, &tree, row)?;
+                    kind = of;
+                    affected += count;
+                }
+                Ok(done(kind, affected))
+            }
+            Tree::CreateTable(create) => {
+                self.end_transaction(true)?;
+                self.create(tokens, create)
+            }
+            Tree::Drop { object_type: ObjectType::Table, names, .. } => {
+                self.end_transaction(true)?;
+                for name in names {
+                    let (owner, name) = change::named(name, &self.setting.schema);
+                    if !self.shared.look().tables.remove(&owner, &name) {
+                        return Err(known(942));
+                    }
+                }
+                Ok(done(StatementKind::Other, 0))
+            }
+            Tree::Truncate(truncate) => {
+                self.end_transaction(true)?;
+                for target in &truncate.table_names {
+                    let (owner, name) = change::named(&target.name, &self.setting.schema);
+                    let mut state = self.shared.look();
+                    let columns = state.tables.get(&owner, &name).map(|table| table.columns.clone());
+                    let columns = columns.ok_or_else(|| known(942))?;
+                    state.tables.remove(&owner, &name);
+                    state.tables.create(&owner, &name, super::tables::UserTable::new(columns));
+                }
+                Ok(done(StatementKind::Other, 0))
+            }
+            _ => Err(known(900)),
+        }
+    }
+
+    fn change(&mut self, tokens: &Tokens<'_>, tree: &Tree, binds: &[Bind]) -> Result<(StatementKind, usize)> {
+        loop {
+            let engine = self.take_engine()?;
+            let planned = {
+                let catalog = self.catalog();
+                let world = (self.shared.as_ref(), &self.setting.viewer);
+                change::plan(&engine, world, &catalog, (tokens, tree), &self.setting.schema, binds)
+            };
+            self.engine = Some(engine);
+            let planned = planned?;
+            let mut state = self.shared.look();
+            let count = planned.changes.len();
+            let table = state.tables.get_mut(&planned.owner, &planned.name).ok_or_else(|| known(942))?;
+            match table.holder(self.seat, planned.changes.iter().map(|(id, _)| *id)) {
+                // The row may look different once its holder is through: work it out again then.
+                Some(holder) => {
+                    drop(state);
+                    self.wait_for_row(holder)?;
+                }
+                None => {
+                    table.change(self.seat, planned.changes);
+                    if count > 0 {
+                        self.changed(&mut state, count);
+                    }
+                    return Ok((planned.kind, count));
+                }
+            }
+        }
+    }
+
+    fn create(&mut self, tokens: &Tokens<'_>, create: &sqlparser::ast::CreateTable) -> Result<Reply> {
+        let (owner, name, mut table, query) = change::created(create, &self.setting.schema)?;
+        if let Some(query) = query {
+            if matches!(query.body.as_ref(), SetExpr::Values(_)) {
+                return Err(known(900));
+            }
+            let engine = self.take_engine()?;
+            let answer = {
+                let catalog = self.catalog();
+                engine.query(&self.shared, &self.setting.viewer, &catalog, (tokens, &query), &[], false)
+            };
+            self.engine = Some(engine);
+            let answer = answer?;
+            table.columns = answer.columns.iter().map(|(name, ty)| (name.clone(), ty.column())).collect();
+            let rows = answer.rows.unwrap_or_default();
+            let images = rows.iter().map(|row| Some(row.iter().map(crate::sql::types::lite).collect()));
+            table.change(self.seat, (1..).zip(images).collect());
+        }
+        let mut state = self.shared.look();
+        if !state.tables.create(&owner, &name, table) {
+            return Err(known(955));
+        }
+        state.tables.commit(self.seat);
+        Ok(done(StatementKind::Other, 0))
+    }
+
+    fn alter(&mut self, tokens: &Tokens<'_>, describe_only: bool, strikes: &[Strike]) -> Result<Reply> {
+        let spec = &self.shared.scenario.database;
+        let grammar = Grammar {
+            release: self.shared.scenario.release,
+            disconnect_takes_instance: spec.disconnect_takes_instance,
+        };
+        let alter = alter::read(tokens, grammar);
+        match &alter {
+            Ok(Alter::Session(_)) => {}
+            // Without the privilege nobody is told what else is wrong.
+            Ok(Alter::End(_) | Alter::System) | Err(_) if self.is_system(tokens) => self.may_alter_system()?,
+            Ok(Alter::End(_) | Alter::System) | Err(_) => {}
+        }
+        match alter? {
+            Alter::End(_) | Alter::System if describe_only => Ok(done(StatementKind::AlterSystem, 0)),
+            Alter::End(order) => {
+                self.end_session(&order, tokens.text, strikes)?;
+                Ok(done(StatementKind::AlterSystem, 0))
+            }
+            Alter::System => Ok(done(StatementKind::AlterSystem, 0)),
+            Alter::Session(settings) => {
+                for (name, value) in settings {
+                    self.set(&name, value)?;
+                }
+                Ok(done(StatementKind::AlterSession, 0))
+            }
+        }
+    }
+
+    fn is_system(&self, tokens: &Tokens<'_>) -> bool {
+        tokens.tokens.get(1).and_then(|token| crate::sql::lex::word(&token.token)).as_deref() == Some("SYSTEM")
+    }
+
+    fn may_alter_system(&self) -> Result<()> {
+        let account = self.shared.scenario.accounts.get(self.setting.viewer.user.as_ref());
+        if account.is_none_or(|account| account.alter_system) { Ok(()) } else { Err(known(1031)) }
+    }
+
+    fn set(&mut self, name: &str, value: String) -> Result<()> {
+        match name {
+            "NLS_DATE_FORMAT" => self.setting.date_model = value,
+            "NLS_TIMESTAMP_FORMAT" => self.setting.time_model = value,
+            "CURRENT_SCHEMA" => {
+                crate::backend::Session::set_current_schema(self, &value);
+            }
+            "CONTAINER" => {
+                let con_id = self.shared.scenario.con_id(Some(&value));
+                let con_id = con_id.ok_or_else(|| ora(65_011, format!("Pluggable database {value} does not exist.")))?;
+                self.setting.viewer.con_id = con_id;
+                self.with_own(|sess, _| sess.con_id = con_id)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Ends another's session, and waits where the clause does.
+    fn end_session(&self, order: &Order, text: &str, strikes: &[Strike]) -> Result<()> {
+        let killer =
+            Killer { seat: self.seat, user: Arc::clone(&self.setting.viewer.user), con_id: self.setting.viewer.con_id };
+        let mut state = self.shared.look();
+        let (record, verdict) = state.order(&self.shared, &killer, order, text, strikes);
+        drop(state);
+        let answer = verdict.and_then(|verdict| match verdict {
+            Verdict::Done => Ok(()),
+            Verdict::Wait { seat, serial, deadline } => {
+                let gone = self.wait(deadline, false, |state| {
+                    let victim = state.sessions.get(&seat).filter(|sess| sess.serial == serial);
+                    victim.is_none_or(|sess| matches!(sess.mark, Some(Mark { released, .. }) if released <= state.now))
+                })?;
+                if gone { Ok(()) } else { Err(known(31)) }
+            }
+        });
+        if let Some(record) = self.shared.look().kills.get_mut(record) {
+            record.answer = Some(answer.as_ref().err().map_or(0, |error| error.code));
+        }
+        answer
+    }
+}
+
+/// What the translator may know, as of now.
+pub(crate) struct SessionCatalog<'a> {
+    session: &'a ClientSession,
+    now: Moment,
+}
+
+impl Catalog for SessionCatalog<'_> {
+    fn find(&self, owner: Option<&str>, name: &str) -> Option<(Source, Vec<(String, ColumnType)>)> {
+        let shared: &Shared = &self.session.shared;
+        if let Some((view, global)) = views::find(owner, name) {
+            let account = shared.scenario.accounts.get(self.session.setting.viewer.user.as_ref());
+            let granted_as = views::all()[view].granted_as(global);
+            let public = ["DUAL", "ALL_USERS", "ALL_TAB_COLUMNS", "PRODUCT_COMPONENT_VERSION", "SESSION_PRIVS", "USER_SYS_PRIVS"];
+            let granted = account.and_then(|account| account.views.as_ref());
+            if granted.is_some_and(|views| !views.contains(&granted_as) && !public.contains(&granted_as.as_str())) {
+                return None;
+            }
+            return Some((Source::View { view, global }, views::all()[view].columns(shared.scenario.release, global)));
+        }
+        let owner = owner.unwrap_or(&self.session.setting.schema);
+        let state = shared.look();
+        let table = state.tables.get(owner, name)?;
+        Some((Source::Table { owner: owner.to_owned(), name: name.to_owned() }, table.columns.clone()))
+    }
+
+    fn userenv(&self, attribute: &str) -> Result<Option<String>> {
+        let session = self.session;
+        let scenario = &session.shared.scenario;
+        let (instance, sid) = session.seat;
+        let con_id = session.setting.viewer.con_id;
+        let spec = scenario.instances.iter().find(|spec| spec.number == instance);
+        let container = match con_id {
+            0 => scenario.database.name.to_uppercase(),
+            1 => "CDB$ROOT".to_owned(),
+            pdb => scenario.database.pdbs.get(pdb as usize - 3).cloned().unwrap_or_default().to_uppercase(),
+        };
+        let own = |get: fn(&super::Sess) -> Option<String>| session.with_own(|sess, _| get(sess));
+        let user = session.setting.viewer.user.to_string();
+        Ok(match attribute {
+            "SID" => Some(sid.to_string()),
+            "INSTANCE" => Some(instance.to_string()),
+            "INSTANCE_NAME" => spec.map(|spec| spec.name.clone()),
+            "SERVER_HOST" => spec.map(|spec| spec.host.clone()),
+            "CON_ID" | "CON_NAME" | "CDB_NAME" | "CLOUD_SERVICE" if !scenario.release.at_least(12, 1) => {
+                return Err(known(2003));
+            }
+            "CON_ID" => Some(con_id.to_string()),
+            "CON_NAME" => Some(container),
+            "CLOUD_SERVICE" => None,
+            "CDB_NAME" if scenario.database.pdbs.is_empty() => None,
+            "CDB_NAME" | "DB_NAME" => Some(scenario.database.name.clone()),
+            "DB_UNIQUE_NAME" => Some(unique_name(scenario).to_owned()),
+            "DATABASE_ROLE" => Some(scenario.database.role.clone()),
+            "SESSIONID" => own(|sess| Some(sess.audsid.to_string()))?,
+            "SERVICE_NAME" => own(|sess| Some(sess.who.service.to_string()))?,
+            "HOST" => own(|sess| sess.who.machine.as_deref().map(str::to_owned))?,
+            "OS_USER" => own(|sess| sess.who.osuser.as_deref().map(str::to_owned))?,
+            "TERMINAL" => own(|sess| sess.who.terminal.as_deref().map(str::to_owned))?,
+            "MODULE" => own(|sess| sess.who.module.as_deref().map(str::to_owned))?,
+            "ACTION" => own(|sess| sess.who.action.as_deref().map(str::to_owned))?,
+            "CLIENT_INFO" => own(|sess| sess.who.client_info.as_deref().map(str::to_owned))?,
+            "CLIENT_IDENTIFIER" => own(|sess| sess.who.client_identifier.as_deref().map(str::to_owned))?,
+            "CLIENT_PROGRAM_NAME" => own(|sess| sess.who.program.as_deref().map(str::to_owned))?,
+            "SESSION_USER" | "CURRENT_USER" | "AUTHENTICATED_IDENTITY" => Some(user),
+            "SESSION_USERID" | "CURRENT_USERID" => Some(super::user_number(&user).to_string()),
+            "CURRENT_SCHEMA" => Some(session.setting.schema.clone()),
+            "ISDBA" => Some(if session.setting.sysdba { "TRUE" } else { "FALSE" }.into()),
+            "NLS_DATE_FORMAT" => Some(session.setting.date_model.clone()),
+            "LANGUAGE" => Some("AMERICAN_AMERICA.AL32UTF8".into()),
+            "LANG" => Some("US".into()),
+            "IP_ADDRESS" => Some("127.0.0.1".into()),
+            "NETWORK_PROTOCOL" => Some("tcp".into()),
+            "AUTHENTICATION_METHOD" => Some("PASSWORD".into()),
+            _ => return Err(known(2003)),
+        })
+    }
+
+    fn now(&self) -> i64 {
+        self.now
+    }
+
+    fn user(&self) -> String {
+        self.session.setting.viewer.user.to_string()
+    }
+
+    fn date_models(&self) -> (String, String) {
+        (self.session.setting.date_model.clone(), self.session.setting.time_model.clone())
+    }
+
+    fn from_is_optional(&self) -> bool {
+        self.session.release_major() >= 23
+    }
+}
