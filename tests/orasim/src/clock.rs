@@ -58,7 +58,13 @@ pub(crate) fn wall_clock() -> Moment {
 impl Clock {
     /// A clock that shows `start` now.
     pub(crate) fn new(start: Moment, speed: f64) -> Self {
-        Self { run: Mutex::new(Run { anchor: real_now(), at_anchor: start, speed }) }
+        Self {
+            run: Mutex::new(Run {
+                anchor: real_now(),
+                at_anchor: start,
+                speed,
+            }),
+        }
     }
 
     fn run(&self) -> std::sync::MutexGuard<'_, Run> {
@@ -80,7 +86,11 @@ impl Clock {
     pub(crate) fn set_speed(&self, speed: f64) {
         let mut run = self.run();
         let real = real_now();
-        *run = Run { anchor: real, at_anchor: run.at(real), speed };
+        *run = Run {
+            anchor: real,
+            at_anchor: run.at(real),
+            speed,
+        };
     }
 
     /// How long to wait, in real time, for so many simulated milliseconds: `None` while the clock stands still.

@@ -4,22 +4,36 @@ use crate::backend::{OraError, Then};
 
 /// An error after which the session goes on.
 pub(crate) fn ora(code: u32, text: impl AsRef<str>) -> OraError {
-    OraError { code, message: format!("ORA-{code:05}: {}", text.as_ref()), offset: 0, then: Then::Continue }
+    OraError {
+        code,
+        message: format!("ORA-{code:05}: {}", text.as_ref()),
+        offset: 0,
+        then: Then::Continue,
+    }
 }
 
 /// The same, at a place in the statement.
 pub(crate) fn ora_at(code: u32, text: impl AsRef<str>, offset: usize) -> OraError {
-    OraError { offset: u32::try_from(offset).unwrap_or(u32::MAX), ..ora(code, text) }
+    OraError {
+        offset: u32::try_from(offset).unwrap_or(u32::MAX),
+        ..ora(code, text)
+    }
 }
 
 /// An error that is the last this session gets.
 pub(crate) fn fatal(code: u32) -> OraError {
-    OraError { then: Then::SessionGone, ..known(code) }
+    OraError {
+        then: Then::SessionGone,
+        ..known(code)
+    }
 }
 
 /// The connection is cut without an answer.
 pub(crate) fn cut() -> OraError {
-    OraError { then: Then::Cut, ..known(3113) }
+    OraError {
+        then: Then::Cut,
+        ..known(3113)
+    }
 }
 
 /// An error by its number alone, with its usual text.

@@ -89,7 +89,10 @@ impl Faults {
         for armed in &mut self.armed {
             let fault = &armed.fault;
             let fits = fault.user.as_ref().is_none_or(|only| only.eq_ignore_ascii_case(user))
-                && fault.statement.as_ref().is_none_or(|text| statement.contains(&text.to_ascii_uppercase()));
+                && fault
+                    .statement
+                    .as_ref()
+                    .is_none_or(|text| statement.contains(&text.to_ascii_uppercase()));
             if !fits {
                 continue;
             }
@@ -117,7 +120,9 @@ mod tests {
             times: 2,
             what: Strike::Cut,
         });
-        let struck: Vec<_> = (0..5).map(|_| faults.strike("REAPER", "SELECT 1 FROM GV$SESSION").len()).collect();
+        let struck: Vec<_> = (0..5)
+            .map(|_| faults.strike("REAPER", "SELECT 1 FROM GV$SESSION").len())
+            .collect();
         assert_eq!(struck, [0, 1, 1, 0, 0]);
         assert!(faults.strike("SCOTT", "SELECT 1 FROM GV$SESSION").is_empty());
     }

@@ -49,7 +49,12 @@ impl Local {
     pub fn connect_as(world: &Arc<World>, user: &str, to: &ConnectTo, client: Client) -> Result<Self, OraError> {
         let route = world.route(to)?;
         let logon = world.logon(route, user, Proof::Right, client, Arc::new(|| ()))?;
-        Ok(Self { session: logon.session, instance: route & 0xffff, sid: logon.sid, serial: logon.serial })
+        Ok(Self {
+            session: logon.session,
+            instance: route & 0xffff,
+            sid: logon.sid,
+            serial: logon.serial,
+        })
     }
 
     /// Runs a statement without binds and fetches all of its rows.
@@ -59,10 +64,22 @@ impl Local {
 
     /// Runs a statement with binds and fetches all of its rows.
     pub fn run_with(&mut self, sql: &str, binds: &[Value]) -> Result<Answer, OraError> {
-        let binds: Vec<Bind> = binds.iter().map(|value| Bind { value: value.clone(), kind: kind(value) }).collect();
+        let binds: Vec<Bind> = binds
+            .iter()
+            .map(|value| Bind {
+                value: value.clone(),
+                kind: kind(value),
+            })
+            .collect();
         let binds = [binds];
         let rows = if binds[0].is_empty() { &[][..] } else { &binds[..] };
-        let statement = Statement { sql, binds: rows, describe_only: false, commit: false, reexecution: false };
+        let statement = Statement {
+            sql,
+            binds: rows,
+            describe_only: false,
+            commit: false,
+            reexecution: false,
+        };
         let answer = self.whole(&statement);
         self.session.answered();
         answer
@@ -71,7 +88,10 @@ impl Local {
     fn whole(&mut self, statement: &Statement<'_>) -> Result<Answer, OraError> {
         match self.session.execute(statement)? {
             Reply::Query { columns, rows } => {
-                let mut answer = Answer { columns: columns.to_vec(), ..Answer::default() };
+                let mut answer = Answer {
+                    columns: columns.to_vec(),
+                    ..Answer::default()
+                };
                 if let Some(mut rows) = rows {
                     while let Some(row) = rows.next_row()? {
                         answer.rows.push(row);
@@ -79,7 +99,11 @@ impl Local {
                 }
                 Ok(answer)
             }
-            Reply::Done { affected, out, .. } => Ok(Answer { affected, out, ..Answer::default() }),
+            Reply::Done { affected, out, .. } => Ok(Answer {
+                affected,
+                out,
+                ..Answer::default()
+            }),
         }
     }
 

@@ -130,7 +130,11 @@ impl TryFrom<String> for Release {
         for (number, part) in numbers.iter_mut().zip(&parts) {
             *number = part.parse().map_err(|_| wrong())?;
         }
-        if numbers[0] < 11 { Err(format!("{}, at least 11", wrong())) } else { Ok(Self(numbers)) }
+        if numbers[0] < 11 {
+            Err(format!("{}, at least 11", wrong()))
+        } else {
+            Ok(Self(numbers))
+        }
     }
 }
 
@@ -371,11 +375,17 @@ fn oracle() -> String {
 }
 
 fn hours() -> Lengths {
-    Lengths { low: 3_600_000, high: 8 * 3_600_000 }
+    Lengths {
+        low: 3_600_000,
+        high: 8 * 3_600_000,
+    }
 }
 
 fn megabytes() -> Amounts {
-    Amounts { low: 2 << 20, high: 9 << 20 }
+    Amounts {
+        low: 2 << 20,
+        high: 9 << 20,
+    }
 }
 
 /// V$SESSION.SERVER.
@@ -504,16 +514,20 @@ impl Scenario {
 
     /// A ready-made scenario: `quiet`, `rac3` or `tutorial`.
     pub fn builtin(name: &str) -> Result<Self, ScenarioError> {
-        let (_, text) =
-            BUILTIN.iter().find(|(known, _)| *known == name).ok_or_else(|| ScenarioError::Unknown(name.to_owned()))?;
+        let (_, text) = BUILTIN
+            .iter()
+            .find(|(known, _)| *known == name)
+            .ok_or_else(|| ScenarioError::Unknown(name.to_owned()))?;
         Self::read(name, text)
     }
 
     /// A scenario from a file.
     pub fn load(path: &Path) -> Result<Self, ScenarioError> {
         let origin = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ScenarioError::Unreadable { path: origin.clone(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ScenarioError::Unreadable {
+            path: origin.clone(),
+            source,
+        })?;
         Self::read(&origin, &text)
     }
 
@@ -523,7 +537,10 @@ impl Scenario {
     }
 
     fn read(origin: &str, text: &str) -> Result<Self, ScenarioError> {
-        let malformed = |message: String| ScenarioError::Malformed { origin: origin.to_owned(), message };
+        let malformed = |message: String| ScenarioError::Malformed {
+            origin: origin.to_owned(),
+            message,
+        };
         let scenario: Self = serde_yaml::from_str(text).map_err(|error| malformed(error.to_string()))?;
         scenario.check().map_err(malformed)?;
         Ok(scenario)
@@ -535,7 +552,11 @@ impl Scenario {
             None => Some(u32::from(!self.database.pdbs.is_empty())),
             Some("CDB$ROOT") if !self.database.pdbs.is_empty() => Some(1),
             Some(name) => {
-                let place = self.database.pdbs.iter().position(|pdb| pdb.eq_ignore_ascii_case(name))?;
+                let place = self
+                    .database
+                    .pdbs
+                    .iter()
+                    .position(|pdb| pdb.eq_ignore_ascii_case(name))?;
                 u32::try_from(place).ok().map(|place| place + 3)
             }
         }
@@ -557,14 +578,17 @@ impl Scenario {
             if !names.insert(group.name.as_str()) {
                 return Err(format!("two groups of sessions are called `{}`", group.name));
             }
-            self.check_group(group, &numbers, &names).map_err(|why| format!("sessions `{}`: {why}", group.name))?;
+            self.check_group(group, &numbers, &names)
+                .map_err(|why| format!("sessions `{}`: {why}", group.name))?;
         }
         for service in &self.services {
             if self.con_id(service.container.as_deref()).is_none() {
                 return Err(format!("service `{}`: there is no such container", service.name));
             }
         }
-        self.events.iter().try_for_each(|event| check_event(event, &numbers, &names))
+        self.events
+            .iter()
+            .try_for_each(|event| check_event(event, &numbers, &names))
     }
 
     fn check_group(&self, group: &Group, numbers: &BTreeSet<u32>, names: &BTreeSet<&str>) -> Result<(), String> {
@@ -573,7 +597,10 @@ impl Scenario {
             return Err("only one of idle, active and cycle can be given".into());
         }
         if self.con_id(group.container.as_deref()).is_none() {
-            return Err(format!("there is no container `{}`", group.container.as_deref().unwrap_or_default()));
+            return Err(format!(
+                "there is no container `{}`",
+                group.container.as_deref().unwrap_or_default()
+            ));
         }
         match group.instances.as_deref() {
             Some([]) => return Err("it is on no instance".into()),
@@ -600,9 +627,16 @@ fn check_event(event: &Event, numbers: &BTreeSet<u32>, names: &BTreeSet<&str>) -
         + instances.iter().flatten().count()
         + usize::from(event.resources.is_some());
     if given != 1 {
-        return Err(format!("event at {}ms: exactly one thing can happen, found {given}", event.at.0));
+        return Err(format!(
+            "event at {}ms: exactly one thing can happen, found {given}",
+            event.at.0
+        ));
     }
-    if let Some(group) = groups.into_iter().flatten().find(|group| !names.contains(group.as_str())) {
+    if let Some(group) = groups
+        .into_iter()
+        .flatten()
+        .find(|group| !names.contains(group.as_str()))
+    {
         return Err(format!("event at {}ms: there is no group `{group}`", event.at.0));
     }
     match instances.into_iter().flatten().find(|number| !numbers.contains(number)) {

@@ -5,8 +5,8 @@
 use std::fmt;
 
 use rand::Rng;
-use serde::de::{self, Deserializer, Visitor};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 
 /// A length of time, in milliseconds: `250ms`, `90s`, `30m`, `4h`, `1d`, `1h30m`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,18 +62,24 @@ fn parts(text: &str) -> Option<Vec<(i64, &str)>> {
 
 fn length(text: &str) -> Result<i64, String> {
     let wrong = || format!("expected a length of time such as 90s, 30m, 4h, 1d or 1h30m, found `{text}`");
-    parts(text).ok_or_else(wrong)?.into_iter().try_fold(0_i64, |sum, (number, unit)| {
-        let millis = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            "" if number == 0 => 0,
-            _ => return Err(wrong()),
-        };
-        number.checked_mul(millis).and_then(|part| sum.checked_add(part)).ok_or_else(wrong)
-    })
+    parts(text)
+        .ok_or_else(wrong)?
+        .into_iter()
+        .try_fold(0_i64, |sum, (number, unit)| {
+            let millis = match unit {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                "d" => 86_400_000,
+                "" if number == 0 => 0,
+                _ => return Err(wrong()),
+            };
+            number
+                .checked_mul(millis)
+                .and_then(|part| sum.checked_add(part))
+                .ok_or_else(wrong)
+        })
 }
 
 fn amount(text: &str) -> Result<i64, String> {
@@ -98,7 +104,11 @@ fn range(text: &str, one: fn(&str) -> Result<i64, String>) -> Result<(i64, i64),
         Some((low, high)) => (one(low)?, one(high)?),
         None => (one(text)?, one(text)?),
     };
-    if low > high { Err(format!("the range `{text}` ends before it begins")) } else { Ok((low, high)) }
+    if low > high {
+        Err(format!("the range `{text}` ends before it begins"))
+    } else {
+        Ok((low, high))
+    }
 }
 
 struct Text;
@@ -125,7 +135,9 @@ impl Visitor<'_> for Text {
 
 impl<'de> Deserialize<'de> for Length {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        length(&from.deserialize_any(Text)?).map(Self).map_err(de::Error::custom)
+        length(&from.deserialize_any(Text)?)
+            .map(Self)
+            .map_err(de::Error::custom)
     }
 }
 

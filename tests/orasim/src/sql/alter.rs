@@ -64,18 +64,32 @@ impl Words<'_> {
     }
 
     fn error(&self, code: u32) -> OraError {
-        let at = self.tokens.get(self.at).map_or(self.text.len(), |token| offset(self.text, token.span.start));
-        OraError { offset: u32::try_from(at).unwrap_or(0), ..known(code) }
+        let at = self
+            .tokens
+            .get(self.at)
+            .map_or(self.text.len(), |token| offset(self.text, token.span.start));
+        OraError {
+            offset: u32::try_from(at).unwrap_or(0),
+            ..known(code)
+        }
     }
 
     fn end(&self) -> Result<(), OraError> {
-        if self.at < self.tokens.len() { Err(self.error(933)) } else { Ok(()) }
+        if self.at < self.tokens.len() {
+            Err(self.error(933))
+        } else {
+            Ok(())
+        }
     }
 }
 
 /// Reads an ALTER statement.
 pub(crate) fn read(tokens: &Tokens<'_>, grammar: Grammar) -> Result<Alter, OraError> {
-    let mut words = Words { text: tokens.text, tokens: &tokens.tokens, at: 1 };
+    let mut words = Words {
+        text: tokens.text,
+        tokens: &tokens.tokens,
+        at: 1,
+    };
     if words.take("SESSION") {
         return session(&mut words);
     }
@@ -154,7 +168,11 @@ fn disconnect_clause(words: &mut Words<'_>) -> Result<Clause, OraError> {
     if words.at < words.tokens.len() {
         return Err(words.error(933));
     }
-    Err(ora_at(2000, "missing POST_TRANSACTION or IMMEDIATE keyword", words.text.len()))
+    Err(ora_at(
+        2000,
+        "missing POST_TRANSACTION or IMMEDIATE keyword",
+        words.text.len(),
+    ))
 }
 
 /// `sid, serial#[, @inst_id][, sql_id]`.
@@ -163,7 +181,13 @@ fn order(named: &str, clause: Clause, takes_instance: bool) -> Result<Order, Ora
     let mut parts = named.split(',').map(str::trim);
     let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok()).ok_or_else(wrong);
     let (sid, serial) = (number()?, number()?);
-    let mut order = Order { clause, sid, serial, instance: None, sql_id: None };
+    let mut order = Order {
+        clause,
+        sid,
+        serial,
+        instance: None,
+        sql_id: None,
+    };
     for part in parts {
         match part.strip_prefix('@') {
             Some(instance) if takes_instance && order.instance.is_none() && order.sql_id.is_none() => {
@@ -179,7 +203,10 @@ fn order(named: &str, clause: Clause, takes_instance: bool) -> Result<Order, Ora
 }
 
 fn is_sql_id(text: &str) -> bool {
-    text.len() == 13 && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
+    text.len() == 13
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
 }
 
 fn session(words: &mut Words<'_>) -> Result<Alter, OraError> {
@@ -196,16 +223,23 @@ fn session(words: &mut Words<'_>) -> Result<Alter, OraError> {
         }
         words.at += 1;
         let value = words.tokens.get(words.at).ok_or_else(|| words.error(2248))?;
-        settings.push((name, match &value.token {
-            Token::SingleQuotedString(text) | Token::Number(text, _) => text.clone(),
-            Token::Word(word) if word.quote_style.is_some() => word.value.clone(),
-            Token::Word(word) => word.value.to_uppercase(),
-            _ => return Err(words.error(2248)),
-        }));
+        settings.push((
+            name,
+            match &value.token {
+                Token::SingleQuotedString(text) | Token::Number(text, _) => text.clone(),
+                Token::Word(word) if word.quote_style.is_some() => word.value.clone(),
+                Token::Word(word) => word.value.to_uppercase(),
+                _ => return Err(words.error(2248)),
+            },
+        ));
         words.at += 1;
     }
     words.end()?;
-    if settings.is_empty() { Err(words.error(2248)) } else { Ok(Alter::Session(settings)) }
+    if settings.is_empty() {
+        Err(words.error(2248))
+    } else {
+        Ok(Alter::Session(settings))
+    }
 }
 
 #[cfg(test)]
@@ -213,7 +247,10 @@ mod tests {
     use super::*;
 
     fn check(text: &str, major: u8) -> Result<(Clause, u32, u32, Option<u32>, Option<String>), u32> {
-        let grammar = Grammar { release: Release([major, 0, 0, 0, 0]), disconnect_takes_instance: false };
+        let grammar = Grammar {
+            release: Release([major, 0, 0, 0, 0]),
+            disconnect_takes_instance: false,
+        };
         let tokens = Tokens::read(text).map_err(|error| error.code)?;
         match read(&tokens, grammar).map_err(|error| error.code)? {
             Alter::End(order) => Ok((order.clause, order.sid, order.serial, order.instance, order.sql_id)),
@@ -225,24 +262,43 @@ mod tests {
     fn each_clause_belongs_to_its_releases() {
         let kill = |rest: &str, major| check(&format!("ALTER SYSTEM KILL SESSION '12,34,@2'{rest}"), major);
         assert_eq!(kill("", 19), Ok((Clause::Kill, 12, 34, Some(2), None)));
-        assert_eq!(kill(" immediate", 11), Ok((Clause::KillImmediate, 12, 34, Some(2), None)));
+        assert_eq!(
+            kill(" immediate", 11),
+            Ok((Clause::KillImmediate, 12, 34, Some(2), None))
+        );
         assert_eq!(kill(" NOREPLAY", 19).map(|order| order.0), Ok(Clause::KillNoreplay));
-        assert_eq!(kill(" FORCE TIMEOUT 0", 23).map(|order| order.0), Ok(Clause::KillForce(0)));
+        assert_eq!(
+            kill(" FORCE TIMEOUT 0", 23).map(|order| order.0),
+            Ok(Clause::KillForce(0))
+        );
         assert_eq!(kill(" FORCE TIMEOUT 0", 19), Err(933));
         assert_eq!(kill(" TIMEOUT 7", 23).map(|order| order.0), Ok(Clause::KillTimeout(7)));
         assert_eq!(kill(" SOFTLY", 19), Err(933));
         let cancel = "ALTER SYSTEM CANCEL SQL '12, 34, @1, 7gxm0c1p2q3rs'";
-        assert_eq!(check(cancel, 19), Ok((Clause::CancelSql, 12, 34, Some(1), Some("7gxm0c1p2q3rs".into()))));
+        assert_eq!(
+            check(cancel, 19),
+            Ok((Clause::CancelSql, 12, 34, Some(1), Some("7gxm0c1p2q3rs".into())))
+        );
         assert_eq!(check(cancel, 12), Err(2065));
     }
 
     #[test]
     fn a_session_is_named_by_numbers() {
         for bad in ["", "12", "12,x", "12,34,2", "12,34,@", "12,34,@1,@2", "12;34"] {
-            assert_eq!(check(&format!("alter system kill session '{bad}'"), 19), Err(26), "{bad}");
+            assert_eq!(
+                check(&format!("alter system kill session '{bad}'"), 19),
+                Err(26),
+                "{bad}"
+            );
         }
-        assert_eq!(check("alter system kill session ' 12 , 34 '", 19), Ok((Clause::Kill, 12, 34, None, None)));
-        assert_eq!(check("alter system disconnect session '12,34,@1' immediate", 19), Err(26));
+        assert_eq!(
+            check("alter system kill session ' 12 , 34 '", 19),
+            Ok((Clause::Kill, 12, 34, None, None))
+        );
+        assert_eq!(
+            check("alter system disconnect session '12,34,@1' immediate", 19),
+            Err(26)
+        );
         assert_eq!(check("alter system disconnect session '12,34'", 19), Err(2000));
         assert_eq!(check("alter system explode", 19), Err(2065));
     }

@@ -31,7 +31,11 @@ pub(super) fn arguments(function: &Function) -> Vec<&Expr> {
 impl Translator<'_> {
     pub(super) fn call(&mut self, function: &Function, scope: &Scope<'_>) -> Result<Sql> {
         let name = function.name.to_string().replace('"', "").to_uppercase();
-        let name = name.strip_prefix("SYS.").or_else(|| name.strip_prefix("STANDARD.")).unwrap_or(&name).to_owned();
+        let name = name
+            .strip_prefix("SYS.")
+            .or_else(|| name.strip_prefix("STANDARD."))
+            .unwrap_or(&name)
+            .to_owned();
         if let Some(aggregate) = self.aggregate(&name, function, scope)? {
             return Ok(aggregate);
         }
@@ -42,9 +46,16 @@ impl Translator<'_> {
         for argument in arguments(function) {
             args.push(self.value(argument, scope)?);
         }
-        let wrong = |least: usize| if args.len() < least { Err(ora(938, "not enough arguments for function")) } else { Ok(()) };
+        let wrong = |least: usize| {
+            if args.len() < least {
+                Err(ora(938, "not enough arguments for function"))
+            } else {
+                Ok(())
+            }
+        };
         wrong(match name.as_str() {
-            "NVL" | "NULLIF" | "INSTR" | "MOD" | "BITAND" | "ADD_MONTHS" | "REGEXP_LIKE" | "LPAD" | "RPAD" | "POWER" => 2,
+            "NVL" | "NULLIF" | "INSTR" | "MOD" | "BITAND" | "ADD_MONTHS" | "REGEXP_LIKE" | "LPAD" | "RPAD"
+            | "POWER" => 2,
             "NVL2" | "DECODE" | "TRANSLATE" => 3,
             "SYS_GUID" | "DBMS_RANDOM.VALUE" => 0,
             _ => 1,
@@ -74,19 +85,30 @@ impl Translator<'_> {
             _ => return Err(ora(938, "not enough arguments for function")),
         };
         let value = self.catalog.userenv(attribute)?;
-        Ok(sql(value.map_or_else(|| "NULL".into(), |value| literal(&value)), Ty::Text(256)))
+        Ok(sql(
+            value.map_or_else(|| "NULL".into(), |value| literal(&value)),
+            Ty::Text(256),
+        ))
     }
 
     fn aggregate(&mut self, name: &str, function: &Function, scope: &Scope<'_>) -> Result<Option<Sql>> {
-        let ranking = matches!(name, "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "LAG" | "LEAD" | "FIRST_VALUE" | "LAST_VALUE");
+        let ranking = matches!(
+            name,
+            "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "LAG" | "LEAD" | "FIRST_VALUE" | "LAST_VALUE"
+        );
         let known_one = matches!(name, "COUNT" | "SUM" | "AVG" | "MIN" | "MAX" | "LISTAGG") || ranking;
         if !known_one {
             return Ok(None);
         }
-        let FunctionArguments::List(list) = &function.args else { return Ok(None) };
+        let FunctionArguments::List(list) = &function.args else {
+            return Ok(None);
+        };
         let distinct = matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct));
         let distinct = if distinct { "DISTINCT " } else { "" };
-        let star = list.args.iter().any(|argument| matches!(argument, FunctionArg::Unnamed(FunctionArgExpr::Wildcard)));
+        let star = list
+            .args
+            .iter()
+            .any(|argument| matches!(argument, FunctionArg::Unnamed(FunctionArgExpr::Wildcard)));
         let mut args = Vec::new();
         for argument in arguments(function) {
             args.push(self.value(argument, scope)?);
@@ -96,12 +118,17 @@ impl Translator<'_> {
         let mut it = match name {
             "COUNT" if star => sql("count(*)", Ty::Number),
             "COUNT" => sql(format!("count({distinct}{})", first.text), Ty::Number),
-            "SUM" => sql(format!("sum({distinct}{})", self.as_number(first)), if ty == Ty::Interval { ty } else { Ty::Number }),
+            "SUM" => sql(
+                format!("sum({distinct}{})", self.as_number(first)),
+                if ty == Ty::Interval { ty } else { Ty::Number },
+            ),
             "AVG" => sql(format!("avg({distinct}{})", self.as_number(first)), Ty::Number),
             "MIN" => sql(format!("min({})", first.text), ty),
             "MAX" => sql(format!("max({})", first.text), ty),
             "LISTAGG" => {
-                let separator = args.get(1).map_or_else(|| "''".to_owned(), |it| it.text.replace("NULL", "''"));
+                let separator = args
+                    .get(1)
+                    .map_or_else(|| "''".to_owned(), |it| it.text.replace("NULL", "''"));
                 let mut order = function.within_group.as_slice();
                 for clause in &list.clauses {
                     if let FunctionArgumentClause::OrderBy(by) = clause {
@@ -114,7 +141,11 @@ impl Translator<'_> {
             }
             _ => {
                 let list: Vec<_> = args.iter().map(|it| it.text.clone()).collect();
-                let ty = if matches!(name, "ROW_NUMBER" | "RANK" | "DENSE_RANK") { Ty::Number } else { ty };
+                let ty = if matches!(name, "ROW_NUMBER" | "RANK" | "DENSE_RANK") {
+                    Ty::Number
+                } else {
+                    ty
+                };
                 sql(format!("{}({})", name.to_lowercase(), list.join(", ")), ty)
             }
         };
@@ -126,7 +157,11 @@ impl Translator<'_> {
                 for part in &window.partition_by {
                     by.push(self.value(part, scope)?.text);
                 }
-                let partition = if by.is_empty() { String::new() } else { format!("PARTITION BY {}", by.join(", ")) };
+                let partition = if by.is_empty() {
+                    String::new()
+                } else {
+                    format!("PARTITION BY {}", by.join(", "))
+                };
                 let order = self.order(&window.order_by, scope)?;
                 it.text += &format!(" OVER ({partition}{order})");
                 Ok(Some(it))
@@ -140,7 +175,11 @@ impl Translator<'_> {
         for by in order {
             terms.push(self.value(&by.expr, scope)?.text + direction(by));
         }
-        Ok(if terms.is_empty() { String::new() } else { format!(" ORDER BY {}", terms.join(", ")) })
+        Ok(if terms.is_empty() {
+            String::new()
+        } else {
+            format!(" ORDER BY {}", terms.join(", "))
+        })
     }
 
     fn text_function(&self, name: &str, args: &[Sql]) -> Option<Sql> {
@@ -165,10 +204,16 @@ impl Translator<'_> {
             "HEXTORAW" => sql(format!("ora_raw({all})"), Ty::Raw(first.width() / 2)),
             "REGEXP_LIKE" => sql(format!("ora_regexp('LIKE', {all})"), Ty::Condition),
             "REGEXP_SUBSTR" => sql(format!("ora_regexp('SUBSTR', {}, {})", texts[0], texts.get(1)?), width),
-            "REGEXP_COUNT" => sql(format!("ora_regexp('COUNT', {}, {})", texts[0], texts.get(1)?), Ty::Number),
+            "REGEXP_COUNT" => sql(
+                format!("ora_regexp('COUNT', {}, {})", texts[0], texts.get(1)?),
+                Ty::Number,
+            ),
             "REGEXP_REPLACE" => {
                 let into = texts.get(2).map_or("NULL", String::as_str);
-                sql(format!("ora_regexp('REPLACE', {}, {}, NULL, {into})", texts[0], texts.get(1)?), Ty::Text(4000))
+                sql(
+                    format!("ora_regexp('REPLACE', {}, {}, NULL, {into})", texts[0], texts.get(1)?),
+                    Ty::Text(4000),
+                )
             }
             _ => return None,
         })
@@ -182,7 +227,9 @@ impl Translator<'_> {
         let (date_model, time_model) = self.catalog.date_models();
         Ok(Some(match name {
             "TO_CHAR" | "TO_NCHAR" | "TO_CLOB" => match (first.ty, second) {
-                (ty, Some(model)) if ty.is_time() => sql(format!("ora_date_text({}, {model})", first.text), Ty::Text(75)),
+                (ty, Some(model)) if ty.is_time() => {
+                    sql(format!("ora_date_text({}, {model})", first.text), Ty::Text(75))
+                }
                 (ty, Some(model)) if !ty.is_text() => {
                     sql(format!("ora_number_text({}, {model})", first.text), Ty::Text(40))
                 }
@@ -195,7 +242,10 @@ impl Translator<'_> {
             }
             "TO_TIMESTAMP" => {
                 let model = second.unwrap_or_else(|| literal(&time_model));
-                sql(format!("ora_date({}, {model})", self.as_text(first.clone())), Ty::Timestamp(6))
+                sql(
+                    format!("ora_date({}, {model})", self.as_text(first.clone())),
+                    Ty::Timestamp(6),
+                )
             }
             "TO_NUMBER" => sql(format!("ora_num({})", first.text), Ty::Number),
             "TO_BINARY_DOUBLE" => sql(format!("CAST(ora_num({}) AS REAL)", first.text), Ty::Double),
@@ -208,7 +258,11 @@ impl Translator<'_> {
             "BITAND" => sql(format!("ora_bitand({})", numbers.join(", ")), Ty::Number),
             "ADD_MONTHS" => sql(format!("ora_add_months({}, {})", first.text, numbers[1]), Ty::Date),
             "NUMTODSINTERVAL" => {
-                let factor = match second.as_deref().map(|unit| unit.trim_matches('\'').to_uppercase()).as_deref() {
+                let factor = match second
+                    .as_deref()
+                    .map(|unit| unit.trim_matches('\'').to_uppercase())
+                    .as_deref()
+                {
                     Some("DAY") => "86400.0",
                     Some("HOUR") => "3600.0",
                     Some("MINUTE") => "60.0",
@@ -223,9 +277,8 @@ impl Translator<'_> {
 
     fn choice(&self, name: &str, args: &[Sql]) -> Option<Sql> {
         let of = |parts: &[Sql]| parts.iter().fold(Ty::Unknown, |ty, it| ty.with(it.ty));
-        let unified = |parts: &[Sql], ty: Ty| -> Vec<String> {
-            parts.iter().map(|it| self.unified(it.clone(), ty)).collect()
-        };
+        let unified =
+            |parts: &[Sql], ty: Ty| -> Vec<String> { parts.iter().map(|it| self.unified(it.clone(), ty)).collect() };
         Some(match name {
             "NVL" | "COALESCE" => {
                 let ty = of(args);
@@ -237,7 +290,13 @@ impl Translator<'_> {
             "NVL2" => {
                 let ty = of(&args[1..]);
                 let parts = unified(&args[1..], ty);
-                sql(format!("CASE WHEN {} IS NOT NULL THEN {} ELSE {} END", args[0].text, parts[0], parts[1]), ty)
+                sql(
+                    format!(
+                        "CASE WHEN {} IS NOT NULL THEN {} ELSE {} END",
+                        args[0].text, parts[0], parts[1]
+                    ),
+                    ty,
+                )
             }
             "NULLIF" => {
                 let (a, b) = self.alike(args[0].clone(), args[1].clone());

@@ -53,12 +53,20 @@ pub(crate) fn plan(
         Statement::Delete(delete) => deletion(&mut translator, delete, schema)?,
         _ => return Err(known(900)),
     };
-    let Planned { kind, owner, name, query, columns } = planned;
+    let Planned {
+        kind,
+        owner,
+        name,
+        query,
+        columns,
+    } = planned;
     let loads = translator.loads;
     let answer = engine.answer(world, viewer, catalog, (query, loads), binds, false)?;
     let rows = answer.rows.unwrap_or_default();
     let state = world.look();
-    let Some(table) = state.tables.get(&owner, &name) else { return Err(known(942)) };
+    let Some(table) = state.tables.get(&owner, &name) else {
+        return Err(known(942));
+    };
     let mut next = table.next();
     let mut changes = Vec::new();
     for row in rows {
@@ -71,9 +79,14 @@ pub(crate) fn plan(
                 next += 1;
             }
             _ => {
-                let Some(Lite::Integer(id)) = values.next() else { continue };
+                let Some(Lite::Integer(id)) = values.next() else {
+                    continue;
+                };
                 let image = (kind == StatementKind::Update).then(|| {
-                    let before = table.rows(viewer.seat).find(|(other, _)| *other == id).map(|(_, image)| image.clone());
+                    let before = table
+                        .rows(viewer.seat)
+                        .find(|(other, _)| *other == id)
+                        .map(|(_, image)| image.clone());
                     let mut image = before.unwrap_or_else(|| vec![Lite::Null; table.columns.len()]);
                     columns.iter().zip(values).for_each(|(at, value)| image[*at] = value);
                     image
@@ -82,7 +95,12 @@ pub(crate) fn plan(
             }
         }
     }
-    Ok(Changes { kind, owner, name, changes })
+    Ok(Changes {
+        kind,
+        owner,
+        name,
+        changes,
+    })
 }
 
 struct Planned {
@@ -96,7 +114,10 @@ struct Planned {
 /// The columns of a table by their places; views cannot be changed.
 fn target(catalog: &dyn Catalog, name: &ObjectName, schema: &str) -> Result<(String, String, Vec<String>)> {
     let (owner, table) = owner_and_name(name, schema);
-    match catalog.find(Some(&owner), &table).or_else(|| catalog.find(None, &table)) {
+    match catalog
+        .find(Some(&owner), &table)
+        .or_else(|| catalog.find(None, &table))
+    {
         Some((Source::Table { owner, name }, columns)) => {
             Ok((owner, name, columns.into_iter().map(|(name, _)| name).collect()))
         }
@@ -111,15 +132,24 @@ fn place(columns: &[String], wanted: &str) -> Result<usize> {
 }
 
 fn insertion(translator: &mut Translator<'_>, insert: &Insert, schema: &str) -> Result<Planned> {
-    let TableObject::TableName(table) = &insert.table else { return Err(known(903)) };
+    let TableObject::TableName(table) = &insert.table else {
+        return Err(known(903));
+    };
     let (owner, name, columns) = target(translator.catalog, table, schema)?;
     let places = if insert.columns.is_empty() {
         (0..columns.len()).collect()
     } else {
-        let names = insert.columns.iter().map(|name| name.0.last().and_then(|part| part.as_ident()).map(name_of));
-        names.map(|wanted| place(&columns, &wanted.unwrap_or_default())).collect::<Result<Vec<_>>>()?
+        let names = insert
+            .columns
+            .iter()
+            .map(|name| name.0.last().and_then(|part| part.as_ident()).map(name_of));
+        names
+            .map(|wanted| place(&columns, &wanted.unwrap_or_default()))
+            .collect::<Result<Vec<_>>>()?
     };
-    let Some(source) = &insert.source else { return Err(known(926)) };
+    let Some(source) = &insert.source else {
+        return Err(known(926));
+    };
     let query = match source.body.as_ref() {
         SetExpr::Values(values) => {
             let scope = Scope::default();
@@ -131,19 +161,36 @@ fn insertion(translator: &mut Translator<'_>, insert: &Insert, schema: &str) -> 
                 }
                 rows.push(list);
             }
-            let types = rows.first().map(|row| row.iter().map(|it| (String::new(), it.ty)).collect()).unwrap_or_default();
+            let types = rows
+                .first()
+                .map(|row| row.iter().map(|it| (String::new(), it.ty)).collect())
+                .unwrap_or_default();
             let rows: Vec<_> = rows
                 .iter()
-                .map(|row| format!("SELECT {}", row.iter().map(|it| it.text.as_str()).collect::<Vec<_>>().join(", ")))
+                .map(|row| {
+                    format!(
+                        "SELECT {}",
+                        row.iter().map(|it| it.text.as_str()).collect::<Vec<_>>().join(", ")
+                    )
+                })
                 .collect();
-            Translated { sql: rows.join(" UNION ALL "), columns: types }
+            Translated {
+                sql: rows.join(" UNION ALL "),
+                columns: types,
+            }
         }
         _ => translator.query(source)?,
     };
     match query.columns.len().cmp(&places.len()) {
         std::cmp::Ordering::Less => Err(ora(947, "not enough values")),
         std::cmp::Ordering::Greater => Err(ora(913, "too many values")),
-        std::cmp::Ordering::Equal => Ok(Planned { kind: StatementKind::Insert, owner, name, query, columns: places }),
+        std::cmp::Ordering::Equal => Ok(Planned {
+            kind: StatementKind::Insert,
+            owner,
+            name,
+            query,
+            columns: places,
+        }),
     }
 }
 
@@ -166,7 +213,10 @@ fn row_query(
         Some(condition) => format!(" WHERE {}", translator.condition(condition, &scope)?),
         None => String::new(),
     };
-    Ok(Translated { sql: format!("SELECT {} FROM {from}{filter}", list.join(", ")), columns })
+    Ok(Translated {
+        sql: format!("SELECT {} FROM {from}{filter}", list.join(", ")),
+        columns,
+    })
 }
 
 fn table_name(table: &TableWithJoins) -> Result<&ObjectName> {
@@ -181,21 +231,42 @@ fn update_of(translator: &mut Translator<'_>, update: &Update, schema: &str) -> 
     let mut places = Vec::new();
     let mut values = Vec::new();
     for assignment in &update.assignments {
-        let AssignmentTarget::ColumnName(column) = &assignment.target else { return Err(known(933)) };
-        let wanted = column.0.last().and_then(|part| part.as_ident()).map(name_of).unwrap_or_default();
+        let AssignmentTarget::ColumnName(column) = &assignment.target else {
+            return Err(known(933));
+        };
+        let wanted = column
+            .0
+            .last()
+            .and_then(|part| part.as_ident())
+            .map(name_of)
+            .unwrap_or_default();
         places.push(place(&columns, &wanted)?);
         values.push(&assignment.value);
     }
     let query = row_query(translator, &update.table, update.selection.as_ref(), &values)?;
-    Ok(Planned { kind: StatementKind::Update, owner, name, query, columns: places })
+    Ok(Planned {
+        kind: StatementKind::Update,
+        owner,
+        name,
+        query,
+        columns: places,
+    })
 }
 
 fn deletion(translator: &mut Translator<'_>, delete: &Delete, schema: &str) -> Result<Planned> {
     let (FromTable::WithFromKeyword(tables) | FromTable::WithoutKeyword(tables)) = &delete.from;
-    let [table] = tables.as_slice() else { return Err(known(903)) };
+    let [table] = tables.as_slice() else {
+        return Err(known(903));
+    };
     let (owner, name, _) = target(translator.catalog, table_name(table)?, schema)?;
     let query = row_query(translator, table, delete.selection.as_ref(), &[])?;
-    Ok(Planned { kind: StatementKind::Delete, owner, name, query, columns: Vec::new() })
+    Ok(Planned {
+        kind: StatementKind::Delete,
+        owner,
+        name,
+        query,
+        columns: Vec::new(),
+    })
 }
 
 /// CREATE TABLE: its owner, its name, and what it is to be filled with.

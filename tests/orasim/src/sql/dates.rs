@@ -6,10 +6,28 @@ use crate::backend::OraError;
 use crate::error::{known, ora};
 
 const MONTHS: [&str; 12] = [
-    "JANUARY", "FEBRUARY", "MARCH", "APRIL", "MAY", "JUNE", "JULY", "AUGUST", "SEPTEMBER", "OCTOBER", "NOVEMBER",
+    "JANUARY",
+    "FEBRUARY",
+    "MARCH",
+    "APRIL",
+    "MAY",
+    "JUNE",
+    "JULY",
+    "AUGUST",
+    "SEPTEMBER",
+    "OCTOBER",
+    "NOVEMBER",
     "DECEMBER",
 ];
-const DAYS: [&str; 7] = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"];
+const DAYS: [&str; 7] = [
+    "MONDAY",
+    "TUESDAY",
+    "WEDNESDAY",
+    "THURSDAY",
+    "FRIDAY",
+    "SATURDAY",
+    "SUNDAY",
+];
 
 /// The elements of a format model, the longer before those they begin with.
 const ELEMENTS: [&str; 30] = [
@@ -27,13 +45,16 @@ fn pieces(model: &str) -> Result<Vec<Piece<'_>>, OraError> {
     let mut rest = model;
     while let Some(first) = rest.chars().next() {
         if first == '"' {
-            let end = rest[1..].find('"').ok_or_else(|| ora(1821, "date format not recognized"))?;
+            let end = rest[1..]
+                .find('"')
+                .ok_or_else(|| ora(1821, "date format not recognized"))?;
             pieces.push(Piece::Literal(&rest[1..=end]));
             rest = &rest[end + 2..];
             continue;
         }
         let known = ELEMENTS.iter().find(|element| {
-            rest.get(..element.len()).is_some_and(|start| start.eq_ignore_ascii_case(element))
+            rest.get(..element.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(element))
         });
         let other = ["D", "Q", "J", "X", "Y"]
             .into_iter()
@@ -76,7 +97,11 @@ pub(crate) fn format(at: NaiveDateTime, model: &str) -> Result<String, OraError>
             Piece::Element("FM", _) => trim = !trim,
             Piece::Element(element, as_written) => {
                 let part = element_text(at, element, as_written);
-                let part = if trim && part.len() > 1 { part.trim_start_matches('0').trim().to_owned() } else { part };
+                let part = if trim && part.len() > 1 {
+                    part.trim_start_matches('0').trim().to_owned()
+                } else {
+                    part
+                };
                 text.push_str(&part);
             }
         }
@@ -158,7 +183,10 @@ pub(crate) fn parse(text: &str, model: &str, now: NaiveDateTime) -> Result<Naive
         }
     }
     if !rest.trim().is_empty() {
-        return Err(ora(1830, "date format picture ends before converting entire input string"));
+        return Err(ora(
+            1830,
+            "date format picture ends before converting entire input string",
+        ));
     }
     let day = NaiveDate::from_ymd_opt(
         read.year.unwrap_or_else(|| now.year()),
@@ -195,8 +223,12 @@ fn read_element<'a>(rest: &'a str, element: &str, read: &mut Read, now: NaiveDat
         "YYY" | "DDD" => 3,
         "X" => return Ok(rest.strip_prefix('.').unwrap_or(rest)),
         "MON" | "MONTH" => {
-            let month = MONTHS.iter().position(|name| rest.get(..3).is_some_and(|is| is.eq_ignore_ascii_case(&name[..3])));
-            let Some(month) = month else { return Err(ora(1843, "not a valid month")) };
+            let month = MONTHS
+                .iter()
+                .position(|name| rest.get(..3).is_some_and(|is| is.eq_ignore_ascii_case(&name[..3])));
+            let Some(month) = month else {
+                return Err(ora(1843, "not a valid month"));
+            };
             read.month = u32::try_from(month + 1).ok();
             let name = MONTHS[month];
             let long = rest.get(..name.len()).is_some_and(|is| is.eq_ignore_ascii_case(name));
@@ -209,7 +241,12 @@ fn read_element<'a>(rest: &'a str, element: &str, read: &mut Read, now: NaiveDat
         "DAY" | "DY" => return Ok(rest.trim_start_matches(char::is_alphabetic)),
         _ => 2,
     };
-    if rest.is_empty() && matches!(element, "HH24" | "HH" | "HH12" | "MI" | "SS" | "FF" | "FF3" | "FF6" | "FF9") {
+    if rest.is_empty()
+        && matches!(
+            element,
+            "HH24" | "HH" | "HH12" | "MI" | "SS" | "FF" | "FF3" | "FF6" | "FF9"
+        )
+    {
         return Ok(rest);
     }
     let (number, after) = digits(rest, most)?;
@@ -265,14 +302,26 @@ mod tests {
     #[test]
     fn a_model_writes_what_it_reads() {
         let now = at("2026-11-23 14:05:09");
-        for model in ["YYYY-MM-DD HH24:MI:SS", "DD-MON-YYYY HH24:MI:SS", "DD.MM.YYYY HH12:MI:SS AM", "YYYYMMDDHH24MISS"] {
+        for model in [
+            "YYYY-MM-DD HH24:MI:SS",
+            "DD-MON-YYYY HH24:MI:SS",
+            "DD.MM.YYYY HH12:MI:SS AM",
+            "YYYYMMDDHH24MISS",
+        ] {
             let text = format(now, model).expect(model);
-            assert_eq!(parse(&text, model, at("2000-01-01 00:00:00")), Ok(now), "{model}: {text}");
+            assert_eq!(
+                parse(&text, model, at("2000-01-01 00:00:00")),
+                Ok(now),
+                "{model}: {text}"
+            );
         }
         assert_eq!(format(now, "DD-Mon-RR").as_deref(), Ok("23-Nov-26"));
         assert_eq!(format(now, "\"day\" DY, fmDD").as_deref(), Ok("day MON, 23"));
         assert_eq!(parse("23-NOV-26", "DD-MON-RR", now), Ok(at("2026-11-23 00:00:00")));
-        assert_eq!(parse("nonsense", "DD-MON-RR", now).map_err(|error| error.code), Err(1858));
+        assert_eq!(
+            parse("nonsense", "DD-MON-RR", now).map_err(|error| error.code),
+            Err(1858)
+        );
     }
 
     #[test]

@@ -38,12 +38,18 @@ pub(crate) fn parse(tokens: &Tokens<'_>) -> Result<Statement, OraError> {
     let mut list = tokens.tokens.clone();
     soften(&mut list);
     let mut parser = Parser::new(&OracleDialect).with_tokens_with_locations(list);
-    let statement = parser.parse_statement().map_err(|error| parser_error(tokens.text, &error))?;
+    let statement = parser
+        .parse_statement()
+        .map_err(|error| parser_error(tokens.text, &error))?;
     let next = parser.peek_token();
     if next.token == sqlparser::tokenizer::Token::EOF {
         Ok(statement)
     } else {
-        Err(ora_at(933, "SQL command not properly ended", offset(tokens.text, next.span.start)))
+        Err(ora_at(
+            933,
+            "SQL command not properly ended",
+            offset(tokens.text, next.span.start),
+        ))
     }
 }
 
@@ -55,7 +61,10 @@ pub(crate) fn parser_error(text: &str, error: &ParserError) -> OraError {
     };
     let place = message.rsplit_once("Line: ").and_then(|(_, place)| {
         let (line, column) = place.split_once(", Column: ")?;
-        Some(sqlparser::tokenizer::Location { line: line.parse().ok()?, column: column.trim().parse().ok()? })
+        Some(sqlparser::tokenizer::Location {
+            line: line.parse().ok()?,
+            column: column.trim().parse().ok()?,
+        })
     });
     let at = place.map_or(text.len(), |place| offset(text, place));
     let expected = |what: &str| message.contains(&format!("Expected: {what}"));
@@ -124,7 +133,11 @@ impl Engine {
         });
         let tables = tables.collect();
         if describe_only {
-            return Ok(Answer { columns: translated.columns, rows: None, tables });
+            return Ok(Answer {
+                columns: translated.columns,
+                rows: None,
+                tables,
+            });
         }
         self.shared.now.store(catalog.now(), Ordering::Relaxed);
         for counter in &self.shared.rownum {
@@ -133,7 +146,11 @@ impl Engine {
         self.fill(world, viewer, &loads, binds)?;
         let rows = self.rows(&translated, binds);
         self.clear(loads.len())?;
-        Ok(Answer { columns: translated.columns, rows: Some(rows?), tables })
+        Ok(Answer {
+            columns: translated.columns,
+            rows: Some(rows?),
+            tables,
+        })
     }
 
     fn rows(&self, translated: &Translated, binds: &[Bind]) -> Result<Vec<Vec<Value>>, OraError> {
@@ -143,7 +160,9 @@ impl Engine {
         if wanted > binds.len() {
             return Err(known(1008));
         }
-        let mut found = statement.query(params_from_iter(binds[..wanted].iter().map(|bind| lite(&bind.value)))).map_err(wrong)?;
+        let mut found = statement
+            .query(params_from_iter(binds[..wanted].iter().map(|bind| lite(&bind.value))))
+            .map_err(wrong)?;
         let mut texts = Texts::default();
         let mut rows = Vec::new();
         while let Some(row) = found.next().map_err(wrong)? {
@@ -185,7 +204,12 @@ impl Engine {
                 let names: Vec<_> = picked.iter().map(|at| quoted(&columns[*at].0)).collect();
                 let mut insert = self.table(number, &names)?;
                 let only = only(load, &picked, binds);
-                let snap = Snap { state, scenario: &world.scenario, viewer, global: *global };
+                let snap = Snap {
+                    state,
+                    scenario: &world.scenario,
+                    viewer,
+                    global: *global,
+                };
                 view.fill(&snap, &load.wanted, &mut |cells| {
                     if only.iter().all(|(at, wanted)| cells[*at].is(*wanted)) {
                         insert.execute(params_from_iter(cells))?;
@@ -194,12 +218,16 @@ impl Engine {
                 })
             }
             Source::Table { owner, name } => {
-                let Some(table) = state.tables.get(owner, name) else { return Ok(()) };
+                let Some(table) = state.tables.get(owner, name) else {
+                    return Ok(());
+                };
                 let names: Vec<_> = table.columns.iter().map(|(name, _)| quoted(name)).collect();
                 let listed = names.join(", ");
                 drop(self.table(number, &names)?);
                 let places = vec!["?"; names.len() + 1].join(", ");
-                let mut insert = self.lite.prepare(&format!("INSERT INTO l{number} (rowid, {listed}) VALUES ({places})"))?;
+                let mut insert = self
+                    .lite
+                    .prepare(&format!("INSERT INTO l{number} (rowid, {listed}) VALUES ({places})"))?;
                 for (id, row) in table.rows(viewer.seat) {
                     insert.execute(params_from_iter(std::iter::once(&Lite::Integer(id)).chain(row)))?;
                 }
@@ -209,16 +237,26 @@ impl Engine {
     }
 
     fn table(&self, number: usize, names: &[String]) -> Result<rusqlite::Statement<'_>, rusqlite::Error> {
-        let columns = if names.is_empty() { "\"-\"".to_owned() } else { names.join(", ") };
-        self.lite.execute_batch(&format!("DROP TABLE IF EXISTS l{number}; CREATE TABLE l{number} ({columns})"))?;
-        let places = if names.is_empty() { "DEFAULT VALUES".to_owned() } else {
+        let columns = if names.is_empty() {
+            "\"-\"".to_owned()
+        } else {
+            names.join(", ")
+        };
+        self.lite.execute_batch(&format!(
+            "DROP TABLE IF EXISTS l{number}; CREATE TABLE l{number} ({columns})"
+        ))?;
+        let places = if names.is_empty() {
+            "DEFAULT VALUES".to_owned()
+        } else {
             format!("VALUES ({})", vec!["?"; names.len()].join(", "))
         };
         self.lite.prepare(&format!("INSERT INTO l{number} {places}"))
     }
 
     fn clear(&self, loads: usize) -> Result<(), OraError> {
-        let drops: String = (0..loads).map(|number| format!("DROP TABLE IF EXISTS l{number};")).collect();
+        let drops: String = (0..loads)
+            .map(|number| format!("DROP TABLE IF EXISTS l{number};"))
+            .collect();
         self.lite.execute_batch(&drops).map_err(|error| lite_error(&error))
     }
 }

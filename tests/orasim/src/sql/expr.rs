@@ -8,10 +8,10 @@ use sqlparser::ast::{
     Value as Literal,
 };
 
+use super::lex::offset;
 use super::query::{Only, Scope, Translator, quoted, split_and};
 use super::types::Ty;
 use crate::backend::OraError;
-use super::lex::offset;
 use crate::error::{known, ora, ora_at};
 
 /// An expression as SQLite takes it.
@@ -27,12 +27,20 @@ pub(super) fn sql(text: impl Into<String>, ty: Ty) -> Sql {
 
 /// A name as Oracle folds it.
 pub(crate) fn name_of(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_uppercase() }
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_uppercase()
+    }
 }
 
 /// A text literal.
 pub(super) fn literal(text: &str) -> String {
-    if text.is_empty() { "NULL".into() } else { format!("'{}'", text.replace('\'', "''")) }
+    if text.is_empty() {
+        "NULL".into()
+    } else {
+        format!("'{}'", text.replace('\'', "''"))
+    }
 }
 
 type Result<T> = std::result::Result<T, OraError>;
@@ -41,13 +49,21 @@ impl Translator<'_> {
     /// An expression that yields a value.
     pub(super) fn value(&mut self, expr: &Expr, scope: &Scope<'_>) -> Result<Sql> {
         let it = self.expr(expr, scope)?;
-        if it.ty == Ty::Condition { Err(self.at(923, "FROM keyword not found where expected", expr)) } else { Ok(it) }
+        if it.ty == Ty::Condition {
+            Err(self.at(923, "FROM keyword not found where expected", expr))
+        } else {
+            Ok(it)
+        }
     }
 
     /// An expression that holds or does not.
     pub(super) fn condition(&mut self, expr: &Expr, scope: &Scope<'_>) -> Result<String> {
         let it = self.expr(expr, scope)?;
-        if it.ty == Ty::Condition { Ok(it.text) } else { Err(self.at(920, "invalid relational operator", expr)) }
+        if it.ty == Ty::Condition {
+            Ok(it.text)
+        } else {
+            Err(self.at(920, "invalid relational operator", expr))
+        }
     }
 
     /// WHERE: ROWNUM counts the rows for which all the rest holds.
@@ -73,7 +89,9 @@ impl Translator<'_> {
     }
 
     fn rownum(&mut self, expr: &Expr, scope: &Scope<'_>) -> Result<Option<String>> {
-        let Expr::BinaryOp { left, op, right } = expr else { return Ok(None) };
+        let Expr::BinaryOp { left, op, right } = expr else {
+            return Ok(None);
+        };
         if !matches!(left.as_ref(), Expr::Identifier(ident) if name_of(ident) == "ROWNUM") {
             return Ok(None);
         }
@@ -92,7 +110,14 @@ impl Translator<'_> {
 
     /// `sid = 42`, `serial# = :1`: only such rows need be loaded.
     fn note_equality(&mut self, expr: &Expr, scope: &Scope<'_>) {
-        let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = expr else { return };
+        let Expr::BinaryOp {
+            left,
+            op: BinaryOperator::Eq,
+            right,
+        } = expr
+        else {
+            return;
+        };
         let (table, name) = match left.as_ref() {
             Expr::Identifier(name) => (None, name),
             Expr::CompoundIdentifier(parts) => match parts.as_slice() {
@@ -104,9 +129,11 @@ impl Translator<'_> {
         let Expr::Value(value) = right.as_ref() else { return };
         let only = match &value.value {
             Literal::Number(number, _) => number.parse().ok().map(Only::Number),
-            Literal::Placeholder(place) => {
-                place[1..].parse().ok().filter(|at| self.binds.get(*at) == Some(&Ty::Number)).map(Only::Bind)
-            }
+            Literal::Placeholder(place) => place[1..]
+                .parse()
+                .ok()
+                .filter(|at| self.binds.get(*at) == Some(&Ty::Number))
+                .map(Only::Bind),
             _ => None,
         };
         if let Some(only) = only {
@@ -120,7 +147,11 @@ impl Translator<'_> {
     }
 
     pub(super) fn as_number(&self, it: Sql) -> String {
-        if it.ty.is_text() { format!("ora_num({})", it.text) } else { it.text }
+        if it.ty.is_text() {
+            format!("ora_num({})", it.text)
+        } else {
+            it.text
+        }
     }
 
     /// An expression as text, however it was typed.
@@ -175,7 +206,11 @@ impl Translator<'_> {
                     _ => "YYYY-MM-DD HH24:MI:SSXFF",
                 };
                 let text = typed.value.value.clone().into_string().unwrap_or_default();
-                let ty = if typed.data_type == DataType::Date { Ty::Date } else { Ty::Timestamp(6) };
+                let ty = if typed.data_type == DataType::Date {
+                    Ty::Date
+                } else {
+                    Ty::Timestamp(6)
+                };
                 Ok(sql(format!("ora_date({}, '{model}')", literal(&text)), ty))
             }
             Expr::Interval(interval) => self.interval(interval),
@@ -187,10 +222,18 @@ impl Translator<'_> {
                 _ => Err(known(936)),
             },
             Expr::Function(function) => self.call(function, scope),
-            Expr::Case { operand, conditions, else_result, .. } => {
-                self.case(operand.as_deref(), conditions, else_result.as_deref(), scope)
-            }
-            Expr::Cast { kind: CastKind::Cast, expr, data_type, .. } => {
+            Expr::Case {
+                operand,
+                conditions,
+                else_result,
+                ..
+            } => self.case(operand.as_deref(), conditions, else_result.as_deref(), scope),
+            Expr::Cast {
+                kind: CastKind::Cast,
+                expr,
+                data_type,
+                ..
+            } => {
                 let it = self.value(expr, scope)?;
                 self.cast(it, data_type)
             }
@@ -202,7 +245,12 @@ impl Translator<'_> {
                 }
                 Ok(sql(format!("({})", inner.sql), ty))
             }
-            Expr::Substring { expr, substring_from, substring_for, .. } => {
+            Expr::Substring {
+                expr,
+                substring_from,
+                substring_for,
+                ..
+            } => {
                 let it = self.value(expr, scope)?;
                 let width = it.ty.width();
                 let mut args = vec![self.as_text(it)];
@@ -211,7 +259,12 @@ impl Translator<'_> {
                 }
                 Ok(sql(format!("ora_substr({})", args.join(", ")), Ty::Text(width)))
             }
-            Expr::Trim { expr, trim_where, trim_what, .. } => {
+            Expr::Trim {
+                expr,
+                trim_where,
+                trim_what,
+                ..
+            } => {
                 let it = self.value(expr, scope)?;
                 let width = it.ty.width();
                 let side = match trim_where {
@@ -225,12 +278,25 @@ impl Translator<'_> {
                 }
                 Ok(sql(format!("ora_trim({})", args.join(", ")), Ty::Text(width)))
             }
-            Expr::Ceil { expr, .. } => Ok(sql(format!("ora_math('CEIL', {})", self.number(expr, scope)?), Ty::Number)),
-            Expr::Floor { expr, .. } => Ok(sql(format!("ora_math('FLOOR', {})", self.number(expr, scope)?), Ty::Number)),
+            Expr::Ceil { expr, .. } => Ok(sql(
+                format!("ora_math('CEIL', {})", self.number(expr, scope)?),
+                Ty::Number,
+            )),
+            Expr::Floor { expr, .. } => Ok(sql(
+                format!("ora_math('FLOOR', {})", self.number(expr, scope)?),
+                Ty::Number,
+            )),
             Expr::Extract { field, expr, .. } => {
                 let it = self.value(expr, scope)?;
-                let function = if it.ty == Ty::Interval { "ora_extract_interval" } else { "ora_extract" };
-                Ok(sql(format!("{function}('{}', {})", field.to_string().to_uppercase(), it.text), Ty::Number))
+                let function = if it.ty == Ty::Interval {
+                    "ora_extract_interval"
+                } else {
+                    "ora_extract"
+                };
+                Ok(sql(
+                    format!("{function}('{}', {})", field.to_string().to_uppercase(), it.text),
+                    Ty::Number,
+                ))
             }
             Expr::AtTimeZone { timestamp, .. } => self.expr(timestamp, scope),
             other => self.predicate(other, scope),
@@ -253,11 +319,17 @@ impl Translator<'_> {
                 }
                 format!("({}({}))", not(negated), terms.join(" OR "))
             }
-            Expr::InSubquery { expr, subquery, negated } => {
+            Expr::InSubquery {
+                expr,
+                subquery,
+                negated,
+            } => {
                 let tested = match expr.as_ref() {
                     Expr::Tuple(parts) => {
-                        let parts: Vec<_> =
-                            parts.iter().map(|part| Ok(self.value(part, scope)?.text)).collect::<Result<_>>()?;
+                        let parts: Vec<_> = parts
+                            .iter()
+                            .map(|part| Ok(self.value(part, scope)?.text))
+                            .collect::<Result<_>>()?;
                         format!("({})", parts.join(", "))
                     }
                     single => self.value(single, scope)?.text,
@@ -265,14 +337,25 @@ impl Translator<'_> {
                 let inner = self.subquery(subquery, scope)?;
                 format!("({tested} {}IN ({}))", not(negated), inner.sql)
             }
-            Expr::Between { expr, negated, low, high } => {
+            Expr::Between {
+                expr,
+                negated,
+                low,
+                high,
+            } => {
                 let tested = self.value(expr, scope)?;
                 let (low, high) = (self.value(low, scope)?, self.value(high, scope)?);
                 let (a, low) = self.alike(tested.clone(), low);
                 let (b, high) = self.alike(tested, high);
                 format!("({}({a} >= {low} AND {b} <= {high}))", not(negated))
             }
-            Expr::Like { negated, expr, pattern, escape_char, any: false } => {
+            Expr::Like {
+                negated,
+                expr,
+                pattern,
+                escape_char,
+                any: false,
+            } => {
                 let it = self.value(expr, scope)?;
                 let mut args = vec![self.as_text(it), self.value(pattern, scope)?.text];
                 if let Some(escape) = escape_char {
@@ -283,7 +366,12 @@ impl Translator<'_> {
             Expr::Exists { subquery, negated } => {
                 format!("({}EXISTS ({}))", not(negated), self.subquery(subquery, scope)?.sql)
             }
-            Expr::AnyOp { left, compare_op, right, .. } => {
+            Expr::AnyOp {
+                left,
+                compare_op,
+                right,
+                ..
+            } => {
                 let negated = match compare_op {
                     BinaryOperator::Eq => false,
                     BinaryOperator::NotEq => true,
@@ -294,7 +382,11 @@ impl Translator<'_> {
                     Expr::Nested(one) => vec![one.as_ref().clone()],
                     _ => return Err(known(936)),
                 };
-                let any = Expr::InList { expr: left.clone(), list, negated };
+                let any = Expr::InList {
+                    expr: left.clone(),
+                    list,
+                    negated,
+                };
                 return self.predicate(&any, scope);
             }
             _ => return Err(self.at(936, "missing expression", expr)),
@@ -317,7 +409,11 @@ impl Translator<'_> {
             Some(table) => format!("{}.{}", quoted(table), quoted(&wanted)),
             None => quoted(&wanted),
         };
-        Err(ora_at(904, format!("{shown}: invalid identifier"), offset(self.text, name.span.start)))
+        Err(ora_at(
+            904,
+            format!("{shown}: invalid identifier"),
+            offset(self.text, name.span.start),
+        ))
     }
 
     fn pseudo(&self, name: &str) -> Option<Sql> {
@@ -345,7 +441,10 @@ impl Translator<'_> {
             Literal::Boolean(false) => sql("0", Ty::Number),
             Literal::Placeholder(place) => {
                 let at: usize = place.trim_start_matches(':').parse().map_err(|_| known(1008))?;
-                sql(format!("?{}", at + 1), self.binds.get(at).copied().unwrap_or(Ty::Unknown))
+                sql(
+                    format!("?{}", at + 1),
+                    self.binds.get(at).copied().unwrap_or(Ty::Unknown),
+                )
             }
             _ => return Err(known(936)),
         })
@@ -370,7 +469,9 @@ impl Translator<'_> {
             let units = [86_400.0, 3_600.0, 60.0, 1.0];
             let first = units.iter().position(|known| *known == unit).unwrap_or(3);
             let parts = text.trim().split([' ', ':']).map(|part| part.parse::<f64>().ok());
-            let parts = parts.collect::<Option<Vec<_>>>().ok_or_else(|| ora(1867, "the interval is invalid"))?;
+            let parts = parts
+                .collect::<Option<Vec<_>>>()
+                .ok_or_else(|| ora(1867, "the interval is invalid"))?;
             parts.iter().zip(&units[first..]).map(|(part, unit)| part * unit).sum()
         };
         Ok(sql(format!("{seconds:?}"), Ty::Interval))
@@ -387,7 +488,10 @@ impl Translator<'_> {
                 } else {
                     parts.extend([left, right]);
                 }
-                let parts: Vec<_> = parts.iter().map(|part| self.condition(part, scope)).collect::<Result<_>>()?;
+                let parts: Vec<_> = parts
+                    .iter()
+                    .map(|part| self.condition(part, scope))
+                    .collect::<Result<_>>()?;
                 return Ok(sql(format!("({})", parts.join(&format!(" {word} "))), Ty::Condition));
             }
             _ => {}
@@ -428,7 +532,11 @@ impl Translator<'_> {
             BinaryOperator::Minus if times == (true, true) => {
                 let exact = a.ty == Ty::Date && b.ty == Ty::Date;
                 let difference = format!("({} - {})", a.text, b.text);
-                if exact { sql(format!("({difference} / 86400.0)"), Ty::Number) } else { sql(difference, Ty::Interval) }
+                if exact {
+                    sql(format!("({difference} / 86400.0)"), Ty::Number)
+                } else {
+                    sql(difference, Ty::Interval)
+                }
             }
             BinaryOperator::Plus if times.0 || times.1 => {
                 let (time, other) = if times.0 { (a, b) } else { (b, a) };
@@ -437,12 +545,24 @@ impl Translator<'_> {
             BinaryOperator::Minus if times.0 => self.moved(a, "-", b),
             BinaryOperator::Plus | BinaryOperator::Minus => {
                 let word = if matches!(op, BinaryOperator::Plus) { "+" } else { "-" };
-                let ty = if a.ty == Ty::Interval { Ty::Interval } else { a.ty.with(b.ty) };
-                let ty = if ty.is_number() || ty == Ty::Interval { ty } else { Ty::Number };
+                let ty = if a.ty == Ty::Interval {
+                    Ty::Interval
+                } else {
+                    a.ty.with(b.ty)
+                };
+                let ty = if ty.is_number() || ty == Ty::Interval {
+                    ty
+                } else {
+                    Ty::Number
+                };
                 sql(format!("({} {word} {})", self.as_number(a), self.as_number(b)), ty)
             }
             BinaryOperator::Multiply => {
-                let ty = if a.ty == Ty::Interval || b.ty == Ty::Interval { Ty::Interval } else { Ty::Number };
+                let ty = if a.ty == Ty::Interval || b.ty == Ty::Interval {
+                    Ty::Interval
+                } else {
+                    Ty::Number
+                };
                 sql(format!("({} * {})", self.as_number(a), self.as_number(b)), ty)
             }
             BinaryOperator::Divide => {
@@ -491,15 +611,21 @@ impl Translator<'_> {
         }
         let otherwise = otherwise.map(|otherwise| self.value(otherwise, scope)).transpose()?;
         ty = otherwise.as_ref().map_or(ty, |otherwise| ty.with(otherwise.ty));
-        let arms: Vec<_> =
-            arms.into_iter().map(|(when, then)| format!("WHEN {when} THEN {}", self.unified(then, ty))).collect();
+        let arms: Vec<_> = arms
+            .into_iter()
+            .map(|(when, then)| format!("WHEN {when} THEN {}", self.unified(then, ty)))
+            .collect();
         let otherwise = otherwise.map_or_else(|| "NULL".into(), |otherwise| self.unified(otherwise, ty));
         Ok(sql(format!("CASE {} ELSE {otherwise} END", arms.join(" ")), ty))
     }
 
     /// A value in the type of all its alternatives.
     pub(super) fn unified(&self, it: Sql, ty: Ty) -> String {
-        if ty.is_text() && !it.ty.is_text() { self.as_text(it) } else { it.text }
+        if ty.is_text() && !it.ty.is_text() {
+            self.as_text(it)
+        } else {
+            it.text
+        }
     }
 
     fn cast(&mut self, it: Sql, to: &DataType) -> Result<Sql> {
@@ -512,12 +638,19 @@ impl Translator<'_> {
         match base {
             "VARCHAR2" | "VARCHAR" | "CHAR" | "NVARCHAR2" | "CLOB" => {
                 let width = size.unwrap_or(4000);
-                Ok(sql(format!("ora_substr({}, 1, {width})", self.as_text(it)), Ty::Text(width)))
+                Ok(sql(
+                    format!("ora_substr({}, 1, {width})", self.as_text(it)),
+                    Ty::Text(width),
+                ))
             }
             "NUMBER" | "INTEGER" | "INT" | "NUMERIC" | "DECIMAL" | "FLOAT" | "SMALLINT" => {
                 let whole = base == "INTEGER" || base == "INT" || size.is_some() && !name.contains(',');
                 let number = self.as_number(it);
-                let text = if whole { format!("ora_math('ROUND', {number}, 0)") } else { number };
+                let text = if whole {
+                    format!("ora_math('ROUND', {number}, 0)")
+                } else {
+                    number
+                };
                 Ok(sql(text, Ty::Number))
             }
             "BINARY_DOUBLE" | "DOUBLE" => Ok(sql(format!("CAST({} AS REAL)", self.as_number(it)), Ty::Double)),
@@ -534,7 +667,11 @@ fn size(text: &str) -> Ty {
 }
 
 fn shown(parts: &[Ident]) -> String {
-    parts.iter().map(|part| quoted(&name_of(part))).collect::<Vec<_>>().join(".")
+    parts
+        .iter()
+        .map(|part| quoted(&name_of(part)))
+        .collect::<Vec<_>>()
+        .join(".")
 }
 
 /// Whether an expression aggregates rows, other than inside a subquery.
@@ -544,12 +681,20 @@ pub(super) fn has_aggregate(expr: &Expr) -> bool {
             let name = function.name.to_string().to_uppercase();
             let own = function.over.is_none()
                 && ["COUNT", "SUM", "AVG", "MIN", "MAX", "LISTAGG", "STDDEV", "MEDIAN"].contains(&name.as_str());
-            own || super::call::arguments(function).iter().any(|argument| has_aggregate(argument))
+            own || super::call::arguments(function)
+                .iter()
+                .any(|argument| has_aggregate(argument))
         }
         Expr::BinaryOp { left, right, .. } => has_aggregate(left) || has_aggregate(right),
         Expr::UnaryOp { expr, .. } | Expr::Nested(expr) | Expr::Cast { expr, .. } => has_aggregate(expr),
-        Expr::Case { conditions, else_result, .. } => {
-            conditions.iter().any(|arm| has_aggregate(&arm.condition) || has_aggregate(&arm.result))
+        Expr::Case {
+            conditions,
+            else_result,
+            ..
+        } => {
+            conditions
+                .iter()
+                .any(|arm| has_aggregate(&arm.condition) || has_aggregate(&arm.result))
                 || else_result.as_deref().is_some_and(has_aggregate)
         }
         _ => false,

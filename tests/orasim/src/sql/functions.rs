@@ -63,7 +63,9 @@ pub(crate) fn register(to: &Connection, shared: &Arc<Shared>) -> Result<(), rusq
         // The row's tentative number; it counts once the condition holds, `op` being <, <= or =.
         let slot = &counters.rownum[whole(args, 0)?.unwrap_or(0) as usize % 8];
         let next = slot.load(Ordering::Relaxed) + 1;
-        let Some(bound) = number(args, 2)? else { return Ok(Lite::Integer(0)) };
+        let Some(bound) = number(args, 2)? else {
+            return Ok(Lite::Integer(0));
+        };
         let next_number = next as f64;
         let holds = match text(args, 1)?.as_deref() {
             Some("<") => next_number < bound,
@@ -94,7 +96,9 @@ fn number(args: &Args<'_>, index: usize) -> Result<Option<f64>, OraError> {
         Some(ValueRef::Real(number)) => Some(*number),
         Some(ValueRef::Text(bytes)) => {
             let text = std::str::from_utf8(bytes).map_err(|_| known(1722))?.trim();
-            let plausible = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+            let plausible = text
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
             Some(text.parse().ok().filter(|_| plausible).ok_or_else(|| known(1722))?)
         }
     })
@@ -109,7 +113,11 @@ fn of_text(text: String) -> Answer {
 }
 
 fn of_number(number: f64) -> Answer {
-    if number.fract() == 0.0 && number.abs() < 9e15 { Ok(Lite::Integer(number as i64)) } else { Ok(Lite::Real(number)) }
+    if number.fract() == 0.0 && number.abs() < 9e15 {
+        Ok(Lite::Integer(number as i64))
+    } else {
+        Ok(Lite::Real(number))
+    }
 }
 
 fn texts(to: &Connection) -> Result<(), rusqlite::Error> {
@@ -122,16 +130,22 @@ fn texts(to: &Connection) -> Result<(), rusqlite::Error> {
     })?;
     define(to, "ora_text", |args| text(args, 0)?.map_or(Ok(Lite::Null), of_text))?;
     define(to, "ora_case", |args| {
-        let Some(it) = text(args, 1)? else { return Ok(Lite::Null) };
+        let Some(it) = text(args, 1)? else {
+            return Ok(Lite::Null);
+        };
         of_text(match text(args, 0)?.as_deref() {
             Some("U") => it.to_uppercase(),
             Some("L") => it.to_lowercase(),
             _ => initcap(&it),
         })
     })?;
-    define(to, "ora_length", |args| Ok(text(args, 0)?.map_or(Lite::Null, |it| Lite::Integer(it.chars().count() as i64))))?;
+    define(to, "ora_length", |args| {
+        Ok(text(args, 0)?.map_or(Lite::Null, |it| Lite::Integer(it.chars().count() as i64)))
+    })?;
     define(to, "ora_substr", |args| {
-        let (Some(it), Some(start)) = (text(args, 0)?, whole(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(it), Some(start)) = (text(args, 0)?, whole(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         let length = it.chars().count() as i64;
         let from = if start < 0 { length + start } else { (start - 1).max(0) };
         let count = if args.len() > 2 { whole(args, 2)? } else { Some(length) };
@@ -143,30 +157,51 @@ fn texts(to: &Connection) -> Result<(), rusqlite::Error> {
         }
     })?;
     define(to, "ora_instr", |args| {
-        let (Some(it), Some(part)) = (text(args, 0)?, text(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(it), Some(part)) = (text(args, 0)?, text(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         let start = whole(args, 2)?.unwrap_or(1);
         let nth = whole(args, 3)?.unwrap_or(1).max(1) as usize;
-        let places = it.match_indices(&part).map(|(at, _)| it[..at].chars().count() as i64 + 1);
+        let places = it
+            .match_indices(&part)
+            .map(|(at, _)| it[..at].chars().count() as i64 + 1);
         let found = if start < 0 {
             let last = it.chars().count() as i64 + start + 1;
-            places.filter(|at| *at <= last).collect::<Vec<_>>().into_iter().rev().nth(nth - 1)
+            places
+                .filter(|at| *at <= last)
+                .collect::<Vec<_>>()
+                .into_iter()
+                .rev()
+                .nth(nth - 1)
         } else {
             places.filter(|at| *at >= start).nth(nth - 1)
         };
         Ok(Lite::Integer(found.unwrap_or(0)))
     })?;
     define(to, "ora_pad", |args| {
-        let (Some(it), Some(width)) = (text(args, 1)?, whole(args, 2)?) else { return Ok(Lite::Null) };
-        let fill = if args.len() > 3 { text(args, 3)? } else { Some(" ".into()) };
+        let (Some(it), Some(width)) = (text(args, 1)?, whole(args, 2)?) else {
+            return Ok(Lite::Null);
+        };
+        let fill = if args.len() > 3 {
+            text(args, 3)?
+        } else {
+            Some(" ".into())
+        };
         let Some(fill) = fill else { return Ok(Lite::Null) };
         let width = width.clamp(0, 4000) as usize;
         let missing = width.saturating_sub(it.chars().count());
         let padding: String = fill.chars().cycle().take(missing).collect();
         let kept: String = it.chars().take(width).collect();
-        of_text(if text(args, 0)?.as_deref() == Some("L") { padding + &kept } else { kept + &padding })
+        of_text(if text(args, 0)?.as_deref() == Some("L") {
+            padding + &kept
+        } else {
+            kept + &padding
+        })
     })?;
     define(to, "ora_trim", |args| {
-        let (Some(side), Some(it)) = (text(args, 0)?, text(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(side), Some(it)) = (text(args, 0)?, text(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         let set = text(args, 2)?.unwrap_or_else(|| " ".into());
         let mut kept = it.as_str();
         if side != "R" {
@@ -178,7 +213,9 @@ fn texts(to: &Connection) -> Result<(), rusqlite::Error> {
         of_text(kept.to_owned())
     })?;
     define(to, "ora_replace", |args| {
-        let Some(it) = text(args, 0)? else { return Ok(Lite::Null) };
+        let Some(it) = text(args, 0)? else {
+            return Ok(Lite::Null);
+        };
         let Some(part) = text(args, 1)? else { return of_text(it) };
         of_text(it.replace(&part, &text(args, 2)?.unwrap_or_default()))
     })?;
@@ -194,7 +231,9 @@ fn texts(to: &Connection) -> Result<(), rusqlite::Error> {
         of_text(it.chars().filter_map(map).collect())
     })?;
     define(to, "ora_chr", |args| {
-        let code = whole(args, 0)?.and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32);
+        let code = whole(args, 0)?
+            .and_then(|code| u32::try_from(code).ok())
+            .and_then(char::from_u32);
         code.map_or(Ok(Lite::Null), |c| of_text(c.to_string()))
     })?;
     define(to, "ora_ascii", |args| {
@@ -202,9 +241,16 @@ fn texts(to: &Connection) -> Result<(), rusqlite::Error> {
         Ok(first.map_or(Lite::Null, |c| Lite::Integer(i64::from(u32::from(c)))))
     })?;
     define(to, "ora_raw", |args| {
-        let Some(it) = text(args, 0)? else { return Ok(Lite::Null) };
-        let bytes = (0..it.len()).step_by(2).map(|at| it.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()));
-        bytes.collect::<Option<Vec<u8>>>().map(Lite::Blob).ok_or_else(|| ora(1465, "invalid hex number"))
+        let Some(it) = text(args, 0)? else {
+            return Ok(Lite::Null);
+        };
+        let bytes = (0..it.len())
+            .step_by(2)
+            .map(|at| it.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()));
+        bytes
+            .collect::<Option<Vec<u8>>>()
+            .map(Lite::Blob)
+            .ok_or_else(|| ora(1465, "invalid hex number"))
     })
 }
 
@@ -214,14 +260,20 @@ fn initcap(it: &str) -> String {
         .map(|c| {
             let upper = !inside;
             inside = c.is_alphanumeric();
-            if upper { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }
+            if upper {
+                c.to_ascii_uppercase()
+            } else {
+                c.to_ascii_lowercase()
+            }
         })
         .collect()
 }
 
 fn patterns(to: &Connection) -> Result<(), rusqlite::Error> {
     define(to, "ora_like", |args| {
-        let (Some(it), Some(pattern)) = (text(args, 0)?, text(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(it), Some(pattern)) = (text(args, 0)?, text(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         let escape = match args.len() {
             0..=2 => None,
             _ => match text(args, 2)? {
@@ -247,7 +299,9 @@ fn patterns(to: &Connection) -> Result<(), rusqlite::Error> {
             .map_err(|_| ora(12_726, "unmatched bracket in regular expression"))?;
         match what.as_str() {
             "LIKE" => Ok(Lite::Integer(i64::from(regex.is_match(&it)))),
-            "SUBSTR" => regex.find(&it).map_or(Ok(Lite::Null), |found| of_text(found.as_str().to_owned())),
+            "SUBSTR" => regex
+                .find(&it)
+                .map_or(Ok(Lite::Null), |found| of_text(found.as_str().to_owned())),
             "COUNT" => Ok(Lite::Integer(regex.find_iter(&it).count() as i64)),
             _ => {
                 let into = text(args, 4)?.unwrap_or_default().replace('$', "$$");
@@ -260,7 +314,9 @@ fn patterns(to: &Connection) -> Result<(), rusqlite::Error> {
 
 /// LIKE: `%` any text, `_` any one character; the escape character may only stand before those and itself.
 fn like(it: &[char], pattern: &[char], escape: Option<char>) -> Result<bool, OraError> {
-    let Some((&first, rest)) = pattern.split_first() else { return Ok(it.is_empty()) };
+    let Some((&first, rest)) = pattern.split_first() else {
+        return Ok(it.is_empty());
+    };
     if Some(first) == escape {
         let Some((&next, rest)) = rest.split_first() else {
             return Err(ora(1424, "missing or illegal character following the escape character"));
@@ -288,19 +344,27 @@ fn like(it: &[char], pattern: &[char], escape: Option<char>) -> Result<bool, Ora
 fn numbers(to: &Connection) -> Result<(), rusqlite::Error> {
     define(to, "ora_num", |args| number(args, 0)?.map_or(Ok(Lite::Null), of_number))?;
     define(to, "ora_div", |args| {
-        let (Some(a), Some(b)) = (number(args, 0)?, number(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(a), Some(b)) = (number(args, 0)?, number(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         if b == 0.0 { Err(known(1476)) } else { of_number(a / b) }
     })?;
     define(to, "ora_mod", |args| {
-        let (Some(a), Some(b)) = (number(args, 0)?, number(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(a), Some(b)) = (number(args, 0)?, number(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         of_number(if b == 0.0 { a } else { a % b })
     })?;
     define(to, "ora_bitand", |args| {
-        let (Some(a), Some(b)) = (whole(args, 0)?, whole(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(a), Some(b)) = (whole(args, 0)?, whole(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         Ok(Lite::Integer(a & b))
     })?;
     define(to, "ora_math", |args| {
-        let (Some(what), Some(x)) = (text(args, 0)?, number(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(what), Some(x)) = (text(args, 0)?, number(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         let places = whole(args, 2)?.unwrap_or(0).clamp(-30, 30) as i32;
         let scale = 10_f64.powi(places);
         of_number(match what.as_str() {
@@ -317,7 +381,9 @@ fn numbers(to: &Connection) -> Result<(), rusqlite::Error> {
         })
     })?;
     define(to, "ora_number_text", |args| {
-        let (Some(x), Some(model)) = (number(args, 0)?, text(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(x), Some(model)) = (number(args, 0)?, text(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         of_text(number_text(x, &model))
     })
 }
@@ -331,7 +397,11 @@ fn number_text(x: f64, model: &str) -> String {
     };
     if body.contains('X') {
         let digits = format!("{:X}", x as i64);
-        return if fill { digits } else { format!("{digits:>width$}", width = body.len() + 1) };
+        return if fill {
+            digits
+        } else {
+            format!("{digits:>width$}", width = body.len() + 1)
+        };
     }
     let (left, right) = body.split_once(['.', 'D']).unwrap_or((body, ""));
     let decimals = right.chars().filter(|c| matches!(c, '9' | '0')).count();
@@ -343,7 +413,10 @@ fn number_text(x: f64, model: &str) -> String {
     if whole.len() > room {
         return "#".repeat(body.len() + 1);
     }
-    let forced = places.iter().position(|c| *c == '0').map_or(0, |at| places[at..].iter().filter(|c| **c != ',').count());
+    let forced = places
+        .iter()
+        .position(|c| *c == '0')
+        .map_or(0, |at| places[at..].iter().filter(|c| **c != ',').count());
     let whole = format!("{:0>width$}", whole, width = whole.len().max(forced.min(room)));
     let mut digits = whole.chars().rev();
     let mut reversed = String::new();
@@ -359,11 +432,25 @@ fn number_text(x: f64, model: &str) -> String {
     }
     let mut out: String = reversed.chars().rev().collect();
     if decimals > 0 {
-        let fraction = if fill { fraction.trim_end_matches(|c| c == '0' && !right.contains('0')) } else { fraction };
+        let fraction = if fill {
+            fraction.trim_end_matches(|c| c == '0' && !right.contains('0'))
+        } else {
+            fraction
+        };
         out = format!("{out}.{fraction}");
     }
-    let out = if x < 0.0 { format!("-{out}") } else if fill { out } else { format!(" {out}") };
-    if fill { out } else { format!("{out:>width$}", width = body.len() + 1) }
+    let out = if x < 0.0 {
+        format!("-{out}")
+    } else if fill {
+        out
+    } else {
+        format!(" {out}")
+    };
+    if fill {
+        out
+    } else {
+        format!("{out:>width$}", width = body.len() + 1)
+    }
 }
 
 fn date(args: &Args<'_>, index: usize) -> Result<Option<NaiveDateTime>, OraError> {
@@ -373,20 +460,28 @@ fn date(args: &Args<'_>, index: usize) -> Result<Option<NaiveDateTime>, OraError
 fn times(to: &Connection, shared: &Arc<Shared>) -> Result<(), rusqlite::Error> {
     let lite = |at: NaiveDateTime| Ok(seconds(moment(at)));
     define(to, "ora_date_text", |args| {
-        let (Some(at), Some(model)) = (date(args, 0)?, text(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(at), Some(model)) = (date(args, 0)?, text(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         of_text(dates::format(at, &model)?)
     })?;
     let clock = Arc::clone(shared);
     define(to, "ora_date", move |args| {
-        let (Some(it), Some(model)) = (text(args, 0)?, text(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(it), Some(model)) = (text(args, 0)?, text(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         lite(dates::parse(&it, &model, calendar(clock.now.load(Ordering::Relaxed)))?)
     })?;
     define(to, "ora_date_trunc", move |args| {
-        let (Some(at), Some(unit)) = (date(args, 0)?, text(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(at), Some(unit)) = (date(args, 0)?, text(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         lite(dates::truncate(at, &unit)?)
     })?;
     define(to, "ora_date_round", move |args| {
-        let (Some(at), Some(unit)) = (date(args, 0)?, text(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(at), Some(unit)) = (date(args, 0)?, text(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         let half = match unit.to_ascii_uppercase().as_str() {
             "MI" => chrono::Duration::seconds(30),
             "HH" | "HH24" => chrono::Duration::minutes(30),
@@ -395,13 +490,24 @@ fn times(to: &Connection, shared: &Arc<Shared>) -> Result<(), rusqlite::Error> {
         lite(dates::truncate(at + half, &unit)?)
     })?;
     define(to, "ora_add_months", move |args| {
-        let (Some(at), Some(months)) = (date(args, 0)?, whole(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(at), Some(months)) = (date(args, 0)?, whole(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         let by = Months::new(u32::try_from(months.unsigned_abs()).unwrap_or(u32::MAX));
-        let moved = if months < 0 { at.checked_sub_months(by) } else { at.checked_add_months(by) };
-        moved.map_or(Err(ora(1841, "(full) year must be between -4713 and +9999, and not be 0")), lite)
+        let moved = if months < 0 {
+            at.checked_sub_months(by)
+        } else {
+            at.checked_add_months(by)
+        };
+        moved.map_or(
+            Err(ora(1841, "(full) year must be between -4713 and +9999, and not be 0")),
+            lite,
+        )
     })?;
     define(to, "ora_extract", |args| {
-        let (Some(field), Some(at)) = (text(args, 0)?, date(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(field), Some(at)) = (text(args, 0)?, date(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         let model = match field.as_str() {
             "YEAR" => return Ok(Lite::Integer(i64::from(at.year()))),
             "MONTH" => "MM",
@@ -413,7 +519,9 @@ fn times(to: &Connection, shared: &Arc<Shared>) -> Result<(), rusqlite::Error> {
         Ok(Lite::Integer(dates::format(at, model)?.parse().unwrap_or(0)))
     })?;
     define(to, "ora_extract_interval", |args| {
-        let (Some(field), Some(length)) = (text(args, 0)?, number(args, 1)?) else { return Ok(Lite::Null) };
+        let (Some(field), Some(length)) = (text(args, 0)?, number(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
         of_number(match field.as_str() {
             "DAY" => (length / 86_400.0).trunc(),
             "HOUR" => (length % 86_400.0 / 3600.0).trunc(),

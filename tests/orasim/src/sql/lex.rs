@@ -36,7 +36,13 @@ impl<'a> Tokens<'a> {
             let name = match raw.peek().map(|next| &next.token) {
                 Some(Token::Word(word)) => word.value.to_uppercase(),
                 Some(Token::Number(number, _)) => number.clone(),
-                _ => return Err(ora_at(1745, "invalid host/bind variable name", offset(text, token.span.start))),
+                _ => {
+                    return Err(ora_at(
+                        1745,
+                        "invalid host/bind variable name",
+                        offset(text, token.span.start),
+                    ));
+                }
             };
             raw.next();
             let place = Token::Placeholder(format!(":{}", binds.len()));
@@ -51,7 +57,10 @@ impl<'a> Tokens<'a> {
         match self.tokens.last() {
             Some(last) if last.token == Token::SemiColon => {
                 let error = if recent { known(3048) } else { known(933) };
-                Err(OraError { offset: u32::try_from(offset(self.text, last.span.start)).unwrap_or(0), ..error })
+                Err(OraError {
+                    offset: u32::try_from(offset(self.text, last.span.start)).unwrap_or(0),
+                    ..error
+                })
             }
             Some(_) | None => Ok(()),
         }
@@ -101,7 +110,11 @@ fn tokenizer_error(text: &str, error: &TokenizerError) -> OraError {
 
 /// A location as a number of bytes from the start.
 pub(crate) fn offset(text: &str, at: Location) -> usize {
-    let line_start: usize = text.split_inclusive('\n').take(at.line.saturating_sub(1) as usize).map(str::len).sum();
+    let line_start: usize = text
+        .split_inclusive('\n')
+        .take(at.line.saturating_sub(1) as usize)
+        .map(str::len)
+        .sum();
     let line = &text[line_start.min(text.len())..];
     let column = at.column.saturating_sub(1) as usize;
     line_start + line.char_indices().nth(column).map_or(line.len(), |(at, _)| at)

@@ -6,8 +6,8 @@
 
 use sqlparser::ast::{
     Expr, Fetch, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, ObjectName, OrderBy, OrderByExpr,
-    OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, Spanned,
-    TableFactor, TableWithJoins, Value as Literal,
+    OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier,
+    Spanned, TableFactor, TableWithJoins, Value as Literal,
 };
 
 use super::expr::{Sql, has_aggregate, name_of};
@@ -107,7 +107,15 @@ type Result<T> = std::result::Result<T, OraError>;
 
 impl<'a> Translator<'a> {
     pub(crate) fn new(text: &'a str, catalog: &'a dyn Catalog, binds: &'a [Ty]) -> Self {
-        Self { text, catalog, binds, loads: Vec::new(), rownums: 0, common: Vec::new(), aliases: 0 }
+        Self {
+            text,
+            catalog,
+            binds,
+            loads: Vec::new(),
+            rownums: 0,
+            common: Vec::new(),
+            aliases: 0,
+        }
     }
 
     pub(super) fn at(&self, code: u32, text: &str, place: &impl Spanned) -> OraError {
@@ -132,7 +140,10 @@ impl<'a> Translator<'a> {
             }
             let listed: Vec<_> = columns.iter().map(|column| quoted(&column.name)).collect();
             with.push(format!("{name}({}) AS MATERIALIZED ({})", listed.join(", "), inner.sql));
-            self.common.push(Common { name: name_of(&cte.alias.name), columns });
+            self.common.push(Common {
+                name: name_of(&cte.alias.name),
+                columns,
+            });
         }
         let mut result = self.body(&query.body, query.order_by.as_ref(), outer)?;
         if !with.is_empty() {
@@ -145,7 +156,9 @@ impl<'a> Translator<'a> {
 
     fn limit(&mut self, limit: Option<&LimitClause>, fetch: Option<&Fetch>, outer: &Scope<'_>) -> Result<String> {
         let skip = match limit {
-            Some(LimitClause::LimitOffset { limit: None, offset, .. }) => offset.as_ref().map(|offset| &offset.value),
+            Some(LimitClause::LimitOffset {
+                limit: None, offset, ..
+            }) => offset.as_ref().map(|offset| &offset.value),
             Some(_) => return Err(known(933)),
             None => None,
         };
@@ -173,9 +186,17 @@ impl<'a> Translator<'a> {
                 let inner = self.subquery(query, outer)?;
                 let sql = format!("SELECT * FROM ({})", inner.sql);
                 let order = self.order_by_output(order, &inner.columns)?;
-                Ok(Translated { sql: sql + &order, columns: inner.columns })
+                Ok(Translated {
+                    sql: sql + &order,
+                    columns: inner.columns,
+                })
             }
-            SetExpr::SetOperation { left, op, set_quantifier, right } => {
+            SetExpr::SetOperation {
+                left,
+                op,
+                set_quantifier,
+                right,
+            } => {
                 let left = self.body(left, None, outer)?;
                 let right = self.body(right, None, outer)?;
                 if left.columns.len() != right.columns.len() {
@@ -188,10 +209,17 @@ impl<'a> Translator<'a> {
                     SetOperator::Except | SetOperator::Minus => "EXCEPT",
                     SetOperator::Intersect => "INTERSECT",
                 };
-                let columns: Vec<_> =
-                    left.columns.into_iter().zip(right.columns).map(|((name, a), (_, b))| (name, a.with(b))).collect();
+                let columns: Vec<_> = left
+                    .columns
+                    .into_iter()
+                    .zip(right.columns)
+                    .map(|((name, a), (_, b))| (name, a.with(b)))
+                    .collect();
                 let order = self.order_by_output(order, &columns)?;
-                let sql = format!("SELECT * FROM ({}) {word} SELECT * FROM ({}){order}", left.sql, right.sql);
+                let sql = format!(
+                    "SELECT * FROM ({}) {word} SELECT * FROM ({}){order}",
+                    left.sql, right.sql
+                );
                 Ok(Translated { sql, columns })
             }
             SetExpr::Values(_)
@@ -223,14 +251,21 @@ impl<'a> Translator<'a> {
                 None => return Err(self.at(1785, "ORDER BY item must be the number of a SELECT-list expression", by)),
             }
         }
-        Ok(if terms.is_empty() { String::new() } else { format!(" ORDER BY {}", terms.join(", ")) })
+        Ok(if terms.is_empty() {
+            String::new()
+        } else {
+            format!(" ORDER BY {}", terms.join(", "))
+        })
     }
 
     fn select(&mut self, select: &Select, order: Option<&OrderBy>, outer: &Scope<'_>) -> Result<Translated> {
         if select.from.is_empty() && !self.catalog.from_is_optional() {
             return Err(ora_at(923, "FROM keyword not found where expected", self.text.len()));
         }
-        let mut scope = Scope { parent: Some(outer), ..Scope::default() };
+        let mut scope = Scope {
+            parent: Some(outer),
+            ..Scope::default()
+        };
         let mut conjuncts = Vec::new();
         if let Some(condition) = &select.selection {
             split_and(condition, &mut conjuncts);
@@ -243,8 +278,11 @@ impl<'a> Translator<'a> {
             self.select_item(item, &scope, &mut columns, &mut selected)?;
         }
         self.check_grouping(select)?;
-        let list: Vec<_> =
-            selected.iter().zip(&columns).map(|(sql, (name, _))| format!("{sql} AS {}", quoted(name))).collect();
+        let list: Vec<_> = selected
+            .iter()
+            .zip(&columns)
+            .map(|(sql, (name, _))| format!("{sql} AS {}", quoted(name)))
+            .collect();
         let distinct = if select.distinct.is_some() { "DISTINCT " } else { "" };
         let mut sql = format!("SELECT {distinct}{}", list.join(", "));
         if !from.is_empty() {
@@ -256,7 +294,10 @@ impl<'a> Translator<'a> {
         if let GroupByExpr::Expressions(by, _) = &select.group_by
             && !by.is_empty()
         {
-            let by: Vec<_> = by.iter().map(|by| Ok(self.expr(by, &scope)?.text)).collect::<Result<_>>()?;
+            let by: Vec<_> = by
+                .iter()
+                .map(|by| Ok(self.expr(by, &scope)?.text))
+                .collect::<Result<_>>()?;
             sql += &format!(" GROUP BY {}", by.join(", "));
         }
         if let Some(having) = &select.having {
@@ -308,7 +349,11 @@ impl<'a> Translator<'a> {
             _ => None,
         };
         let known: Vec<_> = grouped.iter().filter_map(last).collect();
-        match without.iter().filter(bare).find(|expr| last(expr).is_some_and(|name| !known.contains(&name))) {
+        match without
+            .iter()
+            .filter(bare)
+            .find(|expr| last(expr).is_some_and(|name| !known.contains(&name)))
+        {
             Some(column) if !is_pseudo(column) => Err(self.at(979, "not a GROUP BY expression", *column)),
             Some(_) | None => Ok(()),
         }
@@ -388,7 +433,8 @@ impl<'a> Translator<'a> {
         scope: &Scope<'_>,
         conjuncts: &mut Vec<&'e Expr>,
     ) -> Result<String> {
-        let (marked, kept): (Vec<&Expr>, Vec<&Expr>) = conjuncts.iter().copied().partition(|expr| marked_table(expr).is_some());
+        let (marked, kept): (Vec<&Expr>, Vec<&Expr>) =
+            conjuncts.iter().copied().partition(|expr| marked_table(expr).is_some());
         if marked.is_empty() || from.iter().any(|table| !table.joins.is_empty()) {
             return Ok(parts.join(" CROSS JOIN "));
         }
@@ -403,7 +449,10 @@ impl<'a> Translator<'a> {
         }
         for at in outer {
             let mut on = Vec::new();
-            for expr in marked.iter().filter(|expr| marked_table(expr).as_deref() == Some(&scope.items[at].name)) {
+            for expr in marked
+                .iter()
+                .filter(|expr| marked_table(expr).as_deref() == Some(&scope.items[at].name))
+            {
                 on.push(self.condition(expr, scope)?);
             }
             sql += &format!(" LEFT JOIN {} ON {}", parts[at], on.join(" AND "));
@@ -431,7 +480,9 @@ impl<'a> Translator<'a> {
             JoinConstraint::Natural => {
                 let right = &scope.items[left].columns;
                 let both = right.iter().filter(|column| {
-                    scope.items[..left].iter().any(|item| item.columns.iter().any(|it| it.name == column.name))
+                    scope.items[..left]
+                        .iter()
+                        .any(|item| item.columns.iter().any(|it| it.name == column.name))
                 });
                 let names: Vec<_> = both.map(|column| column.name.clone()).collect();
                 format!(" ON {}", self.using(&names, scope, left)?)
@@ -445,7 +496,10 @@ impl<'a> Translator<'a> {
         let mut on = Vec::new();
         for name in names {
             let of = |item: &Item| item.columns.iter().position(|column| column.name == *name);
-            let first = scope.items[..left].iter().enumerate().find_map(|(at, item)| Some((at, of(item)?)));
+            let first = scope.items[..left]
+                .iter()
+                .enumerate()
+                .find_map(|(at, item)| Some((at, of(item)?)));
             let (Some((item, column)), Some(other)) = (first, of(&scope.items[left])) else {
                 return Err(ora(904, format!("\"{name}\": invalid identifier")));
             };
@@ -460,14 +514,26 @@ impl<'a> Translator<'a> {
         let alias = format!("t{}", self.aliases);
         self.aliases += 1;
         match factor {
-            TableFactor::Table { name, alias: given, args: None, .. } => {
-                let shown = given.as_ref().map_or_else(|| last_name(name), |given| name_of(&given.name));
+            TableFactor::Table {
+                name,
+                alias: given,
+                args: None,
+                ..
+            } => {
+                let shown = given
+                    .as_ref()
+                    .map_or_else(|| last_name(name), |given| name_of(&given.name));
                 let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(name_of).collect();
                 if let [only] = parts.as_slice()
                     && let Some(at) = self.common.iter().rposition(|common| common.name == *only)
                 {
                     let columns = self.common[at].columns.clone();
-                    scope.items.push(Item { name: shown, alias: alias.clone(), columns, load: None });
+                    scope.items.push(Item {
+                        name: shown,
+                        alias: alias.clone(),
+                        columns,
+                        load: None,
+                    });
                     return Ok(format!("w{at} AS {alias}"));
                 }
                 let (owner, table) = match parts.as_slice() {
@@ -479,19 +545,45 @@ impl<'a> Translator<'a> {
                     return Err(self.at(942, "table or view does not exist", name));
                 };
                 let load = self.loads.len();
-                self.loads.push(Load { source, wanted: vec![false; columns.len()], only: Vec::new() });
-                let columns = columns.into_iter().map(|(name, kind)| Named { name, ty: Ty::of(kind) }).collect();
-                scope.items.push(Item { name: shown, alias: alias.clone(), columns, load: Some(load) });
+                self.loads.push(Load {
+                    source,
+                    wanted: vec![false; columns.len()],
+                    only: Vec::new(),
+                });
+                let columns = columns
+                    .into_iter()
+                    .map(|(name, kind)| Named { name, ty: Ty::of(kind) })
+                    .collect();
+                scope.items.push(Item {
+                    name: shown,
+                    alias: alias.clone(),
+                    columns,
+                    load: Some(load),
+                });
                 Ok(format!("l{load} AS {alias}"))
             }
-            TableFactor::Derived { subquery, alias: given, .. } => {
-                let inner = self.subquery(subquery, outer)?;
+            TableFactor::Derived {
+                subquery, alias: given, ..
+            } => {
+                let mut inner = self.subquery(subquery, outer)?;
+                if subquery.order_by.is_some() && subquery.fetch.is_none() {
+                    // SQLite drops the order of a subquery without a limit; ROWNUM outside depends on it.
+                    inner.sql += " LIMIT -1";
+                }
                 let name = given.as_ref().map(|given| name_of(&given.name)).unwrap_or_default();
                 let columns = inner.columns.into_iter().map(|(name, ty)| Named { name, ty }).collect();
-                scope.items.push(Item { name, alias: alias.clone(), columns, load: None });
+                scope.items.push(Item {
+                    name,
+                    alias: alias.clone(),
+                    columns,
+                    load: None,
+                });
                 Ok(format!("({}) AS {alias}", inner.sql))
             }
-            TableFactor::NestedJoin { table_with_joins, alias: None } => {
+            TableFactor::NestedJoin {
+                table_with_joins,
+                alias: None,
+            } => {
                 let mut sql = self.factor(&table_with_joins.relation, scope, outer)?;
                 for join in &table_with_joins.joins {
                     sql += &self.join(join, scope, outer)?;
@@ -505,7 +597,11 @@ impl<'a> Translator<'a> {
     /// A single table, every column of it loaded, and its rows' ids.
     pub(super) fn single(&mut self, factor: &TableFactor, scope: &mut Scope<'_>) -> Result<(String, String)> {
         let from = self.factor(factor, scope, &Scope::default())?;
-        let row_id = scope.items.last().map(|item| format!("{}.rowid", item.alias)).unwrap_or_default();
+        let row_id = scope
+            .items
+            .last()
+            .map(|item| format!("{}.rowid", item.alias))
+            .unwrap_or_default();
         Ok((from, row_id))
     }
 
@@ -516,7 +612,10 @@ impl<'a> Translator<'a> {
         if let Some(load) = item.load {
             self.loads[load].wanted[column] = true;
         }
-        Sql { text: format!("{}.{}", item.alias, quoted(&named.name)), ty: named.ty }
+        Sql {
+            text: format!("{}.{}", item.alias, quoted(&named.name)),
+            ty: named.ty,
+        }
     }
 
     /// Resolves a name, from the inside out.
@@ -531,7 +630,11 @@ impl<'a> Translator<'a> {
                 }
                 if let Some(column) = of.columns.iter().position(|column| column.name == wanted) {
                     if found.is_some() && !scope.shared.contains(&wanted) {
-                        return Err(ora_at(918, "column ambiguously defined", offset(self.text, name.span.start)));
+                        return Err(ora_at(
+                            918,
+                            "column ambiguously defined",
+                            offset(self.text, name.span.start),
+                        ));
                     }
                     found = found.or(Some((item, column)));
                 }
@@ -547,10 +650,14 @@ impl<'a> Translator<'a> {
     /// Notes `column = value` for the load of the column's table.
     pub(super) fn only(&mut self, scope: &Scope<'_>, table: Option<&str>, name: &Ident, value: Only) {
         let wanted = name_of(name);
-        let mut matching = scope.items.iter().filter(|item| table.is_none_or(|table| item.name == table)).filter_map(|item| {
-            let column = item.columns.iter().position(|column| column.name == wanted)?;
-            Some((item.load?, column, item.columns[column].ty))
-        });
+        let mut matching = scope
+            .items
+            .iter()
+            .filter(|item| table.is_none_or(|table| item.name == table))
+            .filter_map(|item| {
+                let column = item.columns.iter().position(|column| column.name == wanted)?;
+                Some((item.load?, column, item.columns[column].ty))
+            });
         if let (Some((load, column, Ty::Number)), None) = (matching.next(), matching.next()) {
             self.loads[load].only.push((column, value));
         }
@@ -562,7 +669,11 @@ pub(super) fn quoted(name: &str) -> String {
 }
 
 fn last_name(name: &ObjectName) -> String {
-    name.0.last().and_then(|part| part.as_ident()).map(name_of).unwrap_or_default()
+    name.0
+        .last()
+        .and_then(|part| part.as_ident())
+        .map(name_of)
+        .unwrap_or_default()
 }
 
 fn order_terms(order: Option<&OrderBy>) -> Result<&[OrderByExpr]> {
@@ -587,7 +698,11 @@ pub(super) fn direction(by: &OrderByExpr) -> &'static str {
 /// The conditions that an AND joins.
 pub(super) fn split_and<'e>(expr: &'e Expr, into: &mut Vec<&'e Expr>) {
     match expr {
-        Expr::BinaryOp { left, op: sqlparser::ast::BinaryOperator::And, right } => {
+        Expr::BinaryOp {
+            left,
+            op: sqlparser::ast::BinaryOperator::And,
+            right,
+        } => {
             split_and(left, into);
             split_and(right, into);
         }
@@ -625,7 +740,11 @@ fn output_name(expr: &Expr, text: &str, start: usize) -> String {
             let written = text.get(start..end).unwrap_or_default().chars();
             let name = written.filter_map(|c| {
                 inside ^= c == '\'';
-                if inside || c == '\'' { Some(c) } else { (!c.is_whitespace()).then_some(c.to_ascii_uppercase()) }
+                if inside || c == '\'' {
+                    Some(c)
+                } else {
+                    (!c.is_whitespace()).then_some(c.to_ascii_uppercase())
+                }
             });
             name.take(128).collect()
         }

@@ -95,7 +95,11 @@ impl Ty {
 
 /// A column of a result.
 pub(crate) fn result_column(name: String, ty: Ty) -> Column {
-    Column { name, kind: ty.column(), nullable: true }
+    Column {
+        name,
+        kind: ty.column(),
+        nullable: true,
+    }
 }
 
 /// A bind as SQLite gets it.
@@ -114,7 +118,11 @@ pub(crate) fn lite(value: &Value) -> Lite {
 
 /// A moment as SQLite gets it: whole seconds where it has no fraction.
 pub(crate) fn seconds(moment: i64) -> Lite {
-    if moment % 1000 == 0 { Lite::Integer(moment / 1000) } else { Lite::Real(moment as f64 / 1000.0) }
+    if moment % 1000 == 0 {
+        Lite::Integer(moment / 1000)
+    } else {
+        Lite::Real(moment as f64 / 1000.0)
+    }
 }
 
 /// The types of binds, by their declarations.
@@ -160,7 +168,8 @@ pub(crate) fn value(raw: ValueRef<'_>, ty: Ty, texts: &mut Texts) -> Value {
         (ValueRef::Real(number), ty) if ty.is_text() => Value::Text(texts.get(&spelled(number))),
         (ValueRef::Integer(number), _) => Value::Int(number),
         (ValueRef::Real(number), _) => decimal(number),
-        (ValueRef::Text(bytes), Ty::Number) => match std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()) {
+        (ValueRef::Text(bytes), Ty::Number) => match std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok())
+        {
             Some(number) => decimal(number),
             None => Value::Text(texts.get(&String::from_utf8_lossy(bytes))),
         },
@@ -173,13 +182,18 @@ pub(crate) fn value(raw: ValueRef<'_>, ty: Ty, texts: &mut Texts) -> Value {
 /// A computed number, to the fifteen digits that a float holds for certain.
 fn decimal(number: f64) -> Value {
     let text = plain(number);
-    text.parse().map_or_else(|_| Value::Decimal(text.as_str().into()), Value::Int)
+    text.parse()
+        .map_or_else(|_| Value::Decimal(text.as_str().into()), Value::Int)
 }
 
 /// A number in plain decimal notation.
 pub(crate) fn plain(number: f64) -> String {
     let rounded: f64 = format!("{number:.14e}").parse().unwrap_or(number);
-    if rounded == 0.0 { "0".into() } else { format!("{rounded}") }
+    if rounded == 0.0 {
+        "0".into()
+    } else {
+        format!("{rounded}")
+    }
 }
 
 /// A number as TO_CHAR spells it: without the nought before the point.
@@ -187,7 +201,9 @@ pub(crate) fn spelled(number: f64) -> String {
     let text = plain(number);
     match text.strip_prefix("0.") {
         Some(rest) => format!(".{rest}"),
-        None => text.strip_prefix("-0.").map_or(text.clone(), |rest| format!("-.{rest}")),
+        None => text
+            .strip_prefix("-0.")
+            .map_or(text.clone(), |rest| format!("-.{rest}")),
     }
 }
 
@@ -201,7 +217,11 @@ fn interval(seconds: f64) -> String {
     let micros = (seconds.abs() * 1_000_000.0).round() as u64;
     let whole = micros / 1_000_000;
     let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);
-    format!("{sign}{days:09} {hours:02}:{minutes:02}:{:02}.{:06}", whole % 60, micros % 1_000_000)
+    format!(
+        "{sign}{days:09} {hours:02}:{minutes:02}:{:02}.{:06}",
+        whole % 60,
+        micros % 1_000_000
+    )
 }
 
 #[cfg(test)]

@@ -9,29 +9,47 @@ fn once<R>(row: R) -> std::iter::Once<(u32, R)> {
     std::iter::once((0, row))
 }
 
-view!(dual, (), vec![super::v("DUMMY", 1, |_, ()| Cell::Word("X"))], |_snap| super::once(()));
+view!(dual, (), vec![super::v("DUMMY", 1, |_, ()| Cell::Word("X"))], |_snap| {
+    super::once(())
+});
 
 type User<'a> = (&'a str, AccountStatus, bool);
 
 fn user_rows<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, User<'a>)> {
-    const OWN: [(&str, bool); 6] =
-        [("SYS", true), ("SYSTEM", true), ("DBSNMP", true), ("SYSBACKUP", true), ("SYSDG", true), ("OUTLN", true)];
+    const OWN: [(&str, bool); 6] = [
+        ("SYS", true),
+        ("SYSTEM", true),
+        ("DBSNMP", true),
+        ("SYSBACKUP", true),
+        ("SYSDG", true),
+        ("OUTLN", true),
+    ];
     let accounts = &snap.scenario.accounts;
-    let own = OWN.iter().filter(|(name, _)| !accounts.contains_key(*name)).map(|(name, _)| {
-        let status = if matches!(*name, "SYS" | "SYSTEM" | "DBSNMP") { AccountStatus::Open } else { AccountStatus::Locked };
-        (*name, status, true)
-    });
-    let named = accounts.iter().map(|(name, account): (&String, &Account)| {
-        (name.as_str(), account.status, account.oracle_maintained)
-    });
+    let own = OWN
+        .iter()
+        .filter(|(name, _)| !accounts.contains_key(*name))
+        .map(|(name, _)| {
+            let status = if matches!(*name, "SYS" | "SYSTEM" | "DBSNMP") {
+                AccountStatus::Open
+            } else {
+                AccountStatus::Locked
+            };
+            (*name, status, true)
+        });
+    let named = accounts
+        .iter()
+        .map(|(name, account): (&String, &Account)| (name.as_str(), account.status, account.oracle_maintained));
     // Whoever owns sessions without an account of their own exists all the same.
     let mut owners: Vec<&'a str> = snap.scenario.sessions.iter().map(|group| group.user.as_str()).collect();
     owners.sort_unstable();
     owners.dedup();
-    let owners = owners.into_iter().filter(|name| {
-        *name != "PUBLIC" && !accounts.contains_key(*name) && !OWN.iter().any(|(own, _)| own == name)
-    });
-    let rows: Vec<User<'a>> = own.chain(named).chain(owners.map(|name| (name, AccountStatus::Open, false))).collect();
+    let owners = owners
+        .into_iter()
+        .filter(|name| *name != "PUBLIC" && !accounts.contains_key(*name) && !OWN.iter().any(|(own, _)| own == name));
+    let rows: Vec<User<'a>> = own
+        .chain(named)
+        .chain(owners.map(|name| (name, AccountStatus::Open, false)))
+        .collect();
     rows.into_iter().map(|row| (0, row))
 }
 
@@ -49,22 +67,45 @@ fn user_columns<'a>() -> Vec<Col<User<'a>>> {
         }),
         d("LOCK_DATE", |_, _| Cell::Null),
         d("EXPIRY_DATE", |_, _| Cell::Null),
-        v("DEFAULT_TABLESPACE", 30, |_, r| Cell::Word(if r.2 { "SYSTEM" } else { "USERS" })),
+        v("DEFAULT_TABLESPACE", 30, |_, r| {
+            Cell::Word(if r.2 { "SYSTEM" } else { "USERS" })
+        }),
         v("TEMPORARY_TABLESPACE", 30, |_, _| Cell::Word("TEMP")),
-        d("CREATED", |s, _| Cell::Time(s.state.now.div_euclid(86_400_000) * 86_400_000 - 400 * 86_400_000)),
+        d("CREATED", |s, _| {
+            Cell::Time(s.state.now.div_euclid(86_400_000) * 86_400_000 - 400 * 86_400_000)
+        }),
         v("PROFILE", 128, |_, _| Cell::Word("DEFAULT")),
-        since(12, 1, v("COMMON", 3, |s, r| Cell::Word(if r.2 && !s.scenario.database.pdbs.is_empty() { "YES" } else { "NO" }))),
-        since(12, 1, v("ORACLE_MAINTAINED", 1, |_, r| Cell::Word(if r.2 { "Y" } else { "N" }))),
+        since(
+            12,
+            1,
+            v("COMMON", 3, |s, r| {
+                Cell::Word(if r.2 && !s.scenario.database.pdbs.is_empty() {
+                    "YES"
+                } else {
+                    "NO"
+                })
+            }),
+        ),
+        since(
+            12,
+            1,
+            v("ORACLE_MAINTAINED", 1, |_, r| Cell::Word(if r.2 { "Y" } else { "N" })),
+        ),
     ]
 }
 
 fn all_user_columns<'a>() -> Vec<Col<User<'a>>> {
     const PUBLIC: [&str; 5] = ["USERNAME", "USER_ID", "CREATED", "COMMON", "ORACLE_MAINTAINED"];
-    user_columns().into_iter().filter(|column| PUBLIC.contains(&column.name)).collect()
+    user_columns()
+        .into_iter()
+        .filter(|column| PUBLIC.contains(&column.name))
+        .collect()
 }
 
 view!(users, User<'_>, super::user_columns(), |snap| super::user_rows(snap));
-view!(all_users, User<'_>, super::all_user_columns(), |snap| super::user_rows(snap));
+view!(all_users, User<'_>, super::all_user_columns(), |snap| super::user_rows(
+    snap
+));
 
 type TabColumn = (String, String, String, ColumnType, i64);
 
@@ -121,7 +162,9 @@ fn tab_columns_columns() -> Vec<Col<TabColumn>> {
     ]
 }
 
-view!(tab_columns, TabColumn, super::tab_columns_columns(), |snap| super::tab_columns_rows(snap));
+view!(tab_columns, TabColumn, super::tab_columns_columns(), |snap| {
+    super::tab_columns_rows(snap)
+});
 
 type Space = (&'static str, &'static str);
 
@@ -143,13 +186,21 @@ const SPACES: [Space; 5] = [
     ("USERS", "PERMANENT"),
 ];
 
-view!(tablespaces, Space, super::tablespace_columns(), |_snap| super::SPACES.into_iter().map(|space| (0, space)));
+view!(tablespaces, Space, super::tablespace_columns(), |_snap| super::SPACES
+    .into_iter()
+    .map(|space| (0, space)));
 
 fn product_columns() -> Vec<Col<()>> {
     vec![
         v("PRODUCT", 80, |s, ()| Cell::Owned(super::instance::banner(s.release()))),
-        v("VERSION", 80, |s, ()| Cell::Owned(super::instance::version(s.release()))),
-        since(18, 0, v("VERSION_FULL", 80, |s, ()| Cell::Owned(s.release().to_string()))),
+        v("VERSION", 80, |s, ()| {
+            Cell::Owned(super::instance::version(s.release()))
+        }),
+        since(
+            18,
+            0,
+            v("VERSION_FULL", 80, |s, ()| Cell::Owned(s.release().to_string())),
+        ),
         v("STATUS", 80, |_, ()| Cell::Word("Production")),
     ]
 }
@@ -160,15 +211,28 @@ fn privileges(snap: &Snap<'_>) -> Vec<&'static str> {
     let account = snap.scenario.accounts.get(snap.viewer.user.as_ref());
     let system = account.is_none_or(|account| account.alter_system);
     let views = account.is_none_or(|account| account.views.is_none());
-    let all = [("CREATE SESSION", true), ("ALTER SYSTEM", system), ("SELECT ANY DICTIONARY", views), ("CREATE TABLE", true)];
-    all.into_iter().filter(|(_, held)| *held).map(|(name, _)| name).collect()
+    let all = [
+        ("CREATE SESSION", true),
+        ("ALTER SYSTEM", system),
+        ("SELECT ANY DICTIONARY", views),
+        ("CREATE TABLE", true),
+    ];
+    all.into_iter()
+        .filter(|(_, held)| *held)
+        .map(|(name, _)| name)
+        .collect()
 }
 
 fn privilege_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, &'static str)> {
     privileges(snap).into_iter().map(|name| (0, name))
 }
 
-view!(session_privs, &'static str, vec![super::v("PRIVILEGE", 40, |_, r| Cell::Word(r))], |snap| super::privilege_rows(snap));
+view!(
+    session_privs,
+    &'static str,
+    vec![super::v("PRIVILEGE", 40, |_, r| Cell::Word(r))],
+    |snap| super::privilege_rows(snap)
+);
 
 fn user_sys_priv_columns() -> Vec<Col<&'static str>> {
     vec![
@@ -180,4 +244,6 @@ fn user_sys_priv_columns() -> Vec<Col<&'static str>> {
     ]
 }
 
-view!(user_sys_privs, &'static str, super::user_sys_priv_columns(), |snap| super::privilege_rows(snap));
+view!(user_sys_privs, &'static str, super::user_sys_priv_columns(), |snap| {
+    super::privilege_rows(snap)
+});

@@ -52,7 +52,9 @@ impl ToSql for Cell {
 
 impl Cell {
     fn text(text: &Option<Arc<str>>) -> Self {
-        text.as_ref().filter(|text| !text.is_empty()).map_or(Self::Null, |text| Self::Text(Arc::clone(text)))
+        text.as_ref()
+            .filter(|text| !text.is_empty())
+            .map_or(Self::Null, |text| Self::Text(Arc::clone(text)))
     }
 
     /// Whether it is this number.
@@ -82,7 +84,10 @@ impl<'a> Snap<'a> {
     /// The instances whose rows are seen.
     fn instances(&self) -> impl Iterator<Item = &'a crate::world::Instance> {
         let (global, own) = (self.global, self.viewer.seat.0);
-        self.state.instances.iter().filter(move |instance| instance.up && (global || instance.spec.number == own))
+        self.state
+            .instances
+            .iter()
+            .filter(move |instance| instance.up && (global || instance.spec.number == own))
     }
 
     /// The sessions that are seen.
@@ -90,15 +95,23 @@ impl<'a> Snap<'a> {
         let (global, own, con_id) = (self.global, self.viewer.seat.0, self.viewer.con_id);
         let root_only = self.scenario.database.container_data == ContainerData::Current;
         let hidden = &self.state.hidden;
-        self.state.sessions.iter().map(|(seat, sess)| (*seat, sess)).filter(move |(seat, sess)| {
-            let here = if global { seat.0 == own || !hidden.contains(&seat.0) } else { seat.0 == own };
-            let in_sight = match con_id {
-                0 => true,
-                1 => !root_only || sess.con_id <= 1,
-                pdb => sess.con_id == pdb,
-            };
-            here && in_sight
-        })
+        self.state
+            .sessions
+            .iter()
+            .map(|(seat, sess)| (*seat, sess))
+            .filter(move |(seat, sess)| {
+                let here = if global {
+                    seat.0 == own || !hidden.contains(&seat.0)
+                } else {
+                    seat.0 == own
+                };
+                let in_sight = match con_id {
+                    0 => true,
+                    1 => !root_only || sess.con_id <= 1,
+                    pdb => sess.con_id == pdb,
+                };
+                here && in_sight
+            })
     }
 
     fn release(&self) -> Release {
@@ -115,23 +128,46 @@ struct Col<R> {
 }
 
 const fn n<R>(name: &'static str, get: fn(&Snap<'_>, &R) -> Cell) -> Col<R> {
-    Col { name, kind: ColumnType::Number, since: (11, 0), get }
+    Col {
+        name,
+        kind: ColumnType::Number,
+        since: (11, 0),
+        get,
+    }
 }
 
 const fn v<R>(name: &'static str, size: u32, get: fn(&Snap<'_>, &R) -> Cell) -> Col<R> {
-    Col { name, kind: ColumnType::Varchar2(size), since: (11, 0), get }
+    Col {
+        name,
+        kind: ColumnType::Varchar2(size),
+        since: (11, 0),
+        get,
+    }
 }
 
 const fn raw<R>(name: &'static str, get: fn(&Snap<'_>, &R) -> Cell) -> Col<R> {
-    Col { name, kind: ColumnType::Raw(8), since: (11, 0), get }
+    Col {
+        name,
+        kind: ColumnType::Raw(8),
+        since: (11, 0),
+        get,
+    }
 }
 
 const fn d<R>(name: &'static str, get: fn(&Snap<'_>, &R) -> Cell) -> Col<R> {
-    Col { name, kind: ColumnType::Date, since: (11, 0), get }
+    Col {
+        name,
+        kind: ColumnType::Date,
+        since: (11, 0),
+        get,
+    }
 }
 
 const fn since<R>(major: u8, minor: u8, column: Col<R>) -> Col<R> {
-    Col { since: (major, minor), ..column }
+    Col {
+        since: (major, minor),
+        ..column
+    }
 }
 
 /// Takes a row's wanted values, in the order of the view's columns.
@@ -152,7 +188,12 @@ const fn dynamic(
     columns: fn(Release) -> Vec<(String, ColumnType)>,
     fill: fn(&Snap<'_>, &[bool], &mut Sink<'_>) -> Result<(), rusqlite::Error>,
 ) -> View {
-    View { name, dynamic: true, columns, fill }
+    View {
+        name,
+        dynamic: true,
+        columns,
+        fill,
+    }
 }
 
 const fn plain(
@@ -160,7 +201,12 @@ const fn plain(
     columns: fn(Release) -> Vec<(String, ColumnType)>,
     fill: fn(&Snap<'_>, &[bool], &mut Sink<'_>) -> Result<(), rusqlite::Error>,
 ) -> View {
-    View { name, dynamic: false, columns, fill }
+    View {
+        name,
+        dynamic: false,
+        columns,
+        fill,
+    }
 }
 
 /// Declares a view by its columns and its rows.
@@ -187,7 +233,11 @@ pub(self) use view;
 
 fn described<R>(columns: Vec<Col<R>>, release: Release) -> Vec<(String, ColumnType)> {
     let has = |column: &Col<R>| release.at_least(column.since.0, column.since.1);
-    columns.iter().filter(|column| has(column)).map(|column| (column.name.to_owned(), kind_in(column, release))).collect()
+    columns
+        .iter()
+        .filter(|column| has(column))
+        .map(|column| (column.name.to_owned(), kind_in(column, release)))
+        .collect()
 }
 
 /// Names were shorter before 12.2, and what clients say of themselves before 12.1.
@@ -209,9 +259,17 @@ fn filled<R>(
     sink: &mut Sink<'_>,
 ) -> Result<(), rusqlite::Error> {
     let release = snap.release();
-    let columns: Vec<_> = columns.into_iter().filter(|it| release.at_least(it.since.0, it.since.1)).collect();
+    let columns: Vec<_> = columns
+        .into_iter()
+        .filter(|it| release.at_least(it.since.0, it.since.1))
+        .collect();
     let ahead = usize::from(wanted.len() > columns.len());
-    let picked: Vec<_> = columns.iter().zip(&wanted[ahead..]).filter(|(_, wanted)| **wanted).map(|(it, _)| it).collect();
+    let picked: Vec<_> = columns
+        .iter()
+        .zip(&wanted[ahead..])
+        .filter(|(_, wanted)| **wanted)
+        .map(|(it, _)| it)
+        .collect();
     let mut cells = Vec::with_capacity(picked.len() + 1);
     for (instance, row) in rows {
         cells.clear();
@@ -260,7 +318,11 @@ pub(crate) fn all() -> &'static [View] {
         plain("DBA_TABLESPACES", dict::tablespaces::columns, dict::tablespaces::fill),
         plain("PRODUCT_COMPONENT_VERSION", dict::product::columns, dict::product::fill),
         plain("SESSION_PRIVS", dict::session_privs::columns, dict::session_privs::fill),
-        plain("USER_SYS_PRIVS", dict::user_sys_privs::columns, dict::user_sys_privs::fill),
+        plain(
+            "USER_SYS_PRIVS",
+            dict::user_sys_privs::columns,
+            dict::user_sys_privs::fill,
+        ),
     ];
     VIEWS
 }
@@ -277,7 +339,9 @@ pub(crate) fn find(owner: Option<&str>, name: &str) -> Option<(usize, bool)> {
     if !matches!(owner, None | Some("SYS" | "PUBLIC")) {
         return None;
     }
-    let view = all().iter().position(|view| view.name == base && view.dynamic == dynamic)?;
+    let view = all()
+        .iter()
+        .position(|view| view.name == base && view.dynamic == dynamic)?;
     Some((view, global))
 }
 
@@ -288,7 +352,9 @@ impl View {
         if !global {
             return own;
         }
-        std::iter::once(("INST_ID".to_owned(), ColumnType::Number)).chain(own).collect()
+        std::iter::once(("INST_ID".to_owned(), ColumnType::Number))
+            .chain(own)
+            .collect()
     }
 
     /// Hands the wanted columns of every row to the sink.

@@ -14,7 +14,16 @@ pub(super) struct Row<'a> {
 
 pub(super) fn rows<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Row<'a>)> {
     let now = snap.state.now;
-    snap.sessions().map(move |(seat, sess)| (seat.0, Row { seat, sess, phase: sess.phase(now) }))
+    snap.sessions().map(move |(seat, sess)| {
+        (
+            seat.0,
+            Row {
+                seat,
+                sess,
+                phase: sess.phase(now),
+            },
+        )
+    })
 }
 
 impl Row<'_> {
@@ -105,7 +114,9 @@ fn identity<'a>() -> Vec<Col<Row<'a>>> {
         raw("PADDR", |_, r| Cell::Address(r.sess.paddr(r.seat))),
         n("USER#", |_, r| Cell::Int(i64::from(r.sess.user_number))),
         v("USERNAME", 128, |_, r| Cell::text(&r.sess.who.username)),
-        n("COMMAND", |_, r| Cell::Int(if r.runs() { i64::from(r.sess.command) } else { 0 })),
+        n("COMMAND", |_, r| {
+            Cell::Int(if r.runs() { i64::from(r.sess.command) } else { 0 })
+        }),
         n("OWNERID", |_, r| match r.sess.parallel.filter(|part| part.number > 0) {
             Some(part) => Cell::Int(i64::from(part.coordinator.0) << 16 | i64::from(part.coordinator.1)),
             None => Cell::Int(2_147_483_644),
@@ -140,20 +151,45 @@ fn identity<'a>() -> Vec<Col<Row<'a>>> {
 
 fn statement<'a>() -> Vec<Col<Row<'a>>> {
     vec![
-        raw("SQL_ADDRESS", |_, r| Cell::Address(if r.runs() { r.hash(1) as u64 | 1 << 36 } else { 0 })),
+        raw("SQL_ADDRESS", |_, r| {
+            Cell::Address(if r.runs() { r.hash(1) as u64 | 1 << 36 } else { 0 })
+        }),
         n("SQL_HASH_VALUE", |_, r| Cell::Int(if r.runs() { r.hash(2) } else { 0 })),
-        v("SQL_ID", 13, |_, r| if r.runs() { Cell::text(&r.sess.sql) } else { Cell::Null }),
-        n("SQL_CHILD_NUMBER", |_, r| if r.runs() { Cell::Int(0) } else { Cell::Null }),
+        v("SQL_ID", 13, |_, r| {
+            if r.runs() { Cell::text(&r.sess.sql) } else { Cell::Null }
+        }),
+        n(
+            "SQL_CHILD_NUMBER",
+            |_, r| if r.runs() { Cell::Int(0) } else { Cell::Null },
+        ),
         d("SQL_EXEC_START", |_, r| match r.runs() && r.sess.sql.is_some() {
             true => Cell::Time(r.phase.since),
             false => Cell::Null,
         }),
-        n("SQL_EXEC_ID", |_, r| if r.runs() { Cell::Int(16_777_216 + r.phase.calls) } else { Cell::Null }),
+        n("SQL_EXEC_ID", |_, r| {
+            if r.runs() {
+                Cell::Int(16_777_216 + r.phase.calls)
+            } else {
+                Cell::Null
+            }
+        }),
         raw("PREV_SQL_ADDR", |_, r| Cell::Address(r.hash(3) as u64 | 1 << 36)),
         n("PREV_HASH_VALUE", |_, r| Cell::Int(r.hash(4))),
         v("PREV_SQL_ID", 13, |_, r| Cell::text(&r.sess.previous_sql)),
-        n("PREV_CHILD_NUMBER", |_, r| if r.sess.previous_sql.is_some() { Cell::Int(0) } else { Cell::Null }),
-        d("PREV_EXEC_START", |_, r| if r.runs() { Cell::Null } else { Cell::Time(r.phase.since) }),
+        n("PREV_CHILD_NUMBER", |_, r| {
+            if r.sess.previous_sql.is_some() {
+                Cell::Int(0)
+            } else {
+                Cell::Null
+            }
+        }),
+        d("PREV_EXEC_START", |_, r| {
+            if r.runs() {
+                Cell::Null
+            } else {
+                Cell::Time(r.phase.since)
+            }
+        }),
         n("PREV_EXEC_ID", |_, r| Cell::Int(16_777_215 + r.phase.calls)),
         n("PLSQL_ENTRY_OBJECT_ID", |_, _| Cell::Null),
         n("PLSQL_ENTRY_SUBPROGRAM_ID", |_, _| Cell::Null),
@@ -165,14 +201,32 @@ fn statement<'a>() -> Vec<Col<Row<'a>>> {
 fn client<'a>() -> Vec<Col<Row<'a>>> {
     vec![
         v("MODULE", 64, |_, r| Cell::text(&r.sess.who.module)),
-        n("MODULE_HASH", |_, r| if r.sess.who.module.is_some() { Cell::Int(r.hash(5)) } else { Cell::Int(0) }),
+        n("MODULE_HASH", |_, r| {
+            if r.sess.who.module.is_some() {
+                Cell::Int(r.hash(5))
+            } else {
+                Cell::Int(0)
+            }
+        }),
         v("ACTION", 64, |_, r| Cell::text(&r.sess.who.action)),
-        n("ACTION_HASH", |_, r| if r.sess.who.action.is_some() { Cell::Int(r.hash(6)) } else { Cell::Int(0) }),
+        n("ACTION_HASH", |_, r| {
+            if r.sess.who.action.is_some() {
+                Cell::Int(r.hash(6))
+            } else {
+                Cell::Int(0)
+            }
+        }),
         v("CLIENT_INFO", 64, |_, r| Cell::text(&r.sess.who.client_info)),
         n("FIXED_TABLE_SEQUENCE", |_, r| Cell::Int(r.phase.calls)),
-        n("ROW_WAIT_OBJ#", |_, r| Cell::Int(if r.sess.blocked.is_some() { 74_512 } else { -1 })),
-        n("ROW_WAIT_FILE#", |_, r| Cell::Int(if r.sess.blocked.is_some() { 7 } else { 0 })),
-        n("ROW_WAIT_BLOCK#", |_, r| Cell::Int(if r.sess.blocked.is_some() { 4_187 } else { 0 })),
+        n("ROW_WAIT_OBJ#", |_, r| {
+            Cell::Int(if r.sess.blocked.is_some() { 74_512 } else { -1 })
+        }),
+        n("ROW_WAIT_FILE#", |_, r| {
+            Cell::Int(if r.sess.blocked.is_some() { 7 } else { 0 })
+        }),
+        n("ROW_WAIT_BLOCK#", |_, r| {
+            Cell::Int(if r.sess.blocked.is_some() { 4_187 } else { 0 })
+        }),
         n("ROW_WAIT_ROW#", |_, _| Cell::Int(0)),
         n("TOP_LEVEL_CALL#", |_, r| Cell::Int(if r.phase.busy { 94 } else { 0 })),
         d("LOGON_TIME", |_, r| Cell::Time(r.sess.logon)),
@@ -189,7 +243,9 @@ fn client<'a>() -> Vec<Col<Row<'a>>> {
         v("PDDL_STATUS", 8, |_, _| Cell::Word("ENABLED")),
         v("PQ_STATUS", 8, |_, _| Cell::Word("ENABLED")),
         n("CURRENT_QUEUE_DURATION", |_, _| Cell::Int(0)),
-        v("CLIENT_IDENTIFIER", 64, |_, r| Cell::text(&r.sess.who.client_identifier)),
+        v("CLIENT_IDENTIFIER", 64, |_, r| {
+            Cell::text(&r.sess.who.client_identifier)
+        }),
     ]
 }
 
@@ -205,8 +261,12 @@ fn blocking<'a>() -> Vec<Col<Row<'a>>> {
     }
     vec![
         v("BLOCKING_SESSION_STATUS", 11, |_, r| status(r)),
-        n("BLOCKING_INSTANCE", |_, r| maybe(r.sess.blocked.map(|(blocker, _)| blocker.0))),
-        n("BLOCKING_SESSION", |_, r| maybe(r.sess.blocked.map(|(blocker, _)| blocker.1))),
+        n("BLOCKING_INSTANCE", |_, r| {
+            maybe(r.sess.blocked.map(|(blocker, _)| blocker.0))
+        }),
+        n("BLOCKING_SESSION", |_, r| {
+            maybe(r.sess.blocked.map(|(blocker, _)| blocker.1))
+        }),
         v("FINAL_BLOCKING_SESSION_STATUS", 11, |_, r| status(r)),
         n("FINAL_BLOCKING_INSTANCE", |s, r| maybe(r.root(s).map(|root| root.0))),
         n("FINAL_BLOCKING_SESSION", |s, r| maybe(r.root(s).map(|root| root.1))),
@@ -216,28 +276,82 @@ fn blocking<'a>() -> Vec<Col<Row<'a>>> {
 fn waiting<'a>() -> Vec<Col<Row<'a>>> {
     vec![
         n("SEQ#", |_, r| Cell::Int(r.phase.calls % 65_536)),
-        n("EVENT#", |_, r| Cell::Int(if r.phase.busy { 1 + r.hash(7) % 1000 } else { 420 })),
+        n("EVENT#", |_, r| {
+            Cell::Int(if r.phase.busy { 1 + r.hash(7) % 1000 } else { 420 })
+        }),
         v("EVENT", 64, |_, r| r.wait().0),
-        v("P1TEXT", 64, |_, r| Cell::Word(if r.sess.blocked.is_some() { "name|mode" } else { "driver id" })),
-        n("P1", |_, r| Cell::Int(if r.sess.blocked.is_some() { 1_415_053_318 } else { 1_952_673_792 })),
-        raw("P1RAW", |_, r| Cell::Address(if r.sess.blocked.is_some() { 0x5458_0006 } else { 0x7463_7000 })),
-        v("P2TEXT", 64, |_, r| Cell::Word(if r.sess.blocked.is_some() { "usn<<16 | slot" } else { "#bytes" })),
-        n("P2", |_, r| Cell::Int(if r.sess.blocked.is_some() { 655_374 } else { 1 })),
-        raw("P2RAW", |_, r| Cell::Address(if r.sess.blocked.is_some() { 655_374 } else { 1 })),
-        v("P3TEXT", 64, |_, r| Cell::Word(if r.sess.blocked.is_some() { "sequence" } else { "" })),
+        v("P1TEXT", 64, |_, r| {
+            Cell::Word(if r.sess.blocked.is_some() {
+                "name|mode"
+            } else {
+                "driver id"
+            })
+        }),
+        n("P1", |_, r| {
+            Cell::Int(if r.sess.blocked.is_some() {
+                1_415_053_318
+            } else {
+                1_952_673_792
+            })
+        }),
+        raw("P1RAW", |_, r| {
+            Cell::Address(if r.sess.blocked.is_some() {
+                0x5458_0006
+            } else {
+                0x7463_7000
+            })
+        }),
+        v("P2TEXT", 64, |_, r| {
+            Cell::Word(if r.sess.blocked.is_some() {
+                "usn<<16 | slot"
+            } else {
+                "#bytes"
+            })
+        }),
+        n("P2", |_, r| {
+            Cell::Int(if r.sess.blocked.is_some() { 655_374 } else { 1 })
+        }),
+        raw("P2RAW", |_, r| {
+            Cell::Address(if r.sess.blocked.is_some() { 655_374 } else { 1 })
+        }),
+        v("P3TEXT", 64, |_, r| {
+            Cell::Word(if r.sess.blocked.is_some() { "sequence" } else { "" })
+        }),
         n("P3", |_, r| Cell::Int(if r.sess.blocked.is_some() { 8_000 } else { 0 })),
-        raw("P3RAW", |_, r| Cell::Address(if r.sess.blocked.is_some() { 8_000 } else { 0 })),
+        raw("P3RAW", |_, r| {
+            Cell::Address(if r.sess.blocked.is_some() { 8_000 } else { 0 })
+        }),
         n("WAIT_CLASS_ID", |_, r| Cell::Int(2_723_168_908 + r.wait().2)),
         n("WAIT_CLASS#", |_, r| Cell::Int(r.wait().2)),
         v("WAIT_CLASS", 64, |_, r| r.wait().1),
         n("WAIT_TIME", |_, r| Cell::Int(if r.waits() { 0 } else { -1 })),
         n("SECONDS_IN_WAIT", |s, r| Cell::Int(r.seconds(s))),
-        v("STATE", 19, |_, r| Cell::Word(if r.waits() { "WAITING" } else { "WAITED SHORT TIME" })),
-        n("WAIT_TIME_MICRO", |s, r| Cell::Int(if r.waits() { r.micros(s) } else { 12 })),
-        n("TIME_REMAINING_MICRO", |_, r| if r.waits() { Cell::Int(-1) } else { Cell::Null }),
-        since(21, 0, n("TOTAL_TIME_WAITED_MICRO", |s, r| Cell::Int(if r.waits() { r.micros(s) } else { 12 }))),
-        since(21, 0, n("HEUR_TIME_WAITED_MICRO", |s, r| Cell::Int(if r.waits() { r.micros(s) } else { 12 }))),
-        n("TIME_SINCE_LAST_WAIT_MICRO", |s, r| Cell::Int(if r.waits() { 0 } else { r.micros(s) })),
+        v("STATE", 19, |_, r| {
+            Cell::Word(if r.waits() { "WAITING" } else { "WAITED SHORT TIME" })
+        }),
+        n("WAIT_TIME_MICRO", |s, r| {
+            Cell::Int(if r.waits() { r.micros(s) } else { 12 })
+        }),
+        n("TIME_REMAINING_MICRO", |_, r| {
+            if r.waits() { Cell::Int(-1) } else { Cell::Null }
+        }),
+        since(
+            21,
+            0,
+            n("TOTAL_TIME_WAITED_MICRO", |s, r| {
+                Cell::Int(if r.waits() { r.micros(s) } else { 12 })
+            }),
+        ),
+        since(
+            21,
+            0,
+            n("HEUR_TIME_WAITED_MICRO", |s, r| {
+                Cell::Int(if r.waits() { r.micros(s) } else { 12 })
+            }),
+        ),
+        n("TIME_SINCE_LAST_WAIT_MICRO", |s, r| {
+            Cell::Int(if r.waits() { 0 } else { r.micros(s) })
+        }),
     ]
 }
 
@@ -278,14 +392,24 @@ fn process_columns<'a>() -> Vec<Col<Row<'a>>> {
         n("SERIAL#", |_, r| Cell::Int(i64::from(r.sess.pid % 100 + 1))),
         v("TERMINAL", 30, |_, _| Cell::Word("UNKNOWN")),
         v("PROGRAM", 48, |s, r| {
-            let instance = s.state.instances.iter().find(|instance| instance.spec.number == r.seat.0);
+            let instance = s
+                .state
+                .instances
+                .iter()
+                .find(|instance| instance.spec.number == r.seat.0);
             let host = instance.map_or("", |instance| instance.spec.host.as_str());
             Cell::Owned(match &r.sess.pname {
                 Some(name) => format!("oracle@{host} ({name})"),
                 None => format!("oracle@{host}"),
             })
         }),
-        v("BACKGROUND", 1, |_, r| if r.sess.kind == Kind::Background { Cell::Word("1") } else { Cell::Null }),
+        v("BACKGROUND", 1, |_, r| {
+            if r.sess.kind == Kind::Background {
+                Cell::Word("1")
+            } else {
+                Cell::Null
+            }
+        }),
         n("CPU_USED", |_, r| Cell::Int(r.hash(8) % 5_000_000)),
         n("PGA_USED_MEM", |_, r| Cell::Int(r.sess.pga / 10 * 8)),
         n("PGA_ALLOC_MEM", |_, r| Cell::Int(r.sess.pga)),
@@ -300,7 +424,9 @@ fn attached<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Row<'a>)> {
     rows(snap).filter(|(_, row)| !row.sess.mark.is_some_and(|mark| mark.detached))
 }
 
-view!(processes, Row<'_>, super::process_columns(), |snap| super::attached(snap));
+view!(processes, Row<'_>, super::process_columns(), |snap| super::attached(
+    snap
+));
 
 fn px_columns<'a>() -> Vec<Col<Row<'a>>> {
     vec![
@@ -308,13 +434,32 @@ fn px_columns<'a>() -> Vec<Col<Row<'a>>> {
         n("SID", |_, r| Cell::Int(i64::from(r.seat.1))),
         n("SERIAL#", |_, r| Cell::Int(i64::from(r.sess.serial))),
         n("QCSID", |_, r| maybe(r.sess.parallel.map(|part| part.coordinator.1))),
-        n("QCSERIAL#", |_, r| maybe(r.sess.parallel.filter(|it| it.number > 0).map(|it| it.coordinator_serial))),
-        n("QCINST_ID", |_, r| maybe(r.sess.parallel.filter(|it| it.number > 0).map(|it| it.coordinator.0))),
-        n("SERVER_GROUP", |_, r| maybe(r.sess.parallel.filter(|it| it.number > 0).map(|_| 1))),
-        n("SERVER_SET", |_, r| maybe(r.sess.parallel.filter(|it| it.number > 0).map(|_| 1))),
-        n("SERVER#", |_, r| maybe(r.sess.parallel.filter(|it| it.number > 0).map(|it| it.number))),
-        n("DEGREE", |_, r| maybe(r.sess.parallel.filter(|it| it.number > 0).map(|it| it.degree))),
-        n("REQ_DEGREE", |_, r| maybe(r.sess.parallel.filter(|it| it.number > 0).map(|it| it.degree))),
+        n("QCSERIAL#", |_, r| {
+            maybe(
+                r.sess
+                    .parallel
+                    .filter(|it| it.number > 0)
+                    .map(|it| it.coordinator_serial),
+            )
+        }),
+        n("QCINST_ID", |_, r| {
+            maybe(r.sess.parallel.filter(|it| it.number > 0).map(|it| it.coordinator.0))
+        }),
+        n("SERVER_GROUP", |_, r| {
+            maybe(r.sess.parallel.filter(|it| it.number > 0).map(|_| 1))
+        }),
+        n("SERVER_SET", |_, r| {
+            maybe(r.sess.parallel.filter(|it| it.number > 0).map(|_| 1))
+        }),
+        n("SERVER#", |_, r| {
+            maybe(r.sess.parallel.filter(|it| it.number > 0).map(|it| it.number))
+        }),
+        n("DEGREE", |_, r| {
+            maybe(r.sess.parallel.filter(|it| it.number > 0).map(|it| it.degree))
+        }),
+        n("REQ_DEGREE", |_, r| {
+            maybe(r.sess.parallel.filter(|it| it.number > 0).map(|it| it.degree))
+        }),
         since(12, 1, n("CON_ID", |_, r| Cell::Int(i64::from(r.sess.con_id)))),
     ]
 }

@@ -17,7 +17,9 @@ fn of(row: &Row<'_>, get: impl Fn(&Txn) -> i64) -> Cell {
 
 fn transaction_columns<'a>() -> Vec<Col<Row<'a>>> {
     vec![
-        raw("ADDR", |_, r| txn(r).map_or(Cell::Null, |txn| Cell::Address(txn.address(r.seat.0)))),
+        raw("ADDR", |_, r| {
+            txn(r).map_or(Cell::Null, |txn| Cell::Address(txn.address(r.seat.0)))
+        }),
         n("XIDUSN", |_, r| of(r, |txn| i64::from(txn.usn))),
         n("XIDSLOT", |_, r| of(r, |txn| i64::from(txn.slot))),
         n("XIDSQN", |_, r| of(r, |txn| i64::from(txn.sequence))),
@@ -27,14 +29,25 @@ fn transaction_columns<'a>() -> Vec<Col<Row<'a>>> {
             None => Cell::Null,
         }),
         raw("SES_ADDR", |_, r| Cell::Address(Sess::saddr(r.seat))),
-        n("FLAG", |s, r| of(r, |txn| 3_587 + if txn.rollback.is_some_and(|(since, _)| since <= s.state.now) { 128 } else { 0 })),
+        n("FLAG", |s, r| {
+            of(r, |txn| {
+                3_587
+                    + if txn.rollback.is_some_and(|(since, _)| since <= s.state.now) {
+                        128
+                    } else {
+                        0
+                    }
+            })
+        }),
         n("USED_UBLK", |s, r| of(r, |txn| txn.blocks(s.state.now))),
         n("USED_UREC", |s, r| of(r, |txn| txn.records(s.state.now))),
         n("LOG_IO", |_, r| of(r, |txn| txn.undo_records * 4)),
         n("PHY_IO", |_, r| of(r, |txn| txn.undo_blocks)),
         n("CR_GET", |_, r| of(r, |txn| txn.undo_records)),
         n("CR_CHANGE", |_, _| Cell::Int(0)),
-        d("START_DATE", |_, r| txn(r).map_or(Cell::Null, |txn| Cell::Time(txn.start))),
+        d("START_DATE", |_, r| {
+            txn(r).map_or(Cell::Null, |txn| Cell::Time(txn.start))
+        }),
         raw("XID", |_, r| match txn(r) {
             Some(txn) => Cell::Address(u64::from(txn.usn) << 48 | u64::from(txn.slot) << 32 | u64::from(txn.sequence)),
             None => Cell::Null,
@@ -47,7 +60,9 @@ fn open<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Row<'a>)> {
     rows(snap).filter(|(_, row)| row.sess.txn.is_some())
 }
 
-view!(transactions, Row<'_>, super::transaction_columns(), |snap| super::open(snap));
+view!(transactions, Row<'_>, super::transaction_columns(), |snap| super::open(
+    snap
+));
 
 /// A lock held (mode 6) or waited for (request 6).
 pub(super) struct Held<'a> {
@@ -69,11 +84,19 @@ fn lock_columns<'a>() -> Vec<Col<Held<'a>>> {
         n("LMODE", |_, h| Cell::Int(if h.request { 0 } else { 6 })),
         n("REQUEST", |_, h| Cell::Int(if h.request { 6 } else { 0 })),
         n("CTIME", |s, h| {
-            let start = if h.request { h.row.phase.since } else { h.row.sess.txn.as_ref().map_or(0, |txn| txn.start) };
+            let start = if h.request {
+                h.row.phase.since
+            } else {
+                h.row.sess.txn.as_ref().map_or(0, |txn| txn.start)
+            };
             Cell::Int((s.state.now - start) / 1000)
         }),
         n("BLOCK", |s, h| {
-            let blocks = s.state.sessions.values().any(|other| other.blocked.is_some_and(|(by, _)| by == h.row.seat));
+            let blocks = s
+                .state
+                .sessions
+                .values()
+                .any(|other| other.blocked.is_some_and(|(by, _)| by == h.row.seat));
             Cell::Int(i64::from(!h.request && blocks))
         }),
         since(12, 1, n("CON_ID", |_, h| Cell::Int(i64::from(h.row.sess.con_id)))),
@@ -87,7 +110,16 @@ fn held<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Held<'a>)> {
             Some((blocker, _)) => (sessions.get(&blocker)?.txn.as_ref()?, true),
             None => (row.sess.txn.as_ref()?, false),
         };
-        Some((instance, Held { usn: txn.usn, slot: txn.slot, sequence: txn.sequence, request, row }))
+        Some((
+            instance,
+            Held {
+                usn: txn.usn,
+                slot: txn.slot,
+                sequence: txn.sequence,
+                request,
+                row,
+            },
+        ))
     })
 }
 
@@ -115,7 +147,9 @@ fn sorting<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Row<'a>)> {
     rows(snap).filter(|(_, row)| row.sess.temp > 0)
 }
 
-view!(temporary, Row<'_>, super::temporary_columns(), |snap| super::sorting(snap));
+view!(temporary, Row<'_>, super::temporary_columns(), |snap| super::sorting(
+    snap
+));
 
 fn dead_columns<'a>() -> Vec<Col<Row<'a>>> {
     vec![
@@ -126,13 +160,26 @@ fn dead_columns<'a>() -> Vec<Col<Row<'a>>> {
             let now = s.state.now;
             Cell::Word(match r.sess.mark {
                 Some(mark) if mark.released <= now => "RESOURCES FREED",
-                Some(_) if r.sess.txn.as_ref().is_some_and(|txn| txn.rollback.is_some_and(|(at, _)| at <= now)) => {
-                    if s.release().major() >= 19 { "IN PROGRESS" } else { "PARTIAL CLEANUP" }
+                Some(_)
+                    if r.sess
+                        .txn
+                        .as_ref()
+                        .is_some_and(|txn| txn.rollback.is_some_and(|(at, _)| at <= now)) =>
+                {
+                    if s.release().major() >= 19 {
+                        "IN PROGRESS"
+                    } else {
+                        "PARTIAL CLEANUP"
+                    }
                 }
                 Some(_) | None => "CLEANUP PENDING",
             })
         }),
-        n("DEAD_TIME", |s, r| r.sess.mark.map_or(Cell::Null, |mark| Cell::Int((s.state.now - mark.since) / 1000))),
+        n("DEAD_TIME", |s, r| {
+            r.sess
+                .mark
+                .map_or(Cell::Null, |mark| Cell::Int((s.state.now - mark.since) / 1000))
+        }),
         n("CLEANUP_ATTEMPTS", |_, _| Cell::Int(1)),
         n("CLEANUP_TIME", |_, _| Cell::Int(0)),
         n("NUM_BLOCKED", |s, r| {
@@ -195,11 +242,15 @@ fn sesstat_columns<'a>() -> Vec<Col<(Row<'a>, i64)>> {
 fn sesstat_rows<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, (Row<'a>, i64))> {
     rows(snap).flat_map(|(instance, row)| {
         let (seat, sess, phase) = (row.seat, row.sess, row.phase);
-        STATISTICS.iter().map(move |(number, _, _)| (instance, (Row { seat, sess, phase }, *number)))
+        STATISTICS
+            .iter()
+            .map(move |(number, _, _)| (instance, (Row { seat, sess, phase }, *number)))
     })
 }
 
-view!(sesstat, (Row<'_>, i64), super::sesstat_columns(), |snap| super::sesstat_rows(snap));
+view!(sesstat, (Row<'_>, i64), super::sesstat_columns(), |snap| {
+    super::sesstat_rows(snap)
+});
 
 fn statname_columns() -> Vec<Col<(i64, &'static str, i64)>> {
     vec![
@@ -213,7 +264,11 @@ fn statname_columns() -> Vec<Col<(i64, &'static str, i64)>> {
 
 fn statname_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, (i64, &'static str, i64))> {
     let numbers: Vec<u32> = snap.instances().map(|instance| instance.spec.number).collect();
-    numbers.into_iter().flat_map(|number| STATISTICS.iter().map(move |statistic| (number, *statistic)))
+    numbers
+        .into_iter()
+        .flat_map(|number| STATISTICS.iter().map(move |statistic| (number, *statistic)))
 }
 
-view!(statname, (i64, &'static str, i64), super::statname_columns(), |snap| super::statname_rows(snap));
+view!(statname, (i64, &'static str, i64), super::statname_columns(), |snap| {
+    super::statname_rows(snap)
+});

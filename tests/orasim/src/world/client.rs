@@ -39,7 +39,14 @@ pub(crate) struct ClientSession {
 
 impl ClientSession {
     pub(super) fn new(shared: Arc<Shared>, seat: Seat, serial: u32, setting: Setting) -> Self {
-        Self { shared, seat, serial, setting, engine: None, ended: false }
+        Self {
+            shared,
+            seat,
+            serial,
+            setting,
+            engine: None,
+            ended: false,
+        }
     }
 
     /// The own row, or what the client is told instead.
@@ -118,9 +125,16 @@ impl ClientSession {
 
     /// Sleeps, as seen in EVENT; deaf to kills and breaks or not.
     pub(crate) fn sleep(&self, seconds: f64, deaf: bool) -> Result<(), OraError> {
-        let wait = if deaf { ("SQL*Net message from dblink", "Network") } else { ("PL/SQL lock timer", "Idle") };
+        let wait = if deaf {
+            ("SQL*Net message from dblink", "Network")
+        } else {
+            ("PL/SQL lock timer", "Idle")
+        };
         let deadline = self.with_own(|sess, now| {
-            sess.wait = Some(Arc::new(Wait { event: wait.0.into(), class: wait.1.into() }));
+            sess.wait = Some(Arc::new(Wait {
+                event: wait.0.into(),
+                class: wait.1.into(),
+            }));
             if let Some(link) = &mut sess.link {
                 link.deaf = deaf;
             }
@@ -128,7 +142,11 @@ impl ClientSession {
         })?;
         let waited = self.wait(deadline, deaf, |_| false);
         let mut state = self.shared.look();
-        if let Some(sess) = state.sessions.get_mut(&self.seat).filter(|sess| sess.serial == self.serial) {
+        if let Some(sess) = state
+            .sessions
+            .get_mut(&self.seat)
+            .filter(|sess| sess.serial == self.serial)
+        {
             sess.wait = None;
             if let Some(link) = &mut sess.link {
                 link.deaf = false;
@@ -190,7 +208,12 @@ impl ClientSession {
                     self.shared.look().remove(self.seat);
                     return Err(cut());
                 }
-                Strike::Hang => return Err(OraError { then: Then::Hang, ..cut() }),
+                Strike::Hang => {
+                    return Err(OraError {
+                        then: Then::Hang,
+                        ..cut()
+                    });
+                }
                 Strike::Delay(length) => {
                     let deadline = self.with_own(|_, now| now + length.0)?;
                     self.wait(deadline, false, |_| false)?;
@@ -219,7 +242,11 @@ impl ClientSession {
             return;
         }
         let mut state = self.shared.look();
-        if let Some(sess) = state.sessions.get_mut(&self.seat).filter(|sess| sess.serial == self.serial) {
+        if let Some(sess) = state
+            .sessions
+            .get_mut(&self.seat)
+            .filter(|sess| sess.serial == self.serial)
+        {
             sess.link = None;
             if keep {
                 state.keep(self.seat);
@@ -255,7 +282,13 @@ impl Session for ClientSession {
     fn answered(&mut self) {
         let mut state = self.shared.look();
         let now = state.now;
-        let Some(sess) = state.sessions.get_mut(&self.seat).filter(|sess| sess.serial == self.serial) else { return };
+        let Some(sess) = state
+            .sessions
+            .get_mut(&self.seat)
+            .filter(|sess| sess.serial == self.serial)
+        else {
+            return;
+        };
         if sess.link.as_ref().is_some_and(|link| link.doomed) {
             state.remove(self.seat);
             drop(state);
@@ -308,7 +341,11 @@ impl Session for ClientSession {
     }
 
     fn interrupt(&self) -> Arc<dyn Interrupt> {
-        Arc::new(Break { shared: Arc::clone(&self.shared), seat: self.seat, serial: self.serial })
+        Arc::new(Break {
+            shared: Arc::clone(&self.shared),
+            seat: self.seat,
+            serial: self.serial,
+        })
     }
 }
 
@@ -328,7 +365,10 @@ impl Interrupt for Break {
     fn break_call(&self) {
         let mut state = self.shared.look();
         let now = state.now;
-        if let Some(sess) = state.sessions.get_mut(&self.seat).filter(|sess| sess.serial == self.serial)
+        if let Some(sess) = state
+            .sessions
+            .get_mut(&self.seat)
+            .filter(|sess| sess.serial == self.serial)
             && sess.phase(now).busy
             && let Some(link) = &mut sess.link
         {

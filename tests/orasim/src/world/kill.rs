@@ -121,7 +121,9 @@ impl State {
             clause: order.clause,
             target: (seat.0, seat.1, order.serial),
             username: hit.and_then(|sess| sess.who.username.as_deref().map(str::to_owned)),
-            group: hit.and_then(|sess| sess.origin).map(|(group, _)| shared.scenario.sessions[group].name.clone()),
+            group: hit
+                .and_then(|sess| sess.origin)
+                .map(|(group, _)| shared.scenario.sessions[group].name.clone()),
             background: hit.is_some_and(|sess| sess.kind == Kind::Background),
             answer: None,
         };
@@ -163,7 +165,11 @@ impl State {
         }
         let root_only = killer.con_id == 1 && spec.container_data == ContainerData::Current;
         let within = |con_id: u32| killer.con_id <= 1 && !root_only || con_id == killer.con_id || con_id == 0;
-        let Some(sess) = self.sessions.get(&seat).filter(|sess| sess.serial == order.serial && within(sess.con_id)) else {
+        let Some(sess) = self
+            .sessions
+            .get(&seat)
+            .filter(|sess| sess.serial == order.serial && within(sess.con_id))
+        else {
             return Err(known(30));
         };
         if seat == killer.seat {
@@ -206,8 +212,14 @@ impl State {
     /// CANCEL SQL: without the SQL_ID it is accepted and does nothing, as measured on 19c.
     fn cancel(&mut self, shared: &Shared, seat: Seat, order: &Order) {
         let now = self.now;
-        let Some(sess) = self.sessions.get_mut(&seat) else { return };
-        let running = sess.phase(now).busy && order.sql_id.as_deref().is_some_and(|id| sess.sql.as_deref() == Some(id));
+        let Some(sess) = self.sessions.get_mut(&seat) else {
+            return;
+        };
+        let running = sess.phase(now).busy
+            && order
+                .sql_id
+                .as_deref()
+                .is_some_and(|id| sess.sql.as_deref() == Some(id));
         if !running {
             return;
         }
@@ -223,8 +235,14 @@ impl State {
     fn end_client(&mut self, shared: &Shared, seat: Seat, clause: Clause) -> Result<Verdict, OraError> {
         let now = self.now;
         let recent = shared.scenario.release.major() >= 18;
-        let Some(sess) = self.sessions.get_mut(&seat) else { return Err(known(30)) };
-        let replayed = shared.scenario.services.iter().any(|it| it.replay && it.name == *sess.who.service);
+        let Some(sess) = self.sessions.get_mut(&seat) else {
+            return Err(known(30));
+        };
+        let replayed = shared
+            .scenario
+            .services
+            .iter()
+            .any(|it| it.replay && it.name == *sess.who.service);
         let (busy, serial) = (sess.phase(now).busy, sess.serial);
         let deaf = sess.link.as_ref().is_some_and(|link| link.deaf);
         let told = match clause {
@@ -245,7 +263,12 @@ impl State {
         let marked = sess.mark.is_some();
         if !marked {
             let released = if busy { Moment::MAX } else { now };
-            sess.mark = Some(Mark { since: now, told, released, detached: !busy });
+            sess.mark = Some(Mark {
+                since: now,
+                told,
+                released,
+                detached: !busy,
+            });
         }
         if !busy {
             self.release(seat);
@@ -253,12 +276,18 @@ impl State {
         }
         match clause {
             Clause::KillImmediate => Err(known(31)),
-            Clause::KillTimeout(seconds) => {
-                Ok(Verdict::Wait { seat, serial, deadline: now + i64::from(seconds) * 1000 })
-            }
+            Clause::KillTimeout(seconds) => Ok(Verdict::Wait {
+                seat,
+                serial,
+                deadline: now + i64::from(seconds) * 1000,
+            }),
             Clause::Kill | Clause::KillNoreplay | Clause::DisconnectPostTransaction => {
                 // Without something it must finish first, it notices within moments.
-                Ok(Verdict::Wait { seat, serial, deadline: now + if deaf { PATIENCE } else { 2 * PATIENCE } })
+                Ok(Verdict::Wait {
+                    seat,
+                    serial,
+                    deadline: now + if deaf { PATIENCE } else { 2 * PATIENCE },
+                })
             }
             Clause::KillForce(_) | Clause::DisconnectImmediate | Clause::CancelSql => Ok(Verdict::Done),
         }
@@ -272,7 +301,9 @@ impl State {
         lingers: Option<i64>,
     ) -> Result<Verdict, OraError> {
         let now = self.now;
-        let Some(sess) = self.sessions.get(&seat) else { return Err(known(30)) };
+        let Some(sess) = self.sessions.get(&seat) else {
+            return Err(known(30));
+        };
         let serial = sess.serial;
         if let Some(mark) = sess.mark {
             return match clause {
@@ -293,7 +324,10 @@ impl State {
                 | Clause::CancelSql => Err(known(31)),
             };
         }
-        let habits = sess.origin.map(|(group, _)| shared.scenario.sessions[group].when_killed).unwrap_or_default();
+        let habits = sess
+            .origin
+            .map(|(group, _)| shared.scenario.sessions[group].when_killed)
+            .unwrap_or_default();
         let course = self.course(seat, clause, habits, lingers);
         let released = now + course.notices + course.rollback;
         self.begin_end(seat, &course, habits);
@@ -305,11 +339,17 @@ impl State {
             _ if released <= now => Ok(Verdict::Done),
             Clause::KillForce(_) | Clause::DisconnectImmediate => Ok(Verdict::Done),
             Clause::KillImmediate => Err(known(31)),
-            Clause::KillTimeout(seconds) => {
-                Ok(Verdict::Wait { seat, serial, deadline: now + i64::from(seconds) * 1000 })
-            }
+            Clause::KillTimeout(seconds) => Ok(Verdict::Wait {
+                seat,
+                serial,
+                deadline: now + i64::from(seconds) * 1000,
+            }),
             Clause::Kill | Clause::KillNoreplay | Clause::DisconnectPostTransaction | Clause::CancelSql => {
-                Ok(Verdict::Wait { seat, serial, deadline: now + PATIENCE })
+                Ok(Verdict::Wait {
+                    seat,
+                    serial,
+                    deadline: now + PATIENCE,
+                })
             }
         }
     }
@@ -317,7 +357,12 @@ impl State {
     fn course(&self, seat: Seat, clause: Clause, habits: WhenKilled, lingers: Option<i64>) -> Course {
         let rate = habits.rollback.unwrap_or(ROLLBACK).max(1);
         let Some(sess) = self.sessions.get(&seat) else {
-            return Course { notices: 0, rollback: 0, rate, lingers: 0 };
+            return Course {
+                notices: 0,
+                rollback: 0,
+                rate,
+                lingers: 0,
+            };
         };
         let busy = sess.phase(self.now).busy;
         let takes = habits.notices.map_or(NOTICES, |length| length.0);
@@ -334,18 +379,34 @@ impl State {
         };
         let records = sess.txn.as_ref().map_or(0, |txn| txn.records(self.now));
         let rollback = records * 1000 / i64::from(rate);
-        let lingers = lingers.unwrap_or(if matches!(clause, Clause::KillForce(_)) { 0 } else { habits.lingers.0 });
-        Course { notices, rollback, rate, lingers }
+        let lingers = lingers.unwrap_or(if matches!(clause, Clause::KillForce(_)) {
+            0
+        } else {
+            habits.lingers.0
+        });
+        Course {
+            notices,
+            rollback,
+            rate,
+            lingers,
+        }
     }
 
     fn begin_end(&mut self, seat: Seat, course: &Course, habits: WhenKilled) {
         let now = self.now;
         let back = habits.reconnects.map(|back| back.draw(&mut self.rng));
-        let Some(sess) = self.sessions.get_mut(&seat) else { return };
+        let Some(sess) = self.sessions.get_mut(&seat) else {
+            return;
+        };
         let serial = sess.serial;
         let busy = sess.phase(now).busy;
         let released = now + course.notices + course.rollback;
-        sess.mark = Some(Mark { since: now, told: Told::Killed, released, detached: !busy });
+        sess.mark = Some(Mark {
+            since: now,
+            told: Told::Killed,
+            released,
+            detached: !busy,
+        });
         if let Some(txn) = &mut sess.txn {
             txn.rollback = Some((now + course.notices, course.rate));
         }

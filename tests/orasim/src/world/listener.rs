@@ -16,8 +16,12 @@ impl Database for World {
     fn route(&self, to: &ConnectTo) -> Result<u32, OraError> {
         let state = self.shared.look();
         let scenario = &self.shared.scenario;
-        let mut offered: Vec<u32> =
-            state.instances.iter().filter(|instance| instance.up).map(|instance| instance.spec.number).collect();
+        let mut offered: Vec<u32> = state
+            .instances
+            .iter()
+            .filter(|instance| instance.up)
+            .map(|instance| instance.spec.number)
+            .collect();
         if offered.is_empty() {
             return Err(known(12_514));
         }
@@ -29,7 +33,10 @@ impl Database for World {
             }
         }
         let named = |name: &String| {
-            let instance = state.instances.iter().find(|instance| instance.spec.name.eq_ignore_ascii_case(name));
+            let instance = state
+                .instances
+                .iter()
+                .find(|instance| instance.spec.name.eq_ignore_ascii_case(name));
             instance.map(|instance| instance.spec.number)
         };
         for name in [&to.instance_name, &to.sid].into_iter().flatten() {
@@ -41,9 +48,22 @@ impl Database for World {
                 None => return Err(known(12_505)),
             }
         }
-        let service = to.service_name.as_deref().and_then(|name| service_place(scenario, name)).unwrap_or(0);
-        let load = |number: &u32| state.sessions.range((*number, 0)..(number + 1, 0)).filter(|(_, sess)| sess.link.is_some()).count();
-        let least = offered.into_iter().min_by_key(|number| (load(number), *number)).ok_or_else(|| known(12_514))?;
+        let service = to
+            .service_name
+            .as_deref()
+            .and_then(|name| service_place(scenario, name))
+            .unwrap_or(0);
+        let load = |number: &u32| {
+            state
+                .sessions
+                .range((*number, 0)..(number + 1, 0))
+                .filter(|(_, sess)| sess.link.is_some())
+                .count()
+        };
+        let least = offered
+            .into_iter()
+            .min_by_key(|number| (load(number), *number))
+            .ok_or_else(|| known(12_514))?;
         Ok(least | service << 16)
     }
 
@@ -51,21 +71,16 @@ impl Database for World {
         account(&self.shared.scenario, user).and_then(|(_, account)| account.password.clone())
     }
 
-    fn logon(
-        &self,
-        route: u32,
-        user: &str,
-        proof: Proof,
-        client: Client,
-        hangup: Hangup,
-    ) -> Result<Logon, OraError> {
+    fn logon(&self, route: u32, user: &str, proof: Proof, client: Client, hangup: Hangup) -> Result<Logon, OraError> {
         let scenario = &self.shared.scenario;
         let (instance, place) = (route & 0xffff, route >> 16);
         let (name, account) = account(scenario, user).ok_or_else(|| fatal(1017))?;
         let warning = admit(name, account, proof, &client)?;
         let name = match &client.proxy_for {
             None => name,
-            Some(other) => self::account(scenario, other).map(|(name, _)| name).ok_or_else(|| fatal(1017))?,
+            Some(other) => self::account(scenario, other)
+                .map(|(name, _)| name)
+                .ok_or_else(|| fatal(1017))?,
         };
         let mut state = self.shared.look();
         if state.instance(instance).is_none() {
@@ -74,13 +89,22 @@ impl Database for World {
         room(&state, scenario, instance, name, account)?;
         let chosen = place.checked_sub(1).and_then(|at| scenario.services.get(at as usize));
         let service = chosen.map_or_else(|| scenario.database.name.to_lowercase(), |service| service.name.clone());
-        let container = scenario.con_id(chosen.and_then(|service| service.container.as_deref())).unwrap_or(0);
+        let container = scenario
+            .con_id(chosen.and_then(|service| service.container.as_deref()))
+            .unwrap_or(0);
         let (seat, serial) = state.log_in(scenario, (instance, container), name, &client, hangup, &service);
         let con_id = state.sessions.get(&seat).map_or(0, |sess| sess.con_id);
-        let instance_name = state.instance(instance).map(|it| it.spec.name.clone()).unwrap_or_default();
+        let instance_name = state
+            .instance(instance)
+            .map(|it| it.spec.name.clone())
+            .unwrap_or_default();
         drop(state);
         let setting = Setting {
-            viewer: Viewer { seat, con_id, user: name.into() },
+            viewer: Viewer {
+                seat,
+                con_id,
+                user: name.into(),
+            },
             schema: name.to_owned(),
             date_model: "DD-MON-RR".into(),
             time_model: "DD-MON-RR HH.MI.SSXFF AM".into(),
@@ -109,7 +133,10 @@ impl Database for World {
 fn account<'s>(scenario: &'s Scenario, user: &str) -> Option<(&'s str, &'s Account)> {
     let folded = user.strip_prefix('"').and_then(|user| user.strip_suffix('"'));
     let name = folded.map_or_else(|| user.to_uppercase(), str::to_owned);
-    scenario.accounts.get_key_value(&name).map(|(name, account)| (name.as_str(), account))
+    scenario
+        .accounts
+        .get_key_value(&name)
+        .map(|(name, account)| (name.as_str(), account))
 }
 
 /// The instances of a service: `None` for all of them.
@@ -120,15 +147,20 @@ fn service_instances(scenario: &Scenario, name: &str) -> Option<Option<Vec<u32>>
     if is(&scenario.database.name) || is(unique_name(scenario)) {
         return Some(None);
     }
-    scenario.services.iter().find(|service| is(&service.name)).map(|service| service.instances.clone())
+    scenario
+        .services
+        .iter()
+        .find(|service| is(&service.name))
+        .map(|service| service.instances.clone())
 }
 
 /// The place of a service in the scenario, counted from 1; the database's own has none.
 fn service_place(scenario: &Scenario, name: &str) -> Option<u32> {
     let bare = name.split('.').next().unwrap_or(name);
-    let place = scenario.services.iter().position(|service| {
-        service.name.eq_ignore_ascii_case(name) || service.name.eq_ignore_ascii_case(bare)
-    })?;
+    let place = scenario
+        .services
+        .iter()
+        .position(|service| service.name.eq_ignore_ascii_case(name) || service.name.eq_ignore_ascii_case(bare))?;
     u32::try_from(place + 1).ok()
 }
 
@@ -143,8 +175,14 @@ fn admit(name: &str, account: &Account, proof: Proof, client: &Client) -> Result
         return Err(fatal(28_009));
     }
     if !account.create_session {
-        let error = ora(1045, format!("user {name} lacks CREATE SESSION privilege; logon denied"));
-        return Err(OraError { then: crate::backend::Then::SessionGone, ..error });
+        let error = ora(
+            1045,
+            format!("user {name} lacks CREATE SESSION privilege; logon denied"),
+        );
+        return Err(OraError {
+            then: crate::backend::Then::SessionGone,
+            ..error
+        });
     }
     Ok((account.status == AccountStatus::Grace).then(|| known(28_002)))
 }
@@ -157,7 +195,12 @@ fn room(state: &State, scenario: &Scenario, instance: u32, name: &str, account: 
         return Err(fatal(2391));
     }
     let parameters = parameters_of(scenario);
-    let limit = |name: &str| parameters.get(name).and_then(|it| it.parse::<i64>().ok()).unwrap_or(i64::MAX);
+    let limit = |name: &str| {
+        parameters
+            .get(name)
+            .and_then(|it| it.parse::<i64>().ok())
+            .unwrap_or(i64::MAX)
+    };
     let counted = state.sessions.range((instance, 0)..(instance + 1, 0)).count() as i64;
     let used = |name: &str| state.resources.get(name).copied().unwrap_or(counted);
     if used("sessions") >= limit("sessions") {
@@ -180,11 +223,18 @@ impl State {
         service: &str,
     ) -> ((u32, u32), u32) {
         let used = self.logins.entry(name.to_owned()).or_default();
-        let pin = scenario.clients.iter().filter(|pin| pin.user.eq_ignore_ascii_case(name)).nth(*used);
+        let pin = scenario
+            .clients
+            .iter()
+            .filter(|pin| pin.user.eq_ignore_ascii_case(name))
+            .nth(*used);
         *used += 1;
         let pinned = pin
             .filter(|pin| !self.sessions.contains_key(&(instance, pin.sid)))
-            .map(|pin| Pinned { sid: pin.sid, serial: pin.serial });
+            .map(|pin| Pinned {
+                sid: pin.sid,
+                serial: pin.serial,
+            });
         let now = self.now;
         let some = |text: &str| (!text.is_empty()).then(|| Arc::<str>::from(text));
         let who = Who {
@@ -203,7 +253,13 @@ impl State {
         };
         self.audsid += 1;
         let audsid = if name == "SYS" { u32::MAX } else { self.audsid };
-        let link = Link { hangup, broken: false, deaf: false, post_transaction: false, doomed: false };
+        let link = Link {
+            hangup,
+            broken: false,
+            deaf: false,
+            post_transaction: false,
+            doomed: false,
+        };
         let sess = super::Sess {
             kind: Kind::User,
             audsid,

@@ -5,10 +5,10 @@
 //! somebody looks: [`State::settle`] brings the world up to the present before each look.
 
 mod client;
-mod run;
 mod kill;
 mod listener;
 mod pass;
+mod run;
 pub(crate) mod session;
 mod spawn;
 pub(crate) mod tables;
@@ -113,8 +113,15 @@ impl World {
         let clock = Clock::new(start, scenario.speed);
         let mut state = State::empty(&scenario, start);
         state.populate(&scenario);
-        let shared = Shared { scenario, clock, state: Mutex::new(state), changed: Condvar::new() };
-        Arc::new(Self { shared: Arc::new(shared) })
+        let shared = Shared {
+            scenario,
+            clock,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        };
+        Arc::new(Self {
+            shared: Arc::new(shared),
+        })
     }
 
     /// The scenario it was built from.
@@ -153,7 +160,11 @@ impl World {
     /// All sessions, by instance and SID.
     pub fn sessions(&self) -> Vec<SessionView> {
         let state = self.shared.look();
-        state.sessions.iter().map(|(seat, sess)| state.view(&self.shared.scenario, *seat, sess)).collect()
+        state
+            .sessions
+            .iter()
+            .map(|(seat, sess)| state.view(&self.shared.scenario, *seat, sess))
+            .collect()
     }
 
     /// The session on a seat.
@@ -227,8 +238,15 @@ impl Shared {
     pub(crate) fn pause<'a>(&'a self, state: MutexGuard<'a, State>, millis: i64) -> MutexGuard<'a, State> {
         // With a clock that stands still only a signal ends the wait; look again now and then in case one was missed.
         let longest = Duration::from_millis(500);
-        let wait = self.clock.real(millis).map_or(longest, |real| real.min(longest)).max(Duration::from_micros(200));
-        let (state, _) = self.changed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner);
+        let wait = self
+            .clock
+            .real(millis)
+            .map_or(longest, |real| real.min(longest))
+            .max(Duration::from_micros(200));
+        let (state, _) = self
+            .changed
+            .wait_timeout(state, wait)
+            .unwrap_or_else(PoisonError::into_inner);
         drop(state);
         self.look()
     }
@@ -239,7 +257,11 @@ impl State {
         let mut state = Self {
             now: start,
             sessions: BTreeMap::new(),
-            instances: scenario.instances.iter().map(|spec| Instance::new(spec, start - spec.up.0)).collect(),
+            instances: scenario
+                .instances
+                .iter()
+                .map(|spec| Instance::new(spec, start - spec.up.0))
+                .collect(),
             kills: Vec::new(),
             faults: Faults::default(),
             hidden: BTreeSet::new(),
@@ -262,7 +284,9 @@ impl State {
 
     /// The instance of this number, if it is up.
     pub(crate) fn instance(&self, number: u32) -> Option<&Instance> {
-        self.instances.iter().find(|instance| instance.spec.number == number && instance.up)
+        self.instances
+            .iter()
+            .find(|instance| instance.spec.number == number && instance.up)
     }
 
     fn view(&self, scenario: &Scenario, (instance, sid): Seat, sess: &Sess) -> SessionView {

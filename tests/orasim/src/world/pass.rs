@@ -25,7 +25,8 @@ pub(super) enum Due {
 impl State {
     pub(super) fn later(&mut self, in_millis: i64, due: Due) {
         self.queued += 1;
-        self.queue.push(Reverse((self.now.saturating_add(in_millis), self.queued, due)));
+        self.queue
+            .push(Reverse((self.now.saturating_add(in_millis), self.queued, due)));
     }
 
     /// Brings the world up to the present; whether anything ended meanwhile.
@@ -35,7 +36,9 @@ impl State {
             if *at > present {
                 break;
             }
-            let Some(Reverse((at, _, due))) = self.queue.pop() else { break };
+            let Some(Reverse((at, _, due))) = self.queue.pop() else {
+                break;
+            };
             self.now = self.now.max(at);
             self.happen(scenario, due);
             happened = true;
@@ -53,7 +56,9 @@ impl State {
                 }
             }
             Due::Gone(seat, serial, back) => {
-                let Some(sess) = self.sessions.get(&seat).filter(|sess| sess.serial == serial) else { return };
+                let Some(sess) = self.sessions.get(&seat).filter(|sess| sess.serial == serial) else {
+                    return;
+                };
                 let origin = sess.origin;
                 self.remove(seat);
                 if let (Some((group, slot)), Some(back)) = (origin, back) {
@@ -73,7 +78,8 @@ impl State {
 
     fn event(&mut self, scenario: &Scenario, event: &Event) {
         let group = |name: &Option<String>| {
-            name.as_ref().and_then(|name| scenario.sessions.iter().position(|group| group.name == *name))
+            name.as_ref()
+                .and_then(|name| scenario.sessions.iter().position(|group| group.name == *name))
         };
         if let Some(index) = group(&event.spawn) {
             self.spawn_group(scenario, index, true);
@@ -87,7 +93,9 @@ impl State {
             let cycle = scenario.sessions[index].cycle;
             for seat in self.members(index) {
                 let now = self.now;
-                let Some(sess) = self.sessions.get_mut(&seat) else { continue };
+                let Some(sess) = self.sessions.get_mut(&seat) else {
+                    continue;
+                };
                 sess.activity = match cycle {
                     Some(cycle) => Activity::Cycle {
                         anchor: now,
@@ -106,13 +114,18 @@ impl State {
             self.join(scenario, instance);
         }
         if let Some(resources) = &event.resources {
-            self.resources.extend(resources.iter().map(|(name, used)| (name.clone(), *used)));
+            self.resources
+                .extend(resources.iter().map(|(name, used)| (name.clone(), *used)));
         }
     }
 
     fn members(&self, group: usize) -> Vec<Seat> {
         let of = |origin: Option<(usize, u32)>| origin.is_some_and(|(index, _)| index == group);
-        self.sessions.iter().filter(|(_, sess)| of(sess.origin)).map(|(seat, _)| *seat).collect()
+        self.sessions
+            .iter()
+            .filter(|(_, sess)| of(sess.origin))
+            .map(|(seat, _)| *seat)
+            .collect()
     }
 
     /// A session's transaction is over and its locks are free: who waited for it goes on.
@@ -150,11 +163,17 @@ impl State {
     /// A session's row goes away, and with it its PX servers.
     pub(super) fn remove(&mut self, seat: Seat) {
         self.release(seat);
-        let Some(sess) = self.sessions.remove(&seat) else { return };
+        let Some(sess) = self.sessions.remove(&seat) else {
+            return;
+        };
         if let Some(link) = &sess.link {
             (link.hangup)();
         }
-        if let Some(instance) = self.instances.iter_mut().find(|instance| instance.spec.number == seat.0) {
+        if let Some(instance) = self
+            .instances
+            .iter_mut()
+            .find(|instance| instance.spec.number == seat.0)
+        {
             instance.free.push(seat.1);
         }
         if sess.parallel.is_some_and(|part| part.number == 0) {
@@ -172,11 +191,19 @@ impl State {
 
     /// An instance is gone from one moment to the next.
     pub(super) fn leave(&mut self, number: u32) {
-        let seats: Vec<Seat> = self.sessions.range((number, 0)..(number + 1, 0)).map(|(seat, _)| *seat).collect();
+        let seats: Vec<Seat> = self
+            .sessions
+            .range((number, 0)..(number + 1, 0))
+            .map(|(seat, _)| *seat)
+            .collect();
         for seat in seats {
             self.remove(seat);
         }
-        if let Some(instance) = self.instances.iter_mut().find(|instance| instance.spec.number == number) {
+        if let Some(instance) = self
+            .instances
+            .iter_mut()
+            .find(|instance| instance.spec.number == number)
+        {
             instance.up = false;
             instance.free.clear();
         }
@@ -185,7 +212,13 @@ impl State {
     /// An instance comes back: SIDs and SERIAL#s begin anew.
     pub(super) fn join(&mut self, scenario: &Scenario, number: u32) {
         let now = self.now;
-        let Some(instance) = self.instances.iter_mut().find(|instance| instance.spec.number == number) else { return };
+        let Some(instance) = self
+            .instances
+            .iter_mut()
+            .find(|instance| instance.spec.number == number)
+        else {
+            return;
+        };
         if instance.up {
             return;
         }
@@ -197,7 +230,10 @@ impl State {
     /// Another session takes a seat over: the same look, a new SERIAL#, logged on just now.
     pub(super) fn reuse(&mut self, seat: Seat) -> Option<u32> {
         let now = self.now;
-        let instance = self.instances.iter_mut().find(|instance| instance.spec.number == seat.0)?;
+        let instance = self
+            .instances
+            .iter_mut()
+            .find(|instance| instance.spec.number == seat.0)?;
         let serial = instance.serial(seat.1, 0);
         instance.serials.insert(seat.1, serial);
         self.release(seat);

@@ -29,7 +29,11 @@ impl Rows for Held {
 }
 
 fn done(kind: StatementKind, affected: usize) -> Reply {
-    Reply::Done { kind, affected: affected as u64, out: Vec::new() }
+    Reply::Done {
+        kind,
+        affected: affected as u64,
+        out: Vec::new(),
+    }
 }
 
 type Result<T, E = OraError> = std::result::Result<T, E>;
@@ -73,7 +77,10 @@ impl ClientSession {
 
     /// What the translator may know, as of now.
     pub(crate) fn catalog(&self) -> SessionCatalog<'_> {
-        SessionCatalog { session: self, now: self.shared.look().now }
+        SessionCatalog {
+            session: self,
+            now: self.shared.look().now,
+        }
     }
 
     /// The session's SQLite, made at its first need.
@@ -85,11 +92,20 @@ impl ClientSession {
     }
 
     fn select(&mut self, tokens: &Tokens<'_>, binds: &[Bind], describe_only: bool) -> Result<Reply> {
-        let Tree::Query(query) = parse(tokens)? else { return Err(known(900)) };
+        let Tree::Query(query) = parse(tokens)? else {
+            return Err(known(900));
+        };
         let engine = self.take_engine()?;
         let answer = {
             let catalog = self.catalog();
-            engine.query(&self.shared, &self.setting.viewer, &catalog, (tokens, &query), binds, describe_only)
+            engine.query(
+                &self.shared,
+                &self.setting.viewer,
+                &catalog,
+                (tokens, &query),
+                binds,
+                describe_only,
+            )
         };
         self.engine = Some(engine);
         let answer = answer?;
@@ -98,8 +114,14 @@ impl ClientSession {
                 self.lock_rows(owner, name)?;
             }
         }
-        let columns: Arc<[Column]> = answer.columns.into_iter().map(|(name, ty)| result_column(name, ty)).collect();
-        let rows = answer.rows.map(|rows| Box::new(Held(rows.into_iter())) as Box<dyn Rows>);
+        let columns: Arc<[Column]> = answer
+            .columns
+            .into_iter()
+            .map(|(name, ty)| result_column(name, ty))
+            .collect();
+        let rows = answer
+            .rows
+            .map(|rows| Box::new(Held(rows.into_iter())) as Box<dyn Rows>);
         Ok(Reply::Query { columns, rows })
     }
 
@@ -107,7 +129,9 @@ impl ClientSession {
     fn lock_rows(&self, owner: &str, name: &str) -> Result<()> {
         loop {
             let mut state = self.shared.look();
-            let Some(table) = state.tables.get_mut(owner, name) else { return Err(known(942)) };
+            let Some(table) = state.tables.get_mut(owner, name) else {
+                return Err(known(942));
+            };
             let rows: Vec<_> = table.rows(self.seat).map(|(id, row)| (id, Some(row.clone()))).collect();
             match table.holder(self.seat, rows.iter().map(|(id, _)| *id)) {
                 Some(holder) => {
@@ -149,7 +173,11 @@ impl ClientSession {
                 self.end_transaction(true)?;
                 self.create(tokens, create)
             }
-            Tree::Drop { object_type: ObjectType::Table, names, .. } => {
+            Tree::Drop {
+                object_type: ObjectType::Table,
+                names,
+                ..
+            } => {
                 self.end_transaction(true)?;
                 for name in names {
                     let (owner, name) = change::named(name, &self.setting.schema);
@@ -167,7 +195,9 @@ impl ClientSession {
                     let columns = state.tables.get(&owner, &name).map(|table| table.columns.clone());
                     let columns = columns.ok_or_else(|| known(942))?;
                     state.tables.remove(&owner, &name);
-                    state.tables.create(&owner, &name, super::tables::UserTable::new(columns));
+                    state
+                        .tables
+                        .create(&owner, &name, super::tables::UserTable::new(columns));
                 }
                 Ok(done(StatementKind::Other, 0))
             }
@@ -187,7 +217,10 @@ impl ClientSession {
             let planned = planned?;
             let mut state = self.shared.look();
             let count = planned.changes.len();
-            let table = state.tables.get_mut(&planned.owner, &planned.name).ok_or_else(|| known(942))?;
+            let table = state
+                .tables
+                .get_mut(&planned.owner, &planned.name)
+                .ok_or_else(|| known(942))?;
             match table.holder(self.seat, planned.changes.iter().map(|(id, _)| *id)) {
                 // The row may look different once its holder is through: work it out again then.
                 Some(holder) => {
@@ -214,13 +247,26 @@ impl ClientSession {
             let engine = self.take_engine()?;
             let answer = {
                 let catalog = self.catalog();
-                engine.query(&self.shared, &self.setting.viewer, &catalog, (tokens, &query), &[], false)
+                engine.query(
+                    &self.shared,
+                    &self.setting.viewer,
+                    &catalog,
+                    (tokens, &query),
+                    &[],
+                    false,
+                )
             };
             self.engine = Some(engine);
             let answer = answer?;
-            table.columns = answer.columns.iter().map(|(name, ty)| (name.clone(), ty.column())).collect();
+            table.columns = answer
+                .columns
+                .iter()
+                .map(|(name, ty)| (name.clone(), ty.column()))
+                .collect();
             let rows = answer.rows.unwrap_or_default();
-            let images = rows.iter().map(|row| Some(row.iter().map(crate::sql::types::lite).collect()));
+            let images = rows
+                .iter()
+                .map(|row| Some(row.iter().map(crate::sql::types::lite).collect()));
             table.change(self.seat, (1..).zip(images).collect());
         }
         let mut state = self.shared.look();
@@ -261,12 +307,21 @@ impl ClientSession {
     }
 
     fn is_system(&self, tokens: &Tokens<'_>) -> bool {
-        tokens.tokens.get(1).and_then(|token| crate::sql::lex::word(&token.token)).as_deref() == Some("SYSTEM")
+        tokens
+            .tokens
+            .get(1)
+            .and_then(|token| crate::sql::lex::word(&token.token))
+            .as_deref()
+            == Some("SYSTEM")
     }
 
     fn may_alter_system(&self) -> Result<()> {
         let account = self.shared.scenario.accounts.get(self.setting.viewer.user.as_ref());
-        if account.is_none_or(|account| account.alter_system) { Ok(()) } else { Err(known(1031)) }
+        if account.is_none_or(|account| account.alter_system) {
+            Ok(())
+        } else {
+            Err(known(1031))
+        }
     }
 
     fn set(&mut self, name: &str, value: String) -> Result<()> {
@@ -278,7 +333,8 @@ impl ClientSession {
             }
             "CONTAINER" => {
                 let con_id = self.shared.scenario.con_id(Some(&value));
-                let con_id = con_id.ok_or_else(|| ora(65_011, format!("Pluggable database {value} does not exist.")))?;
+                let con_id =
+                    con_id.ok_or_else(|| ora(65_011, format!("Pluggable database {value} does not exist.")))?;
                 self.setting.viewer.con_id = con_id;
                 self.with_own(|sess, _| sess.con_id = con_id)?;
             }
@@ -289,8 +345,11 @@ impl ClientSession {
 
     /// Ends another's session, and waits where the clause does.
     fn end_session(&self, order: &Order, text: &str, strikes: &[Strike]) -> Result<()> {
-        let killer =
-            Killer { seat: self.seat, user: Arc::clone(&self.setting.viewer.user), con_id: self.setting.viewer.con_id };
+        let killer = Killer {
+            seat: self.seat,
+            user: Arc::clone(&self.setting.viewer.user),
+            con_id: self.setting.viewer.con_id,
+        };
         let mut state = self.shared.look();
         let (record, verdict) = state.order(&self.shared, &killer, order, text, strikes);
         drop(state);
@@ -323,17 +382,33 @@ impl Catalog for SessionCatalog<'_> {
         if let Some((view, global)) = views::find(owner, name) {
             let account = shared.scenario.accounts.get(self.session.setting.viewer.user.as_ref());
             let granted_as = views::all()[view].granted_as(global);
-            let public = ["DUAL", "ALL_USERS", "ALL_TAB_COLUMNS", "PRODUCT_COMPONENT_VERSION", "SESSION_PRIVS", "USER_SYS_PRIVS"];
+            let public = [
+                "DUAL",
+                "ALL_USERS",
+                "ALL_TAB_COLUMNS",
+                "PRODUCT_COMPONENT_VERSION",
+                "SESSION_PRIVS",
+                "USER_SYS_PRIVS",
+            ];
             let granted = account.and_then(|account| account.views.as_ref());
             if granted.is_some_and(|views| !views.contains(&granted_as) && !public.contains(&granted_as.as_str())) {
                 return None;
             }
-            return Some((Source::View { view, global }, views::all()[view].columns(shared.scenario.release, global)));
+            return Some((
+                Source::View { view, global },
+                views::all()[view].columns(shared.scenario.release, global),
+            ));
         }
         let owner = owner.unwrap_or(&self.session.setting.schema);
         let state = shared.look();
         let table = state.tables.get(owner, name)?;
-        Some((Source::Table { owner: owner.to_owned(), name: name.to_owned() }, table.columns.clone()))
+        Some((
+            Source::Table {
+                owner: owner.to_owned(),
+                name: name.to_owned(),
+            },
+            table.columns.clone(),
+        ))
     }
 
     fn userenv(&self, attribute: &str) -> Result<Option<String>> {
@@ -345,7 +420,13 @@ impl Catalog for SessionCatalog<'_> {
         let container = match con_id {
             0 => scenario.database.name.to_uppercase(),
             1 => "CDB$ROOT".to_owned(),
-            pdb => scenario.database.pdbs.get(pdb as usize - 3).cloned().unwrap_or_default().to_uppercase(),
+            pdb => scenario
+                .database
+                .pdbs
+                .get(pdb as usize - 3)
+                .cloned()
+                .unwrap_or_default()
+                .to_uppercase(),
         };
         let own = |get: fn(&super::Sess) -> Option<String>| session.with_own(|sess, _| get(sess));
         let user = session.setting.viewer.user.to_string();
@@ -397,7 +478,10 @@ impl Catalog for SessionCatalog<'_> {
     }
 
     fn date_models(&self) -> (String, String) {
-        (self.session.setting.date_model.clone(), self.session.setting.time_model.clone())
+        (
+            self.session.setting.date_model.clone(),
+            self.session.setting.time_model.clone(),
+        )
     }
 
     fn from_is_optional(&self) -> bool {

@@ -45,7 +45,12 @@ pub(crate) enum Activity {
     /// One call since then.
     Busy { since: Moment },
     /// Calls and rests in turn: each `period` begins with a call.
-    Cycle { anchor: Moment, period: i64, busy: (i64, i64), salt: u64 },
+    Cycle {
+        anchor: Moment,
+        period: i64,
+        busy: (i64, i64),
+        salt: u64,
+    },
 }
 
 /// What it does now, and since when.
@@ -78,15 +83,32 @@ pub(crate) fn sql_id(mut number: u64) -> Arc<str> {
 
 /// An SQL_ID made from a statement's text.
 pub(crate) fn sql_id_of(statement: &str) -> Arc<str> {
-    sql_id(statement.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| mix(hash, u64::from(byte))))
+    sql_id(
+        statement
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| mix(hash, u64::from(byte))),
+    )
 }
 
 impl Activity {
     pub(crate) fn at(self, now: Moment) -> Phase {
         match self {
-            Self::Idle { since } => Phase { busy: false, since, calls: 1 },
-            Self::Busy { since } => Phase { busy: true, since, calls: 1 },
-            Self::Cycle { anchor, period, busy: (low, high), salt } => {
+            Self::Idle { since } => Phase {
+                busy: false,
+                since,
+                calls: 1,
+            },
+            Self::Busy { since } => Phase {
+                busy: true,
+                since,
+                calls: 1,
+            },
+            Self::Cycle {
+                anchor,
+                period,
+                busy: (low, high),
+                salt,
+            } => {
                 let turn = (now - anchor).div_euclid(period);
                 let start = anchor + turn * period;
                 let spread = u64::try_from(high - low).unwrap_or(0) + 1;
@@ -94,7 +116,11 @@ impl Activity {
                 let length = low + i64::try_from(drawn).unwrap_or(0);
                 let length = length.min(period - 1).max(1);
                 let busy = now - start < length;
-                Phase { busy, since: if busy { start } else { start + length }, calls: turn.abs() + 1 }
+                Phase {
+                    busy,
+                    since: if busy { start } else { start + length },
+                    calls: turn.abs() + 1,
+                }
             }
         }
     }
@@ -129,7 +155,9 @@ impl Txn {
         if self.undo_records == 0 {
             return self.undo_blocks;
         }
-        (self.undo_blocks * self.records(now)).div_euclid(self.undo_records).max(1)
+        (self.undo_blocks * self.records(now))
+            .div_euclid(self.undo_records)
+            .max(1)
     }
 
     /// Its address, which V$SESSION.TADDR names.
@@ -221,7 +249,11 @@ impl Sess {
     /// What it does now: a session that waits for another's lock does so since it waits.
     pub(crate) fn phase(&self, now: Moment) -> Phase {
         match self.blocked {
-            Some((_, since)) => Phase { busy: true, since, calls: self.activity.at(now).calls },
+            Some((_, since)) => Phase {
+                busy: true,
+                since,
+                calls: self.activity.at(now).calls,
+            },
             None => self.activity.at(now),
         }
     }
@@ -269,11 +301,44 @@ mod tests {
 
     #[test]
     fn a_cycle_begins_each_turn_with_a_call_and_rests_for_what_is_left() {
-        let cycle = Activity::Cycle { anchor: 1_000, period: 100, busy: (30, 30), salt: 7 };
-        assert_eq!(cycle.at(1_000), Phase { busy: true, since: 1_000, calls: 1 });
-        assert_eq!(cycle.at(1_029), Phase { busy: true, since: 1_000, calls: 1 });
-        assert_eq!(cycle.at(1_030), Phase { busy: false, since: 1_030, calls: 1 });
-        assert_eq!(cycle.at(1_199), Phase { busy: false, since: 1_130, calls: 2 });
+        let cycle = Activity::Cycle {
+            anchor: 1_000,
+            period: 100,
+            busy: (30, 30),
+            salt: 7,
+        };
+        assert_eq!(
+            cycle.at(1_000),
+            Phase {
+                busy: true,
+                since: 1_000,
+                calls: 1
+            }
+        );
+        assert_eq!(
+            cycle.at(1_029),
+            Phase {
+                busy: true,
+                since: 1_000,
+                calls: 1
+            }
+        );
+        assert_eq!(
+            cycle.at(1_030),
+            Phase {
+                busy: false,
+                since: 1_030,
+                calls: 1
+            }
+        );
+        assert_eq!(
+            cycle.at(1_199),
+            Phase {
+                busy: false,
+                since: 1_130,
+                calls: 2
+            }
+        );
     }
 
     #[test]
@@ -287,6 +352,9 @@ mod tests {
             sequence: 1,
             rollback: Some((10_000, 100)),
         };
-        assert_eq!([9_000, 10_000, 15_000, 20_000, 30_000].map(|now| txn.records(now)), [1000, 1000, 500, 0, 0]);
+        assert_eq!(
+            [9_000, 10_000, 15_000, 20_000, 30_000].map(|now| txn.records(now)),
+            [1000, 1000, 500, 0, 0]
+        );
     }
 }

@@ -12,11 +12,12 @@ use crate::scenario::{Background, Group, Pinned, Scenario, Server, TransactionSp
 
 const BACKGROUND: [&str; 34] = [
     "PMON", "CLMN", "PSP0", "VKTM", "GEN0", "MMAN", "GEN1", "DIAG", "OFSD", "DBRM", "VKRM", "SVCB", "PMAN", "DIA0",
-    "DBW0", "DBW1", "LGWR", "CKPT", "LG00", "SMON", "LG01", "SMCO", "RECO", "W000", "LREG", "MMON", "MMNL", "W001", "TMON",
-    "TT00", "ARC0", "ARC1", "CJQ0", "QM02",
+    "DBW0", "DBW1", "LGWR", "CKPT", "LG00", "SMON", "LG01", "SMCO", "RECO", "W000", "LREG", "MMON", "MMNL", "W001",
+    "TMON", "TT00", "ARC0", "ARC1", "CJQ0", "QM02",
 ];
-const CLUSTER: [&str; 12] =
-    ["LMON", "LMD0", "LMS0", "LMS1", "LMHB", "LCK0", "LCK1", "RMS0", "ACMS", "ASMB", "RSMN", "PING"];
+const CLUSTER: [&str; 12] = [
+    "LMON", "LMD0", "LMS0", "LMS1", "LMHB", "LCK0", "LCK1", "RMS0", "ACMS", "ASMB", "RSMN", "PING",
+];
 
 /// How a session is made, once the group and the seat are known.
 struct Place {
@@ -27,7 +28,12 @@ struct Place {
 
 impl State {
     pub(super) fn populate(&mut self, scenario: &Scenario) {
-        for number in self.instances.iter().map(|instance| instance.spec.number).collect::<Vec<_>>() {
+        for number in self
+            .instances
+            .iter()
+            .map(|instance| instance.spec.number)
+            .collect::<Vec<_>>()
+        {
             self.start_background(scenario, number);
         }
         for group in 0..scenario.sessions.len() {
@@ -47,8 +53,15 @@ impl State {
         }
         let startup = instance.startup;
         let host = instance.spec.host.clone();
-        let cluster = if scenario.instances.len() > 1 { CLUSTER.as_slice() } else { &[] };
-        let rac_wait = Arc::new(Wait { event: "rdbms ipc message".into(), class: "Idle".into() });
+        let cluster = if scenario.instances.len() > 1 {
+            CLUSTER.as_slice()
+        } else {
+            &[]
+        };
+        let rac_wait = Arc::new(Wait {
+            event: "rdbms ipc message".into(),
+            class: "Idle".into(),
+        });
         for name in BACKGROUND.iter().chain(cluster) {
             let host: Arc<str> = host.as_str().into();
             let who = Who {
@@ -105,7 +118,11 @@ impl State {
     }
 
     fn process(&mut self, number: u32) -> (u32, u32) {
-        let Some(instance) = self.instances.iter_mut().find(|instance| instance.spec.number == number) else {
+        let Some(instance) = self
+            .instances
+            .iter_mut()
+            .find(|instance| instance.spec.number == number)
+        else {
             return (0, 0);
         };
         instance.next_pid += 1;
@@ -157,7 +174,10 @@ impl State {
         self.audsid += 1;
         let started = txn.as_ref().map_or(i64::MAX, |txn| txn.start);
         let sql = group.sql_id.as_deref().map_or_else(|| sql_id(drawn), Arc::from);
-        let blocked = group.blocked_by.as_deref().and_then(|blocker| self.blocker(scenario, blocker));
+        let blocked = group
+            .blocked_by
+            .as_deref()
+            .and_then(|blocker| self.blocker(scenario, blocker));
         let since = activity.at(now).since;
         Sess {
             audsid: self.audsid,
@@ -183,22 +203,33 @@ impl State {
         let now = self.now;
         let past = |drawn: i64| if aged { drawn } else { 0 };
         if let Some(active) = group.active {
-            return Activity::Busy { since: now - past(active.draw(&mut self.rng)) };
+            return Activity::Busy {
+                since: now - past(active.draw(&mut self.rng)),
+            };
         }
         match group.cycle {
             Some(cycle) => {
                 let period = (cycle.busy.draw(&mut self.rng) + cycle.idle.draw(&mut self.rng)).max(2);
                 let salt = self.rng.random::<u64>();
                 let phase = i64::try_from(mix(salt, 0) % period.unsigned_abs()).unwrap_or(0);
-                Activity::Cycle { anchor: now - phase, period, busy: (cycle.busy.low, cycle.busy.high), salt }
+                Activity::Cycle {
+                    anchor: now - phase,
+                    period,
+                    busy: (cycle.busy.low, cycle.busy.high),
+                    salt,
+                }
             }
-            None => Activity::Idle { since: now - past(group.idle.map_or(0, |idle| idle.draw(&mut self.rng))) },
+            None => Activity::Idle {
+                since: now - past(group.idle.map_or(0, |idle| idle.draw(&mut self.rng))),
+            },
         }
     }
 
     fn transaction(&mut self, spec: TransactionSpec, aged: bool) -> Txn {
         let records = spec.undo_records.draw(&mut self.rng);
-        let blocks = spec.undo_blocks.map_or(records / 40 + 1, |blocks| blocks.draw(&mut self.rng));
+        let blocks = spec
+            .undo_blocks
+            .map_or(records / 40 + 1, |blocks| blocks.draw(&mut self.rng));
         let age = if aged { spec.age.draw(&mut self.rng) } else { 0 };
         self.open_transaction(self.now - age, records, blocks)
     }
@@ -207,18 +238,38 @@ impl State {
     pub(super) fn open_transaction(&mut self, start: Moment, undo_records: i64, undo_blocks: i64) -> Txn {
         self.transactions += 1;
         let n = self.transactions;
-        Txn { start, undo_records, undo_blocks, usn: 1 + n % 10, slot: n % 48, sequence: 8_000 + n, rollback: None }
+        Txn {
+            start,
+            undo_records,
+            undo_blocks,
+            usn: 1 + n % 10,
+            slot: n % 48,
+            sequence: 8_000 + n,
+            rollback: None,
+        }
     }
 
     fn blocker(&self, scenario: &Scenario, name: &str) -> Option<Seat> {
         let group = scenario.sessions.iter().position(|group| group.name == name)?;
-        self.sessions.iter().find(|(_, sess)| sess.origin.is_some_and(|(of, _)| of == group)).map(|(seat, _)| *seat)
+        self.sessions
+            .iter()
+            .find(|(_, sess)| sess.origin.is_some_and(|(of, _)| of == group))
+            .map(|(seat, _)| *seat)
     }
 
     fn spawn_parallel(&mut self, scenario: &Scenario, coordinator: Seat, number: u32, degree: u32) {
-        let Some(host) = self.instance(coordinator.0).map(|instance| instance.spec.host.clone()) else { return };
-        let Some(master) = self.sessions.get_mut(&coordinator) else { return };
-        let part = |number| Parallel { coordinator, coordinator_serial: master.serial, number, degree };
+        let Some(host) = self.instance(coordinator.0).map(|instance| instance.spec.host.clone()) else {
+            return;
+        };
+        let Some(master) = self.sessions.get_mut(&coordinator) else {
+            return;
+        };
+        let part = |number| Parallel {
+            coordinator,
+            coordinator_serial: master.serial,
+            number,
+            degree,
+        };
         let (own, served) = (part(0), part(number));
         master.parallel = Some(own);
         let who = Who {
@@ -241,7 +292,10 @@ impl State {
             command: 3,
             pname: Some(format!("P{:03}", number - 1).into()),
             parallel: Some(served),
-            wait: Some(Arc::new(Wait { event: "direct path read temp".into(), class: "User I/O".into() })),
+            wait: Some(Arc::new(Wait {
+                event: "direct path read temp".into(),
+                class: "User I/O".into(),
+            })),
             ..self.blank(coordinator.0, who, since.max(logon))
         };
         self.seat(scenario, coordinator.0, None, sess);
@@ -253,10 +307,19 @@ impl State {
             .clients
             .iter()
             .map(|pin| pin.sid)
-            .chain(scenario.sessions.iter().filter_map(|group| group.pinned.map(|pinned| pinned.sid)))
+            .chain(
+                scenario
+                    .sessions
+                    .iter()
+                    .filter_map(|group| group.pinned.map(|pinned| pinned.sid)),
+            )
             .collect();
         let seed = scenario.seed;
-        let Some(instance) = self.instances.iter_mut().find(|instance| instance.spec.number == number) else {
+        let Some(instance) = self
+            .instances
+            .iter_mut()
+            .find(|instance| instance.spec.number == number)
+        else {
             unreachable!("a session is only made on an instance that exists")
         };
         let sid = match pinned {
@@ -302,7 +365,11 @@ pub(crate) fn user_number(name: &str) -> u32 {
         "PUBLIC" => 1,
         "SYSTEM" => 9,
         "DBSNMP" => 54,
-        _ => 100 + name.bytes().fold(7_u32, |hash, byte| (hash * 31 + u32::from(byte)) % 900),
+        _ => {
+            100 + name
+                .bytes()
+                .fold(7_u32, |hash, byte| (hash * 31 + u32::from(byte)) % 900)
+        }
     }
 }
 
@@ -328,17 +395,28 @@ fn who(scenario: &Scenario, group: &Group, slot: u32, number: u32) -> Who {
     let maybe = |text: &Option<String>| text.as_deref().map(fill);
     Who {
         username: Some(group.user.as_str().into()),
-        schema: if group.user == "PUBLIC" { "SYS".into() } else { group.user.as_str().into() },
+        schema: if group.user == "PUBLIC" {
+            "SYS".into()
+        } else {
+            group.user.as_str().into()
+        },
         osuser: Some(fill(&group.osuser)),
         machine: Some(fill(machine)),
         terminal: Some(maybe(&group.terminal).unwrap_or_else(|| "unknown".into())),
         program: Some(fill(&group.program)),
-        process: Some(if group.program.starts_with("JDBC") { "1234".into() } else { (20_000 + slot * 7).to_string().into() }),
+        process: Some(if group.program.starts_with("JDBC") {
+            "1234".into()
+        } else {
+            (20_000 + slot * 7).to_string().into()
+        }),
         module: maybe(&group.module).or_else(|| Some(fill(&group.program))),
         action: maybe(&group.action),
         client_info: maybe(&group.client_info),
         client_identifier: maybe(&group.client_identifier),
-        service: group.service.as_deref().map_or_else(|| scenario.database.name.to_lowercase().into(), Arc::from),
+        service: group
+            .service
+            .as_deref()
+            .map_or_else(|| scenario.database.name.to_lowercase().into(), Arc::from),
         port: 40_000 + (slot % 20_000) as u16,
     }
 }

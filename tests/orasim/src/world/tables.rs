@@ -35,7 +35,10 @@ pub(crate) type Change = (i64, Option<Vec<Value>>);
 
 impl UserTable {
     pub(crate) fn new(columns: Vec<(String, ColumnType)>) -> Self {
-        Self { columns, ..Self::default() }
+        Self {
+            columns,
+            ..Self::default()
+        }
     }
 
     /// The rows as a session sees them, with their ids.
@@ -56,7 +59,9 @@ impl UserTable {
 
     /// Who holds one of these rows, other than the session itself.
     pub(crate) fn holder(&self, by: Seat, ids: impl Iterator<Item = i64>) -> Option<Seat> {
-        ids.filter_map(|id| self.rows.get(&id)?.pending.as_ref()).map(|(holder, _)| *holder).find(|holder| *holder != by)
+        ids.filter_map(|id| self.rows.get(&id)?.pending.as_ref())
+            .map(|(holder, _)| *holder)
+            .find(|holder| *holder != by)
     }
 
     /// Makes changes that last once they are committed.
@@ -79,7 +84,9 @@ impl Tables {
 
     /// All tables with their owners and names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str, &UserTable)> {
-        self.tables.iter().map(|((owner, name), table)| (owner.as_str(), name.as_str(), table))
+        self.tables
+            .iter()
+            .map(|((owner, name), table)| (owner.as_str(), name.as_str(), table))
     }
 
     /// Creates a table; whether the name was free.
@@ -133,7 +140,12 @@ mod tests {
         let seen = |tables: &Tables, by| tables.get("X", "T").map(|table| table.rows(by).count());
         assert_eq!(seen(&tables, (1, 5)), Some(1));
         assert_eq!(seen(&tables, (1, 6)), Some(0));
-        assert_eq!(tables.get("X", "T").and_then(|table| table.holder((1, 6), [1].into_iter())), Some((1, 5)));
+        assert_eq!(
+            tables
+                .get("X", "T")
+                .and_then(|table| table.holder((1, 6), [1].into_iter())),
+            Some((1, 5))
+        );
         tables.commit((1, 5));
         assert_eq!(seen(&tables, (1, 6)), Some(1));
     }

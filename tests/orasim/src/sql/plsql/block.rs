@@ -47,8 +47,16 @@ pub(super) enum Step {
     Return,
     Raise(Option<String>),
     Block(Box<Block>),
-    Immediate { text: Span, into: Vec<Target>, using: Vec<Span> },
-    Select { before: Span, into: Vec<Target>, after: Span },
+    Immediate {
+        text: Span,
+        into: Vec<Target>,
+        using: Vec<Span>,
+    },
+    Select {
+        before: Span,
+        into: Vec<Target>,
+        after: Span,
+    },
     Sql(Span),
     Call(String, Vec<(Option<String>, Span)>),
 }
@@ -65,7 +73,12 @@ type Result<T> = std::result::Result<T, OraError>;
 
 impl<'t> Reader<'t> {
     pub(super) fn new(tokens: &'t Tokens<'_>) -> Self {
-        Self { text: tokens.text, tokens: &tokens.tokens, at: 0, depth: 0 }
+        Self {
+            text: tokens.text,
+            tokens: &tokens.tokens,
+            at: 0,
+            depth: 0,
+        }
     }
 
     fn word_at(&self, at: usize) -> Option<String> {
@@ -105,7 +118,11 @@ impl<'t> Reader<'t> {
     }
 
     fn semicolon(&mut self) -> Result<()> {
-        if self.symbol(&Token::SemiColon) { Ok(()) } else { Err(self.wrong()) }
+        if self.symbol(&Token::SemiColon) {
+            Ok(())
+        } else {
+            Err(self.wrong())
+        }
     }
 
     fn name(&mut self) -> Result<String> {
@@ -118,11 +135,18 @@ impl<'t> Reader<'t> {
     pub(super) fn whole(&mut self) -> Result<Block> {
         let block = if self.take("CALL") {
             let call = self.call_to_end()?;
-            Block { body: vec![call], ..Block::default() }
+            Block {
+                body: vec![call],
+                ..Block::default()
+            }
         } else {
             self.block()?
         };
-        if self.at < self.tokens.len() { Err(self.wrong()) } else { Ok(block) }
+        if self.at < self.tokens.len() {
+            Err(self.wrong())
+        } else {
+            Ok(block)
+        }
     }
 
     fn call_to_end(&mut self) -> Result<Step> {
@@ -169,7 +193,9 @@ impl<'t> Reader<'t> {
             let end = self.end_of_statement()?;
             if self.take("EXCEPTION_INIT") && self.symbol(&Token::LParen) {
                 let name = self.name()?;
-                let negative = self.tokens[self.at..end].iter().any(|token| token.token == Token::Minus);
+                let negative = self.tokens[self.at..end]
+                    .iter()
+                    .any(|token| token.token == Token::Minus);
                 let number = self.tokens[self.at..end].iter().find_map(|token| match &token.token {
                     Token::Number(number, _) => number.parse::<i64>().ok(),
                     _ => None,
@@ -190,9 +216,8 @@ impl<'t> Reader<'t> {
         }
         let _ = self.take("CONSTANT");
         let from = self.at;
-        let assigned = (from..end).find(|at| {
-            self.tokens[*at].token == Token::Assignment || self.word_at(*at).as_deref() == Some("DEFAULT")
-        });
+        let assigned = (from..end)
+            .find(|at| self.tokens[*at].token == Token::Assignment || self.word_at(*at).as_deref() == Some("DEFAULT"));
         let ty = self.declared_type(from..assigned.unwrap_or(end));
         let start = assigned.map(|at| at + 1..end);
         block.variables.push(Variable { name, ty, start });
@@ -206,13 +231,16 @@ impl<'t> Reader<'t> {
             _ => None,
         });
         match self.word_at(span.start).as_deref() {
-            Some("VARCHAR2" | "VARCHAR" | "CHAR" | "NVARCHAR2" | "STRING" | "CLOB" | "LONG") => Ty::Text(size.unwrap_or(32_767)),
+            Some("VARCHAR2" | "VARCHAR" | "CHAR" | "NVARCHAR2" | "STRING" | "CLOB" | "LONG") => {
+                Ty::Text(size.unwrap_or(32_767))
+            }
             Some("DATE") => Ty::Date,
             Some("TIMESTAMP") => Ty::Timestamp(6),
             Some("RAW") => Ty::Raw(size.unwrap_or(2000)),
-            Some("NUMBER" | "INTEGER" | "PLS_INTEGER" | "BINARY_INTEGER" | "SIMPLE_INTEGER" | "INT" | "BOOLEAN" | "POSITIVE" | "NATURAL") => {
-                Ty::Number
-            }
+            Some(
+                "NUMBER" | "INTEGER" | "PLS_INTEGER" | "BINARY_INTEGER" | "SIMPLE_INTEGER" | "INT" | "BOOLEAN"
+                | "POSITIVE" | "NATURAL",
+            ) => Ty::Number,
             // `name table.column%TYPE`: whatever is assigned.
             Some(_) | None => Ty::Unknown,
         }
@@ -221,7 +249,13 @@ impl<'t> Reader<'t> {
     /// Where the statement that begins here ends.
     fn end_of_statement(&self) -> Result<usize> {
         let found = (self.at..self.tokens.len()).find(|at| self.tokens[*at].token == Token::SemiColon);
-        found.ok_or_else(|| Reader { at: self.tokens.len(), ..*self }.wrong())
+        found.ok_or_else(|| {
+            Reader {
+                at: self.tokens.len(),
+                ..*self
+            }
+            .wrong()
+        })
     }
 
     /// The next of these words, outside parentheses and CASE, before the end of the statement.
@@ -285,7 +319,11 @@ impl<'t> Reader<'t> {
             }
             Some("RAISE") => {
                 self.at += 1;
-                let name = if self.symbol(&Token::SemiColon) { return Ok(Step::Raise(None)) } else { self.name()? };
+                let name = if self.symbol(&Token::SemiColon) {
+                    return Ok(Step::Raise(None));
+                } else {
+                    self.name()?
+                };
                 self.semicolon().map(|()| Step::Raise(Some(name)))
             }
             Some("EXECUTE") => self.immediate(),
@@ -309,7 +347,11 @@ impl<'t> Reader<'t> {
             let next = self.up_to("THEN")?;
             arms.push((next, self.steps(&["ELSIF", "ELSE", "END"])?));
         }
-        let otherwise = if self.take("ELSE") { self.steps(&["END"])? } else { Vec::new() };
+        let otherwise = if self.take("ELSE") {
+            self.steps(&["END"])?
+        } else {
+            Vec::new()
+        };
         self.expect("END")?;
         self.expect("IF")?;
         self.semicolon()?;
@@ -338,7 +380,9 @@ impl<'t> Reader<'t> {
                 // `1..5`: the tokenizer takes the points for parts of numbers or for periods.
                 let dots = range.clone().find(|at| matches!(self.tokens[*at].token, Token::Period));
                 let split = dots.ok_or_else(|| self.wrong())?;
-                let high = (split..range.end).find(|at| self.tokens[*at].token != Token::Period).unwrap_or(range.end);
+                let high = (split..range.end)
+                    .find(|at| self.tokens[*at].token != Token::Period)
+                    .unwrap_or(range.end);
                 Ok(Step::For(name, range.start..split, high..range.end, body))
             }
         }
@@ -370,7 +414,11 @@ impl<'t> Reader<'t> {
         let text = self.at..stop;
         self.at = stop;
         let into = if self.take("INTO") { self.targets()? } else { Vec::new() };
-        let using = if self.take("USING") { self.split(self.at..end) } else { Vec::new() };
+        let using = if self.take("USING") {
+            self.split(self.at..end)
+        } else {
+            Vec::new()
+        };
         let using = using.into_iter().map(|span| match self.word_at(span.start).as_deref() {
             Some("IN") => span.start + 1..span.end,
             Some(_) | None => span,
@@ -387,14 +435,22 @@ impl<'t> Reader<'t> {
         let into_at = self.find(&["INTO"], start).ok_or_else(|| self.wrong())?;
         self.at = into_at + 1;
         let into = self.targets()?;
-        let step = Step::Select { before: start..into_at, into, after: self.at..end };
+        let step = Step::Select {
+            before: start..into_at,
+            into,
+            after: self.at..end,
+        };
         self.at = end + 1;
         Ok(step)
     }
 
     fn assignment_or_call(&mut self) -> Result<Step> {
         let end = self.end_of_statement()?;
-        if self.tokens.get(self.at + 1).is_some_and(|token| token.token == Token::Assignment) {
+        if self
+            .tokens
+            .get(self.at + 1)
+            .is_some_and(|token| token.token == Token::Assignment)
+        {
             let target = self.target()?;
             let value = self.at + 1..end;
             if value.is_empty() {
@@ -420,7 +476,10 @@ impl<'t> Reader<'t> {
                 return Err(self.wrong());
             }
             for span in self.split(self.at..end - 1) {
-                let named = self.tokens.get(span.start + 1).is_some_and(|token| token.token == Token::RArrow);
+                let named = self
+                    .tokens
+                    .get(span.start + 1)
+                    .is_some_and(|token| token.token == Token::RArrow);
                 match (named, self.word_at(span.start)) {
                     (true, Some(name)) => arguments.push((Some(name), span.start + 2..span.end)),
                     (_, _) => arguments.push((None, span)),

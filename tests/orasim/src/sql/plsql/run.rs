@@ -77,7 +77,11 @@ pub(crate) fn run(
             out = run.out;
         }
     }
-    Ok(Reply::Done { kind: StatementKind::PlSql, affected: u64::from(!describe_only), out })
+    Ok(Reply::Done {
+        kind: StatementKind::PlSql,
+        affected: u64::from(!describe_only),
+        out,
+    })
 }
 
 /// An error that nobody caught says where it passed.
@@ -85,13 +89,22 @@ fn stacked(error: OraError, tokens: &Tokens<'_>) -> OraError {
     if error.then != Then::Continue || error.code == 1013 {
         return error;
     }
-    let line = 1 + tokens.text[..(error.offset as usize).min(tokens.text.len())].matches('\n').count();
-    OraError { message: format!("{}\nORA-06512: at line {line}", error.message), ..error }
+    let line = 1 + tokens.text[..(error.offset as usize).min(tokens.text.len())]
+        .matches('\n')
+        .count();
+    OraError {
+        message: format!("{}\nORA-06512: at line {line}", error.message),
+        ..error
+    }
 }
 
 /// SQLCODE: negative, but 100 for no data.
 fn sqlcode(error: &OraError) -> i64 {
-    if error.code == 1403 { 100 } else { -i64::from(error.code) }
+    if error.code == 1403 {
+        100
+    } else {
+        -i64::from(error.code)
+    }
 }
 
 fn predefined(name: &str) -> Option<u32> {
@@ -139,7 +152,10 @@ impl Run<'_, '_> {
         if error.then != Then::Continue {
             return Err(error);
         }
-        let handler = block.handlers.iter().find(|(names, _)| names.iter().any(|name| self.catches(name, &error)));
+        let handler = block
+            .handlers
+            .iter()
+            .find(|(names, _)| names.iter().any(|name| self.catches(name, &error)));
         let Some((_, steps)) = handler else { return Err(error) };
         self.caught.push(error);
         let result = self.steps(steps);
@@ -198,8 +214,11 @@ impl Run<'_, '_> {
             Step::Block(block) => return self.block(block),
             Step::Immediate { text, into, using } => self.immediate(text, into, using)?,
             Step::Select { before, into, after } => {
-                let list: Vec<_> =
-                    self.tokens.tokens[before.clone()].iter().chain(&self.tokens.tokens[after.clone()]).cloned().collect();
+                let list: Vec<_> = self.tokens.tokens[before.clone()]
+                    .iter()
+                    .chain(&self.tokens.tokens[after.clone()])
+                    .cloned()
+                    .collect();
                 let reply = self.sql(&list)?;
                 self.into(reply, into)?;
             }
@@ -215,7 +234,10 @@ impl Run<'_, '_> {
     fn turn(&mut self) -> Result<()> {
         self.turns += 1;
         if self.turns > TURNS {
-            return Err(ora(600, "internal error code, arguments: [orasim], [a loop went round a million times]"));
+            return Err(ora(
+                600,
+                "internal error code, arguments: [orasim], [a loop went round a million times]",
+            ));
         }
         self.session.with_own(|_, _| ())
     }
@@ -241,7 +263,10 @@ impl Run<'_, '_> {
             Value::Int(number) => Ok(number),
             _ => Err(ora(6502, "PL/SQL: numeric or value error")),
         };
-        let (low, high) = (bound(self.value(low, Ty::Number)?)?, bound(self.value(high, Ty::Number)?)?);
+        let (low, high) = (
+            bound(self.value(low, Ty::Number)?)?,
+            bound(self.value(high, Ty::Number)?)?,
+        );
         let shadowed = self.variables.remove(name);
         let mut flow = Flow::On;
         for number in low..=high {
@@ -266,13 +291,17 @@ impl Run<'_, '_> {
     fn raised(&self, name: Option<&str>) -> OraError {
         match name {
             None => self.caught.last().cloned().unwrap_or_else(|| known(6510)),
-            Some(name) => match (predefined(name), self.exceptions.iter().rev().find(|(known, _)| known == name)) {
+            Some(name) => match (
+                predefined(name),
+                self.exceptions.iter().rev().find(|(known, _)| known == name),
+            ) {
                 (Some(code), _) => known(code),
                 (None, Some((_, Some(number)))) => known(u32::try_from(-number).unwrap_or(6510)),
                 (None, Some((_, None))) => ora(6510, format!("PL/SQL: unhandled user-defined exception [{name}]")),
-                (None, None) => {
-                    ora(6550, format!("line 1, column 1:\nPLS-00201: identifier '{name}' must be declared"))
-                }
+                (None, None) => ora(
+                    6550,
+                    format!("line 1, column 1:\nPLS-00201: identifier '{name}' must be declared"),
+                ),
             },
         }
     }
@@ -280,7 +309,11 @@ impl Run<'_, '_> {
     fn type_of(&self, target: &Target) -> Ty {
         match target {
             Target::Variable(name) => self.variables.get(name).map_or(Ty::Unknown, |(_, ty)| *ty),
-            Target::Bind(place) => self.places.get(*place).and_then(|at| self.binds.get(*at)).map_or(Ty::Unknown, |it| it.1),
+            Target::Bind(place) => self
+                .places
+                .get(*place)
+                .and_then(|at| self.binds.get(*at))
+                .map_or(Ty::Unknown, |it| it.1),
         }
     }
 
@@ -288,12 +321,18 @@ impl Run<'_, '_> {
         match target {
             Target::Variable(name) => {
                 let Some(variable) = self.variables.get_mut(name) else {
-                    return Err(ora(6550, format!("line 1, column 1:\nPLS-00201: identifier '{name}' must be declared")));
+                    return Err(ora(
+                        6550,
+                        format!("line 1, column 1:\nPLS-00201: identifier '{name}' must be declared"),
+                    ));
                 };
                 if let (Value::Text(text), Ty::Text(size)) = (&value, variable.1)
                     && text.len() > size as usize
                 {
-                    return Err(ora(6502, "PL/SQL: numeric or value error: character string buffer too small"));
+                    return Err(ora(
+                        6502,
+                        "PL/SQL: numeric or value error: character string buffer too small",
+                    ));
                 }
                 variable.0 = value;
             }
@@ -315,9 +354,11 @@ impl Run<'_, '_> {
             let before = list.get(at + 1).map(|next| &next.token);
             let called = matches!(before, Some(Token::Period | Token::LParen));
             let value = match &token.token {
-                Token::Placeholder(place) => {
-                    place[1..].parse::<usize>().ok().and_then(|at| self.binds.get(*self.places.get(at)?)).cloned()
-                }
+                Token::Placeholder(place) => place[1..]
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|at| self.binds.get(*self.places.get(at)?))
+                    .cloned(),
                 other if !after_period && !called => word(other).and_then(|name| self.named(&name)),
                 _ => None,
             };
@@ -325,7 +366,10 @@ impl Run<'_, '_> {
                 Some((value, ty)) => {
                     let place = Token::Placeholder(format!(":{}", binds.len()));
                     bound.push(TokenWithSpan::new(place, token.span));
-                    binds.push(Bind { value, kind: ty.column() });
+                    binds.push(Bind {
+                        value,
+                        kind: ty.column(),
+                    });
                 }
                 None => bound.push(token.clone()),
             }
@@ -341,7 +385,9 @@ impl Run<'_, '_> {
         match name {
             "SQLCODE" => Some((Value::Int(caught.map_or(0, sqlcode)), Ty::Number)),
             "SQLERRM" => {
-                let text = caught.map_or("ORA-0000: normal, successful completion", |error| error.message.as_str());
+                let text = caught.map_or("ORA-0000: normal, successful completion", |error| {
+                    error.message.as_str()
+                });
                 Some((Value::Text(text.into()), Ty::Text(512)))
             }
             "TRUE" => Some((Value::Int(1), Ty::Number)),
@@ -353,7 +399,11 @@ impl Run<'_, '_> {
     fn sql(&mut self, list: &[TokenWithSpan]) -> Result<Reply> {
         let (tokens, binds) = self.bound(list);
         let names = vec![String::new(); binds.len()];
-        let tokens = Tokens { text: self.tokens.text, tokens, binds: names };
+        let tokens = Tokens {
+            text: self.tokens.text,
+            tokens,
+            binds: names,
+        };
         self.session.run(&tokens, &[binds], false)
     }
 
@@ -366,7 +416,11 @@ impl Run<'_, '_> {
     fn holds(&mut self, span: &Span) -> Result<bool> {
         // A lone boolean variable is a number here; anything else is a condition.
         let single = span.len() == 1;
-        let tail = if single { "<> 0 THEN 1 ELSE 0 END FROM DUAL" } else { "THEN 1 ELSE 0 END FROM DUAL" };
+        let tail = if single {
+            "<> 0 THEN 1 ELSE 0 END FROM DUAL"
+        } else {
+            "THEN 1 ELSE 0 END FROM DUAL"
+        };
         Ok(self.selected("SELECT CASE WHEN", span, tail)? == Value::Int(1))
     }
 
@@ -375,7 +429,9 @@ impl Run<'_, '_> {
         list.extend(self.tokens.tokens[span.clone()].iter().cloned());
         list.extend(Tokens::read(after)?.tokens);
         match self.sql(&list)? {
-            Reply::Query { rows: Some(mut rows), .. } => {
+            Reply::Query {
+                rows: Some(mut rows), ..
+            } => {
                 let row = rows.next_row()?;
                 Ok(row.and_then(|mut row| row.pop()).unwrap_or(Value::Null))
             }
@@ -395,15 +451,27 @@ impl Run<'_, '_> {
                 Value::Date(_) => Ty::Date,
                 Value::Null | Value::Text(_) | Value::Raw(_) => Ty::Text(4000),
             };
-            binds.push(Bind { value, kind: kind.column() });
+            binds.push(Bind {
+                value,
+                kind: kind.column(),
+            });
         }
         let tokens = Tokens::read(&statement)?;
         let reply = self.session.run(&tokens, &[binds], false)?;
-        if into.is_empty() { Ok(()) } else { self.into(reply, into) }
+        if into.is_empty() {
+            Ok(())
+        } else {
+            self.into(reply, into)
+        }
     }
 
     fn into(&mut self, reply: Reply, into: &[Target]) -> Result<()> {
-        let Reply::Query { rows: Some(mut rows), .. } = reply else { return Err(known(1403)) };
+        let Reply::Query {
+            rows: Some(mut rows), ..
+        } = reply
+        else {
+            return Err(known(1403));
+        };
         let row = only_row(rows.as_mut())?;
         if row.len() != into.len() {
             return Err(ora(947, "not enough values"));
@@ -423,24 +491,40 @@ impl Run<'_, '_> {
         }
         let text = |at: usize| values.get(at).and_then(as_text);
         let named = |wanted: &str, at: usize| {
-            let place = arguments.iter().position(|(name, _)| name.as_deref() == Some(wanted)).unwrap_or(at);
+            let place = arguments
+                .iter()
+                .position(|(name, _)| name.as_deref() == Some(wanted))
+                .unwrap_or(at);
             Some(text(place).unwrap_or_default())
         };
         let seconds = || text(0).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
         match name {
             "DBMS_APPLICATION_INFO.SET_MODULE" => {
                 let (module, action) = (named("MODULE_NAME", 0), named("ACTION_NAME", 1));
-                self.session.set_end_to_end(EndToEnd { module, action, ..EndToEnd::default() });
+                self.session.set_end_to_end(EndToEnd {
+                    module,
+                    action,
+                    ..EndToEnd::default()
+                });
             }
             "DBMS_APPLICATION_INFO.SET_ACTION" => {
-                self.session.set_end_to_end(EndToEnd { action: named("ACTION_NAME", 0), ..EndToEnd::default() });
+                self.session.set_end_to_end(EndToEnd {
+                    action: named("ACTION_NAME", 0),
+                    ..EndToEnd::default()
+                });
             }
             "DBMS_APPLICATION_INFO.SET_CLIENT_INFO" => {
-                self.session.set_end_to_end(EndToEnd { client_info: named("CLIENT_INFO", 0), ..EndToEnd::default() });
+                self.session.set_end_to_end(EndToEnd {
+                    client_info: named("CLIENT_INFO", 0),
+                    ..EndToEnd::default()
+                });
             }
             "DBMS_SESSION.SET_IDENTIFIER" => {
                 let client_identifier = named("CLIENT_ID", 0);
-                self.session.set_end_to_end(EndToEnd { client_identifier, ..EndToEnd::default() });
+                self.session.set_end_to_end(EndToEnd {
+                    client_identifier,
+                    ..EndToEnd::default()
+                });
             }
             "DBMS_SESSION.SLEEP" if self.session.shared.scenario.release.major() < 18 => return Err(undeclared(name)),
             "DBMS_SESSION.SLEEP" | "DBMS_LOCK.SLEEP" => self.session.sleep(seconds(), false)?,
@@ -458,12 +542,19 @@ impl Run<'_, '_> {
 
 fn undeclared(name: &str) -> OraError {
     let name = name.split('.').next().unwrap_or(name);
-    ora(6550, format!("line 1, column 7:\nPLS-00201: identifier '{name}' must be declared"))
+    ora(
+        6550,
+        format!("line 1, column 7:\nPLS-00201: identifier '{name}' must be declared"),
+    )
 }
 
 fn only_row(rows: &mut dyn Rows) -> Result<Vec<Value>> {
     let row = rows.next_row()?.ok_or_else(|| known(1403))?;
-    if rows.next_row()?.is_some() { Err(known(1422)) } else { Ok(row) }
+    if rows.next_row()?.is_some() {
+        Err(known(1422))
+    } else {
+        Ok(row)
+    }
 }
 
 fn as_text(value: &Value) -> Option<String> {
