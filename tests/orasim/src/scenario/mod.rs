@@ -3,6 +3,7 @@
 //! Read once, checked once: what is wrong is refused with its place and its reason, so that a world is only ever built
 //! from a scenario that makes sense. Numbers with a range are drawn by the scenario's seed, the same each time.
 
+mod group;
 mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use chrono::NaiveDateTime;
 use serde::Deserialize;
 
 use crate::faults::Fault;
+pub use group::{Cycle, Group, Parked, Pinned, Server, TransactionSpec, Wait, WhenKilled};
 pub use units::{Amounts, Length, Lengths};
 
 /// Why a scenario cannot be used.
@@ -288,190 +290,6 @@ pub struct Service {
     /// Application Continuity replays on it: a session killed NOREPLAY is told ORA-00045.
     #[serde(default)]
     pub replay: bool,
-}
-
-/// A group of like sessions.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Group {
-    /// Its name, for events and `blocked_by`.
-    pub name: String,
-    /// USERNAME.
-    pub user: String,
-    /// How many, dealt out to the instances in turn.
-    #[serde(default = "single")]
-    pub count: u32,
-    /// On which instances; all of them without this.
-    pub instances: Option<Vec<u32>>,
-    /// In which container: a PDB, or the root without this.
-    pub container: Option<String>,
-    /// SERVICE_NAME.
-    pub service: Option<String>,
-    /// PROGRAM; `{host}` is the instance's host, `{machine}` the client's, `{n}`, `{nn}`, `{nnn}` the session's number in the group.
-    pub program: String,
-    /// MACHINE, dealt out in turn; the instance's host without this.
-    #[serde(default)]
-    pub machines: Vec<String>,
-    /// OSUSER.
-    #[serde(default = "oracle")]
-    pub osuser: String,
-    /// TERMINAL.
-    pub terminal: Option<String>,
-    /// MODULE.
-    pub module: Option<String>,
-    /// ACTION.
-    pub action: Option<String>,
-    /// CLIENT_INFO.
-    pub client_info: Option<String>,
-    /// CLIENT_IDENTIFIER.
-    pub client_identifier: Option<String>,
-    /// SERVER.
-    #[serde(default)]
-    pub server: Server,
-    /// How long ago it logged in.
-    #[serde(default = "hours")]
-    pub logged_on: Lengths,
-    /// INACTIVE since so long ago, for good.
-    pub idle: Option<Lengths>,
-    /// ACTIVE since so long ago, for good.
-    pub active: Option<Lengths>,
-    /// Works and rests in turn.
-    pub cycle: Option<Cycle>,
-    /// STATUS SNIPED or CACHED instead of INACTIVE.
-    pub parked: Option<Parked>,
-    /// Its statement.
-    pub sql_id: Option<String>,
-    /// What it waits for while ACTIVE; on the processor without this.
-    pub wait: Option<Wait>,
-    /// An open transaction.
-    pub transaction: Option<TransactionSpec>,
-    /// Waits for a row lock of a session of that group.
-    pub blocked_by: Option<String>,
-    /// PX servers that work for it.
-    #[serde(default)]
-    pub px_servers: u32,
-    /// Memory of its server process.
-    #[serde(default = "megabytes")]
-    pub pga: Amounts,
-    /// Temporary segments, in bytes.
-    #[serde(default)]
-    pub temp: Amounts,
-    /// SID and SERIAL# of its first session.
-    pub pinned: Option<Pinned>,
-    /// Not there at the start: an event brings it.
-    #[serde(default)]
-    pub later: bool,
-    /// What happens when it is killed.
-    #[serde(default)]
-    pub when_killed: WhenKilled,
-}
-
-fn single() -> u32 {
-    1
-}
-
-fn oracle() -> String {
-    "oracle".into()
-}
-
-fn hours() -> Lengths {
-    Lengths {
-        low: 3_600_000,
-        high: 8 * 3_600_000,
-    }
-}
-
-fn megabytes() -> Amounts {
-    Amounts {
-        low: 2 << 20,
-        high: 9 << 20,
-    }
-}
-
-/// V$SESSION.SERVER.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Server {
-    /// A process of its own.
-    #[default]
-    Dedicated,
-    /// Served by a shared server now.
-    Shared,
-    /// From a resident pool.
-    Pooled,
-    /// No process at the moment.
-    None,
-}
-
-/// Works and rests in turn.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cycle {
-    /// How long a call takes.
-    pub busy: Lengths,
-    /// How long it rests between calls.
-    pub idle: Lengths,
-}
-
-/// A state beside ACTIVE and INACTIVE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Parked {
-    /// Over a limit of its profile.
-    Sniped,
-    /// Kept for Oracle XA.
-    Cached,
-}
-
-/// What a session waits for.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Wait {
-    /// EVENT.
-    pub event: String,
-    /// WAIT_CLASS.
-    pub class: String,
-}
-
-/// An open transaction.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TransactionSpec {
-    /// When it began.
-    pub age: Lengths,
-    /// USED_UREC.
-    #[serde(default)]
-    pub undo_records: Amounts,
-    /// USED_UBLK; a fortieth of the records without this.
-    pub undo_blocks: Option<Amounts>,
-}
-
-/// A SID and a SERIAL#.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pinned {
-    /// SID.
-    pub sid: u32,
-    /// SERIAL#.
-    pub serial: u32,
-}
-
-/// What happens when a session is killed.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WhenKilled {
-    /// How long a busy session takes to notice (two minutes without this). An idle one is rid of at once.
-    pub notices: Option<Length>,
-    /// The killer is answered ORA-00031 even where the session was idle.
-    #[serde(default)]
-    pub marked: bool,
-    /// How long its row stays, KILLED, after all else is done.
-    #[serde(default)]
-    pub lingers: Length,
-    /// Undo records rolled back a second (50 000 without this).
-    pub rollback: Option<u32>,
-    /// Its client comes back as a new session, so much later.
-    pub reconnects: Option<Lengths>,
 }
 
 /// The SID and SERIAL# of a real client that logs in.

@@ -149,9 +149,15 @@ impl Translator<'_> {
                 sql(format!("{}({})", name.to_lowercase(), list.join(", ")), ty)
             }
         };
+        self.windowed(&mut it, function, ranking, scope)?;
+        Ok(Some(it))
+    }
+
+    /// OVER (...), which some functions need and others may have.
+    fn windowed(&mut self, it: &mut Sql, function: &Function, needed: bool, scope: &Scope<'_>) -> Result<()> {
         match &function.over {
-            None if ranking => Err(self.at(30_484, "missing window specification for this function", function)),
-            None => Ok(Some(it)),
+            None if needed => Err(self.at(30_484, "missing window specification for this function", function)),
+            None => Ok(()),
             Some(WindowType::WindowSpec(window)) => {
                 let mut by = Vec::new();
                 for part in &window.partition_by {
@@ -164,7 +170,7 @@ impl Translator<'_> {
                 };
                 let order = self.order(&window.order_by, scope)?;
                 it.text += &format!(" OVER ({partition}{order})");
-                Ok(Some(it))
+                Ok(())
             }
             Some(WindowType::NamedWindow(_)) => Err(known(936)),
         }

@@ -10,11 +10,14 @@
 )]
 
 pub(crate) mod alter;
+mod arithmetic;
 mod call;
 pub(crate) mod change;
+mod condition;
 mod dates;
 pub(crate) mod engine;
 mod expr;
+mod from;
 mod functions;
 pub(crate) mod lex;
 pub(crate) mod plsql;

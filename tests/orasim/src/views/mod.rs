@@ -229,7 +229,7 @@ macro_rules! view {
         }
     };
 }
-pub(self) use view;
+use view;
 
 fn described<R>(columns: Vec<Col<R>>, release: Release) -> Vec<(String, ColumnType)> {
     let has = |column: &Col<R>| release.at_least(column.since.0, column.since.1);
