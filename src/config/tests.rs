@@ -7,13 +7,13 @@ use super::{Driver, Login, SecretSource, check};
 const WHOLE: &str = "
 databases:
   - name: prod
-driver: thin
-connect: //db1.example.com:1521/ORCLPDB1
-user: reaper
-password: {credential: prod}
-armed: true
-poll: 30s
-call_timeout: 20s
+    driver: thin
+    connect: //db1.example.com:1521/ORCLPDB1
+    user: reaper
+    password: {credential: prod}
+    armed: true
+    poll: 30s
+    call_timeout: 20s
   - {name: dev.2, connect: DEV, external: true}
 policies: [policies/*.yaml, /srv/policies]
 listen: 0.0.0.0:9000
@@ -94,12 +94,12 @@ fn everything_wrong_is_reported_at_once() {
     let text = "
 databases:
   - name: Prod
-driver: thick
-connect: //db1/PROD
-user: reaper
-password: {credential: ../x}
-armed: yes
-poll: 15
+    driver: thick
+    connect: //db1/PROD
+    user: reaper
+    password: {credential: ../x}
+    armed: yes
+    poll: 15
   - {name: dev, connect: DEV, user: r, password: {envv: X}, external: true}
 policies: []
 listen: 9763
