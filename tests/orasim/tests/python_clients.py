@@ -49,6 +49,7 @@ def logins(address, thin):
     for service, number in (("nowhere", "12514"), ("starting", "12528")):
         refused = fails(lambda: connect(address, service=service), "DPY-6005" if thin else f"ORA-{number}")
         assert number in refused.message, refused.message
+    connect(address, user="scott[hr]").close()
     assert "ORA-28002" in str(connect(address, user="expiring").warning)
 
 

@@ -22,7 +22,7 @@ static LOADED: Once = Once::new();
 /// it does not name the library's folder, the test runs again in a process of its own where it does.
 fn loaded() -> bool {
     let Some(library) = clients::client_library() else {
-        println!("not run: no Oracle client library");
+        clients::not_run("no Oracle client library");
         return false;
     };
     let path = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
@@ -95,6 +95,13 @@ fn a_session_is_described() {
     assert!(banner.starts_with("Oracle Database 19c"), "{banner}");
     connection.ping().expect("a session");
     assert_eq!(connection.status().expect("a status"), ConnStatus::Normal);
+    assert!(
+        database
+            .events()
+            .iter()
+            .any(|event| event.starts_with("logon SCOTT Right program=wire_oci"))
+    );
+    assert!(database.saw("client described=true proxy for nobody"));
     connection.set_module("loader").expect("a module");
     connection.set_action("load").expect("an action");
     connection.set_client_identifier("me").expect("an identifier");

@@ -34,7 +34,12 @@ fn run(python: &Path, mode: &str, library: Option<&Path>) -> Vec<String> {
 /// What reached the database besides the answers that the script saw itself.
 fn check(events: &[String]) {
     let count = |event: &str| events.iter().filter(|seen| *seen == event).count();
-    for event in ["module loader", "action load", "client_identifier me"] {
+    for event in [
+        "client described=true proxy for HR",
+        "module loader",
+        "action load",
+        "client_identifier me",
+    ] {
         assert!(count(event) >= 1, "{event}: {events:?}");
     }
     for event in [
@@ -50,7 +55,7 @@ fn check(events: &[String]) {
 #[test]
 fn thin() {
     let Some(python) = clients::python() else {
-        println!("not run: no python-oracledb");
+        clients::not_run("no python-oracledb");
         return;
     };
     check(&run(&python, "thin", None));
@@ -59,7 +64,7 @@ fn thin() {
 #[test]
 fn thick() {
     let (Some(python), Some(library)) = (clients::python(), clients::client_library()) else {
-        println!("not run: no python-oracledb, or no Oracle client library");
+        clients::not_run("no python-oracledb, or no Oracle client library");
         return;
     };
     check(&run(&python, "thick", Some(&library)));

@@ -3,7 +3,8 @@
 mod fixed;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fixed::{BIG, Fixed, NAP, SLEEP, long_text, moment, serve};
@@ -58,6 +59,7 @@ fn a_session_is_described() {
     assert_eq!(connection.service_name().expect("a name"), "fixed");
     assert_eq!(connection.db_name().expect("a name"), "FIXED_A");
     assert_eq!(connection.version().expect("a version").to_string(), "19.3.0.0.0");
+    assert!(database.saw("client described=true proxy for nobody"));
     assert!(
         database
             .events()
@@ -407,6 +409,106 @@ fn many_connections_at_once() {
         }
     });
     assert_eq!(server.stats().connections, 20);
+}
+
+/// Passes a connection on, with about one byte in three hundred of what the client sends changed once it is logged on.
+fn garble(client: TcpStream, server: SocketAddr, mut seed: u64) {
+    let upstream = TcpStream::connect(server).expect("a socket");
+    // A garbled length leaves both sides waiting for each other: whoever is silent for so long is cut off.
+    for socket in [&client, &upstream] {
+        socket
+            .set_read_timeout(Some(Duration::from_millis(300)))
+            .expect("a time-out");
+    }
+    let (mut from_server, mut to_client) = (
+        upstream.try_clone().expect("a socket"),
+        client.try_clone().expect("a socket"),
+    );
+    let back = std::thread::spawn(move || {
+        // Either side may end it at any time.
+        let _ = std::io::copy(&mut from_server, &mut to_client);
+        let _ = to_client.shutdown(Shutdown::Both);
+    });
+    let (mut from_client, mut to_server) = (client, upstream);
+    let mut block = [0; 4_096];
+    let mut passed = 0;
+    while let Ok(count @ 1..) = from_client.read(&mut block) {
+        passed += count;
+        for byte in &mut block[..count] {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            if passed > 5_000 && seed.is_multiple_of(300) {
+                *byte = (seed >> 32) as u8;
+            }
+        }
+        if to_server.write_all(&block[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to_server.shutdown(Shutdown::Both);
+    let _ = from_client.shutdown(Shutdown::Both);
+    back.join().expect("a thread");
+}
+
+/// Whatever a garbled client comes to, no thread of the server panics and other clients notice nothing.
+#[test]
+fn garbled_calls_end_their_own_connection_alone() {
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current()
+            .name()
+            .is_some_and(|name| name.starts_with("orasim"))
+        {
+            PANICS.fetch_add(1, Ordering::Relaxed);
+        }
+        hook(panic);
+    }));
+    let (server, database, connection) = connect();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let through = listener.local_addr().expect("an address");
+    let upstream = server.addr();
+    std::thread::spawn(move || {
+        for (seed, client) in (1..).zip(listener.incoming()) {
+            let client = client.expect("a socket");
+            std::thread::spawn(move || garble(client, upstream, seed * 0x9e37_79b9));
+        }
+    });
+    let mut garbled = 0;
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| (0..12).filter(|_| talk(through).is_err()).count()))
+            .collect();
+        garbled = workers.into_iter().map(|worker| worker.join().unwrap_or(1)).sum();
+    });
+    assert!(garbled > 20, "only {garbled} connections came to grief");
+    assert_eq!(PANICS.load(Ordering::Relaxed), 0);
+    connection.ping().expect("the other session is as it was");
+    let logons = database
+        .events()
+        .iter()
+        .filter(|event| event.starts_with("logon SCOTT Right"))
+        .count();
+    assert!(logons > 60, "{logons}");
+}
+
+/// One client's life: a bit of everything.
+fn talk(address: SocketAddr) -> Result<(), oracledb::Error> {
+    let descriptor = format!("127.0.0.1:{}/fixed", address.port());
+    let config = Config::default()
+        .set_credentials("scott", "tiger")
+        .set_connect_string(&descriptor)?;
+    let connection = oracledb::connect(config)?;
+    connection.set_call_timeout(Some(Duration::from_millis(500)))?;
+    for round in 0..20_i64 {
+        connection.query_row("select n, name from three", &[])?;
+        connection.execute("begin :1 := :2 * 2; end;", &[&oracledb::DB_TYPE_NUMBER, &round])?;
+        connection.query_row("select binds :1, :2 from dual", &[&"text", &round])?;
+        connection.set_module("loader")?;
+        connection.ping()?;
+    }
+    connection.commit()
 }
 
 /// Garbage at every stage of a connection closes that connection and nothing else.

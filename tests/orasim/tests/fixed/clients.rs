@@ -19,6 +19,12 @@ fn required<T>(client: Option<T>, name: &str) -> Option<T> {
     client
 }
 
+/// Says that a test did not run and why. Where the clients are required, it fails instead.
+pub(crate) fn not_run(why: &str) {
+    assert!(env::var_os("ORAREAPER_REQUIRE_CLIENTS").is_none(), "not run: {why}");
+    println!("not run: {why}");
+}
+
 /// The folder of Oracle's client library, if there is one.
 pub(crate) fn client_library() -> Option<PathBuf> {
     let folder = env::var_os("ORAREAPER_TEST_CLIENT").map_or_else(|| fetched("instantclient"), PathBuf::from);

@@ -116,9 +116,19 @@ impl Database for Fixed {
         client: Client,
         hangup: Hangup,
     ) -> Result<Logon, OraError> {
+        let Client {
+            program,
+            machine,
+            osuser,
+            process,
+            sysdba,
+            ..
+        } = &client;
+        self.note(format!("logon {user} {proof:?} program={program} sysdba={sysdba}"));
+        let named = ![machine, osuser, process].iter().any(|said| said.is_empty());
         self.note(format!(
-            "logon {user} {proof:?} program={} sysdba={}",
-            client.program, client.sysdba
+            "client described={named} proxy for {}",
+            client.proxy_for.as_deref().unwrap_or("nobody")
         ));
         if proof == Proof::Wrong {
             return Err(error(1_017, "invalid username/password; logon denied", 0));
