@@ -41,6 +41,8 @@ pub struct Line {
     pub session: String,
     /// The policy.
     pub policy: String,
+    /// Whether it is real, `enforce`, or not, `dry-run`.
+    pub mode: &'static str,
     /// Why, or the proof of a verification.
     pub reason: String,
     /// The statement, for `act`.
@@ -56,22 +58,30 @@ pub struct Told {
     pub lines: Vec<Line>,
 }
 
-/// Runs policies over a timeline.
+/// Runs policies over a timeline. `load` gives the policies of some files, by name.
 ///
 /// # Errors
-/// When the timeline names something that does not exist.
-pub fn tell(set: &Arc<PolicySet>, timeline: &Timeline) -> Result<Vec<Told>, StoryError> {
+/// When the timeline names something that does not exist, or policies do not check.
+pub fn tell(
+    timeline: &Timeline,
+    load: impl Fn(&[String]) -> Result<PolicySet, StoryError>,
+) -> Result<Vec<Told>, StoryError> {
+    let first = timeline.policies.clone().unwrap_or_else(|| vec!["policy.yaml".into()]);
+    let mut set = Arc::new(load(&first)?);
     let setting = Setting::of(timeline)?;
     let mut memory = Memory::default();
     let mut told = Vec::new();
     let mut before: Option<DateTime<Utc>> = None;
     let mut action_id = 0;
     for moment in timeline.moments()? {
-        let wanted = needed(set);
+        if let Some(files) = moment.reload() {
+            set = Arc::new(load(files)?);
+        }
+        let wanted = needed(&set);
         let snapshot = moment.snapshot(&setting.defaults, wanted)?;
-        let in_force = in_force(set, &setting, before, moment.at);
+        let in_force = in_force(&set, &setting, before, moment.at);
         let terms = Terms {
-            set,
+            set: &set,
             in_force: &in_force,
             facts: &setting.facts,
             limits: &setting.limits,
@@ -82,7 +92,7 @@ pub fn tell(set: &Arc<PolicySet>, timeline: &Timeline) -> Result<Vec<Told>, Stor
             assume_held: false,
         };
         let cycle = cycle(&mut memory, &snapshot, moment.readings()?, &terms);
-        let lines = lines(&cycle, set, &snapshot);
+        let lines = lines(&cycle, &set, &snapshot);
         for warrant in &cycle.ruling.warrants {
             action_id += 1;
             let outcome = match (warrant.action(), warrant.mode()) {
@@ -124,7 +134,11 @@ impl Setting {
             limits: EffectiveLimits::of(&timeline.limits.to_limits()),
             facts: Facts {
                 own_username: "REAPER".into(),
-                own_sessions: Vec::new(),
+                own_sessions: timeline
+                    .own_sessions
+                    .iter()
+                    .map(|text| raw::seat(text))
+                    .collect::<Result<_, _>>()?,
                 oracle_maintained: timeline.oracle_maintained.iter().cloned().collect(),
             },
             max_gap: timeline.max_gap()?,
@@ -164,6 +178,7 @@ fn lines(cycle: &Cycle, set: &PolicySet, snapshot: &Snapshot) -> Vec<Line> {
             decision: "verified",
             session: verification.key.to_string(),
             policy: verification.followed.policy.to_string(),
+            mode: verification.followed.mode.name(),
             reason: verification.proof.name().into(),
             statement: None,
         })
@@ -190,6 +205,7 @@ fn lines(cycle: &Cycle, set: &PolicySet, snapshot: &Snapshot) -> Vec<Line> {
                 |key: SessionKey| key.to_string(),
             ),
             policy: policy.name.to_string(),
+            mode: decision.mode.name(),
             reason: decision.reason.clone(),
             statement,
         });
@@ -244,12 +260,13 @@ pub fn compare(told: &[Told], expected: &[Expectation]) -> Option<String> {
                 decision,
                 session,
                 policy,
+                mode,
                 reason,
                 ..
             } = line;
             let _ = writeln!(
                 difference,
-                "  + {decision} {session} by {policy}: {reason}; statement: {statement}"
+                "  + {decision} {session} by {policy} ({mode}): {reason}; statement: {statement}"
             );
         }
     }
@@ -259,7 +276,7 @@ pub fn compare(told: &[Told], expected: &[Expectation]) -> Option<String> {
 /// The time zone that a story's schedules are in.
 const ZONE: chrono_tz::Tz = chrono_tz::UTC;
 
-/// Runs the story of a folder: policy.yaml, timeline.yaml, expect.yaml. `None` if all was decided as expected.
+/// Runs the story of a folder: policy.yaml (or the files that the timeline names), timeline.yaml, expect.yaml. `None` if all was decided as expected.
 ///
 /// # Errors
 /// When a file cannot be read, a policy does not check, or the timeline makes no sense.
@@ -268,16 +285,21 @@ pub fn run_folder(folder: &std::path::Path) -> Result<Option<String>, StoryError
         let path = folder.join(name);
         std::fs::read(&path).map_err(|error| StoryError(format!("read {}: {error}", path.display())))
     };
-    let (policy, timeline, expect) = (read("policy.yaml")?, read("timeline.yaml")?, read("expect.yaml")?);
+    let (timeline, expect) = (read("timeline.yaml")?, read("expect.yaml")?);
     let timeline: Timeline = raw::parse(&timeline, "timeline.yaml")?;
     let expected: Vec<Expectation> = raw::parse(&expect, "expect.yaml")?;
     let today = timeline.moments()?.first().map(|moment| moment.at.date_naive());
     let today = today.ok_or_else(|| StoryError("timeline.yaml has no snapshot".into()))?;
-    let loaded = crate::policy::check_files(&[("policy.yaml".into(), policy)], today, ZONE);
-    let Some(set) = loaded.set else {
-        let problems: Vec<String> = loaded.diagnostics.iter().map(|problem| problem.render(false)).collect();
-        return Err(StoryError(problems.join("\n")));
-    };
-    let told = tell(&Arc::new(set), &timeline)?;
+    let told = tell(&timeline, |names| {
+        let files = names
+            .iter()
+            .map(|name| Ok((name.clone(), read(name)?)))
+            .collect::<Result<Vec<_>, StoryError>>()?;
+        let loaded = crate::policy::check_files(&files, today, ZONE);
+        loaded.set.ok_or_else(|| {
+            let problems: Vec<String> = loaded.diagnostics.iter().map(|problem| problem.render(false)).collect();
+            StoryError(problems.join("\n"))
+        })
+    })?;
     Ok(compare(&told, &expected))
 }

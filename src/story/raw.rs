@@ -31,6 +31,11 @@ pub struct Timeline {
     /// Accounts that DBA_USERS calls Oracle-maintained.
     #[serde(default)]
     pub oracle_maintained: Vec<String>,
+    /// The policy files, in order; policy.yaml where not given.
+    pub policies: Option<Vec<String>>,
+    /// The daemon's own sessions, `sid,serial#,@inst_id`.
+    #[serde(default)]
+    pub own_sessions: Vec<String>,
     /// The longest pause between snapshots that does not break a hold; 30m where not given.
     pub max_gap: Option<String>,
     /// Columns that every session has unless it says otherwise.
@@ -78,6 +83,11 @@ pub struct RawMoment {
     /// Instances that are open but did not answer.
     #[serde(default)]
     pub partial: Vec<u32>,
+    /// Instances that answered although they show no session.
+    #[serde(default)]
+    pub empty: Vec<u32>,
+    /// The policy files that are in force from this snapshot on.
+    pub reload: Option<Vec<String>>,
     /// Why nothing may be done in this cycle.
     pub standstill: Option<String>,
     /// What Oracle answers, by session `sid,serial#,@inst_id`; `done` where not given.
@@ -97,6 +107,8 @@ pub struct RawSession {
     pub transaction: Option<RawTransaction>,
     /// The session that it waits for: `sid@inst_id`, and for how long.
     pub blocked_by: Option<RawBlocked>,
+    /// The SID of its coordinator on the same instance, if it is a parallel server.
+    pub parallel_server_of: Option<u32>,
     /// GV$SESSION columns.
     #[serde(flatten)]
     pub columns: BTreeMap<String, Scalar>,
@@ -160,6 +172,18 @@ pub(crate) fn session_column(name: &str) -> Result<Column, StoryError> {
                 "a session has no column {name:?}: expected a column of GV$SESSION"
             ))
         })
+}
+
+/// `sid,serial#,@inst_id` as INST_ID, SID, SERIAL#.
+pub(crate) fn seat(text: &str) -> Result<(u32, u32, u32), StoryError> {
+    let parts: Vec<&str> = text.split(',').collect();
+    let numbers = match parts[..] {
+        [sid, serial, instance] => instance
+            .strip_prefix('@')
+            .and_then(|inst_id| Some((inst_id.parse().ok()?, sid.parse().ok()?, serial.parse().ok()?))),
+        _ => None,
+    };
+    numbers.ok_or_else(|| StoryError(format!("{text:?} is no session: expected one such as 287,62507,@1")))
 }
 
 /// `5h`, `1h30m`, `90s` or a bare number of seconds.
@@ -265,6 +289,8 @@ pub struct Wanted {
     decision: &'static str,
     session: String,
     policy: Option<String>,
+    /// `enforce` or `dry-run`.
+    mode: Option<String>,
     /// A part of the reason.
     reason: Option<String>,
     /// The whole statement.
@@ -300,6 +326,7 @@ impl Wanted {
         self.decision == line.decision
             && self.session == line.session
             && self.policy.as_ref().is_none_or(|policy| *policy == line.policy)
+            && self.mode.as_ref().is_none_or(|mode| *mode == line.mode)
             && self
                 .reason
                 .as_ref()
@@ -316,6 +343,9 @@ impl fmt::Display for Wanted {
         write!(f, "{} {}", self.decision, self.session)?;
         if let Some(policy) = &self.policy {
             write!(f, " by {policy}")?;
+        }
+        if let Some(mode) = &self.mode {
+            write!(f, " ({mode})")?;
         }
         if let Some(reason) = &self.reason {
             write!(f, ", because {reason:?}")?;

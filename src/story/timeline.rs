@@ -9,7 +9,7 @@ use crate::policy::pressure::Resource;
 use crate::pressure::{Reading, Readings};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
-use crate::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource, TransactionRow};
+use crate::session::snapshot::{Cell, Clock, Instance, ParallelServer, Snapshot, SnapshotSource, TransactionRow};
 use crate::session::time::DbTime;
 use crate::story::raw::{RawMoment, RawSession, Scalar, StoryError, Timeline, instant, seconds, session_column};
 
@@ -57,6 +57,11 @@ impl Moment<'_> {
         }
     }
 
+    /// The policy files that are in force from now on, if they change.
+    pub(crate) fn reload(&self) -> Option<&[String]> {
+        self.raw.reload.as_deref()
+    }
+
     pub(crate) fn readings(&self) -> Result<Readings, StoryError> {
         let mut readings = Readings::default();
         for (inst_id, resources) in &self.raw.pressure {
@@ -101,6 +106,7 @@ impl Moment<'_> {
             .collect();
         let mut builder = Snapshot::builder(SnapshotSource::Live, &read);
         let mut transactions = Vec::new();
+        let mut servers = Vec::new();
         let mut instances: BTreeMap<u32, bool> = BTreeMap::new();
         for session in &self.raw.sessions {
             for number in 0..session.repeat.unwrap_or(1) {
@@ -108,9 +114,11 @@ impl Moment<'_> {
                 if let Some(Scalar::Number(inst_id)) = row.get(&Column::InstId) {
                     instances.insert(u32::try_from(*inst_id).unwrap_or(0), true);
                 }
+                servers.extend(parallel_server(session, &row));
                 push(&mut builder, &read, &row)?;
             }
         }
+        instances.extend(self.raw.empty.iter().map(|inst_id| (*inst_id, true)));
         if instances.is_empty() {
             instances.insert(1, true);
         }
@@ -129,6 +137,7 @@ impl Moment<'_> {
         };
         let mut joining = builder.finish(Some(clock), instances);
         joining.join_transactions(&transactions);
+        joining.join_parallel_servers(servers);
         Ok(joining.finish(wanted))
     }
 
@@ -182,6 +191,22 @@ impl Moment<'_> {
         }
         Ok(row)
     }
+}
+
+/// The row of GV$PX_SESSION, if the session is a parallel server and is known by number.
+fn parallel_server(session: &RawSession, row: &Row) -> Option<ParallelServer> {
+    let id = |column| match row.get(&column) {
+        Some(Scalar::Number(number)) => u32::try_from(*number).ok(),
+        Some(Scalar::Text(_) | Scalar::Null(())) | None => None,
+    };
+    let inst_id = id(Column::InstId)?;
+    Some(ParallelServer {
+        inst_id,
+        sid: id(Column::Sid)?,
+        serial: id(Column::Serial)?,
+        coordinator_inst_id: inst_id,
+        coordinator_sid: session.parallel_server_of?,
+    })
 }
 
 /// What a session is unless it says otherwise.
