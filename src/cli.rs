@@ -4,9 +4,7 @@
 //! connection, I/O). Whatever a command says to a person goes to standard output if it is the result and to standard error
 //! if it is about the work.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -49,7 +47,13 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
     /// Which log lines: error, warn, info, debug, trace, or directives such as orareaper=debug.
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "info", env = "ORAREAPER_LOG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        default_value = "info",
+        env = "ORAREAPER_LOG"
+    )]
     pub log: String,
     /// What to do.
     #[command(subcommand)]
@@ -112,18 +116,27 @@ pub struct PlanArgs {
     /// The database's clock when the snapshot was saved, if the file does not say: 2026-11-22T10:00:00Z.
     #[arg(long, value_name = "TIME", requires = "snapshot")]
     pub taken_at: Option<String>,
-    /// The name that policies know the snapshot's database by.
-    #[arg(long, value_name = "NAME", requires = "snapshot")]
+    /// One of the configured databases; with a snapshot, the name that policies know its database by.
+    #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
     /// Shows what policies with `for:` would do once it is served.
     #[arg(long)]
     pub assume_held: bool,
     /// How the report looks.
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
     pub format: ReportFormat,
     /// Writes the report to a file instead of to standard output.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// The formats by name, so that a wrong one is answered with the right ones.
+fn report_formats() -> impl clap::builder::TypedValueParser<Value = ReportFormat> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    PossibleValuesParser::new(ReportFormat::ALL.map(ReportFormat::name)).map(|name| {
+        let format = ReportFormat::ALL.into_iter().find(|format| format.name() == name);
+        format.expect("the parser takes these names only")
+    })
 }
 
 /// `check`
@@ -165,19 +178,19 @@ pub struct TestArgs {
 pub struct DemoArgs {
     /// How long it runs.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
-    pub seconds: Duration,
+    pub seconds: std::time::Duration,
     /// Where /metrics and the status page are served meanwhile.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9763")]
-    pub listen: SocketAddr,
+    pub listen: std::net::SocketAddr,
     /// Where the report and the journal are left; a new folder under the system's temporary one if not given.
     #[arg(long, value_name = "FOLDER")]
     pub folder: Option<PathBuf>,
 }
 
 #[cfg(feature = "demo")]
-fn seconds(text: &str) -> Result<Duration, String> {
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
     match text.parse() {
-        Ok(seconds @ 40..=600) => Ok(Duration::from_secs(seconds)),
+        Ok(seconds @ 40..=600) => Ok(std::time::Duration::from_secs(seconds)),
         Ok(_) | Err(_) => Err("expected a whole number of seconds from 40 to 600".into()),
     }
 }

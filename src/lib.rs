@@ -1,9 +1,12 @@
 //! An autonomous policy daemon that reaps idle, stuck and runaway Oracle sessions, with proof for every one.
 
 pub mod actuator;
+pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod cycle;
+pub mod daemon;
 pub mod evaluate;
 pub mod event;
 pub mod guard;

@@ -15,6 +15,7 @@ use chrono::NaiveDate;
 use crate::actuator::carry_out::{Answered, Hands, Witness, carry_out};
 use crate::clock::{Clock, Monotonic};
 use crate::cycle::Done;
+use crate::daemon::database::Input;
 use crate::daemon::poller::Reach;
 use crate::guard::Warrant;
 use crate::oracle::capabilities::Capabilities;
@@ -77,7 +78,7 @@ struct Actor<'a> {
     slot: ConnectSlot,
     /// By the instance that each is to.
     links: HashMap<u32, Link>,
-    tell: &'a Sender<Acted>,
+    inputs: &'a Sender<Input>,
 }
 
 /// Runs until the batches' sender is gone or nobody listens any more.
@@ -86,12 +87,18 @@ pub fn run(
     clock: &dyn Clock,
     witness: &mut dyn Witness,
     batches: &Receiver<Batch>,
-    tell: &Sender<Acted>,
+    inputs: &Sender<Input>,
 ) {
-    let mut actor = Actor { reach, clock, slot: ConnectSlot::new(), links: HashMap::new(), tell };
+    let mut actor = Actor {
+        reach,
+        clock,
+        slot: ConnectSlot::new(),
+        links: HashMap::new(),
+        inputs,
+    };
     for batch in batches {
         actor.carry_out_all(batch, witness);
-        if tell.send(Acted::Through).is_err() {
+        if inputs.send(Input::Acted(Acted::Through)).is_err() {
             break;
         }
     }
@@ -101,34 +108,51 @@ pub fn run(
 }
 
 impl Actor<'_> {
+    /// Nobody listens any more only while the daemon stops.
+    fn tell(&self, acted: Acted) {
+        let _ = self.inputs.send(Input::Acted(acted));
+    }
+
     fn carry_out_all(&mut self, mut batch: Batch, witness: &mut dyn Witness) {
         for (warrant, seen) in std::mem::take(&mut batch.warrants) {
             if self.clock.now().since(batch.began) > batch.good_for {
                 let done = expire(&warrant, witness);
-                let _ = self.tell.send(Acted::Done(Box::new(done)));
+                self.tell(Acted::Done(Box::new(done)));
                 continue;
             }
             match self.carry_out_one(warrant, &seen, &batch, witness) {
                 Ok(()) => {}
                 Err(stop) => {
-                    let _ = self.tell.send(stop);
+                    self.tell(stop);
                     return;
                 }
             }
         }
     }
 
-    fn carry_out_one(&mut self, warrant: Warrant, seen: &Snapshot, batch: &Batch, witness: &mut dyn Witness) -> Result<(), Acted> {
+    fn carry_out_one(
+        &mut self,
+        warrant: Warrant,
+        seen: &Snapshot,
+        batch: &Batch,
+        witness: &mut dyn Witness,
+    ) -> Result<(), Acted> {
         // KILL and CANCEL name the instance themselves and may be sent anywhere.
         let wanted = match warrant.action() {
             Action::Disconnect { .. } => Some(warrant.key().inst_id),
             Action::Kill { .. } | Action::CancelSql | Action::Report => None,
         };
-        let place = self.connect(wanted, batch).map_err(|error| Acted::Unreachable(Box::new(error)))?;
+        let place = self
+            .connect(wanted, batch)
+            .map_err(|error| Acted::Unreachable(Box::new(error)))?;
         let clock = self.clock;
         let began = clock.now();
-        let own: Vec<SessionKey> =
-            batch.own.iter().copied().chain(self.links.values().map(|link| link.capabilities.own)).collect();
+        let own: Vec<SessionKey> = batch
+            .own
+            .iter()
+            .copied()
+            .chain(self.links.values().map(|link| link.capabilities.own))
+            .collect();
         let link = self.links.get_mut(&place).expect("it was just connected");
         let facts = link.capabilities.facts(&own);
         let mut hands = Hands {
@@ -148,7 +172,7 @@ impl Actor<'_> {
         }
         match done {
             Ok(done) => {
-                let _ = self.tell.send(Acted::Done(Box::new(done)));
+                self.tell(Acted::Done(Box::new(done)));
                 Ok(())
             }
             Err(error) => Err(Acted::JournalFailed(error.to_string())),
@@ -171,9 +195,15 @@ impl Actor<'_> {
         };
         let mut connection = self.slot.connect(&target, Purpose::Act, self.reach.connect_limit)?;
         let capabilities = probe(&mut *connection, self.reach.call_limit)?;
-        let _ = self.tell.send(Acted::Connected(capabilities.own));
+        self.tell(Acted::Connected(capabilities.own));
         let inst_id = capabilities.own.inst_id;
-        self.links.insert(inst_id, Link { connection, capabilities });
+        self.links.insert(
+            inst_id,
+            Link {
+                connection,
+                capabilities,
+            },
+        );
         Ok(inst_id)
     }
 }
@@ -203,9 +233,9 @@ pub fn start(
     clock: Arc<dyn Clock>,
     mut witness: Box<dyn Witness + Send>,
     batches: Receiver<Batch>,
-    tell: Sender<Acted>,
+    inputs: Sender<Input>,
 ) -> std::io::Result<thread::JoinHandle<()>> {
     thread::Builder::new()
         .name(format!("act-{}", reach.target.name))
-        .spawn(move || run(&reach, &*clock, &mut *witness, &batches, &tell))
+        .spawn(move || run(&reach, &*clock, &mut *witness, &batches, &inputs))
 }

@@ -25,7 +25,9 @@ impl Backoff {
             Retry::Slowly => Some(LONGEST),
             Retry::Reconnect if self.failures == 1 => Some(Duration::from_millis(250)),
             Retry::Backoff | Retry::Reconnect => {
-                let doubled = poll.saturating_mul(1 << self.failures.saturating_sub(1).min(10)).min(LONGEST);
+                let doubled = poll
+                    .saturating_mul(1 << self.failures.saturating_sub(1).min(10))
+                    .min(LONGEST);
                 let jitter = doubled.mul_f64(f64::from(self.failures.wrapping_mul(2_654_435_761) >> 24) / 256.0 / 5.0);
                 Some(doubled + jitter)
             }

@@ -16,6 +16,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::clock::{Clock, Monotonic};
+use crate::config::Blackout;
 use crate::cycle::{Cycle, Memory, Terms, cycle, remember};
 use crate::daemon::actor::{Acted, Batch};
 use crate::daemon::backoff::Backoff;
@@ -26,7 +27,6 @@ use crate::oracle::capabilities::Capabilities;
 use crate::oracle::{Class, Error};
 use crate::plan::{EffectiveLimits, InForce, run_mode};
 use crate::policy::model::PolicySet;
-use crate::policy::schedule::Schedule;
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
 
@@ -56,25 +56,6 @@ pub struct Rules {
     pub armed: HashMap<Arc<str>, bool>,
     /// For the calendar's day.
     pub zone: Tz,
-}
-
-/// A time in which nothing is done.
-#[derive(Clone, Debug)]
-pub struct Blackout {
-    /// When it begins.
-    pub begins: Schedule,
-    /// How long it lasts.
-    pub lasts: TimeDelta,
-    /// Why.
-    pub reason: String,
-}
-
-impl Blackout {
-    /// Whether it is on.
-    #[must_use]
-    pub fn covers(&self, now: DateTime<Utc>) -> bool {
-        self.begins.due(now - self.lasts, now)
-    }
 }
 
 /// What never changes while the daemon runs.
@@ -204,14 +185,21 @@ impl Database {
     /// At most a second, so that the loop shows it is alive.
     fn until_next(&self) -> Duration {
         let heartbeat = Duration::from_secs(1);
-        if self.polling || self.gave_up { heartbeat } else { self.next_poll.since(self.clock.now()).min(heartbeat) }
+        if self.polling || self.gave_up {
+            heartbeat
+        } else {
+            self.next_poll.since(self.clock.now()).min(heartbeat)
+        }
     }
 
     fn poll_if_due(&mut self) {
         if self.polling || self.gave_up || self.clock.now() < self.next_poll {
             return;
         }
-        let needs = Needs { columns: needs::columns(&self.rules.set), resources: needs::resources(&self.rules.set) };
+        let needs = Needs {
+            columns: needs::columns(&self.rules.set),
+            resources: needs::resources(&self.rules.set),
+        };
         self.polling = self.ask.send(needs).is_ok();
         self.next_poll = self.clock.now().plus(self.settings.poll);
     }
@@ -238,8 +226,13 @@ impl Database {
         self.backoff = Backoff::default();
         self.remember_own(polled.capabilities.own);
         let Some(now) = utc_of(&polled.snapshot) else {
-            let error = Error::new(Class::Partial, format!("read {}", self.settings.name), "no clock came with it");
-            self.watcher.unreadable(&self.settings.name, &error, Some(self.settings.poll));
+            let error = Error::new(
+                Class::Partial,
+                format!("read {}", self.settings.name),
+                "no clock came with it",
+            );
+            self.watcher
+                .unreadable(&self.settings.name, &error, Some(self.settings.poll));
             return;
         };
         let began = self.clock.now();
@@ -288,7 +281,10 @@ impl Database {
                 limits: rules.limits,
                 today: self.today(now),
                 own: self.own.clone(),
-                instances: instances.iter().map(|instance| (instance.inst_id, instance.name.clone())).collect(),
+                instances: instances
+                    .iter()
+                    .map(|instance| (instance.inst_id, instance.name.clone()))
+                    .collect(),
             };
             self.acting = self.act.send(batch).is_ok();
         }
@@ -332,7 +328,7 @@ impl Database {
         if self.watcher.is_paused() {
             return Some("orareaper is paused".into());
         }
-        if let Some(blackout) = self.rules.blackouts.iter().find(|blackout| blackout.covers(now)) {
+        if let Some(blackout) = self.rules.blackouts.iter().find(|blackout| blackout.holds(now)) {
             return Some(format!("blackout: {}", blackout.reason));
         }
         if self.acting {
@@ -349,8 +345,11 @@ impl Database {
         let armed = rules.armed.get(&self.settings.name).copied().unwrap_or(false);
         let mut in_force = Vec::new();
         for (index, policy) in rules.set.policies.iter().enumerate() {
-            let here = policy.databases.is_empty() || policy.databases.iter().any(|glob| glob.matches(&self.settings.name));
-            let Some(mode) = run_mode(policy.mode, armed, self.settings.dry_run).filter(|_| here) else { continue };
+            let here =
+                policy.databases.is_empty() || policy.databases.iter().any(|glob| glob.matches(&self.settings.name));
+            let Some(mode) = run_mode(policy.mode, armed, self.settings.dry_run).filter(|_| here) else {
+                continue;
+            };
             if let Some(why) = unsupported(policy, capabilities) {
                 self.warn_unsupported(&policy.name, why);
                 continue;
@@ -374,7 +373,12 @@ impl Database {
 /// Why the policy cannot run on this database: one of its actions is not to be had there.
 fn unsupported(policy: &crate::policy::model::Policy, capabilities: &Capabilities) -> Option<String> {
     let mut actions = std::iter::once(policy.action).chain(policy.escalate.iter().map(|rung| rung.action));
-    actions.find_map(|action| capabilities.supports(action).err().map(|reason| format!("{action}: {reason}")))
+    actions.find_map(|action| {
+        capabilities
+            .supports(action)
+            .err()
+            .map(|reason| format!("{action}: {reason}"))
+    })
 }
 
 /// The snapshot's time in UTC.

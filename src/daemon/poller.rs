@@ -9,8 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use crate::clock::{Clock, Monotonic};
-use crate::oracle::probe::{Capabilities, probe};
-use crate::oracle::read::{read_pressure, read_snapshot};
+use crate::daemon::database::Input;
+use crate::oracle::capabilities::Capabilities;
+use crate::oracle::pressure::read_pressure;
+use crate::oracle::probe::probe;
+use crate::oracle::read::read_snapshot;
 use crate::oracle::sql::Scope;
 use crate::oracle::{Class, ConnectSlot, Connection, Error, Purpose, Target};
 use crate::policy::pressure::Resource;
@@ -60,7 +63,7 @@ pub struct Polled {
 }
 
 /// Reads when asked. Ends when nobody asks any more.
-pub fn run(reach: &Reach, clock: &dyn Clock, asks: &Receiver<Needs>, answers: &Sender<Result<Box<Polled>, Error>>) {
+pub fn run(reach: &Reach, clock: &dyn Clock, asks: &Receiver<Needs>, inputs: &Sender<Input>) {
     let slot = ConnectSlot::new();
     let mut connected: Option<(Box<dyn Connection>, Arc<Capabilities>)> = None;
     for needs in asks {
@@ -70,7 +73,7 @@ pub fn run(reach: &Reach, clock: &dyn Clock, asks: &Receiver<Needs>, answers: &S
         {
             connected = None;
         }
-        if answers.send(answer).is_err() {
+        if inputs.send(Input::Polled(answer)).is_err() {
             break;
         }
     }
@@ -98,8 +101,13 @@ fn poll(
     let trips = connection.round_trips();
     let limit = reach.call_limit;
     let taken = read_snapshot(&mut **connection, needs.columns, capabilities, Scope::All, limit)?;
-    let (readings, unreadable) =
-        read_pressure(&mut **connection, &needs.resources, &taken.snapshot, capabilities, limit)?;
+    let (readings, unreadable) = read_pressure(
+        &mut **connection,
+        &needs.resources,
+        &taken.snapshot,
+        capabilities,
+        limit,
+    )?;
     Ok(Box::new(Polled {
         snapshot: taken.snapshot,
         readings,
@@ -120,9 +128,9 @@ pub fn start(
     reach: Reach,
     clock: Arc<dyn Clock>,
     asks: Receiver<Needs>,
-    answers: Sender<Result<Box<Polled>, Error>>,
+    inputs: Sender<Input>,
 ) -> std::io::Result<thread::JoinHandle<()>> {
     thread::Builder::new()
         .name(format!("poll-{}", reach.target.name))
-        .spawn(move || run(&reach, &*clock, &asks, &answers))
+        .spawn(move || run(&reach, &*clock, &asks, &inputs))
 }

@@ -541,7 +541,8 @@ impl Joining {
                 .get(&(snapshot.id(row, Column::InstId)?, snapshot.id(row, Column::Sid)?))
                 .copied()
         };
-        let columns: [(Column, fn(&StatisticsRow) -> Option<i64>); 4] = [
+        type Statistic = fn(&StatisticsRow) -> Option<i64>;
+        let columns: [(Column, Statistic); 4] = [
             (Column::Cpu, |row| row.cpu),
             (Column::LogicalReads, |row| row.logical_reads),
             (Column::PhysicalReads, |row| row.physical_reads),

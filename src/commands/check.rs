@@ -1,0 +1,96 @@
+//! `check`: validates the configuration and the policies, and reports every problem of every file in one run.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::{CheckArgs, CheckFormat, Status};
+use crate::clock::Clock;
+use crate::commands::{load_config, print, say, tell_problems};
+use crate::policy::diagnostics::Diagnostic;
+
+/// Runs the command.
+pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
+    let (paths, zone) = if arguments.paths.is_empty() {
+        match load_config(config) {
+            Ok(config) => (config.policies, config.timezone),
+            Err(status) => return status,
+        }
+    } else {
+        (arguments.paths.clone(), chrono_tz::UTC)
+    };
+    let (configurations, policies): (Vec<PathBuf>, Vec<PathBuf>) =
+        paths.into_iter().partition(|path| is_configuration(path));
+    let mut problems: Vec<Diagnostic> = Vec::new();
+    let mut files = configurations.len();
+    for path in &configurations {
+        problems.extend(crate::config::load(path).diagnostics);
+    }
+    let mut found = 0;
+    if !policies.is_empty() {
+        let loaded = crate::policy::load(&policies, clock.today(zone), zone);
+        files += loaded.files;
+        found = loaded.set.as_ref().map_or(0, |set| set.policies.len());
+        problems.extend(loaded.diagnostics);
+    }
+    tell(arguments.format, &problems);
+    let errors = problems.iter().filter(|problem| problem.is_error()).count();
+    let warnings = problems.len() - errors;
+    if arguments.format == CheckFormat::Text {
+        say(&format!(
+            "{}, {}, {}, {}",
+            count(files, "file"),
+            count(found, "policy"),
+            count(errors, "error"),
+            count(warnings, "warning")
+        ));
+    }
+    if errors == 0 { Status::Fine } else { Status::Findings }
+}
+
+fn count(number: usize, noun: &str) -> String {
+    match (number, noun) {
+        (1, noun) => format!("1 {noun}"),
+        (number, "policy") => format!("{number} policies"),
+        (number, noun) => format!("{number} {noun}s"),
+    }
+}
+
+/// A configuration says which databases there are; a policy file never does.
+fn is_configuration(path: &Path) -> bool {
+    std::fs::read_to_string(path).is_ok_and(|text| {
+        text.lines()
+            .any(|line| line.trim_end() == "databases:" || line.starts_with("databases: "))
+    })
+}
+
+fn tell(format: CheckFormat, problems: &[Diagnostic]) {
+    match format {
+        CheckFormat::Text => {
+            tell_problems(problems);
+        }
+        CheckFormat::Short => {
+            let lines: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+            print(lines.as_bytes());
+        }
+        CheckFormat::Json => {
+            let all: Vec<serde_json::Value> = problems.iter().map(as_json).collect();
+            print(format!("{}\n", serde_json::Value::Array(all)).as_bytes());
+        }
+    }
+}
+
+/// Stable: keys are added, never renamed. `line` and `column` count from 1 and are null for a whole file.
+fn as_json(problem: &Diagnostic) -> serde_json::Value {
+    let place = |number: usize| (number > 0).then_some(number);
+    serde_json::json!({
+        "severity": problem.severity.name(),
+        "code": problem.code,
+        "file": &*problem.file,
+        "line": place(problem.line),
+        "column": place(problem.column),
+        "offset": problem.span.start,
+        "length": problem.span.len(),
+        "message": problem.message,
+        "expected": problem.expected,
+        "hint": problem.hint,
+    })
+}

@@ -1,0 +1,329 @@
+//! `demo`: the daemon at work, with nothing to set up.
+//!
+//! A simulated three-node RAC database is started in this process on a loopback port, its clock sped up, and the daemon is
+//! run against it exactly as `run` would: through the real driver, over the real wire protocol, with journal, metrics and
+//! status page. At the end the story that was seen is held against what it should have been, and the exit status says
+//! whether it went so.
+
+mod narrator;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use orasim::{KillRecord, Scenario, Server, World};
+
+use crate::cli::{DemoArgs, Status};
+use crate::clock::{Clock, SystemClock};
+use crate::commands::demo::narrator::{Ink, Narrator, Seen, SharedSeen, tell};
+use crate::commands::run::{GRACE, Signals};
+use crate::commands::{fail, terminal_style};
+use crate::config::{Config, Database, Driver, Login, SecretSource};
+use crate::daemon::service::Service;
+use crate::outcome::Outcome;
+use crate::policy::model::{Limits, PolicySet};
+use crate::verify::Proof;
+
+/// Simulated seconds a second.
+const SPEED: f64 = 60.0;
+
+/// Between two snapshots: five simulated minutes.
+const POLL: Duration = Duration::from_secs(5);
+
+/// The policies, which the demo shows and a reader may copy.
+const POLICIES: &str = include_str!("policies.yaml");
+
+/// Runs the command.
+pub fn run(arguments: &DemoArgs, clock: SystemClock) -> Status {
+    match demo(arguments, Arc::new(clock)) {
+        Ok(status) => status,
+        Err(problem) => fail(&problem),
+    }
+}
+
+fn demo(arguments: &DemoArgs, clock: Arc<dyn Clock>) -> Result<Status, String> {
+    let signals = Signals::catch().map_err(|error| format!("catch signals: {error}"))?;
+    let ink = Ink {
+        colour: terminal_style().colour,
+    };
+    let folder = folder(arguments)?;
+    let mut scenario = Scenario::builtin("rac3").map_err(|error| format!("read the demo's scenario: {error}"))?;
+    scenario.speed = SPEED;
+    let world = World::new(scenario);
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut server = Server::start(Arc::clone(&world) as Arc<dyn orasim::backend::Database>, loopback)
+        .map_err(|error| format!("start the simulated database on {loopback}: {error}"))?;
+    let set = policies(&folder, &*clock)?;
+    let config = config(&folder, &server, arguments)?;
+    introduce(ink, &server, arguments, &folder);
+    let seen: SharedSeen = Arc::default();
+    let told = Arc::clone(&seen);
+    let service = Service::start(&config, &set, false, &clock, &move |watcher| {
+        Box::new(Narrator::new(watcher, Arc::clone(&told), ink))
+    })
+    .map_err(|error| error.to_string())?;
+    let until = clock.now().plus(arguments.seconds);
+    while clock.now() < until && !signals.stop() {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let interrupted = signals.stop();
+    let metrics = fetch(service.address(), "/metrics");
+    let ended = service.stop("the demo is over", GRACE);
+    server.stop();
+    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    write_report(&folder, &seen)?;
+    if interrupted {
+        tell("stopped before the story was told");
+        return Ok(Status::Failed);
+    }
+    Ok(conclude(ink, &seen, &world.kills(), &metrics, &folder, ended))
+}
+
+fn folder(arguments: &DemoArgs) -> Result<PathBuf, String> {
+    let folder = arguments
+        .folder
+        .clone()
+        .unwrap_or_else(|| std::env::temp_dir().join(format!("orareaper-demo-{}", std::process::id())));
+    std::fs::create_dir_all(&folder).map_err(|error| format!("create the folder {}: {error}", folder.display()))?;
+    Ok(folder)
+}
+
+fn policies(folder: &Path, clock: &dyn Clock) -> Result<Arc<PolicySet>, String> {
+    let file = folder.join("policies.yaml");
+    std::fs::write(&file, POLICIES).map_err(|error| format!("write {}: {error}", file.display()))?;
+    let loaded = crate::policy::load(&[file], clock.today(chrono_tz::UTC), chrono_tz::UTC);
+    let problems: Vec<String> = loaded
+        .diagnostics
+        .iter()
+        .filter(|problem| problem.is_error())
+        .map(|problem| problem.render(false))
+        .collect();
+    loaded.set.map(Arc::new).ok_or_else(|| problems.join("\n"))
+}
+
+fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config, String> {
+    let secret = folder.join("password");
+    std::fs::write(&secret, "reaper\n").map_err(|error| format!("write {}: {error}", secret.display()))?;
+    Ok(Config {
+        databases: vec![Database {
+            name: "prod".into(),
+            driver: Driver::Thin,
+            connect: format!("//{}/PROD", server.addr()),
+            login: Login::Password {
+                user: "reaper".into(),
+                password: SecretSource::File(secret),
+            },
+            armed: true,
+            poll: POLL,
+            connect_timeout: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(15),
+        }],
+        policies: vec![folder.join("policies.yaml")],
+        listen: arguments.listen,
+        state: folder.to_owned(),
+        timezone: chrono_tz::UTC,
+        // Larger by the hour than the default: a minute of the demo is an hour of the database.
+        limits: Limits {
+            per_hour: Some(30),
+            ..crate::config::DEFAULT_LIMITS
+        },
+        blackouts: Vec::new(),
+    })
+}
+
+fn introduce(ink: Ink, server: &Server, arguments: &DemoArgs, folder: &Path) {
+    tell(&ink.bold("orareaper demo: the daemon against a simulated three-node RAC database"));
+    tell(&format!(
+        "  database     //{}/PROD, spoken to with Oracle's own wire protocol",
+        server.addr()
+    ));
+    tell(&format!(
+        "  clock        {SPEED:.0} simulated seconds a second, a snapshot every {} simulated minutes",
+        POLL.as_secs()
+    ));
+    tell(&format!(
+        "  status page  http://{0}/   metrics: http://{0}/metrics",
+        arguments.listen
+    ));
+    tell(&format!(
+        "  folder       {}: policies, journal, report",
+        folder.display()
+    ));
+    tell("");
+}
+
+/// A page of the daemon's own, as a browser or Prometheus would get it.
+fn fetch(address: SocketAddr, path: &str) -> String {
+    let get = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    get().unwrap_or_default()
+}
+
+fn write_report(folder: &Path, seen: &Seen) -> Result<(), String> {
+    let Some((html, json)) = &seen.report else {
+        return Ok(());
+    };
+    for (name, text) in [("report.html", html), ("report.json", json)] {
+        let file = folder.join(name);
+        std::fs::write(&file, text).map_err(|error| format!("write {}: {error}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// One thing that the story must have had.
+struct Check {
+    what: String,
+    held: bool,
+}
+
+fn conclude(ink: Ink, seen: &Seen, kills: &[KillRecord], metrics: &str, folder: &Path, ended: bool) -> Status {
+    tell("");
+    tell(&ink.bold("The story, held against what it should have been"));
+    let checks = checks(seen, kills, metrics, folder, ended);
+    for check in &checks {
+        let mark = if check.held { ink.green("yes") } else { ink.red("NO ") };
+        tell(&format!("  {mark}  {}", check.what));
+    }
+    for trouble in &seen.troubles {
+        tell(&format!("  {}  {trouble}", ink.red("trouble")));
+    }
+    tell("");
+    tell(&format!(
+        "The report is {}, the journal {}.",
+        folder.join("report.html").display(),
+        folder.join("journal.jsonl").display()
+    ));
+    if checks.iter().all(|check| check.held) {
+        Status::Fine
+    } else {
+        Status::Findings
+    }
+}
+
+fn checks(seen: &Seen, kills: &[KillRecord], metrics: &str, folder: &Path, ended: bool) -> Vec<Check> {
+    let outcomes = |outcome: Outcome| seen.outcomes.get(&outcome).copied().unwrap_or(0);
+    let proofs = |proof: Proof| seen.proofs.get(&proof).copied().unwrap_or(0);
+    let acted = |policy: &str| seen.acted_by.get(policy).copied().unwrap_or(0);
+    let check = |what: String, held: bool| Check { what, held };
+    let killed = kills.len();
+    let background = kills.iter().filter(|kill| kill.background).count();
+    let protected = kills
+        .iter()
+        .filter(|kill| kill.username.as_deref().is_none_or(is_protected))
+        .count();
+    let journal = std::fs::read_to_string(folder.join("journal.jsonl")).unwrap_or_default();
+    let intents = journal.lines().filter(|line| line.contains("\"intent\"")).count();
+    let sent = outcomes(Outcome::Done) + outcomes(Outcome::Marked) + outcomes(Outcome::AlreadyGone);
+    let names: Vec<&str> = seen.protections.iter().map(|protection| protection.name()).collect();
+    vec![
+        check(
+            format!(
+                "{} snapshots, of up to {} sessions on {} instances",
+                seen.cycles, seen.sessions, seen.instances
+            ),
+            seen.cycles >= 7 && seen.sessions >= 300 && seen.instances == 3,
+        ),
+        check(
+            format!(
+                "the leaked pool was worked off in steps: {} sessions",
+                acted("leaked-pool")
+            ),
+            acted("leaked-pool") >= 3,
+        ),
+        check(
+            format!("the idle blocker was ended: {}", acted("idle-blocker")),
+            acted("idle-blocker") >= 1,
+        ),
+        check(
+            format!(
+                "forgotten sessions were disconnected on their own instances: {}",
+                acted("forgotten-sessions")
+            ),
+            acted("forgotten-sessions") >= 1,
+        ),
+        check(
+            format!(
+                "Oracle did {} at once and marked {} for kill",
+                outcomes(Outcome::Done),
+                outcomes(Outcome::Marked)
+            ),
+            outcomes(Outcome::Done) >= 1 && outcomes(Outcome::Marked) >= 1,
+        ),
+        check(
+            format!(
+                "{} were seen to be gone or to hold nothing any more, {} lingered",
+                proofs(Proof::Gone) + proofs(Proof::ResourcesFreed),
+                proofs(Proof::Lingers)
+            ),
+            proofs(Proof::Gone) >= 3 && proofs(Proof::Lingers) >= 1,
+        ),
+        check(
+            format!(
+                "the policy that was far too broad was refused whole, and acted on {}",
+                acted("far-too-broad")
+            ),
+            seen.breakers.contains("far-too-broad") && acted("far-too-broad") == 0,
+        ),
+        check(
+            format!("the dry run rehearsed {} and sent nothing", seen.rehearsed.len()),
+            !seen.rehearsed.is_empty()
+                && !kills.iter().any(|kill| {
+                    seen.rehearsed
+                        .iter()
+                        .any(|key| kill.target == (key.inst_id, key.sid, key.serial))
+                }),
+        ),
+        check(
+            format!("budgets and floors deferred others {} times", seen.deferred),
+            seen.deferred > 0,
+        ),
+        check(
+            format!("protected sessions that matched were spared: {}", names.join(", ")),
+            names.len() >= 5,
+        ),
+        check(
+            format!(
+                "the database saw {killed} such statements, {background} on background processes, {protected} on protected accounts"
+            ),
+            killed > 0 && background == 0 && protected == 0,
+        ),
+        check(
+            format!(
+                "the journal has {intents} intents for {sent} statements and {} rehearsals",
+                outcomes(Outcome::Assumed)
+            ),
+            sent > 0 && intents >= sent,
+        ),
+        check(
+            "/metrics counted the kills".into(),
+            metrics.lines().any(|line| {
+                line.starts_with("orareaper_actions_total{")
+                    && line.contains("mode=\"enforce\"")
+                    && !line.ends_with(" 0")
+            }),
+        ),
+        check(
+            "it all went without trouble, and stopped in good order".into(),
+            seen.troubles.is_empty() && ended,
+        ),
+    ]
+}
+
+/// Accounts of the scenario that no policy of the demo may touch.
+fn is_protected(username: &str) -> bool {
+    matches!(
+        username,
+        "SYS" | "SYSTEM" | "PUBLIC" | "DBSNMP" | "REAPER" | "RMAN" | "RCVCAT" | "GGADMIN"
+    )
+}

@@ -1,0 +1,370 @@
+//! Tells what the daemon sees and does, as it happens, in lines that a person can follow.
+//!
+//! Everything told comes from the cycle itself or from the outcomes: the narrator decides nothing and knows no script. What
+//! repeats is told once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::commands::plan::statement_of;
+use crate::cycle::Done;
+use crate::daemon::database::{CycleView, Watcher};
+use crate::guard::{Decision, RunMode, Verdict};
+use crate::oracle::Error;
+use crate::outcome::Outcome;
+use crate::policy::model::Protection;
+use crate::report::SessionRow;
+use crate::report::visible::visible;
+use crate::session::SessionKey;
+use crate::session::column::Column;
+use crate::session::snapshot::Snapshot;
+use crate::verify::Proof;
+
+/// What has been seen so far, to hold the story against at the end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) cycles: usize,
+    pub(crate) sessions: usize,
+    pub(crate) instances: usize,
+    pub(crate) outcomes: BTreeMap<Outcome, usize>,
+    pub(crate) proofs: BTreeMap<Proof, usize>,
+    pub(crate) protections: BTreeSet<Protection>,
+    pub(crate) deferred: usize,
+    pub(crate) breakers: BTreeSet<String>,
+    pub(crate) acted_by: BTreeMap<String, usize>,
+    pub(crate) rehearsed: BTreeSet<SessionKey>,
+    pub(crate) troubles: Vec<String>,
+    pub(crate) report: Option<(String, String)>,
+}
+
+/// Shared between the narrator and the command.
+pub(crate) type SharedSeen = Arc<Mutex<Seen>>;
+
+/// How lines look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ink {
+    pub(crate) colour: bool,
+}
+
+impl Ink {
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colour {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    pub(crate) fn red(self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    pub(crate) fn green(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub(crate) fn yellow(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+}
+
+/// Prints a line; nobody listens if standard output is closed.
+pub(crate) fn tell(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}");
+    let _ = out.flush();
+}
+
+/// A watcher that tells the story and hands everything on.
+pub(crate) struct Narrator {
+    inner: Box<dyn Watcher>,
+    seen: SharedSeen,
+    ink: Ink,
+    names: BTreeMap<SessionKey, String>,
+    told: BTreeSet<String>,
+}
+
+impl Narrator {
+    pub(crate) fn new(inner: Box<dyn Watcher>, seen: SharedSeen, ink: Ink) -> Narrator {
+        Narrator {
+            inner,
+            seen,
+            ink,
+            names: BTreeMap::new(),
+            told: BTreeSet::new(),
+        }
+    }
+
+    fn seen(&self, change: impl FnOnce(&mut Seen)) {
+        change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Once for each text.
+    fn tell_once(&mut self, key: String, line: &str) {
+        if self.told.insert(key) {
+            tell(line);
+        }
+    }
+
+    fn name(&self, key: SessionKey) -> String {
+        let who = self.names.get(&key).map_or("", String::as_str);
+        format!("{:<16} {who}", key.to_string())
+    }
+
+    fn snapshot(&mut self, view: &CycleView<'_>) {
+        let snapshot = &view.polled.snapshot;
+        let user = count(snapshot, Column::Type, "USER");
+        let active = count(snapshot, Column::Status, "ACTIVE");
+        let complete = snapshot.instances().iter().filter(|instance| instance.complete).count();
+        self.seen(|seen| {
+            seen.cycles += 1;
+            seen.sessions = seen.sessions.max(snapshot.rows());
+            seen.instances = seen.instances.max(complete);
+        });
+        if !self.told.insert("snapshot".into()) {
+            return;
+        }
+        let names: Vec<&str> = snapshot
+            .instances()
+            .iter()
+            .map(|instance| instance.name.as_str())
+            .collect();
+        tell(&format!(
+            "{}  {} {} sessions on {}: {user} of users, {} of the instances themselves, {active} active; read in {} ms, {} round trips",
+            clock(view),
+            self.ink.bold("snapshot"),
+            snapshot.rows(),
+            names.join(", "),
+            snapshot.rows() - user,
+            view.polled.took.as_millis(),
+            view.polled.round_trips,
+        ));
+    }
+
+    fn policies(&mut self, view: &CycleView<'_>) {
+        for in_force in view.in_force {
+            let policy = &view.rules.set.policies[in_force.index];
+            let of_policy = |decision: &&Decision| decision.policy == in_force.index;
+            let decisions: Vec<&Decision> = view.cycle.ruling.decisions.iter().filter(of_policy).collect();
+            let acts = decisions
+                .iter()
+                .filter(|decision| decision.verdict == Verdict::Act)
+                .count();
+            if acts > 0 || self.told.insert(format!("policy {}", policy.name)) {
+                let words = self.words(&decisions);
+                let mode = match in_force.mode {
+                    RunMode::Enforce => self.ink.bold("enforce"),
+                    RunMode::DryRun => self.ink.yellow("dry run"),
+                };
+                tell(&format!(
+                    "{}  policy {} ({mode}): {words}",
+                    clock(view),
+                    self.ink.bold(&policy.name)
+                ));
+            }
+            for decision in decisions {
+                self.decision(view, &policy.name, decision);
+            }
+        }
+    }
+
+    fn words(&self, decisions: &[&Decision]) -> String {
+        let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for decision in decisions {
+            *counts.entry(decision.verdict.name()).or_insert(0) += 1;
+        }
+        let words: Vec<String> = ["act", "pending", "deferred", "refused", "protected", "exempt"]
+            .iter()
+            .filter_map(|name| counts.get(name).map(|count| format!("{count} {name}")))
+            .collect();
+        if words.is_empty() {
+            "picks nobody".into()
+        } else {
+            format!("picks {}: {}", decisions.len(), words.join(", "))
+        }
+    }
+
+    fn decision(&mut self, view: &CycleView<'_>, policy: &str, decision: &Decision) {
+        let snapshot = &view.polled.snapshot;
+        let Some(key) = snapshot.key(decision.row) else { return };
+        let who = who(snapshot, decision.row);
+        let reason = visible(&decision.reason).into_owned();
+        let session = format!("{:<16} {who}", key.to_string());
+        match decision.verdict {
+            Verdict::Act => {
+                let action = view.rules.set.policies[decision.policy].action;
+                let row = SessionRow {
+                    key,
+                    sql_id: snapshot.text(decision.row, Column::SqlId),
+                };
+                tell(&format!("            {} {session}", self.ink.red("act      ")));
+                tell(&format!(
+                    "                      {}",
+                    self.ink.dim(&format!("because {reason}"))
+                ));
+                if let Some(statement) = statement_of(action, &row) {
+                    tell(&format!("                      {}", self.ink.dim(&statement)));
+                }
+                self.names.insert(key, who);
+            }
+            Verdict::Protected(protection) => {
+                self.seen(|seen| {
+                    seen.protections.insert(protection);
+                });
+                let line = format!("            {} {session}: {reason}", self.ink.green("spared   "));
+                self.tell_once(format!("spared {policy} {protection}"), &line);
+            }
+            Verdict::Exempt | Verdict::Pending => {
+                let line = format!(
+                    "            {} {session}: {reason}",
+                    self.ink.yellow(&format!("{:<9}", decision.verdict.name()))
+                );
+                self.tell_once(format!("{} {policy}", decision.verdict.name()), &line);
+            }
+            Verdict::Deferred => {
+                self.seen(|seen| seen.deferred += 1);
+                let kind = if reason.starts_with("budget") {
+                    reason.clone()
+                } else {
+                    reason.split(':').next().unwrap_or_default().to_owned()
+                };
+                let line = format!("            {} {session}: {reason}", self.ink.yellow("deferred "));
+                self.tell_once(format!("deferred {policy} {kind}"), &line);
+            }
+            Verdict::Refused => {
+                self.seen(|seen| {
+                    seen.breakers.insert(policy.to_owned());
+                });
+                let line = format!("            {} the whole plan: {reason}", self.ink.red("refused  "));
+                self.tell_once(format!("refused {policy}"), &line);
+            }
+        }
+    }
+
+    fn verifications(&mut self, view: &CycleView<'_>) {
+        for verification in &view.cycle.verified {
+            self.seen(|seen| *seen.proofs.entry(verification.proof).or_insert(0) += 1);
+            if verification.followed.mode == RunMode::DryRun {
+                continue;
+            }
+            let after = (view.now - verification.followed.since).num_seconds();
+            let session = self.name(verification.key);
+            let told = match verification.proof {
+                Proof::Gone => self.ink.green("is gone  "),
+                Proof::ResourcesFreed => self.ink.green("is freed "),
+                Proof::Cancelled => self.ink.green("cancelled"),
+                Proof::Lingers => self.ink.yellow("LINGERS  "),
+                Proof::DeadlinePassed => self.ink.red("gave up  "),
+            };
+            let after = crate::session::time::Span(after);
+            tell(&format!(
+                "{}  {told}   {session}, {after} after {}",
+                clock(view),
+                verification.followed.action
+            ));
+        }
+    }
+}
+
+/// HH:MM:SS of the database's clock.
+fn clock(view: &CycleView<'_>) -> String {
+    view.now.format("%H:%M:%S").to_string()
+}
+
+fn count(snapshot: &Snapshot, column: Column, word: &str) -> usize {
+    (0..snapshot.rows())
+        .filter(|row| snapshot.text(*row, column) == Some(word))
+        .count()
+}
+
+/// USERNAME and PROGRAM, made harmless.
+fn who(snapshot: &Snapshot, row: usize) -> String {
+    let text = |column| visible(snapshot.text(row, column).unwrap_or("-")).into_owned();
+    format!(
+        "{} ({} on {})",
+        text(Column::Username),
+        text(Column::Program),
+        text(Column::Machine)
+    )
+}
+
+impl Watcher for Narrator {
+    fn cycle(&mut self, view: &CycleView<'_>) {
+        self.inner.cycle(view);
+        self.snapshot(view);
+        self.verifications(view);
+        self.policies(view);
+        let report = crate::daemon::reports::of(view);
+        let rendered = |format| report.render(format);
+        let (html, json) = (
+            rendered(crate::report::ReportFormat::Html),
+            rendered(crate::report::ReportFormat::Json),
+        );
+        self.seen(|seen| seen.report = Some((html, json)));
+    }
+
+    fn unreadable(&mut self, database: &str, error: &Error, again_in: Option<Duration>) {
+        self.inner.unreadable(database, error, again_in);
+        self.seen(|seen| seen.troubles.push(error.to_string()));
+        tell(&format!("          {} {error}", self.ink.red("unreadable")));
+    }
+
+    fn unsupported(&mut self, database: &str, policy: &str, why: &str) {
+        self.inner.unsupported(database, policy, why);
+        self.seen(|seen| seen.troubles.push(format!("{policy}: {why}")));
+    }
+
+    fn done(&mut self, database: &str, done: &Done) {
+        self.inner.done(database, done);
+        self.seen(|seen| {
+            *seen.outcomes.entry(done.outcome).or_insert(0) += 1;
+            *seen.acted_by.entry(done.policy.to_string()).or_insert(0) += 1;
+            if done.outcome == Outcome::Assumed {
+                seen.rehearsed.insert(done.key);
+            }
+        });
+        let said = match done.outcome {
+            Outcome::Done => "Oracle did it".to_owned(),
+            Outcome::Marked => "ORA-00031: marked for kill; followed until it is gone".to_owned(),
+            Outcome::Assumed => "dry run: nothing was sent".to_owned(),
+            Outcome::AlreadyGone => "it was gone already; nothing to do".to_owned(),
+            other @ (Outcome::NoLongerMatches
+            | Outcome::Protected
+            | Outcome::Unchecked
+            | Outcome::Refused
+            | Outcome::Unsupported
+            | Outcome::Failed
+            | Outcome::Unknown
+            | Outcome::Expired
+            | Outcome::Reported) => other.name().to_owned(),
+        };
+        tell(&format!(
+            "          {} {}: {said}",
+            self.ink.bold("answered  "),
+            self.name(done.key)
+        ));
+    }
+
+    fn acting_stopped(&mut self, database: &str, why: &str) {
+        self.inner.acting_stopped(database, why);
+        self.seen(|seen| seen.troubles.push(why.to_owned()));
+    }
+
+    fn alive(&mut self, database: &str) {
+        self.inner.alive(database);
+    }
+
+    fn is_paused(&mut self) -> bool {
+        self.inner.is_paused()
+    }
+}

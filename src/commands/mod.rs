@@ -1,0 +1,194 @@
+//! What each command does.
+//!
+//! The result goes to standard output, everything about the work to standard error. A problem is told once, with what was
+//! tried, on what, why, and what to do.
+
+pub mod check;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod plan;
+pub mod run;
+pub mod test;
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+
+use crate::cli::{CONFIG, Cli, Command, LogFormat, Status};
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::policy::diagnostics::Diagnostic;
+use crate::policy::model::PolicySet;
+use crate::report::TextStyle;
+
+/// Runs a command.
+#[must_use]
+pub fn run(cli: &Cli) -> Status {
+    let clock = SystemClock::new();
+    match &cli.command {
+        Command::Run { dry_run } => run::run(&cli.config, *dry_run, clock),
+        #[cfg(feature = "demo")]
+        Command::Demo(arguments) => demo::run(arguments, clock),
+        Command::Plan(arguments) => plan::run(arguments, &cli.config, &clock),
+        Command::Check(arguments) => check::run(arguments, &cli.config, &clock),
+        Command::Test(arguments) => test::run(arguments),
+        Command::Pause { reason } => pause(&cli.config, reason),
+        Command::Resume => resume(&cli.config),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            crate::cli::completions(*shell, &mut script);
+            print(&script)
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            match crate::cli::man(&mut page) {
+                Ok(()) => print(&page),
+                Err(error) => fail(&format!("write the manual page: {error}")),
+            }
+        }
+    }
+}
+
+/// Sets up the log: human where a person reads it, JSON elsewhere, unless told otherwise. To standard error.
+///
+/// # Errors
+/// When the directives make no sense.
+pub fn start_log(cli: &Cli) -> Result<(), Status> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&cli.log).map_err(|error| {
+        fail(&format!(
+            "--log {:?}: {error}; expected a level such as info or debug",
+            cli.log
+        ))
+    })?;
+    let terminal = std::io::stderr().is_terminal();
+    let format = cli
+        .log_format
+        .unwrap_or(if terminal { LogFormat::Human } else { LogFormat::Json });
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    match format {
+        LogFormat::Human => log.with_ansi(terminal).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+/// Tells a problem.
+pub(crate) fn fail(problem: &str) -> Status {
+    say(&format!("error: {problem}"));
+    Status::Failed
+}
+
+/// Tells something about the work.
+pub(crate) fn say(line: &str) {
+    // Nobody reads it if standard error is closed, and there is nowhere else to say so.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Writes a result. A reader that has seen enough is no error.
+pub(crate) fn print(bytes: &[u8]) -> Status {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => fail(&format!("write the result: {error}")),
+        Ok(()) | Err(_) => Status::Fine,
+    }
+}
+
+/// As wide as the terminal, in colour if it is one and does not ask for none.
+pub(crate) fn terminal_style() -> TextStyle {
+    let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    TextStyle {
+        width: width.unwrap_or(TextStyle::default().width),
+        colour,
+    }
+}
+
+/// Tells all problems; whether one of them is an error.
+pub(crate) fn tell_problems(problems: &[Diagnostic]) -> bool {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    for problem in problems {
+        say(&problem.render(colour));
+    }
+    problems.iter().any(Diagnostic::is_error)
+}
+
+/// The configuration, or its problems told.
+pub(crate) fn load_config(path: &Path) -> Result<Config, Status> {
+    if !path.exists() {
+        let hint = if path == Path::new(CONFIG) {
+            "; write one, or name another with --config"
+        } else {
+            ""
+        };
+        return Err(fail(&format!(
+            "read the configuration {}: there is no such file{hint}",
+            path.display()
+        )));
+    }
+    let loaded = crate::config::load(path);
+    tell_problems(&loaded.diagnostics);
+    loaded.config.ok_or_else(|| {
+        say(&format!(
+            "error: the configuration {} does not check; nothing was loaded",
+            path.display()
+        ));
+        Status::Findings
+    })
+}
+
+/// The policies, or their problems told.
+pub(crate) fn load_policies(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Result<Arc<PolicySet>, Status> {
+    let loaded = crate::policy::load(paths, today, zone);
+    tell_problems(&loaded.diagnostics);
+    loaded.set.map(Arc::new).ok_or_else(|| {
+        say("error: the policies do not check; nothing was loaded");
+        Status::Findings
+    })
+}
+
+fn pause(config: &Path, reason: &str) -> Status {
+    let config = match load_config(config) {
+        Ok(config) => config,
+        Err(status) => return status,
+    };
+    match crate::daemon::pause::pause(&config.state, reason) {
+        Ok(()) => {
+            say(&format!(
+                "paused: nothing is done to any session until `orareaper resume` ({} is there)",
+                crate::daemon::pause::file(&config.state).display()
+            ));
+            Status::Fine
+        }
+        Err(error) => fail(&format!(
+            "write {}: {error}",
+            crate::daemon::pause::file(&config.state).display()
+        )),
+    }
+}
+
+fn resume(config: &Path) -> Status {
+    let config = match load_config(config) {
+        Ok(config) => config,
+        Err(status) => return status,
+    };
+    match crate::daemon::pause::resume(&config.state) {
+        Ok(true) => {
+            say("resumed: policies act again from the next cycle on");
+            Status::Fine
+        }
+        Ok(false) => {
+            say("it was not paused");
+            Status::Fine
+        }
+        Err(error) => fail(&format!(
+            "remove {}: {error}",
+            crate::daemon::pause::file(&config.state).display()
+        )),
+    }
+}

@@ -1,0 +1,182 @@
+//! `run`: the daemon.
+//!
+//! Signals are caught before anything else starts, because the Oracle client library installs handlers of its own where it
+//! finds none. SIGTERM and SIGINT stop; a second one ends the process at once; SIGHUP reloads.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::cli::Status;
+use crate::clock::{Clock, SystemClock};
+use crate::commands::{fail, load_config, load_policies};
+use crate::config::Config;
+use crate::daemon::service::Service;
+use crate::notify::{Notifier, watchdog_interval};
+use crate::policy::diagnostics::Diagnostic;
+use crate::policy::model::PolicySet;
+
+/// Loops end within this, or are left behind.
+pub(crate) const GRACE: Duration = Duration::from_secs(3);
+
+/// How often signals, heartbeats and the watchdog are looked at.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What the signals have asked for so far.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Signals {
+    stop: Arc<AtomicBool>,
+    reload: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Catches them from now on.
+    pub(crate) fn catch() -> io::Result<Signals> {
+        let signals = Signals::default();
+        for signal in [SIGTERM, SIGINT] {
+            // Registered first, so that only the second signal finds the flag set.
+            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&signals.stop))?;
+            signal_hook::flag::register(signal, Arc::clone(&signals.stop))?;
+        }
+        signal_hook::flag::register(SIGHUP, Arc::clone(&signals.reload))?;
+        Ok(signals)
+    }
+
+    /// Whether to stop.
+    pub(crate) fn stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn take_reload(&self) -> bool {
+        self.reload.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// Runs the command.
+pub fn run(path: &Path, dry_run: bool, clock: SystemClock) -> Status {
+    let signals = match Signals::catch() {
+        Ok(signals) => signals,
+        Err(error) => return fail(&format!("catch signals: {error}")),
+    };
+    let clock: Arc<dyn Clock> = Arc::new(clock);
+    let (config, set) = match load(path, &*clock) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
+    let notifier = match Notifier::from_environment() {
+        Ok(notifier) => notifier,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let service = match Service::start(&config, &set, dry_run, &clock, &|watcher| watcher) {
+        Ok(service) => service,
+        Err(error) => return fail(&error.to_string()),
+    };
+    notifier.ready(&status_line(&config, &set));
+    serve(path, &config, &signals, &service, &notifier, &*clock);
+    notifier.stopping("stopping");
+    if service.stop("asked to by a signal", GRACE) {
+        Status::Fine
+    } else {
+        fail("stop: a database's loop did not end in time or in good order; see the log")
+    }
+}
+
+fn load(path: &Path, clock: &dyn Clock) -> Result<(Config, Arc<PolicySet>), Status> {
+    let config = load_config(path)?;
+    let set = load_policies(&config.policies, clock.today(config.timezone), config.timezone)?;
+    Ok((config, set))
+}
+
+fn serve(path: &Path, config: &Config, signals: &Signals, service: &Service, notifier: &Notifier, clock: &dyn Clock) {
+    let interval = watchdog_interval();
+    let mut fed = clock.now();
+    let mut told = false;
+    while !signals.stop() {
+        if signals.take_reload() {
+            notifier.reloading();
+            match reload(path, config, clock) {
+                Ok((config, set)) => {
+                    service.reload(&config, &set);
+                    notifier.ready(&status_line(&config, &set));
+                }
+                Err(problem) => {
+                    service.reload_failed(problem);
+                    notifier.ready("a reload failed; what was in force stays so");
+                }
+            }
+        }
+        match (service.heartbeat(), interval) {
+            (Some(heartbeat), Some(interval)) if clock.now().since(fed) >= interval => {
+                notifier.feed(heartbeat);
+                fed = clock.now();
+            }
+            (None, _) if !told => {
+                tracing::error!("a database's loop has ended, which it never should; the watchdog is not fed any more");
+                told = true;
+            }
+            (Some(_) | None, _) => {}
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
+/// All or nothing: the new configuration and the new policies, or what is wrong with them.
+fn reload(path: &Path, running: &Config, clock: &dyn Clock) -> Result<(Config, Arc<PolicySet>), String> {
+    let loaded = crate::config::load(path);
+    let config = loaded.config.ok_or_else(|| joined(&loaded.diagnostics))?;
+    let policies = crate::policy::load(&config.policies, clock.today(config.timezone), config.timezone);
+    let set = policies.set.ok_or_else(|| joined(&policies.diagnostics))?;
+    for change in needs_restart(running, &config) {
+        tracing::warn!(change = change.as_str(), "this change takes effect with a restart");
+    }
+    Ok((config, Arc::new(set)))
+}
+
+fn joined(problems: &[Diagnostic]) -> String {
+    let errors = problems.iter().filter(|problem| problem.is_error());
+    errors.map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// What a reload does not change: how databases are reached, where pages and state are.
+fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
+    let mut changes = Vec::new();
+    if old.listen != new.listen {
+        changes.push(format!("listen: {}", new.listen));
+    }
+    if old.state != new.state {
+        changes.push(format!("state: {}", new.state.display()));
+    }
+    let shape = |config: &Config| -> Vec<String> {
+        let shape = |database: &crate::config::Database| {
+            let crate::config::Database {
+                name,
+                driver,
+                connect,
+                login,
+                poll,
+                connect_timeout,
+                call_timeout,
+                ..
+            } = database;
+            format!("{name} {driver:?} {connect} {login:?} {poll:?} {connect_timeout:?} {call_timeout:?}")
+        };
+        config.databases.iter().map(shape).collect()
+    };
+    if shape(old) != shape(new) {
+        changes.push("databases: other than armed".into());
+    }
+    changes
+}
+
+fn status_line(config: &Config, set: &PolicySet) -> String {
+    format!(
+        "{} policies over {} databases, {} armed",
+        set.policies.len(),
+        config.databases.len(),
+        config.databases.iter().filter(|database| database.armed).count()
+    )
+}

@@ -1,0 +1,233 @@
+//! What the daemon does with what happens to a database: every event goes to the recorder, which writes the journal, the log
+//! line, the metrics and the status page from the one value.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::actuator::carry_out::{Answered, Intending, Witness};
+use crate::clock::Clock;
+use crate::cycle::Done;
+use crate::daemon::database::{CycleView, Watcher};
+use crate::daemon::pause::Pause;
+use crate::daemon::reports::Reports;
+use crate::event::{Breakers, CycleReport, Event, Evidence, Intent, Outcomed, Step};
+use crate::notify::Pulse;
+use crate::oracle::Error;
+use crate::recorder::Recorder;
+
+/// Watches one database.
+pub struct Recording {
+    database: Arc<str>,
+    recorder: Arc<Recorder>,
+    pulse: Pulse,
+    breakers: Breakers,
+    pause: Pause,
+    reports: Reports,
+    up: Option<bool>,
+    said: Vec<String>,
+}
+
+impl Recording {
+    /// For one database; pause switch and reports are in the state folder.
+    #[must_use]
+    pub fn new(
+        database: &Arc<str>,
+        recorder: Arc<Recorder>,
+        pulse: Pulse,
+        clock: Arc<dyn Clock>,
+        state: &Path,
+    ) -> Recording {
+        Recording {
+            database: Arc::clone(database),
+            recorder,
+            pulse,
+            breakers: Breakers::default(),
+            pause: Pause::new(state),
+            reports: Reports::new(state, clock),
+            up: None,
+            said: Vec::new(),
+        }
+    }
+
+    fn record(&self, event: &Event) {
+        self.recorder.record(event);
+    }
+
+    fn say_up(&mut self, view: &CycleView<'_>) {
+        if self.up.replace(true) == Some(true) {
+            return;
+        }
+        let capabilities = &view.polled.capabilities;
+        let instances = view.polled.snapshot.instances();
+        self.record(&Event::DatabaseUp {
+            database: Arc::clone(&self.database),
+            instances: instances
+                .iter()
+                .map(|instance| (instance.inst_id, instance.name.clone()))
+                .collect(),
+            release: capabilities.version.clone(),
+        });
+        self.say_once(capabilities.notes.clone());
+        self.say_once(view.polled.warning.clone().into_iter().collect());
+    }
+
+    /// What could not be read or is odd about a database is said when it is new, not every fifteen seconds.
+    fn say_once(&mut self, notes: Vec<String>) {
+        const REMEMBERED: usize = 100;
+        for note in notes {
+            if !self.said.contains(&note) {
+                tracing::warn!(database = &*self.database, note = note.as_str(), "note");
+                self.said.push(note);
+                let surplus = self.said.len().saturating_sub(REMEMBERED);
+                self.said.drain(..surplus);
+            }
+        }
+    }
+}
+
+impl Watcher for Recording {
+    fn cycle(&mut self, view: &CycleView<'_>) {
+        self.say_up(view);
+        self.say_once(view.polled.unreadable.iter().map(ToString::to_string).collect());
+        for verification in &view.cycle.verified {
+            let database = Arc::clone(&self.database);
+            self.record(&Event::Verification {
+                database,
+                verification: verification.clone(),
+            });
+        }
+        let mut report = CycleReport::of(
+            &self.database,
+            &view.polled.snapshot,
+            &view.polled.readings,
+            view.cycle,
+            &view.rules.set,
+            view.in_force,
+            &view.memory.following,
+        );
+        report.steps = vec![
+            (Step::Read, view.polled.took),
+            (Step::Decide, view.deciding_took),
+            (Step::Whole, view.polled.took + view.deciding_took),
+        ];
+        report.round_trips = view.polled.round_trips;
+        for event in self.breakers.changes(&report) {
+            self.record(&event);
+        }
+        self.record(&Event::Cycle(Arc::new(report)));
+        if let Err(error) = self.reports.write(view) {
+            self.say_once(vec![format!("write the report: {error}")]);
+        }
+    }
+
+    fn unreadable(&mut self, _: &str, error: &Error, again_in: Option<Duration>) {
+        let database = Arc::clone(&self.database);
+        self.record(&Event::DriverError {
+            database,
+            class: error.class,
+            error: error.to_string(),
+        });
+        if self.up.replace(false) != Some(false) {
+            let next = match again_in {
+                Some(pause) => format!("trying again in {:.0}s", pause.as_secs_f64().max(1.0)),
+                None => {
+                    "not trying again until the configuration is reloaded, so that the account is not locked".into()
+                }
+            };
+            let error = format!("{error}; {next}");
+            self.record(&Event::DatabaseDown {
+                database: Arc::clone(&self.database),
+                error,
+            });
+        }
+    }
+
+    fn unsupported(&mut self, _: &str, policy: &str, why: &str) {
+        self.say_once(vec![format!("policy {policy} does not run here: {why}")]);
+    }
+
+    fn done(&mut self, _: &str, _: &Done) {}
+
+    fn acting_stopped(&mut self, _: &str, why: &str) {
+        tracing::error!(database = &*self.database, why, "acting stopped for this cycle");
+    }
+
+    fn alive(&mut self, _: &str) {
+        self.pulse.touch();
+    }
+
+    fn is_paused(&mut self) -> bool {
+        let (paused, changed) = self.pause.look();
+        if let Some(by) = changed {
+            self.record(&if paused {
+                Event::Paused { by }
+            } else {
+                Event::Resumed { by }
+            });
+        }
+        paused
+    }
+}
+
+/// Writes one database's actions down.
+pub struct Clerk {
+    database: Arc<str>,
+    recorder: Arc<Recorder>,
+    intents: HashMap<u64, Arc<Intent>>,
+}
+
+impl Clerk {
+    /// For one database.
+    #[must_use]
+    pub fn new(database: &Arc<str>, recorder: Arc<Recorder>) -> Clerk {
+        Clerk {
+            database: Arc::clone(database),
+            recorder,
+            intents: HashMap::new(),
+        }
+    }
+
+    fn intent(&self, intending: &Intending<'_>) -> Arc<Intent> {
+        Arc::new(Intent::of(
+            intending.action_id,
+            &self.database,
+            intending.warrant,
+            Some(intending.seen),
+            intending.statement,
+        ))
+    }
+}
+
+impl Witness for Clerk {
+    fn next_id(&mut self) -> u64 {
+        self.recorder.next_id()
+    }
+
+    fn intend(&mut self, intending: &Intending<'_>) -> io::Result<()> {
+        let intent = self.intent(intending);
+        self.recorder.record_intent(&intent)?;
+        self.intents.insert(intent.id, intent);
+        Ok(())
+    }
+
+    fn answered(&mut self, answered: &Answered<'_>) {
+        let Some(intent) = self.intents.remove(&answered.action_id) else {
+            return;
+        };
+        self.recorder.record(&Event::Outcome(Outcomed {
+            intent,
+            outcome: answered.outcome,
+            code: answered.code,
+            message: answered.message.clone(),
+            statement: answered.statement.map(str::to_owned),
+            session: answered
+                .session
+                .map(|session| Evidence::of(session, 0))
+                .unwrap_or_default(),
+            took: answered.took,
+        }));
+    }
+}
