@@ -99,7 +99,12 @@ fn expand(path: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     if path.exists() || !shown.contains(['*', '?', '[']) {
         return vec![path.to_owned()];
     }
-    match glob::glob(&shown) {
+    // As in a shell, a star passes over hidden files: editors leave copies there.
+    let options = glob::MatchOptions {
+        require_literal_leading_dot: true,
+        ..glob::MatchOptions::default()
+    };
+    match glob::glob_with(&shown, options) {
         Err(error) => {
             problem("bad-glob", format!("this is no pattern: {}", error.msg));
             Vec::new()
@@ -111,5 +116,70 @@ fn expand(path: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
             }
             found
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str = "lists:\n  batch: [ETL]\n";
+    const ONE: &str = "policies:\n  - {name: one, when: username in @batch, action: kill}\n";
+    const TWO: &str = "policies:\n  - {name: two, when: SNIPED longer than 1h, action: kill}\n";
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).expect("written");
+        }
+        folder
+    }
+
+    fn names(paths: &[PathBuf]) -> Result<Vec<String>, Vec<&'static str>> {
+        let loaded = load(paths, NaiveDate::MIN, Tz::UTC);
+        match loaded.set {
+            Some(set) => Ok(set.policies.iter().map(|policy| policy.name.to_string()).collect()),
+            None => Err(loaded.diagnostics.iter().map(|one| one.code).collect()),
+        }
+    }
+
+    #[test]
+    fn folders_globs_and_files_are_read_once_each_in_order() {
+        let folder = folder(&[
+            ("b.yaml", ONE),
+            ("a.yml", TWO),
+            ("c.yaml", LIST),
+            ("d.txt", "%"),
+            (".e.yaml", "%"),
+        ]);
+        let path = |name: &str| folder.path().join(name);
+        assert_eq!(names(&[folder.path().to_owned()]), Ok(vec!["two".into(), "one".into()]));
+        assert_eq!(
+            names(&[path("*.yaml"), path("a.yml"), path("b.yaml")]),
+            Ok(vec!["one".into(), "two".into()])
+        );
+        // The list is in another file.
+        assert_eq!(names(&[path("b.yaml")]), Err(vec!["unknown-name"]));
+    }
+
+    #[test]
+    fn a_path_without_policies_refuses_all_of_them() {
+        let folder = folder(&[("a.yaml", TWO)]);
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("empty")).expect("created");
+        assert_eq!(names(&[path("a.yaml"), path("b.yaml")]), Err(vec!["unreadable-file"]));
+        assert_eq!(names(&[path("a.yaml"), path("*.yml")]), Err(vec!["no-files"]));
+        assert_eq!(names(&[path("empty")]), Err(vec!["no-files"]));
+    }
+
+    #[test]
+    fn the_same_name_in_two_files_is_refused_and_the_digest_follows_every_byte() {
+        let twice = folder(&[("a.yaml", TWO), ("b.yaml", TWO)]);
+        assert_eq!(names(&[twice.path().to_owned()]), Err(vec!["duplicate-name"]));
+        let digest = |text: &str| {
+            let files = [("f.yaml".to_owned(), text.as_bytes().to_vec())];
+            check_files(&files, NaiveDate::MIN, Tz::UTC).set.expect("right").digest
+        };
+        assert_ne!(digest(TWO), digest(&format!("{TWO} ")));
     }
 }

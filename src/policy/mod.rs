@@ -21,6 +21,7 @@ mod proptests;
 pub(crate) mod raw;
 pub(crate) mod resolve;
 pub mod schedule;
+mod schema;
 mod sql;
 
 pub(crate) use check::limits;
@@ -28,4 +29,5 @@ pub use check::{Loaded, check_condition, check_files};
 pub use display::{Duration, Size};
 pub use load::load;
 pub(crate) use load::read as read_file;
+pub use schema::schema;
 pub use sql::{to_query, to_sql};

@@ -9,6 +9,8 @@ mod names;
 mod policy;
 
 pub(crate) use policy::limits;
+#[cfg(test)]
+pub(crate) use policy::{LIMIT_KEYS, POLICY_KEYS};
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -29,6 +31,12 @@ use super::model::{Exemption, Origin, PolicySet};
 use super::offsets::Offsets;
 use super::raw::{self, Node};
 use super::resolve::{Definitions, resolve};
+
+/// The sections of a policy file.
+pub(crate) const FILE_KEYS: [&str; 4] = ["lists", "conditions", "exemptions", "policies"];
+
+/// An exemption's keys.
+pub(crate) const EXEMPTION_KEYS: [&str; 4] = ["when", "reason", "owner", "until"];
 
 /// The most policies a set may have: each is a label of metrics and a pass over every snapshot.
 const MOST_POLICIES: usize = 500;
@@ -136,10 +144,7 @@ impl Check {
         let tops: Vec<Option<Fields<'_>>> = roots
             .iter()
             .enumerate()
-            .map(|(file, root)| {
-                let keys = ["lists", "conditions", "exemptions", "policies"];
-                self.inspections[file].fields(root, "a policy file", &keys)
-            })
+            .map(|(file, root)| self.inspections[file].fields(root, "a policy file", &FILE_KEYS))
             .collect();
         let section = |key: &str| -> Vec<(usize, &Node)> {
             let found = tops.iter().enumerate();
@@ -232,8 +237,7 @@ impl Check {
     }
 
     fn exemption(&mut self, file: usize, item: &Node) -> Option<Exemption> {
-        let keys = ["when", "reason", "owner", "until"];
-        let fields = self.inspections[file].fields(item, "an exemption", &keys)?;
+        let fields = self.inspections[file].fields(item, "an exemption", &EXEMPTION_KEYS)?;
         let origin = self.origin(file, item);
         let when = self.inspections[file].required(&fields, "an exemption", "when");
         let when = when.and_then(|node| self.condition(file, node, "when", Place::Exemption));

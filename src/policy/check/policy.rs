@@ -15,7 +15,8 @@ use crate::policy::raw::{Node, Value};
 use crate::policy::schedule::Schedule;
 use crate::session::column::{Column, Kind};
 
-const KEYS: [&str; 17] = [
+/// A policy's keys.
+pub(crate) const POLICY_KEYS: [&str; 17] = [
     "name",
     "description",
     "mode",
@@ -49,7 +50,7 @@ const MODES: [(&str, Mode); 3] = [
 
 impl Check {
     pub(super) fn policy(&mut self, file: usize, item: &Node) -> Option<Policy> {
-        let fields = self.inspections[file].fields(item, "a policy", &KEYS)?;
+        let fields = self.inspections[file].fields(item, "a policy", &POLICY_KEYS)?;
         let name = self.policy_name(file, &fields);
         let what = name
             .as_ref()

@@ -1,0 +1,225 @@
+//! Every example of docs/policy-language.md is run; and the schema accepts what the checker accepts.
+
+use std::path::Path;
+
+use chrono::NaiveDate;
+use orareaper::policy::{check_condition, check_files, schema, to_sql};
+use serde_json::Value;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
+}
+
+/// The fenced blocks of a Markdown text: what stands after the fence, the first line, and the text without indentation.
+fn blocks(markdown: &str) -> Vec<(String, usize, String)> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(String, usize, usize, String)> = None;
+    for (at, line) in markdown.lines().enumerate() {
+        let fence = line.trim_start().strip_prefix("```");
+        match (&mut open, fence) {
+            (None, Some(kind)) => {
+                open = Some((
+                    kind.to_owned(),
+                    at + 1,
+                    line.len() - line.trim_start().len(),
+                    String::new(),
+                ))
+            }
+            (Some(_), Some(_)) => {
+                let (kind, line, _, text) = open.take().expect("it is open");
+                blocks.push((kind, line, text));
+            }
+            (Some((_, _, indent, text)), None) => {
+                text.push_str(line.get(*indent..).unwrap_or_default());
+                text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block is never closed");
+    blocks
+}
+
+fn problems(yaml: &str) -> Vec<String> {
+    let today = NaiveDate::from_ymd_opt(2026, 11, 23).expect("a date");
+    let loaded = check_files(
+        &[("example.yaml".into(), yaml.as_bytes().to_vec())],
+        today,
+        chrono_tz::Tz::UTC,
+    );
+    loaded.diagnostics.iter().map(|one| one.render(false)).collect()
+}
+
+#[test]
+fn every_example_of_the_language_reference_does_what_it_says() {
+    let (mut files, mut conditions, mut meanings) = (0, 0, 0);
+    for (kind, line, text) in blocks(&read("docs/policy-language.md")) {
+        match kind.as_str() {
+            "yaml" => {
+                assert_eq!(problems(&text), Vec::<String>::new(), "the example in line {line}");
+                files += 1;
+            }
+            "yaml wrong" => {
+                // The first misspelt word of the condition, the misspelt key, the key that is missing for it, the contradiction.
+                assert_eq!(problems(&text).len(), 4, "{:#?}", problems(&text));
+            }
+            "conditions" => {
+                for condition in text.lines().filter(|line| !line.trim().is_empty()) {
+                    check_condition(condition).unwrap_or_else(|found| panic!("{condition}: {found:?}"));
+                    conditions += 1;
+                }
+            }
+            "meaning" => {
+                for line in text.lines() {
+                    let (condition, meaning) = line.split_once("==>").expect("an arrow");
+                    let condition = check_condition(condition).unwrap_or_else(|found| panic!("{line}: {found:?}"));
+                    assert_eq!(to_sql(&condition), meaning.trim());
+                    meanings += 1;
+                }
+            }
+            other => panic!("line {line}: no test knows the block `{other}`"),
+        }
+    }
+    assert!(
+        files >= 7 && conditions >= 15 && meanings >= 25,
+        "{files} {conditions} {meanings}"
+    );
+}
+
+/// As much of JSON Schema as the policies' schema uses.
+fn violations(root: &Value, schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
+    if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
+        let target = root.pointer(target.trim_start_matches('#')).expect(target);
+        return violations(root, target, value, path, found);
+    }
+    let mut fail = |why: &str| found.push(format!("{path}: {why}"));
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_i64() || number.is_u64() => "integer",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let is = |wanted: &Value| wanted == kind || (wanted == "number" && kind == "integer");
+    match schema.get("type") {
+        Some(Value::Array(kinds)) if !kinds.iter().any(is) => return fail("wrong type"),
+        Some(wanted @ Value::String(_)) if !is(wanted) => return fail("wrong type"),
+        _ => {}
+    }
+    if let Some(words) = schema.get("enum").and_then(Value::as_array)
+        && !words.contains(value)
+    {
+        fail("not one of the words");
+    }
+    let length = |value: &Value| {
+        value
+            .as_str()
+            .map(str::len)
+            .or(value.as_array().map(Vec::len))
+            .unwrap_or(0) as u64
+    };
+    for bound in ["minLength", "minItems"] {
+        let applies = (bound == "minLength") == value.is_string();
+        if applies
+            && schema
+                .get(bound)
+                .and_then(Value::as_u64)
+                .is_some_and(|bound| length(value) < bound)
+        {
+            fail("too short");
+        }
+    }
+    if let (Some(bound), Some(number)) = (schema.get("minimum").and_then(Value::as_i64), value.as_i64())
+        && number < bound
+    {
+        fail("too small");
+    }
+    if let (Some(pattern), Some(text)) = (schema.get("pattern").and_then(Value::as_str), value.as_str()) {
+        let pattern = regex::Regex::new(pattern).expect("the schema's patterns are sound");
+        if !pattern.is_match(text) {
+            fail("not of the pattern");
+        }
+    }
+    if let (Some(items), Some(values)) = (schema.get("items"), value.as_array()) {
+        for (at, value) in values.iter().enumerate() {
+            violations(root, items, value, &format!("{path}[{at}]"), found);
+        }
+    }
+    let Some(object) = value.as_object() else { return };
+    for required in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
+        if !object.contains_key(required.as_str().expect("a word")) {
+            found.push(format!("{path}: no {required}"));
+        }
+    }
+    for (key, value) in object {
+        let path = format!("{path}.{key}");
+        if let Some(names) = schema.get("propertyNames") {
+            violations(root, names, &Value::String(key.clone()), &path, found);
+        }
+        match (
+            schema.pointer(&format!("/properties/{key}")),
+            schema.get("additionalProperties"),
+        ) {
+            (Some(property), _) => violations(root, property, value, &path, found),
+            (None, Some(Value::Bool(false))) => found.push(format!("{path}: unknown key")),
+            (None, Some(other)) => violations(root, other, value, &path, found),
+            (None, None) => {}
+        }
+    }
+}
+
+fn against_schema(yaml: &str) -> Vec<String> {
+    let schema: Value = serde_json::from_str(schema()).expect("the schema is JSON");
+    let value: Value = serde_yaml::from_str(yaml).expect("well-formed");
+    let mut found = Vec::new();
+    violations(&schema, &schema, &value, "", &mut found);
+    found
+}
+
+#[test]
+fn the_schema_accepts_every_policy_shipped_or_shown() {
+    let mut accepted = 0;
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")).expect("a folder") {
+        let path = entry.expect("readable").path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            let text = std::fs::read_to_string(&path).expect("readable");
+            assert_eq!(against_schema(&text), Vec::<String>::new(), "{}", path.display());
+            accepted += 1;
+        }
+    }
+    for (kind, line, text) in blocks(&read("docs/policy-language.md")) {
+        if kind == "yaml" {
+            assert_eq!(against_schema(&text), Vec::<String>::new(), "line {line}");
+            accepted += 1;
+        }
+    }
+    assert!(accepted >= 12, "only {accepted}");
+}
+
+#[test]
+fn the_schema_refuses_what_an_editor_can_see() {
+    for case in [
+        "unknown-key",
+        "unknown-section",
+        "unknown-mode",
+        "unknown-action",
+        "two-clauses",
+        "bad-policy-name",
+        "missing-keys",
+        "hold-without-unit",
+        "share-without-percent",
+        "keep-without-group",
+        "allow-never",
+        "order-without-direction",
+        "exemption-date",
+        "exemption-without-reason",
+        "policies-as-mapping",
+        "list-not-a-list",
+        "no-database",
+    ] {
+        let yaml = read(&format!("tests/diagnostics/{case}.yaml"));
+        assert!(!against_schema(&yaml).is_empty(), "{case} is accepted");
+    }
+}
