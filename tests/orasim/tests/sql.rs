@@ -45,143 +45,162 @@ fn rows(client: &mut Local, sql: &str) -> String {
     }
 }
 
+const QUERIES: &[(&str, &str)] = &[
+    (
+        "SELECT sid, serial#, schemaname, program FROM V$SESSION WHERE schemaname != 'SYS' AND sid = 500",
+        "500|77|SHOP|JDBC Thin Client",
+    ),
+    (
+        "select inst_id, sid from sys.gv_$session where sid in (500, 501) order by inst_id desc",
+        "2|501\n1|500",
+    ),
+    (
+        "SELECT s.sid FROM gv$session s WHERE s.type = 'USER' AND s.username IS NOT NULL AND username <> 'REAPER' ORDER BY 1",
+        "500\n501",
+    ),
+    (
+        "SELECT (SYSDATE - logon_time)*86400 FROM v$session WHERE sid = 500",
+        "21600",
+    ),
+    (
+        "SELECT ROUND((SYSDATE - logon_time) * 24, 2) hours FROM v$session WHERE sid = 500",
+        "6",
+    ),
+    (
+        "SELECT last_call_et, status, event, state FROM v$session WHERE sid = 500",
+        "18000|INACTIVE|SQL*Net message from client|WAITING",
+    ),
+    (
+        "SELECT status, sql_id, TO_CHAR(sql_exec_start, 'YYYY-MM-DD HH24:MI:SS') FROM gv$session WHERE sid = 501",
+        "ACTIVE|7gxm0c1p2q3rs|2026-11-23 12:30:00",
+    ),
+    ("SELECT SYSDATE FROM dual", "2026-11-23 14:00:00"),
+    ("SELECT TO_CHAR(SYSDATE - 1/24, 'HH24:MI') FROM dual", "13:00"),
+    ("SELECT SYSDATE - INTERVAL '90' MINUTE FROM dual", "2026-11-23 12:30:00"),
+    (
+        "SELECT TRUNC(SYSDATE), TRUNC(12.78, 1), MOD(7, 3), 7/2 FROM dual",
+        "2026-11-23 00:00:00|12.7|1|3.5",
+    ),
+    ("SELECT 'a' || NULL || 1.5 || '' FROM dual", "a1.5"),
+    ("SELECT COUNT(*) FROM dual WHERE '' = '' OR 'x' <> ''", "0"),
+    (
+        "SELECT NVL(NULL, 'n'), NVL2('', 1, 2), COALESCE(NULL, NULL, 3), DECODE(NULL, NULL, 'same', 'not') FROM dual",
+        "n|2|3|same",
+    ),
+    ("SELECT CASE WHEN 1 = NULL THEN 'y' ELSE 'n' END FROM dual", "n"),
+    (
+        "SELECT UPPER('a'), SUBSTR('abcdef', -3, 2), INSTR('hello', 'l'), LPAD(7, 3, '0'), LENGTH('abc') FROM dual",
+        "A|de|3|007|3",
+    ),
+    (
+        "SELECT COUNT(*) FROM v$session WHERE module LIKE 'A\\_B' ESCAPE '\\'",
+        "1",
+    ),
+    ("SELECT COUNT(*) FROM v$session WHERE program LIKE 'jdbc%'", "0"),
+    (
+        "SELECT COUNT(*) FROM v$session WHERE REGEXP_LIKE(program, '^jdbc', 'i')",
+        "1",
+    ),
+    ("SELECT sid FROM v$session WHERE sid = '500'", "500"),
+    (
+        "SELECT GREATEST(1, 3, 2), LEAST('b', 'a'), BITAND(6, 3) FROM dual",
+        "3|a|2",
+    ),
+    (
+        "SELECT TO_NUMBER(TRIM(limit_value)) FROM gv$resource_limit WHERE resource_name = 'processes' AND inst_id = 1",
+        "1000",
+    ),
+    (
+        "SELECT LISTAGG(username, ',') WITHIN GROUP (ORDER BY username DESC) FROM gv$session WHERE username IN ('SHOP','ETL')",
+        "SHOP,ETL",
+    ),
+    (
+        "SELECT username, COUNT(*) c FROM gv$session WHERE sid >= 500 GROUP BY username HAVING COUNT(*) > 0 ORDER BY c, username",
+        "ETL|1\nSHOP|1",
+    ),
+    (
+        "SELECT sid FROM (SELECT sid FROM gv$session ORDER BY sid DESC) WHERE ROWNUM <= 1",
+        "501",
+    ),
+    (
+        "SELECT sid FROM gv$session ORDER BY sid DESC FETCH FIRST 2 ROWS ONLY",
+        "501\n500",
+    ),
+    (
+        "SELECT COUNT(*) FROM gv$session WHERE type = 'BACKGROUND' AND ROWNUM < 4",
+        "3",
+    ),
+    (
+        "SELECT p.background, s.sid FROM v$session s LEFT JOIN v$process p ON p.addr = s.paddr WHERE s.sid = 500",
+        "|500",
+    ),
+    (
+        "SELECT s.sid FROM v$session s, v$transaction t WHERE s.taddr = t.addr(+) AND s.sid = 500",
+        "500",
+    ),
+    (
+        "SELECT a.username FROM dba_users a WHERE EXISTS (SELECT 1 FROM v$session s WHERE s.username = a.username AND s.sid = 500)",
+        "SHOP",
+    ),
+    (
+        "SELECT SYS_CONTEXT('USERENV', 'INSTANCE'), SYS_CONTEXT('userenv', 'CON_ID'), SYS_CONTEXT('USERENV','DB_UNIQUE_NAME') FROM dual",
+        "1|0|TEST_A",
+    ),
+    (
+        "SELECT version, version_full, status FROM v$instance",
+        "19.0.0.0.0|19.22.0.0.0|OPEN",
+    ),
+    ("SELECT value FROM v$parameter WHERE name = 'cluster_database'", "TRUE"),
+    (
+        "SELECT COUNT(*) FROM all_tab_columns WHERE owner='SYS' AND table_name='GV_$SESSION' AND column_name IN ('INST_ID','CON_ID','DRAIN_STATUS')",
+        "2",
+    ),
+    (
+        "WITH x AS (SELECT sid FROM gv$session WHERE sid >= 500) SELECT MAX(sid) - MIN(sid) FROM x",
+        "1",
+    ),
+    (
+        "SELECT 1 FROM dual UNION ALL SELECT 2 FROM dual ORDER BY 1 DESC",
+        "2\n1",
+    ),
+    ("SELECT /*+ LEADING(s) */ s.* FROM dual s", "X"),
+    ("SELECT \"SID\" FROM v$session WHERE \"SERIAL#\" = 77", "500"),
+    (
+        "SELECT CAST(LAST_CALL_ET AS VARCHAR2(10)) || 's' FROM v$session WHERE sid = 500",
+        "18000s",
+    ),
+    (
+        "SELECT sid FROM v$session WHERE logon_time = TO_DATE('2026-11-23 08:00:00', 'YYYY-MM-DD HH24:MI:SS')",
+        "500",
+    ),
+    (
+        "SELECT sid FROM v$session WHERE logon_time < DATE '2026-11-23' AND sid = 500",
+        "",
+    ),
+    (
+        "SELECT COUNT(*) FROM v$session WHERE username NOT IN ('SHOP', NULL)",
+        "0",
+    ),
+    ("SELECT COUNT(*) FROM v$session WHERE sid IN ('500', 1000)", "1"),
+    (
+        "SELECT COUNT(*) FROM v$session WHERE NOT (action = 'x') AND sid = 500",
+        "0",
+    ),
+    (
+        "SELECT COUNT(*) FROM v$session WHERE username IN (SELECT username FROM all_users) AND sid = 500",
+        "1",
+    ),
+    (
+        "SELECT sid, ROWNUM FROM gv$session WHERE sid >= 500 ORDER BY sid",
+        "500|1\n501|2",
+    ),
+];
+
 #[test]
 fn queries_mean_what_oracle_means() {
     let (_world, mut client) = client();
-    for (sql, expected) in [
-        (
-            "SELECT sid, serial#, schemaname, program FROM V$SESSION WHERE schemaname != 'SYS' AND sid = 500",
-            "500|77|SHOP|JDBC Thin Client",
-        ),
-        (
-            "select inst_id, sid from sys.gv_$session where sid in (500, 501) order by inst_id desc",
-            "2|501\n1|500",
-        ),
-        (
-            "SELECT s.sid FROM gv$session s WHERE s.type = 'USER' AND s.username IS NOT NULL AND username <> 'REAPER' ORDER BY 1",
-            "500\n501",
-        ),
-        (
-            "SELECT (SYSDATE - logon_time)*86400 FROM v$session WHERE sid = 500",
-            "21600",
-        ),
-        (
-            "SELECT ROUND((SYSDATE - logon_time) * 24, 2) hours FROM v$session WHERE sid = 500",
-            "6",
-        ),
-        (
-            "SELECT last_call_et, status, event, state FROM v$session WHERE sid = 500",
-            "18000|INACTIVE|SQL*Net message from client|WAITING",
-        ),
-        (
-            "SELECT status, sql_id, TO_CHAR(sql_exec_start, 'YYYY-MM-DD HH24:MI:SS') FROM gv$session WHERE sid = 501",
-            "ACTIVE|7gxm0c1p2q3rs|2026-11-23 12:30:00",
-        ),
-        ("SELECT SYSDATE FROM dual", "2026-11-23 14:00:00"),
-        ("SELECT TO_CHAR(SYSDATE - 1/24, 'HH24:MI') FROM dual", "13:00"),
-        ("SELECT SYSDATE - INTERVAL '90' MINUTE FROM dual", "2026-11-23 12:30:00"),
-        (
-            "SELECT TRUNC(SYSDATE), TRUNC(12.78, 1), MOD(7, 3), 7/2 FROM dual",
-            "2026-11-23 00:00:00|12.7|1|3.5",
-        ),
-        ("SELECT 'a' || NULL || 1.5 || '' FROM dual", "a1.5"),
-        ("SELECT COUNT(*) FROM dual WHERE '' = '' OR 'x' <> ''", "0"),
-        (
-            "SELECT NVL(NULL, 'n'), NVL2('', 1, 2), COALESCE(NULL, NULL, 3), DECODE(NULL, NULL, 'same', 'not') FROM dual",
-            "n|2|3|same",
-        ),
-        ("SELECT CASE WHEN 1 = NULL THEN 'y' ELSE 'n' END FROM dual", "n"),
-        (
-            "SELECT UPPER('a'), SUBSTR('abcdef', -3, 2), INSTR('hello', 'l'), LPAD(7, 3, '0'), LENGTH('abc') FROM dual",
-            "A|de|3|007|3",
-        ),
-        (
-            "SELECT COUNT(*) FROM v$session WHERE module LIKE 'A\\_B' ESCAPE '\\'",
-            "1",
-        ),
-        ("SELECT COUNT(*) FROM v$session WHERE program LIKE 'jdbc%'", "0"),
-        (
-            "SELECT COUNT(*) FROM v$session WHERE REGEXP_LIKE(program, '^jdbc', 'i')",
-            "1",
-        ),
-        ("SELECT sid FROM v$session WHERE sid = '500'", "500"),
-        (
-            "SELECT GREATEST(1, 3, 2), LEAST('b', 'a'), BITAND(6, 3) FROM dual",
-            "3|a|2",
-        ),
-        (
-            "SELECT TO_NUMBER(TRIM(limit_value)) FROM gv$resource_limit WHERE resource_name = 'processes' AND inst_id = 1",
-            "1000",
-        ),
-        (
-            "SELECT LISTAGG(username, ',') WITHIN GROUP (ORDER BY username DESC) FROM gv$session WHERE username IN ('SHOP','ETL')",
-            "SHOP,ETL",
-        ),
-        (
-            "SELECT username, COUNT(*) c FROM gv$session WHERE sid >= 500 GROUP BY username HAVING COUNT(*) > 0 ORDER BY c, username",
-            "ETL|1\nSHOP|1",
-        ),
-        (
-            "SELECT sid FROM (SELECT sid FROM gv$session ORDER BY sid DESC) WHERE ROWNUM <= 1",
-            "501",
-        ),
-        (
-            "SELECT sid FROM gv$session ORDER BY sid DESC FETCH FIRST 2 ROWS ONLY",
-            "501\n500",
-        ),
-        (
-            "SELECT COUNT(*) FROM gv$session WHERE type = 'BACKGROUND' AND ROWNUM < 4",
-            "3",
-        ),
-        (
-            "SELECT p.background, s.sid FROM v$session s LEFT JOIN v$process p ON p.addr = s.paddr WHERE s.sid = 500",
-            "|500",
-        ),
-        (
-            "SELECT s.sid FROM v$session s, v$transaction t WHERE s.taddr = t.addr(+) AND s.sid = 500",
-            "500",
-        ),
-        (
-            "SELECT a.username FROM dba_users a WHERE EXISTS (SELECT 1 FROM v$session s WHERE s.username = a.username AND s.sid = 500)",
-            "SHOP",
-        ),
-        (
-            "SELECT SYS_CONTEXT('USERENV', 'INSTANCE'), SYS_CONTEXT('userenv', 'CON_ID'), SYS_CONTEXT('USERENV','DB_UNIQUE_NAME') FROM dual",
-            "1|0|TEST_A",
-        ),
-        (
-            "SELECT version, version_full, status FROM v$instance",
-            "19.0.0.0.0|19.22.0.0.0|OPEN",
-        ),
-        ("SELECT value FROM v$parameter WHERE name = 'cluster_database'", "TRUE"),
-        (
-            "SELECT COUNT(*) FROM all_tab_columns WHERE owner='SYS' AND table_name='GV_$SESSION' AND column_name IN ('INST_ID','CON_ID','DRAIN_STATUS')",
-            "2",
-        ),
-        (
-            "WITH x AS (SELECT sid FROM gv$session WHERE sid >= 500) SELECT MAX(sid) - MIN(sid) FROM x",
-            "1",
-        ),
-        (
-            "SELECT 1 FROM dual UNION ALL SELECT 2 FROM dual ORDER BY 1 DESC",
-            "2\n1",
-        ),
-        ("SELECT /*+ LEADING(s) */ s.* FROM dual s", "X"),
-        ("SELECT \"SID\" FROM v$session WHERE \"SERIAL#\" = 77", "500"),
-        (
-            "SELECT CAST(LAST_CALL_ET AS VARCHAR2(10)) || 's' FROM v$session WHERE sid = 500",
-            "18000s",
-        ),
-        (
-            "SELECT sid FROM v$session WHERE logon_time = TO_DATE('2026-11-23 08:00:00', 'YYYY-MM-DD HH24:MI:SS')",
-            "500",
-        ),
-        (
-            "SELECT sid FROM v$session WHERE logon_time < DATE '2026-11-23' AND sid = 500",
-            "",
-        ),
-    ] {
-        assert_eq!(rows(&mut client, sql), expected, "{sql}");
+    for (sql, expected) in QUERIES {
+        assert_eq!(rows(&mut client, sql), *expected, "{sql}");
     }
 }
 

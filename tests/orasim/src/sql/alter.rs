@@ -246,7 +246,9 @@ fn session(words: &mut Words<'_>) -> Result<Alter, OraError> {
 mod tests {
     use super::*;
 
-    fn check(text: &str, major: u8) -> Result<(Clause, u32, u32, Option<u32>, Option<String>), u32> {
+    type Read = (Clause, u32, u32, Option<u32>, Option<String>);
+
+    fn check(text: &str, major: u8) -> Result<Read, u32> {
         let grammar = Grammar {
             release: Release([major, 0, 0, 0, 0]),
             disconnect_takes_instance: false,

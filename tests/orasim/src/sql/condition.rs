@@ -86,6 +86,24 @@ impl Translator<'_> {
         }
     }
 
+    /// `IN (...)`: as it stands where no term needs converting, else term by term.
+    fn in_list(&mut self, tested: &Sql, list: &[Expr], scope: &Scope<'_>) -> Result<String> {
+        let mut pairs = Vec::new();
+        for term in list {
+            let term = self.value(term, scope)?;
+            pairs.push(self.alike(tested.clone(), term));
+        }
+        if pairs.iter().all(|(left, _)| *left == tested.text) {
+            let terms: Vec<_> = pairs.into_iter().map(|(_, term)| term).collect();
+            return Ok(format!("{} IN ({})", tested.text, terms.join(", ")));
+        }
+        let terms: Vec<_> = pairs
+            .into_iter()
+            .map(|(left, term)| format!("{left} = {term}"))
+            .collect();
+        Ok(format!("({})", terms.join(" OR ")))
+    }
+
     /// Conditions other than comparisons.
     pub(super) fn predicate(&mut self, expr: &Expr, scope: &Scope<'_>) -> Result<Sql> {
         let not = |negated: &bool| if *negated { "NOT " } else { "" };
@@ -94,13 +112,7 @@ impl Translator<'_> {
             Expr::IsNotNull(inner) => format!("({} IS NOT NULL)", self.value(inner, scope)?.text),
             Expr::InList { expr, list, negated } => {
                 let tested = self.value(expr, scope)?;
-                let mut terms = Vec::new();
-                for term in list {
-                    let term = self.value(term, scope)?;
-                    let (a, b) = self.alike(tested.clone(), term);
-                    terms.push(format!("{a} = {b}"));
-                }
-                format!("({}({}))", not(negated), terms.join(" OR "))
+                format!("({}{})", not(negated), self.in_list(&tested, list, scope)?)
             }
             Expr::InSubquery {
                 expr,
@@ -155,25 +167,30 @@ impl Translator<'_> {
                 right,
                 ..
             } => {
-                let negated = match compare_op {
-                    BinaryOperator::Eq => false,
-                    BinaryOperator::NotEq => true,
-                    _ => return Err(known(936)),
-                };
-                let list = match right.as_ref() {
-                    Expr::Tuple(list) => list.clone(),
-                    Expr::Nested(one) => vec![one.as_ref().clone()],
-                    _ => return Err(known(936)),
-                };
-                let any = Expr::InList {
-                    expr: left.clone(),
-                    list,
-                    negated,
-                };
+                let any = any_of(left, compare_op, right).ok_or_else(|| known(936))?;
                 return self.predicate(&any, scope);
             }
             _ => return Err(self.at(936, "missing expression", expr)),
         };
         Ok(sql(text, Ty::Condition))
     }
+}
+
+/// `= ANY (...)` and `<> ANY (...)` as an IN.
+fn any_of(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
+    let negated = match op {
+        BinaryOperator::Eq => false,
+        BinaryOperator::NotEq => true,
+        _ => return None,
+    };
+    let list = match right {
+        Expr::Tuple(list) => list.clone(),
+        Expr::Nested(one) => vec![one.as_ref().clone()],
+        _ => return None,
+    };
+    Some(Expr::InList {
+        expr: Box::new(left.clone()),
+        list,
+        negated,
+    })
 }

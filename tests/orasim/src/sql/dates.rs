@@ -205,7 +205,7 @@ pub(crate) fn parse(text: &str, model: &str, now: NaiveDateTime) -> Result<Naive
     Ok(day.and_time(time.ok_or_else(|| ora(1850, "hour must be between 0 and 23"))?))
 }
 
-fn digits<'a>(rest: &'a str, most: usize) -> Result<(u32, &'a str), OraError> {
+fn digits(rest: &str, most: usize) -> Result<(u32, &str), OraError> {
     let count = rest.bytes().take(most).take_while(u8::is_ascii_digit).count();
     match rest[..count].parse() {
         Ok(number) => Ok((number, &rest[count..])),

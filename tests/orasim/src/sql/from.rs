@@ -1,6 +1,6 @@
 //! FROM: tables, views, subqueries and their joins, the old outer join with `(+)` among them.
 
-use sqlparser::ast::{Expr, Join, JoinConstraint, JoinOperator, TableFactor, TableWithJoins};
+use sqlparser::ast::{Expr, Join, JoinConstraint, JoinOperator, ObjectName, TableFactor, TableWithJoins};
 
 use super::expr::name_of;
 use super::query::{Item, Load, Named, Scope, Translator, last_name};
@@ -114,6 +114,56 @@ impl Translator<'_> {
         Ok(if on.is_empty() { "1".into() } else { on.join(" AND ") })
     }
 
+    /// A table or view, or a query that WITH named.
+    fn named_table(
+        &mut self,
+        name: &ObjectName,
+        shown: String,
+        alias: String,
+        scope: &mut Scope<'_>,
+    ) -> Result<String> {
+        let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(name_of).collect();
+        if let [only] = parts.as_slice()
+            && let Some(at) = self.common.iter().rposition(|common| common.name == *only)
+        {
+            let from = format!("w{at} AS {alias}");
+            let columns = self.common[at].columns.clone();
+            scope.items.push(Item {
+                name: shown,
+                alias,
+                columns,
+                load: None,
+            });
+            return Ok(from);
+        }
+        let (owner, table) = match parts.as_slice() {
+            [table] => (None, table),
+            [owner, table] => (Some(owner.as_str()), table),
+            _ => return Err(self.at(903, "invalid table name", name)),
+        };
+        let Some((source, columns)) = self.catalog.find(owner, table) else {
+            return Err(self.at(942, "table or view does not exist", name));
+        };
+        let load = self.loads.len();
+        self.loads.push(Load {
+            source,
+            wanted: vec![false; columns.len()],
+            only: Vec::new(),
+        });
+        let columns = columns
+            .into_iter()
+            .map(|(name, kind)| Named { name, ty: Ty::of(kind) })
+            .collect();
+        let from = format!("l{load} AS {alias}");
+        scope.items.push(Item {
+            name: shown,
+            alias,
+            columns,
+            load: Some(load),
+        });
+        Ok(from)
+    }
+
     fn factor(&mut self, factor: &TableFactor, scope: &mut Scope<'_>, outer: &Scope<'_>) -> Result<String> {
         let alias = format!("t{}", self.aliases);
         self.aliases += 1;
@@ -127,50 +177,13 @@ impl Translator<'_> {
                 let shown = given
                     .as_ref()
                     .map_or_else(|| last_name(name), |given| name_of(&given.name));
-                let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(name_of).collect();
-                if let [only] = parts.as_slice()
-                    && let Some(at) = self.common.iter().rposition(|common| common.name == *only)
-                {
-                    let columns = self.common[at].columns.clone();
-                    scope.items.push(Item {
-                        name: shown,
-                        alias: alias.clone(),
-                        columns,
-                        load: None,
-                    });
-                    return Ok(format!("w{at} AS {alias}"));
-                }
-                let (owner, table) = match parts.as_slice() {
-                    [table] => (None, table),
-                    [owner, table] => (Some(owner.as_str()), table),
-                    _ => return Err(self.at(903, "invalid table name", name)),
-                };
-                let Some((source, columns)) = self.catalog.find(owner, table) else {
-                    return Err(self.at(942, "table or view does not exist", name));
-                };
-                let load = self.loads.len();
-                self.loads.push(Load {
-                    source,
-                    wanted: vec![false; columns.len()],
-                    only: Vec::new(),
-                });
-                let columns = columns
-                    .into_iter()
-                    .map(|(name, kind)| Named { name, ty: Ty::of(kind) })
-                    .collect();
-                scope.items.push(Item {
-                    name: shown,
-                    alias: alias.clone(),
-                    columns,
-                    load: Some(load),
-                });
-                Ok(format!("l{load} AS {alias}"))
+                self.named_table(name, shown, alias, scope)
             }
             TableFactor::Derived {
                 subquery, alias: given, ..
             } => {
                 let mut inner = self.subquery(subquery, outer)?;
-                if subquery.order_by.is_some() && subquery.fetch.is_none() {
+                if subquery.order_by.is_some() && subquery.fetch.is_none() && subquery.limit_clause.is_none() {
                     // SQLite drops the order of a subquery without a limit; ROWNUM outside depends on it.
                     inner.sql += " LIMIT -1";
                 }

@@ -55,9 +55,12 @@ fn define(
 /// Registers them all.
 pub(crate) fn register(to: &Connection, shared: &Arc<Shared>) -> Result<(), rusqlite::Error> {
     texts(to)?;
+    padded(to)?;
+    replaced(to)?;
     patterns(to)?;
     numbers(to)?;
     times(to, shared)?;
+    calendars(to)?;
     let counters = Arc::clone(shared);
     define(to, "ora_rownum", move |args| {
         // The row's tentative number; it counts once the condition holds, `op` being <, <= or =.
@@ -178,6 +181,10 @@ fn texts(to: &Connection) -> Result<(), rusqlite::Error> {
         };
         Ok(Lite::Integer(found.unwrap_or(0)))
     })?;
+    Ok(())
+}
+
+fn padded(to: &Connection) -> Result<(), rusqlite::Error> {
     define(to, "ora_pad", |args| {
         let (Some(it), Some(width)) = (text(args, 1)?, whole(args, 2)?) else {
             return Ok(Lite::Null);
@@ -212,6 +219,10 @@ fn texts(to: &Connection) -> Result<(), rusqlite::Error> {
         }
         of_text(kept.to_owned())
     })?;
+    Ok(())
+}
+
+fn replaced(to: &Connection) -> Result<(), rusqlite::Error> {
     define(to, "ora_replace", |args| {
         let Some(it) = text(args, 0)? else {
             return Ok(Lite::Null);
@@ -489,6 +500,11 @@ fn times(to: &Connection, shared: &Arc<Shared>) -> Result<(), rusqlite::Error> {
         };
         lite(dates::truncate(at + half, &unit)?)
     })?;
+    Ok(())
+}
+
+fn calendars(to: &Connection) -> Result<(), rusqlite::Error> {
+    let lite = |at: NaiveDateTime| Ok(seconds(moment(at)));
     define(to, "ora_add_months", move |args| {
         let (Some(at), Some(months)) = (date(args, 0)?, whole(args, 1)?) else {
             return Ok(Lite::Null);

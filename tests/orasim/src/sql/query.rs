@@ -54,7 +54,7 @@ pub(crate) trait Catalog {
     /// NLS_DATE_FORMAT and NLS_TIMESTAMP_FORMAT.
     fn date_models(&self) -> (String, String);
     /// A SELECT may do without FROM.
-    fn from_is_optional(&self) -> bool;
+    fn may_omit_from(&self) -> bool;
 }
 
 /// A column that can be named.
@@ -260,7 +260,7 @@ impl<'a> Translator<'a> {
     }
 
     fn select(&mut self, select: &Select, order: Option<&OrderBy>, outer: &Scope<'_>) -> Result<Translated> {
-        if select.from.is_empty() && !self.catalog.from_is_optional() {
+        if select.from.is_empty() && !self.catalog.may_omit_from() {
             return Err(ora_at(923, "FROM keyword not found where expected", self.text.len()));
         }
         let mut scope = Scope {

@@ -101,6 +101,7 @@ fn session_columns<'a>() -> Vec<Col<Row<'a>>> {
     columns.extend(client());
     columns.extend(blocking());
     columns.extend(waiting());
+    columns.extend(waited());
     columns.extend(last());
     columns
 }
@@ -321,6 +322,11 @@ fn waiting<'a>() -> Vec<Col<Row<'a>>> {
         raw("P3RAW", |_, r| {
             Cell::Address(if r.sess.blocked.is_some() { 8_000 } else { 0 })
         }),
+    ]
+}
+
+fn waited<'a>() -> Vec<Col<Row<'a>>> {
+    vec![
         n("WAIT_CLASS_ID", |_, r| Cell::Int(2_723_168_908 + r.wait().2)),
         n("WAIT_CLASS#", |_, r| Cell::Int(r.wait().2)),
         v("WAIT_CLASS", 64, |_, r| r.wait().1),

@@ -1,5 +1,10 @@
 //! One statement of a client, whatever it is: the way from its first word to its answer.
 
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "sqlparser has hundreds of kinds of nodes, of which few are Oracle's"
+)]
+
 use std::sync::Arc;
 
 use sqlparser::ast::{ObjectType, SetExpr, Statement as Tree};
@@ -484,7 +489,7 @@ impl Catalog for SessionCatalog<'_> {
         )
     }
 
-    fn from_is_optional(&self) -> bool {
+    fn may_omit_from(&self) -> bool {
         self.session.release_major() >= 23
     }
 }

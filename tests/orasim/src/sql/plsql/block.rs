@@ -313,7 +313,8 @@ impl<'t> Reader<'t> {
             Some("EXIT") => {
                 self.at += 1;
                 let end = self.end_of_statement()?;
-                let when = self.take("WHEN").then(|| self.at..end);
+                let conditional = self.take("WHEN");
+                let when = conditional.then_some(self.at..end);
                 self.at = end;
                 self.semicolon().map(|()| Step::Exit(when))
             }
