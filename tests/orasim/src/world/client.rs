@@ -290,6 +290,8 @@ impl Session for ClientSession {
             return;
         };
         if sess.link.as_ref().is_some_and(|link| link.doomed) {
+            // The answer is still on its way: the client finds the connection cut at its next call.
+            sess.link = None;
             state.remove(self.seat);
             drop(state);
             self.shared.signal();
