@@ -28,10 +28,12 @@ fn connect(server: &Server, user: &str) -> Connection {
 fn code<T>(result: Result<T, oracledb::Error>) -> usize {
     match result {
         Ok(_) => panic!("no error"),
-        Err(error) => match error.kind() {
-            ErrorKind::DbError(error) => error.code(),
-            _ => 0,
-        },
+        Err(error) => {
+            let ErrorKind::DbError(error) = error.kind() else {
+                return 0;
+            };
+            error.code()
+        }
     }
 }
 
