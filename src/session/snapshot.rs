@@ -589,11 +589,22 @@ impl Joining {
         self.snapshot
     }
 
-    /// Who holds up whom. With an instance unread some waiters are not seen, and "holds up nobody" would be a guess.
+    /// Who holds up whom. With an instance unread, or with a waiter that does not say for whom it waits, "holds up nobody"
+    /// would be a guess about anybody.
     fn join_waiters(&mut self) {
         let snapshot = &self.snapshot;
-        let all_seen = snapshot.instances.iter().all(|instance| instance.complete);
         let alone = snapshot.instances.len() <= 1;
+        let waiting: Vec<usize> = (0..snapshot.rows)
+            .filter(|row| snapshot.text(*row, Column::BlockingSessionStatus) == Some("VALID"))
+            .collect();
+        let blocker_seat = |waiter: usize| {
+            // Without BLOCKING_INSTANCE, the SID may be anybody's on a database of several instances.
+            let own = snapshot.id(waiter, Column::InstId).filter(|_| alone);
+            let inst_id = snapshot.id(waiter, Column::BlockingInstance).or(own)?;
+            Some((inst_id, snapshot.id(waiter, Column::BlockingSession)?))
+        };
+        let all_known = snapshot.instances.iter().all(|instance| instance.complete)
+            && waiting.iter().all(|waiter| blocker_seat(*waiter).is_some());
         if ![Column::BlockingSessionStatus, Column::BlockingSession]
             .into_iter()
             .all(|column| snapshot.has(column))
@@ -606,24 +617,19 @@ impl Joining {
                 seats.insert((inst_id, sid), row);
             }
         }
-        let waits: Vec<Wait> = (0..snapshot.rows)
-            .filter(|row| snapshot.text(*row, Column::BlockingSessionStatus) == Some("VALID"))
+        let waits: Vec<Wait> = waiting
+            .iter()
             .filter_map(|waiter| {
-                let own = snapshot.id(waiter, Column::InstId)?;
-                // Without it, the SID may be anybody's on a database of several instances.
-                let named = snapshot.id(waiter, Column::BlockingInstance);
-                let inst_id = named.or_else(|| alone.then_some(own))?;
-                let blocker = *seats.get(&(inst_id, snapshot.id(waiter, Column::BlockingSession)?))?;
                 Some(Wait {
-                    waiter,
-                    blocker,
-                    waited: waited(snapshot, waiter),
+                    waiter: *waiter,
+                    blocker: *seats.get(&blocker_seat(*waiter)?)?,
+                    waited: waited(snapshot, *waiter),
                 })
             })
             .collect();
         let held: Vec<HeldUp> = held_up(snapshot.rows, &waits);
-        let sessions = self.compute(|_, row| all_seen.then_some(held[row].sessions));
-        let longest = self.compute(|_, row| held[row].longest.filter(|_| all_seen));
+        let sessions = self.compute(|_, row| all_known.then_some(held[row].sessions));
+        let longest = self.compute(|_, row| held[row].longest.filter(|_| all_known));
         self.set(Column::Blocking, sessions);
         self.set(Column::BlockingFor, longest);
     }
