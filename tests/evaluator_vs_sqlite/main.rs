@@ -1,0 +1,178 @@
+//! The condition evaluator against a real SQL engine: three-valued logic is where such engines go wrong.
+//!
+//! Random conditions are written twice from the same tree, as a policy's condition and as SQL, by two renderers that share
+//! nothing with the daemon. The first goes through the daemon's own parser, check and evaluator, the second through SQLite,
+//! over the same rows with NULLs everywhere; every row must be TRUE, FALSE or UNKNOWN in both alike. The SQL that the daemon
+//! itself writes for `explain --sql` is held against the same answers.
+//!
+//! A difference is shrunk to the smallest condition and rows that show it, and printed.
+
+mod conditions;
+mod generate;
+
+use std::fmt::Write as _;
+
+use orareaper::evaluate::evaluate;
+use orareaper::evaluate::truth::Truth;
+use orareaper::policy::{check_condition, to_sql};
+use orareaper::session::column::{Column, Columns};
+use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
+use orareaper::session::time::DbTime;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use rusqlite::Connection;
+use rusqlite::functions::FunctionFlags;
+
+use crate::generate::{columns, number, text, tree};
+
+/// The snapshot's clock.
+const NOW: i64 = 1_800_000_000;
+
+/// What is read, in the order of a row's values.
+const READ: [Column; 15] = [
+    Column::Status,
+    Column::Username,
+    Column::Module,
+    Column::Program,
+    Column::Server,
+    Column::Taddr,
+    Column::Type,
+    Column::State,
+    Column::Sid,
+    Column::Port,
+    Column::LastCallEt,
+    Column::SecondsInWait,
+    Column::WaitTimeMicro,
+    Column::PgaTunableMem,
+    Column::LogonTime,
+];
+const TEXTS: usize = 8;
+
+/// Columns that nobody read.
+const MISSING: [Column; 3] = [Column::Machine, Column::Audsid, Column::CurrentQueueDuration];
+
+#[derive(Clone, Debug)]
+struct Row {
+    texts: Vec<Option<String>>,
+    numbers: Vec<Option<i64>>,
+}
+
+fn row() -> impl Strategy<Value = Row> {
+    let numbers = vec(proptest::option::weighted(0.75, number()), READ.len() - TEXTS);
+    (vec(proptest::option::weighted(0.75, text()), TEXTS), numbers).prop_map(|(texts, mut numbers)| {
+        // The difference of two times has to fit; everything else may be at the edge of what fits.
+        if let Some(Some(logon)) = numbers.last_mut() {
+            *logon = NOW - logon.rem_euclid(100_000);
+        }
+        Row { texts, numbers }
+    })
+}
+
+fn snapshot(rows: &[Row]) -> Snapshot {
+    let mut builder = Snapshot::builder(SnapshotSource::Live, &READ);
+    for row in rows {
+        let texts = row
+            .texts
+            .iter()
+            .map(|text| text.as_deref().map_or(Cell::Null, Cell::Text));
+        let numbers = row.numbers.iter().map(|number| number.map_or(Cell::Null, Cell::Number));
+        builder
+            .push_row(&texts.chain(numbers).collect::<Vec<_>>())
+            .expect("few rows");
+    }
+    let instance = Instance {
+        inst_id: 1,
+        name: "one".into(),
+        complete: true,
+    };
+    let clock = Clock {
+        now: DbTime(NOW),
+        utc_offset: 0,
+    };
+    let wanted: Columns = columns().into_iter().collect();
+    builder.finish(Some(clock), vec![instance]).finish(wanted)
+}
+
+fn database(rows: &[Row]) -> Connection {
+    let connection = Connection::open_in_memory().expect("a database in memory");
+    connection
+        .pragma_update(None, "case_sensitive_like", true)
+        .expect("SQLite's LIKE as Oracle's");
+    let deterministic = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    let regexp_like = |context: &rusqlite::functions::Context<'_>| {
+        let (text, pattern): (Option<String>, String) = (context.get(0)?, context.get(1)?);
+        let regex = regex::Regex::new(&pattern).map_err(|error| rusqlite::Error::UserFunctionError(Box::new(error)))?;
+        Ok(text.map(|text| regex.is_match(&text)))
+    };
+    connection
+        .create_scalar_function("REGEXP_LIKE", 2, deterministic, regexp_like)
+        .expect("a function");
+    let mut create = String::from("CREATE TABLE sessions (id INTEGER PRIMARY KEY");
+    for (at, column) in READ.iter().enumerate() {
+        let kind = if at < TEXTS { "TEXT" } else { "INTEGER" };
+        write!(create, ", {} {kind}", column.name()).expect("a String takes any text");
+    }
+    connection.execute_batch(&format!("{create})")).expect("a table");
+    let marks = vec!["?"; READ.len()].join(", ");
+    let mut insert = connection
+        .prepare(&format!("INSERT INTO sessions VALUES (NULL, {marks})"))
+        .expect("an insert");
+    for row in rows {
+        let texts = row.texts.iter().map(|text| text as &dyn rusqlite::ToSql);
+        let numbers = row.numbers.iter().map(|number| number as &dyn rusqlite::ToSql);
+        insert
+            .execute(&*texts.chain(numbers).collect::<Vec<_>>())
+            .expect("a row");
+    }
+    drop(insert);
+    connection
+}
+
+fn asked(connection: &Connection, condition: &str) -> Vec<Truth> {
+    let query = format!("SELECT {condition} FROM sessions s ORDER BY id");
+    let mut statement = connection
+        .prepare(&query)
+        .unwrap_or_else(|error| panic!("{query}: {error}"));
+    let truths = statement
+        .query_map([], |row| row.get::<_, Option<bool>>(0))
+        .expect("a query");
+    truths
+        .map(|truth| truth.expect("a truth").map_or(Truth::Unknown, Truth::known))
+        .collect()
+}
+
+/// What would have to be found is found: SQL that treats a NULL in another way gives another answer.
+#[test]
+fn a_wrong_treatment_of_null_would_be_noticed() {
+    let numbers = vec![None; READ.len() - TEXTS];
+    let rows = [Row {
+        texts: vec![None; TEXTS],
+        numbers,
+    }];
+    let condition = check_condition("not module = 'A'").expect("a condition");
+    assert_eq!(evaluate(&condition, &snapshot(&rows)).get(0), Truth::Unknown);
+    assert_eq!(asked(&database(&rows), "(module IS NOT 'A')"), [Truth::True]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_condition_means_what_it_means_in_sql(rows in vec(row(), 20), trees in vec(tree(), 40)) {
+        let (snapshot, connection) = (snapshot(&rows), database(&rows));
+        for tree in trees {
+            let text = tree.policy();
+            let condition = check_condition(&text)
+                .unwrap_or_else(|problems| panic!("{text}: {}", problems.iter().map(|it| it.render(false)).collect::<String>()));
+            let truths = evaluate(&condition, &snapshot);
+            let here: Vec<Truth> = (0..rows.len()).map(|row| truths.get(row)).collect();
+            prop_assert_eq!(&here, &asked(&connection, &tree.sql()), "{} / {}", text, tree.sql());
+            // SQLite divides whole numbers, so what the daemon writes with a division is not asked of it.
+            let askable = |column: &Column| !MISSING.contains(column) && !matches!(column, Column::Waited | Column::Connected);
+            if tree.columns().iter().all(askable) && !text.contains("connected") {
+                let own = to_sql(&condition);
+                prop_assert_eq!(&here, &asked(&connection, &format!("({own})")), "{} / its own SQL {}", text, own);
+            }
+        }
+    }
+}
