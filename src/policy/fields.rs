@@ -12,6 +12,13 @@ use super::offsets::Offsets;
 use super::raw::{Node, Scalar, Style, Value};
 use crate::policy::diagnostics::Source;
 
+/// How many problems of a file are noted. Far more than are shown, and few enough that a gigantic file full of mistakes is
+/// answered in no time.
+const MOST_FOUND: usize = 500;
+
+/// How many lists, and how many conditions, one file may define.
+const MOST_NAMES: usize = 1_000;
+
 /// A file under inspection, and what was found.
 #[derive(Debug)]
 pub(crate) struct Inspection {
@@ -19,6 +26,8 @@ pub(crate) struct Inspection {
     /// As it was parsed; never shown.
     pub(crate) text: String,
     pub(crate) found: Vec<Diagnostic>,
+    /// Takes what is beyond [`MOST_FOUND`].
+    surplus: Option<Diagnostic>,
 }
 
 /// The entries of a mapping whose keys are all known and there once.
@@ -51,6 +60,7 @@ impl Inspection {
             source,
             text,
             found: Vec::new(),
+            surplus: None,
         }
     }
 
@@ -81,14 +91,26 @@ impl Inspection {
         code: &'static str,
         message: impl Into<String>,
     ) -> &mut Diagnostic {
+        if self.is_full(severity) {
+            let surplus = || Diagnostic::of_file(&self.source.name, code, message);
+            return self.surplus.get_or_insert_with(surplus);
+        }
         self.found
             .push(Diagnostic::at(severity, &self.source, at.clone(), code, message));
         let last = self.found.len() - 1;
         &mut self.found[last]
     }
 
+    /// Whether another problem of this kind changes nothing. The first error always counts: it refuses the file.
+    fn is_full(&self, severity: Severity) -> bool {
+        self.found.len() >= MOST_FOUND && (severity == Severity::Warning || self.found.iter().any(Diagnostic::is_error))
+    }
+
     /// Reports a mistake inside a scalar at its place in the file.
     pub(crate) fn mistake(&mut self, severity: Severity, offsets: &Offsets, mistake: Mistake) {
+        if self.is_full(severity) {
+            return;
+        }
         let at = offsets.range(&mistake.at);
         let mut diagnostic = Diagnostic::at(severity, &self.source, at, mistake.code, mistake.message);
         diagnostic.expected = mistake.expected;
@@ -170,6 +192,11 @@ impl Inspection {
             self.error(&Self::place(node), "wrong-type", message);
             return Vec::new();
         };
+        if entries.len() > MOST_NAMES {
+            let message = format!("`{what}` has {} names, more than {MOST_NAMES}", entries.len());
+            self.error(&Self::place(node), "too-many-names", message);
+            return Vec::new();
+        }
         let mut names: Vec<(&str, &Node, &Node)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let Value::Scalar(name) = &key.value else {

@@ -252,3 +252,42 @@ fn no_mutilated_policy_makes_the_checker_panic() {
     }
     assert!(problems > 500, "the mutilations were hardly noticed: {problems}");
 }
+
+/// Large files, built to be slow: every one is answered, and answered with few problems.
+#[test]
+fn gigantic_files_are_answered() {
+    let size = raw::LARGEST_FILE / 4;
+    let fill = |head: &str, piece: &str, tail: &str| {
+        let count = (size - head.len() - tail.len()) / piece.len();
+        format!("{head}{}{tail}", piece.repeat(count))
+    };
+    let one = |when: &str| format!("policies: [{{name: p, action: kill, when: '{when}'}}]");
+    let names: String = (0..40_000).map(|n| format!("  n{n}: x\n")).collect();
+    for text in [
+        fill("policies: {", "a: 1, ", "}"),
+        fill("policies: [", "1, ", "]"),
+        fill("policies: [", "{name: p}, ", "]"),
+        fill("lists: {l: [", "a-b, ", "]}"),
+        fill("", "[", ""),
+        fill("", "{a: ", ""),
+        fill("a: ", "x", ""),
+        fill("a: \"", "\\u0041", "\""),
+        fill("a: |\n", "  'x' y\n", ""),
+        format!("conditions:\n{names}"),
+        one(&fill("", "(", "")[..size / 2]),
+        one(&"not ".repeat(4_000)),
+        one(&"sid = 1 or ".repeat(1_400)),
+        one(&format!("{}sid = 1{}", "(".repeat(5_000), ")".repeat(5_000))),
+        one(&format!("sid in ({}1)", "1,".repeat(7_000))),
+        one(&format!("program matches ''{}''", "(a{1000}){1000}")),
+    ] {
+        let files = [("f.yaml".to_owned(), text.into_bytes())];
+        let loaded = super::check_files(&files, chrono::NaiveDate::MIN, chrono_tz::Tz::UTC);
+        let begins = String::from_utf8_lossy(&files[0].1[..60]).into_owned();
+        assert!(loaded.diagnostics.len() <= 51, "{begins}");
+        assert!(loaded.set.is_none() || begins.contains("sid in"), "{begins}");
+        for problem in &loaded.diagnostics {
+            assert!(problem.to_string().len() < 2_000, "{begins}");
+        }
+    }
+}

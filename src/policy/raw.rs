@@ -179,15 +179,26 @@ fn syntax(source: &Arc<Source>, text: &str, error: &serde_yaml::Error) -> Diagno
         "yaml-syntax",
         format!("this is not YAML: {message}"),
     );
+    let other = |code, message: String| Diagnostic::at(Severity::Error, source, at..end, code, message);
     if message.contains("multiple YAML documents") {
-        return Diagnostic::at(
-            Severity::Error,
-            source,
-            at..end,
-            "several-documents",
-            "the file holds several YAML documents",
+        return other("several-documents", "the file holds several YAML documents".to_owned())
+            .hint("one file, one document: remove the `---` line, or split the file");
+    }
+    if message.contains("recursion limit") {
+        return other(
+            "too-deep",
+            format!("more than {DEEPEST} brackets and braces inside each other"),
+        );
+    }
+    if message.contains("budget") || message.contains("limit exceeded") {
+        return other(
+            "file-too-large",
+            format!("the file holds more than {MOST_NODES} values"),
         )
-        .hint("one file, one document: remove the `---` line, or split the file");
+        .hint("repetitions by anchors and aliases count as often as they are used");
+    }
+    if message.contains("merge keys") {
+        return other("merge-key", "merge keys (`<<`) are not read".to_owned()).hint("write the keys out");
     }
     if matches!(next, Some('@' | '%' | '`' | '*')) {
         return problem.hint(
@@ -260,13 +271,13 @@ fn node(text: &str, spanned: Spanned<Loose>) -> Node {
 
 /// The reader gives no style, but the text tells: a block's text stands on lines of its own below a `|` or `>`.
 fn style(text: &str, start: usize, written: &str) -> Style {
-    let line = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
-    let above = text[..line]
-        .lines()
-        .rev()
-        .find(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
-    if line > 0 && text[line..start].trim().is_empty() && above.is_some_and(opens_block) {
-        return Style::Block;
+    let before = text[..start].trim_end_matches([' ', '\t']);
+    if before.ends_with('\n') {
+        let mut above = before.lines().rev();
+        let header = above.find(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+        if header.is_some_and(opens_block) {
+            return Style::Block;
+        }
     }
     match written.as_bytes().first() {
         Some(b'\'') => Style::Single,
@@ -406,10 +417,10 @@ mod tests {
         assert_eq!(problem(b"a: [1, 2"), ("yaml-syntax", 1, 4));
         assert_eq!(problem(b"a: \"x\n"), ("yaml-syntax", 1, 4));
         assert_eq!(problem(b"a:\n\t- x\n"), ("yaml-syntax", 2, 2));
-        assert_eq!(problem(b"x: {a: 1}\n<<: {a: 2}\n").0, "yaml-syntax");
-        assert_eq!(problem("[".repeat(500).as_bytes()).0, "yaml-syntax");
+        assert_eq!(problem(b"x: {a: 1}\n<<: {a: 2}\n").0, "merge-key");
+        assert_eq!(problem("[".repeat(500).as_bytes()).0, "too-deep");
         let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n\
                     d: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e]\n";
-        assert_eq!(problem(bomb.as_bytes()).0, "yaml-syntax");
+        assert_eq!(problem(bomb.as_bytes()).0, "file-too-large");
     }
 }

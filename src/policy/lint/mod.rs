@@ -6,6 +6,8 @@
 //! lack a value (USERNAME, PROGRAM, MACHINE) are left alone: a warning that is usually wrong is not read.
 
 mod facts;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -104,7 +106,15 @@ fn values(condition: &Condition, spans: &Spans, found: &mut Findings) {
 }
 
 fn known_value(column: Column, value: &Value, at: &Range<usize>, found: &mut Findings) {
-    let (Some(domain), Value::Text(text)) = (domain(column), value) else {
+    let Value::Text(text) = value else {
+        return;
+    };
+    if column.is_raw() && !text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'A'..=b'F')) {
+        let message = format!("`{}` is compared as hexadecimal text in capital letters", column.name());
+        let mistake = Mistake::new(at.clone(), "unknown-value", message).expected("for example '00000000A3F1C2D8'");
+        found.push((Severity::Error, mistake));
+    }
+    let Some(domain) = domain(column) else {
         return;
     };
     if domain.contains(&&**text) {
@@ -441,8 +451,9 @@ fn excludes_users(facts: &Facts) -> bool {
 }
 
 fn compare_narrows(column: Column, op: Comparison, value: &Value, positive: bool) -> bool {
+    // Equalities of these are judged by what they leave.
     if matches!(column, Column::Type | Column::Status | Column::Server) {
-        return false;
+        return !matches!(op, Comparison::Equal | Comparison::NotEqual);
     }
     let trivial_numbers = matches!(
         column,
