@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::guard::{Ruling, RunMode, Warrant, rule};
 use crate::hold::Holds;
@@ -19,7 +19,7 @@ use crate::pressure::{Gates, Readings};
 use crate::protect::Facts;
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
-use crate::verify::{FollowState, Followed, Following, Verification};
+use crate::verify::{DEADLINE, FollowState, Followed, Following, Verification};
 
 /// What one database remembers from cycle to cycle.
 #[derive(Debug, Default)]
@@ -100,7 +100,9 @@ pub struct Cycle {
 /// Runs the steps on a complete snapshot.
 #[must_use]
 pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms: &Terms<'_>) -> Cycle {
-    let verified = memory.following.verify(snapshot, terms.now);
+    let verified = memory
+        .following
+        .verify(snapshot, terms.now, |followed| patience(terms.set, followed));
     memory.reported.keep_only(snapshot);
     observe(
         &mut memory.holds,
@@ -127,6 +129,21 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
     let plan = plan(snapshot, &situation);
     let ruling = rule(&plan, snapshot, &situation, &memory.ledger, terms.standstill);
     Cycle { verified, plan, ruling }
+}
+
+/// For how long a session is followed: until the last rung of its policy's ladder is due, and an hour more.
+fn patience(set: &PolicySet, followed: &Followed) -> TimeDelta {
+    let policy = set.policies.iter().find(|policy| policy.name == followed.policy);
+    let longest = policy
+        .into_iter()
+        .flat_map(|policy| policy.escalate.iter().map(|rung| rung.after))
+        .max()
+        .unwrap_or(0);
+    let longest = i64::try_from(longest)
+        .ok()
+        .and_then(TimeDelta::try_seconds)
+        .unwrap_or(TimeDelta::MAX);
+    longest.checked_add(&DEADLINE).unwrap_or(TimeDelta::MAX)
 }
 
 /// What was done about one warrant.

@@ -16,8 +16,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::evaluate::truth::Truth;
 use crate::ledger::Ledger;
 use crate::plan::{
-    EffectiveLimits, Entry, InForce, Plan, PolicyPlan, Situation, Standing, exempt_rows, group_of, group_sizes,
-    matched_rows, standing_protection, why,
+    EffectiveLimits, Entry, InForce, Plan, PolicyPlan, Situation, Standing, escalation_protection, exempt_rows,
+    group_of, group_sizes, matched_rows, standing_protection, why,
 };
 use crate::policy::model::{Action, Keep, Policy, PolicySet, Protection};
 use crate::pressure::{Readings, judge};
@@ -56,6 +56,7 @@ pub struct Warrant {
     set: Arc<PolicySet>,
     in_force: InForce,
     action: Action,
+    escalates: bool,
     reason: String,
     issued: DateTime<Utc>,
 }
@@ -113,6 +114,8 @@ pub struct Decision {
     pub mode: RunMode,
     /// The session's row in the snapshot.
     pub row: usize,
+    /// What would be done: the policy's action, or a later rung of its ladder.
+    pub action: Action,
     /// The verdict.
     pub verdict: Verdict,
     /// Why, in words with the session's own values.
@@ -194,9 +197,13 @@ pub fn rule(
         let mut bench = Bench::new(policy, policy_plan.in_force, snapshot, situation, ledger, &taken);
         for entry in &policy_plan.entries {
             let (verdict, reason) = match (&entry.standing, &breaker, stale) {
-                (Standing::Ready, Some(breaker), _) => (Verdict::Refused, breaker_reason(breaker)),
-                (Standing::Ready, None, Some(stale)) => (Verdict::Deferred, stale.to_owned()),
-                (Standing::Ready, None, None) => match bench.obstacle(entry) {
+                (Standing::Ready | Standing::Escalating { .. }, Some(breaker), _) => {
+                    (Verdict::Refused, breaker_reason(breaker))
+                }
+                (Standing::Ready | Standing::Escalating { .. }, None, Some(stale)) => {
+                    (Verdict::Deferred, stale.to_owned())
+                }
+                (Standing::Ready | Standing::Escalating { .. }, None, None) => match bench.obstacle(entry) {
                     Some(obstacle) => (Verdict::Deferred, obstacle),
                     None => (Verdict::Act, why(entry, policy, situation.set, snapshot, situation.now)),
                 },
@@ -205,13 +212,22 @@ pub fn rule(
                     why(entry, policy, situation.set, snapshot, situation.now),
                 ),
             };
+            let (action, escalates) = match entry.standing {
+                Standing::Escalating { next, .. } => (next, true),
+                Standing::Ready
+                | Standing::Pending { .. }
+                | Standing::Protected(_)
+                | Standing::Exempt(_)
+                | Standing::Followed => (policy.action, false),
+            };
             if let (Verdict::Act, Some(key)) = (verdict, entry.key) {
                 bench.take(entry.row, key, &mut taken);
                 ruling.warrants.push(Warrant {
                     key,
                     set: Arc::clone(situation.set),
                     in_force: policy_plan.in_force,
-                    action: policy.action,
+                    action,
+                    escalates,
                     reason: reason.clone(),
                     issued: situation.now,
                 });
@@ -221,6 +237,7 @@ pub fn rule(
                 policy,
                 mode,
                 row: entry.row,
+                action,
                 verdict,
                 reason,
             });
@@ -250,7 +267,7 @@ fn assert_one_warrant_a_session(ruling: &Ruling) {
 
 const fn verdict_of(standing: &Standing) -> Verdict {
     match standing {
-        Standing::Ready => Verdict::Act,
+        Standing::Ready | Standing::Escalating { .. } => Verdict::Act,
         Standing::Pending { .. } => Verdict::Pending,
         Standing::Protected(protection) => Verdict::Protected(*protection),
         Standing::Exempt(_) => Verdict::Exempt,
@@ -416,6 +433,10 @@ impl<'a> Bench<'a> {
                 ));
             }
         }
+        if matches!(entry.standing, Standing::Escalating { .. }) {
+            // It counts as gone since its first action: no floor and no estimate is touched by ending it for good.
+            return None;
+        }
         if let Some((keep, sizes)) = &self.floors {
             if let Some(missing) = keep.per.iter().find(|column| !self.snapshot.has(**column)) {
                 return Some(format!("keep: {} is unknown, and so are its groups", missing.name()));
@@ -448,10 +469,10 @@ impl<'a> Bench<'a> {
         taken.0.push(Took { key, mode, by });
         self.all_actions += 1;
         self.own_actions += 1;
-        if let Some((keep, sizes)) = &mut self.floors {
-            if let Some(left) = sizes.get_mut(&group_of(self.snapshot, row, &keep.per)) {
-                *left = left.saturating_sub(1);
-            }
+        if let Some((keep, sizes)) = &mut self.floors
+            && let Some(left) = sizes.get_mut(&group_of(self.snapshot, row, &keep.per))
+        {
+            *left = left.saturating_sub(1);
         }
         self.estimate.take_away(self.snapshot, row);
     }
@@ -498,13 +519,20 @@ pub fn still_deserved(
     let policy = warrant.policy();
     let row = again.find(warrant.key).ok_or(Spared::Gone)?;
     let under = protections(again, facts)[row];
-    if let Some(protection) = standing_protection(policy, again, row, under, limits) {
+    let protection = if warrant.escalates {
+        escalation_protection(policy, again, row, under, limits)
+    } else {
+        standing_protection(policy, again, row, under, limits)
+    };
+    if let Some(protection) = protection {
         return Err(Spared::Protected(protection, because(protection, again, row)));
     }
     if exempt_rows(&warrant.set.exemptions, again, today).contains_key(&row) {
         return Err(Spared::Exempt);
     }
-    if !matched_rows(policy, again).contains(&row) {
+    // A session that this policy's own action has marked is KILLED and matches no more; it is the same session all the same.
+    let marked = warrant.escalates && again.text(row, Column::Status) == Some("KILLED");
+    if !marked && !matched_rows(policy, again).contains(&row) {
         return Err(Spared::ConditionNoLongerHolds);
     }
     Ok(row)

@@ -6,7 +6,7 @@
 //! condition hold; is the session protected; is it exempt; is it followed already because of an earlier action; has the
 //! condition held for long enough. What is left is ready.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -17,7 +17,7 @@ use crate::evaluate::reason::reason;
 use crate::evaluate::truth::Truth;
 use crate::guard::RunMode;
 use crate::hold::{Hold, Holds};
-use crate::policy::model::{Action, Exemption, Limits, Mode, Policy, PolicySet, Protection};
+use crate::policy::model::{Action, Escalation, Exemption, Limits, Mode, Policy, PolicySet, Protection};
 use crate::pressure::Gates;
 use crate::protect::{Facts, Under, because, protections, undo};
 use crate::session::SessionKey;
@@ -95,6 +95,27 @@ impl<'a> Situation<'a> {
         in_force
             .reckons_with(self.set, followed.mode, &followed.policy)
             .then_some(followed)
+    }
+
+    /// What this policy does next to a session that its own earlier action has not ended, if it is time for it.
+    ///
+    /// The ladder's actions grow strictly stronger, so the one that was done last tells the rung. A dry run assumes that its
+    /// action ended the session, so it has nothing to escalate.
+    fn next_rung(&self, in_force: InForce, key: SessionKey) -> Option<Escalation> {
+        let policy = &self.set.policies[in_force.index];
+        let followed = self.following.get(key)?;
+        let own = followed.policy == policy.name && followed.mode == RunMode::Enforce;
+        if !own || in_force.mode != RunMode::Enforce {
+            return None;
+        }
+        let mut ladder = std::iter::once(policy.action).chain(policy.escalate.iter().map(|rung| rung.action));
+        let next = *policy
+            .escalate
+            .get(ladder.position(|action| action == followed.action)?)?;
+        let waited = (self.now - followed.since).num_seconds();
+        u64::try_from(waited)
+            .is_ok_and(|waited| waited >= next.after)
+            .then_some(next)
     }
 
     /// User sessions by instance that a dry run assumes to be gone although they are there.
@@ -188,6 +209,13 @@ pub enum Standing {
     Exempt(usize),
     /// It was acted on and is being followed.
     Followed,
+    /// The policy's own action has not ended it for so long that the next one is due.
+    Escalating {
+        /// What was done last.
+        last: Action,
+        /// What is due.
+        next: Action,
+    },
 }
 
 /// All policies' plans, in file and list order.
@@ -242,20 +270,23 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
         let policy = &situation.set.policies[in_force.index];
         let mut rows = matched_rows(policy, snapshot);
         plan.matches.push((in_force.index, rows.len()));
-        if !in_force.due {
+        let mut entries = escalations(&rows, *in_force, snapshot, situation, &under, &exempt);
+        if !in_force.due && entries.is_empty() {
             continue;
         }
         rows.retain(|row| {
-            situation
-                .gates
-                .is_open(in_force.index, snapshot.id(*row, Column::InstId))
+            in_force.due
+                && situation
+                    .gates
+                    .is_open(in_force.index, snapshot.id(*row, Column::InstId))
         });
         sort_worst_first(&mut rows, policy, snapshot);
-        let entries: Vec<Entry> = rows
-            .into_iter()
-            .filter(|row| readable(snapshot, *row))
-            .map(|row| entry(row, *in_force, snapshot, situation, under[row], &exempt))
-            .collect();
+        let escalating: HashSet<usize> = entries.iter().map(|entry| entry.row).collect();
+        entries.extend(
+            rows.into_iter()
+                .filter(|row| readable(snapshot, *row) && !escalating.contains(row))
+                .map(|row| entry(row, *in_force, snapshot, situation, under[row], &exempt)),
+        );
         let mut user_sessions = users.clone();
         for (inst_id, gone) in situation.assumed_gone(*in_force) {
             user_sessions
@@ -271,6 +302,65 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
         });
     }
     plan
+}
+
+/// Sessions that the policy's own action has not ended and whose next rung is due, first of all. Neither its schedule nor
+/// the pressure that it began with matters any more: what was begun is brought to an end.
+///
+/// A session that is KILLED no longer matches and stands under `dying`, because of that very action; all its other
+/// protections still hold. One that is not KILLED (it was asked to go after its transaction) must still match.
+fn escalations(
+    matched: &[usize],
+    in_force: InForce,
+    snapshot: &Snapshot,
+    situation: &Situation<'_>,
+    under: &[Under],
+    exempt: &HashMap<usize, usize>,
+) -> Vec<Entry> {
+    let policy = &situation.set.policies[in_force.index];
+    if policy.escalate.is_empty() {
+        return Vec::new();
+    }
+    let due = |row: usize| {
+        let key = snapshot.key(row)?;
+        let last = situation.following.get(key)?.action;
+        let next = situation.next_rung(in_force, key)?.action;
+        let killed = snapshot.text(row, Column::Status) == Some("KILLED");
+        if !readable(snapshot, row) || !(killed || matched.contains(&row)) {
+            return None;
+        }
+        let protection = escalation_protection(policy, snapshot, row, under[row], situation.limits);
+        let standing = match (protection, exempt.get(&row)) {
+            (Some(protection), _) => Standing::Protected(protection),
+            (None, Some(exemption)) => Standing::Exempt(*exemption),
+            (None, None) => Standing::Escalating { last, next },
+        };
+        Some(Entry {
+            row,
+            key: Some(key),
+            standing,
+        })
+    };
+    (0..snapshot.rows()).filter_map(due).collect()
+}
+
+/// The first protection that holds for a session that an earlier action of the same policy has not ended: all of them, but
+/// for `dying` where that action is what made it so.
+#[must_use]
+pub fn escalation_protection(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    row: usize,
+    under: Under,
+    limits: &EffectiveLimits,
+) -> Option<Protection> {
+    let killed = snapshot.text(row, Column::Status) == Some("KILLED");
+    let under = if killed {
+        under.without(Protection::Dying)
+    } else {
+        under
+    };
+    standing_protection(policy, snapshot, row, under, limits)
 }
 
 /// A session of an instance that was not read completely is unknown. Saved snapshots say nothing about completeness.
@@ -376,12 +466,15 @@ fn count_candidates(entries: &[Entry], in_force: InForce, situation: &Situation<
     let mut count = BTreeMap::new();
     for entry in entries {
         match (&entry.standing, entry.key) {
-            (Standing::Ready | Standing::Pending { .. } | Standing::Followed, Some(key)) => {
+            (
+                Standing::Ready | Standing::Pending { .. } | Standing::Followed | Standing::Escalating { .. },
+                Some(key),
+            ) => {
                 if !situation.followed(in_force, key).is_some_and(is_assumed_gone) {
                     *count.entry(key.inst_id).or_insert(0) += 1;
                 }
             }
-            (Standing::Ready | Standing::Pending { .. } | Standing::Followed, None)
+            (Standing::Ready | Standing::Pending { .. } | Standing::Followed | Standing::Escalating { .. }, None)
             | (Standing::Protected(_) | Standing::Exempt(_), _) => {}
         }
     }
@@ -434,6 +527,7 @@ pub fn why(entry: &Entry, policy: &Policy, set: &PolicySet, snapshot: &Snapshot,
             format!("exempt: {} ({})", exemption.reason, exemption.owner)
         }
         Standing::Followed => "acted on already; waiting for it to end".into(),
+        Standing::Escalating { last, next } => format!("{last} has not ended it, escalating to {next}"),
     }
 }
 

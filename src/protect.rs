@@ -44,6 +44,12 @@ impl Under {
         Under(self.0 | other.0)
     }
 
+    /// All of them but one.
+    #[must_use]
+    pub fn without(self, protection: Protection) -> Under {
+        Under(self.0 & !(1 << protection as u16))
+    }
+
     /// Whether the session is under this protection.
     #[must_use]
     pub fn contains(self, protection: Protection) -> bool {

@@ -24,7 +24,7 @@ use crate::session::snapshot::{Field, Snapshot};
 /// A session that is still there this long after its kill was accepted lingers.
 pub const LINGERS_AFTER: TimeDelta = TimeDelta::seconds(60);
 
-/// A session is followed no longer than this.
+/// A session is followed for this long, or for this long after the last rung of its policy's ladder was due.
 pub const DEADLINE: TimeDelta = TimeDelta::hours(1);
 
 /// A session that was acted on and is not known to be gone.
@@ -136,8 +136,14 @@ impl Following {
             .count()
     }
 
-    /// Holds the snapshot against all followed sessions; each proof is told once.
-    pub fn verify(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) -> Vec<Verification> {
+    /// Holds the snapshot against all followed sessions; each proof is told once. `patience` says for how long a session is
+    /// followed; [`DEADLINE`] at least.
+    pub fn verify(
+        &mut self,
+        snapshot: &Snapshot,
+        now: DateTime<Utc>,
+        patience: impl Fn(&Followed) -> TimeDelta,
+    ) -> Vec<Verification> {
         let rows: BTreeMap<SessionKey, usize> = if self.sessions.is_empty() {
             BTreeMap::new()
         } else {
@@ -148,12 +154,13 @@ impl Following {
         let mut proved = Vec::new();
         self.sessions.retain(|key, followed| {
             let row = rows.get(key).copied();
+            let overdue = now - followed.since >= patience(followed).max(DEADLINE);
             let seen = snapshot.is_complete(key.inst_id) && (row.is_some() || !may_be_there(*key, snapshot));
             let proof = if seen {
-                prove(followed, snapshot, row, now)
+                prove(followed, snapshot, row, now, overdue)
             } else {
                 // Neither there nor gone, and an instance that left may never come back: only the deadline ends it.
-                (now - followed.since >= DEADLINE).then_some(Proof::DeadlinePassed)
+                overdue.then_some(Proof::DeadlinePassed)
             };
             let Some(proof) = proof else { return true };
             if proof == Proof::Lingers {
@@ -185,14 +192,20 @@ fn may_be_there(key: SessionKey, snapshot: &Snapshot) -> bool {
         })
 }
 
-fn prove(followed: &Followed, snapshot: &Snapshot, row: Option<usize>, now: DateTime<Utc>) -> Option<Proof> {
+fn prove(
+    followed: &Followed,
+    snapshot: &Snapshot,
+    row: Option<usize>,
+    now: DateTime<Utc>,
+    overdue: bool,
+) -> Option<Proof> {
     let Some(row) = row else { return Some(Proof::Gone) };
     if followed.mode == RunMode::DryRun {
         // Assumed gone until it really is; it can never linger.
         return None;
     }
     let age = now - followed.since;
-    let deadline = (age >= DEADLINE).then_some(Proof::DeadlinePassed);
+    let deadline = overdue.then_some(Proof::DeadlinePassed);
     match followed.action {
         Action::Report => Some(Proof::DeadlinePassed),
         Action::CancelSql => {

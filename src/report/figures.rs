@@ -71,7 +71,7 @@ pub(super) fn figures(subject: &Subject<'_>) -> Figures {
             Verdict::Act => {
                 candidates.insert(decision.row);
                 act.insert(decision.row);
-                if ends_session(subject.set.policies[decision.policy].action) {
+                if ends_session(decision.action) {
                     ending.insert(decision.row);
                 }
             }

@@ -352,8 +352,7 @@ fn line(subject: &Subject<'_>, decision: &crate::guard::Decision) -> Line {
     let (snapshot, row) = (subject.snapshot, decision.row);
     let text = |column| snapshot.text(row, column).map(str::to_owned);
     let utc_offset = snapshot.clock().map_or(0, |clock| clock.utc_offset);
-    let policy = &subject.set.policies[decision.policy];
-    let action = (decision.verdict == Verdict::Act).then_some(policy.action);
+    let action = (decision.verdict == Verdict::Act).then_some(decision.action);
     let statement = action.zip(snapshot.key(row)).and_then(|(action, key)| {
         let session = SessionRow {
             key,

@@ -190,7 +190,7 @@ fn lines(cycle: &Cycle, set: &PolicySet, snapshot: &Snapshot) -> Vec<Line> {
             .then(|| {
                 let key = key?;
                 statement(
-                    policy.action,
+                    decision.action,
                     key,
                     snapshot.text(decision.row, Column::SqlId),
                     key.inst_id,

@@ -202,7 +202,7 @@ impl Narrator {
         let session = format!("{:<16} {who}", key.to_string());
         match decision.verdict {
             Verdict::Act => {
-                let action = view.rules.set.policies[decision.policy].action;
+                let action = decision.action;
                 let row = SessionRow {
                     key,
                     sql_id: snapshot.text(decision.row, Column::SqlId),
