@@ -1,6 +1,7 @@
 //! `check`: validates the configuration and the policies, and reports every problem of every file in one run.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::cli::{CheckArgs, CheckFormat, Status};
 use crate::clock::Clock;
@@ -9,13 +10,20 @@ use crate::policy::diagnostics::Diagnostic;
 
 /// Runs the command.
 pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
-    let (paths, zone) = if arguments.paths.is_empty() {
+    if arguments.print_schema {
+        print(crate::policy::schema().as_bytes());
+        return Status::Fine;
+    }
+    let (paths, zone, databases) = if arguments.paths.is_empty() {
         match load_config(config) {
-            Ok(config) => (config.policies, config.timezone),
+            Ok(config) => {
+                let names = config.databases.iter().map(|database| database.name.clone()).collect();
+                (config.policies, config.timezone, Some(names))
+            }
             Err(status) => return status,
         }
     } else {
-        (arguments.paths.clone(), chrono_tz::UTC)
+        (arguments.paths.clone(), chrono_tz::UTC, None::<Vec<Arc<str>>>)
     };
     let (configurations, policies): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.into_iter().partition(|path| is_configuration(path));
@@ -30,6 +38,9 @@ pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
         files += loaded.files;
         found = loaded.set.as_ref().map_or(0, |set| set.policies.len());
         problems.extend(loaded.diagnostics);
+        if let (Some(set), Some(names)) = (&loaded.set, &databases) {
+            problems.extend(crate::policy::unmatched_databases(set, names));
+        }
     }
     tell(arguments.format, &problems);
     let errors = problems.iter().filter(|problem| problem.is_error()).count();

@@ -1,6 +1,6 @@
 //! Hides what may be a secret before a configuration's own lines are shown in a message.
 //!
-//! A password does not belong into the file, but the message that says so must not be the one that prints it; nor may a
+//! A password does not belong in the file, but the message that says so must not be the one that prints it; nor may a
 //! mistake elsewhere in the same line, or a file that is not even YAML. So the text is masked before anything else is done
 //! with it, by its look alone: too much rather than too little.
 

@@ -332,7 +332,7 @@ fn login(inspection: &mut Inspection, fields: &Fields<'_>, driver: Option<Driver
 fn secret_source(inspection: &mut Inspection, node: &Node, base: &Path) -> Option<SecretSource> {
     let keys = ["credential", "file", "env"];
     let Value::Mapping(entries) = &node.value else {
-        refuse_secret(inspection, node, "a password does not belong into this file").hint =
+        refuse_secret(inspection, node, "a password does not belong in this file").hint =
             Some("say where it is kept: `{credential: prod}`, `{file: /path}` or `{env: NAME}`".to_owned());
         return None;
     };

@@ -25,7 +25,7 @@ mod schema;
 mod sql;
 
 pub(crate) use check::limits;
-pub use check::{Loaded, check_condition, check_files};
+pub use check::{Loaded, check_condition, check_files, unmatched_databases};
 pub use display::{Duration, Size};
 pub use load::load;
 pub(crate) use load::read as read_file;

@@ -129,6 +129,30 @@ pub fn check_condition(text: &str) -> Result<Condition, Vec<Diagnostic>> {
     }
 }
 
+/// Warns of every `databases` pattern that matches none of the configured names: such a policy never does anything.
+#[must_use]
+pub fn unmatched_databases(set: &PolicySet, names: &[Arc<str>]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for policy in &set.policies {
+        for pattern in &policy.databases {
+            if names.iter().any(|name| pattern.matches(name)) {
+                continue;
+            }
+            let message = format!(
+                "the policy `{}` is for {}, which is no configured database",
+                policy.name,
+                quoted(pattern.as_str())
+            );
+            let mut warning = Diagnostic::of_file(&policy.origin.file, "no-such-database", message);
+            warning.severity = Severity::Warning;
+            (warning.line, warning.column) = (policy.origin.line, 1);
+            let hint = super::diagnostics::did_you_mean(pattern.as_str(), names.iter().map(|name| &**name));
+            found.push(warning.maybe_hint(hint));
+        }
+    }
+    found
+}
+
 /// All files under inspection.
 pub(super) struct Check {
     inspections: Vec<Inspection>,
@@ -297,3 +321,26 @@ impl Check {
 
 /// A parsed condition, the file it stands in, and the way back to its places.
 pub(super) type Parsed = (usize, Expr, Offsets);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_that_matches_no_database_is_told() {
+        let text =
+            "policies:\n  - name: p\n    databases: [prod-*, crmm, 'dev?']\n    when: SNIPED\n    action: kill\n";
+        let loaded = check_files(&[("f.yaml".into(), text.into())], NaiveDate::MIN, Tz::UTC);
+        let set = loaded.set.expect("right");
+        let names: Vec<Arc<str>> = ["prod-1", "crm", "dev"].map(Arc::from).to_vec();
+        let told: Vec<String> = unmatched_databases(&set, &names)
+            .iter()
+            .map(|one| one.render(false))
+            .collect();
+        let crmm = "f.yaml:2:1: warning[no-such-database]: the policy `p` is for `crmm`, which is no configured database\n  \
+                    = help: did you mean `crm`?";
+        let dev = "f.yaml:2:1: warning[no-such-database]: the policy `p` is for `dev?`, which is no configured database\n  \
+                   = help: did you mean `dev`?";
+        assert_eq!(told, [crmm, dev]);
+    }
+}
