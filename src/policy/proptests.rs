@@ -205,7 +205,7 @@ proptest! {
     fn every_offset_of_a_scalar_lies_within_it(text in "[ -~é\n]{1,40}", style in 0..5) {
         let yaml = match style {
             0 => format!("k: '{}'", text.replace('\'', "''")),
-            1 => format!("k: {}", serde_json::to_string(&text).expect("text")),
+            1 => format!("k: {text:?}"),
             2 => format!("k: |\n  {}\n", text.replace('\n', "\n  ")),
             3 => format!("k: >-\n  {}\n", text.replace('\n', "\n  ")),
             _ => format!("k: {text}"),
