@@ -1,0 +1,276 @@
+//! What must be decided, worked out the slow and obvious way: from the whole history, for one session at a time, with
+//! nothing remembered but what was done. It shares no code with the daemon.
+
+use orareaper::session::column::Column;
+
+use crate::world::{Person, Rule, Rules, World};
+
+/// An action that was permitted.
+#[derive(Clone, Debug)]
+pub(crate) struct Act {
+    /// In which snapshot.
+    pub(crate) at: usize,
+    pub(crate) policy: usize,
+    pub(crate) person: usize,
+    /// Whether a statement was sent, as far as is known.
+    pub(crate) counts: bool,
+    pub(crate) followed: bool,
+}
+
+fn and(one: Option<bool>, two: Option<bool>) -> Option<bool> {
+    match (one, two) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
+    }
+}
+
+pub(crate) struct Reference<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) rules: &'a Rules,
+}
+
+impl Reference<'_> {
+    fn status(&self, at: usize, person: &Person) -> Option<&'static str> {
+        person.states[at].status.filter(|_| self.world.has(at, Column::Status))
+    }
+
+    pub(crate) fn matches(&self, at: usize, rule: &Rule, person: &Person) -> bool {
+        let mut truth = person.states[at]
+            .last_call
+            .map(|last_call| last_call > rule.longer_than);
+        if rule.inactive {
+            truth = and(truth, self.status(at, person).map(|status| status == "INACTIVE"));
+        }
+        if let Some((within, users)) = &rule.users {
+            truth = and(truth, person.username.map(|name| users.contains(&name) == *within));
+        }
+        if rule.unless_module {
+            let module = person.module.filter(|_| self.world.has(at, Column::Module));
+            truth = and(truth, module.map(|module| !module.starts_with("BATCH")));
+        }
+        truth == Some(true)
+    }
+
+    pub(crate) fn is_protected(&self, at: usize, rule: &Rule, person: &Person) -> bool {
+        let lifted = |name| rule.allow.contains(&name);
+        let kind = person.kind.filter(|_| self.world.has(at, Column::Type));
+        let never = kind != Some("USER")
+            || person.username.is_none()
+            || person.username == Some("REAPER")
+            || person.program == "oracle@db1 (PMON)"
+            || person.logon.is_none()
+            || matches!(self.status(at, person), None | Some("KILLED"));
+        let bound = rule
+            .undo_records
+            .unwrap_or(i64::try_from(self.rules.limits.undo_records).expect("small"));
+        let undo = match person.states[at].undo {
+            _ if !self.world.has(at, Column::Taddr) => true,
+            None => false,
+            Some(size) => size.is_none_or(|size| size > bound),
+        };
+        never
+            || (person.username == Some("SYS") && !lifted("sys"))
+            || (person.program == "rman@bkp01" && !lifted("backup"))
+            || (person.program == "oracle@db1 (J001)" && !lifted("jobs"))
+            || (undo && !lifted("undo"))
+    }
+
+    /// `username = CRM and not INACTIVE`; UNKNOWN exempts.
+    pub(crate) fn is_exempt(&self, at: usize, person: &Person) -> bool {
+        let busy = self.status(at, person).map(|status| status != "INACTIVE");
+        self.rules.exemption && and(person.username.map(|name| name == "CRM"), busy) != Some(false)
+    }
+
+    fn hold_of(&self, at: usize, rule: &Rule) -> i64 {
+        rule.hold[usize::from(at >= self.rules.reload_at)]
+    }
+
+    /// Whether it matched in every snapshot for as long as is asked, with a clock that ran all the time.
+    pub(crate) fn is_held(&self, at: usize, rule: &Rule, number: usize) -> bool {
+        let hold = self.hold_of(at, rule);
+        let person = &self.world.people[number];
+        let holds = |at: usize| {
+            self.hold_of(at, rule) > 0
+                && self.world.shown(at).contains(&number)
+                && self.world.is_complete(at, person.inst_id)
+                && self.matches(at, rule, person)
+        };
+        let mut since = at;
+        while since > 0 && self.world.is_unbroken(since) && holds(since - 1) {
+            since -= 1;
+        }
+        hold == 0 || self.world.time(at) - self.world.time(since) >= hold
+    }
+
+    fn same(&self, one: usize, two: usize) -> bool {
+        let key = |number: usize| {
+            let person = &self.world.people[number];
+            (person.inst_id, person.sid, person.serial, person.logon)
+        };
+        key(one) == key(two)
+    }
+
+    /// Whether an earlier action on the session is neither proven nor given up.
+    fn is_followed(&self, at: usize, number: usize, acts: &[Act]) -> bool {
+        let Some(act) = acts.iter().rfind(|act| act.followed && self.same(act.person, number)) else {
+            return false;
+        };
+        (act.at + 1..=at).all(|later| {
+            let person = &self.world.people[number];
+            let may_be = |other: &usize| {
+                let other = &self.world.people[*other];
+                (other.inst_id, other.sid, other.serial) == (person.inst_id, person.sid, person.serial)
+                    && (other.logon == person.logon || other.logon.is_none())
+            };
+            let gone = self.world.is_complete(later, person.inst_id) && !self.world.shown(later).iter().any(may_be);
+            !gone && self.world.time(later) - self.world.time(act.at) < 3600
+        })
+    }
+
+    fn worst_first(&self, at: usize, people: &mut [usize]) {
+        people.sort_by_key(|number| {
+            let person = &self.world.people[*number];
+            let last_call = person.states[at].last_call;
+            let while_in = |statuses: &[&str]| {
+                let known = self.status(at, person).is_some_and(|status| statuses.contains(&status));
+                // Largest first, none last.
+                last_call.filter(|_| known).map_or(1, |seconds| -seconds)
+            };
+            let key = person
+                .logon
+                .map(|logon| (person.inst_id, person.sid, person.serial, logon));
+            (while_in(&["INACTIVE", "SNIPED"]), while_in(&["ACTIVE"]), key)
+        });
+    }
+
+    /// Actions that count in the seconds before and at a snapshot, of one policy or all.
+    fn done(&self, at: usize, seconds: i64, policy: Option<usize>, acts: &[Act]) -> u32 {
+        let now = self.world.time(at);
+        let counted = acts.iter().filter(|act| {
+            act.counts && now - self.world.time(act.at) < seconds && policy.is_none_or(|policy| act.policy == policy)
+        });
+        u32::try_from(counted.count()).expect("few")
+    }
+
+    fn group(&self, rule: &Rule, number: usize) -> Vec<Option<&'static str>> {
+        let person = &self.world.people[number];
+        let per = rule.keep.iter().flat_map(|(_, per)| per);
+        per.map(|column| {
+            if *column == "username" {
+                person.username
+            } else {
+                person.machine
+            }
+        })
+        .collect()
+    }
+
+    /// How many of the session's group stay if those in `taken` and all that are followed go.
+    fn stay(&self, at: usize, rule: &Rule, number: usize, taken: &[usize], acts: &[Act]) -> u32 {
+        let group = self.group(rule, number);
+        let stays = |other: &&usize| {
+            let person = &self.world.people[**other];
+            person.kind.filter(|_| self.world.has(at, Column::Type)) == Some("USER")
+                && self.status(at, person) != Some("KILLED")
+                && self.world.is_complete(at, person.inst_id)
+                && self.group(rule, **other) == group
+                && !taken.iter().any(|taken| self.same(*taken, **other))
+                && !(person.logon.is_some() && self.is_followed(at, **other, acts))
+        };
+        u32::try_from(self.world.shown(at).iter().filter(stays).count()).expect("few")
+    }
+
+    /// Every decision of a cycle in which all policies act: policy, person, verdict; in the order of the ruling.
+    pub(crate) fn decide(&self, at: usize, acts: &[Act]) -> Vec<(usize, usize, &'static str)> {
+        let mut decisions = Vec::new();
+        let mut taken: Vec<usize> = Vec::new();
+        for (policy, rule) in self
+            .rules
+            .rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.mode == "enforce")
+        {
+            let mut people: Vec<usize> = self.world.shown(at);
+            people.retain(|number| {
+                let person = &self.world.people[*number];
+                self.world.is_complete(at, person.inst_id) && self.matches(at, rule, person)
+            });
+            self.worst_first(at, &mut people);
+            let standing = |number: &usize| {
+                let person = &self.world.people[*number];
+                if self.is_protected(at, rule, person) {
+                    "protected"
+                } else if self.is_exempt(at, person) {
+                    "exempt"
+                } else if self.is_followed(at, *number, acts) {
+                    "deferred"
+                } else if self.is_held(at, rule, *number) {
+                    "ready"
+                } else {
+                    "pending"
+                }
+            };
+            let standings: Vec<&str> = people.iter().map(standing).collect();
+            let refused = self.breaker_opens(at, rule, &people, &standings);
+            let mut own = 0;
+            for (number, standing) in people.into_iter().zip(standings) {
+                let verdict = match standing {
+                    "ready" if refused => "refused",
+                    "ready" if self.may(at, policy, number, own, &taken, acts) => {
+                        own += 1;
+                        taken.push(number);
+                        "act"
+                    }
+                    "ready" => "deferred",
+                    other => other,
+                };
+                decisions.push((policy, number, verdict));
+            }
+        }
+        decisions
+    }
+
+    fn breaker_opens(&self, at: usize, rule: &Rule, people: &[usize], standings: &[&str]) -> bool {
+        let candidates: Vec<usize> = (0..people.len())
+            .filter(|index| !matches!(standings[*index], "protected" | "exempt"))
+            .map(|index| people[index])
+            .collect();
+        let share = u64::from(rule.share.unwrap_or(self.rules.limits.share));
+        let on = |people: &[usize], inst_id: i64| {
+            people
+                .iter()
+                .filter(|number| self.world.people[**number].inst_id == inst_id)
+                .count() as u64
+        };
+        let users: Vec<usize> = self
+            .world
+            .shown(at)
+            .into_iter()
+            .filter(|n| self.world.people[*n].kind == Some("USER"))
+            .collect();
+        candidates.len() > 5
+            && [1, 2]
+                .into_iter()
+                .any(|inst_id| 100 * on(&candidates, inst_id) > share * on(&users, inst_id))
+    }
+
+    fn may(&self, at: usize, policy: usize, number: usize, own: u32, taken: &[usize], acts: &[Act]) -> bool {
+        let (rule, all) = (&self.rules.rules[policy], &self.rules.limits);
+        let now = u32::try_from(taken.len()).expect("few");
+        let under = |limit: Option<u32>, used: u32| limit.is_none_or(|limit| used < limit);
+        let day = 24 * 3600;
+        !taken.iter().any(|other| self.same(*other, number))
+            && under(Some(all.per_cycle), now)
+            && under(Some(all.per_hour), now + self.done(at, 3600, None, acts))
+            && under(all.per_day, now + self.done(at, day, None, acts))
+            && under(rule.per_cycle, own)
+            && under(rule.per_hour, own + self.done(at, 3600, Some(policy), acts))
+            && under(rule.per_day, own + self.done(at, day, Some(policy), acts))
+            && rule.keep.as_ref().is_none_or(|(at_least, per)| {
+                (self.world.has(at, Column::Machine) || !per.contains(&"machine"))
+                    && self.stay(at, rule, number, taken, acts) > *at_least
+            })
+    }
+}
