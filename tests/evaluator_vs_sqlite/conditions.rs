@@ -116,7 +116,15 @@ impl Tree {
             Tree::Or(trees) => joined(trees, " OR ", |_| false),
             Tree::Not(inner) => match **inner {
                 Tree::And(_) | Tree::Or(_) | Tree::Not(_) => format!("not ({})", inner.policy()),
-                _ => format!("NOT {}", inner.policy()),
+                Tree::Compare(..)
+                | Tree::Mirrored(..)
+                | Tree::Columns(..)
+                | Tree::In(..)
+                | Tree::Between(..)
+                | Tree::Like(..)
+                | Tree::Matches(..)
+                | Tree::IsNull(..)
+                | Tree::Phrase(..) => format!("NOT {}", inner.policy()),
             },
             Tree::Compare(column, op, literal) => format!("{} {op} {}", column.name(), literal.policy()),
             Tree::Mirrored(literal, op, column) => format!("{} {op} {}", literal.policy(), column.name()),

@@ -139,7 +139,9 @@ pub(crate) fn phrase() -> impl Strategy<Value = Tree> {
 pub(crate) fn written(duration: &Literal) -> String {
     match duration {
         Literal::Duration(seconds, written) if written.ends_with(|c: char| c.is_ascii_digit()) => format!("{seconds}s"),
-        other => other.policy(),
+        Literal::Duration(..) | Literal::Text(_) | Literal::Word(_) | Literal::Number(_) | Literal::Size(..) => {
+            duration.policy()
+        }
     }
 }
 
@@ -161,7 +163,7 @@ pub(crate) fn term() -> impl Strategy<Value = Tree> {
         6 => (with_literal.clone(), op()).prop_map(|((column, literal), op)| Tree::Compare(column, op, literal)),
         1 => (with_literal, op()).prop_map(|((column, literal), op)| match literal {
             Literal::Word(_) => Tree::Compare(column, op, literal),
-            literal => Tree::Mirrored(literal, op, column),
+            Literal::Text(_) | Literal::Number(_) | Literal::Duration(..) | Literal::Size(..) => Tree::Mirrored(literal, op, column),
         }),
         2 => (select(columns()), op(), select(columns()))
             .prop_filter("of one kind and unit", move |(one, _, two)| same(*one, *two))
