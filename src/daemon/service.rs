@@ -57,6 +57,8 @@ impl Service {
             clock: Arc::clone(clock),
         };
         let pages = Server::start(config.listen, sources)?;
+        // With port 0 this is where the port is told.
+        tracing::info!(address = pages.address().to_string(), "pages are served");
         let (recorder, history) =
             Recorder::open(&config.state, Arc::clone(clock), metrics, status).map_err(io::Error::other)?;
         let recorder = Arc::new(recorder);
