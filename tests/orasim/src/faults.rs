@@ -42,6 +42,8 @@ pub enum Strike {
     },
     /// The connection is cut.
     Cut,
+    /// The statement is carried out, and the connection is cut before its answer.
+    CutAfter,
     /// No answer, ever.
     Hang,
     /// The answer comes late, by so much simulated time.

@@ -225,7 +225,7 @@ impl ClientSession {
                     self.shared.look().leave(*number);
                     self.shared.signal();
                 }
-                Strike::ReplaceTarget | Strike::EndTarget | Strike::LingerTarget(_) => {}
+                Strike::CutAfter | Strike::ReplaceTarget | Strike::EndTarget | Strike::LingerTarget(_) => {}
             }
         }
         Ok(strikes)

@@ -10,7 +10,7 @@ use chrono::NaiveDateTime;
 
 use super::pass::Due;
 use super::session::{Kind, Mark, Seat, Told};
-use super::{Shared, State};
+use super::{SessionView, Shared, State};
 use crate::backend::OraError;
 use crate::clock::{Moment, calendar};
 use crate::error::known;
@@ -64,6 +64,8 @@ pub struct KillRecord {
     pub group: Option<String>,
     /// The session it hit is a background process.
     pub background: bool,
+    /// The session it hit, as it was just before.
+    pub hit: Option<SessionView>,
     /// The answer: 0, or the number of the error. `None` while its caller waits.
     pub answer: Option<u32>,
 }
@@ -125,6 +127,7 @@ impl State {
                 .and_then(|sess| sess.origin)
                 .map(|(group, _)| shared.scenario.sessions[group].name.clone()),
             background: hit.is_some_and(|sess| sess.kind == Kind::Background),
+            hit: hit.map(|sess| self.view(&shared.scenario, seat, sess)),
             answer: None,
         };
         self.kills.push(record);
@@ -142,6 +145,7 @@ impl State {
                 Strike::LingerTarget(length) => lingers = Some(length.0),
                 Strike::Error { .. }
                 | Strike::Cut
+                | Strike::CutAfter
                 | Strike::Hang
                 | Strike::Delay(_)
                 | Strike::HideInstance(_)

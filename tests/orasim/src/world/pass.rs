@@ -29,6 +29,11 @@ impl State {
             .push(Reverse((self.now.saturating_add(in_millis), self.queued, due)));
     }
 
+    /// When something happens next.
+    pub(super) fn next_due(&self) -> Option<Moment> {
+        self.queue.peek().map(|Reverse((at, _, _))| *at)
+    }
+
     /// Brings the world up to the present; whether anything ended meanwhile.
     pub(super) fn settle(&mut self, scenario: &Scenario, present: Moment) -> bool {
         let mut happened = false;

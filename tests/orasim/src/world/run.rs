@@ -15,7 +15,7 @@ use super::session::Mark;
 use super::{Order, Shared};
 use crate::backend::{Bind, Column, ColumnType, OraError, Reply, Rows, StatementKind, Value};
 use crate::clock::Moment;
-use crate::error::{known, ora};
+use crate::error::{cut, known, ora};
 use crate::faults::Strike;
 use crate::sql::alter::{self, Alter, Grammar};
 use crate::sql::engine::{Engine, parse};
@@ -47,6 +47,21 @@ impl ClientSession {
     /// Runs a statement with its rows of binds.
     pub(crate) fn run(&mut self, tokens: &Tokens<'_>, binds: &[Vec<Bind>], describe_only: bool) -> Result<Reply> {
         let strikes = self.strikes(tokens.text)?;
+        let reply = self.run_struck(tokens, binds, describe_only, &strikes);
+        if strikes.contains(&Strike::CutAfter) {
+            self.shared.look().remove(self.seat);
+            return Err(cut());
+        }
+        reply
+    }
+
+    fn run_struck(
+        &mut self,
+        tokens: &Tokens<'_>,
+        binds: &[Vec<Bind>],
+        describe_only: bool,
+        strikes: &[Strike],
+    ) -> Result<Reply> {
         let first = binds.first().map_or(&[][..], Vec::as_slice);
         match tokens.first_word().as_str() {
             "BEGIN" | "DECLARE" | "CALL" => plsql::run(self, tokens, binds, describe_only),
@@ -56,7 +71,7 @@ impl ClientSession {
             }
             "ALTER" => {
                 tokens.refuse_semicolon(self.release_major() >= 23)?;
-                self.alter(tokens, describe_only, &strikes)
+                self.alter(tokens, describe_only, strikes)
             }
             "COMMIT" | "ROLLBACK" if !describe_only => {
                 let keep = tokens.first_word() == "COMMIT";
