@@ -71,49 +71,60 @@ struct Link {
     capabilities: Capabilities,
 }
 
-/// Acts on what it is given. Ends when nobody gives any more.
-struct Actor<'a> {
-    reach: &'a Reach,
-    clock: &'a dyn Clock,
+/// Acts on what it is given, over connections of its own, which it makes as it needs them.
+pub struct Actor {
+    reach: Reach,
+    clock: Arc<dyn Clock>,
     slot: ConnectSlot,
     /// By the instance that each is to.
     links: HashMap<u32, Link>,
-    inputs: &'a Sender<Input>,
+    inputs: Sender<Input>,
 }
 
-/// Runs until the batches' sender is gone or nobody listens any more.
-pub fn run(
-    reach: &Reach,
-    clock: &dyn Clock,
-    witness: &mut dyn Witness,
-    batches: &Receiver<Batch>,
-    inputs: &Sender<Input>,
-) {
-    let mut actor = Actor {
-        reach,
-        clock,
-        slot: ConnectSlot::new(),
-        links: HashMap::new(),
-        inputs,
-    };
-    for batch in batches {
-        actor.carry_out_all(batch, witness);
-        if inputs.send(Input::Acted(Acted::Through)).is_err() {
-            break;
+impl Actor {
+    /// One without a connection yet, which tells what comes of its batches to `inputs`.
+    #[must_use]
+    pub fn new(reach: Reach, clock: Arc<dyn Clock>, inputs: Sender<Input>) -> Actor {
+        Actor {
+            reach,
+            clock,
+            slot: ConnectSlot::new(),
+            links: HashMap::new(),
+            inputs,
         }
     }
-    for (_, link) in actor.links {
-        link.connection.close(Duration::from_secs(1));
-    }
-}
 
-impl Actor<'_> {
+    /// Runs until the batches' sender is gone or nobody listens any more.
+    pub fn run(mut self, witness: &mut dyn Witness, batches: &Receiver<Batch>) {
+        for batch in batches {
+            self.carry_out_all(batch, witness);
+            if self.inputs.send(Input::Acted(Acted::Through)).is_err() {
+                break;
+            }
+        }
+        for (_, link) in self.links {
+            link.connection.close(Duration::from_secs(1));
+        }
+    }
+
+    /// Its sessions.
+    #[must_use]
+    pub fn own(&self) -> Vec<SessionKey> {
+        self.links.values().map(|link| link.capabilities.own).collect()
+    }
+
+    /// How long each step may take, from now on.
+    pub fn reach_mut(&mut self) -> &mut Reach {
+        &mut self.reach
+    }
+
     /// Nobody listens any more only while the daemon stops.
     fn tell(&self, acted: Acted) {
         let _ = self.inputs.send(Input::Acted(acted));
     }
 
-    fn carry_out_all(&mut self, mut batch: Batch, witness: &mut dyn Witness) {
+    /// Uses every warrant of the batch up, or drops what is left of it after a failure that would meet each of them.
+    pub fn carry_out_all(&mut self, mut batch: Batch, witness: &mut dyn Witness) {
         for (warrant, seen) in std::mem::take(&mut batch.warrants) {
             if self.clock.now().since(batch.began) > batch.good_for {
                 let done = expire(&warrant, witness);
@@ -145,7 +156,7 @@ impl Actor<'_> {
         let place = self
             .connect(wanted, batch)
             .map_err(|error| Acted::Unreachable(Box::new(error)))?;
-        let clock = self.clock;
+        let clock = Arc::clone(&self.clock);
         let began = clock.now();
         let own: Vec<SessionKey> = batch
             .own
@@ -162,7 +173,7 @@ impl Actor<'_> {
             limits: &batch.limits,
             today: batch.today,
             limit: self.reach.call_limit,
-            kill_limit: KILL_LIMIT.max(self.reach.call_limit),
+            kill_limit: self.reach.kill_limit,
             elapsed: &|| clock.now().since(began),
         };
         let done = carry_out(warrant, seen, &mut hands, witness);
@@ -237,5 +248,5 @@ pub fn start(
 ) -> std::io::Result<thread::JoinHandle<()>> {
     thread::Builder::new()
         .name(format!("act-{}", reach.target.name))
-        .spawn(move || run(&reach, &*clock, &mut *witness, &batches, &inputs))
+        .spawn(move || Actor::new(reach, clock, inputs).run(&mut *witness, &batches))
 }

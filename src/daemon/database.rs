@@ -8,6 +8,7 @@
 //! which those actions had not happened yet.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -172,14 +173,28 @@ impl Database {
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            match input {
-                Input::Stop => return,
-                Input::Reload(rules) => self.reload(rules),
-                Input::Polled(Ok(polled)) => self.read(&polled),
-                Input::Polled(Err(error)) => self.unreadable(&error),
-                Input::Acted(acted) => self.acted(acted),
+            if self.apply(input).is_break() {
+                return;
             }
         }
+    }
+
+    /// Applies one input; `Break` at the end. Does not block.
+    pub fn apply(&mut self, input: Input) -> ControlFlow<()> {
+        match input {
+            Input::Stop => return ControlFlow::Break(()),
+            Input::Reload(rules) => self.reload(rules),
+            Input::Polled(Ok(polled)) => self.read(&polled),
+            Input::Polled(Err(error)) => self.unreadable(&error),
+            Input::Acted(acted) => self.acted(acted),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// What it remembers.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// At most a second, so that the loop shows it is alive.
@@ -192,7 +207,8 @@ impl Database {
         }
     }
 
-    fn poll_if_due(&mut self) {
+    /// Asks for a snapshot if it is time for one and none is under way.
+    pub fn poll_if_due(&mut self) {
         if self.polling || self.gave_up || self.clock.now() < self.next_poll {
             return;
         }

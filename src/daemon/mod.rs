@@ -187,5 +187,6 @@ pub fn reach(database: &crate::config::Database) -> Result<Reach, SecretError> {
         target,
         connect_limit: database.connect_timeout,
         call_limit: database.call_timeout,
+        kill_limit: actor::KILL_LIMIT.max(database.call_timeout),
     })
 }

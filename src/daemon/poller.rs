@@ -18,6 +18,7 @@ use crate::oracle::sql::Scope;
 use crate::oracle::{Class, ConnectSlot, Connection, Error, Purpose, Target};
 use crate::policy::pressure::Resource;
 use crate::pressure::Readings;
+use crate::session::SessionKey;
 use crate::session::column::Columns;
 use crate::session::snapshot::Snapshot;
 
@@ -30,6 +31,8 @@ pub struct Reach {
     pub connect_limit: Duration,
     /// For each call.
     pub call_limit: Duration,
+    /// For a statement that ends a session, which may wait for its victim.
+    pub kill_limit: Duration,
 }
 
 /// What a snapshot has to tell.
@@ -62,62 +65,96 @@ pub struct Polled {
     pub warning: Option<String>,
 }
 
-/// Reads when asked. Ends when nobody asks any more.
-pub fn run(reach: &Reach, clock: &dyn Clock, asks: &Receiver<Needs>, inputs: &Sender<Input>) {
-    let slot = ConnectSlot::new();
-    let mut connected: Option<(Box<dyn Connection>, Arc<Capabilities>)> = None;
-    for needs in asks {
-        let answer = poll(reach, clock, &slot, &mut connected, &needs);
+/// Reads snapshots over a connection of its own, which it makes when it has none.
+pub struct Poller {
+    reach: Reach,
+    clock: Arc<dyn Clock>,
+    slot: ConnectSlot,
+    connected: Option<(Box<dyn Connection>, Arc<Capabilities>)>,
+}
+
+impl Poller {
+    /// One without a connection yet.
+    #[must_use]
+    pub fn new(reach: Reach, clock: Arc<dyn Clock>) -> Poller {
+        Poller {
+            reach,
+            clock,
+            slot: ConnectSlot::new(),
+            connected: None,
+        }
+    }
+
+    /// Reads when asked. Ends when nobody asks any more.
+    pub fn run(mut self, asks: &Receiver<Needs>, inputs: &Sender<Input>) {
+        for needs in asks {
+            if inputs.send(Input::Polled(self.poll(&needs))).is_err() {
+                break;
+            }
+        }
+        if let Some((connection, _)) = self.connected {
+            connection.close(Duration::from_secs(1));
+        }
+    }
+
+    /// Its session, while it is connected.
+    #[must_use]
+    pub fn own(&self) -> Option<SessionKey> {
+        self.connected.as_ref().map(|(_, capabilities)| capabilities.own)
+    }
+
+    /// How long each step may take, from now on.
+    pub fn reach_mut(&mut self) -> &mut Reach {
+        &mut self.reach
+    }
+
+    /// Reads one snapshot. After an error that costs the connection the next one is read over a new one.
+    ///
+    /// # Errors
+    /// When there is no snapshot.
+    pub fn poll(&mut self, needs: &Needs) -> Result<Box<Polled>, Error> {
+        let answer = self.read(needs);
         if let Err(error) = &answer
             && error.class.costs_the_connection()
         {
-            connected = None;
+            self.connected = None;
         }
-        if inputs.send(Input::Polled(answer)).is_err() {
-            break;
-        }
+        answer
     }
-    if let Some((connection, _)) = connected {
-        connection.close(Duration::from_secs(1));
-    }
-}
 
-fn poll(
-    reach: &Reach,
-    clock: &dyn Clock,
-    slot: &ConnectSlot,
-    connected: &mut Option<(Box<dyn Connection>, Arc<Capabilities>)>,
-    needs: &Needs,
-) -> Result<Box<Polled>, Error> {
-    if connected.is_none() {
-        let mut connection = slot.connect(&reach.target, Purpose::Poll, reach.connect_limit)?;
-        let capabilities = probe(&mut *connection, reach.call_limit)?;
-        *connected = Some((connection, Arc::new(capabilities)));
+    fn read(&mut self, needs: &Needs) -> Result<Box<Polled>, Error> {
+        let limit = self.reach.call_limit;
+        if self.connected.is_none() {
+            let mut connection = self
+                .slot
+                .connect(&self.reach.target, Purpose::Poll, self.reach.connect_limit)?;
+            let capabilities = probe(&mut *connection, limit)?;
+            self.connected = Some((connection, Arc::new(capabilities)));
+        }
+        let Some((connection, capabilities)) = &mut self.connected else {
+            return Err(Error::new(Class::Bug, "poll", "no connection after connecting"));
+        };
+        let began = self.clock.now();
+        let trips = connection.round_trips();
+        let taken = read_snapshot(&mut **connection, needs.columns, capabilities, Scope::All, limit)?;
+        let (readings, unreadable) = read_pressure(
+            &mut **connection,
+            &needs.resources,
+            &taken.snapshot,
+            capabilities,
+            limit,
+        )?;
+        Ok(Box::new(Polled {
+            snapshot: taken.snapshot,
+            readings,
+            unreadable: taken.unreadable.into_iter().chain(unreadable).collect(),
+            capabilities: Arc::clone(capabilities),
+            began,
+            took: self.clock.now().since(began),
+            round_trips: connection.round_trips() - trips,
+            warning: connection.warning().map(str::to_owned),
+        }))
     }
-    let Some((connection, capabilities)) = connected else {
-        return Err(Error::new(Class::Bug, "poll", "no connection after connecting"));
-    };
-    let began = clock.now();
-    let trips = connection.round_trips();
-    let limit = reach.call_limit;
-    let taken = read_snapshot(&mut **connection, needs.columns, capabilities, Scope::All, limit)?;
-    let (readings, unreadable) = read_pressure(
-        &mut **connection,
-        &needs.resources,
-        &taken.snapshot,
-        capabilities,
-        limit,
-    )?;
-    Ok(Box::new(Polled {
-        snapshot: taken.snapshot,
-        readings,
-        unreadable: taken.unreadable.into_iter().chain(unreadable).collect(),
-        capabilities: Arc::clone(capabilities),
-        began,
-        took: clock.now().since(began),
-        round_trips: connection.round_trips() - trips,
-        warning: connection.warning().map(str::to_owned),
-    }))
 }
 
 /// Starts the thread.
@@ -132,5 +169,5 @@ pub fn start(
 ) -> std::io::Result<thread::JoinHandle<()>> {
     thread::Builder::new()
         .name(format!("poll-{}", reach.target.name))
-        .spawn(move || run(&reach, &*clock, &asks, &inputs))
+        .spawn(move || Poller::new(reach, clock).run(&asks, &inputs))
 }

@@ -254,7 +254,8 @@ impl Shared {
             let next = state.next_due().map_or(i64::MAX, |due| due - state.now);
             let span = next.min(millis).max(1);
             drop(state);
-            self.clock.advance(Duration::from_millis(span.min(FARTHEST_JUMP).unsigned_abs()));
+            self.clock
+                .advance(Duration::from_millis(span.min(FARTHEST_JUMP).unsigned_abs()));
             return self.look();
         }
         // With a clock that stands still only a signal ends the wait; look again now and then in case one was missed.
