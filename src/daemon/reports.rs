@@ -48,7 +48,8 @@ impl Reports {
             return Ok(());
         }
         self.last = Some(now);
-        let report = of(view);
+        let enforces = view.in_force.iter().any(|policy| policy.mode == RunMode::Enforce);
+        let report = of(view, if enforces { RunMode::Enforce } else { RunMode::DryRun });
         std::fs::create_dir_all(&self.folder)?;
         for (format, ending) in [(ReportFormat::Html, "html"), (ReportFormat::Json, "json")] {
             let file = self.folder.join(format!("{}.{ending}", view.database));
@@ -60,15 +61,14 @@ impl Reports {
     }
 }
 
-/// The report of a cycle.
+/// The report of a cycle, labelled as run in this mode.
 #[must_use]
-pub fn of(view: &CycleView<'_>) -> Report {
-    let enforces = view.in_force.iter().any(|policy| policy.mode == RunMode::Enforce);
+pub fn of(view: &CycleView<'_>, mode: RunMode) -> Report {
     let notes = notes(&view.polled.snapshot, &view.rules.set, view.in_force);
     Report::new(&Subject {
         database: view.database,
         taken_at: Some(view.now),
-        mode: if enforces { RunMode::Enforce } else { RunMode::DryRun },
+        mode,
         snapshot: &view.polled.snapshot,
         set: &view.rules.set,
         plan: &view.cycle.plan,

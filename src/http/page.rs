@@ -51,7 +51,7 @@ h1{font-size:1.4rem;margin:.2rem 0}h2{font-size:1.15rem;margin:1.6rem 0 .4rem}\
 th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:top}\
 th{background:var(--head);font-weight:600}.n{text-align:right;font-variant-numeric:tabular-nums}\
 .dim{color:var(--dim)}.good{color:var(--good)}.bad{color:var(--bad);font-weight:600}.warn{color:var(--warn);font-weight:600}\
-td{overflow-wrap:anywhere}";
+td{overflow-wrap:anywhere}td.k{white-space:nowrap}";
 
 /// The page. `at` and `now` are the host's time.
 pub(super) fn render(status: &Status, at: DateTime<Utc>, now: Monotonic) -> String {
@@ -190,7 +190,7 @@ fn write_policies(page: &mut String, policies: &[Policy]) -> fmt::Result {
     for policy in policies {
         write!(
             page,
-            "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>",
+            "<tr><td class=\"k\">{}</td><td class=\"k\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>",
             Escaped(&policy.name),
             mode(policy.mode),
             policy.matched,
@@ -236,7 +236,7 @@ fn write_action(page: &mut String, recent: &Recent) -> fmt::Result {
         .collect();
     write!(
         page,
-        "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}<br>{}</td><td>{}</td><td class=\"{}\">{}",
+        "<tr><td class=\"k\">{}</td><td>{}</td><td class=\"k\">{}</td><td>{}</td><td class=\"k\">{}<br>{}</td><td class=\"k\">{}</td><td class=\"{}\">{}",
         time(recent.at),
         Escaped(&intent.database),
         intent.key,

@@ -200,7 +200,7 @@ fn conclude(ink: Ink, seen: &Seen, kills: &[KillRecord], metrics: &str, folder: 
     }
     tell("");
     tell(&format!(
-        "The report is {}, the journal {}.",
+        "What a dry run would have reported of the first snapshot is {}, the journal {}.",
         folder.join("report.html").display(),
         folder.join("journal.jsonl").display()
     ));
@@ -212,20 +212,23 @@ fn conclude(ink: Ink, seen: &Seen, kills: &[KillRecord], metrics: &str, folder: 
 }
 
 fn checks(seen: &Seen, kills: &[KillRecord], metrics: &str, folder: &Path, ended: bool) -> Vec<Check> {
+    let mut checks = checks_of_what_was_done(seen);
+    checks.extend(checks_of_what_was_not(seen, kills));
+    checks.extend(checks_of_the_records(seen, metrics, folder, ended));
+    checks
+}
+
+fn check(what: String, held: bool) -> Check {
+    Check { what, held }
+}
+
+fn checks_of_what_was_done(seen: &Seen) -> Vec<Check> {
     let outcomes = |outcome: Outcome| seen.outcomes.get(&outcome).copied().unwrap_or(0);
     let proofs = |proof: Proof| seen.proofs.get(&proof).copied().unwrap_or(0);
     let acted = |policy: &str| seen.acted_by.get(policy).copied().unwrap_or(0);
-    let check = |what: String, held: bool| Check { what, held };
-    let killed = kills.len();
-    let background = kills.iter().filter(|kill| kill.background).count();
-    let protected = kills
-        .iter()
-        .filter(|kill| kill.username.as_deref().is_none_or(is_protected))
-        .count();
-    let journal = std::fs::read_to_string(folder.join("journal.jsonl")).unwrap_or_default();
-    let intents = journal.lines().filter(|line| line.contains("\"intent\"")).count();
-    let sent = outcomes(Outcome::Done) + outcomes(Outcome::Marked) + outcomes(Outcome::AlreadyGone);
-    let names: Vec<&str> = seen.protections.iter().map(|protection| protection.name()).collect();
+    let (leaked, forgotten) = (acted("leaked-pool"), acted("forgotten-sessions"));
+    let (done, marked) = (outcomes(Outcome::Done), outcomes(Outcome::Marked));
+    let ended = proofs(Proof::Gone) + proofs(Proof::ResourcesFreed);
     vec![
         check(
             format!(
@@ -235,54 +238,52 @@ fn checks(seen: &Seen, kills: &[KillRecord], metrics: &str, folder: &Path, ended
             seen.cycles >= 7 && seen.sessions >= 300 && seen.instances == 3,
         ),
         check(
-            format!(
-                "the leaked pool was worked off in steps: {} sessions",
-                acted("leaked-pool")
-            ),
-            acted("leaked-pool") >= 3,
+            format!("the leaked pool was worked off in steps: {leaked} sessions"),
+            leaked >= 3,
         ),
         check(
             format!("the idle blocker was ended: {}", acted("idle-blocker")),
             acted("idle-blocker") >= 1,
         ),
         check(
-            format!(
-                "forgotten sessions were disconnected on their own instances: {}",
-                acted("forgotten-sessions")
-            ),
-            acted("forgotten-sessions") >= 1,
+            format!("forgotten sessions were disconnected on their own instances: {forgotten}"),
+            forgotten >= 1,
+        ),
+        check(
+            format!("Oracle did {done} at once and marked {marked} for kill"),
+            done >= 1 && marked >= 1,
         ),
         check(
             format!(
-                "Oracle did {} at once and marked {} for kill",
-                outcomes(Outcome::Done),
-                outcomes(Outcome::Marked)
-            ),
-            outcomes(Outcome::Done) >= 1 && outcomes(Outcome::Marked) >= 1,
-        ),
-        check(
-            format!(
-                "{} were seen to be gone or to hold nothing any more, {} lingered",
-                proofs(Proof::Gone) + proofs(Proof::ResourcesFreed),
+                "{ended} were seen to be gone or to hold nothing any more, {} lingered",
                 proofs(Proof::Lingers)
             ),
-            proofs(Proof::Gone) >= 3 && proofs(Proof::Lingers) >= 1,
+            ended >= 3 && proofs(Proof::Lingers) >= 1,
         ),
+    ]
+}
+
+fn checks_of_what_was_not(seen: &Seen, kills: &[KillRecord]) -> Vec<Check> {
+    let broad = seen.acted_by.get("far-too-broad").copied().unwrap_or(0);
+    let hit = |kill: &KillRecord| {
+        seen.rehearsed
+            .iter()
+            .any(|key| kill.target == (key.inst_id, key.sid, key.serial))
+    };
+    let background = kills.iter().filter(|kill| kill.background).count();
+    let protected = kills
+        .iter()
+        .filter(|kill| kill.username.as_deref().is_none_or(is_protected))
+        .count();
+    let names: Vec<&str> = seen.protections.iter().map(|protection| protection.name()).collect();
+    vec![
         check(
-            format!(
-                "the policy that was far too broad was refused whole, and acted on {}",
-                acted("far-too-broad")
-            ),
-            seen.breakers.contains("far-too-broad") && acted("far-too-broad") == 0,
+            format!("the policy that was far too broad was refused whole, and acted on {broad}"),
+            seen.breakers.contains("far-too-broad") && broad == 0,
         ),
         check(
             format!("the dry run rehearsed {} and sent nothing", seen.rehearsed.len()),
-            !seen.rehearsed.is_empty()
-                && !kills.iter().any(|kill| {
-                    seen.rehearsed
-                        .iter()
-                        .any(|key| kill.target == (key.inst_id, key.sid, key.serial))
-                }),
+            !seen.rehearsed.is_empty() && !kills.iter().any(hit),
         ),
         check(
             format!("budgets and floors deferred others {} times", seen.deferred),
@@ -294,25 +295,35 @@ fn checks(seen: &Seen, kills: &[KillRecord], metrics: &str, folder: &Path, ended
         ),
         check(
             format!(
-                "the database saw {killed} such statements, {background} on background processes, {protected} on protected accounts"
+                "the database saw {} such statements, {background} on background processes, {protected} on protected accounts",
+                kills.len()
             ),
-            killed > 0 && background == 0 && protected == 0,
+            !kills.is_empty() && background == 0 && protected == 0,
         ),
+    ]
+}
+
+fn checks_of_the_records(seen: &Seen, metrics: &str, folder: &Path, ended: bool) -> Vec<Check> {
+    let outcomes = |outcome: Outcome| seen.outcomes.get(&outcome).copied().unwrap_or(0);
+    let journal = std::fs::read_to_string(folder.join("journal.jsonl")).unwrap_or_default();
+    let intents = journal
+        .lines()
+        .filter(|line| line.contains("\"kind\":\"intent\""))
+        .count();
+    let sent = outcomes(Outcome::Done) + outcomes(Outcome::Marked);
+    let all: usize = seen.outcomes.values().sum();
+    let counted = |line: &str| {
+        line.starts_with("orareaper_actions_total{") && line.contains("mode=\"enforce\"") && !line.ends_with(" 0")
+    };
+    vec![
         check(
             format!(
-                "the journal has {intents} intents for {sent} statements and {} rehearsals",
+                "the journal has {intents} intents, for {sent} statements and {} rehearsals",
                 outcomes(Outcome::Assumed)
             ),
-            sent > 0 && intents >= sent,
+            sent > 0 && intents == all,
         ),
-        check(
-            "/metrics counted the kills".into(),
-            metrics.lines().any(|line| {
-                line.starts_with("orareaper_actions_total{")
-                    && line.contains("mode=\"enforce\"")
-                    && !line.ends_with(" 0")
-            }),
-        ),
+        check("/metrics counted the kills".into(), metrics.lines().any(counted)),
         check(
             "it all went without trouble, and stopped in good order".into(),
             seen.troubles.is_empty() && ended,

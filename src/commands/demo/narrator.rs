@@ -15,8 +15,8 @@ use crate::guard::{Decision, RunMode, Verdict};
 use crate::oracle::Error;
 use crate::outcome::Outcome;
 use crate::policy::model::Protection;
-use crate::report::SessionRow;
 use crate::report::visible::visible;
+use crate::report::{ReportFormat, SessionRow};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
@@ -36,6 +36,7 @@ pub(crate) struct Seen {
     pub(crate) acted_by: BTreeMap<String, usize>,
     pub(crate) rehearsed: BTreeSet<SessionKey>,
     pub(crate) troubles: Vec<String>,
+    /// The first cycle's decisions as a dry run would report them, HTML and JSON.
     pub(crate) report: Option<(String, String)>,
 }
 
@@ -304,13 +305,11 @@ impl Watcher for Narrator {
         self.snapshot(view);
         self.verifications(view);
         self.policies(view);
-        let report = crate::daemon::reports::of(view);
-        let rendered = |format| report.render(format);
-        let (html, json) = (
-            rendered(crate::report::ReportFormat::Html),
-            rendered(crate::report::ReportFormat::Json),
-        );
-        self.seen(|seen| seen.report = Some((html, json)));
+        if self.told.insert("report".into()) {
+            let report = crate::daemon::reports::of(view, RunMode::DryRun);
+            let (html, json) = (report.render(ReportFormat::Html), report.render(ReportFormat::Json));
+            self.seen(|seen| seen.report = Some((html, json)));
+        }
     }
 
     fn unreadable(&mut self, database: &str, error: &Error, again_in: Option<Duration>) {
@@ -335,7 +334,7 @@ impl Watcher for Narrator {
         });
         let said = match done.outcome {
             Outcome::Done => "Oracle did it".to_owned(),
-            Outcome::Marked => "ORA-00031: marked for kill; followed until it is gone".to_owned(),
+            Outcome::Marked => "Oracle has marked it for kill; it is followed until it is gone".to_owned(),
             Outcome::Assumed => "dry run: nothing was sent".to_owned(),
             Outcome::AlreadyGone => "it was gone already; nothing to do".to_owned(),
             other @ (Outcome::NoLongerMatches
