@@ -58,6 +58,8 @@ pub struct Start<'a> {
 pub struct Running {
     inputs: Vec<Sender<Input>>,
     loops: Vec<JoinHandle<()>>,
+    /// Those that read and act. They may hang in a driver, so nobody ever waits for them.
+    workers: Vec<JoinHandle<()>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -70,6 +72,7 @@ pub fn start(start: &Start<'_>) -> io::Result<Running> {
     let mut running = Running {
         inputs: Vec::new(),
         loops: Vec::new(),
+        workers: Vec::new(),
         clock: Arc::clone(&start.clock),
     };
     let reaches = reaches(start.config).map_err(io::Error::other)?;
@@ -77,9 +80,20 @@ pub fn start(start: &Start<'_>) -> io::Result<Running> {
         let (inputs, received) = channel();
         let (ask, asks) = channel();
         let (act, batches) = channel();
-        poller::start(reach.clone(), Arc::clone(&start.clock), asks, inputs.clone())?;
+        running.workers.push(poller::start(
+            reach.clone(),
+            Arc::clone(&start.clock),
+            asks,
+            inputs.clone(),
+        )?);
         let witness = (start.witness)(&database.name);
-        actor::start(reach, Arc::clone(&start.clock), witness, batches, inputs.clone())?;
+        running.workers.push(actor::start(
+            reach,
+            Arc::clone(&start.clock),
+            witness,
+            batches,
+            inputs.clone(),
+        )?);
         let settings = Settings {
             name: Arc::clone(&database.name),
             poll: database.poll,
@@ -109,15 +123,18 @@ impl Running {
     pub fn reload(&self, config: &Config, set: Arc<PolicySet>) {
         let rules = Arc::new(rules(config, set));
         for inputs in &self.inputs {
-            // A loop that is gone is noticed by the watchdog.
+            // A loop that is gone ends the daemon.
             let _ = inputs.send(Input::Reload(Arc::clone(&rules)));
         }
     }
 
-    /// Whether every loop is still there.
+    /// Whether every thread is still there. None ends of itself before the daemon stops: one that is gone has panicked.
     #[must_use]
     pub fn all_run(&self) -> bool {
-        self.loops.iter().all(|handle| !handle.is_finished())
+        self.loops
+            .iter()
+            .chain(&self.workers)
+            .all(|handle| !handle.is_finished())
     }
 
     /// Tells every loop to end and waits for them, no longer than `grace`. Whether all ended in good order.
