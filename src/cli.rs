@@ -195,12 +195,74 @@ fn seconds(text: &str) -> Result<std::time::Duration, String> {
     }
 }
 
-/// The manual page, as troff.
+/// What the manual page says beyond the commands.
+const MANUAL: &str = "\
+.SH SIGNALS
+.TP
+\\fBSIGHUP\\fR
+reads configuration and policies again; if they do not check, what was in force stays so.
+.TP
+\\fBSIGTERM\\fR, \\fBSIGINT\\fR
+stop within a few seconds, also while a call to a database hangs; a second one ends the process at once.
+.SH FILES
+.TP
+\\fI/etc/orareaper/orareaper.yaml\\fR
+the configuration
+.TP
+\\fI/var/lib/orareaper/journal.jsonl\\fR
+what was intended, what came of it, and what the next snapshots showed
+.TP
+\\fI/var/lib/orareaper/reports/\\fR
+the newest report of each database
+.TP
+\\fI/var/lib/orareaper/paused\\fR
+while this file is there, nothing is done to any session
+.SH EXIT STATUS
+.TP
+0
+fine
+.TP
+1
+findings: something that does not check, a failed test
+.TP
+2
+could not do it: usage, connection, input or output
+";
+
+/// The manual page, as troff: one page, each command with its options.
 ///
 /// # Errors
 /// When it cannot be written.
 pub fn man(out: &mut dyn std::io::Write) -> std::io::Result<()> {
-    clap_mangen::Man::new(Cli::command()).render(out)
+    let mut command = Cli::command();
+    command.build();
+    let page = clap_mangen::Man::new(command.clone());
+    page.render_title(out)?;
+    page.render_name_section(out)?;
+    page.render_synopsis_section(out)?;
+    page.render_description_section(out)?;
+    page.render_options_section(out)?;
+    writeln!(out, ".SH COMMANDS")?;
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        writeln!(out, ".SS {}", sub.get_name())?;
+        if let Some(about) = sub.get_long_about().or_else(|| sub.get_about()) {
+            writeln!(out, "{about}")?;
+        }
+        let own = sub.clone().mut_args(|arg| {
+            let everywhere = arg.is_global_set() || matches!(arg.get_id().as_str(), "help" | "version");
+            arg.hide(everywhere)
+        });
+        let mut options = Vec::new();
+        clap_mangen::Man::new(own).render_options_section(&mut options)?;
+        let options = String::from_utf8_lossy(&options);
+        for line in options
+            .lines()
+            .filter(|line| !line.starts_with(".SH") && !line.starts_with(".ie") && !line.starts_with(".el"))
+        {
+            writeln!(out, "{line}")?;
+        }
+    }
+    out.write_all(MANUAL.as_bytes())
 }
 
 /// The completion script of a shell.
