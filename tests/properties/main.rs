@@ -3,6 +3,7 @@
 //! Policies go through the daemon's own reader as text, snapshots through its own columns, decisions through `cycle`. What
 //! breaks a property is shrunk and printed; `PROPTEST_RNG_SEED` runs one seed again.
 
+mod pressure;
 mod reference;
 mod world;
 
