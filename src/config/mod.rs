@@ -10,6 +10,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -77,12 +78,12 @@ pub struct Database {
     pub call_timeout: Duration,
 }
 
-/// Which driver.
+/// Which driver a database is reached through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Driver {
-    /// Oracle Client, by way of the `oracle` crate.
+    /// Oracle Client, by way of the `oracle` crate and ODPI-C.
     Oci,
-    /// The pure-Rust `oracledb` crate: nothing to install.
+    /// Oracle's own driver in pure Rust, the `oracledb` crate: nothing to install.
     Thin,
 }
 
@@ -94,6 +95,12 @@ impl Driver {
             Driver::Oci => "oci",
             Driver::Thin => "thin",
         }
+    }
+}
+
+impl fmt::Display for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -190,13 +190,9 @@ pub fn reach(database: &crate::config::Database) -> Result<Reach, SecretError> {
             password: oracle::Secret::new(password.read()?.reveal()),
         },
     };
-    let driver = match database.driver {
-        crate::config::Driver::Oci => oracle::Driver::Oci,
-        crate::config::Driver::Thin => oracle::Driver::Thin,
-    };
     let target = oracle::Target {
         name: Arc::clone(&database.name),
-        driver,
+        driver: database.driver,
         connect: database.connect.clone(),
         login,
     };

@@ -32,6 +32,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::config::Driver;
 pub use crate::oracle::connect::ConnectSlot;
 pub use crate::oracle::error::{Class, Error, Phase, Retry};
 pub use crate::session::snapshot::Cell;
@@ -47,32 +48,6 @@ pub const FETCH_FEW: u32 = 20;
 
 /// Statements a connection keeps parsed. A snapshot uses about a dozen texts; the rest is for start-up and re-checks.
 pub(crate) const STATEMENT_CACHE: u32 = 40;
-
-/// Which driver a database is reached through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Driver {
-    /// Oracle Client, through ODPI-C.
-    Oci,
-    /// Oracle's driver in pure Rust; nothing to install.
-    Thin,
-}
-
-impl Driver {
-    /// As the configuration writes it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Driver::Oci => "oci",
-            Driver::Thin => "thin",
-        }
-    }
-}
-
-impl fmt::Display for Driver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// A text that must not be shown: it has no `Display`, and its `Debug` does not tell it.
 #[derive(Clone, PartialEq, Eq)]
