@@ -16,6 +16,7 @@ mod connect;
 mod connect_string;
 mod deadline;
 pub mod error;
+mod link;
 pub mod oci;
 pub mod pressure;
 pub mod probe;

@@ -17,10 +17,11 @@ use crate::oracle::connect::{Logoffs, connecting};
 use crate::oracle::connect_string::{whole_seconds, with_limits};
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error, Phase};
+use crate::oracle::link::{Link, Native, too_slow};
 use crate::oracle::row::RowBuffer;
 use crate::oracle::{
-    BLOCK, Bind, BlockAnswer, Connection, Driver, Identity, Login, MAX_STATEMENT, MODULE, Purpose, Query,
-    STATEMENT_CACHE, Sink, Target, calendar, db_time, reading,
+    BLOCK, Bind, BlockAnswer, Driver, Identity, Login, MAX_STATEMENT, MODULE, Purpose, Query, STATEMENT_CACHE, Sink,
+    Target, calendar, db_time,
 };
 
 /// A peer that vanished is noticed within so many minutes (client 19 and later).
@@ -46,24 +47,13 @@ pub fn load_client(folder: impl Into<OsString>) -> Result<(), Error> {
         .map_err(|error| from_driver(&error, Phase::Connect, tried, Duration::ZERO))
 }
 
-/// A connection through Oracle Client.
-pub(super) struct OciConnection {
-    /// `None` only while it is being dropped.
-    connection: Option<oracle::Connection>,
-    identity: Identity,
-    warning: Option<String>,
-    round_trips: u64,
-    lost: bool,
-    logoffs: Logoffs,
-}
-
 /// Connects. May hang where the connect string is a TNS alias without a limit.
 pub(super) fn connect(
     target: &Target,
     purpose: Purpose,
     limit: Duration,
     logoffs: Logoffs,
-) -> Result<OciConnection, Error> {
+) -> Result<Link<oracle::Connection>, Error> {
     let tried = connecting(target);
     let failed = |error: oracle::Error| from_driver(&error, Phase::Connect, &tried, limit);
     let client = Version::client().map_err(failed)?;
@@ -95,40 +85,24 @@ pub(super) fn connect(
     connection.set_call_timeout(Some(limit)).map_err(failed)?;
     connection.set_module(MODULE).map_err(failed)?;
     connection.set_action(purpose.name()).map_err(failed)?;
-    Ok(OciConnection {
-        connection: Some(connection),
-        identity: Identity {
-            database: target.name.clone(),
-            driver: Driver::Oci,
-            purpose,
-        },
-        warning,
-        round_trips: 0,
-        lost: false,
-        logoffs,
-    })
+    let identity = Identity {
+        database: target.name.clone(),
+        driver: Driver::Oci,
+        purpose,
+    };
+    Ok(Link::new(connection, identity, warning, logoffs))
 }
 
-impl OciConnection {
-    /// The driver's connection with its call timeout set.
-    fn ready(&self, tried: &str, limit: Duration) -> Result<&oracle::Connection, Error> {
-        let connection = self
-            .connection
-            .as_ref()
-            .filter(|_| !self.lost)
-            .ok_or_else(|| Error::new(Class::Reconnect, tried, "the connection was lost before"))?;
-        connection
-            .set_call_timeout(Some(limit.max(Duration::from_millis(1))))
-            .map_err(|error| from_driver(&error, Phase::Call, tried, limit))?;
-        Ok(connection)
+impl Native for oracle::Connection {
+    fn set_limit(&self, limit: Duration, tried: &str) -> Result<(), Error> {
+        self.set_call_timeout(Some(limit))
+            .map_err(|error| from_driver(&error, Phase::Call, tried, limit))
     }
 
-    fn fetch(&self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<u64, Error> {
-        let tried = reading(query, &self.identity.database);
-        let failed = |error: oracle::Error| from_driver(&error, Phase::Call, &tried, limit);
+    fn fetch(&self, query: &Query, limit: Duration, tried: &str, sink: &mut Sink<'_>) -> Result<u64, Error> {
+        let failed = |error: oracle::Error| from_driver(&error, Phase::Call, tried, limit);
         let deadline = Deadline::begin(limit);
         let mut statement = self
-            .ready(&tried, limit)?
             .statement(&query.sql)
             .fetch_array_size(query.fetch)
             .prefetch_rows(query.prefetch())
@@ -159,13 +133,9 @@ impl OciConnection {
         Ok(count)
     }
 
-    fn run_block(&self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error> {
-        let tried = format!("run a statement on {}", self.identity.database);
-        if statement.len() > MAX_STATEMENT {
-            return Err(Error::new(Class::Bug, tried, "the statement is too long"));
-        }
-        let run = |connection: &oracle::Connection| -> oracle::Result<BlockAnswer> {
-            let mut block = connection.statement(BLOCK).build()?;
+    fn run_block(&self, statement: &str, limit: Duration, tried: &str) -> Result<BlockAnswer, Error> {
+        let run = || -> oracle::Result<BlockAnswer> {
+            let mut block = self.statement(BLOCK).build()?;
             // As VARCHAR2, not the NVARCHAR2 that the crate sends by itself: EXECUTE IMMEDIATE takes no national text.
             block.bind(1, &(&statement, &varchar2(MAX_STATEMENT)))?;
             block.bind(2, &OracleType::Number(38, 0))?;
@@ -175,14 +145,11 @@ impl OciConnection {
             let text: Option<String> = block.bind_value(3)?;
             Ok(BlockAnswer::new(code.unwrap_or(0), text.as_deref()))
         };
-        run(self.ready(&tried, limit)?).map_err(|error| from_driver(&error, Phase::Call, &tried, limit))
+        run().map_err(|error| from_driver(&error, Phase::Call, tried, limit))
     }
 
-    fn noting<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &result {
-            self.lost |= error.class.costs_the_connection();
-        }
-        result
+    fn ping(&self, limit: Duration, tried: &str) -> Result<(), Error> {
+        oracle::Connection::ping(self).map_err(|error| from_driver(&error, Phase::Call, tried, limit))
     }
 }
 
@@ -207,57 +174,6 @@ fn bind_value(statement: &mut oracle::Statement, at: usize, bind: &Bind) -> orac
                 0,
             )?;
             statement.bind(at, &(&timestamp, &OracleType::Date))
-        }
-    }
-}
-
-impl Connection for OciConnection {
-    fn query(&mut self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
-        let fetched = self.fetch(query, limit, sink);
-        self.round_trips += fetched.as_ref().map_or(1, |rows| query.round_trips(*rows));
-        self.noting(fetched).map(|_| ())
-    }
-
-    fn call(&mut self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error> {
-        let answer = self.run_block(statement, limit);
-        self.round_trips += 1;
-        self.noting(answer)
-    }
-
-    fn ping(&mut self, limit: Duration) -> Result<(), Error> {
-        let tried = format!("ping {}", self.identity.database);
-        let pinged = self.ready(&tried, limit).and_then(|connection| {
-            connection
-                .ping()
-                .map_err(|error| from_driver(&error, Phase::Call, &tried, limit))
-        });
-        self.round_trips += 1;
-        self.noting(pinged)
-    }
-
-    fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    fn warning(&self) -> Option<&str> {
-        self.warning.as_deref()
-    }
-
-    fn round_trips(&self) -> u64 {
-        self.round_trips
-    }
-
-    fn close(mut self: Box<Self>, grace: Duration) {
-        if let Some(connection) = self.connection.take() {
-            self.logoffs.log_off(connection, grace);
-        }
-    }
-}
-
-impl Drop for OciConnection {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.logoffs.log_off(connection, Duration::ZERO);
         }
     }
 }
@@ -301,14 +217,6 @@ impl RowValue for RowBuffer {
         }
         Ok(buffer)
     }
-}
-
-fn too_slow(tried: String, limit: Duration) -> Error {
-    Error::new(
-        Class::Cancelled,
-        tried,
-        format!("not done within {:.1}s", limit.as_secs_f64()),
-    )
 }
 
 fn from_driver(error: &oracle::Error, phase: Phase, tried: &str, limit: Duration) -> Error {

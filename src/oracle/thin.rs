@@ -13,22 +13,12 @@ use oracledb::{Config, Cursor, DB_TYPE_NUMBER, DB_TYPE_VARCHAR, ErrorKind, Oracl
 use crate::oracle::connect::{Logoffs, connecting};
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error, Phase};
+use crate::oracle::link::{Link, Native, too_slow};
 use crate::oracle::row::RowBuffer;
 use crate::oracle::{
-    BLOCK, Bind, BlockAnswer, Connection, Driver, Identity, Login, MAX_STATEMENT, MODULE, Purpose, Query,
-    STATEMENT_CACHE, Sink, Target, calendar, db_time, reading,
+    BLOCK, Bind, BlockAnswer, Driver, Identity, Login, MODULE, Purpose, Query, STATEMENT_CACHE, Sink, Target, calendar,
+    db_time,
 };
-
-/// A connection through the thin driver.
-pub(super) struct ThinConnection {
-    /// `None` only while it is being dropped.
-    connection: Option<oracledb::Connection>,
-    identity: Identity,
-    warning: Option<String>,
-    round_trips: u64,
-    lost: bool,
-    logoffs: Logoffs,
-}
 
 /// Connects. Hangs for as long as the listener does.
 pub(super) fn connect(
@@ -36,7 +26,7 @@ pub(super) fn connect(
     purpose: Purpose,
     limit: Duration,
     logoffs: Logoffs,
-) -> Result<ThinConnection, Error> {
+) -> Result<Link<oracledb::Connection>, Error> {
     let tried = connecting(target);
     let Login::Password { user, password } = &target.login else {
         return Err(Error::new(
@@ -58,42 +48,26 @@ pub(super) fn connect(
     let warning = connection.last_warning().map_err(failed)?;
     connection.set_module(MODULE).map_err(failed)?;
     connection.set_action(purpose.name()).map_err(failed)?;
-    Ok(ThinConnection {
-        connection: Some(connection),
-        identity: Identity {
-            database: target.name.clone(),
-            driver: Driver::Thin,
-            purpose,
-        },
-        warning,
-        round_trips: 0,
-        lost: false,
-        logoffs,
-    })
+    let identity = Identity {
+        database: target.name.clone(),
+        driver: Driver::Thin,
+        purpose,
+    };
+    Ok(Link::new(connection, identity, warning, logoffs))
 }
 
-impl ThinConnection {
-    /// The driver's connection with its call timeout set.
-    fn ready(&self, tried: &str, limit: Duration) -> Result<&oracledb::Connection, Error> {
-        let connection = self
-            .connection
-            .as_ref()
-            .filter(|_| !self.lost)
-            .ok_or_else(|| Error::new(Class::Reconnect, tried, "the connection was lost before"))?;
-        connection
-            .set_call_timeout(Some(limit.max(Duration::from_millis(1))))
-            .map_err(|error| from_driver(&error, Phase::Call, tried, limit))?;
-        Ok(connection)
+impl Native for oracledb::Connection {
+    fn set_limit(&self, limit: Duration, tried: &str) -> Result<(), Error> {
+        self.set_call_timeout(Some(limit))
+            .map_err(|error| from_driver(&error, Phase::Call, tried, limit))
     }
 
-    fn fetch(&self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<u64, Error> {
-        let tried = reading(query, &self.identity.database);
-        let failed = |error: oracledb::Error| from_driver(&error, Phase::Call, &tried, limit);
+    fn fetch(&self, query: &Query, limit: Duration, tried: &str, sink: &mut Sink<'_>) -> Result<u64, Error> {
+        let failed = |error: oracledb::Error| from_driver(&error, Phase::Call, tried, limit);
         let deadline = Deadline::begin(limit);
         let binds: Vec<Box<dyn ToDbValue>> = query.binds.iter().map(bind_value).collect();
         let binds: Vec<&dyn ToDbValue> = binds.iter().map(AsRef::as_ref).collect();
         let cursor = self
-            .ready(&tried, limit)?
             .statement(&query.sql)
             .and_then(|statement| {
                 statement
@@ -125,26 +99,19 @@ impl ThinConnection {
         Ok(count)
     }
 
-    fn run_block(&self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error> {
-        let tried = format!("run a statement on {}", self.identity.database);
-        if statement.len() > MAX_STATEMENT {
-            return Err(Error::new(Class::Bug, tried, "the statement is too long"));
-        }
-        let run = |connection: &oracledb::Connection| -> Result<BlockAnswer, oracledb::Error> {
-            let mut answer = connection.execute(BLOCK, &[&statement, &DB_TYPE_NUMBER, &DB_TYPE_VARCHAR])?;
+    fn run_block(&self, statement: &str, limit: Duration, tried: &str) -> Result<BlockAnswer, Error> {
+        let run = || -> Result<BlockAnswer, oracledb::Error> {
+            let mut answer = self.execute(BLOCK, &[&statement, &DB_TYPE_NUMBER, &DB_TYPE_VARCHAR])?;
             let row = answer.out_bind_data();
             let code: Option<i64> = row.get(0)?;
             let text: Option<String> = row.get(1)?;
             Ok(BlockAnswer::new(code.unwrap_or(0), text.as_deref()))
         };
-        run(self.ready(&tried, limit)?).map_err(|error| from_driver(&error, Phase::Call, &tried, limit))
+        run().map_err(|error| from_driver(&error, Phase::Call, tried, limit))
     }
 
-    fn noting<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &result {
-            self.lost |= error.class.costs_the_connection();
-        }
-        result
+    fn ping(&self, limit: Duration, tried: &str) -> Result<(), Error> {
+        oracledb::Connection::ping(self).map_err(|error| from_driver(&error, Phase::Call, tried, limit))
     }
 }
 
@@ -212,65 +179,6 @@ fn read_row(row: &oracledb::Row, columns: &[Reader], buffer: &mut RowBuffer) -> 
     }
     debug_assert_eq!(buffer.len(), columns.len());
     Ok(())
-}
-
-impl Connection for ThinConnection {
-    fn query(&mut self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
-        let fetched = self.fetch(query, limit, sink);
-        self.round_trips += fetched.as_ref().map_or(1, |rows| query.round_trips(*rows));
-        self.noting(fetched).map(|_| ())
-    }
-
-    fn call(&mut self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error> {
-        let answer = self.run_block(statement, limit);
-        self.round_trips += 1;
-        self.noting(answer)
-    }
-
-    fn ping(&mut self, limit: Duration) -> Result<(), Error> {
-        let tried = format!("ping {}", self.identity.database);
-        let pinged = self.ready(&tried, limit).and_then(|connection| {
-            connection
-                .ping()
-                .map_err(|error| from_driver(&error, Phase::Call, &tried, limit))
-        });
-        self.round_trips += 1;
-        self.noting(pinged)
-    }
-
-    fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    fn warning(&self) -> Option<&str> {
-        self.warning.as_deref()
-    }
-
-    fn round_trips(&self) -> u64 {
-        self.round_trips
-    }
-
-    fn close(mut self: Box<Self>, grace: Duration) {
-        if let Some(connection) = self.connection.take() {
-            self.logoffs.log_off(connection, grace);
-        }
-    }
-}
-
-impl Drop for ThinConnection {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.logoffs.log_off(connection, Duration::ZERO);
-        }
-    }
-}
-
-fn too_slow(tried: String, limit: Duration) -> Error {
-    Error::new(
-        Class::Cancelled,
-        tried,
-        format!("not done within {:.1}s", limit.as_secs_f64()),
-    )
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum that stays open")]
