@@ -13,13 +13,6 @@ use std::path::Path;
 /// No file is longer, tests at its end not counted.
 const LONGEST_FILE: usize = 600;
 
-/// Files that are longer for a reason, and how long they may be.
-const LONGER_FILES: &[(&str, usize, &str)] = &[(
-    "src/session/snapshot.rs",
-    700,
-    "one type, which is filled, joined and read in one place",
-)];
-
 /// The pure core: decides, and touches nothing. Each is a file `src/X.rs` or a folder `src/X/`.
 const PURE: &[&str] = &[
     "src/evaluate",
@@ -346,19 +339,9 @@ fn check_shape(tree: &[Source], findings: &mut Vec<String>) {
         }
         let held = path.starts_with("src/") || path.starts_with("tests/orasim/src/");
         let lines = without_tests(text).lines().count();
-        let longest = LONGER_FILES
-            .iter()
-            .find(|longer| longer.0 == path)
-            .map_or(LONGEST_FILE, |longer| longer.1);
-        if held && lines > longest {
-            findings.push(format!("{path}: {lines} lines, more than {longest}: make it a folder"));
-        }
-    }
-    for (path, _, reason) in LONGER_FILES {
-        let source = tree.iter().find(|source| source.path == *path);
-        if source.is_some_and(|source| without_tests(&source.text).lines().count() < LONGEST_FILE - 100) {
+        if held && lines > LONGEST_FILE {
             findings.push(format!(
-                "{path}: no longer long: strike it from LONGER_FILES ({reason})"
+                "{path}: {lines} lines, more than {LONGEST_FILE}: make it a folder"
             ));
         }
     }
@@ -544,18 +527,16 @@ fn each_rule_finds_its_breach() {
 
 #[test]
 fn a_long_file_is_found_and_one_line_less_is_not() {
-    for (path, most) in [("src/a.rs", LONGEST_FILE), (LONGER_FILES[0].0, LONGER_FILES[0].1)] {
-        for (lines, findings) in [(most, 0), (most + 1, 1)] {
-            let text = format!(
-                "//! A.\n{}\n#[cfg(test)]\nmod tests {{\n}}\n",
-                "fn a() {}\n".repeat(lines - 2)
-            );
-            let tree = [Source {
-                path: path.to_owned(),
-                text,
-            }];
-            assert_eq!(check(&tree).len(), findings, "{path} of {lines} lines");
-        }
+    for (lines, findings) in [(LONGEST_FILE, 0), (LONGEST_FILE + 1, 1)] {
+        let text = format!(
+            "//! A.\n{}\n#[cfg(test)]\nmod tests {{\n}}\n",
+            "fn a() {}\n".repeat(lines - 2)
+        );
+        let tree = [Source {
+            path: "src/a.rs".to_owned(),
+            text,
+        }];
+        assert_eq!(check(&tree).len(), findings, "{lines} lines");
     }
 }
 

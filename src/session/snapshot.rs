@@ -7,13 +7,12 @@
 //! "No value" has two forms. NULL is what the database answered. *Missing* is a column that was not read or that the
 //! release lacks; a term over it is UNKNOWN even where it asks IS NULL, because nothing is known.
 
-use std::collections::HashMap;
-
 use crate::session::SessionKey;
-use crate::session::column::{Column, Columns, Source};
+use crate::session::column::{Column, Columns, Kind, Source};
+use crate::session::join::input_columns;
+pub use crate::session::join::{Joining, ParallelServer, ProcessRow, StatisticsRow, TempRow, TransactionRow};
 use crate::session::store::{Numbers, Texts, TextsBuilder};
 use crate::session::time::DbTime;
-use crate::session::waiters::{HeldUp, Wait, held_up};
 
 /// More sessions than this in one snapshot are refused: Oracle's own limit on SESSIONS is 65,535 an instance.
 pub const MAX_ROWS: usize = 1_000_000;
@@ -23,7 +22,7 @@ pub const MAX_ROWS: usize = 1_000_000;
 pub enum Cell<'a> {
     /// NULL.
     Null,
-    /// For a [`crate::session::column::Kind::Text`] column.
+    /// For a [`Kind::Text`] column.
     Text(&'a str),
     /// For a number, a duration (in the column's unit) or a size.
     Number(i64),
@@ -73,79 +72,8 @@ pub struct Clock {
     pub utc_offset: i32,
 }
 
-/// One row of GV$TRANSACTION.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TransactionRow {
-    /// INST_ID.
-    pub inst_id: u32,
-    /// ADDR in hexadecimal, the session's TADDR.
-    pub addr: String,
-    /// START_DATE.
-    pub started: Option<DbTime>,
-    /// USED_UREC.
-    pub undo_records: Option<i64>,
-    /// USED_UBLK times the block size.
-    pub undo_bytes: Option<i64>,
-}
-
-/// One row of GV$PROCESS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProcessRow {
-    /// INST_ID.
-    pub inst_id: u32,
-    /// ADDR in hexadecimal, the session's PADDR.
-    pub addr: String,
-    /// SPID.
-    pub spid: Option<String>,
-    /// PGA_ALLOC_MEM.
-    pub pga: Option<i64>,
-}
-
-/// Temporary segments of one session, added up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TempRow {
-    /// INST_ID.
-    pub inst_id: u32,
-    /// SESSION_ADDR in hexadecimal, the session's SADDR.
-    pub saddr: String,
-    /// Bytes.
-    pub bytes: i64,
-}
-
-/// One session's statistics since its logon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StatisticsRow {
-    /// INST_ID.
-    pub inst_id: u32,
-    /// SID.
-    pub sid: u32,
-    /// 'CPU used by this session', hundredths of a second.
-    pub cpu: Option<i64>,
-    /// 'session logical reads'.
-    pub logical_reads: Option<i64>,
-    /// 'physical reads'.
-    pub physical_reads: Option<i64>,
-    /// 'redo size'.
-    pub redo: Option<i64>,
-}
-
-/// A row of GV$PX_SESSION that is a parallel server (its coordinator is another session).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ParallelServer {
-    /// INST_ID.
-    pub inst_id: u32,
-    /// SID.
-    pub sid: u32,
-    /// SERIAL#.
-    pub serial: u32,
-    /// QCINST_ID; the server's own instance where it is NULL.
-    pub coordinator_inst_id: u32,
-    /// QCSID.
-    pub coordinator_sid: u32,
-}
-
 #[derive(Clone, Debug, Default)]
-enum Data {
+pub(super) enum Data {
     #[default]
     Missing,
     Texts(Texts),
@@ -155,12 +83,12 @@ enum Data {
 /// All sessions at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    rows: usize,
+    pub(super) rows: usize,
     source: SnapshotSource,
-    clock: Option<Clock>,
-    columns: Vec<Data>,
-    instances: Vec<Instance>,
-    parallel_servers: Vec<ParallelServer>,
+    pub(super) clock: Option<Clock>,
+    pub(super) columns: Vec<Data>,
+    pub(super) instances: Vec<Instance>,
+    pub(super) parallel_servers: Vec<ParallelServer>,
 }
 
 impl Snapshot {
@@ -180,11 +108,10 @@ impl Snapshot {
             columns: columns
                 .iter()
                 .map(|column| match column.kind() {
-                    crate::session::column::Kind::Text => (*column, Growing::Texts(TextsBuilder::default())),
-                    crate::session::column::Kind::Number
-                    | crate::session::column::Kind::Duration
-                    | crate::session::column::Kind::Size
-                    | crate::session::column::Kind::Time => (*column, Growing::Numbers(Numbers::default())),
+                    Kind::Text => (*column, Growing::Texts(TextsBuilder::default())),
+                    Kind::Number | Kind::Duration | Kind::Size | Kind::Time => {
+                        (*column, Growing::Numbers(Numbers::default()))
+                    }
                 })
                 .collect(),
         }
@@ -350,30 +277,6 @@ impl Snapshot {
     }
 }
 
-/// What a column is made of; itself for a column of GV$SESSION.
-fn input_columns(column: Column) -> &'static [Column] {
-    const WAITS: &[Column] = &[Column::WaitTimeMicro, Column::State];
-    match column.source() {
-        Source::Session => std::slice::from_ref(&Column::ALL[column as usize]),
-        Source::Transaction => &[Column::Taddr],
-        Source::Process => &[Column::Paddr],
-        Source::Temp => &[Column::Saddr],
-        Source::Statistics => &[Column::Sid],
-        Source::Container => &[Column::ConId],
-        Source::Waiters => &[
-            Column::BlockingSessionStatus,
-            Column::BlockingInstance,
-            Column::BlockingSession,
-            Column::WaitTimeMicro,
-            Column::State,
-        ],
-        Source::Derived if column == Column::StatementAge => &[Column::Status, Column::SqlExecStart],
-        Source::Derived if column == Column::Connected => &[Column::LogonTime],
-        Source::Derived if column == Column::Waited => WAITS,
-        Source::Derived => &[Column::Status, Column::LastCallEt],
-    }
-}
-
 #[derive(Debug)]
 enum Growing {
     Texts(TextsBuilder),
@@ -436,16 +339,14 @@ impl SnapshotBuilder {
                 }
             };
         }
-        Joining {
-            snapshot: Snapshot {
-                rows: self.rows,
-                source: self.source,
-                clock,
-                columns,
-                instances,
-                parallel_servers: Vec::new(),
-            },
-        }
+        Joining::new(Snapshot {
+            rows: self.rows,
+            source: self.source,
+            clock,
+            columns,
+            instances,
+            parallel_servers: Vec::new(),
+        })
     }
 }
 
@@ -453,225 +354,6 @@ impl SnapshotBuilder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("more than {MAX_ROWS} sessions in one snapshot, more than any database has")]
 pub struct TooManySessions;
-
-/// Joins what the other views say, each at most once, then ends in the snapshot.
-#[derive(Debug)]
-pub struct Joining {
-    snapshot: Snapshot,
-}
-
-impl Joining {
-    /// The sessions so far, to see which other views are worth reading.
-    #[must_use]
-    pub fn sessions(&self) -> &Snapshot {
-        &self.snapshot
-    }
-
-    fn compute(&self, value: impl Fn(&Snapshot, usize) -> Option<i64>) -> Data {
-        let mut numbers = Numbers::default();
-        for row in 0..self.snapshot.rows {
-            numbers.push(value(&self.snapshot, row));
-        }
-        numbers.shrink();
-        Data::Numbers(numbers)
-    }
-
-    fn set(&mut self, column: Column, data: Data) {
-        self.snapshot.columns[column as usize] = data;
-    }
-
-    /// GV$TRANSACTION. A session whose TADDR is in no row has a transaction of unknown age and size.
-    pub fn join_transactions(&mut self, rows: &[TransactionRow]) {
-        if !self.snapshot.has(Column::Taddr) {
-            return;
-        }
-        let by_address: HashMap<(u32, &str), &TransactionRow> =
-            rows.iter().map(|row| ((row.inst_id, row.addr.as_str()), row)).collect();
-        let find = |snapshot: &Snapshot, row: usize| {
-            let taddr = snapshot.text(row, Column::Taddr)?;
-            by_address.get(&(snapshot.id(row, Column::InstId)?, taddr)).copied()
-        };
-        let now = self.snapshot.clock.map(|clock| clock.now);
-        let age = self.compute(|snapshot, row| Some(now?.since(find(snapshot, row)?.started?)));
-        let records = self.compute(|snapshot, row| find(snapshot, row)?.undo_records);
-        let bytes = self.compute(|snapshot, row| find(snapshot, row)?.undo_bytes);
-        self.set(Column::TransactionAge, age);
-        self.set(Column::UndoRecords, records);
-        self.set(Column::Undo, bytes);
-    }
-
-    /// GV$PROCESS. A killed session's PADDR may match no row.
-    pub fn join_processes(&mut self, rows: &[ProcessRow]) {
-        let by_address: HashMap<(u32, &str), &ProcessRow> =
-            rows.iter().map(|row| ((row.inst_id, row.addr.as_str()), row)).collect();
-        let find = |snapshot: &Snapshot, row: usize| {
-            by_address
-                .get(&(snapshot.id(row, Column::InstId)?, snapshot.text(row, Column::Paddr)?))
-                .copied()
-        };
-        let pga = self.compute(|snapshot, row| find(snapshot, row)?.pga);
-        let mut spid = TextsBuilder::default();
-        for row in 0..self.snapshot.rows {
-            spid.push(find(&self.snapshot, row).and_then(|process| process.spid.as_deref()));
-        }
-        self.set(Column::Pga, pga);
-        self.set(Column::Spid, Data::Texts(spid.finish()));
-    }
-
-    /// GV$SORT_USAGE. A session without a row has no temporary segment.
-    pub fn join_temp(&mut self, rows: &[TempRow]) {
-        let mut by_address: HashMap<(u32, &str), i64> = HashMap::new();
-        for row in rows {
-            let bytes = by_address.entry((row.inst_id, row.saddr.as_str())).or_default();
-            *bytes = bytes.saturating_add(row.bytes);
-        }
-        let temp = self.compute(|snapshot, row| {
-            let key = (snapshot.id(row, Column::InstId)?, snapshot.text(row, Column::Saddr)?);
-            Some(by_address.get(&key).copied().unwrap_or(0))
-        });
-        self.set(Column::Temp, temp);
-    }
-
-    /// GV$SESSTAT.
-    pub fn join_statistics(&mut self, rows: &[StatisticsRow]) {
-        let by_sid: HashMap<(u32, u32), &StatisticsRow> =
-            rows.iter().map(|row| ((row.inst_id, row.sid), row)).collect();
-        let find = |snapshot: &Snapshot, row: usize| {
-            by_sid
-                .get(&(snapshot.id(row, Column::InstId)?, snapshot.id(row, Column::Sid)?))
-                .copied()
-        };
-        type Statistic = fn(&StatisticsRow) -> Option<i64>;
-        let columns: [(Column, Statistic); 4] = [
-            (Column::Cpu, |row| row.cpu),
-            (Column::LogicalReads, |row| row.logical_reads),
-            (Column::PhysicalReads, |row| row.physical_reads),
-            (Column::Redo, |row| row.redo),
-        ];
-        for (column, value) in columns {
-            let data = self.compute(|snapshot, row| value(find(snapshot, row)?));
-            self.set(column, data);
-        }
-    }
-
-    /// V$CONTAINERS, by CON_ID.
-    pub fn join_containers(&mut self, names: &HashMap<u32, String>) {
-        let mut container = TextsBuilder::default();
-        for row in 0..self.snapshot.rows {
-            let name = self
-                .snapshot
-                .id(row, Column::ConId)
-                .and_then(|con_id| names.get(&con_id));
-            container.push(name.map(String::as_str));
-        }
-        self.set(Column::Container, Data::Texts(container.finish()));
-    }
-
-    /// GV$PX_SESSION.
-    pub fn join_parallel_servers(&mut self, rows: Vec<ParallelServer>) {
-        self.snapshot.parallel_servers = rows;
-    }
-
-    /// Computes the derived columns among `wanted` and ends.
-    #[must_use]
-    pub fn finish(mut self, wanted: Columns) -> Snapshot {
-        let now = self.snapshot.clock.map(|clock| clock.now);
-        for column in wanted.iter().filter(|column| column.source() == Source::Derived) {
-            if !input_columns(column).iter().all(|input| self.snapshot.has(*input)) {
-                continue;
-            }
-            let data = self.compute(|snapshot, row| derived(snapshot, row, column, now));
-            self.set(column, data);
-        }
-        if wanted.needs(Source::Waiters) {
-            self.join_waiters();
-        }
-        self.snapshot
-    }
-
-    /// Who holds up whom. With an instance unread, or with a waiter that does not say for whom it waits, "holds up nobody"
-    /// would be a guess about anybody.
-    fn join_waiters(&mut self) {
-        let snapshot = &self.snapshot;
-        let alone = snapshot.instances.len() <= 1;
-        let waiting: Vec<usize> = (0..snapshot.rows)
-            .filter(|row| snapshot.text(*row, Column::BlockingSessionStatus) == Some("VALID"))
-            .collect();
-        let blocker_seat = |waiter: usize| {
-            // Without BLOCKING_INSTANCE, the SID may be anybody's on a database of several instances.
-            let own = snapshot.id(waiter, Column::InstId).filter(|_| alone);
-            let inst_id = snapshot.id(waiter, Column::BlockingInstance).or(own)?;
-            Some((inst_id, snapshot.id(waiter, Column::BlockingSession)?))
-        };
-        let all_known = snapshot.instances.iter().all(|instance| instance.complete)
-            && waiting.iter().all(|waiter| blocker_seat(*waiter).is_some());
-        if ![Column::BlockingSessionStatus, Column::BlockingSession]
-            .into_iter()
-            .all(|column| snapshot.has(column))
-        {
-            return;
-        }
-        let mut seats = HashMap::new();
-        for row in 0..snapshot.rows {
-            if let (Some(inst_id), Some(sid)) = (snapshot.id(row, Column::InstId), snapshot.id(row, Column::Sid)) {
-                seats.insert((inst_id, sid), row);
-            }
-        }
-        let waits: Vec<Wait> = waiting
-            .iter()
-            .filter_map(|waiter| {
-                Some(Wait {
-                    waiter: *waiter,
-                    blocker: *seats.get(&blocker_seat(*waiter)?)?,
-                    waited: waited(snapshot, *waiter),
-                })
-            })
-            .collect();
-        let held: Vec<HeldUp> = held_up(snapshot.rows, &waits);
-        let sessions = self.compute(|_, row| all_known.then_some(held[row].sessions));
-        let longest = self.compute(|_, row| held[row].longest.filter(|_| all_known));
-        self.set(Column::Blocking, sessions);
-        self.set(Column::BlockingFor, longest);
-    }
-}
-
-fn waited(snapshot: &Snapshot, row: usize) -> Option<i64> {
-    if snapshot.text(row, Column::State)? == "WAITING" {
-        snapshot.number(row, Column::WaitTimeMicro)
-    } else {
-        None
-    }
-}
-
-/// A derived column of one session; NULL outside the statuses that it is defined for.
-fn derived(snapshot: &Snapshot, row: usize, column: Column, now: Option<DbTime>) -> Option<i64> {
-    let last_call = |statuses: &[&str]| {
-        let status = snapshot.text(row, Column::Status)?;
-        if statuses.contains(&status) {
-            snapshot.number(row, Column::LastCallEt)
-        } else {
-            None
-        }
-    };
-    if column == Column::Idle {
-        last_call(&["INACTIVE", "SNIPED"])
-    } else if column == Column::Running {
-        last_call(&["ACTIVE"])
-    } else if column == Column::StatementAge {
-        let active = snapshot.text(row, Column::Status)? == "ACTIVE";
-        let started = snapshot.number(row, Column::SqlExecStart)?;
-        if active {
-            Some(now?.since(DbTime(started)))
-        } else {
-            None
-        }
-    } else if column == Column::Connected {
-        Some(now?.since(DbTime(snapshot.number(row, Column::LogonTime)?)))
-    } else {
-        assert_eq!(column, Column::Waited, "every derived column is computed");
-        waited(snapshot, row)
-    }
-}
 
 #[cfg(test)]
 mod tests {
