@@ -152,7 +152,7 @@ fn of_database(
     limits: &EffectiveLimits,
     clock: &dyn Clock,
 ) -> Result<Report, crate::oracle::Error> {
-    let mut connection = ConnectSlot::new().connect(&reach.target, Purpose::Poll, reach.connect_limit)?;
+    let mut connection = ConnectSlot::new().connect(&reach.target_now()?, Purpose::Poll, reach.connect_limit)?;
     let capabilities = probe(&mut *connection, reach.call_limit)?;
     let taken = read_snapshot(
         &mut *connection,

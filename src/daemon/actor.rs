@@ -201,8 +201,8 @@ impl Actor {
             return Ok(inst_id);
         }
         let target = match wanted.and_then(|inst_id| batch.instances.get(&inst_id)) {
-            Some(name) => self.reach.target.on_instance(name),
-            None => self.reach.target.clone(),
+            Some(name) => self.reach.target_now()?.on_instance(name),
+            None => self.reach.target_now()?,
         };
         let mut connection = self.slot.connect(&target, Purpose::Act, self.reach.connect_limit)?;
         let capabilities = probe(&mut *connection, self.reach.call_limit)?;

@@ -25,7 +25,7 @@ use crate::daemon::poller::{Needs, Polled};
 use crate::guard::Warrant;
 use crate::needs;
 use crate::oracle::capabilities::Capabilities;
-use crate::oracle::{Class, Error};
+use crate::oracle::{Class, Error, Retry};
 use crate::plan::{EffectiveLimits, InForce, run_mode};
 use crate::policy::model::PolicySet;
 use crate::session::SessionKey;
@@ -127,6 +127,8 @@ pub struct Database {
     last_began: Option<Monotonic>,
     backoff: Backoff,
     gave_up: bool,
+    /// Why nothing is done here until a person has acted: the account was refused when a connection to act was made.
+    refused: Option<String>,
     own: Vec<SessionKey>,
     warned_unsupported: Vec<(Arc<str>, String)>,
 }
@@ -158,6 +160,7 @@ impl Database {
             last_began: None,
             backoff: Backoff::default(),
             gave_up: false,
+            refused: None,
             own: Vec::new(),
             warned_unsupported: Vec::new(),
         }
@@ -223,6 +226,7 @@ impl Database {
     fn reload(&mut self, rules: Arc<Rules>) {
         self.rules = rules;
         self.gave_up = false;
+        self.refused = None;
         self.backoff = Backoff::default();
         self.warned_unsupported.clear();
     }
@@ -314,9 +318,19 @@ impl Database {
                 remember(&mut self.memory, *done);
             }
             Acted::JournalFailed(why) => self.watcher.acting_stopped(&self.settings.name, &why),
-            Acted::Unreachable(error) => self.watcher.acting_stopped(&self.settings.name, &error.to_string()),
+            Acted::Unreachable(error) => self.unreachable(&error),
             Acted::Through => self.acting = false,
         }
+    }
+
+    /// Reading may go on where acting does not: its connection was made before the account was refused.
+    fn unreachable(&mut self, error: &Error) {
+        let mut why = error.to_string();
+        if error.class.retry() == Retry::Never {
+            why.push_str("; not trying again until the configuration is reloaded, so that the account is not locked");
+            self.refused = Some(format!("acting is refused: {error}"));
+        }
+        self.watcher.acting_stopped(&self.settings.name, &why);
     }
 
     /// The daemon's own sessions, the newest few: a reconnect makes a new one and the old seat may have a new occupant.
@@ -346,6 +360,9 @@ impl Database {
         }
         if let Some(blackout) = self.rules.blackouts.iter().find(|blackout| blackout.holds(now)) {
             return Some(format!("blackout: {}", blackout.reason));
+        }
+        if let Some(refused) = &self.refused {
+            return Some(refused.clone());
         }
         if self.acting {
             return Some("actions of an earlier cycle are under way".into());

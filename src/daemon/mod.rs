@@ -183,12 +183,15 @@ pub fn reaches(config: &Config) -> Result<Vec<Reach>, SecretError> {
 /// # Errors
 /// When its password cannot be had.
 pub fn reach(database: &crate::config::Database) -> Result<Reach, SecretError> {
-    let login = match &database.login {
-        Login::External => oracle::Login::External,
-        Login::Password { user, password } => oracle::Login::Password {
-            user: user.clone(),
-            password: oracle::Secret::new(password.read()?.reveal()),
-        },
+    let (login, source) = match &database.login {
+        Login::External => (oracle::Login::External, None),
+        Login::Password { user, password } => {
+            let login = oracle::Login::Password {
+                user: user.clone(),
+                password: oracle::Secret::new(password.read()?.reveal()),
+            };
+            (login, Some(password.clone()))
+        }
     };
     let target = oracle::Target {
         name: Arc::clone(&database.name),
@@ -198,6 +201,7 @@ pub fn reach(database: &crate::config::Database) -> Result<Reach, SecretError> {
     };
     Ok(Reach {
         target,
+        password: source,
         connect_limit: database.connect_timeout,
         call_limit: database.call_timeout,
         kill_limit: actor::KILL_LIMIT.max(database.call_timeout),

@@ -9,13 +9,14 @@ use std::thread;
 use std::time::Duration;
 
 use crate::clock::{Clock, Monotonic};
+use crate::config::{SecretError, SecretSource};
 use crate::daemon::database::Input;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::read_pressure;
 use crate::oracle::probe::probe;
 use crate::oracle::read::read_snapshot;
 use crate::oracle::sql::Scope;
-use crate::oracle::{Class, ConnectSlot, Connection, Error, Purpose, Target};
+use crate::oracle::{Class, ConnectSlot, Connection, Error, Login, Purpose, Secret, Target};
 use crate::policy::pressure::Resource;
 use crate::pressure::Readings;
 use crate::session::SessionKey;
@@ -25,14 +26,38 @@ use crate::session::snapshot::Snapshot;
 /// How to reach a database and how long each step may take.
 #[derive(Clone, Debug)]
 pub struct Reach {
-    /// Where.
+    /// Where and as whom, with the password as it was when the daemon started.
     pub target: Target,
+    /// Where the password is kept, if there is one.
+    pub password: Option<SecretSource>,
     /// For connecting.
     pub connect_limit: Duration,
     /// For each call.
     pub call_limit: Duration,
     /// For a statement that ends a session, which may wait for its victim.
     pub kill_limit: Duration,
+}
+
+impl Reach {
+    /// The target with the password as it is now. Read anew for each connection, so that one that was changed is picked up:
+    /// without that, a reload after a refused login would try the old one once more and bring the account nearer to its lock.
+    ///
+    /// # Errors
+    /// When the password cannot be had any more.
+    pub fn target_now(&self) -> Result<Target, Error> {
+        let mut target = self.target.clone();
+        if let (Login::Password { password, .. }, Some(source)) = (&mut target.login, &self.password) {
+            let unread = |error: SecretError| {
+                Error::new(
+                    Class::Config,
+                    format!("connect to {}", self.target.name),
+                    error.to_string(),
+                )
+            };
+            *password = Secret::new(source.read().map_err(unread)?.reveal());
+        }
+        Ok(target)
+    }
 }
 
 /// What a snapshot has to tell.
@@ -125,9 +150,9 @@ impl Poller {
     fn read(&mut self, needs: &Needs) -> Result<Box<Polled>, Error> {
         let limit = self.reach.call_limit;
         if self.connected.is_none() {
-            let mut connection = self
-                .slot
-                .connect(&self.reach.target, Purpose::Poll, self.reach.connect_limit)?;
+            let mut connection =
+                self.slot
+                    .connect(&self.reach.target_now()?, Purpose::Poll, self.reach.connect_limit)?;
             let capabilities = probe(&mut *connection, limit)?;
             self.connected = Some((connection, Arc::new(capabilities)));
         }
