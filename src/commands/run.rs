@@ -172,7 +172,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
 
 fn status_line(config: &Config, set: &PolicySet) -> String {
     format!(
-        "{} policies over {} databases, {} armed",
+        "policies: {}; databases: {}, of them armed: {}",
         set.policies.len(),
         config.databases.len(),
         config.databases.iter().filter(|database| database.armed).count()

@@ -4,9 +4,11 @@
 //! accepts and does not answer, and its logoff waits for ever for a server that hangs. So each runs on a thread of its
 //! own, and the caller waits only as long as it may.
 //!
-//! A thread that was given up still exists. At most one of them connects, for each database: as long as it hangs there is
-//! no further attempt, so a database that hangs for a day costs one thread and not thousands. And at most
-//! [`MAX_LOGOFFS`] hang in a logoff; a connection beyond that is leaked, which costs a file descriptor.
+//! A thread that was given up still exists, and nothing can end it: a firewall that forgot its connection leaves it waiting
+//! for ever. So it may not keep the database from being tried again, only make that rarer: each attempt that hangs makes
+//! the next one wait longer, and no more than [`MAX_HANGING`] hang at a time, so a database that hangs for a day costs a
+//! few threads and not thousands, and a few logins if it wakes up. And at most [`MAX_LOGOFFS`] hang in a logoff; a
+//! connection beyond that is leaked, which costs a file descriptor.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -21,31 +23,55 @@ use crate::oracle::{Connection, Driver, Purpose, Target, oci, thin};
 /// Logoffs of one database that may hang at a time.
 pub(super) const MAX_LOGOFFS: usize = 8;
 
+/// Attempts to connect of one database that may hang at a time.
+pub(super) const MAX_HANGING: usize = 8;
+
+/// The next attempt waits so many times as long as the one that hangs was given, twice as long for each that hangs.
+const WAIT_TIMES: u32 = 10;
+
+/// And no longer than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+
 /// A database's place to connect from: one attempt at a time, given up when it takes too long.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectSlot {
-    attempt: Arc<Attempt>,
+    attempts: Arc<Attempts>,
     logoffs: Logoffs,
 }
 
 #[derive(Debug, Default)]
-struct Attempt {
-    running: Mutex<bool>,
+struct Attempts {
+    state: Mutex<Running>,
     ended: Condvar,
 }
 
-impl Attempt {
-    fn running(&self) -> MutexGuard<'_, bool> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+/// The attempts whose threads have not ended.
+#[derive(Debug, Default)]
+struct Running {
+    count: usize,
+    /// Nobody is let in before this, unless all have ended.
+    closed: Option<Deadline>,
+}
+
+impl Running {
+    fn lets_in(&self) -> bool {
+        let closed = self.closed.as_ref().is_some_and(|closed| closed.left().is_some());
+        self.count == 0 || self.count < MAX_HANGING && !closed
     }
 }
 
-/// The slot is free again when this is dropped, whatever the thread that holds it died of.
-struct Occupied(Arc<Attempt>);
+impl Attempts {
+    fn state(&self) -> MutexGuard<'_, Running> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The attempt no longer counts when this is dropped, whatever the thread that holds it died of.
+struct Occupied(Arc<Attempts>);
 
 impl Drop for Occupied {
     fn drop(&mut self) {
-        *self.0.running() = false;
+        self.0.state().count -= 1;
         self.0.ended.notify_one();
     }
 }
@@ -94,20 +120,23 @@ impl ConnectSlot {
     }
 
     fn occupy(&self, limit: Duration, tried: &str) -> Result<Occupied, Error> {
-        let (mut running, waited) = self
-            .attempt
+        let (mut running, _) = self
+            .attempts
             .ended
-            .wait_timeout_while(self.attempt.running(), limit, |running| *running)
+            .wait_timeout_while(self.attempts.state(), limit, |running| !running.lets_in())
             .unwrap_or_else(PoisonError::into_inner);
-        if waited.timed_out() && *running {
-            return Err(Error::new(
-                Class::Backoff,
-                tried,
-                "an earlier attempt to connect still hangs",
-            ));
+        if !running.lets_in() {
+            let why = match running.count {
+                1 => "an earlier attempt to connect still hangs".to_owned(),
+                several => format!("{several} earlier attempts to connect still hang"),
+            };
+            return Err(Error::new(Class::Backoff, tried, why));
         }
-        *running = true;
-        Ok(Occupied(Arc::clone(&self.attempt)))
+        let times = WAIT_TIMES.saturating_mul(1 << running.count.min(MAX_HANGING));
+        running.closed = Some(Deadline::begin(limit.saturating_mul(times).min(LONGEST_WAIT)));
+        running.count += 1;
+        assert!(running.count <= MAX_HANGING, "more attempts than may hang");
+        Ok(Occupied(Arc::clone(&self.attempts)))
     }
 }
 
@@ -194,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_that_never_answers_is_given_up_and_not_tried_again_while_it_hangs() {
+    fn a_listener_that_never_answers_is_given_up_and_not_tried_again_at_once() {
         let (listener, port) = silent();
         let slot = ConnectSlot::new();
         let limit = Duration::from_millis(150);
@@ -233,7 +262,7 @@ mod tests {
     #[test]
     fn a_slot_is_free_again_after_a_panic() {
         let slot = ConnectSlot::new();
-        let occupied = slot.occupy(Duration::ZERO, "test").expect("free");
+        let occupied = slot.occupy(Duration::from_secs(60), "test").expect("free");
         assert!(slot.occupy(Duration::ZERO, "test").is_err());
         let thread = thread::spawn(move || {
             let _occupied = occupied;
@@ -241,6 +270,33 @@ mod tests {
         });
         assert!(thread.join().is_err());
         assert!(slot.occupy(Duration::ZERO, "test").is_ok());
+    }
+
+    #[test]
+    fn attempts_that_hang_are_few_and_do_not_keep_the_next_one_out_for_ever() {
+        let slot = ConnectSlot::new();
+        let limit = Duration::from_millis(1);
+        let mut hanging = Vec::new();
+        while hanging.len() < MAX_HANGING {
+            let before = Deadline::begin(Duration::from_secs(60));
+            let occupied = loop {
+                match slot.occupy(limit, "test") {
+                    Ok(occupied) => break occupied,
+                    Err(error) => assert!(error.why.contains("still hang"), "{error}"),
+                }
+                assert!(before.left().is_some(), "kept out by {}", hanging.len());
+            };
+            hanging.push(occupied);
+        }
+        // 10 ms, doubled for each of eight: long over.
+        thread::sleep(limit * WAIT_TIMES * (1 << MAX_HANGING));
+        let error = slot.occupy(limit, "test").map(|_| ()).expect_err("they are enough");
+        assert!(error.why.starts_with("8 earlier attempts"), "{error}");
+        hanging.clear();
+        assert!(
+            slot.occupy(limit, "test").is_ok(),
+            "the last one that ends lets in at once"
+        );
     }
 
     /// Hangs in its drop until it is released.
