@@ -258,7 +258,7 @@ fn the_pages_answer() {
         "up{database=\"orcl\",instance=\"1\"} 1",
         "actions_total{",
         "build_info{",
-        "spared_total{",
+        "policies_loaded 1",
     ] {
         assert!(metrics.contains(&format!("orareaper_{name}")), "{name}\n{metrics}");
     }

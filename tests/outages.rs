@@ -1,0 +1,345 @@
+//! What goes wrong between the daemon and its databases, and what it does when the machine ends it in the wrong moment.
+
+mod site;
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use orasim::backend::OnAccept;
+use orasim::{Fault, Strike};
+use site::{Db, Driver, PASSWORD, Site, drivers, entry, until};
+
+const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
+
+/// The clock is moved by hand; one session may be taken, one is busy with something it will not soon notice a kill in.
+const OFFICE: &str = "
+release: 19.22.0.0.0
+seed: 11
+speed: 0
+starts: 2026-11-23T09:00:00
+database: {name: PROD}
+instances:
+  - {number: 1, name: prod, host: db1}
+accounts:
+  REAPER: {password: reaper}
+sessions:
+  - {name: forgotten, user: SCOTT, program: sqlplus, machines: [pc1], idle: 3h, logged_on: 6h}
+  - {name: looping, user: LOOP, program: loop, machines: [pc2], active: 3h, logged_on: 6h, when_killed: {notices: 20m}}
+";
+
+const ENFORCE: &str = "
+policies:
+  - {name: forgotten, mode: enforce, when: INACTIVE longer than 4h, action: kill}
+";
+
+fn site(policies: &str) -> Site {
+    let site = Site::new();
+    site.policies(policies);
+    site
+}
+
+fn hang(statement: &str) -> Fault {
+    Fault {
+        statement: Some(statement.to_owned()),
+        user: Some("REAPER".to_owned()),
+        call: 1,
+        times: u32::MAX,
+        what: Strike::Hang,
+    }
+}
+
+/// Two databases, `bad` and `good`, in one configuration.
+fn configure_both(site: &Site, driver: &Driver, bad: &Db, good: &Db, more: &str) {
+    let bad = entry("bad", driver, &bad.connect_string(), true) + more;
+    site.configure_with(&[bad, entry("good", driver, &good.connect_string(), true)], "");
+}
+
+#[test]
+fn a_wrong_password_is_tried_once_until_somebody_has_acted() {
+    for driver in drivers() {
+        let (bad, good) = (Db::parse(OFFICE), Db::parse(OFFICE));
+        let site = site(ENFORCE);
+        configure_both(&site, &driver, &bad, &good, "");
+        let config = std::fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
+        site.write(
+            "orareaper.yaml",
+            config.replacen("{file: password}", "{file: rotated}", 1),
+        );
+        site.write("rotated", "Wr0ng-zq7xKw");
+        let daemon = site.run(&driver);
+        let down = daemon.says("database is down");
+        let error = down["error"].as_str().unwrap_or_default();
+        assert!(
+            error.contains("ORA-01017") && error.contains("not trying again"),
+            "{down}"
+        );
+        let attempts = bad.server.stats().connections;
+        daemon.looks("good", 5);
+        assert_eq!(
+            bad.server.stats().connections,
+            attempts,
+            "each further one is nearer to the lock"
+        );
+        assert_eq!(
+            daemon.metric("orareaper_driver_errors_total{class=\"auth\",database=\"bad\"}"),
+            Some(1.0)
+        );
+        let (status, why) = daemon.page("/readyz");
+        assert!(status == 503 && why.contains("bad"), "{why}");
+
+        // Somebody acts: the password is put right and the daemon told to look again.
+        site.write("rotated", PASSWORD);
+        daemon.signal("HUP");
+        daemon.looks("bad", 1);
+        for written in [daemon.log_text(), site.left_behind(), daemon.page("/").1] {
+            assert!(!written.contains("zq7xKw"), "a password shows: {written}");
+        }
+    }
+}
+
+#[test]
+fn acting_stops_as_well_when_the_account_is_refused() {
+    for driver in drivers() {
+        let db = Db::parse(OFFICE);
+        let site = site(ENFORCE);
+        site.configure(&driver, &db);
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 1);
+        // Changed behind the daemon's back: its connection for reading lives on, the one for acting is yet to be made.
+        site.write("password", "Wr0ng-zq7xKw");
+        db.world.advance(FIVE_HOURS);
+        let stopped = daemon.says("acting stopped for this cycle");
+        let why = stopped["why"].as_str().unwrap_or_default();
+        assert!(
+            why.contains("ORA-01017") && why.contains("not trying again"),
+            "{stopped}"
+        );
+        let attempts = db.server.stats().connections;
+        daemon.looks("orcl", 4);
+        assert_eq!(db.server.stats().connections, attempts);
+        assert!(db.kills().is_empty());
+        site.write("password", PASSWORD);
+        daemon.signal("HUP");
+        until("the kill", || db.kills().len() == 1);
+    }
+}
+
+#[test]
+fn a_database_that_hangs_delays_no_other() {
+    for driver in drivers() {
+        let (bad, good) = (Db::parse(OFFICE), Db::parse(OFFICE));
+        let site = site(ENFORCE);
+        configure_both(&site, &driver, &bad, &good, "    call_timeout: 300s\n");
+        bad.world.arm(hang("FROM gv$session"));
+        let daemon = site.run(&driver);
+        daemon.looks("good", 2);
+        good.world.advance(FIVE_HOURS);
+        until("the other database's kill", || good.kills().len() == 1);
+        daemon.looks("good", 2);
+        assert_eq!(daemon.log_line("call failed"), None, "the first one still hangs");
+        let up = |database: &str| daemon.metric(&format!("orareaper_up{{database=\"{database}\",instance=\"1\"}}"));
+        assert_eq!((up("good"), up("bad")), (Some(1.0), None));
+        assert_eq!(daemon.page("/healthz").0, 200);
+    }
+}
+
+#[test]
+fn nobody_listening_and_a_silent_listener_are_waited_out() {
+    for driver in drivers() {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let nobody = format!("//{}/PROD", free.local_addr().expect("bound"));
+        drop(free);
+        let silent = Db::parse(OFFICE);
+        silent.world.set_listener(OnAccept::Silent);
+        let site = site(ENFORCE);
+        site.configure_with(
+            &[
+                entry("nobody", &driver, &nobody, true),
+                entry("silent", &driver, &silent.connect_string(), true) + "    connect_timeout: 1s\n",
+            ],
+            "",
+        );
+        let mut daemon = site.run(&driver);
+        let down = |name: &str| {
+            daemon
+                .log()
+                .into_iter()
+                .find(|line| line["message"] == "database is down" && line["database"] == name)
+        };
+        until("both to be missed", || {
+            down("nobody").is_some() && down("silent").is_some()
+        });
+        for name in ["nobody", "silent"] {
+            let error = down(name).expect("just seen")["error"].to_string();
+            assert!(error.contains("trying again"), "{error}");
+            assert!(
+                error.contains(&format!("connect to {name} with driver {}", driver.name)),
+                "{error}"
+            );
+        }
+        assert_eq!(daemon.page("/healthz").0, 200, "a restart would not bring them back");
+        assert_eq!(daemon.page("/readyz").0, 503);
+        // `plan` says the same once, and fails.
+        let output = site
+            .command(&driver)
+            .args(["--config", "orareaper.yaml", "plan", "--database", "nobody"])
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with("error: connect to nobody with driver"), "{said}");
+
+        silent.world.set_listener(OnAccept::Serve);
+        daemon.looks("silent", 1);
+        daemon.signal("TERM");
+        assert_eq!(daemon.ends().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_database_that_goes_away_is_found_again() {
+    for driver in drivers() {
+        let db = Db::parse(OFFICE);
+        let site = site(ENFORCE);
+        site.configure(&driver, &db);
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 1);
+        for what in [
+            Strike::Cut,
+            Strike::Error {
+                code: 1034,
+                message: "ORACLE not available".into(),
+            },
+        ] {
+            db.world.arm(Fault {
+                times: 1,
+                what,
+                ..hang("FROM gv$session")
+            });
+            let failed = || {
+                daemon
+                    .log()
+                    .iter()
+                    .filter(|line| line["message"] == "call failed")
+                    .count()
+            };
+            let before = failed();
+            until("a call to fail", || failed() > before);
+            daemon.looks("orcl", 1);
+        }
+        db.world.advance(FIVE_HOURS);
+        until("the kill", || db.kills().len() == 1);
+        until("it to be ready", || daemon.page("/readyz").0 == 200);
+    }
+}
+
+/// The statement hangs on its way: nobody will ever know whether Oracle saw it, so it is taken for done and followed.
+#[test]
+fn an_intent_without_an_outcome_is_followed_up_and_not_repeated() {
+    for driver in drivers() {
+        let db = Db::parse(OFFICE);
+        let site = site(ENFORCE);
+        site.configure(&driver, &db);
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 1);
+        db.world.arm(hang("ALTER SYSTEM"));
+        db.world.advance(FIVE_HOURS);
+        let intent = site.journals("intent", |_| true);
+        daemon.looks("orcl", 2);
+        assert_eq!(site.journalled("outcome").len(), 0);
+        daemon.signal("KILL");
+        drop(daemon);
+
+        db.world.disarm();
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 3);
+        assert_eq!(site.journalled("intent").len(), 1, "it is not tried again");
+        assert!(db.kills().is_empty());
+        db.world.advance(Duration::from_secs(120));
+        let proof = site.journals("verification", |_| true);
+        assert_eq!((&proof["id"], &proof["proof"]), (&intent["id"], &"lingers".into()));
+        assert_eq!(
+            daemon.metric("orareaper_lingering_sessions{database=\"orcl\",instance=\"1\"}"),
+            Some(1.0)
+        );
+        db.world
+            .log_off(1, u32::try_from(intent["sid"].as_u64().expect("a SID")).expect("small"));
+        site.journals("verification", |record| {
+            record["proof"] == "gone" && record["id"] == intent["id"]
+        });
+        assert_eq!(site.journalled("intent").len(), 1);
+    }
+}
+
+/// Oracle has the statement and lets its caller wait when the daemon is killed: the victim's end is still its doing.
+#[test]
+fn a_kill_under_way_is_followed_to_its_end_by_the_next_daemon() {
+    for driver in drivers() {
+        let db = Db::parse(OFFICE);
+        let site = site("policies: [{name: loops, mode: enforce, when: RUNNING longer than 2h, action: kill}]");
+        site.configure(&driver, &db);
+        let daemon = site.run(&driver);
+        until("the statement to be waiting", || {
+            db.kills().first().is_some_and(|kill| kill.1.is_none())
+        });
+        daemon.signal("KILL");
+        drop(daemon);
+        assert_eq!(site.journalled("outcome").len(), 0);
+
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 2);
+        db.world.advance(Duration::from_secs(21 * 60));
+        let proof = site.journals("verification", |record| record["proof"] != "lingers");
+        assert_eq!(proof["proof"], "gone");
+        daemon.looks("orcl", 2);
+        assert_eq!(db.kills().len(), 1, "nothing is repeated");
+        assert!(db.seats_of("LOOP").is_empty());
+    }
+}
+
+/// Reading many sessions costs few round trips, and with the Oracle client no statement is parsed a second time.
+#[test]
+fn thousands_of_sessions_cost_few_round_trips() {
+    const SESSIONS: u64 = 4_500;
+    const ARRAY: u64 = 1_000;
+    for driver in drivers() {
+        let crowd = format!(
+            "{OFFICE}  - {{name: crowd, user: CROWD, count: {SESSIONS}, program: JDBC Thin Client, machines: [app1], idle: 1h, \
+             logged_on: 6h}}\nparameters: {{sessions: \"20000\", processes: \"20000\"}}\n"
+        );
+        let db = Db::parse(&crowd);
+        let site = site(ENFORCE);
+        site.configure(&driver, &db);
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 2);
+        let (before, told) = (db.server.stats(), round_trips(&daemon));
+        daemon.looks("orcl", 3);
+        let (after, told_after) = (db.server.stats(), round_trips(&daemon));
+        let executions = after.executions - before.executions;
+        let trips = after.round_trips - before.round_trips;
+        // Between the two looks at the counters up to five polls were under way, each with one large query and some small ones.
+        let polls = 5;
+        let most = polls * (SESSIONS + 100).div_ceil(ARRAY) + 2 * executions;
+        assert!(
+            trips <= most,
+            "{trips} round trips for {executions} queries with driver {}",
+            driver.name
+        );
+        assert!(
+            after.fetches - before.fetches >= 2 * (SESSIONS / ARRAY),
+            "there was something to fetch"
+        );
+        assert!(
+            told_after > told && told_after - told <= trips as f64 + most as f64,
+            "{told} {told_after}"
+        );
+        if driver.name == "oci" {
+            assert_eq!(after.parses, before.parses, "no statement is parsed again");
+        }
+    }
+}
+
+fn round_trips(daemon: &site::Daemon) -> f64 {
+    let told = daemon.metric("orareaper_driver_round_trips_total{database=\"orcl\"}");
+    told.expect("it is counted")
+}
