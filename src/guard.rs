@@ -221,7 +221,7 @@ pub fn rule(
                 | Standing::Followed => (policy.action, false),
             };
             if let (Verdict::Act, Some(key)) = (verdict, entry.key) {
-                bench.take(entry.row, key, &mut taken);
+                bench.take(entry.row, key, escalates, &mut taken);
                 ruling.warrants.push(Warrant {
                     key,
                     set: Arc::clone(situation.set),
@@ -460,7 +460,7 @@ impl<'a> Bench<'a> {
         enough.then(|| "enough were taken to relieve the pressure, by estimate".into())
     }
 
-    fn take(&mut self, row: usize, key: SessionKey, taken: &mut Taken) {
+    fn take(&mut self, row: usize, key: SessionKey, escalates: bool, taken: &mut Taken) {
         if self.policy.action == Action::Report {
             return;
         }
@@ -469,6 +469,10 @@ impl<'a> Bench<'a> {
         taken.0.push(Took { key, mode, by });
         self.all_actions += 1;
         self.own_actions += 1;
+        if escalates {
+            // Floor and estimate have done without it since its first action.
+            return;
+        }
         if let Some((keep, sizes)) = &mut self.floors
             && let Some(left) = sizes.get_mut(&group_of(self.snapshot, row, &keep.per))
         {
