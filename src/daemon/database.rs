@@ -31,6 +31,10 @@ use crate::policy::model::PolicySet;
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
 
+/// So many poll intervals without a snapshot are a gap: three were missed. It breaks every hold, because what was not seen
+/// may have changed.
+const GAP: i32 = 4;
+
 /// Everything that can happen to a database.
 #[derive(Debug)]
 pub enum Input {
@@ -347,10 +351,10 @@ impl Database {
         now.with_timezone(&self.rules.zone).date_naive()
     }
 
-    /// Three missed snapshots break every hold: what was not seen may have changed. Measured by this host's clock.
+    /// Measured by this host's clock.
     fn is_unbroken(&mut self, began: Monotonic) -> bool {
         let before = self.last_began.replace(began);
-        before.is_some_and(|before| began.since(before) <= self.settings.poll.saturating_mul(4))
+        before.is_some_and(|before| began.since(before) <= self.settings.poll.saturating_mul(GAP.unsigned_abs()))
     }
 
     /// Why nothing may be permitted in this cycle.
@@ -374,7 +378,9 @@ impl Database {
     fn in_force(&mut self, capabilities: &Capabilities, now: DateTime<Utc>) -> Vec<InForce> {
         let rules = Arc::clone(&self.rules);
         let poll = TimeDelta::from_std(self.settings.poll).unwrap_or(TimeDelta::MAX);
-        let after = self.last_cycle.unwrap_or(now - poll);
+        // A schedule's hour that passed while nobody looked is over: it is not made up for at another.
+        let recent = |last: &DateTime<Utc>| now - *last <= poll.checked_mul(GAP).unwrap_or(TimeDelta::MAX);
+        let after = self.last_cycle.filter(recent).unwrap_or(now - poll);
         let armed = rules.armed.get(&self.settings.name).copied().unwrap_or(false);
         let mut in_force = Vec::new();
         for (index, policy) in rules.set.policies.iter().enumerate() {
