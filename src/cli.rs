@@ -167,9 +167,13 @@ pub enum CheckFormat {
 /// `test`
 #[derive(Debug, Args)]
 pub struct TestArgs {
-    /// Folders with tests; each test is a folder with policy.yaml, timeline.yaml and expect.yaml.
-    #[arg(value_name = "PATH", required = true)]
+    /// Folders with tests; each test is a folder with timeline.yaml, expect.yaml and the policies: policy.yaml, or the
+    /// files that the timeline names. The folders of the configured policies if none is given.
+    #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// Writes the results as JUnit XML too, for a build server.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
 }
 
 /// `demo`

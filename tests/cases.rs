@@ -1,10 +1,14 @@
-//! Every story under tests/cases: policies and snapshots over time in, decisions and statements out.
+//! Every story: policies and snapshots over time in, decisions and statements out.
 //!
-//! A new behaviour is a new folder there, with policy.yaml, timeline.yaml and expect.yaml; nothing is added here.
+//! Those under tests/cases are of the pipeline; a new behaviour is a new folder there, with policy.yaml, timeline.yaml and
+//! expect.yaml, and nothing is added here. Those under policies/tests are of the policies that are shipped, and those under
+//! tests/cookbook of the policies in docs/cookbook.md, taken out of the page itself.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use orareaper::story::run_folder;
+use orareaper::policy::check_files;
+use orareaper::story::{StoryError, run_folder};
 
 fn folders(root: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = std::fs::read_dir(root)
@@ -16,15 +20,19 @@ fn folders(root: &Path) -> Vec<PathBuf> {
     folders
 }
 
-#[test]
-fn every_case_decides_as_expected() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+fn run_all(root: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
     let folders = folders(&root);
-    assert!(!folders.is_empty(), "no case was found under {}", root.display());
+    assert!(!folders.is_empty(), "no story was found under {}", root.display());
+    run_each(&folders, |folder| run_folder(folder));
+    folders
+}
+
+fn run_each(folders: &[PathBuf], run: impl Fn(&Path) -> Result<Option<String>, StoryError>) {
     let mut failed = Vec::new();
-    for folder in &folders {
+    for folder in folders {
         let name = folder.file_name().expect("a name").to_string_lossy();
-        match run_folder(folder) {
+        match run(folder) {
             Ok(None) => println!("ok   {name}"),
             Ok(Some(difference)) => failed.push(format!("{name}:\n{difference}")),
             Err(error) => failed.push(format!("{name}: {error}")),
@@ -32,11 +40,61 @@ fn every_case_decides_as_expected() {
     }
     assert!(
         failed.is_empty(),
-        "{} of {} cases failed\n\n{}",
+        "{} of {} stories failed\n\n{}",
         failed.len(),
         folders.len(),
         failed.join("\n")
     );
+}
+
+#[test]
+fn every_case_decides_as_expected() {
+    run_all("tests/cases");
+}
+
+/// The policies of a set of files.
+fn policy_names(files: &[(String, Vec<u8>)]) -> Vec<String> {
+    let today = chrono::NaiveDate::from_ymd_opt(2026, 11, 23).expect("a date");
+    let loaded = check_files(files, today, chrono_tz::Tz::UTC);
+    let problems: Vec<String> = loaded.diagnostics.iter().map(|problem| problem.render(false)).collect();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    let set = loaded.set.expect("it has no problem");
+    set.policies.iter().map(|policy| policy.name.to_string()).collect()
+}
+
+/// The policies that the expectations of some stories name as having acted.
+fn acting(folders: &[PathBuf]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for folder in folders {
+        let text = std::fs::read_to_string(folder.join("expect.yaml")).expect("readable");
+        let snapshots: serde_json::Value = serde_yaml::from_str(&text).expect("well-formed");
+        let acts = snapshots.as_array().into_iter().flatten();
+        let acts = acts.filter_map(|snapshot| snapshot.get("act")?.as_array()).flatten();
+        names.extend(acts.filter_map(|act| Some(act.get("policy")?.as_str()?.to_owned())));
+    }
+    names
+}
+
+#[test]
+fn every_shipped_policy_has_a_story_in_which_it_acts() {
+    let folders = run_all("policies/tests");
+    let acting = acting(&folders);
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(policies).expect("policies/ is there") {
+        let path = entry.expect("readable").path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            files.push((path.display().to_string(), std::fs::read(&path).expect("readable")));
+        }
+    }
+    let names = policy_names(&files);
+    assert!(names.len() >= 7, "{names:?}");
+    for name in names {
+        assert!(
+            acting.contains(&name),
+            "no story under policies/tests shows what {name} does"
+        );
+    }
 }
 
 /// The comparison itself must be able to fail: a wrong expectation of each kind is noticed.

@@ -34,7 +34,7 @@ pub fn run(cli: &Cli) -> Status {
         Command::Demo(arguments) => demo::run(arguments, clock),
         Command::Plan(arguments) => plan::run(arguments, &cli.config, &clock),
         Command::Check(arguments) => check::run(arguments, &cli.config, &clock),
-        Command::Test(arguments) => test::run(arguments),
+        Command::Test(arguments) => test::run(arguments, &cli.config),
         Command::Pause { reason } => pause(&cli.config, reason),
         Command::Resume => resume(&cli.config),
         Command::Completions { shell } => {

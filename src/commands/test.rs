@@ -1,56 +1,100 @@
-//! `test`: runs policy tests, each a folder with policy.yaml, timeline.yaml and expect.yaml.
+//! `test`: runs policy tests, each a folder with timeline.yaml, expect.yaml and the policies or their names.
 
 use std::path::{Path, PathBuf};
 
 use crate::cli::{Status, TestArgs};
-use crate::commands::{fail, print, say};
+use crate::commands::{fail, load_config, print, say};
+use crate::story::junit::{Case, Verdict, junit};
 use crate::story::run_folder;
 
 /// Runs the command.
-pub fn run(arguments: &TestArgs) -> Status {
+pub fn run(arguments: &TestArgs, config: &Path) -> Status {
+    let paths = if arguments.paths.is_empty() {
+        match load_config(config) {
+            Ok(config) => beside(&config.policies),
+            Err(status) => return status,
+        }
+    } else {
+        arguments.paths.clone()
+    };
     let mut tests = Vec::new();
-    for path in &arguments.paths {
+    for path in &paths {
+        let before = tests.len();
         if let Err(error) = find(path, &mut tests) {
             return fail(&format!("look for tests in {}: {error}", path.display()));
         }
-    }
-    tests.sort();
-    if tests.is_empty() {
-        return fail("no test found: a test is a folder with policy.yaml, timeline.yaml and expect.yaml");
-    }
-    let mut failed = 0;
-    for test in &tests {
-        match run_folder(test) {
-            Ok(None) => {
-                print(format!("ok      {}\n", test.display()).as_bytes());
-            }
-            Ok(Some(difference)) => {
-                failed += 1;
-                print(format!("FAILED  {}\n{difference}", test.display()).as_bytes());
-            }
-            Err(error) => {
-                failed += 1;
-                print(format!("FAILED  {}\n{error}\n", test.display()).as_bytes());
-            }
+        if tests.len() == before {
+            return fail(&format!(
+                "no test found in {}: a test is a folder with timeline.yaml, expect.yaml and policy.yaml, or with the \
+                 policy files' names under `policies:` in timeline.yaml",
+                path.display()
+            ));
         }
     }
-    say(&format!("{} passed, {failed} failed", tests.len() - failed));
+    tests.sort();
+    tests.dedup();
+    let cases: Vec<Case> = tests.iter().map(|test| case(test)).collect();
+    for (test, case) in tests.iter().zip(&cases) {
+        let shown = test.display();
+        let line = match &case.verdict {
+            Verdict::Passed => format!("ok      {shown}\n"),
+            Verdict::Failed(difference) => format!("FAILED  {shown}\n{difference}"),
+            Verdict::Broken(error) => format!("FAILED  {shown}\n{error}\n"),
+        };
+        print(line.as_bytes());
+    }
+    let failed = cases.iter().filter(|case| case.verdict != Verdict::Passed).count();
+    say(&format!("{} passed, {failed} failed", cases.len() - failed));
+    if let Some(file) = &arguments.junit
+        && let Err(error) = std::fs::write(file, junit(&cases))
+    {
+        return fail(&format!("write {}: {error}", file.display()));
+    }
     if failed == 0 { Status::Fine } else { Status::Findings }
+}
+
+/// The folders that the configured policies lie in: themselves, or what comes before a file's name or a star.
+fn beside(policies: &[PathBuf]) -> Vec<PathBuf> {
+    let folder = |path: &PathBuf| path.ancestors().find(|part| part.is_dir()).map(Path::to_owned);
+    let mut folders: Vec<PathBuf> = policies.iter().filter_map(folder).collect();
+    folders.sort();
+    folders.dedup();
+    folders
+}
+
+fn case(test: &Path) -> Case {
+    let text = |part: Option<&std::ffi::OsStr>| part.unwrap_or(test.as_os_str()).to_string_lossy().into_owned();
+    Case {
+        group: text(test.parent().map(Path::as_os_str)),
+        name: text(test.file_name()),
+        verdict: match run_folder(test) {
+            Ok(None) => Verdict::Passed,
+            Ok(Some(difference)) => Verdict::Failed(difference),
+            Err(error) => Verdict::Broken(error.to_string()),
+        },
+    }
 }
 
 /// Folders deeper than this are not looked into.
 const DEEPEST: usize = 8;
 
+/// A folder with one of a test's two files is a test: a forgotten or misspelt other one fails it rather than hides it.
 fn find(path: &Path, tests: &mut Vec<PathBuf>) -> std::io::Result<()> {
     let mut folders = vec![(path.to_owned(), 0)];
     while let Some((folder, depth)) = folders.pop() {
-        if folder.join("expect.yaml").is_file() {
+        if ["expect.yaml", "timeline.yaml"]
+            .iter()
+            .any(|file| folder.join(file).is_file())
+        {
             tests.push(folder);
             continue;
         }
         for entry in std::fs::read_dir(&folder)? {
             let path = entry?.path();
-            if path.is_dir() && depth < DEEPEST {
+            let hidden = path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if path.is_dir() && !hidden && depth < DEEPEST {
                 folders.push((path, depth + 1));
             }
         }

@@ -7,6 +7,7 @@
 //! A story says nothing of most columns, so they have harmless values: a user session of an ordinary account, on a
 //! dedicated server, without a transaction. A column that a story wants unknown is listed under `missing`.
 
+pub mod junit;
 mod raw;
 mod timeline;
 
@@ -21,7 +22,7 @@ use crate::cycle::{Cycle, Done, Memory, Terms, cycle, remember};
 use crate::guard::{RunMode, Verdict};
 use crate::outcome::Outcome;
 use crate::plan::{EffectiveLimits, InForce, run_mode};
-use crate::policy::model::{Action, PolicySet};
+use crate::policy::model::{Action, Mode, PolicySet};
 use crate::protect::Facts;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns};
@@ -67,7 +68,15 @@ pub fn tell(
     load: impl Fn(&[String]) -> Result<PolicySet, StoryError>,
 ) -> Result<Vec<Told>, StoryError> {
     let first = timeline.policies.clone().unwrap_or_else(|| vec!["policy.yaml".into()]);
-    let mut set = Arc::new(load(&first)?);
+    let load = |files: &[String]| {
+        let mut set = load(files)?;
+        let rehearsing = set.policies.iter_mut().filter(|policy| policy.mode == Mode::DryRun);
+        if timeline.enforce {
+            rehearsing.for_each(|policy| policy.mode = Mode::Enforce);
+        }
+        Ok::<_, StoryError>(Arc::new(set))
+    };
+    let mut set = load(&first)?;
     let setting = Setting::of(timeline)?;
     let mut memory = Memory::default();
     let mut told = Vec::new();
@@ -75,11 +84,12 @@ pub fn tell(
     let mut action_id = 0;
     for moment in timeline.moments()? {
         if let Some(files) = moment.reload() {
-            set = Arc::new(load(files)?);
+            set = load(files)?;
         }
         let wanted = needed(&set);
         let snapshot = moment.snapshot(&setting.defaults, wanted)?;
-        let in_force = in_force(&set, &setting, before, moment.at);
+        let unbroken = before.is_some_and(|before| moment.at - before <= setting.max_gap);
+        let in_force = in_force(&set, &setting, before.filter(|_| unbroken), moment.at);
         let terms = Terms {
             set: &set,
             in_force: &in_force,
@@ -87,7 +97,7 @@ pub fn tell(
             limits: &setting.limits,
             now: moment.at,
             today: moment.at.date_naive(),
-            unbroken: before.is_some_and(|before| moment.at - before <= setting.max_gap),
+            unbroken,
             standstill: moment.standstill.as_deref(),
             assume_held: false,
         };
@@ -276,24 +286,31 @@ pub fn compare(told: &[Told], expected: &[Expectation]) -> Option<String> {
 /// The time zone that a story's schedules are in.
 const ZONE: chrono_tz::Tz = chrono_tz::UTC;
 
-/// Runs the story of a folder: policy.yaml (or the files that the timeline names), timeline.yaml, expect.yaml. `None` if all was decided as expected.
+/// Runs the story of a folder: policy.yaml (or the files that the timeline names), timeline.yaml, expect.yaml. `None` if
+/// all was decided as expected.
 ///
 /// # Errors
 /// When a file cannot be read, a policy does not check, or the timeline makes no sense.
 pub fn run_folder(folder: &std::path::Path) -> Result<Option<String>, StoryError> {
-    let read = |name: &str| {
-        let path = folder.join(name);
-        std::fs::read(&path).map_err(|error| StoryError(format!("read {}: {error}", path.display())))
-    };
-    let (timeline, expect) = (read("timeline.yaml")?, read("expect.yaml")?);
-    let timeline: Timeline = raw::parse(&timeline, "timeline.yaml")?;
-    let expected: Vec<Expectation> = raw::parse(&expect, "expect.yaml")?;
+    run_folder_with(folder, |name| read(&folder.join(name)))
+}
+
+/// The same with policy files from elsewhere: `policy` gives the text of one that the timeline names, or of policy.yaml.
+///
+/// # Errors
+/// When a file cannot be read, a policy does not check, or the timeline makes no sense.
+pub fn run_folder_with(
+    folder: &std::path::Path,
+    policy: impl Fn(&str) -> Result<Vec<u8>, StoryError>,
+) -> Result<Option<String>, StoryError> {
+    let timeline: Timeline = raw::parse(&read(&folder.join("timeline.yaml"))?, "timeline.yaml")?;
+    let expected: Vec<Expectation> = raw::parse(&read(&folder.join("expect.yaml"))?, "expect.yaml")?;
     let today = timeline.moments()?.first().map(|moment| moment.at.date_naive());
     let today = today.ok_or_else(|| StoryError("timeline.yaml has no snapshot".into()))?;
     let told = tell(&timeline, |names| {
         let files = names
             .iter()
-            .map(|name| Ok((name.clone(), read(name)?)))
+            .map(|name| Ok((name.clone(), policy(name)?)))
             .collect::<Result<Vec<_>, StoryError>>()?;
         let loaded = crate::policy::check_files(&files, today, ZONE);
         loaded.set.ok_or_else(|| {
@@ -302,4 +319,8 @@ pub fn run_folder(folder: &std::path::Path) -> Result<Option<String>, StoryError
         })
     })?;
     Ok(compare(&told, &expected))
+}
+
+fn read(path: &std::path::Path) -> Result<Vec<u8>, StoryError> {
+    std::fs::read(path).map_err(|error| StoryError(format!("read {}: {error}", path.display())))
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use crate::policy::model::Limits;
-use crate::session::column::{Column, Kind};
+use crate::session::column::{Column, Kind, Source};
 use crate::story::Line;
 
 /// Why a story cannot be told.
@@ -25,13 +25,16 @@ pub struct Timeline {
     pub armed: Option<bool>,
     /// Whether the daemon was started with `--dry-run`.
     pub dry_run: Option<bool>,
+    /// Takes policies that say `mode: dry-run` as if they said `enforce`, to test what they are going to do.
+    #[serde(default)]
+    pub enforce: bool,
     /// The configuration's limits.
     #[serde(default)]
     pub limits: RawLimits,
     /// Accounts that DBA_USERS calls Oracle-maintained.
     #[serde(default)]
     pub oracle_maintained: Vec<String>,
-    /// The policy files, in order; policy.yaml where not given.
+    /// The policy files, in order, relative to the story's folder; policy.yaml where not given.
     pub policies: Option<Vec<String>>,
     /// The daemon's own sessions, `sid,serial#,@inst_id`.
     #[serde(default)]
@@ -109,7 +112,7 @@ pub struct RawSession {
     pub blocked_by: Option<RawBlocked>,
     /// The SID of its coordinator on the same instance, if it is a parallel server.
     pub parallel_server_of: Option<u32>,
-    /// GV$SESSION columns.
+    /// GV$SESSION columns, and what the policy language adds from other views: `pga`, `temp`, `cpu`, `container`, ...
     #[serde(flatten)]
     pub columns: BTreeMap<String, Scalar>,
 }
@@ -122,6 +125,8 @@ pub struct RawTransaction {
     pub age: Option<String>,
     /// USED_UREC.
     pub undo_records: Option<i64>,
+    /// Its undo, as a size.
+    pub undo: Option<Scalar>,
 }
 
 /// What a session waits for.
@@ -142,7 +147,7 @@ pub struct RawBlocked {
 pub enum Scalar {
     /// A whole number.
     Number(i64),
-    /// A text, a duration such as `5h`, or a time in ISO 8601.
+    /// A text, a duration such as `5h`, a size such as `2GB`, or a time in ISO 8601.
     Text(String),
     /// `null`.
     Null(()),
@@ -163,15 +168,39 @@ impl Timeline {
     }
 }
 
-/// A GV$SESSION column by name.
+/// A column that a story may give a session, by name: one of GV$SESSION, or one that is read from another view by itself.
+/// What is derived (`idle`, `connected`, `blocking`) or belongs to a transaction is told by its cause.
 pub(crate) fn session_column(name: &str) -> Result<Column, StoryError> {
-    Column::named(name)
-        .filter(|column| column.source() == crate::session::column::Source::Session)
-        .ok_or_else(|| {
-            StoryError(format!(
-                "a session has no column {name:?}: expected a column of GV$SESSION"
-            ))
-        })
+    let told = |column: &Column| match column.source() {
+        Source::Session | Source::Process | Source::Temp | Source::Statistics | Source::Container => true,
+        Source::Derived | Source::Transaction | Source::Waiters => false,
+    };
+    Column::named(name).filter(told).ok_or_else(|| {
+        StoryError(format!(
+            "a session has no column {name:?}: expected a column of GV$SESSION, pga, temp, cpu, redo, logical_reads, \
+             physical_reads, spid or container"
+        ))
+    })
+}
+
+/// `512KB`, `20MB`, `2GB`, `1TB`, in powers of 1024, or a bare number of bytes.
+fn bytes(text: &str) -> Result<i64, StoryError> {
+    let wrong = || {
+        StoryError(format!(
+            "{text:?} is no size: expected one such as 512KB, 20MB, 2GB or 1TB"
+        ))
+    };
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let shift = match &text[digits..] {
+        "" => 0,
+        "KB" => 10,
+        "MB" => 20,
+        "GB" => 30,
+        "TB" => 40,
+        _ => return Err(wrong()),
+    };
+    let count: i64 = text[..digits].parse().map_err(|_| wrong())?;
+    count.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
 /// `sid,serial#,@inst_id` as INST_ID, SID, SERIAL#.
@@ -236,9 +265,10 @@ impl Scalar {
         match (self, column.kind()) {
             (Scalar::Null(()), _) => Ok(None),
             (Scalar::Number(number), _) => Ok(Some(*number)),
-            (Scalar::Text(text), Kind::Duration) => Ok(Some(seconds(text)?)),
+            (Scalar::Text(text), Kind::Duration) => Ok(Some(seconds(text)?.saturating_mul(column.per_second()))),
+            (Scalar::Text(text), Kind::Size) => Ok(Some(bytes(text)?)),
             (Scalar::Text(text), Kind::Time) => Ok(Some(instant(text)?.timestamp())),
-            (Scalar::Text(text), Kind::Number | Kind::Size | Kind::Text) => {
+            (Scalar::Text(text), Kind::Number | Kind::Text) => {
                 Err(StoryError(format!("{} is a number, not {text:?}", column.name())))
             }
         }

@@ -1,6 +1,6 @@
 //! From a story's moment to the snapshot that the pipeline takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 
@@ -9,7 +9,10 @@ use crate::policy::pressure::Resource;
 use crate::pressure::{Reading, Readings};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
-use crate::session::snapshot::{Cell, Clock, Instance, ParallelServer, Snapshot, SnapshotSource, TransactionRow};
+use crate::session::snapshot::{
+    Cell, Clock, Instance, Joining, ParallelServer, ProcessRow, Snapshot, SnapshotSource, StatisticsRow, TempRow,
+    TransactionRow,
+};
 use crate::session::time::DbTime;
 use crate::story::raw::{RawMoment, RawSession, Scalar, StoryError, Timeline, instant, seconds, session_column};
 
@@ -107,6 +110,7 @@ impl Moment<'_> {
         let mut builder = Snapshot::builder(SnapshotSource::Live, &read);
         let mut transactions = Vec::new();
         let mut servers = Vec::new();
+        let mut rows = Vec::new();
         let mut instances: BTreeMap<u32, bool> = BTreeMap::new();
         for session in &self.raw.sessions {
             for number in 0..session.repeat.unwrap_or(1) {
@@ -116,6 +120,7 @@ impl Moment<'_> {
                 }
                 servers.extend(parallel_server(session, &row));
                 push(&mut builder, &read, &row)?;
+                rows.push(row);
             }
         }
         instances.extend(self.raw.empty.iter().map(|inst_id| (*inst_id, true)));
@@ -138,6 +143,7 @@ impl Moment<'_> {
         let mut joining = builder.finish(Some(clock), instances);
         joining.join_transactions(&transactions);
         joining.join_parallel_servers(servers);
+        join_views(&mut joining, &rows, wanted, &missing)?;
         Ok(joining.finish(wanted))
     }
 
@@ -160,6 +166,10 @@ impl Moment<'_> {
             }
         };
         row.insert(Column::Sid, Scalar::Number(sid));
+        for address in [Column::Saddr, Column::Paddr] {
+            row.entry(address)
+                .or_insert_with(|| Scalar::Text(format!("{sid:016X}")));
+        }
         let inst_id = match row.get(&Column::InstId) {
             Some(Scalar::Number(inst_id)) => u32::try_from(*inst_id).unwrap_or(1),
             Some(Scalar::Text(_) | Scalar::Null(())) | None => 1,
@@ -173,7 +183,12 @@ impl Moment<'_> {
                 addr,
                 started: age.map(|age| DbTime(self.at.timestamp() - age)),
                 undo_records: transaction.undo_records,
-                undo_bytes: None,
+                undo_bytes: transaction
+                    .undo
+                    .as_ref()
+                    .map(|undo| undo.number(Column::Undo))
+                    .transpose()?
+                    .flatten(),
             });
         }
         if let Some(blocked) = &session.blocked_by {
@@ -193,17 +208,79 @@ impl Moment<'_> {
     }
 }
 
-/// The row of GV$PX_SESSION, if the session is a parallel server and is known by number.
-fn parallel_server(session: &RawSession, row: &Row) -> Option<ParallelServer> {
-    let id = |column| match row.get(&column) {
+/// Joins the other views, as far as the policies need them and the story does not call their columns missing. A session
+/// has no temporary segment unless it says so; of the rest, what is not told is NULL.
+fn join_views(joining: &mut Joining, rows: &[Row], wanted: Columns, missing: &[Column]) -> Result<(), StoryError> {
+    let number = |row: &Row, column: Column| match row.get(&column).filter(|_| !missing.contains(&column)) {
+        None => Ok(None),
+        Some(value) => value.number(column),
+    };
+    let text = |row: &Row, column: Column| {
+        let value = row.get(&column).filter(|_| !missing.contains(&column));
+        value.and_then(Scalar::text)
+    };
+    let (mut processes, mut temp, mut statistics) = (Vec::new(), Vec::new(), Vec::new());
+    let mut containers: HashMap<u32, String> = HashMap::new();
+    for row in rows {
+        let (Some(inst_id), Some(sid)) = (id(row, Column::InstId), id(row, Column::Sid)) else {
+            continue;
+        };
+        processes.push(ProcessRow {
+            inst_id,
+            addr: text(row, Column::Paddr).unwrap_or_default(),
+            spid: text(row, Column::Spid),
+            pga: number(row, Column::Pga)?,
+        });
+        temp.extend(number(row, Column::Temp)?.map(|bytes| TempRow {
+            inst_id,
+            saddr: text(row, Column::Saddr).unwrap_or_default(),
+            bytes,
+        }));
+        statistics.push(StatisticsRow {
+            inst_id,
+            sid,
+            cpu: number(row, Column::Cpu)?,
+            logical_reads: number(row, Column::LogicalReads)?,
+            physical_reads: number(row, Column::PhysicalReads)?,
+            redo: number(row, Column::Redo)?,
+        });
+        if let (Some(con_id), Some(name)) = (id(row, Column::ConId), text(row, Column::Container)) {
+            let known = containers.entry(con_id).or_insert_with(|| name.clone());
+            if *known != name {
+                let both = format!("{known:?} and {name:?}");
+                return Err(StoryError(format!("con_id {con_id} is both {both}")));
+            }
+        }
+    }
+    if wanted.needs(Source::Process) {
+        joining.join_processes(&processes);
+    }
+    if wanted.needs(Source::Temp) && !missing.contains(&Column::Temp) {
+        joining.join_temp(&temp);
+    }
+    if wanted.needs(Source::Statistics) {
+        joining.join_statistics(&statistics);
+    }
+    if wanted.needs(Source::Container) {
+        joining.join_containers(&containers);
+    }
+    Ok(())
+}
+
+fn id(row: &Row, column: Column) -> Option<u32> {
+    match row.get(&column) {
         Some(Scalar::Number(number)) => u32::try_from(*number).ok(),
         Some(Scalar::Text(_) | Scalar::Null(())) | None => None,
-    };
-    let inst_id = id(Column::InstId)?;
+    }
+}
+
+/// The row of GV$PX_SESSION, if the session is a parallel server and is known by number.
+fn parallel_server(session: &RawSession, row: &Row) -> Option<ParallelServer> {
+    let inst_id = id(row, Column::InstId)?;
     Some(ParallelServer {
         inst_id,
-        sid: id(Column::Sid)?,
-        serial: id(Column::Serial)?,
+        sid: id(row, Column::Sid)?,
+        serial: id(row, Column::Serial)?,
         coordinator_inst_id: inst_id,
         coordinator_sid: session.parallel_server_of?,
     })

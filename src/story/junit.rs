@@ -1,0 +1,115 @@
+//! The results of policy tests as JUnit XML, which every build server reads.
+//!
+//! A test that decided otherwise is a `failure`, one that could not be told is an `error`. Names of folders, reasons and
+//! differences hold whatever a session's text holds, so everything is escaped, and characters that XML 1.0 cannot carry
+//! at all are replaced.
+
+use std::fmt::Write as _;
+
+/// What came of one test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All was decided as expected.
+    Passed,
+    /// It was not: the difference.
+    Failed(String),
+    /// The story could not be told: why.
+    Broken(String),
+}
+
+/// One test and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// The folder that holds the test's own, as it was found.
+    pub group: String,
+    /// The test's own folder.
+    pub name: String,
+    /// What came of it.
+    pub verdict: Verdict,
+}
+
+/// The document.
+#[must_use]
+pub fn junit(cases: &[Case]) -> String {
+    let failed = cases.iter().filter(|case| matches!(case.verdict, Verdict::Failed(_)));
+    let broken = cases.iter().filter(|case| matches!(case.verdict, Verdict::Broken(_)));
+    let counts = format!(
+        "name=\"orareaper test\" tests=\"{}\" failures=\"{}\" errors=\"{}\"",
+        cases.len(),
+        failed.count(),
+        broken.count()
+    );
+    let mut xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n  <testsuite {counts} skipped=\"0\">\n"
+    );
+    for Case { group, name, verdict } in cases {
+        let _ = write!(
+            xml,
+            "    <testcase classname=\"{}\" name=\"{}\"",
+            escaped(group),
+            escaped(name)
+        );
+        let (element, message, text) = match verdict {
+            Verdict::Passed => {
+                xml.push_str("/>\n");
+                continue;
+            }
+            Verdict::Failed(difference) => ("failure", "decided otherwise than expected", difference),
+            Verdict::Broken(error) => ("error", "the test cannot be run", error),
+        };
+        let _ = write!(
+            xml,
+            ">\n      <{element} message=\"{message}\">{}</{element}>\n    </testcase>\n",
+            escaped(text)
+        );
+    }
+    xml.push_str("  </testsuite>\n</testsuites>\n");
+    xml
+}
+
+/// Text that may stand in an element and in an attribute between double quotes.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(character),
+            '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+            character => out.push(character),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_a_text_holds_the_document_stays_well_formed() {
+        let case = |name: &str, verdict| Case {
+            group: "policies/tests".into(),
+            name: name.into(),
+            verdict,
+        };
+        let xml = junit(&[
+            case("fine", Verdict::Passed),
+            case("a\"b", Verdict::Failed("- <i> & \u{1b}[0m ]]>\n".into())),
+            case("c", Verdict::Broken("no 'x'".into())),
+        ]);
+        let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+            <testsuites name=\"orareaper test\" tests=\"3\" failures=\"1\" errors=\"1\">\n  \
+            <testsuite name=\"orareaper test\" tests=\"3\" failures=\"1\" errors=\"1\" skipped=\"0\">\n    \
+            <testcase classname=\"policies/tests\" name=\"fine\"/>\n    \
+            <testcase classname=\"policies/tests\" name=\"a&quot;b\">\n      \
+            <failure message=\"decided otherwise than expected\">- &lt;i&gt; &amp; \u{fffd}[0m ]]&gt;\n</failure>\n    \
+            </testcase>\n    \
+            <testcase classname=\"policies/tests\" name=\"c\">\n      \
+            <error message=\"the test cannot be run\">no 'x'</error>\n    \
+            </testcase>\n  </testsuite>\n</testsuites>\n";
+        assert_eq!(xml, expected);
+    }
+}
