@@ -24,7 +24,7 @@ fn run_all(root: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
     let folders = folders(&root);
     assert!(!folders.is_empty(), "no story was found under {}", root.display());
-    run_each(&folders, |folder| run_folder(folder));
+    run_each(&folders, run_folder);
     folders
 }
 
