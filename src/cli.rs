@@ -83,6 +83,10 @@ pub enum Command {
     Demo(DemoArgs),
     /// Reports whom the policies would act on now, on the configured databases or in a saved snapshot. Never acts.
     Plan(PlanArgs),
+    /// Explains one session: each policy's condition term by term, each protection and exemption, and what is decided.
+    Explain(ExplainArgs),
+    /// Shows the sessions there are now, those that a condition holds for, with what each policy thinks of them.
+    Sessions(SessionsArgs),
     /// Checks the configuration and the policies, and reports every problem at its line and column.
     Check(CheckArgs),
     /// Runs policy tests: sessions given over time, decisions expected.
@@ -104,9 +108,9 @@ pub enum Command {
     Man,
 }
 
-/// `plan`
-#[derive(Debug, Args)]
-pub struct PlanArgs {
+/// Where the sessions and the policies come from that a command looks at.
+#[derive(Clone, Debug, Args)]
+pub struct SourceArgs {
     /// Reads the sessions from a saved snapshot, JSON or CSV, instead of from the databases.
     #[arg(long, value_name = "FILE")]
     pub snapshot: Option<PathBuf>,
@@ -119,6 +123,63 @@ pub struct PlanArgs {
     /// One of the configured databases; with a snapshot, the name that policies know its database by.
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The session: 'SID,SERIAL#,@INST_ID', or as much of it as is unambiguous.
+    #[arg(value_name = "SID,SERIAL#,@INST", required_unless_present = "sql")]
+    pub session: Option<String>,
+    /// Of all policies this one alone.
+    #[arg(long, value_name = "NAME")]
+    pub policy: Option<String>,
+    /// Where to look.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Prints each policy's condition as a query for SQL*Plus, which shows the same sessions. Without a session nothing is
+    /// looked at.
+    #[arg(long)]
+    pub sql: bool,
+}
+
+/// `sessions`
+#[derive(Debug, Args)]
+pub struct SessionsArgs {
+    /// Shows the sessions that this holds for: "INACTIVE longer than 1h and username = SHOP".
+    #[arg(value_name = "CONDITION")]
+    pub condition: Option<String>,
+    /// Where to look.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Shows background sessions too. A condition that speaks of `background` or `type` does as well.
+    #[arg(long)]
+    pub all: bool,
+    /// How the sessions look.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: ListFormat,
+    /// Looks again so many seconds after the last look, until it is interrupted.
+    #[arg(long, value_name = "SECONDS", conflicts_with = "snapshot", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub watch: Option<u64>,
+}
+
+/// How `sessions` lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For a terminal.
+    Text,
+    /// For spreadsheets.
+    Csv,
+    /// For programs: one object a database, each on a line.
+    Json,
+}
+
+/// `plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Where to look.
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// Shows what policies with `for:` would do once it is served.
     #[arg(long)]
     pub assume_held: bool,

@@ -9,6 +9,7 @@ pub mod cycle;
 pub mod daemon;
 pub mod evaluate;
 pub mod event;
+pub mod explain;
 pub mod guard;
 pub mod hold;
 pub mod http;

@@ -16,6 +16,7 @@ const LONGEST_FILE: usize = 600;
 /// The pure core: decides, and touches nothing. Each is a file `src/X.rs` or a folder `src/X/`.
 const PURE: &[&str] = &[
     "src/evaluate",
+    "src/explain",
     "src/guard",
     "src/hold",
     "src/ledger",

@@ -6,8 +6,11 @@
 pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod explain;
+pub(crate) mod look;
 pub mod plan;
 pub mod run;
+pub mod sessions;
 pub mod test;
 
 use std::io::{IsTerminal, Write};
@@ -32,7 +35,9 @@ pub fn run(cli: &Cli) -> Status {
         Command::Run { dry_run } => run::run(&cli.config, *dry_run, clock),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => demo::run(arguments, clock),
-        Command::Plan(arguments) => plan::run(arguments, &cli.config, &clock),
+        Command::Plan(arguments) => plan::run(arguments, &cli.config, clock),
+        Command::Explain(arguments) => explain::run(arguments, &cli.config, clock),
+        Command::Sessions(arguments) => sessions::run(arguments, &cli.config, clock),
         Command::Check(arguments) => check::run(arguments, &cli.config, &clock),
         Command::Test(arguments) => test::run(arguments, &cli.config),
         Command::Pause { reason } => pause(&cli.config, reason),
@@ -92,10 +97,19 @@ pub(crate) fn say(line: &str) {
 
 /// Writes a result. A reader that has seen enough is no error.
 pub(crate) fn print(bytes: &[u8]) -> Status {
+    match write(bytes) {
+        Ok(_) => Status::Fine,
+        Err(status) => status,
+    }
+}
+
+/// Writes a result; whether anybody still reads.
+pub(crate) fn write(bytes: &[u8]) -> Result<bool, Status> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => fail(&format!("write the result: {error}")),
-        Ok(()) | Err(_) => Status::Fine,
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(fail(&format!("write the result: {error}"))),
     }
 }
 

@@ -117,6 +117,11 @@ impl Poller {
                 break;
             }
         }
+        self.close();
+    }
+
+    /// Logs off.
+    pub fn close(self) {
         if let Some((connection, _)) = self.connected {
             connection.close(Duration::from_secs(1));
         }

@@ -8,7 +8,7 @@ use crate::evaluate::truth::Truth;
 use crate::policy::condition::{Comparison, Condition, Operand, Phrase, Value};
 use crate::session::column::{Column, Kind};
 use crate::session::snapshot::{Field, Snapshot};
-use crate::session::time::{Bytes, Span};
+use crate::session::time::{Bytes, DbTime, Span};
 
 /// Why the condition is TRUE for the row; empty text for a row where it is not.
 #[must_use]
@@ -181,7 +181,8 @@ pub fn shown(column: Column, field: Field<'_>) -> String {
         Field::Number(number) => match column.kind() {
             Kind::Duration => Span(number / column.per_second()).to_string(),
             Kind::Size => Bytes(number).to_string(),
-            Kind::Text | Kind::Number | Kind::Time => number.to_string(),
+            Kind::Time => DbTime(number).to_string(),
+            Kind::Text | Kind::Number => number.to_string(),
         },
     }
 }

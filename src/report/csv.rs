@@ -63,7 +63,7 @@ impl Report {
 }
 
 /// The text, visible and no formula. Blanks in front do not hide one: spreadsheets skip them.
-fn inert(text: &str) -> String {
+pub(super) fn inert(text: &str) -> String {
     let shown = visible(text);
     if shown.trim_start().starts_with(['=', '+', '-', '@']) {
         format!("'{shown}")

@@ -87,7 +87,7 @@ impl Report {
 }
 
 /// JSON's own writer escapes controls below the blank alone. What acts stands inside strings, so an escape may take its place.
-fn escaped(json: &str) -> String {
+pub(super) fn escaped(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for character in json.chars() {
         if acts(character) {

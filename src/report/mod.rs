@@ -13,6 +13,8 @@ mod csv;
 mod figures;
 mod html;
 mod json;
+pub(crate) mod layout;
+mod listing;
 mod markdown;
 mod text;
 pub mod visible;
@@ -29,7 +31,8 @@ use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
 pub use figures::{Figures, Group};
-pub use text::TextStyle;
+pub use layout::TextStyle;
+pub use listing::{Listed, Listing, Opinion};
 
 /// What a report is made from.
 #[derive(Clone, Copy)]
@@ -240,8 +243,7 @@ impl Line {
     /// `sid,serial#,@inst_id`, as Oracle's statements name it; `?` for what is unknown.
     #[must_use]
     pub fn session(&self) -> String {
-        let part = |part: Option<u32>| part.map_or_else(|| "?".into(), |part| part.to_string());
-        format!("{},{},@{}", part(self.sid), part(self.serial), part(self.inst_id))
+        session_name(self.sid, self.serial, self.inst_id)
     }
 
     /// Whether a protection or an exemption spares it.
@@ -348,10 +350,64 @@ fn breaker_words(breaker: &OpenBreaker, set: &PolicySet) -> String {
     )
 }
 
+/// A session's name as far as it is known.
+fn session_name(sid: Option<u32>, serial: Option<u32>, inst_id: Option<u32>) -> String {
+    let part = |part: Option<u32>| part.map_or_else(|| "?".into(), |part| part.to_string());
+    format!("{},{},@{}", part(sid), part(serial), part(inst_id))
+}
+
+/// What every report shows of a session itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// INST_ID.
+    pub inst_id: Option<u32>,
+    /// SID.
+    pub sid: Option<u32>,
+    /// SERIAL#.
+    pub serial: Option<u32>,
+    /// LOGON_TIME in UTC.
+    pub logon_time: Option<DateTime<Utc>>,
+    /// USERNAME.
+    pub username: Option<String>,
+    /// PROGRAM, as its client calls itself.
+    pub program: Option<String>,
+    /// MACHINE, likewise.
+    pub machine: Option<String>,
+    /// STATUS.
+    pub status: Option<String>,
+    /// LAST_CALL_ET in seconds.
+    pub last_call_et: Option<i64>,
+}
+
+impl Who {
+    /// The session of a row.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot, row: usize) -> Who {
+        let text = |column| snapshot.text(row, column).map(str::to_owned);
+        let utc_offset = snapshot.clock().map_or(0, |clock| clock.utc_offset);
+        let logon_time = snapshot.number(row, Column::LogonTime);
+        Who {
+            inst_id: snapshot.id(row, Column::InstId),
+            sid: snapshot.id(row, Column::Sid),
+            serial: snapshot.id(row, Column::Serial),
+            logon_time: logon_time.and_then(|at| crate::session::time::DbTime(at).to_utc(utc_offset)),
+            username: text(Column::Username),
+            program: text(Column::Program),
+            machine: text(Column::Machine),
+            status: text(Column::Status),
+            last_call_et: snapshot.number(row, Column::LastCallEt),
+        }
+    }
+
+    /// `sid,serial#,@inst_id`; `?` for what is unknown.
+    #[must_use]
+    pub fn session(&self) -> String {
+        session_name(self.sid, self.serial, self.inst_id)
+    }
+}
+
 fn line(subject: &Subject<'_>, decision: &crate::guard::Decision) -> Line {
     let (snapshot, row) = (subject.snapshot, decision.row);
-    let text = |column| snapshot.text(row, column).map(str::to_owned);
-    let utc_offset = snapshot.clock().map_or(0, |clock| clock.utc_offset);
     let action = (decision.verdict == Verdict::Act).then_some(decision.action);
     let statement = action.zip(snapshot.key(row)).and_then(|(action, key)| {
         let session = SessionRow {
@@ -360,18 +416,27 @@ fn line(subject: &Subject<'_>, decision: &crate::guard::Decision) -> Line {
         };
         (subject.statement)(action, &session)
     });
+    let Who {
+        inst_id,
+        sid,
+        serial,
+        logon_time,
+        username,
+        program,
+        machine,
+        status,
+        last_call_et,
+    } = Who::of(snapshot, row);
     Line {
-        inst_id: snapshot.id(row, Column::InstId),
-        sid: snapshot.id(row, Column::Sid),
-        serial: snapshot.id(row, Column::Serial),
-        logon_time: snapshot
-            .number(row, Column::LogonTime)
-            .and_then(|at| crate::session::time::DbTime(at).to_utc(utc_offset)),
-        username: text(Column::Username),
-        program: text(Column::Program),
-        machine: text(Column::Machine),
-        status: text(Column::Status),
-        last_call_et: snapshot.number(row, Column::LastCallEt),
+        inst_id,
+        sid,
+        serial,
+        logon_time,
+        username,
+        program,
+        machine,
+        status,
+        last_call_et,
         verdict: decision.verdict,
         reason: decision.reason.clone(),
         action,

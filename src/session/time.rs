@@ -26,6 +26,16 @@ impl DbTime {
     }
 }
 
+impl fmt::Display for DbTime {
+    /// As the clock showed it; bare seconds outside the calendar's range.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match DateTime::from_timestamp(self.0, 0) {
+            Some(at) => write!(f, "{}", at.format("%Y-%m-%d %H:%M:%S")),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
 /// A span in whole seconds as people write it, largest units first, at most two of them: `5h 12m`, `90s` is `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub i64);
@@ -102,6 +112,7 @@ mod tests {
         let noon = DbTime(12 * 3600);
         assert_eq!(noon.to_utc(3600).expect("in range").timestamp(), 11 * 3600);
         assert_eq!(DbTime(i64::MAX).to_utc(0), None);
+        assert_eq!(noon.to_string(), "1970-01-01 12:00:00");
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! over the same rows with NULLs everywhere; every row must be TRUE, FALSE or UNKNOWN in both alike. The SQL that the daemon
 //! itself writes for `explain --sql` is held against the same answers.
 //!
+//! `explain` shows the same evaluator's answers as a tree, whose truths must follow from one another as SQL's do.
+//!
 //! A difference is shrunk to the smallest condition and rows that show it, and printed.
 
 mod conditions;
@@ -14,6 +16,7 @@ use std::fmt::Write as _;
 
 use orareaper::evaluate::evaluate;
 use orareaper::evaluate::truth::Truth;
+use orareaper::explain::{Join, Term, tree as explained};
 use orareaper::policy::{check_condition, to_sql};
 use orareaper::session::column::{Column, Columns};
 use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
@@ -175,4 +178,44 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn what_explain_shows_is_what_the_evaluator_says(rows in vec(row(), 3), trees in vec(tree(), 10)) {
+        let snapshot = snapshot(&rows);
+        for tree in trees {
+            let text = tree.policy();
+            let condition = check_condition(&text).expect("a condition");
+            let truths = evaluate(&condition, &snapshot);
+            for row in 0..rows.len() {
+                let root = explained(&condition, &snapshot.only(row));
+                prop_assert_eq!(root.truth, truths.get(row), "{}", text);
+                prop_assert!(follows(&root), "{}: {:#?}", text, root);
+            }
+        }
+    }
+}
+
+/// Whether every truth of a tree follows from those below it.
+fn follows(term: &Term) -> bool {
+    let parts: Vec<Truth> = term.parts.iter().map(|part| part.truth).collect();
+    let first_of = |decides: Truth, otherwise: Truth| {
+        if parts.contains(&decides) {
+            decides
+        } else if parts.contains(&Truth::Unknown) {
+            Truth::Unknown
+        } else {
+            otherwise
+        }
+    };
+    let expected = match (term.join, parts.as_slice()) {
+        (Join::None, []) => term.truth,
+        (Join::All, [_, ..]) => first_of(Truth::False, Truth::True),
+        (Join::Any, [_, ..]) => first_of(Truth::True, Truth::False),
+        (Join::Same, [only]) => *only,
+        (Join::Not, [Truth::True]) => Truth::False,
+        (Join::Not, [Truth::False]) => Truth::True,
+        (Join::Not, [Truth::Unknown]) => Truth::Unknown,
+        (Join::None | Join::All | Join::Any | Join::Same | Join::Not, _) => return false,
+    };
+    expected == term.truth && term.parts.iter().all(follows)
 }

@@ -1,0 +1,120 @@
+//! `explain`: why one session is taken or spared, and each policy's condition as SQL.
+
+use std::path::Path;
+
+use crate::cli::{ExplainArgs, Status};
+use crate::clock::SystemClock;
+use crate::commands::look::{Look, Rules};
+use crate::commands::{fail, print, say, terminal_style};
+use crate::cycle::Memory;
+use crate::explain::{Explanation, SessionName, Subject};
+use crate::policy::diagnostics::did_you_mean;
+use crate::policy::model::PolicySet;
+use crate::policy::to_query;
+use crate::session::column::{Column, Columns};
+
+/// Runs the command.
+pub fn run(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Status {
+    match explain(arguments, config, clock) {
+        Ok(text) => print(text.as_bytes()),
+        Err(status) => status,
+    }
+}
+
+fn explain(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Result<String, Status> {
+    let session = arguments.session.as_deref().map(str::parse::<SessionName>).transpose();
+    let session = session.map_err(|problem| fail(&problem))?;
+    let rules = Rules::load(&arguments.source, config, clock)?;
+    let only = arguments
+        .policy
+        .as_deref()
+        .map(|name| named(name, &rules.set))
+        .transpose()?;
+    let Some(session) = session else {
+        return Ok(queries(&rules.set, only, |_| String::new()));
+    };
+    if let (None, None, Some(config)) = (&arguments.source.snapshot, &arguments.source.database, &rules.config)
+        && config.databases.len() > 1
+    {
+        let names: Vec<&str> = config.databases.iter().map(|database| &*database.name).collect();
+        return Err(fail(&format!(
+            "several databases are configured; say with --database which one is meant: {}",
+            names.join(", ")
+        )));
+    }
+    let more: Columns = [Column::Sid, Column::Serial].into_iter().collect();
+    let mut looks = rules.look(&arguments.source, more)?.into_iter().flatten();
+    let Some(look) = looks.next() else {
+        return Err(fail("no database is configured"));
+    };
+    let row = session
+        .find(&look.snapshot)
+        .map_err(|problem| fail(&format!("{}: {problem}", look.database)))?;
+    let explanation = explanation(&look, row, only);
+    for note in &look.notes {
+        say(&format!("note: {}", crate::report::visible::visible(note)));
+    }
+    if arguments.sql {
+        let verdict = |index: usize| {
+            let name = &rules.set.policies[index].name;
+            let part = explanation.policies.iter().find(|part| part.name == *name);
+            part.map_or_else(String::new, |part| {
+                format!(": {} for {}", part.selects.name(), explanation.who.session())
+            })
+        };
+        return Ok(queries(&rules.set, only, verdict));
+    }
+    Ok(explanation.to_text(terminal_style()))
+}
+
+fn explanation(look: &Look, row: usize, only: Option<usize>) -> Explanation {
+    let mut memory = Memory::default();
+    let cycle = look.decide(&mut memory, false);
+    let inst_id = look.snapshot.id(row, Column::InstId);
+    let gates: Vec<bool> = (0..look.set.policies.len())
+        .map(|index| memory.gates.is_open(index, inst_id))
+        .collect();
+    Explanation::new(&Subject {
+        database: &look.database,
+        snapshot: &look.snapshot,
+        row,
+        set: &look.set,
+        here: &look.here,
+        facts: &look.facts,
+        limits: &look.limits,
+        today: look.now.date_naive(),
+        cycle: &cycle,
+        gates: &gates,
+        only,
+    })
+}
+
+fn named(name: &str, set: &PolicySet) -> Result<usize, Status> {
+    let at = set.policies.iter().position(|policy| &*policy.name == name);
+    at.ok_or_else(|| {
+        let hint = did_you_mean(name, set.policies.iter().map(|policy| &*policy.name));
+        let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+        fail(&format!("there is no policy {name}{hint}"))
+    })
+}
+
+/// A query for each policy. SQL*Plus asks for the value of every `&name`, in a text too, unless it is told not to.
+fn queries(set: &PolicySet, only: Option<usize>, verdict: impl Fn(usize) -> String) -> String {
+    let wanted = (0..set.policies.len()).filter(|index| only.is_none_or(|only| only == *index));
+    let queries: Vec<String> = wanted
+        .map(|index| {
+            let policy = &set.policies[index];
+            let query = to_query(&policy.when, policy.unless.as_ref());
+            format!("-- policy {}{}\n{query};\n", policy.name, verdict(index))
+        })
+        .collect();
+    let define = if queries.iter().any(|query| query.contains('&')) {
+        "SET DEFINE OFF\n"
+    } else {
+        ""
+    };
+    format!(
+        "-- Whom each policy's condition selects, before protections, exemptions and limits.\n{define}{}",
+        queries.join("\n")
+    )
+}

@@ -1,0 +1,276 @@
+//! One look at what is there now, on the databases or in a saved snapshot, and what the policies make of it.
+//!
+//! `plan`, `explain` and `sessions` all begin with it, so that they see the same sessions, under the same protections and
+//! limits, through the same cycle. Nothing here acts.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::cli::{CONFIG, SourceArgs, Status};
+use crate::clock::{Clock, SystemClock};
+use crate::commands::{fail, load_config, load_policies};
+use crate::config::{Config, Database};
+use crate::cycle::{Cycle, Memory, Terms, cycle};
+use crate::daemon::database::utc_of;
+use crate::daemon::poller::{Needs, Poller};
+use crate::explain::off_or_elsewhere;
+use crate::guard::RunMode;
+use crate::needs;
+use crate::notes::notes;
+use crate::oracle::Class;
+use crate::plan::{EffectiveLimits, InForce, run_mode};
+use crate::policy::model::{Limits, Policy, PolicySet};
+use crate::pressure::Readings;
+use crate::protect::Facts;
+use crate::session::column::Columns;
+use crate::session::snapshot::Snapshot;
+
+/// What a look is taken with.
+pub(crate) struct Rules {
+    /// The configuration; `None` where none is needed.
+    pub(crate) config: Option<Config>,
+    /// The policies.
+    pub(crate) set: Arc<PolicySet>,
+    limits: EffectiveLimits,
+    clock: SystemClock,
+}
+
+/// What is there, and what holds for it.
+pub(crate) struct Look {
+    /// The database's name.
+    pub(crate) database: String,
+    /// When, if the snapshot says so.
+    pub(crate) taken_at: Option<DateTime<Utc>>,
+    /// The same, or now.
+    pub(crate) now: DateTime<Utc>,
+    /// The sessions.
+    pub(crate) snapshot: Snapshot,
+    /// The policies.
+    pub(crate) set: Arc<PolicySet>,
+    /// How each policy runs here, or why it does not, in the set's order.
+    pub(crate) here: Vec<Result<RunMode, String>>,
+    /// Who is protected.
+    pub(crate) facts: Facts,
+    /// The configuration's limits.
+    pub(crate) limits: EffectiveLimits,
+    /// What has to be said first.
+    pub(crate) notes: Vec<String>,
+    readings: Readings,
+    in_force: Vec<InForce>,
+}
+
+impl Rules {
+    /// The configuration, if one is needed, and the policies.
+    pub(crate) fn load(source: &SourceArgs, config: &Path, clock: SystemClock) -> Result<Rules, Status> {
+        let config = if source.snapshot.is_some() && !source.policies.is_empty() {
+            None
+        } else {
+            Some(load_config(config)?)
+        };
+        let paths = match (&config, source.policies.is_empty()) {
+            (Some(config), true) => &config.policies,
+            (Some(_) | None, _) => &source.policies,
+        };
+        let paths: &[PathBuf] = paths;
+        let zone = config.as_ref().map_or(chrono_tz::UTC, |config| config.timezone);
+        let set = load_policies(paths, clock.today(zone), zone)?;
+        Ok(Rules::of(config, set, clock))
+    }
+
+    /// The same, but sessions of a file can be looked at with neither configuration nor policies.
+    pub(crate) fn load_if_any(source: &SourceArgs, config: &Path, clock: SystemClock) -> Result<Rules, Status> {
+        let none = source.snapshot.is_some() && source.policies.is_empty();
+        if none && config == Path::new(CONFIG) && !config.exists() {
+            return Ok(Rules::of(None, Arc::default(), clock));
+        }
+        Rules::load(source, config, clock)
+    }
+
+    fn of(config: Option<Config>, set: Arc<PolicySet>, clock: SystemClock) -> Rules {
+        let limits = config.as_ref().map_or_else(Limits::default, |config| config.limits);
+        Rules {
+            config,
+            set,
+            limits: EffectiveLimits::of(&limits),
+            clock,
+        }
+    }
+
+    /// Looks once. A database that cannot be read is told of and is `None`; none at all is an error.
+    pub(crate) fn look(&self, source: &SourceArgs, more: Columns) -> Result<Vec<Option<Look>>, Status> {
+        if let Some(file) = &source.snapshot {
+            return Ok(vec![Some(self.file(file, source)?)]);
+        }
+        let mut eyes = self.eyes(source)?;
+        let looks = eyes.iter_mut().map(|eye| eye.look(self, more)).collect();
+        eyes.into_iter().for_each(|eye| eye.poller.close());
+        at_least_one(looks)
+    }
+
+    /// Connections to look through, for those who look more than once.
+    pub(crate) fn eyes(&self, source: &SourceArgs) -> Result<Vec<Eye>, Status> {
+        let databases = self.config.as_ref().map_or(&[][..], |config| &config.databases);
+        let wanted = |database: &&Database| source.database.as_ref().is_none_or(|name| **name == *database.name);
+        let eyes: Vec<Eye> = databases
+            .iter()
+            .filter(wanted)
+            .map(|database| {
+                let reach = crate::daemon::reach(database).map_err(|error| fail(&error.to_string()))?;
+                Ok(Eye {
+                    database: Arc::clone(&database.name),
+                    armed: database.armed,
+                    poller: Poller::new(reach, Arc::new(self.clock)),
+                    refused: false,
+                })
+            })
+            .collect::<Result<_, Status>>()?;
+        match (&source.database, eyes.is_empty()) {
+            (Some(name), true) => {
+                let names = databases.iter().map(|database| &*database.name);
+                let hint = crate::policy::diagnostics::did_you_mean(name, names);
+                let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+                Err(fail(&format!("the configuration has no database {name}{hint}")))
+            }
+            (Some(_) | None, _) => Ok(eyes),
+        }
+    }
+
+    fn file(&self, file: &Path, source: &SourceArgs) -> Result<Look, Status> {
+        let taken_at = source.taken_at.as_deref().map(crate::saved::parse_taken_at).transpose();
+        let taken_at = taken_at.map_err(|problem| fail(&format!("--taken-at: {problem}")))?;
+        let saved = crate::saved::open(file, taken_at).map_err(|error| fail(&error.to_string()))?;
+        // A policy's `databases` is held only against a name that was given: the one in a file may be any.
+        let here = |policy: &Policy| match off_or_elsewhere(policy, source.database.as_deref()) {
+            Some(why) => Err(why),
+            None => Ok(RunMode::DryRun),
+        };
+        let name = source.database.clone().or(saved.database);
+        Ok(self.seen(Look {
+            database: name.unwrap_or_else(|| "snapshot".into()),
+            taken_at: utc_of(&saved.snapshot),
+            now: self.clock.utc(),
+            snapshot: saved.snapshot,
+            set: Arc::clone(&self.set),
+            here: self.set.policies.iter().map(here).collect(),
+            facts: Facts::default(),
+            limits: self.limits,
+            notes: saved.notes,
+            readings: Readings::default(),
+            in_force: Vec::new(),
+        }))
+    }
+
+    /// Fills in what follows from the rest.
+    fn seen(&self, mut look: Look) -> Look {
+        look.now = look.taken_at.unwrap_or(look.now);
+        // Schedules do not matter: what is asked is what would happen if it were time.
+        look.in_force = look
+            .here
+            .iter()
+            .enumerate()
+            .filter_map(|(index, mode)| {
+                Some(InForce {
+                    index,
+                    mode: *mode.as_ref().ok()?,
+                    due: true,
+                })
+            })
+            .collect();
+        look.notes.extend(notes(&look.snapshot, &look.set, &look.in_force));
+        look
+    }
+}
+
+/// A connection to look through.
+pub(crate) struct Eye {
+    database: Arc<str>,
+    armed: bool,
+    poller: Poller,
+    /// The account was refused: each further attempt would bring it nearer to its lock.
+    refused: bool,
+}
+
+impl Eye {
+    /// Looks; `None` if it cannot, which is told.
+    pub(crate) fn look(&mut self, rules: &Rules, more: Columns) -> Option<Look> {
+        if self.refused {
+            return None;
+        }
+        let set = &rules.set;
+        let needs = Needs {
+            columns: needs::columns(set).union(more),
+            resources: needs::resources(set),
+        };
+        let polled = match self.poller.poll(&needs) {
+            Ok(polled) => polled,
+            Err(error) => {
+                self.refused = error.class == Class::Auth;
+                fail(&error.to_string());
+                return None;
+            }
+        };
+        let capabilities = &polled.capabilities;
+        let here = |policy: &Policy| {
+            if let Some(why) = off_or_elsewhere(policy, Some(&self.database)) {
+                return Err(why);
+            }
+            let actions = std::iter::once(policy.action).chain(policy.escalate.iter().map(|rung| rung.action));
+            for action in actions {
+                if let Err(reason) = capabilities.supports(action) {
+                    return Err(format!("{action}: {reason}"));
+                }
+            }
+            // What is shown is what the daemon would do, so its label is the daemon's; nothing is done either way.
+            run_mode(policy.mode, self.armed, false).ok_or_else(|| "it is off".to_owned())
+        };
+        let mut said = capabilities.notes.clone();
+        for policy in &set.policies {
+            if let Err(reason) = capabilities.supports(policy.action) {
+                let name = &policy.name;
+                said.push(format!("policy {name} does not run here: {}: {reason}", policy.action));
+            }
+        }
+        said.extend(polled.unreadable.iter().map(ToString::to_string));
+        Some(rules.seen(Look {
+            database: self.database.to_string(),
+            taken_at: utc_of(&polled.snapshot),
+            now: rules.clock.utc(),
+            set: Arc::clone(set),
+            here: set.policies.iter().map(here).collect(),
+            facts: capabilities.facts(&[capabilities.own]),
+            limits: rules.limits,
+            notes: said,
+            snapshot: polled.snapshot,
+            readings: polled.readings,
+            in_force: Vec::new(),
+        }))
+    }
+}
+
+/// The looks, if there is one among them or there was nobody to look at.
+pub(crate) fn at_least_one(looks: Vec<Option<Look>>) -> Result<Vec<Option<Look>>, Status> {
+    if !looks.is_empty() && looks.iter().all(Option::is_none) {
+        return Err(Status::Failed);
+    }
+    Ok(looks)
+}
+
+impl Look {
+    /// What one cycle decides, with what is remembered.
+    pub(crate) fn decide(&self, memory: &mut Memory, assume_held: bool) -> Cycle {
+        let terms = Terms {
+            set: &self.set,
+            in_force: &self.in_force,
+            facts: &self.facts,
+            limits: &self.limits,
+            now: self.now,
+            today: self.now.date_naive(),
+            unbroken: false,
+            standstill: None,
+            assume_held,
+        };
+        cycle(memory, &self.snapshot, self.readings.clone(), &terms)
+    }
+}

@@ -1,0 +1,99 @@
+//! `sessions`: who is there now, with what each policy thinks of them; again and again, if asked to.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::cli::{ListFormat, SessionsArgs, Status};
+use crate::clock::SystemClock;
+use crate::commands::look::{Look, Rules, at_least_one};
+use crate::commands::{tell_problems, terminal_style, write};
+use crate::cycle::Memory;
+use crate::evaluate::{columns_of, missing_columns};
+use crate::policy::check_condition;
+use crate::policy::condition::Condition;
+use crate::report::Listing;
+use crate::session::column::Columns;
+
+/// Clears a terminal and goes to its upper left corner.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Runs the command.
+pub fn run(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Status {
+    match sessions(arguments, config, clock) {
+        Ok(()) => Status::Fine,
+        Err(status) => status,
+    }
+}
+
+fn sessions(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Result<(), Status> {
+    let condition = arguments.condition.as_deref().map(check_condition).transpose();
+    let condition = condition.map_err(|problems| {
+        tell_problems(&problems);
+        Status::Failed
+    })?;
+    let rules = Rules::load_if_any(&arguments.source, config, clock)?;
+    let more = condition.as_ref().map_or(Columns::NONE, columns_of);
+    let Some(seconds) = arguments.watch else {
+        let looks = rules.look(&arguments.source, more)?;
+        write(show(arguments, condition.as_ref(), &looks, true).as_bytes())?;
+        return if looks.iter().all(Option::is_some) {
+            Ok(())
+        } else {
+            Err(Status::Failed)
+        };
+    };
+    let mut eyes = rules.eyes(&arguments.source)?;
+    let clear = arguments.format == ListFormat::Text && std::io::stdout().is_terminal();
+    let mut first = true;
+    loop {
+        let looks = at_least_one(eyes.iter_mut().map(|eye| eye.look(&rules, more)).collect())?;
+        let shown = show(arguments, condition.as_ref(), &looks, first);
+        let shown = if clear { format!("{CLEAR}{shown}") } else { shown };
+        if !write(shown.as_bytes())? {
+            return Ok(());
+        }
+        first = false;
+        std::thread::sleep(Duration::from_secs(seconds));
+    }
+}
+
+/// All databases that could be looked at.
+fn show(arguments: &SessionsArgs, condition: Option<&Condition>, looks: &[Option<Look>], with_header: bool) -> String {
+    let mut out = String::new();
+    for (at, look) in looks.iter().flatten().enumerate() {
+        let listing = listing(look, condition, arguments.all);
+        match arguments.format {
+            ListFormat::Text => {
+                if at > 0 {
+                    out.push('\n');
+                }
+                out.push_str(&listing.to_text(terminal_style()));
+            }
+            ListFormat::Csv => out.push_str(&listing.to_csv(with_header && at == 0)),
+            ListFormat::Json => out.push_str(&listing.to_json()),
+        }
+    }
+    out
+}
+
+fn listing(look: &Look, condition: Option<&Condition>, all: bool) -> Listing {
+    let cycle = look.decide(&mut Memory::default(), false);
+    let mut listing = Listing::new(
+        &look.database,
+        look.taken_at,
+        &look.snapshot,
+        condition,
+        all,
+        &look.set,
+        &cycle.ruling,
+    );
+    listing.notes.clone_from(&look.notes);
+    for column in condition.map_or_else(Vec::new, |condition| missing_columns(condition, &look.snapshot)) {
+        listing.notes.push(format!(
+            "column {} is missing: the condition is unknown for everybody as far as it depends on it",
+            column.name()
+        ));
+    }
+    listing
+}

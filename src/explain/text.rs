@@ -1,0 +1,175 @@
+//! An explanation for a terminal.
+
+use crate::evaluate::truth::Truth;
+use crate::explain::{Decided, ExemptionPart, Explanation, Held, Join, PolicyPart, Term};
+use crate::guard::{RunMode, Verdict};
+use crate::report::TextStyle;
+use crate::report::layout::{Colour, bold, clip, colour_of, push, wrapped};
+use crate::report::visible::visible;
+use crate::session::time::Span;
+
+/// The widest truth's name.
+const TRUTH_WIDTH: usize = 7;
+
+impl Explanation {
+    /// For a terminal.
+    #[must_use]
+    pub fn to_text(&self, style: TextStyle) -> String {
+        let style = style.readable();
+        let mut out = String::new();
+        let known = |text: &Option<String>| {
+            text.as_deref()
+                .map_or_else(|| "?".into(), |text| visible(text).into_owned())
+        };
+        let idle = self
+            .who
+            .last_call_et
+            .map_or(String::new(), |seconds| format!(" for {}", Span(seconds)));
+        let title = format!("session {} on {}", self.who.session(), visible(&self.database));
+        push(&mut out, &bold(&clip(&title, style.width), style));
+        let words = format!(
+            "{}, {} at {}, {}{idle}",
+            known(&self.who.username),
+            known(&self.who.program),
+            known(&self.who.machine),
+            known(&self.who.status),
+        );
+        wrapped(&mut out, "  ", &words, style, Colour::None);
+        out.push('\n');
+        push(
+            &mut out,
+            &bold("protections, in the order in which they are asked", style),
+        );
+        for (protection, why) in &self.protections {
+            match why {
+                Some(why) => {
+                    let words = format!("{:<16}holds: {}", protection.name(), visible(why));
+                    wrapped(&mut out, "  ", &words, style, Colour::Green);
+                }
+                None => push(&mut out, &format!("  {:<16}does not hold", protection.name())),
+            }
+        }
+        out.push('\n');
+        push(&mut out, &bold("exemptions", style));
+        if self.exemptions.is_empty() {
+            push(&mut out, "  none");
+        }
+        for exemption in &self.exemptions {
+            self::exemption(&mut out, exemption, style);
+        }
+        for policy in &self.policies {
+            out.push('\n');
+            self::policy(&mut out, policy, style);
+        }
+        out
+    }
+}
+
+fn exemption(out: &mut String, part: &ExemptionPart, style: TextStyle) {
+    let verdict = match (part.expired, part.when.truth) {
+        (Some(until), _) => format!("expired on {until}, protects no more"),
+        (None, Truth::True) => "holds".into(),
+        (None, Truth::Unknown) => "holds: whether it applies is unknown, and unknown spares".into(),
+        (None, Truth::False) => "does not hold".into(),
+    };
+    let words = format!("{} ({}): {verdict}", visible(&part.reason), visible(&part.owner));
+    let colour = if part.holds() { Colour::Green } else { Colour::None };
+    wrapped(out, "  ", &words, style, colour);
+    term(out, &part.when, 4, style);
+}
+
+fn policy(out: &mut String, part: &PolicyPart, style: TextStyle) {
+    let mode = match &part.here {
+        Ok(RunMode::DryRun) => "dry run",
+        Ok(RunMode::Enforce) => "enforce",
+        Err(_) => "does not run here",
+    };
+    let head = format!("policy {} ({mode}, {})", part.name, part.action);
+    push(out, &bold(&clip(&head, style.width), style));
+    push(out, "  when");
+    term(out, &part.when, 4, style);
+    if let Some(unless) = &part.unless {
+        push(out, "  unless");
+        term(out, unless, 4, style);
+        push(out, &format!("  when and not unless: {}", part.selects.name()));
+    }
+    let each: Vec<String> = part
+        .protections
+        .iter()
+        .map(|(protection, lifted)| match lifted {
+            true => format!("{protection} lifted ({})", visible(&part.lifted_because)),
+            false => format!("{protection} holds"),
+        })
+        .collect();
+    let protections = if each.is_empty() {
+        "none holds".into()
+    } else {
+        each.join(", ")
+    };
+    wrapped(out, "  ", &format!("protections: {protections}"), style, Colour::None);
+    let hold = match part.hold {
+        0 => "none: it acts at once".to_owned(),
+        seconds => format!(
+            "{}: counted from snapshot to snapshot by the daemon, so one look cannot serve it",
+            Span(i64::try_from(seconds).unwrap_or(i64::MAX))
+        ),
+    };
+    wrapped(out, "  ", &format!("for: {hold}"), style, Colour::None);
+    wrapped(out, "  ", &format!("limits: {}", part.limits), style, Colour::None);
+    match &part.decision {
+        Ok(decided) => {
+            let words = format!("decision: {}", decision(decided));
+            wrapped(out, "  ", &words, style, colour_of(decided.verdict));
+        }
+        Err(why) => wrapped(
+            out,
+            "  ",
+            &format!("decision: none: {}", visible(why)),
+            style,
+            Colour::None,
+        ),
+    }
+}
+
+fn decision(decided: &Decided) -> String {
+    let reason = visible(&decided.reason);
+    match decided.verdict {
+        Verdict::Act => format!("act, {}: {reason}", decided.action),
+        Verdict::Pending | Verdict::Deferred | Verdict::Refused | Verdict::Protected(_) | Verdict::Exempt => {
+            format!("{}: {reason}", decided.verdict.name())
+        }
+    }
+}
+
+/// A term under its truth, its parts below it.
+fn term(out: &mut String, part: &Term, indent: usize, style: TextStyle) {
+    let bullet = format!("{:indent$}{:TRUTH_WIDTH$}  ", "", part.truth.name());
+    let mut words = visible(&part.text).into_owned();
+    if part.join == Join::None && !part.values.is_empty() {
+        let values: Vec<String> = part.values.iter().map(value).collect();
+        words.push_str(&format!("  [{}]", values.join(", ")));
+    }
+    let colour = match part.truth {
+        Truth::True => Colour::Green,
+        Truth::False => Colour::None,
+        Truth::Unknown => Colour::Yellow,
+    };
+    // However deep it is, it stays readable: what would be squeezed out is put back to the left.
+    let bullet = if bullet.len() + 20 > style.width {
+        format!("{:TRUTH_WIDTH$}  ", part.truth.name())
+    } else {
+        bullet
+    };
+    wrapped(out, &bullet, &words, style, colour);
+    for part in &part.parts {
+        term(out, part, indent + 2, style);
+    }
+}
+
+fn value(held: &Held) -> String {
+    match held {
+        Held::Missing(column) => format!("{} was not read", column.name()),
+        Held::Null(column) => format!("{} is NULL", column.name()),
+        Held::Value(column, shown) => format!("{} is {}", column.name(), visible(shown)),
+    }
+}

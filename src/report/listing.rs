@@ -1,0 +1,365 @@
+//! Sessions with what each policy thinks of them, for people and programs.
+//!
+//! Like a report it is made once and then rendered: rendering reads nothing and decides nothing. The JSON form is a contract
+//! with scripts: keys are added, never renamed. Text from sessions is made harmless in every format, as in a report.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::csv::inert;
+use super::json::escaped;
+use super::layout::{Colour, Table, TextStyle, bold, clip, colour_of, paint, push, row, wrapped};
+use super::text::{shown, status_words};
+use super::visible::visible;
+use super::{Who, iso};
+use crate::evaluate::columns_of;
+use crate::evaluate::reason::shown as shown_value;
+use crate::evaluate::{evaluate, truth::Truth};
+use crate::guard::{Ruling, Verdict};
+use crate::policy::condition::Condition;
+use crate::policy::model::PolicySet;
+use crate::session::column::{Column, Columns, Kind};
+use crate::session::snapshot::{Field, Snapshot};
+use crate::session::time::DbTime;
+
+/// What one policy decided about a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opinion {
+    /// The policy.
+    pub policy: Arc<str>,
+    /// What it decided.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: String,
+}
+
+/// One session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Who it is.
+    pub who: Who,
+    /// What else the condition asked for, by column: the value for people, and exactly.
+    pub values: Vec<(Column, String, serde_json::Value)>,
+    /// What the policies whose condition holds for it decided, in file and list order.
+    pub opinions: Vec<Opinion>,
+}
+
+/// Some sessions of one look at a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// The database.
+    pub database: String,
+    /// When it was looked at.
+    pub taken_at: Option<DateTime<Utc>>,
+    /// Sessions that were there, of every type.
+    pub all: usize,
+    /// Background sessions that are not shown, because nobody asked for them.
+    pub hidden: usize,
+    /// What has to be said first.
+    pub notes: Vec<String>,
+    /// The sessions, by instance and SID.
+    pub sessions: Vec<Listed>,
+}
+
+/// Columns that a listing always shows.
+const SHOWN: [Column; 8] = [
+    Column::InstId,
+    Column::Sid,
+    Column::Serial,
+    Column::LogonTime,
+    Column::Username,
+    Column::Program,
+    Column::Machine,
+    Column::Status,
+];
+
+/// Background sessions are shown to whoever asks for them, by the condition too.
+fn asks_for_background(condition: Option<&Condition>) -> bool {
+    condition.is_some_and(|condition| columns_of(condition).contains(Column::Type))
+}
+
+impl Listing {
+    /// Picks the sessions that the condition is TRUE for; without one, all.
+    #[must_use]
+    pub fn new(
+        database: &str,
+        taken_at: Option<DateTime<Utc>>,
+        snapshot: &Snapshot,
+        condition: Option<&Condition>,
+        background_too: bool,
+        set: &PolicySet,
+        ruling: &Ruling,
+    ) -> Listing {
+        let mut opinions: BTreeMap<usize, Vec<Opinion>> = BTreeMap::new();
+        for decision in &ruling.decisions {
+            opinions.entry(decision.row).or_default().push(Opinion {
+                policy: Arc::clone(&set.policies[decision.policy].name),
+                verdict: decision.verdict,
+                reason: decision.reason.clone(),
+            });
+        }
+        let truths = condition.map(|condition| evaluate(condition, snapshot));
+        let asked = condition.map_or(Columns::NONE, columns_of);
+        let more: Vec<Column> = asked.iter().filter(|column| !SHOWN.contains(column)).collect();
+        let mut rows: Vec<usize> = (0..snapshot.rows())
+            .filter(|row| truths.as_ref().is_none_or(|truths| truths.get(*row) == Truth::True))
+            .collect();
+        let before = rows.len();
+        rows.retain(|row| {
+            background_too || asks_for_background(condition) || snapshot.text(*row, Column::Type) != Some("BACKGROUND")
+        });
+        let hidden = before - rows.len();
+        rows.sort_by_key(|row| (snapshot.id(*row, Column::InstId), snapshot.id(*row, Column::Sid)));
+        let listed = |row: usize| Listed {
+            who: Who::of(snapshot, row),
+            values: more
+                .iter()
+                .map(|column| {
+                    let field = snapshot.field(row, *column);
+                    (*column, shown_value(*column, field), exact(*column, field))
+                })
+                .collect(),
+            opinions: opinions.remove(&row).unwrap_or_default(),
+        };
+        Listing {
+            database: database.to_owned(),
+            taken_at,
+            all: snapshot.rows(),
+            hidden,
+            notes: Vec::new(),
+            sessions: rows.into_iter().map(listed).collect(),
+        }
+    }
+
+    /// For a terminal.
+    #[must_use]
+    pub fn to_text(&self, style: TextStyle) -> String {
+        let style = style.readable();
+        let mut out = String::new();
+        let at = self.taken_at.map_or_else(|| "time unknown".into(), iso);
+        let hidden = match self.hidden {
+            0 => String::new(),
+            hidden => format!("; {hidden} background not shown (--all shows them)"),
+        };
+        let title = format!(
+            "{}, {at}: {} of {} sessions{hidden}",
+            visible(&self.database),
+            self.sessions.len(),
+            self.all
+        );
+        push(&mut out, &bold(&clip(&title, style.width), style));
+        for note in &self.notes {
+            wrapped(&mut out, "! ", &visible(note), style, Colour::Yellow);
+        }
+        if self.sessions.is_empty() {
+            return out;
+        }
+        let rows: Vec<[String; 7]> = self.sessions.iter().map(cells).collect();
+        let mut widths = TABLE.natural(&rows);
+        if self.sessions.iter().all(|session| session.values.is_empty()) {
+            widths[VALUES] = 0;
+        }
+        let gaps = 2 * (widths.iter().filter(|width| **width > 0).count() - 1);
+        TABLE.fit(&mut widths, style.width.saturating_sub(gaps));
+        push(&mut out, &paint(&row(&TABLE.header, &widths, ""), Colour::Dim, style));
+        for (session, cells) in self.sessions.iter().zip(&rows) {
+            let text = row(&cells.each_ref().map(String::as_str), &widths, "");
+            let gravest = session.opinions.iter().map(|opinion| opinion.verdict).min();
+            push(&mut out, &paint(&text, gravest.map_or(Colour::None, colour_of), style));
+        }
+        out
+    }
+
+    /// Comma-separated, a row for each session.
+    #[must_use]
+    pub fn to_csv(&self, with_header: bool) -> String {
+        let mut writer = csv::WriterBuilder::new()
+            .terminator(csv::Terminator::CRLF)
+            .from_writer(Vec::new());
+        let in_memory = "writing to memory cannot fail";
+        if with_header {
+            writer.write_record(CSV_HEADER).expect(in_memory);
+        }
+        let number = |number: Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
+        let words = |words: &Option<String>| words.as_deref().map(inert).unwrap_or_default();
+        for session in &self.sessions {
+            let who = &session.who;
+            let [.., values, policies] = cells(session);
+            writer
+                .write_record([
+                    inert(&self.database),
+                    self.taken_at.map(iso).unwrap_or_default(),
+                    number(who.inst_id),
+                    number(who.sid),
+                    number(who.serial),
+                    who.logon_time.map(iso).unwrap_or_default(),
+                    words(&who.username),
+                    words(&who.program),
+                    words(&who.machine),
+                    words(&who.status),
+                    who.last_call_et.map(|seconds| seconds.to_string()).unwrap_or_default(),
+                    inert(&values),
+                    if session.opinions.is_empty() {
+                        String::new()
+                    } else {
+                        inert(&policies)
+                    },
+                ])
+                .expect(in_memory);
+        }
+        let bytes = writer.into_inner().expect(in_memory);
+        String::from_utf8(bytes).expect("only text was written")
+    }
+
+    /// One object on one line.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let document = Document {
+            database: &self.database,
+            taken_at: self.taken_at.map(iso),
+            all: self.all,
+            hidden_background: self.hidden,
+            notes: &self.notes,
+            sessions: self.sessions.iter().map(Row::of).collect(),
+        };
+        let mut json = escaped(&serde_json::to_string(&document).expect("texts and numbers are always JSON"));
+        json.push('\n');
+        json
+    }
+}
+
+/// A value as programs have it: durations in seconds, points in time as the database's clock shows them; NULL and missing
+/// are both null.
+fn exact(column: Column, field: Field<'_>) -> serde_json::Value {
+    match field {
+        Field::Missing | Field::Null => serde_json::Value::Null,
+        Field::Text(text) => text.into(),
+        Field::Number(number) => match column.kind() {
+            Kind::Duration if column.per_second() != 1 => (number as f64 / column.per_second() as f64).into(),
+            Kind::Time => DbTime(number).to_string().into(),
+            Kind::Text | Kind::Number | Kind::Duration | Kind::Size => number.into(),
+        },
+    }
+}
+
+const TABLE: Table<7> = Table {
+    header: ["SESSION", "USER", "PROGRAM", "MACHINE", "STATUS", "VALUES", "POLICIES"],
+    least: [9, 6, 8, 8, 4, 8, 12],
+    weight: [0, 2, 3, 3, 2, 2, 1],
+    dispensable: &[3, 2, 5, 4, 1],
+};
+const VALUES: usize = 5;
+
+const CSV_HEADER: [&str; 13] = [
+    "database",
+    "taken_at",
+    "inst_id",
+    "sid",
+    "serial",
+    "logon_time",
+    "username",
+    "program",
+    "machine",
+    "status",
+    "last_call_et",
+    "values",
+    "policies",
+];
+
+fn cells(session: &Listed) -> [String; 7] {
+    let who = &session.who;
+    let values: Vec<String> = session
+        .values
+        .iter()
+        .map(|(column, shown, _)| format!("{} {}", column.name(), visible(shown)))
+        .collect();
+    let opinions: Vec<String> = session
+        .opinions
+        .iter()
+        .map(|opinion| match opinion.verdict {
+            Verdict::Protected(protection) => format!("{}: protected ({protection})", opinion.policy),
+            verdict @ (Verdict::Act | Verdict::Pending | Verdict::Deferred | Verdict::Refused | Verdict::Exempt) => {
+                format!("{}: {}", opinion.policy, verdict.name())
+            }
+        })
+        .collect();
+    [
+        who.session(),
+        shown(who.username.as_deref()),
+        shown(who.program.as_deref()),
+        shown(who.machine.as_deref()),
+        status_words(who.status.as_deref(), who.last_call_et),
+        values.join(", "),
+        if opinions.is_empty() {
+            "-".into()
+        } else {
+            opinions.join(", ")
+        },
+    ]
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    database: &'a str,
+    taken_at: Option<String>,
+    all: usize,
+    hidden_background: usize,
+    notes: &'a [String],
+    sessions: Vec<Row<'a>>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    inst_id: Option<u32>,
+    sid: Option<u32>,
+    serial: Option<u32>,
+    logon_time: Option<String>,
+    username: Option<&'a str>,
+    program: Option<&'a str>,
+    machine: Option<&'a str>,
+    status: Option<&'a str>,
+    last_call_et: Option<i64>,
+    values: BTreeMap<&'static str, &'a serde_json::Value>,
+    policies: Vec<Thought<'a>>,
+}
+
+#[derive(Serialize)]
+struct Thought<'a> {
+    policy: &'a str,
+    decision: &'a str,
+    reason: &'a str,
+}
+
+impl Row<'_> {
+    fn of(session: &Listed) -> Row<'_> {
+        let who = &session.who;
+        Row {
+            inst_id: who.inst_id,
+            sid: who.sid,
+            serial: who.serial,
+            logon_time: who.logon_time.map(iso),
+            username: who.username.as_deref(),
+            program: who.program.as_deref(),
+            machine: who.machine.as_deref(),
+            status: who.status.as_deref(),
+            last_call_et: who.last_call_et,
+            values: session
+                .values
+                .iter()
+                .map(|(column, _, exact)| (column.name(), exact))
+                .collect(),
+            policies: session
+                .opinions
+                .iter()
+                .map(|opinion| Thought {
+                    policy: &opinion.policy,
+                    decision: opinion.verdict.name(),
+                    reason: &opinion.reason,
+                })
+                .collect(),
+        }
+    }
+}
