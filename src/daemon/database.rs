@@ -25,7 +25,7 @@ use crate::daemon::poller::{Needs, Polled};
 use crate::guard::Warrant;
 use crate::needs;
 use crate::oracle::capabilities::Capabilities;
-use crate::oracle::{Class, Error, Retry};
+use crate::oracle::{Class, Error};
 use crate::plan::{EffectiveLimits, InForce, run_mode};
 use crate::policy::model::PolicySet;
 use crate::session::SessionKey;
@@ -86,6 +86,10 @@ pub trait Watcher: Send {
     fn done(&mut self, database: &str, done: &crate::cycle::Done);
     /// Actions stopped because they could not be written down, or the database could not be reached for them.
     fn acting_stopped(&mut self, database: &str, why: &str);
+    /// There is no connection to act on.
+    fn acting_failed(&mut self, database: &str, error: &Error) {
+        self.acting_stopped(database, &error.to_string());
+    }
     /// The loop is alive.
     fn alive(&mut self, database: &str);
     /// Whether an operator has paused everything.
@@ -115,6 +119,27 @@ pub struct CycleView<'a> {
     pub standstill: Option<&'a str>,
 }
 
+/// Whether a batch of warrants may be given out.
+#[derive(Debug)]
+enum Acting {
+    /// Yes.
+    Free,
+    /// One is being carried out.
+    UnderWay,
+    /// The last one met trouble that would meet the next as well: not before this time.
+    Waiting {
+        /// Until when.
+        until: Monotonic,
+        /// For what.
+        why: String,
+    },
+    /// The account was refused. Each further attempt would bring it nearer to its lock, so there is none before a reload.
+    GaveUp {
+        /// What the database said.
+        why: String,
+    },
+}
+
 /// One database's loop.
 pub struct Database {
     settings: Settings,
@@ -125,14 +150,13 @@ pub struct Database {
     act: Sender<Batch>,
     watcher: Box<dyn Watcher>,
     polling: bool,
-    acting: bool,
+    acting: Acting,
+    acting_backoff: Backoff,
     next_poll: Monotonic,
     last_cycle: Option<DateTime<Utc>>,
     last_began: Option<Monotonic>,
     backoff: Backoff,
     gave_up: bool,
-    /// Why nothing is done here until a person has acted: the account was refused when a connection to act was made.
-    refused: Option<String>,
     own: Vec<SessionKey>,
     warned_unsupported: Vec<(Arc<str>, String)>,
 }
@@ -158,13 +182,13 @@ impl Database {
             act: threads.1,
             watcher,
             polling: false,
-            acting: false,
+            acting: Acting::Free,
+            acting_backoff: Backoff::default(),
             next_poll,
             last_cycle: None,
             last_began: None,
             backoff: Backoff::default(),
             gave_up: false,
-            refused: None,
             own: Vec::new(),
             warned_unsupported: Vec::new(),
         }
@@ -230,7 +254,10 @@ impl Database {
     fn reload(&mut self, rules: Arc<Rules>) {
         self.rules = rules;
         self.gave_up = false;
-        self.refused = None;
+        if matches!(self.acting, Acting::Waiting { .. } | Acting::GaveUp { .. }) {
+            self.acting = Acting::Free;
+        }
+        self.acting_backoff = Backoff::default();
         self.backoff = Backoff::default();
         self.warned_unsupported.clear();
     }
@@ -310,7 +337,11 @@ impl Database {
                     .map(|instance| (instance.inst_id, instance.name.clone()))
                     .collect(),
             };
-            self.acting = self.act.send(batch).is_ok();
+            self.acting = if self.act.send(batch).is_ok() {
+                Acting::UnderWay
+            } else {
+                Acting::Free
+            };
         }
     }
 
@@ -322,19 +353,26 @@ impl Database {
                 remember(&mut self.memory, *done);
             }
             Acted::JournalFailed(why) => self.watcher.acting_stopped(&self.settings.name, &why),
-            Acted::Unreachable(error) => self.unreachable(&error),
-            Acted::Through => self.acting = false,
+            Acted::Unreachable(error) => self.act_later(&error),
+            Acted::Through => {
+                if matches!(self.acting, Acting::UnderWay) {
+                    self.acting = Acting::Free;
+                    self.acting_backoff = Backoff::default();
+                }
+            }
         }
     }
 
-    /// Reading may go on where acting does not: its connection was made before the account was refused.
-    fn unreachable(&mut self, error: &Error) {
-        let mut why = error.to_string();
-        if error.class.retry() == Retry::Never {
-            why.push_str("; not trying again until the configuration is reloaded, so that the account is not locked");
-            self.refused = Some(format!("acting is refused: {error}"));
-        }
-        self.watcher.acting_stopped(&self.settings.name, &why);
+    fn act_later(&mut self, error: &Error) {
+        let why = error.to_string();
+        self.watcher.acting_failed(&self.settings.name, error);
+        self.acting = match self.acting_backoff.after(error.class, self.settings.poll) {
+            Some(pause) => Acting::Waiting {
+                until: self.clock.now().plus(pause),
+                why,
+            },
+            None => Acting::GaveUp { why },
+        };
     }
 
     /// The daemon's own sessions, the newest few: a reconnect makes a new one and the old seat may have a new occupant.
@@ -365,11 +403,13 @@ impl Database {
         if let Some(blackout) = self.rules.blackouts.iter().find(|blackout| blackout.holds(now)) {
             return Some(format!("blackout: {}", blackout.reason));
         }
-        if let Some(refused) = &self.refused {
-            return Some(refused.clone());
-        }
-        if self.acting {
-            return Some("actions of an earlier cycle are under way".into());
+        match &self.acting {
+            Acting::UnderWay => return Some("actions of an earlier cycle are under way".into()),
+            Acting::GaveUp { why } => return Some(format!("no connection to act on until a reload: {why}")),
+            Acting::Waiting { until, why } if self.clock.now() < *until => {
+                return Some(format!("no connection to act on: {why}"));
+            }
+            Acting::Waiting { .. } | Acting::Free => {}
         }
         let age = self.clock.now().since(polled.began);
         (age > self.settings.poll * 2).then(|| "the snapshot is older than two poll intervals".into())
@@ -425,4 +465,112 @@ fn unsupported(policy: &crate::policy::model::Policy, capabilities: &Capabilitie
 pub fn utc_of(snapshot: &Snapshot) -> Option<DateTime<Utc>> {
     let clock = snapshot.clock()?;
     clock.now.to_utc(clock.utc_offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::oracle::capabilities::tests::capabilities;
+    use crate::session::snapshot::{Cell, Clock as DbClock, Instance, SnapshotSource};
+    use crate::session::time::DbTime;
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+
+    #[derive(Clone, Default)]
+    struct Noted(Arc<Mutex<Vec<Option<String>>>>);
+
+    impl Watcher for Noted {
+        fn cycle(&mut self, view: &CycleView<'_>) {
+            self.0
+                .lock()
+                .expect("one thread")
+                .push(view.standstill.map(str::to_owned));
+        }
+        fn unreadable(&mut self, _: &str, _: &Error, _: Option<Duration>) {}
+        fn unsupported(&mut self, _: &str, _: &str, _: &str) {}
+        fn done(&mut self, _: &str, _: &crate::cycle::Done) {}
+        fn acting_stopped(&mut self, _: &str, _: &str) {}
+        fn alive(&mut self, _: &str) {}
+        fn is_paused(&mut self) -> bool {
+            false
+        }
+    }
+
+    fn polled(clock: &ManualClock) -> Input {
+        let columns = [crate::session::column::Column::InstId];
+        let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
+        builder.push_row(&[Cell::Number(1)]).expect("one row");
+        let instances = vec![Instance {
+            inst_id: 1,
+            name: "i".into(),
+            complete: true,
+        }];
+        let time = DbClock {
+            now: DbTime(1_000_000),
+            utc_offset: 0,
+        };
+        Input::Polled(Ok(Box::new(Polled {
+            snapshot: builder
+                .finish(Some(time), instances)
+                .finish(crate::session::column::Columns::NONE),
+            readings: crate::pressure::Readings::default(),
+            capabilities: Arc::new(capabilities(19, 3)),
+            began: clock.now(),
+            took: Duration::ZERO,
+            round_trips: 0,
+            unreadable: Vec::new(),
+            warning: None,
+        })))
+    }
+
+    /// The standstill of a cycle after the acting thread met this error, at once and a minute later.
+    fn after(class: Class) -> Vec<Option<String>> {
+        let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
+        let noted = Noted::default();
+        let rules = Arc::new(Rules {
+            set: Arc::default(),
+            limits: EffectiveLimits::of(&crate::policy::model::Limits::default()),
+            blackouts: Vec::new(),
+            armed: HashMap::new(),
+            zone: chrono_tz::UTC,
+        });
+        let settings = Settings {
+            name: "prod".into(),
+            poll: Duration::from_secs(15),
+            dry_run: false,
+        };
+        let ((ask, _asks), (act, _acts)) = (channel(), channel());
+        let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let watcher = Box::new(noted.clone());
+        let mut database = Database::new(
+            settings,
+            Arc::clone(&rules),
+            Memory::default(),
+            shared,
+            (ask, act),
+            watcher,
+        );
+        let error = Error::new(class, "connect to prod", "refused");
+        let _ = database.apply(Input::Acted(Acted::Unreachable(Box::new(error))));
+        let _ = database.apply(Input::Acted(Acted::Through));
+        let _ = database.apply(polled(&clock));
+        clock.advance(Duration::from_secs(60));
+        let _ = database.apply(polled(&clock));
+        let _ = database.apply(Input::Reload(rules));
+        let _ = database.apply(polled(&clock));
+        noted.0.lock().expect("one thread").clone()
+    }
+
+    #[test]
+    fn an_account_that_is_refused_for_acting_is_not_tried_again_before_a_reload() {
+        let refused = Some("no connection to act on until a reload: connect to prod: refused".to_owned());
+        assert_eq!(after(Class::Auth), [refused.clone(), refused, None]);
+    }
+
+    #[test]
+    fn a_listener_that_is_not_there_is_tried_again_later() {
+        let waiting = Some("no connection to act on: connect to prod: refused".to_owned());
+        assert_eq!(after(Class::Backoff), [waiting, None, None]);
+    }
 }

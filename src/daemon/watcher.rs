@@ -155,6 +155,15 @@ impl Watcher for Recording {
         tracing::error!(database = &*self.database, why, "acting stopped for this cycle");
     }
 
+    fn acting_failed(&mut self, database: &str, error: &Error) {
+        self.record(&Event::DriverError {
+            database: Arc::clone(&self.database),
+            class: error.class,
+            error: error.to_string(),
+        });
+        self.acting_stopped(database, &error.to_string());
+    }
+
     fn alive(&mut self, _: &str) {
         self.pulse.touch();
     }

@@ -359,6 +359,11 @@ impl Watcher for Narrator {
         self.seen(|seen| seen.troubles.push(why.to_owned()));
     }
 
+    fn acting_failed(&mut self, database: &str, error: &Error) {
+        self.inner.acting_failed(database, error);
+        self.seen(|seen| seen.troubles.push(error.to_string()));
+    }
+
     fn alive(&mut self, database: &str) {
         self.inner.alive(database);
     }
