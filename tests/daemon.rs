@@ -236,8 +236,11 @@ fn the_pages_answer() {
     );
     let daemon = site.run(&thin());
     assert_eq!(daemon.page("/healthz").0, 200);
-    let (status, why) = daemon.page("/readyz");
-    assert!(status == 503 && why.contains("orcl"), "{status} {why}");
+    until("the reason why it is not ready", || {
+        let (status, why) = daemon.page("/readyz");
+        assert_eq!(status, 503, "{why}");
+        why.contains("orcl")
+    });
     daemon.says("database is down");
     db.world.set_listener(orasim::backend::OnAccept::Serve);
     until("it to be ready", || daemon.page("/readyz").0 == 200);

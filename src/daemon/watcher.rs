@@ -15,7 +15,7 @@ use crate::daemon::pause::Pause;
 use crate::daemon::reports::Reports;
 use crate::event::{Breakers, CycleReport, Event, Evidence, Intent, Outcomed, Step};
 use crate::notify::Pulse;
-use crate::oracle::Error;
+use crate::oracle::{Error, Retry};
 use crate::recorder::Recorder;
 
 /// Watches one database.
@@ -161,7 +161,11 @@ impl Watcher for Recording {
             class: error.class,
             error: error.to_string(),
         });
-        self.acting_stopped(database, &error.to_string());
+        let mut why = error.to_string();
+        if error.class.retry() == Retry::Never {
+            why.push_str("; not trying again until the configuration is reloaded, so that the account is not locked");
+        }
+        self.acting_stopped(database, &why);
     }
 
     fn alive(&mut self, _: &str) {
