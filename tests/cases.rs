@@ -1,8 +1,7 @@
 //! Every story: policies and snapshots over time in, decisions and statements out.
 //!
 //! Those under tests/cases are of the pipeline; a new behaviour is a new folder there, with policy.yaml, timeline.yaml and
-//! expect.yaml, and nothing is added here. Those under policies/tests are of the policies that are shipped, and those under
-//! tests/cookbook of the policies in docs/cookbook.md, taken out of the page itself.
+//! expect.yaml, and nothing is added here. Those under policies/tests are of the policies that are shipped.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

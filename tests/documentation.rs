@@ -1,9 +1,12 @@
-//! Every example of docs/policy-language.md is run; and the schema accepts what the checker accepts.
+//! Every example of docs/policy-language.md and docs/cookbook.md is run; and the schema accepts what the checker accepts.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
+use orareaper::config::Config;
 use orareaper::policy::{check_condition, check_files, schema, to_sql};
+use orareaper::story::run_folder_with;
 use serde_json::Value;
 
 fn read(path: &str) -> String {
@@ -84,6 +87,109 @@ fn every_example_of_the_language_reference_does_what_it_says() {
         files >= 7 && conditions >= 15 && meanings >= 25,
         "{files} {conditions} {meanings}"
     );
+}
+
+/// The names of the policies in a YAML text, in order.
+fn policy_names(yaml: &str) -> Vec<String> {
+    let value: Value = serde_yaml::from_str(yaml).expect("well-formed");
+    let policies = value["policies"].as_array().expect("a list");
+    let name = |policy: &Value| policy["name"].as_str().expect("a name").to_owned();
+    policies.iter().map(name).collect()
+}
+
+/// The policies that an expectation names as acting.
+fn acting(folder: &Path) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(folder.join("expect.yaml")).expect("readable");
+    let snapshots: Vec<Value> = serde_yaml::from_str(&text).expect("well-formed");
+    let acts = snapshots.iter().filter_map(|snapshot| snapshot["act"].as_array());
+    acts.flatten()
+        .filter_map(|act| Some(act["policy"].as_str()?.to_owned()))
+        .collect()
+}
+
+/// A configuration with this in it.
+fn configuration(fragment: &str) -> Config {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("orareaper.yaml");
+    let rest =
+        "databases:\n  - {name: prod, connect: //db/pdb, user: reaper, password: {env: X}}\npolicies: [p.yaml]\n";
+    std::fs::write(&path, format!("{rest}state: state\n{fragment}")).expect("written");
+    let loaded = orareaper::config::load(&path);
+    let problems: Vec<String> = loaded.diagnostics.iter().map(|one| one.render(false)).collect();
+    loaded.config.unwrap_or_else(|| panic!("{}", problems.join("\n")))
+}
+
+/// The story stands still exactly when the configuration's blackouts say so, and for their reason.
+fn stands_still_as_configured(folder: &Path, config: &Config) {
+    let text = std::fs::read_to_string(folder.join("timeline.yaml")).expect("readable");
+    let timeline: Value = serde_yaml::from_str(&text).expect("well-formed");
+    let (mut still, mut moving) = (0, 0);
+    for snapshot in timeline["snapshots"].as_array().expect("a list") {
+        let at = snapshot["at"].as_str().expect("a time");
+        let now = at.parse().expect("a time");
+        let blackout = config.blackouts.iter().find(|blackout| blackout.holds(now));
+        let wanted = blackout.map(|blackout| format!("blackout: {}", blackout.reason));
+        assert_eq!(
+            wanted.as_deref(),
+            snapshot["standstill"].as_str(),
+            "{} at {at}",
+            folder.display()
+        );
+        if wanted.is_some() {
+            still += 1;
+        } else {
+            moving += 1;
+        }
+    }
+    assert!(still > 0 && moving > 0, "{}", folder.display());
+}
+
+/// Each block of the cookbook checks without a warning, and decides as the stories of its first policy's name say: the folder
+/// of that name, and those that have a dot and more after it.
+#[test]
+fn every_policy_of_the_cookbook_checks_and_decides_as_its_story_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cookbook");
+    let mut untold: BTreeSet<PathBuf> = std::fs::read_dir(&root)
+        .expect("tests/cookbook is there")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
+    let (mut all, mut failed, mut config) = (BTreeSet::new(), Vec::new(), None);
+    for (kind, line, text) in blocks(&read("docs/cookbook.md")) {
+        if kind == "yaml configuration" {
+            config = Some(configuration(&text));
+            continue;
+        }
+        assert_eq!(kind, "yaml", "line {line}: no test knows this block");
+        assert_eq!(problems(&text), Vec::<String>::new(), "the block in line {line}");
+        assert_eq!(against_schema(&text), Vec::<String>::new(), "the block in line {line}");
+        let names = policy_names(&text);
+        let mut shown = BTreeSet::new();
+        let stories: Vec<PathBuf> = untold
+            .iter()
+            .filter(|folder| folder.file_name().and_then(|name| name.to_str()?.split('.').next()) == Some(&*names[0]))
+            .cloned()
+            .collect();
+        for folder in stories {
+            match run_folder_with(&folder, |_| Ok(text.clone().into_bytes())) {
+                Ok(None) => {}
+                Ok(Some(difference)) => failed.push(format!("{}:\n{difference}", folder.display())),
+                Err(error) => failed.push(format!("{}: {error}", folder.display())),
+            }
+            if let Some(config) = config.take() {
+                stands_still_as_configured(&folder, &config);
+            }
+            shown.extend(acting(&folder));
+            untold.remove(&folder);
+        }
+        for name in names {
+            assert!(shown.contains(&name), "line {line}: no story shows how {name} acts");
+            assert!(all.insert(name), "line {line}: a name is used twice");
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    assert!(untold.is_empty(), "stories of no policy: {untold:?}");
+    assert!(config.is_none(), "a configuration without a policy after it");
+    assert!(all.len() >= 20, "only {} policies", all.len());
 }
 
 /// As much of JSON Schema as the policies' schema uses.
