@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cli::{CheckArgs, CheckFormat, Status};
 use crate::clock::Clock;
-use crate::commands::{load_config, print, say, tell_problems};
+use crate::commands::{load_config, print, refused, say, tell_problems};
 use crate::policy::diagnostics::Diagnostic;
 
 /// Runs the command.
@@ -54,7 +54,7 @@ pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
             count(warnings, "warning")
         ));
     }
-    if errors == 0 { Status::Fine } else { Status::Findings }
+    if errors == 0 { Status::Fine } else { refused(&problems) }
 }
 
 fn count(number: usize, noun: &str) -> String {
@@ -67,8 +67,10 @@ fn count(number: usize, noun: &str) -> String {
 
 /// A configuration says which databases there are; a policy file never does.
 fn is_configuration(path: &Path) -> bool {
-    std::fs::read_to_string(path).is_ok_and(|text| {
-        text.lines()
+    // Only as much as a file may hold: what is larger is refused by whoever reads it next.
+    crate::policy::read_file(path).is_ok_and(|bytes| {
+        String::from_utf8_lossy(&bytes)
+            .lines()
             .any(|line| line.trim_end() == "databases:" || line.starts_with("databases: "))
     })
 }

@@ -132,6 +132,16 @@ pub(crate) fn tell_problems(problems: &[Diagnostic]) -> bool {
     problems.iter().any(Diagnostic::is_error)
 }
 
+/// The exit status for files that do not check: what could not be read at all is no finding.
+pub(crate) fn refused(problems: &[Diagnostic]) -> Status {
+    let unread = |problem: &Diagnostic| problem.is_error() && problem.code == "unreadable-file";
+    if problems.iter().any(unread) {
+        Status::Failed
+    } else {
+        Status::Findings
+    }
+}
+
 /// The configuration, or its problems told.
 pub(crate) fn load_config(path: &Path) -> Result<Config, Status> {
     if !path.exists() {
@@ -152,7 +162,7 @@ pub(crate) fn load_config(path: &Path) -> Result<Config, Status> {
             "error: the configuration {} does not check; nothing was loaded",
             path.display()
         ));
-        Status::Findings
+        refused(&loaded.diagnostics)
     })
 }
 
@@ -162,7 +172,7 @@ pub(crate) fn load_policies(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Re
     tell_problems(&loaded.diagnostics);
     loaded.set.map(Arc::new).ok_or_else(|| {
         say("error: the policies do not check; nothing was loaded");
-        Status::Findings
+        refused(&loaded.diagnostics)
     })
 }
 

@@ -6,7 +6,7 @@ use crate::actuator::statement;
 use crate::cli::{PlanArgs, Status};
 use crate::clock::SystemClock;
 use crate::commands::look::{Look, Rules};
-use crate::commands::{fail, terminal_style, write};
+use crate::commands::{fail, say, terminal_style, write};
 use crate::cycle::Memory;
 use crate::guard::RunMode;
 use crate::policy::model::Action;
@@ -70,6 +70,12 @@ fn output(arguments: &PlanArgs, reports: &[Report]) -> Result<(), Status> {
         })
         .collect::<Vec<String>>()
         .join("\n");
+    // What a report for programs has no place for is told beside it: an empty plan may be a file that says too little.
+    if matches!(arguments.format, ReportFormat::Json | ReportFormat::Csv) {
+        for note in reports.iter().flat_map(|report| &report.notes) {
+            say(&format!("note: {note}"));
+        }
+    }
     match &arguments.output {
         Some(file) => write_file(file, &rendered),
         None => write(rendered.as_bytes()).map(|_| ()),
