@@ -28,7 +28,7 @@ pub(super) fn mask(text: &str) -> String {
             }
             inside = Some(indent);
         }
-        for (from, to) in credentials_before_at(line) {
+        for (from, to) in credentials_before_at(line).into_iter().chain(credentials_of_user(line)) {
             cover(&mut masked, start + from, start + to);
         }
         start += line.len();
@@ -94,6 +94,27 @@ fn credentials_before_at(line: &str) -> Vec<(usize, usize)> {
     found
 }
 
+/// The password of `user: reaper/password`, as SQL*Plus takes it.
+fn credentials_of_user(line: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for (at, key) in line.match_indices("user") {
+        let value = at + key.len();
+        let Some(separator) = line[value..].find(|c: char| !matches!(c, '"' | '\'' | ' ')) else {
+            continue;
+        };
+        let rest = &line[value + separator..];
+        if !rest.starts_with([':', '=']) {
+            continue;
+        }
+        let end = rest.find([',', '}', '\n', '#']).unwrap_or(rest.len());
+        if let Some(slash) = rest[..end].find('/') {
+            // Up to the end of the line: a password may hold a comma.
+            found.push((value + separator + slash + 1, line.len()));
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +135,8 @@ mod tests {
             "password: {file: x, plain: hunter2}",
             "connect: scott/hunter2@//db1/PROD",
             "user: scott/hunter2@db1",
+            "user: scott/hunter2",
+            "- {user : 'scott/hun,ter2, hunter2', driver: oci}",
             "db_secret: hunter2",
             "  - password:\n      plain: hunter2\n",
         ] {
@@ -132,6 +155,7 @@ mod tests {
             "password:\n  env: PROD_PW\narmed: true\n",
             "connect: //db1.example.com:1521/ORCLPDB1",
             "user: reaper",
+            "- {name: user, connect: //db1/PROD}",
         ] {
             assert_eq!(mask(text), text);
         }

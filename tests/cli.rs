@@ -1,0 +1,534 @@
+//! The commands that need no daemon, as they are typed: what they print, where, and with which exit status.
+//!
+//! 0 is fine, 1 is a finding, 2 could not be done. Whatever a file holds, there is a message that names it, and no panic.
+
+mod site;
+
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
+
+use orasim::backend::OnAccept;
+use serde_json::{Value, json};
+use site::{Db, PASSWORD, Site, drivers, entry, thin};
+
+/// A V$SESSION export, so without INST_ID; columns in no order, one that nobody knows, several missing.
+const EXPORT: &str = "\
+program,\"Serial#\",nonsense,SID,status,last_call_et,USERNAME,type,LOGON_TIME,machine,module,client_info,taddr
+sqlplus@web01,62507,x,287,INACTIVE,18720,APEXDEV,USER,2026-11-22T01:00:00,web01,,,
+\"JDBC Thin Client, \"\"A\"\"\",36107,,32,INACTIVE,14400,SHOP,USER,2026-11-22T05:00:00,app01,,,
+oracle@db1 (PMON),1,x,2,ACTIVE,864000,,BACKGROUND,2026-11-12T10:00:00,db1,,,
+sqlplus@db1,9,x,40,INACTIVE,20000,SYS,USER,2026-11-22T01:00:00,db1,,,
+";
+
+const IDLE: &str = "policies: [{name: idle, when: INACTIVE longer than 4h, action: kill}]\n";
+
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn ran(command: &mut Command) -> Ran {
+    let output = command.output().expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let ran = Ran {
+        code: output.status.code(),
+        out: text(&output.stdout),
+        err: text(&output.stderr),
+    };
+    assert!(!ran.err.contains("panicked"), "{command:?}: {}", ran.err);
+    ran
+}
+
+impl Site {
+    fn orareaper(&self, arguments: &[&str]) -> Ran {
+        ran(self.command(&thin()).args(arguments))
+    }
+}
+
+/// A folder with the export and a policy for it.
+fn desk() -> Site {
+    let site = Site::new();
+    site.write("sessions.csv", EXPORT);
+    site.policies(IDLE);
+    site
+}
+
+const PLAN: [&str; 5] = ["plan", "--snapshot", "sessions.csv", "--policies", "policies"];
+
+fn plan(site: &Site, more: &[&str]) -> Ran {
+    site.orareaper(&[&PLAN[..], more].concat())
+}
+
+fn project(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path).display().to_string()
+}
+
+#[test]
+fn a_plan_over_an_export_is_the_contracts_json() {
+    let ran = plan(&desk(), &["--taken-at", "2026-11-22T10:00:00Z", "--format", "json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert_eq!(ran.out.lines().count(), 1, "one object on one line: {}", ran.out);
+    let report: Value = serde_json::from_str(&ran.out).expect("JSON");
+    let mut decisions = report["decisions"].as_array().expect("a list").clone();
+    decisions.sort_by_key(|decision| decision["sid"].as_u64());
+    assert_eq!(
+        decisions.len(),
+        2,
+        "exactly four hours is not longer than four hours: {decisions:#?}"
+    );
+    assert_eq!(
+        (&decisions[0]["sid"], &decisions[0]["decision"]),
+        (&json!(40), &json!("protected"))
+    );
+    let why = decisions[0]["reason"].as_str().unwrap_or_default();
+    assert!(why.contains("USERNAME is SYS"), "{why}");
+    // 18720 seconds are 5h 12m; a V$SESSION export's sessions are shown as instance 1.
+    assert_eq!(
+        decisions[1],
+        json!({
+            "policy": "idle", "inst_id": 1, "sid": 287, "serial": 62507, "logon_time": "2026-11-22T01:00:00Z",
+            "username": "APEXDEV", "program": "sqlplus@web01", "machine": "web01", "decision": "act",
+            "reason": "INACTIVE for 5h 12m, longer than 4h", "action": "kill",
+            "statement": "ALTER SYSTEM KILL SESSION '287,62507,@1'"
+        })
+    );
+    let mut rest = report.as_object().expect("an object").clone();
+    rest.remove("decisions");
+    let expected = json!({
+        "database": "snapshot", "taken_at": "2026-11-22T10:00:00Z", "mode": "dry-run", "sessions": 4,
+        "summary": {"act": 1, "pending": 0, "deferred": 0, "refused": 0, "protected": 1, "exempt": 0}
+    });
+    assert_eq!(Value::Object(rest), expected);
+}
+
+#[test]
+fn a_plan_comes_in_every_format_and_goes_to_a_file() {
+    let site = desk();
+    for (format, signs) in [
+        ("text", ["APEXDEV", "5h 12m"]),
+        ("csv", ["policy,", "287,62507"]),
+        ("markdown", ["| ", "APEXDEV"]),
+        ("html", ["<!doctype html>", "APEXDEV"]),
+        ("json", ["{\"database\"", "APEXDEV"]),
+    ] {
+        let told = plan(&site, &["--format", format]);
+        assert_eq!(told.code, Some(0), "{}", told.err);
+        for sign in signs {
+            assert!(told.out.contains(sign), "{format} without {sign}: {}", told.out);
+        }
+        let filed = plan(&site, &["--format", format, "-o", "report"]);
+        assert_eq!((filed.code, filed.out.as_str()), (Some(0), ""));
+        if format != "text" {
+            assert_eq!(
+                fs::read_to_string(site.path("report")).expect("written"),
+                told.out,
+                "{format}"
+            );
+        }
+    }
+    let unwritable = plan(&site, &["-o", "no/such/folder/report"]);
+    assert_eq!(unwritable.code, Some(2));
+    assert!(unwritable.err.contains("no/such/folder/report"), "{}", unwritable.err);
+    let unknown = plan(&site, &["--format", "pdf"]);
+    assert!(
+        unknown.code == Some(2) && unknown.err.contains("markdown"),
+        "{}",
+        unknown.err
+    );
+}
+
+#[test]
+fn ages_that_need_the_databases_clock_wait_for_it() {
+    let site = desk();
+    site.policies("policies: [{name: old, when: INACTIVE and connected longer than 8h, action: kill}]\n");
+    let count = |more: &[&str]| {
+        let told = plan(&site, &[more, &["--format", "json"]].concat());
+        assert_eq!(told.code, Some(0), "{}", told.err);
+        let report: Value = serde_json::from_str(&told.out).expect("JSON");
+        (report["summary"]["act"].clone(), report["taken_at"].clone())
+    };
+    assert_eq!(count(&[]), (json!(0), Value::Null), "unknown never kills");
+    let at = ["--taken-at", "2026-11-22T10:00:00Z"];
+    assert_eq!(
+        count(&at),
+        (json!(1), json!("2026-11-22T10:00:00Z")),
+        "287 since nine hours"
+    );
+    let bad = plan(&site, &["--taken-at", "yesterday"]);
+    assert!(bad.code == Some(2) && bad.err.contains("--taken-at"), "{}", bad.err);
+}
+
+#[test]
+fn what_waits_for_its_time_can_be_shown_as_if_it_had_come() {
+    let site = desk();
+    site.policies("policies: [{name: idle, when: INACTIVE longer than 4h, for: 10m, action: kill}]\n");
+    let decision = |more: &[&str]| {
+        let told = plan(&site, &[more, &["--format", "json"]].concat());
+        let report: Value = serde_json::from_str(&told.out).expect("JSON");
+        let decisions = report["decisions"].as_array().expect("a list");
+        let of_287 = decisions.iter().find(|decision| decision["sid"] == 287);
+        of_287.expect("it matches")["decision"].clone()
+    };
+    assert_eq!(decision(&[]), "pending");
+    assert_eq!(decision(&["--assume-held"]), "act");
+}
+
+#[test]
+fn an_export_without_type_says_first_that_it_spares_everybody() {
+    let site = desk();
+    let lines = EXPORT.lines().map(|line| {
+        let mut fields: Vec<&str> = line.split(',').collect();
+        // TYPE is the eighth field, the sixth from the end: the name of a program may hold a comma.
+        fields.remove(fields.len() - 6);
+        fields.join(",") + "\n"
+    });
+    let export: String = lines.collect();
+    assert!(!export.contains("type") && !export.contains("BACKGROUND"), "{export}");
+    site.write("sessions.csv", export);
+    let told = plan(&site, &[]);
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    let said = told
+        .out
+        .find("TYPE is missing")
+        .unwrap_or_else(|| panic!("{}", told.out));
+    let first = told.out.find("APEXDEV").unwrap_or(usize::MAX);
+    assert!(said < first, "on top: {}", told.out);
+    let told = plan(&site, &["--format", "json"]);
+    let report: Value = serde_json::from_str(&told.out).expect("nothing else in it");
+    assert_eq!(report["summary"]["act"], 0);
+    assert!(told.err.contains("TYPE is missing"), "{}", told.err);
+}
+
+#[test]
+fn check_tells_fine_from_findings_from_not_done() {
+    let site = desk();
+    let fine = site.orareaper(&["check", "policies"]);
+    assert_eq!(fine.code, Some(0), "{}", fine.err);
+    assert!(
+        fine.err.contains("1 file, 1 policy, 0 errors, 0 warnings"),
+        "{}",
+        fine.err
+    );
+
+    site.write(
+        "bad.yaml",
+        "policies:\n  - {name: idle, when: INACTIVE longer then 4h, action: kill}\n",
+    );
+    let bad = site.orareaper(&["check", "bad.yaml"]);
+    assert_eq!(bad.code, Some(1));
+    assert!(bad.err.contains("bad.yaml:2:"), "{}", bad.err);
+    let short = site.orareaper(&["check", "--format", "short", "bad.yaml"]);
+    assert_eq!(short.code, Some(1));
+    assert!(short.out.starts_with("bad.yaml:2:"), "{}", short.out);
+    let listed = site.orareaper(&["check", "--format", "json", "bad.yaml"]);
+    assert_eq!(listed.code, Some(1));
+    let problems: Value = serde_json::from_str(&listed.out).expect("JSON");
+    assert_eq!(
+        (&problems[0]["file"], &problems[0]["line"]),
+        (&json!("bad.yaml"), &json!(2))
+    );
+    assert_eq!(problems[0]["severity"], "error");
+    let column = problems[0]["column"].as_u64().expect("a column");
+    let at = "  - {name: idle, when: INACTIVE longer then 4h"
+        .find("longer")
+        .expect("there") as u64
+        + 1;
+    assert!((at..at + 12).contains(&column), "{column} is not about `longer then`");
+
+    // A warning is no finding.
+    site.write(
+        "warned.yaml",
+        IDLE.replace("action: kill", "action: kill, limits: {per_cycle: 50, per_hour: 20}"),
+    );
+    let warned = site.orareaper(&["check", "--format", "json", "warned.yaml"]);
+    let problems: Value = serde_json::from_str(&warned.out).expect("JSON");
+    assert_eq!(
+        (warned.code, &problems[0]["severity"]),
+        (Some(0), &json!("warning")),
+        "{}",
+        warned.out
+    );
+
+    let missing = site.orareaper(&["check", "nowhere.yaml"]);
+    assert!(
+        missing.code == Some(2) && missing.err.contains("nowhere.yaml"),
+        "{}",
+        missing.err
+    );
+}
+
+#[test]
+fn what_is_shipped_checks_without_a_warning() {
+    let site = Site::new();
+    let policies = site.orareaper(&["check", &project("policies")]);
+    assert_eq!(policies.code, Some(0), "{}", policies.err);
+    assert!(policies.err.contains("0 errors, 0 warnings"), "{}", policies.err);
+    let configuration = site.orareaper(&["check", &project("systemd/orareaper.yaml")]);
+    assert_eq!(configuration.code, Some(0), "{}", configuration.err);
+    assert!(
+        configuration.err.contains("1 file, 0 policies, 0 errors, 0 warnings"),
+        "{}",
+        configuration.err
+    );
+}
+
+/// Files that are none: name, and what is in them.
+fn rubbish(site: &Site) -> Vec<&'static str> {
+    site.write("empty", "");
+    site.write("binary", (0..=255_u8).cycle().take(5_000).collect::<Vec<u8>>());
+    let half: String = IDLE.chars().take(IDLE.len() / 2).collect();
+    site.write("half", half);
+    // Sparse: it takes no room on the disk, and must not take any in memory.
+    File::create(site.path("gigantic"))
+        .and_then(|file| file.set_len(1 << 36))
+        .expect("a sparse file");
+    vec!["empty", "binary", "half", "gigantic"]
+}
+
+#[test]
+fn bad_policies_are_findings_with_their_name() {
+    let site = desk();
+    for name in rubbish(&site) {
+        for arguments in [
+            vec!["check", name],
+            vec!["plan", "--snapshot", "sessions.csv", "--policies", name],
+        ] {
+            let told = site.orareaper(&arguments);
+            assert_eq!(told.code, Some(1), "{arguments:?}: {}", told.err);
+            assert!(told.err.contains(name), "{arguments:?}: {}", told.err);
+            assert!(told.out.is_empty(), "{arguments:?}: {}", told.out);
+        }
+    }
+    // What cannot be read at all is not a finding.
+    symlink("nowhere", site.path("policies/dangling.yaml")).expect("a link");
+    let told = site.orareaper(&["check", "policies"]);
+    assert!(
+        told.code == Some(2) && told.err.contains("dangling.yaml"),
+        "{}",
+        told.err
+    );
+}
+
+#[test]
+fn a_bad_configuration_starts_nothing() {
+    let site = desk();
+    let config = "databases: [{name: prod, connect: //db:1521/P, user: reaper, password: {file: password}}]\npolicies: [policies]\n";
+    let half: String = config.chars().take(config.len() / 3).collect();
+    rubbish(&site);
+    site.write("half", half);
+    for name in ["empty", "binary", "half", "gigantic"] {
+        for command in ["run", "plan", "check", "pause"] {
+            let told = site.orareaper(&["--config", name, command]);
+            assert_eq!(told.code, Some(1), "{command} with {name}: {}", told.err);
+            assert!(
+                told.err.contains(name) && told.err.contains("does not check"),
+                "{command}: {}",
+                told.err
+            );
+        }
+    }
+    for (name, sign) in [("nowhere", "no such file"), ("policies", "directory")] {
+        for command in ["run", "plan", "check", "pause"] {
+            let told = site.orareaper(&["--config", name, command]);
+            assert_eq!(told.code, Some(2), "{command} with {name}: {}", told.err);
+            assert!(
+                told.err.contains(name) && told.err.contains(sign),
+                "{command}: {}",
+                told.err
+            );
+        }
+    }
+    // All of it checks but the password's file is not there.
+    site.write("good", config.replace("file: password", "file: missing"));
+    let told = site.orareaper(&["--config", "good", "run"]);
+    assert!(told.code == Some(2) && told.err.contains("missing"), "{}", told.err);
+    assert!(!site.path("state").exists() || site.journalled("database_up").is_empty());
+}
+
+#[test]
+fn a_bad_snapshot_gives_no_report() {
+    let site = desk();
+    let mut names = rubbish(&site);
+    site.write("cut.csv", &EXPORT[..EXPORT.len() - 40]);
+    site.write("cut.json", "{\"sessions\": [{\"SID\": 1, \"SERIAL#\": 2}, {\"SI");
+    site.write("other.csv", "this,is,no\nsession,at,all\n");
+    names.extend(["cut.json", "other.csv", "nowhere", "policies", "cut.csv"]);
+    for name in names {
+        let told = site.orareaper(&["plan", "--snapshot", name, "--policies", "policies"]);
+        assert_eq!(told.code, Some(2), "{name}: {}{}", told.err, told.out);
+        assert!(
+            told.err.contains(&format!("read saved sessions from {name}")),
+            "{name}: {}",
+            told.err
+        );
+        assert!(told.out.is_empty(), "{name}: {}", told.out);
+    }
+}
+
+#[test]
+fn without_a_client_library_the_fix_is_named() {
+    let site = desk();
+    let connect = "//127.0.0.1:1/PROD";
+    let oci = entry("prod", &thin(), connect, false).replace("driver: thin", "driver: oci");
+    site.configure_with(&[oci], "");
+    // The command's environment leads to no library.
+    let told = site.orareaper(&["--config", "orareaper.yaml", "plan"]);
+    assert_eq!(told.code, Some(2), "{}", told.err);
+    if told.err.contains("ORA-12541") {
+        println!("not run: an Oracle client library is installed on this system");
+        return;
+    }
+    for sign in ["connect to prod with driver oci", "Instant Client", "driver: thin"] {
+        assert!(told.err.contains(sign), "{sign}: {}", told.err);
+    }
+}
+
+#[test]
+fn policy_tests_pass_fail_or_are_not_there() {
+    let site = Site::new();
+    let story = project("tests/cases/idle-longer-than");
+    let passed = site.orareaper(&["test", &story]);
+    assert_eq!(passed.code, Some(0), "{}{}", passed.out, passed.err);
+    assert!(passed.err.contains("1 passed, 0 failed"), "{}", passed.err);
+    for file in ["policy.yaml", "timeline.yaml", "expect.yaml"] {
+        let text = fs::read_to_string(Path::new(&story).join(file)).expect("a case");
+        let changed = if file == "expect.yaml" {
+            text.replace("5h 12m", "5h 13m")
+        } else {
+            text.clone()
+        };
+        assert_eq!(
+            file == "expect.yaml",
+            changed != text,
+            "the case has another reason by now"
+        );
+        site.write(&format!("changed/{file}"), changed);
+    }
+    let failed = site.orareaper(&["test", "changed"]);
+    assert_eq!(failed.code, Some(1), "{}{}", failed.out, failed.err);
+    assert!(
+        failed.out.contains("FAILED  changed") && failed.out.contains("5h 12m"),
+        "{}",
+        failed.out
+    );
+    let none = site.orareaper(&["test", "network"]);
+    assert!(
+        none.code == Some(2) && none.err.contains("no test found"),
+        "{}",
+        none.err
+    );
+}
+
+#[test]
+fn it_explains_itself() {
+    let site = Site::new();
+    let version = site.orareaper(&["--version"]);
+    assert_eq!(
+        (version.code, version.out.trim()),
+        (Some(0), concat!("orareaper ", env!("CARGO_PKG_VERSION")))
+    );
+    let help = site.orareaper(&["--help"]);
+    assert_eq!(help.code, Some(0));
+    let commands = [
+        "run",
+        "demo",
+        "plan",
+        "check",
+        "test",
+        "pause",
+        "resume",
+        "completions",
+        "man",
+    ];
+    for command in commands {
+        assert!(
+            help.out.lines().any(|line| line.trim_start().starts_with(command)),
+            "{command}: {}",
+            help.out
+        );
+        let own = site.orareaper(&[command, "--help"]);
+        assert!(
+            own.code == Some(0) && own.out.contains("Usage:"),
+            "{command}: {}",
+            own.err
+        );
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let script = site.orareaper(&["completions", shell]);
+        assert!(script.code == Some(0) && script.out.contains("assume-held"), "{shell}");
+    }
+    let man = site.orareaper(&["man"]);
+    assert!(man.code == Some(0) && man.out.contains(".TH"), "{}", man.out);
+    for wrong in [&["reap"][..], &["plan", "--taken-at", "now"], &["run", "--wet"], &[]] {
+        let told = site.orareaper(wrong);
+        assert_eq!(told.code, Some(2), "{wrong:?}");
+        assert!(told.err.contains("Usage:"), "{wrong:?}: {}", told.err);
+    }
+}
+
+/// The right password and a wrong one, everywhere something is written, with every log line there is.
+#[test]
+fn no_secret_is_ever_written() {
+    const WRONG: &str = "Wr0ng-zq7xKw";
+    let secrets = [PASSWORD, WRONG, "zq7xKw"];
+    let clean = |what: &str, text: &str| {
+        for secret in secrets {
+            assert!(!text.contains(secret), "{secret} in {what}: {text}");
+        }
+    };
+    for driver in drivers() {
+        let db = Db::builtin("tutorial");
+        let site = desk();
+        let database = entry("orcl", &driver, &db.connect_string(), true);
+        site.configure_with(&[database.replace("{file: password}", "{env: REAPER_PW}")], "");
+        for (password, listener, code) in [
+            (PASSWORD, OnAccept::Serve, 0),
+            (WRONG, OnAccept::Serve, 2),
+            (PASSWORD, OnAccept::Drop, 2),
+        ] {
+            db.world.set_listener(listener);
+            let mut command = site.command(&driver);
+            command
+                .env("REAPER_PW", password)
+                .args(["--config", "orareaper.yaml", "--log", "trace", "plan"]);
+            let told = ran(&mut command);
+            assert_eq!(told.code, Some(code), "{}", told.err);
+            clean("the output", &(told.out + &told.err));
+        }
+        db.world.set_listener(OnAccept::Serve);
+        let mut daemon = site.run_with(&driver, |command| {
+            command.env("REAPER_PW", PASSWORD);
+        });
+        daemon.looks("orcl", 1);
+        let cmdline = fs::read(format!("/proc/{}/cmdline", daemon.pid())).expect("it runs");
+        clean("its command line", &String::from_utf8_lossy(&cmdline));
+        for page in ["/", "/metrics", "/readyz", "/healthz"] {
+            clean(page, &daemon.page(page).1);
+        }
+        daemon.signal("TERM");
+        daemon.ends();
+        clean("its log", &daemon.log_text());
+        clean("its state folder", &site.left_behind());
+        assert!(!site.journal().is_empty());
+    }
+    // In the configuration itself a password is refused, and not repeated.
+    let site = desk();
+    for (find, replace) in [
+        ("password: {file: password}", "password: Secr3t-zq7xKw"),
+        ("connect: //h/P", "connect: reaper/Secr3t-zq7xKw@//h/P"),
+        ("user: reaper", "user: reaper/Secr3t-zq7xKw"),
+        ("{file: password}", "{text: Secr3t-zq7xKw}"),
+    ] {
+        let config = "databases: [{name: prod, connect: //h/P, user: reaper, password: {file: password}}]\npolicies: [policies]\n";
+        assert!(config.contains(find));
+        site.write("orareaper.yaml", config.replace(find, replace));
+        for format in ["text", "short", "json"] {
+            let told = site.orareaper(&["check", "--format", format, "orareaper.yaml"]);
+            assert_eq!(told.code, Some(1), "{replace}: {}", told.err);
+            clean(replace, &(told.out + &told.err));
+        }
+    }
+}
