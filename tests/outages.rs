@@ -258,10 +258,7 @@ fn an_intent_without_an_outcome_is_followed_up_and_not_repeated() {
         db.world.advance(Duration::from_secs(120));
         let proof = site.journals("verification", |_| true);
         assert_eq!((&proof["id"], &proof["proof"]), (&intent["id"], &"lingers".into()));
-        assert_eq!(
-            daemon.metric("orareaper_lingering_sessions{database=\"orcl\",instance=\"1\"}"),
-            Some(1.0)
-        );
+        daemon.metric_becomes("orareaper_lingering_sessions{database=\"orcl\",instance=\"1\"}", 1.0);
         db.world
             .log_off(1, u32::try_from(intent["sid"].as_u64().expect("a SID")).expect("small"));
         site.journals("verification", |record| {
