@@ -117,6 +117,11 @@ pub fn carry_out(
     let again = read_snapshot(hands.connection, wanted, hands.capabilities, seat, hands.limit);
     let (answer, session) = match again {
         Err(error) => (Answer::not_sent(Outcome::Unchecked, Some(error.to_string())), None),
+        // What an instance that does not answer leaves out is not gone, and what it shows may not be all.
+        Ok(taken) if !taken.snapshot.is_complete(inst_id) => {
+            let why = format!("instance {inst_id} could not be read");
+            (Answer::not_sent(Outcome::Unchecked, Some(why)), None)
+        }
         Ok(taken) => match still_deserved(&warrant, &taken.snapshot, hands.facts, hands.limits, hands.today) {
             Err(spared) => (
                 spare(&spared),
