@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::Duration;
@@ -48,6 +49,8 @@ pub struct Batch {
     pub own: Vec<SessionKey>,
     /// Names of the instances, to reach one by.
     pub instances: HashMap<u32, String>,
+    /// Set when what is left of it must not be carried out: the rules that it comes from are in force no longer.
+    pub revoked: Arc<AtomicBool>,
 }
 
 /// What the actor tells.
@@ -126,8 +129,15 @@ impl Actor {
     /// Uses every warrant of the batch up, or drops what is left of it after a failure that would meet each of them.
     pub fn carry_out_all(&mut self, mut batch: Batch, witness: &mut dyn Witness) {
         for (warrant, seen) in std::mem::take(&mut batch.warrants) {
-            if self.clock.now().since(batch.began) > batch.good_for {
-                let done = expire(&warrant, witness);
+            let expired = if batch.revoked.load(Ordering::SeqCst) {
+                Some("policies or settings were changed, or a pause began, before its turn came")
+            } else if self.clock.now().since(batch.began) > batch.good_for {
+                Some("the snapshot was too old when its turn came")
+            } else {
+                None
+            };
+            if let Some(why) = expired {
+                let done = expire(&warrant, why, witness);
                 self.tell(Acted::Done(Box::new(done)));
                 continue;
             }
@@ -220,7 +230,7 @@ impl Actor {
 }
 
 /// The warrant is used up without having been tried.
-fn expire(warrant: &Warrant, witness: &mut dyn Witness) -> Done {
+fn expire(warrant: &Warrant, why: &str, witness: &mut dyn Witness) -> Done {
     let action_id = witness.next_id();
     witness.answered(&Answered {
         action_id,
@@ -228,7 +238,7 @@ fn expire(warrant: &Warrant, witness: &mut dyn Witness) -> Done {
         statement: None,
         outcome: Outcome::Expired,
         code: None,
-        message: Some("the snapshot was too old when its turn came".into()),
+        message: Some(why.to_owned()),
         session: None,
         took: Duration::ZERO,
     });

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
@@ -151,6 +152,8 @@ pub struct Database {
     watcher: Box<dyn Watcher>,
     polling: bool,
     acting: Acting,
+    /// Revokes the newest batch.
+    revoked: Arc<AtomicBool>,
     acting_backoff: Backoff,
     next_poll: Monotonic,
     last_cycle: Option<DateTime<Utc>>,
@@ -183,6 +186,7 @@ impl Database {
             watcher,
             polling: false,
             acting: Acting::Free,
+            revoked: Arc::default(),
             acting_backoff: Backoff::default(),
             next_poll,
             last_cycle: None,
@@ -251,7 +255,14 @@ impl Database {
         self.next_poll = self.clock.now().plus(self.settings.poll);
     }
 
+    /// What was permitted and not yet done is permitted no longer. An action that has begun is not stopped.
+    fn revoke(&self) {
+        self.revoked.store(true, Ordering::SeqCst);
+    }
+
     fn reload(&mut self, rules: Arc<Rules>) {
+        // A warrant of the old rules may be one that the new ones would not give: the next cycle decides anew.
+        self.revoke();
         self.rules = rules;
         self.gave_up = false;
         if matches!(self.acting, Acting::Waiting { .. } | Acting::GaveUp { .. }) {
@@ -325,7 +336,9 @@ impl Database {
             .collect();
         if !warrants.is_empty() {
             let instances = polled.snapshot.instances();
+            self.revoked = Arc::default();
             let batch = Batch {
+                revoked: Arc::clone(&self.revoked),
                 warrants,
                 began: polled.began,
                 good_for: self.settings.poll * 2,
@@ -398,6 +411,7 @@ impl Database {
     /// Why nothing may be permitted in this cycle.
     fn standstill(&mut self, polled: &Polled, now: DateTime<Utc>) -> Option<String> {
         if self.watcher.is_paused() {
+            self.revoke();
             return Some("orareaper is paused".into());
         }
         if let Some(blackout) = self.rules.blackouts.iter().find(|blackout| blackout.holds(now)) {
