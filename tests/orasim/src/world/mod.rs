@@ -200,6 +200,11 @@ impl World {
         state.hidden.clear();
     }
 
+    /// Whether a fault hides the instance's sessions.
+    pub fn is_hidden(&self, instance: u32) -> bool {
+        self.shared.look().hidden.contains(&instance)
+    }
+
     /// What the listener does with new connections from now on.
     pub fn set_listener(&self, listener: OnAccept) {
         self.shared.look().listener = listener;

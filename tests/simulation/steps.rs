@@ -1,0 +1,574 @@
+//! A run, step by step: one thread, one clock that only the run moves, and every choice drawn from the seed.
+//!
+//! The daemon's own parts are at work: its poller and its actor over the real driver and the real wire, its database's loop
+//! one input at a time, its recorder on a folder of its own. Only the order in which they get their turns is the run's.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use orareaper::clock::{Clock, Monotonic};
+use orareaper::daemon::actor::{Acted, Actor, Batch};
+use orareaper::daemon::database::{CycleView, Database, Input, Rules, Settings, Watcher};
+use orareaper::daemon::poller::{Needs, Poller, Reach};
+use orareaper::daemon::watcher::{Clerk, Recording};
+use orareaper::journal;
+use orareaper::metrics::Metrics;
+use orareaper::notify::Heartbeat;
+use orareaper::oracle::{Driver, Error, Login, Secret, Target};
+use orareaper::plan::EffectiveLimits;
+use orareaper::recorder::Recorder;
+use orareaper::session::SessionKey;
+use orareaper::status::SharedStatus;
+use orareaper::verify::Proof;
+use orasim::{Server, World};
+
+use crate::chance::Chance;
+use crate::checks::{Truth, remembered};
+use crate::setting::{REAPER, Rule, Setting, load};
+use crate::trouble::{Desk, Mischief, Trouble, is_crash};
+
+/// The configured name.
+pub(crate) const NAME: &str = "sim";
+
+/// The daemon's clock is the database's.
+pub(crate) struct WorldClock {
+    pub(crate) world: Arc<World>,
+    pub(crate) start: NaiveDateTime,
+}
+
+impl std::fmt::Debug for WorldClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WorldClock since {}", self.start)
+    }
+}
+
+impl Clock for WorldClock {
+    fn now(&self) -> Monotonic {
+        Monotonic::at((self.world.now() - self.start).to_std().unwrap_or_default())
+    }
+
+    fn utc(&self) -> DateTime<Utc> {
+        self.world.now().and_utc()
+    }
+}
+
+pub(crate) type Shared = Arc<Mutex<Truth>>;
+
+pub(crate) fn lock(truth: &Shared) -> MutexGuard<'_, Truth> {
+    truth.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Holds what the daemon says against the truth, and passes it on to the daemon's own watcher.
+pub(crate) struct Spy {
+    pub(crate) inner: Recording,
+    pub(crate) truth: Shared,
+}
+
+impl Watcher for Spy {
+    fn cycle(&mut self, view: &CycleView<'_>) {
+        for verification in &view.cycle.verified {
+            if verification.proof == Proof::Gone {
+                lock(&self.truth).is_gone(verification.key);
+            }
+        }
+        for warrant in &view.cycle.ruling.warrants {
+            let inst_id = warrant.key().inst_id;
+            assert!(
+                view.polled.snapshot.is_complete(inst_id),
+                "instance {inst_id} was not read"
+            );
+        }
+        self.inner.cycle(view);
+    }
+
+    fn unreadable(&mut self, database: &str, error: &Error, again_in: Option<Duration>) {
+        self.inner.unreadable(database, error, again_in);
+    }
+
+    fn unsupported(&mut self, database: &str, policy: &str, why: &str) {
+        self.inner.unsupported(database, policy, why);
+    }
+
+    fn done(&mut self, database: &str, done: &orareaper::cycle::Done) {
+        self.inner.done(database, done);
+    }
+
+    fn acting_stopped(&mut self, database: &str, why: &str) {
+        self.inner.acting_stopped(database, why);
+    }
+
+    fn alive(&mut self, database: &str) {
+        self.inner.alive(database);
+    }
+
+    fn is_paused(&mut self) -> bool {
+        self.inner.is_paused()
+    }
+}
+
+/// The daemon, in parts.
+struct Daemon {
+    recorder: Arc<Recorder>,
+    database: Database,
+    poller: Poller,
+    actor: Actor,
+    asks: Receiver<Needs>,
+    batches: Receiver<Batch>,
+    inputs: Receiver<Input>,
+}
+
+/// One run.
+pub(crate) struct Run {
+    chance: Chance,
+    setting: Setting,
+    world: Arc<World>,
+    truth: Shared,
+    clock: Arc<dyn Clock>,
+    reach: Reach,
+    state: tempfile::TempDir,
+    daemon: Option<Daemon>,
+    /// Which set of policies is loaded.
+    loaded: usize,
+    trouble: Trouble,
+    /// Ends last, with all its connections.
+    _server: Server,
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Summary {
+    pub(crate) statements: usize,
+    pub(crate) crashes: usize,
+    pub(crate) cycles: usize,
+}
+
+/// For calls that nothing is meant to delay: far above what a loaded machine needs.
+const PATIENT: Duration = Duration::from_secs(30);
+
+/// For calls while something hangs.
+const IMPATIENT: Duration = Duration::from_millis(250);
+
+pub(crate) fn reach(server: &Server, limit: Duration) -> Reach {
+    Reach {
+        target: Target {
+            name: Arc::from(NAME),
+            driver: Driver::Thin,
+            connect: format!("//{}/SIM", server.addr()),
+            login: Login::Password {
+                user: REAPER.to_lowercase(),
+                password: Secret::new("reaper"),
+            },
+        },
+        connect_limit: PATIENT,
+        call_limit: limit,
+        kill_limit: limit,
+    }
+}
+
+impl Run {
+    pub(crate) fn new(seed: u64) -> Run {
+        let mut chance = Chance::of(seed);
+        let setting = Setting::draw(seed, &mut chance);
+        let world = World::new(setting.scenario.clone());
+        world.let_waits_pass();
+        let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = Server::start(Arc::clone(&world) as Arc<dyn orasim::backend::Database>, loopback)
+            .expect("a port on the loopback");
+        let rules = setting.sets.concat();
+        let truth = Truth::new(Arc::clone(&world), rules, setting.limits);
+        let clock: Arc<dyn Clock> = Arc::new(WorldClock {
+            start: world.now(),
+            world: Arc::clone(&world),
+        });
+        let mut run = Run {
+            chance,
+            reach: reach(&server, PATIENT),
+            setting,
+            world,
+            truth: Arc::new(Mutex::new(truth)),
+            clock,
+            state: tempfile::tempdir().expect("a folder"),
+            daemon: None,
+            loaded: 0,
+            trouble: Trouble::default(),
+            _server: server,
+        };
+        run.start();
+        run
+    }
+
+    /// Everything that goes wrong, then nothing more, until whoever has to go is gone.
+    pub(crate) fn play(mut self, steps: usize) -> Summary {
+        let mut summary = Summary::default();
+        for _ in 0..steps {
+            self.disturb();
+            summary.crashes += usize::from(self.turn());
+            summary.cycles += 1;
+        }
+        summary.cycles += self.come_to_rest();
+        summary.statements = lock(&self.truth).statements();
+        summary
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        let truth = lock(&self.truth);
+        Arc::new(Rules {
+            set: Arc::new(load(&self.setting.sets[self.loaded])),
+            limits: EffectiveLimits::of(&self.setting.limits),
+            blackouts: Vec::new(),
+            armed: [(Arc::from(NAME), truth.armed)].into_iter().collect(),
+            zone: chrono_tz::UTC,
+        })
+    }
+
+    fn state(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// Starts the daemon, from what the journal says.
+    fn start(&mut self) {
+        let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
+        let (recorder, history) =
+            Recorder::open(self.state(), Arc::clone(&self.clock), metrics, status).expect("the state folder");
+        let recorder = Arc::new(recorder);
+        let heartbeat = Heartbeat::new(Arc::clone(&self.clock));
+        let name: Arc<str> = Arc::from(NAME);
+        let pulse = heartbeat.pulse("db-sim", Duration::from_secs(3600));
+        let watcher = Spy {
+            inner: Recording::new(
+                &name,
+                Arc::clone(&recorder),
+                pulse,
+                Arc::clone(&self.clock),
+                self.state(),
+            ),
+            truth: Arc::clone(&self.truth),
+        };
+        let (ask, asks) = channel();
+        let (act, batches) = channel();
+        let (tell, inputs) = channel();
+        let settings = Settings {
+            name,
+            poll: self.setting.poll,
+            dry_run: false,
+        };
+        let clock = Arc::clone(&self.clock);
+        let memory = history.memory(NAME);
+        let database = Database::new(settings, self.rules(), memory, clock, (ask, act), Box::new(watcher));
+        self.daemon = Some(Daemon {
+            recorder,
+            database,
+            poller: Poller::new(self.reach.clone(), Arc::clone(&self.clock)),
+            actor: Actor::new(self.reach.clone(), Arc::clone(&self.clock), tell),
+            asks,
+            batches,
+            inputs,
+        });
+    }
+
+    fn daemon(&mut self) -> &mut Daemon {
+        self.daemon.as_mut().expect("it runs")
+    }
+
+    /// Lets time pass and things go wrong, as the seed will have it.
+    fn disturb(&mut self) {
+        let poll = self.setting.poll;
+        let span = match self.chance.between(0, 9) {
+            0 => poll * 5,
+            1 => poll / 3,
+            2 => Duration::from_secs(self.chance.between(600, 4000)),
+            _ => poll,
+        };
+        self.world.advance(span);
+        self.trouble.stir(&mut self.chance, &self.world, self.setting.instances);
+        let limit = if self.trouble.hangs() { IMPATIENT } else { PATIENT };
+        self.set_limits(limit);
+        if self.chance.one_in(12) {
+            self.reload();
+        }
+        if self.chance.one_in(15) {
+            self.pause();
+        }
+        if self.chance.one_in(20) {
+            self.restart();
+        }
+    }
+
+    fn set_limits(&mut self, limit: Duration) {
+        let daemon = self.daemon();
+        for reach in [daemon.poller.reach_mut(), daemon.actor.reach_mut()] {
+            reach.call_limit = limit;
+            reach.kill_limit = limit;
+        }
+    }
+
+    fn reload(&mut self) {
+        if self.chance.one_in(2) {
+            self.loaded = 1 - self.loaded;
+        }
+        lock(&self.truth).armed = !self.chance.one_in(3);
+        let rules = self.rules();
+        let ended = self.daemon().database.apply(Input::Reload(rules));
+        assert!(ended.is_continue());
+    }
+
+    fn pause(&mut self) {
+        let mut truth = lock(&self.truth);
+        truth.paused = !truth.paused;
+        if truth.paused {
+            orareaper::daemon::pause::pause(self.state.path(), "a test").expect("written");
+        } else {
+            assert!(orareaper::daemon::pause::resume(self.state.path()).expect("removed"));
+        }
+    }
+
+    /// Ends the daemon in good order and starts it again: what the journal remembers is what the daemon did.
+    fn restart(&mut self) {
+        let (now, rules) = (self.clock.utc(), self.setting.sets.concat());
+        let before = remembered(self.daemon().database.memory(), now, &rules);
+        self.daemon = None;
+        self.start();
+        let after = remembered(self.daemon().database.memory(), now, &rules);
+        assert_eq!(before, after, "the journal remembers otherwise");
+        self.settle();
+    }
+
+    /// One turn of each part. Whether the daemon crashed in it.
+    fn turn(&mut self) -> bool {
+        let daemon = self.daemon();
+        daemon.database.poll_if_due();
+        if let Ok(needs) = daemon.asks.try_recv() {
+            let polled = daemon.poller.poll(&needs);
+            if self.chance.one_in(4) {
+                let seconds = self.chance.between(1, 3 * self.setting.poll.as_secs());
+                self.world.advance(Duration::from_secs(seconds));
+                self.trouble.touch_somebody(&mut self.chance, &self.world);
+            }
+            let ended = self.daemon().database.apply(Input::Polled(polled));
+            assert!(ended.is_continue());
+        }
+        let Ok(batch) = self.daemon().batches.try_recv() else {
+            lock(&self.truth).nothing_else_was_sent();
+            self.settle();
+            return false;
+        };
+        if self.chance.one_in(4) {
+            self.trouble.touch_somebody(&mut self.chance, &self.world);
+        }
+        if self.chance.one_in(6) {
+            let seconds = self.chance.between(1, 3 * self.setting.poll.as_secs());
+            self.world.advance(Duration::from_secs(seconds));
+        }
+        if self.chance.one_in(10) {
+            // What is decided while actions are under way must come to nothing.
+            self.poll_meanwhile();
+        }
+        if self.chance.one_in(8) {
+            self.reload();
+        }
+        let crashed = self.act(batch);
+        self.settle();
+        crashed
+    }
+
+    fn poll_meanwhile(&mut self) {
+        self.world.advance(self.setting.poll);
+        let daemon = self.daemon();
+        daemon.database.poll_if_due();
+        if let Ok(needs) = daemon.asks.try_recv() {
+            let polled = daemon.poller.poll(&needs);
+            let ended = daemon.database.apply(Input::Polled(polled));
+            assert!(ended.is_continue());
+            assert!(daemon.batches.try_recv().is_err(), "two batches at a time");
+        }
+    }
+
+    /// Has a batch carried out, and the outcomes told. Whether the daemon crashed meanwhile.
+    fn act(&mut self, batch: Batch) -> bool {
+        let mischief = Mischief::draw(&mut self.chance);
+        let state = self.state.path().to_owned();
+        let truth = Arc::clone(&self.truth);
+        let daemon = self.daemon.as_mut().expect("it runs");
+        let before = daemon.actor.own();
+        let mut desk = Desk::new(
+            Clerk::new(&Arc::from(NAME), Arc::clone(&daemon.recorder)),
+            truth,
+            state,
+            mischief,
+        );
+        let carried_out = panic::catch_unwind(AssertUnwindSafe(|| daemon.actor.carry_out_all(batch, &mut desk)));
+        let (marked, keys) = (desk.marked, std::mem::take(&mut desk.intended));
+        // It holds the recorder, and with it the journal's lock.
+        drop(desk);
+        match carried_out {
+            Ok(()) => {
+                if marked && !self.trouble.may_cost_connections() {
+                    let after = daemon.actor.own();
+                    let lives = before.iter().all(|own| after.contains(own));
+                    assert!(lives, "ORA-00031 cost a connection: {before:?}, now {after:?}");
+                }
+                lock(&self.truth).nothing_else_was_sent();
+                self.tell_outcomes();
+                let through = self.daemon().database.apply(Input::Acted(Acted::Through));
+                assert!(through.is_continue());
+                self.compare_with_journal();
+                false
+            }
+            Err(panicked) if is_crash(&*panicked) => {
+                self.crash(&keys);
+                true
+            }
+            Err(panicked) => panic::resume_unwind(panicked),
+        }
+    }
+
+    fn tell_outcomes(&mut self) {
+        let daemon = self.daemon();
+        while let Ok(input) = daemon.inputs.try_recv() {
+            let ended = daemon.database.apply(input);
+            assert!(ended.is_continue());
+        }
+    }
+
+    /// What the journal remembers is what the daemon remembers, also while it runs.
+    fn compare_with_journal(&mut self) {
+        let now = self.clock.utc();
+        let rules = self.setting.sets.concat();
+        let history = journal::read::read(self.state(), now).expect("the journal");
+        let from_journal = remembered(&history.memory(NAME), now, &rules);
+        let live = remembered(self.daemon().database.memory(), now, &rules);
+        assert_eq!(live, from_journal, "the journal remembers otherwise");
+    }
+
+    /// The daemon is gone from one moment to the next, and comes back: whatever it may have done is remembered.
+    fn crash(&mut self, intended: &[SessionKey]) {
+        self.tell_outcomes();
+        let before: Vec<SessionKey> = followed_in_earnest(&self.daemon().database);
+        self.daemon = None;
+        let mut truth = lock(&self.truth);
+        truth.take();
+        let under_way = truth.current.take();
+        drop(truth);
+        self.start();
+        let after = followed_in_earnest(&self.daemon().database);
+        for key in before {
+            assert!(after.contains(&key), "{key} is forgotten after the crash");
+        }
+        if let Some(current) = under_way
+            && current.mode == orareaper::guard::RunMode::Enforce
+            && intended.contains(&current.key)
+        {
+            let key = current.key;
+            assert!(after.contains(&key), "{key} may have been acted on, and is forgotten");
+        }
+        self.settle();
+    }
+
+    /// Waits until connections that were given up are gone from the database: they are logged off on threads of their own.
+    fn settle(&mut self) {
+        let mut own: Vec<SessionKey> = self.daemon().actor.own();
+        own.extend(self.daemon().poller.own());
+        let known = |instance, sid, serial| {
+            own.iter()
+                .any(|key| (key.inst_id, key.sid, key.serial) == (instance, sid, serial))
+        };
+        let patience = if self.trouble.hangs() { 20 } else { 400 };
+        for _ in 0..patience {
+            let surplus = self.world.sessions().into_iter().any(|session| {
+                session.group.is_none()
+                    && session.username.as_deref() == Some(REAPER)
+                    && !known(session.instance, session.sid, session.serial)
+            });
+            if !surplus {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Nothing goes wrong any more: whoever is wanted and not protected goes, within the budgets.
+    fn come_to_rest(&mut self) -> usize {
+        self.trouble.end(&self.world, self.setting.instances);
+        let mut truth = lock(&self.truth);
+        truth.armed = true;
+        let was_paused = std::mem::replace(&mut truth.paused, false);
+        drop(truth);
+        if was_paused {
+            assert!(orareaper::daemon::pause::resume(self.state()).expect("removed"));
+        }
+        self.set_limits(PATIENT);
+        let rules = self.rules();
+        let ended = self.daemon().database.apply(Input::Reload(rules));
+        assert!(ended.is_continue());
+        let in_force: Vec<Rule> = self.setting.sets[self.loaded].clone();
+        if self.setting.limits.share != Some(100) {
+            return 0;
+        }
+        let wanted = lock(&self.truth).wanted_gone(&in_force);
+        let still = |world: &World| {
+            let there = world.sessions();
+            wanted
+                .iter()
+                .filter(|wanted| {
+                    there.iter().any(|session| {
+                        (session.instance, session.sid, session.serial, session.logon_time)
+                            == (wanted.instance, wanted.sid, wanted.serial, wanted.logon_time)
+                            && session.status != "KILLED"
+                            && in_force.iter().any(|rule| rule.wants(session, world.now()))
+                    })
+                })
+                .count()
+        };
+        // An action whose end nobody knows holds its session for an hour; then the hourly budgets set the pace.
+        let least = in_force.iter().filter_map(|rule| rule.per_hour);
+        let an_hour = least.chain(self.setting.limits.per_hour).min().unwrap_or(1);
+        let hours = 3 + wanted.len() as u64 / u64::from(an_hour) * 2;
+        let step = self.setting.poll * 3;
+        let most = hours * 3600 / step.as_secs();
+        let mut cycles = 0;
+        while still(&self.world) > 0 {
+            assert!(
+                cycles < most,
+                "{} of {} are still there after {hours}h: {:?}",
+                still(&self.world),
+                wanted.len(),
+                lock(&self.truth).wanted_gone(&in_force).first()
+            );
+            self.world.advance(step);
+            self.turn_quietly();
+            cycles += 1;
+        }
+        usize::try_from(cycles).expect("few")
+    }
+
+    fn turn_quietly(&mut self) {
+        let daemon = self.daemon.as_mut().expect("it runs");
+        daemon.database.poll_if_due();
+        let Ok(needs) = daemon.asks.try_recv() else { return };
+        let polled = daemon.poller.poll(&needs);
+        assert!(daemon.database.apply(Input::Polled(polled)).is_continue());
+        let Ok(batch) = daemon.batches.try_recv() else { return };
+        let mut desk = Desk::new(
+            Clerk::new(&Arc::from(NAME), Arc::clone(&daemon.recorder)),
+            Arc::clone(&self.truth),
+            self.state.path().to_owned(),
+            Mischief::None,
+        );
+        daemon.actor.carry_out_all(batch, &mut desk);
+        self.tell_outcomes();
+        let through = self.daemon().database.apply(Input::Acted(Acted::Through));
+        assert!(through.is_continue());
+    }
+}
+
+fn followed_in_earnest(database: &Database) -> Vec<SessionKey> {
+    let following = database.memory().following.iter();
+    following
+        .filter(|(_, followed)| followed.mode == orareaper::guard::RunMode::Enforce)
+        .map(|(key, _)| *key)
+        .collect()
+}
