@@ -15,11 +15,14 @@ mod checks;
 mod setting;
 #[path = "simulation/steps.rs"]
 mod steps;
+#[path = "simulation/threads.rs"]
+mod threads;
 #[path = "simulation/trouble.rs"]
 mod trouble;
 
 use std::env;
 use std::panic;
+use std::time::Duration;
 
 use steps::{Run, Summary};
 
@@ -64,4 +67,161 @@ fn nothing_that_goes_wrong_makes_the_daemon_do_wrong() {
     // A simulation in which nothing happens proves nothing.
     let seeds = usize::try_from(seeds).expect("a number of seeds");
     assert!(all.statements >= 5 * seeds && all.crashes * 4 >= seeds, "{all:?}");
+}
+
+#[test]
+fn nothing_that_goes_wrong_makes_the_daemon_s_threads_do_wrong() {
+    let seeds = [1, 2, 3, 4];
+    let sent: usize = seeds
+        .map(|seed| threads::play(seed, Duration::from_secs(2)))
+        .iter()
+        .sum();
+    println!("{sent} statements");
+    assert!(sent >= seeds.len(), "{sent}");
+}
+
+/// A check that cannot fail proves nothing: here the daemon's part is played by somebody who does wrong.
+mod the_checks {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+
+    use orareaper::guard::RunMode;
+    use orareaper::session::SessionKey;
+    use orareaper::session::time::DbTime;
+    use orasim::backend::ConnectTo;
+    use orasim::local::Local;
+    use orasim::{SessionView, World};
+
+    use crate::chance::Chance;
+    use crate::checks::{Current, Truth};
+    use crate::setting::{Rule, Setting, Wanted};
+
+    fn truth() -> Truth {
+        let setting = Setting::draw(1, &mut Chance::of(1));
+        let world = World::new(setting.scenario);
+        let rule = Rule {
+            name: "one".into(),
+            wanted: Wanted::Everybody,
+            longer_than: 0,
+            hold: 0,
+            enforces: true,
+            action: "kill immediate",
+            per_cycle: None,
+            per_hour: Some(2),
+            keeps: false,
+        };
+        Truth::new(world, vec![rule], setting.limits)
+    }
+
+    fn members(world: &World, group: &str) -> Vec<SessionView> {
+        let mut sessions = world.sessions();
+        sessions.retain(|session| session.group.as_deref() == Some(group));
+        assert!(!sessions.is_empty(), "{group}");
+        sessions
+    }
+
+    fn key(of: &SessionView) -> SessionKey {
+        SessionKey {
+            inst_id: of.instance,
+            sid: of.sid,
+            serial: of.serial,
+            logon_time: DbTime(of.logon_time.and_utc().timestamp()),
+        }
+    }
+
+    /// Sends the statement for a session as the daemon would, with an intent for `key`.
+    fn kill(truth: &mut Truth, session: &SessionView, key: SessionKey) -> Result<(), String> {
+        let world = Arc::clone(&truth.world);
+        let mut local = Local::connect(&world, "reaper", &ConnectTo::default()).expect("a login");
+        let (sid, serial, instance) = (session.sid, session.serial, session.instance);
+        let statement = format!("ALTER SYSTEM KILL SESSION '{sid},{serial},@{instance}' IMMEDIATE");
+        // Whatever the database answers is for the checks to judge.
+        let _ = local.run(&statement);
+        truth.current = Some(Current {
+            id: 1,
+            key,
+            policy: "one".into(),
+            mode: RunMode::Enforce,
+            issued: world.now().and_utc(),
+        });
+        let taken = catch_unwind(AssertUnwindSafe(|| truth.take()));
+        taken.map_err(|panicked| *panicked.downcast::<String>().unwrap_or_default())
+    }
+
+    fn noticed(taken: Result<(), String>, as_what: &str) {
+        let told = taken.expect_err(as_what);
+        assert!(told.contains(as_what), "{told}");
+    }
+
+    #[test]
+    fn pass_what_is_right() {
+        let mut truth = truth();
+        let idle = members(&truth.world, "idle").remove(0);
+        assert_eq!(kill(&mut truth, &idle, key(&idle)), Ok(()));
+        truth.nothing_else_was_sent();
+    }
+
+    #[test]
+    fn notice_a_protected_session() {
+        for group in ["safe-sys", "safe-backup", "safe-exempt", "xa", "large-undo"] {
+            let mut truth = truth();
+            let safe = members(&truth.world, group).remove(0);
+            noticed(kill(&mut truth, &safe, key(&safe)), "a protected session");
+        }
+        let mut truth = truth();
+        let mut sessions = truth.world.sessions();
+        sessions.retain(|session| session.background);
+        noticed(kill(&mut truth, &sessions[0], key(&sessions[0])), "a protected session");
+    }
+
+    #[test]
+    fn notice_another_session_than_the_intent_s() {
+        let mut truth = truth();
+        let idle = members(&truth.world, "idle").remove(0);
+        let other = SessionKey {
+            serial: idle.serial + 1,
+            ..key(&idle)
+        };
+        assert!(kill(&mut truth, &idle, other).is_err());
+    }
+
+    #[test]
+    fn notice_who_does_not_deserve_it_and_who_is_met_again() {
+        let mut truth = truth();
+        let idle = members(&truth.world, "idle").remove(0);
+        truth.rules[0].longer_than = 1_000_000;
+        noticed(kill(&mut truth, &idle, key(&idle)), "does not want");
+        let mut again = self::truth();
+        let stays = members(&again.world, "safe-sys").remove(0);
+        // Nobody is hit, so that the same key can be sent twice.
+        let gone = SessionView {
+            serial: stays.serial + 7,
+            ..stays
+        };
+        assert_eq!(kill(&mut again, &gone, key(&gone)), Ok(()));
+        noticed(kill(&mut again, &gone, key(&gone)), "twice in one cycle");
+    }
+
+    #[test]
+    fn notice_what_is_sent_unarmed_without_an_intent_or_above_a_budget() {
+        let mut unarmed = truth();
+        unarmed.armed = false;
+        let idle = members(&unarmed.world, "idle").remove(0);
+        noticed(kill(&mut unarmed, &idle, key(&idle)), "sent while armed is false");
+        let mut truth = truth();
+        truth.limits.per_cycle = None;
+        truth.limits.per_hour = None;
+        let sessions = truth.world.sessions();
+        let mut wanted = sessions.iter().filter(|session| !crate::setting::is_safe(session));
+        for _ in 0..2 {
+            let one = wanted.next().expect("enough of them");
+            assert_eq!(kill(&mut truth, one, key(one)), Ok(()));
+        }
+        let third = wanted.next().expect("enough of them");
+        noticed(kill(&mut truth, third, key(third)), "are above Some(2)");
+        let mut local = Local::connect(&truth.world, "reaper", &ConnectTo::default()).expect("a login");
+        let _ = local.run("ALTER SYSTEM KILL SESSION '1,1,@1'");
+        let unseen = catch_unwind(AssertUnwindSafe(|| truth.nothing_else_was_sent()));
+        assert!(unseen.is_err());
+    }
 }

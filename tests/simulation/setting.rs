@@ -213,6 +213,82 @@ impl Setting {
     }
 }
 
+/// Groups of sessions: name, at most so many, and what they are like.
+const GROUPS: &[(&str, u64, &str)] = &[
+    (
+        "pool",
+        6,
+        "user: APP, program: JDBC Thin Client, cycle: {busy: 1s..20s, idle: 5s..3m}",
+    ),
+    ("idle", 25, "user: APP, program: JDBC Thin Client, idle: 1m..5h"),
+    ("tools", 8, "user: CRM, program: SQL Developer, idle: 1m..5h"),
+    (
+        "walked-away",
+        3,
+        "user: CRM, program: Toad.exe, idle: 5m..3h, transaction: {age: 4h, undo_records: 1..5000}",
+    ),
+    (
+        "waiting",
+        3,
+        "user: CRM, program: JDBC Thin Client, active: 2m..90m, blocked_by: walked-away",
+    ),
+    ("reports", 6, "user: REPORTS, program: python3, active: 5m..5h"),
+    (
+        "parallel",
+        1,
+        "user: REPORTS, program: sqlplus, active: 20m..5h, px_servers: 2",
+    ),
+    (
+        "later",
+        3,
+        "user: APP, program: JDBC Thin Client, idle: 1m..2h, later: true",
+    ),
+    ("safe-exempt", 2, "user: VIP, program: SQL Developer, idle: 1m..5h"),
+    ("safe-sys", 2, "user: SYS, program: sqlplus, idle: 1m..5h"),
+    ("safe-monitor", 1, "user: DBSNMP, program: emagent, idle: 1m..5h"),
+    (
+        "safe-maintained",
+        1,
+        "user: ORDS_METADATA, program: JDBC Thin Client, idle: 1m..5h",
+    ),
+    (
+        "safe-backup",
+        2,
+        "user: APP, program: 'rman@{host} (TNS V1-V3)', idle: 1m..5h",
+    ),
+    (
+        "safe-job",
+        2,
+        "user: APP, program: 'oracle@{host} (J001)', active: 5m..5h",
+    ),
+    (
+        "safe-capture",
+        1,
+        "user: APP, program: 'extract@{host} (TNS V1-V3)', idle: 1m..5h",
+    ),
+    (
+        "xa",
+        1,
+        "user: APP, program: JDBC Thin Client, idle: 1m..5h, parked: cached",
+    ),
+    (
+        "large-undo",
+        1,
+        "user: APP, program: JDBC Thin Client, idle: 1m..5h, transaction: {age: 6h, undo_records: 200000}",
+    ),
+    ("safe-own", 1, "user: REAPER, program: sqlplus, idle: 1m..5h"),
+];
+
+/// What may become of a group's sessions when they are killed.
+const WHEN_KILLED: &[&str] = &[
+    "{}",
+    "{marked: true, lingers: 3m}",
+    "{lingers: 90s}",
+    "{notices: 20m, rollback: 20}",
+    "{notices: 5s, rollback: 500}",
+    "{reconnects: 5s..2m}",
+];
+
 fn scenario(seed: u64, instances: u32, chance: &mut Chance) -> String {
     let mut text = format!(
         "release: {}\nseed: {seed}\nstarts: 2026-11-23T08:00:00\nspeed: 0\ndatabase: {{name: SIM}}\ninstances:\n",
@@ -226,84 +302,15 @@ fn scenario(seed: u64, instances: u32, chance: &mut Chance) -> String {
          ORDS_METADATA: {password: x, oracle_maintained: true}\n",
     );
     text.push_str("sessions:\n");
-    let mut group = |name: &str, most: u64, rest: &str| {
-        let count = chance.between(1, most);
-        let killed = *chance.pick(&[
-            "{}",
-            "{marked: true, lingers: 3m}",
-            "{lingers: 90s}",
-            "{notices: 20m, rollback: 20}",
-            "{notices: 5s, rollback: 500}",
-            "{reconnects: 5s..2m}",
-        ]);
+    for (name, most, rest) in GROUPS {
+        let count = chance.between(1, *most);
+        let killed = *chance.pick(WHEN_KILLED);
         writeln!(
             text,
             "  - {{name: {name}, count: {count}, when_killed: {killed}, {rest}}}"
         )
         .expect("a string");
-    };
-    group(
-        "pool",
-        6,
-        "user: APP, program: JDBC Thin Client, cycle: {busy: 1s..20s, idle: 5s..3m}",
-    );
-    group("idle", 25, "user: APP, program: JDBC Thin Client, idle: 1m..5h");
-    group("tools", 8, "user: CRM, program: SQL Developer, idle: 1m..5h");
-    group(
-        "walked-away",
-        3,
-        "user: CRM, program: Toad.exe, idle: 5m..3h, transaction: {age: 4h, undo_records: 1..5000}",
-    );
-    group(
-        "waiting",
-        3,
-        "user: CRM, program: JDBC Thin Client, active: 2m..90m, blocked_by: walked-away",
-    );
-    group("reports", 6, "user: REPORTS, program: python3, active: 5m..5h");
-    group(
-        "parallel",
-        1,
-        "user: REPORTS, program: sqlplus, active: 20m..5h, px_servers: 2",
-    );
-    group(
-        "later",
-        3,
-        "user: APP, program: JDBC Thin Client, idle: 1m..2h, later: true",
-    );
-    group("safe-exempt", 2, "user: VIP, program: SQL Developer, idle: 1m..5h");
-    group("safe-sys", 2, "user: SYS, program: sqlplus, idle: 1m..5h");
-    group("safe-monitor", 1, "user: DBSNMP, program: emagent, idle: 1m..5h");
-    group(
-        "safe-maintained",
-        1,
-        "user: ORDS_METADATA, program: JDBC Thin Client, idle: 1m..5h",
-    );
-    group(
-        "safe-backup",
-        2,
-        "user: APP, program: 'rman@{host} (TNS V1-V3)', idle: 1m..5h",
-    );
-    group(
-        "safe-job",
-        2,
-        "user: APP, program: 'oracle@{host} (J001)', active: 5m..5h",
-    );
-    group(
-        "safe-capture",
-        1,
-        "user: APP, program: 'extract@{host} (TNS V1-V3)', idle: 1m..5h",
-    );
-    group(
-        "xa",
-        1,
-        "user: APP, program: JDBC Thin Client, idle: 1m..5h, parked: cached",
-    );
-    group(
-        "large-undo",
-        1,
-        "user: APP, program: JDBC Thin Client, idle: 1m..5h, transaction: {age: 6h, undo_records: 200000}",
-    );
-    group("safe-own", 1, "user: REAPER, program: sqlplus, idle: 1m..5h");
+    }
     text.push_str("events:\n");
     for event in ["spawn: later", "wake: idle", "wake: tools"] {
         writeln!(text, "  - {{at: {}m, {event}}}", chance.between(3, 60)).expect("a string");

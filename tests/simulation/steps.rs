@@ -149,6 +149,9 @@ pub(crate) struct Summary {
 /// For calls that nothing is meant to delay: far above what a loaded machine needs.
 const PATIENT: Duration = Duration::from_secs(30);
 
+/// How long a logoff may take, in milliseconds.
+const PATIENCE: u32 = 100;
+
 /// For calls while something hangs.
 const IMPATIENT: Duration = Duration::from_millis(250);
 
@@ -476,14 +479,21 @@ impl Run {
             own.iter()
                 .any(|key| (key.inst_id, key.sid, key.serial) == (instance, sid, serial))
         };
-        let patience = if self.trouble.hangs() { 20 } else { 400 };
-        for _ in 0..patience {
-            let surplus = self.world.sessions().into_iter().any(|session| {
+        for attempt in 0..=PATIENCE {
+            let mut surplus = self.world.sessions();
+            surplus.retain(|session| {
                 session.group.is_none()
                     && session.username.as_deref() == Some(REAPER)
                     && !known(session.instance, session.sid, session.serial)
             });
-            if !surplus {
+            if surplus.is_empty() {
+                return;
+            }
+            if attempt == PATIENCE {
+                // A logoff that hangs: the database notices some day that nobody is there any more.
+                for session in surplus {
+                    self.world.log_off(session.instance, session.sid);
+                }
                 return;
             }
             std::thread::sleep(Duration::from_millis(1));

@@ -16,6 +16,37 @@ use orasim::{Fault, Strike, World};
 use crate::chance::Chance;
 use crate::steps::{Shared, lock};
 
+/// What a query may fail with.
+const ERRORS: &[(u32, &str)] = &[
+    (600, "internal error code"),
+    (1013, "user requested cancel of current operation"),
+    (28, "your session has been killed"),
+    (3113, "end-of-file on communication channel"),
+    (4031, "unable to allocate bytes of shared memory"),
+    (1555, "snapshot too old"),
+    (
+        12801,
+        "error signaled in parallel query server P000\nORA-12805: parallel query server died unexpectedly",
+    ),
+    (
+        604,
+        "error occurred at recursive SQL level 1\nORA-04031: unable to allocate",
+    ),
+    (1031, "insufficient privileges"),
+];
+
+/// What a statement that ends a session may be answered with.
+const ANSWERS: &[(u32, &str)] = &[
+    (600, "internal error code"),
+    (1013, "user requested cancel of current operation"),
+    (28, "your session has been killed"),
+    (4031, "unable to allocate bytes of shared memory"),
+    (1031, "insufficient privileges"),
+    (31, "session marked for kill"),
+    (30, "User session ID does not exist."),
+    (4242, "something new"),
+];
+
 /// What is under way.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble {
@@ -101,44 +132,17 @@ impl Trouble {
             code,
             message: format!("{message} (simulated)"),
         };
-        let errors = [
-            (600, "internal error code"),
-            (1013, "user requested cancel of current operation"),
-            (28, "your session has been killed"),
-            (3113, "end-of-file on communication channel"),
-            (4031, "unable to allocate bytes of shared memory"),
-            (1555, "snapshot too old"),
-            (
-                12801,
-                "error signaled in parallel query server P000\nORA-12805: parallel query server died unexpectedly",
-            ),
-            (
-                604,
-                "error occurred at recursive SQL level 1\nORA-04031: unable to allocate",
-            ),
-            (1031, "insufficient privileges"),
-        ];
-        let answers = [
-            (600, "internal error code"),
-            (1013, "user requested cancel of current operation"),
-            (28, "your session has been killed"),
-            (4031, "unable to allocate bytes of shared memory"),
-            (1031, "insufficient privileges"),
-            (31, "session marked for kill"),
-            (30, "User session ID does not exist."),
-            (4242, "something new"),
-        ];
         let length = |chance: &mut Chance| {
             let seconds = i64::try_from(chance.between(1, 400)).expect("small");
             Length(seconds * 1000)
         };
         let (statement, what) = match chance.between(0, 12) {
-            0 | 1 => ("GV$SESSION", error(*chance.pick(&errors))),
-            2 => ("GV$INSTANCE", error(*chance.pick(&errors))),
+            0 | 1 => ("GV$SESSION", error(*chance.pick(ERRORS))),
+            2 => ("GV$INSTANCE", error(*chance.pick(ERRORS))),
             3 => (*chance.pick(&["GV$SESSION", "GV$INSTANCE"]), Strike::Cut),
             4 => ("GV$SESSION", Strike::HideInstance(instance)),
             5 => ("GV$SESSION", Strike::Delay(length(chance))),
-            6 => ("ALTER SYSTEM", error(*chance.pick(&answers))),
+            6 => ("ALTER SYSTEM", error(*chance.pick(ANSWERS))),
             7 => ("ALTER SYSTEM", Strike::ReplaceTarget),
             8 => ("ALTER SYSTEM", Strike::EndTarget),
             9 => ("ALTER SYSTEM", Strike::LingerTarget(length(chance))),
@@ -146,7 +150,7 @@ impl Trouble {
                 "ALTER SYSTEM",
                 chance.pick(&[Strike::CutAfter, Strike::CutAfter, Strike::Cut]).clone(),
             ),
-            11 => ("EXECUTE IMMEDIATE", error(*chance.pick(&errors))),
+            11 => ("EXECUTE IMMEDIATE", error(*chance.pick(ERRORS))),
             _ if chance.one_in(3) => (
                 *chance.pick(&["GV$SESSION", "ALTER SYSTEM", "GV$INSTANCE"]),
                 Strike::Hang,

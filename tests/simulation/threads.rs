@@ -1,0 +1,203 @@
+//! The same with the daemon's own threads: started as `run` starts them, against a database whose clock runs.
+//!
+//! What happens when is not the seed's any more, so a failure may not come again; the checks hold in any order.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use orareaper::clock::{Clock, SystemClock};
+use orareaper::config::{Config, Database, Driver, Login, SecretSource};
+use orareaper::daemon::watcher::{Clerk, Recording};
+use orareaper::daemon::{Running, Start, start};
+use orareaper::guard::RunMode;
+use orareaper::journal::read::{History, Past, read};
+use orareaper::metrics::Metrics;
+use orareaper::notify::Heartbeat;
+use orareaper::recorder::Recorder;
+use orareaper::status::SharedStatus;
+use orasim::{Clause, KillRecord, Server, World};
+
+use crate::chance::Chance;
+use crate::setting::{REAPER, Rule, Setting, is_safe, load};
+use crate::steps::NAME;
+use crate::trouble::Trouble;
+
+/// Simulated seconds a second.
+const SPEED: f64 = 120.0;
+
+/// Plays a seed with threads for so long, restarting the daemon in between; how many statements were sent.
+#[allow(clippy::disallowed_methods, reason = "how long a test lasts is read off a clock")]
+pub(crate) fn play(seed: u64, lasts: Duration) -> usize {
+    let mut chance = Chance::of(seed);
+    let setting = Setting::draw(seed, &mut chance);
+    let mut scenario = setting.scenario.clone();
+    scenario.speed = SPEED;
+    let world = World::new(scenario);
+    let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let server = Server::start(Arc::clone(&world) as Arc<dyn orasim::backend::Database>, loopback)
+        .expect("a port on the loopback");
+    let state = tempfile::tempdir().expect("a folder");
+    let config = config(&setting, &server, state.path());
+    let mut trouble = Trouble::default();
+    let mut running = begin(&config, &setting.sets[0]);
+    let began = Instant::now();
+    while began.elapsed() < lasts {
+        std::thread::sleep(Duration::from_millis(chance.between(20, 200)));
+        trouble.stir(&mut chance, &world, setting.instances);
+        if chance.one_in(12) {
+            let set = load(&setting.sets[usize::from(chance.one_in(2))]);
+            running.reload(&config, Arc::new(set));
+        }
+        if chance.one_in(25) {
+            end(running, &world);
+            running = begin(&config, &setting.sets[0]);
+        }
+    }
+    trouble.end(&world, setting.instances);
+    end(running, &world);
+    let history = read(state.path(), SystemClock::new().utc()).expect("the journal");
+    check(&world, &history, &setting)
+}
+
+fn config(setting: &Setting, server: &Server, state: &Path) -> Config {
+    let secret = state.join("password");
+    std::fs::write(&secret, "reaper\n").expect("written");
+    Config {
+        databases: vec![Database {
+            name: NAME.into(),
+            driver: Driver::Thin,
+            connect: format!("//{}/SIM", server.addr()),
+            login: Login::Password {
+                user: REAPER.to_lowercase(),
+                password: SecretSource::File(secret),
+            },
+            armed: true,
+            poll: Duration::from_millis(150),
+            connect_timeout: Duration::from_secs(2),
+            call_timeout: Duration::from_secs(1),
+        }],
+        policies: Vec::new(),
+        listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+        state: state.to_owned(),
+        timezone: chrono_tz::UTC,
+        limits: setting.limits,
+        blackouts: Vec::new(),
+    }
+}
+
+fn begin(config: &Config, rules: &[Rule]) -> Running {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let heartbeat = Heartbeat::new(Arc::clone(&clock));
+    // A thread of the daemon that ended before may hold the folder for a moment yet.
+    let opened = (0..200).find_map(|_| {
+        let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
+        let opened = Recorder::open(&config.state, Arc::clone(&clock), metrics, status).ok();
+        if opened.is_none() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        opened
+    });
+    let (recorder, history) = opened.expect("the state folder");
+    let recorder = Arc::new(recorder);
+    start(&Start {
+        config,
+        set: Arc::new(load(rules)),
+        dry_run: false,
+        clock: Arc::clone(&clock),
+        memory: &|database| history.memory(database),
+        watcher: &|database| {
+            let pulse = heartbeat.pulse("db-sim", Duration::from_secs(30));
+            let recorder = Arc::clone(&recorder);
+            Box::new(Recording::new(
+                database,
+                recorder,
+                pulse,
+                Arc::clone(&clock),
+                &config.state,
+            ))
+        },
+        witness: &|database| Box::new(Clerk::new(database, Arc::clone(&recorder))),
+    })
+    .expect("threads")
+}
+
+/// Ends the daemon, and what its process would have taken with it: threads that hang in a call are not waited for.
+fn end(running: Running, world: &World) {
+    assert!(
+        running.stop(Duration::from_secs(10)),
+        "a loop did not end in good order"
+    );
+    for session in world.sessions() {
+        if session.group.is_none() && session.username.as_deref() == Some(REAPER) {
+            world.log_off(session.instance, session.sid);
+        }
+    }
+}
+
+/// Every statement has an intent of its own, and deserved to be sent.
+fn check(world: &World, history: &History, setting: &Setting) -> usize {
+    let rules = setting.sets.concat();
+    let mut intents: Vec<&Past> = history.actions.values().collect();
+    let mut sent: Vec<(KillRecord, &Past)> = Vec::new();
+    for record in world.kills() {
+        let fits = |past: &&Past| {
+            let key = past.intent.key;
+            past.intent.mode == RunMode::Enforce
+                && (key.inst_id, key.sid, key.serial) == record.target
+                && past.intent.taken_at <= record.at.and_utc()
+        };
+        let at = intents.iter().position(fits);
+        let past = intents.swap_remove(at.unwrap_or_else(|| panic!("sent without an intent: {record:?}")));
+        let rule = rules
+            .iter()
+            .find(|rule| *rule.name == *past.intent.policy)
+            .expect("a policy");
+        if let Some(hit) = &record.hit {
+            assert!(!is_safe(hit), "a protected session: {record:?}");
+            assert_eq!(
+                hit.logon_time.and_utc().timestamp(),
+                past.intent.key.logon_time.0,
+                "{record:?}"
+            );
+        }
+        for (earlier, of) in &sent {
+            let accepted = matches!(earlier.answer, None | Some(0 | 31)) && earlier.clause != Clause::CancelSql;
+            let again = of.intent.key == past.intent.key;
+            let apart = past.intent.taken_at - of.intent.taken_at;
+            assert!(!(again && apart.is_zero()), "twice in one cycle: {record:?}");
+            assert!(
+                !(again && accepted && apart < TimeDelta::hours(1)),
+                "again after {apart}: {record:?}"
+            );
+        }
+        sent.push((record, past));
+        let newest = past.intent.taken_at;
+        let counted = |period: TimeDelta, policy: Option<&str>| {
+            let count = sent.iter().filter(|(record, past)| {
+                let age = newest - past.intent.taken_at;
+                age >= TimeDelta::zero()
+                    && age < period
+                    && record.answer != Some(30)
+                    && policy.is_none_or(|policy| *past.intent.policy == *policy)
+            });
+            u32::try_from(count.count()).expect("few")
+        };
+        let (cycle, hour) = (TimeDelta::milliseconds(1), TimeDelta::hours(1));
+        for (limit, period, policy) in [
+            (setting.limits.per_cycle, cycle, None),
+            (setting.limits.per_hour, hour, None),
+            (rule.per_cycle, cycle, Some(rule.name.as_str())),
+            (rule.per_hour, hour, Some(rule.name.as_str())),
+        ] {
+            let count = counted(period, policy);
+            assert!(
+                limit.is_none_or(|limit| count <= limit),
+                "{count} in {period}: {:?}",
+                past.intent
+            );
+        }
+    }
+    sent.len()
+}
