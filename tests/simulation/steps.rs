@@ -146,6 +146,14 @@ pub(crate) struct Summary {
     pub(crate) cycles: usize,
 }
 
+impl Summary {
+    pub(crate) fn add(&mut self, other: Summary) {
+        self.statements += other.statements;
+        self.crashes += other.crashes;
+        self.cycles += other.cycles;
+    }
+}
+
 /// For calls that nothing is meant to delay: far above what a loaded machine needs.
 const PATIENT: Duration = Duration::from_secs(30);
 
@@ -166,6 +174,7 @@ pub(crate) fn reach(server: &Server, limit: Duration) -> Reach {
                 password: Secret::new("reaper"),
             },
         },
+        password: None,
         connect_limit: PATIENT,
         call_limit: limit,
         kill_limit: limit,
