@@ -335,27 +335,38 @@ impl Database {
             })
             .collect();
         if !warrants.is_empty() {
-            let instances = polled.snapshot.instances();
-            self.revoked = Arc::default();
-            let batch = Batch {
-                revoked: Arc::clone(&self.revoked),
-                warrants,
-                began: polled.began,
-                good_for: self.settings.poll * 2,
-                limits: rules.limits,
-                today: self.today(now),
-                own: self.own.clone(),
-                instances: instances
-                    .iter()
-                    .map(|instance| (instance.inst_id, instance.name.clone()))
-                    .collect(),
-            };
-            self.acting = if self.act.send(batch).is_ok() {
-                Acting::UnderWay
-            } else {
-                Acting::Free
-            };
+            self.act_on(warrants, polled, rules.limits, now);
         }
+    }
+
+    /// Hands a batch to the thread that acts.
+    fn act_on(
+        &mut self,
+        warrants: Vec<(Warrant, Snapshot)>,
+        polled: &Polled,
+        limits: EffectiveLimits,
+        now: DateTime<Utc>,
+    ) {
+        self.revoked = Arc::default();
+        let instances = polled.snapshot.instances();
+        let batch = Batch {
+            warrants,
+            began: polled.began,
+            good_for: self.settings.poll * 2,
+            limits,
+            today: self.today(now),
+            own: self.own.clone(),
+            instances: instances
+                .iter()
+                .map(|instance| (instance.inst_id, instance.name.clone()))
+                .collect(),
+            revoked: Arc::clone(&self.revoked),
+        };
+        self.acting = if self.act.send(batch).is_ok() {
+            Acting::UnderWay
+        } else {
+            Acting::Free
+        };
     }
 
     fn acted(&mut self, acted: Acted) {
