@@ -43,6 +43,11 @@ policies:
     when: username = ETL or machine = 'a&b'
     for: 10m
     action: report
+  - name: gated
+    schedule: '* * * * *'
+    while: sessions above 85%
+    when: sid = 287
+    action: kill
   - name: resting
     mode: off
     when: sid = 7
@@ -109,6 +114,11 @@ fn every_term_protection_exemption_and_decision_of_a_session_is_shown() {
   for: none: it acts at once
 ",
     );
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    holds(
+        &words,
+        "breaker above 20% (candidates on its instance: 1 of 3 user sessions) decision: act",
+    );
     holds(text, "  decision: act, kill: INACTIVE for 5h 12m, longer than 4h\n");
     // NOT LIKE of what nobody read is unknown, and unknown spares.
     holds(
@@ -121,6 +131,15 @@ fn every_term_protection_exemption_and_decision_of_a_session_is_shown() {
     holds(
         text,
         "  decision: none: whether its condition holds is unknown, and unknown spares\n",
+    );
+    // A file does not say what its instances were short of.
+    holds(
+        text,
+        "  schedule: taken as due now\n  while: its instance is not known to be short of it\n",
+    );
+    holds(
+        text,
+        "  decision: none: its condition holds, but its instance is not known to be short",
     );
     holds(text, "policy resting (does not run here, report)\n");
     holds(text, "  decision: none: it is off\n");
@@ -230,9 +249,9 @@ fn sessions_are_those_that_the_condition_holds_for() {
         let line = text.lines().find(|line| line.starts_with(name));
         line.unwrap_or_else(|| panic!("{name} in {text}")).to_owned()
     };
-    holds(&row(text, "287,62507,@1"), "idle: act");
-    holds(&row(text, "12,3,@1"), "idle: protected (sys)");
-    holds(&row(text, "7,7,@1"), "patient: exempt");
+    holds(&row(text, "287,62507,@1"), "act: idle");
+    holds(&row(text, "12,3,@1"), "protected (sys): idle");
+    holds(&row(text, "7,7,@1"), "exempt: patient");
     for shown in [&["sessions", "--all"][..], &["sessions", "background"]] {
         holds(fine(&saved(shown)), "2,1,@1");
     }

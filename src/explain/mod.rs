@@ -234,6 +234,10 @@ pub struct PolicyPart {
     pub protections: Vec<(Protection, bool)>,
     /// Why it lifts some.
     pub lifted_because: String,
+    /// Whether it has a schedule, which is taken as due.
+    pub scheduled: bool,
+    /// Whether its `while` lets it take sessions of this instance, if it has one.
+    pub gate: Option<bool>,
     /// `for:` in seconds, if it has one.
     pub hold: u64,
     /// What bounds it, in words.
@@ -322,6 +326,8 @@ fn policy_part(subject: &Subject<'_>, index: usize, one: &Snapshot) -> PolicyPar
             })
             .collect(),
         lifted_because: policy.reason.clone(),
+        scheduled: policy.schedule.is_some(),
+        gate: policy.pressure.is_some().then(|| subject.gates[index]),
         hold: policy.hold,
         limits: limits(policy, subject, index),
         decision: decision(subject, index, selects),
@@ -358,7 +364,7 @@ fn limits(policy: &Policy, subject: &Subject<'_>, index: usize) -> String {
     let of_instance = |counts: &BTreeMap<u32, usize>| inst_id.and_then(|id| counts.get(&id).copied()).unwrap_or(0);
     let so_far = |plan: &PolicyPlan| {
         format!(
-            " ({} candidates of {} user sessions on its instance)",
+            " (candidates on its instance: {} of {} user sessions)",
             of_instance(&plan.candidates),
             of_instance(&plan.user_sessions)
         )
@@ -386,7 +392,7 @@ fn decision(subject: &Subject<'_>, index: usize, selects: Truth) -> Result<Decid
         (Ok(_), Truth::False) => "its condition does not hold".into(),
         (Ok(_), Truth::Unknown) => "whether its condition holds is unknown, and unknown spares".into(),
         (Ok(_), Truth::True) if policy.pressure.is_some() && !subject.gates[index] => {
-            "its instance is not known to be short of what `while` asks".into()
+            "its condition holds, but its instance is not known to be short of what `while` asks for".into()
         }
         (Ok(_), Truth::True) => "its instance was not read completely, and unknown spares".into(),
     })

@@ -107,6 +107,17 @@ fn policy(out: &mut String, part: &PolicyPart, style: TextStyle) {
         each.join(", ")
     };
     wrapped(out, "  ", &format!("protections: {protections}"), style, Colour::None);
+    if part.scheduled {
+        push(out, "  schedule: taken as due now");
+    }
+    if let Some(open) = part.gate {
+        let open = if open {
+            "its instance is short of it"
+        } else {
+            "its instance is not known to be short of it"
+        };
+        push(out, &format!("  while: {open}"));
+    }
     let hold = match part.hold {
         0 => "none: it acts at once".to_owned(),
         seconds => format!(

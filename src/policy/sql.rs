@@ -159,15 +159,20 @@ fn term(condition: &Condition, not: &str) -> String {
     }
 }
 
-/// Oracle takes at most 1000 expressions in a list (ORA-01795), so a longer one is several.
+/// Oracle takes at most 1000 expressions in a list (ORA-01795), so a longer one is several. SQL*Plus takes no line of more
+/// than 2499 characters, so a long list is broken into lines.
 fn within(subject: &Operand, values: &[Value], not: &str) -> String {
     const LONGEST: usize = 1_000;
-    let word = if not.is_empty() { " OR " } else { " AND " };
+    const A_LINE: usize = 16;
+    let word = if not.is_empty() { "\n    OR " } else { "\n    AND " };
     let lists: Vec<String> = values
         .chunks(LONGEST)
         .map(|chunk| {
-            let values: Vec<String> = chunk.iter().map(literal).collect();
-            format!("{} {not}IN ({})", operand(subject), values.join(", "))
+            let lines: Vec<String> = chunk
+                .chunks(A_LINE)
+                .map(|line| line.iter().map(literal).collect::<Vec<_>>().join(", "))
+                .collect();
+            format!("{} {not}IN ({})", operand(subject), lines.join(",\n    "))
         })
         .collect();
     match lists.as_slice() {
@@ -336,6 +341,19 @@ mod tests {
                 column.name()
             );
         }
+    }
+
+    #[test]
+    fn no_line_of_a_long_list_is_too_long_for_sqlplus() {
+        let names: Vec<String> = (0..2_500).map(|at| format!("{at:0100}")).collect();
+        let clause = to_sql(&Condition::In {
+            operand: Operand::Column(Column::Username),
+            values: names.iter().map(|name| Value::Text(name.as_str().into())).collect(),
+            list: None,
+        });
+        assert!(clause.lines().all(|line| line.len() < 2_500 && !line.trim().is_empty()));
+        assert_eq!(clause.matches("s.username IN (").count(), 3, "of at most 1000 each");
+        assert!(names.iter().all(|name| clause.contains(&format!("'{name}'"))));
     }
 
     #[test]

@@ -247,8 +247,8 @@ fn exact(column: Column, field: Field<'_>) -> serde_json::Value {
 
 const TABLE: Table<7> = Table {
     header: ["SESSION", "USER", "PROGRAM", "MACHINE", "STATUS", "VALUES", "POLICIES"],
-    least: [9, 6, 8, 8, 4, 8, 12],
-    weight: [0, 2, 3, 3, 2, 2, 1],
+    least: [9, 6, 8, 8, 4, 8, 16],
+    weight: [0, 1, 3, 3, 0, 1, 2],
     dispensable: &[3, 2, 5, 4, 1],
 };
 const VALUES: usize = 5;
@@ -279,10 +279,11 @@ fn cells(session: &Listed) -> [String; 7] {
     let opinions: Vec<String> = session
         .opinions
         .iter()
+        // What was decided comes first: it is what has to be left of a cell that is clipped.
         .map(|opinion| match opinion.verdict {
-            Verdict::Protected(protection) => format!("{}: protected ({protection})", opinion.policy),
+            Verdict::Protected(protection) => format!("protected ({protection}): {}", opinion.policy),
             verdict @ (Verdict::Act | Verdict::Pending | Verdict::Deferred | Verdict::Refused | Verdict::Exempt) => {
-                format!("{}: {}", opinion.policy, verdict.name())
+                format!("{}: {}", verdict.name(), opinion.policy)
             }
         })
         .collect();
