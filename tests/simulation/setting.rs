@@ -19,6 +19,8 @@ pub(crate) const REAPER: &str = "REAPER";
 pub(crate) struct Setting {
     pub(crate) scenario: Scenario,
     pub(crate) instances: u32,
+    /// Clients come back when they are killed, and use budgets up again for as long as anybody lets them.
+    pub(crate) reconnecting: bool,
     /// Two sets, between which reloads change.
     pub(crate) sets: [Vec<Rule>; 2],
     pub(crate) poll: Duration,
@@ -186,7 +188,8 @@ impl Setting {
     /// Draws one.
     pub(crate) fn draw(seed: u64, chance: &mut Chance) -> Setting {
         let instances = u32::try_from(chance.between(1, 3)).expect("small");
-        let text = scenario(seed, instances, chance);
+        let reconnecting = chance.one_in(3);
+        let text = scenario(seed, instances, reconnecting, chance);
         let scenario = Scenario::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let mut set = |prefix: &str| -> Vec<Rule> {
             (0..chance.between(2, 5))
@@ -206,6 +209,7 @@ impl Setting {
         Setting {
             scenario,
             instances,
+            reconnecting,
             sets,
             poll: Duration::from_secs(*chance.pick(&[15, 60, 120])),
             limits,
@@ -286,10 +290,13 @@ const WHEN_KILLED: &[&str] = &[
     "{lingers: 90s}",
     "{notices: 20m, rollback: 20}",
     "{notices: 5s, rollback: 500}",
-    "{reconnects: 5s..2m}",
+    RECONNECTS,
 ];
 
-fn scenario(seed: u64, instances: u32, chance: &mut Chance) -> String {
+/// Its client comes back.
+const RECONNECTS: &str = "{reconnects: 5s..2m}";
+
+fn scenario(seed: u64, instances: u32, reconnecting: bool, chance: &mut Chance) -> String {
     let mut text = format!(
         "release: {}\nseed: {seed}\nstarts: 2026-11-23T08:00:00\nspeed: 0\ndatabase: {{name: SIM}}\ninstances:\n",
         chance.pick(&["19.22.0.0.0", "23.6.0.0.0", "12.2.0.1.0"])
@@ -305,6 +312,11 @@ fn scenario(seed: u64, instances: u32, chance: &mut Chance) -> String {
     for (name, most, rest) in GROUPS {
         let count = chance.between(1, *most);
         let killed = *chance.pick(WHEN_KILLED);
+        let killed = if killed == RECONNECTS && !reconnecting {
+            "{}"
+        } else {
+            killed
+        };
         writeln!(
             text,
             "  - {{name: {name}, count: {count}, when_killed: {killed}, {rest}}}"

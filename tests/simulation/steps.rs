@@ -524,7 +524,7 @@ impl Run {
         let ended = self.daemon().database.apply(Input::Reload(rules));
         assert!(ended.is_continue());
         let in_force: Vec<Rule> = self.setting.sets[self.loaded].clone();
-        if self.setting.limits.share != Some(100) {
+        if self.setting.limits.share != Some(100) || self.setting.reconnecting {
             return 0;
         }
         let wanted = lock(&self.truth).wanted_gone(&in_force);
@@ -552,7 +552,7 @@ impl Run {
         while still(&self.world) > 0 {
             assert!(
                 cycles < most,
-                "{} of {} are still there after {hours}h: {:?}",
+                "{} of {} are still there after {hours}h by {in_force:?}: {:?}",
                 still(&self.world),
                 wanted.len(),
                 lock(&self.truth).wanted_gone(&in_force).first()
