@@ -4,11 +4,14 @@
 //! connection, I/O). Whatever a command says to a person goes to standard output if it is the result and to standard error
 //! if it is about the work.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::report::ReportFormat;
+use crate::session::time::Span;
 
 /// Where the configuration is, unless said otherwise.
 pub const CONFIG: &str = "/etc/orareaper/orareaper.yaml";
@@ -87,6 +90,10 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Shows the sessions there are now, those that a condition holds for, with what each policy thinks of them.
     Sessions(SessionsArgs),
+    /// Saves snapshots of a database into one file, for `replay`. Never acts.
+    Record(RecordArgs),
+    /// Reports what the policies would have done over a recording: holds, budgets, schedules and all. Never acts.
+    Replay(ReplayArgs),
     /// Checks the configuration and the policies, and reports every problem at its line and column.
     Check(CheckArgs),
     /// Runs policy tests: sessions given over time, decisions expected.
@@ -191,6 +198,55 @@ pub struct PlanArgs {
     pub output: Option<PathBuf>,
 }
 
+/// `record`
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// The file to make; one that is there already is left alone.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Between two snapshots, such as 15s or 1m; the database's `poll` if not given.
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub every: Option<Duration>,
+    /// Ends after this long, such as 1h; until it is interrupted if neither is given.
+    #[arg(long = "for", value_name = "SPAN", value_parser = span, conflicts_with = "snapshots")]
+    pub for_: Option<Duration>,
+    /// Ends after so many.
+    #[arg(long, value_name = "N")]
+    pub snapshots: Option<NonZeroU64>,
+    /// One of the configured databases, if there are several.
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+}
+
+/// `replay`
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// What `record` made.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Policy files or folders, instead of the configured ones.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub policies: Vec<PathBuf>,
+    /// Takes every `for:` as served.
+    #[arg(long)]
+    pub assume_held: bool,
+    /// How the report looks: totals, or in JSON one plan a line for each snapshot.
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
+    pub format: ReportFormat,
+    /// Writes the report to a file instead of to standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// A span of time from a second to a year.
+fn span(text: &str) -> Result<Duration, String> {
+    match text.parse().map(|Span(seconds)| u64::try_from(seconds)) {
+        Ok(Ok(seconds @ 1..=31_536_000)) => Ok(Duration::from_secs(seconds)),
+        Ok(Ok(_) | Err(_)) => Err("expected a span from 1s to 365d".into()),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
 /// The formats by name, so that a wrong one is answered with the right ones.
 fn report_formats() -> impl clap::builder::TypedValueParser<Value = ReportFormat> {
     use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -243,7 +299,7 @@ pub struct TestArgs {
 pub struct DemoArgs {
     /// How long it runs.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
-    pub seconds: std::time::Duration,
+    pub seconds: Duration,
     /// Where /metrics and the status page are served meanwhile.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9763")]
     pub listen: std::net::SocketAddr,
@@ -253,9 +309,9 @@ pub struct DemoArgs {
 }
 
 #[cfg(feature = "demo")]
-fn seconds(text: &str) -> Result<std::time::Duration, String> {
+fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
-        Ok(seconds @ 40..=600) => Ok(std::time::Duration::from_secs(seconds)),
+        Ok(seconds @ 40..=600) => Ok(Duration::from_secs(seconds)),
         Ok(_) | Err(_) => Err("expected a whole number of seconds from 40 to 600".into()),
     }
 }

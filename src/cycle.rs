@@ -18,6 +18,7 @@ use crate::policy::model::{Action, PolicySet};
 use crate::pressure::{Gates, Readings};
 use crate::protect::Facts;
 use crate::session::SessionKey;
+use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::verify::{DEADLINE, FollowState, Followed, Following, Verification};
 
@@ -181,6 +182,18 @@ impl Done {
             at: warrant.issued(),
             sql_exec,
         }
+    }
+
+    /// About this warrant, its session as the snapshot shows it: where nothing was re-read, because nothing was done.
+    #[must_use]
+    pub fn seen_in(snapshot: &Snapshot, warrant: &Warrant, action_id: u64, outcome: Outcome) -> Done {
+        let sql_exec = snapshot.find(warrant.key()).and_then(|row| {
+            Some((
+                snapshot.text(row, Column::SqlId)?.to_owned(),
+                snapshot.number(row, Column::SqlExecId),
+            ))
+        });
+        Done::of(warrant, action_id, outcome, sql_exec)
     }
 }
 

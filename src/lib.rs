@@ -26,6 +26,8 @@ pub mod policy;
 pub mod pressure;
 pub mod protect;
 pub mod recorder;
+pub mod recording;
+pub mod replay;
 pub mod report;
 pub mod saved;
 pub mod session;

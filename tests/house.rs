@@ -26,6 +26,8 @@ const PURE: &[&str] = &[
     "src/policy",
     "src/pressure",
     "src/protect",
+    "src/recording",
+    "src/replay",
     "src/report",
     "src/session",
     "src/verify",

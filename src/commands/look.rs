@@ -33,7 +33,8 @@ pub(crate) struct Rules {
     pub(crate) config: Option<Config>,
     /// The policies.
     pub(crate) set: Arc<PolicySet>,
-    limits: EffectiveLimits,
+    /// The configuration's limits, or what holds without one.
+    pub(crate) limits: EffectiveLimits,
     clock: SystemClock,
 }
 
@@ -64,16 +65,22 @@ pub(crate) struct Look {
 impl Rules {
     /// The configuration, if one is needed, and the policies.
     pub(crate) fn load(source: &SourceArgs, config: &Path, clock: SystemClock) -> Result<Rules, Status> {
-        let config = if source.snapshot.is_some() && !source.policies.is_empty() {
-            None
-        } else {
-            Some(load_config(config)?)
-        };
-        let paths = match (&config, source.policies.is_empty()) {
+        let needed = source.snapshot.is_none() || source.policies.is_empty();
+        Rules::of_policies(&source.policies, needed, config, clock)
+    }
+
+    /// The policies that are named, else those of the configuration, which is read only if it is needed.
+    pub(crate) fn of_policies(
+        policies: &[PathBuf],
+        needs_config: bool,
+        config: &Path,
+        clock: SystemClock,
+    ) -> Result<Rules, Status> {
+        let config = needs_config.then(|| load_config(config)).transpose()?;
+        let paths = match (&config, policies.is_empty()) {
             (Some(config), true) => &config.policies,
-            (Some(_) | None, _) => &source.policies,
+            (Some(_) | None, _) => policies,
         };
-        let paths: &[PathBuf] = paths;
         let zone = config.as_ref().map_or(chrono_tz::UTC, |config| config.timezone);
         let set = load_policies(paths, clock.today(zone), zone)?;
         Ok(Rules::of(config, set, clock))

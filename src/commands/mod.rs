@@ -9,6 +9,8 @@ pub mod demo;
 pub mod explain;
 pub(crate) mod look;
 pub mod plan;
+pub mod record;
+pub mod replay;
 pub mod run;
 pub mod sessions;
 pub mod test;
@@ -38,6 +40,8 @@ pub fn run(cli: &Cli) -> Status {
         Command::Plan(arguments) => plan::run(arguments, &cli.config, clock),
         Command::Explain(arguments) => explain::run(arguments, &cli.config, clock),
         Command::Sessions(arguments) => sessions::run(arguments, &cli.config, clock),
+        Command::Record(arguments) => record::run(arguments, &cli.config, clock),
+        Command::Replay(arguments) => replay::run(arguments, &cli.config, clock),
         Command::Check(arguments) => check::run(arguments, &cli.config, &clock),
         Command::Test(arguments) => test::run(arguments, &cli.config),
         Command::Pause { reason } => pause(&cli.config, reason),
@@ -110,6 +114,15 @@ pub(crate) fn write(bytes: &[u8]) -> Result<bool, Status> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(fail(&format!("write the result: {error}"))),
+    }
+}
+
+/// Writes a report to a file, or where none is given to standard output.
+pub(crate) fn deliver(file: Option<&Path>, report: &str) -> Result<(), Status> {
+    match file {
+        Some(file) => std::fs::write(file, report)
+            .map_err(|error| fail(&format!("write the report to {}: {error}", file.display()))),
+        None => write(report.as_bytes()).map(|_| ()),
     }
 }
 

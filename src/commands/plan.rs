@@ -6,7 +6,7 @@ use crate::actuator::statement;
 use crate::cli::{PlanArgs, Status};
 use crate::clock::SystemClock;
 use crate::commands::look::{Look, Rules};
-use crate::commands::{fail, say, terminal_style, write};
+use crate::commands::{deliver, say, terminal_style};
 use crate::cycle::Memory;
 use crate::guard::RunMode;
 use crate::policy::model::Action;
@@ -76,12 +76,5 @@ fn output(arguments: &PlanArgs, reports: &[Report]) -> Result<(), Status> {
             say(&format!("note: {note}"));
         }
     }
-    match &arguments.output {
-        Some(file) => write_file(file, &rendered),
-        None => write(rendered.as_bytes()).map(|_| ()),
-    }
-}
-
-fn write_file(file: &PathBuf, text: &str) -> Result<(), Status> {
-    std::fs::write(file, text).map_err(|error| fail(&format!("write the report to {}: {error}", file.display())))
+    deliver(arguments.output.as_deref(), &rendered)
 }

@@ -28,38 +28,44 @@ impl Report {
     /// Comma-separated, quoted where needed, lines end in CRLF as RFC 4180 has it.
     #[must_use]
     pub fn to_csv(&self) -> String {
-        let mut writer = csv::WriterBuilder::new()
-            .terminator(csv::Terminator::CRLF)
-            .from_writer(Vec::new());
-        let in_memory = "writing to memory cannot fail";
-        writer.write_record(HEADER).expect(in_memory);
+        let mut rows = vec![HEADER.map(str::to_owned)];
         let number = |number: Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
         let words = |words: Option<&str>| words.map(inert).unwrap_or_default();
         for part in &self.policies {
             for line in &part.decisions {
-                writer
-                    .write_record([
-                        inert(&self.database),
-                        self.taken_at.map(iso).unwrap_or_default(),
-                        inert(&part.name),
-                        number(line.inst_id),
-                        number(line.sid),
-                        number(line.serial),
-                        line.logon_time.map(iso).unwrap_or_default(),
-                        words(line.username.as_deref()),
-                        words(line.program.as_deref()),
-                        words(line.machine.as_deref()),
-                        line.verdict.name().to_owned(),
-                        inert(&line.reason),
-                        words(line.action.map(|action| action.name())),
-                        words(line.statement.as_deref()),
-                    ])
-                    .expect(in_memory);
+                rows.push([
+                    inert(&self.database),
+                    self.taken_at.map(iso).unwrap_or_default(),
+                    inert(&part.name),
+                    number(line.inst_id),
+                    number(line.sid),
+                    number(line.serial),
+                    line.logon_time.map(iso).unwrap_or_default(),
+                    words(line.username.as_deref()),
+                    words(line.program.as_deref()),
+                    words(line.machine.as_deref()),
+                    line.verdict.name().to_owned(),
+                    inert(&line.reason),
+                    words(line.action.map(|action| action.name())),
+                    words(line.statement.as_deref()),
+                ]);
             }
         }
-        let bytes = writer.into_inner().expect(in_memory);
-        String::from_utf8(bytes).expect("only text was written")
+        written(&rows)
     }
+}
+
+/// Rows as RFC 4180 has them.
+pub(super) fn written<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+    let in_memory = "writing to memory cannot fail";
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new());
+    for row in rows {
+        writer.write_record(row).expect(in_memory);
+    }
+    let bytes = writer.into_inner().expect(in_memory);
+    String::from_utf8(bytes).expect("only text was written")
 }
 
 /// The text, visible and no formula. Blanks in front do not hide one: spreadsheets skip them.

@@ -22,14 +22,7 @@ impl Report {
     pub fn to_html(&self) -> String {
         let mut out = String::with_capacity(16 << 10);
         let title = escaped(&self.database);
-        let _ = write!(
-            out,
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-             <title>{title}: orareaper {}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n",
-            self.mode_words()
-        );
+        head(&mut out, &format!("{title}: orareaper {}", self.mode_words()));
         let _ = writeln!(
             out,
             "<header>\n<h1>{title} <span class=\"label {}\">{}</span></h1>\n<p>orareaper, {}. {}</p>\n</header>",
@@ -287,8 +280,19 @@ fn left_out(out: &mut String, rows: usize) {
     }
 }
 
+/// Everything before a page's own content; the title is markup already.
+pub(super) fn head(out: &mut String, title: &str) {
+    let _ = write!(
+        out,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
+    );
+}
+
 /// A note, its words between backticks in the type of code.
-fn with_code(note: &str) -> String {
+pub(super) fn with_code(note: &str) -> String {
     let mut parts: Vec<String> = note.split('`').map(escaped).collect();
     // The last backtick of an odd number stands alone and is left as it is.
     let pairs = (parts.len() - 1) / 2;
@@ -301,7 +305,7 @@ fn with_code(note: &str) -> String {
 }
 
 /// Text that is no markup, inside an element or a quoted attribute.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for character in visible(text).chars() {
         match character {

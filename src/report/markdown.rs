@@ -71,7 +71,7 @@ fn row(line: &Line) -> String {
 }
 
 /// Text that is no markup: tags become entities, what Markdown gives a meaning gets a backslash.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for character in visible(text).chars() {
         match character {

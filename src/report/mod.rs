@@ -17,6 +17,7 @@ pub(crate) mod layout;
 mod listing;
 mod markdown;
 mod text;
+mod totals;
 pub mod visible;
 
 use std::sync::Arc;
@@ -210,7 +211,8 @@ impl Summary {
         ]
     }
 
-    fn count(&mut self, verdict: Verdict) {
+    /// Counts one.
+    pub(crate) fn count(&mut self, verdict: Verdict) {
         let of_kind = match verdict {
             Verdict::Act => &mut self.act,
             Verdict::Pending => &mut self.pending,
@@ -220,6 +222,18 @@ impl Summary {
             Verdict::Exempt => &mut self.exempt,
         };
         *of_kind += 1;
+    }
+
+    /// Each count the higher of both.
+    pub(crate) fn raise_to(&mut self, other: &Summary) {
+        *self = Summary {
+            act: self.act.max(other.act),
+            pending: self.pending.max(other.pending),
+            deferred: self.deferred.max(other.deferred),
+            refused: self.refused.max(other.refused),
+            protected: self.protected.max(other.protected),
+            exempt: self.exempt.max(other.exempt),
+        };
     }
 
     /// `3 act, 1 deferred`; kinds that did not come up are left out.

@@ -7,12 +7,16 @@
 //! "No value" has two forms. NULL is what the database answered. *Missing* is a column that was not read or that the
 //! release lacks; a term over it is UNKNOWN even where it asks IS NULL, because nothing is known.
 
+mod restore;
+
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::join::input_columns;
 pub use crate::session::join::{Joining, ParallelServer, ProcessRow, StatisticsRow, TempRow, TransactionRow};
 use crate::session::store::{Numbers, Texts, TextsBuilder};
 use crate::session::time::DbTime;
+
+pub use restore::Restoring;
 
 /// More sessions than this in one snapshot are refused: Oracle's own limit on SESSIONS is 65,535 an instance.
 pub const MAX_ROWS: usize = 1_000_000;

@@ -38,6 +38,36 @@ impl Default for Codes {
 }
 
 impl Texts {
+    /// A column from codes into a dictionary that is kept elsewhere: all words one after the other, and where each ends.
+    ///
+    /// # Panics
+    /// When a code stands for no word.
+    #[must_use]
+    pub fn of(codes: &[u32], words: &str, ends: &[u32]) -> Texts {
+        let known = |code: &u32| *code as usize <= ends.len();
+        assert!(codes.iter().all(known), "every code stands for a word");
+        let narrow = |code: &u32| u16::try_from(*code).ok();
+        Texts {
+            codes: match codes.iter().map(narrow).collect() {
+                Some(short) => Codes::Short(short),
+                None => Codes::Long(codes.to_vec()),
+            },
+            words: Words {
+                bytes: words.to_owned(),
+                ends: ends.to_vec(),
+            },
+        }
+    }
+
+    /// How many rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        match &self.codes {
+            Codes::Short(codes) => codes.len(),
+            Codes::Long(codes) => codes.len(),
+        }
+    }
+
     /// The text of a row; `None` is NULL.
     #[must_use]
     pub fn get(&self, row: usize) -> Option<&str> {
@@ -157,6 +187,29 @@ impl Numbers {
     pub const NARROW_NULL: i32 = i32::MIN;
     /// NULL in a wide column.
     pub const WIDE_NULL: i64 = i64::MIN;
+
+    /// A column of these values, as narrow as they are; [`Numbers::WIDE_NULL`] is NULL.
+    #[must_use]
+    pub fn of(values: &[i64]) -> Numbers {
+        let narrow = |value: &i64| match i32::try_from(*value) {
+            Ok(Self::NARROW_NULL) => None,
+            Ok(narrow) => Some(narrow),
+            Err(_) => (*value == Self::WIDE_NULL).then_some(Self::NARROW_NULL),
+        };
+        match values.iter().map(narrow).collect() {
+            Some(values) => Numbers::Narrow(values),
+            None => Numbers::Wide(values.to_vec()),
+        }
+    }
+
+    /// How many rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        match self {
+            Numbers::Narrow(values) => values.len(),
+            Numbers::Wide(values) => values.len(),
+        }
+    }
 
     /// The number of a row; `None` is NULL.
     #[must_use]

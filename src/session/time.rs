@@ -64,6 +64,38 @@ impl fmt::Display for Span {
     }
 }
 
+/// What was to be a span is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a span such as 90s, 30m, 4h, 1d or 1h30m")]
+pub struct NoSpan;
+
+impl std::str::FromStr for Span {
+    type Err = NoSpan;
+
+    /// `5h`, `1h30m`, `90s` or a bare number of seconds.
+    fn from_str(text: &str) -> Result<Span, NoSpan> {
+        if let Ok(seconds) = text.parse() {
+            return Ok(Span(seconds));
+        }
+        let (mut total, mut rest) = (0_i64, text);
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(NoSpan)?;
+            let count: i64 = rest[..digits].parse().map_err(|_| NoSpan)?;
+            let unit = match rest.as_bytes()[digits] {
+                b's' => 1,
+                b'm' => 60,
+                b'h' => 3600,
+                b'd' => 86_400,
+                _ => return Err(NoSpan),
+            };
+            let span = count.checked_mul(unit).ok_or(NoSpan)?;
+            total = total.checked_add(span).ok_or(NoSpan)?;
+            rest = &rest[digits + 1..];
+        }
+        if text.is_empty() { Err(NoSpan) } else { Ok(Span(total)) }
+    }
+}
+
 /// Bytes as people write them, in units of 1024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub i64);
@@ -104,6 +136,24 @@ mod tests {
         ];
         for (seconds, text) in cases {
             assert_eq!(Span(seconds).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn spans_are_read_as_they_are_written() {
+        let cases = [
+            ("90s", 90),
+            ("1h30m", 5_400),
+            ("1d", 86_400),
+            ("15", 15),
+            ("5h 12m", -1),
+            ("", -1),
+            ("h", -1),
+            ("1w", -1),
+        ];
+        for (text, seconds) in cases {
+            let expected = if seconds < 0 { Err(NoSpan) } else { Ok(Span(seconds)) };
+            assert_eq!(text.parse(), expected, "{text}");
         }
     }
 

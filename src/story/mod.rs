@@ -9,6 +9,8 @@
 
 pub mod junit;
 mod raw;
+#[cfg(test)]
+mod replayed;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -110,13 +112,7 @@ pub fn tell(
                 (_, RunMode::DryRun) => Outcome::Assumed,
                 (_, RunMode::Enforce) => moment.answer(warrant.key())?,
             };
-            let sql_exec = snapshot.find(warrant.key()).and_then(|row| {
-                Some((
-                    snapshot.text(row, Column::SqlId)?.to_owned(),
-                    snapshot.number(row, Column::SqlExecId),
-                ))
-            });
-            remember(&mut memory, Done::of(warrant, action_id, outcome, sql_exec));
+            remember(&mut memory, Done::seen_in(&snapshot, warrant, action_id, outcome));
         }
         told.push(Told { at: moment.at, lines });
         before = Some(moment.at);

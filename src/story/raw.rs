@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::policy::model::Limits;
 use crate::session::column::{Column, Kind, Source};
+use crate::session::time::Span;
 use crate::story::Line;
 
 /// Why a story cannot be told.
@@ -217,35 +218,9 @@ pub(crate) fn seat(text: &str) -> Result<(u32, u32, u32), StoryError> {
 
 /// `5h`, `1h30m`, `90s` or a bare number of seconds.
 pub(crate) fn seconds(text: &str) -> Result<i64, StoryError> {
-    let wrong = || {
-        StoryError(format!(
-            "{text:?} is no duration: expected one such as 90s, 30m, 4h, 1d or 1h30m"
-        ))
-    };
-    if let Ok(seconds) = text.parse() {
-        return Ok(seconds);
-    }
-    let (mut total, mut rest) = (0_i64, text);
-    while !rest.is_empty() {
-        let digits = rest
-            .find(|c: char| !c.is_ascii_digit())
-            .filter(|at| *at > 0)
-            .ok_or_else(wrong)?;
-        let count: i64 = rest[..digits].parse().map_err(|_| wrong())?;
-        let unit = match rest.as_bytes()[digits] {
-            b's' => 1,
-            b'm' => 60,
-            b'h' => 3600,
-            b'd' => 86_400,
-            _ => return Err(wrong()),
-        };
-        total = count
-            .checked_mul(unit)
-            .and_then(|span| total.checked_add(span))
-            .ok_or_else(wrong)?;
-        rest = &rest[digits + 1..];
-    }
-    Ok(total)
+    let span: Result<Span, _> = text.parse();
+    span.map(|Span(seconds)| seconds)
+        .map_err(|error| StoryError(format!("{text:?} is no duration: {error}")))
 }
 
 /// ISO 8601 with a `Z` or an offset.

@@ -1,0 +1,160 @@
+//! `record`: snapshots of a configured database into a file, with everything that any policy could ask of them.
+//!
+//! Reads as the daemon does, on its own connection, and never acts. All columns that the release has are read, all views and
+//! all resources: a recording is made to try policies that are not written yet. A snapshot that fails is said and missed.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cli::{RecordArgs, Status};
+use crate::clock::{Clock, Monotonic, SystemClock};
+use crate::commands::run::Signals;
+use crate::commands::{fail, load_config, say};
+use crate::config::{Config, Database};
+use crate::daemon::backoff::Backoff;
+use crate::daemon::poller::{Needs, Polled, Poller};
+use crate::policy::pressure::Resource;
+use crate::protect::Facts;
+use crate::recording::{Header, Recorded, Writer};
+use crate::session::column::Column;
+use crate::session::time::Bytes;
+
+/// How often a wait looks whether it is to end.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Runs the command.
+pub fn run(arguments: &RecordArgs, config: &Path, clock: SystemClock) -> Status {
+    match record(arguments, config, Arc::new(clock)) {
+        Ok(()) => Status::Fine,
+        Err(status) => status,
+    }
+}
+
+fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Result<(), Status> {
+    let signals = Signals::catch().map_err(|error| fail(&format!("catch signals: {error}")))?;
+    let config = load_config(config)?;
+    let database = database(&config, arguments.database.as_deref())?;
+    let reach = crate::daemon::reach(database).map_err(|error| fail(&error.to_string()))?;
+    let every = arguments.every.unwrap_or(database.poll);
+    let header = Header {
+        database: database.name.to_string(),
+        every,
+    };
+    let writer = begin(&arguments.output, &header)?;
+    let until = arguments.for_.map(|span| clock.now().plus(span));
+    let mut session = Session {
+        poller: Poller::new(reach, Arc::clone(&clock)),
+        writer,
+        backoff: Backoff::default(),
+        facts: Arc::default(),
+        unreadable: Vec::new(),
+        every,
+    };
+    let mut taken = 0;
+    let wanted = |taken: u64| arguments.snapshots.is_none_or(|most| taken < most.get());
+    let in_time = |now: Monotonic| until.is_none_or(|until| now < until);
+    while wanted(taken) && in_time(clock.now()) && !signals.stop() {
+        let began = clock.now();
+        let pause = match session.take(&arguments.output)? {
+            None => {
+                taken += 1;
+                every
+            }
+            Some(pause) => pause,
+        };
+        let next = began.plus(pause);
+        while wanted(taken) && clock.now() < next && in_time(clock.now()) && !signals.stop() {
+            std::thread::sleep(TICK.min(next.since(clock.now())));
+        }
+    }
+    session.poller.close();
+    say(&format!(
+        "{taken} snapshots of {} in {}, {}",
+        database.name,
+        arguments.output.display(),
+        Bytes(i64::try_from(session.writer.written()).unwrap_or(i64::MAX))
+    ));
+    if taken == 0 {
+        return Err(fail("no snapshot could be taken"));
+    }
+    Ok(())
+}
+
+/// The one that is asked for, or the only one.
+fn database<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Database, Status> {
+    match (name, &config.databases[..]) {
+        (Some(name), databases) => databases
+            .iter()
+            .find(|database| &*database.name == name)
+            .ok_or_else(|| fail(&format!("the configuration has no database {name}"))),
+        (None, [only]) => Ok(only),
+        (None, several) => {
+            let names: Vec<&str> = several.iter().map(|database| &*database.name).collect();
+            Err(fail(&format!(
+                "a recording is of one database: choose with --database among {}",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+/// A new file that only its owner can read: it holds what sessions said.
+fn begin(path: &Path, header: &Header) -> Result<Writer<File>, Status> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|file| Writer::begin(file, header))
+        .map_err(|error| fail(&format!("make the recording {}: {error}", path.display())))
+}
+
+struct Session {
+    poller: Poller,
+    writer: Writer<File>,
+    backoff: Backoff,
+    facts: Arc<Facts>,
+    /// What was said already.
+    unreadable: Vec<String>,
+    every: Duration,
+}
+
+impl Session {
+    /// Takes one snapshot. The pause before the next attempt if there was none; an error if there is no use in another.
+    fn take(&mut self, path: &Path) -> Result<Option<Duration>, Status> {
+        let needs = Needs {
+            columns: Column::ALL.iter().copied().collect(),
+            resources: Resource::ALL.to_vec(),
+        };
+        let polled = match self.poller.poll(&needs) {
+            Ok(polled) => polled,
+            Err(error) => {
+                let pause = self.backoff.after(error.class, self.every);
+                let problem = fail(&error.to_string());
+                return pause.map(Some).ok_or(problem);
+            }
+        };
+        self.backoff = Backoff::default();
+        for problem in polled.unreadable.iter().map(ToString::to_string) {
+            if !self.unreadable.contains(&problem) {
+                say(&format!("not recorded: {problem}"));
+                self.unreadable.push(problem);
+            }
+        }
+        let recorded = self.recorded(*polled);
+        let added = self.writer.add(recorded);
+        added.map_err(|error| fail(&format!("write the recording {}: {error}", path.display())))?;
+        Ok(None)
+    }
+
+    fn recorded(&mut self, polled: Polled) -> Recorded {
+        let facts = polled.capabilities.facts(&[polled.capabilities.own]);
+        if *self.facts != facts {
+            self.facts = Arc::new(facts);
+        }
+        Recorded {
+            snapshot: polled.snapshot,
+            readings: polled.readings,
+            facts: Arc::clone(&self.facts),
+        }
+    }
+}

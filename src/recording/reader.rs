@@ -1,0 +1,223 @@
+//! Reads a recording, one snapshot at a time, and says where it is broken instead of giving up.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::time::Duration;
+
+use crate::recording::bytes::{Malformed, Take, checksum};
+use crate::recording::decode::{Decoded, Decoder};
+use crate::recording::{Header, LONGEST_BLOCK, MAGIC, Recorded, VERSION};
+use crate::session::column::Columns;
+
+/// Why a recording cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file could not be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Its first bytes are others.
+    #[error("it is no recording: `orareaper record` makes one")]
+    NotARecording,
+    /// It was made by a later release.
+    #[error(
+        "the recording has version {0}, and this orareaper reads up to version {VERSION}: take the one that made it"
+    )]
+    Newer(u16),
+    /// Its beginning cannot be read.
+    #[error("the recording's beginning is {0}")]
+    Broken(Broken),
+}
+
+/// How a block is broken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// The file ends in it.
+    #[error("cut off")]
+    CutOff,
+    /// Its length is damaged, so nobody knows where the next one begins.
+    #[error("damaged in its length, so the rest cannot be read")]
+    Length,
+    /// Its content is damaged.
+    #[error("damaged: its checksum does not agree")]
+    Content,
+    /// Its content agrees with the checksum and makes no sense.
+    #[error("not understood: {0}")]
+    Malformed(#[from] Malformed),
+}
+
+/// A place where a recording is broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Where the block begins.
+    pub offset: u64,
+    /// How.
+    pub broken: Broken,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the block at byte {} is {}", self.offset, self.broken)
+    }
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub enum Next {
+    /// A snapshot.
+    Recorded(Box<Recorded>),
+    /// A broken place; go on asking.
+    Damage(Damage),
+    /// Nothing more.
+    End,
+}
+
+/// A recording that is being read.
+#[derive(Debug)]
+pub struct Reader<R> {
+    input: R,
+    header: Header,
+    decoder: Decoder,
+    offset: u64,
+    passed_over: u64,
+    ended: bool,
+}
+
+enum Block {
+    Content(Vec<u8>),
+    Broken(Broken),
+    End,
+}
+
+impl<R: Read> Reader<R> {
+    /// Opens one; of its columns only those that are wanted are read.
+    ///
+    /// # Errors
+    /// When it is no recording, is from a later release, or its beginning is broken.
+    pub fn open(mut input: R, wanted: Columns) -> Result<Reader<R>, OpenError> {
+        let mut start = [0; MAGIC.len() + 2];
+        let read = fill(&mut input, &mut start)?;
+        if read < MAGIC.len() || start[..MAGIC.len()] != MAGIC {
+            return Err(OpenError::NotARecording);
+        }
+        if read < start.len() {
+            return Err(OpenError::Broken(Broken::CutOff));
+        }
+        let version = u16::from_le_bytes([start[8], start[9]]);
+        if version > VERSION {
+            return Err(OpenError::Newer(version));
+        }
+        let mut offset = u64::try_from(start.len()).unwrap_or(u64::MAX);
+        let header = match block(&mut input, &mut offset)? {
+            Block::Content(content) => header(&content).map_err(|malformed| OpenError::Broken(malformed.into()))?,
+            Block::Broken(broken) => return Err(OpenError::Broken(broken)),
+            Block::End => return Err(OpenError::Broken(Broken::CutOff)),
+        };
+        Ok(Reader {
+            input,
+            header,
+            decoder: Decoder::new(wanted),
+            offset,
+            passed_over: 0,
+            ended: false,
+        })
+    }
+
+    /// What it says once.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Bytes read so far.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Good blocks that were of no use because one before them was broken.
+    #[must_use]
+    pub fn passed_over(&self) -> u64 {
+        self.passed_over
+    }
+
+    /// Reads on.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    #[allow(clippy::should_implement_trait, reason = "it has three answers and an error")]
+    pub fn next(&mut self) -> io::Result<Next> {
+        while !self.ended {
+            let begins = self.offset;
+            let broken = match block(&mut self.input, &mut self.offset)? {
+                Block::End => break,
+                Block::Content(content) => match self.decoder.decode(&content) {
+                    Ok(Decoded::Recorded(recorded)) => return Ok(Next::Recorded(recorded)),
+                    Ok(Decoded::Dangling) => {
+                        self.passed_over += 1;
+                        continue;
+                    }
+                    Err(malformed) => malformed.into(),
+                },
+                Block::Broken(broken) => broken,
+            };
+            self.decoder.forget();
+            self.ended = match broken {
+                Broken::CutOff | Broken::Length => true,
+                Broken::Content | Broken::Malformed(_) => false,
+            };
+            return Ok(Next::Damage(Damage { offset: begins, broken }));
+        }
+        self.ended = true;
+        Ok(Next::End)
+    }
+}
+
+fn header(content: &[u8]) -> Result<Header, Malformed> {
+    let mut take = Take(content);
+    Ok(Header {
+        database: take.text()?.to_owned(),
+        every: Duration::from_secs(take.number()?),
+    })
+}
+
+/// One block, its checksums held against it.
+fn block(input: &mut impl Read, offset: &mut u64) -> io::Result<Block> {
+    let mut head = [0; 12];
+    let read = fill(input, &mut head)?;
+    *offset += u64::try_from(read).unwrap_or(u64::MAX);
+    if read == 0 {
+        return Ok(Block::End);
+    }
+    if read < head.len() {
+        return Ok(Block::Broken(Broken::CutOff));
+    }
+    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let (length, sum) = (word(0), word(4));
+    if checksum(&head[..8]) != word(8) || length > LONGEST_BLOCK {
+        return Ok(Block::Broken(Broken::Length));
+    }
+    let mut content = Vec::new();
+    let read = input.by_ref().take(length.into()).read_to_end(&mut content)?;
+    *offset += u64::try_from(read).unwrap_or(u64::MAX);
+    Ok(if content.len() < length as usize {
+        Block::Broken(Broken::CutOff)
+    } else if checksum(&content) != sum {
+        Block::Broken(Broken::Content)
+    } else {
+        Block::Content(content)
+    })
+}
+
+/// As much as there is, up to the buffer's length.
+fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match input.read(&mut buffer[read..]) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}

@@ -1,0 +1,79 @@
+//! Writes a recording, one whole block at a time: whoever is interrupted leaves a file that can be read.
+
+use std::io::{self, Write};
+
+use crate::recording::bytes::{Put, checksum};
+use crate::recording::encode::Encoder;
+use crate::recording::{Header, LONGEST_BLOCK, MAGIC, Recorded, VERSION};
+
+/// A recording that is being made.
+#[derive(Debug)]
+pub struct Writer<W> {
+    out: W,
+    encoder: Encoder,
+    written: u64,
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn begin(out: W, header: &Header) -> io::Result<Writer<W>> {
+        let mut writer = Writer {
+            out,
+            encoder: Encoder::default(),
+            written: 0,
+        };
+        let mut start = MAGIC.to_vec();
+        start.extend(VERSION.to_le_bytes());
+        let mut content = Put::default();
+        content.text(&header.database);
+        content.number(header.every.as_secs());
+        block(&mut start, &content.0)?;
+        writer.write_all(&start)?;
+        Ok(writer)
+    }
+
+    /// Adds a snapshot. After an error nothing more can be added: the reader would miss what was lost.
+    ///
+    /// # Errors
+    /// When it cannot be written, or is larger than a block may be.
+    pub fn add(&mut self, recorded: Recorded) -> io::Result<()> {
+        let content = self.encoder.encode(recorded);
+        let mut bytes = Vec::with_capacity(content.len() + 12);
+        block(&mut bytes, &content)?;
+        self.write_all(&bytes)
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Ends it and gives back what it was written to.
+    pub fn finish(self) -> W {
+        self.out
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(bytes)?;
+        self.out.flush()?;
+        self.written += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+}
+
+fn block(out: &mut Vec<u8>, content: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(content.len())
+        .ok()
+        .filter(|length| *length <= LONGEST_BLOCK)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the snapshot is too large for a recording"))?;
+    let mut head = length.to_le_bytes().to_vec();
+    head.extend(checksum(content).to_le_bytes());
+    head.extend(checksum(&head).to_le_bytes());
+    out.extend(head);
+    out.extend_from_slice(content);
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! A value over time in a bounded number of points, however long the time: when there are too many, two become one, the
+//! higher of both, so that no peak is lost.
+
+use chrono::{DateTime, Utc};
+
+/// More points than this are never kept; a picture is not wider.
+pub const MOST_POINTS: usize = 512;
+
+/// A value over time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    stride: usize,
+    in_last: usize,
+    points: Vec<(DateTime<Utc>, f64)>,
+}
+
+impl Default for Series {
+    fn default() -> Series {
+        Series {
+            stride: 1,
+            in_last: 0,
+            points: Vec::new(),
+        }
+    }
+}
+
+impl Series {
+    /// Adds a value.
+    pub fn add(&mut self, at: DateTime<Utc>, value: f64) {
+        match self.points.last_mut() {
+            Some((_, highest)) if self.in_last < self.stride => *highest = highest.max(value),
+            Some(_) | None => {
+                if self.points.len() == MOST_POINTS {
+                    let halved = self.points.chunks(2).map(|two| {
+                        let highest = two.iter().map(|(_, value)| *value).fold(f64::MIN, f64::max);
+                        (two[0].0, highest)
+                    });
+                    self.points = halved.collect();
+                    self.stride *= 2;
+                }
+                self.points.push((at, value));
+                self.in_last = 0;
+            }
+        }
+        self.in_last += 1;
+    }
+
+    /// The points, oldest first: where each begins, and its highest value.
+    #[must_use]
+    pub fn points(&self) -> &[(DateTime<Utc>, f64)] {
+        &self.points
+    }
+
+    /// The highest value of all.
+    #[must_use]
+    pub fn highest(&self) -> Option<f64> {
+        self.points.iter().map(|(_, value)| *value).max_by(f64::total_cmp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_stays_small_and_keeps_every_peak() {
+        let at = |second| DateTime::from_timestamp(second, 0).expect("in range");
+        let mut series = Series::default();
+        for second in 0..5_000_i64 {
+            series.add(at(second), if second == 3_333 { 99.0 } else { (second % 10) as f64 });
+        }
+        let points = series.points();
+        assert!(
+            points.len() <= MOST_POINTS && points.len() > MOST_POINTS / 4,
+            "{}",
+            points.len()
+        );
+        assert_eq!((points[0].0, series.highest()), (at(0), Some(99.0)));
+        let peak = points
+            .iter()
+            .rposition(|(from, _)| *from <= at(3_333))
+            .expect("one begins before");
+        assert_eq!(points[peak].1, 99.0);
+        assert!(points.windows(2).all(|two| two[0].0 < two[1].0));
+    }
+}

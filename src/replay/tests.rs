@@ -1,0 +1,209 @@
+//! What a replay counts, against what was put into it.
+
+use std::sync::Arc;
+
+use chrono::{NaiveDate, TimeDelta};
+
+use crate::plan::EffectiveLimits;
+use crate::policy::check_files;
+use crate::policy::model::Limits;
+use crate::policy::pressure::Resource;
+use crate::pressure::{Reading, Readings};
+use crate::protect::Facts;
+use crate::recording::Recorded;
+use crate::replay::{Replay, Rules, Tally, Totals};
+use crate::report::{ReportFormat, TextStyle};
+use crate::session::column::Column;
+use crate::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
+use crate::session::time::DbTime;
+
+const POLICY: &str =
+    "policies:\n  - name: idle\n    mode: enforce\n    when: INACTIVE longer than 1h\n    action: kill\n";
+const START: i64 = 1_795_000_000;
+
+/// SID, seconds of login after the start, user, machine, seconds idle.
+type Session = (i64, i64, &'static str, &'static str, i64);
+
+fn moment(at: i64, sessions: &[Session], clock: bool) -> Recorded {
+    use Column::{InstId, LastCallEt, LogonTime, Machine, Program, Serial, Server, Sid, Status, Taddr, Type, Username};
+    let columns = [
+        InstId,
+        Sid,
+        Serial,
+        LogonTime,
+        Username,
+        Type,
+        Status,
+        Server,
+        Program,
+        Machine,
+        Taddr,
+        LastCallEt,
+        Column::Module,
+        Column::ClientInfo,
+    ];
+    let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
+    for (sid, logon, user, machine, idle) in sessions {
+        let cells = [
+            Cell::Number(1),
+            Cell::Number(*sid),
+            Cell::Number(1),
+            Cell::Number(START + logon),
+            Cell::Text(user),
+            Cell::Text("USER"),
+            Cell::Text("INACTIVE"),
+            Cell::Text("DEDICATED"),
+            Cell::Text("app"),
+            Cell::Text(machine),
+            Cell::Null,
+            Cell::Number(*idle),
+            Cell::Null,
+            Cell::Null,
+        ];
+        builder.push_row(&cells).expect("few rows");
+    }
+    let clock = clock.then_some(Clock {
+        now: DbTime(START + at),
+        utc_offset: 7200,
+    });
+    let instances = vec![Instance {
+        inst_id: 1,
+        name: "ORCL1".into(),
+        complete: true,
+    }];
+    let mut readings = Readings::default();
+    let limit = Some(200);
+    readings.set(1, Resource::Sessions, Reading { used: 150, limit });
+    Recorded {
+        snapshot: builder
+            .finish(clock, instances)
+            .finish(crate::needs::ALWAYS.into_iter().collect()),
+        readings,
+        facts: Arc::new(Facts::default()),
+    }
+}
+
+fn replay(policy: &str, moments: &[Recorded]) -> Totals {
+    let today = NaiveDate::from_ymd_opt(2026, 11, 18).expect("a date");
+    let loaded = check_files(
+        &[("idle.yaml".into(), policy.as_bytes().to_vec())],
+        today,
+        chrono_tz::UTC,
+    );
+    let every = TimeDelta::seconds(15);
+    let mut replay = Replay::new(Rules {
+        set: Arc::new(loaded.set.expect("it checks")),
+        limits: EffectiveLimits::of(&Limits::default()),
+        blackouts: Vec::new(),
+        zone: chrono_tz::UTC,
+        database: "prod".into(),
+        every,
+        longest_gap: Rules::longest_gap(every),
+        assume_held: false,
+    });
+    for one in moments {
+        assert_eq!(replay.step(one).is_some(), one.snapshot.clock().is_some());
+    }
+    replay.into_totals()
+}
+
+/// One idle session of SHOP on web01, and others that are not.
+fn with(at: i64, more: &[Session]) -> Recorded {
+    let mut sessions = vec![
+        (10, -90_000, "SHOP", "web01", 7_200 + at),
+        (11, -90_000, "CRM", "web01", 5),
+    ];
+    sessions.extend(more);
+    moment(at, &sessions, true)
+}
+
+#[test]
+fn a_like_session_within_minutes_came_back_and_others_did_not() {
+    let totals = replay(
+        POLICY,
+        &[
+            with(0, &[(12, -5, "SHOP", "web01", 0)]),
+            with(15, &[(20, 5, "SHOP", "web02", 0), (21, 5, "CRM", "web01", 0)]),
+            with(30, &[(22, 20, "SHOP", "web01", 0), (23, 21, "SHOP", "web01", 0)]),
+            with(45, &[(22, 20, "SHOP", "web01", 0), (23, 21, "SHOP", "web01", 0)]),
+        ],
+    );
+    let once = Tally { acted: 1, came_back: 1 };
+    assert_eq!((totals.all, totals.policies[0].tally), (once, once));
+    assert_eq!(totals.by_user.sorted(), [("SHOP", once)]);
+    assert_eq!(totals.by_machine.sorted(), [("web01", once)]);
+    let back = &totals.returns[0];
+    assert_eq!((back.key.sid, (back.back - back.ended).num_seconds()), (10, 20));
+    assert_eq!((totals.snapshots, totals.gaps, totals.most_sessions), (4, 0, 4));
+}
+
+#[test]
+fn who_comes_after_five_minutes_is_somebody_else() {
+    for (logon, came_back) in [(300, 1), (301, 0)] {
+        let moments: Vec<Recorded> = (0..=21)
+            .map(|number| number * 15)
+            .map(|at| {
+                let back: &[Session] = &[(30, logon, "SHOP", "web01", 0)];
+                with(at, if at >= logon { back } else { &[] })
+            })
+            .collect();
+        let totals = replay(POLICY, &moments);
+        assert_eq!(totals.all, Tally { acted: 1, came_back }, "{logon}");
+    }
+}
+
+#[test]
+fn a_snapshot_without_a_clock_is_not_decided_on_and_a_long_pause_is_a_gap() {
+    let idle: &[Session] = &[(10, -90_000, "SHOP", "web01", 9_000)];
+    let totals = replay(
+        POLICY,
+        &[
+            moment(0, idle, false),
+            moment(15, idle, true),
+            moment(75, idle, true),
+            moment(136, idle, true),
+        ],
+    );
+    assert_eq!((totals.clockless, totals.snapshots, totals.gaps), (1, 3, 1));
+    assert_eq!(totals.all.acted, 1, "nobody is taken twice");
+}
+
+#[test]
+fn a_hold_is_served_over_time() {
+    let policy = format!("{POLICY}    for: 30s\n");
+    for (snapshots, acted) in [(2, 0), (3, 1), (9, 1)] {
+        let moments: Vec<Recorded> = (0..snapshots).map(|number| with(number * 15, &[])).collect();
+        let totals = replay(&policy, &moments);
+        assert_eq!(
+            (totals.all.acted, totals.policies[0].most.pending),
+            (acted, 1),
+            "{snapshots}"
+        );
+    }
+}
+
+#[test]
+fn every_format_shows_the_totals_and_no_markup_of_a_session() {
+    let evil: &[Session] = &[(10, -90_000, "<b>|SHOP", "=cmd\u{1b}[2J", 9_000)];
+    let totals = replay(POLICY, &[moment(0, evil, true), moment(15, evil, true)]);
+    let shown = |format| totals.render(format, TextStyle::default());
+    let text = shown(ReportFormat::Text);
+    assert!(
+        text.contains("Summary: 1 actions would have been taken; 0 of the sessions came back within 5m"),
+        "{text}"
+    );
+    assert!(text.contains("<b>|SHOP") && text.contains("=cmd\\x1b[2J"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    let markdown = shown(ReportFormat::Markdown);
+    assert!(markdown.contains("| &lt;b&gt;\\|SHOP | 1 | 0 |"), "{markdown}");
+    let csv = shown(ReportFormat::Csv);
+    assert!(csv.contains("\r\npolicy,idle,1,0,2,0,1,1,0,0,0,0,0\r\n"), "{csv}");
+    assert!(csv.contains("\r\nmachine,'=cmd\\x1b[2J,1,0,,"), "{csv}");
+    let html = shown(ReportFormat::Html);
+    assert!(html.contains("&lt;b&gt;|SHOP") && !html.contains("<b>|"), "{html}");
+    assert!(
+        html.contains("Sessions of instance 1: up to 75 %")
+            && html.contains("<polyline points=\"0.0,30.0 600.0,30.0\"")
+    );
+    assert!(!html.contains('\u{1b}'));
+}

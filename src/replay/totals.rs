@@ -1,0 +1,327 @@
+//! What a replay comes to: per policy, user, program and machine, and who came back.
+//!
+//! Memory is bounded: names beyond [`MOST_NAMES`] are counted together, a week is no more than a picture's points, and of
+//! those who came back the first [`MOST_RETURNS`] are kept by name and all are counted.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::guard::Verdict;
+use crate::notes::notes;
+use crate::policy::model::{Action, PolicySet};
+use crate::policy::pressure::Resource;
+use crate::recording::Recorded;
+use crate::replay::series::Series;
+use crate::replay::{Rules, Step};
+use crate::report::Summary;
+use crate::session::SessionKey;
+use crate::session::column::Column;
+use crate::session::snapshot::Snapshot;
+use crate::session::time::DbTime;
+
+/// A session that logs in within so long after one of the same user, program and machine would have ended came back.
+pub const CAME_BACK_WITHIN: TimeDelta = TimeDelta::minutes(5);
+
+/// More names than this are counted together.
+pub const MOST_NAMES: usize = 10_000;
+
+/// So many of those who came back are kept by name.
+pub const MOST_RETURNS: usize = 1_000;
+
+/// How often something would have been done, and how often that was in vain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Actions.
+    pub acted: usize,
+    /// Of them, ended sessions whose like was back within minutes.
+    pub came_back: usize,
+}
+
+/// Tallies by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    by_name: BTreeMap<String, Tally>,
+    /// Those that came when there were [`MOST_NAMES`] already.
+    pub others: Tally,
+}
+
+impl Counts {
+    fn of(&mut self, name: &str) -> &mut Tally {
+        if !self.by_name.contains_key(name) && self.by_name.len() == MOST_NAMES {
+            return &mut self.others;
+        }
+        self.by_name.entry(name.to_owned()).or_default()
+    }
+
+    /// Most actions first.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<(&str, Tally)> {
+        let mut all: Vec<(&str, Tally)> = self.by_name.iter().map(|(name, tally)| (&**name, *tally)).collect();
+        all.sort_by(|one, two| two.1.acted.cmp(&one.1.acted).then(one.0.cmp(two.0)));
+        all
+    }
+}
+
+/// One policy's part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyTotals {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its action.
+    pub action: Action,
+    /// Whether it runs on this database at all.
+    pub runs: bool,
+    /// Snapshots in which its schedule let it act.
+    pub due: usize,
+    /// What it would have done.
+    pub tally: Tally,
+    /// The most sessions at once for which its condition held.
+    pub most_matched: usize,
+    /// The most at once with each verdict.
+    pub most: Summary,
+    /// Snapshots in which its breaker was open.
+    pub breaker_open: usize,
+}
+
+/// Who would have ended and came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// The policy that would have ended it.
+    pub policy: Arc<str>,
+    /// Whom.
+    pub key: SessionKey,
+    /// USERNAME, PROGRAM and MACHINE of both.
+    pub who: Who,
+    /// When.
+    pub ended: DateTime<Utc>,
+    /// The login of the one that came.
+    pub back: DateTime<Utc>,
+}
+
+/// What makes two sessions alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// USERNAME.
+    pub username: String,
+    /// PROGRAM.
+    pub program: String,
+    /// MACHINE.
+    pub machine: String,
+}
+
+impl Who {
+    fn of(snapshot: &Snapshot, row: usize) -> Who {
+        let text = |column| snapshot.text(row, column).unwrap_or("(unknown)").to_owned();
+        Who {
+            username: text(Column::Username),
+            program: text(Column::Program),
+            machine: text(Column::Machine),
+        }
+    }
+}
+
+/// One that would have ended a short while ago.
+#[derive(Clone, Debug)]
+struct Ended {
+    policy: usize,
+    key: SessionKey,
+    who: Who,
+    at: DateTime<Utc>,
+}
+
+/// What a replay comes to.
+#[derive(Clone, Debug)]
+pub struct Totals {
+    /// The database.
+    pub database: String,
+    /// The first and the last snapshot's time.
+    pub span: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// Snapshots that were decided on.
+    pub snapshots: usize,
+    /// Snapshots without a clock, on which nothing is decided.
+    pub clockless: usize,
+    /// Pauses between snapshots that broke all holds.
+    pub gaps: usize,
+    /// Snapshots in a blackout.
+    pub blackouts: usize,
+    /// The most sessions in a snapshot.
+    pub most_sessions: usize,
+    /// In file and list order.
+    pub policies: Vec<PolicyTotals>,
+    /// By USERNAME.
+    pub by_user: Counts,
+    /// By PROGRAM.
+    pub by_program: Counts,
+    /// By MACHINE.
+    pub by_machine: Counts,
+    /// All of it.
+    pub all: Tally,
+    /// Who came back, the first of them.
+    pub returns: Vec<Return>,
+    /// How much of each limit was used, in percent, by instance and resource.
+    pub pressure: BTreeMap<(u32, Resource), Series>,
+    /// What has to be said first.
+    pub notes: Vec<String>,
+    set: Arc<PolicySet>,
+    ended: VecDeque<Ended>,
+    /// Logins that stand for somebody who came back already.
+    taken: HashSet<SessionKey>,
+}
+
+impl Totals {
+    pub(super) fn of(rules: &Rules) -> Totals {
+        let policies = rules.set.policies.iter().map(|policy| PolicyTotals {
+            name: Arc::clone(&policy.name),
+            action: policy.action,
+            runs: false,
+            due: 0,
+            tally: Tally::default(),
+            most_matched: 0,
+            most: Summary::default(),
+            breaker_open: 0,
+        });
+        Totals {
+            database: rules.database.clone(),
+            span: None,
+            snapshots: 0,
+            clockless: 0,
+            gaps: 0,
+            blackouts: 0,
+            most_sessions: 0,
+            policies: policies.collect(),
+            by_user: Counts::default(),
+            by_program: Counts::default(),
+            by_machine: Counts::default(),
+            all: Tally::default(),
+            returns: Vec::new(),
+            pressure: BTreeMap::new(),
+            notes: Vec::new(),
+            set: Arc::clone(&rules.set),
+            ended: VecDeque::new(),
+            taken: HashSet::new(),
+        }
+    }
+
+    pub(super) fn count(&mut self, recorded: &Recorded, step: &Step, gap: bool, blackout: bool) {
+        let snapshot = &recorded.snapshot;
+        if self.span.is_none() {
+            self.notes = notes(snapshot, &self.set, &step.in_force);
+        }
+        self.span = Some((self.span.map_or(step.now, |(first, _)| first), step.now));
+        self.snapshots += 1;
+        self.gaps += usize::from(gap);
+        self.blackouts += usize::from(blackout);
+        self.most_sessions = self.most_sessions.max(snapshot.rows());
+        for (inst_id, resource, reading) in recorded.readings.iter() {
+            if let Some(limit) = reading.limit.filter(|limit| *limit > 0) {
+                let percent = reading.used as f64 / limit as f64 * 100.0;
+                self.pressure
+                    .entry((inst_id, resource))
+                    .or_default()
+                    .add(step.now, percent);
+            }
+        }
+        self.welcome(snapshot, step.now);
+        self.count_policies(step);
+        for decision in &step.cycle.ruling.decisions {
+            if decision.verdict == Verdict::Act {
+                self.count_action(snapshot, decision, step.now);
+            }
+        }
+    }
+
+    fn count_policies(&mut self, step: &Step) {
+        for in_force in &step.in_force {
+            let policy = &mut self.policies[in_force.index];
+            policy.runs = true;
+            policy.due += usize::from(in_force.due);
+        }
+        for (index, matched) in &step.cycle.plan.matches {
+            let most = &mut self.policies[*index].most_matched;
+            *most = (*most).max(*matched);
+        }
+        for breaker in &step.cycle.ruling.open_breakers {
+            self.policies[breaker.policy].breaker_open += 1;
+        }
+        let mut now: BTreeMap<usize, Summary> = BTreeMap::new();
+        for decision in &step.cycle.ruling.decisions {
+            now.entry(decision.policy).or_default().count(decision.verdict);
+        }
+        for (index, summary) in now {
+            self.policies[index].most.raise_to(&summary);
+        }
+    }
+
+    fn count_action(&mut self, snapshot: &Snapshot, decision: &crate::guard::Decision, at: DateTime<Utc>) {
+        let who = Who::of(snapshot, decision.row);
+        self.each(decision.policy, &who, |tally| tally.acted += 1);
+        let ends = match decision.action {
+            Action::Kill { .. } | Action::Disconnect { .. } => true,
+            Action::CancelSql | Action::Report => false,
+        };
+        if let (true, Some(key)) = (ends, snapshot.key(decision.row)) {
+            let policy = decision.policy;
+            self.ended.push_back(Ended { policy, key, who, at });
+        }
+    }
+
+    fn each(&mut self, policy: usize, who: &Who, add: impl Fn(&mut Tally)) {
+        add(&mut self.policies[policy].tally);
+        add(&mut self.all);
+        add(self.by_user.of(&who.username));
+        add(self.by_program.of(&who.program));
+        add(self.by_machine.of(&who.machine));
+    }
+
+    /// Looks among the newest logins for the like of those that would have ended. One login stands for one of them.
+    fn welcome(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) {
+        // A login is seen a poll late, so those who ended are remembered for longer than they have to come back.
+        while self
+            .ended
+            .front()
+            .is_some_and(|ended| now - ended.at > CAME_BACK_WITHIN * 2)
+        {
+            self.ended.pop_front();
+        }
+        let Some(first) = self.ended.iter().map(|ended| ended.at).min() else {
+            self.taken.clear();
+            return;
+        };
+        let offset = snapshot.clock().map_or(0, |clock| clock.utc_offset);
+        let earliest = first.timestamp() + i64::from(offset);
+        for row in 0..snapshot.rows() {
+            let Some(logon) = snapshot
+                .number(row, Column::LogonTime)
+                .filter(|logon| *logon > earliest)
+            else {
+                continue;
+            };
+            let (Some(key), Some(back)) = (snapshot.key(row), DbTime(logon).to_utc(offset)) else {
+                continue;
+            };
+            if self.taken.contains(&key) {
+                continue;
+            }
+            let who = Who::of(snapshot, row);
+            let is_like = |ended: &Ended| {
+                ended.who == who && ended.key != key && back > ended.at && back - ended.at <= CAME_BACK_WITHIN
+            };
+            let Some(ended) = self.ended.iter().position(is_like).and_then(|at| self.ended.remove(at)) else {
+                continue;
+            };
+            self.taken.insert(key);
+            self.each(ended.policy, &who, |tally| tally.came_back += 1);
+            if self.returns.len() < MOST_RETURNS {
+                self.returns.push(Return {
+                    policy: Arc::clone(&self.policies[ended.policy].name),
+                    key: ended.key,
+                    who,
+                    ended: ended.at,
+                    back,
+                });
+            }
+        }
+    }
+}

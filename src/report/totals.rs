@@ -1,0 +1,447 @@
+//! What a replay comes to, for people and spreadsheets. The tables are made once and laid out three times.
+
+use std::fmt::Write as _;
+
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::policy::pressure::Resource;
+use crate::replay::{CAME_BACK_WITHIN, Counts, Series, Tally, Totals};
+use crate::report::layout::{Colour, TextStyle, bold, clip, paint, push, wrapped};
+use crate::report::visible::visible;
+use crate::report::{ReportFormat, csv, html, iso, markdown};
+use crate::session::time::Span;
+
+/// Rows of one table for people; spreadsheets get all.
+const ROWS_SHOWN: usize = 20;
+
+/// A table, its first column texts, whose cells are plain.
+struct Table {
+    title: &'static str,
+    head: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+    /// How many columns from the left hold words; the others hold numbers.
+    words: usize,
+    left_out: usize,
+}
+
+impl Totals {
+    /// As the command line asks for it; JSON has no totals, it is one plan a snapshot.
+    #[must_use]
+    pub fn render(&self, format: ReportFormat, style: TextStyle) -> String {
+        match format {
+            ReportFormat::Text => self.to_text(style),
+            ReportFormat::Json => String::new(),
+            ReportFormat::Csv => self.to_csv(),
+            ReportFormat::Markdown => self.to_markdown(),
+            ReportFormat::Html => self.to_html(),
+        }
+    }
+
+    /// For a terminal.
+    fn to_text(&self, style: TextStyle) -> String {
+        let style = TextStyle {
+            width: style.width.max(40),
+            ..style
+        };
+        let mut out = String::new();
+        let title = format!("orareaper replay: {}, {}", visible(&self.database), self.span_words());
+        push(&mut out, &bold(&clip(&title, style.width), style));
+        wrapped(&mut out, "", &self.what(), style, Colour::None);
+        for note in self.remarks() {
+            wrapped(&mut out, "! ", &visible(&note), style, Colour::Yellow);
+        }
+        for table in self.tables() {
+            out.push('\n');
+            push(&mut out, &bold(table.title, style));
+            table.text(&mut out, style);
+        }
+        out.push('\n');
+        push(&mut out, &bold(&clip(&self.summary(), style.width), style));
+        out
+    }
+
+    fn to_markdown(&self) -> String {
+        let mut out = String::new();
+        let _ = writeln!(out, "# orareaper replay: {}\n", markdown::escaped(&self.database));
+        let _ = writeln!(out, "{}. {}\n", self.span_words(), self.what());
+        let _ = writeln!(out, "{}\n", self.summary());
+        for note in self.remarks() {
+            let _ = writeln!(out, "> **Note:** {}\n", markdown::escaped(&note));
+        }
+        for table in self.tables() {
+            let _ = writeln!(out, "## {}\n\n| {} |", table.title, table.head.join(" | "));
+            let rule = |at| if at < table.words { "---" } else { "---:" };
+            let rules: Vec<&str> = (0..table.head.len()).map(rule).collect();
+            let _ = writeln!(out, "| {} |", rules.join(" | "));
+            for row in &table.rows {
+                let cells: Vec<String> = row.iter().map(|cell| markdown::escaped(cell)).collect();
+                let _ = writeln!(out, "| {} |", cells.join(" | "));
+            }
+            if let Some(more) = table.more() {
+                let _ = writeln!(out, "\n{more}");
+            }
+            out.push('\n');
+        }
+        out
+    }
+
+    /// All totals in one table: what a row is about stands in its first column.
+    fn to_csv(&self) -> String {
+        let mut rows = vec![
+            [
+                "total",
+                "name",
+                "acted",
+                "came_back",
+                "snapshots_due",
+                "breaker_open",
+                "most_matched",
+                "most_act",
+                "most_pending",
+                "most_deferred",
+                "most_refused",
+                "most_protected",
+                "most_exempt",
+            ]
+            .map(str::to_owned),
+        ];
+        let tally = |total: &str, name: &str, tally: Tally| {
+            let mut row: [String; 13] = Default::default();
+            row[0] = total.to_owned();
+            row[1] = csv::inert(name);
+            row[2] = tally.acted.to_string();
+            row[3] = tally.came_back.to_string();
+            row
+        };
+        for policy in &self.policies {
+            let mut row = tally("policy", &policy.name, policy.tally);
+            let counts = policy.most.counts().map(|(_, count)| count);
+            let all = [policy.due, policy.breaker_open, policy.most_matched]
+                .into_iter()
+                .chain(counts);
+            for (cell, count) in row[4..].iter_mut().zip(all) {
+                *cell = count.to_string();
+            }
+            rows.push(row);
+        }
+        for (total, counts) in [
+            ("username", &self.by_user),
+            ("program", &self.by_program),
+            ("machine", &self.by_machine),
+        ] {
+            rows.extend(counts.sorted().into_iter().map(|(name, one)| tally(total, name, one)));
+            if counts.others != Tally::default() {
+                rows.push(tally(total, "(others)", counts.others));
+            }
+        }
+        rows.push(tally("all", "", self.all));
+        csv::written(&rows)
+    }
+
+    fn to_html(&self) -> String {
+        let mut out = String::with_capacity(16 << 10);
+        let title = html::escaped(&self.database);
+        html::head(&mut out, &format!("{title}: orareaper replay"));
+        let _ = writeln!(
+            out,
+            "<header>\n<h1>{title} <span class=\"label dry-run\">replay</span></h1>\n<p>{}. {}</p>\n</header>",
+            html::escaped(&self.span_words()),
+            html::escaped(&self.what())
+        );
+        for note in self.remarks() {
+            let _ = writeln!(out, "<p class=\"note\">{}</p>", html::with_code(&note));
+        }
+        out.push_str("<div class=\"tiles\">\n");
+        for (number, what) in [
+            (self.snapshots, "snapshots"),
+            (self.most_sessions, "sessions at most"),
+            (self.all.acted, "actions that would have been"),
+            (self.all.came_back, "of them came back"),
+        ] {
+            let _ = writeln!(out, "<div class=\"tile\"><b>{number}</b><span>{what}</span></div>");
+        }
+        out.push_str("</div>\n");
+        self.pressure_html(&mut out);
+        for table in self.tables() {
+            table.html(&mut out);
+        }
+        let _ = writeln!(
+            out,
+            "<footer>Nothing was executed. A session that would have ended is still in the recording; its policy's later \
+             decisions take it for gone.</footer>\n</main>\n</body>\n</html>"
+        );
+        out
+    }
+
+    fn pressure_html(&self, out: &mut String) {
+        let Some((first, last)) = self.span.filter(|_| !self.pressure.is_empty()) else {
+            return;
+        };
+        out.push_str("<section>\n<h2>Pressure over time</h2>\n<div class=\"charts\">\n");
+        for ((inst_id, resource), series) in &self.pressure {
+            let _ = writeln!(
+                out,
+                "<div>\n<h3>{} of instance {inst_id}: up to {:.0} %</h3>",
+                words(*resource),
+                series.highest().unwrap_or(0.0)
+            );
+            curve(out, series, first.timestamp(), last.timestamp());
+            out.push_str("</div>\n");
+        }
+        let _ = writeln!(
+            out,
+            "</div>\n<p class=\"key\">In percent of the limit, which is the upper line, from {} to {}.</p>\n</section>",
+            iso(first),
+            iso(last)
+        );
+    }
+
+    fn span_words(&self) -> String {
+        self.span.map_or_else(
+            || "no snapshot".into(),
+            |(first, last)| {
+                let span = Span((last - first).num_seconds());
+                format!("{} to {} ({span})", iso(first), iso(last))
+            },
+        )
+    }
+
+    fn what(&self) -> String {
+        format!(
+            "{} snapshots of up to {} sessions, run as a dry run; nothing was executed.",
+            self.snapshots, self.most_sessions
+        )
+    }
+
+    fn summary(&self) -> String {
+        format!(
+            "Summary: {} actions would have been taken; {} of the sessions came back within {}",
+            self.all.acted,
+            self.all.came_back,
+            Span(CAME_BACK_WITHIN.num_seconds())
+        )
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.notes.clone();
+        for policy in self.policies.iter().filter(|policy| !policy.runs) {
+            remarks.push(format!("policy {} does not run on {}", policy.name, self.database));
+        }
+        for (count, what) in [
+            (
+                self.clockless,
+                "snapshots have no clock, so nothing was decided on them",
+            ),
+            (
+                self.gaps,
+                "pauses between snapshots were so long that they broke every `for:`",
+            ),
+            (self.blackouts, "snapshots were in a blackout"),
+        ] {
+            if count > 0 {
+                remarks.push(format!("{count} {what}"));
+            }
+        }
+        remarks
+    }
+
+    fn tables(&self) -> Vec<Table> {
+        let mut tables = vec![self.policy_table()];
+        for (title, head, counts) in [
+            ("By user", "User", &self.by_user),
+            ("By program", "Program", &self.by_program),
+            ("By machine", "Machine", &self.by_machine),
+        ] {
+            tables.extend(count_table(title, head, counts));
+        }
+        tables.extend(self.return_table());
+        tables
+    }
+
+    fn policy_table(&self) -> Table {
+        let rows = self.policies.iter().map(|policy| {
+            let most = &policy.most;
+            let counts = [
+                policy.tally.acted,
+                policy.tally.came_back,
+                policy.most_matched,
+                most.pending,
+                most.deferred,
+                most.protected,
+                most.exempt,
+                policy.breaker_open,
+            ];
+            let words = [policy.name.to_string(), policy.action.to_string()];
+            words.into_iter().chain(counts.map(|count| count.to_string())).collect()
+        });
+        Table {
+            title: "By policy; from Matched to Exempt the most at once, Breaker in snapshots",
+            head: vec![
+                "Policy",
+                "Action",
+                "Acted",
+                "Back",
+                "Matched",
+                "Pending",
+                "Deferred",
+                "Protected",
+                "Exempt",
+                "Breaker",
+            ],
+            rows: rows.collect(),
+            words: 2,
+            left_out: 0,
+        }
+    }
+
+    fn return_table(&self) -> Option<Table> {
+        let rows = self.returns.iter().take(ROWS_SHOWN).map(|back| {
+            vec![
+                back.policy.to_string(),
+                back.key.to_string(),
+                back.who.username.clone(),
+                back.who.program.clone(),
+                back.who.machine.clone(),
+                iso(back.ended),
+                Span((back.back - back.ended).num_seconds()).to_string(),
+            ]
+        });
+        (!self.returns.is_empty()).then(|| Table {
+            title: "Came back",
+            head: vec!["Policy", "Session", "User", "Program", "Machine", "Ended", "After"],
+            rows: rows.collect(),
+            words: 6,
+            left_out: self.all.came_back.saturating_sub(ROWS_SHOWN),
+        })
+    }
+}
+
+fn count_table(title: &'static str, head: &'static str, counts: &Counts) -> Option<Table> {
+    let all = counts.sorted();
+    let row = |name: &str, tally: Tally| vec![name.to_owned(), tally.acted.to_string(), tally.came_back.to_string()];
+    let rows: Vec<Vec<String>> = all
+        .iter()
+        .take(ROWS_SHOWN)
+        .map(|(name, tally)| row(name, *tally))
+        .collect();
+    (!rows.is_empty()).then(|| Table {
+        title,
+        head: vec![head, "Acted", "Back"],
+        rows,
+        words: 1,
+        left_out: all.len().saturating_sub(ROWS_SHOWN),
+    })
+}
+
+impl Table {
+    fn more(&self) -> Option<String> {
+        (self.left_out > 0).then(|| format!("{} more are not shown.", self.left_out))
+    }
+
+    fn text(&self, out: &mut String, style: TextStyle) {
+        let shown: Vec<Vec<String>> = self
+            .rows
+            .iter()
+            .map(|row| row.iter().map(|cell| visible(cell).into_owned()).collect())
+            .collect();
+        let mut widths: Vec<usize> = self.head.iter().map(|head| head.len()).collect();
+        for row in &shown {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.width());
+            }
+        }
+        let room = style.width.saturating_sub(2 * widths.len());
+        while widths.iter().sum::<usize>() > room {
+            let Some(widest) = (0..self.words)
+                .max_by_key(|at| widths[*at])
+                .filter(|at| widths[*at] > 6)
+            else {
+                break;
+            };
+            widths[widest] -= 1;
+        }
+        let line = |cells: &[&str]| {
+            let mut line = String::from(" ");
+            for (at, (cell, width)) in cells.iter().zip(&widths).enumerate() {
+                let cell = clip(cell, *width);
+                let blanks = " ".repeat(width - cell.width());
+                let _ = if at < self.words {
+                    write!(line, " {cell}{blanks} ")
+                } else {
+                    write!(line, " {blanks}{cell} ")
+                };
+            }
+            line
+        };
+        push(out, &paint(&line(&self.head), Colour::Dim, style));
+        for row in &shown {
+            push(out, &line(&row.iter().map(String::as_str).collect::<Vec<&str>>()));
+        }
+        if let Some(more) = self.more() {
+            push(out, &format!("  {more}"));
+        }
+    }
+
+    fn html(&self, out: &mut String) {
+        let _ = writeln!(
+            out,
+            "<section>\n<h2>{}</h2>\n<div class=\"wide\"><table>\n<thead><tr>",
+            self.title
+        );
+        for head in &self.head {
+            let _ = write!(out, "<th>{head}</th>");
+        }
+        out.push_str("</tr></thead>\n<tbody>\n");
+        for row in &self.rows {
+            let cells: Vec<String> = row
+                .iter()
+                .map(|cell| format!("<td>{}</td>", html::escaped(cell)))
+                .collect();
+            let _ = writeln!(out, "<tr>{}</tr>", cells.concat());
+        }
+        out.push_str("</tbody>\n</table></div>\n");
+        if let Some(more) = self.more() {
+            let _ = writeln!(out, "<p class=\"soft\">{more}</p>");
+        }
+        out.push_str("</section>\n");
+    }
+}
+
+fn words(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Sessions => "Sessions",
+        Resource::Processes => "Processes",
+        Resource::Transactions => "Transactions",
+        Resource::Pga => "PGA",
+        Resource::Temp => "Temporary space",
+        Resource::Undo => "Undo",
+        Resource::HostCpu => "Host CPU",
+        Resource::ActiveSessions => "Active sessions",
+    }
+}
+
+/// The curve in a box of 600 by 120, its upper edge the limit or the highest value, whichever is more.
+fn curve(out: &mut String, series: &Series, first: i64, last: i64) {
+    let top = series.highest().unwrap_or(0.0).max(100.0);
+    let width = (last - first).max(1) as f64;
+    let height = |percent: f64| 120.0 - percent / top * 120.0;
+    let points: Vec<String> = series
+        .points()
+        .iter()
+        .map(|(at, percent)| {
+            let from_left = (at.timestamp() - first) as f64 / width * 600.0;
+            format!("{from_left:.1},{:.1}", height(*percent))
+        })
+        .collect();
+    let _ = writeln!(
+        out,
+        "<svg viewBox=\"0 -2 600 124\" width=\"100%\" height=\"124\" preserveAspectRatio=\"none\" role=\"img\" \
+         aria-label=\"percent of the limit over time\">\
+         <line x1=\"0\" x2=\"600\" y1=\"{limit:.1}\" y2=\"{limit:.1}\" stroke=\"var(--act)\" stroke-dasharray=\"4 4\"/>\
+         <line x1=\"0\" x2=\"600\" y1=\"120\" y2=\"120\" stroke=\"var(--line)\"/>\
+         <polyline points=\"{}\" fill=\"none\" stroke=\"var(--wanted)\" stroke-width=\"1.5\" \
+         vector-effect=\"non-scaling-stroke\"/></svg>",
+        points.join(" "),
+        limit = height(100.0)
+    );
+}

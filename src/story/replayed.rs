@@ -1,0 +1,100 @@
+//! A recording of a story's snapshots, replayed, tells the same story.
+
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use crate::policy::model::PolicySet;
+use crate::recording::{Header, Next, Reader, Recorded, Writer};
+use crate::replay::{Replay, Rules};
+use crate::session::column::Column;
+use crate::story::raw::{self, StoryError, Timeline};
+use crate::story::{Setting, Told, ZONE, lines, needed, tell};
+
+fn load(folder: &Path, names: &[String], timeline: &Timeline) -> Result<PolicySet, StoryError> {
+    let read = |name: &String| (name.clone(), std::fs::read(folder.join(name)).expect("a policy file"));
+    let files: Vec<(String, Vec<u8>)> = names.iter().map(read).collect();
+    let today = timeline.moments()?[0].at.date_naive();
+    let loaded = crate::policy::check_files(&files, today, ZONE);
+    loaded.set.ok_or_else(|| StoryError("it does not check".into()))
+}
+
+/// The story with all columns recorded, read back with those that its policies need.
+fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<Told> {
+    let set = Arc::new(set);
+    let setting = Setting::of(timeline).expect("a setting");
+    let header = Header {
+        database: setting.database.clone(),
+        every: Duration::from_secs(60),
+    };
+    let mut writer = Writer::begin(Vec::new(), &header).expect("memory");
+    let facts = Arc::new(setting.facts);
+    for moment in timeline.moments().expect("moments") {
+        let all = Column::ALL.iter().copied().collect();
+        let recorded = Recorded {
+            snapshot: moment.snapshot(&setting.defaults, all).expect("a snapshot"),
+            readings: moment.readings().expect("readings"),
+            facts: Arc::clone(&facts),
+        };
+        writer.add(recorded).expect("memory");
+    }
+    let mut replay = Replay::new(Rules {
+        set: Arc::clone(&set),
+        limits: setting.limits,
+        blackouts: Vec::new(),
+        zone: ZONE,
+        database: setting.database,
+        every: TimeDelta::minutes(1),
+        longest_gap: setting.max_gap,
+        assume_held: false,
+    });
+    let mut reader = Reader::open(Cursor::new(writer.finish()), needed(&set)).expect("it was just written");
+    let mut told = Vec::new();
+    loop {
+        match reader.next().expect("memory") {
+            Next::Recorded(recorded) => {
+                let step = replay.step(&recorded).expect("a story has a clock");
+                let lines = lines(&step.cycle, &set, &recorded.snapshot);
+                told.push(Told { at: step.now, lines });
+            }
+            Next::Damage(damage) => panic!("{damage}"),
+            Next::End => return told,
+        }
+    }
+}
+
+#[test]
+fn every_case_is_decided_alike_when_it_is_replayed() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let (mut stories, mut acts) = (0, 0);
+    for entry in std::fs::read_dir(cases).expect("the cases") {
+        let folder = entry.expect("an entry").path();
+        let Ok(text) = std::fs::read(folder.join("timeline.yaml")) else {
+            continue;
+        };
+        let mut timeline: Timeline = raw::parse(&text, "timeline.yaml").expect("a timeline");
+        // A recording has one set of policies from beginning to end, and nobody pauses it.
+        let moments = &timeline.snapshots;
+        if moments
+            .iter()
+            .any(|moment| moment.reload.is_some() || moment.standstill.is_some())
+        {
+            continue;
+        }
+        timeline.dry_run = Some(true);
+        let names = timeline.policies.clone().unwrap_or_else(|| vec!["policy.yaml".into()]);
+        let told = tell(&timeline, |names| load(&folder, names, &timeline)).expect("a story");
+        let again = replayed(&timeline, load(&folder, &names, &timeline).expect("policies"));
+        assert_eq!(again, told, "{}", folder.display());
+        stories += 1;
+        acts += told
+            .iter()
+            .flat_map(|told| &told.lines)
+            .filter(|line| line.decision == "act")
+            .count();
+    }
+    assert!(stories >= 50 && acts >= 50, "{stories} stories with {acts} acts");
+}
