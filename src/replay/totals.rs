@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::guard::Verdict;
 use crate::notes::notes;
+use crate::plan::Standing;
 use crate::policy::model::{Action, PolicySet};
 use crate::policy::pressure::Resource;
 use crate::recording::Recorded;
@@ -245,8 +246,19 @@ impl Totals {
         for breaker in &step.cycle.ruling.open_breakers {
             self.policies[breaker.policy].breaker_open += 1;
         }
+        // Whoever would have ended is still in the recording, and waits for nothing.
+        let followed: HashSet<(usize, usize)> = step
+            .cycle
+            .plan
+            .policies
+            .iter()
+            .flat_map(|plan| plan.entries.iter().map(|entry| (plan.in_force.index, entry)))
+            .filter(|(_, entry)| entry.standing == Standing::Followed)
+            .map(|(policy, entry)| (policy, entry.row))
+            .collect();
         let mut now: BTreeMap<usize, Summary> = BTreeMap::new();
-        for decision in &step.cycle.ruling.decisions {
+        let decisions = step.cycle.ruling.decisions.iter();
+        for decision in decisions.filter(|decision| !followed.contains(&(decision.policy, decision.row))) {
             now.entry(decision.policy).or_default().count(decision.verdict);
         }
         for (index, summary) in now {
