@@ -1,6 +1,6 @@
 //! `plan`: one cycle on what is there now, on the databases or in a saved snapshot, and a report of it. Never acts.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::actuator::statement;
 use crate::cli::{PlanArgs, Status};
