@@ -56,7 +56,9 @@ impl Rules {
 
     /// Which policies run in a cycle, all of them as dry runs.
     fn in_force(&self, before: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<InForce> {
-        let after = before.unwrap_or(now - self.every);
+        // A schedule's hour that passed while nobody looked is over, as it is for the daemon.
+        let recent = before.filter(|before| now - *before <= self.longest_gap);
+        let after = recent.unwrap_or(now - self.every);
         let in_force = self.set.policies.iter().enumerate().filter_map(|(index, policy)| {
             let here = policy.databases.is_empty() || policy.databases.iter().any(|glob| glob.matches(&self.database));
             let mode = run_mode(policy.mode, false, true).filter(|_| here)?;
