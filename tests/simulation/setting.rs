@@ -124,7 +124,13 @@ impl Rule {
 
     /// Whether a session deserves it, and has for as long as `for:` asks, by the database's own truth.
     pub(crate) fn wants(&self, session: &SessionView, now: NaiveDateTime) -> bool {
-        let longer = self.longer_than + self.hold;
+        // `for:` is served by snapshots, and who works between two of them is not seen at it.
+        let hold = if session.group.as_deref() == Some("pool") {
+            0
+        } else {
+            self.hold
+        };
+        let longer = self.longer_than + hold;
         let since_call = session.last_call_et > self.longer_than && session.last_call_et >= longer;
         let idle = session.status == "INACTIVE" && since_call;
         let account = session.username.as_deref();

@@ -27,7 +27,7 @@ use orareaper::verify::Proof;
 use orasim::{Server, World};
 
 use crate::chance::Chance;
-use crate::checks::{Truth, remembered};
+use crate::checks::{Truth, is, remembered};
 use crate::setting::{REAPER, Rule, Setting, load};
 use crate::trouble::{Desk, Mischief, Trouble, is_crash};
 
@@ -405,7 +405,12 @@ impl Run {
         let state = self.state.path().to_owned();
         let truth = Arc::clone(&self.truth);
         let daemon = self.daemon.as_mut().expect("it runs");
-        let before = daemon.actor.own();
+        // One that an earlier trouble has cut is noticed when it is used.
+        let mut before = daemon.actor.own();
+        before.retain(|own| {
+            let session = self.world.session(own.inst_id, own.sid);
+            session.is_some_and(|session| is(&session, *own))
+        });
         let mut desk = Desk::new(
             Clerk::new(&Arc::from(NAME), Arc::clone(&daemon.recorder)),
             truth,
