@@ -1,0 +1,192 @@
+//! How fast a recording of 2,000 sessions is replayed, and what of that is reading it.
+//!
+//! Shown as a ratio to reading alone, in the same run: absolute times say more about the machine than about the code.
+//! `cargo bench --bench replay [SNAPSHOTS]`.
+
+use std::io::Cursor;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{NaiveDate, TimeDelta};
+use orareaper::needs;
+use orareaper::plan::EffectiveLimits;
+use orareaper::policy::check_files;
+use orareaper::policy::model::{Limits, PolicySet};
+use orareaper::pressure::Readings;
+use orareaper::protect::Facts;
+use orareaper::recording::{Header, Next, Reader, Recorded, Writer};
+use orareaper::replay::{Replay, Rules};
+use orareaper::session::column::{Column, Columns};
+use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
+use orareaper::session::time::DbTime;
+
+const SESSIONS: i64 = 2_000;
+const START: i64 = 1_795_000_000;
+const EVERY: i64 = 15;
+
+const POLICIES: &str = "
+policies:
+  - name: idle
+    when: INACTIVE longer than 4h and not background
+    unless: in transaction or username in (ETL, DWH_LOAD)
+    keep: {at_least: 2, per: [username, machine, program]}
+    action: kill
+  - name: forgotten-tools
+    when: INACTIVE longer than 1h and program like 'sqlplus%'
+    for: 5m
+    action: disconnect
+  - name: runaway
+    when: RUNNING longer than 3h
+    action: report
+";
+
+const COLUMNS: [Column; 16] = [
+    Column::InstId,
+    Column::Sid,
+    Column::Serial,
+    Column::LogonTime,
+    Column::Username,
+    Column::Type,
+    Column::Status,
+    Column::Server,
+    Column::Program,
+    Column::Machine,
+    Column::Module,
+    Column::ClientInfo,
+    Column::Taddr,
+    Column::LastCallEt,
+    Column::ConId,
+    Column::SqlId,
+];
+
+/// One snapshot: a twentieth of the sessions works, a hundredth is replaced by others now and then.
+fn moment(number: i64, wanted: Columns) -> Snapshot {
+    let now = number * EVERY;
+    let mut builder = Snapshot::builder(SnapshotSource::Live, &COLUMNS);
+    for sid in 1..=SESSIONS {
+        let generation = if sid % 100 == 0 { number / 40 } else { 0 };
+        let works = (sid + number) % 20 == 0;
+        let machine = format!("web{:02}", sid % 12);
+        let program = if sid % 50 == 0 {
+            "sqlplus".to_owned()
+        } else {
+            format!("JDBC{}", sid % 7)
+        };
+        let sql = format!("sql{:010}", (sid * 31 + number / 20) % 5_000);
+        let cells = [
+            Cell::Number(1),
+            Cell::Number(sid),
+            Cell::Number(1 + generation),
+            Cell::Number(START - 80_000 + generation * 600),
+            Cell::Text(["SHOP", "CRM", "HR", "ETL"][sid as usize % 4]),
+            Cell::Text(if sid < 60 { "BACKGROUND" } else { "USER" }),
+            Cell::Text(if works { "ACTIVE" } else { "INACTIVE" }),
+            Cell::Text("DEDICATED"),
+            Cell::Text(&program),
+            Cell::Text(&machine),
+            Cell::Text("app"),
+            Cell::Null,
+            Cell::Null,
+            Cell::Number(if works { 1 } else { sid * 3 % 9_000 + now % 5_000 }),
+            Cell::Number(3),
+            if works { Cell::Text(&sql) } else { Cell::Null },
+        ];
+        builder.push_row(&cells).expect("few rows");
+    }
+    let clock = Clock {
+        now: DbTime(START + now),
+        utc_offset: 0,
+    };
+    let instances = vec![Instance {
+        inst_id: 1,
+        name: "PROD1".into(),
+        complete: true,
+    }];
+    builder.finish(Some(clock), instances).finish(wanted)
+}
+
+fn recording(snapshots: i64, wanted: Columns) -> Vec<u8> {
+    let header = Header {
+        database: "prod".into(),
+        every: Duration::from_secs(15),
+    };
+    let mut writer = Writer::begin(Vec::new(), &header).expect("memory");
+    let facts = Arc::new(Facts::default());
+    for number in 0..snapshots {
+        let recorded = Recorded {
+            snapshot: moment(number, wanted),
+            readings: Readings::default(),
+            facts: Arc::clone(&facts),
+        };
+        writer.add(recorded).expect("memory");
+    }
+    writer.finish()
+}
+
+/// Runs `each` over the recording; how long it took, and over how many snapshots.
+#[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+fn timed(bytes: &[u8], wanted: Columns, mut each: impl FnMut(&Recorded)) -> (Duration, i64) {
+    let begin = Instant::now();
+    let mut reader = Reader::open(Cursor::new(bytes), wanted).expect("a recording");
+    let mut snapshots = 0;
+    loop {
+        match reader.next().expect("memory") {
+            Next::Recorded(recorded) => {
+                snapshots += 1;
+                each(&recorded);
+            }
+            Next::Damage(damage) => panic!("{damage}"),
+            Next::End => return (begin.elapsed(), snapshots),
+        }
+    }
+}
+
+fn policies() -> Arc<PolicySet> {
+    let today = NaiveDate::from_ymd_opt(2026, 11, 18).expect("a date");
+    let loaded = check_files(
+        &[("policies.yaml".into(), POLICIES.as_bytes().to_vec())],
+        today,
+        chrono_tz::UTC,
+    );
+    Arc::new(loaded.set.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics)))
+}
+
+fn main() {
+    let snapshots = std::env::args()
+        .find_map(|argument| argument.parse().ok())
+        .unwrap_or(1_000);
+    let set = policies();
+    let wanted = needs::columns(&set);
+    let bytes = recording(snapshots, wanted);
+    let (reading, read) = timed(&bytes, wanted, |_| {});
+    let every = TimeDelta::seconds(EVERY);
+    let mut replay = Replay::new(Rules {
+        set,
+        limits: EffectiveLimits::of(&Limits::default()),
+        blackouts: Vec::new(),
+        zone: chrono_tz::UTC,
+        database: "prod".into(),
+        every,
+        longest_gap: Rules::longest_gap(every),
+        assume_held: false,
+    });
+    let (replaying, replayed) = timed(&bytes, wanted, |recorded| {
+        assert!(replay.step(recorded).is_some(), "every snapshot has a clock");
+    });
+    assert_eq!((read, replayed), (snapshots, snapshots));
+    let totals = replay.into_totals();
+    assert!(totals.all.acted > 0, "the policies take somebody");
+    let a_second = |took: Duration| snapshots as f64 / took.as_secs_f64();
+    println!("{snapshots} snapshots of {SESSIONS} sessions, 3 policies, one core");
+    println!("  reading alone        {:8.0} snapshots a second", a_second(reading));
+    println!("  replay               {:8.0} snapshots a second", a_second(replaying));
+    println!(
+        "  replay / reading     {:8.2}",
+        replaying.as_secs_f64() / reading.as_secs_f64()
+    );
+    println!(
+        "  recording            {:8} bytes a snapshot",
+        bytes.len() as i64 / snapshots
+    );
+    println!("  would have acted     {:8} times", totals.all.acted);
+}

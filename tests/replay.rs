@@ -1,0 +1,80 @@
+//! `record` and `replay` as typed: a recording of the simulated database, made through the real driver, and policies over it.
+
+mod site;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use site::{Db, Site, thin};
+
+const POLICY: &str = "policies:\n  - name: idle\n    mode: enforce\n    when: INACTIVE longer than 1m\n    limits: {share: 100%}\n    action: kill\n";
+
+fn output(command: &mut Command, code: i32) -> (String, String) {
+    let Output { status, stdout, stderr } = command.output().expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    let (out, err) = (text(stdout), text(stderr));
+    assert_eq!(status.code(), Some(code), "{out}\n{err}");
+    (out, err)
+}
+
+#[test]
+fn what_is_recorded_is_replayed_and_a_cut_file_is_read_up_to_the_cut() {
+    let db = Db::builtin("rac3");
+    let site = Site::new();
+    site.policies(POLICY);
+    site.configure(&thin(), &db);
+    let run = |arguments: &[&str], code| {
+        let mut command = site.command(&thin());
+        output(command.args(["--config", "orareaper.yaml"]).args(arguments), code)
+    };
+    let (out, err) = run(&["record", "-o", "week.rec", "--every", "1s", "--snapshots", "3"], 0);
+    assert!(
+        out.is_empty() && err.contains("3 snapshots of orcl in week.rec"),
+        "{err}"
+    );
+    let mode = std::fs::metadata(site.path("week.rec"))
+        .expect("a file")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600, "only its owner reads what sessions said");
+    let (_, err) = run(&["record", "-o", "week.rec", "--snapshots", "1"], 2);
+    assert!(err.contains("make the recording week.rec"), "{err}");
+
+    let (out, _) = run(&["replay", "week.rec", "--format", "json"], 0);
+    let plans: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(plans.len(), 3);
+    let acts: Vec<u64> = plans
+        .iter()
+        .map(|plan| plan["summary"]["act"].as_u64().expect("a count"))
+        .collect();
+    assert!(acts[0] > 0, "somebody has been idle for a minute: {out}");
+    for plan in &plans {
+        assert_eq!((&plan["database"], &plan["mode"]), (&"orcl".into(), &"dry-run".into()));
+    }
+    assert!(db.kills().is_empty(), "nothing is ever done");
+
+    let (out, _) = run(&["replay", "week.rec"], 0);
+    let all: u64 = acts.iter().sum();
+    assert!(
+        out.contains(&format!("Summary: {all} actions would have been taken")),
+        "{out}"
+    );
+    run(&["replay", "week.rec", "--format", "html", "-o", "week.html"], 0);
+    let html = std::fs::read_to_string(site.path("week.html")).expect("a page");
+    assert!(html.contains("Pressure over time") && html.ends_with("</html>\n"));
+
+    let whole = std::fs::read(site.path("week.rec")).expect("a file");
+    site.write("cut.rec", &whole[..whole.len() - 5]);
+    let (out, err) = run(&["replay", "cut.rec", "--format", "json"], 1);
+    assert_eq!(out.lines().count(), 2);
+    assert!(
+        err.contains("cut.rec: the block at byte ") && err.contains("is cut off"),
+        "{err}"
+    );
+    let (_, err) = run(&["replay", "orareaper.yaml"], 2);
+    assert!(err.contains("it is no recording"), "{err}");
+}
