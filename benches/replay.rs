@@ -34,7 +34,7 @@ policies:
   - name: forgotten-tools
     when: INACTIVE longer than 1h and program like 'sqlplus%'
     for: 5m
-    action: disconnect
+    action: disconnect immediate
   - name: runaway
     when: RUNNING longer than 3h
     action: report
@@ -59,13 +59,13 @@ const COLUMNS: [Column; 16] = [
     Column::SqlId,
 ];
 
-/// One snapshot: a twentieth of the sessions works, a hundredth is replaced by others now and then.
+/// One snapshot: a twentieth of the sessions works now and then, a hundredth is replaced by others now and then.
 fn moment(number: i64, wanted: Columns) -> Snapshot {
     let now = number * EVERY;
     let mut builder = Snapshot::builder(SnapshotSource::Live, &COLUMNS);
     for sid in 1..=SESSIONS {
         let generation = if sid % 100 == 0 { number / 40 } else { 0 };
-        let works = (sid + number) % 20 == 0;
+        let works = sid % 20 == 0 && (sid + number) % 3 > 0;
         let machine = format!("web{:02}", sid % 12);
         let program = if sid % 50 == 0 {
             "sqlplus".to_owned()
@@ -87,7 +87,7 @@ fn moment(number: i64, wanted: Columns) -> Snapshot {
             Cell::Text("app"),
             Cell::Null,
             Cell::Null,
-            Cell::Number(if works { 1 } else { sid * 3 % 9_000 + now % 5_000 }),
+            Cell::Number(if works { 1 } else { sid * 8 + now % 3_000 }),
             Cell::Number(3),
             if works { Cell::Text(&sql) } else { Cell::Null },
         ];
