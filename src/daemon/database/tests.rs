@@ -1,0 +1,106 @@
+//! What a database does when its acting thread cannot connect.
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::oracle::capabilities::tests::capabilities;
+use crate::session::snapshot::{Cell, Clock as DbClock, Instance, SnapshotSource};
+use crate::session::time::DbTime;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+
+#[derive(Clone, Default)]
+struct Noted(Arc<Mutex<Vec<Option<String>>>>);
+
+impl Watcher for Noted {
+    fn cycle(&mut self, view: &CycleView<'_>) {
+        self.0
+            .lock()
+            .expect("one thread")
+            .push(view.standstill.map(str::to_owned));
+    }
+    fn unreadable(&mut self, _: &str, _: &Error, _: Option<Duration>) {}
+    fn unsupported(&mut self, _: &str, _: &str, _: &str) {}
+    fn done(&mut self, _: &str, _: &crate::cycle::Done) {}
+    fn acting_stopped(&mut self, _: &str, _: &str) {}
+    fn alive(&mut self, _: &str) {}
+    fn is_paused(&mut self) -> bool {
+        false
+    }
+}
+
+fn polled(clock: &ManualClock) -> Input {
+    let columns = [crate::session::column::Column::InstId];
+    let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
+    builder.push_row(&[Cell::Number(1)]).expect("one row");
+    let instances = vec![Instance {
+        inst_id: 1,
+        name: "i".into(),
+        complete: true,
+    }];
+    let time = DbClock {
+        now: DbTime(1_000_000),
+        utc_offset: 0,
+    };
+    Input::Polled(Ok(Box::new(Polled {
+        snapshot: builder
+            .finish(Some(time), instances)
+            .finish(crate::session::column::Columns::NONE),
+        readings: crate::pressure::Readings::default(),
+        capabilities: Arc::new(capabilities(19, 3)),
+        began: clock.now(),
+        took: Duration::ZERO,
+        round_trips: 0,
+        unreadable: Vec::new(),
+        warning: None,
+    })))
+}
+
+/// The standstill of a cycle after the acting thread met this error, at once and a minute later.
+fn after(class: Class) -> Vec<Option<String>> {
+    let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
+    let noted = Noted::default();
+    let rules = Arc::new(Rules {
+        set: Arc::default(),
+        limits: EffectiveLimits::of(&crate::policy::model::Limits::default()),
+        blackouts: Vec::new(),
+        armed: HashMap::new(),
+        zone: chrono_tz::UTC,
+    });
+    let settings = Settings {
+        name: "prod".into(),
+        poll: Duration::from_secs(15),
+        dry_run: false,
+    };
+    let ((ask, _asks), (act, _acts)) = (channel(), channel());
+    let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    let watcher = Box::new(noted.clone());
+    let mut database = Database::new(
+        settings,
+        Arc::clone(&rules),
+        Memory::default(),
+        shared,
+        (ask, act),
+        watcher,
+    );
+    let error = Error::new(class, "connect to prod", "refused");
+    let _ = database.apply(Input::Acted(Acted::Unreachable(Box::new(error))));
+    let _ = database.apply(Input::Acted(Acted::Through));
+    let _ = database.apply(polled(&clock));
+    clock.advance(Duration::from_secs(60));
+    let _ = database.apply(polled(&clock));
+    let _ = database.apply(Input::Reload(rules));
+    let _ = database.apply(polled(&clock));
+    noted.0.lock().expect("one thread").clone()
+}
+
+#[test]
+fn an_account_that_is_refused_for_acting_is_not_tried_again_before_a_reload() {
+    let refused = Some("no connection to act on until a reload: connect to prod: refused".to_owned());
+    assert_eq!(after(Class::Auth), [refused.clone(), refused, None]);
+}
+
+#[test]
+fn a_listener_that_is_not_there_is_tried_again_later() {
+    let waiting = Some("no connection to act on: connect to prod: refused".to_owned());
+    assert_eq!(after(Class::Backoff), [waiting, None, None]);
+}
