@@ -214,7 +214,12 @@ pub fn remember(memory: &mut Memory, done: Done) {
         policy: Arc::clone(&done.policy),
         mode: done.mode,
     });
-    if done.outcome.is_followed() {
+    // What a dry run assumes never takes the place of what was really done.
+    let real = memory
+        .following
+        .get(done.key)
+        .is_some_and(|followed| followed.mode == RunMode::Enforce);
+    if done.outcome.is_followed() && !(real && done.mode == RunMode::DryRun) {
         memory.following.follow(
             done.key,
             Followed {
@@ -227,5 +232,40 @@ pub fn remember(memory: &mut Memory, done: Done) {
                 state: FollowState::Waiting,
             },
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::model::KillClause;
+    use crate::session::time::DbTime;
+
+    #[test]
+    fn a_dry_run_never_takes_the_place_of_what_was_really_done() {
+        let key = SessionKey {
+            inst_id: 1,
+            sid: 10,
+            serial: 7,
+            logon_time: DbTime(0),
+        };
+        let done = |mode, outcome| Done {
+            action_id: 1,
+            key,
+            policy: "idle".into(),
+            action: Action::Kill {
+                clause: KillClause::Plain,
+            },
+            mode,
+            outcome,
+            at: DateTime::UNIX_EPOCH,
+            sql_exec: None,
+        };
+        let mut memory = Memory::default();
+        remember(&mut memory, done(RunMode::DryRun, Outcome::Assumed));
+        remember(&mut memory, done(RunMode::Enforce, Outcome::Marked));
+        remember(&mut memory, done(RunMode::DryRun, Outcome::Assumed));
+        let followed = memory.following.get(key).expect("it is followed");
+        assert_eq!(followed.mode, RunMode::Enforce);
     }
 }
