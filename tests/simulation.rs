@@ -29,7 +29,7 @@ use std::time::Duration;
 use steps::{Run, Summary};
 
 /// Seeds that run when nobody asks for more or for one.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 20;
 
 /// Steps with trouble, in each run.
 const STEPS: usize = 40;
