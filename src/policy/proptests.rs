@@ -49,7 +49,10 @@ fn column(kind: Kind) -> impl Strategy<Value = &'static str> {
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "[A-Za-z][A-Za-z0-9_]{0,8}".prop_filter("keywords and columns need quotes", |word| {
-            check_condition(&format!("username in ({word})")).is_ok()
+            // In a list a column's name is a text like any other; beside an operator it is the column.
+            Column::named(word).is_none()
+                && check_condition(&format!("username in ({word})")).is_ok()
+                && check_condition(&format!("username = {word}")).is_ok()
         }),
         "[^\u{0}]{1,12}".prop_map(|text| format!("'{}'", text.replace('\'', "''"))),
     ]
