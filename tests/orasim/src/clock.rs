@@ -44,13 +44,13 @@ impl Run {
 }
 
 /// The machine's monotonic clock.
-#[allow(clippy::disallowed_methods)]
+#[allow(clippy::disallowed_methods, reason = "the simulation has a clock of its own")]
 fn real_now() -> Instant {
     Instant::now()
 }
 
 /// The machine's wall clock, for a scenario that names no starting time.
-#[allow(clippy::disallowed_methods)]
+#[allow(clippy::disallowed_methods, reason = "the simulation has a clock of its own")]
 pub(crate) fn wall_clock() -> Moment {
     chrono::Local::now().naive_local().and_utc().timestamp_millis()
 }

@@ -430,7 +430,7 @@ fn a_seed_decides_everything() {
 fn tens_of_thousands_of_sessions_load_in_seconds() {
     let text = WORLD.replace("RELEASE", "19.22.0.0.0")
         + "  - {name: crowd, user: CROWD, count: 50000, program: JDBC Thin Client, machines: [a, b, c], cycle: {busy: 1s..2s, idle: 10s..2m}}\n";
-    #[allow(clippy::disallowed_methods)]
+    #[allow(clippy::disallowed_methods, reason = "the simulation has a clock of its own")]
     let begun = std::time::Instant::now();
     let world = World::new(Scenario::parse(&text).expect("the test's own scenario"));
     let mut reaper = connect(&world, "REAPER");
