@@ -364,3 +364,14 @@ fn blocks_run_and_return_values() {
         "orareaper|poll|ACTIVE|orasim@localhost (local)"
     );
 }
+
+#[test]
+fn what_a_client_says_of_itself_is_cut_to_its_column() {
+    // 60 characters of which the last ones take two bytes each: 48 bytes would end within one.
+    let program = format!("{}{}", "x".repeat(47), "é".repeat(13));
+    let scenario = WORLD.replace("JDBC Thin Client", &program);
+    let world = World::new(Scenario::parse(&scenario).expect("the test's own scenario"));
+    let mut client = Local::connect(&world, "reaper", &ConnectTo::default()).expect("log in");
+    let found = rows(&mut client, "SELECT program FROM gv$session WHERE sid = 500");
+    assert_eq!(found, "x".repeat(47));
+}

@@ -268,7 +268,7 @@ fn filled<R>(
         .iter()
         .zip(&wanted[ahead..])
         .filter(|(_, wanted)| **wanted)
-        .map(|(it, _)| it)
+        .map(|(it, _)| (it, kind_in(it, release)))
         .collect();
     let mut cells = Vec::with_capacity(picked.len() + 1);
     for (instance, row) in rows {
@@ -276,10 +276,29 @@ fn filled<R>(
         if ahead == 1 && wanted[0] {
             cells.push(Cell::Int(i64::from(instance)));
         }
-        cells.extend(picked.iter().map(|column| (column.get)(snap, &row)));
+        cells.extend(picked.iter().map(|(column, kind)| fit((column.get)(snap, &row), *kind)));
         sink(&cells)?;
     }
     Ok(())
+}
+
+/// A text as far as its column holds it: what clients say of themselves may be longer (PROGRAM is VARCHAR2(48), a path is
+/// not). A client library believes the width that it was told, and a longer value has made one loop for ever.
+fn fit(cell: Cell, kind: ColumnType) -> Cell {
+    let ColumnType::Varchar2(size) = kind else { return cell };
+    let cut = |text: &str| text[..text.floor_char_boundary(size as usize)].to_owned();
+    match &cell {
+        Cell::Text(text) if text.len() > size as usize => Cell::Owned(cut(text)),
+        Cell::Owned(text) if text.len() > size as usize => Cell::Owned(cut(text)),
+        Cell::Null
+        | Cell::Int(_)
+        | Cell::Real(_)
+        | Cell::Word(_)
+        | Cell::Text(_)
+        | Cell::Owned(_)
+        | Cell::Address(_)
+        | Cell::Time(_) => cell,
+    }
 }
 
 /// All views.

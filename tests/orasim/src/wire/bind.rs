@@ -179,6 +179,11 @@ pub(crate) fn unsupported(declared: &[Declaration]) -> Option<Unsupported> {
 pub(crate) fn write_column(writer: &mut Writer, kind: ColumnType, value: &Value) -> Result<(), OraError> {
     match (kind, value) {
         (_, Value::Null) => writer.u8(0),
+        // A client reserves what the column was described with, and does not look whether that is enough.
+        (ColumnType::Varchar2(size), Value::Text(text)) if text.len() > size as usize => {
+            let message = format!("internal error: {} bytes in a column of {size}", text.len());
+            return Err(error(600, &message));
+        }
         (ColumnType::Varchar2(_) | ColumnType::Clob, Value::Text(text)) => writer.clr(text.as_bytes()),
         (kind, value) => writer.clr(&encode(kind, value)?),
     }
@@ -290,6 +295,15 @@ mod tests {
             Ok(b"\x04four".to_vec())
         );
         assert_eq!(out(&declared(23, 1, 0), Value::Raw([1, 2][..].into())), Err(6_502));
+    }
+
+    #[test]
+    fn a_value_longer_than_its_column_was_described_is_an_error() {
+        let mut writer = Writer::default();
+        let fits = write_column(&mut writer, ColumnType::Varchar2(3), &Value::Text("abc".into()));
+        assert_eq!(fits, Ok(()));
+        let longer = write_column(&mut writer, ColumnType::Varchar2(3), &Value::Text("abcd".into()));
+        assert_eq!(longer.map_err(|error| error.code), Err(600));
     }
 
     #[test]
