@@ -17,6 +17,7 @@ use crate::plan::{EffectiveLimits, InForce, Plan, Situation, observe, plan};
 use crate::policy::model::{Action, PolicySet};
 use crate::pressure::{Gates, Readings};
 use crate::protect::Facts;
+use crate::respawn::{Ended, Respawns, Return, Who};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
@@ -35,6 +36,8 @@ pub struct Memory {
     pub following: Following,
     /// Whom a `report` policy has reported already.
     pub reported: Reported,
+    /// Who was ended lately, and who came back.
+    pub respawns: Respawns,
 }
 
 /// Sessions that a policy with the action `report` has told of; it does so once a session.
@@ -92,6 +95,8 @@ pub struct Terms<'a> {
 pub struct Cycle {
     /// What became of earlier actions.
     pub verified: Vec<Verification>,
+    /// Who came back after one of the like was ended.
+    pub returns: Vec<Return>,
     /// Who would be acted on.
     pub plan: Plan,
     /// Who may be.
@@ -105,6 +110,7 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
         .following
         .verify(snapshot, terms.now, |followed| patience(terms.set, followed));
     memory.reported.keep_only(snapshot);
+    let returns = memory.respawns.observe(snapshot, terms.now);
     observe(
         &mut memory.holds,
         snapshot,
@@ -123,13 +129,19 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
         following: &memory.following,
         reported: &memory.reported,
         gates: &memory.gates,
+        respawns: &memory.respawns,
         now: terms.now,
         today: terms.today,
         assume_held: terms.assume_held,
     };
     let plan = plan(snapshot, &situation);
     let ruling = rule(&plan, snapshot, &situation, &memory.ledger, terms.standstill);
-    Cycle { verified, plan, ruling }
+    Cycle {
+        verified,
+        returns,
+        plan,
+        ruling,
+    }
 }
 
 /// For how long a session is followed: until the last rung of its policy's ladder is due, and an hour more.
@@ -154,6 +166,8 @@ pub struct Done {
     pub action_id: u64,
     /// On whom.
     pub key: SessionKey,
+    /// Its like.
+    pub who: Who,
     /// By which policy.
     pub policy: Arc<str>,
     /// What.
@@ -175,6 +189,7 @@ impl Done {
         Done {
             action_id,
             key: warrant.key(),
+            who: warrant.who().clone(),
             policy: Arc::clone(&warrant.policy().name),
             action: warrant.action(),
             mode: warrant.mode(),
@@ -214,6 +229,16 @@ pub fn remember(memory: &mut Memory, done: Done) {
         policy: Arc::clone(&done.policy),
         mode: done.mode,
     });
+    if done.outcome.is_followed() && done.action.ends_session() {
+        memory.respawns.ended(Ended {
+            action_id: done.action_id,
+            policy: Arc::clone(&done.policy),
+            mode: done.mode,
+            key: done.key,
+            who: done.who.clone(),
+            at: done.at,
+        });
+    }
     // What a dry run assumes never takes the place of what was really done.
     let real = memory
         .following
@@ -252,6 +277,7 @@ mod tests {
         let done = |mode, outcome| Done {
             action_id: 1,
             key,
+            who: Who::default(),
             policy: "idle".into(),
             action: Action::Kill {
                 clause: KillClause::Plain,

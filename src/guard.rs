@@ -8,23 +8,26 @@
 //! whole plan when its candidates are more than a share of an instance's user sessions, because that is more likely a wrong
 //! policy than so many bad sessions.
 
-use std::collections::{HashMap, HashSet};
+mod bench;
+
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-use crate::evaluate::truth::Truth;
+use crate::guard::bench::{Bench, Taken};
 use crate::ledger::Ledger;
 use crate::plan::{
     EffectiveLimits, Entry, InForce, Plan, PolicyPlan, Situation, Standing, escalation_protection, exempt_rows,
-    group_of, group_sizes, matched_rows, standing_protection, why,
+    matched_rows, standing_protection, why,
 };
-use crate::policy::model::{Action, Keep, Policy, PolicySet, Protection};
-use crate::pressure::{Readings, judge};
+use crate::policy::model::{Action, Policy, PolicySet, Protection};
 use crate::protect::{Facts, because, protections};
+use crate::respawn::{CAME_BACK_WITHIN, Suspension, Who};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
+use crate::session::time::Span;
 
 /// The breaker never opens for so few candidates.
 pub const BREAKER_IGNORES: usize = 5;
@@ -53,6 +56,7 @@ impl RunMode {
 #[derive(Debug)]
 pub struct Warrant {
     key: SessionKey,
+    who: Who,
     set: Arc<PolicySet>,
     in_force: InForce,
     action: Action,
@@ -66,6 +70,12 @@ impl Warrant {
     #[must_use]
     pub fn key(&self) -> SessionKey {
         self.key
+    }
+
+    /// The like of the session.
+    #[must_use]
+    pub fn who(&self) -> &Who {
+        &self.who
     }
 
     /// What.
@@ -131,7 +141,7 @@ pub enum Verdict {
     Pending,
     /// A budget is used up, a group is at its floor, or the session is taken care of already.
     Deferred,
-    /// The breaker is open.
+    /// The breaker is open, or the policy is suspended for the session's group, which refills.
     Refused,
     /// A protection spares it.
     Protected(Protection),
@@ -169,6 +179,32 @@ pub struct OpenBreaker {
     pub share: u32,
 }
 
+/// A group that a policy leaves alone, because it refills.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspended {
+    /// The policy's place in the set.
+    pub policy: usize,
+    /// The group.
+    pub who: Who,
+    /// How often it refilled, and until when it is left alone.
+    pub suspension: Suspension,
+}
+
+impl Suspended {
+    /// In words.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let Suspension { times, until } = self.suspension;
+        let within = Span(CAME_BACK_WITHIN.num_seconds());
+        format!(
+            "suspended: sessions of {} came back within {within} of being ended, in {times} cycles of a day; left alone \
+             until {}",
+            self.who,
+            until.format("%Y-%m-%dT%H:%M:%SZ")
+        )
+    }
+}
+
 /// Everything that was decided in a cycle.
 #[derive(Debug, Default)]
 pub struct Ruling {
@@ -178,6 +214,8 @@ pub struct Ruling {
     pub warrants: Vec<Warrant>,
     /// Policies whose whole plan was refused.
     pub open_breakers: Vec<OpenBreaker>,
+    /// Groups that a policy leaves alone.
+    pub suspended: Vec<Suspended>,
 }
 
 /// Applies the limits. `stale` is why the snapshot is too old to act on, if it is.
@@ -189,29 +227,31 @@ pub fn rule(
     ledger: &Ledger,
     stale: Option<&str>,
 ) -> Ruling {
-    let mut ruling = Ruling::default();
-    let mut taken = Taken(Vec::new());
+    let mut ruling = Ruling {
+        suspended: suspended(situation),
+        ..Ruling::default()
+    };
+    let mut taken = Taken::default();
     for policy_plan in &plan.policies {
         let policy = &situation.set.policies[policy_plan.in_force.index];
         let breaker = open_breaker(policy_plan, policy, situation.limits);
         let mut bench = Bench::new(policy, policy_plan.in_force, snapshot, situation, ledger, &taken);
         for entry in &policy_plan.entries {
-            let (verdict, reason) = match (&entry.standing, &breaker, stale) {
-                (Standing::Ready | Standing::Escalating { .. }, Some(breaker), _) => {
-                    (Verdict::Refused, breaker_reason(breaker))
+            let stopped = match &entry.standing {
+                Standing::Ready | Standing::Escalating { .. } => {
+                    let refused = breaker.as_ref().map(breaker_reason);
+                    let refused = refused.or_else(|| left_alone(entry, policy_plan, &ruling.suspended, snapshot));
+                    let deferred = || stale.map(str::to_owned).or_else(|| bench.obstacle(entry));
+                    refused
+                        .map(|why| (Verdict::Refused, why))
+                        .or_else(|| deferred().map(|why| (Verdict::Deferred, why)))
                 }
-                (Standing::Ready | Standing::Escalating { .. }, None, Some(stale)) => {
-                    (Verdict::Deferred, stale.to_owned())
-                }
-                (Standing::Ready | Standing::Escalating { .. }, None, None) => match bench.obstacle(entry) {
-                    Some(obstacle) => (Verdict::Deferred, obstacle),
-                    None => (Verdict::Act, why(entry, policy, situation.set, snapshot, situation.now)),
-                },
-                (standing, _, _) => (
-                    verdict_of(standing),
-                    why(entry, policy, situation.set, snapshot, situation.now),
-                ),
+                Standing::Pending { .. } | Standing::Protected(_) | Standing::Exempt(_) | Standing::Followed => None,
             };
+            let (verdict, reason) = stopped.unwrap_or_else(|| {
+                let why = why(entry, policy, situation.set, snapshot, situation.now);
+                (verdict_of(&entry.standing), why)
+            });
             let (action, escalates) = match entry.standing {
                 Standing::Escalating { next, .. } => (next, true),
                 Standing::Ready
@@ -224,6 +264,7 @@ pub fn rule(
                 bench.take(entry.row, key, escalates, &mut taken);
                 ruling.warrants.push(Warrant {
                     key,
+                    who: Who::of(snapshot, entry.row),
                     set: Arc::clone(situation.set),
                     in_force: policy_plan.in_force,
                     action,
@@ -232,10 +273,9 @@ pub fn rule(
                     issued: situation.now,
                 });
             }
-            let (policy, mode) = (policy_plan.in_force.index, policy_plan.in_force.mode);
             ruling.decisions.push(Decision {
-                policy,
-                mode,
+                policy: policy_plan.in_force.index,
+                mode: policy_plan.in_force.mode,
                 row: entry.row,
                 action,
                 verdict,
@@ -246,6 +286,34 @@ pub fn rule(
     }
     assert_one_warrant_a_session(&ruling);
     ruling
+}
+
+/// Every policy's groups that refill, due or not.
+fn suspended(situation: &Situation<'_>) -> Vec<Suspended> {
+    let of_policy = |in_force: &InForce| {
+        let policy = &situation.set.policies[in_force.index];
+        let times = policy.limits.respawns.unwrap_or(situation.limits.respawns);
+        let groups = situation.respawns.suspended(times, situation.now, |ended| {
+            ended.policy == policy.name && in_force.reckons_with(situation.set, ended.mode, &ended.policy)
+        });
+        let index = in_force.index;
+        groups.into_iter().map(move |(who, suspension)| Suspended {
+            policy: index,
+            who,
+            suspension,
+        })
+    };
+    situation.in_force.iter().flat_map(of_policy).collect()
+}
+
+/// Why a session's group is left alone, if it is. What was begun is brought to an end all the same.
+fn left_alone(entry: &Entry, policy_plan: &PolicyPlan, suspended: &[Suspended], snapshot: &Snapshot) -> Option<String> {
+    if matches!(entry.standing, Standing::Escalating { .. }) || suspended.is_empty() {
+        return None;
+    }
+    let is_of =
+        |group: &&Suspended| group.policy == policy_plan.in_force.index && group.who.includes(snapshot, entry.row);
+    suspended.iter().find(is_of).map(Suspended::reason)
 }
 
 /// The last line: whatever went before, no session gets two warrants in one cycle, in release builds too. Policies in `mode:
@@ -299,187 +367,6 @@ fn breaker_reason(breaker: &OpenBreaker) -> String {
         "breaker open: {} candidates of {} user sessions on instance {}, more than {}%",
         breaker.candidates, breaker.user_sessions, breaker.inst_id, breaker.share
     )
-}
-
-/// What has been permitted so far in this cycle, over all policies.
-#[derive(Debug)]
-struct Taken(Vec<Took>);
-
-#[derive(Clone, Debug)]
-struct Took {
-    key: SessionKey,
-    mode: RunMode,
-    by: Arc<str>,
-}
-
-/// A budget: so many in a period, and how many of them are used before this cycle.
-struct Budget {
-    what: &'static str,
-    whose: &'static str,
-    limit: u32,
-    used: u32,
-    all_policies: bool,
-}
-
-/// One policy's hearing: its budgets, its groups' floors, its estimate of the pressure.
-struct Bench<'a> {
-    policy: &'a Policy,
-    in_force: InForce,
-    snapshot: &'a Snapshot,
-    budgets: Vec<Budget>,
-    /// What this policy has to reckon with of what was permitted in this cycle: who took the session.
-    taken: HashMap<SessionKey, Arc<str>>,
-    all_actions: u32,
-    own_actions: u32,
-    floors: Option<(&'a Keep, HashMap<Vec<String>, u32>)>,
-    estimate: Readings,
-}
-
-impl<'a> Bench<'a> {
-    fn new(
-        policy: &'a Policy,
-        in_force: InForce,
-        snapshot: &'a Snapshot,
-        situation: &Situation<'a>,
-        ledger: &Ledger,
-        taken: &Taken,
-    ) -> Bench<'a> {
-        let counts = |mode, by: &str| in_force.reckons_with(situation.set, mode, by);
-        let used = |hours, name: Option<&str>| {
-            ledger.count(situation.now, TimeDelta::hours(hours), |entry| {
-                counts(entry.mode, &entry.policy) && name.is_none_or(|name| &*entry.policy == name)
-            })
-        };
-        let before: Vec<&Took> = taken.0.iter().filter(|took| counts(took.mode, &took.by)).collect();
-        let holders: HashMap<SessionKey, Arc<str>> =
-            before.iter().map(|took| (took.key, Arc::clone(&took.by))).collect();
-        let (all, own) = (situation.limits, &policy.limits);
-        let name = Some(&*policy.name);
-        let mut budgets = vec![
-            Budget {
-                what: "per_cycle",
-                whose: "the database's",
-                limit: all.per_cycle,
-                used: 0,
-                all_policies: true,
-            },
-            Budget {
-                what: "per_hour",
-                whose: "the database's",
-                limit: all.per_hour,
-                used: used(1, None),
-                all_policies: true,
-            },
-        ];
-        let mut add = |what, whose, limit: Option<u32>, used, all_policies| {
-            budgets.extend(limit.map(|limit| Budget {
-                what,
-                whose,
-                limit,
-                used,
-                all_policies,
-            }));
-        };
-        add("per_day", "the database's", all.per_day, used(24, None), true);
-        add("per_cycle", "the policy's", own.per_cycle, 0, false);
-        add("per_hour", "the policy's", own.per_hour, used(1, name), false);
-        add("per_day", "the policy's", own.per_day, used(24, name), false);
-        let gone = |key| situation.followed(in_force, key).is_some() || holders.contains_key(&key);
-        let floors = policy
-            .keep
-            .as_ref()
-            .map(|keep| (keep, group_sizes(snapshot, &keep.per, gone)));
-        let mut estimate = situation.gates.readings().clone();
-        if policy.pressure.as_ref().is_some_and(|pressure| pressure.end.is_some()) {
-            // Whoever is about to go is no reason to take another.
-            for row in (0..snapshot.rows()).filter(|row| snapshot.key(*row).is_some_and(gone)) {
-                estimate.take_away(snapshot, row);
-            }
-        }
-        Bench {
-            policy,
-            in_force,
-            snapshot,
-            budgets,
-            all_actions: u32::try_from(before.len()).unwrap_or(u32::MAX),
-            taken: holders,
-            own_actions: 0,
-            floors,
-            estimate,
-        }
-    }
-
-    /// What defers the session, if anything.
-    fn obstacle(&self, entry: &Entry) -> Option<String> {
-        if self.policy.action == Action::Report {
-            return None;
-        }
-        if let Some(holder) = entry.key.and_then(|key| self.taken.get(&key)) {
-            return Some(format!("policy {holder} acts on it in this cycle"));
-        }
-        if self.policy.action == Action::CancelSql && self.snapshot.text(entry.row, Column::SqlId).is_none() {
-            return Some("it runs no SQL that has an SQL_ID, without which nothing can be cancelled".into());
-        }
-        for budget in &self.budgets {
-            let now = if budget.all_policies {
-                self.all_actions
-            } else {
-                self.own_actions
-            };
-            if budget.used.saturating_add(now) >= budget.limit {
-                return Some(format!(
-                    "budget: {} {} {} is used up",
-                    budget.whose, budget.what, budget.limit
-                ));
-            }
-        }
-        if matches!(entry.standing, Standing::Escalating { .. }) {
-            // It counts as gone since its first action: no floor and no estimate is touched by ending it for good.
-            return None;
-        }
-        if let Some((keep, sizes)) = &self.floors {
-            if let Some(missing) = keep.per.iter().find(|column| !self.snapshot.has(**column)) {
-                return Some(format!("keep: {} is unknown, and so are its groups", missing.name()));
-            }
-            let left = sizes
-                .get(&group_of(self.snapshot, entry.row, &keep.per))
-                .copied()
-                .unwrap_or(0);
-            if left <= keep.at_least {
-                let per: Vec<&str> = keep.per.iter().map(|column| column.name()).collect();
-                return Some(format!("keep: only {left} left of its {}", per.join(", ")));
-            }
-        }
-        self.recovered(entry)
-    }
-
-    fn recovered(&self, entry: &Entry) -> Option<String> {
-        let end = self.policy.pressure.as_ref()?.end.as_ref()?;
-        let inst_id = self.snapshot.id(entry.row, Column::InstId)?;
-        let enough = judge(end, &self.estimate, inst_id) != Truth::False;
-        enough.then(|| "enough were taken to relieve the pressure, by estimate".into())
-    }
-
-    fn take(&mut self, row: usize, key: SessionKey, escalates: bool, taken: &mut Taken) {
-        if self.policy.action == Action::Report {
-            return;
-        }
-        let (mode, by) = (self.in_force.mode, Arc::clone(&self.policy.name));
-        self.taken.insert(key, Arc::clone(&by));
-        taken.0.push(Took { key, mode, by });
-        self.all_actions += 1;
-        self.own_actions += 1;
-        if escalates {
-            // Floor and estimate have done without it since its first action.
-            return;
-        }
-        if let Some((keep, sizes)) = &mut self.floors
-            && let Some(left) = sizes.get_mut(&group_of(self.snapshot, row, &keep.per))
-        {
-            *left = left.saturating_sub(1);
-        }
-        self.estimate.take_away(self.snapshot, row);
-    }
 }
 
 /// Why a session that was read again is spared after all.

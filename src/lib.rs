@@ -29,6 +29,7 @@ pub mod recorder;
 pub mod recording;
 pub mod replay;
 pub mod report;
+pub mod respawn;
 pub mod saved;
 pub mod session;
 pub mod status;

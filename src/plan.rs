@@ -20,6 +20,7 @@ use crate::hold::{Hold, Holds};
 use crate::policy::model::{Action, Escalation, Exemption, Limits, Mode, Policy, PolicySet, Protection};
 use crate::pressure::Gates;
 use crate::protect::{Facts, Under, because, protections, undo};
+use crate::respawn::Respawns;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
@@ -45,6 +46,8 @@ pub struct Situation<'a> {
     pub reported: &'a Reported,
     /// Where resources are short.
     pub gates: &'a Gates,
+    /// Who came back.
+    pub respawns: &'a Respawns,
     /// The time of the snapshot in UTC; for one without a clock, any.
     pub now: DateTime<Utc>,
     /// The day, which exemptions expire by.
@@ -132,10 +135,7 @@ impl<'a> Situation<'a> {
 
 /// Whether a dry run assumes that the session ended.
 fn is_assumed_gone(followed: &Followed) -> bool {
-    match (followed.mode, followed.action) {
-        (RunMode::DryRun, Action::Kill { .. } | Action::Disconnect { .. }) => true,
-        (RunMode::DryRun, Action::CancelSql | Action::Report) | (RunMode::Enforce, _) => false,
-    }
+    followed.mode == RunMode::DryRun && followed.action.ends_session()
 }
 
 /// Limits with nothing left open.
@@ -151,6 +151,8 @@ pub struct EffectiveLimits {
     pub share: u32,
     /// The `undo` protection's bound.
     pub undo_records: u64,
+    /// In so many cycles of a day sessions of a group may come back before it is left alone.
+    pub respawns: u32,
 }
 
 impl EffectiveLimits {
@@ -163,6 +165,7 @@ impl EffectiveLimits {
             per_day: configured.per_day,
             share: configured.share.unwrap_or(20),
             undo_records: configured.undo_records.unwrap_or(100_000),
+            respawns: configured.respawns.unwrap_or(3),
         }
     }
 }

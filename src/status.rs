@@ -106,6 +106,8 @@ pub struct Policy {
     pub acted: u64,
     /// Why its breaker is open, if it is.
     pub breaker: Option<String>,
+    /// Why it leaves groups alone that refill.
+    pub suspended: Vec<String>,
 }
 
 /// An action, as the page shows it.
@@ -194,7 +196,10 @@ impl Status {
             | Event::DriverError { .. }
             | Event::Intent(_)
             | Event::BreakerOpened { .. }
-            | Event::BreakerClosed { .. } => {}
+            | Event::BreakerClosed { .. }
+            | Event::CameBack { .. }
+            | Event::GroupSuspended { .. }
+            | Event::GroupReleased { .. } => {}
         }
     }
 
@@ -255,6 +260,7 @@ impl Status {
             (shown.mode, shown.matched, shown.warrants) = (policy.mode, policy.matched, policy.warrants);
             shown.spared.clone_from(&policy.spared);
             shown.breaker.clone_from(&policy.breaker);
+            shown.suspended = policy.suspended.values().cloned().collect();
         }
     }
 
@@ -282,6 +288,7 @@ impl Policy {
             spared: BTreeMap::new(),
             acted: 0,
             breaker: None,
+            suspended: Vec::new(),
         }
     }
 }

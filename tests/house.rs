@@ -29,6 +29,7 @@ const PURE: &[&str] = &[
     "src/recording",
     "src/replay",
     "src/report",
+    "src/respawn",
     "src/session",
     "src/verify",
 ];

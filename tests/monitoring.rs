@@ -24,6 +24,8 @@ const METRICS: &[&str] = &[
     "spared_total",
     "lingering_sessions",
     "breaker_open",
+    "suspended_groups",
+    "respawns_total",
     "cycle_duration_seconds",
     "last_cycle_timestamp_seconds",
     "policies_loaded",
@@ -244,6 +246,29 @@ fn the_rules_use_label_values_that_there_are() {
             !used.is_empty() && used.is_subset(&modes),
             "{file}: {used:?} are not all modes"
         );
+    }
+}
+
+#[test]
+fn alerts_name_commands_that_there_are() {
+    let help = Command::new(env!("CARGO_BIN_EXE_orareaper"))
+        .arg("--help")
+        .output()
+        .expect("the program starts");
+    let help = String::from_utf8(help.stdout).expect("text");
+    let is_command = |word: &str| {
+        help.lines()
+            .any(|line| line.trim_start().split(' ').next() == Some(word))
+    };
+    assert!(is_command("plan") && !is_command("plans"), "{help}");
+    let text = read("monitoring/alerts.yml");
+    let commands = text.split("`orareaper ").skip(1);
+    let commands: BTreeSet<&str> = commands
+        .filter_map(|rest| rest.split([' ', '`', '\n']).next())
+        .collect();
+    assert!(commands.len() >= 3, "{commands:?}: this test looks at the wrong thing");
+    for command in commands {
+        assert!(is_command(command), "there is no `orareaper {command}`");
     }
 }
 

@@ -14,6 +14,7 @@ use orareaper::policy::model::{Action, KillClause, Limits, Mode, OrderKey, Origi
 use orareaper::pressure::Gates;
 use orareaper::protect::Facts;
 use orareaper::report::{Report, ReportFormat, SessionRow, Subject, TextStyle};
+use orareaper::respawn::Respawns;
 use orareaper::saved::parse;
 use orareaper::session::column::{Column, Columns};
 use orareaper::session::snapshot::Snapshot;
@@ -93,13 +94,14 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
             due: true,
         })
         .collect();
-    let (facts, limits, holds, following, reported, gates) = (
+    let (facts, limits, holds, following, reported, gates, respawns) = (
         Facts::default(),
         EffectiveLimits::of(&Limits::default()),
         Holds::default(),
         Following::default(),
         Reported::default(),
         Gates::default(),
+        Respawns::default(),
     );
     let situation = Situation {
         set: &set,
@@ -110,6 +112,7 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
         following: &following,
         reported: &reported,
         gates: &gates,
+        respawns: &respawns,
         now: DateTime::UNIX_EPOCH,
         today: NaiveDate::from_ymd_opt(2026, 11, 22).expect("a day"),
         assume_held: false,

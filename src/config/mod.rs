@@ -36,6 +36,7 @@ pub const DEFAULT_LIMITS: Limits = Limits {
     per_day: None,
     share: Some(20),
     undo_records: Some(100_000),
+    respawns: Some(3),
 };
 
 /// A configuration that was checked.

@@ -115,6 +115,7 @@ fn config(inspection: &mut Inspection, root: &Node, base: &Path) -> Option<Confi
             per_day: given.per_day.or(DEFAULT_LIMITS.per_day),
             share: given.share.or(DEFAULT_LIMITS.share),
             undo_records: given.undo_records.or(DEFAULT_LIMITS.undo_records),
+            respawns: given.respawns.or(DEFAULT_LIMITS.respawns),
         },
         blackouts: blackouts?,
     })

@@ -13,7 +13,7 @@ use crate::cycle::Done;
 use crate::daemon::database::{CycleView, Watcher};
 use crate::daemon::pause::Pause;
 use crate::daemon::reports::Reports;
-use crate::event::{Breakers, CycleReport, Event, Evidence, Intent, Outcomed, Step};
+use crate::event::{Breakers, CycleReport, Event, Evidence, Intent, Outcomed, Step, Suspensions};
 use crate::notify::Pulse;
 use crate::oracle::{Error, Retry};
 use crate::recorder::Recorder;
@@ -24,6 +24,7 @@ pub struct Recording {
     recorder: Arc<Recorder>,
     pulse: Pulse,
     breakers: Breakers,
+    suspensions: Suspensions,
     pause: Pause,
     reports: Reports,
     up: Option<bool>,
@@ -45,6 +46,7 @@ impl Recording {
             recorder,
             pulse,
             breakers: Breakers::default(),
+            suspensions: Suspensions::default(),
             pause: Pause::new(state),
             reports: Reports::new(state, clock),
             up: None,
@@ -99,6 +101,12 @@ impl Watcher for Recording {
                 verification: verification.clone(),
             });
         }
+        for back in &view.cycle.returns {
+            self.record(&Event::CameBack {
+                database: Arc::clone(&self.database),
+                back: back.clone(),
+            });
+        }
         let mut report = CycleReport::of(
             &self.database,
             &view.polled.snapshot,
@@ -114,7 +122,8 @@ impl Watcher for Recording {
             (Step::Whole, view.polled.took + view.deciding_took),
         ];
         report.round_trips = view.polled.round_trips;
-        for event in self.breakers.changes(&report) {
+        let changes = self.breakers.changes(&report).into_iter();
+        for event in changes.chain(self.suspensions.changes(&report)) {
             self.record(&event);
         }
         self.record(&Event::Cycle(Arc::new(report)));

@@ -16,6 +16,7 @@ use crate::plan::InForce;
 use crate::policy::model::{PolicySet, Protection};
 use crate::policy::pressure::Resource;
 use crate::pressure::Readings;
+use crate::respawn::Who;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::verify::Following;
@@ -231,6 +232,8 @@ pub struct PolicyReport {
     pub spared: BTreeMap<SpareReason, usize>,
     /// Why its breaker is open, if it is.
     pub breaker: Option<String>,
+    /// Groups that it leaves alone because they refill, and why.
+    pub suspended: BTreeMap<Who, String>,
 }
 
 impl CycleReport {
@@ -323,6 +326,11 @@ fn policy_report(in_force: InForce, cycle: &Cycle, set: &PolicySet) -> PolicyRep
         .open_breakers
         .iter()
         .find(|open| open.policy == in_force.index);
+    let suspended = cycle
+        .ruling
+        .suspended
+        .iter()
+        .filter(|group| group.policy == in_force.index);
     PolicyReport {
         policy: Arc::clone(&set.policies[in_force.index].name),
         mode: in_force.mode,
@@ -330,6 +338,7 @@ fn policy_report(in_force: InForce, cycle: &Cycle, set: &PolicySet) -> PolicyRep
         warrants,
         spared,
         breaker: breaker.map(breaker_text),
+        suspended: suspended.map(|group| (group.who.clone(), group.reason())).collect(),
     }
 }
 
@@ -369,6 +378,42 @@ impl Breakers {
             });
         }
         self.0 = open;
+        events
+    }
+}
+
+/// Which groups are left alone, so that a suspension's beginning and end are told once.
+#[derive(Clone, Debug, Default)]
+pub struct Suspensions(std::collections::BTreeSet<(Arc<str>, Who)>);
+
+impl Suspensions {
+    /// What changed with this cycle. A policy that is not in force any more suspends nobody.
+    pub fn changes(&mut self, report: &CycleReport) -> Vec<Event> {
+        let database = || Arc::clone(&report.database);
+        let mut events = Vec::new();
+        let mut now = std::collections::BTreeSet::new();
+        for policy in &report.policies {
+            for (who, reason) in &policy.suspended {
+                let group = (Arc::clone(&policy.policy), who.clone());
+                if !self.0.contains(&group) {
+                    events.push(Event::GroupSuspended {
+                        database: database(),
+                        policy: Arc::clone(&policy.policy),
+                        who: who.clone(),
+                        reason: reason.clone(),
+                    });
+                }
+                now.insert(group);
+            }
+        }
+        for (policy, who) in self.0.difference(&now) {
+            events.push(Event::GroupReleased {
+                database: database(),
+                policy: Arc::clone(policy),
+                who: who.clone(),
+            });
+        }
+        self.0 = now;
         events
     }
 }

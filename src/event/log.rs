@@ -7,6 +7,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::event::{Event, Intent, Loaded, Outcomed, PolicyLoad};
 use crate::outcome::Outcome;
+use crate::respawn::Return;
 use crate::verify::{Proof, Verification};
 
 impl Event {
@@ -26,25 +27,13 @@ impl Event {
                 database,
                 instances,
                 release,
-            } => {
-                let names: Vec<&str> = instances.iter().map(|(_, name)| name.as_str()).collect();
-                info!(
-                    database = &**database,
-                    instances = names.join(", "),
-                    release = release.as_str(),
-                    "database is up"
-                );
-            }
+            } => log_up(database, instances, release),
             Event::DatabaseDown { database, error } => {
                 error!(database = &**database, error = error.as_str(), "database is down");
             }
             Event::DriverError { database, class, error } => {
-                warn!(
-                    database = &**database,
-                    class = class.name(),
-                    error = error.as_str(),
-                    "call failed"
-                );
+                let (class, error) = (class.name(), error.as_str());
+                warn!(database = &**database, class, error, "call failed");
             }
             Event::Intent(intent) => log_intent(intent),
             Event::Outcome(outcomed) => log_outcome(outcomed),
@@ -64,6 +53,22 @@ impl Event {
             Event::BreakerClosed { database, policy } => {
                 info!(database = &**database, policy = &**policy, "breaker closed");
             }
+            Event::CameBack { database, back } => log_return(database, back),
+            Event::GroupSuspended {
+                database,
+                policy,
+                who,
+                reason,
+            } => {
+                let (group, reason) = (who.to_string(), reason.as_str());
+                let message = "policy is suspended for a group that refills";
+                warn!(database = &**database, policy = &**policy, group, reason, "{message}");
+            }
+            Event::GroupReleased { database, policy, who } => {
+                let group = who.to_string();
+                let message = "policy is no longer suspended for a group";
+                info!(database = &**database, policy = &**policy, group, "{message}");
+            }
             Event::Cycle(report) => {
                 let sessions: usize = report.sessions.iter().map(|count| count.count).sum();
                 let warrants: usize = report.policies.iter().map(|policy| policy.warrants).sum();
@@ -74,6 +79,25 @@ impl Event {
             Event::Resumed { by } => info!(by = by.as_str(), "resumed"),
         }
     }
+}
+
+fn log_up(database: &str, instances: &[(u32, String)], release: &str) {
+    let names: Vec<&str> = instances.iter().map(|(_, name)| name.as_str()).collect();
+    info!(database, instances = names.join(", "), release, "database is up");
+}
+
+fn log_return(database: &str, back: &Return) {
+    info!(
+        id = back.ended.action_id,
+        database,
+        session = %back.key,
+        after = %back.ended.key,
+        group = back.ended.who.to_string(),
+        policy = &*back.ended.policy,
+        mode = back.ended.mode.name(),
+        login = %back.at.format("%Y-%m-%dT%H:%M:%SZ"),
+        "session came back"
+    );
 }
 
 fn log_loaded(loaded: &Loaded) {

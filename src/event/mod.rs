@@ -17,11 +17,13 @@ use chrono::{DateTime, Utc};
 
 pub use crate::event::cycle_report::{
     Breakers, CycleReport, InstanceReport, PolicyReport, SessionCount, SessionStatus, SessionType, SpareReason, Step,
+    Suspensions,
 };
 use crate::guard::{RunMode, Warrant};
 use crate::oracle::Class;
 use crate::outcome::Outcome;
 use crate::policy::model::Action;
+use crate::respawn::{Return, Who};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Kind};
 use crate::session::snapshot::{Field, Snapshot};
@@ -96,6 +98,33 @@ pub enum Event {
         database: Arc<str>,
         /// Whose.
         policy: Arc<str>,
+    },
+    /// A session logged in soon after one of the like was ended.
+    CameBack {
+        /// To which database.
+        database: Arc<str>,
+        /// Who was ended, and who came.
+        back: Return,
+    },
+    /// A policy leaves a group alone, because it refills.
+    GroupSuspended {
+        /// On which database.
+        database: Arc<str>,
+        /// Which policy.
+        policy: Arc<str>,
+        /// The group.
+        who: Who,
+        /// How often it refilled, and until when it is left alone at least.
+        reason: String,
+    },
+    /// A policy may take sessions of the group again.
+    GroupReleased {
+        /// On which database.
+        database: Arc<str>,
+        /// Which policy.
+        policy: Arc<str>,
+        /// The group.
+        who: Who,
     },
     /// A cycle is done.
     Cycle(Arc<CycleReport>),

@@ -207,6 +207,12 @@ fn write_policies(page: &mut String, policies: &[Policy]) -> fmt::Result {
         }
     }
     page.push_str("</tbody></table></div>\n");
+    for policy in policies {
+        for reason in &policy.suspended {
+            let (name, reason) = (Escaped(&policy.name), Escaped(reason));
+            writeln!(page, "<p class=\"bad\">{name} is {reason}</p>")?;
+        }
+    }
     Ok(())
 }
 

@@ -102,6 +102,7 @@ fn cycle(complete: bool) -> Event {
             warrants: 1,
             spared: [(SpareReason::Protected(Protection::Backup), 16)].into(),
             breaker: None,
+            suspended: [(crate::respawn::Who::default(), "suspended: <they> came back".into())].into(),
         }],
         ..Default::default()
     }))

@@ -19,6 +19,7 @@ use crate::journal::record::{Line, Record, VERSION};
 use crate::journal::{Error, FILES_KEPT, RECORD_BYTES, file};
 use crate::outcome::Outcome;
 use crate::policy::model::Action;
+use crate::respawn::Who;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::verify::{FollowState, Followed, Following, Proof};
@@ -51,6 +52,8 @@ pub struct Past {
     pub outcome: Option<Outcomed>,
     /// What the snapshots showed, in order.
     pub proofs: Vec<Proof>,
+    /// Who logged in like it soon after, and when.
+    pub came_back: Option<(SessionKey, DateTime<Utc>)>,
 }
 
 /// A line that could not be understood.
@@ -105,6 +108,9 @@ impl History {
         for past in self.actions.values().filter(|past| &*past.intent.database == database) {
             let done = done(past);
             remember(&mut memory, done.clone());
+            if let Some((key, login)) = past.came_back {
+                memory.respawns.restore(past.intent.id, key, login);
+            }
             if past.is_open() {
                 open.insert(past.intent.key, (done, past.proofs.contains(&Proof::Lingers)));
             } else if past
@@ -139,6 +145,7 @@ impl History {
                         intent: Arc::new(intent),
                         outcome: None,
                         proofs: Vec::new(),
+                        came_back: None,
                     },
                 );
             }
@@ -156,6 +163,11 @@ impl History {
                     past.proofs.push(proof);
                 }
             }
+            Record::CameBack(record) => {
+                if let Some(past) = self.actions.get_mut(&record.id) {
+                    past.came_back = Some((record.key(), record.login));
+                }
+            }
             Record::Started { .. }
             | Record::Stopping { .. }
             | Record::PoliciesLoaded { .. }
@@ -164,6 +176,8 @@ impl History {
             | Record::DatabaseDown { .. }
             | Record::BreakerOpened { .. }
             | Record::BreakerClosed { .. }
+            | Record::GroupSuspended { .. }
+            | Record::GroupReleased { .. }
             | Record::Paused { .. }
             | Record::Resumed { .. } => {}
         }
@@ -189,6 +203,15 @@ fn keep_what_matters(session: &mut Evidence) {
         .retain(|(column, _)| matches!(column, Column::SqlId | Column::SqlExecId));
 }
 
+fn who(intent: &Intent) -> Who {
+    let text = |text: &Option<String>| text.as_deref().map(Arc::from);
+    Who {
+        username: text(&intent.username),
+        program: text(&intent.program),
+        machine: text(&intent.machine),
+    }
+}
+
 fn done(past: &Past) -> Done {
     let intent = &past.intent;
     let (outcome, sql_exec) = match &past.outcome {
@@ -198,6 +221,7 @@ fn done(past: &Past) -> Done {
     Done {
         action_id: intent.id,
         key: intent.key,
+        who: who(intent),
         policy: Arc::clone(&intent.policy),
         action: intent.action,
         mode: intent.mode,

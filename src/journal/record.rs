@@ -19,6 +19,7 @@ use crate::event::{Event, Evidence, EvidenceValue, Intent, Outcomed, PolicyLoad}
 use crate::guard::RunMode;
 use crate::outcome::Outcome;
 use crate::policy::model::Action;
+use crate::respawn::Who;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Kind};
 use crate::session::time::DbTime;
@@ -74,6 +75,23 @@ pub(super) enum Record {
     },
     /// And is not any more.
     BreakerClosed { database: String, policy: String },
+    /// A session logged in soon after one of the like was ended.
+    CameBack(CameBackRecord),
+    /// A policy leaves a group alone.
+    GroupSuspended {
+        database: String,
+        policy: String,
+        #[serde(flatten)]
+        who: WhoRecord,
+        reason: String,
+    },
+    /// And does so no longer.
+    GroupReleased {
+        database: String,
+        policy: String,
+        #[serde(flatten)]
+        who: WhoRecord,
+    },
     /// No database is acted on from here on.
     Paused { by: String },
     /// They are again.
@@ -148,6 +166,37 @@ pub(super) struct VerificationRecord {
     proof: String,
 }
 
+/// A session that logged in soon after one of the like was ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct CameBackRecord {
+    /// The intent's, by which the other was ended.
+    pub(super) id: u64,
+    database: String,
+    #[serde(flatten)]
+    key: KeyRecord,
+    /// When it logged in, in UTC.
+    pub(super) login: DateTime<Utc>,
+}
+
+/// What makes sessions alike; null is unknown.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WhoRecord {
+    username: Option<String>,
+    program: Option<String>,
+    machine: Option<String>,
+}
+
+impl WhoRecord {
+    fn of(who: &Who) -> WhoRecord {
+        let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+        WhoRecord {
+            username: text(&who.username),
+            program: text(&who.program),
+            machine: text(&who.machine),
+        }
+    }
+}
+
 impl Record {
     /// An event's record; `None` for one that is not journalled: it is counted or logged, and proves nothing later.
     ///
@@ -196,6 +245,28 @@ impl Record {
                 database: database.to_string(),
                 policy: policy.to_string(),
             },
+            Event::CameBack { database, back } => Record::CameBack(CameBackRecord {
+                id: back.ended.action_id,
+                database: database.to_string(),
+                key: KeyRecord::of(back.key)?,
+                login: back.at,
+            }),
+            Event::GroupSuspended {
+                database,
+                policy,
+                who,
+                reason,
+            } => Record::GroupSuspended {
+                database: database.to_string(),
+                policy: policy.to_string(),
+                who: WhoRecord::of(who),
+                reason: reason.clone(),
+            },
+            Event::GroupReleased { database, policy, who } => Record::GroupReleased {
+                database: database.to_string(),
+                policy: policy.to_string(),
+                who: WhoRecord::of(who),
+            },
             Event::Paused { by } => Record::Paused { by: by.clone() },
             Event::Resumed { by } => Record::Resumed { by: by.clone() },
             Event::DriverError { .. } | Event::Cycle(_) => return Ok(None),
@@ -221,17 +292,39 @@ fn naive(time: DbTime) -> Result<NaiveDateTime, Unwritable> {
     Ok(at.naive_utc())
 }
 
+impl KeyRecord {
+    fn of(key: SessionKey) -> Result<KeyRecord, Unwritable> {
+        Ok(KeyRecord {
+            inst_id: key.inst_id,
+            sid: key.sid,
+            serial: key.serial,
+            logon_time: naive(key.logon_time)?,
+        })
+    }
+
+    fn read(&self) -> SessionKey {
+        SessionKey {
+            inst_id: self.inst_id,
+            sid: self.sid,
+            serial: self.serial,
+            logon_time: DbTime(self.logon_time.and_utc().timestamp()),
+        }
+    }
+}
+
+impl CameBackRecord {
+    /// The session that logged in.
+    pub(super) fn key(&self) -> SessionKey {
+        self.key.read()
+    }
+}
+
 impl IntentRecord {
     fn of(intent: &Intent) -> Result<IntentRecord, Unwritable> {
         Ok(IntentRecord {
             id: intent.id,
             database: intent.database.to_string(),
-            key: KeyRecord {
-                inst_id: intent.key.inst_id,
-                sid: intent.key.sid,
-                serial: intent.key.serial,
-                logon_time: naive(intent.key.logon_time)?,
-            },
+            key: KeyRecord::of(intent.key)?,
             policy: intent.policy.to_string(),
             policy_digest: intent.policy_digest.clone(),
             mode: intent.mode.name().to_owned(),
@@ -258,12 +351,7 @@ impl IntentRecord {
         Ok(Intent {
             id: self.id,
             database: Arc::from(self.database),
-            key: SessionKey {
-                inst_id: self.key.inst_id,
-                sid: self.key.sid,
-                serial: self.key.serial,
-                logon_time: DbTime(self.key.logon_time.and_utc().timestamp()),
-            },
+            key: self.key.read(),
             policy: Arc::from(self.policy),
             policy_digest: self.policy_digest,
             mode: mode.ok_or(UnknownWord {

@@ -289,6 +289,47 @@ fn an_action_that_was_sent_and_lingers_is_followed_on() {
 }
 
 #[test]
+fn who_came_back_is_known_after_a_restart() {
+    let state = tempfile::tempdir().expect("a folder");
+    let mut events = Vec::new();
+    for id in 1..=3 {
+        let one = intent(id, 286 + u32::try_from(id).expect("small"), RunMode::Enforce);
+        events.extend([Event::Intent(Arc::clone(&one)), outcome(&one, Outcome::Done)]);
+        let ended = crate::respawn::Ended {
+            action_id: id,
+            policy: Arc::clone(&one.policy),
+            mode: one.mode,
+            key: one.key,
+            who: crate::respawn::Who::default(),
+            at: one.taken_at,
+        };
+        // The journal has the time to the second, as the database does.
+        let back = crate::respawn::Return {
+            ended,
+            key: key(300),
+            at: at(60 + i64::try_from(id).expect("small")),
+        };
+        let database = Arc::clone(&one.database);
+        events.push(Event::CameBack { database, back });
+    }
+    write(state.path(), &events);
+    let suspended = |database, minutes: i64| {
+        let memory = read(state.path(), now()).expect("reads").memory(database);
+        memory
+            .respawns
+            .suspended(3, at(minutes * 60), |ended| &*ended.policy == "idle")
+    };
+    let groups = suspended("prod", 60);
+    let (who, suspension) = groups.first_key_value().expect("a group that refills");
+    // As the intents have it, whatever the record of a return says.
+    assert_eq!(who.username.as_deref(), Some("APEXDEV"));
+    assert_eq!((who.machine.as_deref(), groups.len()), (None, 1));
+    assert_eq!((suspension.times, suspension.until), (3, at(3600 + 63)));
+    assert!(suspended("prod", 62).is_empty(), "the hour is over");
+    assert!(suspended("other", 60).is_empty());
+}
+
+#[test]
 fn an_intent_that_came_to_nothing_neither_counts_nor_is_followed() {
     for nothing in [
         Outcome::AlreadyGone,

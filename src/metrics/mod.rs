@@ -45,6 +45,8 @@ pub struct Metrics {
     spared: Family<IntCounterVec, 3>,
     lingering: Family<IntGaugeVec, 2>,
     breaker_open: Family<IntGaugeVec, 2>,
+    suspended: Family<IntGaugeVec, 2>,
+    respawns: Family<IntCounterVec, 3>,
     cycle_duration: Family<HistogramVec, 2>,
     last_cycle: Family<GaugeVec, 1>,
     policies_loaded: IntGauge,
@@ -127,6 +129,8 @@ impl Metrics {
         let spared = "Sessions that a policy's condition held for in a cycle and that were spared, by reason.";
         let lingering = "Sessions whose end was accepted and that are still there.";
         let breaker = "Whether the policy's whole plan is refused because it wants too many sessions.";
+        let suspended = "Groups of sessions that the policy leaves alone because they refill.";
+        let respawns = "Sessions that logged in minutes after one of the same user, machine and program was ended.";
         let paused = "Whether nobody is acted on because of the kill switch.";
         let journal = "Records that could not be written; while that lasts, nobody is acted on.";
         let errors = "Calls that failed, by what the error means.";
@@ -143,6 +147,8 @@ impl Metrics {
             spared: make.counters("spared_total", spared, ["database", "policy", "reason"]),
             lingering: make.gauges("lingering_sessions", lingering, database_instance),
             breaker_open: make.gauges("breaker_open", breaker, database_policy),
+            suspended: make.gauges("suspended_groups", suspended, database_policy),
+            respawns: make.counters("respawns_total", respawns, ["database", "policy", "mode"]),
             cycle_duration: make.durations(
                 "cycle_duration_seconds",
                 "How long the steps of a cycle take.",
@@ -202,10 +208,20 @@ impl Metrics {
             }
             Event::BreakerOpened { database, policy, .. } => self.breaker_open.with([database, policy]).set(1),
             Event::BreakerClosed { database, policy } => self.breaker_open.with([database, policy]).set(0),
+            Event::CameBack { database, back } => {
+                self.respawns
+                    .with([database, &back.ended.policy, back.ended.mode.name()])
+                    .inc();
+            }
             Event::Cycle(report) => self.cycle(report, at),
             Event::Paused { .. } => self.paused.set(1),
             Event::Resumed { .. } => self.paused.set(0),
-            Event::Started { .. } | Event::Stopping { .. } | Event::Intent(_) | Event::Verification { .. } => {}
+            Event::Started { .. }
+            | Event::Stopping { .. }
+            | Event::Intent(_)
+            | Event::Verification { .. }
+            | Event::GroupSuspended { .. }
+            | Event::GroupReleased { .. } => {}
         }
     }
 
@@ -235,6 +251,8 @@ impl Metrics {
         self.driver_errors.retain(|[database, _]| names(database));
         self.policy_matches.retain(|[database, policy]| runs(database, policy));
         self.breaker_open.retain(|[database, policy]| runs(database, policy));
+        self.suspended.retain(|[database, policy]| runs(database, policy));
+        self.respawns.retain(|[database, policy, _]| runs(database, policy));
         self.spared.retain(|[database, policy, _]| runs(database, policy));
         self.actions.retain(|[database, _, policy, ..]| runs(database, policy));
         for database in &loaded.databases {
@@ -254,6 +272,8 @@ impl Metrics {
         }
         for policy in &loaded.policies {
             self.breaker_open.with([database, &policy.policy]);
+            self.suspended.with([database, &policy.policy]);
+            self.respawns.with([database, &policy.policy, policy.mode.name()]);
             for instance in instances {
                 let instance = instance.to_string();
                 for action in &policy.actions {
@@ -341,6 +361,9 @@ impl Metrics {
                 .set(whole(policy.matched));
             let open = i64::from(policy.breaker.is_some());
             self.breaker_open.with([database, &policy.policy]).set(open);
+            self.suspended
+                .with([database, &policy.policy])
+                .set(whole(policy.suspended.len()));
             for (reason, count) in &policy.spared {
                 let count = u64::try_from(*count).unwrap_or(u64::MAX);
                 self.spared

@@ -8,6 +8,7 @@ use crate::event::{
 };
 use crate::policy::model::{KillClause, Protection};
 use crate::policy::pressure::Resource;
+use crate::respawn::Who;
 
 const KILL: Action = Action::Kill {
     clause: KillClause::Immediate,
@@ -82,6 +83,7 @@ fn cycle(instances: &[u32]) -> CycleReport {
                 (SpareReason::Pending, 8),
             ]),
             breaker: Some("12 candidates".into()),
+            suspended: BTreeMap::from([(Who::default(), "they came back".into())]),
         }],
     }
 }
@@ -127,6 +129,8 @@ fn a_cycle_sets_what_it_saw() {
         r#"orareaper_spared_total{database="prod",policy="idle",reason="pending"} 16"#,
         r#"orareaper_lingering_sessions{database="prod",instance="1"} 2"#,
         r#"orareaper_breaker_open{database="prod",policy="idle"} 1"#,
+        r#"orareaper_suspended_groups{database="prod",policy="idle"} 1"#,
+        r#"orareaper_respawns_total{database="prod",mode="enforce",policy="idle"} 0"#,
         r#"orareaper_driver_round_trips_total{database="prod"} 8"#,
         // 2026-11-22T10:00:00.5Z.
         r#"orareaper_last_cycle_timestamp_seconds{database="prod"} 1795341600.5"#,

@@ -122,6 +122,8 @@ pub struct Limits {
     pub share: Option<u32>,
     /// More records than this to roll back protect a session.
     pub undo_records: Option<u64>,
+    /// In so many cycles of a day sessions of a group may come back before the group is left alone.
+    pub respawns: Option<u32>,
 }
 
 /// A rung of the ladder after the policy's own action.
@@ -325,6 +327,15 @@ impl Action {
             } => "disconnect noreplay",
             Action::CancelSql => "cancel sql",
             Action::Report => "report",
+        }
+    }
+
+    /// Whether it ends the session, sooner or later.
+    #[must_use]
+    pub const fn ends_session(self) -> bool {
+        match self {
+            Action::Kill { .. } | Action::Disconnect { .. } => true,
+            Action::CancelSql | Action::Report => false,
         }
     }
 

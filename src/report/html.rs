@@ -34,7 +34,7 @@ impl Report {
                 RunMode::Enforce => "Policies that enforce act on this.",
             }
         );
-        for note in self.notes.iter().chain(&self.breakers) {
+        for note in self.notes.iter().chain(&self.refusals) {
             let _ = writeln!(out, "<p class=\"note\">{}</p>", with_code(note));
         }
         self.tiles(&mut out);

@@ -18,7 +18,7 @@ impl Report {
             self.sessions,
             self.summary.words()
         );
-        for note in self.notes.iter().chain(&self.breakers) {
+        for note in self.notes.iter().chain(&self.refusals) {
             let _ = writeln!(out, "> **Note:** {}\n", escaped(note));
         }
         for part in &self.policies {

@@ -82,8 +82,8 @@ pub struct Report {
     pub notes: Vec<String>,
     /// One for each policy in force, in file and list order.
     pub policies: Vec<PolicyPart>,
-    /// The open breakers, as sentences.
-    pub breakers: Vec<String>,
+    /// The open breakers and the groups that are left alone, as sentences.
+    pub refusals: Vec<String>,
     /// All decisions together.
     pub summary: Summary,
     /// What the pictures show.
@@ -278,12 +278,7 @@ impl Report {
             sessions: subject.snapshot.rows(),
             notes: subject.notes.to_vec(),
             policies: policies(subject),
-            breakers: subject
-                .ruling
-                .open_breakers
-                .iter()
-                .map(|breaker| breaker_words(breaker, subject.set))
-                .collect(),
+            refusals: refusals(subject),
             summary: Summary::default(),
             figures: figures::figures(subject),
         };
@@ -355,6 +350,14 @@ fn policies(subject: &Subject<'_>) -> Vec<PolicyPart> {
         }
     });
     parts.collect()
+}
+
+fn refusals(subject: &Subject<'_>) -> Vec<String> {
+    let breakers = subject.ruling.open_breakers.iter();
+    let breakers = breakers.map(|breaker| breaker_words(breaker, subject.set));
+    let groups = subject.ruling.suspended.iter();
+    let groups = groups.map(|group| format!("{}: {}", subject.set.policies[group.policy].name, group.reason()));
+    breakers.chain(groups).collect()
 }
 
 fn breaker_words(breaker: &OpenBreaker, set: &PolicySet) -> String {

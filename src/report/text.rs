@@ -35,7 +35,7 @@ impl Report {
             self.statuses()
         );
         push(&mut out, &clip(&sessions, style.width));
-        for note in self.notes.iter().chain(&self.breakers) {
+        for note in self.notes.iter().chain(&self.refusals) {
             wrapped(&mut out, "! ", &visible(note), style, Colour::Yellow);
         }
         for part in &self.policies {

@@ -59,6 +59,7 @@ pub struct RawLimits {
     /// In percent.
     share: Option<u32>,
     undo_records: Option<u64>,
+    respawns: Option<u32>,
 }
 
 impl RawLimits {
@@ -69,6 +70,7 @@ impl RawLimits {
             per_day: self.per_day,
             share: self.share,
             undo_records: self.undo_records,
+            respawns: self.respawns,
         }
     }
 }

@@ -18,9 +18,10 @@ use orareaper::session::snapshot::Snapshot;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use proptest::test_runner::TestRunner;
 
 use crate::reference::{Act, Reference};
-use crate::world::{MOST_SNAPSHOTS, Rules, World, facts, in_force, rules, world};
+use crate::world::{MOST_SNAPSHOTS, Rules, World, facts, in_force, refilling, rules, world};
 
 const MODES: [&str; 5] = ["enforce", "enforce", "dry-run", "dry-run", "off"];
 
@@ -81,6 +82,67 @@ fn person(world: &World, people: &[usize], key: SessionKey) -> usize {
         .expect("a warrant is for a session of the snapshot")
 }
 
+/// Runs all cycles with every policy acting, and holds each decision against the reference. How many sessions were left alone
+/// because their group refills?
+fn decides_as_the_reference(world: &World, rules: &Rules, answers: &[Outcome]) -> Result<usize, TestCaseError> {
+    let reference = Reference { world, rules };
+    let (mut memory, mut acts, mut next) = (Memory::default(), Vec::new(), 0);
+    let mut left_alone = 0;
+    for at in 0..world.moments.len() {
+        let people = world.shown(at);
+        let (cycle, _) = run(&mut memory, world, rules, at, &people, (true, false));
+        let decisions = cycle.ruling.decisions.iter();
+        let decided: Vec<_> = decisions
+            .clone()
+            .map(|decision| (decision.policy, people[decision.row], decision.verdict.name()))
+            .collect();
+        prop_assert_eq!(decided, reference.decide(at, &acts), "snapshot {}", at);
+        left_alone += decisions
+            .filter(|decision| decision.reason.starts_with("suspended"))
+            .count();
+        for warrant in &cycle.ruling.warrants {
+            let outcome = outcome(warrant, answers[next % answers.len()]);
+            next += 1;
+            let policy = warrant
+                .set()
+                .policies
+                .iter()
+                .position(|policy| policy.name == warrant.policy().name);
+            acts.push(Act {
+                at,
+                policy: policy.expect("of the set"),
+                person: person(world, &people, warrant.key()),
+                counts: !matches!(
+                    outcome,
+                    Outcome::AlreadyGone | Outcome::NoLongerMatches | Outcome::Unchecked
+                ),
+                followed: matches!(outcome, Outcome::Done | Outcome::Marked | Outcome::Unknown),
+            });
+            remember(&mut memory, Done::of(warrant, next as u64, outcome, None));
+        }
+    }
+    Ok(left_alone)
+}
+
+/// The same where pools refill: nearly everybody is of one group, is taken, and is followed by another.
+#[test]
+fn pools_that_refill_are_left_alone_as_the_reference_says() {
+    let left_alone = std::cell::Cell::new(0);
+    let config = ProptestConfig {
+        cases: 600,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let strategy = (refilling(), rules(vec!["enforce"]), answers());
+    let ran = TestRunner::new(config).run(&strategy, |(world, mut rules, answers)| {
+        rules.take_freely();
+        left_alone.set(left_alone.get() + decides_as_the_reference(&world, &rules, &answers)?);
+        Ok(())
+    });
+    ran.unwrap_or_else(|failed| panic!("{failed}"));
+    assert!(left_alone.get() > 300, "{} is no proof", left_alone.get());
+}
+
 fn is_permitted(reference: &Reference<'_>, at: usize, warrant: &Warrant, policy: usize, number: usize) -> bool {
     let (rule, person) = (&reference.rules.rules[policy], &reference.world.people[number]);
     let real = warrant.mode() == RunMode::Enforce;
@@ -101,29 +163,7 @@ proptest! {
     fn decisions_are_those_of_the_reference(
         world in world(), rules in rules(vec!["enforce", "enforce", "enforce", "off"]), answers in answers(),
     ) {
-        let reference = Reference { world: &world, rules: &rules };
-        let (mut memory, mut acts, mut next) = (Memory::default(), Vec::new(), 0);
-        for at in 0..world.moments.len() {
-            let people = world.shown(at);
-            let (cycle, _) = run(&mut memory, &world, &rules, at, &people, (true, false));
-            let decided: Vec<_> = cycle.ruling.decisions.iter()
-                .map(|decision| (decision.policy, people[decision.row], decision.verdict.name()))
-                .collect();
-            prop_assert_eq!(decided, reference.decide(at, &acts), "snapshot {}", at);
-            for warrant in &cycle.ruling.warrants {
-                let outcome = outcome(warrant, answers[next % answers.len()]);
-                next += 1;
-                let policy = warrant.set().policies.iter().position(|policy| policy.name == warrant.policy().name);
-                acts.push(Act {
-                    at,
-                    policy: policy.expect("of the set"),
-                    person: person(&world, &people, warrant.key()),
-                    counts: !matches!(outcome, Outcome::AlreadyGone | Outcome::NoLongerMatches | Outcome::Unchecked),
-                    followed: matches!(outcome, Outcome::Done | Outcome::Marked | Outcome::Unknown),
-                });
-                remember(&mut memory, Done::of(warrant, next as u64, outcome, None));
-            }
-        }
+        decides_as_the_reference(&world, &rules, &answers)?;
     }
 
     /// Whatever the modes and the arming: nobody is taken who may not be, nothing real happens where it may not, and real

@@ -128,6 +128,74 @@ impl Reference<'_> {
         })
     }
 
+    /// USERNAME, PROGRAM and MACHINE as far as they were read.
+    fn like(&self, at: usize, number: usize) -> (Option<&'static str>, &'static str, Option<&'static str>) {
+        let person = &self.world.people[number];
+        let machine = person.machine.filter(|_| self.world.has(at, Column::Machine));
+        (person.username, person.program, machine)
+    }
+
+    /// Logins that came soon after one of their like was ended, each for one of each policy: which act, and the login.
+    fn returns(&self, at: usize, acts: &[Act]) -> Vec<(usize, i64)> {
+        let mut waiting: Vec<(usize, Option<(i64, i64)>)> = Vec::new();
+        let (mut seen, mut returns): (Vec<usize>, Vec<(usize, i64)>) = (Vec::new(), Vec::new());
+        for now in 0..=at {
+            let ended = |act: &usize| acts[*act].followed && acts[*act].at + 1 == now;
+            waiting.extend((0..acts.len()).filter(ended).map(|act| (act, None)));
+            let time = self.world.time(now);
+            waiting.retain(|(act, gone)| match gone {
+                Some((_, gone)) => time - gone <= 600,
+                None => time - self.world.time(acts[*act].at) <= 3600,
+            });
+            let shown = self.world.shown(now);
+            for (act, gone) in &mut waiting {
+                let person = acts[*act].person;
+                let there = shown.iter().any(|other| self.same(*other, person));
+                if gone.is_none() && self.world.is_complete(now, self.world.people[person].inst_id) && !there {
+                    *gone = Some((self.world.time(now - 1), time));
+                }
+            }
+            for number in shown {
+                let Some(login) = self.world.people[number].logon else {
+                    continue;
+                };
+                if seen.iter().any(|other| self.same(*other, number)) {
+                    continue;
+                }
+                seen.push(number);
+                for policy in 0..self.rules.rules.len() {
+                    let is_like = |(act, gone): &(usize, Option<(i64, i64)>)| {
+                        let Act { at, person, .. } = acts[*act];
+                        let soon = |from, to: i64| (from..=to + 300).contains(&login);
+                        acts[*act].policy == policy
+                            && !self.same(person, number)
+                            && self.like(at, person) == self.like(now, number)
+                            && (soon(self.world.time(at), self.world.time(at))
+                                || gone.is_some_and(|(from, to)| soon(from, to)))
+                    };
+                    if let Some(place) = waiting.iter().position(is_like) {
+                        returns.push((waiting.remove(place).0, login));
+                    }
+                }
+            }
+        }
+        returns
+    }
+
+    /// Whether the policy leaves the session's like alone.
+    fn is_suspended(&self, at: usize, policy: usize, number: usize, acts: &[Act]) -> bool {
+        let times = self.rules.rules[policy].respawns.unwrap_or(self.rules.limits.respawns);
+        let now = self.world.time(at);
+        let returns = self.returns(at, acts).into_iter().filter(|(act, login)| {
+            let Act { at: ended, person, .. } = acts[*act];
+            acts[*act].policy == policy && self.like(ended, person) == self.like(at, number) && now - login < 24 * 3600
+        });
+        let returns: Vec<(usize, i64)> = returns.map(|(act, login)| (acts[act].at, login)).collect();
+        let cycles: std::collections::BTreeSet<usize> = returns.iter().map(|(ended, _)| *ended).collect();
+        let newest = returns.iter().map(|(_, login)| *login).max();
+        cycles.len() >= times as usize && newest.is_some_and(|newest| now < newest + 3600)
+    }
+
     fn worst_first(&self, at: usize, people: &mut [usize]) {
         people.sort_by_key(|number| {
             let person = &self.world.people[*number];
@@ -217,7 +285,7 @@ impl Reference<'_> {
             let mut own = 0;
             for (number, standing) in people.into_iter().zip(standings) {
                 let verdict = match standing {
-                    "ready" if refused => "refused",
+                    "ready" if refused || self.is_suspended(at, policy, number, acts) => "refused",
                     "ready" if self.may(at, policy, number, own, &taken, acts) => {
                         own += 1;
                         taken.push(number);

@@ -84,6 +84,7 @@ pub(crate) struct Rule {
     pub(crate) per_day: Option<u32>,
     pub(crate) share: Option<u32>,
     pub(crate) undo_records: Option<i64>,
+    pub(crate) respawns: Option<u32>,
     pub(crate) keep: Option<(u32, Vec<&'static str>)>,
     pub(crate) allow: Vec<&'static str>,
 }
@@ -125,6 +126,17 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// Few limits but that on refills, so that many are taken.
+    pub(crate) fn take_freely(&mut self) {
+        (self.limits.per_hour, self.limits.per_day, self.limits.share) = (50, None, 100);
+        for rule in &mut self.rules {
+            (rule.hold, rule.users, rule.unless_module) = ([0, 0], None, false);
+            (rule.per_hour, rule.per_day, rule.share) = (None, None, None);
+        }
+    }
+}
+
 impl Rule {
     fn write(&self, number: usize, phase: usize, text: &mut String) {
         let quantity = if self.inactive {
@@ -150,6 +162,7 @@ impl Rule {
             self.per_day.map(|limit| format!("per_day: {limit}")),
             self.share.map(|limit| format!("share: {limit}%")),
             self.undo_records.map(|limit| format!("undo_records: {limit}")),
+            self.respawns.map(|limit| format!("respawns: {limit}")),
         ];
         let limits: Vec<String> = limits.into_iter().flatten().collect();
         if !limits.is_empty() {
@@ -339,7 +352,9 @@ fn state() -> impl Strategy<Value = State> {
 }
 
 fn person() -> impl Strategy<Value = Person> {
-    let identity = (1_i64..3, 1_i64..9, 1_i64..3, option::weighted(0.97, 0_i64..2));
+    // Long ago, or while the snapshots are taken.
+    let logon = prop_oneof![1 => 0_i64..2, 1 => (0_i64..40).prop_map(|halves| START + halves * 30)];
+    let identity = (1_i64..3, 1_i64..9, 1_i64..3, option::weighted(0.97, logon));
     let kind = prop_oneof![15 => Just(Some("USER")), 1 => Just(Some("BACKGROUND")), 1 => Just(None)];
     let username = prop_oneof![
         8 => Just(Some("APP")), 3 => Just(Some("SHOP")), 3 => Just(Some("CRM")),
@@ -401,6 +416,33 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
     })
 }
 
+/// One where nearly everybody is alike, has a seat of their own, is idle for long, and logged in shortly before they are
+/// first seen.
+pub(crate) fn refilling() -> impl Strategy<Value = World> {
+    let logins = vec((0_i64..400, 0_u8..8), 26);
+    (world(), logins).prop_map(|(mut world, logins)| {
+        for (number, (person, (ago, odd))) in world.people.iter_mut().zip(logins).enumerate() {
+            let first = START
+                + world
+                    .moments
+                    .iter()
+                    .take(person.lives.0 + 1)
+                    .map(|it| it.step)
+                    .sum::<i64>();
+            person.sid = number as i64 + 1;
+            person.kind = Some("USER");
+            person.program = "app@web01";
+            person.username = Some(if odd == 0 { "SHOP" } else { "APP" });
+            person.machine = if odd == 1 { None } else { Some("web01") };
+            person.logon = Some(first - ago);
+            for state in person.states.iter_mut().filter(|_| odd != 2) {
+                (state.status, state.last_call) = (Some("INACTIVE"), Some(4000));
+            }
+        }
+        world
+    })
+}
+
 fn rule(modes: Vec<&'static str>) -> impl Strategy<Value = Rule> {
     let users = option::weighted(
         0.5,
@@ -419,12 +461,13 @@ fn rule(modes: Vec<&'static str>) -> impl Strategy<Value = Rule> {
         option::weighted(0.5, select(vec![1_u32, 20, 50, 100])),
         option::weighted(0.3, select(vec![0_i64, 10, 1000])),
     );
+    let respawns = option::weighted(0.3, 1_u32..3);
     let keep = option::weighted(0.3, (1_u32..4, subsequence(vec!["username", "machine"], 1..3)));
     let allow = prop_oneof![3 => Just(vec![]), 1 => subsequence(vec!["backup", "sys", "undo", "jobs"], 1..4)];
-    let limits = (budget(), budget(), budget(), bounds);
+    let limits = (budget(), budget(), budget(), bounds, respawns);
     (select(modes), condition, hold, limits, keep, allow).prop_map(
         |(mode, (inactive, longer_than, users, unless_module), hold, limits, keep, allow)| {
-            let (per_cycle, per_hour, per_day, (share, undo_records)) = limits;
+            let (per_cycle, per_hour, per_day, (share, undo_records), respawns) = limits;
             Rule {
                 mode,
                 inactive,
@@ -437,6 +480,7 @@ fn rule(modes: Vec<&'static str>) -> impl Strategy<Value = Rule> {
                 per_day,
                 share,
                 undo_records,
+                respawns,
                 keep,
                 allow,
             }
@@ -451,14 +495,18 @@ pub(crate) fn rules(modes: Vec<&'static str>) -> impl Strategy<Value = Rules> {
         option::weighted(0.3, 1_u32..9),
         select(vec![1_u32, 20, 50, 100]),
         select(vec![10_u64, 100_000]),
+        1_u32..4,
     );
-    let limits = limits.prop_map(|(per_cycle, per_hour, per_day, share, undo_records)| EffectiveLimits {
-        per_cycle,
-        per_hour,
-        per_day,
-        share,
-        undo_records,
-    });
+    let limits = limits.prop_map(
+        |(per_cycle, per_hour, per_day, share, undo_records, respawns)| EffectiveLimits {
+            per_cycle,
+            per_hour,
+            per_day,
+            share,
+            undo_records,
+            respawns,
+        },
+    );
     (vec(rule(modes), 1..4), any::<bool>(), 0..MOST_SNAPSHOTS, limits).prop_map(
         |(rules, exemption, reload_at, limits)| Rules {
             rules,

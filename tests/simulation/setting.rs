@@ -211,6 +211,7 @@ impl Setting {
             // An open breaker would keep most runs from doing anything at all.
             share: Some(if chance.one_in(6) { 30 } else { 100 }),
             undo_records: Some(100_000),
+            respawns: None,
         };
         Setting {
             scenario,

@@ -40,7 +40,7 @@ pub(super) const LONGEST_HOLD: i64 = 30 * 86_400;
 const LONGEST_NAME: usize = 63;
 
 /// The limits' keys, as far as policies and configuration share them.
-pub(crate) const LIMIT_KEYS: [&str; 5] = ["per_cycle", "per_hour", "per_day", "share", "undo_records"];
+pub(crate) const LIMIT_KEYS: [&str; 6] = ["per_cycle", "per_hour", "per_day", "share", "undo_records", "respawns"];
 
 const MODES: [(&str, Mode); 3] = [
     ("dry-run", Mode::DryRun),
@@ -365,6 +365,7 @@ pub(crate) fn limits(inspection: &mut Inspection, node: &Node) -> Option<Limits>
             .map(|number| u32::try_from(number).ok()),
     };
     let (per_cycle, per_hour, per_day) = (budget("per_cycle"), budget("per_hour"), budget("per_day"));
+    let respawns = budget("respawns");
     let share = match fields.get("share") {
         None => Some(None),
         Some(node) => inspection.percent(node, "share").map(Some),
@@ -379,6 +380,7 @@ pub(crate) fn limits(inspection: &mut Inspection, node: &Node) -> Option<Limits>
         per_day: per_day?,
         share: share?,
         undo_records: undo_records?,
+        respawns: respawns?,
     };
     for (small, large, names) in [
         (limits.per_hour, limits.per_day, ("per_hour", "per_day")),

@@ -1,0 +1,199 @@
+//! One policy's hearing before the guard: its budgets, its groups' floors, its estimate of the pressure.
+//!
+//! What was permitted to the policies before it in this cycle counts as done, as far as this one has to reckon with it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+
+use crate::evaluate::truth::Truth;
+use crate::guard::RunMode;
+use crate::ledger::Ledger;
+use crate::plan::{Entry, InForce, Situation, Standing, group_of, group_sizes};
+use crate::policy::model::{Action, Keep, Policy};
+use crate::pressure::{Readings, judge};
+use crate::session::SessionKey;
+use crate::session::column::Column;
+use crate::session::snapshot::Snapshot;
+
+/// What has been permitted so far in this cycle, over all policies.
+#[derive(Debug, Default)]
+pub(super) struct Taken(Vec<Took>);
+
+#[derive(Clone, Debug)]
+struct Took {
+    key: SessionKey,
+    mode: RunMode,
+    by: Arc<str>,
+}
+
+/// A budget: so many in a period, and how many of them are used before this cycle.
+struct Budget {
+    what: &'static str,
+    whose: &'static str,
+    limit: u32,
+    used: u32,
+    all_policies: bool,
+}
+
+/// One policy's hearing: its budgets, its groups' floors, its estimate of the pressure.
+pub(super) struct Bench<'a> {
+    policy: &'a Policy,
+    in_force: InForce,
+    snapshot: &'a Snapshot,
+    budgets: Vec<Budget>,
+    /// What this policy has to reckon with of what was permitted in this cycle: who took the session.
+    taken: HashMap<SessionKey, Arc<str>>,
+    all_actions: u32,
+    own_actions: u32,
+    floors: Option<(&'a Keep, HashMap<Vec<String>, u32>)>,
+    estimate: Readings,
+}
+
+impl<'a> Bench<'a> {
+    pub(super) fn new(
+        policy: &'a Policy,
+        in_force: InForce,
+        snapshot: &'a Snapshot,
+        situation: &Situation<'a>,
+        ledger: &Ledger,
+        taken: &Taken,
+    ) -> Bench<'a> {
+        let counts = |mode, by: &str| in_force.reckons_with(situation.set, mode, by);
+        let used = |hours, name: Option<&str>| {
+            ledger.count(situation.now, TimeDelta::hours(hours), |entry| {
+                counts(entry.mode, &entry.policy) && name.is_none_or(|name| &*entry.policy == name)
+            })
+        };
+        let before: Vec<&Took> = taken.0.iter().filter(|took| counts(took.mode, &took.by)).collect();
+        let holders: HashMap<SessionKey, Arc<str>> =
+            before.iter().map(|took| (took.key, Arc::clone(&took.by))).collect();
+        let (all, own) = (situation.limits, &policy.limits);
+        let name = Some(&*policy.name);
+        let mut budgets = vec![
+            Budget {
+                what: "per_cycle",
+                whose: "the database's",
+                limit: all.per_cycle,
+                used: 0,
+                all_policies: true,
+            },
+            Budget {
+                what: "per_hour",
+                whose: "the database's",
+                limit: all.per_hour,
+                used: used(1, None),
+                all_policies: true,
+            },
+        ];
+        let mut add = |what, whose, limit: Option<u32>, used, all_policies| {
+            budgets.extend(limit.map(|limit| Budget {
+                what,
+                whose,
+                limit,
+                used,
+                all_policies,
+            }));
+        };
+        add("per_day", "the database's", all.per_day, used(24, None), true);
+        add("per_cycle", "the policy's", own.per_cycle, 0, false);
+        add("per_hour", "the policy's", own.per_hour, used(1, name), false);
+        add("per_day", "the policy's", own.per_day, used(24, name), false);
+        let gone = |key| situation.followed(in_force, key).is_some() || holders.contains_key(&key);
+        let floors = policy
+            .keep
+            .as_ref()
+            .map(|keep| (keep, group_sizes(snapshot, &keep.per, gone)));
+        let mut estimate = situation.gates.readings().clone();
+        if policy.pressure.as_ref().is_some_and(|pressure| pressure.end.is_some()) {
+            // Whoever is about to go is no reason to take another.
+            for row in (0..snapshot.rows()).filter(|row| snapshot.key(*row).is_some_and(gone)) {
+                estimate.take_away(snapshot, row);
+            }
+        }
+        Bench {
+            policy,
+            in_force,
+            snapshot,
+            budgets,
+            all_actions: u32::try_from(before.len()).unwrap_or(u32::MAX),
+            taken: holders,
+            own_actions: 0,
+            floors,
+            estimate,
+        }
+    }
+
+    /// What defers the session, if anything.
+    pub(super) fn obstacle(&self, entry: &Entry) -> Option<String> {
+        if self.policy.action == Action::Report {
+            return None;
+        }
+        if let Some(holder) = entry.key.and_then(|key| self.taken.get(&key)) {
+            return Some(format!("policy {holder} acts on it in this cycle"));
+        }
+        if self.policy.action == Action::CancelSql && self.snapshot.text(entry.row, Column::SqlId).is_none() {
+            return Some("it runs no SQL that has an SQL_ID, without which nothing can be cancelled".into());
+        }
+        for budget in &self.budgets {
+            let now = if budget.all_policies {
+                self.all_actions
+            } else {
+                self.own_actions
+            };
+            if budget.used.saturating_add(now) >= budget.limit {
+                return Some(format!(
+                    "budget: {} {} {} is used up",
+                    budget.whose, budget.what, budget.limit
+                ));
+            }
+        }
+        if matches!(entry.standing, Standing::Escalating { .. }) {
+            // It counts as gone since its first action: no floor and no estimate is touched by ending it for good.
+            return None;
+        }
+        if let Some((keep, sizes)) = &self.floors {
+            if let Some(missing) = keep.per.iter().find(|column| !self.snapshot.has(**column)) {
+                return Some(format!("keep: {} is unknown, and so are its groups", missing.name()));
+            }
+            let left = sizes
+                .get(&group_of(self.snapshot, entry.row, &keep.per))
+                .copied()
+                .unwrap_or(0);
+            if left <= keep.at_least {
+                let per: Vec<&str> = keep.per.iter().map(|column| column.name()).collect();
+                return Some(format!("keep: only {left} left of its {}", per.join(", ")));
+            }
+        }
+        self.recovered(entry)
+    }
+
+    fn recovered(&self, entry: &Entry) -> Option<String> {
+        let end = self.policy.pressure.as_ref()?.end.as_ref()?;
+        let inst_id = self.snapshot.id(entry.row, Column::InstId)?;
+        let enough = judge(end, &self.estimate, inst_id) != Truth::False;
+        enough.then(|| "enough were taken to relieve the pressure, by estimate".into())
+    }
+
+    pub(super) fn take(&mut self, row: usize, key: SessionKey, escalates: bool, taken: &mut Taken) {
+        if self.policy.action == Action::Report {
+            return;
+        }
+        let (mode, by) = (self.in_force.mode, Arc::clone(&self.policy.name));
+        self.taken.insert(key, Arc::clone(&by));
+        taken.0.push(Took { key, mode, by });
+        self.all_actions += 1;
+        self.own_actions += 1;
+        if escalates {
+            // Floor and estimate have done without it since its first action.
+            return;
+        }
+        if let Some((keep, sizes)) = &mut self.floors
+            && let Some(left) = sizes.get_mut(&group_of(self.snapshot, row, &keep.per))
+        {
+            *left = left.saturating_sub(1);
+        }
+        self.estimate.take_away(self.snapshot, row);
+    }
+}

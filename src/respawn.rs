@@ -1,0 +1,305 @@
+//! Whether ending sessions helps: a pool that refills is not fixed by killing.
+//!
+//! A connection pool replaces what it loses, a job scheduler starts again what failed. Ending such sessions over and over
+//! relieves nothing: it only adds logins, and hides what a person has to look at. So whoever logs in within minutes after
+//! one of the same USERNAME, MACHINE and PROGRAM was ended **came back**, and a policy whose sessions of such a group came
+//! back in several cycles of a day is suspended for that group, and tells.
+//!
+//! The group is left alone for an hour after the last one who came back. Then the policy may try again, once: if they come
+//! back again, the next hour begins.
+//!
+//! What surprises:
+//! - An idle session is told of its end only at its next call, which may come an hour later, and only then does its client
+//!   log in again. So minutes are counted from the kill, and once more from when the session was seen to be gone.
+//! - A login cannot say why it happened. One of a busy group that would have come anyway counts as one that came back: the
+//!   guard may suspend where a kill did help, which spares.
+//! - USERNAME, MACHINE or PROGRAM that are NULL or were not read are alike, which makes groups larger, and spares.
+//! - A dry run ended nobody, so nobody comes back to replace them; it counts the logins that came anyway.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::guard::RunMode;
+use crate::session::SessionKey;
+use crate::session::column::Column;
+use crate::session::snapshot::Snapshot;
+use crate::session::time::DbTime;
+
+/// Whoever logs in within so long after one of the like was ended, or was seen to be gone, came back.
+pub const CAME_BACK_WITHIN: TimeDelta = TimeDelta::minutes(5);
+
+/// The cycles count in which sessions were ended that came back, over so long.
+pub const REMEMBERED: TimeDelta = TimeDelta::hours(24);
+
+/// A group that refills is left alone for so long after the last one who came back.
+pub const PAUSE: TimeDelta = TimeDelta::hours(1);
+
+/// For so long a session that was ended is waited for to be gone.
+const AWAITED: TimeDelta = TimeDelta::hours(1);
+
+/// So many of those who were ended are remembered, the newest.
+const MOST_ENDED: usize = 10_000;
+
+/// So many of those who came back are remembered, the newest.
+const MOST_RETURNS: usize = 10_000;
+
+/// So many logins are known as counted. Beyond that, one that vanishes from a snapshot and is seen again may count twice.
+const MOST_COUNTED: usize = 100_000;
+
+/// What makes two sessions alike. What is NULL or was not read is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Who {
+    /// USERNAME.
+    pub username: Option<Arc<str>>,
+    /// PROGRAM.
+    pub program: Option<Arc<str>>,
+    /// MACHINE.
+    pub machine: Option<Arc<str>>,
+}
+
+impl Who {
+    /// Of a row.
+    #[must_use]
+    pub fn of(snapshot: &Snapshot, row: usize) -> Who {
+        let text = |column| snapshot.text(row, column).map(Arc::from);
+        Who {
+            username: text(Column::Username),
+            program: text(Column::Program),
+            machine: text(Column::Machine),
+        }
+    }
+
+    /// Whether a row is of this group.
+    #[must_use]
+    pub fn includes(&self, snapshot: &Snapshot, row: usize) -> bool {
+        self.username.as_deref() == snapshot.text(row, Column::Username)
+            && self.program.as_deref() == snapshot.text(row, Column::Program)
+            && self.machine.as_deref() == snapshot.text(row, Column::Machine)
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |text: &Option<Arc<str>>| text.as_deref().unwrap_or("(unknown)").to_owned();
+        let (username, machine, program) = (shown(&self.username), shown(&self.machine), shown(&self.program));
+        write!(f, "{username} from {machine} with {program}")
+    }
+}
+
+/// A session that was ended, or that a dry run assumes to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The journal's number of the action.
+    pub action_id: u64,
+    /// By which policy.
+    pub policy: Arc<str>,
+    /// Whether it was real.
+    pub mode: RunMode,
+    /// Whom.
+    pub key: SessionKey,
+    /// Its like.
+    pub who: Who,
+    /// When, by the database's clock in UTC: the snapshot's time, so all of a cycle have the same.
+    pub at: DateTime<Utc>,
+}
+
+/// Who was ended and whose like is waited for.
+#[derive(Clone, Debug)]
+struct Awaited {
+    ended: Ended,
+    gone: Option<Gone>,
+}
+
+/// When a session went: after the one snapshot and before the other.
+#[derive(Clone, Copy, Debug)]
+struct Gone {
+    after: DateTime<Utc>,
+    before: DateTime<Utc>,
+}
+
+impl Awaited {
+    /// Whether a login at this time may be this one's return.
+    fn may_return(&self, login: DateTime<Utc>) -> bool {
+        let within = |from: DateTime<Utc>, to: DateTime<Utc>| from <= login && login <= to + CAME_BACK_WITHIN;
+        within(self.ended.at, self.ended.at) || self.gone.is_some_and(|gone| within(gone.after, gone.before))
+    }
+
+    /// A login is seen a poll late, so everybody is waited for twice as long as they have to come back.
+    fn is_over(&self, now: DateTime<Utc>) -> bool {
+        match self.gone {
+            Some(gone) => now - gone.before > CAME_BACK_WITHIN * 2,
+            None => now - self.ended.at > AWAITED,
+        }
+    }
+}
+
+/// A session that was ended, and the login of its like soon after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// Who was ended.
+    pub ended: Ended,
+    /// The session that logged in.
+    pub key: SessionKey,
+    /// When it did, in UTC.
+    pub at: DateTime<Utc>,
+}
+
+/// A policy that leaves a group alone for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspension {
+    /// In so many cycles of a day sessions of the group were ended that came back.
+    pub times: usize,
+    /// Until when.
+    pub until: DateTime<Utc>,
+}
+
+/// What one database remembers of those who were ended and those who came back.
+#[derive(Clone, Debug, Default)]
+pub struct Respawns {
+    awaited: VecDeque<Awaited>,
+    returns: VecDeque<Return>,
+    /// Logins that were looked at before.
+    counted: HashSet<SessionKey>,
+    /// The snapshot before.
+    last: Option<DateTime<Utc>>,
+}
+
+impl Respawns {
+    /// Waits for the like of a session that was ended just now.
+    pub fn ended(&mut self, ended: Ended) {
+        self.awaited.push_back(Awaited { ended, gone: None });
+        while self.awaited.len() > MOST_ENDED {
+            self.awaited.pop_front();
+        }
+    }
+
+    /// Takes note of somebody who came back, told by the journal: the like of the action with this number.
+    pub fn restore(&mut self, action_id: u64, key: SessionKey, at: DateTime<Utc>) {
+        let is = |awaited: &Awaited| awaited.ended.action_id == action_id;
+        if let Some(place) = self.awaited.iter().position(is) {
+            self.came_back(place, key, at);
+            self.counted.insert(key);
+        }
+    }
+
+    /// Looks among the newest logins for the like of those who were ended. Each login stands for one of them for each policy
+    /// and mode, the one that was ended first, and is looked at once.
+    pub fn observe(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) -> Vec<Return> {
+        self.awaited.retain(|awaited| !awaited.is_over(now));
+        self.returns.retain(|back| now - back.at < REMEMBERED);
+        self.see_who_is_gone(snapshot, now);
+        let since = self
+            .awaited
+            .iter()
+            .map(|awaited| awaited.ended.at)
+            .fold(now, DateTime::min);
+        let offset = snapshot.clock().map_or(0, |clock| clock.utc_offset);
+        let earliest = since.timestamp().saturating_add(i64::from(offset));
+        self.counted.retain(|key| key.logon_time.0 >= earliest);
+        if self.counted.len() > MOST_COUNTED {
+            self.counted.clear();
+        }
+        let mut came_back = Vec::new();
+        for row in 0..snapshot.rows() {
+            let logon = snapshot.number(row, Column::LogonTime);
+            let Some(logon) = logon.filter(|logon| *logon >= earliest) else {
+                continue;
+            };
+            let (Some(key), Some(login)) = (snapshot.key(row), DbTime(logon).to_utc(offset)) else {
+                continue;
+            };
+            if self.counted.insert(key) {
+                came_back.extend(self.welcome(snapshot, row, key, login));
+            }
+        }
+        self.last = Some(now);
+        came_back
+    }
+
+    fn welcome(&mut self, snapshot: &Snapshot, row: usize, key: SessionKey, login: DateTime<Utc>) -> Vec<Return> {
+        let mut came_back: Vec<Return> = Vec::new();
+        let mut place = 0;
+        while let Some(awaited) = self.awaited.get(place) {
+            let ended = &awaited.ended;
+            let stands_already = |back: &Return| back.ended.policy == ended.policy && back.ended.mode == ended.mode;
+            let is_like = ended.key != key
+                && awaited.may_return(login)
+                && ended.who.includes(snapshot, row)
+                && !came_back.iter().any(stands_already);
+            if is_like {
+                came_back.extend(self.came_back(place, key, login));
+            } else {
+                place += 1;
+            }
+        }
+        came_back
+    }
+
+    fn came_back(&mut self, place: usize, key: SessionKey, at: DateTime<Utc>) -> Option<Return> {
+        let Awaited { ended, .. } = self.awaited.remove(place)?;
+        let back = Return { ended, key, at };
+        self.returns.push_back(back.clone());
+        while self.returns.len() > MOST_RETURNS {
+            self.returns.pop_front();
+        }
+        Some(back)
+    }
+
+    /// An instance that was not read says nothing. Whom a dry run took is assumed to be gone.
+    fn see_who_is_gone(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) {
+        let waits = |awaited: &&mut Awaited| awaited.gone.is_none();
+        let mut waiting: Vec<&mut Awaited> = self.awaited.iter_mut().filter(waits).collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let seats: HashSet<i64> = waiting.iter().map(|awaited| i64::from(awaited.ended.key.sid)).collect();
+        let there: HashSet<SessionKey> = (0..snapshot.rows())
+            .filter(|row| {
+                snapshot
+                    .number(*row, Column::Sid)
+                    .is_some_and(|sid| seats.contains(&sid))
+            })
+            .filter_map(|row| snapshot.key(row))
+            .collect();
+        for awaited in &mut waiting {
+            let key = awaited.ended.key;
+            let is_gone = awaited.ended.mode == RunMode::DryRun || !there.contains(&key);
+            if snapshot.is_complete(key.inst_id) && is_gone {
+                let after = self.last.unwrap_or(awaited.ended.at).max(awaited.ended.at);
+                awaited.gone = Some(Gone { after, before: now });
+            }
+        }
+    }
+
+    /// The groups that are left alone now, if `times` is how often a group may refill in a day, and `counts` says who
+    /// counts.
+    #[must_use]
+    pub fn suspended(
+        &self,
+        times: u32,
+        now: DateTime<Utc>,
+        counts: impl Fn(&Ended) -> bool,
+    ) -> BTreeMap<Who, Suspension> {
+        let mut groups: BTreeMap<&Who, (BTreeSet<DateTime<Utc>>, DateTime<Utc>)> = BTreeMap::new();
+        for back in self.returns.iter().filter(|back| counts(&back.ended)) {
+            let group = groups.entry(&back.ended.who).or_insert((BTreeSet::new(), back.at));
+            group.0.insert(back.ended.at);
+            group.1 = group.1.max(back.at);
+        }
+        let suspension = |(who, (cycles, newest)): (&Who, (BTreeSet<DateTime<Utc>>, DateTime<Utc>))| {
+            let (times_back, until) = (cycles.len(), newest + PAUSE);
+            let is_suspended = u32::try_from(times_back).is_ok_and(|back| back >= times) && now < until;
+            is_suspended.then(|| {
+                let suspension = Suspension {
+                    times: times_back,
+                    until,
+                };
+                (who.clone(), suspension)
+            })
+        };
+        groups.into_iter().filter_map(suspension).collect()
+    }
+}
