@@ -71,6 +71,8 @@ pub struct Settings {
     pub name: Arc<str>,
     /// Between the beginnings of two snapshots.
     pub poll: Duration,
+    /// Reading that takes longer hangs. Nothing can end it, but it is told.
+    pub patience: Duration,
     /// `--dry-run`.
     pub dry_run: bool,
 }
@@ -81,6 +83,8 @@ pub trait Watcher: Send {
     fn cycle(&mut self, view: &CycleView<'_>);
     /// The database could not be read. `again_in` is `None` when there will be no further attempt.
     fn unreadable(&mut self, database: &str, error: &Error, again_in: Option<Duration>);
+    /// Reading has not come to an end, and why nobody knows. It goes on.
+    fn hangs(&mut self, database: &str, error: &Error);
     /// A policy cannot run on this database, and why.
     fn unsupported(&mut self, database: &str, policy: &str, why: &str);
     /// A warrant was used up.
@@ -141,6 +145,17 @@ enum Acting {
     },
 }
 
+/// Whether a snapshot is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Polling {
+    /// No.
+    Idle,
+    /// Since then.
+    Since(Monotonic),
+    /// For so long that it was told.
+    Hanging,
+}
+
 /// One database's loop.
 pub struct Database {
     settings: Settings,
@@ -150,7 +165,7 @@ pub struct Database {
     ask: Sender<Needs>,
     act: Sender<Batch>,
     watcher: Box<dyn Watcher>,
-    polling: bool,
+    polling: Polling,
     acting: Acting,
     /// Revokes the newest batch.
     revoked: Arc<AtomicBool>,
@@ -184,7 +199,7 @@ impl Database {
             ask: threads.0,
             act: threads.1,
             watcher,
-            polling: false,
+            polling: Polling::Idle,
             acting: Acting::Free,
             revoked: Arc::default(),
             acting_backoff: Backoff::default(),
@@ -203,6 +218,7 @@ impl Database {
         loop {
             self.watcher.alive(&self.settings.name);
             self.poll_if_due();
+            self.tell_if_hanging();
             let input = match inputs.recv_timeout(self.until_next()) {
                 Ok(input) => input,
                 Err(RecvTimeoutError::Timeout) => continue,
@@ -235,7 +251,7 @@ impl Database {
     /// At most a second, so that the loop shows it is alive.
     fn until_next(&self) -> Duration {
         let heartbeat = Duration::from_secs(1);
-        if self.polling || self.gave_up {
+        if self.polling != Polling::Idle || self.gave_up {
             heartbeat
         } else {
             self.next_poll.since(self.clock.now()).min(heartbeat)
@@ -244,15 +260,36 @@ impl Database {
 
     /// Asks for a snapshot if it is time for one and none is under way.
     pub fn poll_if_due(&mut self) {
-        if self.polling || self.gave_up || self.clock.now() < self.next_poll {
+        if self.polling != Polling::Idle || self.gave_up || self.clock.now() < self.next_poll {
             return;
         }
         let needs = Needs {
             columns: needs::columns(&self.rules.set),
             resources: needs::resources(&self.rules.set),
         };
-        self.polling = self.ask.send(needs).is_ok();
-        self.next_poll = self.clock.now().plus(self.settings.poll);
+        let now = self.clock.now();
+        if self.ask.send(needs).is_ok() {
+            self.polling = Polling::Since(now);
+        }
+        self.next_poll = now.plus(self.settings.poll);
+    }
+
+    /// Every call of a driver has a limit, but a client library can fail to keep its own: then this is all that is left to
+    /// do. Said once for each read.
+    pub fn tell_if_hanging(&mut self) {
+        let Polling::Since(since) = self.polling else { return };
+        let taken = self.clock.now().since(since);
+        if taken <= self.settings.patience {
+            return;
+        }
+        let why = format!(
+            "no answer for {}s: the driver does not keep its limits; nothing is done here until it comes back, or orareaper is \
+             started anew",
+            taken.as_secs()
+        );
+        let error = Error::new(Class::Backoff, format!("read {}", self.settings.name), why);
+        self.watcher.hangs(&self.settings.name, &error);
+        self.polling = Polling::Hanging;
     }
 
     /// What was permitted and not yet done is permitted no longer. An action that has begun is not stopped.
@@ -274,7 +311,7 @@ impl Database {
     }
 
     fn unreadable(&mut self, error: &Error) {
-        self.polling = false;
+        self.polling = Polling::Idle;
         let again_in = self.backoff.after(error.class, self.settings.poll);
         match again_in {
             Some(pause) => self.next_poll = self.clock.now().plus(pause),
@@ -284,7 +321,7 @@ impl Database {
     }
 
     fn read(&mut self, polled: &Polled) {
-        self.polling = false;
+        self.polling = Polling::Idle;
         self.backoff = Backoff::default();
         self.remember_own(polled.capabilities.own);
         let Some(now) = utc_of(&polled.snapshot) else {

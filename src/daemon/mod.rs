@@ -97,6 +97,7 @@ pub fn start(start: &Start<'_>) -> io::Result<Running> {
         let settings = Settings {
             name: Arc::clone(&database.name),
             poll: database.poll,
+            patience: patience(database),
             dry_run: start.dry_run,
         };
         let memory = (start.memory)(&database.name);
@@ -206,4 +207,10 @@ pub fn reach(database: &crate::config::Database) -> Result<Reach, SecretError> {
         call_limit: database.call_timeout,
         kill_limit: actor::KILL_LIMIT.max(database.call_timeout),
     })
+}
+
+/// Connecting, and the few calls that may each take their whole limit before one of them fails: a call that is broken off
+/// takes as long again to clean up after.
+fn patience(database: &crate::config::Database) -> Duration {
+    database.connect_timeout + database.call_timeout * 4
 }

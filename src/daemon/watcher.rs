@@ -76,6 +76,16 @@ impl Recording {
         self.say_once(view.polled.warning.clone().into_iter().collect());
     }
 
+    /// Counts an error of reading; whether it is the one that the database is down since.
+    fn is_down_since(&mut self, error: &Error) -> bool {
+        self.record(&Event::DriverError {
+            database: Arc::clone(&self.database),
+            class: error.class,
+            error: error.to_string(),
+        });
+        self.up.replace(false) != Some(false)
+    }
+
     /// What could not be read or is odd about a database is said when it is new, not every fifteen seconds.
     fn say_once(&mut self, notes: Vec<String>) {
         const REMEMBERED: usize = 100;
@@ -133,13 +143,7 @@ impl Watcher for Recording {
     }
 
     fn unreadable(&mut self, _: &str, error: &Error, again_in: Option<Duration>) {
-        let database = Arc::clone(&self.database);
-        self.record(&Event::DriverError {
-            database,
-            class: error.class,
-            error: error.to_string(),
-        });
-        if self.up.replace(false) != Some(false) {
+        if self.is_down_since(error) {
             let next = match again_in {
                 Some(pause) => format!("trying again in {:.0}s", pause.as_secs_f64().max(1.0)),
                 None => {
@@ -150,6 +154,15 @@ impl Watcher for Recording {
             self.record(&Event::DatabaseDown {
                 database: Arc::clone(&self.database),
                 error,
+            });
+        }
+    }
+
+    fn hangs(&mut self, _: &str, error: &Error) {
+        if self.is_down_since(error) {
+            self.record(&Event::DatabaseDown {
+                database: Arc::clone(&self.database),
+                error: error.to_string(),
             });
         }
     }

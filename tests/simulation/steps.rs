@@ -89,6 +89,10 @@ impl Watcher for Spy {
         self.inner.unreadable(database, error, again_in);
     }
 
+    fn hangs(&mut self, database: &str, error: &Error) {
+        self.inner.hangs(database, error);
+    }
+
     fn unsupported(&mut self, database: &str, policy: &str, why: &str) {
         self.inner.unsupported(database, policy, why);
     }
@@ -266,6 +270,7 @@ impl Run {
         let settings = Settings {
             name,
             poll: self.setting.poll,
+            patience: Duration::MAX,
             dry_run: false,
         };
         let clock = Arc::clone(&self.clock);

@@ -242,6 +242,10 @@ impl Narrator {
                 let line = format!("            {} {session}: {reason}", self.ink.yellow("deferred "));
                 self.tell_once(format!("deferred {policy} {kind}"), &line);
             }
+            Verdict::Refused if reason.starts_with("suspended") => {
+                let line = format!("            {} {session}: {reason}", self.ink.red("refused  "));
+                self.tell_once(format!("suspended {policy}"), &line);
+            }
             Verdict::Refused => {
                 self.seen(|seen| {
                     seen.breakers.insert(policy.to_owned());
@@ -314,6 +318,12 @@ impl Watcher for Narrator {
 
     fn unreadable(&mut self, database: &str, error: &Error, again_in: Option<Duration>) {
         self.inner.unreadable(database, error, again_in);
+        self.seen(|seen| seen.troubles.push(error.to_string()));
+        tell(&format!("          {} {error}", self.ink.red("unreadable")));
+    }
+
+    fn hangs(&mut self, database: &str, error: &Error) {
+        self.inner.hangs(database, error);
         self.seen(|seen| seen.troubles.push(error.to_string()));
         tell(&format!("          {} {error}", self.ink.red("unreadable")));
     }

@@ -8,6 +8,7 @@ use crate::session::time::DbTime;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
+/// Standstills of cycles, and reads that hang.
 #[derive(Clone, Default)]
 struct Noted(Arc<Mutex<Vec<Option<String>>>>);
 
@@ -19,6 +20,9 @@ impl Watcher for Noted {
             .push(view.standstill.map(str::to_owned));
     }
     fn unreadable(&mut self, _: &str, _: &Error, _: Option<Duration>) {}
+    fn hangs(&mut self, _: &str, error: &Error) {
+        self.0.lock().expect("one thread").push(Some(error.to_string()));
+    }
     fn unsupported(&mut self, _: &str, _: &str, _: &str) {}
     fn done(&mut self, _: &str, _: &crate::cycle::Done) {}
     fn acting_stopped(&mut self, _: &str, _: &str) {}
@@ -55,42 +59,71 @@ fn polled(clock: &ManualClock) -> Input {
     })))
 }
 
-/// The standstill of a cycle after the acting thread met this error, at once and a minute later.
-fn after(class: Class) -> Vec<Option<String>> {
+/// A database that polls every 15 seconds, its clock, and what it tells.
+fn database() -> (Database, Arc<ManualClock>, Noted, Receiver<Needs>) {
     let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
     let noted = Noted::default();
-    let rules = Arc::new(Rules {
+    let settings = Settings {
+        name: "prod".into(),
+        poll: Duration::from_secs(15),
+        patience: Duration::from_secs(70),
+        dry_run: false,
+    };
+    let ((ask, asks), (act, _acts)) = (channel(), channel());
+    let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    let watcher = Box::new(noted.clone());
+    let database = Database::new(settings, rules(), Memory::default(), shared, (ask, act), watcher);
+    (database, clock, noted, asks)
+}
+
+fn rules() -> Arc<Rules> {
+    Arc::new(Rules {
         set: Arc::default(),
         limits: EffectiveLimits::of(&crate::policy::model::Limits::default()),
         blackouts: Vec::new(),
         armed: HashMap::new(),
         zone: chrono_tz::UTC,
-    });
-    let settings = Settings {
-        name: "prod".into(),
-        poll: Duration::from_secs(15),
-        dry_run: false,
-    };
-    let ((ask, _asks), (act, _acts)) = (channel(), channel());
-    let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-    let watcher = Box::new(noted.clone());
-    let mut database = Database::new(
-        settings,
-        Arc::clone(&rules),
-        Memory::default(),
-        shared,
-        (ask, act),
-        watcher,
-    );
+    })
+}
+
+/// The standstill of a cycle after the acting thread met this error, at once and a minute later.
+fn after(class: Class) -> Vec<Option<String>> {
+    let (mut database, clock, noted, _asks) = database();
     let error = Error::new(class, "connect to prod", "refused");
     let _ = database.apply(Input::Acted(Acted::Unreachable(Box::new(error))));
     let _ = database.apply(Input::Acted(Acted::Through));
     let _ = database.apply(polled(&clock));
     clock.advance(Duration::from_secs(60));
     let _ = database.apply(polled(&clock));
-    let _ = database.apply(Input::Reload(rules));
+    let _ = database.apply(Input::Reload(rules()));
     let _ = database.apply(polled(&clock));
     noted.0.lock().expect("one thread").clone()
+}
+
+#[test]
+fn a_read_that_does_not_come_back_is_told_once_and_waited_for() {
+    let (mut database, clock, noted, asks) = database();
+    let told = || noted.0.lock().expect("one thread").len();
+    database.poll_if_due();
+    clock.advance(Duration::from_secs(70));
+    database.tell_if_hanging();
+    assert_eq!(told(), 0, "that long it may take");
+    clock.advance(Duration::from_secs(1));
+    database.tell_if_hanging();
+    clock.advance(Duration::from_secs(1000));
+    database.tell_if_hanging();
+    database.poll_if_due();
+    assert_eq!(told(), 1);
+    assert_eq!(asks.try_iter().count(), 1, "a second read would hang behind the first");
+    // It comes back after all; the next one may hang as well.
+    let _ = database.apply(polled(&clock));
+    database.poll_if_due();
+    clock.advance(Duration::from_secs(71));
+    database.tell_if_hanging();
+    let told = noted.0.lock().expect("one thread").clone();
+    let hangs = "read prod: no answer for 71s: the driver does not keep its limits; nothing is done here until it comes \
+                 back, or orareaper is started anew";
+    assert_eq!(told, [Some(hangs.into()), None, Some(hangs.into())]);
 }
 
 #[test]
