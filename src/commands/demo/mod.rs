@@ -81,13 +81,16 @@ fn demo(arguments: &DemoArgs, clock: Arc<dyn Clock>) -> Result<Status, String> {
     Ok(conclude(ink, &seen, &world.kills(), &metrics, &folder, ended))
 }
 
+/// The one that is asked for, or a new one that nobody else can have prepared.
 fn folder(arguments: &DemoArgs) -> Result<PathBuf, String> {
-    let folder = arguments
-        .folder
-        .clone()
-        .unwrap_or_else(|| std::env::temp_dir().join(format!("orareaper-demo-{}", std::process::id())));
-    std::fs::create_dir_all(&folder).map_err(|error| format!("create the folder {}: {error}", folder.display()))?;
-    Ok(folder)
+    let Some(folder) = &arguments.folder else {
+        let new = tempfile::Builder::new().prefix("orareaper-demo-").tempdir();
+        return new
+            .map(tempfile::TempDir::keep)
+            .map_err(|error| format!("create a folder in {}: {error}", std::env::temp_dir().display()));
+    };
+    std::fs::create_dir_all(folder).map_err(|error| format!("create the folder {}: {error}", folder.display()))?;
+    Ok(folder.clone())
 }
 
 fn policies(folder: &Path, clock: &dyn Clock) -> Result<Arc<PolicySet>, String> {
