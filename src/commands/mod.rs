@@ -36,7 +36,7 @@ pub fn run(cli: &Cli) -> Status {
     match &cli.command {
         Command::Run { dry_run } => run::run(&cli.config, *dry_run, clock),
         #[cfg(feature = "demo")]
-        Command::Demo(arguments) => demo::run(arguments, clock),
+        Command::Demo(arguments) => demo::run(arguments, cli, clock),
         Command::Plan(arguments) => plan::run(arguments, &cli.config, clock),
         Command::Explain(arguments) => explain::run(arguments, &cli.config, clock),
         Command::Sessions(arguments) => sessions::run(arguments, &cli.config, clock),
@@ -61,24 +61,36 @@ pub fn run(cli: &Cli) -> Status {
     }
 }
 
-/// Sets up the log: human where a person reads it, JSON elsewhere, unless told otherwise. To standard error.
+/// Sets up the log: human where a person reads it, JSON elsewhere, unless told otherwise. To standard error, but for the
+/// demo, whose story would drown in it: that one logs into its folder as soon as it has one.
 ///
 /// # Errors
 /// When the directives make no sense.
 pub fn start_log(cli: &Cli) -> Result<(), Status> {
+    if matches!(cli.command, Command::Demo(_)) {
+        return Ok(());
+    }
+    let terminal = std::io::stderr().is_terminal();
+    log_to(cli, std::io::stderr, terminal)
+}
+
+/// Sets up the log, to anywhere.
+fn log_to<W>(cli: &Cli, out: W, terminal: bool) -> Result<(), Status>
+where
+    W: for<'w> tracing_subscriber::fmt::MakeWriter<'w> + Send + Sync + 'static,
+{
     let filter = tracing_subscriber::EnvFilter::try_new(&cli.log).map_err(|error| {
         fail(&format!(
             "--log {:?}: {error}; expected a level such as info or debug",
             cli.log
         ))
     })?;
-    let terminal = std::io::stderr().is_terminal();
     let format = cli
         .log_format
         .unwrap_or(if terminal { LogFormat::Human } else { LogFormat::Json });
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(out)
         .with_target(false);
     match format {
         LogFormat::Human => log.with_ansi(terminal).init(),

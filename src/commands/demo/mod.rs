@@ -9,17 +9,18 @@ mod narrator;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use orasim::{KillRecord, Scenario, Server, World};
 
-use crate::cli::{DemoArgs, Status};
+use crate::cli::{Cli, DemoArgs, Status};
 use crate::clock::{Clock, SystemClock};
 use crate::commands::demo::narrator::{Ink, Narrator, Seen, SharedSeen, tell};
 use crate::commands::run::{GRACE, Signals};
-use crate::commands::{fail, terminal_style};
+use crate::commands::{fail, log_to, terminal_style};
 use crate::config::{Config, Database, Driver, Login, SecretSource};
 use crate::daemon::service::Service;
 use crate::outcome::Outcome;
@@ -36,19 +37,32 @@ const POLL: Duration = Duration::from_secs(5);
 const POLICIES: &str = include_str!("policies.yaml");
 
 /// Runs the command.
-pub fn run(arguments: &DemoArgs, clock: SystemClock) -> Status {
-    match demo(arguments, Arc::new(clock)) {
+pub fn run(arguments: &DemoArgs, cli: &Cli, clock: SystemClock) -> Status {
+    let folder = match folder(arguments) {
+        Ok(folder) => folder,
+        Err(problem) => return fail(&problem),
+    };
+    if let Err(status) = start_log(cli, &folder) {
+        return status;
+    }
+    match demo(arguments, folder, Arc::new(clock)) {
         Ok(status) => status,
         Err(problem) => fail(&problem),
     }
 }
 
-fn demo(arguments: &DemoArgs, clock: Arc<dyn Clock>) -> Result<Status, String> {
+/// The daemon logs into the folder: the terminal is for the story.
+fn start_log(cli: &Cli, folder: &Path) -> Result<(), Status> {
+    let path = folder.join("daemon.log");
+    let file = std::fs::File::create(&path).map_err(|error| fail(&format!("create {}: {error}", path.display())))?;
+    log_to(cli, file, false)
+}
+
+fn demo(arguments: &DemoArgs, folder: PathBuf, clock: Arc<dyn Clock>) -> Result<Status, String> {
     let signals = Signals::catch().map_err(|error| format!("catch signals: {error}"))?;
     let ink = Ink {
         colour: terminal_style().colour,
     };
-    let folder = folder(arguments)?;
     let mut scenario = Scenario::builtin("rac3").map_err(|error| format!("read the demo's scenario: {error}"))?;
     scenario.speed = SPEED;
     let world = World::new(scenario);
@@ -84,7 +98,11 @@ fn demo(arguments: &DemoArgs, clock: Arc<dyn Clock>) -> Result<Status, String> {
 /// The one that is asked for, or a new one that nobody else can have prepared.
 fn folder(arguments: &DemoArgs) -> Result<PathBuf, String> {
     let Some(folder) = &arguments.folder else {
-        let new = tempfile::Builder::new().prefix("orareaper-demo-").tempdir();
+        let mine = std::fs::Permissions::from_mode(0o700);
+        let new = tempfile::Builder::new()
+            .prefix("orareaper-demo-")
+            .permissions(mine)
+            .tempdir();
         return new
             .map(tempfile::TempDir::keep)
             .map_err(|error| format!("create a folder in {}: {error}", std::env::temp_dir().display()));
@@ -151,7 +169,7 @@ fn introduce(ink: Ink, server: &Server, arguments: &DemoArgs, folder: &Path) {
         arguments.listen
     ));
     tell(&format!(
-        "  folder       {}: policies, journal, report",
+        "  folder       {}: policies, log, journal, report",
         folder.display()
     ));
     tell("");
