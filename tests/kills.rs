@@ -30,6 +30,8 @@ sessions:
      pinned: {sid: 287, serial: 62507}}
   - {name: busy, user: BUSY, count: 2, program: loop, machines: [app1], instances: [1], active: 5h, logged_on: 6h,
      when_killed: {notices: 10m}}
+  - {name: pool, user: POOL, count: 5, program: JDBC Thin Client, machines: [app2], instances: [1], idle: 5h, logged_on: 6h,
+     when_killed: {reconnects: 1s}}
   - {name: writer, user: WRITER, program: load, machines: [app1], instances: [2], idle: 5h, logged_on: 6h,
      transaction: {age: 5h, undo_records: 60000}, when_killed: {rollback: 100}}
 ";
@@ -283,5 +285,50 @@ fn a_long_rollback_shows_as_lingering_until_it_is_through() {
         let last = site.journalled("verification").pop().expect("it was followed");
         assert_eq!(last["proof"], "gone", "{last}");
         assert_eq!(db.kills().len(), 1);
+    }
+}
+
+#[test]
+fn a_pool_that_refills_is_left_alone_also_after_a_restart() {
+    for driver in drivers() {
+        let limits = "    limits: {per_cycle: 1, respawns: 2}\n";
+        let (db, site) = stage(&driver, &policy("POOL", "kill immediate", limits));
+        let daemon = site.run(&driver);
+        let suspended = "orareaper_suspended_groups{database=\"orcl\",policy=\"reap\"}";
+        // Its clients log in again a second after each kill; time passes by hand.
+        wait_for("the policy to be suspended", || {
+            db.world.advance(Duration::from_secs(2));
+            (daemon.metric(suspended) == Some(1.0)).then_some(())
+        });
+        daemon.looks("orcl", 2);
+        let kills = db.kills().len();
+        // Two that came back are enough; what was under way when the second one was seen is brought to an end.
+        assert!((2..=4).contains(&kills), "{:?}", db.kills());
+        let told = site.journals("group_suspended", |_| true);
+        let of = [&told["username"], &told["machine"], &told["program"]].map(|text| text.as_str());
+        assert_eq!(of, [Some("POOL"), Some("app2"), Some("JDBC Thin Client")], "{told}");
+        assert!(
+            told["reason"]
+                .as_str()
+                .is_some_and(|it| it.contains("came back within 5m")),
+            "{told}"
+        );
+        let back = site.journalled("came_back");
+        assert!(back.len() >= 2 && back.len() <= kills, "{back:?}");
+        let came_back = "orareaper_respawns_total{database=\"orcl\",mode=\"enforce\",policy=\"reap\"}";
+        assert_eq!(daemon.metric(came_back), Some(back.len() as f64));
+        assert!(
+            daemon.page("/").1.contains("reap is suspended: sessions of POOL"),
+            "on the status page"
+        );
+        drop(daemon);
+
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 2);
+        assert_eq!(daemon.metric(suspended), Some(1.0), "it is known from the journal");
+        assert_eq!(db.kills().len(), kills);
+        db.world.advance(62 * MINUTE);
+        until("it to be tried again", || db.kills().len() > kills);
+        site.journals("group_released", |_| true);
     }
 }
