@@ -13,14 +13,13 @@
 pub mod reason;
 pub mod truth;
 
-use std::cell::RefCell;
 use std::cmp::Ordering;
 
 use crate::evaluate::truth::{Truth, Truths};
 use crate::policy::condition::{Comparison, Condition, LikePart, LikePattern, Operand, Value};
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;
-use crate::session::store::{Numbers, Texts};
+use crate::session::store::{Codes, Numbers, Texts};
 
 /// The truth of a condition for every session of the snapshot.
 #[must_use]
@@ -37,6 +36,10 @@ pub fn evaluate(condition: &Condition, snapshot: &Snapshot) -> Truths {
         Condition::Not(inner) => !evaluate(inner, snapshot),
         Condition::Compare { left, op, right } => compare(snapshot, left, *op, right),
         Condition::In { operand, values, .. } => {
+            let texts: Option<Vec<&str>> = values.iter().map(Value::as_text).collect();
+            if let Some(texts) = texts {
+                return test_text(snapshot, operand, |text| texts.contains(&text));
+            }
             values.iter().fold(Truths::all(rows, Truth::False), |so_far, value| {
                 so_far.or(&compare(
                     snapshot,
@@ -173,9 +176,7 @@ fn by_number(numbers: &Numbers, rows: usize, op: Comparison, number: i64) -> Tru
             assert_eq!(values.len(), rows, "a column has a value for each row");
             let (low, high) = (i64::from(Numbers::NARROW_NULL), i64::from(i32::MAX));
             match i32::try_from(number) {
-                Ok(number) if number != Numbers::NARROW_NULL => {
-                    packed(values, Numbers::NARROW_NULL, |value| op.holds(value.cmp(&number)))
-                }
+                Ok(number) if number != Numbers::NARROW_NULL => ordered(values, Numbers::NARROW_NULL, op, number),
                 // Outside what the column holds, every value stands on the same side.
                 Ok(_) | Err(_) => {
                     let ordering = if number <= low {
@@ -193,14 +194,25 @@ fn by_number(numbers: &Numbers, rows: usize, op: Comparison, number: i64) -> Tru
         }
         Numbers::Wide(values) => {
             assert_eq!(values.len(), rows, "a column has a value for each row");
-            packed(values, Numbers::WIDE_NULL, |value| op.holds(value.cmp(&number)))
+            ordered(values, Numbers::WIDE_NULL, op, number)
         }
     }
 }
 
+/// One loop for each comparison, so that none of them asks for each value which one it is.
+fn ordered<T: Copy + Ord>(values: &[T], null: T, op: Comparison, number: T) -> Truths {
+    match op {
+        Comparison::Equal => packed(values, null, |value| value == number),
+        Comparison::NotEqual => packed(values, null, |value| value != number),
+        Comparison::Less => packed(values, null, |value| value < number),
+        Comparison::LessOrEqual => packed(values, null, |value| value <= number),
+        Comparison::Greater => packed(values, null, |value| value > number),
+        Comparison::GreaterOrEqual => packed(values, null, |value| value >= number),
+    }
+}
+
 fn packed<T: Copy + PartialEq>(values: &[T], null: T, holds: impl Fn(T) -> bool) -> Truths {
-    Truths::from_fn(values.len(), |row| {
-        let value = values[row];
+    Truths::of(values, |value| {
         if value == null {
             Truth::Unknown
         } else {
@@ -211,18 +223,17 @@ fn packed<T: Copy + PartialEq>(values: &[T], null: T, holds: impl Fn(T) -> bool)
 
 /// Judges each distinct text once.
 fn by_word(texts: &Texts, rows: usize, holds: impl Fn(&str) -> bool) -> Truths {
-    let verdicts: RefCell<Vec<Option<Truth>>> = RefCell::new(vec![None; texts.code_count()]);
-    Truths::from_fn(rows, |row| {
-        let code = texts.code(row);
-        let known = verdicts.borrow()[code as usize];
-        known.unwrap_or_else(|| {
-            let truth = texts
-                .word(code)
-                .map_or(Truth::Unknown, |word| Truth::known(holds(word)));
-            verdicts.borrow_mut()[code as usize] = Some(truth);
-            truth
-        })
-    })
+    assert_eq!(texts.rows(), rows, "a column has a value for each row");
+    let judged = texts.judged(|word| word.map_or(Truth::Unknown, |word| Truth::known(holds(word))));
+    looked_up(texts, &judged)
+}
+
+/// Each row's truth by the code of its text.
+fn looked_up(texts: &Texts, verdicts: &[Truth]) -> Truths {
+    match texts.codes() {
+        Codes::Short(codes) => Truths::of(codes, |code| verdicts[usize::from(code)]),
+        Codes::Long(codes) => Truths::of(codes, |code| verdicts[code as usize]),
+    }
 }
 
 fn test_text(snapshot: &Snapshot, operand: &Operand, holds: impl Fn(&str) -> bool) -> Truths {
@@ -241,8 +252,13 @@ fn is_null(snapshot: &Snapshot, operand: &Operand) -> Truths {
     let rows = snapshot.rows();
     match side(snapshot, operand, 1) {
         Side::Missing => Truths::all(rows, Truth::Unknown),
-        Side::Texts(texts) => Truths::from_fn(rows, |row| Truth::known(texts.code(row) == 0)),
-        Side::Numbers(numbers, _) => Truths::from_fn(rows, |row| Truth::known(numbers.get(row).is_none())),
+        Side::Texts(texts) => looked_up(texts, &texts.judged(|word| Truth::known(word.is_none()))),
+        Side::Numbers(Numbers::Narrow(values), _) => {
+            Truths::of(values, |value| Truth::known(value == Numbers::NARROW_NULL))
+        }
+        Side::Numbers(Numbers::Wide(values), _) => {
+            Truths::of(values, |value| Truth::known(value == Numbers::WIDE_NULL))
+        }
         Side::Text(_) | Side::Number(_) => Truths::all(rows, Truth::False),
     }
 }

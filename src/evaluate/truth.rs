@@ -6,14 +6,21 @@
 
 /// TRUE, FALSE or UNKNOWN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub enum Truth {
     /// It holds.
-    True,
+    True = YES,
     /// It does not.
-    False,
+    False = NO,
     /// A value that it needs is not known.
-    Unknown,
+    Unknown = 0,
 }
+
+/// The bit of a truth that goes into the map `yes`.
+const YES: u8 = 1;
+
+/// The bit of a truth that goes into the map `no`.
+const NO: u8 = 2;
 
 impl Truth {
     /// What a term over known values says.
@@ -45,7 +52,40 @@ impl Truths {
     /// The same for all.
     #[must_use]
     pub fn all(rows: usize, truth: Truth) -> Truths {
-        Truths::from_fn(rows, |_| truth)
+        let count = rows.div_ceil(64);
+        let set = |set: bool| {
+            let mut words = vec![if set { u64::MAX } else { 0 }; count];
+            // No bit stands for a row that is not there.
+            if let Some(last) = words.last_mut() {
+                *last >>= count * 64 - rows;
+            }
+            words
+        };
+        Truths {
+            rows,
+            yes: set(truth == Truth::True),
+            no: set(truth == Truth::False),
+        }
+    }
+
+    /// By each row's value.
+    #[must_use]
+    pub fn of<T: Copy>(values: &[T], truth: impl Fn(T) -> Truth) -> Truths {
+        let words = values.len().div_ceil(64);
+        let (mut yes, mut no) = (Vec::with_capacity(words), Vec::with_capacity(words));
+        for values in values.chunks(64) {
+            let mut truths = [Truth::Unknown as u8; 64];
+            for (place, value) in truths.iter_mut().zip(values) {
+                *place = truth(*value) as u8;
+            }
+            yes.push(gathered(&truths, YES));
+            no.push(gathered(&truths, NO));
+        }
+        Truths {
+            rows: values.len(),
+            yes,
+            no,
+        }
     }
 
     /// By row.
@@ -133,6 +173,15 @@ impl Truths {
     }
 }
 
+/// One bit of each of 64 bytes, eight at a time: the product moves the lowest bit of byte `n` to bit `n` of its highest byte.
+fn gathered(truths: &[u8; 64], bit: u8) -> u64 {
+    let (eights, _) = truths.as_chunks::<8>();
+    eights.iter().rev().fold(0, |so_far, eight| {
+        let lowest = (u64::from_le_bytes(*eight) >> bit.trailing_zeros()) & 0x0101_0101_0101_0101;
+        so_far << 8 | lowest.wrapping_mul(0x0102_0408_1020_4080) >> 56
+    })
+}
+
 impl std::ops::Not for Truths {
     type Output = Truths;
 
@@ -177,5 +226,19 @@ mod tests {
         let truths = Truths::from_fn(200, |row| Truth::known(row % 63 == 0));
         assert_eq!(truths.true_rows().collect::<Vec<_>>(), [0, 63, 126, 189]);
         assert_eq!(Truths::all(70, Unknown).true_rows().next(), None);
+    }
+
+    #[test]
+    fn however_they_are_made_they_are_the_same() {
+        for rows in [0, 1, 63, 64, 65, 128, 200] {
+            for truth in [True, False, Unknown] {
+                assert_eq!(Truths::all(rows, truth), Truths::from_fn(rows, |_| truth));
+            }
+            let values: Vec<Truth> = (0..rows).map(|row| [True, False, Unknown][row % 3]).collect();
+            assert_eq!(
+                Truths::of(&values, |truth| truth),
+                Truths::from_fn(rows, |row| values[row])
+            );
+        }
     }
 }

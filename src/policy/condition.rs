@@ -133,6 +133,17 @@ pub enum Value {
     Size(i64),
 }
 
+impl Value {
+    /// The text, if it is one.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            Value::Number(_) | Value::Duration(_) | Value::Size(_) => None,
+        }
+    }
+}
+
 /// A LIKE pattern, its escapes resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LikePattern {

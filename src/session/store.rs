@@ -25,9 +25,12 @@ struct Words {
     ends: Vec<u32>,
 }
 
+/// Each row's code into a column's dictionary.
 #[derive(Clone, Debug)]
-enum Codes {
+pub enum Codes {
+    /// All codes fit 16 bits.
     Short(Vec<u16>),
+    /// They do not.
     Long(Vec<u32>),
 }
 
@@ -44,18 +47,31 @@ impl Texts {
     /// When a code stands for no word.
     #[must_use]
     pub fn of(codes: &[u32], words: &str, ends: &[u32]) -> Texts {
-        let known = |code: &u32| *code as usize <= ends.len();
-        assert!(codes.iter().all(known), "every code stands for a word");
-        let narrow = |code: &u32| u16::try_from(*code).ok();
+        let highest = codes.iter().fold(NULL_CODE, |highest, code| highest.max(*code));
+        assert!(highest as usize <= ends.len(), "every code stands for a word");
+        let narrow = |code: &u32| u16::try_from(*code).unwrap_or(u16::MAX);
         Texts {
-            codes: match codes.iter().map(narrow).collect() {
-                Some(short) => Codes::Short(short),
-                None => Codes::Long(codes.to_vec()),
+            codes: if highest <= u32::from(u16::MAX) {
+                Codes::Short(codes.iter().map(narrow).collect())
+            } else {
+                Codes::Long(codes.to_vec())
             },
             words: Words {
                 bytes: words.to_owned(),
                 ends: ends.to_vec(),
             },
+        }
+    }
+
+    /// One row alone.
+    #[must_use]
+    pub fn only(&self, row: usize) -> Texts {
+        match self.get(row) {
+            None => Texts::of(&[NULL_CODE], "", &[]),
+            Some(text) => {
+                let end = u32::try_from(text.len()).expect("a text of the dictionary is no longer than all of them");
+                Texts::of(&[NULL_CODE + 1], text, &[end])
+            }
         }
     }
 
@@ -93,6 +109,19 @@ impl Texts {
             self.words.ends[index - 1] as usize
         };
         Some(&self.words.bytes[start..self.words.ends[index] as usize])
+    }
+
+    /// All rows' codes.
+    #[must_use]
+    pub fn codes(&self) -> &Codes {
+        &self.codes
+    }
+
+    /// What `of` says of each distinct text, NULL first, to be looked up by code.
+    #[must_use]
+    pub fn judged<T>(&self, of: impl Fn(Option<&str>) -> T) -> Vec<T> {
+        let codes = u32::try_from(self.code_count()).expect("codes are 32 bits wide");
+        (NULL_CODE..codes).map(|code| of(self.word(code))).collect()
     }
 
     /// How many codes there are, NULL's included: codes are below this.
@@ -191,14 +220,15 @@ impl Numbers {
     /// A column of these values, as narrow as they are; [`Numbers::WIDE_NULL`] is NULL.
     #[must_use]
     pub fn of(values: &[i64]) -> Numbers {
-        let narrow = |value: &i64| match i32::try_from(*value) {
-            Ok(Self::NARROW_NULL) => None,
-            Ok(narrow) => Some(narrow),
-            Err(_) => (*value == Self::WIDE_NULL).then_some(Self::NARROW_NULL),
+        let fits = |value: i64| {
+            (i64::from(Self::NARROW_NULL) < value && value <= i64::from(i32::MAX)) | (value == Self::WIDE_NULL)
         };
-        match values.iter().map(narrow).collect() {
-            Some(values) => Numbers::Narrow(values),
-            None => Numbers::Wide(values.to_vec()),
+        // Without a way out early, so that many values are looked at at once.
+        if values.iter().fold(true, |so_far, value| so_far & fits(*value)) {
+            let narrow = |value: &i64| i32::try_from(*value).unwrap_or(Self::NARROW_NULL);
+            Numbers::Narrow(values.iter().map(narrow).collect())
+        } else {
+            Numbers::Wide(values.to_vec())
         }
     }
 
