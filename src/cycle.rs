@@ -57,12 +57,8 @@ impl Reported {
 
     /// Forgets sessions that are gone.
     fn keep_only(&mut self, snapshot: &Snapshot) {
-        if self.0.values().all(HashSet::is_empty) {
-            return;
-        }
-        let there: HashSet<SessionKey> = (0..snapshot.rows()).filter_map(|row| snapshot.key(row)).collect();
         for keys in self.0.values_mut() {
-            keys.retain(|key| there.contains(key) || !snapshot.is_complete(key.inst_id));
+            keys.retain(|key| snapshot.find(*key).is_some() || !snapshot.is_complete(key.inst_id));
         }
     }
 }

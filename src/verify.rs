@@ -144,16 +144,9 @@ impl Following {
         now: DateTime<Utc>,
         patience: impl Fn(&Followed) -> TimeDelta,
     ) -> Vec<Verification> {
-        let rows: BTreeMap<SessionKey, usize> = if self.sessions.is_empty() {
-            BTreeMap::new()
-        } else {
-            (0..snapshot.rows())
-                .filter_map(|row| Some((snapshot.key(row)?, row)))
-                .collect()
-        };
         let mut proved = Vec::new();
         self.sessions.retain(|key, followed| {
-            let row = rows.get(key).copied();
+            let row = snapshot.find(*key);
             let overdue = now - followed.since >= patience(followed).max(DEADLINE);
             let seen = snapshot.is_complete(key.inst_id) && (row.is_some() || !may_be_there(*key, snapshot));
             let proof = if seen {

@@ -9,6 +9,8 @@
 
 mod restore;
 
+use std::sync::OnceLock;
+
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::join::input_columns;
@@ -93,6 +95,8 @@ pub struct Snapshot {
     pub(super) columns: Vec<Data>,
     pub(super) instances: Vec<Instance>,
     pub(super) parallel_servers: Vec<ParallelServer>,
+    /// Known keys in their order, with their rows; made when a session is first looked for.
+    by_key: OnceLock<Vec<(SessionKey, u32)>>,
 }
 
 impl Snapshot {
@@ -222,10 +226,44 @@ impl Snapshot {
         })
     }
 
+    /// All sessions' keys, row by row.
+    pub fn keys(&self) -> impl Iterator<Item = Option<SessionKey>> + '_ {
+        let parts = [Column::InstId, Column::Sid, Column::Serial, Column::LogonTime];
+        let [inst_id, sid, serial, logon_time] = parts.map(|column| self.numbers(column));
+        let id = |numbers: Option<&Numbers>, row| u32::try_from(numbers?.get(row)?).ok();
+        (0..self.rows).map(move |row| {
+            Some(SessionKey {
+                inst_id: id(inst_id, row)?,
+                sid: id(sid, row)?,
+                serial: id(serial, row)?,
+                logon_time: DbTime(logon_time?.get(row)?),
+            })
+        })
+    }
+
     /// The row of a session.
     #[must_use]
     pub fn find(&self, key: SessionKey) -> Option<usize> {
-        (0..self.rows).find(|row| self.key(*row) == Some(key))
+        self.rows_of(key).next()
+    }
+
+    /// The rows that have a session's key: one, unless the database contradicts itself.
+    pub fn rows_of(&self, key: SessionKey) -> impl Iterator<Item = usize> + '_ {
+        let by_key = self.by_key.get_or_init(|| self.sorted_by_key());
+        let before = by_key.partition_point(|(other, _)| *other < key);
+        let same = by_key[before..].iter().take_while(move |(other, _)| *other == key);
+        same.map(|(_, row)| *row as usize)
+    }
+
+    fn sorted_by_key(&self) -> Vec<(SessionKey, u32)> {
+        let mut sorted = Vec::with_capacity(self.rows);
+        for (row, key) in self.keys().enumerate() {
+            if let Some(key) = key {
+                sorted.push((key, u32::try_from(row).expect("fewer rows than the limit")));
+            }
+        }
+        sorted.sort_unstable();
+        sorted
     }
 
     /// The same moment with one session alone: all its values, derived ones included, and nothing of the others.
@@ -233,11 +271,7 @@ impl Snapshot {
     pub fn only(&self, row: usize) -> Snapshot {
         let columns = self.columns.iter().map(|data| match data {
             Data::Missing => Data::Missing,
-            Data::Texts(texts) => {
-                let mut one = TextsBuilder::default();
-                one.push(texts.get(row));
-                Data::Texts(one.finish())
-            }
+            Data::Texts(texts) => Data::Texts(texts.only(row)),
             Data::Numbers(numbers) => {
                 let mut one = Numbers::default();
                 one.push(numbers.get(row));
@@ -251,6 +285,7 @@ impl Snapshot {
             columns: columns.collect(),
             instances: self.instances.clone(),
             parallel_servers: self.parallel_servers.clone(),
+            by_key: OnceLock::new(),
         }
     }
 
@@ -265,6 +300,10 @@ impl Snapshot {
                 Data::Numbers(numbers) => numbers.bytes(),
             })
             .sum::<usize>()
+            + self
+                .by_key
+                .get()
+                .map_or(0, |keys| keys.capacity() * size_of::<(SessionKey, u32)>())
             + size_of::<Snapshot>()
             + Column::COUNT * size_of::<Data>()
     }
@@ -350,6 +389,7 @@ impl SnapshotBuilder {
             columns,
             instances,
             parallel_servers: Vec::new(),
+            by_key: OnceLock::new(),
         })
     }
 }
@@ -443,6 +483,10 @@ mod tests {
     #[test]
     fn a_session_is_found_by_its_whole_key_only() {
         let snapshot = build(&[]);
+        for row in 0..3 {
+            let key = snapshot.key(row).expect("whole");
+            assert_eq!(snapshot.rows_of(key).collect::<Vec<_>>(), [row]);
+        }
         let key = snapshot.key(1).expect("whole");
         assert_eq!(snapshot.find(key), Some(1));
         assert_eq!(
@@ -453,5 +497,23 @@ mod tests {
             None
         );
         assert_eq!(key.to_string(), "11,7,@1");
+    }
+
+    #[test]
+    fn sessions_are_found_in_whatever_order_they_were_read() {
+        let mut builder = Snapshot::builder(SnapshotSource::Live, &READ);
+        for (sid, logon) in [(12, Some(3)), (10, Some(1)), (11, None), (12, Some(2)), (10, Some(1))] {
+            let mut cells = session(sid, "ACTIVE", Cell::Null);
+            cells[3] = logon.map_or(Cell::Null, |logon| Cell::Time(DbTime(logon)));
+            builder.push_row(&cells).expect("few rows");
+        }
+        let snapshot = builder.finish(None, Vec::new()).finish(Columns::NONE);
+        let rows = |row| -> Vec<usize> {
+            let key = snapshot.key(row).expect("whole");
+            snapshot.rows_of(key).collect()
+        };
+        assert_eq!((rows(0), rows(1), rows(3)), (vec![0], vec![1, 4], vec![3]));
+        let one_by_one = (0..5).map(|row| snapshot.key(row));
+        assert!(snapshot.keys().eq(one_by_one) && snapshot.key(2).is_none());
     }
 }

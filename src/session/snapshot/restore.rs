@@ -1,6 +1,8 @@
 //! A snapshot put together again from its columns, derived ones included: what a recording gives back is what was decided on,
 //! not what would be derived today.
 
+use std::sync::OnceLock;
+
 use crate::session::column::{Column, Kind};
 use crate::session::snapshot::{Clock, Data, Instance, ParallelServer, Snapshot, SnapshotSource};
 use crate::session::store::{Numbers, Texts};
@@ -31,6 +33,7 @@ impl Restoring {
                 columns,
                 instances,
                 parallel_servers,
+                by_key: OnceLock::new(),
             },
         }
     }
