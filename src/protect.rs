@@ -15,7 +15,7 @@ use crate::policy::model::Protection;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::{Field, Snapshot, SnapshotSource};
-use crate::session::store::Texts;
+use crate::session::store::Codes;
 
 /// Accounts that Oracle maintains on every release; `ORACLE_MAINTAINED` adds the others where it can be read.
 pub const SYS_ACCOUNTS: [&str; 7] = ["SYS", "SYSTEM", "SYSBACKUP", "SYSDG", "SYSKM", "SYSRAC", "PUBLIC"];
@@ -36,6 +36,10 @@ pub struct Facts {
 pub struct Under(u16);
 
 impl Under {
+    fn of(protection: Protection) -> Under {
+        Under(1 << protection as u16)
+    }
+
     fn insert(&mut self, protection: Protection) {
         self.0 |= 1 << protection as u16;
     }
@@ -68,25 +72,16 @@ impl Under {
 /// The protections of every session but `undo`, which depends on the policy's own limit and is asked by [`undo`].
 #[must_use]
 pub fn protections(snapshot: &Snapshot, facts: &Facts) -> Vec<Under> {
-    let by_name = [
-        judge(snapshot, Column::Username, |name| by_username(name, facts)),
-        judge(snapshot, Column::Program, by_program),
-        judge(snapshot, Column::Module, by_module),
-        judge(snapshot, Column::ClientInfo, by_client_info),
-    ];
-    let servers: HashSet<(u32, u32, u32)> = snapshot
-        .parallel_servers()
-        .iter()
-        .map(|server| (server.inst_id, server.sid, server.serial))
-        .collect();
-    (0..snapshot.rows())
-        .map(|row| {
-            let named = by_name
-                .iter()
-                .fold(Under::default(), |so_far, column| so_far.union(column.of(row)));
-            named.union(by_state(snapshot, row, facts, &servers))
-        })
-        .collect()
+    let mut under = vec![Under::default(); snapshot.rows()];
+    judge(&mut under, snapshot, Column::Type, by_type);
+    judge(&mut under, snapshot, Column::Status, by_status);
+    judge(&mut under, snapshot, Column::Username, |name| by_username(name, facts));
+    judge(&mut under, snapshot, Column::Program, by_program);
+    judge(&mut under, snapshot, Column::Module, by_module);
+    judge(&mut under, snapshot, Column::ClientInfo, by_client_info);
+    by_detachment(&mut under, snapshot);
+    by_identity(&mut under, snapshot, facts);
+    under
 }
 
 /// Whether the `undo` protection holds: more than `limit` records to roll back, or a transaction of unknown size.
@@ -153,65 +148,98 @@ pub const ESSENTIAL: [Column; 8] = [
     Column::Program,
 ];
 
-/// A protection for each distinct text of a column, looked up by code.
-struct Judged<'a> {
-    texts: Option<&'a Texts>,
-    by_code: Vec<Under>,
+/// What is known of a session by one of its columns.
+#[derive(Clone, Copy)]
+enum Known<'a> {
+    /// The column was not read, or the release lacks it.
+    Missing,
+    Null,
+    Text(&'a str),
 }
 
-impl Judged<'_> {
-    fn of(&self, row: usize) -> Under {
-        self.texts
-            .map_or(Under::default(), |texts| self.by_code[texts.code(row) as usize])
+/// Asks once for each distinct text of a column, and puts every session under what is said of its own.
+fn judge(under: &mut [Under], snapshot: &Snapshot, column: Column, by: impl Fn(Known<'_>) -> Under) {
+    let Some(texts) = snapshot.texts(column) else {
+        let everybody = by(Known::Missing);
+        under.iter_mut().for_each(|under| *under = under.union(everybody));
+        return;
+    };
+    assert_eq!(texts.rows(), under.len(), "a column has a value for each row");
+    let by_code = texts.judged(|word| by(word.map_or(Known::Null, Known::Text)));
+    // Most columns put nobody under anything.
+    if by_code.iter().all(|said| *said == Under::default()) {
+        return;
+    }
+    match texts.codes() {
+        Codes::Short(codes) => put(under, codes, &by_code),
+        Codes::Long(codes) => put(under, codes, &by_code),
     }
 }
 
-fn judge(snapshot: &Snapshot, column: Column, under: impl Fn(&str) -> Under) -> Judged<'_> {
-    let texts = snapshot.texts(column);
-    let by_code = texts.map_or_else(Vec::new, |texts| {
-        (0..texts.code_count())
-            .map(|code| {
-                let code = u32::try_from(code).expect("codes are 32 bits wide");
-                texts.word(code).map_or(Under::default(), &under)
-            })
-            .collect()
-    });
-    Judged { texts, by_code }
+fn put<C: Copy + Into<u32>>(under: &mut [Under], codes: &[C], by_code: &[Under]) {
+    for (under, code) in under.iter_mut().zip(codes) {
+        *under = under.union(by_code[(*code).into() as usize]);
+    }
 }
 
-fn by_state(snapshot: &Snapshot, row: usize, facts: &Facts, servers: &HashSet<(u32, u32, u32)>) -> Under {
-    let mut under = Under::default();
-    let is_user = snapshot.text(row, Column::Type) == Some("USER");
-    let program_unknown = !snapshot.has(Column::Program);
-    if !is_user || snapshot.text(row, Column::Username).is_none() || program_unknown {
-        under.insert(Protection::Background);
+fn by_type(known: Known<'_>) -> Under {
+    match known {
+        Known::Text("USER") => Under::default(),
+        Known::Missing | Known::Null | Known::Text(_) => Under::of(Protection::Background),
     }
-    match snapshot.key(row) {
-        None => under.insert(Protection::Unidentified),
-        Some(SessionKey {
-            inst_id, sid, serial, ..
-        }) => {
-            if facts.own_sessions.contains(&(inst_id, sid, serial)) {
-                under.insert(Protection::Own);
-            }
-            if servers.contains(&(inst_id, sid, serial)) {
-                under.insert(Protection::ParallelServer);
+}
+
+fn by_status(known: Known<'_>) -> Under {
+    match known {
+        Known::Missing | Known::Null | Known::Text("KILLED") => Under::of(Protection::Dying),
+        Known::Text("CACHED") => Under::of(Protection::Xa),
+        Known::Text(_) => Under::default(),
+    }
+}
+
+/// A transaction whose session has let go of its server is a distributed one.
+fn by_detachment(under: &mut [Under], snapshot: &Snapshot) {
+    let Some(servers) = snapshot.texts(Column::Server) else {
+        return;
+    };
+    let detached = servers.judged(|server| server == Some("NONE"));
+    if !detached.contains(&true) {
+        return;
+    }
+    for (row, under) in under.iter_mut().enumerate() {
+        if detached[servers.code(row) as usize] && snapshot.text(row, Column::Taddr).is_some() {
+            under.insert(Protection::Xa);
+        }
+    }
+}
+
+fn by_identity(under: &mut [Under], snapshot: &Snapshot, facts: &Facts) {
+    let servers: HashSet<(u32, u32, u32)> = snapshot
+        .parallel_servers()
+        .iter()
+        .map(|server| (server.inst_id, server.sid, server.serial))
+        .collect();
+    for (under, key) in under.iter_mut().zip(snapshot.keys()) {
+        match key {
+            None => under.insert(Protection::Unidentified),
+            Some(SessionKey {
+                inst_id, sid, serial, ..
+            }) => {
+                if facts.own_sessions.contains(&(inst_id, sid, serial)) {
+                    under.insert(Protection::Own);
+                }
+                if servers.contains(&(inst_id, sid, serial)) {
+                    under.insert(Protection::ParallelServer);
+                }
             }
         }
     }
-    match snapshot.text(row, Column::Status) {
-        Some("KILLED") | None => under.insert(Protection::Dying),
-        Some("CACHED") => under.insert(Protection::Xa),
-        Some(_) => {}
-    }
-    let detached = snapshot.text(row, Column::Server) == Some("NONE");
-    if detached && snapshot.text(row, Column::Taddr).is_some() {
-        under.insert(Protection::Xa);
-    }
-    under
 }
 
-fn by_username(name: &str, facts: &Facts) -> Under {
+fn by_username(known: Known<'_>, facts: &Facts) -> Under {
+    let Known::Text(name) = known else {
+        return Under::of(Protection::Background);
+    };
     let mut under = Under::default();
     if SYS_ACCOUNTS.contains(&name) || facts.oracle_maintained.contains(name) {
         under.insert(Protection::Sys);
@@ -252,7 +280,12 @@ fn numbered(name: &str, letters: &str) -> bool {
         .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-fn by_program(program: &str) -> Under {
+fn by_program(known: Known<'_>) -> Under {
+    let program = match known {
+        Known::Missing => return Under::of(Protection::Background),
+        Known::Null => return Under::default(),
+        Known::Text(program) => program,
+    };
     let mut under = Under::default();
     if let Some(name) = server_process(program) {
         under.insert(by_server_process(&name));
@@ -322,8 +355,9 @@ fn by_server_process(name: &str) -> Protection {
     }
 }
 
-fn by_module(module: &str) -> Under {
+fn by_module(known: Known<'_>) -> Under {
     let mut under = Under::default();
+    let Known::Text(module) = known else { return under };
     let lower = module.to_ascii_lowercase();
     let begins = |words: &[&str]| words.iter().any(|word| lower.starts_with(word));
     let holds = |words: &[&str]| words.iter().any(|word| lower.contains(word));
@@ -347,8 +381,9 @@ fn by_module(module: &str) -> Under {
     under
 }
 
-fn by_client_info(info: &str) -> Under {
+fn by_client_info(known: Known<'_>) -> Under {
     let mut under = Under::default();
+    let Known::Text(info) = known else { return under };
     if info.to_ascii_lowercase().starts_with("rman channel=") || info.starts_with("id=rman") {
         under.insert(Protection::Backup);
     }
