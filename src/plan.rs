@@ -17,12 +17,13 @@ use crate::evaluate::reason::reason;
 use crate::evaluate::truth::Truth;
 use crate::guard::RunMode;
 use crate::hold::{Hold, Holds};
-use crate::policy::model::{Action, Escalation, Exemption, Limits, Mode, Policy, PolicySet, Protection};
+use crate::policy::model::{Action, Escalation, Exemption, Limits, Mode, OrderKey, Policy, PolicySet, Protection};
 use crate::pressure::Gates;
 use crate::protect::{Facts, Under, because, protections, undo};
 use crate::respawn::Respawns;
 use crate::session::SessionKey;
 use crate::session::column::Column;
+use crate::session::groups::Groups;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
 use crate::session::time::Span;
 use crate::verify::{Followed, Following};
@@ -100,6 +101,13 @@ impl<'a> Situation<'a> {
             .then_some(followed)
     }
 
+    /// All earlier actions that this policy has to reckon with, by session.
+    pub fn all_followed(&self, in_force: InForce) -> impl Iterator<Item = (&'a SessionKey, &'a Followed)> {
+        let set = self.set;
+        let all = self.following.iter();
+        all.filter(move |(_, followed)| in_force.reckons_with(set, followed.mode, &followed.policy))
+    }
+
     /// What this policy does next to a session that its own earlier action has not ended, if it is time for it.
     ///
     /// The ladder's actions grow strictly stronger, so the one that was done last tells the rung. A dry run assumes that its
@@ -124,10 +132,11 @@ impl<'a> Situation<'a> {
     /// User sessions by instance that a dry run assumes to be gone although they are there.
     fn assumed_gone(&self, in_force: InForce) -> BTreeMap<u32, usize> {
         let mut gone = BTreeMap::new();
-        for (key, _) in self.following.iter() {
-            if self.followed(in_force, *key).is_some_and(is_assumed_gone) {
-                *gone.entry(key.inst_id).or_insert(0) += 1;
-            }
+        for (key, _) in self
+            .all_followed(in_force)
+            .filter(|(_, followed)| is_assumed_gone(followed))
+        {
+            *gone.entry(key.inst_id).or_insert(0) += 1;
         }
         gone
     }
@@ -344,7 +353,10 @@ fn escalations(
             standing,
         })
     };
-    (0..snapshot.rows()).filter_map(due).collect()
+    let followed = situation.following.iter();
+    let mut rows: Vec<usize> = followed.flat_map(|(key, _)| snapshot.rows_of(*key)).collect();
+    rows.sort_unstable();
+    rows.into_iter().filter_map(due).collect()
 }
 
 /// The first protection that holds for a session that an earlier action of the same policy has not ended: all of them, but
@@ -457,12 +469,28 @@ pub fn exempt_rows(exemptions: &[Exemption], snapshot: &Snapshot, today: NaiveDa
 
 fn user_sessions(snapshot: &Snapshot) -> BTreeMap<u32, usize> {
     let mut count = BTreeMap::new();
-    for row in (0..snapshot.rows()).filter(|row| snapshot.text(*row, Column::Type) == Some("USER")) {
-        if let Some(inst_id) = snapshot.id(row, Column::InstId) {
-            *count.entry(inst_id).or_insert(0) += 1;
+    let Some(types) = snapshot.texts(Column::Type) else {
+        return count;
+    };
+    let is_user = types.judged(|text| text == Some("USER"));
+    // Sessions of an instance mostly stand together, so a run of them is entered at once.
+    let (mut instance, mut run) = (None, 0);
+    for row in (0..snapshot.rows()).filter(|row| is_user[types.code(*row) as usize]) {
+        let inst_id = snapshot.id(row, Column::InstId);
+        if inst_id != instance {
+            enter(&mut count, instance, run);
+            (instance, run) = (inst_id, 0);
         }
+        run += 1;
     }
+    enter(&mut count, instance, run);
     count
+}
+
+fn enter(count: &mut BTreeMap<u32, usize>, inst_id: Option<u32>, sessions: usize) {
+    if let (Some(inst_id), true) = (inst_id, sessions > 0) {
+        *count.entry(inst_id).or_insert(0) += sessions;
+    }
 }
 
 fn count_candidates(entries: &[Entry], in_force: InForce, situation: &Situation<'_>) -> BTreeMap<u32, usize> {
@@ -487,7 +515,7 @@ fn count_candidates(entries: &[Entry], in_force: InForce, situation: &Situation<
 /// By the policy's `order`, then by key so that equals always come in the same order. No value comes last.
 fn sort_worst_first(rows: &mut [usize], policy: &Policy, snapshot: &Snapshot) {
     rows.sort_by(|one, two| {
-        let by_order = policy.order.iter().map(|order| {
+        let by_order = |order: &OrderKey| {
             let number = |row: usize| snapshot.number(row, order.column);
             let text = |row: usize| snapshot.text(row, order.column);
             let ordering = match (
@@ -499,11 +527,11 @@ fn sort_worst_first(rows: &mut [usize], policy: &Policy, snapshot: &Snapshot) {
                 (true, true) | (false, false) => number(*one).cmp(&number(*two)).then(text(*one).cmp(&text(*two))),
             };
             if order.descending { ordering.reverse() } else { ordering }
-        });
-        let by_key = snapshot.key(*one).cmp(&snapshot.key(*two));
-        by_order
-            .fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
-            .then(by_key)
+        };
+        let orders = policy.order.iter().map(by_order);
+        let worst = orders.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then);
+        worst
+            .then_with(|| snapshot.key(*one).cmp(&snapshot.key(*two)))
             .then(one.cmp(two))
     });
 }
@@ -534,30 +562,24 @@ pub fn why(entry: &Entry, policy: &Policy, set: &PolicySet, snapshot: &Snapshot,
     }
 }
 
-/// Sessions of a group survive; which group a session belongs to under `keep`.
+/// How many sessions of each group live: user sessions that are not dying and not among those `gone` by row, who are about
+/// to end. Sessions of an instance that was not read completely are not known to live.
 #[must_use]
-pub fn group_of(snapshot: &Snapshot, row: usize, per: &[Column]) -> Vec<String> {
-    per.iter()
-        .map(|column| format!("{:?}", snapshot.field(row, *column)))
-        .collect()
-}
-
-/// How many sessions of each group live: user sessions that are not dying and of which `gone` does not say that they are
-/// about to end. Sessions of an instance that was not read completely are not known to live.
-#[must_use]
-pub fn group_sizes(
-    snapshot: &Snapshot,
-    per: &[Column],
-    gone: impl Fn(SessionKey) -> bool,
-) -> HashMap<Vec<String>, u32> {
-    let mut sizes = HashMap::new();
-    for row in 0..snapshot.rows() {
-        let lives = snapshot.text(row, Column::Type) == Some("USER")
-            && snapshot.text(row, Column::Status) != Some("KILLED")
-            && readable(snapshot, row)
-            && !snapshot.key(row).is_some_and(&gone);
-        if lives {
-            *sizes.entry(group_of(snapshot, row, per)).or_insert(0) += 1;
+pub fn group_sizes(snapshot: &Snapshot, groups: &Groups, gone: &[bool]) -> Vec<u32> {
+    let mut sizes = vec![0; groups.bound()];
+    let Some(types) = snapshot.texts(Column::Type) else {
+        return sizes;
+    };
+    let is_user = types.judged(|text| text == Some("USER"));
+    let status = snapshot.texts(Column::Status);
+    let is_dying = status.map(|texts| texts.judged(|text| text == Some("KILLED")));
+    for (row, gone) in gone.iter().enumerate() {
+        let dying = match (status, &is_dying) {
+            (Some(texts), Some(is_dying)) => is_dying[texts.code(row) as usize],
+            (None, _) | (_, None) => false,
+        };
+        if is_user[types.code(row) as usize] && !dying && !gone && readable(snapshot, row) {
+            sizes[groups.of(row)] += 1;
         }
     }
     sizes

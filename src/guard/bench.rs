@@ -10,11 +10,12 @@ use chrono::TimeDelta;
 use crate::evaluate::truth::Truth;
 use crate::guard::RunMode;
 use crate::ledger::Ledger;
-use crate::plan::{Entry, InForce, Situation, Standing, group_of, group_sizes};
+use crate::plan::{Entry, InForce, Situation, Standing, group_sizes};
 use crate::policy::model::{Action, Keep, Policy};
 use crate::pressure::{Readings, judge};
 use crate::session::SessionKey;
 use crate::session::column::Column;
+use crate::session::groups::Groups;
 use crate::session::snapshot::Snapshot;
 
 /// What has been permitted so far in this cycle, over all policies.
@@ -37,6 +38,14 @@ struct Budget {
     all_policies: bool,
 }
 
+/// What `keep` leaves of each group.
+struct Floors<'a> {
+    keep: &'a Keep,
+    groups: Groups,
+    /// By group, how many live.
+    left: Vec<u32>,
+}
+
 /// One policy's hearing: its budgets, its groups' floors, its estimate of the pressure.
 pub(super) struct Bench<'a> {
     policy: &'a Policy,
@@ -47,8 +56,23 @@ pub(super) struct Bench<'a> {
     taken: HashMap<SessionKey, Arc<str>>,
     all_actions: u32,
     own_actions: u32,
-    floors: Option<(&'a Keep, HashMap<Vec<String>, u32>)>,
+    floors: Option<Floors<'a>>,
     estimate: Readings,
+}
+
+/// By row, whether this policy has to reckon with the session's end: it is followed, or `taken` in this cycle.
+fn about_to_go(
+    snapshot: &Snapshot,
+    situation: &Situation<'_>,
+    in_force: InForce,
+    taken: impl Iterator<Item = SessionKey>,
+) -> Vec<bool> {
+    let mut gone = vec![false; snapshot.rows()];
+    let followed = situation.all_followed(in_force).map(|(key, _)| *key);
+    for key in followed.chain(taken) {
+        snapshot.rows_of(key).for_each(|row| gone[row] = true);
+    }
+    gone
 }
 
 impl<'a> Bench<'a> {
@@ -87,28 +111,29 @@ impl<'a> Bench<'a> {
                 all_policies: true,
             },
         ];
-        let mut add = |what, whose, limit: Option<u32>, used, all_policies| {
+        let mut add = |what, whose, limit: Option<u32>, used: &dyn Fn() -> u32, all_policies| {
             budgets.extend(limit.map(|limit| Budget {
                 what,
                 whose,
                 limit,
-                used,
+                used: used(),
                 all_policies,
             }));
         };
-        add("per_day", "the database's", all.per_day, used(24, None), true);
-        add("per_cycle", "the policy's", own.per_cycle, 0, false);
-        add("per_hour", "the policy's", own.per_hour, used(1, name), false);
-        add("per_day", "the policy's", own.per_day, used(24, name), false);
-        let gone = |key| situation.followed(in_force, key).is_some() || holders.contains_key(&key);
-        let floors = policy
-            .keep
-            .as_ref()
-            .map(|keep| (keep, group_sizes(snapshot, &keep.per, gone)));
+        add("per_day", "the database's", all.per_day, &|| used(24, None), true);
+        add("per_cycle", "the policy's", own.per_cycle, &|| 0, false);
+        add("per_hour", "the policy's", own.per_hour, &|| used(1, name), false);
+        add("per_day", "the policy's", own.per_day, &|| used(24, name), false);
+        let gone = || about_to_go(snapshot, situation, in_force, holders.keys().copied());
+        let floors = policy.keep.as_ref().map(|keep| {
+            let groups = Groups::by(snapshot, &keep.per);
+            let left = group_sizes(snapshot, &groups, &gone());
+            Floors { keep, groups, left }
+        });
         let mut estimate = situation.gates.readings().clone();
         if policy.pressure.as_ref().is_some_and(|pressure| pressure.end.is_some()) {
             // Whoever is about to go is no reason to take another.
-            for row in (0..snapshot.rows()).filter(|row| snapshot.key(*row).is_some_and(gone)) {
+            for (row, _) in gone().into_iter().enumerate().filter(|(_, gone)| *gone) {
                 estimate.take_away(snapshot, row);
             }
         }
@@ -153,14 +178,11 @@ impl<'a> Bench<'a> {
             // It counts as gone since its first action: no floor and no estimate is touched by ending it for good.
             return None;
         }
-        if let Some((keep, sizes)) = &self.floors {
+        if let Some(Floors { keep, groups, left }) = &self.floors {
             if let Some(missing) = keep.per.iter().find(|column| !self.snapshot.has(**column)) {
                 return Some(format!("keep: {} is unknown, and so are its groups", missing.name()));
             }
-            let left = sizes
-                .get(&group_of(self.snapshot, entry.row, &keep.per))
-                .copied()
-                .unwrap_or(0);
+            let left = left[groups.of(entry.row)];
             if left <= keep.at_least {
                 let per: Vec<&str> = keep.per.iter().map(|column| column.name()).collect();
                 return Some(format!("keep: only {left} left of its {}", per.join(", ")));
@@ -189,9 +211,8 @@ impl<'a> Bench<'a> {
             // Floor and estimate have done without it since its first action.
             return;
         }
-        if let Some((keep, sizes)) = &mut self.floors
-            && let Some(left) = sizes.get_mut(&group_of(self.snapshot, row, &keep.per))
-        {
+        if let Some(Floors { groups, left, .. }) = &mut self.floors {
+            let left = &mut left[groups.of(row)];
             *left = left.saturating_sub(1);
         }
         self.estimate.take_away(self.snapshot, row);

@@ -3,6 +3,7 @@
 //! A session is named by its whole key. A bare SID is a seat: whoever sits there next has the same number.
 
 pub mod column;
+pub mod groups;
 mod join;
 pub mod snapshot;
 pub mod store;
