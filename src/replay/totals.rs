@@ -246,20 +246,18 @@ impl Totals {
         for breaker in &step.cycle.ruling.open_breakers {
             self.policies[breaker.policy].breaker_open += 1;
         }
-        // Whoever would have ended is still in the recording, and waits for nothing.
-        let followed: HashSet<(usize, usize)> = step
-            .cycle
-            .plan
-            .policies
-            .iter()
-            .flat_map(|plan| plan.entries.iter().map(|entry| (plan.in_force.index, entry)))
-            .filter(|(_, entry)| entry.standing == Standing::Followed)
-            .map(|(policy, entry)| (policy, entry.row))
-            .collect();
+        let plans = step.cycle.plan.policies.iter();
+        let entries = plans.flat_map(|plan| plan.entries.iter());
         let mut now: BTreeMap<usize, Summary> = BTreeMap::new();
-        let decisions = step.cycle.ruling.decisions.iter();
-        for decision in decisions.filter(|decision| !followed.contains(&(decision.policy, decision.row))) {
-            now.entry(decision.policy).or_default().count(decision.verdict);
+        for (decision, entry) in step.cycle.ruling.decisions.iter().zip(entries) {
+            assert_eq!(
+                decision.row, entry.row,
+                "a decision for each entry of the plan, in its order"
+            );
+            // Whoever would have ended is still in the recording, and waits for nothing.
+            if entry.standing != Standing::Followed {
+                now.entry(decision.policy).or_default().count(decision.verdict);
+            }
         }
         for (index, summary) in now {
             self.policies[index].most.raise_to(&summary);
