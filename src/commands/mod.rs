@@ -9,6 +9,7 @@ pub mod demo;
 pub mod explain;
 pub(crate) mod look;
 pub mod plan;
+mod progress;
 pub mod record;
 pub mod replay;
 pub mod run;

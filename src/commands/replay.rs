@@ -10,6 +10,7 @@ use crate::cli::{ReplayArgs, Status};
 use crate::clock::SystemClock;
 use crate::commands::look;
 use crate::commands::plan::statement_of;
+use crate::commands::progress::Progress;
 use crate::commands::{deliver, fail, say, terminal_style};
 use crate::guard::RunMode;
 use crate::needs;
@@ -47,14 +48,26 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<S
         assume_held: arguments.assume_held,
     });
     let mut lines = Lines::open(arguments)?;
-    let mut progress = Progress::new(size);
+    // A bar between the lines of a result would be in nobody's interest.
+    let quiet = lines.out.is_some() && arguments.output.is_none() && io::stdout().is_terminal();
+    let mut progress = Progress::new(size, quiet);
     let mut broken = 0;
     loop {
-        match reader.next().map_err(|error| wrong(&error))? {
+        let next = reader.next().map_err(|error| {
+            progress.clear();
+            wrong(&error)
+        });
+        match next? {
             Next::Recorded(recorded) => {
-                if let Some(step) = replay.step(&recorded) {
-                    lines.add(&reader.header().database, &set, &recorded, &step)?;
+                let step = replay.step(&recorded);
+                if let Some(step) = &step {
+                    let added = lines.add(&reader.header().database, &set, &recorded, step);
+                    added.map_err(|error| {
+                        progress.clear();
+                        unwritten(&error)
+                    })?;
                 }
+                progress.advance(reader.offset(), step.map(|step| step.now));
             }
             Next::Damage(damage) => {
                 progress.clear();
@@ -63,7 +76,6 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<S
             }
             Next::End => break,
         }
-        progress.show(reader.offset());
     }
     progress.clear();
     if reader.passed_over() > 0 {
@@ -72,7 +84,7 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<S
             reader.passed_over()
         ));
     }
-    lines.finish()?;
+    lines.finish().map_err(|error| unwritten(&error))?;
     if arguments.format != ReportFormat::Json {
         let style = if arguments.output.is_none() {
             terminal_style()
@@ -104,7 +116,7 @@ impl Lines {
         Ok(Lines { out })
     }
 
-    fn add(&mut self, database: &str, set: &PolicySet, recorded: &Recorded, step: &Step) -> Result<(), Status> {
+    fn add(&mut self, database: &str, set: &PolicySet, recorded: &Recorded, step: &Step) -> io::Result<()> {
         let Some(out) = &mut self.out else { return Ok(()) };
         let report = Report::new(&Subject {
             database,
@@ -117,56 +129,19 @@ impl Lines {
             notes: &[],
             statement: &statement_of,
         });
-        written(out.write_all(report.to_json().as_bytes()))
+        out.write_all(report.to_json().as_bytes())
     }
 
-    fn finish(mut self) -> Result<(), Status> {
-        self.out.as_mut().map_or(Ok(()), |out| written(out.flush()))
+    fn finish(mut self) -> io::Result<()> {
+        self.out.as_mut().map_or(Ok(()), |out| out.flush())
     }
 }
 
 /// A reader that has seen enough ends the replay, and that is fine.
-fn written(result: io::Result<()>) -> Result<(), Status> {
-    result.map_err(|error| {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            Status::Fine
-        } else {
-            fail(&format!("write the report: {error}"))
-        }
-    })
-}
-
-/// How far it is, on a terminal.
-struct Progress {
-    size: u64,
-    shown: Option<u64>,
-}
-
-impl Progress {
-    const STEPS: u32 = 40;
-
-    fn new(size: u64) -> Progress {
-        let shown = (std::io::stderr().is_terminal() && size > 0).then_some(u64::MAX);
-        Progress { size, shown }
-    }
-
-    fn show(&mut self, offset: u64) {
-        let step = offset.saturating_mul(Self::STEPS.into()) / self.size.max(1);
-        if self.shown.is_none_or(|shown| shown == step) {
-            return;
-        }
-        self.shown = Some(step);
-        let steps = Self::STEPS as usize;
-        let done = usize::try_from(step).unwrap_or(steps).min(steps);
-        let bar = format!("{}{}", "#".repeat(done), ".".repeat(steps - done));
-        // Where nobody can see it, there is nothing to be said about it.
-        let _ = write!(io::stderr(), "\r[{bar}] {:3} %", done * 100 / steps);
-    }
-
-    fn clear(&mut self) {
-        if self.shown.is_some_and(|shown| shown != u64::MAX) {
-            self.shown = Some(u64::MAX);
-            let _ = write!(io::stderr(), "\r{}\r", " ".repeat(50));
-        }
+fn unwritten(error: &io::Error) -> Status {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        Status::Fine
+    } else {
+        fail(&format!("write the report: {error}"))
     }
 }
