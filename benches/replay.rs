@@ -1,9 +1,12 @@
-//! How fast a recording of 2,000 sessions is replayed, and what of that is reading it.
+//! How fast a recording of 2,000 sessions is replayed, what of that is reading it, and how much memory it takes.
 //!
-//! Shown as a ratio to reading alone, in the same run: absolute times say more about the machine than about the code.
+//! Shown as a ratio to reading alone, in the same run: absolute times say more about the machine than about the code. Memory
+//! is shown after a tenth of the recording and after all of it, which differ by what is remembered and not by what was read.
 //! `cargo bench --bench replay [SNAPSHOTS]`.
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -105,12 +108,14 @@ fn moment(number: i64, wanted: Columns) -> Snapshot {
     builder.finish(Some(clock), instances).finish(wanted)
 }
 
-fn recording(snapshots: i64, wanted: Columns) -> Vec<u8> {
+/// Writes a recording as it is made, so that all of it is in memory at no time.
+fn record(file: &Path, snapshots: i64, wanted: Columns) {
     let header = Header {
         database: "prod".into(),
         every: Duration::from_secs(15),
     };
-    let mut writer = Writer::begin(Vec::new(), &header).expect("memory");
+    let file = File::create(file).expect("a temporary file");
+    let mut writer = Writer::begin(file, &header).expect("a temporary file");
     let facts = Arc::new(Facts::default());
     for number in 0..snapshots {
         let recorded = Recorded {
@@ -118,19 +123,27 @@ fn recording(snapshots: i64, wanted: Columns) -> Vec<u8> {
             readings: Readings::default(),
             facts: Arc::clone(&facts),
         };
-        writer.add(recorded).expect("memory");
+        writer.add(recorded).expect("a temporary file");
     }
-    writer.finish()
+}
+
+/// The most memory that this process has held so far, in KiB.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux says it");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    number.expect("Linux says it in kB")
 }
 
 /// Runs `each` over the recording; how long it took, and over how many snapshots.
 #[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-fn timed(bytes: &[u8], wanted: Columns, mut each: impl FnMut(&Recorded)) -> (Duration, i64) {
+fn timed(file: &Path, wanted: Columns, mut each: impl FnMut(&Recorded)) -> (Duration, i64) {
     let begin = Instant::now();
-    let mut reader = Reader::open(Cursor::new(bytes), wanted).expect("a recording");
+    let file = File::open(file).expect("a temporary file");
+    let mut reader = Reader::open(BufReader::with_capacity(1 << 16, file), wanted).expect("a recording");
     let mut snapshots = 0;
     loop {
-        match reader.next().expect("memory") {
+        match reader.next().expect("a temporary file") {
             Next::Recorded(recorded) => {
                 snapshots += 1;
                 each(&recorded);
@@ -157,8 +170,10 @@ fn main() {
         .unwrap_or(1_000);
     let set = policies();
     let wanted = needs::columns(&set);
-    let bytes = recording(snapshots, wanted);
-    let (reading, read) = timed(&bytes, wanted, |_| {});
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    record(file.path(), snapshots, wanted);
+    let bytes = file.as_file().metadata().expect("a temporary file").len() as i64;
+    let (reading, read) = timed(file.path(), wanted, |_| {});
     let every = TimeDelta::seconds(EVERY);
     let mut replay = Replay::new(Rules {
         set,
@@ -170,9 +185,15 @@ fn main() {
         longest_gap: Rules::longest_gap(every),
         assume_held: false,
     });
-    let (replaying, replayed) = timed(&bytes, wanted, |recorded| {
+    let (mut steps, mut early) = (0, 0);
+    let (replaying, replayed) = timed(file.path(), wanted, |recorded| {
         assert!(replay.step(recorded).is_some(), "every snapshot has a clock");
+        steps += 1;
+        if steps == snapshots / 10 {
+            early = peak();
+        }
     });
+    let late = peak();
     assert_eq!((read, replayed), (snapshots, snapshots));
     let totals = replay.into_totals();
     assert!(totals.all.acted > 0, "the policies take somebody");
@@ -184,9 +205,8 @@ fn main() {
         "  replay / reading     {:8.2}",
         replaying.as_secs_f64() / reading.as_secs_f64()
     );
-    println!(
-        "  recording            {:8} bytes a snapshot",
-        bytes.len() as i64 / snapshots
-    );
+    println!("  recording            {:8} bytes a snapshot", bytes / snapshots);
+    println!("  peak memory          {early:8} KiB after a tenth");
+    println!("                       {late:8} KiB after all of it");
     println!("  would have acted     {:8} times", totals.all.acted);
 }
