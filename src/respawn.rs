@@ -72,6 +72,12 @@ impl Who {
         }
     }
 
+    /// A text that may be unknown, for people.
+    #[must_use]
+    pub fn shown(text: &Option<Arc<str>>) -> &str {
+        text.as_deref().unwrap_or("(unknown)")
+    }
+
     /// Whether a row is of this group.
     #[must_use]
     pub fn includes(&self, snapshot: &Snapshot, row: usize) -> bool {
@@ -83,8 +89,7 @@ impl Who {
 
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |text: &Option<Arc<str>>| text.as_deref().unwrap_or("(unknown)").to_owned();
-        let (username, machine, program) = (shown(&self.username), shown(&self.machine), shown(&self.program));
+        let [username, machine, program] = [&self.username, &self.machine, &self.program].map(Who::shown);
         write!(f, "{username} from {machine} with {program}")
     }
 }

@@ -24,7 +24,7 @@ use crate::policy::model::{Action, PolicySet};
 use crate::recording::Recorded;
 
 pub use series::{MOST_POINTS, Series};
-pub use totals::{CAME_BACK_WITHIN, Counts, MOST_NAMES, MOST_RETURNS, PolicyTotals, Return, Tally, Totals, Who};
+pub use totals::{Counts, MOST_NAMES, MOST_RETURNS, PolicyTotals, Tally, Totals};
 
 /// What a replay is run with.
 #[derive(Clone, Debug)]

@@ -133,14 +133,15 @@ fn a_like_session_within_minutes_came_back_and_others_did_not() {
     assert_eq!(totals.by_user.sorted(), [("SHOP", once)]);
     assert_eq!(totals.by_machine.sorted(), [("web01", once)]);
     let back = &totals.returns[0];
-    assert_eq!((back.key.sid, (back.back - back.ended).num_seconds()), (10, 20));
+    assert_eq!((back.ended.key.sid, (back.at - back.ended.at).num_seconds()), (10, 20));
     assert_eq!((totals.snapshots, totals.gaps, totals.most_sessions), (4, 0, 4));
 }
 
 #[test]
 fn who_comes_after_five_minutes_is_somebody_else() {
-    for (logon, came_back) in [(300, 1), (301, 0)] {
-        let moments: Vec<Recorded> = (0..=21)
+    // The next snapshot, after 15 seconds, is taken to be the first without the session that would have ended.
+    for (logon, came_back) in [(315, 1), (316, 0)] {
+        let moments: Vec<Recorded> = (0..=22)
             .map(|number| number * 15)
             .map(|at| {
                 let back: &[Session] = &[(30, logon, "SHOP", "web01", 0)];

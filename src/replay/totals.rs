@@ -3,10 +3,10 @@
 //! Memory is bounded: names beyond [`MOST_NAMES`] are counted together, a week is no more than a picture's points, and of
 //! those who came back the first [`MOST_RETURNS`] are kept by name and all are counted.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::guard::Verdict;
 use crate::notes::notes;
@@ -17,13 +17,7 @@ use crate::recording::Recorded;
 use crate::replay::series::Series;
 use crate::replay::{Rules, Step};
 use crate::report::Summary;
-use crate::session::SessionKey;
-use crate::session::column::Column;
-use crate::session::snapshot::Snapshot;
-use crate::session::time::DbTime;
-
-/// A session that logs in within so long after one of the same user, program and machine would have ended came back.
-pub const CAME_BACK_WITHIN: TimeDelta = TimeDelta::minutes(5);
+use crate::respawn::{Return, Who};
 
 /// More names than this are counted together.
 pub const MOST_NAMES: usize = 10_000;
@@ -86,52 +80,6 @@ pub struct PolicyTotals {
     pub breaker_open: usize,
 }
 
-/// Who would have ended and came back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Return {
-    /// The policy that would have ended it.
-    pub policy: Arc<str>,
-    /// Whom.
-    pub key: SessionKey,
-    /// USERNAME, PROGRAM and MACHINE of both.
-    pub who: Who,
-    /// When.
-    pub ended: DateTime<Utc>,
-    /// The login of the one that came.
-    pub back: DateTime<Utc>,
-}
-
-/// What makes two sessions alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Who {
-    /// USERNAME.
-    pub username: String,
-    /// PROGRAM.
-    pub program: String,
-    /// MACHINE.
-    pub machine: String,
-}
-
-impl Who {
-    fn of(snapshot: &Snapshot, row: usize) -> Who {
-        let text = |column| snapshot.text(row, column).unwrap_or("(unknown)").to_owned();
-        Who {
-            username: text(Column::Username),
-            program: text(Column::Program),
-            machine: text(Column::Machine),
-        }
-    }
-}
-
-/// One that would have ended a short while ago.
-#[derive(Clone, Debug)]
-struct Ended {
-    policy: usize,
-    key: SessionKey,
-    who: Who,
-    at: DateTime<Utc>,
-}
-
 /// What a replay comes to.
 #[derive(Clone, Debug)]
 pub struct Totals {
@@ -166,9 +114,6 @@ pub struct Totals {
     /// What has to be said first.
     pub notes: Vec<String>,
     set: Arc<PolicySet>,
-    ended: VecDeque<Ended>,
-    /// Logins that stand for somebody who came back already.
-    taken: HashSet<SessionKey>,
 }
 
 impl Totals {
@@ -200,8 +145,6 @@ impl Totals {
             pressure: BTreeMap::new(),
             notes: Vec::new(),
             set: Arc::clone(&rules.set),
-            ended: VecDeque::new(),
-            taken: HashSet::new(),
         }
     }
 
@@ -224,11 +167,12 @@ impl Totals {
                     .add(step.now, percent);
             }
         }
-        self.welcome(snapshot, step.now);
+        self.welcome(&step.cycle.returns);
         self.count_policies(step);
         for decision in &step.cycle.ruling.decisions {
             if decision.verdict == Verdict::Act {
-                self.count_action(snapshot, decision, step.now);
+                let who = Who::of(snapshot, decision.row);
+                self.each(decision.policy, &who, |tally| tally.acted += 1);
             }
         }
     }
@@ -264,73 +208,22 @@ impl Totals {
         }
     }
 
-    fn count_action(&mut self, snapshot: &Snapshot, decision: &crate::guard::Decision, at: DateTime<Utc>) {
-        let who = Who::of(snapshot, decision.row);
-        self.each(decision.policy, &who, |tally| tally.acted += 1);
-        let ends = match decision.action {
-            Action::Kill { .. } | Action::Disconnect { .. } => true,
-            Action::CancelSql | Action::Report => false,
-        };
-        if let (true, Some(key)) = (ends, snapshot.key(decision.row)) {
-            let policy = decision.policy;
-            self.ended.push_back(Ended { policy, key, who, at });
-        }
-    }
-
     fn each(&mut self, policy: usize, who: &Who, add: impl Fn(&mut Tally)) {
         add(&mut self.policies[policy].tally);
         add(&mut self.all);
-        add(self.by_user.of(&who.username));
-        add(self.by_program.of(&who.program));
-        add(self.by_machine.of(&who.machine));
+        add(self.by_user.of(Who::shown(&who.username)));
+        add(self.by_program.of(Who::shown(&who.program)));
+        add(self.by_machine.of(Who::shown(&who.machine)));
     }
 
-    /// Looks among the newest logins for the like of those that would have ended. One login stands for one of them.
-    fn welcome(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) {
-        // A login is seen a poll late, so those who ended are remembered for longer than they have to come back.
-        while self
-            .ended
-            .front()
-            .is_some_and(|ended| now - ended.at > CAME_BACK_WITHIN * 2)
-        {
-            self.ended.pop_front();
-        }
-        let Some(first) = self.ended.iter().map(|ended| ended.at).min() else {
-            self.taken.clear();
-            return;
-        };
-        let offset = snapshot.clock().map_or(0, |clock| clock.utc_offset);
-        let earliest = first.timestamp() + i64::from(offset);
-        for row in 0..snapshot.rows() {
-            let Some(logon) = snapshot
-                .number(row, Column::LogonTime)
-                .filter(|logon| *logon > earliest)
-            else {
-                continue;
-            };
-            let (Some(key), Some(back)) = (snapshot.key(row), DbTime(logon).to_utc(offset)) else {
-                continue;
-            };
-            if self.taken.contains(&key) {
-                continue;
-            }
-            let who = Who::of(snapshot, row);
-            let is_like = |ended: &Ended| {
-                ended.who == who && ended.key != key && back > ended.at && back - ended.at <= CAME_BACK_WITHIN
-            };
-            let Some(ended) = self.ended.iter().position(is_like).and_then(|at| self.ended.remove(at)) else {
-                continue;
-            };
-            self.taken.insert(key);
-            self.each(ended.policy, &who, |tally| tally.came_back += 1);
+    fn welcome(&mut self, returns: &[Return]) {
+        for back in returns {
+            let by = |policy: &PolicyTotals| policy.name == back.ended.policy;
+            let policy = self.policies.iter().position(by);
+            let policy = policy.expect("who was ended was ended by one of the policies");
+            self.each(policy, &back.ended.who, |tally| tally.came_back += 1);
             if self.returns.len() < MOST_RETURNS {
-                self.returns.push(Return {
-                    policy: Arc::clone(&self.policies[ended.policy].name),
-                    key: ended.key,
-                    who,
-                    ended: ended.at,
-                    back,
-                });
+                self.returns.push(back.clone());
             }
         }
     }

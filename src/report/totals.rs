@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::policy::pressure::Resource;
-use crate::replay::{CAME_BACK_WITHIN, Counts, Series, Tally, Totals};
+use crate::replay::{Counts, Series, Tally, Totals};
 use crate::report::layout::{Colour, TextStyle, bold, clip, paint, push, wrapped};
 use crate::report::visible::visible;
 use crate::report::{ReportFormat, csv, html, iso, markdown};
+use crate::respawn::{CAME_BACK_WITHIN, Who};
 use crate::session::time::Span;
 
 /// Rows of one table for people; spreadsheets get all.
@@ -297,13 +298,13 @@ impl Totals {
     fn return_table(&self) -> Option<Table> {
         let rows = self.returns.iter().take(ROWS_SHOWN).map(|back| {
             vec![
-                back.policy.to_string(),
-                back.key.to_string(),
-                back.who.username.clone(),
-                back.who.program.clone(),
-                back.who.machine.clone(),
-                iso(back.ended),
-                Span((back.back - back.ended).num_seconds()).to_string(),
+                back.ended.policy.to_string(),
+                back.ended.key.to_string(),
+                Who::shown(&back.ended.who.username).to_owned(),
+                Who::shown(&back.ended.who.program).to_owned(),
+                Who::shown(&back.ended.who.machine).to_owned(),
+                iso(back.ended.at),
+                Span((back.at - back.ended.at).num_seconds()).to_string(),
             ]
         });
         (!self.returns.is_empty()).then(|| Table {
