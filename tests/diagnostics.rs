@@ -1,4 +1,5 @@
-//! Golden diagnostics: every mistake of tests/diagnostics/*.yaml is answered exactly as the .txt beside it says.
+//! Golden diagnostics: every mistake of tests/diagnostics/*.yaml, and of the configurations in its subfolder, is answered
+//! exactly as the .txt beside it says.
 //!
 //! Each case says on top, by hand, which problems it has and which words are to be marked (`#! code: marked words`); this
 //! holds whatever the wording. When a wording changes, read the new one as the DBA who made the mistake: does it say what
@@ -8,6 +9,10 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use orareaper::policy::check_files;
+use orareaper::policy::diagnostics::Diagnostic;
+
+/// Part of every password that a case has in its file. No answer may hold it.
+const SECRET: &str = "tiger";
 
 fn today() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 11, 23).expect("a date")
@@ -29,33 +34,48 @@ fn intended(text: &str) -> Vec<String> {
     intended.map(|line| line.trim().to_owned()).collect()
 }
 
+/// What one file is answered: whether it was accepted, and its problems.
+type Answer = (bool, Vec<Diagnostic>);
+
+fn of_policies(name: String, bytes: Vec<u8>) -> Answer {
+    let loaded = check_files(&[(name, bytes)], today(), chrono_tz::Tz::UTC);
+    (loaded.set.is_some(), loaded.diagnostics)
+}
+
+fn of_a_configuration(name: String, bytes: Vec<u8>) -> Answer {
+    let loaded = orareaper::config::check(&name, &bytes, Path::new("/etc/orareaper"));
+    (loaded.config.is_some(), loaded.diagnostics)
+}
+
 /// The answer as found, in both forms.
-fn answer(path: &Path) -> (Vec<String>, String) {
+fn answer(path: &Path, read: fn(String, Vec<u8>) -> Answer) -> (Vec<String>, String) {
     let name = path.file_name().expect("a file").to_string_lossy().into_owned();
     let bytes = std::fs::read(path).expect("readable");
     let text = String::from_utf8(bytes.clone()).expect("cases are text");
-    let loaded = check_files(&[(name, bytes)], today(), chrono_tz::Tz::UTC);
-    let marked = loaded
-        .diagnostics
+    let (accepted, problems) = read(name, bytes);
+    let marked = problems
         .iter()
         .map(|one| format!("{}: {}", one.code, &text[one.span.clone()]).trim().to_owned());
     let marked = marked.collect();
-    let refused = loaded.diagnostics.iter().any(|one| one.is_error());
+    let refused = problems.iter().any(Diagnostic::is_error);
     assert_eq!(
-        loaded.set.is_none(),
-        refused,
-        "{}: an error refuses the set, a warning does not",
+        accepted,
+        !refused,
+        "{}: an error refuses the file, a warning does not",
         path.display()
     );
-    let rendered: Vec<String> = loaded.diagnostics.iter().map(|one| one.render(false) + "\n").collect();
+    let rendered: Vec<String> = problems.iter().map(|one| one.render(false) + "\n").collect();
     (marked, rendered.join("\n"))
 }
 
 /// One case: the file's mistakes, and the answer beside it.
-fn check(path: &Path) -> Result<(), String> {
+fn check(path: &Path, read: fn(String, Vec<u8>) -> Answer) -> Result<(), String> {
     let expected_path = path.with_extension("txt");
-    let (marked, found) = answer(path);
+    let (marked, found) = answer(path, read);
     let text = std::fs::read_to_string(path).expect("readable");
+    if found.contains(SECRET) {
+        return Err(format!("{}: the answer repeats the secret", path.display()));
+    }
     if marked != intended(&text) {
         return Err(format!(
             "{}: meant {:?}, found {marked:?}\n{found}",
@@ -76,12 +96,21 @@ fn check(path: &Path) -> Result<(), String> {
     ))
 }
 
+fn check_all(folder: &str, at_least: usize, read: fn(String, Vec<u8>) -> Answer) {
+    let cases = cases(folder);
+    assert!(cases.len() >= at_least, "only {} cases were found", cases.len());
+    let wrong: Vec<String> = cases.iter().filter_map(|path| check(path, read).err()).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn every_mistake_is_answered_as_reviewed() {
-    let cases = cases("tests/diagnostics");
-    assert!(cases.len() >= 40, "only {} cases were found", cases.len());
-    let wrong: Vec<String> = cases.iter().filter_map(|path| check(path).err()).collect();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    check_all("tests/diagnostics", 40, of_policies);
+}
+
+#[test]
+fn every_mistake_of_a_configuration_is_answered_as_reviewed() {
+    check_all("tests/diagnostics/configuration", 40, of_a_configuration);
 }
 
 #[test]

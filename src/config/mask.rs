@@ -59,7 +59,8 @@ fn is_reference(value: &str) -> bool {
 /// Where the value after the line's first secret-looking key begins.
 fn secret_value(line: &str) -> Option<usize> {
     let mut from = 0;
-    while let Some(length) = line[from..].find(':') {
+    // `password: x` of YAML, `PASSWORD=x` of a connect descriptor.
+    while let Some(length) = line[from..].find([':', '=']) {
         let colon = from + length;
         let before = line[..colon].trim_end_matches(['"', '\'', ' ']);
         let word = before
@@ -139,6 +140,8 @@ mod tests {
             "- {user : 'scott/hun,ter2, hunter2', driver: oci}",
             "db_secret: hunter2",
             "  - password:\n      plain: hunter2\n",
+            "connect: (DESCRIPTION=(SECURITY=(WALLET_PASSWORD=hunter2)))",
+            "connect: tcps://db1/PROD?wallet_password = hunter2",
         ] {
             let masked = mask(text);
             assert!(!masked.contains("hunter2"), "{masked}");

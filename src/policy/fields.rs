@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::diagnostics::{Diagnostic, Severity, did_you_mean, one_of, quoted};
+use super::diagnostics::{Diagnostic, Severity, did_you_mean, nearest, one_of, quoted};
 use super::lex::{Mistake, Token, measure};
 use super::offsets::Offsets;
 use super::raw::{Node, Scalar, Style, Value};
@@ -18,6 +18,57 @@ const MOST_FOUND: usize = 500;
 
 /// How many lists, and how many conditions, one file may define.
 const MOST_NAMES: usize = 1_000;
+
+/// Keys as other tools call them, or as a policy reads aloud, and what they are called here.
+const OTHER_NAMES: [(&str, &str); 21] = [
+    ("condition", "when"),
+    ("cron", "schedule"),
+    ("dsn", "connect"),
+    ("enabled", "armed"),
+    ("every", "poll"),
+    ("except", "unless"),
+    ("exclude", "unless"),
+    ("filter", "when"),
+    ("hold", "for"),
+    ("host", "connect"),
+    ("interval", "poll"),
+    ("port", "listen"),
+    ("service", "connect"),
+    ("sort", "order"),
+    ("tns", "connect"),
+    ("tz", "timezone"),
+    ("url", "connect"),
+    ("username", "user"),
+    ("where", "when"),
+    ("why", "reason"),
+    ("zone", "timezone"),
+];
+
+/// Whose keys they are, for a key that stands in the wrong place.
+const HOMES: [(&str, &[&str]); 3] = [
+    (
+        "a database of the configuration",
+        &[
+            "driver",
+            "connect",
+            "user",
+            "password",
+            "external",
+            "armed",
+            "poll",
+            "connect_timeout",
+            "call_timeout",
+        ],
+    ),
+    ("the configuration", &["listen", "state", "timezone", "blackouts"]),
+    (
+        "a policy",
+        &[
+            "when", "unless", "while", "until", "for", "mode", "schedule", "order", "keep", "action", "escalate",
+            "allow",
+        ],
+    ),
+];
 
 /// A file under inspection, and what was found.
 #[derive(Debug)]
@@ -35,8 +86,8 @@ pub(crate) struct Fields<'a> {
     /// Of the mapping as a whole, or its first key.
     pub(crate) at: Range<usize>,
     entries: Vec<(&'static str, &'a Node, &'a Node)>,
-    /// Keys that stand there with nothing after them; reported already.
-    without_value: Vec<&'static str>,
+    /// Keys that stand there with nothing after them, or misspelt; reported already.
+    reported: Vec<&'static str>,
 }
 
 impl<'a> Fields<'a> {
@@ -143,7 +194,7 @@ impl Inspection {
             return None;
         };
         let mut known: Vec<(&'static str, &Node, &Node)> = Vec::with_capacity(entries.len());
-        let mut without_value = Vec::new();
+        let mut reported = Vec::new();
         for (key, value) in entries {
             let Value::Scalar(name) = &key.value else {
                 self.error(&Self::place(key), "wrong-type", "a key is a word");
@@ -151,9 +202,14 @@ impl Inspection {
             };
             let Some(known_key) = keys.iter().find(|known| **known == name.text) else {
                 let message = format!("{what} has no key {}", quoted(&name.text));
-                let hint = did_you_mean(&name.text, keys.iter().copied())
-                    .unwrap_or_else(|| format!("keys are {}", one_of(keys.iter().copied())));
-                self.error(&key.at, "unknown-key", message).hint = Some(hint);
+                let meant = meant(&name.text, keys);
+                reported.extend(meant);
+                self.error(&key.at, "unknown-key", message).hint = Some(match meant {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => {
+                        elsewhere(&name.text).unwrap_or_else(|| format!("keys are {}", one_of(keys.iter().copied())))
+                    }
+                });
                 continue;
             };
             if let Some((_, first, _)) = known.iter().find(|(name, ..)| name == known_key) {
@@ -164,7 +220,7 @@ impl Inspection {
             }
             if matches!(value.value, Value::Null) {
                 self.error(&key.at, "missing-value", format!("the key `{known_key}` has no value"));
-                without_value.push(*known_key);
+                reported.push(*known_key);
                 continue;
             }
             known.push((known_key, key, value));
@@ -172,15 +228,27 @@ impl Inspection {
         Some(Fields {
             at: Self::place(node),
             entries: known,
-            without_value,
+            reported,
         })
     }
 
     /// The value of a key that must be there.
     pub(crate) fn required<'a>(&mut self, fields: &Fields<'a>, what: &str, key: &'static str) -> Option<&'a Node> {
+        self.required_as(fields, what, key, None)
+    }
+
+    /// The value of a key that must be there, with what to write where it is not.
+    pub(crate) fn required_as<'a>(
+        &mut self,
+        fields: &Fields<'a>,
+        what: &str,
+        key: &'static str,
+        hint: Option<&str>,
+    ) -> Option<&'a Node> {
         let found = fields.get(key);
-        if found.is_none() && !fields.without_value.contains(&key) {
-            self.error(&fields.at, "missing-key", format!("{what} has no `{key}`"));
+        if found.is_none() && !fields.reported.contains(&key) {
+            self.error(&fields.at, "missing-key", format!("{what} has no `{key}`"))
+                .hint = hint.map(str::to_owned);
         }
         found
     }
@@ -277,9 +345,22 @@ impl Inspection {
         match (scalar.style, scalar.text.to_ascii_lowercase().as_str()) {
             (Style::Plain, "true") => Some(true),
             (Style::Plain, "false") => Some(false),
-            _ => {
-                let message = format!("{} is neither `true` nor `false`", quoted(&scalar.text));
-                self.error(&node.at, "wrong-type", message).expected = Some("expected `true` or `false`".to_owned());
+            (style, word) => {
+                let hint = match (style, word) {
+                    (Style::Plain, "yes" | "on" | "y" | "1") => Some("write `true`"),
+                    (Style::Plain, "no" | "off" | "n" | "0") => Some("write `false`"),
+                    (_, "true" | "false") => Some("write it without quotes"),
+                    _ => None,
+                };
+                let message = match style {
+                    Style::Plain => format!("{} is neither `true` nor `false`", quoted(&scalar.text)),
+                    Style::Single | Style::Double | Style::Block => {
+                        format!("`{what}` is `true` or `false`, this is a text")
+                    }
+                };
+                let problem = self.error(&node.at, "wrong-type", message);
+                problem.expected = Some("expected `true` or `false`".to_owned());
+                problem.hint = hint.map(str::to_owned);
                 None
             }
         }
@@ -361,4 +442,19 @@ impl Inspection {
         problem.expected = Some(format!("expected {wanted}"));
         problem.hint = hint;
     }
+}
+
+/// The key that a word stands for, by its spelling or by another name.
+fn meant(word: &str, keys: &[&'static str]) -> Option<&'static str> {
+    let lower = word.to_lowercase();
+    let other = OTHER_NAMES.iter().find(|(other, _)| *other == lower);
+    other
+        .and_then(|(_, name)| keys.iter().copied().find(|key| key == name))
+        .or_else(|| nearest(word, keys.iter().copied()))
+}
+
+/// Where a key would be right.
+fn elsewhere(word: &str) -> Option<String> {
+    let (home, _) = HOMES.iter().find(|(_, keys)| keys.contains(&word))?;
+    Some(format!("`{word}` is a key of {home}"))
 }

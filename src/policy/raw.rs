@@ -163,21 +163,20 @@ fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Box<Diagnostic>> {
 fn syntax(source: &Arc<Source>, text: &str, error: &serde_yaml::Error) -> Diagnostic {
     let full = error.to_string();
     let message = full.rfind(" at line ").map_or(full.as_str(), |end| &full[..end]);
-    let at = error.location().map_or(0, |location| byte_offset(text, &location));
+    let mut at = error.location().map_or(0, |location| byte_offset(text, &location));
+    if message.contains("tab") {
+        at = tab_after(text, at).unwrap_or(at);
+    }
     // Where something is masked, even the reader's words might repeat it: the name of an anchor, a tag.
-    let message = if source.shows(text, at) {
-        message
-    } else {
-        "the value cannot be read"
-    };
+    let masked = !source.shows(text, at);
+    let told = if masked { "the value cannot be read" } else { message };
     let end = text[at..].chars().next().map_or(at, |next| at + next.len_utf8());
-    let next = text[at..].chars().next();
     let problem = Diagnostic::at(
         Severity::Error,
         source,
         at..end,
         "yaml-syntax",
-        format!("this is not YAML: {message}"),
+        format!("this is not YAML: {told}"),
     );
     let other = |code, message: String| Diagnostic::at(Severity::Error, source, at..end, code, message);
     if message.contains("multiple YAML documents") {
@@ -200,25 +199,65 @@ fn syntax(source: &Arc<Source>, text: &str, error: &serde_yaml::Error) -> Diagno
     if message.contains("merge keys") {
         return other("merge-key", "merge keys (`<<`) are not read".to_owned()).hint("write the keys out");
     }
-    if matches!(next, Some('@' | '%' | '`' | '*')) {
-        return problem.hint(
-            "a YAML value cannot begin with this character: quote the whole value, or write it as a block after `>`",
-        );
+    problem.maybe_hint(syntax_hint(source, message, text, at))
+}
+
+/// What to do about text that is no YAML.
+fn syntax_hint(source: &Source, message: &str, text: &str, at: usize) -> Option<String> {
+    let masked = !source.shows(text, at);
+    let unclosed = message.contains("unclosed") || message.contains("end of stream") || at >= text.trim_end().len();
+    let hint = if masked && unclosed {
+        "a quote or a bracket is not closed, or the file was cut off; what may be a password is not shown, and does not \
+         belong in this file"
+    } else if masked {
+        "what may be a password is not shown, and does not belong in this file: say where it is kept, as in \
+         `password: {credential: prod}`"
+    } else if text[at..].starts_with(['@', '%', '`', '*']) {
+        "a YAML value cannot begin with this character: quote the whole value, or write it as a block after `>`"
+    } else if message.contains("trailing content after") {
+        "a value that begins with a quote ends with it: write the condition as a block, after `when: >`"
+    } else if let Some(key) = key_without_blank(source, text, at) {
+        return Some(format!(
+            "a colon is followed by a blank: write `{key}: ` in the line above"
+        ));
+    } else if message.contains("expected '-' indicator") {
+        "the keys of an entry stand exactly below each other, its first key behind the `- `"
+    } else if message.contains("mapping values are not allowed") {
+        "a value with `: ` in it must be quoted; otherwise look at the indentation"
+    } else if message.contains("tab") {
+        "YAML is indented by spaces, never by tabs"
+    } else if unclosed {
+        "the file may have been cut off or saved half-written"
+    } else {
+        return None;
+    };
+    Some(hint.to_owned())
+}
+
+/// The first tab that indents something, from the line of this offset on. The reader points at what stands before it.
+fn tab_after(text: &str, offset: usize) -> Option<usize> {
+    let begin = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
+    let mut start = begin;
+    for line in text[begin..].split_inclusive('\n') {
+        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if let Some(tab) = line[..indent].find('\t') {
+            return Some(start + tab);
+        }
+        start += line.len();
     }
-    if message.contains("trailing content after") {
-        return problem
-            .hint("a value that begins with a quote ends with it: write the condition as a block, after `when: >`");
-    }
-    if message.contains("mapping values are not allowed") {
-        return problem.hint("a value with `: ` in it must be quoted; otherwise look at the indentation");
-    }
-    if message.contains("tab") {
-        return problem.hint("YAML is indented by spaces, never by tabs");
-    }
-    if message.contains("unclosed") || at >= text.trim_end().len() {
-        return problem.hint("the file may have been cut off or saved half-written");
-    }
-    problem
+    None
+}
+
+/// The key of the line above, if its colon has no blank after it: `name:prod` is one word to YAML, and the next line is
+/// where that shows.
+fn key_without_blank<'t>(source: &Source, text: &'t str, offset: usize) -> Option<&'t str> {
+    let begin = text[..offset]
+        .rfind('\n')
+        .filter(|newline| source.shows(text, *newline))?;
+    let above = text[..begin].lines().next_back()?.trim_start_matches([' ', '-']);
+    let (key, rest) = above.split_once(':')?;
+    let word = !key.is_empty() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    (word && !rest.is_empty() && !rest.starts_with(' ')).then_some(key)
 }
 
 /// The byte offset of a place. Values carry it; errors carry only a line and a column in characters.
@@ -416,7 +455,7 @@ mod tests {
         assert_eq!(problem(b"a: 1\n---\nb: 2\n"), ("several-documents", 3, 1));
         assert_eq!(problem(b"a: [1, 2"), ("yaml-syntax", 1, 4));
         assert_eq!(problem(b"a: \"x\n"), ("yaml-syntax", 1, 4));
-        assert_eq!(problem(b"a:\n\t- x\n"), ("yaml-syntax", 2, 2));
+        assert_eq!(problem(b"a:\n\t- x\n"), ("yaml-syntax", 2, 1));
         assert_eq!(problem(b"x: {a: 1}\n<<: {a: 2}\n").0, "merge-key");
         assert_eq!(problem("[".repeat(500).as_bytes()).0, "too-deep");
         let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n\
