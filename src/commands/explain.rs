@@ -24,7 +24,13 @@ pub fn run(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Status
 fn explain(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Result<String, Status> {
     let session = arguments.session.as_deref().map(str::parse::<SessionName>).transpose();
     let session = session.map_err(|problem| fail(&problem))?;
-    let rules = Rules::load(&arguments.source, config, clock)?;
+    let rules = if session.is_none() {
+        // Only the policies are asked for.
+        let needs_config = arguments.source.policies.is_empty();
+        Rules::of_policies(&arguments.source.policies, needs_config, config, clock)?
+    } else {
+        Rules::load(&arguments.source, config, clock)?
+    };
     let only = arguments
         .policy
         .as_deref()

@@ -2,8 +2,9 @@
 //!
 //! The clause is for `gv$session s`: columns of GV$SESSION stand by their own names, and what the daemon joins (processes,
 //! transactions, statistics, waiters) becomes a scalar subquery on the row `s`. Such subqueries are slower than the daemon's
-//! joins and are meant for a person who wants to see who is meant, not for polling. Three things differ by nature: SYSDATE
-//! goes on while the query runs, GV$ views are not read consistently, and REGEXP_LIKE's dialect is not that of MATCHES.
+//! joins and are meant for a person who wants to see who is meant, not for polling. Four things differ by nature: SYSDATE
+//! goes on while the query runs, GV$ views are not read consistently, REGEXP_LIKE's dialect is not that of MATCHES, and what
+//! the daemon takes for unknown because an instance did not answer, SQL does not know of.
 //!
 //! Views and columns are those of the Oracle Database Reference; the name of the CPU statistic is that of its appendix
 //! "Statistics Descriptions".
@@ -17,6 +18,10 @@ use crate::session::column::{Column, Kind};
 /// The WHERE clause of a condition, without the word WHERE, over `gv$session s`.
 #[must_use]
 pub fn to_sql(condition: &Condition) -> String {
+    broken_into_lines(&on_one_line(condition))
+}
+
+fn on_one_line(condition: &Condition) -> String {
     let mut sql = String::new();
     write(condition, &mut sql);
     sql
@@ -141,38 +146,33 @@ fn term(condition: &Condition, not: &str) -> String {
             pattern,
         } => {
             let escape = match pattern.escape {
-                Some(escape) => format!(" ESCAPE {}", Quoted(escape.encode_utf8(&mut [0; 4]))),
+                Some(escape) => format!(" ESCAPE {}", text_literal(escape.encode_utf8(&mut [0; 4]))),
                 None => String::new(),
             };
-            format!("{} {not}LIKE {}{escape}", operand(subject), Quoted(&pattern.text))
+            format!("{} {not}LIKE {}{escape}", operand(subject), text_literal(&pattern.text))
         }
         Condition::Matches {
             operand: subject,
             pattern,
         } => {
-            format!("REGEXP_LIKE({}, {})", operand(subject), Quoted(pattern.as_str()))
+            format!("REGEXP_LIKE({}, {})", operand(subject), text_literal(pattern.as_str()))
         }
         Condition::IsNull(subject) => format!("{} IS {not}NULL", operand(subject)),
         Condition::And(_) | Condition::Or(_) | Condition::Not(_) | Condition::Phrase(_) | Condition::Named(..) => {
-            to_sql(condition)
+            on_one_line(condition)
         }
     }
 }
 
-/// Oracle takes at most 1000 expressions in a list (ORA-01795), so a longer one is several. SQL*Plus takes no line of more
-/// than 2499 characters, so a long list is broken into lines.
+/// Oracle takes at most 1000 expressions in a list (ORA-01795), so a longer one is several.
 fn within(subject: &Operand, values: &[Value], not: &str) -> String {
     const LONGEST: usize = 1_000;
-    const A_LINE: usize = 16;
-    let word = if not.is_empty() { "\n    OR " } else { "\n    AND " };
+    let word = if not.is_empty() { " OR " } else { " AND " };
     let lists: Vec<String> = values
         .chunks(LONGEST)
         .map(|chunk| {
-            let lines: Vec<String> = chunk
-                .chunks(A_LINE)
-                .map(|line| line.iter().map(literal).collect::<Vec<_>>().join(", "))
-                .collect();
-            format!("{} {not}IN ({})", operand(subject), lines.join(",\n    "))
+            let values: Vec<String> = chunk.iter().map(literal).collect();
+            format!("{} {not}IN ({})", operand(subject), values.join(", "))
         })
         .collect();
     match lists.as_slice() {
@@ -190,9 +190,68 @@ fn operand(operand: &Operand) -> String {
 
 fn literal(value: &Value) -> String {
     match value {
-        Value::Text(text) => Quoted(text).to_string(),
+        Value::Text(text) => text_literal(text),
         Value::Number(number) | Value::Duration(number) | Value::Size(number) => number.to_string(),
     }
+}
+
+/// A text that SQL*Plus passes on as it is: a line end inside a literal may end the statement there, so control characters
+/// are written by their number, and what is longer than a line is put together from pieces.
+fn text_literal(text: &str) -> String {
+    const PIECE: usize = 250;
+    let mut pieces: Vec<String> = Vec::new();
+    let mut piece = String::new();
+    let end = |piece: &mut String, pieces: &mut Vec<String>| {
+        if !piece.is_empty() {
+            pieces.push(Quoted(&std::mem::take(piece)).to_string());
+        }
+    };
+    for character in text.chars() {
+        if character.is_ascii_control() {
+            end(&mut piece, &mut pieces);
+            pieces.push(format!("CHR({})", u32::from(character)));
+        } else {
+            piece.push(character);
+            if piece.len() >= PIECE {
+                end(&mut piece, &mut pieces);
+            }
+        }
+    }
+    end(&mut piece, &mut pieces);
+    match pieces.as_slice() {
+        [] => "''".to_owned(),
+        [only] => only.clone(),
+        several => format!("({})", several.join(" || ")),
+    }
+}
+
+/// The same SQL in lines that a person can read, all of them far below SQL*Plus's limit. A break comes before a word or a text, and
+/// never inside one: SQL*Plus takes a `-` at the end of a line for its own, and a lone `/` for the end.
+fn broken_into_lines(sql: &str) -> String {
+    const WIDTH: usize = 120;
+    const INDENT: &str = "\n       ";
+    let mut lines = String::with_capacity(sql.len() + sql.len() / 16);
+    let (mut width, mut last_break, mut inside) = (0, None, false);
+    let mut before = ' ';
+    for character in sql.chars() {
+        inside ^= character == '\'';
+        let word = !inside && character.is_ascii_alphabetic();
+        let text = inside && character == '\'';
+        if before == ' ' && (word || text) && width > 0 {
+            last_break = Some(lines.len());
+        }
+        lines.push(character);
+        width += 1;
+        if width > WIDTH
+            && let Some(at) = last_break.take()
+        {
+            // The blank before it becomes the line's end.
+            lines.replace_range(at - 1..at, INDENT);
+            width = lines[at..].chars().count();
+        }
+        before = character;
+    }
+    lines
 }
 
 /// A statistic of the session since it logged on, by its name in V$STATNAME.
@@ -207,11 +266,19 @@ fn transaction(expression: &str) -> String {
     format!("(SELECT {expression} FROM gv$transaction t WHERE t.inst_id = s.inst_id AND t.addr = s.taddr)")
 }
 
-/// Everybody who waits for the session, directly or through others.
+/// Everybody who waits for the session, directly or through others. In a circle of waiters a session does not wait for
+/// itself, but what hangs on it does: the walk goes through it, and WHERE leaves it out.
 fn waiters(expression: &str) -> String {
+    let blocked_by = |inst_id: &str, sid: &str| {
+        format!(
+            "w.blocking_session_status = 'VALID' AND w.blocking_instance = {inst_id} AND w.blocking_session = {sid}"
+        )
+    };
     format!(
-        "(SELECT {expression} FROM gv$session w START WITH w.blocking_instance = s.inst_id AND w.blocking_session = \
-         s.sid CONNECT BY NOCYCLE w.blocking_instance = PRIOR w.inst_id AND w.blocking_session = PRIOR w.sid)"
+        "(SELECT {expression} FROM gv$session w WHERE NOT (w.inst_id = s.inst_id AND w.sid = s.sid) START WITH {} \
+         CONNECT BY NOCYCLE {})",
+        blocked_by("s.inst_id", "s.sid"),
+        blocked_by("PRIOR w.inst_id", "PRIOR w.sid")
     )
 }
 
@@ -255,16 +322,19 @@ fn derived(column: Column) -> Option<String> {
     } else if column == Column::Blocking {
         Some(waiters("COUNT(DISTINCT w.inst_id || ',' || w.sid)"))
     } else if column == Column::BlockingFor {
-        Some(waiters("MAX(w.wait_time_micro) / 1000000"))
+        Some(waiters(
+            "MAX(CASE WHEN w.state = 'WAITING' THEN w.wait_time_micro END) / 1000000",
+        ))
     } else if column == Column::Pga || column == Column::Spid {
         let name = if column == Column::Pga { "pga_alloc_mem" } else { "spid" };
         Some(format!(
             "(SELECT p.{name} FROM gv$process p WHERE p.inst_id = s.inst_id AND p.addr = s.paddr)"
         ))
     } else if column == Column::Temp {
+        // No row means no temporary segment. Those always have blocks of the standard size.
         Some(format!(
-            "(SELECT SUM(u.blocks) * {BLOCK_SIZE} FROM gv$sort_usage u WHERE u.inst_id = s.inst_id AND u.session_addr \
-             = s.saddr)"
+            "NVL((SELECT SUM(u.blocks) FROM gv$sort_usage u WHERE u.inst_id = s.inst_id AND u.session_addr = s.saddr), \
+             0) * {BLOCK_SIZE}"
         ))
     } else if column == Column::Cpu {
         Some(format!("{} / 100", statistic("CPU used by this session")))
@@ -321,6 +391,11 @@ mod tests {
                 "waited > 5m",
                 "CASE WHEN s.state = 'WAITING' THEN s.wait_time_micro / 1000000 END > 300",
             ),
+            // Nothing in a text ends a line, and so perhaps the statement.
+            (
+                "module = 'a;\nb' or module like '%\t'",
+                "s.module = ('a;' || CHR(10) || 'b') OR s.module LIKE ('%' || CHR(9))",
+            ),
             (
                 "pga > 1GB",
                 "(SELECT p.pga_alloc_mem FROM gv$process p WHERE p.inst_id = s.inst_id AND p.addr = s.paddr) > 1073741824",
@@ -351,9 +426,49 @@ mod tests {
             values: names.iter().map(|name| Value::Text(name.as_str().into())).collect(),
             list: None,
         });
-        assert!(clause.lines().all(|line| line.len() < 2_500 && !line.trim().is_empty()));
-        assert_eq!(clause.matches("s.username IN (").count(), 3, "of at most 1000 each");
+        let words: Vec<&str> = clause.lines().map(str::trim).collect();
+        assert!(words.len() > 2_000 && words.iter().all(|line| (1..140).contains(&line.len())));
+        let one_line = words.join(" ");
+        assert_eq!(one_line.matches("s.username IN (").count(), 3, "of at most 1000 each");
         assert!(names.iter().all(|name| clause.contains(&format!("'{name}'"))));
+    }
+
+    #[test]
+    fn a_line_is_broken_outside_texts_only() {
+        let quotes = "x ''y ' z ".repeat(60);
+        let long = format!("module = '{}' or username = 'a'", quotes.replace('\'', "''"));
+        let clause = sql(&long);
+        assert!(
+            clause.lines().count() == 4 && clause.lines().all(|line| line.len() < 400),
+            "{clause}"
+        );
+        // Taken apart, every line has its quotes in pairs, and together they are the text.
+        assert!(
+            clause.lines().all(|line| line.matches('\'').count() % 2 == 0),
+            "{clause}"
+        );
+        let texts: Vec<&str> = clause
+            .split(" OR ")
+            .next()
+            .expect("one")
+            .split('(')
+            .nth(1)
+            .expect("pieces")
+            .split("||")
+            .collect();
+        let text: String = texts
+            .iter()
+            .map(|piece| {
+                piece
+                    .trim()
+                    .trim_end_matches(')')
+                    .trim()
+                    .strip_prefix('\'')
+                    .and_then(|t| t.strip_suffix('\''))
+            })
+            .map(|piece| piece.expect("a literal").replace("''", "'"))
+            .collect();
+        assert_eq!(text, quotes);
     }
 
     #[test]

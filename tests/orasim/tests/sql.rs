@@ -204,6 +204,55 @@ fn queries_mean_what_oracle_means() {
     }
 }
 
+/// 1 under nobody, 2 and 3 under 1, 4 under 2; 5 and 6 under each other, 7 under 5.
+const TREE: &str = "SELECT 1 AS id, CAST(NULL AS NUMBER) AS boss FROM dual UNION ALL SELECT 2, 1 FROM dual UNION ALL \
+                    SELECT 3, 1 FROM dual UNION ALL SELECT 4, 2 FROM dual UNION ALL SELECT 5, 6 FROM dual UNION ALL \
+                    SELECT 6, 5 FROM dual UNION ALL SELECT 7, 5 FROM dual";
+
+#[test]
+fn a_hierarchy_is_walked() {
+    let (_world, mut client) = client();
+    client.run(&format!("CREATE TABLE tree AS {TREE}")).expect("create");
+    let cases = [
+        (
+            "SELECT id, LEVEL FROM tree START WITH boss IS NULL CONNECT BY boss = PRIOR id ORDER BY id",
+            "1|1\n2|2\n3|2\n4|3",
+        ),
+        // WHERE leaves rows out, not what is below them.
+        (
+            "SELECT id FROM tree WHERE id != 2 START WITH id = 1 CONNECT BY PRIOR id = boss ORDER BY id",
+            "1\n3\n4",
+        ),
+        // Bottom up, and the clauses the other way round.
+        (
+            "SELECT id FROM tree t CONNECT BY t.id = PRIOR t.boss START WITH id = 4 ORDER BY LEVEL",
+            "4\n2\n1",
+        ),
+        // Without START WITH, from every row.
+        (
+            "SELECT COUNT(*) FROM tree WHERE id < 5 CONNECT BY NOCYCLE boss = PRIOR id",
+            "8",
+        ),
+        (
+            "SELECT id FROM tree START WITH id = 5 CONNECT BY boss = PRIOR id",
+            "ORA-01436: CONNECT BY loop in user data at 0",
+        ),
+        (
+            "SELECT id FROM tree START WITH id = 5 CONNECT BY NOCYCLE boss = PRIOR id ORDER BY id",
+            "5\n6\n7",
+        ),
+        // In a subquery, from where the row outside stands.
+        (
+            "SELECT o.id, (SELECT COUNT(DISTINCT t.id) FROM tree t WHERE t.id != o.id START WITH t.boss = o.id CONNECT BY NOCYCLE \
+             t.boss = PRIOR t.id) FROM tree o ORDER BY o.id",
+            "1|3\n2|1\n3|0\n4|0\n5|2\n6|2\n7|0",
+        ),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(rows(&mut client, query), expected, "{query}");
+    }
+}
+
 #[test]
 fn mistakes_are_refused_with_oracles_numbers_and_places() {
     let (_world, mut client) = client();

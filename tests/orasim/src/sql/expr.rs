@@ -121,6 +121,12 @@ impl Translator<'_> {
                 Ok(sql(format!("({})", it.text), it.ty))
             }
             Expr::OuterJoin(inner) => self.expr(inner, scope),
+            Expr::Prior(inner) => {
+                let Some(item) = scope.prior.clone() else {
+                    return Err(self.at(1788, "CONNECT BY clause required in this query block", expr));
+                };
+                self.expr(inner, &Scope::of(item))
+            }
             Expr::Value(value) => self.literal_value(&value.value),
             Expr::TypedString(typed) => {
                 let model = match typed.data_type {
@@ -237,6 +243,12 @@ impl Translator<'_> {
             return Ok(found);
         }
         let wanted = name_of(name);
+        if table.is_none()
+            && wanted == "LEVEL"
+            && let Some(level) = &scope.level
+        {
+            return Ok(sql(level.clone(), Ty::Number));
+        }
         if table.is_none()
             && name.quote_style.is_none()
             && let Some(pseudo) = self.pseudo(&wanted)

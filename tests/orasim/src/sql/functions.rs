@@ -61,6 +61,11 @@ pub(crate) fn register(to: &Connection, shared: &Arc<Shared>) -> Result<(), rusq
     numbers(to)?;
     times(to, shared)?;
     calendars(to)?;
+    define(to, "ora_raise", |args| {
+        Err(known(
+            whole(args, 0)?.and_then(|code| u32::try_from(code).ok()).unwrap_or(600),
+        ))
+    })?;
     let counters = Arc::clone(shared);
     define(to, "ora_rownum", move |args| {
         // The row's tentative number; it counts once the condition holds, `op` being <, <= or =.

@@ -19,6 +19,7 @@ pub(crate) mod engine;
 mod expr;
 mod from;
 mod functions;
+mod hierarchy;
 pub(crate) mod lex;
 pub(crate) mod plsql;
 mod query;

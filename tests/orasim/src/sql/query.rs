@@ -65,6 +65,7 @@ pub(super) struct Named {
 }
 
 /// A FROM item that columns can be named of.
+#[derive(Clone)]
 pub(super) struct Item {
     pub(super) name: String,
     pub(super) alias: String,
@@ -79,6 +80,20 @@ pub(super) struct Scope<'p> {
     parent: Option<&'p Scope<'p>>,
     /// Columns that USING or NATURAL made one.
     pub(super) shared: Vec<String>,
+    /// What PRIOR looks at, while CONNECT BY is read.
+    pub(super) prior: Option<Item>,
+    /// LEVEL of a hierarchical query.
+    pub(super) level: Option<String>,
+}
+
+impl Scope<'_> {
+    /// Of one item and nothing around it.
+    pub(super) fn of(item: Item) -> Self {
+        Scope {
+            items: vec![item],
+            ..Scope::default()
+        }
+    }
 }
 
 /// A query that WITH named.
@@ -271,7 +286,10 @@ impl<'a> Translator<'a> {
         if let Some(condition) = &select.selection {
             split_and(condition, &mut conjuncts);
         }
-        let from = self.from(&select.from, &mut scope, outer, &mut conjuncts)?;
+        let mut from = self.from(&select.from, &mut scope, outer, &mut conjuncts)?;
+        if !select.connect_by.is_empty() {
+            from = self.hierarchy(&select.connect_by, &from, &mut scope)?;
+        }
         let filter = self.filter(&conjuncts, &scope)?;
         let mut columns = Vec::new();
         let mut selected = Vec::new();
@@ -452,6 +470,10 @@ impl<'a> Translator<'a> {
 
     /// Notes `column = value` for the load of the column's table.
     pub(super) fn only(&mut self, scope: &Scope<'_>, table: Option<&str>, name: &Ident, value: Only) {
+        if scope.level.is_some() {
+            // The walk goes through rows that WHERE turns away.
+            return;
+        }
         let wanted = name_of(name);
         let mut matching = scope
             .items

@@ -237,6 +237,7 @@ pub(crate) fn parameters_of(scenario: &Scenario) -> BTreeMap<String, String> {
         ("cluster_database", cluster.to_owned()),
         ("compatible", version(scenario.release)),
         ("control_management_pack_access", "DIAGNOSTIC+TUNING".to_owned()),
+        ("db_block_size", "8192".to_owned()),
         ("db_name", scenario.database.name.clone()),
         ("db_unique_name", unique_name(scenario).to_owned()),
         (
