@@ -261,6 +261,38 @@ fn check_tells_fine_from_findings_from_not_done() {
 }
 
 #[test]
+fn mistakes_of_the_configuration_and_of_its_policies_are_told_in_one_run() {
+    let site = Site::new();
+    site.write(
+        "orareaper.yaml",
+        "databases: [{name: prod, connect: PROD, external: true, pol: 15s}]\npolicies: [policies/*.yaml]\n",
+    );
+    site.policies("policies:\n  - {name: idle, when: INACTIVE longer then 4h, action: kill}\n");
+    let told = site.orareaper(&["--config", "orareaper.yaml", "check", "--format", "json"]);
+    assert_eq!(told.code, Some(1), "{}", told.err);
+    let problems: Value = serde_json::from_str(&told.out).expect("JSON");
+    let problems: Vec<(&str, u64)> = problems
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| {
+            (
+                one["file"].as_str().unwrap_or_default(),
+                one["line"].as_u64().unwrap_or(0),
+            )
+        })
+        .collect();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert_eq!(problems[0], ("orareaper.yaml", 1));
+    assert!(
+        problems[1].0.ends_with("policies/policies.yaml") && problems[1].1 == 2,
+        "{problems:?}"
+    );
+    let told = site.orareaper(&["--config", "nowhere.yaml", "check"]);
+    assert_eq!(told.code, Some(2), "{}", told.err);
+}
+
+#[test]
 fn what_is_shipped_checks_without_a_warning() {
     let site = Site::new();
     let policies = site.orareaper(&["check", &project("policies")]);

@@ -1,11 +1,11 @@
 //! `check`: validates the configuration and the policies, and reports every problem of every file in one run.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::cli::{CheckArgs, CheckFormat, Status};
 use crate::clock::Clock;
-use crate::commands::{load_config, print, refused, say, tell_problems};
+use crate::commands::{no_config, print, refused, say, tell_problems};
+use crate::config::Rules;
 use crate::policy::diagnostics::Diagnostic;
 
 /// Runs the command.
@@ -14,35 +14,45 @@ pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
         print(crate::policy::schema().as_bytes());
         return Status::Fine;
     }
-    let (paths, zone, databases) = if arguments.paths.is_empty() {
-        match load_config(config) {
-            Ok(config) => {
-                let names = config.databases.iter().map(|database| database.name.clone()).collect();
-                (config.policies, config.timezone, Some(names))
-            }
-            Err(status) => return status,
-        }
-    } else {
-        (arguments.paths.clone(), chrono_tz::UTC, None::<Vec<Arc<str>>>)
-    };
-    let (configurations, policies): (Vec<PathBuf>, Vec<PathBuf>) =
-        paths.into_iter().partition(|path| is_configuration(path));
     let mut problems: Vec<Diagnostic> = Vec::new();
-    let mut files = configurations.len();
-    for path in &configurations {
-        problems.extend(crate::config::load(path).diagnostics);
-    }
+    let mut files = 0;
+    let mut refused_config = false;
+    let rules = if arguments.paths.is_empty() {
+        if !config.exists() {
+            return no_config(config);
+        }
+        let loaded = crate::config::load(config);
+        problems.extend(loaded.diagnostics);
+        files += 1;
+        refused_config = loaded.config.is_none();
+        loaded.rules
+    } else {
+        let (configurations, policies): (Vec<PathBuf>, Vec<PathBuf>) =
+            arguments.paths.iter().cloned().partition(|path| is_configuration(path));
+        for path in &configurations {
+            problems.extend(crate::config::load(path).diagnostics);
+        }
+        files += configurations.len();
+        Some(Rules {
+            policies,
+            timezone: chrono_tz::UTC,
+            databases: None,
+        })
+    };
     let mut found = 0;
-    if !policies.is_empty() {
-        let loaded = crate::policy::load(&policies, clock.today(zone), zone);
+    if let Some(rules) = rules.filter(|rules| !rules.policies.is_empty()) {
+        let loaded = crate::policy::load(&rules.policies, clock.today(rules.timezone), rules.timezone);
         files += loaded.files;
         found = loaded.set.as_ref().map_or(0, |set| set.policies.len());
         problems.extend(loaded.diagnostics);
-        if let (Some(set), Some(names)) = (&loaded.set, &databases) {
+        if let (Some(set), Some(names)) = (&loaded.set, &rules.databases) {
             problems.extend(crate::policy::unmatched_databases(set, names));
         }
     }
     tell(arguments.format, &problems);
+    if refused_config {
+        say(&format!("error: the configuration {} does not check", config.display()));
+    }
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let warnings = problems.len() - errors;
     if arguments.format == CheckFormat::Text {

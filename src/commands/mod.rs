@@ -168,18 +168,23 @@ pub(crate) fn refused(problems: &[Diagnostic]) -> Status {
     }
 }
 
+/// Tells that there is no configuration.
+pub(crate) fn no_config(path: &Path) -> Status {
+    let hint = if path == Path::new(CONFIG) {
+        "; write one, or name another with --config"
+    } else {
+        ""
+    };
+    fail(&format!(
+        "read the configuration {}: there is no such file{hint}",
+        path.display()
+    ))
+}
+
 /// The configuration, or its problems told.
 pub(crate) fn load_config(path: &Path) -> Result<Config, Status> {
     if !path.exists() {
-        let hint = if path == Path::new(CONFIG) {
-            "; write one, or name another with --config"
-        } else {
-            ""
-        };
-        return Err(fail(&format!(
-            "read the configuration {}: there is no such file{hint}",
-            path.display()
-        )));
+        return Err(no_config(path));
     }
     let loaded = crate::config::load(path);
     tell_problems(&loaded.diagnostics);

@@ -4,6 +4,7 @@
 //! of it is right. It never holds a secret, only the name of the place where one is kept; a password in the file itself is
 //! refused without being repeated.
 
+mod database;
 mod mask;
 mod read;
 mod secret;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-pub use read::{Loaded, check};
+pub use read::{Loaded, Rules, check};
 pub use secret::{Secret, SecretError, SecretSource};
 
 use crate::policy::diagnostics::Diagnostic;
@@ -146,6 +147,7 @@ pub fn load(path: &Path) -> Loaded {
         Ok(bytes) => check(&name, &bytes, path.parent().unwrap_or(Path::new(""))),
         Err(error) => Loaded {
             config: None,
+            rules: None,
             diagnostics: vec![Diagnostic::of_file(
                 &name,
                 "unreadable-file",

@@ -140,6 +140,10 @@ fn a_secret_in_the_file_is_refused_and_never_repeated() {
         "password: @hunter2",
         "password: |\n      hunter2",
         "password: {credential: a}\n    connect: r/hunter2@db",
+        // A quote that was never closed swallows the lines after it, a password among them.
+        "armed: 'x\n    password: hunter2\n    poll: y'",
+        "poll: '5 password: hunter2'",
+        "password: {credential: a}\n    'x password: hunter2': 1",
     ] {
         let text = format!("databases:\n  - name: prod\n    user: r\n    {line}\n    connectt: x\npolicies: [p]\n");
         let loaded = check("c.yaml", text.as_bytes(), Path::new(""));

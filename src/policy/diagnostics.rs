@@ -76,6 +76,11 @@ impl Source {
         text.as_bytes().get(range.clone()) == self.shown.as_bytes().get(range)
     }
 
+    /// Whether this part of the text is shown just as it was read.
+    pub(crate) fn shows_all_of(&self, text: &str, range: &Range<usize>) -> bool {
+        text.as_bytes().get(range.clone()) == self.shown.as_bytes().get(range.clone())
+    }
+
     /// The 1-based line and column (in characters) of a byte offset.
     #[must_use]
     pub fn position(&self, offset: usize) -> (usize, usize) {
