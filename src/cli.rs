@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::oracle::capabilities::Release;
 use crate::report::ReportFormat;
 use crate::session::time::Span;
 
@@ -247,6 +248,14 @@ fn span(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A release of Oracle Database that there is something to say of.
+fn release(text: &str) -> Result<Release, String> {
+    match Release::parse(text) {
+        Some(release) if release.at_least(11, 2) && release.major < 100 => Ok(release),
+        Some(_) | None => Err("expected a release from 11.2 on, such as 12.1 or 19".into()),
+    }
+}
+
 /// The formats by name, so that a wrong one is answered with the right ones.
 fn report_formats() -> impl clap::builder::TypedValueParser<Value = ReportFormat> {
     use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -262,6 +271,9 @@ pub struct CheckArgs {
     /// Policy files or folders, or a configuration; the configured ones if none is given.
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// Names what this release of Oracle Database does not have of what the policies use: 11.2, 12.1, 19, 23.
+    #[arg(long, value_name = "RELEASE", value_parser = release)]
+    pub release: Option<Release>,
     /// How problems look.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: CheckFormat,

@@ -293,6 +293,47 @@ fn mistakes_of_the_configuration_and_of_its_policies_are_told_in_one_run() {
 }
 
 #[test]
+fn what_a_release_does_not_have_is_found_without_a_database() {
+    let site = Site::new();
+    site.write(
+        "p.yaml",
+        "policies:\n  - {name: a, when: con_id = 3 and idle > 4h, action: kill noreplay}\n  - {name: b, when: ACTIVE \
+         longer than 4h, action: cancel sql, escalate: [{after: 5m, action: kill force}]}\n",
+    );
+    // NOREPLAY and CON_ID came with 12.1, CANCEL SQL with 18, FORCE with 23.
+    for (release, code, expected) in [
+        ("11.2", 1, &["2 action", "2 column", "3 action", "3 action"][..]),
+        ("12.1", 1, &["3 action", "3 action"]),
+        ("19", 1, &["3 action"]),
+        ("23", 0, &[]),
+    ] {
+        let told = site.orareaper(&["check", "--release", release, "--format", "json", "p.yaml"]);
+        assert_eq!(told.code, Some(code), "{release}: {}", told.err);
+        let problems: Value = serde_json::from_str(&told.out).expect("JSON");
+        let found: Vec<String> = problems
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| {
+                let code = one["code"].as_str().unwrap_or_default();
+                format!(
+                    "{} {}",
+                    one["line"],
+                    code.strip_suffix("-not-on-release").unwrap_or(code)
+                )
+            })
+            .collect();
+        assert_eq!(found, expected, "{release}");
+    }
+    let told = site.orareaper(&["check", "--release", "9i", "p.yaml"]);
+    assert!(
+        told.code == Some(2) && told.err.contains("such as 12.1"),
+        "{}",
+        told.err
+    );
+}
+
+#[test]
 fn what_is_shipped_checks_without_a_warning() {
     let site = Site::new();
     let policies = site.orareaper(&["check", &project("policies")]);

@@ -6,7 +6,12 @@ use crate::cli::{CheckArgs, CheckFormat, Status};
 use crate::clock::Clock;
 use crate::commands::{no_config, print, refused, say, tell_problems};
 use crate::config::Rules;
-use crate::policy::diagnostics::Diagnostic;
+use crate::needs::of_policy;
+use crate::oracle::capabilities::{Release, first_release};
+use crate::policy::diagnostics::{Diagnostic, Severity};
+use crate::policy::model::Policy;
+use crate::session::column::Source;
+use crate::session::snapshot::Snapshot;
 
 /// Runs the command.
 pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
@@ -48,6 +53,9 @@ pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
         if let (Some(set), Some(names)) = (&loaded.set, &rules.databases) {
             problems.extend(crate::policy::unmatched_databases(set, names));
         }
+        if let (Some(set), Some(release)) = (&loaded.set, arguments.release) {
+            problems.extend(set.policies.iter().flat_map(|policy| lacking(policy, release)));
+        }
     }
     tell(arguments.format, &problems);
     if refused_config {
@@ -65,6 +73,44 @@ pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
         ));
     }
     if errors == 0 { Status::Fine } else { refused(&problems) }
+}
+
+/// What a policy uses that a release does not have: an action is refused there, and no comparison with a column can hold.
+fn lacking(policy: &Policy, release: Release) -> Vec<Diagnostic> {
+    let problem = |severity, code, message: String| {
+        let mut problem = Diagnostic::of_file(&policy.origin.file, code, message);
+        (problem.severity, problem.line, problem.column) = (severity, policy.origin.line, 1);
+        problem
+    };
+    let mut found = Vec::new();
+    let mut actions = vec![policy.action];
+    actions.extend(policy.escalate.iter().map(|rung| rung.action));
+    for action in actions {
+        if let Some((clause, first)) = first_release(action)
+            && release < first
+        {
+            let message = format!(
+                "the policy `{}` cannot act on release {release}: `{action}` needs {clause}, documented from release {first} on",
+                policy.name
+            );
+            found.push(problem(Severity::Error, "action-not-on-release", message));
+        }
+    }
+    let documented = release.documented_columns();
+    let inputs = Snapshot::inputs(of_policy(policy));
+    for column in inputs
+        .iter()
+        .filter(|column| column.source() == Source::Session && !documented.contains(*column))
+    {
+        let message = format!(
+            "the policy `{}` asks for {}, which release {release} is not documented to have: unknown there, so that no \
+             comparison with it holds",
+            policy.name,
+            column.name()
+        );
+        found.push(problem(Severity::Warning, "column-not-on-release", message));
+    }
+    found
 }
 
 fn count(number: usize, noun: &str) -> String {

@@ -79,6 +79,25 @@ impl Release {
     }
 }
 
+/// What an action needs that not every release has: the clause, and the first release that documents it.
+#[must_use]
+pub fn first_release(action: Action) -> Option<(&'static str, Release)> {
+    let (clause, major, minor) = match action {
+        Action::Report => return None,
+        Action::Kill { clause } => match clause {
+            KillClause::Plain | KillClause::Immediate => return None,
+            KillClause::NoReplay => ("NOREPLAY", 12, 1),
+            KillClause::Force => ("FORCE TIMEOUT", 23, 0),
+        },
+        Action::Disconnect { clause } => match clause {
+            DisconnectClause::PostTransaction | DisconnectClause::Immediate => return None,
+            DisconnectClause::PostTransactionNoReplay | DisconnectClause::NoReplay => ("NOREPLAY", 12, 1),
+        },
+        Action::CancelSql => ("CANCEL SQL", 18, 0),
+    };
+    Some((clause, Release { major, minor }))
+}
+
 impl fmt::Display for Release {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)
@@ -217,19 +236,9 @@ impl Capabilities {
     /// # Errors
     /// The reason why it has not. Nothing is ever sent in its place.
     pub fn supports(&self, action: Action) -> Result<(), Reason> {
-        let clause = match action {
-            Action::Report => return Ok(()),
-            Action::Kill { clause } => match clause {
-                KillClause::Plain | KillClause::Immediate => None,
-                KillClause::NoReplay => Some(("NOREPLAY", 12, 1)),
-                KillClause::Force => Some(("FORCE TIMEOUT", 23, 0)),
-            },
-            Action::Disconnect { clause } => match clause {
-                DisconnectClause::PostTransaction | DisconnectClause::Immediate => None,
-                DisconnectClause::PostTransactionNoReplay | DisconnectClause::NoReplay => Some(("NOREPLAY", 12, 1)),
-            },
-            Action::CancelSql => Some(("CANCEL SQL", 18, 0)),
-        };
+        if action == Action::Report {
+            return Ok(());
+        }
         match self.service {
             Service::AmazonRds => return Err(Reason::AmazonRds),
             Service::Autonomous => match action {
@@ -238,12 +247,12 @@ impl Capabilities {
             },
             Service::SelfManaged => {}
         }
-        if let Some((clause, major, minor)) = clause
-            && !self.release.at_least(major, minor)
+        if let Some((clause, first)) = first_release(action)
+            && self.release < first
         {
             return Err(Reason::Since {
                 clause,
-                first: Release { major, minor },
+                first,
                 connected: self.release,
             });
         }
