@@ -11,7 +11,7 @@ use crate::cycle::Memory;
 use crate::guard::RunMode;
 use crate::policy::model::Action;
 use crate::report::{Report, ReportFormat, SessionRow, Subject, TextStyle};
-use crate::session::column::Columns;
+use crate::session::column::{Column, Columns};
 
 /// The statement of an action, as it would be sent on the session's own instance.
 #[must_use]
@@ -29,7 +29,9 @@ pub fn run(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> Status {
 
 fn plan(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> Result<(), Status> {
     let rules = Rules::load(&arguments.source, config, clock)?;
-    let looks = rules.look(&arguments.source, Columns::NONE)?;
+    // What a cleaning would free is asked of a report, though no policy may ask for it.
+    let more: Columns = [Column::Pga].into_iter().collect();
+    let looks = rules.look(&arguments.source, more)?;
     let reports: Vec<Report> = looks.iter().flatten().map(|look| report(look, arguments)).collect();
     output(arguments, &reports)?;
     if reports.len() == looks.len() {

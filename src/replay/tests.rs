@@ -190,7 +190,7 @@ fn every_format_shows_the_totals_and_no_markup_of_a_session() {
     let shown = |format| totals.render(format, TextStyle::default());
     let text = shown(ReportFormat::Text);
     assert!(
-        text.contains("Summary: 1 actions would have been taken; 0 of the sessions came back within 5m"),
+        text.contains("Summary: 1 action would have been taken; 0 of the sessions came back within 5m"),
         "{text}"
     );
     assert!(text.contains("<b>|SHOP") && text.contains("=cmd\\x1b[2J"), "{text}");
@@ -203,7 +203,8 @@ fn every_format_shows_the_totals_and_no_markup_of_a_session() {
     let html = shown(ReportFormat::Html);
     assert!(html.contains("&lt;b&gt;|SHOP") && !html.contains("<b>|"), "{html}");
     assert!(
-        html.contains("Sessions of instance 1: up to 75 %")
+        html.contains("<h3>Sessions</h3>")
+            && html.contains("instance 1, up to 75 %")
             && html.contains("<polyline points=\"0.0,30.0 600.0,30.0\"")
     );
     assert!(!html.contains('\u{1b}'));

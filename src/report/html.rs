@@ -99,7 +99,10 @@ impl Report {
 
     fn freed(&self, out: &mut String) {
         let figures = &self.figures;
-        let share = |part: usize| (part * 100).checked_div(figures.user_sessions).unwrap_or(0);
+        let share = |part: usize| match (part * 100).checked_div(figures.user_sessions) {
+            Some(0) if part > 0 => "under 1 %".to_owned(),
+            percent => format!("{} %", percent.unwrap_or(0)),
+        };
         let pga = |bytes: Option<i64>| bytes.map_or_else(|| "not read".into(), |bytes| Bytes(bytes).to_string());
         out.push_str("<section>\n<h2>What a cleaning would free</h2>\n<div class=\"wide\"><table>\n<thead><tr><th></th><th>Sessions</th><th>Of user sessions</th><th>PGA</th></tr></thead>\n<tbody>\n");
         for (what, sessions, bytes) in [
@@ -112,7 +115,7 @@ impl Report {
         ] {
             let _ = writeln!(
                 out,
-                "<tr><td>{what}</td><td>{sessions}</td><td>{} %</td><td>{}</td></tr>",
+                "<tr><td>{what}</td><td>{sessions}</td><td>{}</td><td>{}</td></tr>",
                 share(sessions),
                 pga(bytes)
             );
@@ -218,7 +221,7 @@ fn decisions(out: &mut String, lines: &[&Line]) {
         let verdict = line.verdict.name();
         let _ = writeln!(
             out,
-            "<tr><td class=\"id\">{}</td><td class=\"user\" data-name=\"User\">{}</td><td data-name=\"Program\">{}</td>\
+            "<tr><td class=\"id\">{}</td><td class=\"user\" data-name=\"User\">{}</td><td class=\"program\" data-name=\"Program\">{}</td>\
              <td class=\"machine\" data-name=\"Machine\">{}</td><td class=\"status\">{status}</td>\
              <td class=\"verdict {verdict}\">{verdict}</td><td class=\"why\">{}{statement}</td></tr>",
             line.session(),

@@ -157,9 +157,14 @@ impl Listing {
         if self.sessions.is_empty() {
             return out;
         }
-        let rows: Vec<[String; 7]> = self.sessions.iter().map(cells).collect();
+        // How long the last call is ago stands beside the status already.
+        let rows: Vec<[String; 7]> = self
+            .sessions
+            .iter()
+            .map(|session| cells(session, |column| column != Column::LastCallEt))
+            .collect();
         let mut widths = TABLE.natural(&rows);
-        if self.sessions.iter().all(|session| session.values.is_empty()) {
+        if rows.iter().all(|row| row[VALUES].is_empty()) {
             widths[VALUES] = 0;
         }
         let gaps = 2 * (widths.iter().filter(|width| **width > 0).count() - 1);
@@ -187,7 +192,7 @@ impl Listing {
         let words = |words: &Option<String>| words.as_deref().map(inert).unwrap_or_default();
         for session in &self.sessions {
             let who = &session.who;
-            let [.., values, policies] = cells(session);
+            let [.., values, policies] = cells(session, |_| true);
             writer
                 .write_record([
                     inert(&self.database),
@@ -269,11 +274,12 @@ const CSV_HEADER: [&str; 13] = [
     "policies",
 ];
 
-fn cells(session: &Listed) -> [String; 7] {
+fn cells(session: &Listed, wanted: impl Fn(Column) -> bool) -> [String; 7] {
     let who = &session.who;
     let values: Vec<String> = session
         .values
         .iter()
+        .filter(|(column, ..)| wanted(*column))
         .map(|(column, shown, _)| format!("{} {}", column.name(), visible(shown)))
         .collect();
     let opinions: Vec<String> = session

@@ -142,6 +142,7 @@ const TABLE: Table<7> = Table {
     dispensable: &[4, 3, 2, 1],
 };
 const WHY: usize = 6;
+const STATUS: usize = 4;
 const DECISION: usize = 5;
 
 /// One line a session if the reasons fit whole; else sessions under their common decision and reason, which are never cut.
@@ -161,15 +162,33 @@ fn table(out: &mut String, lines: &[&Line], style: TextStyle) {
     widths = natural;
     (widths[DECISION], widths[WHY]) = (0, 0);
     TABLE.fit(&mut widths, style.width.saturating_sub(4 + 2 * (natural.len() - 3)));
-    let mut said: Option<(Verdict, &str)> = None;
+    let whole_status = widths[STATUS] == natural[STATUS];
+    let mut said: Option<(Verdict, String)> = None;
     for (line, cells) in lines.iter().zip(&rows) {
-        if said != Some((line.verdict, &line.reason)) {
-            let words = format!("{}: {}", line.verdict.name(), visible(&line.reason));
+        let why = if whole_status {
+            reason_beside_status(line)
+        } else {
+            line.reason.clone()
+        };
+        let saying = Some((line.verdict, why));
+        if said != saying {
+            let why = saying.as_ref().map_or("", |(_, why)| why);
+            let words = format!("{}: {}", line.verdict.name(), visible(why));
             wrapped(out, "  ", &words, style, colour_of(line.verdict));
-            said = Some((line.verdict, &line.reason));
+            said = saying;
         }
         push(out, &row(&cells.each_ref().map(String::as_str), &widths, "    "));
     }
+}
+
+/// The reason of a session whose status stands beside it: `INACTIVE longer than 4h` needs not say for how long in each line
+/// anew, and those who differ in nothing else share it.
+fn reason_beside_status(line: &Line) -> String {
+    let (Some(status), Some(seconds)) = (&line.status, line.last_call_et) else {
+        return line.reason.clone();
+    };
+    let said = format!("{status} for {}, longer than ", Span(seconds));
+    line.reason.replacen(&said, &format!("{status} longer than "), 1)
 }
 
 fn cells(line: &Line) -> [String; 7] {

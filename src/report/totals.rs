@@ -179,19 +179,19 @@ impl Totals {
             return;
         };
         out.push_str("<section>\n<h2>Pressure over time</h2>\n<div class=\"charts\">\n");
-        for ((inst_id, resource), series) in &self.pressure {
-            let _ = writeln!(
-                out,
-                "<div>\n<h3>{} of instance {inst_id}: up to {:.0} %</h3>",
-                words(*resource),
-                series.highest().unwrap_or(0.0)
-            );
-            curve(out, series, first.timestamp(), last.timestamp());
+        let mut resources: Vec<Resource> = self.pressure.keys().map(|(_, resource)| *resource).collect();
+        resources.sort_unstable();
+        resources.dedup();
+        for resource in resources {
+            let of_resource = self.pressure.iter().filter(|((_, of), _)| *of == resource);
+            let instances: Vec<(u32, &Series)> = of_resource.map(|((inst_id, _), series)| (*inst_id, series)).collect();
+            let _ = writeln!(out, "<div>\n<h3>{}</h3>", words(resource));
+            curves(out, &instances, first.timestamp(), last.timestamp());
             out.push_str("</div>\n");
         }
         let _ = writeln!(
             out,
-            "</div>\n<p class=\"key\">In percent of the limit, which is the upper line, from {} to {}.</p>\n</section>",
+            "</div>\n<p class=\"key\">In percent of the limit, which is the dashed line, from {} to {}.</p>\n</section>",
             iso(first),
             iso(last)
         );
@@ -216,8 +216,9 @@ impl Totals {
 
     fn summary(&self) -> String {
         format!(
-            "Summary: {} actions would have been taken; {} of the sessions came back within {}",
+            "Summary: {} {} would have been taken; {} of the sessions came back within {}",
             self.all.acted,
+            if self.all.acted == 1 { "action" } else { "actions" },
             self.all.came_back,
             Span(CAME_BACK_WITHIN.num_seconds())
         )
@@ -386,17 +387,19 @@ impl Table {
     fn html(&self, out: &mut String) {
         let _ = writeln!(
             out,
-            "<section>\n<h2>{}</h2>\n<div class=\"wide\"><table>\n<thead><tr>",
+            "<section>\n<h2>{}</h2>\n<div class=\"wide\"><table class=\"totals\">\n<thead><tr>",
             self.title
         );
-        for head in &self.head {
-            let _ = write!(out, "<th>{head}</th>");
+        let class = |at: usize| if at < self.words { "" } else { " class=\"number\"" };
+        for (at, head) in self.head.iter().enumerate() {
+            let _ = write!(out, "<th{}>{head}</th>", class(at));
         }
         out.push_str("</tr></thead>\n<tbody>\n");
         for row in &self.rows {
             let cells: Vec<String> = row
                 .iter()
-                .map(|cell| format!("<td>{}</td>", html::escaped(cell)))
+                .enumerate()
+                .map(|(at, cell)| format!("<td{}>{}</td>", class(at), html::escaped(cell)))
                 .collect();
             let _ = writeln!(out, "<tr>{}</tr>", cells.concat());
         }
@@ -421,28 +424,60 @@ fn words(resource: Resource) -> &'static str {
     }
 }
 
-/// The curve in a box of 600 by 120, its upper edge the limit or the highest value, whichever is more.
-fn curve(out: &mut String, series: &Series, first: i64, last: i64) {
-    let top = series.highest().unwrap_or(0.0).max(100.0);
+/// How the curves of the instances are told apart, again from the first where there are more.
+const STROKES: [&str; 5] = [
+    "var(--wanted)",
+    "var(--soft)",
+    "var(--spare)",
+    "var(--refuse)",
+    "var(--ink)",
+];
+
+/// One curve an instance in a box of 600 by 120, its upper edge the limit or the highest value, whichever is more.
+fn curves(out: &mut String, instances: &[(u32, &Series)], first: i64, last: i64) {
+    let highest = |series: &Series| series.highest().unwrap_or(0.0);
+    let top = instances
+        .iter()
+        .map(|(_, series)| highest(series))
+        .fold(100.0, f64::max);
     let width = (last - first).max(1) as f64;
     let height = |percent: f64| 120.0 - percent / top * 120.0;
-    let points: Vec<String> = series
-        .points()
-        .iter()
-        .map(|(at, percent)| {
-            let from_left = (at.timestamp() - first) as f64 / width * 600.0;
-            format!("{from_left:.1},{:.1}", height(*percent))
-        })
-        .collect();
-    let _ = writeln!(
+    let _ = write!(
         out,
-        "<svg viewBox=\"0 -2 600 124\" width=\"100%\" height=\"124\" preserveAspectRatio=\"none\" role=\"img\" \
-         aria-label=\"percent of the limit over time\">\
-         <line x1=\"0\" x2=\"600\" y1=\"{limit:.1}\" y2=\"{limit:.1}\" stroke=\"var(--act)\" stroke-dasharray=\"4 4\"/>\
-         <line x1=\"0\" x2=\"600\" y1=\"120\" y2=\"120\" stroke=\"var(--line)\"/>\
-         <polyline points=\"{}\" fill=\"none\" stroke=\"var(--wanted)\" stroke-width=\"1.5\" \
-         vector-effect=\"non-scaling-stroke\"/></svg>",
-        points.join(" "),
+        "<div class=\"curves\"><svg viewBox=\"0 -2 600 124\" width=\"100%\" height=\"124\" preserveAspectRatio=\"none\" \
+         role=\"img\" aria-label=\"percent of the limit over time\"><line x1=\"0\" x2=\"600\" y1=\"{limit:.1}\" \
+         y2=\"{limit:.1}\" stroke=\"var(--act)\" stroke-dasharray=\"4 4\"/><line x1=\"0\" x2=\"600\" y1=\"120\" y2=\"120\" \
+         stroke=\"var(--line)\"/>",
         limit = height(100.0)
     );
+    let strokes = STROKES.iter().cycle();
+    for ((_, series), stroke) in instances.iter().zip(strokes.clone()) {
+        let points: Vec<String> = series
+            .points()
+            .iter()
+            .map(|(at, percent)| {
+                let from_left = (at.timestamp() - first) as f64 / width * 600.0;
+                format!("{from_left:.1},{:.1}", height(*percent))
+            })
+            .collect();
+        let _ = write!(
+            out,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"1.5\" \
+             vector-effect=\"non-scaling-stroke\"/>",
+            points.join(" ")
+        );
+    }
+    let _ = writeln!(
+        out,
+        "</svg><span style=\"top:{:.1}px\">100 %</span></div>\n<p class=\"key\">",
+        height(100.0) + 4.0
+    );
+    for ((inst_id, series), stroke) in instances.iter().zip(strokes) {
+        let _ = write!(
+            out,
+            "<span><i style=\"background:{stroke}\"></i>instance {inst_id}, up to {:.0} %</span> ",
+            highest(series)
+        );
+    }
+    out.push_str("</p>\n");
 }
