@@ -319,17 +319,6 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0..4_u8) {
-        let prefix: &[u8] = match kind {
-            0 => b"",
-            1 => b"SID,LOGON_TIME,P1\n",
-            2 => b"[{\"SID\":1,\"LOGON_TIME\":",
-            _ => b"{\"sessions\":[",
-        };
-        let _ = parse(&[prefix, &bytes].concat(), "f", None);
-    }
-
-    #[test]
     fn no_text_makes_the_date_reader_panic(text in "\\PC{0,30}", dated in "[0-9A-Za-z:. +TZ-]{0,30}") {
         for text in [text, dated] {
             let _ = parse_taken_at(&text);
