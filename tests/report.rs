@@ -13,7 +13,7 @@ use orareaper::policy::condition::{Comparison, Condition, Operand, Phrase, Sessi
 use orareaper::policy::model::{Action, KillClause, Limits, Mode, OrderKey, Origin, Policy, PolicySet};
 use orareaper::pressure::Gates;
 use orareaper::protect::Facts;
-use orareaper::report::{Report, ReportFormat, SessionRow, Subject, TextStyle};
+use orareaper::report::{Report, ReportFormat, SessionRow, Subject, TextStyle, together};
 use orareaper::respawn::Respawns;
 use orareaper::saved::parse;
 use orareaper::session::column::{Column, Columns};
@@ -393,4 +393,64 @@ fn gaps_are_said_on_top_with_whom_they_spare() {
     );
     let whole = cycle(SESSIONS, vec![idle_policy()]);
     assert_eq!(whole.notes, [] as [&str; 0]);
+}
+
+#[test]
+fn the_reports_of_several_databases_are_one() {
+    let one = report(SESSIONS, vec![idle_policy()]);
+    let other = Report {
+        database: "other".into(),
+        ..one.clone()
+    };
+    let both = [one.clone(), other];
+    let all = |format| together(&both, format, TextStyle::default());
+    let html = all(ReportFormat::Html);
+    assert_eq!(
+        (html.matches("<!doctype html>").count(), html.matches("<h1>").count()),
+        (1, 2)
+    );
+    assert!(html.ends_with("</html>\n") && html.matches("</main>").count() == 1);
+    // A header and each database's rows, and nothing between them.
+    let rows = one.render(ReportFormat::Csv).lines().count() - 1;
+    let csv = all(ReportFormat::Csv);
+    assert_eq!(csv.lines().count(), 1 + 2 * rows);
+    assert_eq!(csv.lines().filter(|line| line.starts_with("other,")).count(), rows);
+    assert!(rows > 0 && !csv.contains("\n\r\n"));
+    let json = all(ReportFormat::Json);
+    let databases: Vec<String> = json
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .map(|report| report["database"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(databases, ["prod", "other"]);
+    assert_eq!(
+        together(std::slice::from_ref(&one), ReportFormat::Csv, TextStyle::default()),
+        one.render(ReportFormat::Csv)
+    );
+}
+
+#[test]
+fn sessions_that_differ_in_their_idle_time_alone_share_a_reason() {
+    let mut policy = idle_policy();
+    policy.hold = 600;
+    let several = "\
+INST_ID,SID,SERIAL#,USERNAME,STATUS,TYPE,LOGON_TIME,LAST_CALL_ET,TADDR,MODULE,CLIENT_INFO,MACHINE,SYSDATE,PROGRAM
+1,1,1,SHOP,INACTIVE,USER,2026-11-22T01:00:00,18720,,,,web01,2026-11-22T10:00:00Z,JDBC Thin Client
+1,2,1,SHOP,INACTIVE,USER,2026-11-22T01:00:00,21600,,,,web01,2026-11-22T10:00:00Z,JDBC Thin Client
+";
+    let report = report(several, vec![policy]);
+    let text = report.to_text(TextStyle {
+        width: 90,
+        colour: false,
+    });
+    let said: Vec<&str> = text.lines().filter(|line| line.starts_with("  pending: ")).collect();
+    assert_eq!(
+        said,
+        ["  pending: INACTIVE longer than 4h, held for 0s of 10m"],
+        "{text}"
+    );
+    assert!(
+        text.contains("INACTIVE 5h 12m") && text.contains("INACTIVE 6h"),
+        "{text}"
+    );
 }

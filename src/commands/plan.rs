@@ -10,7 +10,7 @@ use crate::commands::{deliver, say, terminal_style};
 use crate::cycle::Memory;
 use crate::guard::RunMode;
 use crate::policy::model::Action;
-use crate::report::{Report, ReportFormat, SessionRow, Subject, TextStyle};
+use crate::report::{Report, ReportFormat, SessionRow, Subject, TextStyle, together};
 use crate::session::column::{Column, Columns};
 
 /// The statement of an action, as it would be sent on the session's own instance.
@@ -62,16 +62,7 @@ fn output(arguments: &PlanArgs, reports: &[Report]) -> Result<(), Status> {
     } else {
         TextStyle::default()
     };
-    let rendered: String = reports
-        .iter()
-        .map(|report| match arguments.format {
-            ReportFormat::Text => report.to_text(style),
-            ReportFormat::Json | ReportFormat::Csv | ReportFormat::Markdown | ReportFormat::Html => {
-                report.render(arguments.format)
-            }
-        })
-        .collect::<Vec<String>>()
-        .join("\n");
+    let rendered = together(reports, arguments.format, style);
     // What a report for programs has no place for is told beside it: an empty plan may be a file that says too little.
     if matches!(arguments.format, ReportFormat::Json | ReportFormat::Csv) {
         for note in reports.iter().flat_map(|report| &report.notes) {

@@ -16,13 +16,32 @@ const STYLE: &str = include_str!("style.css");
 /// Rows of one table; a report of more says how many it leaves out.
 const ROWS_SHOWN: usize = 1000;
 
+/// One page for the reports of one or several databases.
+pub(super) fn page(reports: &[Report]) -> String {
+    let mut out = String::with_capacity(16 << 10);
+    let names: Vec<String> = reports.iter().map(|report| escaped(&report.database)).collect();
+    let mode = reports.first().map_or("", Report::mode_words);
+    head(&mut out, &format!("{}: orareaper {mode}", names.join(", ")));
+    for report in reports {
+        report.part(&mut out);
+    }
+    let _ = writeln!(
+        out,
+        "<footer>Sessions whose condition did not hold are counted, not listed. A session that several policies want is \
+         listed under each.</footer>\n</main>\n</body>\n</html>"
+    );
+    out
+}
+
 impl Report {
     /// The page.
     #[must_use]
     pub fn to_html(&self) -> String {
-        let mut out = String::with_capacity(16 << 10);
+        page(std::slice::from_ref(self))
+    }
+
+    fn part(&self, out: &mut String) {
         let title = escaped(&self.database);
-        head(&mut out, &format!("{title}: orareaper {}", self.mode_words()));
         let _ = writeln!(
             out,
             "<header>\n<h1>{title} <span class=\"label {}\">{}</span></h1>\n<p>orareaper, {}. {}</p>\n</header>",
@@ -37,18 +56,12 @@ impl Report {
         for note in self.notes.iter().chain(&self.refusals) {
             let _ = writeln!(out, "<p class=\"note\">{}</p>", with_code(note));
         }
-        self.tiles(&mut out);
-        self.charts(&mut out);
-        self.freed(&mut out);
+        self.tiles(out);
+        self.charts(out);
+        self.freed(out);
         for part in &self.policies {
-            policy(&mut out, part);
+            policy(out, part);
         }
-        let _ = writeln!(
-            out,
-            "<footer>Sessions whose condition did not hold are counted, not listed. A session that several policies want is \
-             listed under each.</footer>\n</main>\n</body>\n</html>"
-        );
-        out
     }
 
     fn tiles(&self, out: &mut String) {

@@ -267,6 +267,29 @@ impl Line {
     }
 }
 
+/// The reports of one or several databases as one: one page, one table under one header, one object a line.
+#[must_use]
+pub fn together(reports: &[Report], format: ReportFormat, style: TextStyle) -> String {
+    let each = |render: &dyn Fn(&Report) -> String| -> Vec<String> { reports.iter().map(render).collect() };
+    match format {
+        ReportFormat::Text => each(&|report| report.to_text(style)).join("\n"),
+        ReportFormat::Json => each(&|report| report.render(format)).concat(),
+        ReportFormat::Markdown => each(&|report| report.render(format)).join("\n"),
+        ReportFormat::Csv => {
+            let tables = each(&|report| report.render(format));
+            let rows = |table: &str| {
+                table
+                    .split_once('\n')
+                    .map_or(String::new(), |(_, rows)| rows.to_owned())
+            };
+            let mut tables = tables.iter();
+            let first = tables.next().cloned().unwrap_or_default();
+            first + &tables.map(|table| rows(table)).collect::<String>()
+        }
+        ReportFormat::Html => html::page(reports),
+    }
+}
+
 impl Report {
     /// Gathers what a cycle decided.
     #[must_use]
