@@ -57,7 +57,9 @@ fn what_is_recorded_is_replayed_and_a_cut_file_is_read_up_to_the_cut() {
     }
     assert!(db.kills().is_empty(), "nothing is ever done");
 
-    let (out, _) = run(&["replay", "week.rec"], 0);
+    let (out, err) = run(&["replay", "week.rec"], 0);
+    assert!(err.is_empty(), "progress is for a terminal: {err}");
+    progress_is_shown_and_taken_away(&site, &out);
     let all: u64 = acts.iter().sum();
     assert!(
         out.contains(&format!("Summary: {all} actions would have been taken")),
@@ -77,4 +79,31 @@ fn what_is_recorded_is_replayed_and_a_cut_file_is_read_up_to_the_cut() {
     );
     let (_, err) = run(&["replay", "orareaper.yaml"], 2);
     assert!(err.contains("it is no recording"), "{err}");
+}
+
+/// On a terminal, which `script` is: a bar that is drawn over, then the very report that a pipe gets.
+fn progress_is_shown_and_taken_away(site: &Site, report: &str) {
+    let typed = format!(
+        "{} --config orareaper.yaml replay week.rec",
+        env!("CARGO_BIN_EXE_orareaper")
+    );
+    let mut script = Command::new("script");
+    script.args(["-qec", &typed, "/dev/null"]).current_dir(site.path("."));
+    let (shown, _) = output(script.env("TERM", "xterm").env("NO_COLOR", "1"), 0);
+    let lines: Vec<&str> = shown.split("\r\x1b[K").collect();
+    let [first, bars @ .., last] = &*lines else {
+        panic!("nothing is drawn over: {shown:?}")
+    };
+    assert!(
+        first.is_empty() && bars.len() == 3,
+        "one line for each snapshot: {shown:?}"
+    );
+    for bar in bars {
+        assert!(
+            bar.starts_with('[') && bar.contains(" %  ") && bar.len() < 80,
+            "{bar:?}"
+        );
+    }
+    assert!(bars[2].contains("] 100 %  3 snapshots"), "{:?}", bars[2]);
+    assert_eq!(last.replace("\r\n", "\n"), report);
 }
