@@ -415,7 +415,8 @@ fn a_bad_configuration_starts_nothing() {
         }
     }
     // All of it checks but the password's file is not there.
-    site.write("good", config.replace("file: password", "file: missing"));
+    let good = config.replace("file: password", "file: missing");
+    site.write("good", format!("{good}listen: 127.0.0.1:0\n"));
     let told = site.orareaper(&["--config", "good", "run"]);
     assert!(told.code == Some(2) && told.err.contains("missing"), "{}", told.err);
     assert!(!site.path("state").exists() || site.journalled("database_up").is_empty());
