@@ -329,7 +329,10 @@ pub fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// The nearest of the valid words, if one is near enough to have been meant.
+/// So many letters are the beginning of a word and no accident.
+const BEGINNING: usize = 4;
+
+/// The nearest of the valid words, if one is near enough to have been meant, or the only one that begins like this.
 #[must_use]
 pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = word
@@ -343,15 +346,23 @@ pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Opti
         4..=7 => 2,
         _ => 3,
     };
-    valid
-        .into_iter()
-        .map(|candidate| {
-            let letters: Vec<char> = candidate.chars().flat_map(char::to_lowercase).collect();
-            (distance(&word, &letters), candidate)
-        })
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    let mut near: Option<(usize, &str)> = None;
+    let mut begun: Vec<&str> = Vec::new();
+    for candidate in valid {
+        let letters: Vec<char> = candidate.chars().flat_map(char::to_lowercase).collect();
+        let distance = distance(&word, &letters);
+        if distance <= allowed && near.is_none_or(|(nearest, _)| distance < nearest) {
+            near = Some((distance, candidate));
+        }
+        if word.len() >= BEGINNING && letters.starts_with(&word) {
+            begun.push(candidate);
+        }
+    }
+    match (near, begun.as_slice()) {
+        (Some((_, near)), _) => Some(near),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    }
 }
 
 /// ``did you mean `word`?``
@@ -405,6 +416,13 @@ mod tests {
         assert_eq!(nearest("USERNAM", ["username", "schemaname"]), Some("username"));
         assert_eq!(nearest("blue", ["username", "program"]), None);
         assert_eq!(nearest("x", ["p1", "p2"]), None);
+        assert_eq!(nearest("INACT", ["ACTIVE", "INACTIVE"]), Some("INACTIVE"));
+        assert_eq!(
+            nearest("block", ["blocking_session", "blocking_instance"]),
+            None,
+            "which one?"
+        );
+        assert_eq!(nearest("blo", ["blocking_session"]), None, "too little to tell");
         assert_eq!(distance(&['a', 'b'], &['b', 'a']), 1);
     }
 
