@@ -192,6 +192,23 @@ fn every_policy_of_the_cookbook_checks_and_decides_as_its_story_says() {
     assert!(all.len() >= 20, "only {} policies", all.len());
 }
 
+/// Each example of the page on policy tests: a policy, a timeline, an expectation, in this order.
+#[test]
+fn every_example_of_a_policy_test_passes() {
+    let blocks = blocks(&read("docs/policy-tests.md"));
+    let files: Vec<_> = blocks.iter().filter(|(kind, ..)| kind.starts_with("yaml ")).collect();
+    assert!(files.len() >= 6, "{} blocks", files.len());
+    for example in files.chunks(3) {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, (kind, line, text)) in ["policy", "timeline", "expect"].into_iter().zip(example) {
+            assert_eq!(kind, &format!("yaml {name}"), "line {line}");
+            std::fs::write(folder.path().join(format!("{name}.yaml")), text).expect("written");
+        }
+        let told = orareaper::story::run_folder(folder.path());
+        assert_eq!(told.expect("it can be told"), None, "line {}", example[0].1);
+    }
+}
+
 /// As much of JSON Schema as the policies' schema uses.
 #[allow(
     clippy::too_many_lines,
