@@ -299,14 +299,16 @@ fn html_stands_alone_and_a_programs_name_is_inert() {
     // Three of four user sessions are idle; 5h 12m, 5h 33m and 4h 0m 1s are all of 4 to 12 hours, two are candidates.
     assert!(html.contains("<dt title=\"4–12h\">4–12h</dt>"));
     assert!(html.contains("<dd class=\"count\">2 of 3</dd>"));
-    assert!(html.contains("<td>Now, within all limits</td><td>1</td><td>25 %</td><td>not read</td>"));
-    assert!(html.contains("<td>All candidates, if every one ended</td><td>2</td><td>50 %</td><td>not read</td>"));
+    assert!(html.contains("<td>Now, within all limits</td><td>1</td><td>25 %</td><td>not read</td><td>not read</td>"));
+    assert!(html.contains(
+        "<td>All candidates, if every one ended</td><td>2</td><td>50 %</td><td>not read</td><td>not read</td>"
+    ));
     let cycle = report("SID,PROGRAM\n1,\"\"\"><img src=x onerror=alert(1)>\"\n", vec![]);
     assert!(!cycle.to_html().contains("<img"));
 }
 
 #[test]
-fn pga_is_added_up_where_the_processes_were_read() {
+fn processes_and_their_pga_are_added_up_where_they_were_read() {
     use orareaper::session::snapshot::{Cell, Instance, ProcessRow, SnapshotSource};
     use orareaper::session::time::DbTime;
     let columns = [
@@ -321,9 +323,15 @@ fn pga_is_added_up_where_the_processes_were_read() {
         Column::LogonTime,
         Column::LastCallEt,
         Column::Taddr,
+        Column::Server,
     ];
     let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
-    for (sid, paddr, idle) in [(1, "A1", 20_000), (2, "A2", 15_000), (3, "A3", 10)] {
+    // The second has no server while it is idle: it shares one with others.
+    for (sid, paddr, idle, server) in [
+        (1, "A1", 20_000, "DEDICATED"),
+        (2, "A2", 15_000, "NONE"),
+        (3, "A3", 10, "DEDICATED"),
+    ] {
         let cells = [
             Cell::Number(1),
             Cell::Number(sid),
@@ -336,6 +344,7 @@ fn pga_is_added_up_where_the_processes_were_read() {
             Cell::Time(DbTime(0)),
             Cell::Number(idle),
             Cell::Null,
+            Cell::Text(server),
         ];
         builder.push_row(&cells).expect("few rows");
     }
@@ -357,6 +366,10 @@ fn pga_is_added_up_where_the_processes_were_read() {
     // Session 1 takes the one action of the budget, 2 is deferred, 3 is not idle for long.
     assert_eq!((figures.freed_sessions, figures.freed_pga), (1, Some(3 << 20)));
     assert_eq!((figures.candidates, figures.candidates_pga), (2, Some(8 << 20)));
+    assert_eq!(
+        (figures.freed_processes, figures.candidates_processes),
+        (Some(1), Some(1))
+    );
     assert_eq!(figures.by_instance.into_iter().collect::<Vec<_>>(), [(1, (3, 1))]);
 }
 

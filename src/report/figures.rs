@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::guard::Verdict;
-use crate::policy::model::Action;
 use crate::report::Subject;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
@@ -43,8 +42,13 @@ pub struct Figures {
     pub by_machine: Vec<Group>,
     /// Sessions that would end now.
     pub freed_sessions: usize,
+    /// Their dedicated server processes, which count towards PROCESSES; `None` if SERVER was not read. A shared or pooled
+    /// server outlives its sessions.
+    pub freed_processes: Option<usize>,
     /// Their PGA in bytes; `None` if it was not read.
     pub freed_pga: Option<i64>,
+    /// The candidates' dedicated server processes; `None` if SERVER was not read.
+    pub candidates_processes: Option<usize>,
     /// The candidates' PGA in bytes; `None` if it was not read.
     pub candidates_pga: Option<i64>,
     /// User sessions of each instance, and how many would end now.
@@ -71,7 +75,7 @@ pub(super) fn figures(subject: &Subject<'_>) -> Figures {
             Verdict::Act => {
                 candidates.insert(decision.row);
                 act.insert(decision.row);
-                if ends_session(decision.action) {
+                if decision.action.ends_session() {
                     ending.insert(decision.row);
                 }
             }
@@ -86,12 +90,20 @@ pub(super) fn figures(subject: &Subject<'_>) -> Figures {
         let known = rows.iter().filter_map(|row| snapshot.number(*row, Column::Pga));
         snapshot.has(Column::Pga).then(|| known.fold(0, i64::saturating_add))
     };
+    let processes = |rows: &BTreeSet<usize>| {
+        let dedicated = rows
+            .iter()
+            .filter(|row| snapshot.text(**row, Column::Server) == Some("DEDICATED"));
+        snapshot.has(Column::Server).then(|| dedicated.count())
+    };
     let mut figures = Figures {
         candidates: candidates.len(),
         by_user: group(Column::Username),
         by_program: group(Column::Program),
         by_machine: group(Column::Machine),
         freed_sessions: ending.len(),
+        freed_processes: processes(&ending),
+        candidates_processes: processes(&candidates),
         freed_pga: pga(&ending),
         candidates_pga: pga(&candidates),
         ..Figures::default()
@@ -119,13 +131,6 @@ pub(super) fn figures(subject: &Subject<'_>) -> Figures {
 fn idle_of(snapshot: &Snapshot, row: usize) -> Option<i64> {
     let idle = matches!(snapshot.text(row, Column::Status)?, "INACTIVE" | "SNIPED");
     idle.then(|| snapshot.number(row, Column::LastCallEt)).flatten()
-}
-
-const fn ends_session(action: Action) -> bool {
-    match action {
-        Action::Kill { .. } | Action::Disconnect { .. } => true,
-        Action::CancelSql | Action::Report => false,
-    }
 }
 
 fn groups(snapshot: &Snapshot, candidates: &BTreeSet<usize>, act: &BTreeSet<usize>, column: Column) -> Vec<Group> {

@@ -117,19 +117,27 @@ impl Report {
             percent => format!("{} %", percent.unwrap_or(0)),
         };
         let pga = |bytes: Option<i64>| bytes.map_or_else(|| "not read".into(), |bytes| Bytes(bytes).to_string());
-        out.push_str("<section>\n<h2>What a cleaning would free</h2>\n<div class=\"wide\"><table>\n<thead><tr><th></th><th>Sessions</th><th>Of user sessions</th><th>PGA</th></tr></thead>\n<tbody>\n");
-        for (what, sessions, bytes) in [
-            ("Now, within all limits", figures.freed_sessions, figures.freed_pga),
+        out.push_str("<section>\n<h2>What a cleaning would free</h2>\n<div class=\"wide\"><table>\n<thead><tr><th></th><th>Sessions</th><th>Of user sessions</th><th>Server processes</th><th>PGA</th></tr></thead>\n<tbody>\n");
+        let processes = |count: Option<usize>| count.map_or_else(|| "not read".into(), |count| count.to_string());
+        for (what, sessions, servers, bytes) in [
+            (
+                "Now, within all limits",
+                figures.freed_sessions,
+                figures.freed_processes,
+                figures.freed_pga,
+            ),
             (
                 "All candidates, if every one ended",
                 figures.candidates,
+                figures.candidates_processes,
                 figures.candidates_pga,
             ),
         ] {
             let _ = writeln!(
                 out,
-                "<tr><td>{what}</td><td>{sessions}</td><td>{}</td><td>{}</td></tr>",
+                "<tr><td>{what}</td><td>{sessions}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
                 share(sessions),
+                processes(servers),
                 pga(bytes)
             );
         }
