@@ -51,7 +51,7 @@ h1{font-size:1.4rem;margin:.2rem 0}h2{font-size:1.15rem;margin:1.6rem 0 .4rem}\
 th,td{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:top}\
 th{background:var(--head);font-weight:600}.n{text-align:right;font-variant-numeric:tabular-nums}\
 .dim{color:var(--dim)}.good{color:var(--good)}.bad{color:var(--bad);font-weight:600}.warn{color:var(--warn);font-weight:600}\
-td{overflow-wrap:anywhere}td.k{white-space:nowrap}";
+td{overflow-wrap:anywhere}td.k{white-space:nowrap}td.t{min-width:8rem}td.w{overflow-wrap:normal}";
 
 /// The page. `at` and `now` are the host's time.
 pub(super) fn render(status: &Status, at: DateTime<Utc>, now: Monotonic) -> String {
@@ -242,8 +242,8 @@ fn write_action(page: &mut String, recent: &Recent) -> fmt::Result {
         .collect();
     write!(
         page,
-        "<tr><td class=\"k\">{}</td><td>{}</td><td class=\"k\">{}</td><td>{}</td><td class=\"k\">{}<br>{}</td><td class=\"k\">{}</td><td class=\"{}\">{}",
-        time(recent.at),
+        "<tr><td class=\"k\">{}</td><td>{}</td><td class=\"k\">{}</td><td class=\"t\">{}</td><td class=\"k\">{}<br>{}</td><td class=\"w\">{}</td><td class=\"{}\">{}",
+        recent.at.format("%Y-%m-%d<br>%H:%M:%S UTC"),
         Escaped(&intent.database),
         intent.key,
         Escaped(&who.join(", ")),
@@ -264,7 +264,8 @@ fn write_action(page: &mut String, recent: &Recent) -> fmt::Result {
         Some(Proof::Lingers) => "lingers",
         Some(Proof::DeadlinePassed) => "still there",
     };
-    writeln!(page, "</td><td>{proof}</td><td>{}</td></tr>", Escaped(&intent.reason))
+    let reason = Escaped(&intent.reason);
+    writeln!(page, "</td><td>{proof}</td><td class=\"t\">{reason}</td></tr>")
 }
 
 const fn mode(mode: RunMode) -> &'static str {
