@@ -294,7 +294,7 @@ fn a_pool_that_refills_is_left_alone_also_after_a_restart() {
         let limits = "    limits: {per_cycle: 1, respawns: 2}\n";
         let (db, site) = stage(&driver, &policy("POOL", "kill immediate", limits));
         let daemon = site.run(&driver);
-        let suspended = "orareaper_suspended_groups{database=\"orcl\",policy=\"reap\"}";
+        let suspended = "orareaper_suspended_groups{database=\"orcl\",mode=\"enforce\",policy=\"reap\"}";
         // Its clients log in again a second after each kill; time passes by hand.
         wait_for("the policy to be suspended", || {
             db.world.advance(Duration::from_secs(2));

@@ -21,7 +21,7 @@ use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-use crate::event::{CycleReport, Event, Loaded, LoadedDatabase, PolicyLoad};
+use crate::event::{CycleReport, Event, Loaded, LoadedDatabase, LoadedPolicy, PolicyLoad};
 use crate::guard::RunMode;
 use crate::metrics::family::Family;
 use crate::oracle::Class;
@@ -45,7 +45,7 @@ pub struct Metrics {
     spared: Family<IntCounterVec, 3>,
     lingering: Family<IntGaugeVec, 2>,
     breaker_open: Family<IntGaugeVec, 2>,
-    suspended: Family<IntGaugeVec, 2>,
+    suspended: Family<IntGaugeVec, 3>,
     respawns: Family<IntCounterVec, 3>,
     cycle_duration: Family<HistogramVec, 2>,
     last_cycle: Family<GaugeVec, 1>,
@@ -147,7 +147,7 @@ impl Metrics {
             spared: make.counters("spared_total", spared, ["database", "policy", "reason"]),
             lingering: make.gauges("lingering_sessions", lingering, database_instance),
             breaker_open: make.gauges("breaker_open", breaker, database_policy),
-            suspended: make.gauges("suspended_groups", suspended, database_policy),
+            suspended: make.gauges("suspended_groups", suspended, ["database", "policy", "mode"]),
             respawns: make.counters("respawns_total", respawns, ["database", "policy", "mode"]),
             cycle_duration: make.durations(
                 "cycle_duration_seconds",
@@ -251,7 +251,11 @@ impl Metrics {
         self.driver_errors.retain(|[database, _]| names(database));
         self.policy_matches.retain(|[database, policy]| runs(database, policy));
         self.breaker_open.retain(|[database, policy]| runs(database, policy));
-        self.suspended.retain(|[database, policy]| runs(database, policy));
+        self.suspended.retain(|[database, policy, mode]| {
+            let database = loaded.databases.iter().find(|known| &*known.database == database);
+            let is = |known: &LoadedPolicy| &*known.policy == policy && known.mode.name() == mode;
+            database.is_some_and(|database| database.policies.iter().any(is))
+        });
         self.respawns.retain(|[database, policy, _]| runs(database, policy));
         self.spared.retain(|[database, policy, _]| runs(database, policy));
         self.actions.retain(|[database, _, policy, ..]| runs(database, policy));
@@ -272,7 +276,7 @@ impl Metrics {
         }
         for policy in &loaded.policies {
             self.breaker_open.with([database, &policy.policy]);
-            self.suspended.with([database, &policy.policy]);
+            self.suspended.with([database, &policy.policy, policy.mode.name()]);
             self.respawns.with([database, &policy.policy, policy.mode.name()]);
             for instance in instances {
                 let instance = instance.to_string();
@@ -362,7 +366,7 @@ impl Metrics {
             let open = i64::from(policy.breaker.is_some());
             self.breaker_open.with([database, &policy.policy]).set(open);
             self.suspended
-                .with([database, &policy.policy])
+                .with([database, &policy.policy, policy.mode.name()])
                 .set(whole(policy.suspended.len()));
             for (reason, count) in &policy.spared {
                 let count = u64::try_from(*count).unwrap_or(u64::MAX);

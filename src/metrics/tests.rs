@@ -129,7 +129,7 @@ fn a_cycle_sets_what_it_saw() {
         r#"orareaper_spared_total{database="prod",policy="idle",reason="pending"} 16"#,
         r#"orareaper_lingering_sessions{database="prod",instance="1"} 2"#,
         r#"orareaper_breaker_open{database="prod",policy="idle"} 1"#,
-        r#"orareaper_suspended_groups{database="prod",policy="idle"} 1"#,
+        r#"orareaper_suspended_groups{database="prod",mode="enforce",policy="idle"} 1"#,
         r#"orareaper_respawns_total{database="prod",mode="enforce",policy="idle"} 0"#,
         r#"orareaper_driver_round_trips_total{database="prod"} 8"#,
         // 2026-11-22T10:00:00.5Z.
