@@ -5,7 +5,8 @@ import sys
 import oracledb
 
 user, password, address = sys.argv[1:]
-connection = oracledb.connect(user=user, password=password, dsn=address)
+# By itself it would tell the path of the interpreter, of which V$SESSION keeps 48 bytes.
+connection = oracledb.connect(user=user, password=password, dsn=address, program="python")
 print(connection.session_id, connection.serial_num, flush=True)
 for line in sys.stdin:
     statement = line.rstrip("\n")
