@@ -78,8 +78,11 @@ fn demo(arguments: &DemoArgs, folder: PathBuf, clock: Arc<dyn Clock>) -> Result<
         Box::new(Narrator::new(watcher, Arc::clone(&told), ink))
     })
     .map_err(|error| error.to_string())?;
-    let until = clock.now().plus(arguments.seconds);
-    while clock.now() < until && !signals.stop() {
+    // Between two snapshots, when nothing is under way: a story that stops in the middle of an action does not add up.
+    let calm = clock.now().plus(arguments.seconds.saturating_sub(POLL / 2));
+    let is_settled = || seen.lock().unwrap_or_else(PoisonError::into_inner).is_settled();
+    let is_over = || clock.now() >= calm && (is_settled() || clock.now() >= calm.plus(GRACE));
+    while !is_over() && !signals.stop() {
         std::thread::sleep(Duration::from_millis(100));
     }
     let interrupted = signals.stop();

@@ -28,6 +28,7 @@ pub(crate) struct Seen {
     pub(crate) cycles: usize,
     pub(crate) sessions: usize,
     pub(crate) instances: usize,
+    pub(crate) warrants: usize,
     pub(crate) outcomes: BTreeMap<Outcome, usize>,
     pub(crate) proofs: BTreeMap<Proof, usize>,
     pub(crate) protections: BTreeSet<Protection>,
@@ -38,6 +39,13 @@ pub(crate) struct Seen {
     pub(crate) troubles: Vec<String>,
     /// The first cycle's decisions as a dry run would report them, HTML and JSON.
     pub(crate) report: Option<(String, String)>,
+}
+
+impl Seen {
+    /// Whether every action that was permitted has come to its end.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.warrants == self.outcomes.values().sum::<usize>()
+    }
 }
 
 /// Shared between the narrator and the command.
@@ -306,6 +314,7 @@ fn who(snapshot: &Snapshot, row: usize) -> String {
 impl Watcher for Narrator {
     fn cycle(&mut self, view: &CycleView<'_>) {
         self.inner.cycle(view);
+        self.seen(|seen| seen.warrants += view.cycle.ruling.warrants.len());
         self.snapshot(view);
         self.verifications(view);
         self.policies(view);
