@@ -46,10 +46,7 @@ impl Translator<'_> {
         let (alias, prior) = match scope.items.as_slice() {
             [only] if only.load.is_some() => (only.alias.clone(), format!("{}p", only.alias)),
             _ => {
-                return Err(ora(
-                    3001,
-                    "unimplemented feature: CONNECT BY over anything but one table",
-                ));
+                return Err(ora(3001, "not simulated: CONNECT BY over anything but one table"));
             }
         };
         let walk = format!("{alias}h");

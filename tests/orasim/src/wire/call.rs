@@ -96,7 +96,7 @@ impl Connection {
                 answer.ub(*number);
             }
             Call::SessionKey(_) | Call::Authenticate(_) => {
-                return Err(error(3_001, "unimplemented feature").into());
+                return Err(error(3_001, "not simulated: a second login on a connection").into());
             }
             Call::Unsupported(what) => return Err(unsupported(&what).into()),
         }
@@ -304,12 +304,12 @@ fn unsupported(what: &Unsupported) -> OraError {
     match what {
         Unsupported::Function(function) => error(
             3_001,
-            &format!("unimplemented feature: function 0x{function:02x} of the protocol"),
+            &format!("not simulated: function 0x{function:02x} of the protocol"),
         ),
         Unsupported::BindType(kind) => error(932, &format!("inconsistent datatypes: a bind of type {kind}")),
-        Unsupported::ArrayBind => error(3_001, "unimplemented feature: PL/SQL table binds"),
-        Unsupported::Lob(code) => error(3_001, &format!("unimplemented feature: operation 0x{code:x} on a LOB")),
-        Unsupported::Returning => error(3_001, "unimplemented feature: RETURNING"),
+        Unsupported::ArrayBind => error(3_001, "not simulated: PL/SQL table binds"),
+        Unsupported::Lob(code) => error(3_001, &format!("not simulated: operation 0x{code:x} on a LOB")),
+        Unsupported::Returning => error(3_001, "not simulated: RETURNING"),
         Unsupported::Cursor(_) => error(1_001, "invalid cursor"),
     }
 }
