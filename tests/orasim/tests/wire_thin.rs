@@ -327,30 +327,22 @@ fn a_call_timeout_leaves_a_usable_session() {
 }
 
 /// A break that crosses the answer on its way is no different from one that comes in time.
-///
-/// The driver gives the break itself no longer than the call, and gives the session up after that: on a machine that is
-/// busy with something else that happens, and says nothing of the server.
 #[test]
 fn a_time_out_at_the_moment_of_the_answer_leaves_a_usable_session() {
-    let (_server, _database, mut connection) = connect();
-    let (mut outcomes, mut given_up, mut others) = ([0, 0], 0, Vec::new());
+    let (_server, _database, connection) = connect();
+    let mut outcomes = [0, 0];
     for round in 0..60 {
         let timeout = NAP - Duration::from_millis(3) + Duration::from_micros(100 * round);
         connection.set_call_timeout(Some(timeout)).expect("a time-out");
         let answered = connection.execute("begin nap; end;", &[]).is_ok();
         outcomes[usize::from(answered)] += 1;
-        if connection.set_call_timeout(Some(Duration::from_secs(5))).is_err() {
-            given_up += 1;
-            let other = connect();
-            connection = other.2;
-            others.push((other.0, other.1));
-            continue;
-        }
+        connection
+            .set_call_timeout(Some(Duration::from_secs(5)))
+            .expect("a time-out");
         let row = connection.query_row("select n, name from three", &[]).expect("a row");
         assert_eq!(row.get::<i64>(0).expect("N"), 1, "round {round}");
     }
     assert!(outcomes[0] > 0 && outcomes[1] > 0, "{outcomes:?}");
-    assert!(given_up < 30, "{given_up} of 60 sessions were given up");
 }
 
 #[test]

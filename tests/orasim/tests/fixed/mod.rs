@@ -20,7 +20,7 @@ use orasim::backend::{
 /// How many rows `select n, name from big` has: more than 64k, and no multiple of any array size in use.
 pub(crate) const BIG: i64 = 70_001;
 /// How long a statement naps, which is as long as some time-outs.
-pub(crate) const NAP: Duration = Duration::from_millis(30);
+pub(crate) const NAP: Duration = Duration::from_millis(200);
 /// How long a statement sleeps that nobody interrupts.
 pub(crate) const SLEEP: Duration = Duration::from_secs(20);
 
