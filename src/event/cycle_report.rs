@@ -3,7 +3,7 @@
 //! Everything here is counted from the cycle's own data and comes from closed sets. STATUS and TYPE are Oracle's words, but
 //! a word that is not known becomes `other`: a label must not be able to grow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -349,71 +349,64 @@ fn breaker_text(open: &OpenBreaker) -> String {
     )
 }
 
+/// Puts what holds now in the place of what held in the cycle before: what has begun, with why, and what has ended.
+fn turn<K: Ord + Clone>(held: &mut BTreeSet<K>, now: BTreeMap<K, String>) -> (Vec<(K, String)>, Vec<K>) {
+    let ended = held.iter().filter(|key| !now.contains_key(key)).cloned().collect();
+    let keys = now.keys().cloned().collect();
+    let begun = now.into_iter().filter(|(key, _)| !held.contains(key)).collect();
+    *held = keys;
+    (begun, ended)
+}
+
 /// Which breakers of a database are open, so that opening and closing are told once.
 #[derive(Clone, Debug, Default)]
-pub struct Breakers(std::collections::BTreeSet<Arc<str>>);
+pub struct Breakers(BTreeSet<Arc<str>>);
 
 impl Breakers {
-    /// What changed with this cycle.
+    /// What changed with this cycle. A policy that is not in force any more has no breaker.
     pub fn changes(&mut self, report: &CycleReport) -> Vec<Event> {
         let database = || Arc::clone(&report.database);
-        let mut events = Vec::new();
-        let mut open = std::collections::BTreeSet::new();
-        for policy in &report.policies {
-            if let Some(reason) = &policy.breaker {
-                open.insert(Arc::clone(&policy.policy));
-                if !self.0.contains(&policy.policy) {
-                    events.push(Event::BreakerOpened {
-                        database: database(),
-                        policy: Arc::clone(&policy.policy),
-                        reason: reason.clone(),
-                    });
-                }
-            }
-        }
-        for policy in self.0.difference(&open) {
-            events.push(Event::BreakerClosed {
-                database: database(),
-                policy: Arc::clone(policy),
-            });
-        }
-        self.0 = open;
-        events
+        let open = |policy: &PolicyReport| Some((Arc::clone(&policy.policy), policy.breaker.clone()?));
+        let (opened, closed) = turn(&mut self.0, report.policies.iter().filter_map(open).collect());
+        let opened = opened.into_iter().map(|(policy, reason)| Event::BreakerOpened {
+            database: database(),
+            policy,
+            reason,
+        });
+        let closed = closed.into_iter().map(|policy| Event::BreakerClosed {
+            database: database(),
+            policy,
+        });
+        opened.chain(closed).collect()
     }
 }
 
 /// Which groups are left alone, so that a suspension's beginning and end are told once.
 #[derive(Clone, Debug, Default)]
-pub struct Suspensions(std::collections::BTreeSet<(Arc<str>, Who)>);
+pub struct Suspensions(BTreeSet<(Arc<str>, Who)>);
 
 impl Suspensions {
     /// What changed with this cycle. A policy that is not in force any more suspends nobody.
     pub fn changes(&mut self, report: &CycleReport) -> Vec<Event> {
         let database = || Arc::clone(&report.database);
-        let mut events = Vec::new();
-        let mut now = std::collections::BTreeSet::new();
-        for policy in &report.policies {
-            for (who, reason) in &policy.suspended {
-                let group = (Arc::clone(&policy.policy), who.clone());
-                if !self.0.contains(&group) {
-                    events.push(Event::GroupSuspended {
-                        database: database(),
-                        policy: Arc::clone(&policy.policy),
-                        who: who.clone(),
-                        reason: reason.clone(),
-                    });
-                }
-                now.insert(group);
-            }
-        }
-        for (policy, who) in self.0.difference(&now) {
-            events.push(Event::GroupReleased {
+        let groups = report.policies.iter().flat_map(|policy| {
+            let group = |(who, reason): (&Who, &String)| ((Arc::clone(&policy.policy), who.clone()), reason.clone());
+            policy.suspended.iter().map(group)
+        });
+        let (suspended, released) = turn(&mut self.0, groups.collect());
+        let suspended = suspended
+            .into_iter()
+            .map(|((policy, who), reason)| Event::GroupSuspended {
                 database: database(),
-                policy: Arc::clone(policy),
-                who: who.clone(),
+                policy,
+                who,
+                reason,
             });
-        }
-        self.0 = now;
-        events
+        let released = released.into_iter().map(|(policy, who)| Event::GroupReleased {
+            database: database(),
+            policy,
+            who,
+        });
+        suspended.chain(released).collect()
     }
 }
