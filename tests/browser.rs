@@ -121,17 +121,20 @@ fn reports(site: &Site) -> [(&'static str, String); 2] {
     })
 }
 
-#[test]
-fn the_reports_can_be_looked_at() {
+/// A folder, and a browser with a profile of its own in it; says so if there is none.
+fn stage() -> Option<(Site, Browser)> {
     let Some(program) = browser() else {
         println!("not run: no browser (chromium)");
-        return;
+        return None;
     };
     let site = Site::new();
-    let browser = Browser {
-        program,
-        profile: site.path("profile"),
-    };
+    let profile = site.path("profile");
+    Some((site, Browser { program, profile }))
+}
+
+#[test]
+fn the_reports_can_be_looked_at() {
+    let Some((site, browser)) = stage() else { return };
     for (name, html) in reports(&site) {
         assert!(!html.contains("<script"), "{name} has a script of its own");
         // The page forbids all scripts and everything from elsewhere; the copy is let measure itself.
@@ -180,15 +183,7 @@ fn the_reports_can_be_looked_at() {
 /// What the script measures can also be wrong: a picture wider than the page, one without a colour, an image from elsewhere.
 #[test]
 fn a_page_that_is_not_fit_is_noticed() {
-    let Some(program) = browser() else {
-        println!("not run: no browser (chromium)");
-        return;
-    };
-    let site = Site::new();
-    let browser = Browser {
-        program,
-        profile: site.path("profile"),
-    };
+    let Some((site, browser)) = stage() else { return };
     let body = "<div class=\"bars\"><p class=\"bar\"><i style=\"display:block;width:0\"></i></p></div><img src=\"data:,\"><div \
                 style=\"width:3000px\">x</div>";
     let page = format!("<!doctype html><html><body style=\"background:#fff\">{body}{MEASURE}</body></html>");

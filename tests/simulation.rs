@@ -13,6 +13,8 @@ mod chance;
 mod checks;
 #[path = "simulation/setting.rs"]
 mod setting;
+#[path = "simulation/spy.rs"]
+mod spy;
 #[path = "simulation/steps.rs"]
 mod steps;
 #[path = "simulation/threads.rs"]

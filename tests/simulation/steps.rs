@@ -12,23 +12,23 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use orareaper::clock::{Clock, Monotonic};
 use orareaper::daemon::actor::{Acted, Actor, Batch};
-use orareaper::daemon::database::{CycleView, Database, Input, Rules, Settings, Watcher};
+use orareaper::daemon::database::{Database, Input, Rules, Settings};
 use orareaper::daemon::poller::{Needs, Poller, Reach};
 use orareaper::daemon::watcher::{Clerk, Recording};
 use orareaper::journal;
 use orareaper::metrics::Metrics;
 use orareaper::notify::Heartbeat;
-use orareaper::oracle::{Driver, Error, Login, Secret, Target};
+use orareaper::oracle::{Driver, Login, Secret, Target};
 use orareaper::plan::EffectiveLimits;
 use orareaper::recorder::Recorder;
 use orareaper::session::SessionKey;
 use orareaper::status::SharedStatus;
-use orareaper::verify::Proof;
 use orasim::{Server, World};
 
 use crate::chance::Chance;
 use crate::checks::{Truth, is, remembered};
 use crate::setting::{REAPER, Rule, Setting, load};
+use crate::spy::Spy;
 use crate::trouble::{Desk, Mischief, Trouble, is_crash};
 
 /// The configured name.
@@ -60,58 +60,6 @@ pub(crate) type Shared = Arc<Mutex<Truth>>;
 
 pub(crate) fn lock(truth: &Shared) -> MutexGuard<'_, Truth> {
     truth.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Holds what the daemon says against the truth, and passes it on to the daemon's own watcher.
-pub(crate) struct Spy {
-    pub(crate) inner: Recording,
-    pub(crate) truth: Shared,
-}
-
-impl Watcher for Spy {
-    fn cycle(&mut self, view: &CycleView<'_>) {
-        for verification in &view.cycle.verified {
-            if verification.proof == Proof::Gone {
-                lock(&self.truth).is_gone(verification.key);
-            }
-        }
-        for warrant in &view.cycle.ruling.warrants {
-            let inst_id = warrant.key().inst_id;
-            assert!(
-                view.polled.snapshot.is_complete(inst_id),
-                "instance {inst_id} was not read"
-            );
-        }
-        self.inner.cycle(view);
-    }
-
-    fn unreadable(&mut self, database: &str, error: &Error, again_in: Option<Duration>) {
-        self.inner.unreadable(database, error, again_in);
-    }
-
-    fn hangs(&mut self, database: &str, error: &Error) {
-        self.inner.hangs(database, error);
-    }
-
-    fn unsupported(&mut self, database: &str, policy: &str, why: &str) {
-        self.inner.unsupported(database, policy, why);
-    }
-
-    fn done(&mut self, database: &str, done: &orareaper::cycle::Done) {
-        self.inner.done(database, done);
-    }
-
-    fn acting_stopped(&mut self, database: &str, why: &str) {
-        self.inner.acting_stopped(database, why);
-    }
-
-    fn alive(&mut self, database: &str) {
-        self.inner.alive(database);
-    }
-
-    fn is_paused(&mut self) -> bool {
-        self.inner.is_paused()
-    }
 }
 
 /// The daemon, in parts.

@@ -1,0 +1,116 @@
+//! Files that are empty, binary, half-written, gigantic or not there, and a client library that is missing: each a clear message
+//! and the right exit status.
+
+use super::*;
+
+/// Files that are none: name, and what is in them.
+fn rubbish(site: &Site) -> Vec<&'static str> {
+    site.write("empty", "");
+    site.write("binary", (0..=255_u8).cycle().take(5_000).collect::<Vec<u8>>());
+    let half: String = IDLE.chars().take(IDLE.len() / 2).collect();
+    site.write("half", half);
+    // Sparse: it takes no room on the disk, and must not take any in memory.
+    File::create(site.path("gigantic"))
+        .and_then(|file| file.set_len(1 << 36))
+        .expect("a sparse file");
+    vec!["empty", "binary", "half", "gigantic"]
+}
+
+#[test]
+fn bad_policies_are_findings_with_their_name() {
+    let site = desk();
+    for name in rubbish(&site) {
+        for arguments in [
+            vec!["check", name],
+            vec!["plan", "--snapshot", "sessions.csv", "--policies", name],
+        ] {
+            let told = site.orareaper(&arguments);
+            assert_eq!(told.code, Some(1), "{arguments:?}: {}", told.err);
+            assert!(told.err.contains(name), "{arguments:?}: {}", told.err);
+            assert!(told.out.is_empty(), "{arguments:?}: {}", told.out);
+        }
+    }
+    // What cannot be read at all is not a finding.
+    symlink("nowhere", site.path("policies/dangling.yaml")).expect("a link");
+    let told = site.orareaper(&["check", "policies"]);
+    assert!(
+        told.code == Some(2) && told.err.contains("dangling.yaml"),
+        "{}",
+        told.err
+    );
+}
+
+#[test]
+fn a_bad_configuration_starts_nothing() {
+    let site = desk();
+    let config = "databases: [{name: prod, connect: //db:1521/P, user: reaper, password: {file: password}}]\npolicies: [policies]\n";
+    let half: String = config.chars().take(config.len() / 3).collect();
+    rubbish(&site);
+    site.write("half", half);
+    for name in ["empty", "binary", "half", "gigantic"] {
+        for command in ["run", "plan", "check", "pause"] {
+            let told = site.orareaper(&["--config", name, command]);
+            assert_eq!(told.code, Some(1), "{command} with {name}: {}", told.err);
+            assert!(
+                told.err.contains(name) && told.err.contains("does not check"),
+                "{command}: {}",
+                told.err
+            );
+        }
+    }
+    for (name, sign) in [("nowhere", "no such file"), ("policies", "directory")] {
+        for command in ["run", "plan", "check", "pause"] {
+            let told = site.orareaper(&["--config", name, command]);
+            assert_eq!(told.code, Some(2), "{command} with {name}: {}", told.err);
+            assert!(
+                told.err.contains(name) && told.err.contains(sign),
+                "{command}: {}",
+                told.err
+            );
+        }
+    }
+    // All of it checks but the password's file is not there.
+    let good = config.replace("file: password", "file: missing");
+    site.write("good", format!("{good}listen: 127.0.0.1:0\n"));
+    let told = site.orareaper(&["--config", "good", "run"]);
+    assert!(told.code == Some(2) && told.err.contains("missing"), "{}", told.err);
+    assert!(!site.path("state").exists() || site.journalled("database_up").is_empty());
+}
+
+#[test]
+fn a_bad_snapshot_gives_no_report() {
+    let site = desk();
+    let mut names = rubbish(&site);
+    site.write("cut.csv", &EXPORT[..EXPORT.len() - 40]);
+    site.write("cut.json", "{\"sessions\": [{\"SID\": 1, \"SERIAL#\": 2}, {\"SI");
+    site.write("other.csv", "this,is,no\nsession,at,all\n");
+    names.extend(["cut.json", "other.csv", "nowhere", "policies", "cut.csv"]);
+    for name in names {
+        let told = site.orareaper(&["plan", "--snapshot", name, "--policies", "policies"]);
+        assert_eq!(told.code, Some(2), "{name}: {}{}", told.err, told.out);
+        assert!(
+            told.err.contains(&format!("read saved sessions from {name}")),
+            "{name}: {}",
+            told.err
+        );
+        assert!(told.out.is_empty(), "{name}: {}", told.out);
+    }
+}
+
+#[test]
+fn without_a_client_library_the_fix_is_named() {
+    let site = desk();
+    let connect = "//127.0.0.1:1/PROD";
+    let oci = entry("prod", &thin(), connect, false).replace("driver: thin", "driver: oci");
+    site.configure_with(&[oci], "");
+    // The command's environment leads to no library.
+    let told = site.orareaper(&["--config", "orareaper.yaml", "plan"]);
+    assert_eq!(told.code, Some(2), "{}", told.err);
+    if told.err.contains("ORA-12541") {
+        println!("not run: an Oracle client library is installed on this system");
+        return;
+    }
+    for sign in ["connect to prod with driver oci", "Instant Client", "driver: thin"] {
+        assert!(told.err.contains(sign), "{sign}: {}", told.err);
+    }
+}

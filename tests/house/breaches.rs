@@ -1,0 +1,168 @@
+//! Each rule of the house finds its breach, and leaves alone what is allowed.
+
+use super::*;
+
+/// What must be found: path, text, a part of the finding.
+const BREACHES: &[(&str, &str, &str)] = &[
+    ("src/plan.rs", concat!("//! A.\n// TO", "DO later\n"), "src/plan.rs:2: "),
+    (
+        "benches/a.rs",
+        concat!("//! A.\nfn a() { to", "do!() }\n"),
+        "nothing is left to do",
+    ),
+    (
+        "tests/a.rs",
+        concat!("//! A.\n#[ig", "nore]\nfn a() {}\n"),
+        "no test is skipped",
+    ),
+    (
+        "src/plan.rs",
+        "//! A.\nconst A: &str = \"ALTER SYSTEM KILL\";\n",
+        "one place acts",
+    ),
+    (
+        "src/daemon.rs",
+        "//! A.\nfn a() { let a = Instant::now(); }\n",
+        "one place reads the clock",
+    ),
+    (
+        "src/policy/check.rs",
+        "//! A.\nuse serde::Deserialize;\n",
+        "only policy::raw knows serde",
+    ),
+    (
+        "src/cycle.rs",
+        "//! A.\nfn a() { b(\"ORA-00031\"); }\n",
+        "only oracle knows Oracle's error numbers",
+    ),
+    (
+        "src/daemon.rs",
+        "//! A.\nuse oracledb::Connection;\n",
+        "only oracle knows the drivers",
+    ),
+    (
+        "src/actuator.rs",
+        "//! ALTER SYSTEM\nfn a() { let w = Warrant { a }; \"ALTER SYSTEM\" }\n",
+        "only the guard makes",
+    ),
+    (
+        "tests/orasim/src/a.rs",
+        "//! A.\nuse orareaper::plan;\n",
+        "not built from the daemon",
+    ),
+    (
+        "tests/orasim/Cargo.toml",
+        "orareaper = { path = \"../..\" }\n",
+        "orasim depends on orareaper",
+    ),
+    ("src/hold.rs", "//! A.\nuse std::fs;\n", "the pure core touches nothing"),
+    (
+        "src/session/store.rs",
+        "//! A.\nfn a() { tracing::info!(\"a\"); }\n",
+        "the pure core touches nothing",
+    ),
+    ("src/a.rs", "fn a() {}\n", "opens with `//!`"),
+    ("src/utils.rs", "//! A.\n", "a name that says nothing"),
+    (
+        "src/guard.rs",
+        "//! A.\n#[derive(Clone)]\npub struct Warrant {\n    key: u8,\n}\n",
+        "can be copied",
+    ),
+    (
+        "src/guard.rs",
+        "//! A.\npub struct Warrant {\n    pub key: u8,\n}\n",
+        "is open",
+    ),
+    ("src/actuator.rs", "//! ALTER SYSTEM\n", "the rule is stale"),
+];
+
+#[test]
+fn each_rule_finds_its_breach() {
+    for (path, text, expected) in BREACHES {
+        let tree = [Source {
+            path: (*path).to_owned(),
+            text: (*text).to_owned(),
+        }];
+        let findings = check(&tree);
+        assert!(
+            findings
+                .iter()
+                .any(|finding| finding.starts_with(path.trim_end_matches(".rs")) && finding.contains(expected)),
+            "{path}, {expected}: found {findings:?} in:\n{text:.200}"
+        );
+    }
+}
+
+#[test]
+fn a_long_file_is_found_and_one_line_less_is_not() {
+    for (lines, findings) in [(LONGEST_FILE, 0), (LONGEST_FILE + 1, 1)] {
+        let text = format!(
+            "//! A.\n{}\n#[cfg(test)]\nmod tests {{\n}}\n",
+            "fn a() {}\n".repeat(lines - 2)
+        );
+        let tree = [Source {
+            path: "src/a.rs".to_owned(),
+            text,
+        }];
+        assert_eq!(check(&tree).len(), findings, "{lines} lines");
+    }
+}
+
+/// What must not be found: comments, tests at a file's end, the place where a thing is at home.
+#[test]
+fn what_is_allowed_is_not_found() {
+    let tree = [
+        ("src/actuator.rs", "//! A.\nconst A: &str = \"ALTER SYSTEM\";\n"),
+        ("src/clock.rs", "//! A.\nfn a() { Instant::now() }\n"),
+        (
+            "src/oracle/error.rs",
+            "//! A.\nconst A: &str = \"ORA-00031\";\nuse oracledb::Error;\n",
+        ),
+        (
+            "src/plan.rs",
+            "//! About ALTER SYSTEM and ORA-00031.\n/* Utc::now /* nested */ std::fs */\nfn a() {}\n",
+        ),
+        (
+            "src/hold.rs",
+            "//! A.\nfn a<'a>(_: &'a u8) {}\n\n#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n",
+        ),
+        (
+            "src/guard.rs",
+            "//! A.\n#[derive(Debug)]\npub struct Warrant {\n    key: u8,\n}\n",
+        ),
+        (
+            "tests/a.rs",
+            "//! A.\nconst A: &str = \"ALTER SYSTEM\"; // and ORA-00031\n",
+        ),
+    ]
+    .map(|(path, text)| Source {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    });
+    let findings: Vec<_> = check(&tree)
+        .into_iter()
+        .filter(|finding| !finding.contains("stale"))
+        .collect();
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
+#[test]
+fn comments_go_and_strings_stay() {
+    let cases = [
+        ("a // b\nc", "a \nc"),
+        ("a /* b\nb */ c", "a \n c"),
+        ("a /* /* b */ */ c", "a  c"),
+        ("\"// a\" // b", "\"// a\" "),
+        (r#""\"// a" // b"#, r#""\"// a" "#),
+        ("r\"\\\" // b", "r\"\\\" "),
+        ("r#\"\" // a\"# // b", "r#\"\" // a\"# "),
+        ("br#\"// a\"# // b", "br#\"// a\"# "),
+        ("'\"' // b", "'\"' "),
+        ("'\\'' // b", "'\\'' "),
+        ("fn a<'a>(b: &'a str) // b", "fn a<'a>(b: &'a str) "),
+        ("var#\"// a\"", "var#\"// a\""),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(without_comments(text), expected, "{text}");
+    }
+}

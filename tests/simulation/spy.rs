@@ -1,0 +1,62 @@
+//! A watcher between the daemon and its own, which knows the truth.
+
+use std::time::Duration;
+
+use orareaper::daemon::database::{CycleView, Watcher};
+use orareaper::daemon::watcher::Recording;
+use orareaper::oracle::Error;
+use orareaper::verify::Proof;
+
+use crate::steps::{Shared, lock};
+
+/// Holds what the daemon says against the truth, and passes it on to the daemon's own watcher.
+pub(crate) struct Spy {
+    pub(crate) inner: Recording,
+    pub(crate) truth: Shared,
+}
+
+impl Watcher for Spy {
+    fn cycle(&mut self, view: &CycleView<'_>) {
+        for verification in &view.cycle.verified {
+            if verification.proof == Proof::Gone {
+                lock(&self.truth).is_gone(verification.key);
+            }
+        }
+        for warrant in &view.cycle.ruling.warrants {
+            let inst_id = warrant.key().inst_id;
+            assert!(
+                view.polled.snapshot.is_complete(inst_id),
+                "instance {inst_id} was not read"
+            );
+        }
+        self.inner.cycle(view);
+    }
+
+    fn unreadable(&mut self, database: &str, error: &Error, again_in: Option<Duration>) {
+        self.inner.unreadable(database, error, again_in);
+    }
+
+    fn hangs(&mut self, database: &str, error: &Error) {
+        self.inner.hangs(database, error);
+    }
+
+    fn unsupported(&mut self, database: &str, policy: &str, why: &str) {
+        self.inner.unsupported(database, policy, why);
+    }
+
+    fn done(&mut self, database: &str, done: &orareaper::cycle::Done) {
+        self.inner.done(database, done);
+    }
+
+    fn acting_stopped(&mut self, database: &str, why: &str) {
+        self.inner.acting_stopped(database, why);
+    }
+
+    fn alive(&mut self, database: &str) {
+        self.inner.alive(database);
+    }
+
+    fn is_paused(&mut self) -> bool {
+        self.inner.is_paused()
+    }
+}
