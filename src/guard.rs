@@ -7,6 +7,9 @@
 //! Two kinds of limit, never mixed up. A **budget** takes the worst N and defers the rest. The **breaker** refuses a policy's
 //! whole plan when its candidates are more than a share of an instance's user sessions, because that is more likely a wrong
 //! policy than so many bad sessions.
+//!
+//! Beside both, a policy is suspended for a group of sessions that comes back after each kill (`respawn`): it is told whom to
+//! leave alone, and refuses them one by one.
 
 mod bench;
 
