@@ -27,19 +27,6 @@ struct Fact {
     high: Option<i128>,
 }
 
-/// The values that a column's documentation lists, where the list is closed.
-pub(super) fn domain(column: Column) -> Option<&'static [&'static str]> {
-    if column == Column::Status {
-        Some(&["ACTIVE", "INACTIVE", "KILLED", "SNIPED", "CACHED"])
-    } else if column == Column::Type {
-        Some(&["USER", "BACKGROUND", "RECURSIVE"])
-    } else if column == Column::Server {
-        Some(&["DEDICATED", "SHARED", "PSEUDO", "POOLED", "NONE"])
-    } else {
-        None
-    }
-}
-
 impl Facts {
     /// What holds if the condition is TRUE (or, with `positive` false, FALSE).
     pub(super) fn of(condition: &Condition, positive: bool) -> Facts {
@@ -239,9 +226,10 @@ impl Fact {
             (Some(low), Some(high)) => low > high,
             _ => false,
         };
-        let possible =
-            |value: &str| !self.excluded.contains(value) && domain(column).is_none_or(|domain| domain.contains(&value));
-        let no_text = match (&self.allowed, domain(column)) {
+        let possible = |value: &str| {
+            !self.excluded.contains(value) && column.closed_list().is_none_or(|domain| domain.contains(&value))
+        };
+        let no_text = match (&self.allowed, column.closed_list()) {
             (Some(allowed), _) => !allowed.iter().any(|value| possible(value)),
             (None, Some(domain)) => self.null == Some(false) && !domain.iter().any(|value| possible(value)),
             (None, None) => false,

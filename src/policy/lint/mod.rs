@@ -12,7 +12,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use facts::{Facts, domain};
+use facts::Facts;
 
 use super::condition::{Comparison, Condition, LikePart, Operand, Phrase, Value};
 use super::diagnostics::{Severity, did_you_mean, one_of};
@@ -114,7 +114,7 @@ fn known_value(column: Column, value: &Value, at: &Range<usize>, found: &mut Fin
         let mistake = Mistake::new(at.clone(), "unknown-value", message).expected("for example '00000000A3F1C2D8'");
         found.push((Severity::Error, mistake));
     }
-    let Some(domain) = domain(column) else {
+    let Some(domain) = column.closed_list() else {
         return;
     };
     if domain.contains(&&**text) {
@@ -380,7 +380,8 @@ fn columns(condition: &Condition) -> Vec<Column> {
 fn reach(condition: &Condition, spans: &Spans, found: &mut Findings) {
     let facts = Facts::of(condition, true);
     let background = !facts.may_be(Column::Type, "USER") || facts.must_be_null(Column::Username);
-    let dying = domain(Column::Status)
+    let dying = Column::Status
+        .closed_list()
         .unwrap_or_default()
         .iter()
         .all(|status| *status == "KILLED" || !facts.may_be(Column::Status, status));
