@@ -113,8 +113,8 @@ pub const fn outcome_of(code: u32) -> Outcome {
         27 | 29 => Outcome::Refused,
         // Missing or invalid session ID, syntax: the release does not know this form.
         26 | 900 | 922 | 933 | 2065 | 3048 => Outcome::Unsupported,
-        // No privilege; the database is not open.
-        1031 | 1109 | 1219 => Outcome::Failed,
+        // No privilege (41900 from 23ai on, 47306 of Database Vault); the database is not open.
+        1031 | 41900 | 47306 | 1109 | 1219 => Outcome::Failed,
         _ => Outcome::Unknown,
     }
 }
@@ -216,6 +216,8 @@ mod tests {
             (2065, Outcome::Unsupported),
             (3048, Outcome::Unsupported),
             (1031, Outcome::Failed),
+            (41900, Outcome::Failed),
+            (47306, Outcome::Failed),
             (1109, Outcome::Failed),
             (1219, Outcome::Failed),
             (1013, Outcome::Unknown),

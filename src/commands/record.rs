@@ -48,7 +48,7 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
     let mut session = Session {
         poller: Poller::new(reach, Arc::clone(&clock)),
         writer,
-        backoff: Backoff::default(),
+        backoff: Backoff::of(&database.name),
         facts: Arc::default(),
         unreadable: Vec::new(),
         every,
@@ -133,7 +133,7 @@ impl Session {
                 return pause.map(Some).ok_or(problem);
             }
         };
-        self.backoff = Backoff::default();
+        self.backoff.reset();
         for problem in polled.unreadable.iter().map(ToString::to_string) {
             if !self.unreadable.contains(&problem) {
                 say(&format!("not recorded: {problem}"));

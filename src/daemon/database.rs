@@ -191,6 +191,7 @@ impl Database {
         watcher: Box<dyn Watcher>,
     ) -> Database {
         let next_poll = clock.now();
+        let backoff = Backoff::of(&settings.name);
         Database {
             settings,
             rules,
@@ -202,11 +203,11 @@ impl Database {
             polling: Polling::Idle,
             acting: Acting::Free,
             revoked: Arc::default(),
-            acting_backoff: Backoff::default(),
+            acting_backoff: backoff,
             next_poll,
             last_cycle: None,
             last_began: None,
-            backoff: Backoff::default(),
+            backoff,
             gave_up: false,
             own: Vec::new(),
             warned_unsupported: Vec::new(),
@@ -305,8 +306,8 @@ impl Database {
         if matches!(self.acting, Acting::Waiting { .. } | Acting::GaveUp { .. }) {
             self.acting = Acting::Free;
         }
-        self.acting_backoff = Backoff::default();
-        self.backoff = Backoff::default();
+        self.acting_backoff.reset();
+        self.backoff.reset();
         self.warned_unsupported.clear();
     }
 
@@ -322,7 +323,7 @@ impl Database {
 
     fn read(&mut self, polled: &Polled) {
         self.polling = Polling::Idle;
-        self.backoff = Backoff::default();
+        self.backoff.reset();
         self.remember_own(polled.capabilities.own);
         let Some(now) = utc_of(&polled.snapshot) else {
             let error = Error::new(
@@ -418,7 +419,7 @@ impl Database {
             Acted::Through => {
                 if matches!(self.acting, Acting::UnderWay) {
                     self.acting = Acting::Free;
-                    self.acting_backoff = Backoff::default();
+                    self.acting_backoff.reset();
                 }
             }
         }

@@ -3,6 +3,7 @@
 //! It owns the connection for reading and reconnects when that is lost. It never decides anything. When the account is
 //! refused it stops connecting: each further attempt would bring the account nearer to its lock.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
@@ -16,7 +17,7 @@ use crate::oracle::pressure::read_pressure;
 use crate::oracle::probe::probe;
 use crate::oracle::read::read_snapshot;
 use crate::oracle::sql::Scope;
-use crate::oracle::{Class, ConnectSlot, Connection, Error, Login, Purpose, Secret, Target};
+use crate::oracle::{Class, ConnectSlot, Connection, Error, Login, Purpose, Secret, Target, panicked};
 use crate::policy::pressure::Resource;
 use crate::pressure::Readings;
 use crate::session::SessionKey;
@@ -143,11 +144,14 @@ impl Poller {
     /// # Errors
     /// When there is no snapshot.
     pub fn poll(&mut self, needs: &Needs) -> Result<Box<Polled>, Error> {
-        let answer = self.read(needs);
-        if let Err(error) = &answer
-            && error.class.costs_the_connection()
-        {
-            self.connected = None;
+        let tried = format!("read {}", self.reach.target.name);
+        let answer =
+            catch_unwind(AssertUnwindSafe(|| self.read(needs))).unwrap_or_else(|panic| Err(panicked(&tried, &*panic)));
+        if let Err(error) = &answer {
+            let lost = |(connection, _): &(Box<dyn Connection>, Arc<Capabilities>)| connection.is_lost();
+            if error.class.costs_the_connection() || self.connected.as_ref().is_some_and(lost) {
+                self.connected = None;
+            }
         }
         answer
     }

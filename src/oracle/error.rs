@@ -125,13 +125,17 @@ pub const NUMBERS: &[(u32, Class)] = &[
     (4043, Class::Config),  // object does not exist
     (6550, Class::Config),  // PL/SQL compilation, PLS-00201: not granted
     (12154, Class::Config), // TNS alias cannot be resolved
+    (12578, Class::Config), // wallet open failed
     (12650, Class::Config), // no common encryption or data integrity algorithm
     (12660, Class::Config), // encryption or crypto-checksumming parameters incompatible
     (28009, Class::Config), // SYS should be AS SYSDBA
     (28040, Class::Config), // no matching authentication protocol
     (28365, Class::Config), // wallet is not open
+    (28759, Class::Config), // failure to open file: of a wallet
     (28860, Class::Config), // fatal SSL error
     (29024, Class::Config), // certificate validation failure
+    (41900, Class::Config), // missing privilege, from 23ai on
+    (47306, Class::Config), // refused by a rule set of Database Vault
     // Not ready, or full.
     (18, Class::Backoff),    // maximum number of sessions exceeded
     (20, Class::Backoff),    // maximum number of processes exceeded
@@ -168,13 +172,22 @@ pub const NUMBERS: &[(u32, Class)] = &[
     (28, Class::Reconnect),    // your session has been killed: ours
     (31, Class::Reconnect),    // as an error of our own call, our session is being killed
     (45, Class::Reconnect),    // your session has been terminated with no replay
+    (378, Class::Reconnect),   // buffer pools cannot be created as specified
     (600, Class::Reconnect),   // internal error
+    (602, Class::Reconnect),   // internal programming exception
     (603, Class::Reconnect),   // session terminated by fatal error
+    (609, Class::Reconnect),   // could not attach to incoming connection
     (1012, Class::Reconnect),  // not logged on
+    (1041, Class::Reconnect),  // internal error, hostdef extension does not exist
+    (1043, Class::Reconnect),  // user side memory corruption
     (2396, Class::Reconnect),  // exceeded maximum idle time: of our own profile
     (2399, Class::Reconnect),  // exceeded maximum connect time: of our own profile
+    (3106, Class::Reconnect),  // fatal two-task communication protocol error
     (3113, Class::Reconnect),  // end-of-file on communication channel
     (3114, Class::Reconnect),  // not connected
+    (3117, Class::Reconnect),  // two-task save area overflow
+    (3122, Class::Reconnect),  // attempt to close ORACLE-side window on user side
+    (3126, Class::Reconnect),  // network driver does not support non-blocking operations
     (3135, Class::Reconnect),  // connection lost contact
     (3136, Class::Reconnect),  // inbound connection timed out
     (3156, Class::Reconnect),  // OCI call timed out, and its recovery too
@@ -189,10 +202,14 @@ pub const NUMBERS: &[(u32, Class)] = &[
     (12606, Class::Reconnect), // application timeout
     (12608, Class::Reconnect), // send timeout
     (12609, Class::Reconnect), // receive timeout
+    (24300, Class::Reconnect), // bad value for mode
     (25402, Class::Reconnect), // transaction must roll back after failover
     (25405, Class::Reconnect), // transaction status unknown after failover
     (25408, Class::Reconnect), // cannot safely replay call
     (25409, Class::Reconnect), // failover during the network operation
+    (27146, Class::Reconnect), // post/wait initialization failed
+    (28511, Class::Reconnect), // lost RPC connection
+    (56600, Class::Reconnect), // illegal OCI function call
     // Interrupted or invalidated; the connection lives.
     (1013, Class::Cancelled), // user requested cancel
     (4061, Class::Cancelled), // package state has been invalidated
@@ -200,14 +217,15 @@ pub const NUMBERS: &[(u32, Class)] = &[
     (4068, Class::Cancelled), // package state has been discarded
     (6508, Class::Cancelled), // could not find program unit
     // The answer is not whole.
-    (604, Class::Partial),   // error at recursive SQL level, without the error itself
-    (1555, Class::Partial),  // snapshot too old
-    (4031, Class::Partial),  // unable to allocate shared memory
-    (8103, Class::Partial),  // object no longer exists
-    (12801, Class::Partial), // error signaled in parallel query server
-    (12805, Class::Partial), // parallel query server died unexpectedly
-    (12850, Class::Partial), // could not allocate slaves on all instances
-    (12853, Class::Partial), // insufficient memory for PX buffers
+    (604, Class::Partial),         // error at recursive SQL level, without the error itself
+    (1555, Class::Partial),        // snapshot too old
+    (4031, Class::Partial),        // unable to allocate shared memory
+    (8103, Class::Partial),        // object no longer exists
+    (12801, Class::Partial),       // error signaled in parallel query server
+    (12805, Class::Partial),       // parallel query server died unexpectedly
+    (12850, Class::Partial),       // could not allocate slaves on all instances
+    (12853, Class::Partial),       // insufficient memory for PX buffers
+    (BROKEN_TEXT, Class::Partial), // partial multibyte character
     // The release does not know it.
     (900, Class::Unsupported),  // invalid SQL statement
     (904, Class::Unsupported),  // invalid identifier
@@ -227,6 +245,9 @@ pub const NUMBERS: &[(u32, Class)] = &[
     (13516, Class::Bug), // AWR operation failed: AWR is never read
     (16000, Class::Bug), // open for read-only access: nothing is ever written
 ];
+
+/// Partial multibyte character: a text that was cut in the middle of a character, or never was one of the character set.
+pub(crate) const BROKEN_TEXT: u32 = 29_275;
 
 /// Numbers that come with a success: the password will expire soon.
 pub const PASSWORD_WARNINGS: [u32; 2] = [28002, 28011];
@@ -337,6 +358,12 @@ impl Error {
             tried: tried.into(),
             why: why.into(),
         }
+    }
+
+    /// Whether the query failed only because a text in its answer is not valid in its character set.
+    #[must_use]
+    pub fn is_of_a_text(&self) -> bool {
+        self.code == Some(BROKEN_TEXT)
     }
 
     /// From an error of ODPI-C: its own (`DPI-nnnn`), or the database's passed on.

@@ -4,11 +4,16 @@
 //! its limit set first, that round trips are counted and that a logoff may hang on a thread of its own, does not depend on
 //! them.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::oracle::connect::Logoffs;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::{BlockAnswer, Connection, Identity, MAX_STATEMENT, Query, Sink, reading};
+
+/// So many calls in a row without an answer end a connection, whatever the errors' numbers say of it.
+const FAILURES: u32 = 5;
 
 /// A driver's own connection.
 pub(super) trait Native: Send + 'static {
@@ -33,6 +38,8 @@ pub(super) struct Link<N: Native> {
     warning: Option<String>,
     round_trips: u64,
     lost: bool,
+    /// Calls since the last one that was answered.
+    failures: u32,
     logoffs: Logoffs,
 }
 
@@ -44,34 +51,64 @@ impl<N: Native> Link<N> {
             warning,
             round_trips: 0,
             lost: false,
+            failures: 0,
             logoffs,
         }
     }
 
-    /// The driver's connection with its limit set.
-    fn ready(&self, tried: &str, limit: Duration) -> Result<&N, Error> {
+    /// Runs a call of the driver with its limit set, and notes what its end means for the connection.
+    ///
+    /// A panic of the driver, or of what takes its rows, ends this connection and nothing else: what it was about to read is
+    /// not known, and other connections have nothing to do with it.
+    fn call_driver<T>(
+        &mut self,
+        tried: &str,
+        limit: Duration,
+        call: impl FnOnce(&N) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let native = self.native.as_ref().filter(|_| !self.lost);
         let native = native.ok_or_else(|| Error::new(Class::Reconnect, tried, "the connection was lost before"))?;
-        native.set_limit(limit.max(Duration::from_millis(1)), tried)?;
-        Ok(native)
-    }
-
-    fn noting<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &result {
-            self.lost |= error.class.costs_the_connection();
+        let run = || {
+            native.set_limit(limit.max(Duration::from_millis(1)), tried)?;
+            call(native)
+        };
+        let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(panicked(tried, &*panic)));
+        match &result {
+            Ok(_) => self.failures = 0,
+            Err(error) => {
+                self.failures = match error.class {
+                    // The database has understood and said why not.
+                    Class::Config | Class::Unsupported => 0,
+                    Class::Auth
+                    | Class::Backoff
+                    | Class::Reconnect
+                    | Class::Cancelled
+                    | Class::Partial
+                    | Class::Bug => self.failures + 1,
+                };
+                self.lost = error.class.costs_the_connection() || self.failures >= FAILURES;
+            }
         }
         result
     }
 }
 
+/// What a panic comes to: nothing is known of the connection that it happened on.
+pub(crate) fn panicked(tried: &str, panic: &(dyn Any + Send)) -> Error {
+    let said = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    Error::new(Class::Reconnect, tried, format!("panicked over the answer: {said}"))
+}
+
 impl<N: Native> Connection for Link<N> {
     fn query(&mut self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
         let tried = reading(query, &self.identity.database);
-        let fetched = self
-            .ready(&tried, limit)
-            .and_then(|native| native.fetch(query, limit, &tried, sink));
+        let fetched = self.call_driver(&tried, limit, |native| native.fetch(query, limit, &tried, sink));
         self.round_trips += fetched.as_ref().map_or(1, |rows| query.round_trips(*rows));
-        self.noting(fetched).map(|_| ())
+        fetched.map(|_| ())
     }
 
     fn call(&mut self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error> {
@@ -79,18 +116,20 @@ impl<N: Native> Connection for Link<N> {
         if statement.len() > MAX_STATEMENT {
             return Err(Error::new(Class::Bug, tried, "the statement is too long"));
         }
-        let answer = self
-            .ready(&tried, limit)
-            .and_then(|native| native.run_block(statement, limit, &tried));
+        let answer = self.call_driver(&tried, limit, |native| native.run_block(statement, limit, &tried));
         self.round_trips += 1;
-        self.noting(answer)
+        answer
     }
 
     fn ping(&mut self, limit: Duration) -> Result<(), Error> {
         let tried = format!("ping {}", self.identity.database);
-        let pinged = self.ready(&tried, limit).and_then(|native| native.ping(limit, &tried));
+        let pinged = self.call_driver(&tried, limit, |native| native.ping(limit, &tried));
         self.round_trips += 1;
-        self.noting(pinged)
+        pinged
+    }
+
+    fn is_lost(&self) -> bool {
+        self.lost
     }
 
     fn identity(&self) -> &Identity {
@@ -127,4 +166,113 @@ pub(super) fn too_slow(tried: &str, limit: Duration) -> Error {
         tried,
         format!("not done within {:.1}s", limit.as_secs_f64()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::ops::ControlFlow;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::oracle::{Driver, Phase, Purpose};
+
+    const LIMIT: Duration = Duration::from_secs(1);
+
+    /// Answers each call with the next of its errors; 0 is a success, and `PANIC` a panic.
+    struct Canned {
+        codes: Vec<u32>,
+        next: Cell<usize>,
+    }
+
+    const PANIC: u32 = u32::MAX;
+
+    impl Canned {
+        fn answer(&self, tried: &str) -> Result<(), Error> {
+            let code = self.codes.get(self.next.get()).copied().unwrap_or(0);
+            self.next.set(self.next.get() + 1);
+            match code {
+                0 => Ok(()),
+                PANIC => panic!("attempt to subtract with overflow"),
+                code => Err(Error::from_database(Phase::Call, tried, Some(code), "said")),
+            }
+        }
+    }
+
+    impl Native for Canned {
+        fn set_limit(&self, _: Duration, _: &str) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn fetch(&self, _: &Query, _: Duration, tried: &str, sink: &mut Sink<'_>) -> Result<u64, Error> {
+            self.answer(tried)?;
+            let _ = sink(&[]);
+            Ok(1)
+        }
+
+        fn run_block(&self, _: &str, _: Duration, tried: &str) -> Result<BlockAnswer, Error> {
+            self.answer(tried).map(|()| BlockAnswer::new(0, None))
+        }
+
+        fn ping(&self, _: Duration, tried: &str) -> Result<(), Error> {
+            self.answer(tried)
+        }
+    }
+
+    fn link(codes: &[u32]) -> Link<Canned> {
+        let canned = Canned {
+            codes: codes.to_vec(),
+            next: Cell::new(0),
+        };
+        let identity = Identity {
+            database: Arc::from("prod"),
+            driver: Driver::Thin,
+            purpose: Purpose::Poll,
+        };
+        Link::new(canned, identity, None, Logoffs::default())
+    }
+
+    #[test]
+    fn a_panic_ends_the_connection_that_it_happened_on() {
+        let mut link = link(&[0, PANIC]);
+        link.ping(LIMIT).expect("it answers");
+        let error = link.call("BEGIN NULL; END;", LIMIT).expect_err("it panics");
+        assert_eq!(error.class, Class::Reconnect);
+        assert_eq!(
+            error.to_string(),
+            "run a statement on prod: panicked over the answer: attempt to subtract with overflow"
+        );
+        assert!(link.is_lost());
+        let error = link.ping(LIMIT).expect_err("it is lost");
+        assert!(error.why.contains("lost before"), "{error}");
+    }
+
+    #[test]
+    fn a_panic_over_a_row_is_one_over_the_answer() {
+        let mut link = link(&[]);
+        let query = Query::new("GV$SESSION", "SELECT 1 FROM gv$session", &[]);
+        let sink = &mut |_: &[crate::oracle::Cell<'_>]| -> ControlFlow<()> { panic!("a row that cannot be") };
+        let error = link.query(&query, LIMIT, sink).expect_err("it panics");
+        assert_eq!((error.class, link.is_lost()), (Class::Reconnect, true));
+    }
+
+    #[test]
+    fn failures_in_a_row_end_a_connection_whatever_their_numbers_say() {
+        // An error that nobody knows; memory is short; a cursor that is not there: each leaves the connection alive.
+        let codes = [59_999, 4_031, 1_001, 59_999];
+        let mut enough = link(&[&codes[..], &[4_031]].concat());
+        for call in 1..=FAILURES {
+            assert!(!enough.is_lost(), "before call {call}");
+            enough.ping(LIMIT).expect_err("it fails");
+        }
+        assert!(enough.is_lost());
+        // A success between them, or an answer that says why not, begins anew.
+        for between in [0, 942, 904] {
+            let mut link = link(&[&codes[..], &[between], &codes[..]].concat());
+            for _ in 0..9 {
+                let _ = link.ping(LIMIT);
+            }
+            assert!(!link.is_lost(), "after {between}");
+        }
+    }
 }

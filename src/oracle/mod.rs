@@ -36,6 +36,7 @@ use std::time::Duration;
 pub use crate::config::Driver;
 pub use crate::oracle::connect::ConnectSlot;
 pub use crate::oracle::error::{Class, Error, Phase, Retry};
+pub(crate) use crate::oracle::link::panicked;
 pub use crate::session::snapshot::Cell;
 
 use crate::session::time::DbTime;
@@ -290,8 +291,8 @@ pub type Sink<'s> = dyn FnMut(&[Cell<'_>]) -> ControlFlow<()> + 's;
 /// A connection to a database.
 ///
 /// Every call blocks until it is done or its limit has passed; a driver that has to clean up after the limit may take as
-/// long once more. After an error that [`Class::costs_the_connection`] every further call fails with
-/// [`Class::Reconnect`].
+/// long once more. After an error that [`Class::costs_the_connection`], after a panic of the driver, and after some failures
+/// in a row, the connection is lost and every further call fails with [`Class::Reconnect`].
 pub trait Connection: Send {
     /// Runs a query and hands its rows to the sink.
     ///
@@ -310,6 +311,9 @@ pub trait Connection: Send {
     /// # Errors
     /// When it does not.
     fn ping(&mut self, limit: Duration) -> Result<(), Error>;
+
+    /// Whether it is of no more use: every further call fails.
+    fn is_lost(&self) -> bool;
 
     /// Who this is.
     fn identity(&self) -> &Identity;

@@ -96,6 +96,10 @@ impl Connection for Scripted {
         Ok(())
     }
 
+    fn is_lost(&self) -> bool {
+        false
+    }
+
     fn identity(&self) -> &Identity {
         &self.identity
     }

@@ -12,7 +12,7 @@ use oracledb::{Config, Cursor, DB_TYPE_NUMBER, DB_TYPE_VARCHAR, ErrorKind, Oracl
 
 use crate::oracle::connect::{Logoffs, connecting};
 use crate::oracle::deadline::Deadline;
-use crate::oracle::error::{Class, Error, Phase};
+use crate::oracle::error::{BROKEN_TEXT, Class, Error, Phase};
 use crate::oracle::link::{Link, Native, too_slow};
 use crate::oracle::row::RowBuffer;
 use crate::oracle::{
@@ -254,6 +254,11 @@ fn from_kind(kind: &ErrorKind, phase: Phase, tried: &str, message: &str, limit: 
             tried,
             format!("{message}: the thin driver needs Oracle Database 12.1 or later, set driver: oci"),
         ),
+        // What follows the text is not read any more, so the connection is given up; the number says what it was.
+        ErrorKind::InvalidEncodedString => Error {
+            code: Some(BROKEN_TEXT),
+            ..Error::new(lost, tried, "a text in the answer is not valid in its character set")
+        },
         // Whatever else the driver does not understand, there is no answer to use, and where it
         // stands in the protocol is not known, so the connection is given up too.
         _ => Error::new(lost, tried, message),
@@ -309,6 +314,12 @@ mod tests {
                 None,
             ),
             (ErrorKind::OutOfData, Phase::Call, Class::Reconnect, None),
+            (
+                ErrorKind::InvalidEncodedString,
+                Phase::Call,
+                Class::Reconnect,
+                Some(29275),
+            ),
             (ErrorKind::LockPoisoned, Phase::Call, Class::Reconnect, None),
         ];
         for (kind, phase, expected, code) in cases {
