@@ -1,13 +1,13 @@
 //! What has to be read of a database so that every loaded policy can be judged, and nothing more.
 
 use crate::evaluate::columns_of;
-use crate::policy::model::{Action, Policy, PolicySet};
+use crate::policy::model::{Action, Policy, PolicySet, Protection};
 use crate::policy::pressure::{PressureCondition, Resource};
 use crate::session::column::{Column, Columns};
 
 /// Columns that every snapshot has, whatever the policies: a session's identity, what the protections ask, what reports
 /// and metrics show, and what verification looks at.
-pub const ALWAYS: [Column; 18] = [
+pub const ALWAYS: [Column; 19] = [
     Column::InstId,
     Column::Sid,
     Column::Serial,
@@ -21,6 +21,7 @@ pub const ALWAYS: [Column; 18] = [
     Column::Module,
     Column::ClientInfo,
     Column::Taddr,
+    Column::Event,
     Column::LastCallEt,
     Column::Idle,
     Column::Running,
@@ -56,6 +57,9 @@ pub fn of_policy(policy: &Policy) -> Columns {
     if actions.into_iter().any(|action| action == Action::CancelSql) {
         columns = columns.union([Column::SqlId, Column::SqlExecId].into_iter().collect());
     }
+    if policy.allow.iter().any(|lifted| is_of_server_processes(*lifted)) {
+        columns.insert(Column::Pname);
+    }
     for resource in resources_of(policy) {
         match resource {
             Resource::Pga => columns.insert(Column::Pga),
@@ -69,6 +73,27 @@ pub fn of_policy(policy: &Policy) -> Columns {
         }
     }
     columns
+}
+
+/// Protections that a server process is under by its name. Whoever lifts one has to know it, also where PROGRAM was cut: what is
+/// not known to be a job may be something that nobody may lift.
+const fn is_of_server_processes(protection: Protection) -> bool {
+    match protection {
+        Protection::Replication
+        | Protection::DataPump
+        | Protection::Jobs
+        | Protection::Queues
+        | Protection::ParallelServer => true,
+        Protection::Unidentified
+        | Protection::Background
+        | Protection::Own
+        | Protection::Dying
+        | Protection::Sys
+        | Protection::Backup
+        | Protection::Agents
+        | Protection::Xa
+        | Protection::Undo => false,
+    }
 }
 
 /// The resources that a set of policies watches.

@@ -65,10 +65,14 @@ fn unseen_protections(snapshot: &Snapshot) -> Vec<String> {
             Protection::Undo
         ));
     }
-    for column in [Column::Module, Column::ClientInfo] {
+    for (column, who) in [
+        (Column::Module, "backups, jobs and replication"),
+        (Column::ClientInfo, "backups, jobs and replication"),
+        (Column::Event, "sessions that listen to a queue or a pipe, and others"),
+    ] {
         if !snapshot.has(column) {
             notes.push(format!(
-                "{} is missing: backups, jobs and replication that only it tells are not recognized here",
+                "{} is missing: {who} that only it tells are not recognized here",
                 column.name().to_uppercase()
             ));
         }

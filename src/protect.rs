@@ -5,9 +5,9 @@
 //! and each names itself. What cannot be read protects.
 //!
 //! PROGRAM, MODULE and CLIENT_INFO are set by the client. They may put a session under a protection, never take it out of
-//! one: a forged name protects its forger, and that is harmless.
-//!
-//! Names of Oracle's server processes are those of the Oracle Database Reference, "Background Processes".
+//! one: a forged name protects its forger, and that is harmless. What each text tells is in [`texts`].
+
+mod texts;
 
 use std::collections::HashSet;
 
@@ -16,6 +16,8 @@ use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::{Field, Snapshot, SnapshotSource};
 use crate::session::store::Codes;
+
+pub use texts::is_unnamed_server_process;
 
 /// Accounts that Oracle maintains on every release; `ORACLE_MAINTAINED` adds the others where it can be read.
 pub const SYS_ACCOUNTS: [&str; 7] = ["SYS", "SYSTEM", "SYSBACKUP", "SYSDG", "SYSKM", "SYSRAC", "PUBLIC"];
@@ -77,8 +79,19 @@ pub fn protections(snapshot: &Snapshot, facts: &Facts) -> Vec<Under> {
     judge(&mut under, snapshot, Column::Status, by_status);
     judge(&mut under, snapshot, Column::Username, |name| by_username(name, facts));
     judge(&mut under, snapshot, Column::Program, by_program);
-    judge(&mut under, snapshot, Column::Module, by_module);
-    judge(&mut under, snapshot, Column::ClientInfo, by_client_info);
+    judge(&mut under, snapshot, Column::Module, |module| {
+        told(module, texts::by_module)
+    });
+    judge(&mut under, snapshot, Column::ClientInfo, |info| {
+        told(info, texts::by_client_info)
+    });
+    judge(&mut under, snapshot, Column::Event, |event| {
+        told(event, texts::by_event)
+    });
+    judge(&mut under, snapshot, Column::Pname, |name| {
+        told(name, texts::by_process_name)
+    });
+    by_unnamed_server_process(&mut under, snapshot);
     by_detachment(&mut under, snapshot);
     by_identity(&mut under, snapshot, facts);
     under
@@ -108,13 +121,20 @@ pub fn because(protection: Protection, snapshot: &Snapshot, row: usize) -> Strin
         Field::Number(number) => format!("{} is {number}", column.name().to_uppercase()),
         Field::Missing => format!("{} is unknown", column.name().to_uppercase()),
     };
+    let server = || match snapshot.text(row, Column::Pname) {
+        Some(name) => format!("{}, PNAME is {name}", text(Column::Program)),
+        None => text(Column::Program),
+    };
     match protection {
         Protection::Background => match (snapshot.text(row, Column::Type), snapshot.text(row, Column::Username)) {
-            (Some("USER"), Some(_)) => text(Column::Program),
+            (Some("USER"), Some(_)) => server(),
             (Some("USER"), None) => text(Column::Username),
             (Some(_), _) | (None, _) => text(Column::Type),
         },
-        Protection::Own => "one of orareaper's own sessions".into(),
+        Protection::Own => match snapshot.text(row, Column::Module) {
+            Some(module) if texts::is_orareaper(module) => format!("an orareaper's session, {}", text(Column::Module)),
+            Some(_) | None => "one of orareaper's own sessions".into(),
+        },
         Protection::Dying => text(Column::Status),
         Protection::Unidentified => "a part of its identity (INST_ID, SID, SERIAL#, LOGON_TIME) is unknown".into(),
         Protection::Sys => text(Column::Username),
@@ -123,17 +143,37 @@ pub fn because(protection: Protection, snapshot: &Snapshot, row: usize) -> Strin
         | Protection::DataPump
         | Protection::Jobs
         | Protection::Queues
-        | Protection::Agents => match (snapshot.text(row, Column::Module), snapshot.texts(Column::Program)) {
-            (Some(module), Some(_)) => format!("{}, MODULE is {module}", text(Column::Program)),
-            (_, _) => text(Column::Program),
-        },
-        Protection::ParallelServer => format!("{}: its coordinator is the one to act on", text(Column::Program)),
+        | Protection::Agents => recognized(protection, snapshot, row),
+        Protection::ParallelServer => format!("{}: its coordinator is the one to act on", server()),
         Protection::Xa => format!("{}, {}", text(Column::Status), text(Column::Server)),
         Protection::Undo => match snapshot.number(row, Column::UndoRecords) {
             Some(records) => format!("{records} undo records would have to be rolled back"),
             None => "its open transaction's size is unknown".into(),
         },
     }
+}
+
+/// The columns that tell of a recognized session what it is, those that have a value and speak for this protection.
+fn recognized(protection: Protection, snapshot: &Snapshot, row: usize) -> String {
+    let mut said: Vec<String> = Vec::new();
+    let mut say = |column: Column, speaks: bool| {
+        if let Some(text) = snapshot.text(row, column).filter(|_| speaks) {
+            said.push(format!("{} is {text}", column.name().to_uppercase()));
+        }
+    };
+    let by = |column: Column, by: fn(&str) -> Under| {
+        snapshot
+            .text(row, column)
+            .is_some_and(|text| by(text).contains(protection))
+    };
+    let accounts = matches!(protection, Protection::Replication | Protection::Agents);
+    say(Column::Username, accounts);
+    say(Column::Program, true);
+    say(Column::Module, true);
+    say(Column::ClientInfo, by(Column::ClientInfo, texts::by_client_info));
+    say(Column::Event, by(Column::Event, texts::by_event));
+    say(Column::Pname, by(Column::Pname, texts::by_process_name));
+    said.join(", ")
 }
 
 /// Columns whose absence leaves a protection unanswerable and therefore spares everybody.
@@ -182,6 +222,22 @@ fn put<C: Copy + Into<u32>>(under: &mut [Under], codes: &[C], by_code: &[Under])
     }
 }
 
+/// What a text tells; one that is not there tells nothing.
+fn told(known: Known<'_>, by: impl Fn(&str) -> Under) -> Under {
+    match known {
+        Known::Missing | Known::Null => Under::default(),
+        Known::Text(text) => by(text),
+    }
+}
+
+fn by_program(known: Known<'_>) -> Under {
+    match known {
+        Known::Missing => Under::of(Protection::Background),
+        Known::Null => Under::default(),
+        Known::Text(program) => texts::by_program(program),
+    }
+}
+
 fn by_type(known: Known<'_>) -> Under {
     match known {
         Known::Text("USER") => Under::default(),
@@ -194,6 +250,24 @@ fn by_status(known: Known<'_>) -> Under {
         Known::Missing | Known::Null | Known::Text("KILLED") => Under::of(Protection::Dying),
         Known::Text("CACHED") => Under::of(Protection::Xa),
         Known::Text(_) => Under::default(),
+    }
+}
+
+/// A server process whose name was cut off PROGRAM is what PNAME says. Where that says nothing it may be any of them, also one
+/// that nobody may ever touch.
+fn by_unnamed_server_process(under: &mut [Under], snapshot: &Snapshot) {
+    let Some(programs) = snapshot.texts(Column::Program) else {
+        return;
+    };
+    let unnamed = programs.judged(|program| program.is_some_and(is_unnamed_server_process));
+    if !unnamed.contains(&true) {
+        return;
+    }
+    for (row, under) in under.iter_mut().enumerate() {
+        let named = snapshot.text(row, Column::Pname).map(texts::by_process_name);
+        if unnamed[programs.code(row) as usize] && named.unwrap_or_default() == Under::default() {
+            under.insert(Protection::Background);
+        }
     }
 }
 
@@ -247,145 +321,12 @@ fn by_username(known: Known<'_>, facts: &Facts) -> Under {
     if name == "PUBLIC" {
         under.insert(Protection::Replication);
     }
-    if matches!(
-        name,
-        "DBSNMP" | "SYSMAN" | "CLOUD_SWLIB_USER" | "SYSMAN_MDS" | "SYSMAN_OPSS"
-    ) {
+    // Enterprise Manager's repository accounts are SYSMAN, SYSMAN_MDS, SYSMAN122140_OPSS and the like.
+    if name.starts_with("SYSMAN") || matches!(name, "DBSNMP" | "CLOUD_SWLIB_USER") {
         under.insert(Protection::Agents);
     }
     if name == facts.own_username {
         under.insert(Protection::Own);
-    }
-    under
-}
-
-/// The process name in `oracle@host (J001)`, in upper case: three to five letters and digits that Oracle itself put there,
-/// of which older releases write some in lower case. `oracle@host (TNS V1-V3)` is a session that came over a database link
-/// and has none.
-fn server_process(program: &str) -> Option<String> {
-    let lower = program.get(..6)?.to_ascii_lowercase();
-    if lower != "oracle" || !program[6..].starts_with(['@', '.']) {
-        return None;
-    }
-    let inside = program.trim_end().strip_suffix(')')?;
-    let name = &inside[inside.rfind('(')? + 1..];
-    let shaped = (3..=5).contains(&name.len())
-        && name.starts_with(|first: char| first.is_ascii_alphabetic())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    shaped.then(|| name.to_ascii_uppercase())
-}
-
-fn numbered(name: &str, letters: &str) -> bool {
-    name.strip_prefix(letters)
-        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-}
-
-fn by_program(known: Known<'_>) -> Under {
-    let program = match known {
-        Known::Missing => return Under::of(Protection::Background),
-        Known::Null => return Under::default(),
-        Known::Text(program) => program,
-    };
-    let mut under = Under::default();
-    if let Some(name) = server_process(program) {
-        under.insert(by_server_process(&name));
-        return under;
-    }
-    let lower = program.to_ascii_lowercase();
-    let executable = lower.split('@').next().unwrap_or(&lower).trim();
-    let executable = executable
-        .rsplit(['/', '\\'])
-        .next()
-        .unwrap_or(executable)
-        .trim_end_matches(".exe");
-    match executable {
-        "rman" | "sbttest" | "oracle-rman" => under.insert(Protection::Backup),
-        "expdp" | "impdp" | "exp" | "imp" | "ude" | "udi" => under.insert(Protection::DataPump),
-        "extract" | "replicat" | "ggsci" | "adminclient" | "mgr" | "repctl" | "xstream" => {
-            under.insert(Protection::Replication);
-        }
-        "emagent" | "emagent_perl" | "oms" | "oracledb_exporter" | "oracle_exporter" | "exporter" | "telegraf"
-        | "zabbix_agentd" | "zabbix_server" | "zabbix_agent2" | "datadog-agent" | "orahawk" => {
-            under.insert(Protection::Agents);
-        }
-        other => {
-            if ["debezium", "oracdc", "goldengate", "logminer", "striim", "sharepl"]
-                .iter()
-                .any(|cdc| other.contains(cdc))
-            {
-                under.insert(Protection::Replication);
-            }
-            if other.contains("_exporter") {
-                under.insert(Protection::Agents);
-            }
-        }
-    }
-    under
-}
-
-/// Which protection an Oracle server process stands under; one that is none of these is part of the instance.
-fn by_server_process(name: &str) -> Protection {
-    let digits_after = |letters: &str| {
-        name.strip_prefix(letters)
-            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    if matches!(name, "TMON" | "DMON" | "INSV" | "LNS" | "RFS") {
-        Protection::Replication
-    } else if numbered(name, "DM") || numbered(name, "DW") {
-        Protection::DataPump
-    } else if digits_after("J") {
-        Protection::Jobs
-    } else if digits_after("Q") || name == "QMNC" || name == "AQPC" || digits_after("E") || name == "EMNC" {
-        Protection::Queues
-    } else if numbered(name, "PZ")
-        || name
-            .strip_prefix('P')
-            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-    {
-        Protection::ParallelServer
-    } else if [
-        "TT", "NSS", "NSA", "NSV", "ARC", "MRP", "RFS", "FAL", "CP", "AP", "AS", "MS", "LSP", "PR", "RSM", "CX",
-    ]
-    .iter()
-    .any(|letters| numbered(name, letters))
-    {
-        Protection::Replication
-    } else {
-        Protection::Background
-    }
-}
-
-fn by_module(known: Known<'_>) -> Under {
-    let mut under = Under::default();
-    let Known::Text(module) = known else { return under };
-    let lower = module.to_ascii_lowercase();
-    let begins = |words: &[&str]| words.iter().any(|word| lower.starts_with(word));
-    let holds = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    if begins(&["rman", "backup ", "backup:", "restore ", "recover "]) {
-        under.insert(Protection::Backup);
-    }
-    if begins(&["data pump"]) {
-        under.insert(Protection::DataPump);
-    }
-    if module == "DBMS_SCHEDULER" {
-        under.insert(Protection::Jobs);
-    }
-    if holds(&["goldengate", "xstream", "logminer", "debezium", "oracdc"])
-        || begins(&["streams", "ogg-", "ogg$", "replicat", "extract"])
-    {
-        under.insert(Protection::Replication);
-    }
-    if holds(&["oracledb_exporter", "emagent"]) || begins(&["oracle enterprise manager", "oem."]) {
-        under.insert(Protection::Agents);
-    }
-    under
-}
-
-fn by_client_info(known: Known<'_>) -> Under {
-    let mut under = Under::default();
-    let Known::Text(info) = known else { return under };
-    if info.to_ascii_lowercase().starts_with("rman channel=") || info.starts_with("id=rman") {
-        under.insert(Protection::Backup);
     }
     under
 }

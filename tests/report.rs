@@ -358,6 +358,7 @@ fn processes_and_their_pga_are_added_up_where_they_were_read() {
         inst_id: 1,
         addr: addr.into(),
         spid: None,
+        name: None,
         pga: Some(pga),
     };
     joining.join_processes(&[process("A1", 3 << 20), process("A2", 5 << 20), process("A3", 7 << 20)]);
@@ -392,6 +393,7 @@ fn gaps_are_said_on_top_with_whom_they_spare() {
             "TADDR is missing: open transactions cannot be seen, so `undo` and `xa` spare nobody here who would be spared live",
             "MODULE is missing: backups, jobs and replication that only it tells are not recognized here",
             "CLIENT_INFO is missing: backups, jobs and replication that only it tells are not recognized here",
+            "EVENT is missing: sessions that listen to a queue or a pipe, and others that only it tells are not recognized here",
             "policy old: connected needs the database's clock, which the file does not tell (SYSDATE, or --taken-at); its \
              condition is unknown for everybody as far as it depends on it",
             "policy old: column service_name is missing, its `unless` is unknown for everybody as far as it depends on it",

@@ -19,6 +19,7 @@ use crate::oracle::error::{Class, Error};
 use crate::oracle::probe::{id, number, text, time};
 use crate::oracle::sql::{self, Address, Scope};
 use crate::oracle::{Cell, Connection, Query, collect, reading};
+use crate::protect::is_unnamed_server_process;
 use crate::session::column::{Column, Columns, Source};
 use crate::session::snapshot::{
     Clock, Instance, Joining, MAX_ROWS, ParallelServer, ProcessRow, Snapshot, SnapshotSource, StatisticsRow, TempRow,
@@ -269,7 +270,9 @@ impl<'r> Reader<'r> {
         if wanted.needs(Source::Transaction) {
             self.join_transactions(&mut joining)?;
         }
-        if wanted.needs(Source::Process) {
+        let sessions = joining.sessions();
+        let unnamed = sessions.has(Column::Paddr) && any_program(sessions, is_unnamed_server_process);
+        if wanted.needs(Source::Process) || unnamed {
             self.join_processes(&mut joining)?;
         }
         if wanted.needs(Source::Temp) {
@@ -338,6 +341,7 @@ impl<'r> Reader<'r> {
                 addr: text(row, 1)?,
                 spid: text(row, 2),
                 pga: number(row, 3),
+                name: text(row, 4),
             })
         })?;
         if let Some(rows) = rows {
@@ -406,15 +410,12 @@ impl<'r> Reader<'r> {
         Ok(())
     }
 
-    /// GV$PX_SESSION is read only where a program's name shows a parallel server, as Oracle itself writes it.
+    /// GV$PX_SESSION is read only where a program's name shows a parallel server, as Oracle itself writes it, or may be what
+    /// is left of that.
     fn join_parallel_servers(&mut self, joining: &mut Joining) -> Result<(), Error> {
-        let sessions = joining.sessions();
-        let any = (0..sessions.rows()).any(|row| {
-            sessions
-                .text(row, Column::Program)
-                .is_some_and(|program| program.contains("(P"))
-        });
-        if !any {
+        if !any_program(joining.sessions(), |program| {
+            program.contains("(P") || is_unnamed_server_process(program)
+        }) {
             return Ok(());
         }
         let rows = self.rows_if_readable(&sql::parallel_servers(self.scope), |row| {
@@ -433,6 +434,11 @@ impl<'r> Reader<'r> {
         joining.join_parallel_servers(rows.unwrap_or_default());
         Ok(())
     }
+}
+
+fn any_program(sessions: &Snapshot, is: impl Fn(&str) -> bool) -> bool {
+    let programs = sessions.texts(Column::Program);
+    programs.is_some_and(|programs| programs.judged(|program| program.is_some_and(&is)).contains(&true))
 }
 
 #[cfg(test)]

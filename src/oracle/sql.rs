@@ -147,14 +147,14 @@ pub fn transactions(address: Address) -> Query {
     ))
 }
 
-/// GV$PROCESS: INST_ID, ADDR, SPID, PGA_ALLOC_MEM.
+/// GV$PROCESS: INST_ID, ADDR, SPID, PGA_ALLOC_MEM, PNAME.
 #[must_use]
 pub fn processes(address: Address) -> Query {
     let restriction = address.restriction("addr");
     address.bound(Query::new(
         "GV$PROCESS",
-        format!("SELECT inst_id, RAWTOHEX(addr), spid, pga_alloc_mem FROM gv$process{restriction}"),
-        &[Number, Text, Text, Number],
+        format!("SELECT inst_id, RAWTOHEX(addr), spid, pga_alloc_mem, pname FROM gv$process{restriction}"),
+        &[Number, Text, Text, Number, Text],
     ))
 }
 

@@ -325,8 +325,12 @@ fn derived(column: Column) -> Option<String> {
         Some(waiters(
             "MAX(CASE WHEN w.state = 'WAITING' THEN w.wait_time_micro END) / 1000000",
         ))
-    } else if column == Column::Pga || column == Column::Spid {
-        let name = if column == Column::Pga { "pga_alloc_mem" } else { "spid" };
+    } else if matches!(column, Column::Pga | Column::Spid | Column::Pname) {
+        let name = if column == Column::Pga {
+            "pga_alloc_mem"
+        } else {
+            column.name()
+        };
         Some(format!(
             "(SELECT p.{name} FROM gv$process p WHERE p.inst_id = s.inst_id AND p.addr = s.paddr)"
         ))

@@ -202,6 +202,7 @@ columns! {
     Redo "redo" Size Statistics;
     Container "container" Text Container;
     Spid "spid" Text Process;
+    Pname "pname" Text Process;
 }
 
 impl Column {

@@ -35,6 +35,8 @@ pub struct ProcessRow {
     pub addr: String,
     /// SPID.
     pub spid: Option<String>,
+    /// PNAME: of a process that serves no client.
+    pub name: Option<String>,
     /// PGA_ALLOC_MEM.
     pub pga: Option<i64>,
 }
@@ -166,12 +168,15 @@ impl Joining {
                 .copied()
         };
         let pga = self.compute(|snapshot, row| find(snapshot, row)?.pga);
-        let mut spid = TextsBuilder::default();
+        let (mut spid, mut name) = (TextsBuilder::default(), TextsBuilder::default());
         for row in 0..self.snapshot.rows {
-            spid.push(find(&self.snapshot, row).and_then(|process| process.spid.as_deref()));
+            let process = find(&self.snapshot, row);
+            spid.push(process.and_then(|process| process.spid.as_deref()));
+            name.push(process.and_then(|process| process.name.as_deref()));
         }
         self.set(Column::Pga, pga);
         self.set(Column::Spid, Data::Texts(spid.finish()));
+        self.set(Column::Pname, Data::Texts(name.finish()));
     }
 
     /// GV$SORT_USAGE. A session without a row has no temporary segment.

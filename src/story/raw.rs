@@ -181,7 +181,7 @@ pub(crate) fn session_column(name: &str) -> Result<Column, StoryError> {
     Column::named(name).filter(told).ok_or_else(|| {
         StoryError(format!(
             "a session has no column {name:?}: expected a column of GV$SESSION, pga, temp, cpu, redo, logical_reads, \
-             physical_reads, spid or container"
+             physical_reads, spid, pname or container"
         ))
     })
 }

@@ -229,6 +229,7 @@ fn join_views(joining: &mut Joining, rows: &[Row], wanted: Columns, missing: &[C
             inst_id,
             addr: text(row, Column::Paddr).unwrap_or_default(),
             spid: text(row, Column::Spid),
+            name: text(row, Column::Pname),
             pga: number(row, Column::Pga)?,
         });
         temp.extend(number(row, Column::Temp)?.map(|bytes| TempRow {
@@ -252,7 +253,7 @@ fn join_views(joining: &mut Joining, rows: &[Row], wanted: Columns, missing: &[C
             }
         }
     }
-    if wanted.needs(Source::Process) {
+    if wanted.needs(Source::Process) || rows.iter().any(|row| row.contains_key(&Column::Pname)) {
         joining.join_processes(&processes);
     }
     if wanted.needs(Source::Temp) && !missing.contains(&Column::Temp) {

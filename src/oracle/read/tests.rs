@@ -271,6 +271,31 @@ fn parallel_servers_are_told_from_their_coordinator() {
 }
 
 #[test]
+fn a_server_process_whose_name_was_cut_off_is_looked_up() {
+    let cut = "oracle@dbprod-node1.internal.corp.example.co (P0";
+    let session = |sid, address, program| vec!["1", sid, "7", address, "SCOTT", "", "INACTIVE", program, "USER", "400"];
+    let mut database = Scripted::new(vec![
+        ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
+        (
+            "GV$SESSION",
+            Answer::Rows(vec![session("50", "0A", cut), session("60", "0B", "app@web01")]),
+        ),
+        (
+            "GV$PROCESS",
+            Answer::Rows(vec![
+                vec!["1", "0A", "4711", "100", "P00K"],
+                vec!["1", "0B", "4712", "100", ""],
+            ]),
+        ),
+        ("GV$PX_SESSION", Answer::Rows(vec![vec!["1", "50", "7", "1", "60"]])),
+    ]);
+    let taken = read(&mut database, &few_columns(false), &[Column::Pname]).expect("a snapshot");
+    assert_eq!(taken.snapshot.text(0, Column::Pname), Some("P00K"));
+    assert_eq!(taken.snapshot.field(1, Column::Pname), Field::Null);
+    assert_eq!(taken.snapshot.parallel_servers().len(), 1);
+}
+
+#[test]
 fn offsets_from_utc_are_read_or_unknown() {
     let cases = [
         ("+01:00", Some(3600)),
