@@ -44,6 +44,8 @@ pub enum Value {
     Null,
     /// VARCHAR2, CHAR or CLOB.
     Text(Arc<str>),
+    /// VARCHAR2 whose bytes are no text in the database's character set.
+    Bytes(Arc<[u8]>),
     /// NUMBER, where it is a whole number.
     Int(i64),
     /// NUMBER otherwise, in plain decimal notation (`-12.5`).

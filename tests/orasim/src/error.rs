@@ -44,7 +44,6 @@ pub(crate) fn known(code: u32) -> OraError {
 fn text(code: u32) -> &'static str {
     match code {
         18 => "maximum number of sessions exceeded",
-        20 => "maximum number of processes exceeded",
         26 => "missing or invalid session ID",
         27 => "cannot kill current session",
         28 => "your session has been killed",
@@ -95,6 +94,7 @@ fn text(code: u32) -> &'static str {
         28000 => "the account is locked",
         28001 => "the password has expired",
         28002 => "the password will expire within 7 days",
+        29275 => "partial multibyte character",
         28009 => "connection as SYS should be as SYSDBA or SYSOPER",
         _ => "internal error",
     }

@@ -120,7 +120,7 @@ impl Local {
 
 fn kind(value: &Value) -> ColumnType {
     match value {
-        Value::Null | Value::Text(_) => ColumnType::Varchar2(4000),
+        Value::Null | Value::Text(_) | Value::Bytes(_) => ColumnType::Varchar2(4000),
         Value::Int(_) | Value::Decimal(_) => ColumnType::Number,
         Value::Float(_) => ColumnType::BinaryDouble,
         Value::Date(_) => ColumnType::Date,
@@ -133,6 +133,7 @@ pub fn shown(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::Text(text) | Value::Decimal(text) => text.to_string(),
+        Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         Value::Int(number) => number.to_string(),
         Value::Float(number) => number.to_string(),
         Value::Date(at) => at.format("%Y-%m-%d %H:%M:%S").to_string(),

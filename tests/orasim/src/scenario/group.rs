@@ -21,7 +21,10 @@ pub struct Group {
     pub container: Option<String>,
     /// SERVICE_NAME.
     pub service: Option<String>,
-    /// PROGRAM; `{host}` is the instance's host, `{machine}` the client's, `{n}`, `{nn}`, `{nnn}` the session's number in the group.
+    /// PROGRAM, cut to its column's 48 bytes as Oracle does. Here and in every other text `{host}` is the instance's host,
+    /// `{machine}` the client's, `{n}`, `{nn}`, `{nnn}` the session's number in the group, and `{xE9}` the byte E9, whatever
+    /// it is in the database's character set. One that begins with `oracle@` and ends with `(J000)` before it is cut is a
+    /// server process of that PNAME.
     pub program: String,
     /// MACHINE, dealt out in turn; the instance's host without this.
     #[serde(default)]
@@ -61,9 +64,16 @@ pub struct Group {
     pub transaction: Option<TransactionSpec>,
     /// Waits for a row lock of a session of that group.
     pub blocked_by: Option<String>,
+    /// The transaction that an autonomous one hides: TADDR names `transaction`, SES_ADDR both.
+    pub suspended_transaction: Option<TransactionSpec>,
     /// PX servers that work for it.
     #[serde(default)]
     pub px_servers: u32,
+    /// The transaction that each of its PX servers has (parallel DML); its parent is the coordinator's.
+    pub px_transaction: Option<TransactionSpec>,
+    /// How many of the group's sessions on an instance share a server process, and with it PADDR.
+    #[serde(default = "single")]
+    pub sessions_per_process: u32,
     /// Memory of its server process.
     #[serde(default = "megabytes")]
     pub pga: Amounts,
@@ -176,6 +186,9 @@ pub struct Pinned {
 pub struct WhenKilled {
     /// How long a busy session takes to notice (two minutes without this). An idle one is rid of at once.
     pub notices: Option<Length>,
+    /// Oracle refuses to end it: ORA-00029.
+    #[serde(default)]
+    pub refused: bool,
     /// The killer is answered ORA-00031 even where the session was idle.
     #[serde(default)]
     pub marked: bool,

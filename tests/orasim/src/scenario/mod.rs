@@ -3,7 +3,9 @@
 //! Read once, checked once: what is wrong is refused with its place and its reason, so that a world is only ever built
 //! from a scenario that makes sense. Numbers with a range are drawn by the scenario's seed, the same each time.
 
+mod database;
 mod group;
+mod rights;
 mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,8 +15,12 @@ use chrono::NaiveDateTime;
 use serde::Deserialize;
 
 use crate::faults::Fault;
+pub use database::{
+    BackgroundKill, BrokenText, ContainerData, Contents, DatabaseSpec, ProcessesFull, Tablespace, WhereClosed,
+};
 pub use group::{Cycle, Group, Parked, Pinned, Server, TransactionSpec, Wait, WhenKilled};
-pub use units::{Amounts, Length, Lengths};
+pub use rights::{Goldengate, Rights};
+pub use units::{Amount, Amounts, Length, Lengths, Shift};
 
 /// Why a scenario cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +82,15 @@ pub struct Scenario {
     /// V$PARAMETER beyond and instead of the defaults.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
+    /// Instead of those, inside a PDB: `SHOP: {sessions: 100}` lets it have so many sessions an instance (ORA-00018).
+    #[serde(default)]
+    pub pdb_parameters: BTreeMap<String, BTreeMap<String, String>>,
+    /// Files of tablespaces beyond and instead of the defaults.
+    #[serde(default)]
+    pub tablespaces: Vec<Tablespace>,
+    /// Roles beyond Oracle's own, and what they hold.
+    #[serde(default)]
+    pub roles: BTreeMap<String, Rights>,
     /// The sessions, in groups.
     #[serde(default)]
     pub sessions: Vec<Group>,
@@ -147,64 +162,6 @@ impl std::fmt::Display for Release {
     }
 }
 
-/// The database.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DatabaseSpec {
-    /// V$DATABASE.NAME.
-    pub name: String,
-    /// V$DATABASE.DB_UNIQUE_NAME; the name, if it is not given.
-    pub unique_name: Option<String>,
-    /// V$DATABASE.DATABASE_ROLE.
-    #[serde(default = "primary")]
-    pub role: String,
-    /// V$DATABASE.OPEN_MODE.
-    #[serde(default = "read_write")]
-    pub open_mode: String,
-    /// The pluggable databases; none makes it a non-CDB.
-    #[serde(default)]
-    pub pdbs: Vec<String>,
-    /// Which containers' sessions a common user sees from the root.
-    #[serde(default)]
-    pub container_data: ContainerData,
-    /// DISCONNECT SESSION takes `@inst_id`, which no documented release does.
-    #[serde(default)]
-    pub disconnect_takes_instance: bool,
-    /// What becomes of an attempt on a background process.
-    #[serde(default)]
-    pub background_kill: BackgroundKill,
-}
-
-fn primary() -> String {
-    "PRIMARY".into()
-}
-
-fn read_write() -> String {
-    "READ WRITE".into()
-}
-
-/// Which containers' sessions a common user sees from the root.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ContainerData {
-    /// All of them (`CONTAINER_DATA=ALL`).
-    #[default]
-    All,
-    /// The root's own, which is what a user gets without that attribute.
-    Current,
-}
-
-/// What becomes of an attempt on a background process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BackgroundKill {
-    /// ORA-00029, as documented.
-    #[default]
-    Refused,
-    /// The instance goes down, so that a test cannot overlook it.
-    Fatal,
-}
-
 /// One instance.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -260,6 +217,9 @@ pub struct Account {
     pub views: Option<BTreeSet<String>>,
     /// How many sessions its profile allows (SESSIONS_PER_USER).
     pub sessions_per_user: Option<usize>,
+    /// What it was granted beyond that.
+    #[serde(default)]
+    pub rights: Rights,
 }
 
 /// DBA_USERS.ACCOUNT_STATUS.
@@ -290,6 +250,10 @@ pub struct Service {
     /// Application Continuity replays on it: a session killed NOREPLAY is told ORA-00045.
     #[serde(default)]
     pub replay: bool,
+    /// Its listener was started under another TZ, which its server processes inherit: SYSDATE and SYSTIMESTAMP are so much
+    /// ahead (`-9h`: behind) of LOGON_TIME there.
+    #[serde(default)]
+    pub sysdate_shift: Option<Shift>,
 }
 
 /// The SID and SERIAL# of a real client that logs in.
@@ -388,6 +352,15 @@ impl Scenario {
         if numbers.len() != self.instances.len() {
             return Err("two instances have the same number".into());
         }
+        self.database.check(&numbers)?;
+        if let Some(pdb) = self.pdb_parameters.keys().find(|pdb| self.con_id(Some(pdb)).is_none()) {
+            return Err(format!("pdb_parameters: there is no PDB `{pdb}`"));
+        }
+        for file in &self.tablespaces {
+            if self.con_id(file.container.as_deref()).is_none() {
+                return Err(format!("tablespace `{}`: there is no such container", file.name));
+            }
+        }
         if !(0.0..=100_000.0).contains(&self.speed) {
             return Err(format!("a speed of {} is not between 0 and 100000", self.speed));
         }
@@ -419,6 +392,9 @@ impl Scenario {
                 "there is no container `{}`",
                 group.container.as_deref().unwrap_or_default()
             ));
+        }
+        if group.sessions_per_process == 0 {
+            return Err("sessions_per_process: a process has at least one session".into());
         }
         match group.instances.as_deref() {
             Some([]) => return Err("it is on no instance".into()),

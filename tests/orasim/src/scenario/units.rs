@@ -12,6 +12,14 @@ use serde::de::{self, Deserializer, Visitor};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Length(pub i64);
 
+/// How far ahead, in milliseconds: a length of time, `-9h` for behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shift(pub i64);
+
+/// A whole number or a size: `5`, `2GB`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount(pub i64);
+
 /// A length of time, or two of them between which one is drawn: `30s..5m`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lengths {
@@ -99,6 +107,13 @@ fn amount(text: &str) -> Result<i64, String> {
     }
 }
 
+fn shift(text: &str) -> Result<i64, String> {
+    match text.strip_prefix('-') {
+        Some(behind) => length(behind).map(|length| -length),
+        None => length(text.strip_prefix('+').unwrap_or(text)),
+    }
+}
+
 fn range(text: &str, one: fn(&str) -> Result<i64, String>) -> Result<(i64, i64), String> {
     let (low, high) = match text.split_once("..") {
         Some((low, high)) => (one(low)?, one(high)?),
@@ -141,6 +156,20 @@ impl<'de> Deserialize<'de> for Length {
     }
 }
 
+impl<'de> Deserialize<'de> for Shift {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        shift(&from.deserialize_any(Text)?).map(Self).map_err(de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        amount(&from.deserialize_any(Text)?)
+            .map(Self)
+            .map_err(de::Error::custom)
+    }
+}
+
 impl<'de> Deserialize<'de> for Lengths {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let (low, high) = range(&from.deserialize_any(Text)?, length).map_err(de::Error::custom)?;
@@ -167,6 +196,14 @@ mod tests {
         for bad in ["", "h", "5", "4 hours", "3w", "99999999999999999999s"] {
             assert!(length(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_shift_goes_either_way() {
+        assert_eq!(
+            ["-9h", "+5h30m", "45m"].map(shift),
+            [Ok(-32_400_000), Ok(19_800_000), Ok(2_700_000)]
+        );
     }
 
     #[test]

@@ -195,9 +195,11 @@ impl Translator<'_> {
         let width = Ty::Text(first.width().max(1));
         Some(match name {
             "UPPER" | "LOWER" | "INITCAP" => sql(format!("ora_case('{}', {all})", &name[..1]), width),
-            "SUBSTR" | "SUBSTRB" => sql(format!("ora_substr({all})"), width),
+            "SUBSTR" => sql(format!("ora_substr({all})"), width),
+            "SUBSTRB" => sql(format!("ora_substrb({all})"), width),
             "INSTR" => sql(format!("ora_instr({all})"), Ty::Number),
-            "LENGTH" | "LENGTHB" => sql(format!("ora_length({all})"), Ty::Number),
+            "LENGTH" => sql(format!("ora_length({all})"), Ty::Number),
+            "LENGTHB" => sql(format!("length(ora_bytes({all}))"), Ty::Number),
             "LPAD" | "RPAD" => sql(format!("ora_pad('{}', {all})", &name[..1]), Ty::Text(4000)),
             "LTRIM" | "RTRIM" => sql(format!("ora_trim('{}', {all})", &name[..1]), width),
             "TRIM" => sql(format!("ora_trim('B', {all})"), width),
@@ -206,7 +208,12 @@ impl Translator<'_> {
             "CONCAT" => sql(format!("ora_cat({all})"), Ty::Text(4000)),
             "CHR" => sql(format!("ora_chr({all})"), Ty::Text(4)),
             "ASCII" => sql(format!("ora_ascii({all})"), Ty::Number),
-            "RAWTOHEX" => sql(format!("ora_text({})", args[0].text), Ty::Text(first.width())),
+            "RAWTOHEX" => sql(
+                format!("ora_text(ora_bytes({}))", args[0].text),
+                Ty::Text(first.width() * 2),
+            ),
+            "UTL_RAW.CAST_TO_RAW" => sql(format!("ora_bytes({all})"), Ty::Raw(first.width())),
+            "ASCIISTR" => sql(format!("ora_asciistr({all})"), Ty::Text(4000)),
             "HEXTORAW" => sql(format!("ora_raw({all})"), Ty::Raw(first.width() / 2)),
             "REGEXP_LIKE" => sql(format!("ora_regexp('LIKE', {all})"), Ty::Condition),
             "REGEXP_SUBSTR" => sql(format!("ora_regexp('SUBSTR', {}, {})", texts[0], texts.get(1)?), width),

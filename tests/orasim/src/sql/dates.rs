@@ -88,7 +88,7 @@ fn cased(text: &str, as_written: &str) -> String {
 }
 
 /// TO_CHAR of a date.
-pub(crate) fn format(at: NaiveDateTime, model: &str) -> Result<String, OraError> {
+pub(crate) fn format(at: NaiveDateTime, zone: i64, model: &str) -> Result<String, OraError> {
     let mut text = String::new();
     let mut trim = false;
     for piece in pieces(model)? {
@@ -96,7 +96,7 @@ pub(crate) fn format(at: NaiveDateTime, model: &str) -> Result<String, OraError>
             Piece::Literal(literal) => text.push_str(literal),
             Piece::Element("FM", _) => trim = !trim,
             Piece::Element(element, as_written) => {
-                let part = element_text(at, element, as_written);
+                let part = element_text(at, zone, element, as_written);
                 let part = if trim && part.len() > 1 {
                     part.trim_start_matches('0').trim().to_owned()
                 } else {
@@ -109,7 +109,14 @@ pub(crate) fn format(at: NaiveDateTime, model: &str) -> Result<String, OraError>
     Ok(text)
 }
 
-fn element_text(at: NaiveDateTime, element: &str, as_written: &str) -> String {
+/// An offset from UTC in minutes as `+05:30`.
+pub(crate) fn offset_text(minutes: i64) -> String {
+    let sign = if minutes < 0 { '-' } else { '+' };
+    let minutes = minutes.abs();
+    format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+fn element_text(at: NaiveDateTime, zone: i64, element: &str, as_written: &str) -> String {
     let month = MONTHS[at.month0() as usize];
     let day = DAYS[at.weekday().num_days_from_monday() as usize];
     let hour12 = (at.hour() + 11) % 12 + 1;
@@ -139,8 +146,8 @@ fn element_text(at: NaiveDateTime, element: &str, as_written: &str) -> String {
         "FF" | "FF6" => format!("{:06}", at.and_utc().timestamp_subsec_micros()),
         "FF3" => format!("{:03}", at.and_utc().timestamp_subsec_millis()),
         "FF9" => format!("{:09}", at.and_utc().timestamp_subsec_nanos()),
-        "TZH" => "+00".into(),
-        "TZM" => "00".into(),
+        "TZH" => offset_text(zone)[..3].to_owned(),
+        "TZM" => offset_text(zone)[4..].to_owned(),
         "X" => ".".into(),
         _ => String::new(),
     }
@@ -308,15 +315,15 @@ mod tests {
             "DD.MM.YYYY HH12:MI:SS AM",
             "YYYYMMDDHH24MISS",
         ] {
-            let text = format(now, model).expect(model);
+            let text = format(now, 0, model).expect(model);
             assert_eq!(
                 parse(&text, model, at("2000-01-01 00:00:00")),
                 Ok(now),
                 "{model}: {text}"
             );
         }
-        assert_eq!(format(now, "DD-Mon-RR").as_deref(), Ok("23-Nov-26"));
-        assert_eq!(format(now, "\"day\" DY, fmDD").as_deref(), Ok("day MON, 23"));
+        assert_eq!(format(now, 0, "DD-Mon-RR").as_deref(), Ok("23-Nov-26"));
+        assert_eq!(format(now, 0, "\"day\" DY, fmDD").as_deref(), Ok("day MON, 23"));
         assert_eq!(parse("23-NOV-26", "DD-MON-RR", now), Ok(at("2026-11-23 00:00:00")));
         assert_eq!(
             parse("nonsense", "DD-MON-RR", now).map_err(|error| error.code),

@@ -15,6 +15,7 @@ use super::query::{Catalog, Load, Only, Source, Translated, Translator, quoted};
 use super::types::{Texts, Ty, bind_types, lite, value};
 use crate::backend::{Bind, OraError, Value};
 use crate::error::{known, ora, ora_at};
+use crate::scenario::BrokenText;
 use crate::views::{self, Snap, Viewer};
 use crate::world::{Shared, State};
 
@@ -139,12 +140,15 @@ impl Engine {
                 tables,
             });
         }
-        self.shared.now.store(catalog.now(), Ordering::Relaxed);
+        let clocks = catalog.clocks();
+        self.shared.now.store(clocks.sysdate, Ordering::Relaxed);
+        self.shared.zone.store(clocks.zone, Ordering::Relaxed);
         for counter in &self.shared.rownum {
             counter.store(0, Ordering::Relaxed);
         }
         self.fill(world, viewer, &loads, binds)?;
-        let rows = self.rows(&translated, binds);
+        let refused = world.scenario.database.broken_text == BrokenText::Refused;
+        let rows = self.rows(&translated, binds, refused);
         self.clear(loads.len())?;
         Ok(Answer {
             columns: translated.columns,
@@ -153,7 +157,7 @@ impl Engine {
         })
     }
 
-    fn rows(&self, translated: &Translated, binds: &[Bind]) -> Result<Vec<Vec<Value>>, OraError> {
+    fn rows(&self, translated: &Translated, binds: &[Bind], refused: bool) -> Result<Vec<Vec<Value>>, OraError> {
         let wrong = |error: rusqlite::Error| lite_error(&error);
         let mut statement = self.lite.prepare(&translated.sql).map_err(wrong)?;
         let wanted = statement.parameter_count();
@@ -169,6 +173,9 @@ impl Engine {
             let mut values = Vec::with_capacity(translated.columns.len());
             for (at, (_, ty)) in translated.columns.iter().enumerate() {
                 values.push(value(row.get_ref(at).map_err(wrong)?, *ty, &mut texts));
+            }
+            if refused && values.iter().any(|value| matches!(value, Value::Bytes(_))) {
+                return Err(known(29_275));
             }
             rows.push(values);
         }
@@ -269,7 +276,9 @@ fn only(load: &Load, picked: &[usize], binds: &[Bind]) -> Vec<(usize, f64)> {
             Only::Bind(at) => match binds.get(*at)?.value {
                 Value::Int(number) => number as f64,
                 Value::Float(number) => number,
-                Value::Null | Value::Text(_) | Value::Decimal(_) | Value::Date(_) | Value::Raw(_) => return None,
+                Value::Null | Value::Text(_) | Value::Bytes(_) | Value::Decimal(_) | Value::Date(_) | Value::Raw(_) => {
+                    return None;
+                }
             },
         };
         Some((picked.iter().position(|at| at == column)?, number))

@@ -5,6 +5,7 @@
 
 use sqlparser::ast::{CastKind, DataType, Expr, Ident, TrimWhereField, UnaryOperator, Value as Literal};
 
+use super::dates;
 use super::lex::offset;
 use super::query::{Scope, Translator, quoted};
 use super::types::Ty;
@@ -267,12 +268,17 @@ impl Translator<'_> {
     }
 
     fn pseudo(&self, name: &str) -> Option<Sql> {
-        let now = self.catalog.now();
+        let clocks = self.catalog.clocks();
+        let whole = |at: i64| sql(at.div_euclid(1000).to_string(), Ty::Date);
+        let exact = |at: i64| sql(format!("{}.{:03}", at / 1000, at % 1000), Ty::Timestamp(6));
         Some(match name {
-            "SYSDATE" | "CURRENT_DATE" => sql((now / 1000).to_string(), Ty::Date),
-            "SYSTIMESTAMP" | "CURRENT_TIMESTAMP" | "LOCALTIMESTAMP" => {
-                sql(format!("{}.{:03}", now / 1000, now % 1000), Ty::Timestamp(6))
-            }
+            "SYSDATE" => whole(clocks.sysdate),
+            "SYSTIMESTAMP" => exact(clocks.systimestamp),
+            // In the client's own zone, which is the host's here.
+            "CURRENT_DATE" => whole(clocks.host),
+            "CURRENT_TIMESTAMP" | "LOCALTIMESTAMP" => exact(clocks.host),
+            "DBTIMEZONE" => sql(literal(&dates::offset_text(clocks.zone)), Ty::Text(6)),
+            "SESSIONTIMEZONE" => sql("'+00:00'", Ty::Text(75)),
             "USER" => sql(literal(&self.catalog.user()), Ty::Text(128)),
             "UID" => sql(crate::world::user_number(&self.catalog.user()).to_string(), Ty::Number),
             "ROWNUM" => sql("row_number() OVER ()", Ty::Number),

@@ -23,6 +23,8 @@ use crate::error::{known, ora};
 pub(crate) struct Shared {
     /// SYSDATE, in milliseconds.
     pub(crate) now: AtomicI64,
+    /// What SYSTIMESTAMP is ahead of UTC, in minutes.
+    pub(crate) zone: AtomicI64,
     /// Rows that ROWNUM has let through, by its place in the statement.
     pub(crate) rownum: [AtomicI64; 8],
 }
@@ -164,6 +166,7 @@ fn texts(to: &Connection) -> Result<(), rusqlite::Error> {
             Some(_) | None => Ok(Lite::Null),
         }
     })?;
+    bytewise(to)?;
     define(to, "ora_instr", |args| {
         let (Some(it), Some(part)) = (text(args, 0)?, text(args, 1)?) else {
             return Ok(Lite::Null);
@@ -187,6 +190,41 @@ fn texts(to: &Connection) -> Result<(), rusqlite::Error> {
         Ok(Lite::Integer(found.unwrap_or(0)))
     })?;
     Ok(())
+}
+
+/// What looks at a text byte by byte.
+fn bytewise(to: &Connection) -> Result<(), rusqlite::Error> {
+    fn bytes(args: &Args<'_>) -> Result<Option<Vec<u8>>, OraError> {
+        Ok(match args.first() {
+            Some(ValueRef::Text(bytes) | ValueRef::Blob(bytes)) => Some(bytes.to_vec()),
+            _ => text(args, 0)?.map(String::into_bytes),
+        })
+    }
+    define(to, "ora_bytes", |args| Ok(bytes(args)?.map_or(Lite::Null, Lite::Blob)))?;
+    define(to, "ora_substrb", |args| {
+        let (Some(it), Some(start)) = (bytes(args)?, whole(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
+        let length = it.len() as i64;
+        let from = if start < 0 { length + start } else { (start - 1).max(0) };
+        let count = whole(args, 2)?.unwrap_or(length);
+        if from < 0 || from >= length || count < 1 {
+            return Ok(Lite::Null);
+        }
+        let part = &it[from as usize..(from + count).min(length) as usize];
+        // Half a character at either end becomes a space.
+        of_text(String::from_utf8_lossy(part).replace(char::REPLACEMENT_CHARACTER, " "))
+    })?;
+    define(to, "ora_asciistr", |args| {
+        let Some(it) = text(args, 0)? else {
+            return Ok(Lite::Null);
+        };
+        let unit = |unit: u16| match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii() && byte != b'\\' => char::from(byte).to_string(),
+            Ok(_) | Err(_) => format!("\\{unit:04X}"),
+        };
+        of_text(it.encode_utf16().map(unit).collect())
+    })
 }
 
 fn padded(to: &Connection) -> Result<(), rusqlite::Error> {
@@ -475,11 +513,12 @@ fn date(args: &Args<'_>, index: usize) -> Result<Option<NaiveDateTime>, OraError
 
 fn times(to: &Connection, shared: &Arc<Shared>) -> Result<(), rusqlite::Error> {
     let lite = |at: NaiveDateTime| Ok(seconds(moment(at)));
-    define(to, "ora_date_text", |args| {
+    let zone = Arc::clone(shared);
+    define(to, "ora_date_text", move |args| {
         let (Some(at), Some(model)) = (date(args, 0)?, text(args, 1)?) else {
             return Ok(Lite::Null);
         };
-        of_text(dates::format(at, &model)?)
+        of_text(dates::format(at, zone.zone.load(Ordering::Relaxed), &model)?)
     })?;
     let clock = Arc::clone(shared);
     define(to, "ora_date", move |args| {
@@ -537,7 +576,7 @@ fn calendars(to: &Connection) -> Result<(), rusqlite::Error> {
             "MINUTE" => "MI",
             _ => "SS",
         };
-        Ok(Lite::Integer(dates::format(at, model)?.parse().unwrap_or(0)))
+        Ok(Lite::Integer(dates::format(at, 0, model)?.parse().unwrap_or(0)))
     })?;
     define(to, "ora_extract_interval", |args| {
         let (Some(field), Some(length)) = (text(args, 0)?, number(args, 1)?) else {

@@ -25,5 +25,5 @@ pub(crate) mod plsql;
 mod query;
 pub(crate) mod types;
 
-pub(crate) use query::{Catalog, Source};
+pub(crate) use query::{Catalog, Clocks, Source};
 pub(crate) use types::result_column;

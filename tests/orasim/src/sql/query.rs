@@ -41,14 +41,25 @@ pub(crate) enum Only {
     Bind(usize),
 }
 
+/// The clocks of a session, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clocks {
+    /// The host's, which V$ views go by.
+    pub(crate) host: i64,
+    pub(crate) sysdate: i64,
+    pub(crate) systimestamp: i64,
+    /// What SYSTIMESTAMP is ahead of UTC, in minutes.
+    pub(crate) zone: i64,
+}
+
 /// What the translator must know of the world.
 pub(crate) trait Catalog {
     /// A view or table by its owner (if one is named) and its name, with its columns.
     fn find(&self, owner: Option<&str>, name: &str) -> Option<(Source, Vec<(String, ColumnType)>)>;
     /// SYS_CONTEXT('USERENV', attribute).
     fn userenv(&self, attribute: &str) -> Result<Option<String>>;
-    /// SYSDATE in milliseconds.
-    fn now(&self) -> i64;
+    /// What the time is.
+    fn clocks(&self) -> Clocks;
     /// The user.
     fn user(&self) -> String;
     /// NLS_DATE_FORMAT and NLS_TIMESTAMP_FORMAT.

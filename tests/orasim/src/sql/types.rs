@@ -108,6 +108,7 @@ pub(crate) fn lite(value: &Value) -> Lite {
         Value::Null => Lite::Null,
         Value::Text(text) if text.is_empty() => Lite::Null,
         Value::Text(text) => Lite::Text(text.to_string()),
+        Value::Bytes(bytes) => Lite::Text(String::from_utf8_lossy(bytes).into_owned()),
         Value::Int(number) => Lite::Integer(*number),
         Value::Decimal(text) => text.parse().map_or(Lite::Null, Lite::Real),
         Value::Float(number) => Lite::Real(*number),
@@ -173,7 +174,10 @@ pub(crate) fn value(raw: ValueRef<'_>, ty: Ty, texts: &mut Texts) -> Value {
             Some(number) => decimal(number),
             None => Value::Text(texts.get(&String::from_utf8_lossy(bytes))),
         },
-        (ValueRef::Text(bytes), _) => Value::Text(texts.get(&String::from_utf8_lossy(bytes))),
+        (ValueRef::Text(bytes), _) => match std::str::from_utf8(bytes) {
+            Ok(text) => Value::Text(texts.get(text)),
+            Err(_) => Value::Bytes(bytes.into()),
+        },
         (ValueRef::Blob(bytes), Ty::Text(_)) => Value::Text(hex(bytes).into()),
         (ValueRef::Blob(bytes), _) => Value::Raw(bytes.into()),
     }

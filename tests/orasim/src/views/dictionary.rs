@@ -117,7 +117,7 @@ fn tab_columns_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, TabColumn)> {
             rows.push((0, (owner.to_owned(), table.clone(), name, kind, number)));
         }
     };
-    for view in all() {
+    for view in all().iter().filter(|view| view.is_in(release)) {
         if view.dynamic {
             add("SYS", format!("V_${}", view.name), view.columns(release, false));
             add("SYS", format!("GV_${}", view.name), view.columns(release, true));
@@ -166,30 +166,6 @@ view!(tab_columns, TabColumn, super::tab_columns_columns(), |snap| {
     super::tab_columns_rows(snap)
 });
 
-type Space = (&'static str, &'static str);
-
-fn tablespace_columns() -> Vec<Col<Space>> {
-    vec![
-        v("TABLESPACE_NAME", 30, |_, r| Cell::Word(r.0)),
-        n("BLOCK_SIZE", |_, _| Cell::Int(8192)),
-        v("STATUS", 9, |_, _| Cell::Word("ONLINE")),
-        v("CONTENTS", 21, |_, r| Cell::Word(r.1)),
-        v("BIGFILE", 3, |_, _| Cell::Word("NO")),
-    ]
-}
-
-const SPACES: [Space; 5] = [
-    ("SYSTEM", "PERMANENT"),
-    ("SYSAUX", "PERMANENT"),
-    ("UNDOTBS1", "UNDO"),
-    ("TEMP", "TEMPORARY"),
-    ("USERS", "PERMANENT"),
-];
-
-view!(tablespaces, Space, super::tablespace_columns(), |_snap| super::SPACES
-    .into_iter()
-    .map(|space| (0, space)));
-
 fn product_columns() -> Vec<Col<()>> {
     vec![
         v("PRODUCT", 80, |s, ()| Cell::Owned(super::instance::banner(s.release()))),
@@ -207,43 +183,29 @@ fn product_columns() -> Vec<Col<()>> {
 
 view!(product, (), super::product_columns(), |_snap| super::once(()));
 
-fn privileges(snap: &Snap<'_>) -> Vec<&'static str> {
-    let account = snap.scenario.accounts.get(snap.viewer.user.as_ref());
-    let system = account.is_none_or(|account| account.alter_system);
-    let views = account.is_none_or(|account| account.views.is_none());
-    let all = [
-        ("CREATE SESSION", true),
-        ("ALTER SYSTEM", system),
-        ("SELECT ANY DICTIONARY", views),
-        ("CREATE TABLE", true),
-    ];
-    all.into_iter()
-        .filter(|(_, held)| *held)
-        .map(|(name, _)| name)
-        .collect()
-}
-
-fn privilege_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, &'static str)> {
-    privileges(snap).into_iter().map(|name| (0, name))
+fn privilege_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, String)> {
+    super::rights::privileges(snap.scenario, &snap.viewer.user)
+        .into_iter()
+        .map(|name| (0, name))
 }
 
 view!(
     session_privs,
-    &'static str,
-    vec![super::v("PRIVILEGE", 40, |_, r| Cell::Word(r))],
+    String,
+    vec![super::v("PRIVILEGE", 40, |_, r: &String| Cell::Owned(r.clone()))],
     |snap| super::privilege_rows(snap)
 );
 
-fn user_sys_priv_columns() -> Vec<Col<&'static str>> {
+fn user_sys_priv_columns() -> Vec<Col<String>> {
     vec![
         v("USERNAME", 128, |s, _| Cell::Text(s.viewer.user.clone())),
-        v("PRIVILEGE", 40, |_, r| Cell::Word(r)),
+        v("PRIVILEGE", 40, |_, r: &String| Cell::Owned(r.clone())),
         v("ADMIN_OPTION", 3, |_, _| Cell::Word("NO")),
         since(12, 1, v("COMMON", 3, |_, _| Cell::Word("NO"))),
         since(12, 1, v("INHERITED", 3, |_, _| Cell::Word("NO"))),
     ]
 }
 
-view!(user_sys_privs, &'static str, super::user_sys_priv_columns(), |snap| {
+view!(user_sys_privs, String, super::user_sys_priv_columns(), |snap| {
     super::privilege_rows(snap)
 });

@@ -1,13 +1,12 @@
 //! What an instance and its database are, and what they are short of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Cell, Col, Sink, Snap, d, n, raw, since, v, view};
 use crate::backend::ColumnType;
-use crate::clock::Moment;
 use crate::scenario::{Release, Scenario};
-use crate::world::Instance;
-use crate::world::session::{Kind, Sess};
+use crate::world::session::Kind;
+use crate::world::{Instance, State};
 
 type Own<'a> = &'a Instance;
 
@@ -15,7 +14,7 @@ fn own<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Own<'a>)> {
     snap.instances().map(|instance| (instance.spec.number, instance))
 }
 
-fn con_id<R>() -> Col<R> {
+pub(super) fn con_id<R>() -> Col<R> {
     since(12, 1, n("CON_ID", |_: &Snap<'_>, _: &R| Cell::Int(0)))
 }
 
@@ -146,16 +145,13 @@ view!(databases, Own<'_>, super::database_columns(), |snap| super::own(snap));
 pub(super) struct Resource {
     name: &'static str,
     used: i64,
+    initial: Option<i64>,
     limit: Option<i64>,
 }
 
-impl Resource {
-    fn right_aligned(&self) -> Cell {
-        let limit = self
-            .limit
-            .map_or_else(|| "UNLIMITED".to_owned(), |limit| limit.to_string());
-        Cell::Owned(format!("{limit:>10}"))
-    }
+fn right_aligned(limit: Option<i64>) -> Cell {
+    let limit = limit.map_or_else(|| "UNLIMITED".to_owned(), |limit| limit.to_string());
+    Cell::Owned(format!("{limit:>10}"))
 }
 
 fn resource_columns() -> Vec<Col<Resource>> {
@@ -163,30 +159,40 @@ fn resource_columns() -> Vec<Col<Resource>> {
         v("RESOURCE_NAME", 128, |_, r| Cell::Word(r.name)),
         n("CURRENT_UTILIZATION", |_, r| Cell::Int(r.used)),
         n("MAX_UTILIZATION", |_, r| Cell::Int(r.used + r.used / 8)),
-        v("INITIAL_ALLOCATION", 40, |_, r| r.right_aligned()),
-        v("LIMIT_VALUE", 40, |_, r| r.right_aligned()),
+        v("INITIAL_ALLOCATION", 40, |_, r| right_aligned(r.initial)),
+        v("LIMIT_VALUE", 40, |_, r| right_aligned(r.limit)),
         con_id(),
     ]
 }
 
 /// How many sessions, processes and transactions an instance has.
-pub(crate) fn used(snap: &Snap<'_>, number: u32, resource: &str) -> i64 {
-    if let Some(pressed) = snap.state.resources.get(resource) {
+pub(super) fn used(snap: &Snap<'_>, number: u32, resource: &str) -> i64 {
+    used_on(snap.state, number, resource)
+}
+
+/// The same, while nobody looks at a view.
+pub(crate) fn used_on(state: &State, number: u32, resource: &str) -> i64 {
+    if let Some(pressed) = state.resources.get(resource) {
         return *pressed;
     }
-    let sessions = snap
-        .state
-        .sessions
-        .range((number, 0)..(number + 1, 0))
-        .map(|(_, sess)| sess);
-    let counts = |sess: &&Sess| match resource {
-        "transactions" | "dml_locks" => sess.txn.is_some(),
-        "processes" => !sess.mark.is_some_and(|mark| mark.detached),
-        "enqueue_locks" => sess.txn.is_some() || sess.blocked.is_some() || sess.kind == Kind::Background,
-        "parallel_max_servers" => sess.parallel.is_some_and(|part| part.number > 0),
-        _ => true,
+    let sessions = state.sessions.range((number, 0)..(number + 1, 0)).map(|(_, sess)| sess);
+    let count = match resource {
+        "transactions" | "dml_locks" => sessions.map(|sess| sess.transactions().count()).sum(),
+        // A process may serve several sessions, and the killed idle session has none.
+        "processes" => sessions
+            .filter(|sess| !sess.mark.is_some_and(|mark| mark.detached))
+            .map(|sess| sess.pid)
+            .collect::<BTreeSet<_>>()
+            .len(),
+        "enqueue_locks" => sessions
+            .filter(|sess| sess.txn.is_some() || sess.blocked.is_some() || sess.kind == Kind::Background)
+            .count(),
+        "parallel_max_servers" => sessions
+            .filter(|sess| sess.parallel.is_some_and(|part| part.number > 0))
+            .count(),
+        _ => sessions.count(),
     };
-    sessions.filter(counts).count() as i64
+    count as i64
 }
 
 fn resource_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, Resource)> {
@@ -203,15 +209,15 @@ fn resource_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, Resource)> {
     let mut rows = Vec::new();
     for instance in snap.instances().filter(|_| rooted) {
         for name in NAMES {
-            let limit = match name {
-                "enqueue_locks" | "dml_locks" => None,
-                _ => parameters.get(name).and_then(|limit| limit.parse().ok()),
-            };
+            let initial = parameters.get(name).and_then(|limit| limit.parse().ok());
+            // TRANSACTIONS says how many there is room for at the start, and more are made as they are needed.
+            let limit = initial.filter(|_| name != "transactions");
             rows.push((
                 instance.spec.number,
                 Resource {
                     name,
                     used: used(snap, instance.spec.number, name),
+                    initial,
                     limit,
                 },
             ));
@@ -223,6 +229,19 @@ fn resource_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, Resource)> {
 view!(resources, Resource, super::resource_columns(), |snap| {
     super::resource_rows(snap)
 });
+
+/// The parameters as a container has them.
+pub(crate) fn parameters_in(scenario: &Scenario, con_id: u32) -> BTreeMap<String, String> {
+    let mut all = parameters_of(scenario);
+    let own = scenario
+        .pdb_parameters
+        .iter()
+        .filter(|(pdb, _)| scenario.con_id(Some(pdb)) == Some(con_id));
+    for (_, parameters) in own {
+        all.extend(parameters.clone());
+    }
+    all
+}
 
 /// The parameters that are set, with their defaults.
 pub(crate) fn parameters_of(scenario: &Scenario) -> BTreeMap<String, String> {
@@ -248,6 +267,13 @@ pub(crate) fn parameters_of(scenario: &Scenario) -> BTreeMap<String, String> {
                 "TRUE"
             }
             .to_owned(),
+        ),
+        (
+            "fixed_date",
+            scenario
+                .database
+                .fixed_date
+                .map_or_else(String::new, |at| at.format("%Y-%m-%d-%H:%M:%S").to_string()),
         ),
         ("max_idle_blocker_time", "0".to_owned()),
         ("max_idle_time", "0".to_owned()),
@@ -294,7 +320,7 @@ fn parameter_columns() -> Vec<Col<Parameter>> {
 }
 
 fn parameter_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, Parameter)> {
-    let parameters = parameters_of(snap.scenario);
+    let parameters = parameters_in(snap.scenario, snap.viewer.con_id);
     let mut rows = Vec::new();
     for instance in snap.instances() {
         for (number, (name, value)) in parameters.iter().enumerate() {
@@ -307,178 +333,6 @@ fn parameter_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, Parameter)> {
 view!(parameters, Parameter, super::parameter_columns(), |snap| {
     super::parameter_rows(snap)
 });
-
-/// A metric of the last minute (6000 hundredths) or quarter of a minute.
-pub(super) struct Metric {
-    hundredths: i64,
-    number: i64,
-    name: &'static str,
-    value: f64,
-    unit: &'static str,
-}
-
-fn metric_columns() -> Vec<Col<Metric>> {
-    fn end(snap: &Snap<'_>, hundredths: i64) -> Moment {
-        snap.state.now.div_euclid(hundredths * 10) * hundredths * 10
-    }
-    vec![
-        d("BEGIN_TIME", |s, r| {
-            Cell::Time(end(s, r.hundredths) - r.hundredths * 10)
-        }),
-        d("END_TIME", |s, r| Cell::Time(end(s, r.hundredths))),
-        n("INTSIZE_CSEC", |_, r| Cell::Int(r.hundredths)),
-        n("GROUP_ID", |_, r| Cell::Int(if r.hundredths == 6_000 { 2 } else { 3 })),
-        n("METRIC_ID", |_, r| Cell::Int(r.number)),
-        v("METRIC_NAME", 64, |_, r| Cell::Word(r.name)),
-        n("VALUE", |_, r| Cell::Real(r.value)),
-        v("METRIC_UNIT", 64, |_, r| Cell::Word(r.unit)),
-        con_id(),
-    ]
-}
-
-fn metric_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, Metric)> {
-    let parameters = parameters_of(snap.scenario);
-    let limit = |name: &str| {
-        parameters
-            .get(name)
-            .and_then(|it| it.parse::<f64>().ok())
-            .unwrap_or(1.0)
-            .max(1.0)
-    };
-    let mut rows = Vec::new();
-    for instance in snap.instances() {
-        let number = instance.spec.number;
-        let count = |resource: &str| used(snap, number, resource) as f64;
-        let own = snap
-            .state
-            .sessions
-            .range((number, 0)..(number + 1, 0))
-            .map(|(_, sess)| sess);
-        let active = own
-            .clone()
-            .filter(|sess| sess.kind == Kind::User && sess.phase(snap.state.now).busy)
-            .count() as f64;
-        let pga: i64 = own.clone().map(|sess| sess.pga).sum();
-        let temp: i64 = own.map(|sess| sess.temp).sum();
-        let pressed =
-            |name: &str, computed: f64| snap.state.resources.get(name).map_or(computed, |value| *value as f64);
-        let metrics = [
-            (
-                2118,
-                "Process Limit %",
-                count("processes") / limit("processes") * 100.0,
-                "% Processes/Limit",
-            ),
-            (
-                2119,
-                "Session Limit %",
-                count("sessions") / limit("sessions") * 100.0,
-                "% Sessions/Limit",
-            ),
-            (2143, "Session Count", count("sessions"), "Sessions"),
-            (2147, "Average Active Sessions", active, "Active Sessions"),
-            (
-                2057,
-                "Host CPU Utilization (%)",
-                pressed("host_cpu", (active * 4.0).min(97.0)),
-                "% Busy/(Idle+Busy)",
-            ),
-            (2148, "Active Serial Sessions", active, "Sessions"),
-            (2137, "Total PGA Allocated", pressed("pga", pga as f64), "bytes"),
-            (2138, "Total PGA Used by SQL Workareas", temp as f64 / 4.0, "bytes"),
-            (2154, "Temp Space Used", temp as f64, "bytes"),
-        ];
-        for hundredths in [6_000, 1_500] {
-            for (id, name, value, unit) in metrics {
-                rows.push((
-                    number,
-                    Metric {
-                        hundredths,
-                        number: id,
-                        name,
-                        value,
-                        unit,
-                    },
-                ));
-            }
-        }
-    }
-    rows.into_iter()
-}
-
-view!(metrics, Metric, super::metric_columns(), |snap| super::metric_rows(
-    snap
-));
-
-type Named = (&'static str, i64, &'static str);
-
-fn named_columns() -> Vec<Col<Named>> {
-    vec![
-        v("NAME", 64, |_, r| Cell::Word(r.0)),
-        n("VALUE", |_, r| Cell::Int(r.1)),
-        v("UNIT", 12, |_, r| Cell::Word(r.2)),
-        con_id(),
-    ]
-}
-
-fn pgastat_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, Named)> {
-    let mut rows = Vec::new();
-    for instance in snap.instances() {
-        let number = instance.spec.number;
-        let counted: i64 = snap
-            .state
-            .sessions
-            .range((number, 0)..(number + 1, 0))
-            .map(|(_, sess)| sess.pga)
-            .sum();
-        let pga = snap.state.resources.get("pga").copied().unwrap_or(counted);
-        rows.push((number, ("aggregate PGA target parameter", 4 << 30, "bytes")));
-        rows.push((number, ("total PGA inuse", pga / 10 * 8, "bytes")));
-        rows.push((number, ("total PGA allocated", pga, "bytes")));
-        rows.push((number, ("maximum PGA allocated", pga / 10 * 12, "bytes")));
-        rows.push((number, ("over allocation count", 0, "")));
-    }
-    rows.into_iter()
-}
-
-view!(pgastat, Named, super::named_columns(), |snap| super::pgastat_rows(snap));
-
-fn osstat_columns() -> Vec<Col<Named>> {
-    vec![
-        v("STAT_NAME", 64, |_, r| Cell::Word(r.0)),
-        n("VALUE", |_, r| Cell::Int(r.1)),
-        v("COMMENTS", 64, |_, r| Cell::Word(r.2)),
-        v("CUMULATIVE", 3, |_, r| {
-            Cell::Word(if r.0.ends_with("_TIME") { "YES" } else { "NO" })
-        }),
-        con_id(),
-    ]
-}
-
-fn osstat_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, Named)> {
-    let now = snap.state.now;
-    snap.instances().flat_map(move |instance| {
-        let up = (now - instance.startup) / 10;
-        let rows: [Named; 5] = [
-            ("NUM_CPUS", 16, "Number of active CPUs"),
-            (
-                "IDLE_TIME",
-                up * 12,
-                "Time (centi-secs) that CPUs have been in the idle state",
-            ),
-            (
-                "BUSY_TIME",
-                up * 4,
-                "Time (centi-secs) that CPUs have been in the busy state",
-            ),
-            ("LOAD", 4, "Number of processes running or waiting on the run queue"),
-            ("PHYSICAL_MEMORY_BYTES", 64 << 30, "Physical memory size in bytes"),
-        ];
-        rows.map(|row| (instance.spec.number, row))
-    })
-}
-
-view!(osstat, Named, super::osstat_columns(), |snap| super::osstat_rows(snap));
 
 fn version_columns<'a>() -> Vec<Col<Own<'a>>> {
     vec![
@@ -497,19 +351,25 @@ fn version_columns<'a>() -> Vec<Col<Own<'a>>> {
 
 view!(versions, Own<'_>, super::version_columns(), |snap| super::own(snap));
 
-type Container = (u32, String);
+/// CON_ID, NAME, and whether it is open there.
+type Container = (u32, String, bool);
 
 fn container_columns() -> Vec<Col<Container>> {
-    vec![
+    let columns: Vec<Col<Container>> = vec![
         n("CON_ID", |_, r| Cell::Int(i64::from(r.0))),
         n("DBID", |s, r| Cell::Int(dbid(s.scenario) + i64::from(r.0))),
         v("NAME", 128, |_, r| Cell::Owned(r.1.clone())),
         v("OPEN_MODE", 10, |_, r| {
-            Cell::Word(if r.0 == 2 { "READ ONLY" } else { "READ WRITE" })
+            Cell::Word(match r {
+                (_, _, false) => "MOUNTED",
+                (2, _, true) => "READ ONLY",
+                (_, _, true) => "READ WRITE",
+            })
         }),
-        v("RESTRICTED", 3, |_, _| Cell::Word("NO")),
+        v("RESTRICTED", 3, |_, r| if r.2 { Cell::Word("NO") } else { Cell::Null }),
         raw("GUID", |_, r| Cell::Address(u64::from(r.0) << 40 | 0x5eed)),
-    ]
+    ];
+    columns.into_iter().map(|column| since(12, 1, column)).collect()
 }
 
 fn container_rows(snap: &Snap<'_>, least: u32) -> Vec<(u32, Container)> {
@@ -523,13 +383,17 @@ fn container_rows(snap: &Snap<'_>, least: u32) -> Vec<(u32, Container)> {
         .iter()
         .zip(3..)
         .map(|(name, number)| (number, name.to_uppercase()));
-    let seen: Vec<Container> = fixed
+    let seen: Vec<(u32, String)> = fixed
         .into_iter()
         .chain(own)
         .filter(|(number, _)| *number >= least && (snap.viewer.con_id <= 1 || *number == snap.viewer.con_id))
         .collect();
     snap.instances()
-        .flat_map(|instance| seen.iter().map(|row| (instance.spec.number, row.clone())))
+        .flat_map(|instance| {
+            let number = instance.spec.number;
+            let row = move |(con_id, name): &(u32, String)| (*con_id, name.clone(), database.is_open(*con_id, number));
+            seen.iter().map(move |it| (number, row(it)))
+        })
         .collect()
 }
 

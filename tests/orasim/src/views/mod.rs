@@ -4,10 +4,14 @@
 //! mentions. `GV$` is the `V$` view of every instance, with INST_ID in front; `V$` shows the session's own instance.
 
 mod dictionary;
+mod files;
 pub(crate) mod instance;
+mod measure;
+mod rights;
 mod session;
 mod transaction;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rusqlite::ToSql;
@@ -15,10 +19,10 @@ use rusqlite::types::{ToSqlOutput, Value as Lite, ValueRef};
 
 use crate::backend::ColumnType;
 use crate::clock::Moment;
-use crate::scenario::{ContainerData, Release, Scenario};
+use crate::scenario::{ContainerData, Release, Scenario, WhereClosed};
 use crate::sql::types::seconds;
-use crate::world::State;
 use crate::world::session::{Seat, Sess};
+use crate::world::{State, said};
 
 /// A value of a view.
 #[derive(Clone, Debug)]
@@ -29,6 +33,7 @@ pub(crate) enum Cell {
     Word(&'static str),
     Text(Arc<str>),
     Owned(String),
+    Bytes(Vec<u8>),
     Address(u64),
     Time(Moment),
 }
@@ -43,6 +48,7 @@ impl ToSql for Cell {
             Self::Word(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
             Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
             Self::Owned(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Self::Bytes(text) => ToSqlOutput::Borrowed(ValueRef::Text(text)),
             Self::Address(address) => ToSqlOutput::Owned(Lite::Blob(address.to_be_bytes().to_vec())),
             // DATE has no fraction of a second.
             Self::Time(moment) => ToSqlOutput::Owned(seconds(moment.div_euclid(1000) * 1000)),
@@ -95,6 +101,8 @@ impl<'a> Snap<'a> {
         let (global, own, con_id) = (self.global, self.viewer.seat.0, self.viewer.con_id);
         let root_only = self.scenario.database.container_data == ContainerData::Current;
         let hidden = &self.state.hidden;
+        let database = &self.scenario.database;
+        let nothing_there = database.where_closed == WhereClosed::Nothing;
         self.state
             .sessions
             .iter()
@@ -108,7 +116,10 @@ impl<'a> Snap<'a> {
                 let in_sight = match con_id {
                     0 => true,
                     1 => !root_only || sess.con_id <= 1,
-                    pdb => sess.con_id == pdb,
+                    // CON_ID 0 is nobody's in particular: the background processes of the whole CDB.
+                    pdb => {
+                        (sess.con_id == pdb || sess.con_id == 0) && (!nothing_there || database.is_open(pdb, seat.0))
+                    }
                 };
                 here && in_sight
             })
@@ -124,6 +135,8 @@ struct Col<R> {
     name: &'static str,
     kind: ColumnType,
     since: (u8, u8),
+    /// The first release without it.
+    until: (u8, u8),
     get: fn(&Snap<'_>, &R) -> Cell,
 }
 
@@ -132,6 +145,7 @@ const fn n<R>(name: &'static str, get: fn(&Snap<'_>, &R) -> Cell) -> Col<R> {
         name,
         kind: ColumnType::Number,
         since: (11, 0),
+        until: (u8::MAX, 0),
         get,
     }
 }
@@ -141,6 +155,7 @@ const fn v<R>(name: &'static str, size: u32, get: fn(&Snap<'_>, &R) -> Cell) -> 
         name,
         kind: ColumnType::Varchar2(size),
         since: (11, 0),
+        until: (u8::MAX, 0),
         get,
     }
 }
@@ -150,6 +165,7 @@ const fn raw<R>(name: &'static str, get: fn(&Snap<'_>, &R) -> Cell) -> Col<R> {
         name,
         kind: ColumnType::Raw(8),
         since: (11, 0),
+        until: (u8::MAX, 0),
         get,
     }
 }
@@ -159,6 +175,7 @@ const fn d<R>(name: &'static str, get: fn(&Snap<'_>, &R) -> Cell) -> Col<R> {
         name,
         kind: ColumnType::Date,
         since: (11, 0),
+        until: (u8::MAX, 0),
         get,
     }
 }
@@ -167,6 +184,19 @@ const fn since<R>(major: u8, minor: u8, column: Col<R>) -> Col<R> {
     Col {
         since: (major, minor),
         ..column
+    }
+}
+
+const fn until<R>(major: u8, minor: u8, column: Col<R>) -> Col<R> {
+    Col {
+        until: (major, minor),
+        ..column
+    }
+}
+
+impl<R> Col<R> {
+    fn is_in(&self, release: Release) -> bool {
+        release.at_least(self.since.0, self.since.1) && !release.at_least(self.until.0, self.until.1)
     }
 }
 
@@ -232,10 +262,9 @@ macro_rules! view {
 use view;
 
 fn described<R>(columns: Vec<Col<R>>, release: Release) -> Vec<(String, ColumnType)> {
-    let has = |column: &Col<R>| release.at_least(column.since.0, column.since.1);
     columns
         .iter()
-        .filter(|column| has(column))
+        .filter(|column| column.is_in(release))
         .map(|column| (column.name.to_owned(), kind_in(column, release)))
         .collect()
 }
@@ -259,10 +288,7 @@ fn filled<R>(
     sink: &mut Sink<'_>,
 ) -> Result<(), rusqlite::Error> {
     let release = snap.release();
-    let columns: Vec<_> = columns
-        .into_iter()
-        .filter(|it| release.at_least(it.since.0, it.since.1))
-        .collect();
+    let columns: Vec<_> = columns.into_iter().filter(|it| it.is_in(release)).collect();
     let ahead = usize::from(wanted.len() > columns.len());
     let picked: Vec<_> = columns
         .iter()
@@ -283,21 +309,29 @@ fn filled<R>(
 }
 
 /// A text as far as its column holds it: what clients say of themselves may be longer (PROGRAM is VARCHAR2(48), a path is
-/// not). A client library believes the width that it was told, and a longer value has made one loop for ever.
+/// not), and is cut by bytes, in the middle of a character if that is where the column ends. A client library believes the
+/// width that it was told, and a longer value has made one loop for ever.
 fn fit(cell: Cell, kind: ColumnType) -> Cell {
     let ColumnType::Varchar2(size) = kind else { return cell };
-    let cut = |text: &str| text[..text.floor_char_boundary(size as usize)].to_owned();
-    match &cell {
-        Cell::Text(text) if text.len() > size as usize => Cell::Owned(cut(text)),
-        Cell::Owned(text) if text.len() > size as usize => Cell::Owned(cut(text)),
+    let text = match &cell {
+        Cell::Text(text) => text.as_ref(),
+        Cell::Owned(text) => text.as_str(),
         Cell::Null
         | Cell::Int(_)
         | Cell::Real(_)
         | Cell::Word(_)
-        | Cell::Text(_)
-        | Cell::Owned(_)
+        | Cell::Bytes(_)
         | Cell::Address(_)
-        | Cell::Time(_) => cell,
+        | Cell::Time(_) => return cell,
+    };
+    let size = size as usize;
+    match said::bytes(text) {
+        Cow::Borrowed(bytes) if bytes.len() <= size => cell,
+        Cow::Borrowed(bytes) => Cell::Bytes(bytes[..size].to_vec()),
+        Cow::Owned(mut bytes) => {
+            bytes.truncate(size);
+            Cell::Bytes(bytes)
+        }
     }
 }
 
@@ -322,9 +356,15 @@ pub(crate) fn all() -> &'static [View] {
         dynamic("RESOURCE_LIMIT", inst::resources::columns, inst::resources::fill),
         dynamic("PARAMETER", inst::parameters::columns, inst::parameters::fill),
         dynamic("SYSTEM_PARAMETER", inst::parameters::columns, inst::parameters::fill),
-        dynamic("SYSMETRIC", inst::metrics::columns, inst::metrics::fill),
-        dynamic("PGASTAT", inst::pgastat::columns, inst::pgastat::fill),
-        dynamic("OSSTAT", inst::osstat::columns, inst::osstat::fill),
+        dynamic("SESSIONS_COUNT", measure::counts::columns, measure::counts::fill),
+        dynamic("SYSMETRIC", measure::metrics::columns, measure::metrics::fill),
+        dynamic(
+            "CON_SYSMETRIC",
+            measure::con_metrics::columns,
+            measure::con_metrics::fill,
+        ),
+        dynamic("PGASTAT", measure::pgastat::columns, measure::pgastat::fill),
+        dynamic("OSSTAT", measure::osstat::columns, measure::osstat::fill),
         dynamic("VERSION", inst::versions::columns, inst::versions::fill),
         dynamic("PDBS", inst::pdbs::columns, inst::pdbs::fill),
         dynamic("CONTAINERS", inst::containers::columns, inst::containers::fill),
@@ -334,7 +374,27 @@ pub(crate) fn all() -> &'static [View] {
         plain("ALL_USERS", dict::all_users::columns, dict::all_users::fill),
         plain("ALL_TAB_COLUMNS", dict::tab_columns::columns, dict::tab_columns::fill),
         plain("DBA_TAB_COLUMNS", dict::tab_columns::columns, dict::tab_columns::fill),
-        plain("DBA_TABLESPACES", dict::tablespaces::columns, dict::tablespaces::fill),
+        plain("DBA_TABLESPACES", files::tablespaces::columns, files::tablespaces::fill),
+        plain("DBA_DATA_FILES", files::data_files::columns, files::data_files::fill),
+        plain("DBA_TEMP_FILES", files::temp_files::columns, files::temp_files::fill),
+        plain(
+            "DBA_TEMP_FREE_SPACE",
+            files::temp_free_space::columns,
+            files::temp_free_space::fill,
+        ),
+        plain("DBA_ROLE_PRIVS", rights::roles::columns, rights::roles::fill),
+        plain("DBA_SYS_PRIVS", rights::system::columns, rights::system::fill),
+        plain("DBA_TAB_PRIVS", rights::objects::columns, rights::objects::fill),
+        plain(
+            "DBA_GOLDENGATE_PRIVILEGES",
+            rights::goldengate::columns,
+            rights::goldengate::fill,
+        ),
+        plain(
+            "DBA_XSTREAM_ADMINISTRATOR",
+            rights::xstream::columns,
+            rights::xstream::fill,
+        ),
         plain("PRODUCT_COMPONENT_VERSION", dict::product::columns, dict::product::fill),
         plain("SESSION_PRIVS", dict::session_privs::columns, dict::session_privs::fill),
         plain(
@@ -346,8 +406,8 @@ pub(crate) fn all() -> &'static [View] {
     VIEWS
 }
 
-/// A view by its name, or by that of the object behind it (`V_$SESSION`); whether it is the GV$ form.
-pub(crate) fn find(owner: Option<&str>, name: &str) -> Option<(usize, bool)> {
+/// A view of this release by its name, or by that of the object behind it (`V_$SESSION`); whether it is the GV$ form.
+pub(crate) fn find(release: Release, owner: Option<&str>, name: &str) -> Option<(usize, bool)> {
     let (base, global, dynamic) = if let Some(base) = name.strip_prefix("GV$").or_else(|| name.strip_prefix("GV_$")) {
         (base, true, true)
     } else if let Some(base) = name.strip_prefix("V$").or_else(|| name.strip_prefix("V_$")) {
@@ -360,11 +420,16 @@ pub(crate) fn find(owner: Option<&str>, name: &str) -> Option<(usize, bool)> {
     }
     let view = all()
         .iter()
-        .position(|view| view.name == base && view.dynamic == dynamic)?;
+        .position(|view| view.name == base && view.dynamic == dynamic && view.is_in(release))?;
     Some((view, global))
 }
 
 impl View {
+    /// A view without a column is not there yet.
+    pub(crate) fn is_in(&self, release: Release) -> bool {
+        !(self.columns)(release).is_empty()
+    }
+
     /// Its columns in a release.
     pub(crate) fn columns(&self, release: Release, global: bool) -> Vec<(String, ColumnType)> {
         let own = (self.columns)(release);

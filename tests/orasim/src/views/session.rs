@@ -1,5 +1,7 @@
 //! V$SESSION, V$PROCESS and V$PX_SESSION.
 
+use std::collections::BTreeSet;
+
 use super::{Cell, Col, Sink, Snap, d, n, raw, since, v, view};
 use crate::backend::ColumnType;
 use crate::scenario::Release;
@@ -425,9 +427,12 @@ fn process_columns<'a>() -> Vec<Col<Row<'a>>> {
     ]
 }
 
-/// A killed idle session is detached from its process, which is gone.
+/// A killed idle session is detached from its process, which is gone; a process that serves several sessions is there once.
 fn attached<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Row<'a>)> {
-    rows(snap).filter(|(_, row)| !row.sess.mark.is_some_and(|mark| mark.detached))
+    let mut seen = BTreeSet::new();
+    rows(snap)
+        .filter(|(_, row)| !row.sess.mark.is_some_and(|mark| mark.detached))
+        .filter(move |(instance, row)| seen.insert((*instance, row.sess.pid)))
 }
 
 view!(processes, Row<'_>, super::process_columns(), |snap| super::attached(

@@ -7,62 +7,71 @@ use crate::clock::calendar;
 use crate::scenario::Release;
 use crate::world::session::{Sess, Txn, mix};
 
-fn txn<'r>(row: &'r Row<'_>) -> Option<&'r Txn> {
-    row.sess.txn.as_ref()
+/// An open transaction and whose it is.
+pub(super) struct Open<'a> {
+    row: Row<'a>,
+    txn: &'a Txn,
 }
 
-fn of(row: &Row<'_>, get: impl Fn(&Txn) -> i64) -> Cell {
-    txn(row).map_or(Cell::Null, |txn| Cell::Int(get(txn)))
+fn parent(open: &Open<'_>, get: fn((u32, u32, u32)) -> u32) -> Cell {
+    Cell::Int(open.txn.parent.map_or(0, |parent| i64::from(get(parent))))
 }
 
-fn transaction_columns<'a>() -> Vec<Col<Row<'a>>> {
+fn transaction_columns<'a>() -> Vec<Col<Open<'a>>> {
     vec![
-        raw("ADDR", |_, r| {
-            txn(r).map_or(Cell::Null, |txn| Cell::Address(txn.address(r.seat.0)))
-        }),
-        n("XIDUSN", |_, r| of(r, |txn| i64::from(txn.usn))),
-        n("XIDSLOT", |_, r| of(r, |txn| i64::from(txn.slot))),
-        n("XIDSQN", |_, r| of(r, |txn| i64::from(txn.sequence))),
+        raw("ADDR", |_, o| Cell::Address(o.txn.address(o.row.seat.0))),
+        n("XIDUSN", |_, o| Cell::Int(i64::from(o.txn.usn))),
+        n("XIDSLOT", |_, o| Cell::Int(i64::from(o.txn.slot))),
+        n("XIDSQN", |_, o| Cell::Int(i64::from(o.txn.sequence))),
         v("STATUS", 16, |_, _| Cell::Word("ACTIVE")),
-        v("START_TIME", 20, |_, r| match txn(r) {
-            Some(txn) => Cell::Owned(calendar(txn.start).format("%m/%d/%y %H:%M:%S").to_string()),
-            None => Cell::Null,
+        v("START_TIME", 20, |_, o| {
+            Cell::Owned(calendar(o.txn.start).format("%m/%d/%y %H:%M:%S").to_string())
         }),
-        raw("SES_ADDR", |_, r| Cell::Address(Sess::saddr(r.seat))),
-        n("FLAG", |s, r| {
-            of(r, |txn| {
-                3_587
-                    + if txn.rollback.is_some_and(|(since, _)| since <= s.state.now) {
-                        128
-                    } else {
-                        0
-                    }
-            })
+        raw("SES_ADDR", |_, o| Cell::Address(Sess::saddr(o.row.seat))),
+        n("FLAG", |s, o| {
+            let back = o.txn.rollback.is_some_and(|(since, _)| since <= s.state.now);
+            Cell::Int(3_587 + if back { 128 } else { 0 })
         }),
-        n("USED_UBLK", |s, r| of(r, |txn| txn.blocks(s.state.now))),
-        n("USED_UREC", |s, r| of(r, |txn| txn.records(s.state.now))),
-        n("LOG_IO", |_, r| of(r, |txn| txn.undo_records * 4)),
-        n("PHY_IO", |_, r| of(r, |txn| txn.undo_blocks)),
-        n("CR_GET", |_, r| of(r, |txn| txn.undo_records)),
+        v("SPACE", 3, |_, _| Cell::Word("NO")),
+        v("RECURSIVE", 3, |_, _| Cell::Word("NO")),
+        v("NOUNDO", 3, |_, _| Cell::Word("NO")),
+        v("PTX", 3, |_, o| {
+            Cell::Word(if o.txn.parent.is_some() { "YES" } else { "NO" })
+        }),
+        v("NAME", 256, |_, _| Cell::Null),
+        n("PTX_XIDUSN", |_, o| parent(o, |parent| parent.0)),
+        n("PTX_XIDSLT", |_, o| parent(o, |parent| parent.1)),
+        n("PTX_XIDSQN", |_, o| parent(o, |parent| parent.2)),
+        n("USED_UBLK", |s, o| Cell::Int(o.txn.blocks(s.state.now))),
+        n("USED_UREC", |s, o| Cell::Int(o.txn.records(s.state.now))),
+        n("LOG_IO", |_, o| Cell::Int(o.txn.undo_records * 4)),
+        n("PHY_IO", |_, o| Cell::Int(o.txn.undo_blocks)),
+        n("CR_GET", |_, o| Cell::Int(o.txn.undo_records)),
         n("CR_CHANGE", |_, _| Cell::Int(0)),
-        d("START_DATE", |_, r| {
-            txn(r).map_or(Cell::Null, |txn| Cell::Time(txn.start))
+        d("START_DATE", |_, o| Cell::Time(o.txn.start)),
+        raw("XID", |_, o| {
+            Cell::Address(u64::from(o.txn.usn) << 48 | u64::from(o.txn.slot) << 32 | u64::from(o.txn.sequence))
         }),
-        raw("XID", |_, r| match txn(r) {
-            Some(txn) => Cell::Address(u64::from(txn.usn) << 48 | u64::from(txn.slot) << 32 | u64::from(txn.sequence)),
-            None => Cell::Null,
-        }),
-        since(12, 1, n("CON_ID", |_, r| Cell::Int(i64::from(r.sess.con_id)))),
+        since(12, 1, n("CON_ID", |_, o| Cell::Int(i64::from(o.row.sess.con_id)))),
     ]
 }
 
-fn open<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Row<'a>)> {
-    rows(snap).filter(|(_, row)| row.sess.txn.is_some())
+fn open<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Open<'a>)> {
+    rows(snap).flat_map(|(instance, row)| {
+        let (seat, sess, phase) = (row.seat, row.sess, row.phase);
+        sess.transactions().map(move |txn| {
+            let row = Row { seat, sess, phase };
+            (instance, Open { row, txn })
+        })
+    })
 }
 
-view!(transactions, Row<'_>, super::transaction_columns(), |snap| super::open(
-    snap
-));
+view!(
+    transactions,
+    Open<'_>,
+    super::transaction_columns(),
+    |snap| super::open(snap)
+);
 
 /// A lock held (mode 6) or waited for (request 6).
 pub(super) struct Held<'a> {

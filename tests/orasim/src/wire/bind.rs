@@ -196,19 +196,23 @@ fn encode(kind: ColumnType, value: &Value) -> Result<Vec<u8>, OraError> {
         return Ok(Vec::new());
     }
     match kind {
-        ColumnType::Varchar2(_) | ColumnType::Clob => Ok(text(value).into_bytes()),
+        ColumnType::Varchar2(_) | ColumnType::Clob => Ok(if let Value::Bytes(bytes) = value {
+            bytes.to_vec()
+        } else {
+            text(value).into_bytes()
+        }),
         ColumnType::Number => match value {
             Value::Int(value) => Some(scalar::number_from_int(*value)),
             Value::Float(value) => scalar::number_from_float(*value),
             Value::Decimal(text) | Value::Text(text) => scalar::number_from_text(text),
-            Value::Null | Value::Date(_) | Value::Raw(_) => None,
+            Value::Null | Value::Bytes(_) | Value::Date(_) | Value::Raw(_) => None,
         }
         .ok_or_else(|| error(1_722, "invalid number")),
         ColumnType::BinaryDouble => Ok(float(value)?.map_or_else(Vec::new, |f| scalar::binary_double(f).to_vec())),
         ColumnType::Date => time(value).map(|time| scalar::datetime(time, None)),
         ColumnType::Timestamp(precision) => time(value).map(|time| scalar::datetime(time, Some(precision))),
         ColumnType::Raw(_) => match value {
-            Value::Raw(bytes) => Ok(bytes.to_vec()),
+            Value::Raw(bytes) | Value::Bytes(bytes) => Ok(bytes.to_vec()),
             Value::Text(text) => Ok(text.as_bytes().to_vec()),
             Value::Null | Value::Int(_) | Value::Decimal(_) | Value::Float(_) | Value::Date(_) => {
                 Err(error(932, "inconsistent datatypes: expected BINARY"))
@@ -221,6 +225,7 @@ fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::Text(text) | Value::Decimal(text) => text.to_string(),
+        Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         Value::Int(value) => value.to_string(),
         Value::Float(value) => value.to_string(),
         Value::Date(time) => time.format("%Y-%m-%d %H:%M:%S").to_string(),
@@ -238,16 +243,20 @@ fn float(value: &Value) -> Result<Option<f64>, OraError> {
             .parse()
             .map(Some)
             .map_err(|_| error(1_722, "invalid number")),
-        Value::Date(_) | Value::Raw(_) => Err(error(1_722, "invalid number")),
+        Value::Bytes(_) | Value::Date(_) | Value::Raw(_) => Err(error(1_722, "invalid number")),
     }
 }
 
 fn time(value: &Value) -> Result<chrono::NaiveDateTime, OraError> {
     match value {
         Value::Date(time) => Ok(*time),
-        Value::Null | Value::Text(_) | Value::Int(_) | Value::Decimal(_) | Value::Float(_) | Value::Raw(_) => {
-            Err(error(932, "inconsistent datatypes: expected DATE"))
-        }
+        Value::Null
+        | Value::Text(_)
+        | Value::Bytes(_)
+        | Value::Int(_)
+        | Value::Decimal(_)
+        | Value::Float(_)
+        | Value::Raw(_) => Err(error(932, "inconsistent datatypes: expected DATE")),
     }
 }
 

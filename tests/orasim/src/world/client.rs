@@ -25,6 +25,8 @@ pub(crate) struct Setting {
     pub(crate) date_model: String,
     pub(crate) time_model: String,
     pub(crate) sysdba: bool,
+    /// What SYSDATE and SYSTIMESTAMP are ahead of the host's clock.
+    pub(crate) sysdate_shift: i64,
 }
 
 /// The session of one connection.

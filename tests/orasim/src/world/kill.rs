@@ -66,6 +66,8 @@ pub struct KillRecord {
     pub background: bool,
     /// The session it hit, as it was just before.
     pub hit: Option<SessionView>,
+    /// Who else ended because they shared its server process.
+    pub also: Vec<SessionView>,
     /// The answer: 0, or the number of the error. `None` while its caller waits.
     pub answer: Option<u32>,
 }
@@ -103,6 +105,12 @@ struct Course {
     lingers: i64,
 }
 
+fn habits_of(shared: &Shared, sess: &super::Sess) -> WhenKilled {
+    sess.origin
+        .map(|(group, _)| shared.scenario.sessions[group].when_killed)
+        .unwrap_or_default()
+}
+
 impl State {
     /// Carries an order out as far as it goes at once. The record's index is for the answer.
     pub(super) fn order(
@@ -128,12 +136,47 @@ impl State {
                 .map(|(group, _)| shared.scenario.sessions[group].name.clone()),
             background: hit.is_some_and(|sess| sess.kind == Kind::Background),
             hit: hit.map(|sess| self.view(&shared.scenario, seat, sess)),
+            also: Vec::new(),
             answer: None,
         };
         self.kills.push(record);
+        let shared_process = self.sharers(seat);
         let verdict = self.judge(shared, killer, order, seat, lingers);
+        if order.clause == Clause::DisconnectImmediate && verdict.is_ok() {
+            let record = self.kills.len() - 1;
+            self.end_sharers(shared, record, &shared_process);
+        }
         shared.signal();
         (self.kills.len() - 1, verdict)
+    }
+
+    /// The other sessions of a session's server process.
+    fn sharers(&self, seat: Seat) -> Vec<Seat> {
+        let Some(pid) = self.sessions.get(&seat).map(|sess| sess.pid) else {
+            return Vec::new();
+        };
+        self.sessions
+            .range((seat.0, 0)..(seat.0 + 1, 0))
+            .filter(|(other, sess)| **other != seat && sess.pid == pid)
+            .map(|(other, _)| *other)
+            .collect()
+    }
+
+    /// DISCONNECT ends the server process, and with it every session that it serves.
+    fn end_sharers(&mut self, shared: &Shared, record: usize, seats: &[Seat]) {
+        for seat in seats {
+            let Some(sess) = self.sessions.get(seat) else { continue };
+            let (view, scripted) = (self.view(&shared.scenario, *seat, sess), sess.link.is_none());
+            if let Some(record) = self.kills.get_mut(record) {
+                record.also.push(view);
+            }
+            // How it ends is its own affair: the killer has had its answer.
+            let _ = if scripted {
+                self.end_scripted(shared, *seat, Clause::DisconnectImmediate, None)
+            } else {
+                self.end_client(shared, *seat, Clause::DisconnectImmediate)
+            };
+        }
     }
 
     fn strike_target(&mut self, seat: Seat, strikes: &[Strike]) -> Option<i64> {
@@ -184,6 +227,9 @@ impl State {
                 self.leave(seat.0);
                 return Ok(Verdict::Done);
             }
+            return Err(known(29));
+        }
+        if habits_of(shared, sess).refused {
             return Err(known(29));
         }
         match order.clause {
@@ -328,10 +374,7 @@ impl State {
                 | Clause::CancelSql => Err(known(31)),
             };
         }
-        let habits = sess
-            .origin
-            .map(|(group, _)| shared.scenario.sessions[group].when_killed)
-            .unwrap_or_default();
+        let habits = habits_of(shared, sess);
         let course = self.course(seat, clause, habits, lingers);
         let released = now + course.notices + course.rollback;
         self.begin_end(seat, &course, habits);
@@ -381,7 +424,13 @@ impl State {
             | Clause::DisconnectPostTransaction
             | Clause::CancelSql => takes,
         };
-        let records = sess.txn.as_ref().map_or(0, |txn| txn.records(self.now));
+        let own = sess.transactions().map(|txn| txn.records(self.now)).sum::<i64>();
+        let servers = self.servers_of(seat);
+        let theirs = servers.iter().filter_map(|server| self.sessions.get(server));
+        let theirs = theirs
+            .flat_map(super::Sess::transactions)
+            .map(|txn| txn.records(self.now));
+        let records = own + theirs.sum::<i64>();
         let rollback = records * 1000 / i64::from(rate);
         let lingers = lingers.unwrap_or(if matches!(clause, Clause::KillForce(_)) {
             0
@@ -411,8 +460,14 @@ impl State {
             released,
             detached: !busy,
         });
-        if let Some(txn) = &mut sess.txn {
-            txn.rollback = Some((now + course.notices, course.rate));
+        let rollback = Some((now + course.notices, course.rate));
+        for txn in sess.txn.iter_mut().chain(&mut sess.suspended) {
+            txn.rollback = rollback;
+        }
+        for server in self.servers_of(seat) {
+            if let Some(txn) = self.sessions.get_mut(&server).and_then(|sess| sess.txn.as_mut()) {
+                txn.rollback = rollback;
+            }
         }
         self.later(released - now, Due::Release(seat, serial));
         self.later(released - now + course.lingers, Due::Gone(seat, serial, back));

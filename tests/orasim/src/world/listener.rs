@@ -1,16 +1,17 @@
 //! The listener and the login: who gets in, where, and as which session.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::client::{ClientSession, Setting};
 use super::session::{Activity, Kind, Link, Who};
 use super::{State, World};
-use crate::backend::{Client, ConnectTo, Database, Hangup, Logon, OnAccept, OraError, Proof};
+use crate::backend::{Client, ConnectTo, Database, Hangup, Logon, OnAccept, OraError, Proof, Then};
 use crate::error::{fatal, known, ora};
-use crate::scenario::{Account, AccountStatus, Pinned, Scenario};
+use crate::scenario::{Account, AccountStatus, Pinned, ProcessesFull, Scenario};
 use crate::views::Viewer;
-use crate::views::instance::{banner, parameters_of, unique_name};
+use crate::views::instance::{banner, parameters_in, parameters_of, unique_name, used_on};
 
 impl Database for World {
     fn route(&self, to: &ConnectTo) -> Result<u32, OraError> {
@@ -27,7 +28,10 @@ impl Database for World {
         }
         if let Some(name) = &to.service_name {
             let on = service_instances(scenario, name).ok_or_else(|| known(12_514))?;
+            let place = service_place(scenario, name).and_then(|place| scenario.services.get(place as usize - 1));
+            let con_id = place.and_then(|service| scenario.con_id(service.container.as_deref()));
             offered.retain(|number| on.as_ref().is_none_or(|on| on.contains(number)));
+            offered.retain(|number| scenario.database.is_open(con_id.unwrap_or(0), *number));
             if offered.is_empty() {
                 return Err(known(12_514));
             }
@@ -64,6 +68,10 @@ impl Database for World {
             .into_iter()
             .min_by_key(|number| (load(number), *number))
             .ok_or_else(|| known(12_514))?;
+        // A listener that has been told that there is no room for another process refuses by itself.
+        if scenario.database.processes_full == ProcessesFull::Listener && is_full(&state, scenario, least) {
+            return Err(known(12_516));
+        }
         Ok(least | service << 16)
     }
 
@@ -86,12 +94,12 @@ impl Database for World {
         if state.instance(instance).is_none() {
             return Err(fatal(1033));
         }
-        room(&state, scenario, instance, name, account)?;
         let chosen = place.checked_sub(1).and_then(|at| scenario.services.get(at as usize));
         let service = chosen.map_or_else(|| scenario.database.name.to_lowercase(), |service| service.name.clone());
         let container = scenario
             .con_id(chosen.and_then(|service| service.container.as_deref()))
             .unwrap_or(0);
+        room(&state, scenario, (instance, container), name, account)?;
         let (seat, serial) = state.log_in(scenario, (instance, container), name, &client, hangup, &service);
         let con_id = state.sessions.get(&seat).map_or(0, |sess| sess.con_id);
         let instance_name = state
@@ -109,6 +117,10 @@ impl Database for World {
             date_model: "DD-MON-RR".into(),
             time_model: "DD-MON-RR HH.MI.SSXFF AM".into(),
             sysdba: client.sysdba,
+            sysdate_shift: chosen
+                .and_then(|service| service.sysdate_shift)
+                .unwrap_or(scenario.database.sysdate_shift)
+                .0,
         };
         let session = ClientSession::new(Arc::clone(&self.shared), seat, serial, setting);
         Ok(Logon {
@@ -180,34 +192,54 @@ fn admit(name: &str, account: &Account, proof: Proof, client: &Client) -> Result
             format!("user {name} lacks CREATE SESSION privilege; logon denied"),
         );
         return Err(OraError {
-            then: crate::backend::Then::SessionGone,
+            then: Then::SessionGone,
             ..error
         });
     }
     Ok((account.status == AccountStatus::Grace).then(|| known(28_002)))
 }
 
+/// A parameter as a number.
+fn limit(parameters: &BTreeMap<String, String>, name: &str) -> i64 {
+    parameters.get(name).and_then(|it| it.parse().ok()).unwrap_or(i64::MAX)
+}
+
+/// Whether an instance has as many processes as it may have.
+fn is_full(state: &State, scenario: &Scenario, instance: u32) -> bool {
+    used_on(state, instance, "processes") >= limit(&parameters_of(scenario), "processes")
+}
+
 /// Whether there is room for another session.
-fn room(state: &State, scenario: &Scenario, instance: u32, name: &str, account: &Account) -> Result<(), OraError> {
+fn room(
+    state: &State,
+    scenario: &Scenario,
+    (instance, container): (u32, u32),
+    name: &str,
+    account: &Account,
+) -> Result<(), OraError> {
+    if is_full(state, scenario, instance) {
+        let processes = limit(&parameters_of(scenario), "processes");
+        let text = format!("maximum number of processes ({processes}) exceeded");
+        return Err(OraError {
+            then: Then::SessionGone,
+            ..ora(20, text)
+        });
+    }
     let on = |sess: &&super::Sess| sess.who.username.as_deref() == Some(name);
     let own = state.sessions.values().filter(on).count();
     if account.sessions_per_user.is_some_and(|most| own >= most) {
         return Err(fatal(2391));
     }
-    let parameters = parameters_of(scenario);
-    let limit = |name: &str| {
-        parameters
-            .get(name)
-            .and_then(|it| it.parse::<i64>().ok())
-            .unwrap_or(i64::MAX)
-    };
-    let counted = state.sessions.range((instance, 0)..(instance + 1, 0)).count() as i64;
-    let used = |name: &str| state.resources.get(name).copied().unwrap_or(counted);
-    if used("sessions") >= limit("sessions") {
+    if used_on(state, instance, "sessions") >= limit(&parameters_of(scenario), "sessions") {
         return Err(fatal(18));
     }
-    if used("processes") >= limit("processes") {
-        return Err(fatal(20));
+    let there = state
+        .sessions
+        .range((instance, 0)..(instance + 1, 0))
+        .filter(|(_, sess)| sess.con_id == container)
+        .count();
+    if container > 2 && there as i64 >= limit(&parameters_in(scenario, container), "sessions") {
+        return Err(fatal(18));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod kill;
 mod listener;
 mod pass;
 mod run;
+pub(crate) mod said;
 pub(crate) mod session;
 mod spawn;
 pub(crate) mod tables;
@@ -61,6 +62,8 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     pub(crate) hidden: BTreeSet<u32>,
     pub(crate) resources: BTreeMap<String, i64>,
+    /// Since when the host's processors are busy by so many percent.
+    pub(crate) host_cpu: Vec<(Moment, i64)>,
     pub(crate) tables: Tables,
     pub(crate) statements: u64,
     queue: BinaryHeap<std::cmp::Reverse<(Moment, u64, Due)>>,
@@ -293,6 +296,7 @@ impl State {
             faults: Faults::default(),
             hidden: BTreeSet::new(),
             resources: BTreeMap::new(),
+            host_cpu: Vec::new(),
             tables: Tables::default(),
             statements: 0,
             queue: BinaryHeap::new(),
@@ -323,7 +327,7 @@ impl State {
             sid,
             serial: sess.serial,
             username: sess.who.username.as_deref().map(str::to_owned),
-            program: sess.who.program.as_deref().map(str::to_owned),
+            program: sess.who.program.as_deref().map(said::shown),
             background: sess.kind == session::Kind::Background,
             status: sess.status(phase),
             last_call_et: (self.now - phase.since) / 1000,

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::State;
-use super::session::{Activity, Seat, mix};
+use super::session::{Activity, Parallel, Seat, mix};
 use crate::clock::Moment;
 use crate::scenario::{Event, Scenario};
 
@@ -119,6 +119,9 @@ impl State {
             self.join(scenario, instance);
         }
         if let Some(resources) = &event.resources {
+            if let Some(percent) = resources.get("host_cpu") {
+                self.host_cpu.push((self.now, *percent));
+            }
             self.resources
                 .extend(resources.iter().map(|(name, used)| (name.clone(), *used)));
         }
@@ -139,7 +142,13 @@ impl State {
         self.tables.roll_back(seat);
         if let Some(sess) = self.sessions.get_mut(&seat) {
             sess.txn = None;
+            sess.suspended = None;
             sess.blocked = None;
+        }
+        for server in self.servers_of(seat) {
+            if let Some(sess) = self.sessions.get_mut(&server) {
+                sess.txn = None;
+            }
         }
         self.free_waiters(seat, now);
     }
@@ -182,16 +191,27 @@ impl State {
             instance.free.push(seat.1);
         }
         if sess.parallel.is_some_and(|part| part.number == 0) {
-            let served: Vec<Seat> = self
-                .sessions
-                .iter()
-                .filter(|(_, other)| other.parallel.is_some_and(|part| part.coordinator == seat))
-                .map(|(served, _)| *served)
-                .collect();
-            for server in served {
+            for server in self.servers_of(seat) {
                 self.remove(server);
             }
         }
+    }
+
+    /// The PX servers of a coordinator.
+    pub(super) fn servers_of(&self, coordinator: Seat) -> Vec<Seat> {
+        if self
+            .sessions
+            .get(&coordinator)
+            .is_some_and(|sess| sess.parallel.is_none())
+        {
+            return Vec::new();
+        }
+        let serves = |part: Parallel| part.coordinator == coordinator && part.number > 0;
+        self.sessions
+            .iter()
+            .filter(|(_, other)| other.parallel.is_some_and(serves))
+            .map(|(served, _)| *served)
+            .collect()
     }
 
     /// An instance is gone from one moment to the next.

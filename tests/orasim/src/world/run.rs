@@ -14,14 +14,14 @@ use super::kill::{Killer, Verdict};
 use super::session::Mark;
 use super::{Order, Shared};
 use crate::backend::{Bind, Column, ColumnType, OraError, Reply, Rows, StatementKind, Value};
-use crate::clock::Moment;
+use crate::clock::{Moment, moment};
 use crate::error::{cut, known, ora};
 use crate::faults::Strike;
 use crate::sql::alter::{self, Alter, Grammar};
 use crate::sql::engine::{Engine, parse};
 use crate::sql::lex::Tokens;
 use crate::sql::plsql;
-use crate::sql::{Catalog, Source, change, result_column};
+use crate::sql::{Catalog, Clocks, Source, change, result_column};
 use crate::views::{self, instance::unique_name};
 
 /// The rows of a result, all at hand.
@@ -399,7 +399,7 @@ pub(crate) struct SessionCatalog<'a> {
 impl Catalog for SessionCatalog<'_> {
     fn find(&self, owner: Option<&str>, name: &str) -> Option<(Source, Vec<(String, ColumnType)>)> {
         let shared: &Shared = &self.session.shared;
-        if let Some((view, global)) = views::find(owner, name) {
+        if let Some((view, global)) = views::find(shared.scenario.release, owner, name) {
             let account = shared.scenario.accounts.get(self.session.setting.viewer.user.as_ref());
             let granted_as = views::all()[view].granted_as(global);
             let public = [
@@ -489,8 +489,16 @@ impl Catalog for SessionCatalog<'_> {
         })
     }
 
-    fn now(&self) -> i64 {
-        self.now
+    fn clocks(&self) -> Clocks {
+        let database = &self.session.shared.scenario.database;
+        let ahead = self.session.setting.sysdate_shift;
+        let systimestamp = self.now + ahead;
+        Clocks {
+            host: self.now,
+            sysdate: database.fixed_date.map_or(systimestamp, moment),
+            systimestamp,
+            zone: ahead / 60_000,
+        }
     }
 
     fn user(&self) -> String {

@@ -135,6 +135,8 @@ pub(crate) struct Txn {
     pub(crate) usn: u32,
     pub(crate) slot: u32,
     pub(crate) sequence: u32,
+    /// XIDUSN, XIDSLOT and XIDSQN of the coordinator's transaction, for that of a PX server.
+    pub(crate) parent: Option<(u32, u32, u32)>,
     /// Rolling back since then, so many records a second.
     pub(crate) rollback: Option<(Moment, u32)>,
 }
@@ -221,7 +223,7 @@ pub(crate) struct Sess {
     pub(crate) pid: u32,
     pub(crate) spid: u32,
     pub(crate) kind: Kind,
-    /// PNAME of a background process.
+    /// PNAME of a server process.
     pub(crate) pname: Option<Arc<str>>,
     pub(crate) who: Who,
     pub(crate) user_number: u32,
@@ -235,6 +237,8 @@ pub(crate) struct Sess {
     pub(crate) command: u32,
     pub(crate) wait: Option<Arc<Wait>>,
     pub(crate) txn: Option<Txn>,
+    /// The transaction that an autonomous one hides.
+    pub(crate) suspended: Option<Txn>,
     pub(crate) blocked: Option<(Seat, Moment)>,
     pub(crate) parallel: Option<Parallel>,
     pub(crate) pga: i64,
@@ -282,6 +286,11 @@ impl Sess {
             (_, Server::Pooled) => "POOLED",
             (_, Server::None) => "NONE",
         }
+    }
+
+    /// Its transactions, the current one first.
+    pub(crate) fn transactions(&self) -> impl Iterator<Item = &Txn> {
+        self.txn.iter().chain(&self.suspended)
     }
 
     /// V$SESSION.SADDR.
@@ -350,6 +359,7 @@ mod tests {
             usn: 1,
             slot: 1,
             sequence: 1,
+            parent: None,
             rollback: Some((10_000, 100)),
         };
         assert_eq!(

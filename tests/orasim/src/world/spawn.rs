@@ -1,12 +1,12 @@
 //! How sessions come into the world: from the scenario at its start, again later, and when a real client logs in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rand::Rng;
 
 use super::session::{Activity, Kind, Parallel, Seat, Sess, Txn, Who, mix, sql_id};
-use super::{Instance, State};
+use super::{Instance, State, said};
 use crate::clock::Moment;
 use crate::scenario::{Background, Group, Pinned, Scenario, Server, TransactionSpec, Wait};
 
@@ -107,6 +107,7 @@ impl State {
             command: 0,
             wait: None,
             txn: None,
+            suspended: None,
             blocked: None,
             parallel: None,
             pga: 3 << 20,
@@ -139,21 +140,47 @@ impl State {
     /// Makes one session of a group.
     pub(super) fn spawn(&mut self, scenario: &Scenario, index: usize, slot: u32, aged: bool) {
         let group = &scenario.sessions[index];
-        let numbers: Vec<u32> = match &group.instances {
+        let con_id = scenario.con_id(group.container.as_deref()).unwrap_or(0);
+        let open = |number: &u32| scenario.database.is_open(con_id, *number);
+        let mut numbers: Vec<u32> = match &group.instances {
             Some(numbers) => numbers.clone(),
             None => scenario.instances.iter().map(|instance| instance.number).collect(),
         };
+        numbers.retain(open);
+        if numbers.is_empty() {
+            return;
+        }
         let instance = numbers[slot as usize % numbers.len()];
         if self.instance(instance).is_none() {
             return;
         }
         let pinned = group.pinned.filter(|_| slot == 0 && aged);
         let place = Place { instance, aged };
-        let sess = self.make(scenario, (index, slot), &place);
+        let mut sess = self.make(scenario, (index, slot), &place);
+        if let Some((pid, spid)) = self.roomy_process(index, instance, group.sessions_per_process) {
+            (sess.pid, sess.spid) = (pid, spid);
+        }
         let seat = self.seat(scenario, instance, pinned, sess);
         for number in 1..=group.px_servers {
-            self.spawn_parallel(scenario, seat, number, group.px_servers);
+            self.spawn_parallel(scenario, seat, (number, group), aged);
         }
+    }
+
+    /// The server process of a session of the group that may serve one more.
+    fn roomy_process(&self, group: usize, instance: u32, most: u32) -> Option<(u32, u32)> {
+        if most < 2 {
+            return None;
+        }
+        let mut served: BTreeMap<(u32, u32), u32> = BTreeMap::new();
+        for (_, sess) in self.sessions.range((instance, 0)..(instance + 1, 0)) {
+            if sess.origin.is_some_and(|(of, _)| of == group) {
+                *served.entry((sess.pid, sess.spid)).or_default() += 1;
+            }
+        }
+        served
+            .into_iter()
+            .find(|(_, count)| *count < most)
+            .map(|(process, _)| process)
     }
 
     fn make(&mut self, scenario: &Scenario, (index, slot): (usize, u32), place: &Place) -> Sess {
@@ -168,11 +195,19 @@ impl State {
         let logged_on = past(group.logged_on.draw(&mut self.rng)).max(oldest);
         let who = who(scenario, group, slot, place.instance);
         let txn = group.transaction.map(|spec| self.transaction(spec, place.aged));
+        let suspended = group
+            .suspended_transaction
+            .map(|spec| self.transaction(spec, place.aged));
         let pga = group.pga.draw(&mut self.rng);
         let temp = group.temp.draw(&mut self.rng);
         let drawn = self.rng.random::<u64>();
         self.audsid += 1;
-        let started = txn.as_ref().map_or(i64::MAX, |txn| txn.start);
+        let started = txn
+            .iter()
+            .chain(&suspended)
+            .map(|txn| txn.start)
+            .min()
+            .unwrap_or(i64::MAX);
         let sql = group.sql_id.as_deref().map_or_else(|| sql_id(drawn), Arc::from);
         let blocked = group
             .blocked_by
@@ -191,6 +226,8 @@ impl State {
             command: 3,
             wait: group.wait.clone().map(Arc::new),
             txn,
+            suspended,
+            pname: pname_of(who.program.as_deref()),
             blocked: blocked.map(|blocker| (blocker, since)),
             pga,
             temp,
@@ -245,6 +282,7 @@ impl State {
             usn: 1 + n % 10,
             slot: n % 48,
             sequence: 8_000 + n,
+            parent: None,
             rollback: None,
         }
     }
@@ -257,7 +295,8 @@ impl State {
             .map(|(seat, _)| *seat)
     }
 
-    fn spawn_parallel(&mut self, scenario: &Scenario, coordinator: Seat, number: u32, degree: u32) {
+    fn spawn_parallel(&mut self, scenario: &Scenario, coordinator: Seat, (number, group): (u32, &Group), aged: bool) {
+        let txn = group.px_transaction.map(|spec| self.transaction(spec, aged));
         let Some(host) = self.instance(coordinator.0).map(|instance| instance.spec.host.clone()) else {
             return;
         };
@@ -268,8 +307,10 @@ impl State {
             coordinator,
             coordinator_serial: master.serial,
             number,
-            degree,
+            degree: group.px_servers,
         };
+        let parent = master.txn.as_ref().map(|txn| (txn.usn, txn.slot, txn.sequence));
+        let txn = txn.map(|txn| Txn { parent, ..txn });
         let (own, served) = (part(0), part(number));
         master.parallel = Some(own);
         let who = Who {
@@ -292,6 +333,7 @@ impl State {
             command: 3,
             pname: Some(format!("P{:03}", number - 1).into()),
             parallel: Some(served),
+            txn,
             wait: Some(Arc::new(Wait {
                 event: "direct path read temp".into(),
                 class: "User I/O".into(),
@@ -358,6 +400,16 @@ impl Instance {
     }
 }
 
+/// PNAME of a server process, by the end of its PROGRAM: `oracle@host (J000)`.
+fn pname_of(program: Option<&str>) -> Option<Arc<str>> {
+    let (_, name) = program?.strip_prefix("oracle@")?.strip_suffix(')')?.rsplit_once(" (")?;
+    let plain = (2..=5).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    plain.then(|| name.into())
+}
+
 /// DBA_USERS.USER_ID, the same for a name each time.
 pub(crate) fn user_number(name: &str) -> u32 {
     match name {
@@ -385,7 +437,8 @@ fn who(scenario: &Scenario, group: &Group, slot: u32, number: u32) -> Who {
         if !text.contains('{') {
             return text.into();
         }
-        text.replace("{host}", host)
+        said::with_bytes(text)
+            .replace("{host}", host)
             .replace("{machine}", machine)
             .replace("{nnn}", &format!("{n:03}"))
             .replace("{nn}", &format!("{n:02}"))

@@ -491,6 +491,7 @@ fn echo(value: Value) -> Value {
         }
         Value::Null
         | Value::Text(_)
+        | Value::Bytes(_)
         | Value::Int(_)
         | Value::Decimal(_)
         | Value::Float(_)

@@ -449,7 +449,7 @@ impl Run<'_, '_> {
             let kind = match &value {
                 Value::Int(_) | Value::Decimal(_) | Value::Float(_) => Ty::Number,
                 Value::Date(_) => Ty::Date,
-                Value::Null | Value::Text(_) | Value::Raw(_) => Ty::Text(4000),
+                Value::Null | Value::Text(_) | Value::Bytes(_) | Value::Raw(_) => Ty::Text(4000),
             };
             binds.push(Bind {
                 value,
@@ -561,6 +561,7 @@ fn as_text(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::Text(text) | Value::Decimal(text) => Some(text.to_string()),
+        Value::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         Value::Int(number) => Some(number.to_string()),
         Value::Float(number) => Some(number.to_string()),
         Value::Date(at) => Some(at.to_string()),
