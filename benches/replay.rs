@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, TimeDelta};
+use orareaper::in_force::{Rhythm, Rules};
 use orareaper::needs;
-use orareaper::plan::EffectiveLimits;
 use orareaper::policy::check_files;
-use orareaper::policy::model::{Limits, PolicySet};
+use orareaper::policy::model::PolicySet;
 use orareaper::pressure::Readings;
 use orareaper::protect::Facts;
 use orareaper::recording::{Header, Next, Reader, Recorded, Writer};
-use orareaper::replay::{Replay, Rules};
+use orareaper::replay::{Replay, Setting};
 use orareaper::session::column::{Column, Columns};
 use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
 use orareaper::session::time::DbTime;
@@ -175,14 +175,10 @@ fn main() {
     let bytes = file.as_file().metadata().expect("a temporary file").len() as i64;
     let (reading, read) = timed(file.path(), wanted, |_| {});
     let every = TimeDelta::seconds(EVERY);
-    let mut replay = Replay::new(Rules {
-        set,
-        limits: EffectiveLimits::of(&Limits::default()),
-        blackouts: Vec::new(),
-        zone: chrono_tz::UTC,
+    let mut replay = Replay::new(Setting {
+        rules: Rules::of_file(None, Some("prod"), set),
         database: "prod".into(),
-        every,
-        longest_gap: Rules::longest_gap(every),
+        rhythm: Rhythm::of(every),
         assume_held: false,
     });
     let (mut steps, mut early) = (0, 0);

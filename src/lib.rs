@@ -13,6 +13,7 @@ pub mod explain;
 pub mod guard;
 pub mod hold;
 pub mod http;
+pub mod in_force;
 pub mod journal;
 pub mod ledger;
 pub mod metrics;

@@ -584,17 +584,3 @@ pub fn group_sizes(snapshot: &Snapshot, groups: &Groups, gone: &[bool]) -> Vec<u
     }
     sizes
 }
-
-/// The mode that a policy has on a database: the last step is real only if all three say so.
-#[must_use]
-pub fn run_mode(policy: Mode, armed: bool, dry_run: bool) -> Option<RunMode> {
-    match policy {
-        Mode::Off => None,
-        Mode::DryRun => Some(RunMode::DryRun),
-        Mode::Enforce => Some(if armed && !dry_run {
-            RunMode::Enforce
-        } else {
-            RunMode::DryRun
-        }),
-    }
-}

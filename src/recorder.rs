@@ -340,6 +340,6 @@ mod tests {
             .map(|past| past.outcome.as_ref().expect("ended").outcome);
         assert_eq!(outcomes.collect::<Vec<_>>(), [Outcome::Unknown, Outcome::Assumed]);
         // Nobody knows, so both are followed until the snapshots show their end.
-        assert_eq!(history.memory("prod").following.iter().count(), 2);
+        assert_eq!(history.memory("prod", "here").following.iter().count(), 2);
     }
 }

@@ -50,6 +50,8 @@ pub struct Status {
 /// One database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
+    /// Where it leads.
+    pub place: Arc<str>,
     /// Its driver's name.
     pub driver: &'static str,
     /// Whether it may be acted on at all.
@@ -124,6 +126,7 @@ pub struct Recent {
 impl Database {
     fn new(loaded: &LoadedDatabase) -> Database {
         Database {
+            place: Arc::clone(&loaded.place),
             driver: loaded.driver,
             armed: loaded.armed,
             poll: loaded.poll,
@@ -210,6 +213,8 @@ impl Status {
         let mut databases = BTreeMap::new();
         for configured in &loaded.databases {
             let before = self.databases.remove(&configured.database);
+            // One that leads elsewhere is another database, of which nothing is known yet.
+            let before = before.filter(|known| known.place == configured.place);
             let mut database = before.unwrap_or_else(|| Database::new(configured));
             (database.driver, database.armed, database.poll) = (configured.driver, configured.armed, configured.poll);
             let mut before = std::mem::take(&mut database.policies);

@@ -22,6 +22,7 @@ const PURE: &[&str] = &[
     "src/explain",
     "src/guard",
     "src/hold",
+    "src/in_force",
     "src/ledger",
     "src/needs",
     "src/outcome",

@@ -77,18 +77,18 @@ fn explanation(look: &Look, row: usize, only: Option<usize>) -> Explanation {
     let mut memory = Memory::default();
     let cycle = look.decide(&mut memory, false);
     let inst_id = look.snapshot.id(row, Column::InstId);
-    let gates: Vec<bool> = (0..look.set.policies.len())
+    let gates: Vec<bool> = (0..look.here.len())
         .map(|index| memory.gates.is_open(index, inst_id))
         .collect();
     Explanation::new(&Subject {
         database: &look.database,
         snapshot: &look.snapshot,
         row,
-        set: &look.set,
+        set: look.rules.set(),
         here: &look.here,
         facts: &look.facts,
-        limits: &look.limits,
-        today: look.now.date_naive(),
+        limits: look.rules.limits(),
+        today: look.rules.today(look.now),
         cycle: &cycle,
         gates: &gates,
         only,

@@ -15,13 +15,12 @@ use crate::config::{Config, Database};
 use crate::cycle::{Cycle, Memory, Terms, cycle};
 use crate::daemon::database::utc_of;
 use crate::daemon::poller::{Needs, Poller};
-use crate::explain::off_or_elsewhere;
-use crate::guard::RunMode;
+use crate::in_force::{self, Absent, Due, Here};
 use crate::needs;
 use crate::notes::notes;
 use crate::oracle::Class;
-use crate::plan::{EffectiveLimits, InForce, run_mode};
-use crate::policy::model::{Limits, Policy, PolicySet};
+use crate::plan::InForce;
+use crate::policy::model::PolicySet;
 use crate::pressure::Readings;
 use crate::protect::Facts;
 use crate::session::column::Columns;
@@ -33,8 +32,6 @@ pub(crate) struct Rules {
     pub(crate) config: Option<Config>,
     /// The policies.
     pub(crate) set: Arc<PolicySet>,
-    /// The configuration's limits, or what holds without one.
-    pub(crate) limits: EffectiveLimits,
     clock: SystemClock,
 }
 
@@ -48,18 +45,15 @@ pub(crate) struct Look {
     pub(crate) now: DateTime<Utc>,
     /// The sessions.
     pub(crate) snapshot: Snapshot,
-    /// The policies.
-    pub(crate) set: Arc<PolicySet>,
+    /// The policies, and what else is in force.
+    pub(crate) rules: in_force::Rules,
     /// How each policy runs here, or why it does not, in the set's order.
-    pub(crate) here: Vec<Result<RunMode, String>>,
+    pub(crate) here: Here,
     /// Who is protected.
     pub(crate) facts: Facts,
-    /// The configuration's limits.
-    pub(crate) limits: EffectiveLimits,
     /// What has to be said first.
     pub(crate) notes: Vec<String>,
     readings: Readings,
-    in_force: Vec<InForce>,
 }
 
 impl Rules {
@@ -96,13 +90,12 @@ impl Rules {
     }
 
     fn of(config: Option<Config>, set: Arc<PolicySet>, clock: SystemClock) -> Rules {
-        let limits = config.as_ref().map_or_else(Limits::default, |config| config.limits);
-        Rules {
-            config,
-            set,
-            limits: EffectiveLimits::of(&limits),
-            clock,
-        }
+        Rules { config, set, clock }
+    }
+
+    /// What is in force for sessions of a file that are of a database of this name, if that is known.
+    pub(crate) fn of_file(&self, name: Option<&str>) -> in_force::Rules {
+        in_force::Rules::of_file(self.config.as_ref(), name, Arc::clone(&self.set))
     }
 
     /// Looks once. A database that cannot be read is told of and is `None`; none at all is an error.
@@ -127,7 +120,8 @@ impl Rules {
                 let reach = crate::daemon::reach(database).map_err(|error| fail(&error.to_string()))?;
                 Ok(Eye {
                     database: Arc::clone(&database.name),
-                    armed: database.armed,
+                    // What is shown is what the daemon would do, so its label is the daemon's; nothing is done either way.
+                    rules: in_force::Rules::of(database, false, Arc::clone(&self.set)),
                     poller: Poller::new(reach, Arc::new(self.clock)),
                     refused: false,
                 })
@@ -149,43 +143,29 @@ impl Rules {
         let taken_at = taken_at.map_err(|problem| fail(&format!("--taken-at: {problem}")))?;
         let saved = crate::saved::open(file, taken_at).map_err(|error| fail(&error.to_string()))?;
         // A policy's `databases` is held only against a name that was given: the one in a file may be any.
-        let here = |policy: &Policy| match off_or_elsewhere(policy, source.database.as_deref()) {
-            Some(why) => Err(why),
-            None => Ok(RunMode::DryRun),
-        };
+        let rules = self.of_file(source.database.as_deref());
         let name = source.database.clone().or(saved.database);
         Ok(self.seen(Look {
             database: name.unwrap_or_else(|| "snapshot".into()),
             taken_at: utc_of(&saved.snapshot),
             now: self.clock.utc(),
             snapshot: saved.snapshot,
-            set: Arc::clone(&self.set),
-            here: self.set.policies.iter().map(here).collect(),
+            here: rules.configured(),
+            rules,
             facts: Facts::default(),
-            limits: self.limits,
             notes: saved.notes,
             readings: Readings::default(),
-            in_force: Vec::new(),
         }))
     }
 
     /// Fills in what follows from the rest.
     fn seen(&self, mut look: Look) -> Look {
         look.now = look.taken_at.unwrap_or(look.now);
-        // Schedules do not matter: what is asked is what would happen if it were time.
-        look.in_force = look
-            .here
-            .iter()
-            .enumerate()
-            .filter_map(|(index, mode)| {
-                Some(InForce {
-                    index,
-                    mode: *mode.as_ref().ok()?,
-                    due: true,
-                })
-            })
-            .collect();
-        look.notes.extend(notes(&look.snapshot, &look.set, &look.in_force));
+        let blackout = look.taken_at.and_then(|now| look.rules.blackout(now));
+        look.notes
+            .extend(blackout.map(|blackout| format!("{blackout}: while it lasts the daemon does nothing of this")));
+        look.notes
+            .extend(notes(&look.snapshot, look.rules.set(), &look.in_force()));
         look
     }
 }
@@ -193,7 +173,7 @@ impl Rules {
 /// A connection to look through.
 pub(crate) struct Eye {
     database: Arc<str>,
-    armed: bool,
+    rules: in_force::Rules,
     poller: Poller,
     /// The account was refused: each further attempt would bring it nearer to its lock.
     refused: bool,
@@ -219,24 +199,11 @@ impl Eye {
             }
         };
         let capabilities = &polled.capabilities;
-        let here = |policy: &Policy| {
-            if let Some(why) = off_or_elsewhere(policy, Some(&self.database)) {
-                return Err(why);
-            }
-            let actions = std::iter::once(policy.action).chain(policy.escalate.iter().map(|rung| rung.action));
-            for action in actions {
-                if let Err(reason) = capabilities.supports(action) {
-                    return Err(format!("{action}: {reason}"));
-                }
-            }
-            // What is shown is what the daemon would do, so its label is the daemon's; nothing is done either way.
-            run_mode(policy.mode, self.armed, false).ok_or_else(|| "it is off".to_owned())
-        };
+        let here = self.rules.here(|action| capabilities.supports(action));
         let mut said = capabilities.notes.clone();
-        for policy in &set.policies {
-            if let Err(reason) = capabilities.supports(policy.action) {
-                let name = &policy.name;
-                said.push(format!("policy {name} does not run here: {}: {reason}", policy.action));
+        for (policy, run) in set.policies.iter().zip(&here) {
+            if let Err(Absent::Unsupported(why)) = run {
+                said.push(format!("policy {} does not run here: {why}", policy.name));
             }
         }
         said.extend(polled.unreadable.iter().map(ToString::to_string));
@@ -244,14 +211,12 @@ impl Eye {
             database: self.database.to_string(),
             taken_at: utc_of(&polled.snapshot),
             now: rules.clock.utc(),
-            set: Arc::clone(set),
-            here: set.policies.iter().map(here).collect(),
+            rules: self.rules.clone(),
+            here,
             facts: capabilities.facts(&[capabilities.own]),
-            limits: rules.limits,
             notes: said,
             snapshot: polled.snapshot,
             readings: polled.readings,
-            in_force: Vec::new(),
         }))
     }
 }
@@ -265,15 +230,20 @@ pub(crate) fn at_least_one(looks: Vec<Option<Look>>) -> Result<Vec<Option<Look>>
 }
 
 impl Look {
+    /// The policies that run here. Schedules do not matter: what is asked is what would happen if it were time.
+    fn in_force(&self) -> Vec<InForce> {
+        self.rules.in_force(&self.here, Due::Always)
+    }
+
     /// What one cycle decides, with what is remembered.
     pub(crate) fn decide(&self, memory: &mut Memory, assume_held: bool) -> Cycle {
         let terms = Terms {
-            set: &self.set,
-            in_force: &self.in_force,
+            set: self.rules.set(),
+            in_force: &self.in_force(),
             facts: &self.facts,
-            limits: &self.limits,
+            limits: self.rules.limits(),
             now: self.now,
-            today: self.now.date_naive(),
+            today: self.rules.today(self.now),
             unbroken: false,
             standstill: None,
             assume_held,

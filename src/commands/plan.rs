@@ -48,7 +48,7 @@ fn report(look: &Look, arguments: &PlanArgs) -> Report {
         taken_at: look.taken_at,
         mode: RunMode::DryRun,
         snapshot: &look.snapshot,
-        set: &look.set,
+        set: look.rules.set(),
         plan: &cycle.plan,
         ruling: &cycle.ruling,
         notes: &look.notes,

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 
@@ -13,10 +14,11 @@ use crate::commands::plan::statement_of;
 use crate::commands::progress::Progress;
 use crate::commands::{deliver, fail, say, terminal_style};
 use crate::guard::RunMode;
+use crate::in_force::Rhythm;
 use crate::needs;
 use crate::policy::model::PolicySet;
 use crate::recording::{Next, Reader, Recorded};
-use crate::replay::{Replay, Rules, Step};
+use crate::replay::{Replay, Setting, Step};
 use crate::report::{Report, ReportFormat, Subject, TextStyle};
 
 /// Runs the command.
@@ -35,16 +37,11 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<S
     let wanted = needs::columns(&loaded.set);
     let mut reader = Reader::open(BufReader::with_capacity(1 << 16, file), wanted).map_err(|error| wrong(&error))?;
     let every = TimeDelta::from_std(reader.header().every).unwrap_or(TimeDelta::MAX);
-    let (set, config) = (loaded.set, loaded.config);
-    let zone = config.as_ref().map_or(chrono_tz::UTC, |config| config.timezone);
-    let mut replay = Replay::new(Rules {
-        set: set.clone(),
-        limits: loaded.limits,
-        blackouts: config.map(|config| config.blackouts).unwrap_or_default(),
-        zone,
+    let set = Arc::clone(&loaded.set);
+    let mut replay = Replay::new(Setting {
+        rules: loaded.of_file(Some(&reader.header().database)),
         database: reader.header().database.clone(),
-        every,
-        longest_gap: Rules::longest_gap(every),
+        rhythm: Rhythm::of(every),
         assume_held: arguments.assume_held,
     });
     let mut lines = Lines::open(arguments)?;

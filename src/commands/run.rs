@@ -71,12 +71,12 @@ pub fn run(path: &Path, dry_run: bool, clock: SystemClock) -> Status {
         Ok(notifier) => notifier,
         Err(error) => return fail(&error.to_string()),
     };
-    let service = match Service::start(&config, &set, dry_run, &clock, &|watcher| watcher) {
+    let mut service = match Service::start(&config, &set, dry_run, &clock, &|watcher| watcher) {
         Ok(service) => service,
         Err(error) => return fail(&error.to_string()),
     };
     notifier.ready(&status_line(&config, &set));
-    serve(path, &config, &signals, &service, &notifier, &*clock);
+    serve(path, &config, &signals, &mut service, &notifier, &*clock);
     notifier.stopping("stopping");
     if service.stop("asked to by a signal", GRACE) {
         Status::Fine
@@ -91,17 +91,21 @@ fn load(path: &Path, clock: &dyn Clock) -> Result<(Config, Arc<PolicySet>), Stat
     Ok((config, set))
 }
 
-fn serve(path: &Path, config: &Config, signals: &Signals, service: &Service, notifier: &Notifier, clock: &dyn Clock) {
+fn serve(
+    path: &Path,
+    config: &Config,
+    signals: &Signals,
+    service: &mut Service,
+    notifier: &Notifier,
+    clock: &dyn Clock,
+) {
     let interval = watchdog_interval();
     let mut fed = clock.now();
     while !signals.stop() {
         if signals.take_reload() {
             notifier.reloading();
-            match reload(path, config, clock) {
-                Ok((config, set)) => {
-                    service.reload(&config, &set);
-                    notifier.ready(&status_line(&config, &set));
-                }
+            match reload(path, config, service, clock) {
+                Ok(status) => notifier.ready(&status),
                 Err(problem) => {
                     service.reload_failed(problem);
                     notifier.ready("a reload failed; what was in force stays so");
@@ -122,16 +126,18 @@ fn serve(path: &Path, config: &Config, signals: &Signals, service: &Service, not
     }
 }
 
-/// All or nothing: the new configuration and the new policies, or what is wrong with them.
-fn reload(path: &Path, running: &Config, clock: &dyn Clock) -> Result<(Config, Arc<PolicySet>), String> {
+/// All or nothing: the new configuration and the new policies are in force, or why nothing was changed.
+fn reload(path: &Path, running: &Config, service: &mut Service, clock: &dyn Clock) -> Result<String, String> {
     let loaded = crate::config::load(path);
     let config = loaded.config.ok_or_else(|| joined(&loaded.diagnostics))?;
-    let policies = crate::policy::load(&config.policies, clock.today(config.timezone), config.timezone);
-    let set = policies.set.ok_or_else(|| joined(&policies.diagnostics))?;
-    for change in needs_restart(running, &config) {
-        tracing::warn!(change = change.as_str(), "this change takes effect with a restart");
+    let fixed = fixed(running, &config);
+    if !fixed.is_empty() {
+        return Err(fixed.join("; "));
     }
-    Ok((config, Arc::new(set)))
+    let policies = crate::policy::load(&config.policies, clock.today(config.timezone), config.timezone);
+    let set = Arc::new(policies.set.ok_or_else(|| joined(&policies.diagnostics))?);
+    service.reload(&config, &set)?;
+    Ok(status_line(&config, &set))
 }
 
 fn joined(problems: &[Diagnostic]) -> String {
@@ -139,33 +145,21 @@ fn joined(problems: &[Diagnostic]) -> String {
     errors.map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// What a reload does not change: how databases are reached, where pages and state are.
-fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
+/// What cannot change while the daemon runs, and why.
+fn fixed(running: &Config, new: &Config) -> Vec<String> {
     let mut changes = Vec::new();
-    if old.listen != new.listen {
-        changes.push(format!("listen: {}", new.listen));
+    if running.listen != new.listen {
+        changes.push(format!(
+            "`listen: {}` needs a restart: the pages are served at {} until then, where somebody may be reading them",
+            new.listen, running.listen
+        ));
     }
-    if old.state != new.state {
-        changes.push(format!("state: {}", new.state.display()));
-    }
-    let shape = |config: &Config| -> Vec<String> {
-        let shape = |database: &crate::config::Database| {
-            let crate::config::Database {
-                name,
-                driver,
-                connect,
-                login,
-                poll,
-                connect_timeout,
-                call_timeout,
-                ..
-            } = database;
-            format!("{name} {driver:?} {connect} {login:?} {poll:?} {connect_timeout:?} {call_timeout:?}")
-        };
-        config.databases.iter().map(shape).collect()
-    };
-    if shape(old) != shape(new) {
-        changes.push("databases: other than armed".into());
+    if running.state != new.state {
+        changes.push(format!(
+            "`state: {}` needs a restart: journal and kill switch are in {} and cannot move while actions are recorded",
+            new.state.display(),
+            running.state.display()
+        ));
     }
     changes
 }

@@ -85,7 +85,7 @@ fn listing(look: &Look, condition: Option<&Condition>, all: bool) -> Listing {
         &look.snapshot,
         condition,
         all,
-        &look.set,
+        look.rules.set(),
         &cycle.ruling,
     );
     listing.notes.clone_from(&look.notes);

@@ -4,9 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono_tz::Tz;
+
 use super::{Database, Driver, Login, SecretSource};
 use crate::policy::diagnostics::{Diagnostic, did_you_mean, quoted};
 use crate::policy::fields::{Fields, Inspection};
+use crate::policy::model::Limits;
 use crate::policy::raw::{Node, Value};
 
 const DATABASE_KEYS: [&str; 10] = [
@@ -64,6 +67,9 @@ pub(super) fn database(inspection: &mut Inspection, item: &Node, base: &Path, na
         poll: duration(poll?),
         connect_timeout: duration(connect_timeout?),
         call_timeout: duration(call_timeout?),
+        limits: Limits::default(),
+        blackouts: Vec::new(),
+        timezone: Tz::UTC,
     })
 }
 

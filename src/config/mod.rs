@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use sha2::{Digest as _, Sha256};
 
 pub use read::{Loaded, Rules, check};
 pub use secret::{Secret, SecretError, SecretSource};
@@ -51,11 +52,11 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder of journal and reports.
     pub state: PathBuf,
-    /// What schedules and blackouts are written in.
+    /// Where a database has no time zone of its own.
     pub timezone: Tz,
-    /// Hold for all policies of a database together; [`DEFAULT_LIMITS`] filled in.
+    /// Where a database has no limits of its own; [`DEFAULT_LIMITS`] filled in.
     pub limits: Limits,
-    /// When nothing is done at all.
+    /// When nothing is done on any database.
     pub blackouts: Vec<Blackout>,
 }
 
@@ -78,6 +79,32 @@ pub struct Database {
     pub connect_timeout: Duration,
     /// For one call to be answered.
     pub call_timeout: Duration,
+    /// Hold for all policies of the database together; what the configuration says for all and [`DEFAULT_LIMITS`] filled in.
+    pub limits: Limits,
+    /// When nothing is done on it; those for all databases included.
+    pub blackouts: Vec<Blackout>,
+    /// What its schedules are written in and its days are counted by.
+    pub timezone: Tz,
+}
+
+impl Database {
+    /// Where the entry leads: a digest of name, driver, address and account. Whether a database is armed, and all that is
+    /// remembered of it, belongs to this: an entry that leads elsewhere is another database, whatever its name.
+    #[must_use]
+    pub fn place(&self) -> Arc<str> {
+        let user = match &self.login {
+            Login::Password { user, .. } => user.as_str(),
+            Login::External => "",
+        };
+        let mut hash = Sha256::new();
+        for part in [&*self.name, self.driver.name(), &self.connect, user] {
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        }
+        let digest = hash.finalize();
+        let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        hex.into()
+    }
 }
 
 /// Which driver a database is reached through.

@@ -147,24 +147,37 @@ fn config(inspection: &mut Inspection, root: &Node, base: &Path) -> (Option<Conf
     });
     let whole = || {
         let given = limits?;
+        let (zone, blackouts) = (zone?, blackouts?);
+        let limits = filled(given, DEFAULT_LIMITS);
+        let mut databases = databases?;
+        for database in &mut databases {
+            database.limits = limits;
+            database.blackouts.clone_from(&blackouts);
+            database.timezone = zone;
+        }
         Some(Config {
-            databases: databases?,
+            databases,
             policies: policies?,
             listen: listen?,
             state: state?,
-            timezone: zone?,
-            limits: Limits {
-                per_cycle: given.per_cycle.or(DEFAULT_LIMITS.per_cycle),
-                per_hour: given.per_hour.or(DEFAULT_LIMITS.per_hour),
-                per_day: given.per_day.or(DEFAULT_LIMITS.per_day),
-                share: given.share.or(DEFAULT_LIMITS.share),
-                undo_records: given.undo_records.or(DEFAULT_LIMITS.undo_records),
-                respawns: given.respawns.or(DEFAULT_LIMITS.respawns),
-            },
-            blackouts: blackouts?,
+            timezone: zone,
+            limits,
+            blackouts,
         })
     };
     (whole(), rules)
+}
+
+/// What was given, and the rest from elsewhere.
+fn filled(given: Limits, rest: Limits) -> Limits {
+    Limits {
+        per_cycle: given.per_cycle.or(rest.per_cycle),
+        per_hour: given.per_hour.or(rest.per_hour),
+        per_day: given.per_day.or(rest.per_day),
+        share: given.share.or(rest.share),
+        undo_records: given.undo_records.or(rest.undo_records),
+        respawns: given.respawns.or(rest.respawns),
+    }
 }
 
 fn timezone(inspection: &mut Inspection, node: &Node) -> Option<Tz> {

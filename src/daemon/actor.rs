@@ -17,7 +17,7 @@ use crate::actuator::carry_out::{Answered, Hands, Witness, carry_out};
 use crate::clock::{Clock, Monotonic};
 use crate::cycle::Done;
 use crate::daemon::database::Input;
-use crate::daemon::poller::Reach;
+use crate::daemon::poller::{Reach, SharedReach};
 use crate::guard::Warrant;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::probe::probe;
@@ -98,8 +98,9 @@ impl Actor {
     }
 
     /// Runs until the batches' sender is gone or nobody listens any more.
-    pub fn run(mut self, witness: &mut dyn Witness, batches: &Receiver<Batch>) {
+    pub fn run(mut self, reach: &SharedReach, witness: &mut dyn Witness, batches: &Receiver<Batch>) {
         for batch in batches {
+            self.reach = reach.now();
             self.carry_out_all(batch, witness);
             if self.inputs.send(Input::Acted(Acted::Through)).is_err() {
                 break;
@@ -250,13 +251,13 @@ fn expire(warrant: &Warrant, why: &str, witness: &mut dyn Witness) -> Done {
 /// # Errors
 /// When the system has no thread to give.
 pub fn start(
-    reach: Reach,
+    reach: SharedReach,
     clock: Arc<dyn Clock>,
     mut witness: Box<dyn Witness + Send>,
     batches: Receiver<Batch>,
     inputs: Sender<Input>,
 ) -> std::io::Result<thread::JoinHandle<()>> {
     thread::Builder::new()
-        .name(format!("act-{}", reach.target.name))
-        .spawn(move || Actor::new(reach, clock, inputs).run(&mut *witness, &batches))
+        .name(format!("act-{}", reach.now().target.name))
+        .spawn(move || Actor::new(reach.now(), clock, inputs).run(&reach, &mut *witness, &batches))
 }

@@ -7,34 +7,27 @@
 //! While actions are under way the cycle goes on, but permits nothing new: what it decided would rest on a snapshot in
 //! which those actions had not happened yet.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::{Clock, Monotonic};
-use crate::config::Blackout;
 use crate::cycle::{Cycle, Memory, Terms, cycle, remember};
 use crate::daemon::actor::{Acted, Batch};
 use crate::daemon::backoff::Backoff;
 use crate::daemon::poller::{Needs, Polled};
 use crate::guard::Warrant;
+use crate::in_force::{Absent, GAP, Rhythm, Rules};
 use crate::needs;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::{Class, Error};
-use crate::plan::{EffectiveLimits, InForce, run_mode};
-use crate::policy::model::PolicySet;
+use crate::plan::{EffectiveLimits, InForce};
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
-
-/// So many poll intervals without a snapshot are a gap: three were missed. It breaks every hold, because what was not seen
-/// may have changed.
-const GAP: i32 = 4;
 
 /// Everything that can happen to a database.
 #[derive(Debug)]
@@ -44,37 +37,20 @@ pub enum Input {
     /// Something about the actions under way.
     Acted(Acted),
     /// New policies and settings, already checked.
-    Reload(Arc<Rules>),
+    Reload(Arc<Rules>, Settings),
     /// The end.
     Stop,
 }
 
-/// What a reload may change.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// The policies.
-    pub set: Arc<PolicySet>,
-    /// The configuration's limits.
-    pub limits: EffectiveLimits,
-    /// Times in which nothing is done.
-    pub blackouts: Vec<Blackout>,
-    /// Whether the database is armed, by name.
-    pub armed: HashMap<Arc<str>, bool>,
-    /// For the calendar's day.
-    pub zone: Tz,
-}
-
-/// What never changes while the daemon runs.
+/// How a database is watched. A reload may change it.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The configured name.
+    /// The configured name, which stays.
     pub name: Arc<str>,
     /// Between the beginnings of two snapshots.
     pub poll: Duration,
     /// Reading that takes longer hangs. Nothing can end it, but it is told.
     pub patience: Duration,
-    /// `--dry-run`.
-    pub dry_run: bool,
 }
 
 /// Who is told what happens. The daemon has one that logs, counts, journals and reports; the demo tells a story.
@@ -234,8 +210,11 @@ impl Database {
     /// Applies one input; `Break` at the end. Does not block.
     pub fn apply(&mut self, input: Input) -> ControlFlow<()> {
         match input {
-            Input::Stop => return ControlFlow::Break(()),
-            Input::Reload(rules) => self.reload(rules),
+            Input::Stop => {
+                self.revoke();
+                return ControlFlow::Break(());
+            }
+            Input::Reload(rules, settings) => self.reload(rules, settings),
             Input::Polled(Ok(polled)) => self.read(&polled),
             Input::Polled(Err(error)) => self.unreadable(&error),
             Input::Acted(acted) => self.acted(acted),
@@ -265,8 +244,8 @@ impl Database {
             return;
         }
         let needs = Needs {
-            columns: needs::columns(&self.rules.set),
-            resources: needs::resources(&self.rules.set),
+            columns: needs::columns(self.rules.set()),
+            resources: needs::resources(self.rules.set()),
         };
         let now = self.clock.now();
         if self.ask.send(needs).is_ok() {
@@ -298,10 +277,13 @@ impl Database {
         self.revoked.store(true, Ordering::SeqCst);
     }
 
-    fn reload(&mut self, rules: Arc<Rules>) {
+    fn reload(&mut self, rules: Arc<Rules>, settings: Settings) {
+        assert_eq!(self.settings.name, settings.name, "a database keeps its name");
         // A warrant of the old rules may be one that the new ones would not give: the next cycle decides anew.
         self.revoke();
         self.rules = rules;
+        self.next_poll = self.next_poll.min(self.clock.now().plus(settings.poll));
+        self.settings = settings;
         self.gave_up = false;
         if matches!(self.acting, Acting::Waiting { .. } | Acting::GaveUp { .. }) {
             self.acting = Acting::Free;
@@ -341,12 +323,12 @@ impl Database {
         let facts = polled.capabilities.facts(&self.own);
         let standstill = self.standstill(polled, now);
         let terms = Terms {
-            set: &rules.set,
+            set: rules.set(),
             in_force: &in_force,
             facts: &facts,
-            limits: &rules.limits,
+            limits: rules.limits(),
             now,
-            today: self.today(now),
+            today: self.rules.today(now),
             unbroken: self.is_unbroken(polled.began),
             standstill: standstill.as_deref(),
             assume_held: false,
@@ -373,7 +355,7 @@ impl Database {
             })
             .collect();
         if !warrants.is_empty() {
-            self.act_on(warrants, polled, rules.limits, now);
+            self.act_on(warrants, polled, *rules.limits(), now);
         }
     }
 
@@ -392,7 +374,7 @@ impl Database {
             began: polled.began,
             good_for: self.settings.poll * 2,
             limits,
-            today: self.today(now),
+            today: self.rules.today(now),
             own: self.own.clone(),
             instances: instances
                 .iter()
@@ -447,14 +429,10 @@ impl Database {
         }
     }
 
-    fn today(&self, now: DateTime<Utc>) -> NaiveDate {
-        now.with_timezone(&self.rules.zone).date_naive()
-    }
-
     /// Measured by this host's clock.
     fn is_unbroken(&mut self, began: Monotonic) -> bool {
         let before = self.last_began.replace(began);
-        before.is_some_and(|before| began.since(before) <= self.settings.poll.saturating_mul(GAP.unsigned_abs()))
+        before.is_some_and(|before| began.since(before) <= self.settings.poll.saturating_mul(GAP))
     }
 
     /// Why nothing may be permitted in this cycle.
@@ -463,8 +441,8 @@ impl Database {
             self.revoke();
             return Some("orareaper is paused".into());
         }
-        if let Some(blackout) = self.rules.blackouts.iter().find(|blackout| blackout.holds(now)) {
-            return Some(format!("blackout: {}", blackout.reason));
+        if let Some(blackout) = self.rules.blackout(now) {
+            return Some(blackout);
         }
         match &self.acting {
             Acting::UnderWay => return Some("actions of an earlier cycle are under way".into()),
@@ -480,26 +458,14 @@ impl Database {
 
     fn in_force(&mut self, capabilities: &Capabilities, now: DateTime<Utc>) -> Vec<InForce> {
         let rules = Arc::clone(&self.rules);
-        let poll = TimeDelta::from_std(self.settings.poll).unwrap_or(TimeDelta::MAX);
-        // A schedule's hour that passed while nobody looked is over: it is not made up for at another.
-        let recent = |last: &DateTime<Utc>| now - *last <= poll.checked_mul(GAP).unwrap_or(TimeDelta::MAX);
-        let after = self.last_cycle.filter(recent).unwrap_or(now - poll);
-        let armed = rules.armed.get(&self.settings.name).copied().unwrap_or(false);
-        let mut in_force = Vec::new();
-        for (index, policy) in rules.set.policies.iter().enumerate() {
-            let here =
-                policy.databases.is_empty() || policy.databases.iter().any(|glob| glob.matches(&self.settings.name));
-            let Some(mode) = run_mode(policy.mode, armed, self.settings.dry_run).filter(|_| here) else {
-                continue;
-            };
-            if let Some(why) = unsupported(policy, capabilities) {
-                self.warn_unsupported(&policy.name, why);
-                continue;
+        let here = rules.here(|action| capabilities.supports(action));
+        for (policy, run) in rules.set().policies.iter().zip(&here) {
+            if let Err(Absent::Unsupported(why)) = run {
+                self.warn_unsupported(&policy.name, why.clone());
             }
-            let due = policy.schedule.as_ref().is_none_or(|schedule| schedule.due(after, now));
-            in_force.push(InForce { index, mode, due });
         }
-        in_force
+        let rhythm = Rhythm::of(TimeDelta::from_std(self.settings.poll).unwrap_or(TimeDelta::MAX));
+        rules.in_force(&here, rhythm.due(self.last_cycle, now))
     }
 
     /// Said once.
@@ -510,17 +476,6 @@ impl Database {
             self.warned_unsupported.push(warning);
         }
     }
-}
-
-/// Why the policy cannot run on this database: one of its actions is not to be had there.
-fn unsupported(policy: &crate::policy::model::Policy, capabilities: &Capabilities) -> Option<String> {
-    let mut actions = std::iter::once(policy.action).chain(policy.escalate.iter().map(|rung| rung.action));
-    actions.find_map(|action| {
-        capabilities
-            .supports(action)
-            .err()
-            .map(|reason| format!("{action}: {reason}"))
-    })
 }
 
 /// The snapshot's time in UTC.

@@ -19,7 +19,6 @@ pub mod reports;
 pub mod service;
 pub mod watcher;
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -28,13 +27,16 @@ use std::time::Duration;
 
 use crate::actuator::carry_out::Witness;
 use crate::clock::{Clock, Monotonic};
-use crate::config::{Config, Login, SecretError};
+use crate::config::{self, Config, Login, SecretError};
 use crate::cycle::Memory;
-use crate::daemon::database::{Database, Input, Rules, Settings, Watcher};
-use crate::daemon::poller::Reach;
+use crate::daemon::database::{Database, Input, Settings, Watcher};
+use crate::daemon::poller::{Reach, SharedReach};
+use crate::in_force::Rules;
 use crate::oracle;
-use crate::plan::EffectiveLimits;
 use crate::policy::model::PolicySet;
+
+/// How long a loop may take to end: it never blocks, so this is for a machine that is busy.
+const RETIRES_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the databases' loops are started with.
 pub struct Start<'a> {
@@ -47,20 +49,28 @@ pub struct Start<'a> {
     /// The clocks.
     pub clock: Arc<dyn Clock>,
     /// What the journal remembers of a database.
-    pub memory: &'a dyn Fn(&str) -> Memory,
+    pub memory: &'a dyn Fn(&config::Database) -> Memory,
     /// Who is told what happens to a database.
-    pub watcher: &'a dyn Fn(&Arc<str>) -> Box<dyn Watcher>,
+    pub watcher: &'a dyn Fn(&config::Database) -> Box<dyn Watcher>,
     /// Who writes a database's actions down.
-    pub witness: &'a dyn Fn(&Arc<str>) -> Box<dyn Witness + Send>,
+    pub witness: &'a dyn Fn(&config::Database) -> Box<dyn Witness + Send>,
 }
 
 /// The databases' running loops.
 pub struct Running {
-    inputs: Vec<Sender<Input>>,
-    loops: Vec<JoinHandle<()>>,
-    /// Those that read and act. They may hang in a driver, so nobody ever waits for them.
-    workers: Vec<JoinHandle<()>>,
+    members: Vec<Member>,
     clock: Arc<dyn Clock>,
+}
+
+/// One database's loop and threads.
+struct Member {
+    name: Arc<str>,
+    place: Arc<str>,
+    reach: SharedReach,
+    inputs: Sender<Input>,
+    engine: JoinHandle<()>,
+    /// Those that read and act. They may hang in a driver, so nobody ever waits for them.
+    workers: [JoinHandle<()>; 2],
 }
 
 /// Starts every database's loop and threads.
@@ -68,106 +78,132 @@ pub struct Running {
 /// # Errors
 /// When a password cannot be had, or the system has no thread to give.
 pub fn start(start: &Start<'_>) -> io::Result<Running> {
-    let rules = Arc::new(rules(start.config, Arc::clone(&start.set)));
-    let mut running = Running {
-        inputs: Vec::new(),
-        loops: Vec::new(),
-        workers: Vec::new(),
-        clock: Arc::clone(&start.clock),
-    };
     let reaches = reaches(start.config).map_err(io::Error::other)?;
+    let mut members = Vec::new();
     for (database, reach) in start.config.databases.iter().zip(reaches) {
+        members.push(Member::start(start, database, reach)?);
+    }
+    Ok(Running {
+        members,
+        clock: Arc::clone(&start.clock),
+    })
+}
+
+impl Member {
+    fn start(start: &Start<'_>, database: &config::Database, reach: Reach) -> io::Result<Member> {
         let (inputs, received) = channel();
         let (ask, asks) = channel();
         let (act, batches) = channel();
-        running.workers.push(poller::start(
-            reach.clone(),
-            Arc::clone(&start.clock),
-            asks,
-            inputs.clone(),
-        )?);
-        let witness = (start.witness)(&database.name);
-        running.workers.push(actor::start(
-            reach,
-            Arc::clone(&start.clock),
-            witness,
-            batches,
-            inputs.clone(),
-        )?);
-        let settings = Settings {
-            name: Arc::clone(&database.name),
-            poll: database.poll,
-            patience: patience(database),
-            dry_run: start.dry_run,
-        };
-        let memory = (start.memory)(&database.name);
-        let watcher = (start.watcher)(&database.name);
+        let reach = SharedReach::new(reach);
+        let clock = || Arc::clone(&start.clock);
+        let poller = poller::start(reach.clone(), clock(), asks, inputs.clone())?;
+        let witness = (start.witness)(database);
+        let actor = actor::start(reach.clone(), clock(), witness, batches, inputs.clone())?;
         let engine = Database::new(
-            settings,
-            Arc::clone(&rules),
-            memory,
-            Arc::clone(&start.clock),
+            settings(database),
+            Arc::new(Rules::of(database, start.dry_run, Arc::clone(&start.set))),
+            (start.memory)(database),
+            clock(),
             (ask, act),
-            watcher,
+            (start.watcher)(database),
         );
-        let name = format!("db-{}", database.name);
-        running
-            .loops
-            .push(thread::Builder::new().name(name).spawn(move || engine.run(&received))?);
-        running.inputs.push(inputs);
+        let engine = thread::Builder::new()
+            .name(format!("db-{}", database.name))
+            .spawn(move || engine.run(&received))?;
+        Ok(Member {
+            name: Arc::clone(&database.name),
+            place: database.place(),
+            reach,
+            inputs,
+            engine,
+            workers: [poller, actor],
+        })
     }
-    Ok(running)
+
+    /// Tells the loop to end, which revokes what it has permitted. One that is gone already has nothing in force either.
+    fn stop(&self) {
+        let _ = self.inputs.send(Input::Stop);
+    }
 }
 
 impl Running {
-    /// Puts new rules in force, from the next cycle on.
-    pub fn reload(&self, config: &Config, set: Arc<PolicySet>) {
-        let rules = Arc::new(rules(config, set));
-        for inputs in &self.inputs {
-            // A loop that is gone ends the daemon.
-            let _ = inputs.send(Input::Reload(Arc::clone(&rules)));
+    /// Puts another configuration in force. `between` is called when what leads elsewhere or is configured no longer has
+    /// ended, and nothing new has begun.
+    ///
+    /// # Errors
+    /// When a password cannot be had. Then nothing has changed.
+    ///
+    /// # Panics
+    /// When a loop does not end, or the system has no thread to give: what is in force would not be what is said to be, and
+    /// a restart only delays.
+    pub fn reload(&mut self, start: &Start<'_>, between: impl FnOnce()) -> Result<(), SecretError> {
+        let reaches = reaches(start.config)?;
+        let places: Vec<Arc<str>> = start.config.databases.iter().map(config::Database::place).collect();
+        let (kept, gone): (Vec<Member>, Vec<Member>) = std::mem::take(&mut self.members)
+            .into_iter()
+            .partition(|member| places.contains(&member.place));
+        for member in &gone {
+            tracing::info!(
+                database = &*member.name,
+                "database is no longer watched at the place it led to"
+            );
         }
+        assert!(
+            end(gone, &*self.clock, RETIRES_WITHIN),
+            "the loop of a database that is configured no longer did not end in time or in good order"
+        );
+        self.members = kept;
+        between();
+        for (database, reach) in start.config.databases.iter().zip(reaches) {
+            let place = database.place();
+            if let Some(member) = self.members.iter().find(|member| member.place == place) {
+                let rules = Rules::of(database, start.dry_run, Arc::clone(&start.set));
+                member.reach.change(reach);
+                // A loop that is gone ends the daemon.
+                let _ = member.inputs.send(Input::Reload(Arc::new(rules), settings(database)));
+            } else {
+                let member = Member::start(start, database, reach);
+                self.members
+                    .push(member.expect("threads for a database that was added by a reload"));
+            }
+        }
+        Ok(())
     }
 
     /// Whether every thread is still there. None ends of itself before the daemon stops: one that is gone has panicked.
     #[must_use]
     pub fn all_run(&self) -> bool {
-        self.loops
+        let threads = self
+            .members
             .iter()
-            .chain(&self.workers)
-            .all(|handle| !handle.is_finished())
+            .flat_map(|member| std::iter::once(&member.engine).chain(&member.workers));
+        threads.into_iter().all(|handle| !handle.is_finished())
     }
 
     /// Tells every loop to end and waits for them, no longer than `grace`. Whether all ended in good order.
     #[must_use]
     pub fn stop(self, grace: Duration) -> bool {
-        for inputs in &self.inputs {
-            let _ = inputs.send(Input::Stop);
-        }
-        let deadline: Monotonic = self.clock.now().plus(grace);
-        while self.loops.iter().any(|handle| !handle.is_finished()) && self.clock.now() < deadline {
-            thread::sleep(Duration::from_millis(10));
-        }
-        self.loops
-            .into_iter()
-            .filter(JoinHandle::is_finished)
-            .all(|handle| handle.join().is_ok())
+        end(self.members, &*self.clock, grace)
     }
 }
 
-/// What a configuration and its policies come to.
-#[must_use]
-pub fn rules(config: &Config, set: Arc<PolicySet>) -> Rules {
-    Rules {
-        set,
-        limits: EffectiveLimits::of(&config.limits),
-        blackouts: config.blackouts.clone(),
-        armed: config
-            .databases
-            .iter()
-            .map(|database| (Arc::clone(&database.name), database.armed))
-            .collect::<HashMap<_, _>>(),
-        zone: config.timezone,
+/// Ends loops; whether all ended in time and in good order.
+fn end(members: Vec<Member>, clock: &dyn Clock, grace: Duration) -> bool {
+    members.iter().for_each(Member::stop);
+    let deadline: Monotonic = clock.now().plus(grace);
+    while members.iter().any(|member| !member.engine.is_finished()) && clock.now() < deadline {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let mut engines = members.into_iter().map(|member| member.engine);
+    engines.all(|engine| engine.is_finished() && engine.join().is_ok())
+}
+
+/// How a database is watched.
+fn settings(database: &config::Database) -> Settings {
+    Settings {
+        name: Arc::clone(&database.name),
+        poll: database.poll,
+        patience: patience(database),
     }
 }
 
@@ -183,7 +219,7 @@ pub fn reaches(config: &Config) -> Result<Vec<Reach>, SecretError> {
 ///
 /// # Errors
 /// When its password cannot be had.
-pub fn reach(database: &crate::config::Database) -> Result<Reach, SecretError> {
+pub fn reach(database: &config::Database) -> Result<Reach, SecretError> {
     let (login, source) = match &database.login {
         Login::External => (oracle::Login::External, None),
         Login::Password { user, password } => {
@@ -211,6 +247,6 @@ pub fn reach(database: &crate::config::Database) -> Result<Reach, SecretError> {
 
 /// Connecting, and the few calls that may each take their whole limit before one of them fails: a call that is broken off
 /// takes as long again to clean up after.
-fn patience(database: &crate::config::Database) -> Duration {
+fn patience(database: &config::Database) -> Duration {
     database.connect_timeout + database.call_timeout * 4
 }

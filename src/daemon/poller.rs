@@ -4,8 +4,8 @@
 //! refused it stops connecting: each further attempt would bring the account nearer to its lock.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -37,6 +37,30 @@ pub struct Reach {
     pub call_limit: Duration,
     /// For a statement that ends a session, which may wait for its victim.
     pub kill_limit: Duration,
+}
+
+/// The way to a database, which a reload may change while its threads run. Where it leads never changes: an entry that leads
+/// elsewhere gets threads of its own.
+#[derive(Clone, Debug)]
+pub struct SharedReach(Arc<Mutex<Reach>>);
+
+impl SharedReach {
+    /// As it is at first.
+    #[must_use]
+    pub fn new(reach: Reach) -> SharedReach {
+        SharedReach(Arc::new(Mutex::new(reach)))
+    }
+
+    /// As it is now.
+    #[must_use]
+    pub fn now(&self) -> Reach {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on.
+    pub fn change(&self, reach: Reach) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reach;
+    }
 }
 
 impl Reach {
@@ -112,8 +136,9 @@ impl Poller {
     }
 
     /// Reads when asked. Ends when nobody asks any more.
-    pub fn run(mut self, asks: &Receiver<Needs>, inputs: &Sender<Input>) {
+    pub fn run(mut self, reach: &SharedReach, asks: &Receiver<Needs>, inputs: &Sender<Input>) {
         for needs in asks {
+            self.reach = reach.now();
             if inputs.send(Input::Polled(self.poll(&needs))).is_err() {
                 break;
             }
@@ -196,12 +221,12 @@ impl Poller {
 /// # Errors
 /// When the system has no thread to give.
 pub fn start(
-    reach: Reach,
+    reach: SharedReach,
     clock: Arc<dyn Clock>,
     asks: Receiver<Needs>,
     inputs: Sender<Input>,
 ) -> std::io::Result<thread::JoinHandle<()>> {
     thread::Builder::new()
-        .name(format!("poll-{}", reach.target.name))
-        .spawn(move || Poller::new(reach, clock).run(&asks, &inputs))
+        .name(format!("poll-{}", reach.now().target.name))
+        .spawn(move || Poller::new(reach.now(), clock).run(&reach, &asks, &inputs))
 }

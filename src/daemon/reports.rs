@@ -64,13 +64,13 @@ impl Reports {
 /// The report of a cycle, labelled as run in this mode.
 #[must_use]
 pub fn of(view: &CycleView<'_>, mode: RunMode) -> Report {
-    let notes = notes(&view.polled.snapshot, &view.rules.set, view.in_force);
+    let notes = notes(&view.polled.snapshot, view.rules.set(), view.in_force);
     Report::new(&Subject {
         database: view.database,
         taken_at: Some(view.now),
         mode,
         snapshot: &view.polled.snapshot,
-        set: &view.rules.set,
+        set: view.rules.set(),
         plan: &view.cycle.plan,
         ruling: &view.cycle.ruling,
         notes: &notes,

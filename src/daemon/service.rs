@@ -3,7 +3,7 @@
 //! `run` and `demo` start the same service; they differ in where the configuration comes from and in who else watches.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +14,10 @@ use crate::daemon::watcher::{Clerk, Recording};
 use crate::daemon::{Running, Start, start};
 use crate::event::{Event, Loaded, LoadedDatabase, LoadedPolicy, PolicyLoad};
 use crate::http::{Server, Sources};
+use crate::in_force::Rules;
+use crate::journal::read::History;
 use crate::metrics::Metrics;
 use crate::notify::Heartbeat;
-use crate::plan::run_mode;
 use crate::policy::model::PolicySet;
 use crate::recorder::Recorder;
 use crate::status::SharedStatus;
@@ -26,15 +27,58 @@ const LOOP_ALLOWANCE: Duration = Duration::from_secs(30);
 
 /// Everything that runs.
 pub struct Service {
-    recorder: Arc<Recorder>,
-    heartbeat: Heartbeat,
+    parts: Parts,
     running: Running,
     pages: Server,
+}
+
+/// What all databases share.
+struct Parts {
+    recorder: Arc<Recorder>,
+    heartbeat: Heartbeat,
     dry_run: bool,
+    clock: Arc<dyn Clock>,
+    state: PathBuf,
 }
 
 /// Wraps a database's watcher in another, or hands it back as it is.
 pub type Wrap<'a> = &'a dyn Fn(Box<dyn Watcher>) -> Box<dyn Watcher>;
+
+impl Parts {
+    /// Hands what databases are started with to whoever starts them.
+    fn with<T>(
+        &self,
+        config: &Config,
+        set: &Arc<PolicySet>,
+        history: &History,
+        wrap: Wrap<'_>,
+        then: impl FnOnce(&Start<'_>) -> T,
+    ) -> T {
+        then(&Start {
+            config,
+            set: Arc::clone(set),
+            dry_run: self.dry_run,
+            clock: Arc::clone(&self.clock),
+            memory: &|database| history.memory(&database.name, &database.place()),
+            watcher: &|database| {
+                let pulse = self.heartbeat.pulse(&format!("db-{}", database.name), LOOP_ALLOWANCE);
+                let recorder = Arc::clone(&self.recorder);
+                let clock = Arc::clone(&self.clock);
+                wrap(Box::new(Recording::new(
+                    &database.name,
+                    recorder,
+                    pulse,
+                    clock,
+                    &self.state,
+                )))
+            },
+            witness: &|database| {
+                let names = (&database.name, &database.place());
+                Box::new(Clerk::new(names, Arc::clone(&self.recorder)))
+            },
+        })
+    }
+}
 
 impl Service {
     /// Starts everything. Reads and acts from the first moment.
@@ -67,51 +111,47 @@ impl Service {
             dry_run,
         });
         recorder.record(&Event::Policies(PolicyLoad::Loaded(loaded(config, set, dry_run))));
-        let state: &Path = &config.state;
-        let running = start(&Start {
-            config,
-            set: Arc::clone(set),
-            dry_run,
-            clock: Arc::clone(clock),
-            memory: &|database| history.memory(database),
-            watcher: &|database| {
-                let pulse = heartbeat.pulse(&format!("db-{database}"), LOOP_ALLOWANCE);
-                let recorder = Arc::clone(&recorder);
-                wrap(Box::new(Recording::new(
-                    database,
-                    recorder,
-                    pulse,
-                    Arc::clone(clock),
-                    state,
-                )))
-            },
-            witness: &|database| Box::new(Clerk::new(database, Arc::clone(&recorder))),
-        })?;
-        Ok(Service {
+        let parts = Parts {
             recorder,
             heartbeat,
-            running,
-            pages,
             dry_run,
-        })
+            clock: Arc::clone(clock),
+            state: config.state.clone(),
+        };
+        let running = parts.with(config, set, &history, wrap, start)?;
+        Ok(Service { parts, running, pages })
     }
 
-    /// Puts new policies in force.
-    pub fn reload(&self, config: &Config, set: &Arc<PolicySet>) {
-        self.recorder
-            .record(&Event::Policies(PolicyLoad::Loaded(loaded(config, set, self.dry_run))));
-        self.running.reload(config, Arc::clone(set));
+    /// Puts another configuration and other policies in force, all of it or nothing.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub fn reload(&mut self, config: &Config, set: &Arc<PolicySet>) -> Result<(), String> {
+        let (parts, running) = (&self.parts, &mut self.running);
+        // What was done where a new entry leads may have been done under this very name, before a reload took it away.
+        let history = crate::journal::read::read(&parts.state, parts.clock.utc())
+            .map_err(|error| format!("read the journal for what it knows of databases that are new: {error}"))?;
+        let in_force = || {
+            let loaded = loaded(config, set, parts.dry_run);
+            parts.recorder.record(&Event::Policies(PolicyLoad::Loaded(loaded)));
+        };
+        let whole = parts.with(config, set, &history, &|watcher| watcher, |start| {
+            running.reload(start, in_force)
+        });
+        whole.map_err(|error| error.to_string())
     }
 
     /// Says that new policies did not check; the old ones stay.
     pub fn reload_failed(&self, error: String) {
-        self.recorder.record(&Event::Policies(PolicyLoad::Failed { error }));
+        self.parts
+            .recorder
+            .record(&Event::Policies(PolicyLoad::Failed { error }));
     }
 
     /// The loops' signs of life; `None` if a loop has ended, which none does of itself.
     #[must_use]
     pub fn heartbeat(&self) -> Option<&Heartbeat> {
-        self.running.all_run().then_some(&self.heartbeat)
+        self.running.all_run().then_some(&self.parts.heartbeat)
     }
 
     /// Where the pages are.
@@ -123,7 +163,7 @@ impl Service {
     /// Ends everything within `grace`; whether it all ended in good order.
     #[must_use]
     pub fn stop(self, reason: &str, grace: Duration) -> bool {
-        self.recorder.record(&Event::Stopping { reason: reason.into() });
+        self.parts.recorder.record(&Event::Stopping { reason: reason.into() });
         let ended = self.running.stop(grace);
         drop(self.pages);
         ended
@@ -131,28 +171,26 @@ impl Service {
 }
 
 /// What is in force, for log, metrics and status page.
-fn loaded(config: &Config, set: &PolicySet, dry_run: bool) -> Loaded {
-    let databases = config.databases.iter().map(|database| LoadedDatabase {
-        database: Arc::clone(&database.name),
-        driver: database.driver.name(),
-        armed: database.armed,
-        poll: database.poll,
-        policies: set
-            .policies
-            .iter()
-            .filter(|policy| {
-                policy.databases.is_empty() || policy.databases.iter().any(|glob| glob.matches(&database.name))
+fn loaded(config: &Config, set: &Arc<PolicySet>, dry_run: bool) -> Loaded {
+    let databases = config.databases.iter().map(|database| {
+        let here = Rules::of(database, dry_run, Arc::clone(set)).configured();
+        let policies = set.policies.iter().zip(here).filter_map(|(policy, mode)| {
+            Some(LoadedPolicy {
+                policy: Arc::clone(&policy.name),
+                mode: mode.ok()?,
+                actions: std::iter::once(policy.action)
+                    .chain(policy.escalate.iter().map(|rung| rung.action))
+                    .collect(),
             })
-            .filter_map(|policy| {
-                Some(LoadedPolicy {
-                    policy: Arc::clone(&policy.name),
-                    mode: run_mode(policy.mode, database.armed, dry_run)?,
-                    actions: std::iter::once(policy.action)
-                        .chain(policy.escalate.iter().map(|rung| rung.action))
-                        .collect(),
-                })
-            })
-            .collect(),
+        });
+        LoadedDatabase {
+            database: Arc::clone(&database.name),
+            place: database.place(),
+            driver: database.driver.name(),
+            armed: database.armed,
+            poll: database.poll,
+            policies: policies.collect(),
+        }
     });
     Loaded {
         digest: set.digest.as_str().into(),

@@ -122,7 +122,7 @@ impl Watcher for Recording {
             &view.polled.snapshot,
             &view.polled.readings,
             view.cycle,
-            &view.rules.set,
+            view.rules.set(),
             view.in_force,
             &view.memory.following,
         );
@@ -210,16 +210,18 @@ impl Watcher for Recording {
 /// Writes one database's actions down.
 pub struct Clerk {
     database: Arc<str>,
+    place: Arc<str>,
     recorder: Arc<Recorder>,
     intents: HashMap<u64, Arc<Intent>>,
 }
 
 impl Clerk {
-    /// For one database.
+    /// For one database: its name, and where that leads.
     #[must_use]
-    pub fn new(database: &Arc<str>, recorder: Arc<Recorder>) -> Clerk {
+    pub fn new((database, place): (&Arc<str>, &Arc<str>), recorder: Arc<Recorder>) -> Clerk {
         Clerk {
             database: Arc::clone(database),
+            place: Arc::clone(place),
             recorder,
             intents: HashMap::new(),
         }
@@ -228,7 +230,7 @@ impl Clerk {
     fn intent(&self, intending: &Intending<'_>) -> Arc<Intent> {
         Arc::new(Intent::of(
             intending.action_id,
-            &self.database,
+            (&self.database, &self.place),
             intending.warrant,
             Some(intending.seen),
             intending.statement,

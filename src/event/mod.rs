@@ -168,6 +168,8 @@ pub struct Loaded {
 pub struct LoadedDatabase {
     /// Its name.
     pub database: Arc<str>,
+    /// Where it leads, [`crate::config::Database::place`].
+    pub place: Arc<str>,
     /// Its driver's name.
     pub driver: &'static str,
     /// Whether it may be acted on at all.
@@ -196,6 +198,8 @@ pub struct Intent {
     pub id: u64,
     /// On which database.
     pub database: Arc<str>,
+    /// Where that name led then, [`crate::config::Database::place`]; `None` in records of older versions.
+    pub place: Option<Arc<str>>,
     /// On whom.
     pub key: SessionKey,
     /// The policy that wants it.
@@ -227,7 +231,7 @@ impl Intent {
     #[must_use]
     pub fn of(
         id: u64,
-        database: &Arc<str>,
+        (database, place): (&Arc<str>, &Arc<str>),
         warrant: &Warrant,
         snapshot: Option<&Snapshot>,
         statement: Option<&str>,
@@ -240,6 +244,7 @@ impl Intent {
         Intent {
             id,
             database: Arc::clone(database),
+            place: Some(Arc::clone(place)),
             key: warrant.key(),
             policy: Arc::clone(&warrant.policy().name),
             policy_digest: warrant.set().digest.clone(),

@@ -22,9 +22,10 @@ use crate::evaluate::reason::shown;
 use crate::evaluate::truth::Truth;
 use crate::evaluate::{columns_of, evaluate};
 use crate::guard::{RunMode, Verdict};
+use crate::in_force::Absent;
 use crate::plan::{EffectiveLimits, PolicyPlan};
 use crate::policy::condition::{Condition, Phrase};
-use crate::policy::model::{Action, Exemption, Mode, Policy, PolicySet, Protection};
+use crate::policy::model::{Action, Exemption, Policy, PolicySet, Protection};
 use crate::protect::{Facts, Under, because, protections, undo};
 use crate::report::Who;
 use crate::session::column::Column;
@@ -164,7 +165,7 @@ pub struct Subject<'a> {
     /// The policies.
     pub set: &'a PolicySet,
     /// How each of them runs on this database, or why it does not, in the set's order.
-    pub here: &'a [Result<RunMode, String>],
+    pub here: &'a [Result<RunMode, Absent>],
     /// Who is protected.
     pub facts: &'a Facts,
     /// The configuration's limits.
@@ -223,7 +224,7 @@ pub struct PolicyPart {
     /// What it does.
     pub action: Action,
     /// How it runs on this database, or why it does not.
-    pub here: Result<RunMode, String>,
+    pub here: Result<RunMode, Absent>,
     /// Whom it wants.
     pub when: Term,
     /// Whom it spares all the same.
@@ -388,7 +389,7 @@ fn decision(subject: &Subject<'_>, index: usize, selects: Truth) -> Result<Decid
     }
     let policy = &subject.set.policies[index];
     Err(match (&subject.here[index], selects) {
-        (Err(why), _) => why.clone(),
+        (Err(why), _) => why.to_string(),
         (Ok(_), Truth::False) => "its condition does not hold".into(),
         (Ok(_), Truth::Unknown) => "whether its condition holds is unknown, and unknown spares".into(),
         (Ok(_), Truth::True) if policy.pressure.is_some() && !subject.gates[index] => {
@@ -396,18 +397,4 @@ fn decision(subject: &Subject<'_>, index: usize, selects: Truth) -> Result<Decid
         }
         (Ok(_), Truth::True) => "its instance was not read completely, and unknown spares".into(),
     })
-}
-
-/// Why a policy does not run on a database, if it does not.
-#[must_use]
-pub fn off_or_elsewhere(policy: &Policy, database: Option<&str>) -> Option<String> {
-    let elsewhere =
-        |name: &str| !policy.databases.is_empty() && !policy.databases.iter().any(|glob| glob.matches(name));
-    match policy.mode {
-        Mode::Off => Some("it is off".into()),
-        Mode::DryRun | Mode::Enforce if database.is_some_and(elsewhere) => {
-            Some("its `databases` do not name this one".into())
-        }
-        Mode::DryRun | Mode::Enforce => None,
-    }
 }

@@ -65,6 +65,7 @@ fn loaded() -> Event {
         policies: 1,
         databases: vec![LoadedDatabase {
             database: "prod".into(),
+            place: "here".into(),
             driver: "thin",
             armed: true,
             poll: Duration::from_secs(15),
@@ -183,6 +184,7 @@ fn the_page_shows_what_a_client_calls_itself_and_runs_none_of_it() {
         intent: Arc::new(Intent {
             id: 1,
             database: "prod".into(),
+            place: None,
             key: SessionKey {
                 inst_id: 1,
                 sid: 287,

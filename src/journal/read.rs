@@ -100,12 +100,16 @@ impl History {
     }
 
     /// What a database remembers after the restart: its budgets count on, and what is under way is followed on. An action
-    /// without an outcome counts and is followed as unknown.
+    /// without an outcome counts and is followed as unknown. What was done where the name led to before is not of this
+    /// database.
     #[must_use]
-    pub fn memory(&self, database: &str) -> Memory {
+    pub fn memory(&self, database: &str, place: &str) -> Memory {
         let mut memory = Memory::default();
         let mut open: BTreeMap<SessionKey, (Done, bool)> = BTreeMap::new();
-        for past in self.actions.values().filter(|past| &*past.intent.database == database) {
+        let is_here = |intent: &Intent| {
+            &*intent.database == database && intent.place.as_ref().is_none_or(|known| &**known == place)
+        };
+        for past in self.actions.values().filter(|past| is_here(&past.intent)) {
             let done = done(past);
             remember(&mut memory, done.clone());
             if let Some((key, login)) = past.came_back {

@@ -104,6 +104,9 @@ pub(super) struct IntentRecord {
     /// The action's number, unique in the journal.
     pub(super) id: u64,
     database: String,
+    /// A digest of the address, driver and account that the name led to.
+    #[serde(default)]
+    place: Option<String>,
     #[serde(flatten)]
     key: KeyRecord,
     policy: String,
@@ -324,6 +327,7 @@ impl IntentRecord {
         Ok(IntentRecord {
             id: intent.id,
             database: intent.database.to_string(),
+            place: intent.place.as_deref().map(str::to_owned),
             key: KeyRecord::of(intent.key)?,
             policy: intent.policy.to_string(),
             policy_digest: intent.policy_digest.clone(),
@@ -351,6 +355,7 @@ impl IntentRecord {
         Ok(Intent {
             id: self.id,
             database: Arc::from(self.database),
+            place: self.place.map(Arc::from),
             key: self.key.read(),
             policy: Arc::from(self.policy),
             policy_digest: self.policy_digest,

@@ -44,6 +44,7 @@ pub(crate) fn intent(id: u64, sid: u32, mode: RunMode) -> Arc<Intent> {
     Arc::new(Intent {
         id,
         database: "prod".into(),
+        place: Some("here".into()),
         key: key(sid),
         policy: "idle".into(),
         policy_digest: "ab12".into(),
@@ -208,7 +209,7 @@ fn a_crash_at_any_byte_never_hides_repeats_or_invents_an_action() {
         assert!(intents.iter().all(|id| *id < history.next_id), "cut at {len}");
         assert!(history.damaged_lines <= 1, "cut at {len}: {:?}", history.damage);
         // Whatever is not known to have ended is followed; what is, is not.
-        let memory = history.memory("prod");
+        let memory = history.memory("prod", "here");
         let ended = whole_lines(prefix, "verification");
         let followed: BTreeSet<u64> = memory
             .following
@@ -279,13 +280,15 @@ fn an_action_that_was_sent_and_lingers_is_followed_on() {
             verification(&one, Proof::Lingers),
         ],
     );
-    let memory = read(state.path(), now()).expect("reads").memory("prod");
+    let memory = read(state.path(), now()).expect("reads").memory("prod", "here");
     let followed = memory.following.get(key(287)).expect("is followed");
     assert_eq!(followed.state, FollowState::Lingering);
     assert_eq!(followed.since, at(1));
     assert_eq!(followed.sql_exec, Some(("7ws837zynp1zv".into(), Some(16_777_216))));
-    let other = read(state.path(), now()).expect("reads").memory("other");
-    assert_eq!(other.following.iter().count(), 0);
+    for (name, place) in [("other", "here"), ("prod", "elsewhere")] {
+        let other = read(state.path(), now()).expect("reads").memory(name, place);
+        assert_eq!(other.following.iter().count(), 0, "{name} {place}");
+    }
 }
 
 #[test]
@@ -314,7 +317,7 @@ fn who_came_back_is_known_after_a_restart() {
     }
     write(state.path(), &events);
     let suspended = |database, minutes: i64| {
-        let memory = read(state.path(), now()).expect("reads").memory(database);
+        let memory = read(state.path(), now()).expect("reads").memory(database, "here");
         memory
             .respawns
             .suspended(3, at(minutes * 60), |ended| &*ended.policy == "idle")
@@ -340,7 +343,7 @@ fn an_intent_that_came_to_nothing_neither_counts_nor_is_followed() {
         let state = tempfile::tempdir().expect("a folder");
         let one = intent(1, 287, RunMode::Enforce);
         write(state.path(), &[Event::Intent(Arc::clone(&one)), outcome(&one, nothing)]);
-        let memory = read(state.path(), now()).expect("reads").memory("prod");
+        let memory = read(state.path(), now()).expect("reads").memory("prod", "here");
         assert_eq!(memory.following.iter().count(), 0, "{nothing}");
         assert_eq!(
             memory

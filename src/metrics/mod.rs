@@ -234,11 +234,17 @@ impl Metrics {
         self.policies_loaded.set(whole(loaded.policies));
         self.reload_success.set(1);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.loaded = loaded.clone();
-        let names = |database: &str| loaded.databases.iter().any(|known| &*known.database == database);
+        // A name that leads elsewhere is another database: what was counted of the one before is not of this one.
+        let before = std::mem::replace(&mut known.loaded, loaded.clone());
+        let was_elsewhere = |now: &LoadedDatabase| {
+            let mut before = before.databases.iter();
+            before.any(|before| before.database == now.database && before.place != now.place)
+        };
+        let stay: Vec<&LoadedDatabase> = loaded.databases.iter().filter(|now| !was_elsewhere(now)).collect();
+        let names = |database: &str| stay.iter().any(|known| &*known.database == database);
         known.instances.retain(|database, _| names(database));
         let runs = |database: &str, policy: &str| {
-            let database = loaded.databases.iter().find(|known| &*known.database == database);
+            let database = stay.iter().find(|known| &*known.database == database);
             database.is_some_and(|database| database.policies.iter().any(|known| &*known.policy == policy))
         };
         self.up.retain(|[database, _]| names(database));
@@ -252,7 +258,7 @@ impl Metrics {
         self.policy_matches.retain(|[database, policy]| runs(database, policy));
         self.breaker_open.retain(|[database, policy]| runs(database, policy));
         self.suspended.retain(|[database, policy, mode]| {
-            let database = loaded.databases.iter().find(|known| &*known.database == database);
+            let database = stay.iter().find(|known| &*known.database == database);
             let is = |known: &LoadedPolicy| &*known.policy == policy && known.mode.name() == mode;
             database.is_some_and(|database| database.policies.iter().any(is))
         });

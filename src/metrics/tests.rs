@@ -21,6 +21,7 @@ fn at() -> DateTime<Utc> {
 fn loaded(databases: &[(&str, &[&str])]) -> Event {
     let databases = databases.iter().map(|(database, policies)| LoadedDatabase {
         database: Arc::from(*database),
+        place: "here".into(),
         driver: "thin",
         armed: true,
         poll: Duration::from_secs(15),
@@ -173,6 +174,23 @@ fn series_go_with_what_they_are_about() {
         "{text}"
     );
     assert!(text.contains(r#"policy="idle""#));
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_begins_at_zero() {
+    let metrics = Metrics::new();
+    metrics.count(&loaded(&[("prod", &["idle"])]), at());
+    metrics.count(&Event::Cycle(Arc::new(cycle(&[1, 2]))), at());
+    assert!(metrics.text().contains(r#"instance="2""#));
+    let mut elsewhere = loaded(&[("prod", &["idle"])]);
+    if let Event::Policies(PolicyLoad::Loaded(loaded)) = &mut elsewhere {
+        loaded.databases[0].place = "there".into();
+    }
+    metrics.count(&elsewhere, at());
+    let text = metrics.text();
+    let of_before = |line: &&str| line.contains(r#"instance=""#) && !line.contains(r#"instance="""#);
+    assert_eq!(text.lines().find(of_before), None, "nothing of the one before is left");
+    assert!(has(&metrics, r#"orareaper_up{database="prod",instance=""} 0"#));
 }
 
 #[test]

@@ -172,6 +172,12 @@ impl Schedule {
         })
     }
 
+    /// The same times of day in another time zone.
+    #[must_use]
+    pub fn in_zone(&self, zone: Tz) -> Schedule {
+        Schedule { zone, ..self.clone() }
+    }
+
     /// The first time after this one.
     #[must_use]
     pub fn next(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {

@@ -10,17 +10,14 @@ mod series;
 mod tests;
 mod totals;
 
-use std::sync::Arc;
+use chrono::{DateTime, Utc};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
-
-use crate::config::Blackout;
 use crate::cycle::{Cycle, Done, Memory, Terms, cycle, remember};
 use crate::guard::RunMode;
+use crate::in_force::{Here, Rhythm, Rules};
 use crate::outcome::Outcome;
-use crate::plan::{EffectiveLimits, InForce, run_mode};
-use crate::policy::model::{Action, PolicySet};
+use crate::plan::InForce;
+use crate::policy::model::Action;
 use crate::recording::Recorded;
 
 pub use series::{MOST_POINTS, Series};
@@ -28,51 +25,22 @@ pub use totals::{Counts, MOST_NAMES, MOST_RETURNS, PolicyTotals, Tally, Totals};
 
 /// What a replay is run with.
 #[derive(Clone, Debug)]
-pub struct Rules {
-    /// The policies.
-    pub set: Arc<PolicySet>,
-    /// The configuration's limits.
-    pub limits: EffectiveLimits,
-    /// Times in which nothing is done.
-    pub blackouts: Vec<Blackout>,
-    /// For the calendar's day.
-    pub zone: Tz,
-    /// The database's name, which policies may ask for.
+pub struct Setting {
+    /// The policies, and what else is in force. Nothing in them arms a replay: it is made with those of a file.
+    pub rules: Rules,
+    /// The database's name, for people.
     pub database: String,
-    /// Between two snapshots, as the recording says: what lies before the first one counts as so long.
-    pub every: TimeDelta,
-    /// A longer pause between two snapshots breaks every hold.
-    pub longest_gap: TimeDelta,
+    /// How often snapshots were taken.
+    pub rhythm: Rhythm,
     /// Takes every hold as served.
     pub assume_held: bool,
-}
-
-impl Rules {
-    /// How many snapshots may be missing in a row: as in the daemon, three.
-    #[must_use]
-    pub fn longest_gap(every: TimeDelta) -> TimeDelta {
-        every.checked_mul(4).unwrap_or(TimeDelta::MAX)
-    }
-
-    /// Which policies run in a cycle, all of them as dry runs.
-    fn in_force(&self, before: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<InForce> {
-        // A schedule's hour that passed while nobody looked is over, as it is for the daemon.
-        let recent = before.filter(|before| now - *before <= self.longest_gap);
-        let after = recent.unwrap_or(now - self.every);
-        let in_force = self.set.policies.iter().enumerate().filter_map(|(index, policy)| {
-            let here = policy.databases.is_empty() || policy.databases.iter().any(|glob| glob.matches(&self.database));
-            let mode = run_mode(policy.mode, false, true).filter(|_| here)?;
-            let due = policy.schedule.as_ref().is_none_or(|schedule| schedule.due(after, now));
-            Some(InForce { index, mode, due })
-        });
-        in_force.collect()
-    }
 }
 
 /// A replay under way.
 #[derive(Debug)]
 pub struct Replay {
-    rules: Rules,
+    setting: Setting,
+    here: Here,
     memory: Memory,
     before: Option<DateTime<Utc>>,
     action_id: u64,
@@ -93,10 +61,11 @@ pub struct Step {
 impl Replay {
     /// Before the first snapshot.
     #[must_use]
-    pub fn new(rules: Rules) -> Replay {
+    pub fn new(setting: Setting) -> Replay {
         Replay {
-            totals: Totals::of(&rules),
-            rules,
+            totals: Totals::of(&setting),
+            here: setting.rules.configured(),
+            setting,
             memory: Memory::default(),
             before: None,
             action_id: 0,
@@ -110,20 +79,20 @@ impl Replay {
             self.totals.clockless += 1;
             return None;
         };
-        let in_force = self.rules.in_force(self.before, now);
-        let unbroken = self.before.is_some_and(|before| now - before <= self.rules.longest_gap);
-        let blackout = self.rules.blackouts.iter().find(|blackout| blackout.holds(now));
-        let standstill = blackout.map(|blackout| format!("blackout: {}", blackout.reason));
+        let Setting { rules, rhythm, .. } = &self.setting;
+        let in_force = rules.in_force(&self.here, rhythm.due(self.before, now));
+        let unbroken = rhythm.is_unbroken(self.before, now);
+        let standstill = rules.blackout(now);
         let terms = Terms {
-            set: &self.rules.set,
+            set: rules.set(),
             in_force: &in_force,
             facts: &recorded.facts,
-            limits: &self.rules.limits,
+            limits: rules.limits(),
             now,
-            today: now.with_timezone(&self.rules.zone).date_naive(),
+            today: rules.today(now),
             unbroken,
             standstill: standstill.as_deref(),
-            assume_held: self.rules.assume_held,
+            assume_held: self.setting.assume_held,
         };
         let cycle = cycle(&mut self.memory, snapshot, recorded.readings.clone(), &terms);
         for warrant in &cycle.ruling.warrants {

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use chrono::{NaiveDate, TimeDelta};
 
-use crate::plan::EffectiveLimits;
+use crate::in_force::{Rhythm, Rules};
 use crate::policy::check_files;
-use crate::policy::model::Limits;
 use crate::policy::pressure::Resource;
 use crate::pressure::{Reading, Readings};
 use crate::protect::Facts;
 use crate::recording::Recorded;
-use crate::replay::{Replay, Rules, Tally, Totals};
+use crate::replay::{Replay, Setting, Tally, Totals};
 use crate::report::{ReportFormat, TextStyle};
 use crate::session::column::Column;
 use crate::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
@@ -91,14 +90,10 @@ fn replay(policy: &str, moments: &[Recorded]) -> Totals {
         chrono_tz::UTC,
     );
     let every = TimeDelta::seconds(15);
-    let mut replay = Replay::new(Rules {
-        set: Arc::new(loaded.set.expect("it checks")),
-        limits: EffectiveLimits::of(&Limits::default()),
-        blackouts: Vec::new(),
-        zone: chrono_tz::UTC,
+    let mut replay = Replay::new(Setting {
+        rules: Rules::of_file(None, Some("prod"), Arc::new(loaded.set.expect("it checks"))),
         database: "prod".into(),
-        every,
-        longest_gap: Rules::longest_gap(every),
+        rhythm: Rhythm::of(every),
         assume_held: false,
     });
     for one in moments {

@@ -15,7 +15,7 @@ use crate::policy::model::{Action, PolicySet};
 use crate::policy::pressure::Resource;
 use crate::recording::Recorded;
 use crate::replay::series::Series;
-use crate::replay::{Rules, Step};
+use crate::replay::{Setting, Step};
 use crate::report::Summary;
 use crate::respawn::{Return, Who};
 
@@ -117,8 +117,9 @@ pub struct Totals {
 }
 
 impl Totals {
-    pub(super) fn of(rules: &Rules) -> Totals {
-        let policies = rules.set.policies.iter().map(|policy| PolicyTotals {
+    pub(super) fn of(setting: &Setting) -> Totals {
+        let set = setting.rules.set();
+        let policies = set.policies.iter().map(|policy| PolicyTotals {
             name: Arc::clone(&policy.name),
             action: policy.action,
             runs: false,
@@ -129,7 +130,7 @@ impl Totals {
             breaker_open: 0,
         });
         Totals {
-            database: rules.database.clone(),
+            database: setting.database.clone(),
             span: None,
             snapshots: 0,
             clockless: 0,
@@ -144,7 +145,7 @@ impl Totals {
             returns: Vec::new(),
             pressure: BTreeMap::new(),
             notes: Vec::new(),
-            set: Arc::clone(&rules.set),
+            set: Arc::clone(set),
         }
     }
 

@@ -18,12 +18,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 
 use crate::actuator::statement;
 use crate::cycle::{Cycle, Done, Memory, Terms, cycle, remember};
 use crate::guard::{RunMode, Verdict};
+use crate::in_force::{Arming, Rhythm, Rules};
 use crate::outcome::Outcome;
-use crate::plan::{EffectiveLimits, InForce, run_mode};
+use crate::plan::EffectiveLimits;
 use crate::policy::model::{Action, Mode, PolicySet};
 use crate::protect::Facts;
 use crate::session::SessionKey;
@@ -78,33 +80,33 @@ pub fn tell(
         }
         Ok::<_, StoryError>(Arc::new(set))
     };
-    let mut set = load(&first)?;
     let setting = Setting::of(timeline)?;
+    let mut rules = setting.rules(load(&first)?);
     let mut memory = Memory::default();
     let mut told = Vec::new();
     let mut before: Option<DateTime<Utc>> = None;
     let mut action_id = 0;
     for moment in timeline.moments()? {
         if let Some(files) = moment.reload() {
-            set = load(files)?;
+            rules = setting.rules(load(files)?);
         }
-        let wanted = needed(&set);
+        let wanted = needed(rules.set());
         let snapshot = moment.snapshot(&setting.defaults, wanted)?;
-        let unbroken = before.is_some_and(|before| moment.at - before <= setting.max_gap);
-        let in_force = in_force(&set, &setting, before.filter(|_| unbroken), moment.at);
+        let rhythm = setting.rhythm;
+        let in_force = rules.in_force(&rules.configured(), rhythm.due(before, moment.at));
         let terms = Terms {
-            set: &set,
+            set: rules.set(),
             in_force: &in_force,
             facts: &setting.facts,
-            limits: &setting.limits,
+            limits: rules.limits(),
             now: moment.at,
-            today: moment.at.date_naive(),
-            unbroken,
+            today: rules.today(moment.at),
+            unbroken: rhythm.is_unbroken(before, moment.at),
             standstill: moment.standstill.as_deref(),
             assume_held: false,
         };
         let cycle = cycle(&mut memory, &snapshot, moment.readings()?, &terms);
-        let lines = lines(&cycle, &set, &snapshot);
+        let lines = lines(&cycle, rules.set(), &snapshot);
         for warrant in &cycle.ruling.warrants {
             action_id += 1;
             let outcome = match (warrant.action(), warrant.mode()) {
@@ -123,11 +125,11 @@ pub fn tell(
 /// What a story is set in.
 struct Setting {
     database: String,
-    armed: bool,
-    dry_run: bool,
+    arming: Arming,
     limits: EffectiveLimits,
+    zone: Tz,
     facts: Facts,
-    max_gap: TimeDelta,
+    rhythm: Rhythm,
     defaults: BTreeMap<Column, raw::Scalar>,
 }
 
@@ -135,8 +137,8 @@ impl Setting {
     fn of(timeline: &Timeline) -> Result<Setting, StoryError> {
         Ok(Setting {
             database: timeline.database.clone().unwrap_or_else(|| "prod".into()),
-            armed: timeline.armed.unwrap_or(true),
-            dry_run: timeline.dry_run.unwrap_or(false),
+            arming: Arming::of(timeline.armed.unwrap_or(true), timeline.dry_run.unwrap_or(false)),
+            zone: timeline.zone()?,
             limits: EffectiveLimits::of(&timeline.limits.to_limits()),
             facts: Facts {
                 own_username: "REAPER".into(),
@@ -147,27 +149,14 @@ impl Setting {
                     .collect::<Result<_, _>>()?,
                 oracle_maintained: timeline.oracle_maintained.iter().cloned().collect(),
             },
-            max_gap: timeline.max_gap()?,
+            rhythm: Rhythm::of(TimeDelta::minutes(1)).with_longest_gap(timeline.max_gap()?),
             defaults: timeline.defaults()?,
         })
     }
-}
 
-fn in_force(set: &PolicySet, setting: &Setting, before: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Vec<InForce> {
-    let applies = |index: &usize| {
-        let databases = &set.policies[*index].databases;
-        databases.is_empty() || databases.iter().any(|glob| glob.matches(&setting.database))
-    };
-    (0..set.policies.len())
-        .filter(applies)
-        .filter_map(|index| {
-            let policy = &set.policies[index];
-            let mode = run_mode(policy.mode, setting.armed, setting.dry_run)?;
-            let after = before.unwrap_or(now - TimeDelta::minutes(1));
-            let due = policy.schedule.as_ref().is_none_or(|schedule| schedule.due(after, now));
-            Some(InForce { index, mode, due })
-        })
-        .collect()
+    fn rules(&self, set: Arc<PolicySet>) -> Rules {
+        Rules::of_story(&self.database, self.arming, self.limits, self.zone, set)
+    }
 }
 
 /// The columns that the policies' conditions, orders and groups speak of.
@@ -279,9 +268,6 @@ pub fn compare(told: &[Told], expected: &[Expectation]) -> Option<String> {
     (!difference.is_empty()).then_some(difference)
 }
 
-/// The time zone that a story's schedules are in.
-const ZONE: chrono_tz::Tz = chrono_tz::UTC;
-
 /// Runs the story of a folder: policy.yaml (or the files that the timeline names), timeline.yaml, expect.yaml. `None` if
 /// all was decided as expected.
 ///
@@ -301,14 +287,18 @@ pub fn run_folder_with(
 ) -> Result<Option<String>, StoryError> {
     let timeline: Timeline = raw::parse(&read(&folder.join("timeline.yaml"))?, "timeline.yaml")?;
     let expected: Vec<Expectation> = raw::parse(&read(&folder.join("expect.yaml"))?, "expect.yaml")?;
-    let today = timeline.moments()?.first().map(|moment| moment.at.date_naive());
+    let zone = timeline.zone()?;
+    let today = timeline
+        .moments()?
+        .first()
+        .map(|moment| moment.at.with_timezone(&zone).date_naive());
     let today = today.ok_or_else(|| StoryError("timeline.yaml has no snapshot".into()))?;
     let told = tell(&timeline, |names| {
         let files = names
             .iter()
             .map(|name| Ok((name.clone(), policy(name)?)))
             .collect::<Result<Vec<_>, StoryError>>()?;
-        let loaded = crate::policy::check_files(&files, today, ZONE);
+        let loaded = crate::policy::check_files(&files, today, zone);
         loaded.set.ok_or_else(|| {
             let problems: Vec<String> = loaded.diagnostics.iter().map(|problem| problem.render(false)).collect();
             StoryError(problems.join("\n"))

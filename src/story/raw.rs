@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use serde::Deserialize;
 
 use crate::policy::model::Limits;
@@ -40,6 +41,8 @@ pub struct Timeline {
     /// The daemon's own sessions, `sid,serial#,@inst_id`.
     #[serde(default)]
     pub own_sessions: Vec<String>,
+    /// The database's time zone, for schedules and days; UTC where not given.
+    pub timezone: Option<String>,
     /// The longest pause between snapshots that does not break a hold; 30m where not given.
     pub max_gap: Option<String>,
     /// Columns that every session has unless it says otherwise.
@@ -157,6 +160,18 @@ pub enum Scalar {
 }
 
 impl Timeline {
+    pub(crate) fn zone(&self) -> Result<Tz, StoryError> {
+        let parse = |name: &String| {
+            let unknown = |_| {
+                StoryError(format!(
+                    "`timezone: {name}` is no time zone; zones are named as in Europe/Berlin"
+                ))
+            };
+            name.parse().map_err(unknown)
+        };
+        self.timezone.as_ref().map_or(Ok(Tz::UTC), parse)
+    }
+
     pub(crate) fn max_gap(&self) -> Result<TimeDelta, StoryError> {
         self.max_gap.as_deref().map_or(Ok(TimeDelta::minutes(30)), |text| {
             Ok(TimeDelta::seconds(seconds(text)?))

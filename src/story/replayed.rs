@@ -5,20 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-
 use crate::policy::model::PolicySet;
 use crate::recording::{Header, Next, Reader, Recorded, Writer};
-use crate::replay::{Replay, Rules};
+use crate::replay::Replay;
 use crate::session::column::Column;
 use crate::story::raw::{self, StoryError, Timeline};
-use crate::story::{Setting, Told, ZONE, lines, needed, tell};
+use crate::story::{Setting, Told, lines, needed, tell};
 
 fn load(folder: &Path, names: &[String], timeline: &Timeline) -> Result<PolicySet, StoryError> {
     let read = |name: &String| (name.clone(), std::fs::read(folder.join(name)).expect("a policy file"));
     let files: Vec<(String, Vec<u8>)> = names.iter().map(read).collect();
-    let today = timeline.moments()?[0].at.date_naive();
-    let loaded = crate::policy::check_files(&files, today, ZONE);
+    let zone = timeline.zone()?;
+    let today = timeline.moments()?[0].at.with_timezone(&zone).date_naive();
+    let loaded = crate::policy::check_files(&files, today, zone);
     loaded.set.ok_or_else(|| StoryError("it does not check".into()))
 }
 
@@ -31,7 +30,7 @@ fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<Told> {
         every: Duration::from_secs(60),
     };
     let mut writer = Writer::begin(Vec::new(), &header).expect("memory");
-    let facts = Arc::new(setting.facts);
+    let facts = Arc::new(setting.facts.clone());
     for moment in timeline.moments().expect("moments") {
         let all = Column::ALL.iter().copied().collect();
         let recorded = Recorded {
@@ -41,14 +40,10 @@ fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<Told> {
         };
         writer.add(recorded).expect("memory");
     }
-    let mut replay = Replay::new(Rules {
-        set: Arc::clone(&set),
-        limits: setting.limits,
-        blackouts: Vec::new(),
-        zone: ZONE,
-        database: setting.database,
-        every: TimeDelta::minutes(1),
-        longest_gap: setting.max_gap,
+    let mut replay = Replay::new(crate::replay::Setting {
+        rules: setting.rules(Arc::clone(&set)),
+        database: setting.database.clone(),
+        rhythm: setting.rhythm,
         assume_held: false,
     });
     let mut reader = Reader::open(Cursor::new(writer.finish()), needed(&set)).expect("it was just written");

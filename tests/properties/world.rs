@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use orareaper::cycle::Terms;
-use orareaper::guard::RunMode;
+use orareaper::in_force::{self, Arming, Due};
 use orareaper::needs;
-use orareaper::plan::{EffectiveLimits, InForce, run_mode};
+use orareaper::plan::{EffectiveLimits, InForce};
 use orareaper::policy::check_files;
-use orareaper::policy::model::{Mode, PolicySet};
+use orareaper::policy::model::{Limits, PolicySet};
 use orareaper::protect::Facts;
 use orareaper::session::column::Column;
 use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource, TransactionRow};
@@ -320,18 +320,11 @@ pub(crate) fn facts() -> Facts {
     }
 }
 
-pub(crate) fn in_force(set: &PolicySet, armed: bool, dry_run: bool) -> Vec<InForce> {
-    let mode = |mode: Mode| -> Option<RunMode> { run_mode(mode, armed, dry_run) };
-    let modes = set.policies.iter().map(|policy| mode(policy.mode)).enumerate();
-    modes
-        .filter_map(|(index, mode)| {
-            Some(InForce {
-                index,
-                mode: mode?,
-                due: true,
-            })
-        })
-        .collect()
+pub(crate) fn in_force(set: &Arc<PolicySet>, armed: bool, dry_run: bool) -> Vec<InForce> {
+    let limits = EffectiveLimits::of(&Limits::default());
+    let arming = Arming::of(armed, dry_run);
+    let rules = in_force::Rules::of_story("prod", arming, limits, chrono_tz::UTC, Arc::clone(set));
+    rules.in_force(&rules.configured(), Due::Always)
 }
 
 fn state() -> impl Strategy<Value = State> {

@@ -12,9 +12,10 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use orareaper::clock::{Clock, Monotonic};
 use orareaper::daemon::actor::{Acted, Actor, Batch};
-use orareaper::daemon::database::{Database, Input, Rules, Settings};
+use orareaper::daemon::database::{Database, Input, Settings};
 use orareaper::daemon::poller::{Needs, Poller, Reach};
 use orareaper::daemon::watcher::{Clerk, Recording};
+use orareaper::in_force::{Arming, Rules};
 use orareaper::journal;
 use orareaper::metrics::Metrics;
 use orareaper::notify::Heartbeat;
@@ -179,14 +180,18 @@ impl Run {
     }
 
     fn rules(&self) -> Arc<Rules> {
-        let truth = lock(&self.truth);
-        Arc::new(Rules {
-            set: Arc::new(load(&self.setting.sets[self.loaded])),
-            limits: EffectiveLimits::of(&self.setting.limits),
-            blackouts: Vec::new(),
-            armed: [(Arc::from(NAME), truth.armed)].into_iter().collect(),
-            zone: chrono_tz::UTC,
-        })
+        let arming = Arming::of(lock(&self.truth).armed, false);
+        let limits = EffectiveLimits::of(&self.setting.limits);
+        let set = Arc::new(load(&self.setting.sets[self.loaded]));
+        Arc::new(Rules::of_story(NAME, arming, limits, chrono_tz::UTC, set))
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            name: Arc::from(NAME),
+            poll: self.setting.poll,
+            patience: Duration::MAX,
+        }
     }
 
     fn state(&self) -> &Path {
@@ -215,14 +220,9 @@ impl Run {
         let (ask, asks) = channel();
         let (act, batches) = channel();
         let (tell, inputs) = channel();
-        let settings = Settings {
-            name,
-            poll: self.setting.poll,
-            patience: Duration::MAX,
-            dry_run: false,
-        };
+        let settings = self.settings();
         let clock = Arc::clone(&self.clock);
-        let memory = history.memory(NAME);
+        let memory = history.memory(NAME, NAME);
         let database = Database::new(settings, self.rules(), memory, clock, (ask, act), Box::new(watcher));
         self.daemon = Some(Daemon {
             recorder,
@@ -276,8 +276,8 @@ impl Run {
             self.loaded = 1 - self.loaded;
         }
         lock(&self.truth).armed = !self.chance.one_in(3);
-        let rules = self.rules();
-        let ended = self.daemon().database.apply(Input::Reload(rules));
+        let (rules, settings) = (self.rules(), self.settings());
+        let ended = self.daemon().database.apply(Input::Reload(rules, settings));
         assert!(ended.is_continue());
     }
 
@@ -365,7 +365,7 @@ impl Run {
             session.is_some_and(|session| is(&session, *own))
         });
         let mut desk = Desk::new(
-            Clerk::new(&Arc::from(NAME), Arc::clone(&daemon.recorder)),
+            Clerk::new((&Arc::from(NAME), &Arc::from(NAME)), Arc::clone(&daemon.recorder)),
             truth,
             state,
             mischief,
@@ -409,7 +409,7 @@ impl Run {
         let now = self.clock.utc();
         let rules = self.setting.sets.concat();
         let history = journal::read::read(self.state(), now).expect("the journal");
-        let from_journal = remembered(&history.memory(NAME), now, &rules);
+        let from_journal = remembered(&history.memory(NAME, NAME), now, &rules);
         let live = remembered(self.daemon().database.memory(), now, &rules);
         assert_eq!(live, from_journal, "the journal remembers otherwise");
     }
@@ -478,8 +478,8 @@ impl Run {
             assert!(orareaper::daemon::pause::resume(self.state()).expect("removed"));
         }
         self.set_limits(PATIENT);
-        let rules = self.rules();
-        let ended = self.daemon().database.apply(Input::Reload(rules));
+        let (rules, settings) = (self.rules(), self.settings());
+        let ended = self.daemon().database.apply(Input::Reload(rules, settings));
         assert!(ended.is_continue());
         let in_force: Vec<Rule> = self.setting.sets[self.loaded].clone();
         if self.setting.limits.share != Some(100) || self.setting.reconnecting {
@@ -530,7 +530,7 @@ impl Run {
         assert!(daemon.database.apply(Input::Polled(polled)).is_continue());
         let Ok(batch) = daemon.batches.try_recv() else { return };
         let mut desk = Desk::new(
-            Clerk::new(&Arc::from(NAME), Arc::clone(&daemon.recorder)),
+            Clerk::new((&Arc::from(NAME), &Arc::from(NAME)), Arc::clone(&daemon.recorder)),
             Arc::clone(&self.truth),
             self.state.path().to_owned(),
             Mischief::None,

@@ -15,6 +15,7 @@ use orareaper::guard::RunMode;
 use orareaper::journal::read::{History, Past, read};
 use orareaper::metrics::Metrics;
 use orareaper::notify::Heartbeat;
+use orareaper::policy::model::PolicySet;
 use orareaper::recorder::Recorder;
 use orareaper::status::SharedStatus;
 use orasim::{Clause, KillRecord, Server, World};
@@ -48,7 +49,7 @@ pub(crate) fn play(seed: u64, lasts: Duration) -> usize {
         trouble.stir(&mut chance, &world, setting.instances);
         if chance.one_in(12) {
             let set = load(&setting.sets[usize::from(chance.one_in(2))]);
-            running.reload(&config, Arc::new(set));
+            running.reload(&config, set);
         }
         if chance.one_in(25) {
             end(running, &world);
@@ -77,6 +78,9 @@ fn config(setting: &Setting, server: &Server, state: &Path) -> Config {
             poll: Duration::from_millis(150),
             connect_timeout: Duration::from_secs(2),
             call_timeout: Duration::from_secs(1),
+            limits: setting.limits,
+            blackouts: Vec::new(),
+            timezone: chrono_tz::UTC,
         }],
         policies: Vec::new(),
         listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -87,9 +91,17 @@ fn config(setting: &Setting, server: &Server, state: &Path) -> Config {
     }
 }
 
-fn begin(config: &Config, rules: &[Rule]) -> Running {
+/// The daemon and what its databases share.
+struct Whole {
+    recorder: Arc<Recorder>,
+    history: History,
+    heartbeat: Heartbeat,
+    clock: Arc<dyn Clock>,
+    running: Option<Running>,
+}
+
+fn begin(config: &Config, rules: &[Rule]) -> Whole {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let heartbeat = Heartbeat::new(Arc::clone(&clock));
     // A thread of the daemon that ended before may hold the folder for a moment yet.
     let opened = (0..200).find_map(|_| {
         let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
@@ -100,33 +112,48 @@ fn begin(config: &Config, rules: &[Rule]) -> Running {
         opened
     });
     let (recorder, history) = opened.expect("the state folder");
-    let recorder = Arc::new(recorder);
-    start(&Start {
-        config,
-        set: Arc::new(load(rules)),
-        dry_run: false,
-        clock: Arc::clone(&clock),
-        memory: &|database| history.memory(database),
-        watcher: &|database| {
-            let pulse = heartbeat.pulse("db-sim", Duration::from_secs(30));
-            let recorder = Arc::clone(&recorder);
-            Box::new(Recording::new(
-                database,
-                recorder,
-                pulse,
-                Arc::clone(&clock),
-                &config.state,
-            ))
-        },
-        witness: &|database| Box::new(Clerk::new(database, Arc::clone(&recorder))),
-    })
-    .expect("threads")
+    let mut whole = Whole {
+        recorder: Arc::new(recorder),
+        history,
+        heartbeat: Heartbeat::new(Arc::clone(&clock)),
+        clock,
+        running: None,
+    };
+    whole.running = Some(whole.with(config, load(rules), |with| start(with).expect("threads")));
+    whole
+}
+
+impl Whole {
+    fn with<T>(&self, config: &Config, set: PolicySet, then: impl FnOnce(&Start<'_>) -> T) -> T {
+        then(&Start {
+            config,
+            set: Arc::new(set),
+            dry_run: false,
+            clock: Arc::clone(&self.clock),
+            memory: &|database| self.history.memory(&database.name, &database.place()),
+            watcher: &|database| {
+                let pulse = self.heartbeat.pulse("db-sim", Duration::from_secs(30));
+                let (recorder, clock) = (Arc::clone(&self.recorder), Arc::clone(&self.clock));
+                Box::new(Recording::new(&database.name, recorder, pulse, clock, &config.state))
+            },
+            witness: &|database| {
+                let names = (&database.name, &database.place());
+                Box::new(Clerk::new(names, Arc::clone(&self.recorder)))
+            },
+        })
+    }
+
+    fn reload(&mut self, config: &Config, set: PolicySet) {
+        let mut running = self.running.take().expect("it runs");
+        self.with(config, set, |with| running.reload(with, || {}).expect("a password"));
+        self.running = Some(running);
+    }
 }
 
 /// Ends the daemon, and what its process would have taken with it: threads that hang in a call are not waited for.
-fn end(running: Running, world: &World) {
+fn end(whole: Whole, world: &World) {
     assert!(
-        running.stop(Duration::from_secs(10)),
+        whole.running.expect("it runs").stop(Duration::from_secs(10)),
         "a loop did not end in good order"
     );
     for session in world.sessions() {

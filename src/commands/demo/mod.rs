@@ -130,6 +130,11 @@ fn policies(folder: &Path, clock: &dyn Clock) -> Result<Arc<PolicySet>, String> 
 fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config, String> {
     let secret = folder.join("password");
     std::fs::write(&secret, "reaper\n").map_err(|error| format!("write {}: {error}", secret.display()))?;
+    // Larger by the hour than the default: a minute of the demo is an hour of the database.
+    let limits = Limits {
+        per_hour: Some(30),
+        ..crate::config::DEFAULT_LIMITS
+    };
     Ok(Config {
         databases: vec![Database {
             name: "prod".into(),
@@ -143,16 +148,15 @@ fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config
             poll: POLL,
             connect_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(15),
+            limits,
+            blackouts: Vec::new(),
+            timezone: chrono_tz::UTC,
         }],
         policies: vec![folder.join("policies.yaml")],
         listen: arguments.listen,
         state: folder.to_owned(),
         timezone: chrono_tz::UTC,
-        // Larger by the hour than the default: a minute of the demo is an hour of the database.
-        limits: Limits {
-            per_hour: Some(30),
-            ..crate::config::DEFAULT_LIMITS
-        },
+        limits,
         blackouts: Vec::new(),
     })
 }

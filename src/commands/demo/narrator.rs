@@ -162,7 +162,7 @@ impl Narrator {
 
     fn policies(&mut self, view: &CycleView<'_>) {
         for in_force in view.in_force {
-            let policy = &view.rules.set.policies[in_force.index];
+            let policy = &view.rules.set().policies[in_force.index];
             let of_policy = |decision: &&Decision| decision.policy == in_force.index;
             let decisions: Vec<&Decision> = view.cycle.ruling.decisions.iter().filter(of_policy).collect();
             let acts = decisions

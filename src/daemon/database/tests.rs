@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::in_force::Arming;
 use crate::oracle::capabilities::tests::capabilities;
 use crate::session::snapshot::{Cell, Clock as DbClock, Instance, SnapshotSource};
 use crate::session::time::DbTime;
@@ -63,12 +64,7 @@ fn polled(clock: &ManualClock) -> Input {
 fn database() -> (Database, Arc<ManualClock>, Noted, Receiver<Needs>) {
     let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
     let noted = Noted::default();
-    let settings = Settings {
-        name: "prod".into(),
-        poll: Duration::from_secs(15),
-        patience: Duration::from_secs(70),
-        dry_run: false,
-    };
+    let settings = settings();
     let ((ask, asks), (act, _acts)) = (channel(), channel());
     let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
     let watcher = Box::new(noted.clone());
@@ -76,14 +72,18 @@ fn database() -> (Database, Arc<ManualClock>, Noted, Receiver<Needs>) {
     (database, clock, noted, asks)
 }
 
+fn settings() -> Settings {
+    Settings {
+        name: "prod".into(),
+        poll: Duration::from_secs(15),
+        patience: Duration::from_secs(70),
+    }
+}
+
 fn rules() -> Arc<Rules> {
-    Arc::new(Rules {
-        set: Arc::default(),
-        limits: EffectiveLimits::of(&crate::policy::model::Limits::default()),
-        blackouts: Vec::new(),
-        armed: HashMap::new(),
-        zone: chrono_tz::UTC,
-    })
+    let limits = EffectiveLimits::of(&crate::policy::model::Limits::default());
+    let rules = Rules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::default());
+    Arc::new(rules)
 }
 
 /// The standstill of a cycle after the acting thread met this error, at once and a minute later.
@@ -95,7 +95,7 @@ fn after(class: Class) -> Vec<Option<String>> {
     let _ = database.apply(polled(&clock));
     clock.advance(Duration::from_secs(60));
     let _ = database.apply(polled(&clock));
-    let _ = database.apply(Input::Reload(rules()));
+    let _ = database.apply(Input::Reload(rules(), settings()));
     let _ = database.apply(polled(&clock));
     noted.0.lock().expect("one thread").clone()
 }

@@ -1,0 +1,268 @@
+//! What is in force on one database: which policies run there and how, under which limits, and which day it is.
+//!
+//! The daemon, `plan`, `sessions`, `explain`, `replay` and `test` all ask here, so that none of them can answer otherwise than
+//! the daemon would. What they put in differs (a replay never arms anything, a plan takes every schedule as due); what follows
+//! from it is worked out once.
+//!
+//! - A policy runs on a database if it is not off, if its `databases` select that database, and if each of its actions can be
+//!   carried out there.
+//! - It acts if policy, database and daemon all say so; otherwise it rehearses.
+//! - A day is the calendar's day in the database's time zone. Exemptions end by it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+use crate::config::{self, Blackout, Config};
+use crate::guard::RunMode;
+use crate::plan::{EffectiveLimits, InForce};
+use crate::policy::model::{Action, Limits, Mode, Policy, PolicySet};
+use crate::policy::schedule::Schedule;
+
+/// So many intervals without a snapshot are a gap: three were missed. It breaks every hold, because what was not seen may
+/// have changed, and a schedule's time in it is not made up for.
+pub const GAP: u32 = 4;
+
+/// What is in force on one database, but for what the database itself lacks.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    set: Arc<PolicySet>,
+    /// The policies' schedules, in the database's time zone.
+    schedules: Vec<Option<Schedule>>,
+    database: Option<Arc<str>>,
+    arming: Arming,
+    limits: EffectiveLimits,
+    blackouts: Vec<Blackout>,
+    zone: Tz,
+}
+
+/// Whether policies in `mode: enforce` may act on a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arming {
+    /// They may: `armed: true`, and no `--dry-run`.
+    Armed,
+    /// They rehearse.
+    Unarmed,
+}
+
+impl Arming {
+    /// Of a database, under a daemon or not under one that was started with `--dry-run`.
+    #[must_use]
+    pub const fn of(armed: bool, dry_run: bool) -> Arming {
+        if armed && !dry_run {
+            Arming::Armed
+        } else {
+            Arming::Unarmed
+        }
+    }
+}
+
+/// Why a policy does not run on a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// `mode: off`.
+    Off,
+    /// Its `databases` do not select this one.
+    Elsewhere,
+    /// One of its actions is not to be had there.
+    Unsupported(String),
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Absent::Off => f.write_str("it is off"),
+            Absent::Elsewhere => f.write_str("its `databases` do not name this one"),
+            Absent::Unsupported(why) => f.write_str(why),
+        }
+    }
+}
+
+/// How each policy runs on a database, or why it does not, in the set's order.
+pub type Here = Vec<Result<RunMode, Absent>>;
+
+/// Whether schedules matter.
+#[derive(Clone, Copy, Debug)]
+pub enum Due {
+    /// No: every policy is taken as due.
+    Always,
+    /// A policy is due if its schedule has a time after the first and up to the second.
+    Between(DateTime<Utc>, DateTime<Utc>),
+}
+
+/// How often snapshots come.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    every: TimeDelta,
+    longest_gap: TimeDelta,
+}
+
+impl Rhythm {
+    /// One snapshot in each interval.
+    #[must_use]
+    pub fn of(every: TimeDelta) -> Rhythm {
+        let gap = i32::try_from(GAP).unwrap_or(i32::MAX);
+        Rhythm {
+            every,
+            longest_gap: every.checked_mul(gap).unwrap_or(TimeDelta::MAX),
+        }
+    }
+
+    /// The same with another longest pause.
+    #[must_use]
+    pub fn with_longest_gap(self, longest_gap: TimeDelta) -> Rhythm {
+        Rhythm { longest_gap, ..self }
+    }
+
+    /// Whether a snapshot continues the one before it.
+    #[must_use]
+    pub fn is_unbroken(self, before: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+        before.is_some_and(|before| now - before <= self.longest_gap)
+    }
+
+    /// The time for which this snapshot speaks: from the one before it, or for one interval if there was none lately. A
+    /// schedule's time that passed while nobody looked is over.
+    #[must_use]
+    pub fn due(self, before: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Due {
+        let after = before.filter(|_| self.is_unbroken(before, now));
+        Due::Between(after.unwrap_or(now - self.every), now)
+    }
+}
+
+impl Rules {
+    /// On a configured database.
+    #[must_use]
+    pub fn of(database: &config::Database, dry_run: bool, set: Arc<PolicySet>) -> Rules {
+        Rules {
+            schedules: schedules(&set, database.timezone),
+            set,
+            database: Some(Arc::clone(&database.name)),
+            arming: Arming::of(database.armed, dry_run),
+            limits: EffectiveLimits::of(&database.limits),
+            blackouts: database.blackouts.clone(),
+            zone: database.timezone,
+        }
+    }
+
+    /// On sessions of a file, which no policy acts on. What is configured for a database of this name holds; otherwise what
+    /// the configuration says for all, or without a configuration the defaults. Without a name every policy's `databases`
+    /// lets it in: it may be any.
+    #[must_use]
+    pub fn of_file(config: Option<&Config>, name: Option<&str>, set: Arc<PolicySet>) -> Rules {
+        let mut configured = config.into_iter().flat_map(|config| &config.databases);
+        if let Some(database) = configured.find(|database| name == Some(&*database.name)) {
+            return Rules::of(database, true, set);
+        }
+        let zone = config.map_or(Tz::UTC, |config| config.timezone);
+        Rules {
+            schedules: schedules(&set, zone),
+            set,
+            database: name.map(Arc::from),
+            arming: Arming::Unarmed,
+            limits: EffectiveLimits::of(&config.map_or_else(Limits::default, |config| config.limits)),
+            blackouts: config.map(|config| config.blackouts.clone()).unwrap_or_default(),
+            zone,
+        }
+    }
+
+    /// In a policy test, which says all of it itself.
+    #[must_use]
+    pub fn of_story(name: &str, arming: Arming, limits: EffectiveLimits, zone: Tz, set: Arc<PolicySet>) -> Rules {
+        Rules {
+            schedules: schedules(&set, zone),
+            set,
+            database: Some(name.into()),
+            arming,
+            limits,
+            blackouts: Vec::new(),
+            zone,
+        }
+    }
+
+    /// The same with other blackouts.
+    #[must_use]
+    pub fn with_blackouts(self, blackouts: Vec<Blackout>) -> Rules {
+        Rules { blackouts, ..self }
+    }
+
+    /// The policies.
+    #[must_use]
+    pub fn set(&self) -> &Arc<PolicySet> {
+        &self.set
+    }
+
+    /// What bounds all policies of the database together.
+    #[must_use]
+    pub fn limits(&self) -> &EffectiveLimits {
+        &self.limits
+    }
+
+    /// The calendar's day on the database, which exemptions end by.
+    #[must_use]
+    pub fn today(&self, now: DateTime<Utc>) -> NaiveDate {
+        now.with_timezone(&self.zone).date_naive()
+    }
+
+    /// Why nothing may be done at this time, if a blackout holds.
+    #[must_use]
+    pub fn blackout(&self, now: DateTime<Utc>) -> Option<String> {
+        let blackout = self.blackouts.iter().find(|blackout| blackout.holds(now))?;
+        Some(format!("blackout: {}", blackout.reason))
+    }
+
+    /// How each policy runs here, or why it does not. `supports` says why an action is not to be had here, if it is not.
+    pub fn here<E: fmt::Display>(&self, supports: impl Fn(Action) -> Result<(), E>) -> Here {
+        let run = |policy: &Policy| {
+            let mode = self.mode(policy)?;
+            let mut actions = std::iter::once(policy.action).chain(policy.escalate.iter().map(|rung| rung.action));
+            let lacking = actions.find_map(|action| supports(action).err().map(|why| format!("{action}: {why}")));
+            lacking.map_or(Ok(mode), |why| Err(Absent::Unsupported(why)))
+        };
+        self.set.policies.iter().map(run).collect()
+    }
+
+    /// The same as far as it is known before anybody has connected: nothing is lacking.
+    #[must_use]
+    pub fn configured(&self) -> Here {
+        self.here(|_| Ok::<(), std::convert::Infallible>(()))
+    }
+
+    fn mode(&self, policy: &Policy) -> Result<RunMode, Absent> {
+        let selects = |name: &Arc<str>| policy.databases.iter().any(|glob| glob.matches(name));
+        let elsewhere = !policy.databases.is_empty() && !self.database.as_ref().is_none_or(selects);
+        match (policy.mode, self.arming) {
+            (Mode::Off, _) => Err(Absent::Off),
+            (Mode::DryRun | Mode::Enforce, _) if elsewhere => Err(Absent::Elsewhere),
+            (Mode::Enforce, Arming::Armed) => Ok(RunMode::Enforce),
+            (Mode::Enforce, Arming::Unarmed) | (Mode::DryRun, _) => Ok(RunMode::DryRun),
+        }
+    }
+
+    /// The policies that run in this cycle. Those that are not due keep their holds.
+    #[must_use]
+    pub fn in_force(&self, here: &Here, due: Due) -> Vec<InForce> {
+        assert_eq!(here.len(), self.set.policies.len(), "one answer for each policy");
+        let policies = here.iter().zip(&self.schedules).enumerate();
+        let running = policies.filter_map(|(index, (mode, schedule))| {
+            let is_due = match (due, schedule) {
+                (Due::Always, _) | (_, None) => true,
+                (Due::Between(after, now), Some(schedule)) => schedule.due(after, now),
+            };
+            Some(InForce {
+                index,
+                mode: *mode.as_ref().ok()?,
+                due: is_due,
+            })
+        });
+        running.collect()
+    }
+}
+
+fn schedules(set: &PolicySet, zone: Tz) -> Vec<Option<Schedule>> {
+    let schedules = set.policies.iter().map(|policy| policy.schedule.as_ref());
+    schedules
+        .map(|schedule| schedule.map(|schedule| schedule.in_zone(zone)))
+        .collect()
+}

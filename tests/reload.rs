@@ -1,0 +1,204 @@
+//! A reload puts everything in force: databases that are new, gone or lead elsewhere. What cannot change is refused with its
+//! reason, and nothing says that something is in force which is not.
+
+mod site;
+
+use std::time::Duration;
+
+use site::{Daemon, Db, Driver, Site, entry, thin, until};
+
+const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
+
+/// The clock is moved by hand; one session may be taken when it has.
+const OFFICE: &str = "
+release: 19.22.0.0.0
+seed: 11
+speed: 0
+starts: 2026-11-23T09:00:00
+database: {name: PROD}
+instances:
+  - {number: 1, name: prod, host: db1}
+accounts:
+  REAPER: {password: reaper}
+sessions:
+  - {name: forgotten, user: SCOTT, program: sqlplus, machines: [pc1], idle: 3h, logged_on: 6h}
+";
+
+const ENFORCE: &str = "
+policies:
+  - {name: forgotten, mode: enforce, when: INACTIVE longer than 4h, action: kill}
+";
+
+fn site() -> Site {
+    let site = Site::new();
+    site.policies(ENFORCE);
+    site
+}
+
+/// These entries in force, as the log says.
+fn configure(site: &Site, driver: &Driver, entries: &[(&str, &Db, bool)]) {
+    let entries: Vec<String> = entries
+        .iter()
+        .map(|(name, db, armed)| entry(name, driver, &db.connect_string(), *armed))
+        .collect();
+    site.configure_with(&entries, "");
+}
+
+fn reload(daemon: &Daemon) {
+    let loads = || {
+        let lines = daemon.log().into_iter();
+        lines
+            .filter(|line| line["message"] == "policies loaded" || line["message"].as_str().is_some_and(is_refusal))
+            .count()
+    };
+    let before = loads();
+    daemon.signal("HUP");
+    until("the reload to be told", || loads() > before);
+}
+
+fn is_refusal(message: &str) -> bool {
+    message.starts_with("policies not loaded")
+}
+
+#[test]
+fn an_entry_that_leads_elsewhere_never_arms_the_place_that_it_led_to() {
+    let driver = thin();
+    let (one, other) = (Db::parse(OFFICE), Db::parse(OFFICE));
+    let site = site();
+    configure(&site, &driver, &[("shop", &one, false)]);
+    let daemon = site.run(&driver);
+    daemon.looks("shop", 1);
+    one.world.advance(FIVE_HOURS);
+    other.world.advance(FIVE_HOURS);
+    daemon.looks("shop", 2);
+    assert!(one.kills().is_empty(), "it is not armed");
+
+    configure(&site, &driver, &[("shop", &other, true)]);
+    reload(&daemon);
+    until("the kill where the entry leads now", || other.kills().len() == 1);
+    daemon.looks("shop", 2);
+    assert!(one.kills().is_empty(), "the entry leads there no longer");
+    assert!(one.seats_of("REAPER").is_empty(), "nobody watches it any more");
+}
+
+#[test]
+fn two_entries_that_exchange_their_names_are_two_new_databases() {
+    let driver = thin();
+    let (one, other) = (Db::parse(OFFICE), Db::parse(OFFICE));
+    let site = site();
+    configure(&site, &driver, &[("shop", &one, false), ("crm", &other, true)]);
+    let daemon = site.run(&driver);
+    daemon.looks("shop", 1);
+    daemon.looks("crm", 1);
+    configure(&site, &driver, &[("crm", &one, false), ("shop", &other, true)]);
+    reload(&daemon);
+    daemon.looks("crm", 1);
+    one.world.advance(FIVE_HOURS);
+    other.world.advance(FIVE_HOURS);
+    until("the armed one's kill", || other.kills().len() == 1);
+    let record = site.journals("intent", |record| record["mode"] == "enforce");
+    assert_eq!(record["database"], "shop");
+    daemon.looks("crm", 2);
+    assert!(one.kills().is_empty(), "crm is not armed, and that is where it leads");
+}
+
+#[test]
+fn databases_come_and_go_with_a_reload() {
+    let driver = thin();
+    let (one, other) = (Db::parse(OFFICE), Db::parse(OFFICE));
+    let site = site();
+    configure(&site, &driver, &[("shop", &one, true)]);
+    let daemon = site.run(&driver);
+    daemon.looks("shop", 1);
+    let first = daemon.metric("orareaper_up{database=\"shop\",instance=\"1\"}");
+    assert_eq!(first, Some(1.0));
+
+    configure(&site, &driver, &[("shop", &one, true), ("crm", &other, true)]);
+    reload(&daemon);
+    daemon.looks("crm", 1);
+    other.world.advance(FIVE_HOURS);
+    until("the kill on the new one", || other.kills().len() == 1);
+
+    configure(&site, &driver, &[("crm", &other, false)]);
+    reload(&daemon);
+    one.world.advance(FIVE_HOURS);
+    daemon.looks("crm", 3);
+    assert!(one.kills().is_empty(), "shop is configured no longer");
+    until("its connections to be closed", || one.seats_of("REAPER").is_empty());
+    let metrics = daemon.page("/metrics").1;
+    assert!(!metrics.contains("database=\"shop\""), "{metrics}");
+    let page = daemon.page("/").1;
+    assert!(page.contains("crm") && !page.contains("shop"), "{page}");
+    until("it to be ready", || daemon.page("/readyz").0 == 200);
+
+    // A name that was away is a database like any other when it is back.
+    configure(&site, &driver, &[("crm", &other, true), ("shop", &one, true)]);
+    reload(&daemon);
+    until("the kill on the one that is back", || one.kills().len() == 1);
+}
+
+#[test]
+fn what_cannot_change_while_it_runs_is_refused_and_the_old_set_stays() {
+    let driver = thin();
+    let (one, other) = (Db::parse(OFFICE), Db::parse(OFFICE));
+    let site = site();
+    configure(&site, &driver, &[("shop", &one, true)]);
+    let daemon = site.run(&driver);
+    daemon.looks("shop", 1);
+    let entries = [entry("shop", &driver, &other.connect_string(), true)];
+    site.configure_with(&entries, "");
+    let config = std::fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
+    for (from, to) in [("state: state", "state: elsewhere"), ("127.0.0.1:0", "127.0.0.1:9")] {
+        let changed = config.replace(from, to);
+        assert_ne!(changed, config);
+        site.write("orareaper.yaml", changed);
+        reload(&daemon);
+        let refusal = |line: &serde_json::Value| line["message"].as_str().is_some_and(is_refusal);
+        let refused = daemon.log().into_iter().rfind(refusal).expect("just told");
+        let error = refused["error"].as_str().unwrap_or_default();
+        assert!(error.contains("needs a restart"), "{refused}");
+        assert_eq!(daemon.metric("orareaper_reload_success"), Some(0.0));
+        assert!(daemon.page("/").1.contains("needs a restart"));
+    }
+    other.world.advance(FIVE_HOURS);
+    one.world.advance(FIVE_HOURS);
+    until("the kill where the entry led all the time", || one.kills().len() == 1);
+    daemon.looks("shop", 2);
+    assert!(other.kills().is_empty());
+}
+
+#[test]
+fn a_new_database_whose_password_cannot_be_read_changes_nothing() {
+    let driver = thin();
+    let (one, other) = (Db::parse(OFFICE), Db::parse(OFFICE));
+    let site = site();
+    configure(&site, &driver, &[("shop", &one, true)]);
+    let daemon = site.run(&driver);
+    daemon.looks("shop", 1);
+    let new = entry("crm", &driver, &other.connect_string(), true).replace("{file: password}", "{file: nowhere}");
+    site.configure_with(&[new], "");
+    reload(&daemon);
+    let refused = daemon.log_line("policies not loaded, the ones before stay in force");
+    assert!(refused.is_some_and(|line| line["error"].as_str().is_some_and(|error| error.contains("nowhere"))));
+    one.world.advance(FIVE_HOURS);
+    until("the kill on the one that is in force", || one.kills().len() == 1);
+}
+
+#[test]
+fn how_often_it_is_polled_changes_without_a_restart() {
+    let driver = thin();
+    let one = Db::parse(OFFICE);
+    let site = site();
+    let slow = entry("shop", &driver, &one.connect_string(), true).replace("poll: 1s", "poll: 1h");
+    site.configure_with(&[slow], "");
+    let daemon = site.run(&driver);
+    until("the first look", || daemon.log_line("cycle done").is_some());
+    configure(&site, &driver, &[("shop", &one, true)]);
+    reload(&daemon);
+    daemon.looks("shop", 2);
+    one.world.advance(FIVE_HOURS);
+    until("the kill", || one.kills().len() == 1);
+    let logins = one.server.stats().connections;
+    daemon.looks("shop", 1);
+    assert_eq!(one.server.stats().connections, logins, "its connections stay");
+}
