@@ -119,7 +119,7 @@ pub enum Command {
 /// Where the sessions and the policies come from that a command looks at.
 #[derive(Clone, Debug, Args)]
 pub struct SourceArgs {
-    /// Reads the sessions from a saved snapshot, JSON or CSV, instead of from the databases.
+    /// Reads the sessions from a saved snapshot, JSON or CSV, instead of from the databases; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub snapshot: Option<PathBuf>,
     /// Policy files or folders, instead of the configured ones.

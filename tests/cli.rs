@@ -107,6 +107,30 @@ fn a_plan_over_an_export_is_the_contracts_json() {
 }
 
 #[test]
+fn a_plan_reads_standard_input_where_the_file_is_a_hyphen() {
+    let site = desk();
+    let export = File::open(site.path("sessions.csv")).expect("it was written");
+    let mut command = site.command(&thin());
+    let piped = ran(command
+        .args(["plan", "--snapshot", "-", "--policies", "policies"])
+        .stdin(export));
+    assert_eq!(piped.code, Some(0), "{}", piped.err);
+    assert_eq!(piped.out, plan(&site, &[]).out);
+    let nothing = ran(site
+        .command(&thin())
+        .args(["plan", "--snapshot", "-", "--policies", "policies"])
+        .stdin(std::process::Stdio::null()));
+    assert_eq!(nothing.code, Some(2));
+    assert!(
+        nothing
+            .err
+            .contains("read saved sessions from standard input: it is empty"),
+        "{}",
+        nothing.err
+    );
+}
+
+#[test]
 fn a_plan_comes_in_every_format_and_goes_to_a_file() {
     let site = desk();
     for (format, signs) in [

@@ -157,12 +157,15 @@ fn the_time_given_wins_over_the_files() {
 
 #[test]
 fn what_is_no_snapshot_is_refused_with_its_place_and_a_way_out() {
-    let cases: [(&[u8], &str); 27] = [
+    let cases: [(&[u8], &str); 20] = [
         (b"", "read saved sessions from f: it is empty"),
         (b" \r\n\n", "it is empty"),
         (b"\x1f\x8b\x08", "it is compressed; unpack it first"),
         (b"PK\x03\x04..", "workbook or a zip archive"),
-        (b"\xff\xfeS\0I\0", "UTF-16"),
+        (
+            b"\xff\xfeS\0I\0D",
+            "the file ends in the middle of a character of UTF-16",
+        ),
         (b"SID\0\x01\x02", "it is binary"),
         (b"SID,USERNAME\n1,M\xfcller\n", "line 2: it is binary or not in UTF-8"),
         (b"A,B\n1,2\n", "line 1: the header row has no column SID"),
@@ -189,6 +192,14 @@ fn what_is_no_snapshot_is_refused_with_its_place_and_a_way_out() {
             "line 2: column SERIAL#: \"1,234\" is no whole number",
         ),
         (
+            b"SID,SERIAL#\n1,2.8800E+10\n",
+            "line 2: column SERIAL#: \"2.8800E+10\" is rounded: SQL*Plus shows a number so that is longer than `set numwidth`",
+        ),
+        (
+            b"SID,LAST_CALL_ET\n1,########\n",
+            "\"########\" is a number that its column was too narrow for; `set numwidth 38`",
+        ),
+        (
             b"SID,LOGON_TIME\n1,\n2,03/04/2026\n",
             "line 3: column LOGON_TIME: \"03/04/2026\" is no date",
         ),
@@ -200,6 +211,17 @@ fn what_is_no_snapshot_is_refused_with_its_place_and_a_way_out() {
             b"SID,SYSDATE\n1,2026-01-01 00:00:00\n2,2026-01-01 00:00:01\n",
             "line 3: SYSDATE differs",
         ),
+    ];
+    for (text, said) in cases {
+        let message = refused(text);
+        assert!(message.contains(said), "{message}\nwanted: {said}");
+        assert!(!message.contains('\n'), "{message:?}");
+    }
+}
+
+#[test]
+fn json_that_is_no_snapshot_is_refused_with_its_place() {
+    let cases: [(&[u8], &str); 9] = [
         (b"[{\"SID\": 1}, {\"SID\"", "the file ends in the middle of the JSON"),
         (
             b"{\"sessions\": [{\"SID\": 1}]",
@@ -210,12 +232,12 @@ fn what_is_no_snapshot_is_refused_with_its_place_and_a_way_out() {
             b"[{\"USERNAME\": \"A\"}]",
             "no session has no column SID, so it is no list",
         ),
-        (
-            b"{\"rows\": []}",
-            "an object without `sessions`; expected an array of sessions",
-        ),
+        (b"{\"rows\": []}", "it holds no session"),
         (b"[{\"SID\": 1}] trailing", "trailing characters"),
-        (b"[{\"SID\": 1,\n\"SERIAL#\": 1.5}]", "line 2: at column"),
+        (
+            b"[{\"SID\": 1,\n\"SERIAL#\": 1.5}]",
+            "line 2: column SERIAL#: \"1.5\" is no whole number",
+        ),
         (
             b"[{\"SID\": 1, \"LOGON_TIME\": \"soon\"}]",
             "line 1: column LOGON_TIME: \"soon\" is no date",
@@ -227,6 +249,208 @@ fn what_is_no_snapshot_is_refused_with_its_place_and_a_way_out() {
         assert!(message.contains(said), "{message}\nwanted: {said}");
         assert!(!message.contains('\n'), "{message:?}");
     }
+}
+
+/// A spool as SQL*Plus writes it with `set colsep '|'`: values are filled up with blanks, a heading is cut at its column's width.
+#[test]
+fn the_blanks_that_colsep_fills_up_with_are_no_part_of_a_value() {
+    let saved = fixture("sqlplus-colsep.lst");
+    let snapshot = &saved.snapshot;
+    assert_eq!((saved.format, snapshot.rows()), (Format::Csv, 3));
+    assert_eq!(snapshot.text(0, Column::Type), Some("USER"));
+    assert_eq!(snapshot.text(0, Column::Status), Some("INACTIVE"));
+    assert_eq!(snapshot.text(0, Column::Username), Some("SHOP"));
+    assert_eq!(snapshot.text(0, Column::Program), Some("JDBC \"Thin\" Client"));
+    assert_eq!(snapshot.field(2, Column::Username), Field::Null);
+    assert_eq!(snapshot.number(1, Column::LastCallEt), Some(18_720));
+    // LOGON_TIM over nine hyphens.
+    assert_eq!(snapshot.number(1, Column::LogonTime), Some(DAY));
+    assert_eq!(
+        snapshot.field(0, Column::P1),
+        Field::Missing,
+        "a rounded number is unknown, also where a condition asks `p1 is null`"
+    );
+    assert_eq!(snapshot.clock(), None, "midnight is not what the clock showed");
+    let notes = saved.notes.join("\n");
+    for said in [
+        "line 9: column P1: \"2.8800E+10\" is rounded",
+        "set numwidth 38",
+        "line 8: column SYSDATE: \"22-NOV-26\" is a day without its time; alter session set nls_date_format",
+        "LOGON_TIME has no time of day for 3 sessions",
+    ] {
+        assert!(notes.contains(said), "{notes}\nwanted: {said}");
+    }
+}
+
+/// Prompts and a query above, a page's heading again, the count and a prompt below: in whatever language, nothing is lost.
+#[test]
+fn what_a_spool_has_around_its_rows_is_known_for_what_it_is() {
+    let around = |count: &str, below: &str| {
+        format!(
+            "SQL> select inst_id, sid, serial#, type from gv$session;\r\n  2  \r\n\r\nINST_ID;SID;SERIAL#;TYPE\r\n\
+             -------;---;-------;----\r\n1;2;3;USER\r\n\r\nINST_ID;SID;SERIAL#;TYPE\r\n-------;---;-------;----\r\n\
+             1;3;4;USER\r\n\r\n{count}\r\n\r\n{below}"
+        )
+    };
+    for count in [
+        "2 rows selected.",
+        "2 Zeilen ausgewählt.",
+        "2 lignes sélectionnées.",
+        "2 filas seleccionadas.",
+        "Selezionate 2 righe.",
+        "2 linhas selecionadas.",
+        "2行が選択されました。",
+        "已选择2行。",
+        "2 개의 행이 선택되었습니다.",
+        "",
+    ] {
+        for below in [
+            "",
+            "Elapsed: 00:00:00.05\r\nSQL> spool off\r\n",
+            "SQL> exit\r\nDisconnected\r\n",
+        ] {
+            let text = around(count, below);
+            let saved = parse(text.as_bytes(), "f", None).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            assert_eq!(saved.snapshot.rows(), 2, "{text}");
+            assert_eq!(saved.notes, [] as [&str; 0], "{text}");
+        }
+        if !count.is_empty() {
+            let short = around(&count.replace('2', "20"), "");
+            let said = refused(short.as_bytes());
+            assert!(said.contains("line 12: the file says 20 rows and has 2"), "{said}");
+        }
+    }
+    let two = around("2 rows selected.", "INST_ID;SID;SERIAL#;TYPE\r\n1;9;9;USER\r\n");
+    let said = refused(two.as_bytes());
+    assert!(said.contains("line 14: a second result begins here"), "{said}");
+    let more = around("2 rows selected.", "1;9;9;USER\r\n");
+    let said = refused(more.as_bytes());
+    assert!(
+        said.contains("line 14: a session stands below the end of the result in line 12"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_spool_that_cannot_be_read_names_the_setting_that_cures_it() {
+    let cases = [
+        (
+            "SQL> select * from gv$session;\n\n   INST_ID        SID    SERIAL# USERNAME\n---------- ---------- ---------- ---\n",
+            "line 3: the columns have nothing but blanks between them",
+        ),
+        (
+            "INST_ID |SID |TYPE\n--------|----|----------\n1       |   2|USER      \nweb01   |x\n",
+            "line 4: 2 fields where the header has 3: the line is wrapped (`set linesize 32767`",
+        ),
+        (
+            "SID,TYPE\n1,USER      \n",
+            "line 2: column TYPE: \"USER      \" is none of `USER`, `BACKGROUND` or `RECURSIVE`: the values are filled up",
+        ),
+        (
+            "SID,STATUS\n1,inaktiv\n",
+            "column STATUS: \"inaktiv\" is none of `ACTIVE`",
+        ),
+        (
+            "<html><body>\nSID\n",
+            "it is HTML or XML; export it as CSV (SQL*Plus: `set markup csv on quote on`)",
+        ),
+        (
+            "SQL> select sid, serial# from gv$session;\n\nno rows selected\n",
+            "line 1: the header row has no column SID",
+        ),
+    ];
+    for (text, said) in cases {
+        let message = refused(text.as_bytes());
+        assert!(message.contains(said), "{message}\nwanted: {said}");
+    }
+}
+
+/// SQLcl and SQL Developer, ORDS, DBeaver, JSON Lines, and one that a session of SQLcl is wound around.
+#[test]
+fn json_of_every_tool_is_the_same_sessions() {
+    let rows = r#"{"inst_id":1,"sid":2,"serial#":3,"type":"USER","p1":28800000000},
+                  {"inst_id":1,"sid":3,"serial#":4,"type":"USER","username":"SHOP"}"#;
+    let array = format!("[{rows}]");
+    let columns = r#"[{"name":"SID","type":"NUMBER"},{"name":"TYPE","type":"VARCHAR2"}]"#;
+    let documents = [
+        array.clone(),
+        format!(r#"{{"results":[{{"columns":{columns},"items":{array}}}]}}"#),
+        format!(r#"{{"items":{array},"hasMore":false,"limit":10000,"count":2,"links":[{{"rel":"self","href":"x"}}]}}"#),
+        format!(
+            r#"{{"env":{{"defaultTimeZone":"UTC"}},"items":[{{"statementId":1,"resultSet":{{"items":{array}}}}}]}}"#
+        ),
+        format!(r#"{{"select * from gv$session":{array}}}"#),
+        rows.replace("},", "}"),
+        format!("SQL> select * from gv$session;\n{array}\n\n2 rows selected.\n\nSQL> spool off\n"),
+    ];
+    for document in documents {
+        let saved = parse(document.as_bytes(), "f", None).unwrap_or_else(|error| panic!("{error}\n{document}"));
+        let snapshot = &saved.snapshot;
+        assert_eq!((saved.format, snapshot.rows()), (Format::Json, 2), "{document}");
+        assert_eq!(snapshot.number(0, Column::P1), Some(28_800_000_000));
+        assert_eq!(snapshot.text(1, Column::Username), Some("SHOP"));
+    }
+    for (document, said) in [
+        (
+            format!(r#"{{"items":{array},"hasMore":true}}"#),
+            "it is one page of a longer answer",
+        ),
+        (
+            format!(r#"{{"a":{array},"b":{array}}}"#),
+            "a second array of sessions begins here",
+        ),
+        (
+            array.replace(r#""sid":3"#, r#""session":3"#),
+            "1 objects without a SID stand among the sessions",
+        ),
+        (
+            format!("SQL> x\n{array}\nand more"),
+            "line 4: at column 1, trailing characters",
+        ),
+        (
+            format!(r#"{{"columns":{columns},"items":[]}}"#),
+            "no session has no column SID",
+        ),
+    ] {
+        let message = refused(document.as_bytes());
+        assert!(message.contains(said), "{message}\nwanted: {said}");
+    }
+    let rounded = parse(br#"[{"SID": 1, "P1": 2.88E+10, "P2": 5}]"#, "f", None).expect("the rest is readable");
+    assert_eq!(rounded.snapshot.field(0, Column::P1), Field::Missing);
+    assert_eq!(rounded.snapshot.number(0, Column::P2), Some(5));
+    assert!(
+        rounded.notes[0].starts_with("session 1: column P1: "),
+        "{:?}",
+        rounded.notes
+    );
+}
+
+#[test]
+fn utf_16_with_its_mark_is_read() {
+    let text = "\u{feff}SID;USERNAME\r\n1;MÜLLER\r\n";
+    let units: Vec<u16> = text.encode_utf16().collect();
+    let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+    let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+    for bytes in [little, big] {
+        let saved = parse(&bytes, "f", None).expect("UTF-16");
+        assert_eq!(saved.snapshot.text(0, Column::Username), Some("MÜLLER"));
+    }
+}
+
+#[test]
+fn a_clock_without_its_time_of_day_is_no_clock() {
+    let csv = b"SID,LOGON_TIME,SYSDATE\n1,2026-11-21 23:00:00,22-NOV-26\n";
+    let saved = parse(csv, "f", None).expect("the sessions can be read");
+    assert_eq!(saved.snapshot.clock(), None);
+    assert_eq!(saved.snapshot.number(0, Column::Connected), None);
+    assert!(
+        saved.notes[0].contains("is a day without its time"),
+        "{:?}",
+        saved.notes
+    );
+    assert!(parse_taken_at("2026-11-22").is_err());
+    let json = br#"{"taken_at": "2026-11-22", "sessions": [{"SID": 1}]}"#;
+    assert!(refused(json).contains("column TAKEN_AT: \"2026-11-22\" is a day without its time"));
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! From rows as a file has them to a snapshot.
 
-use std::collections::{BTreeSet, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::policy::diagnostics::one_of;
 use crate::saved::stamp::{Stamp, read_number};
-use crate::saved::{Fault, Format, Problem, Saved};
+use crate::saved::{Fault, Format, Problem, Saved, parse_taken_at};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotBuilder, SnapshotSource};
@@ -24,12 +26,19 @@ pub(super) struct Assembly {
     /// In the builder's order; the first is INST_ID if the file has none.
     columns: Vec<Column>,
     builder: SnapshotBuilder,
+    /// Wins over what the sessions say.
+    taken_at: Option<Clock>,
     clock: Option<Clock>,
+    /// What the sessions say of the clock; `None` before the first.
+    shown: Option<Option<String>>,
     has_inst_id: bool,
     instances: BTreeSet<u32>,
     /// Where each session was seen.
     seen: HashMap<SessionKey, u64>,
     day_only_logons: usize,
+    /// The first value of each column that cannot be read, and what is to be said of it.
+    unreadable: BTreeMap<Column, String>,
+    notes: Vec<String>,
     /// What sessions are counted by in messages.
     place: &'static str,
 }
@@ -46,20 +55,22 @@ pub(super) fn is_clock(name: &str) -> bool {
         .any(|known| known.eq_ignore_ascii_case(name.trim()))
 }
 
-/// The clock of a SYSDATE field or of `taken_at`; `None` if it is NULL.
-pub(super) fn read_clock(name: &str, value: Value<'_>) -> Result<Option<Clock>, Problem> {
-    let refused = |text: &str, expected| refuse(&name.trim().to_uppercase(), text, expected);
+/// The clock of a document's `taken_at`; `None` if it is NULL.
+pub(super) fn read_taken_at(value: Value<'_>) -> Result<Option<Clock>, Problem> {
+    let refused = |text: &str, expected: &'static str| refuse("TAKEN_AT", text, expected.into());
     match value {
         Value::Null => Ok(None),
-        Value::Text(text) => match Stamp::parse(text) {
-            Ok(stamp) => Ok(Some(stamp.as_clock())),
+        Value::Text(text) => match parse_taken_at(text) {
+            Ok(clock) => Ok(Some(clock)),
             Err(expected) => Err(refused(text, expected)),
         },
-        Value::Number(number) => Err(refused(&number.to_string(), "a number, where a date is expected")),
+        Value::Number(number) => Err(refused(&number.to_string(), NO_NUMBER)),
     }
 }
 
-fn refuse(column: &str, value: &str, expected: &'static str) -> Problem {
+const NO_NUMBER: &str = "a number, where a date is expected";
+
+fn refuse(column: &str, value: &str, expected: Cow<'static, str>) -> Problem {
     Problem::Value {
         column: column.to_owned(),
         value: value.chars().take(60).collect(),
@@ -67,8 +78,29 @@ fn refuse(column: &str, value: &str, expected: &'static str) -> Problem {
     }
 }
 
+/// Whether a file without a readable value here says too little of its sessions to be of use: who they are, and for how long
+/// they have been at rest or at work. Any other column is left out, and what depends on it is unknown.
+const fn is_needed(column: Column) -> bool {
+    matches!(
+        column,
+        Column::InstId | Column::Sid | Column::Serial | Column::LogonTime | Column::LastCallEt
+    )
+}
+
+/// Why a value is not one of its column's list.
+fn not_listed(text: &str, list: &[&str]) -> String {
+    let none = format!("none of {}", one_of(list.iter().copied()));
+    if list.contains(&text.trim()) {
+        return format!(
+            "{none}: the values are filled up with blanks, so no text can be compared; export without \
+             (SQL*Plus: `set markup csv on quote on` instead of `set colsep`)"
+        );
+    }
+    none
+}
+
 impl Assembly {
-    pub(super) fn new(present: Columns, clock: Option<Clock>, place: &'static str) -> Assembly {
+    pub(super) fn new(present: Columns, taken_at: Option<Clock>, place: &'static str) -> Assembly {
         let has_inst_id = present.contains(Column::InstId);
         let mut all = present;
         all.insert(Column::InstId);
@@ -76,13 +108,67 @@ impl Assembly {
         Assembly {
             builder: Snapshot::builder(SnapshotSource::Saved, &columns),
             columns,
-            clock,
+            taken_at,
+            clock: taken_at,
+            shown: None,
             has_inst_id,
             instances: BTreeSet::new(),
             seen: HashMap::new(),
             day_only_logons: 0,
+            unreadable: BTreeMap::new(),
+            notes: Vec::new(),
             place,
         }
+    }
+
+    /// An empty one without the columns that hold what cannot be read, for a second reading; `None` if all could be read.
+    pub(super) fn again(&self) -> Option<Assembly> {
+        if self.unreadable.is_empty() {
+            return None;
+        }
+        let kept = self.columns.iter().copied();
+        let kept = kept.filter(|column| !self.unreadable.contains_key(column));
+        let kept = kept.filter(|column| *column != Column::InstId || self.has_inst_id);
+        let mut rest = Assembly::new(kept.collect(), self.taken_at, self.place);
+        rest.notes.extend(self.unreadable.values().cloned());
+        Some(rest)
+    }
+
+    /// Adds what a reader of a report has to know.
+    pub(super) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// What a session says that the database's clock showed, before it is added. All of one snapshot say the same.
+    pub(super) fn clock(&mut self, name: &str, value: Value<'_>, line: u64) -> Result<(), Problem> {
+        let text = match value {
+            Value::Null => None,
+            Value::Text(text) => Some(Cow::Borrowed(text)),
+            Value::Number(number) => Some(Cow::Owned(number.to_string())),
+        };
+        match &self.shown {
+            Some(first) if first.as_deref() == text.as_deref() => return Ok(()),
+            Some(_) => {
+                return Err(Problem::SeveralSnapshots(format!(
+                    "{name} differs from the sessions before"
+                )));
+            }
+            None => self.shown = Some(text.as_deref().map(str::to_owned)),
+        }
+        let Some(text) = text.filter(|_| self.taken_at.is_none()) else {
+            return Ok(());
+        };
+        match parse_taken_at(&text) {
+            Ok(clock) => self.clock = Some(clock),
+            Err(expected) => {
+                let problem = refuse(name, &text, expected.into());
+                self.notes.push(format!(
+                    "{} {line}: {problem}; without it no age is known but `idle` and `running` (--taken-at gives it)",
+                    self.place
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// How many sessions there are so far.
@@ -105,7 +191,16 @@ impl Assembly {
                 owned.push((at, number.to_string()));
                 cells.push(Cell::Null);
             } else {
-                let cell = self.cell(column, value)?;
+                let cell = match self.cell(column, value) {
+                    Ok(cell) => cell,
+                    Err(problem) if is_needed(column) || column.closed_list().is_some() => return Err(problem),
+                    Err(problem) => {
+                        let place = self.place;
+                        let note = || format!("{place} {line}: {problem}; the column is left out");
+                        self.unreadable.entry(column).or_insert_with(note);
+                        Cell::Null
+                    }
+                };
                 cells.push(cell);
             }
         }
@@ -121,13 +216,16 @@ impl Assembly {
         let refused = |text: &str, expected| Err(refuse(&column.name().to_uppercase(), text, expected));
         match (column.kind(), value) {
             (_, Value::Null) => Ok(Cell::Null),
-            (Kind::Text, Value::Text(text)) => Ok(Cell::Text(text)),
+            (Kind::Text, Value::Text(text)) => match column.closed_list() {
+                Some(list) if !list.contains(&text) => refused(text, not_listed(text, list).into()),
+                Some(_) | None => Ok(Cell::Text(text)),
+            },
             (Kind::Text | Kind::Number | Kind::Duration | Kind::Size, Value::Number(number)) => {
                 Ok(Cell::Number(number))
             }
             (Kind::Number | Kind::Duration | Kind::Size, Value::Text(text)) => match read_number(text) {
                 Ok(number) => Ok(number.map_or(Cell::Null, Cell::Number)),
-                Err(expected) => refused(text, expected),
+                Err(expected) => refused(text, expected.into()),
             },
             (Kind::Time, Value::Text(text)) => match Stamp::parse(text) {
                 Ok(stamp) => {
@@ -136,9 +234,9 @@ impl Assembly {
                         stamp.in_clock(self.clock.map_or(0, |clock| clock.utc_offset)),
                     ))
                 }
-                Err(expected) => refused(text, expected),
+                Err(expected) => refused(text, expected.into()),
             },
-            (Kind::Time, Value::Number(number)) => refused(&number.to_string(), "a number, where a date is expected"),
+            (Kind::Time, Value::Number(number)) => refused(&number.to_string(), NO_NUMBER.into()),
         }
     }
 
@@ -183,7 +281,7 @@ impl Assembly {
         if self.builder.rows() == 0 {
             return Err(Fault::whole(Problem::NoSessions));
         }
-        let mut notes = Vec::new();
+        let mut notes = self.notes;
         if self.day_only_logons > 0 {
             notes.push(format!(
                 "LOGON_TIME has no time of day for {} sessions: midnight stands for it, so `connected` is up to a day too long",

@@ -1,29 +1,35 @@
-//! JSON: an array of sessions, or an object around one.
+//! JSON: an array of sessions under whatever name, wherever it stands, or one session after another (JSON Lines).
+//!
+//! SQLcl and SQL Developer write `{"results":[{"columns":[...],"items":[...]}]}`, ORDS `{"items":[...],"hasMore":false}`, DBeaver
+//! an array under the text of the query, others an array alone. What they have in common is taken for what it is: objects
+//! with a SID are sessions. They stand in one array; a second one would be a second moment.
 //!
 //! The text is gone over twice, once for the columns and the clock (either may stand anywhere) and once for the values, so
 //! that only the snapshot is held in memory and never a tree of the whole file.
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::saved::assemble::{Assembly, Value, is_clock, read_clock, session_column};
+use crate::saved::assemble::{Assembly, Value, is_clock, read_taken_at, session_column};
 use crate::saved::{Fault, Format, Problem, Saved};
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Clock;
 
-/// A value of a session, as far as it can be one.
+/// A value, as far as it can be one of a session.
 #[derive(Clone, Debug)]
 enum Scalar {
     Null,
     Number(i64),
     Text(String),
+    /// An array or an object.
+    Nested,
 }
 
 impl Scalar {
     fn value(&self) -> Value<'_> {
         match self {
-            Scalar::Null => Value::Null,
+            Scalar::Null | Scalar::Nested => Value::Null,
             Scalar::Number(number) => Value::Number(*number),
             Scalar::Text(text) if text.is_empty() => Value::Null,
             Scalar::Text(text) => Value::Text(text),
@@ -43,30 +49,14 @@ trait Rows {
     fn row(&mut self, number: u64, row: &Row) -> Result<(), Problem>;
 }
 
-/// First time: which columns there are, and the clock.
+/// First time: which columns there are.
 #[derive(Default)]
-struct Survey {
-    columns: Columns,
-    clock: Option<Option<Clock>>,
-}
+struct Survey(Columns);
 
 impl Rows for Survey {
     fn row(&mut self, _: u64, row: &Row) -> Result<(), Problem> {
         for (column, _) in &row.cells {
-            self.columns.insert(*column);
-        }
-        let shown = match &row.clock {
-            None => None,
-            Some((name, scalar)) => read_clock(name, scalar.value())?,
-        };
-        match self.clock {
-            None => self.clock = Some(shown),
-            Some(first) if first == shown => {}
-            Some(_) => {
-                return Err(Problem::SeveralSnapshots(
-                    "SYSDATE differs from the sessions before".into(),
-                ));
-            }
+            self.0.insert(*column);
         }
         Ok(())
     }
@@ -75,6 +65,11 @@ impl Rows for Survey {
 /// Second time: the values.
 impl Rows for Assembly {
     fn row(&mut self, number: u64, row: &Row) -> Result<(), Problem> {
+        let (name, shown) = match &row.clock {
+            Some((name, scalar)) => (name.as_str(), scalar.value()),
+            None => ("SYSDATE", Value::Null),
+        };
+        self.clock(name, shown, number)?;
         self.push(number, |wanted| {
             row.cells
                 .iter()
@@ -87,49 +82,88 @@ impl Rows for Assembly {
 pub(super) fn read(text: &str, taken_at: Option<Clock>) -> Result<Saved, Fault> {
     let mut survey = Survey::default();
     let document = pass(text, &mut survey)?;
-    if document.rows == 0 {
-        return Err(Fault::whole(Problem::NoSessions));
+    if document.more {
+        return Err(Fault::whole(Problem::MorePages));
     }
-    if !survey.columns.contains(Column::Sid) {
-        return Err(Fault::whole(Problem::NoSid { header: false }));
+    if document.home.is_none() {
+        return Err(Fault::whole(if document.others {
+            Problem::NoSid { header: false }
+        } else {
+            Problem::NoSessions
+        }));
     }
     let of_document = match &document.taken_at {
         None => None,
-        Some(scalar) => read_clock("taken_at", scalar.value()).map_err(Fault::whole)?,
+        Some(scalar) => read_taken_at(scalar.value()).map_err(Fault::whole)?,
     };
-    let clock = taken_at.or(of_document).or(survey.clock.flatten());
-    let mut assembly = Assembly::new(survey.columns, clock, "session");
+    let mut assembly = Assembly::new(survey.0, taken_at.or(of_document), "session");
     pass(text, &mut assembly)?;
+    if let Some(rest) = assembly.again() {
+        assembly = rest;
+        pass(text, &mut assembly)?;
+    }
     assembly.finish(Format::Json, document.database)
 }
 
-/// What stands around the sessions.
+/// What is known of the whole while it is gone over.
 #[derive(Debug, Default)]
 struct Document {
     database: Option<String>,
     taken_at: Option<Scalar>,
-    rows: u64,
+    /// ORDS says that there are further pages.
+    more: bool,
+    /// The array that holds the sessions, by its number; sessions of a JSON Lines file stand in none, which is number 0.
+    home: Option<u64>,
+    /// How many arrays were begun.
+    arrays: u64,
+    /// Whether an array holds objects that are no sessions.
+    others: bool,
+}
+
+/// Goes over the text. What is wrong with a session is left in `problem`, because the parser carries texts alone.
+struct Walk<'a> {
+    rows: &'a mut dyn Rows,
+    document: Document,
+    problem: Option<Problem>,
 }
 
 fn pass(text: &str, rows: &mut dyn Rows) -> Result<Document, Fault> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let mut problem = None;
-    let reader = DocumentReader {
+    let mut walk = Walk {
         rows,
-        problem: &mut problem,
+        document: Document::default(),
+        problem: None,
     };
-    let read = reader
-        .deserialize(&mut deserializer)
-        .and_then(|document| deserializer.end().map(|()| document));
+    let mut number = 0;
+    let read = loop {
+        let node = Node {
+            walk: &mut walk,
+            whole: true,
+        };
+        match node.deserialize(&mut deserializer) {
+            Err(error) => break Err(error),
+            Ok(Found::Scalar(_) | Found::Object(None) | Found::Array) => break deserializer.end(),
+            Ok(Found::Object(Some(row))) => {
+                number += 1;
+                if let Err(error) = walk.session::<serde_json::Error>(0, number, &row) {
+                    break Err(error);
+                }
+                if deserializer.end().is_ok() {
+                    break Ok(());
+                }
+            }
+        }
+    };
     read.map_err(|error| {
         let line = Some(error.line() as u64).filter(|line| *line > 0);
-        let problem = match problem {
+        let problem = match walk.problem {
             Some(problem) => problem,
             None if error.is_eof() => Problem::CutOff("the JSON"),
             None => Problem::Json(without_place(&error)),
         };
         Fault { line, problem }
-    })
+    })?;
+    Ok(walk.document)
 }
 
 /// The parser's words without its own "at line 3 column 4", which stands in front already.
@@ -144,183 +178,155 @@ fn without_place(error: &serde_json::Error) -> String {
     }
 }
 
-struct DocumentReader<'a> {
-    rows: &'a mut dyn Rows,
-    /// The parser carries texts alone, so what is wrong is left here.
-    problem: &'a mut Option<Problem>,
+impl Walk<'_> {
+    fn refuse<E: serde::de::Error>(&mut self, problem: Problem) -> E {
+        let error = E::custom(&problem);
+        self.problem = Some(problem);
+        error
+    }
+
+    /// Takes what stands beside the sessions.
+    fn around(&mut self, whole: bool, key: &str, value: Scalar) {
+        if whole && key.eq_ignore_ascii_case("taken_at") {
+            self.document.taken_at = Some(value);
+        } else if let Scalar::Text(text) = value {
+            if whole && key.eq_ignore_ascii_case("database") {
+                self.document.database = Some(text);
+            } else if key == "hasMore" {
+                self.document.more |= text == "true";
+            }
+        }
+    }
+
+    /// Takes an object for a session, the `number`th of its array.
+    fn session<E: serde::de::Error>(&mut self, array: u64, number: u64, row: &Row) -> Result<(), E> {
+        match self.document.home {
+            None => self.document.home = Some(array),
+            Some(home) if home == array => {}
+            Some(_) => {
+                let problem = Problem::SeveralSnapshots("a second array of sessions begins here".into());
+                return Err(self.refuse(problem));
+            }
+        }
+        self.rows.row(number, row).map_err(|problem| self.refuse(problem))
+    }
 }
 
-impl<'de> DeserializeSeed<'de> for DocumentReader<'_> {
-    type Value = Document;
+/// A value, and what it was.
+enum Found {
+    Scalar(Scalar),
+    /// A session if it has a SID.
+    Object(Option<Row>),
+    Array,
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Document, D::Error> {
+impl Found {
+    fn scalar(self) -> Scalar {
+        match self {
+            Found::Scalar(scalar) => scalar,
+            Found::Object(_) | Found::Array => Scalar::Nested,
+        }
+    }
+}
+
+/// Any value, with all that is nested in it.
+struct Node<'w, 'a> {
+    walk: &'w mut Walk<'a>,
+    /// Whether it is the document itself.
+    whole: bool,
+}
+
+impl<'a> Node<'_, 'a> {
+    fn inside(&mut self) -> Node<'_, 'a> {
+        Node {
+            walk: self.walk,
+            whole: false,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_, '_> {
+    type Value = Found;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for DocumentReader<'_> {
-    type Value = Document;
+impl<'de> Visitor<'de> for Node<'_, '_> {
+    type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a saved snapshot")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, sessions: A) -> Result<Document, A::Error> {
-        let rows = read_sessions(sessions, self.rows, self.problem)?;
-        Ok(Document {
-            rows,
-            ..Document::default()
-        })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
-        let mut document = Document::default();
-        let mut sessions_seen = false;
-        while let Some(key) = map.next_key::<String>()? {
-            match key.to_ascii_lowercase().as_str() {
-                "database" => document.database = map.next_value()?,
-                "taken_at" => document.taken_at = Some(map.next_value_seed(ScalarReader)?),
-                "sessions" if sessions_seen => return Err(A::Error::custom("`sessions` is there twice")),
-                "sessions" => {
-                    sessions_seen = true;
-                    document.rows = map.next_value_seed(Sessions {
-                        rows: self.rows,
-                        problem: self.problem,
-                    })?;
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<Found, A::Error> {
+        self.walk.document.arrays += 1;
+        let array = self.walk.document.arrays;
+        let (mut number, mut others) = (0, 0_u64);
+        while let Some(element) = elements.next_element_seed(self.inside())? {
+            match element {
+                Found::Object(Some(row)) => {
+                    number += 1;
+                    self.walk.session::<A::Error>(array, number, &row)?;
                 }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+                Found::Object(None) => others += 1,
+                Found::Scalar(_) | Found::Array => {}
             }
         }
-        if sessions_seen {
-            Ok(document)
-        } else {
-            Err(A::Error::custom("an object without `sessions`"))
+        if number > 0 && others > 0 {
+            return Err(self.walk.refuse(Problem::AmongSessions(others)));
         }
-    }
-}
-
-struct Sessions<'a> {
-    rows: &'a mut dyn Rows,
-    problem: &'a mut Option<Problem>,
-}
-
-impl<'de> DeserializeSeed<'de> for Sessions<'_> {
-    type Value = u64;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u64, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Sessions<'_> {
-    type Value = u64;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of sessions")
+        self.walk.document.others |= others > 0;
+        Ok(Found::Array)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, sessions: A) -> Result<u64, A::Error> {
-        read_sessions(sessions, self.rows, self.problem)
-    }
-}
-
-fn read_sessions<'de, A: SeqAccess<'de>>(
-    mut sessions: A,
-    rows: &mut dyn Rows,
-    problem: &mut Option<Problem>,
-) -> Result<u64, A::Error> {
-    let mut number = 0;
-    while sessions
-        .next_element_seed(Session {
-            number: number + 1,
-            rows: &mut *rows,
-            problem: &mut *problem,
-        })?
-        .is_some()
-    {
-        number += 1;
-    }
-    Ok(number)
-}
-
-struct Session<'a> {
-    number: u64,
-    rows: &'a mut dyn Rows,
-    problem: &'a mut Option<Problem>,
-}
-
-impl<'de> DeserializeSeed<'de> for Session<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Session<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a session: an object of column names and values")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Found, A::Error> {
         let mut row = Row::default();
         let mut seen = Columns::NONE;
         while let Some(key) = map.next_key::<String>()? {
-            if is_clock(&key) {
-                row.clock = Some((key, map.next_value_seed(ScalarReader)?));
-            } else if let Some(column) = session_column(&key) {
-                if seen.contains(column) {
-                    return Err(A::Error::custom(format!("{key} is there twice in one session")));
-                }
+            let column = session_column(&key);
+            if column.is_some_and(|column| seen.contains(column)) {
+                return Err(A::Error::custom(format!("{key} is there twice in one session")));
+            }
+            let value = map.next_value_seed(self.inside())?.scalar();
+            if let Some(column) = column {
                 seen.insert(column);
-                row.cells.push((column, map.next_value_seed(ScalarReader)?));
+                row.cells.push((column, value));
+            } else if is_clock(&key) {
+                row.clock = Some((key.trim().to_uppercase(), value));
             } else {
-                map.next_value::<IgnoredAny>()?;
+                self.walk.around(self.whole, &key, value);
             }
         }
-        self.rows.row(self.number, &row).map_err(|found| {
-            let error = A::Error::custom(&found);
-            *self.problem = Some(found);
-            error
-        })
-    }
-}
-
-struct ScalarReader;
-
-impl<'de> DeserializeSeed<'de> for ScalarReader {
-    type Value = Scalar;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scalar, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl Visitor<'_> for ScalarReader {
-    type Value = Scalar;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a whole number, a text or null")
+        Ok(Found::Object(seen.contains(Column::Sid).then_some(row)))
     }
 
-    fn visit_unit<E>(self) -> Result<Scalar, E> {
-        Ok(Scalar::Null)
+    fn visit_unit<E>(self) -> Result<Found, E> {
+        Ok(Found::Scalar(Scalar::Null))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
-        Ok(Scalar::Number(number))
+    fn visit_bool<E>(self, truth: bool) -> Result<Found, E> {
+        Ok(Found::Scalar(Scalar::Text(truth.to_string())))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Found, E> {
+        Ok(Found::Scalar(Scalar::Number(number)))
     }
 
     /// Beyond 63 bits it cannot be held, and is NULL.
-    fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
-        Ok(i64::try_from(number).map_or(Scalar::Null, Scalar::Number))
+    fn visit_u64<E>(self, number: u64) -> Result<Found, E> {
+        Ok(Found::Scalar(
+            i64::try_from(number).map_or(Scalar::Null, Scalar::Number),
+        ))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-        Ok(Scalar::Text(text.to_owned()))
+    /// No column has fractions, and a number with an exponent may have been rounded: it is shown as it cannot be read.
+    fn visit_f64<E>(self, number: f64) -> Result<Found, E> {
+        Ok(Found::Scalar(Scalar::Text(format!("{number:?}"))))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Found, E> {
+        Ok(Found::Scalar(Scalar::Text(text.to_owned())))
     }
 }

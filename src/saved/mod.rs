@@ -8,11 +8,15 @@
 //! # CSV
 //! A header row of column names in any letter case and order, then a row for each session. The separator is a comma,
 //! semicolon, tab or bar, whichever the header holds most of. Unknown columns are ignored. A field is NULL if it is empty,
-//! `(null)` or `NULL` (in any letter case): SQL Developer and others write it so, and NULL spares. SQL*Plus's repeated
-//! headers and its closing `412 rows selected.` are understood, and the count is held against the rows.
+//! `(null)`, `[null]`, `<null>` or `NULL` (in any letter case): SQL Developer and others write it so, and NULL spares.
+//!
+//! What SQL*Plus has around the rows is understood: prompts and queries above and below, headings and underlines of each page, and
+//! `412 rows selected.` in its languages; the count is held against the rows. `set colsep` fills every value up with
+//! blanks; where the heading shows that, they are no part of the values.
 //!
 //! # JSON
-//! Either an array of objects, a session each, with column names as keys in any letter case; or one object:
+//! Objects with a SID are sessions, with column names as keys in any letter case. They stand in one array, which may stand
+//! anywhere and have any name, or one after another (JSON Lines). The form in which this project writes them is
 //!
 //! ```json
 //! {"database": "prod", "taken_at": "2026-11-22T11:00:00+01:00",
@@ -20,18 +24,26 @@
 //! ```
 //!
 //! `database` and `taken_at` may be left out, other keys are ignored. Values are JSON numbers or texts; `null` and the empty
-//! text are NULL. This is also the form in which a recording holds one snapshot.
+//! text are NULL.
+//!
+//! # What cannot be read
+//! A value that cannot be read (a rounded `2.8800E+10`, a date that could be read two ways) makes its column unknown for
+//! everybody, with a note; in a column that tells who a session is or how long it has been at rest, and in one whose values
+//! are a closed list, it refuses the file. NULL would not do: `p1 is null` would hold.
 //!
 //! # Time
 //! Dates are the wall clock of the database's host. `taken_at`, a SYSDATE or a SYSTIMESTAMP column tell what that clock
 //! showed, and with an offset also where it stands; without an offset it is taken for UTC. A date that has an offset of its
-//! own is moved to that clock. Without any of them the snapshot has no clock, and ages that need one are unknown.
+//! own is moved to that clock. Without any of them, or with a day alone, the
+//! snapshot has no clock, and ages that need one are unknown.
 
 mod assemble;
 mod json;
+mod spool;
 mod stamp;
 mod table;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -135,17 +147,28 @@ pub enum Problem {
     #[error("it holds no session; a database always has some, so the export failed or was filtered")]
     NoSessions,
     /// A row of another length.
-    #[error("{found} fields where the header has {expected}: {}", if found < expected {
-        "the file is cut off or a line break is not quoted; export it again"
-    } else {
-        "a value that holds the separator is not quoted; export it with quotes"
+    #[error("{found} fields where the header has {expected}: {}", match (padded, found < expected) {
+        (true, _) => "the line is wrapped (`set linesize 32767`, `set pagesize 50000`), or a value holds the separator; \
+                      `set markup csv on quote on` instead of `set colsep` avoids both",
+        (false, true) => "the file is cut off or a line break is not quoted; export it again (SQL*Plus: `set markup csv on quote on`)",
+        (false, false) => "a value that holds the separator is not quoted; export it with quotes (SQL*Plus: `set markup csv on quote on`)",
     })]
     FieldCount {
         /// In this row.
         found: usize,
         /// In the header.
         expected: usize,
+        /// Whether the values are filled up with blanks.
+        padded: bool,
     },
+    /// SQL*Plus's own layout.
+    #[error(
+        "the columns have nothing but blanks between them, so where a value ends cannot be told; `set markup csv on quote on` and spool it again"
+    )]
+    FixedWidth,
+    /// One page of a longer answer.
+    #[error("it is one page of a longer answer (`hasMore`); ask for all sessions at once (ORDS: `?limit=10000`)")]
+    MorePages,
     /// The end came too early.
     #[error("the file ends in the middle of {0}: it is half-written or cut off; export it again")]
     CutOff(&'static str),
@@ -163,11 +186,14 @@ pub enum Problem {
         /// Cut to a readable length.
         value: String,
         /// "no whole number; ...".
-        expected: &'static str,
+        expected: Cow<'static, str>,
     },
     /// Two snapshots in one file.
     #[error("{0}; a saved snapshot is one moment, so export it with one query")]
     SeveralSnapshots(String),
+    /// An array of sessions and of something else.
+    #[error("{0} objects without a SID stand among the sessions; export all columns of all sessions")]
+    AmongSessions(u64),
     /// Fewer or more rows than the tool said.
     #[error("the file says {said} rows and has {found}: it is cut off or was edited; export it again")]
     RowCount {
@@ -201,30 +227,42 @@ impl Fault {
     }
 }
 
-/// Opens and reads a file. `taken_at` is what the database's clock showed, and wins over what the file says.
+/// Opens and reads a file, standard input if it is `-`. `taken_at` is what the database's clock showed, and wins over what the file says.
 ///
 /// # Errors
 /// Whatever [`parse`] refuses, and what the operating system does.
 pub fn open(path: &Path, taken_at: Option<Clock>) -> Result<Saved, SavedError> {
+    if path == Path::new("-") {
+        return read_all(io::stdin().lock(), "standard input", taken_at);
+    }
     let name = path.display().to_string();
-    let fail = |problem| SavedError {
-        file: name.clone(),
-        line: None,
-        problem,
-    };
-    let unreadable = |error| fail(Problem::Unreadable(error));
-    let file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
+    let fail = |problem| failed(&name, problem);
+    let file = File::open(path).map_err(|error| fail(Problem::Unreadable(error)))?;
+    let metadata = file.metadata().map_err(|error| fail(Problem::Unreadable(error)))?;
     if metadata.is_dir() {
         return Err(fail(Problem::Folder));
     }
     if metadata.len() > MAX_BYTES {
         return Err(fail(Problem::TooLarge));
     }
+    read_all(file, &name, taken_at)
+}
+
+fn failed(name: &str, problem: Problem) -> SavedError {
+    SavedError {
+        file: name.to_owned(),
+        line: None,
+        problem,
+    }
+}
+
+/// The bound is on what is read: a pipe or a device has no length.
+fn read_all(from: impl Read, name: &str, taken_at: Option<Clock>) -> Result<Saved, SavedError> {
     let mut bytes = Vec::new();
-    // The bound is on what is read, too: a pipe or a device has no length.
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    parse(&bytes, &name, taken_at)
+    from.take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| failed(name, Problem::Unreadable(error)))?;
+    parse(&bytes, name, taken_at)
 }
 
 /// Reads what a file holds. `name` stands in messages only.
@@ -237,11 +275,13 @@ pub fn parse(bytes: &[u8], name: &str, taken_at: Option<Clock>) -> Result<Saved,
             return Err(Fault::whole(Problem::TooLarge));
         }
         let text = text_of(bytes)?;
-        if text.trim_start().starts_with(['[', '{']) {
-            json::read(text, taken_at)
-        } else {
-            table::read(text, taken_at)
+        if let Some((part, lines)) = spool::json_part(&text) {
+            return json::read(part, taken_at).map_err(|fault| Fault {
+                line: fault.line.map(|line| line + lines),
+                ..fault
+            });
         }
+        table::read(&text, taken_at)
     };
     read().map_err(|fault| SavedError {
         file: name.to_owned(),
@@ -251,32 +291,46 @@ pub fn parse(bytes: &[u8], name: &str, taken_at: Option<Clock>) -> Result<Saved,
 }
 
 /// The bytes as text, or why they are none. A NUL further down is taken: old Windows clients end MACHINE with one.
-fn text_of(bytes: &[u8]) -> Result<&str, Fault> {
+fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>, Fault> {
     let not_text = |what| Err(Fault::whole(Problem::NotText(what)));
-    match bytes {
+    let text = match bytes {
         [0x1f, 0x8b, ..] => return not_text("it is compressed; unpack it first"),
         [b'P', b'K', 3, 4, ..] => return not_text("it is a workbook or a zip archive; save it as CSV in UTF-8"),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return not_text("it is in UTF-16; save it in UTF-8"),
-        _ => {}
-    }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let first_line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let is_control = |byte: &u8| *byte < b' ' && !matches!(*byte, b'\t' | b'\r');
-    if first_line.iter().any(is_control) {
+        // What Windows' PowerShell makes of every output that it writes into a file.
+        [0xff, 0xfe, rest @ ..] => Cow::Owned(of_utf16(rest, u16::from_le_bytes)?),
+        [0xfe, 0xff, rest @ ..] => Cow::Owned(of_utf16(rest, u16::from_be_bytes)?),
+        _ => Cow::Borrowed(of_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))?),
+    };
+    let first_line = text.lines().next().unwrap_or_default();
+    if first_line.contains(|c: char| c < ' ' && c != '\t' && c != '\r') {
         return not_text("it is binary, not text; export `SELECT * FROM GV$SESSION` as CSV or JSON");
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
+    if text.trim().is_empty() {
+        return Err(Fault::whole(Problem::Empty));
+    }
+    if text.trim_start().starts_with('<') {
+        return not_text("it is HTML or XML; export it as CSV (SQL*Plus: `set markup csv on quote on`) or JSON");
+    }
+    Ok(text)
+}
+
+fn of_utf8(bytes: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count() as u64;
         Fault::at(
             line,
-            Problem::NotText("it is binary or not in UTF-8; export it in UTF-8"),
+            Problem::NotText("it is binary or not in UTF-8; export it in UTF-8 (SQL*Plus: NLS_LANG=.AL32UTF8)"),
         )
-    })?;
-    if text.trim().is_empty() {
-        return Err(Fault::whole(Problem::Empty));
-    }
-    Ok(text)
+    })
+}
+
+fn of_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, Fault> {
+    let (pairs, odd) = bytes.as_chunks::<2>();
+    let text: Result<String, _> = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect();
+    text.ok()
+        .filter(|_| odd.is_empty())
+        .ok_or_else(|| Fault::whole(Problem::CutOff("a character of UTF-16")))
 }
 
 /// What a command line gives as the time of a snapshot: the wall clock of the database's host, with an offset where it is
@@ -285,5 +339,5 @@ fn text_of(bytes: &[u8]) -> Result<&str, Fault> {
 /// # Errors
 /// The forms that are understood.
 pub fn parse_taken_at(text: &str) -> Result<Clock, &'static str> {
-    Stamp::parse(text.trim()).map(Stamp::as_clock)
+    Stamp::parse(text.trim())?.as_clock()
 }

@@ -11,6 +11,10 @@ use crate::session::time::DbTime;
 const DATES: &str = "no date that can be read; expected ISO 8601 (2026-11-22T10:00:00) or Oracle's 22-NOV-26 or \
                      22-NOV-2026 10:00:00 with English months (ALTER SESSION SET NLS_DATE_FORMAT = 'YYYY-MM-DD HH24:MI:SS')";
 const NUMBERS: &str = "no whole number; export numbers without thousands separators or decimals";
+const ROUNDED: &str =
+    "rounded: SQL*Plus shows a number so that is longer than `set numwidth` allows; `set numwidth 38`";
+const TOO_NARROW: &str = "a number that its column was too narrow for; `set numwidth 38`, and no `column ... format`";
+const NO_TIME_OF_DAY: &str = "a day without its time; alter session set nls_date_format = 'YYYY-MM-DD HH24:MI:SS'";
 
 /// A point in time as a file has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,12 +74,17 @@ impl Stamp {
     }
 
     /// As the database's clock itself.
-    #[must_use]
-    pub fn as_clock(self) -> Clock {
-        Clock {
+    ///
+    /// # Errors
+    /// A day alone is no time: midnight would make every age wrong by up to a day.
+    pub fn as_clock(self) -> Result<Clock, &'static str> {
+        if self.day_only {
+            return Err(NO_TIME_OF_DAY);
+        }
+        Ok(Clock {
             now: DbTime(self.wall),
             utc_offset: self.offset.unwrap_or(0),
-        }
+        })
     }
 }
 
@@ -170,7 +179,11 @@ pub(super) fn read_number(text: &str) -> Result<Option<i64>, &'static str> {
     let text = text.trim();
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     if unsigned.is_empty() || !unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(NUMBERS);
+        return Err(match unsigned.bytes().next() {
+            Some(b'#') if unsigned.bytes().all(|byte| byte == b'#') => TOO_NARROW,
+            Some(b'0'..=b'9') if unsigned.contains(['E', 'e']) && unsigned.parse::<f64>().is_ok() => ROUNDED,
+            Some(_) | None => NUMBERS,
+        });
     }
     Ok(text.parse().ok())
 }

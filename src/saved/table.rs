@@ -1,8 +1,9 @@
-//! CSV as SQL tools export it.
+//! CSV as SQL tools export it, and SQL*Plus's spools of it.
 
 use csv::StringRecord;
 
-use crate::saved::assemble::{Assembly, Value, is_clock, read_clock, session_column};
+use crate::saved::assemble::{Assembly, Value, is_clock};
+use crate::saved::spool::{self, Heading, NoHeading};
 use crate::saved::{Fault, Format, MAX_ROW_BYTES, Problem, Saved};
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Clock;
@@ -10,6 +11,7 @@ use crate::session::snapshot::Clock;
 /// What a file's columns are.
 struct Header {
     record: StringRecord,
+    heading: Heading,
     /// By [`Column`], the field's place.
     places: Vec<Option<usize>>,
     columns: Columns,
@@ -17,21 +19,42 @@ struct Header {
     clock: Option<(String, usize)>,
 }
 
+/// What stands in a line.
+enum Line {
+    Session,
+    /// A heading of a further page, an underline, nothing.
+    Layout,
+    /// The result ends here; how many rows it had, where that is said.
+    End(Option<u64>),
+    Other,
+}
+
 pub(super) fn read(text: &str, taken_at: Option<Clock>) -> Result<Saved, Fault> {
+    let heading = Heading::find(text).map_err(|missing| match missing {
+        NoHeading::NoSid { line } => Fault::at(line, Problem::NoSid { header: true }),
+        NoHeading::FixedWidth { line } => Fault::at(line, Problem::FixedWidth),
+    })?;
     let mut lines = Lines::new(text);
-    let header_line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let separator = separator(header_line);
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(separator)
-        .from_reader(text.as_bytes());
+    let start = heading.start;
+    let header = Header::read(text, heading).map_err(|problem| Fault::at(lines.line_of(start), problem))?;
+    let assembly = pass(text, &header, Assembly::new(header.columns, taken_at, "line"))?;
+    let assembly = match assembly.again() {
+        None => assembly,
+        Some(rest) => pass(text, &header, rest)?,
+    };
+    assembly.finish(Format::Csv, None)
+}
+
+/// Goes over all lines once.
+fn pass(text: &str, header: &Header, mut assembly: Assembly) -> Result<Assembly, Fault> {
+    let mut lines = Lines::new(text);
+    let (heading, start) = (&header.heading, header.heading.start);
+    let mut reader = header.heading.reader(&text[start..]);
     let mut record = StringRecord::new();
-    let mut header: Option<Header> = None;
-    let mut assembly: Option<(Assembly, Option<Clock>)> = None;
-    let mut said: Option<(u64, u64)> = None;
+    let mut end: Option<(u64, Option<u64>)> = None;
+    let mut first = true;
     loop {
-        let before = usize::try_from(reader.position().byte()).unwrap_or(text.len());
+        let before = start + usize::try_from(reader.position().byte()).unwrap_or(text.len());
         let more = reader
             .read_record(&mut record)
             .map_err(|error| Fault::at(lines.line_of(before), Problem::Json(error.to_string())))?;
@@ -42,68 +65,62 @@ pub(super) fn read(text: &str, taken_at: Option<Clock>) -> Result<Saved, Fault> 
         if record.as_slice().len() > MAX_ROW_BYTES {
             return Err(Fault::at(line, Problem::RowTooLong));
         }
-        let Some(header) = &header else {
-            if blank(&record) {
-                continue;
+        if std::mem::take(&mut first) {
+            continue;
+        }
+        match (header.line(&record), end) {
+            (Line::Layout, None) => {}
+            (Line::End(count), None) => end = Some((line, count)),
+            (Line::End(count), Some((said, None))) => end = Some((said, count)),
+            (Line::Session, Some((said, _))) => {
+                let problem = format!("a session stands below the end of the result in line {said}");
+                return Err(Fault::at(line, Problem::SeveralSnapshots(problem)));
             }
-            header = Some(Header::read(&record).map_err(|problem| Fault::at(line, problem))?);
-            continue;
-        };
-        if record.len() == header.record.len() && record == header.record || blank(&record) {
-            continue;
+            (Line::Layout, Some(_)) if header.is_repeated(&record) => {
+                return Err(Fault::at(
+                    line,
+                    Problem::SeveralSnapshots("a second result begins here".into()),
+                ));
+            }
+            (Line::End(_) | Line::Layout | Line::Other, Some(_)) => {}
+            (Line::Other, None) => {
+                let in_quotes = !heading.padded && ends_in_quotes(text, before, heading.separator);
+                return Err(field_count(&record, header, line, in_quotes));
+            }
+            (Line::Session, None) => {
+                let at_end = start + reader.position().byte() as usize >= text.len();
+                if at_end && !heading.padded && ends_in_quotes(text, before, heading.separator) {
+                    return Err(Fault::at(line, Problem::CutOff("a quoted field")));
+                }
+                header
+                    .session(&record, line, &mut assembly)
+                    .map_err(|problem| Fault::at(line, problem))?;
+            }
         }
-        if let Some(count) = feedback(&record, header) {
-            said = Some((line, count));
-            continue;
-        }
-        if record.len() != header.record.len() {
-            return Err(field_count(
-                &record,
-                header,
-                line,
-                ends_in_quotes(text, before, separator),
-            ));
-        }
-        if reader.position().byte() as usize >= text.len() && ends_in_quotes(text, before, separator) {
-            return Err(Fault::at(line, Problem::CutOff("a quoted field")));
-        }
-        let shown = header.clock(&record).map_err(|problem| Fault::at(line, problem))?;
-        let (assembly, first) =
-            assembly.get_or_insert_with(|| (Assembly::new(header.columns, taken_at.or(shown), "line"), shown));
-        if *first != shown {
-            let problem = Problem::SeveralSnapshots("SYSDATE differs from the rows before".into());
-            return Err(Fault::at(line, problem));
-        }
-        assembly
-            .push(line, |column| header.value(&record, column))
-            .map_err(|problem| Fault::at(line, problem))?;
     }
-    finish(
-        assembly.map(|(assembly, _)| assembly),
-        said,
-        text.ends_with(['\n', '\r']),
-    )
+    checked(assembly, end, text.ends_with(['\n', '\r']))
 }
 
-fn finish(assembly: Option<Assembly>, said: Option<(u64, u64)>, ends_in_line_end: bool) -> Result<Saved, Fault> {
-    let Some(assembly) = assembly else {
+/// Holds the count of rows that the file says against those that were read.
+fn checked(mut assembly: Assembly, end: Option<(u64, Option<u64>)>, ends_in_line_end: bool) -> Result<Assembly, Fault> {
+    let found = assembly.rows();
+    if found == 0 {
         return Err(Fault::whole(Problem::NoSessions));
-    };
-    if let Some((line, said)) = said {
-        let found = assembly.rows();
-        if said != found as u64 {
-            return Err(Fault::at(line, Problem::RowCount { said, found }));
+    }
+    match end {
+        Some((line, Some(said))) if said != found as u64 => Err(Fault::at(line, Problem::RowCount { said, found })),
+        Some(_) => Ok(assembly),
+        None => {
+            if !ends_in_line_end {
+                // Some tools leave it out, so it is no proof that anything is missing.
+                assembly.note(
+                    "the last line has no line end: if the file is cut off there, its last session is incomplete"
+                        .into(),
+                );
+            }
+            Ok(assembly)
         }
     }
-    let mut saved = assembly.finish(Format::Csv, None)?;
-    if !ends_in_line_end && said.is_none() {
-        // Some tools leave it out, so it is no proof that anything is missing.
-        saved.notes.insert(
-            0,
-            "the last line has no line end: if the file is cut off there, its last session is incomplete".into(),
-        );
-    }
-    Ok(saved)
 }
 
 fn field_count(record: &StringRecord, header: &Header, line: u64, in_quotes: bool) -> Fault {
@@ -113,91 +130,123 @@ fn field_count(record: &StringRecord, header: &Header, line: u64, in_quotes: boo
         if in_quotes && found < expected {
             Problem::CutOff("a quoted field")
         } else {
-            Problem::FieldCount { found, expected }
+            Problem::FieldCount {
+                found,
+                expected,
+                padded: header.heading.padded,
+            }
         },
     )
 }
 
+impl Heading {
+    fn reader<'a>(&self, text: &'a str) -> csv::Reader<&'a [u8]> {
+        csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(self.separator)
+            .quoting(!self.padded)
+            .from_reader(text.as_bytes())
+    }
+}
+
 impl Header {
-    fn read(record: &StringRecord) -> Result<Header, Problem> {
-        let mut header = Header {
-            record: record.clone(),
-            places: vec![None; Column::COUNT],
-            columns: Columns::NONE,
-            clock: None,
-        };
+    fn read(text: &str, heading: Heading) -> Result<Header, Problem> {
+        let mut record = StringRecord::new();
+        heading
+            .reader(&text[heading.start..])
+            .read_record(&mut record)
+            .map_err(|error| Problem::Json(error.to_string()))?;
+        let mut places = vec![None; Column::COUNT];
+        let mut columns = Columns::NONE;
+        let mut clock: Option<(String, usize)> = None;
         for (place, name) in record.iter().enumerate() {
             if is_clock(name) {
                 // SYSTIMESTAMP says more than SYSDATE.
-                if header.clock.is_none() || name.trim().eq_ignore_ascii_case("SYSTIMESTAMP") {
-                    header.clock = Some((name.to_owned(), place));
+                if clock.is_none() || name.trim().eq_ignore_ascii_case("SYSTIMESTAMP") {
+                    clock = Some((name.trim().to_uppercase(), place));
                 }
-            } else if let Some(column) = session_column(name) {
-                if header.places[column as usize].replace(place).is_some() {
+            } else if let Some(column) = heading.column(place, name) {
+                if places[column as usize].replace(place).is_some() {
                     return Err(Problem::DuplicateColumn(column.name().to_uppercase()));
                 }
-                header.columns.insert(column);
+                columns.insert(column);
             }
         }
-        if header.columns.contains(Column::Sid) {
-            Ok(header)
+        Ok(Header {
+            record,
+            heading,
+            places,
+            columns,
+            clock,
+        })
+    }
+
+    fn line(&self, record: &StringRecord) -> Line {
+        let whole = record.len() == self.record.len();
+        let sid = self.places[Column::Sid as usize].and_then(|place| record.get(place));
+        let numbered = sid.is_some_and(|sid| sid.trim().parse::<u32>().is_ok());
+        if whole && numbered {
+            return Line::Session;
+        }
+        if is_blank(record) || self.is_repeated(record) || spool::is_underline(record.iter()) {
+            return Line::Layout;
+        }
+        if record.get(0).is_some_and(spool::is_prompt) {
+            return Line::End(None);
+        }
+        if record.len() == 1
+            && let Some(line) = record.get(0)
+        {
+            if let Some(count) = spool::feedback(line) {
+                return Line::End(Some(count));
+            }
+            if spool::is_timing(line) {
+                return Line::End(None);
+            }
+        }
+        // A whole line that is no session by its SID is answered for that value.
+        if whole { Line::Session } else { Line::Other }
+    }
+
+    fn is_repeated(&self, record: &StringRecord) -> bool {
+        record.len() == self.record.len()
+            && record
+                .iter()
+                .zip(self.record.iter())
+                .all(|(one, other)| one.trim() == other.trim())
+    }
+
+    fn session(&self, record: &StringRecord, line: u64, assembly: &mut Assembly) -> Result<(), Problem> {
+        if let Some((name, place)) = &self.clock {
+            assembly.clock(name, self.value_of(record.get(*place).unwrap_or_default()), line)?;
+        }
+        assembly.push(line, |column| {
+            self.places[column as usize]
+                .and_then(|place| record.get(place))
+                .map_or(Value::Null, |field| self.value_of(field))
+        })
+    }
+
+    fn value_of<'a>(&self, field: &'a str) -> Value<'a> {
+        let bare = field.trim();
+        let is_null = field.is_empty()
+            || ["(null)", "null", "[null]", "<null>"]
+                .iter()
+                .any(|word| word.eq_ignore_ascii_case(bare));
+        if is_null || self.heading.padded && bare.is_empty() {
+            Value::Null
+        } else if self.heading.padded {
+            Value::Text(bare)
         } else {
-            Err(Problem::NoSid { header: true })
+            Value::Text(field)
         }
     }
-
-    fn value<'a>(&self, record: &'a StringRecord, column: Column) -> Value<'a> {
-        self.places[column as usize]
-            .and_then(|place| record.get(place))
-            .map_or(Value::Null, value_of)
-    }
-
-    fn clock(&self, record: &StringRecord) -> Result<Option<Clock>, Problem> {
-        match &self.clock {
-            None => Ok(None),
-            Some((name, place)) => read_clock(name, record.get(*place).map_or(Value::Null, value_of)),
-        }
-    }
-}
-
-fn value_of(field: &str) -> Value<'_> {
-    let is_null = field.is_empty()
-        || ["(null)", "null"]
-            .iter()
-            .any(|word| word.eq_ignore_ascii_case(field.trim()));
-    if is_null { Value::Null } else { Value::Text(field) }
-}
-
-/// The separator that the header holds most of, outside quotes; a comma if it holds none.
-fn separator(header: &str) -> u8 {
-    let mut counts = [(b',', 0), (b';', 0), (b'\t', 0), (b'|', 0)];
-    let mut quoted = false;
-    for byte in header.bytes() {
-        quoted ^= byte == b'"';
-        if let Some((_, count)) = counts.iter_mut().find(|(known, _)| *known == byte && !quoted) {
-            *count += 1;
-        }
-    }
-    let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(0);
-    counts
-        .iter()
-        .find(|(_, count)| *count == most)
-        .map_or(b',', |(byte, _)| *byte)
 }
 
 /// A line of white space alone.
-fn blank(record: &StringRecord) -> bool {
+fn is_blank(record: &StringRecord) -> bool {
     record.len() == 1 && record[0].trim().is_empty()
-}
-
-/// SQL*Plus ends with `412 rows selected.` unless told otherwise.
-fn feedback(record: &StringRecord, header: &Header) -> Option<u64> {
-    if record.len() != 1 || header.record.len() == 1 {
-        return None;
-    }
-    let (count, words) = record[0].trim().split_once(' ')?;
-    let is_feedback = matches!(words.trim_end_matches('.'), "row selected" | "rows selected");
-    is_feedback.then(|| count.parse().ok()).flatten()
 }
 
 /// Whether the text from `start`, where a record begins, ends inside a quoted field. The parser takes the end for a quote.

@@ -185,9 +185,9 @@ proptest! {
 
     #[test]
     fn any_saved_snapshot_is_read_or_answered(
-        bytes in input(seeds(&["tests/saved"], &["csv", "tsv", "json"])),
+        bytes in input(seeds(&["tests/saved"], &["csv", "tsv", "json", "lst", "jsonl"])),
         noise in vec(any::<u8>(), 0..200),
-        begun in select(vec!["SID,LOGON_TIME,P1\n", "[{\"SID\":1,\"LOGON_TIME\":", "{\"sessions\":["]),
+        begun in select(vec!["SID,LOGON_TIME,P1\n", "SID |P1  \n----|----\n", "SQL> x\n{\"a\":[{\"SID\":1},", "[{\"SID\":1,\"LOGON_TIME\":", "{\"sessions\":["]),
     ) {
         properties::saved_sessions(&bytes);
         properties::saved_sessions(&[begun.as_bytes(), &noise].concat());
