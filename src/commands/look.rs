@@ -189,6 +189,7 @@ impl Eye {
         let needs = Needs {
             columns: needs::columns(set).union(more),
             resources: needs::resources(set),
+            anew: false,
         };
         let polled = match self.poller.poll(&needs) {
             Ok(polled) => polled,

@@ -124,6 +124,7 @@ impl Session {
         let needs = Needs {
             columns: Column::ALL.iter().copied().collect(),
             resources: Resource::ALL.to_vec(),
+            anew: false,
         };
         let polled = match self.poller.poll(&needs) {
             Ok(polled) => polled,

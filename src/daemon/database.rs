@@ -153,6 +153,8 @@ pub struct Database {
     gave_up: bool,
     own: Vec<SessionKey>,
     warned_unsupported: Vec<(Arc<str>, String)>,
+    /// The next snapshot begins with finding out what the database is and lets be read.
+    anew: bool,
 }
 
 impl Database {
@@ -187,6 +189,7 @@ impl Database {
             gave_up: false,
             own: Vec::new(),
             warned_unsupported: Vec::new(),
+            anew: false,
         }
     }
 
@@ -246,10 +249,12 @@ impl Database {
         let needs = Needs {
             columns: needs::columns(self.rules.set()),
             resources: needs::resources(self.rules.set()),
+            anew: self.anew,
         };
         let now = self.clock.now();
         if self.ask.send(needs).is_ok() {
             self.polling = Polling::Since(now);
+            self.anew = false;
         }
         self.next_poll = now.plus(self.settings.poll);
     }
@@ -291,6 +296,7 @@ impl Database {
         self.acting_backoff.reset();
         self.backoff.reset();
         self.warned_unsupported.clear();
+        self.anew = true;
     }
 
     fn unreadable(&mut self, error: &Error) {

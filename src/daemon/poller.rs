@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::clock::{Clock, Monotonic};
 use crate::config::{SecretError, SecretSource};
 use crate::daemon::database::Input;
+use crate::oracle::access::{self, Asked, Unreadable};
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::read_pressure;
 use crate::oracle::probe::probe;
@@ -23,6 +24,10 @@ use crate::pressure::Readings;
 use crate::session::SessionKey;
 use crate::session::column::Columns;
 use crate::session::snapshot::Snapshot;
+
+/// What a database is and lets be read is found out anew after so long, so that a grant that was given is noticed, and one
+/// that was taken away, a switchover and a PDB that was opened.
+const PROBE_AGAIN: Duration = Duration::from_secs(600);
 
 /// How to reach a database and how long each step may take.
 #[derive(Clone, Debug)]
@@ -92,6 +97,8 @@ pub struct Needs {
     pub columns: Columns,
     /// Resources that they watch.
     pub resources: Vec<Resource>,
+    /// What the database is and lets be read is to be found out anew: these needs are new, or somebody asked for it.
+    pub anew: bool,
 }
 
 /// A snapshot with what came along.
@@ -109,8 +116,8 @@ pub struct Polled {
     pub took: Duration,
     /// Round trips it took.
     pub round_trips: u64,
-    /// Views that could not be read: their columns are missing.
-    pub unreadable: Vec<Error>,
+    /// Views that are needed and could not be read, each once.
+    pub unreadable: Vec<Unreadable>,
     /// A warning that came with the login of the connection.
     pub warning: Option<String>,
 }
@@ -120,7 +127,17 @@ pub struct Poller {
     reach: Reach,
     clock: Arc<dyn Clock>,
     slot: ConnectSlot,
-    connected: Option<(Box<dyn Connection>, Arc<Capabilities>)>,
+    connected: Option<Connected>,
+}
+
+/// A connection with what was found out over it.
+struct Connected {
+    connection: Box<dyn Connection>,
+    capabilities: Arc<Capabilities>,
+    /// Views that are needed and cannot be read.
+    unreadable: Vec<Unreadable>,
+    /// When; `None` where it turned out to be out of date.
+    probed: Option<Monotonic>,
 }
 
 impl Poller {
@@ -148,15 +165,15 @@ impl Poller {
 
     /// Logs off.
     pub fn close(self) {
-        if let Some((connection, _)) = self.connected {
-            connection.close(Duration::from_secs(1));
+        if let Some(connected) = self.connected {
+            connected.connection.close(Duration::from_secs(1));
         }
     }
 
     /// Its session, while it is connected.
     #[must_use]
     pub fn own(&self) -> Option<SessionKey> {
-        self.connected.as_ref().map(|(_, capabilities)| capabilities.own)
+        self.connected.as_ref().map(|connected| connected.capabilities.own)
     }
 
     /// How long each step may take, from now on.
@@ -173,9 +190,13 @@ impl Poller {
         let answer =
             catch_unwind(AssertUnwindSafe(|| self.read(needs))).unwrap_or_else(|panic| Err(panicked(&tried, &*panic)));
         if let Err(error) = &answer {
-            let lost = |(connection, _): &(Box<dyn Connection>, Arc<Capabilities>)| connection.is_lost();
+            let lost = |connected: &Connected| connected.connection.is_lost();
             if error.class.costs_the_connection() || self.connected.as_ref().is_some_and(lost) {
                 self.connected = None;
+            }
+            // The database does not know a column or a view any more that it knew: it is another release now.
+            if let (Class::Unsupported, Some(connected)) = (error.class, &mut self.connected) {
+                connected.probed = None;
             }
         }
         answer
@@ -183,36 +204,63 @@ impl Poller {
 
     fn read(&mut self, needs: &Needs) -> Result<Box<Polled>, Error> {
         let limit = self.reach.call_limit;
-        if self.connected.is_none() {
-            let mut connection =
-                self.slot
-                    .connect(&self.reach.target_now()?, Purpose::Poll, self.reach.connect_limit)?;
-            let capabilities = probe(&mut *connection, limit)?;
-            self.connected = Some((connection, Arc::new(capabilities)));
-        }
-        let Some((connection, capabilities)) = &mut self.connected else {
+        self.connect_or_probe_again(needs)?;
+        let Some(connected) = &mut self.connected else {
             return Err(Error::new(Class::Bug, "poll", "no connection after connecting"));
         };
+        let (connection, capabilities) = (&mut *connected.connection, &connected.capabilities);
         let began = self.clock.now();
         let trips = connection.round_trips();
-        let taken = read_snapshot(&mut **connection, needs.columns, capabilities, Scope::All, limit)?;
-        let (readings, unreadable) = read_pressure(
-            &mut **connection,
-            &needs.resources,
-            &taken.snapshot,
-            capabilities,
-            limit,
-        )?;
+        let taken = read_snapshot(connection, needs.columns, capabilities, Scope::All, limit)?;
+        let (readings, more) = read_pressure(connection, &needs.resources, &taken.snapshot, capabilities, limit)?;
+        let mut unreadable = connected.unreadable.clone();
+        for view in taken.unreadable.into_iter().chain(more) {
+            if !unreadable.iter().any(|known| known.view == view.view) {
+                unreadable.push(view);
+            }
+        }
         Ok(Box::new(Polled {
             snapshot: taken.snapshot,
             readings,
-            unreadable: taken.unreadable.into_iter().chain(unreadable).collect(),
+            unreadable,
             capabilities: Arc::clone(capabilities),
             began,
             took: self.clock.now().since(began),
             round_trips: connection.round_trips() - trips,
             warning: connection.warning().map(str::to_owned),
         }))
+    }
+
+    /// Makes a connection where there is none, and finds out what the database is and lets be read where that is not known,
+    /// was found out long ago, or is asked for.
+    fn connect_or_probe_again(&mut self, needs: &Needs) -> Result<(), Error> {
+        let now = self.clock.now();
+        let limit = self.reach.call_limit;
+        let mut connection = match self.connected.take() {
+            Some(connected) if !needs.anew && connected.probed.is_some_and(|at| now.since(at) < PROBE_AGAIN) => {
+                self.connected = Some(connected);
+                return Ok(());
+            }
+            Some(connected) => connected.connection,
+            None => {
+                let target = self.reach.target_now()?;
+                self.slot.connect(&target, Purpose::Poll, self.reach.connect_limit)?
+            }
+        };
+        let capabilities = probe(&mut *connection, limit)?;
+        let asked = Asked {
+            columns: needs.columns.union(crate::needs::ALWAYS.into_iter().collect()),
+            resources: &needs.resources,
+            capabilities: &capabilities,
+        };
+        let unreadable = access::check(&mut *connection, &asked, limit)?;
+        self.connected = Some(Connected {
+            connection,
+            capabilities: Arc::new(capabilities),
+            unreadable,
+            probed: Some(now),
+        });
+        Ok(())
     }
 }
 

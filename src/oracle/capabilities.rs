@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use crate::oracle::access::{Grantee, Unreadable};
 use crate::oracle::sql::Statistics;
 use crate::policy::model::{Action, DisconnectClause, KillClause};
 use crate::protect::Facts;
@@ -115,6 +116,17 @@ pub enum Service {
     Autonomous,
 }
 
+/// Where in a database one is connected, which decides what its views show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A database without containers.
+    NonCdb,
+    /// CDB$ROOT.
+    Root,
+    /// A PDB.
+    Pdb,
+}
+
 /// An instance, at start-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceFacts {
@@ -182,7 +194,9 @@ pub struct Capabilities {
     pub tablespace_blocks: HashMap<String, i64>,
     /// The numbers of the statistics that columns are made of.
     pub statistics: Statistics,
-    /// What could not be found out, or is not as it should be, in words for the log.
+    /// Views that the start-up could not read, whether or not a policy needs them.
+    pub unreadable: Vec<Unreadable>,
+    /// What could not be found out otherwise, or is not as it should be, in words for the log.
     pub notes: Vec<String>,
 }
 
@@ -271,6 +285,25 @@ impl Capabilities {
             .collect()
     }
 
+    /// Where it is that one is connected.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        match self.con_id {
+            None => Place::NonCdb,
+            Some(1) => Place::Root,
+            Some(_) => Place::Pdb,
+        }
+    }
+
+    /// Whom a missing right is to be granted to.
+    #[must_use]
+    pub fn grantee(&self) -> Grantee<'_> {
+        Grantee {
+            username: &self.own_username,
+            service: self.service,
+        }
+    }
+
     /// What the protections need to know, `own` being the daemon's sessions on this database.
     #[must_use]
     pub fn facts(&self, own: &[SessionKey]) -> Facts {
@@ -315,6 +348,7 @@ pub(crate) mod tests {
             block_size: Some(8192),
             tablespace_blocks: HashMap::new(),
             statistics: Statistics::default(),
+            unreadable: Vec::new(),
             notes: Vec::new(),
         }
     }

@@ -414,6 +414,13 @@ impl Error {
             why: first_lines(message),
         }
     }
+
+    /// Whether a grant would mend it: Oracle says that there is no such view where it means that it may not be seen
+    /// (ORA-00942, ORA-04043, and ORA-41900 from 23ai on), or that the privilege is missing (ORA-01031).
+    #[must_use]
+    pub fn is_missing_right(&self) -> bool {
+        matches!(self.code, Some(942 | 1031 | 4043 | 41900))
+    }
 }
 
 /// The lines of a message that carry an error, on one line, without the help that newer releases add.

@@ -11,6 +11,7 @@
 //! Values cross the trait as text, whole numbers and points in the database's clock, and in no other type: both drivers
 //! read DATE, NUMBER and VARCHAR2 well, and each has a type that it reads badly.
 
+pub mod access;
 pub mod capabilities;
 mod connect;
 mod connect_string;

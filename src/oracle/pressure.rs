@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::oracle::Connection;
+use crate::oracle::access::Unreadable;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::error::Error;
 use crate::oracle::probe::{id, number, text};
@@ -17,7 +18,7 @@ use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
 /// Reads what the instances are short of: only the resources asked for. What cannot be read is left out, which closes the
-/// gates that ask for it; the errors tell why.
+/// gates that ask for it; the views that could not be read tell why.
 ///
 /// # Errors
 /// When the connection breaks or the limit passes.
@@ -27,7 +28,7 @@ pub fn read_pressure(
     snapshot: &Snapshot,
     capabilities: &Capabilities,
     limit: Duration,
-) -> Result<(Readings, Vec<Error>), Error> {
+) -> Result<(Readings, Vec<Unreadable>), Error> {
     let mut reader = Reader::new(connection, capabilities, Scope::All, limit);
     let mut readings = Readings::default();
     let asks = |wanted: &[Resource]| wanted.iter().any(|resource| resources.contains(resource));

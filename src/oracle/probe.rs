@@ -1,12 +1,13 @@
 //! Finding out, once for each connection, what the database is and has.
 //!
 //! Little of it is essential: the release, and who the daemon itself is. All else has a cautious answer where it cannot be
-//! read, and a note that says so: `doctor` shows the notes, the log repeats them. A definite "no such view" is an answer; a
-//! connection that breaks is not, and ends the probe.
+//! read, and is named among what is unreadable, or in a note: reports show them, the log tells them once. A definite "no
+//! such view" is an answer; a connection that breaks is not, and ends the probe.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use crate::oracle::access::{Grantee, Unreadable};
 use crate::oracle::capabilities::{Capabilities, InstanceFacts, Provenance, Release, Service};
 use crate::oracle::error::{Class, Error};
 use crate::oracle::sql::{self, Statistics, startup};
@@ -78,22 +79,24 @@ pub const PREDEFINED_ACCOUNTS: [&str; 47] = [
 /// # Errors
 /// When the connection breaks, or the release or the daemon's own session cannot be told.
 pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabilities, Error> {
-    let mut asking = Asking {
-        connection,
-        limit,
-        notes: Vec::new(),
-    };
+    let mut asking = Asking::new(connection, limit);
+    let seat = asking.own_seat()?;
+    let rds = asking.is_amazon_rds()?;
     let (instance_number, version, parallel) = asking.instance()?;
     let release = Release::parse(&version).ok_or_else(|| asking.unknown("its release", &version))?;
     let version = asking.full_version(release)?.unwrap_or(version);
-    let own = asking.own_session(instance_number)?;
+    let own = asking.own_session(seat, instance_number)?;
     let container = asking.container(release)?;
     let database = asking.database(release)?;
     let parameters = asking.parameters()?;
     let instances = asking.instances()?;
     let (columns, columns_from) = asking.session_columns(release)?;
     let (maintained, maintained_from) = asking.maintained_accounts(release)?;
-    let service = asking.service(release)?;
+    let service = if rds {
+        Service::AmazonRds
+    } else {
+        asking.cloud_service(release)?
+    };
     let tablespace_blocks = asking.tablespace_blocks()?;
     let statistics = asking.statistics()?;
     let in_root = container.0 == Some(1);
@@ -124,6 +127,7 @@ pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabil
         block_size: parameters.get("db_block_size").and_then(|value| whole_number(value)),
         tablespace_blocks,
         statistics,
+        unreadable: asking.unreadable,
         notes: asking.notes,
     })
 }
@@ -133,13 +137,10 @@ pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabil
 /// # Errors
 /// When the connection breaks, or the session cannot be told.
 pub fn own_session(connection: &mut dyn Connection, limit: Duration) -> Result<(SessionKey, String), Error> {
-    let mut asking = Asking {
-        connection,
-        limit,
-        notes: Vec::new(),
-    };
+    let mut asking = Asking::new(connection, limit);
+    let seat = asking.own_seat()?;
     let (instance_number, _, _) = asking.instance()?;
-    asking.own_session(instance_number)
+    asking.own_session(seat, instance_number)
 }
 
 struct Database {
@@ -152,10 +153,43 @@ struct Database {
 struct Asking<'c> {
     connection: &'c mut dyn Connection,
     limit: Duration,
+    /// The account, as soon as it is known: grants are named for it.
+    username: String,
+    service: Service,
+    unreadable: Vec<Unreadable>,
     notes: Vec<String>,
 }
 
-impl Asking<'_> {
+impl<'c> Asking<'c> {
+    fn new(connection: &'c mut dyn Connection, limit: Duration) -> Asking<'c> {
+        Asking {
+            connection,
+            limit,
+            username: String::new(),
+            service: Service::SelfManaged,
+            unreadable: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn grantee(&self) -> Grantee<'_> {
+        Grantee {
+            username: &self.username,
+            service: self.service,
+        }
+    }
+
+    /// The rows of a view that nothing goes without; the error names the grant.
+    fn essential_rows<T>(&mut self, query: &Query, row: impl FnMut(&[Cell<'_>]) -> Option<T>) -> Result<Vec<T>, Error> {
+        self.rows(query, row).map_err(|mut error| {
+            let unreadable = Unreadable::new(query.of, error.clone(), self.grantee());
+            if let Some(grant) = unreadable.grant {
+                error.why = format!("{}; to grant it: {grant}", error.why);
+            }
+            error
+        })
+    }
+
     fn rows<T>(&mut self, query: &Query, row: impl FnMut(&[Cell<'_>]) -> Option<T>) -> Result<Vec<T>, Error> {
         collect(self.connection, query, self.limit, AT_MOST, row)
     }
@@ -175,18 +209,17 @@ impl Asking<'_> {
         }
     }
 
-    /// The rows, or none and a note on what follows from that.
-    fn rows_or_note<T>(
+    /// The rows, or `None` where the view cannot be read, which is then among what is unreadable.
+    fn rows_if_readable<T>(
         &mut self,
         query: &Query,
-        consequence: &str,
         row: impl FnMut(&[Cell<'_>]) -> Option<T>,
-    ) -> Result<Vec<T>, Error> {
+    ) -> Result<Option<Vec<T>>, Error> {
         match self.rows_or(query, row)? {
-            Ok(rows) => Ok(rows),
+            Ok(rows) => Ok(Some(rows)),
             Err(error) => {
-                self.note(format!("{error}; {consequence}"));
-                Ok(Vec::new())
+                self.unreadable.push(Unreadable::new(query.of, error, self.grantee()));
+                Ok(None)
             }
         }
     }
@@ -204,7 +237,7 @@ impl Asking<'_> {
     }
 
     fn instance(&mut self) -> Result<(u32, String, bool), Error> {
-        let rows = self.rows(&startup::instance(), |row| {
+        let rows = self.essential_rows(&startup::instance(), |row| {
             Some((id(row, 0)?, text(row, 2)?, text(row, 3).as_deref() == Some("YES")))
         })?;
         rows.into_iter()
@@ -220,16 +253,27 @@ impl Asking<'_> {
         Ok(rows.ok().and_then(|rows| rows.into_iter().next()))
     }
 
-    fn own_session(&mut self, instance_number: u32) -> Result<(SessionKey, String), Error> {
+    /// The SID of this session, and the instance that it is on where the release tells.
+    fn own_seat(&mut self) -> Result<(u32, Option<u32>), Error> {
         let seats = self.rows(&startup::own_seat(), |row| {
             let number = |at| text(row, at).and_then(|text| text.parse::<u32>().ok());
-            Some((number(0)?, number(1).unwrap_or(instance_number)))
+            Some((number(0)?, number(1), text(row, 2).unwrap_or_default()))
         })?;
-        let (sid, inst_id) = seats
+        let (sid, inst_id, username) = seats
             .into_iter()
             .next()
             .ok_or_else(|| self.unknown("the daemon's own SID", ""))?;
-        let sessions = self.rows(&startup::own_session(inst_id, sid), |row| {
+        self.username = username;
+        Ok((sid, inst_id))
+    }
+
+    fn own_session(
+        &mut self,
+        (sid, inst_id): (u32, Option<u32>),
+        instance_number: u32,
+    ) -> Result<(SessionKey, String), Error> {
+        let inst_id = inst_id.unwrap_or(instance_number);
+        let sessions = self.essential_rows(&startup::own_session(inst_id, sid), |row| {
             let key = SessionKey {
                 inst_id,
                 sid,
@@ -248,16 +292,19 @@ impl Asking<'_> {
         if !release.at_least(WITH_CONTAINERS.0, WITH_CONTAINERS.1) {
             return Ok((None, String::new()));
         }
-        let rows = self.rows_or_note(&startup::container(), "the container is not known", |row| {
+        let rows = self.rows_or(&startup::container(), |row| {
             let con_id = text(row, 0).and_then(|text| text.parse().ok());
             Some((con_id, text(row, 1).unwrap_or_default()))
         })?;
+        let rows = rows.unwrap_or_else(|error| {
+            self.note(format!("{error}; the container is not known"));
+            Vec::new()
+        });
         Ok(rows.into_iter().next().unwrap_or_default())
     }
 
     fn database(&mut self, release: Release) -> Result<Database, Error> {
-        let consequence = "no DISCONNECT is sent to a database that is not known to be open";
-        let rows = self.rows_or_note(&startup::database(), consequence, |row| {
+        let rows = self.rows_if_readable(&startup::database(), |row| {
             Some(Database {
                 name: text(row, 0).unwrap_or_default(),
                 role: text(row, 1).unwrap_or_default(),
@@ -265,7 +312,7 @@ impl Asking<'_> {
                 cdb: false,
             })
         })?;
-        let mut database = rows.into_iter().next().unwrap_or(Database {
+        let mut database = rows.unwrap_or_default().into_iter().next().unwrap_or(Database {
             name: String::new(),
             role: String::new(),
             open_mode: String::new(),
@@ -279,15 +326,12 @@ impl Asking<'_> {
     }
 
     fn parameters(&mut self) -> Result<HashMap<String, String>, Error> {
-        let consequence = "the size of undo is not known";
-        let rows = self.rows_or_note(&startup::parameters(), consequence, |row| {
-            Some((text(row, 0)?, text(row, 1)?))
-        })?;
-        Ok(rows.into_iter().collect())
+        let rows = self.rows_if_readable(&startup::parameters(), |row| Some((text(row, 0)?, text(row, 1)?)))?;
+        Ok(rows.unwrap_or_default().into_iter().collect())
     }
 
     fn instances(&mut self) -> Result<Vec<InstanceFacts>, Error> {
-        self.rows(&startup::instances(), |row| {
+        self.essential_rows(&startup::instances(), |row| {
             Some(InstanceFacts {
                 inst_id: id(row, 0)?,
                 name: text(row, 1).unwrap_or_default(),
@@ -323,6 +367,7 @@ impl Asking<'_> {
 
     fn maintained_accounts(&mut self, release: Release) -> Result<(HashSet<String>, Provenance), Error> {
         let mut why = format!("release {release} has no ORACLE_MAINTAINED");
+        let mut is_said = false;
         if release.at_least(WITH_CONTAINERS.0, WITH_CONTAINERS.1) {
             let sources = [
                 (startup::maintained_accounts(), Provenance::Dictionary),
@@ -334,13 +379,19 @@ impl Asking<'_> {
             for (query, provenance) in sources {
                 match self.rows_or(&query, |row| text(row, 0))? {
                     Ok(names) if names.iter().any(|name| name == "SYS") => {
-                        if provenance == Provenance::PublicDictionary {
+                        if provenance == Provenance::PublicDictionary && !is_said {
                             self.note(format!("{why}; Oracle's accounts are those that ALL_USERS shows"));
                         }
                         return Ok((names.into_iter().collect(), provenance));
                     }
                     Ok(_) => why = format!("{} names no account that Oracle maintains", query.of),
-                    Err(error) => why = error.to_string(),
+                    Err(error) => {
+                        why = error.to_string();
+                        if error.is_missing_right() {
+                            is_said = true;
+                            self.unreadable.push(Unreadable::new(query.of, error, self.grantee()));
+                        }
+                    }
                 }
             }
         }
@@ -349,11 +400,16 @@ impl Asking<'_> {
         Ok((names, Provenance::Documentation))
     }
 
-    fn service(&mut self, release: Release) -> Result<Service, Error> {
+    fn is_amazon_rds(&mut self) -> Result<bool, Error> {
         let rds = self.rows_or(&startup::amazon_rds(), |row| text(row, 0))?;
-        if rds.is_ok_and(|rows| !rows.is_empty()) {
-            return Ok(Service::AmazonRds);
+        let rds = rds.is_ok_and(|rows| !rows.is_empty());
+        if rds {
+            self.service = Service::AmazonRds;
         }
+        Ok(rds)
+    }
+
+    fn cloud_service(&mut self, release: Release) -> Result<Service, Error> {
         if release.at_least(18, 0) {
             let cloud = self.rows_or(&startup::cloud_service(), |row| text(row, 0))?;
             if cloud.is_ok_and(|rows| !rows.is_empty()) {
@@ -364,13 +420,13 @@ impl Asking<'_> {
     }
 
     fn tablespace_blocks(&mut self) -> Result<HashMap<String, i64>, Error> {
-        let rows = self.rows_or(&sql::tablespaces(), |row| Some((text(row, 0)?, number(row, 1)?)))?;
+        let rows = self.rows_if_readable(&sql::tablespaces(), |row| Some((text(row, 0)?, number(row, 1)?)))?;
         Ok(rows.unwrap_or_default().into_iter().collect())
     }
 
     fn statistics(&mut self) -> Result<Statistics, Error> {
         let mut statistics = Statistics::default();
-        let rows = self.rows_or(&sql::statistic_names(), |row| Some((text(row, 0)?, number(row, 1)?)))?;
+        let rows = self.rows_if_readable(&sql::statistic_names(), |row| Some((text(row, 0)?, number(row, 1)?)))?;
         for (name, number) in rows.unwrap_or_default() {
             statistics.set(&name, number);
         }
@@ -379,10 +435,10 @@ impl Asking<'_> {
 
     /// In the root, V$ views show nothing of the PDBs to an account without CONTAINER_DATA, and no error either.
     fn check_container_data(&mut self) -> Result<(), Error> {
-        let Ok(pdbs) = self.rows_or(&startup::open_pdbs(), |row| text(row, 1))? else {
+        let Some(pdbs) = self.rows_if_readable(&startup::open_pdbs(), |row| text(row, 1))? else {
             return Ok(());
         };
-        let Ok(seen) = self.rows_or(&startup::sessions_in_pdbs(), |row| number(row, 0))? else {
+        let Some(seen) = self.rows_if_readable(&startup::sessions_in_pdbs(), |row| number(row, 0))? else {
             return Ok(());
         };
         if !pdbs.is_empty() && seen.first() == Some(&0) {

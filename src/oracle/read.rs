@@ -13,6 +13,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::needs::ALWAYS;
+use crate::oracle::access::Unreadable;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
@@ -35,8 +36,8 @@ const MAX_INSTANCES: usize = 1000;
 pub struct Taken {
     /// The snapshot.
     pub snapshot: Snapshot,
-    /// Views that could not be read, each with its error: their columns are missing.
-    pub unreadable: Vec<Error>,
+    /// Views that could not be read: their columns are missing.
+    pub unreadable: Vec<Unreadable>,
 }
 
 /// Reads a snapshot of all sessions, or of one seat, within the limit. `wanted` are the columns that policies speak of;
@@ -150,7 +151,7 @@ pub(super) struct Reader<'r> {
     pub(super) capabilities: &'r Capabilities,
     scope: Scope,
     deadline: Deadline,
-    pub(super) unreadable: Vec<Error>,
+    pub(super) unreadable: Vec<Unreadable>,
 }
 
 /// The sessions read, with the instances that showed any.
@@ -210,7 +211,8 @@ impl<'r> Reader<'r> {
             Ok(rows) => Ok(Some(rows)),
             Err(error) => match error.class {
                 Class::Config | Class::Unsupported | Class::Bug => {
-                    self.unreadable.push(error);
+                    let grantee = self.capabilities.grantee();
+                    self.unreadable.push(Unreadable::new(query.of, error, grantee));
                     Ok(None)
                 }
                 Class::Auth | Class::Backoff | Class::Reconnect | Class::Cancelled | Class::Partial => Err(error),

@@ -379,12 +379,13 @@ pub(crate) mod startup {
         )
     }
 
-    /// SID and INSTANCE of this session.
+    /// SID, INSTANCE and SESSION_USER of this session.
     pub(crate) fn own_seat() -> Query {
         Query::new(
             "SYS_CONTEXT",
-            "SELECT SYS_CONTEXT('USERENV', 'SID'), SYS_CONTEXT('USERENV', 'INSTANCE') FROM dual",
-            &[Text, Text],
+            "SELECT SYS_CONTEXT('USERENV', 'SID'), SYS_CONTEXT('USERENV', 'INSTANCE'), SYS_CONTEXT('USERENV', 'SESSION_USER') \
+             FROM dual",
+            &[Text, Text, Text],
         )
     }
 

@@ -19,7 +19,7 @@ fn open_database(differing: Vec<(&'static str, Answer)>) -> Scripted {
         ),
         ("CLOUD_SERVICE", rows(&[&[""]])),
         ("CON_ID", rows(&[&["3", "ORCLPDB1"]])),
-        ("'SID'", rows(&[&["44", "2"]])),
+        ("'SID'", rows(&[&["44", "2", "REAPER"]])),
         ("SELECT serial#", rows(&[&["9001", "500", "REAPER"]])),
         ("cdb FROM", rows(&[&["YES"]])),
         ("V$DATABASE", rows(&[&["PROD", "PRIMARY", "READ WRITE"]])),
@@ -133,13 +133,19 @@ fn what_cannot_be_read_has_a_cautious_answer_and_a_note() {
         clause: crate::policy::model::DisconnectClause::Immediate,
     };
     assert!(found.supports(disconnect).is_err(), "not known to be open");
-    for about in [
-        "ALL_TAB_COLUMNS",
-        "DBA_USERS",
-        "V$DATABASE",
-        "V$PARAMETER",
-        "SYS_CONTEXT",
-    ] {
+    let unreadable: Vec<&str> = found.unreadable.iter().map(|view| view.view).collect();
+    assert_eq!(
+        unreadable,
+        [
+            "V$DATABASE",
+            "V$PARAMETER",
+            "DBA_USERS",
+            "DBA_TABLESPACES",
+            "V$STATNAME"
+        ]
+    );
+    assert!(found.unreadable.iter().all(|view| view.grant.is_some()));
+    for about in ["ALL_TAB_COLUMNS", "SYS_CONTEXT"] {
         assert!(
             found.notes.iter().any(|note| note.contains(about)),
             "no note on {about}: {:?}",
@@ -178,7 +184,7 @@ fn a_connection_that_breaks_ends_the_probe() {
 #[test]
 fn a_daemon_that_cannot_tell_itself_does_not_start() {
     let stories = [
-        ("'SID'", Answer::Rows(vec![vec!["", ""]])),
+        ("'SID'", Answer::Rows(vec![vec!["", "", ""]])),
         ("SELECT serial#", Answer::Rows(Vec::new())),
         ("SELECT serial#", Answer::Rows(vec![vec!["9001", "500", ""]])),
         ("V$INSTANCE", Answer::Rows(vec![vec!["1", "orcl", "unheard of", "NO"]])),
@@ -217,6 +223,31 @@ fn a_root_that_sees_no_pdb_is_told_of() {
         blind.notes
     );
     assert_eq!(found(root("12")).notes, Vec::<String>::new());
+    // Without V$PDBS nobody can tell, which is said.
+    let unable = found(open_database(vec![
+        ("CON_ID')", Answer::Rows(vec![vec!["1", "CDB$ROOT"]])),
+        ("V$PDBS", Answer::Fails(942)),
+    ]));
+    let said: Vec<String> = unable.unreadable.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "read V$PDBS from test: ORA-00942: scripted; without it nobody can tell whether the account sees the sessions \
+          of the PDBs (CONTAINER_DATA); to grant it: GRANT SELECT ON sys.v_$pdbs TO REAPER"
+        ]
+    );
+}
+
+#[test]
+fn an_account_that_may_not_even_read_its_own_session_is_told_what_to_grant() {
+    let mut database = open_database(vec![("SELECT serial#", Answer::Fails(942))]);
+    let error = probe(&mut database, LIMIT)
+        .map(|_| ())
+        .expect_err("the daemon cannot tell itself");
+    assert_eq!(
+        error.to_string(),
+        "read GV$SESSION from test: ORA-00942: scripted; to grant it: GRANT SELECT ON sys.gv_$session TO REAPER"
+    );
 }
 
 #[test]

@@ -1,0 +1,288 @@
+//! The views that are read, and what is said when one cannot be.
+//!
+//! A view that the account may not read is no error: what it would tell is unknown, and unknown spares. But somebody who
+//! wrote a policy has to learn that it does nothing here, and how to change that. So each view is a row of [`VIEWS`], with
+//! the policies that need it and with what is not known without it, and a view that cannot be read becomes an
+//! [`Unreadable`], whose words name the view, Oracle's answer, the consequence and the exact grant.
+//!
+//! Some views are read only where a session gives reason to (GV$TRANSACTION where one has a TADDR). Waiting for that would
+//! tell of a missing grant on the day when it matters, so [`check`] asks each needed view once for no rows at all.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::oracle::capabilities::{Capabilities, Place, Release, Service};
+use crate::oracle::error::{Class, Error};
+use crate::oracle::{CellType, Connection, Query, collect};
+use crate::policy::pressure::Resource;
+use crate::session::column::{Columns, Source};
+
+/// A view that is read.
+pub struct View {
+    /// As queries name it: `GV$TRANSACTION`.
+    pub name: &'static str,
+    /// What is not known without it, as the end of a sentence.
+    pub without: &'static str,
+    /// Whether it is read for what is asked of this database.
+    needed: fn(&Asked<'_>) -> bool,
+}
+
+/// What policies ask of a database.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Columns, derived ones included.
+    pub columns: Columns,
+    /// Resources that gates watch.
+    pub resources: &'a [Resource],
+    /// The database.
+    pub capabilities: &'a Capabilities,
+}
+
+impl Asked<'_> {
+    fn any(&self, of: &[Resource]) -> bool {
+        self.resources.iter().any(|resource| of.contains(resource))
+    }
+
+    fn in_pdb(&self) -> bool {
+        self.capabilities.place() == Place::Pdb
+    }
+
+    fn in_root(&self) -> bool {
+        self.capabilities.place() == Place::Root
+    }
+}
+
+/// Every view that is read and that not everybody may read. Whoever reads another one adds it here, and to the grants in
+/// README.md.
+pub const VIEWS: &[View] = &[
+    View {
+        name: "V$INSTANCE",
+        without: "nothing is known of the database",
+        needed: |_| true,
+    },
+    View {
+        name: "GV$INSTANCE",
+        without: "nothing is known of the database",
+        needed: |_| true,
+    },
+    View {
+        name: "GV$SESSION",
+        without: "there are no sessions to look at",
+        needed: |_| true,
+    },
+    View {
+        name: "V$DATABASE",
+        without: "the database is not known to be open, and no DISCONNECT is sent to it",
+        needed: |_| true,
+    },
+    View {
+        name: "V$PARAMETER",
+        without: "the size of a block is not known, and undo and temp with it",
+        needed: |_| true,
+    },
+    View {
+        name: "DBA_USERS",
+        without: "Oracle's own accounts are those that ALL_USERS shows, or else those that Oracle documents",
+        // ORACLE_MAINTAINED came with 12.1.
+        needed: |asked| asked.capabilities.release >= Release { major: 12, minor: 1 },
+    },
+    View {
+        name: "V$PDBS",
+        without: "nobody can tell whether the account sees the sessions of the PDBs (CONTAINER_DATA)",
+        needed: |asked| asked.in_root(),
+    },
+    View {
+        name: "GV$TRANSACTION",
+        without: "transaction_age, undo_records and undo are unknown, and everybody in a transaction is spared",
+        needed: |_| true,
+    },
+    View {
+        name: "GV$PX_SESSION",
+        without: "parallel servers are told by their PROGRAM alone",
+        needed: |_| true,
+    },
+    View {
+        name: "GV$PROCESS",
+        without: "pga and spid are unknown",
+        needed: |asked| asked.columns.needs(Source::Process),
+    },
+    View {
+        name: "GV$SORT_USAGE",
+        without: "temp is unknown",
+        needed: |asked| asked.columns.needs(Source::Temp),
+    },
+    View {
+        name: "DBA_TABLESPACES",
+        without: "the blocks of temporary tablespaces are taken to be of the database's block size",
+        needed: |asked| asked.columns.needs(Source::Temp),
+    },
+    View {
+        name: "GV$SESSTAT",
+        without: "cpu, logical_reads, physical_reads and redo are unknown",
+        needed: |asked| asked.columns.needs(Source::Statistics),
+    },
+    View {
+        name: "V$STATNAME",
+        without: "cpu, logical_reads, physical_reads and redo are unknown",
+        needed: |asked| asked.columns.needs(Source::Statistics),
+    },
+    View {
+        name: "V$CONTAINERS",
+        without: "container is unknown",
+        needed: |asked| asked.columns.needs(Source::Container) && asked.capabilities.con_id.is_some(),
+    },
+    View {
+        name: "GV$RESOURCE_LIMIT",
+        without: "`while` and `until` on sessions, processes and transactions are unknown",
+        needed: |asked| {
+            asked.any(&[Resource::Sessions, Resource::Processes, Resource::Transactions]) && !asked.in_pdb()
+        },
+    },
+    View {
+        name: "GV$PGASTAT",
+        without: "`while` and `until` on pga are unknown",
+        needed: |asked| asked.any(&[Resource::Pga]),
+    },
+    View {
+        name: "GV$PARAMETER",
+        without: "the limits of pga and undo, and of sessions inside a PDB, are unknown",
+        needed: |asked| {
+            asked.any(&[Resource::Pga, Resource::Undo]) || asked.any(&[Resource::Sessions]) && asked.in_pdb()
+        },
+    },
+    View {
+        name: "GV$SYSMETRIC",
+        without: "`while` and `until` on host_cpu are unknown",
+        needed: |asked| asked.any(&[Resource::HostCpu]),
+    },
+    View {
+        name: "DBA_TEMP_FREE_SPACE",
+        without: "`while` and `until` on temp are unknown",
+        needed: |asked| asked.any(&[Resource::Temp]),
+    },
+    View {
+        name: "DBA_DATA_FILES",
+        without: "`while` and `until` on undo are unknown",
+        needed: |asked| asked.any(&[Resource::Undo]),
+    },
+];
+
+/// The account that reads: whom a grant is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Grantee<'a> {
+    /// Its user name as the database has it.
+    pub username: &'a str,
+    /// Who runs the database.
+    pub service: Service,
+}
+
+/// A view that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The view: `GV$TRANSACTION`.
+    pub view: &'static str,
+    /// What was tried and what Oracle answered.
+    pub error: Error,
+    /// What is not known without it; empty for a view that is not in [`VIEWS`].
+    pub without: &'static str,
+    /// The statement that gives the right, where a right is what is missing.
+    pub grant: Option<String>,
+}
+
+impl Unreadable {
+    /// From the answer to a query of the view.
+    #[must_use]
+    pub fn new(view: &'static str, error: Error, grantee: Grantee<'_>) -> Unreadable {
+        let known = VIEWS.iter().find(|known| known.name == view);
+        Unreadable {
+            view,
+            without: known.map_or("", |known| known.without),
+            grant: known.filter(|_| error.is_missing_right()).map(|_| grant(view, grantee)),
+            error,
+        }
+    }
+}
+
+/// `read GV$TRANSACTION from prod: ORA-00942: table or view does not exist; without it transaction_age, undo_records and
+/// undo are unknown, and everybody in a transaction is spared; to grant it: GRANT SELECT ON sys.gv_$transaction TO REAPER`
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.error)?;
+        if !self.without.is_empty() {
+            write!(f, "; without it {}", self.without)?;
+        }
+        if let Some(grant) = &self.grant {
+            write!(f, "; to grant it: {grant}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The statement that lets the account read the view, for whoever may grant it.
+///
+/// A right is granted on the view behind the synonym: GV_$SESSION, not GV$SESSION. On Amazon RDS nobody may grant rights on
+/// objects of SYS but by a package, which takes names in upper case (Amazon RDS User Guide, "Granting SELECT or EXECUTE
+/// privileges to SYS objects").
+#[must_use]
+pub fn grant(view: &str, grantee: Grantee<'_>) -> String {
+    let object = object(view);
+    match grantee.service {
+        Service::AmazonRds => format!(
+            "EXEC rdsadmin.rdsadmin_util.grant_sys_object('{object}', '{}', 'SELECT')",
+            grantee.username.replace('\'', "''")
+        ),
+        Service::SelfManaged | Service::Autonomous => format!(
+            "GRANT SELECT ON sys.{} TO {}",
+            object.to_lowercase(),
+            identifier(grantee.username)
+        ),
+    }
+}
+
+/// The object that a right is granted on: `GV_$SESSION` for `GV$SESSION`.
+fn object(view: &str) -> String {
+    match view.split_once("V$") {
+        Some((prefix @ ("" | "G"), name)) => format!("{prefix}V_${name}"),
+        Some(_) | None => view.to_owned(),
+    }
+}
+
+/// A name as SQL takes it: quoted where it is not one that is folded to itself.
+fn identifier(name: &str) -> String {
+    let plain = name.starts_with(|first: char| first.is_ascii_uppercase())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '_' | '$' | '#'));
+    if plain { name.to_owned() } else { format!("\"{name}\"") }
+}
+
+/// The views that are read for what is asked.
+#[must_use]
+pub fn needed(asked: &Asked<'_>) -> Vec<&'static View> {
+    VIEWS.iter().filter(|view| (view.needed)(asked)).collect()
+}
+
+/// Which of the needed views cannot be read: each is asked for no rows.
+///
+/// # Errors
+/// When the connection breaks.
+pub fn check(connection: &mut dyn Connection, asked: &Asked<'_>, limit: Duration) -> Result<Vec<Unreadable>, Error> {
+    let mut unreadable = Vec::new();
+    for view in needed(asked) {
+        let text = format!("SELECT 1 FROM {} WHERE 1 = 0", view.name.to_lowercase());
+        let query = Query::new(view.name, text, &[CellType::Number]).few();
+        match collect(connection, &query, limit, 1, |_| Some(())) {
+            Ok(_) => {}
+            Err(error) => match error.class {
+                Class::Config | Class::Unsupported | Class::Bug | Class::Partial => {
+                    unreadable.push(Unreadable::new(view.name, error, asked.capabilities.grantee()));
+                }
+                Class::Auth | Class::Backoff | Class::Reconnect | Class::Cancelled => return Err(error),
+            },
+        }
+    }
+    Ok(unreadable)
+}
+
+#[cfg(test)]
+mod tests;
