@@ -21,6 +21,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 use crate::clock::{Clock, Monotonic};
+use crate::visible::acts;
 
 /// A status is cut to so many characters.
 const STATUS_CHARS: usize = 300;
@@ -123,9 +124,7 @@ pub fn watchdog_interval() -> Option<Duration> {
 /// A line feed would start another assignment of the protocol.
 fn one_line(status: &str) -> String {
     let shown = status.chars().take(STATUS_CHARS);
-    shown
-        .map(|shown| if shown.is_control() { ' ' } else { shown })
-        .collect()
+    shown.map(|shown| if acts(shown) { ' ' } else { shown }).collect()
 }
 
 /// Whether all loops of the daemon make progress.

@@ -4,6 +4,8 @@
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/journald.rs"]
+mod journald;
 mod site;
 
 use std::fs::{self, File};

@@ -93,7 +93,10 @@ fn a_refused_login_says_why_without_the_password() {
             assert_eq!((error.class, error.code), (class, Some(code)), "{error}");
             let told = error.to_string();
             assert!(
-                told.starts_with(&format!("connect to test with driver {driver}: ORA-{code:05}")),
+                told.starts_with(&format!(
+                    "connect to test with driver {driver} at //{}/{service}: ORA-{code:05}",
+                    server.addr()
+                )),
                 "{told}"
             );
             assert!(!format!("{error:?}").contains(password), "{error:?}");

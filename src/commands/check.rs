@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{CheckArgs, CheckFormat, Status};
 use crate::clock::Clock;
-use crate::commands::{no_config, print, refused, say, tell_problems};
+use crate::commands::{fail, no_config, print, refused, say, tell_problems};
 use crate::config::Rules;
 use crate::needs::of_policy;
 use crate::oracle::capabilities::{Release, first_release};
@@ -59,7 +59,7 @@ pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
     }
     tell(arguments.format, &problems);
     if refused_config {
-        say(&format!("error: the configuration {} does not check", config.display()));
+        fail(&format!("the configuration {} does not check", config.display()));
     }
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let warnings = problems.len() - errors;

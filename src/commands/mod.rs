@@ -7,6 +7,7 @@ pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod explain;
+mod log;
 pub(crate) mod look;
 pub mod plan;
 mod progress;
@@ -23,8 +24,10 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
-use crate::cli::{CONFIG, Cli, Command, LogFormat, Status};
+use crate::cli::{CONFIG, Cli, Command, Status};
 use crate::clock::SystemClock;
+pub use crate::commands::log::start_log;
+pub(crate) use crate::commands::log::{Priority, fail, log_to, say, say_as};
 use crate::config::Config;
 use crate::policy::diagnostics::Diagnostic;
 use crate::policy::model::PolicySet;
@@ -60,56 +63,6 @@ pub fn run(cli: &Cli) -> Status {
             }
         }
     }
-}
-
-/// Sets up the log: human where a person reads it, JSON elsewhere, unless told otherwise. To standard error, but for the
-/// demo, whose story would drown in it: that one logs into its folder as soon as it has one.
-///
-/// # Errors
-/// When the directives make no sense.
-pub fn start_log(cli: &Cli) -> Result<(), Status> {
-    if matches!(cli.command, Command::Demo(_)) {
-        return Ok(());
-    }
-    let terminal = std::io::stderr().is_terminal();
-    log_to(cli, std::io::stderr, terminal)
-}
-
-/// Sets up the log, to anywhere.
-fn log_to<W>(cli: &Cli, out: W, terminal: bool) -> Result<(), Status>
-where
-    W: for<'w> tracing_subscriber::fmt::MakeWriter<'w> + Send + Sync + 'static,
-{
-    let filter = tracing_subscriber::EnvFilter::try_new(&cli.log).map_err(|error| {
-        fail(&format!(
-            "--log {:?}: {error}; expected a level such as info or debug",
-            cli.log
-        ))
-    })?;
-    let format = cli
-        .log_format
-        .unwrap_or(if terminal { LogFormat::Human } else { LogFormat::Json });
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(out)
-        .with_target(false);
-    match format {
-        LogFormat::Human => log.with_ansi(terminal).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    Ok(())
-}
-
-/// Tells a problem.
-pub(crate) fn fail(problem: &str) -> Status {
-    say(&format!("error: {problem}"));
-    Status::Failed
-}
-
-/// Tells something about the work.
-pub(crate) fn say(line: &str) {
-    // Nobody reads it if standard error is closed, and there is nowhere else to say so.
-    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Writes a result. A reader that has seen enough is no error.
@@ -153,7 +106,12 @@ pub(crate) fn terminal_style() -> TextStyle {
 pub(crate) fn tell_problems(problems: &[Diagnostic]) -> bool {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     for problem in problems {
-        say(&problem.render(colour));
+        let priority = if problem.is_error() {
+            Priority::Error
+        } else {
+            Priority::Warning
+        };
+        say_as(priority, &problem.render(colour));
     }
     problems.iter().any(Diagnostic::is_error)
 }
@@ -189,8 +147,8 @@ pub(crate) fn load_config(path: &Path) -> Result<Config, Status> {
     let loaded = crate::config::load(path);
     tell_problems(&loaded.diagnostics);
     loaded.config.ok_or_else(|| {
-        say(&format!(
-            "error: the configuration {} does not check; nothing was loaded",
+        fail(&format!(
+            "the configuration {} does not check; nothing was loaded",
             path.display()
         ));
         refused(&loaded.diagnostics)
@@ -202,7 +160,7 @@ pub(crate) fn load_policies(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Re
     let loaded = crate::policy::load(paths, today, zone);
     tell_problems(&loaded.diagnostics);
     loaded.set.map(Arc::new).ok_or_else(|| {
-        say("error: the policies do not check; nothing was loaded");
+        fail("the policies do not check; nothing was loaded");
         refused(&loaded.diagnostics)
     })
 }

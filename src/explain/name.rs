@@ -8,9 +8,9 @@ use std::str::FromStr;
 
 use crate::policy::diagnostics::did_you_mean;
 use crate::report::Who;
-use crate::report::visible::visible;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
+use crate::visible::visible;
 
 /// So many sessions are listed where a name could mean several.
 const LISTED: usize = 5;

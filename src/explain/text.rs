@@ -5,8 +5,8 @@ use crate::explain::{Decided, ExemptionPart, Explanation, Held, Join, PolicyPart
 use crate::guard::{RunMode, Verdict};
 use crate::report::TextStyle;
 use crate::report::layout::{Colour, bold, clip, colour_of, push, wrapped};
-use crate::report::visible::visible;
 use crate::session::time::Span;
+use crate::visible::visible;
 
 /// The widest truth's name.
 const TRUTH_WIDTH: usize = 7;

@@ -13,6 +13,7 @@ use crate::outcome::Outcome;
 use crate::session::time::Span;
 use crate::status::{Database, Link, Policy, Recent, Status};
 use crate::verify::Proof;
+use crate::visible::{acts, visible};
 
 /// A text as HTML shows it: in an element or in a quoted attribute.
 struct Escaped<'a>(&'a str);
@@ -26,17 +27,12 @@ impl fmt::Display for Escaped<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                // Control characters and the marks that turn text around do not show what is there.
-                hidden if hidden.is_control() || is_direction_mark(hidden) => write!(f, "{}", hidden.escape_unicode())?,
+                hidden if acts(hidden) => f.write_str(&visible(hidden.encode_utf8(&mut [0; 4])))?,
                 plain => f.write_char(plain)?,
             }
         }
         Ok(())
     }
-}
-
-const fn is_direction_mark(shown: char) -> bool {
-    matches!(shown, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 const STYLE: &str = "\

@@ -213,7 +213,7 @@ fn the_page_shows_what_a_client_calls_itself_and_runs_none_of_it() {
     let (status, head, body) = daemon.ask("GET", "/");
     assert_eq!(status, 200);
     assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
-    let shown = "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;\\u{202e}\\u{a}&amp;";
+    let shown = "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;\\u{202e}\\x0a&amp;";
     assert_eq!(body.matches(shown).count(), 3, "{body}");
     assert!(
         !body.contains("<script") && !body.contains("http://") && !body.contains("https://"),

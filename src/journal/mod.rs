@@ -28,6 +28,7 @@ use chrono::{DateTime, Utc};
 use crate::event::Event;
 use crate::journal::read::{History, read};
 use crate::journal::record::{Line, Record, VERSION};
+use crate::visible::json_escaped;
 
 /// The current file grows no larger than this.
 pub const FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -183,7 +184,8 @@ pub(crate) fn line(event: &Event, at: DateTime<Utc>) -> io::Result<Option<Vec<u8
         return Ok(None);
     };
     let line = Line { v: VERSION, at, record };
-    let mut line = serde_json::to_vec(&line).map_err(|error| invalid(error.to_string()))?;
+    let json = serde_json::to_string(&line).map_err(|error| invalid(error.to_string()))?;
+    let mut line = json_escaped(&json).into_owned().into_bytes();
     line.push(b'\n');
     if line.len() > RECORD_BYTES {
         return Err(invalid(format!(

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
-use crate::oracle::{Connection, Driver, Purpose, Target, oci, thin};
+use crate::oracle::{Connection, Driver, Purpose, Target, connect_string, oci, thin};
 
 /// Logoffs of one database that may hang at a time.
 pub(super) const MAX_LOGOFFS: usize = 8;
@@ -113,7 +113,7 @@ impl ConnectSlot {
             ));
         }
         match answered.recv_timeout(left) {
-            Ok(opened) => opened,
+            Ok(opened) => opened.map_err(with_place),
             Err(RecvTimeoutError::Timeout) => Err(no_answer(tried, limit)),
             Err(RecvTimeoutError::Disconnected) => Err(Error::new(Class::Bug, tried, "the driver panicked")),
         }
@@ -140,9 +140,29 @@ impl ConnectSlot {
     }
 }
 
-/// How messages name the attempt.
+/// How messages name the attempt: which database, how, and the address that was tried.
 pub(super) fn connecting(target: &Target) -> String {
-    format!("connect to {} with driver {}", target.name, target.driver)
+    let address = connect_string::address(&target.connect);
+    format!("connect to {} with driver {} at {address}", target.name, target.driver)
+}
+
+/// Says where was looked for what the driver did not find: an alias, a wallet.
+fn with_place(mut error: Error) -> Error {
+    let missing = match error.code {
+        // TNS: could not resolve the connect identifier specified.
+        Some(12154) => "the alias was looked for in tnsnames.ora",
+        // Failure to open file; TNS: wallet open failed.
+        Some(28759 | 12578) => "the wallet is where sqlnet.ora (WALLET_LOCATION) or the connect string says",
+        Some(_) | None => return error,
+    };
+    let folder = std::env::var("TNS_ADMIN").unwrap_or_default();
+    let place = if folder.is_empty() {
+        "TNS_ADMIN is not set, so Oracle Client looks in network/admin of its own folder".to_owned()
+    } else {
+        format!("in TNS_ADMIN={folder}")
+    };
+    error.why = format!("{}; {missing}, {place}", error.why);
+    error
 }
 
 fn no_answer(tried: String, limit: Duration) -> Error {
@@ -234,7 +254,7 @@ mod tests {
         assert_eq!(first.class, Class::Backoff);
         assert_eq!(
             first.to_string(),
-            "connect to silent with driver thin: no answer within 0.1s"
+            format!("connect to silent with driver thin at //127.0.0.1:{port}/orcl: no answer within 0.1s")
         );
         let second = slot
             .connect(&target(port), Purpose::Act, limit)
@@ -297,6 +317,24 @@ mod tests {
             slot.occupy(limit, "test").is_ok(),
             "the last one that ends lets in at once"
         );
+    }
+
+    #[test]
+    fn an_alias_or_a_wallet_that_is_not_found_says_where_was_looked() {
+        for (number, word) in [
+            (12154, "tnsnames.ora"),
+            (28759, "WALLET_LOCATION"),
+            (12578, "WALLET_LOCATION"),
+        ] {
+            let error = Error {
+                code: Some(number),
+                ..Error::new(Class::Config, "connect to crm", format!("ORA-{number:05}"))
+            };
+            let told = with_place(error).to_string();
+            assert!(told.contains(word) && told.contains("TNS_ADMIN"), "{told}");
+        }
+        let other = Error::new(Class::Backoff, "connect to crm", "ORA-12541");
+        assert_eq!(with_place(other.clone()), other);
     }
 
     /// Hangs in its drop until it is released.

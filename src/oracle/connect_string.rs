@@ -55,6 +55,21 @@ pub(super) fn on_instance(connect: &str, instance: &str) -> String {
     }
 }
 
+/// The connect string as messages show it: without parameters, which say how and not where, on one line, shortened.
+pub(super) fn address(connect: &str) -> String {
+    const SHOWN: usize = 160;
+    let connect = connect.trim();
+    let place = if is_easy_connect(connect) && !connect.starts_with('(') {
+        connect.split_once('?').map_or(connect, |(place, _)| place).to_owned()
+    } else {
+        connect.split_whitespace().collect()
+    };
+    match place.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &place[..end]),
+        None => place,
+    }
+}
+
 /// Whole seconds, rounded up: CONNECT_TIMEOUT knows no fractions, and 0 would mean no limit.
 pub(super) fn whole_seconds(limit: std::time::Duration) -> u64 {
     limit
@@ -243,5 +258,25 @@ mod tests {
         for (limit, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2), (2500, 3)] {
             assert_eq!(whole_seconds(Duration::from_millis(limit)), seconds);
         }
+    }
+
+    #[test]
+    fn a_message_shows_where_and_not_how() {
+        let cases = [
+            (
+                "//db1:1521/PROD?connect_timeout=5&wallet_location=/w",
+                "//db1:1521/PROD",
+            ),
+            ("tcps://db1/PROD", "tcps://db1/PROD"),
+            (" crm_alias ", "crm_alias"),
+            (
+                "(DESCRIPTION =\n  (ADDRESS = (HOST=db1)))",
+                "(DESCRIPTION=(ADDRESS=(HOST=db1)))",
+            ),
+        ];
+        for (connect, shown) in cases {
+            assert_eq!(address(connect), shown, "{connect}");
+        }
+        assert_eq!(address(&"x".repeat(4000)).chars().count(), 161);
     }
 }

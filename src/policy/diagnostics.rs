@@ -7,6 +7,7 @@
 //! A source may hold secrets (a configuration with a password in it is refused, but it is still there on disk). Whoever
 //! reads such a file hands over a masked text for display; the text that was parsed is never rendered.
 
+use crate::visible::{acts, visible};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -308,8 +309,8 @@ pub fn quoted(text: &str) -> String {
             shown.push('…');
             break;
         }
-        if character.is_control() {
-            shown.extend(character.escape_default());
+        if acts(character) {
+            shown.push_str(&visible(character.encode_utf8(&mut [0; 4])));
         } else {
             shown.push(character);
         }
@@ -458,7 +459,7 @@ mod tests {
 
     #[test]
     fn control_characters_and_long_texts_are_tamed() {
-        assert_eq!(quoted("a\u{1b}[0m"), "`a\\u{1b}[0m`");
+        assert_eq!(quoted("a\u{1b}[0m"), "`a\\x1b[0m`");
         assert_eq!(quoted(&"x".repeat(100)), format!("`{}…`", "x".repeat(60)));
     }
 }

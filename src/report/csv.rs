@@ -4,8 +4,8 @@
 //! such a text gets an apostrophe in front, which spreadsheets take as "this is text". Numbers are written by this program
 //! and stay as they are. Who needs the exact text reads the JSON.
 
-use crate::report::visible::visible;
 use crate::report::{Report, iso};
+use crate::visible::visible;
 
 const HEADER: [&str; 14] = [
     "database",

@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 
 use crate::guard::{RunMode, Verdict};
 use crate::report::figures::{Group, IDLE_CLASSES};
-use crate::report::visible::visible;
 use crate::report::{Line, PolicyPart, Report, mode_words};
 use crate::session::time::{Bytes, Span};
+use crate::visible::visible;
 
 const STYLE: &str = include_str!("style.css");
 /// Rows of one table; a report of more says how many it leaves out.

@@ -2,12 +2,10 @@
 //!
 //! Values are exact. Characters that would act on a terminal are written as JSON escapes, which any reader turns back.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
-use crate::report::visible::acts;
 use crate::report::{Report, iso};
+use crate::visible::json_escaped;
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -80,23 +78,9 @@ impl Report {
                 exempt: self.summary.exempt,
             },
         };
-        let mut json = escaped(&serde_json::to_string(&document).expect("texts and numbers are always JSON"));
+        let json = serde_json::to_string(&document).expect("texts and numbers are always JSON");
+        let mut json = json_escaped(&json).into_owned();
         json.push('\n');
         json
     }
-}
-
-/// JSON's own writer escapes controls below the blank alone. What acts stands inside strings, so an escape may take its place.
-pub(super) fn escaped(json: &str) -> String {
-    let mut out = String::with_capacity(json.len());
-    for character in json.chars() {
-        if acts(character) {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(character);
-        }
-    }
-    out
 }

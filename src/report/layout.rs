@@ -1,7 +1,7 @@
 //! Text on a terminal: as wide as it is told, no wider.
 //!
 //! What every command that writes for a person is laid out with: lines that are clipped, paragraphs that are wrapped, tables
-//! whose widest columns give way first. Text from sessions is made [`visible`](super::visible) before it comes here.
+//! whose widest columns give way first. Text from sessions is made [`visible`](crate::visible) before it comes here.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 

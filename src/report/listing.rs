@@ -10,10 +10,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::csv::inert;
-use super::json::escaped;
 use super::layout::{Colour, Table, TextStyle, bold, clip, colour_of, paint, push, row, wrapped};
 use super::text::{shown, status_words};
-use super::visible::visible;
 use super::{Who, iso};
 use crate::evaluate::columns_of;
 use crate::evaluate::reason::shown as shown_value;
@@ -24,6 +22,7 @@ use crate::policy::model::PolicySet;
 use crate::session::column::{Column, Columns, Kind};
 use crate::session::snapshot::{Field, Snapshot};
 use crate::session::time::DbTime;
+use crate::visible::{json_escaped, visible};
 
 /// What one policy decided about a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,7 +229,8 @@ impl Listing {
             notes: &self.notes,
             sessions: self.sessions.iter().map(Row::of).collect(),
         };
-        let mut json = escaped(&serde_json::to_string(&document).expect("texts and numbers are always JSON"));
+        let json = serde_json::to_string(&document).expect("texts and numbers are always JSON");
+        let mut json = json_escaped(&json).into_owned();
         json.push('\n');
         json
     }

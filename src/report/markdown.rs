@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::report::visible::visible;
 use crate::report::{Line, PolicyPart, Report};
+use crate::visible::visible;
 
 impl Report {
     /// Headings, a summary, and a table for each policy.

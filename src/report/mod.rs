@@ -18,7 +18,6 @@ mod listing;
 mod markdown;
 mod text;
 mod totals;
-pub mod visible;
 
 use std::sync::Arc;
 

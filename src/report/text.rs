@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 
 use crate::guard::Verdict;
 use crate::report::layout::{Colour, Table, TextStyle, bold, clip, colour_of, paint, push, row, wrapped};
-use crate::report::visible::visible;
 use crate::report::{Line, PolicyPart, Report};
 use crate::session::time::{Bytes, Span};
+use crate::visible::visible;
 
 /// A protection is shown with so many of the sessions that it spared; the rest are counted.
 const SPARED_SHOWN: usize = 3;

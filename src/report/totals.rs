@@ -7,10 +7,10 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::policy::pressure::Resource;
 use crate::replay::{Counts, Series, Tally, Totals};
 use crate::report::layout::{Colour, TextStyle, bold, clip, paint, push, wrapped};
-use crate::report::visible::visible;
 use crate::report::{ReportFormat, csv, html, iso, markdown};
 use crate::respawn::{CAME_BACK_WITHIN, Who};
 use crate::session::time::Span;
+use crate::visible::visible;
 
 /// Rows of one table for people; spreadsheets get all.
 const ROWS_SHOWN: usize = 20;

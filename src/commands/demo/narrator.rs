@@ -15,12 +15,12 @@ use crate::guard::{Decision, RunMode, Verdict};
 use crate::oracle::Error;
 use crate::outcome::Outcome;
 use crate::policy::model::Protection;
-use crate::report::visible::visible;
 use crate::report::{ReportFormat, SessionRow};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::verify::Proof;
+use crate::visible::visible;
 
 /// What has been seen so far, to hold the story against at the end.
 #[derive(Clone, Debug, Default)]

@@ -19,6 +19,7 @@ use super::diagnostics::{Severity, did_you_mean, one_of};
 use super::lex::Mistake;
 use super::resolve::Spans;
 use crate::session::column::{Column, Kind};
+use crate::visible::visible;
 
 /// Above this many parts of one AND, pairs are no longer compared.
 const MOST_PAIRS: usize = 64;
@@ -120,7 +121,7 @@ fn known_value(column: Column, value: &Value, at: &Range<usize>, found: &mut Fin
     if domain.contains(&&**text) {
         return;
     }
-    let message = format!("`{}` is never '{}'", column.name(), text.escape_debug());
+    let message = format!("`{}` is never '{}'", column.name(), visible(text));
     let mistake = Mistake::new(at.clone(), "unknown-value", message)
         .expected(format!("it is {}", one_of(domain.iter().copied())))
         .maybe_hint(did_you_mean(text, domain.iter().copied()));

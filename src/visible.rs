@@ -1,8 +1,9 @@
-//! Text that a client chose, made safe to show.
+//! Text that a client chose, made safe to show. Everything that is shown goes through here: reports, log, journal, pages.
 //!
 //! PROGRAM, MODULE and their like hold whatever a client sent. An escape sequence in one of them could recolour, clear or
-//! retitle a DBA's terminal, or hide its own row; a right-to-left override makes one name look like another. They are shown
-//! as what they are.
+//! retitle a DBA's terminal, or hide its own row; a right-to-left override makes one name look like another; a single C1
+//! control character makes journald store a whole line as binary data, which `journalctl` does not print. They are shown as
+//! what they are.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -46,6 +47,26 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// JSON with each such character written as a JSON escape, which any reader turns back. JSON's own writer escapes only what
+/// is below the blank. Such a character can only stand inside a string, where the escape may take its place.
+#[must_use]
+pub fn json_escaped(json: &str) -> Cow<'_, str> {
+    if !json.chars().any(acts) {
+        return Cow::Borrowed(json);
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        if acts(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,5 +81,16 @@ mod tests {
         assert_eq!(visible("a\u{9b}31m\u{7f}"), "a\\x9b31m\\x7f");
         assert_eq!(visible("exe\u{202e}txt"), "exe\\u{202e}txt");
         assert_eq!(visible("tab\there"), "tab\\x09here");
+    }
+
+    #[test]
+    fn escaped_json_says_the_same_and_acts_on_nothing() {
+        let text = "a\u{9b}31m \u{202e}b\u{2028}c\u{e0041}d\u{7f} é 日本";
+        let json = serde_json::to_string(text).expect("text is JSON");
+        let escaped = json_escaped(&json);
+        assert!(!escaped.chars().any(acts), "{escaped:?}");
+        assert!(escaped.contains("é 日本"), "what shows is left alone: {escaped}");
+        let back: String = serde_json::from_str(&escaped).expect("it is still JSON");
+        assert_eq!(back, text);
     }
 }
