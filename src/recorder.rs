@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(desk.written(), [("intent".to_owned(), 1)]);
         desk.recorder.record(&outcome(&one, Outcome::Marked));
         assert_eq!(desk.written().len(), 2);
-        let counted = r#"orareaper_actions_total{action="kill immediate",database="prod",instance="1",mode="enforce",outcome="marked",policy="idle"} 1"#;
+        let counted = r#"orareaper_actions_total{action="kill immediate",database="prod",inst_id="1",mode="enforce",outcome="marked",policy="idle"} 1"#;
         assert!(desk.metrics.text().contains(counted), "{}", desk.metrics.text());
         assert_eq!(desk.status.read().recent[0].outcomed.outcome, Outcome::Marked);
         assert_eq!(desk.recorder.next_id(), 2);

@@ -258,7 +258,7 @@ fn the_pages_answer() {
     let (status, metrics) = daemon.page("/metrics");
     assert_eq!(status, 200);
     for name in [
-        "up{database=\"orcl\",instance=\"1\"} 1",
+        "up{database=\"orcl\",inst_id=\"1\"} 1",
         "actions_total{",
         "build_info{",
         "policies_loaded 1",
@@ -354,7 +354,7 @@ fn what_is_not_armed_and_what_is_dry_sends_no_statement() {
             );
             let acted = |mode: &str| {
                 daemon.metric(&format!(
-                    "orareaper_actions_total{{action=\"kill\",database=\"orcl\",instance=\"1\",mode=\"{mode}\",\
+                    "orareaper_actions_total{{action=\"kill\",database=\"orcl\",inst_id=\"1\",mode=\"{mode}\",\
                      outcome=\"assumed\",policy=\"forgotten\"}}"
                 ))
             };

@@ -54,7 +54,7 @@ fn stage(driver: &Driver, policy: &str) -> (Db, Site) {
 }
 
 fn lingering(daemon: &Daemon, instance: u32) -> f64 {
-    let name = format!("orareaper_lingering_sessions{{database=\"orcl\",instance=\"{instance}\"}}");
+    let name = format!("orareaper_lingering_sessions{{database=\"orcl\",inst_id=\"{instance}\"}}");
     daemon.metric(&name).expect("the instance was read")
 }
 
@@ -110,12 +110,12 @@ fn a_kill_that_is_only_marked_costs_no_connection_and_is_followed_to_its_end() {
 
         // They do not notice for ten minutes.
         db.world.advance(2 * MINUTE);
-        daemon.metric_becomes("orareaper_lingering_sessions{database=\"orcl\",instance=\"1\"}", 2.0);
+        daemon.metric_becomes("orareaper_lingering_sessions{database=\"orcl\",inst_id=\"1\"}", 2.0);
         let lingers = site.journalled("verification");
         assert_eq!(lingers.len(), 2, "{lingers:?}");
         assert!(lingers.iter().all(|record| record["proof"] == "lingers"), "{lingers:?}");
         db.world.advance(9 * MINUTE);
-        daemon.metric_becomes("orareaper_lingering_sessions{database=\"orcl\",instance=\"1\"}", 0.0);
+        daemon.metric_becomes("orareaper_lingering_sessions{database=\"orcl\",inst_id=\"1\"}", 0.0);
         let proofs = site.journalled("verification");
         let gone = proofs.iter().filter(|record| record["proof"] == "gone").count();
         assert_eq!((proofs.len(), gone), (4, 2), "{proofs:?}");
@@ -249,7 +249,7 @@ fn a_session_that_left_by_itself_is_no_error() {
         assert_eq!(daemon.log_line("call failed"), None);
         assert_eq!(
             daemon.metric(
-                "orareaper_actions_total{action=\"kill\",database=\"orcl\",instance=\"2\",mode=\"enforce\",\
+                "orareaper_actions_total{action=\"kill\",database=\"orcl\",inst_id=\"2\",mode=\"enforce\",\
                  outcome=\"already_gone\",policy=\"reap\"}"
             ),
             Some(1.0),
@@ -272,7 +272,7 @@ fn a_long_rollback_shows_as_lingering_until_it_is_through() {
         daemon.looks("orcl", 1);
         assert_eq!(lingering(&daemon, 2), 0.0);
         db.world.advance(2 * MINUTE);
-        daemon.metric_becomes("orareaper_lingering_sessions{database=\"orcl\",instance=\"2\"}", 1.0);
+        daemon.metric_becomes("orareaper_lingering_sessions{database=\"orcl\",inst_id=\"2\"}", 1.0);
         assert_eq!(
             lingering(&daemon, 1),
             0.0,
@@ -281,7 +281,7 @@ fn a_long_rollback_shows_as_lingering_until_it_is_through() {
         daemon.says("session lingers");
         // 60000 records at 100 a second take ten minutes.
         db.world.advance(9 * MINUTE);
-        daemon.metric_becomes("orareaper_lingering_sessions{database=\"orcl\",instance=\"2\"}", 0.0);
+        daemon.metric_becomes("orareaper_lingering_sessions{database=\"orcl\",inst_id=\"2\"}", 0.0);
         let last = site.journalled("verification").pop().expect("it was followed");
         assert_eq!(last["proof"], "gone", "{last}");
         assert_eq!(db.kills().len(), 1);

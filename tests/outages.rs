@@ -137,7 +137,7 @@ fn a_database_that_hangs_delays_no_other() {
         until("the other database's kill", || good.kills().len() == 1);
         daemon.looks("good", 2);
         assert_eq!(daemon.log_line("call failed"), None, "the first one still hangs");
-        let up = |database: &str| daemon.metric(&format!("orareaper_up{{database=\"{database}\",instance=\"1\"}}"));
+        let up = |database: &str| daemon.metric(&format!("orareaper_up{{database=\"{database}\",inst_id=\"1\"}}"));
         assert_eq!((up("good"), up("bad")), (Some(1.0), None));
         assert_eq!(daemon.page("/healthz").0, 200);
     }
@@ -258,7 +258,7 @@ fn an_intent_without_an_outcome_is_followed_up_and_not_repeated() {
         db.world.advance(Duration::from_secs(120));
         let proof = site.journals("verification", |_| true);
         assert_eq!((&proof["id"], &proof["proof"]), (&intent["id"], &"lingers".into()));
-        daemon.metric_becomes("orareaper_lingering_sessions{database=\"orcl\",instance=\"1\"}", 1.0);
+        daemon.metric_becomes("orareaper_lingering_sessions{database=\"orcl\",inst_id=\"1\"}", 1.0);
         db.world
             .log_off(1, u32::try_from(intent["sid"].as_u64().expect("a SID")).expect("small"));
         site.journals("verification", |record| {

@@ -188,7 +188,7 @@ fn a_session_in_a_transaction_may_finish_it_first() {
         assert_eq!(
             stage
                 .daemon
-                .metric("orareaper_lingering_sessions{database=\"orcl\",instance=\"1\"}"),
+                .metric("orareaper_lingering_sessions{database=\"orcl\",inst_id=\"1\"}"),
             Some(0.0)
         );
         assert_eq!(stage.db.kills().len(), 1, "it was asked once");

@@ -360,22 +360,24 @@ fn turn<K: Ord + Clone>(held: &mut BTreeSet<K>, now: BTreeMap<K, String>) -> (Ve
 
 /// Which breakers of a database are open, so that opening and closing are told once.
 #[derive(Clone, Debug, Default)]
-pub struct Breakers(BTreeSet<Arc<str>>);
+pub struct Breakers(BTreeSet<(Arc<str>, RunMode)>);
 
 impl Breakers {
     /// What changed with this cycle. A policy that is not in force any more has no breaker.
     pub fn changes(&mut self, report: &CycleReport) -> Vec<Event> {
         let database = || Arc::clone(&report.database);
-        let open = |policy: &PolicyReport| Some((Arc::clone(&policy.policy), policy.breaker.clone()?));
+        let open = |policy: &PolicyReport| Some(((Arc::clone(&policy.policy), policy.mode), policy.breaker.clone()?));
         let (opened, closed) = turn(&mut self.0, report.policies.iter().filter_map(open).collect());
-        let opened = opened.into_iter().map(|(policy, reason)| Event::BreakerOpened {
+        let opened = opened.into_iter().map(|((policy, mode), reason)| Event::BreakerOpened {
             database: database(),
             policy,
+            mode,
             reason,
         });
-        let closed = closed.into_iter().map(|policy| Event::BreakerClosed {
+        let closed = closed.into_iter().map(|(policy, mode)| Event::BreakerClosed {
             database: database(),
             policy,
+            mode,
         });
         opened.chain(closed).collect()
     }

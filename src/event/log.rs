@@ -41,17 +41,25 @@ impl Event {
             Event::BreakerOpened {
                 database,
                 policy,
+                mode,
                 reason,
             } => {
+                let (mode, reason) = (mode.name(), reason.as_str());
                 warn!(
                     database = &**database,
                     policy = &**policy,
-                    reason = reason.as_str(),
+                    mode,
+                    reason,
                     "breaker opened"
                 );
             }
-            Event::BreakerClosed { database, policy } => {
-                info!(database = &**database, policy = &**policy, "breaker closed");
+            Event::BreakerClosed { database, policy, mode } => {
+                info!(
+                    database = &**database,
+                    policy = &**policy,
+                    mode = mode.name(),
+                    "breaker closed"
+                );
             }
             Event::CameBack { database, back } => log_return(database, back),
             Event::GroupSuspended {
@@ -141,9 +149,13 @@ fn log_outcome(outcomed: &Outcomed) {
                 id = outcomed.intent.id,
                 database = &*outcomed.intent.database,
                 session = %outcomed.intent.key,
+                username = outcomed.intent.username.as_deref(),
+                program = outcomed.intent.program.as_deref(),
+                machine = outcomed.intent.machine.as_deref(),
                 policy = &*outcomed.intent.policy,
                 mode = outcomed.intent.mode.name(),
                 action = outcomed.intent.action.name(),
+                reason = outcomed.intent.reason.as_str(),
                 outcome = outcomed.outcome.name(),
                 statement = outcomed.statement.as_deref(),
                 code = outcomed.code,

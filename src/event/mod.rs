@@ -89,6 +89,8 @@ pub enum Event {
         database: Arc<str>,
         /// Whose plan.
         policy: Arc<str>,
+        /// Whether the plan would have been carried out.
+        mode: RunMode,
         /// The figures.
         reason: String,
     },
@@ -98,6 +100,8 @@ pub enum Event {
         database: Arc<str>,
         /// Whose.
         policy: Arc<str>,
+        /// How the policy ran when it opened.
+        mode: RunMode,
     },
     /// A session logged in soon after one of the like was ended.
     CameBack {

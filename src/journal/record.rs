@@ -71,10 +71,18 @@ pub(super) enum Record {
     BreakerOpened {
         database: String,
         policy: String,
+        /// Journals from before it was written have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mode: Option<String>,
         reason: String,
     },
     /// And is not any more.
-    BreakerClosed { database: String, policy: String },
+    BreakerClosed {
+        database: String,
+        policy: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mode: Option<String>,
+    },
     /// A session logged in soon after one of the like was ended.
     CameBack(CameBackRecord),
     /// A policy leaves a group alone.
@@ -238,15 +246,18 @@ impl Record {
             Event::BreakerOpened {
                 database,
                 policy,
+                mode,
                 reason,
             } => Record::BreakerOpened {
                 database: database.to_string(),
                 policy: policy.to_string(),
+                mode: Some(mode.name().to_owned()),
                 reason: reason.clone(),
             },
-            Event::BreakerClosed { database, policy } => Record::BreakerClosed {
+            Event::BreakerClosed { database, policy, mode } => Record::BreakerClosed {
                 database: database.to_string(),
                 policy: policy.to_string(),
+                mode: Some(mode.name().to_owned()),
             },
             Event::CameBack { database, back } => Record::CameBack(CameBackRecord {
                 id: back.ended.action_id,

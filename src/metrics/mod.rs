@@ -5,8 +5,9 @@
 //! A series goes when what it is about goes: an alert on a policy that was deleted would never end.
 //!
 //! Counters of actions are there at zero as soon as a policy is loaded and an instance is known, because `increase()` sees
-//! nothing of a counter whose first value is already the kill. `instance` is the instance's number (INST_ID); until the
-//! first connection has told the instances, `up` has an empty one.
+//! nothing of a counter whose first value is already the kill. `inst_id` is the instance's number (INST_ID; `instance` is
+//! Prometheus' own name for the address that it scrapes); until the first connection has told the instances, `up` has an
+//! empty one. `mode` stands on whatever a policy causes, so that no alert takes a rehearsal for the real thing.
 
 mod family;
 #[cfg(test)]
@@ -42,9 +43,9 @@ pub struct Metrics {
     pressure_ratio: Family<GaugeVec, 3>,
     policy_matches: Family<IntGaugeVec, 2>,
     actions: Family<IntCounterVec, 6>,
-    spared: Family<IntCounterVec, 3>,
+    spared: Family<IntCounterVec, 4>,
     lingering: Family<IntGaugeVec, 2>,
-    breaker_open: Family<IntGaugeVec, 2>,
+    breaker_open: Family<IntGaugeVec, 3>,
     suspended: Family<IntGaugeVec, 3>,
     respawns: Family<IntCounterVec, 3>,
     cycle_duration: Family<HistogramVec, 2>,
@@ -119,11 +120,11 @@ impl Metrics {
         registry.register(Box::new(process)).expect("nothing is registered yet");
         let make = Maker(&registry);
         make.build_info();
-        let database_instance = ["database", "instance"];
+        let database_instance = ["database", "inst_id"];
         let database_policy = ["database", "policy"];
-        let of_session = ["database", "instance", "type", "status"];
-        let of_resource = ["database", "instance", "resource"];
-        let of_action = ["database", "instance", "policy", "action", "outcome", "mode"];
+        let of_session = ["database", "inst_id", "type", "status"];
+        let of_resource = ["database", "inst_id", "resource"];
+        let of_action = ["database", "inst_id", "policy", "action", "outcome", "mode"];
         let matches = "Sessions that the policy's condition holds for in the newest snapshot.";
         let actions = "Actions by what came of them; in mode dry-run nothing was sent.";
         let spared = "Sessions that a policy's condition held for in a cycle and that were spared, by reason.";
@@ -144,9 +145,9 @@ impl Metrics {
             ),
             policy_matches: make.gauges("policy_matches", matches, database_policy),
             actions: make.counters("actions_total", actions, of_action),
-            spared: make.counters("spared_total", spared, ["database", "policy", "reason"]),
+            spared: make.counters("spared_total", spared, ["database", "policy", "reason", "mode"]),
             lingering: make.gauges("lingering_sessions", lingering, database_instance),
-            breaker_open: make.gauges("breaker_open", breaker, database_policy),
+            breaker_open: make.gauges("breaker_open", breaker, ["database", "policy", "mode"]),
             suspended: make.gauges("suspended_groups", suspended, ["database", "policy", "mode"]),
             respawns: make.counters("respawns_total", respawns, ["database", "policy", "mode"]),
             cycle_duration: make.durations(
@@ -206,8 +207,12 @@ impl Metrics {
                 ];
                 self.actions.with(labels).inc();
             }
-            Event::BreakerOpened { database, policy, .. } => self.breaker_open.with([database, policy]).set(1),
-            Event::BreakerClosed { database, policy } => self.breaker_open.with([database, policy]).set(0),
+            Event::BreakerOpened {
+                database, policy, mode, ..
+            } => self.breaker_open.with([database, policy, mode.name()]).set(1),
+            Event::BreakerClosed { database, policy, mode } => {
+                self.breaker_open.with([database, policy, mode.name()]).set(0);
+            }
             Event::CameBack { database, back } => {
                 self.respawns
                     .with([database, &back.ended.policy, back.ended.mode.name()])
@@ -256,14 +261,17 @@ impl Metrics {
         self.round_trips.retain(|[database]| names(database));
         self.driver_errors.retain(|[database, _]| names(database));
         self.policy_matches.retain(|[database, policy]| runs(database, policy));
-        self.breaker_open.retain(|[database, policy]| runs(database, policy));
-        self.suspended.retain(|[database, policy, mode]| {
+        let runs_so = |database: &str, policy: &str, mode: &str| {
             let database = stay.iter().find(|known| &*known.database == database);
             let is = |known: &LoadedPolicy| &*known.policy == policy && known.mode.name() == mode;
             database.is_some_and(|database| database.policies.iter().any(is))
-        });
+        };
+        self.breaker_open
+            .retain(|[database, policy, mode]| runs_so(database, policy, mode));
+        self.suspended
+            .retain(|[database, policy, mode]| runs_so(database, policy, mode));
         self.respawns.retain(|[database, policy, _]| runs(database, policy));
-        self.spared.retain(|[database, policy, _]| runs(database, policy));
+        self.spared.retain(|[database, policy, ..]| runs(database, policy));
         self.actions.retain(|[database, _, policy, ..]| runs(database, policy));
         for database in &loaded.databases {
             let instances = known.instances.get(&database.database);
@@ -281,7 +289,7 @@ impl Metrics {
             self.driver_errors.with([database, class.name()]);
         }
         for policy in &loaded.policies {
-            self.breaker_open.with([database, &policy.policy]);
+            self.breaker_open.with([database, &policy.policy, policy.mode.name()]);
             self.suspended.with([database, &policy.policy, policy.mode.name()]);
             self.respawns.with([database, &policy.policy, policy.mode.name()]);
             for instance in instances {
@@ -370,14 +378,16 @@ impl Metrics {
                 .with([database, &policy.policy])
                 .set(whole(policy.matched));
             let open = i64::from(policy.breaker.is_some());
-            self.breaker_open.with([database, &policy.policy]).set(open);
+            self.breaker_open
+                .with([database, &policy.policy, policy.mode.name()])
+                .set(open);
             self.suspended
                 .with([database, &policy.policy, policy.mode.name()])
                 .set(whole(policy.suspended.len()));
             for (reason, count) in &policy.spared {
                 let count = u64::try_from(*count).unwrap_or(u64::MAX);
                 self.spared
-                    .with([database, &policy.policy, reason.name()])
+                    .with([database, &policy.policy, reason.name(), policy.mode.name()])
                     .inc_by(count);
             }
         }

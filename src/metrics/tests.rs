@@ -97,17 +97,17 @@ fn has(metrics: &Metrics, line: &str) -> bool {
 fn a_counter_is_there_before_the_first_kill() {
     let metrics = Metrics::new();
     metrics.count(&loaded(&[("prod", &["idle"])]), at());
-    assert!(has(&metrics, r#"orareaper_up{database="prod",instance=""} 0"#));
+    assert!(has(&metrics, r#"orareaper_up{database="prod",inst_id=""} 0"#));
     metrics.count(&up("prod", &[1, 2]), at());
     let text = metrics.text();
     for (instance, outcome) in [(1, "done"), (2, "done"), (1, "marked"), (2, "unknown")] {
         let line = format!(
-            r#"orareaper_actions_total{{action="kill immediate",database="prod",instance="{instance}",mode="enforce",outcome="{outcome}",policy="idle"}} 0"#
+            r#"orareaper_actions_total{{action="kill immediate",database="prod",inst_id="{instance}",mode="enforce",outcome="{outcome}",policy="idle"}} 0"#
         );
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
     assert!(!text.contains("assumed"), "an enforcing policy assumes nothing");
-    assert!(!text.contains(r#"instance="""#), "the instances are known now");
+    assert!(!text.contains(r#"inst_id="""#), "the instances are known now");
     assert!(has(
         &metrics,
         r#"orareaper_driver_errors_total{class="auth",database="prod"} 0"#
@@ -121,15 +121,15 @@ fn a_cycle_sets_what_it_saw() {
     metrics.count(&Event::Cycle(Arc::new(cycle(&[1, 3]))), at());
     metrics.count(&Event::Cycle(Arc::new(cycle(&[1, 3]))), at());
     for line in [
-        r#"orareaper_up{database="prod",instance="1"} 1"#,
-        r#"orareaper_up{database="prod",instance="3"} 0"#,
-        r#"orareaper_sessions{database="prod",instance="1",status="inactive",type="user"} 31"#,
-        r#"orareaper_pressure_ratio{database="prod",instance="3",resource="sessions"} 0.875"#,
+        r#"orareaper_up{database="prod",inst_id="1"} 1"#,
+        r#"orareaper_up{database="prod",inst_id="3"} 0"#,
+        r#"orareaper_sessions{database="prod",inst_id="1",status="inactive",type="user"} 31"#,
+        r#"orareaper_pressure_ratio{database="prod",inst_id="3",resource="sessions"} 0.875"#,
         r#"orareaper_policy_matches{database="prod",policy="idle"} 12"#,
-        r#"orareaper_spared_total{database="prod",policy="idle",reason="backup"} 6"#,
-        r#"orareaper_spared_total{database="prod",policy="idle",reason="pending"} 16"#,
-        r#"orareaper_lingering_sessions{database="prod",instance="1"} 2"#,
-        r#"orareaper_breaker_open{database="prod",policy="idle"} 1"#,
+        r#"orareaper_spared_total{database="prod",mode="enforce",policy="idle",reason="backup"} 6"#,
+        r#"orareaper_spared_total{database="prod",mode="enforce",policy="idle",reason="pending"} 16"#,
+        r#"orareaper_lingering_sessions{database="prod",inst_id="1"} 2"#,
+        r#"orareaper_breaker_open{database="prod",mode="enforce",policy="idle"} 1"#,
         r#"orareaper_suspended_groups{database="prod",mode="enforce",policy="idle"} 1"#,
         r#"orareaper_respawns_total{database="prod",mode="enforce",policy="idle"} 0"#,
         r#"orareaper_driver_round_trips_total{database="prod"} 8"#,
@@ -148,7 +148,7 @@ fn a_cycle_sets_what_it_saw() {
     metrics.count(&Event::Cycle(Arc::new(without)), at());
     assert!(has(
         &metrics,
-        r#"orareaper_sessions{database="prod",instance="1",status="inactive",type="user"} 0"#
+        r#"orareaper_sessions{database="prod",inst_id="1",status="inactive",type="user"} 0"#
     ));
 }
 
@@ -158,10 +158,10 @@ fn series_go_with_what_they_are_about() {
     metrics.count(&loaded(&[("prod", &["idle", "runaway"]), ("test", &["idle"])]), at());
     metrics.count(&up("test", &[1]), at());
     metrics.count(&Event::Cycle(Arc::new(cycle(&[1, 2]))), at());
-    assert!(metrics.text().contains(r#"instance="2""#));
+    assert!(metrics.text().contains(r#"inst_id="2""#));
     metrics.count(&Event::Cycle(Arc::new(cycle(&[1]))), at());
     let kept = metrics.text();
-    let left: Vec<&str> = kept.lines().filter(|line| line.contains(r#"instance="2""#)).collect();
+    let left: Vec<&str> = kept.lines().filter(|line| line.contains(r#"inst_id="2""#)).collect();
     assert!(
         left.iter().all(|line| line.starts_with("orareaper_actions_total{")),
         "{left:?}"
@@ -207,7 +207,7 @@ fn what_was_seen_before_a_database_went_down_is_not_shown_as_now() {
     );
     let text = metrics.text();
     assert!(
-        has(&metrics, r#"orareaper_up{database="prod",instance="1"} 0"#),
+        has(&metrics, r#"orareaper_up{database="prod",inst_id="1"} 0"#),
         "{text}"
     );
     assert!(!text.contains("orareaper_sessions{"), "{text}");
