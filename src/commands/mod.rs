@@ -36,6 +36,7 @@ use crate::report::TextStyle;
 /// Runs a command.
 #[must_use]
 pub fn run(cli: &Cli) -> Status {
+    keep_memory_private();
     let clock = SystemClock::new();
     match &cli.command {
         Command::Run { dry_run } => run::run(&cli.config, *dry_run, clock),
@@ -61,6 +62,25 @@ pub fn run(cli: &Cli) -> Status {
                 Ok(()) => print(&page),
                 Err(error) => fail(&format!("write the manual page: {error}")),
             }
+        }
+    }
+}
+
+/// Passwords are in this process's memory, a driver's copies among them: no core dump is written, and no other process of the
+/// same user may look into it (prctl(2), PR_SET_DUMPABLE). Where the system refuses, the daemon works all the same.
+fn keep_memory_private() {
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let limited = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+    let hidden = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    for (what, refused) in [("RLIMIT_CORE", limited.err()), ("PR_SET_DUMPABLE", hidden.err())] {
+        if let Some(error) = refused {
+            tracing::warn!(
+                error = error.to_string(),
+                "cannot set {what}: a core dump would hold passwords"
+            );
         }
     }
 }
@@ -203,5 +223,18 @@ fn resume(config: &Path) -> Status {
             "remove {}: {error}",
             crate::daemon::pause::file(&config.state).display()
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
+
+    #[test]
+    fn no_core_dump_holds_a_password() {
+        super::keep_memory_private();
+        assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+        let core = getrlimit(Resource::Core);
+        assert_eq!((core.current, core.maximum), (Some(0), Some(0)));
     }
 }

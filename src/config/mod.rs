@@ -24,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 pub use read::{Loaded, Rules, check};
 pub use secret::{Secret, SecretError, SecretSource};
 
-use crate::policy::diagnostics::Diagnostic;
+use crate::policy::diagnostics::{Diagnostic, Severity};
 use crate::policy::model::Limits;
 use crate::policy::schedule::Schedule;
 
@@ -171,7 +171,16 @@ impl Blackout {
 pub fn load(path: &Path) -> Loaded {
     let name = path.display().to_string();
     match crate::policy::read_file(path) {
-        Ok(bytes) => check(&name, &bytes, path.parent().unwrap_or(Path::new(""))),
+        Ok(bytes) => {
+            let mut loaded = check(&name, &bytes, path.parent().unwrap_or(Path::new("")));
+            loaded.diagnostics.extend(crate::policy::writable_by_all(path));
+            let databases = loaded.config.iter().flat_map(|config| &config.databases);
+            let readable: Vec<Diagnostic> = databases
+                .filter_map(|database| readable_by_all(&name, database))
+                .collect();
+            loaded.diagnostics.extend(readable);
+            loaded
+        }
         Err(error) => Loaded {
             config: None,
             rules: None,
@@ -182,4 +191,19 @@ pub fn load(path: &Path) -> Loaded {
             )],
         },
     }
+}
+
+/// A warning about a password that every user of the host may read.
+fn readable_by_all(config: &str, database: &Database) -> Option<Diagnostic> {
+    let Login::Password { password, .. } = &database.login else {
+        return None;
+    };
+    let file = password.readable_by_all()?.display();
+    let message = format!(
+        "every user of this host may read the password of {}: {file}",
+        database.name
+    );
+    let mut warning = Diagnostic::of_file(config, "secret-readable-by-all", message);
+    warning.severity = Severity::Warning;
+    Some(warning.hint(format!("chmod 600 {file}")))
 }

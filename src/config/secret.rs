@@ -6,34 +6,28 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 /// The longest password that is read; Oracle's own limit is 1024 bytes.
 const LONGEST: u64 = 1024;
 
 /// A password. It cannot be printed, and its memory is overwritten when it is dropped.
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Takes a password.
     #[must_use]
     pub fn new(text: String) -> Secret {
-        Secret(text)
+        Secret(Zeroizing::new(text))
     }
 
     /// The password itself, for the driver and for nobody else.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.0).into_bytes();
-        bytes.fill(0);
-        // Keeps the compiler from seeing that nobody reads the zeros.
-        std::hint::black_box(&bytes);
     }
 }
 
@@ -93,6 +87,14 @@ impl SecretSource {
     /// What was read and why it failed, never what it holds.
     pub fn read(&self) -> Result<Secret, SecretError> {
         self.read_with(|name| std::env::var_os(name))
+    }
+
+    /// The file, if it is one that every user of the host may read.
+    pub(super) fn readable_by_all(&self) -> Option<&Path> {
+        const OTHERS_READ: u32 = 0o004;
+        let SecretSource::File(path) = self else { return None };
+        let metadata = std::fs::metadata(path).ok()?;
+        (metadata.permissions().mode() & OTHERS_READ != 0).then_some(path)
     }
 
     fn read_with(&self, variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Result<Secret, SecretError> {

@@ -5,7 +5,7 @@
 
 use tracing::{debug, error, info, warn};
 
-use crate::event::{Event, Intent, Loaded, Outcomed, PolicyLoad};
+use crate::event::{CycleReport, Event, Intent, Loaded, Outcomed, PolicyLoad};
 use crate::outcome::Outcome;
 use crate::respawn::Return;
 use crate::verify::{Proof, Verification};
@@ -44,7 +44,7 @@ impl Event {
                 mode,
                 reason,
             } => {
-                let (mode, reason) = (mode.name(), reason.as_str());
+                let mode = mode.name();
                 warn!(
                     database = &**database,
                     policy = &**policy,
@@ -77,16 +77,18 @@ impl Event {
                 let message = "policy is no longer suspended for a group";
                 info!(database = &**database, policy = &**policy, group, "{message}");
             }
-            Event::Cycle(report) => {
-                let sessions: usize = report.sessions.iter().map(|count| count.count).sum();
-                let warrants: usize = report.policies.iter().map(|policy| policy.warrants).sum();
-                let spared: usize = report.policies.iter().flat_map(|policy| policy.spared.values()).sum();
-                debug!(database = &*report.database, sessions, warrants, spared, "cycle done");
-            }
+            Event::Cycle(report) => log_cycle(report),
             Event::Paused { by } => warn!(by = by.as_str(), "paused: no database is acted on"),
             Event::Resumed { by } => info!(by = by.as_str(), "resumed"),
         }
     }
+}
+
+fn log_cycle(report: &CycleReport) {
+    let sessions: usize = report.sessions.iter().map(|count| count.count).sum();
+    let warrants: usize = report.policies.iter().map(|policy| policy.warrants).sum();
+    let spared: usize = report.policies.iter().flat_map(|policy| policy.spared.values()).sum();
+    debug!(database = &*report.database, sessions, warrants, spared, "cycle done");
 }
 
 fn log_up(database: &str, instances: &[(u32, String)], release: &str) {

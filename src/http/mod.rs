@@ -1,48 +1,44 @@
 //! The daemon's own little web server: `/metrics`, `/healthz`, `/readyz` and a status page. It only ever shows.
 //!
 //! It has a thread of its own and reads nothing but what is in memory, so it answers while every database hangs; that is
-//! when it is needed. It trusts no client: each connection serves one request, ends after [`DEADLINE`] whether or not the
-//! client has read its answer, and there are never more than [`CONNECTIONS`] of them.
+//! when it is needed. It trusts no client: each connection serves one request and ends after [`DEADLINE`] whether or not the
+//! client has read its answer ([`connection`]), and a request that means another host is refused ([`host`]).
 //!
 //! `/healthz` says whether the process makes progress and `/readyz` whether it does its work; a database that is down makes
 //! the daemon not ready, and never unhealthy: a restart would not bring the database back.
 
+mod connection;
+mod host;
 mod page;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::get;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::Sleep;
+use tokio::sync::oneshot;
 
 use crate::clock::Clock;
+use crate::http::connection::Bounded;
 use crate::metrics::Metrics;
 use crate::notify::Heartbeat;
 use crate::status::SharedStatus;
 
 /// A connection ends after this, whatever its client does.
 pub const DEADLINE: Duration = Duration::from_secs(10);
-
-/// Connections at a time; further ones wait.
-pub const CONNECTIONS: usize = 64;
 
 /// Where the answers come from.
 #[derive(Clone, Debug)]
@@ -125,11 +121,7 @@ async fn serve(listener: TcpListener, sources: Sources, deadline: Duration) {
             return;
         }
     };
-    let bounded = Bounded {
-        listener,
-        permits: Arc::new(Semaphore::new(CONNECTIONS)),
-        deadline,
-    };
+    let bounded = Bounded::new(listener, deadline);
     // `serve` never ends of itself, whatever a connection does.
     let Ok(()) = axum::serve(bounded, router(sources)).await else {
         return;
@@ -145,6 +137,23 @@ fn router(sources: Sources) -> Router {
         .method_not_allowed_fallback(async || answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only shown\n".to_owned()))
         .fallback(async || answer(StatusCode::NOT_FOUND, TEXT, "not found\n".to_owned()))
         .with_state(sources)
+        .layer(axum::middleware::from_fn(only_ours))
+}
+
+/// Refuses a request whose Host header names somebody else.
+async fn only_ours(request: Request, next: Next) -> Response {
+    let own_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = request
+        .headers()
+        .get(HOST)
+        .map(|host| host.to_str().unwrap_or_default());
+    if host::is_ours(host, &own_name) {
+        return next.run(request).await;
+    }
+    let why = format!(
+        "the Host header names another host: ask for an address, localhost or {own_name}; a proxy in front has to pass one of these on\n"
+    );
+    answer(StatusCode::MISDIRECTED_REQUEST, TEXT, why)
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -204,84 +213,4 @@ async fn readyz(State(sources): State<Sources>) -> Response {
         TEXT,
         troubles.iter().map(line).collect(),
     )
-}
-
-/// Accepts no more connections than there are permits, each for a limited time.
-struct Bounded {
-    listener: tokio::net::TcpListener,
-    permits: Arc<Semaphore>,
-    deadline: Duration,
-}
-
-impl axum::serve::Listener for Bounded {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let permit = Arc::clone(&self.permits).acquire_owned().await;
-        let permit = permit.expect("the semaphore is never closed");
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, address)) => {
-                    let connection = Connection {
-                        stream,
-                        deadline: Box::pin(tokio::time::sleep(self.deadline)),
-                        _permit: permit,
-                    };
-                    return (connection, address);
-                }
-                // The client went away, or there are no file descriptors: neither gets better at once.
-                Err(error) => {
-                    tracing::debug!(error = error.to_string(), "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// A connection that fails every reading and writing after its deadline.
-struct Connection {
-    stream: TcpStream,
-    deadline: Pin<Box<Sleep>>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Connection {
-    fn in_time(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.deadline.as_mut().poll(context) {
-            Poll::Ready(()) => Err(io::Error::from(io::ErrorKind::TimedOut)),
-            Poll::Pending => Ok(()),
-        }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        this.in_time(context)?;
-        Pin::new(&mut this.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.in_time(context)?;
-        Pin::new(&mut this.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        this.in_time(context)?;
-        Pin::new(&mut this.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
-    }
 }

@@ -10,6 +10,7 @@ use crate::event::{
     SpareReason,
 };
 use crate::guard::RunMode;
+use crate::http::connection::CONNECTIONS;
 use crate::outcome::Outcome;
 use crate::policy::model::{Action, Protection};
 use crate::session::SessionKey;
@@ -43,7 +44,7 @@ impl Daemon {
 
     fn ask(&self, method: &str, path: &str) -> (u16, String, String) {
         let mut stream = self.connect();
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n").expect("is sent");
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").expect("is sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the server closes");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
@@ -236,19 +237,47 @@ fn the_page_shows_what_a_client_calls_itself_and_runs_none_of_it() {
 }
 
 #[test]
-fn clients_that_say_nothing_keep_nobody_waiting_for_long() {
-    let daemon = daemon(Duration::from_millis(500));
-    let silent: Vec<TcpStream> = (0..CONNECTIONS).map(|_| daemon.connect()).collect();
+fn clients_that_say_nothing_never_take_the_place_of_a_scrape() {
+    // Nobody's time runs out here: whoever goes, goes because another came.
+    let daemon = daemon(Duration::from_secs(3_600));
     let mut slow = daemon.connect();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nHo").expect("is sent");
-    // Every permit is taken until the silent ones' deadline.
+    let silent: Vec<TcpStream> = (0..3 * CONNECTIONS).map(|_| daemon.connect()).collect();
     assert_eq!(daemon.ask("GET", "/healthz").0, 200);
-    for mut stream in silent {
-        assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0, "the server has hung up");
-    }
+    assert_eq!(daemon.ask("GET", "/metrics").0, 200);
+    // The oldest are gone, as many as are too many; half a request counts as silence.
     let mut rest = Vec::new();
     let _ = slow.read_to_end(&mut rest);
     assert!(!rest.starts_with(b"HTTP/1.1 200"), "half a request has no answer");
+    for mut stream in silent.into_iter().take(2 * CONNECTIONS) {
+        assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0, "the server has hung up");
+    }
+}
+
+#[test]
+fn a_client_that_never_ends_its_request_is_hung_up_on() {
+    let daemon = daemon(Duration::from_millis(200));
+    let mut slow = daemon.connect();
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHo").expect("is sent");
+    let mut rest = Vec::new();
+    let _ = slow.read_to_end(&mut rest);
+    assert!(!rest.starts_with(b"HTTP/1.1 200"), "half a request has no answer");
+}
+
+#[test]
+fn a_page_from_elsewhere_cannot_read_it_through_a_browser() {
+    let daemon = daemon(DEADLINE);
+    for path in ["/", "/metrics", "/readyz"] {
+        let mut stream = daemon.connect();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: evil.example:9763\r\n\r\n").expect("is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the server closes");
+        assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
+        assert!(
+            answer.contains("Host header") && !answer.contains("orareaper_"),
+            "{answer}"
+        );
+    }
 }
 
 #[test]

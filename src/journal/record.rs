@@ -19,7 +19,7 @@ use crate::event::{Event, Evidence, EvidenceValue, Intent, Outcomed, PolicyLoad}
 use crate::guard::RunMode;
 use crate::outcome::Outcome;
 use crate::policy::model::Action;
-use crate::respawn::Who;
+use crate::respawn::{Return, Who};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Kind};
 use crate::session::time::DbTime;
@@ -208,6 +208,17 @@ impl WhoRecord {
     }
 }
 
+impl CameBackRecord {
+    fn of(database: &str, back: &Return) -> Result<CameBackRecord, Unwritable> {
+        Ok(CameBackRecord {
+            id: back.ended.action_id,
+            database: database.to_string(),
+            key: KeyRecord::of(back.key)?,
+            login: back.at,
+        })
+    }
+}
+
 impl Record {
     /// An event's record; `None` for one that is not journalled: it is counted or logged, and proves nothing later.
     ///
@@ -259,12 +270,7 @@ impl Record {
                 policy: policy.to_string(),
                 mode: Some(mode.name().to_owned()),
             },
-            Event::CameBack { database, back } => Record::CameBack(CameBackRecord {
-                id: back.ended.action_id,
-                database: database.to_string(),
-                key: KeyRecord::of(back.key)?,
-                login: back.at,
-            }),
+            Event::CameBack { database, back } => Record::CameBack(CameBackRecord::of(database, back)?),
             Event::GroupSuspended {
                 database,
                 policy,

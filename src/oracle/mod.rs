@@ -41,6 +41,7 @@ pub(crate) use crate::oracle::link::panicked;
 pub use crate::session::snapshot::Cell;
 
 use crate::session::time::DbTime;
+use zeroize::Zeroizing;
 
 /// Rows a fetch brings in one round trip. A snapshot is dominated by round trips, not by bytes.
 pub const FETCH_ROWS: u32 = 1000;
@@ -52,15 +53,16 @@ pub const FETCH_FEW: u32 = 20;
 /// Statements a connection keeps parsed. A snapshot uses about a dozen texts; the rest is for start-up and re-checks.
 pub(crate) const STATEMENT_CACHE: u32 = 40;
 
-/// A text that must not be shown: it has no `Display`, and its `Debug` does not tell it.
+/// A text that must not be shown: it has no `Display`, and its `Debug` does not tell it. Its memory is overwritten when the
+/// last clone is dropped; what a driver copies of it is the driver's.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<str>);
+pub struct Secret(Arc<Zeroizing<String>>);
 
 impl Secret {
     /// Hides a text.
     #[must_use]
     pub fn new(text: &str) -> Secret {
-        Secret(Arc::from(text))
+        Secret(Arc::new(Zeroizing::new(text.to_owned())))
     }
 
     /// The text, for the driver alone.

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
 use super::check::{Loaded, check_files};
-use super::diagnostics::Diagnostic;
+use super::diagnostics::{Diagnostic, Severity};
 use super::raw::LARGEST_FILE;
 
 /// The most files that are read; above it a path is wrong.
@@ -36,8 +37,10 @@ pub fn load(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Loaded {
         files.clear();
     }
     let mut contents = Vec::with_capacity(files.len());
+    let mut warnings = Vec::new();
     for file in &files {
         let name = file.display().to_string();
+        warnings.extend(writable_by_all(file));
         match read(file) {
             Ok(bytes) => contents.push((name, bytes)),
             Err(error) => problems.push(Diagnostic::of_file(
@@ -53,7 +56,31 @@ pub fn load(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Loaded {
         problems.append(&mut loaded.diagnostics);
         loaded.diagnostics = problems;
     }
+    loaded.diagnostics.append(&mut warnings);
     loaded
+}
+
+/// A warning about a file that every user of the host may change, or replace in its folder: who can write a policy can have
+/// sessions ended. In a folder with the sticky bit, such as /tmp, only the owner replaces a file.
+pub(crate) fn writable_by_all(path: &Path) -> Option<Diagnostic> {
+    const OTHERS_WRITE: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
+    let mode = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        Some(_) | None => Path::new("."),
+    };
+    let (what, at) = if mode(path) & OTHERS_WRITE != 0 {
+        ("this file", path)
+    } else if mode(folder) & (OTHERS_WRITE | STICKY) == OTHERS_WRITE {
+        ("a file in this folder", folder)
+    } else {
+        return None;
+    };
+    let message = format!("every user of this host may change {what}, and so decide whom the daemon ends");
+    let mut warning = Diagnostic::of_file(&path.display().to_string(), "writable-by-all", message);
+    warning.severity = Severity::Warning;
+    Some(warning.hint(format!("chmod o-w {}", at.display())))
 }
 
 /// Reads at most a little more than the largest file, so that a gigantic one is refused rather than swallowed.
@@ -181,5 +208,35 @@ mod tests {
             check_files(&files, NaiveDate::MIN, Tz::UTC).set.expect("right").digest
         };
         assert_ne!(digest(TWO), digest(&format!("{TWO} ")));
+    }
+
+    #[test]
+    fn a_file_that_everybody_may_change_is_a_warning() {
+        let set_mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("its owner may");
+        };
+        let folder = folder(&[("one.yaml", LIST)]);
+        let file = folder.path().join("one.yaml");
+        let cases = [
+            (0o644, 0o755, None),
+            (0o664, 0o775, None),
+            (0o666, 0o755, Some("one.yaml")),
+            (0o644, 0o777, Some("chmod o-w")),
+            (0o644, 0o1777, None),
+        ];
+        for (of_file, of_folder, told) in cases {
+            set_mode(&file, of_file);
+            set_mode(folder.path(), of_folder);
+            let loaded = load(&[folder.path().to_owned()], NaiveDate::MIN, Tz::UTC);
+            assert!(loaded.set.is_some(), "a warning refuses nothing");
+            let warned: Vec<String> = loaded.diagnostics.iter().map(|problem| problem.render(false)).collect();
+            match told {
+                None => assert_eq!(warned, [""; 0], "{of_file:o} in {of_folder:o}"),
+                Some(told) => assert!(
+                    warned.len() == 1 && warned[0].contains(told),
+                    "{of_file:o} in {of_folder:o}: {warned:?}"
+                ),
+            }
+        }
     }
 }

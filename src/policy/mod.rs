@@ -28,6 +28,6 @@ pub(crate) use check::limits;
 pub use check::{Loaded, check_condition, check_files, unmatched_databases};
 pub use display::{Duration, Size};
 pub use load::load;
-pub(crate) use load::read as read_file;
+pub(crate) use load::{read as read_file, writable_by_all};
 pub use schema::schema;
 pub use sql::{to_query, to_sql};

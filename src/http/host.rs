@@ -1,0 +1,83 @@
+//! Whether a request means this daemon: its Host header names an address or this host.
+//!
+//! A web page that a DBA visits can have its own name resolved to 127.0.0.1 (DNS rebinding) and then read the status page
+//! through the DBA's browser, users and programs of the database included. Such a request carries the page's name in Host.
+//! An address cannot be rebound, and a host's own name does not belong to a stranger.
+
+use std::net::IpAddr;
+
+/// Whether the Host header, if there is one, is an address, `localhost` or this host's own name, its domain or not.
+pub(super) fn is_ours(host: Option<&str>, own_name: &str) -> bool {
+    // HTTP/1.0 has none, and a browser always sends one.
+    let Some(host) = host else { return true };
+    let Some(name) = name_of(host.trim()) else {
+        return false;
+    };
+    if name.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost") {
+        return true;
+    }
+    let first = |name: &str| name.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    let same = name.trim_end_matches('.').eq_ignore_ascii_case(own_name);
+    // A name without a domain is completed by the resolver, so `db1` and `db1.example.com` are one host; but a host that
+    // knows its domain is no other.
+    let short = !name.contains('.') || !own_name.contains('.');
+    !own_name.is_empty() && (same || short && first(name) == first(own_name))
+}
+
+/// The name without its port; an IPv6 address without its brackets.
+fn name_of(host: &str) -> Option<&str> {
+    if let Some(rest) = host.strip_prefix('[') {
+        let (address, port) = rest.split_once(']')?;
+        return is_port(port).then_some(address);
+    }
+    match host.split_once(':') {
+        Some((name, port)) => port.bytes().all(|byte| byte.is_ascii_digit()).then_some(name),
+        None => Some(host),
+    }
+}
+
+fn is_port(rest: &str) -> bool {
+    rest.is_empty()
+        || rest
+            .strip_prefix(':')
+            .is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_this_host_are_meant_and_a_stranger_is_not() {
+        for host in [
+            "127.0.0.1:9763",
+            "127.0.0.1",
+            "[::1]:9763",
+            "10.1.2.3:9763",
+            "localhost:9763",
+            "LOCALHOST",
+            "db1",
+            "DB1:9763",
+            "db1.example.com",
+        ] {
+            assert!(is_ours(Some(host), "db1"), "{host}");
+        }
+        assert!(is_ours(None, "db1"));
+        assert!(is_ours(Some("db1.example.com."), "db1.example.com"));
+        assert!(is_ours(Some("db1:9763"), "db1.example.com"));
+        for host in [
+            "evil.example",
+            "evil.example:9763",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "",
+            "[::1",
+            "db1:port",
+        ] {
+            assert!(!is_ours(Some(host), "db1"), "{host}");
+        }
+        assert!(!is_ours(Some("db1.evil.example"), "db1.example.com"));
+        assert!(!is_ours(Some("db2"), "db1.example.com"));
+        assert!(!is_ours(Some("anything"), ""));
+    }
+}
