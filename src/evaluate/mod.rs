@@ -16,7 +16,7 @@ pub mod truth;
 use std::cmp::Ordering;
 
 use crate::evaluate::truth::{Truth, Truths};
-use crate::policy::condition::{Comparison, Condition, LikePart, LikePattern, Operand, Value};
+use crate::policy::condition::{Comparison, Condition, Operand, Value};
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;
 use crate::session::store::{Codes, Numbers, Texts};
@@ -51,7 +51,7 @@ pub fn evaluate(condition: &Condition, snapshot: &Snapshot) -> Truths {
         }
         Condition::Between { operand, low, high } => compare(snapshot, operand, Comparison::GreaterOrEqual, low)
             .and(&compare(snapshot, operand, Comparison::LessOrEqual, high)),
-        Condition::Like { operand, pattern } => test_text(snapshot, operand, |text| like(text, pattern)),
+        Condition::Like { operand, pattern } => test_text(snapshot, operand, |text| pattern.matches(text)),
         Condition::Matches { operand, pattern } => test_text(snapshot, operand, |text| pattern.is_match(text)),
         Condition::IsNull(operand) => is_null(snapshot, operand),
         Condition::Phrase(phrase) => evaluate(&phrase.meaning(), snapshot),
@@ -260,38 +260,6 @@ fn is_null(snapshot: &Snapshot, operand: &Operand) -> Truths {
             Truths::of(values, |value| Truth::known(value == Numbers::WIDE_NULL))
         }
         Side::Text(_) | Side::Number(_) => Truths::all(rows, Truth::False),
-    }
-}
-
-/// Whether a text is LIKE a pattern. Greedy with one point to go back to, so linear in text times pattern at worst.
-#[must_use]
-pub fn like(text: &str, pattern: &LikePattern) -> bool {
-    let (mut rest, mut part) = (text, 0);
-    let mut retry: Option<(&str, usize)> = None;
-    loop {
-        let advanced = match pattern.parts.get(part) {
-            None if rest.is_empty() => return true,
-            None => None,
-            Some(LikePart::Any) => {
-                retry = Some((rest, part + 1));
-                part += 1;
-                continue;
-            }
-            Some(LikePart::One) => rest.chars().next().map(|first| &rest[first.len_utf8()..]),
-            Some(LikePart::Text(wanted)) => rest.strip_prefix(&**wanted),
-        };
-        if let Some(after) = advanced {
-            rest = after;
-            part += 1;
-            continue;
-        }
-        let Some((from, after_any)) = retry else { return false };
-        let Some(skipped) = from.chars().next() else {
-            return false;
-        };
-        rest = &from[skipped.len_utf8()..];
-        retry = Some((rest, after_any));
-        part = after_any;
     }
 }
 

@@ -155,6 +155,40 @@ pub struct LikePattern {
     pub parts: Arc<[LikePart]>,
 }
 
+impl LikePattern {
+    /// Whether a text is LIKE it. Greedy with one point to go back to, so linear in text times pattern at worst.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        let (mut rest, mut part) = (text, 0);
+        let mut retry: Option<(&str, usize)> = None;
+        loop {
+            let advanced = match self.parts.get(part) {
+                None if rest.is_empty() => return true,
+                None => None,
+                Some(LikePart::Any) => {
+                    retry = Some((rest, part + 1));
+                    part += 1;
+                    continue;
+                }
+                Some(LikePart::One) => rest.chars().next().map(|first| &rest[first.len_utf8()..]),
+                Some(LikePart::Text(wanted)) => rest.strip_prefix(&**wanted),
+            };
+            if let Some(after) = advanced {
+                rest = after;
+                part += 1;
+                continue;
+            }
+            let Some((from, after_any)) = retry else { return false };
+            let Some(skipped) = from.chars().next() else {
+                return false;
+            };
+            rest = &from[skipped.len_utf8()..];
+            retry = Some((rest, after_any));
+            part = after_any;
+        }
+    }
+}
+
 /// A part of a LIKE pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LikePart {

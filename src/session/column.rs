@@ -247,20 +247,6 @@ impl Column {
         )
     }
 
-    /// Every value that it can have, where its documentation lists them (Database Reference, V$SESSION).
-    #[must_use]
-    pub const fn closed_list(self) -> Option<&'static [&'static str]> {
-        if matches!(self, Column::Status) {
-            Some(&["ACTIVE", "INACTIVE", "KILLED", "SNIPED", "CACHED"])
-        } else if matches!(self, Column::Type) {
-            Some(&["USER", "BACKGROUND", "RECURSIVE"])
-        } else if matches!(self, Column::Server) {
-            Some(&["DEDICATED", "SHARED", "PSEUDO", "POOLED", "NONE"])
-        } else {
-            None
-        }
-    }
-
     /// Whether the client sets its value as it likes: good for a policy's condition, no proof of anything.
     #[must_use]
     pub const fn is_client_set(self) -> bool {

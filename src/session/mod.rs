@@ -8,6 +8,7 @@ mod join;
 pub mod snapshot;
 pub mod store;
 pub mod time;
+mod values;
 pub mod waiters;
 
 use std::fmt;

@@ -43,7 +43,7 @@ type Findings = Vec<(Severity, Mistake)>;
 pub(crate) fn judge(condition: &Condition, spans: &Spans, place: Place) -> Findings {
     let mut found = Findings::new();
     values(condition, spans, &mut found);
-    if found.is_empty() {
+    if !found.iter().any(|(severity, _)| *severity == Severity::Error) {
         contradictions(condition, spans, &mut found);
     }
     if found.iter().any(|(severity, _)| *severity == Severity::Error) {
@@ -97,13 +97,53 @@ fn values(condition: &Condition, spans: &Spans, found: &mut Findings) {
                 }
             }
         }
-        Condition::Between { .. }
-        | Condition::Like { .. }
-        | Condition::Matches { .. }
-        | Condition::IsNull(_)
-        | Condition::Phrase(_)
-        | Condition::Named(..) => {}
+        Condition::Between { operand, low, high } => {
+            if let Operand::Column(column) = operand {
+                for bound in [low, high] {
+                    if let Operand::Literal(value) = bound {
+                        known_value(*column, value, &spans.at, found);
+                    }
+                }
+            }
+        }
+        Condition::Like { operand, pattern } => {
+            if let Operand::Column(column) = operand {
+                account_name(*column, &pattern.text, &spans.at, found);
+            }
+            known_pattern(operand, &pattern.text, |value| pattern.matches(value), &spans.at, found);
+        }
+        Condition::Matches { operand, pattern } => {
+            known_pattern(
+                operand,
+                pattern.as_str(),
+                |value| pattern.is_match(value),
+                &spans.at,
+                found,
+            );
+        }
+        Condition::IsNull(_) | Condition::Phrase(_) | Condition::Named(..) => {}
     }
+}
+
+/// A pattern that no value of the column's closed list is like: letter case matters in it.
+fn known_pattern(
+    operand: &Operand,
+    pattern: &str,
+    matches: impl Fn(&str) -> bool,
+    at: &Range<usize>,
+    found: &mut Findings,
+) {
+    let Operand::Column(column) = operand else { return };
+    let Some(values) = column.closed_list() else { return };
+    if values.iter().any(|value| matches(value)) {
+        return;
+    }
+    let message = format!("no value of `{}` is like '{}'", column.name(), pattern.escape_debug());
+    let letters = pattern.trim_matches(|c: char| !c.is_alphanumeric());
+    let mistake = Mistake::new(at.clone(), "unknown-value", message)
+        .expected(format!("it is {}", one_of(values.iter().copied())))
+        .maybe_hint(did_you_mean(letters, values.iter().copied()));
+    found.push((Severity::Error, mistake));
 }
 
 fn known_value(column: Column, value: &Value, at: &Range<usize>, found: &mut Findings) {
@@ -115,6 +155,8 @@ fn known_value(column: Column, value: &Value, at: &Range<usize>, found: &mut Fin
         let mistake = Mistake::new(at.clone(), "unknown-value", message).expected("for example '00000000A3F1C2D8'");
         found.push((Severity::Error, mistake));
     }
+    account_name(column, text, at, found);
+    too_long(column, text, at, found);
     let Some(domain) = column.closed_list() else {
         return;
     };
@@ -125,6 +167,54 @@ fn known_value(column: Column, value: &Value, at: &Range<usize>, found: &mut Fin
     let mistake = Mistake::new(at.clone(), "unknown-value", message)
         .expected(format!("it is {}", one_of(domain.iter().copied())))
         .maybe_hint(did_you_mean(text, domain.iter().copied()));
+    found.push((Severity::Error, mistake));
+}
+
+/// Names that no ordinary account has.
+fn account_name(column: Column, text: &str, at: &Range<usize>, found: &mut Findings) {
+    if !matches!(column, Column::Username | Column::Schemaname) {
+        return;
+    }
+    let (message, hint) = if text == "USER" {
+        (
+            format!(
+                "`{}` is compared with the text 'USER', and no account has that name",
+                column.name()
+            ),
+            "write the account's name; `user` is no function here, and orareaper never ends its own sessions"
+                .to_owned(),
+        )
+    } else if text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase) {
+        (
+            format!(
+                "'{}' is no account's name unless that was created in double quotes",
+                text.escape_debug()
+            ),
+            format!(
+                "Oracle keeps names in capital letters: write '{}'",
+                text.to_uppercase().escape_debug()
+            ),
+        )
+    } else {
+        return;
+    };
+    let mistake = Mistake::new(at.clone(), "unlikely-account", message).hint(hint);
+    found.push((Severity::Warning, mistake));
+}
+
+/// Texts that are longer than what the database keeps, and so equal nothing.
+fn too_long(column: Column, text: &str, at: &Range<usize>, found: &mut Findings) {
+    // Bytes of the database's character set, of which a character takes at least one.
+    let Some(width) = column.width().filter(|width| text.chars().count() > *width) else {
+        return;
+    };
+    let kept: String = text.chars().take(width).collect();
+    let message = format!(
+        "`{}` holds {width} bytes and cuts what is longer: it never equals this",
+        column.name()
+    );
+    let mistake = Mistake::new(at.clone(), "unknown-value", message)
+        .hint(format!("write what is left of it: '{}'", kept.escape_debug()));
     found.push((Severity::Error, mistake));
 }
 

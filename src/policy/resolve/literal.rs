@@ -53,15 +53,21 @@ pub(super) const fn kind_name(kind: Kind) -> &'static str {
     }
 }
 
-/// A literal as a value of the column's kind.
+/// A literal as a value of the column's kind. What is in the column's closed list becomes Oracle's own spelling of it; what
+/// is not stays, for the lints to refuse.
 pub(super) fn literal(column: Column, kind: &TermKind, at: &Range<usize>) -> Result<Value, Mistake> {
     if column.kind() == Kind::Time {
         return Err(time_literal(column, at));
     }
     match (column.kind(), kind) {
         (Kind::Text, TermKind::Text(text)) if text.is_empty() => Err(empty_text(at)),
-        (Kind::Text, TermKind::Text(text)) => Ok(Value::Text(text.as_str().into())),
-        (Kind::Text, TermKind::Word(word)) => Ok(Value::Text(word.to_uppercase().into())),
+        (Kind::Text, TermKind::Text(text)) => Ok(Value::Text(column.listed(text).unwrap_or(text).into())),
+        (Kind::Text, TermKind::Word(word)) => {
+            let spelt = column
+                .listed(word)
+                .map_or_else(|| word.to_uppercase().into(), Into::into);
+            Ok(Value::Text(spelt))
+        }
         (Kind::Number, TermKind::Number(number)) => Ok(Value::Number(*number)),
         (Kind::Duration, TermKind::Number(number) | TermKind::Duration(number)) => {
             if *number > LONGEST_DURATION {

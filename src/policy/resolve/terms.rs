@@ -57,7 +57,14 @@ fn as_column(term: &Term) -> Option<Column> {
 }
 
 pub(super) fn compare(left: &Term, op: Comparison, right: &Term, at: &Range<usize>) -> Result<Condition, Mistake> {
-    let (left, right) = match (as_column(left), as_column(right)) {
+    // `wait_class = idle`: a word that is in the other side's closed list is that value, although it names a column too.
+    let (mut one, mut other) = (as_column(left), as_column(right));
+    if is_value_of(one, right) {
+        other = None;
+    } else if is_value_of(other, left) {
+        one = None;
+    }
+    let (left, right) = match (one, other) {
         (Some(one), Some(other)) => {
             same_kind(one, other, &right.at)?;
             (Operand::Column(one), Operand::Column(other))
@@ -84,6 +91,13 @@ pub(super) fn compare(left: &Term, op: Comparison, right: &Term, at: &Range<usiz
         }
     };
     Ok(Condition::Compare { left, op, right })
+}
+
+fn is_value_of(column: Option<Column>, term: &Term) -> bool {
+    match (&term.kind, column) {
+        (TermKind::Word(word), Some(column)) => column.listed(word).is_some(),
+        (_, _) => false,
+    }
 }
 
 fn same_kind(one: Column, other: Column, at: &Range<usize>) -> Result<(), Mistake> {
