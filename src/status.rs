@@ -68,6 +68,8 @@ pub struct Database {
     pub sessions: usize,
     /// Its instances, as of then.
     pub instances: Vec<InstanceReport>,
+    /// The connections that have to stand by to act on, with the instance of each and whether it is there.
+    pub acting: Vec<(Option<u32>, bool)>,
     /// Its policies, in order.
     pub policies: Vec<Policy>,
 }
@@ -135,6 +137,7 @@ impl Database {
             taken_at: None,
             sessions: 0,
             instances: Vec::new(),
+            acting: Vec::new(),
             policies: Vec::new(),
         }
     }
@@ -183,6 +186,11 @@ impl Status {
                     };
                     let error = error.clone();
                     database.link = Link::Down { since, error };
+                }
+            }
+            Event::Acting { database, connections } => {
+                if let Some(database) = self.databases.get_mut(database) {
+                    database.acting.clone_from(connections);
                 }
             }
             Event::Outcome(outcomed) => self.outcome(outcomed, at),
@@ -269,10 +277,14 @@ impl Status {
         }
     }
 
-    /// Why the daemon is not ready: each database's trouble by name, and the policies' under no name.
+    /// Why the daemon is not ready: each database's trouble by name, and those of the whole daemon under no name.
     #[must_use]
     pub fn troubles(&self, now: Monotonic) -> Vec<(Arc<str>, String)> {
         let mut troubles = Vec::new();
+        if let Some(error) = &self.journal_error {
+            let trouble = format!("the journal takes no records, so nobody is acted on: {error}");
+            troubles.push((Arc::from(""), trouble));
+        }
         if self.digest.is_none() {
             troubles.push((Arc::from(""), "no policies are loaded".to_owned()));
         }

@@ -31,6 +31,7 @@ const METRICS: &[&str] = &[
     "policies_loaded",
     "reload_success",
     "paused",
+    "acting_connection",
     "driver_round_trips_total",
     "driver_errors_total",
     "journal_errors_total",

@@ -93,7 +93,7 @@ fn nothing_that_goes_wrong_makes_the_daemon_do_wrong() {
 fn nothing_that_goes_wrong_makes_the_daemon_s_threads_do_wrong() {
     let seeds = [1, 2, 3, 4];
     let sent: usize = seeds
-        .map(|seed| threads::play(seed, Duration::from_secs(2)))
+        .map(|seed| threads::play(seed, Duration::from_secs(4)))
         .iter()
         .sum();
     println!("{sent} statements");

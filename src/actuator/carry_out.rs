@@ -37,6 +37,9 @@ pub trait Witness {
 
     /// Writes the outcome down.
     fn answered(&mut self, answered: &Answered<'_>);
+
+    /// Writes down that nobody will say what came of the actions whose outcomes were not; what each is taken for.
+    fn abandon(&mut self, why: &str) -> Vec<Done>;
 }
 
 /// What is about to be done.

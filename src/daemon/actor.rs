@@ -2,9 +2,11 @@
 //!
 //! Reading and acting are kept on separate connections, because an action may wait for a minute and may cost the
 //! connection it runs on. DISCONNECT SESSION reaches only the instance that it is sent to, so there is a connection for
-//! each instance that needs one. Warrants that have grown too old are not carried out: the next snapshot decides anew.
+//! each instance that needs one. They stand by before they are needed (see [`crate::daemon::standby`]). Warrants that have
+//! grown too old are not carried out: the next snapshot decides anew.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
@@ -18,10 +20,11 @@ use crate::clock::{Clock, Monotonic};
 use crate::cycle::Done;
 use crate::daemon::database::Input;
 use crate::daemon::poller::{Reach, SharedReach};
+use crate::daemon::standby::{Needed, Place, Standing};
 use crate::guard::Warrant;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::probe::probe;
-use crate::oracle::{ConnectSlot, Connection, Error, Purpose};
+use crate::oracle::{CellType, Class, ConnectSlot, Connection, Error, Purpose, Query, collect, panicked};
 use crate::outcome::Outcome;
 use crate::plan::EffectiveLimits;
 use crate::policy::model::Action;
@@ -31,6 +34,15 @@ use crate::session::snapshot::Snapshot;
 /// For a plain KILL, which lets its caller wait up to 60 seconds (Oracle Database Administrator's Guide, "Terminating
 /// Sessions"), with a margin.
 pub const KILL_LIMIT: Duration = Duration::from_secs(75);
+
+/// What the thread that acts is told to do.
+#[derive(Debug)]
+pub enum Order {
+    /// Have connections stand by.
+    Stand(Standing),
+    /// Use warrants up.
+    Act(Box<Batch>),
+}
 
 /// The warrants of one cycle.
 #[derive(Debug)]
@@ -58,6 +70,8 @@ pub struct Batch {
 pub enum Acted {
     /// It has a connection, and so a session of its own, that must not be taken for anybody else's.
     Connected(SessionKey),
+    /// Which connections stand by.
+    Standing(Vec<Place>),
     /// A warrant was used up.
     Done(Box<Done>),
     /// An action could not be written down, so nothing was done about it or the rest of the batch.
@@ -81,6 +95,9 @@ pub struct Actor {
     slot: ConnectSlot,
     /// By the instance that each is to.
     links: HashMap<u32, Link>,
+    /// Why a connection that has to stand by could not be made when that was last tried. Until it may be tried again, nothing
+    /// else tries either: a refused account comes nearer to its lock with each attempt.
+    failed: Option<Error>,
     inputs: Sender<Input>,
 }
 
@@ -93,16 +110,23 @@ impl Actor {
             clock,
             slot: ConnectSlot::new(),
             links: HashMap::new(),
+            failed: None,
             inputs,
         }
     }
 
-    /// Runs until the batches' sender is gone or nobody listens any more.
-    pub fn run(mut self, reach: &SharedReach, witness: &mut dyn Witness, batches: &Receiver<Batch>) {
-        for batch in batches {
+    /// Runs until the orders' sender is gone or nobody listens any more.
+    pub fn run(mut self, reach: &SharedReach, witness: &mut dyn Witness, orders: &Receiver<Order>) {
+        for order in orders {
             self.reach = reach.now();
-            self.carry_out_all(batch, witness);
-            if self.inputs.send(Input::Acted(Acted::Through)).is_err() {
+            let answer = match order {
+                Order::Stand(standing) => self.answer_to(&standing),
+                Order::Act(batch) => {
+                    self.carry_out_guarded(*batch, witness);
+                    Acted::Through
+                }
+            };
+            if self.inputs.send(Input::Acted(answer)).is_err() {
                 break;
             }
         }
@@ -125,6 +149,91 @@ impl Actor {
     /// Nobody listens any more only while the daemon stops.
     fn tell(&self, acted: Acted) {
         let _ = self.inputs.send(Input::Acted(acted));
+    }
+
+    /// A panic ends the connections, and nothing else: what was under way is taken for unknown and followed as such.
+    fn carry_out_guarded(&mut self, batch: Batch, witness: &mut dyn Witness) {
+        let carried_out = catch_unwind(AssertUnwindSafe(|| self.carry_out_all(batch, witness)));
+        if let Err(panic) = carried_out {
+            self.links.clear();
+            let error = panicked(&format!("act on {}", self.reach.target.name), &*panic);
+            for done in witness.abandon(&error.why) {
+                self.tell(Acted::Done(Box::new(done)));
+            }
+            self.tell(Acted::Unreachable(Box::new(error)));
+        }
+    }
+
+    /// Which of the connections stand by after those that are there were asked whether they live and those that are
+    /// missing were made, where that is permitted.
+    pub fn answer_to(&mut self, standing: &Standing) -> Acted {
+        let stood = catch_unwind(AssertUnwindSafe(|| self.stand(standing)));
+        Acted::Standing(stood.unwrap_or_else(|panic| {
+            self.links.clear();
+            let error = panicked(&format!("stand by for {}", self.reach.target.name), &*panic);
+            vec![Place {
+                inst_id: None,
+                stands: false,
+                error: Some(error),
+            }]
+        }))
+    }
+
+    fn stand(&mut self, standing: &Standing) -> Vec<Place> {
+        let limit = self.reach.call_limit;
+        self.links.retain(|_, link| lives(&mut *link.connection, limit));
+        if standing.may_connect {
+            self.failed = None;
+        }
+        let places = match &standing.needed {
+            Needed::Nothing => {
+                for (_, link) in self.links.drain() {
+                    link.connection.close(Duration::ZERO);
+                }
+                Vec::new()
+            }
+            Needed::Any => vec![self.stand_at(None, standing)],
+            Needed::Each(instances) => instances.iter().map(|id| self.stand_at(Some(*id), standing)).collect(),
+        };
+        if let Some(error) = places.iter().find_map(|place| place.error.as_ref()) {
+            self.failed = Some(error.clone());
+        }
+        places
+    }
+
+    fn stand_at(&mut self, wanted: Option<u32>, standing: &Standing) -> Place {
+        let mut there = self.there(wanted);
+        let mut error = None;
+        if there.is_none() && standing.may_connect {
+            match self.connect(wanted, &standing.instances) {
+                Ok(inst_id) if wanted.is_none_or(|wanted| wanted == inst_id) => there = Some(inst_id),
+                Ok(inst_id) => error = Some(self.elsewhere(wanted, inst_id)),
+                Err(failed) => error = Some(failed),
+            }
+        }
+        Place {
+            inst_id: there.or(wanted),
+            stands: there.is_some(),
+            error,
+        }
+    }
+
+    /// The listener led to another instance than the one that was asked for.
+    fn elsewhere(&self, wanted: Option<u32>, got: u32) -> Error {
+        let wanted = wanted.unwrap_or_default();
+        Error::new(
+            Class::Config,
+            format!("connect to instance {wanted} of {}", self.reach.target.name),
+            format!("the connect string led to instance {got}: a session of instance {wanted} cannot be disconnected"),
+        )
+    }
+
+    /// The instance of a connection that reaches the wanted one, or any.
+    fn there(&self, wanted: Option<u32>) -> Option<u32> {
+        match wanted {
+            Some(inst_id) => self.links.get(&inst_id).map(|_| inst_id),
+            None => self.links.keys().min().copied(),
+        }
     }
 
     /// Uses every warrant of the batch up, or drops what is left of it after a failure that would meet each of them.
@@ -164,9 +273,15 @@ impl Actor {
             Action::Disconnect { .. } => Some(warrant.key().inst_id),
             Action::Kill { .. } | Action::CancelSql | Action::Report => None,
         };
-        let place = self
-            .connect(wanted, batch)
-            .map_err(|error| Acted::Unreachable(Box::new(error)))?;
+        let place = match self.there(wanted) {
+            Some(place) => place,
+            None => match self.failed.clone() {
+                Some(error) => return Err(Acted::Unreachable(Box::new(error))),
+                None => self
+                    .connect(wanted, &batch.instances)
+                    .map_err(|error| Acted::Unreachable(Box::new(error)))?,
+            },
+        };
         let clock = Arc::clone(&self.clock);
         let began = clock.now();
         let own: Vec<SessionKey> = batch
@@ -201,17 +316,10 @@ impl Actor {
         }
     }
 
-    /// A connection to the instance, or to any; tells the instance that it is to. The listener may give another instance
-    /// than the one asked for, which the statement then refuses to be sent to.
-    fn connect(&mut self, wanted: Option<u32>, batch: &Batch) -> Result<u32, Error> {
-        let there = match wanted {
-            Some(inst_id) => self.links.get(&inst_id).map(|_| inst_id),
-            None => self.links.keys().next().copied(),
-        };
-        if let Some(inst_id) = there {
-            return Ok(inst_id);
-        }
-        let target = match wanted.and_then(|inst_id| batch.instances.get(&inst_id)) {
+    /// Makes a connection to the instance, or to any; tells the instance that it is to. The listener may give another
+    /// instance than the one asked for, which the statement then refuses to be sent to.
+    fn connect(&mut self, wanted: Option<u32>, instances: &HashMap<u32, String>) -> Result<u32, Error> {
+        let target = match wanted.and_then(|inst_id| instances.get(&inst_id)) {
             Some(name) => self.reach.target_now()?.on_instance(name),
             None => self.reach.target_now()?,
         };
@@ -219,15 +327,20 @@ impl Actor {
         let capabilities = probe(&mut *connection, self.reach.call_limit)?;
         self.tell(Acted::Connected(capabilities.own));
         let inst_id = capabilities.own.inst_id;
-        self.links.insert(
-            inst_id,
-            Link {
-                connection,
-                capabilities,
-            },
-        );
+        // One that stands there already is as good, and known to live.
+        self.links.entry(inst_id).or_insert(Link {
+            connection,
+            capabilities,
+        });
         Ok(inst_id)
     }
+}
+
+/// Whether the database still answers. A query and no ping: that it is a call of the user's, and so ends the session's idle
+/// time, is known of queries alone.
+fn lives(connection: &mut dyn Connection, limit: Duration) -> bool {
+    let query = Query::new("DUAL", "SELECT 1 FROM dual", &[CellType::Number]).few();
+    collect(connection, &query, limit, 1, |_| Some(())).is_ok()
 }
 
 /// The warrant is used up without having been tried.
@@ -254,10 +367,10 @@ pub fn start(
     reach: SharedReach,
     clock: Arc<dyn Clock>,
     mut witness: Box<dyn Witness + Send>,
-    batches: Receiver<Batch>,
+    orders: Receiver<Order>,
     inputs: Sender<Input>,
 ) -> std::io::Result<thread::JoinHandle<()>> {
     thread::Builder::new()
         .name(format!("act-{}", reach.now().target.name))
-        .spawn(move || Actor::new(reach.now(), clock, inputs).run(&reach, &mut *witness, &batches))
+        .spawn(move || Actor::new(reach.now(), clock, inputs).run(&reach, &mut *witness, &orders))
 }

@@ -17,9 +17,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::{Clock, Monotonic};
 use crate::cycle::{Cycle, Memory, Terms, cycle, remember};
-use crate::daemon::actor::{Acted, Batch};
+use crate::daemon::actor::{Acted, Batch, Order};
 use crate::daemon::backoff::Backoff;
 use crate::daemon::poller::{Needs, Polled};
+use crate::daemon::standby::{Needed, Place, Standby, names};
 use crate::guard::Warrant;
 use crate::in_force::{Absent, GAP, Rhythm, Rules};
 use crate::needs;
@@ -71,6 +72,8 @@ pub trait Watcher: Send {
     fn acting_failed(&mut self, database: &str, error: &Error) {
         self.acting_stopped(database, &error.to_string());
     }
+    /// Which connections stand by to act on, as of this poll.
+    fn standing(&mut self, database: &str, places: &[Place]);
     /// The loop is alive.
     fn alive(&mut self, database: &str);
     /// Whether an operator has paused everything.
@@ -139,13 +142,14 @@ pub struct Database {
     memory: Memory,
     clock: Arc<dyn Clock>,
     ask: Sender<Needs>,
-    act: Sender<Batch>,
+    act: Sender<Order>,
     watcher: Box<dyn Watcher>,
     polling: Polling,
     acting: Acting,
     /// Revokes the newest batch.
     revoked: Arc<AtomicBool>,
     acting_backoff: Backoff,
+    standby: Standby,
     next_poll: Monotonic,
     last_cycle: Option<DateTime<Utc>>,
     last_began: Option<Monotonic>,
@@ -165,11 +169,12 @@ impl Database {
         rules: Arc<Rules>,
         memory: Memory,
         clock: Arc<dyn Clock>,
-        threads: (Sender<Needs>, Sender<Batch>),
+        threads: (Sender<Needs>, Sender<Order>),
         watcher: Box<dyn Watcher>,
     ) -> Database {
         let next_poll = clock.now();
         let backoff = Backoff::of(&settings.name);
+        let standby = Standby::new(&settings.name);
         Database {
             settings,
             rules,
@@ -182,6 +187,7 @@ impl Database {
             acting: Acting::Free,
             revoked: Arc::default(),
             acting_backoff: backoff,
+            standby,
             next_poll,
             last_cycle: None,
             last_began: None,
@@ -294,6 +300,7 @@ impl Database {
             self.acting = Acting::Free;
         }
         self.acting_backoff.reset();
+        self.standby.again();
         self.backoff.reset();
         self.warned_unsupported.clear();
         self.anew = true;
@@ -307,6 +314,38 @@ impl Database {
             None => self.gave_up = true,
         }
         self.watcher.unreadable(&self.settings.name, error, again_in);
+        self.stand_by(false);
+    }
+
+    /// Has the connections to act on asked whether they live, and where it may be, those that are missing made.
+    fn stand_by(&mut self, may_connect: bool) {
+        let now = self.clock.now();
+        let may_connect = match &self.acting {
+            Acting::Free | Acting::UnderWay => may_connect,
+            Acting::Waiting { until, .. } => may_connect && now >= *until,
+            Acting::GaveUp { .. } => false,
+        };
+        if let Some(standing) = self.standby.ask(now, may_connect) {
+            // Without its thread the daemon ends.
+            let _ = self.act.send(Order::Stand(standing));
+        }
+    }
+
+    /// Where none stands by, nothing is permitted until one does; where some do, acting goes on.
+    fn stood(&mut self, places: &[Place]) {
+        self.standby.answered(places, self.clock.now(), self.settings.poll);
+        self.watcher.standing(&self.settings.name, places);
+        if places.iter().any(|place| place.stands) {
+            if matches!(self.acting, Acting::Waiting { .. }) && places.iter().all(|place| place.stands) {
+                self.acting = Acting::Free;
+                self.acting_backoff.reset();
+            }
+        } else if let Some(error) = places.iter().find_map(|place| place.error.as_ref())
+            // A batch that waits its turn finds out for itself.
+            && !matches!(self.acting, Acting::UnderWay)
+        {
+            self.act_later(error);
+        }
     }
 
     fn read(&mut self, polled: &Polled) {
@@ -326,6 +365,8 @@ impl Database {
         let began = self.clock.now();
         let rules = Arc::clone(&self.rules);
         let in_force = self.in_force(&polled.capabilities, now);
+        let needed = Needed::of(rules.set(), &in_force, &polled.snapshot);
+        self.standby.need(needed, &polled.snapshot);
         let facts = polled.capabilities.facts(&self.own);
         let standstill = self.standstill(polled, now);
         let terms = Terms {
@@ -360,6 +401,7 @@ impl Database {
                 Some((warrant, seen))
             })
             .collect();
+        self.stand_by(true);
         if !warrants.is_empty() {
             self.act_on(warrants, polled, *rules.limits(), now);
         }
@@ -374,21 +416,17 @@ impl Database {
         now: DateTime<Utc>,
     ) {
         self.revoked = Arc::default();
-        let instances = polled.snapshot.instances();
-        let batch = Batch {
+        let batch = Box::new(Batch {
             warrants,
             began: polled.began,
             good_for: self.settings.poll * 2,
             limits,
             today: self.rules.today(now),
             own: self.own.clone(),
-            instances: instances
-                .iter()
-                .map(|instance| (instance.inst_id, instance.name.clone()))
-                .collect(),
+            instances: names(&polled.snapshot),
             revoked: Arc::clone(&self.revoked),
-        };
-        self.acting = if self.act.send(batch).is_ok() {
+        });
+        self.acting = if self.act.send(Order::Act(batch)).is_ok() {
             Acting::UnderWay
         } else {
             Acting::Free
@@ -398,6 +436,7 @@ impl Database {
     fn acted(&mut self, acted: Acted) {
         match acted {
             Acted::Connected(own) => self.remember_own(own),
+            Acted::Standing(places) => self.stood(&places),
             Acted::Done(done) => {
                 self.watcher.done(&self.settings.name, &done);
                 remember(&mut self.memory, *done);

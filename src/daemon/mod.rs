@@ -17,6 +17,7 @@ pub mod pause;
 pub mod poller;
 pub mod reports;
 pub mod service;
+pub mod standby;
 pub mod watcher;
 
 use std::io;
@@ -93,12 +94,12 @@ impl Member {
     fn start(start: &Start<'_>, database: &config::Database, reach: Reach) -> io::Result<Member> {
         let (inputs, received) = channel();
         let (ask, asks) = channel();
-        let (act, batches) = channel();
+        let (act, orders) = channel();
         let reach = SharedReach::new(reach);
         let clock = || Arc::clone(&start.clock);
         let poller = poller::start(reach.clone(), clock(), asks, inputs.clone())?;
         let witness = (start.witness)(database);
-        let actor = actor::start(reach.clone(), clock(), witness, batches, inputs.clone())?;
+        let actor = actor::start(reach.clone(), clock(), witness, orders, inputs.clone())?;
         let engine = Database::new(
             settings(database),
             Arc::new(Rules::of(database, start.dry_run, Arc::clone(&start.set))),

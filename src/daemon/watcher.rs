@@ -13,7 +13,9 @@ use crate::cycle::Done;
 use crate::daemon::database::{CycleView, Watcher};
 use crate::daemon::pause::Pause;
 use crate::daemon::reports::Reports;
+use crate::daemon::standby::Place;
 use crate::event::{Breakers, CycleReport, Event, Evidence, Intent, Outcomed, Step, Suspensions};
+use crate::journal::read::{done_of, unwritten};
 use crate::notify::Pulse;
 use crate::oracle::{Error, Retry};
 use crate::recorder::Recorder;
@@ -28,6 +30,7 @@ pub struct Recording {
     pause: Pause,
     reports: Reports,
     up: Option<bool>,
+    standing: Vec<(Option<u32>, bool)>,
     said: Vec<String>,
 }
 
@@ -50,6 +53,7 @@ impl Recording {
             pause: Pause::new(state),
             reports: Reports::new(state, clock),
             up: None,
+            standing: Vec::new(),
             said: Vec::new(),
         }
     }
@@ -190,6 +194,30 @@ impl Watcher for Recording {
         self.acting_stopped(database, &why);
     }
 
+    fn standing(&mut self, _: &str, places: &[Place]) {
+        // Where none stands, acting has failed, which is told as such.
+        let some_stand = places.iter().any(|place| place.stands);
+        for error in places
+            .iter()
+            .filter(|_| some_stand)
+            .filter_map(|place| place.error.as_ref())
+        {
+            self.record(&Event::DriverError {
+                database: Arc::clone(&self.database),
+                class: error.class,
+                error: error.to_string(),
+            });
+        }
+        let now: Vec<(Option<u32>, bool)> = places.iter().map(|place| (place.inst_id, place.stands)).collect();
+        if self.standing != now {
+            self.standing.clone_from(&now);
+            self.record(&Event::Acting {
+                database: Arc::clone(&self.database),
+                connections: now,
+            });
+        }
+    }
+
     fn alive(&mut self, _: &str) {
         self.pulse.touch();
     }
@@ -239,6 +267,25 @@ impl Clerk {
 }
 
 impl Witness for Clerk {
+    fn abandon(&mut self, why: &str) -> Vec<Done> {
+        let mut open: Vec<Arc<Intent>> = self.intents.drain().map(|(_, intent)| intent).collect();
+        open.sort_by_key(|intent| intent.id);
+        let ended = open.into_iter().map(|intent| {
+            let outcome = unwritten(&intent);
+            self.recorder.record(&Event::Outcome(Outcomed {
+                intent: Arc::clone(&intent),
+                outcome,
+                code: None,
+                message: Some(why.to_owned()),
+                statement: None,
+                session: Evidence::default(),
+                took: Duration::ZERO,
+            }));
+            done_of(&intent, outcome, None)
+        });
+        ended.collect()
+    }
+
     fn next_id(&mut self) -> u64 {
         self.recorder.next_id()
     }

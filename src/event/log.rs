@@ -35,6 +35,7 @@ impl Event {
                 let (class, error) = (class.name(), error.as_str());
                 warn!(database = &**database, class, error, "call failed");
             }
+            Event::Acting { database, connections } => log_acting(database, connections),
             Event::Intent(intent) => log_intent(intent),
             Event::Outcome(outcomed) => log_outcome(outcomed),
             Event::Verification { database, verification } => log_verification(database, verification),
@@ -94,6 +95,25 @@ fn log_cycle(report: &CycleReport) {
 fn log_up(database: &str, instances: &[(u32, String)], release: &str) {
     let names: Vec<&str> = instances.iter().map(|(_, name)| name.as_str()).collect();
     info!(database, instances = names.join(", "), release, "database is up");
+}
+
+fn log_acting(database: &str, connections: &[(Option<u32>, bool)]) {
+    let name = |inst_id: Option<u32>| inst_id.map_or_else(|| "any".to_owned(), |inst_id| inst_id.to_string());
+    let those = |there: bool| {
+        let those = connections.iter().filter(|(_, stands)| *stands == there);
+        those.map(|(inst_id, _)| name(*inst_id)).collect::<Vec<_>>().join(", ")
+    };
+    let (there, missing) = (those(true), those(false));
+    if missing.is_empty() {
+        info!(database, instances = there, "connections to act on stand by");
+    } else {
+        warn!(
+            database,
+            instances = there,
+            missing,
+            "a connection to act on is missing"
+        );
+    }
 }
 
 fn log_return(database: &str, back: &Return) {

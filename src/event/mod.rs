@@ -72,6 +72,14 @@ pub enum Event {
         /// What was tried and what came of it.
         error: String,
     },
+    /// Which connections stand by to act on has changed.
+    Acting {
+        /// For which database.
+        database: Arc<str>,
+        /// Each that is needed, with the instance that it is to, and whether it is there. None where no policy enforces; no
+        /// instance where any would do and there is none.
+        connections: Vec<(Option<u32>, bool)>,
+    },
     /// An action is about to be taken.
     Intent(Arc<Intent>),
     /// An action was taken, or was not after all.

@@ -136,9 +136,32 @@ fn write_database(page: &mut String, name: &str, database: &Database, now: Monot
         )?;
     }
     page.push_str("</p>\n");
+    write_acting(page, &database.acting)?;
     write_instances(page, database)?;
     write_policies(page, &database.policies)?;
     page.push_str("</section>\n");
+    Ok(())
+}
+
+/// Where no policy enforces there is nothing to say.
+fn write_acting(page: &mut String, connections: &[(Option<u32>, bool)]) -> fmt::Result {
+    if connections.is_empty() {
+        return Ok(());
+    }
+    page.push_str("<p>Connections to act on: ");
+    for (at, (inst_id, stands)) in connections.iter().enumerate() {
+        let comma = if at == 0 { "" } else { ", " };
+        match inst_id {
+            Some(inst_id) => write!(page, "{comma}instance {inst_id} ")?,
+            None => page.push_str("any instance "),
+        }
+        page.push_str(if *stands {
+            "<span class=\"good\">stands by</span>"
+        } else {
+            "<span class=\"bad\">missing</span>"
+        });
+    }
+    page.push_str(".</p>\n");
     Ok(())
 }
 

@@ -217,11 +217,16 @@ fn who(intent: &Intent) -> Who {
 }
 
 fn done(past: &Past) -> Done {
-    let intent = &past.intent;
-    let (outcome, sql_exec) = match &past.outcome {
-        Some(outcomed) => (outcomed.outcome, outcomed.session.sql_exec()),
-        None => (unwritten(intent), None),
-    };
+    match &past.outcome {
+        Some(outcomed) => done_of(&past.intent, outcomed.outcome, outcomed.session.sql_exec()),
+        None => done_of(&past.intent, unwritten(&past.intent), None),
+    }
+}
+
+/// An intent that this came of, as a database remembers it. `sql_exec` is the statement that the session ran when it was read
+/// again, where it was.
+#[must_use]
+pub fn done_of(intent: &Intent, outcome: Outcome, sql_exec: Option<(String, Option<i64>)>) -> Done {
     Done {
         action_id: intent.id,
         key: intent.key,

@@ -289,7 +289,7 @@ impl Record {
             },
             Event::Paused { by } => Record::Paused { by: by.clone() },
             Event::Resumed { by } => Record::Resumed { by: by.clone() },
-            Event::DriverError { .. } | Event::Cycle(_) => return Ok(None),
+            Event::DriverError { .. } | Event::Acting { .. } | Event::Cycle(_) => return Ok(None),
         }))
     }
 }

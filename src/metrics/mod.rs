@@ -53,6 +53,7 @@ pub struct Metrics {
     policies_loaded: IntGauge,
     reload_success: IntGauge,
     paused: IntGauge,
+    acting: Family<IntGaugeVec, 2>,
     round_trips: Family<IntCounterVec, 1>,
     driver_errors: Family<IntCounterVec, 2>,
     journal_errors: IntCounter,
@@ -133,6 +134,8 @@ impl Metrics {
         let suspended = "Groups of sessions that the policy leaves alone because they refill.";
         let respawns = "Sessions that logged in minutes after one of the same user, machine and program was ended.";
         let paused = "Whether nobody is acted on because of the kill switch.";
+        let acting =
+            "Whether a connection stands by to act on; there is a series for each that the policies in force need.";
         let journal = "Records that could not be written; while that lasts, nobody is acted on.";
         let errors = "Calls that failed, by what the error means.";
         Metrics {
@@ -163,6 +166,7 @@ impl Metrics {
             policies_loaded: make.one("policies_loaded", "Policies in force."),
             reload_success: make.one("reload_success", "Whether the last load of the policies succeeded."),
             paused: make.one("paused", paused),
+            acting: make.gauges("acting_connection", acting, ["database", "inst_id"]),
             round_trips: make.counters("driver_round_trips_total", "Round trips to the database.", ["database"]),
             driver_errors: make.counters("driver_errors_total", errors, ["database", "class"]),
             journal_errors: make.register(IntCounter::with_opts(opts("journal_errors_total", journal))),
@@ -219,6 +223,7 @@ impl Metrics {
                     .inc();
             }
             Event::Cycle(report) => self.cycle(report, at),
+            Event::Acting { database, connections } => self.acting(database, connections),
             Event::Paused { .. } => self.paused.set(1),
             Event::Resumed { .. } => self.paused.set(0),
             Event::Started { .. }
@@ -256,6 +261,7 @@ impl Metrics {
         self.sessions.retain(|[database, ..]| names(database));
         self.pressure_ratio.retain(|[database, ..]| names(database));
         self.lingering.retain(|[database, _]| names(database));
+        self.acting.retain(|[database, _]| names(database));
         self.cycle_duration.retain(|[database, _]| names(database));
         self.last_cycle.retain(|[database]| names(database));
         self.round_trips.retain(|[database]| names(database));
@@ -344,6 +350,18 @@ impl Metrics {
         self.sessions.retain(|[of, ..]| *of != **database);
         self.pressure_ratio.retain(|[of, ..]| *of != **database);
         self.policy_matches.retain(|[of, _]| *of != **database);
+        self.lingering.retain(|[of, _]| *of != **database);
+        self.breaker_open.retain(|[of, ..]| *of != **database);
+        self.suspended.retain(|[of, ..]| *of != **database);
+    }
+
+    fn acting(&self, database: &Arc<str>, connections: &[(Option<u32>, bool)]) {
+        let name = |inst_id: Option<u32>| inst_id.map(|inst_id| inst_id.to_string()).unwrap_or_default();
+        let needed = |of: &str| connections.iter().any(|(inst_id, _)| name(*inst_id) == of);
+        self.acting.retain(|[of, inst_id]| *of != **database || needed(inst_id));
+        for (inst_id, stands) in connections {
+            self.acting.with([database, &name(*inst_id)]).set(i64::from(*stands));
+        }
     }
 
     fn cycle(&self, report: &CycleReport, at: DateTime<Utc>) {

@@ -212,6 +212,9 @@ fn what_was_seen_before_a_database_went_down_is_not_shown_as_now() {
     );
     assert!(!text.contains("orareaper_sessions{"), "{text}");
     assert!(!text.contains("orareaper_policy_matches{"), "{text}");
+    for family in ["lingering_sessions", "breaker_open", "suspended_groups"] {
+        assert!(!text.contains(&format!("orareaper_{family}{{")), "{text}");
+    }
     assert!(!text.contains("no listener"), "an error text is no label");
 }
 
@@ -234,4 +237,37 @@ fn every_outcome_that_can_come_of_an_action_has_its_counter() {
     assert!(of(KILL, RunMode::Enforce).contains(&"done"));
     assert!(of(Action::Report, RunMode::Enforce).contains(&"reported"));
     assert!(!of(Action::Report, RunMode::Enforce).contains(&"done"));
+}
+
+#[test]
+fn connections_to_act_on_are_shown_while_they_are_needed() {
+    let metrics = Metrics::new();
+    metrics.count(&loaded(&[("prod", &["idle"]), ("crm", &["idle"])]), at());
+    let say = |database: &str, connections: &[(Option<u32>, bool)]| {
+        let event = Event::Acting {
+            database: database.into(),
+            connections: connections.to_vec(),
+        };
+        metrics.count(&event, at());
+        let text = metrics.text();
+        let mut lines: Vec<String> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("orareaper_acting_connection"))
+            .map(str::to_owned)
+            .collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!(say("prod", &[(None, false)]), [r#"{database="prod",inst_id=""} 0"#]);
+    assert_eq!(
+        say("prod", &[(Some(1), true), (Some(2), false)]),
+        [
+            r#"{database="prod",inst_id="1"} 1"#,
+            r#"{database="prod",inst_id="2"} 0"#
+        ]
+    );
+    assert_eq!(say("crm", &[(Some(1), true)]).len(), 3);
+    assert_eq!(say("prod", &[]), [r#"{database="crm",inst_id="1"} 1"#]);
+    metrics.count(&loaded(&[("prod", &["idle"])]), at());
+    assert!(!metrics.text().contains("orareaper_acting_connection"));
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use orareaper::daemon::database::{CycleView, Watcher};
+use orareaper::daemon::standby::Place;
 use orareaper::daemon::watcher::Recording;
 use orareaper::oracle::Error;
 use orareaper::verify::Proof;
@@ -50,6 +51,10 @@ impl Watcher for Spy {
 
     fn acting_stopped(&mut self, database: &str, why: &str) {
         self.inner.acting_stopped(database, why);
+    }
+
+    fn standing(&mut self, database: &str, places: &[Place]) {
+        self.inner.standing(database, places);
     }
 
     fn alive(&mut self, database: &str) {

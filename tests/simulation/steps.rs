@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use orareaper::clock::{Clock, Monotonic};
-use orareaper::daemon::actor::{Acted, Actor, Batch};
+use orareaper::daemon::actor::{Acted, Actor, Batch, Order};
 use orareaper::daemon::database::{Database, Input, Settings};
 use orareaper::daemon::poller::{Needs, Poller, Reach};
 use orareaper::daemon::watcher::{Clerk, Recording};
@@ -70,7 +70,7 @@ struct Daemon {
     poller: Poller,
     actor: Actor,
     asks: Receiver<Needs>,
-    batches: Receiver<Batch>,
+    orders: Receiver<Order>,
     inputs: Receiver<Input>,
 }
 
@@ -218,7 +218,7 @@ impl Run {
             truth: Arc::clone(&self.truth),
         };
         let (ask, asks) = channel();
-        let (act, batches) = channel();
+        let (act, orders) = channel();
         let (tell, inputs) = channel();
         let settings = self.settings();
         let clock = Arc::clone(&self.clock);
@@ -230,7 +230,7 @@ impl Run {
             poller: Poller::new(self.reach.clone(), Arc::clone(&self.clock)),
             actor: Actor::new(self.reach.clone(), Arc::clone(&self.clock), tell),
             asks,
-            batches,
+            orders,
             inputs,
         });
     }
@@ -316,7 +316,7 @@ impl Run {
             let ended = self.daemon().database.apply(Input::Polled(polled));
             assert!(ended.is_continue());
         }
-        let Ok(batch) = self.daemon().batches.try_recv() else {
+        let Some(batch) = self.next_batch() else {
             lock(&self.truth).nothing_else_was_sent();
             self.settle();
             return false;
@@ -348,8 +348,23 @@ impl Run {
             let polled = daemon.poller.poll(&needs);
             let ended = daemon.database.apply(Input::Polled(polled));
             assert!(ended.is_continue());
-            assert!(daemon.batches.try_recv().is_err(), "two batches at a time");
+            assert!(self.next_batch().is_none(), "two batches at a time");
         }
+    }
+
+    /// Has the connections to act on stand by, as far as that is ordered; the batch that is to be carried out, if there is one.
+    fn next_batch(&mut self) -> Option<Batch> {
+        while let Ok(order) = self.daemon().orders.try_recv() {
+            match order {
+                Order::Act(batch) => return Some(*batch),
+                Order::Stand(standing) => {
+                    let answer = self.daemon().actor.answer_to(&standing);
+                    self.tell_outcomes();
+                    assert!(self.daemon().database.apply(Input::Acted(answer)).is_continue());
+                }
+            }
+        }
+        None
     }
 
     /// Has a batch carried out, and the outcomes told. Whether the daemon crashed meanwhile.
@@ -528,7 +543,8 @@ impl Run {
         let Ok(needs) = daemon.asks.try_recv() else { return };
         let polled = daemon.poller.poll(&needs);
         assert!(daemon.database.apply(Input::Polled(polled)).is_continue());
-        let Ok(batch) = daemon.batches.try_recv() else { return };
+        let Some(batch) = self.next_batch() else { return };
+        let daemon = self.daemon.as_mut().expect("it runs");
         let mut desk = Desk::new(
             Clerk::new((&Arc::from(NAME), &Arc::from(NAME)), Arc::clone(&daemon.recorder)),
             Arc::clone(&self.truth),

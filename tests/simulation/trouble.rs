@@ -7,6 +7,7 @@ use std::panic;
 use std::path::PathBuf;
 
 use orareaper::actuator::carry_out::{Answered, Intending, Witness};
+use orareaper::cycle::Done;
 use orareaper::daemon::watcher::Clerk;
 use orareaper::journal;
 use orareaper::session::SessionKey;
@@ -250,6 +251,10 @@ impl Desk {
 }
 
 impl Witness for Desk {
+    fn abandon(&mut self, why: &str) -> Vec<Done> {
+        self.clerk.abandon(why)
+    }
+
     fn next_id(&mut self) -> u64 {
         self.clerk.next_id()
     }

@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, reason = "waiting for a program needs a clock")]
 
 pub(crate) mod client;
+pub(crate) mod colleague;
 
 use std::env;
 use std::fs;

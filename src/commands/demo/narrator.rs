@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::commands::plan::statement_of;
 use crate::cycle::Done;
 use crate::daemon::database::{CycleView, Watcher};
+use crate::daemon::standby::Place;
 use crate::guard::{Decision, RunMode, Verdict};
 use crate::oracle::Error;
 use crate::outcome::Outcome;
@@ -381,6 +382,10 @@ impl Watcher for Narrator {
     fn acting_failed(&mut self, database: &str, error: &Error) {
         self.inner.acting_failed(database, error);
         self.seen(|seen| seen.troubles.push(error.to_string()));
+    }
+
+    fn standing(&mut self, database: &str, places: &[Place]) {
+        self.inner.standing(database, places);
     }
 
     fn alive(&mut self, database: &str) {

@@ -27,6 +27,7 @@ impl Watcher for Noted {
     fn unsupported(&mut self, _: &str, _: &str, _: &str) {}
     fn done(&mut self, _: &str, _: &crate::cycle::Done) {}
     fn acting_stopped(&mut self, _: &str, _: &str) {}
+    fn standing(&mut self, _: &str, _: &[Place]) {}
     fn alive(&mut self, _: &str) {}
     fn is_paused(&mut self) -> bool {
         false
