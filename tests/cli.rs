@@ -101,8 +101,12 @@ fn a_plan_over_an_export_is_the_contracts_json() {
     );
     let mut rest = report.as_object().expect("an object").clone();
     rest.remove("decisions");
+    // What the export lacks; which that is changes with what protections ask for.
+    let notes = rest.remove("notes").expect("there is a place for notes");
+    assert!(notes.as_array().is_some_and(|notes| !notes.is_empty()), "{notes}");
     let expected = json!({
         "database": "snapshot", "taken_at": "2026-11-22T10:00:00Z", "mode": "dry-run", "sessions": 4,
+        "error": null, "refusals": [],
         "summary": {"act": 1, "pending": 0, "deferred": 0, "refused": 0, "protected": 1, "exempt": 0}
     });
     assert_eq!(Value::Object(rest), expected);
@@ -227,7 +231,13 @@ fn an_export_without_type_says_first_that_it_spares_everybody() {
     let told = plan(&site, &["--format", "json"]);
     let report: Value = serde_json::from_str(&told.out).expect("nothing else in it");
     assert_eq!(report["summary"]["act"], 0);
-    assert!(told.err.contains("TYPE is missing"), "{}", told.err);
+    let notes = report["notes"].as_array().expect("notes");
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.as_str().is_some_and(|note| note.starts_with("TYPE is missing"))),
+        "{notes:?}"
+    );
 }
 
 #[test]
@@ -521,4 +531,27 @@ fn no_secret_is_ever_written() {
             clean(replace, &(told.out + &told.err));
         }
     }
+}
+
+#[test]
+fn a_database_that_is_down_is_in_the_report_beside_one_that_is_up() {
+    let site = desk();
+    let db = Db::builtin("quiet");
+    let up = entry("up", &thin(), &db.connect_string(), false);
+    let down = entry("down", &thin(), "//127.0.0.1:1/X", false);
+    site.configure_with(&[down, up], "");
+    for format in ["text", "json", "csv", "markdown", "html"] {
+        let told = site.orareaper(&["--config", "orareaper.yaml", "plan", "--format", format]);
+        assert_eq!(told.code, Some(2), "{format}: {}", told.err);
+        assert!(
+            told.out.contains("127.0.0.1:1/X") && told.out.contains("Connection refused"),
+            "{format}: {}",
+            told.out
+        );
+        // Nothing was decided of the other, so a table of decisions has no row of it.
+        assert!(format == "csv" || told.out.contains("up"), "{format}: {}", told.out);
+    }
+    // Standard output is a pipe here: no line is cut, however long.
+    let told = site.orareaper(&["--config", "orareaper.yaml", "plan"]);
+    assert!(!told.out.contains('…'), "{}", told.out);
 }

@@ -400,14 +400,60 @@ fn gaps_are_said_on_top_with_whom_they_spare() {
         ]
     );
     assert_eq!((report.summary.act, report.summary.protected), (0, 1));
-    let mode = ReportFormat::ALL.map(|format| report.render(format).contains("TYPE is missing"));
-    assert_eq!(
-        mode,
-        [true, false, false, true, true],
-        "JSON and CSV have no place for notes"
-    );
+    for format in ReportFormat::ALL {
+        let rendered = report.render(format);
+        assert!(rendered.contains("TYPE is missing"), "{}: {rendered}", format.name());
+    }
     let whole = cycle(SESSIONS, vec![idle_policy()]);
     assert_eq!(whole.notes, [] as [&str; 0]);
+}
+
+#[test]
+fn a_database_that_could_not_be_read_has_its_place_in_every_format() {
+    let read = report(SESSIONS, vec![idle_policy()]);
+    let unread = Report::unread("other", "connect to other: ORA-12541", RunMode::DryRun);
+    let both = [read.clone(), unread];
+    for format in ReportFormat::ALL {
+        let rendered = together(&both, format, TextStyle::default());
+        let name = format.name();
+        assert!(
+            rendered.contains("ORA-12541") && rendered.contains("other"),
+            "{name}: {rendered}"
+        );
+    }
+    let csv = together(&both, ReportFormat::Csv, TextStyle::default());
+    let row = csv.lines().last().expect("a row");
+    assert_eq!(row, "other,,,,,,,,,,unread,connect to other: ORA-12541,,");
+    let json = together(&both, ReportFormat::Json, TextStyle::default());
+    let lines: Vec<serde_json::Value> = json
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(lines[0]["error"], serde_json::Value::Null);
+    assert_eq!(lines[1]["error"], "connect to other: ORA-12541");
+    assert_eq!(lines[1]["decisions"], serde_json::json!([]));
+}
+
+#[test]
+fn an_open_breaker_is_told_in_every_format() {
+    let mut report = report(SESSIONS, vec![idle_policy()]);
+    report.refusals = vec!["idle: breaker open: 9 candidates of 10 user sessions on instance 1".into()];
+    for format in ReportFormat::ALL {
+        let rendered = report.render(format);
+        assert!(rendered.contains("9 candidates of 10"), "{}: {rendered}", format.name());
+    }
+}
+
+#[test]
+fn nothing_is_cut_where_nobody_has_a_screen() {
+    let mut report = report(SESSIONS, vec![idle_policy()]);
+    let long = "x".repeat(400);
+    report.policies[0].decisions[0].program = Some(format!("{long}END"));
+    assert!(report.to_text(TextStyle::WHOLE).contains("xEND"));
+    assert!(
+        !report.to_text(TextStyle::default()).contains("xEND"),
+        "a screen is as wide as it is"
+    );
 }
 
 #[test]

@@ -49,9 +49,11 @@ fn explain(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Result
         )));
     }
     let more: Columns = [Column::Sid, Column::Serial].into_iter().collect();
-    let mut looks = rules.look(&arguments.source, more)?.into_iter().flatten();
-    let Some(look) = looks.next() else {
-        return Err(fail("no database is configured"));
+    let look = match rules.look(&arguments.source, more)?.into_iter().next() {
+        Some(Ok(look)) => look,
+        // It was told.
+        Some(Err(_)) => return Err(Status::Failed),
+        None => return Err(fail("no database is configured")),
     };
     let row = session
         .find(&look.snapshot)

@@ -98,15 +98,17 @@ impl Rules {
         in_force::Rules::of_file(self.config.as_ref(), name, Arc::clone(&self.set))
     }
 
-    /// Looks once. A database that cannot be read is told of and is `None`; none at all is an error.
-    pub(crate) fn look(&self, source: &SourceArgs, more: Columns) -> Result<Vec<Option<Look>>, Status> {
+    /// Looks once at each database, in the configuration's order. One that cannot be read is told of.
+    pub(crate) fn look(&self, source: &SourceArgs, more: Columns) -> Result<Vec<Looked>, Status> {
         if let Some(file) = &source.snapshot {
-            return Ok(vec![Some(self.file(file, source)?)]);
+            return Ok(vec![Ok(self.file(file, source)?)]);
         }
         let mut eyes = self.eyes(source)?;
         let looks = eyes.iter_mut().map(|eye| eye.look(self, more)).collect();
-        eyes.into_iter().for_each(|eye| eye.poller.close());
-        at_least_one(looks)
+        eyes.into_iter()
+            .filter_map(|eye| eye.poller.ok())
+            .for_each(Poller::close);
+        Ok(looks)
     }
 
     /// Connections to look through, for those who look more than once.
@@ -117,16 +119,15 @@ impl Rules {
             .iter()
             .filter(wanted)
             .map(|database| {
-                let reach = crate::daemon::reach(database).map_err(|error| fail(&error.to_string()))?;
-                Ok(Eye {
+                let reach = crate::daemon::reach(database).map_err(|error| error.to_string());
+                Eye {
                     database: Arc::clone(&database.name),
                     // What is shown is what the daemon would do, so its label is the daemon's; nothing is done either way.
                     rules: in_force::Rules::of(database, false, Arc::clone(&self.set)),
-                    poller: Poller::new(reach, Arc::new(self.clock)),
-                    refused: false,
-                })
+                    poller: reach.map(|reach| Poller::new(reach, Arc::new(self.clock))),
+                }
             })
-            .collect::<Result<_, Status>>()?;
+            .collect();
         match (&source.database, eyes.is_empty()) {
             (Some(name), true) => {
                 let names = databases.iter().map(|database| &*database.name);
@@ -174,29 +175,41 @@ impl Rules {
 pub(crate) struct Eye {
     database: Arc<str>,
     rules: in_force::Rules,
-    poller: Poller,
-    /// The account was refused: each further attempt would bring it nearer to its lock.
-    refused: bool,
+    /// Or why there is none, or will not be any more.
+    poller: Result<Poller, String>,
 }
 
 impl Eye {
-    /// Looks; `None` if it cannot, which is told.
-    pub(crate) fn look(&mut self, rules: &Rules, more: Columns) -> Option<Look> {
-        if self.refused {
-            return None;
+    /// Looks. Why it cannot is told on standard error too: whoever reads a table reads nothing below it.
+    pub(crate) fn look(&mut self, rules: &Rules, more: Columns) -> Looked {
+        let looked = self.read(rules, more);
+        if let Err(unread) = &looked {
+            fail(&unread.why);
         }
+        looked
+    }
+
+    fn read(&mut self, rules: &Rules, more: Columns) -> Looked {
+        let unread = |why: String| Unread {
+            database: self.database.to_string(),
+            why,
+        };
         let set = &rules.set;
         let needs = Needs {
             columns: needs::columns(set).union(more),
             resources: needs::resources(set),
             anew: false,
         };
-        let polled = match self.poller.poll(&needs) {
+        let poller = self.poller.as_mut().map_err(|why| unread(why.clone()))?;
+        let polled = match poller.poll(&needs) {
             Ok(polled) => polled,
             Err(error) => {
-                self.refused = error.class == Class::Auth;
-                fail(&error.to_string());
-                return None;
+                let unread = unread(error.to_string());
+                // Each further attempt would bring the account nearer to its lock.
+                if error.class == Class::Auth {
+                    self.poller = Err(unread.why.clone());
+                }
+                return Err(unread);
             }
         };
         let capabilities = &polled.capabilities;
@@ -208,7 +221,7 @@ impl Eye {
             }
         }
         said.extend(polled.unreadable.iter().map(ToString::to_string));
-        Some(rules.seen(Look {
+        Ok(rules.seen(Look {
             database: self.database.to_string(),
             taken_at: utc_of(&polled.snapshot),
             now: rules.clock.utc(),
@@ -222,12 +235,16 @@ impl Eye {
     }
 }
 
-/// The looks, if there is one among them or there was nobody to look at.
-pub(crate) fn at_least_one(looks: Vec<Option<Look>>) -> Result<Vec<Option<Look>>, Status> {
-    if !looks.is_empty() && looks.iter().all(Option::is_none) {
-        return Err(Status::Failed);
-    }
-    Ok(looks)
+/// A database as it was seen, or why it was not.
+pub(crate) type Looked = Result<Look, Unread>;
+
+/// A database that could not be read.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    /// Its name.
+    pub(crate) database: String,
+    /// What was tried, and why it failed.
+    pub(crate) why: String,
 }
 
 impl Look {

@@ -112,13 +112,24 @@ pub(crate) fn deliver(file: Option<&Path>, report: &str) -> Result<(), Status> {
     }
 }
 
-/// As wide as the terminal, in colour if it is one and does not ask for none.
+/// How a result is laid out that goes to a file or, where none is given, to standard output.
+pub(crate) fn style_for(file: Option<&Path>) -> TextStyle {
+    match file {
+        Some(_) => TextStyle::WHOLE,
+        None => terminal_style(),
+    }
+}
+
+/// As wide as the terminal, in colour if it is one and does not ask for none. In a pipe or a file nothing is cut: whoever
+/// reads on there has no screen to fit.
 pub(crate) fn terminal_style() -> TextStyle {
+    if !std::io::stdout().is_terminal() {
+        return TextStyle::WHOLE;
+    }
     let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     TextStyle {
         width: width.unwrap_or(TextStyle::default().width),
-        colour,
+        colour: std::env::var_os("NO_COLOR").is_none(),
     }
 }
 

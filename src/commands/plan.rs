@@ -6,11 +6,11 @@ use crate::actuator::statement;
 use crate::cli::{PlanArgs, Status};
 use crate::clock::SystemClock;
 use crate::commands::look::{Look, Rules};
-use crate::commands::{deliver, say, terminal_style};
+use crate::commands::{deliver, style_for};
 use crate::cycle::Memory;
 use crate::guard::RunMode;
 use crate::policy::model::Action;
-use crate::report::{Report, ReportFormat, SessionRow, Subject, TextStyle, together};
+use crate::report::{Report, SessionRow, Subject, together};
 use crate::session::column::{Column, Columns};
 
 /// The statement of an action, as it would be sent on the session's own instance.
@@ -32,9 +32,12 @@ fn plan(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> Result<(), S
     // What a cleaning would free is asked of a report, though no policy may ask for it.
     let more: Columns = [Column::Pga].into_iter().collect();
     let looks = rules.look(&arguments.source, more)?;
-    let reports: Vec<Report> = looks.iter().flatten().map(|look| report(look, arguments)).collect();
-    output(arguments, &reports)?;
-    if reports.len() == looks.len() {
+    let reports = looks.iter().map(|look| match look {
+        Ok(look) => report(look, arguments),
+        Err(unread) => Report::unread(&unread.database, &unread.why, RunMode::DryRun),
+    });
+    output(arguments, &reports.collect::<Vec<Report>>())?;
+    if looks.iter().all(Result::is_ok) {
         Ok(())
     } else {
         Err(Status::Failed)
@@ -57,17 +60,7 @@ fn report(look: &Look, arguments: &PlanArgs) -> Report {
 }
 
 fn output(arguments: &PlanArgs, reports: &[Report]) -> Result<(), Status> {
-    let style = if arguments.output.is_none() {
-        terminal_style()
-    } else {
-        TextStyle::default()
-    };
+    let style = style_for(arguments.output.as_deref());
     let rendered = together(reports, arguments.format, style);
-    // What a report for programs has no place for is told beside it: an empty plan may be a file that says too little.
-    if matches!(arguments.format, ReportFormat::Json | ReportFormat::Csv) {
-        for note in reports.iter().flat_map(|report| &report.notes) {
-            say(&format!("note: {note}"));
-        }
-    }
     deliver(arguments.output.as_deref(), &rendered)
 }

@@ -12,14 +12,14 @@ use crate::clock::SystemClock;
 use crate::commands::look;
 use crate::commands::plan::statement_of;
 use crate::commands::progress::Progress;
-use crate::commands::{deliver, fail, say, terminal_style};
+use crate::commands::{deliver, fail, say, style_for};
 use crate::guard::RunMode;
 use crate::in_force::Rhythm;
 use crate::needs;
 use crate::policy::model::PolicySet;
 use crate::recording::{Next, Reader, Recorded};
 use crate::replay::{Replay, Setting, Step};
-use crate::report::{Report, ReportFormat, Subject, TextStyle};
+use crate::report::{Report, ReportFormat, Subject};
 
 /// Runs the command.
 pub fn run(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Status {
@@ -83,11 +83,7 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<S
     }
     lines.finish().map_err(|error| unwritten(&error))?;
     if arguments.format != ReportFormat::Json {
-        let style = if arguments.output.is_none() {
-            terminal_style()
-        } else {
-            TextStyle::default()
-        };
+        let style = style_for(arguments.output.as_deref());
         let totals = replay.into_totals().render(arguments.format, style);
         deliver(arguments.output.as_deref(), &totals)?;
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cli::{ListFormat, SessionsArgs, Status};
 use crate::clock::SystemClock;
-use crate::commands::look::{Look, Rules, at_least_one};
+use crate::commands::look::{Look, Looked, Rules};
 use crate::commands::{tell_problems, terminal_style, write};
 use crate::cycle::Memory;
 use crate::evaluate::{columns_of, missing_columns};
@@ -37,7 +37,7 @@ fn sessions(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Resu
     let Some(seconds) = arguments.watch else {
         let looks = rules.look(&arguments.source, more)?;
         write(show(arguments, condition.as_ref(), &looks, true).as_bytes())?;
-        return if looks.iter().all(Option::is_some) {
+        return if looks.iter().all(Result::is_ok) {
             Ok(())
         } else {
             Err(Status::Failed)
@@ -47,7 +47,10 @@ fn sessions(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Resu
     let clear = arguments.format == ListFormat::Text && std::io::stdout().is_terminal();
     let mut first = true;
     loop {
-        let looks = at_least_one(eyes.iter_mut().map(|eye| eye.look(&rules, more)).collect())?;
+        let looks: Vec<Looked> = eyes.iter_mut().map(|eye| eye.look(&rules, more)).collect();
+        if !looks.is_empty() && looks.iter().all(Result::is_err) {
+            return Err(Status::Failed);
+        }
         let shown = show(arguments, condition.as_ref(), &looks, first);
         let shown = if clear { format!("{CLEAR}{shown}") } else { shown };
         if !write(shown.as_bytes())? {
@@ -59,7 +62,7 @@ fn sessions(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Resu
 }
 
 /// All databases that could be looked at.
-fn show(arguments: &SessionsArgs, condition: Option<&Condition>, looks: &[Option<Look>], with_header: bool) -> String {
+fn show(arguments: &SessionsArgs, condition: Option<&Condition>, looks: &[Looked], with_header: bool) -> String {
     let mut out = String::new();
     for (at, look) in looks.iter().flatten().enumerate() {
         let listing = listing(look, condition, arguments.all);

@@ -1,5 +1,8 @@
 //! The report for spreadsheets: a header and a row for each decision.
 //!
+//! What has to be said besides stands in rows of its own above them, with `unread`, `note` or `refusal` where a decision
+//! stands, and its words as the reason: a table without rows would read as "nothing to do".
+//!
 //! A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula, and PROGRAM is whatever a client says, so
 //! such a text gets an apostrophe in front, which spreadsheets take as "this is text". Numbers are written by this program
 //! and stay as they are. Who needs the exact text reads the JSON.
@@ -24,6 +27,11 @@ const HEADER: [&str; 14] = [
     "statement",
 ];
 
+const DATABASE: usize = 0;
+const TAKEN_AT: usize = 1;
+const DECISION: usize = 10;
+const REASON: usize = 11;
+
 impl Report {
     /// Comma-separated, quoted where needed, lines end in CRLF as RFC 4180 has it.
     #[must_use]
@@ -31,6 +39,17 @@ impl Report {
         let mut rows = vec![HEADER.map(str::to_owned)];
         let number = |number: Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
         let words = |words: Option<&str>| words.map(inert).unwrap_or_default();
+        let unread = self.unread.iter().map(|why| ("unread", why));
+        let notes = self.notes.iter().map(|note| ("note", note));
+        let refusals = self.refusals.iter().map(|refusal| ("refusal", refusal));
+        for (kind, words) in unread.chain(notes).chain(refusals) {
+            let mut row = HEADER.map(|_| String::new());
+            row[DATABASE] = inert(&self.database);
+            row[TAKEN_AT] = self.taken_at.map(iso).unwrap_or_default();
+            row[DECISION] = kind.to_owned();
+            row[REASON] = inert(words);
+            rows.push(row);
+        }
         for part in &self.policies {
             for line in &part.decisions {
                 rows.push([

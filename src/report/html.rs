@@ -42,6 +42,14 @@ impl Report {
 
     fn part(&self, out: &mut String) {
         let title = escaped(&self.database);
+        if let Some(why) = &self.unread {
+            let _ = writeln!(
+                out,
+                "<header>\n<h1>{title} <span class=\"label\">could not be read</span></h1>\n</header>\n<p class=\"note\">{}</p>",
+                with_code(why)
+            );
+            return;
+        }
         let _ = writeln!(
             out,
             "<header>\n<h1>{title} <span class=\"label {}\">{}</span></h1>\n<p>orareaper, {}. {}</p>\n</header>",

@@ -13,6 +13,11 @@ struct Document<'a> {
     taken_at: Option<String>,
     mode: &'a str,
     sessions: usize,
+    /// Why the database could not be read; then everything else is empty.
+    error: Option<&'a str>,
+    notes: &'a [String],
+    /// Open breakers and groups that are left alone.
+    refusals: &'a [String],
     decisions: Vec<Decision<'a>>,
     summary: Counts,
 }
@@ -68,6 +73,9 @@ impl Report {
             taken_at: self.taken_at.map(iso),
             mode: self.mode.name(),
             sessions: self.sessions,
+            error: self.unread.as_deref(),
+            notes: &self.notes,
+            refusals: &self.refusals,
             decisions: decisions.collect(),
             summary: Counts {
                 act: self.summary.act,

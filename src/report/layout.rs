@@ -26,6 +26,12 @@ impl Default for TextStyle {
 }
 
 impl TextStyle {
+    /// Nothing is cut or wrapped, for a pipe or a file. (Wider than any line, and far from where adding to it overflows.)
+    pub const WHOLE: TextStyle = TextStyle {
+        width: 1 << 24,
+        colour: false,
+    };
+
     /// At least as wide as anything can be laid out in.
     #[must_use]
     pub(crate) fn readable(self) -> TextStyle {

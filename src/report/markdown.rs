@@ -11,6 +11,10 @@ impl Report {
     pub fn to_markdown(&self) -> String {
         let mut out = String::new();
         let _ = writeln!(out, "# orareaper {}: {}\n", self.mode_words(), escaped(&self.database));
+        if let Some(why) = &self.unread {
+            let _ = writeln!(out, "> **Could not be read:** {}", escaped(why));
+            return out;
+        }
         let _ = writeln!(
             out,
             "{}, {} sessions: {}.\n",

@@ -77,6 +77,8 @@ pub struct Report {
     pub mode: RunMode,
     /// Sessions in the snapshot, of every type.
     pub sessions: usize,
+    /// Why the database could not be read, if so: then there is nothing else in it.
+    pub unread: Option<String>,
     /// What has to be said first.
     pub notes: Vec<String>,
     /// One for each policy in force, in file and list order.
@@ -298,6 +300,7 @@ impl Report {
             taken_at: subject.taken_at,
             mode: subject.mode,
             sessions: subject.snapshot.rows(),
+            unread: None,
             notes: subject.notes.to_vec(),
             policies: policies(subject),
             refusals: refusals(subject),
@@ -317,6 +320,23 @@ impl Report {
             report.summary.count(decision.verdict);
         }
         report
+    }
+
+    /// Of a database that could not be read: nobody must take its absence for "nothing to do".
+    #[must_use]
+    pub fn unread(database: &str, why: &str, mode: RunMode) -> Report {
+        Report {
+            database: database.to_owned(),
+            taken_at: None,
+            mode,
+            sessions: 0,
+            unread: Some(why.to_owned()),
+            notes: Vec::new(),
+            policies: Vec::new(),
+            refusals: Vec::new(),
+            summary: Summary::default(),
+            figures: Figures::default(),
+        }
     }
 
     /// In any format; text at 100 columns without colour.

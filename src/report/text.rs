@@ -21,6 +21,16 @@ impl Report {
     pub fn to_text(&self, style: TextStyle) -> String {
         let style = style.readable();
         let mut out = String::new();
+        if let Some(why) = &self.unread {
+            let title = format!(
+                "orareaper {}: {}, could not be read",
+                self.mode_words(),
+                visible(&self.database)
+            );
+            push(&mut out, &bold(&clip(&title, style.width), style));
+            wrapped(&mut out, "! ", &visible(why), style, Colour::Red);
+            return out;
+        }
         let title = format!(
             "orareaper {}: {}, {}",
             self.mode_words(),
