@@ -20,6 +20,11 @@ pub(crate) fn ora_at(code: u32, text: impl AsRef<str>, offset: usize) -> OraErro
     }
 }
 
+/// What Oracle can and the simulated database cannot.
+pub(crate) fn not_simulated(what: &str) -> OraError {
+    ora(3001, format!("unimplemented feature: {what} is not simulated"))
+}
+
 /// An error that is the last this session gets.
 pub(crate) fn fatal(code: u32) -> OraError {
     OraError {
@@ -91,11 +96,17 @@ fn text(code: u32) -> &'static str {
         12514 => "TNS:listener does not currently know of service requested in connect descriptor",
         12516 => "TNS:listener could not find available handler with matching protocol stack",
         16000 => "database or pluggable database open for read-only access",
+        54 => "resource busy and acquire with NOWAIT specified or timeout expired",
+        1489 => "result of string concatenation is too long",
+        2014 => "cannot select FOR UPDATE from view with DISTINCT, GROUP BY, etc.",
+        2030 => "can only select from fixed tables/views",
         28000 => "the account is locked",
         28001 => "the password has expired",
         28002 => "the password will expire within 7 days",
         29275 => "partial multibyte character",
         28009 => "connection as SYS should be as SYSDBA or SYSOPER",
+        30006 => "resource busy; acquire with WAIT timeout expired",
+        30009 => "Not enough memory for CONNECT BY operation",
         _ => "internal error",
     }
 }

@@ -4,7 +4,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::lex::{Tokens, offset, word};
 use crate::backend::OraError;
-use crate::error::{known, ora_at};
+use crate::error::{known, not_simulated, ora_at};
 use crate::scenario::Release;
 use crate::world::{Clause, Order};
 
@@ -13,8 +13,8 @@ use crate::world::{Clause, Order};
 pub(crate) enum Alter {
     /// To end a session or its statement.
     End(Order),
-    /// ALTER SYSTEM SET and the like, which change nothing here.
-    System,
+    /// ALTER SYSTEM SET and the like.
+    System(String),
     /// ALTER SESSION SET name = value.
     Session(Vec<(String, String)>),
 }
@@ -24,6 +24,55 @@ pub(crate) enum Alter {
 pub(crate) struct Grammar {
     pub(crate) release: Release,
     pub(crate) disconnect_takes_instance: bool,
+}
+
+/// What else ALTER SYSTEM can.
+const OTHERS: [&str; 13] = [
+    "SET",
+    "RESET",
+    "FLUSH",
+    "CHECKPOINT",
+    "SWITCH",
+    "ARCHIVE",
+    "REGISTER",
+    "SUSPEND",
+    "RESUME",
+    "QUIESCE",
+    "UNQUIESCE",
+    "ENABLE",
+    "DISABLE",
+];
+
+/// ALTER SESSION SET of a parameter that changes nothing that is simulated; of one that Oracle does not know, ORA-02248.
+pub(crate) fn without_effect(name: &str) -> Result<(), OraError> {
+    const KNOWN: [&str; 16] = [
+        "TIME_ZONE",
+        "STATISTICS_LEVEL",
+        "TIMED_STATISTICS",
+        "MAX_DUMP_FILE_SIZE",
+        "TRACEFILE_IDENTIFIER",
+        "SQL_TRACE",
+        "EVENTS",
+        "DDL_LOCK_TIMEOUT",
+        "CURSOR_SHARING",
+        "SESSION_CACHED_CURSORS",
+        "WORKAREA_SIZE_POLICY",
+        "SORT_AREA_SIZE",
+        "HASH_AREA_SIZE",
+        "SKIP_UNUSABLE_INDEXES",
+        "RECYCLEBIN",
+        "GLOBAL_NAMES",
+    ];
+    const FAMILIES: [&str; 6] = ["NLS_", "OPTIMIZER_", "PLSQL_", "PARALLEL_", "RESUMABLE_", "_"];
+    if KNOWN.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family)) {
+        return Ok(());
+    }
+    match name {
+        "ISOLATION_LEVEL" | "CONSTRAINTS" | "EDITION" | "ROW ARCHIVAL VISIBILITY" | "INSTANCE" => {
+            Err(not_simulated(&format!("ALTER SESSION SET {name}")))
+        }
+        _ => Err(known(2248)),
+    }
 }
 
 struct Words<'a> {
@@ -123,8 +172,8 @@ pub(crate) fn read(tokens: &Tokens<'_>, grammar: Grammar) -> Result<Alter, OraEr
         words.end()?;
         return order(&named, Clause::CancelSql, true).map(Alter::End);
     }
-    match words.peek().as_deref() {
-        Some("SET" | "RESET" | "FLUSH" | "CHECKPOINT" | "SWITCH" | "ARCHIVE" | "REGISTER") => Ok(Alter::System),
+    match words.peek() {
+        Some(word) if OTHERS.contains(&word.as_str()) => Ok(Alter::System(word)),
         Some(_) | None => Err(words.error(2065)),
     }
 }
@@ -212,7 +261,9 @@ fn is_sql_id(text: &str) -> bool {
 fn session(words: &mut Words<'_>) -> Result<Alter, OraError> {
     match words.peek().as_deref() {
         Some("SET") => words.at += 1,
-        Some("ENABLE" | "DISABLE" | "ADVISE" | "CLOSE" | "FORCE" | "SYNC") => return Ok(Alter::Session(Vec::new())),
+        Some(word @ ("ENABLE" | "DISABLE" | "ADVISE" | "CLOSE" | "FORCE" | "SYNC")) => {
+            return Err(not_simulated(&format!("ALTER SESSION {word}")));
+        }
         Some(_) | None => return Err(words.error(2248)),
     }
     let mut settings = Vec::new();
@@ -256,7 +307,7 @@ mod tests {
         let tokens = Tokens::read(text).map_err(|error| error.code)?;
         match read(&tokens, grammar).map_err(|error| error.code)? {
             Alter::End(order) => Ok((order.clause, order.sid, order.serial, order.instance, order.sql_id)),
-            Alter::System | Alter::Session(_) => Err(0),
+            Alter::System(_) | Alter::Session(_) => Err(0),
         }
     }
 

@@ -2,14 +2,14 @@
 
 use sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
-    OrderByExpr, WindowType,
+    ListAggOnOverflow, OrderByExpr, WindowType,
 };
 
 use super::expr::{Sql, literal, sql};
 use super::query::{Scope, Translator, direction};
 use super::types::Ty;
 use crate::backend::OraError;
-use crate::error::{known, ora};
+use crate::error::{known, not_simulated, ora};
 
 type Result<T> = std::result::Result<T, OraError>;
 
@@ -129,15 +129,21 @@ impl Translator<'_> {
                 let separator = args
                     .get(1)
                     .map_or_else(|| "''".to_owned(), |it| it.text.replace("NULL", "''"));
-                let mut order = function.within_group.as_slice();
-                for clause in &list.clauses {
-                    if let FunctionArgumentClause::OrderBy(by) = clause {
-                        order = by;
-                    }
+                if !distinct.is_empty() {
+                    return Err(not_simulated("LISTAGG of DISTINCT values"));
                 }
-                let order = self.order(order, scope)?;
+                let truncates = |clause: &FunctionArgumentClause| {
+                    matches!(
+                        clause,
+                        FunctionArgumentClause::OnOverflow(ListAggOnOverflow::Truncate { .. })
+                    )
+                };
+                if list.clauses.iter().any(truncates) {
+                    return Err(not_simulated("LISTAGG with ON OVERFLOW TRUNCATE"));
+                }
+                let order = self.order(function.within_group.as_slice(), scope)?;
                 let text = self.as_text(first);
-                sql(format!("group_concat({text}, {separator}{order})"), Ty::Text(4000))
+                return self.listagg((&text, &separator, &order), function, scope).map(Some);
             }
             _ => {
                 let list: Vec<_> = args.iter().map(|it| it.text.clone()).collect();
@@ -151,6 +157,33 @@ impl Translator<'_> {
         };
         self.windowed(&mut it, function, ranking, scope)?;
         Ok(Some(it))
+    }
+
+    /// LISTAGG, in a group or over its partition; more than 4000 bytes are an error.
+    fn listagg(
+        &mut self,
+        (text, separator, order): (&str, &str, &str),
+        function: &Function,
+        scope: &Scope<'_>,
+    ) -> Result<Sql> {
+        let list = match &function.over {
+            None => format!("group_concat({text}, {separator}{order})"),
+            Some(WindowType::WindowSpec(window)) => {
+                let mut by = Vec::new();
+                for part in &window.partition_by {
+                    by.push(self.value(part, scope)?.text);
+                }
+                let partition = if by.is_empty() {
+                    String::new()
+                } else {
+                    format!("PARTITION BY {}", by.join(", "))
+                };
+                let whole = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING";
+                format!("group_concat({text}, {separator}) OVER ({partition}{order} {whole})")
+            }
+            Some(WindowType::NamedWindow(_)) => return Err(known(936)),
+        };
+        Ok(sql(format!("ora_fitting({list})"), Ty::Text(4000)))
     }
 
     /// OVER (...), which some functions need and others may have.

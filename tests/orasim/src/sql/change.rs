@@ -9,9 +9,9 @@ use sqlparser::ast::{
 use super::engine::Engine;
 use super::expr::name_of;
 use super::lex::Tokens;
-use super::query::{Catalog, Scope, Source, Translated, Translator};
+use super::query::{Catalog, Scope, Source, Translated, Translator, split_and};
 use super::types::{Ty, bind_types, lite};
-use crate::backend::{Bind, ColumnType, OraError, StatementKind};
+use crate::backend::{Bind, ColumnType, OraError, StatementKind, Value};
 use crate::error::{known, ora};
 use crate::views::Viewer;
 use crate::world::Shared;
@@ -34,6 +34,55 @@ fn owner_and_name(name: &ObjectName, schema: &str) -> (String, String) {
         [name] => (schema.to_owned(), name.clone()),
         _ => (schema.to_owned(), String::new()),
     }
+}
+
+/// The rows of a table that a condition names, each with its image as it is: its owner, its name, its rows.
+pub(crate) fn named_rows(
+    engine: &Engine,
+    (world, viewer): (&Shared, &Viewer),
+    catalog: &dyn Catalog,
+    (tokens, table, condition): (&Tokens<'_>, &TableWithJoins, Option<&Expr>),
+    binds: &[Bind],
+) -> Result<(String, String, Vec<Change>)> {
+    let types = bind_types(binds);
+    let mut translator = Translator::new(tokens.text, catalog, &types);
+    let TableFactor::Table { name, .. } = &table.relation else {
+        return Err(known(2014));
+    };
+    let (owner, plain) = parts(name);
+    let (owner, name) = match catalog.find(owner.as_deref(), &plain) {
+        Some((Source::Table { owner, name }, _)) => (owner, name),
+        Some((Source::View { .. }, _)) => return Err(known(2030)),
+        None => return Err(translator.at(942, "table or view does not exist", name)),
+    };
+    let query = row_query(&mut translator, table, condition, &[])?;
+    let loads = translator.loads;
+    let answer = engine.answer(world, viewer, catalog, (query, loads), binds, false)?;
+    let ids: Vec<i64> = answer
+        .rows
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|row| match row.first() {
+            Some(Value::Int(id)) => Some(*id),
+            Some(_) | None => None,
+        })
+        .collect();
+    let state = world.look();
+    let table = state.tables.get(&owner, &name).ok_or_else(|| known(942))?;
+    let rows = table
+        .rows(viewer.seat)
+        .filter(|(id, _)| ids.contains(id))
+        .map(|(id, image)| (id, Some(image.clone())))
+        .collect();
+    drop(state);
+    Ok((owner, name, rows))
+}
+
+/// An owner, if one is named, and a name.
+fn parts(name: &ObjectName) -> (Option<String>, String) {
+    let mut parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(name_of).collect();
+    let last = parts.pop().unwrap_or_default();
+    (parts.pop(), last)
 }
 
 /// Works the changes of a statement out.
@@ -209,10 +258,12 @@ fn row_query(
         list.push(it.text);
         columns.push((String::new(), it.ty));
     }
-    let filter = match condition {
-        Some(condition) => format!(" WHERE {}", translator.condition(condition, &scope)?),
-        None => String::new(),
-    };
+    let mut conjuncts = Vec::new();
+    if let Some(condition) = condition {
+        split_and(condition, &mut conjuncts);
+    }
+    let filter = translator.filter(&conjuncts, &scope, None)?;
+    let filter = filter.map_or_else(String::new, |filter| format!(" WHERE {filter}"));
     Ok(Translated {
         sql: format!("SELECT {} FROM {from}{filter}", list.join(", ")),
         columns,

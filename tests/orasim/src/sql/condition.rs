@@ -3,54 +3,68 @@
 use sqlparser::ast::{BinaryOperator, Expr, Value as Literal};
 
 use super::expr::{Sql, name_of, sql};
-use super::query::{Only, Scope, Translator};
+use super::functions::SLOTS;
+use super::query::{Only, Scope, Translator, quoted};
 use super::types::Ty;
 use crate::backend::OraError;
-use crate::error::known;
+use crate::error::{known, not_simulated};
 
 type Result<T> = std::result::Result<T, OraError>;
 
 impl Translator<'_> {
-    /// WHERE: ROWNUM counts the rows for which all the rest holds.
-    pub(super) fn filter(&mut self, conjuncts: &[&Expr], scope: &Scope<'_>) -> Result<Option<String>> {
+    /// WHERE: ROWNUM is the number that a row would have if it were let through, and counts the rows that were.
+    ///
+    /// `limit` gets what bounds of ROWNUM alone come to, where the query can be limited by them: a subquery that runs once
+    /// for each row outside begins to count anew each time. Other conditions on ROWNUM are judged row by row, after all
+    /// others, and with a look at every FROM item, so that SQLite judges them once for each row of the join.
+    pub(super) fn filter(
+        &mut self,
+        conjuncts: &[&Expr],
+        scope: &Scope<'_>,
+        limit: Option<&mut Vec<String>>,
+    ) -> Result<Option<String>> {
         let mut plain = Vec::new();
-        let mut counted = Vec::new();
-        for conjunct in conjuncts {
-            match self.rownum(conjunct, scope)? {
-                Some(condition) => counted.push(condition),
-                None => {
-                    self.note_equality(conjunct, scope);
-                    plain.push(self.condition(conjunct, scope)?);
-                }
+        let (numbered, others): (Vec<&Expr>, Vec<&Expr>) = conjuncts.iter().copied().partition(|it| names_rownum(it));
+        for conjunct in others {
+            self.note_equality(conjunct, scope);
+            plain.push(self.condition(conjunct, scope)?);
+        }
+        let bounds = numbered
+            .iter()
+            .map(|it| bound_of_rownum(it))
+            .collect::<Option<Vec<_>>>();
+        if let (Some(limit), Some(bounds)) = (limit, bounds) {
+            for (op, bound) in bounds {
+                let bound = self.number(bound, scope)?;
+                limit.push(format!("ora_rownum_limit('{op}', {bound})"));
             }
+            return Ok((!plain.is_empty()).then(|| plain.join(" AND ")));
         }
-        let all = plain.join(" AND ");
-        Ok(match (plain.is_empty(), counted.is_empty()) {
-            (true, true) => None,
-            (false, true) => Some(all),
-            (true, false) => Some(counted.join(" AND ")),
-            (false, false) => Some(format!("CASE WHEN {all} THEN {} ELSE 0 END", counted.join(" AND "))),
-        })
-    }
-
-    fn rownum(&mut self, expr: &Expr, scope: &Scope<'_>) -> Result<Option<String>> {
-        let Expr::BinaryOp { left, op, right } = expr else {
-            return Ok(None);
-        };
-        if !matches!(left.as_ref(), Expr::Identifier(ident) if name_of(ident) == "ROWNUM") {
-            return Ok(None);
+        if numbered.is_empty() {
+            return Ok((!plain.is_empty()).then(|| plain.join(" AND ")));
         }
-        let op = match op {
-            BinaryOperator::Lt => "<",
-            BinaryOperator::LtEq => "<=",
-            BinaryOperator::Eq => "=",
-            // ROWNUM > 0 always holds, and no other lower bound ever does.
-            _ => return Ok(None),
-        };
-        let bound = self.number(right, scope)?;
         let slot = self.rownums;
         self.rownums += 1;
-        Ok(Some(format!("ora_rownum({slot}, '{op}', {bound})")))
+        if slot >= SLOTS {
+            return Err(not_simulated("so many conditions on ROWNUM in one statement"));
+        }
+        let outer = self.rownum.replace(slot);
+        let counted: Result<Vec<_>> = numbered.iter().map(|it| self.condition(it, scope)).collect();
+        self.rownum = outer;
+        let counted = counted?.join(" AND ");
+        let mut seen: Vec<String> = Vec::new();
+        for item in &scope.items {
+            match (item.load, item.columns.first()) {
+                (Some(_), _) => seen.push(format!("{}.rowid", item.alias)),
+                (None, Some(column)) => seen.push(format!("{}.{}", item.alias, quoted(&column.name))),
+                (None, None) => {}
+            }
+        }
+        let seen: String = seen.iter().map(|column| format!(", {column}")).collect();
+        let all = plain.iter().map(|it| format!("{it} AND ")).collect::<String>();
+        Ok(Some(format!(
+            "{all}CASE WHEN {all}1 THEN ora_rownum({slot}, ({counted}){seen}) ELSE 0 END"
+        )))
     }
 
     /// `sid = 42`, `serial# = :1`: only such rows need be loaded.
@@ -174,6 +188,47 @@ impl Translator<'_> {
         };
         Ok(sql(text, Ty::Condition))
     }
+}
+
+/// Whether ROWNUM is named in an expression, other than in a subquery.
+fn names_rownum(expr: &Expr) -> bool {
+    match expr {
+        Expr::Identifier(ident) => ident.quote_style.is_none() && name_of(ident) == "ROWNUM",
+        Expr::BinaryOp { left, right, .. } => names_rownum(left) || names_rownum(right),
+        Expr::UnaryOp { expr, .. } | Expr::Nested(expr) | Expr::Cast { expr, .. } => names_rownum(expr),
+        Expr::IsNull(expr) | Expr::IsNotNull(expr) | Expr::InSubquery { expr, .. } => names_rownum(expr),
+        Expr::InList { expr, list, .. } => names_rownum(expr) || list.iter().any(names_rownum),
+        Expr::Between { expr, low, high, .. } => [expr, low, high].into_iter().any(|it| names_rownum(it)),
+        Expr::Function(function) => super::call::arguments(function).into_iter().any(names_rownum),
+        _ => false,
+    }
+}
+
+/// `ROWNUM <= 5`, `5 > ROWNUM`: the comparison and what ROWNUM is compared with, where that is the same for every row.
+fn bound_of_rownum(expr: &Expr) -> Option<(&'static str, &Expr)> {
+    let Expr::BinaryOp { left, op, right } = expr else {
+        return None;
+    };
+    let is = |it: &Expr| matches!(it, Expr::Identifier(ident) if name_of(ident) == "ROWNUM");
+    let (bound, turned) = match (is(left), is(right)) {
+        (true, false) => (right, false),
+        (false, true) => (left, true),
+        (true, true) | (false, false) => return None,
+    };
+    let constant = match bound.as_ref() {
+        Expr::Value(_) => true,
+        Expr::UnaryOp { expr, .. } => matches!(expr.as_ref(), Expr::Value(_)),
+        _ => false,
+    };
+    let op = match (op, turned) {
+        (BinaryOperator::Lt, false) | (BinaryOperator::Gt, true) => "<",
+        (BinaryOperator::LtEq, false) | (BinaryOperator::GtEq, true) => "<=",
+        (BinaryOperator::Gt, false) | (BinaryOperator::Lt, true) => ">",
+        (BinaryOperator::GtEq, false) | (BinaryOperator::LtEq, true) => ">=",
+        (BinaryOperator::Eq, _) => "=",
+        _ => return None,
+    };
+    constant.then_some((op, bound.as_ref()))
 }
 
 /// `= ANY (...)` and `<> ANY (...)` as an IN.

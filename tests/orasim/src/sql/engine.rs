@@ -24,8 +24,6 @@ pub(crate) struct Answer {
     pub(crate) columns: Vec<(String, Ty)>,
     /// `None` where it was only described.
     pub(crate) rows: Option<Vec<Vec<Value>>>,
-    /// The users' tables it read.
-    pub(crate) tables: Vec<(String, String)>,
 }
 
 /// A session's SQLite.
@@ -128,16 +126,10 @@ impl Engine {
         binds: &[Bind],
         describe_only: bool,
     ) -> Result<Answer, OraError> {
-        let tables = loads.iter().filter_map(|load| match &load.source {
-            Source::Table { owner, name } => Some((owner.clone(), name.clone())),
-            Source::View { .. } => None,
-        });
-        let tables = tables.collect();
         if describe_only {
             return Ok(Answer {
                 columns: translated.columns,
                 rows: None,
-                tables,
             });
         }
         let clocks = catalog.clocks();
@@ -153,7 +145,6 @@ impl Engine {
         Ok(Answer {
             columns: translated.columns,
             rows: Some(rows?),
-            tables,
         })
     }
 

@@ -126,6 +126,7 @@ impl Translator<'_> {
                 let Some(item) = scope.prior.clone() else {
                     return Err(self.at(1788, "CONNECT BY clause required in this query block", expr));
                 };
+                self.priors += 1;
                 self.expr(inner, &Scope::of(item))
             }
             Expr::Value(value) => self.literal_value(&value.value),
@@ -281,7 +282,10 @@ impl Translator<'_> {
             "SESSIONTIMEZONE" => sql("'+00:00'", Ty::Text(75)),
             "USER" => sql(literal(&self.catalog.user()), Ty::Text(128)),
             "UID" => sql(crate::world::user_number(&self.catalog.user()).to_string(), Ty::Number),
-            "ROWNUM" => sql("row_number() OVER ()", Ty::Number),
+            "ROWNUM" => match self.rownum {
+                Some(slot) => sql(format!("ora_rownum_next({slot})"), Ty::Number),
+                None => sql("row_number() OVER ()", Ty::Number),
+            },
             "NULL" => sql("NULL", Ty::Unknown),
             _ => return None,
         })
@@ -326,6 +330,31 @@ fn shown(parts: &[Ident]) -> String {
         .map(|part| quoted(&name_of(part)))
         .collect::<Vec<_>>()
         .join(".")
+}
+
+/// Whether an expression looks at more rows than its own through OVER.
+pub(super) fn has_window(expr: &Expr) -> bool {
+    match expr {
+        Expr::Function(function) => {
+            function.over.is_some()
+                || super::call::arguments(function)
+                    .iter()
+                    .any(|argument| has_window(argument))
+        }
+        Expr::BinaryOp { left, right, .. } => has_window(left) || has_window(right),
+        Expr::UnaryOp { expr, .. } | Expr::Nested(expr) | Expr::Cast { expr, .. } => has_window(expr),
+        Expr::Case {
+            conditions,
+            else_result,
+            ..
+        } => {
+            conditions
+                .iter()
+                .any(|arm| has_window(&arm.condition) || has_window(&arm.result))
+                || else_result.as_deref().is_some_and(has_window)
+        }
+        _ => false,
+    }
 }
 
 /// Whether an expression aggregates rows, other than inside a subquery.

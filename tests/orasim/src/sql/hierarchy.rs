@@ -1,15 +1,18 @@
 //! Hierarchical queries: START WITH, CONNECT BY [NOCYCLE], PRIOR, LEVEL.
 //!
 //! The rows of the one table are walked by a recursive query over their numbers; each step carries the path that led to it,
-//! which tells a loop. As in Oracle, WHERE looks at the rows that the walk came by and prunes nothing of it.
+//! which tells a loop, and goes down before it goes on. As in Oracle, WHERE looks at the rows that the walk came by and prunes nothing of it.
 
 use sqlparser::ast::{ConnectByKind, Expr};
 
 use super::query::{Item, Scope, Translator};
 use crate::backend::OraError;
-use crate::error::{known, ora};
+use crate::error::{known, not_simulated};
 
 type Result<T> = std::result::Result<T, OraError>;
+
+/// Where a walk that nothing ends is broken off.
+const DEEPEST: u32 = 100_000;
 
 /// The clauses, in whichever order they came.
 struct Clauses<'e> {
@@ -46,7 +49,7 @@ impl Translator<'_> {
         let (alias, prior) = match scope.items.as_slice() {
             [only] if only.load.is_some() => (only.alias.clone(), format!("{}p", only.alias)),
             _ => {
-                return Err(ora(3001, "not simulated: CONNECT BY over anything but one table"));
+                return Err(not_simulated("CONNECT BY over anything but one table"));
             }
         };
         let walk = format!("{alias}h");
@@ -59,14 +62,21 @@ impl Translator<'_> {
             Some(start) => format!(" WHERE {}", self.condition(start, scope)?),
             None => String::new(),
         };
+        // In CONNECT BY itself LEVEL is that of the row that may join.
+        scope.level = Some(format!("({walk}.level + 1)"));
+        self.priors = 0;
         let mut on = Vec::new();
         for relationship in clauses.relationships {
             on.push(self.condition(relationship, scope)?);
         }
+        scope.level = Some(format!("{walk}.level"));
         scope.prior = None;
         let table = from.strip_suffix(&format!(" AS {alias}")).unwrap_or(from);
         let come_by = format!("instr({walk}.path, ',' || {alias}.rowid || ',')");
-        let looped = if clauses.nocycle {
+        // Without PRIOR a row may follow itself: CONNECT BY LEVEL <= 5 makes five of one.
+        let looped = if self.priors == 0 {
+            format!("CASE WHEN {walk}.level >= {DEEPEST} THEN ora_raise(30009) ELSE 1 END")
+        } else if clauses.nocycle {
             format!("{come_by} = 0")
         } else {
             format!("CASE WHEN {come_by} THEN ora_raise(1436) ELSE 1 END")
@@ -75,7 +85,7 @@ impl Translator<'_> {
             "(WITH RECURSIVE {walk}(id, path, level) AS (SELECT {alias}.rowid, ',' || {alias}.rowid || ',', 1 FROM \
              {table} AS {alias}{start} UNION ALL SELECT {alias}.rowid, {walk}.path || {alias}.rowid || ',', \
              {walk}.level + 1 FROM {walk} CROSS JOIN {table} AS {prior} ON {prior}.rowid = {walk}.id CROSS JOIN {table} \
-             AS {alias} ON {} WHERE {looped}) SELECT id, level FROM {walk}) AS {walk} CROSS JOIN {table} AS {alias} ON \
+             AS {alias} ON {} WHERE {looped} ORDER BY 3 DESC) SELECT id, level FROM {walk}) AS {walk} CROSS JOIN {table} AS {alias} ON \
              {alias}.rowid = {walk}.id",
             on.join(" AND ")
         ))

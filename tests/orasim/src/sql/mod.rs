@@ -21,6 +21,7 @@ mod from;
 mod functions;
 mod hierarchy;
 pub(crate) mod lex;
+mod output;
 pub(crate) mod plsql;
 mod query;
 pub(crate) mod types;

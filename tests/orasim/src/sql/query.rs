@@ -11,6 +11,7 @@ use sqlparser::ast::{
 
 use super::expr::{Sql, has_aggregate, name_of};
 use super::lex::offset;
+use super::output::{limited_by, may_be_limited, output_name};
 use super::types::Ty;
 use crate::backend::{ColumnType, OraError};
 use crate::error::{known, ora_at};
@@ -119,8 +120,13 @@ pub(crate) struct Translator<'a> {
     pub(super) catalog: &'a dyn Catalog,
     pub(super) binds: &'a [Ty],
     pub(crate) loads: Vec<Load>,
+    /// How many query blocks count rows so far.
     pub(super) rownums: usize,
+    /// The count that ROWNUM means at this place.
+    pub(super) rownum: Option<usize>,
     pub(super) common: Vec<Common>,
+    /// How often PRIOR was read.
+    pub(super) priors: usize,
     pub(super) aliases: usize,
 }
 
@@ -140,7 +146,9 @@ impl<'a> Translator<'a> {
             binds,
             loads: Vec::new(),
             rownums: 0,
+            rownum: None,
             common: Vec::new(),
+            priors: 0,
             aliases: 0,
         }
     }
@@ -157,6 +165,7 @@ impl<'a> Translator<'a> {
 
     pub(super) fn subquery(&mut self, query: &Query, outer: &Scope<'_>) -> Result<Translated> {
         let known_before = self.common.len();
+        let counting = self.rownum.take();
         let mut with = Vec::new();
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             let inner = self.subquery(&cte.query, outer)?;
@@ -178,6 +187,7 @@ impl<'a> Translator<'a> {
         }
         result.sql += &self.limit(query.limit_clause.as_ref(), query.fetch.as_ref(), outer)?;
         self.common.truncate(known_before);
+        self.rownum = counting;
         Ok(result)
     }
 
@@ -301,7 +311,9 @@ impl<'a> Translator<'a> {
         if !select.connect_by.is_empty() {
             from = self.hierarchy(&select.connect_by, &from, &mut scope)?;
         }
-        let filter = self.filter(&conjuncts, &scope)?;
+        let mut limits = Vec::new();
+        let limited = may_be_limited(select, order).then_some(&mut limits);
+        let filter = self.filter(&conjuncts, &scope, limited)?;
         let mut columns = Vec::new();
         let mut selected = Vec::new();
         for item in &select.projection {
@@ -333,6 +345,15 @@ impl<'a> Translator<'a> {
         if let Some(having) = &select.having {
             sql += &format!(" HAVING {}", self.condition(having, &scope)?);
         }
+        sql += &self.order_by(order, &columns, &scope)?;
+        Ok(Translated {
+            sql: limited_by(sql, &limits),
+            columns,
+        })
+    }
+
+    /// ORDER BY of a query block: by name of a result column, or by an expression.
+    fn order_by(&mut self, order: Option<&OrderBy>, columns: &[(String, Ty)], scope: &Scope<'_>) -> Result<String> {
         let mut terms = Vec::new();
         for by in order_terms(order)? {
             let alias = match &by.expr {
@@ -344,14 +365,15 @@ impl<'a> Translator<'a> {
             };
             let term = match alias {
                 Some(at) => (at + 1).to_string(),
-                None => self.expr(&by.expr, &scope)?.text,
+                None => self.expr(&by.expr, scope)?.text,
             };
             terms.push(term + direction(by));
         }
-        if !terms.is_empty() {
-            sql += &format!(" ORDER BY {}", terms.join(", "));
-        }
-        Ok(Translated { sql, columns })
+        Ok(if terms.is_empty() {
+            String::new()
+        } else {
+            format!(" ORDER BY {}", terms.join(", "))
+        })
     }
 
     fn check_grouping(&self, select: &Select) -> Result<()> {
@@ -550,49 +572,4 @@ pub(super) fn split_and<'e>(expr: &'e Expr, into: &mut Vec<&'e Expr>) {
 fn is_pseudo(expr: &Expr) -> bool {
     matches!(expr, Expr::Identifier(ident)
         if ["SYSDATE", "SYSTIMESTAMP", "USER", "UID", "CURRENT_DATE", "ROWNUM"].contains(&name_of(ident).as_str()))
-}
-
-/// A result column without an alias is called as it was written, in capitals and without space.
-fn output_name(expr: &Expr, text: &str, start: usize) -> String {
-    match expr {
-        Expr::Identifier(ident) => name_of(ident),
-        Expr::CompoundIdentifier(parts) => parts.last().map(name_of).unwrap_or_default(),
-        _ => {
-            let end = end_of_item(text, start);
-            let mut inside = false;
-            let written = text.get(start..end).unwrap_or_default().chars();
-            let name = written.filter_map(|c| {
-                inside ^= c == '\'';
-                if inside || c == '\'' {
-                    Some(c)
-                } else {
-                    (!c.is_whitespace()).then_some(c.to_ascii_uppercase())
-                }
-            });
-            name.take(128).collect()
-        }
-    }
-}
-
-/// Where a select list item that starts here ends: at a comma or FROM outside parentheses and quotes.
-fn end_of_item(text: &str, start: usize) -> usize {
-    let (mut depth, mut inside) = (0_i32, false);
-    for (at, c) in text.char_indices().skip_while(|(at, _)| *at < start) {
-        match c {
-            '\'' => inside = !inside,
-            _ if inside => {}
-            '(' => depth += 1,
-            ')' if depth == 0 => return at,
-            ')' => depth -= 1,
-            ',' if depth == 0 => return at,
-            c if c.is_whitespace() && depth == 0 => {
-                let rest = text[at..].trim_start();
-                if rest.get(..4).is_some_and(|word| word.eq_ignore_ascii_case("FROM")) {
-                    return at;
-                }
-            }
-            _ => {}
-        }
-    }
-    text.len()
 }

@@ -74,7 +74,7 @@ fn user_columns<'a>() -> Vec<Col<User<'a>>> {
         d("CREATED", |s, _| {
             Cell::Time(s.state.now.div_euclid(86_400_000) * 86_400_000 - 400 * 86_400_000)
         }),
-        v("PROFILE", 128, |_, _| Cell::Word("DEFAULT")),
+        v("PROFILE", 128, |s, r| Cell::Owned(super::objects::profile_of(s, r.0))),
         since(
             12,
             1,

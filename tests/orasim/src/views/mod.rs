@@ -3,10 +3,12 @@
 //! A view is a list of columns, each with a function that works its value out; a statement pays only for the columns it
 //! mentions. `GV$` is the `V$` view of every instance, with INST_ID in front; `V$` shows the session's own instance.
 
+mod activity;
 mod dictionary;
 mod files;
 pub(crate) mod instance;
 mod measure;
+mod objects;
 mod rights;
 mod session;
 mod transaction;
@@ -23,6 +25,10 @@ use crate::scenario::{ContainerData, Release, Scenario, WhereClosed};
 use crate::sql::types::seconds;
 use crate::world::session::{Seat, Sess};
 use crate::world::{State, said};
+use activity as act;
+use dictionary as dict;
+use instance as inst;
+use transaction as txn;
 
 /// A value of a view.
 #[derive(Clone, Debug)]
@@ -337,74 +343,93 @@ fn fit(cell: Cell, kind: ColumnType) -> Cell {
 
 /// All views.
 pub(crate) fn all() -> &'static [View] {
-    use dictionary as dict;
-    use instance as inst;
-    use transaction as txn;
-    const VIEWS: &[View] = &[
-        dynamic("SESSION", session::sessions::columns, session::sessions::fill),
-        dynamic("PROCESS", session::processes::columns, session::processes::fill),
-        dynamic("PX_SESSION", session::px_sessions::columns, session::px_sessions::fill),
-        dynamic("TRANSACTION", txn::transactions::columns, txn::transactions::fill),
-        dynamic("LOCK", txn::locks::columns, txn::locks::fill),
-        dynamic("SORT_USAGE", txn::temporary::columns, txn::temporary::fill),
-        dynamic("TEMPSEG_USAGE", txn::temporary::columns, txn::temporary::fill),
-        dynamic("DEAD_CLEANUP", txn::dead::columns, txn::dead::fill),
-        dynamic("SESSTAT", txn::sesstat::columns, txn::sesstat::fill),
-        dynamic("STATNAME", txn::statname::columns, txn::statname::fill),
-        dynamic("INSTANCE", inst::instances::columns, inst::instances::fill),
-        dynamic("DATABASE", inst::databases::columns, inst::databases::fill),
-        dynamic("RESOURCE_LIMIT", inst::resources::columns, inst::resources::fill),
-        dynamic("PARAMETER", inst::parameters::columns, inst::parameters::fill),
-        dynamic("SYSTEM_PARAMETER", inst::parameters::columns, inst::parameters::fill),
-        dynamic("SESSIONS_COUNT", measure::counts::columns, measure::counts::fill),
-        dynamic("SYSMETRIC", measure::metrics::columns, measure::metrics::fill),
-        dynamic(
-            "CON_SYSMETRIC",
-            measure::con_metrics::columns,
-            measure::con_metrics::fill,
-        ),
-        dynamic("PGASTAT", measure::pgastat::columns, measure::pgastat::fill),
-        dynamic("OSSTAT", measure::osstat::columns, measure::osstat::fill),
-        dynamic("VERSION", inst::versions::columns, inst::versions::fill),
-        dynamic("PDBS", inst::pdbs::columns, inst::pdbs::fill),
-        dynamic("CONTAINERS", inst::containers::columns, inst::containers::fill),
-        dynamic("SERVICES", inst::services::columns, inst::services::fill),
-        plain("DUAL", dict::dual::columns, dict::dual::fill),
-        plain("DBA_USERS", dict::users::columns, dict::users::fill),
-        plain("ALL_USERS", dict::all_users::columns, dict::all_users::fill),
-        plain("ALL_TAB_COLUMNS", dict::tab_columns::columns, dict::tab_columns::fill),
-        plain("DBA_TAB_COLUMNS", dict::tab_columns::columns, dict::tab_columns::fill),
-        plain("DBA_TABLESPACES", files::tablespaces::columns, files::tablespaces::fill),
-        plain("DBA_DATA_FILES", files::data_files::columns, files::data_files::fill),
-        plain("DBA_TEMP_FILES", files::temp_files::columns, files::temp_files::fill),
-        plain(
-            "DBA_TEMP_FREE_SPACE",
-            files::temp_free_space::columns,
-            files::temp_free_space::fill,
-        ),
-        plain("DBA_ROLE_PRIVS", rights::roles::columns, rights::roles::fill),
-        plain("DBA_SYS_PRIVS", rights::system::columns, rights::system::fill),
-        plain("DBA_TAB_PRIVS", rights::objects::columns, rights::objects::fill),
-        plain(
-            "DBA_GOLDENGATE_PRIVILEGES",
-            rights::goldengate::columns,
-            rights::goldengate::fill,
-        ),
-        plain(
-            "DBA_XSTREAM_ADMINISTRATOR",
-            rights::xstream::columns,
-            rights::xstream::fill,
-        ),
-        plain("PRODUCT_COMPONENT_VERSION", dict::product::columns, dict::product::fill),
-        plain("SESSION_PRIVS", dict::session_privs::columns, dict::session_privs::fill),
-        plain(
-            "USER_SYS_PRIVS",
-            dict::user_sys_privs::columns,
-            dict::user_sys_privs::fill,
-        ),
-    ];
     VIEWS
 }
+
+const VIEWS: &[View] = &[
+    dynamic("SESSION", session::sessions::columns, session::sessions::fill),
+    dynamic("PROCESS", session::processes::columns, session::processes::fill),
+    dynamic("PX_SESSION", session::px_sessions::columns, session::px_sessions::fill),
+    dynamic("TRANSACTION", txn::transactions::columns, txn::transactions::fill),
+    dynamic("LOCK", txn::locks::columns, txn::locks::fill),
+    dynamic("SORT_USAGE", txn::temporary::columns, txn::temporary::fill),
+    dynamic("TEMPSEG_USAGE", txn::temporary::columns, txn::temporary::fill),
+    dynamic("DEAD_CLEANUP", txn::dead::columns, txn::dead::fill),
+    dynamic("SESSTAT", txn::sesstat::columns, txn::sesstat::fill),
+    dynamic("STATNAME", txn::statname::columns, txn::statname::fill),
+    dynamic("MYSTAT", act::own_figures::columns, act::own_figures::fill),
+    dynamic("SYSSTAT", act::sums::columns, act::sums::fill),
+    dynamic("SESSION_WAIT", act::waits::columns, act::waits::fill),
+    dynamic("SESSION_EVENT", act::events::columns, act::events::fill),
+    dynamic(
+        "SESSION_LONGOPS",
+        act::long_operations::columns,
+        act::long_operations::fill,
+    ),
+    dynamic("SESSION_CONNECT_INFO", act::connects::columns, act::connects::fill),
+    dynamic("SQL", act::sqls::columns, act::sqls::fill),
+    dynamic("OPEN_CURSOR", act::open_cursors::columns, act::open_cursors::fill),
+    dynamic(
+        "LOCKED_OBJECT",
+        objects::locked_objects::columns,
+        objects::locked_objects::fill,
+    ),
+    dynamic("INSTANCE", inst::instances::columns, inst::instances::fill),
+    dynamic("DATABASE", inst::databases::columns, inst::databases::fill),
+    dynamic("RESOURCE_LIMIT", inst::resources::columns, inst::resources::fill),
+    dynamic("PARAMETER", inst::parameters::columns, inst::parameters::fill),
+    dynamic("SYSTEM_PARAMETER", inst::parameters::columns, inst::parameters::fill),
+    dynamic("SESSIONS_COUNT", measure::counts::columns, measure::counts::fill),
+    dynamic("SYSMETRIC", measure::metrics::columns, measure::metrics::fill),
+    dynamic(
+        "CON_SYSMETRIC",
+        measure::con_metrics::columns,
+        measure::con_metrics::fill,
+    ),
+    dynamic("PGASTAT", measure::pgastat::columns, measure::pgastat::fill),
+    dynamic("OSSTAT", measure::osstat::columns, measure::osstat::fill),
+    dynamic("VERSION", inst::versions::columns, inst::versions::fill),
+    dynamic("PDBS", inst::pdbs::columns, inst::pdbs::fill),
+    dynamic("CONTAINERS", inst::containers::columns, inst::containers::fill),
+    dynamic("SERVICES", inst::services::columns, inst::services::fill),
+    plain("DUAL", dict::dual::columns, dict::dual::fill),
+    plain("DBA_USERS", dict::users::columns, dict::users::fill),
+    plain("ALL_USERS", dict::all_users::columns, dict::all_users::fill),
+    plain("ALL_TAB_COLUMNS", dict::tab_columns::columns, dict::tab_columns::fill),
+    plain("DBA_TAB_COLUMNS", dict::tab_columns::columns, dict::tab_columns::fill),
+    plain("DBA_TABLESPACES", files::tablespaces::columns, files::tablespaces::fill),
+    plain("DBA_DATA_FILES", files::data_files::columns, files::data_files::fill),
+    plain("DBA_TEMP_FILES", files::temp_files::columns, files::temp_files::fill),
+    plain(
+        "DBA_TEMP_FREE_SPACE",
+        files::temp_free_space::columns,
+        files::temp_free_space::fill,
+    ),
+    plain("DBA_OBJECTS", objects::every::columns, objects::every::fill),
+    plain("ALL_OBJECTS", objects::every::columns, objects::every::fill),
+    plain("DBA_PROFILES", objects::profiles::columns, objects::profiles::fill),
+    plain("NLS_DATABASE_PARAMETERS", objects::nls::columns, objects::nls::fill),
+    plain("DBA_ROLE_PRIVS", rights::roles::columns, rights::roles::fill),
+    plain("DBA_SYS_PRIVS", rights::system::columns, rights::system::fill),
+    plain("DBA_TAB_PRIVS", rights::objects::columns, rights::objects::fill),
+    plain(
+        "DBA_GOLDENGATE_PRIVILEGES",
+        rights::goldengate::columns,
+        rights::goldengate::fill,
+    ),
+    plain(
+        "DBA_XSTREAM_ADMINISTRATOR",
+        rights::xstream::columns,
+        rights::xstream::fill,
+    ),
+    plain("PRODUCT_COMPONENT_VERSION", dict::product::columns, dict::product::fill),
+    plain("SESSION_PRIVS", dict::session_privs::columns, dict::session_privs::fill),
+    plain(
+        "USER_SYS_PRIVS",
+        dict::user_sys_privs::columns,
+        dict::user_sys_privs::fill,
+    ),
+];
 
 /// A view of this release by its name, or by that of the object behind it (`V_$SESSION`); whether it is the GV$ form.
 pub(crate) fn find(release: Release, owner: Option<&str>, name: &str) -> Option<(usize, bool)> {

@@ -1,11 +1,12 @@
 //! V$SESSION, V$PROCESS and V$PX_SESSION.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{Cell, Col, Sink, Snap, d, n, raw, since, v, view};
 use crate::backend::ColumnType;
 use crate::scenario::Release;
-use crate::world::session::{Kind, Phase, Seat, Sess, mix};
+use crate::world::session::{Kind, Phase, Seat, Sess, mix, sql_hash};
 
 /// A session with what is worked out once for all its columns.
 pub(super) struct Row<'a> {
@@ -30,12 +31,12 @@ pub(super) fn rows<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Row<'a>)> 
 
 impl Row<'_> {
     /// It runs a statement now.
-    fn runs(&self) -> bool {
+    pub(super) fn runs(&self) -> bool {
         self.phase.busy && self.sess.kind == Kind::User && self.sess.mark.is_none()
     }
 
     /// The event, its class and its class number: waiting for the client unless it does something.
-    fn wait(&self) -> (Cell, Cell, i64) {
+    pub(super) fn wait(&self) -> (Cell, Cell, i64) {
         let (event, class) = if self.sess.blocked.is_some() {
             (Cell::Word("enq: TX - row lock contention"), "Application")
         } else if !self.phase.busy {
@@ -47,6 +48,11 @@ impl Row<'_> {
             (Cell::Word("SQL*Net message to client"), "Network")
         };
         (event, Cell::Word(class), class_number(class))
+    }
+
+    /// The statement that it runs or ran last.
+    pub(super) fn cursor(&self) -> Option<&Arc<str>> {
+        self.sess.sql.as_ref().or(self.sess.previous_sql.as_ref())
     }
 
     /// It waits now: a call without a wait is on the processor.
@@ -79,7 +85,7 @@ impl Row<'_> {
     }
 }
 
-fn class_number(class: &str) -> i64 {
+pub(super) fn class_number(class: &str) -> i64 {
     match class {
         "Application" => 1,
         "Configuration" => 2,
@@ -157,7 +163,12 @@ fn statement<'a>() -> Vec<Col<Row<'a>>> {
         raw("SQL_ADDRESS", |_, r| {
             Cell::Address(if r.runs() { r.hash(1) as u64 | 1 << 36 } else { 0 })
         }),
-        n("SQL_HASH_VALUE", |_, r| Cell::Int(if r.runs() { r.hash(2) } else { 0 })),
+        n("SQL_HASH_VALUE", |_, r| {
+            Cell::Int(match &r.sess.sql {
+                Some(id) if r.runs() => sql_hash(id),
+                Some(_) | None => 0,
+            })
+        }),
         v("SQL_ID", 13, |_, r| {
             if r.runs() { Cell::text(&r.sess.sql) } else { Cell::Null }
         }),
@@ -177,7 +188,9 @@ fn statement<'a>() -> Vec<Col<Row<'a>>> {
             }
         }),
         raw("PREV_SQL_ADDR", |_, r| Cell::Address(r.hash(3) as u64 | 1 << 36)),
-        n("PREV_HASH_VALUE", |_, r| Cell::Int(r.hash(4))),
+        n("PREV_HASH_VALUE", |_, r| {
+            Cell::Int(r.sess.previous_sql.as_deref().map_or(0, sql_hash))
+        }),
         v("PREV_SQL_ID", 13, |_, r| Cell::text(&r.sess.previous_sql)),
         n("PREV_CHILD_NUMBER", |_, r| {
             if r.sess.previous_sql.is_some() {
@@ -276,7 +289,7 @@ fn blocking<'a>() -> Vec<Col<Row<'a>>> {
     ]
 }
 
-fn waiting<'a>() -> Vec<Col<Row<'a>>> {
+pub(super) fn waiting<'a>() -> Vec<Col<Row<'a>>> {
     vec![
         n("SEQ#", |_, r| Cell::Int(r.phase.calls % 65_536)),
         n("EVENT#", |_, r| {
@@ -327,7 +340,7 @@ fn waiting<'a>() -> Vec<Col<Row<'a>>> {
     ]
 }
 
-fn waited<'a>() -> Vec<Col<Row<'a>>> {
+pub(super) fn waited<'a>() -> Vec<Col<Row<'a>>> {
     vec![
         n("WAIT_CLASS_ID", |_, r| Cell::Int(2_723_168_908 + r.wait().2)),
         n("WAIT_CLASS#", |_, r| Cell::Int(r.wait().2)),

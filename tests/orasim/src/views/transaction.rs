@@ -73,12 +73,13 @@ view!(
     |snap| super::open(snap)
 );
 
-/// A lock held (mode 6) or waited for (request 6).
+/// A lock held or waited for.
 pub(super) struct Held<'a> {
     row: Row<'a>,
-    usn: u32,
-    slot: u32,
-    sequence: u32,
+    kind: &'static str,
+    id1: i64,
+    id2: i64,
+    mode: i64,
     request: bool,
 }
 
@@ -87,11 +88,11 @@ fn lock_columns<'a>() -> Vec<Col<Held<'a>>> {
         raw("ADDR", |_, h| Cell::Address(Sess::saddr(h.row.seat) | 0x80)),
         raw("KADDR", |_, h| Cell::Address(Sess::saddr(h.row.seat) | 0xc0)),
         n("SID", |_, h| Cell::Int(i64::from(h.row.seat.1))),
-        v("TYPE", 2, |_, _| Cell::Word("TX")),
-        n("ID1", |_, h| Cell::Int(i64::from(h.usn) << 16 | i64::from(h.slot))),
-        n("ID2", |_, h| Cell::Int(i64::from(h.sequence))),
-        n("LMODE", |_, h| Cell::Int(if h.request { 0 } else { 6 })),
-        n("REQUEST", |_, h| Cell::Int(if h.request { 6 } else { 0 })),
+        v("TYPE", 2, |_, h| Cell::Word(h.kind)),
+        n("ID1", |_, h| Cell::Int(h.id1)),
+        n("ID2", |_, h| Cell::Int(h.id2)),
+        n("LMODE", |_, h| Cell::Int(if h.request { 0 } else { h.mode })),
+        n("REQUEST", |_, h| Cell::Int(if h.request { h.mode } else { 0 })),
         n("CTIME", |s, h| {
             let start = if h.request {
                 h.row.phase.since
@@ -106,30 +107,53 @@ fn lock_columns<'a>() -> Vec<Col<Held<'a>>> {
                 .sessions
                 .values()
                 .any(|other| other.blocked.is_some_and(|(by, _)| by == h.row.seat));
-            Cell::Int(i64::from(!h.request && blocks))
+            Cell::Int(i64::from(!h.request && h.kind == "TX" && blocks))
         }),
         since(12, 1, n("CON_ID", |_, h| Cell::Int(i64::from(h.row.sess.con_id)))),
     ]
 }
 
+/// The row locks of each transaction (TX, exclusive), the tables they are in (TM, row exclusive), and who waits for a row.
 fn held<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Held<'a>)> {
-    let sessions = &snap.state.sessions;
-    rows(snap).filter_map(move |(instance, row)| {
-        let (txn, request) = match row.sess.blocked {
-            Some((blocker, _)) => (sessions.get(&blocker)?.txn.as_ref()?, true),
-            None => (row.sess.txn.as_ref()?, false),
+    let tx = |row, txn: &Txn, request| Held {
+        row,
+        kind: "TX",
+        id1: i64::from(txn.usn) << 16 | i64::from(txn.slot),
+        id2: i64::from(txn.sequence),
+        mode: 6,
+        request,
+    };
+    let mut held = Vec::new();
+    for (instance, row) in rows(snap) {
+        let copy = || {
+            let (seat, sess, phase) = (row.seat, row.sess, row.phase);
+            Row { seat, sess, phase }
         };
-        Some((
-            instance,
-            Held {
-                usn: txn.usn,
-                slot: txn.slot,
-                sequence: txn.sequence,
-                request,
-                row,
-            },
-        ))
-    })
+        for txn in row.sess.transactions() {
+            held.push((instance, tx(copy(), txn, false)));
+        }
+        if row.sess.txn.is_some() {
+            for object in super::objects::changed(snap, row.seat) {
+                let table = Held {
+                    row: copy(),
+                    kind: "TM",
+                    id1: object,
+                    id2: 0,
+                    mode: 3,
+                    request: false,
+                };
+                held.push((instance, table));
+            }
+        }
+        let blocker = row
+            .sess
+            .blocked
+            .and_then(|(blocker, _)| snap.state.sessions.get(&blocker));
+        if let Some(txn) = blocker.and_then(|blocker| blocker.txn.as_ref()) {
+            held.push((instance, tx(copy(), txn, true)));
+        }
+    }
+    held.into_iter()
 }
 
 view!(locks, Held<'_>, super::lock_columns(), |snap| super::held(snap));
@@ -206,7 +230,7 @@ fn killed<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Row<'a>)> {
 view!(dead, Row<'_>, super::dead_columns(), |snap| super::killed(snap));
 
 /// The statistics that are kept for each session, with their numbers.
-const STATISTICS: [(i64, &str, i64); 11] = [
+pub(super) const STATISTICS: [(i64, &str, i64); 11] = [
     (6, "user commits", 1),
     (9, "opened cursors current", 1),
     (14, "session logical reads", 8),
@@ -220,7 +244,7 @@ const STATISTICS: [(i64, &str, i64); 11] = [
     (701, "temp space allocated (bytes)", 8),
 ];
 
-fn statistic(snap: &Snap<'_>, row: &Row<'_>, number: i64) -> i64 {
+pub(super) fn statistic(snap: &Snap<'_>, row: &Row<'_>, number: i64) -> i64 {
     let age = ((snap.state.now - row.sess.logon) / 1000).max(1);
     // What a session has used grows with its age, at a pace of its own between idle and busy.
     let pace = (mix(u64::from(row.seat.1), u64::from(row.sess.serial) ^ number as u64) % 100) as i64 + 1;
@@ -249,12 +273,15 @@ fn sesstat_columns<'a>() -> Vec<Col<(Row<'a>, i64)>> {
 }
 
 fn sesstat_rows<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, (Row<'a>, i64))> {
-    rows(snap).flat_map(|(instance, row)| {
-        let (seat, sess, phase) = (row.seat, row.sess, row.phase);
-        STATISTICS
-            .iter()
-            .map(move |(number, _, _)| (instance, (Row { seat, sess, phase }, *number)))
-    })
+    rows(snap).flat_map(|(instance, row)| of_row(instance, &row))
+}
+
+/// The statistics of one session.
+pub(super) fn of_row<'a>(instance: u32, row: &Row<'a>) -> impl Iterator<Item = (u32, (Row<'a>, i64))> + use<'a> {
+    let (seat, sess, phase) = (row.seat, row.sess, row.phase);
+    STATISTICS
+        .iter()
+        .map(move |(number, _, _)| (instance, (Row { seat, sess, phase }, *number)))
 }
 
 view!(sesstat, (Row<'_>, i64), super::sesstat_columns(), |snap| {

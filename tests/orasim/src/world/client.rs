@@ -104,8 +104,13 @@ impl ClientSession {
             link.broken = false;
         }
         sess.activity = Activity::Busy { since: now };
-        sess.sql = statement.map(sql_id_of);
-        state.statements += u64::from(statement.is_some());
+        let id = statement.map(sql_id_of);
+        sess.sql.clone_from(&id);
+        let by = (Arc::clone(&sess.who.schema), sess.con_id);
+        if let (Some(id), Some(text)) = (id, statement) {
+            state.texts.executed(self.seat.0, &id, text, now, (&by.0, by.1));
+            state.statements += 1;
+        }
         Ok(())
     }
 
@@ -157,18 +162,18 @@ impl ClientSession {
         waited.and_then(|_| self.own(&mut state, false).map(|_| ()))
     }
 
-    /// Waits for the holder of a row.
-    pub(crate) fn wait_for_row(&self, holder: Seat) -> Result<(), OraError> {
+    /// Waits for the holder of a row, not beyond the deadline; whether the wait is over.
+    pub(crate) fn wait_for_row(&self, holder: Seat, deadline: Moment) -> Result<bool, OraError> {
         self.with_own(|sess, now| sess.blocked = Some((holder, now)))?;
         let seat = self.seat;
         let free = move |state: &State| state.sessions.get(&seat).is_none_or(|sess| sess.blocked.is_none());
-        let waited = self.wait(Moment::MAX, false, free);
-        if waited.is_err()
+        let waited = self.wait(deadline, false, free);
+        if !matches!(waited, Ok(true))
             && let Some(sess) = self.shared.look().sessions.get_mut(&self.seat)
         {
             sess.blocked = None;
         }
-        waited.map(|_| ())
+        waited
     }
 
     /// The own transaction, opened if there is none yet, has changed so many rows more.

@@ -7,11 +7,13 @@
 mod client;
 mod kill;
 mod listener;
+mod lock;
 mod pass;
 mod run;
 pub(crate) mod said;
 pub(crate) mod session;
 mod spawn;
+pub(crate) mod statements;
 pub(crate) mod tables;
 
 pub(crate) use spawn::user_number;
@@ -34,6 +36,7 @@ pub(crate) use kill::Order;
 pub use kill::{Clause, KillRecord};
 use pass::Due;
 use session::{Seat, Sess};
+use statements::Statements;
 use tables::Tables;
 
 /// A wait without an end moves the clock no farther at a time.
@@ -65,6 +68,7 @@ pub(crate) struct State {
     /// Since when the host's processors are busy by so many percent.
     pub(crate) host_cpu: Vec<(Moment, i64)>,
     pub(crate) tables: Tables,
+    pub(crate) texts: Statements,
     pub(crate) statements: u64,
     queue: BinaryHeap<std::cmp::Reverse<(Moment, u64, Due)>>,
     queued: u64,
@@ -298,6 +302,7 @@ impl State {
             resources: BTreeMap::new(),
             host_cpu: Vec::new(),
             tables: Tables::default(),
+            texts: Statements::default(),
             statements: 0,
             queue: BinaryHeap::new(),
             queued: 0,

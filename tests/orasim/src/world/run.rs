@@ -11,11 +11,12 @@ use sqlparser::ast::{ObjectType, SetExpr, Statement as Tree};
 
 use super::client::ClientSession;
 use super::kill::{Killer, Verdict};
+use super::lock::wait_clause;
 use super::session::Mark;
 use super::{Order, Shared};
 use crate::backend::{Bind, Column, ColumnType, OraError, Reply, Rows, StatementKind, Value};
 use crate::clock::{Moment, moment};
-use crate::error::{cut, known, ora};
+use crate::error::{cut, known, not_simulated, ora};
 use crate::faults::Strike;
 use crate::sql::alter::{self, Alter, Grammar};
 use crate::sql::engine::{Engine, parse};
@@ -73,9 +74,16 @@ impl ClientSession {
                 tokens.refuse_semicolon(self.release_major() >= 23)?;
                 self.alter(tokens, describe_only, strikes)
             }
-            "COMMIT" | "ROLLBACK" if !describe_only => {
+            "COMMIT" | "ROLLBACK" => {
                 let keep = tokens.first_word() == "COMMIT";
-                if keep || tokens.tokens.len() <= 2 {
+                let words: Vec<_> = tokens.tokens[1..]
+                    .iter()
+                    .map(|it| crate::sql::lex::word(&it.token))
+                    .collect();
+                if words.iter().any(|it| it.as_deref() == Some("TO")) {
+                    return Err(not_simulated("ROLLBACK TO SAVEPOINT"));
+                }
+                if !describe_only {
                     self.end_transaction(keep)?;
                 }
                 Ok(done(StatementKind::Other, 0))
@@ -84,8 +92,9 @@ impl ClientSession {
                 tokens.refuse_semicolon(self.release_major() >= 23)?;
                 self.modify(tokens, binds, describe_only)
             }
-            "COMMIT" | "ROLLBACK" | "SET" | "SAVEPOINT" | "LOCK" | "EXPLAIN" | "GRANT" | "REVOKE" | "COMMENT" => {
-                Ok(done(StatementKind::Other, 0))
+            word @ ("SET" | "SAVEPOINT" | "LOCK" | "EXPLAIN" | "GRANT" | "REVOKE" | "COMMENT" | "MERGE" | "RENAME"
+            | "ANALYZE" | "AUDIT" | "NOAUDIT" | "PURGE" | "FLASHBACK" | "ASSOCIATE" | "DISASSOCIATE") => {
+                Err(not_simulated(word))
             }
             _ => Err(known(900)),
         }
@@ -112,9 +121,25 @@ impl ClientSession {
     }
 
     fn select(&mut self, tokens: &Tokens<'_>, binds: &[Bind], describe_only: bool) -> Result<Reply> {
+        let wait = wait_clause(tokens);
+        let shorter;
+        let tokens = match wait {
+            Some(_) => {
+                shorter = Tokens {
+                    text: tokens.text,
+                    tokens: tokens.tokens[..tokens.tokens.len() - 2].to_vec(),
+                    binds: tokens.binds.clone(),
+                };
+                &shorter
+            }
+            None => tokens,
+        };
         let Tree::Query(query) = parse(tokens)? else {
             return Err(known(900));
         };
+        if !describe_only {
+            self.lock_rows(tokens, &query, binds, wait)?;
+        }
         let engine = self.take_engine()?;
         let answer = {
             let catalog = self.catalog();
@@ -129,11 +154,6 @@ impl ClientSession {
         };
         self.engine = Some(engine);
         let answer = answer?;
-        if !query.locks.is_empty() && !describe_only {
-            for (owner, name) in &answer.tables {
-                self.lock_rows(owner, name)?;
-            }
-        }
         let columns: Arc<[Column]> = answer
             .columns
             .into_iter()
@@ -143,29 +163,6 @@ impl ClientSession {
             .rows
             .map(|rows| Box::new(Held(rows.into_iter())) as Box<dyn Rows>);
         Ok(Reply::Query { columns, rows })
-    }
-
-    /// SELECT ... FOR UPDATE: locks every row of the table.
-    fn lock_rows(&self, owner: &str, name: &str) -> Result<()> {
-        loop {
-            let mut state = self.shared.look();
-            let Some(table) = state.tables.get_mut(owner, name) else {
-                return Err(known(942));
-            };
-            let rows: Vec<_> = table.rows(self.seat).map(|(id, row)| (id, Some(row.clone()))).collect();
-            match table.holder(self.seat, rows.iter().map(|(id, _)| *id)) {
-                Some(holder) => {
-                    drop(state);
-                    self.wait_for_row(holder)?;
-                }
-                None => {
-                    let count = rows.len();
-                    table.change(self.seat, rows);
-                    self.changed(&mut state, count);
-                    return Ok(());
-                }
-            }
-        }
     }
 
     fn modify(&mut self, tokens: &Tokens<'_>, binds: &[Vec<Bind>], describe_only: bool) -> Result<Reply> {
@@ -221,7 +218,7 @@ impl ClientSession {
                 }
                 Ok(done(StatementKind::Other, 0))
             }
-            _ => Err(known(900)),
+            _ => Err(not_simulated(&format!("{} of this kind", tokens.first_word()))),
         }
     }
 
@@ -245,7 +242,7 @@ impl ClientSession {
                 // The row may look different once its holder is through: work it out again then.
                 Some(holder) => {
                     drop(state);
-                    self.wait_for_row(holder)?;
+                    self.wait_for_row(holder, Moment::MAX)?;
                 }
                 None => {
                     table.change(self.seat, planned.changes);
@@ -307,16 +304,16 @@ impl ClientSession {
         match &alter {
             Ok(Alter::Session(_)) => {}
             // Without the privilege nobody is told what else is wrong.
-            Ok(Alter::End(_) | Alter::System) | Err(_) if self.is_system(tokens) => self.may_alter_system()?,
-            Ok(Alter::End(_) | Alter::System) | Err(_) => {}
+            Ok(Alter::End(_) | Alter::System(_)) | Err(_) if self.is_system(tokens) => self.may_alter_system()?,
+            Ok(Alter::End(_) | Alter::System(_)) | Err(_) => {}
         }
         match alter? {
-            Alter::End(_) | Alter::System if describe_only => Ok(done(StatementKind::AlterSystem, 0)),
+            Alter::End(_) | Alter::System(_) if describe_only => Ok(done(StatementKind::AlterSystem, 0)),
             Alter::End(order) => {
                 self.end_session(&order, tokens.text, strikes)?;
                 Ok(done(StatementKind::AlterSystem, 0))
             }
-            Alter::System => Ok(done(StatementKind::AlterSystem, 0)),
+            Alter::System(what) => Err(not_simulated(&format!("ALTER SYSTEM {what}"))),
             Alter::Session(settings) => {
                 for (name, value) in settings {
                     self.set(&name, value)?;
@@ -358,7 +355,7 @@ impl ClientSession {
                 self.setting.viewer.con_id = con_id;
                 self.with_own(|sess, _| sess.con_id = con_id)?;
             }
-            _ => {}
+            _ => alter::without_effect(name)?,
         }
         Ok(())
     }
@@ -405,6 +402,8 @@ impl Catalog for SessionCatalog<'_> {
             let public = [
                 "DUAL",
                 "ALL_USERS",
+                "ALL_OBJECTS",
+                "NLS_DATABASE_PARAMETERS",
                 "ALL_TAB_COLUMNS",
                 "PRODUCT_COMPONENT_VERSION",
                 "SESSION_PRIVS",

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use md5::{Digest, Md5};
+
 use crate::backend::Hangup;
 use crate::clock::Moment;
 use crate::scenario::{Parked, Server, Wait};
@@ -70,9 +72,11 @@ pub(crate) fn mix(a: u64, b: u64) -> u64 {
     x ^ (x >> 31)
 }
 
+/// Oracle's base 32.
+const DIGITS: &[u8; 32] = b"0123456789abcdfghjkmnpqrstuvwxyz";
+
 /// An SQL_ID made from a number.
 pub(crate) fn sql_id(mut number: u64) -> Arc<str> {
-    const DIGITS: &[u8; 32] = b"0123456789abcdfghjkmnpqrstuvwxyz";
     let mut text = [0_u8; 13];
     for place in text.iter_mut().rev() {
         *place = DIGITS[(number & 31) as usize];
@@ -81,13 +85,22 @@ pub(crate) fn sql_id(mut number: u64) -> Arc<str> {
     text.iter().map(|digit| char::from(*digit)).collect::<String>().into()
 }
 
-/// An SQL_ID made from a statement's text.
+/// The SQL_ID of a statement's text: the last eight bytes of the MD5 of the text and a NUL, as two words.
 pub(crate) fn sql_id_of(statement: &str) -> Arc<str> {
-    sql_id(
-        statement
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| mix(hash, u64::from(byte))),
-    )
+    let digest = Md5::new().chain_update(statement).chain_update([0]).finalize();
+    let word = |at: usize| {
+        (at..at + 4)
+            .rev()
+            .fold(0_u64, |word, at| word << 8 | u64::from(digest[at]))
+    };
+    sql_id(word(8) << 32 | word(12))
+}
+
+/// SQL_HASH_VALUE: the low half of the number that an SQL_ID is.
+pub(crate) fn sql_hash(id: &str) -> i64 {
+    let digit = |c: u8| DIGITS.iter().position(|digit| *digit == c).unwrap_or(0) as u64;
+    let number = id.bytes().fold(0_u64, |number, c| number << 5 | digit(c));
+    i64::from(number as u32)
 }
 
 impl Activity {
@@ -348,6 +361,13 @@ mod tests {
                 calls: 2
             }
         );
+    }
+
+    #[test]
+    fn an_sql_id_is_made_as_oracle_makes_it() {
+        assert_eq!(sql_id_of("select * from dual").as_ref(), "a5ks9fhw2v9s1");
+        // V$SQL.HASH_VALUE of that statement.
+        assert_eq!(sql_hash("a5ks9fhw2v9s1"), 942_515_969);
     }
 
     #[test]

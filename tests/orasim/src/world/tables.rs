@@ -14,7 +14,11 @@ use crate::backend::ColumnType;
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     tables: BTreeMap<(String, String), UserTable>,
+    created: i64,
 }
+
+/// OBJECT_ID of the users' tables begins after this.
+const FIRST_OBJECT: i64 = 80_000;
 
 /// One table.
 #[derive(Debug, Default)]
@@ -22,6 +26,8 @@ pub(crate) struct UserTable {
     pub(crate) columns: Vec<(String, ColumnType)>,
     rows: BTreeMap<i64, Row>,
     last: i64,
+    /// OBJECT_ID.
+    pub(crate) object: i64,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +70,13 @@ impl UserTable {
             .find(|holder| *holder != by)
     }
 
+    /// Whether a session has changed rows of it that it has not committed.
+    pub(crate) fn is_held_by(&self, by: Seat) -> bool {
+        self.rows
+            .values()
+            .any(|row| row.pending.as_ref().is_some_and(|(holder, _)| *holder == by))
+    }
+
     /// Makes changes that last once they are committed.
     pub(crate) fn change(&mut self, by: Seat, changes: Vec<Change>) {
         for (id, image) in changes {
@@ -90,11 +103,13 @@ impl Tables {
     }
 
     /// Creates a table; whether the name was free.
-    pub(crate) fn create(&mut self, owner: &str, name: &str, table: UserTable) -> bool {
+    pub(crate) fn create(&mut self, owner: &str, name: &str, mut table: UserTable) -> bool {
         let key = (owner.to_owned(), name.to_owned());
         if self.tables.contains_key(&key) {
             return false;
         }
+        self.created += 1;
+        table.object = FIRST_OBJECT + self.created;
         self.tables.insert(key, table);
         true
     }

@@ -3,6 +3,8 @@
 //! The translation decides by the types which one a call means (TO_CHAR of a date or of a number), so each function here
 //! deals with one kind of argument. An empty text is NULL in all of them.
 
+mod numbers;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -13,10 +15,13 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value as Lite, ValueRef};
 
 use super::dates;
-use super::types::{hex, plain, seconds, spelled};
+use super::types::{hex, seconds, spelled};
 use crate::backend::OraError;
 use crate::clock::{calendar, moment};
 use crate::error::{known, ora};
+
+/// How many query blocks of a statement may count rows.
+pub(crate) const SLOTS: usize = 16;
 
 /// What the functions share with the statement that runs.
 #[derive(Default)]
@@ -26,7 +31,7 @@ pub(crate) struct Shared {
     /// What SYSTIMESTAMP is ahead of UTC, in minutes.
     pub(crate) zone: AtomicI64,
     /// Rows that ROWNUM has let through, by its place in the statement.
-    pub(crate) rownum: [AtomicI64; 8],
+    pub(crate) rownum: [AtomicI64; SLOTS],
 }
 
 #[derive(Debug)]
@@ -60,7 +65,7 @@ pub(crate) fn register(to: &Connection, shared: &Arc<Shared>) -> Result<(), rusq
     padded(to)?;
     replaced(to)?;
     patterns(to)?;
-    numbers(to)?;
+    numbers::register(to)?;
     times(to, shared)?;
     calendars(to)?;
     define(to, "ora_raise", |args| {
@@ -68,25 +73,7 @@ pub(crate) fn register(to: &Connection, shared: &Arc<Shared>) -> Result<(), rusq
             whole(args, 0)?.and_then(|code| u32::try_from(code).ok()).unwrap_or(600),
         ))
     })?;
-    let counters = Arc::clone(shared);
-    define(to, "ora_rownum", move |args| {
-        // The row's tentative number; it counts once the condition holds, `op` being <, <= or =.
-        let slot = &counters.rownum[whole(args, 0)?.unwrap_or(0) as usize % 8];
-        let next = slot.load(Ordering::Relaxed) + 1;
-        let Some(bound) = number(args, 2)? else {
-            return Ok(Lite::Integer(0));
-        };
-        let next_number = next as f64;
-        let holds = match text(args, 1)?.as_deref() {
-            Some("<") => next_number < bound,
-            Some("=") => next_number == bound,
-            _ => next_number <= bound,
-        };
-        if holds {
-            slot.store(next, Ordering::Relaxed);
-        }
-        Ok(Lite::Integer(i64::from(holds)))
-    })
+    numbers::rownums(to, shared)
 }
 
 fn text(args: &Args<'_>, index: usize) -> Result<Option<String>, OraError> {
@@ -137,6 +124,11 @@ fn texts(to: &Connection) -> Result<(), rusqlite::Error> {
             all.push_str(&text(args, index)?.unwrap_or_default());
         }
         of_text(all)
+    })?;
+    define(to, "ora_fitting", |args| match text(args, 0)? {
+        Some(it) if it.len() > 4000 => Err(known(1489)),
+        Some(it) => of_text(it),
+        None => Ok(Lite::Null),
     })?;
     define(to, "ora_text", |args| text(args, 0)?.map_or(Ok(Lite::Null), of_text))?;
     define(to, "ora_case", |args| {
@@ -395,118 +387,6 @@ fn like(it: &[char], pattern: &[char], escape: Option<char>) -> Result<bool, Ora
     }
 }
 
-fn numbers(to: &Connection) -> Result<(), rusqlite::Error> {
-    define(to, "ora_num", |args| number(args, 0)?.map_or(Ok(Lite::Null), of_number))?;
-    define(to, "ora_div", |args| {
-        let (Some(a), Some(b)) = (number(args, 0)?, number(args, 1)?) else {
-            return Ok(Lite::Null);
-        };
-        if b == 0.0 { Err(known(1476)) } else { of_number(a / b) }
-    })?;
-    define(to, "ora_mod", |args| {
-        let (Some(a), Some(b)) = (number(args, 0)?, number(args, 1)?) else {
-            return Ok(Lite::Null);
-        };
-        of_number(if b == 0.0 { a } else { a % b })
-    })?;
-    define(to, "ora_bitand", |args| {
-        let (Some(a), Some(b)) = (whole(args, 0)?, whole(args, 1)?) else {
-            return Ok(Lite::Null);
-        };
-        Ok(Lite::Integer(a & b))
-    })?;
-    define(to, "ora_math", |args| {
-        let (Some(what), Some(x)) = (text(args, 0)?, number(args, 1)?) else {
-            return Ok(Lite::Null);
-        };
-        let places = whole(args, 2)?.unwrap_or(0).clamp(-30, 30) as i32;
-        let scale = 10_f64.powi(places);
-        of_number(match what.as_str() {
-            "TRUNC" => (plain(x * scale).parse().unwrap_or(x * scale)).trunc() / scale,
-            "ROUND" => (plain(x * scale).parse().unwrap_or(x * scale)).round() / scale,
-            "CEIL" => x.ceil(),
-            "FLOOR" => x.floor(),
-            "ABS" => x.abs(),
-            "SIGN" => f64::from(u8::from(x > 0.0)) - f64::from(u8::from(x < 0.0)),
-            "SQRT" => x.sqrt(),
-            "EXP" => x.exp(),
-            "LN" => x.ln(),
-            _ => x.powf(number(args, 2)?.unwrap_or(1.0)),
-        })
-    })?;
-    define(to, "ora_number_text", |args| {
-        let (Some(x), Some(model)) = (number(args, 0)?, text(args, 1)?) else {
-            return Ok(Lite::Null);
-        };
-        of_text(number_text(x, &model))
-    })
-}
-
-/// TO_CHAR of a number with a model of nines, noughts, a point, commas, X and FM.
-fn number_text(x: f64, model: &str) -> String {
-    let upper = model.to_ascii_uppercase();
-    let (fill, body) = match upper.strip_prefix("FM") {
-        Some(rest) => (true, rest),
-        None => (false, upper.as_str()),
-    };
-    if body.contains('X') {
-        let digits = format!("{:X}", x as i64);
-        return if fill {
-            digits
-        } else {
-            format!("{digits:>width$}", width = body.len() + 1)
-        };
-    }
-    let (left, right) = body.split_once(['.', 'D']).unwrap_or((body, ""));
-    let decimals = right.chars().filter(|c| matches!(c, '9' | '0')).count();
-    let number = format!("{:.decimals$}", x.abs());
-    let (whole, fraction) = number.split_once('.').unwrap_or((&number, ""));
-    let places: Vec<char> = left.chars().filter(|c| matches!(c, '9' | '0' | ',' | 'G')).collect();
-    let room = places.iter().filter(|c| matches!(c, '9' | '0')).count();
-    let whole = if whole == "0" && decimals > 0 { "" } else { whole };
-    if whole.len() > room {
-        return "#".repeat(body.len() + 1);
-    }
-    let forced = places
-        .iter()
-        .position(|c| *c == '0')
-        .map_or(0, |at| places[at..].iter().filter(|c| **c != ',').count());
-    let whole = format!("{:0>width$}", whole, width = whole.len().max(forced.min(room)));
-    let mut digits = whole.chars().rev();
-    let mut reversed = String::new();
-    for place in places.iter().rev() {
-        match (place, digits.clone().next()) {
-            (_, None) => break,
-            (',' | 'G', Some(_)) => reversed.push(','),
-            (_, Some(digit)) => {
-                reversed.push(digit);
-                digits.next();
-            }
-        }
-    }
-    let mut out: String = reversed.chars().rev().collect();
-    if decimals > 0 {
-        let fraction = if fill {
-            fraction.trim_end_matches(|c| c == '0' && !right.contains('0'))
-        } else {
-            fraction
-        };
-        out = format!("{out}.{fraction}");
-    }
-    let out = if x < 0.0 {
-        format!("-{out}")
-    } else if fill {
-        out
-    } else {
-        format!(" {out}")
-    };
-    if fill {
-        out
-    } else {
-        format!("{out:>width$}", width = body.len() + 1)
-    }
-}
-
 fn date(args: &Args<'_>, index: usize) -> Result<Option<NaiveDateTime>, OraError> {
     Ok(number(args, index)?.map(|seconds| calendar((seconds * 1000.0).round() as i64)))
 }
@@ -607,14 +487,5 @@ mod tests {
         assert_eq!(check("AxB", "A\\_B", Some('\\')), Ok(false));
         assert_eq!(check("A", "A\\x", Some('\\')), Err(1424));
         assert_eq!(check("", "%", None), Ok(true));
-    }
-
-    #[test]
-    fn number_models_fill_their_places() {
-        assert_eq!(number_text(1234.5, "FM9,999.0"), "1,234.5");
-        assert_eq!(number_text(42.0, "0000"), " 0042");
-        assert_eq!(number_text(42.0, "999"), "  42");
-        assert_eq!(number_text(255.0, "FMXX"), "FF");
-        assert_eq!(number_text(12345.0, "999"), "####");
     }
 }
