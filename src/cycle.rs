@@ -80,6 +80,8 @@ pub struct Terms<'a> {
     pub today: NaiveDate,
     /// Whether the snapshot before this one is near enough for holds to go on.
     pub unbroken: bool,
+    /// How long the reading took: `now` is from its beginning, what the rows say may be from its end.
+    pub read_in: TimeDelta,
     /// Why nothing may be done in this cycle, if so: the snapshot is too old, actions are under way, the daemon is paused.
     pub standstill: Option<&'a str>,
     /// Take every hold as served: `plan --assume-held`.
@@ -113,6 +115,7 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
         terms.set,
         terms.in_force,
         terms.now,
+        terms.read_in,
         terms.unbroken,
     );
     memory.gates.update(terms.set, terms.in_force, snapshot, readings);

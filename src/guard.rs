@@ -12,6 +12,7 @@
 //! leave alone, and refuses them one by one.
 
 mod bench;
+mod lapse;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::guard::bench::{Bench, Taken};
+pub use crate::guard::lapse::{Going, Surroundings};
 use crate::ledger::Ledger;
 use crate::plan::{
     EffectiveLimits, Entry, InForce, Plan, PolicyPlan, Situation, Standing, escalation_protection, exempt_rows,

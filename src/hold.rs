@@ -51,7 +51,8 @@ impl Holds {
         self.last_snapshot = Some(now);
     }
 
-    /// Tells for which sessions the policy's condition is TRUE in this snapshot; all others' holds end.
+    /// Tells for which sessions the policy's condition is TRUE in this snapshot; all others' holds end. `now` is when it was
+    /// known to be TRUE at the latest.
     ///
     /// # Panics
     /// When the policy has no `for:`.

@@ -212,6 +212,13 @@ impl Rules {
         Some(format!("blackout: {}", blackout.reason))
     }
 
+    /// A policy's schedule in the database's time zone, if it has one.
+    #[must_use]
+    pub fn schedule(&self, policy: &str) -> Option<&Schedule> {
+        let at = self.set.policies.iter().position(|known| &*known.name == policy)?;
+        self.schedules[at].as_ref()
+    }
+
     /// How each policy runs here, or why it does not. `supports` says why an action is not to be had here, if it is not.
     pub fn here<E: fmt::Display>(&self, supports: impl Fn(Action) -> Result<(), E>) -> Here {
         let run = |policy: &Policy| {

@@ -105,7 +105,9 @@ pub fn resources(set: &PolicySet) -> Vec<Resource> {
     resources
 }
 
-fn resources_of(policy: &Policy) -> Vec<Resource> {
+/// The resources that one policy watches.
+#[must_use]
+pub fn resources_of(policy: &Policy) -> Vec<Resource> {
     let mut resources = Vec::new();
     if let Some(pressure) = &policy.pressure {
         collect(&pressure.begin, &mut resources);

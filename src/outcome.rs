@@ -30,6 +30,9 @@ pub enum Outcome {
     Unknown,
     /// The warrant was too old when its turn came. Nothing was sent.
     Expired,
+    /// What the warrant was given for held no longer when its turn came: a pause, a blackout, a reload, the policy's schedule,
+    /// gate, floor or hold. Nothing was sent.
+    Revoked,
     /// A dry run: everything was done but the statement, and it is assumed to have succeeded.
     Assumed,
     /// The action was to report, which was done.
@@ -38,7 +41,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All, in the order of their labels' documentation.
-    pub const ALL: [Outcome; 13] = [
+    pub const ALL: [Outcome; 14] = [
         Outcome::Done,
         Outcome::Marked,
         Outcome::AlreadyGone,
@@ -50,6 +53,7 @@ impl Outcome {
         Outcome::Failed,
         Outcome::Unknown,
         Outcome::Expired,
+        Outcome::Revoked,
         Outcome::Assumed,
         Outcome::Reported,
     ];
@@ -69,6 +73,7 @@ impl Outcome {
             Outcome::Failed => "failed",
             Outcome::Unknown => "unknown",
             Outcome::Expired => "expired",
+            Outcome::Revoked => "revoked",
             Outcome::Assumed => "assumed",
             Outcome::Reported => "reported",
         }
@@ -96,6 +101,7 @@ impl Outcome {
             | Outcome::Protected
             | Outcome::Unchecked
             | Outcome::Expired
+            | Outcome::Revoked
             | Outcome::Reported => false,
         }
     }
@@ -113,6 +119,7 @@ impl Outcome {
             | Outcome::Unsupported
             | Outcome::Failed
             | Outcome::Expired
+            | Outcome::Revoked
             | Outcome::Reported => false,
         }
     }

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::cycle::Reported;
 use crate::evaluate::evaluate;
@@ -251,12 +251,15 @@ pub fn matched_rows(policy: &Policy, snapshot: &Snapshot) -> Vec<usize> {
 }
 
 /// Feeds the snapshot to the holds of every policy in force. A session whose instance was not read completely does not hold.
+/// The snapshot's clock was read at its beginning, `now`, and a row perhaps as late as `read_in` after that: a hold that begins
+/// counts from there, and one that goes on is measured at `now`.
 pub fn observe(
     holds: &mut Holds,
     snapshot: &Snapshot,
     set: &PolicySet,
     in_force: &[InForce],
     now: DateTime<Utc>,
+    read_in: TimeDelta,
     unbroken: bool,
 ) {
     holds.begin(now, unbroken);
@@ -267,7 +270,11 @@ pub fn observe(
         let keys = matched_rows(policy, snapshot)
             .into_iter()
             .filter_map(|row| snapshot.key(row));
-        holds.observe(policy, keys.filter(|key| snapshot.is_complete(key.inst_id)), now);
+        holds.observe(
+            policy,
+            keys.filter(|key| snapshot.is_complete(key.inst_id)),
+            now + read_in,
+        );
     }
 }
 
@@ -543,7 +550,7 @@ pub fn why(entry: &Entry, policy: &Policy, set: &PolicySet, snapshot: &Snapshot,
     match &entry.standing {
         Standing::Ready => held(),
         Standing::Pending { since } => {
-            let served = since.map_or(0, |since| (now - since).num_seconds());
+            let served = since.map_or(0, |since| (now - since).num_seconds().max(0));
             let wanted = Span(i64::try_from(policy.hold).unwrap_or(i64::MAX));
             format!("{}, held for {} of {wanted}", held(), Span(served))
         }

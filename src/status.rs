@@ -31,7 +31,7 @@ pub struct Status {
     pub started: Option<DateTime<Utc>>,
     /// Whether every action is a dry run.
     pub dry_run: bool,
-    /// By what the kill switch was set, if it is.
+    /// By whom or what the kill switch was set, and why, if it is.
     pub paused: Option<String>,
     /// The digest of the policies in force; `None` before the first load.
     pub digest: Option<Arc<str>>,
@@ -193,7 +193,7 @@ impl Status {
                     database.acting.clone_from(connections);
                 }
             }
-            Event::Outcome(outcomed) => self.outcome(outcomed, at),
+            Event::Outcome(outcomed) | Event::Dropped(outcomed) => self.outcome(outcomed, at),
             Event::Verification { verification, .. } => {
                 let id = verification.followed.action_id;
                 if let Some(recent) = self.recent.iter_mut().find(|recent| recent.outcomed.intent.id == id) {
@@ -201,7 +201,10 @@ impl Status {
                 }
             }
             Event::Cycle(report) => self.cycle(report, now),
-            Event::Paused { by } => self.paused = Some(by.clone()),
+            Event::Paused { by, reason } => {
+                let why = if reason.is_empty() { "" } else { ": " };
+                self.paused = Some(format!("{by}{why}{reason}"));
+            }
             Event::Resumed { .. } => self.paused = None,
             Event::Stopping { .. }
             | Event::DriverError { .. }

@@ -24,7 +24,7 @@ mod trouble;
 
 use std::env;
 use std::panic;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -32,6 +32,18 @@ use steps::{Run, Summary};
 
 /// Seeds that run when nobody asks for more or for one.
 const SEEDS: u64 = 20;
+
+/// Seeds that once failed, each with what was wrong. They run every time.
+const FAILED_ONCE: &[(u64, &str)] = &[
+    (
+        20_000_373,
+        "a snapshot whose rows came minutes after its clock: `for:` counted from the clock",
+    ),
+    (
+        20_000_799,
+        "the checks, not the daemon: a session that works every few minutes was expected to be met idle twice in succession",
+    ),
+];
 
 /// Steps with trouble, in each run.
 const STEPS: usize = 40;
@@ -58,12 +70,19 @@ fn nothing_that_goes_wrong_makes_the_daemon_do_wrong() {
         println!("seed {seed}: {:?}", simulate(seed));
         return;
     }
-    let seeds = number("ORAREAPER_SIMULATIONS").unwrap_or(SEEDS);
+    let asked = number("ORAREAPER_SIMULATIONS");
+    let seeds = asked.unwrap_or(SEEDS);
     let first = number("ORAREAPER_FIRST_SEED").unwrap_or(1);
+    let again = if asked.is_some() { &[] } else { FAILED_ONCE };
+    let again_from = AtomicUsize::new(0);
     // Each run has a world, a clock and a folder of its own, so they do not see each other.
     let next = AtomicU64::new(first);
     let play = || {
         let mut all = Summary::default();
+        while let Some((seed, wrong)) = again.get(again_from.fetch_add(1, Ordering::Relaxed)) {
+            println!("seed {seed} once failed: {wrong}");
+            all.add(simulate(*seed));
+        }
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= first + seeds {

@@ -1,24 +1,27 @@
 //! The steps between a warrant and its outcome, in the order that makes them safe.
 //!
 //! The intent is on disk before anything else is tried; the session is read again, whole, and must still deserve the
-//! warrant; then the last step is taken, which is the only thing that a dry run leaves out. Carrying a warrant out uses it
-//! up. A crash between any two lines leaves at worst an intent without an outcome, which the next start follows up.
+//! warrant; whatever else the permission was given for is asked again, the kill switch last of all; then the last step is
+//! taken, which is the only thing that a dry run leaves out. Carrying a warrant out uses it up. A crash between any two lines
+//! leaves at worst an intent without an outcome, which the next start follows up.
 
 use std::io;
 use std::time::Duration;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::actuator::{NoStatement, outcome_of, statement};
 use crate::cycle::Done;
-use crate::guard::{RunMode, Spared, Warrant, still_deserved};
+use crate::guard::{Going, RunMode, Spared, Surroundings, Warrant, still_deserved};
 use crate::oracle::capabilities::Capabilities;
+use crate::oracle::pressure::read_pressure;
 use crate::oracle::read::read_snapshot;
 use crate::oracle::sql::Scope;
 use crate::oracle::{Connection, Error};
 use crate::outcome::Outcome;
 use crate::plan::EffectiveLimits;
 use crate::policy::model::Action;
+use crate::policy::schedule::Schedule;
 use crate::protect::Facts;
 use crate::session::SessionKey;
 use crate::session::column::Column;
@@ -40,6 +43,22 @@ pub trait Witness {
 
     /// Writes down that nobody will say what came of the actions whose outcomes were not; what each is taken for.
     fn abandon(&mut self, why: &str) -> Vec<Done>;
+
+    /// Writes down that a warrant was dropped without having been tried, and why.
+    fn unused(&mut self, unused: &Intending<'_>, outcome: Outcome, why: &str);
+}
+
+/// Whether the daemon as a whole still permits anything. Asked right before each last step, dry runs' too.
+pub trait Permission {
+    /// Whether the last step may be taken. If it may, it counts as under way until [`Self::end`]. `now` is the database's
+    /// clock in UTC, read just before.
+    ///
+    /// # Errors
+    /// What came of the action instead, and why.
+    fn begin(&self, what: &str, now: DateTime<Utc>) -> Result<(), (Outcome, String)>;
+
+    /// The last step is through.
+    fn end(&self);
 }
 
 /// What is about to be done.
@@ -88,6 +107,14 @@ pub struct Hands<'a> {
     pub limits: &'a EffectiveLimits,
     /// The day.
     pub today: NaiveDate,
+    /// The policy's schedule in the database's time zone, if it has one.
+    pub schedule: Option<&'a Schedule>,
+    /// How long the reading of the snapshot took that the warrant comes from.
+    pub read_in: TimeDelta,
+    /// Who is about to go, as far as that was known when the warrant was given, and since.
+    pub going: &'a [Going],
+    /// Pause, blackouts, reloads, the age of the snapshot.
+    pub permission: &'a dyn Permission,
     /// For each call.
     pub limit: Duration,
     /// A plain KILL of a busy session makes its caller wait up to 60 seconds.
@@ -114,30 +141,9 @@ pub fn carry_out(
         seen,
         statement: planned.as_deref(),
     })?;
-    let SessionKey { inst_id, sid, .. } = warrant.key();
-    let wanted = crate::needs::columns(warrant.set());
-    let seat = Scope::One { inst_id, sid };
-    let again = read_snapshot(hands.connection, wanted, hands.capabilities, seat, hands.limit);
-    let (answer, session) = match again {
-        Err(error) => (Answer::not_sent(Outcome::Unchecked, Some(error.to_string())), None),
-        // What an instance that does not answer leaves out is not gone, and what it shows may not be all.
-        Ok(taken) if !taken.snapshot.is_complete(inst_id) => {
-            let why = format!("instance {inst_id} could not be read");
-            (Answer::not_sent(Outcome::Unchecked, Some(why)), None)
-        }
-        Ok(taken) => match still_deserved(&warrant, &taken.snapshot, hands.facts, hands.limits, hands.today) {
-            Err(spared) => (
-                spare(&spared),
-                taken.snapshot.find(warrant.key()).map(|row| taken.snapshot.only(row)),
-            ),
-            Ok(row) => {
-                let session = taken.snapshot.only(row);
-                (
-                    last_step(&warrant, session.text(0, Column::SqlId), hands),
-                    Some(session),
-                )
-            }
-        },
+    let (answer, session) = match stopped_by_others(&warrant, hands) {
+        Some(answer) => (answer, None),
+        None => check_and_act(&warrant, seen, hands),
     };
     witness.answered(&Answered {
         action_id,
@@ -156,6 +162,78 @@ pub fn carry_out(
         ))
     });
     Ok(Done::of(&warrant, action_id, answer.outcome, sql_exec))
+}
+
+/// A floor and a gate depend on more than the session, so all sessions and the resources are read again where the policy has
+/// one; before the session itself, which is read last.
+fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
+    if !warrant.depends_on_others() {
+        return None;
+    }
+    let wanted = crate::needs::columns(warrant.set());
+    let resources = crate::needs::resources_of(warrant.policy());
+    let read = read_snapshot(hands.connection, wanted, hands.capabilities, Scope::All, hands.limit).and_then(|taken| {
+        let sessions = taken.snapshot;
+        let (readings, _) = read_pressure(hands.connection, &resources, &sessions, hands.capabilities, hands.limit)?;
+        Ok((sessions, readings))
+    });
+    match read {
+        Err(error) => Some(Answer::not_sent(Outcome::Unchecked, Some(error.to_string()))),
+        Ok((sessions, readings)) => {
+            let now = Surroundings {
+                sessions: &sessions,
+                readings: &readings,
+                going: hands.going,
+            };
+            let why = warrant.stopped_by_others(&now)?;
+            Some(Answer::not_sent(Outcome::Revoked, Some(why)))
+        }
+    }
+}
+
+/// Reads the session again and takes the last step if it still deserves it; with the session as it was read.
+fn check_and_act(warrant: &Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (Answer, Option<Snapshot>) {
+    let SessionKey { inst_id, sid, .. } = warrant.key();
+    let wanted = crate::needs::columns(warrant.set());
+    let seat = Scope::One { inst_id, sid };
+    let taken = match read_snapshot(hands.connection, wanted, hands.capabilities, seat, hands.limit) {
+        Err(error) => return (Answer::not_sent(Outcome::Unchecked, Some(error.to_string())), None),
+        Ok(taken) => taken.snapshot,
+    };
+    // What an instance that does not answer leaves out is not gone, and what it shows may not be all.
+    if !taken.is_complete(inst_id) {
+        let why = format!("instance {inst_id} could not be read");
+        return (Answer::not_sent(Outcome::Unchecked, Some(why)), None);
+    }
+    let row = match still_deserved(warrant, &taken, hands.facts, hands.limits, hands.today) {
+        Err(spared) => {
+            let row = taken.find(warrant.key());
+            return (spare(&spared), row.map(|row| taken.only(row)));
+        }
+        Ok(row) => row,
+    };
+    let session = taken.only(row);
+    let now = taken.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset));
+    let answer = match now {
+        None => Answer::not_sent(Outcome::Unchecked, Some("no clock came with the session".into())),
+        Some(now) => match lapsed(warrant, seen, &taken, now, hands) {
+            Some(why) => Answer::not_sent(Outcome::Revoked, Some(why)),
+            None => last_step(warrant, session.text(0, Column::SqlId), now, hands),
+        },
+    };
+    (answer, Some(session))
+}
+
+/// What the session's own row and the database's clock say of the permission besides the condition.
+fn lapsed(
+    warrant: &Warrant,
+    seen: &Snapshot,
+    again: &Snapshot,
+    now: DateTime<Utc>,
+    hands: &Hands<'_>,
+) -> Option<String> {
+    let schedule = warrant.off_schedule(hands.schedule, now);
+    schedule.or_else(|| warrant.hold_broken(seen, hands.read_in, again))
 }
 
 struct Answer {
@@ -190,10 +268,11 @@ fn spare(spared: &Spared) -> Answer {
 }
 
 /// The one place where a dry run and the real thing differ.
-fn last_step(warrant: &Warrant, sql_id: Option<&str>, hands: &mut Hands<'_>) -> Answer {
+fn last_step(warrant: &Warrant, sql_id: Option<&str>, now: DateTime<Utc>, hands: &mut Hands<'_>) -> Answer {
+    let permission = hands.permission;
     let text = match statement(warrant.action(), warrant.key(), sql_id, hands.capabilities.own.inst_id) {
         Ok(text) => text,
-        Err(NoStatement::Nothing) => return Answer::not_sent(Outcome::Reported, None),
+        Err(NoStatement::Nothing) => String::new(),
         Err(NoStatement::NoSqlId) => {
             return Answer::not_sent(Outcome::NoLongerMatches, Some(NoStatement::NoSqlId.to_string()));
         }
@@ -201,6 +280,18 @@ fn last_step(warrant: &Warrant, sql_id: Option<&str>, hands: &mut Hands<'_>) -> 
             return Answer::not_sent(Outcome::Unsupported, Some(other.to_string()));
         }
     };
+    if let Err((outcome, why)) = permission.begin(&text, now) {
+        return Answer::not_sent(outcome, Some(why));
+    }
+    let answer = take(warrant, text, hands);
+    permission.end();
+    answer
+}
+
+fn take(warrant: &Warrant, text: String, hands: &mut Hands<'_>) -> Answer {
+    if text.is_empty() {
+        return Answer::not_sent(Outcome::Reported, None);
+    }
     match warrant.mode() {
         RunMode::DryRun => Answer {
             outcome: Outcome::Assumed,

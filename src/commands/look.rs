@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::cli::{CONFIG, SourceArgs, Status};
 use crate::clock::{Clock, SystemClock};
@@ -263,6 +263,7 @@ impl Look {
             now: self.now,
             today: self.rules.today(self.now),
             unbroken: false,
+            read_in: TimeDelta::zero(),
             standstill: None,
             assume_held,
         };

@@ -201,7 +201,12 @@ fn pause(config: &Path, reason: &str) -> Status {
         Ok(config) => config,
         Err(status) => return status,
     };
-    match crate::daemon::pause::pause(&config.state, reason) {
+    let pause = crate::daemon::pause::Pause {
+        by: "the command".into(),
+        reason: reason.to_owned(),
+        since: None,
+    };
+    match crate::daemon::pause::set(&config.state, &pause) {
         Ok(()) => {
             say(&format!(
                 "paused: nothing is done to any session until `orareaper resume` ({} is there)",
@@ -221,7 +226,7 @@ fn resume(config: &Path) -> Status {
         Ok(config) => config,
         Err(status) => return status,
     };
-    match crate::daemon::pause::resume(&config.state) {
+    match crate::daemon::pause::clear(&config.state) {
         Ok(true) => {
             say("resumed: policies act again from the next cycle on");
             Status::Fine

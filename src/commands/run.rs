@@ -112,6 +112,7 @@ fn serve(
                 }
             }
         }
+        service.tell_pause();
         // A thread that panicked has left something half done. The journal knows what; a restart only delays.
         let heartbeat = service
             .heartbeat()

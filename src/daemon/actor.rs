@@ -5,6 +5,7 @@
 //! each instance that needs one. They stand by before they are needed (see [`crate::daemon::standby`]). Warrants that have
 //! grown too old are not carried out: the next snapshot decides anew.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,20 +14,21 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use crate::actuator::carry_out::{Answered, Hands, Witness, carry_out};
+use crate::actuator::carry_out::{Hands, Intending, Permission, Witness, carry_out};
 use crate::clock::{Clock, Monotonic};
 use crate::cycle::Done;
 use crate::daemon::database::Input;
+use crate::daemon::pause::{Switch, Ticket};
 use crate::daemon::poller::{Reach, SharedReach};
 use crate::daemon::standby::{Needed, Place, Standing};
-use crate::guard::Warrant;
+use crate::guard::{Going, Warrant};
+use crate::in_force::Rules;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::probe::probe;
 use crate::oracle::{CellType, Class, ConnectSlot, Connection, Error, Purpose, Query, collect, panicked};
 use crate::outcome::Outcome;
-use crate::plan::EffectiveLimits;
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
@@ -51,10 +53,14 @@ pub struct Batch {
     pub warrants: Vec<(Warrant, Snapshot)>,
     /// When the snapshot was begun that they come from.
     pub began: Monotonic,
+    /// How long the reading of it took.
+    pub read_in: TimeDelta,
     /// They are good for so long after that.
     pub good_for: Duration,
-    /// The configuration's limits.
-    pub limits: EffectiveLimits,
+    /// What they were given by.
+    pub rules: Arc<Rules>,
+    /// Who is about to go because of what was done before.
+    pub going: Vec<Going>,
     /// The day.
     pub today: NaiveDate,
     /// The daemon's own sessions besides the actor's.
@@ -92,6 +98,7 @@ struct Link {
 pub struct Actor {
     reach: Reach,
     clock: Arc<dyn Clock>,
+    switch: Arc<Switch>,
     slot: ConnectSlot,
     /// By the instance that each is to.
     links: HashMap<u32, Link>,
@@ -104,10 +111,11 @@ pub struct Actor {
 impl Actor {
     /// One without a connection yet, which tells what comes of its batches to `inputs`.
     #[must_use]
-    pub fn new(reach: Reach, clock: Arc<dyn Clock>, inputs: Sender<Input>) -> Actor {
+    pub fn new(reach: Reach, clock: Arc<dyn Clock>, switch: Arc<Switch>, inputs: Sender<Input>) -> Actor {
         Actor {
             reach,
             clock,
+            switch,
             slot: ConnectSlot::new(),
             links: HashMap::new(),
             failed: None,
@@ -239,19 +247,16 @@ impl Actor {
     /// Uses every warrant of the batch up, or drops what is left of it after a failure that would meet each of them.
     pub fn carry_out_all(&mut self, mut batch: Batch, witness: &mut dyn Witness) {
         for (warrant, seen) in std::mem::take(&mut batch.warrants) {
-            let expired = if batch.revoked.load(Ordering::SeqCst) {
-                Some("policies or settings were changed, or a pause began, before its turn came")
-            } else if self.clock.now().since(batch.began) > batch.good_for {
-                Some("the snapshot was too old when its turn came")
-            } else {
-                None
-            };
-            if let Some(why) = expired {
-                let done = expire(&warrant, why, witness);
+            let lapsed = batch.lapsed(&*self.clock).or_else(|| {
+                let paused = self.switch.look()?;
+                Some((Outcome::Revoked, format!("orareaper is {paused}")))
+            });
+            if let Some((outcome, why)) = lapsed {
+                let done = drop_unused(&warrant, &seen, outcome, &why, witness);
                 self.tell(Acted::Done(Box::new(done)));
                 continue;
             }
-            match self.carry_out_one(warrant, &seen, &batch, witness) {
+            match self.carry_out_one(warrant, &seen, &mut batch, witness) {
                 Ok(()) => {}
                 Err(stop) => {
                     self.tell(stop);
@@ -265,7 +270,7 @@ impl Actor {
         &mut self,
         warrant: Warrant,
         seen: &Snapshot,
-        batch: &Batch,
+        batch: &mut Batch,
         witness: &mut dyn Witness,
     ) -> Result<(), Acted> {
         // KILL and CANCEL name the instance themselves and may be sent anywhere.
@@ -292,23 +297,42 @@ impl Actor {
             .collect();
         let link = self.links.get_mut(&place).expect("it was just connected");
         let facts = link.capabilities.facts(&own);
+        let permission = AskedAgain {
+            batch,
+            switch: &self.switch,
+            clock: &*clock,
+            database: &self.reach.target.name,
+            ticket: Cell::new(None),
+        };
         let mut hands = Hands {
             connection: &mut *link.connection,
             capabilities: &link.capabilities,
             facts: &facts,
-            limits: &batch.limits,
+            limits: batch.rules.limits(),
             today: batch.today,
+            schedule: batch.rules.schedule(&warrant.policy().name),
+            read_in: batch.read_in,
+            going: &batch.going,
+            permission: &permission,
             limit: self.reach.call_limit,
             kill_limit: self.reach.kill_limit,
             elapsed: &|| clock.now().since(began),
         };
         let done = carry_out(warrant, seen, &mut hands, witness);
+        drop(permission);
         let broken = link.connection.ping(self.reach.call_limit).is_err();
         if broken {
             self.links.remove(&place);
         }
         match done {
             Ok(done) => {
+                if done.outcome.is_followed() && done.action.ends_session() {
+                    batch.going.push(Going {
+                        key: done.key,
+                        mode: done.mode,
+                        policy: Arc::clone(&done.policy),
+                    });
+                }
                 self.tell(Acted::Done(Box::new(done)));
                 Ok(())
             }
@@ -343,20 +367,72 @@ fn lives(connection: &mut dyn Connection, limit: Duration) -> bool {
     collect(connection, &query, limit, 1, |_| Some(())).is_ok()
 }
 
+impl Batch {
+    /// Why none of it is good any more, if so, with what comes of its warrants.
+    fn lapsed(&self, clock: &dyn Clock) -> Option<(Outcome, String)> {
+        if self.revoked.load(Ordering::SeqCst) {
+            let why = "policies or settings were changed, or a pause began, before its turn came";
+            return Some((Outcome::Revoked, why.to_owned()));
+        }
+        let too_old = clock.now().since(self.began) > self.good_for;
+        too_old.then(|| {
+            (
+                Outcome::Expired,
+                "the snapshot was too old when its turn came".to_owned(),
+            )
+        })
+    }
+}
+
+/// What the daemon as a whole is asked right before each last step.
+struct AskedAgain<'a> {
+    batch: &'a Batch,
+    switch: &'a Switch,
+    clock: &'a dyn Clock,
+    database: &'a str,
+    ticket: Cell<Option<Ticket>>,
+}
+
+impl Permission for AskedAgain<'_> {
+    fn begin(&self, what: &str, now: DateTime<Utc>) -> Result<(), (Outcome, String)> {
+        if let Some(lapsed) = self.batch.lapsed(self.clock) {
+            return Err(lapsed);
+        }
+        if let Some(blackout) = self.batch.rules.blackout(now) {
+            return Err((Outcome::Revoked, blackout));
+        }
+        // Last of all: a pause is told of every statement that begins before it.
+        let ticket = self.switch.begin(&format!("{}: {what}", self.database));
+        let ticket = ticket.map_err(|pause| (Outcome::Revoked, format!("orareaper is {pause}")))?;
+        self.ticket.set(Some(ticket));
+        Ok(())
+    }
+
+    fn end(&self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.switch.end(ticket);
+        }
+    }
+}
+
+/// A statement that was cut short by a panic is not under way for ever.
+impl Drop for AskedAgain<'_> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
 /// The warrant is used up without having been tried.
-fn expire(warrant: &Warrant, why: &str, witness: &mut dyn Witness) -> Done {
+fn drop_unused(warrant: &Warrant, seen: &Snapshot, outcome: Outcome, why: &str, witness: &mut dyn Witness) -> Done {
     let action_id = witness.next_id();
-    witness.answered(&Answered {
+    let unused = Intending {
         action_id,
         warrant,
+        seen,
         statement: None,
-        outcome: Outcome::Expired,
-        code: None,
-        message: Some(why.to_owned()),
-        session: None,
-        took: Duration::ZERO,
-    });
-    Done::of(warrant, action_id, Outcome::Expired, None)
+    };
+    witness.unused(&unused, outcome, why);
+    Done::of(warrant, action_id, outcome, None)
 }
 
 /// Starts the thread.
@@ -366,11 +442,12 @@ fn expire(warrant: &Warrant, why: &str, witness: &mut dyn Witness) -> Done {
 pub fn start(
     reach: SharedReach,
     clock: Arc<dyn Clock>,
+    switch: Arc<Switch>,
     mut witness: Box<dyn Witness + Send>,
     orders: Receiver<Order>,
     inputs: Sender<Input>,
 ) -> std::io::Result<thread::JoinHandle<()>> {
     thread::Builder::new()
         .name(format!("act-{}", reach.now().target.name))
-        .spawn(move || Actor::new(reach.now(), clock, inputs).run(&reach, &mut *witness, &orders))
+        .spawn(move || Actor::new(reach.now(), clock, switch, inputs).run(&reach, &mut *witness, &orders))
 }

@@ -19,14 +19,15 @@ use crate::clock::{Clock, Monotonic};
 use crate::cycle::{Cycle, Memory, Terms, cycle, remember};
 use crate::daemon::actor::{Acted, Batch, Order};
 use crate::daemon::backoff::Backoff;
+use crate::daemon::pause::Pause;
 use crate::daemon::poller::{Needs, Polled};
 use crate::daemon::standby::{Needed, Place, Standby, names};
-use crate::guard::Warrant;
+use crate::guard::{Going, Warrant};
 use crate::in_force::{Absent, GAP, Rhythm, Rules};
 use crate::needs;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::{Class, Error};
-use crate::plan::{EffectiveLimits, InForce};
+use crate::plan::InForce;
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
 
@@ -76,8 +77,8 @@ pub trait Watcher: Send {
     fn standing(&mut self, database: &str, places: &[Place]);
     /// The loop is alive.
     fn alive(&mut self, database: &str);
-    /// Whether an operator has paused everything.
-    fn is_paused(&mut self) -> bool;
+    /// The pause that holds, if one does. Never waits for a disk.
+    fn paused(&mut self) -> Option<Pause>;
 }
 
 /// A cycle as it is shown.
@@ -377,6 +378,7 @@ impl Database {
             now,
             today: self.rules.today(now),
             unbroken: self.is_unbroken(polled.began),
+            read_in: whole_seconds(polled.took),
             standstill: standstill.as_deref(),
             assume_held: false,
         };
@@ -403,25 +405,26 @@ impl Database {
             .collect();
         self.stand_by(true);
         if !warrants.is_empty() {
-            self.act_on(warrants, polled, *rules.limits(), now);
+            self.act_on(warrants, polled, rules, now);
         }
     }
 
     /// Hands a batch to the thread that acts.
-    fn act_on(
-        &mut self,
-        warrants: Vec<(Warrant, Snapshot)>,
-        polled: &Polled,
-        limits: EffectiveLimits,
-        now: DateTime<Utc>,
-    ) {
+    fn act_on(&mut self, warrants: Vec<(Warrant, Snapshot)>, polled: &Polled, rules: Arc<Rules>, now: DateTime<Utc>) {
         self.revoked = Arc::default();
+        let going = self.memory.following.iter().map(|(key, followed)| Going {
+            key: *key,
+            mode: followed.mode,
+            policy: Arc::clone(&followed.policy),
+        });
         let batch = Box::new(Batch {
             warrants,
             began: polled.began,
+            read_in: whole_seconds(polled.took),
             good_for: self.settings.poll * 2,
-            limits,
             today: self.rules.today(now),
+            rules,
+            going: going.collect(),
             own: self.own.clone(),
             instances: names(&polled.snapshot),
             revoked: Arc::clone(&self.revoked),
@@ -482,9 +485,9 @@ impl Database {
 
     /// Why nothing may be permitted in this cycle.
     fn standstill(&mut self, polled: &Polled, now: DateTime<Utc>) -> Option<String> {
-        if self.watcher.is_paused() {
+        if let Some(pause) = self.watcher.paused() {
             self.revoke();
-            return Some("orareaper is paused".into());
+            return Some(format!("orareaper is {pause}"));
         }
         if let Some(blackout) = self.rules.blackout(now) {
             return Some(blackout);
@@ -521,6 +524,14 @@ impl Database {
             self.warned_unsupported.push(warning);
         }
     }
+}
+
+/// Measured spans against a clock in whole seconds: what is less than one is nothing.
+fn whole_seconds(span: Duration) -> TimeDelta {
+    i64::try_from(span.as_secs())
+        .ok()
+        .and_then(TimeDelta::try_seconds)
+        .unwrap_or(TimeDelta::days(1))
 }
 
 /// The snapshot's time in UTC.

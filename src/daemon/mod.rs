@@ -22,6 +22,7 @@ pub mod watcher;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::clock::{Clock, Monotonic};
 use crate::config::{self, Config, Login, SecretError};
 use crate::cycle::Memory;
 use crate::daemon::database::{Database, Input, Settings, Watcher};
+use crate::daemon::pause::Switch;
 use crate::daemon::poller::{Reach, SharedReach};
 use crate::in_force::Rules;
 use crate::oracle;
@@ -49,6 +51,8 @@ pub struct Start<'a> {
     pub dry_run: bool,
     /// The clocks.
     pub clock: Arc<dyn Clock>,
+    /// The kill switch.
+    pub switch: Arc<Switch>,
     /// What the journal remembers of a database.
     pub memory: &'a dyn Fn(&config::Database) -> Memory,
     /// Who is told what happens to a database.
@@ -61,6 +65,24 @@ pub struct Start<'a> {
 pub struct Running {
     members: Vec<Member>,
     clock: Arc<dyn Clock>,
+    /// Looks at the kill switch.
+    looking: JoinHandle<()>,
+    /// Told to end.
+    over: Arc<AtomicBool>,
+}
+
+/// How often the kill switch is looked at for the loops, which never wait for a disk.
+const LOOKS: Duration = Duration::from_millis(200);
+
+/// Looks at the kill switch again and again, on a thread of its own.
+fn watch(switch: Arc<Switch>, over: Arc<AtomicBool>) -> io::Result<JoinHandle<()>> {
+    switch.look();
+    thread::Builder::new().name("switch".into()).spawn(move || {
+        while !over.load(Ordering::Relaxed) {
+            switch.look();
+            thread::sleep(LOOKS);
+        }
+    })
 }
 
 /// One database's loop and threads.
@@ -80,6 +102,8 @@ struct Member {
 /// When a password cannot be had, or the system has no thread to give.
 pub fn start(start: &Start<'_>) -> io::Result<Running> {
     let reaches = reaches(start.config).map_err(io::Error::other)?;
+    let over = Arc::<AtomicBool>::default();
+    let looking = watch(Arc::clone(&start.switch), Arc::clone(&over))?;
     let mut members = Vec::new();
     for (database, reach) in start.config.databases.iter().zip(reaches) {
         members.push(Member::start(start, database, reach)?);
@@ -87,6 +111,8 @@ pub fn start(start: &Start<'_>) -> io::Result<Running> {
     Ok(Running {
         members,
         clock: Arc::clone(&start.clock),
+        looking,
+        over,
     })
 }
 
@@ -99,7 +125,8 @@ impl Member {
         let clock = || Arc::clone(&start.clock);
         let poller = poller::start(reach.clone(), clock(), asks, inputs.clone())?;
         let witness = (start.witness)(database);
-        let actor = actor::start(reach.clone(), clock(), witness, orders, inputs.clone())?;
+        let switch = Arc::clone(&start.switch);
+        let actor = actor::start(reach.clone(), clock(), switch, witness, orders, inputs.clone())?;
         let engine = Database::new(
             settings(database),
             Arc::new(Rules::of(database, start.dry_run, Arc::clone(&start.set))),
@@ -178,12 +205,13 @@ impl Running {
             .members
             .iter()
             .flat_map(|member| std::iter::once(&member.engine).chain(&member.workers));
-        threads.into_iter().all(|handle| !handle.is_finished())
+        threads.chain([&self.looking]).all(|handle| !handle.is_finished())
     }
 
     /// Tells every loop to end and waits for them, no longer than `grace`. Whether all ended in good order.
     #[must_use]
     pub fn stop(self, grace: Duration) -> bool {
+        self.over.store(true, Ordering::Relaxed);
         end(self.members, &*self.clock, grace)
     }
 }

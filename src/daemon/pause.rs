@@ -1,11 +1,38 @@
-//! The kill switch: a file in the state folder. While it is there, nothing is done to any session.
+//! The kill switch: while it is set, no statement is sent to any database.
 //!
-//! A file, because it works when everything else is in doubt: it can be made by `orareaper pause`, by `touch`, by a
-//! deployment script or over a remote shell, needs no running daemon, and survives a restart. What cannot be looked at
-//! counts as paused.
+//! It is a file in the state folder, `paused`, because a file works when everything else is in doubt: it can be made by
+//! `orareaper pause`, by `touch`, by a deployment script or over a remote shell, needs no running daemon, and survives a
+//! restart. Beside it a running daemon remembers a pause that it was told of, so that a folder that takes no file any more
+//! does not keep anybody from stopping it.
+//!
+//! - What cannot be looked at counts as paused. That is a name that is there but leads nowhere, an error, and a state folder
+//!   that is gone or is another one than at the start.
+//! - The file is looked at right before each statement ([`Switch::begin`]), by the thread that sends it.
+//! - Statements under way are known, so that whoever pauses is told which ones cannot be held back any more.
+//! - No link is followed and nothing that a link leads to is written: root may set the switch in a folder of the daemon's.
 
-use std::io;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::clock::{Clock, Monotonic};
+
+/// So much of the file is read.
+const LARGEST: u64 = 4096;
+
+/// So long after the last look at the file nobody knows any more what it says. A look takes microseconds on a folder that
+/// answers.
+const KNOWN_FOR: Duration = Duration::from_secs(10);
+
+/// Looks are repeated when the switch was moved meanwhile; never so often.
+const MOST_LOOKS: usize = 100;
 
 /// The file in a state folder.
 #[must_use]
@@ -13,47 +40,340 @@ pub fn file(state: &Path) -> PathBuf {
     state.join("paused")
 }
 
-/// One looker's view of the switch.
-#[derive(Debug)]
+/// A pause: who set it, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
-    file: PathBuf,
-    was: bool,
+    /// Who or what.
+    pub by: String,
+    /// Why; may be empty.
+    pub reason: String,
+    /// Since when, if that is known.
+    pub since: Option<DateTime<Utc>>,
+}
+
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "paused by {}", self.by)?;
+        if let Some(since) = self.since {
+            write!(f, " since {}", since.format("%Y-%m-%dT%H:%M:%SZ"))?;
+        }
+        if !self.reason.is_empty() {
+            write!(f, ": {}", self.reason)?;
+        }
+        Ok(())
+    }
 }
 
 impl Pause {
-    /// Of a state folder.
-    #[must_use]
-    pub fn new(state: &Path) -> Pause {
-        Pause {
-            file: file(state),
-            was: false,
+    fn to_line(&self) -> String {
+        let since = self.since.map(|since| since.to_rfc3339());
+        let mut line = serde_json::json!({"by": self.by, "reason": self.reason, "since": since}).to_string();
+        line.push('\n');
+        line
+    }
+
+    /// What a file says: as [`Self::to_line`] wrote it, or a reason that somebody wrote by hand.
+    fn of_text(text: &str, path: &Path, changed: Option<DateTime<Utc>>) -> Pause {
+        let json: Option<serde_json::Value> = serde_json::from_str(text).ok();
+        let field = |name: &str| Some(json.as_ref()?.get(name)?.as_str()?.to_owned());
+        match field("by") {
+            Some(by) => Pause {
+                by,
+                reason: field("reason").unwrap_or_default(),
+                since: field("since").and_then(|since| since.parse().ok()),
+            },
+            None => Pause {
+                by: format!("the file {}", path.display()),
+                reason: text.split_whitespace().collect::<Vec<_>>().join(" "),
+                since: changed,
+            },
         }
     }
 
-    /// Whether everything is paused, and by what if that has changed since the last look.
-    pub fn look(&mut self) -> (bool, Option<String>) {
-        let paused = self.file.try_exists().unwrap_or(true);
-        let changed = (paused != self.was).then(|| self.file.display().to_string());
-        self.was = paused;
-        (paused, changed)
+    fn unseen(by: String, reason: String) -> Pause {
+        let since = None;
+        Pause { by, reason, since }
     }
 }
 
-/// Pauses everything.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn pause(state: &Path, reason: &str) -> io::Result<()> {
-    std::fs::create_dir_all(state)?;
-    std::fs::write(file(state), format!("{reason}\n"))
+/// A folder, by more than its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
 }
 
-/// Ends a pause; whether there was one.
+impl Identity {
+    fn of(metadata: &fs::Metadata) -> Identity {
+        Identity {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+/// A statement that has been sent, or is about to be, and has no answer yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// A pause that the running daemon was told of.
+    told: Option<Pause>,
+    /// What the last look found, and when it was.
+    seen: Option<(Monotonic, Option<Pause>)>,
+    /// Who ended the last pause, if that was told.
+    resumed_by: Option<String>,
+    /// Counts the movements of the switch.
+    moved: u64,
+    tickets: u64,
+    under_way: BTreeMap<Ticket, String>,
+}
+
+/// The switch of a running daemon, shared by its threads.
+#[derive(Debug)]
+pub struct Switch {
+    state: PathBuf,
+    /// Kept open: as long as it is, no other folder gets its number.
+    folder: File,
+    identity: Identity,
+    clock: Arc<dyn Clock>,
+    inner: Mutex<Inner>,
+}
+
+/// What came of setting or ending a pause in a running daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// What holds now.
+    pub pause: Option<Pause>,
+    /// Statements that were sent before and have no answer yet.
+    pub under_way: Vec<String>,
+    /// Why the file could not be written or removed, if so: the running daemon obeys all the same.
+    pub unsaved: Option<String>,
+}
+
+impl Switch {
+    /// Of a state folder that is there.
+    ///
+    /// # Errors
+    /// When the folder cannot be opened.
+    pub fn new(state: &Path, clock: Arc<dyn Clock>) -> io::Result<Switch> {
+        let folder = File::open(state)?;
+        let identity = Identity::of(&folder.metadata()?);
+        Ok(Switch {
+            state: state.to_owned(),
+            folder,
+            identity,
+            clock,
+            inner: Mutex::default(),
+        })
+    }
+
+    /// Looks now; the pause that holds, if one does.
+    pub fn look(&self) -> Option<Pause> {
+        let pause = self.on_disk();
+        let mut inner = self.lock();
+        inner.seen = Some((self.clock.now(), pause.clone()));
+        inner.told.clone().or(pause)
+    }
+
+    /// What is known without looking: for a loop that must not wait for a disk. Nobody knows what nobody has looked at for
+    /// a while, and that counts as paused.
+    #[must_use]
+    pub fn known(&self) -> Option<Pause> {
+        let inner = self.lock();
+        let unknown = || {
+            let reason = format!("{} could not be looked at lately", file(&self.state).display());
+            Pause::unseen("orareaper itself".into(), reason)
+        };
+        match (&inner.told, &inner.seen) {
+            (Some(told), _) => Some(told.clone()),
+            (None, Some((at, pause))) if self.clock.now().since(*at) <= KNOWN_FOR => pause.clone(),
+            (None, Some(_) | None) => Some(unknown()),
+        }
+    }
+
+    /// Asks right before a statement is sent, and remembers it as under way until [`Self::end`].
+    ///
+    /// # Errors
+    /// The pause that holds. Then nothing must be sent.
+    pub fn begin(&self, what: &str) -> Result<Ticket, Pause> {
+        for _ in 0..MOST_LOOKS {
+            let before = self.lock().moved;
+            if let Some(pause) = self.look() {
+                return Err(pause);
+            }
+            let mut inner = self.lock();
+            if inner.moved == before {
+                inner.tickets += 1;
+                let ticket = Ticket(inner.tickets);
+                inner.under_way.insert(ticket, what.to_owned());
+                return Ok(ticket);
+            }
+        }
+        Err(Pause::unseen(
+            "orareaper itself".into(),
+            "the switch never stands still".into(),
+        ))
+    }
+
+    /// The statement has its answer, or never will have one.
+    pub fn end(&self, ticket: Ticket) {
+        self.lock().under_way.remove(&ticket);
+    }
+
+    /// Sets it. When this returns, no further statement is begun.
+    pub fn pause(&self, pause: &Pause) -> Moved {
+        let under_way = {
+            let mut inner = self.lock();
+            inner.moved += 1;
+            inner.resumed_by = None;
+            inner.told = Some(pause.clone());
+            inner.under_way.values().cloned().collect()
+        };
+        let saved = self.is_the_folder().and_then(|()| set(&self.state, pause));
+        let unsaved = saved.err().map(|error| error.to_string());
+        if unsaved.is_none() {
+            // From here on the file says it, and whoever removes the file ends the pause.
+            let mut inner = self.lock();
+            inner.moved += 1;
+            inner.told = None;
+        }
+        Moved {
+            pause: self.look(),
+            under_way,
+            unsaved,
+        }
+    }
+
+    /// Who ended the last pause.
+    #[must_use]
+    pub fn resumed_by(&self) -> String {
+        let inner = self.lock();
+        let removed = || format!("whoever removed {}", file(&self.state).display());
+        inner.resumed_by.clone().unwrap_or_else(removed)
+    }
+
+    /// Ends a pause; the file goes first.
+    pub fn resume(&self, by: &str) -> Moved {
+        let removed = self.is_the_folder().and_then(|()| clear(&self.state).map(|_| ()));
+        let unsaved = removed.err().map(|error| error.to_string());
+        {
+            let mut inner = self.lock();
+            inner.moved += 1;
+            if unsaved.is_none() {
+                inner.told = None;
+                inner.resumed_by = Some(by.to_owned());
+            }
+        }
+        Moved {
+            pause: self.look(),
+            under_way: self.lock().under_way.values().cloned().collect(),
+            unsaved,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file first, then the folder: if the folder is still the same one afterwards, it was looked at in there.
+    fn on_disk(&self) -> Option<Pause> {
+        if let Some(pause) = read(&self.state) {
+            return Some(pause);
+        }
+        let error = self.is_the_folder().err()?;
+        Some(Pause::unseen("orareaper itself".into(), error.to_string()))
+    }
+
+    /// Whether the state folder's name still means the folder that the daemon began with.
+    fn is_the_folder(&self) -> io::Result<()> {
+        let shown = self.state.display();
+        let found = fs::metadata(&self.state).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("the state folder {shown} cannot be looked at: {error}"),
+            )
+        })?;
+        let deleted = self.folder.metadata()?.nlink() == 0;
+        if Identity::of(&found) == self.identity && !deleted {
+            return Ok(());
+        }
+        Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("{shown} is another folder than when orareaper started; start it anew to use this one"),
+        ))
+    }
+}
+
+/// The pause that a state folder's file says, if it is there. Whatever is there pauses, also what leads nowhere.
+#[must_use]
+pub fn read(state: &Path) -> Option<Pause> {
+    let path = file(state);
+    let there = match fs::symlink_metadata(&path) {
+        Ok(there) => there,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => {
+            let reason = format!("{} cannot be looked at: {error}", path.display());
+            return Some(Pause::unseen("orareaper itself".into(), reason));
+        }
+    };
+    let by = format!("the file {}", path.display());
+    let changed = there.modified().ok().map(DateTime::<Utc>::from);
+    if !there.is_file() {
+        return Some(Pause::unseen(by, "it is no ordinary file, and is not followed".into()));
+    }
+    let text = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(&path)
+        .and_then(|open| {
+            let mut bytes = Vec::new();
+            open.take(LARGEST).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        });
+    Some(match text {
+        Ok(bytes) => Pause::of_text(&String::from_utf8_lossy(&bytes), &path, changed),
+        Err(error) => Pause::unseen(by, format!("its reason cannot be read: {error}")),
+    })
+}
+
+/// Sets the switch of a state folder that is there. One that is set already gets the new reason.
+///
+/// # Errors
+/// When it can neither be made nor is there.
+pub fn set(state: &Path, pause: &Pause) -> io::Result<()> {
+    let path = file(state);
+    match create(&path, pause) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        done => return done,
+    }
+    // Whatever is there pauses already, so nothing is lost if it keeps its reason. Renaming replaces a link itself.
+    let new = state.join(format!(".paused.{}", std::process::id()));
+    let replaced = create(&new, pause).and_then(|()| fs::rename(&new, &path));
+    if replaced.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    Ok(())
+}
+
+/// A file that is there pauses, whatever it says: what a full disk does not take is not missed.
+fn create(path: &Path, pause: &Pause) -> io::Result<()> {
+    // Never through a link: a name that is there already is an error.
+    let mut made = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let _ = made
+        .write_all(pause.to_line().as_bytes())
+        .and_then(|()| made.set_permissions(Permissions::from_mode(0o644)))
+        .and_then(|()| made.sync_all());
+    Ok(())
+}
+
+/// Ends the pause of a state folder; whether there was one.
 ///
 /// # Errors
 /// When the file is there and cannot be removed.
-pub fn resume(state: &Path) -> io::Result<bool> {
-    match std::fs::remove_file(file(state)) {
+pub fn clear(state: &Path) -> io::Result<bool> {
+    match fs::remove_file(file(state)) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
@@ -63,18 +383,141 @@ pub fn resume(state: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::ManualClock;
+
+    fn month_end() -> Pause {
+        Pause {
+            by: "ann on db1".into(),
+            reason: "month end".into(),
+            since: Some("2026-11-22T10:00:00Z".parse().expect("a time")),
+        }
+    }
+
+    struct Stage {
+        _parent: tempfile::TempDir,
+        state: PathBuf,
+        clock: Arc<ManualClock>,
+        switch: Switch,
+    }
+
+    fn stage() -> Stage {
+        let parent = tempfile::tempdir().expect("a folder");
+        let state = parent.path().join("state");
+        fs::create_dir(&state).expect("made");
+        let clock = Arc::new(ManualClock::at("2026-11-22T10:00:00Z".parse().expect("a time")));
+        let switch = Switch::new(&state, Arc::clone(&clock) as Arc<dyn Clock>).expect("opens");
+        Stage {
+            _parent: parent,
+            state,
+            clock,
+            switch,
+        }
+    }
 
     #[test]
-    fn a_pause_is_seen_once_as_a_change_and_lasts_until_it_is_ended() {
-        let state = tempfile::tempdir().expect("a folder");
-        let mut look = Pause::new(state.path());
-        assert_eq!(look.look(), (false, None));
-        pause(state.path(), "month end").expect("written");
-        let (paused, by) = look.look();
-        assert!(paused && by.is_some_and(|by| by.ends_with("paused")));
-        assert_eq!(look.look(), (true, None));
-        assert!(resume(state.path()).expect("removed"));
-        assert!(!resume(state.path()).expect("nothing to remove"));
-        assert!(!look.look().0);
+    fn a_pause_says_who_and_why_and_lasts_until_it_is_ended() {
+        let Stage { state, switch, .. } = &stage();
+        assert_eq!(switch.look(), None);
+        let moved = switch.pause(&month_end());
+        assert_eq!((moved.pause, moved.unsaved), (Some(month_end()), None));
+        let told = switch.begin("prod: a statement").expect_err("paused");
+        assert_eq!(
+            told.to_string(),
+            "paused by ann on db1 since 2026-11-22T10:00:00Z: month end"
+        );
+        // Another daemon on the folder knows it from the file.
+        assert_eq!(read(state), Some(month_end()));
+        assert_eq!(switch.resume("ann").pause, None);
+        switch.begin("prod: a statement").expect("it may");
+    }
+
+    #[test]
+    fn a_file_that_anybody_made_pauses_and_removing_it_ends_that() {
+        let Stage { state, switch, .. } = &stage();
+        fs::write(file(state), "  backup \n runs\n").expect("written");
+        let pause = switch.look().expect("paused");
+        assert!(
+            pause.by.ends_with("state/paused") && pause.reason == "backup runs",
+            "{pause}"
+        );
+        switch.pause(&month_end());
+        assert_eq!(switch.look(), Some(month_end()), "the newer reason");
+        fs::remove_file(file(state)).expect("removed");
+        assert_eq!(switch.look(), None);
+        assert!(!clear(state).expect("nothing to remove"));
+    }
+
+    #[test]
+    fn no_link_is_followed_and_one_that_leads_nowhere_pauses() {
+        let Stage { state, switch, .. } = &stage();
+        let precious = state.join("journal.jsonl");
+        fs::write(&precious, "precious").expect("written");
+        for target in [precious.as_path(), Path::new("nowhere")] {
+            std::os::unix::fs::symlink(target, file(state)).expect("linked");
+            assert!(switch.begin("prod: a statement").is_err(), "{}", target.display());
+            let moved = switch.pause(&month_end());
+            assert_eq!((moved.pause, moved.unsaved), (Some(month_end()), None));
+            assert!(fs::symlink_metadata(file(state)).expect("there").is_file());
+            assert_eq!(switch.resume("ann").pause, None);
+        }
+        assert_eq!(fs::read_to_string(&precious).expect("there"), "precious");
+        assert!(!state.join("nowhere").exists());
+    }
+
+    #[test]
+    fn anything_of_that_name_pauses_and_nothing_hangs() {
+        let Stage { state, switch, .. } = &stage();
+        fs::create_dir(file(state)).expect("made");
+        assert!(switch.look().is_some());
+        let moved = switch.resume("ann");
+        assert!(moved.pause.is_some() && moved.unsaved.is_some(), "{moved:?}");
+        fs::remove_dir(file(state)).expect("removed");
+        let fifo = std::process::Command::new("mkfifo").arg(file(state)).status();
+        assert!(fifo.expect("it runs").success());
+        assert!(switch.look().is_some());
+        assert!(clear(state).expect("removed"));
+    }
+
+    #[test]
+    fn a_folder_that_is_gone_or_another_one_counts_as_paused() {
+        let Stage { state, switch, .. } = &stage();
+        let away = state.with_extension("away");
+        fs::rename(state, &away).expect("moved");
+        let gone = switch.begin("prod: a statement").expect_err("gone");
+        assert!(gone.reason.contains("cannot be looked at"), "{gone}");
+        fs::create_dir(state).expect("made");
+        let other = switch.look().expect("another");
+        assert!(other.reason.contains("another folder"), "{other}");
+        // The daemon obeys although there is no place to write it down.
+        let moved = switch.pause(&month_end());
+        assert!(moved.unsaved.is_some() && moved.pause == Some(month_end()), "{moved:?}");
+        assert!(!file(state).exists());
+        fs::remove_dir(state).expect("removed");
+        fs::rename(&away, state).expect("moved back");
+        assert_eq!(switch.look(), Some(month_end()));
+        assert_eq!(switch.resume("ann").pause, None);
+    }
+
+    #[test]
+    fn who_pauses_is_told_what_is_under_way() {
+        let Stage { switch, .. } = &stage();
+        let first = switch.begin("prod: one").expect("it may");
+        let second = switch.begin("crm: two").expect("it may");
+        switch.end(first);
+        assert_eq!(switch.pause(&month_end()).under_way, ["crm: two"]);
+        switch.end(second);
+        assert!(switch.pause(&month_end()).under_way.is_empty());
+    }
+
+    #[test]
+    fn what_nobody_has_looked_at_for_a_while_is_unknown_and_paused() {
+        let Stage { clock, switch, .. } = &stage();
+        assert!(switch.known().is_some(), "nobody has looked yet");
+        switch.look();
+        assert_eq!(switch.known(), None);
+        clock.advance(KNOWN_FOR);
+        assert_eq!(switch.known(), None);
+        clock.advance(Duration::from_millis(1));
+        assert!(switch.known().is_some());
     }
 }

@@ -4,12 +4,13 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::daemon::database::Watcher;
+use crate::daemon::pause::{Pause, Switch};
 use crate::daemon::watcher::{Clerk, Recording};
 use crate::daemon::{Running, Start, start};
 use crate::event::{Event, Loaded, LoadedDatabase, LoadedPolicy, PolicyLoad};
@@ -39,6 +40,9 @@ struct Parts {
     dry_run: bool,
     clock: Arc<dyn Clock>,
     state: PathBuf,
+    switch: Arc<Switch>,
+    /// The pause that was last told of.
+    told: Mutex<Option<Pause>>,
 }
 
 /// Wraps a database's watcher in another, or hands it back as it is.
@@ -59,6 +63,7 @@ impl Parts {
             set: Arc::clone(set),
             dry_run: self.dry_run,
             clock: Arc::clone(&self.clock),
+            switch: Arc::clone(&self.switch),
             memory: &|database| history.memory(&database.name, &database.place()),
             watcher: &|database| {
                 let pulse = self.heartbeat.pulse(&format!("db-{}", database.name), LOOP_ALLOWANCE);
@@ -69,6 +74,7 @@ impl Parts {
                     recorder,
                     pulse,
                     clock,
+                    Arc::clone(&self.switch),
                     &self.state,
                 )))
             },
@@ -111,15 +117,49 @@ impl Service {
             dry_run,
         });
         recorder.record(&Event::Policies(PolicyLoad::Loaded(loaded(config, set, dry_run))));
+        let switch = Arc::new(Switch::new(&config.state, Arc::clone(clock))?);
         let parts = Parts {
             recorder,
             heartbeat,
             dry_run,
             clock: Arc::clone(clock),
             state: config.state.clone(),
+            switch,
+            told: Mutex::default(),
         };
         let running = parts.with(config, set, &history, wrap, start)?;
-        Ok(Service { parts, running, pages })
+        let service = Service { parts, running, pages };
+        service.tell_pause();
+        Ok(service)
+    }
+
+    /// The kill switch.
+    #[must_use]
+    pub fn switch(&self) -> &Arc<Switch> {
+        &self.parts.switch
+    }
+
+    /// Tells log, journal, metrics and page when a pause begins, changes or ends; the pause that holds. Whoever waits for
+    /// signals asks for it, because a pause matters also while no database answers.
+    pub fn tell_pause(&self) -> Option<Pause> {
+        let Parts {
+            switch, told, recorder, ..
+        } = &self.parts;
+        let now = switch.known();
+        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != now {
+            recorder.record(&match &now {
+                Some(Pause { by, reason, .. }) => Event::Paused {
+                    by: by.clone(),
+                    reason: reason.clone(),
+                },
+                None => Event::Resumed {
+                    by: switch.resumed_by(),
+                },
+            });
+            told.clone_from(&now);
+        }
+        now
     }
 
     /// Puts another configuration and other policies in force, all of it or nothing.

@@ -11,13 +11,14 @@ use crate::actuator::carry_out::{Answered, Intending, Witness};
 use crate::clock::Clock;
 use crate::cycle::Done;
 use crate::daemon::database::{CycleView, Watcher};
-use crate::daemon::pause::Pause;
+use crate::daemon::pause::{Pause, Switch};
 use crate::daemon::reports::Reports;
 use crate::daemon::standby::Place;
 use crate::event::{Breakers, CycleReport, Event, Evidence, Intent, Outcomed, Step, Suspensions};
 use crate::journal::read::{done_of, unwritten};
 use crate::notify::Pulse;
 use crate::oracle::{Error, Retry};
+use crate::outcome::Outcome;
 use crate::recorder::Recorder;
 
 /// Watches one database.
@@ -27,7 +28,7 @@ pub struct Recording {
     pulse: Pulse,
     breakers: Breakers,
     suspensions: Suspensions,
-    pause: Pause,
+    switch: Arc<Switch>,
     reports: Reports,
     up: Option<bool>,
     standing: Vec<(Option<u32>, bool)>,
@@ -35,13 +36,14 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// For one database; pause switch and reports are in the state folder.
+    /// For one database; reports are in the state folder.
     #[must_use]
     pub fn new(
         database: &Arc<str>,
         recorder: Arc<Recorder>,
         pulse: Pulse,
         clock: Arc<dyn Clock>,
+        switch: Arc<Switch>,
         state: &Path,
     ) -> Recording {
         Recording {
@@ -50,7 +52,7 @@ impl Recording {
             pulse,
             breakers: Breakers::default(),
             suspensions: Suspensions::default(),
-            pause: Pause::new(state),
+            switch,
             reports: Reports::new(state, clock),
             up: None,
             standing: Vec::new(),
@@ -222,16 +224,8 @@ impl Watcher for Recording {
         self.pulse.touch();
     }
 
-    fn is_paused(&mut self) -> bool {
-        let (paused, changed) = self.pause.look();
-        if let Some(by) = changed {
-            self.record(&if paused {
-                Event::Paused { by }
-            } else {
-                Event::Resumed { by }
-            });
-        }
-        paused
+    fn paused(&mut self) -> Option<Pause> {
+        self.switch.known()
     }
 }
 
@@ -312,6 +306,18 @@ impl Witness for Clerk {
                 .map(|session| Evidence::of(session, 0))
                 .unwrap_or_default(),
             took: answered.took,
+        }));
+    }
+
+    fn unused(&mut self, unused: &Intending<'_>, outcome: Outcome, why: &str) {
+        self.recorder.record(&Event::Dropped(Outcomed {
+            intent: self.intent(unused),
+            outcome,
+            code: None,
+            message: Some(why.to_owned()),
+            statement: None,
+            session: Evidence::default(),
+            took: Duration::ZERO,
         }));
     }
 }

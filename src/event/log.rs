@@ -38,6 +38,7 @@ impl Event {
             Event::Acting { database, connections } => log_acting(database, connections),
             Event::Intent(intent) => log_intent(intent),
             Event::Outcome(outcomed) => log_outcome(outcomed),
+            Event::Dropped(outcomed) => log_dropped(outcomed),
             Event::Verification { database, verification } => log_verification(database, verification),
             Event::BreakerOpened {
                 database,
@@ -79,7 +80,7 @@ impl Event {
                 info!(database = &**database, policy = &**policy, group, "{message}");
             }
             Event::Cycle(report) => log_cycle(report),
-            Event::Paused { by } => warn!(by = by.as_str(), "paused: no database is acted on"),
+            Event::Paused { by, reason } => log_paused(by, reason),
             Event::Resumed { by } => info!(by = by.as_str(), "resumed"),
         }
     }
@@ -114,6 +115,10 @@ fn log_acting(database: &str, connections: &[(Option<u32>, bool)]) {
             "a connection to act on is missing"
         );
     }
+}
+
+fn log_paused(by: &str, reason: &str) {
+    warn!(by, reason, "paused: no database is acted on");
 }
 
 fn log_return(database: &str, back: &Return) {
@@ -164,6 +169,21 @@ fn log_intent(intent: &Intent) {
     );
 }
 
+fn log_dropped(outcomed: &Outcomed) {
+    warn!(
+        id = outcomed.intent.id,
+        database = &*outcomed.intent.database,
+        session = %outcomed.intent.key,
+        username = outcomed.intent.username.as_deref(),
+        policy = &*outcomed.intent.policy,
+        mode = outcomed.intent.mode.name(),
+        action = outcomed.intent.action.name(),
+        outcome = outcomed.outcome.name(),
+        answer = outcomed.message.as_deref(),
+        "action dropped"
+    );
+}
+
 fn log_outcome(outcomed: &Outcomed) {
     macro_rules! line {
         ($level:ident) => {
@@ -199,7 +219,8 @@ fn log_outcome(outcomed: &Outcomed) {
         | Outcome::Unsupported
         | Outcome::Failed
         | Outcome::Unknown
-        | Outcome::Expired => line!(warn),
+        | Outcome::Expired
+        | Outcome::Revoked => line!(warn),
     }
 }
 

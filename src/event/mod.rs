@@ -84,6 +84,8 @@ pub enum Event {
     Intent(Arc<Intent>),
     /// An action was taken, or was not after all.
     Outcome(Outcomed),
+    /// A warrant was dropped before anything was tried, and why.
+    Dropped(Outcomed),
     /// A snapshot showed what became of an action.
     Verification {
         /// Of which database.
@@ -142,12 +144,14 @@ pub enum Event {
     Cycle(Arc<CycleReport>),
     /// No database acts any more until further notice.
     Paused {
-        /// By what: the command, the file.
+        /// By whom or what: an operator, the file.
         by: String,
+        /// Why; may be empty.
+        reason: String,
     },
     /// They act again.
     Resumed {
-        /// By what.
+        /// By whom or what.
         by: String,
     },
 }

@@ -75,6 +75,17 @@ fn about_to_go(
     gone
 }
 
+/// Why none of a group may be taken of which so many are left, if so.
+pub(super) fn at_its_floor(keep: &Keep, snapshot: &Snapshot, left: u32) -> Option<String> {
+    if let Some(missing) = keep.per.iter().find(|column| !snapshot.has(**column)) {
+        return Some(format!("keep: {} is unknown, and so are its groups", missing.name()));
+    }
+    (left <= keep.at_least).then(|| {
+        let per: Vec<&str> = keep.per.iter().map(|column| column.name()).collect();
+        format!("keep: only {left} left of its {}", per.join(", "))
+    })
+}
+
 impl<'a> Bench<'a> {
     pub(super) fn new(
         policy: &'a Policy,
@@ -179,13 +190,9 @@ impl<'a> Bench<'a> {
             return None;
         }
         if let Some(Floors { keep, groups, left }) = &self.floors {
-            if let Some(missing) = keep.per.iter().find(|column| !self.snapshot.has(**column)) {
-                return Some(format!("keep: {} is unknown, and so are its groups", missing.name()));
-            }
-            let left = left[groups.of(entry.row)];
-            if left <= keep.at_least {
-                let per: Vec<&str> = keep.per.iter().map(|column| column.name()).collect();
-                return Some(format!("keep: only {left} left of its {}", per.join(", ")));
+            let reached = at_its_floor(keep, self.snapshot, left[groups.of(entry.row)]);
+            if reached.is_some() {
+                return reached;
             }
         }
         self.recovered(entry)

@@ -301,6 +301,7 @@ const fn class_of(outcome: Outcome) -> &'static str {
         | Outcome::NoLongerMatches
         | Outcome::Protected
         | Outcome::Expired
+        | Outcome::Revoked
         | Outcome::Assumed
         | Outcome::Reported => "dim",
         Outcome::Unchecked | Outcome::Unknown => "warn",

@@ -182,6 +182,7 @@ impl History {
             | Record::BreakerClosed { .. }
             | Record::GroupSuspended { .. }
             | Record::GroupReleased { .. }
+            | Record::Dropped(_)
             | Record::Paused { .. }
             | Record::Resumed { .. } => {}
         }

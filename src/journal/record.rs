@@ -65,6 +65,8 @@ pub(super) enum Record {
     Intent(Box<IntentRecord>),
     /// What came of it.
     Outcome(Box<OutcomeRecord>),
+    /// A warrant that was dropped before anything was tried.
+    Dropped(Box<DroppedRecord>),
     /// What a snapshot showed of it later.
     Verification(VerificationRecord),
     /// A policy's whole plan was refused.
@@ -101,7 +103,11 @@ pub(super) enum Record {
         who: WhoRecord,
     },
     /// No database is acted on from here on.
-    Paused { by: String },
+    Paused {
+        by: String,
+        #[serde(default)]
+        reason: String,
+    },
     /// They are again.
     Resumed { by: String },
 }
@@ -165,6 +171,18 @@ pub(super) struct OutcomeRecord {
     took_ms: u64,
     /// The session's row as it was read again.
     session: BTreeMap<String, Value>,
+}
+
+/// A warrant that was dropped before anything was tried. It has a number of its own and no other record.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct DroppedRecord {
+    /// Whom it was for, and what was to be done.
+    #[serde(flatten)]
+    intent: IntentRecord,
+    /// `expired` or `revoked`.
+    outcome: String,
+    /// Why.
+    message: String,
 }
 
 /// What a snapshot showed of an action.
@@ -251,6 +269,7 @@ impl Record {
             },
             Event::Intent(intent) => Record::Intent(Box::new(IntentRecord::of(intent)?)),
             Event::Outcome(outcomed) => Record::Outcome(Box::new(OutcomeRecord::of(outcomed)?)),
+            Event::Dropped(outcomed) => Record::Dropped(Box::new(DroppedRecord::of(outcomed)?)),
             Event::Verification { database, verification } => {
                 Record::Verification(VerificationRecord::of(database, verification))
             }
@@ -287,7 +306,10 @@ impl Record {
                 policy: policy.to_string(),
                 who: WhoRecord::of(who),
             },
-            Event::Paused { by } => Record::Paused { by: by.clone() },
+            Event::Paused { by, reason } => Record::Paused {
+                by: by.clone(),
+                reason: reason.clone(),
+            },
             Event::Resumed { by } => Record::Resumed { by: by.clone() },
             Event::DriverError { .. } | Event::Acting { .. } | Event::Cycle(_) => return Ok(None),
         }))
@@ -329,6 +351,16 @@ impl KeyRecord {
             serial: self.serial,
             logon_time: DbTime(self.logon_time.and_utc().timestamp()),
         }
+    }
+}
+
+impl DroppedRecord {
+    fn of(outcomed: &Outcomed) -> Result<DroppedRecord, Unwritable> {
+        Ok(DroppedRecord {
+            intent: IntentRecord::of(&outcomed.intent)?,
+            outcome: outcomed.outcome.name().to_owned(),
+            message: outcomed.message.clone().unwrap_or_default(),
+        })
     }
 }
 

@@ -339,6 +339,7 @@ fn an_intent_that_came_to_nothing_neither_counts_nor_is_followed() {
         Outcome::NoLongerMatches,
         Outcome::Protected,
         Outcome::Expired,
+        Outcome::Revoked,
     ] {
         let state = tempfile::tempdir().expect("a folder");
         let one = intent(1, 287, RunMode::Enforce);

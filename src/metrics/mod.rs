@@ -198,7 +198,7 @@ impl Metrics {
             Event::DriverError { database, class, .. } => {
                 self.driver_errors.with([database, class.name()]).inc();
             }
-            Event::Outcome(outcomed) => {
+            Event::Outcome(outcomed) | Event::Dropped(outcomed) => {
                 let intent = &outcomed.intent;
                 let instance = intent.key.inst_id.to_string();
                 let labels = [
@@ -440,7 +440,8 @@ fn possible(action: Action, mode: RunMode) -> impl Iterator<Item = Outcome> {
         | Outcome::Protected
         | Outcome::Unchecked
         | Outcome::Unsupported
-        | Outcome::Expired => true,
+        | Outcome::Expired
+        | Outcome::Revoked => true,
     })
 }
 

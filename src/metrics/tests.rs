@@ -230,6 +230,7 @@ fn every_outcome_that_can_come_of_an_action_has_its_counter() {
             "unchecked",
             "unsupported",
             "expired",
+            "revoked",
             "assumed"
         ]
     );

@@ -10,7 +10,7 @@ mod series;
 mod tests;
 mod totals;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::cycle::{Cycle, Done, Memory, Terms, cycle, remember};
 use crate::guard::RunMode;
@@ -91,6 +91,7 @@ impl Replay {
             now,
             today: rules.today(now),
             unbroken,
+            read_in: TimeDelta::zero(),
             standstill: standstill.as_deref(),
             assume_held: self.setting.assume_held,
         };

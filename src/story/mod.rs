@@ -102,6 +102,7 @@ pub fn tell(
             now: moment.at,
             today: rules.today(moment.at),
             unbroken: rhythm.is_unbroken(before, moment.at),
+            read_in: TimeDelta::zero(),
             standstill: moment.standstill.as_deref(),
             assume_held: false,
         };

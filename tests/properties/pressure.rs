@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, NaiveDate, TimeDelta};
 use orareaper::cycle::{Done, Memory, Terms, cycle, remember};
 use orareaper::guard::Verdict;
 use orareaper::needs;
@@ -99,7 +99,7 @@ proptest! {
             let now = DateTime::from_timestamp(at, 0).expect("in range");
             let terms = Terms {
                 set: &set, in_force: &in_force, facts: &facts, limits: &limits, now, today, unbroken: number > 0,
-                standstill: None, assume_held: false,
+                read_in: TimeDelta::zero(), standstill: None, assume_held: false,
             };
             let mut readings = Readings::default();
             readings.set(1, Resource::Sessions, Reading { used, limit: Some(limit) });

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use orareaper::cycle::Terms;
 use orareaper::in_force::{self, Arming, Due};
 use orareaper::needs;
@@ -287,6 +287,7 @@ impl World {
             now: self.now(at),
             today: self.now(at).date_naive(),
             unbroken: self.is_unbroken(at),
+            read_in: TimeDelta::zero(),
             standstill: None,
             assume_held: false,
         }

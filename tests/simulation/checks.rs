@@ -243,7 +243,7 @@ impl Truth {
         let wanted = |session: &SessionView| {
             rules
                 .iter()
-                .any(|rule| rule.ends_all_it_wants() && rule.wants(session, now))
+                .any(|rule| rule.ends_all_it_wants() && rule.wants(session, now) && rule.finds_surely(session))
         };
         let mut sessions = self.world.sessions();
         sessions.retain(|session| !is_safe(session) && wanted(session));

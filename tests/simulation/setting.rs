@@ -147,6 +147,12 @@ impl Rule {
         }
     }
 
+    /// Whether a session that it wants is still wanted when it is looked at some time later: one that works every few minutes
+    /// need never be idle in the moment of a look, let alone at two in succession, as `for:` asks.
+    pub(crate) fn finds_surely(&self, session: &SessionView) -> bool {
+        self.wanted == Wanted::Everybody || session.group.as_deref() != Some("pool")
+    }
+
     /// Whether it ends sessions, and all of those it wants: the checks may expect them gone.
     pub(crate) fn ends_all_it_wants(&self) -> bool {
         let certain = match self.wanted {

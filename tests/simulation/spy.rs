@@ -1,8 +1,10 @@
 //! A watcher between the daemon and its own, which knows the truth.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use orareaper::daemon::database::{CycleView, Watcher};
+use orareaper::daemon::pause::{Pause, Switch};
 use orareaper::daemon::standby::Place;
 use orareaper::daemon::watcher::Recording;
 use orareaper::oracle::Error;
@@ -14,6 +16,7 @@ use crate::steps::{Shared, lock};
 pub(crate) struct Spy {
     pub(crate) inner: Recording,
     pub(crate) truth: Shared,
+    pub(crate) switch: Arc<Switch>,
 }
 
 impl Watcher for Spy {
@@ -61,7 +64,9 @@ impl Watcher for Spy {
         self.inner.alive(database);
     }
 
-    fn is_paused(&mut self) -> bool {
-        self.inner.is_paused()
+    fn paused(&mut self) -> Option<Pause> {
+        // The daemon's own loop is told by a thread that looks all the time.
+        self.switch.look();
+        self.inner.paused()
     }
 }

@@ -13,6 +13,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use orareaper::clock::{Clock, Monotonic};
 use orareaper::daemon::actor::{Acted, Actor, Batch, Order};
 use orareaper::daemon::database::{Database, Input, Settings};
+use orareaper::daemon::pause::{Pause, Switch, clear, set};
 use orareaper::daemon::poller::{Needs, Poller, Reach};
 use orareaper::daemon::watcher::{Clerk, Recording};
 use orareaper::in_force::{Arming, Rules};
@@ -207,15 +208,19 @@ impl Run {
         let heartbeat = Heartbeat::new(Arc::clone(&self.clock));
         let name: Arc<str> = Arc::from(NAME);
         let pulse = heartbeat.pulse("db-sim", Duration::from_secs(3600));
+        let switch = Switch::new(self.state(), Arc::clone(&self.clock)).expect("the state folder");
+        let switch = Arc::new(switch);
         let watcher = Spy {
             inner: Recording::new(
                 &name,
                 Arc::clone(&recorder),
                 pulse,
                 Arc::clone(&self.clock),
+                Arc::clone(&switch),
                 self.state(),
             ),
             truth: Arc::clone(&self.truth),
+            switch: Arc::clone(&switch),
         };
         let (ask, asks) = channel();
         let (act, orders) = channel();
@@ -228,7 +233,7 @@ impl Run {
             recorder,
             database,
             poller: Poller::new(self.reach.clone(), Arc::clone(&self.clock)),
-            actor: Actor::new(self.reach.clone(), Arc::clone(&self.clock), tell),
+            actor: Actor::new(self.reach.clone(), Arc::clone(&self.clock), switch, tell),
             asks,
             orders,
             inputs,
@@ -285,9 +290,11 @@ impl Run {
         let mut truth = lock(&self.truth);
         truth.paused = !truth.paused;
         if truth.paused {
-            orareaper::daemon::pause::pause(self.state.path(), "a test").expect("written");
+            let (by, reason) = ("a test".to_owned(), String::new());
+            let since = None;
+            set(self.state.path(), &Pause { by, reason, since }).expect("written");
         } else {
-            assert!(orareaper::daemon::pause::resume(self.state.path()).expect("removed"));
+            assert!(clear(self.state.path()).expect("removed"));
         }
     }
 
@@ -490,7 +497,7 @@ impl Run {
         let was_paused = std::mem::replace(&mut truth.paused, false);
         drop(truth);
         if was_paused {
-            assert!(orareaper::daemon::pause::resume(self.state()).expect("removed"));
+            assert!(clear(self.state()).expect("removed"));
         }
         self.set_limits(PATIENT);
         let (rules, settings) = (self.rules(), self.settings());

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use orareaper::clock::{Clock, SystemClock};
 use orareaper::config::{Config, Database, Driver, Login, SecretSource};
+use orareaper::daemon::pause::Switch;
 use orareaper::daemon::watcher::{Clerk, Recording};
 use orareaper::daemon::{Running, Start, start};
 use orareaper::guard::RunMode;
@@ -96,6 +97,7 @@ struct Whole {
     recorder: Arc<Recorder>,
     history: History,
     heartbeat: Heartbeat,
+    switch: Arc<Switch>,
     clock: Arc<dyn Clock>,
     running: Option<Running>,
 }
@@ -116,6 +118,7 @@ fn begin(config: &Config, rules: &[Rule]) -> Whole {
         recorder: Arc::new(recorder),
         history,
         heartbeat: Heartbeat::new(Arc::clone(&clock)),
+        switch: Arc::new(Switch::new(&config.state, Arc::clone(&clock)).expect("the state folder")),
         clock,
         running: None,
     };
@@ -130,11 +133,19 @@ impl Whole {
             set: Arc::new(set),
             dry_run: false,
             clock: Arc::clone(&self.clock),
+            switch: Arc::clone(&self.switch),
             memory: &|database| self.history.memory(&database.name, &database.place()),
             watcher: &|database| {
                 let pulse = self.heartbeat.pulse("db-sim", Duration::from_secs(30));
                 let (recorder, clock) = (Arc::clone(&self.recorder), Arc::clone(&self.clock));
-                Box::new(Recording::new(&database.name, recorder, pulse, clock, &config.state))
+                Box::new(Recording::new(
+                    &database.name,
+                    recorder,
+                    pulse,
+                    clock,
+                    Arc::clone(&self.switch),
+                    &config.state,
+                ))
             },
             witness: &|database| {
                 let names = (&database.name, &database.place());

@@ -10,6 +10,7 @@ use orareaper::actuator::carry_out::{Answered, Intending, Witness};
 use orareaper::cycle::Done;
 use orareaper::daemon::watcher::Clerk;
 use orareaper::journal;
+use orareaper::outcome::Outcome;
 use orareaper::session::SessionKey;
 use orasim::scenario::Length;
 use orasim::{Fault, Strike, World};
@@ -295,5 +296,10 @@ impl Witness for Desk {
         if began && self.mischief == Mischief::CrashAfterOutcome(at) {
             crash();
         }
+    }
+
+    fn unused(&mut self, unused: &Intending<'_>, outcome: Outcome, why: &str) {
+        lock(&self.truth).nothing_else_was_sent();
+        self.clerk.unused(unused, outcome, why);
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::commands::plan::statement_of;
 use crate::cycle::Done;
 use crate::daemon::database::{CycleView, Watcher};
+use crate::daemon::pause::Pause;
 use crate::daemon::standby::Place;
 use crate::guard::{Decision, RunMode, Verdict};
 use crate::oracle::Error;
@@ -365,6 +366,7 @@ impl Watcher for Narrator {
             | Outcome::Failed
             | Outcome::Unknown
             | Outcome::Expired
+            | Outcome::Revoked
             | Outcome::Reported) => other.name().to_owned(),
         };
         tell(&format!(
@@ -392,7 +394,7 @@ impl Watcher for Narrator {
         self.inner.alive(database);
     }
 
-    fn is_paused(&mut self) -> bool {
-        self.inner.is_paused()
+    fn paused(&mut self) -> Option<Pause> {
+        self.inner.paused()
     }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::in_force::Arming;
 use crate::oracle::capabilities::tests::capabilities;
+use crate::plan::EffectiveLimits;
 use crate::session::snapshot::{Cell, Clock as DbClock, Instance, SnapshotSource};
 use crate::session::time::DbTime;
 use std::sync::Mutex;
@@ -29,8 +30,8 @@ impl Watcher for Noted {
     fn acting_stopped(&mut self, _: &str, _: &str) {}
     fn standing(&mut self, _: &str, _: &[Place]) {}
     fn alive(&mut self, _: &str) {}
-    fn is_paused(&mut self) -> bool {
-        false
+    fn paused(&mut self) -> Option<Pause> {
+        None
     }
 }
 

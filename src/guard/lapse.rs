@@ -1,0 +1,346 @@
+//! What ends a permission between its snapshot and its statement, besides the session's own row.
+//!
+//! A warrant is given for a snapshot, and a batch of warrants takes its time. Whatever it was given for is asked again right
+//! before each statement: the schedule, the gate and the floor, and whether the condition can have held all the while. What
+//! cannot be told any more spares. An escalation brings to an end what was begun, so schedule, gate, floor and hold do not
+//! matter to it.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::evaluate::columns_of;
+use crate::evaluate::truth::Truth;
+use crate::guard::bench::at_its_floor;
+use crate::guard::{RunMode, Warrant};
+use crate::plan::group_sizes;
+use crate::policy::model::Action;
+use crate::policy::schedule::Schedule;
+use crate::pressure::{Readings, judge};
+use crate::session::SessionKey;
+use crate::session::column::{Column, Columns};
+use crate::session::groups::Groups;
+use crate::session::snapshot::Snapshot;
+
+/// LAST_CALL_ET is in whole seconds and SYSDATE too, and an instance may refresh the one later than the other.
+const INEXACT: i64 = 5;
+
+/// A session that is about to go because of an action, whose floor and gate therefore do without it.
+#[derive(Clone, Debug)]
+pub struct Going {
+    /// Who.
+    pub key: SessionKey,
+    /// Whether the action was real.
+    pub mode: RunMode,
+    /// By which policy.
+    pub policy: Arc<str>,
+}
+
+/// What a floor and a gate look at, read right before the statement.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// All sessions.
+    pub sessions: &'a Snapshot,
+    /// What the instances are short of.
+    pub readings: &'a Readings,
+    /// Who is about to go.
+    pub going: &'a [Going],
+}
+
+impl Warrant {
+    /// Whether the policy has a floor or a gate, which the session's own row says nothing of.
+    #[must_use]
+    pub fn depends_on_others(&self) -> bool {
+        let policy = self.policy();
+        let counts = policy.keep.is_some() && policy.action != Action::Report;
+        !self.escalates && (counts || policy.pressure.is_some())
+    }
+
+    /// Why the floor or the gate no longer permits it, if so.
+    #[must_use]
+    pub fn stopped_by_others(&self, now: &Surroundings<'_>) -> Option<String> {
+        if !self.depends_on_others() {
+            return None;
+        }
+        let policy = self.policy();
+        // The session is sought again on its own right afterwards; one that is gone has no group.
+        let row = now.sessions.find(self.key)?;
+        let mut gone = vec![false; now.sessions.rows()];
+        let reckoned = |going: &&Going| self.in_force.reckons_with(&self.set, going.mode, &going.policy);
+        for going in now.going.iter().filter(reckoned).filter(|going| going.key != self.key) {
+            now.sessions.rows_of(going.key).for_each(|row| gone[row] = true);
+        }
+        if let Some(keep) = policy.keep.as_ref().filter(|_| policy.action != Action::Report) {
+            let groups = Groups::by(now.sessions, &keep.per);
+            let left = group_sizes(now.sessions, &groups, &gone)[groups.of(row)];
+            if let Some(why) = at_its_floor(keep, now.sessions, left) {
+                return Some(why);
+            }
+        }
+        let pressure = policy.pressure.as_ref()?;
+        let open = match &pressure.end {
+            None => judge(&pressure.begin, now.readings, self.key.inst_id) == Truth::True,
+            Some(end) => {
+                let mut estimate = now.readings.clone();
+                for (row, _) in gone.iter().enumerate().filter(|(_, gone)| **gone) {
+                    estimate.take_away(now.sessions, row);
+                }
+                judge(end, &estimate, self.key.inst_id) == Truth::False
+            }
+        };
+        (!open).then(|| format!("instance {} is no longer short, or cannot be read", self.key.inst_id))
+    }
+
+    /// Why the schedule no longer permits it, if so. `now` is the database's clock in UTC, read again.
+    ///
+    /// A schedule that matched in the minute before the snapshot as well is a stretch of time: it has ended when the last
+    /// minute does not match. One that matches now and then is a moment, and its warrants are good for as long as any.
+    #[must_use]
+    pub fn off_schedule(&self, schedule: Option<&Schedule>, now: DateTime<Utc>) -> Option<String> {
+        let schedule = schedule.filter(|_| !self.escalates)?;
+        let minute = TimeDelta::seconds(60);
+        let last = self.issued - minute;
+        let stretch = schedule.due(last, self.issued) && schedule.due(last - minute, last);
+        let ended = stretch && !schedule.due(now - minute, now);
+        ended.then(|| format!("its schedule `{}` ended before its turn came", schedule.text))
+    }
+
+    /// Why its `for:` cannot have been served without a break, if so: the condition asks what the session is doing, and the
+    /// session began to do it after the snapshot. `seen` is the session as it was then, the reading of which took
+    /// `read_in`; `again` is read now.
+    #[must_use]
+    pub fn hold_broken(&self, seen: &Snapshot, read_in: TimeDelta, again: &Snapshot) -> Option<String> {
+        let policy = self.policy();
+        if policy.hold == 0 || self.escalates {
+            return None;
+        }
+        let asks: Columns = [Column::LastCallEt, Column::Idle, Column::Running, Column::Status]
+            .into_iter()
+            .collect();
+        let mut of_condition = columns_of(&policy.when);
+        if let Some(unless) = &policy.unless {
+            of_condition = of_condition.union(columns_of(unless));
+        }
+        if !asks.iter().any(|column| of_condition.contains(column)) {
+            return None;
+        }
+        let began = |snapshot: &Snapshot| {
+            let clock = snapshot.clock()?;
+            let row = snapshot.find(self.key)?;
+            let now = clock.now.to_utc(clock.utc_offset)?.timestamp();
+            Some(now - snapshot.number(row, Column::LastCallEt)?)
+        };
+        let (Some(before), Some(after)) = (began(seen), began(again)) else {
+            return Some("for: whether it was used since the snapshot is unknown".into());
+        };
+        let used = after - before > read_in.num_seconds() + INEXACT;
+        used.then(|| "for: it was used since the snapshot, so its time begins anew".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cycle::{Memory, Terms, cycle};
+    use crate::oracle::capabilities::tests::capabilities;
+    use crate::plan::{EffectiveLimits, InForce};
+    use crate::policy::model::Limits;
+    use crate::policy::pressure::Resource;
+    use crate::pressure::Reading;
+    use crate::session::snapshot::{Cell, Clock, Instance, SnapshotSource};
+    use crate::session::time::DbTime;
+
+    /// 2026-11-23T09:00:00Z, a Monday.
+    const NINE: i64 = 1_795_424_400;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(NINE + seconds, 0).expect("in range")
+    }
+
+    /// Sessions of APP on one instance, each with its SID and LAST_CALL_ET, so long after nine.
+    fn sessions(of: &[(i64, i64)], seconds: i64) -> Snapshot {
+        let columns = [
+            Column::InstId,
+            Column::Sid,
+            Column::Serial,
+            Column::LogonTime,
+            Column::Type,
+            Column::Username,
+            Column::Program,
+            Column::Status,
+            Column::LastCallEt,
+            Column::Taddr,
+        ];
+        let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
+        for (sid, last_call) in of {
+            let text = Cell::Text;
+            let numbers = [Cell::Number(1), Cell::Number(*sid), Cell::Number(1)];
+            let row = numbers.into_iter().chain([
+                Cell::Time(DbTime(NINE - 36_000)),
+                text("USER"),
+                text("APP"),
+                text("app@web01"),
+                text("INACTIVE"),
+                Cell::Number(*last_call),
+                Cell::Null,
+            ]);
+            builder.push_row(&row.collect::<Vec<_>>()).expect("few rows");
+        }
+        let instance = Instance {
+            inst_id: 1,
+            name: "prod1".into(),
+            complete: true,
+        };
+        let clock = Clock {
+            now: DbTime(NINE + seconds),
+            utc_offset: 0,
+        };
+        let derived = [Column::Idle, Column::Running, Column::Connected];
+        let wanted = columns.into_iter().chain(derived).collect::<Columns>();
+        builder.finish(Some(clock), vec![instance]).finish(wanted)
+    }
+
+    fn readings(used: i64) -> Readings {
+        let mut readings = Readings::default();
+        let limit = Some(100);
+        readings.set(1, Resource::Sessions, Reading { used, limit });
+        readings
+    }
+
+    /// The warrants of a policy for snapshots one after the other; those of the last.
+    fn warrants(policy: &str, snapshots: &[Snapshot]) -> Vec<Warrant> {
+        let text = format!("policies: [{{name: one, mode: enforce, action: kill, limits: {{share: 100%}}, {policy}}}]");
+        let files = [("one.yaml".to_owned(), text.into_bytes())];
+        let loaded = crate::policy::check_files(&files, at(0).date_naive(), chrono_tz::UTC);
+        let set = Arc::new(loaded.set.expect("a policy"));
+        let in_force = [InForce {
+            index: 0,
+            mode: RunMode::Enforce,
+            due: true,
+        }];
+        let (facts, mut memory) = (capabilities(19, 3).facts(&[]), Memory::default());
+        let mut warrants = Vec::new();
+        for snapshot in snapshots {
+            let now = snapshot.clock().and_then(|clock| clock.now.to_utc(0)).expect("a clock");
+            let terms = Terms {
+                set: &set,
+                in_force: &in_force,
+                facts: &facts,
+                limits: &EffectiveLimits::of(&Limits::default()),
+                now,
+                today: now.date_naive(),
+                unbroken: true,
+                read_in: TimeDelta::zero(),
+                standstill: None,
+                assume_held: false,
+            };
+            warrants = cycle(&mut memory, snapshot, readings(90), &terms).ruling.warrants;
+        }
+        assert!(!warrants.is_empty(), "{policy}");
+        warrants
+    }
+
+    const IDLE: &str = "when: INACTIVE longer than 1h";
+
+    #[test]
+    fn a_floor_that_was_reached_meanwhile_stops_the_rest() {
+        let before = sessions(&[(1, 7200), (2, 7200), (3, 7200)], 0);
+        let policy = format!("{IDLE}, keep: {{at_least: 2, per: [username]}}");
+        let one = warrants(&policy, &[before]).remove(0);
+        let after = |there: &[(i64, i64)], going: &[Going]| {
+            one.stopped_by_others(&Surroundings {
+                sessions: &sessions(there, 30),
+                readings: &readings(90),
+                going,
+            })
+        };
+        let going = |sid| Going {
+            key: SessionKey { sid, ..one.key() },
+            mode: RunMode::Enforce,
+            policy: "one".into(),
+        };
+        assert_eq!(one.key().sid, 1);
+        assert_eq!(after(&[(1, 7230), (2, 7230), (3, 7230)], &[]), None);
+        let floor = Some("keep: only 2 left of its username".to_owned());
+        assert_eq!(after(&[(1, 7230), (2, 7230)], &[]), floor, "one has left by itself");
+        assert_eq!(
+            after(&[(1, 7230), (2, 7230), (3, 7230)], &[going(3)]),
+            floor,
+            "one is about to go"
+        );
+        assert_eq!(
+            after(&[(1, 7230), (2, 7230), (3, 7230)], &[going(1)]),
+            None,
+            "an action of its own takes nothing from its floor"
+        );
+        assert_eq!(after(&[(2, 7230)], &[]), None, "who is gone is seen by its own look");
+    }
+
+    #[test]
+    fn a_gate_that_closed_meanwhile_stops_the_rest() {
+        let there = sessions(&[(1, 7230), (2, 7230)], 30);
+        for (gate, used, stopped) in [
+            ("while: sessions above 85%", 86, false),
+            ("while: sessions above 85%", 85, true),
+            ("while: sessions above 85%, until: sessions below 70%", 70, false),
+            ("while: sessions above 85%, until: sessions below 70%", 69, true),
+        ] {
+            let one = warrants(&format!("{IDLE}, {gate}"), &[sessions(&[(1, 7200), (2, 7200)], 0)]).remove(0);
+            let with = |readings: &Readings| {
+                one.stopped_by_others(&Surroundings {
+                    sessions: &there,
+                    readings,
+                    going: &[],
+                })
+            };
+            assert_eq!(with(&readings(used)).is_some(), stopped, "{gate} at {used}");
+            assert!(with(&Readings::default()).is_some(), "what cannot be read closes it");
+        }
+    }
+
+    #[test]
+    fn a_stretch_of_time_ends_and_a_moment_does_not() {
+        let issued = |schedule: &str| {
+            let policy = format!("{IDLE}, schedule: \"{schedule}\"");
+            warrants(&policy, &[sessions(&[(1, 7200)], 0)]).remove(0)
+        };
+        let off = |warrant: &Warrant, seconds| warrant.off_schedule(warrant.policy().schedule.as_ref(), at(seconds));
+        let stretch = issued("* 7-9 * * *");
+        assert_eq!(off(&stretch, 3599), None);
+        assert!(off(&stretch, 3660).is_some_and(|why| why.contains("* 7-9 * * *")));
+        let longer = issued("* 7-19 * * *");
+        assert_eq!(off(&longer, 600), None);
+        let moment = issued("0 9 * * *");
+        assert_eq!(off(&moment, 120), None, "it is good for as long as any warrant");
+    }
+
+    #[test]
+    fn a_hold_ends_when_the_session_is_used_after_the_snapshot() {
+        let snapshots = |idle: i64| [sessions(&[(1, idle)], 0), sessions(&[(1, idle + 600)], 600)];
+        let broken = |policy: &str, idle_again: i64, read_in: i64| {
+            let before = snapshots(7200);
+            let one = warrants(&format!("for: 10m, {policy}"), &before).remove(0);
+            let again = sessions(&[(1, idle_again)], 700);
+            one.hold_broken(&before[1], TimeDelta::seconds(read_in), &again)
+                .is_some()
+        };
+        assert!(!broken(IDLE, 7900, 0), "it went on");
+        assert!(!broken(IDLE, 7895, 0), "as exact as it can be told");
+        assert!(broken(IDLE, 7894, 0), "it may have worked for a moment");
+        assert!(broken(IDLE, 3700, 0), "idle for an hour, but not all the time");
+        assert!(
+            !broken(IDLE, 7894, 1),
+            "the row may have been read a second after the clock"
+        );
+        assert!(
+            !broken("when: connected longer than 1h", 10, 0),
+            "it does not matter what it does"
+        );
+        assert!(broken("when: connected longer than 1h, unless: ACTIVE", 10, 0));
+        let without = warrants(IDLE, &snapshots(7200)).remove(0);
+        assert_eq!(
+            without.hold_broken(&snapshots(7200)[1], TimeDelta::zero(), &sessions(&[(1, 3700)], 700)),
+            None
+        );
+    }
+}

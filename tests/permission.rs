@@ -1,0 +1,106 @@
+//! Permission ends when its reason does: what begins while a batch is under way stops the rest of it.
+//!
+//! A plain kill of a busy session waits for its victim, by the simulated clock for a minute. Two such sessions make a batch
+//! whose second half has its turn a minute after the first, and whatever has begun by then must hold it back.
+
+mod site;
+
+use std::path::Path;
+use std::time::Duration;
+
+use site::{Daemon, Db, Site, thin, until};
+
+const BUSY: &str = "
+release: 19.22.0.0.0
+seed: 3
+speed: 0
+starts: 2026-11-23T09:00:10
+database: {name: PROD}
+instances:
+  - {number: 1, name: prod1, host: db1}
+accounts:
+  REAPER: {password: reaper}
+sessions:
+  - {name: busy, user: BUSY, count: 2, program: loop, machines: [app1], active: 5h, logged_on: 6h, when_killed: {notices: 10m}}
+";
+
+/// A batch of two whose first statement is under way and waits.
+fn half_way(policy: &str, config: &str) -> (Db, Site, Daemon) {
+    let db = Db::parse(BUSY);
+    let site = Site::new();
+    site.policies(&format!(
+        "policies:\n  - {{name: reap, mode: enforce, when: running longer than 4h, action: kill, limits: {{share: 100%}}{policy}}}\n"
+    ));
+    // Far longer than the test lasts, so that age is no reason.
+    let database = site::entry("orcl", &thin(), &db.connect_string(), true).replace("poll: 1s", "poll: 10m");
+    site.configure_with(&[database], config);
+    let daemon = site.run(&thin());
+    until("the first statement to be waiting", || {
+        db.kills().first().is_some_and(|kill| kill.1.is_none())
+    });
+    (db, site, daemon)
+}
+
+/// Lets the first one come to its end; what came of the second.
+fn the_second(db: &Db, site: &Site, kind: &str) -> serde_json::Value {
+    db.world.advance(Duration::from_secs(61));
+    let second = site.journals(kind, |record| record["outcome"] == "revoked");
+    assert_eq!(db.kills().len(), 1, "nothing more was sent");
+    second
+}
+
+fn reason(record: &serde_json::Value) -> &str {
+    record["message"].as_str().unwrap_or_default()
+}
+
+#[test]
+fn a_pause_stops_the_rest_of_a_batch_and_is_told() {
+    let (db, site, daemon) = half_way("", "");
+    // Any file will do, made by anybody.
+    site.write("state/paused", "the storage is on fire\n");
+    let dropped = the_second(&db, &site, "dropped");
+    assert!(reason(&dropped).contains("the storage is on fire"), "{dropped}");
+    assert_eq!(
+        (dropped["username"].as_str(), dropped["policy"].as_str()),
+        (Some("BUSY"), Some("reap"))
+    );
+    assert_eq!(site.journalled("intent").len(), 1, "it was never begun");
+    daemon.says("action dropped");
+    daemon.metric_becomes(
+        "orareaper_actions_total{action=\"kill\",database=\"orcl\",instance=\"1\",mode=\"enforce\",outcome=\"revoked\",\
+         policy=\"reap\"}",
+        1.0,
+    );
+}
+
+#[test]
+fn a_link_that_leads_nowhere_stops_it_too() {
+    let (db, site, _daemon) = half_way("", "");
+    std::os::unix::fs::symlink(Path::new("nowhere"), site.path("state/paused")).expect("linked");
+    the_second(&db, &site, "dropped");
+}
+
+#[test]
+fn a_blackout_that_begins_stops_the_rest_of_a_batch() {
+    let config = "blackouts: [{cron: \"1 9 * * *\", for: 1h, reason: the nightly load}]\n";
+    let (db, site, _daemon) = half_way("", config);
+    let revoked = the_second(&db, &site, "outcome");
+    assert_eq!(reason(&revoked), "blackout: the nightly load");
+}
+
+#[test]
+fn a_schedule_that_ends_stops_the_rest_of_a_batch() {
+    let (db, site, _daemon) = half_way(", schedule: \"57-59,0 * * * *\"", "");
+    let revoked = the_second(&db, &site, "outcome");
+    assert!(reason(&revoked).contains("57-59,0"), "{revoked}");
+}
+
+#[test]
+fn a_gate_that_closes_stops_the_rest_of_a_batch() {
+    // Two user sessions in a call and the one that asks; when the first is gone, there are two.
+    let (db, site, _daemon) = half_way(", while: active_sessions above 2", "");
+    let (_, sid, _) = db.kills()[0].0;
+    db.world.log_off(1, sid);
+    let revoked = the_second(&db, &site, "outcome");
+    assert!(reason(&revoked).contains("no longer short"), "{revoked}");
+}
