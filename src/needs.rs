@@ -42,6 +42,15 @@ pub fn columns(set: &PolicySet) -> Columns {
     columns
 }
 
+/// The columns to take from a recording: those that the policies need, and what protections know of server processes, which
+/// costs a view when it is read from a database and nothing when it was recorded.
+#[must_use]
+pub fn columns_of_recording(set: &PolicySet) -> Columns {
+    let mut columns = columns(set);
+    columns.insert(Column::Pname);
+    columns
+}
+
 /// The columns that one policy speaks of.
 #[must_use]
 pub fn of_policy(policy: &Policy) -> Columns {

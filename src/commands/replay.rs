@@ -34,7 +34,7 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<S
         |error: &dyn std::fmt::Display| fail(&format!("read the recording {}: {error}", arguments.file.display()));
     let file = File::open(&arguments.file).map_err(|error| wrong(&error))?;
     let size = file.metadata().map_or(0, |metadata| metadata.len());
-    let wanted = needs::columns(&loaded.set);
+    let wanted = needs::columns_of_recording(&loaded.set);
     let mut reader = Reader::open(BufReader::with_capacity(1 << 16, file), wanted).map_err(|error| wrong(&error))?;
     let every = TimeDelta::from_std(reader.header().every).unwrap_or(TimeDelta::MAX);
     let set = Arc::clone(&loaded.set);

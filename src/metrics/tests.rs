@@ -181,16 +181,16 @@ fn a_name_that_leads_elsewhere_begins_at_zero() {
     let metrics = Metrics::new();
     metrics.count(&loaded(&[("prod", &["idle"])]), at());
     metrics.count(&Event::Cycle(Arc::new(cycle(&[1, 2]))), at());
-    assert!(metrics.text().contains(r#"instance="2""#));
+    assert!(metrics.text().contains(r#"inst_id="2""#));
     let mut elsewhere = loaded(&[("prod", &["idle"])]);
     if let Event::Policies(PolicyLoad::Loaded(loaded)) = &mut elsewhere {
         loaded.databases[0].place = "there".into();
     }
     metrics.count(&elsewhere, at());
     let text = metrics.text();
-    let of_before = |line: &&str| line.contains(r#"instance=""#) && !line.contains(r#"instance="""#);
+    let of_before = |line: &&str| line.contains(r#"inst_id=""#) && !line.contains(r#"inst_id="""#);
     assert_eq!(text.lines().find(of_before), None, "nothing of the one before is left");
-    assert!(has(&metrics, r#"orareaper_up{database="prod",instance=""} 0"#));
+    assert!(has(&metrics, r#"orareaper_up{database="prod",inst_id=""} 0"#));
 }
 
 #[test]

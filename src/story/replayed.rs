@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::needs::columns_of_recording;
 use crate::policy::model::PolicySet;
 use crate::recording::{Header, Next, Reader, Recorded, Writer};
 use crate::replay::Replay;
 use crate::session::column::Column;
 use crate::story::raw::{self, StoryError, Timeline};
-use crate::story::{Setting, Told, lines, needed, tell};
+use crate::story::{Setting, Told, lines, tell};
 
 fn load(folder: &Path, names: &[String], timeline: &Timeline) -> Result<PolicySet, StoryError> {
     let read = |name: &String| (name.clone(), std::fs::read(folder.join(name)).expect("a policy file"));
@@ -46,7 +47,8 @@ fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<Told> {
         rhythm: setting.rhythm,
         assume_held: false,
     });
-    let mut reader = Reader::open(Cursor::new(writer.finish()), needed(&set)).expect("it was just written");
+    let mut reader =
+        Reader::open(Cursor::new(writer.finish()), columns_of_recording(&set)).expect("it was just written");
     let mut told = Vec::new();
     loop {
         match reader.next().expect("memory") {
