@@ -117,22 +117,10 @@ pub fn resources(set: &PolicySet) -> Vec<Resource> {
 /// The resources that one policy watches.
 #[must_use]
 pub fn resources_of(policy: &Policy) -> Vec<Resource> {
-    let mut resources = Vec::new();
-    if let Some(pressure) = &policy.pressure {
-        collect(&pressure.begin, &mut resources);
-        if let Some(end) = &pressure.end {
-            collect(end, &mut resources);
-        }
-    }
-    resources
-}
-
-fn collect(condition: &PressureCondition, resources: &mut Vec<Resource>) {
-    match condition {
-        PressureCondition::And(terms) | PressureCondition::Or(terms) => {
-            terms.iter().for_each(|term| collect(term, resources));
-        }
-        PressureCondition::Not(inner) => collect(inner, resources),
-        PressureCondition::Compare { resource, .. } => resources.push(*resource),
-    }
+    let conditions = policy.pressure.iter();
+    let conditions = conditions.flat_map(|pressure| std::iter::once(&pressure.begin).chain(&pressure.end));
+    conditions
+        .flat_map(PressureCondition::comparisons)
+        .map(|(resource, ..)| resource)
+        .collect()
 }

@@ -6,28 +6,84 @@
 use crate::evaluate::missing_columns;
 use crate::plan::InForce;
 use crate::policy::model::{Policy, PolicySet, Protection};
+use crate::policy::pressure::{Mark, PressureCondition};
+use crate::pressure::Readings;
 use crate::protect::ESSENTIAL;
 use crate::session::column::Column;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
 
 /// The notes for a snapshot and the policies that run over it, the gravest first.
 #[must_use]
-pub fn notes(snapshot: &Snapshot, set: &PolicySet, in_force: &[InForce]) -> Vec<String> {
-    let mut notes: Vec<String> = ESSENTIAL
-        .iter()
-        .filter(|column| !snapshot.has(**column))
-        .map(|column| essential(*column))
-        .collect();
+pub fn notes(snapshot: &Snapshot, readings: &Readings, set: &PolicySet, in_force: &[InForce]) -> Vec<String> {
+    let mut notes = silent_instances(snapshot);
+    let missing = ESSENTIAL.iter().filter(|column| !snapshot.has(**column));
+    notes.extend(missing.map(|column| essential(*column)));
     if snapshot.source() == SnapshotSource::Saved {
         notes.extend(unseen_protections(snapshot));
     }
     for policy in in_force.iter().map(|in_force| &set.policies[in_force.index]) {
         notes.extend(unknown_terms(policy, snapshot));
+        notes.extend(unknown_marks(policy, readings));
         if policy.pressure.is_some() && snapshot.source() == SnapshotSource::Saved {
             notes.push(format!(
                 "policy {}: a saved snapshot does not say what its instances were short of, so `while` keeps it from acting",
                 policy.name
             ));
+        }
+    }
+    notes
+}
+
+/// An instance that was not read has sessions that nobody sees: they are not gone, and not spared by any policy's choice.
+fn silent_instances(snapshot: &Snapshot) -> Vec<String> {
+    let silent = snapshot.instances().iter().filter(|instance| !instance.complete);
+    let mut notes: Vec<String> = silent
+        .map(|instance| {
+            let name = if instance.name.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", instance.name)
+            };
+            format!(
+                "instance {}{name} was not read: it did not answer, is not open, or came or went meanwhile; its sessions are not \
+                 seen, and nobody there is acted on",
+                instance.inst_id
+            )
+        })
+        .collect();
+    if !notes.is_empty() {
+        notes.push(
+            "blocking and blocking_for are unknown on every instance while one is not read: its sessions may wait for any other"
+                .into(),
+        );
+    }
+    notes
+}
+
+/// Comparisons of a policy's gate that are not known on this database, which keeps the gate closed.
+fn unknown_marks(policy: &Policy, readings: &Readings) -> Vec<String> {
+    let Some(pressure) = &policy.pressure else {
+        return Vec::new();
+    };
+    let parts = [(Some(&pressure.begin), "while"), (pressure.end.as_ref(), "until")];
+    let mut notes: Vec<String> = Vec::new();
+    for (condition, part) in parts {
+        for (resource, _, mark) in condition.map_or_else(Vec::new, PressureCondition::comparisons) {
+            let Some(why) = readings.why_unknown(resource, mark) else {
+                continue;
+            };
+            let of_what = match mark {
+                Mark::Percent(_) => "the share of ",
+                Mark::Amount(_) => "",
+            };
+            let note = format!(
+                "policy {}: {of_what}{} is unknown here, and `{part}` keeps the policy from acting as far as it depends on it: {why}",
+                policy.name,
+                resource.name()
+            );
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
         }
     }
     notes
@@ -108,4 +164,89 @@ fn unknown_terms(policy: &Policy, snapshot: &Snapshot) -> Vec<String> {
         }
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::RunMode;
+    use crate::plan::InForce;
+    use crate::policy::pressure::Resource;
+    use crate::pressure::Figure;
+    use crate::session::snapshot::{Clock, Instance};
+    use crate::session::time::DbTime;
+
+    fn set(policy: &str) -> PolicySet {
+        let text = format!("policies:\n  - {{name: reap, {policy}, when: INACTIVE longer than 30m, action: kill}}\n");
+        let today = chrono::NaiveDate::from_ymd_opt(2026, 11, 23).expect("a date");
+        let loaded = crate::policy::check_files(&[("reap.yaml".into(), text.into())], today, chrono_tz::UTC);
+        loaded.set.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics))
+    }
+
+    /// Live sessions of two instances, with every column that matters here.
+    fn snapshot(complete: [bool; 2]) -> Snapshot {
+        let columns: Vec<Column> = crate::needs::ALWAYS
+            .into_iter()
+            .chain(ESSENTIAL)
+            .filter(|column| column.source() == crate::session::column::Source::Session)
+            .collect();
+        let instances = complete.into_iter().zip(1..).map(|(complete, inst_id)| Instance {
+            inst_id,
+            name: format!("prod{inst_id}"),
+            complete,
+        });
+        let clock = Clock {
+            now: DbTime(0),
+            utc_offset: 0,
+        };
+        let columns: crate::session::column::Columns = columns.into_iter().collect();
+        let columns: Vec<Column> = columns.iter().collect();
+        Snapshot::builder(SnapshotSource::Live, &columns)
+            .finish(Some(clock), instances.collect())
+            .finish(crate::needs::ALWAYS.into_iter().collect())
+    }
+
+    fn of(policy: &str, complete: [bool; 2], readings: &Readings) -> Vec<String> {
+        let in_force = [InForce {
+            index: 0,
+            mode: RunMode::DryRun,
+            due: true,
+        }];
+        notes(&snapshot(complete), readings, &set(policy), &in_force)
+    }
+
+    #[test]
+    fn an_instance_that_was_not_read_is_named_with_what_follows() {
+        let plain = "mode: dry-run";
+        assert_eq!(of(plain, [true, true], &Readings::default()), Vec::<String>::new());
+        assert_eq!(
+            of(plain, [true, false], &Readings::default()),
+            [
+                "instance 2 (prod2) was not read: it did not answer, is not open, or came or went meanwhile; its sessions \
+                 are not seen, and nobody there is acted on",
+                "blocking and blocking_for are unknown on every instance while one is not read: its sessions may wait for \
+                 any other",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_gate_that_cannot_be_read_says_so_and_why() {
+        let mut readings = Readings::default();
+        readings.explain(Resource::Processes, Figure::Use, "they are the CDB's");
+        readings.explain(Resource::Transactions, Figure::Limit, "UNLIMITED");
+        let of = |policy| of(policy, [true, true], &readings);
+        assert_eq!(
+            of("while: transactions above 80%, until: processes below 100"),
+            [
+                "policy reap: the share of transactions is unknown here, and `while` keeps the policy from acting as far as \
+                 it depends on it: UNLIMITED",
+                "policy reap: processes is unknown here, and `until` keeps the policy from acting as far as it depends on it: \
+                 they are the CDB's",
+            ]
+        );
+        // How many there are is known where only the limit is not.
+        assert_eq!(of("while: transactions above 80"), Vec::<String>::new());
+        assert_eq!(of("while: sessions above 80%"), Vec::<String>::new());
+    }
 }

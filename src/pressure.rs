@@ -5,7 +5,7 @@
 //! UNKNOWN, and UNKNOWN closes the gate. Under an `until` the guard also estimates, session by session, what a kill frees,
 //! and stops taking sessions once the estimate satisfies `until`; the next snapshot tells the truth.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::evaluate::truth::Truth;
@@ -24,27 +24,55 @@ pub struct Reading {
     pub limit: Option<i64>,
 }
 
-/// What could be read, by instance.
+/// One of the two figures that a share is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Figure {
+    /// How much is used.
+    Use,
+    /// How much there may be.
+    Limit,
+}
+
+/// What could be read, by instance, and why something could not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Readings(HashMap<(u32, Resource), Reading>);
+pub struct Readings {
+    known: HashMap<(u32, Resource), Reading>,
+    unknown: BTreeMap<(Resource, Figure), String>,
+}
 
 impl Readings {
     /// Sets one.
     pub fn set(&mut self, inst_id: u32, resource: Resource, reading: Reading) {
-        self.0.insert((inst_id, resource), reading);
+        self.known.insert((inst_id, resource), reading);
     }
 
     /// Reads one.
     #[must_use]
     pub fn get(&self, inst_id: u32, resource: Resource) -> Option<Reading> {
-        self.0.get(&(inst_id, resource)).copied()
+        self.known.get(&(inst_id, resource)).copied()
     }
 
     /// All, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, Resource, Reading)> + '_ {
-        self.0
+        self.known
             .iter()
             .map(|((inst_id, resource), reading)| (*inst_id, *resource, *reading))
+    }
+
+    /// Says why a figure is not known, on one instance at least. The first reason stays.
+    pub fn explain(&mut self, resource: Resource, figure: Figure, why: impl Into<String>) {
+        self.unknown.entry((resource, figure)).or_insert_with(|| why.into());
+    }
+
+    /// Why a comparison of the resource with the mark is not known, on one instance at least; `None` where it is.
+    #[must_use]
+    pub fn why_unknown(&self, resource: Resource, mark: Mark) -> Option<&str> {
+        let of_use = self.unknown.get(&(resource, Figure::Use));
+        let why = match mark {
+            Mark::Amount(_) => of_use,
+            Mark::Percent(_) => of_use.or_else(|| self.unknown.get(&(resource, Figure::Limit))),
+        };
+        why.map(String::as_str)
     }
 
     /// What is left after this session is gone, as far as its columns tell.
@@ -64,7 +92,7 @@ impl Readings {
                 // What one session takes of the host's CPU is not known from a snapshot.
                 Resource::HostCpu => 0,
             };
-            if let Some(reading) = self.0.get_mut(&(inst_id, resource)) {
+            if let Some(reading) = self.known.get_mut(&(inst_id, resource)) {
                 reading.used = reading.used.saturating_sub(freed);
             }
         }

@@ -188,6 +188,9 @@ pub const ESSENTIAL: [Column; 8] = [
     Column::Program,
 ];
 
+/// Columns that protections look at if they happen to have been read: they tell more of who is under one already.
+pub const IF_READ: [Column; 1] = [Column::Pname];
+
 /// What is known of a session by one of its columns.
 #[derive(Clone, Copy)]
 enum Known<'a> {

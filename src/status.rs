@@ -72,6 +72,8 @@ pub struct Database {
     pub acting: Vec<(Option<u32>, bool)>,
     /// Its policies, in order.
     pub policies: Vec<Policy>,
+    /// What could not be read of it, and what follows from that, as of then.
+    pub notes: Vec<String>,
 }
 
 /// Whether a database answers.
@@ -139,6 +141,7 @@ impl Database {
             instances: Vec::new(),
             acting: Vec::new(),
             policies: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -153,11 +156,24 @@ impl Database {
             (Link::Up { .. } | Link::Connecting, _) => {}
         }
         let Some(complete) = self.complete else {
-            return Some("no complete snapshot yet".to_owned());
+            return Some(format!("no complete snapshot yet{}", self.silent()));
         };
         let age = now.since(complete);
         let allowed = PATIENCE.max(self.poll.saturating_mul(POLLS_MISSED));
-        (age > allowed).then(|| format!("no complete snapshot for {} s", age.as_secs()))
+        (age > allowed).then(|| format!("no complete snapshot for {} s{}", age.as_secs(), self.silent()))
+    }
+
+    /// The instances that the newest snapshot lacks, as the end of a sentence.
+    fn silent(&self) -> String {
+        let silent = self.instances.iter().filter(|instance| !instance.complete);
+        let silent: Vec<String> = silent
+            .map(|instance| format!("{} ({})", instance.inst_id, instance.name))
+            .collect();
+        match silent.as_slice() {
+            [] => String::new(),
+            [one] => format!(": instance {one} was not read"),
+            several => format!(": instances {} were not read", several.join(", ")),
+        }
     }
 }
 
@@ -266,6 +282,7 @@ impl Status {
         database.taken_at = Some(report.taken_at);
         database.sessions = report.sessions.iter().map(|count| count.count).sum();
         database.instances.clone_from(&report.instances);
+        database.notes.clone_from(&report.notes);
         if !report.instances.is_empty() && report.instances.iter().all(|instance| instance.complete) {
             database.complete = Some(now);
         }

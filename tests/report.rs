@@ -119,7 +119,7 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
     };
     let plan = plan(&snapshot, &situation);
     let ruling = rule(&plan, &snapshot, &situation, &Ledger::default(), None);
-    let notes = notes(&snapshot, &set, &in_force);
+    let notes = notes(&snapshot, &orareaper::pressure::Readings::default(), &set, &in_force);
     Cycle {
         snapshot,
         set,

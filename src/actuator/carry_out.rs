@@ -14,7 +14,7 @@ use crate::actuator::{NoStatement, outcome_of, statement};
 use crate::cycle::Done;
 use crate::guard::{Going, RunMode, Spared, Surroundings, Warrant, still_deserved};
 use crate::oracle::capabilities::Capabilities;
-use crate::oracle::pressure::read_pressure;
+use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::read::read_snapshot;
 use crate::oracle::sql::Scope;
 use crate::oracle::{Connection, Error};
@@ -101,6 +101,8 @@ pub struct Hands<'a> {
     pub connection: &'a mut dyn Connection,
     /// What the database is, as this connection found it; it tells the instance that the connection is to.
     pub capabilities: &'a Capabilities,
+    /// The host's times as this connection read them last, for gates that are asked again.
+    pub counters: &'a mut Counters,
     /// Who is protected.
     pub facts: &'a Facts,
     /// The configuration's limits.
@@ -174,7 +176,14 @@ fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer>
     let resources = crate::needs::resources_of(warrant.policy());
     let read = read_snapshot(hands.connection, wanted, hands.capabilities, Scope::All, hands.limit).and_then(|taken| {
         let sessions = taken.snapshot;
-        let (readings, _) = read_pressure(hands.connection, &resources, &sessions, hands.capabilities, hands.limit)?;
+        let (readings, _) = read_pressure(
+            hands.connection,
+            &resources,
+            &sessions,
+            hands.capabilities,
+            hands.counters,
+            hands.limit,
+        )?;
         Ok((sessions, readings))
     });
     match read {

@@ -165,8 +165,12 @@ impl Rules {
         let blackout = look.taken_at.and_then(|now| look.rules.blackout(now));
         look.notes
             .extend(blackout.map(|blackout| format!("{blackout}: while it lasts the daemon does nothing of this")));
-        look.notes
-            .extend(notes(&look.snapshot, look.rules.set(), &look.in_force()));
+        look.notes.extend(notes(
+            &look.snapshot,
+            &look.readings,
+            look.rules.set(),
+            &look.in_force(),
+        ));
         look
     }
 }
@@ -214,13 +218,12 @@ impl Eye {
         };
         let capabilities = &polled.capabilities;
         let here = self.rules.here(|action| capabilities.supports(action));
-        let mut said = capabilities.notes.clone();
+        let mut said = polled.notes();
         for (policy, run) in set.policies.iter().zip(&here) {
             if let Err(Absent::Unsupported(why)) = run {
                 said.push(format!("policy {} does not run here: {why}", policy.name));
             }
         }
-        said.extend(polled.unreadable.iter().map(ToString::to_string));
         Ok(rules.seen(Look {
             database: self.database.to_string(),
             taken_at: utc_of(&polled.snapshot),

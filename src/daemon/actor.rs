@@ -26,6 +26,7 @@ use crate::daemon::standby::{Needed, Place, Standing};
 use crate::guard::{Going, Warrant};
 use crate::in_force::Rules;
 use crate::oracle::capabilities::Capabilities;
+use crate::oracle::pressure::Counters;
 use crate::oracle::probe::probe;
 use crate::oracle::{CellType, Class, ConnectSlot, Connection, Error, Purpose, Query, collect, panicked};
 use crate::outcome::Outcome;
@@ -92,6 +93,7 @@ pub enum Acted {
 struct Link {
     connection: Box<dyn Connection>,
     capabilities: Capabilities,
+    counters: Counters,
 }
 
 /// Acts on what it is given, over connections of its own, which it makes as it needs them.
@@ -307,6 +309,7 @@ impl Actor {
         let mut hands = Hands {
             connection: &mut *link.connection,
             capabilities: &link.capabilities,
+            counters: &mut link.counters,
             facts: &facts,
             limits: batch.rules.limits(),
             today: batch.today,
@@ -355,6 +358,7 @@ impl Actor {
         self.links.entry(inst_id).or_insert(Link {
             connection,
             capabilities,
+            counters: Counters::default(),
         });
         Ok(inst_id)
     }

@@ -25,6 +25,7 @@ use crate::daemon::standby::{Needed, Place, Standby, names};
 use crate::guard::{Going, Warrant};
 use crate::in_force::{Absent, GAP, Rhythm, Rules};
 use crate::needs;
+use crate::notes;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::{Class, Error};
 use crate::plan::InForce;
@@ -102,6 +103,18 @@ pub struct CycleView<'a> {
     pub deciding_took: Duration,
     /// Why nothing was permitted, if so.
     pub standstill: Option<&'a str>,
+}
+
+impl CycleView<'_> {
+    /// What has to be said first: of the database itself, and of the policies on it.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let polled = self.polled;
+        let mut notes = polled.notes();
+        let of_policies = notes::notes(&polled.snapshot, &polled.readings, self.rules.set(), self.in_force);
+        notes.extend(of_policies);
+        notes
+    }
 }
 
 /// Whether a batch of warrants may be given out.

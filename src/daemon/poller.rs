@@ -14,7 +14,7 @@ use crate::config::{SecretError, SecretSource};
 use crate::daemon::database::Input;
 use crate::oracle::access::{self, Asked, Unreadable};
 use crate::oracle::capabilities::Capabilities;
-use crate::oracle::pressure::read_pressure;
+use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::probe::probe;
 use crate::oracle::read::read_snapshot;
 use crate::oracle::sql::Scope;
@@ -122,6 +122,16 @@ pub struct Polled {
     pub warning: Option<String>,
 }
 
+impl Polled {
+    /// What has to be said of the database itself: what is odd about it, and what it did not let be read.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let unreadable = self.unreadable.iter().map(ToString::to_string);
+        let notes = self.warning.iter().chain(&self.capabilities.notes).cloned();
+        notes.chain(unreadable).collect()
+    }
+}
+
 /// Reads snapshots over a connection of its own, which it makes when it has none.
 pub struct Poller {
     reach: Reach,
@@ -136,6 +146,7 @@ struct Connected {
     capabilities: Arc<Capabilities>,
     /// Views that are needed and cannot be read.
     unreadable: Vec<Unreadable>,
+    counters: Counters,
     /// When; `None` where it turned out to be out of date.
     probed: Option<Monotonic>,
 }
@@ -212,7 +223,14 @@ impl Poller {
         let began = self.clock.now();
         let trips = connection.round_trips();
         let taken = read_snapshot(connection, needs.columns, capabilities, Scope::All, limit)?;
-        let (readings, more) = read_pressure(connection, &needs.resources, &taken.snapshot, capabilities, limit)?;
+        let (readings, more) = read_pressure(
+            connection,
+            &needs.resources,
+            &taken.snapshot,
+            capabilities,
+            &mut connected.counters,
+            limit,
+        )?;
         let mut unreadable = connected.unreadable.clone();
         for view in taken.unreadable.into_iter().chain(more) {
             if !unreadable.iter().any(|known| known.view == view.view) {
@@ -236,15 +254,16 @@ impl Poller {
     fn connect_or_probe_again(&mut self, needs: &Needs) -> Result<(), Error> {
         let now = self.clock.now();
         let limit = self.reach.call_limit;
-        let mut connection = match self.connected.take() {
+        let (mut connection, counters) = match self.connected.take() {
             Some(connected) if !needs.anew && connected.probed.is_some_and(|at| now.since(at) < PROBE_AGAIN) => {
                 self.connected = Some(connected);
                 return Ok(());
             }
-            Some(connected) => connected.connection,
+            Some(connected) => (connected.connection, connected.counters),
             None => {
                 let target = self.reach.target_now()?;
-                self.slot.connect(&target, Purpose::Poll, self.reach.connect_limit)?
+                let connection = self.slot.connect(&target, Purpose::Poll, self.reach.connect_limit)?;
+                (connection, Counters::default())
             }
         };
         let capabilities = probe(&mut *connection, limit)?;
@@ -258,6 +277,7 @@ impl Poller {
             connection,
             capabilities: Arc::new(capabilities),
             unreadable,
+            counters,
             probed: Some(now),
         });
         Ok(())

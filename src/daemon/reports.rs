@@ -10,7 +10,6 @@ use std::time::Duration;
 use crate::clock::{Clock, Monotonic};
 use crate::daemon::database::CycleView;
 use crate::guard::RunMode;
-use crate::notes::notes;
 use crate::report::{Report, ReportFormat, Subject};
 
 /// Between two reports of a database.
@@ -64,7 +63,7 @@ impl Reports {
 /// The report of a cycle, labelled as run in this mode.
 #[must_use]
 pub fn of(view: &CycleView<'_>, mode: RunMode) -> Report {
-    let notes = notes(&view.polled.snapshot, view.rules.set(), view.in_force);
+    let notes = view.notes();
     Report::new(&Subject {
         database: view.database,
         taken_at: Some(view.now),

@@ -33,6 +33,8 @@ pub struct Recording {
     up: Option<bool>,
     standing: Vec<(Option<u32>, bool)>,
     said: Vec<String>,
+    /// What was to be noted in the cycle before.
+    noted: Vec<String>,
 }
 
 impl Recording {
@@ -57,6 +59,7 @@ impl Recording {
             up: None,
             standing: Vec::new(),
             said: Vec::new(),
+            noted: Vec::new(),
         }
     }
 
@@ -78,8 +81,6 @@ impl Recording {
                 .collect(),
             release: capabilities.version.clone(),
         });
-        self.say_once(capabilities.notes.clone());
-        self.say_once(view.polled.warning.clone().into_iter().collect());
     }
 
     /// Counts an error of reading; whether it is the one that the database is down since.
@@ -92,7 +93,18 @@ impl Recording {
         self.up.replace(false) != Some(false)
     }
 
-    /// What could not be read or is odd about a database is said when it is new, not every fifteen seconds.
+    /// What could not be read or is odd about a database is said when it begins and when it ends, not every fifteen seconds.
+    fn tell_notes(&mut self, notes: &[String]) {
+        for note in notes.iter().filter(|note| !self.noted.contains(*note)) {
+            tracing::warn!(database = &*self.database, note = note.as_str(), "note");
+        }
+        for note in self.noted.iter().filter(|note| !notes.contains(*note)) {
+            tracing::info!(database = &*self.database, note = note.as_str(), "no longer so");
+        }
+        self.noted = notes.to_vec();
+    }
+
+    /// What happened is said once, not every fifteen seconds.
     fn say_once(&mut self, notes: Vec<String>) {
         const REMEMBERED: usize = 100;
         for note in notes {
@@ -109,7 +121,8 @@ impl Recording {
 impl Watcher for Recording {
     fn cycle(&mut self, view: &CycleView<'_>) {
         self.say_up(view);
-        self.say_once(view.polled.unreadable.iter().map(ToString::to_string).collect());
+        let notes = view.notes();
+        self.tell_notes(&notes);
         for verification in &view.cycle.verified {
             let database = Arc::clone(&self.database);
             self.record(&Event::Verification {
@@ -138,6 +151,7 @@ impl Watcher for Recording {
             (Step::Whole, view.polled.took + view.deciding_took),
         ];
         report.round_trips = view.polled.round_trips;
+        report.notes = notes;
         let changes = self.breakers.changes(&report).into_iter();
         for event in changes.chain(self.suspensions.changes(&report)) {
             self.record(&event);

@@ -187,6 +187,8 @@ pub struct CycleReport {
     pub sessions: Vec<SessionCount>,
     /// Every policy in force, due or not.
     pub policies: Vec<PolicyReport>,
+    /// What could not be read, and what follows from that.
+    pub notes: Vec<String>,
 }
 
 /// One instance in a cycle.
@@ -237,7 +239,7 @@ pub struct PolicyReport {
 }
 
 impl CycleReport {
-    /// Counts a cycle; `steps` and `round_trips` are the caller's to fill in.
+    /// Counts a cycle; `steps`, `round_trips` and `notes` are the caller's to fill in.
     #[must_use]
     pub fn of(
         database: &Arc<str>,
@@ -262,6 +264,7 @@ impl CycleReport {
                 .iter()
                 .map(|policy| policy_report(*policy, cycle, set))
                 .collect(),
+            notes: Vec::new(),
         }
     }
 }

@@ -137,6 +137,9 @@ fn write_database(page: &mut String, name: &str, database: &Database, now: Monot
     }
     page.push_str("</p>\n");
     write_acting(page, &database.acting)?;
+    for note in &database.notes {
+        writeln!(page, "<p class=\"warn\">{}</p>", Escaped(note))?;
+    }
     write_instances(page, database)?;
     write_policies(page, &database.policies)?;
     page.push_str("</section>\n");

@@ -106,6 +106,7 @@ fn cycle(complete: bool) -> Event {
             breaker: None,
             suspended: [(crate::respawn::Who::default(), "suspended: <they> came back".into())].into(),
         }],
+        notes: vec!["read V$PDBS from prod: ORA-00942; to grant it: GRANT SELECT ON sys.v_$pdbs TO <REAPER>".into()],
         ..Default::default()
     }))
 }
@@ -153,7 +154,8 @@ fn it_is_ready_when_every_database_was_read_whole_lately() {
     daemon.tell(&up());
     assert_eq!(ready(), (503, "prod: no complete snapshot yet\n".into()));
     daemon.tell(&cycle(false));
-    assert_eq!(ready(), (503, "prod: no complete snapshot yet\n".into()));
+    let silent = "prod: no complete snapshot yet: instance 1 (PROD1) was not read\n";
+    assert_eq!(ready(), (503, silent.into()));
     daemon.tell(&cycle(true));
     assert_eq!(ready(), (200, "ok\n".into()));
     // Three polls of 15 seconds.
@@ -215,6 +217,7 @@ fn the_page_shows_what_a_client_calls_itself_and_runs_none_of_it() {
     assert_eq!(status, 200);
     assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
     let shown = "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;\\u{202e}\\x0a&amp;";
+    assert!(body.contains("sys.v_$pdbs TO &lt;REAPER&gt;"), "{body}");
     assert_eq!(body.matches(shown).count(), 3, "{body}");
     assert!(
         !body.contains("<script") && !body.contains("http://") && !body.contains("https://"),

@@ -86,6 +86,7 @@ fn cycle(instances: &[u32]) -> CycleReport {
             breaker: Some("12 candidates".into()),
             suspended: BTreeMap::from([(Who::default(), "they came back".into())]),
         }],
+        notes: Vec::new(),
     }
 }
 

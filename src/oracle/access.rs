@@ -92,6 +92,11 @@ pub const VIEWS: &[View] = &[
         needed: |asked| asked.in_root(),
     },
     View {
+        name: "GV$PDBS",
+        without: "an instance on which this PDB is closed is taken for one that does not answer",
+        needed: |asked| asked.in_pdb() && asked.capabilities.cluster,
+    },
+    View {
         name: "GV$TRANSACTION",
         without: "transaction_age, undo_records and undo are unknown, and everybody in a transaction is spared",
         needed: |_| true,
@@ -103,7 +108,7 @@ pub const VIEWS: &[View] = &[
     },
     View {
         name: "GV$PROCESS",
-        without: "pga and spid are unknown",
+        without: "pga, spid and pname are unknown, and `while` and `until` on pga inside a PDB",
         needed: |asked| asked.columns.needs(Source::Process),
     },
     View {
@@ -141,11 +146,11 @@ pub const VIEWS: &[View] = &[
     View {
         name: "GV$PGASTAT",
         without: "`while` and `until` on pga are unknown",
-        needed: |asked| asked.any(&[Resource::Pga]),
+        needed: |asked| asked.any(&[Resource::Pga]) && !asked.in_pdb(),
     },
     View {
         name: "GV$PARAMETER",
-        without: "the limits of pga and undo, and of sessions inside a PDB, are unknown",
+        without: "the limits of pga and undo are unknown, and that of sessions inside a PDB",
         needed: |asked| {
             asked.any(&[Resource::Pga, Resource::Undo]) || asked.any(&[Resource::Sessions]) && asked.in_pdb()
         },
@@ -153,17 +158,27 @@ pub const VIEWS: &[View] = &[
     View {
         name: "GV$SYSMETRIC",
         without: "`while` and `until` on host_cpu are unknown",
-        needed: |asked| asked.any(&[Resource::HostCpu]),
+        needed: |asked| asked.any(&[Resource::HostCpu]) && !asked.in_pdb(),
+    },
+    View {
+        name: "GV$OSSTAT",
+        without: "`while` and `until` on host_cpu are unknown",
+        needed: |asked| asked.any(&[Resource::HostCpu]) && asked.in_pdb(),
     },
     View {
         name: "DBA_TEMP_FREE_SPACE",
         without: "`while` and `until` on temp are unknown",
-        needed: |asked| asked.any(&[Resource::Temp]),
+        needed: |asked| asked.any(&[Resource::Temp]) && !asked.in_root(),
+    },
+    View {
+        name: "DBA_TEMP_FILES",
+        without: "the limit of temp is unknown",
+        needed: |asked| asked.any(&[Resource::Temp]) && !asked.in_root(),
     },
     View {
         name: "DBA_DATA_FILES",
-        without: "`while` and `until` on undo are unknown",
-        needed: |asked| asked.any(&[Resource::Undo]),
+        without: "the limit of undo is unknown",
+        needed: |asked| asked.any(&[Resource::Undo]) && !asked.in_root(),
     },
 ];
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::needs::ALWAYS;
 use crate::oracle::access::Unreadable;
-use crate::oracle::capabilities::Capabilities;
+use crate::oracle::capabilities::{Capabilities, Place};
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::probe::{id, number, text, time};
@@ -81,7 +81,11 @@ pub fn read_snapshot(
             None => ids.contains(&inst_id),
             Some((of_seat, answers)) => inst_id != of_seat || answers,
         };
-        builder.rows.finish(clock, agreed(&before, &after, is_seen))
+        let mut instances = agreed(&before, &after, is_seen);
+        if scope == Scope::All {
+            reader.leave_out_where_pdb_is_closed(&mut instances)?;
+        }
+        builder.rows.finish(clock, instances)
     };
     let snapshot = reader.join(joining, wanted)?;
     Ok(Taken {
@@ -260,6 +264,24 @@ impl<'r> Reader<'r> {
             rows: builder,
             instances_seen,
         })
+    }
+
+    /// GV$INSTANCE shows the CDB's instances, also those on which this PDB is not open: no session of it is there, so such
+    /// an instance is not one that does not answer. An instance that GV$PDBS does not speak of is.
+    fn leave_out_where_pdb_is_closed(&mut self, instances: &mut Vec<Instance>) -> Result<(), Error> {
+        let silent = instances.iter().any(|instance| !instance.complete);
+        let (Place::Pdb, Some(con_id), true) = (self.capabilities.place(), self.capabilities.con_id, silent) else {
+            return Ok(());
+        };
+        let rows = self.rows_if_readable(&sql::pdb_on_instances(con_id), |row| Some((id(row, 0)?, text(row, 1)?)))?;
+        let closed: Vec<u32> = rows
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|(_, open_mode)| open_mode == "MOUNTED")
+            .map(|(inst_id, _)| inst_id)
+            .collect();
+        instances.retain(|instance| instance.complete || !closed.contains(&instance.inst_id));
+        Ok(())
     }
 
     /// Whether an instance that did not show one seat shows any session at all.

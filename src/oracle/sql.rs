@@ -299,12 +299,33 @@ pub fn host_cpu() -> Query {
     )
 }
 
+/// GV$OSSTAT, the host's busy and idle time in hundredths of a second since the instance started: INST_ID, STAT_NAME,
+/// VALUE.
+#[must_use]
+pub fn host_times() -> Query {
+    Query::new(
+        "GV$OSSTAT",
+        "SELECT inst_id, stat_name, value FROM gv$osstat WHERE stat_name IN ('BUSY_TIME', 'IDLE_TIME')",
+        &[Number, Text, Number],
+    )
+}
+
 /// DBA_TEMP_FREE_SPACE: TABLESPACE_NAME, TABLESPACE_SIZE, FREE_SPACE, in bytes.
 #[must_use]
 pub fn temp_space() -> Query {
     Query::new(
         "DBA_TEMP_FREE_SPACE",
         "SELECT tablespace_name, tablespace_size, free_space FROM dba_temp_free_space",
+        &[Text, Number, Number],
+    )
+}
+
+/// DBA_TEMP_FILES: TABLESPACE_NAME, BYTES, MAXBYTES (0 where a file does not grow).
+#[must_use]
+pub fn temp_files() -> Query {
+    Query::new(
+        "DBA_TEMP_FILES",
+        "SELECT tablespace_name, bytes, maxbytes FROM dba_temp_files",
         &[Text, Number, Number],
     )
 }
@@ -327,6 +348,18 @@ pub fn tablespaces() -> Query {
         "SELECT tablespace_name, block_size FROM dba_tablespaces WHERE contents IN ('TEMPORARY', 'UNDO')",
         &[Text, Number],
     )
+}
+
+/// GV$PDBS: where a PDB is open: INST_ID, OPEN_MODE (`MOUNTED` where it is not).
+#[must_use]
+pub fn pdb_on_instances(con_id: u32) -> Query {
+    Query::new(
+        "GV$PDBS",
+        "SELECT inst_id, open_mode FROM gv$pdbs WHERE con_id = :1",
+        &[Number, Text],
+    )
+    .with(vec![Bind::Number(con_id.into())])
+    .few()
 }
 
 /// The queries of start-up.

@@ -36,6 +36,9 @@ impl Resource {
         Resource::ActiveSessions,
     ];
 
+    /// Those that GV$RESOURCE_LIMIT tells of, by its own names.
+    pub const INSTANCE_LIMITS: [Resource; 3] = [Resource::Sessions, Resource::Processes, Resource::Transactions];
+
     /// As policies and metrics write it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -70,6 +73,20 @@ pub enum PressureCondition {
         /// Against what.
         mark: Mark,
     },
+}
+
+impl PressureCondition {
+    /// Every comparison in it.
+    #[must_use]
+    pub fn comparisons(&self) -> Vec<(Resource, Comparison, Mark)> {
+        match self {
+            PressureCondition::And(terms) | PressureCondition::Or(terms) => {
+                terms.iter().flat_map(PressureCondition::comparisons).collect()
+            }
+            PressureCondition::Not(inner) => inner.comparisons(),
+            PressureCondition::Compare { resource, op, mark } => vec![(*resource, *op, *mark)],
+        }
+    }
 }
 
 /// What a resource is compared with.

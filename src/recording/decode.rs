@@ -60,6 +60,8 @@ pub(super) enum Decoded {
 
 impl Decoder {
     pub(super) fn new(wanted: Columns) -> Decoder {
+        // What protections look at where it was read is not asked for by any policy.
+        let wanted = wanted.union(crate::protect::IF_READ.into_iter().collect());
         Decoder { wanted, last: None }
     }
 

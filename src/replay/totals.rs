@@ -152,7 +152,7 @@ impl Totals {
     pub(super) fn count(&mut self, recorded: &Recorded, step: &Step, gap: bool, blackout: bool) {
         let snapshot = &recorded.snapshot;
         if self.span.is_none() {
-            self.notes = notes(snapshot, &self.set, &step.in_force);
+            self.notes = notes(snapshot, &recorded.readings, &self.set, &step.in_force);
         }
         self.span = Some((self.span.map_or(step.now, |(first, _)| first), step.now));
         self.snapshots += 1;

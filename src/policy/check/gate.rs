@@ -25,14 +25,20 @@ const fn amount(resource: Resource) -> Amount {
 /// Resolves a gate's condition, or says everything that is wrong with it.
 pub(super) fn resolve_gate(expr: &Expr, mistakes: &mut Vec<Mistake>) -> Option<PressureCondition> {
     match &expr.kind {
-        ExprKind::And(parts) => all(parts, mistakes).map(PressureCondition::And),
+        ExprKind::And(parts) => {
+            let terms = all(parts, mistakes)?;
+            noted(possible(&terms, expr), mistakes)?;
+            Some(PressureCondition::And(terms))
+        }
         ExprKind::Or(parts) => all(parts, mistakes).map(PressureCondition::Or),
         ExprKind::Not(inner) => Some(PressureCondition::Not(Box::new(resolve_gate(inner, mistakes)?))),
         ExprKind::Compare { left, op, right } => noted(compare(left, *op, right), mistakes),
         ExprKind::Between { operand, low, high } => {
             let low = noted(compare(operand, Comparison::GreaterOrEqual, low), mistakes);
             let high = noted(compare(operand, Comparison::LessOrEqual, high), mistakes);
-            Some(PressureCondition::And(vec![low?, high?]))
+            let terms = vec![low?, high?];
+            noted(possible(&terms, expr), mistakes)?;
+            Some(PressureCondition::And(terms))
         }
         ExprKind::Phrase(_)
         | ExprKind::Named(_)
@@ -82,16 +88,24 @@ fn compare(left: &Term, op: Comparison, right: &Term) -> Result<PressureConditio
             .maybe_hint(did_you_mean(name, Resource::ALL.map(Resource::name)))
         })?;
     let mark = match (&right.kind, amount(resource)) {
+        (TermKind::Percent(_), _) if resource == Resource::ActiveSessions => {
+            let message = "`active_sessions` has no limit, so there is no share of it, and this can never be true";
+            return Err(Mistake::new(right.at.clone(), "no-limit", message)
+                .expected("expected a number")
+                .hint("for example `active_sessions above 50`"));
+        }
         (TermKind::Percent(percent), _) => percentage(resource, *percent, right)?,
         (TermKind::Number(number), Amount::Number) if *number >= 0 => Mark::Amount(*number),
         (TermKind::Size(bytes), Amount::Size) => Mark::Amount(*bytes),
         (_, amount) => {
             let expected = match amount {
+                Amount::Number if resource == Resource::ActiveSessions => "a number",
                 Amount::Number => "a percentage or a number",
                 Amount::Size => "a percentage or a size",
                 Amount::None => "a percentage",
             };
             let example = match amount {
+                Amount::Number if resource == Resource::ActiveSessions => "`50`",
                 Amount::Number => "`85%` or `900`",
                 Amount::Size => "`85%` or `20GB`",
                 Amount::None => "`85%`",
@@ -102,14 +116,78 @@ fn compare(left: &Term, op: Comparison, right: &Term) -> Result<PressureConditio
                 .hint(format!("for example {example}")));
         }
     };
+    let never = match (op, mark) {
+        (Comparison::Greater, Mark::Percent(percent)) => i64::from(percent) == most(resource),
+        (Comparison::Less, Mark::Percent(0) | Mark::Amount(0)) => true,
+        (_, Mark::Percent(_) | Mark::Amount(_)) => false,
+    };
+    if never {
+        let bound = if op == Comparison::Less { "0" } else { "its limit" };
+        let goes = if op == Comparison::Less { "below" } else { "above" };
+        let message = format!(
+            "`{}` never goes {goes} {bound}, so this can never be true",
+            resource.name()
+        );
+        return Err(Mistake::new(right.at.clone(), "out-of-range", message));
+    }
     Ok(PressureCondition::Compare { resource, op, mark })
 }
 
 /// PGA may pass its limit for a while; nothing else can.
+const fn most(resource: Resource) -> i64 {
+    match resource {
+        Resource::Pga => 1_000,
+        Resource::Sessions
+        | Resource::Processes
+        | Resource::Transactions
+        | Resource::Temp
+        | Resource::Undo
+        | Resource::HostCpu
+        | Resource::ActiveSessions => 100,
+    }
+}
+
+/// Whether all of these can be true together, as far as two comparisons of a resource with the same kind of mark tell.
+fn possible(terms: &[PressureCondition], expr: &Expr) -> Result<(), Mistake> {
+    for (at, term) in terms.iter().enumerate() {
+        for other in &terms[at + 1..] {
+            if excludes(term, other) || excludes(other, term) {
+                let message = "these cannot be true together, so the gate can never be as it says";
+                return Err(Mistake::new(expr.at.clone(), "contradiction", message));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether the first asks for more of a resource than the second allows.
+fn excludes(first: &PressureCondition, second: &PressureCondition) -> bool {
+    let (
+        PressureCondition::Compare { resource, op, mark },
+        PressureCondition::Compare {
+            resource: other,
+            op: other_op,
+            mark: other_mark,
+        },
+    ) = (first, second)
+    else {
+        return false;
+    };
+    let (least, most) = match (mark, other_mark) {
+        (Mark::Percent(least), Mark::Percent(most)) => (i64::from(*least), i64::from(*most)),
+        (Mark::Amount(least), Mark::Amount(most)) => (*least, *most),
+        (Mark::Percent(_), Mark::Amount(_)) | (Mark::Amount(_), Mark::Percent(_)) => return false,
+    };
+    let asks = matches!(op, Comparison::Greater | Comparison::GreaterOrEqual | Comparison::Equal);
+    let allows = matches!(other_op, Comparison::Less | Comparison::LessOrEqual | Comparison::Equal);
+    let both_reached = !matches!(op, Comparison::Greater) && !matches!(other_op, Comparison::Less);
+    resource == other && asks && allows && (least > most || least == most && !both_reached)
+}
+
 fn percentage(resource: Resource, percent: i64, term: &Term) -> Result<Mark, Mistake> {
-    let most = if resource == Resource::Pga { 1_000 } else { 100 };
+    let most = most(resource);
     match u32::try_from(percent) {
-        Ok(percent) if percent <= most => Ok(Mark::Percent(percent)),
+        Ok(percent) if i64::from(percent) <= most => Ok(Mark::Percent(percent)),
         Ok(_) | Err(_) => Err(Mistake::new(
             term.at.clone(),
             "out-of-range",
