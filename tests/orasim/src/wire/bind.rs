@@ -51,7 +51,8 @@ impl Declaration {
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Parse<Self> {
         let kind = reader.u8()?;
         let flags = reader.u8()?;
-        reader.raw(2)?;
+        reader.u8()?;
+        reader.scale()?;
         let length = reader.ub4()?;
         reader.ub()?;
         reader.ub()?;

@@ -92,7 +92,7 @@ impl Connection {
                 let (banner, number) = &self.release;
                 answer.u8(8);
                 answer.ub(banner.len() as u64);
-                answer.clr(banner.as_bytes());
+                answer.text(banner);
                 answer.ub(*number);
             }
             Call::SessionKey(_) | Call::Authenticate(_) => {

@@ -4,7 +4,7 @@
 //! marshals portably for the whole session. The capabilities are those of an old release, so that no client asks for
 //! what came later, and the field version (12) is that of the release which the client library for the tests has.
 
-use super::codec::{Parse, ParseError, Reader, Writer};
+use super::codec::{Dialect, Parse, ParseError, Reader, Writer};
 
 /// The server's name for itself; any that is no client's own platform name will do.
 const BANNER: &[u8] = b"OraSim/1.0";
@@ -32,6 +32,10 @@ const SIGNED_BYTE: u16 = 27;
 const UNIVERSAL: u16 = 1;
 /// The server's own.
 const ORACLE: u16 = 10;
+/// The client's flag for texts that carry a length of their own.
+const MEASURED_TEXTS: u8 = 0x02;
+/// The client's flag for the national character set, which it then names.
+const NATIONAL_FOLLOWS: u8 = 0x80;
 /// The most types a client may list.
 const TYPES_MAX: usize = 4_096;
 
@@ -41,6 +45,8 @@ pub(crate) struct DataTypes {
     zone: Option<[u8; 11]>,
     zone_file: bool,
     types: Vec<(u16, Option<(u16, u16)>)>,
+    /// In which forms it speaks.
+    pub(crate) dialect: Dialect,
     /// Whether it offers more than one representation of a type, as only the client library does.
     pub(crate) native: bool,
 }
@@ -81,7 +87,7 @@ pub(crate) fn protocol_reply() -> Vec<u8> {
 pub(crate) fn parse_data_types(reader: &mut Reader<'_>) -> Parse<DataTypes> {
     reader.u16_le()?;
     reader.u16_le()?;
-    reader.u8()?;
+    let flags = reader.u8()?;
     let length = usize::from(reader.u8()?);
     let compile = reader.raw(length)?;
     let length = usize::from(reader.u8()?);
@@ -97,18 +103,24 @@ pub(crate) fn parse_data_types(reader: &mut Reader<'_>) -> Parse<DataTypes> {
     if zone_file {
         reader.raw(4)?;
     }
-    if zone.is_some() {
+    if flags & NATIONAL_FOLLOWS != 0 {
         reader.u16_le()?;
     }
-    let mut types = Vec::new();
+    let mut types: Vec<(u16, Option<(u16, u16)>)> = Vec::new();
     let mut native = false;
     loop {
         let kind = reader.u16_be()?;
         if kind == 0 {
+            let scale = types.iter().find(|(kind, _)| *kind == SIGNED_BYTE);
+            let dialect = Dialect {
+                bare_texts: flags & MEASURED_TEXTS == 0,
+                counted_scales: scale.is_some_and(|(_, chosen)| chosen.is_some_and(|(_, form)| form == UNIVERSAL)),
+            };
             return Ok(DataTypes {
                 zone,
                 zone_file,
                 types,
+                dialect,
                 native,
             });
         }
@@ -131,14 +143,16 @@ pub(crate) fn parse_data_types(reader: &mut Reader<'_>) -> Parse<DataTypes> {
     }
 }
 
-/// The portable representation where there is one. A scale is one byte as it is (the server's own representation).
+/// One of the representations that the client offers, and never another: for a scale the server's own, one byte as it is,
+/// else the portable one, else whatever there is.
 fn choose(kind: u16, offered: &[(u16, u16)]) -> Option<(u16, u16)> {
-    let (conversion, representation) = *offered
-        .iter()
-        .find(|(_, representation)| *representation == UNIVERSAL)
-        .or_else(|| offered.first())?;
-    let portable = representation == UNIVERSAL && kind != SIGNED_BYTE;
-    Some((conversion, if portable { UNIVERSAL } else { ORACLE }))
+    let of = |wanted| {
+        offered
+            .iter()
+            .find(move |(_, representation)| *representation == wanted)
+    };
+    let byte = (kind == SIGNED_BYTE).then(|| of(ORACLE)).flatten();
+    byte.or_else(|| of(UNIVERSAL)).or_else(|| offered.first()).copied()
 }
 
 /// Answers a data types message.
@@ -167,28 +181,68 @@ pub(crate) fn data_types_reply(request: &DataTypes) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_portable_representation_is_chosen() {
-        let mut message = vec![0x69, 0x03, 0x69, 0x03, 0x83, 0, 2, 2, 0];
-        for number in [25_u16, 25, 24, 25, 1, 0, 27, 27, 20, 27, 1, 0, 90, 0, 12, 12, 10, 0, 0] {
+    /// A data types message without its first byte.
+    fn message(flags: u8, after_capabilities: &[u8], types: &[u16]) -> Vec<u8> {
+        let zone = u8::from(after_capabilities.len() >= 11);
+        let mut message = vec![0x69, 0x03, 0x69, 0x03, flags, 0, 2, 2, zone];
+        message.extend_from_slice(after_capabilities);
+        for number in types {
             message.extend_from_slice(&number.to_be_bytes());
         }
+        message
+    }
+
+    #[test]
+    fn a_representation_is_chosen_among_those_that_are_offered() {
+        let types = [
+            25, 25, 24, 25, 1, 0, 27, 27, 1, 27, 10, 0, 90, 0, 12, 12, 10, 0, 252, 252, 0, 0, 0,
+        ];
+        let message = message(0x03, &[], &types);
         let request = parse_data_types(&mut Reader::new(&message)).expect("data types");
         assert!(request.native);
+        assert_eq!(request.dialect, Dialect::default());
         assert_eq!(
             request.types,
             [
                 (25, Some((25, 1))),
                 (27, Some((27, 10))),
                 (90, None),
-                (12, Some((12, 10)))
+                (12, Some((12, 10))),
+                (252, Some((252, 0)))
             ]
         );
+        assert_eq!(data_types_reply(&request)[1..7], [0, 25, 0, 25, 0, 1]);
         for cut in 0..message.len() {
             assert_eq!(
                 parse_data_types(&mut Reader::new(&message[..cut])),
                 Err(ParseError::Incomplete),
                 "{cut}"
+            );
+        }
+    }
+
+    /// The flags say what follows the capabilities, and not the time zone (as the client library's message could suggest).
+    #[test]
+    fn the_flags_decide_about_texts_and_the_national_character_set() {
+        let zone = [0x80, 0, 0, 0, 60, 60, 0x80, 0, 0, 0, 0];
+        let with_national = [&zone[..], &[0xd0, 0x07]].concat();
+        for (flags, after, bare_texts) in [
+            (0x01, &[][..], true),
+            (0x03, &zone[..], false),
+            (0x83, &with_national[..], false),
+            (0x81, &[0xd0, 0x07][..], true),
+        ] {
+            let message = message(flags, after, &[27, 27, 1, 0, 0]);
+            let mut reader = Reader::new(&message);
+            let request = parse_data_types(&mut reader).expect("data types");
+            assert!(reader.is_empty(), "{flags:x}");
+            let dialect = Dialect {
+                bare_texts,
+                counted_scales: true,
+            };
+            assert_eq!(
+                (request.dialect, &request.types[..]),
+                (dialect, &[(27, Some((27, 1)))][..])
             );
         }
     }

@@ -31,12 +31,31 @@ pub(crate) type Parse<T> = Result<T, ParseError>;
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    dialect: Dialect,
+}
+
+/// What clients send and want in different forms, as the data types message settles it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dialect {
+    /// A text whose length has been announced comes as it is, without a length of its own.
+    pub(crate) bare_texts: bool,
+    /// A scale is an integer with a count byte, instead of one byte.
+    pub(crate) counted_scales: bool,
 }
 
 impl<'a> Reader<'a> {
     /// A reader of all of `bytes`.
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self {
+            bytes,
+            at: 0,
+            dialect: Dialect::default(),
+        }
+    }
+
+    /// The same reader for a client of this dialect.
+    pub(crate) fn of(self, dialect: Dialect) -> Self {
+        Self { dialect, ..self }
     }
 
     /// How many bytes have been read.
@@ -158,12 +177,25 @@ impl<'a> Reader<'a> {
         Ok(self.clr()?.unwrap_or_default())
     }
 
-    /// A [`Reader::clr`] as text; bytes that are not UTF-8 become replacement characters.
-    pub(crate) fn text(&mut self) -> Parse<String> {
-        Ok(self
-            .clr()?
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default())
+    /// A text that was announced with this length; bytes that are not UTF-8 become replacement characters.
+    ///
+    /// Only where the text is bare does the announced length count: the client library announces its buffer's size.
+    pub(crate) fn text(&mut self, announced: u32) -> Parse<String> {
+        let bytes = if self.dialect.bare_texts {
+            self.raw(announced as usize)?.to_vec()
+        } else {
+            self.clr()?.unwrap_or_default()
+        };
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// A scale.
+    pub(crate) fn scale(&mut self) -> Parse<i64> {
+        if self.dialect.counted_scales {
+            self.sb()
+        } else {
+            Ok(i64::from(self.u8()? as i8))
+        }
     }
 }
 
@@ -171,12 +203,21 @@ impl<'a> Reader<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     bytes: Vec<u8>,
+    dialect: Dialect,
 }
 
 impl Writer {
     /// An empty message.
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty message for a client of this dialect.
+    pub(crate) fn of(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            ..Self::default()
+        }
     }
 
     /// What has been written.
@@ -217,6 +258,15 @@ impl Writer {
         self.raw(&bytes[first..]);
     }
 
+    /// A signed integer with a count byte, whose top bit is the sign.
+    pub(crate) fn sb(&mut self, value: i64) {
+        let at = self.bytes.len();
+        self.ub(value.unsigned_abs());
+        if value < 0 {
+            self.bytes[at] |= 0x80;
+        }
+    }
+
     /// A string with a length byte, in chunks where it is long. An empty one is NULL.
     pub(crate) fn clr(&mut self, value: &[u8]) {
         if value.len() <= SHORT_MAX {
@@ -232,6 +282,24 @@ impl Writer {
         self.bytes.push(0);
     }
 
+    /// A text whose length has been announced.
+    pub(crate) fn text(&mut self, value: &str) {
+        if self.dialect.bare_texts {
+            self.raw(value.as_bytes());
+        } else {
+            self.clr(value.as_bytes());
+        }
+    }
+
+    /// A scale.
+    pub(crate) fn scale(&mut self, value: i8) {
+        if self.dialect.counted_scales {
+            self.sb(i64::from(value));
+        } else {
+            self.u8(value as u8);
+        }
+    }
+
     /// A string with its length as an integer in front of the string with its own length.
     pub(crate) fn dalc(&mut self, value: &[u8]) {
         self.ub(value.len() as u64);
@@ -243,7 +311,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use super::{ParseError, Reader, Writer};
+    use super::{Dialect, ParseError, Reader, Writer};
 
     fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
         let mut writer = Writer::new();
@@ -298,6 +366,29 @@ mod tests {
             let double = written(|w| w.dalc(&value));
             assert_eq!(Reader::new(&double).dalc(), Ok(value));
         }
+    }
+
+    #[test]
+    fn texts_and_scales_have_the_form_of_the_dialect() {
+        let bare = Dialect {
+            bare_texts: true,
+            counted_scales: true,
+        };
+        for (dialect, bytes) in [
+            (Dialect::default(), &b"\x05scott\x81\x02"[..]),
+            (bare, &b"scott\x81\x7f\x01\x02"[..]),
+        ] {
+            let mut writer = Writer::of(dialect);
+            writer.text("scott");
+            writer.scale(-127);
+            writer.scale(2);
+            assert_eq!(writer.into_bytes(), bytes);
+            let mut reader = Reader::new(bytes).of(dialect);
+            assert_eq!(reader.text(5).as_deref(), Ok("scott"));
+            assert_eq!((reader.scale(), reader.scale()), (Ok(-127), Ok(2)));
+            assert!(reader.is_empty());
+        }
+        assert_eq!(Reader::new(b"sco").of(bare).text(5), Err(ParseError::Incomplete));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::bind::error;
 use super::capability;
-use super::codec::{ParseError, Reader, Writer};
+use super::codec::{Dialect, ParseError, Reader, Writer};
 use super::cursor::CursorTable;
 use super::handshake;
 use super::link::{Incoming, Link};
@@ -62,6 +62,8 @@ pub(crate) struct Connection {
     pub(crate) instance: u32,
     /// Whether the client is the client library, not a thin driver.
     pub(crate) client_library: bool,
+    /// In which forms the client speaks.
+    pub(crate) dialect: Dialect,
     /// The banner and the number of the release, once a session is there.
     pub(crate) release: (String, u64),
     /// The CLOBs that the client has locators of.
@@ -114,6 +116,7 @@ pub(crate) fn serve(mut stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared
         peer,
         instance,
         client_library: false,
+        dialect: Dialect::default(),
         release: (String::new(), 0),
         lobs: Lobs::default(),
         cursors: CursorTable::default(),
@@ -182,7 +185,7 @@ impl Connection {
     /// Takes every whole message out of what has been received.
     fn take_messages(&mut self, pending: &mut Vec<u8>) -> io::Result<Next> {
         while !pending.is_empty() {
-            let mut reader = Reader::new(pending);
+            let mut reader = Reader::new(pending).of(self.dialect);
             let message = match request::parse(&mut reader, &self.cursors) {
                 Ok(message) => message,
                 Err(ParseError::Incomplete) => return Ok(Next::Go),
@@ -213,6 +216,7 @@ impl Connection {
             Message::Protocol => self.link.send(&capability::protocol_reply())?,
             Message::DataTypes(types) => {
                 self.client_library = types.native;
+                self.dialect = types.dialect;
                 self.link.send(&capability::data_types_reply(&types))?;
             }
             Message::Request(request) => return self.take_request(request),
@@ -236,7 +240,7 @@ impl Connection {
             self.take_notice(notice);
         }
         let leaving = matches!(request.call, Call::Logoff);
-        let mut answer = Writer::new();
+        let mut answer = Writer::of(self.dialect);
         let outcome = self.carry_out(request.call, &mut answer);
         match outcome {
             Ok(()) => {
@@ -270,7 +274,7 @@ impl Connection {
                 return Ok(Next::Go);
             }
         }
-        let mut answer = Writer::new();
+        let mut answer = Writer::of(self.dialect);
         let end = CallEnd {
             sequence: self.sequence,
             cursor,
@@ -295,7 +299,7 @@ impl Connection {
 
     /// Every call on a session that is gone has one answer, except a logoff.
     fn answer_gone(&mut self, call: &Call) -> io::Result<Next> {
-        let mut answer = Writer::new();
+        let mut answer = Writer::of(self.dialect);
         if matches!(call, Call::Logoff) {
             response::status(&mut answer);
         } else {
@@ -314,7 +318,7 @@ impl Connection {
     fn end_break(&mut self) -> io::Result<Next> {
         let cancelled = error(1_013, "user requested cancel of current operation");
         let cause = self.interrupted.take().unwrap_or(cancelled);
-        let mut answer = Writer::new();
+        let mut answer = Writer::of(self.dialect);
         let end = CallEnd {
             sequence: self.sequence,
             error: Some(&cause),

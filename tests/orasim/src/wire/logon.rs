@@ -51,7 +51,7 @@ impl Connection {
         let user = account(&message.user).0;
         let password = self.shared.database.password(&user);
         let exchange = self.shared.verifiers.begin(&user, password.as_deref());
-        let mut answer = Writer::new();
+        let mut answer = Writer::of(self.dialect);
         let pairs = [
             ("AUTH_SESSKEY", exchange.server_key(), 0),
             ("AUTH_VFR_DATA", exchange.salt(), VERIFIER_12C),
@@ -98,7 +98,7 @@ impl Connection {
 
     fn welcome(&mut self, logon: Logon, server_response: String) -> io::Result<Next> {
         let number = release_number(logon.version, self.client_library);
-        let mut answer = Writer::new();
+        let mut answer = Writer::of(self.dialect);
         if let Some(warning) = &logon.warning {
             response::warning(&mut answer, warning);
         }

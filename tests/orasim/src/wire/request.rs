@@ -189,7 +189,7 @@ fn parse_call(function: u8, reader: &mut Reader<'_>, cursors: &CursorTable) -> P
 
 fn parse_logon(reader: &mut Reader<'_>) -> Parse<Logon> {
     let named = reader.pointer()?;
-    reader.ub()?;
+    let length = reader.ub4()?;
     let mode = reader.ub4()?;
     reader.pointer()?;
     let count = reader.ub()?;
@@ -198,7 +198,7 @@ fn parse_logon(reader: &mut Reader<'_>) -> Parse<Logon> {
     if count > PAIRS_MAX {
         return Err(ParseError::Malformed("too many login attributes"));
     }
-    let user = if named { reader.text()? } else { String::new() };
+    let user = if named { reader.text(length)? } else { String::new() };
     let mut pairs = Vec::new();
     for _ in 0..count {
         let key = String::from_utf8_lossy(&reader.dalc()?).into_owned();
@@ -237,8 +237,8 @@ fn parse_notice(function: u8, reader: &mut Reader<'_>) -> Parse<Notice> {
         0x87 => Notice::EndToEnd(parse_end_to_end(reader)?),
         0x98 => {
             reader.pointer()?;
-            reader.ub()?;
-            Notice::CurrentSchema(reader.text()?)
+            let length = reader.ub4()?;
+            Notice::CurrentSchema(reader.text(length)?)
         }
         _ => return Err(ParseError::Malformed("an unknown piggyback")),
     })
@@ -246,16 +246,16 @@ fn parse_notice(function: u8, reader: &mut Reader<'_>) -> Parse<Notice> {
 
 /// Each attribute is announced with a pointer and a length; those that are not empty follow at the end.
 fn parse_end_to_end(reader: &mut Reader<'_>) -> Parse<EndToEnd> {
-    fn announced(reader: &mut Reader<'_>) -> Parse<Option<bool>> {
+    fn announced(reader: &mut Reader<'_>) -> Parse<Option<u32>> {
         let present = reader.pointer()?;
-        let length = reader.ub()?;
-        Ok(present.then_some(length > 0))
+        let length = reader.ub4()?;
+        Ok(present.then_some(length))
     }
-    fn value(reader: &mut Reader<'_>, announced: Option<bool>) -> Parse<Option<String>> {
+    fn value(reader: &mut Reader<'_>, announced: Option<u32>) -> Parse<Option<String>> {
         Ok(match announced {
             None => None,
-            Some(false) => Some(String::new()),
-            Some(true) => Some(reader.text()?),
+            Some(0) => Some(String::new()),
+            Some(length) => Some(reader.text(length)?),
         })
     }
     reader.u8()?;

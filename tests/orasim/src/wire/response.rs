@@ -91,7 +91,7 @@ pub(crate) fn warning(writer: &mut Writer, warning: &OraError) {
     writer.ub(u64::from(warning.code));
     writer.ub(text.len() as u64);
     writer.ub(0);
-    writer.clr(text.as_bytes());
+    writer.text(&text);
 }
 
 /// Name-value pairs, as the login's answers have them.
@@ -140,7 +140,7 @@ pub(crate) fn describe(writer: &mut Writer, columns: &[Column]) {
 struct WireType {
     number: u8,
     character: bool,
-    scale: u8,
+    scale: i8,
     size: u32,
 }
 
@@ -148,10 +148,10 @@ fn wire_type(kind: ColumnType) -> WireType {
     let (number, character, scale, size) = match kind {
         // A size of zero would mean that the column is always NULL and left out of the rows.
         ColumnType::Varchar2(size) => (1, true, 0, size.max(1)),
-        ColumnType::Number => (2, false, 0x81, 22),
+        ColumnType::Number => (2, false, -127, 22),
         ColumnType::BinaryDouble => (101, false, 0, 8),
         ColumnType::Date => (12, false, 0, 7),
-        ColumnType::Timestamp(precision) => (180, false, precision.min(9), 11),
+        ColumnType::Timestamp(precision) => (180, false, precision.min(9) as i8, 11),
         ColumnType::Raw(size) => (23, false, 0, size.max(1)),
         ColumnType::Clob => (112, true, 0, 4_000),
     };
@@ -169,7 +169,7 @@ fn describe_column(writer: &mut Writer, column: &Column, position: usize) {
     writer.u8(wire.number);
     writer.u8(if wire.character { 0x80 } else { 0 });
     writer.u8(0);
-    writer.u8(wire.scale);
+    writer.scale(wire.scale);
     writer.ub(u64::from(wire.size));
     writer.raw(&[0; 4]);
     writer.ub(if wire.character { u64::from(CHARSET) } else { 0 });
@@ -283,7 +283,7 @@ mod tests {
             }
             let code = reader.ub()?;
             reader.ub()?;
-            let text = if code == 0 { None } else { Some(reader.text()?) };
+            let text = if code == 0 { None } else { Some(reader.text(0)?) };
             assert!(reader.is_empty());
             Ok((code, cursor, offset, call, text))
         };

@@ -106,7 +106,8 @@ pub(crate) struct Reexecute {
 struct Header {
     options: u32,
     cursor: u16,
-    sql: bool,
+    /// The announced length of the statement's text, if there is one.
+    sql: Option<u32>,
     numbers: u32,
     prefetch: u32,
     binds: u32,
@@ -117,7 +118,7 @@ fn parse_header(reader: &mut Reader<'_>) -> Parse<Header> {
     let options = reader.ub4()?;
     let cursor = reader.ub2()?;
     let sql = reader.pointer()?;
-    reader.ub()?;
+    let sql_length = reader.ub4()?;
     reader.pointer()?;
     let numbers = reader.ub4()?;
     reader.pointer()?;
@@ -151,7 +152,7 @@ fn parse_header(reader: &mut Reader<'_>) -> Parse<Header> {
     Ok(Header {
         options,
         cursor,
-        sql,
+        sql: sql.then_some(sql_length),
         numbers,
         prefetch,
         binds: if bound { binds } else { 0 },
@@ -184,7 +185,7 @@ fn returns(sql: &str) -> bool {
 /// Reads OALL8 after its sequence number.
 pub(crate) fn parse_execute(reader: &mut Reader<'_>) -> Parse<Call> {
     let header = parse_header(reader)?;
-    let sql = if header.sql { Some(reader.text()?) } else { None };
+    let sql = header.sql.map(|length| reader.text(length)).transpose()?;
     let mut numbers = Vec::new();
     for _ in 0..header.numbers {
         numbers.push(reader.sb()?);
