@@ -211,7 +211,7 @@ fn block(binds: &[Bind]) -> Result<Reply, OraError> {
     };
     Ok(Reply::Done {
         kind: StatementKind::PlSql,
-        affected: 0,
+        affected: vec![0],
         out: vec![
             None,
             Some(Value::Int(code)),
@@ -297,6 +297,10 @@ impl Session for CannedSession {
 
     fn rollback(&mut self) -> Result<(), OraError> {
         Ok(())
+    }
+
+    fn in_transaction(&self) -> bool {
+        false
     }
 
     fn logoff(&mut self) {

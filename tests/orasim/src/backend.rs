@@ -95,6 +95,8 @@ pub struct Bind {
     pub value: Value,
     /// The declared type, which an OUT value is returned in.
     pub kind: ColumnType,
+    /// The client sends no value: the placeholder's name stands earlier in the statement too, and has its value there.
+    pub left_out: bool,
 }
 
 /// What the client wants done with one statement.
@@ -146,8 +148,8 @@ pub enum Reply {
     Done {
         /// What it was.
         kind: StatementKind,
-        /// Rows inserted, updated, deleted.
-        affected: u64,
+        /// Rows inserted, updated, deleted: by each iteration, where there were several.
+        affected: Vec<u64>,
         /// For PL/SQL: for each bind, its value if the block assigned it (OUT), else `None` (IN).
         out: Vec<Option<Value>>,
     },
@@ -265,6 +267,8 @@ pub trait Session: Send {
     fn commit(&mut self) -> Result<(), OraError>;
     /// A rollback.
     fn rollback(&mut self) -> Result<(), OraError>;
+    /// Whether a transaction is open: a client that is told so rolls it back before it logs off.
+    fn in_transaction(&self) -> bool;
     /// A logoff in good order: rolls back... commits, as Oracle does, and ends the session.
     fn logoff(&mut self);
     /// Module, action, client identifier and client info as the client sets them between calls; `None` leaves one as it is.

@@ -69,6 +69,7 @@ impl Local {
             .map(|value| Bind {
                 value: value.clone(),
                 kind: kind(value),
+                left_out: false,
             })
             .collect();
         let binds = [binds];
@@ -100,7 +101,7 @@ impl Local {
                 Ok(answer)
             }
             Reply::Done { affected, out, .. } => Ok(Answer {
-                affected,
+                affected: affected.iter().sum(),
                 out,
                 ..Answer::default()
             }),

@@ -1,6 +1,7 @@
-"""python-oracledb, unmodified, against the wire with fixed answers behind it (see fixed/mod.rs).
+"""python-oracledb, unmodified, against the wire with fixed answers behind it (see fixed/mod.rs) or with the simulated
+world.
 
-Usage: python_clients.py thin|thick HOST:PORT [folder of the client library]
+Usage: python_clients.py thin|thick fixed|world HOST:PORT [folder of the client library]
 Ends with status 0 and the word "passed", or with the first assertion that does not hold.
 """
 
@@ -133,9 +134,12 @@ def plsql(connection):
 
 def batches(connection):
     cursor = connection.cursor()
+    values = [(1, "one"), (2, "two"), (3, None)]
+    cursor.executemany("insert into t values (:1, :2)", values, arraydmlrowcounts=True)
+    assert (cursor.rowcount, cursor.getarraydmlrowcounts()) == (1 + 2 + 3, [1, 2, 3])
     for _ in range(2):
-        cursor.executemany("insert into t values (:1, :2)", [(1, "one"), (2, "two"), (3, None)])
-        assert cursor.rowcount == 3
+        cursor.executemany("insert into t values (:a, :b)", values)
+        assert cursor.rowcount == 1 + 2 + 3
     connection.module = "loader"
     connection.action = "load"
     connection.client_identifier = "me"
@@ -183,19 +187,127 @@ def ends(address):
     fails(lambda: connection.cursor().execute("select cut from dual"), "DPY-4011", "ORA-03113")
 
 
-def main():
-    mode, address = sys.argv[1:3]
-    if mode == "thick":
-        oracledb.init_oracle_client(lib_dir=sys.argv[3])
-    thin = oracledb.is_thin_mode()
-    assert thin == (mode == "thin")
-    logins(address, thin)
-    with connect(address) as connection:
+def changes(connection, other):
+    def count():
+        return one(other, "select count(*) from notes")
+
+    cursor = connection.cursor()
+    cursor.execute("create table notes (n number, t varchar2(4000), d date)")
+    day = MOMENT.replace(microsecond=0)
+    for n in range(1, 6):
+        text = None if n == 3 else long_text(n * 700)
+        cursor.execute("insert into notes values (:n, :t, :d)", n=n, t=text, d=day)
+        assert cursor.rowcount == 1
+    assert count() == 0
+    connection.commit()
+    assert count() == 5
+    cursor.execute("update notes set d = null where n > 3")
+    assert cursor.rowcount == 2
+    cursor.execute("delete from notes where n = 100")
+    assert cursor.rowcount == 0
+    assert connection.transaction_in_progress
+    connection.rollback()
+    assert not connection.transaction_in_progress
+    assert one(connection, "select count(d) from notes") == 5
+    cursor.executemany("update notes set t = 'x' where n <= :1", [(2,), (0,), (4,)], arraydmlrowcounts=True)
+    assert cursor.getarraydmlrowcounts() == [2, 0, 4]
+    # Left open.
+
+
+def queries(connection):
+    cursor = connection.cursor()
+    for _ in range(2):
+        # A name used twice, in SQL and in PL/SQL.
+        cursor.execute("select n, t, d from notes where n = :n or n = :n - 2 or t = :t order by n", n=5, t="x")
+        rows = cursor.fetchall()
+        assert [row[0] for row in rows] == [1, 2, 3, 4, 5]
+        assert [row[1] for row in rows] == ["x"] * 4 + [long_text(5 * 700)]
+        out = cursor.var(int)
+        cursor.execute("begin :o := :n + :n; end;", o=out, n=21)
+        assert out.getvalue() == 42
+        stamp = cursor.var(oracledb.DB_TYPE_TIMESTAMP_TZ)
+        cursor.execute("begin :o := to_timestamp('2024-02-29 23:59:58', 'YYYY-MM-DD HH24:MI:SS'); end;", o=stamp)
+        assert stamp.getvalue() == MOMENT.replace(microsecond=0)
+    for sql, code in (
+        ("select n from no_such_table", "ORA-00942"),
+        ("select no_such_column from notes", "ORA-00904"),
+        ("select n from notes where n = :missing", "ORA-01008"),
+    ):
+        fails(lambda: cursor.execute(sql), code, "DPY-4010")
+    assert one(connection, "select count(*) from notes") == 5
+
+
+def many_statements(connection):
+    cursor = connection.cursor()
+    for n in range(400):
+        assert one(connection, f"select {n} from dual") == n
+        cursor.execute("select :1 + 1 from dual", [n])
+        assert cursor.fetchone()[0] == n + 1
+
+
+def blocks(reaper):
+    cursor = reaper.cursor()
+    code, text = cursor.var(int), cursor.var(str, 200)
+    for _ in range(2):
+        cursor.execute(
+            "BEGIN EXECUTE IMMEDIATE :stmt; :code := 0; EXCEPTION WHEN OTHERS THEN :code := SQLCODE; "
+            ":text := SUBSTR(SQLERRM, 1, 60); END;",
+            stmt="ALTER SYSTEM KILL SESSION '9999,1'",
+            code=code,
+            text=text,
+        )
+        assert code.getvalue() == -30 and text.getvalue().startswith("ORA-00030: ")
+
+
+def kills(reaper):
+    victims = [connect(ADDRESS, "apexdev", "apexdev", "orcl") for _ in range(2)]
+    keys = []
+    for victim in victims:
+        sid = one(victim, "select sys_context('userenv', 'sid') from dual")
+        serial = one(reaper, f"select serial# from v$session where sid = {sid} and status = 'INACTIVE'")
+        keys.append(f"{sid},{serial}")
+    reaper.cursor().execute(f"alter system kill session '{keys[0]}'")
+    killed = fails(lambda: one(victims[0], "select 1 from dual"), "DPY-4011", "ORA-00028")
+    assert "ORA-00028" in killed.message, killed.message
+    fails(lambda: one(victims[0], "select 1 from dual"), "DPY-1001", "ORA-01012", "DPY-4011")
+    reaper.cursor().execute(f"alter system disconnect session '{keys[1]}' immediate")
+    fails(lambda: one(victims[1], "select 1 from dual"), "DPY-4011", "ORA-03113")
+
+
+def one(connection, sql):
+    return connection.cursor().execute(sql).fetchone()[0]
+
+
+def world():
+    fails(lambda: connect(ADDRESS, "apexdev", "wrong", "orcl"), "ORA-01017")
+    with connect(ADDRESS, "apexdev", "apexdev", "orcl") as other:
+        with connect(ADDRESS, "apexdev", "apexdev", "orcl") as connection:
+            changes(connection, other)
+            queries(connection)
+            many_statements(connection)
+        # A client that knows of its open transaction rolls it back before it goes.
+        assert one(other, "select count(*) from notes where t = 'x'") == 0
+        assert one(other, "select count(t) from notes") == 4
+    with connect(ADDRESS, "reaper", "reaper", "orcl") as reaper:
+        blocks(reaper)
+        kills(reaper)
+
+
+def fixed(thin):
+    logins(ADDRESS, thin)
+    with connect(ADDRESS) as connection:
         for part in (types, rows, clobs, binds, plsql, batches, errors, interruptions):
             part(connection)
             print(part.__name__, flush=True)
-    ends(address)
-    print("passed", flush=True)
+    ends(ADDRESS)
 
 
-main()
+MODE, PART, ADDRESS = sys.argv[1:4]
+if MODE == "thick":
+    oracledb.init_oracle_client(lib_dir=sys.argv[4])
+assert oracledb.is_thin_mode() == (MODE == "thin")
+if PART == "fixed":
+    fixed(MODE == "thin")
+else:
+    world()
+print("passed", flush=True)

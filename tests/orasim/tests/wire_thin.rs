@@ -290,7 +290,7 @@ fn batches_and_transactions_reach_the_session() {
     let result = connection
         .execute_batch("insert into t values (:1, :2)", oracledb::BindParameters::Slice(rows))
         .expect("a result");
-    assert_eq!(result.rows_affected(), 3);
+    assert_eq!(result.rows_affected(), 1 + 2 + 3);
     connection.set_module("loader").expect("a module");
     connection.set_action("load").expect("an action");
     connection.set_client_identifier("me").expect("an identifier");

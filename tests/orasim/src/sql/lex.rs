@@ -1,10 +1,12 @@
 //! From text to tokens: where binds are, where a token stands, what the statement begins with.
 
+use std::borrow::Cow;
+
 use sqlparser::dialect::OracleDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError};
 
-use crate::backend::OraError;
+use crate::backend::{Bind, OraError};
 use crate::error::{known, ora_at};
 
 /// A statement's tokens, without space and comments other than hints.
@@ -16,6 +18,33 @@ pub(crate) struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
+    /// The same binds, where those that were left out have the value of the first of their name.
+    ///
+    /// # Errors
+    ///
+    /// ORA-01008 for a name that has no value anywhere.
+    pub(crate) fn filled<'b>(&self, binds: &'b [Vec<Bind>]) -> Result<Cow<'b, [Vec<Bind>]>, OraError> {
+        if !binds.iter().flatten().any(|bind| bind.left_out) {
+            return Ok(Cow::Borrowed(binds));
+        }
+        let fill = |row: &Vec<Bind>| -> Result<Vec<Bind>, OraError> {
+            let named = |name: &String| {
+                let mut pairs = self.binds.iter().zip(row);
+                let found = pairs.find(|(other, bind)| *other == name && !bind.left_out);
+                found.map(|(_, bind)| bind.clone())
+            };
+            let one = |(at, bind): (usize, &Bind)| {
+                if bind.left_out {
+                    self.binds.get(at).and_then(named).ok_or_else(|| known(1008))
+                } else {
+                    Ok(bind.clone())
+                }
+            };
+            row.iter().enumerate().map(one).collect()
+        };
+        Ok(Cow::Owned(binds.iter().map(fill).collect::<Result<_, _>>()?))
+    }
+
     /// Reads a statement; every placeholder becomes `:n` with its place in `binds`.
     pub(crate) fn read(text: &'a str) -> Result<Self, OraError> {
         let raw = Tokenizer::new(&OracleDialect, text)

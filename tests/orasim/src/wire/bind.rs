@@ -11,10 +11,14 @@ const STRING_MAX: u32 = 4_000;
 const ARRAY: u8 = 0x40;
 /// A declaration's flag for an indicator after an OUT value.
 const INDICATOR: u8 = 0x01;
-/// A declaration's flag for a return code after that, as the client library has it for all that varies in length.
+/// A declaration's flag for a return code after that.
 const RETURN_CODE: u8 = 0x02;
 /// The return code of NULL.
 const NULL_FETCHED: u64 = 1_405;
+/// A declaration's flag for a bind without a value of its own: its name stands earlier in the statement.
+const LEFT_OUT: u8 = 0x80;
+/// A declaration's further flag for a LOB: its length, and the beginning of its text, come with its locator.
+const LOB_PREFETCH: u64 = 0x0200_0000;
 /// The form of the national character set.
 const NATIONAL: u8 = 2;
 
@@ -43,7 +47,9 @@ pub(crate) struct Declaration {
     kind: u8,
     flags: u8,
     length: u32,
+    further: u64,
     form: u8,
+    characters: u32,
 }
 
 impl Declaration {
@@ -55,19 +61,26 @@ impl Declaration {
         reader.scale()?;
         let length = reader.ub4()?;
         reader.ub()?;
-        reader.ub()?;
+        let further = reader.ub()?;
         reader.dalc()?;
         reader.ub()?;
         reader.ub()?;
         let form = reader.u8()?;
-        reader.ub()?;
+        let characters = reader.ub4()?;
         reader.ub()?;
         Ok(Self {
             kind,
             flags,
             length,
+            further,
             form,
+            characters,
         })
+    }
+
+    /// Whether no value of it comes.
+    pub(crate) fn is_left_out(&self) -> bool {
+        self.flags & LEFT_OUT != 0
     }
 
     /// Whether its value comes after those of the other binds.
@@ -78,6 +91,11 @@ impl Declaration {
     /// Whether a column is to be sent by reference.
     pub(crate) fn is_lob(&self) -> bool {
         self.kind == type_number::CLOB
+    }
+
+    /// How much of a LOB, in characters, is to come along with its locator; `None` where its length is not wanted either.
+    pub(crate) fn prefetch(&self) -> Option<u32> {
+        (self.further & LOB_PREFETCH != 0).then_some(self.characters)
     }
 
     /// The type as the database sees it; `None` where this server has no such type.
@@ -135,7 +153,11 @@ impl Declaration {
             }
             return Ok(());
         }
-        let mut bytes = encode(kind, value)?;
+        let mut bytes = if let (type_number::TIMESTAMP_TZ, Value::Date(time)) = (self.kind, value) {
+            scalar::zoned_datetime(*time)
+        } else {
+            encode(kind, value)?
+        };
         if matches!(kind, ColumnType::Varchar2(_)) && self.form == NATIONAL {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             bytes = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
@@ -158,7 +180,7 @@ impl Declaration {
             writer.raw(if null { &[0x81, 1] } else { &[0] });
         }
         if self.flags & RETURN_CODE != 0 {
-            writer.ub(if null { NULL_FETCHED } else { 0 });
+            writer.return_code(if null { NULL_FETCHED } else { 0 });
         }
     }
 }
@@ -280,7 +302,9 @@ mod tests {
             kind,
             flags: 1,
             length,
+            further: 0,
             form,
+            characters: 0,
         }
     }
 

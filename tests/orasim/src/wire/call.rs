@@ -36,6 +36,7 @@ struct Run<'a> {
     describe: bool,
     rows: Option<u32>,
     parameters: bool,
+    row_counts: bool,
 }
 
 impl Connection {
@@ -75,13 +76,7 @@ impl Connection {
             Call::Lob(call) => {
                 self.session()?;
                 self.lobs.carry_out(&call, answer)?;
-                response::call_end(
-                    answer,
-                    CallEnd {
-                        sequence: self.sequence,
-                        ..CallEnd::default()
-                    },
-                );
+                response::call_end(answer, self.call_end());
                 return Ok(());
             }
             Call::Ping => self.session()?.ping()?,
@@ -100,7 +95,7 @@ impl Connection {
             }
             Call::Unsupported(what) => return Err(unsupported(&what).into()),
         }
-        response::status(answer);
+        response::status(answer, self.in_transaction());
         Ok(())
     }
 
@@ -132,6 +127,7 @@ impl Connection {
                 describe: parse || execute.options & option::DESCRIBE != 0,
                 rows,
                 parameters: true,
+                row_counts: execute.row_counts,
             };
             let result = self.run_statement(id, &run, answer);
             if parse && result.is_err() {
@@ -153,6 +149,7 @@ impl Connection {
             describe: false,
             rows: reexecute.rows,
             parameters: false,
+            row_counts: false,
         };
         self.run_statement(reexecute.cursor, &run, answer)
     }
@@ -177,6 +174,7 @@ impl Connection {
                     Ok(Bind {
                         value: declaration.value(value.as_deref())?,
                         kind,
+                        left_out: declaration.is_left_out(),
                     })
                 })
                 .collect();
@@ -192,7 +190,9 @@ impl Connection {
         };
         match session.execute(&statement).map_err(failed)? {
             Reply::Query { columns, rows } => {
-                if run.describe {
+                // Binds of other types, or a table that has changed, make other columns of the same statement.
+                let known = cursor.columns.as_ref().is_some_and(|known| *known == columns);
+                if run.describe || !known {
                     response::describe(answer, &columns);
                 }
                 cursor.columns = Some(columns);
@@ -205,14 +205,13 @@ impl Connection {
                     self.out_binds(id, &out, answer).map_err(failed)?;
                 }
                 if run.parameters {
-                    response::parameters(answer);
+                    response::parameters(answer, run.row_counts.then_some(affected.as_slice()));
                 }
                 let end = CallEnd {
-                    sequence: self.sequence,
-                    rows: affected,
+                    rows: affected.iter().sum(),
                     cursor: id,
                     statement: response::statement_number(kind),
-                    ..CallEnd::default()
+                    ..self.call_end()
                 };
                 response::call_end(answer, end);
                 Ok(())
@@ -284,16 +283,15 @@ impl Connection {
             }
         }
         if parameters {
-            response::parameters(answer);
+            response::parameters(answer, None);
         }
-        let statement = response::statement_number(StatementKind::Select);
+        let rows = cursor.fetched;
         let end = CallEnd {
-            sequence: self.sequence,
-            rows: cursor.fetched,
+            rows,
             cursor: id,
-            statement,
-            error: None,
+            statement: response::statement_number(StatementKind::Select),
             at_end,
+            ..self.call_end()
         };
         response::call_end(answer, end);
         Ok(())
@@ -305,6 +303,10 @@ fn unsupported(what: &Unsupported) -> OraError {
         Unsupported::Function(function) => error(
             3_001,
             &format!("not simulated: function 0x{function:02x} of the protocol"),
+        ),
+        Unsupported::Piggyback(function) => error(
+            3_001,
+            &format!("not simulated: piggyback 0x{function:02x} of the protocol"),
         ),
         Unsupported::BindType(kind) => error(932, &format!("inconsistent datatypes: a bind of type {kind}")),
         Unsupported::ArrayBind => error(3_001, "not simulated: PL/SQL table binds"),

@@ -11,7 +11,7 @@ const BANNER: &[u8] = b"OraSim/1.0";
 /// AL32UTF8.
 pub(crate) const CHARSET: u16 = 873;
 /// AL16UTF16, the national character set.
-const NATIONAL_CHARSET: u16 = 2_000;
+pub(crate) const NATIONAL_CHARSET: u16 = 2_000;
 /// Compile-time capabilities; byte 4 asks for a 12c verifier, byte 7 is the field version.
 const COMPILE: [u8; 48] = [
     0x06, 0x01, 0x01, 0x01, 0x2f, 0x01, 0x01, 12, 0x01, 0x01, 0x01, 0x01, 0x01, 0x01, 0x01, 0x7f, 0xff, 0x03, 0x0b,
@@ -47,8 +47,8 @@ pub(crate) struct DataTypes {
     types: Vec<(u16, Option<(u16, u16)>)>,
     /// In which forms it speaks.
     pub(crate) dialect: Dialect,
-    /// Whether it offers more than one representation of a type, as only the client library does.
-    pub(crate) native: bool,
+    /// Whether it is the client library, which alone offers more than one representation of a type.
+    pub(crate) client_library: bool,
 }
 
 /// Reads a protocol message after its first byte. Nothing in it matters to the answer.
@@ -107,7 +107,7 @@ pub(crate) fn parse_data_types(reader: &mut Reader<'_>) -> Parse<DataTypes> {
         reader.u16_le()?;
     }
     let mut types: Vec<(u16, Option<(u16, u16)>)> = Vec::new();
-    let mut native = false;
+    let mut client_library = false;
     loop {
         let kind = reader.u16_be()?;
         if kind == 0 {
@@ -115,13 +115,14 @@ pub(crate) fn parse_data_types(reader: &mut Reader<'_>) -> Parse<DataTypes> {
             let dialect = Dialect {
                 bare_texts: flags & MEASURED_TEXTS == 0,
                 counted_scales: scale.is_some_and(|(_, chosen)| chosen.is_some_and(|(_, form)| form == UNIVERSAL)),
+                return_codes: client_library,
             };
             return Ok(DataTypes {
                 zone,
                 zone_file,
                 types,
                 dialect,
-                native,
+                client_library,
             });
         }
         if types.len() >= TYPES_MAX {
@@ -138,7 +139,7 @@ pub(crate) fn parse_data_types(reader: &mut Reader<'_>) -> Parse<DataTypes> {
                 return Err(ParseError::Malformed("too many representations of a data type"));
             }
         }
-        native |= offered.len() > 1;
+        client_library |= offered.len() > 1;
         types.push((kind, choose(kind, &offered)));
     }
 }
@@ -199,8 +200,7 @@ mod tests {
         ];
         let message = message(0x03, &[], &types);
         let request = parse_data_types(&mut Reader::new(&message)).expect("data types");
-        assert!(request.native);
-        assert_eq!(request.dialect, Dialect::default());
+        assert!(request.client_library && request.dialect.return_codes);
         assert_eq!(
             request.types,
             [
@@ -239,6 +239,7 @@ mod tests {
             let dialect = Dialect {
                 bare_texts,
                 counted_scales: true,
+                return_codes: false,
             };
             assert_eq!(
                 (request.dialect, &request.types[..]),

@@ -41,6 +41,8 @@ pub(crate) struct Dialect {
     pub(crate) bare_texts: bool,
     /// A scale is an integer with a count byte, instead of one byte.
     pub(crate) counted_scales: bool,
+    /// It reads a return code after an OUT value, where its declaration asks for one. ojdbc asks, and reads none.
+    pub(crate) return_codes: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -291,6 +293,13 @@ impl Writer {
         }
     }
 
+    /// A return code after an OUT value.
+    pub(crate) fn return_code(&mut self, code: u64) {
+        if self.dialect.return_codes {
+            self.ub(code);
+        }
+    }
+
     /// A scale.
     pub(crate) fn scale(&mut self, value: i8) {
         if self.dialect.counted_scales {
@@ -373,16 +382,23 @@ mod tests {
         let bare = Dialect {
             bare_texts: true,
             counted_scales: true,
+            return_codes: false,
         };
-        for (dialect, bytes) in [
-            (Dialect::default(), &b"\x05scott\x81\x02"[..]),
-            (bare, &b"scott\x81\x7f\x01\x02"[..]),
+        let library = Dialect {
+            return_codes: true,
+            ..Dialect::default()
+        };
+        for (dialect, bytes, return_code) in [
+            (Dialect::default(), &b"\x05scott\x81\x02"[..], &[][..]),
+            (library, &b"\x05scott\x81\x02"[..], &[2, 5, 0x7d]),
+            (bare, &b"scott\x81\x7f\x01\x02"[..], &[]),
         ] {
             let mut writer = Writer::of(dialect);
             writer.text("scott");
             writer.scale(-127);
             writer.scale(2);
-            assert_eq!(writer.into_bytes(), bytes);
+            writer.return_code(1_405);
+            assert_eq!(writer.into_bytes(), [bytes, return_code].concat());
             let mut reader = Reader::new(bytes).of(dialect);
             assert_eq!(reader.text(5).as_deref(), Ok("scott"));
             assert_eq!((reader.scale(), reader.scale()), (Ok(-127), Ok(2)));

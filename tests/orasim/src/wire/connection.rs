@@ -215,7 +215,7 @@ impl Connection {
         match message {
             Message::Protocol => self.link.send(&capability::protocol_reply())?,
             Message::DataTypes(types) => {
-                self.client_library = types.native;
+                self.client_library = types.client_library;
                 self.dialect = types.dialect;
                 self.link.send(&capability::data_types_reply(&types))?;
             }
@@ -263,6 +263,23 @@ impl Connection {
         }
     }
 
+    /// Whether the session has a transaction open.
+    pub(crate) fn in_transaction(&self) -> bool {
+        match &self.phase {
+            Phase::Session(session) => session.in_transaction(),
+            Phase::Logon(_) | Phase::Gone => false,
+        }
+    }
+
+    /// The end of the current call, as far as the connection knows it.
+    pub(crate) fn call_end(&self) -> CallEnd<'static> {
+        CallEnd {
+            sequence: self.sequence,
+            in_transaction: self.in_transaction(),
+            ..CallEnd::default()
+        }
+    }
+
     /// Answers with an error, and does with the connection what the error says.
     pub(crate) fn fail(&mut self, failure: OraError, cursor: u16) -> io::Result<Next> {
         match failure.then {
@@ -276,10 +293,9 @@ impl Connection {
         }
         let mut answer = Writer::of(self.dialect);
         let end = CallEnd {
-            sequence: self.sequence,
             cursor,
             error: Some(&failure),
-            ..CallEnd::default()
+            ..self.call_end()
         };
         response::call_end(&mut answer, end);
         if self.link.is_breaking() {
@@ -301,13 +317,12 @@ impl Connection {
     fn answer_gone(&mut self, call: &Call) -> io::Result<Next> {
         let mut answer = Writer::of(self.dialect);
         if matches!(call, Call::Logoff) {
-            response::status(&mut answer);
+            response::status(&mut answer, false);
         } else {
             let gone = error(1_012, "not logged on");
             let end = CallEnd {
-                sequence: self.sequence,
                 error: Some(&gone),
-                ..CallEnd::default()
+                ..self.call_end()
             };
             response::call_end(&mut answer, end);
         }
@@ -320,9 +335,8 @@ impl Connection {
         let cause = self.interrupted.take().unwrap_or(cancelled);
         let mut answer = Writer::of(self.dialect);
         let end = CallEnd {
-            sequence: self.sequence,
             error: Some(&cause),
-            ..CallEnd::default()
+            ..self.call_end()
         };
         response::call_end(&mut answer, end);
         self.answered();

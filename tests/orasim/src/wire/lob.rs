@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::bind::error;
+use super::capability::NATIONAL_CHARSET;
 use super::codec::{Parse, ParseError, Reader, Writer};
 use super::request::{Call, Unsupported};
 use crate::backend::OraError;
@@ -90,6 +91,11 @@ pub(crate) fn parse(reader: &mut Reader<'_>) -> Parse<Call> {
     }))
 }
 
+/// Code units as they are sent.
+fn bytes(units: &[u16]) -> Vec<u8> {
+    units.iter().flat_map(|unit| unit.to_be_bytes()).collect()
+}
+
 /// The texts that a connection has handed out locators for.
 #[derive(Debug, Default)]
 pub(crate) struct Lobs {
@@ -99,10 +105,23 @@ pub(crate) struct Lobs {
 }
 
 impl Lobs {
-    /// Writes a text as a column's value: its locator, with its length.
-    pub(crate) fn write(&mut self, writer: &mut Writer, text: &str) {
+    /// Writes a text as a column's value: its locator, and before it, where that is wanted, its length and so many of its
+    /// code units.
+    pub(crate) fn write(&mut self, writer: &mut Writer, text: &str, prefetch: Option<u32>) {
         let units: Vec<u16> = text.encode_utf16().collect();
         let length = units.len();
+        writer.ub(LOCATOR as u64);
+        if let Some(wanted) = prefetch {
+            writer.ub(length as u64);
+            writer.ub(CHUNK_SIZE);
+            if wanted > 0 {
+                let part = &units[..length.min(wanted as usize)];
+                writer.u8(1);
+                writer.ub(u64::from(NATIONAL_CHARSET));
+                writer.u8(1);
+                writer.clr(&bytes(part));
+            }
+        }
         self.last += 1;
         self.units += length;
         self.kept.push_back((self.last, units));
@@ -112,9 +131,6 @@ impl Lobs {
         let mut locator = [0; LOCATOR];
         locator[..BEGINNING.len()].copy_from_slice(&BEGINNING);
         locator[NUMBER].copy_from_slice(&self.last.to_be_bytes());
-        writer.ub(LOCATOR as u64);
-        writer.ub(length as u64);
-        writer.ub(CHUNK_SIZE);
         writer.clr(&locator);
     }
 
@@ -141,9 +157,8 @@ impl Lobs {
                 let part = &units[from..from.saturating_add(wanted).min(units.len())];
                 amount = part.len() as u64;
                 if !part.is_empty() {
-                    let bytes: Vec<u8> = part.iter().flat_map(|unit| unit.to_be_bytes()).collect();
                     answer.u8(0x0e);
-                    answer.clr(&bytes);
+                    answer.clr(&bytes(part));
                 }
             }
             Operation::IsOpen | Operation::OpenOrClose => {}
@@ -164,20 +179,44 @@ impl Lobs {
 mod tests {
     use super::*;
 
-    /// The locator in a column's value.
+    /// The locator in a column's value that has nothing else.
     fn locator(value: &[u8]) -> Vec<u8> {
         let mut reader = Reader::new(value);
-        for _ in 0..3 {
-            reader.ub().expect("a number");
+        reader.ub().expect("a length");
+        let locator = reader.clr().expect("a locator").expect("a locator");
+        assert!(reader.is_empty());
+        locator
+    }
+
+    #[test]
+    fn the_length_and_the_beginning_come_along_where_they_are_wanted() {
+        for (prefetch, before) in [
+            (None, &[1, 40][..]),
+            (Some(0), &[1, 40, 1, 3, 2, 0x1f, 0xc4]),
+            (
+                Some(2),
+                &[1, 40, 1, 3, 2, 0x1f, 0xc4, 1, 2, 0x07, 0xd0, 1, 4, 0, b'a', 0x20, 0xac],
+            ),
+            (
+                Some(9),
+                &[
+                    1, 40, 1, 3, 2, 0x1f, 0xc4, 1, 2, 0x07, 0xd0, 1, 6, 0, b'a', 0x20, 0xac, 0, b'b',
+                ],
+            ),
+        ] {
+            let mut value = Writer::new();
+            Lobs::default().write(&mut value, "a€b", prefetch);
+            let value = value.into_bytes();
+            assert_eq!(&value[..before.len()], before);
+            assert_eq!(value.len(), before.len() + 1 + LOCATOR);
         }
-        reader.clr().expect("a locator").expect("a locator")
     }
 
     #[test]
     fn a_part_is_counted_in_code_units() {
         let mut lobs = Lobs::default();
         let mut value = Writer::new();
-        lobs.write(&mut value, "a€😀b");
+        lobs.write(&mut value, "a€😀b", None);
         let locator = locator(&value.into_bytes());
         let read = |offset, amount| {
             let call = LobCall {
@@ -218,7 +257,7 @@ mod tests {
     fn only_the_latest_texts_are_kept() {
         let mut lobs = Lobs::default();
         for _ in 0..KEPT + 3 {
-            lobs.write(&mut Writer::new(), "x");
+            lobs.write(&mut Writer::new(), "x", None);
         }
         assert_eq!((lobs.kept.len(), lobs.units), (KEPT, KEPT));
         assert_eq!(lobs.kept.front().map(|(number, _)| *number), Some(4));

@@ -9,7 +9,7 @@ use super::connection::{Connection, Next, Phase};
 use super::cursor::OPEN_CURSORS;
 use super::link::Link;
 use super::request::{Call, Logon as LogonMessage};
-use super::response::{self, CallEnd};
+use super::response;
 use super::verifier::{Exchange, KEY_ROUNDS, VERIFIER_ROUNDS};
 use crate::backend::{Client, Hangup, Logon};
 
@@ -61,13 +61,7 @@ impl Connection {
             ("AUTH_GLOBALLY_UNIQUE_DBID\0", "0".repeat(32), 0),
         ];
         response::pairs(&mut answer, &pairs);
-        response::call_end(
-            &mut answer,
-            CallEnd {
-                sequence: self.sequence,
-                ..CallEnd::default()
-            },
-        );
+        response::call_end(&mut answer, self.call_end());
         self.link.send(&answer.into_bytes())?;
         self.phase = Phase::Logon(LogonStep::Exchanging { exchange, message });
         Ok(Next::Go)
@@ -120,13 +114,7 @@ impl Connection {
             ("AUTH_SVR_RESPONSE", server_response, 0),
         ];
         response::pairs(&mut answer, &pairs);
-        response::call_end(
-            &mut answer,
-            CallEnd {
-                sequence: self.sequence,
-                ..CallEnd::default()
-            },
-        );
+        response::call_end(&mut answer, self.call_end());
         self.release = (logon.banner, number);
         self.link.interrupt_with(Some(logon.session.interrupt()));
         let mut session = logon.session;

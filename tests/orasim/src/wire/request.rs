@@ -93,6 +93,8 @@ pub(crate) enum Call {
 pub(crate) enum Unsupported {
     /// A function that is not served.
     Function(u8),
+    /// A piggyback that is not served: where it ends, and the call behind it begins, cannot be told.
+    Piggyback(u8),
     /// A bind of a type that is not served.
     BindType(u8),
     /// PL/SQL table binds.
@@ -148,8 +150,15 @@ pub(crate) fn parse(reader: &mut Reader<'_>, cursors: &CursorTable) -> Parse<Mes
             }
             0x11 => {
                 let function = reader.u8()?;
-                reader.u8()?;
-                notices.push(parse_notice(function, reader)?);
+                let sequence = reader.u8()?;
+                let Some(notice) = parse_notice(function, reader)? else {
+                    return Ok(Message::Request(Request {
+                        notices,
+                        sequence,
+                        call: Call::Unsupported(Unsupported::Piggyback(function)),
+                    }));
+                };
+                notices.push(notice);
                 if notices.len() > NOTICES_MAX {
                     return Err(ParseError::Malformed("too many piggybacks"));
                 }
@@ -163,7 +172,7 @@ fn parse_call(function: u8, reader: &mut Reader<'_>, cursors: &CursorTable) -> P
     Ok(match function {
         0x76 => Call::SessionKey(parse_logon(reader)?),
         0x73 => Call::Authenticate(parse_logon(reader)?),
-        0x5e => statement::parse_execute(reader)?,
+        0x5e => statement::parse_execute(reader, cursors)?,
         0x4e => statement::parse_reexecute(reader, cursors, true)?,
         0x04 => statement::parse_reexecute(reader, cursors, false)?,
         0x05 => Call::Fetch {
@@ -209,8 +218,9 @@ fn parse_logon(reader: &mut Reader<'_>) -> Parse<Logon> {
     Ok(Logon { user, mode, pairs })
 }
 
-fn parse_notice(function: u8, reader: &mut Reader<'_>) -> Parse<Notice> {
-    Ok(match function {
+/// Reads a piggyback; `None` for one that is not served.
+fn parse_notice(function: u8, reader: &mut Reader<'_>) -> Parse<Option<Notice>> {
+    Ok(Some(match function {
         CLOSE_CURSORS | CANCEL_CURSORS => {
             reader.pointer()?;
             let count = reader.ub2()?;
@@ -240,8 +250,8 @@ fn parse_notice(function: u8, reader: &mut Reader<'_>) -> Parse<Notice> {
             let length = reader.ub4()?;
             Notice::CurrentSchema(reader.text(length)?)
         }
-        _ => return Err(ParseError::Malformed("an unknown piggyback")),
-    })
+        _ => return Ok(None),
+    }))
 }
 
 /// Each attribute is announced with a pointer and a length; those that are not empty follow at the end.
@@ -335,6 +345,18 @@ mod tests {
             request.notices,
             [Notice::CloseCursors(vec![3, 300]), Notice::EndToEnd(end_to_end)]
         );
+    }
+
+    #[test]
+    fn a_piggyback_that_is_not_served_is_a_call_that_is_not_served() {
+        let mut message = vec![0x11, 0x69, 1, 1, 1, 1, 1, 3];
+        message.extend_from_slice(&[0x11, 0xc7, 2, 0, 0, 1, 0x03, 0x93, 3]);
+        let request = request(&message).expect("a request");
+        assert_eq!(
+            (request.sequence, request.notices),
+            (2, vec![Notice::CloseCursors(vec![3])])
+        );
+        assert!(matches!(request.call, Call::Unsupported(Unsupported::Piggyback(0xc7))));
     }
 
     #[test]

@@ -28,6 +28,13 @@ pub(crate) struct CallEnd<'a> {
     pub(crate) error: Option<&'a OraError>,
     /// The result set is at its end.
     pub(crate) at_end: bool,
+    /// A transaction is open.
+    pub(crate) in_transaction: bool,
+}
+
+/// The status of a call's end: a bit that is always set, and one for an open transaction.
+fn end_status(in_transaction: bool) -> u64 {
+    1 | u64::from(in_transaction) << 1
 }
 
 /// How the protocol numbers a kind of statement.
@@ -45,9 +52,9 @@ pub(crate) fn statement_number(kind: StatementKind) -> u8 {
 }
 
 /// The end of a call without an error number: STA.
-pub(crate) fn status(writer: &mut Writer) {
+pub(crate) fn status(writer: &mut Writer, in_transaction: bool) {
     writer.u8(9);
-    writer.ub(1);
+    writer.ub(end_status(in_transaction));
     writer.ub(0);
 }
 
@@ -60,7 +67,7 @@ pub(crate) fn call_end(writer: &mut Writer, end: CallEnd<'_>) {
         None => (0, "", 0),
     };
     writer.u8(4);
-    writer.ub(1);
+    writer.ub(end_status(end.in_transaction));
     writer.ub(u64::from(end.sequence));
     writer.ub(end.rows & 0xffff_ffff);
     writer.ub(u64::from(code.min(0xffff)));
@@ -105,12 +112,16 @@ pub(crate) fn pairs(writer: &mut Writer, pairs: &[(&str, String, u64)]) {
     }
 }
 
-/// The parameters that end an execution's answer; all of them are empty.
-pub(crate) fn parameters(writer: &mut Writer) {
+/// The parameters that end an execution's answer: all of them are empty but for the row counts, where those were asked for.
+pub(crate) fn parameters(writer: &mut Writer, row_counts: Option<&[u64]>) {
     writer.u8(8);
     writer.ub(6);
     writer.raw(&[0; 6]);
     writer.raw(&[0; 3]);
+    if let Some(counts) = row_counts {
+        writer.ub(counts.len() as u64);
+        counts.iter().for_each(|count| writer.ub(*count));
+    }
 }
 
 /// The columns of a result set.
@@ -210,7 +221,7 @@ pub(crate) fn row(
             .and_then(|defines| defines.get(index))
             .filter(|_| column.kind == ColumnType::Clob);
         match (define, value) {
-            (Some(define), Value::Text(text)) if define.is_lob() => lobs.write(writer, text),
+            (Some(define), Value::Text(text)) if define.is_lob() => lobs.write(writer, text, define.prefetch()),
             (Some(define), _) if define.is_lob() => writer.ub(0),
             _ => bind::write_column(writer, column.kind, value)?,
         }

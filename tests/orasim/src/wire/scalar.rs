@@ -176,6 +176,15 @@ pub(crate) fn datetime(value: NaiveDateTime, precision: Option<u8>) -> Vec<u8> {
     bytes
 }
 
+/// A TIMESTAMP WITH TIME ZONE, always at full length: the time in UTC, then the zone's hours and minutes. What is shown is
+/// this time, at +00:00.
+pub(crate) fn zoned_datetime(value: NaiveDateTime) -> Vec<u8> {
+    let mut bytes = datetime(value, None);
+    bytes.extend_from_slice(&(value.nanosecond() % 1_000_000_000).to_be_bytes());
+    bytes.extend_from_slice(&[20, 60]);
+    bytes
+}
+
 /// The time that a DATE, a TIMESTAMP or a TIMESTAMP WITH TIME ZONE shows on its own clock. `None` where there is no such time.
 pub(crate) fn datetime_value(bytes: &[u8]) -> Option<NaiveDateTime> {
     if !matches!(bytes.len(), 7 | 11 | 13) {
@@ -331,6 +340,11 @@ mod tests {
         assert_eq!(datetime(exact, Some(3))[7..], 123_000_000_u32.to_be_bytes());
         assert_eq!(datetime_value(&datetime(exact, Some(9))), Some(exact));
         assert_eq!(datetime_value(&datetime(whole, None)), Some(whole));
+        for time in [whole, exact] {
+            let zoned = zoned_datetime(time);
+            assert_eq!((zoned.len(), &zoned[11..]), (13, &[20, 60][..]));
+            assert_eq!(datetime_value(&zoned), Some(time));
+        }
         let zoned = [120, 124, 2, 29, 11, 1, 1, 0, 0, 0, 0, 20 + 2, 60 + 30];
         assert_eq!(datetime_value(&zoned), day.and_hms_opt(12, 30, 0));
         assert_eq!(datetime_value(&[120, 124, 13, 1, 1, 1, 1]), None);

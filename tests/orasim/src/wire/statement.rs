@@ -11,6 +11,8 @@ use super::request::{Call, Unsupported};
 const DECLARATIONS_MAX: u32 = 65_535;
 /// The most executions in one call.
 const ITERATIONS_MAX: u32 = 1_048_576;
+/// A further option of OALL8, among its numbers: how many rows each execution has changed is to be told.
+const ROW_COUNTS: u32 = 0x4000;
 /// The type byte of a row of bind values.
 const ROW: u8 = 0x07;
 
@@ -87,6 +89,8 @@ pub(crate) struct Execute {
     pub(crate) declared: Option<Vec<Declaration>>,
     /// The bind values, a row for each execution.
     pub(crate) values: Vec<Vec<Option<Vec<u8>>>>,
+    /// How many rows each execution has changed is to be told.
+    pub(crate) row_counts: bool,
 }
 
 /// Another execution of a cursor.
@@ -183,7 +187,7 @@ fn returns(sql: &str) -> bool {
 }
 
 /// Reads OALL8 after its sequence number.
-pub(crate) fn parse_execute(reader: &mut Reader<'_>) -> Parse<Call> {
+pub(crate) fn parse_execute(reader: &mut Reader<'_>, cursors: &CursorTable) -> Parse<Call> {
     let header = parse_header(reader)?;
     let sql = header.sql.map(|length| reader.text(length)).transpose()?;
     let mut numbers = Vec::new();
@@ -211,6 +215,17 @@ pub(crate) fn parse_execute(reader: &mut Reader<'_>) -> Parse<Call> {
             number(1).max(1)
         };
         values = parse_values(reader, declared, sort, iterations)?;
+    } else if sql.is_none() && header.options & option::EXECUTE != 0 {
+        // Another execution of a statement whose binds are declared already: their values come without declarations.
+        let Some(cursor) = cursors.get(header.cursor) else {
+            return Ok(Call::Unsupported(Unsupported::Cursor(header.cursor)));
+        };
+        let iterations = if cursor.sort == Sort::Query {
+            1
+        } else {
+            number(1).max(1)
+        };
+        values = parse_values(reader, &cursor.declared, cursor.sort, iterations)?;
     }
     Ok(Call::Execute(Box::new(Execute {
         options: header.options,
@@ -224,6 +239,7 @@ pub(crate) fn parse_execute(reader: &mut Reader<'_>) -> Parse<Call> {
         defines,
         declared,
         values,
+        row_counts: number(9) & ROW_COUNTS != 0,
     })))
 }
 
@@ -251,7 +267,8 @@ pub(crate) fn parse_reexecute(reader: &mut Reader<'_>, cursors: &CursorTable, fe
     }))
 }
 
-/// Reads the rows of bind values. Outside PL/SQL, those declared longer than a string can be come last.
+/// Reads the rows of bind values. Outside PL/SQL, those declared longer than a string can be come last; those that are
+/// left out do not come, and without any value there is no row.
 fn parse_values(
     reader: &mut Reader<'_>,
     declared: &[Declaration],
@@ -264,9 +281,14 @@ fn parse_values(
     if iterations > ITERATIONS_MAX {
         return Err(ParseError::Malformed("too many executions in one call"));
     }
-    let mut order: Vec<usize> = (0..declared.len()).collect();
+    let mut order: Vec<usize> = (0..declared.len())
+        .filter(|index| !declared[*index].is_left_out())
+        .collect();
     if sort != Sort::PlSql {
         order.sort_by_key(|index| declared[*index].is_long());
+    }
+    if order.is_empty() {
+        return Ok(vec![vec![None; declared.len()]]);
     }
     let mut rows = Vec::new();
     for _ in 0..iterations {
@@ -353,14 +375,15 @@ mod tests {
         message.clr(&[0xc1, 2]);
         let message = message.into_bytes();
         let mut reader = Reader::new(&message);
-        let Ok(Call::Execute(execute)) = parse_execute(&mut reader) else {
+        let none = CursorTable::default();
+        let Ok(Call::Execute(execute)) = parse_execute(&mut reader, &none) else {
             panic!("the message is whole")
         };
         assert!(reader.is_empty());
         assert_eq!(execute.values, [vec![Some(b"text".to_vec()), Some(vec![0xc1, 2])]]);
         for cut in 0..message.len() {
             assert_eq!(
-                parse_execute(&mut Reader::new(&message[..cut])).err(),
+                parse_execute(&mut Reader::new(&message[..cut]), &none).err(),
                 Some(ParseError::Incomplete),
                 "{cut}"
             );
@@ -369,7 +392,7 @@ mod tests {
             for value in 0..=255 {
                 let mut changed = message.clone();
                 changed[at] = value;
-                let _ = parse_execute(&mut Reader::new(&changed));
+                let _ = parse_execute(&mut Reader::new(&changed), &none);
             }
         }
     }

@@ -269,7 +269,8 @@ impl Session for ClientSession {
     fn execute(&mut self, statement: &Statement<'_>) -> Result<Reply, OraError> {
         self.begin(Some(statement.sql))?;
         let tokens = Tokens::read(statement.sql)?;
-        let reply = self.run(&tokens, statement.binds, statement.describe_only)?;
+        let binds = tokens.filled(statement.binds)?;
+        let reply = self.run(&tokens, &binds, statement.describe_only)?;
         if statement.commit {
             self.end_transaction(true)?;
         }
@@ -322,6 +323,12 @@ impl Session for ClientSession {
 
     fn rollback(&mut self) -> Result<(), OraError> {
         self.short_call(|own| own.end_transaction(false))
+    }
+
+    fn in_transaction(&self) -> bool {
+        let state = self.shared.look();
+        let own = state.sessions.get(&self.seat).filter(|sess| sess.serial == self.serial);
+        own.is_some_and(|sess| sess.txn.is_some())
     }
 
     fn logoff(&mut self) {

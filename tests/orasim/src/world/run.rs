@@ -34,10 +34,10 @@ impl Rows for Held {
     }
 }
 
-fn done(kind: StatementKind, affected: usize) -> Reply {
+fn done(kind: StatementKind) -> Reply {
     Reply::Done {
         kind,
-        affected: affected as u64,
+        affected: vec![0],
         out: Vec::new(),
     }
 }
@@ -86,7 +86,7 @@ impl ClientSession {
                 if !describe_only {
                     self.end_transaction(keep)?;
                 }
-                Ok(done(StatementKind::Other, 0))
+                Ok(done(StatementKind::Other))
             }
             "INSERT" | "UPDATE" | "DELETE" | "CREATE" | "DROP" | "TRUNCATE" => {
                 tokens.refuse_semicolon(self.release_major() >= 23)?;
@@ -168,7 +168,7 @@ impl ClientSession {
     fn modify(&mut self, tokens: &Tokens<'_>, binds: &[Vec<Bind>], describe_only: bool) -> Result<Reply> {
         let tree = parse(tokens)?;
         if describe_only {
-            return Ok(done(StatementKind::Other, 0));
+            return Ok(done(StatementKind::Other));
         }
         if self.shared.scenario.database.open_mode != "READ WRITE" {
             return Err(known(16_000));
@@ -178,13 +178,17 @@ impl ClientSession {
                 let once = [Vec::new()];
                 let rows = if binds.is_empty() { &once[..] } else { binds };
                 let mut kind = StatementKind::Other;
-                let mut affected = 0;
+                let mut affected = Vec::new();
                 for row in rows {
                     let (of, count) = self.change(tokens, &tree, row)?;
                     kind = of;
-                    affected += count;
+                    affected.push(count as u64);
                 }
-                Ok(done(kind, affected))
+                Ok(Reply::Done {
+                    kind,
+                    affected,
+                    out: Vec::new(),
+                })
             }
             Tree::CreateTable(create) => {
                 self.end_transaction(true)?;
@@ -202,7 +206,7 @@ impl ClientSession {
                         return Err(known(942));
                     }
                 }
-                Ok(done(StatementKind::Other, 0))
+                Ok(done(StatementKind::Other))
             }
             Tree::Truncate(truncate) => {
                 self.end_transaction(true)?;
@@ -216,7 +220,7 @@ impl ClientSession {
                         .tables
                         .create(&owner, &name, super::tables::UserTable::new(columns));
                 }
-                Ok(done(StatementKind::Other, 0))
+                Ok(done(StatementKind::Other))
             }
             _ => Err(not_simulated(&format!("{} of this kind", tokens.first_word()))),
         }
@@ -291,7 +295,7 @@ impl ClientSession {
             return Err(known(955));
         }
         state.tables.commit(self.seat);
-        Ok(done(StatementKind::Other, 0))
+        Ok(done(StatementKind::Other))
     }
 
     fn alter(&mut self, tokens: &Tokens<'_>, describe_only: bool, strikes: &[Strike]) -> Result<Reply> {
@@ -308,17 +312,17 @@ impl ClientSession {
             Ok(Alter::End(_) | Alter::System(_)) | Err(_) => {}
         }
         match alter? {
-            Alter::End(_) | Alter::System(_) if describe_only => Ok(done(StatementKind::AlterSystem, 0)),
+            Alter::End(_) | Alter::System(_) if describe_only => Ok(done(StatementKind::AlterSystem)),
             Alter::End(order) => {
                 self.end_session(&order, tokens.text, strikes)?;
-                Ok(done(StatementKind::AlterSystem, 0))
+                Ok(done(StatementKind::AlterSystem))
             }
             Alter::System(what) => Err(not_simulated(&format!("ALTER SYSTEM {what}"))),
             Alter::Session(settings) => {
                 for (name, value) in settings {
                     self.set(&name, value)?;
                 }
-                Ok(done(StatementKind::AlterSession, 0))
+                Ok(done(StatementKind::AlterSession))
             }
         }
     }

@@ -40,6 +40,22 @@ pub(crate) fn python() -> Option<PathBuf> {
     required(python.exists().then_some(python), "python-oracledb")
 }
 
+/// Node.js and the folder of node-oracledb, if both are there.
+pub(crate) fn node() -> Option<(PathBuf, PathBuf)> {
+    let node = env::var_os("ORAREAPER_TEST_NODE").map_or_else(|| fetched("node/bin/node"), PathBuf::from);
+    let driver = fetched("node/node_modules/oracledb");
+    let there = node.exists() && driver.exists();
+    required(there.then_some((node, driver)), "node-oracledb")
+}
+
+/// A Java that runs source files, and ojdbc8, which comes with the client library, if both are there.
+pub(crate) fn java() -> Option<(PathBuf, PathBuf)> {
+    let java = env::var_os("ORAREAPER_TEST_JAVA").map_or_else(|| fetched("bin/java"), PathBuf::from);
+    let driver = client_library()?.join("ojdbc8.jar");
+    let there = java.exists() && driver.exists();
+    required(there.then_some((java, driver)), "ojdbc8, or a JDK to run it,")
+}
+
 /// The folder of network settings that keep the client library from writing diagnostics and from catching signals.
 pub(crate) fn network_settings() -> PathBuf {
     fetched("network/admin")

@@ -142,6 +142,7 @@ impl Database for Fixed {
             session: Box::new(FixedSession {
                 database: self.clone(),
                 call: Arc::default(),
+                changed: false,
             }),
             sid: 287,
             serial: 62_507,
@@ -195,6 +196,7 @@ impl Interrupt for Call {
 struct FixedSession {
     database: Fixed,
     call: Arc<Call>,
+    changed: bool,
 }
 
 impl Drop for FixedSession {
@@ -212,12 +214,15 @@ impl Session for FixedSession {
         if matches!(statement.sql, "begin sleep; end;" | "begin nap; end;") {
             let duration = if statement.sql.contains("nap") { NAP } else { SLEEP };
             return if self.call.sleep(duration) {
-                Ok(done(StatementKind::PlSql, 0))
+                Ok(done(StatementKind::PlSql, vec![0]))
             } else {
                 Err(error(1_013, "user requested cancel of current operation", 0))
             };
         }
-        answer(statement)
+        let reply = answer(statement)?;
+        self.changed |= statement.sql.starts_with("insert");
+        self.changed &= !statement.commit;
+        Ok(reply)
     }
 
     fn fetching(&mut self) -> Result<(), OraError> {
@@ -233,12 +238,18 @@ impl Session for FixedSession {
 
     fn commit(&mut self) -> Result<(), OraError> {
         self.database.note("commit");
+        self.changed = false;
         Ok(())
     }
 
     fn rollback(&mut self) -> Result<(), OraError> {
         self.database.note("rollback");
+        self.changed = false;
         Ok(())
+    }
+
+    fn in_transaction(&self) -> bool {
+        self.changed
     }
 
     fn logoff(&mut self) {
@@ -273,7 +284,7 @@ impl Session for FixedSession {
     }
 }
 
-fn done(kind: StatementKind, affected: u64) -> Reply {
+fn done(kind: StatementKind, affected: Vec<u64>) -> Reply {
     Reply::Done {
         kind,
         affected,
@@ -448,7 +459,7 @@ fn answer_without_rows(statement: &Statement<'_>) -> Result<Reply, OraError> {
             };
             Ok(Reply::Done {
                 kind: StatementKind::PlSql,
-                affected: 1,
+                affected: vec![1],
                 out: vec![Some(out), None],
             })
         }
@@ -464,13 +475,28 @@ fn answer_without_rows(statement: &Statement<'_>) -> Result<Reply, OraError> {
             };
             Ok(Reply::Done {
                 kind: StatementKind::PlSql,
-                affected: 1,
+                affected: vec![1],
                 out: vec![Some(out), Some(Value::Null)],
             })
         }
-        "begin null; end;" => Ok(done(StatementKind::PlSql, 1)),
-        "alter system flush" => Ok(done(StatementKind::AlterSystem, 0)),
-        sql if sql.starts_with("insert into t") => Ok(done(StatementKind::Insert, statement.binds.len() as u64)),
+        "begin :1 := upper(:2); :3 := null; end;" => {
+            let out = match statement.binds.first().map(|row| &row[1].value) {
+                Some(Value::Text(text)) => Value::Text(text.to_uppercase().into()),
+                _ => Value::Null,
+            };
+            Ok(Reply::Done {
+                kind: StatementKind::PlSql,
+                affected: vec![1],
+                out: vec![Some(out), None, Some(Value::Null)],
+            })
+        }
+        "begin null; end;" => Ok(done(StatementKind::PlSql, vec![1])),
+        "alter system flush" => Ok(done(StatementKind::AlterSystem, vec![0])),
+        sql if sql.starts_with("insert into t") => {
+            // The n-th row of a batch becomes n of them.
+            let counts = 1..=statement.binds.len().max(1) as u64;
+            Ok(done(StatementKind::Insert, counts.collect()))
+        }
         sql => Err(error(900, &format!("invalid SQL statement: {sql}"), 0)),
     }
 }

@@ -79,7 +79,7 @@ pub(crate) fn run(
     }
     Ok(Reply::Done {
         kind: StatementKind::PlSql,
-        affected: u64::from(!describe_only),
+        affected: vec![u64::from(!describe_only)],
         out,
     })
 }
@@ -369,6 +369,7 @@ impl Run<'_, '_> {
                     binds.push(Bind {
                         value,
                         kind: ty.column(),
+                        left_out: false,
                     });
                 }
                 None => bound.push(token.clone()),
@@ -454,6 +455,7 @@ impl Run<'_, '_> {
             binds.push(Bind {
                 value,
                 kind: kind.column(),
+                left_out: false,
             });
         }
         let tokens = Tokens::read(&statement)?;
