@@ -78,6 +78,7 @@ fn text(code: u32) -> &'static str {
         1403 => "no data found",
         1422 => "exact fetch returns more than requested number of rows",
         1427 => "single-row subquery returns more than one row",
+        1426 => "numeric overflow",
         1436 => "CONNECT BY loop in user data",
         1476 => "divisor is equal to zero",
         1722 => "invalid number",

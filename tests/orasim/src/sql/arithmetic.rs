@@ -116,19 +116,33 @@ impl Translator<'_> {
                 } else {
                     Ty::Number
                 };
-                sql(format!("({} {word} {})", self.as_number(a), self.as_number(b)), ty)
+                match ty {
+                    Ty::Number | Ty::Double | Ty::Interval if !a.ty.is_text() && !b.ty.is_text() => {
+                        sql(format!("({} {word} {})", a.text, b.text), ty)
+                    }
+                    _ => sql(format!("ora_exact('{word}', {}, {})", a.text, b.text), Ty::Long),
+                }
             }
-            BinaryOperator::Multiply => {
-                let ty = if a.ty == Ty::Interval || b.ty == Ty::Interval {
-                    Ty::Interval
+            BinaryOperator::Multiply | BinaryOperator::Divide => {
+                let word = if matches!(op, BinaryOperator::Multiply) {
+                    "*"
                 } else {
-                    Ty::Number
+                    "/"
                 };
-                sql(format!("({} * {})", self.as_number(a), self.as_number(b)), ty)
-            }
-            BinaryOperator::Divide => {
-                let ty = if a.ty == Ty::Interval { Ty::Interval } else { Ty::Number };
-                sql(format!("ora_div({}, {})", self.as_number(a), self.as_number(b)), ty)
+                let (a, b) = match (a.ty, b.ty) {
+                    // Of an interval or a float the digits are those of a float.
+                    (Ty::Interval | Ty::Double, _) | (_, Ty::Interval | Ty::Double) => {
+                        let interval = a.ty == Ty::Interval || b.ty == Ty::Interval;
+                        let ty = if interval { Ty::Interval } else { Ty::Double };
+                        let (a, b) = (self.as_number(a), self.as_number(b));
+                        return Ok(match word {
+                            "*" => sql(format!("({a} * {b})"), ty),
+                            _ => sql(format!("ora_div({a}, {b})"), ty),
+                        });
+                    }
+                    (_, _) => (a.text, b.text),
+                };
+                sql(format!("ora_exact('{word}', {a}, {b})"), Ty::Long)
             }
             _ => return Err(known(911)),
         })
@@ -203,7 +217,7 @@ impl Translator<'_> {
                 } else {
                     number
                 };
-                Ok(sql(text, Ty::Number))
+                Ok(sql(text, Ty::Long))
             }
             "BINARY_DOUBLE" | "DOUBLE" => Ok(sql(format!("CAST({} AS REAL)", self.as_number(it)), Ty::Double)),
             "DATE" => Ok(sql(format!("CAST({} AS INTEGER)", self.as_date(it)), Ty::Date)),

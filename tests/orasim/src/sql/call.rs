@@ -5,7 +5,7 @@ use sqlparser::ast::{
     ListAggOnOverflow, OrderByExpr, WindowType,
 };
 
-use super::expr::{Sql, literal, sql};
+use super::expr::{Sql, literal, sort_key, sortable, sql};
 use super::query::{Scope, Translator, direction};
 use super::types::Ty;
 use crate::backend::OraError;
@@ -118,13 +118,7 @@ impl Translator<'_> {
         let mut it = match name {
             "COUNT" if star => sql("count(*)", Ty::Number),
             "COUNT" => sql(format!("count({distinct}{})", first.text), Ty::Number),
-            "SUM" => sql(
-                format!("sum({distinct}{})", self.as_number(first)),
-                if ty == Ty::Interval { ty } else { Ty::Number },
-            ),
-            "AVG" => sql(format!("avg({distinct}{})", self.as_number(first)), Ty::Number),
-            "MIN" => sql(format!("min({})", first.text), ty),
-            "MAX" => sql(format!("max({})", first.text), ty),
+            "SUM" | "AVG" | "MIN" | "MAX" => self.total(name, distinct, first, function.over.is_some()),
             "LISTAGG" => {
                 let separator = args
                     .get(1)
@@ -157,6 +151,24 @@ impl Translator<'_> {
         };
         self.windowed(&mut it, function, ranking, scope)?;
         Ok(Some(it))
+    }
+
+    /// SUM, AVG, MIN and MAX: with all digits, but over a window SQLite's own have to do.
+    fn total(&self, name: &str, distinct: &str, of: Sql, windowed: bool) -> Sql {
+        let (ty, function) = (of.ty, name.to_lowercase());
+        match name {
+            "SUM" | "AVG" if ty == Ty::Interval || ty == Ty::Double || windowed => {
+                let ty = if ty.is_number() || ty == Ty::Interval {
+                    ty
+                } else {
+                    Ty::Number
+                };
+                sql(format!("{function}({distinct}{})", self.as_number(of)), ty)
+            }
+            "SUM" | "AVG" => sql(format!("ora_{function}({distinct}{})", of.text), Ty::Long),
+            _ if ty == Ty::Long && !windowed => sql(format!("ora_{function}({})", of.text), ty),
+            _ => sql(format!("{function}({})", of.text), ty),
+        }
     }
 
     /// LISTAGG, in a group or over its partition; more than 4000 bytes are an error.
@@ -212,7 +224,7 @@ impl Translator<'_> {
     fn order(&mut self, order: &[OrderByExpr], scope: &Scope<'_>) -> Result<String> {
         let mut terms = Vec::new();
         for by in order {
-            terms.push(self.value(&by.expr, scope)?.text + direction(by));
+            terms.push(sort_key(self.value(&by.expr, scope)?) + direction(by));
         }
         Ok(if terms.is_empty() {
             String::new()
@@ -276,7 +288,7 @@ impl Translator<'_> {
                 (ty, Some(model)) if ty.is_time() => {
                     sql(format!("ora_date_text({}, {model})", first.text), Ty::Text(75))
                 }
-                (ty, Some(model)) if !ty.is_text() => {
+                (ty, Some(model)) if ty.is_number() || ty == Ty::Unknown => {
                     sql(format!("ora_number_text({}, {model})", first.text), Ty::Text(40))
                 }
                 (ty, _) => sql(self.as_text(first.clone()), Ty::Text(ty.width())),
@@ -293,14 +305,14 @@ impl Translator<'_> {
                     Ty::Timestamp(6),
                 )
             }
-            "TO_NUMBER" => sql(format!("ora_num({})", first.text), Ty::Number),
+            "TO_NUMBER" => sql(format!("ora_num({})", first.text), Ty::Long),
             "TO_BINARY_DOUBLE" => sql(format!("CAST(ora_num({}) AS REAL)", first.text), Ty::Double),
             "TRUNC" if first.ty.is_time() => sql(format!("ora_date_trunc({}, {unit})", first.text), Ty::Date),
             "ROUND" if first.ty.is_time() => sql(format!("ora_date_round({}, {unit})", first.text), Ty::Date),
             "TRUNC" | "ROUND" | "CEIL" | "FLOOR" | "ABS" | "SIGN" | "SQRT" | "EXP" | "LN" | "POWER" => {
-                sql(format!("ora_math('{name}', {})", numbers.join(", ")), Ty::Number)
+                sql(format!("ora_math('{name}', {})", numbers.join(", ")), Ty::Long)
             }
-            "MOD" => sql(format!("ora_mod({})", numbers.join(", ")), Ty::Number),
+            "MOD" => sql(format!("ora_mod({})", numbers.join(", ")), Ty::Long),
             "BITAND" => sql(format!("ora_bitand({})", numbers.join(", ")), Ty::Number),
             "ADD_MONTHS" => sql(format!("ora_add_months({}, {})", first.text, numbers[1]), Ty::Date),
             "NUMTODSINTERVAL" => {
@@ -346,13 +358,31 @@ impl Translator<'_> {
             }
             "NULLIF" => {
                 let (a, b) = self.alike(args[0].clone(), args[1].clone());
-                sql(format!("nullif({a}, {b})"), args[0].ty)
+                sql(
+                    format!("CASE WHEN {a} = {b} THEN NULL ELSE {} END", args[0].text),
+                    args[0].ty,
+                )
             }
             "GREATEST" | "LEAST" if args.len() == 1 => args[0].clone(),
             "GREATEST" | "LEAST" => {
                 let ty = of(args);
-                let function = if name == "GREATEST" { "max" } else { "min" };
-                sql(format!("{function}({})", unified(args, ty).join(", ")), ty)
+                let (function, word) = if name == "GREATEST" {
+                    ("max", ">=")
+                } else {
+                    ("min", "<=")
+                };
+                let (first, rest) = args.split_first()?;
+                match ty {
+                    Ty::Long => rest.iter().fold(first.clone(), |a, b| {
+                        let (x, y) = (sortable(a.clone()), sortable(b.clone()));
+                        let chosen = format!(
+                            "WHEN {x} {word} {y} THEN {} WHEN {x} < {y} OR {x} > {y} THEN {}",
+                            a.text, b.text
+                        );
+                        sql(format!("CASE {chosen} END"), ty)
+                    }),
+                    _ => sql(format!("{function}({})", unified(args, ty).join(", ")), ty),
+                }
             }
             "DECODE" => {
                 let (tested, rest) = args.split_first()?;

@@ -3,9 +3,11 @@
 //! What Oracle converts silently (a text compared with a number or a date, anything joined to a text) is converted here in
 //! so many words, because SQLite would compare it as it lies.
 
+use rusqlite::types::Value as Lite;
 use sqlparser::ast::{CastKind, DataType, Expr, Ident, TrimWhereField, UnaryOperator, Value as Literal};
 
 use super::dates;
+use super::exact;
 use super::lex::offset;
 use super::query::{Scope, Translator, quoted};
 use super::types::Ty;
@@ -82,6 +84,7 @@ impl Translator<'_> {
         match it.ty {
             Ty::Date => format!("ora_date_text({}, {})", it.text, literal(&self.catalog.date_models().0)),
             Ty::Timestamp(_) => format!("ora_date_text({}, {})", it.text, literal(&self.catalog.date_models().1)),
+            Ty::Long => format!("ora_long_text({})", it.text),
             Ty::Number | Ty::Double | Ty::Raw(_) | Ty::Interval => format!("ora_text({})", it.text),
             Ty::Text(_) | Ty::Clob | Ty::Condition | Ty::Unknown => it.text,
         }
@@ -98,7 +101,9 @@ impl Translator<'_> {
     /// Both sides of a comparison in one type: numbers win over texts, and so do dates.
     pub(super) fn alike(&self, left: Sql, right: Sql) -> (String, String) {
         let (a, b) = (left.ty, right.ty);
-        if a.is_number() && b.is_text() || a.is_text() && b.is_number() {
+        if a == Ty::Long && (b.is_number() || b.is_text()) || b == Ty::Long && (a.is_number() || a.is_text()) {
+            (sortable(left), sortable(right))
+        } else if a.is_number() && b.is_text() || a.is_text() && b.is_number() {
             (self.as_number(left), self.as_number(right))
         } else if a.is_time() && b.is_text() || a.is_text() && b.is_time() {
             (self.as_date(left), self.as_date(right))
@@ -145,12 +150,7 @@ impl Translator<'_> {
             }
             Expr::Interval(interval) => self.interval(interval),
             Expr::BinaryOp { left, op, right } => self.binary(left, op, right, scope),
-            Expr::UnaryOp { op, expr } => match op {
-                UnaryOperator::Not => Ok(sql(format!("(NOT {})", self.condition(expr, scope)?), Ty::Condition)),
-                UnaryOperator::Minus => Ok(sql(format!("(- {})", self.number(expr, scope)?), Ty::Number)),
-                UnaryOperator::Plus => Ok(sql(self.number(expr, scope)?, Ty::Number)),
-                _ => Err(known(936)),
-            },
+            Expr::UnaryOp { op, expr } => self.unary(*op, expr, scope),
             Expr::Function(function) => self.call(function, scope),
             Expr::Case {
                 operand,
@@ -176,6 +176,26 @@ impl Translator<'_> {
                 Ok(sql(format!("({})", inner.sql), ty))
             }
             other => self.special(other, scope),
+        }
+    }
+
+    fn unary(&mut self, op: UnaryOperator, expr: &Expr, scope: &Scope<'_>) -> Result<Sql> {
+        match op {
+            UnaryOperator::Not => Ok(sql(format!("(NOT {})", self.condition(expr, scope)?), Ty::Condition)),
+            UnaryOperator::Minus => {
+                let it = self.value(expr, scope)?;
+                Ok(match it.ty {
+                    Ty::Number => sql(format!("(- {})", it.text), Ty::Number),
+                    Ty::Interval | Ty::Double => sql(format!("(- {})", it.text), it.ty),
+                    _ => sql(format!("ora_math('MINUS', {})", it.text), Ty::Long),
+                })
+            }
+            UnaryOperator::Plus => {
+                let it = self.value(expr, scope)?;
+                let ty = if it.ty.is_number() { it.ty } else { Ty::Long };
+                Ok(sql(self.as_number(it), ty))
+            }
+            _ => Err(known(936)),
         }
     }
 
@@ -217,11 +237,11 @@ impl Translator<'_> {
             }
             Expr::Ceil { expr, .. } => Ok(sql(
                 format!("ora_math('CEIL', {})", self.number(expr, scope)?),
-                Ty::Number,
+                Ty::Long,
             )),
             Expr::Floor { expr, .. } => Ok(sql(
                 format!("ora_math('FLOOR', {})", self.number(expr, scope)?),
-                Ty::Number,
+                Ty::Long,
             )),
             Expr::Extract { field, expr, .. } => {
                 let it = self.value(expr, scope)?;
@@ -293,7 +313,7 @@ impl Translator<'_> {
 
     fn literal_value(&self, value: &Literal) -> Result<Sql> {
         Ok(match value {
-            Literal::Number(number, _) => sql(number.trim_end_matches(['d', 'D', 'f', 'F']), Ty::Number),
+            Literal::Number(number, _) => number_literal(number),
             Literal::SingleQuotedString(text) | Literal::NationalStringLiteral(text) => sql(literal(text), size(text)),
             Literal::QuoteDelimitedStringLiteral(text) => sql(literal(&text.value), size(&text.value)),
             Literal::Null => sql("NULL", Ty::Unknown),
@@ -318,6 +338,28 @@ impl Translator<'_> {
             it.text
         }
     }
+}
+
+/// A number as it was typed: in quotes where SQLite would not keep all of its digits.
+fn number_literal(number: &str) -> Sql {
+    let digits = number.trim_end_matches(['d', 'D', 'f', 'F']);
+    if digits.len() < number.len() {
+        return sql(format!("CAST({digits} AS REAL)"), Ty::Double);
+    }
+    match exact::parsed(digits).map(|number| exact::kept(&number)) {
+        Some(Lite::Text(text)) => sql(format!("'{text}'"), Ty::Long),
+        Some(_) | None => sql(digits, Ty::Number),
+    }
+}
+
+/// A number, or a text that is one, as bytes that sort as numbers do.
+pub(super) fn sortable(it: Sql) -> String {
+    format!("ora_key({})", it.text)
+}
+
+/// What something is sorted by.
+pub(super) fn sort_key(it: Sql) -> String {
+    if it.ty == Ty::Long { sortable(it) } else { it.text }
 }
 
 fn size(text: &str) -> Ty {

@@ -3,7 +3,7 @@
 use sqlparser::ast::{Expr, Join, JoinConstraint, JoinOperator, ObjectName, TableFactor, TableWithJoins};
 
 use super::expr::name_of;
-use super::query::{Item, Load, Named, Scope, Translator, last_name};
+use super::query::{Item, Load, Named, Scope, Source, Translator, last_name};
 use super::types::Ty;
 use crate::backend::OraError;
 use crate::error::{known, ora};
@@ -150,9 +150,15 @@ impl Translator<'_> {
             wanted: vec![false; columns.len()],
             only: Vec::new(),
         });
+        let of_users = matches!(self.loads[load].source, Source::Table { .. });
+        let ty = |kind| match Ty::of(kind) {
+            // Views know no numbers that SQLite does not; what users keep may be any.
+            Ty::Number if of_users => Ty::Long,
+            other => other,
+        };
         let columns = columns
             .into_iter()
-            .map(|(name, kind)| Named { name, ty: Ty::of(kind) })
+            .map(|(name, kind)| Named { name, ty: ty(kind) })
             .collect();
         let from = format!("l{load} AS {alias}");
         scope.items.push(Item {

@@ -71,6 +71,7 @@ impl Translator<'_> {
         }
         scope.level = Some(format!("{walk}.level"));
         scope.prior = None;
+        let on = on.join(" AND ");
         let table = from.strip_suffix(&format!(" AS {alias}")).unwrap_or(from);
         let come_by = format!("instr({walk}.path, ',' || {alias}.rowid || ',')");
         // Without PRIOR a row may follow itself: CONNECT BY LEVEL <= 5 makes five of one.
@@ -85,9 +86,8 @@ impl Translator<'_> {
             "(WITH RECURSIVE {walk}(id, path, level) AS (SELECT {alias}.rowid, ',' || {alias}.rowid || ',', 1 FROM \
              {table} AS {alias}{start} UNION ALL SELECT {alias}.rowid, {walk}.path || {alias}.rowid || ',', \
              {walk}.level + 1 FROM {walk} CROSS JOIN {table} AS {prior} ON {prior}.rowid = {walk}.id CROSS JOIN {table} \
-             AS {alias} ON {} WHERE {looped} ORDER BY 3 DESC) SELECT id, level FROM {walk}) AS {walk} CROSS JOIN {table} AS {alias} ON \
-             {alias}.rowid = {walk}.id",
-            on.join(" AND ")
+             AS {alias} ON {on} WHERE CASE WHEN {on} THEN {looped} ELSE 0 END ORDER BY 3 DESC) SELECT id, level FROM {walk}) AS {walk} CROSS JOIN {table} AS {alias} ON \
+             {alias}.rowid = {walk}.id"
         ))
     }
 }

@@ -16,6 +16,7 @@ pub(crate) mod change;
 mod condition;
 mod dates;
 pub(crate) mod engine;
+mod exact;
 mod expr;
 mod from;
 mod functions;

@@ -9,7 +9,7 @@ use sqlparser::ast::{
     SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, Spanned, Value as Literal,
 };
 
-use super::expr::{Sql, has_aggregate, name_of};
+use super::expr::{Sql, has_aggregate, name_of, sort_key};
 use super::lex::offset;
 use super::output::{limited_by, may_be_limited, output_name};
 use super::types::Ty;
@@ -345,7 +345,7 @@ impl<'a> Translator<'a> {
         if let Some(having) = &select.having {
             sql += &format!(" HAVING {}", self.condition(having, &scope)?);
         }
-        sql += &self.order_by(order, &columns, &scope)?;
+        sql += &self.order_by(order, (&columns, &selected), &scope)?;
         Ok(Translated {
             sql: limited_by(sql, &limits),
             columns,
@@ -353,7 +353,12 @@ impl<'a> Translator<'a> {
     }
 
     /// ORDER BY of a query block: by name of a result column, or by an expression.
-    fn order_by(&mut self, order: Option<&OrderBy>, columns: &[(String, Ty)], scope: &Scope<'_>) -> Result<String> {
+    fn order_by(
+        &mut self,
+        order: Option<&OrderBy>,
+        (columns, selected): (&[(String, Ty)], &[String]),
+        scope: &Scope<'_>,
+    ) -> Result<String> {
         let mut terms = Vec::new();
         for by in order_terms(order)? {
             let alias = match &by.expr {
@@ -364,8 +369,13 @@ impl<'a> Translator<'a> {
                 _ => None,
             };
             let term = match alias {
+                Some(at) if columns[at].1 == Ty::Long => format!("ora_key({})", selected[at]),
                 Some(at) => (at + 1).to_string(),
-                None => self.expr(&by.expr, scope)?.text,
+                None => match self.expr(&by.expr, scope)? {
+                    // ORDER BY 2 is a place.
+                    it if matches!(by.expr, Expr::Value(_)) => place_key(it.text, columns, selected),
+                    it => sort_key(it),
+                },
             };
             terms.push(term + direction(by));
         }
@@ -519,6 +529,15 @@ impl<'a> Translator<'a> {
         if let (Some((load, column, Ty::Number)), None) = (matching.next(), matching.next()) {
             self.loads[load].only.push((column, value));
         }
+    }
+}
+
+/// The place of a result column as ORDER BY names it, or what it is sorted by.
+fn place_key(place: String, columns: &[(String, Ty)], selected: &[String]) -> String {
+    let at = place.parse::<usize>().ok().and_then(|place| place.checked_sub(1));
+    match at.and_then(|at| Some((columns.get(at)?, selected.get(at)?))) {
+        Some(((_, Ty::Long), sql)) => format!("ora_key({sql})"),
+        Some(_) | None => place,
     }
 }
 

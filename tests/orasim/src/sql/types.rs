@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use rusqlite::types::{Value as Lite, ValueRef};
 
+use super::exact;
 use crate::backend::{Bind, Column, ColumnType, Value};
 use crate::clock::{calendar, moment};
 
@@ -15,6 +16,8 @@ use crate::clock::{calendar, moment};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ty {
     Number,
+    /// NUMBER that may have more digits than a number of SQLite's.
+    Long,
     Double,
     Text(u32),
     Date,
@@ -43,7 +46,7 @@ impl Ty {
 
     pub(crate) fn column(self) -> ColumnType {
         match self {
-            Self::Number | Self::Condition => ColumnType::Number,
+            Self::Number | Self::Long | Self::Condition => ColumnType::Number,
             Self::Double => ColumnType::BinaryDouble,
             Self::Text(size) => ColumnType::Varchar2(size.clamp(1, 32_767)),
             Self::Date => ColumnType::Date,
@@ -60,7 +63,7 @@ impl Ty {
     }
 
     pub(crate) fn is_number(self) -> bool {
-        matches!(self, Self::Number | Self::Double)
+        matches!(self, Self::Number | Self::Long | Self::Double)
     }
 
     pub(crate) fn is_time(self) -> bool {
@@ -71,7 +74,7 @@ impl Ty {
     pub(crate) fn width(self) -> u32 {
         match self {
             Self::Text(size) => size,
-            Self::Number | Self::Double => 40,
+            Self::Number | Self::Long | Self::Double => 40,
             Self::Date => 19,
             Self::Timestamp(_) | Self::Interval => 30,
             Self::Raw(size) => size * 2,
@@ -86,7 +89,8 @@ impl Ty {
             (Self::Unknown, it) | (it, Self::Unknown) => it,
             (Self::Text(a), Self::Text(b)) => Self::Text(a.max(b)),
             (Self::Text(a), it) | (it, Self::Text(a)) => Self::Text(a.max(it.width())),
-            (Self::Double, Self::Number) => Self::Double,
+            (Self::Double, Self::Number | Self::Long) => Self::Double,
+            (Self::Number, Self::Long) => Self::Long,
             (Self::Date, Self::Timestamp(digits)) => Self::Timestamp(digits),
             (it, _) => it,
         }
@@ -110,7 +114,7 @@ pub(crate) fn lite(value: &Value) -> Lite {
         Value::Text(text) => Lite::Text(text.to_string()),
         Value::Bytes(bytes) => Lite::Text(String::from_utf8_lossy(bytes).into_owned()),
         Value::Int(number) => Lite::Integer(*number),
-        Value::Decimal(text) => text.parse().map_or(Lite::Null, Lite::Real),
+        Value::Decimal(text) => exact::parsed(text).map_or(Lite::Null, |number| exact::kept(&number)),
         Value::Float(number) => Lite::Real(*number),
         Value::Date(at) => seconds(moment(*at)),
         Value::Raw(bytes) => Lite::Blob(bytes.to_vec()),
@@ -132,6 +136,7 @@ pub(crate) fn bind_types(binds: &[Bind]) -> Vec<Ty> {
         .iter()
         .map(|bind| match (&bind.value, Ty::of(bind.kind)) {
             (Value::Date(_), declared) if !declared.is_time() => Ty::Date,
+            (Value::Decimal(_), Ty::Number) => Ty::Long,
             (_, declared) => declared,
         })
         .collect()
@@ -165,14 +170,18 @@ pub(crate) fn value(raw: ValueRef<'_>, ty: Ty, texts: &mut Texts) -> Value {
         (ValueRef::Real(number), Ty::Interval) => Value::Text(interval(number).into()),
         (ValueRef::Integer(number), Ty::Double) => Value::Float(number as f64),
         (ValueRef::Real(number), Ty::Double) => Value::Float(number),
+        (ValueRef::Text(bytes), Ty::Double) => match std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok())
+        {
+            Some(number) => Value::Float(number),
+            None => Value::Text(texts.get(&String::from_utf8_lossy(bytes))),
+        },
         (ValueRef::Integer(number), ty) if ty.is_text() => Value::Text(texts.get(&number.to_string())),
         (ValueRef::Real(number), ty) if ty.is_text() => Value::Text(texts.get(&spelled(number))),
         (ValueRef::Integer(number), _) => Value::Int(number),
         (ValueRef::Real(number), _) => decimal(number),
-        (ValueRef::Text(bytes), Ty::Number) => match std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok())
-        {
-            Some(number) => decimal(number),
-            None => Value::Text(texts.get(&String::from_utf8_lossy(bytes))),
+        (ValueRef::Text(bytes), Ty::Number | Ty::Long) => match std::str::from_utf8(bytes) {
+            Ok(text) if exact::parsed(text).is_some() => Value::Decimal(text.into()),
+            Ok(_) | Err(_) => Value::Text(texts.get(&String::from_utf8_lossy(bytes))),
         },
         (ValueRef::Text(bytes), _) => match std::str::from_utf8(bytes) {
             Ok(text) => Value::Text(texts.get(text)),
@@ -202,7 +211,11 @@ pub(crate) fn plain(number: f64) -> String {
 
 /// A number as TO_CHAR spells it: without the nought before the point.
 pub(crate) fn spelled(number: f64) -> String {
-    let text = plain(number);
+    spelled_text(plain(number))
+}
+
+/// The same of a number in plain decimal notation.
+pub(crate) fn spelled_text(text: String) -> String {
     match text.strip_prefix("0.") {
         Some(rest) => format!(".{rest}"),
         None => text

@@ -55,8 +55,13 @@ fn define(
 ) -> Result<(), rusqlite::Error> {
     to.create_scalar_function(name, -1, FunctionFlags::SQLITE_UTF8, move |context: &Context<'_>| {
         let args: Vec<_> = (0..context.len()).map(|index| context.get_raw(index)).collect();
-        function(&args).map_err(|error| rusqlite::Error::UserFunctionError(Box::new(Raised(error))))
+        function(&args).map_err(raised)
     })
+}
+
+/// An error of Oracle's on its way through SQLite.
+fn raised(error: OraError) -> rusqlite::Error {
+    rusqlite::Error::UserFunctionError(Box::new(Raised(error)))
 }
 
 /// Registers them all.

@@ -3,26 +3,25 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bigdecimal::{BigDecimal, RoundingMode, Signed, ToPrimitive, Zero};
 use rusqlite::Connection;
+use rusqlite::functions::{Aggregate, Context, FunctionFlags};
 use rusqlite::types::Value as Lite;
 
-use super::{SLOTS, Shared, define, number, of_number, of_text, text, whole};
+use super::{Args, SLOTS, Shared, define, number, of_number, of_text, raised, text, whole};
+use crate::backend::OraError;
 use crate::error::known;
-use crate::sql::types::plain;
+use crate::sql::exact::{self, kept};
+use crate::sql::types::spelled_text;
 
 pub(super) fn register(to: &Connection) -> Result<(), rusqlite::Error> {
-    define(to, "ora_num", |args| number(args, 0)?.map_or(Ok(Lite::Null), of_number))?;
+    exactly(to)?;
+    sums(to)?;
     define(to, "ora_div", |args| {
         let (Some(a), Some(b)) = (number(args, 0)?, number(args, 1)?) else {
             return Ok(Lite::Null);
         };
         if b == 0.0 { Err(known(1476)) } else { of_number(a / b) }
-    })?;
-    define(to, "ora_mod", |args| {
-        let (Some(a), Some(b)) = (number(args, 0)?, number(args, 1)?) else {
-            return Ok(Lite::Null);
-        };
-        of_number(if b == 0.0 { a } else { a % b })
     })?;
     define(to, "ora_bitand", |args| {
         let (Some(a), Some(b)) = (whole(args, 0)?, whole(args, 1)?) else {
@@ -31,41 +30,135 @@ pub(super) fn register(to: &Connection) -> Result<(), rusqlite::Error> {
         Ok(Lite::Integer(a & b))
     })?;
     define(to, "ora_math", |args| {
-        let (Some(what), Some(x)) = (text(args, 0)?, number(args, 1)?) else {
+        let (Some(what), Some(exact), Some(x)) = (text(args, 0)?, decimal(args, 1)?, number(args, 1)?) else {
             return Ok(Lite::Null);
         };
-        let places = whole(args, 2)?.unwrap_or(0).clamp(-30, 30) as i32;
-        let scale = 10_f64.powi(places);
-        of_number(match what.as_str() {
-            "TRUNC" => (plain(x * scale).parse().unwrap_or(x * scale)).trunc() / scale,
-            "ROUND" => (plain(x * scale).parse().unwrap_or(x * scale)).round() / scale,
-            "CEIL" => x.ceil(),
-            "FLOOR" => x.floor(),
-            "ABS" => x.abs(),
-            "SIGN" => f64::from(u8::from(x > 0.0)) - f64::from(u8::from(x < 0.0)),
-            "SQRT" => x.sqrt(),
-            "EXP" => x.exp(),
-            "LN" => x.ln(),
-            _ => x.powf(number(args, 2)?.unwrap_or(1.0)),
+        let places = whole(args, 2)?.unwrap_or(0).clamp(-40, 40);
+        let scaled = |places, mode| kept(&exact::scaled(&exact, places, mode));
+        Ok(match what.as_str() {
+            "TRUNC" => scaled(places, RoundingMode::Down),
+            "ROUND" => scaled(places, RoundingMode::HalfUp),
+            "CEIL" => scaled(0, RoundingMode::Ceiling),
+            "FLOOR" => scaled(0, RoundingMode::Floor),
+            "ABS" => kept(&exact.abs()),
+            "MINUS" => kept(&-exact),
+            "SIGN" => Lite::Integer(i64::from(x > 0.0) - i64::from(x < 0.0)),
+            "SQRT" => return of_number(x.sqrt()),
+            "EXP" => return of_number(x.exp()),
+            "LN" => return of_number(x.ln()),
+            _ => return of_number(x.powf(number(args, 2)?.unwrap_or(1.0))),
         })
     })?;
     define(to, "ora_number_text", |args| {
-        let (Some(x), Some(model)) = (number(args, 0)?, text(args, 1)?) else {
+        let (Some(x), Some(model)) = (decimal(args, 0)?, text(args, 1)?) else {
             return Ok(Lite::Null);
         };
-        of_text(number_text(x, &model))
+        of_text(number_text(&x, &model))
     })
 }
 
+fn decimal(args: &Args<'_>, index: usize) -> Result<Option<BigDecimal>, OraError> {
+    args.get(index).map_or(Ok(None), |value| exact::number(*value))
+}
+
+/// What keeps all digits.
+fn exactly(to: &Connection) -> Result<(), rusqlite::Error> {
+    define(to, "ora_num", |args| {
+        Ok(decimal(args, 0)?.map_or(Lite::Null, |number| kept(&number)))
+    })?;
+    define(to, "ora_key", |args| {
+        Ok(decimal(args, 0)?.map_or(Lite::Null, |number| Lite::Blob(exact::key(&number))))
+    })?;
+    define(to, "ora_long_text", |args| {
+        decimal(args, 0)?.map_or(Ok(Lite::Null), |number| match kept(&number) {
+            Lite::Text(text) => of_text(spelled_text(text)),
+            Lite::Integer(number) => of_text(number.to_string()),
+            _ => of_text(spelled_text(number.normalized().to_plain_string())),
+        })
+    })?;
+    define(to, "ora_mod", |args| {
+        let (Some(a), Some(b)) = (decimal(args, 0)?, decimal(args, 1)?) else {
+            return Ok(Lite::Null);
+        };
+        Ok(kept(&if b.is_zero() { a } else { a % b }))
+    })?;
+    define(to, "ora_exact", |args| {
+        let (Some(word), Some(a), Some(b)) = (text(args, 0)?, decimal(args, 1)?, decimal(args, 2)?) else {
+            return Ok(Lite::Null);
+        };
+        let result = match word.as_str() {
+            "+" => a + b,
+            "-" => a - b,
+            "*" => a * b,
+            _ if b.is_zero() => return Err(known(1476)),
+            _ => a / b,
+        };
+        Ok(kept(&result))
+    })
+}
+
+/// SUM, AVG, MIN and MAX of numbers with all their digits.
+#[derive(Clone, Copy)]
+enum Total {
+    Sum,
+    Average,
+    Least,
+    Most,
+}
+
+fn sums(to: &Connection) -> Result<(), rusqlite::Error> {
+    let kinds = [
+        ("ora_sum", Total::Sum),
+        ("ora_avg", Total::Average),
+        ("ora_min", Total::Least),
+        ("ora_max", Total::Most),
+    ];
+    for (name, kind) in kinds {
+        to.create_aggregate_function(name, 1, FunctionFlags::SQLITE_UTF8, kind)?;
+    }
+    Ok(())
+}
+
+impl Aggregate<Option<(BigDecimal, i64)>, Lite> for Total {
+    fn init(&self, _: &mut Context<'_>) -> Result<Option<(BigDecimal, i64)>, rusqlite::Error> {
+        Ok(None)
+    }
+
+    fn step(&self, context: &mut Context<'_>, so_far: &mut Option<(BigDecimal, i64)>) -> Result<(), rusqlite::Error> {
+        let Some(next) = exact::number(context.get_raw(0)).map_err(raised)? else {
+            return Ok(());
+        };
+        *so_far = Some(match (so_far.take(), self) {
+            (None, _) => (next, 1),
+            (Some((sum, count)), Self::Sum | Self::Average) => (sum + next, count + 1),
+            (Some((least, count)), Self::Least) => (least.min(next), count + 1),
+            (Some((most, count)), Self::Most) => (most.max(next), count + 1),
+        });
+        Ok(())
+    }
+
+    fn finalize(
+        &self,
+        _: &mut Context<'_>,
+        result: Option<Option<(BigDecimal, i64)>>,
+    ) -> Result<Lite, rusqlite::Error> {
+        Ok(match (result.flatten(), self) {
+            (None, _) => Lite::Null,
+            (Some((sum, count)), Self::Average) => kept(&(sum / BigDecimal::from(count))),
+            (Some((it, _)), Self::Sum | Self::Least | Self::Most) => kept(&it),
+        })
+    }
+}
+
 /// TO_CHAR of a number with a model of nines, noughts, a point, commas, X and FM.
-fn number_text(x: f64, model: &str) -> String {
+fn number_text(x: &BigDecimal, model: &str) -> String {
     let upper = model.to_ascii_uppercase();
     let (fill, body) = match upper.strip_prefix("FM") {
         Some(rest) => (true, rest),
         None => (false, upper.as_str()),
     };
     if body.contains('X') {
-        let digits = format!("{:X}", x as i64);
+        let digits = format!("{:X}", x.to_i64().unwrap_or(i64::MAX));
         return if fill {
             digits
         } else {
@@ -74,7 +167,7 @@ fn number_text(x: f64, model: &str) -> String {
     }
     let (left, right) = body.split_once(['.', 'D']).unwrap_or((body, ""));
     let decimals = right.chars().filter(|c| matches!(c, '9' | '0')).count();
-    let number = format!("{:.decimals$}", x.abs());
+    let number = exact::scaled(&x.abs(), decimals as i64, RoundingMode::HalfUp).to_plain_string();
     let (whole, fraction) = number.split_once('.').unwrap_or((&number, ""));
     let places: Vec<char> = left.chars().filter(|c| matches!(c, '9' | '0' | ',' | 'G')).collect();
     let room = places.iter().filter(|c| matches!(c, '9' | '0')).count();
@@ -108,7 +201,7 @@ fn number_text(x: f64, model: &str) -> String {
         };
         out = format!("{out}.{fraction}");
     }
-    let out = if x < 0.0 {
+    let out = if x.is_negative() {
         format!("-{out}")
     } else if fill {
         out
@@ -161,10 +254,13 @@ mod tests {
 
     #[test]
     fn number_models_fill_their_places() {
-        assert_eq!(number_text(1234.5, "FM9,999.0"), "1,234.5");
-        assert_eq!(number_text(42.0, "0000"), " 0042");
-        assert_eq!(number_text(42.0, "999"), "  42");
-        assert_eq!(number_text(255.0, "FMXX"), "FF");
-        assert_eq!(number_text(12345.0, "999"), "####");
+        assert_eq!(
+            number_text(&exact::parsed("1234.5").expect("a number"), "FM9,999.0"),
+            "1,234.5"
+        );
+        assert_eq!(number_text(&exact::parsed("42.0").expect("a number"), "0000"), " 0042");
+        assert_eq!(number_text(&exact::parsed("42.0").expect("a number"), "999"), "  42");
+        assert_eq!(number_text(&exact::parsed("255.0").expect("a number"), "FMXX"), "FF");
+        assert_eq!(number_text(&exact::parsed("12345.0").expect("a number"), "999"), "####");
     }
 }
