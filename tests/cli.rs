@@ -9,7 +9,7 @@ mod journald;
 mod site;
 
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -554,4 +554,24 @@ fn a_database_that_is_down_is_in_the_report_beside_one_that_is_up() {
     // Standard output is a pipe here: no line is cut, however long.
     let told = site.orareaper(&["--config", "orareaper.yaml", "plan"]);
     assert!(!told.out.contains('…'), "{}", told.out);
+}
+
+#[test]
+fn a_password_that_everybody_may_read_is_told_once_for_each_file() {
+    let site = desk();
+    let databases = ["one", "two"].map(|name| entry(name, &thin(), "//127.0.0.1:1/X", false));
+    site.configure_with(&databases, "");
+    let quiet = site.orareaper(&["--config", "orareaper.yaml", "check"]);
+    assert!(
+        quiet.code == Some(0) && !quiet.err.contains("warning["),
+        "{}",
+        quiet.err
+    );
+    fs::set_permissions(site.path("password"), fs::Permissions::from_mode(0o644)).expect("its owner may");
+    let told = site.orareaper(&["--config", "orareaper.yaml", "check"]);
+    assert_eq!(told.code, Some(0), "a warning is no finding: {}", told.err);
+    assert_eq!(told.err.matches("secret-readable-by-all").count(), 1, "{}", told.err);
+    for words in ["one, two", "chmod 600"] {
+        assert!(told.err.contains(words), "{words}: {}", told.err);
+    }
 }

@@ -11,6 +11,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -174,10 +175,7 @@ pub fn load(path: &Path) -> Loaded {
         Ok(bytes) => {
             let mut loaded = check(&name, &bytes, path.parent().unwrap_or(Path::new("")));
             loaded.diagnostics.extend(crate::policy::writable_by_all(path));
-            let databases = loaded.config.iter().flat_map(|config| &config.databases);
-            let readable: Vec<Diagnostic> = databases
-                .filter_map(|database| readable_by_all(&name, database))
-                .collect();
+            let readable = readable_by_all(&name, &loaded);
             loaded.diagnostics.extend(readable);
             loaded
         }
@@ -193,17 +191,23 @@ pub fn load(path: &Path) -> Loaded {
     }
 }
 
-/// A warning about a password that every user of the host may read.
-fn readable_by_all(config: &str, database: &Database) -> Option<Diagnostic> {
-    let Login::Password { password, .. } = &database.login else {
-        return None;
+/// A warning for each password that every user of the host may read, once for a file that several databases share.
+fn readable_by_all(config: &str, loaded: &Loaded) -> Vec<Diagnostic> {
+    let mut by_file: BTreeMap<&Path, Vec<&str>> = BTreeMap::new();
+    for database in loaded.config.iter().flat_map(|config| &config.databases) {
+        if let Login::Password { password, .. } = &database.login
+            && let Some(file) = password.readable_by_all()
+        {
+            by_file.entry(file).or_default().push(&database.name);
+        }
+    }
+    let warning = |(file, databases): (&Path, Vec<&str>)| {
+        let file = file.display();
+        let databases = databases.join(", ");
+        let message = format!("every user of this host may read the password of {databases}: {file}");
+        let mut warning = Diagnostic::of_file(config, "secret-readable-by-all", message);
+        warning.severity = Severity::Warning;
+        warning.hint(format!("chmod 600 {file}"))
     };
-    let file = password.readable_by_all()?.display();
-    let message = format!(
-        "every user of this host may read the password of {}: {file}",
-        database.name
-    );
-    let mut warning = Diagnostic::of_file(config, "secret-readable-by-all", message);
-    warning.severity = Severity::Warning;
-    Some(warning.hint(format!("chmod 600 {file}")))
+    by_file.into_iter().map(warning).collect()
 }

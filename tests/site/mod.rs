@@ -14,6 +14,7 @@ use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -140,7 +141,8 @@ impl Site {
     pub(crate) fn new() -> Site {
         let folder = tempfile::tempdir().expect("a folder");
         let site = Site { folder };
-        site.write("password", PASSWORD);
+        let password = site.write("password", PASSWORD);
+        fs::set_permissions(password, fs::Permissions::from_mode(0o600)).expect("its owner may");
         // Keeps the client library from writing diagnostics and from catching signals.
         site.write(
             "network/sqlnet.ora",
