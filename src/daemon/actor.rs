@@ -350,8 +350,11 @@ impl Actor {
             Some(name) => self.reach.target_now()?.on_instance(name),
             None => self.reach.target_now()?,
         };
+        let began = self.clock.now();
         let mut connection = self.slot.connect(&target, Purpose::Act, self.reach.connect_limit)?;
-        let capabilities = probe(&mut *connection, self.reach.call_limit)?;
+        let mut capabilities = probe(&mut *connection, self.reach.call_limit)?;
+        // Each instance, and each listener, may have a clock of its own: what this connection reads again goes by this one's.
+        capabilities.dates_fault = capabilities.dates.fault_at_login(self.clock.now().since(began));
         self.tell(Acted::Connected(capabilities.own));
         let inst_id = capabilities.own.inst_id;
         // One that stands there already is as good, and known to live.

@@ -118,6 +118,8 @@ pub struct Polled {
     pub round_trips: u64,
     /// Views that are needed and could not be read, each once.
     pub unreadable: Vec<Unreadable>,
+    /// Why ages that are differences of DATEs are unknown, if they are.
+    pub dates_fault: Option<String>,
     /// A warning that came with the login of the connection.
     pub warning: Option<String>,
 }
@@ -127,7 +129,8 @@ impl Polled {
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let unreadable = self.unreadable.iter().map(ToString::to_string);
-        let notes = self.warning.iter().chain(&self.capabilities.notes).cloned();
+        let notes = self.dates_fault.iter().chain(&self.warning);
+        let notes = notes.chain(&self.capabilities.notes).cloned();
         notes.chain(unreadable).collect()
     }
 }
@@ -147,6 +150,9 @@ struct Connected {
     /// Views that are needed and cannot be read.
     unreadable: Vec<Unreadable>,
     counters: Counters,
+    since: Monotonic,
+    /// What the log-in showed: a LOGON_TIME of another zone stays so for as long as its session lives.
+    fault_at_login: Option<String>,
     /// When; `None` where it turned out to be out of date.
     probed: Option<Monotonic>,
 }
@@ -245,6 +251,7 @@ impl Poller {
             began,
             took: self.clock.now().since(began),
             round_trips: connection.round_trips() - trips,
+            dates_fault: taken.dates_fault,
             warning: connection.warning().map(str::to_owned),
         }))
     }
@@ -254,19 +261,28 @@ impl Poller {
     fn connect_or_probe_again(&mut self, needs: &Needs) -> Result<(), Error> {
         let now = self.clock.now();
         let limit = self.reach.call_limit;
+        let mut before = None;
         let (mut connection, counters) = match self.connected.take() {
             Some(connected) if !needs.anew && connected.probed.is_some_and(|at| now.since(at) < PROBE_AGAIN) => {
                 self.connected = Some(connected);
                 return Ok(());
             }
-            Some(connected) => (connected.connection, connected.counters),
+            Some(connected) => {
+                before = Some((connected.since, connected.fault_at_login));
+                (connected.connection, connected.counters)
+            }
             None => {
                 let target = self.reach.target_now()?;
                 let connection = self.slot.connect(&target, Purpose::Poll, self.reach.connect_limit)?;
                 (connection, Counters::default())
             }
         };
-        let capabilities = probe(&mut *connection, limit)?;
+        let mut capabilities = probe(&mut *connection, limit)?;
+        let passed = |since| self.clock.now().since(since);
+        let (since, fault_at_login) = before.unwrap_or_else(|| (now, capabilities.dates.fault_at_login(passed(now))));
+        capabilities.dates_fault = fault_at_login
+            .clone()
+            .or_else(|| capabilities.dates.fault_later(passed(since)));
         let asked = Asked {
             columns: needs.columns.union(crate::needs::ALWAYS.into_iter().collect()),
             resources: &needs.resources,
@@ -278,6 +294,8 @@ impl Poller {
             capabilities: Arc::new(capabilities),
             unreadable,
             counters,
+            since,
+            fault_at_login,
             probed: Some(now),
         });
         Ok(())

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 use crate::oracle::access::{Grantee, Unreadable};
 use crate::oracle::sql::Statistics;
@@ -12,6 +13,7 @@ use crate::policy::model::{Action, DisconnectClause, KillClause};
 use crate::protect::Facts;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Source};
+use crate::session::time::Span;
 
 /// A release of Oracle Database: 11.2, 12.1, 19.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,6 +118,83 @@ pub enum Service {
     Autonomous,
 }
 
+/// Whether SYSDATE and the DATEs of sessions are of one clock, which is taken for granted by every difference of the two.
+///
+/// They are not where SYSDATE follows the time zone of a PDB (TIME_AT_DBTIMEZONE from 23ai on) and LOGON_TIME the host's, where
+/// FIXED_DATE makes SYSDATE stand still (Oracle Database Reference), or where a listener that was started under another TZ
+/// gave that to its server processes. The one session whose age is known is the own one: it is as old as the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dates {
+    /// SYSDATE - LOGON_TIME of the own session, in seconds; `None` where it was not told.
+    pub own_age: Option<i64>,
+    /// FIXED_DATE is set.
+    pub fixed: bool,
+}
+
+impl Dates {
+    /// Zones differ by a quarter of an hour at least; clocks of one database by some seconds.
+    const SLACK: i64 = 60;
+    /// What summer time adds to an old session's age, or takes from it, until the session has gone.
+    const SUMMER_TIME: i64 = 3600;
+
+    /// Why DATEs cannot be compared, asked right after a log-in that took so long, the asking included.
+    #[must_use]
+    pub fn fault_at_login(self, took: Duration) -> Option<String> {
+        let most = seconds(took);
+        self.fault(0, most, "a session that has only just logged on")
+    }
+
+    /// The same on a connection of that age.
+    #[must_use]
+    pub fn fault_later(self, connected: Duration) -> Option<String> {
+        let age = seconds(connected);
+        let (least, most) = (age - Dates::SUMMER_TIME, age + Dates::SUMMER_TIME);
+        self.fault(
+            least,
+            most,
+            "the daemon's own session, going by how long it has been connected",
+        )
+    }
+
+    fn fault(self, least: i64, most: i64, of: &str) -> Option<String> {
+        let age = self.own_age.unwrap_or(least);
+        let why = if self.fixed {
+            "FIXED_DATE is set, so SYSDATE stands still".to_owned()
+        } else if age > most + Dates::SLACK {
+            format!(
+                "SYSDATE is {} ahead of the LOGON_TIME of {of}",
+                Span(rounded(age - most))
+            )
+        } else if age < least - Dates::SLACK {
+            format!(
+                "SYSDATE is {} behind the LOGON_TIME of {of}",
+                Span(rounded(least - age))
+            )
+        } else {
+            return None;
+        };
+        Some(dates_fault(&why))
+    }
+}
+
+/// To the minute, so that the same fault is told in the same words each time.
+const fn rounded(seconds: i64) -> i64 {
+    (seconds + 30) / 60 * 60
+}
+
+fn seconds(span: Duration) -> i64 {
+    i64::try_from(span.as_secs()).unwrap_or(i64::MAX / 4)
+}
+
+/// What is said where DATEs cannot be compared.
+#[must_use]
+pub fn dates_fault(why: &str) -> String {
+    format!(
+        "{why}: the two are not of one clock or time zone, so connected, statement_age and transaction_age are unknown for \
+         everybody; idle and running do not depend on it"
+    )
+}
+
 /// Where in a database one is connected, which decides what its views show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -178,6 +257,10 @@ pub struct Capabilities {
     pub own: SessionKey,
     /// Its V$SESSION.USERNAME.
     pub own_username: String,
+    /// What SYSDATE and the own LOGON_TIME were to each other when this was found out.
+    pub dates: Dates,
+    /// Why DATEs cannot be compared, if so: ages that are differences of two of them are unknown then.
+    pub dates_fault: Option<String>,
     /// The GV$SESSION columns that can be read.
     pub columns: Columns,
     /// How they are known.
@@ -340,6 +423,8 @@ pub(crate) mod tests {
                 logon_time: DbTime(0),
             },
             own_username: "REAPER".to_owned(),
+            dates: Dates::default(),
+            dates_fault: None,
             columns: release.documented_columns(),
             columns_from: Provenance::Documentation,
             maintained: HashSet::new(),

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::oracle::access::{Grantee, Unreadable};
-use crate::oracle::capabilities::{Capabilities, InstanceFacts, Provenance, Release, Service};
+use crate::oracle::capabilities::{Capabilities, Dates, InstanceFacts, Provenance, Release, Service};
 use crate::oracle::error::{Class, Error};
 use crate::oracle::sql::{self, Statistics, startup};
 use crate::oracle::{Cell, Connection, Query, collect, whole_number};
@@ -117,8 +117,15 @@ pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabil
         con_name: container.1,
         cluster: parallel || clustered || instances.len() > 1,
         instances,
-        own: own.0,
-        own_username: own.1,
+        own: own.key,
+        own_username: own.username,
+        dates: Dates {
+            own_age: own.age,
+            fixed: parameters
+                .get("fixed_date")
+                .is_some_and(|value| !value.eq_ignore_ascii_case("NONE")),
+        },
+        dates_fault: None,
         columns,
         columns_from,
         maintained,
@@ -140,7 +147,16 @@ pub fn own_session(connection: &mut dyn Connection, limit: Duration) -> Result<(
     let mut asking = Asking::new(connection, limit);
     let seat = asking.own_seat()?;
     let (instance_number, _, _) = asking.instance()?;
-    asking.own_session(seat, instance_number)
+    let own = asking.own_session(seat, instance_number)?;
+    Ok((own.key, own.username))
+}
+
+/// The session on this end of the connection.
+struct OwnSession {
+    key: SessionKey,
+    username: String,
+    /// SYSDATE - LOGON_TIME in seconds.
+    age: Option<i64>,
 }
 
 struct Database {
@@ -267,11 +283,7 @@ impl<'c> Asking<'c> {
         Ok((sid, inst_id))
     }
 
-    fn own_session(
-        &mut self,
-        (sid, inst_id): (u32, Option<u32>),
-        instance_number: u32,
-    ) -> Result<(SessionKey, String), Error> {
+    fn own_session(&mut self, (sid, inst_id): (u32, Option<u32>), instance_number: u32) -> Result<OwnSession, Error> {
         let inst_id = inst_id.unwrap_or(instance_number);
         let sessions = self.essential_rows(&startup::own_session(inst_id, sid), |row| {
             let key = SessionKey {
@@ -280,7 +292,11 @@ impl<'c> Asking<'c> {
                 serial: id(row, 0)?,
                 logon_time: time(row, 1)?,
             };
-            Some((key, text(row, 2)?))
+            Some(OwnSession {
+                key,
+                username: text(row, 2)?,
+                age: time(row, 3).map(|now| now.since(key.logon_time)),
+            })
         })?;
         sessions
             .into_iter()

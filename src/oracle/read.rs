@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::needs::ALWAYS;
 use crate::oracle::access::Unreadable;
-use crate::oracle::capabilities::{Capabilities, Place};
+use crate::oracle::capabilities::{Capabilities, Place, dates_fault};
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::probe::{id, number, text, time};
@@ -38,6 +38,8 @@ pub struct Taken {
     pub snapshot: Snapshot,
     /// Views that could not be read: their columns are missing.
     pub unreadable: Vec<Unreadable>,
+    /// Why ages that are differences of DATEs are missing, if they are.
+    pub dates_fault: Option<String>,
 }
 
 /// Reads a snapshot of all sessions, or of one seat, within the limit. `wanted` are the columns that policies speak of;
@@ -91,7 +93,39 @@ pub fn read_snapshot(
     Ok(Taken {
         snapshot,
         unreadable: reader.unreadable,
+        dates_fault: reader.dates_fault,
     })
+}
+
+/// Why DATEs cannot be compared: by what this connection found at its log-in, or by a session of any instance.
+///
+/// SYSDATE is of the instance that is asked, a LOGON_TIME of the session's own, and a log-in measures one instance only. Another
+/// one shows that its clock is elsewhere by a session that logged on after SYSDATE, or by a parallel server of this very query
+/// that logged on before its coordinator did. One such instance makes all ages unknown: a condition may hold for some and
+/// not for others, and shares and groups are made of all. That a parallel server logs on for each query anew is not
+/// documented; were it otherwise, ages would be unknown where they need not be.
+fn dates_fault_of(sessions: &Snapshot, capabilities: &Capabilities) -> Option<String> {
+    const SLACK: i64 = 60;
+    if let Some(fault) = &capabilities.dates_fault {
+        return Some(fault.clone());
+    }
+    let now = sessions.clock()?.now.0;
+    let own = capabilities.own;
+    let servers: HashSet<(u32, u32)> = sessions
+        .parallel_servers()
+        .iter()
+        .filter(|server| (server.coordinator_inst_id, server.coordinator_sid) == (own.inst_id, own.sid))
+        .map(|server| (server.inst_id, server.sid))
+        .collect();
+    let elsewhere = (0..sessions.rows()).find_map(|row| {
+        let logon_time = sessions.number(row, Column::LogonTime)?;
+        let seat = (sessions.id(row, Column::InstId)?, sessions.id(row, Column::Sid)?);
+        let too_early = servers.contains(&seat) && logon_time < own.logon_time.0 - SLACK;
+        (logon_time > now + SLACK || too_early).then_some(seat.0)
+    })?;
+    Some(dates_fault(&format!(
+        "SYSDATE does not agree with the LOGON_TIME of sessions on instance {elsewhere}"
+    )))
 }
 
 /// A row of GV$INSTANCE.
@@ -156,6 +190,7 @@ pub(super) struct Reader<'r> {
     scope: Scope,
     deadline: Deadline,
     pub(super) unreadable: Vec<Unreadable>,
+    dates_fault: Option<String>,
 }
 
 /// The sessions read, with the instances that showed any.
@@ -183,6 +218,7 @@ impl<'r> Reader<'r> {
             scope,
             deadline: Deadline::begin(limit),
             unreadable: Vec::new(),
+            dates_fault: None,
         }
     }
 
@@ -312,6 +348,10 @@ impl<'r> Reader<'r> {
             }
         }
         self.join_parallel_servers(&mut joining)?;
+        self.dates_fault = dates_fault_of(joining.sessions(), self.capabilities);
+        if self.dates_fault.is_some() {
+            joining.distrust_dates();
+        }
         Ok(joining.finish(wanted))
     }
 

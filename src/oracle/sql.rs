@@ -422,12 +422,12 @@ pub(crate) mod startup {
         )
     }
 
-    /// SERIAL#, LOGON_TIME, USERNAME.
+    /// SERIAL#, LOGON_TIME, USERNAME, SYSDATE.
     pub(crate) fn own_session(inst_id: u32, sid: u32) -> Query {
         Query::new(
             "GV$SESSION",
-            "SELECT serial#, logon_time, username FROM gv$session WHERE inst_id = :1 AND sid = :2",
-            &[Number, Time, Text],
+            "SELECT serial#, logon_time, username, SYSDATE FROM gv$session WHERE inst_id = :1 AND sid = :2",
+            &[Number, Time, Text, Time],
         )
         .with(vec![Bind::Number(inst_id.into()), Bind::Number(sid.into())])
     }
@@ -481,7 +481,7 @@ pub(crate) mod startup {
     pub(crate) fn parameters() -> Query {
         Query::new(
             "V$PARAMETER",
-            "SELECT name, value FROM v$parameter WHERE name IN ('db_block_size', 'cluster_database')",
+            "SELECT name, value FROM v$parameter WHERE name IN ('db_block_size', 'cluster_database', 'fixed_date')",
             &[Text, Text],
         )
     }

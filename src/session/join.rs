@@ -112,11 +112,15 @@ pub(super) fn input_columns(column: Column) -> &'static [Column] {
 #[derive(Debug)]
 pub struct Joining {
     snapshot: Snapshot,
+    dates_compare: bool,
 }
 
 impl Joining {
     pub(super) fn new(snapshot: Snapshot) -> Joining {
-        Joining { snapshot }
+        Joining {
+            snapshot,
+            dates_compare: true,
+        }
     }
 
     /// The sessions so far, to see which other views are worth reading.
@@ -233,6 +237,12 @@ impl Joining {
         self.snapshot.parallel_servers = rows;
     }
 
+    /// Ages that are differences of two DATEs are unknown: those of this database are not of one clock. Missing and not NULL,
+    /// so that a condition that asks IS NULL is not true either.
+    pub fn distrust_dates(&mut self) {
+        self.dates_compare = false;
+    }
+
     /// Computes the derived columns among `wanted` and ends.
     #[must_use]
     pub fn finish(mut self, wanted: Columns) -> Snapshot {
@@ -246,6 +256,11 @@ impl Joining {
         }
         if wanted.needs(Source::Waiters) {
             self.join_waiters();
+        }
+        if !self.dates_compare {
+            for column in [Column::Connected, Column::StatementAge, Column::TransactionAge] {
+                self.set(column, Data::Missing);
+            }
         }
         self.snapshot
     }

@@ -58,6 +58,7 @@ fn polled(clock: &ManualClock) -> Input {
         took: Duration::ZERO,
         round_trips: 0,
         unreadable: Vec::new(),
+        dates_fault: None,
         warning: None,
     })))
 }

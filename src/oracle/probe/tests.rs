@@ -20,7 +20,7 @@ fn open_database(differing: Vec<(&'static str, Answer)>) -> Scripted {
         ("CLOUD_SERVICE", rows(&[&[""]])),
         ("CON_ID", rows(&[&["3", "ORCLPDB1"]])),
         ("'SID'", rows(&[&["44", "2", "REAPER"]])),
-        ("SELECT serial#", rows(&[&["9001", "500", "REAPER"]])),
+        ("SELECT serial#", rows(&[&["9001", "500", "REAPER", "503"]])),
         ("cdb FROM", rows(&[&["YES"]])),
         ("V$DATABASE", rows(&[&["PROD", "PRIMARY", "READ WRITE"]])),
         (
@@ -186,7 +186,7 @@ fn a_daemon_that_cannot_tell_itself_does_not_start() {
     let stories = [
         ("'SID'", Answer::Rows(vec![vec!["", "", ""]])),
         ("SELECT serial#", Answer::Rows(Vec::new())),
-        ("SELECT serial#", Answer::Rows(vec![vec!["9001", "500", ""]])),
+        ("SELECT serial#", Answer::Rows(vec![vec!["9001", "500", "", "503"]])),
         ("V$INSTANCE", Answer::Rows(vec![vec!["1", "orcl", "unheard of", "NO"]])),
     ];
     for story in stories {
@@ -253,4 +253,49 @@ fn an_account_that_may_not_even_read_its_own_session_is_told_what_to_grant() {
 #[test]
 fn predefined_accounts_are_listed_once_and_in_order() {
     assert!(PREDEFINED_ACCOUNTS.is_sorted_by(|a, b| a < b));
+}
+
+/// SYSDATE of a session that logged on at 500 and took three seconds since; FIXED_DATE.
+#[test]
+fn dates_are_compared_only_where_the_own_log_in_shows_that_they_can_be() {
+    let with = |sysdate: &'static str, fixed: Option<&'static str>| {
+        let mut parameters = vec![vec!["db_block_size", "8192"]];
+        parameters.extend(fixed.map(|value| vec!["fixed_date", value]));
+        found(open_database(vec![
+            (
+                "SELECT serial#",
+                Answer::Rows(vec![vec!["9001", "500", "REAPER", sysdate]]),
+            ),
+            ("V$PARAMETER", Answer::Rows(parameters)),
+        ]))
+        .dates
+    };
+    let seconds = Duration::from_secs;
+    let login = with("503", None);
+    assert_eq!(login.fault_at_login(seconds(3)), None);
+    assert_eq!(with("503", Some("NONE")).fault_at_login(seconds(3)), None);
+    // A second that was rounded either way, and a host that is a little ahead.
+    assert_eq!(with("495", None).fault_at_login(seconds(3)), None);
+    // SYSDATE in another zone, whichever way.
+    for (sysdate, off) in [("32903", "9h 0m ahead"), ("-31897", "9h behind")] {
+        let fault = with(sysdate, None).fault_at_login(seconds(3)).expect("they differ");
+        assert!(fault.contains(off.split(' ').next().expect("a span")), "{fault}");
+        assert!(fault.contains(off.split(' ').next_back().expect("a word")), "{fault}");
+        assert!(
+            fault.contains("connected, statement_age and transaction_age are unknown"),
+            "{fault}"
+        );
+    }
+    let fixed = with("503", Some("2026-01-01-00:00:00")).fault_at_login(seconds(3));
+    assert!(fixed.is_some_and(|fault| fault.contains("FIXED_DATE")));
+    // A log-in that took an hour explains an hour.
+    assert_eq!(with("4100", None).fault_at_login(seconds(3600)), None);
+    // Later the own session is as old as the connection, but for what summer time makes.
+    assert_eq!(with("90500", None).fault_later(seconds(90_000)), None);
+    assert_eq!(with("94100", None).fault_later(seconds(90_000)), None);
+    assert!(
+        with("503", None).fault_later(seconds(90_000)).is_some(),
+        "it stands still"
+    );
+    assert!(with("122900", None).fault_later(seconds(90_000)).is_some());
 }

@@ -561,3 +561,46 @@ fn an_instance_on_which_the_pdb_is_closed_is_not_one_that_does_not_answer() {
     assert_eq!(seen(&mut with(Answer::Rows(vec![vec!["1", "READ WRITE"]]))), all);
     assert_eq!(seen(&mut with(Answer::Fails(942))), all);
 }
+
+/// Where SYSDATE and LOGON_TIME are of different zones, an age in DATEs would be hours off; what is counted in seconds is not.
+#[test]
+fn ages_in_dates_are_missing_where_the_dates_are_not_of_one_clock() {
+    let taken = |logon_time: &'static str, fault: Option<&str>| {
+        let mut row = session("1", "287", "AB12", "x");
+        *row.last_mut().expect("LOGON_TIME") = logon_time;
+        let mut database = Scripted::new(vec![
+            ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
+            ("GV$SESSION", Answer::Rows(vec![row])),
+            (
+                "GV$TRANSACTION",
+                Answer::Rows(vec![vec!["1", "AB12", "700", "60", "3"]]),
+            ),
+        ]);
+        let mut capabilities = few_columns(false);
+        capabilities.dates_fault = fault.map(str::to_owned);
+        read(
+            &mut database,
+            &capabilities,
+            &[Column::Connected, Column::TransactionAge],
+        )
+        .expect("a snapshot")
+    };
+    let ages =
+        |taken: &Taken| [Column::Connected, Column::TransactionAge].map(|column| taken.snapshot.number(0, column));
+    let agreeing = taken("400", None);
+    assert_eq!(ages(&agreeing), [Some(600), Some(300)]);
+    assert_eq!(agreeing.dates_fault, None);
+    let off = taken("400", Some("SYSDATE is 9h ahead"));
+    assert_eq!(ages(&off), [None, None]);
+    assert_eq!(
+        off.snapshot.field(0, Column::Connected),
+        Field::Missing,
+        "IS NULL is not true of it"
+    );
+    assert_eq!(off.snapshot.number(0, Column::UndoRecords), Some(60), "no age");
+    assert_eq!(off.dates_fault.as_deref(), Some("SYSDATE is 9h ahead"));
+    // SYSDATE is 1000: nobody has logged on at 5000 yet, so that instance's clock is another.
+    let future = taken("5000", None);
+    assert_eq!(ages(&future), [None, None]);
+    assert!(future.dates_fault.is_some_and(|fault| fault.contains("on instance 1")));
+}
