@@ -108,6 +108,56 @@ fn every_mistake_is_answered_as_reviewed() {
     check_all("tests/diagnostics", 40, of_policies);
 }
 
+/// What an answer says to write in place of what is marked.
+fn replacement(problem: &Diagnostic) -> Option<&str> {
+    let stands_for_the_mark = [
+        "not-an-operator",
+        "no-functions",
+        "unit-apart",
+        "needs-quotes",
+        "double-quotes",
+        "not-whole",
+    ];
+    if !stands_for_the_mark.contains(&problem.code) {
+        return None;
+    }
+    let hint = problem.hint.as_deref()?.strip_prefix("write ")?;
+    let bare = hint.strip_prefix('`').and_then(|hint| hint.strip_suffix('`'));
+    bare.or(hint.starts_with('\'').then_some(hint))
+        .filter(|text| !text.contains('`'))
+}
+
+/// Whoever writes what an answer says is not answered again: the advice of every case is put in place of what it marks.
+#[test]
+fn what_is_advised_is_right() {
+    let mut followed = 0;
+    for path in cases("tests/diagnostics") {
+        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).expect("readable");
+        let (_, problems) = of_policies(name.clone(), text.clone().into_bytes());
+        let before = followed;
+        let mut better = text;
+        for problem in problems.iter().rev().filter(|one| replacement(one).is_some()) {
+            // Inside YAML's own quotes the advice would have to be quoted once more.
+            let line = better[..problem.span.start].rsplit('\n').next().unwrap_or_default();
+            if line.contains(": '") || line.contains(": \"") {
+                continue;
+            }
+            better.replace_range(problem.span.clone(), replacement(problem).expect("it was one"));
+            followed += 1;
+        }
+        let (_, left) = of_policies(name.clone(), better.clone().into_bytes());
+        let left: Vec<String> = left
+            .iter()
+            .filter(|one| replacement(one).is_some() || one.code == "yaml-syntax")
+            .map(|one| one.render(false))
+            .filter(|_| followed > before)
+            .collect();
+        assert!(left.is_empty(), "{name}:\n{better}\n{}", left.join("\n"));
+    }
+    assert!(followed >= 40, "only {followed} pieces of advice were followed");
+}
+
 #[test]
 fn every_mistake_of_a_configuration_is_answered_as_reviewed() {
     check_all("tests/diagnostics/configuration", 40, of_a_configuration);

@@ -63,8 +63,8 @@ fn every_example_of_the_language_reference_does_what_it_says() {
                 files += 1;
             }
             "yaml wrong" => {
-                // The first misspelt word of the condition, the contradiction, the misspelt key.
-                assert_eq!(problems(&text).len(), 3, "{:#?}", problems(&text));
+                // Both misspelt words of the condition, the contradiction, the misspelt key.
+                assert_eq!(problems(&text).len(), 4, "{:#?}", problems(&text));
             }
             "conditions" => {
                 for condition in text.lines().filter(|line| !line.trim().is_empty()) {

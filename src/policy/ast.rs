@@ -46,6 +46,8 @@ pub(crate) enum ExprKind {
     Phrase(Phrase),
     /// `@name`
     Named(String),
+    /// What was reported already.
+    Broken,
 }
 
 /// An operand or literal.

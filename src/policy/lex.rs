@@ -1,11 +1,20 @@
 //! The words of a condition, each with its place.
 //!
-//! Much of what a DBA types by habit is not in the language: `==`, `&&`, `"quoted"`, `TO_DATE(...)`, `sysdate - 1`. Such
-//! habits are recognized here and answered with what to write instead, rather than with "unexpected character".
+//! Much of what a DBA types by habit is not in the language: `==`, `&&`, `"quoted"`, `-- comment`. Such habits are recognized
+//! here and answered with what to write instead, rather than with "unexpected character"; the reading goes on with what was
+//! meant, so that one run reports all that is wrong. Arithmetic and aliases are words here, too: the parser reads them, and
+//! `habit` answers them.
+
+mod quantity;
 
 use std::ops::Range;
 
 use super::condition::Comparison;
+use super::diagnostics::quoted;
+use super::habit::instead_of_column;
+use crate::session::column::Column;
+
+pub(crate) use quantity::measure;
 
 /// The longest condition that is read, in bytes.
 pub(crate) const LONGEST: usize = 16 * 1024;
@@ -35,6 +44,16 @@ pub(crate) enum Token {
     Comma,
     /// `=` and its like.
     Operator(Comparison),
+    /// `0.5`, as written.
+    Fraction(String),
+    /// One of `+ - * /`, or `|` for `||` between texts.
+    Arithmetic(char),
+    /// `s.status`: the prefix and the name.
+    Qualified(String, String),
+    /// `&name` or `:name`.
+    Variable(String),
+    /// Something that was reported.
+    Wrong,
     /// The end, so that there is always a next token.
     End,
 }
@@ -43,17 +62,23 @@ impl Token {
     /// For messages: what was found.
     pub(crate) fn describe(&self) -> String {
         match self {
-            Token::Word(word) => super::diagnostics::quoted(word),
+            Token::Word(word) => quoted(word),
             Token::Text(_) => "a quoted text".to_owned(),
             Token::Number(_) => "a number".to_owned(),
             Token::Duration(_) => "a duration".to_owned(),
             Token::Size(_) => "a size".to_owned(),
             Token::Percent(_) => "a percentage".to_owned(),
-            Token::Name(name) => super::diagnostics::quoted(&format!("@{name}")),
+            Token::Name(name) => quoted(&format!("@{name}")),
             Token::Open => "`(`".to_owned(),
             Token::Close => "`)`".to_owned(),
             Token::Comma => "`,`".to_owned(),
             Token::Operator(operator) => format!("`{}`", operator.sql()),
+            Token::Fraction(number) => quoted(number),
+            Token::Arithmetic('|') => "`||`".to_owned(),
+            Token::Arithmetic(operator) => format!("`{operator}`"),
+            Token::Qualified(prefix, name) => quoted(&format!("{prefix}.{name}")),
+            Token::Variable(name) => quoted(name),
+            Token::Wrong => "what is marked above".to_owned(),
             Token::End => "the end".to_owned(),
         }
     }
@@ -98,92 +123,358 @@ impl Mistake {
     }
 }
 
-/// The words of a condition, the end included.
-pub(crate) fn lex(text: &str) -> Result<Vec<(Token, Range<usize>)>, Mistake> {
-    if text.len() > LONGEST {
-        return Err(Mistake::new(
-            0..1,
-            "condition-too-long",
-            format!(
-                "the condition has {} bytes, more than the {LONGEST} that are read",
-                text.len()
-            ),
-        )
-        .hint("give its parts names under `conditions:`, or move long lists to `lists:`"));
-    }
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while let Some(next) = text[at..].chars().next() {
-        if next.is_whitespace() {
-            at += next.len_utf8();
-            continue;
-        }
-        let (token, end) = token(text, at, next)?;
-        tokens.push((token, at..end));
-        at = end;
-    }
-    tokens.push((Token::End, text.trim_end().len()..text.trim_end().len()));
-    Ok(tokens)
+/// What was read, and what was wrong with it.
+#[derive(Debug)]
+pub(crate) struct Lexed {
+    /// The words, the end included.
+    pub(crate) tokens: Vec<(Token, Range<usize>)>,
+    pub(crate) mistakes: Vec<Mistake>,
 }
 
-fn token(text: &str, at: usize, next: char) -> Result<(Token, usize), Mistake> {
-    let rest = &text[at..];
-    let two = |token, length| Ok((token, at + length));
-    let operator = |comparison, length| Ok((Token::Operator(comparison), at + length));
-    match next {
-        '(' => two(Token::Open, 1),
-        ')' => two(Token::Close, 1),
-        ',' => two(Token::Comma, 1),
-        '=' if rest.starts_with("==") => Err(habit(at..at + 2, "`==` is not an operator", "write `=`")),
-        '=' => operator(Comparison::Equal, 1),
-        '<' if rest.starts_with("<>") => operator(Comparison::NotEqual, 2),
-        '<' if rest.starts_with("<=") => operator(Comparison::LessOrEqual, 2),
-        '<' => operator(Comparison::Less, 1),
-        '>' if rest.starts_with(">=") => operator(Comparison::GreaterOrEqual, 2),
-        '>' => operator(Comparison::Greater, 1),
-        '!' if rest.starts_with("!=") => operator(Comparison::NotEqual, 2),
-        '!' => Err(habit(at..at + 1, "`!` is not an operator", "write `not`")),
-        '&' => Err(habit(at..at + run(rest, '&'), "`&` is not an operator", "write `and`")),
-        '|' => Err(habit(at..at + run(rest, '|'), "`|` is not an operator", "write `or`")),
-        '\'' => quoted_text(text, at),
-        '"' => Err(double_quotes(text, at)),
-        '@' => {
-            let length = rest[1..]
-                .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
-                .unwrap_or(rest.len() - 1);
-            if length == 0 {
-                return Err(Mistake::new(at..at + 1, "bad-name", "`@` stands before no name").expected("a name"));
-            }
-            Ok((Token::Name(rest[1..=length].to_owned()), at + 1 + length))
+/// The words of a condition.
+pub(crate) fn lex(text: &str) -> Lexed {
+    let mut lexer = Lexer {
+        text,
+        at: 0,
+        tokens: Vec::new(),
+        mistakes: Vec::new(),
+    };
+    if text.len() > LONGEST {
+        let message = format!(
+            "the condition has {} bytes, more than the {LONGEST} that are read",
+            text.len()
+        );
+        let mistake = Mistake::new(0..1, "condition-too-long", message)
+            .hint("give its parts names under `conditions:`, or move long lists to `lists:`");
+        lexer.mistakes.push(mistake);
+        lexer.at = text.len();
+    }
+    while let Some(next) = text[lexer.at..].chars().next() {
+        if next.is_whitespace() {
+            lexer.at += next.len_utf8();
+        } else {
+            lexer.next(next);
         }
-        '-' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => negative(text, at),
-        '0'..='9' => quantity(text, at),
-        '%' => Err(Mistake::new(at..at + 1, "stray-character", "unexpected `%`")
-            .hint("a pattern is quoted: `program like 'JDBC%'`; a percentage follows its number: `85%`")),
-        '+' | '-' | '*' | '/' => Err(habit(
-            at..at + 1,
-            &format!("`{next}`: there is no arithmetic here"),
-            "ages have columns of their own: `connected > 4h`, `statement_age > 30m`, `transaction_age > 1h`",
-        )),
-        ';' => Err(habit(at..at + 1, "unexpected `;`", "a condition ends without it")),
-        next if is_word(next) => {
-            let length = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
-            let end = at + length;
-            let after = text[end..].chars().next();
-            if matches!(after, Some('.' | '\\' | ':' | '%' | '@' | '-' | '/'))
-                && text[end + 1..].starts_with(|c: char| is_word(c) || c == '%' || c == '.')
-                || matches!(after, Some('%'))
-            {
-                return Err(unquoted(text, at));
-            }
-            Ok((Token::Word(rest[..length].to_owned()), end))
+    }
+    let end = text.trim_end().len();
+    lexer.tokens.push((Token::End, end..end));
+    Lexed {
+        tokens: lexer.tokens,
+        mistakes: lexer.mistakes,
+    }
+}
+
+struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+    tokens: Vec<(Token, Range<usize>)>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Lexer<'_> {
+    fn rest(&self) -> &str {
+        &self.text[self.at..]
+    }
+
+    /// Takes so many bytes for a token.
+    fn take(&mut self, token: Token, length: usize) {
+        let end = self.at + length;
+        self.tokens.push((token, self.at..end));
+        self.at = end;
+    }
+
+    /// Reports so many bytes, and goes on with what they stand for.
+    fn instead(&mut self, token: Token, length: usize, code: &'static str, message: impl Into<String>, hint: &str) {
+        let mistake = Mistake::new(self.at..self.at + length, code, message);
+        self.mistakes
+            .push(if hint.is_empty() { mistake } else { mistake.hint(hint) });
+        self.take(token, length);
+    }
+
+    /// Reports so many bytes, and goes on as if they were not there.
+    fn without(&mut self, length: usize, code: &'static str, message: impl Into<String>, hint: &str) {
+        let mistake = Mistake::new(self.at..self.at + length, code, message).hint(hint);
+        self.mistakes.push(mistake);
+        self.at += length;
+    }
+
+    fn habit(&mut self, token: Token, length: usize, hint: &str) {
+        let message = format!("{} is not an operator", quoted(&self.rest()[..length]));
+        self.instead(token, length, "not-an-operator", message, hint);
+    }
+
+    /// Whether a value is to be expected here, and no column.
+    fn after_operator(&self) -> bool {
+        match self.tokens.last() {
+            Some((Token::Operator(_), _)) => true,
+            Some((Token::Word(word), _)) => ["like", "matches", "than"]
+                .iter()
+                .any(|operator| operator.eq_ignore_ascii_case(word)),
+            _ => false,
         }
-        other => Err(Mistake::new(
-            at..at + other.len_utf8(),
+    }
+
+    fn next(&mut self, next: char) {
+        let rest = self.rest();
+        match next {
+            '(' => self.take(Token::Open, 1),
+            ')' => self.take(Token::Close, 1),
+            ',' => self.take(Token::Comma, 1),
+            '=' | '<' | '>' | '!' | '^' => self.operator(next),
+            '&' | '|' => self.and_or(next),
+            '\'' => self.quoted_text(),
+            '"' => self.double_quotes(),
+            '@' => self.name(),
+            '0'..='9' => self.quantity(),
+            '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => self.quantity(),
+            '-' if rest.starts_with("--") => {
+                let length = rest.find('\n').unwrap_or(rest.len());
+                self.without(
+                    length,
+                    "sql-comment",
+                    "this begins no comment here",
+                    "a comment follows `#` in YAML",
+                );
+            }
+            '/' if rest.starts_with("/*") => {
+                let length = rest.find("*/").map_or(rest.len(), |at| at + 2);
+                self.without(
+                    length,
+                    "sql-comment",
+                    "this is no comment here",
+                    "a comment follows `#` in YAML",
+                );
+            }
+            '+' | '-' | '*' | '/' => self.take(Token::Arithmetic(next), 1),
+            '%' => self.instead(
+                Token::Wrong,
+                1,
+                "stray-character",
+                "unexpected `%`",
+                "a pattern is quoted: `program like 'JDBC%'`; a percentage follows its number: `85%`",
+            ),
+            ';' => self.without(1, "not-an-operator", "unexpected `;`", "a condition ends without it"),
+            ':' if rest[1..].starts_with(is_word) => self.variable(),
+            next if is_word(next) => self.word(),
+            _ => self.stray(),
+        }
+    }
+
+    fn operator(&mut self, next: char) {
+        let rest = self.rest();
+        let blanks = rest[1..].len() - rest[1..].trim_start_matches(' ').len();
+        let apart = blanks > 0 && rest[1 + blanks..].starts_with('=');
+        let two = |wanted| rest.starts_with(wanted);
+        let take = |comparison| Token::Operator(comparison);
+        match next {
+            '=' if two("==") => self.habit(take(Comparison::Equal), 2, "write `=`"),
+            '=' if two("=>") => self.habit(take(Comparison::GreaterOrEqual), 2, "write `>=`"),
+            '=' if two("=<") => self.habit(take(Comparison::LessOrEqual), 2, "write `<=`"),
+            '=' => self.take(take(Comparison::Equal), 1),
+            '<' if two("<>") => self.take(take(Comparison::NotEqual), 2),
+            '<' if two("<=") => self.take(take(Comparison::LessOrEqual), 2),
+            '<' if apart => self.habit(take(Comparison::LessOrEqual), 2 + blanks, "write `<=`"),
+            '<' => self.take(take(Comparison::Less), 1),
+            '>' if two(">=") => self.take(take(Comparison::GreaterOrEqual), 2),
+            '>' if apart => self.habit(take(Comparison::GreaterOrEqual), 2 + blanks, "write `>=`"),
+            '>' => self.take(take(Comparison::Greater), 1),
+            '!' if two("!=") => self.take(take(Comparison::NotEqual), 2),
+            '!' => self.habit(Token::Word("not".to_owned()), 1, "write `not`"),
+            '^' if two("^=") => self.habit(take(Comparison::NotEqual), 2, "write `!=`"),
+            _ => self.stray(),
+        }
+    }
+
+    /// `&&` and `||`: AND and OR of other languages, variables of SQL*Plus, texts joined.
+    fn and_or(&mut self, next: char) {
+        let length = self.rest().chars().take_while(|c| *c == next).count();
+        let after = &self.rest()[length..];
+        let message = format!("`{next}` is not an operator");
+        if next == '&' {
+            let value = matches!(
+                self.tokens.last(),
+                Some((
+                    Token::Operator(_) | Token::Arithmetic(_) | Token::Open | Token::Comma,
+                    _
+                ))
+            );
+            if (value || self.after_operator()) && after.starts_with(is_word) {
+                return self.variable();
+            }
+            return self.instead(
+                Token::Word("and".to_owned()),
+                length,
+                "not-an-operator",
+                message,
+                "write `and`",
+            );
+        }
+        let joins_texts =
+            matches!(self.tokens.last(), Some((Token::Text(_), _))) || after.trim_start().starts_with('\'');
+        if length == 2 && joins_texts {
+            return self.take(Token::Arithmetic('|'), 2);
+        }
+        self.instead(
+            Token::Word("or".to_owned()),
+            length,
+            "not-an-operator",
+            message,
+            "write `or`",
+        );
+    }
+
+    fn variable(&mut self) {
+        let sign = self.rest().len() - self.rest().trim_start_matches(['&', ':']).len();
+        let name = &self.rest()[sign..];
+        let length = sign + name.find(|c: char| !is_word(c)).unwrap_or(name.len());
+        let written = self.rest()[..length].to_owned();
+        self.take(Token::Variable(written), length);
+    }
+
+    fn name(&mut self) {
+        let rest = &self.rest()[1..];
+        let length = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
+            .unwrap_or(rest.len());
+        if length == 0 {
+            let mistake =
+                Mistake::new(self.at..self.at + 1, "bad-name", "`@` stands before no name").expected("a name");
+            self.mistakes.push(mistake);
+            return self.take(Token::Wrong, 1);
+        }
+        let name = rest[..length].to_owned();
+        self.take(Token::Name(name), length + 1);
+    }
+
+    fn word(&mut self) {
+        let rest = self.rest();
+        let length = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(length);
+        let sign = after.chars().next();
+        let goes_on = matches!(sign, Some('.' | '\\' | ':' | '%' | '@' | '-' | '/'))
+            && after[1..].starts_with(|c: char| is_word(c) || c == '%' || c == '.');
+        if let Some((name, whole)) = self.qualified(word, after) {
+            return self.take(Token::Qualified(word.to_owned(), name), whole);
+        }
+        let is_operand =
+            matches!(sign, Some('-' | '/')) && (Column::named(word).is_some() || instead_of_column(word).is_some());
+        if goes_on && !is_operand || sign == Some('%') {
+            return self.unquoted();
+        }
+        self.take(Token::Word(word.to_owned()), length);
+    }
+
+    /// `s.status`, `v$session.status`: the name, and the length of both.
+    fn qualified(&self, prefix: &str, after: &str) -> Option<(String, usize)> {
+        let name = after.strip_prefix('.')?;
+        let length = name.find(|c: char| !is_word(c)).unwrap_or(name.len());
+        let (name, beyond) = name.split_at(length);
+        if !name.starts_with(char::is_alphabetic) || beyond.starts_with(['.', '\\', ':', '%', '@']) {
+            return None;
+        }
+        let known = Column::named(name).is_some() || instead_of_column(name).is_some();
+        let of_a_view = prefix.len() <= 3 || prefix.to_ascii_lowercase().contains("v$");
+        (known || of_a_view && !self.after_operator()).then(|| (name.to_owned(), prefix.len() + 1 + length))
+    }
+
+    /// A text with characters that a bare word cannot have.
+    fn unquoted(&mut self) {
+        let rest = self.rest();
+        let length = rest
+            .find(|c: char| c.is_whitespace() || matches!(c, ',' | '(' | ')' | '\'' | '='))
+            .unwrap_or(rest.len());
+        let written = rest[..length].to_owned();
+        let message = format!("{} must be quoted", quoted(&written));
+        let hint = format!("write '{written}'");
+        self.instead(Token::Text(written), length, "needs-quotes", message, &hint);
+    }
+
+    fn stray(&mut self) {
+        let known = |c: char| c.is_whitespace() || is_word(c) || "()<>=!&|'\"@.+-*/%;:,".contains(c);
+        let rest = self.rest();
+        let length = match rest.find(known) {
+            Some(0) => rest.chars().next().map_or(1, char::len_utf8),
+            Some(length) => length,
+            None => rest.len(),
+        };
+        let message = format!("unexpected {}", quoted(&rest[..length]));
+        self.instead(
+            Token::Wrong,
+            length,
             "stray-character",
-            format!("unexpected {}", super::diagnostics::quoted(&other.to_string())),
-        )
-        .hint("text stands in single quotes: `machine = 'web-01'`")),
+            message,
+            "text stands in single quotes: `machine = 'web-01'`",
+        );
+    }
+
+    fn quoted_text(&mut self) {
+        let mut value = String::new();
+        let mut characters = self.rest()[1..].char_indices().peekable();
+        while let Some((offset, character)) = characters.next() {
+            if character != '\'' {
+                value.push(character);
+            } else if characters.peek().is_some_and(|(_, next)| *next == '\'') {
+                characters.next();
+                value.push('\'');
+            } else {
+                return self.take(Token::Text(value), offset + 2);
+            }
+        }
+        let length = self.rest().trim_end().len();
+        self.instead(
+            Token::Wrong,
+            length,
+            "unclosed-quote",
+            "the quote is never closed",
+            "a quote inside a text is written twice: `'it''s'`",
+        );
+    }
+
+    /// A text in other languages; in Oracle a name.
+    fn double_quotes(&mut self) {
+        let rest = self.rest();
+        let length = rest[1..].find('"').map_or(1, |length| length + 2);
+        let inner = rest[..length].trim_matches('"').to_owned();
+        if !self.after_operator()
+            && let Some(column) = Column::named(&inner)
+        {
+            let hint = format!("write `{}`", column.name());
+            return self.instead(
+                Token::Word(inner),
+                length,
+                "double-quotes",
+                "a column stands without quotes",
+                &hint,
+            );
+        }
+        let hint = if inner.contains('\'') {
+            "write it in single quotes, each quote inside it twice".to_owned()
+        } else {
+            format!("write '{inner}'")
+        };
+        let token = if length == 1 { Token::Wrong } else { Token::Text(inner) };
+        self.instead(token, length, "double-quotes", "text stands in single quotes", &hint);
+    }
+
+    /// A number with its unit, if any.
+    fn quantity(&mut self) {
+        let rest = self.rest();
+        let length = rest
+            .find(|c: char| !(is_word(c) || matches!(c, '.' | '%')))
+            .unwrap_or(rest.len());
+        let written = rest[..length].to_owned();
+        if written.contains('.')
+            && written.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+            && written.parse::<f64>().is_ok()
+        {
+            return self.take(Token::Fraction(written), length);
+        }
+        match measure(&written) {
+            Ok(token) => self.take(token, length),
+            Err((code, message, hint)) => {
+                self.instead(Token::Wrong, length, code, message, &hint.unwrap_or_default());
+            }
+        }
     }
 }
 
@@ -191,171 +482,14 @@ fn is_word(character: char) -> bool {
     character.is_alphanumeric() || matches!(character, '_' | '$' | '#')
 }
 
-fn run(text: &str, character: char) -> usize {
-    text.chars().take_while(|c| *c == character).count()
-}
-
-fn habit(at: Range<usize>, message: &str, hint: &str) -> Mistake {
-    Mistake::new(at, "not-an-operator", message).hint(hint)
-}
-
-fn quoted_text(text: &str, at: usize) -> Result<(Token, usize), Mistake> {
-    let mut value = String::new();
-    let mut characters = text[at + 1..].char_indices().peekable();
-    while let Some((offset, character)) = characters.next() {
-        if character != '\'' {
-            value.push(character);
-        } else if characters.peek().is_some_and(|(_, next)| *next == '\'') {
-            characters.next();
-            value.push('\'');
-        } else {
-            return Ok((Token::Text(value), at + 1 + offset + 1));
-        }
-    }
-    Err(
-        Mistake::new(at..text.trim_end().len(), "unclosed-quote", "the quote is never closed")
-            .hint("a quote inside a text is written twice: `'it''s'`"),
-    )
-}
-
-fn double_quotes(text: &str, at: usize) -> Mistake {
-    let end = text[at + 1..].find('"').map_or(at + 1, |length| at + length + 2);
-    let inner = text[at..end].trim_matches('"');
-    Mistake::new(at..end, "double-quotes", "text stands in single quotes").hint(if inner.contains('\'') {
-        "write it in single quotes, each quote inside it twice".to_owned()
-    } else {
-        format!("write '{inner}'")
-    })
-}
-
-/// A text with characters that a bare word cannot have.
-fn unquoted(text: &str, at: usize) -> Mistake {
-    let length = text[at..]
-        .find(|c: char| c.is_whitespace() || matches!(c, ',' | '(' | ')' | '\'' | '='))
-        .unwrap_or(text.len() - at);
-    let written = &text[at..at + length];
-    Mistake::new(
-        at..at + length,
-        "needs-quotes",
-        format!("{} must be quoted", super::diagnostics::quoted(written)),
-    )
-    .hint(format!("write '{written}'"))
-}
-
-fn negative(text: &str, at: usize) -> Result<(Token, usize), Mistake> {
-    match quantity(text, at + 1)? {
-        (Token::Number(number), end) => Ok((Token::Number(-number), end)),
-        (_, end) => Err(Mistake::new(
-            at..end,
-            "negative-amount",
-            "a duration, size or percentage cannot be negative",
-        )),
-    }
-}
-
-/// A number with its unit, if any.
-fn quantity(text: &str, at: usize) -> Result<(Token, usize), Mistake> {
-    let length = text[at..]
-        .find(|c: char| !(is_word(c) || matches!(c, '.' | '%')))
-        .unwrap_or(text.len() - at);
-    let written = &text[at..at + length];
-    match measure(written) {
-        Ok(token) => Ok((token, at + length)),
-        Err((code, message, hint)) => Err(Mistake::new(at..at + length, code, message).maybe_hint(hint)),
-    }
-}
-
-type NotAQuantity = (&'static str, String, Option<String>);
-
-/// Reads a number, duration, size or percentage that fills its text.
-pub(crate) fn measure(written: &str) -> Result<Token, NotAQuantity> {
-    let shown = super::diagnostics::quoted(written);
-    let too_large = || ("number-too-large", format!("{shown} is too large"), None);
-    if written.contains('.') {
-        return Err((
-            "not-whole",
-            format!("{shown} is not a whole number"),
-            Some("use a smaller unit: `90m` for an hour and a half, `1536MB` for one and a half gigabytes".to_owned()),
-        ));
-    }
-    let digits = written.find(|c: char| !c.is_ascii_digit()).unwrap_or(written.len());
-    let unit = &written[digits..];
-    if digits == 0 {
-        return Err(("not-a-number", format!("{shown} is not a number"), None));
-    }
-    let number: i64 = written[..digits].parse().map_err(|_| too_large())?;
-    let size = |shift: u32| number.checked_mul(1 << shift).map(Token::Size).ok_or_else(too_large);
-    let upper = unit.to_ascii_uppercase();
-    match upper.as_str() {
-        "" => Ok(Token::Number(number)),
-        "%" => Ok(Token::Percent(number)),
-        "B" => Ok(Token::Size(number)),
-        "KB" => size(10),
-        "MB" => size(20),
-        "GB" => size(30),
-        "TB" => size(40),
-        "K" | "G" | "T" | "KIB" | "MIB" | "GIB" | "TIB" => Err((
-            "unknown-unit",
-            format!("unknown unit in {shown}"),
-            Some(format!("write `{number}{}B`", &upper[..1])),
-        )),
-        "M" if unit == "M" => Err((
-            "ambiguous-unit",
-            format!("{shown} could be minutes or megabytes"),
-            Some(format!("write `{number}m` or `{number}MB`")),
-        )),
-        _ => duration(written).ok_or_else(|| {
-            let hint = match upper.as_str() {
-                "W" => format!("write `{}d`", number.saturating_mul(7)),
-                "MS" | "US" | "NS" => "the smallest unit is one second, `1s`".to_owned(),
-                "SEC" | "SECS" | "SECOND" | "SECONDS" => format!("write `{number}s`"),
-                "MIN" | "MINS" | "MINUTE" | "MINUTES" => format!("write `{number}m`"),
-                "HR" | "HRS" | "HOUR" | "HOURS" => format!("write `{number}h`"),
-                "DAY" | "DAYS" => format!("write `{number}d`"),
-                _ if written.chars().all(|c| c.is_ascii_digit() || "dhmsDHMS".contains(c)) => {
-                    "units go from large to small, each once: `1d12h`, `1h30m`".to_owned()
-                }
-                _ => "durations: `90s`, `30m`, `4h`, `1d`, `1h30m`; sizes: `512KB`, `2GB`; percentages: `85%`; a text \
-                      that begins with a digit is quoted"
-                    .to_owned(),
-            };
-            ("unknown-unit", format!("unknown unit in {shown}"), Some(hint))
-        }),
-    }
-}
-
-/// `1d`, `1h30m`: units from large to small, each once.
-fn duration(written: &str) -> Option<Token> {
-    let mut seconds: i64 = 0;
-    let mut smallest = i64::MAX;
-    let mut rest = written;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: i64 = rest[..digits].parse().ok()?;
-        let unit = rest[digits..].chars().next()?;
-        let each = match unit.to_ascii_lowercase() {
-            'd' => 86_400,
-            'h' => 3_600,
-            'm' => 60,
-            's' => 1,
-            _ => return None,
-        };
-        if each >= smallest {
-            return None;
-        }
-        smallest = each;
-        seconds = seconds.checked_add(number.checked_mul(each)?)?;
-        rest = &rest[digits + 1..];
-    }
-    Some(Token::Duration(seconds))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn tokens(text: &str) -> Vec<Token> {
-        lex(text).expect("lexes").into_iter().map(|(token, _)| token).collect()
+        let lexed = lex(text);
+        assert_eq!(lexed.mistakes, [], "{text}");
+        lexed.tokens.into_iter().map(|(token, _)| token).collect()
     }
 
     #[test]
@@ -376,7 +510,7 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(measure(text), Ok(expected), "{text}");
         }
-        assert_eq!(tokens("-1"), vec![Token::Number(-1), Token::End]);
+        assert_eq!(tokens("-1"), vec![Token::Arithmetic('-'), Token::Number(1), Token::End]);
     }
 
     #[test]
@@ -403,7 +537,7 @@ mod tests {
     fn a_doubled_quote_is_one() {
         assert_eq!(tokens("'it''s'"), vec![Token::Text("it's".into()), Token::End]);
         assert_eq!(tokens("''''"), vec![Token::Text("'".into()), Token::End]);
-        assert_eq!(lex("a = 'x").expect_err("open").code, "unclosed-quote");
+        assert_eq!(lex("a = 'x").mistakes[0].code, "unclosed-quote");
     }
 
     #[test]
@@ -413,7 +547,12 @@ mod tests {
             ("a && b", "not-an-operator"),
             ("a || b", "not-an-operator"),
             ("!a", "not-an-operator"),
-            ("sysdate - 1", "not-an-operator"),
+            ("a => 1", "not-an-operator"),
+            ("a < = 1", "not-an-operator"),
+            ("a ^= 1", "not-an-operator"),
+            ("a = 1 -- why", "sql-comment"),
+            ("a /* why */ = 1", "sql-comment"),
+            ("a.b.c = 1", "needs-quotes"),
             ("a = \"x\"", "double-quotes"),
             ("a like JDBC%", "needs-quotes"),
             ("a = web01.example.com", "needs-quotes"),
@@ -423,7 +562,22 @@ mod tests {
             ("a = ~", "stray-character"),
         ];
         for (text, expected) in cases {
-            assert_eq!(lex(text).expect_err(text).code, expected, "{text}");
+            let codes: Vec<_> = lex(text).mistakes.into_iter().map(|mistake| mistake.code).collect();
+            assert_eq!(codes, [expected], "{text}");
         }
+    }
+
+    #[test]
+    fn arithmetic_aliases_and_variables_are_told_from_texts() {
+        let words = |text| tokens(text)[0].clone();
+        let qualified = |prefix: &str, name: &str| Token::Qualified(prefix.into(), name.into());
+        assert_eq!(words("s.status = 1"), qualified("s", "status"));
+        assert_eq!(words("gv$session.serial# = 1"), qualified("gv$session", "serial#"));
+        assert_eq!(words("s.usernme = 1"), qualified("s", "usernme"));
+        assert_eq!(words("last_call_et/3600"), Token::Word("last_call_et".into()));
+        assert_eq!(tokens("sysdate-1")[1], Token::Arithmetic('-'));
+        assert_eq!(tokens("sid = &sid")[2], Token::Variable("&sid".into()));
+        assert_eq!(tokens("sid = :sid")[2], Token::Variable(":sid".into()));
+        assert_eq!(tokens("sysdate - .5")[2], Token::Fraction(".5".into()));
     }
 }

@@ -9,6 +9,7 @@ pub mod condition;
 pub mod diagnostics;
 mod display;
 pub(crate) mod fields;
+mod habit;
 pub(crate) mod lex;
 mod lint;
 mod load;

@@ -29,7 +29,10 @@ fn definitions() -> Definitions {
 }
 
 fn read(text: &str) -> Result<Condition, String> {
-    let expr = super::parse::parse(text).map_err(|mistake| format!("{mistake:?}"))?;
+    let super::parse::Parsed { expr, mistakes } = super::parse::parse(text);
+    if !mistakes.is_empty() {
+        return Err(format!("{mistakes:?}"));
+    }
     let mut mistakes = Vec::new();
     let resolved = resolve(&expr, &definitions(), &mut mistakes);
     match resolved {
@@ -165,6 +168,52 @@ proptest! {
                 last = range.start;
             }
         }
+    }
+}
+
+/// Parts of a condition, and how many mistakes each has by itself.
+const PARTS: [(&str, usize); 22] = [
+    ("INACTIVE longer than 4h", 0),
+    ("username in (SHOP, CRM)", 0),
+    ("sid between 1 and 5", 0),
+    ("(ACTIVE or blocked)", 0),
+    ("last_call_et/3600 > 2", 1),
+    ("logon_time < sysdate - 1", 1),
+    ("upper(program) like '%X%'", 1),
+    ("regexp_like(program, 'x')", 1),
+    ("sid in (select sid from v$mystat where x = 1 and y = 2)", 1),
+    ("sid between and 5", 1),
+    ("connected longer than 7 days", 1),
+    ("blocking > 5 sessions", 1),
+    ("program = SQL Developer", 1),
+    ("username in (SHOP, @list)", 1),
+    ("program ilike 'x'", 1),
+    ("usernme = SHOP", 1),
+    ("sid == 5", 1),
+    ("sid = '5'", 1),
+    ("()", 1),
+    ("username = ~", 1),
+    ("not not background", 1),
+    ("(usernme = 1 or idle > 2 hours)", 2),
+];
+
+proptest! {
+    /// After a mistake the rest is read as if there had been none, and nothing is said because of it.
+    #[test]
+    fn one_mistake_neither_hides_nor_makes_another(
+        parts in vec(prop::sample::select(PARTS.to_vec()), 1..6), joins in vec(prop::sample::select(vec![" and ", " OR "]), 6),
+    ) {
+        let mut text = String::new();
+        for ((part, _), join) in parts.iter().zip(&joins) {
+            if !text.is_empty() {
+                text.push_str(join);
+            }
+            text.push_str(part);
+        }
+        let expected: usize = parts.iter().map(|(_, mistakes)| mistakes).sum();
+        let found = check_condition(&text).map_or_else(|problems| problems, |_| Vec::new());
+        let found: Vec<String> = found.iter().filter(|one| one.is_error()).map(ToString::to_string).collect();
+        prop_assert_eq!(found.len(), expected, "{}\n{}", text, found.join("\n"));
     }
 }
 

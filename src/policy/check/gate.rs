@@ -40,6 +40,7 @@ pub(super) fn resolve_gate(expr: &Expr, mistakes: &mut Vec<Mistake>) -> Option<P
             noted(possible(&terms, expr), mistakes)?;
             Some(PressureCondition::And(terms))
         }
+        ExprKind::Broken => None,
         ExprKind::Phrase(_)
         | ExprKind::Named(_)
         | ExprKind::In { .. }

@@ -21,14 +21,13 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use sha2::{Digest as _, Sha256};
 
-use super::ast::Expr;
 use super::condition::Condition;
 use super::diagnostics::{Diagnostic, Severity, arrange, quoted};
 use super::fields::{Fields, Inspection};
-use super::lex::Mistake;
 use super::lint::{self, Place};
 use super::model::{Exemption, Origin, PolicySet};
 use super::offsets::Offsets;
+use super::parse::{Parsed, parse};
 use super::raw::{self, Node};
 use super::resolve::{Definitions, resolve};
 
@@ -106,14 +105,9 @@ pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> L
 /// Everything that is wrong with it, in a file named `condition`.
 pub fn check_condition(text: &str) -> Result<Condition, Vec<Diagnostic>> {
     let source = super::diagnostics::Source::new("condition", text);
-    let mut mistakes = Vec::new();
-    let resolved = match super::parse::parse(text) {
-        Ok(expr) => resolve(&expr, &Definitions::default(), &mut mistakes),
-        Err(mistake) => {
-            mistakes.push(mistake);
-            None
-        }
-    };
+    let Parsed { expr, mut mistakes } = parse(text);
+    let resolved = resolve(&expr, &Definitions::default(), &mut mistakes);
+    mistakes.sort_by_key(|mistake| (mistake.at.start, mistake.at.end));
     match resolved {
         Some((condition, _)) if mistakes.is_empty() => Ok(condition),
         _ => Err(mistakes
@@ -223,30 +217,23 @@ impl Check {
         true
     }
 
-    /// Parses the condition of a key.
-    fn expression(&mut self, file: usize, node: &Node, what: &str) -> Option<(Expr, Offsets)> {
+    /// Parses the condition of a key; an empty one is reported here, everything else that is wrong by the caller.
+    fn expression(&mut self, file: usize, node: &Node, what: &str) -> Option<(Parsed, Offsets)> {
         let inspection = &mut self.inspections[file];
         let scalar = inspection.scalar(node, what)?;
         let offsets = inspection.offsets(node, scalar);
-        match super::parse::parse(&scalar.text) {
-            Ok(expr) => Some((expr, offsets)),
-            Err(mistake) => {
-                if mistake.code == "empty-condition" {
-                    let mistake = Mistake::new(0..scalar.text.len(), mistake.code, mistake.message);
-                    let at = node.at.clone();
-                    inspection.error(&at, mistake.code, format!("`{what}` is empty"));
-                } else {
-                    inspection.mistake(Severity::Error, &offsets, mistake);
-                }
-                None
-            }
+        let parsed = parse(&scalar.text);
+        if parsed.mistakes.iter().any(|mistake| mistake.code == "empty-condition") {
+            let at = node.at.clone();
+            inspection.error(&at, "empty-condition", format!("`{what}` is empty"));
+            return None;
         }
+        Some((parsed, offsets))
     }
 
     /// Parses, resolves and judges the condition of a key.
     fn condition(&mut self, file: usize, node: &Node, what: &str, place: Place) -> Option<Condition> {
-        let (expr, offsets) = self.expression(file, node, what)?;
-        let mut mistakes = Vec::new();
+        let (Parsed { expr, mut mistakes }, offsets) = self.expression(file, node, what)?;
         let resolved = resolve(&expr, &self.definitions, &mut mistakes);
         let inspection = &mut self.inspections[file];
         let clean = mistakes.is_empty();
@@ -320,7 +307,7 @@ impl Check {
 }
 
 /// A parsed condition, the file it stands in, and the way back to its places.
-pub(super) type Parsed = (usize, Expr, Offsets);
+pub(super) type Definition = (usize, Parsed, Offsets);
 
 #[cfg(test)]
 mod tests {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Check, Parsed};
+use super::{Check, Definition};
 use crate::policy::ast::{Expr, ExprKind, TermKind};
 use crate::policy::diagnostics::{Severity, quoted};
 use crate::policy::fields::Inspection;
-use crate::policy::lex::{Mistake, Token, lex};
+use crate::policy::lex::{Lexed, Mistake, Token, lex};
 use crate::policy::lint::{self, Place};
 use crate::policy::raw::{Node, Scalar, Style, Value};
 use crate::policy::resolve::resolve;
@@ -54,7 +54,7 @@ impl Check {
     }
 
     pub(super) fn define_conditions(&mut self, sections: &[(usize, &Node)]) {
-        let mut parsed: BTreeMap<Arc<str>, Parsed> = BTreeMap::new();
+        let mut parsed: BTreeMap<Arc<str>, Definition> = BTreeMap::new();
         for (file, node) in sections {
             for (name, key, value) in self.inspections[*file].names(node, "conditions") {
                 if !self.claim("condition", name, *file, &key.at) {
@@ -62,15 +62,16 @@ impl Check {
                 }
                 // Broken until resolved, so that its users are not reported for it.
                 self.definitions.conditions.insert(name.into(), None);
-                if let Some((expr, offsets)) = self.expression(*file, value, name) {
-                    parsed.insert(name.into(), (*file, expr, offsets));
+                if let Some((read, offsets)) = self.expression(*file, value, name) {
+                    parsed.insert(name.into(), (*file, read, offsets));
                 }
             }
         }
         let mut sizes = BTreeMap::new();
         for name in in_order(&parsed, |name, cycle| self.report_cycle(name, cycle, &parsed)) {
-            let (file, expr, offsets) = &parsed[&name];
-            let mut mistakes = Vec::new();
+            let (file, read, offsets) = &parsed[&name];
+            let expr = &read.expr;
+            let mut mistakes = read.mistakes.clone();
             let mut resolved = resolve(expr, &self.definitions, &mut mistakes);
             let size = terms(expr, &sizes);
             sizes.insert(name.clone(), size);
@@ -97,15 +98,15 @@ impl Check {
         }
     }
 
-    fn report_cycle(&mut self, name: &str, cycle: &[Arc<str>], parsed: &BTreeMap<Arc<str>, Parsed>) {
-        let Some((file, expr, offsets)) = parsed.get(name) else {
+    fn report_cycle(&mut self, name: &str, cycle: &[Arc<str>], parsed: &BTreeMap<Arc<str>, Definition>) {
+        let Some((file, read, offsets)) = parsed.get(name) else {
             return;
         };
         let next = cycle.get(1).map_or(name, |next| next);
-        let at = mentions(expr)
+        let at = mentions(&read.expr)
             .into_iter()
             .find(|(mentioned, _)| mentioned == next)
-            .map_or(expr.at.clone(), |(_, at)| at);
+            .map_or(read.expr.at.clone(), |(_, at)| at);
         let path: Vec<String> = cycle.iter().map(|name| format!("`@{name}`")).collect();
         let mistake = Mistake::new(
             at,
@@ -137,8 +138,12 @@ fn list_value(inspection: &mut Inspection, item: &Node) -> Option<TermKind> {
 }
 
 fn plain_value(scalar: &Scalar) -> Result<TermKind, Mistake> {
-    let tokens = lex(&scalar.text)?;
+    let Lexed { tokens, mistakes } = lex(&scalar.text);
+    if let Some(first) = mistakes.into_iter().next() {
+        return Err(first);
+    }
     match tokens.as_slice() {
+        [(Token::Arithmetic('-'), _), (Token::Number(number), _), _] => Ok(TermKind::Number(-number)),
         [(Token::Word(word), _), _] => Ok(TermKind::Word(word.clone())),
         [(Token::Number(number), _), _] => Ok(TermKind::Number(*number)),
         [(Token::Duration(seconds), _), _] => Ok(TermKind::Duration(*seconds)),
@@ -164,7 +169,8 @@ fn mentions(expr: &Expr) -> Vec<(String, Range<usize>)> {
         | ExprKind::Like { .. }
         | ExprKind::Matches { .. }
         | ExprKind::IsNull(_)
-        | ExprKind::Phrase(_) => Vec::new(),
+        | ExprKind::Phrase(_)
+        | ExprKind::Broken => Vec::new(),
     }
 }
 
@@ -181,16 +187,17 @@ fn terms(expr: &Expr, sizes: &BTreeMap<Arc<str>, usize>) -> usize {
         | ExprKind::Like { .. }
         | ExprKind::Matches { .. }
         | ExprKind::IsNull(_)
-        | ExprKind::Phrase(_) => 1,
+        | ExprKind::Phrase(_)
+        | ExprKind::Broken => 1,
     }
 }
 
 /// The names in an order in which each comes after those it uses. Those that use themselves are reported and left out,
 /// and so are those that use them: they stay broken.
-fn in_order(parsed: &BTreeMap<Arc<str>, Parsed>, mut report: impl FnMut(&str, &[Arc<str>])) -> Vec<Arc<str>> {
+fn in_order(parsed: &BTreeMap<Arc<str>, Definition>, mut report: impl FnMut(&str, &[Arc<str>])) -> Vec<Arc<str>> {
     let uses: BTreeMap<&Arc<str>, Vec<String>> = parsed
         .iter()
-        .map(|(name, (_, expr, _))| (name, mentions(expr).into_iter().map(|(name, _)| name).collect()))
+        .map(|(name, (_, read, _))| (name, mentions(&read.expr).into_iter().map(|(name, _)| name).collect()))
         .collect();
     let mut ordered = Vec::new();
     let mut done = BTreeSet::new();

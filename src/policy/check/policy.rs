@@ -10,6 +10,7 @@ use crate::policy::fields::{Fields, Inspection};
 use crate::policy::lex::Mistake;
 use crate::policy::lint::{self, Place};
 use crate::policy::model::{Action, Keep, Limits, Mode, OrderKey, Policy, Pressure};
+use crate::policy::parse::Parsed;
 use crate::policy::pressure::PressureCondition;
 use crate::policy::raw::{Node, Value};
 use crate::policy::schedule::Schedule;
@@ -196,9 +197,8 @@ impl Check {
     }
 
     fn gate(&mut self, file: usize, node: &Node, what: &str) -> Option<PressureCondition> {
-        let (expr, offsets) = self.expression(file, node, what)?;
-        let mut mistakes = Vec::new();
-        let gate = resolve_gate(&expr, &mut mistakes);
+        let (Parsed { expr, mut mistakes }, offsets) = self.expression(file, node, what)?;
+        let gate = resolve_gate(&expr, &mut mistakes).filter(|_| mistakes.is_empty());
         for mistake in mistakes {
             self.inspections[file].mistake(Severity::Error, &offsets, mistake);
         }

@@ -1,23 +1,31 @@
 //! Reads a condition by recursive descent, one function a line of the grammar.
 //!
-//! Recursion happens only through parentheses, and these are counted; everything else loops. The first mistake ends the
-//! reading of that condition: what follows it would be guesswork.
+//! Recursion happens only through parentheses, and these are counted; everything else loops. A mistake ends the reading of its
+//! own part alone: what follows the next AND or OR is read again, so that one run reports what is wrong with all of it. A
+//! part that was reported is [`ExprKind::Broken`], and nothing further is said about it.
 //!
-//! `IN` is the one word with two lives (`username in (A)`, `in transaction`); one word of look-ahead tells them apart.
+//! More is read than a condition may hold: aliases, arithmetic, functions and subqueries of SQL, so that `habit` can say what
+//! to write instead. `IN` is the one word with two lives (`username in (A)`, `in transaction`); one word of look-ahead tells
+//! them apart.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
     reason = "a place takes a few tokens; every other one, old or new, is unexpected there"
 )]
 
+mod operand;
 mod phrase;
+mod right;
+mod trailing;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::ast::{Expr, ExprKind, Term, TermKind, Values};
+use super::ast::{Expr, ExprKind};
 use super::condition::Comparison;
-use super::diagnostics::did_you_mean;
-use super::lex::{Mistake, Token, lex};
+use super::habit::{self, Sql};
+use super::lex::{Lexed, Mistake, Token, lex};
+use right::Right;
 
 /// How deep parentheses may stand in each other.
 const DEEPEST: usize = 48;
@@ -25,36 +33,57 @@ const DEEPEST: usize = 48;
 /// How many terms one condition may have.
 const MOST_TERMS: usize = 1_000;
 
+/// What was read, and what is wrong with it, in the order of the text.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    pub(crate) expr: Expr,
+    pub(crate) mistakes: Vec<Mistake>,
+}
+
 /// Reads a condition.
-pub(crate) fn parse(text: &str) -> Result<Expr, Mistake> {
-    let tokens = lex(text)?;
+pub(crate) fn parse(text: &str) -> Parsed {
+    let Lexed { tokens, mistakes } = lex(text);
     let mut parser = Parser {
+        text,
         tokens,
         next: 0,
         depth: 0,
         terms: 0,
+        mistakes,
+        prefixes: BTreeSet::new(),
+        gave_up: false,
     };
-    if parser.token() == &Token::End {
-        return Err(Mistake::new(0..text.len(), "empty-condition", "the condition is empty"));
-    }
-    let expr = parser.or()?;
-    if parser.token() == &Token::Close {
-        return Err(parser.mistake("unbalanced-parenthesis", "this `)` closes nothing"));
-    }
-    if parser.token() != &Token::End {
-        return Err(parser.trailing());
-    }
-    Ok(expr)
+    let expr = if parser.token() == &Token::End {
+        if parser.mistakes.is_empty() {
+            let mistake = Mistake::new(0..text.len(), "empty-condition", "the condition is empty");
+            parser.mistakes.push(mistake);
+        }
+        Expr {
+            at: 0..text.len(),
+            kind: ExprKind::Broken,
+        }
+    } else {
+        parser.whole()
+    };
+    let mut mistakes = parser.mistakes;
+    mistakes.sort_by_key(|mistake| (mistake.at.start, mistake.at.end));
+    Parsed { expr, mistakes }
 }
 
-struct Parser {
+struct Parser<'a> {
+    text: &'a str,
     tokens: Vec<(Token, Range<usize>)>,
     next: usize,
     depth: usize,
     terms: usize,
+    mistakes: Vec<Mistake>,
+    /// Aliases that were reported: each once.
+    prefixes: BTreeSet<String>,
+    /// The rest is not read, and nothing is said of it.
+    gave_up: bool,
 }
 
-impl Parser {
+impl Parser<'_> {
     fn token(&self) -> &Token {
         &self.tokens[self.next].0
     }
@@ -67,6 +96,10 @@ impl Parser {
     fn ahead(&self, ahead: usize) -> &Token {
         let last = self.tokens.len() - 1;
         &self.tokens[(self.next + ahead).min(last)].0
+    }
+
+    fn before(&self) -> Option<&Token> {
+        self.next.checked_sub(1).map(|last| &self.tokens[last].0)
     }
 
     fn advance(&mut self) -> (Token, Range<usize>) {
@@ -93,6 +126,12 @@ impl Parser {
         Mistake::new(self.at(), code, message)
     }
 
+    fn report(&mut self, mistake: Mistake) {
+        if !self.gave_up {
+            self.mistakes.push(mistake);
+        }
+    }
+
     fn unexpected(&self, expected: &str) -> Mistake {
         self.mistake(
             "unexpected-word",
@@ -106,20 +145,128 @@ impl Parser {
         start..end.max(start)
     }
 
-    fn or(&mut self) -> Result<Expr, Mistake> {
-        let mut parts = vec![self.and()?];
-        while self.eat("or") {
-            parts.push(self.and()?);
+    /// All of it: what scripts have before the condition, the condition, and parentheses that close nothing.
+    fn whole(&mut self) -> Expr {
+        self.beginning();
+        let mut parts = vec![self.or()];
+        while self.token() == &Token::Close {
+            let mistake = self.mistake("unbalanced-parenthesis", "this `)` closes nothing");
+            if self.mistakes.last().is_none_or(|last| last.at != mistake.at) {
+                self.report(mistake);
+            }
+            self.advance();
+            if self.token() == &Token::End {
+                break;
+            }
+            if !self.eat("and") {
+                self.eat("or");
+            }
+            parts.push(self.or());
         }
-        Ok(joined(parts, false))
+        joined(parts, true)
     }
 
-    fn and(&mut self) -> Result<Expr, Mistake> {
-        let mut parts = vec![self.not()?];
-        while self.eat("and") {
-            parts.push(self.not()?);
+    /// `select ... where`, `where`, or the `and` of a clause that was cut out.
+    fn beginning(&mut self) {
+        if Self::is_word(self.token(), "select") {
+            let start = self.at();
+            let mut depth = 0_usize;
+            let end = self.tokens.iter().position(|(token, _)| {
+                match token {
+                    Token::Open => depth += 1,
+                    Token::Close => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                depth == 0 && Self::is_word(token, "where") || token == &Token::End
+            });
+            self.next = end.unwrap_or(0);
+            let mistake = Mistake::new(start, "not-a-query", "a condition is no query")
+                .hint("write what stands after WHERE, and nothing else");
+            self.report(mistake);
+            self.eat("where");
+            if self.token() == &Token::End {
+                self.gave_up = true;
+            }
+            return;
         }
-        Ok(joined(parts, true))
+        for word in ["where", "and", "or"] {
+            if Self::is_word(self.token(), word) {
+                let message = format!("a condition does not begin with `{word}`");
+                let mistake = self.mistake("not-a-query", message).hint("leave it out");
+                self.report(mistake);
+                self.advance();
+                return;
+            }
+        }
+    }
+
+    fn or(&mut self) -> Expr {
+        let mut parts = vec![self.and()];
+        while self.eat("or") {
+            parts.push(self.and());
+        }
+        joined(parts, false)
+    }
+
+    fn and(&mut self) -> Expr {
+        let mut parts = vec![self.part()];
+        while self.eat("and") {
+            parts.push(self.part());
+        }
+        joined(parts, true)
+    }
+
+    /// One part of an AND, up to what may follow it, whatever is wrong with it.
+    fn part(&mut self) -> Expr {
+        let from = self.next;
+        match self.not() {
+            Ok(expr) if self.is_at_bound() => expr,
+            Ok(_) => {
+                let mistake = self.trailing(from);
+                self.recover(from, mistake)
+            }
+            Err(mistake) => self.recover(from, mistake),
+        }
+    }
+
+    fn is_at_bound(&self) -> bool {
+        match self.token() {
+            Token::Close | Token::End => true,
+            word => Self::is_word(word, "and") || Self::is_word(word, "or"),
+        }
+    }
+
+    /// Passes over what is left of a part that began with the token `from`, and reports the mistake, unless the part holds
+    /// something that was reported already.
+    fn recover(&mut self, from: usize, mistake: Mistake) -> Expr {
+        let reached = self.next;
+        let (mut depth, mut between) = (0_usize, false);
+        let mut at = from;
+        while at + 1 < self.tokens.len() {
+            let token = &self.tokens[at].0;
+            match token {
+                Token::Open => depth += 1,
+                Token::Close if depth == 0 && at >= reached => break,
+                Token::Close => depth = depth.saturating_sub(1),
+                token if depth > 0 => debug_assert_ne!(token, &Token::End),
+                token if Self::is_word(token, "between") => between = true,
+                token if between && Self::is_word(token, "and") => between = false,
+                token if at >= reached && (Self::is_word(token, "and") || Self::is_word(token, "or")) => break,
+                _ => {}
+            }
+            at += 1;
+        }
+        self.next = at.max(reached);
+        if !self.tokens[from..self.next]
+            .iter()
+            .any(|(token, _)| token == &Token::Wrong)
+        {
+            self.report(mistake);
+        }
+        Expr {
+            at: self.since(self.tokens[from].1.start),
+            kind: ExprKind::Broken,
+        }
     }
 
     fn not(&mut self) -> Result<Expr, Mistake> {
@@ -142,15 +289,20 @@ impl Parser {
     fn primary(&mut self) -> Result<Expr, Mistake> {
         self.terms += 1;
         if self.terms > MOST_TERMS {
-            return Err(self
+            let mistake = self
                 .mistake(
                     "condition-too-long",
                     format!("the condition has more than {MOST_TERMS} terms"),
                 )
-                .hint("use `in (...)` or a named list"));
+                .hint("use `in (...)` or a named list");
+            self.report(mistake.clone());
+            self.gave_up = true;
+            self.next = self.tokens.len() - 1;
+            return Err(mistake);
         }
         let (start, token) = (self.at(), self.token().clone());
         match token {
+            Token::Open if self.is_operand() => self.comparison(),
             Token::Open => self.parenthesis(),
             Token::Name(name) => {
                 self.advance();
@@ -160,46 +312,53 @@ impl Parser {
                 })
             }
             Token::Word(word) => {
-                if self.comparison_follows(1) {
+                if self.comparison_follows(1) || self.call_follows(&word) {
                     self.comparison()
                 } else {
                     self.phrase(&word)
                 }
             }
-            Token::Text(_) | Token::Number(_) | Token::Duration(_) | Token::Size(_) | Token::Percent(_) => {
-                self.comparison()
+            Token::Text(_)
+            | Token::Number(_)
+            | Token::Duration(_)
+            | Token::Size(_)
+            | Token::Percent(_)
+            | Token::Fraction(_)
+            | Token::Qualified(..)
+            | Token::Variable(_)
+            | Token::Arithmetic('-' | '+')
+            | Token::Wrong => self.comparison(),
+            Token::End | Token::Close | Token::Comma | Token::Operator(_) | Token::Arithmetic(_) => {
+                Err(self.unexpected("a condition"))
             }
-            Token::End => Err(self.unexpected("a condition")),
-            Token::Close | Token::Comma | Token::Operator(_) => Err(self.unexpected("a condition")),
         }
     }
 
     fn parenthesis(&mut self) -> Result<Expr, Mistake> {
-        let open = self.at();
+        let open = self.next;
         if self.depth == DEEPEST {
             return Err(self.mistake("too-deep", format!("more than {DEEPEST} parentheses inside each other")));
         }
         self.advance();
         self.depth += 1;
-        let inner = self.or()?;
+        let inner = self.or();
         self.depth -= 1;
-        match self.token() {
-            Token::Close => {
-                self.advance();
-                Ok(Expr {
-                    at: self.since(open.start),
-                    kind: inner.kind,
-                })
-            }
-            Token::End => Err(Mistake::new(open, "unbalanced-parenthesis", "this `(` is never closed")),
-            _ => Err(self.trailing()),
+        if self.token() == &Token::Close {
+            self.advance();
+        } else if !self.tokens[open..].iter().any(|(token, _)| token == &Token::Wrong) {
+            let at = self.tokens[open].1.clone();
+            self.report(Mistake::new(at, "unbalanced-parenthesis", "this `(` is never closed"));
         }
+        Ok(Expr {
+            at: self.since(self.tokens[open].1.start),
+            kind: inner.kind,
+        })
     }
 
     /// Whether the word here is an operand: an operator follows it.
     fn comparison_follows(&self, ahead: usize) -> bool {
         match self.ahead(ahead) {
-            Token::Operator(_) => true,
+            Token::Operator(_) | Token::Arithmetic(_) => true,
             Token::Word(word) => match word.to_ascii_lowercase().as_str() {
                 "above" | "below" | "between" | "like" | "matches" | "is" => true,
                 "in" => !Self::is_word(self.ahead(ahead + 1), "transaction"),
@@ -214,7 +373,7 @@ impl Parser {
 
     fn comparison(&mut self) -> Result<Expr, Mistake> {
         let start = self.at().start;
-        let left = self.operand()?;
+        let left = self.sql()?;
         let comparison = match self.token() {
             Token::Operator(op) => Some(*op),
             word if Self::is_word(word, "above") => Some(Comparison::Greater),
@@ -223,79 +382,101 @@ impl Parser {
         };
         if let Some(op) = comparison {
             self.advance();
-            let right = self.operand()?;
-            return Ok(Expr {
-                at: self.since(start),
-                kind: ExprKind::Compare { left, op, right },
-            });
+            let right = self.sql()?;
+            self.sessions_word(&left, op, &right);
+            return self.judged(start, left, Right::Compare(op, right), false);
         }
         if self.eat("is") {
             let negated = self.eat("not");
             if !self.eat("null") {
-                return Err(self
-                    .unexpected("`null`")
-                    .hint("`is null` and `is not null` are the two forms"));
+                return Err(self.is_something(negated));
             }
-            return Ok(self.negated(negated, start, ExprKind::IsNull(left)));
+            return self.judged(start, left, Right::Null, negated);
         }
         let negated = self.eat("not");
-        let kind = if self.eat("in") {
-            ExprKind::In {
-                operand: left,
-                values: self.values()?,
-            }
+        let right = if self.eat("in") {
+            self.values()?
         } else if self.eat("between") {
-            let low = self.operand()?;
+            let low = self.sql()?;
             if !self.eat("and") {
                 return Err(self.unexpected("`and` and the upper bound"));
             }
-            ExprKind::Between {
-                operand: left,
-                low,
-                high: self.operand()?,
-            }
+            Right::Between(low, self.sql()?)
         } else if self.eat("like") {
-            let pattern = self.operand()?;
-            let escape = if self.eat("escape") {
-                Some(self.operand()?)
-            } else {
-                None
-            };
-            ExprKind::Like {
-                operand: left,
-                pattern,
-                escape,
-            }
+            let pattern = self.sql()?;
+            let escape = if self.eat("escape") { Some(self.sql()?) } else { None };
+            Right::Like(pattern, escape)
         } else if self.eat("matches") {
-            ExprKind::Matches {
-                operand: left,
-                pattern: self.operand()?,
-            }
+            Right::Matches(self.sql()?)
         } else {
-            return Err(self.unexpected("an operator, such as `=`, `in` or `like`"));
+            return self.without_operator(start, left);
         };
-        Ok(self.negated(negated, start, kind))
+        self.judged(start, left, right, negated)
     }
 
-    fn negated(&self, negated: bool, start: usize, kind: ExprKind) -> Expr {
+    /// The comparison, if a condition has it; otherwise what to write instead.
+    fn judged(&mut self, start: usize, left: Sql, right: Right, negated: bool) -> Result<Expr, Mistake> {
         let at = self.since(start);
-        let plain = Expr { at: at.clone(), kind };
-        if !negated {
-            return plain;
+        let broken = Expr {
+            at: at.clone(),
+            kind: ExprKind::Broken,
+        };
+        if std::iter::once(&left).chain(right.operands()).any(Sql::is_wrong) {
+            return Ok(broken);
         }
-        Expr {
+        if are_joined(&left, &right) {
+            self.report(habit::join(at));
+            return Ok(broken);
+        }
+        let (bare, right_bare) = (left.clone().bare(), right.clone().bare());
+        let Some((operand, kind)) = bare.term().zip(right_bare.terms()) else {
+            let answer = habit::answer(&bare, right_bare.form(), negated, at.clone());
+            if answer.at == at {
+                // It stands for the whole comparison, with whatever else was wrong in it.
+                self.mistakes
+                    .retain(|one| one.at.start < at.start || one.at.end > at.end);
+            }
+            self.report(answer);
+            return Ok(broken);
+        };
+        self.report_prefixes(&left, &right);
+        let plain = Expr {
+            at: at.clone(),
+            kind: kind.of(operand),
+        };
+        if !negated {
+            return Ok(plain);
+        }
+        Ok(Expr {
             at,
             kind: ExprKind::Not(Box::new(plain)),
+        })
+    }
+
+    /// Reports aliases, each once.
+    fn report_prefixes(&mut self, left: &Sql, right: &Right) {
+        let prefixes = std::iter::once(left).chain(right.operands()).flat_map(Sql::prefixes);
+        // A name of another view is answered as that.
+        for (prefix, name, at) in prefixes.filter(|(_, name, _)| habit::instead_of_column(name).is_none()) {
+            if self.prefixes.insert(prefix.to_ascii_lowercase()) {
+                let message = format!("`{prefix}.` is no part of a column's name here");
+                let hint =
+                    format!("a condition speaks of one session: write `{name}`, and leave `{prefix}.` out everywhere");
+                self.report(Mistake::new(at, "table-alias", message).hint(hint));
+            }
         }
     }
 
-    fn values(&mut self) -> Result<Values, Mistake> {
+    fn values(&mut self) -> Result<Right, Mistake> {
         if let Token::Name(name) = self.token().clone() {
             let (_, at) = self.advance();
-            return Ok(Values::List { name, at });
+            return Ok(Right::List { name, at });
         }
         if self.token() != &Token::Open {
-            return Err(self.unexpected("`(` and values, or a list's `@name`"));
+            return Err(self.no_list());
+        }
+        if let Some(query) = self.query() {
+            return Ok(Right::In(vec![query]));
         }
         self.advance();
         let mut values = Vec::new();
@@ -309,7 +490,7 @@ impl Parser {
                     .mistake("list-in-parentheses", "a named list stands alone after `in`")
                     .hint(hint));
             }
-            values.push(self.operand()?);
+            values.push(self.sql()?);
             match self.token() {
                 Token::Comma => self.advance(),
                 Token::Close => break,
@@ -317,62 +498,16 @@ impl Parser {
             };
         }
         self.advance();
-        Ok(Values::These(values))
+        Ok(Right::In(values))
     }
+}
 
-    fn operand(&mut self) -> Result<Term, Mistake> {
-        let at = self.at();
-        let kind = match self.token().clone() {
-            Token::Word(word) if word.eq_ignore_ascii_case("null") => {
-                return Err(self
-                    .mistake("comparison-with-null", "a comparison with NULL is never true")
-                    .hint("write `is null` or `is not null`"));
-            }
-            Token::Word(word) if is_keyword(&word) => return Err(self.unexpected("a column or a value")),
-            Token::Word(word) => TermKind::Word(word),
-            Token::Text(text) => TermKind::Text(text),
-            Token::Number(number) => TermKind::Number(number),
-            Token::Duration(seconds) => TermKind::Duration(seconds),
-            Token::Size(bytes) => TermKind::Size(bytes),
-            Token::Percent(percent) => TermKind::Percent(percent),
-            Token::Name(_) => {
-                return Err(self
-                    .mistake("list-as-value", "a named list is no single value")
-                    .hint("a list stands after `in`: `username in @batch_users`"));
-            }
-            Token::Open | Token::Close | Token::Comma | Token::Operator(_) | Token::End => {
-                return Err(self.unexpected("a column or a value"));
-            }
-        };
-        self.advance();
-        if self.token() == &Token::Open && matches!(kind, TermKind::Word(_)) {
-            let whole = at.start..self.at().end;
-            return Err(
-                Mistake::new(whole, "no-functions", "there are no functions in conditions").hint(
-                    "letter case matters in texts: list the spellings with `in (...)`, or use `matches '(?i)...'`",
-                ),
-            );
-        }
-        Ok(Term { at, kind })
-    }
-
-    /// Something stands where only AND, OR or the end may.
-    fn trailing(&self) -> Mistake {
-        let mistake = self.unexpected("`and`, `or` or the end");
-        if let Token::Word(word) = self.token()
-            && let Some(hint) = did_you_mean(word, ["and", "or", "longer", "for", "not", "sessions"])
-        {
-            return mistake.hint(hint);
-        }
-        let before = self.next.checked_sub(1).map(|last| &self.tokens[last].0);
-        match (before, self.token()) {
-            (_, Token::Operator(_)) => mistake.hint("write `a > 1 and a < 5`: comparisons do not chain"),
-            (Some(Token::Word(_) | Token::Text(_)), Token::Word(_) | Token::Text(_)) => {
-                mistake.hint("a text with spaces is quoted: `program = 'SQL Developer'`")
-            }
-            _ => mistake,
-        }
-    }
+/// Whether the sides are of different views.
+fn are_joined(left: &Sql, right: &Right) -> bool {
+    let of_the_right: Vec<_> = right.operands().flat_map(Sql::prefixes).collect();
+    left.prefixes()
+        .iter()
+        .any(|(left, ..)| of_the_right.iter().any(|(right, ..)| !left.eq_ignore_ascii_case(right)))
 }
 
 fn is_keyword(word: &str) -> bool {

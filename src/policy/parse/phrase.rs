@@ -1,9 +1,11 @@
 //! The phrases that read as English, and the answer to a word that begins none.
 
+use super::operand::with_unit;
 use super::{Parser, is_keyword};
 use crate::policy::ast::{Expr, ExprKind};
 use crate::policy::condition::{Phrase, ServerKind, SessionStatus};
 use crate::policy::diagnostics::{did_you_mean, quoted};
+use crate::policy::habit::instead_of_column;
 use crate::policy::lex::{Mistake, Token};
 use crate::session::column::Column;
 
@@ -26,7 +28,11 @@ const PHRASE_WORDS: [&str; 15] = [
     "pooled",
 ];
 
-impl Parser {
+pub(super) fn begins_a_phrase(word: &str) -> bool {
+    PHRASE_WORDS.iter().any(|begin| begin.eq_ignore_ascii_case(word))
+}
+
+impl Parser<'_> {
     pub(super) fn phrase(&mut self, word: &str) -> Result<Expr, Mistake> {
         let start = self.at().start;
         let lower = word.to_ascii_lowercase();
@@ -95,7 +101,7 @@ impl Parser {
 
     fn blocking(&mut self) -> Result<Phrase, Mistake> {
         self.advance();
-        let mut sessions = None;
+        let mut sessions = self.at_least()?;
         if let Token::Number(number) = *self.token() {
             if number < 1 {
                 return Err(self
@@ -104,7 +110,8 @@ impl Parser {
             }
             self.advance();
             if !(self.eat("sessions") || self.eat("session")) {
-                return Err(self.unexpected("`sessions`"));
+                let hint = format!("write `blocking {number} sessions`: at least so many");
+                return Err(self.unexpected("`sessions`").hint(hint));
             }
             sessions = Some(number);
         }
@@ -114,24 +121,96 @@ impl Parser {
         })
     }
 
+    /// `blocking more than 5 sessions`, `blocking at least 5 sessions`: reported, and read as what it means.
+    fn at_least(&mut self) -> Result<Option<i64>, Mistake> {
+        let more = match (self.token(), self.ahead(1)) {
+            (one, other) if Self::is_word(one, "more") && Self::is_word(other, "than") => 1,
+            (one, other) if Self::is_word(one, "at") && Self::is_word(other, "least") => 0,
+            _ => return Ok(None),
+        };
+        let start = self.at().start;
+        self.advance();
+        self.advance();
+        let Token::Number(number) = *self.token() else {
+            return Err(self.unexpected("a number of sessions"));
+        };
+        self.advance();
+        if !self.eat("sessions") {
+            self.eat("session");
+        }
+        let least = number.saturating_add(more);
+        let mistake = Mistake::new(
+            self.since(start),
+            "unexpected-word",
+            "this phrase counts from so many on",
+        )
+        .hint(format!("write `blocking {least} sessions`: at least {least}"));
+        self.report(mistake);
+        Ok(Some(least))
+    }
+
+    /// `longer than 4h`, `for more than 4h`; and what else people write there, which is reported and read as the same.
     fn longer_than(&mut self) -> Result<Option<i64>, Mistake> {
-        if Self::is_word(self.token(), "longer") {
-            self.advance();
-        } else if Self::is_word(self.token(), "for") {
-            self.advance();
-            if !self.eat("more") {
+        let start = self.at().start;
+        let Token::Word(word) = self.token() else {
+            return Ok(None);
+        };
+        let right = match word.to_ascii_lowercase().as_str() {
+            "longer" => {
+                self.advance();
+                true
+            }
+            "for" if Self::is_word(self.ahead(1), "more") => {
+                self.advance();
+                self.advance();
+                true
+            }
+            "for" | "since" | "over" | "more" | "older" | "above" | "exceeding" | "greater" if self.span_is_near() => {
+                self.advance();
+                false
+            }
+            "for" => {
+                self.advance();
                 return Err(self.unexpected("`more than` and a duration"));
             }
-        } else {
-            return Ok(None);
-        }
-        if !self.eat("than") {
+            _ => return Ok(None),
+        };
+        let than = self.eat("than");
+        if !than && right && !self.is_span(0) {
             return Err(self.unexpected("`than` and a duration"));
+        }
+        let reported = self.mistakes.len();
+        let seconds = self.span()?;
+        if !(than && right) && self.mistakes.len() == reported {
+            let written = crate::policy::Duration(seconds);
+            let mistake = Mistake::new(self.since(start), "unexpected-word", "a span follows `longer than`")
+                .hint(format!("write `longer than {written}`"));
+            self.report(mistake);
+        }
+        Ok(Some(seconds))
+    }
+
+    /// Whether a span stands one or two words ahead: `for 4h`, `more than 4h`.
+    fn span_is_near(&self) -> bool {
+        self.is_span(1) || Self::is_word(self.ahead(1), "than") && self.is_span(2)
+    }
+
+    fn is_span(&self, ahead: usize) -> bool {
+        match (self.ahead(ahead), self.ahead(ahead + 1)) {
+            (Token::Duration(_), _) => true,
+            (Token::Number(number), Token::Word(unit)) => with_unit(*number, unit).is_some(),
+            _ => false,
+        }
+    }
+
+    fn span(&mut self) -> Result<i64, Mistake> {
+        if let Some(Token::Duration(seconds)) = self.unit_apart() {
+            return Ok(seconds);
         }
         match *self.token() {
             Token::Duration(seconds) => {
                 self.advance();
-                Ok(Some(seconds))
+                Ok(seconds)
             }
             Token::Number(number) => Err(self
                 .mistake("missing-unit", format!("{number} of what?"))
@@ -142,32 +221,25 @@ impl Parser {
     }
 
     /// The word begins no phrase and no operator follows it.
-    fn no_phrase(&self, word: &str) -> Mistake {
-        if self.ahead(1) == &Token::Open {
-            let at = self.at().start..self.tokens[self.next + 1].1.end;
-            return Mistake::new(at, "no-functions", "there are no functions in conditions")
-                .hint("letter case matters in texts: list the spellings with `in (...)`, or use `matches '(?i)...'`");
-        }
-        if Column::named(word).is_some() {
-            let after = self.ahead(1).describe();
-            return Mistake::new(
-                self.tokens[(self.next + 1).min(self.tokens.len() - 1)].1.clone(),
-                "unexpected-word",
-                format!(
-                    "expected an operator after `{}`, found {after}",
-                    word.to_ascii_lowercase()
-                ),
-            )
-            .expected("expected `=`, `>`, `in`, `like`, `is null`, ...");
+    fn no_phrase(&mut self, word: &str) -> Mistake {
+        if let Some(column) = Column::named(word) {
+            self.advance();
+            return self.no_operator(column);
         }
         if is_keyword(word) {
             return self.unexpected("a condition");
         }
-        let names = Column::ALL.iter().map(|column| column.name()).chain(PHRASE_WORDS);
-        self.mistake(
+        let mistake = self.mistake(
             "unknown-word",
             format!("{} is neither a column nor a phrase", quoted(word)),
-        )
-        .maybe_hint(did_you_mean(word, names))
+        );
+        if word.eq_ignore_ascii_case("transaction") {
+            return mistake.hint("write `in transaction`, or `in transaction longer than 1h`");
+        }
+        if word.eq_ignore_ascii_case("waiting") || word.eq_ignore_ascii_case("locked") {
+            return mistake.hint("write `blocked longer than 5m`, or `waited > 5m` for any wait");
+        }
+        let names = Column::ALL.iter().map(|column| column.name()).chain(PHRASE_WORDS);
+        mistake.maybe_hint(did_you_mean(word, names).or_else(|| instead_of_column(word).map(str::to_owned)))
     }
 }

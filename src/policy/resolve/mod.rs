@@ -70,6 +70,7 @@ impl Resolver<'_> {
                 let children = vec![spans];
                 Some((Condition::Not(Box::new(condition)), Spans { at, children }))
             }
+            ExprKind::Broken => None,
             ExprKind::Named(name) => {
                 let condition = self.named(name, &expr.at)?;
                 leaf(condition)
@@ -142,9 +143,12 @@ impl Resolver<'_> {
             } => like(operand, pattern, escape.as_ref()).map(Some),
             ExprKind::Matches { operand, pattern } => matches(operand, pattern).map(Some),
             ExprKind::IsNull(operand) => Ok(Some(Condition::IsNull(Operand::Column(column(operand)?)))),
-            ExprKind::And(_) | ExprKind::Or(_) | ExprKind::Not(_) | ExprKind::Phrase(_) | ExprKind::Named(_) => {
-                Ok(None)
-            }
+            ExprKind::And(_)
+            | ExprKind::Or(_)
+            | ExprKind::Not(_)
+            | ExprKind::Phrase(_)
+            | ExprKind::Named(_)
+            | ExprKind::Broken => Ok(None),
         }
     }
 

@@ -7,6 +7,7 @@ use super::literal::{empty_text, kind_name, literal};
 use crate::policy::ast::{Term, TermKind};
 use crate::policy::condition::{Comparison, Condition, LikePart, LikePattern, Operand, Value};
 use crate::policy::diagnostics::{did_you_mean, quoted};
+use crate::policy::habit::instead_of_column;
 use crate::policy::lex::Mistake;
 use crate::session::column::{Column, Kind};
 
@@ -30,19 +31,9 @@ pub(super) fn column(term: &Term) -> Result<Column, Mistake> {
 }
 
 fn unknown_column(word: &str, at: &Range<usize>) -> Mistake {
-    let hint = match word.to_ascii_lowercase().as_str() {
-        "serial" => Some("did you mean `serial#`?".to_owned()),
-        "user" => Some("did you mean `username`?".to_owned()),
-        "wait" | "wait_time_ms" => Some("did you mean `waited`?".to_owned()),
-        "idle_time" | "inactive_time" => Some("did you mean `idle`?".to_owned()),
-        "host" | "hostname" => Some("did you mean `machine`?".to_owned()),
-        "service" => Some("did you mean `service_name`?".to_owned()),
-        "pdb" | "con_name" | "pdb_name" => Some("did you mean `container`?".to_owned()),
-        "sysdate" | "systimestamp" | "current_date" => {
-            Some("ages have columns of their own: `connected`, `statement_age`, `transaction_age`".to_owned())
-        }
-        _ => did_you_mean(word, Column::ALL.iter().map(|column| column.name())),
-    };
+    let hint = instead_of_column(word)
+        .map(str::to_owned)
+        .or_else(|| did_you_mean(word, Column::ALL.iter().map(|column| column.name())));
     Mistake::new(at.clone(), "unknown-column", format!("unknown column {}", quoted(word))).maybe_hint(hint)
 }
 

@@ -1,0 +1,326 @@
+//! What scripts ask other views, functions and the query around the condition for, and what a policy has for it.
+
+use std::ops::Range;
+
+use super::{Form, Sql, SqlKind};
+use crate::policy::ast::TermKind;
+use crate::policy::condition::Comparison;
+use crate::policy::diagnostics::{did_you_mean, quoted};
+use crate::policy::lex::Mistake;
+use crate::policy::pressure::Resource;
+use crate::session::column::Column;
+
+const OWN: &str = "leave it out: the reaper's own sessions are always spared (protection `self`)";
+const AGES: &str = "compare an age: `connected > 1d`, `statement_age > 30m`, `transaction_age > 1h`";
+pub(crate) const GROUPS: &str = "a condition speaks of one session at a time: `keep: {at_least: 2, per: [username, machine, program]}` leaves \
+                      some of each group, `while: sessions above 85%` waits until there are many";
+pub(crate) const ROWS: &str = "how many are taken at a time is a key of the policy: `limits: {per_cycle: 10}`; who goes first is another: \
+                    `order: [idle desc]`";
+const RESOURCES: &str =
+    "a resource is compared as it is, in `while` and `until`: `sessions above 85%`, `temp above 20GB`";
+const TEXT_OF_SQL: &str = "a statement is known by `sql_id`, not by its text";
+
+/// Names that scripts use, and what to write.
+const OTHER_NAMES: [(&str, &str); 62] = [
+    (
+        "active",
+        "write `ACTIVE`, or `ACTIVE longer than 4h`; the age as a column is `running`",
+    ),
+    (
+        "addr",
+        "views are not joined: `spid` and `pga` are columns of the session",
+    ),
+    ("blocked", "write `blocked longer than 5m`"),
+    ("block", "write `blocking`, or `blocking 5 sessions`"),
+    ("blocker", "did you mean `blocking_session`?"),
+    ("blocks", "write `temp > 10GB`: its temporary segments in bytes"),
+    ("cached", "write `CACHED longer than 4h`"),
+    ("con_name", "did you mean `container`?"),
+    ("ctime", "write `blocking longer than 5m` or `blocked longer than 5m`"),
+    ("current_date", AGES),
+    ("current_timestamp", AGES),
+    (
+        "db_name",
+        "which databases a policy is for is its key `databases: [...]`",
+    ),
+    (
+        "elapsed_time",
+        "how long a statement has been running is `statement_age`",
+    ),
+    ("host", "did you mean `machine`?"),
+    ("host_name", "did you mean `machine`?"),
+    ("hostname", "did you mean `machine`?"),
+    ("idle_time", "did you mean `idle`?"),
+    (
+        "inactive",
+        "write `INACTIVE longer than 4h`; the age as a column is `idle`",
+    ),
+    ("inactive_time", "did you mean `idle`?"),
+    ("instance_name", "which instance it is says `inst_id`"),
+    ("killed", "write `KILLED longer than 4h`"),
+    ("last_active", "did you mean `idle`?"),
+    ("last_active_time", "did you mean `idle`?"),
+    ("localtimestamp", AGES),
+    (
+        "locked_mode",
+        "write `blocking`, `blocked` or `in transaction`: locks are told by whom they hold up",
+    ),
+    (
+        "lmode",
+        "write `blocking`, `blocked` or `in transaction`: locks are told by whom they hold up",
+    ),
+    ("logon", "did you mean `connected`?"),
+    ("logon_date", "did you mean `connected`?"),
+    (
+        "object_id",
+        "write `blocking` or `blocked`: locks are told by whom they hold up",
+    ),
+    (
+        "object_name",
+        "write `blocking` or `blocked`: locks are told by whom they hold up",
+    ),
+    (
+        "oracle_maintained",
+        "leave it out: every account that Oracle maintains is always spared (protection `sys`)",
+    ),
+    ("os_user", "did you mean `osuser`?"),
+    ("pdb", "did you mean `container`?"),
+    ("pdb_name", "did you mean `container`?"),
+    ("pga_alloc_mem", "did you mean `pga`?"),
+    ("pga_max_mem", "did you mean `pga`?"),
+    ("pga_used_mem", "did you mean `pga`?"),
+    (
+        "qcsid",
+        "leave it out: parallel servers are always spared (protection `parallel-server`)",
+    ),
+    ("request", "write `blocked`, or `blocked longer than 5m`"),
+    ("rownum", ROWS),
+    ("schema", "did you mean `schemaname`?"),
+    ("schema_name", "did you mean `schemaname`?"),
+    ("serial", "did you mean `serial#`?"),
+    ("service", "did you mean `service_name`?"),
+    (
+        "ses_addr",
+        "views are not joined: write `in transaction`, `transaction_age > 1h` or `undo_records > 1000`",
+    ),
+    ("session_id", "did you mean `sid`?"),
+    ("sniped", "write `SNIPED longer than 4h`"),
+    ("sofar", "how long a statement has been running is `statement_age`"),
+    ("sql_fulltext", TEXT_OF_SQL),
+    ("sql_text", TEXT_OF_SQL),
+    ("start_date", "did you mean `transaction_age`?"),
+    ("start_time", "did you mean `transaction_age`?"),
+    ("sysdate", AGES),
+    ("systimestamp", AGES),
+    ("used_ublk", "did you mean `undo`, in bytes?"),
+    ("used_urec", "did you mean `undo_records`?"),
+    ("user", "did you mean `username`?"),
+    ("user_name", "did you mean `username`?"),
+    ("wait", "did you mean `waited`?"),
+    ("wait_event", "did you mean `event`?"),
+    ("wait_time_ms", "did you mean `waited`?"),
+    ("xidusn", "write `in transaction`"),
+];
+
+/// What to write for a name that is no column here.
+pub(crate) fn instead_of_column(word: &str) -> Option<&'static str> {
+    let lower = word.to_ascii_lowercase();
+    OTHER_NAMES
+        .iter()
+        .find(|(name, _)| *name == lower)
+        .map(|(_, hint)| *hint)
+}
+
+/// Views, and what a policy has for a query of them; the first that the query names counts.
+const VIEWS: [(&str, &str); 24] = [
+    ("mystat", OWN),
+    ("sys_context", OWN),
+    ("userenv", OWN),
+    (
+        "dba_users",
+        "every account that Oracle maintains is always spared (protection `sys`); name others in a list: `username in @team`",
+    ),
+    (
+        "all_users",
+        "every account that Oracle maintains is always spared (protection `sys`); name others in a list: `username in @team`",
+    ),
+    (
+        "dba_jobs",
+        "leave it out: job slaves are always spared (protection `jobs`)",
+    ),
+    (
+        "scheduler_running",
+        "leave it out: job slaves are always spared (protection `jobs`)",
+    ),
+    (
+        "datapump",
+        "leave it out: Data Pump is always spared (protection `data-pump`)",
+    ),
+    (
+        "px_session",
+        "leave it out: parallel servers are always spared (protection `parallel-server`)",
+    ),
+    (
+        "v$bgprocess",
+        "leave it out: background processes are always spared (protection `background`)",
+    ),
+    (
+        "v$transaction",
+        "write `in transaction`, `in transaction longer than 1h` or `undo_records > 1000`",
+    ),
+    (
+        "v$lock",
+        "write `blocking`, `blocking longer than 5m` or `blocked longer than 5m`",
+    ),
+    ("dba_blockers", "write `blocking`, or `blocking longer than 5m`"),
+    ("dba_waiters", "write `blocked`, or `blocked longer than 5m`"),
+    ("blocking_session", "write `blocking`, or `blocking longer than 5m`"),
+    (
+        "v$process",
+        "`spid` and `pga` are columns of the session: `spid = '1234'`, `pga > 2GB`",
+    ),
+    ("sort_usage", "write `temp > 10GB`"),
+    ("tempseg_usage", "write `temp > 10GB`"),
+    (
+        "sess_io",
+        "`cpu`, `logical_reads`, `physical_reads`, `redo` and `waited` are columns of the session",
+    ),
+    (
+        "session_wait",
+        "`event`, `wait_class`, `state` and `waited` are columns of the session",
+    ),
+    (
+        "sesstat",
+        "`cpu`, `logical_reads`, `physical_reads`, `redo` and `waited` are columns of the session",
+    ),
+    ("v$sql", TEXT_OF_SQL),
+    ("longops", "how long a statement has been running is `statement_age`"),
+    ("count(", GROUPS),
+];
+
+/// The answer to a subquery, if there is one.
+pub(super) fn query(all: &[&Sql]) -> Option<Mistake> {
+    let (text, at) = all.iter().find_map(|one| match &one.kind {
+        SqlKind::Query(text) => Some((text, one.at.clone())),
+        _ => None,
+    })?;
+    Some(subquery(text, at))
+}
+
+/// The answer to a subquery; the text is in lower case.
+pub(crate) fn subquery(text: &str, at: Range<usize>) -> Mistake {
+    let known = VIEWS.iter().find(|(view, _)| text.contains(view));
+    let hint = known.map_or(
+        "write the values themselves: `username in (SHOP, CRM)`, or a list of `lists:` as `username in @name`",
+        |(_, hint)| hint,
+    );
+    Mistake::new(at, "no-subqueries", "there are no subqueries in conditions").hint(hint)
+}
+
+/// `audsid != userenv('sessionid')` and its like.
+pub(super) fn own_session(all: &[&Sql], at: &Range<usize>) -> Option<Mistake> {
+    let own = all.iter().any(|one| match &one.kind {
+        SqlKind::Call { name, .. } => matches!(name.as_str(), "userenv" | "sys_context"),
+        _ => false,
+    });
+    own.then(|| Mistake::new(at.clone(), "no-functions", "there are no functions in conditions").hint(OWN))
+}
+
+/// A word that is nearly a column: with it spelt right, the rest can be answered.
+pub(super) fn misspelt(all: &[&Sql]) -> Option<Mistake> {
+    all.iter().find_map(|one| {
+        let SqlKind::Plain(TermKind::Word(word)) = &one.kind else {
+            return None;
+        };
+        if Column::named(word).is_some() || instead_of_column(word).is_some() {
+            return None;
+        }
+        let hint = did_you_mean(word, Column::ALL.iter().map(|column| column.name()))?;
+        let message = format!("unknown column {}", quoted(word));
+        Some(Mistake::new(one.at.clone(), "unknown-column", message).hint(hint))
+    })
+}
+
+/// What to write for a part of a comparison that has no counterpart as a whole.
+pub(super) fn instead_of(sql: &Sql, form: Form<'_>) -> Option<String> {
+    match &sql.kind {
+        SqlKind::Call { name, arguments } => Some(function(name, arguments)),
+        SqlKind::Case => Some("write each case out: `(a and b) or (c and d)`".to_owned()),
+        SqlKind::Variable => Some("write the value itself; what changes belongs into a list of `lists:`".to_owned()),
+        SqlKind::Interval(_) => Some(AGES.to_owned()),
+        SqlKind::Plain(TermKind::Word(word)) if is_resource(word) => Some(RESOURCES.to_owned()),
+        _ if is_the_clock(sql) => Some(AGES.to_owned()),
+        SqlKind::Group(members) if members.len() > 1 => Some(match form {
+            Form::In(_) => "compare each column by itself: `sid = 12 and serial# = 345`".to_owned(),
+            Form::Compare(Comparison::NotEqual, _) => {
+                "several values stand after `not in`: `username not in (SHOP, CRM)`".to_owned()
+            }
+            _ => "several values stand after `in`: `username in (SHOP, CRM)`".to_owned(),
+        }),
+        SqlKind::Group(_) => Some("leave the parentheses out".to_owned()),
+        SqlKind::Fraction(_) => Some("use a smaller unit: `90m` for an hour and a half, `1536MB`".to_owned()),
+        SqlKind::Arithmetic { operator: '|', .. } => {
+            Some("compare each column by itself: `sid = 12 and serial# = 345`".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// What only an instance has.
+fn is_resource(word: &str) -> bool {
+    let named = |resource: &Resource| resource.name().eq_ignore_ascii_case(word);
+    Column::named(word).is_none() && Resource::ALL.iter().any(named)
+}
+
+/// SYSDATE and its like.
+fn is_the_clock(sql: &Sql) -> bool {
+    let SqlKind::Plain(TermKind::Word(word)) = &sql.kind else {
+        return false;
+    };
+    [
+        "sysdate",
+        "systimestamp",
+        "current_date",
+        "current_timestamp",
+        "localtimestamp",
+    ]
+    .iter()
+    .any(|now| now.eq_ignore_ascii_case(word))
+}
+
+fn function(name: &str, arguments: &[Sql]) -> String {
+    match name {
+        "count" | "sum" | "max" | "min" | "avg" => GROUPS.to_owned(),
+        "to_char" | "extract" if !arguments.iter().flat_map(|argument| argument.all()).any(is_the_clock) => {
+            AGES.to_owned()
+        }
+        "to_char" | "extract" => "when a policy acts is a key of its own: `schedule: '* 19-23 * * MON-FRI'`".to_owned(),
+        "to_date" | "to_timestamp" | "cast" | "trunc" | "numtodsinterval" | "add_months" | "months_between" => {
+            AGES.to_owned()
+        }
+        "upper" | "lower" | "initcap" | "nls_upper" | "nls_lower" => {
+            "letter case matters in texts: `program matches '(?i)toad'` passes over it".to_owned()
+        }
+        "nvl" | "nvl2" | "coalesce" => {
+            "to match sessions without a value, too, write `(module is null or module != 'x')`".to_owned()
+        }
+        "decode" => "write each case out: `(a and b) or (c and d)`".to_owned(),
+        "exists" => "write the values themselves: `username in (SHOP, CRM)`".to_owned(),
+        "instr" | "substr" | "regexp_substr" | "regexp_instr" | "regexp_replace" | "replace" | "translate" => {
+            "look for a part of a text with `like '%TOAD%'` or `matches '(?i)toad'`".to_owned()
+        }
+        _ => {
+            let column = arguments
+                .iter()
+                .flat_map(|argument| argument.all())
+                .find_map(|one| match &one.kind {
+                    SqlKind::Plain(TermKind::Word(word)) => Column::named(word),
+                    _ => None,
+                });
+            match column {
+                Some(column) => format!("compare the column itself: `{}`", column.name()),
+                None => "on one side stands a column, on the other a value".to_owned(),
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Arithmetic on ages and amounts: `(sysdate - logon_time) * 24 > 20` is `connected > 20h`.
+//!
+//! Both sides are read as a sum of multiples; what is left over after everything has been moved to one side is a column (or an
+//! age) and a constant, or there is no counterpart.
+
+use super::{Form, Sql, SqlKind};
+use crate::policy::ast::TermKind;
+use crate::policy::condition::Comparison;
+use crate::policy::{Duration, Size};
+use crate::session::column::{Column, Kind};
+
+const DAY: f64 = 86_400.0;
+
+/// A hundred years in seconds: above it nothing is meant.
+const LONGEST: f64 = 100.0 * 366.0 * DAY;
+
+/// What a sum may hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Atom {
+    /// A column, in seconds, bytes or just so many.
+    Amount(Column),
+    /// SYSDATE and its like.
+    Now,
+    /// A point in time, by the column that tells how long ago it was.
+    Since(Column),
+}
+
+/// Multiples of atoms and a constant; dates count in days.
+#[derive(Clone, Debug, Default)]
+struct Sum {
+    atoms: Vec<(Atom, f64)>,
+    constant: f64,
+    /// `4h`, `INTERVAL '4' HOUR` and their like, in seconds.
+    seconds: f64,
+}
+
+impl Sum {
+    fn constant(constant: f64) -> Sum {
+        Sum {
+            constant,
+            ..Sum::default()
+        }
+    }
+
+    fn seconds(seconds: f64) -> Sum {
+        Sum {
+            seconds,
+            ..Sum::default()
+        }
+    }
+
+    fn atom(atom: Atom, times: f64) -> Sum {
+        Sum {
+            atoms: vec![(atom, times)],
+            ..Sum::default()
+        }
+    }
+
+    fn add(mut self, other: &Sum, times: f64) -> Sum {
+        for (atom, own) in &other.atoms {
+            match self.atoms.iter_mut().find(|(known, _)| known == atom) {
+                Some((_, sum)) => *sum += own * times,
+                None => self.atoms.push((*atom, own * times)),
+            }
+        }
+        self.atoms.retain(|(_, times)| times.abs() > 1e-9);
+        self.constant += other.constant * times;
+        self.seconds += other.seconds * times;
+        self
+    }
+
+    fn times(mut self, factor: f64) -> Sum {
+        self.atoms.iter_mut().for_each(|(_, times)| *times *= factor);
+        self.constant *= factor;
+        self.seconds *= factor;
+        self
+    }
+
+    /// A plain number.
+    fn number(&self) -> Option<f64> {
+        (self.atoms.is_empty() && self.seconds == 0.0).then_some(self.constant)
+    }
+
+    fn of(sql: &Sql) -> Option<Sum> {
+        match &sql.kind {
+            SqlKind::Plain(TermKind::Number(number)) => Some(Sum::constant(whole(*number))),
+            SqlKind::Plain(TermKind::Duration(seconds)) => Some(Sum::seconds(whole(*seconds))),
+            SqlKind::Plain(TermKind::Size(bytes)) => Some(Sum::constant(whole(*bytes))),
+            SqlKind::Plain(TermKind::Word(word)) => of_word(word),
+            SqlKind::Fraction(number) => Some(Sum::constant(*number)),
+            SqlKind::Interval(seconds) => Some(Sum::seconds(*seconds)),
+            SqlKind::Group(members) if members.len() == 1 => Sum::of(&members[0]),
+            SqlKind::Arithmetic { left, operator, right } => {
+                of_arithmetic(&Sum::of(left)?, *operator, &Sum::of(right)?)
+            }
+            SqlKind::Call { name, arguments } => of_call(name, arguments),
+            _ => None,
+        }
+    }
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "constants of a condition; a hint rounds to whole seconds and bytes anyhow"
+)]
+fn whole(number: i64) -> f64 {
+    number as f64
+}
+
+fn of_word(word: &str) -> Option<Sum> {
+    let lower = word.to_ascii_lowercase();
+    match lower.as_str() {
+        "sysdate" | "systimestamp" | "current_date" | "current_timestamp" | "localtimestamp" => {
+            return Some(Sum::atom(Atom::Now, 1.0));
+        }
+        "pga_alloc_mem" | "pga_used_mem" | "pga_max_mem" => return Some(Sum::atom(Atom::Amount(Column::Pga), 1.0)),
+        "start_date" | "start_time" => return Some(Sum::atom(Atom::Since(Column::TransactionAge), 1.0)),
+        "used_urec" => return Some(Sum::atom(Atom::Amount(Column::UndoRecords), 1.0)),
+        "wait_time_micro" => return Some(Sum::atom(Atom::Amount(Column::Waited), 1e6)),
+        _ => {}
+    }
+    let column = Column::named(word)?;
+    let atom = match column.kind() {
+        Kind::Duration | Kind::Size | Kind::Number => Atom::Amount(column),
+        Kind::Time if column == Column::LogonTime => Atom::Since(Column::Connected),
+        Kind::Time if column == Column::SqlExecStart => Atom::Since(Column::StatementAge),
+        Kind::Time | Kind::Text => return None,
+    };
+    Some(Sum::atom(atom, 1.0))
+}
+
+fn of_arithmetic(left: &Sum, operator: char, right: &Sum) -> Option<Sum> {
+    match operator {
+        '+' => Some(left.clone().add(right, 1.0)),
+        '-' => Some(left.clone().add(right, -1.0)),
+        '*' => match (left.number(), right.number()) {
+            (_, Some(factor)) => Some(left.clone().times(factor)),
+            (Some(factor), None) => Some(right.clone().times(factor)),
+            (None, None) => None,
+        },
+        '/' => right
+            .number()
+            .filter(|divisor| *divisor != 0.0)
+            .map(|divisor| left.clone().times(1.0 / divisor)),
+        _ => None,
+    }
+}
+
+fn of_call(name: &str, arguments: &[Sql]) -> Option<Sum> {
+    match (name, arguments) {
+        // Rounding is finer than any policy.
+        ("round" | "trunc" | "floor" | "ceil" | "to_number" | "abs", [inner, ..]) => Sum::of(inner),
+        ("numtodsinterval", [number, unit]) => {
+            let SqlKind::Plain(TermKind::Text(unit)) = &unit.kind else {
+                return None;
+            };
+            Some(Sum::seconds(Sum::of(number)?.number()? * seconds_of(unit)?))
+        }
+        _ => None,
+    }
+}
+
+/// How many seconds a unit has, by its name in SQL.
+pub(crate) fn seconds_of(unit: &str) -> Option<f64> {
+    match unit.to_ascii_lowercase().trim_end_matches('s') {
+        "second" => Some(1.0),
+        "minute" => Some(60.0),
+        "hour" => Some(3_600.0),
+        "day" => Some(DAY),
+        _ => None,
+    }
+}
+
+/// What the left side is once it stands alone: the column, and by what a bound on the other side is multiplied.
+fn alone(sum: &Sum) -> Option<(Column, f64)> {
+    match sum.atoms.as_slice() {
+        [(Atom::Amount(column), times)] => Some((*column, 1.0 / times)),
+        [(Atom::Now, now), (Atom::Since(age), then)] | [(Atom::Since(age), then), (Atom::Now, now)]
+            if (now + then).abs() < 1e-9 =>
+        {
+            Some((*age, DAY / now))
+        }
+        _ => None,
+    }
+}
+
+/// A bound as a condition writes it, in the column's kind.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "what is no whole number in range is refused before"
+)]
+fn written(column: Column, bound: f64) -> Option<String> {
+    let rounded = bound.round();
+    let exact = (bound - rounded).abs() < 1e-6;
+    match column.kind() {
+        Kind::Duration if (1.0..=LONGEST).contains(&rounded) => Some(Duration(rounded as i64).to_string()),
+        Kind::Size if (1.0..=1e15).contains(&rounded) => Some(Size(rounded as i64).to_string()),
+        Kind::Number if exact && rounded.abs() <= 1e15 => Some((rounded as i64).to_string()),
+        Kind::Duration | Kind::Size | Kind::Number | Kind::Text | Kind::Time => None,
+    }
+}
+
+/// The bound that a side sets, if there is one: `- constant`, and durations where nothing is scaled.
+fn bound(sum: &Sum, column: Column, factor: f64) -> Option<f64> {
+    let unscaled = column.kind() == Kind::Duration && (factor.abs() == 1.0 || factor.abs() == DAY);
+    if sum.seconds != 0.0 && !unscaled {
+        return None;
+    }
+    Some(-sum.constant * factor - sum.seconds * factor.signum())
+}
+
+/// The same comparison as a condition has it.
+pub(super) fn counterpart(left: &Sql, form: Form<'_>, negated: bool) -> Option<String> {
+    let not = if negated { "not " } else { "" };
+    match form {
+        Form::Compare(operator, right) => {
+            let sum = Sum::of(left)?.add(&Sum::of(right)?, -1.0);
+            let (column, factor) = alone(&sum)?;
+            let operator = if factor < 0.0 { mirrored(operator) } else { operator };
+            let bound = written(column, bound(&sum, column, factor)?)?;
+            Some(format!("{} {} {bound}", column.name(), operator.sql()))
+        }
+        Form::Between(low, high) => {
+            let sum = Sum::of(left)?;
+            let (column, factor) = alone(&sum)?;
+            let mut bounds = [low, high]
+                .into_iter()
+                .map(|side| bound(&sum.clone().add(&Sum::of(side)?, -1.0), column, factor));
+            let (mut from, mut to) = (bounds.next()??, bounds.next()??);
+            if factor < 0.0 {
+                (from, to) = (to, from);
+            }
+            let (from, to) = (written(column, from)?, written(column, to)?);
+            Some(format!("{} {not}between {from} and {to}", column.name()))
+        }
+        Form::In(_) | Form::Like(_) | Form::Matches(_) | Form::Null | Form::Alone => None,
+    }
+}
+
+/// The operator with its sides exchanged.
+const fn mirrored(operator: Comparison) -> Comparison {
+    match operator {
+        Comparison::Less => Comparison::Greater,
+        Comparison::LessOrEqual => Comparison::GreaterOrEqual,
+        Comparison::Greater => Comparison::Less,
+        Comparison::GreaterOrEqual => Comparison::LessOrEqual,
+        same @ (Comparison::Equal | Comparison::NotEqual) => same,
+    }
+}

@@ -1,0 +1,268 @@
+//! Functions over texts: `upper(program) like '%TOAD%'` is `program matches '(?i)TOAD'`, `nvl(module, ' ') != 'x'` asks for NULL, too.
+
+use super::{Form, Sql, SqlKind};
+use crate::policy::ast::TermKind;
+use crate::policy::condition::Comparison;
+use crate::session::column::{Column, Kind};
+
+/// A column inside functions.
+#[derive(Clone, Debug)]
+struct Subject {
+    column: Column,
+    /// UPPER or LOWER: letter case does not matter.
+    folded: bool,
+    /// NVL: what stands for NULL.
+    null: Option<String>,
+    part: Part,
+}
+
+/// Which part of the text is looked at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Part {
+    Whole,
+    Beginning,
+    End,
+}
+
+/// What a text is held against.
+enum Wanted {
+    /// Any of these.
+    Texts(Vec<String>),
+    /// A pattern of LIKE.
+    Pattern(String),
+}
+
+impl Subject {
+    fn of(sql: &Sql) -> Option<Subject> {
+        match &sql.kind {
+            SqlKind::Plain(TermKind::Word(word)) => Some(Subject {
+                column: Column::named(word)?,
+                folded: false,
+                null: None,
+                part: Part::Whole,
+            }),
+            SqlKind::Group(members) if members.len() == 1 => Subject::of(&members[0]),
+            SqlKind::Call { name, arguments } => {
+                let subject = Subject::of(arguments.first()?)?;
+                subject.inside(name, &arguments[1..])
+            }
+            _ => None,
+        }
+    }
+
+    fn inside(self, function: &str, more: &[Sql]) -> Option<Subject> {
+        match (function, more) {
+            ("upper" | "lower", []) => Some(Subject { folded: true, ..self }),
+            ("trim" | "rtrim" | "ltrim" | "to_char", []) => Some(self),
+            ("nvl" | "coalesce", [null]) => Some(Subject {
+                null: Some(literal(null)?),
+                ..self
+            }),
+            ("substr", [from, ..]) => {
+                let part = match (&from.kind, more.len()) {
+                    (SqlKind::Plain(TermKind::Number(0 | 1)), 2) => Part::Beginning,
+                    (SqlKind::Plain(TermKind::Number(back)), 1) if *back < 0 => Part::End,
+                    _ => return None,
+                };
+                Some(Subject { part, ..self })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the column's values are in capital letters anyhow. A name that was quoted when it was made is not, and must not
+    /// be missed where it is to be spared.
+    fn is_upper(&self, negated: bool) -> bool {
+        matches!(self.column, Column::Username | Column::Schemaname) && !negated
+            || self
+                .column
+                .closed_list()
+                .is_some_and(|list| list.iter().all(|value| !value.contains(char::is_lowercase)))
+    }
+
+    fn condition(&self, wanted: &Wanted, negated: bool) -> String {
+        let name = self.column.name();
+        let folded = self.folded && !self.is_upper(negated);
+        let text = |text: &str| {
+            let text = if self.folded && !folded {
+                text.to_uppercase()
+            } else {
+                text.to_owned()
+            };
+            quoted(&text)
+        };
+        let not = if negated { "not " } else { "" };
+        if folded {
+            return format!("{name} {not}matches {}", quoted(&format!("(?i){}", self.regex(wanted))));
+        }
+        match (wanted, self.part) {
+            (Wanted::Texts(texts), Part::Whole) => match texts.as_slice() {
+                [only] => format!("{name} {} {}", if negated { "!=" } else { "=" }, text(only)),
+                several => {
+                    let several: Vec<String> = several.iter().map(|one| text(one)).collect();
+                    format!("{name} {not}in ({})", several.join(", "))
+                }
+            },
+            (Wanted::Pattern(pattern), _) => format!("{name} {not}like {}", text(pattern)),
+            (Wanted::Texts(texts), part) => match (texts.as_slice(), part) {
+                ([only], Part::Beginning) if is_plain(only) => {
+                    format!("{name} {not}like {}", text(&format!("{only}%")))
+                }
+                ([only], Part::End) if is_plain(only) => format!("{name} {not}like {}", text(&format!("%{only}"))),
+                _ => format!("{name} {not}matches {}", quoted(&self.regex(wanted))),
+            },
+        }
+    }
+
+    fn regex(&self, wanted: &Wanted) -> String {
+        match wanted {
+            Wanted::Pattern(pattern) => regex_of_like(pattern),
+            Wanted::Texts(texts) => {
+                let escaped: Vec<String> = texts.iter().map(|text| regex::escape(text)).collect();
+                let any = match escaped.as_slice() {
+                    [only] => only.clone(),
+                    several => format!("({})", several.join("|")),
+                };
+                match self.part {
+                    Part::Whole => format!("^{any}$"),
+                    Part::Beginning => format!("^{any}"),
+                    Part::End => format!("{any}$"),
+                }
+            }
+        }
+    }
+
+    /// Whether the text that stands for NULL is wanted.
+    fn wants_null(&self, wanted: &Wanted, negated: bool) -> bool {
+        let Some(null) = &self.null else {
+            return false;
+        };
+        let matcher = regex::RegexBuilder::new(&self.regex(wanted))
+            .case_insensitive(self.folded)
+            .build();
+        matcher.is_ok_and(|matcher| matcher.is_match(null) != negated)
+    }
+}
+
+/// The same comparison as a condition has it.
+pub(super) fn counterpart(left: &Sql, form: Form<'_>, negated: bool) -> Option<String> {
+    if let Some(exact) = by_function(left, form) {
+        return Some(exact);
+    }
+    let subject = Subject::of(left)?;
+    if subject.column.kind() != Kind::Text {
+        return number(&subject, form);
+    }
+    let (wanted, negated) = match form {
+        Form::Compare(Comparison::Equal, right) => (Wanted::Texts(vec![literal(right)?]), negated),
+        Form::Compare(Comparison::NotEqual, right) => (Wanted::Texts(vec![literal(right)?]), !negated),
+        Form::In(values) => (
+            Wanted::Texts(values.iter().map(literal).collect::<Option<Vec<_>>>()?),
+            negated,
+        ),
+        Form::Like(pattern) => (Wanted::Pattern(literal(pattern)?), negated),
+        Form::Compare(..) | Form::Between(..) | Form::Matches(_) | Form::Null | Form::Alone => return None,
+    };
+    let condition = subject.condition(&wanted, negated);
+    Some(if subject.wants_null(&wanted, negated) {
+        format!("({} is null or {condition})", subject.column.name())
+    } else {
+        condition
+    })
+}
+
+/// INSTR and REGEXP_LIKE.
+fn by_function(left: &Sql, form: Form<'_>) -> Option<String> {
+    let SqlKind::Call { name, arguments } = &left.kind else {
+        return None;
+    };
+    let subject = Subject::of(arguments.first()?)?;
+    let text = literal(arguments.get(1)?)?;
+    match (name.as_str(), form) {
+        ("instr", Form::Compare(operator, bound)) => {
+            let SqlKind::Plain(TermKind::Number(bound)) = bound.kind else {
+                return None;
+            };
+            let negated = match (operator, bound) {
+                (Comparison::Greater | Comparison::NotEqual, 0) | (Comparison::GreaterOrEqual, 1) => false,
+                (Comparison::Equal, 0) | (Comparison::Less, 1) => true,
+                _ => return None,
+            };
+            let pattern = Wanted::Pattern(format!("%{text}%"));
+            is_plain(&text).then(|| subject.condition(&pattern, negated))
+        }
+        ("regexp_like", Form::Alone) => {
+            let flags = arguments.get(2).and_then(literal).unwrap_or_default();
+            let folded = if flags.contains('i') || subject.folded {
+                "(?i)"
+            } else {
+                ""
+            };
+            Some(format!(
+                "{} matches {}",
+                subject.column.name(),
+                quoted(&format!("{folded}{text}"))
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// `nvl(blocking_session, 0) = 0`
+fn number(subject: &Subject, form: Form<'_>) -> Option<String> {
+    let Form::Compare(operator, right) = form else {
+        return None;
+    };
+    let null: i64 = subject.null.as_ref()?.parse().ok()?;
+    let bound: i64 = literal(right)?.parse().ok()?;
+    let name = subject.column.name();
+    let plain = format!("{name} {} {bound}", operator.sql());
+    Some(if operator.holds(null.cmp(&bound)) {
+        format!("({name} is null or {plain})")
+    } else {
+        plain
+    })
+}
+
+/// A constant as a text; a bare word folds, as everywhere.
+fn literal(sql: &Sql) -> Option<String> {
+    match &sql.kind {
+        SqlKind::Plain(TermKind::Text(text)) => Some(text.clone()),
+        SqlKind::Plain(TermKind::Word(word)) if Column::named(word).is_none() => Some(word.to_uppercase()),
+        SqlKind::Plain(TermKind::Number(number)) => Some(number.to_string()),
+        SqlKind::Group(members) if members.len() == 1 => literal(&members[0]),
+        SqlKind::Call { name, arguments } if matches!(name.as_str(), "upper" | "lower" | "trim") => {
+            literal(arguments.first()?)
+        }
+        _ => None,
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// No wildcard of LIKE.
+fn is_plain(text: &str) -> bool {
+    !text.contains(['%', '_'])
+}
+
+/// The regular expression that finds what a pattern of LIKE matches.
+fn regex_of_like(pattern: &str) -> String {
+    let inner = pattern.trim_start_matches('%').trim_end_matches('%');
+    let mut regex = String::new();
+    if !pattern.starts_with('%') {
+        regex.push('^');
+    }
+    for character in inner.chars() {
+        match character {
+            '%' => regex.push_str(".*"),
+            '_' => regex.push('.'),
+            other => regex.push_str(&regex::escape(&other.to_string())),
+        }
+    }
+    if !pattern.ends_with('%') {
+        regex.push('$');
+    }
+    regex
+}

@@ -1,0 +1,225 @@
+//! What to say where the grammar ends and the text goes on: an operator of another language, a clause of the query around
+//! the condition, an `and` that is missing.
+
+use super::Parser;
+use super::right::Right;
+use crate::policy::ast::{Expr, ExprKind, TermKind};
+use crate::policy::condition::{Comparison, SessionStatus};
+use crate::policy::diagnostics::did_you_mean;
+use crate::policy::habit::{self, Form, GROUPS, ROWS, Sql, SqlKind};
+use crate::policy::lex::{Mistake, Token};
+use crate::session::column::{Column, Kind};
+
+/// Clauses that follow a condition in a query, and what a policy has for them.
+const CLAUSES: [(&str, &str); 8] = [
+    ("order", "who goes first is a key of the policy: `order: [idle desc]`"),
+    ("group", GROUPS),
+    ("having", GROUPS),
+    ("fetch", ROWS),
+    ("limit", ROWS),
+    ("union", "write `or` between the conditions"),
+    ("minus", "write `and not` before the second condition"),
+    ("intersect", "write `and` between the conditions"),
+];
+
+impl Parser<'_> {
+    /// Something stands where only AND, OR or the end may. The part began with the token `from`.
+    pub(super) fn trailing(&self, from: usize) -> Mistake {
+        let mistake = self.unexpected("`and`, `or` or the end");
+        match self.token() {
+            Token::Word(word) => match self.trailing_word(word, from) {
+                Some(hint) => mistake.hint(hint),
+                None => mistake,
+            },
+            Token::Operator(_) => mistake.hint(self.trailing_operator()),
+            Token::Comma => mistake.hint("several values stand in a list: `username in (SHOP, CRM)`"),
+            Token::Text(_) if matches!(self.before(), Some(Token::Word(_) | Token::Text(_))) => mistake.hint(SPACES),
+            _ if self.begins_a_part() => mistake.hint(MISSING),
+            _ => mistake,
+        }
+    }
+
+    fn trailing_word(&self, word: &str, from: usize) -> Option<String> {
+        let lower = word.to_ascii_lowercase();
+        if let Some((_, hint)) = CLAUSES.iter().find(|(clause, _)| *clause == lower) {
+            return Some((*hint).to_owned());
+        }
+        if matches!(lower.as_str(), "longer" | "for" | "more" | "over" | "since" | "than") {
+            return Some(self.longer_after_comparison(from));
+        }
+        if self.begins_a_part() {
+            return Some(MISSING.to_owned());
+        }
+        if let Some(hint) = did_you_mean(word, ["and", "or", "longer", "for", "not", "sessions"]) {
+            return Some(hint);
+        }
+        matches!(self.before(), Some(Token::Word(_) | Token::Text(_))).then(|| SPACES.to_owned())
+    }
+
+    /// `status = 'INACTIVE' longer than 4h`
+    fn longer_after_comparison(&self, from: usize) -> String {
+        let status = self.tokens[from..self.next].iter().find_map(|(token, _)| match token {
+            Token::Word(word) | Token::Text(word) => {
+                let named = |status: &SessionStatus| status.name().eq_ignore_ascii_case(word);
+                SessionStatus::ALL.into_iter().find(named)
+            }
+            _ => None,
+        });
+        let phrase = status.map_or("INACTIVE", SessionStatus::name);
+        let span = self.span_ahead();
+        format!(
+            "`longer than` follows a phrase: `{phrase} longer than {span}`; a column is compared: `transaction_age > {span}`"
+        )
+    }
+
+    /// The span that stands within the next words, or some other.
+    fn span_ahead(&self) -> crate::policy::Duration {
+        let span = (1..=3).find_map(|ahead| match self.ahead(ahead) {
+            Token::Duration(seconds) => Some(*seconds),
+            _ => None,
+        });
+        crate::policy::Duration(span.unwrap_or(4 * 3_600))
+    }
+
+    fn trailing_operator(&self) -> String {
+        match (self.before(), self.ahead(1)) {
+            (Some(before), Token::Duration(_) | Token::Number(_)) if Self::is_word(before, "transaction") => {
+                let span = self.span_ahead();
+                format!("a phrase goes on with `longer than`: `in transaction longer than {span}`")
+            }
+            _ => "write `a > 1 and a < 5`: comparisons do not chain".to_owned(),
+        }
+    }
+
+    /// A value or a function stands alone.
+    pub(super) fn without_operator(&mut self, start: usize, left: Sql) -> Result<Expr, Mistake> {
+        let at = self.since(start);
+        if left.is_wrong() {
+            return Ok(Expr {
+                at,
+                kind: ExprKind::Broken,
+            });
+        }
+        if let SqlKind::Qualified { name, .. } = &left.kind
+            && let Some(column) = Column::named(name)
+        {
+            self.report_prefixes(&left, &Right::Null);
+            return Err(self.no_operator(column));
+        }
+        let left = left.bare();
+        match &left.kind {
+            SqlKind::Plain(TermKind::Text(_) | TermKind::Number(_)) => {
+                let mistake = self.unexpected("an operator, such as `=`, `in` or `like`");
+                let after_or = self.tokens.iter().position(|(_, range)| range.start == start);
+                let after_or = after_or.and_then(|at| at.checked_sub(1)).map(|at| &self.tokens[at].0);
+                Err(match after_or {
+                    Some(word) if Self::is_word(word, "or") => mistake.hint(
+                        "each side of `or` is a whole comparison; for several values write `program in ('a', 'b')`",
+                    ),
+                    _ => mistake,
+                })
+            }
+            SqlKind::Plain(_) => Err(self.unexpected("an operator, such as `=`, `in` or `like`")),
+            _ => {
+                self.report(habit::answer(&left, Form::Alone, false, at.clone()));
+                Ok(Expr {
+                    at,
+                    kind: ExprKind::Broken,
+                })
+            }
+        }
+    }
+
+    /// After a column, here, stands no operator.
+    pub(super) fn no_operator(&self, column: Column) -> Mistake {
+        let name = column.name();
+        let found = self.token().describe();
+        let mistake = self
+            .mistake(
+                "unexpected-word",
+                format!("expected an operator after `{name}`, found {found}"),
+            )
+            .expected("expected `=`, `>`, `in`, `like`, `is null`, ...");
+        let Token::Word(word) = self.token() else {
+            return mistake;
+        };
+        let value = match self.ahead(1) {
+            Token::Text(text) => text.clone(),
+            _ => "toad".to_owned(),
+        };
+        let value = value.replace('\'', "''");
+        let bare = value.trim_matches('%');
+        let above = || match column.kind() {
+            Kind::Duration => format!("write `{name} > {}`", self.span_ahead()),
+            Kind::Size => format!("write `{name} > 2GB`"),
+            Kind::Number | Kind::Text | Kind::Time => format!("write `{name} > 5`"),
+        };
+        let hint = match word.to_ascii_lowercase().as_str() {
+            "ilike" => format!("write `{name} matches '(?i){bare}'`"),
+            "contains" | "containing" | "includes" => format!("write `{name} like '%{bare}%'`"),
+            "starts" | "starting" | "startswith" | "begins" => format!("write `{name} like 'JDBC%'`"),
+            "regexp" | "rlike" | "regexp_like" | "similar" => format!("write `{name} matches '{value}'`"),
+            "equals" | "eq" => format!("write `{name} = '{value}'`"),
+            "longer" | "more" | "greater" | "over" | "exceeds" | "older" | "for" | "since" | "gt" => above(),
+            "less" | "under" | "lt" | "shorter" => above().replace('>', "<"),
+            _ => return mistake,
+        };
+        mistake.hint(hint)
+    }
+
+    /// `status is 'INACTIVE'`
+    pub(super) fn is_something(&self, negated: bool) -> Mistake {
+        let mistake = self.unexpected("`null`");
+        let operator = if negated { "!=" } else { "=" };
+        match self.token() {
+            Token::Text(text) => mistake.hint(format!("write `{operator} '{}'`", text.replace('\'', "''"))),
+            Token::Word(word) => mistake.hint(format!(
+                "write `{operator} {word}`; `is null` and `is not null` are the two forms"
+            )),
+            _ => mistake.hint("`is null` and `is not null` are the two forms"),
+        }
+    }
+
+    /// No list stands after `in`.
+    pub(super) fn no_list(&self) -> Mistake {
+        let mistake = self.unexpected("`(` and values, or a list's `@name`");
+        match self.token() {
+            Token::Text(_) | Token::Word(_) | Token::Number(_) => {
+                mistake.hint("values stand in parentheses, even a single one: `username in (SHOP)`")
+            }
+            _ => mistake,
+        }
+    }
+
+    /// `blocking > 5 sessions`: reported, and read without the word.
+    pub(super) fn sessions_word(&mut self, left: &Sql, op: Comparison, right: &Sql) {
+        if !(Self::is_word(self.token(), "sessions") || Self::is_word(self.token(), "session")) {
+            return;
+        }
+        let mistake = self.mistake("unexpected-word", "a comparison with a number needs no `sessions`");
+        let hint = match (&left.kind, &right.kind) {
+            (SqlKind::Plain(TermKind::Word(word)), SqlKind::Plain(TermKind::Number(number))) => {
+                without_sessions(word, op, *number)
+            }
+            _ => "leave it out".to_owned(),
+        };
+        self.report(mistake.hint(hint));
+        self.advance();
+    }
+}
+
+fn without_sessions(word: &str, op: Comparison, number: i64) -> String {
+    let phrase = |least: i64| {
+        let sessions = if least == 1 { "session" } else { "sessions" };
+        format!(", or the phrase `blocking {least} {sessions}`: at least {least}")
+    };
+    let or_phrase = match op {
+        Comparison::Greater if word.eq_ignore_ascii_case("blocking") => phrase(number.saturating_add(1)),
+        Comparison::GreaterOrEqual if word.eq_ignore_ascii_case("blocking") => phrase(number),
+        _ => String::new(),
+    };
+    format!("write `{} {} {number}`{or_phrase}", word.to_ascii_lowercase(), op.sql())
+}
+
+const SPACES: &str = "a text with spaces is quoted: `program = 'SQL Developer'`";
+const MISSING: &str = "`and` or `or` is missing before it";
