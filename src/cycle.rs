@@ -107,6 +107,7 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
     let verified = memory
         .following
         .verify(snapshot, terms.now, |followed| patience(terms.set, followed));
+    memory.ledger.settle(terms.now);
     memory.reported.keep_only(snapshot);
     let returns = memory.respawns.observe(snapshot, terms.now);
     observe(
@@ -220,6 +221,9 @@ pub fn remember(memory: &mut Memory, done: Done) {
         }
         return;
     }
+    if done.mode == RunMode::Enforce {
+        memory.following.answered(done.key, done.outcome, done.at);
+    }
     if !done.outcome.counts() {
         return;
     }
@@ -253,6 +257,7 @@ pub fn remember(memory: &mut Memory, done: Done) {
                 mode: done.mode,
                 since: done.at,
                 sql_exec: done.sql_exec,
+                certain: done.outcome != Outcome::Unknown,
                 state: FollowState::Waiting,
             },
         );

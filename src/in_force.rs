@@ -119,7 +119,8 @@ impl Rhythm {
     /// Whether a snapshot continues the one before it.
     #[must_use]
     pub fn is_unbroken(self, before: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
-        before.is_some_and(|before| now - before <= self.longest_gap)
+        // A clock that went back breaks it too: nobody knows how long it was.
+        before.is_some_and(|before| before <= now && now - before <= self.longest_gap)
     }
 
     /// The time for which this snapshot speaks: from the one before it, or for one interval if there was none lately. A

@@ -31,19 +31,24 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Enters an action and forgets what is too old to matter.
+    /// Enters an action.
     pub fn enter(&mut self, entry: Entry) {
-        let now = entry.at;
         self.entries.push_back(entry);
-        while self.entries.front().is_some_and(|first| now - first.at > REMEMBERED) {
-            self.entries.pop_front();
+    }
+
+    /// Forgets what is too old to matter. An entry from the future was dated by a clock that ran ahead: it happened before
+    /// now, and counts from now on for as long as any, neither for ever nor against those that are there.
+    pub fn settle(&mut self, now: DateTime<Utc>) {
+        for entry in &mut self.entries {
+            entry.at = entry.at.min(now);
         }
+        self.entries.retain(|entry| now - entry.at <= REMEMBERED);
     }
 
     /// Actions within `period` before `now` of which `counts` says that they count.
     #[must_use]
     pub fn count(&self, now: DateTime<Utc>, period: TimeDelta, counts: impl Fn(&Entry) -> bool) -> u32 {
-        // An entry from the future is a clock that was set back: it counts, for it was an action.
+        // An entry from the future counts, for it was an action.
         let counted = self
             .entries
             .iter()
@@ -72,6 +77,27 @@ mod tests {
         assert_eq!(ledger.count(at(2), hour, real), 1);
         assert_eq!(ledger.count(at(2), hour, |_| true), 2);
         assert_eq!(ledger.count(at(2), hour, |entry| &*entry.policy == "a"), 1);
+    }
+
+    #[test]
+    fn a_clock_that_ran_ahead_neither_forgets_nor_counts_for_ever() {
+        let mut ledger = Ledger::default();
+        let mode = RunMode::Enforce;
+        let year = 365 * 24 * 60;
+        for minutes in [0, year] {
+            let (at, policy) = (at(minutes), "a".into());
+            ledger.enter(Entry { at, policy, mode });
+        }
+        ledger.settle(at(10));
+        let hour = TimeDelta::hours(1);
+        assert_eq!(ledger.count(at(10), hour, |_| true), 2, "the real one is not forgotten");
+        assert_eq!(
+            ledger.count(at(65), hour, |_| true),
+            1,
+            "the other counts from when it was met"
+        );
+        ledger.settle(at(70));
+        assert_eq!(ledger.count(at(70), hour, |_| true), 0);
     }
 
     #[test]

@@ -110,9 +110,10 @@ impl<'a> Situation<'a> {
 
     /// What this policy does next to a session that its own earlier action has not ended, if it is time for it.
     ///
-    /// The ladder's actions grow strictly stronger, so the one that was done last tells the rung. A dry run assumes that its
-    /// action ended the session, so it has nothing to escalate.
-    fn next_rung(&self, in_force: InForce, key: SessionKey) -> Option<Escalation> {
+    /// The ladder's actions grow strictly stronger, so the one that was done last tells the rung. Where nobody knows whether it
+    /// was done, and the session is not KILLED, which would show it, the same rung is taken again: a softer one is never
+    /// skipped. A dry run assumes that its action ended the session, so it has nothing to escalate.
+    fn next_rung(&self, in_force: InForce, key: SessionKey, killed: bool) -> Option<Escalation> {
         let policy = &self.set.policies[in_force.index];
         let followed = self.following.get(key)?;
         let own = followed.policy == policy.name && followed.mode == RunMode::Enforce;
@@ -124,9 +125,15 @@ impl<'a> Situation<'a> {
             .escalate
             .get(ladder.position(|action| action == followed.action)?)?;
         let waited = (self.now - followed.since).num_seconds();
-        u64::try_from(waited)
-            .is_ok_and(|waited| waited >= next.after)
-            .then_some(next)
+        let due = u64::try_from(waited).is_ok_and(|waited| waited >= next.after);
+        due.then(|| {
+            if followed.certain || killed {
+                next
+            } else {
+                let (after, action) = (next.after, followed.action);
+                Escalation { after, action }
+            }
+        })
     }
 
     /// User sessions by instance that a dry run assumes to be gone although they are there.
@@ -343,8 +350,8 @@ fn escalations(
     let due = |row: usize| {
         let key = snapshot.key(row)?;
         let last = situation.following.get(key)?.action;
-        let next = situation.next_rung(in_force, key)?.action;
         let killed = snapshot.text(row, Column::Status) == Some("KILLED");
+        let next = situation.next_rung(in_force, key, killed)?.action;
         if !readable(snapshot, row) || !(killed || matched.contains(&row)) {
             return None;
         }
@@ -416,7 +423,10 @@ fn entry(
             let taken_care_of = match policy.action {
                 Action::Report => situation.reported.contains(&policy.name, key),
                 Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql => {
-                    situation.followed(in_force, key).is_some()
+                    let in_transaction = !snapshot.has(Column::Taddr) || snapshot.text(row, Column::Taddr).is_some();
+                    situation
+                        .followed(in_force, key)
+                        .is_some_and(|followed| followed.holds_off(policy.action, in_transaction))
                 }
             };
             if taken_care_of {
@@ -565,6 +575,9 @@ pub fn why(entry: &Entry, policy: &Policy, set: &PolicySet, snapshot: &Snapshot,
             format!("exempt: {} ({})", exemption.reason, exemption.owner)
         }
         Standing::Followed => "acted on already; waiting for it to end".into(),
+        Standing::Escalating { last, next } if last == next => {
+            format!("nobody knows whether {last} was done, so it is done again")
+        }
         Standing::Escalating { last, next } => format!("{last} has not ended it, escalating to {next}"),
     }
 }

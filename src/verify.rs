@@ -8,6 +8,12 @@
 //! matters is that it holds nothing any more. A session that waits for its own transaction (DISCONNECT POST_TRANSACTION) is
 //! not lingering, it was asked politely. An instance that is missing from the snapshot proves nothing.
 //!
+//! A session that was asked to go after its transaction and is still there when the deadline passes stays known as asked: the
+//! request stands, so nobody makes it again, but it keeps nobody from doing something stronger.
+//!
+//! A session that Oracle refused to end is remembered as well, so that it is not tried again at every poll, at the cost of
+//! everybody's budget.
+//!
 //! A dry run assumes that its actions succeeded; its sessions are "followed" too, so that they are not taken twice.
 
 use std::collections::BTreeMap;
@@ -16,7 +22,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::guard::RunMode;
-use crate::policy::model::{Action, DisconnectClause};
+use crate::outcome::Outcome;
+use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::{Field, Snapshot};
@@ -42,8 +49,21 @@ pub struct Followed {
     pub since: DateTime<Utc>,
     /// What the session's SQL was, for CANCEL SQL.
     pub sql_exec: Option<(String, Option<i64>)>,
+    /// Whether the statement is known to have been accepted. Where the connection broke or the daemon ended, nobody knows.
+    pub certain: bool,
     /// Where it stands.
     pub state: FollowState,
+}
+
+impl Followed {
+    /// Whether it keeps this action away from the session, which is or is not in a transaction.
+    #[must_use]
+    pub fn holds_off(&self, action: Action, in_transaction: bool) -> bool {
+        match self.state {
+            FollowState::Waiting | FollowState::Lingering => true,
+            FollowState::Asked => in_transaction && action.strength() <= self.action.strength(),
+        }
+    }
 }
 
 /// Where a followed session stands.
@@ -53,7 +73,22 @@ pub enum FollowState {
     Waiting,
     /// It lingers, and that was said.
     Lingering,
+    /// It was asked to go after its transaction, and has not gone before the deadline. The request stands.
+    Asked,
 }
+
+/// A session that Oracle refused to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refusal {
+    outcome: Outcome,
+    at: DateTime<Utc>,
+}
+
+/// A statement that failed on a session is not sent again within this.
+const REFUSED_FOR: TimeDelta = TimeDelta::hours(1);
+
+/// What an instance that left took with it is forgotten after this; the journal does not remember it for longer either.
+const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 /// What a snapshot proved of a followed session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,12 +143,53 @@ pub struct Verification {
 #[derive(Clone, Debug, Default)]
 pub struct Following {
     sessions: BTreeMap<SessionKey, Followed>,
+    refused: BTreeMap<SessionKey, Refusal>,
 }
 
 impl Following {
     /// Starts following, or goes on with a new action.
     pub fn follow(&mut self, key: SessionKey, followed: Followed) {
         self.sessions.insert(key, followed);
+    }
+
+    /// Follows nobody any more. What was refused stays so.
+    pub fn forget_actions(&mut self) {
+        self.sessions.clear();
+    }
+
+    /// Takes note of what Oracle answered about a session.
+    pub fn answered(&mut self, key: SessionKey, outcome: Outcome, at: DateTime<Utc>) {
+        match outcome {
+            Outcome::Refused | Outcome::Unsupported | Outcome::Failed => {
+                self.refused.insert(key, Refusal { outcome, at });
+            }
+            Outcome::Done
+            | Outcome::Marked
+            | Outcome::AlreadyGone
+            | Outcome::NoLongerMatches
+            | Outcome::Protected
+            | Outcome::Unchecked
+            | Outcome::Unknown
+            | Outcome::Expired
+            | Outcome::Revoked
+            | Outcome::Assumed
+            | Outcome::Reported => {}
+        }
+    }
+
+    /// Why a session is not tried again yet, if so. That it is no session which may be ended does not change while it lives.
+    #[must_use]
+    pub fn refused(&self, key: SessionKey, now: DateTime<Utc>) -> Option<String> {
+        let refusal = self.refused.get(&key)?;
+        let for_good = refusal.outcome == Outcome::Refused;
+        let again = if for_good { "while it lives" } else { "within an hour" };
+        (for_good || now - refusal.at < REFUSED_FOR).then(|| {
+            let at = refusal.at.format("%Y-%m-%dT%H:%M:%SZ");
+            format!(
+                "the database answered with {} at {at}: not tried again {again}",
+                refusal.outcome
+            )
+        })
     }
 
     /// Whether and how a session is followed.
@@ -145,9 +221,20 @@ impl Following {
         patience: impl Fn(&Followed) -> TimeDelta,
     ) -> Vec<Verification> {
         let mut proved = Vec::new();
+        let lives = |key: &SessionKey| {
+            !snapshot.is_complete(key.inst_id) || snapshot.find(*key).is_some() || may_be_there(*key, snapshot)
+        };
+        self.refused
+            .retain(|key, refusal| lives(key) && now - refusal.at < REMEMBERED);
         self.sessions.retain(|key, followed| {
             let row = snapshot.find(*key);
-            let overdue = now - followed.since >= patience(followed).max(DEADLINE);
+            // What a clock that ran ahead has dated into the future happened before now.
+            followed.since = followed.since.min(now);
+            let limit = match followed.state {
+                FollowState::Waiting | FollowState::Lingering => patience(followed).max(DEADLINE),
+                FollowState::Asked => REMEMBERED.max(DEADLINE),
+            };
+            let overdue = now - followed.since >= limit;
             let seen = snapshot.is_complete(key.inst_id) && (row.is_some() || !may_be_there(*key, snapshot));
             let proof = if seen {
                 prove(followed, snapshot, row, now, overdue)
@@ -156,6 +243,11 @@ impl Following {
                 overdue.then_some(Proof::DeadlinePassed)
             };
             let Some(proof) = proof else { return true };
+            let asked = proof == Proof::DeadlinePassed
+                && followed.state != FollowState::Asked
+                && followed.certain
+                && followed.mode == RunMode::Enforce
+                && followed.action.waits_for_commit();
             if proof == Proof::Lingers {
                 followed.state = FollowState::Lingering;
             }
@@ -164,7 +256,10 @@ impl Following {
                 followed: followed.clone(),
                 proof,
             });
-            !proof.ends()
+            if asked {
+                followed.state = FollowState::Asked;
+            }
+            asked || !proof.ends()
         });
         proved
     }
@@ -208,9 +303,11 @@ fn prove(
                 Some(Proof::Cancelled)
             }
         }
-        Action::Disconnect {
-            clause: DisconnectClause::PostTransaction | DisconnectClause::PostTransactionNoReplay,
-        } if snapshot.text(row, Column::Status) != Some("KILLED") && snapshot.text(row, Column::Taddr).is_some() => {
+        Action::Disconnect { .. }
+            if followed.action.waits_for_commit()
+                && snapshot.text(row, Column::Status) != Some("KILLED")
+                && snapshot.text(row, Column::Taddr).is_some() =>
+        {
             deadline
         }
         Action::Kill { .. } | Action::Disconnect { .. } => {

@@ -33,8 +33,14 @@ use steps::{Run, Summary};
 /// Seeds that run when nobody asks for more or for one.
 const SEEDS: u64 = 20;
 
+const POLITE: &str = "a policy that waits for a commit kept a later, harder one from ever acting on that session";
+
 /// Seeds that once failed, each with what was wrong. They run every time.
 const FAILED_ONCE: &[(u64, &str)] = &[
+    (10_000_454, POLITE),
+    (10_000_805, POLITE),
+    (30_000_168, POLITE),
+    (30_000_457, POLITE),
     (
         20_000_373,
         "a snapshot whose rows came minutes after its clock: `for:` counted from the clock",

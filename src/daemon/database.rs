@@ -31,6 +31,7 @@ use crate::oracle::{Class, Error};
 use crate::plan::InForce;
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
+use crate::verify::FollowState;
 
 /// Everything that can happen to a database.
 #[derive(Debug)]
@@ -425,7 +426,9 @@ impl Database {
     /// Hands a batch to the thread that acts.
     fn act_on(&mut self, warrants: Vec<(Warrant, Snapshot)>, polled: &Polled, rules: Arc<Rules>, now: DateTime<Utc>) {
         self.revoked = Arc::default();
-        let going = self.memory.following.iter().map(|(key, followed)| Going {
+        let following = self.memory.following.iter();
+        let following = following.filter(|(_, followed)| followed.state != FollowState::Asked);
+        let going = following.map(|(key, followed)| Going {
             key: *key,
             mode: followed.mode,
             policy: Arc::clone(&followed.policy),

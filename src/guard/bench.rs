@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::evaluate::truth::Truth;
 use crate::guard::RunMode;
@@ -17,6 +17,7 @@ use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::groups::Groups;
 use crate::session::snapshot::Snapshot;
+use crate::verify::{FollowState, Following};
 
 /// What has been permitted so far in this cycle, over all policies.
 #[derive(Debug, Default)]
@@ -58,6 +59,8 @@ pub(super) struct Bench<'a> {
     own_actions: u32,
     floors: Option<Floors<'a>>,
     estimate: Readings,
+    following: &'a Following,
+    now: DateTime<Utc>,
 }
 
 /// By row, whether this policy has to reckon with the session's end: it is followed, or `taken` in this cycle.
@@ -68,7 +71,10 @@ fn about_to_go(
     taken: impl Iterator<Item = SessionKey>,
 ) -> Vec<bool> {
     let mut gone = vec![false; snapshot.rows()];
-    let followed = situation.all_followed(in_force).map(|(key, _)| *key);
+    // Whoever was only asked to go, and has not gone in an hour, is here to stay.
+    let followed = situation.all_followed(in_force);
+    let followed = followed.filter(|(_, followed)| followed.state != FollowState::Asked);
+    let followed = followed.map(|(key, _)| *key);
     for key in followed.chain(taken) {
         snapshot.rows_of(key).for_each(|row| gone[row] = true);
     }
@@ -158,6 +164,8 @@ impl<'a> Bench<'a> {
             own_actions: 0,
             floors,
             estimate,
+            following: situation.following,
+            now: situation.now,
         }
     }
 
@@ -184,6 +192,9 @@ impl<'a> Bench<'a> {
                     budget.whose, budget.what, budget.limit
                 ));
             }
+        }
+        if let Some(refused) = entry.key.and_then(|key| self.following.refused(key, self.now)) {
+            return Some(refused);
         }
         if matches!(entry.standing, Standing::Escalating { .. }) {
             // It counts as gone since its first action: no floor and no estimate is touched by ending it for good.

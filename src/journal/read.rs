@@ -22,7 +22,7 @@ use crate::policy::model::Action;
 use crate::respawn::Who;
 use crate::session::SessionKey;
 use crate::session::column::Column;
-use crate::verify::{FollowState, Followed, Following, Proof};
+use crate::verify::{FollowState, Followed, Proof};
 
 /// Older files are not read: budgets count over a day, and the host's clock may be an hour off the database's.
 const REMEMBERED: TimeDelta = TimeDelta::hours(25);
@@ -86,7 +86,30 @@ impl Past {
             .outcome
             .as_ref()
             .is_none_or(|outcomed| outcomed.outcome.is_followed());
-        self.intent.action != Action::Report && followed && !self.proofs.iter().any(|proof| proof.ends())
+        let ended = self.proofs.iter().any(|proof| proof.ends());
+        self.intent.action != Action::Report && followed && (!ended || self.stays_asked())
+    }
+
+    /// Whether it was accepted, waits for a commit, and outlived its deadline: the request stands.
+    fn stays_asked(&self) -> bool {
+        let accepted = self.outcome.as_ref().is_some_and(|outcomed| match outcomed.outcome {
+            Outcome::Done | Outcome::Marked => true,
+            Outcome::AlreadyGone
+            | Outcome::NoLongerMatches
+            | Outcome::Protected
+            | Outcome::Unchecked
+            | Outcome::Refused
+            | Outcome::Unsupported
+            | Outcome::Failed
+            | Outcome::Unknown
+            | Outcome::Expired
+            | Outcome::Revoked
+            | Outcome::Assumed
+            | Outcome::Reported => false,
+        });
+        let mut ends = self.proofs.iter().filter(|proof| proof.ends());
+        let deadline = ends.next() == Some(&Proof::DeadlinePassed) && ends.next().is_none();
+        accepted && deadline && self.intent.action.waits_for_commit()
     }
 }
 
@@ -105,7 +128,7 @@ impl History {
     #[must_use]
     pub fn memory(&self, database: &str, place: &str) -> Memory {
         let mut memory = Memory::default();
-        let mut open: BTreeMap<SessionKey, (Done, bool)> = BTreeMap::new();
+        let mut open: BTreeMap<SessionKey, (Done, FollowState)> = BTreeMap::new();
         let is_here = |intent: &Intent| {
             &*intent.database == database && intent.place.as_ref().is_none_or(|known| &**known == place)
         };
@@ -116,7 +139,14 @@ impl History {
                 memory.respawns.restore(past.intent.id, key, login);
             }
             if past.is_open() {
-                open.insert(past.intent.key, (done, past.proofs.contains(&Proof::Lingers)));
+                let state = if past.stays_asked() {
+                    FollowState::Asked
+                } else if past.proofs.contains(&Proof::Lingers) {
+                    FollowState::Lingering
+                } else {
+                    FollowState::Waiting
+                };
+                open.insert(past.intent.key, (done, state));
             } else if past
                 .outcome
                 .as_ref()
@@ -126,9 +156,9 @@ impl History {
             }
         }
         // `remember` follows every accepted action, ended ones too: what is followed is set anew.
-        memory.following = Following::default();
-        for (key, (done, lingers)) in open {
-            memory.following.follow(key, followed(done, lingers));
+        memory.following.forget_actions();
+        for (key, (done, state)) in open {
+            memory.following.follow(key, followed(done, state));
         }
         memory
     }
@@ -252,7 +282,7 @@ pub fn unwritten(intent: &Intent) -> Outcome {
     }
 }
 
-fn followed(done: Done, lingers: bool) -> Followed {
+fn followed(done: Done, state: FollowState) -> Followed {
     Followed {
         action_id: done.action_id,
         policy: done.policy,
@@ -260,11 +290,8 @@ fn followed(done: Done, lingers: bool) -> Followed {
         mode: done.mode,
         since: done.at,
         sql_exec: done.sql_exec,
-        state: if lingers {
-            FollowState::Lingering
-        } else {
-            FollowState::Waiting
-        },
+        certain: done.outcome != Outcome::Unknown,
+        state,
     }
 }
 

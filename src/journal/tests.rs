@@ -89,6 +89,7 @@ fn verification(intent: &Arc<Intent>, proof: Proof) -> Event {
                 mode: intent.mode,
                 since: intent.taken_at,
                 sql_exec: None,
+                certain: true,
                 state: FollowState::Waiting,
             },
             proof,

@@ -339,6 +339,37 @@ impl Action {
         }
     }
 
+    /// How much it takes from its session; a ladder climbs.
+    #[must_use]
+    pub const fn strength(self) -> u8 {
+        match self {
+            Action::Report => 0,
+            Action::CancelSql => 1,
+            Action::Disconnect { clause } => match clause {
+                DisconnectClause::PostTransaction | DisconnectClause::PostTransactionNoReplay => 2,
+                DisconnectClause::NoReplay => 3,
+                DisconnectClause::Immediate => 4,
+            },
+            Action::Kill { clause } => match clause {
+                KillClause::Plain | KillClause::NoReplay => 3,
+                KillClause::Immediate => 4,
+                KillClause::Force => 5,
+            },
+        }
+    }
+
+    /// Whether it waits for the session's own transaction to end, which may be never.
+    #[must_use]
+    pub const fn waits_for_commit(self) -> bool {
+        match self {
+            Action::Disconnect { clause } => match clause {
+                DisconnectClause::PostTransaction | DisconnectClause::PostTransactionNoReplay => true,
+                DisconnectClause::NoReplay | DisconnectClause::Immediate => false,
+            },
+            Action::Kill { .. } | Action::CancelSql | Action::Report => false,
+        }
+    }
+
     /// Every action there is.
     pub const ALL: [Action; 10] = [
         Action::Kill {

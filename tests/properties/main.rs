@@ -20,7 +20,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::TestRunner;
 
-use crate::reference::{Act, Reference};
+use crate::reference::{Act, Reference, Refused};
 use crate::world::{MOST_SNAPSHOTS, Rules, World, facts, in_force, refilling, rules, world};
 
 const MODES: [&str; 5] = ["enforce", "enforce", "dry-run", "dry-run", "off"];
@@ -33,6 +33,7 @@ fn answers() -> impl Strategy<Value = Vec<Outcome>> {
             Outcome::Marked,
             Outcome::Unknown,
             Outcome::Failed,
+            Outcome::Refused,
             Outcome::AlreadyGone,
             Outcome::NoLongerMatches,
             Outcome::Unchecked,
@@ -117,6 +118,11 @@ fn decides_as_the_reference(world: &World, rules: &Rules, answers: &[Outcome]) -
                     Outcome::AlreadyGone | Outcome::NoLongerMatches | Outcome::Unchecked
                 ),
                 followed: matches!(outcome, Outcome::Done | Outcome::Marked | Outcome::Unknown),
+                refused: if outcome == Outcome::Refused {
+                    Some(Refused::ForGood)
+                } else {
+                    matches!(outcome, Outcome::Unsupported | Outcome::Failed).then_some(Refused::ForAnHour)
+                },
             });
             remember(&mut memory, Done::of(warrant, next as u64, outcome, None));
         }

@@ -15,6 +15,15 @@ pub(crate) struct Act {
     /// Whether a statement was sent, as far as is known.
     pub(crate) counts: bool,
     pub(crate) followed: bool,
+    /// Oracle's answer was no: for good, or for an hour.
+    pub(crate) refused: Option<Refused>,
+}
+
+/// How a session was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    ForGood,
+    ForAnHour,
 }
 
 fn and(one: Option<bool>, two: Option<bool>) -> Option<bool> {
@@ -126,6 +135,28 @@ impl Reference<'_> {
             let gone = self.world.is_complete(later, person.inst_id) && !self.world.shown(later).iter().any(may_be);
             !gone && self.world.time(later) - self.world.time(act.at) < 3600
         })
+    }
+
+    /// Whether the last refusal of the session still counts. Whoever was gone meanwhile is somebody else.
+    fn is_refused(&self, at: usize, number: usize, acts: &[Act]) -> bool {
+        let Some(act) = acts
+            .iter()
+            .rfind(|act| act.refused.is_some() && self.same(act.person, number))
+        else {
+            return false;
+        };
+        let person = &self.world.people[number];
+        let stayed = (act.at + 1..=at).all(|later| {
+            let may_be = |other: &usize| {
+                let other = &self.world.people[*other];
+                (other.inst_id, other.sid, other.serial) == (person.inst_id, person.sid, person.serial)
+                    && (other.logon == person.logon || other.logon.is_none())
+            };
+            let gone = self.world.is_complete(later, person.inst_id) && !self.world.shown(later).iter().any(may_be);
+            !gone && self.world.time(later) - self.world.time(act.at) < 24 * 3600
+        });
+        let lately = self.world.time(at) - self.world.time(act.at) < 3600;
+        stayed && (act.refused == Some(Refused::ForGood) || lately)
     }
 
     /// USERNAME, PROGRAM and MACHINE as far as they were read.
@@ -330,6 +361,7 @@ impl Reference<'_> {
         let under = |limit: Option<u32>, used: u32| limit.is_none_or(|limit| used < limit);
         let day = 24 * 3600;
         !taken.iter().any(|other| self.same(*other, number))
+            && !self.is_refused(at, number, acts)
             && under(Some(all.per_cycle), now)
             && under(Some(all.per_hour), now + self.done(at, 3600, None, acts))
             && under(all.per_day, now + self.done(at, day, None, acts))

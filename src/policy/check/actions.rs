@@ -3,7 +3,7 @@
 use super::policy::LONGEST_HOLD;
 use crate::policy::diagnostics::{did_you_mean, one_of, quoted};
 use crate::policy::fields::{Fields, Inspection};
-use crate::policy::model::{Action, DisconnectClause, Escalation, KillClause, Protection};
+use crate::policy::model::{Action, Escalation, Protection};
 use crate::policy::raw::{Node, Value};
 
 const MOST_RUNGS: usize = 5;
@@ -38,24 +38,6 @@ pub(super) fn action(inspection: &mut Inspection, node: &Node) -> Option<Action>
     problem.expected = Some(format!("expected {}", one_of(Action::ALL.map(Action::name))));
     problem.hint = hint;
     None
-}
-
-/// How much an action takes from its session; a ladder climbs.
-const fn strength(action: Action) -> u8 {
-    match action {
-        Action::Report => 0,
-        Action::CancelSql => 1,
-        Action::Disconnect { clause } => match clause {
-            DisconnectClause::PostTransaction | DisconnectClause::PostTransactionNoReplay => 2,
-            DisconnectClause::NoReplay => 3,
-            DisconnectClause::Immediate => 4,
-        },
-        Action::Kill { clause } => match clause {
-            KillClause::Plain | KillClause::NoReplay => 3,
-            KillClause::Immediate => 4,
-            KillClause::Force => 5,
-        },
-    }
 }
 
 pub(super) fn escalations(
@@ -94,7 +76,7 @@ pub(super) fn escalations(
         let next_node = inspection.required(&rung, "an escalation", "action");
         let next = next_node.and_then(|node| action(inspection, node));
         if let (Some(before), Some(next), Some(node)) = (before, next, next_node)
-            && strength(next) <= strength(before)
+            && next.strength() <= before.strength()
         {
             inspection
                 .error(&node.at, "bad-escalation", format!("`{next}` is no stronger than `{before}` before it"))
