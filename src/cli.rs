@@ -99,14 +99,21 @@ pub enum Command {
     Check(CheckArgs),
     /// Runs policy tests: sessions given over time, decisions expected.
     Test(TestArgs),
-    /// Stops all acting on all databases within one cycle, until `resume`.
+    /// Stops the running daemon from sending anything to any database, until `resume`. Needs no valid configuration.
     Pause {
         /// Why, for those who find it paused.
         #[arg(long, default_value = "")]
         reason: String,
+        /// The daemon's state folder, where several daemons run or none can be found.
+        #[arg(long, value_name = "FOLDER")]
+        state: Option<PathBuf>,
     },
     /// Ends a pause.
-    Resume,
+    Resume {
+        /// The daemon's state folder, where several daemons run or none can be found.
+        #[arg(long, value_name = "FOLDER")]
+        state: Option<PathBuf>,
+    },
     /// Prints a completion script for a shell.
     Completions {
         /// Which shell.
@@ -350,6 +357,9 @@ the newest report of each database
 .TP
 \\fI/var/lib/orareaper/paused\\fR
 while this file is there, nothing is done to any session
+.TP
+\\fI/run/orareaper/\\fR
+the socket by which `pause` and `resume` reach the daemon
 .SH EXIT STATUS
 .TP
 0

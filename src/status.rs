@@ -33,6 +33,8 @@ pub struct Status {
     pub dry_run: bool,
     /// By whom or what the kill switch was set, and why, if it is.
     pub paused: Option<String>,
+    /// Why the kill switch cannot be looked at, if it cannot. That counts as paused.
+    pub switch_error: Option<String>,
     /// The digest of the policies in force; `None` before the first load.
     pub digest: Option<Arc<str>>,
     /// How many policies are in force.
@@ -217,11 +219,15 @@ impl Status {
                 }
             }
             Event::Cycle(report) => self.cycle(report, now),
-            Event::Paused { by, reason } => {
+            Event::Paused { by, reason, trouble } => {
+                self.switch_error = trouble.then(|| reason.clone());
                 let why = if reason.is_empty() { "" } else { ": " };
                 self.paused = Some(format!("{by}{why}{reason}"));
             }
-            Event::Resumed { .. } => self.paused = None,
+            Event::Resumed { .. } => {
+                self.paused = None;
+                self.switch_error = None;
+            }
             Event::Stopping { .. }
             | Event::DriverError { .. }
             | Event::Intent(_)
@@ -301,6 +307,9 @@ impl Status {
     #[must_use]
     pub fn troubles(&self, now: Monotonic) -> Vec<(Arc<str>, String)> {
         let mut troubles = Vec::new();
+        if let Some(error) = &self.switch_error {
+            troubles.push((Arc::from(""), format!("the kill switch cannot be looked at: {error}")));
+        }
         if let Some(error) = &self.journal_error {
             let trouble = format!("the journal takes no records, so nobody is acted on: {error}");
             troubles.push((Arc::from(""), trouble));

@@ -312,8 +312,11 @@ fn a_pause_is_obeyed_within_a_cycle_and_ended_likewise() {
     let daemon = site.run(&thin());
     daemon.looks("orcl", 1);
     let said = orareaper(&["pause", "--reason", "month end"]);
-    assert!(said.contains("paused") && said.contains("resume"), "{said}");
-    daemon.looks("orcl", 1);
+    assert!(said.contains("paused by") && said.contains("month end"), "{said}");
+    assert!(
+        said.contains(&daemon.pid().to_string()) && said.contains("resume"),
+        "{said}"
+    );
     db.world.advance(FIVE_HOURS);
     daemon.looks("orcl", 3);
     assert_eq!(killed(&db), 0);

@@ -190,6 +190,8 @@ fn what_others_rely_on_is_there() {
         ("[Service]", "LoadCredential", "prod:/etc/orareaper/credentials/prod"),
         ("[Service]", "StateDirectory", "orareaper"),
         ("[Service]", "StateDirectoryMode", "0750"),
+        ("[Service]", "RuntimeDirectory", "orareaper"),
+        ("[Service]", "RuntimeDirectoryMode", "0755"),
         ("[Service]", "ConfigurationDirectory", "orareaper"),
         ("[Service]", "DynamicUser", "yes"),
         ("[Service]", "LimitCORE", "0"),

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod explain;
 mod log;
 pub(crate) mod look;
+pub mod pause;
 pub mod plan;
 mod progress;
 pub mod record;
@@ -49,8 +50,8 @@ pub fn run(cli: &Cli) -> Status {
         Command::Replay(arguments) => replay::run(arguments, &cli.config, clock),
         Command::Check(arguments) => check::run(arguments, &cli.config, &clock),
         Command::Test(arguments) => test::run(arguments, &cli.config),
-        Command::Pause { reason } => pause(&cli.config, reason),
-        Command::Resume => resume(&cli.config),
+        Command::Pause { reason, state } => pause::pause(&cli.config, state.as_deref(), reason, clock),
+        Command::Resume { state } => pause::resume(&cli.config, state.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             crate::cli::completions(*shell, &mut script);
@@ -194,63 +195,4 @@ pub(crate) fn load_policies(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Re
         fail("the policies do not check; nothing was loaded");
         refused(&loaded.diagnostics)
     })
-}
-
-fn pause(config: &Path, reason: &str) -> Status {
-    let config = match load_config(config) {
-        Ok(config) => config,
-        Err(status) => return status,
-    };
-    let pause = crate::daemon::pause::Pause {
-        by: "the command".into(),
-        reason: reason.to_owned(),
-        since: None,
-    };
-    match crate::daemon::pause::set(&config.state, &pause) {
-        Ok(()) => {
-            say(&format!(
-                "paused: nothing is done to any session until `orareaper resume` ({} is there)",
-                crate::daemon::pause::file(&config.state).display()
-            ));
-            Status::Fine
-        }
-        Err(error) => fail(&format!(
-            "write {}: {error}",
-            crate::daemon::pause::file(&config.state).display()
-        )),
-    }
-}
-
-fn resume(config: &Path) -> Status {
-    let config = match load_config(config) {
-        Ok(config) => config,
-        Err(status) => return status,
-    };
-    match crate::daemon::pause::clear(&config.state) {
-        Ok(true) => {
-            say("resumed: policies act again from the next cycle on");
-            Status::Fine
-        }
-        Ok(false) => {
-            say("it was not paused");
-            Status::Fine
-        }
-        Err(error) => fail(&format!(
-            "remove {}: {error}",
-            crate::daemon::pause::file(&config.state).display()
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rustix::process::{DumpableBehavior, Resource, dumpable_behavior, getrlimit};
-
-    #[test]
-    fn no_core_dump_holds_a_password() {
-        super::keep_memory_private();
-        assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
-        let core = getrlimit(Resource::Core);
-        assert_eq!((core.current, core.maximum), (Some(0), Some(0)));
-    }
 }

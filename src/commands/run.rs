@@ -15,6 +15,8 @@ use crate::cli::Status;
 use crate::clock::{Clock, SystemClock};
 use crate::commands::{fail, load_config, load_policies};
 use crate::config::Config;
+use crate::daemon::control::Claim;
+use crate::daemon::pause::Pause;
 use crate::daemon::service::Service;
 use crate::notify::{Notifier, watchdog_interval};
 use crate::policy::diagnostics::Diagnostic;
@@ -71,12 +73,21 @@ pub fn run(path: &Path, dry_run: bool, clock: SystemClock) -> Status {
         Ok(notifier) => notifier,
         Err(error) => return fail(&error.to_string()),
     };
+    // Before anything else: a second daemon does nothing at all.
+    let claim = match Claim::take(&config.state) {
+        Ok(claim) => claim,
+        Err(error) => return fail(&error.to_string()),
+    };
     let mut service = match Service::start(&config, &set, dry_run, &clock, &|watcher| watcher) {
         Ok(service) => service,
         Err(error) => return fail(&error.to_string()),
     };
+    let _control = match claim.listen(path, Arc::clone(service.switch()), Arc::clone(&clock)) {
+        Ok(control) => control,
+        Err(error) => return fail(&error.to_string()),
+    };
     notifier.ready(&status_line(&config, &set));
-    serve(path, &config, &signals, &mut service, &notifier, &*clock);
+    serve(path, (&config, &set), &signals, &mut service, &notifier, &*clock);
     notifier.stopping("stopping");
     if service.stop("asked to by a signal", GRACE) {
         Status::Fine
@@ -93,7 +104,7 @@ fn load(path: &Path, clock: &dyn Clock) -> Result<(Config, Arc<PolicySet>), Stat
 
 fn serve(
     path: &Path,
-    config: &Config,
+    (config, set): (&Config, &PolicySet),
     signals: &Signals,
     service: &mut Service,
     notifier: &Notifier,
@@ -101,18 +112,27 @@ fn serve(
 ) {
     let interval = watchdog_interval();
     let mut fed = clock.now();
+    let mut told = None;
+    let mut status = status_line(config, set);
     while !signals.stop() {
         if signals.take_reload() {
             notifier.reloading();
             match reload(path, config, service, clock) {
-                Ok(status) => notifier.ready(&status),
+                Ok(line) => {
+                    status = line;
+                    notifier.ready(&with_pause(&status, told.as_ref()));
+                }
                 Err(problem) => {
                     service.reload_failed(problem);
                     notifier.ready("a reload failed; what was in force stays so");
                 }
             }
         }
-        service.tell_pause();
+        let paused = service.tell_pause();
+        if paused != told {
+            told = paused;
+            notifier.status(&with_pause(&status, told.as_ref()));
+        }
         // A thread that panicked has left something half done. The journal knows what; a restart only delays.
         let heartbeat = service
             .heartbeat()
@@ -163,6 +183,14 @@ fn fixed(running: &Config, new: &Config) -> Vec<String> {
         ));
     }
     changes
+}
+
+/// Whoever looks at the service sees first that it does nothing.
+fn with_pause(status: &str, pause: Option<&Pause>) -> String {
+    match pause {
+        Some(pause) => format!("{pause}; {status}"),
+        None => status.to_owned(),
+    }
 }
 
 fn status_line(config: &Config, set: &PolicySet) -> String {

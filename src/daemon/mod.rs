@@ -12,6 +12,7 @@
 
 pub mod actor;
 pub mod backoff;
+pub mod control;
 pub mod database;
 pub mod pause;
 pub mod poller;

@@ -34,6 +34,9 @@ const KNOWN_FOR: Duration = Duration::from_secs(10);
 /// Looks are repeated when the switch was moved meanwhile; never so often.
 const MOST_LOOKS: usize = 100;
 
+/// By whom a pause is that nobody set: what cannot be looked at counts as paused.
+const ITSELF: &str = "orareaper itself";
+
 /// The file in a state folder.
 #[must_use]
 pub fn file(state: &Path) -> PathBuf {
@@ -88,6 +91,12 @@ impl Pause {
                 since: changed,
             },
         }
+    }
+
+    /// Whether nobody set it, but the switch cannot be looked at.
+    #[must_use]
+    pub fn is_trouble(&self) -> bool {
+        self.by == ITSELF
     }
 
     fn unseen(by: String, reason: String) -> Pause {
@@ -184,7 +193,7 @@ impl Switch {
         let inner = self.lock();
         let unknown = || {
             let reason = format!("{} could not be looked at lately", file(&self.state).display());
-            Pause::unseen("orareaper itself".into(), reason)
+            Pause::unseen(ITSELF.into(), reason)
         };
         match (&inner.told, &inner.seen) {
             (Some(told), _) => Some(told.clone()),
@@ -211,15 +220,18 @@ impl Switch {
                 return Ok(ticket);
             }
         }
-        Err(Pause::unseen(
-            "orareaper itself".into(),
-            "the switch never stands still".into(),
-        ))
+        Err(Pause::unseen(ITSELF.into(), "the switch never stands still".into()))
     }
 
     /// The statement has its answer, or never will have one.
     pub fn end(&self, ticket: Ticket) {
         self.lock().under_way.remove(&ticket);
+    }
+
+    /// Statements that were sent and have no answer yet.
+    #[must_use]
+    pub fn under_way(&self) -> Vec<String> {
+        self.lock().under_way.values().cloned().collect()
     }
 
     /// Sets it. When this returns, no further statement is begun.
@@ -268,7 +280,7 @@ impl Switch {
         }
         Moved {
             pause: self.look(),
-            under_way: self.lock().under_way.values().cloned().collect(),
+            under_way: self.under_way(),
             unsaved,
         }
     }
@@ -283,7 +295,7 @@ impl Switch {
             return Some(pause);
         }
         let error = self.is_the_folder().err()?;
-        Some(Pause::unseen("orareaper itself".into(), error.to_string()))
+        Some(Pause::unseen(ITSELF.into(), error.to_string()))
     }
 
     /// Whether the state folder's name still means the folder that the daemon began with.
@@ -315,7 +327,7 @@ pub fn read(state: &Path) -> Option<Pause> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => {
             let reason = format!("{} cannot be looked at: {error}", path.display());
-            return Some(Pause::unseen("orareaper itself".into(), reason));
+            return Some(Pause::unseen(ITSELF.into(), reason));
         }
     };
     let by = format!("the file {}", path.display());

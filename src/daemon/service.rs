@@ -149,9 +149,10 @@ impl Service {
         let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
         if *told != now {
             recorder.record(&match &now {
-                Some(Pause { by, reason, .. }) => Event::Paused {
-                    by: by.clone(),
-                    reason: reason.clone(),
+                Some(pause) => Event::Paused {
+                    by: pause.by.clone(),
+                    reason: pause.reason.clone(),
+                    trouble: pause.is_trouble(),
                 },
                 None => Event::Resumed {
                     by: switch.resumed_by(),

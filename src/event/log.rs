@@ -80,7 +80,7 @@ impl Event {
                 info!(database = &**database, policy = &**policy, group, "{message}");
             }
             Event::Cycle(report) => log_cycle(report),
-            Event::Paused { by, reason } => log_paused(by, reason),
+            Event::Paused { by, reason, .. } => log_paused(by, reason),
             Event::Resumed { by } => info!(by = by.as_str(), "resumed"),
         }
     }

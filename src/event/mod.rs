@@ -148,6 +148,8 @@ pub enum Event {
         by: String,
         /// Why; may be empty.
         reason: String,
+        /// Whether nobody set it: the switch cannot be looked at, which counts as paused.
+        trouble: bool,
     },
     /// They act again.
     Resumed {

@@ -4,7 +4,7 @@
 //! and so on; the oldest is removed. The records are documented in [`record`].
 //!
 //! The journal is the daemon's only memory across a restart, and its one hard promise: **when [`Journal::append`] returns,
-//! the record is on the disk.** An intent is appended before its statement is sent, so a crash at any instruction can leave
+//! the record is on the disk,** in the file that the path names. An intent is appended before its statement is sent, so a crash at any instruction can leave
 //! an action without an outcome, and never an action without a record. The price is one flush an action; a cycle has few.
 //!
 //! A write that fails half-way is cut off again before anything else is written, and if that fails too, nothing is written:
@@ -20,7 +20,7 @@ pub(crate) mod tests;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -91,6 +91,8 @@ pub(crate) trait Medium: Send + std::fmt::Debug {
     fn sync(&mut self) -> io::Result<()>;
     /// Cuts off everything after `len`.
     fn cut(&mut self, len: u64) -> io::Result<()>;
+    /// Whether what is written is the file that its path names.
+    fn verify(&self) -> io::Result<()>;
     /// Makes this file the newest of the full ones and starts a new one.
     fn rotate(&mut self) -> io::Result<()>;
 }
@@ -104,8 +106,6 @@ pub struct Journal {
     len: u64,
     /// Whether there may be half a record after it.
     torn: bool,
-    /// Held for as long as the journal lives.
-    _lock: Option<File>,
 }
 
 impl Journal {
@@ -119,14 +119,13 @@ impl Journal {
         fs::create_dir_all(state).map_err(Error::io("create state folder", state))?;
         let lock = lock(state)?;
         let history = read(state, now)?;
-        let mut disk = Disk::open(state).map_err(Error::io("open journal in", state))?;
+        let mut disk = Disk::open(state, lock).map_err(Error::io("open journal in", state))?;
         let len = disk.end_last_line().map_err(Error::io("write journal in", state))?;
         let journal = Journal {
             medium: Box::new(disk),
             limit: FILE_BYTES,
             len,
             torn: false,
-            _lock: Some(lock),
         };
         Ok((journal, history))
     }
@@ -138,7 +137,6 @@ impl Journal {
             limit,
             len: 0,
             torn: false,
-            _lock: None,
         }
     }
 
@@ -171,6 +169,7 @@ impl Journal {
         self.torn = true;
         self.medium.append(line)?;
         self.medium.sync()?;
+        self.medium.verify()?;
         self.torn = false;
         self.len += size;
         Ok(())
@@ -229,18 +228,34 @@ fn lock(state: &Path) -> Result<File, Error> {
     }
 }
 
+/// Whether an open file is the one that a path names: what is written into another is lost with this process.
+fn is_named(open: &File, path: &Path) -> io::Result<()> {
+    let shown = path.display();
+    let named = fs::metadata(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{shown} cannot be looked at any more: {error}")))?;
+    let ours = open.metadata()?;
+    if (named.dev(), named.ino()) == (ours.dev(), ours.ino()) && ours.nlink() > 0 {
+        return Ok(());
+    }
+    let error = format!("{shown} is another file than the one that is open: the state folder was moved or replaced");
+    Err(io::Error::new(io::ErrorKind::NotFound, error))
+}
+
 /// The files of a state folder.
 #[derive(Debug)]
 struct Disk {
     state: PathBuf,
     current: File,
+    /// Held for as long as the journal lives.
+    lock: File,
 }
 
 impl Disk {
-    fn open(state: &Path) -> io::Result<Disk> {
+    fn open(state: &Path, lock: File) -> io::Result<Disk> {
         Ok(Disk {
             state: state.to_owned(),
             current: Disk::open_current(state)?,
+            lock,
         })
     }
 
@@ -287,6 +302,12 @@ impl Medium for Disk {
     fn cut(&mut self, len: u64) -> io::Result<()> {
         self.current.set_len(len)?;
         self.current.sync_data()
+    }
+
+    fn verify(&self) -> io::Result<()> {
+        is_named(&self.current, &file(&self.state, 0))?;
+        // Without its name the lock keeps nobody out.
+        is_named(&self.lock, &self.state.join("lock"))
     }
 
     /// A crash between two of these renames leaves a gap in the numbers, which reading does not mind.

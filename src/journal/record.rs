@@ -306,7 +306,7 @@ impl Record {
                 policy: policy.to_string(),
                 who: WhoRecord::of(who),
             },
-            Event::Paused { by, reason } => Record::Paused {
+            Event::Paused { by, reason, .. } => Record::Paused {
                 by: by.clone(),
                 reason: reason.clone(),
             },

@@ -472,11 +472,43 @@ impl Medium for Tape {
         Ok(())
     }
 
+    fn verify(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn rotate(&mut self) -> io::Result<()> {
         self.call("rotate")?;
         self.bytes.lock().expect("not poisoned").clear();
         Ok(())
     }
+}
+
+#[test]
+fn what_is_written_is_what_the_path_names() {
+    let parent = tempfile::tempdir().expect("a folder");
+    let state = parent.path().join("state");
+    let (mut journal, _) = Journal::open(&state, now()).expect("opens");
+    journal.append(&resumed(), now()).expect("written");
+    let away = parent.path().join("away");
+    fs::rename(&state, &away).expect("moved");
+    journal.append(&resumed(), now()).expect_err("the path names nothing");
+    fs::create_dir(&state).expect("made");
+    fs::write(file(&state, 0), "").expect("made");
+    journal
+        .append(&resumed(), now())
+        .expect_err("the path names another file");
+    fs::remove_dir_all(&state).expect("removed");
+    fs::rename(&away, &state).expect("moved back");
+    journal.append(&resumed(), now()).expect("the path names it again");
+    for name in ["lock", "journal.jsonl"] {
+        let (there, kept) = (state.join(name), state.join("kept"));
+        fs::rename(&there, &kept).expect("moved");
+        journal.append(&resumed(), now()).expect_err(name);
+        fs::rename(&kept, &there).expect("moved back");
+        journal.append(&resumed(), now()).expect("it is there again");
+    }
+    fs::remove_file(file(&state, 0)).expect("removed");
+    journal.append(&resumed(), now()).expect_err("it has no name any more");
 }
 
 fn resumed() -> Event {

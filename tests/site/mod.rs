@@ -191,6 +191,7 @@ impl Site {
             .env_remove("NOTIFY_SOCKET")
             .env_remove("WATCHDOG_USEC")
             .env_remove("ORAREAPER_LOG")
+            .env("RUNTIME_DIRECTORY", self.path("runtime"))
             .env("TNS_ADMIN", self.path("network"))
             .stdin(Stdio::null());
         if let Some(library) = &driver.library {

@@ -1,0 +1,271 @@
+//! `pause` and `resume`: the kill switch from a shell.
+//!
+//! A switch has to work when things are wrong: policies are never read, the configuration only to find out which daemon is
+//! meant, and then as far as it can be read. What is said is what the daemon confirmed. Where no daemon answers, the file in
+//! the state folder is made all the same, and it is said that nobody confirmed it.
+
+use std::env;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::cli::Status;
+use crate::clock::{Clock, SystemClock};
+use crate::commands::{fail, say};
+use crate::daemon::control::{Answer, Question, ask, sockets};
+use crate::daemon::pause::{self, Pause};
+
+/// Where the state is if nobody says otherwise.
+const STATE: &str = "/var/lib/orareaper";
+
+/// Pauses.
+pub fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: SystemClock) -> Status {
+    let by = who();
+    let question = Question::Pause {
+        by: by.clone(),
+        reason: reason.to_owned(),
+    };
+    let meant = meant(config, state);
+    if !meant.is_empty() {
+        let confirmed = meant.iter().map(|socket| confirm(socket, &question, told_paused));
+        // Every daemon is told, whatever the one before answered.
+        let all: Vec<bool> = confirmed.collect();
+        return if all.into_iter().all(|fine| fine) {
+            Status::Fine
+        } else {
+            Status::Failed
+        };
+    }
+    let folder = match folder(config, state) {
+        Ok(folder) => folder,
+        Err(problem) => return fail(&problem),
+    };
+    let file = pause::file(&folder);
+    let pause = Pause {
+        by,
+        reason: reason.to_owned(),
+        since: Some(clock.utc()),
+    };
+    if let Err(error) = pause::set(&folder, &pause) {
+        return fail(&format!("nothing is paused: write {}: {error}", file.display()));
+    }
+    match owner(&folder) {
+        None => {
+            say(&format!(
+                "paused: no daemon runs on {}; one that is started there sends nothing until `orareaper resume` ({} is there)",
+                folder.display(),
+                file.display()
+            ));
+            Status::Fine
+        }
+        Some(owner) => fail(&format!(
+            "not confirmed: {} is written, and a daemon looks at it before each statement, but process {owner}, which uses \
+             the folder, does not answer; to be certain, end it",
+            file.display()
+        )),
+    }
+}
+
+/// Ends a pause.
+pub fn resume(config: &Path, state: Option<&Path>) -> Status {
+    let meant = meant(config, state);
+    match meant.as_slice() {
+        [] => {}
+        [socket] => {
+            let fine = confirm(socket, &Question::Resume { by: who() }, told_resumed);
+            return if fine { Status::Fine } else { Status::Failed };
+        }
+        several => {
+            let shown: Vec<String> = several.iter().map(|socket| socket.display().to_string()).collect();
+            let all = shown.join(", ");
+            return fail(&format!(
+                "several daemons run here ({all}): name the state folder of one with --state"
+            ));
+        }
+    }
+    let folder = match folder(config, state) {
+        Ok(folder) => folder,
+        Err(problem) => return fail(&problem),
+    };
+    let file = pause::file(&folder);
+    match pause::clear(&folder) {
+        Ok(true) => {
+            say(&match owner(&folder) {
+                None => format!("resumed: {} is removed; no daemon runs there", file.display()),
+                Some(owner) => format!(
+                    "{} is removed; process {owner}, which uses the folder, does not answer, so nobody confirms that it goes on",
+                    file.display()
+                ),
+            });
+            Status::Fine
+        }
+        Ok(false) => {
+            say(&format!("it was not paused: there is no {}", file.display()));
+            Status::Fine
+        }
+        Err(error) => fail(&format!("still paused: remove {}: {error}", file.display())),
+    }
+}
+
+/// Asks a daemon and says what it answered; whether it did what it was asked.
+fn confirm(socket: &Path, question: &Question, told: fn(&Answer) -> bool) -> bool {
+    match ask(socket, question) {
+        Ok(answer) => told(&answer),
+        Err(error) => {
+            fail(&format!(
+                "not confirmed: ask the daemon at {}: {error}",
+                socket.display()
+            ));
+            false
+        }
+    }
+}
+
+fn told_paused(answer: &Answer) -> bool {
+    let (pid, state) = (answer.pid, answer.state.display());
+    let Some(pause) = answer.pause.clone().map(Pause::from) else {
+        fail(&format!(
+            "the daemon (process {pid}, state folder {state}) is not paused"
+        ));
+        return false;
+    };
+    say(&format!(
+        "{pause}\nthe daemon (process {pid}, state folder {state}) sends nothing more to any database until `orareaper resume`"
+    ));
+    for statement in &answer.under_way {
+        say(&format!("sent before, without an answer yet: {statement}"));
+    }
+    if let Some(unsaved) = &answer.unsaved {
+        say(&format!(
+            "warning: it holds until that process ends, no longer: {unsaved}"
+        ));
+    }
+    true
+}
+
+fn told_resumed(answer: &Answer) -> bool {
+    let (pid, state) = (answer.pid, answer.state.display());
+    match (answer.pause.clone().map(Pause::from), &answer.unsaved) {
+        (None, _) => {
+            say(&format!(
+                "resumed: the daemon (process {pid}, state folder {state}) acts again from its next cycle on"
+            ));
+            true
+        }
+        (Some(pause), Some(unsaved)) => {
+            fail(&format!("the daemon (process {pid}) is still {pause}; {unsaved}"));
+            false
+        }
+        (Some(pause), None) => {
+            fail(&format!("the daemon (process {pid}) is still {pause}"));
+            false
+        }
+    }
+}
+
+/// The sockets of the daemons that are meant: those of the state folder that is named, else those that were started with
+/// the configuration, else all that run here.
+fn meant(config: &Path, state: Option<&Path>) -> Vec<PathBuf> {
+    let whole = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // A daemon that cannot use a runtime directory listens in its state folder.
+    let folder = state.map(Path::to_owned).or_else(|| folder(config, None).ok());
+    let found: Vec<(PathBuf, Answer)> = sockets(folder.as_deref())
+        .into_iter()
+        .filter_map(|socket| {
+            let answer = ask(&socket, &Question::Status).ok()?;
+            Some((socket, answer))
+        })
+        .collect();
+    let of = |is: &dyn Fn(&Answer) -> bool| -> Vec<PathBuf> {
+        let chosen = found.iter().filter(|(_, answer)| is(answer));
+        chosen.map(|(socket, _)| socket.clone()).collect()
+    };
+    if let Some(state) = state {
+        let state = whole(state);
+        return of(&|answer| answer.state == state);
+    }
+    let config = whole(config);
+    let started_with = of(&|answer| answer.config == config);
+    if started_with.is_empty() {
+        of(&|_| true)
+    } else {
+        started_with
+    }
+}
+
+/// The state folder that is meant where no daemon answers.
+fn folder(config: &Path, state: Option<&Path>) -> Result<PathBuf, String> {
+    let folder = match state {
+        Some(state) => state.to_owned(),
+        None => match fs::read_to_string(config) {
+            Ok(text) => configured(&text, config),
+            Err(_) => PathBuf::from(STATE),
+        },
+    };
+    if folder.is_dir() {
+        Ok(folder)
+    } else {
+        Err(format!(
+            "nothing is done: no daemon answers, and there is no state folder {}; name it with --state. A daemon that runs \
+             all the same is stopped with `systemctl stop orareaper`",
+            folder.display()
+        ))
+    }
+}
+
+/// The state folder that a configuration names, which may be wrong in every other line.
+fn configured(text: &str, config: &Path) -> PathBuf {
+    let named = text.lines().find_map(|line| line.strip_prefix("state:")).map(|rest| {
+        let rest = rest.split(" #").next().unwrap_or_default();
+        rest.trim().trim_matches(['"', '\'']).to_owned()
+    });
+    match named.filter(|named| !named.is_empty()) {
+        Some(named) => config.parent().unwrap_or(Path::new("")).join(named),
+        None => PathBuf::from(STATE),
+    }
+}
+
+/// The process that has the folder, if one has.
+fn owner(folder: &Path) -> Option<String> {
+    let mut lock: File = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(folder.join("lock"))
+        .ok()?;
+    match lock.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            let read = lock.by_ref().take(20).read_to_string(&mut owner);
+            Some(read.map_or_else(|_| "unknown".to_owned(), |_| owner))
+        }
+        Ok(()) | Err(TryLockError::Error(_)) => None,
+    }
+}
+
+/// Who sits at the shell, as far as the shell says.
+fn who() -> String {
+    let mut named = ["SUDO_USER", "USER", "LOGNAME"]
+        .into_iter()
+        .filter_map(|name| env::var(name).ok());
+    let name = named.find(|name| !name.is_empty());
+    let uid = || fs::metadata("/proc/self").map_or_else(|_| "somebody".to_owned(), |own| format!("user {}", own.uid()));
+    name.unwrap_or_else(uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_folder_is_found_in_a_configuration_that_is_wrong_elsewhere() {
+        let found = |text: &str| configured(text, Path::new("/etc/orareaper/orareaper.yaml"));
+        assert_eq!(
+            found("databases: [\nstate: /srv/reaper # on its own disk\n"),
+            Path::new("/srv/reaper")
+        );
+        assert_eq!(found("state: 'here'\n: : :"), Path::new("/etc/orareaper/here"));
+        assert_eq!(found("polices: []\n"), Path::new(STATE));
+        assert_eq!(found("state:\n"), Path::new(STATE));
+    }
+}

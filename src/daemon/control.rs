@@ -1,0 +1,372 @@
+//! How `orareaper pause` and `resume` reach a running daemon: a socket in the runtime directory.
+//!
+//! A file in the state folder is obeyed too, but a file says nothing back, and whoever presses a kill switch has to know
+//! what became of it. So the command asks the daemon itself, which needs no configuration to be found, and tells what the
+//! daemon answered.
+//!
+//! The runtime directory is the unit's (`RUNTIME_DIRECTORY`), `/run/orareaper` for root, `$XDG_RUNTIME_DIR/orareaper` for
+//! anybody else, and the state folder where there is none of them. The socket's name is made from the state folder's path,
+//! and beside it is a lock: a second daemon for the same path is refused also when the folder itself was moved away.
+//!
+//! One question and one answer a connection, a line of JSON each. Only root and the daemon's own user may connect.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::clock::Clock;
+use crate::daemon::pause::{Moved, Pause, Switch};
+
+/// A question is no longer.
+const LONGEST: u64 = 64 * 1024;
+
+/// For a question to arrive and an answer to be taken.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For the state folder to take the file. The daemon obeys before that.
+const DISK: Duration = Duration::from_secs(3);
+
+/// So many are answered at a time.
+const MOST_ASKING: usize = 16;
+
+/// What a daemon is asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Question {
+    /// Who are you, and are you paused?
+    Status,
+    /// Send nothing any more.
+    Pause {
+        /// Who asks.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Go on.
+    Resume {
+        /// Who asks.
+        by: String,
+    },
+}
+
+/// What a daemon answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// Its process.
+    pub pid: u32,
+    /// Its state folder.
+    pub state: PathBuf,
+    /// Its configuration.
+    pub config: PathBuf,
+    /// The pause that holds, if one does.
+    pub pause: Option<Told>,
+    /// Statements that were sent and have no answer yet.
+    pub under_way: Vec<String>,
+    /// Why the file could not be written or removed, if so.
+    pub unsaved: Option<String>,
+}
+
+/// A pause as it is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Told {
+    /// Who or what.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Option<DateTime<Utc>>,
+}
+
+impl From<Pause> for Told {
+    fn from(Pause { by, reason, since }: Pause) -> Told {
+        Told { by, reason, since }
+    }
+}
+
+impl From<Told> for Pause {
+    fn from(Told { by, reason, since }: Told) -> Pause {
+        Pause { by, reason, since }
+    }
+}
+
+/// A state folder's path, taken by this process for as long as it lives.
+#[derive(Debug)]
+pub struct Claim {
+    state: PathBuf,
+    folder: PathBuf,
+    _lock: File,
+}
+
+/// A daemon's open ear. The socket goes with it.
+#[derive(Debug)]
+pub struct Control {
+    socket: PathBuf,
+    _claim: Claim,
+}
+
+impl Claim {
+    /// Takes the path of a state folder, which is made if it is not there.
+    ///
+    /// # Errors
+    /// When another daemon has it, or there is no place for the lock.
+    pub fn take(state: &Path) -> io::Result<Claim> {
+        let tell = |what: &str, path: &Path, error: io::Error| {
+            io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
+        };
+        fs::create_dir_all(state).map_err(|error| tell("create state folder", state, error))?;
+        let state = fs::canonicalize(state).map_err(|error| tell("find state folder", state, error))?;
+        let folder = runtime_folder(&state)?;
+        let path = folder.join(format!("{}.lock", name_of(&state)));
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&path);
+        let mut lock = opened.map_err(|error| tell("open", &path, error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut owner = String::new();
+                let read = io::Read::by_ref(&mut lock).take(20).read_to_string(&mut owner);
+                let known = read.is_ok() && !owner.is_empty() && owner.bytes().all(|byte| byte.is_ascii_digit());
+                let owner = if known { owner } else { "unknown".to_owned() };
+                let state = state.display();
+                let error = format!("state folder {state} is in use by another orareaper (process {owner})");
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, error));
+            }
+            Err(TryLockError::Error(error)) => return Err(tell("lock", &path, error)),
+        }
+        // Only for the message of whoever comes second; the lock is the kernel's.
+        lock.set_len(0)
+            .and_then(|()| lock.write_all(std::process::id().to_string().as_bytes()))
+            .map_err(|error| tell("write", &path, error))?;
+        Ok(Claim {
+            state,
+            folder,
+            _lock: lock,
+        })
+    }
+
+    /// Answers from now on, on threads of its own.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn listen(self, config: &Path, switch: Arc<Switch>, clock: Arc<dyn Clock>) -> io::Result<Control> {
+        let socket = self.folder.join(format!("{}.sock", name_of(&self.state)));
+        let tell = |error: io::Error| io::Error::new(error.kind(), format!("listen on {}: {error}", socket.display()));
+        // Whoever left it is gone: the lock is ours.
+        match fs::remove_file(&socket) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(tell(error)),
+            Ok(()) | Err(_) => {}
+        }
+        let listener = UnixListener::bind(&socket).map_err(tell)?;
+        fs::set_permissions(&socket, Permissions::from_mode(0o600)).map_err(tell)?;
+        let desk = Arc::new(Desk {
+            state: self.state.clone(),
+            config: fs::canonicalize(config).unwrap_or_else(|_| config.to_owned()),
+            switch,
+            clock,
+            asking: AtomicUsize::new(0),
+        });
+        thread::Builder::new().name("control".into()).spawn(move || {
+            for stream in listener.incoming().filter_map(Result::ok) {
+                Desk::hear(&desk, stream);
+            }
+        })?;
+        Ok(Control { socket, _claim: self })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // Nobody misses it: whoever finds it without a daemon behind it is refused.
+        let _ = fs::remove_file(&self.socket);
+    }
+}
+
+struct Desk {
+    state: PathBuf,
+    config: PathBuf,
+    switch: Arc<Switch>,
+    clock: Arc<dyn Clock>,
+    asking: AtomicUsize,
+}
+
+impl Desk {
+    /// Whoever says nothing holds up nobody else.
+    fn hear(desk: &Arc<Desk>, stream: UnixStream) {
+        if desk.asking.fetch_add(1, Ordering::SeqCst) >= MOST_ASKING {
+            desk.asking.fetch_sub(1, Ordering::SeqCst);
+            return;
+        }
+        let mine = Arc::clone(desk);
+        let started = thread::Builder::new().name("control-answer".into()).spawn(move || {
+            if let Err(error) = mine.answer(stream) {
+                tracing::debug!(
+                    error = error.to_string(),
+                    "a question at the control socket was not answered"
+                );
+            }
+            mine.asking.fetch_sub(1, Ordering::SeqCst);
+        });
+        if started.is_err() {
+            desk.asking.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn answer(&self, mut stream: UnixStream) -> io::Result<()> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut line = String::new();
+        BufReader::new((&stream).take(LONGEST)).read_line(&mut line)?;
+        let question = serde_json::from_str(&line)?;
+        let mut answer = serde_json::to_vec(&self.reply(question))?;
+        answer.push(b'\n');
+        stream.write_all(&answer)
+    }
+
+    fn reply(&self, question: Question) -> Answer {
+        let moved = match question {
+            Question::Status => Moved {
+                pause: self.switch.known(),
+                under_way: self.switch.under_way(),
+                unsaved: None,
+            },
+            Question::Pause { by, reason } => {
+                let since = Some(self.clock.utc());
+                let pause = Pause { by, reason, since };
+                let told = pause.clone();
+                self.move_it(move |switch| switch.pause(&pause))
+                    .unwrap_or_else(|| Moved {
+                        pause: Some(told),
+                        under_way: self.switch.under_way(),
+                        unsaved: Some(format!("{} does not answer", self.state.display())),
+                    })
+            }
+            Question::Resume { by } => self.move_it(move |switch| switch.resume(&by)).unwrap_or_else(|| Moved {
+                pause: self.switch.known(),
+                under_way: self.switch.under_way(),
+                unsaved: Some(format!("{} does not answer", self.state.display())),
+            }),
+        };
+        Answer {
+            pid: std::process::id(),
+            state: self.state.clone(),
+            config: self.config.clone(),
+            pause: moved.pause.map(Told::from),
+            under_way: moved.under_way,
+            unsaved: moved.unsaved,
+        }
+    }
+
+    /// The state folder may be on a disk that does not answer: that is waited for only so long. A pause holds before.
+    fn move_it(&self, how: impl FnOnce(&Switch) -> Moved + Send + 'static) -> Option<Moved> {
+        let switch = Arc::clone(&self.switch);
+        let (moved, comes) = channel();
+        let started = thread::Builder::new().name("switch-move".into()).spawn(move || {
+            // Nobody waits any more if it took too long.
+            let _ = moved.send(how(&switch));
+        });
+        started.ok()?;
+        comes.recv_timeout(DISK).ok()
+    }
+}
+
+/// Asks the daemon behind a socket.
+///
+/// # Errors
+/// When nobody answers there.
+pub fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE + DISK))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = serde_json::to_vec(question)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut answer = String::new();
+    BufReader::new(stream.take(LONGEST)).read_line(&mut answer)?;
+    Ok(serde_json::from_str(&answer)?)
+}
+
+/// The sockets of the daemons of this host, those without a daemon behind them too.
+#[must_use]
+pub fn sockets(state: Option<&Path>) -> Vec<PathBuf> {
+    let mut folders = Vec::new();
+    if let Some(own) = env::var_os("RUNTIME_DIRECTORY") {
+        folders.extend(first_of(&own));
+    } else {
+        // Whatever the unit calls its folder.
+        let in_run = fs::read_dir("/run").into_iter().flatten().flatten();
+        folders.extend(in_run.map(|entry| entry.path()));
+        folders.extend(env::var_os("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join("orareaper")));
+    }
+    folders.extend(state.map(Path::to_owned));
+    let is_socket = |path: &PathBuf| {
+        path.file_name()
+            .and_then(OsStr::to_str)
+            .is_some_and(|name| name.starts_with(NAME) && name.ends_with(".sock"))
+    };
+    let in_folder = |folder: PathBuf| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(is_socket).collect::<Vec<_>>()
+    };
+    let mut sockets: Vec<PathBuf> = folders.into_iter().flat_map(in_folder).collect();
+    sockets.sort();
+    sockets.dedup();
+    sockets
+}
+
+const NAME: &str = "orareaper-";
+
+/// A path to a socket has room for some hundred bytes, and a state folder's own path may be longer.
+fn name_of(state: &Path) -> String {
+    let digest = Sha256::digest(state.as_os_str().as_bytes());
+    digest.iter().take(8).fold(NAME.to_owned(), |mut name, byte| {
+        let _ = write!(name, "{byte:02x}");
+        name
+    })
+}
+
+fn first_of(folders: &OsStr) -> Option<PathBuf> {
+    let first = folders.as_bytes().split(|byte| *byte == b':').next()?;
+    (!first.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(first)))
+}
+
+/// The first of the places that is ours or can be made.
+fn runtime_folder(state: &Path) -> io::Result<PathBuf> {
+    if let Some(folder) = env::var_os("RUNTIME_DIRECTORY").as_deref().and_then(first_of) {
+        fs::create_dir_all(&folder)?;
+        return Ok(folder);
+    }
+    let own = fs::metadata("/proc/self").map(|own| own.uid());
+    let mut places = Vec::new();
+    if own.as_ref().is_ok_and(|uid| *uid == 0) {
+        places.push(PathBuf::from("/run/orareaper"));
+    }
+    places.extend(env::var_os("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join("orareaper")));
+    let usable = |place: &PathBuf| {
+        // One that is there already is looked at next.
+        let _ = DirBuilder::new().mode(0o755).create(place);
+        let there = fs::symlink_metadata(place);
+        there.is_ok_and(|there| there.is_dir() && own.as_ref().is_ok_and(|uid| *uid == there.uid()))
+    };
+    Ok(places.into_iter().find(usable).unwrap_or_else(|| state.to_owned()))
+}

@@ -1,0 +1,199 @@
+//! The kill switch from a shell: it works when everything else is wrong, and says what the daemon confirmed.
+
+mod site;
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::Duration;
+
+use site::{Daemon, Db, Site, thin, until};
+
+const OFFICE: &str = "
+release: 19.22.0.0.0
+seed: 11
+starts: 2026-11-23T09:00:00
+database: {name: PROD}
+instances:
+  - {number: 1, name: prod, host: db1}
+accounts:
+  REAPER: {password: reaper}
+sessions:
+  - {name: forgotten, user: SCOTT, program: sqlplus, machines: [pc1], idle: 3h, logged_on: 6h}
+  - {name: later, user: SCOTT, count: 4, program: sqlplus, machines: [pc2], idle: 1h, logged_on: 6h}
+";
+
+const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
+
+fn office() -> (Db, Site) {
+    let db = Db::parse(OFFICE);
+    let site = Site::new();
+    site.policies(
+        "policies:\n  - {name: forgotten, mode: enforce, when: INACTIVE longer than 4h, action: kill, limits: {share: 100%}}\n",
+    );
+    site.configure(&thin(), &db);
+    (db, site)
+}
+
+/// Exit status and what was said.
+fn orareaper(site: &Site, arguments: &[&str]) -> (i32, String) {
+    let mut command = site.command(&thin());
+    let output = command.args(["--config", "orareaper.yaml"]).args(arguments).output();
+    let output = output.expect("it runs");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    (
+        output.status.code().expect("no signal"),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+/// Hours pass and the daemon looks: nobody is ended.
+fn nobody_is_ended(db: &Db, daemon: &Daemon) {
+    db.world.advance(FIVE_HOURS);
+    daemon.looks("orcl", 3);
+    assert_eq!(db.kills().len(), 0);
+}
+
+#[test]
+fn it_works_with_a_broken_configuration_and_leaves_another_folder_alone() {
+    let (db, site) = office();
+    let daemon = site.run(&thin());
+    daemon.looks("orcl", 1);
+    fs::create_dir(site.path("elsewhere")).expect("made");
+    let broken = "databases: [\nstate: elsewhere\npolicies: nonsense: :\n";
+    let good = fs::read_to_string(site.path("orareaper.yaml")).expect("there");
+    site.write("orareaper.yaml", broken);
+    let (status, said) = orareaper(&site, &["pause", "--reason", "month end"]);
+    assert_eq!(status, 0, "{said}");
+    assert!(
+        said.contains(": month end") && said.contains(&daemon.pid().to_string()),
+        "{said}"
+    );
+    assert!(site.path("state/paused").exists() && !site.path("elsewhere/paused").exists());
+    nobody_is_ended(&db, &daemon);
+    let page = daemon.page("/").1;
+    assert!(page.contains("Paused by") && page.contains("month end"), "{page}");
+    let record = site.journals("paused", |_| true);
+    assert_eq!(record["reason"], "month end", "{record}");
+    assert_eq!(daemon.page("/readyz").0, 200, "an operator's pause is no trouble");
+
+    let (status, said) = orareaper(&site, &["resume"]);
+    assert!(status == 0 && said.contains("resumed"), "{said}");
+    site.write("orareaper.yaml", good);
+    until("the kills", || db.kills().len() == 5);
+}
+
+#[test]
+fn it_works_with_every_database_down_and_is_seen() {
+    let (db, site) = office();
+    db.world.set_listener(orasim::backend::OnAccept::Silent);
+    let path = site.path("notify");
+    let manager = UnixDatagram::bind(&path).expect("a socket");
+    manager.set_read_timeout(Some(site::PATIENCE)).expect("a limit");
+    let hears = |what: &str| {
+        until(what, || {
+            let mut bytes = [0; 4096];
+            let length = manager.recv(&mut bytes).expect("a message");
+            String::from_utf8_lossy(&bytes[..length]).contains(what)
+        });
+    };
+    let daemon = site.run_with(&thin(), |command| {
+        command.env("NOTIFY_SOCKET", &path);
+    });
+    hears("READY=1");
+    let (status, said) = orareaper(&site, &["pause", "--reason", "the listener burns"]);
+    assert_eq!(status, 0, "{said}");
+    hears("the listener burns");
+    daemon.metric_becomes("orareaper_paused", 1.0);
+    orareaper(&site, &["resume"]);
+    daemon.metric_becomes("orareaper_paused", 0.0);
+    hears("STATUS=policies");
+}
+
+#[test]
+fn without_a_daemon_the_file_is_made_and_a_daemon_obeys_it() {
+    let (db, site) = office();
+    let (status, said) = orareaper(&site, &["pause"]);
+    assert!(status == 2 && said.contains("--state"), "{said}");
+    fs::create_dir(site.path("state")).expect("made");
+    let (status, said) = orareaper(&site, &["pause", "--reason", "before the first start"]);
+    assert!(status == 0 && said.contains("no daemon runs"), "{said}");
+    let daemon = site.run(&thin());
+    nobody_is_ended(&db, &daemon);
+    site.journals("paused", |record| record["reason"] == "before the first start");
+    let (status, said) = orareaper(&site, &["resume"]);
+    assert!(status == 0 && said.contains(&daemon.pid().to_string()), "{said}");
+    until("the kills", || db.kills().len() == 5);
+}
+
+#[test]
+fn what_no_daemon_confirms_is_not_said() {
+    let (db, site) = office();
+    let daemon = site.run(&thin());
+    daemon.looks("orcl", 1);
+    fs::remove_dir_all(site.path("runtime")).expect("removed");
+    let (status, said) = orareaper(&site, &["pause"]);
+    assert!(status == 2 && said.contains("not confirmed"), "{said}");
+    assert!(said.contains(&daemon.pid().to_string()), "{said}");
+    nobody_is_ended(&db, &daemon);
+    let (status, said) = orareaper(&site, &["resume", "--state", "state"]);
+    assert!(status == 0 && said.contains("nobody confirms"), "{said}");
+}
+
+#[test]
+fn a_link_is_neither_followed_nor_written_through() {
+    let (db, site) = office();
+    let daemon = site.run(&thin());
+    daemon.looks("orcl", 1);
+    let before = fs::metadata(site.path("state/journal.jsonl")).expect("there").len();
+    std::os::unix::fs::symlink("journal.jsonl", site.path("state/paused")).expect("linked");
+    nobody_is_ended(&db, &daemon);
+    let (status, said) = orareaper(&site, &["pause", "--reason", "properly"]);
+    assert_eq!(status, 0, "{said}");
+    let paused = fs::symlink_metadata(site.path("state/paused")).expect("there");
+    assert!(paused.is_file(), "the link was replaced");
+    let after = fs::metadata(site.path("state/journal.jsonl")).expect("there").len();
+    assert!(after >= before, "the journal is whole");
+    assert!(!site.journal().is_empty());
+}
+
+#[test]
+fn a_state_folder_that_is_moved_away_stops_everything_and_turns_ready_red() {
+    let (db, site) = office();
+    let mut daemon = site.run(&thin());
+    daemon.looks("orcl", 1);
+    fs::rename(site.path("state"), site.path("away")).expect("moved");
+    until("it to be seen", || {
+        let (status, why) = daemon.page("/readyz");
+        status == 503 && why.contains("state")
+    });
+    nobody_is_ended(&db, &daemon);
+    // Nor does a second one start beside it, on a new folder of the same name.
+    let mut second = site.spawn(&thin(), |_| {});
+    assert_eq!(second.ends().code(), Some(2));
+    until("its last words", || {
+        second.log_text().contains("in use by another orareaper")
+    });
+    assert_eq!(db.kills().len(), 0);
+    assert!(!daemon.has_ended());
+
+    let made = site.path("state");
+    if made.exists() {
+        fs::remove_dir_all(made).expect("removed");
+    }
+    fs::rename(site.path("away"), site.path("state")).expect("moved back");
+    until("the kills", || db.kills().len() == 5);
+    until("it to be ready", || daemon.page("/readyz").0 == 200);
+}
+
+#[test]
+fn a_journal_that_is_deleted_stops_everything() {
+    let (db, site) = office();
+    let daemon = site.run(&thin());
+    daemon.looks("orcl", 1);
+    fs::remove_file(site.path("state/journal.jsonl")).expect("removed");
+    nobody_is_ended(&db, &daemon);
+    until("it to be told", || daemon.page("/readyz").0 == 503);
+    daemon.says("the journal takes no records: nobody is acted on");
+    assert!(!Path::new(&site.path("state/journal.jsonl")).exists());
+}
