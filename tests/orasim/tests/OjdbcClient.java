@@ -13,6 +13,7 @@ import java.sql.Types;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.Properties;
+import java.util.concurrent.atomic.AtomicBoolean;
 import oracle.jdbc.OracleDriver;
 import oracle.jdbc.OraclePreparedStatement;
 
@@ -359,18 +360,23 @@ class OjdbcClient {
                 fails(() -> statement.execute("begin sleep; end;"), 1013);
                 statement.setQueryTimeout(0);
                 same(true, System.nanoTime() - begun < 8_000_000_000L);
+                // Again and again: a cancel that comes before its statement cancels nothing.
+                AtomicBoolean over = new AtomicBoolean();
                 Thread canceller =
                         new Thread(
                                 () -> {
                                     try {
-                                        Thread.sleep(300);
-                                        statement.cancel();
+                                        while (!over.get()) {
+                                            Thread.sleep(300);
+                                            statement.cancel();
+                                        }
                                     } catch (Exception error) {
                                         error.printStackTrace(new PrintWriter(System.out));
                                     }
                                 });
                 canceller.start();
                 fails(() -> statement.execute("begin sleep; end;"), 1013);
+                over.set(true);
                 canceller.join();
             }
             same("1", one(connection, "select n, name from three"));

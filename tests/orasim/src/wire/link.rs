@@ -17,6 +17,9 @@ use crate::backend::Interrupt;
 
 /// How often a pending break interrupts the running call again: the first may have come just before the call began.
 const BREAK_AGAIN: Duration = Duration::from_millis(50);
+/// How long a break waits for its answer. A server does not look for breaks all the time either, and ojdbc waits for ever
+/// where the answer comes while its own thread that has sent the break is not yet done with it.
+const BREAK_ANSWER: Duration = Duration::from_millis(30);
 /// How long a client may leave its end unread before it is given up.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The data flag of a client that is leaving.
@@ -146,6 +149,7 @@ impl Link {
         if again {
             Ok(())
         } else {
+            std::thread::sleep(BREAK_ANSWER);
             self.write(Kind::Marker, &[1, 0, marker::BREAK])
         }
     }
