@@ -186,7 +186,8 @@ fn json_is_the_contract_to_the_letter() {
         r#"{"policy":"idle-application-sessions","inst_id":2,"sid":40,"serial":9,"logon_time":"2026-11-22T05:00:00Z","#,
         r#""username":"EVIL","program":"=cmd|<script>alert(1)</script>","machine":"\u001b]0;pwned\u0007","decision":"deferred","#,
         r#""reason":"budget: the policy's per_cycle 1 is used up","action":null,"statement":null}],"#,
-        r#""summary":{"act":1,"pending":0,"deferred":1,"refused":0,"protected":1,"exempt":0}}"#,
+        r#""summary":{"act":1,"pending":0,"deferred":1,"refused":0,"protected":1,"exempt":0},"#,
+        r#""error":null,"notes":[],"refusals":[]}"#,
         "\n"
     );
     assert_eq!(report(SESSIONS, vec![idle_policy()]).to_json(), expected);
@@ -448,7 +449,8 @@ fn an_open_breaker_is_told_in_every_format() {
 fn nothing_is_cut_where_nobody_has_a_screen() {
     let mut report = report(SESSIONS, vec![idle_policy()]);
     let long = "x".repeat(400);
-    report.policies[0].decisions[0].program = Some(format!("{long}END"));
+    let act = report.policies[0].decisions.iter_mut().find(|line| !line.is_spared());
+    act.expect("somebody is to be ended").program = Some(format!("{long}END"));
     assert!(report.to_text(TextStyle::WHOLE).contains("xEND"));
     assert!(
         !report.to_text(TextStyle::default()).contains("xEND"),

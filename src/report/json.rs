@@ -13,13 +13,13 @@ struct Document<'a> {
     taken_at: Option<String>,
     mode: &'a str,
     sessions: usize,
+    decisions: Vec<Decision<'a>>,
+    summary: Counts,
     /// Why the database could not be read; then everything else is empty.
     error: Option<&'a str>,
     notes: &'a [String],
     /// Open breakers and groups that are left alone.
     refusals: &'a [String],
-    decisions: Vec<Decision<'a>>,
-    summary: Counts,
 }
 
 #[derive(Serialize)]
@@ -73,9 +73,6 @@ impl Report {
             taken_at: self.taken_at.map(iso),
             mode: self.mode.name(),
             sessions: self.sessions,
-            error: self.unread.as_deref(),
-            notes: &self.notes,
-            refusals: &self.refusals,
             decisions: decisions.collect(),
             summary: Counts {
                 act: self.summary.act,
@@ -85,6 +82,9 @@ impl Report {
                 protected: self.summary.protected,
                 exempt: self.summary.exempt,
             },
+            error: self.unread.as_deref(),
+            notes: &self.notes,
+            refusals: &self.refusals,
         };
         let json = serde_json::to_string(&document).expect("texts and numbers are always JSON");
         let mut json = json_escaped(&json).into_owned();
