@@ -498,10 +498,53 @@ fn mistakes_are_refused_with_oracles_numbers_and_places() {
         ("SELECT :1 FROM dual", 1008, 0),
         ("ALTER SYSTEM FROBNICATE", 2065, 13),
         ("SELECT sid FROM v$session a, gv$session b", 918, 7),
+        ("SELECT FROM dual", 936, 7),
+        ("SELECT * FORM dual", 923, 9),
+        ("SELECT TOP 5 * FROM dual", 923, 7),
+        ("SELECT SUBSTR('a') FROM dual", 938, 0),
+        ("SELECT SYSDATE + SYSDATE FROM dual", 975, 0),
+        ("SELECT 1 FROM dual UNION SELECT 'a' FROM dual", 1790, 0),
+        ("SELECT (SELECT sid FROM v$session) FROM dual", 1427, 0),
+        ("SELECT COUNT(*) FROM dual WHERE COUNT(*) > 1", 934, 32),
+        ("SELECT dummy FROM dual HAVING COUNT(*) > 1", 979, 7),
+        ("SELECT MAX(COUNT(*)) FROM dual", 978, 7),
+        ("SELECT dummy FROM dual ORDER BY 5", 1785, 32),
+        ("SELECT MONTHS_BETWEEN(SYSDATE, SYSDATE) FROM dual", 3001, 0),
     ] {
         let error = client.run(sql).expect_err(sql);
         assert_eq!((error.code, error.offset), (code, offset), "{sql}: {}", error.message);
     }
+    client
+        .run("CREATE TABLE t (n NUMBER, v VARCHAR2(3), d DATE)")
+        .expect("create");
+    for (sql, message) in [
+        ("INSERT INTO t (n) VALUES ('x')", "ORA-01722: invalid number"),
+        (
+            "INSERT INTO t (v) VALUES ('abcdef')",
+            "ORA-12899: value too large for column \"REAPER\".\"T\".\"V\" (actual: 6, maximum: 3)",
+        ),
+        (
+            "BEGIN nothing; END;",
+            "ORA-06550: line 1, column 7:\nPLS-00201: identifier 'NOTHING' must be declared",
+        ),
+        (
+            "DECLARE x NUMBER; BEGIN x := 'a'; END;",
+            "ORA-06502: PL/SQL: numeric or value error: character to number conversion error\nORA-06512: at line 1",
+        ),
+    ] {
+        assert_eq!(
+            client.run(sql).map_err(|error| error.message).err().as_deref(),
+            Some(message),
+            "{sql}"
+        );
+    }
+    client
+        .run("INSERT INTO t VALUES ('7', 'abc', '23-NOV-26')")
+        .expect("converted");
+    assert_eq!(
+        rows(&mut client, "SELECT n + 1, v, d FROM t"),
+        "8|abc|2026-11-23 00:00:00"
+    );
     let unknown = client.run("SELECT nothing FROM dual").expect_err("unknown column");
     assert_eq!(unknown.message, "ORA-00904: \"NOTHING\": invalid identifier");
 }

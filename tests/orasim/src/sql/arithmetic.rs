@@ -99,6 +99,7 @@ impl Translator<'_> {
                     sql(difference, Ty::Interval)
                 }
             }
+            BinaryOperator::Plus if times == (true, true) => return Err(known(975)),
             BinaryOperator::Plus if times.0 || times.1 => {
                 let (time, other) = if times.0 { (a, b) } else { (b, a) };
                 self.moved(time, "+", other)

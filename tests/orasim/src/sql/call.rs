@@ -13,6 +13,50 @@ use crate::error::{known, not_simulated, ora};
 
 type Result<T> = std::result::Result<T, OraError>;
 
+/// Functions that Oracle has and that are not simulated.
+const KNOWN: [&str; 40] = [
+    "DUMP",
+    "STDDEV",
+    "VARIANCE",
+    "MEDIAN",
+    "MONTHS_BETWEEN",
+    "LAST_DAY",
+    "NEXT_DAY",
+    "NEW_TIME",
+    "SYS_CONNECT_BY_PATH",
+    "REGEXP_INSTR",
+    "TO_DSINTERVAL",
+    "TO_YMINTERVAL",
+    "NUMTOYMINTERVAL",
+    "FROM_TZ",
+    "TO_TIMESTAMP_TZ",
+    "SYS_EXTRACT_UTC",
+    "ORA_HASH",
+    "STANDARD_HASH",
+    "SYS_GUID",
+    "VSIZE",
+    "CONVERT",
+    "UNISTR",
+    "COMPOSE",
+    "DECOMPOSE",
+    "SOUNDEX",
+    "XMLAGG",
+    "XMLELEMENT",
+    "JSON_VALUE",
+    "JSON_QUERY",
+    "NTILE",
+    "CUME_DIST",
+    "PERCENT_RANK",
+    "RATIO_TO_REPORT",
+    "WM_CONCAT",
+    "COLLECT",
+    "GROUPING",
+    "LNNVL",
+    "NANVL",
+    "LOG",
+    "REMAINDER",
+];
+
 /// A call's plain arguments.
 pub(super) fn arguments(function: &Function) -> Vec<&Expr> {
     match &function.args {
@@ -54,8 +98,8 @@ impl Translator<'_> {
             }
         };
         wrong(match name.as_str() {
-            "NVL" | "NULLIF" | "INSTR" | "MOD" | "BITAND" | "ADD_MONTHS" | "REGEXP_LIKE" | "LPAD" | "RPAD"
-            | "POWER" => 2,
+            "NVL" | "NULLIF" | "SUBSTR" | "SUBSTRB" | "INSTR" | "MOD" | "BITAND" | "ADD_MONTHS" | "REGEXP_LIKE"
+            | "LPAD" | "RPAD" | "POWER" => 2,
             "NVL2" | "DECODE" | "TRANSLATE" => 3,
             "SYS_GUID" | "DBMS_RANDOM.VALUE" => 0,
             _ => 1,
@@ -68,6 +112,9 @@ impl Translator<'_> {
         }
         if let Some(choice) = self.choice(&name, &args) {
             return Ok(choice);
+        }
+        if KNOWN.contains(&name.as_str()) {
+            return Err(not_simulated(&name));
         }
         Err(self.at(904, &format!("\"{name}\": invalid identifier"), function))
     }

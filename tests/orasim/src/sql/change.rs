@@ -6,12 +6,15 @@ use sqlparser::ast::{
     TableObject, TableWithJoins, Update,
 };
 
+use super::dates;
 use super::engine::Engine;
+use super::exact;
 use super::expr::name_of;
 use super::lex::Tokens;
 use super::query::{Catalog, Scope, Source, Translated, Translator, split_and};
-use super::types::{Ty, bind_types, lite};
+use super::types::{Ty, bind_types, lite, seconds};
 use crate::backend::{Bind, ColumnType, OraError, StatementKind, Value};
+use crate::clock::{calendar, moment};
 use crate::error::{known, ora};
 use crate::views::Viewer;
 use crate::world::Shared;
@@ -33,6 +36,37 @@ fn owner_and_name(name: &ObjectName, schema: &str) -> (String, String) {
         [owner, name] => (owner.clone(), name.clone()),
         [name] => (schema.to_owned(), name.clone()),
         _ => (schema.to_owned(), String::new()),
+    }
+}
+
+/// A value as its column keeps it: converted, or refused.
+fn fitted(
+    value: Lite,
+    (column, kind): &(String, ColumnType),
+    (owner, table): (&str, &str),
+    catalog: &dyn Catalog,
+) -> Result<Lite> {
+    match (value, kind) {
+        (Lite::Text(text), ColumnType::Number) => {
+            let number = exact::parsed(&text).ok_or_else(|| known(1722))?;
+            Ok(exact::kept(&number))
+        }
+        (Lite::Text(text), ColumnType::Date | ColumnType::Timestamp(_)) => {
+            let (date, time) = catalog.date_models();
+            let model = if *kind == ColumnType::Date { date } else { time };
+            let at = dates::parse(&text, &model, calendar(catalog.clocks().sysdate))?;
+            Ok(seconds(moment(at)))
+        }
+        (Lite::Text(text), ColumnType::Varchar2(most)) if text.len() > *most as usize => {
+            let actual = text.len();
+            Err(ora(
+                12_899,
+                format!(
+                    "value too large for column \"{owner}\".\"{table}\".\"{column}\" (actual: {actual}, maximum: {most})"
+                ),
+            ))
+        }
+        (value, _) => Ok(value),
     }
 }
 
@@ -123,7 +157,9 @@ pub(crate) fn plan(
         match kind {
             StatementKind::Insert => {
                 let mut image = vec![Lite::Null; table.columns.len()];
-                columns.iter().zip(values).for_each(|(at, value)| image[*at] = value);
+                for (at, value) in columns.iter().zip(values) {
+                    image[*at] = fitted(value, &table.columns[*at], (&owner, &name), catalog)?;
+                }
                 changes.push((next, Some(image)));
                 next += 1;
             }
@@ -131,16 +167,19 @@ pub(crate) fn plan(
                 let Some(Lite::Integer(id)) = values.next() else {
                     continue;
                 };
-                let image = (kind == StatementKind::Update).then(|| {
-                    let before = table
-                        .rows(viewer.seat)
-                        .find(|(other, _)| *other == id)
-                        .map(|(_, image)| image.clone());
-                    let mut image = before.unwrap_or_else(|| vec![Lite::Null; table.columns.len()]);
-                    columns.iter().zip(values).for_each(|(at, value)| image[*at] = value);
-                    image
-                });
-                changes.push((id, image));
+                if kind != StatementKind::Update {
+                    changes.push((id, None));
+                    continue;
+                }
+                let before = table
+                    .rows(viewer.seat)
+                    .find(|(other, _)| *other == id)
+                    .map(|(_, image)| image.clone());
+                let mut image = before.unwrap_or_else(|| vec![Lite::Null; table.columns.len()]);
+                for (at, value) in columns.iter().zip(values) {
+                    image[*at] = fitted(value, &table.columns[*at], (&owner, &name), catalog)?;
+                }
+                changes.push((id, Some(image)));
             }
         }
     }

@@ -41,14 +41,15 @@ pub(crate) fn parse(tokens: &Tokens<'_>) -> Result<Statement, OraError> {
         .parse_statement()
         .map_err(|error| parser_error(tokens.text, &error))?;
     let next = parser.peek_token();
+    let at = offset(tokens.text, next.span.start);
     if next.token == sqlparser::tokenizer::Token::EOF {
         Ok(statement)
+    } else if let Some(from) = selects_nothing(tokens.text) {
+        Err(ora_at(936, "missing expression", from))
+    } else if lacks_from(tokens.text, at) {
+        Err(ora_at(923, "FROM keyword not found where expected", at))
     } else {
-        Err(ora_at(
-            933,
-            "SQL command not properly ended",
-            offset(tokens.text, next.span.start),
-        ))
+        Err(ora_at(933, "SQL command not properly ended", at))
     }
 }
 
@@ -67,6 +68,12 @@ pub(crate) fn parser_error(text: &str, error: &ParserError) -> OraError {
     });
     let at = place.map_or(text.len(), |place| offset(text, place));
     let expected = |what: &str| message.contains(&format!("Expected: {what}"));
+    if let Some(from) = selects_nothing(text) {
+        return ora_at(936, "missing expression", from);
+    }
+    if expected("end of statement") && lacks_from(text, at) {
+        return ora_at(923, "FROM keyword not found where expected", at);
+    }
     if expected("an expression") || expected("end of statement") && message.contains("found: FROM") {
         ora_at(936, "missing expression", at)
     } else if expected("identifier") {
@@ -76,6 +83,23 @@ pub(crate) fn parser_error(text: &str, error: &ParserError) -> OraError {
     } else {
         ora_at(933, "SQL command not properly ended", at)
     }
+}
+
+/// Whether a query has no FROM up to here: `SELECT * FORM dual`.
+fn lacks_from(text: &str, at: usize) -> bool {
+    let before = text.get(..at).unwrap_or(text).to_ascii_uppercase();
+    before.trim_start().starts_with("SELECT") && !before.contains("FROM") && !text[at..].trim_start().starts_with(';')
+}
+
+/// Where FROM stands in `SELECT FROM ...`.
+fn selects_nothing(text: &str) -> Option<usize> {
+    let rest = text.trim_start();
+    let list = rest
+        .get(6..)
+        .filter(|_| rest[..6].eq_ignore_ascii_case("SELECT"))?
+        .trim_start();
+    let from = list.split(char::is_whitespace).next()?;
+    from.eq_ignore_ascii_case("FROM").then_some(text.len() - list.len())
 }
 
 /// An error of SQLite's: one of Oracle's, raised by a function, or its own.

@@ -173,7 +173,7 @@ impl Translator<'_> {
                 if inner.columns.len() > 1 {
                     return Err(ora(913, "too many values"));
                 }
-                Ok(sql(format!("({})", inner.sql), ty))
+                Ok(sql(only_row(&inner.sql, &inner.columns), ty))
             }
             other => self.special(other, scope),
         }
@@ -208,6 +208,9 @@ impl Translator<'_> {
                 substring_for,
                 ..
             } => {
+                if substring_from.is_none() {
+                    return Err(ora(938, "not enough arguments for function"));
+                }
                 let it = self.value(expr, scope)?;
                 let width = it.ty.width();
                 let mut args = vec![self.as_text(it)];
@@ -338,6 +341,17 @@ impl Translator<'_> {
             it.text
         }
     }
+}
+
+/// A subquery as a value: more than one row is an error.
+fn only_row(inner: &str, columns: &[(String, Ty)]) -> String {
+    let Some((name, _)) = columns.first() else {
+        return format!("({inner})");
+    };
+    format!(
+        "(SELECT CASE WHEN count(*) > 1 THEN ora_raise(1427) ELSE max({}) END FROM ({inner}))",
+        quoted(name)
+    )
 }
 
 /// A number as it was typed: in quotes where SQLite would not keep all of its digits.

@@ -239,6 +239,10 @@ impl<'a> Translator<'a> {
                 if left.columns.len() != right.columns.len() {
                     return Err(known(1789));
                 }
+                let mut pairs = left.columns.iter().zip(&right.columns);
+                if pairs.any(|((_, a), (_, b))| unlike(*a, *b)) {
+                    return Err(known(1790));
+                }
                 let all = matches!(set_quantifier, SetQuantifier::All);
                 let word = match op {
                     SetOperator::Union if all => "UNION ALL",
@@ -303,10 +307,7 @@ impl<'a> Translator<'a> {
             parent: Some(outer),
             ..Scope::default()
         };
-        let mut conjuncts = Vec::new();
-        if let Some(condition) = &select.selection {
-            split_and(condition, &mut conjuncts);
-        }
+        let mut conjuncts = self.conjuncts(select)?;
         let mut from = self.from(&select.from, &mut scope, outer, &mut conjuncts)?;
         if !select.connect_by.is_empty() {
             from = self.hierarchy(&select.connect_by, &from, &mut scope)?;
@@ -352,6 +353,22 @@ impl<'a> Translator<'a> {
         })
     }
 
+    /// What WHERE asks, and what Oracle refuses of a query block before it looks at its names.
+    fn conjuncts<'e>(&self, select: &'e Select) -> Result<Vec<&'e Expr>> {
+        if select.top.is_some() {
+            let at = self.text.to_ascii_uppercase().find("TOP").unwrap_or_default();
+            return Err(ora_at(923, "FROM keyword not found where expected", at));
+        }
+        let mut conjuncts = Vec::new();
+        if let Some(condition) = &select.selection {
+            split_and(condition, &mut conjuncts);
+        }
+        match conjuncts.iter().find(|conjunct| has_aggregate(conjunct)) {
+            Some(conjunct) => Err(self.at(934, "group function is not allowed here", *conjunct)),
+            None => Ok(conjuncts),
+        }
+    }
+
     /// ORDER BY of a query block: by name of a result column, or by an expression.
     fn order_by(
         &mut self,
@@ -373,7 +390,20 @@ impl<'a> Translator<'a> {
                 Some(at) => (at + 1).to_string(),
                 None => match self.expr(&by.expr, scope)? {
                     // ORDER BY 2 is a place.
-                    it if matches!(by.expr, Expr::Value(_)) => place_key(it.text, columns, selected),
+                    it if matches!(by.expr, Expr::Value(_)) => {
+                        if it
+                            .text
+                            .parse::<usize>()
+                            .is_ok_and(|place| place == 0 || place > columns.len())
+                        {
+                            return Err(self.at(
+                                1785,
+                                "ORDER BY item must be the number of a SELECT-list expression",
+                                by,
+                            ));
+                        }
+                        place_key(it.text, columns, selected)
+                    }
                     it => sort_key(it),
                 },
             };
@@ -398,6 +428,14 @@ impl<'a> Translator<'a> {
         let (with, without): (Vec<_>, Vec<_>) = expressions.partition(|expr| has_aggregate(expr));
         let bare = |expr: &&&Expr| matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
         if grouped.is_empty() {
+            if let Some(nested) = with.iter().find(|expr| nests_aggregates(expr)) {
+                return Err(self.at(978, "nested group function without GROUP BY", *nested));
+            }
+            if select.having.is_some()
+                && let Some(column) = without.iter().find(bare)
+            {
+                return Err(self.at(979, "not a GROUP BY expression", *column));
+            }
             return match without.iter().find(bare) {
                 Some(column) if !with.is_empty() && !is_pseudo(column) => {
                     Err(self.at(937, "not a single-group group function", *column))
@@ -530,6 +568,18 @@ impl<'a> Translator<'a> {
             self.loads[load].only.push((column, value));
         }
     }
+}
+
+/// Whether values of the two types cannot stand in one column.
+fn unlike(a: Ty, b: Ty) -> bool {
+    let kind = |ty: Ty| (ty.is_number(), ty.is_text(), ty.is_time());
+    a != Ty::Unknown && b != Ty::Unknown && kind(a) != kind(b)
+}
+
+/// Whether a group function is applied to another's result.
+fn nests_aggregates(expr: &Expr) -> bool {
+    matches!(expr, Expr::Function(function)
+        if function.over.is_none() && super::call::arguments(function).into_iter().any(has_aggregate))
 }
 
 /// The place of a result column as ORDER BY names it, or what it is sorted by.

@@ -86,7 +86,8 @@ pub(crate) fn run(
 
 /// An error that nobody caught says where it passed.
 fn stacked(error: OraError, tokens: &Tokens<'_>) -> OraError {
-    if error.then != Then::Continue || error.code == 1013 {
+    // A block that does not compile runs through no line.
+    if error.then != Then::Continue || matches!(error.code, 1013 | 6550) {
         return error;
     }
     let line = 1 + tokens.text[..(error.offset as usize).min(tokens.text.len())]
@@ -332,6 +333,12 @@ impl Run<'_, '_> {
                     return Err(ora(
                         6502,
                         "PL/SQL: numeric or value error: character string buffer too small",
+                    ));
+                }
+                if matches!((&value, variable.1), (Value::Text(_), Ty::Number)) {
+                    return Err(ora(
+                        6502,
+                        "PL/SQL: numeric or value error: character to number conversion error",
                     ));
                 }
                 variable.0 = value;
