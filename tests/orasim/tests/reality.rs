@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use orasim::backend::{ConnectTo, Value};
+use orasim::backend::{Client, ConnectTo, Value};
 use orasim::local::{Local, shown};
 use orasim::{Scenario, World};
 
@@ -470,4 +470,24 @@ accounts:
             ("SELECT username FROM dba_xstream_administrator", "STRMADMIN"),
         ],
     );
+}
+
+#[test]
+fn only_whom_the_password_file_knows_logs_in_as_sysdba() {
+    let mut scenario = Scenario::builtin("tutorial").expect("built in");
+    scenario.accounts.get_mut("REAPER").expect("an account").sysdba = true;
+    let world = World::new(scenario);
+    let log_in = |user: &str| {
+        let client = Client {
+            sysdba: true,
+            ..Client::default()
+        };
+        Local::connect_as(&world, user, &ConnectTo::default(), client)
+    };
+    assert_eq!(log_in("apexdev").err().map(|error| error.code), Some(1017));
+    let mut reaper = log_in("reaper").expect("a session");
+    let sql = "SELECT username, schemaname, sys_context('userenv', 'isdba') FROM v$session WHERE sid = sys_context('userenv', 'sid')";
+    assert_eq!(rows(&mut reaper, sql), "SYS|SYS|TRUE");
+    let own = "SELECT username FROM v$session WHERE sid = sys_context('userenv', 'sid')";
+    assert_eq!(rows(&mut connect(&world, "reaper", "orcl"), own), "REAPER");
 }

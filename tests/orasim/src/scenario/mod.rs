@@ -213,6 +213,9 @@ pub struct Account {
     /// May log in (CREATE SESSION).
     #[serde(default = "yes")]
     pub create_session: bool,
+    /// May log in AS SYSDBA, as SYS always may: V$PWFILE_USERS.SYSDBA.
+    #[serde(default)]
+    pub sysdba: bool,
     /// The views it may read (`GV$SESSION`, `V$INSTANCE`): all of them without this.
     pub views: Option<BTreeSet<String>>,
     /// How many sessions its profile allows (SESSIONS_PER_USER).

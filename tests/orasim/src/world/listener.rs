@@ -85,6 +85,8 @@ impl Database for World {
         let (name, account) = account(scenario, user).ok_or_else(|| fatal(1017))?;
         let warning = admit(name, account, proof, &client)?;
         let name = match &client.proxy_for {
+            // Whoever logs in AS SYSDBA is SYS from then on (Administrator's Guide, Administrative Privileges).
+            _ if client.sysdba => "SYS",
             None => name,
             Some(other) => self::account(scenario, other)
                 .map(|(name, _)| name)
@@ -185,6 +187,10 @@ fn admit(name: &str, account: &Account, proof: Proof, client: &Client) -> Result
     }
     if name == "SYS" && !client.sysdba {
         return Err(fatal(28_009));
+    }
+    // The password file does not know the others (Administrator's Guide, Using Password File Authentication).
+    if client.sysdba && name != "SYS" && !account.sysdba {
+        return Err(fatal(1017));
     }
     if !account.create_session {
         let error = ora(
