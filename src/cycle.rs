@@ -180,6 +180,8 @@ pub struct Done {
     pub at: DateTime<Utc>,
     /// The session's SQL_ID and SQL_EXEC_ID as re-read, for CANCEL SQL.
     pub sql_exec: Option<(String, Option<i64>)>,
+    /// Whether a statement was sent, whatever came of it.
+    pub sent: bool,
 }
 
 impl Done {
@@ -196,6 +198,7 @@ impl Done {
             outcome,
             at: warrant.issued(),
             sql_exec,
+            sent: false,
         }
     }
 
@@ -224,7 +227,7 @@ pub fn remember(memory: &mut Memory, done: Done) {
     if done.mode == RunMode::Enforce {
         memory.following.answered(done.key, done.outcome, done.at);
     }
-    if !done.outcome.counts() {
+    if !(done.outcome.counts() || done.sent) {
         return;
     }
     memory.ledger.enter(Entry {
@@ -290,6 +293,7 @@ mod tests {
             outcome,
             at: DateTime::UNIX_EPOCH,
             sql_exec: None,
+            sent: false,
         };
         let mut memory = Memory::default();
         remember(&mut memory, done(RunMode::DryRun, Outcome::Assumed));
@@ -297,5 +301,37 @@ mod tests {
         remember(&mut memory, done(RunMode::DryRun, Outcome::Assumed));
         let followed = memory.following.get(key).expect("it is followed");
         assert_eq!(followed.mode, RunMode::Enforce);
+    }
+
+    #[test]
+    fn a_statement_that_was_sent_takes_its_budget_whatever_came_of_it() {
+        let counted = |outcome, sent| {
+            let mut memory = Memory::default();
+            let done = Done {
+                action_id: 1,
+                key: SessionKey {
+                    inst_id: 1,
+                    sid: 10,
+                    serial: 7,
+                    logon_time: DbTime(0),
+                },
+                who: Who::default(),
+                policy: "idle".into(),
+                action: Action::CancelSql,
+                mode: RunMode::Enforce,
+                outcome,
+                at: DateTime::UNIX_EPOCH,
+                sql_exec: None,
+                sent,
+            };
+            remember(&mut memory, done);
+            memory.ledger.count(DateTime::UNIX_EPOCH, TimeDelta::hours(1), |_| true)
+        };
+        // Gone when it was read again: nothing was sent. Gone when the statement arrived (ORA-00030): something was.
+        assert_eq!(counted(Outcome::AlreadyGone, false), 0);
+        assert_eq!(counted(Outcome::AlreadyGone, true), 1);
+        for outcome in Outcome::ALL {
+            assert_eq!(counted(outcome, true), 1, "{outcome}");
+        }
     }
 }

@@ -11,5 +11,7 @@ fn main() -> ExitCode {
     if let Err(status) = commands::start_log(&cli) {
         return ExitCode::from(status.code());
     }
-    ExitCode::from(commands::run(&cli).code())
+    let status = commands::run(&cli);
+    commands::end_log();
+    ExitCode::from(status.code())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use orasim::backend::OnAccept;
 use orasim::{Fault, Strike};
 use site::colleague::{acting, end, log_in};
-use site::{Db, Driver, PASSWORD, Site, drivers, entry, until};
+use site::{Db, Driver, PASSWORD, Site, drivers, entry, until, wait_for};
 
 const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
 
@@ -348,4 +348,49 @@ fn thousands_of_sessions_cost_few_round_trips() {
 fn round_trips(daemon: &site::Daemon) -> f64 {
     let told = daemon.metric("orareaper_driver_round_trips_total{database=\"orcl\"}");
     told.expect("it is counted")
+}
+
+#[test]
+fn whoever_reads_the_log_may_stop_reading() {
+    let driver = site::thin();
+    for stuck in [true, false] {
+        let db = Db::parse(OFFICE);
+        let site = site(ENFORCE);
+        site.configure(&driver, &db);
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let pages = free.local_addr().expect("bound");
+        drop(free);
+        let config = std::fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
+        site.write(
+            "orareaper.yaml",
+            config.replacen("listen: 127.0.0.1:0", &format!("listen: {pages}"), 1),
+        );
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        let held = if stuck {
+            // As much as a pipe takes: the first line already finds no room.
+            std::io::Write::write_all(&mut writer, &[b'x'; 64 * 1024]).expect("it takes so much");
+            Some(reader)
+        } else {
+            drop(reader);
+            None
+        };
+        let mut command = site.command(&driver);
+        command
+            .args(["--log", "debug", "--config", "orareaper.yaml", "run"])
+            .stderr(writer);
+        let mut child = command.spawn().expect("it starts");
+        // The parent's end of the pipe goes with the command.
+        drop(command);
+        until("the first look", || db.server.stats().round_trips > 20);
+        db.world.advance(FIVE_HOURS);
+        until("the kill", || db.kills().len() == 1);
+        assert!(std::net::TcpStream::connect(pages).is_ok(), "its pages are there");
+        let told = std::process::Command::new("sh")
+            .args(["-c", &format!("kill -TERM {}", child.id())])
+            .status();
+        assert!(told.is_ok_and(|told| told.success()));
+        let ended = wait_for("its end", || child.try_wait().expect("it can be asked"));
+        assert_eq!(ended.code(), Some(0), "stuck: {stuck}");
+        drop(held);
+    }
 }

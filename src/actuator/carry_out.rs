@@ -147,6 +147,7 @@ pub fn carry_out(
         Some(answer) => (answer, None),
         None => check_and_act(&warrant, seen, hands),
     };
+    let sent = warrant.mode() == RunMode::Enforce && answer.statement.is_some();
     witness.answered(&Answered {
         action_id,
         warrant: &warrant,
@@ -163,7 +164,10 @@ pub fn carry_out(
             session.number(0, Column::SqlExecId),
         ))
     });
-    Ok(Done::of(&warrant, action_id, answer.outcome, sql_exec))
+    Ok(Done {
+        sent,
+        ..Done::of(&warrant, action_id, answer.outcome, sql_exec)
+    })
 }
 
 /// A floor and a gate depend on more than the session, so all sessions and the resources are read again where the policy has

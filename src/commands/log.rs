@@ -10,11 +10,13 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::cli::{Cli, Command, LogFormat, Status};
+use crate::commands::log_queue::{self, Queue};
 use crate::visible::{json_escaped, visible};
 
 /// How grave a line is, by the numbers of syslog(3).
@@ -64,6 +66,16 @@ fn to_journal() -> bool {
     })
 }
 
+/// What is still to be written when the program ends gets so long.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Writes what is still to be written, as far as standard error takes it.
+pub fn end_log() {
+    if let Some(queue) = log_queue::running() {
+        queue.finish(LAST_WORDS);
+    }
+}
+
 /// Sets up the log: human where a person reads it, JSON elsewhere, unless told otherwise. To standard error, but for the
 /// demo, whose story would drown in it: that one logs into its folder as soon as it has one.
 ///
@@ -74,6 +86,11 @@ pub fn start_log(cli: &Cli) -> Result<(), Status> {
         return Ok(());
     }
     let terminal = io::stderr().is_terminal();
+    if matches!(cli.command, Command::Run { .. }) {
+        // Whoever reads the log may stop reading, which must not stop the daemon.
+        let queue = Queue::start().map_err(|error| fail(&format!("start a thread for the log: {error}")))?;
+        return log_to(cli, move || queue, terminal);
+    }
     log_to(cli, io::stderr, terminal)
 }
 
@@ -196,8 +213,11 @@ pub(crate) fn say_as(priority: Priority, text: &str) {
     } else {
         format!("{text}\n")
     };
-    // Nobody reads it if standard error is closed, and there is nowhere else to say so.
-    let _ = io::stderr().write_all(text.as_bytes());
+    match log_queue::running() {
+        Some(queue) => queue.put(text.as_bytes()),
+        // Nobody reads it if standard error is closed, and there is nowhere else to say so.
+        None => drop(io::stderr().write_all(text.as_bytes())),
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod check;
 pub mod demo;
 pub mod explain;
 mod log;
+mod log_queue;
 pub(crate) mod look;
 pub mod pause;
 pub mod plan;
@@ -27,8 +28,8 @@ use chrono_tz::Tz;
 
 use crate::cli::{CONFIG, Cli, Command, Status};
 use crate::clock::SystemClock;
-pub use crate::commands::log::start_log;
 pub(crate) use crate::commands::log::{Priority, fail, log_to, say, say_as};
+pub use crate::commands::log::{end_log, start_log};
 use crate::config::Config;
 use crate::policy::diagnostics::Diagnostic;
 use crate::policy::model::PolicySet;

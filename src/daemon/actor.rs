@@ -28,7 +28,7 @@ use crate::in_force::Rules;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::Counters;
 use crate::oracle::probe::probe;
-use crate::oracle::{CellType, Class, ConnectSlot, Connection, Error, Purpose, Query, collect, panicked};
+use crate::oracle::{CellType, Class, ConnectSlot, Connection, Error, Purpose, Query, TextForm, collect, panicked};
 use crate::outcome::Outcome;
 use crate::policy::model::Action;
 use crate::session::SessionKey;
@@ -68,6 +68,8 @@ pub struct Batch {
     pub own: Vec<SessionKey>,
     /// Names of the instances, to reach one by.
     pub instances: HashMap<u32, String>,
+    /// In which form the snapshot's texts were read, and have to be read again.
+    pub texts: TextForm,
     /// Set when what is left of it must not be carried out: the rules that it comes from are in force no longer.
     pub revoked: Arc<AtomicBool>,
 }
@@ -298,6 +300,7 @@ impl Actor {
             .chain(self.links.values().map(|link| link.capabilities.own))
             .collect();
         let link = self.links.get_mut(&place).expect("it was just connected");
+        link.capabilities.texts = batch.texts;
         let facts = link.capabilities.facts(&own);
         let permission = AskedAgain {
             batch,

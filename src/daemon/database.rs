@@ -443,6 +443,7 @@ impl Database {
             going: going.collect(),
             own: self.own.clone(),
             instances: names(&polled.snapshot),
+            texts: polled.capabilities.texts,
             revoked: Arc::clone(&self.revoked),
         });
         self.acting = if self.act.send(Order::Act(batch)).is_ok() {

@@ -15,10 +15,10 @@ use crate::daemon::database::Input;
 use crate::oracle::access::{self, Asked, Unreadable};
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::{Counters, read_pressure};
-use crate::oracle::probe::probe;
+use crate::oracle::probe::{probe, texts_as_bytes};
 use crate::oracle::read::read_snapshot;
 use crate::oracle::sql::Scope;
-use crate::oracle::{Class, ConnectSlot, Connection, Error, Login, Purpose, Secret, Target, panicked};
+use crate::oracle::{Class, ConnectSlot, Connection, Error, Login, Purpose, Secret, Target, TextForm, panicked};
 use crate::policy::pressure::Resource;
 use crate::pressure::Readings;
 use crate::session::SessionKey;
@@ -141,6 +141,8 @@ pub struct Poller {
     clock: Arc<dyn Clock>,
     slot: ConnectSlot,
     connected: Option<Connected>,
+    /// Since when the texts of sessions are read as their bytes, if they are.
+    bytes_since: Option<Monotonic>,
 }
 
 /// A connection with what was found out over it.
@@ -157,6 +159,9 @@ struct Connected {
     probed: Option<Monotonic>,
 }
 
+/// After a text failed a query, texts are read as their bytes for so long: its session may be gone by then.
+const BYTES_FOR: Duration = Duration::from_secs(3_600);
+
 impl Poller {
     /// One without a connection yet.
     #[must_use]
@@ -166,6 +171,7 @@ impl Poller {
             clock,
             slot: ConnectSlot::new(),
             connected: None,
+            bytes_since: None,
         }
     }
 
@@ -198,11 +204,24 @@ impl Poller {
         &mut self.reach
     }
 
-    /// Reads one snapshot. After an error that costs the connection the next one is read over a new one.
+    /// Reads one snapshot. After an error that costs the connection the next one is read over a new one. Where it fails only
+    /// for a text, it is read again at once in a form that cannot.
     ///
     /// # Errors
     /// When there is no snapshot.
     pub fn poll(&mut self, needs: &Needs) -> Result<Box<Polled>, Error> {
+        let now = self.clock.now();
+        self.bytes_since = self.bytes_since.filter(|since| now.since(*since) < BYTES_FOR);
+        match self.read_guarded(needs) {
+            Err(error) if error.is_of_a_text() && self.bytes_since.is_none() => {
+                self.bytes_since = Some(now);
+                self.read_guarded(needs)
+            }
+            answer => answer,
+        }
+    }
+
+    fn read_guarded(&mut self, needs: &Needs) -> Result<Box<Polled>, Error> {
         let tried = format!("read {}", self.reach.target.name);
         let answer =
             catch_unwind(AssertUnwindSafe(|| self.read(needs))).unwrap_or_else(|panic| Err(panicked(&tried, &*panic)));
@@ -225,6 +244,15 @@ impl Poller {
         let Some(connected) = &mut self.connected else {
             return Err(Error::new(Class::Bug, "poll", "no connection after connecting"));
         };
+        let as_bytes = self.bytes_since.is_some();
+        if as_bytes != (connected.capabilities.texts != TextForm::Text) {
+            let connection = &mut *connected.connection;
+            connected.capabilities = Arc::new(if as_bytes {
+                texts_as_bytes(connection, &connected.capabilities, limit)?
+            } else {
+                probe(connection, limit)?
+            });
+        }
         let (connection, capabilities) = (&mut *connected.connection, &connected.capabilities);
         let began = self.clock.now();
         let trips = connection.round_trips();

@@ -8,6 +8,8 @@
 //! Invariants:
 //! - A term over a missing column is UNKNOWN, `IS NULL` included.
 //! - A term over NULL is UNKNOWN, but for `IS NULL`.
+//! - A term over a text that is not known in full (U+FFFD stands for what could not be read) is UNKNOWN, but for `IS NULL`,
+//!   which is FALSE.
 //! - What is compared has the same kind: `check` has refused all else.
 
 pub mod reason;
@@ -125,8 +127,8 @@ fn compare(snapshot: &Snapshot, left: &Operand, op: Comparison, right: &Operand)
         (Side::Texts(texts), Side::Text(text)) => by_word(texts, rows, |word| op.holds(word.cmp(text))),
         (Side::Text(text), Side::Texts(texts)) => by_word(texts, rows, |word| op.holds(text.cmp(word))),
         (Side::Texts(one), Side::Texts(two)) => Truths::from_fn(rows, |row| match (one.get(row), two.get(row)) {
-            (Some(one), Some(two)) => Truth::known(op.holds(one.cmp(two))),
-            (None, _) | (_, None) => Truth::Unknown,
+            (Some(one), Some(two)) if is_whole(one) && is_whole(two) => Truth::known(op.holds(one.cmp(two))),
+            (Some(_), Some(_)) | (None, _) | (_, None) => Truth::Unknown,
         }),
         (Side::Text(one), Side::Text(two)) => Truths::all(rows, Truth::known(op.holds(one.cmp(two)))),
         (Side::Numbers(numbers, 1), Side::Number(number)) => by_number(numbers, rows, op, number),
@@ -224,8 +226,16 @@ fn packed<T: Copy + PartialEq>(values: &[T], null: T, holds: impl Fn(T) -> bool)
 /// Judges each distinct text once.
 fn by_word(texts: &Texts, rows: usize, holds: impl Fn(&str) -> bool) -> Truths {
     assert_eq!(texts.rows(), rows, "a column has a value for each row");
-    let judged = texts.judged(|word| word.map_or(Truth::Unknown, |word| Truth::known(holds(word))));
+    let judged = texts.judged(|word| match word {
+        Some(word) if is_whole(word) => Truth::known(holds(word)),
+        Some(_) | None => Truth::Unknown,
+    });
     looked_up(texts, &judged)
+}
+
+/// Whether all of a text is known: where a byte could not be read as a character, U+FFFD stands for it.
+fn is_whole(text: &str) -> bool {
+    !text.contains(char::REPLACEMENT_CHARACTER)
 }
 
 /// Each row's truth by the code of its text.

@@ -27,6 +27,10 @@ use crate::verify::{FollowState, Followed, Proof};
 /// Older files are not read: budgets count over a day, and the host's clock may be an hour off the database's.
 const REMEMBERED: TimeDelta = TimeDelta::hours(25);
 
+/// No action has a larger number: the daemon counts from one, so a larger one is no number of its own. Taken for one, there
+/// would be none left to give.
+const LARGEST_ID: u64 = 1 << 53;
+
 /// No more damaged lines than this are told one by one.
 const DAMAGE_TOLD: usize = 20;
 
@@ -41,6 +45,8 @@ pub struct History {
     pub damage: Vec<Damage>,
     /// How many there are in all.
     pub damaged_lines: usize,
+    /// When it was read, by the host's clock.
+    pub read_at: DateTime<Utc>,
 }
 
 /// An action as far as the journal knows it.
@@ -74,6 +80,7 @@ impl Default for History {
             actions: BTreeMap::new(),
             damage: Vec::new(),
             damaged_lines: 0,
+            read_at: DateTime::<Utc>::MAX_UTC,
         }
     }
 }
@@ -134,9 +141,13 @@ impl History {
         };
         for past in self.actions.values().filter(|past| is_here(&past.intent)) {
             let done = done(past);
-            remember(&mut memory, done.clone());
-            if let Some((key, login)) = past.came_back {
-                memory.respawns.restore(past.intent.id, key, login);
+            // What is dated in the future (a clock that ran ahead, or another's hand) is followed, and takes no budget: it would
+            // take it for as long as the future is away.
+            if past.intent.taken_at - REMEMBERED <= self.read_at {
+                remember(&mut memory, done.clone());
+                if let Some((key, login)) = past.came_back {
+                    memory.respawns.restore(past.intent.id, key, login);
+                }
             }
             if past.is_open() {
                 let state = if past.stays_asked() {
@@ -249,7 +260,10 @@ fn who(intent: &Intent) -> Who {
 
 fn done(past: &Past) -> Done {
     match &past.outcome {
-        Some(outcomed) => done_of(&past.intent, outcomed.outcome, outcomed.session.sql_exec()),
+        Some(outcomed) => Done {
+            sent: past.intent.mode == RunMode::Enforce && outcomed.statement.is_some(),
+            ..done_of(&past.intent, outcomed.outcome, outcomed.session.sql_exec())
+        },
         None => done_of(&past.intent, unwritten(&past.intent), None),
     }
 }
@@ -268,6 +282,7 @@ pub fn done_of(intent: &Intent, outcome: Outcome, sql_exec: Option<(String, Opti
         outcome,
         at: intent.taken_at,
         sql_exec: sql_exec.or_else(|| intent.session.sql_exec()),
+        sent: false,
     }
 }
 
@@ -316,7 +331,10 @@ pub fn read(state: &Path, now: DateTime<Utc>) -> Result<History, Error> {
             break;
         }
     }
-    let mut history = History::default();
+    let mut history = History {
+        read_at: now,
+        ..History::default()
+    };
     for (path, opened) in files.into_iter().rev() {
         read_file(&path, opened, &mut history).map_err(Error::io("read", &path))?;
     }
@@ -360,6 +378,9 @@ fn understand(text: &[u8], history: &mut History) -> Result<(), String> {
     let outline: Outline = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     // Whatever else the record says, its number is taken.
     if let Some(id) = outline.id {
+        if id > LARGEST_ID {
+            return Err(format!("number {id} is none that an action was ever given"));
+        }
         history.next_id = history.next_id.max(id.saturating_add(1));
     }
     if outline.v != VERSION {

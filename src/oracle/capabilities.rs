@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
+use crate::oracle::TextForm;
 use crate::oracle::access::{Grantee, Unreadable};
 use crate::oracle::sql::Statistics;
 use crate::policy::model::{Action, DisconnectClause, KillClause};
@@ -277,6 +278,8 @@ pub struct Capabilities {
     pub tablespace_blocks: HashMap<String, i64>,
     /// The numbers of the statistics that columns are made of.
     pub statistics: Statistics,
+    /// In which form texts are read.
+    pub texts: TextForm,
     /// Views that the start-up could not read, whether or not a policy needs them.
     pub unreadable: Vec<Unreadable>,
     /// What could not be found out otherwise, or is not as it should be, in words for the log.
@@ -433,6 +436,7 @@ pub(crate) mod tests {
             block_size: Some(8192),
             tablespace_blocks: HashMap::new(),
             statistics: Statistics::default(),
+            texts: TextForm::Text,
             unreadable: Vec::new(),
             notes: Vec::new(),
         }

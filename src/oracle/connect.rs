@@ -2,13 +2,14 @@
 //!
 //! Two things cannot be bounded from within the drivers: the thin driver's connect waits for ever for a listener that
 //! accepts and does not answer, and its logoff waits for ever for a server that hangs. So each runs on a thread of its
-//! own, and the caller waits only as long as it may.
+//! own, and the caller waits only as long as it may. Then the socket is shut down (see [`crate::oracle::sockets`]), which ends
+//! the thread, and the server's side of it too: a network that swallows everything for hours costs neither threads nor
+//! sessions, and the first attempt after it succeeds.
 //!
-//! A thread that was given up still exists, and nothing can end it: a firewall that forgot its connection leaves it waiting
-//! for ever. So it may not keep the database from being tried again, only make that rarer: each attempt that hangs makes
-//! the next one wait longer, and no more than [`MAX_HANGING`] hang at a time, so a database that hangs for a day costs a
-//! few threads and not thousands, and a few logins if it wakes up. And at most [`MAX_LOGOFFS`] hang in a logoff; a
-//! connection beyond that is leaked, which costs a file descriptor.
+//! Where the socket cannot be told, the thread exists until the driver comes back by itself. It may not keep the database from
+//! being tried again, only make that rarer: each attempt that hangs makes the next one wait longer, and no more than
+//! [`MAX_HANGING`] hang at a time. And at most [`MAX_LOGOFFS`] hang in a logoff; a connection beyond that is leaked, which costs
+//! a file descriptor.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
+use crate::oracle::sockets::{Attempt, Socket};
 use crate::oracle::{Connection, Driver, Purpose, Target, connect_string, oci, thin};
 
 /// Logoffs of one database that may hang at a time.
@@ -31,6 +33,9 @@ const WAIT_TIMES: u32 = 10;
 
 /// And no longer than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+
+/// A logoff that takes longer is ended by shutting its socket down.
+const LOGOFF_LIMIT: Duration = Duration::from_secs(10);
 
 /// A database's place to connect from: one attempt at a time, given up when it takes too long.
 #[derive(Clone, Debug, Default)]
@@ -97,10 +102,13 @@ impl ConnectSlot {
         let (answer, answered) = sync_channel(1);
         let logoffs = self.logoffs.clone();
         let its_target = target.clone();
+        let attempt = Attempt::begin(&target.connect);
+        let its_attempt = attempt.clone();
         let spawned = thread::Builder::new()
             .name(format!("connect-{}", target.name))
             .spawn(move || {
-                let opened = open(&its_target, purpose, left, logoffs);
+                let opened = open(&its_target, purpose, left, logoffs, &its_attempt);
+                drop(its_attempt);
                 drop(occupied);
                 // A receiver that gave up drops the connection, which logs it off.
                 let _ = answer.send(opened);
@@ -114,7 +122,10 @@ impl ConnectSlot {
         }
         match answered.recv_timeout(left) {
             Ok(opened) => opened.map_err(with_place),
-            Err(RecvTimeoutError::Timeout) => Err(no_answer(tried, limit)),
+            Err(RecvTimeoutError::Timeout) => {
+                attempt.give_up();
+                Err(no_answer(tried, limit))
+            }
             Err(RecvTimeoutError::Disconnected) => Err(Error::new(Class::Bug, tried, "the driver panicked")),
         }
     }
@@ -173,9 +184,15 @@ fn no_answer(tried: String, limit: Duration) -> Error {
     )
 }
 
-fn open(target: &Target, purpose: Purpose, limit: Duration, logoffs: Logoffs) -> Result<Box<dyn Connection>, Error> {
+fn open(
+    target: &Target,
+    purpose: Purpose,
+    limit: Duration,
+    logoffs: Logoffs,
+    attempt: &Attempt,
+) -> Result<Box<dyn Connection>, Error> {
     match target.driver {
-        Driver::Oci => Ok(Box::new(oci::connect(target, purpose, limit, logoffs)?)),
+        Driver::Oci => Ok(Box::new(oci::connect(target, purpose, limit, logoffs, attempt)?)),
         Driver::Thin => Ok(Box::new(thin::connect(target, purpose, limit, logoffs)?)),
     }
 }
@@ -193,18 +210,25 @@ impl Drop for Counted {
 }
 
 impl Logoffs {
-    /// Drops a driver's connection, which logs it off, on a thread of its own; waits for that no longer than `grace`.
-    pub(super) fn log_off<C: Send + 'static>(&self, connection: C, grace: Duration) {
+    /// Drops a driver's connection, which logs it off, on a thread of its own; waits for that no longer than `grace`. Its
+    /// socket is shut down where that takes too long, or too many hang already.
+    pub(super) fn log_off<C: Send + 'static>(&self, connection: C, socket: Option<Socket>, grace: Duration) {
         if self.0.fetch_add(1, Ordering::Relaxed) >= MAX_LOGOFFS {
             self.0.fetch_sub(1, Ordering::Relaxed);
-            std::mem::forget(connection);
+            match socket {
+                Some(socket) => {
+                    socket.shut_down();
+                    drop(connection);
+                }
+                None => std::mem::forget(connection),
+            }
             return;
         }
         let counted = Counted(Arc::clone(&self.0));
         let (done, awaited) = sync_channel::<()>(1);
         // Without a thread the closure is dropped here, and the connection with it: there is no better place then.
         let spawned = thread::Builder::new().name("logoff".to_owned()).spawn(move || {
-            drop(connection);
+            drop_within(connection, socket, LOGOFF_LIMIT);
             drop(counted);
             drop(done);
         });
@@ -212,6 +236,25 @@ impl Logoffs {
             // Ends with a disconnect when the thread is done, with a timeout when it is given up.
             let _ = awaited.recv_timeout(grace);
         }
+    }
+}
+
+/// Drops a connection; where its logoff takes too long, its socket is shut down, which ends that.
+fn drop_within<C: Send + 'static>(connection: C, socket: Option<Socket>, limit: Duration) {
+    let Some(socket) = socket else {
+        drop(connection);
+        return;
+    };
+    let (done, awaited) = sync_channel::<()>(1);
+    let spawned = thread::Builder::new().name("logoff-call".to_owned()).spawn(move || {
+        drop(connection);
+        drop(done);
+    });
+    let late = matches!(awaited.recv_timeout(limit), Err(RecvTimeoutError::Timeout));
+    if let (Ok(thread), true) = (spawned, late) {
+        socket.shut_down();
+        // Whatever a driver's drop panics over, the connection is gone.
+        let _ = thread.join();
     }
 }
 
@@ -243,40 +286,39 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_that_never_answers_is_given_up_and_not_tried_again_at_once() {
+    fn attempts_that_hang_are_ended_and_the_next_one_is_made() {
         let (listener, port) = silent();
         let slot = ConnectSlot::new();
-        let limit = Duration::from_millis(150);
-        let first = slot
-            .connect(&target(port), Purpose::Poll, limit)
-            .map(|_| ())
-            .expect_err("it is silent");
-        assert_eq!(first.class, Class::Backoff);
-        assert_eq!(
-            first.to_string(),
-            format!("connect to silent with driver thin at //127.0.0.1:{port}/orcl: no answer within 0.1s")
-        );
-        let second = slot
-            .connect(&target(port), Purpose::Act, limit)
-            .map(|_| ())
-            .expect_err("it still is");
-        assert_eq!(second.class, Class::Backoff);
-        assert!(second.why.contains("still hangs"), "{second}");
-        // One attempt reached the listener, not two.
-        listener.set_nonblocking(true).expect("a socket");
-        let (held, _) = listener.accept().expect("the first attempt");
-        assert!(listener.accept().is_err(), "a second attempt was made");
-        // When the listener goes away the thread ends, and the slot is free: the port refuses at once now.
-        drop(listener);
-        drop(held);
-        let third = slot
-            .connect(&target(port), Purpose::Poll, Duration::from_secs(20))
-            .map(|_| ())
-            .expect_err("nobody listens");
-        assert!(
-            !third.why.contains("hangs") && !third.why.contains("no answer"),
-            "{third}"
-        );
+        let limit = Duration::from_millis(100);
+        let mut held = Vec::new();
+        // More of them than may hang at a time.
+        for attempt in 1..=MAX_HANGING + 4 {
+            let error = slot
+                .connect(&target(port), Purpose::Poll, limit)
+                .map(|_| ())
+                .expect_err("it is silent");
+            assert_eq!(error.class, Class::Backoff);
+            assert_eq!(
+                error.to_string(),
+                format!("connect to silent with driver thin at //127.0.0.1:{port}/orcl: no answer within 0.1s"),
+                "attempt {attempt}"
+            );
+            held.push(listener.accept().expect("it reached the listener").0);
+            // The thread ends as soon as it runs.
+            let ended = Deadline::begin(Duration::from_secs(20));
+            while slot.attempts.state().count > 0 {
+                assert!(ended.left().is_some(), "attempt {attempt} still hangs");
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        for mut stream in held {
+            stream
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .expect("a socket");
+            // What the driver has sent, and then the end.
+            let mut sent = Vec::new();
+            std::io::Read::read_to_end(&mut stream, &mut sent).expect("the server learns that nobody is there");
+        }
     }
 
     #[test]
@@ -337,6 +379,31 @@ mod tests {
         assert_eq!(with_place(other.clone()), other);
     }
 
+    /// Waits in its drop for an answer, as a logoff does.
+    struct Unanswered(std::net::TcpStream);
+
+    impl Drop for Unanswered {
+        fn drop(&mut self) {
+            let _ = std::io::Read::read(&mut self.0, &mut [0]);
+        }
+    }
+
+    #[test]
+    fn a_logoff_that_is_never_answered_is_ended_on_both_sides() {
+        let (listener, port) = silent();
+        let client = std::net::TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        let mut server = listener.accept().expect("just connected").0;
+        let socket = crate::oracle::sockets::marked(|mark| client.set_read_timeout(Some(mark)).is_ok());
+        client.set_read_timeout(None).expect("a socket");
+        assert!(socket.is_some(), "it is in the list of descriptors");
+        drop_within(Unanswered(client), socket, Duration::from_millis(50));
+        server
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .expect("a socket");
+        let read = std::io::Read::read(&mut server, &mut [0]).expect("it hears of it");
+        assert_eq!(read, 0, "the server's session has nobody any more");
+    }
+
     /// Hangs in its drop until it is released.
     struct Hanging(mpsc::Receiver<()>);
 
@@ -353,7 +420,7 @@ mod tests {
         for _ in 0..MAX_LOGOFFS + 3 {
             let (release, hang) = mpsc::channel();
             releases.push(release);
-            logoffs.log_off(Hanging(hang), Duration::from_millis(1));
+            logoffs.log_off(Hanging(hang), None, Duration::from_millis(1));
         }
         assert_eq!(logoffs.0.load(Ordering::Relaxed), MAX_LOGOFFS);
         drop(releases);

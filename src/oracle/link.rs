@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::oracle::connect::Logoffs;
 use crate::oracle::error::{Class, Error};
+use crate::oracle::sockets::{Claim, Socket};
 use crate::oracle::{BlockAnswer, Connection, Identity, MAX_STATEMENT, Query, Sink, reading};
 
 /// So many calls in a row without an answer end a connection, whatever the errors' numbers say of it.
@@ -41,10 +42,26 @@ pub(super) struct Link<N: Native> {
     /// Calls since the last one that was answered.
     failures: u32,
     logoffs: Logoffs,
+    sockets: Sockets,
+}
+
+/// The sockets of a connection, as far as they can be told.
+#[derive(Debug, Default)]
+pub(super) struct Sockets {
+    /// The one that a logoff may hang on.
+    pub(super) own: Option<Socket>,
+    /// They belong to a connection that stands.
+    pub(super) claim: Option<Claim>,
 }
 
 impl<N: Native> Link<N> {
-    pub(super) fn new(native: N, identity: Identity, warning: Option<String>, logoffs: Logoffs) -> Link<N> {
+    pub(super) fn new(
+        native: N,
+        identity: Identity,
+        warning: Option<String>,
+        logoffs: Logoffs,
+        sockets: Sockets,
+    ) -> Link<N> {
         Link {
             native: Some(native),
             identity,
@@ -53,6 +70,7 @@ impl<N: Native> Link<N> {
             lost: false,
             failures: 0,
             logoffs,
+            sockets,
         }
     }
 
@@ -90,6 +108,22 @@ impl<N: Native> Link<N> {
             }
         }
         result
+    }
+}
+
+impl<N: Native> Link<N> {
+    fn log_off(&mut self, grace: Duration) {
+        if let Some(native) = self.native.take() {
+            let Sockets { own, claim } = std::mem::take(&mut self.sockets);
+            if self.lost
+                && let Some(own) = &own
+            {
+                // There is nobody to log off from, or nobody knows where in a message the other end stands.
+                own.shut_down();
+            }
+            // The claim holds for as long as the driver is busy with the logoff.
+            self.logoffs.log_off((native, claim), own, grace);
+        }
     }
 }
 
@@ -145,17 +179,13 @@ impl<N: Native> Connection for Link<N> {
     }
 
     fn close(mut self: Box<Self>, grace: Duration) {
-        if let Some(native) = self.native.take() {
-            self.logoffs.log_off(native, grace);
-        }
+        self.log_off(grace);
     }
 }
 
 impl<N: Native> Drop for Link<N> {
     fn drop(&mut self) {
-        if let Some(native) = self.native.take() {
-            self.logoffs.log_off(native, Duration::ZERO);
-        }
+        self.log_off(Duration::ZERO);
     }
 }
 
@@ -229,7 +259,7 @@ mod tests {
             driver: Driver::Thin,
             purpose: Purpose::Poll,
         };
-        Link::new(canned, identity, None, Logoffs::default())
+        Link::new(canned, identity, None, Logoffs::default(), Sockets::default())
     }
 
     #[test]

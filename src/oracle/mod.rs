@@ -17,6 +17,7 @@ mod connect;
 mod connect_string;
 mod deadline;
 pub mod error;
+mod expendable;
 mod link;
 pub mod oci;
 pub mod pressure;
@@ -25,7 +26,9 @@ pub mod read;
 mod row;
 #[cfg(test)]
 pub(crate) mod scripted;
+mod sockets;
 pub mod sql;
+mod text_form;
 mod thin;
 
 use std::borrow::Cow;
@@ -38,6 +41,7 @@ pub use crate::config::Driver;
 pub use crate::oracle::connect::ConnectSlot;
 pub use crate::oracle::error::{Class, Error, Phase, Retry};
 pub(crate) use crate::oracle::link::panicked;
+pub use crate::oracle::text_form::TextForm;
 pub use crate::session::snapshot::Cell;
 
 use crate::session::time::DbTime;

@@ -4,21 +4,24 @@
 //! Loading it installs handlers for signals that have none yet, so the daemon registers its own first.
 //!
 //! A call's limit is OCI's call timeout, which holds for a round trip and takes as long again to clean up; that needs
-//! client 18. Connecting gets its limit through the connect string, and all of it runs on a thread that may be given up.
+//! client 18. A value's length is held against the room that was made for it before the value is read: what an answer says of
+//! itself may be wrong. Connecting gets its limit through the connect string, and all of it runs on a thread that may be given up.
 
+use std::borrow::Cow;
 use std::cell::Cell as ThreadCell;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use oracle::sql_type::{InnerValue, OracleType, Timestamp};
-use oracle::{Connector, InitParams, RowValue, Version};
+use oracle::sql_type::{FromSql, InnerValue, OracleType, Timestamp};
+use oracle::{Connector, ErrorKind, InitParams, RowValue, SqlValue, Version};
 
 use crate::oracle::connect::{Logoffs, connecting};
 use crate::oracle::connect_string::{whole_seconds, with_limits};
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error, Phase};
-use crate::oracle::link::{Link, Native, too_slow};
+use crate::oracle::link::{Link, Native, Sockets, too_slow};
 use crate::oracle::row::RowBuffer;
+use crate::oracle::sockets::Attempt;
 use crate::oracle::{
     BLOCK, Bind, BlockAnswer, Driver, Identity, Login, MAX_STATEMENT, MODULE, Purpose, Query, STATEMENT_CACHE, Sink,
     Target, calendar, db_time,
@@ -53,6 +56,7 @@ pub(super) fn connect(
     purpose: Purpose,
     limit: Duration,
     logoffs: Logoffs,
+    attempt: &Attempt,
 ) -> Result<Link<oracle::Connection>, Error> {
     let tried = connecting(target);
     let failed = |error: oracle::Error| from_driver(&error, Phase::Connect, &tried, limit);
@@ -81,6 +85,11 @@ pub(super) fn connect(
     };
     connector.stmt_cache_size(STATEMENT_CACHE);
     let connection = connector.connect().map_err(failed)?;
+    // Its logoff keeps the limit of its calls, so its socket need not be known.
+    let sockets = Sockets {
+        own: None,
+        claim: Some(attempt.claim_new()),
+    };
     let warning = connection.last_warning().map(|warning| warning.to_string());
     connection.set_call_timeout(Some(limit)).map_err(failed)?;
     connection.set_module(MODULE).map_err(failed)?;
@@ -90,7 +99,7 @@ pub(super) fn connect(
         driver: Driver::Oci,
         purpose,
     };
-    Ok(Link::new(connection, identity, warning, logoffs))
+    Ok(Link::new(connection, identity, warning, logoffs, sockets))
 }
 
 impl Native for oracle::Connection {
@@ -139,17 +148,60 @@ impl Native for oracle::Connection {
             // As VARCHAR2, not the NVARCHAR2 that the crate sends by itself: EXECUTE IMMEDIATE takes no national text.
             block.bind(1, &(&statement, &varchar2(MAX_STATEMENT)))?;
             block.bind(2, &OracleType::Number(38, 0))?;
-            block.bind(3, &varchar2(512))?;
+            block.bind(3, &varchar2(MESSAGE))?;
             block.execute(&[])?;
             let code: Option<i64> = block.bind_value(2)?;
-            let text: Option<String> = block.bind_value(3)?;
-            Ok(BlockAnswer::new(code.unwrap_or(0), text.as_deref()))
+            let text: Option<Message> = block.bind_value(3)?;
+            Ok(BlockAnswer::new(code.unwrap_or(0), text.as_ref().map(|text| &*text.0)))
         };
         run().map_err(|error| from_driver(&error, Phase::Call, tried, limit))
     }
 
     fn ping(&self, limit: Duration, tried: &str) -> Result<(), Error> {
         oracle::Connection::ping(self).map_err(|error| from_driver(&error, Phase::Call, tried, limit))
+    }
+}
+
+/// Bytes of the message that the block answers with.
+const MESSAGE: usize = 512;
+
+/// That message.
+struct Message(String);
+
+impl FromSql for Message {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum that stays open")]
+    fn from_sql(value: &SqlValue<'_>) -> oracle::Result<Message> {
+        match value.as_inner_value()? {
+            InnerValue::Char(bytes) => Ok(Message(within(bytes, MESSAGE)?.into_owned())),
+            _ => Ok(Message(String::new())),
+        }
+    }
+}
+
+/// The client library holds as many bytes for each character of UTF-8, as which texts are read.
+const BYTES_OF_A_CHARACTER: usize = 4;
+
+/// A text whose length was checked against the room that there is for it, which is for so many characters.
+fn within(bytes: &[u8], characters: usize) -> oracle::Result<Cow<'_, str>> {
+    if bytes.len() > characters.saturating_mul(BYTES_OF_A_CHARACTER) {
+        let message = format!(
+            "a text of {} bytes where {characters} characters fit: the answer is corrupted",
+            bytes.len()
+        );
+        return Err(oracle::Error::new(ErrorKind::OutOfRange, message));
+    }
+    Ok(String::from_utf8_lossy(bytes))
+}
+
+/// The characters that there is room for in a column of texts.
+#[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum that stays open")]
+fn characters(kind: &OracleType) -> usize {
+    match kind {
+        OracleType::Varchar2(size) | OracleType::NVarchar2(size) | OracleType::Char(size) | OracleType::NChar(size) => {
+            *size as usize
+        }
+        // No query selects another type that comes as a text.
+        _ => 0,
     }
 }
 
@@ -188,13 +240,13 @@ impl RowValue for RowBuffer {
     fn get(row: &oracle::Row) -> oracle::Result<RowBuffer> {
         let mut buffer = SPARE.take();
         buffer.clear();
-        for value in row.sql_values() {
+        for (value, column) in row.sql_values().iter().zip(row.column_info()) {
             if value.is_null()? {
                 buffer.push_null();
                 continue;
             }
             match value.as_inner_value()? {
-                InnerValue::Char(bytes) => buffer.push_text(String::from_utf8_lossy(bytes)),
+                InnerValue::Char(bytes) => buffer.push_text(within(bytes, characters(column.oracle_type()))?),
                 InnerValue::Number(decimal) => buffer.push_text(decimal),
                 InnerValue::Int64(number) => buffer.push_text(number),
                 InnerValue::UInt64(number) => buffer.push_text(number),
@@ -222,6 +274,31 @@ impl RowValue for RowBuffer {
 fn from_driver(error: &oracle::Error, phase: Phase, tried: &str, limit: Duration) -> Error {
     match error.db_error() {
         Some(answer) => Error::from_odpi(phase, tried, answer.code(), answer.message(), limit),
+        // The answer contradicts itself, so nothing that comes over this connection is to be trusted.
+        None if error.kind() == ErrorKind::OutOfRange && phase == Phase::Call => {
+            Error::new(Class::Reconnect, tried, error.to_string())
+        }
         None => Error::new(Class::Bug, tried, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_longer_than_its_room_is_no_text() {
+        // Three characters, one of four bytes, one that is none.
+        assert_eq!(within("a\u{1f600}".as_bytes(), 2).ok().as_deref(), Some("a\u{1f600}"));
+        assert_eq!(within(b"caf\xe9", 4).ok().as_deref(), Some("caf\u{fffd}"));
+        let error = within(&[b'x'; 9], 2).expect_err("two characters are eight bytes at most");
+        let error = from_driver(&error, Phase::Call, "read GV$SESSION from prod", Duration::ZERO);
+        assert_eq!(error.class, Class::Reconnect);
+        assert!(
+            error
+                .to_string()
+                .ends_with("where 2 characters fit: the answer is corrupted"),
+            "{error}"
+        );
     }
 }

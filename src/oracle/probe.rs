@@ -11,7 +11,7 @@ use crate::oracle::access::{Grantee, Unreadable};
 use crate::oracle::capabilities::{Capabilities, Dates, InstanceFacts, Provenance, Release, Service};
 use crate::oracle::error::{Class, Error};
 use crate::oracle::sql::{self, Statistics, startup};
-use crate::oracle::{Cell, Connection, Query, collect, whole_number};
+use crate::oracle::{Cell, Connection, Query, TextForm, collect, text_form, whole_number};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Source};
 use crate::session::time::DbTime;
@@ -135,8 +135,39 @@ pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabil
         tablespace_blocks,
         statistics,
         unreadable: asking.unreadable,
+        texts: TextForm::Text,
         notes: asking.notes,
     })
+}
+
+/// The same capabilities with texts read as their bytes, after a query failed for one of them.
+///
+/// # Errors
+/// When the connection breaks. A character set that cannot be asked for is taken for one that is not UTF-8.
+pub fn texts_as_bytes(
+    connection: &mut dyn Connection,
+    capabilities: &Capabilities,
+    limit: Duration,
+) -> Result<Capabilities, Error> {
+    let names = match collect(connection, &text_form::character_set(), limit, 1, |row| text(row, 0)) {
+        Ok(names) => names,
+        Err(error) if connection.is_lost() => return Err(error),
+        Err(_) => Vec::new(),
+    };
+    let utf8 = names.first().is_some_and(|name| text_form::is_utf8(name));
+    let mut capabilities = capabilities.clone();
+    capabilities.texts = TextForm::Bytes { utf8 };
+    let known = if utf8 {
+        ""
+    } else {
+        ", and texts that are not ASCII are unknown altogether"
+    };
+    capabilities.notes.push(format!(
+        "the text of some session (PROGRAM, MODULE or their like) is not valid in its character set, which fails the whole query: \
+         texts of sessions are read as their bytes now; what is not valid in them is unknown, so that no condition over it \
+         holds{known}"
+    ));
+    Ok(capabilities)
 }
 
 /// The key and the user name of the session on the other end: a second connection's, to be protected like the first's.

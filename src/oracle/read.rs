@@ -19,9 +19,9 @@ use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::probe::{id, number, text, time};
 use crate::oracle::sql::{self, Address, Scope};
-use crate::oracle::{Cell, Connection, Query, collect, reading};
+use crate::oracle::{Cell, Connection, Query, TextForm, collect, reading, text_form};
 use crate::protect::is_unnamed_server_process;
-use crate::session::column::{Column, Columns, Source};
+use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{
     Clock, Instance, Joining, MAX_ROWS, ParallelServer, ProcessRow, Snapshot, SnapshotSource, StatisticsRow, TempRow,
     TooManySessions, TransactionRow,
@@ -183,6 +183,25 @@ fn utc_offset(text: &str) -> Option<i32> {
     ((0..=15).contains(&hours) && (0..60).contains(&minutes)).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
+/// The texts of a row that came as their bytes.
+fn words_of(row: &[Cell<'_>], is_text: &[bool], utf8: bool) -> Vec<Option<String>> {
+    let word = |(cell, is_text): (&Cell<'_>, &bool)| match cell {
+        Cell::Text(hex) if *is_text => Some(text_form::of_hex(hex, utf8)),
+        Cell::Text(_) | Cell::Number(_) | Cell::Time(_) | Cell::Null => None,
+    };
+    row.iter().zip(is_text).map(word).collect()
+}
+
+/// The row with these in their places.
+fn with_words<'a>(row: &[Cell<'a>], words: &'a [Option<String>]) -> Vec<Cell<'a>> {
+    let cell = |(cell, word): (&Cell<'a>, &'a Option<String>)| match word.as_deref() {
+        Some("") => Cell::Null,
+        Some(word) => Cell::Text(word),
+        None => *cell,
+    };
+    row.iter().zip(words).map(cell).collect()
+}
+
 /// One reading that is under way.
 pub(super) struct Reader<'r> {
     connection: &'r mut dyn Connection,
@@ -276,15 +295,27 @@ impl<'r> Reader<'r> {
     }
 
     fn sessions(&mut self, wanted: Columns) -> Result<Sessions, Error> {
-        let (query, columns) = sql::sessions(wanted, self.capabilities.columns, self.scope);
+        let form = self.capabilities.texts;
+        let (query, columns) = sql::sessions(wanted, self.capabilities.columns, self.scope, form);
         let left = self.left(&query)?;
         let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
         let inst_id_at = columns.iter().position(|column| *column == Column::InstId);
         let mut instances_seen = HashSet::new();
         let mut too_many = None;
+        let is_text: Vec<bool> = columns
+            .iter()
+            .map(|column| column.kind() == Kind::Text && !column.is_raw())
+            .collect();
         self.connection.query(&query, left, &mut |row| {
             instances_seen.extend(inst_id_at.and_then(|at| id(row, at)));
-            match builder.push_row(row) {
+            let pushed = match form {
+                TextForm::Text => builder.push_row(row),
+                TextForm::Bytes { utf8 } => {
+                    let words = words_of(row, &is_text, utf8);
+                    builder.push_row(&with_words(row, &words))
+                }
+            };
+            match pushed {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(TooManySessions) => {
                     too_many = Some(TooManySessions);

@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 
 use crate::oracle::CellType::{self, Number, Text, Time};
-use crate::oracle::{Bind, Query};
+use crate::oracle::{Bind, Query, TextForm};
 use crate::session::column::{Column, Columns, Kind, Source};
 
 /// Which sessions are read.
@@ -89,11 +89,12 @@ pub fn instances() -> Query {
     .few()
 }
 
-/// GV$SESSION: the columns among `wanted` that are `available`, and which those are.
+/// GV$SESSION: the columns among `wanted` that are `available`, and which those are. In the form of bytes every text comes in
+/// hexadecimal, as a RAW does in either.
 ///
 /// The same set of columns always gives the same text, so that it is parsed once a connection.
 #[must_use]
-pub fn sessions(wanted: Columns, available: Columns, scope: Scope) -> (Query, Vec<Column>) {
+pub fn sessions(wanted: Columns, available: Columns, scope: Scope, form: TextForm) -> (Query, Vec<Column>) {
     let columns: Vec<Column> = wanted
         .iter()
         .filter(|column| column.source() == Source::Session && available.contains(*column))
@@ -101,7 +102,7 @@ pub fn sessions(wanted: Columns, available: Columns, scope: Scope) -> (Query, Ve
     let list: Vec<Cow<'_, str>> = columns
         .iter()
         .map(|column| {
-            if column.is_raw() {
+            if column.is_raw() || form != TextForm::Text && column.kind() == Kind::Text {
                 Cow::Owned(format!("RAWTOHEX({name}) AS {name}", name = column.name()))
             } else {
                 Cow::Borrowed(column.name())

@@ -6,6 +6,7 @@
 //! the end of a query's rows for an error that closes the cursor, so that each query is parsed again (softly: its text is in
 //! the library cache).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use oracledb::{Config, Cursor, DB_TYPE_NUMBER, DB_TYPE_VARCHAR, ErrorKind, OracleNumber, OracleTimestamp, ToDbValue};
@@ -13,8 +14,10 @@ use oracledb::{Config, Cursor, DB_TYPE_NUMBER, DB_TYPE_VARCHAR, ErrorKind, Oracl
 use crate::oracle::connect::{Logoffs, connecting};
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{BROKEN_TEXT, Class, Error, Phase};
-use crate::oracle::link::{Link, Native, too_slow};
+use crate::oracle::expendable::{self, CHUNK, Rows};
+use crate::oracle::link::{Link, Native, Sockets, too_slow};
 use crate::oracle::row::RowBuffer;
+use crate::oracle::sockets::{Claim, marked};
 use crate::oracle::{
     BLOCK, Bind, BlockAnswer, Driver, Identity, Login, MODULE, Purpose, Query, STATEMENT_CACHE, Sink, Target, calendar,
     db_time,
@@ -26,7 +29,7 @@ pub(super) fn connect(
     purpose: Purpose,
     limit: Duration,
     logoffs: Logoffs,
-) -> Result<Link<oracledb::Connection>, Error> {
+) -> Result<Link<Thin>, Error> {
     let tried = connecting(target);
     let Login::Password { user, password } = &target.login else {
         return Err(Error::new(
@@ -45,6 +48,12 @@ pub(super) fn connect(
         .set_stmtcachesize(STATEMENT_CACHE as usize)
         .set_transport_connect_timeout(Some(limit));
     let connection = oracledb::connect(config).map_err(failed)?;
+    let own = marked(|mark| connection.set_call_timeout(Some(mark)).is_ok());
+    connection.set_call_timeout(Some(limit)).map_err(failed)?;
+    let sockets = Sockets {
+        claim: own.as_ref().map(Claim::on),
+        own,
+    };
     let warning = connection.last_warning().map_err(failed)?;
     connection.set_module(MODULE).map_err(failed)?;
     connection.set_action(purpose.name()).map_err(failed)?;
@@ -53,66 +62,111 @@ pub(super) fn connect(
         driver: Driver::Thin,
         purpose,
     };
-    Ok(Link::new(connection, identity, warning, logoffs))
+    Ok(Link::new(
+        Thin(Arc::new(connection)),
+        identity,
+        warning,
+        logoffs,
+        sockets,
+    ))
 }
 
-impl Native for oracledb::Connection {
+/// The driver's connection. Each of its calls runs on a thread of its own, which a panic of the driver may cost.
+pub(super) struct Thin(Arc<oracledb::Connection>);
+
+impl Native for Thin {
     fn set_limit(&self, limit: Duration, tried: &str) -> Result<(), Error> {
-        self.set_call_timeout(Some(limit))
+        self.0
+            .set_call_timeout(Some(limit))
             .map_err(|error| from_driver(&error, Phase::Call, tried, limit))
     }
 
     fn fetch(&self, query: &Query, limit: Duration, tried: &str, sink: &mut Sink<'_>) -> Result<u64, Error> {
-        let failed = |error: oracledb::Error| from_driver(&error, Phase::Call, tried, limit);
-        let deadline = Deadline::begin(limit);
-        let binds: Vec<Box<dyn ToDbValue>> = query.binds.iter().map(bind_value).collect();
-        let binds: Vec<&dyn ToDbValue> = binds.iter().map(AsRef::as_ref).collect();
-        let cursor = self
-            .statement(&query.sql)
-            .and_then(|statement| {
-                statement
-                    .fetch_array_size(query.fetch)
-                    .prefetch_rows(query.prefetch())
-                    .build()
+        let (connection, its_query, its_tried) = (Arc::clone(&self.0), query.clone(), tried.to_owned());
+        let mut taken = 0_u64;
+        let mut take = |rows: Vec<RowBuffer>| {
+            rows.iter().all(|row| {
+                taken += 1;
+                sink(&row.cells(&query.columns)).is_continue()
             })
-            .and_then(|statement| statement.query(&binds))
-            .map_err(failed)?;
-        let columns = readers(&cursor);
-        if columns.len() != query.columns.len() {
-            let why = format!("{} columns where {} were expected", columns.len(), query.columns.len());
-            return Err(Error::new(Class::Bug, tried, why));
-        }
-        let mut buffer = RowBuffer::default();
-        let mut count = 0_u64;
-        // The driver's iterator repeats its error for ever, so the first one ends this.
-        for row in cursor {
-            let row = row.map_err(failed)?;
-            read_row(&row, &columns, &mut buffer).map_err(failed)?;
-            count += 1;
-            if sink(&buffer.cells(&query.columns)).is_break() {
-                break;
-            }
-            if count.is_multiple_of(u64::from(query.fetch)) && deadline.left().is_none() {
-                return Err(too_slow(tried, deadline.limit()));
-            }
-        }
-        Ok(count)
+        };
+        expendable::run(
+            tried,
+            move |rows| fetch_all(&connection, &its_query, limit, &its_tried, rows),
+            &mut take,
+        )?;
+        Ok(taken)
     }
 
     fn run_block(&self, statement: &str, limit: Duration, tried: &str) -> Result<BlockAnswer, Error> {
-        let run = || -> Result<BlockAnswer, oracledb::Error> {
-            let mut answer = self.execute(BLOCK, &[&statement, &DB_TYPE_NUMBER, &DB_TYPE_VARCHAR])?;
+        let (connection, statement, its_tried) = (Arc::clone(&self.0), statement.to_owned(), tried.to_owned());
+        let run = move || -> Result<BlockAnswer, oracledb::Error> {
+            let mut answer = connection.execute(BLOCK, &[&statement, &DB_TYPE_NUMBER, &DB_TYPE_VARCHAR])?;
             let row = answer.out_bind_data();
             let code: Option<i64> = row.get(0)?;
             let text: Option<String> = row.get(1)?;
             Ok(BlockAnswer::new(code.unwrap_or(0), text.as_deref()))
         };
-        run().map_err(|error| from_driver(&error, Phase::Call, tried, limit))
+        let call = move |_: &Rows<_>| run().map_err(|error| from_driver(&error, Phase::Call, &its_tried, limit));
+        expendable::run(tried, call, &mut |_| false)
     }
 
     fn ping(&self, limit: Duration, tried: &str) -> Result<(), Error> {
-        oracledb::Connection::ping(self).map_err(|error| from_driver(&error, Phase::Call, tried, limit))
+        let (connection, its_tried) = (Arc::clone(&self.0), tried.to_owned());
+        let call = move |_: &Rows<_>| {
+            connection
+                .ping()
+                .map_err(|error| from_driver(&error, Phase::Call, &its_tried, limit))
+        };
+        expendable::run(tried, call, &mut |_| false)
     }
+}
+
+/// Runs a query and hands its rows over, some at a time.
+fn fetch_all(
+    connection: &oracledb::Connection,
+    query: &Query,
+    limit: Duration,
+    tried: &str,
+    rows: &Rows<Result<(), Error>>,
+) -> Result<(), Error> {
+    let failed = |error: oracledb::Error| from_driver(&error, Phase::Call, tried, limit);
+    let deadline = Deadline::begin(limit);
+    let binds: Vec<Box<dyn ToDbValue>> = query.binds.iter().map(bind_value).collect();
+    let binds: Vec<&dyn ToDbValue> = binds.iter().map(AsRef::as_ref).collect();
+    let cursor = connection
+        .statement(&query.sql)
+        .and_then(|statement| {
+            statement
+                .fetch_array_size(query.fetch)
+                .prefetch_rows(query.prefetch())
+                .build()
+        })
+        .and_then(|statement| statement.query(&binds))
+        .map_err(failed)?;
+    let columns = readers(&cursor);
+    if columns.len() != query.columns.len() {
+        let why = format!("{} columns where {} were expected", columns.len(), query.columns.len());
+        return Err(Error::new(Class::Bug, tried, why));
+    }
+    let mut chunk = Vec::new();
+    let mut count = 0_u64;
+    // The driver's iterator repeats its error for ever, so the first one ends this.
+    for row in cursor {
+        let row = row.map_err(failed)?;
+        let mut buffer = RowBuffer::default();
+        read_row(&row, &columns, &mut buffer).map_err(failed)?;
+        chunk.push(buffer);
+        count += 1;
+        if chunk.len() >= CHUNK && !rows.hand_over(std::mem::take(&mut chunk)) {
+            return Ok(());
+        }
+        if count.is_multiple_of(u64::from(query.fetch)) && deadline.left().is_none() {
+            return Err(too_slow(tried, deadline.limit()));
+        }
+    }
+    rows.hand_over(chunk);
+    Ok(())
 }
 
 fn bind_value(bind: &Bind) -> Box<dyn ToDbValue> {

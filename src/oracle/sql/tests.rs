@@ -16,7 +16,12 @@ fn sessions_are_read_by_named_columns_addresses_as_text() {
         Column::LogonTime,
         Column::Serial,
     ]);
-    let (query, columns) = sessions(wanted, Release { major: 19, minor: 0 }.documented_columns(), Scope::All);
+    let (query, columns) = sessions(
+        wanted,
+        Release { major: 19, minor: 0 }.documented_columns(),
+        Scope::All,
+        TextForm::Text,
+    );
     assert_eq!(
         query.sql,
         "SELECT inst_id, sid, serial#, RAWTOHEX(paddr) AS paddr, logon_time FROM gv$session"
@@ -52,14 +57,18 @@ fn what_a_release_lacks_is_not_asked_for() {
     ];
     for ((major, minor), sql) in cases {
         let available = Release { major, minor }.documented_columns();
-        assert_eq!(sessions(wanted, available, Scope::All).0.sql, sql, "{major}.{minor}");
+        assert_eq!(
+            sessions(wanted, available, Scope::All, TextForm::Text).0.sql,
+            sql,
+            "{major}.{minor}"
+        );
     }
 }
 
 #[test]
 fn a_derived_column_is_never_asked_for() {
     let everything: Columns = Column::ALL.iter().copied().collect();
-    let (query, columns) = sessions(everything, everything, Scope::All);
+    let (query, columns) = sessions(everything, everything, Scope::All, TextForm::Text);
     assert!(columns.iter().all(|column| column.source() == Source::Session));
     assert!(!query.sql.contains("statement_age") && !query.sql.contains('*'));
     assert_eq!(query.columns.len(), columns.len());
@@ -68,7 +77,7 @@ fn a_derived_column_is_never_asked_for() {
 #[test]
 fn one_seat_is_asked_for_by_binds_so_that_the_text_stays_the_same() {
     let columns = set(&[Column::Sid, Column::Status]);
-    let seat = |inst_id, sid| sessions(columns, columns, Scope::One { inst_id, sid }).0;
+    let seat = |inst_id, sid| sessions(columns, columns, Scope::One { inst_id, sid }, TextForm::Text).0;
     let (first, second) = (seat(1, 287), seat(2, 32));
     assert_eq!(
         first.sql,
@@ -119,7 +128,7 @@ fn no_query_is_anything_but_a_plain_select() {
     let all = set(Column::ALL);
     let queries = [
         instances(),
-        sessions(all, all, Scope::All).0,
+        sessions(all, all, Scope::All, TextForm::Text).0,
         sessions_of_instance(1),
         transactions(Address::Any),
         processes(Address::Any),
@@ -162,4 +171,23 @@ fn no_query_is_anything_but_a_plain_select() {
         let placeholders = sql.matches(':').count() - sql.matches("TZH:TZM").count();
         assert_eq!(placeholders, query.binds.len(), "{sql}");
     }
+}
+
+#[test]
+fn texts_come_as_their_bytes_where_they_cannot_come_as_texts() {
+    let columns: Columns = [Column::InstId, Column::Program, Column::Taddr, Column::LogonTime]
+        .into_iter()
+        .collect();
+    let (query, columns) = sessions(columns, columns, Scope::All, TextForm::Bytes { utf8: true });
+    let shown = |column: &Column| {
+        let name = column.name();
+        if column.kind() == Kind::Text {
+            format!("RAWTOHEX({name}) AS {name}")
+        } else {
+            name.to_owned()
+        }
+    };
+    let list: Vec<String> = columns.iter().map(shown).collect();
+    assert_eq!(query.sql, format!("SELECT {} FROM gv$session", list.join(", ")));
+    assert!(query.sql.contains("RAWTOHEX(program)") && !query.sql.contains("RAWTOHEX(inst_id)"));
 }

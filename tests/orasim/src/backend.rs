@@ -259,6 +259,10 @@ pub trait Session: Send {
     fn execute(&mut self, statement: &Statement<'_>) -> Result<Reply, OraError>;
     /// The client fetches on: an error (ORA-00028) ends the result set. Called once per fetch round trip, before its rows.
     fn fetching(&mut self) -> Result<(), OraError>;
+    /// By what the bytes of the answer to the call that just ran are to be changed, if a fault wants that. Asked once a call.
+    fn garbled(&mut self) -> Option<u64> {
+        None
+    }
     /// One request has been answered and the session waits for the client ("SQL*Net message from client"): INACTIVE.
     fn answered(&mut self);
     /// A ping.

@@ -44,6 +44,9 @@ pub enum Strike {
     Cut,
     /// The statement is carried out, and the connection is cut before its answer.
     CutAfter,
+    /// The answer to a statement comes with some of its bytes changed, which ones depends on the number and on how often
+    /// the fault has struck.
+    Garble(u64),
     /// No answer, ever.
     Hang,
     /// The answer comes late, by so much simulated time.
@@ -101,7 +104,12 @@ impl Faults {
             armed.seen = armed.seen.saturating_add(1);
             let first = fault.call.max(1);
             if armed.seen >= first && armed.seen - first < fault.times {
-                strikes.push(fault.what.clone());
+                let strike = if let Strike::Garble(seed) = fault.what {
+                    Strike::Garble(seed.wrapping_add(u64::from(armed.seen - first)))
+                } else {
+                    fault.what.clone()
+                };
+                strikes.push(strike);
             }
         }
         strikes

@@ -245,7 +245,13 @@ impl Connection {
         match outcome {
             Ok(()) => {
                 self.answered();
-                self.link.send(&answer.into_bytes())?;
+                let mut bytes = answer.into_bytes();
+                if let Phase::Session(session) = &mut self.phase
+                    && let Some(seed) = session.garbled()
+                {
+                    garble(&mut bytes, seed);
+                }
+                self.link.send(&bytes)?;
                 if leaving {
                     self.phase = Phase::Gone;
                 }
@@ -342,6 +348,25 @@ impl Connection {
         self.answered();
         self.link.end_break(&answer.into_bytes())?;
         Ok(Next::Go)
+    }
+}
+
+/// Changes some bytes, the same ones for the same number.
+fn garble(bytes: &mut [u8], seed: u64) {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let changes = 1 + next() % 8;
+    for _ in 0..changes {
+        let at = (next() % bytes.len().max(1) as u64) as usize;
+        let to = (next() >> 32) as u8;
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte = to;
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct ClientSession {
     pub(crate) serial: u32,
     pub(crate) setting: Setting,
     pub(crate) engine: Option<Engine>,
+    /// By what the bytes of the next answer are changed.
+    pub(crate) garbled: Option<u64>,
     ended: bool,
 }
 
@@ -47,6 +49,7 @@ impl ClientSession {
             serial,
             setting,
             engine: None,
+            garbled: None,
             ended: false,
         }
     }
@@ -232,7 +235,11 @@ impl ClientSession {
                     self.shared.look().leave(*number);
                     self.shared.signal();
                 }
-                Strike::CutAfter | Strike::ReplaceTarget | Strike::EndTarget | Strike::LingerTarget(_) => {}
+                Strike::CutAfter
+                | Strike::Garble(_)
+                | Strike::ReplaceTarget
+                | Strike::EndTarget
+                | Strike::LingerTarget(_) => {}
             }
         }
         Ok(strikes)
@@ -266,6 +273,10 @@ impl ClientSession {
 }
 
 impl Session for ClientSession {
+    fn garbled(&mut self) -> Option<u64> {
+        self.garbled.take()
+    }
+
     fn execute(&mut self, statement: &Statement<'_>) -> Result<Reply, OraError> {
         self.begin(Some(statement.sql))?;
         let tokens = Tokens::read(statement.sql)?;

@@ -189,6 +189,7 @@ impl State {
                 Strike::Error { .. }
                 | Strike::Cut
                 | Strike::CutAfter
+                | Strike::Garble(_)
                 | Strike::Hang
                 | Strike::Delay(_)
                 | Strike::HideInstance(_)

@@ -48,6 +48,10 @@ impl ClientSession {
     /// Runs a statement with its rows of binds.
     pub(crate) fn run(&mut self, tokens: &Tokens<'_>, binds: &[Vec<Bind>], describe_only: bool) -> Result<Reply> {
         let strikes = self.strikes(tokens.text)?;
+        self.garbled = strikes.iter().find_map(|strike| {
+            let Strike::Garble(seed) = strike else { return None };
+            Some(*seed)
+        });
         let reply = self.run_struck(tokens, binds, describe_only, &strikes);
         if strikes.contains(&Strike::CutAfter) {
             self.shared.look().remove(self.seat);

@@ -1,0 +1,98 @@
+//! Texts that are not valid in their character set.
+//!
+//! PROGRAM, MODULE and their like are bytes that a client sent, and Oracle cuts them by bytes, in the middle of a character if
+//! need be. One such text and a query fails as a whole: the thin driver takes no text that is not UTF-8, and the server itself
+//! answers ORA-29275 in some character sets. So after such a failure the texts are read as their bytes, which cannot fail:
+//! RAWTOHEX recasts a text to RAW without modifying it (Oracle Database SQL Language Reference, "RAWTOHEX"). What is not valid
+//! in them becomes U+FFFD, which is the mark of what is not known: no condition over such a text is TRUE or FALSE.
+
+use crate::oracle::{CellType, Query};
+
+/// In which form the texts of sessions are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TextForm {
+    /// As texts.
+    #[default]
+    Text,
+    /// As their bytes, in hexadecimal.
+    Bytes {
+        /// Whether they are UTF-8. If not, only ASCII is known.
+        utf8: bool,
+    },
+}
+
+/// VALUE of the database's character set.
+pub(super) fn character_set() -> Query {
+    Query::new(
+        "NLS_DATABASE_PARAMETERS",
+        "SELECT value FROM nls_database_parameters WHERE parameter = 'NLS_CHARACTERSET'",
+        &[CellType::Text],
+    )
+    .few()
+}
+
+/// Whether a character set of this name is UTF-8. `UTF8` is CESU-8, which differs in characters that become unknown.
+pub(super) fn is_utf8(name: &str) -> bool {
+    matches!(name, "AL32UTF8" | "UTF8")
+}
+
+/// The text whose bytes these are.
+pub(super) fn of_hex(hex: &str, utf8: bool) -> String {
+    let digits = hex.as_bytes().chunks(2);
+    let bytes: Option<Vec<u8>> = digits
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect();
+    let Some(bytes) = bytes else {
+        return char::REPLACEMENT_CHARACTER.to_string();
+    };
+    let mut text = String::with_capacity(bytes.len());
+    if utf8 {
+        text.push_str(&String::from_utf8_lossy(&bytes));
+    } else {
+        text.extend(bytes.iter().map(|byte| match byte {
+            0..=0x7f => char::from(*byte),
+            0x80.. => char::REPLACEMENT_CHARACTER,
+        }));
+    }
+    text.truncate(text.trim_end_matches('\0').len());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_become_text_and_what_is_none_is_unknown() {
+        let cases = [
+            ("6A6462632E657865", true, "jdbc.exe"),
+            ("6a6462632e657865", false, "jdbc.exe"),
+            // caf\xE9 is no UTF-8, caf\xC3\xA9 is.
+            ("636166E9", true, "caf\u{fffd}"),
+            ("636166C3A9", true, "caf\u{e9}"),
+            // In another character set it may be anything.
+            ("636166C3A9", false, "caf\u{fffd}\u{fffd}"),
+            // Cut in the middle of a character, and a trailing NUL of an old client.
+            ("C3BCC3", true, "\u{fc}\u{fffd}"),
+            ("6170700000", true, "app"),
+            ("00", true, ""),
+            ("6X", true, "\u{fffd}"),
+            ("", true, ""),
+        ];
+        for (hex, utf8, text) in cases {
+            assert_eq!(of_hex(hex, utf8), text, "{hex}");
+        }
+    }
+
+    #[test]
+    fn character_sets_that_are_utf8() {
+        for (name, utf8) in [
+            ("AL32UTF8", true),
+            ("UTF8", true),
+            ("WE8MSWIN1252", false),
+            ("AL16UTF16", false),
+        ] {
+            assert_eq!(is_utf8(name), utf8, "{name}");
+        }
+    }
+}
