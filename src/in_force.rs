@@ -213,6 +213,13 @@ impl Rules {
         Some(format!("blackout: {}", blackout.reason))
     }
 
+    /// The same by either clock. A database's clock can stand still (FIXED_DATE) or be set back, and a backup that runs by the
+    /// host's clock is none the less under way.
+    #[must_use]
+    pub fn blackout_by_either(&self, database: DateTime<Utc>, host: DateTime<Utc>) -> Option<String> {
+        self.blackout(database).or_else(|| self.blackout(host))
+    }
+
     /// A policy's schedule in the database's time zone, if it has one.
     #[must_use]
     pub fn schedule(&self, policy: &str) -> Option<&Schedule> {
@@ -273,4 +280,25 @@ fn schedules(set: &PolicySet, zone: Tz) -> Vec<Option<Schedule>> {
     schedules
         .map(|schedule| schedule.map(|schedule| schedule.in_zone(zone)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blackout_holds_by_the_hosts_clock_where_the_databases_stands_still() {
+        let text = "databases: [{name: prod, driver: thin, connect: //db1/PROD, user: reaper, password: {env: NO}}]\n\
+                    policies: [policies]\nstate: /s\nblackouts: [{cron: \"0 20 * * *\", for: 6h, reason: backup}]\n";
+        let loaded = config::check("orareaper.yaml", text.as_bytes(), std::path::Path::new("/"));
+        let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
+        let rules = Rules::of(&config.databases[0], false, Arc::default());
+        let at = |text: &str| text.parse::<DateTime<Utc>>().expect("a time");
+        let (frozen, evening) = (at("2026-01-01T12:00:00Z"), at("2026-11-22T21:00:00Z"));
+        assert_eq!(rules.blackout_by_either(frozen, at("2026-11-22T19:59:59Z")), None);
+        for (database, host) in [(frozen, evening), (evening, frozen)] {
+            let holds = rules.blackout_by_either(database, host);
+            assert_eq!(holds.as_deref(), Some("blackout: backup"));
+        }
+    }
 }

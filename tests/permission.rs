@@ -67,7 +67,7 @@ fn a_pause_stops_the_rest_of_a_batch_and_is_told() {
     assert_eq!(site.journalled("intent").len(), 1, "it was never begun");
     daemon.says("action dropped");
     daemon.metric_becomes(
-        "orareaper_actions_total{action=\"kill\",database=\"orcl\",instance=\"1\",mode=\"enforce\",outcome=\"revoked\",\
+        "orareaper_actions_total{action=\"kill\",database=\"orcl\",inst_id=\"1\",mode=\"enforce\",outcome=\"revoked\",\
          policy=\"reap\"}",
         1.0,
     );

@@ -110,7 +110,7 @@ fn databases_come_and_go_with_a_reload() {
     configure(&site, &driver, &[("shop", &one, true)]);
     let daemon = site.run(&driver);
     daemon.looks("shop", 1);
-    let first = daemon.metric("orareaper_up{database=\"shop\",instance=\"1\"}");
+    let first = daemon.metric("orareaper_up{database=\"shop\",inst_id=\"1\"}");
     assert_eq!(first, Some(1.0));
 
     configure(&site, &driver, &[("shop", &one, true), ("crm", &other, true)]);

@@ -408,7 +408,7 @@ impl Permission for AskedAgain<'_> {
         if let Some(lapsed) = self.batch.lapsed(self.clock) {
             return Err(lapsed);
         }
-        if let Some(blackout) = self.batch.rules.blackout(now) {
+        if let Some(blackout) = self.batch.rules.blackout_by_either(now, self.clock.utc()) {
             return Err((Outcome::Revoked, blackout));
         }
         // Last of all: a pause is told of every statement that begins before it.

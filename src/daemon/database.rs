@@ -506,7 +506,7 @@ impl Database {
             self.revoke();
             return Some(format!("orareaper is {pause}"));
         }
-        if let Some(blackout) = self.rules.blackout(now) {
+        if let Some(blackout) = self.rules.blackout_by_either(now, self.clock.utc()) {
             return Some(blackout);
         }
         match &self.acting {
