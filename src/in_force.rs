@@ -18,7 +18,7 @@ use chrono_tz::Tz;
 use crate::config::{self, Blackout, Config};
 use crate::guard::RunMode;
 use crate::plan::{EffectiveLimits, InForce};
-use crate::policy::model::{Action, Limits, Mode, Policy, PolicySet};
+use crate::policy::model::{Action, Labels, Limits, Mode, Policy, PolicySet};
 use crate::policy::schedule::Schedule;
 
 /// So many intervals without a snapshot are a gap: three were missed. It breaks every hold, because what was not seen may
@@ -31,7 +31,8 @@ pub struct Rules {
     set: Arc<PolicySet>,
     /// The policies' schedules, in the database's time zone.
     schedules: Vec<Option<Schedule>>,
-    database: Option<Arc<str>>,
+    /// Name and labels; `None` for one that nobody named.
+    database: Option<(Arc<str>, Labels)>,
     arming: Arming,
     limits: EffectiveLimits,
     blackouts: Vec<Blackout>,
@@ -74,7 +75,7 @@ impl fmt::Display for Absent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Absent::Off => f.write_str("it is off"),
-            Absent::Elsewhere => f.write_str("its `databases` do not name this one"),
+            Absent::Elsewhere => f.write_str("its `databases` do not select this one"),
             Absent::Unsupported(why) => f.write_str(why),
         }
     }
@@ -139,7 +140,7 @@ impl Rules {
         Rules {
             schedules: schedules(&set, database.timezone),
             set,
-            database: Some(Arc::clone(&database.name)),
+            database: Some((Arc::clone(&database.name), database.labels.clone())),
             arming: Arming::of(database.armed, dry_run),
             limits: EffectiveLimits::of(&database.limits),
             blackouts: database.blackouts.clone(),
@@ -160,7 +161,7 @@ impl Rules {
         Rules {
             schedules: schedules(&set, zone),
             set,
-            database: name.map(Arc::from),
+            database: name.map(|name| (name.into(), Labels::new())),
             arming: Arming::Unarmed,
             limits: EffectiveLimits::of(&config.map_or_else(Limits::default, |config| config.limits)),
             blackouts: config.map(|config| config.blackouts.clone()).unwrap_or_default(),
@@ -174,7 +175,7 @@ impl Rules {
         Rules {
             schedules: schedules(&set, zone),
             set,
-            database: Some(name.into()),
+            database: Some((name.into(), Labels::new())),
             arming,
             limits,
             blackouts: Vec::new(),
@@ -182,10 +183,11 @@ impl Rules {
         }
     }
 
-    /// The same with other blackouts.
+    /// The same for a database that has these labels.
     #[must_use]
-    pub fn with_blackouts(self, blackouts: Vec<Blackout>) -> Rules {
-        Rules { blackouts, ..self }
+    pub fn with_labels(mut self, labels: Labels) -> Rules {
+        self.database = self.database.map(|(name, _)| (name, labels));
+        self
     }
 
     /// The policies.
@@ -245,8 +247,11 @@ impl Rules {
     }
 
     fn mode(&self, policy: &Policy) -> Result<RunMode, Absent> {
-        let selects = |name: &Arc<str>| policy.databases.iter().any(|glob| glob.matches(name));
-        let elsewhere = !policy.databases.is_empty() && !self.database.as_ref().is_none_or(selects);
+        let chosen = |(name, labels): &(Arc<str>, Labels)| {
+            let mut selectors = policy.databases.iter();
+            selectors.any(|selector| selector.selects(name, labels))
+        };
+        let elsewhere = !policy.databases.is_empty() && !self.database.as_ref().is_none_or(chosen);
         match (policy.mode, self.arming) {
             (Mode::Off, _) => Err(Absent::Off),
             (Mode::DryRun | Mode::Enforce, _) if elsewhere => Err(Absent::Elsewhere),

@@ -28,16 +28,17 @@ pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
         }
         let loaded = crate::config::load(config);
         problems.extend(loaded.diagnostics);
-        files += 1;
+        files += loaded.files;
         refused_config = loaded.config.is_none();
         loaded.rules
     } else {
         let (configurations, policies): (Vec<PathBuf>, Vec<PathBuf>) =
             arguments.paths.iter().cloned().partition(|path| is_configuration(path));
         for path in &configurations {
-            problems.extend(crate::config::load(path).diagnostics);
+            let loaded = crate::config::load(path);
+            files += loaded.files;
+            problems.extend(loaded.diagnostics);
         }
-        files += configurations.len();
         Some(Rules {
             policies,
             timezone: chrono_tz::UTC,
@@ -125,9 +126,13 @@ fn count(number: usize, noun: &str) -> String {
 fn is_configuration(path: &Path) -> bool {
     // Only as much as a file may hold: what is larger is refused by whoever reads it next.
     crate::policy::read_file(path).is_ok_and(|bytes| {
-        String::from_utf8_lossy(&bytes)
-            .lines()
-            .any(|line| line.trim_end() == "databases:" || line.starts_with("databases: "))
+        String::from_utf8_lossy(&bytes).lines().any(|line| {
+            let key = |key: &str| {
+                line.strip_prefix(key)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+            };
+            key("databases:") || key("include:")
+        })
     })
 }
 

@@ -4,7 +4,7 @@
 //! limits, through the same cycle. Nothing here acts.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -25,6 +25,9 @@ use crate::pressure::Readings;
 use crate::protect::Facts;
 use crate::session::column::Columns;
 use crate::session::snapshot::Snapshot;
+
+/// So many databases are asked at a time: each costs a thread and a connection of its own.
+const SIDE_BY_SIDE: usize = 16;
 
 /// What a look is taken with.
 pub(crate) struct Rules {
@@ -104,11 +107,38 @@ impl Rules {
             return Ok(vec![Ok(self.file(file, source)?)]);
         }
         let mut eyes = self.eyes(source)?;
-        let looks = eyes.iter_mut().map(|eye| eye.look(self, more)).collect();
+        let looks = self.side_by_side(&mut eyes, more);
         eyes.into_iter()
             .filter_map(|eye| eye.poller.ok())
             .for_each(Poller::close);
         Ok(looks)
+    }
+
+    /// Looks at all databases, [`SIDE_BY_SIDE`] at a time: one that is slow delays no other. Why one cannot be read is told on
+    /// standard error too, in their order: whoever reads a table reads nothing below it.
+    pub(crate) fn side_by_side(&self, eyes: &mut [Eye], more: Columns) -> Vec<Looked> {
+        let answers: Vec<OnceLock<Looked>> = eyes.iter().map(|_| OnceLock::new()).collect();
+        let threads = SIDE_BY_SIDE.min(answers.len());
+        let waiting = Mutex::new(eyes.iter_mut().zip(&answers));
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    loop {
+                        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+                        let Some((eye, answer)) = next else { return };
+                        answer.get_or_init(|| eye.read(self, more));
+                    }
+                });
+            }
+        });
+        let answers = answers.into_iter().filter_map(OnceLock::into_inner);
+        answers
+            .inspect(|looked| {
+                if let Err(unread) = looked {
+                    fail(&unread.why);
+                }
+            })
+            .collect()
     }
 
     /// Connections to look through, for those who look more than once.
@@ -184,15 +214,7 @@ pub(crate) struct Eye {
 }
 
 impl Eye {
-    /// Looks. Why it cannot is told on standard error too: whoever reads a table reads nothing below it.
-    pub(crate) fn look(&mut self, rules: &Rules, more: Columns) -> Looked {
-        let looked = self.read(rules, more);
-        if let Err(unread) = &looked {
-            fail(&unread.why);
-        }
-        looked
-    }
-
+    /// Looks.
     fn read(&mut self, rules: &Rules, more: Columns) -> Looked {
         let unread = |why: String| Unread {
             database: self.database.to_string(),

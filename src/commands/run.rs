@@ -14,7 +14,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::cli::Status;
 use crate::clock::{Clock, SystemClock};
 use crate::commands::{fail, load_config, load_policies};
-use crate::config::Config;
+use crate::config::{Config, Driver};
 use crate::daemon::control::Claim;
 use crate::daemon::pause::Pause;
 use crate::daemon::service::Service;
@@ -182,6 +182,14 @@ fn fixed(running: &Config, new: &Config) -> Vec<String> {
             running.state.display()
         ));
     }
+    if let (Some(before), Some(after)) = (client_folder(running), client_folder(new))
+        && before != after
+    {
+        changes.push(
+            "another `tns_admin` for `driver: oci` needs a restart: Oracle Client reads its files once for the whole process"
+                .to_owned(),
+        );
+    }
     changes
 }
 
@@ -191,6 +199,13 @@ fn with_pause(status: &str, pause: Option<&Pause>) -> String {
         Some(pause) => format!("{pause}; {status}"),
         None => status.to_owned(),
     }
+}
+
+/// Where Oracle Client looks for its files, if it is used.
+fn client_folder(config: &Config) -> Option<Option<&Path>> {
+    let mut databases = config.databases.iter();
+    let of_client = databases.find(|database| database.driver == Driver::Oci)?;
+    Some(of_client.tns_admin.as_deref())
 }
 
 fn status_line(config: &Config, set: &PolicySet) -> String {

@@ -47,7 +47,7 @@ fn sessions(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Resu
     let clear = arguments.format == ListFormat::Text && std::io::stdout().is_terminal();
     let mut first = true;
     loop {
-        let looks: Vec<Looked> = eyes.iter_mut().map(|eye| eye.look(&rules, more)).collect();
+        let looks = rules.side_by_side(&mut eyes, more);
         if !looks.is_empty() && looks.iter().all(Result::is_err) {
             return Err(Status::Failed);
         }

@@ -1,76 +1,251 @@
 //! One database of the configuration: its name, how it is reached, and as whom.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::{Database, Driver, Login, SecretSource};
+use super::{Blackout, Database, Driver, Labels, Login, SecretSource};
 use crate::policy::diagnostics::{Diagnostic, did_you_mean, quoted};
 use crate::policy::fields::{Fields, Inspection};
 use crate::policy::model::Limits;
 use crate::policy::raw::{Node, Value};
 
-const DATABASE_KEYS: [&str; 10] = [
-    "name",
+/// The keys that `defaults` and an entry of `databases` share.
+pub(super) const SHARED_KEYS: [&str; 12] = [
     "driver",
-    "connect",
     "user",
     "password",
     "external",
-    "armed",
     "poll",
     "connect_timeout",
     "call_timeout",
+    "limits",
+    "blackouts",
+    "timezone",
+    "tns_admin",
+    "labels",
 ];
+
+/// Those that each entry has for itself. What is armed is said for each database by name.
+pub(super) const OWN_KEYS: [&str; 3] = ["name", "connect", "armed"];
+
+const DATABASE_KEYS: [&str; 15] = {
+    let mut keys = [""; 15];
+    let mut at = 0;
+    while at < keys.len() {
+        keys[at] = if at < 3 { OWN_KEYS[at] } else { SHARED_KEYS[at - 3] };
+        at += 1;
+    }
+    keys
+};
 
 const LONGEST_NAME: usize = 63;
 const LONGEST_CONNECT: usize = 4_000;
 const HOUR: i64 = 3_600;
+const MOST_LABELS: usize = 20;
 
-/// The names so far, and the lines that they stand in.
-pub(super) type Names = Vec<(Arc<str>, usize)>;
+/// The names so far, and where they stand: the file and the line.
+pub(super) type Names = Vec<(Arc<str>, (Arc<str>, usize))>;
+
+/// What `defaults` or an entry says, as far as it says it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given {
+    driver: Option<Driver>,
+    user: Option<String>,
+    password: Option<SecretSource>,
+    external: Option<bool>,
+    poll: Option<Duration>,
+    connect_timeout: Option<Duration>,
+    call_timeout: Option<Duration>,
+    limits: Limits,
+    blackouts: Vec<Blackout>,
+    timezone: Option<Tz>,
+    tns_admin: Option<PathBuf>,
+    labels: Labels,
+}
+
+/// What holds for databases that do not say otherwise.
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    /// `defaults`, as far as they are right.
+    pub(super) defaults: Given,
+    /// Whether something is wrong with them: then nobody knows what they would have said.
+    pub(super) broken: bool,
+    /// The configuration's own `limits`, the built-in ones filled in.
+    pub(super) limits: Limits,
+    /// The configuration's own `blackouts`.
+    pub(super) blackouts: Vec<Blackout>,
+    /// The configuration's own `timezone`.
+    pub(super) timezone: Tz,
+}
+
+/// Reads `defaults`. They never arm: what may be acted on is said by name.
+pub(super) fn defaults(inspection: &mut Inspection, node: &Node, base: &Path) -> Option<Given> {
+    let mut keys = SHARED_KEYS.to_vec();
+    keys.push("armed");
+    let fields = inspection.fields(node, "`defaults`", &keys)?;
+    if fields.get("armed").is_some() {
+        let at = fields.key_at("armed");
+        inspection
+            .error(&at, "armed-by-default", "`defaults` cannot arm databases")
+            .hint = Some("write `armed: true` in the entry of each database that may be acted on".to_owned());
+    }
+    let given = given(inspection, &fields, base)?;
+    if let (Some(true), Some(Driver::Thin)) = (given.external, given.driver) {
+        no_external(inspection, &fields);
+        return None;
+    }
+    Some(given)
+}
 
 /// Reads one entry of `databases`.
-pub(super) fn database(inspection: &mut Inspection, item: &Node, base: &Path, names: &mut Names) -> Option<Database> {
+pub(super) fn database(
+    inspection: &mut Inspection,
+    item: &Node,
+    base: &Path,
+    names: &mut Names,
+    common: &Common,
+) -> Option<Database> {
     let fields = inspection.fields(item, "a database", &DATABASE_KEYS)?;
     let name = database_name(inspection, &fields, names);
-    let driver_choices = [("oci", Driver::Oci), ("thin", Driver::Thin)];
-    let driver = match fields.get("driver") {
-        Some(node) => inspection.choice(node, "driver", &driver_choices),
-        None => Some(Driver::Oci),
-    };
     let example = Some("write `connect: //db1.example.com:1521/PROD`, a TNS alias or a descriptor");
     let connect = inspection
         .required_as(&fields, "a database", "connect", example)
         .and_then(|node| connect(inspection, node));
-    let login = login(inspection, &fields, driver, base);
     let armed = match fields.get("armed") {
         Some(node) => inspection.truth(node, "armed"),
         None => Some(false),
     };
-    let mut seconds = |key: &'static str, low, high, default| match fields.get(key) {
-        Some(node) => inspection.duration(node, key, low, high),
-        None => Some(default),
+    let given = given(inspection, &fields, base);
+    // Where a part is wrong, what it should have said is not known, and nothing is said of what would follow from it.
+    let own = given.clone().unwrap_or_default();
+    let Common { defaults, .. } = common;
+    let driver = own.driver.or(defaults.driver).unwrap_or(Driver::Oci);
+    let login = match &given {
+        Some(own) => login(inspection, &fields, own, common, driver),
+        None => None,
     };
-    let poll = seconds("poll", 1, HOUR, 15);
-    let connect_timeout = seconds("connect_timeout", 1, 300, 10);
-    let call_timeout = seconds("call_timeout", 1, 300, 15);
-    let duration = |seconds: i64| Duration::from_secs(seconds.unsigned_abs());
+    let timezone = own.timezone.or(defaults.timezone).unwrap_or(common.timezone);
+    let in_zone = |blackout: &Blackout| blackout.in_zone(timezone);
+    let of_its_own = own.blackouts.iter().chain(&defaults.blackouts).map(in_zone);
+    let limits = super::read::filled(super::read::filled(own.limits, defaults.limits), common.limits);
+    let mut labels = defaults.labels.clone();
+    labels.extend(own.labels);
+    let seconds = |given: Option<Duration>, default: Option<Duration>, otherwise| {
+        given.or(default).unwrap_or(Duration::from_secs(otherwise))
+    };
+    given?;
     Some(Database {
         name: name?,
-        driver: driver?,
+        driver,
         connect: connect?,
         login: login?,
         armed: armed?,
-        poll: duration(poll?),
-        connect_timeout: duration(connect_timeout?),
-        call_timeout: duration(call_timeout?),
-        limits: Limits::default(),
-        blackouts: Vec::new(),
-        timezone: Tz::UTC,
+        poll: seconds(own.poll, defaults.poll, 15),
+        connect_timeout: seconds(own.connect_timeout, defaults.connect_timeout, 10),
+        call_timeout: seconds(own.call_timeout, defaults.call_timeout, 15),
+        limits,
+        blackouts: common.blackouts.iter().cloned().chain(of_its_own).collect(),
+        timezone,
+        tns_admin: own.tns_admin.or_else(|| defaults.tns_admin.clone()),
+        labels,
     })
+}
+
+/// The keys that `defaults` and an entry share; `None` if one of them is wrong.
+fn given(inspection: &mut Inspection, fields: &Fields<'_>, base: &Path) -> Option<Given> {
+    let driver_choices = [("oci", Driver::Oci), ("thin", Driver::Thin)];
+    let driver = with(fields, "driver", |node| {
+        inspection.choice(node, "driver", &driver_choices)
+    });
+    let external = with(fields, "external", |node| inspection.truth(node, "external"));
+    // Who is somebody else externally has no use for either; that is said of the keys, not of what is in them.
+    let (user, password) = if external == Some(Some(true)) {
+        (Some(None), Some(None))
+    } else {
+        (
+            with(fields, "user", |node| user(inspection, node)),
+            with(fields, "password", |node| secret_source(inspection, node, base)),
+        )
+    };
+    let mut seconds = |key: &'static str, low, high| {
+        with(fields, key, |node| {
+            let seconds = inspection.duration(node, key, low, high)?;
+            Some(Duration::from_secs(seconds.unsigned_abs()))
+        })
+    };
+    let poll = seconds("poll", 1, HOUR);
+    let connect_timeout = seconds("connect_timeout", 1, 300);
+    let call_timeout = seconds("call_timeout", 1, 300);
+    let limits = with(fields, "limits", |node| crate::policy::limits(inspection, node));
+    let timezone = with(fields, "timezone", |node| super::read::timezone(inspection, node));
+    let blackouts = super::read::blackouts(inspection, fields, Tz::UTC);
+    let tns_admin = with(fields, "tns_admin", |node| {
+        super::read::path(inspection, node, "tns_admin").map(|text| base.join(text))
+    });
+    let labels = with(fields, "labels", |node| labels(inspection, node));
+    Some(Given {
+        driver: driver?,
+        user: user?,
+        password: password?,
+        external: external?,
+        poll: poll?,
+        connect_timeout: connect_timeout?,
+        call_timeout: call_timeout?,
+        limits: limits?.unwrap_or_default(),
+        blackouts: blackouts?,
+        timezone: timezone?,
+        tns_admin: tns_admin?,
+        labels: labels?.unwrap_or_default(),
+    })
+}
+
+/// What a key says; `Some(None)` where it is not there, `None` where it is wrong.
+fn with<'a, T>(fields: &Fields<'a>, key: &str, read: impl FnOnce(&'a Node) -> Option<T>) -> Option<Option<T>> {
+    match fields.get(key) {
+        Some(node) => read(node).map(Some),
+        None => Some(None),
+    }
+}
+
+/// Words of the site's own about a database, which become label names of metrics.
+fn labels(inspection: &mut Inspection, node: &Node) -> Option<Labels> {
+    let before = inspection.found.len();
+    let names = inspection.names(node, "labels");
+    if names.len() > MOST_LABELS {
+        let message = format!("{} labels, more than {MOST_LABELS}", names.len());
+        inspection.error(&Inspection::place(node), "too-many-names", message);
+        return None;
+    }
+    let mut labels = Labels::new();
+    for (name, key, value) in names {
+        let good_name = name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        if !good_name || ["database", "instance", "job", "driver", "inst_id"].contains(&name) {
+            let message = format!("{} is no name of a label", quoted(name));
+            inspection.error(&key.at, "bad-name", message).hint = Some(
+                "a label's name has small letters, digits and `_`, and is none of database, driver, inst_id, instance, job"
+                    .to_owned(),
+            );
+            continue;
+        }
+        let Some(text) = inspection.text(value, name) else {
+            continue;
+        };
+        let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+        if text.is_empty() || text.len() > LONGEST_NAME || !text.bytes().all(good) {
+            let message = format!("{} is no value of a label", quoted(text));
+            inspection.error(&value.at, "bad-name", message).expected = Some(format!(
+                "expected letters, digits, `_`, `.` and `-`, at most {LONGEST_NAME}"
+            ));
+            continue;
+        }
+        labels.insert(name.into(), text.into());
+    }
+    (inspection.found.len() == before).then_some(labels)
 }
 
 fn database_name(inspection: &mut Inspection, fields: &Fields<'_>, names: &mut Names) -> Option<Arc<str>> {
@@ -86,14 +261,19 @@ fn database_name(inspection: &mut Inspection, fields: &Fields<'_>, names: &mut N
         problem.hint = is_database_name(&better).then(|| format!("write `{better}`"));
         return None;
     }
-    if let Some((_, line)) = names.iter().find(|(known, _)| &**known == name) {
-        let message = format!("the database `{name}` is already given in line {line}");
+    if let Some((_, (file, line))) = names.iter().find(|(known, _)| &**known == name) {
+        let of_file = if *file == inspection.source.name {
+            String::new()
+        } else {
+            format!(" of {file}")
+        };
+        let message = format!("the database `{name}` is already given in line {line}{of_file}");
         inspection.error(&node.at, "duplicate-name", message);
         return None;
     }
     let name: Arc<str> = name.into();
     let (line, _) = inspection.source.position(node.at.start);
-    names.push((name.clone(), line));
+    names.push((name.clone(), (inspection.source.name.clone(), line)));
     Some(name)
 }
 
@@ -134,11 +314,19 @@ fn refuse_secret<'a>(inspection: &'a mut Inspection, node: &Node, message: &str)
     inspection.error(&at, "plain-secret", message)
 }
 
-fn login(inspection: &mut Inspection, fields: &Fields<'_>, driver: Option<Driver>, base: &Path) -> Option<Login> {
-    let external = match fields.get("external") {
-        Some(node) => inspection.truth(node, "external")?,
-        None => false,
-    };
+/// As whom: what the entry says, else what `defaults` say.
+fn login(
+    inspection: &mut Inspection,
+    fields: &Fields<'_>,
+    own: &Given,
+    common: &Common,
+    driver: Driver,
+) -> Option<Login> {
+    let defaults = &common.defaults;
+    let names_somebody = own.user.is_some() || own.password.is_some();
+    let external = own
+        .external
+        .unwrap_or(!names_somebody && defaults.external == Some(true));
     if external {
         for key in ["user", "password"] {
             if fields.get(key).is_some() {
@@ -149,29 +337,32 @@ fn login(inspection: &mut Inspection, fields: &Fields<'_>, driver: Option<Driver
                 );
             }
         }
-        if driver == Some(Driver::Thin) {
-            inspection
-                .error(
-                    &fields.key_at("external"),
-                    "conflicting-keys",
-                    "the thin driver has no external authentication",
-                )
-                .hint = Some("use `driver: oci`, or `user` and `password`".to_owned());
+        if driver == Driver::Thin {
+            no_external(inspection, fields);
         }
         return Some(Login::External);
     }
-    let hint = Some("write `user: ` and the account's name, or `external: true`");
-    let user = inspection
-        .required_as(fields, "a database", "user", hint)
-        .and_then(|node| user(inspection, node));
-    let hint = Some("say where it is kept: `password: {credential: prod}`, `{file: /path}` or `{env: NAME}`");
-    let password = inspection
-        .required_as(fields, "a database", "password", hint)
-        .and_then(|node| secret_source(inspection, node, base));
+    let user = own.user.clone().or_else(|| defaults.user.clone());
+    let password = own.password.clone().or_else(|| defaults.password.clone());
+    if user.is_none() && !common.broken {
+        let hint = Some("write `user: ` and the account's name, or `external: true`");
+        inspection.required_as(fields, "a database", "user", hint);
+    }
+    if password.is_none() && !common.broken {
+        let hint = Some("say where it is kept: `password: {credential: prod}`, `{file: /path}` or `{env: NAME}`");
+        inspection.required_as(fields, "a database", "password", hint);
+    }
     Some(Login::Password {
         user: user?,
         password: password?,
     })
+}
+
+fn no_external(inspection: &mut Inspection, fields: &Fields<'_>) {
+    let message = "the thin driver has no external authentication";
+    inspection
+        .error(&fields.key_at("external"), "conflicting-keys", message)
+        .hint = Some("use `driver: oci`, or `user` and `password`".to_owned());
 }
 
 fn user(inspection: &mut Inspection, node: &Node) -> Option<String> {

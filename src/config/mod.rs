@@ -26,6 +26,7 @@ pub use read::{Loaded, Rules, check};
 pub use secret::{Secret, SecretError, SecretSource};
 
 use crate::policy::diagnostics::{Diagnostic, Severity};
+pub use crate::policy::model::Labels;
 use crate::policy::model::Limits;
 use crate::policy::schedule::Schedule;
 
@@ -86,6 +87,10 @@ pub struct Database {
     pub blackouts: Vec<Blackout>,
     /// What its schedules are written in and its days are counted by.
     pub timezone: Tz,
+    /// Where TNS aliases are looked up; `None`: where TNS_ADMIN says.
+    pub tns_admin: Option<PathBuf>,
+    /// Words of the site's own, which policies choose by and metrics show.
+    pub labels: Labels,
 }
 
 impl Database {
@@ -97,8 +102,10 @@ impl Database {
             Login::Password { user, .. } => user.as_str(),
             Login::External => "",
         };
+        // An alias leads where the files of that folder say.
+        let tns_admin = self.tns_admin.as_deref().unwrap_or(Path::new("")).to_string_lossy();
         let mut hash = Sha256::new();
-        for part in [&*self.name, self.driver.name(), &self.connect, user] {
+        for part in [&*self.name, self.driver.name(), &self.connect, user, &tns_admin] {
             hash.update(part.len().to_be_bytes());
             hash.update(part);
         }
@@ -160,6 +167,15 @@ pub struct Blackout {
 }
 
 impl Blackout {
+    /// The same in another time zone.
+    #[must_use]
+    pub(crate) fn in_zone(&self, zone: Tz) -> Blackout {
+        Blackout {
+            schedule: self.schedule.in_zone(zone),
+            ..self.clone()
+        }
+    }
+
     /// Whether it holds at this time: from its beginning up to, but not including, its end.
     #[must_use]
     pub fn holds(&self, now: DateTime<Utc>) -> bool {
@@ -167,13 +183,14 @@ impl Blackout {
     }
 }
 
-/// Reads and checks the configuration; the only place where it is read from disk.
+/// Reads and checks the configuration with the files that it includes; the only place where they are read from disk.
 #[must_use]
 pub fn load(path: &Path) -> Loaded {
     let name = path.display().to_string();
     match crate::policy::read_file(path) {
         Ok(bytes) => {
-            let mut loaded = check(&name, &bytes, path.parent().unwrap_or(Path::new("")));
+            let base = path.parent().unwrap_or(Path::new(""));
+            let mut loaded = read::check_with(&name, &bytes, base, &included);
             loaded.diagnostics.extend(crate::policy::writable_by_all(path));
             let readable = readable_by_all(&name, &loaded);
             loaded.diagnostics.extend(readable);
@@ -182,6 +199,7 @@ pub fn load(path: &Path) -> Loaded {
         Err(error) => Loaded {
             config: None,
             rules: None,
+            files: 1,
             diagnostics: vec![Diagnostic::of_file(
                 &name,
                 "unreadable-file",
@@ -210,4 +228,24 @@ fn readable_by_all(config: &str, loaded: &Loaded) -> Vec<Diagnostic> {
         warning.hint(format!("chmod 600 {file}"))
     };
     by_file.into_iter().map(warning).collect()
+}
+
+/// The files that a pattern of `include` names, with what they hold.
+fn included(pattern: &Path, problems: &mut Vec<Diagnostic>) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for path in crate::policy::expand(pattern, problems) {
+        let name = path.display().to_string();
+        match crate::policy::read_file(&path) {
+            Ok(bytes) => {
+                problems.extend(crate::policy::writable_by_all(&path));
+                files.push((name, bytes));
+            }
+            Err(error) => problems.push(Diagnostic::of_file(
+                &name,
+                "unreadable-file",
+                format!("cannot read the file: {error}"),
+            )),
+        }
+    }
+    files
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-use super::database::{Names, database};
+use super::database::{Common, Given, Names, database};
 use super::mask::mask;
-use super::{Blackout, Config, DEFAULT_LIMITS, Database};
+use super::{Blackout, Config, DEFAULT_LIMITS, Database, Driver, Labels};
 use crate::policy::diagnostics::{Diagnostic, Severity, arrange, did_you_mean, quoted};
 use crate::policy::fields::{Fields, Inspection};
 use crate::policy::lex::Mistake;
@@ -18,8 +18,10 @@ use crate::policy::model::Limits;
 use crate::policy::raw::{self, Node, Value};
 use crate::policy::schedule::Schedule;
 
-const KEYS: [&str; 7] = [
+pub(super) const KEYS: [&str; 9] = [
+    "defaults",
     "databases",
+    "include",
     "policies",
     "listen",
     "state",
@@ -27,6 +29,15 @@ const KEYS: [&str; 7] = [
     "limits",
     "blackouts",
 ];
+
+/// The keys of a file that `include` names.
+pub(super) const INCLUDED_KEYS: [&str; 1] = ["databases"];
+
+/// The keys of a blackout.
+pub(super) const BLACKOUT_KEYS: [&str; 3] = ["cron", "for", "reason"];
+
+/// More files than this are not included.
+const MOST_INCLUDED: usize = 200;
 
 /// Each database has threads and connections of its own.
 const MOST_DATABASES: usize = 200;
@@ -41,6 +52,8 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// What could be told of the policies although something else was wrong, so that they can be checked in the same run.
     pub rules: Option<Rules>,
+    /// How many files were read.
+    pub files: usize,
 }
 
 /// Where the policies are, and what they are checked by.
@@ -50,13 +63,22 @@ pub struct Rules {
     pub policies: Vec<PathBuf>,
     /// As in [`Config::timezone`].
     pub timezone: Tz,
-    /// The names of the databases, if all of them are right.
-    pub databases: Option<Vec<Arc<str>>>,
+    /// The databases' names and labels, if all of them are right.
+    pub databases: Option<Vec<(Arc<str>, Labels)>>,
 }
 
-/// Checks a configuration; relative paths in it are relative to `base`.
+/// Where included files come from: those that a pattern names, with what they hold; what cannot be read is added to the
+/// problems.
+pub(super) type Include<'a> = &'a dyn Fn(&Path, &mut Vec<Diagnostic>) -> Vec<(String, Vec<u8>)>;
+
+/// Checks a configuration; relative paths in it are relative to `base`. What it includes is not looked at.
 #[must_use]
 pub fn check(name: &str, bytes: &[u8], base: &Path) -> Loaded {
+    check_with(name, bytes, base, &|_, _| Vec::new())
+}
+
+/// The same with what it includes.
+pub(super) fn check_with(name: &str, bytes: &[u8], base: &Path, include: Include<'_>) -> Loaded {
     let (source, text, root) = match raw::read(name, bytes, mask) {
         Ok(read) => read,
         Err(problem) => {
@@ -64,23 +86,92 @@ pub fn check(name: &str, bytes: &[u8], base: &Path) -> Loaded {
                 config: None,
                 diagnostics: vec![*problem],
                 rules: None,
+                files: 1,
             };
         }
     };
     let mut inspection = Inspection::new(source, text);
-    let (config, rules) = config(&mut inspection, &root, base);
-    let file = inspection.source.name.clone();
-    for problem in &mut inspection.found {
-        if !inspection.source.shows_all_of(&inspection.text, &problem.span) {
-            hush(problem);
-        }
-    }
-    let diagnostics = arrange(inspection.found, &[file]);
+    let mut further = Further {
+        include,
+        files: vec![inspection.source.name.clone()],
+        found: Vec::new(),
+    };
+    let (config, rules) = config(&mut inspection, &root, base, &mut further);
+    further.found.extend(hushed(inspection));
+    let diagnostics = arrange(further.found, &further.files);
     let refused = diagnostics.iter().any(Diagnostic::is_error);
     Loaded {
         config: config.filter(|_| !refused),
         diagnostics,
         rules,
+        files: further.files.len(),
+    }
+}
+
+/// What was found in a file, nothing of what is masked in it.
+fn hushed(mut inspection: Inspection) -> Vec<Diagnostic> {
+    for problem in &mut inspection.found {
+        if !inspection.source.shows_all_of(&inspection.text, &problem.span) {
+            hush(problem);
+        }
+    }
+    inspection.found
+}
+
+/// The files besides the configuration's own.
+struct Further<'a> {
+    include: Include<'a>,
+    files: Vec<Arc<str>>,
+    found: Vec<Diagnostic>,
+}
+
+impl Further<'_> {
+    /// Reads the databases of the files that `include` names.
+    fn databases(
+        &mut self,
+        patterns: &[PathBuf],
+        base: &Path,
+        names: &mut Names,
+        common: &Common,
+    ) -> Option<Vec<Database>> {
+        let before = self.found.len();
+        let files: Vec<(String, Vec<u8>)> = patterns
+            .iter()
+            .flat_map(|pattern| (self.include)(pattern, &mut self.found))
+            .collect();
+        if files.len() > MOST_INCLUDED {
+            let message = format!(
+                "{} files are included, more than the {MOST_INCLUDED} that are read",
+                files.len()
+            );
+            let first = Arc::clone(&self.files[0]);
+            self.found.push(Diagnostic::of_file(&first, "too-many-files", message));
+            return None;
+        }
+        let mut databases = Some(Vec::new());
+        for (name, bytes) in files {
+            self.files.push(name.as_str().into());
+            let read = match raw::read(&name, &bytes, mask) {
+                Ok((source, text, root)) => {
+                    let mut inspection = Inspection::new(source, text);
+                    let read = inspection
+                        .fields(&root, "an included file", &INCLUDED_KEYS)
+                        .and_then(|fields| entries(&mut inspection, &fields, base, names, common));
+                    self.found.extend(hushed(inspection));
+                    read
+                }
+                Err(problem) => {
+                    self.found.push(*problem);
+                    None
+                }
+            };
+            databases = databases.zip(read).map(|(mut all, read)| {
+                all.extend(read);
+                all
+            });
+        }
+        let whole = self.found[before..].iter().all(|problem| !problem.is_error());
+        databases.filter(|_| whole)
     }
 }
 
@@ -112,7 +203,12 @@ fn hush(problem: &mut Diagnostic) {
     }
 }
 
-fn config(inspection: &mut Inspection, root: &Node, base: &Path) -> (Option<Config>, Option<Rules>) {
+fn config(
+    inspection: &mut Inspection,
+    root: &Node,
+    base: &Path,
+    further: &mut Further<'_>,
+) -> (Option<Config>, Option<Rules>) {
     let Some(fields) = inspection.fields(root, "the configuration", &KEYS) else {
         return (None, None);
     };
@@ -120,7 +216,24 @@ fn config(inspection: &mut Inspection, root: &Node, base: &Path) -> (Option<Conf
         Some(node) => timezone(inspection, node),
         None => Some(Tz::UTC),
     };
-    let databases = databases(inspection, &fields, base);
+    let limits = match fields.get("limits") {
+        Some(node) => crate::policy::limits(inspection, node),
+        None => Some(Limits::default()),
+    };
+    let blackouts = blackouts(inspection, &fields, zone.unwrap_or(Tz::UTC));
+    let defaults = match fields.get("defaults") {
+        Some(node) => super::database::defaults(inspection, node, base),
+        None => Some(Given::default()),
+    };
+    // Where one of them is wrong, nothing is loaded; the rest is looked at all the same.
+    let common = Common {
+        limits: filled(limits.unwrap_or_default(), DEFAULT_LIMITS),
+        blackouts: blackouts.clone().unwrap_or_default(),
+        timezone: zone.unwrap_or(Tz::UTC),
+        broken: defaults.is_none(),
+        defaults: defaults.clone().unwrap_or_default(),
+    };
+    let databases = databases(inspection, &fields, base, &common, further);
     let example = Some("write `policies: [policies/*.yaml]`");
     let policies = inspection
         .required_as(&fields, "the configuration", "policies", example)
@@ -133,43 +246,32 @@ fn config(inspection: &mut Inspection, root: &Node, base: &Path) -> (Option<Conf
         Some(node) => path(inspection, node, "state").map(|text| base.join(text)),
         None => Some(PathBuf::from("/var/lib/orareaper")),
     };
-    let limits = match fields.get("limits") {
-        Some(node) => crate::policy::limits(inspection, node),
-        None => Some(Limits::default()),
-    };
-    let blackouts = blackouts(inspection, &fields, zone.unwrap_or(Tz::UTC));
+    let selectable = |database: &Database| (Arc::clone(&database.name), database.labels.clone());
     let rules = policies.clone().map(|policies| Rules {
         policies,
-        timezone: zone.unwrap_or(Tz::UTC),
+        timezone: common.timezone,
         databases: databases
             .as_ref()
-            .map(|databases| databases.iter().map(|database| database.name.clone()).collect()),
+            .map(|databases| databases.iter().map(selectable).collect()),
     });
     let whole = || {
-        let given = limits?;
-        let (zone, blackouts) = (zone?, blackouts?);
-        let limits = filled(given, DEFAULT_LIMITS);
-        let mut databases = databases?;
-        for database in &mut databases {
-            database.limits = limits;
-            database.blackouts.clone_from(&blackouts);
-            database.timezone = zone;
-        }
+        defaults?;
+        limits?;
         Some(Config {
-            databases,
+            databases: databases?,
             policies: policies?,
             listen: listen?,
             state: state?,
-            timezone: zone,
-            limits,
-            blackouts,
+            timezone: zone?,
+            limits: common.limits,
+            blackouts: blackouts?,
         })
     };
     (whole(), rules)
 }
 
 /// What was given, and the rest from elsewhere.
-fn filled(given: Limits, rest: Limits) -> Limits {
+pub(super) fn filled(given: Limits, rest: Limits) -> Limits {
     Limits {
         per_cycle: given.per_cycle.or(rest.per_cycle),
         per_hour: given.per_hour.or(rest.per_hour),
@@ -180,7 +282,7 @@ fn filled(given: Limits, rest: Limits) -> Limits {
     }
 }
 
-fn timezone(inspection: &mut Inspection, node: &Node) -> Option<Tz> {
+pub(super) fn timezone(inspection: &mut Inspection, node: &Node) -> Option<Tz> {
     let text = inspection.text(node, "timezone")?;
     let zone = Tz::from_str(text).ok();
     if zone.is_none() {
@@ -276,12 +378,25 @@ fn paths(inspection: &mut Inspection, node: &Node, base: &Path) -> Option<Vec<Pa
             Some("move it to a file of its own and name that: `policies: [policies/*.yaml]`".to_owned());
         return None;
     }
-    let paths: Vec<Option<PathBuf>> = items.iter().map(|item| policy_path(inspection, item, base)).collect();
+    paths_of(inspection, node, "policies", base)
+}
+
+/// A list of paths and patterns.
+fn paths_of(inspection: &mut Inspection, node: &Node, what: &str, base: &Path) -> Option<Vec<PathBuf>> {
+    if !matches!(node.value, Value::Sequence(_)) {
+        inspection.list(node, what);
+        return None;
+    }
+    let items = inspection.list(node, what);
+    let paths: Vec<Option<PathBuf>> = items
+        .iter()
+        .map(|item| one_path(inspection, item, what, base))
+        .collect();
     paths.into_iter().collect()
 }
 
-fn policy_path(inspection: &mut Inspection, item: &Node, base: &Path) -> Option<PathBuf> {
-    let text = path(inspection, item, "policies")?;
+fn one_path(inspection: &mut Inspection, item: &Node, what: &str, base: &Path) -> Option<PathBuf> {
+    let text = path(inspection, item, what)?;
     if let Err(error) = glob::Pattern::new(text) {
         let message = format!("{} is no pattern: {}", quoted(text), error.msg);
         inspection.error(&item.at, "bad-glob", message).hint =
@@ -290,7 +405,69 @@ fn policy_path(inspection: &mut Inspection, item: &Node, base: &Path) -> Option<
     Some(base.join(text))
 }
 
-fn databases(inspection: &mut Inspection, fields: &Fields<'_>, base: &Path) -> Option<Vec<Database>> {
+fn databases(
+    inspection: &mut Inspection,
+    fields: &Fields<'_>,
+    base: &Path,
+    common: &Common,
+    further: &mut Further<'_>,
+) -> Option<Vec<Database>> {
+    let mut names = Names::new();
+    let patterns = match fields.get("include") {
+        Some(node) => paths_of(inspection, node, "include", base),
+        None => Some(Vec::new()),
+    };
+    let own = if fields.get("databases").is_none() && fields.get("include").is_some() {
+        Some(Vec::new())
+    } else {
+        entries(inspection, fields, base, &mut names, common)
+    };
+    let included = further.databases(&patterns?, base, &mut names, common);
+    let mut databases = own?;
+    databases.extend(included?);
+    let at = fields.key_at("databases");
+    if databases.is_empty() {
+        inspection.error(&at, "bad-list", "there are no databases to watch");
+        return None;
+    }
+    if databases.len() > MOST_DATABASES {
+        let count = databases.len();
+        let message = format!("{count} databases, more than the {MOST_DATABASES} that are served");
+        inspection.error(&at, "bad-list", message);
+        return None;
+    }
+    // Oracle Client reads these files once for the whole process.
+    let of_client = databases.iter().filter(|database| database.driver == Driver::Oci);
+    let mut folders: Vec<&PathBuf> = of_client.filter_map(|database| database.tns_admin.as_ref()).collect();
+    folders.sort();
+    folders.dedup();
+    if let [first, second, ..] = folders.as_slice() {
+        let message = format!(
+            "Oracle Client has one `tns_admin` for the whole process, and here are {} and {}",
+            first.display(),
+            second.display()
+        );
+        inspection.error(&at, "conflicting-keys", message).hint =
+            Some("use `driver: thin` for one of them, or write its `connect` as a descriptor".to_owned());
+        return None;
+    }
+    if let [folder] = folders.as_slice() {
+        let folder = PathBuf::clone(folder);
+        for database in databases.iter_mut().filter(|database| database.driver == Driver::Oci) {
+            database.tns_admin = Some(folder.clone());
+        }
+    }
+    Some(databases)
+}
+
+/// The list of one file.
+fn entries(
+    inspection: &mut Inspection,
+    fields: &Fields<'_>,
+    base: &Path,
+    names: &mut Names,
+    common: &Common,
+) -> Option<Vec<Database>> {
     let node = inspection.required_as(
         fields,
         "the configuration",
@@ -316,15 +493,14 @@ fn databases(inspection: &mut Inspection, fields: &Fields<'_>, base: &Path) -> O
         }
         return None;
     }
-    let mut names = Names::new();
     let databases: Vec<Option<Database>> = items
         .iter()
-        .map(|item| database(inspection, item, base, &mut names))
+        .map(|item| database(inspection, item, base, names, common))
         .collect();
     databases.into_iter().collect()
 }
 
-fn blackouts(inspection: &mut Inspection, fields: &Fields<'_>, zone: Tz) -> Option<Vec<Blackout>> {
+pub(super) fn blackouts(inspection: &mut Inspection, fields: &Fields<'_>, zone: Tz) -> Option<Vec<Blackout>> {
     let Some(node) = fields.get("blackouts") else {
         return Some(Vec::new());
     };
@@ -337,7 +513,7 @@ fn blackouts(inspection: &mut Inspection, fields: &Fields<'_>, zone: Tz) -> Opti
 }
 
 fn blackout(inspection: &mut Inspection, item: &Node, zone: Tz) -> Option<Blackout> {
-    let fields = inspection.fields(item, "a blackout", &["cron", "for", "reason"])?;
+    let fields = inspection.fields(item, "a blackout", &BLACKOUT_KEYS)?;
     let schedule = inspection
         .required_as(
             &fields,

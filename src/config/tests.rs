@@ -90,6 +90,153 @@ fn a_whole_configuration_means_what_it_says() {
 }
 
 #[test]
+fn fifty_databases_take_about_fifty_lines() {
+    let entries: String = (1..=50)
+        .map(|number| format!("  - {{name: db{number}, connect: //db{number}.example.com:1521/PROD}}\n"))
+        .collect();
+    let text = format!(
+        "defaults: {{driver: thin, user: reaper, password: {{credential: reaper}}, poll: 30s, labels: {{env: prod}}}}\n\
+         databases:\n{entries}policies: [p.yaml]\n"
+    );
+    assert!(text.lines().count() < 55);
+    let config = check("c.yaml", text.as_bytes(), Path::new("")).config.expect("right");
+    assert_eq!(config.databases.len(), 50);
+    for database in &config.databases {
+        assert_eq!(
+            (database.driver, database.poll.as_secs(), database.armed),
+            (Driver::Thin, 30, false)
+        );
+        assert_eq!(database.labels.get("env").map(|value| &**value), Some("prod"));
+        let password = SecretSource::Credential("reaper".into());
+        assert_eq!(
+            database.login,
+            Login::Password {
+                user: "reaper".into(),
+                password
+            }
+        );
+    }
+}
+
+#[test]
+fn an_entry_says_otherwise_than_the_defaults_and_these_than_the_configuration() {
+    let text = "
+defaults: {user: reaper, password: {env: PW}, timezone: Asia/Tokyo, limits: {per_hour: 7}, labels: {env: prod, site: fra},
+  blackouts: [{cron: '0 20 * * *', for: 1h, reason: nightly}]}
+databases:
+  - {name: one, connect: A}
+  - {name: two, connect: B, timezone: Europe/Berlin, limits: {per_hour: 9, share: 50%}, labels: {env: test}, user: other,
+     tns_admin: tns, blackouts: [{cron: '0 3 * * *', for: 1h, reason: batch}]}
+  - {name: three, connect: C, external: true}
+policies: [p.yaml]
+timezone: America/New_York
+limits: {per_hour: 5, per_cycle: 2}
+blackouts: [{cron: '0 12 * * *', for: 1h, reason: noon}]
+";
+    let loaded = check("c.yaml", text.as_bytes(), Path::new("/etc/orareaper"));
+    let found: Vec<String> = loaded.diagnostics.iter().map(|one| one.render(false)).collect();
+    assert_eq!(found, Vec::<String>::new());
+    let databases = loaded.config.expect("right").databases;
+    let limits = |at: usize| {
+        (
+            databases[at].limits.per_cycle,
+            databases[at].limits.per_hour,
+            databases[at].limits.share,
+        )
+    };
+    assert_eq!(limits(0), (Some(2), Some(7), Some(20)));
+    assert_eq!(limits(1), (Some(2), Some(9), Some(50)));
+    let labels = |at: usize| {
+        databases[at]
+            .labels
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(labels(0), ["env=prod", "site=fra"]);
+    assert_eq!(labels(1), ["env=test", "site=fra"]);
+    let user = |at: usize| match &databases[at].login {
+        Login::Password { user, .. } => Some(user.clone()),
+        Login::External => None,
+    };
+    assert_eq!(
+        [user(0), user(1), user(2)],
+        [Some("reaper".into()), Some("other".into()), None]
+    );
+    // One folder for the whole client library, whoever names it.
+    assert!(
+        databases
+            .iter()
+            .all(|database| database.tns_admin.as_deref() == Some(Path::new("/etc/orareaper/tns")))
+    );
+    let holds = |at: usize, time: &str| {
+        let now = format!("2026-11-20T{time}Z").parse().expect("a time");
+        let holding = databases[at].blackouts.iter().find(|blackout| blackout.holds(now));
+        holding.map(|blackout| blackout.reason.clone())
+    };
+    // 12:00 in New York for everybody; 20:00 where the database is: Tokyo and Berlin.
+    for at in 0..2 {
+        assert_eq!(holds(at, "17:00:00").as_deref(), Some("noon"));
+    }
+    assert_eq!(holds(0, "11:30:00").as_deref(), Some("nightly"));
+    assert_eq!(holds(1, "19:30:00").as_deref(), Some("nightly"));
+    assert_eq!(holds(1, "02:30:00").as_deref(), Some("batch"));
+    assert_eq!((holds(0, "19:30:00"), holds(0, "18:30:00")), (None, None));
+}
+
+#[test]
+fn further_files_hold_databases_and_their_mistakes_are_told_at_their_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("inside")).expect("a folder");
+        std::fs::write(path, text).expect("written");
+    };
+    let main = folder.path().join("c.yaml");
+    write(
+        "c.yaml",
+        "defaults: {user: reaper, password: {file: pw}}\ninclude: [d/*.yaml]\npolicies: [p.yaml]\n",
+    );
+    write("d/a.yaml", "databases:\n  - {name: one, connect: A}\n");
+    write("d/b.yaml", "databases:\n  - {name: two, connect: B}\n");
+    let loaded = super::load(&main);
+    assert_eq!(loaded.files, 3);
+    let config = loaded.config.expect("right");
+    let names: Vec<&str> = config.databases.iter().map(|database| &*database.name).collect();
+    assert_eq!(names, ["one", "two"]);
+    let password = SecretSource::File(folder.path().join("pw"));
+    let of_one = Login::Password {
+        user: "reaper".into(),
+        password,
+    };
+    assert_eq!(
+        config.databases[0].login, of_one,
+        "a path begins at the configuration's folder"
+    );
+
+    write(
+        "d/b.yaml",
+        "databases:\n  - {name: one, connect: B, password: hunter2}\npolicies: [x]\n",
+    );
+    let loaded = super::load(&main);
+    assert!(loaded.config.is_none());
+    let shown = |one: &crate::policy::diagnostics::Diagnostic| {
+        assert!(one.file.ends_with("d/b.yaml"), "{one}");
+        assert!(!format!("{one:?}{}", one.render(false)).contains("hunter2"));
+        (one.code, one.line)
+    };
+    let found: Vec<(&str, usize)> = loaded.diagnostics.iter().map(shown).collect();
+    assert_eq!(found, [("duplicate-name", 2), ("plain-secret", 2), ("unknown-key", 3)]);
+}
+
+#[test]
+fn defaults_arm_nothing() {
+    let text =
+        "defaults: {armed: true, user: a, password: {env: X}}\ndatabases: [{name: a, connect: b}]\npolicies: [p]\n";
+    assert_eq!(codes(text), [("armed-by-default", 1, 12)]);
+}
+
+#[test]
 fn everything_wrong_is_reported_at_once() {
     let text = "
 databases:

@@ -265,6 +265,7 @@ pub fn reach(database: &config::Database) -> Result<Reach, SecretError> {
         driver: database.driver,
         connect: database.connect.clone(),
         login,
+        tns_admin: database.tns_admin.clone(),
     };
     Ok(Reach {
         target,

@@ -230,6 +230,7 @@ fn loaded(config: &Config, set: &Arc<PolicySet>, dry_run: bool) -> Loaded {
             driver: database.driver.name(),
             armed: database.armed,
             poll: database.poll,
+            labels: database.labels.clone(),
             policies: policies.collect(),
         }
     });

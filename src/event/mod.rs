@@ -22,7 +22,7 @@ pub use crate::event::cycle_report::{
 use crate::guard::{RunMode, Warrant};
 use crate::oracle::Class;
 use crate::outcome::Outcome;
-use crate::policy::model::Action;
+use crate::policy::model::{Action, Labels};
 use crate::respawn::{Return, Who};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Kind};
@@ -194,6 +194,8 @@ pub struct LoadedDatabase {
     pub armed: bool,
     /// How often it is polled.
     pub poll: Duration,
+    /// Words of the site's own, from the configuration.
+    pub labels: Labels,
     /// The policies that it runs.
     pub policies: Vec<LoadedPolicy>,
 }

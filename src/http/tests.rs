@@ -70,6 +70,7 @@ fn loaded() -> Event {
             driver: "thin",
             armed: true,
             poll: Duration::from_secs(15),
+            labels: [("env".into(), "prod".into())].into_iter().collect(),
             policies: vec![LoadedPolicy {
                 policy: "idle".into(),
                 mode: RunMode::Enforce,

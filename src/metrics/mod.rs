@@ -10,6 +10,7 @@
 //! empty one. `mode` stands on whatever a policy causes, so that no alert takes a rehearsal for the real thing.
 
 mod family;
+mod info;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use prometheus::{
 use crate::event::{CycleReport, Event, Loaded, LoadedDatabase, LoadedPolicy, PolicyLoad};
 use crate::guard::RunMode;
 use crate::metrics::family::Family;
+use crate::metrics::info::DatabaseInfo;
 use crate::oracle::Class;
 use crate::outcome::Outcome;
 use crate::policy::model::Action;
@@ -50,6 +52,7 @@ pub struct Metrics {
     respawns: Family<IntCounterVec, 3>,
     cycle_duration: Family<HistogramVec, 2>,
     last_cycle: Family<GaugeVec, 1>,
+    database_info: DatabaseInfo,
     policies_loaded: IntGauge,
     reload_success: IntGauge,
     paused: IntGauge,
@@ -163,6 +166,7 @@ impl Metrics {
                 "When the last cycle was completed.",
                 ["database"],
             ),
+            database_info: make.register(DatabaseInfo::new()),
             policies_loaded: make.one("policies_loaded", "Policies in force."),
             reload_success: make.one("reload_success", "Whether the last load of the policies succeeded."),
             paused: make.one("paused", paused),
@@ -243,6 +247,7 @@ impl Metrics {
     fn loaded(&self, loaded: &Loaded) {
         self.policies_loaded.set(whole(loaded.policies));
         self.reload_success.set(1);
+        self.database_info.set(&loaded.databases);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // A name that leads elsewhere is another database: what was counted of the one before is not of this one.
         let before = std::mem::replace(&mut known.loaded, loaded.clone());

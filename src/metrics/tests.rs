@@ -25,6 +25,7 @@ fn loaded(databases: &[(&str, &[&str])]) -> Event {
         driver: "thin",
         armed: true,
         poll: Duration::from_secs(15),
+        labels: std::collections::BTreeMap::new(),
         policies: policies
             .iter()
             .map(|policy| LoadedPolicy {

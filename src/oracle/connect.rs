@@ -275,6 +275,7 @@ mod tests {
                 user: "reaper".to_owned(),
                 password: Secret::new("secret"),
             },
+            tns_admin: None,
         }
     }
 

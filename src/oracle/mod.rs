@@ -34,6 +34,7 @@ mod thin;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,6 +107,8 @@ pub struct Target {
     pub connect: String,
     /// How to log in.
     pub login: Login,
+    /// Where TNS aliases are looked up; `None`: where TNS_ADMIN says. Oracle Client takes the first for the whole process.
+    pub tns_admin: Option<PathBuf>,
 }
 
 impl Target {
@@ -479,6 +482,7 @@ mod tests {
                 user: "reaper".to_owned(),
                 password: Secret::new("tiger#1"),
             },
+            tns_admin: None,
         };
         assert!(!format!("{target:?}").contains("tiger"));
     }

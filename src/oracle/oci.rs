@@ -10,6 +10,8 @@
 use std::borrow::Cow;
 use std::cell::Cell as ThreadCell;
 use std::ffi::OsString;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use oracle::sql_type::{FromSql, InnerValue, OracleType, Timestamp};
@@ -50,6 +52,18 @@ pub fn load_client(folder: impl Into<OsString>) -> Result<(), Error> {
         .map_err(|error| from_driver(&error, Phase::Connect, tried, Duration::ZERO))
 }
 
+/// Has the client library look for its files in this folder. The first folder is taken for the whole process, which the
+/// configuration sees to: it has one for all databases of this driver.
+fn look_up_in(folder: &Path) -> oracle::Result<()> {
+    static SET: Mutex<bool> = Mutex::new(false);
+    let mut set = SET.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*set {
+        InitParams::new().oracle_client_config_dir(folder)?.init()?;
+        *set = true;
+    }
+    Ok(())
+}
+
 /// Connects. May hang where the connect string is a TNS alias without a limit.
 pub(super) fn connect(
     target: &Target,
@@ -60,6 +74,9 @@ pub(super) fn connect(
 ) -> Result<Link<oracle::Connection>, Error> {
     let tried = connecting(target);
     let failed = |error: oracle::Error| from_driver(&error, Phase::Connect, &tried, limit);
+    if let Some(folder) = &target.tns_admin {
+        look_up_in(folder).map_err(failed)?;
+    }
     let client = Version::client().map_err(failed)?;
     if client.major() < OLDEST_CLIENT {
         return Err(Error::new(

@@ -39,7 +39,11 @@ pub(super) fn connect(
         ));
     };
     let failed = |error: oracledb::Error| from_driver(&error, Phase::Connect, &tried, limit);
-    let config = Config::default()
+    let config = match &target.tns_admin {
+        Some(folder) => Config::default().set_config_dir(&folder.to_string_lossy()),
+        None => Config::default(),
+    };
+    let config = config
         .set_connect_string(&target.connect)
         .map_err(failed)?
         .set_credentials(user, password.reveal())
@@ -293,7 +297,7 @@ fn from_kind(kind: &ErrorKind, phase: Phase, tried: &str, message: &str, limit: 
         ErrorKind::NoConfigDir => Error::new(
             Class::Config,
             tried,
-            "the connect string is a TNS alias, and TNS_ADMIN is not set",
+            "the connect string is a TNS alias, and neither `tns_admin` nor TNS_ADMIN says where tnsnames.ora is",
         ),
         ErrorKind::NoCredentials => Error::new(Class::Config, tried, "the user or the password is empty"),
         ErrorKind::TnsAliasNotFound(..)

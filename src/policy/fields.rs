@@ -58,9 +58,14 @@ const HOMES: [(&str, &[&str]); 3] = [
             "poll",
             "connect_timeout",
             "call_timeout",
+            "tns_admin",
+            "labels",
         ],
     ),
-    ("the configuration", &["listen", "state", "timezone", "blackouts"]),
+    (
+        "the configuration",
+        &["defaults", "include", "listen", "state", "timezone", "blackouts"],
+    ),
     (
         "a policy",
         &[

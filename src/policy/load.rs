@@ -94,7 +94,7 @@ pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn expand(path: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+pub(crate) fn expand(path: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let shown = path.display().to_string();
     let mut problem = |code, message: String| problems.push(Diagnostic::of_file(&shown, code, message));
     if path.is_dir() {
@@ -119,7 +119,7 @@ fn expand(path: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
             .collect();
         found.sort();
         if found.is_empty() {
-            problem("no-files", "the folder holds no policy file (*.yaml, *.yml)".to_owned());
+            problem("no-files", "the folder holds no file (*.yaml, *.yml)".to_owned());
         }
         return found;
     }

@@ -28,6 +28,7 @@ mod sql;
 pub(crate) use check::limits;
 pub use check::{Loaded, check_condition, check_files, unmatched_databases};
 pub use display::{Duration, Size};
+pub(crate) use load::expand;
 pub use load::load;
 pub(crate) use load::{read as read_file, writable_by_all};
 pub use schema::schema;

@@ -34,8 +34,8 @@ pub struct Policy {
     pub origin: Origin,
     /// Whether it acts.
     pub mode: Mode,
-    /// Globs over the configured databases' names; empty means all.
-    pub databases: Vec<glob::Pattern>,
+    /// Which databases it is for; empty means all.
+    pub databases: Vec<Selector>,
     /// When it is evaluated; `None` means at every snapshot.
     pub schedule: Option<Schedule>,
     /// Only while an instance is short of something.
@@ -60,6 +60,39 @@ pub struct Policy {
     pub allow: Vec<Protection>,
     /// Why it lifts them.
     pub reason: String,
+}
+
+/// Words of a site's own about a database, by name.
+pub type Labels = BTreeMap<Arc<str>, Arc<str>>;
+
+/// What a policy chooses databases by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selector {
+    /// A glob over their names.
+    Name(glob::Pattern),
+    /// A label and a glob over its value: `env=prod`.
+    Label(Arc<str>, glob::Pattern),
+}
+
+impl Selector {
+    /// Whether it chooses this database.
+    #[must_use]
+    pub fn selects(&self, name: &str, labels: &Labels) -> bool {
+        match self {
+            Selector::Name(glob) => glob.matches(name),
+            Selector::Label(label, glob) => labels.get(label).is_some_and(|value| glob.matches(value)),
+        }
+    }
+}
+
+/// As policies write it.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Selector::Name(glob) => f.write_str(glob.as_str()),
+            Selector::Label(label, glob) => write!(f, "{label}={}", glob.as_str()),
+        }
+    }
 }
 
 /// Where something was written.

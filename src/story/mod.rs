@@ -26,7 +26,7 @@ use crate::guard::{RunMode, Verdict};
 use crate::in_force::{Arming, Rhythm, Rules};
 use crate::outcome::Outcome;
 use crate::plan::EffectiveLimits;
-use crate::policy::model::{Action, Mode, PolicySet};
+use crate::policy::model::{Action, Labels, Mode, PolicySet};
 use crate::protect::Facts;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns};
@@ -126,6 +126,7 @@ pub fn tell(
 /// What a story is set in.
 struct Setting {
     database: String,
+    labels: Labels,
     arming: Arming,
     limits: EffectiveLimits,
     zone: Tz,
@@ -138,6 +139,11 @@ impl Setting {
     fn of(timeline: &Timeline) -> Result<Setting, StoryError> {
         Ok(Setting {
             database: timeline.database.clone().unwrap_or_else(|| "prod".into()),
+            labels: timeline
+                .labels
+                .iter()
+                .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+                .collect(),
             arming: Arming::of(timeline.armed.unwrap_or(true), timeline.dry_run.unwrap_or(false)),
             zone: timeline.zone()?,
             limits: EffectiveLimits::of(&timeline.limits.to_limits()),
@@ -156,7 +162,7 @@ impl Setting {
     }
 
     fn rules(&self, set: Arc<PolicySet>) -> Rules {
-        Rules::of_story(&self.database, self.arming, self.limits, self.zone, set)
+        Rules::of_story(&self.database, self.arming, self.limits, self.zone, set).with_labels(self.labels.clone())
     }
 }
 

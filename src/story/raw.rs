@@ -23,6 +23,9 @@ pub struct StoryError(pub String);
 pub struct Timeline {
     /// The database's configured name; `prod` where not given.
     pub database: Option<String>,
+    /// The database's labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// Whether it is armed; it is where not given.
     pub armed: Option<bool>,
     /// Whether the daemon was started with `--dry-run`.

@@ -96,5 +96,6 @@ pub(crate) fn target(driver: Driver, port: u16, service: &str, user: &str, passw
             user: user.to_owned(),
             password: Secret::new(password),
         },
+        tns_admin: None,
     }
 }

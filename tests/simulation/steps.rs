@@ -127,6 +127,7 @@ pub(crate) fn reach(server: &Server, limit: Duration) -> Reach {
                 user: REAPER.to_lowercase(),
                 password: Secret::new("reaper"),
             },
+            tns_admin: None,
         },
         password: None,
         connect_limit: PATIENT,

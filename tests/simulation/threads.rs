@@ -82,6 +82,8 @@ fn config(setting: &Setting, server: &Server, state: &Path) -> Config {
             limits: setting.limits,
             blackouts: Vec::new(),
             timezone: chrono_tz::UTC,
+            tns_admin: None,
+            labels: std::collections::BTreeMap::new(),
         }],
         policies: Vec::new(),
         listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),

@@ -151,6 +151,8 @@ fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config
             limits,
             blackouts: Vec::new(),
             timezone: chrono_tz::UTC,
+            tns_admin: None,
+            labels: std::collections::BTreeMap::new(),
         }],
         policies: vec![folder.join("policies.yaml")],
         listen: arguments.listen,

@@ -12,7 +12,7 @@ pub(crate) use policy::limits;
 #[cfg(test)]
 pub(crate) use policy::{LIMIT_KEYS, POLICY_KEYS};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use super::condition::Condition;
 use super::diagnostics::{Diagnostic, Severity, arrange, quoted};
 use super::fields::{Fields, Inspection};
 use super::lint::{self, Place};
-use super::model::{Exemption, Origin, PolicySet};
+use super::model::{Exemption, Labels, Origin, PolicySet, Selector};
 use super::offsets::Offsets;
 use super::parse::{Parsed, parse};
 use super::raw::{self, Node};
@@ -123,24 +123,32 @@ pub fn check_condition(text: &str) -> Result<Condition, Vec<Diagnostic>> {
     }
 }
 
-/// Warns of every `databases` pattern that matches none of the configured names: such a policy never does anything.
+/// Warns of everything in `databases` that selects none of the configured ones: such a policy never does anything.
 #[must_use]
-pub fn unmatched_databases(set: &PolicySet, names: &[Arc<str>]) -> Vec<Diagnostic> {
+pub fn unmatched_databases(set: &PolicySet, databases: &[(Arc<str>, Labels)]) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for policy in &set.policies {
-        for pattern in &policy.databases {
-            if names.iter().any(|name| pattern.matches(name)) {
+        for selector in &policy.databases {
+            if databases.iter().any(|(name, labels)| selector.selects(name, labels)) {
                 continue;
             }
-            let message = format!(
-                "the policy `{}` is for {}, which is no configured database",
-                policy.name,
-                quoted(pattern.as_str())
-            );
+            let text = selector.to_string();
+            let what = match selector {
+                Selector::Name(_) => "which is no configured database",
+                Selector::Label(..) => "and no configured database has such a label",
+            };
+            let message = format!("the policy `{}` is for {}, {what}", policy.name, quoted(&text));
             let mut warning = Diagnostic::of_file(&policy.origin.file, "no-such-database", message);
             warning.severity = Severity::Warning;
             (warning.line, warning.column) = (policy.origin.line, 1);
-            let hint = super::diagnostics::did_you_mean(pattern.as_str(), names.iter().map(|name| &**name));
+            let words: BTreeSet<String> = match selector {
+                Selector::Name(_) => databases.iter().map(|(name, _)| name.to_string()).collect(),
+                Selector::Label(..) => {
+                    let all = databases.iter().flat_map(|(_, labels)| labels);
+                    all.map(|(label, value)| format!("{label}={value}")).collect()
+                }
+            };
+            let hint = super::diagnostics::did_you_mean(&text, words.iter().map(String::as_str));
             found.push(warning.maybe_hint(hint));
         }
     }
@@ -315,11 +323,11 @@ mod tests {
 
     #[test]
     fn a_pattern_that_matches_no_database_is_told() {
-        let text =
-            "policies:\n  - name: p\n    databases: [prod-*, crmm, 'dev?']\n    when: SNIPED\n    action: kill\n";
+        let text = "policies:\n  - name: p\n    databases: [prod-*, crmm, 'dev?', env=p*, env=prd]\n    when: SNIPED\n    action: kill\n";
         let loaded = check_files(&[("f.yaml".into(), text.into())], NaiveDate::MIN, Tz::UTC);
         let set = loaded.set.expect("right");
-        let names: Vec<Arc<str>> = ["prod-1", "crm", "dev"].map(Arc::from).to_vec();
+        let labels: Labels = [("env".into(), "prod".into())].into_iter().collect();
+        let names = ["prod-1", "crm", "dev"].map(|name| (Arc::from(name), labels.clone()));
         let told: Vec<String> = unmatched_databases(&set, &names)
             .iter()
             .map(|one| one.render(false))
@@ -328,6 +336,8 @@ mod tests {
                     = help: did you mean `crm`?";
         let dev = "f.yaml:2:1: warning[no-such-database]: the policy `p` is for `dev?`, which is no configured database\n  \
                    = help: did you mean `dev`?";
-        assert_eq!(told, [crmm, dev]);
+        let prd = "f.yaml:2:1: warning[no-such-database]: the policy `p` is for `env=prd`, and no configured database has such a \
+                   label\n  = help: did you mean `env=prod`?";
+        assert_eq!(told, [crmm, dev, prd]);
     }
 }

@@ -9,7 +9,7 @@ use crate::policy::diagnostics::{Severity, did_you_mean, quoted};
 use crate::policy::fields::{Fields, Inspection};
 use crate::policy::lex::Mistake;
 use crate::policy::lint::{self, Place};
-use crate::policy::model::{Action, Keep, Limits, Mode, OrderKey, Policy, Pressure};
+use crate::policy::model::{Action, Keep, Limits, Mode, OrderKey, Policy, Pressure, Selector};
 use crate::policy::parse::Parsed;
 use crate::policy::pressure::PressureCondition;
 use crate::policy::raw::{Node, Value};
@@ -215,7 +215,7 @@ fn transposed<T>(value: Option<Option<T>>) -> Option<Option<T>> {
     }
 }
 
-fn databases(inspection: &mut Inspection, fields: &Fields<'_>) -> Option<Vec<glob::Pattern>> {
+fn databases(inspection: &mut Inspection, fields: &Fields<'_>) -> Option<Vec<Selector>> {
     let Some(node) = fields.get("databases") else {
         return Some(Vec::new());
     };
@@ -226,31 +226,40 @@ fn databases(inspection: &mut Inspection, fields: &Fields<'_>) -> Option<Vec<glo
         return None;
     }
     let items = inspection.list(node, "databases");
-    let patterns: Vec<Option<glob::Pattern>> = items
-        .iter()
-        .map(|item| {
-            let text = inspection.text(item, "databases")?;
-            match glob::Pattern::new(text) {
-                Ok(pattern) if !text.is_empty() => Some(pattern),
-                Ok(_) => {
-                    inspection.error(&item.at, "bad-glob", "an empty name matches no database");
-                    None
-                }
-                Err(error) => {
-                    inspection.error(
-                        &item.at,
-                        "bad-glob",
-                        format!("{} is no pattern: {}", quoted(text), error.msg),
-                    );
-                    None
-                }
-            }
-        })
-        .collect();
+    let selectors: Vec<Option<Selector>> = items.iter().map(|item| selector(inspection, item)).collect();
     if items.is_empty() {
         return None;
     }
-    patterns.into_iter().collect()
+    selectors.into_iter().collect()
+}
+
+/// A glob over names, or a label with a glob over its value. No database's name has a `=` in it.
+fn selector(inspection: &mut Inspection, item: &Node) -> Option<Selector> {
+    let text = inspection.text(item, "databases")?;
+    let (label, glob) = match text.split_once('=') {
+        Some((label, glob)) => (Some(label.trim()), glob.trim()),
+        None => (None, text),
+    };
+    if glob.is_empty() || label == Some("") {
+        let message = match label {
+            None => "an empty name matches no database".to_owned(),
+            Some(_) => format!("{} is no label with its value", quoted(text)),
+        };
+        let problem = inspection.error(&item.at, "bad-glob", message);
+        problem.hint = label.map(|_| "write a database's name, or a label and its value as in `env=prod`".to_owned());
+        return None;
+    }
+    match glob::Pattern::new(glob) {
+        Ok(glob) => Some(match label {
+            None => Selector::Name(glob),
+            Some(label) => Selector::Label(label.into(), glob),
+        }),
+        Err(error) => {
+            let message = format!("{} is no pattern: {}", quoted(glob), error.msg);
+            inspection.error(&item.at, "bad-glob", message);
+            None
+        }
+    }
 }
 
 fn order(inspection: &mut Inspection, fields: &Fields<'_>) -> Option<Vec<OrderKey>> {
