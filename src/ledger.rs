@@ -28,9 +28,22 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     entries: VecDeque<Entry>,
+    /// What other entries of the configuration did on the same database, which counts as well.
+    others: Vec<Entry>,
 }
 
 impl Ledger {
+    /// What was done over this entry of the configuration.
+    #[must_use]
+    pub fn own(&self) -> Vec<Entry> {
+        self.entries.iter().cloned().collect()
+    }
+
+    /// Counts these too, in the place of those of the cycle before.
+    pub fn reckon_with(&mut self, others: Vec<Entry>) {
+        self.others = others;
+    }
+
     /// Enters an action.
     pub fn enter(&mut self, entry: Entry) {
         self.entries.push_back(entry);
@@ -52,6 +65,7 @@ impl Ledger {
         let counted = self
             .entries
             .iter()
+            .chain(&self.others)
             .filter(|entry| now - entry.at < period && counts(entry));
         u32::try_from(counted.count()).unwrap_or(u32::MAX)
     }

@@ -50,6 +50,7 @@ fn poller(driver: Driver, server: &Server, limit: Duration) -> Poller {
     let reach = Reach {
         target: target(driver, server.addr().port(), "PROD", "reaper", "reaper"),
         password: None,
+        accounts: Arc::default(),
         connect_limit: LIMIT,
         call_limit: limit,
         kill_limit: limit,

@@ -46,6 +46,7 @@ fn polled(driver: Driver, scenario: &str, user: &str, service: &str) -> Polled {
     let reach = Reach {
         target: target(driver, server.addr().port(), service, user, "r"),
         password: None,
+        accounts: Arc::default(),
         connect_limit: LIMIT,
         call_limit: LIMIT,
         kill_limit: LIMIT,

@@ -99,6 +99,71 @@ fn a_wrong_password_is_tried_once_until_somebody_has_acted() {
     }
 }
 
+/// Every refused log-in is nearer to the account's lock, whoever makes it.
+#[test]
+fn twelve_entries_that_share_an_account_try_a_wrong_password_once() {
+    for driver in drivers() {
+        let db = Db::parse(OFFICE);
+        let site = site(ENFORCE);
+        let entries: Vec<String> = (1..=12)
+            .map(|number| entry(&format!("db{number}"), &driver, &db.connect_string(), true))
+            .collect();
+        site.configure_with(&entries, "");
+        site.write("password", "Wr0ng-zq7xKw");
+        let down = |daemon: &site::Daemon| {
+            let told = |line: &serde_json::Value| {
+                let error = line["error"].as_str().unwrap_or_default();
+                line["message"] == "database is down"
+                    && (error.contains("refused before") || error.contains("ORA-01017"))
+            };
+            daemon.log().iter().filter(|line| told(line)).count()
+        };
+        let daemon = site.run(&driver);
+        until("all twelve to be told", || down(&daemon) == 12);
+        let attempts = db.server.stats().connections;
+        assert_eq!(attempts, 1, "one account, one attempt");
+        let errors = || daemon.metric("orareaper_driver_errors_total{class=\"auth\",database=\"db12\"}");
+        for _ in 0..3 {
+            let before = errors();
+            daemon.signal("HUP");
+            until("it to look again", || errors() > before);
+        }
+        drop(daemon);
+        let daemon = site.run(&driver);
+        until("all twelve to be told", || down(&daemon) == 12);
+        assert_eq!(db.server.stats().connections, attempts, "it has not changed");
+        assert!(!site.left_behind().contains("zq7xKw"), "a password was written down");
+
+        site.write("password", PASSWORD);
+        daemon.signal("HUP");
+        daemon.looks("db1", 1);
+        daemon.looks("db12", 1);
+    }
+}
+
+#[test]
+fn two_entries_that_lead_to_one_database_share_its_budget() {
+    let driver = site::thin();
+    let two = OFFICE.replace("name: forgotten,", "name: forgotten, count: 2,");
+    let db = Db::parse(&two);
+    let site = site(ENFORCE);
+    let entries = ["one", "other"].map(|name| entry(name, &driver, &db.connect_string(), true));
+    site.configure_with(&entries, "limits: {per_hour: 1}\n");
+    let daemon = site.run(&driver);
+    daemon.looks("one", 2);
+    daemon.looks("other", 2);
+    assert!(
+        daemon.log_text().contains("leads to the same database as"),
+        "{}",
+        daemon.log_text()
+    );
+    db.world.advance(FIVE_HOURS);
+    until("the kill", || !db.kills().is_empty());
+    daemon.looks("one", 3);
+    daemon.looks("other", 3);
+    assert_eq!(db.kills().len(), 1, "an hour's budget is the database's");
+}
+
 #[test]
 fn acting_stops_as_well_when_the_account_is_refused() {
     for driver in drivers() {

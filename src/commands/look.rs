@@ -144,12 +144,13 @@ impl Rules {
     /// Connections to look through, for those who look more than once.
     pub(crate) fn eyes(&self, source: &SourceArgs) -> Result<Vec<Eye>, Status> {
         let databases = self.config.as_ref().map_or(&[][..], |config| &config.databases);
+        let accounts = Arc::default();
         let wanted = |database: &&Database| source.database.as_ref().is_none_or(|name| **name == *database.name);
         let eyes: Vec<Eye> = databases
             .iter()
             .filter(wanted)
             .map(|database| {
-                let reach = crate::daemon::reach(database).map_err(|error| error.to_string());
+                let reach = crate::daemon::reach(database, &accounts).map_err(|error| error.to_string());
                 Eye {
                     database: Arc::clone(&database.name),
                     // What is shown is what the daemon would do, so its label is the daemon's; nothing is done either way.

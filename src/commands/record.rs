@@ -37,7 +37,7 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
     let signals = Signals::catch().map_err(|error| fail(&format!("catch signals: {error}")))?;
     let config = load_config(config)?;
     let database = database(&config, arguments.database.as_deref())?;
-    let reach = crate::daemon::reach(database).map_err(|error| fail(&error.to_string()))?;
+    let reach = crate::daemon::reach(database, &Arc::default()).map_err(|error| fail(&error.to_string()))?;
     let every = arguments.every.unwrap_or(database.poll);
     let header = Header {
         database: database.name.to_string(),

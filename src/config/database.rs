@@ -467,7 +467,7 @@ fn place(inspection: &mut Inspection, node: &Node, key: &str, base: &Path) -> Op
         return None;
     }
     Some(if key == "credential" {
-        SecretSource::Credential(value.to_owned())
+        SecretSource::Credential(value.to_owned(), base.join("credentials").join(value))
     } else {
         SecretSource::Env(value.to_owned())
     })

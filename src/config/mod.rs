@@ -192,6 +192,7 @@ pub fn load(path: &Path) -> Loaded {
             let base = path.parent().unwrap_or(Path::new(""));
             let mut loaded = read::check_with(&name, &bytes, base, &included);
             loaded.diagnostics.extend(crate::policy::writable_by_all(path));
+            look_up_beside(base, &mut loaded);
             let readable = readable_by_all(&name, &loaded);
             loaded.diagnostics.extend(readable);
             loaded
@@ -206,6 +207,21 @@ pub fn load(path: &Path) -> Loaded {
                 format!("cannot read the file: {error}"),
             )],
         },
+    }
+}
+
+/// In a shell TNS_ADMIN is not what the unit sets. Where nothing is said, Oracle's files are looked for beside the
+/// configuration, which is where the unit has them.
+fn look_up_beside(base: &Path, loaded: &mut Loaded) {
+    let is_there = ["sqlnet.ora", "tnsnames.ora"]
+        .iter()
+        .any(|file| base.join(file).is_file());
+    if !is_there || std::env::var_os("TNS_ADMIN").is_some() {
+        return;
+    }
+    let databases = loaded.config.iter_mut().flat_map(|config| &mut config.databases);
+    for database in databases.filter(|database| database.tns_admin.is_none()) {
+        database.tns_admin = Some(base.to_owned());
     }
 }
 

@@ -41,8 +41,9 @@ impl fmt::Debug for Secret {
 /// Where a password is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
-    /// A systemd credential: a file of this name in `$CREDENTIALS_DIRECTORY`.
-    Credential(String),
+    /// A systemd credential: a file of this name in `$CREDENTIALS_DIRECTORY`, or where that is not set, as in a shell, the file
+    /// that the unit takes it from, in the folder `credentials` beside the configuration.
+    Credential(String, PathBuf),
     /// A file.
     File(PathBuf),
     /// An environment variable.
@@ -53,7 +54,7 @@ pub enum SecretSource {
 impl fmt::Display for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SecretSource::Credential(name) => write!(f, "the credential `{name}`"),
+            SecretSource::Credential(name, _) => write!(f, "the credential `{name}`"),
             SecretSource::File(path) => write!(f, "the file {}", path.display()),
             SecretSource::Env(name) => write!(f, "the environment variable {name}"),
         }
@@ -63,9 +64,9 @@ impl fmt::Display for SecretSource {
 /// Why a password could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// Not started by systemd with that credential.
-    #[error("read {0}: CREDENTIALS_DIRECTORY is not set; systemd sets it for LoadCredential=")]
-    NoCredentials(SecretSource),
+    /// Not started by systemd with that credential, and the file that the unit takes it from cannot be read.
+    #[error("{}", outside(_0, _1))]
+    Outside(SecretSource, #[source] std::io::Error),
     /// The file cannot be read.
     #[error("read {0}: {1}")]
     Io(SecretSource, #[source] std::io::Error),
@@ -80,7 +81,49 @@ pub enum SecretError {
     NoPassword(SecretSource),
 }
 
+impl SecretError {
+    fn outside_the_unit(self) -> SecretError {
+        if let SecretError::Io(source, error) = self {
+            return SecretError::Outside(source, error);
+        }
+        self
+    }
+}
+
+/// What to run where a credential is not to be had.
+fn outside(source: &SecretSource, error: &std::io::Error) -> String {
+    let (name, file) = match source {
+        SecretSource::Credential(name, file) => (name.as_str(), file.display().to_string()),
+        SecretSource::File(_) | SecretSource::Env(_) => ("", String::new()),
+    };
+    let what = if error.kind() == std::io::ErrorKind::PermissionDenied {
+        "run the command as root, with sudo".to_owned()
+    } else {
+        format!(
+            "if the unit has it from elsewhere, run `systemd-run --pipe --wait --collect -p LoadCredential={name}:FILE orareaper ...` \
+             as root"
+        )
+    };
+    format!("read {source}: CREDENTIALS_DIRECTORY is not set, as it is in the unit, and {file}: {error}; {what}")
+}
+
 impl SecretSource {
+    /// What to do when the database refuses the password.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            SecretSource::Credential(_, file) if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() => format!(
+                "the password is {self}, which systemd copied when the service started: put it right where the unit takes it from \
+                 ({}) and restart the service, a reload reads the same copy",
+                file.display()
+            ),
+            SecretSource::Credential(_, file) | SecretSource::File(file) => {
+                format!("put the password in {} right, then reload", file.display())
+            }
+            SecretSource::Env(name) => format!("put the password in {name} right and start anew"),
+        }
+    }
+
     /// Reads the password. One line end after it is not part of it.
     ///
     /// # Errors
@@ -99,11 +142,10 @@ impl SecretSource {
 
     fn read_with(&self, variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Result<Secret, SecretError> {
         let secret = match self {
-            SecretSource::Credential(name) => {
-                let folder = variable("CREDENTIALS_DIRECTORY");
-                let folder = folder.ok_or_else(|| SecretError::NoCredentials(self.clone()))?;
-                self.file(&Path::new(&folder).join(name))?
-            }
+            SecretSource::Credential(name, outside) => match variable("CREDENTIALS_DIRECTORY") {
+                Some(folder) => self.file(&Path::new(&folder).join(name))?,
+                None => self.file(outside).map_err(SecretError::outside_the_unit)?,
+            },
             SecretSource::File(path) => self.file(path)?,
             SecretSource::Env(name) => {
                 let value = variable(name).ok_or_else(|| SecretError::NotSet(self.clone()))?;
@@ -162,7 +204,8 @@ mod tests {
             _ => None,
         };
         let read = |source: &SecretSource| source.read_with(variable).map(|secret| secret.reveal().to_owned());
-        let credential = |name: &str| SecretSource::Credential(name.to_owned());
+        let credential =
+            |name: &str| SecretSource::Credential(name.to_owned(), folder.path().join("outside").join(name));
         // A blank is a character of the password, the line end is not.
         assert_eq!(read(&credential("prod")).expect("read"), "tiger ");
         assert_eq!(
@@ -177,11 +220,19 @@ mod tests {
             read(&SecretSource::Env("NO".into())),
             Err(SecretError::NotSet(_))
         ));
-        let unset = credential("prod").read_with(|_| None).expect_err("no folder");
+        // In a shell it is the file that the unit takes it from.
+        let unset = credential("prod")
+            .read_with(|_| None)
+            .expect_err("there is no such file");
+        let text = unset.to_string();
         assert!(
-            unset
-                .to_string()
-                .starts_with("read the credential `prod`: CREDENTIALS_DIRECTORY is not set")
+            text.starts_with("read the credential `prod`: CREDENTIALS_DIRECTORY is not set"),
+            "{text}"
         );
+        assert!(text.contains("outside/prod") && text.contains("systemd-run"), "{text}");
+        std::fs::create_dir(folder.path().join("outside")).expect("a folder");
+        std::fs::write(folder.path().join("outside/prod"), "lion\n").expect("written");
+        let outside = credential("prod").read_with(|_| None).expect("read");
+        assert_eq!(outside.reveal(), "lion");
     }
 }

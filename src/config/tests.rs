@@ -53,7 +53,7 @@ fn a_whole_configuration_means_what_it_says() {
         ),
         (30, 10, 20)
     );
-    let password = SecretSource::Credential("prod".into());
+    let password = SecretSource::Credential("prod".into(), "/etc/orareaper/credentials/prod".into());
     assert_eq!(
         prod.login,
         Login::Password {
@@ -107,7 +107,7 @@ fn fifty_databases_take_about_fifty_lines() {
             (Driver::Thin, 30, false)
         );
         assert_eq!(database.labels.get("env").map(|value| &**value), Some("prod"));
-        let password = SecretSource::Credential("reaper".into());
+        let password = SecretSource::Credential("reaper".into(), "credentials/reaper".into());
         assert_eq!(
             database.login,
             Login::Password {

@@ -349,12 +349,11 @@ impl Actor {
     /// Makes a connection to the instance, or to any; tells the instance that it is to. The listener may give another
     /// instance than the one asked for, which the statement then refuses to be sent to.
     fn connect(&mut self, wanted: Option<u32>, instances: &HashMap<u32, String>) -> Result<u32, Error> {
-        let target = match wanted.and_then(|inst_id| instances.get(&inst_id)) {
-            Some(name) => self.reach.target_now()?.on_instance(name),
-            None => self.reach.target_now()?,
-        };
+        let instance = wanted.and_then(|inst_id| instances.get(&inst_id));
         let began = self.clock.now();
-        let mut connection = self.slot.connect(&target, Purpose::Act, self.reach.connect_limit)?;
+        let mut connection = self
+            .reach
+            .connect(&self.slot, Purpose::Act, instance.map(String::as_str))?;
         let mut capabilities = probe(&mut *connection, self.reach.call_limit)?;
         // Each instance, and each listener, may have a clock of its own: what this connection reads again goes by this one's.
         capabilities.dates_fault = capabilities.dates.fault_at_login(self.clock.now().since(began));

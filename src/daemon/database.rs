@@ -21,6 +21,7 @@ use crate::daemon::actor::{Acted, Batch, Order};
 use crate::daemon::backoff::Backoff;
 use crate::daemon::pause::Pause;
 use crate::daemon::poller::{Needs, Polled};
+use crate::daemon::siblings::{Identity, Kin, Siblings};
 use crate::daemon::standby::{Needed, Place, Standby, names};
 use crate::guard::{Going, Warrant};
 use crate::in_force::{Absent, GAP, Rhythm, Rules};
@@ -55,6 +56,8 @@ pub struct Settings {
     pub poll: Duration,
     /// Reading that takes longer hangs. Nothing can end it, but it is told.
     pub patience: Duration,
+    /// Who else may lead to the same database.
+    pub siblings: Arc<Siblings>,
 }
 
 /// Who is told what happens. The daemon has one that logs, counts, journals and reports; the demo tells a story.
@@ -104,6 +107,8 @@ pub struct CycleView<'a> {
     pub deciding_took: Duration,
     /// Why nothing was permitted, if so.
     pub standstill: Option<&'a str>,
+    /// Entries that lead to the same database.
+    pub siblings: &'a [Arc<str>],
 }
 
 impl CycleView<'_> {
@@ -114,6 +119,13 @@ impl CycleView<'_> {
         let mut notes = polled.notes();
         let of_policies = notes::notes(&polled.snapshot, &polled.readings, self.rules.set(), self.in_force);
         notes.extend(of_policies);
+        if !self.siblings.is_empty() {
+            notes.push(format!(
+                "leads to the same database as {}: they share one budget, and one acts at a time; one entry for each database is \
+                 enough",
+                self.siblings.join(", ")
+            ));
+        }
         notes
     }
 }
@@ -172,6 +184,7 @@ pub struct Database {
     gave_up: bool,
     own: Vec<SessionKey>,
     warned_unsupported: Vec<(Arc<str>, String)>,
+    kin: Kin,
     /// The next snapshot begins with finding out what the database is and lets be read.
     anew: bool,
 }
@@ -190,6 +203,7 @@ impl Database {
         let next_poll = clock.now();
         let backoff = Backoff::of(&settings.name);
         let standby = Standby::new(&settings.name);
+        let kin = Kin::new(&settings.siblings, &settings.name);
         Database {
             settings,
             rules,
@@ -209,6 +223,7 @@ impl Database {
             backoff,
             gave_up: false,
             own: Vec::new(),
+            kin,
             warned_unsupported: Vec::new(),
             anew: false,
         }
@@ -383,7 +398,15 @@ impl Database {
         let needed = Needed::of(rules.set(), &in_force, &polled.snapshot);
         self.standby.need(needed, &polled.snapshot);
         let facts = polled.capabilities.facts(&self.own);
-        let standstill = self.standstill(polled, now);
+        let identity = Identity::of(&polled.capabilities);
+        let heard = self.kin.meet(identity, self.memory.ledger.own());
+        self.memory.ledger.reckon_with(heard.done);
+        let standstill = self.standstill(polled, now).or_else(|| {
+            let other = heard.acts?;
+            Some(format!(
+                "actions of the entry {other}, which leads to the same database, are under way"
+            ))
+        });
         let terms = Terms {
             set: rules.set(),
             in_force: &in_force,
@@ -409,6 +432,7 @@ impl Database {
             now,
             deciding_took,
             standstill: standstill.as_deref(),
+            siblings: &heard.names,
         });
         let warrants: Vec<(Warrant, Snapshot)> = std::mem::take(&mut cycle.ruling.warrants)
             .into_iter()
@@ -420,6 +444,9 @@ impl Database {
         self.stand_by(true);
         if !warrants.is_empty() {
             self.act_on(warrants, polled, rules, now);
+        }
+        if !matches!(self.acting, Acting::UnderWay) {
+            self.kin.rest(self.memory.ledger.own());
         }
     }
 
@@ -464,6 +491,7 @@ impl Database {
             Acted::JournalFailed(why) => self.watcher.acting_stopped(&self.settings.name, &why),
             Acted::Unreachable(error) => self.act_later(&error),
             Acted::Through => {
+                self.kin.rest(self.memory.ledger.own());
                 if matches!(self.acting, Acting::UnderWay) {
                     self.acting = Acting::Free;
                     self.acting_backoff.reset();

@@ -10,6 +10,7 @@
 //! block, and not for the threads that read and act: a call that hangs in a driver is left to die with the process, and its
 //! intent is in the journal.
 
+pub mod accounts;
 pub mod actor;
 pub mod backoff;
 pub mod control;
@@ -18,6 +19,7 @@ pub mod pause;
 pub mod poller;
 pub mod reports;
 pub mod service;
+pub mod siblings;
 pub mod standby;
 pub mod watcher;
 
@@ -32,9 +34,11 @@ use crate::actuator::carry_out::Witness;
 use crate::clock::{Clock, Monotonic};
 use crate::config::{self, Config, Login, SecretError};
 use crate::cycle::Memory;
+use crate::daemon::accounts::Accounts;
 use crate::daemon::database::{Database, Input, Settings, Watcher};
 use crate::daemon::pause::Switch;
 use crate::daemon::poller::{Reach, SharedReach};
+use crate::daemon::siblings::Siblings;
 use crate::in_force::Rules;
 use crate::oracle;
 use crate::policy::model::PolicySet;
@@ -54,6 +58,10 @@ pub struct Start<'a> {
     pub clock: Arc<dyn Clock>,
     /// The kill switch.
     pub switch: Arc<Switch>,
+    /// What is known of accounts.
+    pub accounts: &'a Arc<Accounts>,
+    /// Who leads to the same database.
+    pub siblings: &'a Arc<Siblings>,
     /// What the journal remembers of a database.
     pub memory: &'a dyn Fn(&config::Database) -> Memory,
     /// Who is told what happens to a database.
@@ -102,7 +110,7 @@ struct Member {
 /// # Errors
 /// When a password cannot be had, or the system has no thread to give.
 pub fn start(start: &Start<'_>) -> io::Result<Running> {
-    let reaches = reaches(start.config).map_err(io::Error::other)?;
+    let reaches = reaches(start.config, start.accounts).map_err(io::Error::other)?;
     let over = Arc::<AtomicBool>::default();
     let looking = watch(Arc::clone(&start.switch), Arc::clone(&over))?;
     let mut members = Vec::new();
@@ -129,7 +137,7 @@ impl Member {
         let switch = Arc::clone(&start.switch);
         let actor = actor::start(reach.clone(), clock(), switch, witness, orders, inputs.clone())?;
         let engine = Database::new(
-            settings(database),
+            settings(start, database),
             Arc::new(Rules::of(database, start.dry_run, Arc::clone(&start.set))),
             (start.memory)(database),
             clock(),
@@ -166,7 +174,7 @@ impl Running {
     /// When a loop does not end, or the system has no thread to give: what is in force would not be what is said to be, and
     /// a restart only delays.
     pub fn reload(&mut self, start: &Start<'_>, between: impl FnOnce()) -> Result<(), SecretError> {
-        let reaches = reaches(start.config)?;
+        let reaches = reaches(start.config, start.accounts)?;
         let places: Vec<Arc<str>> = start.config.databases.iter().map(config::Database::place).collect();
         let (kept, gone): (Vec<Member>, Vec<Member>) = std::mem::take(&mut self.members)
             .into_iter()
@@ -189,7 +197,9 @@ impl Running {
                 let rules = Rules::of(database, start.dry_run, Arc::clone(&start.set));
                 member.reach.change(reach);
                 // A loop that is gone ends the daemon.
-                let _ = member.inputs.send(Input::Reload(Arc::new(rules), settings(database)));
+                let _ = member
+                    .inputs
+                    .send(Input::Reload(Arc::new(rules), settings(start, database)));
             } else {
                 let member = Member::start(start, database, reach);
                 self.members
@@ -229,11 +239,12 @@ fn end(members: Vec<Member>, clock: &dyn Clock, grace: Duration) -> bool {
 }
 
 /// How a database is watched.
-fn settings(database: &config::Database) -> Settings {
+fn settings(start: &Start<'_>, database: &config::Database) -> Settings {
     Settings {
         name: Arc::clone(&database.name),
         poll: database.poll,
         patience: patience(database),
+        siblings: Arc::clone(start.siblings),
     }
 }
 
@@ -241,15 +252,16 @@ fn settings(database: &config::Database) -> Settings {
 ///
 /// # Errors
 /// When a password cannot be had.
-pub fn reaches(config: &Config) -> Result<Vec<Reach>, SecretError> {
-    config.databases.iter().map(reach).collect()
+pub fn reaches(config: &Config, accounts: &Arc<Accounts>) -> Result<Vec<Reach>, SecretError> {
+    let reaches = config.databases.iter().map(|database| reach(database, accounts));
+    reaches.collect()
 }
 
 /// How one database is reached.
 ///
 /// # Errors
 /// When its password cannot be had.
-pub fn reach(database: &config::Database) -> Result<Reach, SecretError> {
+pub fn reach(database: &config::Database, accounts: &Arc<Accounts>) -> Result<Reach, SecretError> {
     let (login, source) = match &database.login {
         Login::External => (oracle::Login::External, None),
         Login::Password { user, password } => {
@@ -270,6 +282,7 @@ pub fn reach(database: &config::Database) -> Result<Reach, SecretError> {
     Ok(Reach {
         target,
         password: source,
+        accounts: Arc::clone(accounts),
         connect_limit: database.connect_timeout,
         call_limit: database.call_timeout,
         kill_limit: actor::KILL_LIMIT.max(database.call_timeout),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Monotonic};
 use crate::config::{SecretError, SecretSource};
+use crate::daemon::accounts::Accounts;
 use crate::daemon::database::Input;
 use crate::oracle::access::{self, Asked, Unreadable};
 use crate::oracle::capabilities::Capabilities;
@@ -36,6 +37,8 @@ pub struct Reach {
     pub target: Target,
     /// Where the password is kept, if there is one.
     pub password: Option<SecretSource>,
+    /// What is known of accounts, so that a password that was refused is not tried again.
+    pub accounts: Arc<Accounts>,
     /// For connecting.
     pub connect_limit: Duration,
     /// For each call.
@@ -87,6 +90,42 @@ impl Reach {
             *password = Secret::new(source.read().map_err(unread)?.reveal());
         }
         Ok(target)
+    }
+
+    /// Connects, to one instance by its name where that is given.
+    ///
+    /// # Errors
+    /// What the driver answers; [`Class::Auth`] without an attempt where this password was refused before.
+    pub fn connect(
+        &self,
+        slot: &ConnectSlot,
+        purpose: Purpose,
+        instance: Option<&str>,
+    ) -> Result<Box<dyn Connection>, Error> {
+        let target = self.target_now()?;
+        let target = match instance {
+            Some(instance) => target.on_instance(instance),
+            None => target,
+        };
+        let attempt = self.accounts.attempt(&self.target_of(&target), self.connect_limit)?;
+        let mut answer = slot.connect(&target, purpose, self.connect_limit);
+        if let Some(attempt) = attempt {
+            attempt.ended(&answer);
+        }
+        if let (Err(error), Some(source)) = (&mut answer, &self.password)
+            && error.is_wrong_password()
+        {
+            error.why = format!("{}; {}", error.why, source.remedy());
+        }
+        answer
+    }
+
+    /// The same account at the address as it is configured, whichever of its instances is asked for.
+    fn target_of(&self, target: &Target) -> Target {
+        Target {
+            connect: self.target.connect.clone(),
+            ..target.clone()
+        }
     }
 }
 
@@ -300,8 +339,7 @@ impl Poller {
                 (connected.connection, connected.counters)
             }
             None => {
-                let target = self.reach.target_now()?;
-                let connection = self.slot.connect(&target, Purpose::Poll, self.reach.connect_limit)?;
+                let connection = self.reach.connect(&self.slot, Purpose::Poll, None)?;
                 (connection, Counters::default())
             }
         };

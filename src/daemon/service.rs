@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::daemon::accounts::Accounts;
 use crate::daemon::database::Watcher;
 use crate::daemon::pause::{Pause, Switch};
+use crate::daemon::siblings::Siblings;
 use crate::daemon::watcher::{Clerk, Recording};
 use crate::daemon::{Running, Start, start};
 use crate::event::{Event, Loaded, LoadedDatabase, LoadedPolicy, PolicyLoad};
@@ -43,6 +45,8 @@ struct Parts {
     switch: Arc<Switch>,
     /// The pause that was last told of.
     told: Mutex<Option<Pause>>,
+    accounts: Arc<Accounts>,
+    siblings: Arc<Siblings>,
 }
 
 /// Wraps a database's watcher in another, or hands it back as it is.
@@ -64,6 +68,8 @@ impl Parts {
             dry_run: self.dry_run,
             clock: Arc::clone(&self.clock),
             switch: Arc::clone(&self.switch),
+            accounts: &self.accounts,
+            siblings: &self.siblings,
             memory: &|database| history.memory(&database.name, &database.place()),
             watcher: &|database| {
                 let pulse = self.heartbeat.pulse(&format!("db-{}", database.name), LOOP_ALLOWANCE);
@@ -118,6 +124,10 @@ impl Service {
         });
         recorder.record(&Event::Policies(PolicyLoad::Loaded(loaded(config, set, dry_run))));
         let switch = Arc::new(Switch::new(&config.state, Arc::clone(clock))?);
+        let accounts = Accounts::of(&config.state).map_err(|error| {
+            let file = config.state.join("refused-logins.json");
+            io::Error::other(format!("read {}: {error}", file.display()))
+        })?;
         let parts = Parts {
             recorder,
             heartbeat,
@@ -126,6 +136,8 @@ impl Service {
             state: config.state.clone(),
             switch,
             told: Mutex::default(),
+            accounts: Arc::new(accounts),
+            siblings: Arc::default(),
         };
         let running = parts.with(config, set, &history, wrap, start)?;
         let service = Service { parts, running, pages };
@@ -169,6 +181,7 @@ impl Service {
     /// Why nothing was changed.
     pub fn reload(&mut self, config: &Config, set: &Arc<PolicySet>) -> Result<(), String> {
         let (parts, running) = (&self.parts, &mut self.running);
+        parts.accounts.look_again();
         // What was done where a new entry leads may have been done under this very name, before a reload took it away.
         let history = crate::journal::read::read(&parts.state, parts.clock.utc())
             .map_err(|error| format!("read the journal for what it knows of databases that are new: {error}"))?;

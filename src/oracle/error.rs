@@ -348,7 +348,16 @@ pub struct Error {
     pub why: String,
 }
 
+/// ORA-01017: invalid username/password; logon denied.
+pub const WRONG_PASSWORD: u32 = 1017;
+
 impl Error {
+    /// Whether the database refused the password, which counts towards the account's lock.
+    #[must_use]
+    pub fn is_wrong_password(&self) -> bool {
+        self.code == Some(WRONG_PASSWORD)
+    }
+
     /// An error of our own, without a number.
     #[must_use]
     pub fn new(class: Class, tried: impl Into<String>, why: impl Into<String>) -> Error {

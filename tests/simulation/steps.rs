@@ -130,6 +130,7 @@ pub(crate) fn reach(server: &Server, limit: Duration) -> Reach {
             tns_admin: None,
         },
         password: None,
+        accounts: Arc::default(),
         connect_limit: PATIENT,
         call_limit: limit,
         kill_limit: limit,
@@ -193,6 +194,7 @@ impl Run {
             name: Arc::from(NAME),
             poll: self.setting.poll,
             patience: Duration::MAX,
+            siblings: Arc::default(),
         }
     }
 

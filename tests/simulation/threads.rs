@@ -136,6 +136,8 @@ impl Whole {
             dry_run: false,
             clock: Arc::clone(&self.clock),
             switch: Arc::clone(&self.switch),
+            accounts: &Arc::default(),
+            siblings: &Arc::default(),
             memory: &|database| self.history.memory(&database.name, &database.place()),
             watcher: &|database| {
                 let pulse = self.heartbeat.pulse("db-sim", Duration::from_secs(30));

@@ -22,6 +22,7 @@ pub(crate) fn log_in(db: &Db, user: &str) -> Result<Box<dyn Connection>, Error> 
             user: user.to_owned(),
             password: Secret::new(user),
         },
+        tns_admin: None,
     };
     ConnectSlot::new().connect(&target, Purpose::Poll, LIMIT)
 }

@@ -80,6 +80,7 @@ fn settings() -> Settings {
         name: "prod".into(),
         poll: Duration::from_secs(15),
         patience: Duration::from_secs(70),
+        siblings: Arc::default(),
     }
 }
 

@@ -1,0 +1,423 @@
+//! Accounts whose password was refused: each is tried once, however many entries share it, until its password is another.
+//!
+//! Every refused log-in brings an account nearer to its lock (FAILED_LOGIN_ATTEMPTS, ten in Oracle's DEFAULT profile; Oracle
+//! Database Security Guide, "Automatically Locking User Accounts After Failed Logins"). So a refusal is remembered by account,
+//! where it leads and password together, across reloads and restarts. The password is not kept, only a salted digest that is
+//! slow to make and says no more than whether another password is the same one.
+//!
+//! While an account's password is not known to be good, one attempt is made at a time, so that twelve entries that share it do
+//! not make twelve at once. Entries of one multitenant database share their common users (`C##`): these are one account for
+//! everything behind a listener.
+//!
+//! A password that was put right in the database instead of here has not changed: then the file is deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::oracle::{Class, Connection, Error, Login, Target};
+
+/// How often the digest is digested again: some milliseconds, which a guess costs as well.
+const ROUNDS: u32 = 20_000;
+
+/// The file is never read beyond this.
+const LARGEST: u64 = 1 << 20;
+
+/// What is remembered of all accounts.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    /// Where refusals outlive the process; nowhere for commands.
+    file: Option<PathBuf>,
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    refusals: Refusals,
+    /// Passwords that were taken, by account.
+    good: BTreeMap<String, String>,
+    /// Accounts whose password is being tried.
+    trying: BTreeSet<String>,
+}
+
+/// The file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Refusals {
+    /// In hexadecimal, drawn once.
+    salt: String,
+    /// By account.
+    refused: BTreeMap<String, Refusal>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Refusal {
+    /// The password's digest.
+    password: String,
+    /// What the database said.
+    why: String,
+}
+
+/// Permission to try an account's password once.
+#[derive(Debug)]
+pub struct Attempt {
+    accounts: Arc<Accounts>,
+    account: String,
+    password: String,
+    /// Whether nobody else tries meanwhile.
+    alone: bool,
+}
+
+impl Accounts {
+    /// Of a daemon, remembered in its state folder.
+    ///
+    /// # Errors
+    /// When what is remembered cannot be read.
+    pub fn of(state: &Path) -> io::Result<Accounts> {
+        let file = state.join("refused-logins.json");
+        let refusals = Refusals::read(&file)?;
+        Ok(Accounts {
+            file: Some(file),
+            state: Mutex::new(State {
+                refusals,
+                ..State::default()
+            }),
+            ended: Condvar::new(),
+        })
+    }
+
+    /// Takes note of a file that somebody has deleted.
+    pub fn look_again(&self) {
+        if self.file.as_ref().is_some_and(|file| !file.exists()) {
+            self.state().refusals.refused.clear();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks to try the target's password. `None` where there is none. Waits for another attempt with the same account.
+    ///
+    /// # Errors
+    /// When this password was refused before ([`Class::Auth`]), or another attempt takes longer than `limit`.
+    pub fn attempt(self: &Arc<Self>, target: &Target, limit: Duration) -> Result<Option<Attempt>, Error> {
+        let Login::Password { user, password } = &target.login else {
+            return Ok(None);
+        };
+        let tried = || format!("connect to {} with driver {}", target.name, target.driver);
+        let account = account(user, &target.connect, target.tns_admin.as_deref());
+        let digest = {
+            let mut state = self.state();
+            if state.refusals.salt.is_empty() {
+                let cannot = |error| Error::new(Class::Config, tried(), format!("read /dev/urandom: {error}"));
+                state.refusals.salt = salt().map_err(cannot)?;
+            }
+            let salt = state.refusals.salt.clone();
+            drop(state);
+            digest(&salt, &account, password.reveal())
+        };
+        let is_busy = |state: &mut State| state.good.get(&account) != Some(&digest) && state.trying.contains(&account);
+        let (mut state, _) = self
+            .ended
+            .wait_timeout_while(self.state(), limit, is_busy)
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(refusal) = state
+            .refusals
+            .refused
+            .get(&account)
+            .filter(|refusal| refusal.password == digest)
+        {
+            let file = self.file.as_ref().map_or_else(String::new, |file| {
+                format!(
+                    ", or, if it was put right in the database, {} is deleted and the configuration reloaded",
+                    file.display()
+                )
+            });
+            let why = format!(
+                "not tried: this password of {user} was refused before ({}); it is tried again when it has changed{file}",
+                refusal.why
+            );
+            return Err(Error::new(Class::Auth, tried(), why));
+        }
+        if is_busy(&mut state) {
+            let why = format!("an attempt with the same account {user} has not ended yet");
+            return Err(Error::new(Class::Backoff, tried(), why));
+        }
+        let alone = state.good.get(&account) != Some(&digest);
+        if alone {
+            state.trying.insert(account.clone());
+        }
+        drop(state);
+        Ok(Some(Attempt {
+            accounts: Arc::clone(self),
+            account,
+            password: digest,
+            alone,
+        }))
+    }
+}
+
+impl Attempt {
+    /// Remembers what came of it.
+    pub fn ended(self, answer: &Result<Box<dyn Connection>, Error>) {
+        let mut state = self.accounts.state();
+        match answer {
+            Ok(_) => {
+                state.good.insert(self.account.clone(), self.password.clone());
+                if state.refusals.refused.remove(&self.account).is_some() {
+                    self.accounts.write(&state.refusals);
+                }
+            }
+            Err(error) if error.is_wrong_password() => {
+                state.good.remove(&self.account);
+                let refusal = Refusal {
+                    password: self.password.clone(),
+                    why: error.why.clone(),
+                };
+                state.refusals.refused.insert(self.account.clone(), refusal);
+                self.accounts.write(&state.refusals);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.alone {
+            self.accounts.state().trying.remove(&self.account);
+            self.accounts.ended.notify_all();
+        }
+    }
+}
+
+impl Accounts {
+    /// A refusal that cannot be written down holds until the process ends.
+    fn write(&self, refusals: &Refusals) {
+        let Some(file) = &self.file else { return };
+        if let Err(error) = refusals.write(file) {
+            tracing::error!(
+                file = %file.display(),
+                error = error.to_string(),
+                "cannot remember a refused log-in: after a restart this password is tried once more"
+            );
+        }
+    }
+}
+
+impl Refusals {
+    fn read(file: &Path) -> io::Result<Refusals> {
+        let mut text = String::new();
+        match fs::File::open(file) {
+            Ok(open) => open.take(LARGEST).read_to_string(&mut text)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Refusals::default()),
+            Err(error) => return Err(error),
+        };
+        serde_json::from_str(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
+    }
+
+    fn write(&self, file: &Path) -> io::Result<()> {
+        let half = file.with_extension("new");
+        let text = serde_json::to_vec_pretty(self)?;
+        let mut open = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&half)?;
+        open.write_all(&text)?;
+        open.sync_all()?;
+        fs::rename(half, file)
+    }
+}
+
+fn salt() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(hex(&bytes))
+}
+
+fn digest(salt: &str, account: &str, password: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [salt, account, password] {
+        hash.update(part.len().to_be_bytes());
+        hash.update(part);
+    }
+    let mut digest = hash.finalize();
+    for _ in 0..ROUNDS {
+        digest = Sha256::digest(digest);
+    }
+    hex(&digest)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Who is locked when the password is wrong: the account, and where it leads. Spellings that mean the same address are one;
+/// what is not recognized as the same costs one more attempt.
+fn account(user: &str, connect: &str, tns_admin: Option<&Path>) -> String {
+    // `proxy[client]` logs in with the proxy's password.
+    let user = user.split('[').next().unwrap_or(user).trim().to_uppercase();
+    let is_common = user.starts_with("C##");
+    let connect = connect.trim();
+    let place = if connect.starts_with('(') {
+        let packed: String = connect.chars().filter(|c| !c.is_whitespace()).collect();
+        let packed = packed.to_uppercase();
+        if is_common { addresses(&packed) } else { packed }
+    } else if connect.contains('/') || connect.contains(':') {
+        easy(connect, is_common)
+    } else {
+        let folder = tns_admin.map_or_else(String::new, |folder| folder.display().to_string());
+        format!("{} {folder}", connect.to_uppercase())
+    };
+    format!("{user}@{place}")
+}
+
+/// Hosts and ports of a descriptor.
+fn addresses(packed: &str) -> String {
+    let values = |key: &str| {
+        let after = packed.match_indices(key).map(|(at, _)| &packed[at + key.len()..]);
+        after
+            .filter_map(|rest| rest.split(')').next())
+            .collect::<BTreeSet<&str>>()
+    };
+    let join = |values: BTreeSet<&str>| values.into_iter().collect::<Vec<_>>().join(",");
+    format!("{}:{}", join(values("(HOST=")), join(values("(PORT=")))
+}
+
+/// `tcp://host:1521/service:server/instance?parameters`: the host with its port, and the service unless only the host counts.
+fn easy(connect: &str, host_alone: bool) -> String {
+    let connect = connect.split('?').next().unwrap_or(connect);
+    let connect = connect
+        .split_once("//")
+        .map_or(connect, |(_, rest)| rest)
+        .to_uppercase();
+    let (host, service) = connect.split_once('/').unwrap_or((&connect, ""));
+    let after_bracket = host.rsplit(']').next().unwrap_or(host);
+    let host = if after_bracket.contains(':') {
+        host.to_owned()
+    } else {
+        format!("{host}:1521")
+    };
+    let service = service.split([':', '/']).next().unwrap_or(service);
+    if host_alone { host } else { format!("{host}/{service}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::{Driver, Secret};
+
+    fn target(user: &str, connect: &str, password: &str) -> Target {
+        Target {
+            name: "prod".into(),
+            driver: Driver::Thin,
+            connect: connect.to_owned(),
+            login: Login::Password {
+                user: user.to_owned(),
+                password: Secret::new(password),
+            },
+            tns_admin: None,
+        }
+    }
+
+    fn refuse(accounts: &Arc<Accounts>, target: &Target) {
+        let attempt = accounts
+            .attempt(target, Duration::ZERO)
+            .expect("free")
+            .expect("a password");
+        let refused = Error {
+            code: Some(crate::oracle::error::WRONG_PASSWORD),
+            ..Error::new(Class::Auth, "connect", "invalid username/password; logon denied")
+        };
+        attempt.ended(&Err(refused));
+    }
+
+    #[test]
+    fn one_account_has_one_attempt_until_its_password_changes_and_after_a_restart() {
+        let state = tempfile::tempdir().expect("a folder");
+        let accounts = Arc::new(Accounts::of(state.path()).expect("nothing yet"));
+        refuse(&accounts, &target("reaper", "//db1:1521/PROD", "tiger-zq7"));
+        let written = fs::read_to_string(state.path().join("refused-logins.json")).expect("written");
+        assert!(!written.contains("tiger-zq7"), "{written}");
+        for accounts in [accounts, Arc::new(Accounts::of(state.path()).expect("it reads"))] {
+            let same = [
+                target("REAPER", "//DB1/prod", "tiger-zq7"),
+                target("reaper[scott]", "db1:1521/prod:dedicated", "tiger-zq7"),
+            ];
+            for target in same {
+                let error = accounts.attempt(&target, Duration::ZERO).expect_err("it was refused");
+                assert_eq!(error.class, Class::Auth);
+                assert!(error.why.contains("invalid username"), "{error}");
+            }
+            let others = [
+                target("reaper", "//db1/PROD", "another"),
+                target("reaper", "//db2/PROD", "tiger-zq7"),
+                target("other", "//db1/PROD", "tiger-zq7"),
+            ];
+            for target in others {
+                assert!(accounts.attempt(&target, Duration::ZERO).is_ok(), "{target:?}");
+            }
+        }
+        fs::remove_file(state.path().join("refused-logins.json")).expect("it is there");
+        let accounts = Arc::new(Accounts::of(state.path()).expect("nothing"));
+        assert!(
+            accounts
+                .attempt(&target("reaper", "//db1/PROD", "tiger-zq7"), Duration::ZERO)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_common_user_is_one_account_behind_a_listener() {
+        let accounts = Arc::new(Accounts::default());
+        refuse(&accounts, &target("c##reaper", "//db1/PDB1", "tiger"));
+        assert!(
+            accounts
+                .attempt(&target("C##REAPER", "//db1:1521/pdb2", "tiger"), Duration::ZERO)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn a_password_that_is_not_known_to_be_good_is_tried_by_one_at_a_time() {
+        let accounts = Arc::new(Accounts::default());
+        let one = target("reaper", "//db1/PROD", "tiger");
+        let first = accounts
+            .attempt(&one, Duration::ZERO)
+            .expect("free")
+            .expect("a password");
+        let second = accounts
+            .attempt(&one, Duration::from_millis(5))
+            .expect_err("the first is under way");
+        assert_eq!(second.class, Class::Backoff);
+        // The first ends without an answer: then nothing is known, and the next may try.
+        first.ended(&Err(Error::new(Class::Backoff, "connect", "no answer")));
+        assert!(accounts.attempt(&one, Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn a_password_that_was_put_right_is_not_remembered_as_refused() {
+        let accounts = Arc::new(Accounts::default());
+        refuse(&accounts, &target("reaper", "//db1/PROD", "tiger"));
+        assert!(
+            accounts
+                .attempt(&target("reaper", "//db1/PROD", "lion"), Duration::ZERO)
+                .is_ok()
+        );
+        assert!(
+            accounts
+                .attempt(&target("reaper", "//db1/PROD", "tiger"), Duration::ZERO)
+                .is_err()
+        );
+    }
+}

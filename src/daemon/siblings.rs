@@ -1,0 +1,194 @@
+//! Entries that lead to one database: they share one budget, and only one of them acts at a time.
+//!
+//! Two entries may lead to one database by two addresses, and no address tells. What tells is what the database says of itself
+//! once it is connected to: its name, its container, and its instances with their hosts. A standby and a clone have other
+//! hosts. Budgets are meant for a database: with one for each entry, two entries would take twice as many.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::ledger::Entry;
+use crate::oracle::capabilities::Capabilities;
+
+/// What a database says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    database: String,
+    container: Option<u32>,
+    /// INSTANCE_NAME and HOST_NAME.
+    instances: BTreeSet<(String, String)>,
+}
+
+impl Identity {
+    /// Of a connected database.
+    #[must_use]
+    pub fn of(capabilities: &Capabilities) -> Identity {
+        let instances = capabilities.instances.iter();
+        Identity {
+            database: capabilities.database_name.clone(),
+            container: capabilities.con_id,
+            instances: instances
+                .map(|instance| (instance.name.clone(), instance.host.clone()))
+                .collect(),
+        }
+    }
+
+    fn is(&self, other: &Identity) -> bool {
+        self.database == other.database
+            && self.container == other.container
+            && !self.instances.is_disjoint(&other.instances)
+    }
+}
+
+/// All entries that are connected.
+#[derive(Debug, Default)]
+pub struct Siblings(Mutex<BTreeMap<Arc<str>, Known>>);
+
+#[derive(Debug)]
+struct Known {
+    identity: Identity,
+    done: Vec<Entry>,
+    /// Whether its actions are under way.
+    acts: bool,
+}
+
+/// What an entry hears of those that lead where it does.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// Their names.
+    pub names: Vec<Arc<str>>,
+    /// What they did.
+    pub done: Vec<Entry>,
+    /// One whose actions are under way; then the turn is not given.
+    pub acts: Option<Arc<str>>,
+}
+
+impl Siblings {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what an entry leads to and what was done over it, and takes the turn to act if nobody has it.
+    pub fn meet(&self, name: &Arc<str>, identity: Identity, done: Vec<Entry>) -> Heard {
+        let mut known = self.known();
+        let others = known
+            .iter()
+            .filter(|(other, known)| *other != name && known.identity.is(&identity));
+        let mut heard = Heard::default();
+        for (other, known) in others {
+            heard.names.push(Arc::clone(other));
+            heard.done.extend(known.done.iter().cloned());
+            if known.acts {
+                heard.acts = Some(Arc::clone(other));
+            }
+        }
+        let acts = heard.acts.is_none();
+        known.insert(Arc::clone(name), Known { identity, done, acts });
+        heard
+    }
+
+    /// Gives the turn back and says what was done, in one: whoever has it next must reckon with that.
+    pub fn rest(&self, name: &str, done: Vec<Entry>) {
+        if let Some(known) = self.known().get_mut(name) {
+            known.acts = false;
+            known.done = done;
+        }
+    }
+
+    /// The entry is watched no longer.
+    pub fn leave(&self, name: &str) {
+        self.known().remove(name);
+    }
+}
+
+/// One entry's place among them. It leaves when this is dropped.
+#[derive(Debug)]
+pub struct Kin {
+    siblings: Arc<Siblings>,
+    name: Arc<str>,
+}
+
+impl Kin {
+    /// Of the entry of this name.
+    #[must_use]
+    pub fn new(siblings: &Arc<Siblings>, name: &Arc<str>) -> Kin {
+        Kin {
+            siblings: Arc::clone(siblings),
+            name: Arc::clone(name),
+        }
+    }
+
+    /// As [`Siblings::meet`].
+    pub fn meet(&self, identity: Identity, done: Vec<Entry>) -> Heard {
+        self.siblings.meet(&self.name, identity, done)
+    }
+
+    /// As [`Siblings::rest`].
+    pub fn rest(&self, done: Vec<Entry>) {
+        self.siblings.rest(&self.name, done);
+    }
+}
+
+impl Drop for Kin {
+    fn drop(&mut self) {
+        self.siblings.leave(&self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::RunMode;
+    use chrono::DateTime;
+
+    fn identity(database: &str, hosts: &[&str]) -> Identity {
+        Identity {
+            database: database.into(),
+            container: None,
+            instances: hosts.iter().map(|host| ("prod1".into(), (*host).into())).collect(),
+        }
+    }
+
+    fn done() -> Vec<Entry> {
+        vec![Entry {
+            at: DateTime::UNIX_EPOCH,
+            policy: "idle".into(),
+            mode: RunMode::Enforce,
+        }]
+    }
+
+    #[test]
+    fn those_that_lead_to_one_database_share_what_was_done_and_take_turns() {
+        let siblings = Siblings::default();
+        let (one, other): (Arc<str>, Arc<str>) = ("one".into(), "other".into());
+        let first = siblings.meet(&one, identity("PROD", &["a", "b"]), done());
+        assert!(first.names.is_empty() && first.acts.is_none());
+        let second = siblings.meet(&other, identity("PROD", &["b"]), Vec::new());
+        assert_eq!(
+            (second.names, second.done, second.acts),
+            (vec![one.clone()], done(), Some(one.clone()))
+        );
+        siblings.rest(&one, done());
+        assert_eq!(siblings.meet(&other, identity("PROD", &["b"]), Vec::new()).acts, None);
+        assert_eq!(
+            siblings.meet(&one, identity("PROD", &["a", "b"]), done()).acts,
+            Some(other.clone())
+        );
+        siblings.leave(&other);
+        assert!(
+            siblings
+                .meet(&one, identity("PROD", &["a", "b"]), done())
+                .names
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_standby_and_another_database_of_the_host_are_others() {
+        let siblings = Siblings::default();
+        siblings.meet(&"one".into(), identity("PROD", &["a"]), done());
+        for other in [identity("PROD", &["standby"]), identity("TEST", &["a"])] {
+            assert!(siblings.meet(&"other".into(), other, Vec::new()).names.is_empty());
+        }
+    }
+}
