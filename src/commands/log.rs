@@ -82,6 +82,7 @@ pub fn end_log() {
 /// # Errors
 /// When the directives make no sense.
 pub fn start_log(cli: &Cli) -> Result<(), Status> {
+    #[cfg(feature = "demo")]
     if matches!(cli.command, Command::Demo(_)) {
         return Ok(());
     }

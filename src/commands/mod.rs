@@ -28,7 +28,7 @@ use chrono_tz::Tz;
 
 use crate::cli::{CONFIG, Cli, Command, Status};
 use crate::clock::SystemClock;
-pub(crate) use crate::commands::log::{Priority, fail, log_to, say, say_as};
+pub(crate) use crate::commands::log::{Priority, fail, say, say_as};
 pub use crate::commands::log::{end_log, start_log};
 use crate::config::Config;
 use crate::policy::diagnostics::Diagnostic;

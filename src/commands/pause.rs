@@ -73,6 +73,16 @@ pub fn resume(config: &Path, state: Option<&Path>) -> Status {
     match meant.as_slice() {
         [] => {}
         [socket] => {
+            if let Ok(answer) = ask(socket, &Question::Status)
+                && answer.pause.is_none()
+            {
+                say(&format!(
+                    "it was not paused: the daemon (process {}, state folder {}) acts",
+                    answer.pid,
+                    answer.state.display()
+                ));
+                return Status::Fine;
+            }
             let fine = confirm(socket, &Question::Resume { by: who() }, told_resumed);
             return if fine { Status::Fine } else { Status::Failed };
         }

@@ -245,11 +245,18 @@ impl Desk {
 
     fn reply(&self, question: Question) -> Answer {
         let moved = match question {
-            Question::Status => Moved {
-                pause: self.switch.known(),
-                under_way: self.switch.under_way(),
-                unsaved: None,
-            },
+            Question::Status => {
+                let looked = |switch: &Switch| Moved {
+                    pause: switch.look(),
+                    under_way: switch.under_way(),
+                    unsaved: None,
+                };
+                self.move_it(looked).unwrap_or_else(|| Moved {
+                    pause: self.switch.known(),
+                    under_way: self.switch.under_way(),
+                    unsaved: None,
+                })
+            }
             Question::Pause { by, reason } => {
                 let since = Some(self.clock.utc());
                 let pause = Pause { by, reason, since };

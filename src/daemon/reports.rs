@@ -1,10 +1,13 @@
 //! The newest report of each database, as HTML and JSON in the state folder, for whoever wants to look without asking.
 //!
-//! Written when something was decided, and no more often than once a minute; always whole, by renaming.
+//! Written when something was decided, and no more often than once a minute; always whole, by renaming. The writing is a
+//! thread's own: the loop that hands warrants out never waits for a disk.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::thread;
 use std::time::Duration;
 
 use crate::clock::{Clock, Monotonic};
@@ -22,6 +25,31 @@ pub struct Reports {
     clock: Arc<dyn Clock>,
     every: Duration,
     last: Option<Monotonic>,
+    writer: Option<Writer>,
+}
+
+/// The thread that writes, and why it could not.
+#[derive(Debug)]
+struct Writer {
+    reports: SyncSender<Report>,
+    errors: Receiver<io::Error>,
+}
+
+impl Writer {
+    fn start(folder: PathBuf) -> io::Result<Writer> {
+        // One is being written and one waits; on a disk that is slower the next ones are left out.
+        let (reports, received) = sync_channel::<Report>(1);
+        let (failed, errors) = channel();
+        thread::Builder::new().name("reports".into()).spawn(move || {
+            for report in received {
+                if let Err(error) = write(&folder, &report) {
+                    // Nobody is told any more only while the daemon stops.
+                    let _ = failed.send(error);
+                }
+            }
+        })?;
+        Ok(Writer { reports, errors })
+    }
 }
 
 impl Reports {
@@ -33,13 +61,14 @@ impl Reports {
             clock,
             every: EVERY,
             last: None,
+            writer: None,
         }
     }
 
-    /// Writes the cycle's report, if it is time for one.
+    /// Has the cycle's report written, if it is time for one.
     ///
     /// # Errors
-    /// When it cannot be written. The one before stays.
+    /// Why an earlier one could not be written. The one before that stays.
     pub fn write(&mut self, view: &CycleView<'_>) -> io::Result<()> {
         let now = self.clock.now();
         let due = self.last.is_none_or(|last| now.since(last) >= self.every);
@@ -49,15 +78,29 @@ impl Reports {
         self.last = Some(now);
         let enforces = view.in_force.iter().any(|policy| policy.mode == RunMode::Enforce);
         let report = of(view, if enforces { RunMode::Enforce } else { RunMode::DryRun });
-        std::fs::create_dir_all(&self.folder)?;
-        for (format, ending) in [(ReportFormat::Html, "html"), (ReportFormat::Json, "json")] {
-            let file = self.folder.join(format!("{}.{ending}", view.database));
-            let half = self.folder.join(format!(".{}.{ending}.new", view.database));
-            std::fs::write(&half, report.render(format))?;
-            std::fs::rename(&half, &file)?;
-        }
-        Ok(())
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            none @ None => none.insert(Writer::start(self.folder.clone())?),
+        };
+        // One that finds no room is left out: the next is newer.
+        let _ = writer.reports.try_send(report);
+        writer.errors.try_recv().map_or(Ok(()), Err)
     }
+}
+
+fn write(folder: &Path, report: &Report) -> io::Result<()> {
+    // Not its parents: a state folder that was moved away is not made anew.
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    for (format, ending) in [(ReportFormat::Html, "html"), (ReportFormat::Json, "json")] {
+        let file = folder.join(format!("{}.{ending}", report.database));
+        let half = folder.join(format!(".{}.{ending}.new", report.database));
+        std::fs::write(&half, report.render(format))?;
+        std::fs::rename(&half, &file)?;
+    }
+    Ok(())
 }
 
 /// The report of a cycle, labelled as run in this mode.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -83,12 +83,18 @@ pub(crate) fn writable_by_all(path: &Path) -> Option<Diagnostic> {
     Some(warning.hint(format!("chmod o-w {}", at.display())))
 }
 
-/// Reads at most a little more than the largest file, so that a gigantic one is refused rather than swallowed.
+/// Reads at most a little more than the largest file, so that a gigantic one is refused rather than swallowed. Only an ordinary
+/// file: a FIFO would be waited for until somebody writes into it.
 pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
         return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory));
+    }
+    if !kind.is_file() {
+        let error = "it is no ordinary file, but a pipe, a socket or a device";
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, error));
     }
     file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
@@ -187,6 +193,22 @@ mod tests {
         );
         // The list is in another file.
         assert_eq!(names(&[path("b.yaml")]), Err(vec!["unknown-name"]));
+    }
+
+    #[test]
+    fn what_is_no_ordinary_file_is_refused_and_not_waited_for() {
+        let folder = folder(&[("a.yaml", TWO)]);
+        let path = |name: &str| folder.path().join(name);
+        let fifo = std::process::Command::new("mkfifo").arg(path("b.yaml")).status();
+        assert!(fifo.expect("it runs").success());
+        for paths in [folder.path().to_owned(), path("*.yaml"), path("b.yaml")] {
+            assert_eq!(names(&[paths]), Err(vec!["unreadable-file"]));
+        }
+        std::fs::remove_file(path("b.yaml")).expect("removed");
+        std::fs::create_dir(path("b.yaml")).expect("made");
+        for paths in [folder.path().to_owned(), path("*.yaml")] {
+            assert_eq!(names(&[paths]), Err(vec!["unreadable-file"]));
+        }
     }
 
     #[test]
