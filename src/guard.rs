@@ -412,10 +412,46 @@ pub fn still_deserved(
     limits: &EffectiveLimits,
     today: chrono::NaiveDate,
 ) -> Result<usize, Spared> {
-    let policy = warrant.policy();
     let row = again.find(warrant.key).ok_or(Spared::Gone)?;
+    deserves(warrant, again, row, facts, limits, today).map(|()| row)
+}
+
+/// Whether a session that would end together with the warrant's deserves it as well. One that is gone, or that is not in the
+/// seat any more, is no obstacle; one that is KILLED ends anyway, but its other protections hold.
+///
+/// # Errors
+/// Why it is spared.
+pub fn deserved_by_another(
+    warrant: &Warrant,
+    again: &Snapshot,
+    (sid, serial): (u32, u32),
+    facts: &Facts,
+    limits: &EffectiveLimits,
+    today: chrono::NaiveDate,
+) -> Result<(), Spared> {
+    let is_there = |row: &usize| {
+        again.id(*row, Column::InstId) == Some(warrant.key.inst_id)
+            && again.id(*row, Column::Sid) == Some(sid)
+            && again.id(*row, Column::Serial) == Some(serial)
+    };
+    match (0..again.rows()).find(is_there) {
+        None => Ok(()),
+        Some(row) => deserves(warrant, again, row, facts, limits, today),
+    }
+}
+
+fn deserves(
+    warrant: &Warrant,
+    again: &Snapshot,
+    row: usize,
+    facts: &Facts,
+    limits: &EffectiveLimits,
+    today: chrono::NaiveDate,
+) -> Result<(), Spared> {
+    let policy = warrant.policy();
+    let is_other = again.key(row) != Some(warrant.key);
     let under = protections(again, facts)[row];
-    let protection = if warrant.escalates {
+    let protection = if warrant.escalates || is_other {
         escalation_protection(policy, again, row, under, limits)
     } else {
         standing_protection(policy, again, row, under, limits)
@@ -427,9 +463,9 @@ pub fn still_deserved(
         return Err(Spared::Exempt);
     }
     // A session that this policy's own action has marked is KILLED and matches no more; it is the same session all the same.
-    let marked = warrant.escalates && again.text(row, Column::Status) == Some("KILLED");
+    let marked = (warrant.escalates || is_other) && again.text(row, Column::Status) == Some("KILLED");
     if !marked && !matched_rows(policy, again).contains(&row) {
         return Err(Spared::ConditionNoLongerHolds);
     }
-    Ok(row)
+    Ok(())
 }

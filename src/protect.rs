@@ -97,18 +97,20 @@ pub fn protections(snapshot: &Snapshot, facts: &Facts) -> Vec<Under> {
     under
 }
 
-/// Whether the `undo` protection holds: more than `limit` records to roll back, or a transaction of unknown size.
+/// Whether the `undo` protection holds: more than `limit` records to roll back, its parallel servers' included, or a transaction
+/// of unknown size.
 #[must_use]
 pub fn undo(snapshot: &Snapshot, row: usize, limit: u64) -> bool {
-    match snapshot.field(row, Column::Taddr) {
-        Field::Null => false,
+    match (
+        snapshot.field(row, Column::Taddr),
+        snapshot.number(row, Column::UndoRecords),
+    ) {
+        // A count below zero is none: it cannot be told how much there is.
+        (_, Some(records)) => u64::try_from(records).map_or(true, |records| records > limit),
+        (Field::Null, None) => false,
         // A saved snapshot may lack TADDR; its report says that open transactions cannot be seen in it.
-        Field::Missing => snapshot.source() == SnapshotSource::Live,
-        Field::Text(_) | Field::Number(_) => match snapshot.number(row, Column::UndoRecords) {
-            // A count below zero is none: it cannot be told how much there is.
-            Some(records) => u64::try_from(records).map_or(true, |records| records > limit),
-            None => true,
-        },
+        (Field::Missing, None) => snapshot.source() == SnapshotSource::Live,
+        (Field::Text(_) | Field::Number(_), None) => true,
     }
 }
 

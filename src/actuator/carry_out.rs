@@ -12,10 +12,10 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::actuator::{NoStatement, outcome_of, statement};
 use crate::cycle::Done;
-use crate::guard::{Going, RunMode, Spared, Surroundings, Warrant, still_deserved};
+use crate::guard::{Going, RunMode, Spared, Surroundings, Warrant, deserved_by_another, still_deserved};
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::{Counters, read_pressure};
-use crate::oracle::read::read_snapshot;
+use crate::oracle::read::{read_same_process, read_server, read_snapshot};
 use crate::oracle::sql::Scope;
 use crate::oracle::{Connection, Error};
 use crate::outcome::Outcome;
@@ -125,6 +125,9 @@ pub struct Hands<'a> {
     pub elapsed: &'a dyn Fn() -> Duration,
 }
 
+/// Of so many other sessions of the same server process each is looked at.
+const MOST_OTHERS: usize = 50;
+
 /// Uses the warrant up.
 ///
 /// # Errors
@@ -143,7 +146,8 @@ pub fn carry_out(
         seen,
         statement: planned.as_deref(),
     })?;
-    let (answer, session) = match stopped_by_others(&warrant, hands) {
+    let stopped = stopped_by_others(&warrant, hands).or_else(|| who_else_ends(&warrant, hands));
+    let (answer, session) = match stopped {
         Some(answer) => (answer, None),
         None => check_and_act(&warrant, seen, hands),
     };
@@ -280,6 +284,61 @@ fn spare(spared: &Spared) -> Answer {
     }
 }
 
+/// DISCONNECT SESSION ends the server process, and with it every session that the process serves: why it is not sent then, if
+/// one of them is not to end. Through a shared server it ends a virtual circuit instead (Oracle Database SQL Language Reference,
+/// ALTER SYSTEM), and a session that is detached from its process (SERVER is PSEUDO) has none to end. One that is gone is found
+/// out when it is read again itself, which comes last.
+fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
+    let key = warrant.key();
+    match warrant.action() {
+        Action::Disconnect { .. } => {}
+        Action::Kill { .. } | Action::CancelSql | Action::Report => return None,
+    }
+    let unchecked = |why: String| Some(Answer::not_sent(Outcome::Unchecked, Some(why)));
+    let served = match read_server(hands.connection, key, hands.limit) {
+        Err(error) => return unchecked(error.to_string()),
+        Ok(served) => served?,
+    };
+    if matches!(served.server.as_deref(), Some("SHARED" | "NONE" | "PSEUDO")) {
+        return None;
+    }
+    let Some(paddr) = served.paddr else {
+        return unchecked("PADDR is unknown, and so is who else would end with its server process".into());
+    };
+    let others = match read_same_process(hands.connection, key, &paddr, hands.limit) {
+        Ok(others) if others.len() > MOST_OTHERS => {
+            return unchecked(format!("its server process serves {} other sessions", others.len()));
+        }
+        Ok(others) => others,
+        Err(error) => return unchecked(error.to_string()),
+    };
+    let wanted = crate::needs::columns(warrant.set());
+    for (sid, serial) in others {
+        let seat = Scope::One {
+            inst_id: key.inst_id,
+            sid,
+        };
+        let taken = match read_snapshot(hands.connection, wanted, hands.capabilities, seat, hands.limit) {
+            Ok(taken) if !taken.snapshot.is_complete(key.inst_id) => {
+                return unchecked(format!("instance {} could not be read", key.inst_id));
+            }
+            Ok(taken) => taken.snapshot,
+            Err(error) => return unchecked(error.to_string()),
+        };
+        let other = (sid, serial);
+        if let Err(spared) = deserved_by_another(warrant, &taken, other, hands.facts, hands.limits, hands.today) {
+            let why = match spare(&spared).message {
+                Some(why) => why,
+                None => spared.name().to_owned(),
+            };
+            let who = format!("{sid},{serial},@{}", key.inst_id);
+            let message = format!("its server process also serves {who}, which would end with it and is spared: {why}");
+            return Some(Answer::not_sent(Outcome::Protected, Some(message)));
+        }
+    }
+    None
+}
+
 /// The one place where a dry run and the real thing differ.
 fn last_step(warrant: &Warrant, sql_id: Option<&str>, now: DateTime<Utc>, hands: &mut Hands<'_>) -> Answer {
     let permission = hands.permission;
@@ -339,3 +398,6 @@ fn sent(answer: Result<crate::oracle::BlockAnswer, Error>, statement: String) ->
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

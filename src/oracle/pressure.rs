@@ -16,7 +16,7 @@ use crate::oracle::capabilities::{Capabilities, Place};
 use crate::oracle::error::Error;
 use crate::oracle::probe::{id, number, text};
 use crate::oracle::read::Reader;
-use crate::oracle::sql::{self, Address, Scope};
+use crate::oracle::sql::{self, Scope};
 use crate::oracle::{Cell, Query};
 use crate::policy::pressure::Resource;
 use crate::pressure::{Figure, Reading, Readings};
@@ -391,7 +391,7 @@ impl Gauging<'_> {
             self.unknown(Resource::Undo, Figure::Use, "V$PARAMETER does not tell DB_BLOCK_SIZE");
             return Ok(());
         };
-        let query = sql::transactions(Address::Any);
+        let query = sql::transactions();
         // No transaction at all is an answer here.
         let rows = self
             .reader

@@ -21,6 +21,7 @@ use crate::oracle::probe::{id, number, text, time};
 use crate::oracle::sql::{self, Address, Scope};
 use crate::oracle::{Cell, Connection, Query, TextForm, collect, reading, text_form};
 use crate::protect::is_unnamed_server_process;
+use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{
     Clock, Instance, Joining, MAX_ROWS, ParallelServer, ProcessRow, Snapshot, SnapshotSource, StatisticsRow, TempRow,
@@ -126,6 +127,48 @@ fn dates_fault_of(sessions: &Snapshot, capabilities: &Capabilities) -> Option<St
     Some(dates_fault(&format!(
         "SYSDATE does not agree with the LOGON_TIME of sessions on instance {elsewhere}"
     )))
+}
+
+/// How a session is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// SERVER.
+    pub server: Option<String>,
+    /// PADDR in hexadecimal.
+    pub paddr: Option<String>,
+}
+
+/// How a session is served; `None` if it is not there.
+///
+/// # Errors
+/// When there is no whole answer.
+pub fn read_server(connection: &mut dyn Connection, of: SessionKey, limit: Duration) -> Result<Option<Served>, Error> {
+    let query = sql::server_of(of.inst_id, of.sid, of.serial);
+    let rows = collect(connection, &query, limit, MAX_ROWS, |row| {
+        Some(Served {
+            server: text(row, 0),
+            paddr: text(row, 1),
+        })
+    })?;
+    Ok(rows.into_iter().next())
+}
+
+/// The other sessions of a session's server process: SID and SERIAL#.
+///
+/// # Errors
+/// When there is no whole answer.
+pub fn read_same_process(
+    connection: &mut dyn Connection,
+    of: SessionKey,
+    paddr: &str,
+    limit: Duration,
+) -> Result<Vec<(u32, u32)>, Error> {
+    let query = sql::sessions_of_process(of.inst_id, paddr);
+    let mut all = collect(connection, &query, limit, MAX_ROWS, |row| {
+        Some((id(row, 0)?, id(row, 1)?))
+    })?;
+    all.retain(|seat| *seat != (of.sid, of.serial));
+    Ok(all)
 }
 
 /// A row of GV$INSTANCE.
@@ -404,11 +447,14 @@ impl<'r> Reader<'r> {
 
     fn join_transactions(&mut self, joining: &mut Joining) -> Result<(), Error> {
         let block_size = self.capabilities.block_size;
-        let Some(address) = self.address(joining.sessions(), Column::Taddr) else {
+        let sessions = joining.sessions();
+        if !(0..sessions.rows()).any(|row| sessions.text(row, Column::Taddr).is_some()) {
             joining.join_transactions(&[]);
             return Ok(());
-        };
-        let rows = self.rows_if_readable(&sql::transactions(address), |row| {
+        }
+        // Whoever has no parent shows zeros.
+        let xid = |row: &[Cell<'_>], at| Some((number(row, at)?, number(row, at + 1)?, number(row, at + 2)?));
+        let rows = self.rows_if_readable(&sql::transactions(), |row| {
             Some(TransactionRow {
                 inst_id: id(row, 0)?,
                 addr: text(row, 1)?,
@@ -417,6 +463,9 @@ impl<'r> Reader<'r> {
                 undo_bytes: number(row, 4)
                     .zip(block_size)
                     .map(|(blocks, size)| blocks.saturating_mul(size)),
+                ses_addr: text(row, 5),
+                xid: xid(row, 6),
+                parent: xid(row, 9).filter(|parent| *parent != (0, 0, 0)),
             })
         })?;
         if let Some(rows) = rows {

@@ -137,15 +137,48 @@ pub fn sessions_of_instance(inst_id: u32) -> Query {
     .few()
 }
 
-/// GV$TRANSACTION: INST_ID, ADDR, START_DATE, USED_UREC, USED_UBLK.
+/// How one session is served: SERVER, PADDR.
 #[must_use]
-pub fn transactions(address: Address) -> Query {
-    let restriction = address.restriction("addr");
-    address.bound(Query::new(
+pub fn server_of(inst_id: u32, sid: u32, serial: u32) -> Query {
+    Query::new(
+        "GV$SESSION",
+        "SELECT server, RAWTOHEX(paddr) FROM gv$session WHERE serial# = :1 AND sid = :2 AND inst_id = :3",
+        &[Text, Text],
+    )
+    .with(
+        vec![serial, sid, inst_id]
+            .into_iter()
+            .map(|id| Bind::Number(id.into()))
+            .collect(),
+    )
+    .few()
+}
+
+/// The sessions that one server process serves, by its PADDR: SID, SERIAL#.
+#[must_use]
+pub fn sessions_of_process(inst_id: u32, paddr: &str) -> Query {
+    Query::new(
+        "GV$SESSION",
+        "SELECT sid, serial# FROM gv$session WHERE inst_id = :1 AND paddr = HEXTORAW(:2)",
+        &[Number, Number],
+    )
+    .with(vec![Bind::Number(inst_id.into()), Bind::Text(paddr.to_owned())])
+    .few()
+}
+
+/// GV$TRANSACTION: INST_ID, ADDR, START_DATE, USED_UREC, USED_UBLK, SES_ADDR, then the transaction's number and its parent's as
+/// XIDUSN, XIDSLOT, XIDSQN, PTX_XIDUSN, PTX_XIDSLT, PTX_XIDSQN. All rows, also for one session: those of its parallel
+/// servers, on whatever instance, show no more than the parent's number.
+#[must_use]
+pub fn transactions() -> Query {
+    Query::new(
         "GV$TRANSACTION",
-        format!("SELECT inst_id, RAWTOHEX(addr), start_date, used_urec, used_ublk FROM gv$transaction{restriction}"),
-        &[Number, Text, Time, Number, Number],
-    ))
+        "SELECT inst_id, RAWTOHEX(addr), start_date, used_urec, used_ublk, RAWTOHEX(ses_addr), xidusn, xidslot, xidsqn, \
+         ptx_xidusn, ptx_xidslt, ptx_xidsqn FROM gv$transaction",
+        &[
+            Number, Text, Time, Number, Number, Text, Number, Number, Number, Number, Number, Number,
+        ],
+    )
 }
 
 /// GV$PROCESS: INST_ID, ADDR, SPID, PGA_ALLOC_MEM, PNAME.

@@ -262,8 +262,15 @@ fn statistic(name: &str) -> String {
     )
 }
 
-fn transaction(expression: &str) -> String {
-    format!("(SELECT {expression} FROM gv$transaction t WHERE t.inst_id = s.inst_id AND t.addr = s.taddr)")
+/// Of all transactions of the session and of its parallel servers.
+fn transactions(expression: &str) -> String {
+    let own = |it: &str| format!("{it}.inst_id = s.inst_id AND ({it}.addr = s.taddr OR {it}.ses_addr = s.saddr)");
+    format!(
+        "(SELECT {expression} FROM gv$transaction t WHERE {} OR (t.ptx_xidusn, t.ptx_xidslt, t.ptx_xidsqn) IN (SELECT o.xidusn, \
+         o.xidslot, o.xidsqn FROM gv$transaction o WHERE {}))",
+        own("t"),
+        own("o")
+    )
 }
 
 /// Everybody who waits for the session, directly or through others. In a circle of waiters a session does not wait for
@@ -314,11 +321,11 @@ fn derived(column: Column) -> Option<String> {
     } else if column == Column::Waited {
         text("CASE WHEN s.state = 'WAITING' THEN s.wait_time_micro / 1000000 END")
     } else if column == Column::TransactionAge {
-        Some(transaction(&seconds_since("t.start_date")))
+        Some(transactions(&format!("MAX({})", seconds_since("t.start_date"))))
     } else if column == Column::UndoRecords {
-        Some(transaction("t.used_urec"))
+        Some(transactions("SUM(t.used_urec)"))
     } else if column == Column::Undo {
-        Some(transaction(&format!("t.used_ublk * {BLOCK_SIZE}")))
+        Some(format!("{} * {BLOCK_SIZE}", transactions("SUM(t.used_ublk)")))
     } else if column == Column::Blocking {
         Some(waiters("COUNT(DISTINCT w.inst_id || ',' || w.sid)"))
     } else if column == Column::BlockingFor {

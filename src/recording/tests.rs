@@ -144,7 +144,7 @@ fn moment(at: i64, sessions: &[Seed], columns: &[Column], texts: &[String], cloc
             addr: texts[0].clone(),
             started: Some(DbTime(at - 60)),
             undo_records: Some(at),
-            undo_bytes: None,
+            ..TransactionRow::default()
         }]);
     }
     joining.join_containers(&HashMap::from([(1, "CDB$ROOT".into())]));

@@ -11,8 +11,11 @@ use crate::session::store::{Numbers, TextsBuilder};
 use crate::session::time::DbTime;
 use crate::session::waiters::{HeldUp, Wait, held_up};
 
+/// A transaction's XIDUSN, XIDSLOT and XIDSQN, unique in the database.
+pub type Xid = (i64, i64, i64);
+
 /// One row of GV$TRANSACTION.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TransactionRow {
     /// INST_ID.
     pub inst_id: u32,
@@ -24,6 +27,13 @@ pub struct TransactionRow {
     pub undo_records: Option<i64>,
     /// USED_UBLK times the block size.
     pub undo_bytes: Option<i64>,
+    /// SES_ADDR in hexadecimal, the session's SADDR. TADDR names the current transaction alone: an autonomous one hides the
+    /// other.
+    pub ses_addr: Option<String>,
+    /// Its own number.
+    pub xid: Option<Xid>,
+    /// PTX_XIDUSN, PTX_XIDSLT and PTX_XIDSQN: the coordinator's transaction, if it is a parallel server's.
+    pub parent: Option<Xid>,
 }
 
 /// One row of GV$PROCESS.
@@ -89,7 +99,7 @@ pub(super) fn input_columns(column: Column) -> &'static [Column] {
     const WAITS: &[Column] = &[Column::WaitTimeMicro, Column::State];
     match column.source() {
         Source::Session => std::slice::from_ref(&Column::ALL[column as usize]),
-        Source::Transaction => &[Column::Taddr],
+        Source::Transaction => &[Column::Taddr, Column::Saddr],
         Source::Process => &[Column::Paddr],
         Source::Temp => &[Column::Saddr],
         Source::Statistics => &[Column::Sid],
@@ -105,6 +115,80 @@ pub(super) fn input_columns(column: Column) -> &'static [Column] {
         Source::Derived if column == Column::Connected => &[Column::LogonTime],
         Source::Derived if column == Column::Waited => WAITS,
         Source::Derived => &[Column::Status, Column::LastCallEt],
+    }
+}
+
+/// What ending a session would roll back: of an unknown part nothing is known.
+#[derive(Clone, Copy)]
+struct Held {
+    /// When the oldest began.
+    started: Option<DbTime>,
+    undo_records: Option<i64>,
+    undo_bytes: Option<i64>,
+}
+
+/// The rows of GV$TRANSACTION by whatever leads to them.
+struct Transactions<'a> {
+    rows: &'a [TransactionRow],
+    by_address: HashMap<(u32, &'a str), usize>,
+    of_session: HashMap<(u32, &'a str), Vec<usize>>,
+    of_servers: HashMap<Xid, Vec<usize>>,
+}
+
+impl<'a> Transactions<'a> {
+    fn of(rows: &'a [TransactionRow]) -> Transactions<'a> {
+        let mut all = Transactions {
+            rows,
+            by_address: HashMap::new(),
+            of_session: HashMap::new(),
+            of_servers: HashMap::new(),
+        };
+        for (at, row) in rows.iter().enumerate() {
+            all.by_address.insert((row.inst_id, row.addr.as_str()), at);
+            if let Some(session) = &row.ses_addr {
+                all.of_session.entry((row.inst_id, session)).or_default().push(at);
+            }
+            if let Some(parent) = row.parent {
+                all.of_servers.entry(parent).or_default().push(at);
+            }
+        }
+        all
+    }
+
+    fn held_by(&self, snapshot: &Snapshot, session: usize) -> Option<Held> {
+        let inst_id = snapshot.id(session, Column::InstId)?;
+        let mut found: Vec<usize> = match snapshot.text(session, Column::Taddr) {
+            Some(taddr) => vec![*self.by_address.get(&(inst_id, taddr))?],
+            None => Vec::new(),
+        };
+        if let Some(saddr) = snapshot.text(session, Column::Saddr) {
+            found.extend(self.of_session.get(&(inst_id, saddr)).into_iter().flatten());
+        }
+        // Each row is looked at once, in whatever circle the numbers may lead.
+        let mut looked_at = Vec::new();
+        while let Some(at) = found.pop() {
+            if looked_at.contains(&at) {
+                continue;
+            }
+            looked_at.push(at);
+            found.extend(
+                self.rows[at]
+                    .xid
+                    .and_then(|xid| self.of_servers.get(&xid))
+                    .into_iter()
+                    .flatten(),
+            );
+        }
+        let each = || looked_at.iter().map(|at| &self.rows[*at]);
+        let sum = |amount: fn(&TransactionRow) -> Option<i64>| {
+            each().try_fold(0_i64, |so_far, row| Some(so_far.saturating_add(amount(row)?)))
+        };
+        let started: Option<Vec<DbTime>> = each().map(|row| row.started).collect();
+        (!looked_at.is_empty()).then(|| Held {
+            started: started.and_then(|all| all.into_iter().min()),
+            undo_records: sum(|row| row.undo_records),
+            undo_bytes: sum(|row| row.undo_bytes),
+        })
     }
 }
 
@@ -142,21 +226,20 @@ impl Joining {
         self.snapshot.columns[column as usize] = data;
     }
 
-    /// GV$TRANSACTION. A session whose TADDR is in no row has a transaction of unknown age and size.
+    /// GV$TRANSACTION. What a session has to roll back is in all its transactions and in those of its parallel servers. A
+    /// session whose TADDR is in no row has a transaction of unknown age and size.
     pub fn join_transactions(&mut self, rows: &[TransactionRow]) {
         if !self.snapshot.has(Column::Taddr) {
             return;
         }
-        let by_address: HashMap<(u32, &str), &TransactionRow> =
-            rows.iter().map(|row| ((row.inst_id, row.addr.as_str()), row)).collect();
-        let find = |snapshot: &Snapshot, row: usize| {
-            let taddr = snapshot.text(row, Column::Taddr)?;
-            by_address.get(&(snapshot.id(row, Column::InstId)?, taddr)).copied()
-        };
+        let transactions = Transactions::of(rows);
+        let held: Vec<Option<Held>> = (0..self.snapshot.rows)
+            .map(|row| transactions.held_by(&self.snapshot, row))
+            .collect();
         let now = self.snapshot.clock.map(|clock| clock.now);
-        let age = self.compute(|snapshot, row| Some(now?.since(find(snapshot, row)?.started?)));
-        let records = self.compute(|snapshot, row| find(snapshot, row)?.undo_records);
-        let bytes = self.compute(|snapshot, row| find(snapshot, row)?.undo_bytes);
+        let age = self.compute(|_, row| Some(now?.since(held[row]?.started?)));
+        let records = self.compute(|_, row| held[row]?.undo_records);
+        let bytes = self.compute(|_, row| held[row]?.undo_bytes);
         self.set(Column::TransactionAge, age);
         self.set(Column::UndoRecords, records);
         self.set(Column::Undo, bytes);
@@ -243,7 +326,7 @@ impl Joining {
         self.dates_compare = false;
     }
 
-    /// Computes the derived columns among `wanted` and ends.
+    /// Computes the derived columns among `wanted` and ends. SADDR is kept only if it is among them.
     #[must_use]
     pub fn finish(mut self, wanted: Columns) -> Snapshot {
         let now = self.snapshot.clock.map(|clock| clock.now);
@@ -261,6 +344,10 @@ impl Joining {
             for column in [Column::Connected, Column::StatementAge, Column::TransactionAge] {
                 self.set(column, Data::Missing);
             }
+        }
+        // It is another text for every session, and has led to their transactions and temporary segments already.
+        if !wanted.contains(Column::Saddr) {
+            self.set(Column::Saddr, Data::Missing);
         }
         self.snapshot
     }

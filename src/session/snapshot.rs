@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::join::input_columns;
-pub use crate::session::join::{Joining, ParallelServer, ProcessRow, StatisticsRow, TempRow, TransactionRow};
+pub use crate::session::join::{Joining, ParallelServer, ProcessRow, StatisticsRow, TempRow, TransactionRow, Xid};
 use crate::session::store::{Numbers, Texts, TextsBuilder};
 use crate::session::time::DbTime;
 
@@ -472,7 +472,7 @@ mod tests {
             addr: "AB01".into(),
             started: Some(DbTime(4900)),
             undo_records: Some(12),
-            undo_bytes: None,
+            ..TransactionRow::default()
         }]);
         assert_eq!(snapshot.number(1, Column::TransactionAge), Some(100));
         assert_eq!(snapshot.number(1, Column::UndoRecords), Some(12));

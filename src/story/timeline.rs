@@ -178,9 +178,13 @@ impl Moment<'_> {
             let addr = format!("{sid:016X}");
             row.insert(Column::Taddr, Scalar::Text(addr.clone()));
             let age = transaction.age.as_deref().map(seconds).transpose()?;
+            let number = |sid: i64| (i64::from(inst_id), sid, 1);
             transactions.push(TransactionRow {
                 inst_id,
                 addr,
+                ses_addr: row.get(&Column::Saddr).and_then(Scalar::text),
+                xid: Some(number(sid)),
+                parent: session.parallel_server_of.map(|coordinator| number(coordinator.into())),
                 started: age.map(|age| DbTime(self.at.timestamp() - age)),
                 undo_records: transaction.undo_records,
                 undo_bytes: transaction

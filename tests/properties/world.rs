@@ -226,7 +226,7 @@ impl World {
                     addr,
                     started: None,
                     undo_records,
-                    undo_bytes: None,
+                    ..TransactionRow::default()
                 });
             }
             let text = |text: Option<&'static str>| text.map_or(Cell::Null, Cell::Text);

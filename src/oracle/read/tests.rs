@@ -163,7 +163,9 @@ fn transactions_are_joined_with_their_undo_in_bytes() {
         ),
         (
             "GV$TRANSACTION",
-            Answer::Rows(vec![vec!["1", "AB12", "700", "60", "3"]]),
+            Answer::Rows(vec![vec![
+                "1", "AB12", "700", "60", "3", "0D", "7", "1", "900", "0", "0", "0",
+            ]]),
         ),
     ]);
     let taken = read(
@@ -181,14 +183,16 @@ fn transactions_are_joined_with_their_undo_in_bytes() {
 }
 
 #[test]
-fn one_seat_is_read_with_everything_the_release_has_and_its_own_rows_alone() {
+fn one_seat_is_read_with_everything_the_release_has() {
     let row = vec!["1", "287", "7", "0A", "SCOTT", "AB12", "INACTIVE", "x", "USER", "400"];
     let mut database = Scripted::new(vec![
         ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
         ("GV$SESSION", Answer::Rows(vec![row])),
         (
             "GV$TRANSACTION",
-            Answer::Rows(vec![vec!["1", "AB12", "700", "60", "3"]]),
+            Answer::Rows(vec![vec![
+                "1", "AB12", "700", "60", "3", "0D", "7", "1", "900", "0", "0", "0",
+            ]]),
         ),
     ]);
     let seat = Scope::One { inst_id: 1, sid: 287 };
@@ -201,13 +205,65 @@ fn one_seat_is_read_with_everything_the_release_has_and_its_own_rows_alone() {
         .iter()
         .find(|query| query.of == "GV$TRANSACTION")
         .expect("asked");
-    assert_eq!(
-        transactions.binds,
-        [
-            crate::oracle::Bind::Number(1),
-            crate::oracle::Bind::Text("AB12".to_owned())
-        ]
+    assert!(
+        transactions.binds.is_empty(),
+        "its parallel servers' are among the others"
     );
+}
+
+#[test]
+fn what_a_session_would_roll_back_is_in_all_its_transactions_and_its_servers() {
+    let mut capabilities = few_columns(true);
+    capabilities.columns.insert(Column::Saddr);
+    let session = |sid, saddr, taddr| vec!["1", saddr, sid, "7", "SCOTT", taddr, "ACTIVE", "x", "USER", "400"];
+    // INST_ID, ADDR, START_DATE, USED_UREC, USED_UBLK, SES_ADDR, XID, parent's XID.
+    let transaction = |inst_id, addr, records, ses_addr, sequence, parent| {
+        let at = if addr == "A2" { "500" } else { "700" };
+        vec![
+            inst_id, addr, at, records, "2", ses_addr, "7", "1", sequence, parent, parent, parent,
+        ]
+    };
+    let mut child_of_a1 = transaction("2", "B1", "60000", "0F", "950", "0");
+    child_of_a1.splice(9.., ["7", "1", "900"]);
+    let mut grandchild = transaction("1", "B2", "5", "0E", "951", "0");
+    grandchild.splice(9.., ["7", "1", "950"]);
+    let mut database = Scripted::new(vec![
+        ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
+        (
+            "GV$SESSION",
+            Answer::Rows(vec![
+                session("10", "0D", "A1"),
+                session("11", "0C", ""),
+                session("12", "0B", "FF"),
+            ]),
+        ),
+        (
+            "GV$TRANSACTION",
+            Answer::Rows(vec![
+                transaction("1", "A1", "1", "0D", "900", "0"),
+                // Hidden behind an autonomous one.
+                transaction("1", "A2", "20", "0D", "901", "0"),
+                // The same address on another instance is somebody else's.
+                transaction("2", "A3", "7000000", "0D", "902", "0"),
+                child_of_a1,
+                grandchild,
+                transaction("1", "A4", "3", "0C", "903", "0"),
+                transaction("1", "A5", "3", "0B", "904", "0"),
+            ]),
+        ),
+    ]);
+    let wanted = [Column::TransactionAge, Column::Undo];
+    let taken = read(&mut database, &capabilities, &wanted)
+        .expect("a snapshot")
+        .snapshot;
+    let of = |row, column| taken.number(row, column);
+    assert_eq!(of(0, Column::UndoRecords), Some(1 + 20 + 60_000 + 5));
+    assert_eq!(of(0, Column::Undo), Some(4 * 2 * 8192));
+    assert_eq!(of(0, Column::TransactionAge), Some(500));
+    assert_eq!(of(1, Column::UndoRecords), Some(3));
+    // Where TADDR dangles, all is unknown.
+    assert_eq!(of(2, Column::UndoRecords), None);
+    assert!(!taken.has(Column::Saddr), "no policy asked for it");
 }
 
 #[test]
@@ -433,7 +489,9 @@ fn in_a_cdb(more: Vec<(&'static str, Answer)>) -> Scripted {
         ("GV$SESSION", Answer::Rows(sessions)),
         (
             "GV$TRANSACTION",
-            Answer::Rows(vec![vec!["1", "C1", "700", "60", "100"]]),
+            Answer::Rows(vec![vec![
+                "1", "C1", "700", "60", "100", "0D", "7", "1", "900", "0", "0", "0",
+            ]]),
         ),
         (
             "GV$PROCESS",
@@ -573,7 +631,9 @@ fn ages_in_dates_are_missing_where_the_dates_are_not_of_one_clock() {
             ("GV$SESSION", Answer::Rows(vec![row])),
             (
                 "GV$TRANSACTION",
-                Answer::Rows(vec![vec!["1", "AB12", "700", "60", "3"]]),
+                Answer::Rows(vec![vec![
+                    "1", "AB12", "700", "60", "3", "0D", "7", "1", "900", "0", "0", "0",
+                ]]),
             ),
         ]);
         let mut capabilities = few_columns(false);

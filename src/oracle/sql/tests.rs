@@ -98,11 +98,10 @@ fn rows_of_one_session_are_asked_for_by_its_address() {
         inst_id: 1,
         address: "00000000AB12".to_owned(),
     };
-    let query = transactions(of);
+    let query = processes(of);
     assert_eq!(
         query.sql,
-        "SELECT inst_id, RAWTOHEX(addr), start_date, used_urec, used_ublk FROM gv$transaction \
-         WHERE inst_id = :1 AND addr = HEXTORAW(:2)"
+        "SELECT inst_id, RAWTOHEX(addr), spid, pga_alloc_mem, pname FROM gv$process WHERE inst_id = :1 AND addr = HEXTORAW(:2)"
     );
     assert_eq!(query.binds, [Bind::Number(1), Bind::Text("00000000AB12".to_owned())]);
     assert!(processes(Address::Any).binds.is_empty());
@@ -130,7 +129,7 @@ fn no_query_is_anything_but_a_plain_select() {
         instances(),
         sessions(all, all, Scope::All, TextForm::Text).0,
         sessions_of_instance(1),
-        transactions(Address::Any),
+        transactions(),
         processes(Address::Any),
         temp(Address::Any),
         parallel_servers(Scope::All),

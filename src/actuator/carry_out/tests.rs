@@ -1,0 +1,227 @@
+//! Whom a DISCONNECT would take along, against scripted answers.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::cycle::{Memory, Terms, cycle};
+use crate::oracle::capabilities::tests::capabilities;
+use crate::oracle::scripted::{Answer, Scripted};
+use crate::plan::InForce;
+use crate::policy::check_files;
+use crate::policy::model::{Limits, PolicySet};
+use crate::pressure::Readings;
+
+/// The columns of a session's row, in this order.
+const READ: [Column; 12] = [
+    Column::InstId,
+    Column::Sid,
+    Column::Serial,
+    Column::Paddr,
+    Column::Username,
+    Column::Taddr,
+    Column::Status,
+    Column::Server,
+    Column::Program,
+    Column::Type,
+    Column::LogonTime,
+    Column::LastCallEt,
+];
+
+fn session(sid: &'static str, paddr: &'static str, username: &'static str, status: &'static str) -> Vec<&'static str> {
+    vec![
+        "1",
+        sid,
+        "7",
+        paddr,
+        username,
+        "",
+        status,
+        "DEDICATED",
+        "app@web01",
+        "USER",
+        "400",
+        "20000",
+    ]
+}
+
+/// Counts, and keeps what came of it.
+#[derive(Default)]
+struct Notes(Vec<(Outcome, String)>);
+
+impl Witness for Notes {
+    fn next_id(&mut self) -> u64 {
+        1
+    }
+
+    fn intend(&mut self, _intending: &Intending<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn answered(&mut self, answered: &Answered<'_>) {
+        self.0
+            .push((answered.outcome, answered.message.clone().unwrap_or_default()));
+    }
+
+    fn abandon(&mut self, _why: &str) -> Vec<Done> {
+        Vec::new()
+    }
+
+    fn unused(&mut self, _unused: &Intending<'_>, _outcome: Outcome, _why: &str) {}
+}
+
+/// Nothing else stands in the way.
+struct Granted;
+
+impl Permission for Granted {
+    fn begin(&self, _what: &str, _now: DateTime<Utc>) -> Result<(), (Outcome, String)> {
+        Ok(())
+    }
+
+    fn end(&self) {}
+}
+
+fn policies(action: &str) -> Arc<PolicySet> {
+    let text = format!(
+        "policies:\n  - {{name: idle, mode: enforce, when: INACTIVE longer than 4h and username = SHOP, action: {action}}}\n"
+    );
+    let day = chrono::NaiveDate::from_ymd_opt(2026, 11, 22).expect("a day");
+    let loaded = check_files(&[("idle.yaml".into(), text.into_bytes())], day, chrono_tz::Tz::UTC);
+    Arc::new(loaded.set.expect("it checks"))
+}
+
+fn found() -> Capabilities {
+    let mut found = capabilities(19, 0);
+    found.columns = READ.into_iter().collect();
+    found
+}
+
+/// What comes of the action on session 10, its process serving these as well.
+fn outcome(
+    action: &str,
+    first: Vec<&'static str>,
+    others: Vec<&'static str>,
+    other: Vec<Vec<&'static str>>,
+) -> (Outcome, String) {
+    let set = policies(action);
+    let found = found();
+    let facts = found.facts(&[]);
+    let limits = EffectiveLimits::of(&Limits::default());
+    let now: DateTime<Utc> = "2026-11-22T10:00:00Z".parse().expect("a time");
+    let own = first.clone();
+    let answers = |seats: Answer| {
+        vec![
+            ("serial# = :1", Answer::Rows(vec![vec![own[7], own[3]]])),
+            ("HEXTORAW", Answer::Rows(vec![vec!["10", "7"], others.clone()])),
+            (
+                "GV$INSTANCE",
+                Answer::Rows(vec![vec!["1", "orcl", "OPEN", "5", "900000", "+00:00"]]),
+            ),
+            ("GV$SESSION", seats),
+        ]
+    };
+    let mut database = Scripted::new(answers(Answer::Rows(vec![session("10", "0A", "SHOP", "INACTIVE")])));
+    let wanted = crate::needs::columns(&set).union([Column::Paddr].into_iter().collect());
+    let limit = Duration::from_secs(1);
+    let seen = read_snapshot(&mut database, wanted, &found, Scope::All, limit).expect("a snapshot");
+    let terms = Terms {
+        set: &set,
+        in_force: &[InForce {
+            index: 0,
+            mode: RunMode::DryRun,
+            due: true,
+        }],
+        facts: &facts,
+        limits: &limits,
+        now,
+        today: now.date_naive(),
+        unbroken: true,
+        read_in: TimeDelta::zero(),
+        standstill: None,
+        assume_held: false,
+    };
+    let ruling = cycle(&mut Memory::default(), &seen.snapshot, Readings::default(), &terms).ruling;
+    let warrant = ruling.warrants.into_iter().next().expect("a warrant");
+    let mut database = Scripted::new(answers(Answer::Rows(std::iter::once(first).chain(other).collect())));
+    let mut notes = Notes::default();
+    let mut hands = Hands {
+        connection: &mut database,
+        capabilities: &found,
+        facts: &facts,
+        limits: &limits,
+        today: now.date_naive(),
+        schedule: None,
+        read_in: TimeDelta::zero(),
+        going: &[],
+        permission: &Granted,
+        counters: &mut Counters::default(),
+        limit,
+        kill_limit: limit,
+        elapsed: &|| Duration::ZERO,
+    };
+    carry_out(warrant, &seen.snapshot.only(0), &mut hands, &mut notes).expect("written down");
+    notes.0.pop().expect("an outcome")
+}
+
+#[test]
+fn a_disconnect_is_refused_where_another_session_would_go_along_that_is_to_stay() {
+    let own = || session("10", "0A", "SHOP", "INACTIVE");
+    let disconnect = |other: Vec<Vec<&'static str>>| outcome("disconnect immediate", own(), vec!["11", "7"], other);
+    let refused = |other, why: &str| {
+        let (outcome, message) = disconnect(other);
+        assert_eq!(outcome, Outcome::Protected, "{message}");
+        let who = "its server process also serves 11,7,@1, which would end with it and is spared: ";
+        assert_eq!(message.strip_prefix(who), Some(why), "{message}");
+    };
+    refused(vec![session("11", "0A", "SYS", "INACTIVE")], "sys: USERNAME is SYS");
+    refused(
+        vec![session("11", "0A", "SHOP", "CACHED")],
+        "xa: STATUS is CACHED, SERVER is DEDICATED",
+    );
+    refused(
+        vec![session("11", "0A", "CRM", "INACTIVE")],
+        "its condition no longer holds",
+    );
+    refused(
+        vec![session("11", "0A", "SHOP", "ACTIVE")],
+        "its condition no longer holds",
+    );
+    // Another that deserves it, one that is being ended already, and one that has gone meanwhile.
+    let (fellow, _) = disconnect(vec![session("11", "0A", "SHOP", "INACTIVE")]);
+    let (dying, _) = disconnect(vec![session("11", "0A", "CRM", "KILLED")]);
+    let (replaced, _) = disconnect(vec![{
+        let mut other = session("11", "0A", "CRM", "ACTIVE");
+        other[2] = "8";
+        other
+    }]);
+    assert_eq!([fellow, dying, replaced], [Outcome::Assumed; 3]);
+}
+
+#[test]
+fn who_would_go_along_is_asked_where_a_process_ends_and_nowhere_else() {
+    let stays = || vec![session("11", "0A", "CRM", "INACTIVE")];
+    let other = || vec!["11", "7"];
+    let own = || session("10", "0A", "SHOP", "INACTIVE");
+    // KILL ends the one session.
+    assert_eq!(outcome("kill immediate", own(), other(), stays()).0, Outcome::Assumed);
+    for (server, expected) in [
+        ("DEDICATED", Outcome::Protected),
+        ("POOLED", Outcome::Protected),
+        ("SHARED", Outcome::Assumed),
+        ("NONE", Outcome::Assumed),
+    ] {
+        let mut own = own();
+        own[7] = server;
+        assert_eq!(
+            outcome("disconnect immediate", own, other(), stays()).0,
+            expected,
+            "{server}"
+        );
+    }
+    let (unknown, why) = outcome(
+        "disconnect immediate",
+        session("10", "", "SHOP", "INACTIVE"),
+        other(),
+        stays(),
+    );
+    assert_eq!(unknown, Outcome::Unchecked, "{why}");
+}
