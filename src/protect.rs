@@ -31,6 +31,8 @@ pub struct Facts {
     pub own_sessions: Vec<(u32, u32, u32)>,
     /// Accounts with DBA_USERS.ORACLE_MAINTAINED = 'Y'.
     pub oracle_maintained: HashSet<String>,
+    /// Accounts with the right to capture or apply changes.
+    pub replication: HashSet<String>,
 }
 
 /// Which protections a session is under, as a set.
@@ -190,9 +192,6 @@ pub const ESSENTIAL: [Column; 8] = [
     Column::Program,
 ];
 
-/// Columns that protections look at if they happen to have been read: they tell more of who is under one already.
-pub const IF_READ: [Column; 1] = [Column::Pname];
-
 /// What is known of a session by one of its columns.
 #[derive(Clone, Copy)]
 enum Known<'a> {
@@ -323,7 +322,7 @@ fn by_username(known: Known<'_>, facts: &Facts) -> Under {
     if SYS_ACCOUNTS.contains(&name) || facts.oracle_maintained.contains(name) {
         under.insert(Protection::Sys);
     }
-    if name == "PUBLIC" {
+    if name == "PUBLIC" || facts.replication.contains(name) {
         under.insert(Protection::Replication);
     }
     // Enterprise Manager's repository accounts are SYSMAN, SYSMAN_MDS, SYSMAN122140_OPSS and the like.

@@ -104,7 +104,8 @@ impl Reach {
     ) -> Result<Box<dyn Connection>, Error> {
         let target = self.target_now()?;
         let target = match instance {
-            Some(instance) => target.on_instance(instance),
+            // Where it cannot be asked for, the statement is not sent to another.
+            Some(instance) => target.on_instance(instance).unwrap_or(target),
             None => target,
         };
         let attempt = self.accounts.attempt(&self.target_of(&target), self.connect_limit)?;
@@ -344,6 +345,9 @@ impl Poller {
             }
         };
         let mut capabilities = probe(&mut *connection, limit)?;
+        let names = capabilities.instances.iter().map(|instance| instance.name.as_str());
+        let asked_for = names.map(|name| self.reach.target.on_instance(name).map(|_| ()));
+        capabilities.narrows = asked_for.collect();
         let passed = |since| self.clock.now().since(since);
         let (since, fault_at_login) = before.unwrap_or_else(|| (now, capabilities.dates.fault_at_login(passed(now))));
         capabilities.dates_fault = fault_at_login

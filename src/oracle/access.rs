@@ -97,6 +97,31 @@ pub const VIEWS: &[View] = &[
         needed: |asked| asked.in_pdb() && asked.capabilities.cluster,
     },
     View {
+        name: "DBA_SYS_PRIVS",
+        without: "accounts that capture or apply changes are told by PROGRAM and MODULE alone",
+        needed: |_| true,
+    },
+    View {
+        name: "DBA_TAB_PRIVS",
+        without: "accounts that capture or apply changes are told by PROGRAM and MODULE alone",
+        needed: |_| true,
+    },
+    View {
+        name: "DBA_ROLE_PRIVS",
+        without: "accounts that capture or apply changes are told by PROGRAM and MODULE alone",
+        needed: |_| true,
+    },
+    View {
+        name: "DBA_GOLDENGATE_PRIVILEGES",
+        without: "accounts that capture or apply changes are told by PROGRAM and MODULE alone",
+        needed: |_| true,
+    },
+    View {
+        name: "DBA_XSTREAM_ADMINISTRATOR",
+        without: "accounts that capture or apply changes are told by PROGRAM and MODULE alone",
+        needed: |_| true,
+    },
+    View {
         name: "GV$TRANSACTION",
         without: "transaction_age, undo_records and undo are unknown, and everybody in a transaction is spared",
         needed: |_| true,

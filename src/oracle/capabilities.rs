@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use crate::oracle::TextForm;
 use crate::oracle::access::{Grantee, Unreadable};
 use crate::oracle::sql::Statistics;
+use crate::oracle::{OneForAll, TextForm};
 use crate::policy::model::{Action, DisconnectClause, KillClause};
 use crate::protect::Facts;
 use crate::session::SessionKey;
@@ -254,6 +254,8 @@ pub struct Capabilities {
     pub cluster: bool,
     /// Its instances.
     pub instances: Vec<InstanceFacts>,
+    /// Whether each of them can be asked for when connecting, or why not: told by whoever connected.
+    pub narrows: Result<(), OneForAll>,
     /// The session that asked.
     pub own: SessionKey,
     /// Its V$SESSION.USERNAME.
@@ -270,6 +272,8 @@ pub struct Capabilities {
     pub maintained: HashSet<String>,
     /// How they are known.
     pub maintained_from: Provenance,
+    /// Accounts with the right to capture or apply changes, as far as the dictionary could be read.
+    pub replication: HashSet<String>,
     /// Who runs it.
     pub service: Service,
     /// DB_BLOCK_SIZE in bytes, which undo has too.
@@ -304,6 +308,8 @@ pub enum Reason {
     Autonomous,
     /// DISCONNECT SESSION needs an open database.
     NotOpen,
+    /// DISCONNECT SESSION reaches the instance that it is sent to, and the others cannot be asked for.
+    OtherInstances(OneForAll),
 }
 
 impl fmt::Display for Reason {
@@ -322,6 +328,11 @@ impl fmt::Display for Reason {
             ),
             Reason::Autonomous => f.write_str("Autonomous Database allows KILL SESSION alone"),
             Reason::NotOpen => f.write_str("DISCONNECT SESSION needs an open database"),
+            Reason::OtherInstances(why) => write!(
+                f,
+                "DISCONNECT SESSION reaches only the instance that it is sent to, and this database has several; {why}, or take a \
+                 `kill`"
+            ),
         }
     }
 }
@@ -330,8 +341,6 @@ impl std::error::Error for Reason {}
 
 impl Capabilities {
     /// Whether the database has what an action needs.
-    ///
-    /// That a DISCONNECT reaches only the instance that it is sent to is decided at the statement, not here.
     ///
     /// # Errors
     /// The reason why it has not. Nothing is ever sent in its place.
@@ -358,6 +367,10 @@ impl Capabilities {
         }
         match action {
             Action::Disconnect { .. } if !self.open_mode.starts_with("READ") => Err(Reason::NotOpen),
+            Action::Disconnect { .. } if self.instances.len() > 1 => match self.narrows {
+                Ok(()) => Ok(()),
+                Err(why) => Err(Reason::OtherInstances(why)),
+            },
             Action::Disconnect { .. } | Action::Kill { .. } | Action::CancelSql | Action::Report => Ok(()),
         }
     }
@@ -397,6 +410,7 @@ impl Capabilities {
             own_username: self.own_username.clone(),
             own_sessions: own.iter().map(|key| (key.inst_id, key.sid, key.serial)).collect(),
             oracle_maintained: self.maintained.clone(),
+            replication: self.replication.clone(),
         }
     }
 }
@@ -419,6 +433,7 @@ pub(crate) mod tests {
             con_name: String::new(),
             cluster: false,
             instances: Vec::new(),
+            narrows: Ok(()),
             own: SessionKey {
                 inst_id: 1,
                 sid: 10,
@@ -432,6 +447,7 @@ pub(crate) mod tests {
             columns_from: Provenance::Documentation,
             maintained: HashSet::new(),
             maintained_from: Provenance::Documentation,
+            replication: HashSet::new(),
             service: Service::SelfManaged,
             block_size: Some(8192),
             tablespace_blocks: HashMap::new(),
@@ -511,6 +527,37 @@ pub(crate) mod tests {
         let mut standby = capabilities(19, 0);
         standby.open_mode = "READ ONLY WITH APPLY".to_owned();
         assert_eq!(standby.supports(disconnect), Ok(()));
+    }
+
+    #[test]
+    fn a_disconnect_needs_a_way_to_each_instance() {
+        let disconnect = Action::Disconnect {
+            clause: DisconnectClause::Immediate,
+        };
+        let instance = |inst_id| InstanceFacts {
+            inst_id,
+            name: format!("shop{inst_id}"),
+            host: "db1".to_owned(),
+            status: "OPEN".to_owned(),
+        };
+        let mut found = capabilities(19, 0);
+        found.narrows = Err(OneForAll::Alias);
+        found.instances = vec![instance(1)];
+        assert_eq!(found.supports(disconnect), Ok(()), "there is no other");
+        found.instances.push(instance(2));
+        let refused = found.supports(disconnect).expect_err("two instances");
+        assert_eq!(
+            refused.to_string(),
+            "DISCONNECT SESSION reaches only the instance that it is sent to, and this database has several; `connect` is an \
+             alias and cannot ask for an instance: write the address out, as //host:port/service or as a descriptor, or take a \
+             `kill`"
+        );
+        let kill = Action::Kill {
+            clause: KillClause::Immediate,
+        };
+        assert_eq!(found.supports(kill), Ok(()));
+        found.narrows = Ok(());
+        assert_eq!(found.supports(disconnect), Ok(()));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! notices a peer that vanished without a word only through EXPIRE_TIME. Both can be said in Easy Connect Plus and in a
 //! full descriptor. What the DBA set stays. A TNS alias cannot be extended: there the thread that connects is given up.
 
+use std::fmt;
+
 /// The connect string with both limits in it, wherever it is of a form that can carry them.
 ///
 /// `connect_timeout` is in seconds, `expire_time` in minutes.
@@ -19,40 +21,91 @@ pub(super) fn with_limits(connect: &str, connect_timeout: u64, expire_time: u64)
     }
 }
 
-/// The connect string for one instance of the database. An alias cannot be narrowed and stays as it is: the connection may
-/// then be to another instance, which whoever uses it has to look at.
-pub(super) fn on_instance(connect: &str, instance: &str) -> String {
+/// Why a connect string cannot ask for one instance of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OneForAll {
+    /// A name out of tnsnames.ora or a directory.
+    Alias,
+    /// No service that instances have in common: nothing, or a SID.
+    NoService,
+    /// It asks for one instance already.
+    OneInstance,
+}
+
+impl fmt::Display for OneForAll {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (why, remedy) = match self {
+            OneForAll::Alias => (
+                "is an alias",
+                "write the address out, as //host:port/service or as a descriptor",
+            ),
+            OneForAll::NoService => ("names no service", "name a service that all instances offer"),
+            OneForAll::OneInstance => ("names one instance", "name the service alone"),
+        };
+        write!(f, "`connect` {why} and cannot ask for an instance: {remedy}")
+    }
+}
+
+/// The connect string for one instance of the database.
+///
+/// # Errors
+/// Why it cannot ask for one. Easy Connect is `[protocol:][//]host[:port][,...][/service[:server][/instance]][?parameters]`
+/// (Oracle Database Net Services Administrator's Guide, "Understanding Easy Connect Plus").
+pub(super) fn on_instance(connect: &str, instance: &str) -> Result<String, OneForAll> {
     let connect = connect.trim();
     if connect.starts_with('(') {
-        let mut narrowed = String::with_capacity(connect.len() + 64);
-        let mut copied = 0;
-        for (begin, inside) in values_of(connect, "CONNECT_DATA") {
-            narrowed.push_str(&connect[copied..begin]);
-            if !nodes(inside).any(|node| node.eq_ignore_ascii_case("INSTANCE_NAME")) {
-                narrowed.push_str(&format!("(INSTANCE_NAME={instance})"));
-            }
-            copied = begin;
-        }
-        narrowed.push_str(&connect[copied..]);
-        narrowed
-    } else if is_easy_connect(connect) {
-        let (address, parameters) = connect.split_once('?').unwrap_or((connect, ""));
-        let after_host = address
-            .trim_start_matches('/')
-            .split_once('/')
-            .map(|(_, service)| service);
-        let narrowed = match after_host {
-            Some(service) if !service.is_empty() && !service.contains('/') => format!("{address}/{instance}"),
-            Some(_) | None => address.to_owned(),
-        };
-        if parameters.is_empty() {
-            narrowed
-        } else {
-            format!("{narrowed}?{parameters}")
-        }
-    } else {
-        connect.to_owned()
+        return descriptor_on_instance(connect, instance);
     }
+    if !is_easy_connect(connect) {
+        return Err(OneForAll::Alias);
+    }
+    let (address, parameters) = match connect.split_once('?') {
+        Some((address, parameters)) => (address, Some(parameters)),
+        None => (connect, None),
+    };
+    let hosts = match address.split_once("://") {
+        Some((protocol, rest)) if ["tcp", "tcps"].iter().any(|known| protocol.eq_ignore_ascii_case(known)) => rest,
+        // ldap: and its like look a name up.
+        Some(_) => return Err(OneForAll::Alias),
+        None => address.trim_start_matches('/'),
+    };
+    let service = hosts.split_once('/').map_or("", |(_, service)| service);
+    let narrowed = match service.split_once('/') {
+        None if service.is_empty() || service.starts_with(':') => return Err(OneForAll::NoService),
+        None => format!("{address}/{instance}"),
+        Some((_, named)) if named.eq_ignore_ascii_case(instance) => address.to_owned(),
+        Some(_) => return Err(OneForAll::OneInstance),
+    };
+    Ok(match parameters {
+        Some(parameters) => format!("{narrowed}?{parameters}"),
+        None => narrowed,
+    })
+}
+
+fn descriptor_on_instance(connect: &str, instance: &str) -> Result<String, OneForAll> {
+    let mut narrowed = String::with_capacity(connect.len() + 64);
+    let mut copied = 0;
+    let places = values_of(connect, "CONNECT_DATA");
+    if places.is_empty() {
+        return Err(OneForAll::NoService);
+    }
+    for (begin, inside) in places {
+        let named = values_of(inside, "INSTANCE_NAME")
+            .first()
+            .map(|(_, named)| named.trim());
+        narrowed.push_str(&connect[copied..begin]);
+        match named {
+            Some(named) if named.eq_ignore_ascii_case(instance) => {}
+            Some(_) => return Err(OneForAll::OneInstance),
+            None if !nodes(inside).any(|node| node.eq_ignore_ascii_case("SERVICE_NAME")) => {
+                return Err(OneForAll::NoService);
+            }
+            None => narrowed.push_str(&format!("(INSTANCE_NAME={instance})")),
+        }
+        copied = begin;
+    }
+    narrowed.push_str(&connect[copied..]);
+    Ok(narrowed)
 }
 
 /// The connect string as messages show it: without parameters, which say how and not where, on one line, shortened.
@@ -191,22 +244,39 @@ mod tests {
 
     #[test]
     fn a_connect_string_is_narrowed_to_one_instance_where_its_form_allows() {
+        let service = "(DESCRIPTION=(ADDRESS=(PROTOCOL=TCP)(HOST=db1)(PORT=1521))(CONNECT_DATA=(SERVICE_NAME=shop)))";
+        let narrowed = "(DESCRIPTION=(ADDRESS=(PROTOCOL=TCP)(HOST=db1)(PORT=1521))(CONNECT_DATA=(INSTANCE_NAME=shop2)(SERVICE_NAME=shop)))";
         let cases = [
-            ("//db1:1521/shop", "//db1:1521/shop/shop2"),
+            ("//db1:1521/shop", Ok("//db1:1521/shop/shop2")),
             (
                 "db1/shop:dedicated?connect_timeout=2",
-                "db1/shop:dedicated/shop2?connect_timeout=2",
+                Ok("db1/shop:dedicated/shop2?connect_timeout=2"),
             ),
-            ("//db1:1521/shop/shop1", "//db1:1521/shop/shop1"),
-            ("db1:1521", "db1:1521"),
-            ("SHOP", "SHOP"),
             (
-                "(DESCRIPTION=(ADDRESS=(PROTOCOL=TCP)(HOST=db1)(PORT=1521))(CONNECT_DATA=(SERVICE_NAME=shop)))",
-                "(DESCRIPTION=(ADDRESS=(PROTOCOL=TCP)(HOST=db1)(PORT=1521))(CONNECT_DATA=(INSTANCE_NAME=shop2)(SERVICE_NAME=shop)))",
+                "tcps://db1:2484/shop?wallet_location=/etc/w",
+                Ok("tcps://db1:2484/shop/shop2?wallet_location=/etc/w"),
+            ),
+            ("TCP://db1,db2:1521/shop", Ok("TCP://db1,db2:1521/shop/shop2")),
+            ("tcps://[::1]:2484/shop", Ok("tcps://[::1]:2484/shop/shop2")),
+            ("//db1:1521/shop/SHOP2", Ok("//db1:1521/shop/SHOP2")),
+            ("//db1:1521/shop/shop1", Err(OneForAll::OneInstance)),
+            ("db1:1521", Err(OneForAll::NoService)),
+            ("tcps://db1:2484", Err(OneForAll::NoService)),
+            ("SHOP", Err(OneForAll::Alias)),
+            ("ldap://directory/cn=shop", Err(OneForAll::Alias)),
+            (service, Ok(narrowed)),
+            (narrowed, Ok(narrowed)),
+            (
+                "(DESCRIPTION=(ADDRESS=(HOST=db1))(CONNECT_DATA=(SID=shop1)))",
+                Err(OneForAll::NoService),
+            ),
+            (
+                "(DESCRIPTION=(ADDRESS=(HOST=db1))(CONNECT_DATA=(SERVICE_NAME=shop)(INSTANCE_NAME=shop1)))",
+                Err(OneForAll::OneInstance),
             ),
         ];
-        for (connect, narrowed) in cases {
-            assert_eq!(on_instance(connect, "shop2"), narrowed);
+        for (connect, expected) in cases {
+            assert_eq!(on_instance(connect, "shop2"), expected.map(str::to_owned), "{connect}");
         }
     }
 

@@ -31,6 +31,8 @@ pub mod sql;
 mod text_form;
 mod thin;
 
+pub use connect_string::OneForAll;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::ControlFlow;
@@ -112,13 +114,15 @@ pub struct Target {
 }
 
 impl Target {
-    /// The same database, asked for one of its instances by name, where the connect string can say so.
-    #[must_use]
-    pub fn on_instance(&self, instance: &str) -> Target {
-        Target {
-            connect: connect_string::on_instance(&self.connect, instance),
+    /// The same database, asked for one of its instances by name.
+    ///
+    /// # Errors
+    /// Why the connect string cannot ask for one.
+    pub fn on_instance(&self, instance: &str) -> Result<Target, OneForAll> {
+        Ok(Target {
+            connect: connect_string::on_instance(&self.connect, instance)?,
             ..self.clone()
-        }
+        })
     }
 }
 

@@ -92,6 +92,7 @@ pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabil
     let instances = asking.instances()?;
     let (columns, columns_from) = asking.session_columns(release)?;
     let (maintained, maintained_from) = asking.maintained_accounts(release)?;
+    let replication = asking.replication_accounts()?;
     let service = if rds {
         Service::AmazonRds
     } else {
@@ -117,6 +118,7 @@ pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabil
         con_name: container.1,
         cluster: parallel || clustered || instances.len() > 1,
         instances,
+        narrows: Ok(()),
         own: own.key,
         own_username: own.username,
         dates: Dates {
@@ -130,6 +132,7 @@ pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabil
         columns_from,
         maintained,
         maintained_from,
+        replication,
         service,
         block_size: parameters.get("db_block_size").and_then(|value| whole_number(value)),
         tablespace_blocks,
@@ -370,6 +373,54 @@ impl<'c> Asking<'c> {
             database.cdb = rows.is_ok_and(|rows| rows.first().is_some_and(|cdb| cdb == "YES"));
         }
         Ok(database)
+    }
+
+    /// Whom rights name as capturing or applying changes, which names no client has to tell. Roles lead from one to the
+    /// next; those of Oracle's own that hold the rights among many others say nothing of their holders.
+    fn replication_accounts(&mut self) -> Result<HashSet<String>, Error> {
+        const FOR_MANY_USES: [&str; 8] = [
+            "DBA",
+            "CDB_DBA",
+            "PDB_DBA",
+            "EXECUTE_CATALOG_ROLE",
+            "IMP_FULL_DATABASE",
+            "DATAPUMP_IMP_FULL_DATABASE",
+            "SYS",
+            "PUBLIC",
+        ];
+        const ROLES: [&str; 5] = [
+            "OGG_CAPTURE",
+            "OGG_APPLY",
+            "OGG_APPLY_PROCREP",
+            "XSTREAM_CAPTURE",
+            "XSTREAM_APPLY",
+        ];
+        let mut found: HashSet<String> = ROLES.into_iter().map(str::to_owned).collect();
+        let holders = [
+            startup::logmining(),
+            startup::log_miner(),
+            startup::goldengate(),
+            startup::xstream(),
+        ];
+        for query in holders {
+            let names = self.rows_if_readable(&query, |row| text(row, 0))?;
+            found.extend(names.unwrap_or_default());
+        }
+        found.retain(|name| !FOR_MANY_USES.contains(&name.as_str()));
+        let grants = self.rows_if_readable(&startup::roles(), |row| Some((text(row, 0)?, text(row, 1)?)))?;
+        let mut grants = grants.unwrap_or_default();
+        grants.retain(|(to, _)| !FOR_MANY_USES.contains(&to.as_str()));
+        loop {
+            let known = found.len();
+            for (to, role) in &grants {
+                if found.contains(role) {
+                    found.insert(to.clone());
+                }
+            }
+            if found.len() == known {
+                return Ok(found);
+            }
+        }
     }
 
     fn parameters(&mut self) -> Result<HashMap<String, String>, Error> {

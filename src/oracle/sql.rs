@@ -493,6 +493,51 @@ pub(crate) mod startup {
         )
     }
 
+    /// GRANTEE of the privilege to mine the redo, from 12.1 on.
+    pub(crate) fn logmining() -> Query {
+        Query::new(
+            "DBA_SYS_PRIVS",
+            "SELECT grantee FROM dba_sys_privs WHERE privilege = 'LOGMINING'",
+            &[Text],
+        )
+    }
+
+    /// GRANTEE of the package that does.
+    pub(crate) fn log_miner() -> Query {
+        Query::new(
+            "DBA_TAB_PRIVS",
+            "SELECT grantee FROM dba_tab_privs WHERE table_name = 'DBMS_LOGMNR' AND privilege = 'EXECUTE'",
+            &[Text],
+        )
+    }
+
+    /// USERNAME of those that GoldenGate captures or applies as.
+    pub(crate) fn goldengate() -> Query {
+        Query::new(
+            "DBA_GOLDENGATE_PRIVILEGES",
+            "SELECT username FROM dba_goldengate_privileges",
+            &[Text],
+        )
+    }
+
+    /// USERNAME of XStream's administrators.
+    pub(crate) fn xstream() -> Query {
+        Query::new(
+            "DBA_XSTREAM_ADMINISTRATOR",
+            "SELECT username FROM dba_xstream_administrator",
+            &[Text],
+        )
+    }
+
+    /// GRANTEE, GRANTED_ROLE, without the roles that many have.
+    pub(crate) fn roles() -> Query {
+        Query::new(
+            "DBA_ROLE_PRIVS",
+            "SELECT grantee, granted_role FROM dba_role_privs WHERE granted_role NOT IN ('CONNECT', 'RESOURCE', 'DBA')",
+            &[Text, Text],
+        )
+    }
+
     /// A row on Amazon RDS.
     pub(crate) fn amazon_rds() -> Query {
         Query::new(

@@ -7,7 +7,7 @@ use crate::pressure::{Reading, Readings};
 use crate::protect::Facts;
 use crate::recording::Recorded;
 use crate::recording::bytes::{Malformed, Take};
-use crate::recording::encode::{CHANGES, NEW, WHOLE, shifted};
+use crate::recording::encode::{CHANGES, FACTS, FACTS_WITH_REPLICATION, NEW, SAME_FACTS, WHOLE, shifted};
 use crate::session::column::{Column, Columns, Kind};
 use crate::session::snapshot::{Clock, Instance, MAX_ROWS, ParallelServer, Restoring, SnapshotSource};
 use crate::session::store::{Numbers, Texts};
@@ -60,8 +60,6 @@ pub(super) enum Decoded {
 
 impl Decoder {
     pub(super) fn new(wanted: Columns) -> Decoder {
-        // What protections look at where it was read is not asked for by any policy.
-        let wanted = wanted.union(crate::protect::IF_READ.into_iter().collect());
         Decoder { wanted, last: None }
     }
 
@@ -194,7 +192,8 @@ fn moment(take: &mut Take<'_>) -> Result<Moment, Malformed> {
 }
 
 fn facts(take: &mut Take<'_>, last: Option<&Arc<Facts>>) -> Result<Arc<Facts>, Malformed> {
-    if !take.flag()? {
+    let form = take.byte()?;
+    if form == SAME_FACTS {
         let last = last.ok_or(Malformed("protections as before, but there is no before"))?;
         return Ok(Arc::clone(last));
     }
@@ -207,10 +206,21 @@ fn facts(take: &mut Take<'_>, last: Option<&Arc<Facts>>) -> Result<Arc<Facts>, M
     for _ in 0..take.count()? {
         oracle_maintained.insert(take.text()?.to_owned());
     }
+    let mut replication = std::collections::HashSet::new();
+    match form {
+        FACTS => {}
+        FACTS_WITH_REPLICATION => {
+            for _ in 0..take.count()? {
+                replication.insert(take.text()?.to_owned());
+            }
+        }
+        _ => return Err(Malformed("protections of an unknown form")),
+    }
     Ok(Arc::new(Facts {
         own_username,
         own_sessions,
         oracle_maintained,
+        replication,
     }))
 }
 

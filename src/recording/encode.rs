@@ -16,6 +16,13 @@ pub(super) const WHOLE: u8 = 1;
 /// A block that says what has changed.
 pub(super) const CHANGES: u8 = 2;
 
+/// What protections know is as before.
+pub(super) const SAME_FACTS: u8 = 0;
+/// It follows.
+pub(super) const FACTS: u8 = 1;
+/// It follows, with the accounts that capture or apply changes: since version 2 of the format.
+pub(super) const FACTS_WITH_REPLICATION: u8 = 2;
+
 /// A row that was not there before.
 pub(super) const NEW: u32 = u32::MAX;
 
@@ -126,11 +133,15 @@ fn moment(put: &mut Put, snapshot: &Snapshot) {
 }
 
 fn facts(put: &mut Put, facts: &Arc<Facts>, last: Option<&Arc<Facts>>) {
-    let same = last.is_some_and(|last| last == facts);
-    put.byte(u8::from(!same));
-    if same {
+    if last.is_some_and(|last| last == facts) {
+        put.byte(SAME_FACTS);
         return;
     }
+    put.byte(if facts.replication.is_empty() {
+        FACTS
+    } else {
+        FACTS_WITH_REPLICATION
+    });
     put.text(&facts.own_username);
     put.count(facts.own_sessions.len());
     for (inst_id, sid, serial) in &facts.own_sessions {
@@ -138,12 +149,17 @@ fn facts(put: &mut Put, facts: &Arc<Facts>, last: Option<&Arc<Facts>>) {
             put.number(u64::from(*id));
         }
     }
-    let mut accounts: Vec<&String> = facts.oracle_maintained.iter().collect();
-    accounts.sort_unstable();
-    put.count(accounts.len());
-    for account in accounts {
-        put.text(account);
+    names(put, &facts.oracle_maintained);
+    if !facts.replication.is_empty() {
+        names(put, &facts.replication);
     }
+}
+
+fn names(put: &mut Put, names: &std::collections::HashSet<String>) {
+    let mut names: Vec<&String> = names.iter().collect();
+    names.sort_unstable();
+    put.count(names.len());
+    names.into_iter().for_each(|name| put.text(name));
 }
 
 fn readings(put: &mut Put, readings: &crate::pressure::Readings) {

@@ -38,7 +38,7 @@ pub use writer::Writer;
 pub const MAGIC: [u8; 8] = *b"orarec\x1a\n";
 
 /// The version that is written, and the newest that is read.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// A block that needs none before it comes at least so often: an hour at four snapshots a minute.
 pub const WHOLE_EVERY: u32 = 240;

@@ -62,6 +62,7 @@ fn shown(moment: &Recorded, columns: Columns) -> String {
     let snapshot = &moment.snapshot;
     let mut maintained: Vec<&String> = moment.facts.oracle_maintained.iter().collect();
     maintained.sort();
+    maintained.extend(&moment.facts.replication);
     let own = (&moment.facts.own_username, &moment.facts.own_sessions);
     let mut lines = vec![format!(
         "{} {:?} {:?} {:?} {:?} {own:?} {maintained:?}",
@@ -165,6 +166,7 @@ fn moment(at: i64, sessions: &[Seed], columns: &[Column], texts: &[String], cloc
             own_username: "REAPER".into(),
             own_sessions: vec![(1, 7, u32::try_from(at / 4).expect("small"))],
             oracle_maintained: ["SYS", "XDB"].map(String::from).into(),
+            replication: ["C##DBZ"].map(String::from).into(),
         }),
     }
 }
@@ -328,6 +330,19 @@ fn a_damaged_block_is_named_and_reading_goes_on_at_the_next_whole_one() {
 }
 
 #[test]
+fn a_file_of_the_first_version_is_read() {
+    // It knew nothing of accounts that capture changes; without any, a file differs in its number alone.
+    let mut moments = few();
+    for moment in &mut moments {
+        Arc::make_mut(&mut moment.facts).replication.clear();
+    }
+    let mut bytes = write(&moments);
+    bytes[MAGIC.len()..][..2].copy_from_slice(&1_u16.to_le_bytes());
+    let (back, damage, _) = read(&bytes, all()).expect("an old file");
+    assert_eq!((back.len(), damage.len()), (moments.len(), 0));
+}
+
+#[test]
 fn another_file_and_a_later_version_are_refused() {
     assert!(matches!(
         read(b"SID,SERIAL#\n1,2\n", all()),
@@ -336,10 +351,10 @@ fn another_file_and_a_later_version_are_refused() {
     let mut bytes = write(&few());
     bytes[MAGIC.len()..][..2].copy_from_slice(&(VERSION + 1).to_le_bytes());
     let error = read(&bytes, all()).expect_err("newer");
-    assert!(matches!(error, OpenError::Newer(2)));
+    assert!(matches!(error, OpenError::Newer(3)));
     assert_eq!(
         error.to_string(),
-        "the recording has version 2, and this orareaper reads up to version 1: take the one that made it"
+        "the recording has version 3, and this orareaper reads up to version 2: take the one that made it"
     );
 }
 

@@ -155,6 +155,7 @@ impl Setting {
                     .map(|text| raw::seat(text))
                     .collect::<Result<_, _>>()?,
                 oracle_maintained: timeline.oracle_maintained.iter().cloned().collect(),
+                replication: timeline.replication_accounts.iter().cloned().collect(),
             },
             rhythm: Rhythm::of(TimeDelta::minutes(1)).with_longest_gap(timeline.max_gap()?),
             defaults: timeline.defaults()?,

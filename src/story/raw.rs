@@ -39,6 +39,9 @@ pub struct Timeline {
     /// Accounts that DBA_USERS calls Oracle-maintained.
     #[serde(default)]
     pub oracle_maintained: Vec<String>,
+    /// Accounts with the right to capture or apply changes.
+    #[serde(default)]
+    pub replication_accounts: Vec<String>,
     /// The policy files, in order, relative to the story's folder; policy.yaml where not given.
     pub policies: Option<Vec<String>>,
     /// The daemon's own sessions, `sid,serial#,@inst_id`.

@@ -93,6 +93,11 @@ fn a_view_is_needed_where_a_policy_asks_for_what_it_tells() {
         "V$DATABASE",
         "V$PARAMETER",
         "DBA_USERS",
+        "DBA_SYS_PRIVS",
+        "DBA_TAB_PRIVS",
+        "DBA_ROLE_PRIVS",
+        "DBA_GOLDENGATE_PRIVILEGES",
+        "DBA_XSTREAM_ADMINISTRATOR",
         "GV$TRANSACTION",
         "GV$PX_SESSION",
     ];

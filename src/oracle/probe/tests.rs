@@ -32,6 +32,20 @@ fn open_database(differing: Vec<(&'static str, Answer)>) -> Scripted {
             rows(&[&["INST_ID"], &["SID"], &["SERIAL#"], &["CON_ID"], &["NEW_IN_30AI"]]),
         ),
         ("DBA_USERS", rows(&[&["SYS"], &["XDB"]])),
+        ("DBA_SYS_PRIVS", rows(&[&["SYS"], &["DBA"], &["C##DBZ"], &["CDC_ROLE"]])),
+        ("DBA_TAB_PRIVS", rows(&[&["EXECUTE_CATALOG_ROLE"], &["MINER"]])),
+        ("DBA_GOLDENGATE_PRIVILEGES", rows(&[&["GGADMIN"]])),
+        ("DBA_XSTREAM_ADMINISTRATOR", rows(&[])),
+        (
+            "DBA_ROLE_PRIVS",
+            rows(&[
+                &["SHOP", "EXECUTE_CATALOG_ROLE"],
+                &["INNER_ROLE", "CDC_ROLE"],
+                &["CDC", "INNER_ROLE"],
+                &["OGG", "OGG_APPLY"],
+                &["CRM", "REPORTING"],
+            ]),
+        ),
         ("RDSADMIN", rows(&[])),
         ("DBA_TABLESPACES", rows(&[&["TEMP16", "16384"]])),
         (
@@ -70,6 +84,12 @@ fn an_open_database_tells_everything() {
     );
     assert_eq!(found.columns_from, Provenance::Dictionary);
     assert!(found.maintained.contains("XDB") && found.maintained_from == Provenance::Dictionary);
+    for capturing in ["C##DBZ", "MINER", "GGADMIN", "CDC", "OGG"] {
+        assert!(found.replication.contains(capturing), "{capturing}");
+    }
+    for other in ["SYS", "DBA", "SHOP", "CRM", "PUBLIC", "REPORTING"] {
+        assert!(!found.replication.contains(other), "{other}");
+    }
     assert_eq!(found.service, Service::SelfManaged);
     assert_eq!(found.block_size, Some(8192));
     assert_eq!(found.tablespace_blocks.get("TEMP16"), Some(&16_384));
