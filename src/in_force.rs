@@ -25,6 +25,29 @@ use crate::policy::schedule::Schedule;
 /// have changed, and a schedule's time in it is not made up for.
 pub const GAP: u32 = 4;
 
+/// Policies on databases, each pair counted: every one has series of its own, for each instance, action and outcome. More are
+/// not served.
+pub const MOST_PAIRS: usize = 5_000;
+
+/// Why so many policies on so many databases are not served, if they are too many.
+#[must_use]
+pub fn too_many(databases: &[(Arc<str>, Labels)], set: &PolicySet) -> Option<String> {
+    let runs = |policy: &&Policy, name: &str, labels: &Labels| {
+        let mut selectors = policy.databases.iter();
+        policy.mode != Mode::Off
+            && (policy.databases.is_empty() || selectors.any(|selector| selector.selects(name, labels)))
+    };
+    let on =
+        |(name, labels): &(Arc<str>, Labels)| set.policies.iter().filter(|policy| runs(policy, name, labels)).count();
+    let pairs: usize = databases.iter().map(on).sum();
+    (pairs > MOST_PAIRS).then(|| {
+        format!(
+            "{pairs} policies on databases (each policy counted on each database that it runs on), more than the {MOST_PAIRS} that are \
+             served: choose fewer databases with `databases`, or run a daemon for some of them"
+        )
+    })
+}
+
 /// What is in force on one database, but for what the database itself lacks.
 #[derive(Clone, Debug)]
 pub struct Rules {
@@ -305,5 +328,23 @@ mod tests {
             let holds = rules.blackout_by_either(database, host);
             assert_eq!(holds.as_deref(), Some("blackout: backup"));
         }
+    }
+
+    #[test]
+    fn more_policies_on_databases_than_are_served_are_told_where_they_are_configured() {
+        let policies: String = (0..500)
+            .map(|number| format!("  - {{name: p{number}, when: SNIPED longer than 1h, action: kill}}\n"))
+            .collect();
+        let text = format!("policies:\n{policies}");
+        let loaded = crate::policy::check_files(&[("p.yaml".into(), text.into_bytes())], NaiveDate::MIN, Tz::UTC);
+        let set = loaded.set.expect("right");
+        let databases = |count: usize| -> Vec<(Arc<str>, Labels)> {
+            (0..count)
+                .map(|number| (format!("db{number}").into(), Labels::new()))
+                .collect()
+        };
+        assert_eq!(too_many(&databases(10), &set), None);
+        let problem = too_many(&databases(11), &set).expect("5500 are more than 5000");
+        assert!(problem.starts_with("5500 policies on databases"), "{problem}");
     }
 }

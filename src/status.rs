@@ -303,6 +303,34 @@ impl Status {
         }
     }
 
+    /// In one line, for `systemctl status`: what is not as it should be first.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut parts = Vec::new();
+        parts.extend(self.paused.as_ref().map(|by| format!("paused ({by})")));
+        if self.dry_run {
+            parts.push("dry run".to_owned());
+        }
+        let is_down = |(_, database): &(&Arc<str>, &Database)| matches!(database.link, Link::Down { .. });
+        let down: Vec<&str> = self.databases.iter().filter(is_down).map(|(name, _)| &**name).collect();
+        if !down.is_empty() {
+            parts.push(format!("down: {}", down.join(", ")));
+        }
+        if self.load_error.is_some() {
+            parts.push("the last reload failed; what was in force stays so".to_owned());
+        }
+        if self.journal_error.is_some() {
+            parts.push("the journal takes no records; nobody is acted on".to_owned());
+        }
+        let armed = self.databases.values().filter(|database| database.armed).count();
+        parts.push(format!(
+            "policies: {}; databases: {}, of them armed: {armed}",
+            self.policies,
+            self.databases.len()
+        ));
+        parts.join("; ")
+    }
+
     /// Why the daemon is not ready: each database's trouble by name, and those of the whole daemon under no name.
     #[must_use]
     pub fn troubles(&self, now: Monotonic) -> Vec<(Arc<str>, String)> {
@@ -352,5 +380,42 @@ impl SharedStatus {
     /// To write.
     pub fn write(&self) -> RwLockWriteGuard<'_, Status> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_says_what_is_not_as_it_should_be() {
+        let mut status = Status::default();
+        let loaded = |name: &str, armed| LoadedDatabase {
+            database: name.into(),
+            place: "here".into(),
+            driver: "thin",
+            armed,
+            poll: Duration::from_secs(15),
+            labels: BTreeMap::new(),
+            policies: Vec::new(),
+        };
+        status.loaded(&Loaded {
+            digest: "ab".into(),
+            policies: 3,
+            databases: vec![loaded("crm", true), loaded("prod", false)],
+        });
+        assert_eq!(status.line(), "policies: 3; databases: 2, of them armed: 1");
+        (status.dry_run, status.paused) = (true, Some("maria: month end".into()));
+        status.load_error = Some("p.yaml:1:1: error".into());
+        let prod = status.databases.get_mut("prod").expect("loaded");
+        prod.link = Link::Down {
+            since: DateTime::UNIX_EPOCH,
+            error: "no listener".into(),
+        };
+        assert_eq!(
+            status.line(),
+            "paused (maria: month end); dry run; down: prod; the last reload failed; what was in force stays so; policies: 3; \
+             databases: 2, of them armed: 1"
+        );
     }
 }

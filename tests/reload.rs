@@ -202,3 +202,21 @@ fn how_often_it_is_polled_changes_without_a_restart() {
     daemon.looks("shop", 1);
     assert_eq!(one.server.stats().connections, logins, "its connections stay");
 }
+
+#[test]
+fn a_port_that_is_busy_at_start_is_waited_for() {
+    let driver = thin();
+    let one = Db::parse(OFFICE);
+    let site = site();
+    configure(&site, &driver, &[("shop", &one, false)]);
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = busy.local_addr().expect("bound");
+    let config = std::fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
+    site.write("orareaper.yaml", config.replace("127.0.0.1:0", &address.to_string()));
+    let daemon = site.spawn(&driver, |_| {});
+    until("it to say that it waits", || {
+        daemon.log_text().contains("the port is in use: waiting for it")
+    });
+    drop(busy);
+    until("the pages", || daemon.log_line("pages are served").is_some());
+}

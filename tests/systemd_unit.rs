@@ -186,6 +186,11 @@ fn what_others_rely_on_is_there() {
         ),
         ("[Service]", "ExecReload", "/bin/kill -HUP $MAINPID"),
         ("[Service]", "Restart", "on-failure"),
+        (
+            "[Service]",
+            "ExecStopPost",
+            "+/bin/sh -c 'test \"$SERVICE_RESULT\" != success || systemctl reset-failed %n'",
+        ),
         ("[Service]", "RestartPreventExitStatus", "1 2"),
         ("[Service]", "LoadCredential", "prod:/etc/orareaper/credentials/prod"),
         ("[Service]", "StateDirectory", "orareaper"),

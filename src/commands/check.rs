@@ -53,6 +53,9 @@ pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
         problems.extend(loaded.diagnostics);
         if let (Some(set), Some(names)) = (&loaded.set, &rules.databases) {
             problems.extend(crate::policy::unmatched_databases(set, names));
+            let surplus = crate::in_force::too_many(names, set);
+            let file = config.display().to_string();
+            problems.extend(surplus.map(|problem| Diagnostic::of_file(&file, "too-many-policies", problem)));
         }
         if let (Some(set), Some(release)) = (&loaded.set, arguments.release) {
             problems.extend(set.policies.iter().flat_map(|policy| lacking(policy, release)));

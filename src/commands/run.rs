@@ -16,7 +16,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::commands::{fail, load_config, load_policies};
 use crate::config::{Config, Driver};
 use crate::daemon::control::Claim;
-use crate::daemon::pause::Pause;
 use crate::daemon::service::Service;
 use crate::notify::{Notifier, watchdog_interval};
 use crate::policy::diagnostics::Diagnostic;
@@ -86,8 +85,8 @@ pub fn run(path: &Path, dry_run: bool, clock: SystemClock) -> Status {
         Ok(control) => control,
         Err(error) => return fail(&error.to_string()),
     };
-    notifier.ready(&status_line(&config, &set));
-    serve(path, (&config, &set), &signals, &mut service, &notifier, &*clock);
+    notifier.ready(&service.status_line());
+    serve(path, &config, &signals, &mut service, &notifier, &*clock);
     notifier.stopping("stopping");
     if service.stop("asked to by a signal", GRACE) {
         Status::Fine
@@ -99,12 +98,18 @@ pub fn run(path: &Path, dry_run: bool, clock: SystemClock) -> Status {
 fn load(path: &Path, clock: &dyn Clock) -> Result<(Config, Arc<PolicySet>), Status> {
     let config = load_config(path)?;
     let set = load_policies(&config.policies, clock.today(config.timezone), config.timezone)?;
-    Ok((config, set))
+    match surplus(&config, &set) {
+        Some(problem) => {
+            fail(&problem);
+            Err(Status::Findings)
+        }
+        None => Ok((config, set)),
+    }
 }
 
 fn serve(
     path: &Path,
-    (config, set): (&Config, &PolicySet),
+    config: &Config,
     signals: &Signals,
     service: &mut Service,
     notifier: &Notifier,
@@ -112,26 +117,21 @@ fn serve(
 ) {
     let interval = watchdog_interval();
     let mut fed = clock.now();
-    let mut told = None;
-    let mut status = status_line(config, set);
+    let mut said = service.status_line();
     while !signals.stop() {
         if signals.take_reload() {
             notifier.reloading();
-            match reload(path, config, service, clock) {
-                Ok(line) => {
-                    status = line;
-                    notifier.ready(&with_pause(&status, told.as_ref()));
-                }
-                Err(problem) => {
-                    service.reload_failed(problem);
-                    notifier.ready("a reload failed; what was in force stays so");
-                }
+            if let Err(problem) = reload(path, config, service, clock) {
+                service.reload_failed(problem);
             }
+            said = service.status_line();
+            notifier.ready(&said);
         }
-        let paused = service.tell_pause();
-        if paused != told {
-            told = paused;
-            notifier.status(&with_pause(&status, told.as_ref()));
+        service.tell_pause();
+        let line = service.status_line();
+        if line != said {
+            notifier.status(&line);
+            said = line;
         }
         // A thread that panicked has left something half done. The journal knows what; a restart only delays.
         let heartbeat = service
@@ -148,7 +148,7 @@ fn serve(
 }
 
 /// All or nothing: the new configuration and the new policies are in force, or why nothing was changed.
-fn reload(path: &Path, running: &Config, service: &mut Service, clock: &dyn Clock) -> Result<String, String> {
+fn reload(path: &Path, running: &Config, service: &mut Service, clock: &dyn Clock) -> Result<(), String> {
     let loaded = crate::config::load(path);
     let config = loaded.config.ok_or_else(|| joined(&loaded.diagnostics))?;
     let fixed = fixed(running, &config);
@@ -157,8 +157,16 @@ fn reload(path: &Path, running: &Config, service: &mut Service, clock: &dyn Cloc
     }
     let policies = crate::policy::load(&config.policies, clock.today(config.timezone), config.timezone);
     let set = Arc::new(policies.set.ok_or_else(|| joined(&policies.diagnostics))?);
-    service.reload(&config, &set)?;
-    Ok(status_line(&config, &set))
+    if let Some(problem) = surplus(&config, &set) {
+        return Err(problem);
+    }
+    service.reload(&config, &set)
+}
+
+fn surplus(config: &Config, set: &PolicySet) -> Option<String> {
+    let named = |database: &crate::config::Database| (Arc::clone(&database.name), database.labels.clone());
+    let databases: Vec<_> = config.databases.iter().map(named).collect();
+    crate::in_force::too_many(&databases, set)
 }
 
 fn joined(problems: &[Diagnostic]) -> String {
@@ -193,26 +201,9 @@ fn fixed(running: &Config, new: &Config) -> Vec<String> {
     changes
 }
 
-/// Whoever looks at the service sees first that it does nothing.
-fn with_pause(status: &str, pause: Option<&Pause>) -> String {
-    match pause {
-        Some(pause) => format!("{pause}; {status}"),
-        None => status.to_owned(),
-    }
-}
-
 /// Where Oracle Client looks for its files, if it is used.
 fn client_folder(config: &Config) -> Option<Option<&Path>> {
     let mut databases = config.databases.iter();
     let of_client = databases.find(|database| database.driver == Driver::Oci)?;
     Some(of_client.tns_admin.as_deref())
-}
-
-fn status_line(config: &Config, set: &PolicySet) -> String {
-    format!(
-        "policies: {}; databases: {}, of them armed: {}",
-        set.policies.len(),
-        config.databases.len(),
-        config.databases.iter().filter(|database| database.armed).count()
-    )
 }

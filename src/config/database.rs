@@ -31,7 +31,7 @@ pub(super) const SHARED_KEYS: [&str; 12] = [
 /// Those that each entry has for itself. What is armed is said for each database by name.
 pub(super) const OWN_KEYS: [&str; 3] = ["name", "connect", "armed"];
 
-const DATABASE_KEYS: [&str; 15] = {
+pub(super) const DATABASE_KEYS: [&str; 15] = {
     let mut keys = [""; 15];
     let mut at = 0;
     while at < keys.len() {
@@ -390,7 +390,7 @@ fn user(inspection: &mut Inspection, node: &Node) -> Option<String> {
 }
 
 /// The keys of `password`. What else stands there may be a secret, and is not repeated.
-const SECRET_KEYS: [&str; 3] = ["credential", "file", "env"];
+pub(super) const SECRET_KEYS: [&str; 3] = ["credential", "file", "env"];
 
 fn secret_source(inspection: &mut Inspection, node: &Node, base: &Path) -> Option<SecretSource> {
     const WHERE: &str = "say where it is kept: `{credential: prod}`, `{file: /path}` or `{env: NAME}`";

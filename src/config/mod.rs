@@ -33,6 +33,15 @@ use crate::policy::schedule::Schedule;
 /// Where the configuration is looked for.
 pub const DEFAULT_PATH: &str = "/etc/orareaper/orareaper.yaml";
 
+/// Every key of the configuration, by the section of docs/configuration.md that describes it.
+pub const KEYS: [(&str, &[&str]); 5] = [
+    ("The file", &read::KEYS),
+    ("A database", &database::DATABASE_KEYS),
+    ("Limits", &crate::policy::LIMIT_KEYS),
+    ("A blackout", &read::BLACKOUT_KEYS),
+    ("A password", &database::SECRET_KEYS),
+];
+
 /// What holds where neither a policy nor the configuration says otherwise.
 pub const DEFAULT_LIMITS: Limits = Limits {
     per_cycle: Some(5),

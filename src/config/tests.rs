@@ -316,3 +316,72 @@ fn what_is_no_configuration_says_so() {
         [("missing-key", 1, 13)]
     );
 }
+
+/// The rows of each section's table: key and default as they are written, without their backquotes.
+fn reference() -> Vec<(String, Vec<(String, String)>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let text = std::fs::read_to_string(path).expect("it is there");
+    let mut sections: Vec<(String, Vec<(String, String)>)> = Vec::new();
+    for line in text.lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            sections.push((title.to_owned(), Vec::new()));
+        } else if line.starts_with("| `") {
+            let cells: Vec<&str> = line.split('|').map(|cell| cell.trim().trim_matches('`')).collect();
+            let rows = &mut sections.last_mut().expect("a section before a table").1;
+            rows.push((cells[1].to_owned(), cells[2].to_owned()));
+        }
+    }
+    sections
+}
+
+#[test]
+fn the_reference_has_every_key_and_no_other() {
+    let written: Vec<(String, Vec<String>)> = reference()
+        .into_iter()
+        .filter(|(_, rows)| !rows.is_empty())
+        .map(|(title, rows)| {
+            let mut keys: Vec<String> = rows.into_iter().map(|(key, _)| key).collect();
+            keys.sort();
+            (title, keys)
+        })
+        .collect();
+    let read: Vec<(String, Vec<String>)> = super::KEYS
+        .into_iter()
+        .map(|(title, keys)| {
+            let mut keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+            keys.sort();
+            (title.to_owned(), keys)
+        })
+        .collect();
+    assert_eq!(written, read);
+}
+
+#[test]
+fn the_reference_tells_the_defaults_that_hold() {
+    let whole = |file: &str, database: &str, limits: &str| {
+        let text = format!(
+            "databases:\n  - {{name: a, connect: b, user: u, password: {{env: X}}{database}}}\npolicies: [p]\nlimits: {{per_day: 999{limits}}}\n{file}"
+        );
+        let loaded = check("c.yaml", text.as_bytes(), Path::new(""));
+        let found: Vec<String> = loaded.diagnostics.iter().map(|one| one.render(false)).collect();
+        format!("{:?}", loaded.config.unwrap_or_else(|| panic!("{}", found.join("\n"))))
+    };
+    let unsaid = whole("", "", "");
+    let mut told = 0;
+    for (title, rows) in reference() {
+        for (key, default) in rows {
+            if ["required", "none", "see below"].contains(&default.as_str()) {
+                continue;
+            }
+            let said = match title.as_str() {
+                "The file" => whole(&format!("{key}: {default}\n"), "", ""),
+                "A database" => whole("", &format!(", {key}: {default}"), ""),
+                "Limits" => whole("", "", &format!(", {key}: {default}")),
+                other => panic!("a default in {other}"),
+            };
+            assert_eq!(said, unsaid, "{key}: {default}");
+            told += 1;
+        }
+    }
+    assert_eq!(told, 14, "defaults that are told");
+}

@@ -3,6 +3,7 @@
 //! `run` and `demo` start the same service; they differ in where the configuration comes from and in who else watches.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,9 @@ use crate::status::SharedStatus;
 /// A loop that has not shown itself for so long is stuck: it never blocks, so a minute is a very long time.
 const LOOP_ALLOWANCE: Duration = Duration::from_secs(30);
 
+/// A port that is busy at start is waited for, within what the unit gives a start.
+const PORT_PATIENCE: Duration = Duration::from_secs(15);
+
 /// Everything that runs.
 pub struct Service {
     parts: Parts,
@@ -42,6 +46,7 @@ struct Parts {
     dry_run: bool,
     clock: Arc<dyn Clock>,
     state: PathBuf,
+    status: SharedStatus,
     switch: Arc<Switch>,
     /// The pause that was last told of.
     told: Mutex<Option<Pause>>,
@@ -112,11 +117,11 @@ impl Service {
             heartbeat: heartbeat.clone(),
             clock: Arc::clone(clock),
         };
-        let pages = Server::start(config.listen, sources)?;
+        let pages = listen(config.listen, &sources, &**clock)?;
         // With port 0 this is where the port is told.
         tracing::info!(address = pages.address().to_string(), "pages are served");
         let (recorder, history) =
-            Recorder::open(&config.state, Arc::clone(clock), metrics, status).map_err(io::Error::other)?;
+            Recorder::open(&config.state, Arc::clone(clock), metrics, status.clone()).map_err(io::Error::other)?;
         let recorder = Arc::new(recorder);
         recorder.record(&Event::Started {
             version: env!("CARGO_PKG_VERSION"),
@@ -134,6 +139,7 @@ impl Service {
             dry_run,
             clock: Arc::clone(clock),
             state: config.state.clone(),
+            status: status.clone(),
             switch,
             told: Mutex::default(),
             accounts: Arc::new(accounts),
@@ -208,9 +214,15 @@ impl Service {
         self.running.all_run().then_some(&self.parts.heartbeat)
     }
 
+    /// What `systemctl status` shows: what is in force, and what is not as it should be.
+    #[must_use]
+    pub fn status_line(&self) -> String {
+        self.parts.status.read().line()
+    }
+
     /// Where the pages are.
     #[must_use]
-    pub fn address(&self) -> std::net::SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.pages.address()
     }
 
@@ -221,6 +233,28 @@ impl Service {
         let ended = self.running.stop(grace);
         drop(self.pages);
         ended
+    }
+}
+
+/// Serves the pages. A port that is busy, as by a daemon that has not quite ended, is waited for.
+fn listen(address: SocketAddr, sources: &Sources, clock: &dyn Clock) -> io::Result<Server> {
+    let deadline = clock.now().plus(PORT_PATIENCE);
+    let mut told = false;
+    loop {
+        match Server::start(address, sources.clone()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && clock.now() < deadline => {
+                if !told {
+                    let patience = PORT_PATIENCE.as_secs();
+                    tracing::warn!(
+                        address = address.to_string(),
+                        "the port is in use: waiting for it up to {patience}s"
+                    );
+                    told = true;
+                }
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            answer => return answer,
+        }
     }
 }
 

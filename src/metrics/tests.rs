@@ -274,3 +274,15 @@ fn connections_to_act_on_are_shown_while_they_are_needed() {
     metrics.count(&loaded(&[("prod", &["idle"])]), at());
     assert!(!metrics.text().contains("orareaper_acting_connection"));
 }
+
+#[test]
+fn a_large_site_has_room_for_its_series() {
+    let names: Vec<String> = (0..500).map(|number| format!("p{number}")).collect();
+    let policies: Vec<&str> = names.iter().map(String::as_str).collect();
+    let databases = ["a", "b", "c", "d", "e"].map(|name| (name, policies.as_slice()));
+    let metrics = Metrics::new();
+    metrics.count(&loaded(&databases), at());
+    for (name, _) in databases {
+        metrics.count(&up(name, &[1, 2, 3, 4]), at());
+    }
+}

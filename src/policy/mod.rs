@@ -25,7 +25,7 @@ pub mod schedule;
 mod schema;
 mod sql;
 
-pub(crate) use check::limits;
+pub(crate) use check::{LIMIT_KEYS, limits};
 pub use check::{Loaded, check_condition, check_files, unmatched_databases};
 pub use display::{Duration, Size};
 pub(crate) use load::expand;

@@ -8,9 +8,9 @@ mod gate;
 mod names;
 mod policy;
 
-pub(crate) use policy::limits;
 #[cfg(test)]
-pub(crate) use policy::{LIMIT_KEYS, POLICY_KEYS};
+pub(crate) use policy::POLICY_KEYS;
+pub(crate) use policy::{LIMIT_KEYS, limits};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
