@@ -423,10 +423,12 @@ fn entry(
             let taken_care_of = match policy.action {
                 Action::Report => situation.reported.contains(&policy.name, key),
                 Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql => {
+                    // What a rehearsal assumes never takes the place of a request that really stands.
+                    let rehearses = in_force.mode == RunMode::DryRun;
                     let in_transaction = !snapshot.has(Column::Taddr) || snapshot.text(row, Column::Taddr).is_some();
                     situation
                         .followed(in_force, key)
-                        .is_some_and(|followed| followed.holds_off(policy.action, in_transaction))
+                        .is_some_and(|followed| rehearses || followed.holds_off(policy.action, in_transaction))
                 }
             };
             if taken_care_of {

@@ -157,7 +157,11 @@ impl History {
                 } else {
                     FollowState::Waiting
                 };
-                open.insert(past.intent.key, (done, state));
+                // As while the daemon runs: what a dry run assumes never takes the place of what was really done.
+                let real = |(open, _): &(Done, FollowState)| open.mode == RunMode::Enforce;
+                if done.mode == RunMode::Enforce || !open.get(&past.intent.key).is_some_and(real) {
+                    open.insert(past.intent.key, (done, state));
+                }
             } else if past
                 .outcome
                 .as_ref()
