@@ -1,0 +1,83 @@
+//! What the journal says of the budgets after a restart.
+
+use super::*;
+
+#[test]
+fn an_intent_that_came_to_nothing_neither_counts_nor_is_followed() {
+    for nothing in [
+        Outcome::AlreadyGone,
+        Outcome::NoLongerMatches,
+        Outcome::Protected,
+        Outcome::Expired,
+        Outcome::Revoked,
+    ] {
+        let state = tempfile::tempdir().expect("a folder");
+        let one = intent(1, 287, RunMode::Enforce);
+        let mut came_to = outcome(&one, nothing);
+        if let Event::Outcome(outcomed) = &mut came_to {
+            (outcomed.statement, outcomed.code) = (None, None);
+        }
+        write(state.path(), &[Event::Intent(Arc::clone(&one)), came_to]);
+        let memory = read(state.path(), now()).expect("reads").memory("prod", "here");
+        assert_eq!(memory.following.iter().count(), 0, "{nothing}");
+        assert_eq!(
+            memory
+                .ledger
+                .count(at(10), TimeDelta::hours(1), |entry| entry.mode == RunMode::Enforce),
+            0,
+            "{nothing}"
+        );
+    }
+}
+
+#[test]
+fn a_statement_that_was_sent_in_vain_counts_also_after_a_restart() {
+    let state = tempfile::tempdir().expect("a folder");
+    let one = intent(1, 287, RunMode::Enforce);
+    write(
+        state.path(),
+        &[Event::Intent(Arc::clone(&one)), outcome(&one, Outcome::AlreadyGone)],
+    );
+    let memory = read(state.path(), now()).expect("reads").memory("prod", "here");
+    assert_eq!(memory.following.iter().count(), 0);
+    assert_eq!(memory.ledger.count(at(10), TimeDelta::hours(1), |_| true), 1);
+}
+
+#[test]
+fn a_record_of_the_future_or_with_the_largest_number_changes_no_budget() {
+    let state = tempfile::tempdir().expect("a folder");
+    let (one, two) = (intent(1, 287, RunMode::Enforce), intent(2, 288, RunMode::Enforce));
+    let future = Arc::new(Intent {
+        taken_at: at(0) + TimeDelta::days(365 * 70),
+        ..(*two).clone()
+    });
+    let largest = Arc::new(Intent {
+        id: u64::MAX,
+        ..(*intent(3, 289, RunMode::Enforce)).clone()
+    });
+    write(
+        state.path(),
+        &[
+            Event::Intent(Arc::clone(&one)),
+            outcome(&one, Outcome::Done),
+            Event::Intent(Arc::clone(&future)),
+            outcome(&future, Outcome::Done),
+            Event::Intent(largest),
+        ],
+    );
+    let history = read(state.path(), now()).expect("reads");
+    assert_eq!(history.next_id, 3, "there are numbers left");
+    assert_eq!(history.damaged_lines, 1);
+    assert_eq!(
+        history.damage[0].problem,
+        "number 18446744073709551615 is none that an action was ever given"
+    );
+    let memory = history.memory("prod", "here");
+    let counted = |now| memory.ledger.count(now, TimeDelta::hours(1), |_| true);
+    assert_eq!(
+        (counted(at(10)), counted(at(7200))),
+        (1, 0),
+        "the first one, for its hour"
+    );
+    assert_eq!(memory.following.iter().count(), 2, "both are looked for all the same");
+}
