@@ -6,6 +6,8 @@
 //! condition hold; is the session protected; is it exempt; is it followed already because of an earlier action; has the
 //! condition held for long enough. What is left is ready.
 
+mod why;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -13,20 +15,20 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::cycle::Reported;
 use crate::evaluate::evaluate;
-use crate::evaluate::reason::reason;
 use crate::evaluate::truth::Truth;
 use crate::guard::RunMode;
 use crate::hold::{Hold, Holds};
 use crate::policy::model::{Action, Escalation, Exemption, Limits, Mode, OrderKey, Policy, PolicySet, Protection};
 use crate::pressure::Gates;
-use crate::protect::{Facts, Under, because, protections, undo};
+use crate::protect::{Facts, Under, protections, undo};
 use crate::respawn::Respawns;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::groups::Groups;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
-use crate::session::time::Span;
 use crate::verify::{Followed, Following};
+
+pub use why::why;
 
 /// What a plan is made from besides the snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -553,35 +555,6 @@ fn sort_worst_first(rows: &mut [usize], policy: &Policy, snapshot: &Snapshot) {
             .then_with(|| snapshot.key(*one).cmp(&snapshot.key(*two)))
             .then(one.cmp(two))
     });
-}
-
-/// Why an entry stands where it does, in words with the session's own values.
-#[must_use]
-pub fn why(entry: &Entry, policy: &Policy, set: &PolicySet, snapshot: &Snapshot, now: DateTime<Utc>) -> String {
-    let held = || reason(&policy.when, snapshot, entry.row);
-    match &entry.standing {
-        Standing::Ready => held(),
-        Standing::Pending { since } => {
-            let served = since.map_or(0, |since| (now - since).num_seconds().max(0));
-            let wanted = Span(i64::try_from(policy.hold).unwrap_or(i64::MAX));
-            format!("{}, held for {} of {wanted}", held(), Span(served))
-        }
-        Standing::Protected(protection) => {
-            format!(
-                "protected by {protection}: {}",
-                because(*protection, snapshot, entry.row)
-            )
-        }
-        Standing::Exempt(at) => {
-            let exemption = &set.exemptions[*at];
-            format!("exempt: {} ({})", exemption.reason, exemption.owner)
-        }
-        Standing::Followed => "acted on already; waiting for it to end".into(),
-        Standing::Escalating { last, next } if last == next => {
-            format!("nobody knows whether {last} was done, so it is done again")
-        }
-        Standing::Escalating { last, next } => format!("{last} has not ended it, escalating to {next}"),
-    }
 }
 
 /// How many sessions of each group live: user sessions that are not dying and not among those `gone` by row, who are about

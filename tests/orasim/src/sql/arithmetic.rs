@@ -2,8 +2,9 @@
 
 use sqlparser::ast::{BinaryOperator, DataType, DateTimeField, Expr, Interval};
 
+use super::clause::split_and;
 use super::expr::{Sql, sql};
-use super::query::{Scope, Translator, split_and};
+use super::query::{Scope, Translator};
 use super::types::Ty;
 use crate::backend::OraError;
 use crate::error::{known, ora};

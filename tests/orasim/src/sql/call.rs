@@ -5,8 +5,9 @@ use sqlparser::ast::{
     ListAggOnOverflow, OrderByExpr, WindowType,
 };
 
+use super::clause::direction;
 use super::expr::{Sql, literal, sort_key, sortable, sql};
-use super::query::{Scope, Translator, direction};
+use super::query::{Scope, Translator};
 use super::types::Ty;
 use crate::backend::OraError;
 use crate::error::{known, not_simulated, ora};

@@ -6,12 +6,13 @@ use sqlparser::ast::{
     TableObject, TableWithJoins, Update,
 };
 
+use super::clause::split_and;
 use super::dates;
 use super::engine::Engine;
 use super::exact;
 use super::expr::name_of;
 use super::lex::Tokens;
-use super::query::{Catalog, Scope, Source, Translated, Translator, split_and};
+use super::query::{Catalog, Scope, Source, Translated, Translator};
 use super::types::{Ty, bind_types, lite, seconds};
 use crate::backend::{Bind, ColumnType, OraError, StatementKind, Value};
 use crate::clock::{calendar, moment};

@@ -2,9 +2,10 @@
 
 use sqlparser::ast::{BinaryOperator, Expr, Value as Literal};
 
+use super::clause::quoted;
 use super::expr::{Sql, name_of, sql};
 use super::functions::SLOTS;
-use super::query::{Only, Scope, Translator, quoted};
+use super::query::{Only, Scope, Translator};
 use super::types::Ty;
 use crate::backend::OraError;
 use crate::error::{known, not_simulated};

@@ -9,9 +9,10 @@ use sqlparser::ast::{Query, Statement};
 use sqlparser::dialect::OracleDialect;
 use sqlparser::parser::{Parser, ParserError};
 
+use super::clause::quoted;
 use super::functions;
 use super::lex::{Tokens, offset, soften};
-use super::query::{Catalog, Load, Only, Source, Translated, Translator, quoted};
+use super::query::{Catalog, Load, Only, Source, Translated, Translator};
 use super::types::{Texts, Ty, bind_types, lite, value};
 use crate::backend::{Bind, OraError, Value};
 use crate::error::{known, ora, ora_at};

@@ -6,10 +6,11 @@
 use rusqlite::types::Value as Lite;
 use sqlparser::ast::{CastKind, DataType, Expr, Ident, TrimWhereField, UnaryOperator, Value as Literal};
 
+use super::clause::quoted;
 use super::dates;
 use super::exact;
 use super::lex::offset;
-use super::query::{Scope, Translator, quoted};
+use super::query::{Scope, Translator};
 use super::types::Ty;
 use crate::backend::OraError;
 use crate::error::{known, ora, ora_at};

@@ -2,8 +2,9 @@
 
 use sqlparser::ast::{Expr, Join, JoinConstraint, JoinOperator, ObjectName, TableFactor, TableWithJoins};
 
+use super::clause::last_name;
 use super::expr::name_of;
-use super::query::{Item, Load, Named, Scope, Source, Translator, last_name};
+use super::query::{Item, Load, Named, Scope, Source, Translator};
 use super::types::Ty;
 use crate::backend::OraError;
 use crate::error::{known, ora};

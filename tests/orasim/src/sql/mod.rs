@@ -13,6 +13,7 @@ pub(crate) mod alter;
 mod arithmetic;
 mod call;
 pub(crate) mod change;
+mod clause;
 mod condition;
 mod dates;
 pub(crate) mod engine;

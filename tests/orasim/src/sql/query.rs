@@ -5,10 +5,11 @@
 //! but cannot be had without unsafe code, and the copy lets its planner build the indexes that joins need.
 
 use sqlparser::ast::{
-    Expr, Fetch, GroupByExpr, Ident, LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, Spanned, Value as Literal,
+    Expr, Fetch, GroupByExpr, Ident, LimitClause, OrderBy, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    SetExpr, SetOperator, SetQuantifier, Spanned, Value as Literal,
 };
 
+use super::clause::{direction, is_pseudo, last_name, order_terms, quoted, split_and};
 use super::expr::{Sql, has_aggregate, name_of, sort_key};
 use super::lex::offset;
 use super::output::{limited_by, may_be_limited, output_name};
@@ -136,7 +137,7 @@ pub(crate) struct Translated {
     pub(crate) columns: Vec<(String, Ty)>,
 }
 
-type Result<T> = std::result::Result<T, OraError>;
+pub(super) type Result<T> = std::result::Result<T, OraError>;
 
 impl<'a> Translator<'a> {
     pub(crate) fn new(text: &'a str, catalog: &'a dyn Catalog, binds: &'a [Ty]) -> Self {
@@ -589,56 +590,4 @@ fn place_key(place: String, columns: &[(String, Ty)], selected: &[String]) -> St
         Some(((_, Ty::Long), sql)) => format!("ora_key({sql})"),
         Some(_) | None => place,
     }
-}
-
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-pub(super) fn last_name(name: &ObjectName) -> String {
-    name.0
-        .last()
-        .and_then(|part| part.as_ident())
-        .map(name_of)
-        .unwrap_or_default()
-}
-
-fn order_terms(order: Option<&OrderBy>) -> Result<&[OrderByExpr]> {
-    match order.map(|order| &order.kind) {
-        None => Ok(&[]),
-        Some(OrderByKind::Expressions(terms)) => Ok(terms),
-        Some(OrderByKind::All(_)) => Err(known(936)),
-    }
-}
-
-/// Oracle sorts NULL last, and first when descending.
-pub(super) fn direction(by: &OrderByExpr) -> &'static str {
-    let descending = matches!(by.options.sort, Some(sqlparser::ast::OrderBySort::Desc));
-    match (descending, by.options.nulls_first.unwrap_or(descending)) {
-        (false, false) => " ASC NULLS LAST",
-        (false, true) => " ASC NULLS FIRST",
-        (true, false) => " DESC NULLS LAST",
-        (true, true) => " DESC NULLS FIRST",
-    }
-}
-
-/// The conditions that an AND joins.
-pub(super) fn split_and<'e>(expr: &'e Expr, into: &mut Vec<&'e Expr>) {
-    match expr {
-        Expr::BinaryOp {
-            left,
-            op: sqlparser::ast::BinaryOperator::And,
-            right,
-        } => {
-            split_and(left, into);
-            split_and(right, into);
-        }
-        Expr::Nested(inner) => split_and(inner, into),
-        other => into.push(other),
-    }
-}
-
-fn is_pseudo(expr: &Expr) -> bool {
-    matches!(expr, Expr::Identifier(ident)
-        if ["SYSDATE", "SYSTIMESTAMP", "USER", "UID", "CURRENT_DATE", "ROWNUM"].contains(&name_of(ident).as_str()))
 }
