@@ -56,12 +56,13 @@ pub(crate) fn judge(condition: &Condition, spans: &Spans, place: Place) -> Findi
             passed_over(condition, spans, true, &tested, &mut found);
             reach(condition, spans, &mut found);
         }
-        Place::Unless => {
+        // An exemption spares like an `unless`, and from every policy.
+        Place::Unless | Place::Exemption => {
             let mut tested = BTreeSet::new();
             null_tests(condition, &mut tested);
             spared(condition, spans, &tested, &mut found);
         }
-        Place::Exemption | Place::Definition => {}
+        Place::Definition => {}
     }
     found
 }
@@ -406,7 +407,7 @@ fn surprise(condition: &Condition, positive: bool, at: &Range<usize>, tested: &B
     }
 }
 
-/// In `unless`: comparisons that are UNKNOWN for sessions without a value, which spares these.
+/// In `unless` and in exemptions: comparisons that are UNKNOWN for sessions without a value, which spares these.
 fn spared(condition: &Condition, spans: &Spans, tested: &BTreeSet<Column>, found: &mut Findings) {
     match condition {
         Condition::Or(parts) => {
