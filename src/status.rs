@@ -10,7 +10,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::Monotonic;
-use crate::event::{CycleReport, Event, InstanceReport, Loaded, LoadedDatabase, Outcomed, PolicyLoad, SpareReason};
+use crate::event::{
+    CycleReport, Event, InstanceReport, Loaded, LoadedDatabase, Outcomed, PolicyLoad, READ_TOO_SLOWLY, SpareReason,
+};
 use crate::guard::RunMode;
 use crate::outcome::Outcome;
 use crate::verify::Proof;
@@ -76,6 +78,8 @@ pub struct Database {
     pub policies: Vec<Policy>,
     /// What could not be read of it, and what follows from that, as of then.
     pub notes: Vec<String>,
+    /// Whether reading takes so long that nobody is acted on.
+    pub stale: bool,
 }
 
 /// Whether a database answers.
@@ -144,6 +148,7 @@ impl Database {
             acting: Vec::new(),
             policies: Vec::new(),
             notes: Vec::new(),
+            stale: false,
         }
     }
 
@@ -160,6 +165,9 @@ impl Database {
         let Some(complete) = self.complete else {
             return Some(format!("no complete snapshot yet{}", self.silent()));
         };
+        if self.stale {
+            return Some(READ_TOO_SLOWLY.to_owned());
+        }
         let age = now.since(complete);
         let allowed = PATIENCE.max(self.poll.saturating_mul(POLLS_MISSED));
         (age > allowed).then(|| format!("no complete snapshot for {} s{}", age.as_secs(), self.silent()))
@@ -289,6 +297,7 @@ impl Status {
         database.sessions = report.sessions.iter().map(|count| count.count).sum();
         database.instances.clone_from(&report.instances);
         database.notes.clone_from(&report.notes);
+        database.stale = report.stale;
         if !report.instances.is_empty() && report.instances.iter().all(|instance| instance.complete) {
             database.complete = Some(now);
         }

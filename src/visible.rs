@@ -8,21 +8,30 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character acts instead of showing: controls, line and paragraph separators, invisible and direction marks.
+/// Whether a character acts instead of showing, or shows nothing although it is no blank: controls, line and paragraph
+/// separators, direction marks, joiners, fillers, variation selectors, tags.
 #[must_use]
 pub fn acts(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
             '\u{ad}'
+                | '\u{34f}'
                 | '\u{61c}'
-                | '\u{180e}'
+                | '\u{115f}' | '\u{1160}'
+                | '\u{17b4}' | '\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
                 | '\u{200b}'..='\u{200f}'
                 | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{206f}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
                 | '\u{feff}'
+                | '\u{ffa0}'
                 | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
+                | '\u{fffe}' | '\u{ffff}'
+                | '\u{e0000}'..='\u{e01ef}'
         )
 }
 
@@ -81,6 +90,9 @@ mod tests {
         assert_eq!(visible("a\u{9b}31m\u{7f}"), "a\\x9b31m\\x7f");
         assert_eq!(visible("exe\u{202e}txt"), "exe\\u{202e}txt");
         assert_eq!(visible("tab\there"), "tab\\x09here");
+        // A filler is an empty cell, a variation selector makes two names look like one.
+        assert_eq!(visible("\u{3164}"), "\\u{3164}");
+        assert_eq!(visible("JDBC\u{fe00}\u{e0100}"), "JDBC\\u{fe00}\\u{e0100}");
     }
 
     #[test]

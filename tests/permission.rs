@@ -104,3 +104,18 @@ fn a_gate_that_closes_stops_the_rest_of_a_batch() {
     let revoked = the_second(&db, &site, "outcome");
     assert!(reason(&revoked).contains("no longer short"), "{revoked}");
 }
+
+#[test]
+fn a_statement_that_is_under_way_at_a_stop_has_its_outcome_written() {
+    let (db, site, mut daemon) = half_way("", "");
+    daemon.signal("TERM");
+    daemon.says("stopping");
+    db.world.advance(Duration::from_secs(61));
+    assert_eq!(daemon.ends().code(), Some(0), "{}", daemon.log_text());
+    let (intents, outcomes) = (site.journalled("intent"), site.journalled("outcome"));
+    assert_eq!(intents.len(), 1, "nothing more was begun: {intents:?}");
+    let outcome = outcomes.iter().find(|outcome| outcome["id"] == intents[0]["id"]);
+    let outcome = outcome.unwrap_or_else(|| panic!("{outcomes:?}"));
+    assert_ne!(outcome["outcome"], "unknown", "{outcome}");
+    assert_eq!(db.kills().len(), 1);
+}

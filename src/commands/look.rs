@@ -24,7 +24,7 @@ use crate::policy::model::PolicySet;
 use crate::pressure::Readings;
 use crate::protect::Facts;
 use crate::session::column::Columns;
-use crate::session::snapshot::Snapshot;
+use crate::session::snapshot::{Snapshot, SnapshotSource};
 
 /// So many databases are asked at a time: each costs a thread and a connection of its own.
 const SIDE_BY_SIDE: usize = 16;
@@ -193,7 +193,11 @@ impl Rules {
     /// Fills in what follows from the rest.
     fn seen(&self, mut look: Look) -> Look {
         look.now = look.taken_at.unwrap_or(look.now);
-        let blackout = look.taken_at.and_then(|now| look.rules.blackout(now));
+        // Sessions of a file are of then, and those of a database are of now by its clock and by this host's.
+        let blackout = look.taken_at.and_then(|then| match look.snapshot.source() {
+            SnapshotSource::Saved => look.rules.blackout(then),
+            SnapshotSource::Live => look.rules.blackout_by_either(then, self.clock.utc()),
+        });
         look.notes
             .extend(blackout.map(|blackout| format!("{blackout}: while it lasts the daemon does nothing of this")));
         look.notes.extend(notes(

@@ -7,6 +7,8 @@
 //! While actions are under way the cycle goes on, but permits nothing new: what it decided would rest on a snapshot in
 //! which those actions had not happened yet.
 
+mod view;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,9 +18,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::{Clock, Monotonic};
-use crate::cycle::{Cycle, Memory, Terms, cycle, remember};
+use crate::cycle::{Memory, Terms, cycle, remember};
 use crate::daemon::actor::{Acted, Batch, Order};
 use crate::daemon::backoff::Backoff;
+use crate::daemon::database::view::OLD_SNAPSHOT;
 use crate::daemon::pause::Pause;
 use crate::daemon::poller::{Needs, Polled};
 use crate::daemon::siblings::{Identity, Kin, Siblings};
@@ -26,13 +29,14 @@ use crate::daemon::standby::{Needed, Place, Standby, names};
 use crate::guard::{Going, Warrant};
 use crate::in_force::{Absent, GAP, Rhythm, Rules};
 use crate::needs;
-use crate::notes;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::{Class, Error};
 use crate::plan::InForce;
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
 use crate::verify::FollowState;
+
+pub use view::CycleView;
 
 /// Everything that can happen to a database.
 #[derive(Debug)]
@@ -84,50 +88,6 @@ pub trait Watcher: Send {
     fn alive(&mut self, database: &str);
     /// The pause that holds, if one does. Never waits for a disk.
     fn paused(&mut self) -> Option<Pause>;
-}
-
-/// A cycle as it is shown.
-#[derive(Debug)]
-pub struct CycleView<'a> {
-    /// The database.
-    pub database: &'a str,
-    /// The snapshot and what came along.
-    pub polled: &'a Polled,
-    /// What was decided.
-    pub cycle: &'a Cycle,
-    /// By which rules.
-    pub rules: &'a Rules,
-    /// Which policies were in force, and how.
-    pub in_force: &'a [InForce],
-    /// What is remembered after it.
-    pub memory: &'a Memory,
-    /// The snapshot's time in UTC.
-    pub now: DateTime<Utc>,
-    /// How long deciding took.
-    pub deciding_took: Duration,
-    /// Why nothing was permitted, if so.
-    pub standstill: Option<&'a str>,
-    /// Entries that lead to the same database.
-    pub siblings: &'a [Arc<str>],
-}
-
-impl CycleView<'_> {
-    /// What has to be said first: of the database itself, and of the policies on it.
-    #[must_use]
-    pub fn notes(&self) -> Vec<String> {
-        let polled = self.polled;
-        let mut notes = polled.notes();
-        let of_policies = notes::notes(&polled.snapshot, &polled.readings, self.rules.set(), self.in_force);
-        notes.extend(of_policies);
-        if !self.siblings.is_empty() {
-            notes.push(format!(
-                "leads to the same database as {}: they share one budget, and one acts at a time; one entry for each database is \
-                 enough",
-                self.siblings.join(", ")
-            ));
-        }
-        notes
-    }
 }
 
 /// Whether a batch of warrants may be given out.
@@ -432,6 +392,7 @@ impl Database {
             now,
             deciding_took,
             standstill: standstill.as_deref(),
+            blackout: rules.blackout_by_either(now, self.clock.utc()),
             siblings: &heard.names,
         });
         let warrants: Vec<(Warrant, Snapshot)> = std::mem::take(&mut cycle.ruling.warrants)
@@ -546,7 +507,7 @@ impl Database {
             Acting::Waiting { .. } | Acting::Free => {}
         }
         let age = self.clock.now().since(polled.began);
-        (age > self.settings.poll * 2).then(|| "the snapshot is older than two poll intervals".into())
+        (age > self.settings.poll * 2).then(|| OLD_SNAPSHOT.into())
     }
 
     fn in_force(&mut self, capabilities: &Capabilities, now: DateTime<Utc>) -> Vec<InForce> {

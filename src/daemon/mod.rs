@@ -101,7 +101,7 @@ struct Member {
     reach: SharedReach,
     inputs: Sender<Input>,
     engine: JoinHandle<()>,
-    /// Those that read and act. They may hang in a driver, so nobody ever waits for them.
+    /// Those that read and act, in this order. They may hang in a driver, so nobody waits for them without a limit.
     workers: [JoinHandle<()>; 2],
 }
 
@@ -227,11 +227,16 @@ impl Running {
     }
 }
 
-/// Ends loops; whether all ended in time and in good order.
+/// Ends loops; whether all ended in time and in good order. A statement that is under way is waited for as well, but for no
+/// longer: its outcome belongs into the journal, and a call that hangs belongs to nobody.
 fn end(members: Vec<Member>, clock: &dyn Clock, grace: Duration) -> bool {
     members.iter().for_each(Member::stop);
     let deadline: Monotonic = clock.now().plus(grace);
-    while members.iter().any(|member| !member.engine.is_finished()) && clock.now() < deadline {
+    let ended = |member: &Member| {
+        let [_, actor] = &member.workers;
+        member.engine.is_finished() && actor.is_finished()
+    };
+    while !members.iter().all(ended) && clock.now() < deadline {
         thread::sleep(Duration::from_millis(10));
     }
     let mut engines = members.into_iter().map(|member| member.engine);

@@ -21,6 +21,10 @@ use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::verify::Following;
 
+/// What a snapshot that was too old when it was there means, if it goes on.
+pub const READ_TOO_SLOWLY: &str =
+    "reading the sessions takes longer than two poll intervals, so nobody is acted on: raise `poll`";
+
 /// A step of a cycle whose duration is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Step {
@@ -189,6 +193,8 @@ pub struct CycleReport {
     pub policies: Vec<PolicyReport>,
     /// What could not be read, and what follows from that.
     pub notes: Vec<String>,
+    /// Whether the snapshot was too old to act on when it was there.
+    pub stale: bool,
 }
 
 /// One instance in a cycle.
@@ -239,7 +245,7 @@ pub struct PolicyReport {
 }
 
 impl CycleReport {
-    /// Counts a cycle; `steps`, `round_trips` and `notes` are the caller's to fill in.
+    /// Counts a cycle; `steps`, `round_trips`, `notes` and `stale` are the caller's to fill in.
     #[must_use]
     pub fn of(
         database: &Arc<str>,
@@ -265,6 +271,7 @@ impl CycleReport {
                 .map(|policy| policy_report(*policy, cycle, set))
                 .collect(),
             notes: Vec::new(),
+            stale: false,
         }
     }
 }

@@ -16,8 +16,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 pub use crate::event::cycle_report::{
-    Breakers, CycleReport, InstanceReport, PolicyReport, SessionCount, SessionStatus, SessionType, SpareReason, Step,
-    Suspensions,
+    Breakers, CycleReport, InstanceReport, PolicyReport, READ_TOO_SLOWLY, SessionCount, SessionStatus, SessionType,
+    SpareReason, Step, Suspensions,
 };
 use crate::guard::{RunMode, Warrant};
 use crate::oracle::Class;

@@ -6,8 +6,12 @@
 
 use std::net::IpAddr;
 
-/// Whether the Host header, if there is one, is an address, `localhost` or this host's own name, its domain or not.
-pub(super) fn is_ours(host: Option<&str>, own_name: &str) -> bool {
+/// Whether the Host header, if there is one, is an address, `localhost` or this host's own name.
+///
+/// Where the pages are for this host alone (`local`), its name must be the very one that it calls itself by: `db1.evil.example`
+/// may be anybody's. Where they are for others, who cannot know how the host calls itself, its domain may be there or not;
+/// such a page is open to whoever reaches the address anyway.
+pub(super) fn is_ours(host: Option<&str>, own_name: &str, local: bool) -> bool {
     // HTTP/1.0 has none, and a browser always sends one.
     let Some(host) = host else { return true };
     let Some(name) = name_of(host.trim()) else {
@@ -18,9 +22,7 @@ pub(super) fn is_ours(host: Option<&str>, own_name: &str) -> bool {
     }
     let first = |name: &str| name.split('.').next().unwrap_or_default().to_ascii_lowercase();
     let same = name.trim_end_matches('.').eq_ignore_ascii_case(own_name);
-    // A name without a domain is completed by the resolver, so `db1` and `db1.example.com` are one host; but a host that
-    // knows its domain is no other.
-    let short = !name.contains('.') || !own_name.contains('.');
+    let short = !local && (!name.contains('.') || !own_name.contains('.'));
     !own_name.is_empty() && (same || short && first(name) == first(own_name))
 }
 
@@ -58,13 +60,11 @@ mod tests {
             "LOCALHOST",
             "db1",
             "DB1:9763",
-            "db1.example.com",
         ] {
-            assert!(is_ours(Some(host), "db1"), "{host}");
+            assert!(is_ours(Some(host), "db1", true), "{host}");
         }
-        assert!(is_ours(None, "db1"));
-        assert!(is_ours(Some("db1.example.com."), "db1.example.com"));
-        assert!(is_ours(Some("db1:9763"), "db1.example.com"));
+        assert!(is_ours(None, "db1", true));
+        assert!(is_ours(Some("db1.example.com."), "db1.example.com", true));
         for host in [
             "evil.example",
             "evil.example:9763",
@@ -74,10 +74,18 @@ mod tests {
             "[::1",
             "db1:port",
         ] {
-            assert!(!is_ours(Some(host), "db1"), "{host}");
+            assert!(!is_ours(Some(host), "db1", false), "{host}");
         }
-        assert!(!is_ours(Some("db1.evil.example"), "db1.example.com"));
-        assert!(!is_ours(Some("db2"), "db1.example.com"));
-        assert!(!is_ours(Some("anything"), ""));
+        assert!(!is_ours(Some("db1.evil.example"), "db1.example.com", false));
+        assert!(!is_ours(Some("db2"), "db1.example.com", false));
+        assert!(!is_ours(Some("anything"), "", false));
+    }
+
+    #[test]
+    fn a_domain_may_be_left_out_or_added_only_where_the_pages_are_for_others() {
+        for (host, own) in [("db1.example.com", "db1"), ("db1:9763", "db1.example.com")] {
+            assert!(is_ours(Some(host), own, false), "{host}");
+            assert!(!is_ours(Some(host), own, true), "{host}");
+        }
     }
 }

@@ -80,7 +80,7 @@ impl Server {
         let serve = move || {
             runtime.block_on(async move {
                 tokio::select! {
-                    () = serve(listener, sources, deadline) => {}
+                    () = serve(listener, sources, deadline, address.ip().is_loopback()) => {}
                     // A dropped sender is a stop as well.
                     _ = stopped => {}
                 }
@@ -113,7 +113,7 @@ impl Drop for Server {
     }
 }
 
-async fn serve(listener: TcpListener, sources: Sources, deadline: Duration) {
+async fn serve(listener: TcpListener, sources: Sources, deadline: Duration, local: bool) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -123,12 +123,12 @@ async fn serve(listener: TcpListener, sources: Sources, deadline: Duration) {
     };
     let bounded = Bounded::new(listener, deadline);
     // `serve` never ends of itself, whatever a connection does.
-    let Ok(()) = axum::serve(bounded, router(sources)).await else {
+    let Ok(()) = axum::serve(bounded, router(sources, local)).await else {
         return;
     };
 }
 
-fn router(sources: Sources) -> Router {
+fn router(sources: Sources, local: bool) -> Router {
     Router::new()
         .route("/", get(status_page))
         .route("/metrics", get(metrics))
@@ -137,17 +137,19 @@ fn router(sources: Sources) -> Router {
         .method_not_allowed_fallback(async || answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only shown\n".to_owned()))
         .fallback(async || answer(StatusCode::NOT_FOUND, TEXT, "not found\n".to_owned()))
         .with_state(sources)
-        .layer(axum::middleware::from_fn(only_ours))
+        .layer(axum::middleware::from_fn(move |request, next| {
+            only_ours(local, request, next)
+        }))
 }
 
-/// Refuses a request whose Host header names somebody else.
-async fn only_ours(request: Request, next: Next) -> Response {
+/// Refuses a request that names somebody else as its host, or several.
+async fn only_ours(local: bool, request: Request, next: Next) -> Response {
     let own_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let host = request
-        .headers()
-        .get(HOST)
-        .map(|host| host.to_str().unwrap_or_default());
-    if host::is_ours(host, &own_name) {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
+    let authority = request.uri().authority().map(ToString::to_string);
+    let ours = |host: Option<&str>| host::is_ours(host, &own_name, local);
+    if hosts.next().is_none() && ours(host) && ours(authority.as_deref()) {
         return next.run(request).await;
     }
     let why = format!(

@@ -241,6 +241,40 @@ fn the_page_shows_what_a_client_calls_itself_and_runs_none_of_it() {
 }
 
 #[test]
+fn a_database_that_is_read_too_slowly_to_act_on_is_not_ready() {
+    let daemon = daemon(DEADLINE);
+    daemon.tell(&loaded());
+    daemon.tell(&up());
+    let Event::Cycle(report) = cycle(true) else {
+        unreachable!("it is one");
+    };
+    let stale = crate::event::CycleReport {
+        stale: true,
+        ..(*report).clone()
+    };
+    daemon.tell(&Event::Cycle(Arc::new(stale)));
+    let (status, _, body) = daemon.ask("GET", "/readyz");
+    assert!(status == 503 && body.contains("raise `poll`"), "{status} {body}");
+    daemon.tell(&Event::Cycle(report));
+    assert_eq!(daemon.ask("GET", "/readyz").0, 200);
+}
+
+#[test]
+fn a_request_with_two_hosts_or_anothers_address_is_refused() {
+    let daemon = daemon(DEADLINE);
+    for head in [
+        "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ] {
+        let mut stream = daemon.connect();
+        stream.write_all(head.as_bytes()).expect("is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the server closes");
+        assert!(answer.starts_with("HTTP/1.1 4"), "{head}: {answer}");
+    }
+}
+
+#[test]
 fn clients_that_say_nothing_never_take_the_place_of_a_scrape() {
     // Nobody's time runs out here: whoever goes, goes because another came.
     let daemon = daemon(Duration::from_secs(3_600));

@@ -55,6 +55,7 @@ fn up(database: &str, instances: &[u32]) -> Event {
 
 fn cycle(instances: &[u32]) -> CycleReport {
     CycleReport {
+        stale: false,
         database: "prod".into(),
         taken_at: at(),
         steps: vec![(Step::Read, Duration::from_millis(7))],

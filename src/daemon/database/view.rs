@@ -1,0 +1,76 @@
+//! What a database shows of a cycle.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::cycle::{Cycle, Memory};
+use crate::daemon::poller::Polled;
+use crate::event::READ_TOO_SLOWLY;
+use crate::in_force::Rules;
+use crate::notes;
+use crate::plan::InForce;
+
+/// Why nothing is permitted by a snapshot whose reading took too long.
+pub(super) const OLD_SNAPSHOT: &str = "the snapshot is older than two poll intervals";
+
+/// A cycle as it is shown.
+#[derive(Debug)]
+pub struct CycleView<'a> {
+    /// The database.
+    pub database: &'a str,
+    /// The snapshot and what came along.
+    pub polled: &'a Polled,
+    /// What was decided.
+    pub cycle: &'a Cycle,
+    /// By which rules.
+    pub rules: &'a Rules,
+    /// Which policies were in force, and how.
+    pub in_force: &'a [InForce],
+    /// What is remembered after it.
+    pub memory: &'a Memory,
+    /// The snapshot's time in UTC.
+    pub now: DateTime<Utc>,
+    /// How long deciding took.
+    pub deciding_took: Duration,
+    /// Why nothing was permitted, if so.
+    pub standstill: Option<&'a str>,
+    /// The blackout that holds, if one does.
+    pub blackout: Option<String>,
+    /// Entries that lead to the same database.
+    pub siblings: &'a [Arc<str>],
+}
+
+impl CycleView<'_> {
+    /// Whether the snapshot was too old to act on when it was there.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.standstill == Some(OLD_SNAPSHOT)
+    }
+
+    /// What has to be said first: of the database itself, and of the policies on it.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let polled = self.polled;
+        let mut notes = polled.notes();
+        let of_policies = notes::notes(&polled.snapshot, &polled.readings, self.rules.set(), self.in_force);
+        notes.extend(of_policies);
+        notes.extend(
+            self.blackout
+                .iter()
+                .map(|blackout| format!("{blackout}: nobody is acted on")),
+        );
+        if self.is_stale() {
+            notes.push(READ_TOO_SLOWLY.to_owned());
+        }
+        if !self.siblings.is_empty() {
+            notes.push(format!(
+                "leads to the same database as {}: they share one budget, and one acts at a time; one entry for each database is \
+                 enough",
+                self.siblings.join(", ")
+            ));
+        }
+        notes
+    }
+}
