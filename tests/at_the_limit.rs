@@ -3,13 +3,11 @@
 //! The simulated database is filled to its limit of sessions, and of processes, after the daemon's connections stand; a client
 //! proves that it is full. Then the daemon has to reap all the same, also after somebody has ended its acting connection.
 
-mod site;
-
 use std::time::Duration;
 
+use crate::site::colleague::{acting, end, log_in};
+use crate::site::{Daemon, Db, Driver, Site, drivers, until, wait_for};
 use orasim::Scenario;
-use site::colleague::{acting, end, log_in};
-use site::{Daemon, Db, Driver, Site, drivers, until, wait_for};
 
 /// 94 sessions besides the background processes, 60 of them forgotten. The clock is moved by hand.
 const FULL: &str = "
@@ -61,7 +59,7 @@ fn begin(driver: &Driver, db: &Db, resource: &str) -> (Site, Daemon) {
     let site = Site::new();
     site.policies(&policy(resource));
     site.configure_with(
-        &[site::entry("orcl", driver, &db.connect_string(), true)],
+        &[crate::site::entry("orcl", driver, &db.connect_string(), true)],
         "limits: {per_cycle: 10, per_hour: 200, share: 100%}\n",
     );
     let daemon = site.run(driver);
@@ -113,7 +111,7 @@ fn a_full_database_is_reaped_over_connections_that_were_made_before() {
 
 #[test]
 fn the_page_says_whether_it_can_act_and_nothing_stands_by_where_no_policy_enforces() {
-    let driver = site::thin();
+    let driver = crate::site::thin();
     let db = with_room_for(10, "sessions");
     let (site, daemon) = begin(&driver, &db, "sessions");
     let page = daemon.page("/").1;

@@ -2,10 +2,6 @@
 //!
 //! One session's text must not hide all the others, and one server's bytes must not end the daemon.
 
-#[allow(dead_code, reason = "what runs without a client library is for another test program")]
-#[path = "drivers/both.rs"]
-mod both;
-
 use std::env;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -13,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use both::{on_both_drivers, target};
+use crate::drivers::both::{on_both_drivers, target, this_test};
 use orareaper::clock::{Clock, SystemClock};
 use orareaper::daemon::poller::{Needs, Polled, Poller, Reach};
 use orareaper::evaluate::evaluate;
@@ -106,7 +102,7 @@ fn condition_of(text: &str) -> Condition {
 
 #[test]
 fn a_text_that_is_none_is_unknown_and_everybody_else_is_read() {
-    on_both_drivers("a_text_that_is_none_is_unknown_and_everybody_else_is_read", |driver| {
+    on_both_drivers(|driver| {
         for refuses in ["passed", "refused"] {
             let (_world, server) = serve(&TEXTS.replace("BROKEN", refuses));
             let mut poller = poller(driver, &server, LIMIT);
@@ -165,14 +161,15 @@ const IMPATIENT: Duration = Duration::from_millis(300);
 
 /// Runs the story in a process of its own. A thread that the thin driver cost holds the lock of the panic hook for ever, and the
 /// test harness wants that lock at its end.
-fn in_a_process_of_its_own(name: &str, story: fn()) {
+fn in_a_process_of_its_own(story: fn()) {
     const INSIDE: &str = "ORAREAPER_TEST_INSIDE";
     if env::var_os(INSIDE).is_some() {
         let told = std::panic::catch_unwind(story);
         std::process::exit(if told.is_ok() { 0 } else { 101 });
     }
+    let name = this_test();
     let output = Command::new(env::current_exe().expect("this program"))
-        .args(["--exact", name, "--nocapture"])
+        .args(["--exact", &name, "--nocapture"])
         .env(INSIDE, "1")
         .output()
         .expect("this test can run");
@@ -188,7 +185,7 @@ fn in_a_process_of_its_own(name: &str, story: fn()) {
 /// nothing that a limit could end. The daemon tells of it as of any call that hangs, and nothing of ours can end it.
 #[test]
 fn corrupted_answers_cost_connections_and_nothing_else() {
-    in_a_process_of_its_own("corrupted_answers_cost_connections_and_nothing_else", || {
+    in_a_process_of_its_own(|| {
         let driver = Driver::Thin;
         let (world, server) = serve(
             &TEXTS
@@ -230,7 +227,7 @@ fn corrupted_answers_cost_connections_and_nothing_else() {
 
 #[test]
 fn corrupted_answers_to_statements_leave_the_outcome_unknown() {
-    in_a_process_of_its_own("corrupted_answers_to_statements_leave_the_outcome_unknown", || {
+    in_a_process_of_its_own(|| {
         let driver = Driver::Thin;
         let (world, server) = serve(&TEXTS.replace("BROKEN", "passed"));
         let slot = ConnectSlot::new();

@@ -3,13 +3,11 @@
 //! A copy of the page gets a script that measures and writes what it found into the page; the browser prints the page it ended
 //! with. So what is judged is what the browser made of the report. The reports themselves hold no script.
 
-mod site;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use site::{Db, Site, thin};
+use crate::site::{Db, Site, thin};
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 

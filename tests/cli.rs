@@ -2,20 +2,17 @@
 //!
 //! 0 is fine, 1 is a finding, 2 could not be done. Whatever a file holds, there is a message that names it, and no panic.
 
-#[path = "cli/bad_input.rs"]
 mod bad_input;
-#[path = "cli/journald.rs"]
 mod journald;
-mod site;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
+use crate::site::{Db, PASSWORD, Site, drivers, entry, thin};
 use orasim::backend::OnAccept;
 use serde_json::{Value, json};
-use site::{Db, PASSWORD, Site, drivers, entry, thin};
 
 /// A V$SESSION export, so without INST_ID; columns in no order, one that nobody knows, several missing.
 const EXPORT: &str = "\

@@ -1,7 +1,5 @@
 //! The daemon as its operator has it: signals, reloads, systemd, pages, the kill switch, and two ways not to act.
 
-mod site;
-
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::os::unix::net::UnixDatagram;
@@ -9,8 +7,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::site::{Daemon, Db, PATIENCE, Site, drivers, entry, fetched, not_run, thin, until, wait_for};
 use orasim::{Fault, Strike};
-use site::{Daemon, Db, PATIENCE, Site, drivers, entry, fetched, not_run, thin, until, wait_for};
 
 const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
 

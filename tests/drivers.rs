@@ -2,9 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "whether a limit is kept is seen on a clock")]
 
-#[path = "drivers/both.rs"]
-mod both;
-#[path = "drivers/canned.rs"]
+pub(crate) mod both;
 mod canned;
 
 use std::net::TcpListener;
@@ -63,7 +61,7 @@ fn still_answers(connection: &mut dyn Connection) {
 
 #[test]
 fn a_connection_shows_whose_it_is_and_logs_off() {
-    on_both_drivers("a_connection_shows_whose_it_is_and_logs_off", |driver| {
+    on_both_drivers(|driver| {
         let (server, database) = canned::serve();
         let mut connection = connect(driver, &server);
         connection.ping(LIMIT).expect("it answers");
@@ -78,7 +76,7 @@ fn a_connection_shows_whose_it_is_and_logs_off() {
 
 #[test]
 fn a_refused_login_says_why_without_the_password() {
-    on_both_drivers("a_refused_login_says_why_without_the_password", |driver| {
+    on_both_drivers(|driver| {
         let (server, _) = canned::serve();
         let cases = [
             ("canned", "reaper", "wrong#1", Class::Auth, 1017),
@@ -106,7 +104,7 @@ fn a_refused_login_says_why_without_the_password() {
 
 #[test]
 fn a_password_that_expires_soon_is_a_warning_and_no_error() {
-    on_both_drivers("a_password_that_expires_soon_is_a_warning_and_no_error", |driver| {
+    on_both_drivers(|driver| {
         let (server, _) = canned::serve();
         let target = target(driver, server.addr().port(), "canned", "expiring", "tiger");
         let mut connection = ConnectSlot::new()
@@ -120,7 +118,7 @@ fn a_password_that_expires_soon_is_a_warning_and_no_error() {
 
 #[test]
 fn nobody_listening_is_told_at_once() {
-    on_both_drivers("nobody_listening_is_told_at_once", |driver| {
+    on_both_drivers(|driver| {
         let port = {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
             listener.local_addr().expect("bound").port()
@@ -137,7 +135,7 @@ fn nobody_listening_is_told_at_once() {
 
 #[test]
 fn a_silent_listener_is_given_up_within_the_limit() {
-    on_both_drivers("a_silent_listener_is_given_up_within_the_limit", |driver| {
+    on_both_drivers(|driver| {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("bound").port();
         let began = Instant::now();
@@ -160,7 +158,7 @@ fn a_silent_listener_is_given_up_within_the_limit() {
 
 #[test]
 fn values_are_read_exactly_or_not_at_all() {
-    on_both_drivers("values_are_read_exactly_or_not_at_all", |driver| {
+    on_both_drivers(|driver| {
         let (server, _) = canned::serve();
         let mut connection = connect(driver, &server);
         let kinds = [
@@ -204,7 +202,7 @@ fn values_are_read_exactly_or_not_at_all() {
 
 #[test]
 fn binds_arrive_typed() {
-    on_both_drivers("binds_arrive_typed", |driver| {
+    on_both_drivers(|driver| {
         let (server, _) = canned::serve();
         let mut connection = connect(driver, &server);
         let kinds = [CellType::Number, CellType::Text, CellType::Time];
@@ -226,7 +224,7 @@ fn binds_arrive_typed() {
 
 #[test]
 fn a_poll_makes_few_round_trips_and_parses_once() {
-    on_both_drivers("a_poll_makes_few_round_trips_and_parses_once", |driver| {
+    on_both_drivers(|driver| {
         let (server, _) = canned::serve();
         let mut connection = connect(driver, &server);
         for count in [0_u64, 7, 999, 1000, 1001, 2500, 10_000] {
@@ -267,7 +265,7 @@ fn a_poll_makes_few_round_trips_and_parses_once() {
 
 #[test]
 fn a_query_that_is_broken_off_leaves_the_connection_usable() {
-    on_both_drivers("a_query_that_is_broken_off_leaves_the_connection_usable", |driver| {
+    on_both_drivers(|driver| {
         let (server, _) = canned::serve();
         let mut connection = connect(driver, &server);
         for _ in 0..3 {
@@ -290,7 +288,7 @@ fn a_query_that_is_broken_off_leaves_the_connection_usable() {
 
 #[test]
 fn an_answer_about_the_target_costs_no_connection() {
-    on_both_drivers("an_answer_about_the_target_costs_no_connection", |driver| {
+    on_both_drivers(|driver| {
         let (server, _) = canned::serve();
         let mut connection = connect(driver, &server);
         for _ in 0..3 {
@@ -311,7 +309,7 @@ fn an_answer_about_the_target_costs_no_connection() {
 
 #[test]
 fn errors_that_leave_the_connection_leave_it() {
-    on_both_drivers("errors_that_leave_the_connection_leave_it", |driver| {
+    on_both_drivers(|driver| {
         let (server, _) = canned::serve();
         let mut connection = connect(driver, &server);
         let cases = [
@@ -344,7 +342,7 @@ fn errors_that_leave_the_connection_leave_it() {
 
 #[test]
 fn a_lost_connection_stays_lost() {
-    on_both_drivers("a_lost_connection_stays_lost", |driver| {
+    on_both_drivers(|driver| {
         let (server, _) = canned::serve();
         for sql in ["SELECT n FROM killed", "SELECT n FROM cut"] {
             let mut connection = connect(driver, &server);
@@ -360,7 +358,7 @@ fn a_lost_connection_stays_lost() {
 
 #[test]
 fn a_call_that_takes_too_long_ends_in_time() {
-    on_both_drivers("a_call_that_takes_too_long_ends_in_time", |driver| {
+    on_both_drivers(|driver| {
         let (server, _) = canned::serve();
         let limit = Duration::from_secs(1);
         // Interruptible: the database answers the break.
@@ -390,7 +388,7 @@ fn a_call_that_takes_too_long_ends_in_time() {
 
 #[test]
 fn without_the_client_library_the_message_says_what_to_do() {
-    without_client_library("without_the_client_library_the_message_says_what_to_do", || {
+    without_client_library(|| {
         let error = ConnectSlot::new()
             .connect(
                 &target(Driver::Oci, 1, "canned", "reaper", "tiger"),

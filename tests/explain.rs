@@ -2,18 +2,16 @@
 //!
 //! The cluster's clock stands still, so what the program saw and what a query sees a moment later are the same.
 
-mod site;
-
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::site::{Db, Site, entry, thin};
 use orasim::Scenario;
 use orasim::backend::ConnectTo;
 use orasim::local::{Local, shown};
 use serde_json::Value;
-use site::{Db, Site, entry, thin};
 
 /// MODULE is missing. A background process, SYS, a hostile program, the same seat on two instances.
 const SESSIONS: &str = "\
@@ -491,7 +489,7 @@ fn the_queries_of_policies_need_no_configuration() {
 #[test]
 fn sessions_of_a_file_need_neither_configuration_nor_policies() {
     if PathBuf::from(orareaper::cli::CONFIG).exists() {
-        site::not_run("this host has a configuration of its own");
+        crate::site::not_run("this host has a configuration of its own");
         return;
     }
     let site = Site::new();

@@ -1,15 +1,11 @@
 //! What the daemon reads of a container database and its clocks over the real wire: each resource against its own limit, and
 //! no age by dates that are not of one clock.
 
-#[path = "drivers/both.rs"]
-#[allow(dead_code, reason = "the story without a client library is told elsewhere")]
-mod both;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use both::{on_both_drivers, target};
+use crate::drivers::both::{on_both_drivers, target};
 use orareaper::clock::SystemClock;
 use orareaper::daemon::poller::{Needs, Polled, Poller, Reach};
 use orareaper::oracle::Driver;
@@ -64,7 +60,7 @@ fn polled(driver: Driver, scenario: &str, user: &str, service: &str) -> Polled {
 
 #[test]
 fn a_pdb_is_measured_by_what_is_its_own() {
-    on_both_drivers("a_pdb_is_measured_by_what_is_its_own", |driver| {
+    on_both_drivers(|driver| {
         let polled = polled(driver, CONTAINERS, "reaper", "shop");
         let instances: Vec<u32> = polled.snapshot.instances().iter().map(|one| one.inst_id).collect();
         assert_eq!(instances, [1], "the PDB is closed on the other instance");
@@ -84,7 +80,7 @@ fn a_pdb_is_measured_by_what_is_its_own() {
 
 #[test]
 fn ages_are_unknown_where_sysdate_is_of_another_clock() {
-    on_both_drivers("ages_are_unknown_where_sysdate_is_of_another_clock", |driver| {
+    on_both_drivers(|driver| {
         let usual = polled(driver, CONTAINERS, "reaper", "shop");
         assert!(usual.snapshot.has(Column::Connected));
         let behind = CONTAINERS.replace("open_on:", "sysdate_shift: -9h, open_on:");

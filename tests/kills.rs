@@ -3,13 +3,11 @@
 //! Oracle's answer is only half of it. Each test looks at what was sent, at what it hit, at what the journal says, and at
 //! what became of the connection that sent it.
 
-mod site;
-
 use std::time::Duration;
 
+use crate::site::{Daemon, Db, Driver, Site, drivers, until, wait_for};
 use orasim::scenario::Length;
 use orasim::{Clause, Fault, Strike};
-use site::{Daemon, Db, Driver, Site, drivers, until, wait_for};
 
 /// Two instances with everybody these tests are about; the same SID on both.
 const CLUSTER: &str = "

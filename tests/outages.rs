@@ -1,14 +1,12 @@
 //! What goes wrong between the daemon and its databases, and what it does when the machine ends it in the wrong moment.
 
-mod site;
-
 use std::net::TcpListener;
 use std::time::Duration;
 
+use crate::site::colleague::{acting, end, log_in};
+use crate::site::{Db, Driver, PASSWORD, Site, drivers, entry, until, wait_for};
 use orasim::backend::OnAccept;
 use orasim::{Fault, Strike};
-use site::colleague::{acting, end, log_in};
-use site::{Db, Driver, PASSWORD, Site, drivers, entry, until, wait_for};
 
 const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
 
@@ -110,7 +108,7 @@ fn twelve_entries_that_share_an_account_try_a_wrong_password_once() {
             .collect();
         site.configure_with(&entries, "");
         site.write("password", "Wr0ng-zq7xKw");
-        let down = |daemon: &site::Daemon| {
+        let down = |daemon: &crate::site::Daemon| {
             let told = |line: &serde_json::Value| {
                 let error = line["error"].as_str().unwrap_or_default();
                 line["message"] == "database is down"
@@ -143,7 +141,7 @@ fn twelve_entries_that_share_an_account_try_a_wrong_password_once() {
 
 #[test]
 fn two_entries_that_lead_to_one_database_share_its_budget() {
-    let driver = site::thin();
+    let driver = crate::site::thin();
     let two = OFFICE.replace("name: forgotten,", "name: forgotten, count: 2,");
     let db = Db::parse(&two);
     let site = site(ENFORCE);
@@ -411,14 +409,14 @@ fn thousands_of_sessions_cost_few_round_trips() {
     }
 }
 
-fn round_trips(daemon: &site::Daemon) -> f64 {
+fn round_trips(daemon: &crate::site::Daemon) -> f64 {
     let told = daemon.metric("orareaper_driver_round_trips_total{database=\"orcl\"}");
     told.expect("it is counted")
 }
 
 #[test]
 fn whoever_reads_the_log_may_stop_reading() {
-    let driver = site::thin();
+    let driver = crate::site::thin();
     for stuck in [true, false] {
         let db = Db::parse(OFFICE);
         let site = site(ENFORCE);

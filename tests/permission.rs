@@ -3,12 +3,10 @@
 //! A plain kill of a busy session waits for its victim, by the simulated clock for a minute. Two such sessions make a batch
 //! whose second half has its turn a minute after the first, and whatever has begun by then must hold it back.
 
-mod site;
-
 use std::path::Path;
 use std::time::Duration;
 
-use site::{Daemon, Db, Site, thin, until};
+use crate::site::{Daemon, Db, Site, thin, until};
 
 const BUSY: &str = "
 release: 19.22.0.0.0
@@ -32,7 +30,7 @@ fn half_way(policy: &str, config: &str) -> (Db, Site, Daemon) {
         "policies:\n  - {{name: reap, mode: enforce, when: running longer than 4h, action: kill, limits: {{share: 100%}}{policy}}}\n"
     ));
     // Far longer than the test lasts, so that age is no reason.
-    let database = site::entry("orcl", &thin(), &db.connect_string(), true).replace("poll: 1s", "poll: 10m");
+    let database = crate::site::entry("orcl", &thin(), &db.connect_string(), true).replace("poll: 1s", "poll: 10m");
     site.configure_with(&[database], config);
     let daemon = site.run(&thin());
     until("the first statement to be waiting", || {

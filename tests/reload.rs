@@ -1,11 +1,9 @@
 //! A reload puts everything in force: databases that are new, gone or lead elsewhere. What cannot change is refused with its
 //! reason, and nothing says that something is in force which is not.
 
-mod site;
-
 use std::time::Duration;
 
-use site::{Daemon, Db, Driver, Site, entry, thin, until};
+use crate::site::{Daemon, Db, Driver, Site, entry, thin, until};
 
 const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
 

@@ -1,12 +1,10 @@
 //! `record` and `replay` as typed: a recording of the simulated database, made through the real driver, and policies over it.
 
-mod site;
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
+use crate::site::{Db, Site, thin};
 use serde_json::Value;
-use site::{Db, Site, thin};
 
 const POLICY: &str = "policies:\n  - name: idle\n    mode: enforce\n    when: INACTIVE longer than 1m\n    limits: {share: 100%}\n    action: kill\n";
 

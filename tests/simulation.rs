@@ -7,19 +7,12 @@
 //!
 //! A failure prints its seed, and `ORAREAPER_SEED=n` runs that seed alone. `ORAREAPER_SIMULATIONS=n` runs so many seeds.
 
-#[path = "simulation/chance.rs"]
 mod chance;
-#[path = "simulation/checks.rs"]
 mod checks;
-#[path = "simulation/setting.rs"]
 mod setting;
-#[path = "simulation/spy.rs"]
 mod spy;
-#[path = "simulation/steps.rs"]
 mod steps;
-#[path = "simulation/threads.rs"]
 mod threads;
-#[path = "simulation/trouble.rs"]
 mod trouble;
 
 use std::env;
@@ -64,7 +57,7 @@ fn simulate(seed: u64) -> Summary {
     match panic::catch_unwind(|| Run::new(seed).play(STEPS)) {
         Ok(summary) => summary,
         Err(panicked) => {
-            eprintln!("seed {seed} failed; ORAREAPER_SEED={seed} cargo test --test simulation runs it again");
+            eprintln!("seed {seed} failed; ORAREAPER_SEED={seed} cargo test --test all simulation:: runs it again");
             panic::resume_unwind(panicked)
         }
     }
@@ -137,9 +130,9 @@ mod the_checks {
     use orasim::local::Local;
     use orasim::{SessionView, World};
 
-    use crate::chance::Chance;
-    use crate::checks::{Current, Truth};
-    use crate::setting::{Rule, Setting, Wanted};
+    use super::chance::Chance;
+    use super::checks::{Current, Truth};
+    use super::setting::{Rule, Setting, Wanted};
 
     fn truth() -> Truth {
         let setting = Setting::draw(1, &mut Chance::of(1));
@@ -257,7 +250,7 @@ mod the_checks {
         truth.limits.per_cycle = None;
         truth.limits.per_hour = None;
         let sessions = truth.world.sessions();
-        let mut wanted = sessions.iter().filter(|session| !crate::setting::is_safe(session));
+        let mut wanted = sessions.iter().filter(|session| !super::setting::is_safe(session));
         for _ in 0..2 {
             let one = wanted.next().expect("enough of them");
             assert_eq!(kill(&mut truth, one, key(one)), Ok(()));

@@ -1,13 +1,11 @@
 //! The kill switch from a shell: it works when everything else is wrong, and says what the daemon confirmed.
 
-mod site;
-
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
-use site::{Daemon, Db, Site, thin, until};
+use crate::site::{Daemon, Db, Site, thin, until};
 
 const OFFICE: &str = "
 release: 19.22.0.0.0
@@ -89,7 +87,7 @@ fn it_works_with_every_database_down_and_is_seen() {
     db.world.set_listener(orasim::backend::OnAccept::Silent);
     let path = site.path("notify");
     let manager = UnixDatagram::bind(&path).expect("a socket");
-    manager.set_read_timeout(Some(site::PATIENCE)).expect("a limit");
+    manager.set_read_timeout(Some(crate::site::PATIENCE)).expect("a limit");
     let hears = |what: &str| {
         until(what, || {
             let mut bytes = [0; 4096];

@@ -4,15 +4,13 @@
 //! What APEXDEV and a DBA at a client of his own see is what Oracle's tutorial on ending sessions shows: the session in
 //! V$SESSION, its end, and ORA-00028 for whoever tries to go on. Hours pass by moving the simulated clock.
 
-mod site;
-
 use std::path::Path;
 use std::time::Duration;
 
+use crate::site::client::{Client, python};
+use crate::site::{Daemon, Db, Driver, PASSWORD, Site, drivers, until};
 use orasim::scenario::BackgroundKill;
 use orasim::{Clause, Scenario};
-use site::client::{Client, python};
-use site::{Daemon, Db, Driver, PASSWORD, Site, drivers, until};
 
 /// What the exercise looks at.
 const SESSIONS: &str = "SELECT sid, serial#, schemaname, program FROM V$SESSION WHERE schemaname != 'SYS'";

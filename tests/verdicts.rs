@@ -4,12 +4,10 @@
 //! Each case has an exemption that ends with one of the two days, a blackout-free time, and a policy for another database, one
 //! that is off, and one with a schedule that is due. What each command says is read from what it prints.
 
-mod site;
-
 use std::collections::BTreeSet;
 
+use crate::site::{Db, Site, entry, thin, wait_for};
 use serde_json::Value;
-use site::{Db, Site, entry, thin, wait_for};
 
 /// A zone and a moment in UTC; the day there, and whether it is later than in UTC.
 struct Case {

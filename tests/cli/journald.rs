@@ -57,7 +57,7 @@ fn a_database_that_is_down_is_an_error_in_the_journal() {
         .stderr(file)
         .spawn()
         .expect("it runs");
-    let found = site::wait_for("the outage in the journal", || {
+    let found = crate::site::wait_for("the outage in the journal", || {
         let told = fs::read_to_string(&path).expect("text");
         told.lines()
             .find(|line| line.contains("database is down"))

@@ -15,13 +15,14 @@ use orareaper::oracle::{Driver, Login, Secret, Target};
 const ONLY_OCI: &str = "ORAREAPER_TEST_ONLY_OCI";
 const NO_CLIENT: &str = "ORAREAPER_TEST_NO_CLIENT";
 
-/// Runs the test's story with each driver; `name` is the test's own.
-pub(crate) fn on_both_drivers(name: &str, story: fn(Driver)) {
+/// Runs the story of the test that calls it with each driver.
+pub(crate) fn on_both_drivers(story: fn(Driver)) {
     if env::var_os(ONLY_OCI).is_some() {
         story(Driver::Oci);
         return;
     }
     story(Driver::Thin);
+    let name = this_test();
     let Some(client) = client() else {
         assert!(
             env::var_os("ORAREAPER_REQUIRE_CLIENTS").is_none(),
@@ -37,7 +38,7 @@ pub(crate) fn on_both_drivers(name: &str, story: fn(Driver)) {
     )
     .expect("a file");
     let output = Command::new(env::current_exe().expect("this test"))
-        .args(["--exact", name, "--nocapture"])
+        .args(["--exact", &name, "--nocapture"])
         .env(ONLY_OCI, "1")
         .env("LD_LIBRARY_PATH", client)
         .env("TNS_ADMIN", settings.path())
@@ -54,13 +55,14 @@ pub(crate) fn on_both_drivers(name: &str, story: fn(Driver)) {
 }
 
 /// Runs the test's story in a process whose loader is not led to a client library.
-pub(crate) fn without_client_library(name: &str, story: fn()) {
+pub(crate) fn without_client_library(story: fn()) {
     if env::var_os(NO_CLIENT).is_some() {
         story();
         return;
     }
+    let name = this_test();
     let output = Command::new(env::current_exe().expect("this test"))
-        .args(["--exact", name, "--nocapture"])
+        .args(["--exact", &name, "--nocapture"])
         .env(NO_CLIENT, "1")
         .env_remove("LD_LIBRARY_PATH")
         .env_remove("ORACLE_HOME")
@@ -75,6 +77,14 @@ pub(crate) fn without_client_library(name: &str, story: fn()) {
         "{name}:\n{told}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// The name of the test that calls it, as the test program takes it: the test's thread has it.
+pub(crate) fn this_test() -> String {
+    std::thread::current()
+        .name()
+        .expect("a test's thread has its name")
+        .to_owned()
 }
 
 /// The folder of Oracle's client library: `$ORAREAPER_TEST_CLIENT`, or what `tests/fetch-clients` fetched.

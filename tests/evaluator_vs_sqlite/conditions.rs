@@ -2,7 +2,7 @@
 
 use orareaper::session::column::Column;
 
-use crate::{MISSING, NOW};
+use super::{MISSING, NOW};
 
 /// A column's values as SQL makes them out of what was read; `NULL` for what was not.
 pub(crate) fn sql_column(column: Column) -> String {

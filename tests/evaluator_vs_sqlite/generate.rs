@@ -5,8 +5,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::conditions::{Literal, Pattern, Tree, sql_column};
-use crate::{MISSING, READ};
+use super::conditions::{Literal, Pattern, Tree, sql_column};
+use super::{MISSING, READ};
 
 pub(crate) const OPERATORS: [&str; 7] = ["=", "!=", "<>", "<", "<=", ">", ">="];
 

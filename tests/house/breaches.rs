@@ -108,6 +108,22 @@ fn a_long_file_is_found_and_one_line_less_is_not() {
     }
 }
 
+#[test]
+fn a_test_file_that_no_program_names_is_found() {
+    for folder in ["tests", "tests/orasim/tests"] {
+        let tree = ["all.rs", "kills.rs", "site/mod.rs", "kills/deeper.rs"].map(|name| Source {
+            path: format!("{folder}/{name}"),
+            text: "//! A.\n\nmod kills;\n".to_owned(),
+        });
+        let findings = check(&tree);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(
+            findings[0].starts_with(&format!("{folder}/site/mod.rs: ")),
+            "{findings:?}"
+        );
+    }
+}
+
 /// What must not be found: comments, tests at a file's end, the place where a thing is at home.
 #[test]
 fn what_is_allowed_is_not_found() {

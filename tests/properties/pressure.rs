@@ -17,7 +17,7 @@ use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSour
 use orareaper::session::time::DbTime;
 use proptest::prelude::*;
 
-use crate::world::{START, facts, in_force};
+use super::world::{START, facts, in_force};
 
 const COLUMNS: [Column; 11] = [
     Column::InstId,

@@ -3,7 +3,7 @@
 
 use orareaper::session::column::Column;
 
-use crate::world::{Person, Rule, Rules, World};
+use super::world::{Person, Rule, Rules, World};
 
 /// An action that was permitted.
 #[derive(Clone, Debug)]

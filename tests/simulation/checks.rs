@@ -16,7 +16,7 @@ use orareaper::policy::model::Limits;
 use orareaper::session::SessionKey;
 use orasim::{Clause, KillRecord, SessionView, World};
 
-use crate::setting::{REAPER, Rule, is_safe};
+use super::setting::{REAPER, Rule, is_safe};
 
 /// An action under way.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use chrono::NaiveDateTime;
 use orareaper::policy::model::{Limits, PolicySet};
 use orasim::{Scenario, SessionView};
 
-use crate::chance::Chance;
+use super::chance::Chance;
 
 /// The daemon's account.
 pub(crate) const REAPER: &str = "REAPER";

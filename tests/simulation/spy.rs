@@ -10,7 +10,7 @@ use orareaper::daemon::watcher::Recording;
 use orareaper::oracle::Error;
 use orareaper::verify::Proof;
 
-use crate::steps::{Shared, lock};
+use super::steps::{Shared, lock};
 
 /// Holds what the daemon says against the truth, and passes it on to the daemon's own watcher.
 pub(crate) struct Spy {

@@ -27,11 +27,11 @@ use orareaper::session::SessionKey;
 use orareaper::status::SharedStatus;
 use orasim::{Server, World};
 
-use crate::chance::Chance;
-use crate::checks::{Truth, is, remembered};
-use crate::setting::{REAPER, Rule, Setting, load};
-use crate::spy::Spy;
-use crate::trouble::{Desk, Mischief, Trouble, is_crash};
+use super::chance::Chance;
+use super::checks::{Truth, is, remembered};
+use super::setting::{REAPER, Rule, Setting, load};
+use super::spy::Spy;
+use super::trouble::{Desk, Mischief, Trouble, is_crash};
 
 /// The configured name.
 pub(crate) const NAME: &str = "sim";

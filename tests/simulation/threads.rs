@@ -21,10 +21,10 @@ use orareaper::recorder::Recorder;
 use orareaper::status::SharedStatus;
 use orasim::{Clause, KillRecord, Server, World};
 
-use crate::chance::Chance;
-use crate::setting::{REAPER, Rule, Setting, is_safe, load};
-use crate::steps::NAME;
-use crate::trouble::Trouble;
+use super::chance::Chance;
+use super::setting::{REAPER, Rule, Setting, is_safe, load};
+use super::steps::NAME;
+use super::trouble::Trouble;
 
 /// Simulated seconds a second.
 const SPEED: f64 = 120.0;

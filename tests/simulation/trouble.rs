@@ -15,8 +15,8 @@ use orareaper::session::SessionKey;
 use orasim::scenario::Length;
 use orasim::{Fault, Strike, World};
 
-use crate::chance::Chance;
-use crate::steps::{Shared, lock};
+use super::chance::Chance;
+use super::steps::{Shared, lock};
 
 /// What a query may fail with.
 const ERRORS: &[(u32, &str)] = &[

@@ -83,14 +83,9 @@ impl Client {
         self.answer()
     }
 
-    /// The same without waiting; [`Self::finish`] waits.
+    /// The same without waiting.
     pub(crate) fn begin(&mut self, statement: &str) {
         writeln!(self.ask, "{statement}").expect("the client listens");
-    }
-
-    /// Waits for what [`Self::begin`] began.
-    pub(crate) fn finish(&mut self) -> String {
-        self.answer()
     }
 }
 

@@ -4,7 +4,6 @@
 //! database. Ports are free ones, so tests run side by side. Nothing is timed: a condition is waited for, far longer than
 //! it can take, and what must not happen is looked for after something that comes later has happened.
 
-#![allow(dead_code, reason = "no test program uses all of it")]
 #![allow(clippy::disallowed_methods, reason = "waiting for a program needs a clock")]
 
 pub(crate) mod client;

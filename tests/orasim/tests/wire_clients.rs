@@ -2,13 +2,11 @@
 //! node-oracledb thin, ojdbc8. Each is a script or a program beside this file that does the asking, once against the wire with fixed
 //! answers behind it, and once against the simulated world.
 
-mod fixed;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use fixed::{clients, serve};
+use crate::fixed::{clients, serve};
 use orasim::backend::Database;
 use orasim::{Scenario, Server, World};
 

@@ -2,14 +2,12 @@
 //!
 //! It runs where the library is (`tests/fetch-clients` fetches it) and says so where it is not.
 
-mod fixed;
-
 use std::env;
 use std::process::Command;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use fixed::{BIG, Fixed, NAP, SLEEP, clients, long_text, serve};
+use crate::fixed::{BIG, Fixed, NAP, SLEEP, clients, long_text, serve};
 use oracle::sql_type::{OracleType, Timestamp, ToSql};
 use oracle::{ConnStatus, Connection, Connector, InitParams, Privilege};
 use orasim::Server;

@@ -1,13 +1,11 @@
 //! The pure-Rust driver, unmodified, against the wire with fixed answers behind it.
 
-mod fixed;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use fixed::{BIG, Fixed, NAP, SLEEP, long_text, moment, serve};
+use crate::fixed::{BIG, Fixed, NAP, SLEEP, long_text, moment, serve};
 use oracledb::{Config, Connection, ErrorKind, OracleTimestamp};
 use orasim::Server;
 

@@ -20,8 +20,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::TestRunner;
 
-use crate::reference::{Act, Reference, Refused};
-use crate::world::{MOST_SNAPSHOTS, Rules, World, facts, in_force, refilling, rules, world};
+use self::reference::{Act, Reference, Refused};
+use self::world::{MOST_SNAPSHOTS, Rules, World, facts, in_force, refilling, rules, world};
 
 const MODES: [&str; 5] = ["enforce", "enforce", "dry-run", "dry-run", "off"];
 

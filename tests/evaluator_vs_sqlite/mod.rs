@@ -26,7 +26,7 @@ use proptest::prelude::*;
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 
-use crate::generate::{columns, number, text, tree};
+use self::generate::{columns, number, text, tree};
 
 /// The snapshot's clock.
 const NOW: i64 = 1_800_000_000;

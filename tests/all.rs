@@ -1,0 +1,35 @@
+//! All tests of the program and its library from outside, as one program: linking one takes a twentieth of linking each.
+//!
+//! `cargo test --test all kills::` runs one file's.
+
+mod any_bytes;
+mod at_the_limit;
+mod broken_answers;
+mod browser;
+mod cases;
+mod cli;
+mod daemon;
+mod diagnostics;
+mod documentation;
+mod drivers;
+mod evaluator_vs_sqlite;
+mod explain;
+mod gates;
+mod house;
+mod kills;
+mod monitoring;
+mod outages;
+mod permission;
+mod properties;
+mod reload;
+mod replay;
+mod report;
+mod saved;
+mod schedule;
+mod simulation;
+mod site;
+mod story_command;
+mod switch;
+mod systemd_unit;
+mod tutorial;
+mod verdicts;

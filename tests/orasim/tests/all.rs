@@ -1,0 +1,10 @@
+//! All tests of the simulated database, as one program.
+
+mod fixed;
+mod kill;
+mod reality;
+mod sql;
+mod wire_clients;
+mod wire_oci;
+mod wire_thin;
+mod world_thin;
