@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use orareaper::evaluate::evaluate;
+use orareaper::decide::evaluate::evaluate;
 use orareaper::needs;
 use orareaper::policy::condition::Condition;
 use orareaper::session::column::{Column, Columns, Source};
@@ -251,7 +251,7 @@ fn main() {
         .collect();
     let wanted = policies.iter().fold(
         needs::ALWAYS.into_iter().collect::<Columns>(),
-        |so_far, (_, condition, _)| so_far.union(orareaper::evaluate::columns_of(condition)),
+        |so_far, (_, condition, _)| so_far.union(orareaper::decide::evaluate::columns_of(condition)),
     );
     let snapshot = snapshot(&rows, wanted);
     for (text, condition, by_hand) in &policies {

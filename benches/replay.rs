@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, TimeDelta};
-use orareaper::in_force::{Rhythm, Rules};
+use orareaper::decide::in_force::{Rhythm, Rules};
+use orareaper::decide::pressure::Readings;
+use orareaper::decide::protect::Facts;
 use orareaper::needs;
 use orareaper::policy::check_files;
 use orareaper::policy::model::PolicySet;
-use orareaper::pressure::Readings;
-use orareaper::protect::Facts;
 use orareaper::recording::{Header, Next, Reader, Recorded, Writer};
 use orareaper::replay::{Replay, Setting};
 use orareaper::session::column::{Column, Columns};

@@ -7,7 +7,7 @@ pub mod carry_out;
 
 use std::fmt;
 
-use crate::outcome::Outcome;
+use crate::decide::outcome::Outcome;
 use crate::policy::model::{Action, DisconnectClause, KillClause};
 use crate::session::SessionKey;
 

@@ -1,39 +1,42 @@
 //! An autonomous policy daemon that reaps idle, stuck and runaway Oracle sessions, with proof for every one.
+//!
+//! The modules stand in reading order; docs/ARCHITECTURE.md has the map.
 
+// What a user writes and what a database shows.
+pub mod config;
+pub mod policy;
+pub mod session;
+pub mod yaml;
+
+// What is decided, without a clock, a file or a network.
+pub mod decide;
+pub mod needs;
+
+// How it is done and recorded.
 pub mod actuator;
+pub mod event;
+pub mod journal;
+pub mod oracle;
+pub mod recorder;
+
+// Who is told, and how.
+pub mod explain;
+pub mod metrics;
+pub mod notes;
+pub mod report;
+pub mod status;
+pub mod visible;
+
+// Snapshots and policies without a database.
+pub mod recording;
+pub mod replay;
+pub mod saved;
+pub mod story;
+
+// The program.
 pub mod cli;
 pub mod clock;
 pub mod commands;
-pub mod config;
-pub mod cycle;
 pub mod daemon;
-pub mod evaluate;
-pub mod event;
-pub mod explain;
-pub mod guard;
-pub mod hold;
 pub mod http;
-pub mod in_force;
-pub mod journal;
-pub mod ledger;
-pub mod metrics;
-pub mod needs;
-pub mod notes;
 pub mod notify;
-pub mod oracle;
-pub mod outcome;
-pub mod plan;
-pub mod policy;
-pub mod pressure;
-pub mod protect;
-pub mod recorder;
-pub mod recording;
-pub mod replay;
-pub mod report;
-pub mod respawn;
-pub mod saved;
-pub mod session;
-pub mod status;
-pub mod story;
-pub mod verify;
-pub mod visible;

@@ -1,6 +1,6 @@
 //! What has to be read of a database so that every loaded policy can be judged, and nothing more.
 
-use crate::evaluate::columns_of;
+use crate::decide::evaluate::columns_of;
 use crate::policy::model::{Action, Policy, PolicySet, Protection};
 use crate::policy::pressure::{PressureCondition, Resource};
 use crate::session::column::{Column, Columns};

@@ -3,12 +3,12 @@
 //! Unknown never kills, so a file without TYPE gives an empty plan, which would read as "nothing to do". Each gap is
 //! therefore named with its consequence, before any decision.
 
-use crate::evaluate::missing_columns;
-use crate::plan::InForce;
+use crate::decide::evaluate::missing_columns;
+use crate::decide::plan::InForce;
+use crate::decide::pressure::Readings;
+use crate::decide::protect::ESSENTIAL;
 use crate::policy::model::{Policy, PolicySet, Protection};
 use crate::policy::pressure::{Mark, PressureCondition};
-use crate::pressure::Readings;
-use crate::protect::ESSENTIAL;
 use crate::session::column::Column;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
 
@@ -152,7 +152,7 @@ fn unknown_terms(policy: &Policy, snapshot: &Snapshot) -> Vec<String> {
         }
         if snapshot.clock().is_none() {
             for column in [Column::Connected, Column::StatementAge] {
-                if snapshot.has(column) && crate::evaluate::columns_of(condition).contains(column) {
+                if snapshot.has(column) && crate::decide::evaluate::columns_of(condition).contains(column) {
                     notes.push(format!(
                         "policy {}: {} needs the database's clock, which the file does not tell (SYSDATE, or --taken-at); \
                          its {part} is unknown for everybody as far as it depends on it",
@@ -169,10 +169,10 @@ fn unknown_terms(policy: &Policy, snapshot: &Snapshot) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::RunMode;
-    use crate::plan::InForce;
+    use crate::decide::guard::RunMode;
+    use crate::decide::plan::InForce;
+    use crate::decide::pressure::Figure;
     use crate::policy::pressure::Resource;
-    use crate::pressure::Figure;
     use crate::session::snapshot::{Clock, Instance};
     use crate::session::time::DbTime;
 

@@ -10,12 +10,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::Monotonic;
+use crate::decide::guard::RunMode;
+use crate::decide::outcome::Outcome;
+use crate::decide::verify::Proof;
 use crate::event::{
     CycleReport, Event, InstanceReport, Loaded, LoadedDatabase, Outcomed, PolicyLoad, READ_TOO_SLOWLY, SpareReason,
 };
-use crate::guard::RunMode;
-use crate::outcome::Outcome;
-use crate::verify::Proof;
 
 /// So many actions are shown.
 const RECENT: usize = 50;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::drivers::both::{on_both_drivers, target, this_test};
 use orareaper::clock::{Clock, SystemClock};
 use orareaper::daemon::poller::{Needs, Polled, Poller, Reach};
-use orareaper::evaluate::evaluate;
+use orareaper::decide::evaluate::evaluate;
 use orareaper::oracle::{Class, ConnectSlot, Connection, Driver, Purpose, Query};
 use orareaper::policy::condition::Condition;
 use orareaper::session::column::Column;

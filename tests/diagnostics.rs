@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use orareaper::policy::check_files;
-use orareaper::policy::diagnostics::Diagnostic;
+use orareaper::yaml::diagnostics::Diagnostic;
 
 /// Part of every password that a case has in its file. No answer may hold it.
 const SECRET: &str = "tiger";

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use orareaper::decide::outcome::Outcome;
 use orareaper::oracle::Class;
-use orareaper::outcome::Outcome;
 
 /// Every metric of the daemon, without the prefix `orareaper_`.
 const METRICS: &[&str] = &[

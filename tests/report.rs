@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use orareaper::cycle::Reported;
-use orareaper::guard::{Ruling, RunMode, rule};
-use orareaper::hold::Holds;
-use orareaper::ledger::Ledger;
+use orareaper::decide::cycle::Reported;
+use orareaper::decide::guard::{Ruling, RunMode, rule};
+use orareaper::decide::hold::Holds;
+use orareaper::decide::ledger::Ledger;
+use orareaper::decide::plan::{EffectiveLimits, InForce, Plan, Situation, plan};
+use orareaper::decide::pressure::Gates;
+use orareaper::decide::protect::Facts;
+use orareaper::decide::respawn::Respawns;
+use orareaper::decide::verify::Following;
 use orareaper::notes::notes;
-use orareaper::plan::{EffectiveLimits, InForce, Plan, Situation, plan};
 use orareaper::policy::condition::{Comparison, Condition, Operand, Phrase, SessionStatus, Value};
 use orareaper::policy::model::{Action, KillClause, Limits, Mode, OrderKey, Origin, Policy, PolicySet};
-use orareaper::pressure::Gates;
-use orareaper::protect::Facts;
 use orareaper::report::{Report, ReportFormat, SessionRow, Subject, TextStyle, together};
-use orareaper::respawn::Respawns;
 use orareaper::saved::parse;
 use orareaper::session::column::{Column, Columns};
 use orareaper::session::snapshot::Snapshot;
-use orareaper::verify::Following;
 
 const SESSIONS: &str = "\
 INST_ID,SID,SERIAL#,USERNAME,STATUS,TYPE,LOGON_TIME,LAST_CALL_ET,TADDR,MODULE,CLIENT_INFO,EVENT,MACHINE,SYSDATE,PROGRAM
@@ -119,7 +119,12 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
     };
     let plan = plan(&snapshot, &situation);
     let ruling = rule(&plan, &snapshot, &situation, &Ledger::default(), None);
-    let notes = notes(&snapshot, &orareaper::pressure::Readings::default(), &set, &in_force);
+    let notes = notes(
+        &snapshot,
+        &orareaper::decide::pressure::Readings::default(),
+        &set,
+        &in_force,
+    );
     Cycle {
         snapshot,
         set,

@@ -123,7 +123,7 @@ mod the_checks {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Arc;
 
-    use orareaper::guard::RunMode;
+    use orareaper::decide::guard::RunMode;
     use orareaper::session::SessionKey;
     use orareaper::session::time::DbTime;
     use orasim::backend::ConnectTo;

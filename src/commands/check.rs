@@ -8,10 +8,10 @@ use crate::commands::{fail, no_config, print, refused, say, tell_problems};
 use crate::config::Rules;
 use crate::needs::of_policy;
 use crate::oracle::capabilities::{Release, first_release};
-use crate::policy::diagnostics::{Diagnostic, Severity};
 use crate::policy::model::Policy;
 use crate::session::column::Source;
 use crate::session::snapshot::Snapshot;
+use crate::yaml::diagnostics::{Diagnostic, Severity};
 
 /// Runs the command.
 pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
@@ -53,7 +53,7 @@ pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
         problems.extend(loaded.diagnostics);
         if let (Some(set), Some(names)) = (&loaded.set, &rules.databases) {
             problems.extend(crate::policy::unmatched_databases(set, names));
-            let surplus = crate::in_force::too_many(names, set);
+            let surplus = crate::decide::in_force::too_many(names, set);
             let file = config.display().to_string();
             problems.extend(surplus.map(|problem| Diagnostic::of_file(&file, "too-many-policies", problem)));
         }
@@ -128,7 +128,7 @@ fn count(number: usize, noun: &str) -> String {
 /// A configuration says which databases there are; a policy file never does.
 fn is_configuration(path: &Path) -> bool {
     // Only as much as a file may hold: what is larger is refused by whoever reads it next.
-    crate::policy::read_file(path).is_ok_and(|bytes| {
+    crate::yaml::files::read(path).is_ok_and(|bytes| {
         String::from_utf8_lossy(&bytes).lines().any(|line| {
             let key = |key: &str| {
                 line.strip_prefix(key)

@@ -6,12 +6,12 @@ use crate::cli::{ExplainArgs, Status};
 use crate::clock::SystemClock;
 use crate::commands::look::{Look, Rules};
 use crate::commands::{fail, print, say, terminal_style};
-use crate::cycle::Memory;
+use crate::decide::cycle::Memory;
 use crate::explain::{Explanation, SessionName, Subject};
-use crate::policy::diagnostics::did_you_mean;
 use crate::policy::model::PolicySet;
 use crate::policy::to_query;
 use crate::session::column::{Column, Columns};
+use crate::yaml::diagnostics::did_you_mean;
 
 /// Runs the command.
 pub fn run(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Status {

@@ -12,17 +12,17 @@ use crate::cli::{CONFIG, SourceArgs, Status};
 use crate::clock::{Clock, SystemClock};
 use crate::commands::{fail, load_config, load_policies};
 use crate::config::{Config, Database};
-use crate::cycle::{Cycle, Memory, Terms, cycle};
 use crate::daemon::database::utc_of;
 use crate::daemon::poller::{Needs, Poller};
-use crate::in_force::{self, Absent, Due, Here};
+use crate::decide::cycle::{Cycle, Memory, Terms, cycle};
+use crate::decide::in_force::{self, Absent, Due, Here};
+use crate::decide::plan::InForce;
+use crate::decide::pressure::Readings;
+use crate::decide::protect::Facts;
 use crate::needs;
 use crate::notes::notes;
 use crate::oracle::Class;
-use crate::plan::InForce;
 use crate::policy::model::PolicySet;
-use crate::pressure::Readings;
-use crate::protect::Facts;
 use crate::session::column::Columns;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
 
@@ -162,7 +162,7 @@ impl Rules {
         match (&source.database, eyes.is_empty()) {
             (Some(name), true) => {
                 let names = databases.iter().map(|database| &*database.name);
-                let hint = crate::policy::diagnostics::did_you_mean(name, names);
+                let hint = crate::yaml::diagnostics::did_you_mean(name, names);
                 let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
                 Err(fail(&format!("the configuration has no database {name}{hint}")))
             }

@@ -31,9 +31,9 @@ use crate::clock::SystemClock;
 pub(crate) use crate::commands::log::{Priority, fail, say, say_as};
 pub use crate::commands::log::{end_log, start_log};
 use crate::config::Config;
-use crate::policy::diagnostics::Diagnostic;
 use crate::policy::model::PolicySet;
 use crate::report::TextStyle;
+use crate::yaml::diagnostics::Diagnostic;
 
 /// Runs a command.
 #[must_use]

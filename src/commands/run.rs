@@ -18,8 +18,8 @@ use crate::config::{Config, Driver};
 use crate::daemon::control::Claim;
 use crate::daemon::service::Service;
 use crate::notify::{Notifier, watchdog_interval};
-use crate::policy::diagnostics::Diagnostic;
 use crate::policy::model::PolicySet;
+use crate::yaml::diagnostics::Diagnostic;
 
 /// Loops end within this, or are left behind.
 pub(crate) const GRACE: Duration = Duration::from_secs(3);
@@ -166,7 +166,7 @@ fn reload(path: &Path, running: &Config, service: &mut Service, clock: &dyn Cloc
 fn surplus(config: &Config, set: &PolicySet) -> Option<String> {
     let named = |database: &crate::config::Database| (Arc::clone(&database.name), database.labels.clone());
     let databases: Vec<_> = config.databases.iter().map(named).collect();
-    crate::in_force::too_many(&databases, set)
+    crate::decide::in_force::too_many(&databases, set)
 }
 
 fn joined(problems: &[Diagnostic]) -> String {

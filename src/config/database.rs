@@ -7,10 +7,10 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::{Blackout, Database, Driver, Labels, Login, SecretSource};
-use crate::policy::diagnostics::{Diagnostic, did_you_mean, quoted};
-use crate::policy::fields::{Fields, Inspection};
 use crate::policy::model::Limits;
-use crate::policy::raw::{Node, Value};
+use crate::yaml::diagnostics::{Diagnostic, did_you_mean, quoted};
+use crate::yaml::fields::{Fields, Inspection};
+use crate::yaml::node::{Node, Value};
 
 /// The keys that `defaults` and an entry of `databases` share.
 pub(super) const SHARED_KEYS: [&str; 12] = [

@@ -4,7 +4,7 @@
 //! mistake elsewhere in the same line, or a file that is not even YAML. So the text is masked before anything else is done
 //! with it, by its look alone: too much rather than too little.
 
-use crate::policy::diagnostics::nearest;
+use crate::yaml::diagnostics::nearest;
 
 /// The text with secrets masked; same length in bytes, same lines.
 pub(super) fn mask(text: &str) -> String {

@@ -25,10 +25,10 @@ use sha2::{Digest as _, Sha256};
 pub use read::{Loaded, Rules, check};
 pub use secret::{Secret, SecretError, SecretSource};
 
-use crate::policy::diagnostics::{Diagnostic, Severity};
 pub use crate::policy::model::Labels;
 use crate::policy::model::Limits;
 use crate::policy::schedule::Schedule;
+use crate::yaml::diagnostics::{Diagnostic, Severity};
 
 /// Where the configuration is looked for.
 pub const DEFAULT_PATH: &str = "/etc/orareaper/orareaper.yaml";
@@ -196,11 +196,11 @@ impl Blackout {
 #[must_use]
 pub fn load(path: &Path) -> Loaded {
     let name = path.display().to_string();
-    match crate::policy::read_file(path) {
+    match crate::yaml::files::read(path) {
         Ok(bytes) => {
             let base = path.parent().unwrap_or(Path::new(""));
             let mut loaded = read::check_with(&name, &bytes, base, &included);
-            loaded.diagnostics.extend(crate::policy::writable_by_all(path));
+            loaded.diagnostics.extend(crate::yaml::files::writable_by_all(path));
             look_up_beside(base, &mut loaded);
             let readable = readable_by_all(&name, &loaded);
             loaded.diagnostics.extend(readable);
@@ -258,11 +258,11 @@ fn readable_by_all(config: &str, loaded: &Loaded) -> Vec<Diagnostic> {
 /// The files that a pattern of `include` names, with what they hold.
 fn included(pattern: &Path, problems: &mut Vec<Diagnostic>) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
-    for path in crate::policy::expand(pattern, problems) {
+    for path in crate::yaml::files::expand(pattern, problems) {
         let name = path.display().to_string();
-        match crate::policy::read_file(&path) {
+        match crate::yaml::files::read(&path) {
             Ok(bytes) => {
-                problems.extend(crate::policy::writable_by_all(&path));
+                problems.extend(crate::yaml::files::writable_by_all(&path));
                 files.push((name, bytes));
             }
             Err(error) => problems.push(Diagnostic::of_file(

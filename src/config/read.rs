@@ -11,12 +11,12 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use super::database::{Common, Given, Names, database};
 use super::mask::mask;
 use super::{Blackout, Config, DEFAULT_LIMITS, Database, Driver, Labels};
-use crate::policy::diagnostics::{Diagnostic, Severity, arrange, did_you_mean, quoted};
-use crate::policy::fields::{Fields, Inspection};
 use crate::policy::lex::Mistake;
 use crate::policy::model::Limits;
-use crate::policy::raw::{self, Node, Value};
 use crate::policy::schedule::Schedule;
+use crate::yaml::diagnostics::{Diagnostic, Severity, arrange, did_you_mean, quoted};
+use crate::yaml::fields::{Fields, Inspection};
+use crate::yaml::node::{self, Node, Value};
 
 pub(super) const KEYS: [&str; 9] = [
     "defaults",
@@ -79,7 +79,7 @@ pub fn check(name: &str, bytes: &[u8], base: &Path) -> Loaded {
 
 /// The same with what it includes.
 pub(super) fn check_with(name: &str, bytes: &[u8], base: &Path, include: Include<'_>) -> Loaded {
-    let (source, text, root) = match raw::read(name, bytes, mask) {
+    let (source, text, root) = match node::read(name, bytes, mask) {
         Ok(read) => read,
         Err(problem) => {
             return Loaded {
@@ -151,7 +151,7 @@ impl Further<'_> {
         let mut databases = Some(Vec::new());
         for (name, bytes) in files {
             self.files.push(name.as_str().into());
-            let read = match raw::read(&name, &bytes, mask) {
+            let read = match node::read(&name, &bytes, mask) {
                 Ok((source, text, root)) => {
                     let mut inspection = Inspection::new(source, text);
                     let read = inspection

@@ -220,7 +220,7 @@ fn further_files_hold_databases_and_their_mistakes_are_told_at_their_place() {
     );
     let loaded = super::load(&main);
     assert!(loaded.config.is_none());
-    let shown = |one: &crate::policy::diagnostics::Diagnostic| {
+    let shown = |one: &crate::yaml::diagnostics::Diagnostic| {
         assert!(one.file.ends_with("d/b.yaml"), "{one}");
         assert!(!format!("{one:?}{}", one.render(false)).contains("hunter2"));
         (one.code, one.line)

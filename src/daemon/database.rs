@@ -18,7 +18,6 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::{Clock, Monotonic};
-use crate::cycle::{Memory, Terms, cycle, remember};
 use crate::daemon::actor::{Acted, Batch, Order};
 use crate::daemon::backoff::Backoff;
 use crate::daemon::database::view::OLD_SNAPSHOT;
@@ -26,15 +25,16 @@ use crate::daemon::pause::Pause;
 use crate::daemon::poller::{Needs, Polled};
 use crate::daemon::siblings::{Identity, Kin, Siblings};
 use crate::daemon::standby::{Needed, Place, Standby, names};
-use crate::guard::{Going, Warrant};
-use crate::in_force::{Absent, GAP, Rhythm, Rules};
+use crate::decide::cycle::{Memory, Terms, cycle, remember};
+use crate::decide::guard::{Going, Warrant};
+use crate::decide::in_force::{Absent, GAP, Rhythm, Rules};
+use crate::decide::plan::InForce;
+use crate::decide::verify::FollowState;
 use crate::needs;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::{Class, Error};
-use crate::plan::InForce;
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
-use crate::verify::FollowState;
 
 pub use view::CycleView;
 
@@ -75,7 +75,7 @@ pub trait Watcher: Send {
     /// A policy cannot run on this database, and why.
     fn unsupported(&mut self, database: &str, policy: &str, why: &str);
     /// A warrant was used up.
-    fn done(&mut self, database: &str, done: &crate::cycle::Done);
+    fn done(&mut self, database: &str, done: &crate::decide::cycle::Done);
     /// Actions stopped because they could not be written down, or the database could not be reached for them.
     fn acting_stopped(&mut self, database: &str, why: &str);
     /// There is no connection to act on.

@@ -33,13 +33,13 @@ use std::time::Duration;
 use crate::actuator::carry_out::Witness;
 use crate::clock::{Clock, Monotonic};
 use crate::config::{self, Config, Login, SecretError};
-use crate::cycle::Memory;
 use crate::daemon::accounts::Accounts;
 use crate::daemon::database::{Database, Input, Settings, Watcher};
 use crate::daemon::pause::Switch;
 use crate::daemon::poller::{Reach, SharedReach};
 use crate::daemon::siblings::Siblings;
-use crate::in_force::Rules;
+use crate::decide::cycle::Memory;
+use crate::decide::in_force::Rules;
 use crate::oracle;
 use crate::policy::model::PolicySet;
 

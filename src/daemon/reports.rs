@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Monotonic};
 use crate::daemon::database::CycleView;
-use crate::guard::RunMode;
+use crate::decide::guard::RunMode;
 use crate::report::{Report, ReportFormat, Subject};
 
 /// Between two reports of a database.

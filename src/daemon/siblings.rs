@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::ledger::Entry;
+use crate::decide::ledger::Entry;
 use crate::oracle::capabilities::Capabilities;
 
 /// What a database says of itself.
@@ -138,7 +138,7 @@ impl Drop for Kin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::RunMode;
+    use crate::decide::guard::RunMode;
     use chrono::DateTime;
 
     fn identity(database: &str, hosts: &[&str]) -> Identity {

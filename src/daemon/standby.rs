@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use crate::clock::Monotonic;
 use crate::daemon::backoff::Backoff;
-use crate::guard::RunMode;
+use crate::decide::guard::RunMode;
+use crate::decide::plan::InForce;
 use crate::oracle::Error;
-use crate::plan::InForce;
 use crate::policy::model::{Action, PolicySet};
 use crate::session::snapshot::Snapshot;
 

@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use crate::actuator::carry_out::{Answered, Intending, Witness};
 use crate::clock::Clock;
-use crate::cycle::Done;
 use crate::daemon::database::{CycleView, Watcher};
 use crate::daemon::pause::{Pause, Switch};
 use crate::daemon::reports::Reports;
 use crate::daemon::standby::Place;
+use crate::decide::cycle::Done;
+use crate::decide::outcome::Outcome;
 use crate::event::{Breakers, CycleReport, Event, Evidence, Intent, Outcomed, Step, Suspensions};
 use crate::journal::read::{done_of, unwritten};
 use crate::notify::Pulse;
 use crate::oracle::{Error, Retry};
-use crate::outcome::Outcome;
 use crate::recorder::Recorder;
 
 /// Watches one database.

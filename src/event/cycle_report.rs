@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::cycle::Cycle;
+use crate::decide::cycle::Cycle;
+use crate::decide::guard::{OpenBreaker, RunMode, Verdict};
+use crate::decide::plan::InForce;
+use crate::decide::pressure::Readings;
+use crate::decide::respawn::Who;
+use crate::decide::verify::Following;
 use crate::event::Event;
-use crate::guard::{OpenBreaker, RunMode, Verdict};
-use crate::plan::InForce;
 use crate::policy::model::{PolicySet, Protection};
 use crate::policy::pressure::Resource;
-use crate::pressure::Readings;
-use crate::respawn::Who;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
-use crate::verify::Following;
 
 /// What a snapshot that was too old when it was there means, if it goes on.
 pub const READ_TOO_SLOWLY: &str =

@@ -5,10 +5,10 @@
 
 use tracing::{debug, error, info, warn};
 
+use crate::decide::outcome::Outcome;
+use crate::decide::respawn::Return;
+use crate::decide::verify::{Proof, Verification};
 use crate::event::{CycleReport, Event, Intent, Loaded, Outcomed, PolicyLoad};
-use crate::outcome::Outcome;
-use crate::respawn::Return;
-use crate::verify::{Proof, Verification};
 
 impl Event {
     /// Writes the log line.
@@ -141,7 +141,7 @@ fn log_loaded(loaded: &Loaded) {
         let acting = database
             .policies
             .iter()
-            .filter(|policy| policy.mode == crate::guard::RunMode::Enforce);
+            .filter(|policy| policy.mode == crate::decide::guard::RunMode::Enforce);
         info!(
             database = &*database.database,
             driver = database.driver,

@@ -15,20 +15,20 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::decide::guard::{RunMode, Warrant};
+use crate::decide::outcome::Outcome;
+use crate::decide::respawn::{Return, Who};
+use crate::decide::verify::Verification;
 pub use crate::event::cycle_report::{
     Breakers, CycleReport, InstanceReport, PolicyReport, READ_TOO_SLOWLY, SessionCount, SessionStatus, SessionType,
     SpareReason, Step, Suspensions,
 };
-use crate::guard::{RunMode, Warrant};
 use crate::oracle::Class;
-use crate::outcome::Outcome;
 use crate::policy::model::{Action, Labels};
-use crate::respawn::{Return, Who};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Kind};
 use crate::session::snapshot::{Field, Snapshot};
 use crate::session::time::DbTime;
-use crate::verify::Verification;
 
 /// Something that happened.
 #[derive(Clone, Debug)]

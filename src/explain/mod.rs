@@ -17,16 +17,16 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 
-use crate::cycle::Cycle;
-use crate::evaluate::reason::shown;
-use crate::evaluate::truth::Truth;
-use crate::evaluate::{columns_of, evaluate};
-use crate::guard::{RunMode, Verdict};
-use crate::in_force::Absent;
-use crate::plan::{EffectiveLimits, PolicyPlan};
+use crate::decide::cycle::Cycle;
+use crate::decide::evaluate::reason::shown;
+use crate::decide::evaluate::truth::Truth;
+use crate::decide::evaluate::{columns_of, evaluate};
+use crate::decide::guard::{RunMode, Verdict};
+use crate::decide::in_force::Absent;
+use crate::decide::plan::{EffectiveLimits, PolicyPlan};
+use crate::decide::protect::{Facts, Under, because, protections, undo};
 use crate::policy::condition::{Condition, Phrase};
 use crate::policy::model::{Action, Exemption, Policy, PolicySet, Protection};
-use crate::protect::{Facts, Under, because, protections, undo};
 use crate::report::Who;
 use crate::session::column::Column;
 use crate::session::snapshot::{Field, Snapshot};

@@ -6,11 +6,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::policy::diagnostics::did_you_mean;
 use crate::report::Who;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::visible::visible;
+use crate::yaml::diagnostics::did_you_mean;
 
 /// So many sessions are listed where a name could mean several.
 const LISTED: usize = 5;

@@ -1,8 +1,8 @@
 //! An explanation for a terminal.
 
-use crate::evaluate::truth::Truth;
+use crate::decide::evaluate::truth::Truth;
+use crate::decide::guard::{RunMode, Verdict};
 use crate::explain::{Decided, ExemptionPart, Explanation, Held, Join, PolicyPart, Term};
-use crate::guard::{RunMode, Verdict};
 use crate::report::TextStyle;
 use crate::report::layout::{Colour, bold, clip, colour_of, push, wrapped};
 use crate::session::time::Span;

@@ -8,11 +8,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::Monotonic;
-use crate::guard::RunMode;
-use crate::outcome::Outcome;
+use crate::decide::guard::RunMode;
+use crate::decide::outcome::Outcome;
+use crate::decide::verify::Proof;
 use crate::session::time::Span;
 use crate::status::{Database, Link, Policy, Recent, Status};
-use crate::verify::Proof;
 use crate::visible::{acts, visible};
 
 /// A text as HTML shows it: in an element or in a quoted attribute.

@@ -5,13 +5,13 @@ use std::net::TcpStream;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::decide::guard::RunMode;
+use crate::decide::outcome::Outcome;
 use crate::event::{
     Event, Evidence, InstanceReport, Intent, Loaded, LoadedDatabase, LoadedPolicy, Outcomed, PolicyLoad, PolicyReport,
     SpareReason,
 };
-use crate::guard::RunMode;
 use crate::http::connection::CONNECTIONS;
-use crate::outcome::Outcome;
 use crate::policy::model::{Action, Protection};
 use crate::session::SessionKey;
 use crate::session::time::DbTime;
@@ -105,7 +105,11 @@ fn cycle(complete: bool) -> Event {
             warrants: 1,
             spared: [(SpareReason::Protected(Protection::Backup), 16)].into(),
             breaker: None,
-            suspended: [(crate::respawn::Who::default(), "suspended: <they> came back".into())].into(),
+            suspended: [(
+                crate::decide::respawn::Who::default(),
+                "suspended: <they> came back".into(),
+            )]
+            .into(),
         }],
         notes: vec!["read V$PDBS from prod: ORA-00942; to grant it: GRANT SELECT ON sys.v_$pdbs TO <REAPER>".into()],
         ..Default::default()

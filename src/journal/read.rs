@@ -12,17 +12,17 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::cycle::{Done, Memory, remember};
+use crate::decide::cycle::{Done, Memory, remember};
+use crate::decide::guard::RunMode;
+use crate::decide::outcome::Outcome;
+use crate::decide::respawn::Who;
+use crate::decide::verify::{FollowState, Followed, Proof};
 use crate::event::{Evidence, Intent, Outcomed};
-use crate::guard::RunMode;
 use crate::journal::record::{Line, Record, VERSION};
 use crate::journal::{Error, FILES_KEPT, RECORD_BYTES, file};
-use crate::outcome::Outcome;
 use crate::policy::model::Action;
-use crate::respawn::Who;
 use crate::session::SessionKey;
 use crate::session::column::Column;
-use crate::verify::{FollowState, Followed, Proof};
 
 /// Older files are not read: budgets count over a day, and the host's clock may be an hour off the database's.
 const REMEMBERED: TimeDelta = TimeDelta::hours(25);

@@ -15,15 +15,15 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::decide::guard::RunMode;
+use crate::decide::outcome::Outcome;
+use crate::decide::respawn::{Return, Who};
+use crate::decide::verify::{Proof, Verification};
 use crate::event::{Event, Evidence, EvidenceValue, Intent, Outcomed, PolicyLoad};
-use crate::guard::RunMode;
-use crate::outcome::Outcome;
 use crate::policy::model::Action;
-use crate::respawn::{Return, Who};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Kind};
 use crate::session::time::DbTime;
-use crate::verify::{Proof, Verification};
 
 /// The version of the format.
 pub(super) const VERSION: u32 = 1;

@@ -10,15 +10,15 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::clock::{Clock, SystemClock};
+use crate::decide::guard::RunMode;
+use crate::decide::outcome::Outcome;
+use crate::decide::verify::{FollowState, Followed, Proof, Verification};
 use crate::event::{Evidence, EvidenceValue, Intent, Outcomed};
-use crate::guard::RunMode;
 use crate::journal::read::Past;
-use crate::outcome::Outcome;
 use crate::policy::model::{Action, KillClause};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::time::DbTime;
-use crate::verify::{FollowState, Followed, Proof, Verification};
 
 const KILL: Action = Action::Kill {
     clause: KillClause::Immediate,
@@ -301,16 +301,16 @@ fn who_came_back_is_known_after_a_restart() {
     for id in 1..=3 {
         let one = intent(id, 286 + u32::try_from(id).expect("small"), RunMode::Enforce);
         events.extend([Event::Intent(Arc::clone(&one)), outcome(&one, Outcome::Done)]);
-        let ended = crate::respawn::Ended {
+        let ended = crate::decide::respawn::Ended {
             action_id: id,
             policy: Arc::clone(&one.policy),
             mode: one.mode,
             key: one.key,
-            who: crate::respawn::Who::default(),
+            who: crate::decide::respawn::Who::default(),
             at: one.taken_at,
         };
         // The journal has the time to the second, as the database does.
-        let back = crate::respawn::Return {
+        let back = crate::decide::respawn::Return {
             ended,
             key: key(300),
             at: at(60 + i64::try_from(id).expect("small")),

@@ -9,12 +9,12 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus::core::{MetricVec, MetricVecBuilder};
 
-use crate::outcome::Outcome;
+use crate::decide::outcome::Outcome;
 use crate::policy::model::Action;
 
 /// More series than this in one family are a fault in the program, not a large site: every pair of policy and database that is
 /// served, on sixteen instances, with every action and outcome.
-const MOST_SERIES: usize = crate::in_force::MOST_PAIRS * 16 * Action::ALL.len() * Outcome::ALL.len();
+const MOST_SERIES: usize = crate::decide::in_force::MOST_PAIRS * 16 * Action::ALL.len() * Outcome::ALL.len();
 
 /// A family whose series have `N` labels.
 pub(super) struct Family<V, const N: usize> {

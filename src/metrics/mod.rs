@@ -23,12 +23,12 @@ use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
+use crate::decide::guard::RunMode;
+use crate::decide::outcome::Outcome;
 use crate::event::{CycleReport, Event, Loaded, LoadedDatabase, LoadedPolicy, PolicyLoad};
-use crate::guard::RunMode;
 use crate::metrics::family::Family;
 use crate::metrics::info::DatabaseInfo;
 use crate::oracle::Class;
-use crate::outcome::Outcome;
 use crate::policy::model::Action;
 
 /// Seconds: a decision takes less than the first, a plain KILL of a busy session makes its caller wait for a minute.

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::*;
+use crate::decide::respawn::Who;
 use crate::event::{
     InstanceReport, LoadedPolicy, PolicyReport, SessionCount, SessionStatus, SessionType, SpareReason, Step,
 };
 use crate::policy::model::{KillClause, Protection};
 use crate::policy::pressure::Resource;
-use crate::respawn::Who;
 
 const KILL: Action = Action::Kill {
     clause: KillClause::Immediate,

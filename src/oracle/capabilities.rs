@@ -7,11 +7,11 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
+use crate::decide::protect::Facts;
 use crate::oracle::access::{Grantee, Unreadable};
 use crate::oracle::sql::Statistics;
 use crate::oracle::{OneForAll, TextForm};
 use crate::policy::model::{Action, DisconnectClause, KillClause};
-use crate::protect::Facts;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Source};
 use crate::session::time::Span;

@@ -10,6 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use crate::decide::pressure::{Figure, Reading, Readings};
 use crate::oracle::Connection;
 use crate::oracle::access::Unreadable;
 use crate::oracle::capabilities::{Capabilities, Place};
@@ -19,7 +20,6 @@ use crate::oracle::read::Reader;
 use crate::oracle::sql::{self, Scope};
 use crate::oracle::{Cell, Query};
 use crate::policy::pressure::Resource;
-use crate::pressure::{Figure, Reading, Readings};
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 

@@ -12,6 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use crate::decide::protect::is_unnamed_server_process;
 use crate::needs::ALWAYS;
 use crate::oracle::access::Unreadable;
 use crate::oracle::capabilities::{Capabilities, Place, dates_fault};
@@ -20,7 +21,6 @@ use crate::oracle::error::{Class, Error};
 use crate::oracle::probe::{id, number, text, time};
 use crate::oracle::sql::{self, Address, Scope};
 use crate::oracle::{Cell, Connection, Query, TextForm, collect, reading, text_form};
-use crate::protect::is_unnamed_server_process;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{

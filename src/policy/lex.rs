@@ -10,9 +10,9 @@ mod quantity;
 use std::ops::Range;
 
 use super::condition::Comparison;
-use super::diagnostics::quoted;
 use super::habit::instead_of_column;
 use crate::session::column::Column;
+use crate::yaml::diagnostics::quoted;
 
 pub(crate) use quantity::measure;
 

@@ -6,10 +6,10 @@ use proptest::prelude::*;
 
 use super::check_condition;
 use super::condition::Condition;
-use super::raw;
 use super::resolve::{Definitions, resolve};
 use super::sql::to_sql;
 use crate::session::column::{Column, Kind};
+use crate::yaml::node;
 
 /// A condition's whole meaning as text. (A `Regex` has no equality of its own; its Debug form is its pattern.)
 fn meaning(condition: &Condition) -> String {
@@ -151,18 +151,18 @@ proptest! {
             3 => format!("k: >-\n  {}\n", text.replace('\n', "\n  ")),
             _ => format!("k: {text}"),
         };
-        if let Ok((_, text, root)) = raw::read("f.yaml", yaml.as_bytes(), str::to_owned)
-            && let raw::Value::Mapping(entries) = &root.value
-            && let raw::Value::Scalar(scalar) = &entries[0].1.value
+        if let Ok((_, text, root)) = node::read("f.yaml", yaml.as_bytes(), str::to_owned)
+            && let node::Value::Mapping(entries) = &root.value
+            && let node::Value::Scalar(scalar) = &entries[0].1.value
         {
             let node = &entries[0].1;
-            let offsets = super::offsets::Offsets::of(&text, &node.at, scalar);
+            let offsets = crate::yaml::offsets::Offsets::of(&text, &node.at, scalar);
             let mut last = node.at.start;
             for (at, character) in scalar.text.char_indices() {
                 let range = offsets.range(&(at..at + character.len_utf8()));
                 prop_assert!(range.start >= last && range.end <= text.len(), "{:?}", scalar);
                 // Outside double quotes, whatever is no blank is found as itself.
-                if !character.is_whitespace() && scalar.style != raw::Style::Double {
+                if !character.is_whitespace() && scalar.style != node::Style::Double {
                     prop_assert!(text[range.start..].starts_with(character), "{:?} at {}", scalar, at);
                 }
                 last = range.start;
@@ -243,7 +243,7 @@ fn no_mutilated_policy_makes_the_checker_panic() {
 /// Large files, built to be slow: every one is answered, and answered with few problems.
 #[test]
 fn gigantic_files_are_answered() {
-    let size = raw::LARGEST_FILE / 4;
+    let size = node::LARGEST_FILE / 4;
     let fill = |head: &str, piece: &str, tail: &str| {
         let count = (size - head.len() - tail.len()) / piece.len();
         format!("{head}{}{tail}", piece.repeat(count))

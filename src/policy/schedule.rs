@@ -18,7 +18,7 @@ use std::str::FromStr as _;
 use chrono::{DateTime, Duration, NaiveDateTime, TimeZone as _, Utc};
 use chrono_tz::Tz;
 
-use super::diagnostics::{did_you_mean, quoted};
+use crate::yaml::diagnostics::{did_you_mean, quoted};
 
 /// No clock change is longer, but for islands that crossed the date line.
 const LONGEST_CHANGE_HOURS: i64 = 4;

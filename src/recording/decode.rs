@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::decide::pressure::{Reading, Readings};
+use crate::decide::protect::Facts;
 use crate::policy::pressure::Resource;
-use crate::pressure::{Reading, Readings};
-use crate::protect::Facts;
 use crate::recording::Recorded;
 use crate::recording::bytes::{Malformed, Take};
 use crate::recording::encode::{CHANGES, FACTS, FACTS_WITH_REPLICATION, NEW, SAME_FACTS, WHOLE, shifted};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::protect::Facts;
+use crate::decide::protect::Facts;
 use crate::recording::bytes::Put;
 use crate::recording::{Recorded, WHOLE_EVERY};
 use crate::session::SessionKey;
@@ -162,7 +162,7 @@ fn names(put: &mut Put, names: &std::collections::HashSet<String>) {
     names.into_iter().for_each(|name| put.text(name));
 }
 
-fn readings(put: &mut Put, readings: &crate::pressure::Readings) {
+fn readings(put: &mut Put, readings: &crate::decide::pressure::Readings) {
     let mut all: Vec<_> = readings.iter().collect();
     all.sort_unstable_by_key(|(inst_id, resource, _)| (*inst_id, *resource));
     put.count(all.len());

@@ -26,8 +26,8 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::pressure::Readings;
-use crate::protect::Facts;
+use crate::decide::pressure::Readings;
+use crate::decide::protect::Facts;
 use crate::session::snapshot::Snapshot;
 
 pub use bytes::Malformed;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use crate::decide::pressure::{Reading, Readings};
+use crate::decide::protect::Facts;
 use crate::policy::pressure::Resource;
-use crate::pressure::{Reading, Readings};
-use crate::protect::Facts;
 use crate::recording::{Broken, Header, MAGIC, Next, OpenError, Reader, Recorded, VERSION, WHOLE_EVERY, Writer};
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{Cell, Clock, Instance, ParallelServer, Snapshot, SnapshotSource, TransactionRow};

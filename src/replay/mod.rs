@@ -12,11 +12,11 @@ mod totals;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::cycle::{Cycle, Done, Memory, Terms, cycle, remember};
-use crate::guard::RunMode;
-use crate::in_force::{Here, Rhythm, Rules};
-use crate::outcome::Outcome;
-use crate::plan::InForce;
+use crate::decide::cycle::{Cycle, Done, Memory, Terms, cycle, remember};
+use crate::decide::guard::RunMode;
+use crate::decide::in_force::{Here, Rhythm, Rules};
+use crate::decide::outcome::Outcome;
+use crate::decide::plan::InForce;
 use crate::policy::model::Action;
 use crate::recording::Recorded;
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use chrono::{NaiveDate, TimeDelta};
 
-use crate::in_force::{Rhythm, Rules};
+use crate::decide::in_force::{Rhythm, Rules};
+use crate::decide::pressure::{Reading, Readings};
+use crate::decide::protect::Facts;
 use crate::policy::check_files;
 use crate::policy::pressure::Resource;
-use crate::pressure::{Reading, Readings};
-use crate::protect::Facts;
 use crate::recording::Recorded;
 use crate::replay::{Replay, Setting, Tally, Totals};
 use crate::report::{ReportFormat, TextStyle};

@@ -8,16 +8,16 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::guard::Verdict;
+use crate::decide::guard::Verdict;
+use crate::decide::plan::Standing;
+use crate::decide::respawn::{Return, Who};
 use crate::notes::notes;
-use crate::plan::Standing;
 use crate::policy::model::{Action, PolicySet};
 use crate::policy::pressure::Resource;
 use crate::recording::Recorded;
 use crate::replay::series::Series;
 use crate::replay::{Setting, Step};
 use crate::report::Summary;
-use crate::respawn::{Return, Who};
 
 /// More names than this are counted together.
 pub const MOST_NAMES: usize = 10_000;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::guard::Verdict;
+use crate::decide::guard::Verdict;
 use crate::report::Subject;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::guard::{RunMode, Verdict};
+use crate::decide::guard::{RunMode, Verdict};
 use crate::report::figures::{Group, IDLE_CLASSES};
 use crate::report::{Line, PolicyPart, Report, mode_words};
 use crate::session::time::{Bytes, Span};

@@ -23,8 +23,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::guard::{OpenBreaker, Ruling, RunMode, Verdict};
-use crate::plan::Plan;
+use crate::decide::guard::{OpenBreaker, Ruling, RunMode, Verdict};
+use crate::decide::plan::Plan;
 use crate::policy::model::{Action, PolicySet};
 use crate::session::SessionKey;
 use crate::session::column::Column;
@@ -465,7 +465,7 @@ impl Who {
     }
 }
 
-fn line(subject: &Subject<'_>, decision: &crate::guard::Decision) -> Line {
+fn line(subject: &Subject<'_>, decision: &crate::decide::guard::Decision) -> Line {
     let (snapshot, row) = (subject.snapshot, decision.row);
     let action = (decision.verdict == Verdict::Act).then_some(decision.action);
     let statement = action.zip(snapshot.key(row)).and_then(|(action, key)| {

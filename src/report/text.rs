@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::guard::Verdict;
+use crate::decide::guard::Verdict;
 use crate::report::layout::{Colour, Table, TextStyle, bold, clip, colour_of, paint, push, row, wrapped};
 use crate::report::{Line, PolicyPart, Report};
 use crate::session::time::{Bytes, Span};

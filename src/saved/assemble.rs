@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::policy::diagnostics::one_of;
 use crate::saved::stamp::{Stamp, read_number};
 use crate::saved::{Fault, Format, Problem, Saved, parse_taken_at};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotBuilder, SnapshotSource};
 use crate::session::time::DbTime;
+use crate::yaml::diagnostics::one_of;
 
 /// A value as a file has it.
 #[derive(Clone, Copy, Debug)]

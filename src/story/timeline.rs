@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 
-use crate::outcome::Outcome;
+use crate::decide::outcome::Outcome;
+use crate::decide::pressure::{Reading, Readings};
 use crate::policy::pressure::Resource;
-use crate::pressure::{Reading, Readings};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{

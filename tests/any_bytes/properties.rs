@@ -7,9 +7,9 @@
 use std::path::Path;
 
 use chrono::NaiveDate;
-use orareaper::policy::diagnostics::Diagnostic;
 use orareaper::policy::{check_condition, check_files, to_sql};
 use orareaper::session::column::Column;
+use orareaper::yaml::diagnostics::Diagnostic;
 
 /// SQL*Plus reads no longer line (SP2-0027).
 const LONGEST_LINE: usize = 2_499;

@@ -14,8 +14,8 @@ mod generate;
 
 use std::fmt::Write as _;
 
-use orareaper::evaluate::evaluate;
-use orareaper::evaluate::truth::Truth;
+use orareaper::decide::evaluate::evaluate;
+use orareaper::decide::evaluate::truth::Truth;
 use orareaper::explain::{Join, Term, tree as explained};
 use orareaper::policy::{check_condition, to_sql};
 use orareaper::session::column::{Column, Columns};

@@ -9,10 +9,10 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use orareaper::cycle::{Cycle, Done, Memory, cycle, remember};
-use orareaper::guard::{RunMode, Spared, Warrant, still_deserved};
-use orareaper::outcome::Outcome;
-use orareaper::pressure::Readings;
+use orareaper::decide::cycle::{Cycle, Done, Memory, cycle, remember};
+use orareaper::decide::guard::{RunMode, Spared, Warrant, still_deserved};
+use orareaper::decide::outcome::Outcome;
+use orareaper::decide::pressure::Readings;
 use orareaper::session::SessionKey;
 use orareaper::session::snapshot::Snapshot;
 use proptest::collection::vec;

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta};
-use orareaper::cycle::{Done, Memory, Terms, cycle, remember};
-use orareaper::guard::Verdict;
+use orareaper::decide::cycle::{Done, Memory, Terms, cycle, remember};
+use orareaper::decide::guard::Verdict;
+use orareaper::decide::outcome::Outcome;
+use orareaper::decide::plan::EffectiveLimits;
+use orareaper::decide::pressure::{Reading, Readings};
 use orareaper::needs;
-use orareaper::outcome::Outcome;
-use orareaper::plan::EffectiveLimits;
 use orareaper::policy::check_files;
 use orareaper::policy::model::Limits;
 use orareaper::policy::pressure::Resource;
-use orareaper::pressure::{Reading, Readings};
 use orareaper::session::column::Column;
 use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
 use orareaper::session::time::DbTime;

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use orareaper::cycle::Terms;
-use orareaper::in_force::{self, Arming, Due};
+use orareaper::decide::cycle::Terms;
+use orareaper::decide::in_force::{self, Arming, Due};
+use orareaper::decide::plan::{EffectiveLimits, InForce};
+use orareaper::decide::protect::Facts;
 use orareaper::needs;
-use orareaper::plan::{EffectiveLimits, InForce};
 use orareaper::policy::check_files;
 use orareaper::policy::model::{Limits, PolicySet};
-use orareaper::protect::Facts;
 use orareaper::session::column::Column;
 use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource, TransactionRow};
 use orareaper::session::time::DbTime;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use orareaper::actuator::carry_out::{Answered, Intending};
-use orareaper::cycle::Memory;
-use orareaper::guard::RunMode;
+use orareaper::decide::cycle::Memory;
+use orareaper::decide::guard::RunMode;
+use orareaper::decide::outcome::Outcome;
 use orareaper::journal;
-use orareaper::outcome::Outcome;
 use orareaper::policy::model::Limits;
 use orareaper::session::SessionKey;
 use orasim::{Clause, KillRecord, SessionView, World};

@@ -7,8 +7,8 @@ use orareaper::daemon::database::{CycleView, Watcher};
 use orareaper::daemon::pause::{Pause, Switch};
 use orareaper::daemon::standby::Place;
 use orareaper::daemon::watcher::Recording;
+use orareaper::decide::verify::Proof;
 use orareaper::oracle::Error;
-use orareaper::verify::Proof;
 
 use super::steps::{Shared, lock};
 
@@ -48,7 +48,7 @@ impl Watcher for Spy {
         self.inner.unsupported(database, policy, why);
     }
 
-    fn done(&mut self, database: &str, done: &orareaper::cycle::Done) {
+    fn done(&mut self, database: &str, done: &orareaper::decide::cycle::Done) {
         self.inner.done(database, done);
     }
 

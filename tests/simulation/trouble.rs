@@ -7,10 +7,10 @@ use std::panic;
 use std::path::PathBuf;
 
 use orareaper::actuator::carry_out::{Answered, Intending, Witness};
-use orareaper::cycle::Done;
 use orareaper::daemon::watcher::Clerk;
+use orareaper::decide::cycle::Done;
+use orareaper::decide::outcome::Outcome;
 use orareaper::journal;
-use orareaper::outcome::Outcome;
 use orareaper::session::SessionKey;
 use orasim::scenario::Length;
 use orasim::{Fault, Strike, World};

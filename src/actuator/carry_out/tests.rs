@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::cycle::{Memory, Terms, cycle};
+use crate::decide::cycle::{Memory, Terms, cycle};
+use crate::decide::plan::InForce;
+use crate::decide::pressure::Readings;
 use crate::oracle::capabilities::tests::capabilities;
 use crate::oracle::scripted::{Answer, Scripted};
-use crate::plan::InForce;
 use crate::policy::check_files;
 use crate::policy::model::{Limits, PolicySet};
-use crate::pressure::Readings;
 
 /// The columns of a session's row, in this order.
 const READ: [Column; 12] = [

@@ -24,9 +24,9 @@ use crate::commands::run::{GRACE, Signals};
 use crate::commands::{fail, terminal_style};
 use crate::config::{Config, Database, Driver, Login, SecretSource};
 use crate::daemon::service::Service;
-use crate::outcome::Outcome;
+use crate::decide::outcome::Outcome;
+use crate::decide::verify::Proof;
 use crate::policy::model::{Limits, PolicySet};
-use crate::verify::Proof;
 
 /// Simulated seconds a second.
 const SPEED: f64 = 60.0;

@@ -9,19 +9,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::commands::plan::statement_of;
-use crate::cycle::Done;
 use crate::daemon::database::{CycleView, Watcher};
 use crate::daemon::pause::Pause;
 use crate::daemon::standby::Place;
-use crate::guard::{Decision, RunMode, Verdict};
+use crate::decide::cycle::Done;
+use crate::decide::guard::{Decision, RunMode, Verdict};
+use crate::decide::outcome::Outcome;
+use crate::decide::verify::Proof;
 use crate::oracle::Error;
-use crate::outcome::Outcome;
 use crate::policy::model::Protection;
 use crate::report::{ReportFormat, SessionRow};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
-use crate::verify::Proof;
 use crate::visible::visible;
 
 /// What has been seen so far, to hold the story against at the end.

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::in_force::Arming;
+use crate::decide::in_force::Arming;
+use crate::decide::plan::EffectiveLimits;
 use crate::oracle::capabilities::tests::capabilities;
-use crate::plan::EffectiveLimits;
 use crate::session::snapshot::{Cell, Clock as DbClock, Instance, SnapshotSource};
 use crate::session::time::DbTime;
 use std::sync::Mutex;
@@ -26,7 +26,7 @@ impl Watcher for Noted {
         self.0.lock().expect("one thread").push(Some(error.to_string()));
     }
     fn unsupported(&mut self, _: &str, _: &str, _: &str) {}
-    fn done(&mut self, _: &str, _: &crate::cycle::Done) {}
+    fn done(&mut self, _: &str, _: &crate::decide::cycle::Done) {}
     fn acting_stopped(&mut self, _: &str, _: &str) {}
     fn standing(&mut self, _: &str, _: &[Place]) {}
     fn alive(&mut self, _: &str) {}
@@ -52,7 +52,7 @@ fn polled(clock: &ManualClock) -> Input {
         snapshot: builder
             .finish(Some(time), instances)
             .finish(crate::session::column::Columns::NONE),
-        readings: crate::pressure::Readings::default(),
+        readings: crate::decide::pressure::Readings::default(),
         capabilities: Arc::new(capabilities(19, 3)),
         began: clock.now(),
         took: Duration::ZERO,

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::cycle::{Cycle, Memory};
 use crate::daemon::poller::Polled;
+use crate::decide::cycle::{Cycle, Memory};
+use crate::decide::in_force::Rules;
+use crate::decide::plan::InForce;
 use crate::event::READ_TOO_SLOWLY;
-use crate::in_force::Rules;
 use crate::notes;
-use crate::plan::InForce;
 
 /// Why nothing is permitted by a snapshot whose reading took too long.
 pub(super) const OLD_SNAPSHOT: &str = "the snapshot is older than two poll intervals";

@@ -1,10 +1,10 @@
 //! What a policy does: its action, the ladder after it, and the protections it lifts.
 
 use super::policy::LONGEST_HOLD;
-use crate::policy::diagnostics::{did_you_mean, one_of, quoted};
-use crate::policy::fields::{Fields, Inspection};
 use crate::policy::model::{Action, Escalation, Protection};
-use crate::policy::raw::{Node, Value};
+use crate::yaml::diagnostics::{did_you_mean, one_of, quoted};
+use crate::yaml::fields::{Fields, Inspection};
+use crate::yaml::node::{Node, Value};
 
 const MOST_RUNGS: usize = 5;
 

@@ -2,9 +2,9 @@
 
 use crate::policy::ast::{Expr, ExprKind, Term, TermKind};
 use crate::policy::condition::Comparison;
-use crate::policy::diagnostics::{did_you_mean, one_of, quoted};
 use crate::policy::lex::Mistake;
 use crate::policy::pressure::{Mark, PressureCondition, Resource};
+use crate::yaml::diagnostics::{did_you_mean, one_of, quoted};
 
 /// What a resource may be compared with besides a percentage.
 #[derive(Clone, Copy, PartialEq)]

@@ -22,14 +22,14 @@ use chrono_tz::Tz;
 use sha2::{Digest as _, Sha256};
 
 use super::condition::Condition;
-use super::diagnostics::{Diagnostic, Severity, arrange, quoted};
-use super::fields::{Fields, Inspection};
 use super::lint::{self, Place};
 use super::model::{Exemption, Labels, Origin, PolicySet, Selector};
-use super::offsets::Offsets;
 use super::parse::{Parsed, parse};
-use super::raw::{self, Node};
 use super::resolve::{Definitions, resolve};
+use crate::yaml::diagnostics::{Diagnostic, Severity, arrange, quoted};
+use crate::yaml::fields::{Fields, Inspection};
+use crate::yaml::node::{self, Node};
+use crate::yaml::offsets::Offsets;
 
 /// The sections of a policy file.
 pub(crate) const FILE_KEYS: [&str; 4] = ["lists", "conditions", "exemptions", "policies"];
@@ -63,7 +63,7 @@ pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> L
     let mut diagnostics = Vec::new();
     let mut read = Vec::new();
     for (name, bytes) in files {
-        match raw::read(name, bytes, str::to_owned) {
+        match node::read(name, bytes, str::to_owned) {
             Ok((source, text, root)) => read.push(File {
                 inspection: Inspection::new(source, text),
                 root,
@@ -104,7 +104,7 @@ pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> L
 /// # Errors
 /// Everything that is wrong with it, in a file named `condition`.
 pub fn check_condition(text: &str) -> Result<Condition, Vec<Diagnostic>> {
-    let source = super::diagnostics::Source::new("condition", text);
+    let source = crate::yaml::diagnostics::Source::new("condition", text);
     let Parsed { expr, mut mistakes } = parse(text);
     let resolved = resolve(&expr, &Definitions::default(), &mut mistakes);
     mistakes.sort_by_key(|mistake| (mistake.at.start, mistake.at.end));
@@ -148,7 +148,7 @@ pub fn unmatched_databases(set: &PolicySet, databases: &[(Arc<str>, Labels)]) ->
                     all.map(|(label, value)| format!("{label}={value}")).collect()
                 }
             };
-            let hint = super::diagnostics::did_you_mean(&text, words.iter().map(String::as_str));
+            let hint = crate::yaml::diagnostics::did_you_mean(&text, words.iter().map(String::as_str));
             found.push(warning.maybe_hint(hint));
         }
     }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use super::{Check, Definition};
 use crate::policy::ast::{Expr, ExprKind, TermKind};
-use crate::policy::diagnostics::{Severity, quoted};
-use crate::policy::fields::Inspection;
 use crate::policy::lex::{Lexed, Mistake, Token, lex};
 use crate::policy::lint::{self, Place};
-use crate::policy::raw::{Node, Scalar, Style, Value};
 use crate::policy::resolve::resolve;
+use crate::yaml::diagnostics::{Severity, quoted};
+use crate::yaml::fields::Inspection;
+use crate::yaml::node::{Node, Scalar, Style, Value};
 
 /// How many values a list may have.
 const LONGEST_LIST: usize = 10_000;

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use super::Check;
 use super::actions::{action, allowances, escalations};
 use super::gate::{is_inverted, resolve_gate};
-use crate::policy::diagnostics::{Severity, did_you_mean, quoted};
-use crate::policy::fields::{Fields, Inspection};
 use crate::policy::lex::Mistake;
 use crate::policy::lint::{self, Place};
 use crate::policy::model::{Action, Keep, Limits, Mode, OrderKey, Policy, Pressure, Selector};
 use crate::policy::parse::Parsed;
 use crate::policy::pressure::PressureCondition;
-use crate::policy::raw::{Node, Value};
 use crate::policy::schedule::Schedule;
 use crate::session::column::{Column, Kind};
+use crate::yaml::diagnostics::{Severity, did_you_mean, quoted};
+use crate::yaml::fields::{Fields, Inspection};
+use crate::yaml::node::{Node, Value};
 
 /// A policy's keys.
 pub(crate) const POLICY_KEYS: [&str; 17] = [

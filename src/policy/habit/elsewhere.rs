@@ -5,10 +5,10 @@ use std::ops::Range;
 use super::{Form, Sql, SqlKind};
 use crate::policy::ast::TermKind;
 use crate::policy::condition::Comparison;
-use crate::policy::diagnostics::{did_you_mean, quoted};
 use crate::policy::lex::Mistake;
 use crate::policy::pressure::Resource;
 use crate::session::column::Column;
+use crate::yaml::diagnostics::{did_you_mean, quoted};
 
 const OWN: &str = "leave it out: the reaper's own sessions are always spared (protection `self`)";
 const AGES: &str = "compare an age: `connected > 1d`, `statement_age > 30m`, `transaction_age > 1h`";

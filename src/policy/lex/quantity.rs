@@ -1,7 +1,7 @@
 //! Numbers with their units: durations, sizes, percentages.
 
 use super::Token;
-use crate::policy::diagnostics::quoted;
+use crate::yaml::diagnostics::quoted;
 
 type NotAQuantity = (&'static str, String, Option<String>);
 

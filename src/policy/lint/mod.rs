@@ -15,11 +15,11 @@ use std::ops::Range;
 use facts::Facts;
 
 use super::condition::{Comparison, Condition, LikePart, Operand, Phrase, Value};
-use super::diagnostics::{Severity, did_you_mean, one_of};
 use super::lex::Mistake;
 use super::resolve::Spans;
 use crate::session::column::{Column, Kind};
 use crate::visible::visible;
+use crate::yaml::diagnostics::{Severity, did_you_mean, one_of};
 
 /// Above this many parts of one AND, pairs are no longer compared.
 const MOST_PAIRS: usize = 64;

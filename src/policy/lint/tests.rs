@@ -6,8 +6,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::evaluate::evaluate;
-use crate::evaluate::truth::Truth;
+use crate::decide::evaluate::evaluate;
+use crate::decide::evaluate::truth::Truth;
 use crate::policy::check_condition;
 use crate::session::snapshot::{Cell, Snapshot, SnapshotSource};
 

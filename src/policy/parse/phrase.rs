@@ -4,10 +4,10 @@ use super::operand::with_unit;
 use super::{Parser, is_keyword};
 use crate::policy::ast::{Expr, ExprKind};
 use crate::policy::condition::{Phrase, ServerKind, SessionStatus};
-use crate::policy::diagnostics::{did_you_mean, quoted};
 use crate::policy::habit::instead_of_column;
 use crate::policy::lex::{Mistake, Token};
 use crate::session::column::Column;
+use crate::yaml::diagnostics::{did_you_mean, quoted};
 
 /// The words that begin a phrase, for suggestions.
 const PHRASE_WORDS: [&str; 15] = [

@@ -5,10 +5,10 @@ use super::Parser;
 use super::right::Right;
 use crate::policy::ast::{Expr, ExprKind, TermKind};
 use crate::policy::condition::{Comparison, SessionStatus};
-use crate::policy::diagnostics::did_you_mean;
 use crate::policy::habit::{self, Form, GROUPS, ROWS, Sql, SqlKind};
 use crate::policy::lex::{Mistake, Token};
 use crate::session::column::{Column, Kind};
+use crate::yaml::diagnostics::did_you_mean;
 
 /// Clauses that follow a condition in a query, and what a policy has for them.
 const CLAUSES: [(&str, &str); 8] = [

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use crate::policy::ast::TermKind;
 use crate::policy::condition::Value;
-use crate::policy::diagnostics::did_you_mean;
 use crate::policy::lex::Mistake;
 use crate::session::column::{Column, Kind};
+use crate::yaml::diagnostics::did_you_mean;
 
 /// The longest duration, a hundred years: above it is a typing error, and sums of it cannot overflow.
 pub(super) const LONGEST_DURATION: i64 = 100 * 366 * 86_400;

@@ -16,9 +16,9 @@ use terms::{between, column, compare, like, matches};
 
 use super::ast::{Expr, ExprKind, Term, TermKind, Values};
 use super::condition::{Condition, Operand, Phrase, Value};
-use super::diagnostics::{did_you_mean, quoted};
 use super::lex::Mistake;
 use crate::session::column::Kind;
+use crate::yaml::diagnostics::{did_you_mean, quoted};
 
 /// What `@name` can stand for. A name that is defined but broken is there as `None`, so that it is reported once.
 #[derive(Debug, Default)]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::literal::{empty_text, kind_name, literal};
 use crate::policy::ast::{Term, TermKind};
 use crate::policy::condition::{Comparison, Condition, LikePart, LikePattern, Operand, Value};
-use crate::policy::diagnostics::{did_you_mean, quoted};
 use crate::policy::habit::instead_of_column;
 use crate::policy::lex::Mistake;
 use crate::session::column::{Column, Kind};
+use crate::yaml::diagnostics::{did_you_mean, quoted};
 
 const LONGEST_REGEX: usize = 1_000;
 const REGEX_MEMORY: usize = 1 << 20;

@@ -88,7 +88,7 @@ fn all_readings(
     database: &mut Scripted,
     capabilities: &Capabilities,
     counters: &mut Counters,
-) -> crate::pressure::Readings {
+) -> crate::decide::pressure::Readings {
     let snapshot = read(database, capabilities, &[Column::Pga])
         .expect("a snapshot")
         .snapshot;
@@ -97,7 +97,7 @@ fn all_readings(
         .0
 }
 
-fn used_of_limit(readings: &crate::pressure::Readings) -> Vec<(&'static str, i64, Option<i64>)> {
+fn used_of_limit(readings: &crate::decide::pressure::Readings) -> Vec<(&'static str, i64, Option<i64>)> {
     let of = |resource| Some((resource, readings.get(1, resource)?));
     let known = Resource::ALL.into_iter().filter_map(of);
     known

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::raw::{Scalar, Style};
+use super::node::{Scalar, Style};
 
 /// Leads from the bytes of a scalar's value to the bytes of the file.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ fn step(written: &str, position: usize, character: char, style: Style) -> usize 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::raw::{Value, read};
+    use crate::yaml::node::{Value, read};
 
     /// Where the word `HERE` of the value of the first key stands in the file.
     fn place(yaml: &str) -> (Style, (usize, usize)) {

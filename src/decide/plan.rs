@@ -13,20 +13,20 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use crate::cycle::Reported;
-use crate::evaluate::evaluate;
-use crate::evaluate::truth::Truth;
-use crate::guard::RunMode;
-use crate::hold::{Hold, Holds};
+use crate::decide::cycle::Reported;
+use crate::decide::evaluate::evaluate;
+use crate::decide::evaluate::truth::Truth;
+use crate::decide::guard::RunMode;
+use crate::decide::hold::{Hold, Holds};
+use crate::decide::pressure::Gates;
+use crate::decide::protect::{Facts, Under, protections, undo};
+use crate::decide::respawn::Respawns;
+use crate::decide::verify::{Followed, Following};
 use crate::policy::model::{Action, Escalation, Exemption, Limits, Mode, OrderKey, Policy, PolicySet, Protection};
-use crate::pressure::Gates;
-use crate::protect::{Facts, Under, protections, undo};
-use crate::respawn::Respawns;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::groups::Groups;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
-use crate::verify::{Followed, Following};
 
 pub use why::why;
 

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::evaluate::reason::reason;
-use crate::plan::{Entry, Standing};
+use crate::decide::evaluate::reason::reason;
+use crate::decide::plan::{Entry, Standing};
+use crate::decide::protect::because;
 use crate::policy::model::{Policy, PolicySet};
-use crate::protect::because;
 use crate::session::snapshot::Snapshot;
 use crate::session::time::Span;
 

@@ -1,14 +1,14 @@
 //! What was done lately: the memory behind the budgets, rebuilt from the journal after a restart.
 //!
 //! A dry run's actions are entered too, marked as such. Who asks says which of them count: an enforcing policy sees only real
-//! ones, so that a dry run beside it never takes its budget away; see [`crate::plan::InForce::reckons_with`].
+//! ones, so that a dry run beside it never takes its budget away; see [`crate::decide::plan::InForce::reckons_with`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::guard::RunMode;
+use crate::decide::guard::RunMode;
 
 /// The longest period a budget counts over.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);

@@ -9,19 +9,19 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use crate::guard::{Ruling, RunMode, Warrant, rule};
-use crate::hold::Holds;
-use crate::ledger::{Entry, Ledger};
-use crate::outcome::Outcome;
-use crate::plan::{EffectiveLimits, InForce, Plan, Situation, observe, plan};
+use crate::decide::guard::{Ruling, RunMode, Warrant, rule};
+use crate::decide::hold::Holds;
+use crate::decide::ledger::{Entry, Ledger};
+use crate::decide::outcome::Outcome;
+use crate::decide::plan::{EffectiveLimits, InForce, Plan, Situation, observe, plan};
+use crate::decide::pressure::{Gates, Readings};
+use crate::decide::protect::Facts;
+use crate::decide::respawn::{Ended, Respawns, Return, Who};
+use crate::decide::verify::{DEADLINE, FollowState, Followed, Following, Verification};
 use crate::policy::model::{Action, PolicySet};
-use crate::pressure::{Gates, Readings};
-use crate::protect::Facts;
-use crate::respawn::{Ended, Respawns, Return, Who};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
-use crate::verify::{DEADLINE, FollowState, Followed, Following, Verification};
 
 /// What one database remembers from cycle to cycle.
 #[derive(Debug, Default)]

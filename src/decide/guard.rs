@@ -19,16 +19,16 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::guard::bench::{Bench, Taken};
-pub use crate::guard::lapse::{Going, Surroundings};
-use crate::ledger::Ledger;
-use crate::plan::{
+use crate::decide::guard::bench::{Bench, Taken};
+pub use crate::decide::guard::lapse::{Going, Surroundings};
+use crate::decide::ledger::Ledger;
+use crate::decide::plan::{
     EffectiveLimits, Entry, InForce, Plan, PolicyPlan, Situation, Standing, escalation_protection, exempt_rows,
     matched_rows, standing_protection, why,
 };
+use crate::decide::protect::{Facts, because, protections};
+use crate::decide::respawn::{CAME_BACK_WITHIN, Suspension, Who};
 use crate::policy::model::{Action, Policy, PolicySet, Protection};
-use crate::protect::{Facts, because, protections};
-use crate::respawn::{CAME_BACK_WITHIN, Suspension, Who};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;

@@ -7,17 +7,17 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::evaluate::truth::Truth;
-use crate::guard::RunMode;
-use crate::ledger::Ledger;
-use crate::plan::{Entry, InForce, Situation, Standing, group_sizes};
+use crate::decide::evaluate::truth::Truth;
+use crate::decide::guard::RunMode;
+use crate::decide::ledger::Ledger;
+use crate::decide::plan::{Entry, InForce, Situation, Standing, group_sizes};
+use crate::decide::pressure::{Readings, judge};
+use crate::decide::verify::{FollowState, Following};
 use crate::policy::model::{Action, Keep, Policy};
-use crate::pressure::{Readings, judge};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::groups::Groups;
 use crate::session::snapshot::Snapshot;
-use crate::verify::{FollowState, Following};
 
 /// What has been permitted so far in this cycle, over all policies.
 #[derive(Debug, Default)]

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::evaluate::columns_of;
-use crate::evaluate::truth::Truth;
-use crate::guard::bench::at_its_floor;
-use crate::guard::{RunMode, Warrant};
-use crate::plan::group_sizes;
+use crate::decide::evaluate::columns_of;
+use crate::decide::evaluate::truth::Truth;
+use crate::decide::guard::bench::at_its_floor;
+use crate::decide::guard::{RunMode, Warrant};
+use crate::decide::plan::group_sizes;
+use crate::decide::pressure::{Readings, judge};
 use crate::policy::model::Action;
 use crate::policy::schedule::Schedule;
-use crate::pressure::{Readings, judge};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns};
 use crate::session::groups::Groups;
@@ -141,12 +141,12 @@ impl Warrant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cycle::{Memory, Terms, cycle};
+    use crate::decide::cycle::{Memory, Terms, cycle};
+    use crate::decide::plan::{EffectiveLimits, InForce};
+    use crate::decide::pressure::Reading;
     use crate::oracle::capabilities::tests::capabilities;
-    use crate::plan::{EffectiveLimits, InForce};
     use crate::policy::model::Limits;
     use crate::policy::pressure::Resource;
-    use crate::pressure::Reading;
     use crate::session::snapshot::{Cell, Clock, Instance, SnapshotSource};
     use crate::session::time::DbTime;
 

@@ -17,7 +17,7 @@ pub mod truth;
 
 use std::cmp::Ordering;
 
-use crate::evaluate::truth::{Truth, Truths};
+use crate::decide::evaluate::truth::{Truth, Truths};
 use crate::policy::condition::{Comparison, Condition, Operand, Value};
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;

@@ -3,8 +3,8 @@
 //! A reason names the terms that made the condition TRUE. Spans of time come first and mostly suffice: "INACTIVE for 5h 12m,
 //! longer than 4h" says more than the ten names that a list excluded. Without any, the plain comparisons are named.
 
-use crate::evaluate::evaluate;
-use crate::evaluate::truth::Truth;
+use crate::decide::evaluate::evaluate;
+use crate::decide::evaluate::truth::Truth;
 use crate::policy::condition::{Comparison, Condition, Operand, Phrase, Value};
 use crate::session::column::{Column, Kind};
 use crate::session::snapshot::{Field, Snapshot};

@@ -16,8 +16,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::config::{self, Blackout, Config};
-use crate::guard::RunMode;
-use crate::plan::{EffectiveLimits, InForce};
+use crate::decide::guard::RunMode;
+use crate::decide::plan::{EffectiveLimits, InForce};
 use crate::policy::model::{Action, Labels, Limits, Mode, Policy, PolicySet};
 use crate::policy::schedule::Schedule;
 

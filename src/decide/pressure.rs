@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::evaluate::truth::Truth;
-use crate::plan::InForce;
+use crate::decide::evaluate::truth::Truth;
+use crate::decide::plan::InForce;
 use crate::policy::model::PolicySet;
 use crate::policy::pressure::{Mark, PressureCondition, Resource};
 use crate::session::column::Column;

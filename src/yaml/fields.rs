@@ -7,10 +7,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::diagnostics::{Diagnostic, Severity, did_you_mean, nearest, one_of, quoted};
-use super::lex::{Mistake, Token, measure};
+use super::node::{Node, Scalar, Style, Value};
 use super::offsets::Offsets;
-use super::raw::{Node, Scalar, Style, Value};
-use crate::policy::diagnostics::Source;
+use crate::policy::lex::{Mistake, Token, measure};
+use crate::yaml::diagnostics::Source;
 
 /// How many problems of a file are noted. Far more than are shown, and few enough that a gigantic file full of mistakes is
 /// answered in no time.
@@ -400,8 +400,8 @@ impl Inspection {
         }
         let message = format!(
             "`{what}` lies between {} and {}",
-            super::Duration(low),
-            super::Duration(high)
+            crate::policy::Duration(low),
+            crate::policy::Duration(high)
         );
         self.error(&node.at, "out-of-range", message);
         None

@@ -8,8 +8,8 @@
 //! Widths of the columns: Oracle Database Reference, V$SESSION. Names of server processes: the same, "Background Processes".
 //! Names of wait events: the same, "Oracle Wait Events".
 
+use crate::decide::protect::Under;
 use crate::policy::model::Protection;
-use crate::protect::Under;
 
 /// VARCHAR2(48) on every release.
 const PROGRAM_BYTES: &[usize] = &[48];

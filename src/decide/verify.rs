@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::guard::RunMode;
-use crate::outcome::Outcome;
+use crate::decide::guard::RunMode;
+use crate::decide::outcome::Outcome;
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::column::Column;

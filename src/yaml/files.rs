@@ -1,0 +1,105 @@
+//! YAML files from disk, and the only place that reads them: policies and configuration, one by one or by folder and pattern.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::diagnostics::{Diagnostic, Severity};
+use super::node::LARGEST_FILE;
+
+/// The most files that are read; above it a path is wrong.
+pub(crate) const MOST_FILES: usize = 1_000;
+
+/// A warning about a file that every user of the host may change, or replace in its folder: who can write a policy can have
+/// sessions ended. In a folder with the sticky bit, such as /tmp, only the owner replaces a file.
+pub(crate) fn writable_by_all(path: &Path) -> Option<Diagnostic> {
+    const OTHERS_WRITE: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
+    let mode = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        Some(_) | None => Path::new("."),
+    };
+    let (what, at) = if mode(path) & OTHERS_WRITE != 0 {
+        ("this file", path)
+    } else if mode(folder) & (OTHERS_WRITE | STICKY) == OTHERS_WRITE {
+        ("a file in this folder", folder)
+    } else {
+        return None;
+    };
+    let message = format!("every user of this host may change {what}, and so decide whom the daemon ends");
+    let mut warning = Diagnostic::of_file(&path.display().to_string(), "writable-by-all", message);
+    warning.severity = Severity::Warning;
+    Some(warning.hint(format!("chmod o-w {}", at.display())))
+}
+
+/// Reads at most a little more than the largest file, so that a gigantic one is refused rather than swallowed. Only an ordinary
+/// file: a FIFO would be waited for until somebody writes into it.
+pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory));
+    }
+    if !kind.is_file() {
+        let error = "it is no ordinary file, but a pipe, a socket or a device";
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, error));
+    }
+    file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The files that a path means: itself, a folder's `*.yaml` and `*.yml` in order, or what a pattern matches.
+pub(crate) fn expand(path: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    let shown = path.display().to_string();
+    let mut problem = |code, message: String| problems.push(Diagnostic::of_file(&shown, code, message));
+    if path.is_dir() {
+        let entries = match std::fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) => {
+                problem("unreadable-file", format!("cannot read the folder: {error}"));
+                return Vec::new();
+            }
+        };
+        let mut found: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                let hidden = path
+                    .file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+                let yaml = path
+                    .extension()
+                    .is_some_and(|extension| extension == "yaml" || extension == "yml");
+                yaml && !hidden
+            })
+            .collect();
+        found.sort();
+        if found.is_empty() {
+            problem("no-files", "the folder holds no file (*.yaml, *.yml)".to_owned());
+        }
+        return found;
+    }
+    if path.exists() || !shown.contains(['*', '?', '[']) {
+        return vec![path.to_owned()];
+    }
+    // As in a shell, a star passes over hidden files: editors leave copies there.
+    let options = glob::MatchOptions {
+        require_literal_leading_dot: true,
+        ..glob::MatchOptions::default()
+    };
+    match glob::glob_with(&shown, options) {
+        Err(error) => {
+            problem("bad-glob", format!("this is no pattern: {}", error.msg));
+            Vec::new()
+        }
+        Ok(matches) => {
+            let found: Vec<PathBuf> = matches.filter_map(Result::ok).take(MOST_FILES + 1).collect();
+            if found.is_empty() {
+                problem("no-files", "no file matches".to_owned());
+            }
+            found
+        }
+    }
+}
