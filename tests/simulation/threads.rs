@@ -29,9 +29,15 @@ use super::trouble::Trouble;
 /// Simulated seconds a second.
 const SPEED: f64 = 120.0;
 
+/// How often something is done to a database, at least: some four seconds of its trouble.
+const STEPS: usize = 36;
+
+/// How long a statement is waited for. A seed that sends none by then is none that can.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Plays a seed with threads for so long, restarting the daemon in between; how many statements were sent.
 #[allow(clippy::disallowed_methods, reason = "how long a test lasts is read off a clock")]
-pub(crate) fn play(seed: u64, lasts: Duration) -> usize {
+pub(crate) fn play(seed: u64) -> usize {
     let mut chance = Chance::of(seed);
     let setting = Setting::draw(seed, &mut chance);
     let mut scenario = setting.scenario.clone();
@@ -45,7 +51,10 @@ pub(crate) fn play(seed: u64, lasts: Duration) -> usize {
     let mut trouble = Trouble::default();
     let mut running = begin(&config, &setting.sets[0]);
     let began = Instant::now();
-    while began.elapsed() < lasts {
+    let mut steps = 0;
+    // A busy machine gets little done in a step: where nothing was sent yet, there are more of them.
+    while steps < STEPS || (world.kills().is_empty() && began.elapsed() < PATIENCE) {
+        steps += 1;
         std::thread::sleep(Duration::from_millis(chance.between(20, 200)));
         trouble.stir(&mut chance, &world, setting.instances);
         if chance.one_in(12) {

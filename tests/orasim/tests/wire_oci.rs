@@ -97,7 +97,7 @@ fn a_session_is_described() {
         database
             .events()
             .iter()
-            .any(|event| event.starts_with("logon SCOTT Right program=wire_oci"))
+            .any(|event| event.starts_with("logon SCOTT Right program=all"))
     );
     assert!(database.saw("client described=true proxy for nobody"));
     connection.set_module("loader").expect("a module");

@@ -62,7 +62,7 @@ fn a_session_is_described() {
         database
             .events()
             .iter()
-            .any(|event| event.starts_with("logon SCOTT Right program=wire_thin"))
+            .any(|event| event.starts_with("logon SCOTT Right program=all"))
     );
 }
 
