@@ -375,3 +375,56 @@ fn readme_grants_every_view_that_is_read() {
     read.sort_unstable();
     assert_eq!(granted, read);
 }
+
+/// The Rust files of a folder and those below it.
+fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            rust_files(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// docs/guarantees.md names tests as `file::test`. A test that was renamed or deleted must not go on proving anything.
+#[test]
+fn guarantees_name_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("docs/guarantees.md")).expect("docs/guarantees.md");
+    let mut files = Vec::new();
+    rust_files(&root.join("src"), &mut files);
+    rust_files(&root.join("tests"), &mut files);
+    let files: Vec<(PathBuf, String)> = files
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).expect("readable");
+            (path.strip_prefix(root).expect("in the root").to_owned(), text)
+        })
+        .collect();
+    let named: Vec<&str> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.contains("::"))
+        .collect();
+    assert!(named.len() > 20, "{named:?}");
+    for name in named {
+        let (modules, function) = name.rsplit_once("::").expect("there is one");
+        let in_place = |path: &Path| {
+            let parts: Vec<String> = path
+                .with_extension("")
+                .iter()
+                .map(|part| part.to_string_lossy().into_owned())
+                .collect();
+            modules
+                .split("::")
+                .all(|module| parts.iter().any(|part| part == module))
+        };
+        let found = files
+            .iter()
+            .any(|(path, text)| in_place(path) && text.contains(&format!("fn {function}(")));
+        assert!(found, "docs/guarantees.md names {name}, and there is no such test");
+    }
+}
