@@ -11,8 +11,8 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::oracle::capabilities::Release;
+use crate::quantity::Span;
 use crate::report::ReportFormat;
-use crate::session::time::Span;
 
 /// Where the configuration is, unless said otherwise.
 pub const CONFIG: &str = "/etc/orareaper/orareaper.yaml";

@@ -5,6 +5,7 @@
 // What a user writes and what a database shows.
 pub mod config;
 pub mod policy;
+pub mod quantity;
 pub mod session;
 pub mod yaml;
 

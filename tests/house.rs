@@ -21,6 +21,7 @@ const PURE: &[&str] = &[
     "src/explain",
     "src/needs",
     "src/policy",
+    "src/quantity",
     "src/recording",
     "src/replay",
     "src/report",

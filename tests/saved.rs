@@ -480,7 +480,7 @@ fn files_that_cannot_be_read_are_named() {
     assert!(said(Path::new(env!("CARGO_MANIFEST_DIR"))).contains("it is a folder"));
     let big = tempfile::NamedTempFile::new().expect("a temporary file");
     big.as_file().set_len(MAX_BYTES + 1).expect("a sparse file");
-    assert!(said(big.path()).contains("larger than 256 MiB"));
+    assert!(said(big.path()).contains("larger than 256 MB"));
 }
 
 /// A row as the writer gets it: SID and SERIAL# are given by its place, so that no two are the same.

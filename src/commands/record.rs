@@ -18,9 +18,9 @@ use crate::daemon::backoff::Backoff;
 use crate::daemon::poller::{Needs, Polled, Poller};
 use crate::decide::protect::Facts;
 use crate::policy::pressure::Resource;
+use crate::quantity::Bytes;
 use crate::recording::{Header, Recorded, Writer};
 use crate::session::column::Column;
-use crate::session::time::Bytes;
 
 /// How often a wait looks whether it is to end.
 const TICK: Duration = Duration::from_millis(100);

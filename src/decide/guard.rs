@@ -29,10 +29,10 @@ use crate::decide::plan::{
 use crate::decide::protect::{Facts, because, protections};
 use crate::decide::respawn::{CAME_BACK_WITHIN, Suspension, Who};
 use crate::policy::model::{Action, Policy, PolicySet, Protection};
+use crate::quantity::Span;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
-use crate::session::time::Span;
 
 /// The breaker never opens for so few candidates.
 pub const BREAKER_IGNORES: usize = 5;

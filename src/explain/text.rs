@@ -3,9 +3,9 @@
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::guard::{RunMode, Verdict};
 use crate::explain::{Decided, ExemptionPart, Explanation, Held, Join, PolicyPart, Term};
+use crate::quantity::Span;
 use crate::report::TextStyle;
 use crate::report::layout::{Colour, bold, clip, colour_of, push, wrapped};
-use crate::session::time::Span;
 use crate::visible::visible;
 
 /// The widest truth's name.

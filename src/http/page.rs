@@ -11,7 +11,7 @@ use crate::clock::Monotonic;
 use crate::decide::guard::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
-use crate::session::time::Span;
+use crate::quantity::Span;
 use crate::status::{Database, Link, Policy, Recent, Status};
 use crate::visible::{acts, visible};
 

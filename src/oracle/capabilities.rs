@@ -12,9 +12,9 @@ use crate::oracle::access::{Grantee, Unreadable};
 use crate::oracle::sql::Statistics;
 use crate::oracle::{OneForAll, TextForm};
 use crate::policy::model::{Action, DisconnectClause, KillClause};
+use crate::quantity::Span;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Source};
-use crate::session::time::Span;
 
 /// A release of Oracle Database: 11.2, 12.1, 19.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

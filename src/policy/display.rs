@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::condition::{Condition, Operand, Phrase, Value};
+use crate::quantity::{Bytes, Span};
 
 /// How tightly a place binds; a condition that binds less tightly needs parentheses there.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
@@ -145,8 +146,8 @@ impl fmt::Display for Value {
         match self {
             Value::Text(text) => write!(f, "{}", Quoted(text)),
             Value::Number(number) => write!(f, "{number}"),
-            Value::Duration(seconds) => write!(f, "{}", Duration(*seconds)),
-            Value::Size(bytes) => write!(f, "{}", Size(*bytes)),
+            Value::Duration(seconds) => write!(f, "{}", Span(*seconds).in_full()),
+            Value::Size(bytes) => write!(f, "{}", Bytes(*bytes).in_full()),
         }
     }
 }
@@ -189,7 +190,7 @@ impl fmt::Display for Phrase {
             }
         };
         match longer_than {
-            Some(seconds) => write!(f, " longer than {}", Duration(seconds)),
+            Some(seconds) => write!(f, " longer than {}", Span(seconds).in_full()),
             None => Ok(()),
         }
     }
@@ -201,44 +202,5 @@ pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "'{}'", self.0.replace('\'', "''"))
-    }
-}
-
-/// Seconds, as `1d2h3m4s`.
-pub struct Duration(pub i64);
-
-impl fmt::Display for Duration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0;
-        if seconds == 0 {
-            return f.write_str("0s");
-        }
-        let parts = [
-            (seconds / 86_400, 'd'),
-            (seconds % 86_400 / 3_600, 'h'),
-            (seconds % 3_600 / 60, 'm'),
-            (seconds % 60, 's'),
-        ];
-        for (count, unit) in parts {
-            if count != 0 {
-                write!(f, "{count}{unit}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Bytes, in the largest unit that is exact.
-pub struct Size(pub i64);
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.0;
-        for (shift, unit) in [(40, "TB"), (30, "GB"), (20, "MB"), (10, "KB")] {
-            if bytes != 0 && bytes % (1 << shift) == 0 {
-                return write!(f, "{}{unit}", bytes >> shift);
-            }
-        }
-        write!(f, "{bytes}B")
     }
 }

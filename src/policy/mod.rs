@@ -23,7 +23,6 @@ mod sql;
 
 pub(crate) use check::{LIMIT_KEYS, limits};
 pub use check::{Loaded, check_condition, check_files, unmatched_databases};
-pub use display::{Duration, Size};
 pub use load::load;
 pub use schema::schema;
 pub use sql::{to_query, to_sql};

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::decide::guard::{RunMode, Verdict};
+use crate::quantity::{Bytes, Span};
 use crate::report::figures::{Group, IDLE_CLASSES};
 use crate::report::{Line, PolicyPart, Report, mode_words};
-use crate::session::time::{Bytes, Span};
 use crate::visible::visible;
 
 const STYLE: &str = include_str!("style.css");

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::decide::guard::Verdict;
+use crate::quantity::{Bytes, Span};
 use crate::report::layout::{Colour, Table, TextStyle, bold, clip, colour_of, paint, push, row, wrapped};
 use crate::report::{Line, PolicyPart, Report};
-use crate::session::time::{Bytes, Span};
 use crate::visible::visible;
 
 /// A protection is shown with so many of the sessions that it spared; the rest are counted.

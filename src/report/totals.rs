@@ -6,10 +6,10 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::decide::respawn::{CAME_BACK_WITHIN, Who};
 use crate::policy::pressure::Resource;
+use crate::quantity::Span;
 use crate::replay::{Counts, Series, Tally, Totals};
 use crate::report::layout::{Colour, TextStyle, bold, clip, paint, push, wrapped};
 use crate::report::{ReportFormat, csv, html, iso, markdown};
-use crate::session::time::Span;
 use crate::visible::visible;
 
 /// Rows of one table for people; spreadsheets get all.

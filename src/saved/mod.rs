@@ -49,6 +49,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::quantity::Bytes;
 use crate::session::snapshot::{Clock, Snapshot};
 
 pub use stamp::Stamp;
@@ -124,7 +125,7 @@ pub enum Problem {
     #[error("it is a folder; name one file")]
     Folder,
     /// Larger than [`MAX_BYTES`].
-    #[error("it is larger than {} MiB, more than any database's sessions; export GV$SESSION alone", MAX_BYTES >> 20)]
+    #[error("it is larger than {}, more than any database's sessions; export GV$SESSION alone", Bytes(MAX_BYTES.cast_signed()))]
     TooLarge,
     /// No byte, or white space alone.
     #[error("it is empty; export `SELECT * FROM GV$SESSION` with a header row")]
@@ -173,7 +174,7 @@ pub enum Problem {
     #[error("the file ends in the middle of {0}: it is half-written or cut off; export it again")]
     CutOff(&'static str),
     /// A row beyond [`MAX_ROW_BYTES`].
-    #[error("a row of more than {} KiB; is a quote never closed?", MAX_ROW_BYTES >> 10)]
+    #[error("a row of more than {}; is a quote never closed?", Bytes(MAX_ROW_BYTES.cast_signed() as i64))]
     RowTooLong,
     /// Not JSON, or not of the documented form.
     #[error("{0}; expected an array of sessions or {{\"taken_at\": ..., \"database\": ..., \"sessions\": [...]}}")]

@@ -8,8 +8,8 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 
 use crate::policy::model::Limits;
+use crate::quantity::{Bytes, Span};
 use crate::session::column::{Column, Kind, Source};
-use crate::session::time::Span;
 use crate::story::Line;
 
 /// Why a story cannot be told.
@@ -209,22 +209,9 @@ pub(crate) fn session_column(name: &str) -> Result<Column, StoryError> {
 
 /// `512KB`, `20MB`, `2GB`, `1TB`, in powers of 1024, or a bare number of bytes.
 fn bytes(text: &str) -> Result<i64, StoryError> {
-    let wrong = || {
-        StoryError(format!(
-            "{text:?} is no size: expected one such as 512KB, 20MB, 2GB or 1TB"
-        ))
-    };
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let shift = match &text[digits..] {
-        "" => 0,
-        "KB" => 10,
-        "MB" => 20,
-        "GB" => 30,
-        "TB" => 40,
-        _ => return Err(wrong()),
-    };
-    let count: i64 = text[..digits].parse().map_err(|_| wrong())?;
-    count.checked_mul(1 << shift).ok_or_else(wrong)
+    let size: Result<Bytes, _> = text.parse();
+    size.map(|Bytes(bytes)| bytes)
+        .map_err(|error| StoryError(format!("{text:?} is no size: {error}")))
 }
 
 /// `sid,serial#,@inst_id` as INST_ID, SID, SERIAL#.

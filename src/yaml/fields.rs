@@ -10,6 +10,7 @@ use super::diagnostics::{Diagnostic, Severity, did_you_mean, nearest, one_of, qu
 use super::node::{Node, Scalar, Style, Value};
 use super::offsets::Offsets;
 use crate::policy::lex::{Mistake, Token, measure};
+use crate::quantity::Span;
 use crate::yaml::diagnostics::Source;
 
 /// How many problems of a file are noted. Far more than are shown, and few enough that a gigantic file full of mistakes is
@@ -400,8 +401,8 @@ impl Inspection {
         }
         let message = format!(
             "`{what}` lies between {} and {}",
-            crate::policy::Duration(low),
-            crate::policy::Duration(high)
+            Span(low).in_full(),
+            Span(high).in_full()
         );
         self.error(&node.at, "out-of-range", message);
         None

@@ -281,7 +281,7 @@ impl Narrator {
                 Proof::Lingers => self.ink.yellow("LINGERS  "),
                 Proof::DeadlinePassed => self.ink.red("gave up  "),
             };
-            let after = crate::session::time::Span(after);
+            let after = crate::quantity::Span(after);
             tell(&format!(
                 "{}  {told}   {session}, {after} after {}",
                 clock(view),

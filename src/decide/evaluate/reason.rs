@@ -6,9 +6,10 @@
 use crate::decide::evaluate::evaluate;
 use crate::decide::evaluate::truth::Truth;
 use crate::policy::condition::{Comparison, Condition, Operand, Phrase, Value};
+use crate::quantity::{Bytes, Span};
 use crate::session::column::{Column, Kind};
 use crate::session::snapshot::{Field, Snapshot};
-use crate::session::time::{Bytes, DbTime, Span};
+use crate::session::time::DbTime;
 
 /// Why the condition is TRUE for the row; empty text for a row where it is not.
 #[must_use]

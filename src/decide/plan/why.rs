@@ -6,8 +6,8 @@ use crate::decide::evaluate::reason::reason;
 use crate::decide::plan::{Entry, Standing};
 use crate::decide::protect::because;
 use crate::policy::model::{Policy, PolicySet};
+use crate::quantity::Span;
 use crate::session::snapshot::Snapshot;
-use crate::session::time::Span;
 
 /// Why an entry stands where it does, in words with the session's own values.
 #[must_use]

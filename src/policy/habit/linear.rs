@@ -6,7 +6,7 @@
 use super::{Form, Sql, SqlKind};
 use crate::policy::ast::TermKind;
 use crate::policy::condition::Comparison;
-use crate::policy::{Duration, Size};
+use crate::quantity::{Bytes, Span};
 use crate::session::column::{Column, Kind};
 
 const DAY: f64 = 86_400.0;
@@ -193,8 +193,8 @@ fn written(column: Column, bound: f64) -> Option<String> {
     let rounded = bound.round();
     let exact = (bound - rounded).abs() < 1e-6;
     match column.kind() {
-        Kind::Duration if (1.0..=LONGEST).contains(&rounded) => Some(Duration(rounded as i64).to_string()),
-        Kind::Size if (1.0..=1e15).contains(&rounded) => Some(Size(rounded as i64).to_string()),
+        Kind::Duration if (1.0..=LONGEST).contains(&rounded) => Some(Span(rounded as i64).in_full().to_string()),
+        Kind::Size if (1.0..=1e15).contains(&rounded) => Some(Bytes(rounded as i64).in_full().to_string()),
         Kind::Number if exact && rounded.abs() <= 1e15 => Some((rounded as i64).to_string()),
         Kind::Duration | Kind::Size | Kind::Number | Kind::Text | Kind::Time => None,
     }

@@ -1,6 +1,7 @@
 //! Numbers with their units: durations, sizes, percentages.
 
 use super::Token;
+use crate::quantity::{Bytes, NoSize, Span, bytes_in, seconds_in};
 use crate::yaml::diagnostics::quoted;
 
 type NotAQuantity = (&'static str, String, Option<String>);
@@ -25,16 +26,14 @@ pub(crate) fn measure(written: &str) -> Result<Token, NotAQuantity> {
         return Err(("not-a-number", format!("{shown} is not a number"), None));
     }
     let number: i64 = written[..digits].parse().map_err(|_| too_large())?;
-    let size = |shift: u32| number.checked_mul(1 << shift).map(Token::Size).ok_or_else(too_large);
     let upper = unit.to_ascii_uppercase();
     match upper.as_str() {
         "" => Ok(Token::Number(number)),
         "%" => Ok(Token::Percent(number)),
-        "B" => Ok(Token::Size(number)),
-        "KB" => size(10),
-        "MB" => size(20),
-        "GB" => size(30),
-        "TB" => size(40),
+        "B" | "KB" | "MB" | "GB" | "TB" => {
+            let size = written.parse().map_err(|NoSize| too_large());
+            size.map(|Bytes(bytes)| Token::Size(bytes))
+        }
         "K" | "G" | "T" | "KIB" | "MIB" | "GIB" | "TIB" => Err((
             "unknown-unit",
             format!("unknown unit in {shown}"),
@@ -45,8 +44,10 @@ pub(crate) fn measure(written: &str) -> Result<Token, NotAQuantity> {
             format!("{shown} could be minutes or megabytes"),
             Some(format!("write `{number}m` or `{number}MB`")),
         )),
-        _ => duration(written).ok_or_else(|| {
-            let hint = match upper.as_str() {
+        _ => Span::with_units(written)
+            .map(|Span(seconds)| Token::Duration(seconds))
+            .ok_or_else(|| {
+                let hint = match upper.as_str() {
                 "W" => format!("write `{}d`", number.saturating_mul(7)),
                 "MS" | "US" | "NS" => "the smallest unit is one second, `1s`".to_owned(),
                 "SEC" | "SECS" | "SECOND" | "SECONDS" => format!("write `{number}s`"),
@@ -60,8 +61,8 @@ pub(crate) fn measure(written: &str) -> Result<Token, NotAQuantity> {
                       that begins with a digit is quoted"
                     .to_owned(),
             };
-            ("unknown-unit", format!("unknown unit in {shown}"), Some(hint))
-        }),
+                ("unknown-unit", format!("unknown unit in {shown}"), Some(hint))
+            }),
     }
 }
 
@@ -74,50 +75,15 @@ fn in_a_smaller_unit(written: &str) -> Option<String> {
     let places = u32::try_from(after.len()).ok().filter(|places| *places <= 3)?;
     let tenths = 10_i64.pow(places);
     let after: i64 = after.parse().ok()?;
-    let each = match unit.to_ascii_lowercase().as_str() {
-        "d" => 86_400,
-        "h" => 3_600,
-        "m" if unit == "m" => 60,
-        "kb" => 1 << 10,
-        "mb" => 1 << 20,
-        "gb" => 1 << 30,
-        "tb" => 1 << 40,
-        _ => return None,
-    };
+    let span = unit.parse::<char>().ok().filter(|_| unit != "M").and_then(seconds_in);
+    let each = span.or_else(|| bytes_in(unit))?;
     let part = after * each;
     if part % tenths != 0 {
         return None;
     }
     let whole = before * each + part / tenths;
-    Some(if unit.len() == 1 {
-        crate::policy::Duration(whole).to_string()
-    } else {
-        crate::policy::Size(whole).to_string()
+    Some(match span {
+        Some(_) => Span(whole).in_full().to_string(),
+        None => Bytes(whole).in_full().to_string(),
     })
-}
-
-/// `1d`, `1h30m`: units from large to small, each once.
-fn duration(written: &str) -> Option<Token> {
-    let mut seconds: i64 = 0;
-    let mut smallest = i64::MAX;
-    let mut rest = written;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: i64 = rest[..digits].parse().ok()?;
-        let unit = rest[digits..].chars().next()?;
-        let each = match unit.to_ascii_lowercase() {
-            'd' => 86_400,
-            'h' => 3_600,
-            'm' => 60,
-            's' => 1,
-            _ => return None,
-        };
-        if each >= smallest {
-            return None;
-        }
-        smallest = each;
-        seconds = seconds.checked_add(number.checked_mul(each)?)?;
-        rest = &rest[digits + 1..];
-    }
-    Some(Token::Duration(seconds))
 }

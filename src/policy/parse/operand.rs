@@ -4,6 +4,7 @@ use super::{DEEPEST, Parser, is_keyword};
 use crate::policy::ast::TermKind;
 use crate::policy::habit::{Sql, SqlKind, seconds_of};
 use crate::policy::lex::{Mistake, Token};
+use crate::quantity::Bytes;
 use crate::session::column::Column;
 
 /// How many members arithmetic may have.
@@ -18,12 +19,6 @@ pub(super) fn with_unit(number: i64, unit: &str) -> Option<(Token, String)> {
             format!("{}{letter}", number.checked_mul(count)?),
         ))
     };
-    let size = |shift: u32| {
-        Some((
-            Token::Size(number.checked_mul(1 << shift)?),
-            format!("{number}{}", unit.to_ascii_uppercase()),
-        ))
-    };
     match lower.as_str() {
         "s" | "sec" | "secs" | "second" | "seconds" => duration(1, 1, "s"),
         "m" | "min" | "mins" | "minute" | "minutes" => duration(60, 1, "m"),
@@ -31,10 +26,11 @@ pub(super) fn with_unit(number: i64, unit: &str) -> Option<(Token, String)> {
         "d" | "day" | "days" => duration(86_400, 1, "d"),
         "week" | "weeks" => duration(7 * 86_400, 7, "d"),
         "month" | "months" => duration(30 * 86_400, 30, "d"),
-        "kb" => size(10),
-        "mb" => size(20),
-        "gb" => size(30),
-        "tb" => size(40),
+        "kb" | "mb" | "gb" | "tb" => {
+            let written = format!("{number}{}", unit.to_ascii_uppercase());
+            let Bytes(bytes) = written.parse().ok()?;
+            Some((Token::Size(bytes), written))
+        }
         "percent" | "pct" => Some((Token::Percent(number), format!("{number}%"))),
         _ => None,
     }

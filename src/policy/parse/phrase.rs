@@ -6,6 +6,7 @@ use crate::policy::ast::{Expr, ExprKind};
 use crate::policy::condition::{Phrase, ServerKind, SessionStatus};
 use crate::policy::habit::instead_of_column;
 use crate::policy::lex::{Mistake, Token};
+use crate::quantity::Span;
 use crate::session::column::Column;
 use crate::yaml::diagnostics::{did_you_mean, quoted};
 
@@ -182,7 +183,7 @@ impl Parser<'_> {
         let reported = self.mistakes.len();
         let seconds = self.span()?;
         if !(than && right) && self.mistakes.len() == reported {
-            let written = crate::policy::Duration(seconds);
+            let written = Span(seconds).in_full();
             let mistake = Mistake::new(self.since(start), "unexpected-word", "a span follows `longer than`")
                 .hint(format!("write `longer than {written}`"));
             self.report(mistake);

@@ -7,6 +7,7 @@ use crate::policy::ast::{Expr, ExprKind, TermKind};
 use crate::policy::condition::{Comparison, SessionStatus};
 use crate::policy::habit::{self, Form, GROUPS, ROWS, Sql, SqlKind};
 use crate::policy::lex::{Mistake, Token};
+use crate::quantity::Span;
 use crate::session::column::{Column, Kind};
 use crate::yaml::diagnostics::did_you_mean;
 
@@ -73,12 +74,12 @@ impl Parser<'_> {
     }
 
     /// The span that stands within the next words, or some other.
-    fn span_ahead(&self) -> crate::policy::Duration {
+    fn span_ahead(&self) -> impl std::fmt::Display + use<> {
         let span = (1..=3).find_map(|ahead| match self.ahead(ahead) {
             Token::Duration(seconds) => Some(*seconds),
             _ => None,
         });
-        crate::policy::Duration(span.unwrap_or(4 * 3_600))
+        Span(span.unwrap_or(4 * 3_600)).in_full()
     }
 
     fn trailing_operator(&self) -> String {
