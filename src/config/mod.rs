@@ -30,9 +30,6 @@ use crate::policy::model::Limits;
 use crate::policy::schedule::Schedule;
 use crate::yaml::diagnostics::{Diagnostic, Severity};
 
-/// Where the configuration is looked for.
-pub const DEFAULT_PATH: &str = "/etc/orareaper/orareaper.yaml";
-
 /// Every key of the configuration, by the section of docs/configuration.md that describes it.
 pub const KEYS: [(&str, &[&str]); 5] = [
     ("The file", &read::KEYS),

@@ -193,8 +193,6 @@ impl EffectiveLimits {
 pub struct PolicyPlan {
     /// The policy.
     pub in_force: InForce,
-    /// Sessions for which the condition is TRUE.
-    pub matched: usize,
     /// Candidates by instance: matched, neither protected nor exempt. The breaker counts these.
     pub candidates: BTreeMap<u32, usize>,
     /// User sessions by instance: the breaker's whole. Those that a dry run assumes to be gone are in neither.
@@ -323,7 +321,6 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
         }
         plan.policies.push(PolicyPlan {
             in_force: *in_force,
-            matched: entries.len(),
             candidates: count_candidates(&entries, *in_force, situation),
             user_sessions,
             entries,

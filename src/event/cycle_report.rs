@@ -32,23 +32,17 @@ pub enum Step {
     Read,
     /// Everything from the snapshot to the warrants.
     Decide,
-    /// Re-checking and acting on all warrants.
-    Act,
     /// All of it.
     Whole,
 }
 
 impl Step {
-    /// All.
-    pub const ALL: [Step; 4] = [Step::Read, Step::Decide, Step::Act, Step::Whole];
-
     /// The `step` label.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Step::Read => "read",
             Step::Decide => "decide",
-            Step::Act => "act",
             Step::Whole => "whole",
         }
     }

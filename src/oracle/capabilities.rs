@@ -375,15 +375,6 @@ impl Capabilities {
         }
     }
 
-    /// The GV$SESSION columns that the release lacks, of these and of those that these are made of.
-    #[must_use]
-    pub fn lacking(&self, wanted: Columns) -> Columns {
-        crate::session::snapshot::Snapshot::inputs(wanted)
-            .iter()
-            .filter(|column| column.source() == Source::Session && !self.columns.contains(*column))
-            .collect()
-    }
-
     /// Where it is that one is connected.
     #[must_use]
     pub fn place(&self) -> Place {
@@ -558,19 +549,5 @@ pub(crate) mod tests {
         assert_eq!(found.supports(kill), Ok(()));
         found.narrows = Ok(());
         assert_eq!(found.supports(disconnect), Ok(()));
-    }
-
-    #[test]
-    fn what_a_release_lacks_is_named_with_what_is_made_of_it() {
-        let old = capabilities(11, 2);
-        let wanted: Columns = [Column::Container, Column::Ecid, Column::DrainStatus]
-            .into_iter()
-            .collect();
-        assert_eq!(
-            old.lacking(wanted).iter().collect::<Vec<_>>(),
-            [Column::ConId, Column::DrainStatus]
-        );
-        let new = capabilities(12, 2);
-        assert_eq!(new.lacking([Column::Container].into_iter().collect()), Columns::NONE);
     }
 }

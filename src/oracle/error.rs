@@ -249,9 +249,6 @@ pub const NUMBERS: &[(u32, Class)] = &[
 /// Partial multibyte character: a text that was cut in the middle of a character, or never was one of the character set.
 pub(crate) const BROKEN_TEXT: u32 = 29_275;
 
-/// Numbers that come with a success: the password will expire soon.
-pub const PASSWORD_WARNINGS: [u32; 2] = [28002, 28011];
-
 const RECURSIVE: u32 = 604;
 const PARALLEL: u32 = 12801;
 

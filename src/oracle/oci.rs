@@ -9,7 +9,6 @@
 
 use std::borrow::Cow;
 use std::cell::Cell as ThreadCell;
-use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -37,20 +36,6 @@ const CLIENT_WITH_EASY_CONNECT_PLUS: i32 = 19;
 
 /// Below this release the client has no call timeout, without which a call may hang for ever.
 const OLDEST_CLIENT: i32 = 18;
-
-/// Loads the client library from a folder, before the first connection is made. Without it, the library is searched for
-/// where the system searches: LD_LIBRARY_PATH, ld.so.conf.
-///
-/// # Errors
-/// When it cannot be loaded ([`Class::Config`]).
-pub fn load_client(folder: impl Into<OsString>) -> Result<(), Error> {
-    let tried = "load the Oracle Client library";
-    InitParams::new()
-        .oracle_client_lib_dir(folder)
-        .and_then(|parameters| parameters.init())
-        .map(|_| ())
-        .map_err(|error| from_driver(&error, Phase::Connect, tried, Duration::ZERO))
-}
 
 /// Has the client library look for its files in this folder. The first folder is taken for the whole process, which the
 /// configuration sees to: it has one for all databases of this driver.

@@ -173,18 +173,6 @@ pub fn texts_as_bytes(
     Ok(capabilities)
 }
 
-/// The key and the user name of the session on the other end: a second connection's, to be protected like the first's.
-///
-/// # Errors
-/// When the connection breaks, or the session cannot be told.
-pub fn own_session(connection: &mut dyn Connection, limit: Duration) -> Result<(SessionKey, String), Error> {
-    let mut asking = Asking::new(connection, limit);
-    let seat = asking.own_seat()?;
-    let (instance_number, _, _) = asking.instance()?;
-    let own = asking.own_session(seat, instance_number)?;
-    Ok((own.key, own.username))
-}
-
 /// The session on this end of the connection.
 struct OwnSession {
     key: SessionKey,

@@ -224,8 +224,6 @@ pub struct Exemption {
     pub owner: String,
     /// The last day on which it protects; `None`: for good.
     pub until: Option<chrono::NaiveDate>,
-    /// Where it stands.
-    pub origin: Origin,
 }
 
 /// A built-in protection.
@@ -439,6 +437,3 @@ impl fmt::Display for Action {
         f.write_str(self.name())
     }
 }
-
-/// Named lists and conditions after all files were read, for `explain`.
-pub type Names<T> = BTreeMap<Arc<str>, T>;

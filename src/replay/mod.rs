@@ -115,12 +115,6 @@ impl Replay {
         Some(step)
     }
 
-    /// What it comes to so far.
-    #[must_use]
-    pub fn totals(&self) -> &Totals {
-        &self.totals
-    }
-
     /// What it comes to.
     #[must_use]
     pub fn into_totals(self) -> Totals {

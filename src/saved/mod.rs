@@ -101,20 +101,6 @@ impl fmt::Display for SavedError {
     }
 }
 
-impl SavedError {
-    /// The line that it is about, counted from 1.
-    #[must_use]
-    pub fn line(&self) -> Option<u64> {
-        self.line
-    }
-
-    /// What is wrong.
-    #[must_use]
-    pub fn problem(&self) -> &Problem {
-        &self.problem
-    }
-}
-
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {

@@ -183,13 +183,6 @@ impl Diagnostic {
         }
     }
 
-    /// Adds what was expected at the mark.
-    #[must_use]
-    pub fn expected(mut self, expected: impl Into<String>) -> Diagnostic {
-        self.expected = Some(expected.into());
-        self
-    }
-
     /// Adds what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Diagnostic {

@@ -108,12 +108,6 @@ impl Truths {
         Truths { rows, yes, no }
     }
 
-    /// How many rows.
-    #[must_use]
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
     /// One row's.
     ///
     /// # Panics

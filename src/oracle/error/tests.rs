@@ -19,7 +19,8 @@ fn every_number_has_one_class() {
     let all = numbers.len();
     numbers.dedup();
     assert_eq!(numbers.len(), all, "a number is listed twice");
-    for warning in PASSWORD_WARNINGS {
+    // The password will expire soon.
+    for warning in [28_002, 28_011] {
         assert!(!numbers.contains(&warning), "a success with a warning is no error");
     }
 }

@@ -257,7 +257,6 @@ impl Check {
 
     fn exemption(&mut self, file: usize, item: &Node) -> Option<Exemption> {
         let fields = self.inspections[file].fields(item, "an exemption", &EXEMPTION_KEYS)?;
-        let origin = self.origin(file, item);
         let when = self.inspections[file].required(&fields, "an exemption", "when");
         let when = when.and_then(|node| self.condition(file, node, "when", Place::Exemption));
         let inspection = &mut self.inspections[file];
@@ -309,7 +308,6 @@ impl Check {
             reason: reason?,
             owner,
             until,
-            origin,
         })
     }
 }
