@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
 use orareaper::config::Config;
+use orareaper::policy::model::{Action, Protection};
 use orareaper::policy::{check_condition, check_files, schema, to_sql};
+use orareaper::session::column::{Column, Source};
 use orareaper::story::run_folder_with;
 use serde_json::Value;
 
@@ -51,6 +53,18 @@ fn problems(yaml: &str) -> Vec<String> {
         chrono_tz::Tz::UTC,
     );
     loaded.diagnostics.iter().map(|one| one.render(false)).collect()
+}
+
+#[test]
+fn every_name_is_in_the_language_reference() {
+    let reference = read("docs/policy-language.md");
+    // Oracle describes the columns of GV$SESSION itself.
+    let columns = Column::ALL.iter().filter(|column| column.source() != Source::Session);
+    let names = columns.map(|column| column.name());
+    let names = names.chain(Protection::ALL.iter().map(|protection| protection.name()));
+    let names = names.chain(Action::ALL.iter().map(|action| action.name()));
+    let lacking: Vec<&str> = names.filter(|name| !reference.contains(&format!("`{name}`"))).collect();
+    assert_eq!(lacking, [""; 0], "docs/policy-language.md says nothing of these");
 }
 
 #[test]
