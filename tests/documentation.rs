@@ -223,100 +223,14 @@ fn every_example_of_a_policy_test_passes() {
     }
 }
 
-/// As much of JSON Schema as the policies' schema uses.
-#[allow(
-    clippy::too_many_lines,
-    reason = "a validator is one step for each keyword of a schema"
-)]
-fn violations(root: &Value, schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
-    if let Some(target) = schema.get("$ref").and_then(Value::as_str) {
-        let target = root.pointer(target.trim_start_matches('#')).expect(target);
-        return violations(root, target, value, path, found);
-    }
-    let mut fail = |why: &str| found.push(format!("{path}: {why}"));
-    let kind = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_i64() || number.is_u64() => "integer",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    let is = |wanted: &Value| wanted == kind || (wanted == "number" && kind == "integer");
-    match schema.get("type") {
-        Some(Value::Array(kinds)) if !kinds.iter().any(is) => return fail("wrong type"),
-        Some(wanted @ Value::String(_)) if !is(wanted) => return fail("wrong type"),
-        _ => {}
-    }
-    if let Some(words) = schema.get("enum").and_then(Value::as_array)
-        && !words.contains(value)
-    {
-        fail("not one of the words");
-    }
-    let length = |value: &Value| {
-        value
-            .as_str()
-            .map(str::len)
-            .or(value.as_array().map(Vec::len))
-            .unwrap_or(0) as u64
-    };
-    for bound in ["minLength", "minItems"] {
-        let applies = (bound == "minLength") == value.is_string();
-        if applies
-            && schema
-                .get(bound)
-                .and_then(Value::as_u64)
-                .is_some_and(|bound| length(value) < bound)
-        {
-            fail("too short");
-        }
-    }
-    if let (Some(bound), Some(number)) = (schema.get("minimum").and_then(Value::as_i64), value.as_i64())
-        && number < bound
-    {
-        fail("too small");
-    }
-    if let (Some(pattern), Some(text)) = (schema.get("pattern").and_then(Value::as_str), value.as_str()) {
-        let pattern = regex::Regex::new(pattern).expect("the schema's patterns are sound");
-        if !pattern.is_match(text) {
-            fail("not of the pattern");
-        }
-    }
-    if let (Some(items), Some(values)) = (schema.get("items"), value.as_array()) {
-        for (at, value) in values.iter().enumerate() {
-            violations(root, items, value, &format!("{path}[{at}]"), found);
-        }
-    }
-    let Some(object) = value.as_object() else { return };
-    for required in schema.get("required").and_then(Value::as_array).into_iter().flatten() {
-        if !object.contains_key(required.as_str().expect("a word")) {
-            found.push(format!("{path}: no {required}"));
-        }
-    }
-    for (key, value) in object {
-        let path = format!("{path}.{key}");
-        if let Some(names) = schema.get("propertyNames") {
-            violations(root, names, &Value::String(key.clone()), &path, found);
-        }
-        match (
-            schema.pointer(&format!("/properties/{key}")),
-            schema.get("additionalProperties"),
-        ) {
-            (Some(property), _) => violations(root, property, value, &path, found),
-            (None, Some(Value::Bool(false))) => found.push(format!("{path}: unknown key")),
-            (None, Some(other)) => violations(root, other, value, &path, found),
-            (None, None) => {}
-        }
-    }
-}
-
 fn against_schema(yaml: &str) -> Vec<String> {
     let schema: Value = serde_json::from_str(schema()).expect("the schema is JSON");
     let value: Value = serde_yaml::from_str(yaml).expect("well-formed");
-    let mut found = Vec::new();
-    violations(&schema, &schema, &value, "", &mut found);
-    found
+    let validator = jsonschema::validator_for(&schema).expect("the schema is a JSON Schema");
+    validator
+        .iter_errors(&value)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect()
 }
 
 #[test]

@@ -88,20 +88,17 @@ fn progress_is_shown_and_taken_away(site: &Site, report: &str) {
     let mut script = Command::new("script");
     script.args(["-qec", &typed, "/dev/null"]).current_dir(site.path("."));
     let (shown, _) = output(script.env("TERM", "xterm").env("NO_COLOR", "1"), 0);
-    let lines: Vec<&str> = shown.split("\r\x1b[K").collect();
-    let [first, bars @ .., last] = &*lines else {
-        panic!("nothing is drawn over: {shown:?}")
+    // How often it is drawn depends on how fast the machine is; the first time always is.
+    let lines: Vec<&str> = shown.split("\r\x1b[2K").collect();
+    let [bars @ .., last] = &*lines else {
+        panic!("nothing is shown")
     };
-    assert!(
-        first.is_empty() && bars.len() == 3,
-        "one line for each snapshot: {shown:?}"
-    );
+    assert!(!bars.is_empty(), "nothing is drawn over: {shown:?}");
     for bar in bars {
         assert!(
-            bar.starts_with('[') && bar.contains(" %  ") && bar.len() < 80,
+            bar.starts_with('[') && bar.contains(" %  ") && bar.len() <= 80,
             "{bar:?}"
         );
     }
-    assert!(bars[2].contains("] 100 %  3 snapshots"), "{:?}", bars[2]);
     assert_eq!(last.replace("\r\n", "\n"), report);
 }

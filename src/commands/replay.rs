@@ -67,8 +67,7 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<S
                 progress.advance(reader.offset(), step.map(|step| step.now));
             }
             Next::Damage(damage) => {
-                progress.clear();
-                say(&format!("{}: {damage}", arguments.file.display()));
+                progress.aside(|| say(&format!("{}: {damage}", arguments.file.display())));
                 broken += 1;
             }
             Next::End => break,

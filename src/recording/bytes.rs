@@ -132,44 +132,9 @@ impl<'a> Take<'a> {
     }
 }
 
-/// CRC-32 as Ethernet and zip files have it (polynomial 0x04C11DB7, reflected).
-pub(super) fn checksum(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = table();
-    let step = |sum: u32, byte: &u8| TABLE[usize::from(sum.to_le_bytes()[0] ^ byte)] ^ (sum >> 8);
-    !bytes.iter().fold(!0, step)
-}
-
-const fn table() -> [u32; 256] {
-    let mut table = [0_u32; 256];
-    let mut index = 0;
-    let mut value = 0_u32;
-    while index < 256 {
-        let mut sum = value;
-        let mut bit = 0;
-        while bit < 8 {
-            sum = if sum & 1 == 1 {
-                (sum >> 1) ^ 0xEDB8_8320
-            } else {
-                sum >> 1
-            };
-            bit += 1;
-        }
-        table[index] = sum;
-        index += 1;
-        value += 1;
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_checksum_is_the_usual_one() {
-        // The check value of CRC-32/ISO-HDLC in the catalogue of parametrised CRC algorithms.
-        assert_eq!(checksum(b"123456789"), 0xCBF4_3926);
-    }
 
     #[test]
     fn numbers_come_back() {

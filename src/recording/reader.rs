@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::time::Duration;
 
-use crate::recording::bytes::{Malformed, Take, checksum};
+use crate::recording::bytes::{Malformed, Take};
 use crate::recording::decode::{Decoded, Decoder};
 use crate::recording::{Header, LONGEST_BLOCK, MAGIC, Recorded, VERSION};
 use crate::session::column::Columns;
@@ -193,7 +193,7 @@ fn block(input: &mut impl Read, offset: &mut u64) -> io::Result<Block> {
     }
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let (length, sum) = (word(0), word(4));
-    if checksum(&head[..8]) != word(8) || length > LONGEST_BLOCK {
+    if crc32fast::hash(&head[..8]) != word(8) || length > LONGEST_BLOCK {
         return Ok(Block::Broken(Broken::Length));
     }
     let mut content = Vec::new();
@@ -201,7 +201,7 @@ fn block(input: &mut impl Read, offset: &mut u64) -> io::Result<Block> {
     *offset += u64::try_from(read).unwrap_or(u64::MAX);
     Ok(if content.len() < length as usize {
         Block::Broken(Broken::CutOff)
-    } else if checksum(&content) != sum {
+    } else if crc32fast::hash(&content) != sum {
         Block::Broken(Broken::Content)
     } else {
         Block::Content(content)

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::recording::bytes::{Put, checksum};
+use crate::recording::bytes::Put;
 use crate::recording::encode::Encoder;
 use crate::recording::{Header, LONGEST_BLOCK, MAGIC, Recorded, VERSION};
 
@@ -71,8 +71,8 @@ fn block(out: &mut Vec<u8>, content: &[u8]) -> io::Result<()> {
         .filter(|length| *length <= LONGEST_BLOCK)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the snapshot is too large for a recording"))?;
     let mut head = length.to_le_bytes().to_vec();
-    head.extend(checksum(content).to_le_bytes());
-    head.extend(checksum(&head).to_le_bytes());
+    head.extend(crc32fast::hash(content).to_le_bytes());
+    head.extend(crc32fast::hash(&head).to_le_bytes());
     out.extend(head);
     out.extend_from_slice(content);
     Ok(())

@@ -329,12 +329,13 @@ const BEGINNING: usize = 4;
 /// The nearest of the valid words, if one is near enough to have been meant, or the only one that begins like this.
 #[must_use]
 pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word: Vec<char> = word
+    let word: String = word
         .chars()
         .take(QUOTED_CHARACTERS)
         .flat_map(char::to_lowercase)
         .collect();
-    let allowed = match word.len() {
+    let length = word.chars().count();
+    let allowed = match length {
         0 | 1 => 0,
         2..=3 => 1,
         4..=7 => 2,
@@ -343,12 +344,13 @@ pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Opti
     let mut near: Option<(usize, &str)> = None;
     let mut begun: Vec<&str> = Vec::new();
     for candidate in valid {
-        let letters: Vec<char> = candidate.chars().flat_map(char::to_lowercase).collect();
-        let distance = distance(&word, &letters);
+        let letters = candidate.to_lowercase();
+        // A swap of neighbours counts as one edit.
+        let distance = strsim::osa_distance(&word, &letters);
         if distance <= allowed && near.is_none_or(|(nearest, _)| distance < nearest) {
             near = Some((distance, candidate));
         }
-        if word.len() >= BEGINNING && letters.starts_with(&word) {
+        if length >= BEGINNING && letters.starts_with(&word) {
             begun.push(candidate);
         }
     }
@@ -363,31 +365,6 @@ pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Opti
 #[must_use]
 pub fn did_you_mean<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(word, valid).map(|found| format!("did you mean `{found}`?"))
-}
-
-/// Edits between two words; a swap of neighbours counts as one.
-fn distance(left: &[char], right: &[char]) -> usize {
-    let width = right.len() + 1;
-    let mut rows = vec![vec![0; width]; left.len() + 1];
-    for (column, cell) in rows[0].iter_mut().enumerate() {
-        *cell = column;
-    }
-    for row in 1..=left.len() {
-        rows[row][0] = row;
-        for column in 1..width {
-            let same = left[row - 1] == right[column - 1];
-            let mut best = (rows[row - 1][column] + 1)
-                .min(rows[row][column - 1] + 1)
-                .min(rows[row - 1][column - 1] + usize::from(!same));
-            let swapped =
-                row > 1 && column > 1 && left[row - 1] == right[column - 2] && left[row - 2] == right[column - 1];
-            if swapped {
-                best = best.min(rows[row - 2][column - 2] + 1);
-            }
-            rows[row][column] = best;
-        }
-    }
-    rows[left.len()][right.len()]
 }
 
 #[cfg(test)]
@@ -417,7 +394,7 @@ mod tests {
             "which one?"
         );
         assert_eq!(nearest("blo", ["blocking_session"]), None, "too little to tell");
-        assert_eq!(distance(&['a', 'b'], &['b', 'a']), 1);
+        assert_eq!(nearest("sdi", ["sid"]), Some("sid"), "a swap is one edit, and two are too many here");
     }
 
     #[test]
