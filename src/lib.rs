@@ -22,6 +22,7 @@ pub mod recorder;
 
 // Who is told, and how.
 pub mod explain;
+mod html;
 pub mod metrics;
 pub mod notes;
 pub mod report;

@@ -140,7 +140,7 @@ fn a_plan_comes_in_every_format_and_goes_to_a_file() {
         ("text", ["APEXDEV", "5h 12m"]),
         ("csv", ["policy,", "287,62507"]),
         ("markdown", ["| ", "APEXDEV"]),
-        ("html", ["<!doctype html>", "APEXDEV"]),
+        ("html", ["<!DOCTYPE html>", "APEXDEV"]),
         ("json", ["{\"database\"", "APEXDEV"]),
     ] {
         let told = plan(&site, &["--format", format]);

@@ -221,7 +221,7 @@ fn the_page_shows_what_a_client_calls_itself_and_runs_none_of_it() {
     let (status, head, body) = daemon.ask("GET", "/");
     assert_eq!(status, 200);
     assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
-    let shown = "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;\\u{202e}\\x0a&amp;";
+    let shown = "&lt;script&gt;alert('1')&lt;/script&gt;&quot;\\u{202e}\\x0a&amp;";
     assert!(body.contains("sys.v_$pdbs TO &lt;REAPER&gt;"), "{body}");
     assert_eq!(body.matches(shown).count(), 3, "{body}");
     assert!(

@@ -1,15 +1,19 @@
 //! What a replay comes to, for people and spreadsheets. The tables are made once and laid out three times.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use maud::{Markup, html};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::decide::respawn::{CAME_BACK_WITHIN, Who};
+use crate::html::with_code;
 use crate::policy::pressure::Resource;
 use crate::quantity::Span;
 use crate::replay::{Counts, Series, Tally, Totals};
+use crate::report::html::{report_page, tiles};
 use crate::report::layout::{Colour, TextStyle, bold, clip, paint, push, wrapped};
-use crate::report::{ReportFormat, csv, html, iso, markdown};
+use crate::report::{ReportFormat, csv, iso, markdown};
 use crate::visible::visible;
 
 /// Rows of one table for people; spreadsheets get all.
@@ -140,61 +144,51 @@ impl Totals {
     }
 
     fn to_html(&self) -> String {
-        let mut out = String::with_capacity(16 << 10);
-        let title = html::escaped(&self.database);
-        html::head(&mut out, &format!("{title}: orareaper replay"));
-        let _ = writeln!(
-            out,
-            "<header>\n<h1>{title} <span class=\"label dry-run\">replay</span></h1>\n<p>{}. {}</p>\n</header>",
-            html::escaped(&self.span_words()),
-            html::escaped(&self.what())
-        );
-        for note in self.remarks() {
-            let _ = writeln!(out, "<p class=\"note\">{}</p>", html::with_code(&note));
-        }
-        out.push_str("<div class=\"tiles\">\n");
-        for (number, what) in [
-            (self.snapshots, "snapshots"),
-            (self.most_sessions, "sessions at most"),
-            (self.all.acted, "actions that would have been"),
-            (self.all.came_back, "of them came back"),
-        ] {
-            let _ = writeln!(out, "<div class=\"tile\"><b>{number}</b><span>{what}</span></div>");
-        }
-        out.push_str("</div>\n");
-        self.pressure_html(&mut out);
-        for table in self.tables() {
-            table.html(&mut out);
-        }
-        let _ = writeln!(
-            out,
-            "<footer>Nothing was executed. A session that would have ended is still in the recording; its policy's later \
-             decisions take it for gone.</footer>\n</main>\n</body>\n</html>"
-        );
-        out
+        let figures = [
+            (self.snapshots.to_string(), "snapshots"),
+            (self.most_sessions.to_string(), "sessions at most"),
+            (self.all.acted.to_string(), "actions that would have been"),
+            (self.all.came_back.to_string(), "of them came back"),
+        ];
+        let content = html! {
+            header {
+                h1 { (self.database) " " span.label.dry-run { "replay" } }
+                p { (self.span_words()) ". " (self.what()) }
+            }
+            @for note in self.remarks() { p.note { (with_code(&note)) } }
+            (tiles(figures))
+            (self.pressure_html())
+            @for table in self.tables() { (table.html()) }
+            footer {
+                "Nothing was executed. A session that would have ended is still in the recording; its policy's later \
+                 decisions take it for gone."
+            }
+        };
+        report_page(&format!("{}: orareaper replay", self.database), &content)
     }
 
-    fn pressure_html(&self, out: &mut String) {
+    fn pressure_html(&self) -> Markup {
         let Some((first, last)) = self.span.filter(|_| !self.pressure.is_empty()) else {
-            return;
+            return Markup::default();
         };
-        out.push_str("<section>\n<h2>Pressure over time</h2>\n<div class=\"charts\">\n");
-        let mut resources: Vec<Resource> = self.pressure.keys().map(|(_, resource)| *resource).collect();
-        resources.sort_unstable();
-        resources.dedup();
-        for resource in resources {
-            let of_resource = self.pressure.iter().filter(|((_, of), _)| *of == resource);
-            let instances: Vec<(u32, &Series)> = of_resource.map(|((inst_id, _), series)| (*inst_id, series)).collect();
-            let _ = writeln!(out, "<div>\n<h3>{}</h3>", words(resource));
-            curves(out, &instances, first.timestamp(), last.timestamp());
-            out.push_str("</div>\n");
+        let mut by_resource: BTreeMap<Resource, Vec<(u32, &Series)>> = BTreeMap::new();
+        for ((inst_id, resource), series) in &self.pressure {
+            by_resource.entry(*resource).or_default().push((*inst_id, series));
         }
-        let _ = writeln!(
-            out,
-            "</div>\n<p class=\"key\">In percent of the limit, which is the dashed line, from {} to {}.</p>\n</section>",
-            iso(first),
-            iso(last)
-        );
+        html! {
+            section {
+                h2 { "Pressure over time" }
+                div.charts {
+                    @for (resource, instances) in &by_resource {
+                        div {
+                            h3 { (words(*resource)) }
+                            (curves(instances, first.timestamp(), last.timestamp()))
+                        }
+                    }
+                }
+                p.key { "In percent of the limit, which is the dashed line, from " (iso(first)) " to " (iso(last)) "." }
+            }
+        }
     }
 
     fn span_words(&self) -> String {
@@ -384,30 +378,24 @@ impl Table {
         }
     }
 
-    fn html(&self, out: &mut String) {
-        let _ = writeln!(
-            out,
-            "<section>\n<h2>{}</h2>\n<div class=\"wide\"><table class=\"totals\">\n<thead><tr>",
-            self.title
-        );
-        let class = |at: usize| if at < self.words { "" } else { " class=\"number\"" };
-        for (at, head) in self.head.iter().enumerate() {
-            let _ = write!(out, "<th{}>{head}</th>", class(at));
+    fn html(&self) -> Markup {
+        let class = |at: usize| (at >= self.words).then_some("number");
+        html! {
+            section {
+                h2 { (self.title) }
+                div.wide {
+                    table.totals {
+                        thead { tr { @for (at, head) in self.head.iter().enumerate() { th class=[class(at)] { (head) } } } }
+                        tbody {
+                            @for row in &self.rows {
+                                tr { @for (at, cell) in row.iter().enumerate() { td class=[class(at)] { (cell) } } }
+                            }
+                        }
+                    }
+                }
+                @if let Some(more) = self.more() { p.soft { (more) } }
+            }
         }
-        out.push_str("</tr></thead>\n<tbody>\n");
-        for row in &self.rows {
-            let cells: Vec<String> = row
-                .iter()
-                .enumerate()
-                .map(|(at, cell)| format!("<td{}>{}</td>", class(at), html::escaped(cell)))
-                .collect();
-            let _ = writeln!(out, "<tr>{}</tr>", cells.concat());
-        }
-        out.push_str("</tbody>\n</table></div>\n");
-        if let Some(more) = self.more() {
-            let _ = writeln!(out, "<p class=\"soft\">{more}</p>");
-        }
-        out.push_str("</section>\n");
     }
 }
 
@@ -434,7 +422,7 @@ const STROKES: [&str; 5] = [
 ];
 
 /// One curve an instance in a box of 600 by 120, its upper edge the limit or the highest value, whichever is more.
-fn curves(out: &mut String, instances: &[(u32, &Series)], first: i64, last: i64) {
+fn curves(instances: &[(u32, &Series)], first: i64, last: i64) -> Markup {
     let highest = |series: &Series| series.highest().unwrap_or(0.0);
     let top = instances
         .iter()
@@ -442,42 +430,36 @@ fn curves(out: &mut String, instances: &[(u32, &Series)], first: i64, last: i64)
         .fold(100.0, f64::max);
     let width = (last - first).max(1) as f64;
     let height = |percent: f64| 120.0 - percent / top * 120.0;
-    let _ = write!(
-        out,
-        "<div class=\"curves\"><svg viewBox=\"0 -2 600 124\" width=\"100%\" height=\"124\" preserveAspectRatio=\"none\" \
-         role=\"img\" aria-label=\"percent of the limit over time\"><line x1=\"0\" x2=\"600\" y1=\"{limit:.1}\" \
-         y2=\"{limit:.1}\" stroke=\"var(--act)\" stroke-dasharray=\"4 4\"/><line x1=\"0\" x2=\"600\" y1=\"120\" y2=\"120\" \
-         stroke=\"var(--line)\"/>",
-        limit = height(100.0)
-    );
-    let strokes = STROKES.iter().cycle();
-    for ((_, series), stroke) in instances.iter().zip(strokes.clone()) {
-        let points: Vec<String> = series
-            .points()
-            .iter()
-            .map(|(at, percent)| {
-                let from_left = (at.timestamp() - first) as f64 / width * 600.0;
-                format!("{from_left:.1},{:.1}", height(*percent))
-            })
-            .collect();
-        let _ = write!(
-            out,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"1.5\" \
-             vector-effect=\"non-scaling-stroke\"/>",
-            points.join(" ")
-        );
+    let limit = format!("{:.1}", height(100.0));
+    let points = |series: &Series| -> String {
+        let points = series.points().iter().map(|(at, percent)| {
+            let from_left = (at.timestamp() - first) as f64 / width * 600.0;
+            format!("{from_left:.1},{:.1}", height(*percent))
+        });
+        points.collect::<Vec<String>>().join(" ")
+    };
+    let drawn = || instances.iter().zip(STROKES.iter().cycle());
+    html! {
+        div.curves {
+            svg viewBox="0 -2 600 124" width="100%" height="124" preserveAspectRatio="none" role="img"
+                aria-label="percent of the limit over time" {
+                line x1="0" x2="600" y1=(limit) y2=(limit) stroke="var(--act)" stroke-dasharray="4 4" {}
+                line x1="0" x2="600" y1="120" y2="120" stroke="var(--line)" {}
+                @for ((_, series), stroke) in drawn() {
+                    polyline points=(points(series)) fill="none" stroke=(stroke) stroke-width="1.5"
+                        vector-effect="non-scaling-stroke" {}
+                }
+            }
+            span style={ "top:" (format_args!("{:.1}", height(100.0) + 4.0)) "px" } { "100 %" }
+        }
+        p.key {
+            @for ((inst_id, series), stroke) in drawn() {
+                span {
+                    i style={ "background:" (stroke) } {}
+                    "instance " (inst_id) ", up to " (format_args!("{:.0}", highest(series))) " %"
+                }
+                " "
+            }
+        }
     }
-    let _ = writeln!(
-        out,
-        "</svg><span style=\"top:{:.1}px\">100 %</span></div>\n<p class=\"key\">",
-        height(100.0) + 4.0
-    );
-    for ((inst_id, series), stroke) in instances.iter().zip(strokes) {
-        let _ = write!(
-            out,
-            "<span><i style=\"background:{stroke}\"></i>instance {inst_id}, up to {:.0} %</span> ",
-            highest(series)
-        );
-    }
-    out.push_str("</p>\n");
 }

@@ -394,7 +394,11 @@ mod tests {
             "which one?"
         );
         assert_eq!(nearest("blo", ["blocking_session"]), None, "too little to tell");
-        assert_eq!(nearest("sdi", ["sid"]), Some("sid"), "a swap is one edit, and two are too many here");
+        assert_eq!(
+            nearest("sdi", ["sid"]),
+            Some("sid"),
+            "a swap is one edit, and two are too many here"
+        );
     }
 
     #[test]

@@ -1,0 +1,80 @@
+//! Pages: what the reports and the status page have in common.
+//!
+//! `maud` writes the markup and escapes whatever is put between it. [`document`] makes the finished content
+//! [`visible`], so that no page has to remember either: a program that calls itself `<script>` is a word on the page, and
+//! an escape sequence is written out. The two looks are the two style sheets beside this file. A page has no script, no
+//! font and nothing else from elsewhere.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::visible::visible;
+
+/// The look of the reports.
+pub(crate) const REPORT: &str = include_str!("report.css");
+/// The look of the status page.
+pub(crate) const STATUS: &str = include_str!("status.css");
+
+/// A whole page; `equivalent` is the HTTP header that it carries within.
+pub(crate) fn document(title: &str, style: &'static str, equivalent: [&str; 2], body: &Markup) -> String {
+    let [header, content] = equivalent;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv=(header) content=(content);
+                title { (visible(title)) }
+                style { (PreEscaped(style)) }
+            }
+            body { (PreEscaped(visible(&body.0))) }
+        }
+    };
+    page.into_string() + "\n"
+}
+
+/// A note, its words between backticks in the type of code.
+pub(crate) fn with_code(note: &str) -> Markup {
+    let parts: Vec<&str> = note.split('`').collect();
+    // The last backtick of an odd number stands alone and is left as it is.
+    let lone = parts.len().is_multiple_of(2);
+    html! {
+        @for (at, part) in parts.iter().enumerate() {
+            @if lone && at + 1 == parts.len() {
+                "`" (part)
+            } @else if at % 2 == 1 {
+                code { (part) }
+            } @else {
+                (part)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_acts_on_a_page_wherever_it_stands() {
+        let evil = "<b title='x'>\"&\u{1b}[2J\u{202e}";
+        let body = html! { p title=(evil) { (evil) } };
+        let page = document(evil, "p{color:red}\n", ["refresh", "15"], &body);
+        let shown = "&lt;b title='x'&gt;&quot;&amp;\\x1b[2J\\u{202e}";
+        assert_eq!(page.matches(shown).count(), 3, "{page}");
+        assert!(
+            !page.contains("<b ") && !page.contains(['\u{1b}', '\u{202e}']),
+            "{page}"
+        );
+        assert!(page.contains("<style>p{color:red}\n</style>"), "{page}");
+    }
+
+    #[test]
+    fn what_stands_between_two_backticks_is_code() {
+        let shown = |note| with_code(note).into_string();
+        assert_eq!(shown("a `b<` c `d` e"), "a <code>b&lt;</code> c <code>d</code> e");
+        assert_eq!(shown("a `b` c ` d"), "a <code>b</code> c ` d");
+        assert_eq!(shown("`"), "`");
+        assert_eq!(shown("plain"), "plain");
+    }
+}
