@@ -266,10 +266,8 @@ fn release(text: &str) -> Result<Release, String> {
 /// The formats by name, so that a wrong one is answered with the right ones.
 fn report_formats() -> impl clap::builder::TypedValueParser<Value = ReportFormat> {
     use clap::builder::{PossibleValuesParser, TypedValueParser};
-    PossibleValuesParser::new(ReportFormat::ALL.map(ReportFormat::name)).map(|name| {
-        let format = ReportFormat::ALL.into_iter().find(|format| format.name() == name);
-        format.expect("the parser takes these names only")
-    })
+    PossibleValuesParser::new(ReportFormat::ALL.map(ReportFormat::name))
+        .map(|name| ReportFormat::named(&name).expect("the parser takes these names only"))
 }
 
 /// `check`

@@ -7,6 +7,7 @@ pub mod config;
 pub mod policy;
 pub mod quantity;
 pub mod session;
+mod words;
 pub mod yaml;
 
 // What is decided, without a clock, a file or a network.

@@ -156,9 +156,8 @@ pub(super) fn database(
 
 /// The keys that `defaults` and an entry share; `None` if one of them is wrong.
 fn given(inspection: &mut Inspection, fields: &Fields<'_>, base: &Path) -> Option<Given> {
-    let driver_choices = [("oci", Driver::Oci), ("thin", Driver::Thin)];
     let driver = with(fields, "driver", |node| {
-        inspection.choice(node, "driver", &driver_choices)
+        inspection.choice(node, "driver", &Driver::ALL, Driver::name)
     });
     let external = with(fields, "external", |node| inspection.truth(node, "external"));
     // Who is somebody else externally has no use for either; that is said of the keys, not of what is in them.

@@ -28,6 +28,7 @@ pub use secret::{Secret, SecretError, SecretSource};
 pub use crate::policy::model::Labels;
 use crate::policy::model::Limits;
 use crate::policy::schedule::Schedule;
+use crate::words::words;
 use crate::yaml::diagnostics::{Diagnostic, Severity};
 
 /// Every key of the configuration, by the section of docs/configuration.md that describes it.
@@ -121,23 +122,14 @@ impl Database {
     }
 }
 
-/// Which driver a database is reached through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Driver {
-    /// Oracle Client, by way of the `oracle` crate and ODPI-C.
-    Oci,
-    /// Oracle's own driver in pure Rust, the `oracledb` crate: nothing to install.
-    Thin,
-}
-
-impl Driver {
-    /// As the configuration writes it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Driver::Oci => "oci",
-            Driver::Thin => "thin",
-        }
+words! {
+    /// Which driver a database is reached through.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Driver {
+        /// Oracle Client, by way of the `oracle` crate and ODPI-C.
+        Oci = "oci",
+        /// Oracle's own driver in pure Rust, the `oracledb` crate: nothing to install.
+        Thin = "thin",
     }
 }
 

@@ -33,27 +33,19 @@ use crate::quantity::Span;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
+use crate::words::words;
 
 /// The breaker never opens for so few candidates.
 pub const BREAKER_IGNORES: usize = 5;
 
-/// Whether the last step is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum RunMode {
-    /// Everything but the statement.
-    DryRun,
-    /// The statement too.
-    Enforce,
-}
-
-impl RunMode {
-    /// The `mode` label of every metric and record.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            RunMode::DryRun => "dry-run",
-            RunMode::Enforce => "enforce",
-        }
+words! {
+    /// Whether the last step is taken.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum RunMode {
+        /// Everything but the statement.
+        DryRun = "dry-run",
+        /// The statement too.
+        Enforce = "enforce",
     }
 }
 

@@ -27,6 +27,7 @@ use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::{Field, Snapshot};
+use crate::words::words;
 
 /// A session that is still there this long after its kill was accepted lingers.
 pub const LINGERS_AFTER: TimeDelta = TimeDelta::seconds(60);
@@ -90,34 +91,24 @@ const REFUSED_FOR: TimeDelta = TimeDelta::hours(1);
 /// What an instance that left took with it is forgotten after this; the journal does not remember it for longer either.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
-/// What a snapshot proved of a followed session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Proof {
-    /// Its row is gone, or its seat has a new occupant.
-    Gone,
-    /// Its row is there, KILLED, and holds no transaction and no server process.
-    ResourcesFreed,
-    /// CANCEL SQL: its statement is no longer running.
-    Cancelled,
-    /// It is still there, a minute after it was to go.
-    Lingers,
-    /// It was still there when the deadline passed; nobody follows it any more.
-    DeadlinePassed,
+words! {
+    /// What a snapshot proved of a followed session.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Proof {
+        /// Its row is gone, or its seat has a new occupant.
+        Gone = "gone",
+        /// Its row is there, KILLED, and holds no transaction and no server process.
+        ResourcesFreed = "resources_freed",
+        /// CANCEL SQL: its statement is no longer running.
+        Cancelled = "cancelled",
+        /// It is still there, a minute after it was to go.
+        Lingers = "lingers",
+        /// It was still there when the deadline passed; nobody follows it any more.
+        DeadlinePassed = "deadline_passed",
+    }
 }
 
 impl Proof {
-    /// As the journal and the metrics have it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Proof::Gone => "gone",
-            Proof::ResourcesFreed => "resources_freed",
-            Proof::Cancelled => "cancelled",
-            Proof::Lingers => "lingers",
-            Proof::DeadlinePassed => "deadline_passed",
-        }
-    }
-
     /// Whether the session is followed no longer.
     #[must_use]
     pub const fn ends(self) -> bool {

@@ -20,59 +20,41 @@ use crate::policy::model::{PolicySet, Protection};
 use crate::policy::pressure::Resource;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
+use crate::words::words;
 
 /// What a snapshot that was too old when it was there means, if it goes on.
 pub const READ_TOO_SLOWLY: &str =
     "reading the sessions takes longer than two poll intervals, so nobody is acted on: raise `poll`";
 
-/// A step of a cycle whose duration is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Step {
-    /// Reading the snapshot.
-    Read,
-    /// Everything from the snapshot to the warrants.
-    Decide,
-    /// All of it.
-    Whole,
-}
-
-impl Step {
-    /// The `step` label.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Step::Read => "read",
-            Step::Decide => "decide",
-            Step::Whole => "whole",
-        }
+words! {
+    /// A step of a cycle whose duration is measured.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Step {
+        /// Reading the snapshot.
+        Read = "read",
+        /// Everything from the snapshot to the warrants.
+        Decide = "decide",
+        /// All of it.
+        Whole = "whole",
     }
 }
 
-/// V$SESSION.TYPE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SessionType {
-    /// USER.
-    User,
-    /// BACKGROUND.
-    Background,
-    /// RECURSIVE.
-    Recursive,
-    /// NULL, or a word that is not known.
-    Other,
+words! {
+    /// V$SESSION.TYPE.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum SessionType {
+        /// USER.
+        User = "user",
+        /// BACKGROUND.
+        Background = "background",
+        /// RECURSIVE.
+        Recursive = "recursive",
+        /// NULL, or a word that is not known.
+        Other = "other",
+    }
 }
 
 impl SessionType {
-    /// The `type` label.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            SessionType::User => "user",
-            SessionType::Background => "background",
-            SessionType::Recursive => "recursive",
-            SessionType::Other => "other",
-        }
-    }
-
     fn of(word: Option<&str>) -> SessionType {
         match word {
             Some("USER") => SessionType::User,
@@ -83,37 +65,26 @@ impl SessionType {
     }
 }
 
-/// V$SESSION.STATUS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SessionStatus {
-    /// ACTIVE.
-    Active,
-    /// INACTIVE.
-    Inactive,
-    /// KILLED.
-    Killed,
-    /// CACHED.
-    Cached,
-    /// SNIPED.
-    Sniped,
-    /// NULL, or a word that is not known.
-    Other,
+words! {
+    /// V$SESSION.STATUS.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum SessionStatus {
+        /// ACTIVE.
+        Active = "active",
+        /// INACTIVE.
+        Inactive = "inactive",
+        /// KILLED.
+        Killed = "killed",
+        /// CACHED.
+        Cached = "cached",
+        /// SNIPED.
+        Sniped = "sniped",
+        /// NULL, or a word that is not known.
+        Other = "other",
+    }
 }
 
 impl SessionStatus {
-    /// The `status` label.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            SessionStatus::Active => "active",
-            SessionStatus::Inactive => "inactive",
-            SessionStatus::Killed => "killed",
-            SessionStatus::Cached => "cached",
-            SessionStatus::Sniped => "sniped",
-            SessionStatus::Other => "other",
-        }
-    }
-
     fn of(word: Option<&str>) -> SessionStatus {
         match word {
             Some("ACTIVE") => SessionStatus::Active,

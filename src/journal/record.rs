@@ -397,10 +397,8 @@ impl IntentRecord {
     /// # Errors
     /// When it has a word that this version does not know.
     pub(super) fn read(self) -> Result<Intent, UnknownWord> {
-        let mode = [RunMode::DryRun, RunMode::Enforce]
-            .into_iter()
-            .find(|mode| mode.name() == self.mode);
-        let action = Action::ALL.into_iter().find(|action| action.name() == self.action);
+        let mode = RunMode::named(&self.mode);
+        let action = Action::named(&self.action);
         Ok(Intent {
             id: self.id,
             database: Arc::from(self.database),
@@ -496,14 +494,6 @@ impl OutcomeRecord {
     }
 }
 
-const PROOFS: [Proof; 5] = [
-    Proof::Gone,
-    Proof::ResourcesFreed,
-    Proof::Cancelled,
-    Proof::Lingers,
-    Proof::DeadlinePassed,
-];
-
 impl VerificationRecord {
     fn of(database: &str, verification: &Verification) -> VerificationRecord {
         VerificationRecord {
@@ -518,12 +508,9 @@ impl VerificationRecord {
     /// # Errors
     /// When it is a word that this version does not know.
     pub(super) fn read(&self) -> Result<Proof, UnknownWord> {
-        PROOFS
-            .into_iter()
-            .find(|proof| proof.name() == self.proof)
-            .ok_or_else(|| UnknownWord {
-                what: "proof",
-                word: self.proof.clone(),
-            })
+        Proof::named(&self.proof).ok_or_else(|| UnknownWord {
+            what: "proof",
+            word: self.proof.clone(),
+        })
     }
 }

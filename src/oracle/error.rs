@@ -7,58 +7,34 @@
 //! What the numbers mean is from the Oracle Database Error Messages reference and the list of numbers after which ODPI-C
 //! gives a connection up for lost.
 
+use crate::words::words;
 use std::fmt;
 use std::time::Duration;
 
-/// What becomes of the connection, the cycle and the next attempt. The name of each is a label of metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Class {
-    /// The account was refused. Each further attempt counts towards locking it, so there is none until a person acts.
-    Auth,
-    /// A person has to change something: a grant, a name, a certificate, an installation.
-    Config,
-    /// The database or its listener is not ready or is full. Wait, longer each time.
-    Backoff,
-    /// The connection is gone, and the outcome of what ran on it is unknown. Connect again and look first.
-    Reconnect,
-    /// This call was interrupted or invalidated; the connection lives.
-    Cancelled,
-    /// The answer may be incomplete, or could not be made this time. Nothing is done with it; the connection lives.
-    Partial,
-    /// The release does not know a clause, a column or a parameter.
-    Unsupported,
-    /// The statement was wrong, which no retry mends.
-    Bug,
+words! {
+    /// What becomes of the connection, the cycle and the next attempt. The name of each is a label of metrics.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Class {
+        /// The account was refused. Each further attempt counts towards locking it, so there is none until a person acts.
+        Auth = "auth",
+        /// A person has to change something: a grant, a name, a certificate, an installation.
+        Config = "config",
+        /// The database or its listener is not ready or is full. Wait, longer each time.
+        Backoff = "backoff",
+        /// The connection is gone, and the outcome of what ran on it is unknown. Connect again and look first.
+        Reconnect = "reconnect",
+        /// This call was interrupted or invalidated; the connection lives.
+        Cancelled = "cancelled",
+        /// The answer may be incomplete, or could not be made this time. Nothing is done with it; the connection lives.
+        Partial = "partial",
+        /// The release does not know a clause, a column or a parameter.
+        Unsupported = "unsupported",
+        /// The statement was wrong, which no retry mends.
+        Bug = "bug",
+    }
 }
 
 impl Class {
-    /// All.
-    pub const ALL: [Class; 8] = [
-        Class::Auth,
-        Class::Config,
-        Class::Backoff,
-        Class::Reconnect,
-        Class::Cancelled,
-        Class::Partial,
-        Class::Unsupported,
-        Class::Bug,
-    ];
-
-    /// As metrics write it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Class::Auth => "auth",
-            Class::Config => "config",
-            Class::Backoff => "backoff",
-            Class::Reconnect => "reconnect",
-            Class::Cancelled => "cancelled",
-            Class::Partial => "partial",
-            Class::Unsupported => "unsupported",
-            Class::Bug => "bug",
-        }
-    }
-
     /// When to try again.
     #[must_use]
     pub const fn retry(self) -> Retry {

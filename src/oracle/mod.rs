@@ -48,6 +48,7 @@ pub use crate::oracle::text_form::TextForm;
 pub use crate::session::snapshot::Cell;
 
 use crate::session::time::DbTime;
+use crate::words::words;
 use zeroize::Zeroizing;
 
 /// Rows a fetch brings in one round trip. A snapshot is dominated by round trips, not by bytes.
@@ -126,23 +127,14 @@ impl Target {
     }
 }
 
-/// What a connection is for: shown in V$SESSION.ACTION, so that a DBA recognizes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// Reading snapshots.
-    Poll,
-    /// Re-checking one session and acting on it.
-    Act,
-}
-
-impl Purpose {
-    /// As V$SESSION.ACTION shows it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Purpose::Poll => "poll",
-            Purpose::Act => "act",
-        }
+words! {
+    /// What a connection is for: shown in V$SESSION.ACTION, so that a DBA recognizes it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Purpose {
+        /// Reading snapshots.
+        Poll = "poll",
+        /// Re-checking one session and acting on it.
+        Act = "act",
     }
 }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::session::column::Column;
+use crate::words::words;
 
 /// A condition.
 #[derive(Clone, Debug)]
@@ -238,64 +239,33 @@ pub enum Phrase {
     Server(ServerKind),
 }
 
-/// V$SESSION.STATUS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionStatus {
-    /// Executing a call.
-    Active,
-    /// No call.
-    Inactive,
-    /// Marked for kill.
-    Killed,
-    /// Over a profile limit, waiting for its client.
-    Sniped,
-    /// Parked for XA.
-    Cached,
-}
-
-impl SessionStatus {
-    /// All five.
-    pub const ALL: [SessionStatus; 5] = [
-        SessionStatus::Active,
-        SessionStatus::Inactive,
-        SessionStatus::Killed,
-        SessionStatus::Sniped,
-        SessionStatus::Cached,
-    ];
-
-    /// As V$SESSION.STATUS has it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            SessionStatus::Active => "ACTIVE",
-            SessionStatus::Inactive => "INACTIVE",
-            SessionStatus::Killed => "KILLED",
-            SessionStatus::Sniped => "SNIPED",
-            SessionStatus::Cached => "CACHED",
-        }
+words! {
+    /// V$SESSION.STATUS.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum SessionStatus {
+        /// Executing a call.
+        Active = "ACTIVE",
+        /// No call.
+        Inactive = "INACTIVE",
+        /// Marked for kill.
+        Killed = "KILLED",
+        /// Over a profile limit, waiting for its client.
+        Sniped = "SNIPED",
+        /// Parked for XA.
+        Cached = "CACHED",
     }
 }
 
-/// V$SESSION.SERVER, as far as there is a phrase for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServerKind {
-    /// A dedicated server.
-    Dedicated,
-    /// A shared server serves it now.
-    Shared,
-    /// A DRCP server serves it now.
-    Pooled,
-}
-
-impl ServerKind {
-    /// As V$SESSION.SERVER has it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            ServerKind::Dedicated => "DEDICATED",
-            ServerKind::Shared => "SHARED",
-            ServerKind::Pooled => "POOLED",
-        }
+words! {
+    /// V$SESSION.SERVER, as far as there is a phrase for it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum ServerKind {
+        /// A dedicated server.
+        Dedicated = "DEDICATED",
+        /// A shared server serves it now.
+        Shared = "SHARED",
+        /// A DRCP server serves it now.
+        Pooled = "POOLED",
     }
 }
 

@@ -11,6 +11,7 @@ use crate::policy::condition::Condition;
 use crate::policy::pressure::PressureCondition;
 use crate::policy::schedule::Schedule;
 use crate::session::column::Column;
+use crate::words::{word_table, words};
 
 /// All policies of all files, as one unit: loaded whole or not at all.
 #[derive(Clone, Debug, Default)]
@@ -104,15 +105,17 @@ pub struct Origin {
     pub line: usize,
 }
 
-/// Whether a policy acts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// Neither evaluated nor reported.
-    Off,
-    /// Everything but the statement.
-    DryRun,
-    /// The statement too, if the database is armed and the daemon was not started with `--dry-run`.
-    Enforce,
+words! {
+    /// Whether a policy acts.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Mode {
+        /// Everything but the statement.
+        DryRun = "dry-run",
+        /// The statement too, if the database is armed and the daemon was not started with `--dry-run`.
+        Enforce = "enforce",
+        /// Neither evaluated nor reported.
+        Off = "off",
+    }
 }
 
 /// A gate per instance, with hysteresis.
@@ -226,79 +229,42 @@ pub struct Exemption {
     pub until: Option<chrono::NaiveDate>,
 }
 
-/// A built-in protection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Protection {
-    /// TYPE is not USER, or unknown; USERNAME is NULL.
-    Background,
-    /// The reaper's own sessions.
-    Own,
-    /// STATUS KILLED.
-    Dying,
-    /// A part of the identity is unknown.
-    Unidentified,
-    /// SYS, SYSTEM and every Oracle-maintained account.
-    Sys,
-    /// RMAN.
-    Backup,
-    /// Data Guard, GoldenGate, LogMiner, XStream, change data capture.
-    Replication,
-    /// Data Pump.
-    DataPump,
-    /// Job slaves.
-    Jobs,
-    /// AQ servers.
-    Queues,
-    /// PX servers.
-    ParallelServer,
-    /// DBSNMP, Enterprise Manager, known exporters.
-    Agents,
-    /// CACHED, or holding a distributed transaction.
-    Xa,
-    /// Too much to roll back.
-    Undo,
+words! {
+    /// A built-in protection, in the order in which they are asked.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Protection {
+        /// A part of the identity is unknown.
+        Unidentified = "unidentified",
+        /// TYPE is not USER, or unknown; USERNAME is NULL.
+        Background = "background",
+        /// The reaper's own sessions.
+        Own = "self",
+        /// STATUS KILLED.
+        Dying = "dying",
+        /// SYS, SYSTEM and every Oracle-maintained account.
+        Sys = "sys",
+        /// RMAN.
+        Backup = "backup",
+        /// Data Guard, GoldenGate, LogMiner, XStream, change data capture.
+        Replication = "replication",
+        /// Data Pump.
+        DataPump = "data-pump",
+        /// Job slaves.
+        Jobs = "jobs",
+        /// AQ servers.
+        Queues = "queues",
+        /// PX servers.
+        ParallelServer = "parallel-server",
+        /// DBSNMP, Enterprise Manager, known exporters.
+        Agents = "agents",
+        /// CACHED, or holding a distributed transaction.
+        Xa = "xa",
+        /// Too much to roll back.
+        Undo = "undo",
+    }
 }
 
 impl Protection {
-    /// All, in the order in which they are asked.
-    pub const ALL: [Protection; 14] = [
-        Protection::Unidentified,
-        Protection::Background,
-        Protection::Own,
-        Protection::Dying,
-        Protection::Sys,
-        Protection::Backup,
-        Protection::Replication,
-        Protection::DataPump,
-        Protection::Jobs,
-        Protection::Queues,
-        Protection::ParallelServer,
-        Protection::Agents,
-        Protection::Xa,
-        Protection::Undo,
-    ];
-
-    /// The name, as policies, reports and metrics write it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Protection::Background => "background",
-            Protection::Own => "self",
-            Protection::Dying => "dying",
-            Protection::Unidentified => "unidentified",
-            Protection::Sys => "sys",
-            Protection::Backup => "backup",
-            Protection::Replication => "replication",
-            Protection::DataPump => "data-pump",
-            Protection::Jobs => "jobs",
-            Protection::Queues => "queues",
-            Protection::ParallelServer => "parallel-server",
-            Protection::Agents => "agents",
-            Protection::Xa => "xa",
-            Protection::Undo => "undo",
-        }
-    }
-
     /// Whether no policy can lift it.
     #[must_use]
     pub const fn is_never_lifted(self) -> bool {
@@ -315,52 +281,20 @@ impl fmt::Display for Protection {
     }
 }
 
-impl Mode {
-    /// As policies, metrics and reports write it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Mode::Off => "off",
-            Mode::DryRun => "dry-run",
-            Mode::Enforce => "enforce",
-        }
-    }
+word_table! { Action:
+    [Action::Kill { clause: KillClause::Plain }] = "kill",
+    [Action::Kill { clause: KillClause::Immediate }] = "kill immediate",
+    [Action::Kill { clause: KillClause::NoReplay }] = "kill noreplay",
+    [Action::Kill { clause: KillClause::Force }] = "kill force",
+    [Action::Disconnect { clause: DisconnectClause::PostTransaction }] = "disconnect post_transaction",
+    [Action::Disconnect { clause: DisconnectClause::Immediate }] = "disconnect immediate",
+    [Action::Disconnect { clause: DisconnectClause::PostTransactionNoReplay }] = "disconnect post_transaction noreplay",
+    [Action::Disconnect { clause: DisconnectClause::NoReplay }] = "disconnect noreplay",
+    [Action::CancelSql] = "cancel sql",
+    [Action::Report] = "report",
 }
 
 impl Action {
-    /// As policies write it; a label of metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Action::Kill {
-                clause: KillClause::Plain,
-            } => "kill",
-            Action::Kill {
-                clause: KillClause::Immediate,
-            } => "kill immediate",
-            Action::Kill {
-                clause: KillClause::NoReplay,
-            } => "kill noreplay",
-            Action::Kill {
-                clause: KillClause::Force,
-            } => "kill force",
-            Action::Disconnect {
-                clause: DisconnectClause::PostTransaction,
-            } => "disconnect post_transaction",
-            Action::Disconnect {
-                clause: DisconnectClause::Immediate,
-            } => "disconnect immediate",
-            Action::Disconnect {
-                clause: DisconnectClause::PostTransactionNoReplay,
-            } => "disconnect post_transaction noreplay",
-            Action::Disconnect {
-                clause: DisconnectClause::NoReplay,
-            } => "disconnect noreplay",
-            Action::CancelSql => "cancel sql",
-            Action::Report => "report",
-        }
-    }
-
     /// Whether it ends the session, sooner or later.
     #[must_use]
     pub const fn ends_session(self) -> bool {
@@ -400,36 +334,6 @@ impl Action {
             Action::Kill { .. } | Action::CancelSql | Action::Report => false,
         }
     }
-
-    /// Every action there is.
-    pub const ALL: [Action; 10] = [
-        Action::Kill {
-            clause: KillClause::Plain,
-        },
-        Action::Kill {
-            clause: KillClause::Immediate,
-        },
-        Action::Kill {
-            clause: KillClause::NoReplay,
-        },
-        Action::Kill {
-            clause: KillClause::Force,
-        },
-        Action::Disconnect {
-            clause: DisconnectClause::PostTransaction,
-        },
-        Action::Disconnect {
-            clause: DisconnectClause::Immediate,
-        },
-        Action::Disconnect {
-            clause: DisconnectClause::PostTransactionNoReplay,
-        },
-        Action::Disconnect {
-            clause: DisconnectClause::NoReplay,
-        },
-        Action::CancelSql,
-        Action::Report,
-    ];
 }
 
 impl fmt::Display for Action {

@@ -1,58 +1,34 @@
 //! What an instance can be short of, and the conditions over it (`while`, `until`).
 
 use crate::policy::condition::Comparison;
+use crate::words::words;
 
-/// A resource of an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Resource {
-    /// GV$RESOURCE_LIMIT `sessions`.
-    Sessions,
-    /// GV$RESOURCE_LIMIT `processes`.
-    Processes,
-    /// GV$RESOURCE_LIMIT `transactions`.
-    Transactions,
-    /// PGA allocated, of PGA_AGGREGATE_LIMIT.
-    Pga,
-    /// Temporary tablespace.
-    Temp,
-    /// Undo tablespace.
-    Undo,
-    /// Host CPU utilization.
-    HostCpu,
-    /// Sessions in a call.
-    ActiveSessions,
+words! {
+    /// A resource of an instance.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Resource {
+        /// GV$RESOURCE_LIMIT `sessions`.
+        Sessions = "sessions",
+        /// GV$RESOURCE_LIMIT `processes`.
+        Processes = "processes",
+        /// GV$RESOURCE_LIMIT `transactions`.
+        Transactions = "transactions",
+        /// PGA allocated, of PGA_AGGREGATE_LIMIT.
+        Pga = "pga",
+        /// Temporary tablespace.
+        Temp = "temp",
+        /// Undo tablespace.
+        Undo = "undo",
+        /// Host CPU utilization.
+        HostCpu = "host_cpu",
+        /// Sessions in a call.
+        ActiveSessions = "active_sessions",
+    }
 }
 
 impl Resource {
-    /// All, in the order of the documentation.
-    pub const ALL: [Resource; 8] = [
-        Resource::Sessions,
-        Resource::Processes,
-        Resource::Transactions,
-        Resource::Pga,
-        Resource::Temp,
-        Resource::Undo,
-        Resource::HostCpu,
-        Resource::ActiveSessions,
-    ];
-
     /// Those that GV$RESOURCE_LIMIT tells of, by its own names.
     pub const INSTANCE_LIMITS: [Resource; 3] = [Resource::Sessions, Resource::Processes, Resource::Transactions];
-
-    /// As policies and metrics write it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Resource::Sessions => "sessions",
-            Resource::Processes => "processes",
-            Resource::Transactions => "transactions",
-            Resource::Pga => "pga",
-            Resource::Temp => "temp",
-            Resource::Undo => "undo",
-            Resource::HostCpu => "host_cpu",
-            Resource::ActiveSessions => "active_sessions",
-        }
-    }
 }
 
 /// A condition over an instance's resources; an unreadable value is UNKNOWN and closes the gate.

@@ -234,7 +234,7 @@ fn readings(take: &mut Take<'_>) -> Result<Readings, Malformed> {
             limit: take.optional()?,
         };
         // One that this program does not know cannot be asked for either.
-        if let Some(resource) = Resource::ALL.into_iter().find(|resource| resource.name() == name) {
+        if let Some(resource) = Resource::named(name) {
             readings.set(inst_id, resource, reading);
         }
     }

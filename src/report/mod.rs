@@ -29,6 +29,7 @@ use crate::policy::model::{Action, PolicySet};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
+use crate::words::words;
 
 pub use figures::{Figures, Group};
 pub use layout::TextStyle;
@@ -160,41 +161,20 @@ pub struct Summary {
     pub exempt: usize,
 }
 
-/// How a report is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReportFormat {
-    /// For a terminal.
-    Text,
-    /// For programs; stable.
-    Json,
-    /// For spreadsheets.
-    Csv,
-    /// For tickets and wikis.
-    Markdown,
-    /// For a browser or a printer; one file.
-    Html,
-}
-
-impl ReportFormat {
-    /// All of them.
-    pub const ALL: [ReportFormat; 5] = [
-        ReportFormat::Text,
-        ReportFormat::Json,
-        ReportFormat::Csv,
-        ReportFormat::Markdown,
-        ReportFormat::Html,
-    ];
-
-    /// As the command line has it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            ReportFormat::Text => "text",
-            ReportFormat::Json => "json",
-            ReportFormat::Csv => "csv",
-            ReportFormat::Markdown => "markdown",
-            ReportFormat::Html => "html",
-        }
+words! {
+    /// How a report is written.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum ReportFormat {
+        /// For a terminal.
+        Text = "text",
+        /// For programs; stable.
+        Json = "json",
+        /// For spreadsheets.
+        Csv = "csv",
+        /// For tickets and wikis.
+        Markdown = "markdown",
+        /// For a browser or a printer; one file.
+        Html = "html",
     }
 }
 

@@ -74,10 +74,7 @@ impl Moment<'_> {
                         "{name}: {amount:?} is no reading: expected USED/LIMIT, or USED alone"
                     ))
                 };
-                let resource = Resource::ALL
-                    .into_iter()
-                    .find(|resource| resource.name() == name)
-                    .ok_or_else(wrong)?;
+                let resource = Resource::named(name).ok_or_else(wrong)?;
                 let (used, limit) = amount
                     .split_once('/')
                     .map_or((amount.as_str(), None), |(used, of)| (used, Some(of)));

@@ -8,6 +8,7 @@
 //! reads such a file hands over a masked text for display; the text that was parsed is never rendered.
 
 use crate::visible::{acts, visible};
+use crate::words::words;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,23 +24,14 @@ const SHOWN_LINES: usize = 6;
 /// How many characters of a user's own text a message repeats.
 const QUOTED_CHARACTERS: usize = 60;
 
-/// Whether a problem keeps the file from being loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// Nothing is loaded.
-    Error,
-    /// Loaded, but probably not what was meant.
-    Warning,
-}
-
-impl Severity {
-    /// As messages have it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        }
+words! {
+    /// Whether a problem keeps the file from being loaded.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Severity {
+        /// Nothing is loaded.
+        Error = "error",
+        /// Loaded, but probably not what was meant.
+        Warning = "warning",
     }
 }
 

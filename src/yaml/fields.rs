@@ -330,13 +330,19 @@ impl Inspection {
     }
 
     /// One of some words.
-    pub(crate) fn choice<T: Copy>(&mut self, node: &Node, what: &str, choices: &[(&'static str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(
+        &mut self,
+        node: &Node,
+        what: &str,
+        choices: &[T],
+        name: fn(T) -> &'static str,
+    ) -> Option<T> {
         let text = self.text(node, what)?;
-        let found = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
-        if let Some((_, choice)) = found {
+        let found = choices.iter().find(|choice| name(**choice).eq_ignore_ascii_case(text));
+        if let Some(choice) = found {
             return Some(*choice);
         }
-        let names = || choices.iter().map(|(name, _)| *name);
+        let names = || choices.iter().map(|choice| name(*choice));
         let message = format!("{} is no {what}", quoted(text));
         let hint = did_you_mean(text, names());
         let problem = self.error(&node.at, "unknown-word", message);

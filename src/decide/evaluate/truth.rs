@@ -4,6 +4,8 @@
 //! are a few machine words for 64 sessions at a time, and they are Kleene's by construction: AND is TRUE where both are
 //! TRUE and FALSE where one is FALSE.
 
+use crate::words::word_table;
+
 /// TRUE, FALSE or UNKNOWN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -22,21 +24,17 @@ const YES: u8 = 1;
 /// The bit of a truth that goes into the map `no`.
 const NO: u8 = 2;
 
+word_table! { Truth:
+    [Truth::True] = "TRUE",
+    [Truth::False] = "FALSE",
+    [Truth::Unknown] = "UNKNOWN",
+}
+
 impl Truth {
     /// What a term over known values says.
     #[must_use]
     pub const fn known(holds: bool) -> Truth {
         if holds { Truth::True } else { Truth::False }
-    }
-
-    /// As SQL writes it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Truth::True => "TRUE",
-            Truth::False => "FALSE",
-            Truth::Unknown => "UNKNOWN",
-        }
     }
 }
 

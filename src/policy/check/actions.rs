@@ -15,7 +15,7 @@ pub(super) fn action(inspection: &mut Inspection, node: &Node) -> Option<Action>
         .map(str::to_ascii_lowercase)
         .collect::<Vec<_>>()
         .join(" ");
-    let found = Action::ALL.into_iter().find(|action| action.name() == words);
+    let found = Action::named(&words);
     if found.is_some() {
         return found;
     }
@@ -115,8 +115,7 @@ pub(super) fn allowances(inspection: &mut Inspection, fields: &Fields<'_>) -> (O
             good = false;
             continue;
         };
-        let found = Protection::ALL.into_iter().find(|protection| protection.name() == name);
-        match found {
+        match Protection::named(name) {
             Some(protection) if protection.is_never_lifted() => {
                 good = false;
                 let message = format!("the protection `{protection}` is never lifted");

@@ -76,18 +76,15 @@ fn compare(left: &Term, op: Comparison, right: &Term) -> Result<PressureConditio
                 .expected(format!("expected {}", one_of(Resource::ALL.map(Resource::name)))),
         );
     };
-    let resource = Resource::ALL
-        .into_iter()
-        .find(|resource| resource.name().eq_ignore_ascii_case(name))
-        .ok_or_else(|| {
-            Mistake::new(
-                left.at.clone(),
-                "unknown-resource",
-                format!("unknown resource {}", quoted(name)),
-            )
-            .expected(format!("expected {}", one_of(Resource::ALL.map(Resource::name))))
-            .maybe_hint(did_you_mean(name, Resource::ALL.map(Resource::name)))
-        })?;
+    let resource = Resource::named(&name.to_ascii_lowercase()).ok_or_else(|| {
+        Mistake::new(
+            left.at.clone(),
+            "unknown-resource",
+            format!("unknown resource {}", quoted(name)),
+        )
+        .expected(format!("expected {}", one_of(Resource::ALL.map(Resource::name))))
+        .maybe_hint(did_you_mean(name, Resource::ALL.map(Resource::name)))
+    })?;
     let mark = match (&right.kind, amount(resource)) {
         (TermKind::Percent(_), _) if resource == Resource::ActiveSessions => {
             let message = "`active_sessions` has no limit, so there is no share of it, and this can never be true";

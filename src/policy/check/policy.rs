@@ -43,12 +43,6 @@ const LONGEST_NAME: usize = 63;
 /// The limits' keys, as far as policies and configuration share them.
 pub(crate) const LIMIT_KEYS: [&str; 6] = ["per_cycle", "per_hour", "per_day", "share", "undo_records", "respawns"];
 
-const MODES: [(&str, Mode); 3] = [
-    ("dry-run", Mode::DryRun),
-    ("enforce", Mode::Enforce),
-    ("off", Mode::Off),
-];
-
 impl Check {
     pub(super) fn policy(&mut self, file: usize, item: &Node) -> Option<Policy> {
         let fields = self.inspections[file].fields(item, "a policy", &POLICY_KEYS)?;
@@ -74,7 +68,7 @@ impl Check {
             .get("description")
             .and_then(|node| inspection.text(node, "description"));
         let mode = match fields.get("mode") {
-            Some(node) => inspection.choice(node, "mode", &MODES),
+            Some(node) => inspection.choice(node, "mode", &Mode::ALL, Mode::name),
             None => Some(Mode::DryRun),
         };
         let databases = databases(inspection, &fields);

@@ -268,8 +268,7 @@ pub(super) fn instead_of(sql: &Sql, form: Form<'_>) -> Option<String> {
 
 /// What only an instance has.
 fn is_resource(word: &str) -> bool {
-    let named = |resource: &Resource| resource.name().eq_ignore_ascii_case(word);
-    Column::named(word).is_none() && Resource::ALL.iter().any(named)
+    Column::named(word).is_none() && Resource::named(&word.to_ascii_lowercase()).is_some()
 }
 
 /// SYSDATE and its like.

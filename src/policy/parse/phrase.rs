@@ -37,10 +37,7 @@ impl Parser<'_> {
     pub(super) fn phrase(&mut self, word: &str) -> Result<Expr, Mistake> {
         let start = self.at().start;
         let lower = word.to_ascii_lowercase();
-        let status = SessionStatus::ALL
-            .into_iter()
-            .find(|status| status.name().eq_ignore_ascii_case(word));
-        let phrase = if let Some(status) = status {
+        let phrase = if let Some(status) = SessionStatus::named(&word.to_ascii_uppercase()) {
             self.advance();
             Phrase::Status {
                 status,

@@ -60,10 +60,7 @@ impl Parser<'_> {
     /// `status = 'INACTIVE' longer than 4h`
     fn longer_after_comparison(&self, from: usize) -> String {
         let status = self.tokens[from..self.next].iter().find_map(|(token, _)| match token {
-            Token::Word(word) | Token::Text(word) => {
-                let named = |status: &SessionStatus| status.name().eq_ignore_ascii_case(word);
-                SessionStatus::ALL.into_iter().find(named)
-            }
+            Token::Word(word) | Token::Text(word) => SessionStatus::named(&word.to_ascii_uppercase()),
             _ => None,
         });
         let phrase = status.map_or("INACTIVE", SessionStatus::name);

@@ -1,0 +1,86 @@
+//! Enums whose variants have words: labels of metrics, words of policies, of the command line and of the journal.
+//!
+//! A variant and its word stand in one line. From that come `ALL`, `name` and `named`, so that a variant cannot be left out
+//! of any of them. [`word_table`] is for a type that is more than its variants' names.
+
+/// `ALL`, `name` and `named` of a type, from all of its values with their words. One that is left out does not compile.
+macro_rules! word_table {
+    ($type:ident: $([$($value:tt)+] = $word:literal,)+) => {
+        impl $type {
+            /// Every one, in the order in which they are listed.
+            pub const ALL: [$type; [$($word),+].len()] = [$($($value)+),+];
+
+            /// Its word.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $($($value)+ => $word,)+ }
+            }
+
+            /// The one with this word.
+            #[must_use]
+            pub fn named(word: &str) -> Option<$type> {
+                Self::ALL.into_iter().find(|one| one.name() == word)
+            }
+        }
+    };
+}
+
+/// An enum, each variant with its word, and its [`word_table`].
+macro_rules! words {
+    ($(#[$meta:meta])* pub enum $type:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$meta])*
+        pub enum $type { $($(#[$doc])* $variant,)+ }
+
+        $crate::words::word_table! { $type: $([$type::$variant] = $word,)+ }
+    };
+}
+
+pub(crate) use {word_table, words};
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Driver;
+    use crate::decide::evaluate::truth::Truth;
+    use crate::decide::guard::RunMode;
+    use crate::decide::outcome::Outcome;
+    use crate::decide::verify::Proof;
+    use crate::event::{SessionStatus as StatusLabel, SessionType, Step};
+    use crate::oracle::Purpose;
+    use crate::oracle::error::Class;
+    use crate::policy::condition::{ServerKind, SessionStatus};
+    use crate::policy::model::{Action, Mode, Protection};
+    use crate::policy::pressure::Resource;
+    use crate::report::ReportFormat;
+    use crate::yaml::diagnostics::Severity;
+
+    macro_rules! listed {
+        ($($type:ident)+) => { [$(format!("{}: {}\n", stringify!($type), $type::ALL.map($type::name).join(", "))),+].concat() };
+    }
+
+    /// Metrics are asked for by these words, files hold them, and scripts are written with them: none may change unseen.
+    #[test]
+    fn every_word_is_the_one_that_dashboards_files_and_scripts_know() {
+        let listed = listed!(Step SessionType StatusLabel Class Outcome SessionStatus ServerKind Protection Mode Resource ReportFormat Driver RunMode Purpose Severity Proof Action Truth);
+        let expected = "\
+            Step: read, decide, whole\n\
+            SessionType: user, background, recursive, other\n\
+            StatusLabel: active, inactive, killed, cached, sniped, other\n\
+            Class: auth, config, backoff, reconnect, cancelled, partial, unsupported, bug\n\
+            Outcome: done, marked, already_gone, no_longer_matches, protected, unchecked, refused, unsupported, failed, unknown, expired, revoked, assumed, reported\n\
+            SessionStatus: ACTIVE, INACTIVE, KILLED, SNIPED, CACHED\n\
+            ServerKind: DEDICATED, SHARED, POOLED\n\
+            Protection: unidentified, background, self, dying, sys, backup, replication, data-pump, jobs, queues, parallel-server, agents, xa, undo\n\
+            Mode: dry-run, enforce, off\n\
+            Resource: sessions, processes, transactions, pga, temp, undo, host_cpu, active_sessions\n\
+            ReportFormat: text, json, csv, markdown, html\n\
+            Driver: oci, thin\n\
+            RunMode: dry-run, enforce\n\
+            Purpose: poll, act\n\
+            Severity: error, warning\n\
+            Proof: gone, resources_freed, cancelled, lingers, deadline_passed\n\
+            Action: kill, kill immediate, kill noreplay, kill force, disconnect post_transaction, disconnect immediate, disconnect post_transaction noreplay, disconnect noreplay, cancel sql, report\n\
+            Truth: TRUE, FALSE, UNKNOWN\n\
+        ";
+        assert_eq!(listed, expected);
+    }
+}
