@@ -151,7 +151,7 @@ impl Journal {
         }
     }
 
-    /// As [`Self::append`], with a line that [`line`] made.
+    /// As [`Self::append`], with a line that [`line()`] made.
     ///
     /// # Errors
     /// As there.

@@ -2,7 +2,7 @@
 //!
 //! A [`Report`] is made once from a cycle's results and then rendered; rendering reads nothing, knows no clock, and every
 //! format shows the same decisions in the same order. Sessions name themselves as their clients like, so all text that came
-//! from a session goes through [`visible`] (or JSON's escapes) and then through the format's own escaping: no control
+//! from a session goes through `visible` (or JSON's escapes) and then through the format's own escaping: no control
 //! character reaches a terminal, no tag a browser.
 //!
 //! The JSON form is a contract with scripts: keys are added, never renamed. `action` and `statement` are set where a

@@ -1,4 +1,4 @@
-//! Hierarchical queries: START WITH, CONNECT BY [NOCYCLE], PRIOR, LEVEL.
+//! Hierarchical queries: START WITH, CONNECT BY with or without NOCYCLE, PRIOR, LEVEL.
 //!
 //! The rows of the one table are walked by a recursive query over their numbers; each step carries the path that led to it,
 //! which tells a loop, and goes down before it goes on. As in Oracle, WHERE looks at the rows that the walk came by and prunes nothing of it.
