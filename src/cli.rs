@@ -99,6 +99,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Runs policy tests: sessions given over time, decisions expected.
     Test(TestArgs),
+    /// Shows the journal: which actions were taken on whom, why, with what outcome, and what became of the sessions.
+    History(HistoryArgs),
     /// Stops the running daemon from sending anything to any database, until `resume`. Needs no valid configuration.
     Pause {
         /// Why, for those who find it paused.
@@ -244,6 +246,44 @@ pub struct ReplayArgs {
     /// Writes the report to a file instead of to standard output.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// `history`
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// From this time on: a span before now such as 7d, a day, or a time.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Up to this time.
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// On this database.
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+    /// By this policy.
+    #[arg(long, value_name = "NAME")]
+    pub policy: Option<String>,
+    /// On sessions of this user.
+    #[arg(long, value_name = "USERNAME")]
+    pub user: Option<String>,
+    /// With this outcome, such as done, marked, failed; or with what was seen afterwards: gone, lingers.
+    #[arg(long, value_name = "OUTCOME")]
+    pub outcome: Option<String>,
+    /// On this session: 'SID,SERIAL#,@INST_ID', or part of it.
+    #[arg(long, value_name = "SID,SERIAL#,@INST")]
+    pub session: Option<String>,
+    /// Counts by day and policy instead of listing each action.
+    #[arg(long)]
+    pub summary: bool,
+    /// How it looks; json is one object a line, with the whole session as it was.
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
+    pub format: ReportFormat,
+    /// Writes to a file instead of to standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The daemon's state folder, instead of the configured one.
+    #[arg(long, value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
 }
 
 /// A span of time from a second to a year.

@@ -413,6 +413,25 @@ fn journal_and_reports_are_left_for_whoever_asks() {
     let json = std::fs::read_to_string(site.path("state/reports/orcl.json")).expect("a report");
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(json["decisions"][0]["username"], "SCOTT");
+    let history = |arguments: &[&str]| {
+        let output = site
+            .command(&thin())
+            .args(["--config", "orareaper.yaml", "history"])
+            .args(arguments)
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let shown = history(&["--format", "json"]);
+    let entry: serde_json::Value = serde_json::from_str(&shown).expect("one action on one line");
+    for (key, expected) in [("username", "SCOTT"), ("policy", "forgotten"), ("outcome", "done")] {
+        assert_eq!(entry[key], expected, "{entry}");
+    }
+    assert_eq!(entry["proofs"][0]["proof"], "gone", "{entry}");
+    assert_eq!(entry["statement"], intent["statement"]);
+    assert!(history(&["--user", "scott"]).contains("forgotten"));
+    assert!(history(&["--user", "SHOP"]).contains("nothing was done"));
     let log = daemon.log_text();
     assert!(
         log.contains("about to act") && log.contains("action ended") && log.contains("action verified"),

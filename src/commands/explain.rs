@@ -79,17 +79,18 @@ fn explanation(look: &Look, row: usize, only: Option<usize>) -> Explanation {
     let mut memory = Memory::default();
     let cycle = look.decide(&mut memory, false);
     let inst_id = look.snapshot.id(row, Column::InstId);
-    let gates: Vec<bool> = (0..look.here.each().len())
+    let gates: Vec<bool> = (0..look.here.len())
         .map(|index| memory.gates.is_open(index, inst_id))
         .collect();
     Explanation::new(&Subject {
         database: &look.database,
         snapshot: &look.snapshot,
         row,
-        rules: &look.rules,
+        set: look.rules.set(),
         here: &look.here,
         facts: &look.facts,
-        now: look.now,
+        limits: look.rules.limits(),
+        today: look.rules.today(look.now),
         cycle: &cycle,
         gates: &gates,
         only,

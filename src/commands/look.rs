@@ -16,6 +16,7 @@ use crate::daemon::database::utc_of;
 use crate::daemon::poller::{Needs, Poller};
 use crate::decide::cycle::{Cycle, Memory, Terms, cycle};
 use crate::decide::in_force::{self, Absent, Due, Here};
+use crate::decide::plan::InForce;
 use crate::decide::pressure::Readings;
 use crate::decide::protect::Facts;
 use crate::needs;
@@ -181,7 +182,7 @@ impl Rules {
             taken_at: utc_of(&saved.snapshot),
             now: self.clock.utc(),
             snapshot: saved.snapshot,
-            here: rules.configured(Due::Always),
+            here: rules.configured(),
             rules,
             facts: Facts::default(),
             notes: saved.notes,
@@ -203,7 +204,7 @@ impl Rules {
             &look.snapshot,
             &look.readings,
             look.rules.set(),
-            look.here.running(),
+            &look.in_force(),
         ));
         look
     }
@@ -243,10 +244,9 @@ impl Eye {
             }
         };
         let capabilities = &polled.capabilities;
-        // Schedules do not matter: what is asked is what would happen if it were time.
-        let here = self.rules.here(|action| capabilities.supports(action), Due::Always);
+        let here = self.rules.here(|action| capabilities.supports(action));
         let mut said = polled.notes();
-        for (policy, run) in set.policies.iter().zip(here.each()) {
+        for (policy, run) in set.policies.iter().zip(&here) {
             if let Err(Absent::Unsupported(why)) = run {
                 said.push(format!("policy {} does not run here: {why}", policy.name));
             }
@@ -278,13 +278,20 @@ pub(crate) struct Unread {
 }
 
 impl Look {
+    /// The policies that run here. Schedules do not matter: what is asked is what would happen if it were time.
+    fn in_force(&self) -> Vec<InForce> {
+        self.rules.in_force(&self.here, Due::Always)
+    }
+
     /// What one cycle decides, with what is remembered.
     pub(crate) fn decide(&self, memory: &mut Memory, assume_held: bool) -> Cycle {
         let terms = Terms {
-            rules: &self.rules,
-            here: &self.here,
+            set: self.rules.set(),
+            in_force: &self.in_force(),
             facts: &self.facts,
+            limits: self.rules.limits(),
             now: self.now,
+            today: self.rules.today(self.now),
             unbroken: false,
             read_in: TimeDelta::zero(),
             standstill: None,

@@ -7,6 +7,7 @@ pub mod check;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod explain;
+pub mod history;
 mod log;
 mod log_queue;
 pub(crate) mod look;
@@ -51,6 +52,7 @@ pub fn run(cli: &Cli) -> Status {
         Command::Replay(arguments) => replay::run(arguments, &cli.config, clock),
         Command::Check(arguments) => check::run(arguments, &cli.config, &clock),
         Command::Test(arguments) => test::run(arguments, &cli.config),
+        Command::History(arguments) => history::run(arguments, &cli.config, clock),
         Command::Pause { reason, state } => pause::pause(&cli.config, state.as_deref(), reason, clock),
         Command::Resume { state } => pause::resume(&cli.config, state.as_deref()),
         Command::Completions { shell } => {

@@ -204,15 +204,20 @@ fn meant(config: &Path, state: Option<&Path>) -> Vec<PathBuf> {
     }
 }
 
-/// The state folder that is meant where no daemon answers.
-fn folder(config: &Path, state: Option<&Path>) -> Result<PathBuf, String> {
-    let folder = match state {
+/// The state folder that is named, else the one that the configuration names as far as it can be read.
+pub(crate) fn state_folder(config: &Path, state: Option<&Path>) -> PathBuf {
+    match state {
         Some(state) => state.to_owned(),
         None => match fs::read_to_string(config) {
             Ok(text) => configured(&text, config),
             Err(_) => PathBuf::from(STATE),
         },
-    };
+    }
+}
+
+/// The state folder that is meant where no daemon answers.
+fn folder(config: &Path, state: Option<&Path>) -> Result<PathBuf, String> {
+    let folder = state_folder(config, state);
     if folder.is_dir() {
         Ok(folder)
     } else {

@@ -73,7 +73,7 @@ pub(super) struct Common {
     pub(super) defaults: Given,
     /// Whether something is wrong with them: then nobody knows what they would have said.
     pub(super) broken: bool,
-    /// The configuration's own `limits`.
+    /// The configuration's own `limits`, the built-in ones filled in.
     pub(super) limits: Limits,
     /// The configuration's own `blackouts`.
     pub(super) blackouts: Vec<Blackout>,

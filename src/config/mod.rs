@@ -40,6 +40,16 @@ pub const KEYS: [(&str, &[&str]); 5] = [
     ("A password", &database::SECRET_KEYS),
 ];
 
+/// What holds where neither a policy nor the configuration says otherwise.
+pub const DEFAULT_LIMITS: Limits = Limits {
+    per_cycle: Some(5),
+    per_hour: Some(20),
+    per_day: None,
+    share: Some(20),
+    undo_records: Some(100_000),
+    respawns: Some(3),
+};
+
 /// A configuration that was checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -53,7 +63,7 @@ pub struct Config {
     pub state: PathBuf,
     /// Where a database has no time zone of its own.
     pub timezone: Tz,
-    /// Where a database has no limits of its own, as far as they are given.
+    /// Where a database has no limits of its own; [`DEFAULT_LIMITS`] filled in.
     pub limits: Limits,
     /// When nothing is done on any database.
     pub blackouts: Vec<Blackout>,
@@ -78,7 +88,7 @@ pub struct Database {
     pub connect_timeout: Duration,
     /// For one call to be answered.
     pub call_timeout: Duration,
-    /// Hold for all policies of the database together; what the configuration says for all filled in.
+    /// Hold for all policies of the database together; what the configuration says for all and [`DEFAULT_LIMITS`] filled in.
     pub limits: Limits,
     /// When nothing is done on it; those for all databases included.
     pub blackouts: Vec<Blackout>,

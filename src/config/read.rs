@@ -10,7 +10,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 
 use super::database::{Common, Given, Names, database};
 use super::mask::mask;
-use super::{Blackout, Config, Database, Driver, Labels};
+use super::{Blackout, Config, DEFAULT_LIMITS, Database, Driver, Labels};
 use crate::policy::lex::Mistake;
 use crate::policy::model::Limits;
 use crate::policy::schedule::Schedule;
@@ -227,7 +227,7 @@ fn config(
     };
     // Where one of them is wrong, nothing is loaded; the rest is looked at all the same.
     let common = Common {
-        limits: limits.unwrap_or_default(),
+        limits: filled(limits.unwrap_or_default(), DEFAULT_LIMITS),
         blackouts: blackouts.clone().unwrap_or_default(),
         timezone: zone.unwrap_or(Tz::UTC),
         broken: defaults.is_none(),

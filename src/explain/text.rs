@@ -1,8 +1,7 @@
 //! An explanation for a terminal.
 
 use crate::decide::evaluate::truth::Truth;
-use crate::decide::guard::Verdict;
-use crate::decide::in_force::RunMode;
+use crate::decide::guard::{RunMode, Verdict};
 use crate::explain::{Decided, ExemptionPart, Explanation, Held, Join, PolicyPart, Term};
 use crate::quantity::Span;
 use crate::report::TextStyle;

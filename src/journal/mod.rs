@@ -13,6 +13,7 @@
 //!
 //! A folder belongs to one daemon. The lock is on a file of its own, because the journal's own file changes its name.
 
+pub mod entries;
 pub mod read;
 mod record;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use chrono::{DateTime, Utc};
 
 use crate::event::Event;
 use crate::journal::read::{History, read};
+pub(crate) use crate::journal::record::cells;
 use crate::journal::record::{Line, Record, VERSION};
 use crate::visible::json_escaped;
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::cycle::{Done, Memory, remember};
-use crate::decide::in_force::RunMode;
+use crate::decide::guard::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::respawn::Who;
 use crate::decide::verify::{FollowState, Followed, Proof};
@@ -345,8 +345,9 @@ pub fn read(state: &Path, now: DateTime<Utc>) -> Result<History, Error> {
     Ok(history)
 }
 
-/// Reads one file line by line, never holding more than one record of it.
-fn read_file(path: &Path, opened: File, history: &mut History) -> io::Result<()> {
+/// Reads one file line by line, never holding more than one record of it. Each line that is not empty is handed over with its
+/// number, whether its line feed is there, and its text or what is wrong with it.
+pub(super) fn each_line(opened: impl Read, mut each: impl FnMut(usize, bool, Result<&[u8], String>)) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(64 * 1024, opened);
     let mut line = Vec::new();
     for number in 1.. {
@@ -357,18 +358,23 @@ fn read_file(path: &Path, opened: File, history: &mut History) -> io::Result<()>
         }
         if line.len() == RECORD_BYTES && line.last() != Some(&b'\n') {
             reader.skip_until(b'\n')?;
-            history.damaged(path, number, format!("longer than {RECORD_BYTES} bytes"));
+            each(number, true, Err(format!("longer than {RECORD_BYTES} bytes")));
             continue;
         }
         let text = line.trim_ascii();
-        if text.is_empty() {
-            continue;
-        }
-        if let Err(problem) = understand(text, history) {
-            history.damaged(path, number, problem);
+        if !text.is_empty() {
+            each(number, line.last() == Some(&b'\n'), Ok(text));
         }
     }
     Ok(())
+}
+
+fn read_file(path: &Path, opened: File, history: &mut History) -> io::Result<()> {
+    each_line(opened, |number, _, line| {
+        if let Err(problem) = line.and_then(|text| understand(text, history)) {
+            history.damaged(path, number, problem);
+        }
+    })
 }
 
 /// What can be told of any version's record.
@@ -387,9 +393,22 @@ fn understand(text: &[u8], history: &mut History) -> Result<(), String> {
         }
         history.next_id = history.next_id.max(id.saturating_add(1));
     }
-    if outline.v != VERSION {
-        return Err(format!("version {} of the format is not known", outline.v));
+    history.take(parse(outline.v, text)?.record)
+}
+
+fn parse(version: u32, text: &[u8]) -> Result<Line, String> {
+    if version != VERSION {
+        return Err(format!("version {version} of the format is not known"));
     }
-    let line: Line = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    history.take(line.record)
+    serde_json::from_slice(text).map_err(|error| error.to_string())
+}
+
+/// A line's record and when it was written.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn record(text: &[u8]) -> Result<(DateTime<Utc>, Record), String> {
+    let outline: Outline = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let line = parse(outline.v, text)?;
+    Ok((line.at, line.record))
 }

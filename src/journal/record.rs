@@ -15,7 +15,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::decide::in_force::RunMode;
+use crate::decide::guard::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::respawn::{Return, Who};
 use crate::decide::verify::{Proof, Verification};
@@ -364,6 +364,28 @@ impl DroppedRecord {
     }
 }
 
+impl DroppedRecord {
+    /// The warrant and why it was dropped.
+    ///
+    /// # Errors
+    /// When it has a word that this version does not know.
+    pub(super) fn read(self) -> Result<Outcomed, UnknownWord> {
+        let outcome = Outcome::named(&self.outcome).ok_or(UnknownWord {
+            what: "outcome",
+            word: self.outcome,
+        })?;
+        Ok(Outcomed {
+            intent: Arc::new(self.intent.read()?),
+            outcome,
+            code: None,
+            message: Some(self.message),
+            statement: None,
+            session: Evidence::default(),
+            took: Duration::ZERO,
+        })
+    }
+}
+
 impl CameBackRecord {
     /// The session that logged in.
     pub(super) fn key(&self) -> SessionKey {
@@ -425,17 +447,23 @@ impl IntentRecord {
     }
 }
 
+/// A session's row as JSON has it: by column, NULL as null. What the calendar does not have is left out.
+pub(crate) fn cells(session: &Evidence) -> BTreeMap<String, Value> {
+    session.0.iter().filter_map(|cell| write_cell(cell).ok()).collect()
+}
+
 fn write_cells(session: &Evidence) -> Result<BTreeMap<String, Value>, Unwritable> {
-    let cell = |(column, value): &(Column, EvidenceValue)| {
-        let value = match value {
-            EvidenceValue::Null => Value::Null,
-            EvidenceValue::Text(text) => Value::from(text.as_str()),
-            EvidenceValue::Number(number) => Value::from(*number),
-            EvidenceValue::Time(time) => Value::from(naive(*time)?.format("%Y-%m-%dT%H:%M:%S").to_string()),
-        };
-        Ok((column.name().to_owned(), value))
+    session.0.iter().map(write_cell).collect()
+}
+
+fn write_cell((column, value): &(Column, EvidenceValue)) -> Result<(String, Value), Unwritable> {
+    let value = match value {
+        EvidenceValue::Null => Value::Null,
+        EvidenceValue::Text(text) => Value::from(text.as_str()),
+        EvidenceValue::Number(number) => Value::from(*number),
+        EvidenceValue::Time(time) => Value::from(naive(*time)?.format("%Y-%m-%dT%H:%M:%S").to_string()),
     };
-    session.0.iter().map(cell).collect()
+    Ok((column.name().to_owned(), value))
 }
 
 fn read_cells(session: &BTreeMap<String, Value>) -> Evidence {

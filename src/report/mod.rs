@@ -11,11 +11,13 @@
 
 mod csv;
 mod figures;
+mod history;
 mod html;
 mod json;
 pub(crate) mod layout;
 mod listing;
 mod markdown;
+mod table;
 mod text;
 mod totals;
 
@@ -23,8 +25,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::decide::guard::{OpenBreaker, Ruling, Verdict};
-use crate::decide::in_force::RunMode;
+use crate::decide::guard::{OpenBreaker, Ruling, RunMode, Verdict};
 use crate::decide::plan::Plan;
 use crate::policy::model::{Action, PolicySet};
 use crate::session::SessionKey;
@@ -33,6 +34,7 @@ use crate::session::snapshot::Snapshot;
 use crate::words::words;
 
 pub use figures::{Figures, Group};
+pub use history::HistoryReport;
 pub use layout::TextStyle;
 pub use listing::{Listed, Listing, Opinion};
 
@@ -360,11 +362,11 @@ fn iso(at: DateTime<Utc>) -> String {
 fn policies(subject: &Subject<'_>) -> Vec<PolicyPart> {
     let parts = subject.plan.matches.iter().map(|(index, matched)| {
         let policy = &subject.set.policies[*index];
-        let due = subject.plan.policies.iter().find(|due| due.in_force.index() == *index);
+        let due = subject.plan.policies.iter().find(|due| due.in_force.index == *index);
         PolicyPart {
             name: Arc::clone(&policy.name),
             description: policy.description.clone(),
-            mode: due.map_or(subject.mode, |due| due.in_force.mode()),
+            mode: due.map_or(subject.mode, |due| due.in_force.mode),
             action: policy.action,
             matched: *matched,
             due: due.is_some(),

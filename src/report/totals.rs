@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use maud::{Markup, html};
-use unicode_width::UnicodeWidthStr as _;
 
 use crate::decide::respawn::{CAME_BACK_WITHIN, Who};
 use crate::html::with_code;
@@ -12,22 +11,13 @@ use crate::policy::pressure::Resource;
 use crate::quantity::Span;
 use crate::replay::{Counts, Series, Tally, Totals};
 use crate::report::html::{report_page, tiles};
-use crate::report::layout::{Colour, TextStyle, bold, clip, paint, push, wrapped};
+use crate::report::layout::{Colour, TextStyle, bold, clip, push, wrapped};
+use crate::report::table::Table;
 use crate::report::{ReportFormat, csv, iso, markdown};
 use crate::visible::visible;
 
 /// Rows of one table for people; spreadsheets get all.
 const ROWS_SHOWN: usize = 20;
-
-/// A table, its first column texts, whose cells are plain.
-struct Table {
-    title: &'static str,
-    head: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
-    /// How many columns from the left hold words; the others hold numbers.
-    words: usize,
-    left_out: usize,
-}
 
 impl Totals {
     /// As the command line asks for it; JSON has no totals, it is one plan a snapshot.
@@ -74,18 +64,7 @@ impl Totals {
             let _ = writeln!(out, "> **Note:** {}\n", markdown::escaped(&note));
         }
         for table in self.tables() {
-            let _ = writeln!(out, "## {}\n\n| {} |", table.title, table.head.join(" | "));
-            let rule = |at| if at < table.words { "---" } else { "---:" };
-            let rules: Vec<&str> = (0..table.head.len()).map(rule).collect();
-            let _ = writeln!(out, "| {} |", rules.join(" | "));
-            for row in &table.rows {
-                let cells: Vec<String> = row.iter().map(|cell| markdown::escaped(cell)).collect();
-                let _ = writeln!(out, "| {} |", cells.join(" | "));
-            }
-            if let Some(more) = table.more() {
-                let _ = writeln!(out, "\n{more}");
-            }
-            out.push('\n');
+            table.markdown(&mut out);
         }
         out
     }
@@ -327,76 +306,6 @@ fn count_table(title: &'static str, head: &'static str, counts: &Counts) -> Opti
         words: 1,
         left_out: all.len().saturating_sub(ROWS_SHOWN),
     })
-}
-
-impl Table {
-    fn more(&self) -> Option<String> {
-        (self.left_out > 0).then(|| format!("{} more are not shown.", self.left_out))
-    }
-
-    fn text(&self, out: &mut String, style: TextStyle) {
-        let shown: Vec<Vec<String>> = self
-            .rows
-            .iter()
-            .map(|row| row.iter().map(|cell| visible(cell).into_owned()).collect())
-            .collect();
-        let mut widths: Vec<usize> = self.head.iter().map(|head| head.len()).collect();
-        for row in &shown {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.width());
-            }
-        }
-        let room = style.width.saturating_sub(2 * widths.len());
-        while widths.iter().sum::<usize>() > room {
-            let Some(widest) = (0..self.words)
-                .max_by_key(|at| widths[*at])
-                .filter(|at| widths[*at] > 6)
-            else {
-                break;
-            };
-            widths[widest] -= 1;
-        }
-        let line = |cells: &[&str]| {
-            let mut line = String::from(" ");
-            for (at, (cell, width)) in cells.iter().zip(&widths).enumerate() {
-                let cell = clip(cell, *width);
-                let blanks = " ".repeat(width - cell.width());
-                let _ = if at < self.words {
-                    write!(line, " {cell}{blanks} ")
-                } else {
-                    write!(line, " {blanks}{cell} ")
-                };
-            }
-            line
-        };
-        push(out, &paint(&line(&self.head), Colour::Dim, style));
-        for row in &shown {
-            push(out, &line(&row.iter().map(String::as_str).collect::<Vec<&str>>()));
-        }
-        if let Some(more) = self.more() {
-            push(out, &format!("  {more}"));
-        }
-    }
-
-    fn html(&self) -> Markup {
-        let class = |at: usize| (at >= self.words).then_some("number");
-        html! {
-            section {
-                h2 { (self.title) }
-                div.wide {
-                    table.totals {
-                        thead { tr { @for (at, head) in self.head.iter().enumerate() { th class=[class(at)] { (head) } } } }
-                        tbody {
-                            @for row in &self.rows {
-                                tr { @for (at, cell) in row.iter().enumerate() { td class=[class(at)] { (cell) } } }
-                            }
-                        }
-                    }
-                }
-                @if let Some(more) = self.more() { p.soft { (more) } }
-            }
-        }
-    }
 }
 
 fn words(resource: Resource) -> &'static str {

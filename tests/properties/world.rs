@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use orareaper::decide::cycle::Terms;
-use orareaper::decide::in_force::{self, Arming, Due, EffectiveLimits, Here};
+use orareaper::decide::in_force::{self, Arming, Due};
+use orareaper::decide::plan::{EffectiveLimits, InForce};
 use orareaper::decide::protect::Facts;
 use orareaper::needs;
 use orareaper::policy::check_files;
-use orareaper::policy::model::PolicySet;
+use orareaper::policy::model::{Limits, PolicySet};
 use orareaper::session::column::Column;
 use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource, TransactionRow};
 use orareaper::session::time::DbTime;
@@ -273,14 +274,18 @@ impl World {
     pub(crate) fn terms<'a>(
         &self,
         at: usize,
-        (rules, here): &'a (in_force::Rules, Here),
+        set: &'a Arc<PolicySet>,
+        in_force: &'a [InForce],
         facts: &'a Facts,
+        limits: &'a EffectiveLimits,
     ) -> Terms<'a> {
         Terms {
-            rules,
-            here,
+            set,
+            in_force,
             facts,
+            limits,
             now: self.now(at),
+            today: self.now(at).date_naive(),
             unbroken: self.is_unbroken(at),
             read_in: TimeDelta::zero(),
             standstill: None,
@@ -316,16 +321,11 @@ pub(crate) fn facts() -> Facts {
     }
 }
 
-pub(crate) fn in_force(
-    set: &Arc<PolicySet>,
-    limits: EffectiveLimits,
-    armed: bool,
-    dry_run: bool,
-) -> (in_force::Rules, Here) {
+pub(crate) fn in_force(set: &Arc<PolicySet>, armed: bool, dry_run: bool) -> Vec<InForce> {
+    let limits = EffectiveLimits::of(&Limits::default());
     let arming = Arming::of(armed, dry_run);
     let rules = in_force::Rules::of_story("prod", arming, limits, chrono_tz::UTC, Arc::clone(set));
-    let here = rules.configured(Due::Always);
-    (rules, here)
+    rules.in_force(&rules.configured(), Due::Always)
 }
 
 fn state() -> impl Strategy<Value = State> {

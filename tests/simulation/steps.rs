@@ -16,7 +16,8 @@ use orareaper::daemon::database::{Database, Input, Settings};
 use orareaper::daemon::pause::{Pause, Switch, clear, set};
 use orareaper::daemon::poller::{Needs, Poller, Reach};
 use orareaper::daemon::watcher::{Clerk, Recording};
-use orareaper::decide::in_force::{Arming, EffectiveLimits, Rules};
+use orareaper::decide::in_force::{Arming, Rules};
+use orareaper::decide::plan::EffectiveLimits;
 use orareaper::journal;
 use orareaper::metrics::Metrics;
 use orareaper::notify::Heartbeat;
@@ -453,7 +454,7 @@ impl Run {
             assert!(after.contains(&key), "{key} is forgotten after the crash");
         }
         if let Some(current) = under_way
-            && current.mode == orareaper::decide::in_force::RunMode::Enforce
+            && current.mode == orareaper::decide::guard::RunMode::Enforce
             && intended.contains(&current.key)
         {
             let key = current.key;
@@ -570,7 +571,7 @@ impl Run {
 fn followed_in_earnest(database: &Database) -> Vec<SessionKey> {
     let following = database.memory().following.iter();
     following
-        .filter(|(_, followed)| followed.mode == orareaper::decide::in_force::RunMode::Enforce)
+        .filter(|(_, followed)| followed.mode == orareaper::decide::guard::RunMode::Enforce)
         .map(|(key, _)| *key)
         .collect()
 }

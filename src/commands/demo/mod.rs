@@ -134,7 +134,7 @@ fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config
     // Larger by the hour than the default: a minute of the demo is an hour of the database.
     let limits = Limits {
         per_hour: Some(30),
-        ..Limits::default()
+        ..crate::config::DEFAULT_LIMITS
     };
     Ok(Config {
         databases: vec![Database {

@@ -1,0 +1,279 @@
+//! The journal for people: one entry for each action, with what came of it and what the snapshots showed afterwards.
+//!
+//! The daemon reads a day at its start ([`super::read`]); an auditor reads everything that is kept, while the daemon goes on
+//! writing. So nothing is locked, all files are opened before the first is read (a rotation meanwhile renames them and changes
+//! none), and a last line without its line feed is one that is being written, not damage.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::decide::outcome::Outcome;
+use crate::decide::verify::Proof;
+use crate::event::{Intent, Outcomed};
+use crate::journal::read::{Damage, each_line, record};
+use crate::journal::record::Record;
+use crate::journal::{Error, FILES_KEPT, file};
+use crate::session::column::Column;
+
+/// The most entries that are held; older ones are left out, which is said.
+pub const MOST_ENTRIES: usize = 200_000;
+
+/// The same where each is held with the session's whole row, which is some kilobytes.
+pub const MOST_WITH_ROWS: usize = 20_000;
+
+/// Columns of a row that are kept in any case: what a session held.
+const HELD: [Column; 4] = [Column::Undo, Column::Temp, Column::Pga, Column::LastCallEt];
+
+/// No more damaged lines than this are named one by one.
+const DAMAGE_NAMED: usize = 20;
+
+/// One action.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// When the intent was written, by the host's clock.
+    pub at: DateTime<Utc>,
+    /// Whom, what, why, and the session as the snapshot showed it.
+    pub intent: Arc<Intent>,
+    /// What came of it; `None` where the daemon ended before it was written.
+    pub outcome: Option<Outcomed>,
+    /// What the snapshots showed afterwards, and when.
+    pub proofs: Vec<(DateTime<Utc>, Proof)>,
+    /// When a session of the same client group logged in soon after.
+    pub came_back: Option<DateTime<Utc>>,
+}
+
+impl Entry {
+    /// What became of the session at last, as far as it was followed.
+    #[must_use]
+    pub fn last_proof(&self) -> Option<(DateTime<Utc>, Proof)> {
+        self.proofs.last().copied()
+    }
+
+    /// What came of the action, in the journal's word; `unknown` where nothing was written.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+            .as_ref()
+            .map_or(Outcome::Unknown, |outcomed| outcomed.outcome)
+    }
+}
+
+/// Which entries are wanted: all that every given part fits.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Written at this time or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Written before this time.
+    pub until: Option<DateTime<Utc>>,
+    /// Of this database.
+    pub database: Option<String>,
+    /// By this policy.
+    pub policy: Option<String>,
+    /// Of sessions of this USERNAME, in any letter case.
+    pub user: Option<String>,
+    /// What came of it: an outcome, or what a snapshot showed.
+    pub result: Option<Result<Outcome, Proof>>,
+    /// Of this SID, and where they are given of this SERIAL# and instance.
+    pub session: Option<(u32, Option<u32>, Option<u32>)>,
+    /// With the sessions' whole rows.
+    pub rows: bool,
+}
+
+impl Wanted {
+    fn is_of(&self, at: DateTime<Utc>, intent: &Intent) -> bool {
+        let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+        let same = |wanted: Option<u32>, found: u32| wanted.is_none_or(|wanted| wanted == found);
+        self.since.is_none_or(|since| at >= since)
+            && self.until.is_none_or(|until| at < until)
+            && is(&self.database, &intent.database)
+            && is(&self.policy, &intent.policy)
+            && self.user.as_deref().is_none_or(|user| {
+                let found = intent.username.as_deref();
+                found.is_some_and(|found| found.to_lowercase() == user.to_lowercase())
+            })
+            && self.session.is_none_or(|(sid, serial, inst_id)| {
+                intent.key.sid == sid && same(serial, intent.key.serial) && same(inst_id, intent.key.inst_id)
+            })
+    }
+
+    fn ended_so(&self, entry: &Entry) -> bool {
+        match self.result {
+            None => true,
+            Some(Ok(outcome)) => entry.outcome() == outcome,
+            Some(Err(proof)) => entry.proofs.iter().any(|(_, shown)| *shown == proof),
+        }
+    }
+}
+
+/// What the files hold.
+#[derive(Clone, Debug, Default)]
+pub struct Entries {
+    /// The entries that are wanted, oldest first.
+    pub entries: Vec<Entry>,
+    /// How many that are wanted are older than those and were left out.
+    pub left_out: usize,
+    /// When the oldest record of all was written: earlier ones are gone with their files.
+    pub oldest: Option<DateTime<Utc>>,
+    /// Lines that could not be understood, at most the first few of them.
+    pub damage: Vec<Damage>,
+    /// How many there are in all.
+    pub damaged_lines: usize,
+}
+
+/// Reads all files of a state folder.
+///
+/// # Errors
+/// When there is no journal, or a file that is there cannot be read.
+pub fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, Error> {
+    let mut reading = Reading {
+        wanted,
+        found: BTreeMap::new(),
+        read: Entries::default(),
+    };
+    for (path, opened) in files(state)?.into_iter().rev() {
+        // Only what is written to the current file now may be half there.
+        let may_be_half = path == file(state, 0);
+        each_line(opened, |number, ended, line| {
+            if let Err(problem) = line.and_then(|text| reading.take(text))
+                && (ended || !may_be_half)
+            {
+                reading.damaged(&path, number, problem);
+            }
+        })
+        .map_err(Error::io("read", &path))?;
+    }
+    let mut read = reading.read;
+    read.entries = reading
+        .found
+        .into_values()
+        .filter(|entry| wanted.ended_so(entry))
+        .collect();
+    Ok(read)
+}
+
+/// The files that there are, newest first, each once however they are renamed meanwhile.
+fn files(state: &Path) -> Result<Vec<(PathBuf, File)>, Error> {
+    let mut files = Vec::new();
+    let mut seen = HashSet::new();
+    for age in 0..=FILES_KEPT {
+        let path = file(state, age);
+        match File::open(&path) {
+            Ok(opened) => {
+                let metadata = opened.metadata().map_err(Error::io("read", &path))?;
+                if seen.insert((metadata.dev(), metadata.ino())) {
+                    files.push((path, opened));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && (age > 0 || file(state, 1).exists()) => {}
+            Err(error) => return Err(Error::io("open", &path)(error)),
+        }
+    }
+    Ok(files)
+}
+
+struct Reading<'w> {
+    wanted: &'w Wanted,
+    found: BTreeMap<u64, Entry>,
+    read: Entries,
+}
+
+impl Reading<'_> {
+    fn take(&mut self, text: &[u8]) -> Result<(), String> {
+        let (at, record) = record(text)?;
+        self.read.oldest = Some(self.read.oldest.map_or(at, |oldest| oldest.min(at)));
+        match record {
+            Record::Intent(record) => {
+                let id = record.id;
+                let intent = record.read().map_err(|error| error.to_string())?;
+                self.begin(at, id, intent, None)?;
+            }
+            Record::Dropped(record) => {
+                let outcomed = record.read().map_err(|error| error.to_string())?;
+                let intent = Intent::clone(&outcomed.intent);
+                self.begin(at, intent.id, intent, Some(outcomed))?;
+            }
+            Record::Outcome(record) => {
+                if let Some(entry) = self.found.get_mut(&record.id) {
+                    let mut outcomed = record.read(&entry.intent).map_err(|error| error.to_string())?;
+                    if !self.wanted.rows {
+                        outcomed.session.0.clear();
+                    }
+                    entry.outcome = Some(outcomed);
+                }
+            }
+            Record::Verification(record) => {
+                let proof = record.read().map_err(|error| error.to_string())?;
+                if let Some(entry) = self.found.get_mut(&record.id) {
+                    entry.proofs.push((at, proof));
+                }
+            }
+            Record::CameBack(record) => {
+                if let Some(entry) = self.found.get_mut(&record.id) {
+                    entry.came_back = Some(record.login);
+                }
+            }
+            Record::Started { .. }
+            | Record::Stopping { .. }
+            | Record::PoliciesLoaded { .. }
+            | Record::PoliciesFailed { .. }
+            | Record::DatabaseUp { .. }
+            | Record::DatabaseDown { .. }
+            | Record::BreakerOpened { .. }
+            | Record::BreakerClosed { .. }
+            | Record::GroupSuspended { .. }
+            | Record::GroupReleased { .. }
+            | Record::Paused { .. }
+            | Record::Resumed { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn begin(
+        &mut self,
+        at: DateTime<Utc>,
+        id: u64,
+        mut intent: Intent,
+        outcome: Option<Outcomed>,
+    ) -> Result<(), String> {
+        if !self.wanted.is_of(at, &intent) {
+            return Ok(());
+        }
+        if self.found.contains_key(&id) {
+            return Err(format!("action {id} was there before"));
+        }
+        if !self.wanted.rows {
+            intent.session.0.retain(|(column, _)| HELD.contains(column));
+        }
+        let entry = Entry {
+            at,
+            intent: Arc::new(intent),
+            outcome,
+            proofs: Vec::new(),
+            came_back: None,
+        };
+        self.found.insert(id, entry);
+        let most = if self.wanted.rows { MOST_WITH_ROWS } else { MOST_ENTRIES };
+        if self.found.len() > most {
+            self.found.pop_first();
+            self.read.left_out += 1;
+        }
+        Ok(())
+    }
+
+    fn damaged(&mut self, path: &Path, line: usize, problem: String) {
+        self.read.damaged_lines += 1;
+        if self.read.damage.len() < DAMAGE_NAMED {
+            self.read.damage.push(Damage {
+                file: path.to_owned(),
+                line,
+                problem,
+            });
+        }
+    }
+}

@@ -1,0 +1,578 @@
+//! The journal as a table: one row an action, with its statement, its reason, what it came to and what became of the session.
+//!
+//! Rendering reads nothing. JSON is one object a line and a contract with scripts: keys are added, never renamed. Text from
+//! sessions is made harmless in every format, as in a report.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use maud::html;
+use serde_json::json;
+
+use super::csv::{inert, written};
+use super::html::report_page;
+use super::layout::{self, Colour, TextStyle, bold, clip, paint, push, row, wrapped};
+use super::table::Table;
+use super::text::shown;
+use super::{ReportFormat, iso, markdown, mode_words};
+use crate::decide::guard::RunMode;
+use crate::decide::outcome::Outcome;
+use crate::decide::verify::Proof;
+use crate::event::EvidenceValue;
+use crate::html::with_code;
+use crate::journal::cells;
+use crate::journal::entries::{Entries, Entry};
+use crate::quantity::{Bytes, Span};
+use crate::session::column::Column;
+use crate::visible::{json_escaped, visible};
+
+/// Users that a line of the summary names; the rest are counted.
+const USERS_NAMED: usize = 3;
+
+/// The journal's entries, to be shown.
+#[derive(Debug)]
+pub struct HistoryReport<'a> {
+    /// Where the journal is.
+    pub state: &'a str,
+    /// What was asked for, in words; empty for everything.
+    pub asked: &'a str,
+    /// The zone that times are shown in.
+    pub zone: Tz,
+    /// What the journal has.
+    pub read: &'a Entries,
+    /// A line for each day and policy instead of one for each action.
+    pub summary: bool,
+}
+
+impl HistoryReport<'_> {
+    /// As the command line asks for it.
+    #[must_use]
+    pub fn render(&self, format: ReportFormat, style: TextStyle) -> String {
+        match format {
+            ReportFormat::Text => self.to_text(style),
+            ReportFormat::Json => self.to_json(),
+            ReportFormat::Csv => self.to_csv(),
+            ReportFormat::Markdown => self.to_markdown(),
+            ReportFormat::Html => self.to_html(),
+        }
+    }
+
+    fn title(&self) -> String {
+        let asked = if self.asked.is_empty() {
+            String::new()
+        } else {
+            format!(", {}", self.asked)
+        };
+        let count = self.read.entries.len();
+        let actions = if count == 1 { "action" } else { "actions" };
+        format!(
+            "orareaper history: {count} {actions} in {}{asked}; times in {}",
+            self.state, self.zone
+        )
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(oldest) = self.read.oldest {
+            notes.push(format!("the journal goes back to {}", self.local(oldest)));
+        }
+        if self.read.left_out > 0 {
+            notes.push(format!(
+                "{} older actions are left out; --since and --until narrow the time",
+                self.read.left_out
+            ));
+        }
+        for damage in &self.read.damage {
+            notes.push(format!(
+                "{} line {} cannot be read and was passed over: {}",
+                damage.file.display(),
+                damage.line,
+                damage.problem
+            ));
+        }
+        let more = self.read.damaged_lines.saturating_sub(self.read.damage.len());
+        if more > 0 {
+            notes.push(format!("{more} more lines cannot be read"));
+        }
+        notes
+    }
+
+    fn local(&self, at: DateTime<Utc>) -> String {
+        at.with_timezone(&self.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string()
+    }
+
+    fn table(&self) -> Table {
+        if self.summary {
+            self.summary_table()
+        } else {
+            self.entry_table()
+        }
+    }
+
+    fn entry_table(&self) -> Table {
+        let rows = self.read.entries.iter().map(|entry| {
+            let intent = &entry.intent;
+            vec![
+                self.local(entry.at),
+                intent.database.to_string(),
+                intent.key.to_string(),
+                intent.username.clone().unwrap_or_else(|| "-".into()),
+                intent.policy.to_string(),
+                action_words(entry),
+                outcome_words(entry),
+                fate_words(entry),
+                intent.reason.clone(),
+            ]
+        });
+        Table {
+            title: "Actions",
+            head: vec![
+                "Time", "Database", "Session", "User", "Policy", "Action", "Outcome", "Then", "Reason",
+            ],
+            rows: rows.collect(),
+            words: 9,
+            left_out: 0,
+        }
+    }
+
+    fn summary_table(&self) -> Table {
+        let mut lines: BTreeMap<(String, String, String, &'static str), Tally> = BTreeMap::new();
+        for entry in &self.read.entries {
+            let day = entry.at.with_timezone(&self.zone).format("%Y-%m-%d").to_string();
+            let intent = &entry.intent;
+            let key = (
+                day,
+                intent.database.to_string(),
+                intent.policy.to_string(),
+                mode_words(intent.mode),
+            );
+            lines.entry(key).or_default().add(entry);
+        }
+        let rows = lines.into_iter().map(|((day, database, policy, mode), tally)| {
+            let words = [day, database, policy, mode.to_owned(), tally.who(), tally.held()];
+            words
+                .into_iter()
+                .chain(tally.counts().map(|count| count.to_string()))
+                .collect()
+        });
+        Table {
+            title: "By day and policy",
+            head: vec![
+                "Day",
+                "Database",
+                "Policy",
+                "Mode",
+                "Users",
+                "Held",
+                "Actions",
+                "Done",
+                "Spared",
+                "Failed",
+                "Gone",
+                "Lingering",
+                "Back",
+            ],
+            rows: rows.collect(),
+            words: 6,
+            left_out: 0,
+        }
+    }
+
+    fn to_text(&self, style: TextStyle) -> String {
+        let style = style.readable();
+        let mut out = String::new();
+        push(&mut out, &bold(&clip(&visible(&self.title()), style.width), style));
+        for note in self.notes() {
+            wrapped(&mut out, "! ", &visible(&note), style, Colour::Yellow);
+        }
+        if self.read.entries.is_empty() {
+            push(&mut out, &paint("nothing was done", Colour::Dim, style));
+        } else {
+            if self.summary {
+                self.summary_table().text(&mut out, style);
+            } else {
+                self.entries_text(&mut out, style);
+            }
+        }
+        out
+    }
+
+    /// The words that others could want to know give way last: when, who, what came of it.
+    fn entries_text(&self, out: &mut String, style: TextStyle) {
+        let cells = |entry: &Entry| {
+            let intent = &entry.intent;
+            [
+                entry
+                    .at
+                    .with_timezone(&self.zone)
+                    .format("%Y-%m-%d %H:%M:%S")
+                    .to_string(),
+                visible(&intent.database).into_owned(),
+                intent.key.to_string(),
+                shown(intent.username.as_deref()),
+                visible(&intent.policy).into_owned(),
+                action_words(entry),
+                outcome_words(entry),
+                fate_words(entry),
+                visible(&intent.reason).into_owned(),
+            ]
+        };
+        let rows: Vec<[String; 9]> = self.read.entries.iter().map(cells).collect();
+        let mut widths = TEXT.natural(&rows);
+        if rows.windows(2).all(|pair| pair[0][DATABASE] == pair[1][DATABASE]) {
+            widths[DATABASE] = 0;
+        }
+        let gaps = 2 * (widths.iter().filter(|width| **width > 0).count() - 1);
+        TEXT.fit(&mut widths, style.width.saturating_sub(gaps));
+        push(out, &paint(&row(&TEXT.header, &widths, ""), Colour::Dim, style));
+        for (entry, cells) in self.read.entries.iter().zip(&rows) {
+            let text = row(&cells.each_ref().map(String::as_str), &widths, "");
+            push(out, &paint(&text, colour(entry), style));
+        }
+    }
+
+    fn to_markdown(&self) -> String {
+        let mut out = String::new();
+        let _ = writeln!(out, "# {}\n", markdown::escaped(&self.title()));
+        for note in self.notes() {
+            let _ = writeln!(out, "> **Note:** {}\n", markdown::escaped(&note));
+        }
+        self.table().markdown(&mut out);
+        out
+    }
+
+    fn to_html(&self) -> String {
+        let content = html! {
+            header { h1 { (self.title()) } }
+            @for note in self.notes() { p.note { (with_code(&note)) } }
+            @if self.read.entries.is_empty() { p { "Nothing was done." } } @else { (self.table().html()) }
+        };
+        report_page(&self.title(), &content)
+    }
+
+    fn to_csv(&self) -> String {
+        if self.summary {
+            let table = self.summary_table();
+            let head: [&str; 13] = table.head.try_into().expect("the table has these columns");
+            let mut rows = vec![head.map(|head| head.to_lowercase())];
+            for row in table.rows {
+                let row: [String; 13] = row.try_into().expect("the table has these columns");
+                rows.push(row.map(|cell| inert(&cell)));
+            }
+            return written(&rows);
+        }
+        let mut rows = vec![CSV_HEADER.map(str::to_owned)];
+        rows.extend(self.read.entries.iter().map(csv_row));
+        written(&rows)
+    }
+
+    /// One object a line; for a summary one object a day and policy.
+    fn to_json(&self) -> String {
+        let mut out = String::new();
+        let mut line = |value: serde_json::Value| {
+            out.push_str(&json_escaped(&value.to_string()));
+            out.push('\n');
+        };
+        if self.summary {
+            let table = self.summary_table();
+            for row in &table.rows {
+                let cells = table.head.iter().zip(row).enumerate().map(|(at, (head, cell))| {
+                    let value = if at < table.words {
+                        json!(cell)
+                    } else {
+                        json!(cell.parse::<u64>().unwrap_or_default())
+                    };
+                    (head.to_lowercase(), value)
+                });
+                line(serde_json::Value::Object(cells.collect()));
+            }
+        } else {
+            self.read.entries.iter().map(json_entry).for_each(line);
+        }
+        out
+    }
+}
+
+const TEXT: layout::Table<9> = layout::Table {
+    header: [
+        "TIME", "DATABASE", "SESSION", "USER", "POLICY", "ACTION", "OUTCOME", "THEN", "REASON",
+    ],
+    least: [19, 4, 11, 6, 8, 6, 8, 8, 12],
+    weight: [0, 1, 0, 1, 2, 1, 1, 1, 4],
+    dispensable: &[REASON, ACTION, DATABASE],
+};
+const DATABASE: usize = 1;
+const ACTION: usize = 5;
+const REASON: usize = 8;
+
+/// What a person should look into stands out.
+fn colour(entry: &Entry) -> Colour {
+    if matches!(entry.intent.mode, RunMode::DryRun) {
+        return Colour::Dim;
+    }
+    match &entry.outcome {
+        None => Colour::Red,
+        Some(outcomed) => match outcomed.outcome {
+            Outcome::Refused | Outcome::Unsupported | Outcome::Failed | Outcome::Unknown => Colour::Red,
+            Outcome::AlreadyGone
+            | Outcome::NoLongerMatches
+            | Outcome::Protected
+            | Outcome::Unchecked
+            | Outcome::Expired
+            | Outcome::Revoked => Colour::Yellow,
+            Outcome::Done | Outcome::Marked | Outcome::Assumed | Outcome::Reported => Colour::None,
+        },
+    }
+}
+
+fn action_words(entry: &Entry) -> String {
+    match entry.intent.mode {
+        RunMode::Enforce => entry.intent.action.name().to_owned(),
+        RunMode::DryRun => format!("{} (dry run)", entry.intent.action.name()),
+    }
+}
+
+fn outcome_words(entry: &Entry) -> String {
+    match &entry.outcome {
+        None => "not written: the daemon ended".to_owned(),
+        Some(outcomed) => {
+            let name = outcomed.outcome.name().replace('_', " ");
+            // Oracle's number says more than the word where it did not go as wanted.
+            let failed = matches!(
+                outcomed.outcome,
+                Outcome::Refused | Outcome::Unsupported | Outcome::Failed | Outcome::Unknown
+            );
+            match outcomed.code.filter(|code| failed && *code != 0) {
+                Some(code) => format!("{name} ({code:05})"),
+                None => name,
+            }
+        }
+    }
+}
+
+/// What became of the session, and how long after the intent that was seen.
+fn fate_words(entry: &Entry) -> String {
+    let back = entry.came_back.map(|at| {
+        let after = Span((at - entry.intent.taken_at).num_seconds().max(0));
+        format!("came back after {after}")
+    });
+    let fate = entry.last_proof().map(|(at, proof)| {
+        let after = Span((at - entry.at).num_seconds().max(0));
+        match proof {
+            Proof::Gone => format!("gone after {after}"),
+            Proof::ResourcesFreed => format!("freed after {after}"),
+            Proof::Cancelled => format!("cancelled after {after}"),
+            Proof::Lingers => "lingers".to_owned(),
+            Proof::DeadlinePassed => format!("still there after {after}"),
+        }
+    });
+    let parts: Vec<String> = fate.into_iter().chain(back).collect();
+    if parts.is_empty() {
+        "-".to_owned()
+    } else {
+        parts.join(", ")
+    }
+}
+
+const CSV_HEADER: [&str; 22] = [
+    "id",
+    "at",
+    "database",
+    "policy",
+    "mode",
+    "action",
+    "inst_id",
+    "sid",
+    "serial",
+    "logon_time",
+    "username",
+    "program",
+    "machine",
+    "reason",
+    "statement",
+    "outcome",
+    "code",
+    "message",
+    "took_ms",
+    "afterwards",
+    "afterwards_at",
+    "came_back",
+];
+
+fn csv_row(entry: &Entry) -> [String; 22] {
+    let intent = &entry.intent;
+    let words = |text: Option<&str>| text.map(inert).unwrap_or_default();
+    let outcome = entry.outcome.as_ref();
+    [
+        intent.id.to_string(),
+        iso(entry.at),
+        inert(&intent.database),
+        inert(&intent.policy),
+        intent.mode.name().to_owned(),
+        intent.action.name().to_owned(),
+        intent.key.inst_id.to_string(),
+        intent.key.sid.to_string(),
+        intent.key.serial.to_string(),
+        logon_time(entry),
+        words(intent.username.as_deref()),
+        words(intent.program.as_deref()),
+        words(intent.machine.as_deref()),
+        inert(&intent.reason),
+        words(statement(entry)),
+        outcome
+            .map(|outcomed| outcomed.outcome.name().to_owned())
+            .unwrap_or_default(),
+        outcome
+            .and_then(|outcomed| outcomed.code)
+            .map(|code| code.to_string())
+            .unwrap_or_default(),
+        words(outcome.and_then(|outcomed| outcomed.message.as_deref())),
+        outcome
+            .map(|outcomed| outcomed.took.as_millis().to_string())
+            .unwrap_or_default(),
+        entry
+            .last_proof()
+            .map(|(_, proof)| proof.name().to_owned())
+            .unwrap_or_default(),
+        entry.last_proof().map(|(at, _)| iso(at)).unwrap_or_default(),
+        entry.came_back.map(iso).unwrap_or_default(),
+    ]
+}
+
+/// LOGON_TIME by the database's clock, without a zone.
+fn logon_time(entry: &Entry) -> String {
+    entry.intent.key.logon_time.to_string().replace(' ', "T")
+}
+
+/// The statement as it was sent, or as it was meant.
+fn statement(entry: &Entry) -> Option<&str> {
+    let sent = entry
+        .outcome
+        .as_ref()
+        .and_then(|outcomed| outcomed.statement.as_deref());
+    sent.or(entry.intent.statement.as_deref())
+}
+
+fn json_entry(entry: &Entry) -> serde_json::Value {
+    let intent = &entry.intent;
+    let outcome = entry.outcome.as_ref();
+    let proofs: Vec<_> = entry
+        .proofs
+        .iter()
+        .map(|(at, proof)| json!({"at": iso(*at), "proof": proof.name()}))
+        .collect();
+    json!({
+        "id": intent.id,
+        "at": iso(entry.at),
+        "database": &*intent.database,
+        "policy": &*intent.policy,
+        "policy_digest": intent.policy_digest,
+        "mode": intent.mode.name(),
+        "action": intent.action.name(),
+        "inst_id": intent.key.inst_id,
+        "sid": intent.key.sid,
+        "serial": intent.key.serial,
+        "logon_time": logon_time(entry),
+        "username": intent.username,
+        "program": intent.program,
+        "machine": intent.machine,
+        "reason": intent.reason,
+        "statement": statement(entry),
+        "sent": intent.mode == RunMode::Enforce && outcome.is_some_and(|outcomed| outcomed.statement.is_some()),
+        "outcome": outcome.map(|outcomed| outcomed.outcome.name()),
+        "code": outcome.and_then(|outcomed| outcomed.code),
+        "message": outcome.and_then(|outcomed| outcomed.message.as_deref()),
+        "took_ms": outcome.map(|outcomed| u64::try_from(outcomed.took.as_millis()).unwrap_or(u64::MAX)),
+        "proofs": proofs,
+        "came_back": entry.came_back.map(iso),
+        "session": cells(&intent.session),
+        "read_again": outcome.map(|outcomed| cells(&outcomed.session)),
+    })
+}
+
+/// What one policy did on one day.
+#[derive(Default)]
+struct Tally {
+    actions: u64,
+    done: u64,
+    spared: u64,
+    failed: u64,
+    gone: u64,
+    lingering: u64,
+    back: u64,
+    users: BTreeMap<String, u64>,
+    undo: i64,
+    temp: i64,
+}
+
+impl Tally {
+    fn add(&mut self, entry: &Entry) {
+        self.actions += 1;
+        *match entry.outcome() {
+            Outcome::Done | Outcome::Marked | Outcome::Assumed | Outcome::Reported => &mut self.done,
+            Outcome::AlreadyGone
+            | Outcome::NoLongerMatches
+            | Outcome::Protected
+            | Outcome::Unchecked
+            | Outcome::Expired
+            | Outcome::Revoked => &mut self.spared,
+            Outcome::Refused | Outcome::Unsupported | Outcome::Failed | Outcome::Unknown => &mut self.failed,
+        } += 1;
+        match entry.last_proof().map(|(_, proof)| proof) {
+            Some(Proof::Gone | Proof::ResourcesFreed | Proof::Cancelled) => self.gone += 1,
+            Some(Proof::Lingers | Proof::DeadlinePassed) => self.lingering += 1,
+            None => {}
+        }
+        self.back += u64::from(entry.came_back.is_some());
+        let user = entry.intent.username.clone().unwrap_or_else(|| "-".into());
+        *self.users.entry(user).or_default() += 1;
+        for (column, sum) in [(Column::Undo, &mut self.undo), (Column::Temp, &mut self.temp)] {
+            if let Some(EvidenceValue::Number(bytes)) = entry.intent.session.get(column) {
+                *sum = sum.saturating_add(*bytes);
+            }
+        }
+    }
+
+    /// The users with the most, and how many others there are.
+    fn who(&self) -> String {
+        let mut users: Vec<(&String, &u64)> = self.users.iter().collect();
+        users.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), name.as_str()));
+        let mut words: Vec<String> = users
+            .iter()
+            .take(USERS_NAMED)
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
+        if users.len() > USERS_NAMED {
+            words.push(format!("{} others", users.len() - USERS_NAMED));
+        }
+        words.join(", ")
+    }
+
+    /// What the sessions held of what others wait for.
+    fn held(&self) -> String {
+        let parts: Vec<String> = [("undo", self.undo), ("temp", self.temp)]
+            .into_iter()
+            .filter(|(_, bytes)| *bytes > 0)
+            .map(|(what, bytes)| format!("{what} {}", Bytes(bytes)))
+            .collect();
+        if parts.is_empty() {
+            "-".to_owned()
+        } else {
+            parts.join(", ")
+        }
+    }
+
+    fn counts(&self) -> [u64; 7] {
+        [
+            self.actions,
+            self.done,
+            self.spared,
+            self.failed,
+            self.gone,
+            self.lingering,
+            self.back,
+        ]
+    }
+}

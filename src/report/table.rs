@@ -1,0 +1,105 @@
+//! A table whose columns are only known at run time, laid out for a terminal, for Markdown and for a page.
+
+use std::fmt::Write as _;
+
+use maud::{Markup, html};
+use unicode_width::UnicodeWidthStr as _;
+
+use super::layout::{Colour, TextStyle, clip, paint, push};
+use super::markdown;
+use crate::visible::visible;
+
+/// A table, its first column texts, whose cells are plain.
+pub(super) struct Table {
+    pub(super) title: &'static str,
+    pub(super) head: Vec<&'static str>,
+    pub(super) rows: Vec<Vec<String>>,
+    /// How many columns from the left hold words; the others hold numbers.
+    pub(super) words: usize,
+    pub(super) left_out: usize,
+}
+
+impl Table {
+    fn more(&self) -> Option<String> {
+        (self.left_out > 0).then(|| format!("{} more are not shown.", self.left_out))
+    }
+
+    pub(super) fn text(&self, out: &mut String, style: TextStyle) {
+        let shown: Vec<Vec<String>> = self
+            .rows
+            .iter()
+            .map(|row| row.iter().map(|cell| visible(cell).into_owned()).collect())
+            .collect();
+        let mut widths: Vec<usize> = self.head.iter().map(|head| head.len()).collect();
+        for row in &shown {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.width());
+            }
+        }
+        let room = style.width.saturating_sub(2 * widths.len());
+        while widths.iter().sum::<usize>() > room {
+            let Some(widest) = (0..self.words)
+                .max_by_key(|at| widths[*at])
+                .filter(|at| widths[*at] > 6)
+            else {
+                break;
+            };
+            widths[widest] -= 1;
+        }
+        let line = |cells: &[&str]| {
+            let mut line = String::from(" ");
+            for (at, (cell, width)) in cells.iter().zip(&widths).enumerate() {
+                let cell = clip(cell, *width);
+                let blanks = " ".repeat(width - cell.width());
+                let _ = if at < self.words {
+                    write!(line, " {cell}{blanks} ")
+                } else {
+                    write!(line, " {blanks}{cell} ")
+                };
+            }
+            line
+        };
+        push(out, &paint(&line(&self.head), Colour::Dim, style));
+        for row in &shown {
+            push(out, &line(&row.iter().map(String::as_str).collect::<Vec<&str>>()));
+        }
+        if let Some(more) = self.more() {
+            push(out, &format!("  {more}"));
+        }
+    }
+
+    pub(super) fn html(&self) -> Markup {
+        let class = |at: usize| (at >= self.words).then_some("number");
+        html! {
+            section {
+                h2 { (self.title) }
+                div.wide {
+                    table.totals {
+                        thead { tr { @for (at, head) in self.head.iter().enumerate() { th class=[class(at)] { (head) } } } }
+                        tbody {
+                            @for row in &self.rows {
+                                tr { @for (at, cell) in row.iter().enumerate() { td class=[class(at)] { (cell) } } }
+                            }
+                        }
+                    }
+                }
+                @if let Some(more) = self.more() { p.soft { (more) } }
+            }
+        }
+    }
+
+    pub(super) fn markdown(&self, out: &mut String) {
+        let _ = writeln!(out, "## {}\n\n| {} |", self.title, self.head.join(" | "));
+        let rule = |at| if at < self.words { "---" } else { "---:" };
+        let rules: Vec<&str> = (0..self.head.len()).map(rule).collect();
+        let _ = writeln!(out, "| {} |", rules.join(" | "));
+        for row in &self.rows {
+            let cells: Vec<String> = row.iter().map(|cell| markdown::escaped(cell)).collect();
+            let _ = writeln!(out, "| {} |", cells.join(" | "));
+        }
+        if let Some(more) = self.more() {
+            let _ = writeln!(out, "\n{more}");
+        }
+        out.push('\n');
+    }
+}
