@@ -1,16 +1,16 @@
-//! Durations and sizes: how each is read, and how each is written.
+//! Reads and writes durations and sizes.
 //!
 //! Policies, configurations, policy tests and the command line read them here, so that `1h30m` and `512MB` mean the same
-//! everywhere. They are written in two forms. As a file writes them they are exact, and are read back: `1d2h3m4s`, `1536MB`.
-//! As people read them they are short: `1d 2h`, `1.5 GB`.
+//! everywhere. They are written in two forms: exact, as in a file, so that they can be read back (`1d2h3m4s`, `1536MB`), and
+//! short, for people (`1d 2h`, `1.5 GB`).
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Units of a duration with their seconds, the largest first.
+/// The units of durations with their seconds, the largest first.
 const SPANS: [(char, i64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
 
-/// Units of a size with their bytes, the largest first: powers of 1024.
+/// The units of sizes with their bytes, powers of 1024, the largest first.
 const SIZES: [(&str, i64); 5] = [
     ("TB", 1 << 40),
     ("GB", 1 << 30),
@@ -19,34 +19,34 @@ const SIZES: [(&str, i64); 5] = [
     ("B", 1),
 ];
 
-/// How many seconds a unit has, in upper or lower case.
+/// The seconds in a unit, which may be in upper or lower case.
 pub(crate) fn seconds_in(unit: char) -> Option<i64> {
     let found = SPANS.iter().find(|(letter, _)| letter.eq_ignore_ascii_case(&unit));
     found.map(|(_, seconds)| *seconds)
 }
 
-/// How many bytes a unit has, in upper or lower case.
+/// The bytes in a unit, which may be in upper or lower case.
 pub(crate) fn bytes_in(unit: &str) -> Option<i64> {
     let found = SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit));
     found.map(|(_, bytes)| *bytes)
 }
 
-/// Whole seconds. Shown with at most two units, the largest first: `5h 12m`, `1m 30s`.
+/// A duration in whole seconds, shown with at most two units, the larger one first: `5h 12m`, `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub i64);
 
-/// What was to be a duration is none.
+/// The text is not a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a span such as 90s, 30m, 4h, 1d or 1h30m")]
 pub struct NoSpan;
 
 impl Span {
-    /// As a file writes it, in full: `1d2h3m4s`.
+    /// The exact form, as in a file: `1d2h3m4s`.
     pub(crate) fn in_full(self) -> impl fmt::Display {
         InFull(self)
     }
 
-    /// `1d`, `1h30m`: units from large to small, each once.
+    /// Reads `1d` or `1h30m`: units from large to small, each at most once.
     pub(crate) fn with_units(written: &str) -> Option<Span> {
         let mut seconds: i64 = 0;
         let mut smallest = i64::MAX;
@@ -65,7 +65,7 @@ impl Span {
         (smallest < i64::MAX).then_some(Span(seconds))
     }
 
-    /// How many there are of each unit, the largest first.
+    /// The number of each unit, the largest unit first.
     fn counts(self) -> [(u64, char); 4] {
         let mut left = self.0.unsigned_abs();
         SPANS.map(|(letter, each)| {
@@ -79,7 +79,7 @@ impl Span {
 impl FromStr for Span {
     type Err = NoSpan;
 
-    /// With its units, or a bare number of seconds. `30M` is refused: it could be megabytes.
+    /// Reads a duration with units, or a number of seconds. `30M` is refused because it could be megabytes.
     fn from_str(text: &str) -> Result<Span, NoSpan> {
         if let Ok(seconds) = text.parse() {
             return Ok(Span(seconds));
@@ -106,17 +106,17 @@ impl fmt::Display for Span {
     }
 }
 
-/// Bytes, in units of 1024. Shown with one decimal at most: `2 GB`, `1.5 MB`.
+/// A size in bytes, shown in powers of 1024 with at most one decimal: `2 GB`, `1.5 MB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub i64);
 
-/// What was to be a size is none.
+/// The text is not a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a size such as 512KB, 20MB, 2GB or 1TB")]
 pub struct NoSize;
 
 impl Bytes {
-    /// As a file writes it, in the largest unit that is exact: `1536MB`.
+    /// The exact form, as in a file, in the largest unit that is exact: `1536MB`.
     pub(crate) fn in_full(self) -> impl fmt::Display {
         InFull(self)
     }
@@ -125,7 +125,7 @@ impl Bytes {
 impl FromStr for Bytes {
     type Err = NoSize;
 
-    /// A number with its unit, or a bare number of bytes.
+    /// Reads a number with a unit, or a number of bytes.
     fn from_str(text: &str) -> Result<Bytes, NoSize> {
         let (count, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
         let each = if unit.is_empty() {
@@ -148,7 +148,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A duration or a size as a file writes it.
+/// The exact form of a duration or a size.
 struct InFull<T>(T);
 
 impl fmt::Display for InFull<Span> {
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_show_as_people_write_them() {
+    fn spans_are_shown_with_at_most_two_units() {
         let cases = [
             (0, "0s"),
             (59, "59s"),
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_show_as_people_write_them() {
+    fn sizes_are_shown_with_at_most_one_decimal() {
         let cases = [
             (0, "0 B"),
             (512, "512 B"),
@@ -264,7 +264,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_in_full_is_read_back(amount in 0_i64..) {
+        fn the_exact_form_is_read_back(amount in 0_i64..) {
             prop_assert_eq!(Span(amount).in_full().to_string().parse(), Ok(Span(amount)));
             prop_assert_eq!(Bytes(amount).in_full().to_string().parse(), Ok(Bytes(amount)));
         }

@@ -108,8 +108,8 @@ fn every_term_protection_exemption_and_decision_of_a_session_is_shown() {
   unless
     FALSE    username in ('ETL', 'DWH')  [username is APEXDEV]
   when and not unless: TRUE
-  protections: none holds
-  for: none: it acts at once
+  protections: none applies
+  for: none; it acts at once
 ",
     );
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -118,7 +118,7 @@ fn every_term_protection_exemption_and_decision_of_a_session_is_shown() {
         "breaker above 20% (candidates on its instance: 1 of 3 user sessions) decision: act",
     );
     holds(text, "  decision: act, kill: INACTIVE for 5h 12m, longer than 4h\n");
-    // NOT LIKE of what nobody read is unknown, and unknown spares.
+    // NOT LIKE on a column that was not read is UNKNOWN, which spares.
     holds(
         text,
         "    UNKNOWN  all of
@@ -128,22 +128,22 @@ fn every_term_protection_exemption_and_decision_of_a_session_is_shown() {
     );
     holds(
         text,
-        "  decision: none: whether its condition holds is unknown, and unknown spares\n",
+        "  decision: none: its condition is UNKNOWN, which spares the session\n",
     );
     // A file does not say what its instances were short of.
     holds(
         text,
-        "  schedule: taken as due now\n  while: its instance is not known to be short of it\n",
+        "  schedule: assumed to be due now\n  while: not known to be true for this instance\n",
     );
     holds(
         text,
-        "  decision: none: its condition holds, but its instance is not known to be short",
+        "  decision: none: its condition holds, but its `while` is not known to be true",
     );
     holds(text, "policy resting (does not run here, report)\n");
     holds(text, "  decision: none: it is off\n");
     holds(
         text,
-        "  month-end load (dwh-team): does not hold\n    FALSE    all of\n",
+        "  month-end load (dwh-team): does not apply\n    FALSE    all of\n",
     );
 }
 
@@ -153,21 +153,21 @@ fn what_spares_a_session_is_named() {
     let text = fine(&sys);
     holds(
         text,
-        "  unidentified    does not hold\n  background      does not hold\n",
+        "  unidentified    does not apply\n  background      does not apply\n",
     );
-    holds(text, "  sys             holds: USERNAME is SYS\n");
-    holds(text, "  protections: sys holds\n");
+    holds(text, "  sys             applies: USERNAME is SYS\n");
+    holds(text, "  protections: sys applies\n");
     holds(text, "  decision: protected: protected by sys: USERNAME is SYS\n");
     assert!(!text.contains("policy batch"), "{text}");
 
     let exempt = saved(&["explain", "7,7", "--policy", "patient"]);
     let text = fine(&exempt);
-    holds(text, "  month-end load (dwh-team): holds\n");
-    holds(text, "  for: 10m: counted from snapshot to snapshot");
+    holds(text, "  month-end load (dwh-team): applies\n");
+    holds(text, "  for: 10m; the daemon counts it over several snapshots");
     holds(text, "  decision: exempt: exempt: month-end load (dwh-team)\n");
 
     let background = saved(&["explain", "2", "--policy", "idle"]);
-    holds(fine(&background), "  background      holds: TYPE is BACKGROUND\n");
+    holds(fine(&background), "  background      applies: TYPE is BACKGROUND\n");
     holds(fine(&background), "[username is NULL]");
 }
 
@@ -186,11 +186,11 @@ fn who_cannot_be_found_is_told_with_what_there_is() {
     let cases = [
         (
             &["explain", "287"][..],
-            "could be any of 287,62507,@1 (APEXDEV), 287,9,@2 (SHOP)",
+            "it could be 287,62507,@1 (APEXDEV), 287,9,@2 (SHOP)",
         ),
         (
             &["explain", "287,1,@1"],
-            "its SID has 287,62507,@1 (APEXDEV), 287,9,@2 (SHOP)",
+            "with the same SID there is 287,62507,@1 (APEXDEV), 287,9,@2 (SHOP)",
         ),
         (&["explain", "278,62507,@1"], "did you mean `287,62507,@1`?"),
         (&["explain", "SHOP"], "expected 'SID,SERIAL#,@INST_ID'"),

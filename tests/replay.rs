@@ -76,7 +76,7 @@ fn what_is_recorded_is_replayed_and_a_cut_file_is_read_up_to_the_cut() {
         "{err}"
     );
     let (_, err) = run(&["replay", "orareaper.yaml"], 2);
-    assert!(err.contains("it is no recording"), "{err}");
+    assert!(err.contains("it is not a recording"), "{err}");
 }
 
 /// On a terminal, which `script` is: a bar that is drawn over, then the very report that a pipe gets.

@@ -92,7 +92,7 @@ fn oracles_own_dates_with_its_rule_for_two_digit_years() {
     assert_eq!(saved.snapshot.field(1, Column::SqlExecStart), Field::Null);
     assert_eq!(saved.notes.len(), 1);
     assert!(
-        saved.notes[0].contains("no time of day for 1 sessions"),
+        saved.notes[0].contains("no time of day in 1 sessions"),
         "{:?}",
         saved.notes
     );
@@ -105,7 +105,7 @@ fn sqlplus_repeats_headers_and_counts_its_rows() {
     assert_eq!(serials, [Some(11), Some(22), Some(33)]);
     assert_eq!(saved.snapshot.rows(), 3);
     let short = refused(b"SID,SERIAL#\n1,2\n\n412 rows selected.\n");
-    assert!(short.contains("line 4: the file says 412 rows and has 1"), "{short}");
+    assert!(short.contains("line 4: the file says 412 rows but has 1"), "{short}");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn the_time_given_wins_over_the_files() {
     let later = b"SID,SERIAL#,LOGON_TIME\n1,1,2026-11-22 12:00:01\n";
     let notes = parse(later, "f", Some(given)).expect("fine").notes;
     assert!(
-        notes[0].starts_with("1 sessions logged on after the snapshot"),
+        notes[0].starts_with("1 sessions logged on after the time of the snapshot"),
         "{notes:?}"
     );
 }
@@ -169,15 +169,15 @@ fn what_is_no_snapshot_is_refused_with_its_place_and_a_way_out() {
         (b"SID\0\x01\x02", "it is binary"),
         (b"SID,USERNAME\n1,M\xfcller\n", "line 2: it is binary or not in UTF-8"),
         (b"A,B\n1,2\n", "line 1: the header row has no column SID"),
-        (b"SID,sid\n1,2\n", "line 1: column SID is there twice"),
-        (b"SID,SERIAL#\n", "it holds no session"),
+        (b"SID,sid\n1,2\n", "line 1: there are two columns SID"),
+        (b"SID,SERIAL#\n", "it has no sessions"),
         (
             b"SID,SERIAL#\r\n1,2\r\n3\r\n",
-            "line 3: 1 fields where the header has 2: the file is cut off",
+            "line 3: 1 fields, but the header has 2: the file is cut off",
         ),
         (
             b"SID,PROGRAM\n1,a,b\n",
-            "line 2: 3 fields where the header has 2: a value that holds the separator",
+            "line 2: 3 fields, but the header has 2: a value that contains the separator",
         ),
         (
             b"SID,PROGRAM\n1,\"JDBC Th",
@@ -189,23 +189,23 @@ fn what_is_no_snapshot_is_refused_with_its_place_and_a_way_out() {
         ),
         (
             b"SID,SERIAL#\n1,\"1,234\"\n",
-            "line 2: column SERIAL#: \"1,234\" is no whole number",
+            "line 2: column SERIAL#: \"1,234\" is not a whole number",
         ),
         (
             b"SID,SERIAL#\n1,2.8800E+10\n",
-            "line 2: column SERIAL#: \"2.8800E+10\" is rounded: SQL*Plus shows a number so that is longer than `set numwidth`",
+            "line 2: column SERIAL#: \"2.8800E+10\" is rounded: SQL*Plus does this to a number that is longer than `set numwidth`",
         ),
         (
             b"SID,LAST_CALL_ET\n1,########\n",
-            "\"########\" is a number that its column was too narrow for; `set numwidth 38`",
+            "\"########\" is a number that was too wide for its column; `set numwidth 38`",
         ),
         (
             b"SID,LOGON_TIME\n1,\n2,03/04/2026\n",
-            "line 3: column LOGON_TIME: \"03/04/2026\" is no date",
+            "line 3: column LOGON_TIME: \"03/04/2026\" is not a date",
         ),
         (
             b"SID,SERIAL#,LOGON_TIME\n1,1,01-JAN-26\n1,1,01-JAN-26\n",
-            "line 3: session 1,1,@1 is there already, as line 2",
+            "line 3: session 1,1,@1 is already in line 2",
         ),
         (
             b"SID,SYSDATE\n1,2026-01-01 00:00:00\n2,2026-01-01 00:00:01\n",
@@ -227,22 +227,19 @@ fn json_that_is_no_snapshot_is_refused_with_its_place() {
             b"{\"sessions\": [{\"SID\": 1}]",
             "the file ends in the middle of the JSON",
         ),
-        (b"[]", "it holds no session"),
-        (
-            b"[{\"USERNAME\": \"A\"}]",
-            "no session has no column SID, so it is no list",
-        ),
-        (b"{\"rows\": []}", "it holds no session"),
+        (b"[]", "it has no sessions"),
+        (b"[{\"USERNAME\": \"A\"}]", "no object has a SID, so this is not a list"),
+        (b"{\"rows\": []}", "it has no sessions"),
         (b"[{\"SID\": 1}] trailing", "trailing characters"),
         (
             b"[{\"SID\": 1,\n\"SERIAL#\": 1.5}]",
-            "line 2: column SERIAL#: \"1.5\" is no whole number",
+            "line 2: column SERIAL#: \"1.5\" is not a whole number",
         ),
         (
             b"[{\"SID\": 1, \"LOGON_TIME\": \"soon\"}]",
-            "line 1: column LOGON_TIME: \"soon\" is no date",
+            "line 1: column LOGON_TIME: \"soon\" is not a date",
         ),
-        (b"[{\"SID\": 1, \"sid\": 2}]", "sid is there twice in one session"),
+        (b"[{\"SID\": 1, \"sid\": 2}]", "a session has the key sid twice"),
     ];
     for (text, said) in cases {
         let message = refused(text);
@@ -275,8 +272,8 @@ fn the_blanks_that_colsep_fills_up_with_are_no_part_of_a_value() {
     for said in [
         "line 9: column P1: \"2.8800E+10\" is rounded",
         "set numwidth 38",
-        "line 8: column SYSDATE: \"22-NOV-26\" is a day without its time; alter session set nls_date_format",
-        "LOGON_TIME has no time of day for 3 sessions",
+        "line 8: column SYSDATE: \"22-NOV-26\" is a day without a time; alter session set nls_date_format",
+        "LOGON_TIME has no time of day in 3 sessions",
     ] {
         assert!(notes.contains(said), "{notes}\nwanted: {said}");
     }
@@ -317,7 +314,7 @@ fn what_a_spool_has_around_its_rows_is_known_for_what_it_is() {
         if !count.is_empty() {
             let short = around(&count.replace('2', "20"), "");
             let said = refused(short.as_bytes());
-            assert!(said.contains("line 12: the file says 20 rows and has 2"), "{said}");
+            assert!(said.contains("line 12: the file says 20 rows but has 2"), "{said}");
         }
     }
     let two = around("2 rows selected.", "INST_ID;SID;SERIAL#;TYPE\r\n1;9;9;USER\r\n");
@@ -326,7 +323,7 @@ fn what_a_spool_has_around_its_rows_is_known_for_what_it_is() {
     let more = around("2 rows selected.", "1;9;9;USER\r\n");
     let said = refused(more.as_bytes());
     assert!(
-        said.contains("line 14: a session stands below the end of the result in line 12"),
+        said.contains("line 14: there is a session after the end of the result in line 12"),
         "{said}"
     );
 }
@@ -336,15 +333,15 @@ fn a_spool_that_cannot_be_read_names_the_setting_that_cures_it() {
     let cases = [
         (
             "SQL> select * from gv$session;\n\n   INST_ID        SID    SERIAL# USERNAME\n---------- ---------- ---------- ---\n",
-            "line 3: the columns have nothing but blanks between them",
+            "line 3: the columns are separated only by blanks",
         ),
         (
             "INST_ID |SID |TYPE\n--------|----|----------\n1       |   2|USER      \nweb01   |x\n",
-            "line 4: 2 fields where the header has 3: the line is wrapped (`set linesize 32767`",
+            "line 4: 2 fields, but the header has 3: the line is wrapped (`set linesize 32767`",
         ),
         (
             "SID,TYPE\n1,USER      \n",
-            "line 2: column TYPE: \"USER      \" is none of `USER`, `BACKGROUND` or `RECURSIVE`: the values are filled up",
+            "line 2: column TYPE: \"USER      \" is none of `USER`, `BACKGROUND` or `RECURSIVE`: the values are padded",
         ),
         (
             "SID,STATUS\n1,inaktiv\n",
@@ -393,7 +390,7 @@ fn json_of_every_tool_is_the_same_sessions() {
     for (document, said) in [
         (
             format!(r#"{{"items":{array},"hasMore":true}}"#),
-            "it is one page of a longer answer",
+            "it is one page of a longer result",
         ),
         (
             format!(r#"{{"a":{array},"b":{array}}}"#),
@@ -401,16 +398,13 @@ fn json_of_every_tool_is_the_same_sessions() {
         ),
         (
             array.replace(r#""sid":3"#, r#""session":3"#),
-            "1 objects without a SID stand among the sessions",
+            "1 objects among the sessions have no SID",
         ),
         (
             format!("SQL> x\n{array}\nand more"),
             "line 4: at column 1, trailing characters",
         ),
-        (
-            format!(r#"{{"columns":{columns},"items":[]}}"#),
-            "no session has no column SID",
-        ),
+        (format!(r#"{{"columns":{columns},"items":[]}}"#), "no object has a SID"),
     ] {
         let message = refused(document.as_bytes());
         assert!(message.contains(said), "{message}\nwanted: {said}");
@@ -443,14 +437,10 @@ fn a_clock_without_its_time_of_day_is_no_clock() {
     let saved = parse(csv, "f", None).expect("the sessions can be read");
     assert_eq!(saved.snapshot.clock(), None);
     assert_eq!(saved.snapshot.number(0, Column::Connected), None);
-    assert!(
-        saved.notes[0].contains("is a day without its time"),
-        "{:?}",
-        saved.notes
-    );
+    assert!(saved.notes[0].contains("is a day without a time"), "{:?}", saved.notes);
     assert!(parse_taken_at("2026-11-22").is_err());
     let json = br#"{"taken_at": "2026-11-22", "sessions": [{"SID": 1}]}"#;
-    assert!(refused(json).contains("column TAKEN_AT: \"2026-11-22\" is a day without its time"));
+    assert!(refused(json).contains("column TAKEN_AT: \"2026-11-22\" is a day without a time"));
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn a_test_that_cannot_be_run_fails_and_says_why() {
         ("no-timeline", POLICY, "", RIGHT, "timeline.yaml: No such file"),
         ("typing", POLICY, TIMELINE, "- atc: []\n", "unknown field `atc`"),
         ("column", POLICY, column, RIGHT, "a session has no column \"idle\""),
-        ("size", POLICY, size, RIGHT, "\"5 gigs\" is no size"),
+        ("size", POLICY, size, RIGHT, "\"5 gigs\" is not a size"),
         (
             "containers",
             POLICY,
@@ -147,7 +147,7 @@ fn a_test_that_cannot_be_run_fails_and_says_why() {
             POLICY,
             TIMELINE,
             "- {}\n- {}\n",
-            "the timeline has 1 snapshots, the expectation 2",
+            "the timeline has 1 snapshots, but the expectation has 2",
         ),
     ] {
         let site = site(&[(name, policy, timeline, expect)]);

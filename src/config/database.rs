@@ -1,4 +1,4 @@
-//! One database of the configuration: its name, how it is reached, and as whom.
+//! Reads an entry of `databases`: the name, the address and the log-in.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::yaml::diagnostics::{Diagnostic, did_you_mean, quoted};
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{Node, Value};
 
-/// The keys that `defaults` and an entry of `databases` share.
+/// The keys that are allowed in `defaults` and in an entry of `databases`.
 pub(super) const SHARED_KEYS: [&str; 12] = [
     "driver",
     "user",
@@ -28,7 +28,7 @@ pub(super) const SHARED_KEYS: [&str; 12] = [
     "labels",
 ];
 
-/// Those that each entry has for itself. What is armed is said for each database by name.
+/// The keys that are allowed only in an entry. A database can only be armed in its own entry.
 pub(super) const OWN_KEYS: [&str; 3] = ["name", "connect", "armed"];
 
 pub(super) const DATABASE_KEYS: [&str; 15] = {
@@ -46,10 +46,10 @@ const LONGEST_CONNECT: usize = 4_000;
 const HOUR: i64 = 3_600;
 const MOST_LABELS: usize = 20;
 
-/// The names so far, and where they stand: the file and the line.
+/// The names so far, each with its file and line.
 pub(super) type Names = Vec<(Arc<str>, (Arc<str>, usize))>;
 
-/// What `defaults` or an entry says, as far as it says it.
+/// The values that are set in `defaults` or in an entry.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Given {
     driver: Option<Driver>,
@@ -66,22 +66,22 @@ pub(super) struct Given {
     labels: Labels,
 }
 
-/// What holds for databases that do not say otherwise.
+/// The values for databases that do not set their own.
 #[derive(Clone, Debug)]
 pub(super) struct Common {
-    /// `defaults`, as far as they are right.
+    /// The values of `defaults` that have no mistake.
     pub(super) defaults: Given,
-    /// Whether something is wrong with them: then nobody knows what they would have said.
+    /// Whether `defaults` has a mistake, so that some of its values are not known.
     pub(super) broken: bool,
-    /// The configuration's own `limits`, the built-in ones filled in.
+    /// The `limits` of the configuration, completed from the built-in ones.
     pub(super) limits: Limits,
-    /// The configuration's own `blackouts`.
+    /// The `blackouts` of the configuration.
     pub(super) blackouts: Vec<Blackout>,
-    /// The configuration's own `timezone`.
+    /// The `timezone` of the configuration.
     pub(super) timezone: Tz,
 }
 
-/// Reads `defaults`. They never arm: what may be acted on is said by name.
+/// Reads `defaults`, which cannot arm databases: only the entry of a database can.
 pub(super) fn defaults(inspection: &mut Inspection, node: &Node, base: &Path) -> Option<Given> {
     let mut keys = SHARED_KEYS.to_vec();
     keys.push("armed");
@@ -100,7 +100,7 @@ pub(super) fn defaults(inspection: &mut Inspection, node: &Node, base: &Path) ->
     Some(given)
 }
 
-/// Reads one entry of `databases`.
+/// Reads an entry of `databases`.
 pub(super) fn database(
     inspection: &mut Inspection,
     item: &Node,
@@ -119,7 +119,7 @@ pub(super) fn database(
         None => Some(false),
     };
     let given = given(inspection, &fields, base);
-    // Where a part is wrong, what it should have said is not known, and nothing is said of what would follow from it.
+    // The intended value of a part with a mistake is not known, so nothing is reported that depends on it.
     let own = given.clone().unwrap_or_default();
     let Common { defaults, .. } = common;
     let driver = own.driver.or(defaults.driver).unwrap_or(Driver::Oci);
@@ -154,13 +154,13 @@ pub(super) fn database(
     })
 }
 
-/// The keys that `defaults` and an entry share; `None` if one of them is wrong.
+/// Reads the keys that are allowed in `defaults` and in an entry; `None` if one of them has a mistake.
 fn given(inspection: &mut Inspection, fields: &Fields<'_>, base: &Path) -> Option<Given> {
     let driver = with(fields, "driver", |node| {
         inspection.choice(node, "driver", &Driver::ALL, Driver::name)
     });
     let external = with(fields, "external", |node| inspection.truth(node, "external"));
-    // Who is somebody else externally has no use for either; that is said of the keys, not of what is in them.
+    // With external authentication, neither key is allowed. This is reported about the keys, so their values are not read.
     let (user, password) = if external == Some(Some(true)) {
         (Some(None), Some(None))
     } else {
@@ -201,7 +201,7 @@ fn given(inspection: &mut Inspection, fields: &Fields<'_>, base: &Path) -> Optio
     })
 }
 
-/// What a key says; `Some(None)` where it is not there, `None` where it is wrong.
+/// The value of a key; `Some(None)` if there is no such key, `None` if its value has a mistake.
 fn with<'a, T>(fields: &Fields<'a>, key: &str, read: impl FnOnce(&'a Node) -> Option<T>) -> Option<Option<T>> {
     match fields.get(key) {
         Some(node) => read(node).map(Some),
@@ -209,12 +209,12 @@ fn with<'a, T>(fields: &Fields<'a>, key: &str, read: impl FnOnce(&'a Node) -> Op
     }
 }
 
-/// Words of the site's own about a database, which become label names of metrics.
+/// Reads the labels of a database, which become labels of the metrics.
 fn labels(inspection: &mut Inspection, node: &Node) -> Option<Labels> {
     let before = inspection.found.len();
     let names = inspection.names(node, "labels");
     if names.len() > MOST_LABELS {
-        let message = format!("{} labels, more than {MOST_LABELS}", names.len());
+        let message = format!("{} labels; the limit is {MOST_LABELS}", names.len());
         inspection.error(&Inspection::place(node), "too-many-names", message);
         return None;
     }
@@ -224,9 +224,9 @@ fn labels(inspection: &mut Inspection, node: &Node) -> Option<Labels> {
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if !good_name || ["database", "instance", "job", "driver", "inst_id"].contains(&name) {
-            let message = format!("{} is no name of a label", quoted(name));
+            let message = format!("{} is not a valid name for a label", quoted(name));
             inspection.error(&key.at, "bad-name", message).hint = Some(
-                "a label's name has small letters, digits and `_`, and is none of database, driver, inst_id, instance, job"
+                "a label's name has lower-case letters, digits and `_`, and is not database, driver, inst_id, instance or job"
                     .to_owned(),
             );
             continue;
@@ -236,7 +236,7 @@ fn labels(inspection: &mut Inspection, node: &Node) -> Option<Labels> {
         };
         let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
         if text.is_empty() || text.len() > LONGEST_NAME || !text.bytes().all(good) {
-            let message = format!("{} is no value of a label", quoted(text));
+            let message = format!("{} is not a valid value for a label", quoted(text));
             inspection.error(&value.at, "bad-name", message).expected = Some(format!(
                 "expected letters, digits, `_`, `.` and `-`, at most {LONGEST_NAME}"
             ));
@@ -248,13 +248,17 @@ fn labels(inspection: &mut Inspection, node: &Node) -> Option<Labels> {
 }
 
 fn database_name(inspection: &mut Inspection, fields: &Fields<'_>, names: &mut Names) -> Option<Arc<str>> {
-    let hint = Some("write `name: prod`: what policies, reports and metrics call it");
+    let hint = Some("write `name: prod`, the name in policies, reports and metrics");
     let node = inspection.required_as(fields, "a database", "name", hint)?;
     let name = inspection.text(node, "name")?;
     if !is_database_name(name) {
-        let problem = inspection.error(&node.at, "bad-name", format!("{} is no database name", quoted(name)));
+        let problem = inspection.error(
+            &node.at,
+            "bad-name",
+            format!("{} is not a valid name for a database", quoted(name)),
+        );
         problem.expected = Some(format!(
-            "small letters, digits, `_`, `.` and `-`, at most {LONGEST_NAME}"
+            "expected lower-case letters, digits, `_`, `.` and `-`, at most {LONGEST_NAME}"
         ));
         let better = name.to_ascii_lowercase().replace(' ', "-");
         problem.hint = is_database_name(&better).then(|| format!("write `{better}`"));
@@ -266,7 +270,7 @@ fn database_name(inspection: &mut Inspection, fields: &Fields<'_>, names: &mut N
         } else {
             format!(" of {file}")
         };
-        let message = format!("the database `{name}` is already given in line {line}{of_file}");
+        let message = format!("the database `{name}` is already defined in line {line}{of_file}");
         inspection.error(&node.at, "duplicate-name", message);
         return None;
     }
@@ -284,27 +288,27 @@ fn is_database_name(name: &str) -> bool {
 fn connect(inspection: &mut Inspection, node: &Node) -> Option<String> {
     let text = inspection.text(node, "connect")?;
     if text.is_empty() || text.len() > LONGEST_CONNECT || text.contains(char::is_control) {
-        let message = "`connect` is an Easy Connect string, a descriptor or a TNS alias";
+        let message = "`connect` must be an Easy Connect string, a descriptor or a TNS alias";
         inspection.error(&node.at, "bad-connect", message).hint =
             Some("for example `//db1.example.com:1521/PROD`".to_owned());
         return None;
     }
     if text.starts_with("jdbc:") {
         inspection
-            .error(&node.at, "bad-connect", "`connect` is no JDBC URL")
-            .hint = Some("write what follows the `@`, as in `//db1.example.com:1521/PROD`".to_owned());
+            .error(&node.at, "bad-connect", "`connect` cannot be a JDBC URL")
+            .hint = Some("write the part after the `@`, as in `//db1.example.com:1521/PROD`".to_owned());
         return None;
     }
     let mut packed = text.to_ascii_uppercase();
     packed.retain(|c| !c.is_whitespace());
     let hint = if text.contains('@') {
-        "leave out everything up to and including the `@`; `user` and `password` have keys of their own"
+        "leave out everything up to the `@`, and the `@`; write the account under `user`, and where its password is stored under `password`"
     } else if packed.contains("PASSWORD=") {
-        "leave the password out; a wallet that opens by itself (cwallet.sso) needs none"
+        "leave the password out; an auto-login wallet (cwallet.sso) needs none"
     } else {
         return Some(text.to_owned());
     };
-    refuse_secret(inspection, node, "`connect` holds credentials").hint = Some(hint.to_owned());
+    refuse_secret(inspection, node, "`connect` contains credentials").hint = Some(hint.to_owned());
     None
 }
 
@@ -313,7 +317,7 @@ fn refuse_secret<'a>(inspection: &'a mut Inspection, node: &Node, message: &str)
     inspection.error(&at, "plain-secret", message)
 }
 
-/// As whom: what the entry says, else what `defaults` say.
+/// The log-in from the entry, or else from `defaults`.
 fn login(
     inspection: &mut Inspection,
     fields: &Fields<'_>,
@@ -329,9 +333,9 @@ fn login(
     if external {
         for key in ["user", "password"] {
             if fields.get(key).is_some() {
-                let message = format!("`{key}` and `external: true` exclude each other");
+                let message = format!("`{key}` is not allowed together with `external: true`");
                 inspection.error(&fields.key_at(key), "conflicting-keys", message).hint = Some(
-                    "externally, the wallet, Kerberos or the operating system say who it is; leave out one of the two"
+                    "with `external: true`, the wallet, Kerberos or the operating system authenticates; leave out one of the two"
                         .to_owned(),
                 );
             }
@@ -344,11 +348,11 @@ fn login(
     let user = own.user.clone().or_else(|| defaults.user.clone());
     let password = own.password.clone().or_else(|| defaults.password.clone());
     if user.is_none() && !common.broken {
-        let hint = Some("write `user: ` and the account's name, or `external: true`");
+        let hint = Some("write `user: ` and the name of the account, or `external: true`");
         inspection.required_as(fields, "a database", "user", hint);
     }
     if password.is_none() && !common.broken {
-        let hint = Some("say where it is kept: `password: {credential: prod}`, `{file: /path}` or `{env: NAME}`");
+        let hint = Some("write where it is stored: `password: {credential: prod}`, `{file: /path}` or `{env: NAME}`");
         inspection.required_as(fields, "a database", "password", hint);
     }
     Some(Login::Password {
@@ -358,7 +362,7 @@ fn login(
 }
 
 fn no_external(inspection: &mut Inspection, fields: &Fields<'_>) {
-    let message = "the thin driver has no external authentication";
+    let message = "the thin driver does not support external authentication";
     inspection
         .error(&fields.key_at("external"), "conflicting-keys", message)
         .hint = Some("use `driver: oci`, or `user` and `password`".to_owned());
@@ -367,8 +371,8 @@ fn no_external(inspection: &mut Inspection, fields: &Fields<'_>) {
 fn user(inspection: &mut Inspection, node: &Node) -> Option<String> {
     let text = inspection.text(node, "user")?;
     if text.contains('/') {
-        refuse_secret(inspection, node, "`user` holds more than the user's name").hint =
-            Some("write the name alone; `password` says where the password is kept".to_owned());
+        refuse_secret(inspection, node, "`user` contains more than the name of the account").hint =
+            Some("write only the name; `password` says where the password is stored".to_owned());
         return None;
     }
     if text.is_empty() {
@@ -381,18 +385,22 @@ fn user(inspection: &mut Inspection, node: &Node) -> Option<String> {
         && role.starts_with("sys")
     {
         inspection
-            .error(&node.at, "bad-user", "`user` is the name of an account, without a role")
-            .hint = Some("SYSDBA is never used: an ordinary account with grants of its own is enough".to_owned());
+            .error(
+                &node.at,
+                "bad-user",
+                "`user` must be the name of an account, without a role",
+            )
+            .hint = Some("leave the role out: an ordinary account with its own grants is enough".to_owned());
         return None;
     }
     Some(text.to_owned())
 }
 
-/// The keys of `password`. What else stands there may be a secret, and is not repeated.
+/// The keys of `password`. Any other text there may be a secret, and messages do not show it.
 pub(super) const SECRET_KEYS: [&str; 3] = ["credential", "file", "env"];
 
 fn secret_source(inspection: &mut Inspection, node: &Node, base: &Path) -> Option<SecretSource> {
-    const WHERE: &str = "say where it is kept: `{credential: prod}`, `{file: /path}` or `{env: NAME}`";
+    const WHERE: &str = "write where it is stored: `{credential: prod}`, `{file: /path}` or `{env: NAME}`";
     let Value::Mapping(entries) = &node.value else {
         refuse_secret(inspection, node, "a password does not belong in this file").hint = Some(WHERE.to_owned());
         return None;
@@ -415,22 +423,23 @@ fn secret_source(inspection: &mut Inspection, node: &Node, base: &Path) -> Optio
         .collect();
     match given.as_slice() {
         [] if entries.is_empty() => {
-            let message = "`password` does not say where it is kept";
+            let message = "`password` does not say where the password is stored";
             inspection.error(&fields.at, "missing-key", message).hint = Some(WHERE.to_owned());
             None
         }
-        // A key without a value, reported already.
+        // A key without a value is already reported.
         [] => None,
         [key] => fields.get(key).and_then(|node| place(inspection, node, key, base)),
         [first, second, ..] => {
-            let message = format!("`{first}` and `{second}` exclude each other: a password is kept in one place");
+            let message =
+                format!("`{first}` and `{second}` are not allowed together: a password is stored in one place");
             inspection.error(&fields.key_at(second), "conflicting-keys", message);
             None
         }
     }
 }
 
-/// Where a password is kept.
+/// Reads where a password is stored.
 fn place(inspection: &mut Inspection, node: &Node, key: &str, base: &Path) -> Option<SecretSource> {
     if key == "file" {
         return super::read::path(inspection, node, "file").map(|text| SecretSource::File(base.join(text)));
@@ -438,10 +447,10 @@ fn place(inspection: &mut Inspection, node: &Node, key: &str, base: &Path) -> Op
     let value = inspection.text(node, key)?;
     let printable = |b: u8| b.is_ascii_graphic() || b == b' ';
     let (good, hint) = if key == "credential" {
-        // What systemd takes, and no way out of its folder.
+        // The names that systemd accepts; none of them leads out of its folder.
         let good = value.bytes().all(|b| printable(b) && !matches!(b, b'/' | b':')) && !value.starts_with('.');
         let hint = if value.contains('/') {
-            "for a path write `{file: /path}`; a credential has the name that `LoadCredential=` gives it"
+            "for a path, write `{file: /path}`; a credential has the name that `LoadCredential=` gives it"
         } else {
             "a credential has the name that systemd's `LoadCredential=` gives it"
         };
@@ -451,7 +460,7 @@ fn place(inspection: &mut Inspection, node: &Node, key: &str, base: &Path) -> Op
         let good = value.bytes().all(word) && !value.starts_with(|c: char| c.is_ascii_digit());
         (
             good,
-            "a variable's name has letters, digits and `_`, and no `$` before it",
+            "the name of a variable has letters, digits and `_`, without a `$` before it",
         )
     };
     if value.is_empty() || !good {
@@ -461,7 +470,7 @@ fn place(inspection: &mut Inspection, node: &Node, key: &str, base: &Path) -> Op
             "an environment variable"
         };
         inspection
-            .error(&node.at, "bad-name", format!("this is no name of {what}"))
+            .error(&node.at, "bad-name", format!("this is not a valid name for {what}"))
             .hint = Some(hint.to_owned());
         return None;
     }

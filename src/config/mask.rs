@@ -1,16 +1,16 @@
-//! Hides what may be a secret before a configuration's own lines are shown in a message.
+//! Masks everything that may be a secret in the lines of a configuration, before a message shows them.
 //!
-//! A password does not belong in the file, but the message that says so must not be the one that prints it; nor may a
-//! mistake elsewhere in the same line, or a file that is not even YAML. So the text is masked before anything else is done
-//! with it, by its look alone: too much rather than too little.
+//! A password does not belong in the file, but the message about it must not print it. Neither may a message about another
+//! mistake in the same line, or about a file that is not valid YAML. So the text is masked before it is parsed, by patterns
+//! alone, and rather too much than too little.
 
 use crate::yaml::diagnostics::nearest;
 
-/// The text with secrets masked; same length in bytes, same lines.
+/// The text with its secrets masked; it has the same length in bytes and the same lines.
 pub(super) fn mask(text: &str) -> String {
     let mut masked: Vec<u8> = text.as_bytes().to_vec();
     let mut start = 0;
-    // Lines indented deeper than a secret's key belong to its value.
+    // Lines that are indented more than the key of a secret belong to its value.
     let mut inside: Option<usize> = None;
     for line in text.split_inclusive('\n') {
         let indent = line.len() - line.trim_start_matches([' ', '-']).len();
@@ -36,7 +36,7 @@ pub(super) fn mask(text: &str) -> String {
     String::from_utf8(masked).unwrap_or_else(|_| text.replace(|c: char| !c.is_whitespace(), "*"))
 }
 
-/// Whole characters are covered, each of their bytes by one star.
+/// Replaces each byte of a range by a star. The range consists of whole characters.
 fn cover(text: &mut [u8], from: usize, to: usize) {
     for byte in &mut text[from..to] {
         if !byte.is_ascii_whitespace() {
@@ -45,7 +45,7 @@ fn cover(text: &mut [u8], from: usize, to: usize) {
     }
 }
 
-/// `{credential: prod}`, `file: /etc/...`: the name of a place, not a secret.
+/// Whether a value says where a secret is stored, as `{credential: prod}` or `file: /etc/...`, and is not a secret itself.
 fn is_reference(value: &str) -> bool {
     let inner = value.trim_start_matches(['{', ' ', '"', '\'']);
     let one = !inner.contains(',') || inner.find('}') < inner.find(',');
@@ -56,10 +56,10 @@ fn is_reference(value: &str) -> bool {
     })
 }
 
-/// Where the value after the line's first secret-looking key begins.
+/// The beginning of the value after the first key in a line that may be that of a secret.
 fn secret_value(line: &str) -> Option<usize> {
     let mut from = 0;
-    // `password: x` of YAML, `PASSWORD=x` of a connect descriptor.
+    // `password: x` in YAML, `PASSWORD=x` in a connect descriptor.
     while let Some(length) = line[from..].find([':', '=']) {
         let colon = from + length;
         let before = line[..colon].trim_end_matches(['"', '\'', ' ']);
@@ -83,7 +83,7 @@ fn is_secret_key(word: &str) -> bool {
     telling || lower == "pw" || nearest(&lower, ["password"]).is_some()
 }
 
-/// The password of `user/password@host`.
+/// The passwords in texts like `user/password@host`.
 fn credentials_before_at(line: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (at, _) in line.match_indices('@') {
@@ -95,7 +95,7 @@ fn credentials_before_at(line: &str) -> Vec<(usize, usize)> {
     found
 }
 
-/// The password of `user: reaper/password`, as SQL*Plus takes it.
+/// The passwords in texts like `user: reaper/password`, which is the syntax of SQL*Plus.
 fn credentials_of_user(line: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (at, key) in line.match_indices("user") {
@@ -109,7 +109,7 @@ fn credentials_of_user(line: &str) -> Vec<(usize, usize)> {
         }
         let end = rest.find([',', '}', '\n', '#']).unwrap_or(rest.len());
         if let Some(slash) = rest[..end].find('/') {
-            // Up to the end of the line: a password may hold a comma.
+            // Up to the end of the line, because a password may contain a comma.
             found.push((value + separator + slash + 1, line.len()));
         }
     }
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_may_be_a_secret_is_hidden() {
+    fn everything_that_may_be_a_secret_is_masked() {
         for text in [
             "password: hunter2",
             "  password:   \"hunter2\" # mine",
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_none_stays() {
+    fn text_without_secrets_is_unchanged() {
         for text in [
             "password: {credential: prod}",
             "password: {file: /etc/orareaper/prod}",

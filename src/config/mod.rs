@@ -1,8 +1,8 @@
-//! The configuration: which databases, how they are reached, which policies, and what holds for all of them.
+//! The configuration: the databases, how to connect to them, the policy files, and the settings for all databases.
 //!
-//! It is read as policies are: everything that is wrong is reported at its place in one go, and nothing is loaded unless all
-//! of it is right. It never holds a secret, only the name of the place where one is kept; a password in the file itself is
-//! refused without being repeated.
+//! It is read like policies: all problems are reported with their positions in one run, and nothing is loaded if there is an
+//! error. It never contains a secret, only where a secret is stored. A password in the file is refused, and the message does
+//! not show it.
 
 mod database;
 mod mask;
@@ -31,7 +31,7 @@ use crate::policy::schedule::Schedule;
 use crate::words::words;
 use crate::yaml::diagnostics::{Diagnostic, Severity};
 
-/// Every key of the configuration, by the section of docs/configuration.md that describes it.
+/// All keys of the configuration, by the section of docs/configuration.md that describes them.
 pub const KEYS: [(&str, &[&str]); 5] = [
     ("The file", &read::KEYS),
     ("A database", &database::DATABASE_KEYS),
@@ -40,7 +40,7 @@ pub const KEYS: [(&str, &[&str]); 5] = [
     ("A password", &database::SECRET_KEYS),
 ];
 
-/// What holds where neither a policy nor the configuration says otherwise.
+/// The limits that apply if neither a policy nor the configuration sets them.
 pub const DEFAULT_LIMITS: Limits = Limits {
     per_cycle: Some(5),
     per_hour: Some(20),
@@ -50,66 +50,66 @@ pub const DEFAULT_LIMITS: Limits = Limits {
     respawns: Some(3),
 };
 
-/// A configuration that was checked.
+/// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Never empty; names are unique.
+    /// At least one database; the names are unique.
     pub databases: Vec<Database>,
-    /// Files, folders and globs, relative ones already joined to the configuration's own folder.
+    /// The policies: files, folders and globs. Relative ones are already joined to the folder of the configuration.
     pub policies: Vec<PathBuf>,
-    /// Where metrics and the status page are served.
+    /// The address of the metrics and the status page.
     pub listen: SocketAddr,
-    /// The folder of journal and reports.
+    /// The state folder, with journal and reports.
     pub state: PathBuf,
-    /// Where a database has no time zone of its own.
+    /// The time zone of databases that do not set one.
     pub timezone: Tz,
-    /// Where a database has no limits of its own; [`DEFAULT_LIMITS`] filled in.
+    /// The limits of databases that do not set their own, completed from [`DEFAULT_LIMITS`].
     pub limits: Limits,
-    /// When nothing is done on any database.
+    /// The blackouts of all databases.
     pub blackouts: Vec<Blackout>,
 }
 
-/// A database.
+/// A database in the configuration.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// `[a-z0-9_.-]+`, unique; a label of metrics.
+    /// The name: `[a-z0-9_.-]+`, unique; a label of the metrics.
     pub name: Arc<str>,
-    /// How it is spoken to.
+    /// The driver.
     pub driver: Driver,
-    /// Easy Connect (Plus), a descriptor or a TNS alias; holds no credentials.
+    /// Easy Connect (Plus), a descriptor or a TNS alias, without credentials.
     pub connect: String,
-    /// As whom.
+    /// How the daemon logs in.
     pub login: Login,
-    /// Whether policies that enforce may act here.
+    /// Whether policies with `mode: enforce` may act here.
     pub armed: bool,
-    /// Between two snapshots.
+    /// The time between two snapshots.
     pub poll: Duration,
-    /// For a connection to be made.
+    /// The time limit for making a connection.
     pub connect_timeout: Duration,
-    /// For one call to be answered.
+    /// The time limit for a call to the database.
     pub call_timeout: Duration,
-    /// Hold for all policies of the database together; what the configuration says for all and [`DEFAULT_LIMITS`] filled in.
+    /// The limits of all policies of the database together, completed from the configuration and [`DEFAULT_LIMITS`].
     pub limits: Limits,
-    /// When nothing is done on it; those for all databases included.
+    /// Its blackouts, with those of all databases.
     pub blackouts: Vec<Blackout>,
-    /// What its schedules are written in and its days are counted by.
+    /// The time zone of its schedules and of its days.
     pub timezone: Tz,
-    /// Where TNS aliases are looked up; `None`: where TNS_ADMIN says.
+    /// The folder of tnsnames.ora and sqlnet.ora; `None`: the folder in TNS_ADMIN.
     pub tns_admin: Option<PathBuf>,
-    /// Words of the site's own, which policies choose by and metrics show.
+    /// Labels of the site, which policies can select by and metrics show.
     pub labels: Labels,
 }
 
 impl Database {
-    /// Where the entry leads: a digest of name, driver, address and account. Whether a database is armed, and all that is
-    /// remembered of it, belongs to this: an entry that leads elsewhere is another database, whatever its name.
+    /// The identity of the database: a digest of name, driver, address and account. `armed` and everything that the daemon
+    /// remembers belong to this identity. If one of the parts changes, the entry is another database, even under the same name.
     #[must_use]
     pub fn place(&self) -> Arc<str> {
         let user = match &self.login {
             Login::Password { user, .. } => user.as_str(),
             Login::External => "",
         };
-        // An alias leads where the files of that folder say.
+        // The address of a TNS alias depends on the files in that folder.
         let tns_admin = self.tns_admin.as_deref().unwrap_or(Path::new("")).to_string_lossy();
         let mut hash = Sha256::new();
         for part in [&*self.name, self.driver.name(), &self.connect, user, &tns_admin] {
@@ -123,12 +123,12 @@ impl Database {
 }
 
 words! {
-    /// Which driver a database is reached through.
+    /// The driver for a database.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum Driver {
-        /// Oracle Client, by way of the `oracle` crate and ODPI-C.
+        /// Oracle Client, through the `oracle` crate and ODPI-C.
         Oci = "oci",
-        /// Oracle's own driver in pure Rust, the `oracledb` crate: nothing to install.
+        /// Oracle's driver in Rust, the `oracledb` crate; it needs no installed client.
         Thin = "thin",
     }
 }
@@ -139,33 +139,33 @@ impl fmt::Display for Driver {
     }
 }
 
-/// As whom a database is entered.
+/// How the daemon logs in to a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Login {
-    /// By password.
+    /// With a password.
     Password {
         /// The account.
         user: String,
-        /// Where its password is kept.
+        /// Where the password is stored.
         password: SecretSource,
     },
-    /// By the operating system, a wallet or Kerberos, as the Oracle Client is set up.
+    /// With the operating system, a wallet or Kerberos, as Oracle Client is configured.
     External,
 }
 
-/// A time in which nothing is done.
+/// A period in which the daemon does nothing.
 #[derive(Clone, Debug)]
 pub struct Blackout {
     /// When it begins.
     pub schedule: Schedule,
     /// How long it lasts.
     pub lasts: Duration,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
 impl Blackout {
-    /// The same in another time zone.
+    /// The same blackout in another time zone.
     #[must_use]
     pub(crate) fn in_zone(&self, zone: Tz) -> Blackout {
         Blackout {
@@ -174,14 +174,14 @@ impl Blackout {
         }
     }
 
-    /// Whether it holds at this time: from its beginning up to, but not including, its end.
+    /// Whether it is in force at a time. Its end does not belong to it.
     #[must_use]
     pub fn holds(&self, now: DateTime<Utc>) -> bool {
         chrono::Duration::from_std(self.lasts).is_ok_and(|lasts| self.schedule.due(now - lasts, now))
     }
 }
 
-/// Reads and checks the configuration with the files that it includes; the only place where they are read from disk.
+/// Reads and checks the configuration and the files that it includes. Nothing else reads them from disk.
 #[must_use]
 pub fn load(path: &Path) -> Loaded {
     let name = path.display().to_string();
@@ -208,8 +208,8 @@ pub fn load(path: &Path) -> Loaded {
     }
 }
 
-/// In a shell TNS_ADMIN is not what the unit sets. Where nothing is said, Oracle's files are looked for beside the
-/// configuration, which is where the unit has them.
+/// Sets `tns_admin` to the folder of the configuration, if Oracle's files are there and neither the entry nor TNS_ADMIN says
+/// otherwise. The systemd unit sets TNS_ADMIN to that folder; in a shell it is not set.
 fn look_up_beside(base: &Path, loaded: &mut Loaded) {
     let is_there = ["sqlnet.ora", "tnsnames.ora"]
         .iter()
@@ -223,7 +223,7 @@ fn look_up_beside(base: &Path, loaded: &mut Loaded) {
     }
 }
 
-/// A warning for each password that every user of the host may read, once for a file that several databases share.
+/// Warns of each password file that every user of the host can read, once even if several databases use it.
 fn readable_by_all(config: &str, loaded: &Loaded) -> Vec<Diagnostic> {
     let mut by_file: BTreeMap<&Path, Vec<&str>> = BTreeMap::new();
     for database in loaded.config.iter().flat_map(|config| &config.databases) {
@@ -236,15 +236,15 @@ fn readable_by_all(config: &str, loaded: &Loaded) -> Vec<Diagnostic> {
     let warning = |(file, databases): (&Path, Vec<&str>)| {
         let file = file.display();
         let databases = databases.join(", ");
-        let message = format!("every user of this host may read the password of {databases}: {file}");
+        let message = format!("every user of this host can read the password of {databases}: {file}");
         let mut warning = Diagnostic::of_file(config, "secret-readable-by-all", message);
         warning.severity = Severity::Warning;
-        warning.hint(format!("chmod 600 {file}"))
+        warning.hint(format!("run `chmod 600 {file}`"))
     };
     by_file.into_iter().map(warning).collect()
 }
 
-/// The files that a pattern of `include` names, with what they hold.
+/// The files that a pattern of `include` matches, with their contents.
 fn included(pattern: &Path, problems: &mut Vec<Diagnostic>) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     for path in crate::yaml::files::expand(pattern, problems) {

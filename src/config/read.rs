@@ -1,4 +1,4 @@
-//! From the configuration's bytes to a [`Config`], or to everything that is wrong with it.
+//! Reads the bytes of a configuration into a [`Config`], or reports all problems.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -30,54 +30,54 @@ pub(super) const KEYS: [&str; 9] = [
     "blackouts",
 ];
 
-/// The keys of a file that `include` names.
+/// The keys of an included file.
 pub(super) const INCLUDED_KEYS: [&str; 1] = ["databases"];
 
 /// The keys of a blackout.
 pub(super) const BLACKOUT_KEYS: [&str; 3] = ["cron", "for", "reason"];
 
-/// More files than this are not included.
+/// The most included files.
 const MOST_INCLUDED: usize = 200;
 
-/// Each database has threads and connections of its own.
+/// The most databases; each one has its own threads and connections.
 const MOST_DATABASES: usize = 200;
 const LONGEST_BLACKOUT: i64 = 7 * 86_400;
 
-/// What came of reading a configuration.
+/// The result of reading a configuration.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The configuration, if not one error was found.
+    /// The configuration, if there is no error.
     pub config: Option<Config>,
-    /// Everything that was found, in the order of the file.
+    /// All errors and warnings, in the order of the files.
     pub diagnostics: Vec<Diagnostic>,
-    /// What could be told of the policies although something else was wrong, so that they can be checked in the same run.
+    /// What is needed to check the policies in the same run, if it could be read in spite of errors elsewhere.
     pub rules: Option<Rules>,
     /// How many files were read.
     pub files: usize,
 }
 
-/// Where the policies are, and what they are checked by.
+/// Where the policies are, and what is needed to check them.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// As in [`Config::policies`].
+    /// See [`Config::policies`].
     pub policies: Vec<PathBuf>,
-    /// As in [`Config::timezone`].
+    /// See [`Config::timezone`].
     pub timezone: Tz,
-    /// The databases' names and labels, if all of them are right.
+    /// The names and labels of the databases, if there is no error in them.
     pub databases: Option<Vec<(Arc<str>, Labels)>>,
 }
 
-/// Where included files come from: those that a pattern names, with what they hold; what cannot be read is added to the
+/// Reads the files that a pattern of `include` matches: their names and contents. Files that cannot be read are added to the
 /// problems.
 pub(super) type Include<'a> = &'a dyn Fn(&Path, &mut Vec<Diagnostic>) -> Vec<(String, Vec<u8>)>;
 
-/// Checks a configuration; relative paths in it are relative to `base`. What it includes is not looked at.
+/// Checks a configuration without the files that it includes. Relative paths in it are relative to `base`.
 #[must_use]
 pub fn check(name: &str, bytes: &[u8], base: &Path) -> Loaded {
     check_with(name, bytes, base, &|_, _| Vec::new())
 }
 
-/// The same with what it includes.
+/// Checks a configuration with the files that it includes.
 pub(super) fn check_with(name: &str, bytes: &[u8], base: &Path, include: Include<'_>) -> Loaded {
     let (source, text, root) = match node::read(name, bytes, mask) {
         Ok(read) => read,
@@ -108,7 +108,7 @@ pub(super) fn check_with(name: &str, bytes: &[u8], base: &Path, include: Include
     }
 }
 
-/// What was found in a file, nothing of what is masked in it.
+/// The problems of a file, without anything that is masked in it.
 fn hushed(mut inspection: Inspection) -> Vec<Diagnostic> {
     for problem in &mut inspection.found {
         if !inspection.source.shows_all_of(&inspection.text, &problem.span) {
@@ -118,7 +118,7 @@ fn hushed(mut inspection: Inspection) -> Vec<Diagnostic> {
     inspection.found
 }
 
-/// The files besides the configuration's own.
+/// The included files.
 struct Further<'a> {
     include: Include<'a>,
     files: Vec<Arc<str>>,
@@ -126,7 +126,7 @@ struct Further<'a> {
 }
 
 impl Further<'_> {
-    /// Reads the databases of the files that `include` names.
+    /// Reads the databases in the included files.
     fn databases(
         &mut self,
         patterns: &[PathBuf],
@@ -140,10 +140,7 @@ impl Further<'_> {
             .flat_map(|pattern| (self.include)(pattern, &mut self.found))
             .collect();
         if files.len() > MOST_INCLUDED {
-            let message = format!(
-                "{} files are included, more than the {MOST_INCLUDED} that are read",
-                files.len()
-            );
+            let message = format!("{} files are included; the limit is {MOST_INCLUDED}", files.len());
             let first = Arc::clone(&self.files[0]);
             self.found.push(Diagnostic::of_file(&first, "too-many-files", message));
             return None;
@@ -175,9 +172,9 @@ impl Further<'_> {
     }
 }
 
-/// Takes out of a message what may be a part of what is masked. What is left says as much as can be said.
+/// Replaces a message that may contain a part of the masked text by a general one.
 fn hush(problem: &mut Diagnostic) {
-    // These name keys of ours and nothing else.
+    // The messages with these codes contain only names of keys.
     let harmless = [
         "plain-secret",
         "missing-key",
@@ -195,11 +192,11 @@ fn hush(problem: &mut Diagnostic) {
     }
     problem.message = match problem.code {
         "unknown-key" => "there is no such key here".to_owned(),
-        "wrong-type" => "the value is of another type than is expected here".to_owned(),
-        _ => "this value is not right here".to_owned(),
+        "wrong-type" => "the value has the wrong type".to_owned(),
+        _ => "this value is not valid here".to_owned(),
     };
     if problem.code != "unknown-key" {
-        problem.hint = Some("it is not shown, because it may hold a password".to_owned());
+        problem.hint = Some("it is not shown, because it may contain a password".to_owned());
     }
 }
 
@@ -225,7 +222,7 @@ fn config(
         Some(node) => super::database::defaults(inspection, node, base),
         None => Some(Given::default()),
     };
-    // Where one of them is wrong, nothing is loaded; the rest is looked at all the same.
+    // If one of these is wrong, nothing is loaded, but the rest is still checked.
     let common = Common {
         limits: filled(limits.unwrap_or_default(), DEFAULT_LIMITS),
         blackouts: blackouts.clone().unwrap_or_default(),
@@ -270,7 +267,7 @@ fn config(
     (whole(), rules)
 }
 
-/// What was given, and the rest from elsewhere.
+/// The limits that were given, completed from others.
 pub(super) fn filled(given: Limits, rest: Limits) -> Limits {
     Limits {
         per_cycle: given.per_cycle.or(rest.per_cycle),
@@ -289,7 +286,7 @@ pub(super) fn timezone(inspection: &mut Inspection, node: &Node) -> Option<Tz> {
         let hint = city(text)
             .map(|zone| format!("did you mean `{zone}`?"))
             .or_else(|| did_you_mean(text, TZ_VARIANTS.iter().map(|zone| zone.name())))
-            .unwrap_or_else(|| "zones are named as in `Europe/Berlin`; `UTC` is one".to_owned());
+            .unwrap_or_else(|| "write a time zone such as `Europe/Berlin` or `UTC`".to_owned());
         inspection
             .error(
                 &node.at,
@@ -301,7 +298,7 @@ pub(super) fn timezone(inspection: &mut Inspection, node: &Node) -> Option<Tz> {
     zone
 }
 
-/// The zone of a city that was named alone.
+/// The time zone of a city that was written without its region.
 fn city(text: &str) -> Option<&'static str> {
     let word = text.replace(' ', "_");
     let mut names = TZ_VARIANTS.iter().map(|zone| zone.name());
@@ -311,7 +308,7 @@ fn city(text: &str) -> Option<&'static str> {
     })
 }
 
-/// A path as it stands: neither empty nor waiting for a shell.
+/// Reads a path, which must not be empty or need a shell to expand it.
 pub(super) fn path<'a>(inspection: &mut Inspection, node: &'a Node, what: &str) -> Option<&'a str> {
     let text = inspection.text(node, what)?;
     if text.is_empty() {
@@ -319,9 +316,9 @@ pub(super) fn path<'a>(inspection: &mut Inspection, node: &'a Node, what: &str) 
         return None;
     }
     if text.starts_with('~') || text.contains('$') {
-        let message = format!("`~` and `$` have no meaning in a path here: {}", quoted(text));
+        let message = format!("`~` and `$` are not expanded in a path here: {}", quoted(text));
         inspection.error(&node.at, "bad-path", message).hint =
-            Some("write the whole path; a relative one begins at the configuration's folder".to_owned());
+            Some("write the whole path; a relative path begins at the folder of the configuration".to_owned());
         return None;
     }
     Some(text)
@@ -334,7 +331,7 @@ fn listen(inspection: &mut Inspection, node: &Node) -> Option<SocketAddr> {
         let problem = inspection.error(
             &node.at,
             "bad-address",
-            format!("{} is no address to listen on", quoted(text)),
+            format!("{} is not an address to listen on", quoted(text)),
         );
         problem.expected = Some("expected an IP address and a port".to_owned());
         problem.hint = Some(address_meant(text));
@@ -342,24 +339,24 @@ fn listen(inspection: &mut Inspection, node: &Node) -> Option<SocketAddr> {
     address
 }
 
-/// What to write instead of what is no address.
+/// What to write instead of a text that is not an address.
 fn address_meant(text: &str) -> String {
     let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
     if let Ok(port) = port.parse::<u16>() {
         match host {
             "" if !text.starts_with(':') => {
-                return format!("write `127.0.0.1:{port}`, or `0.0.0.0:{port}` for everybody");
+                return format!("write `127.0.0.1:{port}`, or `0.0.0.0:{port}` for all addresses of this host");
             }
-            "localhost" => return format!("names are not looked up: write `127.0.0.1:{port}`"),
-            "" | "*" => return format!("for all addresses of this host write `0.0.0.0:{port}`"),
+            "localhost" => return format!("host names are not supported: write `127.0.0.1:{port}`"),
+            "" | "*" => return format!("write `0.0.0.0:{port}` for all addresses of this host"),
             _ => {}
         }
     } else if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) {
-        return "a port lies between 1 and 65535".to_owned();
+        return "a port must be between 1 and 65535".to_owned();
     } else if text.parse::<IpAddr>().is_ok() {
         return "add a port, such as 9763".to_owned();
     }
-    "for example `127.0.0.1:9763`, `0.0.0.0:9763` or `[::1]:9763`; names are not looked up".to_owned()
+    "for example `127.0.0.1:9763`, `0.0.0.0:9763` or `[::1]:9763`; host names are not supported".to_owned()
 }
 
 fn paths(inspection: &mut Inspection, node: &Node, base: &Path) -> Option<Vec<PathBuf>> {
@@ -367,21 +364,21 @@ fn paths(inspection: &mut Inspection, node: &Node, base: &Path) -> Option<Vec<Pa
     if items.is_empty() {
         if matches!(node.value, Value::Sequence(_)) {
             let at = Inspection::place(node);
-            inspection.error(&at, "empty-list", "there are no policies to follow");
+            inspection.error(&at, "empty-list", "there are no policy files");
         }
         return None;
     }
     if items.iter().any(|item| matches!(item.value, Value::Mapping(_))) {
         let at = Inspection::place(&items[0]);
-        let message = "here `policies` lists the files that hold policies, this is a policy itself";
+        let message = "`policies` lists policy files here, but this is a policy";
         inspection.error(&at, "wrong-type", message).hint =
-            Some("move it to a file of its own and name that: `policies: [policies/*.yaml]`".to_owned());
+            Some("move it to a separate file and write its path: `policies: [policies/*.yaml]`".to_owned());
         return None;
     }
     paths_of(inspection, node, "policies", base)
 }
 
-/// A list of paths and patterns.
+/// Reads a list of paths and patterns.
 fn paths_of(inspection: &mut Inspection, node: &Node, what: &str, base: &Path) -> Option<Vec<PathBuf>> {
     if !matches!(node.value, Value::Sequence(_)) {
         inspection.list(node, what);
@@ -398,9 +395,9 @@ fn paths_of(inspection: &mut Inspection, node: &Node, what: &str, base: &Path) -
 fn one_path(inspection: &mut Inspection, item: &Node, what: &str, base: &Path) -> Option<PathBuf> {
     let text = path(inspection, item, what)?;
     if let Err(error) = glob::Pattern::new(text) {
-        let message = format!("{} is no pattern: {}", quoted(text), error.msg);
+        let message = format!("{} is not a valid pattern: {}", quoted(text), error.msg);
         inspection.error(&item.at, "bad-glob", message).hint =
-            Some("`*`, `?` and `[...]` are wildcards; a `[` that is none is written `[[]`".to_owned());
+            Some("`*`, `?` and `[...]` are wildcards; write a literal `[` as `[[]`".to_owned());
     }
     Some(base.join(text))
 }
@@ -432,18 +429,18 @@ fn databases(
     }
     if databases.len() > MOST_DATABASES {
         let count = databases.len();
-        let message = format!("{count} databases, more than the {MOST_DATABASES} that are served");
+        let message = format!("{count} databases; the limit is {MOST_DATABASES}");
         inspection.error(&at, "bad-list", message);
         return None;
     }
-    // Oracle Client reads these files once for the whole process.
+    // Oracle Client reads these files only once in a process.
     let of_client = databases.iter().filter(|database| database.driver == Driver::Oci);
     let mut folders: Vec<&PathBuf> = of_client.filter_map(|database| database.tns_admin.as_ref()).collect();
     folders.sort();
     folders.dedup();
     if let [first, second, ..] = folders.as_slice() {
         let message = format!(
-            "Oracle Client has one `tns_admin` for the whole process, and here are {} and {}",
+            "Oracle Client has one `tns_admin` for the whole process, but here there are {} and {}",
             first.display(),
             second.display()
         );
@@ -460,7 +457,7 @@ fn databases(
     Some(databases)
 }
 
-/// The list of one file.
+/// The databases of one file.
 fn entries(
     inspection: &mut Inspection,
     fields: &Fields<'_>,
@@ -472,11 +469,11 @@ fn entries(
         fields,
         "the configuration",
         "databases",
-        Some("write `databases:`, and below it an entry for each: `- name: prod`"),
+        Some("write `databases:`, and below it an entry for each database: `- name: prod`"),
     )?;
     if let Value::Mapping(entries) = &node.value {
         let at = entries.first().map_or(node.at.clone(), |(name, _)| name.at.clone());
-        let message = "`databases` is a list, this is a mapping";
+        let message = "`databases` must be a list, but this is a mapping";
         inspection.error(&at, "wrong-type", message).hint =
             Some("begin each database with `- name: ` and its name, and put its other keys below the name".to_owned());
         return None;
@@ -487,7 +484,7 @@ fn entries(
             let at = Inspection::place(node);
             let message = match items.len() {
                 0 => "there are no databases to watch".to_owned(),
-                count => format!("{count} databases, more than the {MOST_DATABASES} that are served"),
+                count => format!("{count} databases; the limit is {MOST_DATABASES}"),
             };
             inspection.error(&at, "bad-list", message);
         }
@@ -539,7 +536,7 @@ fn blackout(inspection: &mut Inspection, item: &Node, zone: Tz) -> Option<Blacko
             &fields,
             "a blackout",
             "reason",
-            Some("write why: `reason: weekly full backup`; reports show it"),
+            Some("write why: `reason: weekly full backup`; reports show the reason"),
         )
         .and_then(|node| inspection.text(node, "reason"));
     Some(Blackout {

@@ -1,7 +1,7 @@
-//! Passwords: where they come from, and a box that does not show what is in it.
+//! Passwords: where they are stored, and a type that does not show them.
 //!
-//! The configuration names a place and never holds the secret itself, so that it can be read, copied and put under version
-//! control. The secret is read when a connection is made, which is also when a changed password is picked up.
+//! The configuration names where a password is stored and never contains it, so that the file can be read, copied and put
+//! under version control. The password is read each time a connection is made, so a changed one is used at once.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -18,31 +18,31 @@ const LONGEST: u64 = 1024;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes a password.
+    /// Wraps a password.
     #[must_use]
     pub fn new(text: String) -> Secret {
         Secret(Zeroizing::new(text))
     }
 
-    /// The password itself, for the driver and for nobody else.
+    /// The password itself, only for the driver.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 }
 
-/// Says that there is one.
+/// Shows a placeholder.
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
 }
 
-/// Where a password is kept.
+/// Where a password is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
-    /// A systemd credential: a file of this name in `$CREDENTIALS_DIRECTORY`, or where that is not set, as in a shell, the file
-    /// that the unit takes it from, in the folder `credentials` beside the configuration.
+    /// A systemd credential: the file with this name in `$CREDENTIALS_DIRECTORY`. If that is not set, as in a shell, it is the
+    /// file that the unit loads the credential from, in the folder `credentials` beside the configuration.
     Credential(String, PathBuf),
     /// A file.
     File(PathBuf),
@@ -50,7 +50,7 @@ pub enum SecretSource {
     Env(String),
 }
 
-/// As messages name it; never what it holds.
+/// The name of the source in messages, never the password.
 impl fmt::Display for SecretSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -64,20 +64,20 @@ impl fmt::Display for SecretSource {
 /// Why a password could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// Not started by systemd with that credential, and the file that the unit takes it from cannot be read.
+    /// `$CREDENTIALS_DIRECTORY` is not set, and the file that the unit loads the credential from cannot be read.
     #[error("{}", outside(_0, _1))]
     Outside(SecretSource, #[source] std::io::Error),
     /// The file cannot be read.
     #[error("read {0}: {1}")]
     Io(SecretSource, #[source] std::io::Error),
-    /// The variable is not there, or no text.
+    /// The variable is not set.
     #[error("read {0}: it is not set")]
     NotSet(SecretSource),
-    /// Nothing there.
+    /// The source is empty.
     #[error("read {0}: it is empty")]
     Empty(SecretSource),
-    /// Not a password.
-    #[error("read {0}: it is longer than {LONGEST} bytes or no UTF-8 text")]
+    /// The source does not contain a password.
+    #[error("read {0}: it is longer than {LONGEST} bytes or not UTF-8 text")]
     NoPassword(SecretSource),
 }
 
@@ -90,7 +90,7 @@ impl SecretError {
     }
 }
 
-/// What to run where a credential is not to be had.
+/// The message for a credential that cannot be read outside the unit, with what to run.
 fn outside(source: &SecretSource, error: &std::io::Error) -> String {
     let (name, file) = match source {
         SecretSource::Credential(name, file) => (name.as_str(), file.display().to_string()),
@@ -100,11 +100,11 @@ fn outside(source: &SecretSource, error: &std::io::Error) -> String {
         "run the command as root, with sudo".to_owned()
     } else {
         format!(
-            "if the unit has it from elsewhere, run `systemd-run --pipe --wait --collect -p LoadCredential={name}:FILE orareaper ...` \
+            "if the unit loads it from another file, run `systemd-run --pipe --wait --collect -p LoadCredential={name}:FILE orareaper ...` \
              as root"
         )
     };
-    format!("read {source}: CREDENTIALS_DIRECTORY is not set, as it is in the unit, and {file}: {error}; {what}")
+    format!("read {source}: CREDENTIALS_DIRECTORY is not set, which only the unit does, and {file}: {error}; {what}")
 }
 
 impl SecretSource {
@@ -113,26 +113,26 @@ impl SecretSource {
     pub fn remedy(&self) -> String {
         match self {
             SecretSource::Credential(_, file) if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() => format!(
-                "the password is {self}, which systemd copied when the service started: put it right where the unit takes it from \
-                 ({}) and restart the service, a reload reads the same copy",
+                "the password is from {self}, which systemd copied when the service started: correct it in the file that the unit \
+                 loads ({}) and restart the service; a reload would use the old copy",
                 file.display()
             ),
             SecretSource::Credential(_, file) | SecretSource::File(file) => {
-                format!("put the password in {} right, then reload", file.display())
+                format!("correct the password in {}, then reload", file.display())
             }
-            SecretSource::Env(name) => format!("put the password in {name} right and start anew"),
+            SecretSource::Env(name) => format!("correct the password in {name}, then restart"),
         }
     }
 
-    /// Reads the password. One line end after it is not part of it.
+    /// Reads the password. A line end after it does not belong to it.
     ///
     /// # Errors
-    /// What was read and why it failed, never what it holds.
+    /// The source and the reason of the failure, never the contents.
     pub fn read(&self) -> Result<Secret, SecretError> {
         self.read_with(|name| std::env::var_os(name))
     }
 
-    /// The file, if it is one that every user of the host may read.
+    /// The file, if every user of the host can read it.
     pub(super) fn readable_by_all(&self) -> Option<&Path> {
         const OTHERS_READ: u32 = 0o004;
         let SecretSource::File(path) = self else { return None };
@@ -175,11 +175,11 @@ impl SecretSource {
         if !file.metadata().map_err(io)?.is_file() {
             return Err(io(std::io::Error::new(
                 std::io::ErrorKind::InvalidInput,
-                "it is no ordinary file",
+                "it is not a regular file",
             )));
         }
         let mut file = file.take(LONGEST + 3);
-        // Enough room from the start: growing would leave copies behind.
+        // Enough capacity from the beginning: growing would leave copies in memory.
         let mut text = String::with_capacity(usize::try_from(LONGEST).unwrap_or(0) + 64);
         match file.read_to_string(&mut text) {
             Ok(_) => Ok(Secret::new(text)),
@@ -199,12 +199,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_not_shown() {
+    fn debug_does_not_show_a_secret() {
         assert_eq!(format!("{:?}", Secret::new("hunter2".into())), "Secret(…)");
     }
 
     #[test]
-    fn a_password_is_read_from_where_it_is_kept() {
+    fn a_password_is_read_from_each_kind_of_source() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("prod"), "tiger \r\n").expect("written");
         std::fs::write(folder.path().join("empty"), "\n").expect("written");
@@ -217,7 +217,7 @@ mod tests {
         let read = |source: &SecretSource| source.read_with(variable).map(|secret| secret.reveal().to_owned());
         let credential =
             |name: &str| SecretSource::Credential(name.to_owned(), folder.path().join("outside").join(name));
-        // A blank is a character of the password, the line end is not.
+        // A blank belongs to the password, the line end does not.
         assert_eq!(read(&credential("prod")).expect("read"), "tiger ");
         assert_eq!(
             read(&SecretSource::File(folder.path().join("prod"))).expect("read"),
@@ -231,7 +231,7 @@ mod tests {
             read(&SecretSource::Env("NO".into())),
             Err(SecretError::NotSet(_))
         ));
-        // In a shell it is the file that the unit takes it from.
+        // Without CREDENTIALS_DIRECTORY, the file that the unit loads is read.
         let unset = credential("prod")
             .read_with(|_| None)
             .expect_err("there is no such file");

@@ -1,4 +1,4 @@
-//! Whole configurations, right and wrong.
+//! Tests with whole configurations, correct and wrong.
 
 use std::path::{Path, PathBuf};
 
@@ -34,13 +34,13 @@ fn codes(text: &str) -> Vec<(&'static str, usize, usize)> {
 }
 
 #[test]
-fn a_whole_configuration_means_what_it_says() {
+fn a_whole_configuration_is_read() {
     let loaded = check("c.yaml", WHOLE.as_bytes(), Path::new("/etc/orareaper"));
     assert_eq!(
         loaded.diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>(),
         Vec::<String>::new()
     );
-    let config = loaded.config.expect("no problem, so a configuration");
+    let config = loaded.config.expect("a configuration without errors");
     let [prod, dev] = config.databases.as_slice() else {
         panic!("two databases")
     };
@@ -90,7 +90,7 @@ fn a_whole_configuration_means_what_it_says() {
 }
 
 #[test]
-fn fifty_databases_take_about_fifty_lines() {
+fn fifty_databases_need_about_fifty_lines() {
     let entries: String = (1..=50)
         .map(|number| format!("  - {{name: db{number}, connect: //db{number}.example.com:1521/PROD}}\n"))
         .collect();
@@ -119,7 +119,7 @@ fn fifty_databases_take_about_fifty_lines() {
 }
 
 #[test]
-fn an_entry_says_otherwise_than_the_defaults_and_these_than_the_configuration() {
+fn an_entry_overrides_the_defaults_and_these_override_the_configuration() {
     let text = "
 defaults: {user: reaper, password: {env: PW}, timezone: Asia/Tokyo, limits: {per_hour: 7}, labels: {env: prod, site: fra},
   blackouts: [{cron: '0 20 * * *', for: 1h, reason: nightly}]}
@@ -163,7 +163,7 @@ blackouts: [{cron: '0 12 * * *', for: 1h, reason: noon}]
         [user(0), user(1), user(2)],
         [Some("reaper".into()), Some("other".into()), None]
     );
-    // One folder for the whole client library, whoever names it.
+    // The whole client library has one folder, wherever it is set.
     assert!(
         databases
             .iter()
@@ -174,7 +174,7 @@ blackouts: [{cron: '0 12 * * *', for: 1h, reason: noon}]
         let holding = databases[at].blackouts.iter().find(|blackout| blackout.holds(now));
         holding.map(|blackout| blackout.reason.clone())
     };
-    // 12:00 in New York for everybody; 20:00 where the database is: Tokyo and Berlin.
+    // 12:00 in New York for all databases; 20:00 in the time zones of the databases, Tokyo and Berlin.
     for at in 0..2 {
         assert_eq!(holds(at, "17:00:00").as_deref(), Some("noon"));
     }
@@ -185,7 +185,7 @@ blackouts: [{cron: '0 12 * * *', for: 1h, reason: noon}]
 }
 
 #[test]
-fn further_files_hold_databases_and_their_mistakes_are_told_at_their_place() {
+fn included_files_have_databases_and_their_mistakes_have_positions() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -211,7 +211,7 @@ fn further_files_hold_databases_and_their_mistakes_are_told_at_their_place() {
     };
     assert_eq!(
         config.databases[0].login, of_one,
-        "a path begins at the configuration's folder"
+        "a relative path begins at the folder of the configuration"
     );
 
     write(
@@ -230,7 +230,7 @@ fn further_files_hold_databases_and_their_mistakes_are_told_at_their_place() {
 }
 
 #[test]
-fn defaults_arm_nothing() {
+fn defaults_cannot_arm() {
     let text =
         "defaults: {armed: true, user: a, password: {env: X}}\ndatabases: [{name: a, connect: b}]\npolicies: [p]\n";
     assert_eq!(codes(text), [("armed-by-default", 1, 12)]);
@@ -287,7 +287,7 @@ fn a_secret_in_the_file_is_refused_and_never_repeated() {
         "password: @hunter2",
         "password: |\n      hunter2",
         "password: {credential: a}\n    connect: r/hunter2@db",
-        // A quote that was never closed swallows the lines after it, a password among them.
+        // A quote that is never closed includes the following lines, and a password in them.
         "armed: 'x\n    password: hunter2\n    poll: y'",
         "poll: '5 password: hunter2'",
         "password: {credential: a}\n    'x password: hunter2': 1",
@@ -303,7 +303,7 @@ fn a_secret_in_the_file_is_refused_and_never_repeated() {
 }
 
 #[test]
-fn what_is_no_configuration_says_so() {
+fn a_file_that_is_not_a_configuration_is_refused() {
     assert_eq!(codes(""), [("empty-file", 0, 0)]);
     assert_eq!(codes("- a\n"), [("wrong-type", 1, 3)]);
     assert_eq!(codes("databases: []\npolicies: [p]\n"), [("bad-list", 1, 12)]);
@@ -317,7 +317,7 @@ fn what_is_no_configuration_says_so() {
     );
 }
 
-/// The rows of each section's table: key and default as they are written, without their backquotes.
+/// The rows of the table in each section: key and default as they are written, without backquotes.
 fn reference() -> Vec<(String, Vec<(String, String)>)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
     let text = std::fs::read_to_string(path).expect("it is there");
@@ -357,7 +357,7 @@ fn the_reference_has_every_key_and_no_other() {
 }
 
 #[test]
-fn the_reference_tells_the_defaults_that_hold() {
+fn the_reference_has_the_defaults_of_the_code() {
     let whole = |file: &str, database: &str, limits: &str| {
         let text = format!(
             "databases:\n  - {{name: a, connect: b, user: u, password: {{env: X}}{database}}}\npolicies: [p]\nlimits: {{per_day: 999{limits}}}\n{file}"
@@ -383,5 +383,5 @@ fn the_reference_tells_the_defaults_that_hold() {
             told += 1;
         }
     }
-    assert_eq!(told, 14, "defaults that are told");
+    assert_eq!(told, 14, "the number of defaults in the reference");
 }

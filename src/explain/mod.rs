@@ -1,11 +1,11 @@
-//! Why a session is taken or spared, term by term.
+//! Explains why a session is acted on or spared, term by term.
 //!
-//! A condition becomes a tree. Each of its terms carries the truth that the one evaluator gives it for the session alone, and
-//! the values that it looked at, NULL told apart from what nobody read. There is no second meaning of a condition here: a
-//! term's truth is asked, never worked out from its parts.
+//! A condition becomes a tree. Each term has the truth value that the evaluator gives it for the session, and the values that
+//! it uses; NULL is distinguished from a column that was not read. A term's truth value always comes from the evaluator and is
+//! never computed from its parts, so an explanation cannot disagree with the daemon.
 //!
-//! Around the trees stands everything else that decides, in the order in which it is asked: protections, exemptions, the
-//! hold, the limits, and what the cycle itself decided.
+//! Around the trees is everything else that decides, in the order in which it is checked: protections, exemptions, the hold,
+//! the limits, and the decision of the cycle.
 
 mod name;
 #[cfg(test)]
@@ -33,54 +33,54 @@ use crate::session::snapshot::{Field, Snapshot};
 
 pub use name::SessionName;
 
-/// A condition, or a part of one, as it stands with a session.
+/// A condition, or a part of one, evaluated for a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Term {
-    /// In the policy language's words; how its parts are joined, where it has some.
+    /// The term in the policy language; for a term with parts, how they are joined.
     pub text: String,
-    /// What the evaluator says of it.
+    /// Its truth value, from the evaluator.
     pub truth: Truth,
-    /// The columns that it looks at, with what they hold: of a term without parts only, which the others' parts tell.
+    /// The columns that it uses and their values. Empty for a term with parts, whose parts have them.
     pub values: Vec<Held>,
-    /// What it is made of.
+    /// Its parts.
     pub parts: Vec<Term>,
-    /// How its truth follows from that of its parts.
+    /// How its truth value follows from those of its parts.
     pub join: Join,
 }
 
-/// How a term's truth follows from its parts.
+/// How the truth value of a term follows from those of its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
-    /// It has no parts.
+    /// The term has no parts.
     None,
-    /// All of them.
+    /// All parts must be TRUE.
     All,
-    /// Any of them.
+    /// One part must be TRUE.
     Any,
-    /// Not the one that it has.
+    /// It is the negation of its only part.
     Not,
-    /// The same as the one that it has.
+    /// It is the same as its only part.
     Same,
 }
 
-/// What a column holds.
+/// A column and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Held {
-    /// Nobody read it, or the release lacks it.
+    /// The column was not read, or the release does not have it.
     Missing(Column),
     /// NULL.
     Null(Column),
-    /// A value, as people read it.
+    /// A value, in readable form.
     Value(Column, String),
 }
 
-/// The condition as a tree, for the one session of a snapshot.
+/// A condition as a tree, for the only session of a snapshot.
 ///
 /// # Panics
-/// When the snapshot holds more than one session, or none.
+/// If the snapshot does not have exactly one session.
 #[must_use]
 pub fn tree(condition: &Condition, one: &Snapshot) -> Term {
-    assert_eq!(one.rows(), 1, "a tree is about one session");
+    assert_eq!(one.rows(), 1, "a tree is for one session");
     let (text, join, parts) = match condition {
         Condition::And(terms) => ("all of".to_owned(), Join::All, trees(terms, one)),
         Condition::Or(terms) => ("any of".to_owned(), Join::Any, trees(terms, one)),
@@ -116,7 +116,7 @@ fn trees(terms: &[Condition], one: &Snapshot) -> Vec<Term> {
     terms.iter().map(|term| tree(term, one)).collect()
 }
 
-/// Terms that say `not` in their own middle: `module is not null`.
+/// Whether the syntax of a term has a place for `not`, as in `module is not null`.
 fn has_own_not(condition: &Condition) -> bool {
     matches!(
         condition,
@@ -128,7 +128,7 @@ fn has_own_not(condition: &Condition) -> bool {
     )
 }
 
-/// A phrase that means two things at once is shown with both.
+/// The parts of a phrase that means two terms.
 fn phrase_parts(phrase: &Phrase, one: &Snapshot) -> Vec<Term> {
     match phrase.meaning() {
         Condition::And(terms) => trees(&terms, one),
@@ -153,108 +153,108 @@ fn held(column: Column, one: &Snapshot) -> Held {
     }
 }
 
-/// What an explanation is made from.
+/// The input of an explanation.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// The database.
     pub database: &'a str,
     /// All sessions.
     pub snapshot: &'a Snapshot,
-    /// The row of the one that is explained.
+    /// The row of the session to explain.
     pub row: usize,
     /// The policies.
     pub set: &'a PolicySet,
-    /// How each of them runs on this database, or why it does not, in the set's order.
+    /// For each policy, how it runs on this database, or why it does not.
     pub here: &'a [Result<RunMode, Absent>],
-    /// Who is protected.
+    /// What the protections need to know about the database.
     pub facts: &'a Facts,
-    /// The configuration's limits.
+    /// The limits of the configuration.
     pub limits: &'a EffectiveLimits,
-    /// The day, which exemptions expire by.
+    /// The day, which decides whether exemptions have expired.
     pub today: NaiveDate,
-    /// What the cycle decided.
+    /// The result of the cycle.
     pub cycle: &'a Cycle,
-    /// For policies with `while`, whether its gate is open for the session's instance, in the set's order.
+    /// For each policy, whether its gate is open for the session's instance; used only for policies with `while`.
     pub gates: &'a [bool],
-    /// The one policy that was asked for, by its place in the set.
+    /// The index of the only policy to explain; `None` for all.
     pub only: Option<usize>,
 }
 
-/// Everything about one session.
+/// The explanation for one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
     /// The database.
     pub database: String,
     /// The session.
     pub who: Who,
-    /// Every protection in the order in which they are asked; why, if it holds.
+    /// All protections in the order in which they are checked, each with the reason if it applies.
     pub protections: Vec<(Protection, Option<String>)>,
-    /// Every exemption.
+    /// All exemptions.
     pub exemptions: Vec<ExemptionPart>,
-    /// Every policy, or the one that was asked for.
+    /// All policies, or the one that was asked for.
     pub policies: Vec<PolicyPart>,
 }
 
-/// One exemption.
+/// An exemption, for the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExemptionPart {
-    /// Why it is there.
+    /// Its reason.
     pub reason: String,
-    /// Who answers for it.
+    /// Its owner.
     pub owner: String,
-    /// Its last day, once that is past.
+    /// Its last day, if that is past.
     pub expired: Option<NaiveDate>,
     /// Its condition.
     pub when: Term,
 }
 
 impl ExemptionPart {
-    /// Whether it spares the session: not FALSE is enough.
+    /// Whether it spares the session, which it does unless its condition is FALSE.
     #[must_use]
-    pub fn holds(&self) -> bool {
+    pub fn applies(&self) -> bool {
         self.expired.is_none() && self.when.truth != Truth::False
     }
 }
 
-/// One policy.
+/// A policy, for the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyPart {
     /// Its name.
     pub name: Arc<str>,
-    /// What it does.
+    /// Its action.
     pub action: Action,
     /// How it runs on this database, or why it does not.
     pub here: Result<RunMode, Absent>,
-    /// Whom it wants.
+    /// Its `when`.
     pub when: Term,
-    /// Whom it spares all the same.
+    /// Its `unless`.
     pub unless: Option<Term>,
     /// `(when) AND NOT (unless)`.
     pub selects: Truth,
-    /// Protections that hold, in order, and whether this policy lifts them.
+    /// The protections that apply, in order, and whether this policy lifts them.
     pub protections: Vec<(Protection, bool)>,
-    /// Why it lifts some.
+    /// The reason for lifting them.
     pub lifted_because: String,
-    /// Whether it has a schedule, which is taken as due.
+    /// Whether it has a schedule. An explanation assumes that it is due now.
     pub scheduled: bool,
-    /// Whether its `while` lets it take sessions of this instance, if it has one.
+    /// Whether the gate of its `while` is open for this instance; `None` without `while`.
     pub gate: Option<bool>,
-    /// `for:` in seconds, if it has one.
+    /// Its `for` in seconds; 0 without one.
     pub hold: u64,
-    /// What bounds it, in words.
+    /// Its limits, in words.
     pub limits: String,
-    /// The cycle's decision; why there is none, otherwise.
+    /// The decision of the cycle, or why there is none.
     pub decision: Result<Decided, String>,
 }
 
-/// The cycle's decision.
+/// The decision of the cycle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decided {
     /// The verdict.
     pub verdict: Verdict,
-    /// What would be done.
+    /// The action.
     pub action: Action,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -265,8 +265,8 @@ impl Explanation {
         let one = subject.snapshot.only(subject.row);
         let under = protections(&one, subject.facts);
         let protection = |protection: Protection| {
-            let holds = holds(protection, &one, under[0], subject.limits.undo_records);
-            (protection, holds.then(|| because(protection, &one, 0)))
+            let applies = applies(protection, &one, under[0], subject.limits.undo_records);
+            (protection, applies.then(|| because(protection, &one, 0)))
         };
         let policies = (0..subject.set.policies.len()).filter(|index| subject.only.is_none_or(|only| only == *index));
         Explanation {
@@ -284,8 +284,8 @@ impl Explanation {
     }
 }
 
-/// Whether the session is under a protection; `undo` depends on a bound.
-fn holds(protection: Protection, one: &Snapshot, under: Under, bound: u64) -> bool {
+/// Whether a protection applies to the session; `undo` depends on a limit.
+fn applies(protection: Protection, one: &Snapshot, under: Under, bound: u64) -> bool {
     under.contains(protection) || (protection == Protection::Undo && undo(one, 0, bound))
 }
 
@@ -318,7 +318,7 @@ fn policy_part(subject: &Subject<'_>, index: usize, one: &Snapshot) -> PolicyPar
         selects,
         protections: Protection::ALL
             .into_iter()
-            .filter(|protection| holds(*protection, one, under[0], bound))
+            .filter(|protection| applies(*protection, one, under[0], bound))
             .map(|protection| {
                 (
                     protection,
@@ -335,7 +335,7 @@ fn policy_part(subject: &Subject<'_>, index: usize, one: &Snapshot) -> PolicyPar
     }
 }
 
-/// What bounds the policy in this cycle, and how far its breaker is.
+/// The limits of the policy in this cycle, and the counts for its breaker.
 fn limits(policy: &Policy, subject: &Subject<'_>, index: usize) -> String {
     let (own, all) = (&policy.limits, subject.limits);
     let mut parts = vec![
@@ -352,7 +352,7 @@ fn limits(policy: &Policy, subject: &Subject<'_>, index: usize) -> String {
     parts.extend(per_day.map(|most| format!("{most} a day")));
     if let Some(keep) = &policy.keep {
         let per: Vec<&str> = keep.per.iter().map(|column| column.name()).collect();
-        parts.push(format!("at least {} left per {}", keep.at_least, per.join(", ")));
+        parts.push(format!("at least {} kept per {}", keep.at_least, per.join(", ")));
     }
     let share = own.share.unwrap_or(all.share);
     let plan = subject
@@ -377,7 +377,7 @@ fn limits(policy: &Policy, subject: &Subject<'_>, index: usize) -> String {
     parts.join(", ")
 }
 
-/// What the cycle decided, or why it had nothing to decide.
+/// The decision of the cycle, or why there is none.
 fn decision(subject: &Subject<'_>, index: usize, selects: Truth) -> Result<Decided, String> {
     let mut decisions = subject.cycle.ruling.decisions.iter();
     if let Some(decision) = decisions.find(|decision| decision.policy == index && decision.row == subject.row) {
@@ -391,10 +391,12 @@ fn decision(subject: &Subject<'_>, index: usize, selects: Truth) -> Result<Decid
     Err(match (&subject.here[index], selects) {
         (Err(why), _) => why.to_string(),
         (Ok(_), Truth::False) => "its condition does not hold".into(),
-        (Ok(_), Truth::Unknown) => "whether its condition holds is unknown, and unknown spares".into(),
+        (Ok(_), Truth::Unknown) => "its condition is UNKNOWN, which spares the session".into(),
         (Ok(_), Truth::True) if policy.pressure.is_some() && !subject.gates[index] => {
-            "its condition holds, but its instance is not known to be short of what `while` asks for".into()
+            "its condition holds, but its `while` is not known to be true for this instance".into()
         }
-        (Ok(_), Truth::True) => "its instance was not read completely, and unknown spares".into(),
+        (Ok(_), Truth::True) => {
+            "its condition holds, but its instance was not read completely, which spares the session".into()
+        }
     })
 }

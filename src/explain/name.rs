@@ -1,7 +1,7 @@
-//! How a person names a session, and which one is meant.
+//! Reads the name of a session on the command line, and finds the session.
 //!
-//! The whole name is that of Oracle's statements: `287,62507,@1`. Less of it will do where it is unambiguous; where it is not,
-//! those that it could mean are listed, because a SID is a seat on each instance and says nothing of who sits there.
+//! The whole name is that of Oracle's statements: `287,62507,@1`. A part of it is enough if it is unambiguous. Otherwise the
+//! sessions that it could mean are listed, because every instance has the same SIDs and reuses them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,10 +12,10 @@ use crate::session::snapshot::Snapshot;
 use crate::visible::visible;
 use crate::yaml::diagnostics::did_you_mean;
 
-/// So many sessions are listed where a name could mean several.
+/// The most sessions that are listed for an ambiguous name.
 const LISTED: usize = 5;
 
-/// A session's name, or as much of it as was given.
+/// The name of a session, or a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionName {
     /// SID.
@@ -45,7 +45,7 @@ impl FromStr for SessionName {
     fn from_str(text: &str) -> Result<SessionName, String> {
         let refused = || {
             format!(
-                "no session is called {:?}; expected 'SID,SERIAL#,@INST_ID' such as '287,62507,@1', or as much of it as is \
+                "{:?} is not the name of a session; expected 'SID,SERIAL#,@INST_ID' such as '287,62507,@1', or a part of it that is \
                  unambiguous",
                 visible(text)
             )
@@ -76,10 +76,10 @@ impl FromStr for SessionName {
 }
 
 impl SessionName {
-    /// The row of the session that is meant.
+    /// The row of the session.
     ///
     /// # Errors
-    /// When it is nobody, or could be several; the error says who there is instead.
+    /// If there is no such session, or more than one; the error lists similar ones.
     pub fn find(&self, snapshot: &Snapshot) -> Result<usize, String> {
         let same = |wanted: Option<u32>, row: usize, column| wanted.is_none() || snapshot.id(row, column) == wanted;
         let meant: Vec<usize> = (0..snapshot.rows())
@@ -91,21 +91,21 @@ impl SessionName {
             .collect();
         match meant.as_slice() {
             [row] => Ok(*row),
-            [] => Err(format!("there is no session {self}; {}", self.instead(snapshot))),
+            [] => Err(format!("there is no session {self}; {}", self.hint(snapshot))),
             several => Err(format!(
-                "session {self} could be any of {}; name its SERIAL# and instance too",
+                "session {self} is ambiguous: it could be {}; add the SERIAL# and the instance",
                 listed(snapshot, several)
             )),
         }
     }
 
-    /// Who there is instead: whoever has the same SID, else whose name is nearest.
-    fn instead(&self, snapshot: &Snapshot) -> String {
-        let seats: Vec<usize> = (0..snapshot.rows())
+    /// A hint for a session that does not exist: the sessions with the same SID, otherwise the one with the most similar name.
+    fn hint(&self, snapshot: &Snapshot) -> String {
+        let same_sid: Vec<usize> = (0..snapshot.rows())
             .filter(|row| snapshot.id(*row, Column::Sid) == Some(self.sid))
             .collect();
-        if !seats.is_empty() {
-            return format!("its SID has {}", listed(snapshot, &seats));
+        if !same_sid.is_empty() {
+            return format!("with the same SID there is {}", listed(snapshot, &same_sid));
         }
         let names: Vec<String> = (0..snapshot.rows())
             .map(|row| Who::of(snapshot, row).session())
@@ -116,11 +116,11 @@ impl SessionName {
             .collect();
         did_you_mean(&self.to_string(), names.iter().map(String::as_str))
             .or_else(|| did_you_mean(&self.sid.to_string(), sids.iter().map(String::as_str)))
-            .unwrap_or_else(|| "`orareaper sessions` shows who there is".into())
+            .unwrap_or_else(|| "`orareaper sessions` shows all sessions".into())
     }
 }
 
-/// Some sessions with their users.
+/// Lists sessions with their users.
 fn listed(snapshot: &Snapshot, rows: &[usize]) -> String {
     let mut names: Vec<String> = rows
         .iter()
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_read_as_far_as_it_is_given() {
+    fn a_whole_or_partial_name_is_read() {
         let name = |sid, serial, inst_id| Ok(SessionName { sid, serial, inst_id });
         assert_eq!("287,62507,@1".parse(), name(287, Some(62_507), Some(1)));
         assert_eq!("'287, 62507, @1'".parse(), name(287, Some(62_507), Some(1)));

@@ -1,10 +1,10 @@
-//! Trees whose every truth was worked out by hand.
+//! Trees whose truth values are worked out by hand.
 
 use super::*;
 use crate::policy::check_condition;
 use crate::saved::parse;
 
-/// MODULE was not exported, USERNAME of the second is NULL.
+/// MODULE is missing; USERNAME of the second session is NULL.
 const SESSIONS: &str = "\
 INST_ID,SID,SERIAL#,USERNAME,STATUS,TYPE,LOGON_TIME,LAST_CALL_ET,PROGRAM,MACHINE
 1,287,62507,SHOP,INACTIVE,USER,2026-11-22T01:00:00,18720,sqlplus@web01,web01
@@ -39,7 +39,7 @@ fn line(term: &Term) -> String {
 }
 
 #[test]
-fn each_term_has_its_truth_and_what_it_looked_at() {
+fn each_term_has_its_truth_and_its_values() {
     let idle = "INACTIVE longer than 4h [TRUE status = 'INACTIVE' <status INACTIVE>; \
                 TRUE last_call_et > 4h <last_call_et 5h 12m>]";
     let cases = [
@@ -49,7 +49,7 @@ fn each_term_has_its_truth_and_what_it_looked_at() {
             "inactive longer than 4h and not module = 'x'",
             format!("UNKNOWN all of [TRUE {idle}; UNKNOWN not [UNKNOWN module = 'x' <module missing>]]"),
         ),
-        // What nobody read is not NULL.
+        // A column that was not read is not NULL.
         (
             1,
             "module is null or username is null",
@@ -61,7 +61,7 @@ fn each_term_has_its_truth_and_what_it_looked_at() {
             "UNKNOWN any of [UNKNOWN module is null <module missing>; FALSE username is not null <username null>]".into(),
         ),
         (0, "not (module is null)", "UNKNOWN module is not null <module missing>".into()),
-        // FALSE and UNKNOWN is FALSE, and NOT of it TRUE; TRUE and UNKNOWN stays UNKNOWN under NOT.
+        // FALSE AND UNKNOWN is FALSE, so its NOT is TRUE; TRUE AND UNKNOWN is UNKNOWN, and so is its NOT.
         (
             1,
             "not (username = shop and status = inactive)",
@@ -84,7 +84,7 @@ fn each_term_has_its_truth_and_what_it_looked_at() {
 }
 
 #[test]
-fn a_name_that_could_be_several_or_is_nobody_s_says_who_there_is() {
+fn an_ambiguous_or_unknown_name_lists_similar_sessions() {
     let saved = parse(
         format!("{SESSIONS}2,287,9,CRM,ACTIVE,USER,2026-11-22T01:00:00,60,x,y\n").as_bytes(),
         "sessions.csv",
@@ -98,12 +98,12 @@ fn a_name_that_could_be_several_or_is_nobody_s_says_who_there_is() {
     assert_eq!(
         find("287"),
         Err(
-            "session 287 could be any of 287,62507,@1 (SHOP), 287,9,@2 (CRM); name its SERIAL# and instance too".into()
+            "session 287 is ambiguous: it could be 287,62507,@1 (SHOP), 287,9,@2 (CRM); add the SERIAL# and the instance".into()
         )
     );
     assert_eq!(
         find("288,1"),
-        Err("there is no session 288,1; its SID has 288,62508,@1 (no user)".into())
+        Err("there is no session 288,1; with the same SID there is 288,62508,@1 (no user)".into())
     );
     assert_eq!(
         find("278,62507,@1"),
@@ -111,6 +111,6 @@ fn a_name_that_could_be_several_or_is_nobody_s_says_who_there_is() {
     );
     assert_eq!(
         find("99999"),
-        Err("there is no session 99999; `orareaper sessions` shows who there is".into())
+        Err("there is no session 99999; `orareaper sessions` shows all sessions".into())
     );
 }

@@ -1,4 +1,4 @@
-//! An explanation for a terminal.
+//! Shows an explanation on a terminal.
 
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::guard::{RunMode, Verdict};
@@ -8,11 +8,11 @@ use crate::report::TextStyle;
 use crate::report::layout::{Colour, bold, clip, colour_of, push, wrapped};
 use crate::visible::visible;
 
-/// The widest truth's name.
+/// The width of the longest name of a truth value.
 const TRUTH_WIDTH: usize = 7;
 
 impl Explanation {
-    /// For a terminal.
+    /// The explanation as text for a terminal.
     #[must_use]
     pub fn to_text(&self, style: TextStyle) -> String {
         let style = style.readable();
@@ -38,15 +38,15 @@ impl Explanation {
         out.push('\n');
         push(
             &mut out,
-            &bold("protections, in the order in which they are asked", style),
+            &bold("protections, in the order in which they are checked", style),
         );
         for (protection, why) in &self.protections {
             match why {
                 Some(why) => {
-                    let words = format!("{:<16}holds: {}", protection.name(), visible(why));
+                    let words = format!("{:<16}applies: {}", protection.name(), visible(why));
                     wrapped(&mut out, "  ", &words, style, Colour::Green);
                 }
-                None => push(&mut out, &format!("  {:<16}does not hold", protection.name())),
+                None => push(&mut out, &format!("  {:<16}does not apply", protection.name())),
             }
         }
         out.push('\n');
@@ -67,13 +67,13 @@ impl Explanation {
 
 fn exemption(out: &mut String, part: &ExemptionPart, style: TextStyle) {
     let verdict = match (part.expired, part.when.truth) {
-        (Some(until), _) => format!("expired on {until}, protects no more"),
-        (None, Truth::True) => "holds".into(),
-        (None, Truth::Unknown) => "holds: whether it applies is unknown, and unknown spares".into(),
-        (None, Truth::False) => "does not hold".into(),
+        (Some(until), _) => format!("expired after {until}, no longer applies"),
+        (None, Truth::True) => "applies".into(),
+        (None, Truth::Unknown) => "applies: its condition is UNKNOWN, which spares the session".into(),
+        (None, Truth::False) => "does not apply".into(),
     };
     let words = format!("{} ({}): {verdict}", visible(&part.reason), visible(&part.owner));
-    let colour = if part.holds() { Colour::Green } else { Colour::None };
+    let colour = if part.applies() { Colour::Green } else { Colour::None };
     wrapped(out, "  ", &words, style, colour);
     term(out, &part.when, 4, style);
 }
@@ -98,30 +98,30 @@ fn policy(out: &mut String, part: &PolicyPart, style: TextStyle) {
         .iter()
         .map(|(protection, lifted)| match lifted {
             true => format!("{protection} lifted ({})", visible(&part.lifted_because)),
-            false => format!("{protection} holds"),
+            false => format!("{protection} applies"),
         })
         .collect();
     let protections = if each.is_empty() {
-        "none holds".into()
+        "none applies".into()
     } else {
         each.join(", ")
     };
     wrapped(out, "  ", &format!("protections: {protections}"), style, Colour::None);
     if part.scheduled {
-        push(out, "  schedule: taken as due now");
+        push(out, "  schedule: assumed to be due now");
     }
     if let Some(open) = part.gate {
         let open = if open {
-            "its instance is short of it"
+            "true for this instance"
         } else {
-            "its instance is not known to be short of it"
+            "not known to be true for this instance"
         };
         push(out, &format!("  while: {open}"));
     }
     let hold = match part.hold {
-        0 => "none: it acts at once".to_owned(),
+        0 => "none; it acts at once".to_owned(),
         seconds => format!(
-            "{}: counted from snapshot to snapshot by the daemon, so one look cannot serve it",
+            "{}; the daemon counts it over several snapshots, so it is not served in this one",
             Span(i64::try_from(seconds).unwrap_or(i64::MAX))
         ),
     };
@@ -152,7 +152,7 @@ fn decision(decided: &Decided) -> String {
     }
 }
 
-/// A term under its truth, its parts below it.
+/// Writes a term with its truth value, and its parts below it.
 fn term(out: &mut String, part: &Term, indent: usize, style: TextStyle) {
     let bullet = format!("{:indent$}{:TRUTH_WIDTH$}  ", "", part.truth.name());
     let mut words = visible(&part.text).into_owned();
@@ -165,7 +165,7 @@ fn term(out: &mut String, part: &Term, indent: usize, style: TextStyle) {
         Truth::False => Colour::None,
         Truth::Unknown => Colour::Yellow,
     };
-    // However deep it is, it stays readable: what would be squeezed out is put back to the left.
+    // A term that is nested so deeply that little width would be left begins at the left again.
     let bullet = if bullet.len() + 20 > style.width {
         format!("{:TRUTH_WIDTH$}  ", part.truth.name())
     } else {

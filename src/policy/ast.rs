@@ -1,22 +1,22 @@
-//! A condition as it was written, each part with its place: what the parser hands to the checker.
+//! The syntax tree of a condition: what the parser produces and `resolve` reads. Every part has its position in the text.
 
 use std::ops::Range;
 
 use super::condition::{Comparison, Phrase};
 
-/// A part of a condition and where it stands.
+/// A part of a condition and its bytes in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expr {
     pub(crate) at: Range<usize>,
     pub(crate) kind: ExprKind,
 }
 
-/// What a part of a condition is.
+/// The kinds of parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ExprKind {
-    /// Two or more, never an AND itself.
+    /// Two or more parts, none of them an AND.
     And(Vec<Expr>),
-    /// Two or more, never an OR itself.
+    /// Two or more parts, none of them an OR.
     Or(Vec<Expr>),
     Not(Box<Expr>),
     Compare {
@@ -46,21 +46,21 @@ pub(crate) enum ExprKind {
     Phrase(Phrase),
     /// `@name`
     Named(String),
-    /// What was reported already.
+    /// A part with a mistake that is already reported.
     Broken,
 }
 
-/// An operand or literal.
+/// A column or a literal, and its bytes in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Term {
     pub(crate) at: Range<usize>,
     pub(crate) kind: TermKind,
 }
 
-/// What an operand is.
+/// The kinds of terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TermKind {
-    /// A column, or a bare word.
+    /// A column, or a text without quotes.
     Word(String),
     Text(String),
     Number(i64),
@@ -69,7 +69,7 @@ pub(crate) enum TermKind {
     Percent(i64),
 }
 
-/// What stands after IN.
+/// The right side of IN.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Values {
     These(Vec<Term>),

@@ -1,8 +1,8 @@
-//! A condition after it was checked: SQL's WHERE clause over the columns of a session, with the phrases still to be seen.
+//! A checked condition: a SQL WHERE clause over the columns of a session, in which phrases are kept as phrases.
 //!
-//! It means what the same WHERE clause means in Oracle, NULLs included: every term is TRUE, FALSE or UNKNOWN. The phrases
-//! (`INACTIVE longer than 4h`) keep their form, because reports and `explain` speak in the user's words; their meaning is
-//! the plain condition that [`Phrase::meaning`] gives, and nothing else.
+//! It means what the same WHERE clause means in Oracle, NULLs included: every term is TRUE, FALSE or UNKNOWN. Phrases
+//! (`INACTIVE longer than 4h`) keep their form because reports and `explain` show the condition as the user wrote it. A
+//! phrase means exactly the plain condition that [`Phrase::meaning`] returns.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::words::words;
 /// A condition.
 #[derive(Clone, Debug)]
 pub enum Condition {
-    /// All of them.
+    /// All of these.
     And(Vec<Condition>),
-    /// Any of them.
+    /// Any of these.
     Or(Vec<Condition>),
-    /// Not.
+    /// The negation.
     Not(Box<Condition>),
     /// `left op right`.
     Compare {
@@ -24,50 +24,50 @@ pub enum Condition {
         left: Operand,
         /// The operator.
         op: Comparison,
-        /// Right of it; of the same kind and scale as the left.
+        /// Right of the operator; of the same kind and scale as the left.
         right: Operand,
     },
-    /// `operand IN (...)`; a NOT stands around it.
+    /// `operand IN (...)`. NOT IN is this inside a [`Condition::Not`].
     In {
-        /// What is looked for.
+        /// The value to look for.
         operand: Operand,
-        /// Where: never empty, all of the operand's kind. A list holds no NULL.
+        /// The values to compare it with: at least one, all of the operand's kind, none of them NULL.
         values: Arc<[Value]>,
-        /// `@name`, if it was a named list.
+        /// The name, if the values are a named list (`@name`).
         list: Option<Arc<str>>,
     },
     /// `operand BETWEEN low AND high`.
     Between {
-        /// What is compared.
+        /// The value to compare.
         operand: Operand,
-        /// Included.
+        /// The lower bound, included.
         low: Operand,
-        /// Included.
+        /// The upper bound, included.
         high: Operand,
     },
     /// `operand LIKE pattern`.
     Like {
-        /// A text.
+        /// A text column.
         operand: Operand,
-        /// `%` and `_`, letter case matters.
+        /// Case-sensitive.
         pattern: LikePattern,
     },
-    /// `operand MATCHES pattern`, unanchored.
+    /// `operand MATCHES pattern`: true if the pattern matches anywhere in the text.
     Matches {
-        /// A text.
+        /// A text column.
         operand: Operand,
-        /// Compiled once, with a size limit; linear time. Its text is the pattern as written.
+        /// Compiled once, with a size limit; matches in linear time. `as_str` is the pattern as written.
         pattern: regex::Regex,
     },
     /// `operand IS NULL`.
     IsNull(Operand),
     /// A phrase.
     Phrase(Phrase),
-    /// `@name`: the named condition's name, and what it stands for.
+    /// `@name`: the name and the condition that it stands for.
     Named(Arc<str>, Arc<Condition>),
 }
 
-/// A comparison's operator.
+/// The operator of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
     /// `=`
@@ -85,7 +85,7 @@ pub enum Comparison {
 }
 
 impl Comparison {
-    /// As SQL writes it.
+    /// The operator in SQL.
     #[must_use]
     pub const fn sql(self) -> &'static str {
         match self {
@@ -98,7 +98,7 @@ impl Comparison {
         }
     }
 
-    /// Whether an ordering satisfies it.
+    /// Whether two values in this order satisfy the operator.
     #[must_use]
     pub const fn holds(self, ordering: std::cmp::Ordering) -> bool {
         match self {
@@ -112,7 +112,7 @@ impl Comparison {
     }
 }
 
-/// What a comparison compares.
+/// A side of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operand {
     /// A column of the session.
@@ -124,18 +124,18 @@ pub enum Operand {
 /// A constant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Never empty: in Oracle '' is NULL, and `check` refuses it.
+    /// Never empty: in Oracle, '' is NULL, so `resolve` refuses it.
     Text(Arc<str>),
     /// A whole number.
     Number(i64),
-    /// Seconds. The evaluator scales it to the column's unit.
+    /// In seconds. The evaluator scales it to the column's unit.
     Duration(i64),
-    /// Bytes.
+    /// In bytes.
     Size(i64),
 }
 
 impl Value {
-    /// The text, if it is one.
+    /// The text of a text constant.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -145,19 +145,19 @@ impl Value {
     }
 }
 
-/// A LIKE pattern, its escapes resolved.
+/// A LIKE pattern with its escapes resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LikePattern {
-    /// As written.
+    /// The pattern as written.
     pub text: Arc<str>,
-    /// As written.
+    /// The escape character as written.
     pub escape: Option<char>,
-    /// What it matches, in order.
+    /// The parts of the pattern, in order.
     pub parts: Arc<[LikePart]>,
 }
 
 impl LikePattern {
-    /// Whether a text is LIKE it. Greedy with one point to go back to, so linear in text times pattern at worst.
+    /// Whether a text matches. Only the last `%` is ever retried, so the worst case is length of text × length of pattern.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let (mut rest, mut part) = (text, 0);
@@ -208,29 +208,29 @@ pub enum Phrase {
     Status {
         /// The status.
         status: SessionStatus,
-        /// Seconds.
+        /// In seconds.
         longer_than: Option<i64>,
     },
-    /// `CONNECTED longer than D`, in seconds.
+    /// `CONNECTED longer than D`.
     Connected {
-        /// Seconds.
+        /// In seconds.
         longer_than: i64,
     },
     /// `IN TRANSACTION [longer than D]`.
     InTransaction {
-        /// Seconds.
+        /// In seconds.
         longer_than: Option<i64>,
     },
     /// `BLOCKING [n SESSIONS] [longer than D]`.
     Blocking {
-        /// At least so many.
+        /// The least number of sessions that it blocks.
         sessions: Option<i64>,
-        /// Seconds that the longest waiter has waited.
+        /// How long the longest waiter has waited, in seconds.
         longer_than: Option<i64>,
     },
     /// `BLOCKED [longer than D]`.
     Blocked {
-        /// Seconds.
+        /// In seconds.
         longer_than: Option<i64>,
     },
     /// `BACKGROUND`.
@@ -243,28 +243,28 @@ words! {
     /// V$SESSION.STATUS.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum SessionStatus {
-        /// Executing a call.
+        /// In a call.
         Active = "ACTIVE",
-        /// No call.
+        /// Not in a call.
         Inactive = "INACTIVE",
         /// Marked for kill.
         Killed = "KILLED",
-        /// Over a profile limit, waiting for its client.
+        /// Inactive for longer than a profile allows; it cannot become active again.
         Sniped = "SNIPED",
-        /// Parked for XA.
+        /// Cached temporarily for use by Oracle*XA.
         Cached = "CACHED",
     }
 }
 
 words! {
-    /// V$SESSION.SERVER, as far as there is a phrase for it.
+    /// The values of V$SESSION.SERVER that have a phrase.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum ServerKind {
         /// A dedicated server.
         Dedicated = "DEDICATED",
-        /// A shared server serves it now.
+        /// A shared server is serving the session now.
         Shared = "SHARED",
-        /// A DRCP server serves it now.
+        /// A pooled server (DRCP) is serving the session now.
         Pooled = "POOLED",
     }
 }

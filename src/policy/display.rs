@@ -1,11 +1,11 @@
-//! Conditions in the policy language's own words: what is printed reads back as the same condition.
+//! Prints conditions in the policy language, so that reading the result gives the same condition.
 
 use std::fmt;
 
 use super::condition::{Condition, Operand, Phrase, Value};
 use crate::quantity::{Bytes, Span};
 
-/// How tightly a place binds; a condition that binds less tightly needs parentheses there.
+/// How tightly the operator around a condition binds. A condition that binds less tightly needs parentheses.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum Binding {
     Or,
@@ -14,7 +14,7 @@ enum Binding {
     Term,
 }
 
-/// Canonical: lower-case words, texts quoted, numbers with their largest exact unit, the fewest parentheses.
+/// Canonical form: keywords in lower case, texts quoted, numbers in the largest exact unit, the fewest parentheses.
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write(self, Binding::Or, f)
@@ -26,7 +26,7 @@ fn binding(condition: &Condition) -> Binding {
         Condition::And(parts) | Condition::Or(parts) if parts.len() == 1 => binding(&parts[0]),
         Condition::And(_) => Binding::And,
         Condition::Or(_) => Binding::Or,
-        // `x not in (...)` is a term by itself.
+        // `x not in (...)` is one term.
         Condition::Not(inner) if negatable(inner) => Binding::Term,
         Condition::Not(_) => Binding::Not,
         Condition::Compare { .. }
@@ -40,7 +40,7 @@ fn binding(condition: &Condition) -> Binding {
     }
 }
 
-/// Whether its NOT stands inside it.
+/// Whether the syntax of the term has a place for NOT.
 fn negatable(condition: &Condition) -> bool {
     matches!(
         condition,
@@ -64,7 +64,7 @@ fn write(condition: &Condition, place: Binding, f: &mut fmt::Formatter<'_>) -> f
         Condition::Not(inner) if negatable(inner) => term(inner, "not ", f),
         Condition::Not(inner) => {
             f.write_str("not ")?;
-            // A second NOT, even one inside a term, is kept apart by parentheses.
+            // Parentheses separate a second NOT, even one that is inside a term.
             if matches!(**inner, Condition::Not(_)) {
                 f.write_str("(")?;
                 write(inner, Binding::Or, f)?;
@@ -93,7 +93,7 @@ fn join(parts: &[Condition], word: &str, place: Binding, f: &mut fmt::Formatter<
     Ok(())
 }
 
-/// A term, with its NOT where the term has it.
+/// Writes a term; `not` goes where the term's syntax has it.
 fn term(condition: &Condition, not: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match condition {
         Condition::Compare { left, op, right } => write!(f, "{left} {} {right}", op.sql()),
@@ -196,7 +196,7 @@ impl fmt::Display for Phrase {
     }
 }
 
-/// A text in single quotes, each quote inside it doubled.
+/// A text in single quotes, with each quote inside it doubled.
 pub(crate) struct Quoted<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Quoted<'_> {

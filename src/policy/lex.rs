@@ -1,9 +1,9 @@
-//! The words of a condition, each with its place.
+//! Splits a condition into tokens, each with its position.
 //!
-//! Much of what a DBA types by habit is not in the language: `==`, `&&`, `"quoted"`, `-- comment`. Such habits are recognized
-//! here and answered with what to write instead, rather than with "unexpected character"; the reading goes on with what was
-//! meant, so that one run reports all that is wrong. Arithmetic and aliases are words here, too: the parser reads them, and
-//! `habit` answers them.
+//! DBAs type things that are not in the language: `==`, `&&`, `"quoted"`, `-- comment`. They are recognized here, and the
+//! message says what to write instead, rather than "unexpected character". Reading then goes on with the token that was
+//! meant, so that one run reports all mistakes. Arithmetic and aliases are tokens too: the parser reads them, and `habit`
+//! says what to write instead.
 
 mod quantity;
 
@@ -19,12 +19,12 @@ pub(crate) use quantity::measure;
 /// The longest condition that is read, in bytes.
 pub(crate) const LONGEST: usize = 16 * 1024;
 
-/// A word of a condition.
+/// A token of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Token {
-    /// A keyword, a column or a bare word, as written.
+    /// A keyword, a column or a text without quotes, as written.
     Word(String),
-    /// `'text'`, its doubled quotes undone.
+    /// `'text'`; a doubled quote inside it is one quote here.
     Text(String),
     /// A whole number.
     Number(i64),
@@ -42,7 +42,7 @@ pub(crate) enum Token {
     Close,
     /// `,`
     Comma,
-    /// `=` and its like.
+    /// A comparison operator.
     Operator(Comparison),
     /// `0.5`, as written.
     Fraction(String),
@@ -52,14 +52,14 @@ pub(crate) enum Token {
     Qualified(String, String),
     /// `&name` or `:name`.
     Variable(String),
-    /// Something that was reported.
+    /// Text with a mistake that is already reported.
     Wrong,
-    /// The end, so that there is always a next token.
+    /// The end of the condition, so that there is always a next token.
     End,
 }
 
 impl Token {
-    /// For messages: what was found.
+    /// The token in words, for messages.
     pub(crate) fn describe(&self) -> String {
         match self {
             Token::Word(word) => quoted(word),
@@ -78,13 +78,13 @@ impl Token {
             Token::Arithmetic(operator) => format!("`{operator}`"),
             Token::Qualified(prefix, name) => quoted(&format!("{prefix}.{name}")),
             Token::Variable(name) => quoted(name),
-            Token::Wrong => "what is marked above".to_owned(),
-            Token::End => "the end".to_owned(),
+            Token::Wrong => "the text marked above".to_owned(),
+            Token::End => "the end of the text".to_owned(),
         }
     }
 }
 
-/// What is wrong with an expression; offsets are bytes of the expression.
+/// A mistake in an expression; `at` is in bytes of the expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mistake {
     pub(crate) at: Range<usize>,
@@ -123,15 +123,15 @@ impl Mistake {
     }
 }
 
-/// What was read, and what was wrong with it.
+/// The tokens of a condition, and the mistakes found in it.
 #[derive(Debug)]
 pub(crate) struct Lexed {
-    /// The words, the end included.
+    /// Ends with [`Token::End`].
     pub(crate) tokens: Vec<(Token, Range<usize>)>,
     pub(crate) mistakes: Vec<Mistake>,
 }
 
-/// The words of a condition.
+/// Splits a condition into tokens.
 pub(crate) fn lex(text: &str) -> Lexed {
     let mut lexer = Lexer {
         text,
@@ -140,12 +140,9 @@ pub(crate) fn lex(text: &str) -> Lexed {
         mistakes: Vec::new(),
     };
     if text.len() > LONGEST {
-        let message = format!(
-            "the condition has {} bytes, more than the {LONGEST} that are read",
-            text.len()
-        );
+        let message = format!("the condition has {} bytes; the limit is {LONGEST}", text.len());
         let mistake = Mistake::new(0..1, "condition-too-long", message)
-            .hint("give its parts names under `conditions:`, or move long lists to `lists:`");
+            .hint("name parts of it under `conditions:`, or move long lists to `lists:`");
         lexer.mistakes.push(mistake);
         lexer.at = text.len();
     }
@@ -176,14 +173,14 @@ impl Lexer<'_> {
         &self.text[self.at..]
     }
 
-    /// Takes so many bytes for a token.
+    /// Takes the next `length` bytes as a token.
     fn take(&mut self, token: Token, length: usize) {
         let end = self.at + length;
         self.tokens.push((token, self.at..end));
         self.at = end;
     }
 
-    /// Reports so many bytes, and goes on with what they stand for.
+    /// Reports the next `length` bytes and takes them as `token`, which is what was meant.
     fn instead(&mut self, token: Token, length: usize, code: &'static str, message: impl Into<String>, hint: &str) {
         let mistake = Mistake::new(self.at..self.at + length, code, message);
         self.mistakes
@@ -191,7 +188,7 @@ impl Lexer<'_> {
         self.take(token, length);
     }
 
-    /// Reports so many bytes, and goes on as if they were not there.
+    /// Reports the next `length` bytes and skips them.
     fn without(&mut self, length: usize, code: &'static str, message: impl Into<String>, hint: &str) {
         let mistake = Mistake::new(self.at..self.at + length, code, message).hint(hint);
         self.mistakes.push(mistake);
@@ -203,7 +200,7 @@ impl Lexer<'_> {
         self.instead(token, length, "not-an-operator", message, hint);
     }
 
-    /// Whether a value is to be expected here, and no column.
+    /// Whether a value is expected here and not a column.
     fn after_operator(&self) -> bool {
         match self.tokens.last() {
             Some((Token::Operator(_), _)) => true,
@@ -232,8 +229,8 @@ impl Lexer<'_> {
                 self.without(
                     length,
                     "sql-comment",
-                    "this begins no comment here",
-                    "a comment follows `#` in YAML",
+                    "`--` does not begin a comment here",
+                    "comments in YAML begin with `#`",
                 );
             }
             '/' if rest.starts_with("/*") => {
@@ -241,8 +238,8 @@ impl Lexer<'_> {
                 self.without(
                     length,
                     "sql-comment",
-                    "this is no comment here",
-                    "a comment follows `#` in YAML",
+                    "`/*` does not begin a comment here",
+                    "comments in YAML begin with `#`",
                 );
             }
             '+' | '-' | '*' | '/' => self.take(Token::Arithmetic(next), 1),
@@ -251,9 +248,9 @@ impl Lexer<'_> {
                 1,
                 "stray-character",
                 "unexpected `%`",
-                "a pattern is quoted: `program like 'JDBC%'`; a percentage follows its number: `85%`",
+                "quote a pattern, `program like 'JDBC%'`; a percentage follows its number, `85%`",
             ),
-            ';' => self.without(1, "not-an-operator", "unexpected `;`", "a condition ends without it"),
+            ';' => self.without(1, "not-an-operator", "unexpected `;`", "leave it out"),
             ':' if rest[1..].starts_with(is_word) => self.variable(),
             next if is_word(next) => self.word(),
             _ => self.stray(),
@@ -285,7 +282,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// `&&` and `||`: AND and OR of other languages, variables of SQL*Plus, texts joined.
+    /// `&` and `|`: AND and OR in other languages, variables in SQL*Plus, concatenation.
     fn and_or(&mut self, next: char) {
         let length = self.rest().chars().take_while(|c| *c == next).count();
         let after = &self.rest()[length..];
@@ -337,8 +334,8 @@ impl Lexer<'_> {
             .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
             .unwrap_or(rest.len());
         if length == 0 {
-            let mistake =
-                Mistake::new(self.at..self.at + 1, "bad-name", "`@` stands before no name").expected("a name");
+            let mistake = Mistake::new(self.at..self.at + 1, "bad-name", "`@` is not followed by a name")
+                .expected("expected a name");
             self.mistakes.push(mistake);
             return self.take(Token::Wrong, 1);
         }
@@ -364,7 +361,7 @@ impl Lexer<'_> {
         self.take(Token::Word(word.to_owned()), length);
     }
 
-    /// `s.status`, `v$session.status`: the name, and the length of both.
+    /// For `s.status` or `v$session.status`: the name after the prefix, and the length of the whole.
     fn qualified(&self, prefix: &str, after: &str) -> Option<(String, usize)> {
         let name = after.strip_prefix('.')?;
         let length = name.find(|c: char| !is_word(c)).unwrap_or(name.len());
@@ -377,7 +374,7 @@ impl Lexer<'_> {
         (known || of_a_view && !self.after_operator()).then(|| (name.to_owned(), prefix.len() + 1 + length))
     }
 
-    /// A text with characters that a bare word cannot have.
+    /// A text without quotes that contains characters for which it needs them.
     fn unquoted(&mut self) {
         let rest = self.rest();
         let length = rest
@@ -403,7 +400,7 @@ impl Lexer<'_> {
             length,
             "stray-character",
             message,
-            "text stands in single quotes: `machine = 'web-01'`",
+            "write texts in single quotes: `machine = 'web-01'`",
         );
     }
 
@@ -425,12 +422,12 @@ impl Lexer<'_> {
             Token::Wrong,
             length,
             "unclosed-quote",
-            "the quote is never closed",
-            "a quote inside a text is written twice: `'it''s'`",
+            "this quote is never closed",
+            "write a quote inside a text twice: `'it''s'`",
         );
     }
 
-    /// A text in other languages; in Oracle a name.
+    /// Double quotes, which enclose a text in other languages and a name in Oracle.
     fn double_quotes(&mut self) {
         let rest = self.rest();
         let length = rest[1..].find('"').map_or(1, |length| length + 2);
@@ -443,20 +440,20 @@ impl Lexer<'_> {
                 Token::Word(inner),
                 length,
                 "double-quotes",
-                "a column stands without quotes",
+                "a column is written without quotes",
                 &hint,
             );
         }
         let hint = if inner.contains('\'') {
-            "write it in single quotes, each quote inside it twice".to_owned()
+            "write it in single quotes, and each quote inside it twice".to_owned()
         } else {
             format!("write '{inner}'")
         };
         let token = if length == 1 { Token::Wrong } else { Token::Text(inner) };
-        self.instead(token, length, "double-quotes", "text stands in single quotes", &hint);
+        self.instead(token, length, "double-quotes", "write texts in single quotes", &hint);
     }
 
-    /// A number with its unit, if any.
+    /// A number and its unit, if it has one.
     fn quantity(&mut self) {
         let rest = self.rest();
         let length = rest
@@ -493,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn quantities_have_their_units() {
+    fn quantities_are_read_with_their_units() {
         let cases = [
             ("90s", Token::Duration(90)),
             ("30m", Token::Duration(1_800)),
@@ -514,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_quantity_says_why() {
+    fn each_wrong_quantity_has_its_fault_code() {
         let cases = [
             ("1.5h", "not-whole"),
             ("30M", "ambiguous-unit"),
@@ -534,14 +531,14 @@ mod tests {
     }
 
     #[test]
-    fn a_doubled_quote_is_one() {
+    fn a_doubled_quote_is_read_as_one() {
         assert_eq!(tokens("'it''s'"), vec![Token::Text("it's".into()), Token::End]);
         assert_eq!(tokens("''''"), vec![Token::Text("'".into()), Token::End]);
         assert_eq!(lex("a = 'x").mistakes[0].code, "unclosed-quote");
     }
 
     #[test]
-    fn habits_from_elsewhere_are_answered() {
+    fn syntax_of_other_languages_has_its_fault_code() {
         let cases = [
             ("a == b", "not-an-operator"),
             ("a && b", "not-an-operator"),
@@ -568,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_aliases_and_variables_are_told_from_texts() {
+    fn arithmetic_aliases_and_variables_are_not_read_as_texts() {
         let words = |text| tokens(text)[0].clone();
         let qualified = |prefix: &str, name: &str| Token::Qualified(prefix.into(), name.into());
         assert_eq!(words("s.status = 1"), qualified("s", "status"));

@@ -1,4 +1,4 @@
-//! Policy files from disk: which files a path means, and all of them checked together.
+//! Finds the policy files that the paths name, reads them, and checks them together.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::check::{Loaded, check_files};
 use crate::yaml::diagnostics::Diagnostic;
 use crate::yaml::files::{MOST_FILES, expand, read, writable_by_all};
 
-/// Reads and checks policy files: each path a file, a folder (its `*.yaml` and `*.yml`, sorted) or a glob.
+/// Reads and checks policy files. Each path is a file, a folder (its `*.yaml` and `*.yml` files, sorted) or a glob.
 #[must_use]
 pub fn load(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Loaded {
     let mut problems = Vec::new();
@@ -22,7 +22,7 @@ pub fn load(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Loaded {
         }
     }
     if files.len() > MOST_FILES {
-        let message = format!("{} policy files, more than the {MOST_FILES} that are read", files.len());
+        let message = format!("{} policy files; the limit is {MOST_FILES}", files.len());
         problems.push(Diagnostic::of_file(
             &paths[0].display().to_string(),
             "too-many-files",
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_globs_and_files_are_read_once_each_in_order() {
+    fn each_file_of_folders_and_globs_is_read_once_and_in_order() {
         let folder = folder(&[
             ("b.yaml", ONE),
             ("a.yml", TWO),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ordinary_file_is_refused_and_not_waited_for() {
+    fn a_fifo_or_a_folder_in_place_of_a_file_is_refused_without_waiting() {
         let folder = folder(&[("a.yaml", TWO)]);
         let path = |name: &str| folder.path().join(name);
         let fifo = std::process::Command::new("mkfifo").arg(path("b.yaml")).status();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_without_policies_refuses_all_of_them() {
+    fn one_path_without_policies_is_an_error_for_all_paths() {
         let folder = folder(&[("a.yaml", TWO)]);
         let path = |name: &str| folder.path().join(name);
         std::fs::create_dir(path("empty")).expect("created");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_name_in_two_files_is_refused_and_the_digest_follows_every_byte() {
+    fn a_name_in_two_files_is_refused_and_the_digest_depends_on_every_byte() {
         let twice = folder(&[("a.yaml", TWO), ("b.yaml", TWO)]);
         assert_eq!(names(&[twice.path().to_owned()]), Err(vec!["duplicate-name"]));
         let digest = |text: &str| {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_everybody_may_change_is_a_warning() {
+    fn a_world_writable_file_or_folder_gives_a_warning() {
         let set_mode = |path: &Path, mode| {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("its owner may");
         };

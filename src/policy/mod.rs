@@ -1,7 +1,9 @@
-//! The policy language: from a file's bytes to a checked [`model::PolicySet`], or to every problem at its line and column.
+//! The policy language: from the bytes of the files to a checked [`model::PolicySet`], or to every problem with its line and
+//! column.
 //!
-//! `crate::yaml` reads files into trees that know their places, `lex` and `parse` read conditions, `resolve` gives them their
-//! meaning, `lint` sees what cannot be meant, `check` puts it together, and `load` does all of that for the paths of a configuration.
+//! `crate::yaml` reads files into trees of nodes that carry their positions. `lex` and `parse` read conditions, `resolve`
+//! replaces their names by columns and values, and `lint` finds conditions that are valid but cannot be intended. `check`
+//! checks whole files with all of these, and `load` finds the files that a configuration names.
 
 pub(crate) mod ast;
 mod check;

@@ -1,7 +1,7 @@
-//! A policy as the daemon uses it: checked, resolved, nothing left to go wrong.
+//! A checked and resolved policy, as the daemon uses it.
 //!
-//! What a DBA wrote is read by `raw`, parsed by `condition`, and judged by `check`; only what passed becomes the types here.
-//! They hold no text that still has to be parsed, no name that might not exist and no combination that makes no sense.
+//! `check` makes these types, and only from files without an error. They contain no text that still has to be parsed, no name
+//! that might not exist and no combination that makes no sense.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,70 +13,70 @@ use crate::policy::schedule::Schedule;
 use crate::session::column::Column;
 use crate::words::{word_table, words};
 
-/// All policies of all files, as one unit: loaded whole or not at all.
+/// All policies of all files. They are loaded together or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct PolicySet {
-    /// In file and list order, which is the order in which they may claim a session.
+    /// In the order of the files and in them; an earlier policy claims a session first.
     pub policies: Vec<Policy>,
-    /// Apply to every policy.
+    /// They apply to every policy.
     pub exemptions: Vec<Exemption>,
-    /// SHA-256 of all the files' bytes in order, in hexadecimal: the journal names the policies that an action came from.
+    /// SHA-256 of the bytes of all files in order, in hexadecimal. The journal records it with each action.
     pub digest: String,
 }
 
-/// One rule: whom, when, how many, and what then.
+/// One policy: which sessions, when, how many, and what is done to them.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Unique over all files, `[a-z0-9-]+`; a label of metrics.
+    /// Unique over all files, `[a-z0-9-]+`; a label of the metrics.
     pub name: Arc<str>,
     /// For people.
     pub description: String,
-    /// Where it stands, for messages.
+    /// Where it is defined, for messages.
     pub origin: Origin,
-    /// Whether it acts.
+    /// Whether it executes its action.
     pub mode: Mode,
-    /// Which databases it is for; empty means all.
+    /// The databases that it applies to; empty means all.
     pub databases: Vec<Selector>,
     /// When it is evaluated; `None` means at every snapshot.
     pub schedule: Option<Schedule>,
-    /// Only while an instance is short of something.
+    /// The pressure on an instance under which it acts; `None` means always.
     pub pressure: Option<Pressure>,
-    /// Whom it wants.
+    /// The sessions that it selects.
     pub when: Condition,
-    /// Whom it spares all the same.
+    /// The sessions among these that it spares.
     pub unless: Option<Condition>,
-    /// For how long, in seconds of the database's clock, it must have held in every snapshot; 0 acts at once.
+    /// How long the condition must have held in every snapshot, in seconds of the database's clock; 0 acts at once.
     pub hold: u64,
-    /// Worst first.
+    /// The order of the candidates; the first are acted on first.
     pub order: Vec<OrderKey>,
-    /// Never take a group below this.
+    /// How many sessions of each group to keep.
     pub keep: Option<Keep>,
     /// The policy's own limits.
     pub limits: Limits,
-    /// The statement.
+    /// The action on each session.
     pub action: Action,
-    /// What follows if the session does not go.
+    /// Stronger actions if the session does not disappear.
     pub escalate: Vec<Escalation>,
-    /// Protections that the policy lifts, never one that cannot be.
+    /// The protections that the policy lifts; all of them can be lifted.
     pub allow: Vec<Protection>,
-    /// Why it lifts them.
+    /// The reason for lifting them.
     pub reason: String,
 }
 
-/// Words of a site's own about a database, by name.
+/// The labels of a database, by name; a site chooses them.
 pub type Labels = BTreeMap<Arc<str>, Arc<str>>;
 
-/// What a policy chooses databases by.
+/// A selector of databases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
-    /// A glob over their names.
+    /// A glob over the names of databases.
     Name(glob::Pattern),
-    /// A label and a glob over its value: `env=prod`.
+    /// The name of a label and a glob over its value: `env=prod`.
     Label(Arc<str>, glob::Pattern),
 }
 
 impl Selector {
-    /// Whether it chooses this database.
+    /// Whether it selects this database.
     #[must_use]
     pub fn selects(&self, name: &str, labels: &Labels) -> bool {
         match self {
@@ -86,7 +86,7 @@ impl Selector {
     }
 }
 
-/// As policies write it.
+/// The selector as policies write it.
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -96,104 +96,104 @@ impl fmt::Display for Selector {
     }
 }
 
-/// Where something was written.
+/// Where something is defined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The file as it was named.
+    /// The path of the file as it was given.
     pub file: Arc<str>,
-    /// 1-based.
+    /// The line, from 1.
     pub line: usize,
 }
 
 words! {
-    /// Whether a policy acts.
+    /// Whether a policy executes its action.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum Mode {
-        /// Everything but the statement.
+        /// Everything but the statement is done.
         DryRun = "dry-run",
-        /// The statement too, if the database is armed and the daemon was not started with `--dry-run`.
+        /// The statement is executed too, if the database is armed and the daemon was not started with `--dry-run`.
         Enforce = "enforce",
-        /// Neither evaluated nor reported.
+        /// The policy is neither evaluated nor reported.
         Off = "off",
     }
 }
 
-/// A gate per instance, with hysteresis.
+/// A gate for each instance, with hysteresis.
 #[derive(Clone, Debug)]
 pub struct Pressure {
-    /// Opens it.
+    /// The condition that opens the gate.
     pub begin: PressureCondition,
-    /// Closes it again once begun; `None`: as soon as `begin` no longer holds.
+    /// The condition that closes the gate again; `None`: it closes as soon as `begin` no longer holds.
     pub end: Option<PressureCondition>,
 }
 
 /// One key of `order`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderKey {
-    /// Any column; sessions without a value come last either way.
+    /// The column to order by; in both directions, sessions without a value come last.
     pub column: Column,
-    /// Largest first.
+    /// Whether the largest value comes first.
     pub descending: bool,
 }
 
-/// A floor per group.
+/// A floor for each group of sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keep {
-    /// This many sessions of a group survive.
+    /// The number of sessions of each group that are kept.
     pub at_least: u32,
-    /// What makes a group; sessions equal in all of these.
+    /// Sessions with equal values in all of these columns are one group.
     pub per: Vec<Column>,
 }
 
-/// Limits as far as they were given; `None` leaves it to the configuration or the default.
+/// The limits that were given. For `None`, the configuration or the default decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Actions a cycle.
+    /// The most actions in a cycle.
     pub per_cycle: Option<u32>,
-    /// Actions in any 60 minutes.
+    /// The most actions in any 60 minutes.
     pub per_hour: Option<u32>,
-    /// Actions in any 24 hours.
+    /// The most actions in any 24 hours.
     pub per_day: Option<u32>,
-    /// The breaker: candidates in percent of an instance's user sessions (0 to 100).
+    /// The breaker opens above this share of candidates among an instance's user sessions, in percent.
     pub share: Option<u32>,
-    /// More records than this to roll back protect a session.
+    /// A session with more undo records to roll back than this is protected.
     pub undo_records: Option<u64>,
-    /// In so many cycles of a day sessions of a group may come back before the group is left alone.
+    /// A group whose sessions came back in this many cycles of a day is left alone.
     pub respawns: Option<u32>,
 }
 
-/// A rung of the ladder after the policy's own action.
+/// A stronger action that follows the policy's action or an earlier escalation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Escalation {
-    /// Seconds after the previous action was accepted.
+    /// How long after the previous action was accepted, in seconds.
     pub after: u64,
-    /// What is done then, if the session is still there.
+    /// The action, if the session is still there.
     pub action: Action,
 }
 
-/// What is done to a session.
+/// What a policy does to a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// `ALTER SYSTEM KILL SESSION 'sid,serial#,@inst'`.
     Kill {
-        /// The clause after it.
+        /// The clause at the end.
         clause: KillClause,
     },
     /// `ALTER SYSTEM DISCONNECT SESSION 'sid,serial#'` on the session's own instance.
     Disconnect {
-        /// The clause after it.
+        /// The clause at the end.
         clause: DisconnectClause,
     },
     /// `ALTER SYSTEM CANCEL SQL 'sid, serial, @inst, sql_id'`.
     CancelSql,
-    /// Nothing is done to the session.
+    /// The session is only reported.
     Report,
 }
 
-/// The clause of KILL SESSION. The grammar allows one keyword, so a combination is not representable.
+/// The clause of KILL SESSION. Oracle's grammar allows only one of these keywords.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KillClause {
-    /// None: Oracle may let the caller wait up to 60 seconds.
+    /// No clause: Oracle may make the caller wait for up to 60 seconds.
     Plain,
     /// `IMMEDIATE`.
     Immediate,
@@ -216,30 +216,30 @@ pub enum DisconnectClause {
     NoReplay,
 }
 
-/// Sessions that no policy takes until the date given.
+/// Sessions that no policy acts on, until a given date.
 #[derive(Clone, Debug)]
 pub struct Exemption {
-    /// Whom.
+    /// The sessions.
     pub when: Condition,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// Who answers for it.
+    /// Who is responsible for it.
     pub owner: String,
-    /// The last day on which it protects; `None`: for good.
+    /// The last day on which it applies; `None`: it does not expire.
     pub until: Option<chrono::NaiveDate>,
 }
 
 words! {
-    /// A built-in protection, in the order in which they are asked.
+    /// A built-in protection, in the order in which they are checked.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub enum Protection {
         /// A part of the identity is unknown.
         Unidentified = "unidentified",
-        /// TYPE is not USER, or unknown; USERNAME is NULL.
+        /// TYPE is unknown or not USER, or USERNAME is NULL.
         Background = "background",
-        /// The reaper's own sessions.
+        /// orareaper's own sessions.
         Own = "self",
-        /// STATUS KILLED.
+        /// STATUS is KILLED.
         Dying = "dying",
         /// SYS, SYSTEM and every Oracle-maintained account.
         Sys = "sys",
@@ -259,13 +259,13 @@ words! {
         Agents = "agents",
         /// CACHED, or holding a distributed transaction.
         Xa = "xa",
-        /// Too much to roll back.
+        /// Too many undo records to roll back.
         Undo = "undo",
     }
 }
 
 impl Protection {
-    /// Whether no policy can lift it.
+    /// Whether it can never be lifted.
     #[must_use]
     pub const fn is_never_lifted(self) -> bool {
         matches!(
@@ -295,7 +295,7 @@ word_table! { Action:
 }
 
 impl Action {
-    /// Whether it ends the session, sooner or later.
+    /// Whether it ends the session, at once or later.
     #[must_use]
     pub const fn ends_session(self) -> bool {
         match self {
@@ -304,7 +304,7 @@ impl Action {
         }
     }
 
-    /// How much it takes from its session; a ladder climbs.
+    /// How strong it is: each escalation must be stronger than the action before it.
     #[must_use]
     pub const fn strength(self) -> u8 {
         match self {
@@ -323,7 +323,7 @@ impl Action {
         }
     }
 
-    /// Whether it waits for the session's own transaction to end, which may be never.
+    /// Whether it waits until the session's transaction ends, which may be never.
     #[must_use]
     pub const fn waits_for_commit(self) -> bool {
         match self {

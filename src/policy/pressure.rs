@@ -1,4 +1,4 @@
-//! What an instance can be short of, and the conditions over it (`while`, `until`).
+//! The resources of an instance, and the conditions on them (`while`, `until`).
 
 use crate::policy::condition::Comparison;
 use crate::words::words;
@@ -13,13 +13,13 @@ words! {
         Processes = "processes",
         /// GV$RESOURCE_LIMIT `transactions`.
         Transactions = "transactions",
-        /// PGA allocated, of PGA_AGGREGATE_LIMIT.
+        /// Allocated PGA; its limit is PGA_AGGREGATE_LIMIT.
         Pga = "pga",
-        /// Temporary tablespace.
+        /// Space in temporary tablespaces.
         Temp = "temp",
-        /// Undo tablespace.
+        /// Space in the undo tablespace.
         Undo = "undo",
-        /// Host CPU utilization.
+        /// CPU utilization of the host.
         HostCpu = "host_cpu",
         /// Sessions in a call.
         ActiveSessions = "active_sessions",
@@ -27,32 +27,32 @@ words! {
 }
 
 impl Resource {
-    /// Those that GV$RESOURCE_LIMIT tells of, by its own names.
+    /// The resources in GV$RESOURCE_LIMIT, which have the same names there.
     pub const INSTANCE_LIMITS: [Resource; 3] = [Resource::Sessions, Resource::Processes, Resource::Transactions];
 }
 
-/// A condition over an instance's resources; an unreadable value is UNKNOWN and closes the gate.
+/// A condition on an instance's resources. A value that could not be read is UNKNOWN, which closes the gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PressureCondition {
-    /// All of them.
+    /// All of these.
     And(Vec<PressureCondition>),
-    /// Any of them.
+    /// Any of these.
     Or(Vec<PressureCondition>),
-    /// Not.
+    /// The negation.
     Not(Box<PressureCondition>),
     /// `resource op mark`.
     Compare {
-        /// What is measured.
+        /// The resource.
         resource: Resource,
-        /// How.
+        /// The operator.
         op: Comparison,
-        /// Against what.
+        /// The mark to compare it with.
         mark: Mark,
     },
 }
 
 impl PressureCondition {
-    /// Every comparison in it.
+    /// All comparisons in the condition.
     #[must_use]
     pub fn comparisons(&self) -> Vec<(Resource, Comparison, Mark)> {
         match self {
@@ -68,8 +68,8 @@ impl PressureCondition {
 /// What a resource is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// Its share of the limit, in percent.
+    /// A share of the resource's limit, in percent.
     Percent(u32),
-    /// The amount itself: a number, or bytes.
+    /// An amount: a number, or bytes.
     Amount(i64),
 }

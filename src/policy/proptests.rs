@@ -1,5 +1,5 @@
-//! Properties of the front end that need its insides: what it prints reads back as the same, with named lists and conditions
-//! too, and every place lies where it says. Those of any bytes at all are in tests/any_bytes.
+//! Properties of the policy language that need private functions: a printed condition, with named lists and conditions too,
+//! reads back as the same condition, and every position is right. Properties over arbitrary bytes are in tests/any_bytes.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use super::sql::to_sql;
 use crate::session::column::{Column, Kind};
 use crate::yaml::node;
 
-/// A condition's whole meaning as text. (A `Regex` has no equality of its own; its Debug form is its pattern.)
+/// A condition as a text that can be compared: `Regex` does not implement `PartialEq`, and its Debug form is its pattern.
 fn meaning(condition: &Condition) -> String {
     format!("{condition:?}")
 }
@@ -53,7 +53,7 @@ fn column(kind: Kind) -> impl Strategy<Value = &'static str> {
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         "[A-Za-z][A-Za-z0-9_]{0,8}".prop_filter("keywords and columns need quotes", |word| {
-            // In a list a column's name is a text like any other; beside an operator it is the column.
+            // In a list, the name of a column is a text; next to an operator, it is the column.
             Column::named(word).is_none()
                 && check_condition(&format!("username in ({word})")).is_ok()
                 && check_condition(&format!("username = {word}")).is_ok()
@@ -133,7 +133,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_printed_reads_back_as_the_same(text in condition()) {
+    fn a_printed_condition_reads_back_as_the_same(text in condition()) {
         let first = read(&text).map_err(TestCaseError::fail)?;
         let printed = first.to_string();
         let second = read(&printed).map_err(|why| TestCaseError::fail(format!("{printed}: {why}")))?;
@@ -143,7 +143,7 @@ proptest! {
     }
 
     #[test]
-    fn every_offset_of_a_scalar_lies_within_it(text in "[ -~é\n]{1,40}", style in 0..5) {
+    fn every_offset_of_a_scalar_is_inside_it(text in "[ -~é\n]{1,40}", style in 0..5) {
         let yaml = match style {
             0 => format!("k: '{}'", text.replace('\'', "''")),
             1 => format!("k: {text:?}"),
@@ -161,7 +161,7 @@ proptest! {
             for (at, character) in scalar.text.char_indices() {
                 let range = offsets.range(&(at..at + character.len_utf8()));
                 prop_assert!(range.start >= last && range.end <= text.len(), "{:?}", scalar);
-                // Outside double quotes, whatever is no blank is found as itself.
+                // Outside double quotes, every character but a blank is at its position unchanged.
                 if !character.is_whitespace() && scalar.style != node::Style::Double {
                     prop_assert!(text[range.start..].starts_with(character), "{:?} at {}", scalar, at);
                 }
@@ -171,7 +171,7 @@ proptest! {
     }
 }
 
-/// Parts of a condition, and how many mistakes each has by itself.
+/// Parts of a condition, and how many mistakes each has alone.
 const PARTS: [(&str, usize); 22] = [
     ("INACTIVE longer than 4h", 0),
     ("username in (SHOP, CRM)", 0),
@@ -198,9 +198,9 @@ const PARTS: [(&str, usize); 22] = [
 ];
 
 proptest! {
-    /// After a mistake the rest is read as if there had been none, and nothing is said because of it.
+    /// A mistake does not change how the rest is read: it hides no mistake and causes none.
     #[test]
-    fn one_mistake_neither_hides_nor_makes_another(
+    fn a_mistake_neither_hides_nor_causes_another(
         parts in vec(prop::sample::select(PARTS.to_vec()), 1..6), joins in vec(prop::sample::select(vec![" and ", " OR "]), 6),
     ) {
         let mut text = String::new();
@@ -217,9 +217,9 @@ proptest! {
     }
 }
 
-/// A policy with one thing mutilated: still no panic, and always a place.
+/// A policy file with one change gives no panic, and every problem has a position.
 #[test]
-fn no_mutilated_policy_makes_the_checker_panic() {
+fn a_damaged_policy_file_never_makes_the_checker_panic() {
     let whole = include_bytes!("../../policies/idle-under-pressure.yaml");
     let mut problems = 0;
     for at in 0..whole.len() {
@@ -237,12 +237,12 @@ fn no_mutilated_policy_makes_the_checker_panic() {
         );
         assert!(cut.set.is_some() || !cut.diagnostics.is_empty());
     }
-    assert!(problems > 500, "the mutilations were hardly noticed: {problems}");
+    assert!(problems > 500, "too few of the changes gave a problem: {problems}");
 }
 
-/// Large files, built to be slow: every one is answered, and answered with few problems.
+/// Large files that are built to be slow are checked in the end, and give few problems.
 #[test]
-fn gigantic_files_are_answered() {
+fn huge_files_are_checked_and_give_few_problems() {
     let size = node::LARGEST_FILE / 4;
     let fill = |head: &str, piece: &str, tail: &str| {
         let count = (size - head.len() - tail.len()) / piece.len();

@@ -1,15 +1,15 @@
 //! When a policy is evaluated: crontab's five fields in a time zone, with crontab's meaning.
 //!
-//! The `cron` crate is the engine that finds the next matching wall-clock time, and it is right about that. It is wrong for
-//! us about everything around it: it numbers Sunday 1, wants seconds, demands that day of month *and* day of week match,
-//! loses runs when clocks go forward and repeats them out of order when they go back. So the fields are read here, the
-//! engine only ever sees wall-clock time without a zone, and the zone is applied here, as cronie does:
+//! The `cron` crate finds the next matching wall-clock time. In everything else it differs from crontab: its Sunday is 1, it
+//! needs a field for seconds, it requires day of month *and* day of week to match, it loses runs when clocks go forward, and
+//! it repeats runs out of order when they go back. So this module reads the fields itself, gives the crate wall-clock times
+//! without a zone, and then applies the zone as cronie does:
 //!
-//! - Day of month and day of week, when neither begins with `*`, are joined by OR.
-//! - A schedule whose minute or hour begins with `*` follows the wall clock: skipped minutes are skipped, repeated
-//!   minutes are repeated.
-//! - Any other schedule happens once a day, whatever the clock does: what falls into the gap of spring happens at its end,
-//!   and in autumn the first of two equal times counts.
+//! - If neither day of month nor day of week begins with `*`, a day that matches either of them matches.
+//! - A schedule whose minute or hour begins with `*` follows the wall clock: skipped minutes are skipped, repeated minutes
+//!   are repeated.
+//! - Every other schedule runs once for each matching time, whatever the clock does: a time that is skipped in spring runs at
+//!   the end of the gap, and of a time that is repeated in autumn only the first counts.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -20,30 +20,30 @@ use chrono_tz::Tz;
 
 use crate::yaml::diagnostics::{did_you_mean, quoted};
 
-/// No clock change is longer, but for islands that crossed the date line.
+/// The longest clock change, apart from islands that crossed the date line.
 const LONGEST_CHANGE_HOURS: i64 = 4;
 
-/// How many wall-clock times are tried for the next one; a repeated hour has 60.
+/// The most wall-clock times that are tried to find the next run; a repeated hour has 60.
 const MOST_TRIES: usize = 2_000;
 
 /// A crontab expression in a time zone.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// As written.
+    /// The schedule as written.
     pub text: String,
     zone: Tz,
-    /// Matching wall-clock times are those of either. Each is asked in UTC, which here means "no zone".
+    /// A wall-clock time matches if it matches any of these. They run in UTC, which here means "without a zone".
     engines: Vec<cron::Schedule>,
-    /// Follows the wall clock through its changes, minute by minute.
+    /// Whether the schedule follows the wall clock through clock changes.
     wildcard: bool,
 }
 
-/// Why a text is no schedule.
+/// Why a text is not a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleError {
-    /// Bytes of the text.
+    /// The wrong part, in bytes of the text.
     pub at: Range<usize>,
-    /// Lower case, no full stop.
+    /// What is wrong: lower case, no full stop.
     pub message: String,
     /// What to write instead.
     pub hint: Option<String>,
@@ -55,7 +55,7 @@ struct Field {
     low: u32,
     high: u32,
     names: &'static [&'static str],
-    /// What the first of `names` means.
+    /// The value of the first of `names`.
     first_name: u32,
 }
 
@@ -109,11 +109,11 @@ const MACROS: [(&str, &str); 7] = [
     ("@hourly", "0 * * * *"),
 ];
 
-/// The values of a field, as bits.
+/// The values of a field, as a bit set.
 type Values = u64;
 
 impl Schedule {
-    /// Reads five crontab fields, or one of the `@daily` kind.
+    /// Reads five crontab fields, or a word such as `@daily`.
     ///
     /// # Errors
     /// What is wrong with the text, and where.
@@ -126,7 +126,7 @@ impl Schedule {
                     at: 0..text.len(),
                     message: format!("unknown schedule {}", quoted(written)),
                     hint: did_you_mean(&lower, MACROS.map(|(name, _)| name))
-                        .or_else(|| Some("five fields: minute hour day-of-month month day-of-week".to_owned())),
+                        .or_else(|| Some("write five fields: minute hour day-of-month month day-of-week".to_owned())),
                 });
             };
             return Ok(Schedule {
@@ -148,7 +148,7 @@ impl Schedule {
         }
         let starred = |field: usize| text[words[field].clone()].starts_with('*');
         let [minutes, hours, days, months, mut weekdays] = values;
-        // 7 is Sunday too.
+        // Sunday is 0 and 7.
         weekdays = (weekdays | weekdays >> 7) & 0b111_1111;
         let every_day = (1 << 32) - 2;
         let every_weekday = 0b111_1111;
@@ -172,13 +172,13 @@ impl Schedule {
         })
     }
 
-    /// The same times of day in another time zone.
+    /// The same schedule in another time zone.
     #[must_use]
     pub fn in_zone(&self, zone: Tz) -> Schedule {
         Schedule { zone, ..self.clone() }
     }
 
-    /// The first time after this one.
+    /// The first run after a time.
     #[must_use]
     pub fn next(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let wall = after.with_timezone(&self.zone).naive_local();
@@ -205,13 +205,13 @@ impl Schedule {
         best
     }
 
-    /// Whether it happened after the one time and not after the other.
+    /// Whether a run is due after one time and not after the other.
     #[must_use]
     pub fn due(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> bool {
         after < until && self.next(after).is_some_and(|next| next <= until)
     }
 
-    /// The first matching wall-clock time after this one, in a world without zones.
+    /// The first matching wall-clock time after another one, without regard to zones.
     fn next_wall(&self, after: NaiveDateTime) -> Option<NaiveDateTime> {
         self.engines
             .iter()
@@ -220,7 +220,7 @@ impl Schedule {
             .min()
     }
 
-    /// When a wall-clock time happens: not at all, once or twice.
+    /// The instants of a wall-clock time: none, one or two.
     fn instants(&self, wall: NaiveDateTime) -> [Option<DateTime<Utc>>; 2] {
         use chrono::offset::LocalResult;
         match self.zone.from_local_datetime(&wall) {
@@ -232,7 +232,7 @@ impl Schedule {
         }
     }
 
-    /// The instant at which the clock, going forward, skipped this time. Clocks change on whole minutes.
+    /// The end of the gap in which a skipped wall-clock time lies. Clocks change on whole minutes.
     fn end_of_gap(&self, skipped: NaiveDateTime) -> Option<DateTime<Utc>> {
         (1..=36 * 60).find_map(|minutes| {
             let wall = skipped + Duration::minutes(minutes);
@@ -259,12 +259,12 @@ fn words(text: &str) -> Vec<Range<usize>> {
 
 fn field_count(text: &str, count: usize) -> ScheduleError {
     let hint = match count {
-        6 | 7 => "crontab has no seconds and no years: leave the sixth field out",
-        _ => "minute, hour, day of month, month, day of week: `* 7-19 * * MON-FRI`",
+        6 | 7 => "crontab has no field for seconds or years: write minute, hour, day of month, month, day of week",
+        _ => "write minute, hour, day of month, month, day of week: `* 7-19 * * MON-FRI`",
     };
     ScheduleError {
         at: 0..text.len(),
-        message: format!("a schedule has five fields, this one has {count}"),
+        message: format!("a schedule has five fields, but this one has {count}"),
         hint: Some(hint.to_owned()),
     }
 }
@@ -289,7 +289,7 @@ type Wrong = (String, Option<String>);
 fn item_values(field: &Field, item: &str) -> Result<Values, Wrong> {
     let name = field.name;
     if item.is_empty() {
-        return Err((format!("a value of the {name} is missing beside a comma"), None));
+        return Err((format!("a value for the {name} is missing next to a comma"), None));
     }
     let (span, step) = match item.split_once('/') {
         None => (item, None),
@@ -299,7 +299,7 @@ fn item_values(field: &Field, item: &str) -> Result<Values, Wrong> {
         None => 1,
         Some(step) => match step.parse::<u32>() {
             Ok(step) if (1..=field.high).contains(&step) => step,
-            Ok(_) | Err(_) => return Err((format!("the step {} of the {name} is none", quoted(step)), None)),
+            Ok(_) | Err(_) => return Err((format!("{} is not a valid step for the {name}", quoted(step)), None)),
         },
     };
     let (low, high) = if span == "*" {
@@ -307,14 +307,14 @@ fn item_values(field: &Field, item: &str) -> Result<Values, Wrong> {
     } else if let Some((low, high)) = span.split_once('-') {
         let (low, high) = (value(field, low, false)?, value(field, high, true)?);
         if low > high {
-            let message = format!("the range {} of the {name} runs backwards", quoted(span));
+            let message = format!("the range {} for the {name} runs backwards", quoted(span));
             return Err((message, Some("write two ranges: `22-23,0-5`".to_owned())));
         }
         (low, high)
     } else {
         let only = value(field, span, false)?;
         if step != 1 {
-            let message = format!("a step needs a range, not the single {name} {}", quoted(span));
+            let message = format!("a step needs a range, but {} is a single {name}", quoted(span));
             return Err((
                 message,
                 Some(format!("write `{only}-{}/{step}` or `*/{step}`", field.high)),
@@ -330,7 +330,7 @@ fn item_values(field: &Field, item: &str) -> Result<Values, Wrong> {
 fn value(field: &Field, word: &str, ends_range: bool) -> Result<u32, Wrong> {
     if let Some(at) = field.names.iter().position(|name| name.eq_ignore_ascii_case(word)) {
         let at = u32::try_from(at).unwrap_or(0) + field.first_name;
-        // SAT-SUN ends with the Sunday that follows.
+        // In SAT-SUN, the Sunday is the one after the Saturday.
         return Ok(if ends_range && field.high == 7 && at == 0 {
             7
         } else {
@@ -352,17 +352,17 @@ fn value(field: &Field, word: &str, ends_range: bool) -> Result<u32, Wrong> {
         Err(_) => {
             let quartz = word.contains(['?', 'L', 'W', '#']) && field.name.starts_with("day");
             let hint = if quartz {
-                Some("`?`, `L`, `W` and `#` are Quartz, not crontab; use `*`".to_owned())
+                Some("`?`, `L`, `W` and `#` are Quartz syntax, not crontab; write `*`".to_owned())
             } else {
                 did_you_mean(word, field.names.iter().copied())
-                    .or_else(|| (!field.names.is_empty()).then(|| format!("names are {}", field.names.join(", "))))
+                    .or_else(|| (!field.names.is_empty()).then(|| format!("the names are {}", field.names.join(", "))))
             };
-            Err((format!("{} is no {}", quoted(word), field.name), hint))
+            Err((format!("{} is not a {}", quoted(word), field.name), hint))
         }
     }
 }
 
-/// Refuses 30 February.
+/// Refuses dates that do not exist, such as 30 February.
 fn possible_date(days: Values, months: Values, words: &[Range<usize>]) -> Result<(), ScheduleError> {
     const LONGEST: [u32; 13] = [0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let first_day = days.trailing_zeros();
@@ -372,13 +372,13 @@ fn possible_date(days: Values, months: Values, words: &[Range<usize>]) -> Result
     }
     Err(ScheduleError {
         at: words[2].start..words[3].end,
-        message: "this date never comes".to_owned(),
+        message: "this date does not exist in any year".to_owned(),
         hint: None,
     })
 }
 
 fn engine(minutes: Values, hours: Values, days: Values, months: Values, weekdays: Values) -> cron::Schedule {
-    // The crate numbers the days of the week from Sunday = 1.
+    // In the crate, Sunday is 1.
     let fields = [
         (minutes, 0..=59),
         (hours, 0..=23),
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn day_of_month_or_day_of_week_when_both_are_given() {
+    fn day_of_month_or_day_of_week_may_match_if_both_are_given() {
         // June 2026: the 1st is a Monday, the 13th a Saturday, Fridays are 5, 12, 19, 26.
         let june = |text| runs(text, Tz::UTC, "2026-05-31T23:59:00Z", "2026-06-30T23:59:00Z");
         assert_eq!(
@@ -432,7 +432,7 @@ mod tests {
                 "06-26 00:00+00:00"
             ]
         );
-        // A field that begins with a star restricts as well, but by AND: the odd days that are Mondays.
+        // With a field that begins with a star both must match: the odd days that are Mondays.
         assert_eq!(
             june("0 0 */2 * 1"),
             ["06-01 00:00+00:00", "06-15 00:00+00:00", "06-29 00:00+00:00"]
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_in_the_gap_of_spring_runs_once_at_its_end() {
+    fn a_time_in_the_gap_of_spring_runs_once_at_its_end() {
         // Berlin, 29 March 2026: 02:00 becomes 03:00 at 01:00Z.
         let night = |text| runs(text, Tz::Europe__Berlin, "2026-03-28T22:30:00Z", "2026-03-29T03:00:00Z");
         assert_eq!(night("30 2 * * *"), ["03-29 03:00+02:00"]);
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_hour_of_autumn_counts_once_unless_the_schedule_follows_the_wall_clock() {
+    fn a_repeated_time_in_autumn_runs_once_unless_the_schedule_follows_the_wall_clock() {
         // Berlin, 25 October 2026: 03:00 becomes 02:00 at 01:00Z.
         let night = |text| runs(text, Tz::Europe__Berlin, "2026-10-24T23:45:00Z", "2026-10-25T02:15:00Z");
         assert_eq!(night("30 2 * * *"), ["10-25 02:30+02:00"]);
@@ -490,24 +490,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_schedule_says_where() {
+    fn a_wrong_schedule_is_refused_at_the_wrong_part() {
         let cases = [
-            ("* * * *", 0, "a schedule has five fields, this one has 4"),
-            ("0 * * * * *", 0, "a schedule has five fields, this one has 6"),
+            ("* * * *", 0, "a schedule has five fields, but this one has 4"),
+            ("0 * * * * *", 0, "a schedule has five fields, but this one has 6"),
             ("60 * * * *", 0, "the minute `60` is not between 0 and 59"),
             ("* 7-25 * * *", 2, "the hour `25` is not between 0 and 23"),
-            ("* 22-5 * * *", 2, "the range `22-5` of the hour runs backwards"),
+            ("* 22-5 * * *", 2, "the range `22-5` for the hour runs backwards"),
             ("* * 0 * *", 4, "the day of month `0` is not between 1 and 31"),
-            ("* * * FOO *", 6, "`FOO` is no month"),
-            ("* * * * MON,TUF", 12, "`TUF` is no day of week"),
-            ("* * ? * *", 4, "`?` is no day of month"),
-            ("*/0 * * * *", 0, "the step `0` of the minute is none"),
-            ("5/10 * * * *", 0, "a step needs a range, not the single minute `5`"),
-            ("0 0 30 FEB *", 4, "this date never comes"),
-            ("1,,2 * * * *", 2, "a value of the minute is missing beside a comma"),
+            ("* * * FOO *", 6, "`FOO` is not a month"),
+            ("* * * * MON,TUF", 12, "`TUF` is not a day of week"),
+            ("* * ? * *", 4, "`?` is not a day of month"),
+            ("*/0 * * * *", 0, "`0` is not a valid step for the minute"),
+            ("5/10 * * * *", 0, "a step needs a range, but `5` is a single minute"),
+            ("0 0 30 FEB *", 4, "this date does not exist in any year"),
+            ("1,,2 * * * *", 2, "a value for the minute is missing next to a comma"),
             ("@dayly", 0, "unknown schedule `@dayly`"),
             ("@reboot", 0, "unknown schedule `@reboot`"),
-            ("", 0, "a schedule has five fields, this one has 0"),
+            ("", 0, "a schedule has five fields, but this one has 0"),
         ];
         for (text, at, message) in cases {
             let error = Schedule::parse(text, Tz::UTC).expect_err(text);
@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leap_day_is_found() {
+    fn the_next_leap_day_is_found() {
         let schedule = Schedule::parse("0 0 29 2 *", Tz::UTC).expect("a schedule");
         let after = "2026-01-01T00:00:00Z".parse().expect("an instant");
         assert_eq!(

@@ -1,6 +1,6 @@
 //! The JSON Schema of a policy file, for editors: completion and a first check while typing.
 //!
-//! It is kept by hand, because its descriptions are for people; tests hold its words against those of the checker.
+//! It is written by hand, because its descriptions are for people. The tests compare its keys and words with the checker's.
 
 /// The schema, as JSON text (draft 2020-12).
 #[must_use]
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_has_the_checker_s_words() {
+    fn the_schema_has_the_same_words_as_the_checker() {
         let schema: Value = serde_json::from_str(schema()).expect("JSON");
         assert_eq!(keys(&schema, "/properties"), set(FILE_KEYS));
         assert_eq!(keys(&schema, "/$defs/policy/properties"), set(POLICY_KEYS));

@@ -1,12 +1,12 @@
 //! A condition as the WHERE clause that selects the same sessions in SQL*Plus.
 //!
-//! The clause is for `gv$session s`: columns of GV$SESSION stand by their own names, and what the daemon joins (processes,
-//! transactions, statistics, waiters) becomes a scalar subquery on the row `s`. Such subqueries are slower than the daemon's
-//! joins and are meant for a person who wants to see who is meant, not for polling. Four things differ by nature: SYSDATE
-//! goes on while the query runs, GV$ views are not read consistently, REGEXP_LIKE's dialect is not that of MATCHES, and what
-//! the daemon takes for unknown because an instance did not answer, SQL does not know of.
+//! The clause is for `gv$session s`. Columns of GV$SESSION keep their names; what the daemon joins (processes, transactions,
+//! statistics, waiters) becomes a scalar subquery on the row `s`. These subqueries are slower than the daemon's joins: they
+//! are for a person who wants to see which sessions match, not for polling. The result can differ from the daemon's in four
+//! ways: SYSDATE advances while the query runs, GV$ views are not read consistently, REGEXP_LIKE has another syntax than
+//! MATCHES, and a value that is unknown to the daemon because an instance did not answer is NULL or missing in SQL.
 //!
-//! Views and columns are those of the Oracle Database Reference; the name of the CPU statistic is that of its appendix
+//! Views and columns are those of the Oracle Database Reference; the names of the statistics are those of its appendix
 //! "Statistics Descriptions".
 
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use super::condition::{Condition, Operand, Value};
 use super::display::Quoted;
 use crate::session::column::{Column, Kind};
 
-/// The WHERE clause of a condition, without the word WHERE, over `gv$session s`.
+/// A condition as a WHERE clause for `gv$session s`, without the word WHERE.
 #[must_use]
 pub fn to_sql(condition: &Condition) -> String {
     broken_into_lines(&on_one_line(condition))
@@ -27,7 +27,7 @@ fn on_one_line(condition: &Condition) -> String {
     sql
 }
 
-/// A whole query: a policy's candidates, before protections, exemptions and limits.
+/// The whole query for a policy's candidates, before protections, exemptions and limits.
 #[must_use]
 pub fn to_query(when: &Condition, unless: Option<&Condition>) -> String {
     let mut query = format!(
@@ -50,7 +50,7 @@ fn write(condition: &Condition, sql: &mut String) {
                 sql.push_str(&negated);
             } else {
                 sql.push_str("NOT ");
-                // No SQL needs NOT NOT, and not every one takes it.
+                // Not every SQL parser accepts NOT NOT.
                 if matches!(**inner, Condition::Not(_)) {
                     sql.push('(');
                     write(inner, sql);
@@ -80,7 +80,7 @@ fn join(parts: &[Condition], word: &str, sql: &mut String) {
     }
 }
 
-/// In parentheses unless it is one term; more of them than needed would still be right.
+/// Writes a condition, in parentheses unless it is one term.
 fn group(condition: &Condition, sql: &mut String) {
     let compound = match condition {
         Condition::And(_) | Condition::Or(_) => true,
@@ -103,7 +103,7 @@ fn group(condition: &Condition, sql: &mut String) {
     }
 }
 
-/// The terms that have a NOT of their own.
+/// The negation of a term whose syntax has a NOT inside (`NOT IN`, `IS NOT NULL`).
 fn negated(condition: &Condition) -> Option<String> {
     match condition {
         Condition::In { .. } | Condition::Between { .. } | Condition::Like { .. } | Condition::IsNull(_) => {
@@ -164,7 +164,7 @@ fn term(condition: &Condition, not: &str) -> String {
     }
 }
 
-/// Oracle takes at most 1000 expressions in a list (ORA-01795), so a longer one is several.
+/// Oracle accepts at most 1000 expressions in a list (ORA-01795), so a longer list is split.
 fn within(subject: &Operand, values: &[Value], not: &str) -> String {
     const LONGEST: usize = 1_000;
     let word = if not.is_empty() { " OR " } else { " AND " };
@@ -195,8 +195,8 @@ fn literal(value: &Value) -> String {
     }
 }
 
-/// A text that SQL*Plus passes on as it is: a line end inside a literal may end the statement there, so control characters
-/// are written by their number, and what is longer than a line is put together from pieces.
+/// A text literal that SQL*Plus passes on unchanged. A line end inside a literal may end the statement there, so control
+/// characters become CHR calls, and a text that is longer than a line is a concatenation of shorter literals.
 fn text_literal(text: &str) -> String {
     const PIECE: usize = 250;
     let mut pieces: Vec<String> = Vec::new();
@@ -225,8 +225,8 @@ fn text_literal(text: &str) -> String {
     }
 }
 
-/// The same SQL in lines that a person can read, all of them far below SQL*Plus's limit. A break comes before a word or a text, and
-/// never inside one: SQL*Plus takes a `-` at the end of a line for its own, and a lone `/` for the end.
+/// The same SQL in readable lines, all far shorter than SQL*Plus's limit. A line break comes before a word or a literal, never
+/// inside one: to SQL*Plus, a `-` at the end of a line means that it continues, and a line with only `/` runs the statement.
 fn broken_into_lines(sql: &str) -> String {
     const WIDTH: usize = 120;
     const INDENT: &str = "\n       ";
@@ -245,7 +245,7 @@ fn broken_into_lines(sql: &str) -> String {
         if width > WIDTH
             && let Some(at) = last_break.take()
         {
-            // The blank before it becomes the line's end.
+            // The blank before the word becomes the line end.
             lines.replace_range(at - 1..at, INDENT);
             width = lines[at..].chars().count();
         }
@@ -254,7 +254,7 @@ fn broken_into_lines(sql: &str) -> String {
     lines
 }
 
-/// A statistic of the session since it logged on, by its name in V$STATNAME.
+/// The value of a statistic since the session logged on, by its name in V$STATNAME.
 fn statistic(name: &str) -> String {
     format!(
         "(SELECT st.value FROM gv$sesstat st JOIN gv$statname n ON n.inst_id = st.inst_id AND n.statistic# = \
@@ -262,7 +262,7 @@ fn statistic(name: &str) -> String {
     )
 }
 
-/// Of all transactions of the session and of its parallel servers.
+/// An aggregate over all transactions of the session and its parallel servers.
 fn transactions(expression: &str) -> String {
     let own = |it: &str| format!("{it}.inst_id = s.inst_id AND ({it}.addr = s.taddr OR {it}.ses_addr = s.saddr)");
     format!(
@@ -273,8 +273,8 @@ fn transactions(expression: &str) -> String {
     )
 }
 
-/// Everybody who waits for the session, directly or through others. In a circle of waiters a session does not wait for
-/// itself, but what hangs on it does: the walk goes through it, and WHERE leaves it out.
+/// An aggregate over all sessions that wait for this one, directly or through others. In a circle of waiters the walk
+/// reaches the session itself; WHERE leaves it out, because it does not block itself.
 fn waiters(expression: &str) -> String {
     let blocked_by = |inst_id: &str, sid: &str| {
         format!(
@@ -291,7 +291,7 @@ fn waiters(expression: &str) -> String {
 
 const BLOCK_SIZE: &str = "(SELECT TO_NUMBER(value) FROM v$parameter WHERE name = 'db_block_size')";
 
-/// A column, durations in seconds and sizes in bytes.
+/// A column as an expression; durations in seconds, sizes in bytes.
 fn expression(column: Column) -> String {
     match derived(column) {
         Some(expression) => expression,
@@ -303,7 +303,7 @@ fn expression(column: Column) -> String {
     }
 }
 
-/// What the daemon computes or joins; `None` for a column of GV$SESSION itself.
+/// The expression for a column that the daemon computes or joins; `None` for a column of GV$SESSION itself.
 fn derived(column: Column) -> Option<String> {
     let text = |text: &str| Some(text.to_owned());
     let seconds_since = |time: &str| format!("ROUND((SYSDATE - {time}) * 86400)");
@@ -342,7 +342,7 @@ fn derived(column: Column) -> Option<String> {
             "(SELECT p.{name} FROM gv$process p WHERE p.inst_id = s.inst_id AND p.addr = s.paddr)"
         ))
     } else if column == Column::Temp {
-        // No row means no temporary segment. Those always have blocks of the standard size.
+        // No row means no temporary segment. Temporary segments always have blocks of the standard size.
         Some(format!(
             "NVL((SELECT SUM(u.blocks) FROM gv$sort_usage u WHERE u.inst_id = s.inst_id AND u.session_addr = s.saddr), \
              0) * {BLOCK_SIZE}"
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_is_the_where_clause_that_it_says_it_is() {
+    fn a_condition_becomes_the_equivalent_where_clause() {
         let cases = [
             (
                 "INACTIVE longer than 4h",
@@ -402,7 +402,7 @@ mod tests {
                 "waited > 5m",
                 "CASE WHEN s.state = 'WAITING' THEN s.wait_time_micro / 1000000 END > 300",
             ),
-            // Nothing in a text ends a line, and so perhaps the statement.
+            // A line end in a text might end the statement.
             (
                 "module = 'a;\nb' or module like '%\t'",
                 "s.module = ('a;' || CHR(10) || 'b') OR s.module LIKE ('%' || CHR(9))",
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn every_column_that_is_not_gv_session_s_has_an_expression() {
+    fn every_column_outside_gv_session_has_an_expression() {
         for column in Column::ALL {
             assert_eq!(
                 derived(*column).is_none(),
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_broken_outside_texts_only() {
+    fn lines_are_broken_only_outside_literals() {
         let quotes = "x ''y ' z ".repeat(60);
         let long = format!("module = '{}' or username = 'a'", quotes.replace('\'', "''"));
         let clause = sql(&long);
@@ -453,7 +453,7 @@ mod tests {
             clause.lines().count() == 4 && clause.lines().all(|line| line.len() < 400),
             "{clause}"
         );
-        // Taken apart, every line has its quotes in pairs, and together they are the text.
+        // On every line the quotes are in pairs, and together the pieces are the text.
         assert!(
             clause.lines().all(|line| line.matches('\'').count() % 2 == 0),
             "{clause}"
@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_has_both_halves() {
+    fn a_query_has_when_and_unless() {
         let condition = |text| check_condition(text).expect(text);
         let query = to_query(&condition("ACTIVE"), Some(&condition("sid = 1")));
         assert!(

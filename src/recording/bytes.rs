@@ -1,6 +1,6 @@
-//! Numbers and texts as bytes: small numbers short, everything checked on the way back.
+//! Encodes numbers and texts as bytes. Small numbers are short, and everything is checked when it is read.
 
-/// Appends to a block.
+/// Appends values to a block.
 #[derive(Debug, Default)]
 pub(super) struct Put(pub(super) Vec<u8>);
 
@@ -9,7 +9,7 @@ impl Put {
         self.0.push(byte);
     }
 
-    /// Seven bits a byte, the lowest first.
+    /// Appends a number, seven bits in a byte, the lowest first.
     pub(super) fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.0.push(number.to_le_bytes()[0] | 0x80);
@@ -19,15 +19,15 @@ impl Put {
     }
 
     pub(super) fn count(&mut self, count: usize) {
-        self.number(u64::try_from(count).expect("no machine counts further than 64 bits"));
+        self.number(u64::try_from(count).expect("a count fits into 64 bits"));
     }
 
-    /// Numbers near zero are short, whatever their sign.
+    /// Appends a signed number. Numbers near zero are short.
     pub(super) fn signed(&mut self, number: i64) {
         self.number(zigzag(number));
     }
 
-    /// A value or NULL.
+    /// Appends a value or NULL.
     pub(super) fn optional(&mut self, number: Option<i64>) {
         self.byte(u8::from(number.is_some()));
         if let Some(number) = number {
@@ -45,7 +45,7 @@ impl Put {
     }
 }
 
-/// 0, -1, 1, -2, 2 as 0, 1, 2, 3, 4.
+/// Maps 0, -1, 1, -2, 2 to 0, 1, 2, 3, 4.
 const fn zigzag(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)).cast_unsigned()
 }
@@ -54,12 +54,12 @@ const fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
-/// What is wrong with the content of a block.
+/// Why the content of a block is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub(super) &'static str);
 
-/// Takes from a block.
+/// Reads values from a block.
 #[derive(Debug)]
 pub(super) struct Take<'a>(pub(super) &'a [u8]);
 
@@ -74,7 +74,7 @@ impl<'a> Take<'a> {
         match self.byte()? {
             0 => Ok(false),
             1 => Ok(true),
-            _ => Err(Malformed("neither yes nor no")),
+            _ => Err(Malformed("a flag that is neither 0 nor 1")),
         }
     }
 
@@ -94,16 +94,16 @@ impl<'a> Take<'a> {
         Err(Malformed("a number of more than 64 bits"))
     }
 
-    /// A count of things that take a byte each at least, so that no count asks for more memory than the block has bytes.
+    /// Reads a count of things of at least one byte, so that no count can allocate more memory than the block has bytes.
     pub(super) fn count(&mut self) -> Result<usize, Malformed> {
         let count = usize::try_from(self.number()?).map_err(|_| Malformed("a count that is too large"))?;
         if count > self.0.len() {
-            return Err(Malformed("a count of more than there is"));
+            return Err(Malformed("a count that is larger than the rest of the block"));
         }
         Ok(count)
     }
 
-    /// A number of at most 32 bits.
+    /// Reads a number of at most 32 bits.
     pub(super) fn id(&mut self) -> Result<u32, Malformed> {
         u32::try_from(self.number()?).map_err(|_| Malformed("a number of more than 32 bits"))
     }
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_come_back() {
+    fn numbers_are_read_back_unchanged() {
         for number in [0, 1, -1, 63, 64, -65, i64::from(i32::MIN), i64::MAX, i64::MIN] {
             let mut put = Put::default();
             put.signed(number);

@@ -1,4 +1,4 @@
-//! From blocks to snapshots. Nothing that a block says is believed: it is checked before it is used as an index or a size.
+//! Decodes blocks into snapshots. Nothing in a block is trusted: every number is checked before it is an index or a size.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::session::snapshot::{Clock, Instance, MAX_ROWS, ParallelServer, Restor
 use crate::session::store::{Numbers, Texts};
 use crate::session::time::DbTime;
 
-/// Remembers the last values of the wanted columns.
+/// Decodes blocks, with the last values of the wanted columns.
 #[derive(Debug)]
 pub(super) struct Decoder {
     wanted: Columns,
@@ -30,7 +30,7 @@ struct Last {
 /// A column of the recording.
 #[derive(Debug)]
 enum Held {
-    /// Nobody asks for it, or this program does not know it.
+    /// The column is not wanted, or this version does not know it.
     Skipped,
     Texts(Column, HeldTexts),
     Numbers(Column, Vec<i64>),
@@ -43,18 +43,18 @@ struct HeldTexts {
     ends: Vec<u32>,
 }
 
-/// Which row each row was before.
+/// The previous row number of each row.
 enum From {
-    /// All are where they were.
+    /// All rows have the same numbers as before.
     Same,
     Moved(Vec<u32>),
 }
 
-/// What comes of a block.
+/// The result of decoding a block.
 #[derive(Debug)]
 pub(super) enum Decoded {
     Recorded(Box<Recorded>),
-    /// It says what has changed since a block that could not be read.
+    /// The block has only the changes since a block that could not be read.
     Dangling,
 }
 
@@ -63,12 +63,12 @@ impl Decoder {
         Decoder { wanted, last: None }
     }
 
-    /// After a block that could not be read: what changed since is worth nothing.
+    /// Forgets the last values, after a block that could not be read: changes since that block cannot be applied.
     pub(super) fn forget(&mut self) {
         self.last = None;
     }
 
-    /// One block's content. After an error only a whole block can be read.
+    /// Decodes the content of a block. After an error, only a whole block can be decoded.
     pub(super) fn decode(&mut self, content: &[u8]) -> Result<Decoded, Malformed> {
         let mut take = Take(content);
         let last = match take.byte()? {
@@ -89,7 +89,7 @@ impl Decoder {
         let count = take.count()?;
         let mut held = last.map(|last| last.columns);
         if held.as_ref().is_some_and(|held| held.len() != count) {
-            return Err(Malformed("other columns than before"));
+            return Err(Malformed("columns that differ from those before"));
         }
         let mut restoring = moment.restoring(rows);
         let mut columns = Vec::with_capacity(count);
@@ -194,7 +194,7 @@ fn moment(take: &mut Take<'_>) -> Result<Moment, Malformed> {
 fn facts(take: &mut Take<'_>, last: Option<&Arc<Facts>>) -> Result<Arc<Facts>, Malformed> {
     let form = take.byte()?;
     if form == SAME_FACTS {
-        let last = last.ok_or(Malformed("protections as before, but there is no before"))?;
+        let last = last.ok_or(Malformed("unchanged protections without earlier ones"))?;
         return Ok(Arc::clone(last));
     }
     let own_username = take.text()?.to_owned();
@@ -233,7 +233,7 @@ fn readings(take: &mut Take<'_>) -> Result<Readings, Malformed> {
             used: take.signed()?,
             limit: take.optional()?,
         };
-        // One that this program does not know cannot be asked for either.
+        // No policy can use a resource that this version does not know.
         if let Some(resource) = Resource::named(name) {
             readings.set(inst_id, resource, reading);
         }
@@ -254,7 +254,7 @@ fn rows(take: &mut Take<'_>, last: Option<usize>) -> Result<(usize, From), Malfo
     while from.len() < rows {
         let length = usize::try_from(take.number()?).unwrap_or(usize::MAX);
         if length == 0 || length > rows - from.len() {
-            return Err(Malformed("more rows than it says"));
+            return Err(Malformed("more rows than the row count"));
         }
         if !take.flag()? {
             from.resize(from.len() + length, NEW);
@@ -267,7 +267,7 @@ fn rows(take: &mut Take<'_>, last: Option<usize>) -> Result<(usize, From), Malfo
         expected = start
             .checked_add(length)
             .filter(|end| *end <= last)
-            .ok_or(Malformed("a row behind the last"))?;
+            .ok_or(Malformed("a row after the last"))?;
         if start == 0 && length == rows && length == last {
             return Ok((rows, From::Same));
         }
@@ -276,7 +276,7 @@ fn rows(take: &mut Take<'_>, last: Option<usize>) -> Result<(usize, From), Malfo
     Ok((rows, From::Moved(from)))
 }
 
-/// The values at their new rows.
+/// Moves the values to the new rows.
 fn move_rows<T: Copy>(held: &mut Vec<T>, rows: usize, from: &From, null: T) {
     match from {
         From::Same => {}
@@ -290,7 +290,7 @@ fn move_rows<T: Copy>(held: &mut Vec<T>, rows: usize, from: &From, null: T) {
     debug_assert_eq!(held.len(), rows, "a value for each row");
 }
 
-/// The rows that the prediction is wrong for.
+/// Reads the rows whose value is not the predicted one.
 fn exceptions(
     take: &mut Take<'_>,
     rows: usize,
@@ -300,7 +300,7 @@ fn exceptions(
     for _ in 0..take.count()? {
         let distance = usize::try_from(take.number()?).unwrap_or(usize::MAX);
         let row = next.checked_add(distance).filter(|row| *row < rows);
-        let row = row.ok_or(Malformed("a value for a row that is not there"))?;
+        let row = row.ok_or(Malformed("a value for a row that does not exist"))?;
         set(take, row)?;
         next = row + 1;
     }
@@ -318,7 +318,7 @@ impl HeldTexts {
         for _ in 0..take.count()? {
             let word = take.text()?;
             if word.is_empty() {
-                return Err(Malformed("a word without letters"));
+                return Err(Malformed("an empty word"));
             }
             self.words.push_str(word);
             let end = u32::try_from(self.words.len()).map_err(|_| Malformed("too many words"))?;
@@ -328,7 +328,7 @@ impl HeldTexts {
         exceptions(take, rows, |take, row| {
             let code = take.id()?;
             if code as usize > words {
-                return Err(Malformed("a word that was never said"));
+                return Err(Malformed("a word that is not in the dictionary"));
             }
             codes[row] = code;
             Ok(())

@@ -1,4 +1,4 @@
-//! From snapshots to blocks.
+//! Encodes snapshots into blocks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use crate::session::column::{Column, Kind};
 use crate::session::snapshot::{Snapshot, SnapshotSource};
 use crate::session::store::{Numbers, Texts};
 
-/// A block that needs none before it.
+/// A block that does not depend on earlier ones.
 pub(super) const WHOLE: u8 = 1;
-/// A block that says what has changed.
+/// A block with the changes since the one before it.
 pub(super) const CHANGES: u8 = 2;
 
-/// What protections know is as before.
+/// The facts for the protections are unchanged.
 pub(super) const SAME_FACTS: u8 = 0;
-/// It follows.
+/// The facts follow.
 pub(super) const FACTS: u8 = 1;
-/// It follows, with the accounts that capture or apply changes: since version 2 of the format.
+/// The facts follow, with the accounts that capture or apply changes; since version 2 of the format.
 pub(super) const FACTS_WITH_REPLICATION: u8 = 2;
 
-/// A row that was not there before.
+/// A new row.
 pub(super) const NEW: u32 = u32::MAX;
 
-/// Remembers the last snapshot.
+/// Encodes snapshots, with the last one.
 #[derive(Debug, Default)]
 pub(super) struct Encoder {
     last: Option<Last>,
@@ -40,16 +40,16 @@ struct Last {
     dictionaries: HashMap<Column, Dictionary>,
 }
 
-/// The words that the reader knows of one column.
+/// The words of a column that the reader knows.
 #[derive(Debug, Default)]
 struct Dictionary {
     known: HashMap<Box<str>, u32>,
-    /// The recording's number for each code of the last snapshot.
+    /// The number in the recording of each code of the last snapshot.
     numbers: Vec<u32>,
 }
 
 impl Encoder {
-    /// The block's content.
+    /// The content of the block for a snapshot.
     pub(super) fn encode(&mut self, recorded: Recorded) -> Vec<u8> {
         let snapshot = recorded.snapshot;
         let columns: Vec<Column> = Column::ALL.iter().copied().filter(|one| snapshot.has(*one)).collect();
@@ -174,8 +174,8 @@ fn readings(put: &mut Put, readings: &crate::decide::pressure::Readings) {
     }
 }
 
-/// Which row of the last snapshot each row was, as runs: how many, and 0 for new ones or where the run begins, counted from
-/// where the one before it ended.
+/// Writes the previous row number of each row, in runs: the length, then 0 for new rows or else the beginning of the run,
+/// relative to the end of the run before.
 fn rows(put: &mut Put, snapshot: &Snapshot, last: Option<&Snapshot>) -> Vec<u32> {
     let rows = snapshot.rows();
     put.count(rows);
@@ -274,13 +274,13 @@ fn changed_numbers(put: &mut Put, numbers: &Numbers, before: Option<&Numbers>, f
     });
 }
 
-/// What a value is expected to be; NULL stays NULL.
+/// The predicted value; NULL stays NULL.
 pub(super) fn shifted(was: Option<i64>, shift: i64) -> Option<i64> {
     was.map(|was| was.wrapping_add(shift))
         .filter(|is| *is != Numbers::WIDE_NULL)
 }
 
-/// The difference that most have, if most have one; else any of them (majority vote).
+/// The most frequent difference if it is a majority, otherwise any of them (majority vote).
 fn usual_shift(differences: impl Iterator<Item = i64>) -> i64 {
     let (mut usual, mut votes) = (0, 0_usize);
     for difference in differences {
@@ -295,7 +295,7 @@ fn usual_shift(differences: impl Iterator<Item = i64>) -> i64 {
     usual
 }
 
-/// The rows that the prediction is wrong for: each as the distance to the one before, then what it really is.
+/// Writes the rows whose value is not the predicted one: the distance to the row before, then the value.
 fn exceptions(put: &mut Put, rows: &[usize], value: impl Fn(&mut Put, usize)) {
     put.count(rows.len());
     let mut next = 0;

@@ -1,19 +1,19 @@
-//! Recordings: snapshots over time in one small file, so that policies can be tried on last week.
+//! Recordings: snapshots over time in one small file, so that policies can be tried on the sessions of last week.
 //!
-//! A file begins with [`MAGIC`], the format's version and a block that says of which database it is. Then comes one block a
-//! snapshot. A block is its length, a checksum of its content and a checksum of these two, all four bytes, little-endian;
-//! then the content. So a file that was cut anywhere is read up to the cut, a damaged block is passed over, and only where
-//! a length itself is damaged the rest is lost.
+//! A file begins with [`MAGIC`], the version of the format and a block about the database. Then comes a block for each
+//! snapshot. A block is its length, a checksum of its content and a checksum of these two (four bytes each, little-endian),
+//! then the content. So a file that is cut off is read up to that place, and a damaged block is skipped. Only if a length is
+//! damaged is the rest of the file lost.
 //!
-//! From one snapshot to the next little changes, and what changes does so alike: all idle sessions grow idle by the same few
-//! seconds. So a block holds, for each column, one shift for all rows and the rows that it is not true for; texts are
-//! numbers of words, and a word is written once. Every [`WHOLE_EVERY`] blocks, and when the columns change, a block is
-//! *whole*: it needs none before it, and reading goes on there after a damaged one. General compression was the rejected
-//! design: it costs a dependency and CPU on the way back, where ten thousand snapshots are to be read in seconds. Columns
-//! have their lengths, so those that no policy speaks of are skipped unread.
+//! Little changes between two snapshots, and most changes are the same for many sessions: the ages of all idle sessions grow
+//! by the same few seconds. So a block has, for each column, one shift for all rows and the rows for which it is wrong. Texts
+//! are numbers of words, and a word is written once. Every [`WHOLE_EVERY`] blocks, and when the columns change, a block is
+//! *whole*: it does not depend on earlier blocks, and reading resumes there after damage. General compression was the rejected
+//! design: it needs a dependency, and CPU during reading, where ten thousand snapshots must take only seconds. Each column has
+//! its length, so columns that no policy uses are skipped.
 //!
 //! Memory: the writer keeps the last snapshot and its dictionaries, the reader the last values of the wanted columns. A
-//! dictionary that holds more than twice the words in use is begun anew.
+//! dictionary with more than twice the words in use is replaced by a new one.
 
 mod bytes;
 mod decode;
@@ -34,34 +34,34 @@ pub use bytes::Malformed;
 pub use reader::{Broken, Damage, Next, OpenError, Reader};
 pub use writer::Writer;
 
-/// What every recording begins with. The line feed and the byte 26 show a transfer that took it for text.
+/// The first bytes of every recording. A transfer as text would change the line feed or the byte 26.
 pub const MAGIC: [u8; 8] = *b"orarec\x1a\n";
 
-/// The version that is written, and the newest that is read.
+/// The version that is written, and the newest one that is read.
 pub const VERSION: u16 = 2;
 
-/// A block that needs none before it comes at least so often: an hour at four snapshots a minute.
+/// The most blocks from one whole block to the next: an hour, at four snapshots a minute.
 pub const WHOLE_EVERY: u32 = 240;
 
-/// No block is longer; a snapshot of the most sessions that there may be stays below.
+/// The longest block; a snapshot with the most sessions is shorter.
 pub const LONGEST_BLOCK: u32 = 1 << 30;
 
-/// What a recording says once.
+/// The header of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// The configured name of the database.
     pub database: String,
-    /// Between two snapshots.
+    /// The time between two snapshots.
     pub every: Duration,
 }
 
-/// One moment with all that decisions are made from.
+/// A snapshot and everything else that decisions depend on.
 #[derive(Clone, Debug)]
 pub struct Recorded {
     /// The sessions.
     pub snapshot: Snapshot,
-    /// What instances were short of.
+    /// The resource readings of the instances.
     pub readings: Readings,
-    /// Who was protected.
+    /// The facts for the protections.
     pub facts: Arc<Facts>,
 }

@@ -1,4 +1,4 @@
-//! Reads a recording, one snapshot at a time, and says where it is broken instead of giving up.
+//! Reads a recording, one snapshot at a time. Damage is reported with its position, and reading goes on after it.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -9,48 +9,48 @@ use crate::recording::decode::{Decoded, Decoder};
 use crate::recording::{Header, LONGEST_BLOCK, MAGIC, Recorded, VERSION};
 use crate::session::column::Columns;
 
-/// Why a recording cannot be read at all.
+/// Why a recording cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file could not be read.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// Its first bytes are others.
-    #[error("it is no recording: `orareaper record` makes one")]
+    /// The file does not begin like a recording.
+    #[error("it is not a recording; `orareaper record` makes one")]
     NotARecording,
-    /// It was made by a later release.
+    /// The recording was made by a newer release.
     #[error(
-        "the recording has version {0}, and this orareaper reads up to version {VERSION}: take the one that made it"
+        "the recording has version {0}, but this orareaper reads only up to version {VERSION}: use the release that made it"
     )]
     Newer(u16),
-    /// Its beginning cannot be read.
-    #[error("the recording's beginning is {0}")]
+    /// The header of the recording cannot be read.
+    #[error("the header of the recording is {0}")]
     Broken(Broken),
 }
 
-/// How a block is broken.
+/// What is wrong with a block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// The file ends in it.
+    /// The file ends inside the block.
     #[error("cut off")]
     CutOff,
-    /// Its length is damaged, so nobody knows where the next one begins.
+    /// The length is damaged, so the beginning of the next block is not known.
     #[error("damaged in its length, so the rest cannot be read")]
     Length,
-    /// Its content is damaged.
-    #[error("damaged: its checksum does not agree")]
+    /// The content is damaged.
+    #[error("damaged: its checksum is wrong")]
     Content,
-    /// Its content agrees with the checksum and makes no sense.
-    #[error("not understood: {0}")]
+    /// The checksum is right, but the content is invalid.
+    #[error("invalid: {0}")]
     Malformed(#[from] Malformed),
 }
 
-/// A place where a recording is broken.
+/// A damaged block of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// Where the block begins.
+    /// The byte at which the block begins.
     pub offset: u64,
-    /// How.
+    /// What is wrong with it.
     pub broken: Broken,
 }
 
@@ -60,18 +60,18 @@ impl fmt::Display for Damage {
     }
 }
 
-/// What comes next.
+/// The result of reading on.
 #[derive(Debug)]
 pub enum Next {
     /// A snapshot.
     Recorded(Box<Recorded>),
-    /// A broken place; go on asking.
+    /// A damaged block. Reading can go on.
     Damage(Damage),
-    /// Nothing more.
+    /// The end of the recording.
     End,
 }
 
-/// A recording that is being read.
+/// Reads a recording.
 #[derive(Debug)]
 pub struct Reader<R> {
     input: R,
@@ -89,10 +89,10 @@ enum Block {
 }
 
 impl<R: Read> Reader<R> {
-    /// Opens one; of its columns only those that are wanted are read.
+    /// Opens a recording. Only the wanted columns are read.
     ///
     /// # Errors
-    /// When it is no recording, is from a later release, or its beginning is broken.
+    /// If the file is not a recording, is from a newer release, or has a damaged header.
     pub fn open(mut input: R, wanted: Columns) -> Result<Reader<R>, OpenError> {
         let mut start = [0; MAGIC.len() + 2];
         let read = fill(&mut input, &mut start)?;
@@ -122,28 +122,28 @@ impl<R: Read> Reader<R> {
         })
     }
 
-    /// What it says once.
+    /// The header of the recording.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Bytes read so far.
+    /// The number of bytes that were read.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Good blocks that were of no use because one before them was broken.
+    /// The number of undamaged blocks that could not be used because of damage before them.
     #[must_use]
     pub fn passed_over(&self) -> u64 {
         self.passed_over
     }
 
-    /// Reads on.
+    /// Reads the next snapshot.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// If the file cannot be read.
     #[allow(clippy::should_implement_trait, reason = "it has three answers and an error")]
     pub fn next(&mut self) -> io::Result<Next> {
         while !self.ended {
@@ -180,7 +180,7 @@ fn header(content: &[u8]) -> Result<Header, Malformed> {
     })
 }
 
-/// One block, its checksums held against it.
+/// Reads a block and verifies its checksums.
 fn block(input: &mut impl Read, offset: &mut u64) -> io::Result<Block> {
     let mut head = [0; 12];
     let read = fill(input, &mut head)?;
@@ -208,7 +208,7 @@ fn block(input: &mut impl Read, offset: &mut u64) -> io::Result<Block> {
     })
 }
 
-/// As much as there is, up to the buffer's length.
+/// Fills the buffer as far as there is input.
 fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut read = 0;
     while read < buffer.len() {

@@ -1,4 +1,4 @@
-//! What is written comes back, whatever is done to the file says where, and nothing that a file says is believed.
+//! What is written is read back, damage is reported at its position, and nothing in a file is trusted.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -37,7 +37,7 @@ fn write(moments: &[Recorded]) -> Vec<u8> {
     bytes
 }
 
-/// All that a file gives: snapshots, broken places, blocks passed over.
+/// Everything that is read from a file: snapshots, damaged blocks, the number of blocks that could not be used.
 type Given = (Vec<Recorded>, Vec<(u64, Broken)>, u64);
 
 fn read(bytes: &[u8], wanted: Columns) -> Result<Given, OpenError> {
@@ -57,7 +57,7 @@ fn read(bytes: &[u8], wanted: Columns) -> Result<Given, OpenError> {
     Ok((recorded, damage, reader.passed_over()))
 }
 
-/// Everything that can be asked of a moment, as text.
+/// Everything in a snapshot, as text.
 fn shown(moment: &Recorded, columns: Columns) -> String {
     let snapshot = &moment.snapshot;
     let mut maintained: Vec<&String> = moment.facts.oracle_maintained.iter().collect();
@@ -83,10 +83,10 @@ fn shown(moment: &Recorded, columns: Columns) -> String {
     lines.join("\n")
 }
 
-/// A session: its seat, and a seed for what its columns hold.
+/// A session: INST_ID, SID, and a seed for the values of its columns.
 type Seed = (u8, u8, u64);
 
-/// Values that repeat, drift, jump, are NULL or as large as can be.
+/// Values that repeat, drift, jump, are NULL or as large as possible.
 fn cell(column: Column, seed: u64, texts: &[String]) -> Cell<'_> {
     let mixed = seed
         .wrapping_add(column as u64 + 1)
@@ -184,7 +184,7 @@ fn session_columns() -> Vec<Column> {
     Column::ALL.iter().copied().filter(of_session).collect()
 }
 
-/// Three sessions that grow idle, one of which leaves.
+/// Three sessions whose idle time grows; one of them ends.
 fn few() -> Vec<Recorded> {
     let texts = ["AB01".to_owned(), "SHOP".to_owned(), "日本".to_owned()];
     let sessions: [&[Seed]; 4] = [
@@ -204,7 +204,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_recorded_comes_back(
+    fn a_recording_is_read_back_unchanged(
         moments in prop::collection::vec(
             (prop::collection::vec((1..4_u8, 0..6_u8, 0..8_u64), 0..12), any::<bool>(), any::<u8>()), 1..12),
         texts in prop::collection::vec("[a-z\u{e9}\u{0}\u{1b}]{0,4}", 1..6),
@@ -212,7 +212,7 @@ proptest! {
     ) {
         let moments: Vec<Recorded> = (0..).zip(&moments).map(|(at, (sessions, clock, lacking))| {
             let mut columns = session_columns();
-            // Now and then a column is there that was not, or the other way round.
+            // Sometimes a column appears or disappears.
             if *lacking < 40 {
                 columns.retain(|column| *column as usize % 7 != usize::from(*lacking) % 7);
             }
@@ -237,7 +237,7 @@ proptest! {
         let at = at % bytes.len();
         bytes.splice(at.., noise.iter().copied());
         let _ = read(&bytes, all());
-        // The checksums catch nearly all of it, so the content is tried without them, too.
+        // The checksums detect nearly all changes, so the content is also decoded without them.
         for kind in [super::encode::WHOLE, super::encode::CHANGES] {
             let content: Vec<u8> = std::iter::once(kind).chain(noise.iter().copied()).collect();
             let mut decoder = super::decode::Decoder::new(all());
@@ -248,7 +248,7 @@ proptest! {
     }
 }
 
-/// A good block with one byte of its content changed, its checksum forgotten: read as far as it makes sense, never a panic.
+/// A block with one changed byte, decoded without its checksum, never panics.
 #[test]
 fn changed_content_never_panics() {
     let moments = few();
@@ -268,7 +268,7 @@ fn changed_content_never_panics() {
     assert!(refused > contents[1].len(), "most changes make no sense: {refused}");
 }
 
-/// Where each block begins, and where the last ends.
+/// The beginning of each block, and the end of the last one.
 fn borders(moments: &[Recorded]) -> Vec<usize> {
     (0..=moments.len())
         .map(|count| write(&moments[..count]).len())
@@ -276,7 +276,7 @@ fn borders(moments: &[Recorded]) -> Vec<usize> {
 }
 
 #[test]
-fn a_file_cut_anywhere_is_read_up_to_the_cut() {
+fn a_file_that_is_cut_off_is_read_up_to_the_cut() {
     let moments = few();
     let bytes = write(&moments);
     let borders = borders(&moments);
@@ -306,7 +306,7 @@ fn a_file_cut_anywhere_is_read_up_to_the_cut() {
 }
 
 #[test]
-fn a_damaged_block_is_named_and_reading_goes_on_at_the_next_whole_one() {
+fn a_damaged_block_is_reported_and_reading_resumes_at_the_next_whole_one() {
     let texts = ["AB01".to_owned()];
     let count = i64::from(WHOLE_EVERY) + 3;
     let moments: Vec<Recorded> = (0..count)
@@ -318,7 +318,7 @@ fn a_damaged_block_is_named_and_reading_goes_on_at_the_next_whole_one() {
     content[second + 12] ^= 0x40;
     let (back, damage, passed_over) = read(&content, all()).expect("its beginning is there");
     assert_eq!(damage, [(second as u64, Broken::Content)]);
-    // The first; then those from the next whole block on, which is number 240, counted from zero.
+    // The first, then those from the next whole block on, which is number 240, counted from zero.
     assert_eq!(back.len(), 1 + 3);
     assert_eq!(passed_over, u64::from(WHOLE_EVERY) - 2);
     assert_eq!(back[1].snapshot.clock(), moments[240].snapshot.clock());
@@ -330,8 +330,8 @@ fn a_damaged_block_is_named_and_reading_goes_on_at_the_next_whole_one() {
 }
 
 #[test]
-fn a_file_of_the_first_version_is_read() {
-    // It knew nothing of accounts that capture changes; without any, a file differs in its number alone.
+fn a_recording_of_version_1_is_read() {
+    // Version 1 has no accounts that capture changes; without any, the files differ only in the version.
     let mut moments = few();
     for moment in &mut moments {
         Arc::make_mut(&mut moment.facts).replication.clear();
@@ -343,7 +343,7 @@ fn a_file_of_the_first_version_is_read() {
 }
 
 #[test]
-fn another_file_and_a_later_version_are_refused() {
+fn other_files_and_newer_versions_are_refused() {
     assert!(matches!(
         read(b"SID,SERIAL#\n1,2\n", all()),
         Err(OpenError::NotARecording)
@@ -354,12 +354,12 @@ fn another_file_and_a_later_version_are_refused() {
     assert!(matches!(error, OpenError::Newer(3)));
     assert_eq!(
         error.to_string(),
-        "the recording has version 3, and this orareaper reads up to version 2: take the one that made it"
+        "the recording has version 3, but this orareaper reads only up to version 2: use the release that made it"
     );
 }
 
 #[test]
-fn a_quiet_database_takes_few_bytes() {
+fn a_quiet_database_needs_few_bytes() {
     let columns = session_columns();
     let texts: Vec<String> = (0..20).map(|number| format!("program{number}@web")).collect();
     let sessions: Vec<Seed> = (0..200).map(|number| (1, number, u64::from(number) * 2)).collect();
@@ -368,6 +368,6 @@ fn a_quiet_database_takes_few_bytes() {
         .into();
     let borders = borders(&moments);
     let (first, later) = (borders[1] - borders[0], borders[2] - borders[1]);
-    // What changes is how long they have been idle, one shift a column, and the head: a few bytes for each of 110 columns.
+    // Only the idle times and the header change: one shift for each column, a few bytes for each of 110 columns.
     assert!(first > 20_000 && later < 1_000, "{first} bytes, then {later}");
 }

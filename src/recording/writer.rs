@@ -1,4 +1,4 @@
-//! Writes a recording, one whole block at a time: whoever is interrupted leaves a file that can be read.
+//! Writes a recording, one complete block at a time, so that the file can be read even if writing is interrupted.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use crate::recording::bytes::Put;
 use crate::recording::encode::Encoder;
 use crate::recording::{Header, LONGEST_BLOCK, MAGIC, Recorded, VERSION};
 
-/// A recording that is being made.
+/// Writes a recording.
 #[derive(Debug)]
 pub struct Writer<W> {
     out: W,
@@ -15,10 +15,10 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins one.
+    /// Begins a recording.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn begin(out: W, header: &Header) -> io::Result<Writer<W>> {
         let mut writer = Writer {
             out,
@@ -35,10 +35,10 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
-    /// Adds a snapshot. After an error nothing more can be added: the reader would miss what was lost.
+    /// Adds a snapshot. After an error nothing more can be added, because later blocks depend on the lost one.
     ///
     /// # Errors
-    /// When it cannot be written, or is larger than a block may be.
+    /// If it cannot be written, or is larger than [`super::LONGEST_BLOCK`].
     pub fn add(&mut self, recorded: Recorded) -> io::Result<()> {
         let content = self.encoder.encode(recorded);
         let mut bytes = Vec::with_capacity(content.len() + 12);
@@ -46,13 +46,13 @@ impl<W: Write> Writer<W> {
         self.write_all(&bytes)
     }
 
-    /// Bytes so far.
+    /// The number of bytes that were written.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// Ends it and gives back what it was written to.
+    /// Ends the recording and returns the output.
     pub fn finish(self) -> W {
         self.out
     }

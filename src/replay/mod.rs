@@ -1,9 +1,8 @@
-//! Policies over recorded snapshots: what would they have done?
+//! Replays recorded snapshots: what would the policies have done?
 //!
-//! Each snapshot goes through the very cycle that the daemon runs, holds, budgets, pressure and schedules included, as a dry
-//! run: what would be done is assumed to have been done, so nobody is taken twice and budgets are used up as they would
-//! have been. What cannot be known is what the database would have shown afterwards: a session that would have ended is
-//! still in the recording.
+//! Each snapshot goes through the daemon's own cycle, with holds, budgets, pressure and schedules, as a dry run. An action is
+//! assumed to be done, so a session is not acted on twice, and budgets are used up as they would have been. A replay cannot
+//! know what the database would have shown afterwards: a session that would have been killed is still in the recording.
 
 mod series;
 #[cfg(test)]
@@ -23,20 +22,20 @@ use crate::recording::Recorded;
 pub use series::{MOST_POINTS, Series};
 pub use totals::{Counts, MOST_NAMES, MOST_RETURNS, PolicyTotals, Tally, Totals};
 
-/// What a replay is run with.
+/// The settings of a replay.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// The policies, and what else is in force. Nothing in them arms a replay: it is made with those of a file.
+    /// The policies and everything else that is in force. They are those for sessions of a file, so nothing is armed.
     pub rules: Rules,
-    /// The database's name, for people.
+    /// The name of the database, for display.
     pub database: String,
-    /// How often snapshots were taken.
+    /// The time between two snapshots, and the longest gap.
     pub rhythm: Rhythm,
-    /// Takes every hold as served.
+    /// Whether every hold is assumed to be served.
     pub assume_held: bool,
 }
 
-/// A replay under way.
+/// A running replay.
 #[derive(Debug)]
 pub struct Replay {
     setting: Setting,
@@ -47,19 +46,19 @@ pub struct Replay {
     totals: Totals,
 }
 
-/// One cycle of it.
+/// One cycle of a replay.
 #[derive(Debug)]
 pub struct Step {
-    /// The snapshot's time.
+    /// The time of the snapshot.
     pub now: DateTime<Utc>,
     /// The policies that ran.
     pub in_force: Vec<InForce>,
-    /// What was found and decided.
+    /// The result of the cycle.
     pub cycle: Cycle,
 }
 
 impl Replay {
-    /// Before the first snapshot.
+    /// Begins a replay.
     #[must_use]
     pub fn new(setting: Setting) -> Replay {
         Replay {
@@ -72,7 +71,7 @@ impl Replay {
         }
     }
 
-    /// Runs one cycle. `None` for a snapshot without a clock, on which the daemon would not decide either.
+    /// Runs a cycle. `None` for a snapshot without a clock, for which the daemon makes no decisions either.
     pub fn step(&mut self, recorded: &Recorded) -> Option<Step> {
         let snapshot = &recorded.snapshot;
         let Some(now) = snapshot.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset)) else {
@@ -97,7 +96,7 @@ impl Replay {
         };
         let cycle = cycle(&mut self.memory, snapshot, recorded.readings.clone(), &terms);
         for warrant in &cycle.ruling.warrants {
-            assert_eq!(warrant.mode(), RunMode::DryRun, "a replay acts on nobody");
+            assert_eq!(warrant.mode(), RunMode::DryRun, "a replay never enforces");
             self.action_id += 1;
             let outcome = match warrant.action() {
                 Action::Report => Outcome::Reported,
@@ -115,7 +114,7 @@ impl Replay {
         Some(step)
     }
 
-    /// What it comes to.
+    /// The totals at the end.
     #[must_use]
     pub fn into_totals(self) -> Totals {
         self.totals

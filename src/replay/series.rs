@@ -1,9 +1,9 @@
-//! A value over time in a bounded number of points, however long the time: when there are too many, two become one, the
-//! higher of both, so that no peak is lost.
+//! A value over time in a bounded number of points. If there are too many points, each two become one with the higher value,
+//! so that no peak is lost.
 
 use chrono::{DateTime, Utc};
 
-/// More points than this are never kept; a picture is not wider.
+/// The most points; a chart is not wider.
 pub const MOST_POINTS: usize = 512;
 
 /// A value over time.
@@ -45,7 +45,7 @@ impl Series {
         self.in_last += 1;
     }
 
-    /// The points, oldest first: where each begins, and its highest value.
+    /// The points, oldest first: the beginning of each, and its highest value.
     #[must_use]
     pub fn points(&self) -> &[(DateTime<Utc>, f64)] {
         &self.points
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_stays_small_and_keeps_every_peak() {
+    fn the_number_of_points_is_bounded_and_no_peak_is_lost() {
         let at = |second| DateTime::from_timestamp(second, 0).expect("in range");
         let mut series = Series::default();
         for second in 0..5_000_i64 {

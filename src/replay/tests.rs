@@ -1,4 +1,4 @@
-//! What a replay counts, against what was put into it.
+//! Compares the totals of a replay with the recorded sessions.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ const POLICY: &str =
     "policies:\n  - name: idle\n    mode: enforce\n    when: INACTIVE longer than 1h\n    action: kill\n";
 const START: i64 = 1_795_000_000;
 
-/// SID, seconds of login after the start, user, machine, seconds idle.
+/// SID, seconds from the start to the logon, user, machine, seconds idle.
 type Session = (i64, i64, &'static str, &'static str, i64);
 
 fn moment(at: i64, sessions: &[Session], clock: bool) -> Recorded {
@@ -102,7 +102,7 @@ fn replay(policy: &str, moments: &[Recorded]) -> Totals {
     replay.into_totals()
 }
 
-/// One idle session of SHOP on web01, and others that are not.
+/// An idle session of SHOP on web01, other sessions that are not idle, and `more`.
 fn with(at: i64, more: &[Session]) -> Recorded {
     let mut sessions = vec![
         (10, -90_000, "SHOP", "web01", 7_200 + at),
@@ -113,7 +113,7 @@ fn with(at: i64, more: &[Session]) -> Recorded {
 }
 
 #[test]
-fn a_like_session_within_minutes_came_back_and_others_did_not() {
+fn a_similar_session_within_minutes_counts_as_come_back() {
     let totals = replay(
         POLICY,
         &[
@@ -133,8 +133,8 @@ fn a_like_session_within_minutes_came_back_and_others_did_not() {
 }
 
 #[test]
-fn who_comes_after_five_minutes_is_somebody_else() {
-    // The next snapshot, after 15 seconds, is taken to be the first without the session that would have ended.
+fn a_session_after_five_minutes_does_not_count_as_come_back() {
+    // The next snapshot, after 15 seconds, is assumed to be the first without the killed session.
     for (logon, came_back) in [(315, 1), (316, 0)] {
         let moments: Vec<Recorded> = (0..=22)
             .map(|number| number * 15)
@@ -149,7 +149,7 @@ fn who_comes_after_five_minutes_is_somebody_else() {
 }
 
 #[test]
-fn a_snapshot_without_a_clock_is_not_decided_on_and_a_long_pause_is_a_gap() {
+fn a_snapshot_without_a_clock_is_skipped_and_a_long_pause_is_a_gap() {
     let idle: &[Session] = &[(10, -90_000, "SHOP", "web01", 9_000)];
     let totals = replay(
         POLICY,
@@ -161,11 +161,11 @@ fn a_snapshot_without_a_clock_is_not_decided_on_and_a_long_pause_is_a_gap() {
         ],
     );
     assert_eq!((totals.clockless, totals.snapshots, totals.gaps), (1, 3, 1));
-    assert_eq!(totals.all.acted, 1, "nobody is taken twice");
+    assert_eq!(totals.all.acted, 1, "no session is acted on twice");
 }
 
 #[test]
-fn a_hold_is_served_over_time() {
+fn a_hold_is_served_over_several_snapshots() {
     let policy = format!("{POLICY}    for: 30s\n");
     for (snapshots, acted) in [(2, 0), (3, 1), (9, 1)] {
         let moments: Vec<Recorded> = (0..snapshots).map(|number| with(number * 15, &[])).collect();
@@ -179,7 +179,7 @@ fn a_hold_is_served_over_time() {
 }
 
 #[test]
-fn every_format_shows_the_totals_and_no_markup_of_a_session() {
+fn every_format_shows_the_totals_and_escapes_text_of_sessions() {
     let evil: &[Session] = &[(10, -90_000, "<b>|SHOP", "=cmd\u{1b}[2J", 9_000)];
     let totals = replay(POLICY, &[moment(0, evil, true), moment(15, evil, true)]);
     let shown = |format| totals.render(format, TextStyle::default());

@@ -1,7 +1,7 @@
-//! What a replay comes to: per policy, user, program and machine, and who came back.
+//! The totals of a replay: by policy, user, program and machine, and the sessions that came back.
 //!
-//! Memory is bounded: names beyond [`MOST_NAMES`] are counted together, a week is no more than a picture's points, and of
-//! those who came back the first [`MOST_RETURNS`] are kept by name and all are counted.
+//! Memory is bounded: names beyond [`MOST_NAMES`] are counted together, a series has a bounded number of points, and only the
+//! first [`MOST_RETURNS`] sessions that came back are listed, although all are counted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,18 +19,18 @@ use crate::replay::series::Series;
 use crate::replay::{Setting, Step};
 use crate::report::Summary;
 
-/// More names than this are counted together.
+/// The most names that are counted separately.
 pub const MOST_NAMES: usize = 10_000;
 
-/// So many of those who came back are kept by name.
+/// The most sessions that came back and are listed.
 pub const MOST_RETURNS: usize = 1_000;
 
-/// How often something would have been done, and how often that was in vain.
+/// How many actions there would have been, and how many would have been in vain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Actions.
+    /// The number of actions.
     pub acted: usize,
-    /// Of them, ended sessions whose like was back within minutes.
+    /// The number of killed sessions of which a similar one was back within minutes.
     pub came_back: usize,
 }
 
@@ -38,7 +38,7 @@ pub struct Tally {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     by_name: BTreeMap<String, Tally>,
-    /// Those that came when there were [`MOST_NAMES`] already.
+    /// The names beyond [`MOST_NAMES`].
     pub others: Tally,
 }
 
@@ -50,7 +50,7 @@ impl Counts {
         self.by_name.entry(name.to_owned()).or_default()
     }
 
-    /// Most actions first.
+    /// The tallies, most actions first.
     #[must_use]
     pub fn sorted(&self) -> Vec<(&str, Tally)> {
         let mut all: Vec<(&str, Tally)> = self.by_name.iter().map(|(name, tally)| (&**name, *tally)).collect();
@@ -59,59 +59,59 @@ impl Counts {
     }
 }
 
-/// One policy's part.
+/// The totals of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyTotals {
     /// Its name.
     pub name: Arc<str>,
     /// Its action.
     pub action: Action,
-    /// Whether it runs on this database at all.
+    /// Whether it runs on this database.
     pub runs: bool,
-    /// Snapshots in which its schedule let it act.
+    /// The number of snapshots in which it was due.
     pub due: usize,
-    /// What it would have done.
+    /// Its actions.
     pub tally: Tally,
-    /// The most sessions at once for which its condition held.
+    /// The most sessions in one snapshot for which its condition held.
     pub most_matched: usize,
-    /// The most at once with each verdict.
+    /// The most sessions in one snapshot with each verdict.
     pub most: Summary,
-    /// Snapshots in which its breaker was open.
+    /// The number of snapshots in which its breaker was open.
     pub breaker_open: usize,
 }
 
-/// What a replay comes to.
+/// The totals of a replay.
 #[derive(Clone, Debug)]
 pub struct Totals {
     /// The database.
     pub database: String,
-    /// The first and the last snapshot's time.
+    /// The times of the first and the last snapshot.
     pub span: Option<(DateTime<Utc>, DateTime<Utc>)>,
-    /// Snapshots that were decided on.
+    /// The number of snapshots with decisions.
     pub snapshots: usize,
-    /// Snapshots without a clock, on which nothing is decided.
+    /// The number of snapshots without a clock, for which there are no decisions.
     pub clockless: usize,
-    /// Pauses between snapshots that broke all holds.
+    /// The number of pauses between snapshots that broke all holds.
     pub gaps: usize,
-    /// Snapshots in a blackout.
+    /// The number of snapshots in a blackout.
     pub blackouts: usize,
     /// The most sessions in a snapshot.
     pub most_sessions: usize,
-    /// In file and list order.
+    /// The policies, in the order of the files and in them.
     pub policies: Vec<PolicyTotals>,
-    /// By USERNAME.
+    /// The tallies by USERNAME.
     pub by_user: Counts,
-    /// By PROGRAM.
+    /// The tallies by PROGRAM.
     pub by_program: Counts,
-    /// By MACHINE.
+    /// The tallies by MACHINE.
     pub by_machine: Counts,
-    /// All of it.
+    /// The tally of all actions.
     pub all: Tally,
-    /// Who came back, the first of them.
+    /// The first sessions that came back.
     pub returns: Vec<Return>,
-    /// How much of each limit was used, in percent, by instance and resource.
+    /// The use of each limited resource over time, in percent, by instance and resource.
     pub pressure: BTreeMap<(u32, Resource), Series>,
-    /// What has to be said first.
+    /// Notes at the beginning of a report.
     pub notes: Vec<String>,
     set: Arc<PolicySet>,
 }
@@ -197,9 +197,9 @@ impl Totals {
         for (decision, entry) in step.cycle.ruling.decisions.iter().zip(entries) {
             assert_eq!(
                 decision.row, entry.row,
-                "a decision for each entry of the plan, in its order"
+                "there is a decision for each entry of the plan, in the same order"
             );
-            // Whoever would have ended is still in the recording, and waits for nothing.
+            // A session that would have been killed is still in the recording, and is not counted again.
             if entry.standing != Standing::Followed {
                 now.entry(decision.policy).or_default().count(decision.verdict);
             }
@@ -221,7 +221,7 @@ impl Totals {
         for back in returns {
             let by = |policy: &PolicyTotals| policy.name == back.ended.policy;
             let policy = self.policies.iter().position(by);
-            let policy = policy.expect("who was ended was ended by one of the policies");
+            let policy = policy.expect("a killed session was killed by one of the policies");
             self.each(policy, &back.ended.who, |tally| tally.came_back += 1);
             if self.returns.len() < MOST_RETURNS {
                 self.returns.push(back.clone());

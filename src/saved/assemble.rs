@@ -1,4 +1,4 @@
-//! From rows as a file has them to a snapshot.
+//! Builds a snapshot from the rows of a file.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,7 +11,7 @@ use crate::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotBuilder,
 use crate::session::time::DbTime;
 use crate::yaml::diagnostics::one_of;
 
-/// A value as a file has it.
+/// A value in a file.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Value<'a> {
     Null,
@@ -23,39 +23,39 @@ pub(super) enum Value<'a> {
 /// Builds the snapshot of a file.
 #[derive(Debug)]
 pub(super) struct Assembly {
-    /// In the builder's order; the first is INST_ID if the file has none.
+    /// The columns in the order of the builder; the first is INST_ID if the file does not have it.
     columns: Vec<Column>,
     builder: SnapshotBuilder,
-    /// Wins over what the sessions say.
+    /// The time from elsewhere; it overrides that in the sessions.
     taken_at: Option<Clock>,
     clock: Option<Clock>,
-    /// What the sessions say of the clock; `None` before the first.
+    /// The time in the sessions; `None` before the first session.
     shown: Option<Option<String>>,
     has_inst_id: bool,
     instances: BTreeSet<u32>,
-    /// Where each session was seen.
+    /// The line of each session.
     seen: HashMap<SessionKey, u64>,
     day_only_logons: usize,
-    /// The first value of each column that cannot be read, and what is to be said of it.
+    /// For each column with an unreadable value, the note about the first one.
     unreadable: BTreeMap<Column, String>,
     notes: Vec<String>,
-    /// What sessions are counted by in messages.
+    /// The word before the number of a session in messages, `line` or `session`.
     place: &'static str,
 }
 
-/// The columns of GV$SESSION that a name stands for; what is computed is never taken from a file.
+/// The column of GV$SESSION with a name. Computed columns are never read from a file.
 pub(super) fn session_column(name: &str) -> Option<Column> {
     Column::named(name.trim()).filter(|column| column.source() == Source::Session)
 }
 
-/// Whether a column tells the database's clock.
+/// Whether a column is the time of the database's clock.
 pub(super) fn is_clock(name: &str) -> bool {
     ["SYSDATE", "SYSTIMESTAMP"]
         .iter()
         .any(|known| known.eq_ignore_ascii_case(name.trim()))
 }
 
-/// The clock of a document's `taken_at`; `None` if it is NULL.
+/// The clock in the `taken_at` of a document; `None` if it is NULL.
 pub(super) fn read_taken_at(value: Value<'_>) -> Result<Option<Clock>, Problem> {
     let refused = |text: &str, expected: &'static str| refuse("TAKEN_AT", text, expected.into());
     match value {
@@ -68,7 +68,7 @@ pub(super) fn read_taken_at(value: Value<'_>) -> Result<Option<Clock>, Problem> 
     }
 }
 
-const NO_NUMBER: &str = "a number, where a date is expected";
+const NO_NUMBER: &str = "a number, but a date is expected";
 
 fn refuse(column: &str, value: &str, expected: Cow<'static, str>) -> Problem {
     Problem::Value {
@@ -78,8 +78,8 @@ fn refuse(column: &str, value: &str, expected: Cow<'static, str>) -> Problem {
     }
 }
 
-/// Whether a file without a readable value here says too little of its sessions to be of use: who they are, and for how long
-/// they have been at rest or at work. Any other column is left out, and what depends on it is unknown.
+/// Whether a file is useless without this column, because it identifies the sessions or says how long they have been idle or
+/// running. Any other column with an unreadable value is ignored, and what depends on it is unknown.
 const fn is_needed(column: Column) -> bool {
     matches!(
         column,
@@ -87,12 +87,12 @@ const fn is_needed(column: Column) -> bool {
     )
 }
 
-/// Why a value is not one of its column's list.
+/// Says that a value is not in the column's closed list.
 fn not_listed(text: &str, list: &[&str]) -> String {
     let none = format!("none of {}", one_of(list.iter().copied()));
     if list.contains(&text.trim()) {
         return format!(
-            "{none}: the values are filled up with blanks, so no text can be compared; export without \
+            "{none}: the values are padded with blanks, so texts cannot be compared; export without \
              (SQL*Plus: `set markup csv on quote on` instead of `set colsep`)"
         );
     }
@@ -121,7 +121,7 @@ impl Assembly {
         }
     }
 
-    /// An empty one without the columns that hold what cannot be read, for a second reading; `None` if all could be read.
+    /// An empty assembly without the columns that have unreadable values, for a second pass; `None` if there are none.
     pub(super) fn again(&self) -> Option<Assembly> {
         if self.unreadable.is_empty() {
             return None;
@@ -134,12 +134,12 @@ impl Assembly {
         Some(rest)
     }
 
-    /// Adds what a reader of a report has to know.
+    /// Adds a note for the reader of a report.
     pub(super) fn note(&mut self, note: String) {
         self.notes.push(note);
     }
 
-    /// What a session says that the database's clock showed, before it is added. All of one snapshot say the same.
+    /// Takes the time of the database's clock from a session, before the session is added. It must be the same in all sessions.
     pub(super) fn clock(&mut self, name: &str, value: Value<'_>, line: u64) -> Result<(), Problem> {
         let text = match value {
             Value::Null => None,
@@ -150,7 +150,7 @@ impl Assembly {
             Some(first) if first.as_deref() == text.as_deref() => return Ok(()),
             Some(_) => {
                 return Err(Problem::SeveralSnapshots(format!(
-                    "{name} differs from the sessions before"
+                    "{name} differs from that of the sessions before"
                 )));
             }
             None => self.shown = Some(text.as_deref().map(str::to_owned)),
@@ -163,7 +163,7 @@ impl Assembly {
             Err(expected) => {
                 let problem = refuse(name, &text, expected.into());
                 self.notes.push(format!(
-                    "{} {line}: {problem}; without it no age is known but `idle` and `running` (--taken-at gives it)",
+                    "{} {line}: {problem}; without the time, only the ages `idle` and `running` are known (--taken-at sets it)",
                     self.place
                 ));
             }
@@ -171,12 +171,12 @@ impl Assembly {
         Ok(())
     }
 
-    /// How many sessions there are so far.
+    /// The number of sessions so far.
     pub(super) fn rows(&self) -> usize {
         self.builder.rows()
     }
 
-    /// Adds a session. `line` is where it stands, for messages.
+    /// Adds a session. `line` is its line or number, for messages.
     pub(super) fn push<'a>(&mut self, line: u64, value: impl Fn(Column) -> Value<'a>) -> Result<(), Problem> {
         let mut owned: Vec<(usize, String)> = Vec::new();
         let mut cells: Vec<Cell<'_>> = Vec::with_capacity(self.columns.len());
@@ -196,7 +196,7 @@ impl Assembly {
                     Err(problem) if is_needed(column) || column.closed_list().is_some() => return Err(problem),
                     Err(problem) => {
                         let place = self.place;
-                        let note = || format!("{place} {line}: {problem}; the column is left out");
+                        let note = || format!("{place} {line}: {problem}; the column is ignored");
                         self.unreadable.entry(column).or_insert_with(note);
                         Cell::Null
                     }
@@ -240,7 +240,7 @@ impl Assembly {
         }
     }
 
-    /// A session that is there twice means that the file holds two moments: its ages and counts would be wrong.
+    /// Refuses a session that was already added: the file would have two snapshots, and ages and counts would be wrong.
     fn note_identity(&mut self, cells: &[Cell<'_>], line: u64) -> Result<(), Problem> {
         let find = |wanted: Column| {
             self.columns
@@ -270,13 +270,13 @@ impl Assembly {
         match self.seen.insert(key, line) {
             None => Ok(()),
             Some(before) => Err(Problem::SeveralSnapshots(format!(
-                "session {key} is there already, as {} {before}",
+                "session {key} is already in {} {before}",
                 self.place
             ))),
         }
     }
 
-    /// Ends. All derived columns that need no other view are computed.
+    /// Returns the snapshot, with all derived columns that need no other view.
     pub(super) fn finish(self, format: Format, database: Option<String>) -> Result<Saved, Fault> {
         if self.builder.rows() == 0 {
             return Err(Fault::whole(Problem::NoSessions));
@@ -284,7 +284,7 @@ impl Assembly {
         let mut notes = self.notes;
         if self.day_only_logons > 0 {
             notes.push(format!(
-                "LOGON_TIME has no time of day for {} sessions: midnight stands for it, so `connected` is up to a day too long",
+                "LOGON_TIME has no time of day in {} sessions: midnight is assumed, so `connected` is up to a day too long",
                 self.day_only_logons
             ));
         }
@@ -309,7 +309,7 @@ impl Assembly {
             .count();
         if later > 0 {
             notes.push(format!(
-                "{later} sessions logged on after the snapshot was taken: its time is not the database's own clock"
+                "{later} sessions logged on after the time of the snapshot: that time is not by the database's clock"
             ));
         }
         Ok(Saved {

@@ -1,11 +1,11 @@
-//! JSON: an array of sessions under whatever name, wherever it stands, or one session after another (JSON Lines).
+//! Reads JSON: an array of sessions anywhere in the document, or one session after another (JSON Lines).
 //!
-//! SQLcl and SQL Developer write `{"results":[{"columns":[...],"items":[...]}]}`, ORDS `{"items":[...],"hasMore":false}`, DBeaver
-//! an array under the text of the query, others an array alone. What they have in common is taken for what it is: objects
-//! with a SID are sessions. They stand in one array; a second one would be a second moment.
+//! SQLcl and SQL Developer write `{"results":[{"columns":[...],"items":[...]}]}`, ORDS writes `{"items":[...],"hasMore":false}`,
+//! DBeaver an array under the text of the query, others only an array. They have one thing in common: objects with a SID are
+//! sessions. All sessions must be in one array; a second array would be a second snapshot.
 //!
-//! The text is gone over twice, once for the columns and the clock (either may stand anywhere) and once for the values, so
-//! that only the snapshot is held in memory and never a tree of the whole file.
+//! The text is parsed twice, first for the columns and the clock, which may be anywhere, then for the values. So only the
+//! snapshot is in memory, never a tree of the whole document.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use crate::saved::{Fault, Format, Problem, Saved};
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Clock;
 
-/// A value, as far as it can be one of a session.
+/// A value that may belong to a session.
 #[derive(Clone, Debug)]
 enum Scalar {
     Null,
@@ -44,12 +44,12 @@ struct Row {
     clock: Option<(String, Scalar)>,
 }
 
-/// What is wanted of the rows.
+/// Receives the rows of a pass.
 trait Rows {
     fn row(&mut self, number: u64, row: &Row) -> Result<(), Problem>;
 }
 
-/// First time: which columns there are.
+/// The first pass: which columns there are.
 #[derive(Default)]
 struct Survey(Columns);
 
@@ -62,7 +62,7 @@ impl Rows for Survey {
     }
 }
 
-/// Second time: the values.
+/// The second pass: the values.
 impl Rows for Assembly {
     fn row(&mut self, number: u64, row: &Row) -> Result<(), Problem> {
         let (name, shown) = match &row.clock {
@@ -105,22 +105,22 @@ pub(super) fn read(text: &str, taken_at: Option<Clock>) -> Result<Saved, Fault> 
     assembly.finish(Format::Json, document.database)
 }
 
-/// What is known of the whole while it is gone over.
+/// What is known about the document during a pass.
 #[derive(Debug, Default)]
 struct Document {
     database: Option<String>,
     taken_at: Option<Scalar>,
-    /// ORDS says that there are further pages.
+    /// Whether ORDS says that there are more pages.
     more: bool,
-    /// The array that holds the sessions, by its number; sessions of a JSON Lines file stand in none, which is number 0.
+    /// The number of the array with the sessions; 0 for JSON Lines, where there is no array.
     home: Option<u64>,
-    /// How many arrays were begun.
+    /// The number of arrays so far.
     arrays: u64,
-    /// Whether an array holds objects that are no sessions.
+    /// The array of sessions has objects that are not sessions.
     others: bool,
 }
 
-/// Goes over the text. What is wrong with a session is left in `problem`, because the parser carries texts alone.
+/// A pass over the text. A problem of a session is kept in `problem`, because errors of the parser can only be texts.
 struct Walk<'a> {
     rows: &'a mut dyn Rows,
     document: Document,
@@ -166,7 +166,7 @@ fn pass(text: &str, rows: &mut dyn Rows) -> Result<Document, Fault> {
     Ok(walk.document)
 }
 
-/// The parser's words without its own "at line 3 column 4", which stands in front already.
+/// The parser's message without its "at line 3 column 4": the line is already at the front.
 fn without_place(error: &serde_json::Error) -> String {
     let said = error.to_string();
     match said.rsplit_once(" at line ") {
@@ -185,7 +185,7 @@ impl Walk<'_> {
         error
     }
 
-    /// Takes what stands beside the sessions.
+    /// Takes a value that does not belong to a session.
     fn around(&mut self, whole: bool, key: &str, value: Scalar) {
         if whole && key.eq_ignore_ascii_case("taken_at") {
             self.document.taken_at = Some(value);
@@ -198,7 +198,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Takes an object for a session, the `number`th of its array.
+    /// Takes an object that is a session, with its number in the array.
     fn session<E: serde::de::Error>(&mut self, array: u64, number: u64, row: &Row) -> Result<(), E> {
         match self.document.home {
             None => self.document.home = Some(array),
@@ -212,10 +212,10 @@ impl Walk<'_> {
     }
 }
 
-/// A value, and what it was.
+/// A parsed value.
 enum Found {
     Scalar(Scalar),
-    /// A session if it has a SID.
+    /// An object; it is a session if it has a SID.
     Object(Option<Row>),
     Array,
 }
@@ -229,10 +229,10 @@ impl Found {
     }
 }
 
-/// Any value, with all that is nested in it.
+/// Parses any value and everything that is nested in it.
 struct Node<'w, 'a> {
     walk: &'w mut Walk<'a>,
-    /// Whether it is the document itself.
+    /// Whether it is the whole document.
     whole: bool,
 }
 
@@ -287,7 +287,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         while let Some(key) = map.next_key::<String>()? {
             let column = session_column(&key);
             if column.is_some_and(|column| seen.contains(column)) {
-                return Err(A::Error::custom(format!("{key} is there twice in one session")));
+                return Err(A::Error::custom(format!("a session has the key {key} twice")));
             }
             let value = map.next_value_seed(self.inside())?.scalar();
             if let Some(column) = column {
@@ -314,14 +314,14 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         Ok(Found::Scalar(Scalar::Number(number)))
     }
 
-    /// Beyond 63 bits it cannot be held, and is NULL.
+    /// A number of more than 63 bits becomes NULL.
     fn visit_u64<E>(self, number: u64) -> Result<Found, E> {
         Ok(Found::Scalar(
             i64::try_from(number).map_or(Scalar::Null, Scalar::Number),
         ))
     }
 
-    /// No column has fractions, and a number with an exponent may have been rounded: it is shown as it cannot be read.
+    /// No column has fractions, and a number with an exponent may be rounded. As a text it is reported as unreadable.
     fn visit_f64<E>(self, number: f64) -> Result<Found, E> {
         Ok(Found::Scalar(Scalar::Text(format!("{number:?}"))))
     }

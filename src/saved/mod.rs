@@ -1,22 +1,23 @@
-//! Sessions from a file: what `SELECT * FROM GV$SESSION` gave, saved by whatever tool was at hand.
+//! Saved snapshots: sessions from a file that any tool wrote as the result of `SELECT * FROM GV$SESSION`.
 //!
-//! A DBA tries policies on an export before trusting them with a database, so the reader takes what SQL tools really write
-//! (any column order, separators, byte order marks, Oracle's own dates) and is strict about all else: a file that is cut
-//! off, holds two snapshots or a date that could be read two ways is refused with its line, because a report over half of
-//! the sessions would look like a report over all of them. Nothing is ever done to a session of a saved snapshot.
+//! A DBA tries policies on an export before trusting them with a database. So the reader accepts what SQL tools really write
+//! (any column order, separators, byte order marks, Oracle's dates) and is strict about everything else. A file that is cut
+//! off, contains two snapshots or has an ambiguous date is refused with its line, because a report on half of the sessions
+//! would look like a report on all of them. No action is possible on a session of a saved snapshot.
 //!
 //! # CSV
-//! A header row of column names in any letter case and order, then a row for each session. The separator is a comma,
-//! semicolon, tab or bar, whichever the header holds most of. Unknown columns are ignored. A field is NULL if it is empty,
-//! `(null)`, `[null]`, `<null>` or `NULL` (in any letter case): SQL Developer and others write it so, and NULL spares.
+//! A header row with column names in any letter case and order, then a row for each session. The separator is a comma,
+//! semicolon, tab or bar, whichever is most frequent in the header. Unknown columns are ignored. A field is NULL if it is
+//! empty, `(null)`, `[null]`, `<null>` or `NULL` (in any letter case): SQL Developer and others write NULL like this, and NULL
+//! spares.
 //!
-//! What SQL*Plus has around the rows is understood: prompts and queries above and below, headings and underlines of each page, and
-//! `412 rows selected.` in its languages; the count is held against the rows. `set colsep` fills every value up with
-//! blanks; where the heading shows that, they are no part of the values.
+//! The text that SQL*Plus writes around the rows is recognized: prompts and queries above and below, headings and underlines
+//! on each page, and `412 rows selected.` in its languages; the count is compared with the number of rows. `set colsep` pads
+//! values with blanks. If the heading shows that, the blanks are removed.
 //!
 //! # JSON
-//! Objects with a SID are sessions, with column names as keys in any letter case. They stand in one array, which may stand
-//! anywhere and have any name, or one after another (JSON Lines). The form in which this project writes them is
+//! Objects with a SID are sessions, with column names as keys in any letter case. They are in one array, anywhere in the
+//! document and under any name, or one after another (JSON Lines). The form in which this project writes them is
 //!
 //! ```json
 //! {"database": "prod", "taken_at": "2026-11-22T11:00:00+01:00",
@@ -26,16 +27,16 @@
 //! `database` and `taken_at` may be left out, other keys are ignored. Values are JSON numbers or texts; `null` and the empty
 //! text are NULL.
 //!
-//! # What cannot be read
-//! A value that cannot be read (a rounded `2.8800E+10`, a date that could be read two ways) makes its column unknown for
-//! everybody, with a note; in a column that tells who a session is or how long it has been at rest, and in one whose values
-//! are a closed list, it refuses the file. NULL would not do: `p1 is null` would hold.
+//! # Unreadable values
+//! A value that cannot be read (a rounded `2.8800E+10`, an ambiguous date) makes its column unknown for all sessions, and a
+//! note says so. If the column identifies a session, says how long it has been idle or running, or has a closed list of
+//! values, the file is refused. NULL would be wrong: `p1 is null` would be true.
 //!
 //! # Time
-//! Dates are the wall clock of the database's host. `taken_at`, a SYSDATE or a SYSTIMESTAMP column tell what that clock
-//! showed, and with an offset also where it stands; without an offset it is taken for UTC. A date that has an offset of its
-//! own is moved to that clock. Without any of them, or with a day alone, the
-//! snapshot has no clock, and ages that need one are unknown.
+//! Dates are the wall-clock time of the database's host. `taken_at`, or a column SYSDATE or SYSTIMESTAMP, gives the time on
+//! that clock and perhaps its offset; without an offset it is assumed to be UTC. A date with its own offset is converted to
+//! that clock. If there is none of these, or only a day without a time, the snapshot has no clock, and ages that need one are
+//! unknown.
 
 mod assemble;
 mod json;
@@ -54,27 +55,27 @@ use crate::session::snapshot::{Clock, Snapshot};
 
 pub use stamp::Stamp;
 
-/// Larger files are refused. All columns of a session make about a kilobyte, so this is some quarter of a million sessions,
-/// four times what Oracle allows an instance; and the file is held in memory while it is read.
+/// The largest file. All columns of a session need about a kilobyte, so this is about a quarter of a million sessions, four
+/// times Oracle's limit for an instance. The whole file is in memory while it is read.
 pub const MAX_BYTES: u64 = 256 << 20;
 
-/// One session's row of a CSV file is shorter than this, or a quote was never closed.
+/// The longest row of a CSV file. A longer one means that a quote is never closed.
 pub const MAX_ROW_BYTES: usize = 1 << 20;
 
-/// What a file held.
+/// The contents of a file.
 #[derive(Clone, Debug)]
 pub struct Saved {
-    /// The sessions, with all derived columns that GV$SESSION alone allows.
+    /// The sessions, with all derived columns that need only GV$SESSION.
     pub snapshot: Snapshot,
-    /// The database's name, where the file has one.
+    /// The name of the database, if the file has one.
     pub database: Option<String>,
-    /// How the file was understood.
+    /// The format of the file.
     pub format: Format,
-    /// What a reader of a report has to know about the file.
+    /// Notes on the file for the reader of a report.
     pub notes: Vec<String>,
 }
 
-/// The form of a file, told by its content and not by its name.
+/// The format of a file, which its contents decide and not its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Separated values.
@@ -83,7 +84,7 @@ pub enum Format {
     Json,
 }
 
-/// A file that cannot be used, with what to do about it.
+/// Why a file cannot be used, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub struct SavedError {
     file: String,
@@ -104,97 +105,97 @@ impl fmt::Display for SavedError {
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
-    /// The operating system refused.
+    /// The file could not be read.
     #[error("{0}")]
     Unreadable(io::Error),
-    /// A folder.
-    #[error("it is a folder; name one file")]
+    /// The path is a folder.
+    #[error("it is a folder; give the path of a file")]
     Folder,
-    /// Larger than [`MAX_BYTES`].
-    #[error("it is larger than {}, more than any database's sessions; export GV$SESSION alone", Bytes(MAX_BYTES.cast_signed()))]
+    /// The file is larger than [`MAX_BYTES`].
+    #[error("it is larger than {}, more than the sessions of any database; export only GV$SESSION", Bytes(MAX_BYTES.cast_signed()))]
     TooLarge,
-    /// No byte, or white space alone.
+    /// The file is empty or only white space.
     #[error("it is empty; export `SELECT * FROM GV$SESSION` with a header row")]
     Empty,
-    /// No text, or not in UTF-8.
+    /// The file is not text, or not in UTF-8.
     #[error("{0}")]
     NotText(&'static str),
-    /// A header that names no session.
+    /// There is no SID, so these are not sessions.
     #[error(
-        "{} has no column SID, so it is no list of sessions; export `SELECT * FROM GV$SESSION` with a header row", if *header { "the header row" } else { "no session" }
+        "{}, so this is not a list of sessions; export `SELECT * FROM GV$SESSION` with a header row", if *header { "the header row has no column SID" } else { "no object has a SID" }
     )]
     NoSid {
-        /// Whether a header was looked at.
+        /// Whether the file has a header row, which JSON has not.
         header: bool,
     },
-    /// A header that names a column twice.
-    #[error("column {0} is there twice, and which one counts cannot be told; export `SELECT * FROM GV$SESSION` alone")]
+    /// The header has a column twice.
+    #[error("there are two columns {0}; export only `SELECT * FROM GV$SESSION`")]
     DuplicateColumn(String),
-    /// A header and nothing else.
-    #[error("it holds no session; a database always has some, so the export failed or was filtered")]
+    /// There are no sessions.
+    #[error("it has no sessions; a database always has some, so the export failed or was filtered")]
     NoSessions,
-    /// A row of another length.
-    #[error("{found} fields where the header has {expected}: {}", match (padded, found < expected) {
-        (true, _) => "the line is wrapped (`set linesize 32767`, `set pagesize 50000`), or a value holds the separator; \
+    /// A row has another number of fields than the header.
+    #[error("{found} fields, but the header has {expected}: {}", match (padded, found < expected) {
+        (true, _) => "the line is wrapped (`set linesize 32767`, `set pagesize 50000`), or a value contains the separator; \
                       `set markup csv on quote on` instead of `set colsep` avoids both",
         (false, true) => "the file is cut off or a line break is not quoted; export it again (SQL*Plus: `set markup csv on quote on`)",
-        (false, false) => "a value that holds the separator is not quoted; export it with quotes (SQL*Plus: `set markup csv on quote on`)",
+        (false, false) => "a value that contains the separator is not quoted; export it with quotes (SQL*Plus: `set markup csv on quote on`)",
     })]
     FieldCount {
-        /// In this row.
+        /// The number in this row.
         found: usize,
-        /// In the header.
+        /// The number in the header.
         expected: usize,
-        /// Whether the values are filled up with blanks.
+        /// Whether the values are padded with blanks.
         padded: bool,
     },
-    /// SQL*Plus's own layout.
+    /// The default layout of SQL*Plus.
     #[error(
-        "the columns have nothing but blanks between them, so where a value ends cannot be told; `set markup csv on quote on` and spool it again"
+        "the columns are separated only by blanks, so the end of a value is not clear; `set markup csv on quote on` and spool it again"
     )]
     FixedWidth,
-    /// One page of a longer answer.
-    #[error("it is one page of a longer answer (`hasMore`); ask for all sessions at once (ORDS: `?limit=10000`)")]
+    /// The file is one page of a longer result.
+    #[error("it is one page of a longer result (`hasMore`); ask for all sessions at once (ORDS: `?limit=10000`)")]
     MorePages,
-    /// The end came too early.
-    #[error("the file ends in the middle of {0}: it is half-written or cut off; export it again")]
+    /// The file ends too early.
+    #[error("the file ends in the middle of {0}: it is incomplete; export it again")]
     CutOff(&'static str),
-    /// A row beyond [`MAX_ROW_BYTES`].
-    #[error("a row of more than {}; is a quote never closed?", Bytes(MAX_ROW_BYTES.cast_signed() as i64))]
+    /// A row is longer than [`MAX_ROW_BYTES`].
+    #[error("a row has more than {}; probably a quote is never closed", Bytes(MAX_ROW_BYTES.cast_signed() as i64))]
     RowTooLong,
-    /// Not JSON, or not of the documented form.
+    /// The file is not JSON, or not in a documented form.
     #[error("{0}; expected an array of sessions or {{\"taken_at\": ..., \"database\": ..., \"sessions\": [...]}}")]
     Json(String),
-    /// A value that is not what its column holds.
+    /// A value is not of the kind of its column.
     #[error("column {column}: {value:?} is {expected}")]
     Value {
-        /// Upper case.
+        /// The column, in upper case.
         column: String,
-        /// Cut to a readable length.
+        /// The value, shortened.
         value: String,
-        /// "no whole number; ...".
+        /// What the value is, such as "not a whole number", and what to do.
         expected: Cow<'static, str>,
     },
-    /// Two snapshots in one file.
+    /// The file has two snapshots.
     #[error("{0}; a saved snapshot is one moment, so export it with one query")]
     SeveralSnapshots(String),
-    /// An array of sessions and of something else.
-    #[error("{0} objects without a SID stand among the sessions; export all columns of all sessions")]
+    /// The array of sessions has other objects too.
+    #[error("{0} objects among the sessions have no SID; export all columns of all sessions")]
     AmongSessions(u64),
-    /// Fewer or more rows than the tool said.
-    #[error("the file says {said} rows and has {found}: it is cut off or was edited; export it again")]
+    /// The number of rows differs from the count in the file.
+    #[error("the file says {said} rows but has {found}: it is cut off or was edited; export it again")]
     RowCount {
-        /// `412 rows selected.`
+        /// The count in `412 rows selected.`
         said: u64,
-        /// Rows read.
+        /// The number of rows that were read.
         found: usize,
     },
-    /// The snapshot's own bound.
+    /// There are more sessions than a snapshot can have.
     #[error("{0}")]
     TooManySessions(#[from] crate::session::snapshot::TooManySessions),
 }
 
-/// A problem and the line it is on.
+/// A problem and its line.
 #[derive(Debug)]
 struct Fault {
     line: Option<u64>,
@@ -214,10 +215,10 @@ impl Fault {
     }
 }
 
-/// Opens and reads a file, standard input if it is `-`. `taken_at` is what the database's clock showed, and wins over what the file says.
+/// Reads a file, or standard input if the path is `-`. `taken_at` is the time on the database's clock; it overrides that in the file.
 ///
 /// # Errors
-/// Whatever [`parse`] refuses, and what the operating system does.
+/// If the file cannot be read, or [`parse`] refuses it.
 pub fn open(path: &Path, taken_at: Option<Clock>) -> Result<Saved, SavedError> {
     if path == Path::new("-") {
         return read_all(io::stdin().lock(), "standard input", taken_at);
@@ -243,7 +244,7 @@ fn failed(name: &str, problem: Problem) -> SavedError {
     }
 }
 
-/// The bound is on what is read: a pipe or a device has no length.
+/// The limit is on the bytes that are read, because a pipe or a device has no length.
 fn read_all(from: impl Read, name: &str, taken_at: Option<Clock>) -> Result<Saved, SavedError> {
     let mut bytes = Vec::new();
     from.take(MAX_BYTES + 1)
@@ -252,10 +253,10 @@ fn read_all(from: impl Read, name: &str, taken_at: Option<Clock>) -> Result<Save
     parse(&bytes, name, taken_at)
 }
 
-/// Reads what a file holds. `name` stands in messages only.
+/// Reads the contents of a file. `name` is only for messages.
 ///
 /// # Errors
-/// When the content is no complete snapshot in one of the documented forms.
+/// If the contents are not a complete snapshot in one of the documented forms.
 pub fn parse(bytes: &[u8], name: &str, taken_at: Option<Clock>) -> Result<Saved, SavedError> {
     let read = || {
         if bytes.len() as u64 > MAX_BYTES {
@@ -277,13 +278,13 @@ pub fn parse(bytes: &[u8], name: &str, taken_at: Option<Clock>) -> Result<Saved,
     })
 }
 
-/// The bytes as text, or why they are none. A NUL further down is taken: old Windows clients end MACHINE with one.
+/// The bytes as text, or why they are not text. A NUL after the header is allowed: old Windows clients end MACHINE with one.
 fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>, Fault> {
     let not_text = |what| Err(Fault::whole(Problem::NotText(what)));
     let text = match bytes {
         [0x1f, 0x8b, ..] => return not_text("it is compressed; unpack it first"),
         [b'P', b'K', 3, 4, ..] => return not_text("it is a workbook or a zip archive; save it as CSV in UTF-8"),
-        // What Windows' PowerShell makes of every output that it writes into a file.
+        // PowerShell on Windows writes all output into files as UTF-16.
         [0xff, 0xfe, rest @ ..] => Cow::Owned(of_utf16(rest, u16::from_le_bytes)?),
         [0xfe, 0xff, rest @ ..] => Cow::Owned(of_utf16(rest, u16::from_be_bytes)?),
         _ => Cow::Borrowed(of_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))?),
@@ -320,11 +321,11 @@ fn of_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, Fault> {
         .ok_or_else(|| Fault::whole(Problem::CutOff("a character of UTF-16")))
 }
 
-/// What a command line gives as the time of a snapshot: the wall clock of the database's host, with an offset where it is
-/// not UTC.
+/// Reads the time of a snapshot from a command line: the wall-clock time of the database's host, with an offset if it is not
+/// UTC.
 ///
 /// # Errors
-/// The forms that are understood.
+/// The forms that are accepted.
 pub fn parse_taken_at(text: &str) -> Result<Clock, &'static str> {
     Stamp::parse(text.trim())?.as_clock()
 }

@@ -1,20 +1,20 @@
-//! What SQL*Plus and its like write around the rows of a query: prompts, headings on each page, underlines, a count.
+//! Recognizes the text that SQL*Plus and similar tools write around rows: prompts, headings on each page, underlines, a count.
 //!
-//! A line is passed over only if it is known for what it is. An unknown one may be half of a session, and a report over
-//! half of the sessions looks like a report over all of them.
+//! A line is skipped only if it is recognized. An unknown line may be a part of a session, and a report on half of the
+//! sessions would look like a report on all of them.
 
 use csv::StringRecord;
 
 use crate::saved::assemble::session_column;
 use crate::session::column::Column;
 
-/// How far down the heading may stand: below a banner and the echo of a long query.
+/// The most lines before the heading, for a banner and the echo of a long query.
 const DEEPEST_HEADING: usize = 1_000;
 
-/// A prompt is not longer.
+/// The longest prompt.
 const LONGEST_PROMPT: usize = 64;
 
-/// How the count of rows is worded, in the languages of SQL*Plus's message files: English, German, French, Spanish, Italian,
+/// The word for "selected" after the row count in the languages of SQL*Plus: English, German, French, Spanish, Italian,
 /// Portuguese, Dutch, Swedish, Danish and Norwegian, Polish, Czech, Turkish, Russian, Japanese, Chinese (twice), Korean.
 const SELECTED: [&str; 17] = [
     "selected",
@@ -36,27 +36,27 @@ const SELECTED: [&str; 17] = [
     "선택",
 ];
 
-/// Where the heading stands, and what separates its fields.
+/// The position of the heading, and its separator.
 pub(super) struct Heading {
-    /// The byte at which its line begins.
+    /// The byte at which the line of the heading begins.
     pub(super) start: usize,
     pub(super) separator: u8,
-    /// The fields are filled up with blanks, as `set colsep` writes them; nothing is quoted then.
+    /// The fields are padded with blanks, as with `set colsep`, and not quoted.
     pub(super) padded: bool,
-    /// How many characters each underline of the next line has; empty if there is none.
+    /// The length of each underline in the next line; empty if there are none.
     underlines: Vec<usize>,
 }
 
 /// Why there is no heading.
 pub(super) enum NoHeading {
-    /// No line names SID.
+    /// No line has a column SID.
     NoSid { line: u64 },
-    /// Columns with nothing but blanks between them.
+    /// The columns are separated only by blanks.
     FixedWidth { line: u64 },
 }
 
 impl Heading {
-    /// Finds the line that names the columns, below whatever a spool begins with.
+    /// Finds the line with the names of the columns, below the beginning of a spool.
     pub(super) fn find(text: &str) -> Result<Heading, NoHeading> {
         let mut first = None;
         let mut fixed = None;
@@ -103,8 +103,8 @@ impl Heading {
         }
     }
 
-    /// The column that a heading names. SQL*Plus cuts a heading at its column's width (`LOGON_TIM` over `22-NOV-26`): one that
-    /// fills the width is taken for the only column that begins like this.
+    /// The column of a heading. SQL*Plus cuts off a heading at the width of its column (`LOGON_TIM` above `22-NOV-26`). If a
+    /// heading fills the width, it is the only column whose name begins with it.
     pub(super) fn column(&self, place: usize, name: &str) -> Option<Column> {
         session_column(name).or_else(|| {
             let name = name.trim();
@@ -126,14 +126,14 @@ fn split(line: &str, separator: u8) -> StringRecord {
         .delimiter(separator)
         .from_reader(line.as_bytes());
     let mut record = StringRecord::new();
-    // A line of text is text; what cannot be split names nothing.
+    // A line that cannot be split has no names.
     match reader.read_record(&mut record) {
         Ok(_) => record,
         Err(_) => StringRecord::new(),
     }
 }
 
-/// Names of columns, SID among them, and no part of the query that asked for them.
+/// Whether a line has the names of columns, SID among them, and is not a part of the query.
 fn is_heading(line: &str, fields: &StringRecord, separator: u8) -> bool {
     let of_a_query = |field: &str| {
         let field = field.trim().to_ascii_lowercase();
@@ -147,7 +147,7 @@ fn is_heading(line: &str, fields: &StringRecord, separator: u8) -> bool {
         && !fields.iter().any(of_a_query)
 }
 
-/// `  INST_ID        SID    SERIAL# USERNAME`.
+/// Whether a line is a heading in columns of fixed width: `  INST_ID        SID    SERIAL# USERNAME`.
 fn is_fixed_width(line: &str) -> bool {
     let mut words = line.split_whitespace();
     let named = words.clone().filter(|word| session_column(word).is_some()).count();
@@ -157,7 +157,7 @@ fn is_fixed_width(line: &str) -> bool {
         && !is_prompt(line)
 }
 
-/// The separator that the heading holds most of, outside quotes; a comma if it holds none.
+/// The most frequent separator in the heading outside quotes; a comma if there is none.
 fn separator(heading: &str) -> u8 {
     let mut counts = [(b',', 0), (b';', 0), (b'\t', 0), (b'|', 0)];
     let mut quoted = false;
@@ -174,7 +174,7 @@ fn separator(heading: &str) -> u8 {
         .map_or(b',', |(byte, _)| *byte)
 }
 
-/// Each field one run of hyphens, or of whatever `set underline` names.
+/// Whether each field is a run of hyphens, or of the character of `set underline`.
 pub(super) fn is_underline<'a>(fields: impl Iterator<Item = &'a str>) -> bool {
     let mut seen = false;
     for field in fields {
@@ -190,7 +190,7 @@ pub(super) fn is_underline<'a>(fields: impl Iterator<Item = &'a str>) -> bool {
     seen
 }
 
-/// `SQL> spool off`, `scott@PROD> `.
+/// Whether a line begins with a prompt: `SQL> spool off`, `scott@PROD> `.
 pub(super) fn is_prompt(line: &str) -> bool {
     let Some((name, rest)) = line.trim_start().split_once('>') else {
         return false;
@@ -200,7 +200,7 @@ pub(super) fn is_prompt(line: &str) -> bool {
         && (rest.is_empty() || rest.starts_with(' '))
 }
 
-/// How many rows a line says that there were: `412 rows selected.`, `412 Zeilen ausgewählt.`, `Selezionate 412 righe.`
+/// The row count in a line: `412 rows selected.`, `412 Zeilen ausgewählt.`, `Selezionate 412 righe.`
 pub(super) fn feedback(line: &str) -> Option<u64> {
     let lower = line.trim().to_lowercase();
     if lower.len() > 100 || !SELECTED.iter().any(|word| lower.contains(word)) {
@@ -212,7 +212,7 @@ pub(super) fn feedback(line: &str) -> Option<u64> {
     (numbers.next().is_none() && lower.chars().all(plain)).then_some(count)
 }
 
-/// `Elapsed: 00:00:00.05` of `set timing on`, in any language.
+/// Whether a line is from `set timing on`, such as `Elapsed: 00:00:00.05`, in any language.
 pub(super) fn is_timing(line: &str) -> bool {
     let Some((word, clock)) = line.trim().split_once(':') else {
         return false;
@@ -225,8 +225,8 @@ pub(super) fn is_timing(line: &str) -> bool {
             .all(|c| c.is_ascii_digit() || matches!(c, ':' | '.' | ','))
 }
 
-/// The part of a text that is JSON, without what a spool has around it, and how many lines stand before it. `None` if it is a
-/// table.
+/// The JSON in a text, without the text that a spool has around it, and the number of lines before it. `None` if the text is
+/// a table.
 pub(super) fn json_part(text: &str) -> Option<(&str, u64)> {
     let is_json = |line: &str| line.trim_start().starts_with(['[', '{']);
     let (mut start, mut lines) = (0, 0);
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_count_of_rows_is_read_in_every_language_of_the_tool() {
+    fn the_row_count_is_read_in_every_language_of_sqlplus() {
         for line in [
             "412 rows selected.",
             "412 Zeilen ausgewählt.",
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn prompts_and_underlines_are_told_from_sessions() {
+    fn prompts_and_underlines_are_not_taken_for_sessions() {
         for line in ["SQL> spool off", "SQL>", "scott@PROD> exit", "SYS@db01:1521/shop> "] {
             assert!(is_prompt(line), "{line}");
         }

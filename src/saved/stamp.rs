@@ -1,38 +1,37 @@
-//! Numbers and dates as SQL tools write them.
+//! Reads numbers and dates as SQL tools write them.
 //!
-//! What could be read two ways is refused: `1.234` is a thousand and more in one country and a bit above one in the next,
-//! `03/04/2026` is March or April. A wrong date in a report about whom to kill is worse than no report.
+//! Ambiguous values are refused: `1.234` is more than a thousand in one country and about one in another, `03/04/2026` is in
+//! March or in April. A wrong date in a report about which sessions to kill is worse than no report.
 
 use chrono::{NaiveDate, NaiveTime};
 
 use crate::session::snapshot::Clock;
 use crate::session::time::DbTime;
 
-const DATES: &str = "no date that can be read; expected ISO 8601 (2026-11-22T10:00:00) or Oracle's 22-NOV-26 or \
+const DATES: &str = "not a date that can be read; expected ISO 8601 (2026-11-22T10:00:00) or Oracle's 22-NOV-26 or \
                      22-NOV-2026 10:00:00 with English months (ALTER SESSION SET NLS_DATE_FORMAT = 'YYYY-MM-DD HH24:MI:SS')";
-const NUMBERS: &str = "no whole number; export numbers without thousands separators or decimals";
-const ROUNDED: &str =
-    "rounded: SQL*Plus shows a number so that is longer than `set numwidth` allows; `set numwidth 38`";
-const TOO_NARROW: &str = "a number that its column was too narrow for; `set numwidth 38`, and no `column ... format`";
-const NO_TIME_OF_DAY: &str = "a day without its time; alter session set nls_date_format = 'YYYY-MM-DD HH24:MI:SS'";
+const NUMBERS: &str = "not a whole number; export numbers without thousands separators or decimals";
+const ROUNDED: &str = "rounded: SQL*Plus does this to a number that is longer than `set numwidth`; `set numwidth 38`";
+const TOO_NARROW: &str = "a number that was too wide for its column; `set numwidth 38`, and no `column ... format`";
+const NO_TIME_OF_DAY: &str = "a day without a time; alter session set nls_date_format = 'YYYY-MM-DD HH24:MI:SS'";
 
-/// A point in time as a file has it.
+/// A point in time in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// Seconds of the wall clock since 1970-01-01 00:00:00 on that clock.
+    /// Seconds since 1970-01-01 00:00:00, by the wall clock.
     pub wall: i64,
-    /// Seconds east of Greenwich, where it says.
+    /// The offset from UTC in seconds, if there is one.
     pub offset: Option<i32>,
-    /// Whether it has no time of day: midnight stands for it.
+    /// Whether there is no time of day, so that midnight is assumed.
     pub day_only: bool,
 }
 
 impl Stamp {
-    /// Reads ISO 8601 (with `T` or a blank, and if wanted a fraction, `Z` or an offset), or Oracle's DD-MON-RR and
-    /// DD-MON-YYYY, alone or with HH24:MI:SS or HH.MI.SS AM. A two-digit year is Oracle's RR: 00 to 49 are 2000 to 2049.
+    /// Reads ISO 8601 (with `T` or a blank; a fraction, `Z` or an offset are optional), or Oracle's DD-MON-RR and
+    /// DD-MON-YYYY, alone or with HH24:MI:SS or HH.MI.SS AM. A year of two digits is Oracle's RR: 00 to 49 are 2000 to 2049.
     ///
     /// # Errors
-    /// The forms that are understood.
+    /// The forms that are accepted.
     pub fn parse(text: &str) -> Result<Stamp, &'static str> {
         Self::read(text).ok_or(DATES)
     }
@@ -41,7 +40,7 @@ impl Stamp {
         let text = text.trim();
         let end_of_day = text
             .find(['T', 't', ' '])
-            // The T of OCT is no separator: a date has two hyphens before its time.
+            // A date has two hyphens before its time, so the T of OCT is not the separator.
             .filter(|at| text[..*at].matches('-').count() == 2)
             .or_else(|| text.find(' '))
             .unwrap_or(text.len());
@@ -64,7 +63,7 @@ impl Stamp {
         })
     }
 
-    /// In the database's clock, which stands `utc_offset` seconds east of Greenwich.
+    /// The time on the database's clock, which is `utc_offset` seconds ahead of UTC.
     #[must_use]
     pub fn in_clock(self, utc_offset: i32) -> DbTime {
         DbTime(match self.offset {
@@ -73,10 +72,10 @@ impl Stamp {
         })
     }
 
-    /// As the database's clock itself.
+    /// The database's clock, if this is its time.
     ///
     /// # Errors
-    /// A day alone is no time: midnight would make every age wrong by up to a day.
+    /// If there is no time of day: with midnight, every age would be wrong by up to a day.
     pub fn as_clock(self) -> Result<Clock, &'static str> {
         if self.day_only {
             return Err(NO_TIME_OF_DAY);
@@ -121,7 +120,7 @@ fn month(name: &str) -> Option<u32> {
     u32::try_from(at + 1).ok()
 }
 
-/// Takes `Z`, `+01:00`, `+0100` or `+01` off the end of a time of day.
+/// Splits `Z`, `+01:00`, `+0100` or `+01` from the end of a time of day.
 fn split_offset(text: &str) -> Option<(&str, Option<i32>)> {
     if let Some(clock) = text.strip_suffix(['Z', 'z']) {
         return Some((clock.trim_end(), Some(0)));
@@ -145,7 +144,7 @@ fn split_offset(text: &str) -> Option<(&str, Option<i32>)> {
     Some((clock.trim_end(), Some(signed)))
 }
 
-/// `10:00`, `10:00:00`, `10:00:00.123`, `10.00.00.123456 AM`.
+/// Reads `10:00`, `10:00:00`, `10:00:00.123` or `10.00.00.123456 AM`.
 fn read_clock(text: &str) -> Option<NaiveTime> {
     let (text, half) = match text.rsplit_once(' ') {
         Some((clock, "AM" | "am" | "a.m." | "A.M.")) => (clock.trim_end(), Some(0)),
@@ -171,10 +170,10 @@ fn read_clock(text: &str) -> Option<NaiveTime> {
     NaiveTime::from_hms_opt(hour, minute, second)
 }
 
-/// A whole number. One that does not fit 64 signed bits (a wait's P1 may be an address) is NULL, because it cannot be held.
+/// Reads a whole number. One that does not fit into 64 signed bits becomes NULL (the P1 of a wait may be an address).
 ///
 /// # Errors
-/// What is expected.
+/// What the text is instead.
 pub(super) fn read_number(text: &str) -> Result<Option<i64>, &'static str> {
     let text = text.trim();
     let unsigned = text.strip_prefix('-').unwrap_or(text);
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn every_documented_form_is_the_same_moment() {
+    fn all_documented_forms_give_the_same_time() {
         for text in [
             "2026-11-22T10:00:00",
             "2026-11-22 10:00:00",
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_are_kept_beside_the_wall_clock() {
+    fn an_offset_does_not_change_the_wall_clock() {
         for (text, offset) in [
             ("2026-11-22T10:00:00Z", 0),
             ("2026-11-22T10:00:00+01:00", 3_600),
@@ -235,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn noon_and_midnight_of_the_twelve_hour_clock() {
+    fn noon_and_midnight_are_right_on_the_twelve_hour_clock() {
         assert_eq!(wall("22-NOV-26 12.00.00 AM"), TEN - 10 * 3_600);
         assert_eq!(wall("22-NOV-26 12.00.00 PM"), TEN + 2 * 3_600);
         assert_eq!(wall("22-NOV-26 11.59.59 PM"), TEN + 13 * 3_600 + 3_599);
@@ -252,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_two_ways_is_refused() {
+    fn an_ambiguous_or_invalid_date_is_refused() {
         for text in [
             "03/04/2026",
             "22.11.2026 10:00:00",
@@ -276,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_whole_and_plain() {
+    fn only_plain_whole_numbers_are_read() {
         assert_eq!(read_number(" 287 "), Ok(Some(287)));
         assert_eq!(read_number("-1"), Ok(Some(-1)));
         assert_eq!(read_number("18446744073709551615"), Ok(None));

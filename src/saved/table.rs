@@ -1,4 +1,4 @@
-//! CSV as SQL tools export it, and SQL*Plus's spools of it.
+//! Reads CSV as SQL tools export it, and the spools of SQL*Plus.
 
 use csv::StringRecord;
 
@@ -8,23 +8,23 @@ use crate::saved::{Fault, Format, MAX_ROW_BYTES, Problem, Saved};
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Clock;
 
-/// What a file's columns are.
+/// The columns of a file.
 struct Header {
     record: StringRecord,
     heading: Heading,
-    /// By [`Column`], the field's place.
+    /// The number of the field for each [`Column`].
     places: Vec<Option<usize>>,
     columns: Columns,
-    /// The clock's name and place.
+    /// The name and the field number of the clock.
     clock: Option<(String, usize)>,
 }
 
-/// What stands in a line.
+/// The kinds of lines.
 enum Line {
     Session,
-    /// A heading of a further page, an underline, nothing.
+    /// The heading of another page, an underline, or an empty line.
     Layout,
-    /// The result ends here; how many rows it had, where that is said.
+    /// The end of the result, with the row count if there is one.
     End(Option<u64>),
     Other,
 }
@@ -45,7 +45,7 @@ pub(super) fn read(text: &str, taken_at: Option<Clock>) -> Result<Saved, Fault> 
     assembly.finish(Format::Csv, None)
 }
 
-/// Goes over all lines once.
+/// Reads all lines once.
 fn pass(text: &str, header: &Header, mut assembly: Assembly) -> Result<Assembly, Fault> {
     let mut lines = Lines::new(text);
     let (heading, start) = (&header.heading, header.heading.start);
@@ -73,7 +73,7 @@ fn pass(text: &str, header: &Header, mut assembly: Assembly) -> Result<Assembly,
             (Line::End(count), None) => end = Some((line, count)),
             (Line::End(count), Some((said, None))) => end = Some((said, count)),
             (Line::Session, Some((said, _))) => {
-                let problem = format!("a session stands below the end of the result in line {said}");
+                let problem = format!("there is a session after the end of the result in line {said}");
                 return Err(Fault::at(line, Problem::SeveralSnapshots(problem)));
             }
             (Line::Layout, Some(_)) if header.is_repeated(&record) => {
@@ -101,7 +101,7 @@ fn pass(text: &str, header: &Header, mut assembly: Assembly) -> Result<Assembly,
     checked(assembly, end, text.ends_with(['\n', '\r']))
 }
 
-/// Holds the count of rows that the file says against those that were read.
+/// Compares the row count in the file with the number of rows that were read.
 fn checked(mut assembly: Assembly, end: Option<(u64, Option<u64>)>, ends_in_line_end: bool) -> Result<Assembly, Fault> {
     let found = assembly.rows();
     if found == 0 {
@@ -112,9 +112,9 @@ fn checked(mut assembly: Assembly, end: Option<(u64, Option<u64>)>, ends_in_line
         Some(_) => Ok(assembly),
         None => {
             if !ends_in_line_end {
-                // Some tools leave it out, so it is no proof that anything is missing.
+                // Some tools write no line end, so it does not prove that something is missing.
                 assembly.note(
-                    "the last line has no line end: if the file is cut off there, its last session is incomplete"
+                    "the last line has no line end: if the file is cut off there, the last session is incomplete"
                         .into(),
                 );
             }
@@ -162,7 +162,7 @@ impl Header {
         let mut clock: Option<(String, usize)> = None;
         for (place, name) in record.iter().enumerate() {
             if is_clock(name) {
-                // SYSTIMESTAMP says more than SYSDATE.
+                // SYSTIMESTAMP has an offset, SYSDATE has none.
                 if clock.is_none() || name.trim().eq_ignore_ascii_case("SYSTIMESTAMP") {
                     clock = Some((name.trim().to_uppercase(), place));
                 }
@@ -205,7 +205,7 @@ impl Header {
                 return Line::End(None);
             }
         }
-        // A whole line that is no session by its SID is answered for that value.
+        // A complete line whose SID is wrong is reported for that value.
         if whole { Line::Session } else { Line::Other }
     }
 
@@ -244,18 +244,18 @@ impl Header {
     }
 }
 
-/// A line of white space alone.
+/// Whether a line is only white space.
 fn is_blank(record: &StringRecord) -> bool {
     record.len() == 1 && record[0].trim().is_empty()
 }
 
-/// Whether the text from `start`, where a record begins, ends inside a quoted field. The parser takes the end for a quote.
+/// Whether the text from `start`, where a record begins, ends inside a quoted field. The parser treats the end as a quote.
 fn ends_in_quotes(text: &str, start: usize, separator: u8) -> bool {
     enum At {
         FieldStart,
         Plain,
         Quoted,
-        /// A quote within quotes: the end of the field, or the first of two.
+        /// A quote in a quoted field: the end of the field, or the first of two quotes.
         Quote,
     }
     let mut at = At::FieldStart;
@@ -271,7 +271,7 @@ fn ends_in_quotes(text: &str, start: usize, separator: u8) -> bool {
     matches!(at, At::Quoted)
 }
 
-/// Counts lines as the reading goes on.
+/// Counts lines during reading.
 struct Lines<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -287,7 +287,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The line of the record that begins at or after this byte: line ends before it belong to the record before it.
+    /// The line of the record that begins at or after a byte. Line ends at that byte belong to the record before it.
     fn line_of(&mut self, byte: usize) -> u64 {
         let mut start = byte.min(self.bytes.len());
         while self.bytes.get(start).is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {

@@ -1,30 +1,30 @@
-//! Every column a policy can speak of: its name, its kind, and the view that it is read from.
+//! All columns that policies can use: their names, their kinds, and the views that they are read from.
 //!
-//! The list is closed. A release that lacks a column gives no value for it, and a comparison with no value is UNKNOWN,
-//! which never kills. Names and types of the GV$SESSION columns are those of the Oracle Database Reference, V$SESSION
-//! (11.2 to 23ai); the derived columns are the project's own and documented at each.
+//! The list is closed. If the release of a database lacks a column, the column has no value, and a comparison without a value
+//! is UNKNOWN, which never kills. The names and types of the GV$SESSION columns are those of V$SESSION in the Oracle Database
+//! Reference (11.2 to 23ai); the derived columns are the project's own.
 
-/// What a column's values are, which decides what it may be compared with.
+/// The kind of a column's values, which decides what it can be compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// VARCHAR2, or RAW as hexadecimal text.
     Text,
     /// A whole number.
     Number,
-    /// A span of time. Values are whole numbers of [`Column::per_second`] units.
+    /// A span of time, as a whole number of the column's unit (see [`Column::per_second`]).
     Duration,
-    /// Bytes.
+    /// A number of bytes.
     Size,
-    /// A point in the database's own clock, to the second.
+    /// A point in time by the database's clock, to the second.
     Time,
 }
 
-/// Where a column's value is read from.
+/// The view that a column is read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
-    /// A column of GV$SESSION itself.
+    /// GV$SESSION itself.
     Session,
-    /// Computed from GV$SESSION columns and the clock that came with them.
+    /// Computed from columns of GV$SESSION and the clock that is read with them.
     Derived,
     /// GV$TRANSACTION, by instance and TADDR.
     Transaction,
@@ -36,7 +36,7 @@ pub enum Source {
     Statistics,
     /// V$CONTAINERS, by CON_ID.
     Container,
-    /// The graph of waiters over all rows of GV$SESSION.
+    /// Computed from the graph of waiting sessions, over all rows of GV$SESSION.
     Waiters,
 }
 
@@ -50,22 +50,22 @@ macro_rules! columns {
         }
 
         impl Column {
-            /// Every column, GV$SESSION's in the order of its documentation, then the derived ones.
+            /// All columns: those of GV$SESSION in the order of its documentation, then the derived ones.
             pub const ALL: &'static [Column] = &[$(Column::$variant,)*];
 
-            /// The name in lower case, as policies write it.
+            /// The name in policies, in lower case.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Column::$variant => $name,)* }
             }
 
-            /// What its values are.
+            /// The kind of its values.
             #[must_use]
             pub const fn kind(self) -> Kind {
                 match self { $(Column::$variant => Kind::$kind,)* }
             }
 
-            /// Where it is read from.
+            /// The view that it is read from.
             #[must_use]
             pub const fn source(self) -> Source {
                 match self { $(Column::$variant => Source::$source,)* }
@@ -206,10 +206,10 @@ columns! {
 }
 
 impl Column {
-    /// How many columns there are.
+    /// The number of columns.
     pub const COUNT: usize = Self::ALL.len();
 
-    /// The column of this name, in any letter case.
+    /// The column with a name, in any letter case.
     #[must_use]
     pub fn named(name: &str) -> Option<Column> {
         Self::ALL
@@ -218,8 +218,8 @@ impl Column {
             .find(|column| column.name().eq_ignore_ascii_case(name))
     }
 
-    /// For a [`Kind::Duration`] column, how many of its units make a second: GV$SESSION counts LAST_CALL_ET in seconds,
-    /// waits in microseconds and CPU in hundredths.
+    /// For a [`Kind::Duration`] column, how many of its units are a second: LAST_CALL_ET is in seconds, waits are in
+    /// microseconds, CPU is in hundredths of a second.
     #[must_use]
     pub const fn per_second(self) -> i64 {
         if matches!(self, Column::Waited | Column::BlockingFor) {
@@ -231,7 +231,7 @@ impl Column {
         }
     }
 
-    /// Whether GV$SESSION has it as RAW, which is read and compared as hexadecimal text.
+    /// Whether it is RAW in GV$SESSION. Such a column is read and compared as hexadecimal text.
     #[must_use]
     pub const fn is_raw(self) -> bool {
         matches!(
@@ -247,7 +247,7 @@ impl Column {
         )
     }
 
-    /// Whether the client sets its value as it likes: good for a policy's condition, no proof of anything.
+    /// Whether the client can set its value freely. Such a value may select sessions, but proves nothing about them.
     #[must_use]
     pub const fn is_client_set(self) -> bool {
         matches!(
@@ -281,25 +281,25 @@ impl Columns {
         self.0[at / 64] |= 1 << (at % 64);
     }
 
-    /// Whether the column is in the set.
+    /// Whether a column is in the set.
     #[must_use]
     pub fn contains(self, column: Column) -> bool {
         let at = column as usize;
         self.0[at / 64] >> (at % 64) & 1 == 1
     }
 
-    /// The columns of either set.
+    /// The columns that are in at least one of two sets.
     #[must_use]
     pub fn union(self, other: Columns) -> Columns {
         Columns([self.0[0] | other.0[0], self.0[1] | other.0[1], self.0[2] | other.0[2]])
     }
 
-    /// Its columns, in the order of [`Column::ALL`].
+    /// The columns of the set, in the order of [`Column::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Column> {
         Column::ALL.iter().copied().filter(move |column| self.contains(*column))
     }
 
-    /// Whether any column of the set is read from this source.
+    /// Whether some column of the set is read from a source.
     #[must_use]
     pub fn needs(self, source: Source) -> bool {
         self.iter().any(|column| column.source() == source)
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_holds_what_was_put_in_and_nothing_else() {
+    fn a_set_contains_exactly_what_was_inserted() {
         let set: Columns = [Column::InstId, Column::Spid, Column::Status].into_iter().collect();
         assert_eq!(
             set.iter().collect::<Vec<_>>(),

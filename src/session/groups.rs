@@ -1,15 +1,15 @@
-//! Sessions that agree in some columns, as a number for each group.
+//! Groups of sessions with equal values in some columns.
 //!
-//! A floor under a pool is asked for in every cycle, over all sessions, so a group is a number and not the texts that make
-//! it: those of a column are numbers already, its codes, and each further column splits the groups that are there. A map
-//! from the texts themselves was the rejected design: it took two thirds of a cycle.
+//! `keep` needs the groups of all sessions in every cycle, so a group is a number and not the texts that define it. The texts
+//! of a column are already numbers, its codes; each further column splits the existing groups. A map from the texts
+//! themselves was the rejected design: it took two thirds of a cycle.
 
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::session::store::{Codes, Numbers, Texts};
 
-/// Which group each session of a snapshot belongs to: two are in the same if all the columns say the same of both. NULL is a
-/// value here, and a missing column says the same of everybody.
+/// The group of each session of a snapshot. Two sessions are in the same group if they have equal values in all the columns.
+/// Here NULL equals NULL, and a missing column is equal for all sessions.
 #[derive(Clone, Debug)]
 pub struct Groups {
     of: Vec<u32>,
@@ -17,7 +17,7 @@ pub struct Groups {
 }
 
 impl Groups {
-    /// The groups by these columns; all sessions are one group if there are none.
+    /// Groups sessions by some columns. Without a column, all sessions are one group.
     #[must_use]
     pub fn by(snapshot: &Snapshot, columns: &[Column]) -> Groups {
         let mut groups = Groups {
@@ -34,13 +34,13 @@ impl Groups {
         groups
     }
 
-    /// A session's group.
+    /// The group of a session.
     #[must_use]
     pub fn of(&self, row: usize) -> usize {
         self.of[row] as usize
     }
 
-    /// All groups are below this; some numbers may stand for no session.
+    /// The numbers of all groups are below this; some numbers below it may not be used.
     #[must_use]
     pub fn bound(&self) -> usize {
         self.bound
@@ -69,7 +69,7 @@ impl Groups {
     /// Splits every group by the codes of one more column, which are below `bound`.
     fn split<C: Copy + Into<u32>>(&mut self, codes: &[C], bound: usize) {
         assert_eq!(codes.len(), self.of.len(), "a column has a value for each row");
-        // A number for each pair there might be is the fastest, as long as few of them are for nobody.
+        // A number for every possible pair is fastest, as long as most of the pairs exist.
         let pairs = self.bound.saturating_mul(bound);
         if pairs <= 4 * self.of.len() {
             let stride = u32::try_from(bound).expect("codes are 32 bits wide");
@@ -84,7 +84,7 @@ impl Groups {
         for row in by_code(codes, bound) {
             let code = codes[row].into();
             let group = &mut self.of[row];
-            // Rows come code by code, so the pair is new unless it is the last one that was seen of its group.
+            // The rows are in the order of their codes, so a pair is new unless it is the last one seen in its group.
             let number = match seen[*group as usize] {
                 Some((last, number)) if last == code => number,
                 Some(_) | None => {
@@ -124,7 +124,7 @@ mod tests {
 
     const READ: [Column; 4] = [Column::Username, Column::Machine, Column::ConId, Column::Sid];
 
-    /// Sessions whose values repeat with different periods, each now and then NULL.
+    /// Sessions whose values repeat with different periods; some are NULL.
     fn snapshot(rows: i64, users: i64, machines: i64) -> Snapshot {
         let mut builder = Snapshot::builder(SnapshotSource::Live, &READ);
         for row in 0..rows {
@@ -141,7 +141,7 @@ mod tests {
         builder.finish(None, Vec::new()).finish([].into_iter().collect())
     }
 
-    /// Two sessions are in one group exactly if all their values are the same.
+    /// Asserts that two sessions are in one group exactly if all their values are equal.
     fn check(snapshot: &Snapshot, columns: &[Column]) {
         let groups = Groups::by(snapshot, columns);
         for one in 0..snapshot.rows() {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_those_that_agree_in_every_column() {
+    fn sessions_of_a_group_agree_in_every_column() {
         for (rows, users, machines) in [(0, 1, 1), (1, 1, 1), (150, 2, 3), (150, 20, 40), (150, 150, 150)] {
             let snapshot = snapshot(rows, users, machines);
             check(&snapshot, &[]);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_groups_stay_near_the_number_of_sessions() {
+    fn group_numbers_are_not_much_larger_than_the_number_of_sessions() {
         let snapshot = snapshot(1_000, 1_000, 1_000);
         let groups = Groups::by(&snapshot, &READ);
         assert!(groups.bound() <= 4_000, "{}", groups.bound());

@@ -1,7 +1,8 @@
-//! What other views say of the same sessions, joined to GV$SESSION in the daemon.
+//! Joins the rows of other views to those of GV$SESSION, in the daemon.
 //!
-//! V$ views give no consistency between each other, and only simple queries on them are supported, so each is read by
-//! itself and the rows are matched here by address or seat. A reference that dangles is unknown, never zero.
+//! V$ views are not consistent with each other, and Oracle supports only simple queries on them. So each view is read
+//! separately, and its rows are matched here by address or by instance and SID. A value whose row is missing is unknown,
+//! never zero.
 
 use std::collections::HashMap;
 
@@ -9,7 +10,7 @@ use crate::session::column::{Column, Columns, Source};
 use crate::session::snapshot::{Data, Snapshot};
 use crate::session::store::{Numbers, TextsBuilder};
 use crate::session::time::DbTime;
-use crate::session::waiters::{HeldUp, Wait, held_up};
+use crate::session::waiters::{Blocked, Wait, blocked};
 
 /// A transaction's XIDUSN, XIDSLOT and XIDSQN, unique in the database.
 pub type Xid = (i64, i64, i64);
@@ -27,12 +28,12 @@ pub struct TransactionRow {
     pub undo_records: Option<i64>,
     /// USED_UBLK times the block size.
     pub undo_bytes: Option<i64>,
-    /// SES_ADDR in hexadecimal, the session's SADDR. TADDR names the current transaction alone: an autonomous one hides the
-    /// other.
+    /// SES_ADDR in hexadecimal, the session's SADDR. TADDR names only the current transaction; during an autonomous
+    /// transaction, the session's other one is found only by SES_ADDR.
     pub ses_addr: Option<String>,
-    /// Its own number.
+    /// XIDUSN, XIDSLOT and XIDSQN.
     pub xid: Option<Xid>,
-    /// PTX_XIDUSN, PTX_XIDSLT and PTX_XIDSQN: the coordinator's transaction, if it is a parallel server's.
+    /// PTX_XIDUSN, PTX_XIDSLT and PTX_XIDSQN: for a parallel server, the transaction of its coordinator.
     pub parent: Option<Xid>,
 }
 
@@ -45,24 +46,24 @@ pub struct ProcessRow {
     pub addr: String,
     /// SPID.
     pub spid: Option<String>,
-    /// PNAME: of a process that serves no client.
+    /// PNAME: the name of a process that does not serve a client.
     pub name: Option<String>,
     /// PGA_ALLOC_MEM.
     pub pga: Option<i64>,
 }
 
-/// Temporary segments of one session, added up.
+/// The temporary segments of one session, added up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TempRow {
     /// INST_ID.
     pub inst_id: u32,
     /// SESSION_ADDR in hexadecimal, the session's SADDR.
     pub saddr: String,
-    /// Bytes.
+    /// Their size in bytes.
     pub bytes: i64,
 }
 
-/// One session's statistics since its logon.
+/// The statistics of one session since its logon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatisticsRow {
     /// INST_ID.
@@ -88,13 +89,13 @@ pub struct ParallelServer {
     pub sid: u32,
     /// SERIAL#.
     pub serial: u32,
-    /// QCINST_ID; the server's own instance where it is NULL.
+    /// QCINST_ID; the server's own instance if it is NULL.
     pub coordinator_inst_id: u32,
     /// QCSID.
     pub coordinator_sid: u32,
 }
 
-/// What a column is made of; itself for a column of GV$SESSION.
+/// The columns of GV$SESSION that a column is computed from; for one of GV$SESSION, itself.
 pub(super) fn input_columns(column: Column) -> &'static [Column] {
     const WAITS: &[Column] = &[Column::WaitTimeMicro, Column::State];
     match column.source() {
@@ -118,16 +119,16 @@ pub(super) fn input_columns(column: Column) -> &'static [Column] {
     }
 }
 
-/// What ending a session would roll back: of an unknown part nothing is known.
+/// What would be rolled back if a session ended. A sum with an unknown part is unknown.
 #[derive(Clone, Copy)]
 struct Held {
-    /// When the oldest began.
+    /// The start of the oldest transaction.
     started: Option<DbTime>,
     undo_records: Option<i64>,
     undo_bytes: Option<i64>,
 }
 
-/// The rows of GV$TRANSACTION by whatever leads to them.
+/// The rows of GV$TRANSACTION, indexed by all references to them.
 struct Transactions<'a> {
     rows: &'a [TransactionRow],
     by_address: HashMap<(u32, &'a str), usize>,
@@ -164,13 +165,13 @@ impl<'a> Transactions<'a> {
         if let Some(saddr) = snapshot.text(session, Column::Saddr) {
             found.extend(self.of_session.get(&(inst_id, saddr)).into_iter().flatten());
         }
-        // Each row is looked at once, in whatever circle the numbers may lead.
-        let mut looked_at = Vec::new();
+        // Each row is visited once, even if the references form a cycle.
+        let mut visited = Vec::new();
         while let Some(at) = found.pop() {
-            if looked_at.contains(&at) {
+            if visited.contains(&at) {
                 continue;
             }
-            looked_at.push(at);
+            visited.push(at);
             found.extend(
                 self.rows[at]
                     .xid
@@ -179,12 +180,12 @@ impl<'a> Transactions<'a> {
                     .flatten(),
             );
         }
-        let each = || looked_at.iter().map(|at| &self.rows[*at]);
+        let each = || visited.iter().map(|at| &self.rows[*at]);
         let sum = |amount: fn(&TransactionRow) -> Option<i64>| {
             each().try_fold(0_i64, |so_far, row| Some(so_far.saturating_add(amount(row)?)))
         };
         let started: Option<Vec<DbTime>> = each().map(|row| row.started).collect();
-        (!looked_at.is_empty()).then(|| Held {
+        (!visited.is_empty()).then(|| Held {
             started: started.and_then(|all| all.into_iter().min()),
             undo_records: sum(|row| row.undo_records),
             undo_bytes: sum(|row| row.undo_bytes),
@@ -192,7 +193,7 @@ impl<'a> Transactions<'a> {
     }
 }
 
-/// Joins what the other views say, each at most once, then ends in the snapshot.
+/// A snapshot under construction, to which the rows of other views are joined, each view at most once.
 #[derive(Debug)]
 pub struct Joining {
     snapshot: Snapshot,
@@ -207,7 +208,7 @@ impl Joining {
         }
     }
 
-    /// The sessions so far, to see which other views are worth reading.
+    /// The sessions without the joined columns, to see which other views have to be read.
     #[must_use]
     pub fn sessions(&self) -> &Snapshot {
         &self.snapshot
@@ -226,8 +227,8 @@ impl Joining {
         self.snapshot.columns[column as usize] = data;
     }
 
-    /// GV$TRANSACTION. What a session has to roll back is in all its transactions and in those of its parallel servers. A
-    /// session whose TADDR is in no row has a transaction of unknown age and size.
+    /// Joins GV$TRANSACTION. The columns are over all transactions of the session and of its parallel servers. If the row of
+    /// a session's TADDR is missing, the age and size of its transaction are unknown.
     pub fn join_transactions(&mut self, rows: &[TransactionRow]) {
         if !self.snapshot.has(Column::Taddr) {
             return;
@@ -245,7 +246,7 @@ impl Joining {
         self.set(Column::Undo, bytes);
     }
 
-    /// GV$PROCESS. A killed session's PADDR may match no row.
+    /// Joins GV$PROCESS. The PADDR of a killed session may match no row.
     pub fn join_processes(&mut self, rows: &[ProcessRow]) {
         let by_address: HashMap<(u32, &str), &ProcessRow> =
             rows.iter().map(|row| ((row.inst_id, row.addr.as_str()), row)).collect();
@@ -266,7 +267,7 @@ impl Joining {
         self.set(Column::Pname, Data::Texts(name.finish()));
     }
 
-    /// GV$SORT_USAGE. A session without a row has no temporary segment.
+    /// Joins GV$SORT_USAGE. A session without a row has no temporary segments.
     pub fn join_temp(&mut self, rows: &[TempRow]) {
         let mut by_address: HashMap<(u32, &str), i64> = HashMap::new();
         for row in rows {
@@ -280,7 +281,7 @@ impl Joining {
         self.set(Column::Temp, temp);
     }
 
-    /// GV$SESSTAT.
+    /// Joins GV$SESSTAT.
     pub fn join_statistics(&mut self, rows: &[StatisticsRow]) {
         let by_sid: HashMap<(u32, u32), &StatisticsRow> =
             rows.iter().map(|row| ((row.inst_id, row.sid), row)).collect();
@@ -302,7 +303,7 @@ impl Joining {
         }
     }
 
-    /// V$CONTAINERS, by CON_ID.
+    /// Joins V$CONTAINERS, by CON_ID.
     pub fn join_containers(&mut self, names: &HashMap<u32, String>) {
         let mut container = TextsBuilder::default();
         for row in 0..self.snapshot.rows {
@@ -315,18 +316,18 @@ impl Joining {
         self.set(Column::Container, Data::Texts(container.finish()));
     }
 
-    /// GV$PX_SESSION.
+    /// Adds the parallel servers of GV$PX_SESSION.
     pub fn join_parallel_servers(&mut self, rows: Vec<ParallelServer>) {
         self.snapshot.parallel_servers = rows;
     }
 
-    /// Ages that are differences of two DATEs are unknown: those of this database are not of one clock. Missing and not NULL,
-    /// so that a condition that asks IS NULL is not true either.
+    /// Makes all ages that are differences of two DATEs unknown, because the DATEs of this database are not by the same clock.
+    /// They are missing, not NULL, so that IS NULL is not true for them either.
     pub fn distrust_dates(&mut self) {
         self.dates_compare = false;
     }
 
-    /// Computes the derived columns among `wanted` and ends. SADDR is kept only if it is among them.
+    /// Computes the derived columns among `wanted` and returns the snapshot. SADDR is kept only if it is wanted.
     #[must_use]
     pub fn finish(mut self, wanted: Columns) -> Snapshot {
         let now = self.snapshot.clock.map(|clock| clock.now);
@@ -345,15 +346,15 @@ impl Joining {
                 self.set(column, Data::Missing);
             }
         }
-        // It is another text for every session, and has led to their transactions and temporary segments already.
+        // SADDR is a different text for every session, and is no longer needed to find transactions and temporary segments.
         if !wanted.contains(Column::Saddr) {
             self.set(Column::Saddr, Data::Missing);
         }
         self.snapshot
     }
 
-    /// Who holds up whom. With an instance unread, or with a waiter that does not say for whom it waits, "holds up nobody"
-    /// would be a guess about anybody.
+    /// Computes which sessions each one blocks. If an instance was not read, or the blocker of a waiting session is not known,
+    /// then any session might be a blocker, and the columns are unknown for all.
     fn join_waiters(&mut self) {
         let snapshot = &self.snapshot;
         let alone = snapshot.instances.len() <= 1;
@@ -361,7 +362,7 @@ impl Joining {
             .filter(|row| snapshot.text(*row, Column::BlockingSessionStatus) == Some("VALID"))
             .collect();
         let blocker_seat = |waiter: usize| {
-            // Without BLOCKING_INSTANCE, the SID may be anybody's on a database of several instances.
+            // Without BLOCKING_INSTANCE, the SID is not unique in a database with several instances.
             let own = snapshot.id(waiter, Column::InstId).filter(|_| alone);
             let inst_id = snapshot.id(waiter, Column::BlockingInstance).or(own)?;
             Some((inst_id, snapshot.id(waiter, Column::BlockingSession)?))
@@ -390,9 +391,9 @@ impl Joining {
                 })
             })
             .collect();
-        let held: Vec<HeldUp> = held_up(snapshot.rows, &waits);
-        let sessions = self.compute(|_, row| all_known.then_some(held[row].sessions));
-        let longest = self.compute(|_, row| held[row].longest.filter(|_| all_known));
+        let blocked: Vec<Blocked> = blocked(snapshot.rows, &waits);
+        let sessions = self.compute(|_, row| all_known.then_some(blocked[row].sessions));
+        let longest = self.compute(|_, row| blocked[row].longest.filter(|_| all_known));
         self.set(Column::Blocking, sessions);
         self.set(Column::BlockingFor, longest);
     }
@@ -406,7 +407,7 @@ fn waited(snapshot: &Snapshot, row: usize) -> Option<i64> {
     }
 }
 
-/// A derived column of one session; NULL outside the statuses that it is defined for.
+/// The value of a derived column for one session; NULL for a status for which the column is not defined.
 fn derived(snapshot: &Snapshot, row: usize, column: Column, now: Option<DbTime>) -> Option<i64> {
     let last_call = |statuses: &[&str]| {
         let status = snapshot.text(row, Column::Status)?;

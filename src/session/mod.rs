@@ -1,6 +1,6 @@
-//! Sessions as one snapshot shows them.
+//! The sessions of a database, as one snapshot shows them.
 //!
-//! A session is named by its whole key. A bare SID is a seat: whoever sits there next has the same number.
+//! A session is identified by its whole key. A SID alone is only a slot: the next session in it has the same number.
 
 pub mod column;
 pub mod groups;
@@ -15,7 +15,7 @@ use std::fmt;
 
 use crate::session::time::DbTime;
 
-/// Who a session is, for as long as the database lives: SERIAL# is a small counter that wraps, so LOGON_TIME belongs to it.
+/// Identifies a session for the whole life of the database. LOGON_TIME is part of it because SERIAL# is a small counter that wraps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionKey {
     /// GV$SESSION.INST_ID.
@@ -24,7 +24,7 @@ pub struct SessionKey {
     pub sid: u32,
     /// GV$SESSION.SERIAL#.
     pub serial: u32,
-    /// GV$SESSION.LOGON_TIME, in the database's own clock.
+    /// GV$SESSION.LOGON_TIME, by the database's clock.
     pub logon_time: DbTime,
 }
 

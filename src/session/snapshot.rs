@@ -1,11 +1,11 @@
-//! One complete look at all sessions of a database, held in columns.
+//! All sessions of a database at one moment, stored by column.
 //!
-//! A snapshot is built row by row from GV$SESSION, then what other views say of the same sessions is joined to it here, in
-//! the daemon: Oracle supports only simple queries on V$ views, gives no consistency between them, and joins of them have
-//! bad plans. So references may dangle, and what dangles is unknown, never zero.
+//! A snapshot is built row by row from GV$SESSION. Then the rows of other views are joined in the daemon, because Oracle
+//! supports only simple queries on V$ views, does not make them consistent with each other, and has bad plans for joins of
+//! them. So the row that a session refers to may be missing; then its values are unknown, never zero.
 //!
-//! "No value" has two forms. NULL is what the database answered. *Missing* is a column that was not read or that the
-//! release lacks; a term over it is UNKNOWN even where it asks IS NULL, because nothing is known.
+//! There are two forms of "no value". NULL is a value that the database returned. A *missing* column was not read, or the
+//! release does not have it; a term on it is UNKNOWN, even IS NULL, because nothing is known about it.
 
 mod restore;
 
@@ -20,26 +20,26 @@ use crate::session::time::DbTime;
 
 pub use restore::Restoring;
 
-/// More sessions than this in one snapshot are refused: Oracle's own limit on SESSIONS is 65,535 an instance.
+/// The most sessions in a snapshot. Oracle's own limit (SESSIONS) is 65,535 for each instance.
 pub const MAX_ROWS: usize = 1_000_000;
 
-/// One value as it was read.
+/// A value as it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell<'a> {
     /// NULL.
     Null,
-    /// For a [`Kind::Text`] column.
+    /// The value of a [`Kind::Text`] column.
     Text(&'a str),
-    /// For a number, a duration (in the column's unit) or a size.
+    /// A number, a duration (in the column's unit) or a size.
     Number(i64),
-    /// For a point in time.
+    /// A point in time.
     Time(DbTime),
 }
 
-/// What one column of one session holds.
+/// The value of one column of one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field<'a> {
-    /// The column was not read, or the release lacks it.
+    /// The column was not read, or the release does not have it.
     Missing,
     /// NULL.
     Null,
@@ -49,12 +49,12 @@ pub enum Field<'a> {
     Number(i64),
 }
 
-/// Where a snapshot came from.
+/// The origin of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotSource {
-    /// Read from the database just now.
+    /// A database.
     Live,
-    /// Read from a file: nothing is ever done to its sessions.
+    /// A file. No action is possible on its sessions.
     Saved,
 }
 
@@ -65,11 +65,11 @@ pub struct Instance {
     pub inst_id: u32,
     /// GV$INSTANCE.INSTANCE_NAME.
     pub name: String,
-    /// Whether its sessions were read. A missing instance's sessions are unknown: neither there nor gone.
+    /// Whether its sessions were read. If not, nothing is known about them, neither that they exist nor that they are gone.
     pub complete: bool,
 }
 
-/// The clock that came with a snapshot.
+/// The clock that was read with a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
     /// SYSDATE.
@@ -95,20 +95,20 @@ pub struct Snapshot {
     pub(super) columns: Vec<Data>,
     pub(super) instances: Vec<Instance>,
     pub(super) parallel_servers: Vec<ParallelServer>,
-    /// Known keys in their order, with their rows; made when a session is first looked for.
+    /// The known keys, sorted, with their rows. Computed when a session is first looked up.
     by_key: OnceLock<Vec<(SessionKey, u32)>>,
 }
 
 impl Snapshot {
-    /// Starts one whose rows have these columns, in this order.
+    /// Begins a snapshot whose rows have these columns, in this order.
     ///
     /// # Panics
-    /// When a column is derived: those are computed, not read.
+    /// If a column is not one of GV$SESSION: other columns are joined or computed.
     #[must_use]
     pub fn builder(source: SnapshotSource, columns: &[Column]) -> SnapshotBuilder {
         assert!(
             columns.iter().all(|column| column.source() == Source::Session),
-            "only GV$SESSION columns are read"
+            "only columns of GV$SESSION are read row by row"
         );
         SnapshotBuilder {
             source,
@@ -125,19 +125,19 @@ impl Snapshot {
         }
     }
 
-    /// How many sessions.
+    /// The number of sessions.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Where it came from.
+    /// Its origin.
     #[must_use]
     pub fn source(&self) -> SnapshotSource {
         self.source
     }
 
-    /// The database's clock when it was taken; unknown in a saved snapshot that does not say.
+    /// The database's clock when it was taken; `None` for a saved snapshot without one.
     #[must_use]
     pub fn clock(&self) -> Option<Clock> {
         self.clock
@@ -149,7 +149,7 @@ impl Snapshot {
         &self.instances
     }
 
-    /// Whether the sessions of this instance were read.
+    /// Whether the sessions of an instance were read.
     #[must_use]
     pub fn is_complete(&self, inst_id: u32) -> bool {
         self.instances
@@ -163,13 +163,13 @@ impl Snapshot {
         &self.parallel_servers
     }
 
-    /// Whether the column was read or computed.
+    /// Whether a column was read or computed.
     #[must_use]
     pub fn has(&self, column: Column) -> bool {
         !matches!(self.columns[column as usize], Data::Missing)
     }
 
-    /// A text column; `None` if it is missing or no text column.
+    /// A text column; `None` if it is missing or not a text column.
     #[must_use]
     pub fn texts(&self, column: Column) -> Option<&Texts> {
         match &self.columns[column as usize] {
@@ -187,7 +187,7 @@ impl Snapshot {
         }
     }
 
-    /// One value.
+    /// The value of a column of a session.
     #[must_use]
     pub fn field(&self, row: usize, column: Column) -> Field<'_> {
         match &self.columns[column as usize] {
@@ -197,25 +197,25 @@ impl Snapshot {
         }
     }
 
-    /// A text, `None` where it is NULL or missing.
+    /// A text; `None` if it is NULL or missing.
     #[must_use]
     pub fn text(&self, row: usize, column: Column) -> Option<&str> {
         self.texts(column)?.get(row)
     }
 
-    /// A number, `None` where it is NULL or missing.
+    /// A number; `None` if it is NULL or missing.
     #[must_use]
     pub fn number(&self, row: usize, column: Column) -> Option<i64> {
         self.numbers(column)?.get(row)
     }
 
-    /// A small unsigned number, `None` where it is NULL, missing or out of range.
+    /// An unsigned number of 32 bits; `None` if it is NULL, missing or out of range.
     #[must_use]
     pub fn id(&self, row: usize, column: Column) -> Option<u32> {
         u32::try_from(self.number(row, column)?).ok()
     }
 
-    /// The session's whole key; `None` if any part of it is unknown.
+    /// The whole key of a session; `None` if a part of it is unknown.
     #[must_use]
     pub fn key(&self, row: usize) -> Option<SessionKey> {
         Some(SessionKey {
@@ -226,7 +226,7 @@ impl Snapshot {
         })
     }
 
-    /// All sessions' keys, row by row.
+    /// The keys of all sessions, by row.
     pub fn keys(&self) -> impl Iterator<Item = Option<SessionKey>> + '_ {
         let parts = [Column::InstId, Column::Sid, Column::Serial, Column::LogonTime];
         let [inst_id, sid, serial, logon_time] = parts.map(|column| self.numbers(column));
@@ -247,7 +247,7 @@ impl Snapshot {
         self.rows_of(key).next()
     }
 
-    /// The rows that have a session's key: one, unless the database contradicts itself.
+    /// The rows with a session's key. More than one means that the database returned a session twice.
     pub fn rows_of(&self, key: SessionKey) -> impl Iterator<Item = usize> + '_ {
         let by_key = self.by_key.get_or_init(|| self.sorted_by_key());
         let before = by_key.partition_point(|(other, _)| *other < key);
@@ -266,7 +266,7 @@ impl Snapshot {
         sorted
     }
 
-    /// The same moment with one session alone: all its values, derived ones included, and nothing of the others.
+    /// A snapshot of the same moment with only one session and all its values, derived ones included.
     #[must_use]
     pub fn only(&self, row: usize) -> Snapshot {
         let columns = self.columns.iter().map(|data| match data {
@@ -289,7 +289,7 @@ impl Snapshot {
         }
     }
 
-    /// Memory held, in bytes.
+    /// The memory that it uses, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.columns
@@ -308,8 +308,8 @@ impl Snapshot {
             + Column::COUNT * size_of::<Data>()
     }
 
-    /// The columns that have to be read so that all of `wanted` can be known: the GV$SESSION columns themselves and those
-    /// that the derived ones are made of.
+    /// The columns of GV$SESSION that have to be read for `wanted`: those that are wanted themselves and those that the others
+    /// are computed from.
     #[must_use]
     pub fn inputs(wanted: Columns) -> Columns {
         let mut inputs = Columns::NONE;
@@ -326,7 +326,7 @@ enum Growing {
     Numbers(Numbers),
 }
 
-/// Takes the rows of GV$SESSION.
+/// Builds a snapshot from the rows of GV$SESSION.
 #[derive(Debug)]
 pub struct SnapshotBuilder {
     source: SnapshotSource,
@@ -335,13 +335,13 @@ pub struct SnapshotBuilder {
 }
 
 impl SnapshotBuilder {
-    /// Adds a session. A cell of another kind than its column is NULL: it is not known what it means.
+    /// Adds a session. A cell of another kind than its column becomes NULL, because its meaning is unknown.
     ///
     /// # Errors
-    /// When there are already [`MAX_ROWS`].
+    /// If there are already [`MAX_ROWS`] sessions.
     ///
     /// # Panics
-    /// When the row has not as many cells as the snapshot has columns.
+    /// If the number of cells differs from the number of columns.
     pub fn push_row(&mut self, cells: &[Cell<'_>]) -> Result<(), TooManySessions> {
         assert_eq!(cells.len(), self.columns.len(), "a row has a cell for each column");
         if self.rows == MAX_ROWS {
@@ -362,13 +362,13 @@ impl SnapshotBuilder {
         Ok(())
     }
 
-    /// How many sessions there are so far.
+    /// The number of sessions so far.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Ends the reading of GV$SESSION; what other views say can be joined now.
+    /// Ends the reading of GV$SESSION. Then other views can be joined.
     #[must_use]
     pub fn finish(self, clock: Option<Clock>, instances: Vec<Instance>) -> Joining {
         let mut columns: Vec<Data> = Vec::new();
@@ -394,7 +394,7 @@ impl SnapshotBuilder {
     }
 }
 
-/// A database answered more sessions than [`MAX_ROWS`].
+/// A database returned more sessions than [`MAX_ROWS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("more than {MAX_ROWS} sessions in one snapshot, more than any database has")]
 pub struct TooManySessions;
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn derived_columns_are_null_outside_their_status_and_missing_without_their_inputs() {
+    fn derived_columns_are_null_for_other_statuses_and_missing_without_inputs() {
         let snapshot = build(&[]);
         let idle: Vec<_> = (0..3).map(|row| snapshot.number(row, Column::Idle)).collect();
         assert_eq!(idle, [Some(600), None, None]);
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dangling_transaction_is_unknown_not_empty() {
+    fn a_transaction_without_a_row_is_unknown_not_empty() {
         let snapshot = build(&[TransactionRow {
             inst_id: 1,
             addr: "AB01".into(),
@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_found_by_its_whole_key_only() {
+    fn a_session_is_found_only_by_its_whole_key() {
         let snapshot = build(&[]);
         for row in 0..3 {
             let key = snapshot.key(row).expect("whole");
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_are_found_in_whatever_order_they_were_read() {
+    fn sessions_are_found_in_any_order_of_rows() {
         let mut builder = Snapshot::builder(SnapshotSource::Live, &READ);
         for (sid, logon) in [(12, Some(3)), (10, Some(1)), (11, None), (12, Some(2)), (10, Some(1))] {
             let mut cells = session(sid, "ACTIVE", Cell::Null);

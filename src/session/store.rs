@@ -1,36 +1,36 @@
-//! How one column of a snapshot is held: numbers as narrow as they are, texts as codes into the column's own dictionary.
+//! Storage for one column of a snapshot: numbers in 32 bits if they fit, texts as codes into the column's own dictionary.
 //!
-//! A snapshot of 100,000 sessions is read every few seconds, so its size matters, and most of its text repeats: twenty
-//! programs, ten machines, five statuses. A dictionary per column (rather than one for all) lets a condition judge each
-//! distinct text once and then look the answer up by code. A column of arrays of structs was the rejected design: it costs
-//! 24 bytes for each text and makes the evaluator touch memory that it does not need.
+//! A snapshot of 100,000 sessions is read every few seconds, so its size matters, and most texts in it repeat: twenty
+//! programs, ten machines, five statuses. With a dictionary for each column, a condition judges each distinct text once and
+//! then looks up the result by code. An array of structs was the rejected design: it needs 24 bytes for each text and makes
+//! the evaluator touch memory that it does not need.
 
 use std::collections::HashMap;
 
-/// The code of "no value" in every dictionary.
+/// The code of NULL in every dictionary.
 const NULL_CODE: u32 = 0;
 
-/// Texts of one column.
+/// The texts of a column.
 #[derive(Clone, Debug, Default)]
 pub struct Texts {
     codes: Codes,
     words: Words,
 }
 
-/// The distinct texts of a column in one piece of memory.
+/// The distinct texts of a column, in one block of memory.
 #[derive(Clone, Debug, Default)]
 struct Words {
     bytes: String,
-    /// Where word `n` ends; it begins where the one before it ends. Code `n + 1` stands for word `n`.
+    /// The end of each word; a word begins at the end of the one before it. Code `n + 1` is word `n`.
     ends: Vec<u32>,
 }
 
-/// Each row's code into a column's dictionary.
+/// The code of each row in the column's dictionary.
 #[derive(Clone, Debug)]
 pub enum Codes {
-    /// All codes fit 16 bits.
+    /// All codes fit into 16 bits.
     Short(Vec<u16>),
-    /// They do not.
+    /// Some do not.
     Long(Vec<u32>),
 }
 
@@ -41,14 +41,14 @@ impl Default for Codes {
 }
 
 impl Texts {
-    /// A column from codes into a dictionary that is kept elsewhere: all words one after the other, and where each ends.
+    /// A column from its codes and its dictionary: all words in one text, and the end of each.
     ///
     /// # Panics
-    /// When a code stands for no word.
+    /// If a code has no word.
     #[must_use]
     pub fn of(codes: &[u32], words: &str, ends: &[u32]) -> Texts {
         let highest = codes.iter().fold(NULL_CODE, |highest, code| highest.max(*code));
-        assert!(highest as usize <= ends.len(), "every code stands for a word");
+        assert!(highest as usize <= ends.len(), "every code has a word");
         let narrow = |code: &u32| u16::try_from(*code).unwrap_or(u16::MAX);
         Texts {
             codes: if highest <= u32::from(u16::MAX) {
@@ -63,19 +63,19 @@ impl Texts {
         }
     }
 
-    /// One row alone.
+    /// A column with only one row of this one.
     #[must_use]
     pub fn only(&self, row: usize) -> Texts {
         match self.get(row) {
             None => Texts::of(&[NULL_CODE], "", &[]),
             Some(text) => {
-                let end = u32::try_from(text.len()).expect("a text of the dictionary is no longer than all of them");
+                let end = u32::try_from(text.len()).expect("a text is not longer than the whole dictionary");
                 Texts::of(&[NULL_CODE + 1], text, &[end])
             }
         }
     }
 
-    /// How many rows.
+    /// The number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         match &self.codes {
@@ -84,13 +84,13 @@ impl Texts {
         }
     }
 
-    /// The text of a row; `None` is NULL.
+    /// The text of a row; `None` for NULL.
     #[must_use]
     pub fn get(&self, row: usize) -> Option<&str> {
         self.word(self.code(row))
     }
 
-    /// The code of a row's text; 0 is NULL. Equal codes are equal texts.
+    /// The code of a row's text; 0 for NULL. Rows with equal texts have equal codes.
     #[must_use]
     pub fn code(&self, row: usize) -> u32 {
         match &self.codes {
@@ -99,7 +99,7 @@ impl Texts {
         }
     }
 
-    /// The text that a code stands for.
+    /// The text of a code.
     #[must_use]
     pub fn word(&self, code: u32) -> Option<&str> {
         let index = code.checked_sub(1)? as usize;
@@ -111,26 +111,26 @@ impl Texts {
         Some(&self.words.bytes[start..self.words.ends[index] as usize])
     }
 
-    /// All rows' codes.
+    /// The codes of all rows.
     #[must_use]
     pub fn codes(&self) -> &Codes {
         &self.codes
     }
 
-    /// What `of` says of each distinct text, NULL first, to be looked up by code.
+    /// The results of `of` for NULL and each distinct text, indexed by code.
     #[must_use]
     pub fn judged<T>(&self, of: impl Fn(Option<&str>) -> T) -> Vec<T> {
         let codes = u32::try_from(self.code_count()).expect("codes are 32 bits wide");
         (NULL_CODE..codes).map(|code| of(self.word(code))).collect()
     }
 
-    /// How many codes there are, NULL's included: codes are below this.
+    /// The number of codes, with that of NULL; all codes are below it.
     #[must_use]
     pub fn code_count(&self) -> usize {
         self.words.ends.len() + 1
     }
 
-    /// Memory held, in bytes.
+    /// The memory that it uses, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let codes = match &self.codes {
@@ -152,7 +152,7 @@ impl TextsBuilder {
     /// Adds a row. An empty text is NULL, as it is in Oracle.
     ///
     /// # Panics
-    /// When the distinct texts of one column pass 4 GiB, which the limit on rows rules out.
+    /// If the distinct texts of one column exceed 4 GiB, which the limit on rows excludes.
     pub fn push(&mut self, text: Option<&str>) {
         let code = match text {
             None | Some("") => NULL_CODE,
@@ -183,7 +183,7 @@ impl TextsBuilder {
         code
     }
 
-    /// The column, its spare memory given back.
+    /// Returns the column without spare memory.
     #[must_use]
     pub fn finish(mut self) -> Texts {
         match &mut self.texts.codes {
@@ -196,12 +196,12 @@ impl TextsBuilder {
     }
 }
 
-/// Whole numbers of one column; the smallest value of the width stands for NULL.
+/// The whole numbers of a column. The smallest value of the type means NULL.
 #[derive(Clone, Debug)]
 pub enum Numbers {
-    /// All values fit 32 bits.
+    /// All values fit into 32 bits.
     Narrow(Vec<i32>),
-    /// They do not.
+    /// Some do not.
     Wide(Vec<i64>),
 }
 
@@ -212,18 +212,18 @@ impl Default for Numbers {
 }
 
 impl Numbers {
-    /// NULL in a narrow column.
+    /// NULL in a column of 32 bits.
     pub const NARROW_NULL: i32 = i32::MIN;
-    /// NULL in a wide column.
+    /// NULL in a column of 64 bits.
     pub const WIDE_NULL: i64 = i64::MIN;
 
-    /// A column of these values, as narrow as they are; [`Numbers::WIDE_NULL`] is NULL.
+    /// A column with these values, in 32 bits if they fit; [`Numbers::WIDE_NULL`] is NULL.
     #[must_use]
     pub fn of(values: &[i64]) -> Numbers {
         let fits = |value: i64| {
             (i64::from(Self::NARROW_NULL) < value && value <= i64::from(i32::MAX)) | (value == Self::WIDE_NULL)
         };
-        // Without a way out early, so that many values are looked at at once.
+        // There is no early exit, so that the compiler can vectorize the loop.
         if values.iter().fold(true, |so_far, value| so_far & fits(*value)) {
             let narrow = |value: &i64| i32::try_from(*value).unwrap_or(Self::NARROW_NULL);
             Numbers::Narrow(values.iter().map(narrow).collect())
@@ -232,7 +232,7 @@ impl Numbers {
         }
     }
 
-    /// How many rows.
+    /// The number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         match self {
@@ -241,7 +241,7 @@ impl Numbers {
         }
     }
 
-    /// The number of a row; `None` is NULL.
+    /// The number of a row; `None` for NULL.
     #[must_use]
     pub fn get(&self, row: usize) -> Option<i64> {
         match self {
@@ -250,7 +250,7 @@ impl Numbers {
         }
     }
 
-    /// Adds a row. `i64::MIN` cannot be told from NULL and is NULL.
+    /// Adds a row. `i64::MIN` means NULL.
     pub fn push(&mut self, value: Option<i64>) {
         match self {
             Numbers::Narrow(values) => match value.map(i32::try_from) {
@@ -275,7 +275,7 @@ impl Numbers {
         }
     }
 
-    /// Gives spare memory back.
+    /// Frees spare memory.
     pub fn shrink(&mut self) {
         match self {
             Numbers::Narrow(values) => values.shrink_to_fit(),
@@ -283,7 +283,7 @@ impl Numbers {
         }
     }
 
-    /// Memory held, in bytes.
+    /// The memory that it uses, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {
@@ -298,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_widen_without_losing_what_was_there() {
+    fn numbers_are_unchanged_when_the_column_widens() {
         let given = [
             Some(1),
             None,
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_share_their_words_and_know_null() {
+    fn equal_texts_share_a_word_and_empty_ones_are_null() {
         let mut builder = TextsBuilder::default();
         for text in [Some("SHOP"), None, Some("CRM"), Some("SHOP"), Some("")] {
             builder.push(text);
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn more_words_than_a_short_code_holds() {
+    fn a_column_may_have_more_words_than_codes_of_16_bits() {
         let mut builder = TextsBuilder::default();
         for number in 0..70_000 {
             builder.push(Some(&format!("w{number}")));

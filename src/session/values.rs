@@ -1,12 +1,12 @@
-//! What a text column can hold, as far as it is known: the closed lists of values, and how many bytes there are.
+//! What is known about the texts in a column: its closed list of values, or its width in bytes.
 //!
-//! From the Oracle Database Reference, V$SESSION; the wait classes from V$EVENT_NAME. A column is here only if its list is
-//! documented as a whole. A comparison meets Oracle's own spelling: `Idle`, never `IDLE`.
+//! The lists are from V$SESSION in the Oracle Database Reference, the wait classes from V$EVENT_NAME. Only columns whose list
+//! is documented completely are here. Comparisons use Oracle's own spelling: `Idle`, never `IDLE`.
 
 use crate::session::column::Column;
 
 impl Column {
-    /// Every value that it can have, in Oracle's own spelling, where its documentation lists them.
+    /// All values that the column can have, in Oracle's spelling, if the documentation lists them.
     #[must_use]
     pub fn closed_list(self) -> Option<&'static [&'static str]> {
         const LISTS: &[(&[Column], &[&str])] = &[
@@ -64,15 +64,14 @@ impl Column {
         Some(list.1)
     }
 
-    /// The value of its closed list that is written like this in any letter case.
+    /// The value in its closed list that equals a text apart from letter case.
     #[must_use]
     pub fn listed(self, written: &str) -> Option<&'static str> {
         let values = self.closed_list()?;
         values.iter().copied().find(|value| value.eq_ignore_ascii_case(written))
     }
 
-    /// The bytes that the database keeps of what a client says of itself, on the releases that keep most; what is longer is
-    /// cut.
+    /// The width in bytes of a column that the client sets, in the releases with the greatest width. A longer text is cut off.
     #[must_use]
     pub const fn width(self) -> Option<usize> {
         if matches!(self, Column::Program) {
@@ -94,7 +93,7 @@ mod tests {
     use crate::session::column::Kind;
 
     #[test]
-    fn values_are_found_in_any_letter_case_and_only_texts_have_any() {
+    fn values_are_found_in_any_letter_case_and_only_text_columns_have_lists() {
         for column in Column::ALL {
             for value in column.closed_list().unwrap_or_default() {
                 assert_eq!(column.kind(), Kind::Text);

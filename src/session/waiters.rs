@@ -1,43 +1,43 @@
-//! Who holds up whom: the graph of blocked sessions, through chains, across instances, cycles included.
+//! Which sessions block which: the graph of waiting sessions, through chains, across instances and in cycles.
 //!
-//! Each session waits for at most one other (BLOCKING_INSTANCE, BLOCKING_SESSION), so the graph is a set of trees that
-//! point at their roots, and now and then a cycle (a deadlock that Oracle has not broken yet). Leaves are folded into their
-//! blockers until only cycles are left; a member of a cycle holds up all the others in it and all that hang on them.
+//! Each session waits for at most one other (BLOCKING_INSTANCE, BLOCKING_SESSION). So the graph consists of trees whose edges
+//! point to the root, and sometimes of cycles (deadlocks that Oracle has not resolved yet). Leaves are added to their blockers
+//! and removed until only cycles are left. A member of a cycle blocks all other members and all sessions that wait for them.
 //! The cost is linear in the number of sessions.
 
-/// One waiting session.
+/// A waiting session.
 #[derive(Clone, Copy, Debug)]
 pub struct Wait {
-    /// Its row.
+    /// The row of the session.
     pub waiter: usize,
     /// The row of the session that it waits for.
     pub blocker: usize,
-    /// How long it has waited, in microseconds, if known.
+    /// How long it has been waiting, in microseconds, if that is known.
     pub waited: Option<i64>,
 }
 
-/// What a session holds up.
+/// The sessions that a session blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HeldUp {
-    /// Other sessions, directly or through a chain.
+pub struct Blocked {
+    /// The number of sessions that wait for it, directly or through others.
     pub sessions: i64,
-    /// The longest of their waits in microseconds; `None` while none of them is known.
+    /// The longest of their waits, in microseconds; `None` if no wait is known.
     pub longest: Option<i64>,
 }
 
-impl HeldUp {
-    fn add(&mut self, waiter: HeldUp, waited: Option<i64>) {
+impl Blocked {
+    fn add(&mut self, waiter: Blocked, waited: Option<i64>) {
         self.sessions += waiter.sessions + 1;
         self.longest = self.longest.max(waiter.longest).max(waited);
     }
 }
 
-/// For each of `rows` sessions, what it holds up.
+/// For each of `rows` sessions, the sessions that it blocks.
 ///
 /// # Panics
-/// When a wait names a row that is not below `rows`.
+/// If a wait has a row that is not below `rows`.
 #[must_use]
-pub fn held_up(rows: usize, waits: &[Wait]) -> Vec<HeldUp> {
+pub fn blocked(rows: usize, waits: &[Wait]) -> Vec<Blocked> {
     let mut waits_for: Vec<Option<Wait>> = vec![None; rows];
     let mut waiters = vec![0_u32; rows];
     for wait in waits.iter().filter(|wait| wait.waiter != wait.blocker) {
@@ -45,7 +45,7 @@ pub fn held_up(rows: usize, waits: &[Wait]) -> Vec<HeldUp> {
             waiters[wait.blocker] += 1;
         }
     }
-    let mut held = vec![HeldUp::default(); rows];
+    let mut held = vec![Blocked::default(); rows];
     let mut leaves: Vec<usize> = (0..rows)
         .filter(|row| waiters[*row] == 0 && waits_for[*row].is_some())
         .collect();
@@ -62,8 +62,8 @@ pub fn held_up(rows: usize, waits: &[Wait]) -> Vec<HeldUp> {
     held
 }
 
-/// What is left after the trees were folded waits in cycles.
-fn fold_cycles(held: &mut [HeldUp], waits_for: &mut [Option<Wait>]) {
+/// Handles the cycles, which are left after the trees are removed.
+fn fold_cycles(held: &mut [Blocked], waits_for: &mut [Option<Wait>]) {
     for start in 0..waits_for.len() {
         let mut members: Vec<Wait> = Vec::new();
         let mut at = start;
@@ -73,11 +73,11 @@ fn fold_cycles(held: &mut [HeldUp], waits_for: &mut [Option<Wait>]) {
         }
         assert!(
             members.is_empty() || at == start,
-            "the rest of a graph with one edge a node is cycles"
+            "without its trees, a graph with one edge from each node consists of cycles"
         );
         let trees: i64 = members.iter().map(|wait| held[wait.waiter].sessions).sum();
         let in_trees = members.iter().filter_map(|wait| held[wait.waiter].longest).max();
-        // A member holds up the others, not itself: the longest wait of the cycle is not its own doing if it is its own.
+        // A member does not block itself: for the member with the longest wait, the second longest counts.
         let longest = (0..members.len()).max_by_key(|at| members[*at].waited);
         let but_longest = (0..members.len()).filter(|at| Some(*at) != longest);
         let second = but_longest.filter_map(|at| members[at].waited).max();
@@ -88,7 +88,7 @@ fn fold_cycles(held: &mut [HeldUp], waits_for: &mut [Option<Wait>]) {
             } else {
                 longest.and_then(|longest| members[longest].waited)
             };
-            held[wait.waiter] = HeldUp {
+            held[wait.waiter] = Blocked {
                 sessions: trees + others,
                 longest: in_trees.max(of_others),
             };
@@ -108,40 +108,40 @@ mod tests {
         }
     }
 
-    fn counts(held: &[HeldUp]) -> Vec<(i64, i64)> {
+    fn counts(held: &[Blocked]) -> Vec<(i64, i64)> {
         held.iter()
             .map(|held| (held.sessions, held.longest.unwrap_or(-1)))
             .collect()
     }
 
     #[test]
-    fn a_chain_counts_all_below_it_and_their_longest_wait() {
+    fn a_blocker_counts_all_waiters_of_its_chain_and_their_longest_wait() {
         // 3 waits for 2, 2 for 1, 1 for 0; 4 for 1.
-        let held = held_up(5, &[wait(3, 2, 50), wait(2, 1, 10), wait(1, 0, 20), wait(4, 1, 5)]);
+        let held = blocked(5, &[wait(3, 2, 50), wait(2, 1, 10), wait(1, 0, 20), wait(4, 1, 5)]);
         assert_eq!(counts(&held), [(4, 50), (3, 50), (1, 50), (0, -1), (0, -1)]);
     }
 
     #[test]
-    fn members_of_a_cycle_hold_up_each_other_and_what_hangs_on_them() {
-        // 0 -> 1 -> 2 -> 0, and 3 hangs on 1.
-        let held = held_up(4, &[wait(0, 1, 1), wait(1, 2, 2), wait(2, 0, 3), wait(3, 1, 9)]);
+    fn members_of_a_cycle_block_each_other_and_their_waiters() {
+        // 0 -> 1 -> 2 -> 0, and 3 waits for 1.
+        let held = blocked(4, &[wait(0, 1, 1), wait(1, 2, 2), wait(2, 0, 3), wait(3, 1, 9)]);
         assert_eq!(counts(&held), [(3, 9), (3, 9), (3, 9), (0, -1)]);
     }
 
     #[test]
     fn a_member_of_a_cycle_does_not_count_its_own_wait() {
-        let held = held_up(3, &[wait(0, 1, 1), wait(1, 2, 2), wait(2, 0, 30)]);
+        let held = blocked(3, &[wait(0, 1, 1), wait(1, 2, 2), wait(2, 0, 30)]);
         assert_eq!(counts(&held), [(2, 30), (2, 30), (2, 2)]);
     }
 
     #[test]
-    fn a_session_that_names_itself_blocks_nobody() {
-        assert_eq!(counts(&held_up(1, &[wait(0, 0, 7)])), [(0, -1)]);
+    fn a_session_that_waits_for_itself_blocks_nobody() {
+        assert_eq!(counts(&blocked(1, &[wait(0, 0, 7)])), [(0, -1)]);
     }
 
     #[test]
     fn an_unknown_wait_is_counted_but_has_no_length() {
-        let held = held_up(
+        let held = blocked(
             2,
             &[Wait {
                 waiter: 1,
@@ -151,7 +151,7 @@ mod tests {
         );
         assert_eq!(
             held[0],
-            HeldUp {
+            Blocked {
                 sessions: 1,
                 longest: None
             }

@@ -1,34 +1,34 @@
-//! The results of policy tests as JUnit XML, which every build server reads.
+//! Writes the results of policy tests as JUnit XML, which build servers read.
 //!
-//! A test that decided otherwise is a `failure`, one that could not be told is an `error`. Names of folders, reasons and
-//! differences hold whatever a session's text holds, so everything is escaped, and characters that XML 1.0 cannot carry
-//! at all are replaced.
+//! A test with other decisions than expected is a `failure`, one that could not be run is an `error`. Names of folders, reasons
+//! and differences may contain any text of a session. So everything is escaped, and characters that XML 1.0 does not allow are
+//! replaced.
 
 use std::fmt::Write as _;
 
-/// What came of one test.
+/// The result of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// All was decided as expected.
+    /// All decisions are as expected.
     Passed,
-    /// It was not: the difference.
+    /// Some decisions differ: the differences.
     Failed(String),
-    /// The story could not be told: why.
+    /// The test could not be run: the reason.
     Broken(String),
 }
 
-/// One test and what came of it.
+/// A test and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// The folder that holds the test's own, as it was found.
+    /// The parent of the test's folder, as it was found.
     pub group: String,
-    /// The test's own folder.
+    /// The name of the test's folder.
     pub name: String,
-    /// What came of it.
+    /// The result.
     pub verdict: Verdict,
 }
 
-/// The document.
+/// The XML document.
 #[must_use]
 pub fn junit(cases: &[Case]) -> String {
     let failed = cases.iter().filter(|case| matches!(case.verdict, Verdict::Failed(_)));
@@ -67,7 +67,7 @@ pub fn junit(cases: &[Case]) -> String {
     xml
 }
 
-/// Text that may stand in an element and in an attribute between double quotes.
+/// Escapes text for an element or for an attribute in double quotes.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_a_text_holds_the_document_stays_well_formed() {
+    fn the_document_is_well_formed_for_any_text() {
         let case = |name: &str, verdict| Case {
             group: "policies/tests".into(),
             name: name.into(),

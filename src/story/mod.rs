@@ -1,11 +1,11 @@
-//! Policy tests: sessions over time in, decisions and statements out.
+//! Policy tests: sessions over time as input, decisions and statements as output.
 //!
-//! A story gives snapshots by the columns that matter and says what must be decided in each. It runs through the very
-//! pipeline of the daemon; only reading and acting are replaced, by what the story tells. The project's own cases under
+//! A test has snapshots with the columns that matter, and the decisions that are expected for each. It runs through the
+//! daemon's own pipeline; only reading and acting are replaced by what the test says. The project's own cases under
 //! tests/cases are stories, and a DBA tests policies with the same engine.
 //!
-//! A story says nothing of most columns, so they have harmless values: a user session of an ordinary account, on a
-//! dedicated server, without a transaction. A column that a story wants unknown is listed under `missing`.
+//! Columns that a test does not set have harmless values: a user session of an ordinary account, on a dedicated server,
+//! without a transaction. A column that should be unknown is listed under `missing`.
 
 pub mod junit;
 mod raw;
@@ -34,39 +34,36 @@ use crate::session::snapshot::Snapshot;
 
 pub use crate::story::raw::{Expectation, StoryError, Timeline};
 
-/// One cycle's decisions as a story expects and sees them: a line each, sorted.
-///
-/// `act 287,62507,@1 idle-application-sessions: INACTIVE for 5h, longer than 4h: <statement>`; the parts after the policy
-/// are compared only as far as the expectation gives them.
+/// A decision in a cycle. Of the parts after the session, only those are compared that the expectation has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Line {
-    /// The decision's name; `verified` for what became of an earlier action.
+    /// The name of the decision; `verified` for the result of an earlier action.
     pub decision: &'static str,
     /// The session, `sid,serial#,@inst_id`.
     pub session: String,
     /// The policy.
     pub policy: String,
-    /// Whether it is real, `enforce`, or not, `dry-run`.
+    /// `enforce` or `dry-run`.
     pub mode: &'static str,
-    /// Why, or the proof of a verification.
+    /// The reason, or the result of a verification.
     pub reason: String,
     /// The statement, for `act`.
     pub statement: Option<String>,
 }
 
-/// What a story did in one cycle.
+/// The decisions of one cycle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// The snapshot's time.
+    /// The time of the snapshot.
     pub at: DateTime<Utc>,
     /// Decisions and verifications, sorted.
     pub lines: Vec<Line>,
 }
 
-/// Runs policies over a timeline. `load` gives the policies of some files, by name.
+/// Runs policies over a timeline. `load` loads the policies of the named files.
 ///
 /// # Errors
-/// When the timeline names something that does not exist, or policies do not check.
+/// If the timeline names something that does not exist, or the policies have an error.
 pub fn tell(
     timeline: &Timeline,
     load: impl Fn(&[String]) -> Result<PolicySet, StoryError>,
@@ -123,7 +120,7 @@ pub fn tell(
     Ok(told)
 }
 
-/// What a story is set in.
+/// The settings of a test.
 struct Setting {
     database: String,
     labels: Labels,
@@ -167,7 +164,7 @@ impl Setting {
     }
 }
 
-/// The columns that the policies' conditions, orders and groups speak of.
+/// The columns that the conditions, orders and groups of the policies use.
 #[must_use]
 pub fn needed(set: &PolicySet) -> Columns {
     crate::needs::columns(set)
@@ -222,14 +219,14 @@ fn unidentified(snapshot: &Snapshot, row: usize) -> String {
     format!("{},{},@{}", id(Column::Sid), id(Column::Serial), id(Column::InstId))
 }
 
-/// Holds what was told against what was expected; `None` if they agree, else a difference that a person can read.
+/// Compares the decisions with the expectation: `None` if they agree, otherwise the differences in readable form.
 #[must_use]
 pub fn compare(told: &[Told], expected: &[Expectation]) -> Option<String> {
     let mut difference = String::new();
     if told.len() != expected.len() {
         let _ = writeln!(
             difference,
-            "the timeline has {} snapshots, the expectation {}",
+            "the timeline has {} snapshots, but the expectation has {}",
             told.len(),
             expected.len()
         );
@@ -276,19 +273,19 @@ pub fn compare(told: &[Told], expected: &[Expectation]) -> Option<String> {
     (!difference.is_empty()).then_some(difference)
 }
 
-/// Runs the story of a folder: policy.yaml (or the files that the timeline names), timeline.yaml, expect.yaml. `None` if
-/// all was decided as expected.
+/// Runs the test in a folder: policy.yaml (or the files that the timeline names), timeline.yaml and expect.yaml. `None` if all
+/// decisions are as expected.
 ///
 /// # Errors
-/// When a file cannot be read, a policy does not check, or the timeline makes no sense.
+/// If a file cannot be read, or has an error.
 pub fn run_folder(folder: &std::path::Path) -> Result<Option<String>, StoryError> {
     run_folder_with(folder, |name| read(&folder.join(name)))
 }
 
-/// The same with policy files from elsewhere: `policy` gives the text of one that the timeline names, or of policy.yaml.
+/// The same with policy files from elsewhere: `policy` returns the text of a file that the timeline names, or of policy.yaml.
 ///
 /// # Errors
-/// When a file cannot be read, a policy does not check, or the timeline makes no sense.
+/// If a file cannot be read, or has an error.
 pub fn run_folder_with(
     folder: &std::path::Path,
     policy: impl Fn(&str) -> Result<Vec<u8>, StoryError>,

@@ -1,4 +1,4 @@
-//! A story's files as they are written.
+//! The files of a policy test, as they are written.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::quantity::{Bytes, Span};
 use crate::session::column::{Column, Kind, Source};
 use crate::story::Line;
 
-/// Why a story cannot be told.
+/// Why a policy test cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct StoryError(pub String);
@@ -21,44 +21,44 @@ pub struct StoryError(pub String);
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Timeline {
-    /// The database's configured name; `prod` where not given.
+    /// The name of the database in the configuration; default `prod`.
     pub database: Option<String>,
-    /// The database's labels.
+    /// The labels of the database.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Whether it is armed; it is where not given.
+    /// Whether the database is armed; default `true`.
     pub armed: Option<bool>,
     /// Whether the daemon was started with `--dry-run`.
     pub dry_run: Option<bool>,
-    /// Takes policies that say `mode: dry-run` as if they said `enforce`, to test what they are going to do.
+    /// Treats policies with `mode: dry-run` like those with `enforce`, to test what they would do.
     #[serde(default)]
     pub enforce: bool,
-    /// The configuration's limits.
+    /// The limits of the configuration.
     #[serde(default)]
     pub limits: RawLimits,
-    /// Accounts that DBA_USERS calls Oracle-maintained.
+    /// Accounts that are Oracle-maintained in DBA_USERS.
     #[serde(default)]
     pub oracle_maintained: Vec<String>,
-    /// Accounts with the right to capture or apply changes.
+    /// Accounts with the privilege to capture or apply changes.
     #[serde(default)]
     pub replication_accounts: Vec<String>,
-    /// The policy files, in order, relative to the story's folder; policy.yaml where not given.
+    /// The policy files, in order, relative to the folder of the test; default policy.yaml.
     pub policies: Option<Vec<String>>,
     /// The daemon's own sessions, `sid,serial#,@inst_id`.
     #[serde(default)]
     pub own_sessions: Vec<String>,
-    /// The database's time zone, for schedules and days; UTC where not given.
+    /// The time zone of the database, for schedules and days; default UTC.
     pub timezone: Option<String>,
-    /// The longest pause between snapshots that does not break a hold; 30m where not given.
+    /// The longest pause between snapshots that does not break a hold; default 30m.
     pub max_gap: Option<String>,
-    /// Columns that every session has unless it says otherwise.
+    /// The values of columns for sessions that do not set them.
     #[serde(default)]
     pub defaults: BTreeMap<String, Scalar>,
     /// The snapshots, oldest first.
     pub snapshots: Vec<RawMoment>,
 }
 
-/// Limits as the configuration has them.
+/// The limits, as in the configuration.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawLimits {
@@ -84,13 +84,13 @@ impl RawLimits {
     }
 }
 
-/// One snapshot.
+/// A snapshot.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawMoment {
-    /// The database's clock, ISO 8601 in UTC.
+    /// The time on the database's clock, ISO 8601 in UTC.
     pub at: String,
-    /// Its sessions.
+    /// The sessions.
     pub sessions: Vec<RawSession>,
     /// Columns that could not be read.
     #[serde(default)]
@@ -98,25 +98,25 @@ pub struct RawMoment {
     /// Instances that are open but did not answer.
     #[serde(default)]
     pub partial: Vec<u32>,
-    /// Instances that answered although they show no session.
+    /// Instances that answered but have no sessions.
     #[serde(default)]
     pub empty: Vec<u32>,
     /// The policy files that are in force from this snapshot on.
     pub reload: Option<Vec<String>>,
     /// Why nothing may be done in this cycle.
     pub standstill: Option<String>,
-    /// What Oracle answers, by session `sid,serial#,@inst_id`; `done` where not given.
+    /// The outcomes of actions, by session (`sid,serial#,@inst_id`); default `done`.
     #[serde(default)]
     pub answers: BTreeMap<String, String>,
-    /// Resources by instance: `1: {sessions: 180/200}`.
+    /// The resources by instance: `1: {sessions: 180/200}`.
     #[serde(default)]
     pub pressure: BTreeMap<u32, BTreeMap<String, String>>,
 }
 
-/// One session, or `repeat` of them with rising SIDs.
+/// A session, or `repeat` sessions with consecutive SIDs.
 #[derive(Clone, Debug, Deserialize)]
 pub struct RawSession {
-    /// How many.
+    /// The number of sessions.
     pub repeat: Option<u32>,
     /// Its open transaction.
     pub transaction: Option<RawTransaction>,
@@ -124,7 +124,7 @@ pub struct RawSession {
     pub blocked_by: Option<RawBlocked>,
     /// The SID of its coordinator on the same instance, if it is a parallel server.
     pub parallel_server_of: Option<u32>,
-    /// GV$SESSION columns, and what the policy language adds from other views: `pga`, `temp`, `cpu`, `container`, ...
+    /// Columns of GV$SESSION, and those of other views that are set directly: `pga`, `temp`, `cpu`, `container`, ...
     #[serde(flatten)]
     pub columns: BTreeMap<String, Scalar>,
 }
@@ -133,27 +133,27 @@ pub struct RawSession {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawTransaction {
-    /// How old.
+    /// Its age.
     pub age: Option<String>,
     /// USED_UREC.
     pub undo_records: Option<i64>,
-    /// Its undo, as a size.
+    /// The size of its undo.
     pub undo: Option<Scalar>,
 }
 
-/// What a session waits for.
+/// The session that a session waits for.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawBlocked {
-    /// The blocker's SID.
+    /// The SID of the blocker.
     pub sid: u32,
-    /// The blocker's instance; the waiter's own where not given.
+    /// The instance of the blocker; default the waiter's own.
     pub inst_id: Option<u32>,
-    /// How long.
+    /// How long it has waited.
     pub waited: String,
 }
 
-/// A column's value as it is written.
+/// The value of a column as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum Scalar {
@@ -170,7 +170,7 @@ impl Timeline {
         let parse = |name: &String| {
             let unknown = |_| {
                 StoryError(format!(
-                    "`timezone: {name}` is no time zone; zones are named as in Europe/Berlin"
+                    "`timezone: {name}` is not a time zone; write one such as Europe/Berlin"
                 ))
             };
             name.parse().map_err(unknown)
@@ -192,8 +192,8 @@ impl Timeline {
     }
 }
 
-/// A column that a story may give a session, by name: one of GV$SESSION, or one that is read from another view by itself.
-/// What is derived (`idle`, `connected`, `blocking`) or belongs to a transaction is told by its cause.
+/// A column that a test may set, by name: a column of GV$SESSION, or one that is read from another view. Derived columns
+/// (`idle`, `connected`, `blocking`) and those of transactions cannot be set directly.
 pub(crate) fn session_column(name: &str) -> Result<Column, StoryError> {
     let told = |column: &Column| match column.source() {
         Source::Session | Source::Process | Source::Temp | Source::Statistics | Source::Container => true,
@@ -211,7 +211,7 @@ pub(crate) fn session_column(name: &str) -> Result<Column, StoryError> {
 fn bytes(text: &str) -> Result<i64, StoryError> {
     let size: Result<Bytes, _> = text.parse();
     size.map(|Bytes(bytes)| bytes)
-        .map_err(|error| StoryError(format!("{text:?} is no size: {error}")))
+        .map_err(|error| StoryError(format!("{text:?} is not a size: {error}")))
 }
 
 /// `sid,serial#,@inst_id` as INST_ID, SID, SERIAL#.
@@ -223,14 +223,14 @@ pub(crate) fn seat(text: &str) -> Result<(u32, u32, u32), StoryError> {
             .and_then(|inst_id| Some((inst_id.parse().ok()?, sid.parse().ok()?, serial.parse().ok()?))),
         _ => None,
     };
-    numbers.ok_or_else(|| StoryError(format!("{text:?} is no session: expected one such as 287,62507,@1")))
+    numbers.ok_or_else(|| StoryError(format!("{text:?} is not a session: expected one such as 287,62507,@1")))
 }
 
 /// `5h`, `1h30m`, `90s` or a bare number of seconds.
 pub(crate) fn seconds(text: &str) -> Result<i64, StoryError> {
     let span: Result<Span, _> = text.parse();
     span.map(|Span(seconds)| seconds)
-        .map_err(|error| StoryError(format!("{text:?} is no duration: {error}")))
+        .map_err(|error| StoryError(format!("{text:?} is not a duration: {error}")))
 }
 
 /// ISO 8601 with a `Z` or an offset.
@@ -239,13 +239,13 @@ pub(crate) fn instant(text: &str) -> Result<DateTime<Utc>, StoryError> {
         .map(|time| time.with_timezone(&Utc))
         .map_err(|_| {
             StoryError(format!(
-                "{text:?} is no time: expected one such as 2026-11-22T10:00:00Z"
+                "{text:?} is not a time: expected one such as 2026-11-22T10:00:00Z"
             ))
         })
 }
 
 impl Scalar {
-    /// The number that a column of this kind holds.
+    /// The number for a column.
     pub(crate) fn number(&self, column: Column) -> Result<Option<i64>, StoryError> {
         match (self, column.kind()) {
             (Scalar::Null(()), _) => Ok(None),
@@ -259,7 +259,7 @@ impl Scalar {
         }
     }
 
-    /// The text that a text column holds.
+    /// The text for a text column.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Scalar::Null(()) => None,
@@ -269,34 +269,34 @@ impl Scalar {
     }
 }
 
-/// `expect.yaml`, one item a snapshot: every decision, each under its name. What is not listed must not be.
+/// An item of `expect.yaml`: all decisions for a snapshot, by the name of the decision. There must be no others.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
-    /// Would act.
+    /// The policy acts.
     #[serde(default)]
     pub act: Vec<Wanted>,
-    /// `for:` not served.
+    /// `for` is not served yet.
     #[serde(default)]
     pub pending: Vec<Wanted>,
-    /// Budget, `keep`, or taken care of.
+    /// Deferred by a budget, by `keep`, or because the session is already acted on.
     #[serde(default)]
     pub deferred: Vec<Wanted>,
-    /// Breaker.
+    /// The breaker is open, or the group refills.
     #[serde(default)]
     pub refused: Vec<Wanted>,
-    /// Protection.
+    /// A protection applies.
     #[serde(default)]
     pub protected: Vec<Wanted>,
-    /// Exemption.
+    /// An exemption applies.
     #[serde(default)]
     pub exempt: Vec<Wanted>,
-    /// What became of earlier actions.
+    /// The results of earlier actions.
     #[serde(default)]
     pub verified: Vec<Wanted>,
 }
 
-/// One expected decision.
+/// An expected decision.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
@@ -336,7 +336,7 @@ impl Expectation {
 }
 
 impl Wanted {
-    /// Whether the line is what is wanted, as far as it is told.
+    /// Whether a decision is the expected one, as far as the expectation says.
     pub(crate) fn describes(&self, line: &Line) -> bool {
         self.decision == line.decision
             && self.session == line.session
@@ -372,7 +372,7 @@ impl fmt::Display for Wanted {
     }
 }
 
-/// A story's file, read.
+/// Parses a file of a test.
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, StoryError> {
     let text = std::str::from_utf8(bytes).map_err(|_| StoryError(format!("{name} is not UTF-8 text")))?;
     serde_yaml::from_str(text).map_err(|error| StoryError(format!("{name}: {error}")))

@@ -1,4 +1,4 @@
-//! A recording of a story's snapshots, replayed, tells the same story.
+//! A replay of the recorded snapshots of a test makes the same decisions.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -22,7 +22,7 @@ fn load(folder: &Path, names: &[String], timeline: &Timeline) -> Result<PolicySe
     loaded.set.ok_or_else(|| StoryError("it does not check".into()))
 }
 
-/// The story with all columns recorded, read back with those that its policies need.
+/// Records all columns of a test and replays those that its policies need.
 fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<Told> {
     let set = Arc::new(set);
     let setting = Setting::of(timeline).expect("a setting");
@@ -47,13 +47,13 @@ fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<Told> {
         rhythm: setting.rhythm,
         assume_held: false,
     });
-    let mut reader =
-        Reader::open(Cursor::new(writer.finish()), columns_of_recording(&set)).expect("it was just written");
+    let mut reader = Reader::open(Cursor::new(writer.finish()), columns_of_recording(&set))
+        .expect("a recording that was just written");
     let mut told = Vec::new();
     loop {
         match reader.next().expect("memory") {
             Next::Recorded(recorded) => {
-                let step = replay.step(&recorded).expect("a story has a clock");
+                let step = replay.step(&recorded).expect("a test has a clock");
                 let lines = lines(&step.cycle, &set, &recorded.snapshot);
                 told.push(Told { at: step.now, lines });
             }
@@ -64,7 +64,7 @@ fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<Told> {
 }
 
 #[test]
-fn every_case_is_decided_alike_when_it_is_replayed() {
+fn every_case_has_the_same_decisions_in_a_replay() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let (mut stories, mut acts) = (0, 0);
     for entry in std::fs::read_dir(cases).expect("the cases") {
@@ -73,7 +73,7 @@ fn every_case_is_decided_alike_when_it_is_replayed() {
             continue;
         };
         let mut timeline: Timeline = raw::parse(&text, "timeline.yaml").expect("a timeline");
-        // A recording has one set of policies from beginning to end, and nobody pauses it.
+        // In a recording the policies never change, and there is no pause.
         let moments = &timeline.snapshots;
         if moments
             .iter()
@@ -83,7 +83,7 @@ fn every_case_is_decided_alike_when_it_is_replayed() {
         }
         timeline.dry_run = Some(true);
         let names = timeline.policies.clone().unwrap_or_else(|| vec!["policy.yaml".into()]);
-        let told = tell(&timeline, |names| load(&folder, names, &timeline)).expect("a story");
+        let told = tell(&timeline, |names| load(&folder, names, &timeline)).expect("a test");
         let again = replayed(&timeline, load(&folder, &names, &timeline).expect("policies"));
         assert_eq!(again, told, "{}", folder.display());
         stories += 1;

@@ -1,4 +1,4 @@
-//! From a story's moment to the snapshot that the pipeline takes.
+//! Builds the snapshots of a policy test.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +16,7 @@ use crate::session::snapshot::{
 use crate::session::time::DbTime;
 use crate::story::raw::{RawMoment, RawSession, Scalar, StoryError, Timeline, instant, seconds, session_column};
 
-/// One snapshot of a story, its time read.
+/// A snapshot of a test, with its time.
 pub(crate) struct Moment<'a> {
     pub(crate) at: DateTime<Utc>,
     pub(crate) standstill: Option<String>,
@@ -38,7 +38,7 @@ impl Timeline {
             .collect::<Result<_, StoryError>>()?;
         match moments.windows(2).find(|pair| pair[0].at >= pair[1].at) {
             Some(pair) => Err(StoryError(format!(
-                "the snapshot at {} does not come after the one before it",
+                "the snapshot at {} is not after the one before it",
                 pair[1].at
             ))),
             None => Ok(moments),
@@ -46,21 +46,21 @@ impl Timeline {
     }
 }
 
-/// One session with all its columns.
+/// A session with all its columns.
 type Row = BTreeMap<Column, Scalar>;
 
 impl Moment<'_> {
-    /// What Oracle answers to an action on the session.
+    /// The outcome of an action on a session.
     pub(crate) fn answer(&self, key: SessionKey) -> Result<Outcome, StoryError> {
         match self.raw.answers.get(&key.to_string()) {
             None => Ok(Outcome::Done),
             Some(name) => {
-                Outcome::named(name).ok_or_else(|| StoryError(format!("{name:?} is no outcome of an action")))
+                Outcome::named(name).ok_or_else(|| StoryError(format!("{name:?} is not an outcome of an action")))
             }
         }
     }
 
-    /// The policy files that are in force from now on, if they change.
+    /// The policy files that are in force from this snapshot on, if they change.
     pub(crate) fn reload(&self) -> Option<&[String]> {
         self.raw.reload.as_deref()
     }
@@ -71,7 +71,7 @@ impl Moment<'_> {
             for (name, amount) in resources {
                 let wrong = || {
                     StoryError(format!(
-                        "{name}: {amount:?} is no reading: expected USED/LIMIT, or USED alone"
+                        "{name}: {amount:?} is not a reading: expected USED/LIMIT or USED"
                     ))
                 };
                 let resource = Resource::named(name).ok_or_else(wrong)?;
@@ -209,8 +209,8 @@ impl Moment<'_> {
     }
 }
 
-/// Joins the other views, as far as the policies need them and the story does not call their columns missing. A session
-/// has no temporary segment unless it says so; of the rest, what is not told is NULL.
+/// Joins the other views that the policies need and whose columns are not missing. A session without `temp` has no temporary
+/// segment; other columns that are not set are NULL.
 fn join_views(joining: &mut Joining, rows: &[Row], wanted: Columns, missing: &[Column]) -> Result<(), StoryError> {
     let number = |row: &Row, column: Column| match row.get(&column).filter(|_| !missing.contains(&column)) {
         None => Ok(None),
@@ -276,7 +276,7 @@ fn id(row: &Row, column: Column) -> Option<u32> {
     }
 }
 
-/// The row of GV$PX_SESSION, if the session is a parallel server and is known by number.
+/// The row of GV$PX_SESSION, if the session is a parallel server and has its numbers.
 fn parallel_server(session: &RawSession, row: &Row) -> Option<ParallelServer> {
     let inst_id = id(row, Column::InstId)?;
     Some(ParallelServer {
@@ -288,7 +288,7 @@ fn parallel_server(session: &RawSession, row: &Row) -> Option<ParallelServer> {
     })
 }
 
-/// What a session is unless it says otherwise.
+/// The default values of a session.
 fn usual() -> Row {
     let text = |column, value: &str| (column, Scalar::Text(value.into()));
     let number = |column, value| (column, Scalar::Number(value));

@@ -1,11 +1,11 @@
-//! What is wrong with a file, where, and what to write instead.
+//! Problems in files: what is wrong, where, and what to write instead.
 //!
-//! A DBA who mistyped one word should see that word marked in its line, and every other mistake of every file in the same
-//! run. So nothing here stops at the first problem: a [`Diagnostic`] is plain data that carries its own source, and readers
-//! go on after reporting one. The wording is for people; the `code` is for scripts and never changes.
+//! A DBA who mistypes a word should see it marked in its line, and see all other mistakes in all files in the same run. So a
+//! [`Diagnostic`] is plain data with its own source, and readers go on after they report one. The wording is for people; the
+//! `code` is for scripts and never changes.
 //!
-//! A source may hold secrets (a configuration with a password in it is refused, but it is still there on disk). Whoever
-//! reads such a file hands over a masked text for display; the text that was parsed is never rendered.
+//! A source may contain secrets: a configuration with a password in it is refused, but its lines are shown. The reader of such
+//! a file passes a masked text for display; the text that was parsed is never shown.
 
 use crate::visible::{acts, visible};
 use crate::words::words;
@@ -15,39 +15,39 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-/// How many problems of one file are shown; the rest are counted.
+/// The most problems of one file that are shown; the rest are only counted.
 pub const SHOWN_PER_FILE: usize = 50;
 
-/// How many lines of a source one rendered problem shows.
+/// The most lines of a source that one problem shows.
 const SHOWN_LINES: usize = 6;
 
-/// How many characters of a user's own text a message repeats.
+/// The most characters of the user's text that a message quotes.
 const QUOTED_CHARACTERS: usize = 60;
 
 words! {
-    /// Whether a problem keeps the file from being loaded.
+    /// Whether a problem prevents loading.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Severity {
-        /// Nothing is loaded.
+        /// No file is loaded.
         Error = "error",
-        /// Loaded, but probably not what was meant.
+        /// The files are loaded, but something is probably not as intended.
         Warning = "warning",
     }
 }
 
-/// A file that was read: its name, and its text as it may be shown.
+/// A file that was read: its name, and its text for display.
 #[derive(Debug)]
 pub struct Source {
-    /// As the user named it.
+    /// The path as the user gave it.
     pub name: Arc<str>,
-    /// Same length as the text that was parsed, secrets masked.
+    /// The text with its secrets masked; it has the same length as the text that was parsed.
     shown: String,
-    /// Byte offsets at which lines begin.
+    /// The byte offsets of the beginnings of the lines.
     lines: Vec<usize>,
 }
 
 impl Source {
-    /// A source whose text may be shown as it is.
+    /// A source with its text for display.
     #[must_use]
     pub fn new(name: &str, text: &str) -> Arc<Source> {
         let lines = std::iter::once(0)
@@ -60,7 +60,7 @@ impl Source {
         })
     }
 
-    /// Whether the line of this offset is shown just as it was read.
+    /// Whether the line at an offset has nothing masked.
     pub(crate) fn shows(&self, text: &str, offset: usize) -> bool {
         let offset = offset.min(text.len());
         let line = self.lines.partition_point(|start| *start <= offset);
@@ -69,23 +69,23 @@ impl Source {
         text.as_bytes().get(range.clone()) == self.shown.as_bytes().get(range)
     }
 
-    /// Whether this part of the text is shown just as it was read.
+    /// Whether a part of the text has nothing masked.
     pub(crate) fn shows_all_of(&self, text: &str, range: &Range<usize>) -> bool {
         text.as_bytes().get(range.clone()) == self.shown.as_bytes().get(range.clone())
     }
 
-    /// The 1-based line and column (in characters) of a byte offset.
+    /// The line and column (in characters) of a byte offset, both from 1.
     #[must_use]
     pub fn position(&self, offset: usize) -> (usize, usize) {
         let offset = floor_char_boundary(&self.shown, offset);
         let line = self.lines.partition_point(|start| *start <= offset);
         let start = self.lines[line - 1];
-        // A byte order mark is no column.
+        // A byte order mark does not count as a column.
         let before = self.shown[start..offset].trim_start_matches('\u{feff}');
         (line, before.chars().count() + 1)
     }
 
-    /// The whole lines that a range touches, at most a handful: the text, the offset at which it begins, its first line.
+    /// The whole lines of a range, at most [`SHOWN_LINES`]: the text, the offset of its beginning, the number of its first line.
     fn excerpt(&self, range: &Range<usize>) -> (&str, usize, usize) {
         let first = self.lines.partition_point(|start| *start <= range.start).max(1);
         let last_offset = range.end.saturating_sub(1).max(range.start);
@@ -107,32 +107,32 @@ fn floor_char_boundary(text: &str, offset: usize) -> usize {
     offset
 }
 
-/// One problem of one file.
+/// A problem in a file.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
-    /// Whether it keeps the file from being loaded.
+    /// Whether it prevents loading.
     pub severity: Severity,
-    /// The file as it was named.
+    /// The path of the file as it was given.
     pub file: Arc<str>,
-    /// 1-based; 0 where the problem has no place inside the file.
+    /// The line, from 1; 0 if the problem has no position in the file.
     pub line: usize,
-    /// 1-based, in characters.
+    /// The column, from 1, in characters.
     pub column: usize,
-    /// Byte offsets into the file.
+    /// The position, in bytes of the file.
     pub span: Range<usize>,
-    /// A stable kebab-case word for scripts.
+    /// A stable word in kebab case, for scripts.
     pub code: &'static str,
     /// What is wrong: lower case, no full stop.
     pub message: String,
-    /// What stands beside the mark: what was expected there.
+    /// What was expected; it is shown next to the mark.
     pub expected: Option<String>,
-    /// What to do about it.
+    /// What to do or write instead.
     pub hint: Option<String>,
     source: Option<Arc<Source>>,
 }
 
 impl Diagnostic {
-    /// A problem at a place.
+    /// A problem at a position in a file.
     #[must_use]
     pub fn at(
         severity: Severity,
@@ -158,7 +158,7 @@ impl Diagnostic {
         }
     }
 
-    /// A problem with a file as a whole.
+    /// A problem of a whole file.
     #[must_use]
     pub fn of_file(file: &str, code: &'static str, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
@@ -175,14 +175,14 @@ impl Diagnostic {
         }
     }
 
-    /// Adds what to do.
+    /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Diagnostic {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Adds what to do, if there is something.
+    /// Adds a hint, if there is one.
     #[must_use]
     pub fn maybe_hint(mut self, hint: Option<String>) -> Diagnostic {
         if hint.is_some() {
@@ -191,13 +191,13 @@ impl Diagnostic {
         self
     }
 
-    /// Whether it keeps the file from being loaded.
+    /// Whether it prevents loading.
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
 
-    /// The line, the spot marked, and the hint, as rustc shows them; several lines, no newline at the end.
+    /// The problem as rustc shows it: message, line with a mark, hint; several lines without a newline at the end.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
         let Some(source) = &self.source else {
@@ -242,7 +242,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Sorts by file (in the order in which the files were read), place and code, drops repetitions, and caps each file.
+/// Sorts by file (in the order of `files`), position and code, removes duplicates, and limits the number for each file.
 #[must_use]
 pub fn arrange(diagnostics: Vec<Diagnostic>, files: &[Arc<str>]) -> Vec<Diagnostic> {
     let rank = |file: &str| files.iter().position(|name| &**name == file).unwrap_or(files.len());
@@ -263,7 +263,7 @@ pub fn arrange(diagnostics: Vec<Diagnostic>, files: &[Arc<str>]) -> Vec<Diagnost
     });
     let mut arranged: Vec<Diagnostic> = Vec::with_capacity(sorted.len());
     for file in sorted.chunk_by(|one, other| one.file == other.file) {
-        // An error beyond the cap would be hidden behind warnings; errors go first when there are too many.
+        // If there are too many, errors go first, so that warnings never hide an error.
         let mut shown: Vec<&Diagnostic> = file.iter().collect();
         if shown.len() > SHOWN_PER_FILE {
             shown.sort_by_key(|one| one.severity);
@@ -285,7 +285,7 @@ pub fn arrange(diagnostics: Vec<Diagnostic>, files: &[Arc<str>]) -> Vec<Diagnost
     arranged
 }
 
-/// A piece of the user's own text inside a message: in backquotes, shortened, control characters made visible.
+/// The user's text in a message: in backquotes, shortened, with control characters made visible.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     let mut shown = String::from("`");
@@ -315,10 +315,10 @@ pub fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// So many letters are the beginning of a word and no accident.
+/// This many equal letters at the beginning are not a coincidence.
 const BEGINNING: usize = 4;
 
-/// The nearest of the valid words, if one is near enough to have been meant, or the only one that begins like this.
+/// The valid word that was probably meant: the most similar one, or the only one with the same beginning.
 #[must_use]
 pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: String = word
@@ -364,7 +364,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_counts_characters_and_lines_from_one() {
+    fn lines_and_columns_count_from_one() {
         let source = Source::new("f.yaml", "aé: 1\n\nb: 2");
         assert_eq!(source.position(0), (1, 1));
         assert_eq!(source.position(3), (1, 3)); // after the two bytes of é
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_word_is_one_that_could_have_been_meant() {
+    fn only_a_similar_word_is_suggested() {
         assert_eq!(nearest("usernmae", ["username", "user#", "program"]), Some("username"));
         assert_eq!(nearest("USERNAM", ["username", "schemaname"]), Some("username"));
         assert_eq!(nearest("blue", ["username", "program"]), None);
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_too_many_problems_shows_errors_first_and_counts_the_rest() {
+    fn too_many_problems_show_errors_first_and_count_the_rest() {
         let source = Source::new("f.yaml", &"x\n".repeat(100));
         let mut all: Vec<Diagnostic> = (0..60)
             .map(|n| {
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_and_long_texts_are_tamed() {
+    fn control_characters_are_visible_and_long_texts_are_shortened() {
         assert_eq!(quoted("a\u{1b}[0m"), "`a\\x1b[0m`");
         assert_eq!(quoted(&"x".repeat(100)), format!("`{}…`", "x".repeat(60)));
     }

@@ -1,7 +1,7 @@
-//! Reads mappings, numbers, durations and choices out of a YAML tree, and reports everything that is wrong on the way.
+//! Reads mappings, numbers, durations and choices from a YAML tree, and reports everything that is wrong with them.
 //!
-//! A reader asks for what it knows and gets an `Option`: `None` means that it was not there, or that it was wrong and has
-//! been reported. Either way it goes on.
+//! A reader asks for the keys that it knows and gets an `Option`. `None` means that the key is missing, or that its value is
+//! wrong and already reported. In both cases the reader goes on.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::policy::lex::{Mistake, Token, measure};
 use crate::quantity::Span;
 use crate::yaml::diagnostics::Source;
 
-/// How many problems of a file are noted. Far more than are shown, and few enough that a gigantic file full of mistakes is
-/// answered in no time.
+/// The most problems of a file that are recorded: far more than are shown, and few enough that a huge file full of mistakes
+/// is checked quickly.
 const MOST_FOUND: usize = 500;
 
-/// How many lists, and how many conditions, one file may define.
+/// The most lists, and the most conditions, that one file may define.
 const MOST_NAMES: usize = 1_000;
 
-/// Keys as other tools call them, or as a policy reads aloud, and what they are called here.
+/// Other names for keys, from other tools or from everyday language, and the keys.
 const OTHER_NAMES: [(&str, &str); 21] = [
     ("condition", "when"),
     ("cron", "schedule"),
@@ -45,7 +45,7 @@ const OTHER_NAMES: [(&str, &str); 21] = [
     ("zone", "timezone"),
 ];
 
-/// Whose keys they are, for a key that stands in the wrong place.
+/// The mapping that some keys belong to, for messages about a key in the wrong mapping.
 const HOMES: [(&str, &[&str]); 3] = [
     (
         "a database of the configuration",
@@ -76,23 +76,23 @@ const HOMES: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// A file under inspection, and what was found.
+/// A file that is being read, and the problems found in it.
 #[derive(Debug)]
 pub(crate) struct Inspection {
     pub(crate) source: Arc<Source>,
-    /// As it was parsed; never shown.
+    /// The text that was parsed; it is never shown.
     pub(crate) text: String,
     pub(crate) found: Vec<Diagnostic>,
-    /// Takes what is beyond [`MOST_FOUND`].
+    /// Takes the problems beyond [`MOST_FOUND`], which are dropped.
     surplus: Option<Diagnostic>,
 }
 
-/// The entries of a mapping whose keys are all known and there once.
+/// The entries of a mapping. Unknown and repeated keys are reported and not in it.
 pub(crate) struct Fields<'a> {
-    /// Of the mapping as a whole, or its first key.
+    /// The position of the whole mapping, or of its first key.
     pub(crate) at: Range<usize>,
     entries: Vec<(&'static str, &'a Node, &'a Node)>,
-    /// Keys that stand there with nothing after them, or misspelt; reported already.
+    /// Keys without a value and keys that were probably misspelt; they are already reported.
     reported: Vec<&'static str>,
 }
 
@@ -104,7 +104,7 @@ impl<'a> Fields<'a> {
             .map(|(_, _, value)| *value)
     }
 
-    /// Where the key itself stands.
+    /// The position of a key.
     pub(crate) fn key_at(&self, key: &str) -> Range<usize> {
         let found = self.entries.iter().find(|(name, ..)| *name == key);
         found.map_or(self.at.clone(), |(_, key, _)| key.at.clone())
@@ -121,7 +121,7 @@ impl Inspection {
         }
     }
 
-    /// Reports an error; the caller may add to it.
+    /// Reports an error; the caller may add what was expected and a hint.
     pub(crate) fn error(
         &mut self,
         at: &Range<usize>,
@@ -158,12 +158,12 @@ impl Inspection {
         &mut self.found[last]
     }
 
-    /// Whether another problem of this kind changes nothing. The first error always counts: it refuses the file.
+    /// Whether no more problems are recorded. The first error always is: it refuses the file.
     fn is_full(&self, severity: Severity) -> bool {
         self.found.len() >= MOST_FOUND && (severity == Severity::Warning || self.found.iter().any(Diagnostic::is_error))
     }
 
-    /// Reports a mistake inside a scalar at its place in the file.
+    /// Reports a mistake inside a scalar at its position in the file.
     pub(crate) fn mistake(&mut self, severity: Severity, offsets: &Offsets, mistake: Mistake) {
         if self.is_full(severity) {
             return;
@@ -179,7 +179,7 @@ impl Inspection {
         Offsets::of(&self.text, &node.at, scalar)
     }
 
-    /// Where to point when a collection as a whole is meant.
+    /// The position to show for a node: for a collection, that of its first entry.
     pub(crate) fn place(node: &Node) -> Range<usize> {
         if !node.at.is_empty() {
             return node.at.clone();
@@ -191,19 +191,22 @@ impl Inspection {
         }
     }
 
-    /// A mapping with these keys and no others.
+    /// Reads a mapping that may have only these keys.
     pub(crate) fn fields<'a>(&mut self, node: &'a Node, what: &str, keys: &[&'static str]) -> Option<Fields<'a>> {
         let Value::Mapping(entries) = &node.value else {
-            let message = format!("{what} is a mapping with keys, this is {}", node.value.describe());
+            let message = format!(
+                "{what} must be a mapping with keys, but this is {}",
+                node.value.describe()
+            );
             self.error(&Self::place(node), "wrong-type", message).hint =
-                Some(format!("keys are {}", one_of(keys.iter().copied())));
+                Some(format!("possible keys: {}", one_of(keys.iter().copied())));
             return None;
         };
         let mut known: Vec<(&'static str, &Node, &Node)> = Vec::with_capacity(entries.len());
         let mut reported = Vec::new();
         for (key, value) in entries {
             let Value::Scalar(name) = &key.value else {
-                self.error(&Self::place(key), "wrong-type", "a key is a word");
+                self.error(&Self::place(key), "wrong-type", "a key must be a word");
                 continue;
             };
             let Some(known_key) = keys.iter().find(|known| **known == name.text) else {
@@ -212,15 +215,14 @@ impl Inspection {
                 reported.extend(meant);
                 self.error(&key.at, "unknown-key", message).hint = Some(match meant {
                     Some(meant) => format!("did you mean `{meant}`?"),
-                    None => {
-                        elsewhere(&name.text).unwrap_or_else(|| format!("keys are {}", one_of(keys.iter().copied())))
-                    }
+                    None => elsewhere(&name.text)
+                        .unwrap_or_else(|| format!("possible keys: {}", one_of(keys.iter().copied()))),
                 });
                 continue;
             };
             if let Some((_, first, _)) = known.iter().find(|(name, ..)| name == known_key) {
                 let (line, _) = self.source.position(first.at.start);
-                let message = format!("the key `{known_key}` is already given in line {line}");
+                let message = format!("the key `{known_key}` is already in line {line}");
                 self.error(&key.at, "duplicate-key", message);
                 continue;
             }
@@ -238,12 +240,12 @@ impl Inspection {
         })
     }
 
-    /// The value of a key that must be there.
+    /// The value of a required key.
     pub(crate) fn required<'a>(&mut self, fields: &Fields<'a>, what: &str, key: &'static str) -> Option<&'a Node> {
         self.required_as(fields, what, key, None)
     }
 
-    /// The value of a key that must be there, with what to write where it is not.
+    /// The value of a required key; the hint says what to write if it is missing.
     pub(crate) fn required_as<'a>(
         &mut self,
         fields: &Fields<'a>,
@@ -259,22 +261,25 @@ impl Inspection {
         found
     }
 
-    /// A mapping whose keys are names of the user's own; repeated ones are reported.
+    /// Reads a mapping whose keys are names that the user chooses; repeated names are reported.
     pub(crate) fn names<'a>(&mut self, node: &'a Node, what: &str) -> Vec<(&'a str, &'a Node, &'a Node)> {
         let Value::Mapping(entries) = &node.value else {
-            let message = format!("`{what}` is a mapping of names, this is {}", node.value.describe());
+            let message = format!(
+                "`{what}` must be a mapping with names as keys, but this is {}",
+                node.value.describe()
+            );
             self.error(&Self::place(node), "wrong-type", message);
             return Vec::new();
         };
         if entries.len() > MOST_NAMES {
-            let message = format!("`{what}` has {} names, more than {MOST_NAMES}", entries.len());
+            let message = format!("`{what}` has {} names; the limit is {MOST_NAMES}", entries.len());
             self.error(&Self::place(node), "too-many-names", message);
             return Vec::new();
         }
         let mut names: Vec<(&str, &Node, &Node)> = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let Value::Scalar(name) = &key.value else {
-                self.error(&Self::place(key), "wrong-type", "a name is a word");
+                self.error(&Self::place(key), "wrong-type", "a name must be a word");
                 continue;
             };
             let good = name.text.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -284,13 +289,13 @@ impl Inspection {
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
             if !good {
-                let message = format!("{} is no name", quoted(&name.text));
+                let message = format!("{} is not a valid name", quoted(&name.text));
                 self.error(&key.at, "bad-name", message).hint =
-                    Some("a name has letters, digits, `_` and `-`, at most 64, and begins with a letter".to_owned());
+                    Some("a name begins with a letter and has at most 64 letters, digits, `_` and `-`".to_owned());
                 continue;
             }
             if names.iter().any(|(known, ..)| *known == name.text) {
-                let message = format!("the name `{}` is already given above", name.text);
+                let message = format!("the name `{}` is already defined above", name.text);
                 self.error(&key.at, "duplicate-key", message);
                 continue;
             }
@@ -299,12 +304,12 @@ impl Inspection {
         names
     }
 
-    /// A sequence.
+    /// Reads a list.
     pub(crate) fn list<'a>(&mut self, node: &'a Node, what: &str) -> &'a [Node] {
         if let Value::Sequence(items) = &node.value {
             return items;
         }
-        let message = format!("`{what}` is a list, this is {}", node.value.describe());
+        let message = format!("`{what}` must be a list, but this is {}", node.value.describe());
         let hint = match &node.value {
             Value::Scalar(scalar) => format!("write `{what}: [{}]`", scalar.text),
             Value::Mapping(_) => "begin each entry with `- `".to_owned(),
@@ -314,22 +319,22 @@ impl Inspection {
         &[]
     }
 
-    /// A single value.
+    /// Reads a single value.
     pub(crate) fn scalar<'a>(&mut self, node: &'a Node, what: &str) -> Option<&'a Scalar> {
         if let Value::Scalar(scalar) = &node.value {
             return Some(scalar);
         }
-        let message = format!("`{what}` is a single value, this is {}", node.value.describe());
+        let message = format!("`{what}` must be a single value, but this is {}", node.value.describe());
         self.error(&Self::place(node), "wrong-type", message);
         None
     }
 
-    /// A text, the blanks around it removed.
+    /// Reads a text, without the white space around it.
     pub(crate) fn text<'a>(&mut self, node: &'a Node, what: &str) -> Option<&'a str> {
         self.scalar(node, what).map(|scalar| scalar.text.trim())
     }
 
-    /// One of some words.
+    /// Reads one of some words.
     pub(crate) fn choice<T: Copy>(
         &mut self,
         node: &Node,
@@ -343,7 +348,7 @@ impl Inspection {
             return Some(*choice);
         }
         let names = || choices.iter().map(|choice| name(*choice));
-        let message = format!("{} is no {what}", quoted(text));
+        let message = format!("{} is not a valid {what}", quoted(text));
         let hint = did_you_mean(text, names());
         let problem = self.error(&node.at, "unknown-word", message);
         problem.expected = Some(format!("expected {}", one_of(names())));
@@ -351,7 +356,7 @@ impl Inspection {
         None
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub(crate) fn truth(&mut self, node: &Node, what: &str) -> Option<bool> {
         let scalar = self.scalar(node, what)?;
         match (scalar.style, scalar.text.to_ascii_lowercase().as_str()) {
@@ -367,7 +372,7 @@ impl Inspection {
                 let message = match style {
                     Style::Plain => format!("{} is neither `true` nor `false`", quoted(&scalar.text)),
                     Style::Single | Style::Double | Style::Block => {
-                        format!("`{what}` is `true` or `false`, this is a text")
+                        format!("`{what}` must be `true` or `false`, but this is a text")
                     }
                 };
                 let problem = self.error(&node.at, "wrong-type", message);
@@ -378,7 +383,7 @@ impl Inspection {
         }
     }
 
-    /// A whole number within bounds.
+    /// Reads a whole number in a range.
     pub(crate) fn number(&mut self, node: &Node, what: &str, low: u64, high: u64) -> Option<u64> {
         let token = self.quantity(node, what, "a whole number")?;
         let Token::Number(number) = token else {
@@ -389,13 +394,13 @@ impl Inspection {
             .ok()
             .filter(|number| (low..=high).contains(number));
         if number.is_none() {
-            let message = format!("`{what}` lies between {low} and {high}");
+            let message = format!("`{what}` must be between {low} and {high}");
             self.error(&node.at, "out-of-range", message);
         }
         number
     }
 
-    /// A duration in seconds within bounds.
+    /// Reads a duration in a range, in seconds.
     pub(crate) fn duration(&mut self, node: &Node, what: &str, low: i64, high: i64) -> Option<i64> {
         let token = self.quantity(node, what, "a duration")?;
         let Token::Duration(seconds) = token else {
@@ -406,7 +411,7 @@ impl Inspection {
             return Some(seconds);
         }
         let message = format!(
-            "`{what}` lies between {} and {}",
+            "`{what}` must be between {} and {}",
             Span(low).in_full(),
             Span(high).in_full()
         );
@@ -414,7 +419,7 @@ impl Inspection {
         None
     }
 
-    /// A percentage from 1 to 100.
+    /// Reads a percentage from 1 to 100.
     pub(crate) fn percent(&mut self, node: &Node, what: &str) -> Option<u32> {
         let token = self.quantity(node, what, "a percentage")?;
         let Token::Percent(percent) = token else {
@@ -425,7 +430,11 @@ impl Inspection {
             .ok()
             .filter(|percent| (1..=100).contains(percent));
         if percent.is_none() {
-            self.error(&node.at, "out-of-range", format!("`{what}` lies between 1% and 100%"));
+            self.error(
+                &node.at,
+                "out-of-range",
+                format!("`{what}` must be between 1% and 100%"),
+            );
         }
         percent
     }
@@ -435,7 +444,7 @@ impl Inspection {
         match measure(text) {
             Ok(token) => Some(token),
             Err((code, message, hint)) => {
-                let problem = self.error(&node.at, code, format!("`{what}` is {wanted}: {message}"));
+                let problem = self.error(&node.at, code, format!("`{what}` must be {wanted}: {message}"));
                 problem.expected = Some(format!("expected {wanted}"));
                 problem.hint = hint;
                 None
@@ -449,14 +458,14 @@ impl Inspection {
             ("a percentage", Token::Number(number)) => Some(format!("write `{number}%`")),
             _ => None,
         };
-        let message = format!("`{what}` is {wanted}, this is {}", found.describe());
+        let message = format!("`{what}` must be {wanted}, but this is {}", found.describe());
         let problem = self.error(&node.at, "wrong-type", message);
         problem.expected = Some(format!("expected {wanted}"));
         problem.hint = hint;
     }
 }
 
-/// The key that a word stands for, by its spelling or by another name.
+/// The key that a word probably means: a similar word, or another name for the key.
 fn meant(word: &str, keys: &[&'static str]) -> Option<&'static str> {
     let lower = word.to_lowercase();
     let other = OTHER_NAMES.iter().find(|(other, _)| *other == lower);
@@ -465,7 +474,7 @@ fn meant(word: &str, keys: &[&'static str]) -> Option<&'static str> {
         .or_else(|| nearest(word, keys.iter().copied()))
 }
 
-/// Where a key would be right.
+/// A hint with the mapping that a key belongs to.
 fn elsewhere(word: &str) -> Option<String> {
     let (home, _) = HOMES.iter().find(|(_, keys)| keys.contains(&word))?;
     Some(format!("`{word}` is a key of {home}"))

@@ -1,4 +1,4 @@
-//! YAML files from disk, and the only place that reads them: policies and configuration, one by one or by folder and pattern.
+//! Finds and reads the YAML files of policies and configuration. No other module reads them from disk.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use super::diagnostics::{Diagnostic, Severity};
 use super::node::LARGEST_FILE;
 
-/// The most files that are read; above it a path is wrong.
+/// The most files that are read; with more, a path must be wrong.
 pub(crate) const MOST_FILES: usize = 1_000;
 
-/// A warning about a file that every user of the host may change, or replace in its folder: who can write a policy can have
-/// sessions ended. In a folder with the sticky bit, such as /tmp, only the owner replaces a file.
+/// Warns of a file that every user of the host can change, or replace in its folder: whoever can write a policy can have
+/// sessions killed. In a folder with the sticky bit, such as /tmp, only the owner can replace a file.
 pub(crate) fn writable_by_all(path: &Path) -> Option<Diagnostic> {
     const OTHERS_WRITE: u32 = 0o002;
     const STICKY: u32 = 0o1000;
@@ -28,14 +28,14 @@ pub(crate) fn writable_by_all(path: &Path) -> Option<Diagnostic> {
     } else {
         return None;
     };
-    let message = format!("every user of this host may change {what}, and so decide whom the daemon ends");
+    let message = format!("every user of this host can change {what}, and so decide which sessions are killed");
     let mut warning = Diagnostic::of_file(&path.display().to_string(), "writable-by-all", message);
     warning.severity = Severity::Warning;
-    Some(warning.hint(format!("chmod o-w {}", at.display())))
+    Some(warning.hint(format!("run `chmod o-w {}`", at.display())))
 }
 
-/// Reads at most a little more than the largest file, so that a gigantic one is refused rather than swallowed. Only an ordinary
-/// file: a FIFO would be waited for until somebody writes into it.
+/// Reads at most one byte more than the largest file, so that a larger one can be refused without reading all of it. Refuses
+/// everything but a regular file: reading a FIFO would block until somebody writes to it.
 pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
@@ -44,14 +44,14 @@ pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory));
     }
     if !kind.is_file() {
-        let error = "it is no ordinary file, but a pipe, a socket or a device";
+        let error = "it is not a regular file, but a pipe, a socket or a device";
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, error));
     }
     file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The files that a path means: itself, a folder's `*.yaml` and `*.yml` in order, or what a pattern matches.
+/// The files that a path names: itself, the `*.yaml` and `*.yml` files of a folder, sorted, or the matches of a glob.
 pub(crate) fn expand(path: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let shown = path.display().to_string();
     let mut problem = |code, message: String| problems.push(Diagnostic::of_file(&shown, code, message));
@@ -77,21 +77,21 @@ pub(crate) fn expand(path: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf
             .collect();
         found.sort();
         if found.is_empty() {
-            problem("no-files", "the folder holds no file (*.yaml, *.yml)".to_owned());
+            problem("no-files", "the folder has no *.yaml or *.yml file".to_owned());
         }
         return found;
     }
     if path.exists() || !shown.contains(['*', '?', '[']) {
         return vec![path.to_owned()];
     }
-    // As in a shell, a star passes over hidden files: editors leave copies there.
+    // As in a shell, `*` does not match hidden files, which may be backup copies of an editor.
     let options = glob::MatchOptions {
         require_literal_leading_dot: true,
         ..glob::MatchOptions::default()
     };
     match glob::glob_with(&shown, options) {
         Err(error) => {
-            problem("bad-glob", format!("this is no pattern: {}", error.msg));
+            problem("bad-glob", format!("this is not a valid pattern: {}", error.msg));
             Vec::new()
         }
         Ok(matches) => {

@@ -1,8 +1,8 @@
-//! YAML as a person wrote it: a tree that knows its places, and every problem at its line and column.
+//! Reads YAML into a tree of nodes with positions, so that every problem can be reported with its line and column.
 //!
-//! Policies and the configuration are read alike: [`node`] makes the tree, [`fields`] takes the keys of a mapping one by one and tells
-//! those that nobody knows, [`offsets`] maps a place in a value's text to the file's, [`diagnostics`] shows a problem. Only
-//! [`files`] touches a disk.
+//! Policies and the configuration are read in the same way: [`node`] makes the tree, [`fields`] takes the keys of a mapping one
+//! by one and reports unknown ones, [`offsets`] maps a position in a value to one in the file, [`diagnostics`] shows problems.
+//! Only [`files`] reads from a disk.
 
 pub mod diagnostics;
 pub(crate) mod fields;

@@ -1,11 +1,11 @@
-//! From a file's bytes to a tree of YAML nodes that know where they stand: the only place that knows serde.
+//! Parses the bytes of a file into a tree of YAML nodes with positions. Only this module uses serde for YAML.
 //!
-//! Deriving `Deserialize` on the policy's own types would be shorter, but a derived reader stops at its first problem. So
-//! YAML is read into a plain tree that accepts anything, every node with its place, and the readers above judge the tree
-//! and go on. Repeated keys are passed through for the same reason; merge keys and tags nobody here understands are refused.
+//! Deriving `Deserialize` for the types of policies would be shorter, but a derived reader stops at the first problem. So YAML
+//! is parsed into a plain tree that accepts anything, and the readers of the tree report all problems. Repeated keys are kept
+//! in the tree for the same reason; merge keys and unknown tags are refused.
 //!
-//! A scalar's place covers its text as written: quotes, escapes, folded lines. [`super::offsets::Offsets`] leads from a byte of the value
-//! back to the byte of the file that it came from, so that a mistake in the third line of a block points at that line.
+//! The position of a scalar is that of its text as written, with quotes, escapes and folded lines.
+//! [`super::offsets::Offsets`] maps a byte of the value to the byte of the file.
 
 use std::fmt;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use serde_yaml::{DuplicateKeyPolicy, Location, MergeKeyPolicy, NonFiniteFloatPol
 
 use super::diagnostics::{Diagnostic, Severity, Source};
 
-/// The largest file that is read. The largest sensible policy file is some tens of kilobytes.
+/// The largest file that is read, in bytes. The largest sensible policy file has some tens of kilobytes.
 pub(crate) const LARGEST_FILE: usize = 1 << 20;
 
 const DEEPEST: usize = 24;
@@ -25,30 +25,30 @@ const MOST_NODES: usize = 100_000;
 /// A part of a document.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    /// Where its text stands in the file; empty for a block collection.
+    /// The position of its text in the file; empty for a block collection.
     pub(crate) at: Range<usize>,
-    /// What it is.
+    /// The value.
     pub(crate) value: Value,
 }
 
-/// What a node is.
+/// The value of a node.
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     /// Nothing, `~` or `null`.
     Null,
-    /// A piece of text.
+    /// A text, number or truth value.
     Scalar(Scalar),
     /// A sequence.
     Sequence(Vec<Node>),
-    /// A mapping, repeated keys included.
+    /// A mapping; keys may be repeated.
     Mapping(Vec<(Node, Node)>),
 }
 
 impl Value {
-    /// For messages.
+    /// The kind of value in words, for messages.
     pub(crate) fn describe(&self) -> &'static str {
         match self {
-            Value::Null => "nothing",
+            Value::Null => "empty",
             Value::Scalar(_) => "a single value",
             Value::Sequence(_) => "a list",
             Value::Mapping(_) => "a mapping",
@@ -56,16 +56,16 @@ impl Value {
     }
 }
 
-/// A piece of text and how it was written.
+/// The text of a single value and how it is written.
 #[derive(Clone, Debug)]
 pub(crate) struct Scalar {
-    /// The text, its quotes and folds undone. A plain number or truth value keeps its spelling.
+    /// The text without quotes, escapes and folds. A plain number or truth value keeps its spelling.
     pub(crate) text: String,
-    /// How it was written.
+    /// How it is written.
     pub(crate) style: Style,
 }
 
-/// How a scalar was written.
+/// How a scalar is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     /// Without quotes.
@@ -78,9 +78,9 @@ pub(crate) enum Style {
     Block,
 }
 
-/// Reads a file: its source for messages, and its tree. The source is there even when the tree is not.
+/// Parses a file into its source for messages, its text and its tree.
 ///
-/// `mask` gives the text as it may be shown, of the same length.
+/// `mask` returns the text for display, with the same length.
 pub(crate) fn read(
     name: &str,
     bytes: &[u8],
@@ -100,7 +100,7 @@ fn decode(name: &str, bytes: &[u8]) -> Result<String, Box<Diagnostic>> {
         return Err(Box::new(Diagnostic::of_file(
             name,
             "file-too-large",
-            format!("the file has more than the {LARGEST_FILE} bytes that are read"),
+            format!("the file has more than {LARGEST_FILE} bytes, which is the limit"),
         )));
     }
     if bytes.contains(&0) {
@@ -120,7 +120,7 @@ fn decode(name: &str, bytes: &[u8]) -> Result<String, Box<Diagnostic>> {
             Err(Box::new(Diagnostic::of_file(
                 name,
                 "not-utf-8",
-                format!("the file is not UTF-8 text: line {line} has a byte that is none"),
+                format!("the file is not UTF-8 text: line {line} has an invalid byte"),
             )))
         }
     }
@@ -156,7 +156,7 @@ fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Box<Diagnostic>> {
     }
 }
 
-/// What the YAML reader says, at its place, in words for DBAs. Its own words never repeat the file's text.
+/// An error of the YAML parser as a problem, in words for DBAs. The parser's message does not quote the file's text.
 fn syntax(source: &Arc<Source>, text: &str, error: &serde_yaml::Error) -> Diagnostic {
     let full = error.to_string();
     let message = full.rfind(" at line ").map_or(full.as_str(), |end| &full[..end]);
@@ -164,7 +164,7 @@ fn syntax(source: &Arc<Source>, text: &str, error: &serde_yaml::Error) -> Diagno
     if message.contains("tab") {
         at = tab_after(text, at).unwrap_or(at);
     }
-    // Where something is masked, even the reader's words might repeat it: the name of an anchor, a tag.
+    // If something is masked, even the parser's message might contain it, as the name of an anchor or a tag.
     let masked = !source.shows(text, at);
     let told = if masked { "the value cannot be read" } else { message };
     let end = text[at..].chars().next().map_or(at, |next| at + next.len_utf8());
@@ -173,65 +173,65 @@ fn syntax(source: &Arc<Source>, text: &str, error: &serde_yaml::Error) -> Diagno
         source,
         at..end,
         "yaml-syntax",
-        format!("this is not YAML: {told}"),
+        format!("this is not valid YAML: {told}"),
     );
     let other = |code, message: String| Diagnostic::at(Severity::Error, source, at..end, code, message);
     if message.contains("multiple YAML documents") {
-        return other("several-documents", "the file holds several YAML documents".to_owned())
-            .hint("one file, one document: remove the `---` line, or split the file");
+        return other("several-documents", "the file has several YAML documents".to_owned())
+            .hint("remove the `---` line, or split the file");
     }
     if message.contains("recursion limit") {
         return other(
             "too-deep",
-            format!("more than {DEEPEST} brackets and braces inside each other"),
+            format!("brackets and braces are nested more than {DEEPEST} deep"),
         );
     }
     if message.contains("budget") || message.contains("limit exceeded") {
         return other(
             "file-too-large",
-            format!("the file holds more than {MOST_NODES} values"),
+            format!("the file has more than {MOST_NODES} values, which is the limit"),
         )
-        .hint("repetitions by anchors and aliases count as often as they are used");
+        .hint("each use of an alias counts as a value");
     }
     if message.contains("merge keys") {
-        return other("merge-key", "merge keys (`<<`) are not read".to_owned()).hint("write the keys out");
+        return other("merge-key", "merge keys (`<<`) are not supported".to_owned()).hint("write the keys themselves");
     }
     problem.maybe_hint(syntax_hint(source, message, text, at))
 }
 
-/// What to do about text that is no YAML.
+/// What to do about text that is not valid YAML.
 fn syntax_hint(source: &Source, message: &str, text: &str, at: usize) -> Option<String> {
     let masked = !source.shows(text, at);
     let unclosed = message.contains("unclosed") || message.contains("end of stream") || at >= text.trim_end().len();
     let hint = if masked && unclosed {
-        "a quote or a bracket is not closed, or the file was cut off; what may be a password is not shown, and does not \
-         belong in this file"
+        "a quote or a bracket is not closed, or the file was cut off; text that may be a password is not shown, and a \
+         password does not belong in this file"
     } else if masked {
-        "what may be a password is not shown, and does not belong in this file: say where it is kept, as in \
-         `password: {credential: prod}`"
+        "text that may be a password is not shown; a password does not belong in this file: write where it is stored, as \
+         in `password: {credential: prod}`"
     } else if text[at..].starts_with(['@', '%', '`', '*']) {
         "a YAML value cannot begin with this character: quote the whole value, or write it as a block after `>`"
     } else if message.contains("trailing content after") {
-        "a value that begins with a quote ends with it: write the condition as a block, after `when: >`"
+        "a value that begins with a quote must end with it: write the condition as a block after `when: >`"
     } else if let Some(key) = key_without_blank(source, text, at) {
         return Some(format!(
-            "a colon is followed by a blank: write `{key}: ` in the line above"
+            "a colon needs a blank after it: write `{key}: ` in the line above"
         ));
     } else if message.contains("expected '-' indicator") {
-        "the keys of an entry stand exactly below each other, its first key behind the `- `"
+        "the keys of an entry must be exactly below each other, the first one after the `- `"
     } else if message.contains("mapping values are not allowed") {
-        "a value with `: ` in it must be quoted; otherwise look at the indentation"
+        "quote a value that contains `: `; otherwise check the indentation"
     } else if message.contains("tab") {
-        "YAML is indented by spaces, never by tabs"
+        "indent YAML with spaces, never with tabs"
     } else if unclosed {
-        "the file may have been cut off or saved half-written"
+        "the file may be incomplete"
     } else {
         return None;
     };
     Some(hint.to_owned())
 }
 
-/// The first tab that indents something, from the line of this offset on. The reader points at what stands before it.
+/// The first tab in an indentation, from the line of an offset on. The parser's position is before the tab.
 fn tab_after(text: &str, offset: usize) -> Option<usize> {
     let begin = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
     let mut start = begin;
@@ -245,8 +245,8 @@ fn tab_after(text: &str, offset: usize) -> Option<usize> {
     None
 }
 
-/// The key of the line above, if its colon has no blank after it: `name:prod` is one word to YAML, and the next line is
-/// where that shows.
+/// The key of the line above, if its colon has no blank after it: in YAML, `name:prod` is one word, and the parser reports the
+/// error only in the next line.
 fn key_without_blank<'t>(source: &Source, text: &'t str, offset: usize) -> Option<&'t str> {
     let begin = text[..offset]
         .rfind('\n')
@@ -257,7 +257,7 @@ fn key_without_blank<'t>(source: &Source, text: &'t str, offset: usize) -> Optio
     (word && !rest.is_empty() && !rest.starts_with(' ')).then_some(key)
 }
 
-/// The byte offset of a place. Values carry it; errors carry only a line and a column in characters.
+/// The byte offset of a location. Those of values have it; those of errors have only a line and a column in characters.
 fn byte_offset(text: &str, location: &Location) -> usize {
     if let Some(offset) = location.span().byte_offset() {
         return (offset as usize).min(text.len());
@@ -297,7 +297,7 @@ fn node(text: &str, spanned: Spanned<Loose>) -> Node {
                 .collect(),
         ),
     };
-    // A block scalar ends with the newline that ends its last line; the mark should not.
+    // A block scalar includes the newline of its last line; its position should not.
     let trimmed = start + written.trim_end().len();
     Node {
         at: start..trimmed,
@@ -305,7 +305,7 @@ fn node(text: &str, spanned: Spanned<Loose>) -> Node {
     }
 }
 
-/// The reader gives no style, but the text tells: a block's text stands on lines of its own below a `|` or `>`.
+/// The style of a scalar, from its text, because the parser does not give it: a block begins on the line after a `|` or `>`.
 fn style(text: &str, start: usize, written: &str) -> Style {
     let before = text[..start].trim_end_matches([' ', '\t']);
     if before.ends_with('\n') {
@@ -322,7 +322,7 @@ fn style(text: &str, start: usize, written: &str) -> Style {
     }
 }
 
-/// Whether a line ends with a block scalar's header: `|` or `>` with its indicators, and perhaps a comment.
+/// Whether a line ends with the header of a block scalar: `|` or `>` with indicators, and perhaps a comment.
 fn opens_block(line: &str) -> bool {
     let line = line.find(" #").map_or(line, |comment| &line[..comment]).trim_end();
     let header = line.rsplit([' ', '\t']).next().unwrap_or(line);
@@ -331,10 +331,10 @@ fn opens_block(line: &str) -> bool {
         && characters.all(|character| matches!(character, '+' | '-' | '1'..='9'))
 }
 
-/// A node before its place is known to be right.
+/// A value as the parser gives it, before it has a position.
 enum Loose {
     Null,
-    /// A number or a truth value, whose spelling is in the file.
+    /// A number or a truth value; its spelling is taken from the file.
     Inferred,
     Text(String),
     Sequence(Vec<Spanned<Loose>>),
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_key_and_an_alias_keep_their_places() {
+    fn a_repeated_key_and_an_alias_have_their_positions() {
         let (source, _, root) = read("f.yaml", b"a: &x one\nb: *x\na: 007\n", plain).expect("well-formed");
         let Value::Mapping(entries) = root.value else {
             panic!("not a mapping")
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_policy_file_is_refused_with_its_reason() {
+    fn a_file_that_is_not_yaml_is_refused_with_its_fault_code() {
         assert_eq!(problem(b""), ("empty-file", 0, 0));
         assert_eq!(problem(b"# nothing\n"), ("empty-file", 0, 0));
         assert_eq!(problem(b"\x7fELF\0\0"), ("binary-file", 0, 0));

@@ -1,21 +1,21 @@
-//! The way back from a scalar's value to the file: what makes a mistake in the third line of a block point at that line.
+//! Maps the bytes of a scalar's value to the bytes of the file, so that a mistake in line 3 of a block is shown at that line.
 
 use std::ops::Range;
 
 use super::node::{Scalar, Style};
 
-/// Leads from the bytes of a scalar's value to the bytes of the file.
+/// A map from the bytes of a scalar's value to the bytes of the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Offsets {
-    /// For each byte of the value, and one past its end, the byte of the file.
+    /// The byte of the file for each byte of the value, and for the byte after its end.
     file: Vec<usize>,
 }
 
 impl Offsets {
-    /// Of a scalar that stands at `at` in `text`.
+    /// The map for a scalar at `at` in `text`.
     ///
-    /// Both texts are walked side by side. Anything but white space appears in the same order in both, apart from what the
-    /// style escapes; white space is what folding and indentation change, so there the file is only followed.
+    /// Both texts are walked in parallel. All characters but white space are in both, in the same order, apart from escapes.
+    /// White space differs, because of folding and indentation; there the position in the file advances to the next character.
     pub(crate) fn of(text: &str, at: &Range<usize>, scalar: &Scalar) -> Offsets {
         let written = &text[at.clone()];
         let mut file = Vec::with_capacity(scalar.text.len() + 1);
@@ -35,11 +35,11 @@ impl Offsets {
         Offsets { file }
     }
 
-    /// The range of the file for a range of the value.
+    /// The range in the file of a range of the value.
     pub(crate) fn range(&self, value: &Range<usize>) -> Range<usize> {
         let last = self.file.len() - 1;
         let start = self.file[value.start.min(last)];
-        // The last byte's own place, one further: the byte after it may already be on the next line.
+        // One past the last byte, not the position of the next byte, which may be on the next line.
         let end = match value.end.min(last) {
             end if end > value.start => (self.file[end - 1] + 1).max(start),
             _ => start,
@@ -48,7 +48,7 @@ impl Offsets {
     }
 }
 
-/// Past white space that the value need not have, and escaped line ends.
+/// Skips white space that the value may lack, and escaped line ends.
 fn skip_space(written: &str, mut position: usize, style: Style) -> usize {
     while let Some(next) = written.get(position..).and_then(|rest| rest.chars().next()) {
         let escaped_line_end =
@@ -61,7 +61,7 @@ fn skip_space(written: &str, mut position: usize, style: Style) -> usize {
     position
 }
 
-/// Past what was written for this character of the value.
+/// Skips the text in the file of one character of the value.
 fn step(written: &str, position: usize, character: char, style: Style) -> usize {
     let rest = &written[position..];
     let Some(next) = rest.chars().next() else {
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use crate::yaml::node::{Value, read};
 
-    /// Where the word `HERE` of the value of the first key stands in the file.
+    /// The position in the file of the word `HERE` in the value of the first key.
     fn place(yaml: &str) -> (Style, (usize, usize)) {
         let (source, text, root) = read("f.yaml", yaml.as_bytes(), str::to_owned).expect("the YAML is well-formed");
         let Value::Mapping(entries) = &root.value else {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_found_in_every_style_of_scalar() {
+    fn a_word_has_the_right_position_in_every_style_of_scalar() {
         assert_eq!(place("k: a HERE b"), (Style::Plain, (1, 6)));
         assert_eq!(place("k: é HERE b"), (Style::Plain, (1, 6)));
         assert_eq!(place("k: a\n  b\n\n  HERE c\n"), (Style::Plain, (4, 3)));

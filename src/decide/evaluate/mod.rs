@@ -1,16 +1,16 @@
-//! Conditions over snapshots: which sessions does a WHERE clause select, and why.
+//! Evaluates conditions over snapshots: which sessions a WHERE clause selects, and why.
 //!
-//! A condition is evaluated term by term over whole columns. A term on a text judges each distinct text of the column once
-//! and looks every row's answer up by its code; a term on a number is one pass over packed integers. The same evaluator
-//! judges the one session that is read again before a statement is sent: its snapshot just has a single row, so there is
-//! no second meaning of a condition that could differ.
+//! A condition is evaluated term by term over whole columns. A term on a text judges each distinct text of the column once and
+//! looks up the result of each row by its code. A term on a number is one pass over packed integers. The same evaluator judges
+//! the one session that is read again before a statement is sent, as a snapshot with a single row. So a condition cannot have
+//! two meanings.
 //!
 //! Invariants:
-//! - A term over a missing column is UNKNOWN, `IS NULL` included.
-//! - A term over NULL is UNKNOWN, but for `IS NULL`.
-//! - A term over a text that is not known in full (U+FFFD stands for what could not be read) is UNKNOWN, but for `IS NULL`,
-//!   which is FALSE.
-//! - What is compared has the same kind: `check` has refused all else.
+//! - A term on a missing column is UNKNOWN, even `IS NULL`.
+//! - A term on NULL is UNKNOWN, except `IS NULL`.
+//! - A term on a text that is not completely known (it has U+FFFD in place of bytes that could not be read) is UNKNOWN, except
+//!   `IS NULL`, which is FALSE.
+//! - Both sides of a comparison are of the same kind; `check` refuses everything else.
 
 pub mod reason;
 pub mod truth;
@@ -23,13 +23,13 @@ use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;
 use crate::session::store::{Codes, Numbers, Texts};
 
-/// The truth of a condition for every session of the snapshot.
+/// The truth of a condition for each session of a snapshot.
 #[must_use]
 pub fn evaluate(condition: &Condition, snapshot: &Snapshot) -> Truths {
     let rows = snapshot.rows();
     match condition {
         Condition::And(terms) => terms.iter().fold(Truths::all(rows, Truth::True), |so_far, term| {
-            // UNKNOWN and FALSE spare alike, but a NOT around this AND tells them apart: no short cut here.
+            // All parts are evaluated: UNKNOWN and FALSE both spare, but a NOT around this AND distinguishes them.
             so_far.and(&evaluate(term, snapshot))
         }),
         Condition::Or(terms) => terms.iter().fold(Truths::all(rows, Truth::False), |so_far, term| {
@@ -61,7 +61,7 @@ pub fn evaluate(condition: &Condition, snapshot: &Snapshot) -> Truths {
     }
 }
 
-/// The columns that a condition speaks of, phrases resolved.
+/// The columns that a condition uses, those of phrases included.
 #[must_use]
 pub fn columns_of(condition: &Condition) -> Columns {
     let operands = |operands: &[&Operand]| {
@@ -89,7 +89,7 @@ pub fn columns_of(condition: &Condition) -> Columns {
     }
 }
 
-/// An operand as it is compared.
+/// An operand of a comparison, in the unit of the comparison.
 enum Side<'a> {
     Missing,
     Texts(&'a Texts),
@@ -111,7 +111,7 @@ fn side<'a>(snapshot: &'a Snapshot, operand: &'a Operand, per_second: i64) -> Si
     }
 }
 
-/// The finest unit of two operands, in which they are compared: microseconds if one of them counts those.
+/// The finer unit of two operands, in which they are compared: microseconds, if one of them is in microseconds.
 fn finest(left: &Operand, right: &Operand) -> i64 {
     let of = |operand: &Operand| match operand {
         Operand::Column(column) => column.per_second(),
@@ -153,7 +153,7 @@ fn compare(snapshot: &Snapshot, left: &Operand, op: Comparison, right: &Operand)
         (Side::Missing, _) | (_, Side::Missing) => Truths::all(rows, Truth::Unknown),
         (Side::Texts(_) | Side::Text(_), Side::Numbers(..) | Side::Number(_))
         | (Side::Numbers(..) | Side::Number(_), Side::Texts(_) | Side::Text(_)) => {
-            unreachable!("a text is never compared with a number: the policy check refuses it")
+            unreachable!("`check` refuses a comparison of a text with a number")
         }
     }
 }
@@ -179,7 +179,7 @@ fn by_number(numbers: &Numbers, rows: usize, op: Comparison, number: i64) -> Tru
             let (low, high) = (i64::from(Numbers::NARROW_NULL), i64::from(i32::MAX));
             match i32::try_from(number) {
                 Ok(number) if number != Numbers::NARROW_NULL => ordered(values, Numbers::NARROW_NULL, op, number),
-                // Outside what the column holds, every value stands on the same side.
+                // The number is outside the range of the column, so all values are on the same side of it.
                 Ok(_) | Err(_) => {
                     let ordering = if number <= low {
                         Ordering::Greater
@@ -188,7 +188,7 @@ fn by_number(numbers: &Numbers, rows: usize, op: Comparison, number: i64) -> Tru
                     };
                     assert!(
                         number <= low || number > high,
-                        "a number that fits 32 bits is compared as such"
+                        "a number that fits into 32 bits is compared as one"
                     );
                     packed(values, Numbers::NARROW_NULL, |_| op.holds(ordering))
                 }
@@ -201,7 +201,7 @@ fn by_number(numbers: &Numbers, rows: usize, op: Comparison, number: i64) -> Tru
     }
 }
 
-/// One loop for each comparison, so that none of them asks for each value which one it is.
+/// A loop for each operator, so that the operator is not matched again for each value.
 fn ordered<T: Copy + Ord>(values: &[T], null: T, op: Comparison, number: T) -> Truths {
     match op {
         Comparison::Equal => packed(values, null, |value| value == number),
@@ -223,7 +223,7 @@ fn packed<T: Copy + PartialEq>(values: &[T], null: T, holds: impl Fn(T) -> bool)
     })
 }
 
-/// Judges each distinct text once.
+/// Judges each distinct text once, and looks up the result of each row.
 fn by_word(texts: &Texts, rows: usize, holds: impl Fn(&str) -> bool) -> Truths {
     assert_eq!(texts.rows(), rows, "a column has a value for each row");
     let judged = texts.judged(|word| match word {
@@ -233,12 +233,12 @@ fn by_word(texts: &Texts, rows: usize, holds: impl Fn(&str) -> bool) -> Truths {
     looked_up(texts, &judged)
 }
 
-/// Whether all of a text is known: where a byte could not be read as a character, U+FFFD stands for it.
+/// Whether a text is completely known: bytes that could not be read as characters are replaced by U+FFFD.
 fn is_whole(text: &str) -> bool {
     !text.contains(char::REPLACEMENT_CHARACTER)
 }
 
-/// Each row's truth by the code of its text.
+/// The truth of each row, looked up by the code of its text.
 fn looked_up(texts: &Texts, verdicts: &[Truth]) -> Truths {
     match texts.codes() {
         Codes::Short(codes) => Truths::of(codes, |code| verdicts[usize::from(code)]),
@@ -253,7 +253,7 @@ fn test_text(snapshot: &Snapshot, operand: &Operand, holds: impl Fn(&str) -> boo
         Side::Texts(texts) => by_word(texts, rows, holds),
         Side::Text(text) => Truths::all(rows, Truth::known(holds(text))),
         Side::Numbers(..) | Side::Number(_) => {
-            unreachable!("LIKE and MATCHES take a text: the policy check refuses all else")
+            unreachable!("`check` refuses LIKE and MATCHES on anything but a text")
         }
     }
 }
@@ -273,7 +273,7 @@ fn is_null(snapshot: &Snapshot, operand: &Operand) -> Truths {
     }
 }
 
-/// Whether a term's column could not be read at all, which a report has to say on top.
+/// The columns of a condition that the snapshot does not have. Reports mention them, because their terms are UNKNOWN.
 #[must_use]
 pub fn missing_columns(condition: &Condition, snapshot: &Snapshot) -> Vec<Column> {
     columns_of(condition)

@@ -1,7 +1,7 @@
-//! Why a condition held for a session, in the user's words with the session's own values.
+//! Says why a condition is TRUE for a session, in the words of the condition and with the session's values.
 //!
-//! A reason names the terms that made the condition TRUE. Spans of time come first and mostly suffice: "INACTIVE for 5h 12m,
-//! longer than 4h" says more than the ten names that a list excluded. Without any, the plain comparisons are named.
+//! A reason names the terms that make the condition TRUE. Terms about time come first and are usually enough: "INACTIVE for 5h
+//! 12m, longer than 4h" says more than the ten names that a list excludes. Without such terms, the other comparisons are named.
 
 use crate::decide::evaluate::evaluate;
 use crate::decide::evaluate::truth::Truth;
@@ -11,7 +11,7 @@ use crate::session::column::{Column, Kind};
 use crate::session::snapshot::{Field, Snapshot};
 use crate::session::time::DbTime;
 
-/// Why the condition is TRUE for the row; empty text for a row where it is not.
+/// Why the condition is TRUE for a row; an empty text if it is not.
 #[must_use]
 pub fn reason(condition: &Condition, snapshot: &Snapshot, row: usize) -> String {
     let one = snapshot.only(row);
@@ -37,7 +37,7 @@ pub fn reason(condition: &Condition, snapshot: &Snapshot, row: usize) -> String 
 }
 
 struct Terms<'a> {
-    /// The one session.
+    /// A snapshot with only the session.
     one: &'a Snapshot,
     spans: Vec<String>,
     others: Vec<String>,
@@ -82,7 +82,7 @@ impl Terms<'_> {
                 self.others.push(said);
             }
             Condition::IsNull(Operand::Column(column)) => self.others.push(format!("{} is null", column.name())),
-            // What is excluded, and what compares constants or two columns, explains little.
+            // Exclusions and comparisons of constants or of two columns explain little.
             Condition::Not(_)
             | Condition::Compare { .. }
             | Condition::In { .. }
@@ -120,16 +120,18 @@ impl Terms<'_> {
             }
             Phrase::InTransaction { longer_than: None } => self.others.push("in transaction".into()),
             Phrase::Blocking { longer_than, .. } => {
-                let held_up = format!("holds up {} sessions", self.value(Column::Blocking));
+                let count = self.value(Column::Blocking);
+                let sessions = if count == "1" { "session" } else { "sessions" };
+                let blocked = format!("blocks {count} {sessions}");
                 match longer_than {
                     Some(than) => {
                         let longest = self.value(Column::BlockingFor);
                         self.spans.push(format!(
-                            "{held_up}, one of them for {longest}, longer than {}",
+                            "{blocked}, one of them for {longest}, longer than {}",
                             Span(*than)
                         ));
                     }
-                    None => self.spans.push(held_up),
+                    None => self.spans.push(blocked),
                 }
             }
             Phrase::Blocked {
@@ -172,7 +174,7 @@ const fn worded(op: Comparison) -> &'static str {
     }
 }
 
-/// A column's value as people read it.
+/// The value of a column in readable form.
 #[must_use]
 pub fn shown(column: Column, field: Field<'_>) -> String {
     match field {

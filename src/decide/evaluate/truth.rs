@@ -1,8 +1,8 @@
 //! SQL's three truth values, one for each session of a snapshot.
 //!
-//! Two bit maps hold them: TRUE where `yes` is set, FALSE where `no` is set, UNKNOWN where neither is. So AND, OR and NOT
-//! are a few machine words for 64 sessions at a time, and they are Kleene's by construction: AND is TRUE where both are
-//! TRUE and FALSE where one is FALSE.
+//! They are stored in two bit maps: TRUE where `yes` is set, FALSE where `no` is set, UNKNOWN where neither is. So AND, OR and
+//! NOT are a few machine instructions for 64 sessions, and they follow Kleene's logic by construction: AND is TRUE where both
+//! sides are TRUE, and FALSE where one side is FALSE.
 
 use crate::words::word_table;
 
@@ -10,18 +10,18 @@ use crate::words::word_table;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Truth {
-    /// It holds.
+    /// The condition holds.
     True = YES,
-    /// It does not.
+    /// The condition does not hold.
     False = NO,
-    /// A value that it needs is not known.
+    /// A value that the condition needs is not known.
     Unknown = 0,
 }
 
-/// The bit of a truth that goes into the map `yes`.
+/// The bit of a truth value for the map `yes`.
 const YES: u8 = 1;
 
-/// The bit of a truth that goes into the map `no`.
+/// The bit of a truth value for the map `no`.
 const NO: u8 = 2;
 
 word_table! { Truth:
@@ -31,14 +31,14 @@ word_table! { Truth:
 }
 
 impl Truth {
-    /// What a term over known values says.
+    /// The truth of a term whose values are all known.
     #[must_use]
     pub const fn known(holds: bool) -> Truth {
         if holds { Truth::True } else { Truth::False }
     }
 }
 
-/// A truth value for each of a number of rows.
+/// The truth values of a number of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Truths {
     rows: usize,
@@ -47,13 +47,13 @@ pub struct Truths {
 }
 
 impl Truths {
-    /// The same for all.
+    /// The same truth value for all rows.
     #[must_use]
     pub fn all(rows: usize, truth: Truth) -> Truths {
         let count = rows.div_ceil(64);
         let set = |set: bool| {
             let mut words = vec![if set { u64::MAX } else { 0 }; count];
-            // No bit stands for a row that is not there.
+            // Bits beyond the last row stay 0.
             if let Some(last) = words.last_mut() {
                 *last >>= count * 64 - rows;
             }
@@ -66,7 +66,7 @@ impl Truths {
         }
     }
 
-    /// By each row's value.
+    /// The truth values for the values of the rows.
     #[must_use]
     pub fn of<T: Copy>(values: &[T], truth: impl Fn(T) -> Truth) -> Truths {
         let words = values.len().div_ceil(64);
@@ -86,7 +86,7 @@ impl Truths {
         }
     }
 
-    /// By row.
+    /// The truth values for the row numbers.
     #[must_use]
     pub fn from_fn(rows: usize, truth: impl Fn(usize) -> Truth) -> Truths {
         let words = rows.div_ceil(64);
@@ -106,10 +106,10 @@ impl Truths {
         Truths { rows, yes, no }
     }
 
-    /// One row's.
+    /// The truth value of a row.
     ///
     /// # Panics
-    /// When there is no such row.
+    /// If there is no such row.
     #[must_use]
     pub fn get(&self, row: usize) -> Truth {
         assert!(row < self.rows, "row {row} of {}", self.rows);
@@ -149,7 +149,7 @@ impl Truths {
         self
     }
 
-    /// The rows that are TRUE, in order.
+    /// The rows with TRUE, in order.
     pub fn true_rows(&self) -> impl Iterator<Item = usize> + '_ {
         self.yes.iter().enumerate().flat_map(|(word, bits)| {
             let mut bits = *bits;
@@ -165,7 +165,7 @@ impl Truths {
     }
 }
 
-/// One bit of each of 64 bytes, eight at a time: the product moves the lowest bit of byte `n` to bit `n` of its highest byte.
+/// Collects one bit of each of 64 bytes. For each 8 bytes, the product moves the lowest bit of byte `n` to bit `n` of its highest byte.
 fn gathered(truths: &[u8; 64], bit: u8) -> u64 {
     let (eights, _) = truths.as_chunks::<8>();
     eights.iter().rev().fold(0, |so_far, eight| {
@@ -192,7 +192,7 @@ mod tests {
     use Truth::{False, True, Unknown};
 
     #[test]
-    fn and_or_and_not_are_sqls() {
+    fn and_or_and_not_follow_sql() {
         let values = [True, False, Unknown];
         let left = Truths::from_fn(9, |row| values[row / 3]);
         let right = Truths::from_fn(9, |row| values[row % 3]);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn however_they_are_made_they_are_the_same() {
+    fn all_constructors_give_the_same_truths() {
         for rows in [0, 1, 63, 64, 65, 128, 200] {
             for truth in [True, False, Unknown] {
                 assert_eq!(Truths::all(rows, truth), Truths::from_fn(rows, |_| truth));

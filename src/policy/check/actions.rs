@@ -1,4 +1,4 @@
-//! What a policy does: its action, the ladder after it, and the protections it lifts.
+//! Checks a policy's action, its escalations, and the protections that it lifts.
 
 use super::policy::LONGEST_HOLD;
 use crate::policy::model::{Action, Escalation, Protection};
@@ -24,7 +24,8 @@ pub(super) fn action(inspection: &mut Inspection, node: &Node) -> Option<Action>
             Some("KILL SESSION takes one clause: `kill immediate` or `kill noreplay`".to_owned())
         }
         "disconnect" => Some(
-            "say when: `disconnect post_transaction` waits for the commit, `disconnect immediate` does not".to_owned(),
+            "`disconnect post_transaction` waits for the end of the transaction, `disconnect immediate` does not"
+                .to_owned(),
         ),
         "disconnect immediate noreplay" => {
             Some("DISCONNECT SESSION takes `immediate` or `noreplay`, not both".to_owned())
@@ -53,7 +54,7 @@ pub(super) fn escalations(
         inspection.error(
             &Inspection::place(node),
             "bad-escalation",
-            format!("more than {MOST_RUNGS} escalations"),
+            format!("more than {MOST_RUNGS} escalations, which is the limit"),
         );
     }
     if first == Some(Action::Report) && !items.is_empty() {
@@ -61,9 +62,9 @@ pub(super) fn escalations(
             .error(
                 &fields.key_at("escalate"),
                 "bad-escalation",
-                "`report` does nothing that could be escalated",
+                "the action `report` cannot be escalated",
             )
-            .hint = Some("give the policy an action, or leave `escalate` out".to_owned());
+            .hint = Some("give the policy another action, or leave `escalate` out".to_owned());
     }
     let mut before = first;
     let mut rungs = Vec::with_capacity(items.len());
@@ -79,8 +80,8 @@ pub(super) fn escalations(
             && next.strength() <= before.strength()
         {
             inspection
-                .error(&node.at, "bad-escalation", format!("`{next}` is no stronger than `{before}` before it"))
-                .hint = Some("from weak to strong: `cancel sql`, `disconnect post_transaction`, `kill`, `kill immediate`, `kill force`".to_owned());
+                .error(&node.at, "bad-escalation", format!("`{next}` is not stronger than the action before it, `{before}`"))
+                .hint = Some("the actions from weak to strong: `cancel sql`, `disconnect post_transaction`, `kill`, `kill immediate`, `kill force`".to_owned());
         }
         before = next.or(before);
         rungs.push(after.zip(next).map(|(after, action)| Escalation {
@@ -118,7 +119,7 @@ pub(super) fn allowances(inspection: &mut Inspection, fields: &Fields<'_>) -> (O
         match Protection::named(name) {
             Some(protection) if protection.is_never_lifted() => {
                 good = false;
-                let message = format!("the protection `{protection}` is never lifted");
+                let message = format!("the protection `{protection}` cannot be lifted");
                 inspection.error(&item.at, "never-lifted", message).expected =
                     Some(format!("expected {}", one_of(liftable())));
             }
@@ -144,9 +145,9 @@ pub(super) fn allowances(inspection: &mut Inspection, fields: &Fields<'_>) -> (O
             .error(
                 &fields.key_at("allow"),
                 "missing-reason",
-                "lifting a protection needs a `reason`",
+                "a policy that lifts a protection needs a `reason`",
             )
-            .hint = Some("say in `reason:` why these sessions may be acted on all the same".to_owned());
+            .hint = Some("add `reason:` and say why the policy may act on these sessions".to_owned());
         good = false;
     }
     (good.then_some(allow), reason)

@@ -1,4 +1,4 @@
-//! `while` and `until`: conditions over what an instance is short of.
+//! Checks `while` and `until`: conditions on the resources of an instance.
 
 use crate::policy::ast::{Expr, ExprKind, Term, TermKind};
 use crate::policy::condition::Comparison;
@@ -6,7 +6,7 @@ use crate::policy::lex::Mistake;
 use crate::policy::pressure::{Mark, PressureCondition, Resource};
 use crate::yaml::diagnostics::{did_you_mean, one_of, quoted};
 
-/// What a resource may be compared with besides a percentage.
+/// What a resource can be compared with apart from a percentage.
 #[derive(Clone, Copy, PartialEq)]
 enum Amount {
     Number,
@@ -22,7 +22,7 @@ const fn amount(resource: Resource) -> Amount {
     }
 }
 
-/// Resolves a gate's condition, or says everything that is wrong with it.
+/// Resolves the condition of a gate and adds its mistakes.
 pub(super) fn resolve_gate(expr: &Expr, mistakes: &mut Vec<Mistake>) -> Option<PressureCondition> {
     match &expr.kind {
         ExprKind::And(parts) => {
@@ -51,9 +51,9 @@ pub(super) fn resolve_gate(expr: &Expr, mistakes: &mut Vec<Mistake>) -> Option<P
                 Mistake::new(
                     expr.at.clone(),
                     "not-a-pressure",
-                    "this speaks of a session, not of what an instance is short of",
+                    "this is about a session, not about a resource of an instance",
                 )
-                .hint("compare a resource: `sessions above 85%`; conditions on sessions belong to `when`"),
+                .hint("compare a resource: `sessions above 85%`; conditions on sessions belong in `when`"),
             );
             None
         }
@@ -72,7 +72,7 @@ fn all(parts: &[Expr], mistakes: &mut Vec<Mistake>) -> Option<Vec<PressureCondit
 fn compare(left: &Term, op: Comparison, right: &Term) -> Result<PressureCondition, Mistake> {
     let TermKind::Word(name) = &left.kind else {
         return Err(
-            Mistake::new(left.at.clone(), "not-a-resource", "a resource stands here")
+            Mistake::new(left.at.clone(), "not-a-resource", "this is not a resource")
                 .expected(format!("expected {}", one_of(Resource::ALL.map(Resource::name)))),
         );
     };
@@ -87,7 +87,7 @@ fn compare(left: &Term, op: Comparison, right: &Term) -> Result<PressureConditio
     })?;
     let mark = match (&right.kind, amount(resource)) {
         (TermKind::Percent(_), _) if resource == Resource::ActiveSessions => {
-            let message = "`active_sessions` has no limit, so there is no share of it, and this can never be true";
+            let message = "`active_sessions` has no limit, so it cannot be compared with a percentage";
             return Err(Mistake::new(right.at.clone(), "no-limit", message)
                 .expected("expected a number")
                 .hint("for example `active_sessions above 50`"));
@@ -108,7 +108,7 @@ fn compare(left: &Term, op: Comparison, right: &Term) -> Result<PressureConditio
                 Amount::Size => "`85%` or `20GB`",
                 Amount::None => "`85%`",
             };
-            let message = format!("`{}` is compared with {expected}", resource.name());
+            let message = format!("`{}` can only be compared with {expected}", resource.name());
             return Err(Mistake::new(right.at.clone(), "mixed-kinds", message)
                 .expected(format!("expected {expected}"))
                 .hint(format!("for example {example}")));
@@ -131,7 +131,7 @@ fn compare(left: &Term, op: Comparison, right: &Term) -> Result<PressureConditio
     Ok(PressureCondition::Compare { resource, op, mark })
 }
 
-/// PGA may pass its limit for a while; nothing else can.
+/// The highest possible percentage. Only PGA can exceed its limit for a while.
 const fn most(resource: Resource) -> i64 {
     match resource {
         Resource::Pga => 1_000,
@@ -145,12 +145,12 @@ const fn most(resource: Resource) -> i64 {
     }
 }
 
-/// Whether all of these can be true together, as far as two comparisons of a resource with the same kind of mark tell.
+/// Whether all terms can be true together. Compares only pairs for the same resource with the same kind of mark.
 fn possible(terms: &[PressureCondition], expr: &Expr) -> Result<(), Mistake> {
     for (at, term) in terms.iter().enumerate() {
         for other in &terms[at + 1..] {
             if excludes(term, other) || excludes(other, term) {
-                let message = "these cannot be true together, so the gate can never be as it says";
+                let message = "these cannot be true together";
                 return Err(Mistake::new(expr.at.clone(), "contradiction", message));
             }
         }
@@ -158,7 +158,7 @@ fn possible(terms: &[PressureCondition], expr: &Expr) -> Result<(), Mistake> {
     Ok(())
 }
 
-/// Whether the first asks for more of a resource than the second allows.
+/// Whether the first requires more of a resource than the second allows.
 fn excludes(first: &PressureCondition, second: &PressureCondition) -> bool {
     let (
         PressureCondition::Compare { resource, op, mark },
@@ -194,9 +194,9 @@ fn percentage(resource: Resource, percent: i64, term: &Term) -> Result<Mark, Mis
     }
 }
 
-/// Whether the end of a gate already holds where its beginning starts to: `above 70%` until `below 85%`.
+/// Whether `until` is already true where `while` becomes true, as in `above 70%` until `below 85%`.
 ///
-/// Judged only where each side is one comparison of the same resource with the same kind of mark.
+/// It is known only if each is one comparison of the same resource with the same kind of mark.
 pub(super) fn is_inverted(begin: &PressureCondition, end: &PressureCondition) -> bool {
     let (
         PressureCondition::Compare { resource, op, mark },

@@ -1,7 +1,7 @@
-//! Judges policy files: all of them together, every problem in one go, and a [`PolicySet`] only if there is none.
+//! Checks all policy files together, reports every problem, and makes a [`PolicySet`] only if there is no error.
 //!
-//! Names cross files (a list in one, its use in another), so files are first all read, then all names defined, then all
-//! policies checked. Nothing here reads a file or a clock: bytes and today's date are arguments.
+//! A name may be defined in one file and used in another. So all files are parsed first, then all names are defined, then all
+//! policies are checked. Nothing here reads a file or a clock: the bytes and today's date are arguments.
 
 mod actions;
 mod gate;
@@ -34,30 +34,30 @@ use crate::yaml::offsets::Offsets;
 /// The sections of a policy file.
 pub(crate) const FILE_KEYS: [&str; 4] = ["lists", "conditions", "exemptions", "policies"];
 
-/// An exemption's keys.
+/// The keys of an exemption.
 pub(crate) const EXEMPTION_KEYS: [&str; 4] = ["when", "reason", "owner", "until"];
 
-/// The most policies a set may have: each is a label of metrics and a pass over every snapshot.
+/// The most policies in a set: each one is a label value in the metrics and a pass over every snapshot.
 const MOST_POLICIES: usize = 500;
 
-/// What came of reading policy files.
+/// The result of reading policy files.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The policies, if not one error was found.
+    /// The policies, if there is no error.
     pub set: Option<PolicySet>,
-    /// Everything that was found, in the order of the files.
+    /// All errors and warnings, in the order of the files.
     pub diagnostics: Vec<Diagnostic>,
     /// How many files were read.
     pub files: usize,
 }
 
-/// A file whose YAML could be read.
+/// A file whose YAML could be parsed.
 struct File {
     inspection: Inspection,
     root: Node,
 }
 
-/// Checks policy files, each a name and its bytes, as of a day, schedules in a time zone.
+/// Checks policy files, each with its name and bytes. `today` decides which exemptions have expired; `zone` is for schedules.
 #[must_use]
 pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> Loaded {
     let mut diagnostics = Vec::new();
@@ -99,10 +99,10 @@ pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> L
     }
 }
 
-/// Reads one condition that stands outside any file, as `sessions "INACTIVE longer than 1h"` has it.
+/// Reads a condition that is not in a file, as in `orareaper sessions "INACTIVE longer than 1h"`.
 ///
 /// # Errors
-/// Everything that is wrong with it, in a file named `condition`.
+/// All problems of the condition, in a file named `condition`.
 pub fn check_condition(text: &str) -> Result<Condition, Vec<Diagnostic>> {
     let source = crate::yaml::diagnostics::Source::new("condition", text);
     let Parsed { expr, mut mistakes } = parse(text);
@@ -123,7 +123,7 @@ pub fn check_condition(text: &str) -> Result<Condition, Vec<Diagnostic>> {
     }
 }
 
-/// Warns of everything in `databases` that selects none of the configured ones: such a policy never does anything.
+/// Warns of every entry of `databases` that selects none of the configured databases.
 #[must_use]
 pub fn unmatched_databases(set: &PolicySet, databases: &[(Arc<str>, Labels)]) -> Vec<Diagnostic> {
     let mut found = Vec::new();
@@ -134,8 +134,8 @@ pub fn unmatched_databases(set: &PolicySet, databases: &[(Arc<str>, Labels)]) ->
             }
             let text = selector.to_string();
             let what = match selector {
-                Selector::Name(_) => "which is no configured database",
-                Selector::Label(..) => "and no configured database has such a label",
+                Selector::Name(_) => "but no configured database has such a name",
+                Selector::Label(..) => "but no configured database has such a label",
             };
             let message = format!("the policy `{}` is for {}, {what}", policy.name, quoted(&text));
             let mut warning = Diagnostic::of_file(&policy.origin.file, "no-such-database", message);
@@ -159,7 +159,7 @@ pub fn unmatched_databases(set: &PolicySet, databases: &[(Arc<str>, Labels)]) ->
 pub(super) struct Check {
     inspections: Vec<Inspection>,
     definitions: Definitions,
-    /// Where lists, conditions and policies were first named: the file and the place.
+    /// Where the names of lists, conditions and policies are first defined: the file and the position.
     named_at: BTreeMap<(&'static str, String), (usize, Range<usize>)>,
     today: NaiveDate,
     zone: Tz,
@@ -191,7 +191,7 @@ impl Check {
                 set.policies.extend(self.policy(file, item));
                 if set.policies.len() == MOST_POLICIES + 1 {
                     let place = Inspection::place(item);
-                    let message = format!("more than {MOST_POLICIES} policies");
+                    let message = format!("more than {MOST_POLICIES} policies, which is the limit");
                     self.inspections[file].error(&place, "too-many-policies", message);
                 }
             }
@@ -207,7 +207,7 @@ impl Check {
         }
     }
 
-    /// Notes a name, or reports that it is taken.
+    /// Records a name, or reports that it is already defined.
     fn claim(&mut self, what: &'static str, name: &str, file: usize, at: &Range<usize>) -> bool {
         if let Some((first_file, first)) = self.named_at.get(&(what, name.to_owned())) {
             let source = &self.inspections[*first_file].source;
@@ -218,14 +218,14 @@ impl Check {
                 source.name
             );
             self.inspections[file].error(at, "duplicate-name", message).hint =
-                Some("names are unique over all files".to_owned());
+                Some("names must be unique over all files".to_owned());
             return false;
         }
         self.named_at.insert((what, name.to_owned()), (file, at.clone()));
         true
     }
 
-    /// Parses the condition of a key; an empty one is reported here, everything else that is wrong by the caller.
+    /// Parses the condition of a key. An empty one is reported here, all other mistakes by the caller.
     fn expression(&mut self, file: usize, node: &Node, what: &str) -> Option<(Parsed, Offsets)> {
         let inspection = &mut self.inspections[file];
         let scalar = inspection.scalar(node, what)?;
@@ -239,7 +239,7 @@ impl Check {
         Some((parsed, offsets))
     }
 
-    /// Parses, resolves and judges the condition of a key.
+    /// Parses and resolves the condition of a key, runs the lints on it, and reports what they find.
     fn condition(&mut self, file: usize, node: &Node, what: &str, place: Place) -> Option<Condition> {
         let (Parsed { expr, mut mistakes }, offsets) = self.expression(file, node, what)?;
         let resolved = resolve(&expr, &self.definitions, &mut mistakes);
@@ -264,7 +264,7 @@ impl Check {
         let reason = reason.and_then(|node| {
             let text = inspection.text(node, "reason")?;
             if text.is_empty() {
-                inspection.error(&node.at, "missing-value", "an exemption has a reason");
+                inspection.error(&node.at, "missing-value", "an exemption needs a reason");
             }
             Some(text.to_owned())
         });
@@ -272,12 +272,8 @@ impl Check {
             Some(node) => inspection.text(node, "owner").unwrap_or_default().to_owned(),
             None => {
                 inspection
-                    .warning(
-                        &fields.at,
-                        "exemption-without-owner",
-                        "nobody answers for this exemption",
-                    )
-                    .hint = Some("add `owner:`, so that somebody can be asked when it runs out".to_owned());
+                    .warning(&fields.at, "exemption-without-owner", "this exemption has no owner")
+                    .hint = Some("add `owner:`, so that it is clear whom to ask when the exemption expires".to_owned());
                 String::new()
             }
         };
@@ -287,7 +283,7 @@ impl Check {
             match date {
                 None => {
                     inspection
-                        .error(&node.at, "bad-date", format!("{} is no date", quoted(text)))
+                        .error(&node.at, "bad-date", format!("{} is not a date", quoted(text)))
                         .expected = Some("expected a date such as 2026-12-31".to_owned());
                 }
                 Some(date) if date < self.today => {
@@ -295,9 +291,9 @@ impl Check {
                         .warning(
                             &node.at,
                             "expired-exemption",
-                            "this exemption has expired and protects nobody",
+                            "this exemption has expired and protects no session",
                         )
-                        .hint = Some("ask its owner, then extend or remove it".to_owned());
+                        .hint = Some("ask its owner, then extend it or remove it".to_owned());
                 }
                 Some(_) => {}
             }
@@ -312,7 +308,7 @@ impl Check {
     }
 }
 
-/// A parsed condition, the file it stands in, and the way back to its places.
+/// The index of the file of a named condition, the parsed condition, and its positions in the file.
 pub(super) type Definition = (usize, Parsed, Offsets);
 
 #[cfg(test)]
@@ -320,7 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_that_matches_no_database_is_told() {
+    fn a_selector_that_matches_no_database_gives_a_warning() {
         let text = "policies:\n  - name: p\n    databases: [prod-*, crmm, 'dev?', env=p*, env=prd]\n    when: SNIPED\n    action: kill\n";
         let loaded = check_files(&[("f.yaml".into(), text.into())], NaiveDate::MIN, Tz::UTC);
         let set = loaded.set.expect("right");
@@ -330,11 +326,11 @@ mod tests {
             .iter()
             .map(|one| one.render(false))
             .collect();
-        let crmm = "f.yaml:2:1: warning[no-such-database]: the policy `p` is for `crmm`, which is no configured database\n  \
+        let crmm = "f.yaml:2:1: warning[no-such-database]: the policy `p` is for `crmm`, but no configured database has such a name\n  \
                     = help: did you mean `crm`?";
-        let dev = "f.yaml:2:1: warning[no-such-database]: the policy `p` is for `dev?`, which is no configured database\n  \
+        let dev = "f.yaml:2:1: warning[no-such-database]: the policy `p` is for `dev?`, but no configured database has such a name\n  \
                    = help: did you mean `dev`?";
-        let prd = "f.yaml:2:1: warning[no-such-database]: the policy `p` is for `env=prd`, and no configured database has such a \
+        let prd = "f.yaml:2:1: warning[no-such-database]: the policy `p` is for `env=prd`, but no configured database has such a \
                    label\n  = help: did you mean `env=prod`?";
         assert_eq!(told, [crmm, dev, prd]);
     }

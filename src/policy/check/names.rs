@@ -1,4 +1,4 @@
-//! `lists` and `conditions`: what `@name` stands for, over all files.
+//! Checks `lists` and `conditions` of all files: what each `@name` stands for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -13,10 +13,10 @@ use crate::yaml::diagnostics::{Severity, quoted};
 use crate::yaml::fields::Inspection;
 use crate::yaml::node::{Node, Scalar, Style, Value};
 
-/// How many values a list may have.
+/// The most values in a list.
 const LONGEST_LIST: usize = 10_000;
 
-/// How many terms a condition may have once every name in it is spelled out.
+/// The most terms in a condition after every name in it is expanded.
 const MOST_TERMS: usize = 5_000;
 
 impl Check {
@@ -42,7 +42,7 @@ impl Check {
             let message = match items.len() {
                 0 => format!("the list {} is empty", quoted(name)),
                 length => format!(
-                    "the list {} has {length} values, more than {LONGEST_LIST}",
+                    "the list {} has {length} values; the limit is {LONGEST_LIST}",
                     quoted(name)
                 ),
             };
@@ -60,7 +60,7 @@ impl Check {
                 if !self.claim("condition", name, *file, &key.at) {
                     continue;
                 }
-                // Broken until resolved, so that its users are not reported for it.
+                // `None` until it is resolved, so that a mistake in it is not reported again wherever it is used.
                 self.definitions.conditions.insert(name.into(), None);
                 if let Some((read, offsets)) = self.expression(*file, value, name) {
                     parsed.insert(name.into(), (*file, read, offsets));
@@ -77,7 +77,7 @@ impl Check {
             sizes.insert(name.clone(), size);
             if size > MOST_TERMS {
                 let message = format!(
-                    "the condition {} has more than {MOST_TERMS} terms when spelled out",
+                    "the condition {} has more than {MOST_TERMS} terms after its names are expanded",
                     quoted(&name)
                 );
                 mistakes.push(Mistake::new(expr.at.clone(), "condition-too-long", message));
@@ -117,12 +117,16 @@ impl Check {
     }
 }
 
-/// A value as the condition grammar reads it: a bare word folds, a quoted text does not.
+/// A value of a list. As in a condition, a word without quotes is in upper case, a quoted text is as written.
 fn list_value(inspection: &mut Inspection, item: &Node) -> Option<TermKind> {
     let scalar = inspection.scalar(item, "a list's value")?;
     if scalar.style != Style::Plain {
         if scalar.text.is_empty() {
-            inspection.error(&item.at, "empty-text", "in Oracle '' is NULL, which no list finds");
+            inspection.error(
+                &item.at,
+                "empty-text",
+                "in Oracle, '' is NULL, which never matches a list",
+            );
             return None;
         }
         return Some(TermKind::Text(scalar.text.clone()));
@@ -157,7 +161,7 @@ fn plain_value(scalar: &Scalar) -> Result<TermKind, Mistake> {
     }
 }
 
-/// The names a condition mentions, with their places.
+/// The names that a condition uses, with their positions.
 fn mentions(expr: &Expr) -> Vec<(String, Range<usize>)> {
     match &expr.kind {
         ExprKind::And(parts) | ExprKind::Or(parts) => parts.iter().flat_map(mentions).collect(),
@@ -192,8 +196,8 @@ fn terms(expr: &Expr, sizes: &BTreeMap<Arc<str>, usize>) -> usize {
     }
 }
 
-/// The names in an order in which each comes after those it uses. Those that use themselves are reported and left out,
-/// and so are those that use them: they stay broken.
+/// The names in an order in which each comes after those that it uses. Names in a cycle are reported. They are left out, and
+/// so are names that use them: these stay `None`.
 fn in_order(parsed: &BTreeMap<Arc<str>, Definition>, mut report: impl FnMut(&str, &[Arc<str>])) -> Vec<Arc<str>> {
     let uses: BTreeMap<&Arc<str>, Vec<String>> = parsed
         .iter()
@@ -201,7 +205,7 @@ fn in_order(parsed: &BTreeMap<Arc<str>, Definition>, mut report: impl FnMut(&str
         .collect();
     let mut ordered = Vec::new();
     let mut done = BTreeSet::new();
-    // Names whose uses are all in order, until none is left; what remains is in a cycle or leads to one.
+    // Takes names whose uses are all in the result until there are none. The rest is in a cycle or uses a name in one.
     loop {
         let before = ordered.len();
         for (name, used) in &uses {
@@ -228,7 +232,7 @@ fn in_order(parsed: &BTreeMap<Arc<str>, Definition>, mut report: impl FnMut(&str
     ordered
 }
 
-/// The shortest way from a name back to itself.
+/// The shortest cycle from a name back to itself.
 fn cycle_from(start: &Arc<str>, uses: &BTreeMap<&Arc<str>, Vec<String>>) -> Option<Vec<Arc<str>>> {
     let mut seen = BTreeSet::new();
     let mut paths = std::collections::VecDeque::from([vec![start.clone()]]);

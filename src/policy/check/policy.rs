@@ -1,4 +1,4 @@
-//! One policy: every key of it, and what must not stand beside what.
+//! Checks one policy: each of its keys, and combinations of keys.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::yaml::diagnostics::{Severity, did_you_mean, quoted};
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{Node, Value};
 
-/// A policy's keys.
+/// The keys of a policy.
 pub(crate) const POLICY_KEYS: [&str; 17] = [
     "name",
     "description",
@@ -40,7 +40,7 @@ pub(crate) const POLICY_KEYS: [&str; 17] = [
 pub(super) const LONGEST_HOLD: i64 = 30 * 86_400;
 const LONGEST_NAME: usize = 63;
 
-/// The limits' keys, as far as policies and configuration share them.
+/// The keys of limits that policies and the configuration share.
 pub(crate) const LIMIT_KEYS: [&str; 6] = ["per_cycle", "per_hour", "per_day", "share", "undo_records", "respawns"];
 
 impl Check {
@@ -81,7 +81,8 @@ impl Check {
         if let (Some(when), Some(Action::CancelSql), Some(node)) = (&when, action, action_node)
             && !lint::may_be_active(when)
         {
-            let message = "`cancel sql` stops a running statement, and no session that `when` wants is running one";
+            let message =
+                "`cancel sql` stops a running statement, but no session that `when` matches can be running one";
             inspection.error(&node.at, "unreachable-action", message);
         }
         Some(Policy {
@@ -118,8 +119,14 @@ impl Check {
             let hint = name
                 .to_lowercase()
                 .replace(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit()), "-");
-            let problem = inspection.error(&node.at, "bad-name", format!("{} is no policy name", quoted(name)));
-            problem.expected = Some(format!("small letters, digits and `-`, at most {LONGEST_NAME}"));
+            let problem = inspection.error(
+                &node.at,
+                "bad-name",
+                format!("{} is not a valid policy name", quoted(name)),
+            );
+            problem.expected = Some(format!(
+                "expected lower-case letters, digits and `-`, at most {LONGEST_NAME}"
+            ));
             if !hint.is_empty() && hint.len() <= LONGEST_NAME {
                 problem.hint = Some(format!("write `{hint}`"));
             }
@@ -127,7 +134,7 @@ impl Check {
         }
         let name: Arc<str> = name.into();
         let at = node.at.clone();
-        // A taken name is reported; the policy is judged all the same.
+        // A duplicate name is reported; the rest of the policy is still checked.
         self.claim("policy", &name, file, &at);
         Some(name)
     }
@@ -147,7 +154,7 @@ impl Check {
         }
     }
 
-    /// `Some(None)` without `while`.
+    /// `Some(None)` if there is no `while`.
     fn pressure(&mut self, file: usize, fields: &Fields<'_>) -> Option<Option<Pressure>> {
         let begin_node = fields.get("while");
         let begin = begin_node.map(|node| self.gate(file, node, "while"));
@@ -160,7 +167,7 @@ impl Check {
                     .error(
                         &fields.key_at("until"),
                         "until-without-while",
-                        "`until` ends what `while` begins, and there is no `while`",
+                        "`until` needs a `while`, and there is none",
                     )
                     .hint = Some("add `while: sessions above 85%`".to_owned());
                 None
@@ -170,7 +177,7 @@ impl Check {
                     .warning(
                         &fields.key_at("while"),
                         "no-hysteresis",
-                        "without `until` this begins and ends at the same mark",
+                        "without `until`, the gate opens and closes at the same mark",
                     )
                     .hint = Some("add a lower mark, such as `until: sessions below 70%`".to_owned());
                 Some(Some(Pressure {
@@ -181,9 +188,9 @@ impl Check {
             (Some(begin), Some(end)) => {
                 let (begin, end) = (begin?, end?);
                 if is_inverted(&begin, &end) {
-                    let message = "`until` already holds where `while` begins, so nothing would ever be done";
+                    let message = "`until` is already true where `while` becomes true, so the policy could never act";
                     inspection.error(&fields.key_at("until"), "unreachable", message).hint =
-                        Some("the mark of `until` lies below that of `while`".to_owned());
+                        Some("the mark of `until` must be below that of `while`".to_owned());
                 }
                 Some(Some(Pressure { begin, end: Some(end) }))
             }
@@ -200,7 +207,7 @@ impl Check {
     }
 }
 
-/// A key that is not there is fine; one that is there and wrong is not.
+/// Turns `None` (no such key) into `Some(None)`, and `Some(None)` (a key with a mistake) into `None`.
 fn transposed<T>(value: Option<Option<T>>) -> Option<Option<T>> {
     match value {
         None => Some(None),
@@ -215,8 +222,8 @@ fn databases(inspection: &mut Inspection, fields: &Fields<'_>) -> Option<Vec<Sel
     };
     if matches!(&node.value, Value::Sequence(items) if items.is_empty()) {
         inspection
-            .error(&node.at, "empty-list", "this policy would be for no database")
-            .hint = Some("leave `databases` out for all of them, or write `mode: off`".to_owned());
+            .error(&node.at, "empty-list", "this policy would apply to no database")
+            .hint = Some("leave `databases` out to select all of them, or write `mode: off`".to_owned());
         return None;
     }
     let items = inspection.list(node, "databases");
@@ -227,7 +234,7 @@ fn databases(inspection: &mut Inspection, fields: &Fields<'_>) -> Option<Vec<Sel
     selectors.into_iter().collect()
 }
 
-/// A glob over names, or a label with a glob over its value. No database's name has a `=` in it.
+/// A glob over names, or a label with a glob over its value. The name of a database never contains `=`.
 fn selector(inspection: &mut Inspection, item: &Node) -> Option<Selector> {
     let text = inspection.text(item, "databases")?;
     let (label, glob) = match text.split_once('=') {
@@ -237,10 +244,11 @@ fn selector(inspection: &mut Inspection, item: &Node) -> Option<Selector> {
     if glob.is_empty() || label == Some("") {
         let message = match label {
             None => "an empty name matches no database".to_owned(),
-            Some(_) => format!("{} is no label with its value", quoted(text)),
+            Some(_) => format!("{} is not a label and a value", quoted(text)),
         };
         let problem = inspection.error(&item.at, "bad-glob", message);
-        problem.hint = label.map(|_| "write a database's name, or a label and its value as in `env=prod`".to_owned());
+        problem.hint =
+            label.map(|_| "write the name of a database, or a label and a value as in `env=prod`".to_owned());
         return None;
     }
     match glob::Pattern::new(glob) {
@@ -249,7 +257,7 @@ fn selector(inspection: &mut Inspection, item: &Node) -> Option<Selector> {
             Some(label) => Selector::Label(label.into(), glob),
         }),
         Err(error) => {
-            let message = format!("{} is no pattern: {}", quoted(glob), error.msg);
+            let message = format!("{} is not a valid pattern: {}", quoted(glob), error.msg);
             inspection.error(&item.at, "bad-glob", message);
             None
         }
@@ -296,7 +304,7 @@ fn order_key(inspection: &mut Inspection, item: &Node) -> Option<OrderKey> {
                 .error(
                     &item.at,
                     "bad-order",
-                    format!("{} does not say which end comes first", quoted(text)),
+                    format!("{} does not say in which direction to order", quoted(text)),
                 )
                 .hint = Some(format!("write `{0} desc` (largest first) or `{0} asc`", column.name()));
             None
@@ -325,7 +333,7 @@ fn keep(inspection: &mut Inspection, node: &Node) -> Option<Keep> {
     if items.is_empty() {
         if matches!(per_node.value, Value::Sequence(_)) {
             inspection
-                .error(&per_node.at, "empty-list", "`per` names the columns that make a group")
+                .error(&per_node.at, "empty-list", "`per` needs at least one column")
                 .hint = Some("write `per: [username, machine, program]`".to_owned());
         }
         return None;
@@ -346,7 +354,10 @@ fn keep(inspection: &mut Inspection, node: &Node) -> Option<Keep> {
                 .error(
                     &item.at,
                     "mixed-kinds",
-                    format!("`{}` makes no groups: almost every session has its own", column.name()),
+                    format!(
+                        "`{}` cannot form groups: almost every session has another value",
+                        column.name()
+                    ),
                 )
                 .expected = Some("expected a text or number column".to_owned());
         }

@@ -1,4 +1,4 @@
-//! What scripts ask other views, functions and the query around the condition for, and what a policy has for it.
+//! What scripts use other views, functions and the surrounding query for, and what to write in a policy instead.
 
 use std::ops::Range;
 
@@ -10,30 +10,32 @@ use crate::policy::pressure::Resource;
 use crate::session::column::Column;
 use crate::yaml::diagnostics::{did_you_mean, quoted};
 
-const OWN: &str = "leave it out: the reaper's own sessions are always spared (protection `self`)";
+const OWN: &str = "leave it out: orareaper never acts on its own sessions (protection `self`)";
 const AGES: &str = "compare an age: `connected > 1d`, `statement_age > 30m`, `transaction_age > 1h`";
-pub(crate) const GROUPS: &str = "a condition speaks of one session at a time: `keep: {at_least: 2, per: [username, machine, program]}` leaves \
+pub(crate) const GROUPS: &str = "a condition judges one session at a time: `keep: {at_least: 2, per: [username, machine, program]}` keeps \
                       some of each group, `while: sessions above 85%` waits until there are many";
-pub(crate) const ROWS: &str = "how many are taken at a time is a key of the policy: `limits: {per_cycle: 10}`; who goes first is another: \
-                    `order: [idle desc]`";
-const RESOURCES: &str =
-    "a resource is compared as it is, in `while` and `until`: `sessions above 85%`, `temp above 20GB`";
-const TEXT_OF_SQL: &str = "a statement is known by `sql_id`, not by its text";
+pub(crate) const ROWS: &str = "the key `limits` of the policy sets how many sessions are taken: `limits: {per_cycle: 10}`; the key `order` sets \
+                    which go first: `order: [idle desc]`";
+const RESOURCES: &str = "compare the resource itself, in `while` or `until`: `sessions above 85%`, `temp above 20GB`";
+const TEXT_OF_SQL: &str = "compare `sql_id`: the text of a statement is not available";
 
-/// Names that scripts use, and what to write.
+/// Names that scripts use, and what to write instead.
 const OTHER_NAMES: [(&str, &str); 62] = [
     (
         "active",
-        "write `ACTIVE`, or `ACTIVE longer than 4h`; the age as a column is `running`",
+        "write `ACTIVE` or `ACTIVE longer than 4h`; the column for the age is `running`",
     ),
     (
         "addr",
-        "views are not joined: `spid` and `pga` are columns of the session",
+        "conditions do not support joins: `spid` and `pga` are columns of the session",
     ),
     ("blocked", "write `blocked longer than 5m`"),
-    ("block", "write `blocking`, or `blocking 5 sessions`"),
+    ("block", "write `blocking` or `blocking 5 sessions`"),
     ("blocker", "did you mean `blocking_session`?"),
-    ("blocks", "write `temp > 10GB`: its temporary segments in bytes"),
+    (
+        "blocks",
+        "write `temp > 10GB`: the size of the session's temporary segments",
+    ),
     ("cached", "write `CACHED longer than 4h`"),
     ("con_name", "did you mean `container`?"),
     ("ctime", "write `blocking longer than 5m` or `blocked longer than 5m`"),
@@ -41,11 +43,11 @@ const OTHER_NAMES: [(&str, &str); 62] = [
     ("current_timestamp", AGES),
     (
         "db_name",
-        "which databases a policy is for is its key `databases: [...]`",
+        "the key `databases: [...]` of the policy selects the databases",
     ),
     (
         "elapsed_time",
-        "how long a statement has been running is `statement_age`",
+        "write `statement_age`: how long the statement has been running",
     ),
     ("host", "did you mean `machine`?"),
     ("host_name", "did you mean `machine`?"),
@@ -53,35 +55,35 @@ const OTHER_NAMES: [(&str, &str); 62] = [
     ("idle_time", "did you mean `idle`?"),
     (
         "inactive",
-        "write `INACTIVE longer than 4h`; the age as a column is `idle`",
+        "write `INACTIVE longer than 4h`; the column for the age is `idle`",
     ),
     ("inactive_time", "did you mean `idle`?"),
-    ("instance_name", "which instance it is says `inst_id`"),
+    ("instance_name", "write `inst_id`: the number of the instance"),
     ("killed", "write `KILLED longer than 4h`"),
     ("last_active", "did you mean `idle`?"),
     ("last_active_time", "did you mean `idle`?"),
     ("localtimestamp", AGES),
     (
         "locked_mode",
-        "write `blocking`, `blocked` or `in transaction`: locks are told by whom they hold up",
+        "write `blocking`, `blocked` or `in transaction`: locks themselves are not available",
     ),
     (
         "lmode",
-        "write `blocking`, `blocked` or `in transaction`: locks are told by whom they hold up",
+        "write `blocking`, `blocked` or `in transaction`: locks themselves are not available",
     ),
     ("logon", "did you mean `connected`?"),
     ("logon_date", "did you mean `connected`?"),
     (
         "object_id",
-        "write `blocking` or `blocked`: locks are told by whom they hold up",
+        "write `blocking` or `blocked`: locks themselves are not available",
     ),
     (
         "object_name",
-        "write `blocking` or `blocked`: locks are told by whom they hold up",
+        "write `blocking` or `blocked`: locks themselves are not available",
     ),
     (
         "oracle_maintained",
-        "leave it out: every account that Oracle maintains is always spared (protection `sys`)",
+        "leave it out: accounts that Oracle maintains are always spared (protection `sys`)",
     ),
     ("os_user", "did you mean `osuser`?"),
     ("pdb", "did you mean `container`?"),
@@ -93,7 +95,7 @@ const OTHER_NAMES: [(&str, &str); 62] = [
         "qcsid",
         "leave it out: parallel servers are always spared (protection `parallel-server`)",
     ),
-    ("request", "write `blocked`, or `blocked longer than 5m`"),
+    ("request", "write `blocked` or `blocked longer than 5m`"),
     ("rownum", ROWS),
     ("schema", "did you mean `schemaname`?"),
     ("schema_name", "did you mean `schemaname`?"),
@@ -101,11 +103,14 @@ const OTHER_NAMES: [(&str, &str); 62] = [
     ("service", "did you mean `service_name`?"),
     (
         "ses_addr",
-        "views are not joined: write `in transaction`, `transaction_age > 1h` or `undo_records > 1000`",
+        "conditions do not support joins: write `in transaction`, `transaction_age > 1h` or `undo_records > 1000`",
     ),
     ("session_id", "did you mean `sid`?"),
     ("sniped", "write `SNIPED longer than 4h`"),
-    ("sofar", "how long a statement has been running is `statement_age`"),
+    (
+        "sofar",
+        "write `statement_age`: how long the statement has been running",
+    ),
     ("sql_fulltext", TEXT_OF_SQL),
     ("sql_text", TEXT_OF_SQL),
     ("start_date", "did you mean `transaction_age`?"),
@@ -122,7 +127,7 @@ const OTHER_NAMES: [(&str, &str); 62] = [
     ("xidusn", "write `in transaction`"),
 ];
 
-/// What to write for a name that is no column here.
+/// What to write for a name that is not a column here.
 pub(crate) fn instead_of_column(word: &str) -> Option<&'static str> {
     let lower = word.to_ascii_lowercase();
     OTHER_NAMES
@@ -131,18 +136,18 @@ pub(crate) fn instead_of_column(word: &str) -> Option<&'static str> {
         .map(|(_, hint)| *hint)
 }
 
-/// Views, and what a policy has for a query of them; the first that the query names counts.
+/// Views, and what to write instead of a query of them. The first one in this order that the query contains decides.
 const VIEWS: [(&str, &str); 24] = [
     ("mystat", OWN),
     ("sys_context", OWN),
     ("userenv", OWN),
     (
         "dba_users",
-        "every account that Oracle maintains is always spared (protection `sys`); name others in a list: `username in @team`",
+        "accounts that Oracle maintains are always spared (protection `sys`); put others into a list: `username in @team`",
     ),
     (
         "all_users",
-        "every account that Oracle maintains is always spared (protection `sys`); name others in a list: `username in @team`",
+        "accounts that Oracle maintains are always spared (protection `sys`); put others into a list: `username in @team`",
     ),
     (
         "dba_jobs",
@@ -172,9 +177,9 @@ const VIEWS: [(&str, &str); 24] = [
         "v$lock",
         "write `blocking`, `blocking longer than 5m` or `blocked longer than 5m`",
     ),
-    ("dba_blockers", "write `blocking`, or `blocking longer than 5m`"),
-    ("dba_waiters", "write `blocked`, or `blocked longer than 5m`"),
-    ("blocking_session", "write `blocking`, or `blocking longer than 5m`"),
+    ("dba_blockers", "write `blocking` or `blocking longer than 5m`"),
+    ("dba_waiters", "write `blocked` or `blocked longer than 5m`"),
+    ("blocking_session", "write `blocking` or `blocking longer than 5m`"),
     (
         "v$process",
         "`spid` and `pga` are columns of the session: `spid = '1234'`, `pga > 2GB`",
@@ -194,11 +199,14 @@ const VIEWS: [(&str, &str); 24] = [
         "`cpu`, `logical_reads`, `physical_reads`, `redo` and `waited` are columns of the session",
     ),
     ("v$sql", TEXT_OF_SQL),
-    ("longops", "how long a statement has been running is `statement_age`"),
+    (
+        "longops",
+        "write `statement_age`: how long the statement has been running",
+    ),
     ("count(", GROUPS),
 ];
 
-/// The answer to a subquery, if there is one.
+/// The mistake for a subquery, if there is one.
 pub(super) fn query(all: &[&Sql]) -> Option<Mistake> {
     let (text, at) = all.iter().find_map(|one| match &one.kind {
         SqlKind::Query(text) => Some((text, one.at.clone())),
@@ -207,26 +215,26 @@ pub(super) fn query(all: &[&Sql]) -> Option<Mistake> {
     Some(subquery(text, at))
 }
 
-/// The answer to a subquery; the text is in lower case.
+/// The mistake for a subquery, whose text is in lower case.
 pub(crate) fn subquery(text: &str, at: Range<usize>) -> Mistake {
     let known = VIEWS.iter().find(|(view, _)| text.contains(view));
     let hint = known.map_or(
-        "write the values themselves: `username in (SHOP, CRM)`, or a list of `lists:` as `username in @name`",
+        "write the values themselves, `username in (SHOP, CRM)`, or a list from `lists:`, `username in @name`",
         |(_, hint)| hint,
     );
-    Mistake::new(at, "no-subqueries", "there are no subqueries in conditions").hint(hint)
+    Mistake::new(at, "no-subqueries", "conditions do not support subqueries").hint(hint)
 }
 
-/// `audsid != userenv('sessionid')` and its like.
+/// The mistake for a comparison with the session that runs the query, such as `audsid != userenv('sessionid')`.
 pub(super) fn own_session(all: &[&Sql], at: &Range<usize>) -> Option<Mistake> {
     let own = all.iter().any(|one| match &one.kind {
         SqlKind::Call { name, .. } => matches!(name.as_str(), "userenv" | "sys_context"),
         _ => false,
     });
-    own.then(|| Mistake::new(at.clone(), "no-functions", "there are no functions in conditions").hint(OWN))
+    own.then(|| Mistake::new(at.clone(), "no-functions", "conditions do not support functions").hint(OWN))
 }
 
-/// A word that is nearly a column: with it spelt right, the rest can be answered.
+/// The mistake for a misspelt column: only once it is correct can the hint show the whole comparison.
 pub(super) fn misspelt(all: &[&Sql]) -> Option<Mistake> {
     all.iter().find_map(|one| {
         let SqlKind::Plain(TermKind::Word(word)) = &one.kind else {
@@ -241,37 +249,39 @@ pub(super) fn misspelt(all: &[&Sql]) -> Option<Mistake> {
     })
 }
 
-/// What to write for a part of a comparison that has no counterpart as a whole.
+/// What to write for a part of a comparison that as a whole has no counterpart.
 pub(super) fn instead_of(sql: &Sql, form: Form<'_>) -> Option<String> {
     match &sql.kind {
         SqlKind::Call { name, arguments } => Some(function(name, arguments)),
         SqlKind::Case => Some("write each case out: `(a and b) or (c and d)`".to_owned()),
-        SqlKind::Variable => Some("write the value itself; what changes belongs into a list of `lists:`".to_owned()),
+        SqlKind::Variable => {
+            Some("write the value itself; put values that change into a list under `lists:`".to_owned())
+        }
         SqlKind::Interval(_) => Some(AGES.to_owned()),
         SqlKind::Plain(TermKind::Word(word)) if is_resource(word) => Some(RESOURCES.to_owned()),
         _ if is_the_clock(sql) => Some(AGES.to_owned()),
         SqlKind::Group(members) if members.len() > 1 => Some(match form {
-            Form::In(_) => "compare each column by itself: `sid = 12 and serial# = 345`".to_owned(),
+            Form::In(_) => "compare each column separately: `sid = 12 and serial# = 345`".to_owned(),
             Form::Compare(Comparison::NotEqual, _) => {
-                "several values stand after `not in`: `username not in (SHOP, CRM)`".to_owned()
+                "for several values, write `not in`: `username not in (SHOP, CRM)`".to_owned()
             }
-            _ => "several values stand after `in`: `username in (SHOP, CRM)`".to_owned(),
+            _ => "for several values, write `in`: `username in (SHOP, CRM)`".to_owned(),
         }),
         SqlKind::Group(_) => Some("leave the parentheses out".to_owned()),
         SqlKind::Fraction(_) => Some("use a smaller unit: `90m` for an hour and a half, `1536MB`".to_owned()),
         SqlKind::Arithmetic { operator: '|', .. } => {
-            Some("compare each column by itself: `sid = 12 and serial# = 345`".to_owned())
+            Some("compare each column separately: `sid = 12 and serial# = 345`".to_owned())
         }
         _ => None,
     }
 }
 
-/// What only an instance has.
+/// Whether a word names a resource of an instance and not a column of a session.
 fn is_resource(word: &str) -> bool {
     Column::named(word).is_none() && Resource::named(&word.to_ascii_lowercase()).is_some()
 }
 
-/// SYSDATE and its like.
+/// Whether the operand is SYSDATE or another function that returns the time.
 fn is_the_clock(sql: &Sql) -> bool {
     let SqlKind::Plain(TermKind::Word(word)) = &sql.kind else {
         return false;
@@ -293,20 +303,22 @@ fn function(name: &str, arguments: &[Sql]) -> String {
         "to_char" | "extract" if !arguments.iter().flat_map(|argument| argument.all()).any(is_the_clock) => {
             AGES.to_owned()
         }
-        "to_char" | "extract" => "when a policy acts is a key of its own: `schedule: '* 19-23 * * MON-FRI'`".to_owned(),
+        "to_char" | "extract" => {
+            "the key `schedule` of the policy sets when it acts: `schedule: '* 19-23 * * MON-FRI'`".to_owned()
+        }
         "to_date" | "to_timestamp" | "cast" | "trunc" | "numtodsinterval" | "add_months" | "months_between" => {
             AGES.to_owned()
         }
         "upper" | "lower" | "initcap" | "nls_upper" | "nls_lower" => {
-            "letter case matters in texts: `program matches '(?i)toad'` passes over it".to_owned()
+            "comparisons are case-sensitive; `program matches '(?i)toad'` ignores case".to_owned()
         }
         "nvl" | "nvl2" | "coalesce" => {
-            "to match sessions without a value, too, write `(module is null or module != 'x')`".to_owned()
+            "to match sessions without a value too, write `(module is null or module != 'x')`".to_owned()
         }
         "decode" => "write each case out: `(a and b) or (c and d)`".to_owned(),
         "exists" => "write the values themselves: `username in (SHOP, CRM)`".to_owned(),
         "instr" | "substr" | "regexp_substr" | "regexp_instr" | "regexp_replace" | "replace" | "translate" => {
-            "look for a part of a text with `like '%TOAD%'` or `matches '(?i)toad'`".to_owned()
+            "to look for a part of a text, write `like '%TOAD%'` or `matches '(?i)toad'`".to_owned()
         }
         _ => {
             let column = arguments
@@ -318,7 +330,7 @@ fn function(name: &str, arguments: &[Sql]) -> String {
                 });
             match column {
                 Some(column) => format!("compare the column itself: `{}`", column.name()),
-                None => "on one side stands a column, on the other a value".to_owned(),
+                None => "compare a column with a value".to_owned(),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Arithmetic on ages and amounts: `(sysdate - logon_time) * 24 > 20` is `connected > 20h`.
 //!
-//! Both sides are read as a sum of multiples; what is left over after everything has been moved to one side is a column (or an
-//! age) and a constant, or there is no counterpart.
+//! Each side is read as a sum of multiples of columns, ages and dates. Everything is moved to one side; if one column (or age)
+//! and a constant remain, the comparison has a counterpart.
 
 use super::{Form, Sql, SqlKind};
 use crate::policy::ast::TermKind;
@@ -11,26 +11,26 @@ use crate::session::column::{Column, Kind};
 
 const DAY: f64 = 86_400.0;
 
-/// A hundred years in seconds: above it nothing is meant.
+/// A hundred years in seconds: a longer duration is a typing error.
 const LONGEST: f64 = 100.0 * 366.0 * DAY;
 
-/// What a sum may hold.
+/// What a sum may contain.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Atom {
-    /// A column, in seconds, bytes or just so many.
+    /// A column, in seconds, in bytes or as a plain number.
     Amount(Column),
-    /// SYSDATE and its like.
+    /// SYSDATE and the other functions that return the time.
     Now,
-    /// A point in time, by the column that tells how long ago it was.
+    /// A point in time, named by the column that is its age.
     Since(Column),
 }
 
-/// Multiples of atoms and a constant; dates count in days.
+/// Multiples of atoms and a constant. Dates are in days, as in Oracle's arithmetic.
 #[derive(Clone, Debug, Default)]
 struct Sum {
     atoms: Vec<(Atom, f64)>,
     constant: f64,
-    /// `4h`, `INTERVAL '4' HOUR` and their like, in seconds.
+    /// The durations in the sum (`4h`, `INTERVAL '4' HOUR`), in seconds.
     seconds: f64,
 }
 
@@ -76,7 +76,7 @@ impl Sum {
         self
     }
 
-    /// A plain number.
+    /// The value of a sum that is a plain number.
     fn number(&self) -> Option<f64> {
         (self.atoms.is_empty() && self.seconds == 0.0).then_some(self.constant)
     }
@@ -148,7 +148,7 @@ fn of_arithmetic(left: &Sum, operator: char, right: &Sum) -> Option<Sum> {
 
 fn of_call(name: &str, arguments: &[Sql]) -> Option<Sum> {
     match (name, arguments) {
-        // Rounding is finer than any policy.
+        // The rounding is left out: it changes less than a unit of the result.
         ("round" | "trunc" | "floor" | "ceil" | "to_number" | "abs", [inner, ..]) => Sum::of(inner),
         ("numtodsinterval", [number, unit]) => {
             let SqlKind::Plain(TermKind::Text(unit)) = &unit.kind else {
@@ -160,7 +160,7 @@ fn of_call(name: &str, arguments: &[Sql]) -> Option<Sum> {
     }
 }
 
-/// How many seconds a unit has, by its name in SQL.
+/// The seconds in a unit, which has its name in SQL.
 pub(crate) fn seconds_of(unit: &str) -> Option<f64> {
     match unit.to_ascii_lowercase().trim_end_matches('s') {
         "second" => Some(1.0),
@@ -171,7 +171,7 @@ pub(crate) fn seconds_of(unit: &str) -> Option<f64> {
     }
 }
 
-/// What the left side is once it stands alone: the column, and by what a bound on the other side is multiplied.
+/// The column that a sum is a multiple of, and the factor.
 fn alone(sum: &Sum) -> Option<(Column, f64)> {
     match sum.atoms.as_slice() {
         [(Atom::Amount(column), times)] => Some((*column, 1.0 / times)),
@@ -184,10 +184,10 @@ fn alone(sum: &Sum) -> Option<(Column, f64)> {
     }
 }
 
-/// A bound as a condition writes it, in the column's kind.
+/// A bound as a literal of the column's kind.
 #[allow(
     clippy::cast_possible_truncation,
-    reason = "what is no whole number in range is refused before"
+    reason = "a bound that is not a whole number in range is refused before"
 )]
 fn written(column: Column, bound: f64) -> Option<String> {
     let rounded = bound.round();
@@ -200,7 +200,7 @@ fn written(column: Column, bound: f64) -> Option<String> {
     }
 }
 
-/// The bound that a side sets, if there is one: `- constant`, and durations where nothing is scaled.
+/// The bound in the column's unit that one side of the comparison sets, if it is a constant.
 fn bound(sum: &Sum, column: Column, factor: f64) -> Option<f64> {
     let unscaled = column.kind() == Kind::Duration && (factor.abs() == 1.0 || factor.abs() == DAY);
     if sum.seconds != 0.0 && !unscaled {
@@ -209,7 +209,7 @@ fn bound(sum: &Sum, column: Column, factor: f64) -> Option<f64> {
     Some(-sum.constant * factor - sum.seconds * factor.signum())
 }
 
-/// The same comparison as a condition has it.
+/// The same comparison in the policy language.
 pub(super) fn counterpart(left: &Sql, form: Form<'_>, negated: bool) -> Option<String> {
     let not = if negated { "not " } else { "" };
     match form {

@@ -1,12 +1,12 @@
-//! What a DBA writes from memory in a WHERE clause and a condition has not: aliases, arithmetic on ages, functions, subqueries.
+//! SQL that DBAs write in a WHERE clause and conditions do not support: aliases, arithmetic on ages, functions, subqueries.
 //!
-//! The parser reads all of it, so that the answer can be the one that a colleague would give: not "unexpected `/`" but what
-//! to write instead of `last_call_et/3600 > 2`. Where the comparison has an exact counterpart, the hint is that counterpart,
-//! and stands for what is marked; where it has none, the hint says by what else the policy reaches its end.
+//! The parser reads this SQL, so that a message can say what to write instead: not "unexpected `/`" but the counterpart of
+//! `last_call_et/3600 > 2`. If the comparison has an exact counterpart, the hint is that counterpart, and replaces the text
+//! that is marked. Otherwise the hint names another key or column for the same purpose.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
-    reason = "a habit is known by its few forms; every other one, old or new, is not that habit"
+    reason = "each check looks for a few forms; every other form, now or later, is not what it looks for"
 )]
 
 mod elsewhere;
@@ -22,25 +22,25 @@ use super::lex::Mistake;
 pub(crate) use elsewhere::{GROUPS, ROWS, instead_of_column};
 pub(crate) use linear::seconds_of;
 
-/// An operand as SQL would write it.
+/// An operand in SQL.
 #[derive(Clone, Debug)]
 pub(crate) struct Sql {
     pub(crate) at: Range<usize>,
     pub(crate) kind: SqlKind,
 }
 
-/// What an operand of SQL is.
+/// The kinds of operands in SQL.
 #[derive(Clone, Debug)]
 pub(crate) enum SqlKind {
-    /// What a condition has, too.
+    /// An operand that conditions support.
     Plain(TermKind),
     /// `0.5`
     Fraction(f64),
     /// `s.status`
     Qualified { prefix: String, name: String },
-    /// `upper(program)`, `count(*)`; the name in lower case, without arguments where they could not be read.
+    /// `upper(program)`, `count(*)`. The name is in lower case; arguments that could not be read are left out.
     Call { name: String, arguments: Vec<Sql> },
-    /// One of `+ - * / |`, the last for `||`.
+    /// The operator is one of `+ - * / |`; `|` means `||`.
     Arithmetic {
         left: Box<Sql>,
         operator: char,
@@ -50,7 +50,7 @@ pub(crate) enum SqlKind {
     Interval(f64),
     /// `(select ...)`, in lower case.
     Query(String),
-    /// `&name` of SQL*Plus, `:name` of a program.
+    /// `&name` in SQL*Plus, `:name` in a program.
     Variable,
     /// `(1)`, `(sid, serial#)`
     Group(Vec<Sql>),
@@ -58,11 +58,11 @@ pub(crate) enum SqlKind {
     Case,
     /// `t.addr(+)`
     OuterJoin,
-    /// Reported already.
+    /// An operand with a mistake that is already reported.
     Wrong,
 }
 
-/// What is done with the left operand.
+/// What follows the left operand.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Form<'a> {
     Compare(Comparison, &'a Sql),
@@ -71,7 +71,7 @@ pub(crate) enum Form<'a> {
     Like(&'a Sql),
     Matches(&'a Sql),
     Null,
-    /// Nothing: `regexp_like(program, 'x')`
+    /// Nothing, as in `regexp_like(program, 'x')`.
     Alone,
 }
 
@@ -87,7 +87,7 @@ impl<'a> Form<'a> {
 }
 
 impl Sql {
-    /// The operand, if a condition has it.
+    /// The operand, if conditions support it.
     pub(crate) fn term(&self) -> Option<Term> {
         match &self.kind {
             SqlKind::Plain(kind) => Some(Term {
@@ -98,7 +98,7 @@ impl Sql {
         }
     }
 
-    /// Itself and all that is in it.
+    /// This operand and all operands inside it.
     fn all(&self) -> Vec<&Sql> {
         let mut all = vec![self];
         let mut next = 0;
@@ -113,12 +113,12 @@ impl Sql {
         all
     }
 
-    /// Whether it holds what was reported already.
+    /// Whether it contains a mistake that is already reported.
     pub(crate) fn is_wrong(&self) -> bool {
         self.all().iter().any(|one| matches!(one.kind, SqlKind::Wrong))
     }
 
-    /// Its prefixes and their places, each with the name that it stands before.
+    /// The prefixes in it, each with the name after it and their bytes in the text.
     pub(crate) fn prefixes(&self) -> Vec<(&str, &str, Range<usize>)> {
         fn prefix(one: &Sql) -> Option<(&str, &str, Range<usize>)> {
             match &one.kind {
@@ -129,7 +129,7 @@ impl Sql {
         self.all().into_iter().filter_map(prefix).collect()
     }
 
-    /// The same without prefixes.
+    /// The same operand without prefixes.
     pub(crate) fn bare(self) -> Sql {
         let kind = match self.kind {
             SqlKind::Qualified { name, .. } => SqlKind::Plain(TermKind::Word(name)),
@@ -149,15 +149,15 @@ impl Sql {
     }
 }
 
-/// Columns of two views held against each other.
+/// The mistake for a comparison of columns of two views.
 pub(crate) fn join(at: Range<usize>) -> Mistake {
-    Mistake::new(at, "no-joins", "a condition joins no views").hint(
-        "leave it out: what other views say of a session are columns, such as `spid`, `pga`, `temp`, `transaction_age`, \
+    Mistake::new(at, "no-joins", "conditions do not support joins").hint(
+        "leave it out: what other views say about a session is in columns such as `spid`, `pga`, `temp`, `transaction_age`, \
          `undo_records`, `blocking` and `cpu`",
     )
 }
 
-/// What to write instead of a comparison that a condition has not. `at` is the whole comparison, `negated` a NOT in it.
+/// What to write instead of a comparison that conditions do not support. `at` is the whole comparison; `negated`: it has a NOT.
 pub(crate) fn answer(left: &Sql, form: Form<'_>, negated: bool, at: Range<usize>) -> Mistake {
     let operands: Vec<&Sql> = std::iter::once(left).chain(form.operands()).collect();
     let all: Vec<&Sql> = operands.iter().flat_map(|operand| operand.all()).collect();
@@ -170,7 +170,7 @@ pub(crate) fn answer(left: &Sql, form: Form<'_>, negated: bool, at: Range<usize>
     if let Some(mistake) = elsewhere::misspelt(&all) {
         return mistake;
     }
-    let (code, message) = what_is_missing(&all);
+    let (code, message) = unsupported(&all);
     let mistake = |at: Range<usize>| Mistake::new(at, code, message);
     let exact = linear::counterpart(left, form, negated).or_else(|| texts::counterpart(left, form, negated));
     if let Some(exact) = exact {
@@ -181,11 +181,11 @@ pub(crate) fn answer(left: &Sql, form: Form<'_>, negated: bool, at: Range<usize>
             return mistake(one.at.clone()).hint(hint);
         }
     }
-    mistake(at).hint("on one side stands a column, on the other a value: `last_call_et > 4h`, `program like 'JDBC%'`")
+    mistake(at).hint("compare a column with a value: `last_call_et > 4h`, `program like 'JDBC%'`")
 }
 
-/// The first thing that a condition has not.
-fn what_is_missing(all: &[&Sql]) -> (&'static str, &'static str) {
+/// The fault code and the message for the first thing that conditions do not support.
+fn unsupported(all: &[&Sql]) -> (&'static str, &'static str) {
     let call = all
         .iter()
         .any(|one| matches!(one.kind, SqlKind::Call { .. } | SqlKind::Case));
@@ -194,17 +194,17 @@ fn what_is_missing(all: &[&Sql]) -> (&'static str, &'static str) {
         .iter()
         .any(|one| matches!(one.kind, SqlKind::Arithmetic { .. } | SqlKind::Interval(_)));
     if variable {
-        ("no-variables", "there are no variables in conditions")
+        ("no-variables", "conditions do not support variables")
     } else if call {
-        ("no-functions", "there are no functions in conditions")
+        ("no-functions", "conditions do not support functions")
     } else if arithmetic {
-        ("not-an-operator", "there is no arithmetic in conditions")
+        ("not-an-operator", "conditions do not support arithmetic")
     } else if all.iter().any(|one| matches!(one.kind, SqlKind::Fraction(_))) {
-        ("not-whole", "numbers are whole here")
+        ("not-whole", "numbers must be whole")
     } else {
         (
             "stray-parenthesis",
-            "parentheses stand around conditions and lists, not around values",
+            "parentheses go around conditions and lists, not around single values",
         )
     }
 }

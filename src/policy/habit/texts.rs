@@ -1,22 +1,22 @@
-//! Functions over texts: `upper(program) like '%TOAD%'` is `program matches '(?i)TOAD'`, `nvl(module, ' ') != 'x'` asks for NULL, too.
+//! Functions on texts: `upper(program) like '%TOAD%'` is `program matches '(?i)TOAD'`, `nvl(module, ' ') != 'x'` includes NULL.
 
 use super::{Form, Sql, SqlKind};
 use crate::policy::ast::TermKind;
 use crate::policy::condition::Comparison;
 use crate::session::column::{Column, Kind};
 
-/// A column inside functions.
+/// A column and the functions around it.
 #[derive(Clone, Debug)]
 struct Subject {
     column: Column,
-    /// UPPER or LOWER: letter case does not matter.
+    /// UPPER or LOWER is applied, so letter case does not matter.
     folded: bool,
-    /// NVL: what stands for NULL.
+    /// The replacement for NULL, of NVL or COALESCE.
     null: Option<String>,
     part: Part,
 }
 
-/// Which part of the text is looked at.
+/// The part of the text that is compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Part {
     Whole,
@@ -24,11 +24,11 @@ enum Part {
     End,
 }
 
-/// What a text is held against.
+/// What a text is compared with.
 enum Wanted {
-    /// Any of these.
+    /// Equal to any of these.
     Texts(Vec<String>),
-    /// A pattern of LIKE.
+    /// LIKE this pattern.
     Pattern(String),
 }
 
@@ -70,8 +70,8 @@ impl Subject {
         }
     }
 
-    /// Whether the column's values are in capital letters anyhow. A name that was quoted when it was made is not, and must not
-    /// be missed where it is to be spared.
+    /// Whether the column's values may be taken to be in upper case. The name of an account that was created in double quotes
+    /// may be in lower case. A condition that excludes accounts (`negated`) must not miss such a name.
     fn is_upper(&self, negated: bool) -> bool {
         matches!(self.column, Column::Username | Column::Schemaname) && !negated
             || self
@@ -132,7 +132,7 @@ impl Subject {
         }
     }
 
-    /// Whether the text that stands for NULL is wanted.
+    /// Whether the replacement for NULL satisfies the comparison.
     fn wants_null(&self, wanted: &Wanted, negated: bool) -> bool {
         let Some(null) = &self.null else {
             return false;
@@ -144,7 +144,7 @@ impl Subject {
     }
 }
 
-/// The same comparison as a condition has it.
+/// The same comparison in the policy language.
 pub(super) fn counterpart(left: &Sql, form: Form<'_>, negated: bool) -> Option<String> {
     if let Some(exact) = by_function(left, form) {
         return Some(exact);
@@ -171,7 +171,7 @@ pub(super) fn counterpart(left: &Sql, form: Form<'_>, negated: bool) -> Option<S
     })
 }
 
-/// INSTR and REGEXP_LIKE.
+/// The counterpart of INSTR or REGEXP_LIKE.
 fn by_function(left: &Sql, form: Form<'_>) -> Option<String> {
     let SqlKind::Call { name, arguments } = &left.kind else {
         return None;
@@ -208,7 +208,7 @@ fn by_function(left: &Sql, form: Form<'_>) -> Option<String> {
     }
 }
 
-/// `nvl(blocking_session, 0) = 0`
+/// The counterpart of `nvl(blocking_session, 0) = 0`.
 fn number(subject: &Subject, form: Form<'_>) -> Option<String> {
     let Form::Compare(operator, right) = form else {
         return None;
@@ -224,7 +224,7 @@ fn number(subject: &Subject, form: Form<'_>) -> Option<String> {
     })
 }
 
-/// A constant as a text; a bare word folds, as everywhere.
+/// A constant as a text. As everywhere, a word without quotes is in upper case.
 fn literal(sql: &Sql) -> Option<String> {
     match &sql.kind {
         SqlKind::Plain(TermKind::Text(text)) => Some(text.clone()),
@@ -242,12 +242,12 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// No wildcard of LIKE.
+/// Whether a text has no wildcard of LIKE.
 fn is_plain(text: &str) -> bool {
     !text.contains(['%', '_'])
 }
 
-/// The regular expression that finds what a pattern of LIKE matches.
+/// The regular expression that matches the same texts as a LIKE pattern.
 fn regex_of_like(pattern: &str) -> String {
     let inner = pattern.trim_start_matches('%').trim_end_matches('%');
     let mut regex = String::new();

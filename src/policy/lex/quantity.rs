@@ -1,4 +1,4 @@
-//! Numbers with their units: durations, sizes, percentages.
+//! Reads numbers with units: durations, sizes, percentages.
 
 use super::Token;
 use crate::quantity::{Bytes, NoSize, Span, bytes_in, seconds_in};
@@ -6,7 +6,7 @@ use crate::yaml::diagnostics::quoted;
 
 type NotAQuantity = (&'static str, String, Option<String>);
 
-/// Reads a number, duration, size or percentage that fills its text.
+/// Reads a text that is a number, duration, size or percentage.
 pub(crate) fn measure(written: &str) -> Result<Token, NotAQuantity> {
     let shown = quoted(written);
     let too_large = || ("number-too-large", format!("{shown} is too large"), None);
@@ -57,8 +57,8 @@ pub(crate) fn measure(written: &str) -> Result<Token, NotAQuantity> {
                 _ if written.chars().all(|c| c.is_ascii_digit() || "dhmsDHMS".contains(c)) => {
                     "units go from large to small, each once: `1d12h`, `1h30m`".to_owned()
                 }
-                _ => "durations: `90s`, `30m`, `4h`, `1d`, `1h30m`; sizes: `512KB`, `2GB`; percentages: `85%`; a text \
-                      that begins with a digit is quoted"
+                _ => "durations: `90s`, `30m`, `4h`, `1d`, `1h30m`; sizes: `512KB`, `2GB`; percentages: `85%`; quote a text \
+                      that begins with a digit"
                     .to_owned(),
             };
                 ("unknown-unit", format!("unknown unit in {shown}"), Some(hint))
@@ -66,7 +66,7 @@ pub(crate) fn measure(written: &str) -> Result<Token, NotAQuantity> {
     }
 }
 
-/// `1.5h` is `1h30m`, where that is exact.
+/// `1.5h` as `1h30m`, if that is exact.
 fn in_a_smaller_unit(written: &str) -> Option<String> {
     let digits = written.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = written.split_at(digits);

@@ -1,8 +1,8 @@
-//! What a condition says about single columns when it is TRUE: enough to see that two parts of it cannot both be.
+//! What follows for single columns if a condition is TRUE: enough to see that two parts of it cannot both be TRUE.
 //!
-//! This is no prover. It knows equalities and ranges of a column against constants, NULL tests, and how the derived columns
-//! hang together (`idle` has a value only for INACTIVE and SNIPED sessions). What it does not understand it ignores, so it
-//! may miss a contradiction but never claims one that is none.
+//! This is not a theorem prover. It understands comparisons of a column with constants, NULL tests, and how the derived
+//! columns depend on each other (`idle` has a value only for INACTIVE and SNIPED sessions). It ignores everything else, so it
+//! may miss a contradiction but never reports one that does not exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,32 +10,32 @@ use std::sync::Arc;
 use crate::policy::condition::{Comparison, Condition, Operand, Value};
 use crate::session::column::{Column, Kind};
 
-/// What is known of each column.
+/// What is known about each column.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts(BTreeMap<Column, Fact>);
 
 #[derive(Clone, Debug, Default)]
 struct Fact {
-    /// NULL, or a value; `None`: either.
+    /// Whether the column is NULL; `None`: not known.
     null: Option<bool>,
-    /// `null` was demanded both ways.
+    /// The column would have to be NULL and not NULL.
     torn: bool,
     allowed: Option<BTreeSet<Arc<str>>>,
     excluded: BTreeSet<Arc<str>>,
-    /// Inclusive, in the column's own units.
+    /// Inclusive, in the column's unit.
     low: Option<i128>,
     high: Option<i128>,
 }
 
 impl Facts {
-    /// What holds if the condition is TRUE (or, with `positive` false, FALSE).
+    /// The facts if the condition is TRUE or, with `positive` false, FALSE.
     pub(super) fn of(condition: &Condition, positive: bool) -> Facts {
         let mut facts = Facts::default();
         facts.assume(condition, positive);
         facts
     }
 
-    /// What both say.
+    /// The facts of both together.
     pub(super) fn and(&self, other: &Facts) -> Facts {
         let mut both = self.clone();
         for (column, fact) in &other.0 {
@@ -48,7 +48,7 @@ impl Facts {
         self.0.iter().any(|(column, fact)| fact.impossible(*column))
     }
 
-    /// Whether a text column may have this value.
+    /// Whether a text column may have a value.
     pub(super) fn may_be(&self, column: Column, value: &str) -> bool {
         self.0.get(&column).is_none_or(|fact| {
             fact.null != Some(true)
@@ -57,7 +57,7 @@ impl Facts {
         })
     }
 
-    /// Whether the column must be NULL.
+    /// Whether a column must be NULL.
     pub(super) fn must_be_null(&self, column: Column) -> bool {
         self.0.get(&column).is_some_and(|fact| fact.null == Some(true))
     }
@@ -175,13 +175,13 @@ impl Facts {
             ..Fact::default()
         };
         self.0.entry(column).or_default().merge(&fact);
-        // They show LAST_CALL_ET itself.
+        // The value of these columns is LAST_CALL_ET.
         if column == Column::Idle || column == Column::Running {
             self.0.entry(Column::LastCallEt).or_default().merge(&fact);
         }
     }
 
-    /// NULL or a value, and what follows from there being a value.
+    /// Records that a column is NULL or not, and what follows from its not being NULL.
     fn null(&mut self, column: Column, null: bool) {
         let fact = Fact {
             null: Some(null),
@@ -238,7 +238,7 @@ impl Fact {
     }
 }
 
-/// A number in the column's own units.
+/// A number in the column's unit.
 fn scaled(column: Column, value: &Value) -> Option<i128> {
     match value {
         Value::Number(number) | Value::Size(number) => Some(i128::from(*number)),

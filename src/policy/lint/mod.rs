@@ -1,9 +1,9 @@
-//! Conditions that are well-formed and still cannot be what was meant.
+//! Finds conditions that are valid but cannot be what was intended.
 //!
-//! Errors are for what can never hold. Warnings are for SQL's NULL, which surprises in two ways: in `when`, a negated
-//! comparison passes over the sessions that have no value (`module not like 'BATCH%'` and no MODULE); in `unless`, any
-//! comparison spares them (`unless: undo_records > 1000` spares everybody without a transaction). Columns that only rarely
-//! lack a value (USERNAME, PROGRAM, MACHINE) are left alone: a warning that is usually wrong is not read.
+//! A condition that can never be true is an error. Most warnings are about NULL, which has two surprising effects: in `when`,
+//! a negated comparison does not match sessions without a value (`module not like 'BATCH%'` without a MODULE); in `unless`,
+//! every comparison spares them (`unless: undo_records > 1000` spares all sessions without a transaction). There is no
+//! warning for columns that are rarely NULL (USERNAME, PROGRAM, MACHINE): nobody reads warnings that are usually wrong.
 
 mod facts;
 #[cfg(test)]
@@ -21,10 +21,10 @@ use crate::session::column::{Column, Kind};
 use crate::visible::visible;
 use crate::yaml::diagnostics::{Severity, did_you_mean, one_of};
 
-/// Above this many parts of one AND, pairs are no longer compared.
+/// The parts of an AND with more parts than this are not compared with each other.
 const MOST_PAIRS: usize = 64;
 
-/// Where a condition stands, which decides what its NULLs mean.
+/// Where a condition is used, which decides the effect of NULL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// A policy's `when`.
@@ -39,7 +39,7 @@ pub(crate) enum Place {
 
 type Findings = Vec<(Severity, Mistake)>;
 
-/// Everything that is odd about a condition.
+/// All errors and warnings about a condition.
 pub(crate) fn judge(condition: &Condition, spans: &Spans, place: Place) -> Findings {
     let mut found = Findings::new();
     values(condition, spans, &mut found);
@@ -53,26 +53,26 @@ pub(crate) fn judge(condition: &Condition, spans: &Spans, place: Place) -> Findi
         Place::When => {
             let mut tested = BTreeSet::new();
             null_tests(condition, &mut tested);
-            passed_over(condition, spans, true, &tested, &mut found);
-            reach(condition, spans, &mut found);
+            null_in_when(condition, spans, true, &tested, &mut found);
+            coverage(condition, spans, &mut found);
         }
-        // An exemption spares like an `unless`, and from every policy.
+        // An exemption is an `unless` of every policy.
         Place::Unless | Place::Exemption => {
             let mut tested = BTreeSet::new();
             null_tests(condition, &mut tested);
-            spared(condition, spans, &tested, &mut found);
+            null_in_unless(condition, spans, &tested, &mut found);
         }
         Place::Definition => {}
     }
     found
 }
 
-/// Whether a session that matches may be in a call.
+/// Whether the condition can match a session that is in a call.
 pub(crate) fn may_be_active(condition: &Condition) -> bool {
     Facts::of(condition, true).may_be(Column::Status, "ACTIVE")
 }
 
-/// Texts that a column with a closed list of values never has.
+/// Reports texts that the column never contains.
 fn values(condition: &Condition, spans: &Spans, found: &mut Findings) {
     match condition {
         Condition::And(parts) | Condition::Or(parts) => {
@@ -126,7 +126,7 @@ fn values(condition: &Condition, spans: &Spans, found: &mut Findings) {
     }
 }
 
-/// A pattern that no value of the column's closed list is like: letter case matters in it.
+/// Reports a pattern that matches none of the column's closed list of values, perhaps only because of letter case.
 fn known_pattern(
     operand: &Operand,
     pattern: &str,
@@ -139,10 +139,10 @@ fn known_pattern(
     if values.iter().any(|value| matches(value)) {
         return;
     }
-    let message = format!("no value of `{}` is like '{}'", column.name(), pattern.escape_debug());
+    let message = format!("no value of `{}` matches '{}'", column.name(), pattern.escape_debug());
     let letters = pattern.trim_matches(|c: char| !c.is_alphanumeric());
     let mistake = Mistake::new(at.clone(), "unknown-value", message)
-        .expected(format!("it is {}", one_of(values.iter().copied())))
+        .expected(format!("expected {}", one_of(values.iter().copied())))
         .maybe_hint(did_you_mean(letters, values.iter().copied()));
     found.push((Severity::Error, mistake));
 }
@@ -152,8 +152,9 @@ fn known_value(column: Column, value: &Value, at: &Range<usize>, found: &mut Fin
         return;
     };
     if column.is_raw() && !text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'A'..=b'F')) {
-        let message = format!("`{}` is compared as hexadecimal text in capital letters", column.name());
-        let mistake = Mistake::new(at.clone(), "unknown-value", message).expected("for example '00000000A3F1C2D8'");
+        let message = format!("`{}` is a hexadecimal text in upper case", column.name());
+        let mistake =
+            Mistake::new(at.clone(), "unknown-value", message).expected("expected, for example, '00000000A3F1C2D8'");
         found.push((Severity::Error, mistake));
     }
     account_name(column, text, at, found);
@@ -166,12 +167,12 @@ fn known_value(column: Column, value: &Value, at: &Range<usize>, found: &mut Fin
     }
     let message = format!("`{}` is never '{}'", column.name(), visible(text));
     let mistake = Mistake::new(at.clone(), "unknown-value", message)
-        .expected(format!("it is {}", one_of(domain.iter().copied())))
+        .expected(format!("expected {}", one_of(domain.iter().copied())))
         .maybe_hint(did_you_mean(text, domain.iter().copied()));
     found.push((Severity::Error, mistake));
 }
 
-/// Names that no ordinary account has.
+/// Warns of names that are unlikely to be those of accounts.
 fn account_name(column: Column, text: &str, at: &Range<usize>, found: &mut Findings) {
     if !matches!(column, Column::Username | Column::Schemaname) {
         return;
@@ -179,20 +180,20 @@ fn account_name(column: Column, text: &str, at: &Range<usize>, found: &mut Findi
     let (message, hint) = if text == "USER" {
         (
             format!(
-                "`{}` is compared with the text 'USER', and no account has that name",
+                "`{}` is compared with the text 'USER', which is not an account",
                 column.name()
             ),
-            "write the account's name; `user` is no function here, and orareaper never ends its own sessions"
+            "write the name of an account; `user` is not a function here, and orareaper never ends its own sessions"
                 .to_owned(),
         )
     } else if text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase) {
         (
             format!(
-                "'{}' is no account's name unless that was created in double quotes",
+                "no account has the name '{}' unless it was created in double quotes",
                 text.escape_debug()
             ),
             format!(
-                "Oracle keeps names in capital letters: write '{}'",
+                "Oracle stores names in upper case: write '{}'",
                 text.to_uppercase().escape_debug()
             ),
         )
@@ -203,23 +204,25 @@ fn account_name(column: Column, text: &str, at: &Range<usize>, found: &mut Findi
     found.push((Severity::Warning, mistake));
 }
 
-/// Texts that are longer than what the database keeps, and so equal nothing.
+/// Reports texts that are longer than the column, so that they equal nothing.
 fn too_long(column: Column, text: &str, at: &Range<usize>, found: &mut Findings) {
-    // Bytes of the database's character set, of which a character takes at least one.
+    // The width is in bytes, and every character has at least one.
     let Some(width) = column.width().filter(|width| text.chars().count() > *width) else {
         return;
     };
     let kept: String = text.chars().take(width).collect();
     let message = format!(
-        "`{}` holds {width} bytes and cuts what is longer: it never equals this",
+        "`{}` is cut off after {width} bytes, so it never equals this text",
         column.name()
     );
-    let mistake = Mistake::new(at.clone(), "unknown-value", message)
-        .hint(format!("write what is left of it: '{}'", kept.escape_debug()));
+    let mistake = Mistake::new(at.clone(), "unknown-value", message).hint(format!(
+        "write the beginning that the column contains: '{}'",
+        kept.escape_debug()
+    ));
     found.push((Severity::Error, mistake));
 }
 
-/// Parts of an AND that cannot hold together, and alternatives that the rest excludes.
+/// Reports parts of an AND that cannot be true together, and parts of an OR that the rest excludes.
 fn contradictions(condition: &Condition, spans: &Spans, found: &mut Findings) {
     match condition {
         Condition::And(parts) => {
@@ -259,7 +262,10 @@ fn conjunction(parts: &[Condition], spans: &Spans, found: &mut Findings) {
             !alone && facts[*earlier].and(&facts[later]).contradict()
         });
         if let Some(earlier) = clash {
-            let message = format!("`{}` can never hold together with `{}`", parts[later], parts[earlier]);
+            let message = format!(
+                "`{}` can never be true together with `{}`",
+                parts[later], parts[earlier]
+            );
             found.push((Severity::Error, Mistake::new(spans.at.clone(), "unreachable", message)));
         }
     }
@@ -279,14 +285,14 @@ fn conjunction(parts: &[Condition], spans: &Spans, found: &mut Findings) {
             Severity::Warning
         };
         for branch in dead {
-            let message = format!("`{}` can never hold together with the rest", branches[branch]);
+            let message = format!("`{}` can never be true together with the rest", branches[branch]);
             let at = spans.children[at].children[branch].at.clone();
             found.push((severity, Mistake::new(at, "unreachable", message)));
         }
     }
 }
 
-/// Columns that the condition asks IS NULL of: whoever wrote that knows.
+/// Collects the columns that the condition tests with IS NULL. There is no warning about these: the author thought of NULL.
 fn null_tests(condition: &Condition, tested: &mut BTreeSet<Column>) {
     match condition {
         Condition::And(parts) | Condition::Or(parts) => parts.iter().for_each(|part| null_tests(part, tested)),
@@ -305,7 +311,7 @@ fn null_tests(condition: &Condition, tested: &mut BTreeSet<Column>) {
     }
 }
 
-/// Whether sessions without a value of this column are ordinary.
+/// Whether the column is NULL in many sessions.
 const fn often_null(column: Column) -> bool {
     matches!(
         column,
@@ -342,50 +348,56 @@ const fn often_null(column: Column) -> bool {
     )
 }
 
-/// Sessions that have no value, in words.
+/// The sessions in which the column is NULL, in words.
 fn without(column: Column) -> String {
     if matches!(column, Column::TransactionAge | Column::UndoRecords | Column::Undo) {
         "sessions without a transaction".to_owned()
     } else if column == Column::Idle {
         "sessions in a call".to_owned()
     } else if column == Column::Running || column == Column::StatementAge {
-        "sessions that run nothing".to_owned()
+        "sessions that are not running a statement".to_owned()
     } else {
         format!("sessions without a value in {}", column.name().to_uppercase())
     }
 }
 
-/// In `when`: negated comparisons of a column that may be NULL.
-fn passed_over(condition: &Condition, spans: &Spans, positive: bool, tested: &BTreeSet<Column>, found: &mut Findings) {
+/// Warns of negated comparisons in `when` of a column that is often NULL.
+fn null_in_when(condition: &Condition, spans: &Spans, positive: bool, tested: &BTreeSet<Column>, found: &mut Findings) {
     match condition {
         Condition::And(parts) | Condition::Or(parts) => {
             for (at, part) in parts.iter().enumerate() {
-                passed_over(part, spans.children.get(at).unwrap_or(spans), positive, tested, found);
+                null_in_when(part, spans.children.get(at).unwrap_or(spans), positive, tested, found);
             }
         }
-        // The place of the NOT is the better one to point at.
+        // The warning marks the NOT together with its term.
         Condition::Not(inner) => match (&**inner, spans.children.first()) {
             (Condition::And(_) | Condition::Or(_) | Condition::Not(_), Some(child)) => {
-                passed_over(inner, child, !positive, tested, found);
+                null_in_when(inner, child, !positive, tested, found);
             }
-            _ => passed_over(inner, spans, !positive, tested, found),
+            _ => null_in_when(inner, spans, !positive, tested, found),
         },
-        Condition::Named(_, inner) => passed_over(inner, &flat(spans), positive, tested, found),
+        Condition::Named(_, inner) => null_in_when(inner, &undivided(spans), positive, tested, found),
         Condition::Compare { op, .. } => {
             if (*op == Comparison::NotEqual) == positive {
-                surprise(condition, positive, &spans.at, tested, found);
+                warn_never_matched(condition, positive, &spans.at, tested, found);
             }
         }
         Condition::In { .. } | Condition::Between { .. } | Condition::Like { .. } | Condition::Matches { .. } => {
             if !positive {
-                surprise(condition, positive, &spans.at, tested, found);
+                warn_never_matched(condition, positive, &spans.at, tested, found);
             }
         }
         Condition::IsNull(_) | Condition::Phrase(_) => {}
     }
 }
 
-fn surprise(condition: &Condition, positive: bool, at: &Range<usize>, tested: &BTreeSet<Column>, found: &mut Findings) {
+fn warn_never_matched(
+    condition: &Condition,
+    positive: bool,
+    at: &Range<usize>,
+    tested: &BTreeSet<Column>,
+    found: &mut Findings,
+) {
     for column in columns(condition)
         .into_iter()
         .filter(|column| often_null(*column) && !tested.contains(column))
@@ -396,7 +408,7 @@ fn surprise(condition: &Condition, positive: bool, at: &Range<usize>, tested: &B
             Condition::Not(Box::new(condition.clone()))
         };
         let message = format!(
-            "{} are never matched by this: NULL is neither equal nor unequal",
+            "this never matches {}: a comparison with NULL is UNKNOWN",
             without(column)
         );
         let hint = format!("to match them too, write `({} is null or {whole})`", column.name());
@@ -407,17 +419,17 @@ fn surprise(condition: &Condition, positive: bool, at: &Range<usize>, tested: &B
     }
 }
 
-/// In `unless` and in exemptions: comparisons that are UNKNOWN for sessions without a value, which spares these.
-fn spared(condition: &Condition, spans: &Spans, tested: &BTreeSet<Column>, found: &mut Findings) {
+/// Warns of comparisons in `unless` and in exemptions that are UNKNOWN, and therefore spare, if a column is NULL.
+fn null_in_unless(condition: &Condition, spans: &Spans, tested: &BTreeSet<Column>, found: &mut Findings) {
     match condition {
         Condition::Or(parts) => {
             for (at, part) in parts.iter().enumerate() {
-                spared(part, spans.children.get(at).unwrap_or(spans), tested, found);
+                null_in_unless(part, spans.children.get(at).unwrap_or(spans), tested, found);
             }
         }
-        Condition::Not(inner) => spared(inner, &flat(spans), tested, found),
-        Condition::Named(_, inner) => spared(inner, &flat(spans), tested, found),
-        // Another part of an AND usually is FALSE for them; a phrase says what it means.
+        Condition::Not(inner) => null_in_unless(inner, &undivided(spans), tested, found),
+        Condition::Named(_, inner) => null_in_unless(inner, &undivided(spans), tested, found),
+        // In an AND, another part is usually FALSE for these sessions; the effect of a phrase is clear from its words.
         Condition::And(_) | Condition::IsNull(_) | Condition::Phrase(_) => {}
         Condition::Compare { .. }
         | Condition::In { .. }
@@ -428,9 +440,12 @@ fn spared(condition: &Condition, spans: &Spans, tested: &BTreeSet<Column>, found
                 if !often_null(column) || tested.contains(&column) {
                     continue;
                 }
-                let message = format!("this spares {} as well: whatever is UNKNOWN is spared", without(column));
+                let message = format!(
+                    "this also spares {}: for them the comparison is UNKNOWN, which spares",
+                    without(column)
+                );
                 let hint = format!(
-                    "to spare only those with a value, write `({0} is not null and {condition})`",
+                    "to spare only sessions with a value, write `({0} is not null and {condition})`",
                     column.name()
                 );
                 found.push((
@@ -442,8 +457,8 @@ fn spared(condition: &Condition, spans: &Spans, tested: &BTreeSet<Column>, found
     }
 }
 
-/// The same place for everything inside.
-fn flat(spans: &Spans) -> Spans {
+/// Spans that give the same position for every part.
+fn undivided(spans: &Spans) -> Spans {
     Spans {
         at: spans.at.clone(),
         children: Vec::new(),
@@ -468,8 +483,8 @@ fn columns(condition: &Condition) -> Vec<Column> {
     }
 }
 
-/// Whether the policy wants everybody, or only those it can never have.
-fn reach(condition: &Condition, spans: &Spans, found: &mut Findings) {
+/// Warns of a policy that matches all user sessions, or only sessions that are always protected.
+fn coverage(condition: &Condition, spans: &Spans, found: &mut Findings) {
     let facts = Facts::of(condition, true);
     let background = !facts.may_be(Column::Type, "USER") || facts.must_be_null(Column::Username);
     let dying = Column::Status
@@ -479,20 +494,20 @@ fn reach(condition: &Condition, spans: &Spans, found: &mut Findings) {
         .all(|status| *status == "KILLED" || !facts.may_be(Column::Status, status));
     for (only, protection) in [(background, "background"), (dying, "dying")] {
         if only {
-            let message = format!("every session that this matches is spared by the protection `{protection}`");
+            let message = format!("this matches only sessions that the protection `{protection}` spares");
             let mistake = Mistake::new(spans.at.clone(), "always-protected", message)
-                .hint("that protection cannot be lifted: this policy will never act");
+                .hint("this protection cannot be lifted, so the policy can never act");
             found.push((Severity::Warning, mistake));
         }
     }
     if !narrows(condition, true) {
         let mistake = Mistake::new(spans.at.clone(), "matches-everybody", "this matches every user session")
-            .hint("add what sets the unwanted sessions apart: `INACTIVE longer than 4h`, a user, a program");
+            .hint("add what distinguishes the unwanted sessions: `INACTIVE longer than 4h`, a user, a program");
         found.push((Severity::Warning, mistake));
     }
 }
 
-/// Whether a condition excludes any ordinary user session.
+/// Whether the condition excludes some ordinary user sessions.
 fn narrows(condition: &Condition, positive: bool) -> bool {
     match condition {
         Condition::And(parts) if positive => parts.iter().any(|part| narrows(part, true)),
@@ -533,7 +548,7 @@ fn narrows(condition: &Condition, positive: bool) -> bool {
     }
 }
 
-/// Whether a user session in an ordinary state is excluded.
+/// Whether the facts exclude user sessions in an ordinary state.
 fn excludes_users(facts: &Facts) -> bool {
     let ordinary = ["ACTIVE", "INACTIVE"];
     !facts.may_be(Column::Type, "USER")
@@ -544,7 +559,7 @@ fn excludes_users(facts: &Facts) -> bool {
 }
 
 fn compare_narrows(column: Column, op: Comparison, value: &Value, positive: bool) -> bool {
-    // Equalities of these are judged by what they leave.
+    // `excludes_users` judges the equalities of these columns.
     if matches!(column, Column::Type | Column::Status | Column::Server) {
         return !matches!(op, Comparison::Equal | Comparison::NotEqual);
     }

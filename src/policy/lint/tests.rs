@@ -1,4 +1,4 @@
-//! What the lints claim, held against the evaluator over a grid of sessions: no claim may be false.
+//! Compares what the lints report with the evaluator's results over a grid of sessions: no report may be wrong.
 
 use std::sync::LazyLock;
 
@@ -21,7 +21,7 @@ const COLUMNS: [Column; 7] = [
     Column::LastCallEt,
 ];
 
-/// Every combination of values that the conditions below speak of, and NULL.
+/// All combinations of the values in the conditions below, and of NULL.
 static GRID: LazyLock<Snapshot> = LazyLock::new(|| {
     let text = |values: &[&'static str]| {
         let values = values.iter().map(|value| Cell::Text(value));
@@ -115,7 +115,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_called_unreachable_is_never_true(condition in condition()) {
+    fn an_unreachable_condition_is_never_true(condition in condition()) {
         let grid = &*GRID;
         let truths = evaluate(&condition, grid);
         let truth = |row| truths.get(row);
@@ -138,7 +138,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_said_to_match_everybody_does(condition in condition()) {
+    fn a_condition_reported_to_match_everybody_does(condition in condition()) {
         let grid = &*GRID;
         if !narrows(&condition, true) {
             let truths = evaluate(&condition, grid);
@@ -157,7 +157,7 @@ proptest! {
 }
 
 #[test]
-fn contradictions_that_a_dba_could_write_are_seen() {
+fn plausible_contradictions_are_reported() {
     for text in [
         "ACTIVE and INACTIVE",
         "idle > 4h and idle < 2h",
@@ -178,7 +178,7 @@ fn contradictions_that_a_dba_could_write_are_seen() {
 }
 
 #[test]
-fn a_filter_that_filters_nothing_is_seen() {
+fn a_condition_that_excludes_no_user_session_gives_a_warning() {
     for text in [
         "not background",
         "type = 'USER'",

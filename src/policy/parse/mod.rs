@@ -1,16 +1,15 @@
-//! Reads a condition by recursive descent, one function a line of the grammar.
+//! Parses a condition by recursive descent, with a function for each rule of the grammar.
 //!
-//! Recursion happens only through parentheses, and these are counted; everything else loops. A mistake ends the reading of its
-//! own part alone: what follows the next AND or OR is read again, so that one run reports what is wrong with all of it. A
-//! part that was reported is [`ExprKind::Broken`], and nothing further is said about it.
+//! Only parentheses recurse, and their depth is limited; everything else is a loop. After a mistake the parser skips to the
+//! next AND or OR and goes on there, so that one run reports all mistakes. The part with the mistake becomes
+//! [`ExprKind::Broken`], and nothing more is reported about it.
 //!
-//! More is read than a condition may hold: aliases, arithmetic, functions and subqueries of SQL, so that `habit` can say what
-//! to write instead. `IN` is the one word with two lives (`username in (A)`, `in transaction`); one word of look-ahead tells
-//! them apart.
+//! The parser also reads SQL that conditions do not support (aliases, arithmetic, functions, subqueries), so that `habit` can
+//! say what to write instead. `IN` is the only ambiguous word (`username in (A)`, `in transaction`); the word after it decides.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
-    reason = "a place takes a few tokens; every other one, old or new, is unexpected there"
+    reason = "only a few tokens are allowed at each position; every other one, now or later, is unexpected there"
 )]
 
 mod operand;
@@ -27,20 +26,20 @@ use super::habit::{self, Sql};
 use super::lex::{Lexed, Mistake, Token, lex};
 use right::Right;
 
-/// How deep parentheses may stand in each other.
+/// The deepest nesting of parentheses.
 const DEEPEST: usize = 48;
 
-/// How many terms one condition may have.
+/// The most terms in a condition.
 const MOST_TERMS: usize = 1_000;
 
-/// What was read, and what is wrong with it, in the order of the text.
+/// The parsed condition, and its mistakes in the order of the text.
 #[derive(Debug)]
 pub(crate) struct Parsed {
     pub(crate) expr: Expr,
     pub(crate) mistakes: Vec<Mistake>,
 }
 
-/// Reads a condition.
+/// Parses a condition.
 pub(crate) fn parse(text: &str) -> Parsed {
     let Lexed { tokens, mistakes } = lex(text);
     let mut parser = Parser {
@@ -77,9 +76,9 @@ struct Parser<'a> {
     depth: usize,
     terms: usize,
     mistakes: Vec<Mistake>,
-    /// Aliases that were reported: each once.
+    /// The aliases that are already reported; each is reported once.
     prefixes: BTreeSet<String>,
-    /// The rest is not read, and nothing is said of it.
+    /// A limit was reached; the rest is not read, and nothing is reported about it.
     gave_up: bool,
 }
 
@@ -92,7 +91,7 @@ impl Parser<'_> {
         self.tokens[self.next].1.clone()
     }
 
-    /// The token after the next `ahead` ones.
+    /// The token that is `ahead` tokens after the current one.
     fn ahead(&self, ahead: usize) -> &Token {
         let last = self.tokens.len() - 1;
         &self.tokens[(self.next + ahead).min(last)].0
@@ -145,12 +144,12 @@ impl Parser<'_> {
         start..end.max(start)
     }
 
-    /// All of it: what scripts have before the condition, the condition, and parentheses that close nothing.
+    /// The whole text: what scripts have before a condition, the condition itself, and surplus closing parentheses.
     fn whole(&mut self) -> Expr {
         self.beginning();
         let mut parts = vec![self.or()];
         while self.token() == &Token::Close {
-            let mistake = self.mistake("unbalanced-parenthesis", "this `)` closes nothing");
+            let mistake = self.mistake("unbalanced-parenthesis", "this `)` has no matching `(`");
             if self.mistakes.last().is_none_or(|last| last.at != mistake.at) {
                 self.report(mistake);
             }
@@ -180,8 +179,8 @@ impl Parser<'_> {
                 depth == 0 && Self::is_word(token, "where") || token == &Token::End
             });
             self.next = end.unwrap_or(0);
-            let mistake = Mistake::new(start, "not-a-query", "a condition is no query")
-                .hint("write what stands after WHERE, and nothing else");
+            let mistake =
+                Mistake::new(start, "not-a-query", "a condition is not a query").hint("write only what follows WHERE");
             self.report(mistake);
             self.eat("where");
             if self.token() == &Token::End {
@@ -216,7 +215,7 @@ impl Parser<'_> {
         joined(parts, true)
     }
 
-    /// One part of an AND, up to what may follow it, whatever is wrong with it.
+    /// One part of an AND, with or without mistakes, up to a token that may follow it.
     fn part(&mut self) -> Expr {
         let from = self.next;
         match self.not() {
@@ -236,8 +235,8 @@ impl Parser<'_> {
         }
     }
 
-    /// Passes over what is left of a part that began with the token `from`, and reports the mistake, unless the part holds
-    /// something that was reported already.
+    /// Skips the rest of the part that began with the token `from`, and reports the mistake unless the part already has a
+    /// reported one.
     fn recover(&mut self, from: usize, mistake: Mistake) -> Expr {
         let reached = self.next;
         let (mut depth, mut between) = (0_usize, false);
@@ -276,7 +275,7 @@ impl Parser<'_> {
         }
         if Self::is_word(self.token(), "not") {
             return Err(self
-                .mistake("double-not", "a second `not` undoes the first")
+                .mistake("double-not", "the second `not` cancels the first")
                 .hint("leave both out"));
         }
         let inner = self.primary()?;
@@ -292,7 +291,7 @@ impl Parser<'_> {
             let mistake = self
                 .mistake(
                     "condition-too-long",
-                    format!("the condition has more than {MOST_TERMS} terms"),
+                    format!("the condition has more than {MOST_TERMS} terms, which is the limit"),
                 )
                 .hint("use `in (...)` or a named list");
             self.report(mistake.clone());
@@ -337,7 +336,7 @@ impl Parser<'_> {
     fn parenthesis(&mut self) -> Result<Expr, Mistake> {
         let open = self.next;
         if self.depth == DEEPEST {
-            return Err(self.mistake("too-deep", format!("more than {DEEPEST} parentheses inside each other")));
+            return Err(self.mistake("too-deep", format!("parentheses are nested more than {DEEPEST} deep")));
         }
         self.advance();
         self.depth += 1;
@@ -355,7 +354,7 @@ impl Parser<'_> {
         })
     }
 
-    /// Whether the word here is an operand: an operator follows it.
+    /// Whether the word here is an operand, because an operator follows it.
     fn comparison_follows(&self, ahead: usize) -> bool {
         match self.ahead(ahead) {
             Token::Operator(_) | Token::Arithmetic(_) => true,
@@ -414,7 +413,7 @@ impl Parser<'_> {
         self.judged(start, left, right, negated)
     }
 
-    /// The comparison, if a condition has it; otherwise what to write instead.
+    /// The comparison, if conditions support it; otherwise a mistake that says what to write instead.
     fn judged(&mut self, start: usize, left: Sql, right: Right, negated: bool) -> Result<Expr, Mistake> {
         let at = self.since(start);
         let broken = Expr {
@@ -432,7 +431,7 @@ impl Parser<'_> {
         let Some((operand, kind)) = bare.term().zip(right_bare.terms()) else {
             let answer = habit::answer(&bare, right_bare.form(), negated, at.clone());
             if answer.at == at {
-                // It stands for the whole comparison, with whatever else was wrong in it.
+                // The hint replaces the whole comparison, with all other mistakes in it.
                 self.mistakes
                     .retain(|one| one.at.start < at.start || one.at.end > at.end);
             }
@@ -456,12 +455,11 @@ impl Parser<'_> {
     /// Reports aliases, each once.
     fn report_prefixes(&mut self, left: &Sql, right: &Right) {
         let prefixes = std::iter::once(left).chain(right.operands()).flat_map(Sql::prefixes);
-        // A name of another view is answered as that.
+        // If the name is a column of another view, the message is about the view.
         for (prefix, name, at) in prefixes.filter(|(_, name, _)| habit::instead_of_column(name).is_none()) {
             if self.prefixes.insert(prefix.to_ascii_lowercase()) {
-                let message = format!("`{prefix}.` is no part of a column's name here");
-                let hint =
-                    format!("a condition speaks of one session: write `{name}`, and leave `{prefix}.` out everywhere");
+                let message = format!("`{prefix}.` is not allowed before a column");
+                let hint = format!("write `{name}`, and leave `{prefix}.` out everywhere");
                 self.report(Mistake::new(at, "table-alias", message).hint(hint));
             }
         }
@@ -482,12 +480,12 @@ impl Parser<'_> {
         let mut values = Vec::new();
         loop {
             if self.token() == &Token::Close && values.is_empty() {
-                return Err(self.mistake("empty-list", "the parentheses hold no value"));
+                return Err(self.mistake("empty-list", "the list is empty"));
             }
             if let Token::Name(name) = self.token() {
-                let hint = format!("write `in @{name}`, without parentheses");
+                let hint = format!("write `in @{name}`");
                 return Err(self
-                    .mistake("list-in-parentheses", "a named list stands alone after `in`")
+                    .mistake("list-in-parentheses", "a named list after `in` has no parentheses")
                     .hint(hint));
             }
             values.push(self.sql()?);
@@ -502,7 +500,7 @@ impl Parser<'_> {
     }
 }
 
-/// Whether the sides are of different views.
+/// Whether the sides are columns of different views.
 fn are_joined(left: &Sql, right: &Right) -> bool {
     let of_the_right: Vec<_> = right.operands().flat_map(Sql::prefixes).collect();
     left.prefixes()
@@ -518,7 +516,7 @@ fn is_keyword(word: &str) -> bool {
     .any(|keyword| keyword.eq_ignore_ascii_case(word))
 }
 
-/// Joins parts by AND or OR, without nesting one in itself: `a and (b and c)` is `a and b and c`.
+/// Joins parts with AND or OR and flattens them: `a and (b and c)` becomes `a and b and c`.
 fn joined(mut parts: Vec<Expr>, and: bool) -> Expr {
     if parts.len() == 1 {
         return parts.remove(0);

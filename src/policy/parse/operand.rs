@@ -1,4 +1,4 @@
-//! Operands: columns and values, and what SQL may write in their place.
+//! Parses operands: columns, values, and the expressions that SQL allows in their place.
 
 use super::{DEEPEST, Parser, is_keyword};
 use crate::policy::ast::TermKind;
@@ -7,10 +7,10 @@ use crate::policy::lex::{Mistake, Token};
 use crate::quantity::Bytes;
 use crate::session::column::Column;
 
-/// How many members arithmetic may have.
+/// The most operands in one arithmetic expression.
 const MOST_MEMBERS: usize = 100;
 
-/// A unit that stands as a word after its number: what it makes of so many, and how that is written.
+/// A number with a unit that is a separate word (`4 hours`): the token that was meant, and how to write it.
 pub(super) fn with_unit(number: i64, unit: &str) -> Option<(Token, String)> {
     let lower = unit.to_ascii_lowercase();
     let duration = |each: i64, count: i64, letter: &str| {
@@ -37,7 +37,7 @@ pub(super) fn with_unit(number: i64, unit: &str) -> Option<(Token, String)> {
 }
 
 impl Parser<'_> {
-    /// A number here whose unit stands apart: what both mean, after it was reported.
+    /// Reads a number and a unit that is a separate word, reports it, and returns the token that was meant.
     pub(super) fn unit_apart(&mut self) -> Option<Token> {
         let (Token::Number(number), Token::Word(unit)) = (self.token().clone(), self.ahead(1).clone()) else {
             return None;
@@ -46,13 +46,17 @@ impl Parser<'_> {
         let start = self.at().start;
         self.advance();
         self.advance();
-        let mistake = Mistake::new(self.since(start), "unit-apart", "a number and its unit are one word")
-            .hint(format!("write `{written}`"));
+        let mistake = Mistake::new(
+            self.since(start),
+            "unit-apart",
+            "a number and its unit must be one word",
+        )
+        .hint(format!("write `{written}`"));
         self.report(mistake);
         Some(token)
     }
 
-    /// Whether the parenthesis here stands around an operand: something that goes on with an operator, or a query.
+    /// Whether the parenthesis here encloses an operand: an operator follows it, or it encloses a query.
     pub(super) fn is_operand(&self) -> bool {
         if Self::is_word(self.ahead(1), "select") {
             return true;
@@ -71,13 +75,13 @@ impl Parser<'_> {
         false
     }
 
-    /// Whether the word here is a function.
+    /// Whether the word here is the name of a function, or CASE.
     pub(super) fn call_follows(&self, word: &str) -> bool {
         self.ahead(1) == &Token::Open && !is_keyword(word)
             || word.eq_ignore_ascii_case("case") && !Self::is_word(self.ahead(1), "and")
     }
 
-    /// An operand as SQL would write it.
+    /// An operand in SQL.
     pub(super) fn sql(&mut self) -> Result<Sql, Mistake> {
         let mut sum = self.product()?;
         let mut members = 0;
@@ -102,11 +106,11 @@ impl Parser<'_> {
         Ok(product)
     }
 
-    /// What is nested is gone through again and again, so there is an end to it.
+    /// Counts an operand and fails above the limit: deep trees are walked several times.
     fn bounded(&self, members: &mut usize) -> Result<(), Mistake> {
         *members += 1;
         if *members > MOST_MEMBERS {
-            return Err(self.mistake("not-an-operator", "there is no arithmetic in conditions"));
+            return Err(self.mistake("not-an-operator", "conditions do not support arithmetic"));
         }
         Ok(())
     }
@@ -143,8 +147,8 @@ impl Parser<'_> {
             Token::Wrong => SqlKind::Wrong,
             Token::Name(_) => {
                 return Err(self
-                    .mistake("list-as-value", "a named list is no single value")
-                    .hint("a list stands after `in`: `username in @batch_users`"));
+                    .mistake("list-as-value", "a named list is not a single value")
+                    .hint("a list goes after `in`: `username in @batch_users`"));
             }
             Token::Close | Token::Comma | Token::Operator(_) | Token::Arithmetic(_) | Token::End => {
                 return Err(self.unexpected("a column or a value"));
@@ -165,7 +169,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `-1`, and what has no sign.
+    /// A negative number; a duration, size or percentage cannot have a sign.
     fn negative(&mut self) -> Result<Sql, Mistake> {
         let (_, sign) = self.advance();
         let inner = self.factor()?;
@@ -178,7 +182,7 @@ impl Parser<'_> {
             SqlKind::Plain(TermKind::Duration(_) | TermKind::Size(_) | TermKind::Percent(_)) => Err(Mistake::new(
                 at,
                 "negative-amount",
-                "a duration, size or percentage cannot be negative",
+                "durations, sizes and percentages are never negative",
             )),
             _ => {
                 let zero = Sql {
@@ -221,7 +225,7 @@ impl Parser<'_> {
         Ok(self.outer(Sql { at, kind }))
     }
 
-    /// Whether `(+)` stands so far ahead.
+    /// Whether `(+)` begins `ahead` tokens after the current one.
     fn is_outer(&self, ahead: usize) -> bool {
         self.ahead(ahead) == &Token::Open
             && self.ahead(ahead + 1) == &Token::Arithmetic('+')
@@ -255,7 +259,7 @@ impl Parser<'_> {
         Ok(self.operand_since(start.start, call))
     }
 
-    /// `(a, b)`; `None` where something else stands in it, such as `cast(x as date)`.
+    /// Reads `(a, b)`; `None` if the parentheses contain something else, as in `cast(x as date)`.
     fn arguments(&mut self) -> Result<Option<Vec<Sql>>, Mistake> {
         if self.depth == DEEPEST {
             return Err(self.mistake("too-deep", format!("more than {DEEPEST} parentheses inside each other")));
@@ -283,7 +287,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Goes to behind the parenthesis that closes the one at this token.
+    /// Advances past the parenthesis that closes the one at this token.
     fn after_parenthesis(&mut self, open: usize) {
         let mut depth = 0_usize;
         self.next = open;
@@ -299,7 +303,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `(select ...)`, if it stands here.
+    /// Reads `(select ...)`, if it is here.
     pub(super) fn query(&mut self) -> Option<Sql> {
         if self.token() != &Token::Open || !Self::is_word(self.ahead(1), "select") {
             return None;
@@ -325,12 +329,12 @@ impl Parser<'_> {
             return Err(Mistake::new(
                 self.since(start),
                 "unexpected-word",
-                "what stands in these parentheses is neither a condition nor a value",
+                "the text in these parentheses is neither a condition nor a value",
             ));
         };
         let only = if members.len() == 1 { members.pop() } else { None };
         let kind = match only {
-            // Of `(sysdate - logon_time) * 24` the parentheses are no part.
+            // The parentheses of `(sysdate - logon_time) * 24` are not kept.
             Some(Sql {
                 kind: kind @ (SqlKind::Arithmetic { .. } | SqlKind::Wrong),
                 ..
@@ -341,7 +345,7 @@ impl Parser<'_> {
         Ok(self.operand_since(start, kind))
     }
 
-    /// `CASE ... END`, with others inside.
+    /// Reads `CASE ... END`, which may be nested.
     fn case(&mut self) -> Result<Sql, Mistake> {
         let start = self.at();
         let mut open = 0_usize;
@@ -356,13 +360,13 @@ impl Parser<'_> {
                 return Ok(self.operand_since(start.start, SqlKind::Case));
             }
             if self.token() == &Token::End {
-                return Err(Mistake::new(start, "no-functions", "there is no CASE in conditions")
+                return Err(Mistake::new(start, "no-functions", "conditions do not support CASE")
                     .hint("write each case out: `(a and b) or (c and d)`"));
             }
         }
     }
 
-    /// `INTERVAL '1' HOUR`, `INTERVAL '90' MINUTE(3)`.
+    /// Reads `INTERVAL '1' HOUR` or `INTERVAL '90' MINUTE(3)`.
     fn interval(&mut self) -> Result<Sql, Mistake> {
         let (_, start) = self.advance();
         let (text, _) = self.advance();
@@ -382,14 +386,14 @@ impl Parser<'_> {
             return Err(Mistake::new(
                 self.since(start.start),
                 "not-an-operator",
-                "an interval is a duration here",
+                "write this interval as a duration",
             )
             .hint("durations look like `90s`, `30m`, `4h`, `1d`, `1h30m`"));
         };
         Ok(self.operand_since(start.start, SqlKind::Interval(seconds)))
     }
 
-    /// Whether a word names a column or begins a part of a condition.
+    /// Whether the token here can begin a part of a condition.
     pub(super) fn begins_a_part(&self) -> bool {
         match self.token() {
             Token::Name(_) | Token::Open | Token::Qualified(..) => true,

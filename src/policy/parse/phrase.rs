@@ -1,4 +1,4 @@
-//! The phrases that read as English, and the answer to a word that begins none.
+//! Parses the phrases that read as English, and reports a word that begins none of them.
 
 use super::operand::with_unit;
 use super::{Parser, is_keyword};
@@ -78,7 +78,7 @@ impl Parser<'_> {
         })
     }
 
-    /// `IDLE`, `RUNNING` and `CONNECTED` are phrases only with a duration.
+    /// `IDLE`, `RUNNING` and `CONNECTED` must be followed by a duration.
     fn timed(&mut self, word: &str) -> Result<Phrase, Mistake> {
         self.advance();
         let Some(longer_than) = self.longer_than()? else {
@@ -103,12 +103,12 @@ impl Parser<'_> {
         if let Token::Number(number) = *self.token() {
             if number < 1 {
                 return Err(self
-                    .mistake("bad-count", "a blocker holds up at least one session")
-                    .expected("1 or more"));
+                    .mistake("bad-count", "the number of blocked sessions must be at least 1")
+                    .expected("expected 1 or more"));
             }
             self.advance();
             if !(self.eat("sessions") || self.eat("session")) {
-                let hint = format!("write `blocking {number} sessions`: at least so many");
+                let hint = format!("write `blocking {number} sessions`, which means at least {number}");
                 return Err(self.unexpected("`sessions`").hint(hint));
             }
             sessions = Some(number);
@@ -119,7 +119,7 @@ impl Parser<'_> {
         })
     }
 
-    /// `blocking more than 5 sessions`, `blocking at least 5 sessions`: reported, and read as what it means.
+    /// `blocking more than 5 sessions`, `blocking at least 5 sessions`: reported, and read as the phrase that was meant.
     fn at_least(&mut self) -> Result<Option<i64>, Mistake> {
         let more = match (self.token(), self.ahead(1)) {
             (one, other) if Self::is_word(one, "more") && Self::is_word(other, "than") => 1,
@@ -140,14 +140,16 @@ impl Parser<'_> {
         let mistake = Mistake::new(
             self.since(start),
             "unexpected-word",
-            "this phrase counts from so many on",
+            "this phrase already means \"at least\"",
         )
-        .hint(format!("write `blocking {least} sessions`: at least {least}"));
+        .hint(format!(
+            "write `blocking {least} sessions`, which means at least {least}"
+        ));
         self.report(mistake);
         Ok(Some(least))
     }
 
-    /// `longer than 4h`, `for more than 4h`; and what else people write there, which is reported and read as the same.
+    /// `longer than 4h` or `for more than 4h`. Other wordings are reported and read as the same.
     fn longer_than(&mut self) -> Result<Option<i64>, Mistake> {
         let start = self.at().start;
         let Token::Word(word) = self.token() else {
@@ -181,14 +183,18 @@ impl Parser<'_> {
         let seconds = self.span()?;
         if !(than && right) && self.mistakes.len() == reported {
             let written = Span(seconds).in_full();
-            let mistake = Mistake::new(self.since(start), "unexpected-word", "a span follows `longer than`")
-                .hint(format!("write `longer than {written}`"));
+            let mistake = Mistake::new(
+                self.since(start),
+                "unexpected-word",
+                "a phrase continues with `longer than`",
+            )
+            .hint(format!("write `longer than {written}`"));
             self.report(mistake);
         }
         Ok(Some(seconds))
     }
 
-    /// Whether a span stands one or two words ahead: `for 4h`, `more than 4h`.
+    /// Whether a duration follows after one or two words: `for 4h`, `more than 4h`.
     fn span_is_near(&self) -> bool {
         self.is_span(1) || Self::is_word(self.ahead(1), "than") && self.is_span(2)
     }
@@ -211,14 +217,14 @@ impl Parser<'_> {
                 Ok(seconds)
             }
             Token::Number(number) => Err(self
-                .mistake("missing-unit", format!("{number} of what?"))
+                .mistake("missing-unit", format!("the duration {number} has no unit"))
                 .expected("expected a duration")
                 .hint(format!("write `{number}m` for minutes, `{number}h` for hours"))),
             _ => Err(self.unexpected("a duration, such as `4h`")),
         }
     }
 
-    /// The word begins no phrase and no operator follows it.
+    /// The mistake for a word that begins no phrase and has no operator after it.
     fn no_phrase(&mut self, word: &str) -> Mistake {
         if let Some(column) = Column::named(word) {
             self.advance();

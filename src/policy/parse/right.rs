@@ -1,4 +1,4 @@
-//! What stands right of a comparison's first operand, as SQL would write it and as a condition has it.
+//! The right side of a comparison: in SQL, and in the syntax tree of a condition.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use crate::policy::ast::{ExprKind, Term, Values};
 use crate::policy::condition::Comparison;
 use crate::policy::habit::{Form, Sql};
 
-/// What stands right of the first operand, as SQL would write it.
+/// An operator and the operands after it, in SQL.
 #[derive(Clone)]
 pub(super) enum Right {
     Compare(Comparison, Sql),
@@ -18,7 +18,7 @@ pub(super) enum Right {
     Null,
 }
 
-/// The same as a condition has it.
+/// An operator and the operands after it, if conditions support them.
 pub(super) enum Terms {
     Compare(Comparison, Term),
     In(Values),

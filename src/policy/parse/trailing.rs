@@ -1,5 +1,5 @@
-//! What to say where the grammar ends and the text goes on: an operator of another language, a clause of the query around
-//! the condition, an `and` that is missing.
+//! Explains text where the grammar allows none: an operator of another language, a clause of the query around the condition,
+//! a missing `and`.
 
 use super::Parser;
 use super::right::Right;
@@ -11,9 +11,12 @@ use crate::quantity::Span;
 use crate::session::column::{Column, Kind};
 use crate::yaml::diagnostics::did_you_mean;
 
-/// Clauses that follow a condition in a query, and what a policy has for them.
+/// Clauses that follow a condition in a query, and what to write in a policy instead.
 const CLAUSES: [(&str, &str); 8] = [
-    ("order", "who goes first is a key of the policy: `order: [idle desc]`"),
+    (
+        "order",
+        "the key `order` of the policy sets which sessions go first: `order: [idle desc]`",
+    ),
     ("group", GROUPS),
     ("having", GROUPS),
     ("fetch", ROWS),
@@ -24,16 +27,16 @@ const CLAUSES: [(&str, &str); 8] = [
 ];
 
 impl Parser<'_> {
-    /// Something stands where only AND, OR or the end may. The part began with the token `from`.
+    /// The mistake for a token where only AND, OR or the end may follow. The part before it began with the token `from`.
     pub(super) fn trailing(&self, from: usize) -> Mistake {
-        let mistake = self.unexpected("`and`, `or` or the end");
+        let mistake = self.unexpected("`and`, `or` or the end of the text");
         match self.token() {
             Token::Word(word) => match self.trailing_word(word, from) {
                 Some(hint) => mistake.hint(hint),
                 None => mistake,
             },
             Token::Operator(_) => mistake.hint(self.trailing_operator()),
-            Token::Comma => mistake.hint("several values stand in a list: `username in (SHOP, CRM)`"),
+            Token::Comma => mistake.hint("for several values, write a list: `username in (SHOP, CRM)`"),
             Token::Text(_) if matches!(self.before(), Some(Token::Word(_) | Token::Text(_))) => mistake.hint(SPACES),
             _ if self.begins_a_part() => mistake.hint(MISSING),
             _ => mistake,
@@ -57,7 +60,7 @@ impl Parser<'_> {
         matches!(self.before(), Some(Token::Word(_) | Token::Text(_))).then(|| SPACES.to_owned())
     }
 
-    /// `status = 'INACTIVE' longer than 4h`
+    /// The hint for `status = 'INACTIVE' longer than 4h`.
     fn longer_after_comparison(&self, from: usize) -> String {
         let status = self.tokens[from..self.next].iter().find_map(|(token, _)| match token {
             Token::Word(word) | Token::Text(word) => SessionStatus::named(&word.to_ascii_uppercase()),
@@ -66,11 +69,11 @@ impl Parser<'_> {
         let phrase = status.map_or("INACTIVE", SessionStatus::name);
         let span = self.span_ahead();
         format!(
-            "`longer than` follows a phrase: `{phrase} longer than {span}`; a column is compared: `transaction_age > {span}`"
+            "`longer than` is only for phrases, `{phrase} longer than {span}`; compare a column, `transaction_age > {span}`"
         )
     }
 
-    /// The span that stands within the next words, or some other.
+    /// The duration among the next tokens; an example if there is none.
     fn span_ahead(&self) -> impl std::fmt::Display + use<> {
         let span = (1..=3).find_map(|ahead| match self.ahead(ahead) {
             Token::Duration(seconds) => Some(*seconds),
@@ -83,13 +86,13 @@ impl Parser<'_> {
         match (self.before(), self.ahead(1)) {
             (Some(before), Token::Duration(_) | Token::Number(_)) if Self::is_word(before, "transaction") => {
                 let span = self.span_ahead();
-                format!("a phrase goes on with `longer than`: `in transaction longer than {span}`")
+                format!("a phrase continues with `longer than`: `in transaction longer than {span}`")
             }
-            _ => "write `a > 1 and a < 5`: comparisons do not chain".to_owned(),
+            _ => "comparisons cannot be chained: write `a > 1 and a < 5`".to_owned(),
         }
     }
 
-    /// A value or a function stands alone.
+    /// The mistake for a value or a function without an operator.
     pub(super) fn without_operator(&mut self, start: usize, left: Sql) -> Result<Expr, Mistake> {
         let at = self.since(start);
         if left.is_wrong() {
@@ -112,7 +115,7 @@ impl Parser<'_> {
                 let after_or = after_or.and_then(|at| at.checked_sub(1)).map(|at| &self.tokens[at].0);
                 Err(match after_or {
                     Some(word) if Self::is_word(word, "or") => mistake.hint(
-                        "each side of `or` is a whole comparison; for several values write `program in ('a', 'b')`",
+                        "each side of `or` must be a whole comparison; for several values, write `program in ('a', 'b')`",
                     ),
                     _ => mistake,
                 })
@@ -128,7 +131,7 @@ impl Parser<'_> {
         }
     }
 
-    /// After a column, here, stands no operator.
+    /// The mistake for a column without an operator after it.
     pub(super) fn no_operator(&self, column: Column) -> Mistake {
         let name = column.name();
         let found = self.token().describe();
@@ -165,7 +168,7 @@ impl Parser<'_> {
         mistake.hint(hint)
     }
 
-    /// `status is 'INACTIVE'`
+    /// The mistake for `status is 'INACTIVE'`.
     pub(super) fn is_something(&self, negated: bool) -> Mistake {
         let mistake = self.unexpected("`null`");
         let operator = if negated { "!=" } else { "=" };
@@ -178,23 +181,26 @@ impl Parser<'_> {
         }
     }
 
-    /// No list stands after `in`.
+    /// The mistake for an `in` without a list after it.
     pub(super) fn no_list(&self) -> Mistake {
-        let mistake = self.unexpected("`(` and values, or a list's `@name`");
+        let mistake = self.unexpected("`(` and values, or the `@name` of a list");
         match self.token() {
             Token::Text(_) | Token::Word(_) | Token::Number(_) => {
-                mistake.hint("values stand in parentheses, even a single one: `username in (SHOP)`")
+                mistake.hint("write the values in parentheses, even a single one: `username in (SHOP)`")
             }
             _ => mistake,
         }
     }
 
-    /// `blocking > 5 sessions`: reported, and read without the word.
+    /// Reports the last word of `blocking > 5 sessions` and skips it.
     pub(super) fn sessions_word(&mut self, left: &Sql, op: Comparison, right: &Sql) {
         if !(Self::is_word(self.token(), "sessions") || Self::is_word(self.token(), "session")) {
             return;
         }
-        let mistake = self.mistake("unexpected-word", "a comparison with a number needs no `sessions`");
+        let mistake = self.mistake(
+            "unexpected-word",
+            "a comparison with a number has no `sessions` after it",
+        );
         let hint = match (&left.kind, &right.kind) {
             (SqlKind::Plain(TermKind::Word(word)), SqlKind::Plain(TermKind::Number(number))) => {
                 without_sessions(word, op, *number)
@@ -209,7 +215,7 @@ impl Parser<'_> {
 fn without_sessions(word: &str, op: Comparison, number: i64) -> String {
     let phrase = |least: i64| {
         let sessions = if least == 1 { "session" } else { "sessions" };
-        format!(", or the phrase `blocking {least} {sessions}`: at least {least}")
+        format!(", or the phrase `blocking {least} {sessions}`, which means at least {least}")
     };
     let or_phrase = match op {
         Comparison::Greater if word.eq_ignore_ascii_case("blocking") => phrase(number.saturating_add(1)),
@@ -219,5 +225,5 @@ fn without_sessions(word: &str, op: Comparison, number: i64) -> String {
     format!("write `{} {} {number}`{or_phrase}", word.to_ascii_lowercase(), op.sql())
 }
 
-const SPACES: &str = "a text with spaces is quoted: `program = 'SQL Developer'`";
+const SPACES: &str = "quote a text with spaces: `program = 'SQL Developer'`";
 const MISSING: &str = "`and` or `or` is missing before it";

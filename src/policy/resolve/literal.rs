@@ -1,4 +1,4 @@
-//! Literals as values of a column's kind, and what to say when they are of another.
+//! Turns a literal into a value of the column's kind, or reports that it is of another kind.
 
 use std::ops::Range;
 
@@ -8,22 +8,18 @@ use crate::policy::lex::Mistake;
 use crate::session::column::{Column, Kind};
 use crate::yaml::diagnostics::did_you_mean;
 
-/// The longest duration, a hundred years: above it is a typing error, and sums of it cannot overflow.
+/// A hundred years. A longer duration is a typing error, and sums of durations below it cannot overflow.
 pub(super) const LONGEST_DURATION: i64 = 100 * 366 * 86_400;
 
 pub(super) fn too_long(at: &Range<usize>) -> Mistake {
-    Mistake::new(
-        at.clone(),
-        "number-too-large",
-        "a duration above a hundred years is a typing error",
-    )
+    Mistake::new(at.clone(), "number-too-large", "this duration is longer than 100 years")
 }
 
 pub(super) fn empty_text(at: &Range<usize>) -> Mistake {
     Mistake::new(
         at.clone(),
         "empty-text",
-        "in Oracle '' is NULL, so a comparison with it is never true",
+        "in Oracle, '' is NULL, so a comparison with it is never true",
     )
     .hint("write `is null` or `is not null`")
 }
@@ -37,12 +33,15 @@ pub(super) fn time_literal(column: Column, at: &Range<usize>) -> Mistake {
     Mistake::new(
         at.clone(),
         "mixed-kinds",
-        format!("`{}` is a point in time and compares only with another", column.name()),
+        format!(
+            "`{}` is a point in time; it can only be compared with another one",
+            column.name()
+        ),
     )
     .hint(format!("compare an age instead: `{age}`"))
 }
 
-/// With its article.
+/// The kind with its article.
 pub(super) const fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "a text",
@@ -53,8 +52,8 @@ pub(super) const fn kind_name(kind: Kind) -> &'static str {
     }
 }
 
-/// A literal as a value of the column's kind. What is in the column's closed list becomes Oracle's own spelling of it; what
-/// is not stays, for the lints to refuse.
+/// A literal as a value of the column's kind. If the column has a closed list of values, a text that is in it apart from
+/// letter case gets Oracle's spelling; one that is not in it is kept, and `lint` reports it.
 pub(super) fn literal(column: Column, kind: &TermKind, at: &Range<usize>) -> Result<Value, Mistake> {
     if column.kind() == Kind::Time {
         return Err(time_literal(column, at));
@@ -85,7 +84,11 @@ pub(super) fn literal(column: Column, kind: &TermKind, at: &Range<usize>) -> Res
 
 fn not_negative(number: i64, column: Column, at: &Range<usize>) -> Result<i64, Mistake> {
     if number < 0 {
-        let message = format!("`{}` is {} and never negative", column.name(), kind_name(column.kind()));
+        let message = format!(
+            "`{}` is {}, which is never negative",
+            column.name(),
+            kind_name(column.kind())
+        );
         return Err(Mistake::new(at.clone(), "negative-amount", message));
     }
     Ok(number)
@@ -100,28 +103,28 @@ fn mixed(column: Column, wanted: Kind, found: &TermKind, at: &Range<usize>) -> M
         TermKind::Percent(_) => "a percentage",
     };
     let hint = match (wanted, found) {
-        (_, TermKind::Percent(_)) => Some("percentages stand only in `while` and `until`".to_owned()),
+        (_, TermKind::Percent(_)) => Some("percentages are allowed only in `while` and `until`".to_owned()),
         (Kind::Text, TermKind::Number(number)) => Some(format!("write '{number}'")),
-        (Kind::Text, _) => Some("a text is quoted".to_owned()),
+        (Kind::Text, _) => Some("put the text in single quotes".to_owned()),
         (Kind::Number, TermKind::Text(text)) if text.parse::<i64>().is_ok() => {
             Some(format!("write {text} without quotes"))
         }
         (Kind::Number, TermKind::Duration(_)) if column.name().ends_with("_micro") => {
-            Some("this column counts microseconds; `waited` is the duration".to_owned())
+            Some("this column is a number of microseconds; `waited` is the same time as a duration".to_owned())
         }
         (Kind::Number | Kind::Duration | Kind::Size, TermKind::Word(word)) => {
             did_you_mean(word, Column::ALL.iter().map(|column| column.name()))
         }
         (Kind::Duration, _) => {
-            Some("durations look like `90s`, `30m`, `4h`, `1d`; a bare number means seconds".to_owned())
+            Some("durations look like `90s`, `30m`, `4h`, `1d`; a number without a unit means seconds".to_owned())
         }
-        (Kind::Size, _) => Some("sizes look like `512KB`, `2GB`; a bare number means bytes".to_owned()),
+        (Kind::Size, _) => Some("sizes look like `512KB`, `2GB`; a number without a unit means bytes".to_owned()),
         (Kind::Number | Kind::Time, _) => None,
     };
     Mistake::new(
         at.clone(),
         "mixed-kinds",
-        format!("`{}` is {}, this is {found_name}", column.name(), kind_name(wanted)),
+        format!("`{}` is {}, but this is {found_name}", column.name(), kind_name(wanted)),
     )
     .expected(format!("expected {}", kind_name(wanted)))
     .maybe_hint(hint)

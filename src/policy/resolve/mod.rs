@@ -1,8 +1,8 @@
-//! Gives a parsed condition its meaning: names become columns, literals become values of the column's kind.
+//! Resolves a parsed condition: names become columns, literals become values of the column's kind.
 //!
-//! Kinds are never converted into each other. Oracle would convert `sql_id = 5` by TO_NUMBER at run time and fail on the
-//! first row that is no number; here it is a mistake with its place. The one convenience is a bare number beside a duration
-//! (seconds) or a size (bytes), because that is what the views themselves hold.
+//! Kinds are never converted into each other. Oracle would evaluate `sql_id = 5` with TO_NUMBER at run time and fail on the
+//! first SQL_ID that is not a number; here it is a mistake, reported with its position. The one exception is a number without
+//! a unit: compared with a duration it means seconds, with a size bytes, because the views have these units.
 
 mod literal;
 mod terms;
@@ -20,21 +20,21 @@ use super::lex::Mistake;
 use crate::session::column::Kind;
 use crate::yaml::diagnostics::{did_you_mean, quoted};
 
-/// What `@name` can stand for. A name that is defined but broken is there as `None`, so that it is reported once.
+/// What each `@name` stands for. A name whose definition has mistakes maps to `None`, so that they are reported only once.
 #[derive(Debug, Default)]
 pub(crate) struct Definitions {
     pub(crate) lists: BTreeMap<Arc<str>, Option<Vec<TermKind>>>,
     pub(crate) conditions: BTreeMap<Arc<str>, Option<Arc<Condition>>>,
 }
 
-/// The places of a condition's parts; the same tree as the condition.
+/// The positions of a condition's parts: a tree of the same shape as the condition.
 #[derive(Clone, Debug)]
 pub(crate) struct Spans {
     pub(crate) at: Range<usize>,
     pub(crate) children: Vec<Spans>,
 }
 
-/// Resolves a condition, or says everything that is wrong with it. `None` without a mistake: a broken name is used.
+/// Resolves a condition and adds its mistakes. `None` without a mistake means that it uses a name whose definition has one.
 pub(crate) fn resolve(
     expr: &Expr,
     definitions: &Definitions,
@@ -202,7 +202,7 @@ impl Resolver<'_> {
     fn no_list(&self, name: &str, at: &Range<usize>) -> Mistake {
         let mistake = Mistake::new(at.clone(), "unknown-name", format!("there is no list {}", quoted(name)));
         if self.definitions.conditions.contains_key(name) {
-            return mistake.hint(format!("`{name}` is a condition: it stands alone, `... and @{name}`"));
+            return mistake.hint(format!("`{name}` is a condition: write `... and @{name}`"));
         }
         let define = || format!("define it under `lists:`, as `{name}: [...]`");
         let names = self.definitions.lists.keys().map(|name| &**name);

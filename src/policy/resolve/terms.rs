@@ -1,4 +1,4 @@
-//! Comparisons: which side is the column, whether the kinds agree, what a pattern means.
+//! Resolves comparisons: which side is the column, whether the kinds agree, how a pattern is read.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,18 +14,20 @@ use crate::yaml::diagnostics::{did_you_mean, quoted};
 const LONGEST_REGEX: usize = 1_000;
 const REGEX_MEMORY: usize = 1 << 20;
 
-/// The column that a term must be.
+/// The column that a term names; anything else is a mistake.
 pub(super) fn column(term: &Term) -> Result<Column, Mistake> {
     match &term.kind {
         TermKind::Word(word) => Column::named(word).ok_or_else(|| unknown_column(word, &term.at)),
-        TermKind::Text(text) => Err(
-            Mistake::new(term.at.clone(), "not-a-column", "a column stands here, not a text")
-                .maybe_hint(Column::named(text).map(|column| format!("write `{}` without quotes", column.name()))),
-        ),
+        TermKind::Text(text) => {
+            Err(
+                Mistake::new(term.at.clone(), "not-a-column", "expected a column here, not a text")
+                    .maybe_hint(Column::named(text).map(|column| format!("write `{}` without quotes", column.name()))),
+            )
+        }
         TermKind::Number(_) | TermKind::Duration(_) | TermKind::Size(_) | TermKind::Percent(_) => Err(Mistake::new(
             term.at.clone(),
             "not-a-column",
-            "a column stands here, not a value",
+            "expected a column here, not a value",
         )),
     }
 }
@@ -37,7 +39,7 @@ fn unknown_column(word: &str, at: &Range<usize>) -> Mistake {
     Mistake::new(at.clone(), "unknown-column", format!("unknown column {}", quoted(word))).maybe_hint(hint)
 }
 
-/// The column that a term is, if it is one.
+/// The column that a term names, if it names one.
 fn as_column(term: &Term) -> Option<Column> {
     match &term.kind {
         TermKind::Word(word) => Column::named(word),
@@ -48,7 +50,7 @@ fn as_column(term: &Term) -> Option<Column> {
 }
 
 pub(super) fn compare(left: &Term, op: Comparison, right: &Term, at: &Range<usize>) -> Result<Condition, Mistake> {
-    // `wait_class = idle`: a word that is in the other side's closed list is that value, although it names a column too.
+    // `wait_class = idle`: `idle` is a column too, but a word in the closed list of the other side's column is a value.
     let (mut one, mut other) = (as_column(left), as_column(right));
     if is_value_of(one, right) {
         other = None;
@@ -76,8 +78,8 @@ pub(super) fn compare(left: &Term, op: Comparison, right: &Term, at: &Range<usiz
                 return Err(unknown_column(word, &right.at));
             }
             return Err(
-                Mistake::new(at.clone(), "constant-condition", "this compares two constants")
-                    .hint("one side of a comparison is a column of the session"),
+                Mistake::new(at.clone(), "constant-condition", "both sides are constants")
+                    .hint("one side of a comparison must be a column of the session"),
             );
         }
     };
@@ -106,7 +108,7 @@ fn same_kind(one: Column, other: Column, at: &Range<usize>) -> Result<(), Mistak
         );
         if one.kind() == Kind::Text {
             let hint = format!(
-                "`{}` is a column; as a text, write '{}'",
+                "`{}` is a column; for the text, write '{}'",
                 other.name(),
                 other.name().to_uppercase()
             );
@@ -142,9 +144,9 @@ pub(super) fn between(operand: &Term, low: &Term, high: &Term) -> Result<Conditi
         return Err(Mistake::new(
             low.at.start..high.at.end,
             "empty-range",
-            "no value is between these: the first is above the second",
+            "no value is between these bounds: the first is above the second",
         )
-        .hint("the smaller bound comes first"));
+        .hint("write the smaller bound first"));
     }
     Ok(Condition::Between {
         operand: Operand::Column(subject),
@@ -172,14 +174,14 @@ fn text_column(term: &Term, operator: &str) -> Result<Column, Mistake> {
         term.at.clone(),
         "mixed-kinds",
         format!(
-            "`{operator}` compares texts, `{}` is {}",
+            "`{operator}` compares texts, but `{}` is {}",
             column.name(),
             kind_name(column.kind())
         ),
     ))
 }
 
-/// A pattern's text: quoted, or a bare word folded to upper case.
+/// The text of a pattern: quoted, or a word without quotes, in upper case.
 fn pattern_text(pattern: &Term, operator: &str) -> Result<Arc<str>, Mistake> {
     match &pattern.kind {
         TermKind::Text(text) if text.is_empty() => Err(empty_text(&pattern.at)),
@@ -210,10 +212,12 @@ pub(super) fn like(operand: &Term, pattern: &Term, escape: Option<&Term>) -> Res
             match (characters.next(), characters.next()) {
                 (Some(only), None) => Some(only),
                 _ => {
-                    return Err(
-                        Mistake::new(term.at.clone(), "bad-escape", "the escape is one quoted character")
-                            .hint("for example `like 'A!_B%' escape '!'`"),
-                    );
+                    return Err(Mistake::new(
+                        term.at.clone(),
+                        "bad-escape",
+                        "the escape must be one character in quotes",
+                    )
+                    .hint("for example `like 'A!_B%' escape '!'`"));
                 }
             }
         }
@@ -223,7 +227,7 @@ pub(super) fn like(operand: &Term, pattern: &Term, escape: Option<&Term>) -> Res
             Mistake::new(
                 pattern.at.clone(),
                 "bad-escape",
-                "the escape character stands before something other than `%`, `_` or itself",
+                "the escape character must be followed by `%`, `_` or itself",
             )
         })?
         .into();
@@ -233,7 +237,7 @@ pub(super) fn like(operand: &Term, pattern: &Term, escape: Option<&Term>) -> Res
     })
 }
 
-/// What a pattern matches, in order; `None` where Oracle would raise ORA-01424.
+/// The parts of a pattern, in order; `None` where Oracle would raise ORA-01424.
 fn like_parts(text: &str, escape: Option<char>) -> Option<Vec<LikePart>> {
     let mut parts = Vec::new();
     let mut literal = String::new();
@@ -293,8 +297,9 @@ pub(super) fn matches(operand: &Term, pattern: &Term) -> Result<Condition, Mista
                     .unwrap_or_default()
                     .trim_start_matches("error: ")
                     .to_owned();
-                wrong(format!("this is no regular expression: {reason}"))
-                    .hint("the dialect is that of the Rust `regex` crate: no look-around, no back-references")
+                wrong(format!("this is not a valid regular expression: {reason}")).hint(
+                    "the syntax is that of the Rust crate `regex`, which has no look-around and no back-references",
+                )
             }
         })?;
     Ok(Condition::Matches {

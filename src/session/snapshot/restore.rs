@@ -1,5 +1,5 @@
-//! A snapshot put together again from its columns, derived ones included: what a recording gives back is what was decided on,
-//! not what would be derived today.
+//! Rebuilds a snapshot from its columns, derived ones included: a replay gets the values that the daemon decided on, not those
+//! that this version would derive.
 
 use std::sync::OnceLock;
 
@@ -7,14 +7,14 @@ use crate::session::column::{Column, Kind};
 use crate::session::snapshot::{Clock, Data, Instance, ParallelServer, Snapshot, SnapshotSource};
 use crate::session::store::{Numbers, Texts};
 
-/// Takes whole columns; those that it is not given are missing.
+/// Builds a snapshot from whole columns. Columns that are not set are missing.
 #[derive(Debug)]
 pub struct Restoring {
     snapshot: Snapshot,
 }
 
 impl Restoring {
-    /// Of so many sessions.
+    /// Begins a snapshot with a number of sessions.
     #[must_use]
     pub fn of(
         rows: usize,
@@ -41,7 +41,7 @@ impl Restoring {
     /// Sets a text column.
     ///
     /// # Panics
-    /// When the column is no text column or has another number of rows.
+    /// If the column is not a text column or has another number of rows.
     pub fn texts(&mut self, column: Column, texts: Texts) {
         assert!(column.kind() == Kind::Text, "{} holds no texts", column.name());
         assert_eq!(texts.rows(), self.snapshot.rows, "a column has a value for each row");
@@ -51,14 +51,14 @@ impl Restoring {
     /// Sets any other column.
     ///
     /// # Panics
-    /// When the column is a text column or has another number of rows.
+    /// If the column is a text column or has another number of rows.
     pub fn numbers(&mut self, column: Column, numbers: Numbers) {
         assert!(column.kind() != Kind::Text, "{} holds no numbers", column.name());
         assert_eq!(numbers.rows(), self.snapshot.rows, "a column has a value for each row");
         self.snapshot.columns[column as usize] = Data::Numbers(numbers);
     }
 
-    /// Ends.
+    /// Returns the snapshot.
     #[must_use]
     pub fn finish(self) -> Snapshot {
         self.snapshot
