@@ -6,8 +6,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use orareaper::columns_needed;
 use orareaper::decide::evaluate::evaluate;
-use orareaper::needs;
 use orareaper::policy::condition::Condition;
 use orareaper::session::column::{Column, Columns, Source};
 use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
@@ -165,7 +165,7 @@ fn rows() -> Vec<Row> {
         .collect()
 }
 
-/// What a snapshot reads for such policies: [`needs::ALWAYS`] and all that the conditions speak of.
+/// What a snapshot reads for such policies: [`columns_needed::ALWAYS`] and all that the conditions speak of.
 #[allow(
     clippy::wildcard_enum_match_arm,
     reason = "columns that the benchmark does not fill are NULL"
@@ -250,7 +250,7 @@ fn main() {
         })
         .collect();
     let wanted = policies.iter().fold(
-        needs::ALWAYS.into_iter().collect::<Columns>(),
+        columns_needed::ALWAYS.into_iter().collect::<Columns>(),
         |so_far, (_, condition, _)| so_far.union(orareaper::decide::evaluate::columns_of(condition)),
     );
     let snapshot = snapshot(&rows, wanted);

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, TimeDelta};
+use orareaper::columns_needed;
 use orareaper::decide::in_force::{Rhythm, Rules};
 use orareaper::decide::pressure::Readings;
 use orareaper::decide::protect::Facts;
-use orareaper::needs;
 use orareaper::policy::check_files;
 use orareaper::policy::model::PolicySet;
 use orareaper::recording::{Header, Next, Reader, Recorded, Writer};
@@ -169,7 +169,7 @@ fn main() {
         .find_map(|argument| argument.parse().ok())
         .unwrap_or(1_000);
     let set = policies();
-    let wanted = needs::columns(&set);
+    let wanted = columns_needed::columns(&set);
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     record(file.path(), snapshots, wanted);
     let bytes = file.as_file().metadata().expect("a temporary file").len() as i64;

@@ -11,8 +11,8 @@ mod words;
 pub mod yaml;
 
 // What is decided, without a clock, a file or a network.
+pub mod columns_needed;
 pub mod decide;
-pub mod needs;
 
 // How it is done and recorded.
 pub mod actuator;
@@ -23,18 +23,18 @@ pub mod recorder;
 
 // Who is told, and how.
 pub mod explain;
+pub mod gaps;
 mod html;
 pub mod metrics;
-pub mod notes;
 pub mod report;
 pub mod status;
 pub mod visible;
 
 // Snapshots and policies without a database.
+pub mod export;
+pub mod policy_test;
 pub mod recording;
 pub mod replay;
-pub mod saved;
-pub mod story;
 
 // The program.
 pub mod cli;
@@ -42,4 +42,4 @@ pub mod clock;
 pub mod commands;
 pub mod daemon;
 pub mod http;
-pub mod notify;
+pub mod systemd;

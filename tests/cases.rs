@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use orareaper::policy::check_files;
-use orareaper::story::{StoryError, run_folder};
+use orareaper::policy_test::{StoryError, run_folder};
 
 fn folders(root: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = std::fs::read_dir(root)

@@ -7,8 +7,8 @@ use chrono::NaiveDate;
 use orareaper::config::Config;
 use orareaper::policy::model::{Action, Protection};
 use orareaper::policy::{check_condition, check_files, schema, to_sql};
+use orareaper::policy_test::run_folder_with;
 use orareaper::session::column::{Column, Source};
-use orareaper::story::run_folder_with;
 use serde_json::Value;
 
 fn read(path: &str) -> String {
@@ -218,7 +218,7 @@ fn every_example_of_a_policy_test_passes() {
             assert_eq!(kind, &format!("yaml {name}"), "line {line}");
             std::fs::write(folder.path().join(format!("{name}.yaml")), text).expect("written");
         }
-        let told = orareaper::story::run_folder(folder.path());
+        let told = orareaper::policy_test::run_folder(folder.path());
         assert_eq!(told.expect("it can be told"), None, "line {}", example[0].1);
     }
 }

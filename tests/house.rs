@@ -19,7 +19,7 @@ const LONGEST_FILE: usize = 600;
 const PURE: &[&str] = &[
     "src/decide",
     "src/explain",
-    "src/needs",
+    "src/columns_needed",
     "src/policy",
     "src/quantity",
     "src/recording",

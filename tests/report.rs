@@ -12,11 +12,11 @@ use orareaper::decide::pressure::Gates;
 use orareaper::decide::protect::Facts;
 use orareaper::decide::respawn::Respawns;
 use orareaper::decide::verify::Following;
-use orareaper::notes::notes;
+use orareaper::export::parse;
+use orareaper::gaps::notes;
 use orareaper::policy::condition::{Comparison, Condition, Operand, Phrase, SessionStatus, Value};
 use orareaper::policy::model::{Action, KillClause, Limits, Mode, OrderKey, Origin, Policy, PolicySet};
 use orareaper::report::{Report, ReportFormat, SessionRow, Subject, TextStyle, together};
-use orareaper::saved::parse;
 use orareaper::session::column::{Column, Columns};
 use orareaper::session::snapshot::Snapshot;
 

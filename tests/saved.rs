@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use orareaper::saved::{Format, MAX_BYTES, Saved, open, parse, parse_taken_at};
+use orareaper::export::{Format, MAX_BYTES, Saved, open, parse, parse_taken_at};
 use orareaper::session::column::Column;
 use orareaper::session::snapshot::{Clock, Field, SnapshotSource};
 use orareaper::session::time::DbTime;

@@ -180,8 +180,8 @@ fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer>
     if !warrant.depends_on_others() {
         return None;
     }
-    let wanted = crate::needs::columns(warrant.set());
-    let resources = crate::needs::resources_of(warrant.policy());
+    let wanted = crate::columns_needed::columns(warrant.set());
+    let resources = crate::columns_needed::resources_of(warrant.policy());
     let read = read_snapshot(hands.connection, wanted, hands.capabilities, Scope::All, hands.limit).and_then(|taken| {
         let sessions = taken.snapshot;
         let (readings, _) = read_pressure(
@@ -211,7 +211,7 @@ fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer>
 /// Reads the session again and takes the last step if it still deserves it; with the session as it was read.
 fn check_and_act(warrant: &Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (Answer, Option<Snapshot>) {
     let SessionKey { inst_id, sid, .. } = warrant.key();
-    let wanted = crate::needs::columns(warrant.set());
+    let wanted = crate::columns_needed::columns(warrant.set());
     let seat = Scope::One { inst_id, sid };
     let taken = match read_snapshot(hands.connection, wanted, hands.capabilities, seat, hands.limit) {
         Err(error) => return (Answer::not_sent(Outcome::Unchecked, Some(error.to_string())), None),
@@ -312,7 +312,7 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
         Ok(others) => others,
         Err(error) => return unchecked(error.to_string()),
     };
-    let wanted = crate::needs::columns(warrant.set());
+    let wanted = crate::columns_needed::columns(warrant.set());
     for (sid, serial) in others {
         let seat = Scope::One {
             inst_id: key.inst_id,

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{CheckArgs, CheckFormat, Status};
 use crate::clock::Clock;
+use crate::columns_needed::of_policy;
 use crate::commands::{fail, no_config, print, refused, say, tell_problems};
 use crate::config::Rules;
-use crate::needs::of_policy;
 use crate::oracle::capabilities::{Release, first_release};
 use crate::policy::model::Policy;
 use crate::session::column::Source;

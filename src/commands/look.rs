@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::cli::{CONFIG, SourceArgs, Status};
 use crate::clock::{Clock, SystemClock};
+use crate::columns_needed;
 use crate::commands::{fail, load_config, load_policies};
 use crate::config::{Config, Database};
 use crate::daemon::database::utc_of;
@@ -19,8 +20,7 @@ use crate::decide::in_force::{self, Absent, Due, Here};
 use crate::decide::plan::InForce;
 use crate::decide::pressure::Readings;
 use crate::decide::protect::Facts;
-use crate::needs;
-use crate::notes::notes;
+use crate::gaps::notes;
 use crate::oracle::Class;
 use crate::policy::model::PolicySet;
 use crate::session::column::Columns;
@@ -171,9 +171,13 @@ impl Rules {
     }
 
     fn file(&self, file: &Path, source: &SourceArgs) -> Result<Look, Status> {
-        let taken_at = source.taken_at.as_deref().map(crate::saved::parse_taken_at).transpose();
+        let taken_at = source
+            .taken_at
+            .as_deref()
+            .map(crate::export::parse_taken_at)
+            .transpose();
         let taken_at = taken_at.map_err(|problem| fail(&format!("--taken-at: {problem}")))?;
-        let saved = crate::saved::open(file, taken_at).map_err(|error| fail(&error.to_string()))?;
+        let saved = crate::export::open(file, taken_at).map_err(|error| fail(&error.to_string()))?;
         // A policy's `databases` is held only against a name that was given: the one in a file may be any.
         let rules = self.of_file(source.database.as_deref());
         let name = source.database.clone().or(saved.database);
@@ -227,8 +231,8 @@ impl Eye {
         };
         let set = &rules.set;
         let needs = Needs {
-            columns: needs::columns(set).union(more),
-            resources: needs::resources(set),
+            columns: columns_needed::columns(set).union(more),
+            resources: columns_needed::resources(set),
             anew: false,
         };
         let poller = self.poller.as_mut().map_err(|why| unread(why.clone()))?;

@@ -9,13 +9,13 @@ use chrono::TimeDelta;
 
 use crate::cli::{ReplayArgs, Status};
 use crate::clock::SystemClock;
+use crate::columns_needed;
 use crate::commands::look;
 use crate::commands::plan::statement_of;
 use crate::commands::progress::Progress;
 use crate::commands::{deliver, fail, say, style_for};
 use crate::decide::guard::RunMode;
 use crate::decide::in_force::Rhythm;
-use crate::needs;
 use crate::policy::model::PolicySet;
 use crate::recording::{Next, Reader, Recorded};
 use crate::replay::{Replay, Setting, Step};
@@ -34,7 +34,7 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<S
         |error: &dyn std::fmt::Display| fail(&format!("read the recording {}: {error}", arguments.file.display()));
     let file = File::open(&arguments.file).map_err(|error| wrong(&error))?;
     let size = file.metadata().map_or(0, |metadata| metadata.len());
-    let wanted = needs::columns_of_recording(&loaded.set);
+    let wanted = columns_needed::columns_of_recording(&loaded.set);
     let mut reader = Reader::open(BufReader::with_capacity(1 << 16, file), wanted).map_err(|error| wrong(&error))?;
     let every = TimeDelta::from_std(reader.header().every).unwrap_or(TimeDelta::MAX);
     let set = Arc::clone(&loaded.set);

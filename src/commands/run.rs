@@ -17,8 +17,8 @@ use crate::commands::{fail, load_config, load_policies};
 use crate::config::{Config, Driver};
 use crate::daemon::control::Claim;
 use crate::daemon::service::Service;
-use crate::notify::{Notifier, watchdog_interval};
 use crate::policy::model::PolicySet;
+use crate::systemd::{Notifier, watchdog_interval};
 use crate::yaml::diagnostics::Diagnostic;
 
 /// Loops end within this, or are left behind.

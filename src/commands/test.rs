@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{Status, TestArgs};
 use crate::commands::{fail, load_config, print, say};
-use crate::story::junit::{Case, Verdict, junit};
-use crate::story::run_folder;
+use crate::policy_test::junit::{Case, Verdict, junit};
+use crate::policy_test::run_folder;
 
 /// Runs the command.
 pub fn run(arguments: &TestArgs, config: &Path) -> Status {

@@ -18,6 +18,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::{Clock, Monotonic};
+use crate::columns_needed;
 use crate::daemon::actor::{Acted, Batch, Order};
 use crate::daemon::backoff::Backoff;
 use crate::daemon::database::view::OLD_SNAPSHOT;
@@ -30,7 +31,6 @@ use crate::decide::guard::{Going, Warrant};
 use crate::decide::in_force::{Absent, GAP, Rhythm, Rules};
 use crate::decide::plan::InForce;
 use crate::decide::verify::FollowState;
-use crate::needs;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::{Class, Error};
 use crate::session::SessionKey;
@@ -243,8 +243,8 @@ impl Database {
             return;
         }
         let needs = Needs {
-            columns: needs::columns(self.rules.set()),
-            resources: needs::resources(self.rules.set()),
+            columns: columns_needed::columns(self.rules.set()),
+            resources: columns_needed::resources(self.rules.set()),
             anew: self.anew,
         };
         let now = self.clock.now();

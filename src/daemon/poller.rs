@@ -354,7 +354,7 @@ impl Poller {
             .clone()
             .or_else(|| capabilities.dates.fault_later(passed(since)));
         let asked = Asked {
-            columns: needs.columns.union(crate::needs::ALWAYS.into_iter().collect()),
+            columns: needs.columns.union(crate::columns_needed::ALWAYS.into_iter().collect()),
             resources: &needs.resources,
             capabilities: &capabilities,
         };

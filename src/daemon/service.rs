@@ -21,10 +21,10 @@ use crate::event::{Event, Loaded, LoadedDatabase, LoadedPolicy, PolicyLoad};
 use crate::http::{Server, Sources};
 use crate::journal::read::History;
 use crate::metrics::Metrics;
-use crate::notify::Heartbeat;
 use crate::policy::model::PolicySet;
 use crate::recorder::Recorder;
 use crate::status::SharedStatus;
+use crate::systemd::Heartbeat;
 
 /// A loop that has not shown itself for so long is stuck: it never blocks, so a minute is a very long time.
 const LOOP_ALLOWANCE: Duration = Duration::from_secs(30);

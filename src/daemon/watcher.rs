@@ -17,9 +17,9 @@ use crate::decide::cycle::Done;
 use crate::decide::outcome::Outcome;
 use crate::event::{Breakers, CycleReport, Event, Evidence, Intent, Outcomed, Step, Suspensions};
 use crate::journal::read::{done_of, unwritten};
-use crate::notify::Pulse;
 use crate::oracle::{Error, Retry};
 use crate::recorder::Recorder;
+use crate::systemd::Pulse;
 
 /// Watches one database.
 pub struct Recording {

@@ -1,8 +1,8 @@
 //! Trees whose truth values are worked out by hand.
 
 use super::*;
+use crate::export::parse;
 use crate::policy::check_condition;
-use crate::saved::parse;
 
 /// MODULE is missing; USERNAME of the second session is NULL.
 const SESSIONS: &str = "\

@@ -34,8 +34,8 @@ use tokio::sync::oneshot;
 use crate::clock::Clock;
 use crate::http::connection::Bounded;
 use crate::metrics::Metrics;
-use crate::notify::Heartbeat;
 use crate::status::SharedStatus;
+use crate::systemd::Heartbeat;
 
 /// A connection ends after this, whatever its client does.
 pub const DEADLINE: Duration = Duration::from_secs(10);

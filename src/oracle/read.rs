@@ -12,8 +12,8 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use crate::columns_needed::ALWAYS;
 use crate::decide::protect::is_unnamed_server_process;
-use crate::needs::ALWAYS;
 use crate::oracle::access::Unreadable;
 use crate::oracle::capabilities::{Capabilities, Place, dates_fault};
 use crate::oracle::deadline::Deadline;

@@ -76,7 +76,7 @@ fn moment(at: i64, sessions: &[Session], clock: bool) -> Recorded {
     Recorded {
         snapshot: builder
             .finish(clock, instances)
-            .finish(crate::needs::ALWAYS.into_iter().collect()),
+            .finish(crate::columns_needed::ALWAYS.into_iter().collect()),
         readings,
         facts: Arc::new(Facts::default()),
     }

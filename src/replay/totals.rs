@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::decide::guard::Verdict;
 use crate::decide::plan::Standing;
 use crate::decide::respawn::{Return, Who};
-use crate::notes::notes;
+use crate::gaps::notes;
 use crate::policy::model::{Action, PolicySet};
 use crate::policy::pressure::Resource;
 use crate::recording::Recorded;

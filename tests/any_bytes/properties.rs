@@ -74,7 +74,7 @@ pub(crate) fn configuration(bytes: &[u8]) {
 
 /// A saved snapshot, CSV or JSON, is read or answered, and every field of what was read can be looked at.
 pub(crate) fn saved_sessions(bytes: &[u8]) {
-    match orareaper::saved::parse(bytes, "sessions", None) {
+    match orareaper::export::parse(bytes, "sessions", None) {
         Err(error) => assert!(error.to_string().starts_with("read saved sessions from sessions")),
         Ok(saved) => {
             for row in 0..saved.snapshot.rows() {

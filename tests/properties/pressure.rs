@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta};
+use orareaper::columns_needed;
 use orareaper::decide::cycle::{Done, Memory, Terms, cycle, remember};
 use orareaper::decide::guard::Verdict;
 use orareaper::decide::outcome::Outcome;
 use orareaper::decide::plan::EffectiveLimits;
 use orareaper::decide::pressure::{Reading, Readings};
-use orareaper::needs;
 use orareaper::policy::check_files;
 use orareaper::policy::model::Limits;
 use orareaper::policy::pressure::Resource;
@@ -67,7 +67,9 @@ fn snapshot(sids: impl Iterator<Item = i64>, at: i64, set: &orareaper::policy::m
         now: DbTime(at),
         utc_offset: 0,
     };
-    builder.finish(Some(clock), vec![instance]).finish(needs::columns(set))
+    builder
+        .finish(Some(clock), vec![instance])
+        .finish(columns_needed::columns(set))
 }
 
 proptest! {

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use orareaper::columns_needed;
 use orareaper::decide::cycle::Terms;
 use orareaper::decide::in_force::{self, Arming, Due};
 use orareaper::decide::plan::{EffectiveLimits, InForce};
 use orareaper::decide::protect::Facts;
-use orareaper::needs;
 use orareaper::policy::check_files;
 use orareaper::policy::model::{Limits, PolicySet};
 use orareaper::session::column::Column;
@@ -268,7 +268,7 @@ impl World {
         };
         let mut joining = builder.finish(Some(clock), instances.to_vec());
         joining.join_transactions(&transactions);
-        joining.finish(needs::columns(set))
+        joining.finish(columns_needed::columns(set))
     }
 
     pub(crate) fn terms<'a>(

@@ -20,11 +20,11 @@ use orareaper::decide::in_force::{Arming, Rules};
 use orareaper::decide::plan::EffectiveLimits;
 use orareaper::journal;
 use orareaper::metrics::Metrics;
-use orareaper::notify::Heartbeat;
 use orareaper::oracle::{Driver, Login, Secret, Target};
 use orareaper::recorder::Recorder;
 use orareaper::session::SessionKey;
 use orareaper::status::SharedStatus;
+use orareaper::systemd::Heartbeat;
 use orasim::{Server, World};
 
 use super::chance::Chance;

@@ -15,10 +15,10 @@ use orareaper::daemon::{Running, Start, start};
 use orareaper::decide::guard::RunMode;
 use orareaper::journal::read::{History, Past, read};
 use orareaper::metrics::Metrics;
-use orareaper::notify::Heartbeat;
 use orareaper::policy::model::PolicySet;
 use orareaper::recorder::Recorder;
 use orareaper::status::SharedStatus;
+use orareaper::systemd::Heartbeat;
 use orasim::{Clause, KillRecord, Server, World};
 
 use super::chance::Chance;

@@ -120,7 +120,7 @@ fn outcome(
         ]
     };
     let mut database = Scripted::new(answers(Answer::Rows(vec![session("10", "0A", "SHOP", "INACTIVE")])));
-    let wanted = crate::needs::columns(&set).union([Column::Paddr].into_iter().collect());
+    let wanted = crate::columns_needed::columns(&set).union([Column::Paddr].into_iter().collect());
     let limit = Duration::from_secs(1);
     let seen = read_snapshot(&mut database, wanted, &found, Scope::All, limit).expect("a snapshot");
     let terms = Terms {

@@ -10,7 +10,7 @@ use crate::decide::cycle::{Cycle, Memory};
 use crate::decide::in_force::Rules;
 use crate::decide::plan::InForce;
 use crate::event::READ_TOO_SLOWLY;
-use crate::notes;
+use crate::gaps;
 
 /// Why nothing is permitted by a snapshot whose reading took too long.
 pub(super) const OLD_SNAPSHOT: &str = "the snapshot is older than two poll intervals";
@@ -54,7 +54,7 @@ impl CycleView<'_> {
     pub fn notes(&self) -> Vec<String> {
         let polled = self.polled;
         let mut notes = polled.notes();
-        let of_policies = notes::notes(&polled.snapshot, &polled.readings, self.rules.set(), self.in_force);
+        let of_policies = gaps::notes(&polled.snapshot, &polled.readings, self.rules.set(), self.in_force);
         notes.extend(of_policies);
         notes.extend(
             self.blackout

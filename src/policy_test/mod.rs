@@ -32,7 +32,7 @@ use crate::session::SessionKey;
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;
 
-pub use crate::story::raw::{Expectation, StoryError, Timeline};
+pub use crate::policy_test::raw::{Expectation, StoryError, Timeline};
 
 /// A decision in a cycle. Of the parts after the session, only those are compared that the expectation has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -167,7 +167,7 @@ impl Setting {
 /// The columns that the conditions, orders and groups of the policies use.
 #[must_use]
 pub fn needed(set: &PolicySet) -> Columns {
-    crate::needs::columns(set)
+    crate::columns_needed::columns(set)
 }
 
 fn lines(cycle: &Cycle, set: &PolicySet, snapshot: &Snapshot) -> Vec<Line> {

@@ -11,8 +11,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::saved::assemble::{Assembly, Value, is_clock, read_taken_at, session_column};
-use crate::saved::{Fault, Format, Problem, Saved};
+use crate::export::assemble::{Assembly, Value, is_clock, read_taken_at, session_column};
+use crate::export::{Fault, Format, Problem, Saved};
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Clock;
 

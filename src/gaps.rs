@@ -185,7 +185,7 @@ mod tests {
 
     /// Live sessions of two instances, with every column that matters here.
     fn snapshot(complete: [bool; 2]) -> Snapshot {
-        let columns: Vec<Column> = crate::needs::ALWAYS
+        let columns: Vec<Column> = crate::columns_needed::ALWAYS
             .into_iter()
             .chain(ESSENTIAL)
             .filter(|column| column.source() == crate::session::column::Source::Session)
@@ -203,7 +203,7 @@ mod tests {
         let columns: Vec<Column> = columns.iter().collect();
         Snapshot::builder(SnapshotSource::Live, &columns)
             .finish(Some(clock), instances.collect())
-            .finish(crate::needs::ALWAYS.into_iter().collect())
+            .finish(crate::columns_needed::ALWAYS.into_iter().collect())
     }
 
     fn of(policy: &str, complete: [bool; 2], readings: &Readings) -> Vec<String> {

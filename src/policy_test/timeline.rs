@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::decide::outcome::Outcome;
 use crate::decide::pressure::{Reading, Readings};
 use crate::policy::pressure::Resource;
+use crate::policy_test::raw::{RawMoment, RawSession, Scalar, StoryError, Timeline, instant, seconds, session_column};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{
@@ -14,7 +15,6 @@ use crate::session::snapshot::{
     TransactionRow,
 };
 use crate::session::time::DbTime;
-use crate::story::raw::{RawMoment, RawSession, Scalar, StoryError, Timeline, instant, seconds, session_column};
 
 /// A snapshot of a test, with its time.
 pub(crate) struct Moment<'a> {

@@ -2,9 +2,9 @@
 
 use csv::StringRecord;
 
-use crate::saved::assemble::{Assembly, Value, is_clock};
-use crate::saved::spool::{self, Heading, NoHeading};
-use crate::saved::{Fault, Format, MAX_ROW_BYTES, Problem, Saved};
+use crate::export::assemble::{Assembly, Value, is_clock};
+use crate::export::spool::{self, Heading, NoHeading};
+use crate::export::{Fault, Format, MAX_ROW_BYTES, Problem, Saved};
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Clock;
 

@@ -5,7 +5,7 @@
 
 use csv::StringRecord;
 
-use crate::saved::assemble::session_column;
+use crate::export::assemble::session_column;
 use crate::session::column::Column;
 
 /// The most lines before the heading, for a banner and the echo of a long query.

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::needs::columns_of_recording;
+use crate::columns_needed::columns_of_recording;
 use crate::policy::model::PolicySet;
+use crate::policy_test::raw::{self, StoryError, Timeline};
+use crate::policy_test::{Setting, Told, lines, tell};
 use crate::recording::{Header, Next, Reader, Recorded, Writer};
 use crate::replay::Replay;
 use crate::session::column::Column;
-use crate::story::raw::{self, StoryError, Timeline};
-use crate::story::{Setting, Told, lines, tell};
 
 fn load(folder: &Path, names: &[String], timeline: &Timeline) -> Result<PolicySet, StoryError> {
     let read = |name: &String| (name.clone(), std::fs::read(folder.join(name)).expect("a policy file"));

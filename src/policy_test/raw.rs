@@ -8,9 +8,9 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 
 use crate::policy::model::Limits;
+use crate::policy_test::Line;
 use crate::quantity::{Bytes, Span};
 use crate::session::column::{Column, Kind, Source};
-use crate::story::Line;
 
 /// Why a policy test cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::saved::stamp::{Stamp, read_number};
-use crate::saved::{Fault, Format, Problem, Saved, parse_taken_at};
+use crate::export::stamp::{Stamp, read_number};
+use crate::export::{Fault, Format, Problem, Saved, parse_taken_at};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotBuilder, SnapshotSource};
