@@ -13,6 +13,7 @@ mod diagnostics;
 mod documentation;
 mod drivers;
 mod evaluator_vs_sqlite;
+mod every_event;
 mod explain;
 mod gates;
 mod house;

@@ -1,6 +1,6 @@
 //! What came of one action: a closed set whose names are labels of metrics and words of the journal.
 //!
-//! An answer that was to be expected (marked for kill, already gone) is an outcome and no error. The number and text of
+//! An answer that is to be expected (marked for kill, already gone) is an outcome, not an error. The number and text of
 //! Oracle's answer are kept beside it as data; they are never a label.
 
 use crate::words::words;
@@ -10,40 +10,41 @@ words! {
     /// What came of one action.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub enum Outcome {
-        /// Oracle did it.
+        /// Oracle carried out the statement.
         Done = "done",
-        /// Accepted, to be finished later: "session marked for kill" on the killer's side.
+        /// Oracle accepted the statement and ends the session later: "session marked for kill".
         Marked = "marked",
-        /// The session was gone when it was read again, or when the statement arrived.
+        /// The session was gone at the re-check, or when the statement arrived.
         AlreadyGone = "already_gone",
-        /// Read again, its condition was no longer TRUE, or an exemption held. Nothing was sent.
+        /// At the re-check the condition was no longer TRUE, or an exemption applied. Nothing was sent.
         NoLongerMatches = "no_longer_matches",
-        /// Read again, a protection held. Nothing was sent.
+        /// At the re-check a protection applied. Nothing was sent.
         Protected = "protected",
-        /// It could not be read again. Nothing was sent.
+        /// The session could not be read again. Nothing was sent.
         Unchecked = "unchecked",
-        /// Oracle refused this target: not a user session, or the caller's own.
+        /// Oracle refused this session: not a user session, or the caller's own.
         Refused = "refused",
-        /// The release or the service has no such statement.
+        /// The release or the service has no such statement, or no connection to the session's instance was there.
         Unsupported = "unsupported",
-        /// Any other error; the number is in the record.
+        /// A privilege is missing or the database is not open. Oracle's number is in the record.
         Failed = "failed",
-        /// The connection broke or the call took too long: what came of it is seen in the next snapshots.
+        /// The connection broke, the call took too long, or Oracle's number may come from an accepted statement. The next snapshots
+        /// show what became of the session.
         Unknown = "unknown",
         /// The warrant was too old when its turn came. Nothing was sent.
         Expired = "expired",
-        /// What the warrant was given for held no longer when its turn came: a pause, a blackout, a reload, the policy's schedule,
-        /// gate, floor or hold. Nothing was sent.
+        /// When the warrant's turn came, a pause, a blackout, a reload, or the policy's schedule, gate, floor or hold no longer
+        /// permitted the action. Nothing was sent.
         Revoked = "revoked",
-        /// A dry run: everything was done but the statement, and it is assumed to have succeeded.
+        /// A dry run: everything was done but the statement, which is assumed to have succeeded.
         Assumed = "assumed",
-        /// The action was to report, which was done.
+        /// The action is `report`, and the session was reported.
         Reported = "reported",
     }
 }
 
 impl Outcome {
-    /// Whether it counts against the budgets: a statement was sent, or may have been, or a dry run assumes so.
+    /// Whether the action counts against the budgets: a statement was sent or may have been, or a dry run assumes so.
     #[must_use]
     pub const fn counts(self) -> bool {
         match self {
