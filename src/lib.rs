@@ -28,7 +28,7 @@ mod html;
 pub mod metrics;
 pub mod report;
 pub mod status;
-pub mod visible;
+pub mod terminal;
 
 // Snapshots and policies without a database.
 pub mod export;

@@ -21,7 +21,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 
 use crate::clock::{Clock, Monotonic};
-use crate::visible::acts;
+use crate::terminal::visible::acts;
 
 /// A status is cut to so many characters.
 const STATUS_CHARS: usize = 300;

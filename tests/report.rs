@@ -16,9 +16,10 @@ use orareaper::export::parse;
 use orareaper::gaps::notes;
 use orareaper::policy::condition::{Comparison, Condition, Operand, Phrase, SessionStatus, Value};
 use orareaper::policy::model::{Action, KillClause, Limits, Mode, OrderKey, Origin, Policy, PolicySet};
-use orareaper::report::{Report, ReportFormat, SessionRow, Subject, TextStyle, together};
+use orareaper::report::{Report, ReportFormat, SessionRow, Subject, together};
 use orareaper::session::column::{Column, Columns};
 use orareaper::session::snapshot::Snapshot;
+use orareaper::terminal::TextStyle;
 
 const SESSIONS: &str = "\
 INST_ID,SID,SERIAL#,USERNAME,STATUS,TYPE,LOGON_TIME,LAST_CALL_ET,TADDR,MODULE,CLIENT_INFO,EVENT,MACHINE,SYSDATE,PROGRAM

@@ -60,7 +60,7 @@ fn explain(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Result
         .map_err(|problem| fail(&format!("{}: {problem}", look.database)))?;
     let explanation = explanation(&look, row, only);
     for note in &look.notes {
-        say(&format!("note: {}", crate::visible::visible(note)));
+        say(&format!("note: {}", crate::terminal::visible::visible(note)));
     }
     if arguments.sql {
         let verdict = |index: usize| {

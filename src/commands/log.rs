@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::cli::{Cli, Command, LogFormat, Status};
 use crate::commands::log_queue::{self, Queue};
-use crate::visible::{json_escaped, visible};
+use crate::terminal::visible::{json_escaped, visible};
 
 /// How grave a line is, by the numbers of syslog(3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

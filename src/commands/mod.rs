@@ -33,7 +33,7 @@ pub(crate) use crate::commands::log::{Priority, fail, say, say_as};
 pub use crate::commands::log::{end_log, start_log};
 use crate::config::Config;
 use crate::policy::model::PolicySet;
-use crate::report::TextStyle;
+use crate::terminal::TextStyle;
 use crate::yaml::diagnostics::Diagnostic;
 
 /// Runs a command.

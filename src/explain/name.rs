@@ -9,7 +9,7 @@ use std::str::FromStr;
 use crate::report::Who;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
-use crate::visible::visible;
+use crate::terminal::visible::visible;
 use crate::yaml::diagnostics::did_you_mean;
 
 /// The most sessions that are listed for an ambiguous name.

@@ -4,9 +4,10 @@ use crate::decide::evaluate::truth::Truth;
 use crate::decide::guard::{RunMode, Verdict};
 use crate::explain::{Decided, ExemptionPart, Explanation, Held, Join, PolicyPart, Term};
 use crate::quantity::Span;
-use crate::report::TextStyle;
-use crate::report::layout::{Colour, bold, clip, colour_of, push, wrapped};
-use crate::visible::visible;
+use crate::report::colour_of;
+use crate::terminal::TextStyle;
+use crate::terminal::visible::visible;
+use crate::terminal::{Colour, bold, clip, push, wrapped};
 
 /// The width of the longest name of a truth value.
 const TRUTH_WIDTH: usize = 7;

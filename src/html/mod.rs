@@ -7,7 +7,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::visible::visible;
+use crate::terminal::visible::visible;
 
 /// The look of the reports.
 pub(crate) const REPORT: &str = include_str!("report.css");

@@ -30,7 +30,7 @@ use crate::event::Event;
 use crate::journal::read::{History, read};
 pub(crate) use crate::journal::record::cells;
 use crate::journal::record::{Line, Record, VERSION};
-use crate::visible::json_escaped;
+use crate::terminal::visible::json_escaped;
 
 /// The current file grows no larger than this.
 pub const FILE_BYTES: u64 = 64 * 1024 * 1024;

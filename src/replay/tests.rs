@@ -11,10 +11,11 @@ use crate::policy::check_files;
 use crate::policy::pressure::Resource;
 use crate::recording::Recorded;
 use crate::replay::{Replay, Setting, Tally, Totals};
-use crate::report::{ReportFormat, TextStyle};
+use crate::report::ReportFormat;
 use crate::session::column::Column;
 use crate::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
 use crate::session::time::DbTime;
+use crate::terminal::TextStyle;
 
 const POLICY: &str =
     "policies:\n  - name: idle\n    mode: enforce\n    when: INACTIVE longer than 1h\n    action: kill\n";

@@ -8,7 +8,7 @@
 //! and stay as they are. Who needs the exact text reads the JSON.
 
 use crate::report::{Report, iso};
-use crate::visible::visible;
+use crate::terminal::visible::visible;
 
 const HEADER: [&str; 14] = [
     "database",

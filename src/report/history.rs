@@ -13,7 +13,6 @@ use serde_json::json;
 
 use super::csv::{inert, written};
 use super::html::report_page;
-use super::layout::{self, Colour, TextStyle, bold, clip, paint, push, row, wrapped};
 use super::table::Table;
 use super::text::shown;
 use super::{ReportFormat, iso, markdown, mode_words};
@@ -26,7 +25,8 @@ use crate::journal::cells;
 use crate::journal::entries::{Entries, Entry};
 use crate::quantity::{Bytes, Span};
 use crate::session::column::Column;
-use crate::visible::{json_escaped, visible};
+use crate::terminal::visible::{json_escaped, visible};
+use crate::terminal::{self, Colour, TextStyle, bold, clip, paint, push, wrapped};
 
 /// Users that a line of the summary names; the rest are counted.
 const USERS_NAMED: usize = 3;
@@ -224,12 +224,10 @@ impl HistoryReport<'_> {
         if rows.windows(2).all(|pair| pair[0][DATABASE] == pair[1][DATABASE]) {
             widths[DATABASE] = 0;
         }
-        let gaps = 2 * (widths.iter().filter(|width| **width > 0).count() - 1);
-        TEXT.fit(&mut widths, style.width.saturating_sub(gaps));
-        push(out, &paint(&row(&TEXT.header, &widths, ""), Colour::Dim, style));
+        TEXT.fit(&mut widths, "", style);
+        TEXT.head(out, &widths, "", style);
         for (entry, cells) in self.read.entries.iter().zip(&rows) {
-            let text = row(&cells.each_ref().map(String::as_str), &widths, "");
-            push(out, &paint(&text, colour(entry), style));
+            push(out, &paint(&TEXT.line(cells, &widths, ""), colour(entry), style));
         }
     }
 
@@ -295,13 +293,14 @@ impl HistoryReport<'_> {
     }
 }
 
-const TEXT: layout::Table<9> = layout::Table {
-    header: [
+const TEXT: terminal::Table<'static> = terminal::Table {
+    header: &[
         "TIME", "DATABASE", "SESSION", "USER", "POLICY", "ACTION", "OUTCOME", "THEN", "REASON",
     ],
-    least: [19, 4, 11, 6, 8, 6, 8, 8, 12],
-    weight: [0, 1, 0, 1, 2, 1, 1, 1, 4],
+    least: &[19, 4, 11, 6, 8, 6, 8, 8, 12],
+    weight: &[0, 1, 0, 1, 2, 1, 1, 1, 4],
     dispensable: &[REASON, ACTION, DATABASE],
+    numbers_from: 9,
 };
 const DATABASE: usize = 1;
 const ACTION: usize = 5;

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use crate::report::{Report, iso};
-use crate::visible::json_escaped;
+use crate::terminal::visible::json_escaped;
 
 #[derive(Serialize)]
 struct Document<'a> {

@@ -10,7 +10,6 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::csv::inert;
-use super::layout::{Colour, Table, TextStyle, bold, clip, colour_of, paint, push, row, wrapped};
 use super::text::{shown, status_words};
 use super::{Who, iso};
 use crate::decide::evaluate::columns_of;
@@ -19,10 +18,12 @@ use crate::decide::evaluate::{evaluate, truth::Truth};
 use crate::decide::guard::{Ruling, Verdict};
 use crate::policy::condition::Condition;
 use crate::policy::model::PolicySet;
+use crate::report::colour_of;
 use crate::session::column::{Column, Columns, Kind};
 use crate::session::snapshot::{Field, Snapshot};
 use crate::session::time::DbTime;
-use crate::visible::{json_escaped, visible};
+use crate::terminal::visible::{json_escaped, visible};
+use crate::terminal::{Colour, Table, TextStyle, bold, clip, paint, push, wrapped};
 
 /// What one policy decided about a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,11 +167,10 @@ impl Listing {
         if rows.iter().all(|row| row[VALUES].is_empty()) {
             widths[VALUES] = 0;
         }
-        let gaps = 2 * (widths.iter().filter(|width| **width > 0).count() - 1);
-        TABLE.fit(&mut widths, style.width.saturating_sub(gaps));
-        push(&mut out, &paint(&row(&TABLE.header, &widths, ""), Colour::Dim, style));
+        TABLE.fit(&mut widths, "", style);
+        TABLE.head(&mut out, &widths, "", style);
         for (session, cells) in self.sessions.iter().zip(&rows) {
-            let text = row(&cells.each_ref().map(String::as_str), &widths, "");
+            let text = TABLE.line(cells, &widths, "");
             let gravest = session.opinions.iter().map(|opinion| opinion.verdict).min();
             push(&mut out, &paint(&text, gravest.map_or(Colour::None, colour_of), style));
         }
@@ -250,11 +250,12 @@ fn exact(column: Column, field: Field<'_>) -> serde_json::Value {
     }
 }
 
-const TABLE: Table<7> = Table {
-    header: ["SESSION", "USER", "PROGRAM", "MACHINE", "STATUS", "VALUES", "POLICIES"],
-    least: [9, 6, 8, 8, 4, 8, 16],
-    weight: [0, 1, 3, 3, 0, 1, 2],
+const TABLE: Table<'static> = Table {
+    header: &["SESSION", "USER", "PROGRAM", "MACHINE", "STATUS", "VALUES", "POLICIES"],
+    least: &[9, 6, 8, 8, 4, 8, 16],
+    weight: &[0, 1, 3, 3, 0, 1, 2],
     dispensable: &[3, 2, 5, 4, 1],
+    numbers_from: 7,
 };
 const VALUES: usize = 5;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::report::{Line, PolicyPart, Report};
-use crate::visible::visible;
+use crate::terminal::visible::visible;
 
 impl Report {
     /// Headings, a summary, and a table for each policy.

@@ -14,8 +14,7 @@ mod figures;
 mod history;
 mod html;
 mod json;
-pub(crate) mod layout;
-mod listing;
+pub(crate) mod listing;
 mod markdown;
 mod table;
 mod text;
@@ -31,11 +30,11 @@ use crate::policy::model::{Action, PolicySet};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
+use crate::terminal::{Colour, TextStyle};
 use crate::words::words;
 
 pub use figures::{Figures, Group};
 pub use history::HistoryReport;
-pub use layout::TextStyle;
 pub use listing::{Listed, Listing, Opinion};
 
 /// What a report is made from.
@@ -343,6 +342,15 @@ impl Report {
             || "time unknown".into(),
             |at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
         )
+    }
+}
+
+pub(crate) const fn colour_of(verdict: Verdict) -> Colour {
+    match verdict {
+        Verdict::Act => Colour::Red,
+        Verdict::Pending | Verdict::Deferred => Colour::Yellow,
+        Verdict::Refused => Colour::Magenta,
+        Verdict::Protected(_) | Verdict::Exempt => Colour::Green,
     }
 }
 

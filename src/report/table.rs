@@ -3,11 +3,13 @@
 use std::fmt::Write as _;
 
 use maud::{Markup, html};
-use unicode_width::UnicodeWidthStr as _;
 
-use super::layout::{Colour, TextStyle, clip, paint, push};
 use super::markdown;
-use crate::visible::visible;
+use crate::terminal::visible::visible;
+use crate::terminal::{self, TextStyle, push};
+
+/// A column of words is not made narrower than this.
+const NARROWEST: usize = 6;
 
 /// A table, its first column texts, whose cells are plain.
 pub(super) struct Table {
@@ -30,38 +32,19 @@ impl Table {
             .iter()
             .map(|row| row.iter().map(|cell| visible(cell).into_owned()).collect())
             .collect();
-        let mut widths: Vec<usize> = self.head.iter().map(|head| head.len()).collect();
-        for row in &shown {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.width());
-            }
-        }
-        let room = style.width.saturating_sub(2 * widths.len());
-        while widths.iter().sum::<usize>() > room {
-            let Some(widest) = (0..self.words)
-                .max_by_key(|at| widths[*at])
-                .filter(|at| widths[*at] > 6)
-            else {
-                break;
-            };
-            widths[widest] -= 1;
-        }
-        let line = |cells: &[&str]| {
-            let mut line = String::from(" ");
-            for (at, (cell, width)) in cells.iter().zip(&widths).enumerate() {
-                let cell = clip(cell, *width);
-                let blanks = " ".repeat(width - cell.width());
-                let _ = if at < self.words {
-                    write!(line, " {cell}{blanks} ")
-                } else {
-                    write!(line, " {blanks}{cell} ")
-                };
-            }
-            line
+        let weight: Vec<usize> = (0..self.head.len()).map(|at| usize::from(at < self.words)).collect();
+        let table = terminal::Table {
+            header: &self.head,
+            least: &vec![NARROWEST; self.head.len()],
+            weight: &weight,
+            dispensable: &[],
+            numbers_from: self.words,
         };
-        push(out, &paint(&line(&self.head), Colour::Dim, style));
+        let mut widths = table.natural(&shown);
+        table.fit(&mut widths, "  ", style);
+        table.head(out, &widths, "  ", style);
         for row in &shown {
-            push(out, &line(&row.iter().map(String::as_str).collect::<Vec<&str>>()));
+            push(out, &table.line(row, &widths, "  "));
         }
         if let Some(more) = self.more() {
             push(out, &format!("  {more}"));

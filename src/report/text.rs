@@ -8,9 +8,10 @@ use std::fmt::Write as _;
 
 use crate::decide::guard::Verdict;
 use crate::quantity::{Bytes, Span};
-use crate::report::layout::{Colour, Table, TextStyle, bold, clip, colour_of, paint, push, row, wrapped};
+use crate::report::colour_of;
 use crate::report::{Line, PolicyPart, Report};
-use crate::visible::visible;
+use crate::terminal::visible::visible;
+use crate::terminal::{Colour, Table, TextStyle, bold, clip, paint, push, wrapped};
 
 /// A protection is shown with so many of the sessions that it spared; the rest are counted.
 const SPARED_SHOWN: usize = 3;
@@ -144,12 +145,13 @@ fn spared(out: &mut String, part: &PolicyPart, style: TextStyle) {
     }
 }
 
-const TABLE: Table<7> = Table {
-    header: ["SESSION", "USER", "PROGRAM", "MACHINE", "STATUS", "DECISION", "WHY"],
-    least: [9, 6, 8, 8, 4, 8, 12],
+const TABLE: Table<'static> = Table {
+    header: &["SESSION", "USER", "PROGRAM", "MACHINE", "STATUS", "DECISION", "WHY"],
+    least: &[9, 6, 8, 8, 4, 8, 12],
     // Client-set columns give way first: they weigh more than the reason, which weighs more than the rest.
-    weight: [0, 2, 3, 3, 2, 0, 1],
+    weight: &[0, 2, 3, 3, 2, 0, 1],
     dispensable: &[4, 3, 2, 1],
+    numbers_from: 7,
 };
 const WHY: usize = 6;
 const STATUS: usize = 4;
@@ -159,19 +161,19 @@ const DECISION: usize = 5;
 fn table(out: &mut String, lines: &[&Line], style: TextStyle) {
     let rows: Vec<[String; 7]> = lines.iter().map(|line| cells(line)).collect();
     let natural = TABLE.natural(&rows);
-    let mut widths = natural;
-    TABLE.fit(&mut widths, style.width.saturating_sub(2 + 2 * (natural.len() - 1)));
+    let mut widths = natural.clone();
+    TABLE.fit(&mut widths, "  ", style);
     if widths[WHY] == natural[WHY] {
-        push(out, &paint(&row(&TABLE.header, &widths, "  "), Colour::Dim, style));
+        TABLE.head(out, &widths, "  ", style);
         for (line, cells) in lines.iter().zip(&rows) {
-            let text = row(&cells.each_ref().map(String::as_str), &widths, "  ");
+            let text = TABLE.line(cells, &widths, "  ");
             push(out, &paint(&text, colour_of(line.verdict), style));
         }
         return;
     }
-    widths = natural;
+    widths.clone_from(&natural);
     (widths[DECISION], widths[WHY]) = (0, 0);
-    TABLE.fit(&mut widths, style.width.saturating_sub(4 + 2 * (natural.len() - 3)));
+    TABLE.fit(&mut widths, "    ", style);
     let whole_status = widths[STATUS] == natural[STATUS];
     let mut said: Option<(Verdict, String)> = None;
     for (line, cells) in lines.iter().zip(&rows) {
@@ -187,7 +189,7 @@ fn table(out: &mut String, lines: &[&Line], style: TextStyle) {
             wrapped(out, "  ", &words, style, colour_of(line.verdict));
             said = saying;
         }
-        push(out, &row(&cells.each_ref().map(String::as_str), &widths, "    "));
+        push(out, &TABLE.line(cells, &widths, "    "));
     }
 }
 

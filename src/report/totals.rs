@@ -11,10 +11,10 @@ use crate::policy::pressure::Resource;
 use crate::quantity::Span;
 use crate::replay::{Counts, Series, Tally, Totals};
 use crate::report::html::{report_page, tiles};
-use crate::report::layout::{Colour, TextStyle, bold, clip, push, wrapped};
 use crate::report::table::Table;
 use crate::report::{ReportFormat, csv, iso, markdown};
-use crate::visible::visible;
+use crate::terminal::visible::visible;
+use crate::terminal::{Colour, TextStyle, bold, clip, push, wrapped};
 
 /// Rows of one table for people; spreadsheets get all.
 const ROWS_SHOWN: usize = 20;

@@ -7,7 +7,7 @@
 //! A source may contain secrets: a configuration with a password in it is refused, but its lines are shown. The reader of such
 //! a file passes a masked text for display; the text that was parsed is never shown.
 
-use crate::visible::{acts, visible};
+use crate::terminal::visible::{acts, visible};
 use crate::words::words;
 use std::fmt;
 use std::ops::Range;

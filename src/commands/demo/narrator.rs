@@ -22,7 +22,7 @@ use crate::report::{ReportFormat, SessionRow};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
-use crate::visible::visible;
+use crate::terminal::visible::visible;
 
 /// What has been seen so far, to hold the story against at the end.
 #[derive(Clone, Debug, Default)]

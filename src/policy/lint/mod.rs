@@ -18,7 +18,7 @@ use super::condition::{Comparison, Condition, LikePart, Operand, Phrase, Value};
 use super::lex::Mistake;
 use super::resolve::Spans;
 use crate::session::column::{Column, Kind};
-use crate::visible::visible;
+use crate::terminal::visible::visible;
 use crate::yaml::diagnostics::{Severity, did_you_mean, one_of};
 
 /// The parts of an AND with more parts than this are not compared with each other.
@@ -139,7 +139,7 @@ fn known_pattern(
     if values.iter().any(|value| matches(value)) {
         return;
     }
-    let message = format!("no value of `{}` matches '{}'", column.name(), pattern.escape_debug());
+    let message = format!("no value of `{}` matches '{}'", column.name(), visible(pattern));
     let letters = pattern.trim_matches(|c: char| !c.is_alphanumeric());
     let mistake = Mistake::new(at.clone(), "unknown-value", message)
         .expected(format!("expected {}", one_of(values.iter().copied())))
@@ -190,11 +190,11 @@ fn account_name(column: Column, text: &str, at: &Range<usize>, found: &mut Findi
         (
             format!(
                 "no account has the name '{}' unless it was created in double quotes",
-                text.escape_debug()
+                visible(text)
             ),
             format!(
                 "Oracle stores names in upper case: write '{}'",
-                text.to_uppercase().escape_debug()
+                visible(&text.to_uppercase())
             ),
         )
     } else {
@@ -217,7 +217,7 @@ fn too_long(column: Column, text: &str, at: &Range<usize>, found: &mut Findings)
     );
     let mistake = Mistake::new(at.clone(), "unknown-value", message).hint(format!(
         "write the beginning that the column contains: '{}'",
-        kept.escape_debug()
+        visible(&kept)
     ));
     found.push((Severity::Error, mistake));
 }

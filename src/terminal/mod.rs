@@ -1,11 +1,13 @@
 //! Text on a terminal: as wide as it is told, no wider.
 //!
 //! What every command that writes for a person is laid out with: lines that are clipped, paragraphs that are wrapped, tables
-//! whose widest columns give way first. Text from sessions is made [`visible`](crate::visible) before it comes here.
+//! whose widest columns give way first. Text from sessions is made [`visible`](visible::visible) before it comes here.
 
+mod table;
+pub mod visible;
+
+pub(crate) use table::Table;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-use crate::decide::guard::Verdict;
 
 /// How text is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,60 +42,6 @@ impl TextStyle {
             ..self
         }
     }
-}
-
-/// A table: what its columns are called and how they give way.
-pub(crate) struct Table<const N: usize> {
-    /// Above each column.
-    pub(crate) header: [&'static str; N],
-    /// What a column keeps when others are still wider than theirs.
-    pub(crate) least: [usize; N],
-    /// How readily a column gives way; 0 never.
-    pub(crate) weight: [usize; N],
-    /// Columns that are left out, in this order, where even the least widths are too wide.
-    pub(crate) dispensable: &'static [usize],
-}
-
-impl<const N: usize> Table<N> {
-    /// Widths that nothing is clipped in.
-    pub(crate) fn natural(&self, rows: &[[String; N]]) -> [usize; N] {
-        let mut widths = self.header.map(str::len);
-        for row in rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.width());
-            }
-        }
-        widths
-    }
-
-    /// Shrinks the widest column that may, until all fit; where that is not enough, the dispensable ones go.
-    pub(crate) fn fit(&self, widths: &mut [usize; N], room: usize) {
-        while widths.iter().sum::<usize>() > room {
-            let widest = (0..N)
-                .filter(|at| widths[*at] > self.least[*at] && self.weight[*at] > 0)
-                .max_by_key(|at| (widths[*at] - self.least[*at]) * self.weight[*at]);
-            match widest {
-                Some(at) => widths[at] -= 1,
-                None => break,
-            }
-        }
-        for at in self.dispensable {
-            if widths.iter().sum::<usize>() > room {
-                widths[*at] = 0;
-            }
-        }
-    }
-}
-
-/// The cells of one line of a table; a column of no width is left out.
-pub(crate) fn row<const N: usize>(cells: &[&str; N], widths: &[usize; N], indent: &str) -> String {
-    let mut text = String::from(indent);
-    for (cell, width) in cells.iter().zip(widths).filter(|(_, width)| **width > 0) {
-        let cell = clip(cell, *width);
-        text.push_str(&cell);
-        text.push_str(&" ".repeat(width - cell.width() + 2));
-    }
-    text.trim_end().to_owned()
 }
 
 /// At most `width` columns, `…` at the end if something was cut.
@@ -155,15 +103,6 @@ pub(crate) enum Colour {
     Yellow,
     Magenta,
     Green,
-}
-
-pub(crate) const fn colour_of(verdict: Verdict) -> Colour {
-    match verdict {
-        Verdict::Act => Colour::Red,
-        Verdict::Pending | Verdict::Deferred => Colour::Yellow,
-        Verdict::Refused => Colour::Magenta,
-        Verdict::Protected(_) | Verdict::Exempt => Colour::Green,
-    }
 }
 
 pub(crate) fn bold(text: &str, style: TextStyle) -> String {
