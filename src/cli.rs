@@ -1,8 +1,7 @@
-//! The command line: what was typed, checked by clap, and handed to the command that does it.
+//! The command line, parsed by clap.
 //!
-//! Exit status: 0 fine, 1 findings (an invalid policy, a failed test, a refused kill), 2 could not do it (usage,
-//! connection, I/O). Whatever a command says to a person goes to standard output if it is the result and to standard error
-//! if it is about the work.
+//! Exit status: 0 success, 1 findings (an invalid policy, a failed test), 2 failure (usage, connection, I/O). A command writes
+//! its result to standard output and everything else to standard error.
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -14,22 +13,22 @@ use crate::oracle::capabilities::Release;
 use crate::quantity::Span;
 use crate::report::ReportFormat;
 
-/// Where the configuration is, unless said otherwise.
+/// The default path of the configuration.
 pub const CONFIG: &str = "/etc/orareaper/orareaper.yaml";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// 0.
+    /// 0: success.
     Fine,
-    /// 1: it was done, and something was found.
+    /// 1: the command ran and reports findings.
     Findings,
-    /// 2: it could not be done.
+    /// 2: the command could not run.
     Failed,
 }
 
 impl Status {
-    /// For the shell.
+    /// The exit status for the shell.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
@@ -40,17 +39,17 @@ impl Status {
     }
 }
 
-/// Reaps idle, stuck and runaway Oracle sessions by policy, with proof for every one.
+/// Kills idle, stuck and runaway Oracle sessions by policy, and records why for each one.
 #[derive(Debug, Parser)]
 #[command(name = "orareaper", version, about, max_term_width = 100)]
 pub struct Cli {
     /// The configuration file.
     #[arg(long, short, global = true, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
-    /// How log lines look; human on a terminal, JSON elsewhere, unless given.
+    /// The format of log lines; by default human on a terminal and JSON elsewhere.
     #[arg(long, global = true, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// Which log lines: error, warn, info, debug, trace, or directives such as orareaper=debug.
+    /// Which log lines to write: error, warn, info, debug, trace, or directives such as orareaper=debug.
     #[arg(
         long,
         global = true,
@@ -59,17 +58,17 @@ pub struct Cli {
         env = "ORAREAPER_LOG"
     )]
     pub log: String,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -78,66 +77,66 @@ pub enum LogFormat {
 pub enum Command {
     /// Runs the daemon.
     Run {
-        /// Takes no last step on any database, whatever policies and configuration say.
+        /// Sends no statement that acts on a session, whatever the policies and the configuration say.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Runs the daemon for a minute against a simulated three-node RAC database on this machine; nothing to set up.
+    /// Runs the daemon for a minute against a simulated three-node RAC database; needs no set-up.
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
-    /// Reports whom the policies would act on now, on the configured databases or in a saved snapshot. Never acts.
+    /// Reports which sessions the policies would act on now, in the configured databases or in a saved snapshot. Never acts.
     Plan(PlanArgs),
-    /// Explains one session: each policy's condition term by term, each protection and exemption, and what is decided.
+    /// Explains one session: each policy's condition term by term, each protection and exemption, and the decision.
     Explain(ExplainArgs),
-    /// Shows the sessions there are now, those that a condition holds for, with what each policy thinks of them.
+    /// Lists the current sessions, or those that match a condition, with each policy's decision.
     Sessions(SessionsArgs),
-    /// Saves snapshots of a database into one file, for `replay`. Never acts.
+    /// Saves snapshots of a database to one file, for `replay`. Never acts.
     Record(RecordArgs),
-    /// Reports what the policies would have done over a recording: holds, budgets, schedules and all. Never acts.
+    /// Reports what the policies would have done over a recording, with holds, budgets and schedules. Never acts.
     Replay(ReplayArgs),
-    /// Checks the configuration and the policies, and reports every problem at its line and column.
+    /// Validates the configuration and the policies, and reports every problem with its line and column.
     Check(CheckArgs),
-    /// Runs policy tests: sessions given over time, decisions expected.
+    /// Runs policy tests: sessions over time, and the expected decisions.
     Test(TestArgs),
-    /// Shows the journal: which actions were taken on whom, why, with what outcome, and what became of the sessions.
+    /// Shows the journal: each action with its session, reason, outcome and what became of the session.
     History(HistoryArgs),
-    /// Stops the running daemon from sending anything to any database, until `resume`. Needs no valid configuration.
+    /// Stops all actions of the running daemon until `resume`. Needs no valid configuration.
     Pause {
-        /// Why, for those who find it paused.
+        /// The reason, shown to everybody who finds the daemon paused.
         #[arg(long, default_value = "")]
         reason: String,
-        /// The daemon's state folder, where several daemons run or none can be found.
+        /// The daemon's state folder, if several daemons run or none can be found.
         #[arg(long, value_name = "FOLDER")]
         state: Option<PathBuf>,
     },
     /// Ends a pause.
     Resume {
-        /// The daemon's state folder, where several daemons run or none can be found.
+        /// The daemon's state folder, if several daemons run or none can be found.
         #[arg(long, value_name = "FOLDER")]
         state: Option<PathBuf>,
     },
     /// Prints a completion script for a shell.
     Completions {
-        /// Which shell.
+        /// The shell.
         shell: clap_complete::Shell,
     },
     /// Prints the manual page.
     Man,
 }
 
-/// Where the sessions and the policies come from that a command looks at.
+/// Where a command gets the sessions and the policies from.
 #[derive(Clone, Debug, Args)]
 pub struct SourceArgs {
-    /// Reads the sessions from a saved snapshot, JSON or CSV, instead of from the databases; `-` is standard input.
+    /// Reads the sessions from a saved snapshot (JSON or CSV) instead of the databases; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub snapshot: Option<PathBuf>,
     /// Policy files or folders, instead of the configured ones.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub policies: Vec<PathBuf>,
-    /// The database's clock when the snapshot was saved, if the file does not say: 2026-11-22T10:00:00Z.
+    /// The database's time when the snapshot was saved, if the file does not contain it: 2026-11-22T10:00:00Z.
     #[arg(long, value_name = "TIME", requires = "snapshot")]
     pub taken_at: Option<String>,
-    /// One of the configured databases; with a snapshot, the name that policies know its database by.
+    /// Only this configured database; with --snapshot, the name of its database for the policies' `databases:`.
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
 }
@@ -145,17 +144,17 @@ pub struct SourceArgs {
 /// `explain`
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// The session: 'SID,SERIAL#,@INST_ID', or as much of it as is unambiguous.
+    /// The session: 'SID,SERIAL#,@INST_ID'; SERIAL# and INST_ID may be left out if the rest is unambiguous.
     #[arg(value_name = "SID,SERIAL#,@INST", required_unless_present = "sql")]
     pub session: Option<String>,
-    /// Of all policies this one alone.
+    /// Only this policy.
     #[arg(long, value_name = "NAME")]
     pub policy: Option<String>,
-    /// Where to look.
+    /// The sessions and the policies.
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Prints each policy's condition as a query for SQL*Plus, which shows the same sessions. Without a session nothing is
-    /// looked at.
+    /// Prints each policy's condition as a query for SQL*Plus that selects the same sessions. Without a session, no database
+    /// is read.
     #[arg(long)]
     pub sql: bool,
 }
@@ -163,47 +162,47 @@ pub struct ExplainArgs {
 /// `sessions`
 #[derive(Debug, Args)]
 pub struct SessionsArgs {
-    /// Shows the sessions that this holds for: "INACTIVE longer than 1h and username = SHOP".
+    /// Lists only the sessions that match this condition: "INACTIVE longer than 1h and username = SHOP".
     #[arg(value_name = "CONDITION")]
     pub condition: Option<String>,
-    /// Where to look.
+    /// The sessions and the policies.
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Shows background sessions too. A condition that speaks of `background` or `type` does as well.
+    /// Lists background sessions too. A condition that uses `background` or `type` implies it.
     #[arg(long)]
     pub all: bool,
-    /// How the sessions look.
+    /// The format of the list.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: ListFormat,
-    /// Looks again so many seconds after the last look, until it is interrupted.
+    /// Reads again this many seconds after the previous reading, until interrupted.
     #[arg(long, value_name = "SECONDS", conflicts_with = "snapshot", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub watch: Option<u64>,
 }
 
-/// How `sessions` lists.
+/// The format of `sessions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ListFormat {
     /// For a terminal.
     Text,
     /// For spreadsheets.
     Csv,
-    /// For programs: one object a database, each on a line.
+    /// For programs: one object per database, one per line.
     Json,
 }
 
 /// `plan`
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// Where to look.
+    /// The sessions and the policies.
     #[command(flatten)]
     pub source: SourceArgs,
-    /// Shows what policies with `for:` would do once it is served.
+    /// Treats every `for:` as fulfilled.
     #[arg(long)]
     pub assume_held: bool,
-    /// How the report looks.
+    /// The format of the report.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
     pub format: ReportFormat,
-    /// Writes the report to a file instead of to standard output.
+    /// Writes the report to this file instead of standard output.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -211,19 +210,19 @@ pub struct PlanArgs {
 /// `record`
 #[derive(Debug, Args)]
 pub struct RecordArgs {
-    /// The file to make; one that is there already is left alone.
+    /// The file to create; an existing file is not overwritten.
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
-    /// Between two snapshots, such as 15s or 1m; the database's `poll` if not given.
+    /// The time between two snapshots, such as 15s or 1m; by default the database's `poll`.
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub every: Option<Duration>,
-    /// Ends after this long, such as 1h; until it is interrupted if neither is given.
+    /// Ends after this time, such as 1h. Without --for and --snapshots, records until interrupted.
     #[arg(long = "for", value_name = "SPAN", value_parser = span, conflicts_with = "snapshots")]
     pub for_: Option<Duration>,
-    /// Ends after so many.
+    /// Ends after this many snapshots.
     #[arg(long, value_name = "N")]
     pub snapshots: Option<NonZeroU64>,
-    /// One of the configured databases, if there are several.
+    /// The configured database to record; required if there are several.
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
 }
@@ -231,19 +230,19 @@ pub struct RecordArgs {
 /// `replay`
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// What `record` made.
+    /// A recording made by `record`.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Policy files or folders, instead of the configured ones.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub policies: Vec<PathBuf>,
-    /// Takes every `for:` as served.
+    /// Treats every `for:` as fulfilled.
     #[arg(long)]
     pub assume_held: bool,
-    /// How the report looks: totals, or in JSON one plan a line for each snapshot.
+    /// The format of the report: totals, or, as JSON, one plan per snapshot and line.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
     pub format: ReportFormat,
-    /// Writes the report to a file instead of to standard output.
+    /// Writes the report to this file instead of standard output.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
@@ -251,34 +250,34 @@ pub struct ReplayArgs {
 /// `history`
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
-    /// From this time on: a span before now such as 7d, a day, or a time.
+    /// Only actions since this time: a span before now such as 7d, a day, or a time.
     #[arg(long, value_name = "TIME")]
     pub since: Option<String>,
-    /// Up to this time.
+    /// Only actions up to this time.
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
-    /// On this database.
+    /// Only actions on this database.
     #[arg(long, value_name = "NAME")]
     pub database: Option<String>,
-    /// By this policy.
+    /// Only actions of this policy.
     #[arg(long, value_name = "NAME")]
     pub policy: Option<String>,
-    /// On sessions of this user.
+    /// Only actions on sessions of this user.
     #[arg(long, value_name = "USERNAME")]
     pub user: Option<String>,
-    /// With this outcome, such as done, marked, failed; or with what was seen afterwards: gone, lingers.
+    /// Only actions with this outcome, such as done, marked or failed, or with this verification, such as gone or lingers.
     #[arg(long, value_name = "OUTCOME")]
     pub outcome: Option<String>,
-    /// On this session: 'SID,SERIAL#,@INST_ID', or part of it.
+    /// Only actions on this session: 'SID,SERIAL#,@INST_ID', or a part of it.
     #[arg(long, value_name = "SID,SERIAL#,@INST")]
     pub session: Option<String>,
     /// Counts by day and policy instead of listing each action.
     #[arg(long)]
     pub summary: bool,
-    /// How it looks; json is one object a line, with the whole session as it was.
+    /// The format; json is one object per line, with all recorded columns of the session.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
     pub format: ReportFormat,
-    /// Writes to a file instead of to standard output.
+    /// Writes to this file instead of standard output.
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// The daemon's state folder, instead of the configured one.
@@ -286,7 +285,7 @@ pub struct HistoryArgs {
     pub state: Option<PathBuf>,
 }
 
-/// A span of time from a second to a year.
+/// Parses a span of time from a second to a year.
 fn span(text: &str) -> Result<Duration, String> {
     match text.parse().map(|Span(seconds)| u64::try_from(seconds)) {
         Ok(Ok(seconds @ 1..=31_536_000)) => Ok(Duration::from_secs(seconds)),
@@ -295,7 +294,7 @@ fn span(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A release of Oracle Database that there is something to say of.
+/// Parses a release of Oracle Database that `check` knows.
 fn release(text: &str) -> Result<Release, String> {
     match Release::parse(text) {
         Some(release) if release.at_least(11, 2) && release.major < 100 => Ok(release),
@@ -303,7 +302,7 @@ fn release(text: &str) -> Result<Release, String> {
     }
 }
 
-/// The formats by name, so that a wrong one is answered with the right ones.
+/// Parses a format by name; the error lists the valid names.
 fn report_formats() -> impl clap::builder::TypedValueParser<Value = ReportFormat> {
     use clap::builder::{PossibleValuesParser, TypedValueParser};
     PossibleValuesParser::new(ReportFormat::ALL.map(ReportFormat::name))
@@ -313,26 +312,26 @@ fn report_formats() -> impl clap::builder::TypedValueParser<Value = ReportFormat
 /// `check`
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Policy files or folders, or a configuration; the configured ones if none is given.
+    /// Policy files or folders, or configurations; by default the configuration and its policies.
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Names what this release of Oracle Database does not have of what the policies use: 11.2, 12.1, 19, 23.
+    /// Also reports what the policies use that this release of Oracle Database lacks: 11.2, 12.1, 19, 23.
     #[arg(long, value_name = "RELEASE", value_parser = release)]
     pub release: Option<Release>,
-    /// How problems look.
+    /// The format of the problems.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: CheckFormat,
-    /// Prints the JSON Schema of a policy file, for editors, and ends.
+    /// Prints the JSON Schema of a policy file, for editors, and exits.
     #[arg(long)]
     pub print_schema: bool,
 }
 
-/// How `check` reports.
+/// The format of `check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CheckFormat {
-    /// With the line and the spot.
+    /// With the source line and the place marked.
     Text,
-    /// One `file:line:column` a line.
+    /// One line per problem, beginning with `file:line:column`.
     Short,
     /// For editors.
     Json,
@@ -341,11 +340,11 @@ pub enum CheckFormat {
 /// `test`
 #[derive(Debug, Args)]
 pub struct TestArgs {
-    /// Folders with tests; each test is a folder with timeline.yaml, expect.yaml and the policies: policy.yaml, or the
-    /// files that the timeline names. The folders of the configured policies if none is given.
+    /// Folders with tests. A test is a folder with timeline.yaml, expect.yaml and the policies: policy.yaml, or the files
+    /// that the timeline names. By default the folders of the configured policies.
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Writes the results as JUnit XML too, for a build server.
+    /// Also writes the results as JUnit XML, for a build server.
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
 }
@@ -354,13 +353,13 @@ pub struct TestArgs {
 #[cfg(feature = "demo")]
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// How long it runs.
+    /// How long the demo runs, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub seconds: Duration,
-    /// Where /metrics and the status page are served meanwhile.
+    /// The address that serves /metrics and the status page.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9763")]
     pub listen: std::net::SocketAddr,
-    /// Where the report and the journal are left; a new folder under the system's temporary one if not given.
+    /// The folder for the report and the journal; by default a new folder in the system's temporary folder.
     #[arg(long, value_name = "FOLDER")]
     pub folder: Option<PathBuf>,
 }
@@ -373,44 +372,44 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// What the manual page says beyond the commands.
+/// The sections of the manual page after the commands.
 const MANUAL: &str = "\
 .SH SIGNALS
 .TP
 \\fBSIGHUP\\fR
-reads configuration and policies again; if they do not check, what was in force stays so.
+reload the configuration and the policies; if they are invalid, the old ones stay in force.
 .TP
 \\fBSIGTERM\\fR, \\fBSIGINT\\fR
-stop within a few seconds, also while a call to a database hangs; a second one ends the process at once.
+stop within a few seconds, even while a call to a database hangs; a second signal ends the process at once.
 .SH FILES
 .TP
 \\fI/etc/orareaper/orareaper.yaml\\fR
 the configuration
 .TP
 \\fI/var/lib/orareaper/journal.jsonl\\fR
-what was intended, what came of it, and what the next snapshots showed
+each intended action, its outcome, and what later snapshots show of the session
 .TP
 \\fI/var/lib/orareaper/reports/\\fR
 the newest report of each database
 .TP
 \\fI/var/lib/orareaper/paused\\fR
-while this file is there, nothing is done to any session
+while this file exists, no session is acted on
 .TP
 \\fI/run/orareaper/\\fR
-the socket by which `pause` and `resume` reach the daemon
+the socket through which `pause` and `resume` reach the daemon
 .SH EXIT STATUS
 .TP
 0
-fine
+success
 .TP
 1
-findings: something that does not check, a failed test
+findings: an invalid policy or configuration, a failed test
 .TP
 2
-could not do it: usage, connection, input or output
+failure: usage, connection, input or output
 ";
 
-/// The manual page, as troff: one page, each command with its options.
+/// Writes the manual page as troff: one page with all commands and their options.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -446,7 +445,7 @@ pub fn man(out: &mut dyn std::io::Write) -> std::io::Result<()> {
     out.write_all(MANUAL.as_bytes())
 }
 
-/// The completion script of a shell.
+/// Writes the completion script of a shell.
 pub fn completions(shell: clap_complete::Shell, out: &mut dyn std::io::Write) {
     clap_complete::generate(shell, &mut Cli::command(), "orareaper", out);
 }

@@ -1,4 +1,4 @@
-//! An autonomous policy daemon that reaps idle, stuck and runaway Oracle sessions, with proof for every one.
+//! A daemon that kills idle, stuck and runaway Oracle sessions by policy, and records why for each one.
 //!
 //! The modules stand in reading order; docs/ARCHITECTURE.md has the map.
 

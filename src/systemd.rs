@@ -100,7 +100,10 @@ impl Notifier {
         if stuck.is_empty() {
             self.send(&[NotifyState::Watchdog]);
         } else {
-            tracing::error!(loops = stuck.join(", "), "no progress: the watchdog is not fed");
+            tracing::error!(
+                loops = stuck.join(", "),
+                "loops make no progress, so the watchdog is not fed"
+            );
         }
         stuck.is_empty()
     }

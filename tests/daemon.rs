@@ -115,7 +115,7 @@ fn a_reload_takes_the_new_policies_or_keeps_the_old_ones() {
     site.policies("policies: [{name: second, mode: enforce, when: INACTIVE longer then 4h, action: kill}]");
     daemon.signal("HUP");
     daemon.metric_becomes("orareaper_reload_success", 0.0);
-    let line = daemon.says("policies not loaded, the ones before stay in force");
+    let line = daemon.says("policies not loaded; the previous ones stay in force");
     let error = line["error"].as_str().unwrap_or_default();
     assert!(error.contains("policies.yaml:1:") && error.contains("then"), "{line}");
     daemon.looks("orcl", 2);

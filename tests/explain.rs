@@ -196,7 +196,7 @@ fn who_cannot_be_found_is_told_with_what_there_is() {
         (&["explain", "SHOP"], "expected 'SID,SERIAL#,@INST_ID'"),
         (
             &["explain", "12", "--policy", "idel"],
-            "there is no policy idel; did you mean `idle`?",
+            "no policy is named idel; did you mean `idle`?",
         ),
         (&["explain"], "required"),
         (&["sessions", "usrname = SHOP"], "username"),
@@ -430,7 +430,7 @@ fn a_session_of_a_live_database_is_explained() {
     site.configure_with(&two, "");
     let ran = live(&site, &["explain", &name]);
     assert_eq!((ran.code, &*ran.out), (Some(2), ""));
-    holds(&ran.err, "say with --database which one is meant: one, two");
+    holds(&ran.err, "choose one with --database: one, two");
     let ran = live(&site, &["explain", &name, "--database", "two"]);
     holds(fine(&ran), "policy walked-away (dry run, kill)\n");
     let ran = live(&site, &["sessions", "--database", "tow"]);

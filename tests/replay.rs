@@ -28,16 +28,16 @@ fn what_is_recorded_is_replayed_and_a_cut_file_is_read_up_to_the_cut() {
     };
     let (out, err) = run(&["record", "-o", "week.rec", "--every", "1s", "--snapshots", "3"], 0);
     assert!(
-        out.is_empty() && err.contains("3 snapshots of orcl in week.rec"),
+        out.is_empty() && err.contains("3 snapshots of orcl to week.rec"),
         "{err}"
     );
     let mode = std::fs::metadata(site.path("week.rec"))
         .expect("a file")
         .permissions()
         .mode();
-    assert_eq!(mode & 0o777, 0o600, "only its owner reads what sessions said");
+    assert_eq!(mode & 0o777, 0o600, "others can read the recording");
     let (_, err) = run(&["record", "-o", "week.rec", "--snapshots", "1"], 2);
-    assert!(err.contains("make the recording week.rec"), "{err}");
+    assert!(err.contains("create the recording week.rec"), "{err}");
 
     let (out, _) = run(&["replay", "week.rec", "--format", "json"], 0);
     let plans: Vec<Value> = out

@@ -135,7 +135,7 @@ fn what_no_daemon_confirms_is_not_said() {
     assert!(said.contains(&daemon.pid().to_string()), "{said}");
     nobody_is_ended(&db, &daemon);
     let (status, said) = orareaper(&site, &["resume", "--state", "state"]);
-    assert!(status == 0 && said.contains("nobody confirms"), "{said}");
+    assert!(status == 0 && said.contains("not confirmed that it resumes"), "{said}");
 }
 
 #[test]

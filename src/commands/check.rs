@@ -63,7 +63,7 @@ pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
     }
     tell(arguments.format, &problems);
     if refused_config {
-        fail(&format!("the configuration {} does not check", config.display()));
+        fail(&format!("the configuration {} is invalid", config.display()));
     }
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let warnings = problems.len() - errors;
@@ -79,7 +79,7 @@ pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
     if errors == 0 { Status::Fine } else { refused(&problems) }
 }
 
-/// What a policy uses that a release does not have: an action is refused there, and no comparison with a column can hold.
+/// What a policy uses that a release lacks: the action would be refused, or no comparison with the column could be true.
 fn lacking(policy: &Policy, release: Release) -> Vec<Diagnostic> {
     let problem = |severity, code, message: String| {
         let mut problem = Diagnostic::of_file(&policy.origin.file, code, message);
@@ -94,7 +94,7 @@ fn lacking(policy: &Policy, release: Release) -> Vec<Diagnostic> {
             && release < first
         {
             let message = format!(
-                "the policy `{}` cannot act on release {release}: `{action}` needs {clause}, documented from release {first} on",
+                "the policy `{}` cannot act on release {release}: `{action}` needs {clause}, which is documented from release {first} on",
                 policy.name
             );
             found.push(problem(Severity::Error, "action-not-on-release", message));
@@ -107,8 +107,8 @@ fn lacking(policy: &Policy, release: Release) -> Vec<Diagnostic> {
         .filter(|column| column.source() == Source::Session && !documented.contains(*column))
     {
         let message = format!(
-            "the policy `{}` asks for {}, which release {release} is not documented to have: unknown there, so that no \
-             comparison with it holds",
+            "the policy `{}` uses {}, which is not documented for release {release}: its value is unknown there, so no \
+             comparison with it is true",
             policy.name,
             column.name()
         );
@@ -125,9 +125,9 @@ fn count(number: usize, noun: &str) -> String {
     }
 }
 
-/// A configuration says which databases there are; a policy file never does.
+/// Whether a file is a configuration: only a configuration has `databases:` or `include:`.
 fn is_configuration(path: &Path) -> bool {
-    // Only as much as a file may hold: what is larger is refused by whoever reads it next.
+    // Reads no more than the size limit of a file; the loader refuses a larger file later.
     crate::yaml::files::read(path).is_ok_and(|bytes| {
         String::from_utf8_lossy(&bytes).lines().any(|line| {
             let key = |key: &str| {
@@ -155,7 +155,7 @@ fn tell(format: CheckFormat, problems: &[Diagnostic]) {
     }
 }
 
-/// Stable: keys are added, never renamed. `line` and `column` count from 1 and are null for a whole file.
+/// A stable format: keys are added, never renamed. `line` and `column` count from 1 and are null for a whole file.
 fn as_json(problem: &Diagnostic) -> serde_json::Value {
     let place = |number: usize| (number > 0).then_some(number);
     serde_json::json!({

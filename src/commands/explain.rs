@@ -25,7 +25,7 @@ fn explain(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Result
     let session = arguments.session.as_deref().map(str::parse::<SessionName>).transpose();
     let session = session.map_err(|problem| fail(&problem))?;
     let rules = if session.is_none() {
-        // Only the policies are asked for.
+        // Only the policies are needed.
         let needs_config = arguments.source.policies.is_empty();
         Rules::of_policies(&arguments.source.policies, needs_config, config, clock)?
     } else {
@@ -44,14 +44,14 @@ fn explain(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Result
     {
         let names: Vec<&str> = config.databases.iter().map(|database| &*database.name).collect();
         return Err(fail(&format!(
-            "several databases are configured; say with --database which one is meant: {}",
+            "several databases are configured; choose one with --database: {}",
             names.join(", ")
         )));
     }
     let more: Columns = [Column::Sid, Column::Serial].into_iter().collect();
     let look = match rules.look(&arguments.source, more)?.into_iter().next() {
         Some(Ok(look)) => look,
-        // It was told.
+        // `look` has reported it.
         Some(Err(_)) => return Err(Status::Failed),
         None => return Err(fail("no database is configured")),
     };
@@ -102,11 +102,12 @@ fn named(name: &str, set: &PolicySet) -> Result<usize, Status> {
     at.ok_or_else(|| {
         let hint = did_you_mean(name, set.policies.iter().map(|policy| &*policy.name));
         let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
-        fail(&format!("there is no policy {name}{hint}"))
+        fail(&format!("no policy is named {name}{hint}"))
     })
 }
 
-/// A query for each policy. SQL*Plus asks for the value of every `&name`, in a text too, unless it is told not to.
+/// A query for each policy. SET DEFINE OFF, because SQL*Plus would otherwise ask for the value of each `&name`, even in a
+/// literal.
 fn queries(set: &PolicySet, only: Option<usize>, verdict: impl Fn(usize) -> String) -> String {
     let wanted = (0..set.policies.len()).filter(|index| only.is_none_or(|only| only == *index));
     let queries: Vec<String> = wanted
@@ -122,7 +123,7 @@ fn queries(set: &PolicySet, only: Option<usize>, verdict: impl Fn(usize) -> Stri
         ""
     };
     format!(
-        "-- Whom each policy's condition selects, before protections, exemptions and limits.\n{define}{}",
+        "-- The sessions that each policy's condition selects, before protections, exemptions and limits.\n{define}{}",
         queries.join("\n")
     )
 }

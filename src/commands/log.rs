@@ -1,9 +1,9 @@
-//! Where the log and whatever else is said of the work goes: standard error, or the demo's file.
+//! The log and the messages of commands: to standard error, or to the demo's file.
 //!
-//! One line an event, harmless to show: what a client calls itself may stand in an error of the database too, so the whole
-//! line is made visible and not only the fields that are known to hold such text. Where standard error leads to the journal
-//! of systemd, each line begins with its priority, `<3>` for an error to `<7>` for a trace (sd-daemon(3)), so that
-//! `journalctl -p warning` shows the outage and nothing else.
+//! One line per event, with control characters escaped. The text of a client can also appear in an error message of the database,
+//! so the whole line is escaped, not only the fields that are known to contain such text. If standard error is connected to the
+//! journal of systemd, each line begins with its priority, from `<3>` for an error to `<7>` for a trace (sd-daemon(3)), so that
+//! `journalctl -p warning` filters the lines.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
@@ -19,16 +19,16 @@ use crate::cli::{Cli, Command, LogFormat, Status};
 use crate::commands::log_queue::{self, Queue};
 use crate::terminal::visible::{json_escaped, visible};
 
-/// How grave a line is, by the numbers of syslog(3).
+/// The severity of a line, with the numbers of syslog(3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Priority {
-    /// It could not be done.
+    /// Something could not be done.
     Error,
-    /// A person should look.
+    /// Somebody should look at it.
     Warning,
-    /// It was done.
+    /// Something was done.
     Info,
-    /// For whoever looks for a fault.
+    /// Details for finding a fault.
     Debug,
 }
 
@@ -52,8 +52,8 @@ impl Priority {
     }
 }
 
-/// Whether standard error leads to systemd's journal: JOURNAL_STREAM names the device and the inode of the socket that
-/// systemd connected (systemd.exec(5)). A service whose standard error was redirected since has it too, so both are compared.
+/// Whether standard error is connected to systemd's journal. JOURNAL_STREAM contains the device and the inode of the socket that
+/// systemd connected (systemd.exec(5)). They are compared, because standard error may have been redirected since.
 fn to_journal() -> bool {
     static KNOWN: OnceLock<bool> = OnceLock::new();
     *KNOWN.get_or_init(|| {
@@ -66,21 +66,21 @@ fn to_journal() -> bool {
     })
 }
 
-/// What is still to be written when the program ends gets so long.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long the end of the program waits for the last lines to be written.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// Writes what is still to be written, as far as standard error takes it.
+/// Writes the remaining lines, if standard error accepts them in time.
 pub fn end_log() {
     if let Some(queue) = log_queue::running() {
-        queue.finish(LAST_WORDS);
+        queue.finish(LAST_LINES);
     }
 }
 
-/// Sets up the log: human where a person reads it, JSON elsewhere, unless told otherwise. To standard error, but for the
-/// demo, whose story would drown in it: that one logs into its folder as soon as it has one.
+/// Sets up the log to standard error: by default human on a terminal, JSON elsewhere. The demo logs to a file in its folder
+/// instead, once it has one, because standard error would interrupt its output.
 ///
 /// # Errors
-/// When the directives make no sense.
+/// When `--log` is invalid.
 pub fn start_log(cli: &Cli) -> Result<(), Status> {
     #[cfg(feature = "demo")]
     if matches!(cli.command, Command::Demo(_)) {
@@ -88,14 +88,14 @@ pub fn start_log(cli: &Cli) -> Result<(), Status> {
     }
     let terminal = io::stderr().is_terminal();
     if matches!(cli.command, Command::Run { .. }) {
-        // Whoever reads the log may stop reading, which must not stop the daemon.
+        // A reader that stops reading the log must not stop the daemon.
         let queue = Queue::start().map_err(|error| fail(&format!("start a thread for the log: {error}")))?;
         return log_to(cli, move || queue, terminal);
     }
     log_to(cli, io::stderr, terminal)
 }
 
-/// Sets up the log, to anywhere.
+/// Sets up the log to `out`.
 pub(crate) fn log_to<W>(cli: &Cli, out: W, terminal: bool) -> Result<(), Status>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -130,18 +130,18 @@ where
     Ok(())
 }
 
-/// What an event's text is.
+/// The form of an event's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// One object.
+    /// One JSON object.
     Json,
-    /// Words.
+    /// Plain text.
     Plain,
-    /// Words with the subscriber's own colours; it escapes the fields itself.
+    /// Text with the subscriber's colours; the subscriber escapes the fields.
     Coloured,
 }
 
-/// Makes the writers of single events.
+/// Makes a writer for each event.
 struct Lines<M> {
     out: M,
     form: Form,
@@ -169,7 +169,7 @@ impl<'w, M: MakeWriter<'w>> MakeWriter<'w> for Lines<M> {
     }
 }
 
-/// Writes one event, which the subscriber hands over whole.
+/// Writes one event. The subscriber passes the whole event in one call.
 struct Line<W> {
     out: W,
     form: Form,
@@ -195,18 +195,18 @@ impl<W: Write> Write for Line<W> {
     }
 }
 
-/// Tells a problem.
+/// Reports a problem.
 pub(crate) fn fail(problem: &str) -> Status {
     say_as(Priority::Error, &format!("error: {problem}"));
     Status::Failed
 }
 
-/// Tells something about the work.
+/// Reports something about the work.
 pub(crate) fn say(text: &str) {
     say_as(Priority::Info, text);
 }
 
-/// Tells something of a priority, line by line.
+/// Reports text with a priority, line by line.
 pub(crate) fn say_as(priority: Priority, text: &str) {
     let text = if to_journal() {
         let lines = text.lines().map(|line| format!("{}{line}\n", priority.prefix()));
@@ -216,7 +216,7 @@ pub(crate) fn say_as(priority: Priority, text: &str) {
     };
     match log_queue::running() {
         Some(queue) => queue.put(text.as_bytes()),
-        // Nobody reads it if standard error is closed, and there is nowhere else to say so.
+        // A failure is ignored: standard error is closed, and there is nowhere else to report it.
         None => drop(io::stderr().write_all(text.as_bytes())),
     }
 }
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_shows_what_a_client_hid_in_it_and_stays_one_line() {
+    fn control_characters_are_escaped_and_an_event_is_one_line() {
         let hostile = "{\"machine\":\"web\u{9b}1\u{202e}\u{2028}\"}\n";
         assert_eq!(
             written(Form::Json, "<4>", hostile),

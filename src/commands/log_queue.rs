@@ -1,8 +1,8 @@
-//! Lines of the daemon on their way to standard error, which may not take them.
+//! A queue of log lines between the daemon and standard error.
 //!
-//! Whoever reads standard error may be gone, or may have stopped reading: a write to a full pipe waits for ever. So a thread of
-//! its own writes, and everybody else hands lines over and goes on. So many lines wait; what comes beyond them is lost, and how
-//! much was lost is told once the reader is back. What the daemon did is in the journal of its own, which does not go this way.
+//! The reader of standard error may have stopped reading, and a write to a full pipe blocks for ever. So a separate thread
+//! writes, and all other threads only put lines into the queue. When the queue is full, lines are lost; the number of lost lines
+//! is logged once the reader reads again. Records of actions are in the journal, which does not use this queue.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
@@ -11,12 +11,12 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-/// So many lines wait, some megabytes at most.
+/// The capacity of the queue, a few megabytes.
 const LINES: usize = 10_000;
 
 static RUNNING: OnceLock<Queue> = OnceLock::new();
 
-/// Lines that wait.
+/// The queue.
 #[derive(Debug)]
 pub(crate) struct Queue {
     items: SyncSender<Item>,
@@ -26,20 +26,20 @@ pub(crate) struct Queue {
 #[derive(Debug)]
 enum Item {
     Line(Vec<u8>),
-    /// Everything before it is written.
+    /// Answered when everything before it is written.
     Reached(SyncSender<()>),
 }
 
-/// The queue, if lines go through one.
+/// The queue, if it has been started.
 pub(crate) fn running() -> Option<&'static Queue> {
     RUNNING.get()
 }
 
 impl Queue {
-    /// From now on, what is said goes through the queue.
+    /// Starts the queue; from now on all log lines go through it.
     ///
     /// # Errors
-    /// When the system has no thread to give.
+    /// When the thread cannot be started.
     pub(crate) fn start() -> io::Result<&'static Queue> {
         let (items, received) = sync_channel(LINES);
         let queue = RUNNING.get_or_init(|| Queue {
@@ -52,18 +52,18 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Hands lines over. Never waits.
+    /// Puts lines into the queue. Never waits.
     pub(crate) fn put(&self, lines: &[u8]) {
         if self.items.try_send(Item::Line(lines.to_vec())).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Waits until all is written that was handed over, no longer than this. A queue that is full is not waited for.
+    /// Waits, up to `grace`, until everything in the queue is written. Returns at once if the queue is full.
     pub(crate) fn finish(&self, grace: Duration) {
         let (reached, awaited) = sync_channel(1);
         if self.items.try_send(Item::Reached(reached)).is_ok() {
-            // What is not written by then has no reader.
+            // Lines that are not written by then have no reader.
             let _ = awaited.recv_timeout(grace);
         }
     }
@@ -84,15 +84,18 @@ fn write_all(items: &Receiver<Item>, queue: &Queue, out: &mut dyn Write) {
     for item in items {
         match item {
             Item::Line(lines) => {
-                // A reader that is gone does not come back, and there is nowhere else to say so.
+                // Ignored: the reader is gone, and there is nowhere else to report it.
                 let _ = out.write_all(&lines);
             }
-            // Whoever waited may have gone.
+            // Ignored: the waiting thread may have given up.
             Item::Reached(reached) => drop(reached.try_send(())),
         }
         let lost = queue.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            tracing::warn!(lines = lost, "lines of the log are lost: nobody read standard error");
+            tracing::warn!(
+                lost_lines = lost,
+                "log lines were lost because standard error was not read"
+            );
         }
     }
 }
@@ -103,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes nothing as long as it is held.
+    /// Blocks writes while its mutex is held.
     #[derive(Clone, Default)]
     struct Pipe(Arc<Mutex<Vec<u8>>>);
 
@@ -119,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_writes_never_waits_for_whoever_reads() {
+    fn putting_a_line_never_waits_for_the_reader() {
         let (items, received) = sync_channel(LINES);
         let queue = Arc::new(Queue {
             items,
@@ -129,7 +132,7 @@ mod tests {
         let stuck = pipe.0.lock().expect("not poisoned");
         let (its_queue, mut out) = (Arc::clone(&queue), pipe.clone());
         let writer = thread::spawn(move || write_all(&received, &its_queue, &mut out));
-        // One is in the writer's hands at most; beyond those that may wait, they are lost.
+        // The writer holds one line at most; lines beyond the capacity are lost.
         for number in 0..LINES + 5 {
             queue.put(format!("{number}\n").as_bytes());
         }
@@ -144,7 +147,7 @@ mod tests {
         let text = String::from_utf8(pipe.0.lock().expect("not poisoned").clone()).expect("text");
         assert!(
             text.starts_with("0\n1\n2\n") && text.lines().count() >= LINES,
-            "order is kept"
+            "lines are missing or out of order"
         );
         assert!(!writer.is_finished());
     }

@@ -1,7 +1,7 @@
-//! One look at what is there now, on the databases or in a saved snapshot, and what the policies make of it.
+//! Reads the current sessions, from the databases or from a saved snapshot, and evaluates the policies on them.
 //!
-//! `plan`, `explain` and `sessions` all begin with it, so that they see the same sessions, under the same protections and
-//! limits, through the same cycle. Nothing here acts.
+//! `plan`, `explain` and `sessions` share this code, so they see the same sessions under the same protections and limits,
+//! through the same cycle. Nothing here acts.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -26,10 +26,10 @@ use crate::policy::model::PolicySet;
 use crate::session::column::Columns;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
 
-/// So many databases are asked at a time: each costs a thread and a connection of its own.
-const SIDE_BY_SIDE: usize = 16;
+/// How many databases are read at a time: each takes a thread and a connection.
+const AT_A_TIME: usize = 16;
 
-/// What a look is taken with.
+/// What is needed to read and evaluate.
 pub(crate) struct Rules {
     /// The configuration; `None` where none is needed.
     pub(crate) config: Option<Config>,
@@ -38,13 +38,13 @@ pub(crate) struct Rules {
     clock: SystemClock,
 }
 
-/// What is there, and what holds for it.
+/// The sessions of one database, and what is in force for them.
 pub(crate) struct Look {
     /// The database's name.
     pub(crate) database: String,
-    /// When, if the snapshot says so.
+    /// When the snapshot was taken, if it says so.
     pub(crate) taken_at: Option<DateTime<Utc>>,
-    /// The same, or now.
+    /// The time of the snapshot, else the current time.
     pub(crate) now: DateTime<Utc>,
     /// The sessions.
     pub(crate) snapshot: Snapshot,
@@ -52,21 +52,21 @@ pub(crate) struct Look {
     pub(crate) rules: in_force::Rules,
     /// How each policy runs here, or why it does not, in the set's order.
     pub(crate) here: Here,
-    /// Who is protected.
+    /// What the protections need to know of the database.
     pub(crate) facts: Facts,
-    /// What has to be said first.
+    /// The notes to show before the sessions.
     pub(crate) notes: Vec<String>,
     readings: Readings,
 }
 
 impl Rules {
-    /// The configuration, if one is needed, and the policies.
+    /// Loads the configuration, if it is needed, and the policies.
     pub(crate) fn load(source: &SourceArgs, config: &Path, clock: SystemClock) -> Result<Rules, Status> {
         let needed = source.snapshot.is_none() || source.policies.is_empty();
         Rules::of_policies(&source.policies, needed, config, clock)
     }
 
-    /// The policies that are named, else those of the configuration, which is read only if it is needed.
+    /// Loads the named policies, else those of the configuration. The configuration is read only if it is needed.
     pub(crate) fn of_policies(
         policies: &[PathBuf],
         needs_config: bool,
@@ -83,7 +83,7 @@ impl Rules {
         Ok(Rules::of(config, set, clock))
     }
 
-    /// The same, but sessions of a file can be looked at with neither configuration nor policies.
+    /// As [`Rules::load`], but sessions of a file need neither a configuration nor policies.
     pub(crate) fn load_if_any(source: &SourceArgs, config: &Path, clock: SystemClock) -> Result<Rules, Status> {
         let none = source.snapshot.is_some() && source.policies.is_empty();
         if none && config == Path::new(CONFIG) && !config.exists() {
@@ -96,37 +96,37 @@ impl Rules {
         Rules { config, set, clock }
     }
 
-    /// What is in force for sessions of a file that are of a database of this name, if that is known.
+    /// What is in force for the sessions of a file, whose database has this name, if known.
     pub(crate) fn of_file(&self, name: Option<&str>) -> in_force::Rules {
         in_force::Rules::of_file(self.config.as_ref(), name, Arc::clone(&self.set))
     }
 
-    /// Looks once at each database, in the configuration's order. One that cannot be read is told of.
+    /// Reads each database once, in the configuration's order. Reports those that cannot be read.
     pub(crate) fn look(&self, source: &SourceArgs, more: Columns) -> Result<Vec<Looked>, Status> {
         if let Some(file) = &source.snapshot {
             return Ok(vec![Ok(self.file(file, source)?)]);
         }
-        let mut eyes = self.eyes(source)?;
-        let looks = self.side_by_side(&mut eyes, more);
-        eyes.into_iter()
-            .filter_map(|eye| eye.poller.ok())
+        let mut readers = self.readers(source)?;
+        let looks = self.read_all(&mut readers, more);
+        readers.into_iter()
+            .filter_map(|reader| reader.poller.ok())
             .for_each(Poller::close);
         Ok(looks)
     }
 
-    /// Looks at all databases, [`SIDE_BY_SIDE`] at a time: one that is slow delays no other. Why one cannot be read is told on
-    /// standard error too, in their order: whoever reads a table reads nothing below it.
-    pub(crate) fn side_by_side(&self, eyes: &mut [Eye], more: Columns) -> Vec<Looked> {
-        let answers: Vec<OnceLock<Looked>> = eyes.iter().map(|_| OnceLock::new()).collect();
-        let threads = SIDE_BY_SIDE.min(answers.len());
-        let waiting = Mutex::new(eyes.iter_mut().zip(&answers));
+    /// Reads all databases, [`AT_A_TIME`] at a time, so that a slow one does not delay the others. Errors are also reported on
+    /// standard error, in the order of the databases, because a reader of a long table may overlook them there.
+    pub(crate) fn read_all(&self, readers: &mut [Reader], more: Columns) -> Vec<Looked> {
+        let answers: Vec<OnceLock<Looked>> = readers.iter().map(|_| OnceLock::new()).collect();
+        let threads = AT_A_TIME.min(answers.len());
+        let waiting = Mutex::new(readers.iter_mut().zip(&answers));
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
                     loop {
                         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-                        let Some((eye, answer)) = next else { return };
-                        answer.get_or_init(|| eye.read(self, more));
+                        let Some((reader, answer)) = next else { return };
+                        answer.get_or_init(|| reader.read(self, more));
                     }
                 });
             }
@@ -141,32 +141,32 @@ impl Rules {
             .collect()
     }
 
-    /// Connections to look through, for those who look more than once.
-    pub(crate) fn eyes(&self, source: &SourceArgs) -> Result<Vec<Eye>, Status> {
+    /// Connections for reading repeatedly.
+    pub(crate) fn readers(&self, source: &SourceArgs) -> Result<Vec<Reader>, Status> {
         let databases = self.config.as_ref().map_or(&[][..], |config| &config.databases);
         let accounts = Arc::default();
         let wanted = |database: &&Database| source.database.as_ref().is_none_or(|name| **name == *database.name);
-        let eyes: Vec<Eye> = databases
+        let readers: Vec<Reader> = databases
             .iter()
             .filter(wanted)
             .map(|database| {
                 let reach = crate::daemon::reach(database, &accounts).map_err(|error| error.to_string());
-                Eye {
+                Reader {
                     database: Arc::clone(&database.name),
-                    // What is shown is what the daemon would do, so its label is the daemon's; nothing is done either way.
+                    // Not a dry run: the mode shown is the one that the daemon would use. Nothing here acts.
                     rules: in_force::Rules::of(database, false, Arc::clone(&self.set)),
                     poller: reach.map(|reach| Poller::new(reach, Arc::new(self.clock))),
                 }
             })
             .collect();
-        match (&source.database, eyes.is_empty()) {
+        match (&source.database, readers.is_empty()) {
             (Some(name), true) => {
                 let names = databases.iter().map(|database| &*database.name);
                 let hint = crate::yaml::diagnostics::did_you_mean(name, names);
                 let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
                 Err(fail(&format!("the configuration has no database {name}{hint}")))
             }
-            (Some(_) | None, _) => Ok(eyes),
+            (Some(_) | None, _) => Ok(readers),
         }
     }
 
@@ -178,10 +178,10 @@ impl Rules {
             .transpose();
         let taken_at = taken_at.map_err(|problem| fail(&format!("--taken-at: {problem}")))?;
         let saved = crate::export::open(file, taken_at).map_err(|error| fail(&error.to_string()))?;
-        // A policy's `databases` is held only against a name that was given: the one in a file may be any.
+        // A policy's `databases` is compared only with a name given by the user: the name in a file may be any.
         let rules = self.of_file(source.database.as_deref());
         let name = source.database.clone().or(saved.database);
-        Ok(self.seen(Look {
+        Ok(self.complete(Look {
             database: name.unwrap_or_else(|| "snapshot".into()),
             taken_at: utc_of(&saved.snapshot),
             now: self.clock.utc(),
@@ -194,16 +194,16 @@ impl Rules {
         }))
     }
 
-    /// Fills in what follows from the rest.
-    fn seen(&self, mut look: Look) -> Look {
+    /// Adds the time, the blackout and the notes.
+    fn complete(&self, mut look: Look) -> Look {
         look.now = look.taken_at.unwrap_or(look.now);
-        // Sessions of a file are of then, and those of a database are of now by its clock and by this host's.
+        // A saved snapshot has only its own time; for a database both its clock and this host's clock count.
         let blackout = look.taken_at.and_then(|then| match look.snapshot.source() {
             SnapshotSource::Saved => look.rules.blackout(then),
             SnapshotSource::Live => look.rules.blackout_by_either(then, self.clock.utc()),
         });
         look.notes
-            .extend(blackout.map(|blackout| format!("{blackout}: while it lasts the daemon does nothing of this")));
+            .extend(blackout.map(|blackout| format!("{blackout}: the daemon takes no action while it lasts")));
         look.notes.extend(notes(
             &look.snapshot,
             &look.readings,
@@ -214,16 +214,16 @@ impl Rules {
     }
 }
 
-/// A connection to look through.
-pub(crate) struct Eye {
+/// A connection to one database.
+pub(crate) struct Reader {
     database: Arc<str>,
     rules: in_force::Rules,
-    /// Or why there is none, or will not be any more.
+    /// The poller, or why there is none.
     poller: Result<Poller, String>,
 }
 
-impl Eye {
-    /// Looks.
+impl Reader {
+    /// Reads and evaluates once.
     fn read(&mut self, rules: &Rules, more: Columns) -> Looked {
         let unread = |why: String| Unread {
             database: self.database.to_string(),
@@ -240,7 +240,7 @@ impl Eye {
             Ok(polled) => polled,
             Err(error) => {
                 let unread = unread(error.to_string());
-                // Each further attempt would bring the account nearer to its lock.
+                // Further attempts could lock the account.
                 if error.class == Class::Auth {
                     self.poller = Err(unread.why.clone());
                 }
@@ -255,7 +255,7 @@ impl Eye {
                 said.push(format!("policy {} does not run here: {why}", policy.name));
             }
         }
-        Ok(rules.seen(Look {
+        Ok(rules.complete(Look {
             database: self.database.to_string(),
             taken_at: utc_of(&polled.snapshot),
             now: rules.clock.utc(),
@@ -269,7 +269,7 @@ impl Eye {
     }
 }
 
-/// A database as it was seen, or why it was not.
+/// What was read of a database, or why nothing was.
 pub(crate) type Looked = Result<Look, Unread>;
 
 /// A database that could not be read.
@@ -282,12 +282,12 @@ pub(crate) struct Unread {
 }
 
 impl Look {
-    /// The policies that run here. Schedules do not matter: what is asked is what would happen if it were time.
+    /// The policies that run here, with every schedule taken as due.
     fn in_force(&self) -> Vec<InForce> {
         self.rules.in_force(&self.here, Due::Always)
     }
 
-    /// What one cycle decides, with what is remembered.
+    /// Runs one cycle with `memory`.
     pub(crate) fn decide(&self, memory: &mut Memory, assume_held: bool) -> Cycle {
         let terms = Terms {
             set: self.rules.set(),

@@ -1,7 +1,7 @@
-//! What each command does.
+//! The commands of the command line.
 //!
-//! The result goes to standard output, everything about the work to standard error. A problem is told once, with what was
-//! tried, on what, why, and what to do.
+//! The result goes to standard output, everything else to standard error. A problem is reported once: what was tried, on what,
+//! why it failed, and what to do.
 
 pub mod check;
 #[cfg(feature = "demo")]
@@ -70,8 +70,8 @@ pub fn run(cli: &Cli) -> Status {
     }
 }
 
-/// Passwords are in this process's memory, a driver's copies among them: no core dump is written, and no other process of the
-/// same user may look into it (prctl(2), PR_SET_DUMPABLE). Where the system refuses, the daemon works all the same.
+/// Prevents core dumps, and access by other processes of the same user (prctl(2), PR_SET_DUMPABLE), because the memory of this
+/// process contains passwords, including the drivers' copies. If the system refuses, the daemon logs a warning and continues.
 fn keep_memory_private() {
     let none = rustix::process::Rlimit {
         current: Some(0),
@@ -83,13 +83,13 @@ fn keep_memory_private() {
         if let Some(error) = refused {
             tracing::warn!(
                 error = error.to_string(),
-                "cannot set {what}: a core dump would hold passwords"
+                "cannot set {what}: a core dump would contain passwords"
             );
         }
     }
 }
 
-/// Writes a result. A reader that has seen enough is no error.
+/// Writes a result. A closed pipe is not an error: the reader has seen enough.
 pub(crate) fn print(bytes: &[u8]) -> Status {
     match write(bytes) {
         Ok(_) => Status::Fine,
@@ -97,7 +97,7 @@ pub(crate) fn print(bytes: &[u8]) -> Status {
     }
 }
 
-/// Writes a result; whether anybody still reads.
+/// Writes a result. `false` if the reader has closed the pipe.
 pub(crate) fn write(bytes: &[u8]) -> Result<bool, Status> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -107,7 +107,7 @@ pub(crate) fn write(bytes: &[u8]) -> Result<bool, Status> {
     }
 }
 
-/// Writes a report to a file, or where none is given to standard output.
+/// Writes a report to a file, or to standard output if none is given.
 pub(crate) fn deliver(file: Option<&Path>, report: &str) -> Result<(), Status> {
     match file {
         Some(file) => std::fs::write(file, report)
@@ -116,7 +116,7 @@ pub(crate) fn deliver(file: Option<&Path>, report: &str) -> Result<(), Status> {
     }
 }
 
-/// How a result is laid out that goes to a file or, where none is given, to standard output.
+/// The style of a result that goes to a file, or to standard output if none is given.
 pub(crate) fn style_for(file: Option<&Path>) -> TextStyle {
     match file {
         Some(_) => TextStyle::WHOLE,
@@ -124,8 +124,8 @@ pub(crate) fn style_for(file: Option<&Path>) -> TextStyle {
     }
 }
 
-/// As wide as the terminal, in colour if it is one and does not ask for none. In a pipe or a file nothing is cut: whoever
-/// reads on there has no screen to fit.
+/// On a terminal: its width, and colour unless NO_COLOR is set. In a pipe or a file nothing is cut, because there is no
+/// screen to fit.
 pub(crate) fn terminal_style() -> TextStyle {
     if !std::io::stdout().is_terminal() {
         return TextStyle::WHOLE;
@@ -137,7 +137,7 @@ pub(crate) fn terminal_style() -> TextStyle {
     }
 }
 
-/// Tells all problems; whether one of them is an error.
+/// Reports all problems. `true` if one of them is an error.
 pub(crate) fn tell_problems(problems: &[Diagnostic]) -> bool {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     for problem in problems {
@@ -151,7 +151,7 @@ pub(crate) fn tell_problems(problems: &[Diagnostic]) -> bool {
     problems.iter().any(Diagnostic::is_error)
 }
 
-/// The exit status for files that do not check: what could not be read at all is no finding.
+/// The exit status for invalid files: an unreadable file is a failure, not a finding.
 pub(crate) fn refused(problems: &[Diagnostic]) -> Status {
     let unread = |problem: &Diagnostic| problem.is_error() && problem.code == "unreadable-file";
     if problems.iter().any(unread) {
@@ -161,20 +161,20 @@ pub(crate) fn refused(problems: &[Diagnostic]) -> Status {
     }
 }
 
-/// Tells that there is no configuration.
+/// Reports that there is no configuration.
 pub(crate) fn no_config(path: &Path) -> Status {
     let hint = if path == Path::new(CONFIG) {
-        "; write one, or name another with --config"
+        "; create it, or name another file with --config"
     } else {
         ""
     };
     fail(&format!(
-        "read the configuration {}: there is no such file{hint}",
+        "read the configuration {}: the file does not exist{hint}",
         path.display()
     ))
 }
 
-/// The configuration, or its problems told.
+/// Loads the configuration and reports its problems.
 pub(crate) fn load_config(path: &Path) -> Result<Config, Status> {
     if !path.exists() {
         return Err(no_config(path));
@@ -183,19 +183,19 @@ pub(crate) fn load_config(path: &Path) -> Result<Config, Status> {
     tell_problems(&loaded.diagnostics);
     loaded.config.ok_or_else(|| {
         fail(&format!(
-            "the configuration {} does not check; nothing was loaded",
+            "the configuration {} is invalid; nothing was loaded",
             path.display()
         ));
         refused(&loaded.diagnostics)
     })
 }
 
-/// The policies, or their problems told.
+/// Loads the policies and reports their problems.
 pub(crate) fn load_policies(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Result<Arc<PolicySet>, Status> {
     let loaded = crate::policy::load(paths, today, zone);
     tell_problems(&loaded.diagnostics);
     loaded.set.map(Arc::new).ok_or_else(|| {
-        fail("the policies do not check; nothing was loaded");
+        fail("the policies are invalid; nothing was loaded");
         refused(&loaded.diagnostics)
     })
 }

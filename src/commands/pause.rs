@@ -1,8 +1,8 @@
 //! `pause` and `resume`: the kill switch from a shell.
 //!
-//! A switch has to work when things are wrong: policies are never read, the configuration only to find out which daemon is
-//! meant, and then as far as it can be read. What is said is what the daemon confirmed. Where no daemon answers, the file in
-//! the state folder is made all the same, and it is said that nobody confirmed it.
+//! The kill switch must work when things are wrong. It never reads the policies, and it reads the configuration only to find the
+//! daemon, as far as it can be read. The output says what the daemon confirmed. If no daemon answers, the file in the state
+//! folder is created nevertheless, and the output says that no daemon confirmed it.
 
 use std::env;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -16,7 +16,7 @@ use crate::commands::{fail, say};
 use crate::daemon::control::{Answer, Question, ask, sockets};
 use crate::daemon::pause::{self, Pause};
 
-/// Where the state is if nobody says otherwise.
+/// The default state folder.
 const STATE: &str = "/var/lib/orareaper";
 
 /// Pauses.
@@ -29,7 +29,7 @@ pub fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: SystemClo
     let meant = meant(config, state);
     if !meant.is_empty() {
         let confirmed = meant.iter().map(|socket| confirm(socket, &question, told_paused));
-        // Every daemon is told, whatever the one before answered.
+        // Every daemon is asked, whatever the previous one answered.
         let all: Vec<bool> = confirmed.collect();
         return if all.into_iter().all(|fine| fine) {
             Status::Fine
@@ -48,20 +48,20 @@ pub fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: SystemClo
         since: Some(clock.utc()),
     };
     if let Err(error) = pause::set(&folder, &pause) {
-        return fail(&format!("nothing is paused: write {}: {error}", file.display()));
+        return fail(&format!("not paused: write {}: {error}", file.display()));
     }
     match owner(&folder) {
         None => {
             say(&format!(
-                "paused: no daemon runs on {}; one that is started there sends nothing until `orareaper resume` ({} is there)",
+                "paused: no daemon runs with the state folder {}; a daemon started with it takes no action until `orareaper resume` ({} exists)",
                 folder.display(),
                 file.display()
             ));
             Status::Fine
         }
         Some(owner) => fail(&format!(
-            "not confirmed: {} is written, and a daemon looks at it before each statement, but process {owner}, which uses \
-             the folder, does not answer; to be certain, end it",
+            "not confirmed: {} is written, and the daemon checks for it before each statement, but process {owner}, which \
+             uses the folder, does not answer; to be certain, end that process",
             file.display()
         )),
     }
@@ -77,7 +77,7 @@ pub fn resume(config: &Path, state: Option<&Path>) -> Status {
                 && answer.pause.is_none()
             {
                 say(&format!(
-                    "it was not paused: the daemon (process {}, state folder {}) acts",
+                    "the daemon (process {}, state folder {}) was not paused",
                     answer.pid,
                     answer.state.display()
                 ));
@@ -90,7 +90,7 @@ pub fn resume(config: &Path, state: Option<&Path>) -> Status {
             let shown: Vec<String> = several.iter().map(|socket| socket.display().to_string()).collect();
             let all = shown.join(", ");
             return fail(&format!(
-                "several daemons run here ({all}): name the state folder of one with --state"
+                "several daemons run here ({all}); choose one by its state folder with --state"
             ));
         }
     }
@@ -102,23 +102,23 @@ pub fn resume(config: &Path, state: Option<&Path>) -> Status {
     match pause::clear(&folder) {
         Ok(true) => {
             say(&match owner(&folder) {
-                None => format!("resumed: {} is removed; no daemon runs there", file.display()),
+                None => format!("resumed: {} is removed; no daemon runs with this state folder", file.display()),
                 Some(owner) => format!(
-                    "{} is removed; process {owner}, which uses the folder, does not answer, so nobody confirms that it goes on",
+                    "{} is removed, but process {owner}, which uses the folder, does not answer, so it is not confirmed that it resumes",
                     file.display()
                 ),
             });
             Status::Fine
         }
         Ok(false) => {
-            say(&format!("it was not paused: there is no {}", file.display()));
+            say(&format!("the daemon was not paused: {} does not exist", file.display()));
             Status::Fine
         }
         Err(error) => fail(&format!("still paused: remove {}: {error}", file.display())),
     }
 }
 
-/// Asks a daemon and says what it answered; whether it did what it was asked.
+/// Asks a daemon and reports its answer. `true` if the daemon did what it was asked.
 fn confirm(socket: &Path, question: &Question, told: fn(&Answer) -> bool) -> bool {
     match ask(socket, question) {
         Ok(answer) => told(&answer),
@@ -141,14 +141,14 @@ fn told_paused(answer: &Answer) -> bool {
         return false;
     };
     say(&format!(
-        "{pause}\nthe daemon (process {pid}, state folder {state}) sends nothing more to any database until `orareaper resume`"
+        "{pause}\nthe daemon (process {pid}, state folder {state}) takes no action on any database until `orareaper resume`"
     ));
     for statement in &answer.under_way {
-        say(&format!("sent before, without an answer yet: {statement}"));
+        say(&format!("already sent, no answer yet: {statement}"));
     }
     if let Some(unsaved) = &answer.unsaved {
         say(&format!(
-            "warning: it holds until that process ends, no longer: {unsaved}"
+            "warning: the pause lasts only until that process ends: {unsaved}"
         ));
     }
     true
@@ -159,7 +159,7 @@ fn told_resumed(answer: &Answer) -> bool {
     match (answer.pause.clone().map(Pause::from), &answer.unsaved) {
         (None, _) => {
             say(&format!(
-                "resumed: the daemon (process {pid}, state folder {state}) acts again from its next cycle on"
+                "resumed: the daemon (process {pid}, state folder {state}) acts again from the next cycle on"
             ));
             true
         }
@@ -174,8 +174,8 @@ fn told_resumed(answer: &Answer) -> bool {
     }
 }
 
-/// The sockets of the daemons that are meant: those of the state folder that is named, else those that were started with
-/// the configuration, else all that run here.
+/// The sockets of the daemons to ask: those of the given state folder, else those started with the configuration, else all on
+/// this host.
 fn meant(config: &Path, state: Option<&Path>) -> Vec<PathBuf> {
     let whole = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     // A daemon that cannot use a runtime directory listens in its state folder.
@@ -215,21 +215,21 @@ pub(crate) fn state_folder(config: &Path, state: Option<&Path>) -> PathBuf {
     }
 }
 
-/// The state folder that is meant where no daemon answers.
+/// The state folder to use if no daemon answers.
 fn folder(config: &Path, state: Option<&Path>) -> Result<PathBuf, String> {
     let folder = state_folder(config, state);
     if folder.is_dir() {
         Ok(folder)
     } else {
         Err(format!(
-            "nothing is done: no daemon answers, and there is no state folder {}; name it with --state. A daemon that runs \
-             all the same is stopped with `systemctl stop orareaper`",
+            "nothing was changed: no daemon answers, and the state folder {} does not exist; name the folder with --state. If a \
+             daemon runs nevertheless, stop it with `systemctl stop orareaper`",
             folder.display()
         ))
     }
 }
 
-/// The state folder that a configuration names, which may be wrong in every other line.
+/// The state folder that a configuration names. The rest of the configuration may be invalid.
 fn configured(text: &str, config: &Path) -> PathBuf {
     let named = text.lines().find_map(|line| line.strip_prefix("state:")).map(|rest| {
         let rest = rest.split(" #").next().unwrap_or_default();
@@ -241,7 +241,7 @@ fn configured(text: &str, config: &Path) -> PathBuf {
     }
 }
 
-/// The process that has the folder, if one has.
+/// The process that has locked the folder, if any.
 fn owner(folder: &Path) -> Option<String> {
     let mut lock: File = OpenOptions::new()
         .read(true)
@@ -258,7 +258,7 @@ fn owner(folder: &Path) -> Option<String> {
     }
 }
 
-/// Who sits at the shell, as far as the shell says.
+/// The user of the shell, from its environment.
 fn who() -> String {
     let mut named = ["SUDO_USER", "USER", "LOGNAME"]
         .into_iter()

@@ -1,4 +1,4 @@
-//! `plan`: one cycle on what is there now, on the databases or in a saved snapshot, and a report of it. Never acts.
+//! `plan`: reports what one cycle would do now, on the databases or on a saved snapshot. Never acts.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::policy::model::Action;
 use crate::report::{Report, SessionRow, Subject, together};
 use crate::session::column::{Column, Columns};
 
-/// The statement of an action, as it would be sent on the session's own instance.
+/// The statement of an action, as it would be sent to the session's instance.
 #[must_use]
 pub fn statement_of(action: Action, session: &SessionRow<'_>) -> Option<String> {
     statement(action, session.key, session.sql_id, session.key.inst_id).ok()
@@ -29,7 +29,7 @@ pub fn run(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> Status {
 
 fn plan(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> Result<(), Status> {
     let rules = Rules::load(&arguments.source, config, clock)?;
-    // What a cleaning would free is asked of a report, though no policy may ask for it.
+    // A report shows the PGA that the actions would free, even if no policy uses that column.
     let more: Columns = [Column::Pga].into_iter().collect();
     let looks = rules.look(&arguments.source, more)?;
     let reports = looks.iter().map(|look| match look {

@@ -1,4 +1,4 @@
-//! How far a long command is, on a terminal: one line on standard error that is drawn over and leaves nothing behind.
+//! The progress of a long command on a terminal: one line on standard error that is redrawn and finally erased.
 //!
 //! `indicatif` draws it, and draws nothing where standard error is no terminal or one that cannot move its cursor.
 
@@ -7,14 +7,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 const TEMPLATE: &str = "[{wide_bar}] {percent:>3} %  {msg}";
 
-/// The line.
+/// The progress line.
 pub(super) struct Progress {
     bar: ProgressBar,
     snapshots: u64,
 }
 
 impl Progress {
-    /// For a file of so many bytes. `quiet` where it would stand between the lines of a result.
+    /// For a file of `size` bytes. `quiet` if the line would appear between the lines of a result.
     pub(super) fn new(size: u64, quiet: bool) -> Progress {
         let bar = if quiet {
             ProgressBar::hidden()
@@ -28,7 +28,7 @@ impl Progress {
         }
     }
 
-    /// One snapshot more, the one of this time; the file is read up to this byte.
+    /// Counts a snapshot taken at `at`; the file has been read up to `offset`.
     pub(super) fn advance(&mut self, offset: u64, at: Option<DateTime<Utc>>) {
         self.snapshots += 1;
         if self.bar.is_hidden() {

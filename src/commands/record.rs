@@ -1,7 +1,7 @@
-//! `record`: snapshots of a configured database into a file, with everything that any policy could ask of them.
+//! `record`: saves snapshots of a configured database to a file, with everything that a policy can use.
 //!
-//! Reads as the daemon does, on its own connection, and never acts. All columns that the release has are read, all views and
-//! all resources: a recording is made to try policies that are not written yet. A snapshot that fails is said and missed.
+//! Reads as the daemon does, on its own connection, and never acts. It reads all columns that the release has, all views and all
+//! resources, because a recording is for trying policies that are not written yet. A failed snapshot is reported and skipped.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -22,7 +22,7 @@ use crate::quantity::Bytes;
 use crate::recording::{Header, Recorded, Writer};
 use crate::session::column::Column;
 
-/// How often a wait looks whether it is to end.
+/// How often a wait checks whether to end.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Runs the command.
@@ -72,7 +72,7 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
     }
     session.poller.close();
     say(&format!(
-        "{taken} snapshots of {} in {}, {}",
+        "recorded {taken} snapshots of {} to {}, {}",
         database.name,
         arguments.output.display(),
         Bytes(i64::try_from(session.writer.written()).unwrap_or(i64::MAX))
@@ -83,7 +83,7 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
     Ok(())
 }
 
-/// The one that is asked for, or the only one.
+/// The named database, or the only one.
 fn database<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Database, Status> {
     match (name, &config.databases[..]) {
         (Some(name), databases) => databases
@@ -94,18 +94,18 @@ fn database<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Database, 
         (None, several) => {
             let names: Vec<&str> = several.iter().map(|database| &*database.name).collect();
             Err(fail(&format!(
-                "a recording is of one database: choose with --database among {}",
+                "a recording is of one database; choose one with --database: {}",
                 names.join(", ")
             )))
         }
     }
 }
 
-/// A new file that only its owner can read: it holds what sessions said.
+/// Creates the file, readable only by its owner because it contains names of users and programs.
 fn begin(path: &Path, header: &Header) -> Result<Writer<File>, Status> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     file.and_then(|file| Writer::begin(file, header))
-        .map_err(|error| fail(&format!("make the recording {}: {error}", path.display())))
+        .map_err(|error| fail(&format!("create the recording {}: {error}", path.display())))
 }
 
 struct Session {
@@ -113,13 +113,13 @@ struct Session {
     writer: Writer<File>,
     backoff: Backoff,
     facts: Arc<Facts>,
-    /// What was said already.
+    /// The problems already reported.
     unreadable: Vec<String>,
     every: Duration,
 }
 
 impl Session {
-    /// Takes one snapshot. The pause before the next attempt if there was none; an error if there is no use in another.
+    /// Takes one snapshot. `Some`: it failed, and the next attempt is after this pause. An error: another attempt is useless.
     fn take(&mut self, path: &Path) -> Result<Option<Duration>, Status> {
         let needs = Needs {
             columns: Column::ALL.iter().copied().collect(),

@@ -1,4 +1,4 @@
-//! `replay`: what policies would have done over a recording. Never acts, and needs no database.
+//! `replay`: reports what the policies would have done over a recording. Never acts, and needs no database.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
@@ -45,7 +45,7 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<S
         assume_held: arguments.assume_held,
     });
     let mut lines = Lines::open(arguments)?;
-    // A bar between the lines of a result would be in nobody's interest.
+    // No bar between the lines of a result.
     let quiet = lines.out.is_some() && arguments.output.is_none() && io::stdout().is_terminal();
     let mut progress = Progress::new(size, quiet);
     let mut broken = 0;
@@ -76,7 +76,7 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<S
     progress.clear();
     if reader.passed_over() > 0 {
         say(&format!(
-            "{} good blocks were of no use, because they say only what changed since a damaged one",
+            "{} undamaged blocks were skipped, because they contain only the changes since a damaged one",
             reader.passed_over()
         ));
     }
@@ -89,7 +89,7 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<S
     Ok(if broken == 0 { Status::Fine } else { Status::Findings })
 }
 
-/// The plans, one a line, written as they are made; nothing in any other format.
+/// Writes the plans in JSON, one per line, as they are made. Empty for other formats.
 struct Lines {
     out: Option<Box<dyn Write>>,
 }
@@ -129,7 +129,7 @@ impl Lines {
     }
 }
 
-/// A reader that has seen enough ends the replay, and that is fine.
+/// A closed pipe ends the replay without an error: the reader has seen enough.
 fn unwritten(error: &io::Error) -> Status {
     if error.kind() == io::ErrorKind::BrokenPipe {
         Status::Fine

@@ -1,7 +1,7 @@
 //! `run`: the daemon.
 //!
-//! Signals are caught before anything else starts, because the Oracle client library installs handlers of its own where it
-//! finds none. SIGTERM and SIGINT stop; a second one ends the process at once; SIGHUP reloads.
+//! Signal handlers are installed before anything else starts, because the Oracle client library installs its own handlers where it
+//! finds none. SIGTERM and SIGINT stop the daemon; a second one ends the process at once; SIGHUP reloads.
 
 use std::io;
 use std::path::Path;
@@ -21,13 +21,13 @@ use crate::policy::model::PolicySet;
 use crate::systemd::{Notifier, watchdog_interval};
 use crate::yaml::diagnostics::Diagnostic;
 
-/// Loops end within this, or are left behind.
+/// A loop that does not end within this time is abandoned.
 pub(crate) const GRACE: Duration = Duration::from_secs(3);
 
-/// How often signals, heartbeats and the watchdog are looked at.
+/// How often signals, heartbeats and the watchdog are checked.
 const TICK: Duration = Duration::from_millis(200);
 
-/// What the signals have asked for so far.
+/// The signals received so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signals {
     stop: Arc<AtomicBool>,
@@ -35,7 +35,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Catches them from now on.
+    /// Installs the handlers.
     pub(crate) fn catch() -> io::Result<Signals> {
         let signals = Signals::default();
         for signal in [SIGTERM, SIGINT] {
@@ -72,7 +72,7 @@ pub fn run(path: &Path, dry_run: bool, clock: SystemClock) -> Status {
         Ok(notifier) => notifier,
         Err(error) => return fail(&error.to_string()),
     };
-    // Before anything else: a second daemon does nothing at all.
+    // Before anything else, so that a second daemon does nothing.
     let claim = match Claim::take(&config.state) {
         Ok(claim) => claim,
         Err(error) => return fail(&error.to_string()),
@@ -88,10 +88,10 @@ pub fn run(path: &Path, dry_run: bool, clock: SystemClock) -> Status {
     notifier.ready(&service.status_line());
     serve(path, &config, &signals, &mut service, &notifier, &*clock);
     notifier.stopping("stopping");
-    if service.stop("asked to by a signal", GRACE) {
+    if service.stop("received a signal", GRACE) {
         Status::Fine
     } else {
-        fail("stop: a database's loop did not end in time or in good order; see the log")
+        fail("stop: a database's loop did not end in time or ended with a panic; see the log")
     }
 }
 
@@ -133,10 +133,10 @@ fn serve(
             notifier.status(&line);
             said = line;
         }
-        // A thread that panicked has left something half done. The journal knows what; a restart only delays.
+        // A thread that panicked may have left an action unfinished. The journal has its intent; a restart only delays.
         let heartbeat = service
             .heartbeat()
-            .expect("a thread of the daemon has panicked, see above");
+            .expect("a thread of the daemon has panicked; its message is above");
         if let Some(interval) = interval
             && clock.now().since(fed) >= interval
         {
@@ -147,7 +147,7 @@ fn serve(
     }
 }
 
-/// All or nothing: the new configuration and the new policies are in force, or why nothing was changed.
+/// Puts the new configuration and policies in force, all of them or none. The error says why nothing was changed.
 fn reload(path: &Path, running: &Config, service: &mut Service, clock: &dyn Clock) -> Result<(), String> {
     let loaded = crate::config::load(path);
     let config = loaded.config.ok_or_else(|| joined(&loaded.diagnostics))?;
@@ -174,18 +174,18 @@ fn joined(problems: &[Diagnostic]) -> String {
     errors.map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// What cannot change while the daemon runs, and why.
+/// The changes that need a restart, with the reason for each.
 fn fixed(running: &Config, new: &Config) -> Vec<String> {
     let mut changes = Vec::new();
     if running.listen != new.listen {
         changes.push(format!(
-            "`listen: {}` needs a restart: the pages are served at {} until then, where somebody may be reading them",
+            "`listen: {}` needs a restart; until then the pages are served at {}",
             new.listen, running.listen
         ));
     }
     if running.state != new.state {
         changes.push(format!(
-            "`state: {}` needs a restart: journal and kill switch are in {} and cannot move while actions are recorded",
+            "`state: {}` needs a restart; the journal and the kill switch are in {} and cannot move while the daemon runs",
             new.state.display(),
             running.state.display()
         ));
@@ -194,14 +194,14 @@ fn fixed(running: &Config, new: &Config) -> Vec<String> {
         && before != after
     {
         changes.push(
-            "another `tns_admin` for `driver: oci` needs a restart: Oracle Client reads its files once for the whole process"
+            "a new `tns_admin` for `driver: oci` needs a restart; Oracle Client reads its files only once per process"
                 .to_owned(),
         );
     }
     changes
 }
 
-/// Where Oracle Client looks for its files, if it is used.
+/// The folder in which Oracle Client looks for its files, if a database uses it.
 fn client_folder(config: &Config) -> Option<Option<&Path>> {
     let mut databases = config.databases.iter();
     let of_client = databases.find(|database| database.driver == Driver::Oci)?;

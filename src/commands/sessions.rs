@@ -1,4 +1,4 @@
-//! `sessions`: who is there now, with what each policy thinks of them; again and again, if asked to.
+//! `sessions`: lists the current sessions with each policy's decision, repeatedly with `--watch`.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::policy::condition::Condition;
 use crate::report::Listing;
 use crate::session::column::Columns;
 
-/// Clears a terminal and goes to its upper left corner.
+/// Clears a terminal and moves the cursor to its upper left corner.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Runs the command.
@@ -43,11 +43,11 @@ fn sessions(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Resu
             Err(Status::Failed)
         };
     };
-    let mut eyes = rules.eyes(&arguments.source)?;
+    let mut readers = rules.readers(&arguments.source)?;
     let clear = arguments.format == ListFormat::Text && std::io::stdout().is_terminal();
     let mut first = true;
     loop {
-        let looks = rules.side_by_side(&mut eyes, more);
+        let looks = rules.read_all(&mut readers, more);
         if !looks.is_empty() && looks.iter().all(Result::is_err) {
             return Err(Status::Failed);
         }
@@ -61,7 +61,7 @@ fn sessions(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Resu
     }
 }
 
-/// All databases that could be looked at.
+/// The lists of all databases that could be read.
 fn show(arguments: &SessionsArgs, condition: Option<&Condition>, looks: &[Looked], with_header: bool) -> String {
     let mut out = String::new();
     for (at, look) in looks.iter().flatten().enumerate() {
@@ -94,7 +94,7 @@ fn listing(look: &Look, condition: Option<&Condition>, all: bool) -> Listing {
     listing.notes.clone_from(&look.notes);
     for column in condition.map_or_else(Vec::new, |condition| missing_columns(condition, &look.snapshot)) {
         listing.notes.push(format!(
-            "column {} is missing: the condition is unknown for everybody as far as it depends on it",
+            "column {} is missing: each part of the condition that uses it is unknown for all sessions",
             column.name()
         ));
     }

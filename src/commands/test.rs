@@ -1,4 +1,4 @@
-//! `test`: runs policy tests, each a folder with timeline.yaml, expect.yaml and the policies or their names.
+//! `test`: runs policy tests. A test is a folder with timeline.yaml, expect.yaml and the policies or their file names.
 
 use std::path::{Path, PathBuf};
 
@@ -25,8 +25,8 @@ pub fn run(arguments: &TestArgs, config: &Path) -> Status {
         }
         if tests.len() == before {
             return fail(&format!(
-                "no test found in {}: a test is a folder with timeline.yaml, expect.yaml and policy.yaml, or with the \
-                 policy files' names under `policies:` in timeline.yaml",
+                "no test found in {}: a test is a folder with timeline.yaml, expect.yaml and either policy.yaml or, in \
+                 timeline.yaml, the names of the policy files under `policies:`",
                 path.display()
             ));
         }
@@ -53,7 +53,7 @@ pub fn run(arguments: &TestArgs, config: &Path) -> Status {
     if failed == 0 { Status::Fine } else { Status::Findings }
 }
 
-/// The folders that the configured policies lie in: themselves, or what comes before a file's name or a star.
+/// The folders of the configured policies: a configured folder itself, or the part of a path before a file name or a star.
 fn beside(policies: &[PathBuf]) -> Vec<PathBuf> {
     let folder = |path: &PathBuf| path.ancestors().find(|part| part.is_dir()).map(Path::to_owned);
     let mut folders: Vec<PathBuf> = policies.iter().filter_map(folder).collect();
@@ -75,10 +75,11 @@ fn case(test: &Path) -> Case {
     }
 }
 
-/// Folders deeper than this are not looked into.
+/// The search for tests does not go deeper than this.
 const DEEPEST: usize = 8;
 
-/// A folder with one of a test's two files is a test: a forgotten or misspelt other one fails it rather than hides it.
+/// A folder with one of the two files of a test is a test: if the other file is missing or misspelt, the test fails instead of
+/// disappearing.
 fn find(path: &Path, tests: &mut Vec<PathBuf>) -> std::io::Result<()> {
     let mut folders = vec![(path.to_owned(), 0)];
     while let Some((folder, depth)) = folders.pop() {

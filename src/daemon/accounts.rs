@@ -207,7 +207,7 @@ impl Accounts {
             tracing::error!(
                 file = %file.display(),
                 error = error.to_string(),
-                "cannot remember a refused log-in: after a restart this password is tried once more"
+                "cannot save a refused login: after a restart the daemon tries this password once more"
             );
         }
     }

@@ -222,7 +222,7 @@ impl Desk {
             if let Err(error) = mine.answer(stream) {
                 tracing::debug!(
                     error = error.to_string(),
-                    "a question at the control socket was not answered"
+                    "a request at the control socket was not answered"
                 );
             }
             mine.asking.fetch_sub(1, Ordering::SeqCst);

@@ -182,7 +182,7 @@ impl Running {
         for member in &gone {
             tracing::info!(
                 database = &*member.name,
-                "database is no longer watched at the place it led to"
+                "no longer watching the database at its previous place"
             );
         }
         assert!(

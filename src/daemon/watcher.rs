@@ -96,10 +96,14 @@ impl Recording {
     /// What could not be read or is odd about a database is said when it begins and when it ends, not every fifteen seconds.
     fn tell_notes(&mut self, notes: &[String]) {
         for note in notes.iter().filter(|note| !self.noted.contains(*note)) {
-            tracing::warn!(database = &*self.database, note = note.as_str(), "note");
+            tracing::warn!(database = &*self.database, note = note.as_str(), "note on the database");
         }
         for note in self.noted.iter().filter(|note| !notes.contains(*note)) {
-            tracing::info!(database = &*self.database, note = note.as_str(), "no longer so");
+            tracing::info!(
+                database = &*self.database,
+                note = note.as_str(),
+                "note no longer applies"
+            );
         }
         self.noted = notes.to_vec();
     }
@@ -109,7 +113,7 @@ impl Recording {
         const REMEMBERED: usize = 100;
         for note in notes {
             if !self.said.contains(&note) {
-                tracing::warn!(database = &*self.database, note = note.as_str(), "note");
+                tracing::warn!(database = &*self.database, note = note.as_str(), "note on the database");
                 self.said.push(note);
                 let surplus = self.said.len().saturating_sub(REMEMBERED);
                 self.said.drain(..surplus);
@@ -195,7 +199,7 @@ impl Watcher for Recording {
     fn done(&mut self, _: &str, _: &Done) {}
 
     fn acting_stopped(&mut self, _: &str, why: &str) {
-        tracing::error!(database = &*self.database, why, "acting stopped for this cycle");
+        tracing::error!(database = &*self.database, error = why, "acting stopped for this cycle");
     }
 
     fn acting_failed(&mut self, database: &str, error: &Error) {

@@ -1,7 +1,7 @@
-//! A cycle in figures: what metrics and the status page show of it.
+//! The counts of a cycle, for the metrics and the status page.
 //!
-//! Everything here is counted from the cycle's own data and comes from closed sets. STATUS and TYPE are Oracle's words, but
-//! a word that is not known becomes `other`: a label must not be able to grow.
+//! All label values come from closed sets, so that the number of series is bounded. An unknown word in STATUS or TYPE becomes
+//! `other`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::words::words;
 
-/// What a snapshot that was too old when it was there means, if it goes on.
+/// Why no session is acted on if snapshots are already too old when they arrive.
 pub const READ_TOO_SLOWLY: &str =
-    "reading the sessions takes longer than two poll intervals, so nobody is acted on: raise `poll`";
+    "reading the sessions takes longer than two poll intervals, so no session is acted on: raise `poll`";
 
 words! {
     /// A step of a cycle whose duration is measured.
@@ -97,14 +97,14 @@ impl SessionStatus {
     }
 }
 
-/// Why a session whose condition holds was not acted on.
+/// Why a session that matches a condition is not acted on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum SpareReason {
-    /// `for:` is not served.
+    /// `for:` is not fulfilled yet.
     Pending,
-    /// A budget, a floor, or it is taken care of already.
+    /// A budget, a floor, or another action on the session.
     Deferred,
-    /// The breaker is open.
+    /// An open breaker, or a suspended group.
     Refused,
     /// An exemption.
     Exempt,
@@ -113,7 +113,7 @@ pub enum SpareReason {
 }
 
 impl SpareReason {
-    /// The `reason` label: a protection by its own name.
+    /// The `reason` label; for a protection its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -125,7 +125,7 @@ impl SpareReason {
         }
     }
 
-    /// Of a verdict that spares.
+    /// The reason of a verdict that spares.
     #[must_use]
     pub const fn of(verdict: Verdict) -> Option<SpareReason> {
         match verdict {
@@ -139,26 +139,26 @@ impl SpareReason {
     }
 }
 
-/// A cycle in figures.
+/// The counts of a cycle.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CycleReport {
-    /// Of which database.
+    /// The database.
     pub database: Arc<str>,
     /// The snapshot's time in UTC.
     pub taken_at: DateTime<Utc>,
-    /// How long each step took.
+    /// The duration of each step.
     pub steps: Vec<(Step, Duration)>,
-    /// Round trips to the database since the report before.
+    /// Round trips to the database since the previous report.
     pub round_trips: u64,
-    /// Every instance that the snapshot knows of.
+    /// All instances in the snapshot.
     pub instances: Vec<InstanceReport>,
     /// Sessions by instance, type and status.
     pub sessions: Vec<SessionCount>,
-    /// Every policy in force, due or not.
+    /// All policies in force, due or not.
     pub policies: Vec<PolicyReport>,
-    /// What could not be read, and what follows from that.
+    /// What could not be read, and the consequences.
     pub notes: Vec<String>,
-    /// Whether the snapshot was too old to act on when it was there.
+    /// Whether the snapshot was already too old to act on when it arrived.
     pub stale: bool,
 }
 
@@ -171,13 +171,13 @@ pub struct InstanceReport {
     pub name: Arc<str>,
     /// Whether its sessions were read.
     pub complete: bool,
-    /// Sessions that were killed and linger.
+    /// Killed sessions that linger.
     pub lingering: usize,
-    /// What it uses of each resource that could be read, as a share of the limit: 1.0 is full.
+    /// The use of each resource that could be read, as a share of the limit: 1.0 is full.
     pub pressure: Vec<(Resource, f64)>,
 }
 
-/// How many sessions of a kind there are.
+/// The number of sessions with one combination of instance, type and status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionCount {
     /// INST_ID.
@@ -186,7 +186,7 @@ pub struct SessionCount {
     pub session_type: SessionType,
     /// STATUS.
     pub status: SessionStatus,
-    /// How many.
+    /// The number of sessions.
     pub count: usize,
 }
 
@@ -195,22 +195,22 @@ pub struct SessionCount {
 pub struct PolicyReport {
     /// Its name.
     pub policy: Arc<str>,
-    /// Whether it acts here.
+    /// Its mode on this database.
     pub mode: RunMode,
-    /// Sessions that its condition holds for.
+    /// Sessions that match its condition.
     pub matched: usize,
-    /// Warrants given.
+    /// Warrants issued.
     pub warrants: usize,
     /// Sessions spared, by reason.
     pub spared: BTreeMap<SpareReason, usize>,
-    /// Why its breaker is open, if it is.
+    /// Why its breaker is open; `None` if it is closed.
     pub breaker: Option<String>,
-    /// Groups that it leaves alone because they refill, and why.
+    /// The groups for which it is suspended, and why.
     pub suspended: BTreeMap<Who, String>,
 }
 
 impl CycleReport {
-    /// Counts a cycle; `steps`, `round_trips`, `notes` and `stale` are the caller's to fill in.
+    /// Counts a cycle. The caller fills in `steps`, `round_trips`, `notes` and `stale`.
     #[must_use]
     pub fn of(
         database: &Arc<str>,
@@ -247,7 +247,7 @@ fn instances(snapshot: &Snapshot, readings: &Readings, following: &Following) ->
         let mut pressure: Vec<(Resource, f64)> = of_this
             .filter_map(|(_, resource, reading)| {
                 let limit = reading.limit.filter(|limit| *limit > 0)?;
-                // A ratio for people: the last bits of a 64-bit count do not matter.
+                // The lost precision of a large count does not matter in a ratio.
                 Some((resource, reading.used as f64 / limit as f64))
             })
             .collect();
@@ -324,7 +324,7 @@ fn breaker_text(open: &OpenBreaker) -> String {
     )
 }
 
-/// Puts what holds now in the place of what held in the cycle before: what has begun, with why, and what has ended.
+/// Replaces the state of the previous cycle with the current one. Returns what has begun, with the reason, and what has ended.
 fn turn<K: Ord + Clone>(held: &mut BTreeSet<K>, now: BTreeMap<K, String>) -> (Vec<(K, String)>, Vec<K>) {
     let ended = held.iter().filter(|key| !now.contains_key(key)).cloned().collect();
     let keys = now.keys().cloned().collect();
@@ -333,12 +333,12 @@ fn turn<K: Ord + Clone>(held: &mut BTreeSet<K>, now: BTreeMap<K, String>) -> (Ve
     (begun, ended)
 }
 
-/// Which breakers of a database are open, so that opening and closing are told once.
+/// The open breakers of a database, so that opening and closing are each reported once.
 #[derive(Clone, Debug, Default)]
 pub struct Breakers(BTreeSet<(Arc<str>, RunMode)>);
 
 impl Breakers {
-    /// What changed with this cycle. A policy that is not in force any more has no breaker.
+    /// The changes of this cycle. The breaker of a policy that is no longer in force closes.
     pub fn changes(&mut self, report: &CycleReport) -> Vec<Event> {
         let database = || Arc::clone(&report.database);
         let open = |policy: &PolicyReport| Some(((Arc::clone(&policy.policy), policy.mode), policy.breaker.clone()?));
@@ -358,12 +358,12 @@ impl Breakers {
     }
 }
 
-/// Which groups are left alone, so that a suspension's beginning and end are told once.
+/// The suspended groups of a database, so that the beginning and the end of a suspension are each reported once.
 #[derive(Clone, Debug, Default)]
 pub struct Suspensions(BTreeSet<(Arc<str>, Who)>);
 
 impl Suspensions {
-    /// What changed with this cycle. A policy that is not in force any more suspends nobody.
+    /// The changes of this cycle. A policy that is no longer in force is not suspended for any group.
     pub fn changes(&mut self, report: &CycleReport) -> Vec<Event> {
         let database = || Arc::clone(&report.database);
         let groups = report.policies.iter().flat_map(|policy| {

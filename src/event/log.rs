@@ -1,7 +1,8 @@
 //! An event as a log line.
 //!
-//! The message is fixed and everything else is a field, so that a JSON log can be filtered. Texts go in as string fields,
-//! which the subscriber quotes and escapes: a program name with a line feed in it stays on its line.
+//! The message is fixed and everything else is a field, so that a JSON log can be filtered. A field has the same name and the same
+//! meaning in all lines: `id` is the number of the action, `session` is SID,SERIAL#,@INST_ID. Texts are string fields, which the
+//! subscriber quotes and escapes, so a line feed in a program name does not begin a new line.
 
 use tracing::{debug, error, info, warn};
 
@@ -20,7 +21,7 @@ impl Event {
             Event::Policies(PolicyLoad::Failed { error }) => {
                 error!(
                     error = error.as_str(),
-                    "policies not loaded, the ones before stay in force"
+                    "policies not loaded; the previous ones stay in force"
                 );
             }
             Event::DatabaseUp {
@@ -100,25 +101,25 @@ fn log_up(database: &str, instances: &[(u32, String)], release: &str) {
 
 fn log_acting(database: &str, connections: &[(Option<u32>, bool)]) {
     let name = |inst_id: Option<u32>| inst_id.map_or_else(|| "any".to_owned(), |inst_id| inst_id.to_string());
-    let those = |there: bool| {
-        let those = connections.iter().filter(|(_, stands)| *stands == there);
-        those.map(|(inst_id, _)| name(*inst_id)).collect::<Vec<_>>().join(", ")
+    let inst_ids = |open: bool| {
+        let chosen = connections.iter().filter(|(_, is_open)| *is_open == open);
+        chosen.map(|(inst_id, _)| name(*inst_id)).collect::<Vec<_>>().join(", ")
     };
-    let (there, missing) = (those(true), those(false));
+    let (open, missing) = (inst_ids(true), inst_ids(false));
     if missing.is_empty() {
-        info!(database, instances = there, "connections to act on stand by");
+        info!(database, inst_ids = open, "connections for actions are open");
     } else {
         warn!(
             database,
-            instances = there,
-            missing,
-            "a connection to act on is missing"
+            inst_ids = open,
+            missing_inst_ids = missing,
+            "a connection for actions is missing"
         );
     }
 }
 
 fn log_paused(by: &str, reason: &str) {
-    warn!(by, reason, "paused: no database is acted on");
+    warn!(by, reason, "paused: no action is taken on any database");
 }
 
 fn log_return(database: &str, back: &Return) {
@@ -126,11 +127,11 @@ fn log_return(database: &str, back: &Return) {
         id = back.ended.action_id,
         database,
         session = %back.key,
-        after = %back.ended.key,
+        killed_session = %back.ended.key,
         group = back.ended.who.to_string(),
         policy = &*back.ended.policy,
         mode = back.ended.mode.name(),
-        login = %back.at.format("%Y-%m-%dT%H:%M:%SZ"),
+        logon_time = %back.at.format("%Y-%m-%dT%H:%M:%SZ"),
         "session came back"
     );
 }
@@ -147,8 +148,8 @@ fn log_loaded(loaded: &Loaded) {
             driver = database.driver,
             armed = database.armed,
             policies = database.policies.len(),
-            enforced = acting.count(),
-            "database is watched"
+            enforced_policies = acting.count(),
+            "watching database"
         );
     }
 }
@@ -242,6 +243,6 @@ fn log_verification(database: &str, verification: &Verification) {
     match verification.proof {
         Proof::Gone | Proof::ResourcesFreed | Proof::Cancelled => line!(info, "action verified"),
         Proof::Lingers => line!(warn, "session lingers"),
-        Proof::DeadlinePassed => line!(warn, "session is still there, no longer followed"),
+        Proof::DeadlinePassed => line!(warn, "session is still there; it is no longer followed"),
     }
 }

@@ -1,8 +1,7 @@
-//! What happened, as one typed value.
+//! Everything that the daemon does or learns, as one typed value.
 //!
-//! Whatever the daemon does or learns becomes an [`Event`], and [`Recorder`](crate::recorder::Recorder) turns that one value
-//! into the journal's record, the log line, the metrics and the status page. Nothing is told to one of them alone, so they
-//! cannot contradict each other.
+//! [`Recorder`](crate::recorder::Recorder) turns each [`Event`] into the journal record, the log line, the metrics and the status
+//! page. None of them has another source, so they cannot contradict each other.
 //!
 //! Texts that a client can set (program, machine, a reason that quotes them) are data here: the journal and the log escape
 //! them, and no metric has them as a label.
@@ -42,159 +41,159 @@ pub enum Event {
     },
     /// The daemon stops.
     Stopping {
-        /// Why: a signal, an error.
+        /// The reason: a signal, an error.
         reason: String,
     },
-    /// Policies were loaded, or were not.
+    /// The policies were loaded, or loading them failed.
     Policies(PolicyLoad),
     /// A database answers.
     DatabaseUp {
-        /// Which.
+        /// Its name.
         database: Arc<str>,
         /// Its instances: INST_ID and INSTANCE_NAME.
         instances: Vec<(u32, String)>,
-        /// Its release, as it says.
+        /// The release that it reports.
         release: String,
     },
-    /// A database does not answer any more, or has not yet.
+    /// A database does not answer any more, or has never answered.
     DatabaseDown {
-        /// Which.
+        /// Its name.
         database: Arc<str>,
-        /// Why.
+        /// The error.
         error: String,
     },
-    /// A call to a database failed. Each is counted; whether it means "down" is another event.
+    /// A call to a database failed. Whether the database is down is another event.
     DriverError {
-        /// Which database.
+        /// The database.
         database: Arc<str>,
-        /// What the error means.
+        /// The class of the error.
         class: Class,
-        /// What was tried and what came of it.
+        /// What was tried, and the error.
         error: String,
     },
-    /// Which connections stand by to act on has changed.
+    /// The set of connections that stand by for actions has changed.
     Acting {
-        /// For which database.
+        /// The database.
         database: Arc<str>,
-        /// Each that is needed, with the instance that it is to, and whether it is there. None where no policy enforces; no
-        /// instance where any would do and there is none.
+        /// Each connection that is needed: its INST_ID, and whether it is open. Empty if no policy enforces. `None` as INST_ID:
+        /// a connection to any instance would do, and none is open.
         connections: Vec<(Option<u32>, bool)>,
     },
     /// An action is about to be taken.
     Intent(Arc<Intent>),
-    /// An action was taken, or was not after all.
+    /// The outcome of an intent.
     Outcome(Outcomed),
-    /// A warrant was dropped before anything was tried, and why.
+    /// A warrant was dropped before anything was tried; the message says why.
     Dropped(Outcomed),
-    /// A snapshot showed what became of an action.
+    /// A snapshot shows the effect of an earlier action.
     Verification {
-        /// Of which database.
+        /// The database.
         database: Arc<str>,
-        /// What was shown.
+        /// The effect.
         verification: Verification,
     },
     /// A policy's whole plan was refused.
     BreakerOpened {
-        /// On which database.
+        /// The database.
         database: Arc<str>,
-        /// Whose plan.
+        /// The policy.
         policy: Arc<str>,
-        /// Whether the plan would have been carried out.
+        /// The mode in which the policy runs.
         mode: RunMode,
-        /// The figures.
+        /// The counts that opened it.
         reason: String,
     },
     /// A policy's breaker is closed again.
     BreakerClosed {
-        /// On which database.
+        /// The database.
         database: Arc<str>,
-        /// Whose.
+        /// The policy.
         policy: Arc<str>,
-        /// How the policy ran when it opened.
+        /// The mode in which the policy ran when the breaker opened.
         mode: RunMode,
     },
-    /// A session logged in soon after one of the like was ended.
+    /// A session logged in soon after a session of the same group was killed.
     CameBack {
-        /// To which database.
+        /// The database.
         database: Arc<str>,
-        /// Who was ended, and who came.
+        /// The killed session and the new one.
         back: Return,
     },
-    /// A policy leaves a group alone, because it refills.
+    /// A policy is suspended for a group, because the group refills.
     GroupSuspended {
-        /// On which database.
+        /// The database.
         database: Arc<str>,
-        /// Which policy.
+        /// The policy.
         policy: Arc<str>,
         /// The group.
         who: Who,
-        /// How often it refilled, and until when it is left alone at least.
+        /// How often the group refilled, and until when at least the policy leaves it alone.
         reason: String,
     },
-    /// A policy may take sessions of the group again.
+    /// A policy is no longer suspended for a group.
     GroupReleased {
-        /// On which database.
+        /// The database.
         database: Arc<str>,
-        /// Which policy.
+        /// The policy.
         policy: Arc<str>,
         /// The group.
         who: Who,
     },
-    /// A cycle is done.
+    /// A cycle is complete.
     Cycle(Arc<CycleReport>),
-    /// No database acts any more until further notice.
+    /// No action is taken on any database until [`Event::Resumed`].
     Paused {
-        /// By whom or what: an operator, the file.
+        /// Who paused: an operator, the file.
         by: String,
-        /// Why; may be empty.
+        /// The reason; may be empty.
         reason: String,
-        /// Whether nobody set it: the switch cannot be looked at, which counts as paused.
+        /// Whether the daemon counts as paused only because it cannot read the switch.
         trouble: bool,
     },
-    /// They act again.
+    /// Actions are permitted again.
     Resumed {
-        /// By whom or what.
+        /// Who ended the pause.
         by: String,
     },
 }
 
-/// What loading the policies came to.
+/// The result of loading the policies.
 #[derive(Clone, Debug)]
 pub enum PolicyLoad {
-    /// They are in force from now on.
+    /// The policies are in force from now on.
     Loaded(Loaded),
-    /// They did not check; what was in force before stays so.
+    /// They are invalid; the previous policies stay in force.
     Failed {
         /// The problems as they were reported.
         error: String,
     },
 }
 
-/// What is in force.
+/// The policies and databases in force.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// The set's digest.
     pub digest: Arc<str>,
-    /// How many policies the files hold.
+    /// How many policies the files contain.
     pub policies: usize,
     /// Every configured database, with the policies that it runs.
     pub databases: Vec<LoadedDatabase>,
 }
 
-/// One database's part of what is in force.
+/// What is in force for one database.
 #[derive(Clone, Debug)]
 pub struct LoadedDatabase {
     /// Its name.
     pub database: Arc<str>,
-    /// Where it leads, [`crate::config::Database::place`].
+    /// Its place, see [`crate::config::Database::place`].
     pub place: Arc<str>,
     /// Its driver's name.
     pub driver: &'static str,
-    /// Whether it may be acted on at all.
+    /// Whether `armed: true` permits actions.
     pub armed: bool,
     /// How often it is polled.
     pub poll: Duration,
-    /// Words of the site's own, from the configuration.
+    /// Its labels from the configuration.
     pub labels: Labels,
     /// The policies that it runs.
     pub policies: Vec<LoadedPolicy>,
@@ -205,30 +204,30 @@ pub struct LoadedDatabase {
 pub struct LoadedPolicy {
     /// Its name.
     pub policy: Arc<str>,
-    /// Whether it acts here.
+    /// Its mode on this database.
     pub mode: RunMode,
-    /// Its action and what it may escalate to.
+    /// Its action and its escalations.
     pub actions: Vec<Action>,
 }
 
-/// An action that is about to be taken, with everything that somebody may want to know of it later.
+/// An action that is about to be taken, with everything that may be of interest later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {
     /// The journal's number of the action, unique in the journal.
     pub id: u64,
-    /// On which database.
+    /// The database.
     pub database: Arc<str>,
-    /// Where that name led then, [`crate::config::Database::place`]; `None` in records of older versions.
+    /// The place of the database at that time, see [`crate::config::Database::place`]; `None` in records of older versions.
     pub place: Option<Arc<str>>,
-    /// On whom.
+    /// The session.
     pub key: SessionKey,
-    /// The policy that wants it.
+    /// The policy.
     pub policy: Arc<str>,
-    /// The digest of the set that the policy is of.
+    /// The digest of the policy set.
     pub policy_digest: String,
-    /// Whether the statement is sent.
+    /// The mode: in a dry run the statement is not sent.
     pub mode: RunMode,
-    /// What.
+    /// The action.
     pub action: Action,
     /// The session's USERNAME.
     pub username: Option<String>,
@@ -236,18 +235,18 @@ pub struct Intent {
     pub program: Option<String>,
     /// The session's MACHINE.
     pub machine: Option<String>,
-    /// Why, in words.
+    /// Why the session matches, in words.
     pub reason: String,
     /// The statement, as far as it is known before the session is read again; none for `report`.
     pub statement: Option<String>,
     /// The snapshot's time, by the database's clock in UTC.
     pub taken_at: DateTime<Utc>,
-    /// The session as the snapshot had it.
+    /// The session's columns in the snapshot.
     pub session: Evidence,
 }
 
 impl Intent {
-    /// To carry out a warrant. `snapshot` is the one it was given for, or whatever of it was kept.
+    /// The intent to carry out a warrant. `snapshot` is the snapshot that the warrant is based on, or the part of it that was kept.
     #[must_use]
     pub fn of(
         id: u64,
@@ -283,26 +282,26 @@ impl Intent {
     }
 }
 
-/// What came of an intent.
+/// An intent with its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcomed {
-    /// Of which.
+    /// The intent.
     pub intent: Arc<Intent>,
-    /// What.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Oracle's number, 0 for success; none if it was not asked or did not answer.
+    /// The ORA- number, 0 for success; `None` if nothing was sent or no answer came.
     pub code: Option<u32>,
-    /// What Oracle or the driver said, or why the session was spared.
+    /// The message of Oracle or the driver, or why the session was spared.
     pub message: Option<String>,
     /// The statement that was sent, or would have been.
     pub statement: Option<String>,
     /// The session as it was read again.
     pub session: Evidence,
-    /// How long all of it took.
+    /// The duration of the re-check and the statement.
     pub took: Duration,
 }
 
-/// A session's columns as far as they were read.
+/// The columns of a session that were read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence(pub Vec<(Column, EvidenceValue)>);
 
@@ -313,14 +312,14 @@ pub enum EvidenceValue {
     Null,
     /// VARCHAR2.
     Text(String),
-    /// NUMBER, in the column's own unit.
+    /// NUMBER, in the column's unit.
     Number(i64),
     /// DATE.
     Time(DbTime),
 }
 
 impl Evidence {
-    /// One row. Columns that were not read are left out, NULL stays.
+    /// The columns of one row. A column that was not read is left out; NULL is kept.
     #[must_use]
     pub fn of(snapshot: &Snapshot, row: usize) -> Evidence {
         let columns = Column::ALL.iter().filter_map(|column| {
@@ -345,7 +344,7 @@ impl Evidence {
             .map(|(_, value)| value)
     }
 
-    /// The statement that the session ran: SQL_ID and SQL_EXEC_ID.
+    /// The SQL_ID and SQL_EXEC_ID of the session's statement.
     #[must_use]
     pub fn sql_exec(&self) -> Option<(String, Option<i64>)> {
         let Some(EvidenceValue::Text(sql_id)) = self.get(Column::SqlId) else {

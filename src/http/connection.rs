@@ -1,8 +1,8 @@
-//! Connections that trust no client: each ends after its deadline, and there is always room for the next one.
+//! Connections that trust no client: each ends after its deadline, and a new connection is always accepted.
 //!
-//! Never more than [`CONNECTIONS`] are open. Where one more comes, the oldest that has not begun to be answered goes: a client
-//! that connects and says nothing, however often, takes the place of its like and never of a scrape, which sends its request
-//! at once. If all are being answered, the oldest of them goes; it has had the longest time.
+//! At most [`CONNECTIONS`] are open. For one more, the oldest connection whose answer has not begun is closed. So a client that
+//! connects and sends nothing, however often, displaces only similar clients and never a scrape, which sends its request at
+//! once. If all connections are being answered, the oldest is closed; it has had the longest time.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
 
-/// Connections at a time.
+/// The limit of open connections.
 pub(super) const CONNECTIONS: usize = 64;
 
 /// Accepts connections, each for a limited time.
@@ -27,17 +27,17 @@ pub(super) struct Bounded {
     open: VecDeque<Weak<Place>>,
 }
 
-/// What listener and connection know of each other.
+/// The state that the listener and a connection share.
 #[derive(Debug, Default)]
 struct Place(Mutex<PlaceState>);
 
 #[derive(Debug, Default)]
 struct PlaceState {
-    /// Its place was given to another.
+    /// The connection must close in favour of another.
     given_away: bool,
     /// The server has begun to write.
     answered: bool,
-    /// Who waits for its client.
+    /// The task that waits for the client.
     waker: Option<Waker>,
 }
 
@@ -48,7 +48,7 @@ impl Place {
 }
 
 impl Bounded {
-    /// On a listener; each connection has until `deadline`.
+    /// Limits the connections of `listener`, each to the time `deadline`.
     pub(super) fn new(listener: TcpListener, deadline: Duration) -> Bounded {
         Bounded {
             listener,
@@ -57,13 +57,13 @@ impl Bounded {
         }
     }
 
-    /// A place for one more.
+    /// Makes a place for a new connection.
     fn place(&mut self) -> Arc<Place> {
         self.open.retain(|place| place.strong_count() > 0);
         while self.open.len() >= CONNECTIONS {
             let is_idle = |place: &Weak<Place>| place.upgrade().is_some_and(|place| !place.state().answered);
-            let goes = self.open.iter().position(is_idle).unwrap_or(0);
-            if let Some(place) = self.open.remove(goes).and_then(|place| place.upgrade()) {
+            let closed = self.open.iter().position(is_idle).unwrap_or(0);
+            if let Some(place) = self.open.remove(closed).and_then(|place| place.upgrade()) {
                 let mut state = place.state();
                 state.given_away = true;
                 if let Some(waker) = state.waker.take() {
@@ -92,7 +92,7 @@ impl axum::serve::Listener for Bounded {
                     };
                     return (connection, address);
                 }
-                // The client went away, or there are no file descriptors: neither gets better at once.
+                // The client is gone, or no file descriptor is left: retry a little later.
                 Err(error) => {
                     tracing::debug!(error = error.to_string(), "cannot accept a connection");
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -106,7 +106,7 @@ impl axum::serve::Listener for Bounded {
     }
 }
 
-/// A connection that fails every reading and writing after its deadline, or when its place was given away.
+/// A connection that fails every read and write after its deadline, or when its place was given away.
 pub(super) struct Connection {
     stream: TcpStream,
     deadline: Pin<Box<Sleep>>,

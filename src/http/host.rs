@@ -1,18 +1,18 @@
-//! Whether a request means this daemon: its Host header names an address or this host.
+//! Whether a request is meant for this daemon: its Host header is an IP address or names this host.
 //!
-//! A web page that a DBA visits can have its own name resolved to 127.0.0.1 (DNS rebinding) and then read the status page
-//! through the DBA's browser, users and programs of the database included. Such a request carries the page's name in Host.
-//! An address cannot be rebound, and a host's own name does not belong to a stranger.
+//! The owner of a web page that a DBA visits can resolve its name to 127.0.0.1 (DNS rebinding) and then read the status page
+//! through the DBA's browser, including the users and programs of the database. Such a request has the page's name in Host.
+//! An IP address cannot be rebound, and an attacker does not control the name of this host.
 
 use std::net::IpAddr;
 
-/// Whether the Host header, if there is one, is an address, `localhost` or this host's own name.
+/// Whether the Host header, if there is one, is an IP address, `localhost` or this host's name.
 ///
-/// Where the pages are for this host alone (`local`), its name must be the very one that it calls itself by: `db1.evil.example`
-/// may be anybody's. Where they are for others, who cannot know how the host calls itself, its domain may be there or not;
-/// such a page is open to whoever reaches the address anyway.
+/// If the pages are served only on this host (`local`), the name must be exactly the host name: `db1.evil.example` may belong to
+/// anybody. Otherwise the domain may be present or missing, because clients may not know which form the host uses; such a page
+/// is open to everybody who reaches the address anyway.
 pub(super) fn is_ours(host: Option<&str>, own_name: &str, local: bool) -> bool {
-    // HTTP/1.0 has none, and a browser always sends one.
+    // HTTP/1.0 has no Host header; a browser always sends one.
     let Some(host) = host else { return true };
     let Some(name) = name_of(host.trim()) else {
         return false;
@@ -26,7 +26,7 @@ pub(super) fn is_ours(host: Option<&str>, own_name: &str, local: bool) -> bool {
     !own_name.is_empty() && (same || short && first(name) == first(own_name))
 }
 
-/// The name without its port; an IPv6 address without its brackets.
+/// The name without the port; an IPv6 address without the brackets.
 fn name_of(host: &str) -> Option<&str> {
     if let Some(rest) = host.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_this_host_are_meant_and_a_stranger_is_not() {
+    fn addresses_and_this_host_are_accepted_and_other_hosts_are_not() {
         for host in [
             "127.0.0.1:9763",
             "127.0.0.1",
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_may_be_left_out_or_added_only_where_the_pages_are_for_others() {
+    fn a_domain_may_be_left_out_or_added_only_if_not_local() {
         for (host, own) in [("db1.example.com", "db1"), ("db1:9763", "db1.example.com")] {
             assert!(is_ours(Some(host), own, false), "{host}");
             assert!(!is_ours(Some(host), own, true), "{host}");

@@ -1,11 +1,11 @@
-//! The daemon's own little web server: `/metrics`, `/healthz`, `/readyz` and a status page. It only ever shows.
+//! The daemon's web server: `/metrics`, `/healthz`, `/readyz` and a status page. It is read-only.
 //!
-//! It has a thread of its own and reads nothing but what is in memory, so it answers while every database hangs; that is
-//! when it is needed. It trusts no client: each connection serves one request and ends after [`DEADLINE`] whether or not the
-//! client has read its answer ([`connection`]), and a request that means another host is refused ([`host`]).
+//! It has a separate thread and reads only memory, so it answers even while every database hangs. It trusts no client: each
+//! connection serves one request and ends after [`DEADLINE`], whether or not the client has read the answer ([`connection`]),
+//! and a request for another host is refused ([`host`]).
 //!
-//! `/healthz` says whether the process makes progress and `/readyz` whether it does its work; a database that is down makes
-//! the daemon not ready, and never unhealthy: a restart would not bring the database back.
+//! `/healthz` says whether the process makes progress, `/readyz` whether it can do its work. A database that is down makes the
+//! daemon not ready, but not unhealthy: a restart would not bring the database back.
 
 mod connection;
 mod host;
@@ -37,10 +37,10 @@ use crate::metrics::Metrics;
 use crate::status::SharedStatus;
 use crate::systemd::Heartbeat;
 
-/// A connection ends after this, whatever its client does.
+/// A connection ends after this time, whatever its client does.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Where the answers come from.
+/// The sources of the answers.
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// For `/metrics`.
@@ -62,10 +62,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to answer on `listen`.
+    /// Starts the server on `listen`.
     ///
     /// # Errors
-    /// When the address cannot be listened on.
+    /// When the address cannot be bound.
     pub fn start(listen: SocketAddr, sources: Sources) -> io::Result<Server> {
         Server::with_deadline(listen, sources, DEADLINE)
     }
@@ -81,7 +81,7 @@ impl Server {
             runtime.block_on(async move {
                 tokio::select! {
                     () = serve(listener, sources, deadline, address.ip().is_loopback()) => {}
-                    // A dropped sender is a stop as well.
+                    // A dropped sender stops the server as well.
                     _ = stopped => {}
                 }
             });
@@ -94,7 +94,7 @@ impl Server {
         })
     }
 
-    /// Where it answers: the port that was given for port 0.
+    /// The address of the server, with the actual port if the configured one is 0.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -102,13 +102,13 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// The runtime ends with the connections in it: nothing of them is worth waiting for.
+    /// Ends the runtime with all its connections, without waiting for them.
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the web server's thread had panicked");
+            tracing::error!("the web server's thread has panicked");
         }
     }
 }
@@ -122,7 +122,7 @@ async fn serve(listener: TcpListener, sources: Sources, deadline: Duration, loca
         }
     };
     let bounded = Bounded::new(listener, deadline);
-    // `serve` never ends of itself, whatever a connection does.
+    // `serve` does not end, whatever a connection does.
     let Ok(()) = axum::serve(bounded, router(sources, local)).await else {
         return;
     };
@@ -134,16 +134,16 @@ fn router(sources: Sources, local: bool) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .method_not_allowed_fallback(async || answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only shown\n".to_owned()))
+        .method_not_allowed_fallback(async || answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "read-only\n".to_owned()))
         .fallback(async || answer(StatusCode::NOT_FOUND, TEXT, "not found\n".to_owned()))
         .with_state(sources)
         .layer(axum::middleware::from_fn(move |request, next| {
-            only_ours(local, request, next)
+            refuse_other_hosts(local, request, next)
         }))
 }
 
-/// Refuses a request that names somebody else as its host, or several.
-async fn only_ours(local: bool, request: Request, next: Next) -> Response {
+/// Refuses a request whose Host header names another host, or that has several.
+async fn refuse_other_hosts(local: bool, request: Request, next: Next) -> Response {
     let own_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
@@ -153,14 +153,14 @@ async fn only_ours(local: bool, request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let why = format!(
-        "the Host header names another host: ask for an address, localhost or {own_name}; a proxy in front has to pass one of these on\n"
+        "the Host header names another host: use an IP address, localhost or {own_name}; a proxy in front must pass on one of these\n"
     );
     answer(StatusCode::MISDIRECTED_REQUEST, TEXT, why)
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Nothing on the page comes from elsewhere, and nothing on it runs.
+/// The page loads nothing from elsewhere and runs no script.
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -14,7 +14,7 @@ use crate::html::{STATUS, document};
 use crate::quantity::Span;
 use crate::status::{Database, Link, Policy, Recent, Status};
 
-/// The page. `at` and `now` are the host's time.
+/// Renders the page. `at` and `now` are the host's time.
 pub(super) fn render(status: &Status, at: DateTime<Utc>, now: Monotonic) -> String {
     let body = html! {
         h1 { "orareaper " (env!("CARGO_PKG_VERSION")) }
@@ -42,12 +42,12 @@ fn heading(status: &Status, at: DateTime<Utc>) -> Markup {
 fn warnings(status: &Status) -> Markup {
     html! {
         @if status.dry_run { p.warn { "Started with --dry-run: nothing is sent to any database." } }
-        @if let Some(by) = &status.paused { p.warn { "Paused by " (by) ": nobody is acted on." } }
+        @if let Some(by) = &status.paused { p.warn { "Paused by " (by) ": no session is acted on." } }
         @if let Some(error) = &status.journal_error {
-            p.bad { "The journal takes no records, nobody is acted on: " (error) }
+            p.bad { "The journal cannot be written, so no session is acted on: " (error) }
         }
         @if let Some(error) = &status.load_error {
-            p.bad { "The last load of the policies failed, the ones before are in force:" }
+            p.bad { "The last load of the configuration and the policies failed; the previous ones are in force:" }
             pre { (error) }
         }
     }
@@ -71,7 +71,7 @@ fn of_database(name: &str, database: &Database, now: Monotonic) -> Markup {
                 }
                 @if let Some(taken_at) = database.taken_at {
                     " "
-                    span.dim { "Newest snapshot " (time(taken_at)) ", " (database.sessions) " sessions." }
+                    span.dim { "Latest snapshot " (time(taken_at)) ", " (database.sessions) " sessions." }
                 }
             }
             (acting(&database.acting))
@@ -82,7 +82,7 @@ fn of_database(name: &str, database: &Database, now: Monotonic) -> Markup {
     }
 }
 
-/// Where no policy enforces there is nothing to say.
+/// Writes nothing if no policy enforces.
 fn acting(connections: &[(Option<u32>, bool)]) -> Markup {
     html! {
         @if !connections.is_empty() {
@@ -94,7 +94,7 @@ fn acting(connections: &[(Option<u32>, bool)]) -> Markup {
                         Some(inst_id) => { "instance " (inst_id) " " }
                         None => "any instance ",
                     }
-                    @if *stands { span.good { "stands by" } } @else { span.bad { "missing" } }
+                    @if *stands { span.good { "open" } } @else { span.bad { "missing" } }
                 }
                 "."
             }
@@ -127,9 +127,9 @@ fn instances(instances: &[InstanceReport]) -> Markup {
                 td { (instance.inst_id) " " (instance.name) }
                 td {
                     @if instance.complete {
-                        span.good { "whole" }
+                        span.good { "complete" }
                     } @else {
-                        span.bad { "not whole: its sessions are spared" }
+                        span.bad { "incomplete: its sessions are spared" }
                     }
                 }
                 td.n.warn[instance.lingering > 0] { (instance.lingering) }
@@ -189,13 +189,13 @@ fn policies(policies: &[Policy]) -> Markup {
 
 fn last_actions(status: &Status) -> Markup {
     let head = [
-        "When", "Database", "Session", "Who", "Policy", "Action", "Outcome", "Since", "Why",
+        "When", "Database", "Session", "User, program, machine", "Policy", "Action", "Outcome", "Verified", "Reason",
     ];
     html! {
         section {
             h2 { "Last actions" }
             @if status.recent.is_empty() {
-                p.dim { "None since the start." }
+                p.dim { "None since the daemon started." }
             } @else {
                 (table(&head.map(|head| (head, false)), &html! { @for recent in &status.recent { (action(recent)) } }))
             }

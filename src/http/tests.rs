@@ -1,4 +1,4 @@
-//! The server, asked over TCP as any client would.
+//! The server, with requests over TCP like those of any client.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -127,7 +127,7 @@ fn metrics_are_served_as_prometheus_reads_them() {
 }
 
 #[test]
-fn it_only_ever_shows() {
+fn only_get_requests_are_answered() {
     let daemon = daemon(DEADLINE);
     assert_eq!(daemon.ask("POST", "/metrics").0, 405);
     assert_eq!(daemon.ask("DELETE", "/").0, 405);
@@ -135,7 +135,7 @@ fn it_only_ever_shows() {
 }
 
 #[test]
-fn it_is_healthy_while_the_loops_make_progress() {
+fn the_daemon_is_healthy_while_its_loops_make_progress() {
     let daemon = daemon(DEADLINE);
     let pulse = daemon.sources.heartbeat.pulse("prod poll", Duration::from_secs(60));
     assert_eq!(daemon.ask("GET", "/healthz").0, 200);
@@ -147,7 +147,7 @@ fn it_is_healthy_while_the_loops_make_progress() {
 }
 
 #[test]
-fn it_is_ready_when_every_database_was_read_whole_lately() {
+fn the_daemon_is_ready_if_every_database_has_a_recent_complete_snapshot() {
     let daemon = daemon(DEADLINE);
     let ready = || {
         let (status, _, body) = daemon.ask("GET", "/readyz");
@@ -182,7 +182,7 @@ fn it_is_ready_when_every_database_was_read_whole_lately() {
 }
 
 #[test]
-fn the_page_shows_what_a_client_calls_itself_and_runs_none_of_it() {
+fn the_page_escapes_what_a_client_sets() {
     let daemon = daemon(DEADLINE);
     daemon.tell(&loaded());
     daemon.tell(&up());
@@ -264,7 +264,7 @@ fn a_database_that_is_read_too_slowly_to_act_on_is_not_ready() {
 }
 
 #[test]
-fn a_request_with_two_hosts_or_anothers_address_is_refused() {
+fn a_request_with_two_hosts_or_another_authority_is_refused() {
     let daemon = daemon(DEADLINE);
     for head in [
         "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
@@ -279,15 +279,15 @@ fn a_request_with_two_hosts_or_anothers_address_is_refused() {
 }
 
 #[test]
-fn clients_that_say_nothing_never_take_the_place_of_a_scrape() {
-    // Nobody's time runs out here: whoever goes, goes because another came.
+fn silent_clients_never_displace_a_scrape() {
+    // No deadline ends here: a connection closes only because another one came.
     let daemon = daemon(Duration::from_secs(3_600));
     let mut slow = daemon.connect();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nHo").expect("is sent");
     let silent: Vec<TcpStream> = (0..3 * CONNECTIONS).map(|_| daemon.connect()).collect();
     assert_eq!(daemon.ask("GET", "/healthz").0, 200);
     assert_eq!(daemon.ask("GET", "/metrics").0, 200);
-    // The oldest are gone, as many as are too many; half a request counts as silence.
+    // The oldest surplus connections are closed; half a request counts as silence.
     let mut rest = Vec::new();
     let _ = slow.read_to_end(&mut rest);
     assert!(!rest.starts_with(b"HTTP/1.1 200"), "half a request has no answer");
@@ -297,7 +297,7 @@ fn clients_that_say_nothing_never_take_the_place_of_a_scrape() {
 }
 
 #[test]
-fn a_client_that_never_ends_its_request_is_hung_up_on() {
+fn a_client_that_never_ends_its_request_is_disconnected() {
     let daemon = daemon(Duration::from_millis(200));
     let mut slow = daemon.connect();
     slow.write_all(b"GET /metrics HTTP/1.1\r\nHo").expect("is sent");
@@ -307,7 +307,7 @@ fn a_client_that_never_ends_its_request_is_hung_up_on() {
 }
 
 #[test]
-fn a_page_from_elsewhere_cannot_read_it_through_a_browser() {
+fn a_rebound_host_name_is_refused() {
     let daemon = daemon(DEADLINE);
     for path in ["/", "/metrics", "/readyz"] {
         let mut stream = daemon.connect();
@@ -323,7 +323,7 @@ fn a_page_from_elsewhere_cannot_read_it_through_a_browser() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_told() {
+fn an_address_in_use_is_reported() {
     let daemon = daemon(DEADLINE);
     let address = daemon.server.address();
     let error = Server::start(address, daemon.sources.clone()).expect_err("is taken");
@@ -331,7 +331,7 @@ fn an_address_that_is_taken_is_told() {
         error.to_string().starts_with(&format!("listen on {address}: ")),
         "{error}"
     );
-    // Stopping gives it back.
+    // Stopping the server frees the address.
     let sources = daemon.sources.clone();
     drop(daemon);
     Server::start(address, sources).expect("is free again");

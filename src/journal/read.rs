@@ -1,8 +1,8 @@
-//! Reading the journal at start: what was done lately, what is still under way, and what nobody knows the end of.
+//! Reads the journal at start: recent actions, actions still under way, and actions with an unknown outcome.
 //!
-//! Reading never fails because of what stands in the files. A line that cannot be understood is reported with its number and
-//! skipped. Skipping is safe in every case: an intent that was not written whole was never followed by a statement, and an
-//! outcome or a verification that is lost leaves an action open, which is then followed until the snapshots show its end.
+//! The contents of the files never make reading fail. A damaged line is reported with its number and skipped. Skipping is safe in
+//! every case: no statement was sent after an intent that was not written completely, and a lost outcome or verification leaves
+//! an action open, which is then followed until the snapshots show its end.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -27,47 +27,47 @@ use crate::session::column::Column;
 /// Older files are not read: budgets count over a day, and the host's clock may be an hour off the database's.
 const REMEMBERED: TimeDelta = TimeDelta::hours(25);
 
-/// No action has a larger number: the daemon counts from one, so a larger one is no number of its own. Taken for one, there
-/// would be none left to give.
+/// The largest valid number of an action. The daemon counts from one, so it never reaches a larger number. If a damaged record
+/// with a larger number were accepted, no numbers might be left.
 const LARGEST_ID: u64 = 1 << 53;
 
-/// No more damaged lines than this are told one by one.
+/// At most this many damaged lines are reported one by one.
 const DAMAGE_TOLD: usize = 20;
 
-/// What the journal says.
+/// The contents of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
     /// The number of the next action: one more than the largest in the files.
     pub next_id: u64,
     /// Every action of the last day, by its number.
     pub actions: BTreeMap<u64, Past>,
-    /// Lines that could not be understood, at most the first few of them.
+    /// The first damaged lines.
     pub damage: Vec<Damage>,
-    /// How many there are in all.
+    /// The number of all damaged lines.
     pub damaged_lines: usize,
-    /// When it was read, by the host's clock.
+    /// When the journal was read, by the host's clock.
     pub read_at: DateTime<Utc>,
 }
 
-/// An action as far as the journal knows it.
+/// An action in the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Past {
-    /// What was to be done.
+    /// The intent.
     pub intent: Arc<Intent>,
-    /// What came of it; `None` if the daemon ended before it was written.
+    /// The outcome; `None` if the daemon ended before it was written.
     pub outcome: Option<Outcomed>,
-    /// What the snapshots showed, in order.
+    /// What later snapshots showed, in order.
     pub proofs: Vec<Proof>,
-    /// Who logged in like it soon after, and when.
+    /// Sessions of the same group that logged in soon after, and when.
     pub came_back: Option<(SessionKey, DateTime<Utc>)>,
 }
 
-/// A line that could not be understood.
+/// A damaged line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// In which file.
+    /// The file.
     pub file: PathBuf,
-    /// On which line, from 1.
+    /// The line, from 1.
     pub line: usize,
     /// What is wrong with it.
     pub problem: String,
@@ -86,7 +86,7 @@ impl Default for History {
 }
 
 impl Past {
-    /// Whether it has to be followed: a statement was or may have been sent, and no snapshot showed the end.
+    /// Whether the action must be followed: a statement was or may have been sent, and no snapshot has shown the end.
     #[must_use]
     pub fn is_open(&self) -> bool {
         let followed = self
@@ -97,7 +97,7 @@ impl Past {
         self.intent.action != Action::Report && followed && (!ended || self.stays_asked())
     }
 
-    /// Whether it was accepted, waits for a commit, and outlived its deadline: the request stands.
+    /// Whether the action was accepted, waits for a commit, and has passed its deadline: the request is still valid.
     fn stays_asked(&self) -> bool {
         let accepted = self.outcome.as_ref().is_some_and(|outcomed| match outcomed.outcome {
             Outcome::Done | Outcome::Marked => true,
@@ -121,7 +121,7 @@ impl Past {
 }
 
 impl History {
-    /// Actions without an outcome: nobody knows whether their statements were carried out.
+    /// Actions without an outcome: it is unknown whether their statements were carried out.
     pub fn unfinished(&self) -> impl Iterator<Item = &Arc<Intent>> {
         self.actions
             .values()
@@ -129,9 +129,8 @@ impl History {
             .map(|past| &past.intent)
     }
 
-    /// What a database remembers after the restart: its budgets count on, and what is under way is followed on. An action
-    /// without an outcome counts and is followed as unknown. What was done where the name led to before is not of this
-    /// database.
+    /// The memory of a database after a restart: its budgets continue, and open actions are followed further. An action without
+    /// an outcome counts as unknown. Actions at a previous place of the name are not of this database.
     #[must_use]
     pub fn memory(&self, database: &str, place: &str) -> Memory {
         let mut memory = Memory::default();
@@ -141,8 +140,8 @@ impl History {
         };
         for past in self.actions.values().filter(|past| is_here(&past.intent)) {
             let done = done(past);
-            // What is dated in the future (a clock that ran ahead, or another's hand) is followed, and takes no budget: it would
-            // take it for as long as the future is away.
+            // An action dated in the future (by a clock that ran ahead, or by editing) is followed but takes no budget: it would
+            // take it until that time has come.
             if past.intent.taken_at - REMEMBERED <= self.read_at {
                 remember(&mut memory, done.clone());
                 if let Some((key, login)) = past.came_back {
@@ -157,7 +156,7 @@ impl History {
                 } else {
                     FollowState::Waiting
                 };
-                // As while the daemon runs: what a dry run assumes never takes the place of what was really done.
+                // As while the daemon runs: an assumed action of a dry run never replaces a real one.
                 let real = |(open, _): &(Done, FollowState)| open.mode == RunMode::Enforce;
                 if done.mode == RunMode::Enforce || !open.get(&past.intent.key).is_some_and(real) {
                     open.insert(past.intent.key, (done, state));
@@ -170,7 +169,7 @@ impl History {
                 open.remove(&past.intent.key);
             }
         }
-        // `remember` follows every accepted action, ended ones too: what is followed is set anew.
+        // `remember` follows every accepted action, including ended ones, so the followed actions are set again.
         memory.following.forget_actions();
         for (key, (done, state)) in open {
             memory.following.follow(key, followed(done, state));
@@ -199,7 +198,7 @@ impl History {
                 );
             }
             Record::Outcome(record) => {
-                // Its intent may have gone with the oldest file.
+                // The intent may have been in a file that was removed.
                 if let Some(past) = self.actions.get_mut(&record.id) {
                     let mut outcomed = record.read(&past.intent).map_err(|error| error.to_string())?;
                     keep_what_matters(&mut outcomed.session);
@@ -246,7 +245,7 @@ impl History {
     }
 }
 
-/// Most of a session's row is for people; thousands of rows need not be held to start.
+/// Drops the columns that only people read, because thousands of rows need not be kept in memory.
 fn keep_what_matters(session: &mut Evidence) {
     session
         .0
@@ -272,8 +271,8 @@ fn done(past: &Past) -> Done {
     }
 }
 
-/// An intent that this came of, as a database remembers it. `sql_exec` is the statement that the session ran when it was read
-/// again, where it was.
+/// An intent with its outcome, as a database remembers it. `sql_exec` is the statement that the session ran at the re-check, if
+/// there was one.
 #[must_use]
 pub fn done_of(intent: &Intent, outcome: Outcome, sql_exec: Option<(String, Option<i64>)>) -> Done {
     Done {
@@ -290,11 +289,11 @@ pub fn done_of(intent: &Intent, outcome: Outcome, sql_exec: Option<(String, Opti
     }
 }
 
-/// What an action without an outcome is taken for.
+/// The outcome to assume for an action without one.
 #[must_use]
 pub fn unwritten(intent: &Intent) -> Outcome {
     match (intent.action, intent.mode) {
-        // To have it in the journal is all that there is to do.
+        // The record in the journal is the whole action.
         (Action::Report, _) => Outcome::Reported,
         (Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql, RunMode::DryRun) => Outcome::Assumed,
         (Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql, RunMode::Enforce) => Outcome::Unknown,
@@ -314,10 +313,10 @@ fn followed(done: Done, state: FollowState) -> Followed {
     }
 }
 
-/// Reads a state folder's journal, oldest file first.
+/// Reads the journal of a state folder, oldest file first.
 ///
 /// # Errors
-/// When a file that is there cannot be read.
+/// When an existing file cannot be read.
 pub fn read(state: &Path, now: DateTime<Utc>) -> Result<History, Error> {
     let mut files = Vec::new();
     for age in 0..=FILES_KEPT {
@@ -330,7 +329,7 @@ pub fn read(state: &Path, now: DateTime<Utc>) -> Result<History, Error> {
         let modified = opened.metadata().and_then(|metadata| metadata.modified());
         let modified = DateTime::<Utc>::from(modified.map_err(Error::io("read", &path))?);
         files.push((path, opened));
-        // The newest full file is read in any case: the current one may be too new to know the largest number.
+        // The newest full file is always read: the current file may be too new to contain the largest number.
         if age > 0 && now - modified > REMEMBERED {
             break;
         }
@@ -377,7 +376,7 @@ fn read_file(path: &Path, opened: File, history: &mut History) -> io::Result<()>
     })
 }
 
-/// What can be told of any version's record.
+/// The fields that a record of any version has.
 #[derive(serde::Deserialize)]
 struct Outline {
     v: u32,
@@ -386,7 +385,7 @@ struct Outline {
 
 fn understand(text: &[u8], history: &mut History) -> Result<(), String> {
     let outline: Outline = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    // Whatever else the record says, its number is taken.
+    // Even if the rest of the record is damaged, its number is taken.
     if let Some(id) = outline.id {
         if id > LARGEST_ID {
             return Err(format!("number {id} is none that an action was ever given"));

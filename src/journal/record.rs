@@ -1,11 +1,11 @@
-//! The journal's records as they stand in the file: one JSON object a line.
+//! The journal's records as they are in the file: one JSON object per line.
 //!
-//! Every record has `v` (the format's version, 1), `at` (the host's clock in UTC, RFC 3339) and `kind`. The fields of each
-//! kind are documented here, at the types that are written and read. New optional fields may be added to version 1; a change
+//! Every record has `v` (the format's version, 1), `at` (the host's clock in UTC, RFC 3339) and `kind`. The types below document
+//! the fields of each kind. New optional fields may be added to version 1; a change
 //! of meaning makes a version 2, which this reader reports as damage instead of guessing.
 //!
-//! Texts are JSON strings, so control characters in them are escaped and a record is always one line. Times of the
-//! database's own clock (`logon_time`, DATE columns) have no zone and are written without one.
+//! Texts are JSON strings, so control characters in them are escaped and a record is always one line. Times of the database's
+//! clock (`logon_time`, DATE columns) are written without a zone, because they have none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::session::time::DbTime;
 /// The version of the format.
 pub(super) const VERSION: u32 = 1;
 
-/// A line.
+/// A line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Line {
     /// [`VERSION`].
@@ -46,11 +46,11 @@ pub(super) struct Line {
 pub(super) enum Record {
     /// The daemon started.
     Started { version: String, dry_run: bool },
-    /// The daemon was asked to stop, or has to.
+    /// The daemon stops.
     Stopping { reason: String },
     /// Policies are in force from here on.
     PoliciesLoaded { digest: String, policies: usize },
-    /// Policies did not check.
+    /// The policies are invalid.
     PoliciesFailed { error: String },
     /// A database answers.
     DatabaseUp {
@@ -63,31 +63,31 @@ pub(super) enum Record {
     DatabaseDown { database: String, error: String },
     /// An action is about to be taken. On disk before the statement is sent.
     Intent(Box<IntentRecord>),
-    /// What came of it.
+    /// The outcome of an intent.
     Outcome(Box<OutcomeRecord>),
     /// A warrant that was dropped before anything was tried.
     Dropped(Box<DroppedRecord>),
-    /// What a snapshot showed of it later.
+    /// What a later snapshot shows of an action.
     Verification(VerificationRecord),
     /// A policy's whole plan was refused.
     BreakerOpened {
         database: String,
         policy: String,
-        /// Journals from before it was written have none.
+        /// Missing in journals of older versions.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mode: Option<String>,
         reason: String,
     },
-    /// And is not any more.
+    /// A policy's breaker is closed again.
     BreakerClosed {
         database: String,
         policy: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mode: Option<String>,
     },
-    /// A session logged in soon after one of the like was ended.
+    /// A session logged in soon after a session of the same group was killed.
     CameBack(CameBackRecord),
-    /// A policy leaves a group alone.
+    /// A policy is suspended for a group.
     GroupSuspended {
         database: String,
         policy: String,
@@ -95,20 +95,20 @@ pub(super) enum Record {
         who: WhoRecord,
         reason: String,
     },
-    /// And does so no longer.
+    /// A policy is no longer suspended for a group.
     GroupReleased {
         database: String,
         policy: String,
         #[serde(flatten)]
         who: WhoRecord,
     },
-    /// No database is acted on from here on.
+    /// No action is taken on any database from here on.
     Paused {
         by: String,
         #[serde(default)]
         reason: String,
     },
-    /// They are again.
+    /// Actions are permitted again.
     Resumed { by: String },
 }
 
@@ -118,7 +118,7 @@ pub(super) struct IntentRecord {
     /// The action's number, unique in the journal.
     pub(super) id: u64,
     database: String,
-    /// A digest of the address, driver and account that the name led to.
+    /// A digest of the address, driver and account of the database.
     #[serde(default)]
     place: Option<String>,
     #[serde(flatten)]
@@ -133,13 +133,13 @@ pub(super) struct IntentRecord {
     username: Option<String>,
     program: Option<String>,
     machine: Option<String>,
-    /// Why, in words.
+    /// Why the session matches, in words.
     reason: String,
     /// The statement; null for `report`.
     statement: Option<String>,
     /// The snapshot's time by the database's clock, in UTC.
     taken_at: DateTime<Utc>,
-    /// The session's row as the snapshot had it: what was not read is missing, NULL is null.
+    /// The session's row in the snapshot: a column that was not read is missing, NULL is null.
     session: BTreeMap<String, Value>,
 }
 
@@ -149,34 +149,34 @@ pub(super) struct KeyRecord {
     inst_id: u32,
     sid: u32,
     serial: u32,
-    /// In the database's own clock, without a zone.
+    /// By the database's clock, without a zone.
     logon_time: NaiveDateTime,
 }
 
-/// What came of an action.
+/// The outcome of an action.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct OutcomeRecord {
-    /// The intent's.
+    /// The number of the action.
     pub(super) id: u64,
     database: String,
     /// One of the closed list: `done`, `marked`, `already_gone` ...
     outcome: String,
-    /// Oracle's number, 0 for success; null if it was not asked or did not answer.
+    /// The ORA- number, 0 for success; null if nothing was sent or no answer came.
     code: Option<u32>,
-    /// What Oracle, the driver or the daemon said.
+    /// The message of Oracle, the driver or the daemon.
     message: Option<String>,
-    /// The statement that was sent, or would have been.
+    /// The statement that was sent, or that a dry run would have sent.
     statement: Option<String>,
-    /// How long all of it took, in milliseconds.
+    /// The duration of the re-check and the statement, in milliseconds.
     took_ms: u64,
-    /// The session's row as it was read again.
+    /// The session's row at the re-check.
     session: BTreeMap<String, Value>,
 }
 
-/// A warrant that was dropped before anything was tried. It has a number of its own and no other record.
+/// A warrant that was dropped before anything was tried. It has its own number and no other record.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct DroppedRecord {
-    /// Whom it was for, and what was to be done.
+    /// The session and the intended action.
     #[serde(flatten)]
     intent: IntentRecord,
     /// `expired` or `revoked`.
@@ -185,20 +185,20 @@ pub(super) struct DroppedRecord {
     message: String,
 }
 
-/// What a snapshot showed of an action.
+/// What a snapshot shows of an action.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct VerificationRecord {
-    /// The intent's.
+    /// The number of the action.
     pub(super) id: u64,
     database: String,
     /// One of the closed list: `gone`, `resources_freed`, `cancelled`, `lingers`, `deadline_passed`.
     proof: String,
 }
 
-/// A session that logged in soon after one of the like was ended.
+/// A session that logged in soon after a session of the same group was killed.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct CameBackRecord {
-    /// The intent's, by which the other was ended.
+    /// The number of the action that killed the other session.
     pub(super) id: u64,
     database: String,
     #[serde(flatten)]
@@ -207,7 +207,7 @@ pub(super) struct CameBackRecord {
     pub(super) login: DateTime<Utc>,
 }
 
-/// What makes sessions alike; null is unknown.
+/// The group of a session; null is unknown.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WhoRecord {
     username: Option<String>,
@@ -238,7 +238,7 @@ impl CameBackRecord {
 }
 
 impl Record {
-    /// An event's record; `None` for one that is not journalled: it is counted or logged, and proves nothing later.
+    /// The record of an event; `None` for an event that is only counted or logged.
     ///
     /// # Errors
     /// When a session's logon time is outside the calendar: such a key could not be read back.
@@ -321,7 +321,7 @@ impl Record {
 #[error("a time of {0} seconds is outside the calendar")]
 pub(super) struct Unwritable(i64);
 
-/// What a record says that this version has no word for.
+/// A word in a record that this version does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {what} '{word}'")]
 pub(super) struct UnknownWord {

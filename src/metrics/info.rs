@@ -1,7 +1,7 @@
-//! `orareaper_database_info`: each database's driver and labels, for joins.
+//! `orareaper_database_info`: the driver and the labels of each database, for joins.
 //!
-//! Its label names come from the configuration and differ from one database to the next, which the client library's own
-//! families do not provide for; so the family is made by hand. Prometheus takes a label that is not there for an empty one.
+//! Its label names come from the configuration and differ between databases. The families of the client library do not support
+//! that, so this module builds the family. Prometheus treats a missing label as empty.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ use prometheus::proto::{Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use crate::event::LoadedDatabase;
 
 const NAME: &str = "orareaper_database_info";
-const HELP: &str = "Always 1; the labels are those that the configuration gives the database.";
+const HELP: &str = "Always 1; has the labels of the database from the configuration.";
 
 /// The databases in force.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub(super) struct DatabaseInfo {
 }
 
 impl DatabaseInfo {
-    /// Of no database yet.
+    /// Without databases.
     pub(super) fn new() -> prometheus::Result<DatabaseInfo> {
         let description = Desc::new(NAME.into(), HELP.into(), vec!["database".into()], [].into())?;
         Ok(DatabaseInfo {
@@ -30,7 +30,7 @@ impl DatabaseInfo {
         })
     }
 
-    /// These are in force.
+    /// Sets the databases in force.
     pub(super) fn set(&self, databases: &[LoadedDatabase]) {
         *self.databases.lock().unwrap_or_else(PoisonError::into_inner) = databases.to_vec();
     }

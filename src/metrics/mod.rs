@@ -1,13 +1,13 @@
-//! What Prometheus sees.
+//! The Prometheus metrics.
 //!
-//! Labels come from closed sets: configured names of databases, names of policies, instance numbers, and the names of our own
-//! enums. No text of a session and no error text is ever a label, so the number of series is bounded by the configuration.
-//! A series goes when what it is about goes: an alert on a policy that was deleted would never end.
+//! Labels come from closed sets: the configured names of databases and policies, INST_ID, and the names of this program's enums.
+//! No text of a session and no error text is ever a label, so the configuration bounds the number of series. A series is
+//! removed when its database, instance or policy is: an alert on a deleted policy would never end.
 //!
-//! Counters of actions are there at zero as soon as a policy is loaded and an instance is known, because `increase()` sees
-//! nothing of a counter whose first value is already the kill. `inst_id` is the instance's number (INST_ID; `instance` is
-//! Prometheus' own name for the address that it scrapes); until the first connection has told the instances, `up` has an
-//! empty one. `mode` stands on whatever a policy causes, so that no alert takes a rehearsal for the real thing.
+//! Counters of actions exist at zero as soon as a policy is loaded and an instance is known, because `increase()` ignores the
+//! first value of a counter. `inst_id` is INST_ID (Prometheus uses `instance` for the address that it scrapes); before the first
+//! connection the instances are unknown, and `up` has an empty `inst_id`. Everything that a policy causes has the label `mode`,
+//! so that no alert takes a dry run for real actions.
 
 mod family;
 mod info;
@@ -31,7 +31,7 @@ use crate::metrics::info::DatabaseInfo;
 use crate::oracle::Class;
 use crate::policy::model::Action;
 
-/// Seconds: a decision takes less than the first, a plain KILL of a busy session makes its caller wait for a minute.
+/// Buckets in seconds: a decision takes less than the first; a plain KILL of a busy session blocks for up to a minute.
 const DURATIONS: [f64; 13] = [
     0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 75.0,
 ];
@@ -63,18 +63,18 @@ pub struct Metrics {
     known: Mutex<Known>,
 }
 
-/// What there are series for.
+/// What the existing series belong to.
 #[derive(Debug, Default)]
 struct Known {
     loaded: Loaded,
     instances: BTreeMap<Arc<str>, Vec<u32>>,
 }
 
-/// Makes metrics and registers them.
+/// Creates metrics and registers them.
 struct Maker<'a>(&'a Registry);
 
 impl Maker<'_> {
-    /// It fails only for an invalid or a repeated name, and the names are all in [`Metrics::new`].
+    /// Panics only for an invalid or a repeated name; all names are in [`Metrics::new`].
     fn register<C: Collector + Clone + 'static>(&self, metric: prometheus::Result<C>) -> C {
         let metric = metric.expect("the name and the labels are valid");
         self.0
@@ -105,7 +105,7 @@ impl Maker<'_> {
     }
 
     fn build_info(&self) {
-        let build = opts("build_info", "Always 1; says which build this is.");
+        let build = opts("build_info", "Always 1; has the version of the daemon.");
         let build = build.const_label("version", env!("CARGO_PKG_VERSION"));
         self.register(IntGauge::with_opts(build)).set(1);
     }
@@ -116,7 +116,7 @@ fn opts(name: &str, help: &str) -> Opts {
 }
 
 impl Metrics {
-    /// All at zero, in a registry of their own, together with the process's own figures.
+    /// All metrics at zero, in a new registry, together with the metrics of the process.
     #[must_use]
     pub fn new() -> Metrics {
         let registry = Registry::new();
@@ -129,24 +129,29 @@ impl Metrics {
         let of_session = ["database", "inst_id", "type", "status"];
         let of_resource = ["database", "inst_id", "resource"];
         let of_action = ["database", "inst_id", "policy", "action", "outcome", "mode"];
-        let matches = "Sessions that the policy's condition holds for in the newest snapshot.";
-        let actions = "Actions by what came of them; in mode dry-run nothing was sent.";
-        let spared = "Sessions that a policy's condition held for in a cycle and that were spared, by reason.";
-        let lingering = "Sessions whose end was accepted and that are still there.";
-        let breaker = "Whether the policy's whole plan is refused because it wants too many sessions.";
-        let suspended = "Groups of sessions that the policy leaves alone because they refill.";
-        let respawns = "Sessions that logged in minutes after one of the same user, machine and program was ended.";
-        let paused = "Whether nobody is acted on because of the kill switch.";
+        let matches = "Sessions that match the policy's condition in the latest snapshot.";
+        let actions = "Actions by outcome; with mode=dry-run nothing was sent.";
+        let spared = "Sessions that matched a policy's condition but were spared, by reason, summed over cycles.";
+        let lingering = "Sessions that were killed and are still there.";
+        let breaker = "1 if the policy's whole plan is refused because it selects too many sessions, else 0.";
+        let suspended = "Groups of sessions for which the policy is suspended because they refill.";
+        let respawns =
+            "Sessions that logged in within minutes after a session of the same user, machine and program was killed.";
+        let paused = "1 if the kill switch stops all actions, else 0.";
         let acting =
-            "Whether a connection stands by to act on; there is a series for each that the policies in force need.";
-        let journal = "Records that could not be written; while that lasts, nobody is acted on.";
-        let errors = "Calls that failed, by what the error means.";
+            "1 if the connection that stands by for actions is open, else 0; exists where a policy in force needs it.";
+        let journal = "Journal records that could not be written; no action is taken without a record.";
+        let errors = "Failed calls, by class of error.";
         Metrics {
-            up: make.gauges("up", "Whether the instance was read.", database_instance),
-            sessions: make.gauges("sessions", "Sessions in the newest snapshot.", of_session),
+            up: make.gauges(
+                "up",
+                "1 if the latest snapshot includes the instance, else 0.",
+                database_instance,
+            ),
+            sessions: make.gauges("sessions", "Sessions in the latest snapshot.", of_session),
             pressure_ratio: make.floats(
                 "pressure_ratio",
-                "Use of a resource as a share of its limit.",
+                "Use of a resource as a share of its limit; 1 is full.",
                 of_resource,
             ),
             policy_matches: make.gauges("policy_matches", matches, database_policy),
@@ -158,17 +163,20 @@ impl Metrics {
             respawns: make.counters("respawns_total", respawns, ["database", "policy", "mode"]),
             cycle_duration: make.durations(
                 "cycle_duration_seconds",
-                "How long the steps of a cycle take.",
+                "Duration of the steps of a cycle.",
                 ["database", "step"],
             ),
             last_cycle: make.floats(
                 "last_cycle_timestamp_seconds",
-                "When the last cycle was completed.",
+                "Unix time at which the last cycle was completed.",
                 ["database"],
             ),
             database_info: make.register(DatabaseInfo::new()),
             policies_loaded: make.one("policies_loaded", "Policies in force."),
-            reload_success: make.one("reload_success", "Whether the last load of the policies succeeded."),
+            reload_success: make.one(
+                "reload_success",
+                "1 if the last load of configuration and policies succeeded, else 0.",
+            ),
             paused: make.one("paused", paused),
             acting: make.gauges("acting_connection", acting, ["database", "inst_id"]),
             round_trips: make.counters("driver_round_trips_total", "Round trips to the database.", ["database"]),
@@ -179,7 +187,7 @@ impl Metrics {
         }
     }
 
-    /// The exposition text, for `/metrics`.
+    /// The text for `/metrics`.
     #[must_use]
     pub fn text(&self) -> String {
         let encoded = prometheus::TextEncoder::new().encode_to_string(&self.registry.gather());
@@ -239,7 +247,7 @@ impl Metrics {
         }
     }
 
-    /// Counts a record that the journal did not take.
+    /// Counts a record that could not be written.
     pub fn journal_failed(&self) {
         self.journal_errors.inc();
     }
@@ -249,7 +257,7 @@ impl Metrics {
         self.reload_success.set(1);
         self.database_info.set(&loaded.databases);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // A name that leads elsewhere is another database: what was counted of the one before is not of this one.
+        // A name with a new place is another database: the counts of the previous one do not belong to it.
         let before = std::mem::replace(&mut known.loaded, loaded.clone());
         let was_elsewhere = |now: &LoadedDatabase| {
             let mut before = before.databases.iter();
@@ -319,7 +327,7 @@ impl Metrics {
         }
     }
 
-    /// Takes note of a database's instances. The series of one that is gone go, but for what it counted: that happened.
+    /// Updates the instances of a database. Removes the series of an instance that is gone, except its counters of actions.
     fn instances(&self, database: &Arc<str>, instances: &[u32]) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.instances.get(database).is_some_and(|known| known == instances) {
@@ -349,7 +357,7 @@ impl Metrics {
         }
     }
 
-    /// What was seen in the last snapshot is no longer so, and nothing else is known: better no value than an old one.
+    /// Removes the values of the last snapshot: no value is better than an old one.
     fn down(&self, database: &Arc<str>) {
         self.all_up(database, false);
         self.sessions.retain(|[of, ..]| *of != **database);
@@ -432,7 +440,7 @@ impl Default for Metrics {
     }
 }
 
-/// What can come of an action in a mode.
+/// The possible outcomes of an action in a mode.
 fn possible(action: Action, mode: RunMode) -> impl Iterator<Item = Outcome> {
     Outcome::ALL.into_iter().filter(move |outcome| match outcome {
         Outcome::Reported => action == Action::Report,

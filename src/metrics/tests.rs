@@ -1,4 +1,4 @@
-//! What the exposition says after each event.
+//! The text of /metrics after each event.
 
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ fn has(metrics: &Metrics, line: &str) -> bool {
 }
 
 #[test]
-fn a_counter_is_there_before_the_first_kill() {
+fn a_counter_exists_before_the_first_kill() {
     let metrics = Metrics::new();
     metrics.count(&loaded(&[("prod", &["idle"])]), at());
     assert!(has(&metrics, r#"orareaper_up{database="prod",inst_id=""} 0"#));
@@ -109,7 +109,10 @@ fn a_counter_is_there_before_the_first_kill() {
         );
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
-    assert!(!text.contains("assumed"), "an enforcing policy assumes nothing");
+    assert!(
+        !text.contains("assumed"),
+        "an enforcing policy has no outcome `assumed`"
+    );
     assert!(!text.contains(r#"inst_id="""#), "the instances are known now");
     assert!(has(
         &metrics,
@@ -118,7 +121,7 @@ fn a_counter_is_there_before_the_first_kill() {
 }
 
 #[test]
-fn a_cycle_sets_what_it_saw() {
+fn a_cycle_sets_the_values_of_its_snapshot() {
     let metrics = Metrics::new();
     metrics.count(&loaded(&[("prod", &["idle"])]), at());
     metrics.count(&Event::Cycle(Arc::new(cycle(&[1, 3]))), at());
@@ -156,7 +159,7 @@ fn a_cycle_sets_what_it_saw() {
 }
 
 #[test]
-fn series_go_with_what_they_are_about() {
+fn series_are_removed_with_their_database_instance_or_policy() {
     let metrics = Metrics::new();
     metrics.count(&loaded(&[("prod", &["idle", "runaway"]), ("test", &["idle"])]), at());
     metrics.count(&up("test", &[1]), at());
@@ -169,7 +172,10 @@ fn series_go_with_what_they_are_about() {
         left.iter().all(|line| line.starts_with("orareaper_actions_total{")),
         "{left:?}"
     );
-    assert!(!left.is_empty(), "what was done on an instance was done");
+    assert!(
+        !left.is_empty(),
+        "the counters of actions on a removed instance are kept"
+    );
     metrics.count(&loaded(&[("prod", &["idle"])]), at());
     let text = metrics.text();
     assert!(
@@ -180,7 +186,7 @@ fn series_go_with_what_they_are_about() {
 }
 
 #[test]
-fn a_name_that_leads_elsewhere_begins_at_zero() {
+fn a_name_with_a_new_place_begins_at_zero() {
     let metrics = Metrics::new();
     metrics.count(&loaded(&[("prod", &["idle"])]), at());
     metrics.count(&Event::Cycle(Arc::new(cycle(&[1, 2]))), at());
@@ -192,12 +198,16 @@ fn a_name_that_leads_elsewhere_begins_at_zero() {
     metrics.count(&elsewhere, at());
     let text = metrics.text();
     let of_before = |line: &&str| line.contains(r#"inst_id=""#) && !line.contains(r#"inst_id="""#);
-    assert_eq!(text.lines().find(of_before), None, "nothing of the one before is left");
+    assert_eq!(
+        text.lines().find(of_before),
+        None,
+        "a series of the previous database is left"
+    );
     assert!(has(&metrics, r#"orareaper_up{database="prod",inst_id=""} 0"#));
 }
 
 #[test]
-fn what_was_seen_before_a_database_went_down_is_not_shown_as_now() {
+fn values_of_the_last_snapshot_are_removed_when_a_database_goes_down() {
     let metrics = Metrics::new();
     metrics.count(&loaded(&[("prod", &["idle"])]), at());
     metrics.count(&Event::Cycle(Arc::new(cycle(&[1]))), at());
@@ -218,11 +228,11 @@ fn what_was_seen_before_a_database_went_down_is_not_shown_as_now() {
     for family in ["lingering_sessions", "breaker_open", "suspended_groups"] {
         assert!(!text.contains(&format!("orareaper_{family}{{")), "{text}");
     }
-    assert!(!text.contains("no listener"), "an error text is no label");
+    assert!(!text.contains("no listener"), "an error text is a label");
 }
 
 #[test]
-fn every_outcome_that_can_come_of_an_action_has_its_counter() {
+fn every_possible_outcome_of_an_action_has_a_counter() {
     let of = |action, mode| possible(action, mode).map(Outcome::name).collect::<Vec<_>>();
     assert_eq!(
         of(KILL, RunMode::DryRun),
@@ -244,7 +254,7 @@ fn every_outcome_that_can_come_of_an_action_has_its_counter() {
 }
 
 #[test]
-fn connections_to_act_on_are_shown_while_they_are_needed() {
+fn standby_connections_are_shown_while_they_are_needed() {
     let metrics = Metrics::new();
     metrics.count(&loaded(&[("prod", &["idle"]), ("crm", &["idle"])]), at());
     let say = |database: &str, connections: &[(Option<u32>, bool)]| {

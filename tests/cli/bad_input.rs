@@ -52,13 +52,13 @@ fn a_bad_configuration_starts_nothing() {
             let told = site.orareaper(&["--config", name, command]);
             assert_eq!(told.code, Some(1), "{command} with {name}: {}", told.err);
             assert!(
-                told.err.contains(name) && told.err.contains("does not check"),
+                told.err.contains(name) && told.err.contains("invalid"),
                 "{command}: {}",
                 told.err
             );
         }
     }
-    for (name, sign) in [("nowhere", "no such file"), ("policies", "directory")] {
+    for (name, sign) in [("nowhere", "does not exist"), ("policies", "directory")] {
         for command in ["run", "plan", "check"] {
             let told = site.orareaper(&["--config", name, command]);
             assert_eq!(told.code, Some(2), "{command} with {name}: {}", told.err);

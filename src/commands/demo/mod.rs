@@ -1,9 +1,8 @@
-//! `demo`: the daemon at work, with nothing to set up.
+//! `demo`: shows the daemon at work, with nothing to set up.
 //!
-//! A simulated three-node RAC database is started in this process on a loopback port, its clock sped up, and the daemon is
-//! run against it exactly as `run` would: through the real driver, over the real wire protocol, with journal, metrics and
-//! status page. At the end the story that was seen is held against what it should have been, and the exit status says
-//! whether it went so.
+//! A simulated three-node RAC database runs in this process on a loopback port, with a faster clock, and the daemon runs against
+//! it as with `run`: through the real driver, over the real wire protocol, with journal, metrics and status page. At the end
+//! the demo checks what happened against what should have happened; the exit status is the result.
 
 mod narrator;
 
@@ -28,13 +27,13 @@ use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::policy::model::{Limits, PolicySet};
 
-/// Simulated seconds a second.
+/// Simulated seconds per second.
 const SPEED: f64 = 60.0;
 
-/// Between two snapshots: five simulated minutes.
+/// The time between two snapshots: five simulated minutes.
 const POLL: Duration = Duration::from_secs(5);
 
-/// The policies, which the demo shows and a reader may copy.
+/// The policies of the demo, written so that a reader can copy them.
 const POLICIES: &str = include_str!("policies.yaml");
 
 /// Runs the command.
@@ -52,7 +51,7 @@ pub fn run(arguments: &DemoArgs, cli: &Cli, clock: SystemClock) -> Status {
     }
 }
 
-/// The daemon logs into the folder: the terminal is for the story.
+/// Sets up the log to a file in the folder, because the terminal shows the narration.
 fn start_log(cli: &Cli, folder: &Path) -> Result<(), Status> {
     let path = folder.join("daemon.log");
     let file = std::fs::File::create(&path).map_err(|error| fail(&format!("create {}: {error}", path.display())))?;
@@ -79,7 +78,7 @@ fn demo(arguments: &DemoArgs, folder: PathBuf, clock: Arc<dyn Clock>) -> Result<
         Box::new(Narrator::new(watcher, Arc::clone(&told), ink))
     })
     .map_err(|error| error.to_string())?;
-    // Between two snapshots, when nothing is under way: a story that stops in the middle of an action does not add up.
+    // Ends between two snapshots, when no action is under way, because the final checks need complete counts.
     let calm = clock.now().plus(arguments.seconds.saturating_sub(POLL / 2));
     let is_settled = || seen.lock().unwrap_or_else(PoisonError::into_inner).is_settled();
     let is_over = || clock.now() >= calm && (is_settled() || clock.now() >= calm.plus(GRACE));
@@ -93,13 +92,13 @@ fn demo(arguments: &DemoArgs, folder: PathBuf, clock: Arc<dyn Clock>) -> Result<
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     write_report(&folder, &seen)?;
     if interrupted {
-        tell("stopped before the story was told");
+        tell("interrupted before the end of the demo");
         return Ok(Status::Failed);
     }
     Ok(conclude(ink, &seen, &world.kills(), &metrics, &folder, ended))
 }
 
-/// The one that is asked for, or a new one that nobody else can have prepared.
+/// The given folder, or a new one that no other user can have prepared.
 fn folder(arguments: &DemoArgs) -> Result<PathBuf, String> {
     let Some(folder) = &arguments.folder else {
         let mine = std::fs::Permissions::from_mode(0o700);
@@ -131,7 +130,7 @@ fn policies(folder: &Path, clock: &dyn Clock) -> Result<Arc<PolicySet>, String> 
 fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config, String> {
     let secret = folder.join("password");
     std::fs::write(&secret, "reaper\n").map_err(|error| format!("write {}: {error}", secret.display()))?;
-    // Larger by the hour than the default: a minute of the demo is an hour of the database.
+    // More per hour than the default, because a minute of the demo is an hour of the database.
     let limits = Limits {
         per_hour: Some(30),
         ..crate::config::DEFAULT_LIMITS
@@ -167,11 +166,11 @@ fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config
 fn introduce(ink: Ink, server: &Server, arguments: &DemoArgs, folder: &Path) {
     tell(&ink.bold("orareaper demo: the daemon against a simulated three-node RAC database"));
     tell(&format!(
-        "  database     //{}/PROD, spoken to with Oracle's own wire protocol",
+        "  database     //{}/PROD, over Oracle's wire protocol",
         server.addr()
     ));
     tell(&format!(
-        "  clock        {SPEED:.0} simulated seconds a second, a snapshot every {} simulated minutes",
+        "  clock        {SPEED:.0} simulated seconds per second, a snapshot every {} simulated minutes",
         POLL.as_secs()
     ));
     tell(&format!(
@@ -185,7 +184,7 @@ fn introduce(ink: Ink, server: &Server, arguments: &DemoArgs, folder: &Path) {
     tell("");
 }
 
-/// A page of the daemon's own, as a browser or Prometheus would get it.
+/// Fetches a page of the daemon, as a browser or Prometheus does.
 fn fetch(address: SocketAddr, path: &str) -> String {
     let get = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
@@ -212,7 +211,7 @@ fn write_report(folder: &Path, seen: &Seen) -> Result<(), String> {
     Ok(())
 }
 
-/// One thing that the story must have had.
+/// One thing that must have happened.
 struct Check {
     what: String,
     held: bool,
@@ -220,7 +219,7 @@ struct Check {
 
 fn conclude(ink: Ink, seen: &Seen, kills: &[KillRecord], metrics: &str, folder: &Path, ended: bool) -> Status {
     tell("");
-    tell(&ink.bold("The story, held against what it should have been"));
+    tell(&ink.bold("Checks: what happened, against what should have happened"));
     let checks = checks(seen, kills, metrics, folder, ended);
     for check in &checks {
         let mark = if check.held { ink.green("yes") } else { ink.red("NO ") };
@@ -231,7 +230,7 @@ fn conclude(ink: Ink, seen: &Seen, kills: &[KillRecord], metrics: &str, folder: 
     }
     tell("");
     tell(&format!(
-        "What a dry run would have reported of the first snapshot is {}, the journal {}.",
+        "The report of the first snapshot, as a dry run, is {}; the journal is {}.",
         folder.join("report.html").display(),
         folder.join("journal.jsonl").display()
     ));
@@ -263,30 +262,30 @@ fn checks_of_what_was_done(seen: &Seen) -> Vec<Check> {
     vec![
         check(
             format!(
-                "{} snapshots, of up to {} sessions on {} instances",
+                "{} snapshots of up to {} sessions on {} instances",
                 seen.cycles, seen.sessions, seen.instances
             ),
             seen.cycles >= 7 && seen.sessions >= 300 && seen.instances == 3,
         ),
         check(
-            format!("the leaked pool was worked off in steps: {leaked} sessions"),
+            format!("the leaked pool was reduced in steps: {leaked} sessions"),
             leaked >= 3,
         ),
         check(
-            format!("the idle blocker was ended: {}", acted("idle-blocker")),
+            format!("the idle blocker was killed: {}", acted("idle-blocker")),
             acted("idle-blocker") >= 1,
         ),
         check(
-            format!("forgotten sessions were disconnected on their own instances: {forgotten}"),
+            format!("forgotten sessions were disconnected, each on its instance: {forgotten}"),
             forgotten >= 1,
         ),
         check(
-            format!("Oracle did {done} at once and marked {marked} for kill"),
+            format!("Oracle carried out {done} at once and marked {marked} for kill"),
             done >= 1 && marked >= 1,
         ),
         check(
             format!(
-                "{ended} were seen to be gone or to hold nothing any more, {} lingered",
+                "{ended} were verified as gone or as holding nothing any more, {} lingered",
                 proofs(Proof::Lingers)
             ),
             ended >= 3 && proofs(Proof::Lingers) >= 1,
@@ -309,15 +308,15 @@ fn checks_of_what_was_not(seen: &Seen, kills: &[KillRecord]) -> Vec<Check> {
     let names: Vec<&str> = seen.protections.iter().map(|protection| protection.name()).collect();
     vec![
         check(
-            format!("the policy that was far too broad was refused whole, and acted on {broad}"),
+            format!("the breaker refused the policy that is far too broad; it acted on {broad}"),
             seen.breakers.contains("far-too-broad") && broad == 0,
         ),
         check(
-            format!("the dry run rehearsed {} and sent nothing", seen.rehearsed.len()),
+            format!("the dry run selected {} and sent nothing", seen.rehearsed.len()),
             !seen.rehearsed.is_empty() && !kills.iter().any(hit),
         ),
         check(
-            format!("budgets and floors deferred others {} times", seen.deferred),
+            format!("budgets and floors deferred a session {} times", seen.deferred),
             seen.deferred > 0,
         ),
         check(
@@ -326,7 +325,7 @@ fn checks_of_what_was_not(seen: &Seen, kills: &[KillRecord]) -> Vec<Check> {
         ),
         check(
             format!(
-                "the database saw {} such statements, {background} on background processes, {protected} on protected accounts",
+                "the database received {} statements: {background} for background processes, {protected} for protected accounts",
                 kills.len()
             ),
             !kills.is_empty() && background == 0 && protected == 0,
@@ -349,14 +348,14 @@ fn checks_of_the_records(seen: &Seen, metrics: &str, folder: &Path, ended: bool)
     vec![
         check(
             format!(
-                "the journal has {intents} intents, for {sent} statements and {} rehearsals",
+                "the journal has {intents} intents, for {sent} statements and {} dry-run actions",
                 outcomes(Outcome::Assumed)
             ),
             sent > 0 && intents == all,
         ),
         check("/metrics counted the kills".into(), metrics.lines().any(counted)),
         check(
-            "it all went without trouble, and stopped in good order".into(),
+            "there was no trouble, and the daemon stopped cleanly".into(),
             seen.troubles.is_empty() && ended,
         ),
     ]

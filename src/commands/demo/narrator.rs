@@ -1,7 +1,6 @@
-//! Tells what the daemon sees and does, as it happens, in lines that a person can follow.
+//! Prints what the daemon reads and does, as it happens.
 //!
-//! Everything told comes from the cycle itself or from the outcomes: the narrator decides nothing and knows no script. What
-//! repeats is told once.
+//! Every line comes from a cycle or an outcome: the narrator decides nothing and has no script. Repetitions are printed once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -24,7 +23,7 @@ use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::terminal::visible::visible;
 
-/// What has been seen so far, to hold the story against at the end.
+/// What has happened so far, for the checks at the end.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) cycles: usize,
@@ -44,7 +43,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Whether every action that was permitted has come to its end.
+    /// Whether every warrant has an outcome.
     pub(crate) fn is_settled(&self) -> bool {
         self.warrants == self.outcomes.values().sum::<usize>()
     }
@@ -53,7 +52,7 @@ impl Seen {
 /// Shared between the narrator and the command.
 pub(crate) type SharedSeen = Arc<Mutex<Seen>>;
 
-/// How lines look.
+/// The style of lines.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ink {
     pub(crate) colour: bool,
@@ -89,14 +88,14 @@ impl Ink {
     }
 }
 
-/// Prints a line; nobody listens if standard output is closed.
+/// Prints a line. A failure is ignored: standard output is closed.
 pub(crate) fn tell(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}");
     let _ = out.flush();
 }
 
-/// A watcher that tells the story and hands everything on.
+/// A watcher that prints what happens and passes everything on.
 pub(crate) struct Narrator {
     inner: Box<dyn Watcher>,
     seen: SharedSeen,
@@ -120,7 +119,7 @@ impl Narrator {
         change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Once for each text.
+    /// Prints a line, once per key.
     fn tell_once(&mut self, key: String, line: &str) {
         if self.told.insert(key) {
             tell(line);
@@ -151,7 +150,7 @@ impl Narrator {
             .map(|instance| instance.name.as_str())
             .collect();
         tell(&format!(
-            "{}  {} {} sessions on {}: {user} of users, {} of the instances themselves, {active} active; read in {} ms, {} round trips",
+            "{}  {} {} sessions on {}: {user} user, {} background, {active} active; read in {} ms, {} round trips",
             clock(view),
             self.ink.bold("snapshot"),
             snapshot.rows(),
@@ -199,9 +198,9 @@ impl Narrator {
             .filter_map(|name| counts.get(name).map(|count| format!("{count} {name}")))
             .collect();
         if words.is_empty() {
-            "picks nobody".into()
+            "selects no session".into()
         } else {
-            format!("picks {}: {}", decisions.len(), words.join(", "))
+            format!("selects {}: {}", decisions.len(), words.join(", "))
         }
     }
 
@@ -302,7 +301,7 @@ fn count(snapshot: &Snapshot, column: Column, word: &str) -> usize {
         .count()
 }
 
-/// USERNAME and PROGRAM, made harmless.
+/// USERNAME, PROGRAM and MACHINE, with control characters escaped.
 fn who(snapshot: &Snapshot, row: usize) -> String {
     let text = |column| visible(snapshot.text(row, column).unwrap_or("-")).into_owned();
     format!(
@@ -354,10 +353,10 @@ impl Watcher for Narrator {
             }
         });
         let said = match done.outcome {
-            Outcome::Done => "Oracle did it".to_owned(),
-            Outcome::Marked => "Oracle has marked it for kill; it is followed until it is gone".to_owned(),
+            Outcome::Done => "Oracle carried it out".to_owned(),
+            Outcome::Marked => "Oracle marked it for kill; orareaper follows it until it is gone".to_owned(),
             Outcome::Assumed => "dry run: nothing was sent".to_owned(),
-            Outcome::AlreadyGone => "it was gone already; nothing to do".to_owned(),
+            Outcome::AlreadyGone => "it was already gone".to_owned(),
             other @ (Outcome::NoLongerMatches
             | Outcome::Protected
             | Outcome::Unchecked
