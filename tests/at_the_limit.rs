@@ -116,7 +116,7 @@ fn the_page_says_whether_it_can_act_and_nothing_stands_by_where_no_policy_enforc
     let (site, daemon) = begin(&driver, &db, "sessions");
     let page = daemon.page("/").1;
     assert!(
-        page.contains("Connections to act on: instance 1 <span class=\"good\">stands by</span>"),
+        page.contains("Connections for actions: instance 1 <span class=\"good\">open</span>"),
         "{page}"
     );
     let mut dba = log_in(&db, "dba").expect("there is room");

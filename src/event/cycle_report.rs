@@ -34,7 +34,7 @@ words! {
         Read = "read",
         /// Everything from the snapshot to the warrants.
         Decide = "decide",
-        /// All of it.
+        /// The whole cycle.
         Whole = "whole",
     }
 }

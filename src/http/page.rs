@@ -1,4 +1,4 @@
-//! The status page: one HTML document without scripts, fonts or anything else from elsewhere.
+//! The status page: one HTML document without scripts and without external resources.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ fn acting(connections: &[(Option<u32>, bool)]) -> Markup {
     html! {
         @if !connections.is_empty() {
             p {
-                "Connections to act on: "
+                "Connections for actions: "
                 @for (at, (inst_id, stands)) in connections.iter().enumerate() {
                     @if at > 0 { ", " }
                     @match inst_id {
@@ -189,11 +189,19 @@ fn policies(policies: &[Policy]) -> Markup {
 
 fn last_actions(status: &Status) -> Markup {
     let head = [
-        "When", "Database", "Session", "User, program, machine", "Policy", "Action", "Outcome", "Verified", "Reason",
+        "When",
+        "Database",
+        "Session",
+        "User, program, machine",
+        "Policy",
+        "Action",
+        "Outcome",
+        "Verified",
+        "Reason",
     ];
     html! {
         section {
-            h2 { "Last actions" }
+            h2 { "Latest actions" }
             @if status.recent.is_empty() {
                 p.dim { "None since the daemon started." }
             } @else {
