@@ -1,7 +1,7 @@
 //! How fast 20 policies are evaluated over 100,000 sessions, and how much memory the snapshot takes.
 //!
-//! Shown as ratios to a loop written by hand for each condition, in the same run: absolute times say more about the machine
-//! than about the code. `cargo bench --bench evaluate`.
+//! The results are ratios to a hand-written loop for each condition in the same run, because absolute times depend on the machine.
+//! `cargo bench --bench evaluate`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
-//! How fast a recording of 2,000 sessions is replayed, what of that is reading it, and how much memory it takes.
+//! How fast a recording of 2,000 sessions is replayed, how much of that time is reading, and how much memory it takes.
 //!
-//! Shown as a ratio to reading alone, in the same run: absolute times say more about the machine than about the code. Memory
-//! is shown after a tenth of the recording and after all of it, which differ by what is remembered and not by what was read.
+//! The result is a ratio to reading alone in the same run, because absolute times depend on the machine. Memory is shown after a
+//! tenth of the recording and after all of it; the difference is what replay remembers, not what it reads.
 //! `cargo bench --bench replay [SNAPSHOTS]`.
 
 use std::fs::File;

@@ -1,7 +1,7 @@
-//! A database that lets nobody in any more: whoever may end sessions has to be there already.
+//! A database at its limit accepts no login, so the daemon must already have a connection for actions.
 //!
-//! The simulated database is filled to its limit of sessions, and of processes, after the daemon's connections stand; a client
-//! proves that it is full. Then the daemon has to reap all the same, also after somebody has ended its acting connection.
+//! The simulated database is filled to its limit of sessions, and of processes, after the daemon has its connections; a client
+//! proves that it is full. The daemon must still reap sessions, even after somebody has killed its connection for actions.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ fn a_full_database_is_reaped_over_connections_that_were_made_before() {
             let first = acting(&mut *dba);
             assert_eq!(first.len(), 1, "one, and from the start");
 
-            // Whoever ends it makes room for one, which it takes again at once.
+            // Killing the connection makes room for one session, which the daemon takes again at once.
             end(*first.first().expect("one"), &mut *dba);
             until("another acting connection", || {
                 let now = acting(&mut *dba);

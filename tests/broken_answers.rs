@@ -1,6 +1,6 @@
-//! Answers with something wrong in them: a text that is none, and bytes that are not what the server sent.
+//! Damaged answers: text that is not valid UTF-8, and bytes that differ from what the server sent.
 //!
-//! One session's text must not hide all the others, and one server's bytes must not end the daemon.
+//! The text of one session must not hide the other sessions, and the bytes of a server must not end the daemon.
 
 use std::env;
 use std::net::SocketAddr;
@@ -150,17 +150,17 @@ fn a_text_that_is_none_is_unknown_and_everybody_else_is_read() {
     });
 }
 
-/// Nobody is taken.
+/// A policy that matches no session.
 const NOBODY: [i64; 0] = [];
 
-/// How many answers are corrupted.
+/// The number of corrupted answers.
 const ANSWERS: u64 = 150;
 
 /// A corrupted answer may make a driver wait for bytes that never come.
 const IMPATIENT: Duration = Duration::from_millis(300);
 
-/// Runs the story in a process of its own. A thread that the thin driver cost holds the lock of the panic hook for ever, and the
-/// test harness wants that lock at its end.
+/// Runs the story in a separate process. A thread in which the thin driver hangs holds the lock of the panic hook for ever, and the
+/// test harness needs that lock at its end.
 fn in_a_process_of_its_own(story: fn()) {
     const INSIDE: &str = "ORAREAPER_TEST_INSIDE";
     if env::var_os(INSIDE).is_some() {
@@ -181,8 +181,8 @@ fn in_a_process_of_its_own(story: fn()) {
     );
 }
 
-/// With the thin driver alone, like the next one: over some corrupted answers Oracle Client 19 comes to no end, and waits for
-/// nothing that a limit could end. The daemon tells of it as of any call that hangs, and nothing of ours can end it.
+/// Only with the thin driver, like the next test: some corrupted answers make Oracle Client 19 loop for ever, which no time limit
+/// can end. The daemon reports such a call as hanging.
 #[test]
 fn corrupted_answers_cost_connections_and_nothing_else() {
     in_a_process_of_its_own(|| {
@@ -242,7 +242,7 @@ fn corrupted_answers_to_statements_leave_the_outcome_unknown() {
         });
         let mut connection: Box<dyn Connection> = connect();
         for _ in 0..ANSWERS / 2 {
-            // Nobody sits there.
+            // No session has this SID.
             let answer = connection.call("ALTER SYSTEM KILL SESSION '9999,9,@1'", IMPATIENT);
             let lost = answer.is_err_and(|error| error.class.costs_the_connection()) || connection.is_lost();
             if lost {

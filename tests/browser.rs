@@ -1,7 +1,7 @@
 //! The HTML reports in a real browser: light and dark, on a wide and a narrow window, on paper, and without a network.
 //!
-//! A copy of the page gets a script that measures and writes what it found into the page; the browser prints the page it ended
-//! with. So what is judged is what the browser made of the report. The reports themselves hold no script.
+//! A copy of the page gets a script that measures the page and writes the results into it; the browser prints the resulting page.
+//! So the test checks what the browser renders. The reports themselves contain no script.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ const MEASURE: &str = "<script>addEventListener('load', () => {
   page.setAttribute('data-found', Object.entries(found).map(([name, value]) => name + '=' + value).join(' '));
 });</script>";
 
-/// The browser, if there is one here. It is large, and nothing but these pages needs it, so it is never required.
+/// The browser, if one is installed. It is large and only these tests need it, so it is never required.
 fn browser() -> Option<PathBuf> {
     let named = std::env::var_os("ORAREAPER_TEST_BROWSER").map(PathBuf::from);
     let candidates = named.into_iter().chain(BROWSERS.map(PathBuf::from));
@@ -135,7 +135,7 @@ fn the_reports_can_be_looked_at() {
     let Some((site, browser)) = stage() else { return };
     for (name, html) in reports(&site) {
         assert!(!html.contains("<script"), "{name} has a script of its own");
-        // The page forbids all scripts and everything from elsewhere; the copy is let measure itself.
+        // The page forbids scripts and external resources; the copy permits the measuring script.
         let policy = "default-src 'none';";
         assert!(html.contains(policy), "{name} has no content policy");
         let copy = html

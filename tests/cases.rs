@@ -1,7 +1,7 @@
-//! Every story: policies and snapshots over time in, decisions and statements out.
+//! All stories: policies and snapshots over time as input, decisions and statements as output.
 //!
-//! Those under tests/cases are of the pipeline; a new behaviour is a new folder there, with policy.yaml, timeline.yaml and
-//! expect.yaml, and nothing is added here. Those under policies/tests are of the policies that are shipped.
+//! The stories in tests/cases test the pipeline; a new behaviour is a new folder there with policy.yaml, timeline.yaml and
+//! expect.yaml, without a change here. The stories in policies/tests test the shipped policies.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! The commands that need no daemon, as they are typed: what they print, where, and with which exit status.
+//! The commands that need no daemon: what they print, where, and with which exit status.
 //!
-//! 0 is fine, 1 is a finding, 2 could not be done. Whatever a file holds, there is a message that names it, and no panic.
+//! 0 is success, 1 a finding, 2 a failure. Whatever a file contains, a message names the file and nothing panics.
 
 mod bad_input;
 mod journald;
@@ -466,7 +466,7 @@ fn it_explains_itself() {
     }
 }
 
-/// The right password and a wrong one, everywhere something is written, with every log line there is.
+/// Looks for the right and a wrong password in all output, files and log lines, at the most verbose level.
 #[test]
 fn no_secret_is_ever_written() {
     const WRONG: &str = "Wr0ng-zq7xKw";
@@ -545,7 +545,7 @@ fn a_database_that_is_down_is_in_the_report_beside_one_that_is_up() {
             "{format}: {}",
             told.out
         );
-        // Nothing was decided of the other, so a table of decisions has no row of it.
+        // Nothing was decided for the other database, so a table of decisions has no row for it.
         assert!(format == "csv" || told.out.contains("up"), "{format}: {}", told.out);
     }
     // Standard output is a pipe here: no line is cut, however long.

@@ -1,4 +1,4 @@
-//! The daemon as its operator has it: signals, reloads, systemd, pages, the kill switch, and two ways not to act.
+//! The daemon from the operator's view: signals, reloads, systemd, pages, the kill switch, `armed` and the dry run.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -40,7 +40,7 @@ fn office(policies: &str) -> (Db, Site) {
     (db, site)
 }
 
-/// From here on the database does not answer when it is asked for its sessions; returns when it was asked.
+/// Makes the database hang at the next query of its sessions; returns when that query has arrived.
 fn hang_at_the_next_look(db: &Db, daemon: &Daemon) {
     daemon.looks("orcl", 1);
     db.world.arm(Fault {
@@ -79,8 +79,8 @@ fn a_signal_stops_it_even_while_a_call_hangs() {
     }
 }
 
-/// Two signals while it cannot run arrive together: whichever is taken second finds that it was told already. Should two
-/// of its threads take one each in the same instant, both are first; so a few attempts are made.
+/// Two signals sent while the process is stopped arrive together, and the handler that runs second finds the flag set. If two
+/// threads handle one signal each at the same time, both may be first; so the test makes a few attempts.
 #[test]
 fn a_second_signal_ends_it_at_once() {
     let attempt = || {
@@ -124,7 +124,7 @@ fn a_reload_takes_the_new_policies_or_keeps_the_old_ones() {
     assert_eq!(daemon.metric(&matches("first")), Some(0.0));
     assert_eq!(daemon.metric(&matches("second")), None);
 
-    // A configuration that does not check changes nothing either.
+    // An invalid configuration changes nothing either.
     let good = std::fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
     site.policies(ENFORCE);
     site.write("orareaper.yaml", good.replace("armed: true", "armed: perhaps"));
@@ -154,7 +154,7 @@ impl Manager {
         Manager { socket, path }
     }
 
-    /// The next message that is no sign of life, as its assignments.
+    /// The next message other than WATCHDOG=1, as its assignments.
     fn hears(&self) -> HashMap<String, String> {
         loop {
             let message = self.any();
@@ -204,7 +204,7 @@ fn the_service_manager_is_told_what_is_true() {
     assert!(at > 0 && (at as f64) <= (uptime + 2.0) * 1e6, "{at} of {uptime}s");
     assert_eq!(manager.hears()["READY"], "1");
 
-    // A bad reload ends as well, or systemd would wait for it; the status says what came of it.
+    // A failed reload is reported as ended too, or systemd would wait for it; the status says that it failed.
     site.policies("policies: nonsense");
     daemon.signal("HUP");
     assert_eq!(manager.hears()["RELOADING"], "1");
@@ -212,7 +212,7 @@ fn the_service_manager_is_told_what_is_true() {
     assert_eq!(kept["READY"], "1");
     assert!(kept["STATUS"].contains("failed"), "{kept:?}");
 
-    // A database that hangs is no reason to be killed.
+    // A hanging database must not stop the watchdog messages.
     hang_at_the_next_look(&db, &daemon);
     fed(4);
     daemon.signal("TERM");

@@ -1,9 +1,9 @@
-//! Golden diagnostics: every mistake of tests/diagnostics/*.yaml, and of the configurations in its subfolder, is answered
-//! exactly as the .txt beside it says.
+//! Golden diagnostics: the diagnostics of each file in tests/diagnostics/*.yaml, and of the configurations in its subfolder, are
+//! exactly the .txt file beside it.
 //!
-//! Each case says on top, by hand, which problems it has and which words are to be marked (`#! code: marked words`); this
-//! holds whatever the wording. When a wording changes, read the new one as the DBA who made the mistake: does it say what
-//! was expected, and help? Then run with `UPDATE_DIAGNOSTICS=1` and review the difference.
+//! Each case lists at its head, by hand, the codes of its problems and the words to be marked (`#! code: marked words`); these are
+//! independent of the wording. When the wording changes, read it as the DBA who made the mistake: does it say what was expected,
+//! and does it help? Then run with `UPDATE_DIAGNOSTICS=1` and review the difference.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 use orareaper::policy::check_files;
 use orareaper::yaml::diagnostics::Diagnostic;
 
-/// Part of every password that a case has in its file. No answer may hold it.
+/// A part of every password in the cases. No diagnostic may contain it.
 const SECRET: &str = "tiger";
 
 fn today() -> NaiveDate {
@@ -127,7 +127,7 @@ fn replacement(problem: &Diagnostic) -> Option<&str> {
         .filter(|text| !text.contains('`'))
 }
 
-/// Whoever writes what an answer says is not answered again: the advice of every case is put in place of what it marks.
+/// Replaces the marked words of every case by the advice and checks again: the same problem must not be reported any more.
 #[test]
 fn what_is_advised_is_right() {
     let mut followed = 0;

@@ -1,4 +1,4 @@
-//! Both drivers against the real wire: what they read, what they make of errors, and that nothing waits for ever.
+//! Both drivers over the real wire protocol: what they read, how they classify errors, and that no call waits for ever.
 
 #![allow(clippy::disallowed_methods, reason = "whether a limit is kept is seen on a clock")]
 
@@ -326,7 +326,7 @@ fn errors_that_leave_the_connection_leave_it() {
         let error = collect(&mut *connection, &torn, LIMIT, 10_000, |_| Some(())).expect_err("torn");
         assert_eq!((error.class, error.code), (Class::Partial, Some(1555)), "{error}");
         still_answers(&mut *connection);
-        // Another number of columns than the query says is our own mistake.
+        // A wrong number of columns is a fault of the caller.
         let error = collect(
             &mut *connection,
             &Query::new("ROWS", "SELECT n, name FROM rows_3", &[CellType::Number]),

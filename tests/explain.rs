@@ -1,6 +1,6 @@
 //! `explain` and `sessions`: the real program over a saved snapshot and over a simulated cluster.
 //!
-//! The cluster's clock stands still, so what the program saw and what a query sees a moment later are the same.
+//! The cluster's clock stands still, so the program and a later query see the same sessions.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -130,7 +130,7 @@ fn every_term_protection_exemption_and_decision_of_a_session_is_shown() {
         text,
         "  decision: none: its condition is UNKNOWN, which spares the session\n",
     );
-    // A file does not say what its instances were short of.
+    // A file has no readings of resources.
     holds(
         text,
         "  schedule: assumed to be due now\n  while: not known to be true for this instance\n",
@@ -421,7 +421,7 @@ fn a_session_of_a_live_database_is_explained() {
 
     let own = live(&site, &["explain", "99999"]);
     assert_eq!(own.code, Some(2));
-    // With two databases it has to be said which one is meant.
+    // With two databases one must be chosen.
     let address = db.connect_string();
     let two = [
         entry("one", &thin(), &address, true),
@@ -472,7 +472,7 @@ fn watching_looks_again_over_the_same_connection() {
     };
     assert_eq!(first["sessions"].as_array().map(Vec::len), Some(1), "{first}");
     assert_eq!(own(&first), own(&second));
-    // It ends when nobody reads any more.
+    // It ends when the reader closes the pipe.
     drop(lines);
     assert!(child.wait().expect("it ends").success());
 }

@@ -1,5 +1,5 @@
-//! What the daemon reads of a container database and its clocks over the real wire: each resource against its own limit, and
-//! no age by dates that are not of one clock.
+//! What the daemon reads from a container database over the real wire protocol: each resource with its own limit, and no age from
+//! dates of different clocks.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

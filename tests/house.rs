@@ -1,8 +1,8 @@
-//! The house rules, held by an ordinary test.
+//! The house rules, enforced by an ordinary test.
 //!
-//! What makes this daemon trustworthy is mostly about absence: no clock in a decision, no statement outside the actuator, no
-//! number of Oracle's outside its module. A compiler does not hold such lines and a reviewer forgets them. Each rule is a row
-//! of data below, with its reason; a finding names file, line, rule and reason.
+//! Much of the daemon's safety depends on what code does not do: no clock in a decision, no statement outside the actuator, no
+//! ORA- number outside its module. The compiler does not check that, and reviewers forget it. Each rule is a row of data below,
+//! with its reason; a finding names file, line, rule and reason.
 //!
 //! The text is looked at, not the program: comments are blanked out first, and tests at the end of a file are cut off where a
 //! rule is about production code. That is enough to catch a slip; it is not meant to withstand malice.

@@ -1,7 +1,7 @@
-//! What can come of a kill, with the real program, both drivers and a simulated cluster whose clock is moved by hand.
+//! The possible outcomes of a kill, with the real program, both drivers and a simulated cluster whose clock is moved by hand.
 //!
-//! Oracle's answer is only half of it. Each test looks at what was sent, at what it hit, at what the journal says, and at
-//! what became of the connection that sent it.
+//! Each test checks Oracle's answer, the statement sent, the session hit, the journal, and the state of the connection that sent
+//! the statement.
 
 use std::time::Duration;
 
@@ -106,7 +106,7 @@ fn a_kill_that_is_only_marked_costs_no_connection_and_is_followed_to_its_end() {
         assert_ne!(kills[0].target, kills[1].target);
         assert_eq!(lingering(&daemon, 1), 0.0, "they have just been marked");
 
-        // They do not notice for ten minutes.
+        // The killed sessions do not notice the kill for ten minutes.
         db.world.advance(2 * MINUTE);
         daemon.metric_becomes("orareaper_lingering_sessions{database=\"orcl\",inst_id=\"1\"}", 2.0);
         let lingers = site.journalled("verification");

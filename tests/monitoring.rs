@@ -1,8 +1,7 @@
-//! The alert rules as Prometheus judges them, and as the daemon's own names bind them.
+//! The alert rules, checked by promtool and against the daemon's metrics.
 //!
-//! promtool checks the rules and runs their unit tests (monitoring/alerts.test.yml). What it cannot know is checked here: that
-//! the rules speak of metrics and label values that the daemon has. A name that is misspelt makes an alert that never fires,
-//! and nothing else would ever say so.
+//! promtool checks the rules and runs their unit tests (monitoring/alerts.test.yml). These tests also check that the rules use only
+//! metrics and label values that the daemon has: an alert with a misspelt name never fires, and nothing else would show that.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -44,7 +43,7 @@ fn promtool() -> Option<PathBuf> {
     found
 }
 
-/// Whether promtool is content, and what it says.
+/// Whether promtool succeeds, and its output.
 fn run(tool: &Path, arguments: &[&str]) -> (bool, String) {
     let output = Command::new(tool)
         .args(arguments)

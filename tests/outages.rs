@@ -1,4 +1,4 @@
-//! What goes wrong between the daemon and its databases, and what it does when the machine ends it in the wrong moment.
+//! Failures between the daemon and its databases, and crashes of the daemon at a bad moment.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use orasim::{Fault, Strike};
 
 const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
 
-/// The clock is moved by hand; one session may be taken, one is busy with something it will not soon notice a kill in.
+/// The clock is moved by hand. One session may be killed; another is busy and does not notice a kill for long.
 const OFFICE: &str = "
 release: 19.22.0.0.0
 seed: 11
@@ -97,7 +97,7 @@ fn a_wrong_password_is_tried_once_until_somebody_has_acted() {
     }
 }
 
-/// Every refused log-in is nearer to the account's lock, whoever makes it.
+/// Every refused login counts towards the lock of the account, whichever entry makes it.
 #[test]
 fn twelve_entries_that_share_an_account_try_a_wrong_password_once() {
     for driver in drivers() {
@@ -170,7 +170,7 @@ fn acting_stops_as_well_when_the_account_is_refused() {
         site.configure(&driver, &db);
         let daemon = site.run(&driver);
         daemon.metric_becomes("orareaper_acting_connection{database=\"orcl\",inst_id=\"1\"}", 1.0);
-        // Changed behind the daemon's back: its connection for reading lives on, the one for acting is ended by somebody.
+        // The password changes unnoticed: the reading connection stays open, and somebody kills the connection for actions.
         site.write("password", "Wr0ng-zq7xKw");
         let mut dba = log_in(&db, "dba").expect("it may");
         for seat in acting(&mut *dba) {
@@ -305,7 +305,7 @@ fn a_database_that_goes_away_is_found_again() {
     }
 }
 
-/// The statement hangs on its way: nobody will ever know whether Oracle saw it, so it is taken for done and followed.
+/// The statement hangs on its way, so it is unknown whether Oracle received it; it counts as done and is followed.
 #[test]
 fn an_intent_without_an_outcome_is_followed_up_and_not_repeated() {
     for driver in drivers() {
@@ -340,7 +340,7 @@ fn an_intent_without_an_outcome_is_followed_up_and_not_repeated() {
     }
 }
 
-/// Oracle has the statement and lets its caller wait when the daemon is killed: the victim's end is still its doing.
+/// The daemon is killed while Oracle makes it wait for the answer; the end of the session is still its effect.
 #[test]
 fn a_kill_under_way_is_followed_to_its_end_by_the_next_daemon() {
     for driver in drivers() {

@@ -1,7 +1,7 @@
-//! Permission ends when its reason does: what begins while a batch is under way stops the rest of it.
+//! A pause, blackout, schedule or gate that takes effect during a batch stops the rest of the batch.
 //!
-//! A plain kill of a busy session waits for its victim, by the simulated clock for a minute. Two such sessions make a batch
-//! whose second half has its turn a minute after the first, and whatever has begun by then must hold it back.
+//! A plain kill of a busy session waits for that session, up to a minute of the simulated clock. With two such sessions the second
+//! statement of the batch is due a minute after the first, and must not be sent if its permission has ended by then.
 
 use std::path::Path;
 use std::time::Duration;
@@ -54,7 +54,7 @@ fn reason(record: &serde_json::Value) -> &str {
 #[test]
 fn a_pause_stops_the_rest_of_a_batch_and_is_told() {
     let (db, site, daemon) = half_way("", "");
-    // Any file will do, made by anybody.
+    // The content and the owner of the file do not matter.
     site.write("state/paused", "the storage is on fire\n");
     let dropped = the_second(&db, &site, "dropped");
     assert!(reason(&dropped).contains("the storage is on fire"), "{dropped}");

@@ -1,5 +1,5 @@
-//! A reload puts everything in force: databases that are new, gone or lead elsewhere. What cannot change is refused with its
-//! reason, and nothing says that something is in force which is not.
+//! A reload puts everything in force, including new, removed and changed databases. A change that needs a restart is refused with
+//! the reason, and no output claims that it is in force.
 
 use std::time::Duration;
 

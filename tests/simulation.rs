@@ -1,9 +1,9 @@
-//! Simulation: the daemon's own parts against the simulated database, with everything going wrong that a seed can think of.
+//! Simulation: the daemon's parts against the simulated database, with faults that are drawn from a seed.
 //!
 //! A run draws a database full of sessions, policies and limits, then lets polls, decisions, actions, reloads, pauses,
 //! restarts and crashes take turns while sessions come and go, instances leave, answers are late, wrong or cut off, and the
-//! disk is full. After every step the checks hold what was sent against the simulated database's own truth. When the
-//! trouble is over, whoever has to go must go.
+//! disk is full. After every step the checks compare what was sent with the state of the simulated database. When the faults
+//! end, every session that the policies select must be killed.
 //!
 //! A failure prints its seed, and `ORAREAPER_SEED=n` runs that seed alone. `ORAREAPER_SIMULATIONS=n` runs so many seeds.
 
@@ -114,7 +114,7 @@ fn nothing_that_goes_wrong_makes_the_daemon_s_threads_do_wrong() {
     assert!(sent >= seeds.len(), "{sent}");
 }
 
-/// A check that cannot fail proves nothing: here the daemon's part is played by somebody who does wrong.
+/// Shows that the checks can fail: here a faulty substitute acts in place of the daemon.
 mod the_checks {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Arc;

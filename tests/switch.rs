@@ -1,4 +1,4 @@
-//! The kill switch from a shell: it works when everything else is wrong, and says what the daemon confirmed.
+//! The kill switch from a shell: it works when everything else fails, and reports what the daemon confirmed.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -45,7 +45,7 @@ fn orareaper(site: &Site, arguments: &[&str]) -> (i32, String) {
     )
 }
 
-/// Hours pass and the daemon looks: nobody is ended.
+/// Lets hours pass and the daemon poll: no session is killed.
 fn nobody_is_ended(db: &Db, daemon: &Daemon) {
     db.world.advance(FIVE_HOURS);
     daemon.looks("orcl", 3);

@@ -1,8 +1,7 @@
-//! The service as systemd judges it: `systemd-analyze` finds no fault in the unit, rates its sandbox, and every line of it says
-//! why it is there.
+//! The service unit: `systemd-analyze` finds no fault, rates the sandbox as tight, and every line has a comment with its reason.
 //!
-//! The unit names /usr/bin/orareaper, which a build machine does not have, and systemd-analyze looks whether it can be run: so a
-//! copy that names the built binary is what is judged. Both checks are also made to fail, on copies with a fault.
+//! The unit names /usr/bin/orareaper, which a build machine does not have, and systemd-analyze checks that it is executable. So the
+//! tests use a copy that names the built binary. Copies with a fault show that both checks can fail.
 
 use std::env;
 use std::fs;

@@ -1,8 +1,8 @@
-//! The classic exercise with everything real but the database: APEXDEV logs in with python-oracledb, goes idle, and is
-//! ended by the daemon, with both drivers.
+//! The classic exercise; everything but the database is real: APEXDEV logs in with python-oracledb, goes idle, and the daemon
+//! kills the session, with both drivers.
 //!
-//! What APEXDEV and a DBA at a client of his own see is what Oracle's tutorial on ending sessions shows: the session in
-//! V$SESSION, its end, and ORA-00028 for whoever tries to go on. Hours pass by moving the simulated clock.
+//! APEXDEV and a DBA at another client see what Oracle's tutorial on killing sessions shows: the session in V$SESSION, its end,
+//! and ORA-00028 at the next call. The tests let hours pass by moving the simulated clock.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! One input, one verdict: the daemon, `plan`, `sessions`, `explain`, `replay` and `test` decide alike about the same sessions,
-//! at a time at which the day in UTC is not the day of the database, and on days on which its clock changes.
+//! The daemon, `plan`, `sessions`, `explain`, `replay` and `test` decide alike about the same sessions, even when the date in UTC
+//! differs from the date of the database, and on days on which its clock changes.
 //!
 //! Each case has an exemption that ends with one of the two days, a blackout-free time, and a policy for another database, one
 //! that is off, and one with a schedule that is due. What each command says is read from what it prints.

@@ -1,4 +1,4 @@
-//! Any bytes at all, in every run of the tests: the properties that `fuzz/` asks for without end, over bounded input.
+//! Arbitrary bytes in every test run: the properties that `fuzz/` checks without end, over bounded input.
 
 mod properties;
 
@@ -214,8 +214,8 @@ proptest! {
     }
 }
 
-/// The fuzzer's targets are not compiled here: they need its own library. But there is nothing in them that could be
-/// wrong: each hands its bytes to one of the properties that are, and no property is without a target.
+/// The fuzz targets need libFuzzer and are not compiled here. This test checks their text: each target only passes its bytes to one
+/// of the properties that are compiled here, and each property has a target.
 #[test]
 fn each_property_has_its_target() {
     let properties = std::fs::read_to_string(root().join("tests/any_bytes/properties.rs")).expect("readable");

@@ -1,8 +1,8 @@
-//! What holds of any bytes at all: the readers of what people and tools write never panic, always say what is wrong and
-//! where, and what they accept means the same when it is written down and read again.
+//! Properties over arbitrary bytes: the readers never panic, always report what is wrong and where, and what they accept means the
+//! same when it is printed and read again.
 //!
-//! The tests beside this file ask for it in every run, over some thousands of inputs; the fuzzer of `fuzz/` for as long as it
-//! is let. Each property panics with what it found, as both of them expect.
+//! The tests beside this file check some thousands of inputs in every run; the fuzzer of `fuzz/` runs without end. A property panics
+//! if it does not hold, as both of them expect.
 
 use std::path::Path;
 

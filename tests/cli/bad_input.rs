@@ -1,5 +1,5 @@
-//! Files that are empty, binary, half-written, gigantic or not there, and a client library that is missing: each a clear message
-//! and the right exit status.
+//! Files that are empty, binary, incomplete, gigantic or missing, and a missing client library: each gives a clear message and the
+//! right exit status.
 
 use super::*;
 

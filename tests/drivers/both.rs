@@ -1,8 +1,8 @@
-//! Telling the same story with both drivers.
+//! Runs the same test with both drivers.
 //!
-//! `thin` needs nothing and always runs. `oci` needs Oracle's client library, whose own libraries the loader finds only
-//! through LD_LIBRARY_PATH, which counts when a process starts: so that half of a test runs in a process of its own, this
-//! same test alone. Without the library it says that it did not run.
+//! `thin` needs nothing and always runs. `oci` needs Oracle's client library, whose dependencies the loader finds only through
+//! LD_LIBRARY_PATH, which is read when a process starts. So that half of a test runs in a separate process, which runs only this
+//! test. Without the library the test prints that it did not run.
 
 use std::env;
 use std::fs;

@@ -144,7 +144,7 @@ fn asked(connection: &Connection, condition: &str) -> Vec<Truth> {
         .collect()
 }
 
-/// What would have to be found is found: SQL that treats a NULL in another way gives another answer.
+/// Shows that the comparison can fail: SQL with another treatment of NULL gives another answer.
 #[test]
 fn a_wrong_treatment_of_null_would_be_noticed() {
     let numbers = vec![None; READ.len() - TEXTS];

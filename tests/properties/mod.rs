@@ -1,4 +1,4 @@
-//! The guarantees, held against a slow and obvious reference over random databases, policies, histories and answers.
+//! The guarantees, checked against a slow and obvious reference over random databases, policies, histories and answers.
 //!
 //! Policies go through the daemon's own reader as text, snapshots through its own columns, decisions through `cycle`. What
 //! breaks a property is shrunk and printed; `PROPTEST_RNG_SEED` runs one seed again.
@@ -172,8 +172,8 @@ proptest! {
         decides_as_the_reference(&world, &rules, &answers)?;
     }
 
-    /// Whatever the modes and the arming: nobody is taken who may not be, nothing real happens where it may not, and real
-    /// actions stay within the budgets in every window.
+    /// In all combinations of modes and `armed`: no session is taken that may not be, no statement is sent where none may be, and
+    /// real actions stay within the budgets in every window.
     #[test]
     fn warrants_are_for_those_who_may_be_taken(
         world in world(), rules in rules(MODES.to_vec()), answers in answers(), armed in any::<bool>(), dry_run in any::<bool>(),

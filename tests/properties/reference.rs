@@ -1,5 +1,5 @@
-//! What must be decided, worked out the slow and obvious way: from the whole history, for one session at a time, with
-//! nothing remembered but what was done. It shares no code with the daemon.
+//! The reference: computes every decision in a slow and obvious way, from the whole history, for one session at a time, and
+//! remembers only the actions. It shares no code with the daemon.
 
 use orareaper::session::column::Column;
 

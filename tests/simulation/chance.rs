@@ -1,4 +1,4 @@
-//! Chance that can be had again: everything that a run draws comes from its seed, by the same arithmetic on every machine.
+//! Reproducible random numbers: everything that a run draws comes from its seed, by the same arithmetic on every machine.
 
 /// A stream of numbers (splitmix64, by Steele, Lea and Flood).
 #[derive(Clone, Debug)]

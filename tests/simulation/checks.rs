@@ -1,7 +1,7 @@
-//! The checks: everything that was sent, held against the simulated database's own truth and the journal on the disk.
+//! The checks: compares everything that was sent with the state of the simulated database and the journal on the disk.
 //!
-//! They know nothing of snapshots, conditions or plans. A statement is right if the session that it hit deserved it, if its
-//! intent was on the disk before, and if it was not one too many; whatever the daemon thought of it does not count.
+//! The checks know nothing of snapshots, conditions or plans. A statement is right if a policy selects the session that it hit, if
+//! its intent was on the disk before, and if no budget was exceeded, whatever the daemon decided.
 
 use std::path::Path;
 use std::sync::Arc;

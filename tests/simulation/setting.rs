@@ -1,7 +1,7 @@
-//! Where a run takes place: a database full of sessions, and two sets of policies that want them, all drawn from the seed.
+//! The setting of a run: a database full of sessions, and two sets of policies that select some of them, all drawn from the seed.
 //!
-//! What a policy wants is said twice: in the policy language, for the daemon, and as a plain function over the simulated
-//! database's own truth, for the checks. Whoever must never be touched lives in a group whose name begins with `safe`.
+//! Each policy exists twice: in the policy language, for the daemon, and as a plain function over the state of the simulated
+//! database, for the checks. Sessions that must never be touched are in groups whose names begin with `safe`.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A watcher between the daemon and its own, which knows the truth.
+//! A watcher that compares what the daemon reports with the state of the simulated database, and passes it on.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! The same with the daemon's own threads: started as `run` starts them, against a database whose clock runs.
+//! The simulation with the daemon's threads, started as `run` starts them, against a database whose clock runs.
 //!
-//! What happens when is not the seed's any more, so a failure may not come again; the checks hold in any order.
+//! The seed does not determine the order of events here, so a failure may not be reproducible; the checks hold in any order.
 
 use std::path::Path;
 use std::sync::Arc;

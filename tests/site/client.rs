@@ -1,4 +1,4 @@
-//! A user of the database: python-oracledb in a process of its own, told what to do line by line.
+//! A user of the database: python-oracledb in a separate process, which gets commands line by line.
 
 use std::env;
 use std::io::{BufRead as _, BufReader, Write as _};

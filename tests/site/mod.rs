@@ -1,8 +1,8 @@
-//! A DBA's host: a folder with configuration, policies and password, and the real program run in it.
+//! A DBA's host: a folder with configuration, policies and password, in which the real program runs.
 //!
-//! Everything is seen from outside: exit status, log lines, pages, the journal's file, and what reached the simulated
-//! database. Ports are free ones, so tests run side by side. Nothing is timed: a condition is waited for, far longer than
-//! it can take, and what must not happen is looked for after something that comes later has happened.
+//! The tests see everything from outside: exit status, log lines, pages, the journal file, and what reached the simulated database.
+//! Ports are free ones, so tests run in parallel. No test depends on timing: it waits for a condition, with a very long limit, and
+//! checks that something did not happen after a later event has happened.
 
 #![allow(clippy::disallowed_methods, reason = "waiting for a program needs a clock")]
 
@@ -23,7 +23,7 @@ use orasim::{Scenario, Server, World};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Longer than anything takes on a loaded machine.
+/// Longer than any step takes on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The reaper's password in every scenario here. Distinct enough to be looked for in everything that is written.
@@ -399,7 +399,7 @@ impl Daemon {
         });
     }
 
-    /// Waits until the daemon has looked so many times more.
+    /// Waits for this many more cycles of the daemon.
     pub(crate) fn looks(&self, database: &str, times: usize) {
         let cycles = || {
             let done = |line: &Value| line["message"] == "cycle done" && line["database"] == database;
@@ -414,7 +414,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // One that has ended cannot be killed, which is as good.
+        // An error means that the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
@@ -433,7 +433,7 @@ pub(crate) fn fetched(place: &str) -> PathBuf {
     target.join("test-clients").join(place)
 }
 
-/// Says that something did not run and why. Where the clients are required, it fails instead.
+/// Prints that something did not run, and why. Fails instead if clients are required.
 pub(crate) fn not_run(why: &str) {
     assert!(env::var_os("ORAREAPER_REQUIRE_CLIENTS").is_none(), "not run: {why}");
     println!("not run: {why}");
