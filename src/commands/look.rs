@@ -108,7 +108,8 @@ impl Rules {
         }
         let mut readers = self.readers(source)?;
         let looks = self.read_all(&mut readers, more);
-        readers.into_iter()
+        readers
+            .into_iter()
             .filter_map(|reader| reader.poller.ok())
             .for_each(Poller::close);
         Ok(looks)

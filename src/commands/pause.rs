@@ -102,7 +102,10 @@ pub fn resume(config: &Path, state: Option<&Path>) -> Status {
     match pause::clear(&folder) {
         Ok(true) => {
             say(&match owner(&folder) {
-                None => format!("resumed: {} is removed; no daemon runs with this state folder", file.display()),
+                None => format!(
+                    "resumed: {} is removed; no daemon runs with this state folder",
+                    file.display()
+                ),
                 Some(owner) => format!(
                     "{} is removed, but process {owner}, which uses the folder, does not answer, so it is not confirmed that it resumes",
                     file.display()
