@@ -130,7 +130,7 @@ pub(super) fn database(
     let timezone = own.timezone.or(defaults.timezone).unwrap_or(common.timezone);
     let in_zone = |blackout: &Blackout| blackout.in_zone(timezone);
     let of_its_own = own.blackouts.iter().chain(&defaults.blackouts).map(in_zone);
-    let limits = super::read::filled(super::read::filled(own.limits, defaults.limits), common.limits);
+    let limits = super::read::completed(super::read::completed(own.limits, defaults.limits), common.limits);
     let mut labels = defaults.labels.clone();
     labels.extend(own.labels);
     let seconds = |given: Option<Duration>, default: Option<Duration>, otherwise| {

@@ -190,7 +190,7 @@ pub fn load(path: &Path) -> Loaded {
             let base = path.parent().unwrap_or(Path::new(""));
             let mut loaded = read::check_with(&name, &bytes, base, &included);
             loaded.diagnostics.extend(crate::yaml::files::writable_by_all(path));
-            look_up_beside(base, &mut loaded);
+            default_tns_admin(base, &mut loaded);
             let readable = readable_by_all(&name, &loaded);
             loaded.diagnostics.extend(readable);
             loaded
@@ -210,7 +210,7 @@ pub fn load(path: &Path) -> Loaded {
 
 /// Sets `tns_admin` to the folder of the configuration, if Oracle's files are there and neither the entry nor TNS_ADMIN says
 /// otherwise. The systemd unit sets TNS_ADMIN to that folder; in a shell it is not set.
-fn look_up_beside(base: &Path, loaded: &mut Loaded) {
+fn default_tns_admin(base: &Path, loaded: &mut Loaded) {
     let is_there = ["sqlnet.ora", "tnsnames.ora"]
         .iter()
         .any(|file| base.join(file).is_file());

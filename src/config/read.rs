@@ -91,41 +91,41 @@ pub(super) fn check_with(name: &str, bytes: &[u8], base: &Path, include: Include
         }
     };
     let mut inspection = Inspection::new(source, text);
-    let mut further = Further {
+    let mut included_files = IncludedFiles {
         include,
         files: vec![inspection.source.name.clone()],
         found: Vec::new(),
     };
-    let (config, rules) = config(&mut inspection, &root, base, &mut further);
-    further.found.extend(hushed(inspection));
-    let diagnostics = arrange(further.found, &further.files);
+    let (config, rules) = config(&mut inspection, &root, base, &mut included_files);
+    included_files.found.extend(redacted(inspection));
+    let diagnostics = arrange(included_files.found, &included_files.files);
     let refused = diagnostics.iter().any(Diagnostic::is_error);
     Loaded {
         config: config.filter(|_| !refused),
         diagnostics,
         rules,
-        files: further.files.len(),
+        files: included_files.files.len(),
     }
 }
 
 /// The problems of a file, without anything that is masked in it.
-fn hushed(mut inspection: Inspection) -> Vec<Diagnostic> {
+fn redacted(mut inspection: Inspection) -> Vec<Diagnostic> {
     for problem in &mut inspection.found {
         if !inspection.source.shows_all_of(&inspection.text, &problem.span) {
-            hush(problem);
+            redact(problem);
         }
     }
     inspection.found
 }
 
 /// The included files.
-struct Further<'a> {
+struct IncludedFiles<'a> {
     include: Include<'a>,
     files: Vec<Arc<str>>,
     found: Vec<Diagnostic>,
 }
 
-impl Further<'_> {
+impl IncludedFiles<'_> {
     /// Reads the databases in the included files.
     fn databases(
         &mut self,
@@ -154,7 +154,7 @@ impl Further<'_> {
                     let read = inspection
                         .fields(&root, "an included file", &INCLUDED_KEYS)
                         .and_then(|fields| entries(&mut inspection, &fields, base, names, common));
-                    self.found.extend(hushed(inspection));
+                    self.found.extend(redacted(inspection));
                     read
                 }
                 Err(problem) => {
@@ -173,7 +173,7 @@ impl Further<'_> {
 }
 
 /// Replaces a message that may contain a part of the masked text by a general one.
-fn hush(problem: &mut Diagnostic) {
+fn redact(problem: &mut Diagnostic) {
     // The messages with these codes contain only names of keys.
     let harmless = [
         "plain-secret",
@@ -204,7 +204,7 @@ fn config(
     inspection: &mut Inspection,
     root: &Node,
     base: &Path,
-    further: &mut Further<'_>,
+    included_files: &mut IncludedFiles<'_>,
 ) -> (Option<Config>, Option<Rules>) {
     let Some(fields) = inspection.fields(root, "the configuration", &KEYS) else {
         return (None, None);
@@ -224,13 +224,13 @@ fn config(
     };
     // If one of these is wrong, nothing is loaded, but the rest is still checked.
     let common = Common {
-        limits: filled(limits.unwrap_or_default(), DEFAULT_LIMITS),
+        limits: completed(limits.unwrap_or_default(), DEFAULT_LIMITS),
         blackouts: blackouts.clone().unwrap_or_default(),
         timezone: zone.unwrap_or(Tz::UTC),
         broken: defaults.is_none(),
         defaults: defaults.clone().unwrap_or_default(),
     };
-    let databases = databases(inspection, &fields, base, &common, further);
+    let databases = databases(inspection, &fields, base, &common, included_files);
     let example = Some("write `policies: [policies/*.yaml]`");
     let policies = inspection
         .required_as(&fields, "the configuration", "policies", example)
@@ -268,7 +268,7 @@ fn config(
 }
 
 /// The limits that were given, completed from others.
-pub(super) fn filled(given: Limits, rest: Limits) -> Limits {
+pub(super) fn completed(given: Limits, rest: Limits) -> Limits {
     Limits {
         per_cycle: given.per_cycle.or(rest.per_cycle),
         per_hour: given.per_hour.or(rest.per_hour),
@@ -407,7 +407,7 @@ fn databases(
     fields: &Fields<'_>,
     base: &Path,
     common: &Common,
-    further: &mut Further<'_>,
+    included_files: &mut IncludedFiles<'_>,
 ) -> Option<Vec<Database>> {
     let mut names = Names::new();
     let patterns = match fields.get("include") {
@@ -419,7 +419,7 @@ fn databases(
     } else {
         entries(inspection, fields, base, &mut names, common)
     };
-    let included = further.databases(&patterns?, base, &mut names, common);
+    let included = included_files.databases(&patterns?, base, &mut names, common);
     let mut databases = own?;
     databases.extend(included?);
     let at = fields.key_at("databases");

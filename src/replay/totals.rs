@@ -168,7 +168,7 @@ impl Totals {
                     .add(step.now, percent);
             }
         }
-        self.welcome(&step.cycle.returns);
+        self.count_returns(&step.cycle.returns);
         self.count_policies(step);
         for decision in &step.cycle.ruling.decisions {
             if decision.verdict == Verdict::Act {
@@ -217,7 +217,7 @@ impl Totals {
         add(self.by_machine.of(Who::shown(&who.machine)));
     }
 
-    fn welcome(&mut self, returns: &[Return]) {
+    fn count_returns(&mut self, returns: &[Return]) {
         for back in returns {
             let by = |policy: &PolicyTotals| policy.name == back.ended.policy;
             let policy = self.policies.iter().position(by);

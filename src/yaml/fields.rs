@@ -215,7 +215,7 @@ impl Inspection {
                 reported.extend(meant);
                 self.error(&key.at, "unknown-key", message).hint = Some(match meant {
                     Some(meant) => format!("did you mean `{meant}`?"),
-                    None => elsewhere(&name.text)
+                    None => home_hint(&name.text)
                         .unwrap_or_else(|| format!("possible keys: {}", one_of(keys.iter().copied()))),
                 });
                 continue;
@@ -475,7 +475,7 @@ fn meant(word: &str, keys: &[&'static str]) -> Option<&'static str> {
 }
 
 /// A hint with the mapping that a key belongs to.
-fn elsewhere(word: &str) -> Option<String> {
+fn home_hint(word: &str) -> Option<String> {
     let (home, _) = HOMES.iter().find(|(_, keys)| keys.contains(&word))?;
     Some(format!("`{word}` is a key of {home}"))
 }

@@ -172,7 +172,7 @@ pub(crate) fn seconds_of(unit: &str) -> Option<f64> {
 }
 
 /// The column that a sum is a multiple of, and the factor.
-fn alone(sum: &Sum) -> Option<(Column, f64)> {
+fn one_column(sum: &Sum) -> Option<(Column, f64)> {
     match sum.atoms.as_slice() {
         [(Atom::Amount(column), times)] => Some((*column, 1.0 / times)),
         [(Atom::Now, now), (Atom::Since(age), then)] | [(Atom::Since(age), then), (Atom::Now, now)]
@@ -215,14 +215,14 @@ pub(super) fn counterpart(left: &Sql, form: Form<'_>, negated: bool) -> Option<S
     match form {
         Form::Compare(operator, right) => {
             let sum = Sum::of(left)?.add(&Sum::of(right)?, -1.0);
-            let (column, factor) = alone(&sum)?;
+            let (column, factor) = one_column(&sum)?;
             let operator = if factor < 0.0 { mirrored(operator) } else { operator };
             let bound = written(column, bound(&sum, column, factor)?)?;
             Some(format!("{} {} {bound}", column.name(), operator.sql()))
         }
         Form::Between(low, high) => {
             let sum = Sum::of(left)?;
-            let (column, factor) = alone(&sum)?;
+            let (column, factor) = one_column(&sum)?;
             let mut bounds = [low, high]
                 .into_iter()
                 .map(|side| bound(&sum.clone().add(&Sum::of(side)?, -1.0), column, factor));

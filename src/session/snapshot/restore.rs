@@ -43,7 +43,7 @@ impl Restoring {
     /// # Panics
     /// If the column is not a text column or has another number of rows.
     pub fn texts(&mut self, column: Column, texts: Texts) {
-        assert!(column.kind() == Kind::Text, "{} holds no texts", column.name());
+        assert!(column.kind() == Kind::Text, "{} has no texts", column.name());
         assert_eq!(texts.rows(), self.snapshot.rows, "a column has a value for each row");
         self.snapshot.columns[column as usize] = Data::Texts(texts);
     }
@@ -53,7 +53,7 @@ impl Restoring {
     /// # Panics
     /// If the column is a text column or has another number of rows.
     pub fn numbers(&mut self, column: Column, numbers: Numbers) {
-        assert!(column.kind() != Kind::Text, "{} holds no numbers", column.name());
+        assert!(column.kind() != Kind::Text, "{} has no numbers", column.name());
         assert_eq!(numbers.rows(), self.snapshot.rows, "a column has a value for each row");
         self.snapshot.columns[column as usize] = Data::Numbers(numbers);
     }
