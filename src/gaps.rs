@@ -4,7 +4,7 @@
 //! therefore named with its consequence, before any decision.
 
 use crate::decide::evaluate::missing_columns;
-use crate::decide::plan::InForce;
+use crate::decide::in_force::InForce;
 use crate::decide::pressure::Readings;
 use crate::decide::protect::ESSENTIAL;
 use crate::policy::model::{Policy, PolicySet, Protection};
@@ -21,7 +21,7 @@ pub fn notes(snapshot: &Snapshot, readings: &Readings, set: &PolicySet, in_force
     if snapshot.source() == SnapshotSource::Saved {
         notes.extend(unseen_protections(snapshot));
     }
-    for policy in in_force.iter().map(|in_force| &set.policies[in_force.index]) {
+    for policy in in_force.iter().map(|in_force| &set.policies[in_force.index()]) {
         notes.extend(unknown_terms(policy, snapshot));
         notes.extend(unknown_marks(policy, readings));
         if policy.pressure.is_some() && snapshot.source() == SnapshotSource::Saved {
@@ -169,9 +169,11 @@ fn unknown_terms(policy: &Policy, snapshot: &Snapshot) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::guard::RunMode;
-    use crate::decide::plan::InForce;
+    use std::sync::Arc;
+
+    use crate::decide::in_force::{Arming, Due, EffectiveLimits, Rules};
     use crate::decide::pressure::Figure;
+    use crate::policy::model::Limits;
     use crate::policy::pressure::Resource;
     use crate::session::snapshot::{Clock, Instance};
     use crate::session::time::DbTime;
@@ -207,12 +209,10 @@ mod tests {
     }
 
     fn of(policy: &str, complete: [bool; 2], readings: &Readings) -> Vec<String> {
-        let in_force = [InForce {
-            index: 0,
-            mode: RunMode::DryRun,
-            due: true,
-        }];
-        notes(&snapshot(complete), readings, &set(policy), &in_force)
+        let limits = EffectiveLimits::of(&Limits::default());
+        let rules = Rules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::new(set(policy)));
+        let here = rules.configured(Due::Always);
+        notes(&snapshot(complete), readings, rules.set(), here.running())
     }
 
     #[test]

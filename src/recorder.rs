@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn an_event_reaches_journal_metrics_and_status() {
         let desk = desk();
-        let one = intent(desk.recorder.next_id(), 287, crate::decide::guard::RunMode::Enforce);
+        let one = intent(desk.recorder.next_id(), 287, crate::decide::in_force::RunMode::Enforce);
         desk.recorder.record_intent(&one).expect("is on the disk");
         assert_eq!(desk.written(), [("intent".to_owned(), 1)]);
         desk.recorder.record(&outcome(&one, Outcome::Marked));
@@ -267,12 +267,12 @@ mod tests {
     fn an_intent_that_is_not_on_the_disk_is_an_error_and_not_written_later() {
         let desk = desk();
         desk.fail(&["append"]);
-        let one = intent(desk.recorder.next_id(), 287, crate::decide::guard::RunMode::Enforce);
+        let one = intent(desk.recorder.next_id(), 287, crate::decide::in_force::RunMode::Enforce);
         let error = desk.recorder.record_intent(&one).expect_err("the disk is full");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert!(desk.metrics.text().contains("orareaper_journal_errors_total 1\n"));
         assert!(desk.status.read().journal_error.is_some());
-        let two = intent(desk.recorder.next_id(), 288, crate::decide::guard::RunMode::Enforce);
+        let two = intent(desk.recorder.next_id(), 288, crate::decide::in_force::RunMode::Enforce);
         desk.recorder.record_intent(&two).expect("there is room again");
         assert_eq!(
             desk.written(),
@@ -285,12 +285,12 @@ mod tests {
     #[test]
     fn an_outcome_waits_for_the_disk_and_goes_before_the_next_intent() {
         let desk = desk();
-        let one = intent(desk.recorder.next_id(), 287, crate::decide::guard::RunMode::Enforce);
+        let one = intent(desk.recorder.next_id(), 287, crate::decide::in_force::RunMode::Enforce);
         desk.recorder.record_intent(&one).expect("is on the disk");
         desk.fail(&["append"]);
         desk.recorder.record(&outcome(&one, Outcome::Done));
         assert_eq!(desk.status.read().recent.len(), 1, "it is shown all the same");
-        let two = intent(desk.recorder.next_id(), 288, crate::decide::guard::RunMode::Enforce);
+        let two = intent(desk.recorder.next_id(), 288, crate::decide::in_force::RunMode::Enforce);
         // The outcome still finds no room: then there is none for an intent either.
         desk.fail(&["cut"]);
         desk.recorder.record_intent(&two).expect_err("still full");
@@ -302,7 +302,7 @@ mod tests {
     #[test]
     fn only_so_many_records_wait() {
         let desk = desk();
-        let one = intent(1, 287, crate::decide::guard::RunMode::Enforce);
+        let one = intent(1, 287, crate::decide::in_force::RunMode::Enforce);
         desk.fail(&["append"]);
         desk.fail(&vec!["cut"; MOST_WAITING + 5]);
         for _ in 0..MOST_WAITING + 6 {
@@ -323,8 +323,8 @@ mod tests {
         };
         let (recorder, history) = open();
         assert_eq!(history.actions.len(), 0);
-        let one = intent(recorder.next_id(), 287, crate::decide::guard::RunMode::Enforce);
-        let two = intent(recorder.next_id(), 288, crate::decide::guard::RunMode::DryRun);
+        let one = intent(recorder.next_id(), 287, crate::decide::in_force::RunMode::Enforce);
+        let two = intent(recorder.next_id(), 288, crate::decide::in_force::RunMode::DryRun);
         recorder.record_intent(&one).expect("is on the disk");
         recorder.record_intent(&two).expect("is on the disk");
         drop(recorder);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::Monotonic;
-use crate::decide::guard::RunMode;
+use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::event::{

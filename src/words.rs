@@ -41,7 +41,7 @@ pub(crate) use {word_table, words};
 mod tests {
     use crate::config::Driver;
     use crate::decide::evaluate::truth::Truth;
-    use crate::decide::guard::RunMode;
+    use crate::decide::in_force::RunMode;
     use crate::decide::outcome::Outcome;
     use crate::decide::verify::Proof;
     use crate::event::{SessionStatus as StatusLabel, SessionType, Step};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use orareaper::config::Driver;
-use orareaper::decide::guard::RunMode;
+use orareaper::decide::in_force::RunMode;
 use orareaper::decide::outcome::Outcome;
 use orareaper::decide::respawn::{Ended, Return, Who};
 use orareaper::decide::verify::{FollowState, Followed, Proof, Verification};

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, Utc};
-use orareaper::decide::cycle::Reported;
-use orareaper::decide::guard::{Ruling, RunMode, rule};
+use chrono::{DateTime, Utc};
+use orareaper::decide::guard::{Ruling, rule};
 use orareaper::decide::hold::Holds;
-use orareaper::decide::ledger::Ledger;
-use orareaper::decide::plan::{EffectiveLimits, InForce, Plan, Situation, plan};
+use orareaper::decide::in_force::{Arming, Due, EffectiveLimits, Rules, RunMode};
+use orareaper::decide::ledger::{Ledger, Reported};
+use orareaper::decide::plan::{Plan, Situation, plan};
 use orareaper::decide::pressure::Gates;
 use orareaper::decide::protect::Facts;
 use orareaper::decide::respawn::Respawns;
@@ -88,16 +88,11 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
         policies,
         ..PolicySet::default()
     });
-    let in_force: Vec<InForce> = (0..set.policies.len())
-        .map(|index| InForce {
-            index,
-            mode: RunMode::DryRun,
-            due: true,
-        })
-        .collect();
-    let (facts, limits, holds, following, reported, gates, respawns) = (
+    let limits = EffectiveLimits::of(&Limits::default());
+    let rules = Rules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::clone(&set));
+    let here = rules.configured(Due::Always);
+    let (facts, holds, following, reported, gates, respawns) = (
         Facts::default(),
-        EffectiveLimits::of(&Limits::default()),
         Holds::default(),
         Following::default(),
         Reported::default(),
@@ -105,17 +100,15 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
         Respawns::default(),
     );
     let situation = Situation {
-        set: &set,
-        in_force: &in_force,
+        rules: &rules,
+        here: &here,
         facts: &facts,
-        limits: &limits,
         holds: &holds,
         following: &following,
         reported: &reported,
         gates: &gates,
         respawns: &respawns,
         now: DateTime::UNIX_EPOCH,
-        today: NaiveDate::from_ymd_opt(2026, 11, 22).expect("a day"),
         assume_held: false,
     };
     let plan = plan(&snapshot, &situation);
@@ -124,7 +117,7 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
         &snapshot,
         &orareaper::decide::pressure::Readings::default(),
         &set,
-        &in_force,
+        here.running(),
     );
     Cycle {
         snapshot,

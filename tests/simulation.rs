@@ -119,7 +119,7 @@ mod the_checks {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Arc;
 
-    use orareaper::decide::guard::RunMode;
+    use orareaper::decide::in_force::RunMode;
     use orareaper::session::SessionKey;
     use orareaper::session::time::DbTime;
     use orasim::backend::ConnectTo;

@@ -12,9 +12,9 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::actuator::{NoStatement, outcome_of, statement};
 use crate::decide::cycle::Done;
-use crate::decide::guard::{Going, RunMode, Spared, Surroundings, Warrant, deserved_by_another, still_deserved};
+use crate::decide::guard::{Going, Spared, Surroundings, Warrant, deserved_by_another, still_deserved};
+use crate::decide::in_force::{EffectiveLimits, RunMode};
 use crate::decide::outcome::Outcome;
-use crate::decide::plan::EffectiveLimits;
 use crate::decide::protect::Facts;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::{Counters, read_pressure};

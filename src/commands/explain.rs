@@ -79,18 +79,17 @@ fn explanation(look: &Look, row: usize, only: Option<usize>) -> Explanation {
     let mut memory = Memory::default();
     let cycle = look.decide(&mut memory, false);
     let inst_id = look.snapshot.id(row, Column::InstId);
-    let gates: Vec<bool> = (0..look.here.len())
+    let gates: Vec<bool> = (0..look.here.each().len())
         .map(|index| memory.gates.is_open(index, inst_id))
         .collect();
     Explanation::new(&Subject {
         database: &look.database,
         snapshot: &look.snapshot,
         row,
-        set: look.rules.set(),
+        rules: &look.rules,
         here: &look.here,
         facts: &look.facts,
-        limits: look.rules.limits(),
-        today: look.rules.today(look.now),
+        now: look.now,
         cycle: &cycle,
         gates: &gates,
         only,

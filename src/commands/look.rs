@@ -17,7 +17,6 @@ use crate::daemon::database::utc_of;
 use crate::daemon::poller::{Needs, Poller};
 use crate::decide::cycle::{Cycle, Memory, Terms, cycle};
 use crate::decide::in_force::{self, Absent, Due, Here};
-use crate::decide::plan::InForce;
 use crate::decide::pressure::Readings;
 use crate::decide::protect::Facts;
 use crate::gaps::notes;
@@ -187,7 +186,7 @@ impl Rules {
             taken_at: utc_of(&saved.snapshot),
             now: self.clock.utc(),
             snapshot: saved.snapshot,
-            here: rules.configured(),
+            here: rules.configured(Due::Always),
             rules,
             facts: Facts::default(),
             notes: saved.notes,
@@ -209,7 +208,7 @@ impl Rules {
             &look.snapshot,
             &look.readings,
             look.rules.set(),
-            &look.in_force(),
+            look.here.running(),
         ));
         look
     }
@@ -249,9 +248,10 @@ impl Reader {
             }
         };
         let capabilities = &polled.capabilities;
-        let here = self.rules.here(|action| capabilities.supports(action));
+        // Schedules do not matter: what is asked is what would happen if it were time.
+        let here = self.rules.here(|action| capabilities.supports(action), Due::Always);
         let mut said = polled.notes();
-        for (policy, run) in set.policies.iter().zip(&here) {
+        for (policy, run) in set.policies.iter().zip(here.each()) {
             if let Err(Absent::Unsupported(why)) = run {
                 said.push(format!("policy {} does not run here: {why}", policy.name));
             }
@@ -283,20 +283,13 @@ pub(crate) struct Unread {
 }
 
 impl Look {
-    /// The policies that run here, with every schedule taken as due.
-    fn in_force(&self) -> Vec<InForce> {
-        self.rules.in_force(&self.here, Due::Always)
-    }
-
     /// Runs one cycle with `memory`.
     pub(crate) fn decide(&self, memory: &mut Memory, assume_held: bool) -> Cycle {
         let terms = Terms {
-            set: self.rules.set(),
-            in_force: &self.in_force(),
+            rules: &self.rules,
+            here: &self.here,
             facts: &self.facts,
-            limits: self.rules.limits(),
             now: self.now,
-            today: self.rules.today(self.now),
             unbroken: false,
             read_in: TimeDelta::zero(),
             standstill: None,

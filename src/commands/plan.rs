@@ -8,7 +8,7 @@ use crate::clock::SystemClock;
 use crate::commands::look::{Look, Rules};
 use crate::commands::{deliver, style_for};
 use crate::decide::cycle::Memory;
-use crate::decide::guard::RunMode;
+use crate::decide::in_force::RunMode;
 use crate::policy::model::Action;
 use crate::report::{Report, SessionRow, Subject, together};
 use crate::session::column::{Column, Columns};

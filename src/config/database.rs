@@ -73,7 +73,7 @@ pub(super) struct Common {
     pub(super) defaults: Given,
     /// Whether `defaults` has a mistake, so that some of its values are not known.
     pub(super) broken: bool,
-    /// The `limits` of the configuration, completed from the built-in ones.
+    /// The `limits` of the configuration.
     pub(super) limits: Limits,
     /// The `blackouts` of the configuration.
     pub(super) blackouts: Vec<Blackout>,

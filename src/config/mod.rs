@@ -40,16 +40,6 @@ pub const KEYS: [(&str, &[&str]); 5] = [
     ("A password", &database::SECRET_KEYS),
 ];
 
-/// The limits that apply if neither a policy nor the configuration sets them.
-pub const DEFAULT_LIMITS: Limits = Limits {
-    per_cycle: Some(5),
-    per_hour: Some(20),
-    per_day: None,
-    share: Some(20),
-    undo_records: Some(100_000),
-    respawns: Some(3),
-};
-
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -63,7 +53,7 @@ pub struct Config {
     pub state: PathBuf,
     /// The time zone of databases that do not set one.
     pub timezone: Tz,
-    /// The limits of databases that do not set their own, completed from [`DEFAULT_LIMITS`].
+    /// The limits of databases that do not set their own, as far as the configuration sets any.
     pub limits: Limits,
     /// The blackouts of all databases.
     pub blackouts: Vec<Blackout>,
@@ -88,7 +78,7 @@ pub struct Database {
     pub connect_timeout: Duration,
     /// The time limit for a call to the database.
     pub call_timeout: Duration,
-    /// The limits of all policies of the database together, completed from the configuration and [`DEFAULT_LIMITS`].
+    /// The limits of all policies of the database together, completed from those of the configuration.
     pub limits: Limits,
     /// Its blackouts, with those of all databases.
     pub blackouts: Vec<Blackout>,

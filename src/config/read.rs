@@ -10,7 +10,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 
 use super::database::{Common, Given, Names, database};
 use super::mask::mask;
-use super::{Blackout, Config, DEFAULT_LIMITS, Database, Driver, Labels};
+use super::{Blackout, Config, Database, Driver, Labels};
 use crate::policy::lex::Mistake;
 use crate::policy::model::Limits;
 use crate::policy::schedule::Schedule;
@@ -224,7 +224,7 @@ fn config(
     };
     // If one of these is wrong, nothing is loaded, but the rest is still checked.
     let common = Common {
-        limits: completed(limits.unwrap_or_default(), DEFAULT_LIMITS),
+        limits: limits.unwrap_or_default(),
         blackouts: blackouts.clone().unwrap_or_default(),
         timezone: zone.unwrap_or(Tz::UTC),
         broken: defaults.is_none(),

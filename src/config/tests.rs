@@ -73,7 +73,7 @@ fn a_whole_configuration_is_read() {
     assert_eq!(config.state, Path::new("/etc/orareaper/state"));
     assert_eq!(
         (config.limits.per_cycle, config.limits.per_hour, config.limits.share),
-        (Some(3), Some(20), Some(20))
+        (Some(3), None, None)
     );
     assert_eq!((config.limits.per_day, config.limits.undo_records), (None, Some(5)));
     // Friday 20:00 in Berlin is 19:00Z in November; six hours from then on.
@@ -144,7 +144,7 @@ blackouts: [{cron: '0 12 * * *', for: 1h, reason: noon}]
             databases[at].limits.share,
         )
     };
-    assert_eq!(limits(0), (Some(2), Some(7), Some(20)));
+    assert_eq!(limits(0), (Some(2), Some(7), None));
     assert_eq!(limits(1), (Some(2), Some(9), Some(50)));
     let labels = |at: usize| {
         databases[at]

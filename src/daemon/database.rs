@@ -28,8 +28,7 @@ use crate::daemon::siblings::{Identity, Kin, Siblings};
 use crate::daemon::standby::{Needed, Place, Standby, names};
 use crate::decide::cycle::{Memory, Terms, cycle, remember};
 use crate::decide::guard::{Going, Warrant};
-use crate::decide::in_force::{Absent, GAP, Rhythm, Rules};
-use crate::decide::plan::InForce;
+use crate::decide::in_force::{Absent, GAP, Here, Rhythm, Rules};
 use crate::decide::verify::FollowState;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::{Class, Error};
@@ -354,8 +353,8 @@ impl Database {
         };
         let began = self.clock.now();
         let rules = Arc::clone(&self.rules);
-        let in_force = self.in_force(&polled.capabilities, now);
-        let needed = Needed::of(rules.set(), &in_force, &polled.snapshot);
+        let here = self.here(&polled.capabilities, now);
+        let needed = Needed::of(rules.set(), here.running(), &polled.snapshot);
         self.standby.need(needed, &polled.snapshot);
         let facts = polled.capabilities.facts(&self.own);
         let identity = Identity::of(&polled.capabilities);
@@ -368,12 +367,10 @@ impl Database {
             ))
         });
         let terms = Terms {
-            set: rules.set(),
-            in_force: &in_force,
+            rules: &rules,
+            here: &here,
             facts: &facts,
-            limits: rules.limits(),
             now,
-            today: self.rules.today(now),
             unbroken: self.is_unbroken(polled.began),
             read_in: whole_seconds(polled.took),
             standstill: standstill.as_deref(),
@@ -387,7 +384,7 @@ impl Database {
             polled,
             cycle: &cycle,
             rules: &rules,
-            in_force: &in_force,
+            in_force: here.running(),
             memory: &self.memory,
             now,
             deciding_took,
@@ -510,16 +507,17 @@ impl Database {
         (age > self.settings.poll * 2).then(|| OLD_SNAPSHOT.into())
     }
 
-    fn in_force(&mut self, capabilities: &Capabilities, now: DateTime<Utc>) -> Vec<InForce> {
+    fn here(&mut self, capabilities: &Capabilities, now: DateTime<Utc>) -> Here {
         let rules = Arc::clone(&self.rules);
-        let here = rules.here(|action| capabilities.supports(action));
-        for (policy, run) in rules.set().policies.iter().zip(&here) {
+        let rhythm = Rhythm::of(TimeDelta::from_std(self.settings.poll).unwrap_or(TimeDelta::MAX));
+        let due = rhythm.due(self.last_cycle, now);
+        let here = rules.here(|action| capabilities.supports(action), due);
+        for (policy, run) in rules.set().policies.iter().zip(here.each()) {
             if let Err(Absent::Unsupported(why)) = run {
                 self.warn_unsupported(&policy.name, why.clone());
             }
         }
-        let rhythm = Rhythm::of(TimeDelta::from_std(self.settings.poll).unwrap_or(TimeDelta::MAX));
-        rules.in_force(&here, rhythm.due(self.last_cycle, now))
+        here
     }
 
     /// Said once.

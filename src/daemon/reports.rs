@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, Monotonic};
 use crate::daemon::database::CycleView;
-use crate::decide::guard::RunMode;
+use crate::decide::in_force::RunMode;
 use crate::report::{Report, ReportFormat, Subject};
 
 /// Between two reports of a database.
@@ -76,7 +76,7 @@ impl Reports {
             return Ok(());
         }
         self.last = Some(now);
-        let enforces = view.in_force.iter().any(|policy| policy.mode == RunMode::Enforce);
+        let enforces = view.in_force.iter().any(|policy| policy.mode() == RunMode::Enforce);
         let report = of(view, if enforces { RunMode::Enforce } else { RunMode::DryRun });
         let writer = match &mut self.writer {
             Some(writer) => writer,

@@ -16,7 +16,7 @@ use crate::daemon::pause::{Pause, Switch};
 use crate::daemon::siblings::Siblings;
 use crate::daemon::watcher::{Clerk, Recording};
 use crate::daemon::{Running, Start, start};
-use crate::decide::in_force::Rules;
+use crate::decide::in_force::{Due, Rules};
 use crate::event::{Event, Loaded, LoadedDatabase, LoadedPolicy, PolicyLoad};
 use crate::http::{Server, Sources};
 use crate::journal::read::History;
@@ -261,15 +261,16 @@ fn listen(address: SocketAddr, sources: &Sources, clock: &dyn Clock) -> io::Resu
 /// What is in force, for log, metrics and status page.
 fn loaded(config: &Config, set: &Arc<PolicySet>, dry_run: bool) -> Loaded {
     let databases = config.databases.iter().map(|database| {
-        let here = Rules::of(database, dry_run, Arc::clone(set)).configured();
-        let policies = set.policies.iter().zip(here).filter_map(|(policy, mode)| {
-            Some(LoadedPolicy {
+        let here = Rules::of(database, dry_run, Arc::clone(set)).configured(Due::Always);
+        let policies = here.running().iter().map(|in_force| {
+            let policy = &set.policies[in_force.index()];
+            LoadedPolicy {
                 policy: Arc::clone(&policy.name),
-                mode: mode.ok()?,
+                mode: in_force.mode(),
                 actions: std::iter::once(policy.action)
                     .chain(policy.escalate.iter().map(|rung| rung.action))
                     .collect(),
-            })
+            }
         });
         LoadedDatabase {
             database: Arc::clone(&database.name),

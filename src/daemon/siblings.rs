@@ -138,7 +138,7 @@ impl Drop for Kin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::guard::RunMode;
+    use crate::decide::in_force::RunMode;
     use chrono::DateTime;
 
     fn identity(database: &str, hosts: &[&str]) -> Identity {

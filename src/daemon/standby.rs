@@ -13,8 +13,7 @@ use std::time::Duration;
 
 use crate::clock::Monotonic;
 use crate::daemon::backoff::Backoff;
-use crate::decide::guard::RunMode;
-use crate::decide::plan::InForce;
+use crate::decide::in_force::{InForce, RunMode};
 use crate::oracle::Error;
 use crate::policy::model::{Action, PolicySet};
 use crate::session::snapshot::Snapshot;
@@ -35,9 +34,9 @@ impl Needed {
     /// What the policies in force need on the instances of a snapshot.
     #[must_use]
     pub fn of(set: &PolicySet, in_force: &[InForce], snapshot: &Snapshot) -> Needed {
-        let enforced = in_force.iter().filter(|policy| policy.mode == RunMode::Enforce);
+        let enforced = in_force.iter().filter(|policy| policy.mode() == RunMode::Enforce);
         let mut needed = Needed::Nothing;
-        for policy in enforced.filter_map(|in_force| set.policies.get(in_force.index)) {
+        for policy in enforced.filter_map(|in_force| set.policies.get(in_force.index())) {
             let rungs = policy.escalate.iter().map(|rung| rung.action);
             for action in std::iter::once(policy.action).chain(rungs) {
                 match action {

@@ -4,16 +4,16 @@
 //! a clock, a file or the network: the time is the snapshot's own. So a cycle can be tested as a table, replayed from a
 //! recording, and run by `plan` without a daemon; there is no second pipeline for any of them.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::decide::guard::{Ruling, RunMode, Warrant, rule};
+use crate::decide::guard::{Ruling, Warrant, rule};
 use crate::decide::hold::Holds;
-use crate::decide::ledger::{Entry, Ledger};
+use crate::decide::in_force::{Here, Rules, RunMode};
+use crate::decide::ledger::{Entry, Ledger, Reported};
 use crate::decide::outcome::Outcome;
-use crate::decide::plan::{EffectiveLimits, InForce, Plan, Situation, observe, plan};
+use crate::decide::plan::{Plan, Situation, observe, plan};
 use crate::decide::pressure::{Gates, Readings};
 use crate::decide::protect::Facts;
 use crate::decide::respawn::{Ended, Respawns, Return, Who};
@@ -40,44 +40,17 @@ pub struct Memory {
     pub respawns: Respawns,
 }
 
-/// Sessions that a policy with the action `report` has told of; it does so once a session.
-#[derive(Clone, Debug, Default)]
-pub struct Reported(HashMap<Arc<str>, HashSet<SessionKey>>);
-
-impl Reported {
-    /// Whether this policy has told of this session.
-    #[must_use]
-    pub fn contains(&self, policy: &str, key: SessionKey) -> bool {
-        self.0.get(policy).is_some_and(|keys| keys.contains(&key))
-    }
-
-    fn insert(&mut self, policy: &Arc<str>, key: SessionKey) {
-        self.0.entry(Arc::clone(policy)).or_default().insert(key);
-    }
-
-    /// Forgets sessions that are gone.
-    fn keep_only(&mut self, snapshot: &Snapshot) {
-        for keys in self.0.values_mut() {
-            keys.retain(|key| snapshot.find(*key).is_some() || !snapshot.is_complete(key.inst_id));
-        }
-    }
-}
-
 /// What holds for one cycle besides the snapshot and the memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
-    /// The policies.
-    pub set: &'a Arc<PolicySet>,
+    /// The policies, their limits, and the day that it is on the database.
+    pub rules: &'a Rules,
     /// Which of them this database runs now, and how.
-    pub in_force: &'a [InForce],
+    pub here: &'a Here,
     /// Who is protected.
     pub facts: &'a Facts,
-    /// The configuration's limits.
-    pub limits: &'a EffectiveLimits,
     /// The snapshot's time in UTC.
     pub now: DateTime<Utc>,
-    /// The day.
-    pub today: NaiveDate,
     /// Whether the snapshot before this one is near enough for holds to go on.
     pub unbroken: bool,
     /// How long the reading took: `now` is from its beginning, what the rows say may be from its end.
@@ -104,34 +77,33 @@ pub struct Cycle {
 /// Runs the steps on a complete snapshot.
 #[must_use]
 pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms: &Terms<'_>) -> Cycle {
+    let set = terms.rules.set();
     let verified = memory
         .following
-        .verify(snapshot, terms.now, |followed| patience(terms.set, followed));
+        .verify(snapshot, terms.now, |followed| patience(set, followed));
     memory.ledger.settle(terms.now);
     memory.reported.keep_only(snapshot);
     let returns = memory.respawns.observe(snapshot, terms.now);
     observe(
         &mut memory.holds,
         snapshot,
-        terms.set,
-        terms.in_force,
+        set,
+        terms.here.running(),
         terms.now,
         terms.read_in,
         terms.unbroken,
     );
-    memory.gates.update(terms.set, terms.in_force, snapshot, readings);
+    memory.gates.update(set, terms.here.running(), snapshot, readings);
     let situation = Situation {
-        set: terms.set,
-        in_force: terms.in_force,
+        rules: terms.rules,
+        here: terms.here,
         facts: terms.facts,
-        limits: terms.limits,
         holds: &memory.holds,
         following: &memory.following,
         reported: &memory.reported,
         gates: &memory.gates,
         respawns: &memory.respawns,
         now: terms.now,
-        today: terms.today,
         assume_held: terms.assume_held,
     };
     let plan = plan(snapshot, &situation);

@@ -21,10 +21,11 @@ use chrono::{DateTime, Utc};
 
 use crate::decide::guard::bench::{Bench, Taken};
 pub use crate::decide::guard::lapse::{Going, Surroundings};
+use crate::decide::in_force::{EffectiveLimits, InForce, RunMode};
 use crate::decide::ledger::Ledger;
 use crate::decide::plan::{
-    EffectiveLimits, Entry, InForce, Plan, PolicyPlan, Situation, Standing, escalation_protection, exempt_rows,
-    matched_rows, standing_protection, why,
+    Entry, Plan, PolicyPlan, Situation, Standing, escalation_protection, exempt_rows, matched_rows,
+    standing_protection, why,
 };
 use crate::decide::protect::{Facts, because, protections};
 use crate::decide::respawn::{CAME_BACK_WITHIN, Suspension, Who};
@@ -33,21 +34,9 @@ use crate::quantity::Span;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
-use crate::words::words;
 
 /// The breaker never opens for so few candidates.
 pub const BREAKER_IGNORES: usize = 5;
-
-words! {
-    /// Whether the last step is taken.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-    pub enum RunMode {
-        /// Everything but the statement.
-        DryRun = "dry-run",
-        /// The statement too.
-        Enforce = "enforce",
-    }
-}
 
 /// Permission for exactly one action.
 #[derive(Debug)]
@@ -84,7 +73,7 @@ impl Warrant {
     /// By which policy.
     #[must_use]
     pub fn policy(&self) -> &Policy {
-        &self.set.policies[self.in_force.index]
+        &self.set.policies[self.in_force.index()]
     }
 
     /// The set that the policy is of.
@@ -96,7 +85,7 @@ impl Warrant {
     /// Whether the statement is sent.
     #[must_use]
     pub fn mode(&self) -> RunMode {
-        self.in_force.mode
+        self.in_force.mode()
     }
 
     /// Why.
@@ -230,8 +219,8 @@ pub fn rule(
     };
     let mut taken = Taken::default();
     for policy_plan in &plan.policies {
-        let policy = &situation.set.policies[policy_plan.in_force.index];
-        let breaker = open_breaker(policy_plan, policy, situation.limits);
+        let policy = &situation.set().policies[policy_plan.in_force.index()];
+        let breaker = open_breaker(policy_plan, policy, situation.limits());
         let mut bench = Bench::new(policy, policy_plan.in_force, snapshot, situation, ledger, &taken);
         for entry in &policy_plan.entries {
             let stopped = match &entry.standing {
@@ -246,7 +235,7 @@ pub fn rule(
                 Standing::Pending { .. } | Standing::Protected(_) | Standing::Exempt(_) | Standing::Followed => None,
             };
             let (verdict, reason) = stopped.unwrap_or_else(|| {
-                let why = why(entry, policy, situation.set, snapshot, situation.now);
+                let why = why(entry, policy, situation.set(), snapshot, situation.now);
                 (verdict_of(&entry.standing), why)
             });
             let (action, escalates) = match entry.standing {
@@ -262,7 +251,7 @@ pub fn rule(
                 ruling.warrants.push(Warrant {
                     key,
                     who: Who::of(snapshot, entry.row),
-                    set: Arc::clone(situation.set),
+                    set: Arc::clone(situation.set()),
                     in_force: policy_plan.in_force,
                     action,
                     escalates,
@@ -271,8 +260,8 @@ pub fn rule(
                 });
             }
             ruling.decisions.push(Decision {
-                policy: policy_plan.in_force.index,
-                mode: policy_plan.in_force.mode,
+                policy: policy_plan.in_force.index(),
+                mode: policy_plan.in_force.mode(),
                 row: entry.row,
                 action,
                 verdict,
@@ -288,19 +277,19 @@ pub fn rule(
 /// Every policy's groups that refill, due or not.
 fn suspended(situation: &Situation<'_>) -> Vec<Suspended> {
     let of_policy = |in_force: &InForce| {
-        let policy = &situation.set.policies[in_force.index];
-        let times = policy.limits.respawns.unwrap_or(situation.limits.respawns);
+        let policy = &situation.set().policies[in_force.index()];
+        let times = policy.limits.respawns.unwrap_or(situation.limits().respawns);
         let groups = situation.respawns.suspended(times, situation.now, |ended| {
-            ended.policy == policy.name && in_force.reckons_with(situation.set, ended.mode, &ended.policy)
+            ended.policy == policy.name && in_force.reckons_with(situation.set(), ended.mode, &ended.policy)
         });
-        let index = in_force.index;
+        let index = in_force.index();
         groups.into_iter().map(move |(who, suspension)| Suspended {
             policy: index,
             who,
             suspension,
         })
     };
-    situation.in_force.iter().flat_map(of_policy).collect()
+    situation.here.running().iter().flat_map(of_policy).collect()
 }
 
 /// Why a session's group is left alone, if it is. What was begun is brought to an end all the same.
@@ -309,7 +298,7 @@ fn left_alone(entry: &Entry, policy_plan: &PolicyPlan, suspended: &[Suspended], 
         return None;
     }
     let is_of =
-        |group: &&Suspended| group.policy == policy_plan.in_force.index && group.who.includes(snapshot, entry.row);
+        |group: &&Suspended| group.policy == policy_plan.in_force.index() && group.who.includes(snapshot, entry.row);
     suspended.iter().find(is_of).map(Suspended::reason)
 }
 
@@ -350,7 +339,7 @@ fn open_breaker(policy_plan: &PolicyPlan, policy: &Policy, limits: &EffectiveLim
         let user_sessions = policy_plan.user_sessions.get(inst_id).copied().unwrap_or(0);
         let over = candidates.saturating_mul(100) > user_sessions.saturating_mul(share as usize);
         over.then_some(OpenBreaker {
-            policy: policy_plan.in_force.index,
+            policy: policy_plan.in_force.index(),
             inst_id: *inst_id,
             candidates: *candidates,
             user_sessions,

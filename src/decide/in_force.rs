@@ -1,8 +1,9 @@
 //! What is in force on one database: which policies run there and how, under which limits, and which day it is.
 //!
-//! The daemon, `plan`, `sessions`, `explain`, `replay` and `test` all ask here, so that none of them can answer otherwise than
-//! the daemon would. What they put in differs (a replay never arms anything, a plan takes every schedule as due); what follows
-//! from it is worked out once.
+//! The daemon, `plan`, `sessions`, `explain`, `replay` and `test` all ask [`Rules::here`], so that none of them can answer
+//! otherwise than the daemon would. What they put in differs (a replay never arms anything, a plan takes every schedule as
+//! due); what follows from it is worked out once. That a policy enforces is an [`InForce`], whose fields nobody else can set:
+//! whoever holds one knows that policy, database and daemon all said so.
 //!
 //! - A policy runs on a database if it is not off, if its `databases` select that database, and if each of its actions can be
 //!   carried out there.
@@ -16,10 +17,9 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::config::{self, Blackout, Config};
-use crate::decide::guard::RunMode;
-use crate::decide::plan::{EffectiveLimits, InForce};
 use crate::policy::model::{Action, Labels, Limits, Mode, Policy, PolicySet};
 use crate::policy::schedule::Schedule;
+use crate::words::words;
 
 /// So many intervals without a snapshot are a gap: three were missed. It breaks every hold, because what was not seen may
 /// have changed, and a schedule's time in it is not made up for.
@@ -104,8 +104,117 @@ impl fmt::Display for Absent {
     }
 }
 
-/// How each policy runs on a database, or why it does not, in the set's order.
-pub type Here = Vec<Result<RunMode, Absent>>;
+words! {
+    /// Whether the last step is taken.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum RunMode {
+        /// Everything but the statement.
+        DryRun = "dry-run",
+        /// The statement too.
+        Enforce = "enforce",
+    }
+}
+
+/// Limits with nothing left open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EffectiveLimits {
+    /// All policies' actions a cycle.
+    pub per_cycle: u32,
+    /// All policies' actions in 60 minutes.
+    pub per_hour: u32,
+    /// All policies' actions in 24 hours, if bounded.
+    pub per_day: Option<u32>,
+    /// The breaker's share in percent.
+    pub share: u32,
+    /// The `undo` protection's bound.
+    pub undo_records: u64,
+    /// In so many cycles of a day sessions of a group may come back before it is left alone.
+    pub respawns: u32,
+}
+
+impl EffectiveLimits {
+    /// What the configuration says, and where it says nothing the defaults.
+    #[must_use]
+    pub fn of(configured: &Limits) -> EffectiveLimits {
+        EffectiveLimits {
+            per_cycle: configured.per_cycle.unwrap_or(5),
+            per_hour: configured.per_hour.unwrap_or(20),
+            per_day: configured.per_day,
+            share: configured.share.unwrap_or(20),
+            undo_records: configured.undo_records.unwrap_or(100_000),
+            respawns: configured.respawns.unwrap_or(3),
+        }
+    }
+}
+
+/// A policy that this database runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InForce {
+    index: usize,
+    mode: RunMode,
+    due: bool,
+}
+
+impl InForce {
+    /// Its place in the set.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.index
+    }
+
+    /// Whether it acts here: its own mode, the database's arming and `--dry-run` taken together.
+    #[must_use]
+    pub fn mode(self) -> RunMode {
+        self.mode
+    }
+
+    /// Whether its schedule lets it act in this cycle; holds are kept either way.
+    #[must_use]
+    pub fn is_due(self) -> bool {
+        self.due
+    }
+
+    /// Whether this policy has to reckon with an action that was done, or assumed to be done, by the policy of this name.
+    ///
+    /// - A real action has happened, for everybody.
+    /// - What a dry run assumed has not happened for a policy that acts.
+    /// - A policy in `mode: dry-run` meets everything, as it would if it were enforced.
+    /// - A policy in `mode: enforce` on an unarmed database rehearses: it meets what other rehearsing policies assumed,
+    ///   but not what a policy in `mode: dry-run` did, which would take nothing from it in earnest either. So arming the
+    ///   database changes the last step alone.
+    #[must_use]
+    pub fn reckons_with(self, set: &PolicySet, mode: RunMode, by: &str) -> bool {
+        match (mode, self.mode, set.policies[self.index].mode) {
+            (RunMode::Enforce, _, _) => true,
+            (RunMode::DryRun, RunMode::Enforce, _) => false,
+            (RunMode::DryRun, RunMode::DryRun, Mode::Enforce) => {
+                let policy = set.policies.iter().find(|policy| &*policy.name == by);
+                policy.is_none_or(|policy| policy.mode != Mode::DryRun)
+            }
+            (RunMode::DryRun, RunMode::DryRun, Mode::DryRun | Mode::Off) => true,
+        }
+    }
+}
+
+/// Each policy on a database at one time, in the set's order: how it runs, or why it does not.
+#[derive(Clone, Debug)]
+pub struct Here {
+    each: Vec<Result<InForce, Absent>>,
+    running: Vec<InForce>,
+}
+
+impl Here {
+    /// The policies that run. Those that are not due keep their holds.
+    #[must_use]
+    pub fn running(&self) -> &[InForce] {
+        &self.running
+    }
+
+    /// Every policy, in the set's order.
+    pub fn each(&self) -> &[Result<InForce, Absent>] {
+        &self.each
+    }
+}
 
 /// Whether schedules matter.
 #[derive(Clone, Copy, Debug)]
@@ -252,21 +361,29 @@ impl Rules {
         self.schedules[at].as_ref()
     }
 
-    /// How each policy runs here, or why it does not. `supports` says why an action is not to be had here, if it is not.
-    pub fn here<E: fmt::Display>(&self, supports: impl Fn(Action) -> Result<(), E>) -> Here {
-        let run = |policy: &Policy| {
+    /// Which policies run here, now, and how. `supports` says why an action is not to be had here, if it is not.
+    pub fn here<E: fmt::Display>(&self, supports: impl Fn(Action) -> Result<(), E>, due: Due) -> Here {
+        let run = |(index, policy): (usize, &Policy)| {
             let mode = self.mode(policy)?;
             let mut actions = std::iter::once(policy.action).chain(policy.escalate.iter().map(|rung| rung.action));
             let lacking = actions.find_map(|action| supports(action).err().map(|why| format!("{action}: {why}")));
-            lacking.map_or(Ok(mode), |why| Err(Absent::Unsupported(why)))
+            let due = match (due, &self.schedules[index]) {
+                (Due::Always, _) | (_, None) => true,
+                (Due::Between(after, now), Some(schedule)) => schedule.due(after, now),
+            };
+            lacking.map_or(Ok(InForce { index, mode, due }), |why| Err(Absent::Unsupported(why)))
         };
-        self.set.policies.iter().map(run).collect()
+        let each: Vec<Result<InForce, Absent>> = self.set.policies.iter().enumerate().map(run).collect();
+        Here {
+            running: each.iter().filter_map(|run| run.as_ref().ok().copied()).collect(),
+            each,
+        }
     }
 
     /// The same as far as it is known before anybody has connected: nothing is lacking.
     #[must_use]
-    pub fn configured(&self) -> Here {
-        self.here(|_| Ok::<(), std::convert::Infallible>(()))
+    pub fn configured(&self, due: Due) -> Here {
+        self.here(|_| Ok::<(), std::convert::Infallible>(()), due)
     }
 
     fn mode(&self, policy: &Policy) -> Result<RunMode, Absent> {
@@ -282,25 +399,6 @@ impl Rules {
             (Mode::Enforce, Arming::Unarmed) | (Mode::DryRun, _) => Ok(RunMode::DryRun),
         }
     }
-
-    /// The policies that run in this cycle. Those that are not due keep their holds.
-    #[must_use]
-    pub fn in_force(&self, here: &Here, due: Due) -> Vec<InForce> {
-        assert_eq!(here.len(), self.set.policies.len(), "one answer for each policy");
-        let policies = here.iter().zip(&self.schedules).enumerate();
-        let running = policies.filter_map(|(index, (mode, schedule))| {
-            let is_due = match (due, schedule) {
-                (Due::Always, _) | (_, None) => true,
-                (Due::Between(after, now), Some(schedule)) => schedule.due(after, now),
-            };
-            Some(InForce {
-                index,
-                mode: *mode.as_ref().ok()?,
-                due: is_due,
-            })
-        });
-        running.collect()
-    }
 }
 
 fn schedules(set: &PolicySet, zone: Tz) -> Vec<Option<Schedule>> {
@@ -313,6 +411,35 @@ fn schedules(set: &PolicySet, zone: Tz) -> Vec<Option<Schedule>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_policy_enforces_where_it_the_database_and_the_daemon_all_say_so() {
+        for mode in ["enforce", "dry-run"] {
+            let text = format!("policies: [{{name: p, mode: {mode}, when: SNIPED longer than 1h, action: kill}}]");
+            let loaded = crate::policy::check_files(&[("p.yaml".into(), text.into_bytes())], NaiveDate::MIN, Tz::UTC);
+            let set = Arc::new(loaded.set.expect("right"));
+            for (armed, dry_run) in [(true, false), (true, true), (false, false), (false, true)] {
+                let limits = EffectiveLimits::of(&Limits::default());
+                let arming = Arming::of(armed, dry_run);
+                let rules = Rules::of_story("prod", arming, limits, Tz::UTC, Arc::clone(&set));
+                let here = rules.configured(Due::Always);
+                let enforces = mode == "enforce" && armed && !dry_run;
+                let expected = if enforces { RunMode::Enforce } else { RunMode::DryRun };
+                assert_eq!(here.running()[0].mode(), expected, "{mode} {armed} {dry_run}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_nobody_says_is_the_default() {
+        let own = Limits {
+            per_hour: Some(7),
+            ..Limits::default()
+        };
+        let limits = EffectiveLimits::of(&own);
+        assert_eq!((limits.per_cycle, limits.per_hour, limits.per_day), (5, 7, None));
+        assert_eq!((limits.share, limits.undo_records, limits.respawns), (20, 100_000, 3));
+    }
 
     #[test]
     fn a_blackout_holds_by_the_hosts_clock_where_the_databases_stands_still() {

@@ -1,14 +1,16 @@
 //! What was done lately: the memory behind the budgets, rebuilt from the journal after a restart.
 //!
 //! A dry run's actions are entered too, marked as such. Who asks says which of them count: an enforcing policy sees only real
-//! ones, so that a dry run beside it never takes its budget away; see [`crate::decide::plan::InForce::reckons_with`].
+//! ones, so that a dry run beside it never takes its budget away; see [`crate::decide::in_force::InForce::reckons_with`].
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::decide::guard::RunMode;
+use crate::decide::in_force::RunMode;
+use crate::session::SessionKey;
+use crate::session::snapshot::Snapshot;
 
 /// The longest period a budget counts over.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
@@ -68,6 +70,30 @@ impl Ledger {
             .chain(&self.others)
             .filter(|entry| now - entry.at < period && counts(entry));
         u32::try_from(counted.count()).unwrap_or(u32::MAX)
+    }
+}
+
+/// Sessions that a policy with the action `report` has told of; it does so once a session.
+#[derive(Clone, Debug, Default)]
+pub struct Reported(HashMap<Arc<str>, HashSet<SessionKey>>);
+
+impl Reported {
+    /// Whether this policy has told of this session.
+    #[must_use]
+    pub fn contains(&self, policy: &str, key: SessionKey) -> bool {
+        self.0.get(policy).is_some_and(|keys| keys.contains(&key))
+    }
+
+    /// It has told of this session now.
+    pub fn insert(&mut self, policy: &Arc<str>, key: SessionKey) {
+        self.0.entry(Arc::clone(policy)).or_default().insert(key);
+    }
+
+    /// Forgets sessions that are gone.
+    pub fn keep_only(&mut self, snapshot: &Snapshot) {
+        for keys in self.0.values_mut() {
+            keys.retain(|key| snapshot.find(*key).is_some() || !snapshot.is_complete(key.inst_id));
+        }
     }
 }
 

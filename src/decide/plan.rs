@@ -13,16 +13,16 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use crate::decide::cycle::Reported;
 use crate::decide::evaluate::evaluate;
 use crate::decide::evaluate::truth::Truth;
-use crate::decide::guard::RunMode;
 use crate::decide::hold::{Hold, Holds};
+use crate::decide::in_force::{EffectiveLimits, Here, InForce, Rules, RunMode};
+use crate::decide::ledger::Reported;
 use crate::decide::pressure::Gates;
 use crate::decide::protect::{Facts, Under, protections, undo};
 use crate::decide::respawn::Respawns;
 use crate::decide::verify::{Followed, Following};
-use crate::policy::model::{Action, Escalation, Exemption, Limits, Mode, OrderKey, Policy, PolicySet, Protection};
+use crate::policy::model::{Action, Escalation, Exemption, OrderKey, Policy, PolicySet, Protection};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::groups::Groups;
@@ -33,14 +33,12 @@ pub use why::why;
 /// What a plan is made from besides the snapshot.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
-    /// The policies as they were loaded.
-    pub set: &'a Arc<PolicySet>,
+    /// The policies as they were loaded, and what else is in force.
+    pub rules: &'a Rules,
     /// Which of them this database runs in this cycle.
-    pub in_force: &'a [InForce],
+    pub here: &'a Here,
     /// Who is protected.
     pub facts: &'a Facts,
-    /// The configuration's limits.
-    pub limits: &'a EffectiveLimits,
     /// How long conditions have held.
     pub holds: &'a Holds,
     /// Who was acted on already.
@@ -53,59 +51,35 @@ pub struct Situation<'a> {
     pub respawns: &'a Respawns,
     /// The time of the snapshot in UTC; for one without a clock, any.
     pub now: DateTime<Utc>,
-    /// The day, which exemptions expire by.
-    pub today: NaiveDate,
     /// Take every hold as served: `plan --assume-held`.
     pub assume_held: bool,
 }
 
-/// A policy that this database runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InForce {
-    /// Its place in the set.
-    pub index: usize,
-    /// Whether it acts here: its own mode, the database's arming and `--dry-run` taken together.
-    pub mode: RunMode,
-    /// Whether its schedule lets it act in this cycle; holds are kept either way.
-    pub due: bool,
-}
-
-impl InForce {
-    /// Whether this policy has to reckon with an action that was done, or assumed to be done, by the policy of this name.
-    ///
-    /// - A real action has happened, for everybody.
-    /// - What a dry run assumed has not happened for a policy that acts.
-    /// - A policy in `mode: dry-run` meets everything, as it would if it were enforced.
-    /// - A policy in `mode: enforce` on an unarmed database rehearses: it meets what other rehearsing policies assumed,
-    ///   but not what a policy in `mode: dry-run` did, which would take nothing from it in earnest either. So arming the
-    ///   database changes the last step alone.
-    #[must_use]
-    pub fn reckons_with(self, set: &PolicySet, mode: RunMode, by: &str) -> bool {
-        match (mode, self.mode, set.policies[self.index].mode) {
-            (RunMode::Enforce, _, _) => true,
-            (RunMode::DryRun, RunMode::Enforce, _) => false,
-            (RunMode::DryRun, RunMode::DryRun, Mode::Enforce) => {
-                let policy = set.policies.iter().find(|policy| &*policy.name == by);
-                policy.is_none_or(|policy| policy.mode != Mode::DryRun)
-            }
-            (RunMode::DryRun, RunMode::DryRun, Mode::DryRun | Mode::Off) => true,
-        }
-    }
-}
-
 impl<'a> Situation<'a> {
+    /// The policies.
+    #[must_use]
+    pub fn set(&self) -> &'a Arc<PolicySet> {
+        self.rules.set()
+    }
+
+    /// What bounds all policies of the database together.
+    #[must_use]
+    pub fn limits(&self) -> &'a EffectiveLimits {
+        self.rules.limits()
+    }
+
     /// The earlier action on the session that this policy has to reckon with.
     #[must_use]
     pub fn followed(&self, in_force: InForce, key: SessionKey) -> Option<&'a Followed> {
         let followed = self.following.get(key)?;
         in_force
-            .reckons_with(self.set, followed.mode, &followed.policy)
+            .reckons_with(self.set(), followed.mode, &followed.policy)
             .then_some(followed)
     }
 
     /// All earlier actions that this policy has to reckon with, by session.
     pub fn all_followed(&self, in_force: InForce) -> impl Iterator<Item = (&'a SessionKey, &'a Followed)> {
-        let set = self.set;
+        let set = self.set();
         let all = self.following.iter();
         all.filter(move |(_, followed)| in_force.reckons_with(set, followed.mode, &followed.policy))
     }
@@ -116,10 +90,10 @@ impl<'a> Situation<'a> {
     /// was done, and the session is not KILLED, which would show it, the same rung is taken again: a softer one is never
     /// skipped. A dry run assumes that its action ended the session, so it has nothing to escalate.
     fn next_rung(&self, in_force: InForce, key: SessionKey, killed: bool) -> Option<Escalation> {
-        let policy = &self.set.policies[in_force.index];
+        let policy = &self.set().policies[in_force.index()];
         let followed = self.following.get(key)?;
         let own = followed.policy == policy.name && followed.mode == RunMode::Enforce;
-        if !own || in_force.mode != RunMode::Enforce {
+        if !own || in_force.mode() != RunMode::Enforce {
             return None;
         }
         let mut ladder = std::iter::once(policy.action).chain(policy.escalate.iter().map(|rung| rung.action));
@@ -154,38 +128,6 @@ impl<'a> Situation<'a> {
 /// Whether a dry run assumes that the session ended.
 fn is_assumed_gone(followed: &Followed) -> bool {
     followed.mode == RunMode::DryRun && followed.action.ends_session()
-}
-
-/// Limits with nothing left open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EffectiveLimits {
-    /// All policies' actions a cycle.
-    pub per_cycle: u32,
-    /// All policies' actions in 60 minutes.
-    pub per_hour: u32,
-    /// All policies' actions in 24 hours, if bounded.
-    pub per_day: Option<u32>,
-    /// The breaker's share in percent.
-    pub share: u32,
-    /// The `undo` protection's bound.
-    pub undo_records: u64,
-    /// In so many cycles of a day sessions of a group may come back before it is left alone.
-    pub respawns: u32,
-}
-
-impl EffectiveLimits {
-    /// The defaults, with what the configuration says instead.
-    #[must_use]
-    pub fn of(configured: &Limits) -> EffectiveLimits {
-        EffectiveLimits {
-            per_cycle: configured.per_cycle.unwrap_or(5),
-            per_hour: configured.per_hour.unwrap_or(20),
-            per_day: configured.per_day,
-            share: configured.share.unwrap_or(20),
-            undo_records: configured.undo_records.unwrap_or(100_000),
-            respawns: configured.respawns.unwrap_or(3),
-        }
-    }
 }
 
 /// One policy's part of a plan.
@@ -271,7 +213,7 @@ pub fn observe(
 ) {
     holds.begin(now, unbroken);
     let holding = |index: &usize| set.policies[*index].hold > 0;
-    let with_hold: Vec<usize> = in_force.iter().map(|policy| policy.index).filter(holding).collect();
+    let with_hold: Vec<usize> = in_force.iter().map(|policy| policy.index()).filter(holding).collect();
     holds.keep_only(|name| with_hold.iter().any(|index| &*set.policies[*index].name == name));
     for policy in with_hold.iter().map(|index| &set.policies[*index]) {
         let keys = matched_rows(policy, snapshot)
@@ -289,22 +231,26 @@ pub fn observe(
 #[must_use]
 pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
     let under = protections(snapshot, situation.facts);
-    let exempt = exempt_rows(&situation.set.exemptions, snapshot, situation.today);
+    let exempt = exempt_rows(
+        &situation.set().exemptions,
+        snapshot,
+        situation.rules.today(situation.now),
+    );
     let mut plan = Plan::default();
     let users = user_sessions(snapshot);
-    for in_force in situation.in_force {
-        let policy = &situation.set.policies[in_force.index];
+    for in_force in situation.here.running() {
+        let policy = &situation.set().policies[in_force.index()];
         let mut rows = matched_rows(policy, snapshot);
-        plan.matches.push((in_force.index, rows.len()));
+        plan.matches.push((in_force.index(), rows.len()));
         let mut entries = escalations(&rows, *in_force, snapshot, situation, &under, &exempt);
-        if !in_force.due && entries.is_empty() {
+        if !in_force.is_due() && entries.is_empty() {
             continue;
         }
         rows.retain(|row| {
-            in_force.due
+            in_force.is_due()
                 && situation
                     .gates
-                    .is_open(in_force.index, snapshot.id(*row, Column::InstId))
+                    .is_open(in_force.index(), snapshot.id(*row, Column::InstId))
         });
         sort_worst_first(&mut rows, policy, snapshot);
         let escalating: HashSet<usize> = entries.iter().map(|entry| entry.row).collect();
@@ -342,7 +288,7 @@ fn escalations(
     under: &[Under],
     exempt: &HashMap<usize, usize>,
 ) -> Vec<Entry> {
-    let policy = &situation.set.policies[in_force.index];
+    let policy = &situation.set().policies[in_force.index()];
     if policy.escalate.is_empty() {
         return Vec::new();
     }
@@ -354,7 +300,7 @@ fn escalations(
         if !readable(snapshot, row) || !(killed || matched.contains(&row)) {
             return None;
         }
-        let protection = escalation_protection(policy, snapshot, row, under[row], situation.limits);
+        let protection = escalation_protection(policy, snapshot, row, under[row], situation.limits());
         let standing = match (protection, exempt.get(&row)) {
             (Some(protection), _) => Standing::Protected(protection),
             (None, Some(exemption)) => Standing::Exempt(*exemption),
@@ -407,10 +353,10 @@ fn entry(
     under: Under,
     exempt: &HashMap<usize, usize>,
 ) -> Entry {
-    let policy = &situation.set.policies[in_force.index];
+    let policy = &situation.set().policies[in_force.index()];
     let key = snapshot.key(row);
     let standing = match (
-        standing_protection(policy, snapshot, row, under, situation.limits),
+        standing_protection(policy, snapshot, row, under, situation.limits()),
         exempt.get(&row),
         key,
     ) {
@@ -423,7 +369,7 @@ fn entry(
                 Action::Report => situation.reported.contains(&policy.name, key),
                 Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql => {
                     // What a rehearsal assumes never takes the place of a request that really stands.
-                    let rehearses = in_force.mode == RunMode::DryRun;
+                    let rehearses = in_force.mode() == RunMode::DryRun;
                     let in_transaction = !snapshot.has(Column::Taddr) || snapshot.text(row, Column::Taddr).is_some();
                     situation
                         .followed(in_force, key)

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::decide::evaluate::truth::Truth;
-use crate::decide::plan::InForce;
+use crate::decide::in_force::InForce;
 use crate::policy::model::PolicySet;
 use crate::policy::pressure::{Mark, PressureCondition, Resource};
 use crate::session::column::Column;
@@ -160,7 +160,7 @@ impl Gates {
         self.gated.clear();
         self.open.clear();
         let mut begun = HashMap::new();
-        for index in in_force.iter().map(|in_force| in_force.index) {
+        for index in in_force.iter().map(|in_force| in_force.index()) {
             let policy = &set.policies[index];
             let Some(pressure) = &policy.pressure else { continue };
             self.gated.insert(index);

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::decide::guard::RunMode;
+use crate::decide::in_force::RunMode;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::decide::guard::RunMode;
+use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::policy::model::Action;
 use crate::session::SessionKey;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::decide::cycle::Cycle;
-use crate::decide::guard::{OpenBreaker, RunMode, Verdict};
-use crate::decide::plan::InForce;
+use crate::decide::guard::{OpenBreaker, Verdict};
+use crate::decide::in_force::{InForce, RunMode};
 use crate::decide::pressure::Readings;
 use crate::decide::respawn::Who;
 use crate::decide::verify::Following;
@@ -282,14 +282,14 @@ fn sessions(snapshot: &Snapshot) -> Vec<SessionCount> {
 }
 
 fn policy_report(in_force: InForce, cycle: &Cycle, set: &PolicySet) -> PolicyReport {
-    let matched = cycle.plan.matches.iter().find(|(index, _)| *index == in_force.index);
+    let matched = cycle.plan.matches.iter().find(|(index, _)| *index == in_force.index());
     let mut spared = BTreeMap::new();
     let mut warrants = 0;
     for decision in cycle
         .ruling
         .decisions
         .iter()
-        .filter(|decision| decision.policy == in_force.index)
+        .filter(|decision| decision.policy == in_force.index())
     {
         match SpareReason::of(decision.verdict) {
             None => warrants += 1,
@@ -300,15 +300,15 @@ fn policy_report(in_force: InForce, cycle: &Cycle, set: &PolicySet) -> PolicyRep
         .ruling
         .open_breakers
         .iter()
-        .find(|open| open.policy == in_force.index);
+        .find(|open| open.policy == in_force.index());
     let suspended = cycle
         .ruling
         .suspended
         .iter()
-        .filter(|group| group.policy == in_force.index);
+        .filter(|group| group.policy == in_force.index());
     PolicyReport {
-        policy: Arc::clone(&set.policies[in_force.index].name),
-        mode: in_force.mode,
+        policy: Arc::clone(&set.policies[in_force.index()].name),
+        mode: in_force.mode(),
         matched: matched.map_or(0, |(_, matched)| *matched),
         warrants,
         spared,

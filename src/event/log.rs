@@ -142,7 +142,7 @@ fn log_loaded(loaded: &Loaded) {
         let acting = database
             .policies
             .iter()
-            .filter(|policy| policy.mode == crate::decide::guard::RunMode::Enforce);
+            .filter(|policy| policy.mode == crate::decide::in_force::RunMode::Enforce);
         info!(
             database = &*database.database,
             driver = database.driver,

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::decide::guard::{RunMode, Warrant};
+use crate::decide::guard::Warrant;
+use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::respawn::{Return, Who};
 use crate::decide::verify::Verification;

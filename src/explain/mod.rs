@@ -15,18 +15,18 @@ mod text;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::decide::cycle::Cycle;
 use crate::decide::evaluate::reason::shown;
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::evaluate::{columns_of, evaluate};
-use crate::decide::guard::{RunMode, Verdict};
-use crate::decide::in_force::Absent;
-use crate::decide::plan::{EffectiveLimits, PolicyPlan};
+use crate::decide::guard::Verdict;
+use crate::decide::in_force::{Absent, Here, InForce, Rules, RunMode};
+use crate::decide::plan::PolicyPlan;
 use crate::decide::protect::{Facts, Under, because, protections, undo};
 use crate::policy::condition::{Condition, Phrase};
-use crate::policy::model::{Action, Exemption, Policy, PolicySet, Protection};
+use crate::policy::model::{Action, Exemption, Policy, Protection};
 use crate::report::Who;
 use crate::session::column::Column;
 use crate::session::snapshot::{Field, Snapshot};
@@ -162,16 +162,14 @@ pub struct Subject<'a> {
     pub snapshot: &'a Snapshot,
     /// The row of the session to explain.
     pub row: usize,
-    /// The policies.
-    pub set: &'a PolicySet,
+    /// The policies, their limits, and the day on the database.
+    pub rules: &'a Rules,
     /// For each policy, how it runs on this database, or why it does not.
-    pub here: &'a [Result<RunMode, Absent>],
+    pub here: &'a Here,
     /// What the protections need to know about the database.
     pub facts: &'a Facts,
-    /// The limits of the configuration.
-    pub limits: &'a EffectiveLimits,
-    /// The day, which decides whether exemptions have expired.
-    pub today: NaiveDate,
+    /// The time of the snapshot in UTC.
+    pub now: DateTime<Utc>,
     /// The result of the cycle.
     pub cycle: &'a Cycle,
     /// For each policy, whether its gate is open for the session's instance; used only for policies with `while`.
@@ -263,21 +261,24 @@ impl Explanation {
     #[must_use]
     pub fn new(subject: &Subject<'_>) -> Explanation {
         let one = subject.snapshot.only(subject.row);
+        let today = subject.rules.today(subject.now);
         let under = protections(&one, subject.facts);
         let protection = |protection: Protection| {
-            let applies = applies(protection, &one, under[0], subject.limits.undo_records);
+            let applies = applies(protection, &one, under[0], subject.rules.limits().undo_records);
             (protection, applies.then(|| because(protection, &one, 0)))
         };
-        let policies = (0..subject.set.policies.len()).filter(|index| subject.only.is_none_or(|only| only == *index));
+        let policies =
+            (0..subject.rules.set().policies.len()).filter(|index| subject.only.is_none_or(|only| only == *index));
         Explanation {
             database: subject.database.to_owned(),
             who: Who::of(&one, 0),
             protections: Protection::ALL.into_iter().map(protection).collect(),
             exemptions: subject
-                .set
+                .rules
+                .set()
                 .exemptions
                 .iter()
-                .map(|exemption| exemption_part(exemption, &one, subject.today))
+                .map(|exemption| exemption_part(exemption, &one, today))
                 .collect(),
             policies: policies.map(|index| policy_part(subject, index, &one)).collect(),
         }
@@ -299,7 +300,7 @@ fn exemption_part(exemption: &Exemption, one: &Snapshot, today: NaiveDate) -> Ex
 }
 
 fn policy_part(subject: &Subject<'_>, index: usize, one: &Snapshot) -> PolicyPart {
-    let policy = &subject.set.policies[index];
+    let policy = &subject.rules.set().policies[index];
     let when = tree(&policy.when, one);
     let unless = policy.unless.as_ref().map(|unless| tree(unless, one));
     let both = match &policy.unless {
@@ -308,11 +309,14 @@ fn policy_part(subject: &Subject<'_>, index: usize, one: &Snapshot) -> PolicyPar
     };
     let selects = evaluate(&both, one).get(0);
     let under = protections(one, subject.facts);
-    let bound = policy.limits.undo_records.unwrap_or(subject.limits.undo_records);
+    let bound = policy
+        .limits
+        .undo_records
+        .unwrap_or(subject.rules.limits().undo_records);
     PolicyPart {
         name: Arc::clone(&policy.name),
         action: policy.action,
-        here: subject.here[index].clone(),
+        here: subject.here.each()[index].clone().map(InForce::mode),
         when,
         unless,
         selects,
@@ -337,7 +341,7 @@ fn policy_part(subject: &Subject<'_>, index: usize, one: &Snapshot) -> PolicyPar
 
 /// The limits of the policy in this cycle, and the counts for its breaker.
 fn limits(policy: &Policy, subject: &Subject<'_>, index: usize) -> String {
-    let (own, all) = (&policy.limits, subject.limits);
+    let (own, all) = (&policy.limits, subject.rules.limits());
     let mut parts = vec![
         format!(
             "{} a cycle",
@@ -360,7 +364,7 @@ fn limits(policy: &Policy, subject: &Subject<'_>, index: usize) -> String {
         .plan
         .policies
         .iter()
-        .find(|plan| plan.in_force.index == index);
+        .find(|plan| plan.in_force.index() == index);
     let inst_id = subject.snapshot.id(subject.row, Column::InstId);
     let of_instance = |counts: &BTreeMap<u32, usize>| inst_id.and_then(|id| counts.get(&id).copied()).unwrap_or(0);
     let so_far = |plan: &PolicyPlan| {
@@ -387,8 +391,8 @@ fn decision(subject: &Subject<'_>, index: usize, selects: Truth) -> Result<Decid
             reason: decision.reason.clone(),
         });
     }
-    let policy = &subject.set.policies[index];
-    Err(match (&subject.here[index], selects) {
+    let policy = &subject.rules.set().policies[index];
+    Err(match (&subject.here.each()[index], selects) {
         (Err(why), _) => why.to_string(),
         (Ok(_), Truth::False) => "its condition does not hold".into(),
         (Ok(_), Truth::Unknown) => "its condition is UNKNOWN, which spares the session".into(),

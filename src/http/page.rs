@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, Render, display, html};
 
 use crate::clock::Monotonic;
-use crate::decide::guard::RunMode;
+use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::event::InstanceReport;

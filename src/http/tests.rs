@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::decide::guard::RunMode;
+use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::event::{
     Event, Evidence, InstanceReport, Intent, Loaded, LoadedDatabase, LoadedPolicy, Outcomed, PolicyLoad, PolicyReport,

@@ -15,7 +15,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::decide::guard::RunMode;
+use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::respawn::{Return, Who};
 use crate::decide::verify::{Proof, Verification};

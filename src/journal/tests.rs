@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::clock::{Clock, SystemClock};
-use crate::decide::guard::RunMode;
+use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::{FollowState, Followed, Proof, Verification};
 use crate::event::{Evidence, EvidenceValue, Intent, Outcomed};

@@ -23,7 +23,7 @@ use prometheus::{
     GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-use crate::decide::guard::RunMode;
+use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::event::{CycleReport, Event, Loaded, LoadedDatabase, LoadedPolicy, PolicyLoad};
 use crate::metrics::family::Family;

@@ -22,10 +22,9 @@ use chrono_tz::Tz;
 
 use crate::actuator::statement;
 use crate::decide::cycle::{Cycle, Done, Memory, Terms, cycle, remember};
-use crate::decide::guard::{RunMode, Verdict};
-use crate::decide::in_force::{Arming, Rhythm, Rules};
+use crate::decide::guard::Verdict;
+use crate::decide::in_force::{Arming, EffectiveLimits, Rhythm, Rules, RunMode};
 use crate::decide::outcome::Outcome;
-use crate::decide::plan::EffectiveLimits;
 use crate::decide::protect::Facts;
 use crate::policy::model::{Action, Labels, Mode, PolicySet};
 use crate::session::SessionKey;
@@ -90,14 +89,11 @@ pub fn tell(
         let wanted = needed(rules.set());
         let snapshot = moment.snapshot(&setting.defaults, wanted)?;
         let rhythm = setting.rhythm;
-        let in_force = rules.in_force(&rules.configured(), rhythm.due(before, moment.at));
         let terms = Terms {
-            set: rules.set(),
-            in_force: &in_force,
+            rules: &rules,
+            here: &rules.configured(rhythm.due(before, moment.at)),
             facts: &setting.facts,
-            limits: rules.limits(),
             now: moment.at,
-            today: rules.today(moment.at),
             unbroken: rhythm.is_unbroken(before, moment.at),
             read_in: TimeDelta::zero(),
             standstill: moment.standstill.as_deref(),

@@ -12,10 +12,8 @@ mod totals;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::cycle::{Cycle, Done, Memory, Terms, cycle, remember};
-use crate::decide::guard::RunMode;
-use crate::decide::in_force::{Here, Rhythm, Rules};
+use crate::decide::in_force::{Here, Rhythm, Rules, RunMode};
 use crate::decide::outcome::Outcome;
-use crate::decide::plan::InForce;
 use crate::policy::model::Action;
 use crate::recording::Recorded;
 
@@ -39,7 +37,6 @@ pub struct Setting {
 #[derive(Debug)]
 pub struct Replay {
     setting: Setting,
-    here: Here,
     memory: Memory,
     before: Option<DateTime<Utc>>,
     action_id: u64,
@@ -51,8 +48,8 @@ pub struct Replay {
 pub struct Step {
     /// The time of the snapshot.
     pub now: DateTime<Utc>,
-    /// The policies that ran.
-    pub in_force: Vec<InForce>,
+    /// All policies, those that ran and those that did not.
+    pub here: Here,
     /// The result of the cycle.
     pub cycle: Cycle,
 }
@@ -63,7 +60,6 @@ impl Replay {
     pub fn new(setting: Setting) -> Replay {
         Replay {
             totals: Totals::of(&setting),
-            here: setting.rules.configured(),
             setting,
             memory: Memory::default(),
             before: None,
@@ -79,16 +75,14 @@ impl Replay {
             return None;
         };
         let Setting { rules, rhythm, .. } = &self.setting;
-        let in_force = rules.in_force(&self.here, rhythm.due(self.before, now));
+        let here = rules.configured(rhythm.due(self.before, now));
         let unbroken = rhythm.is_unbroken(self.before, now);
         let standstill = rules.blackout(now);
         let terms = Terms {
-            set: rules.set(),
-            in_force: &in_force,
+            rules,
+            here: &here,
             facts: &recorded.facts,
-            limits: rules.limits(),
             now,
-            today: rules.today(now),
             unbroken,
             read_in: TimeDelta::zero(),
             standstill: standstill.as_deref(),
@@ -107,7 +101,7 @@ impl Replay {
                 Done::seen_in(snapshot, warrant, self.action_id, outcome),
             );
         }
-        let step = Step { now, in_force, cycle };
+        let step = Step { now, here, cycle };
         let gap = self.before.is_some() && !unbroken;
         self.totals.count(recorded, &step, gap, standstill.is_some());
         self.before = Some(now);

@@ -152,7 +152,7 @@ impl Totals {
     pub(super) fn count(&mut self, recorded: &Recorded, step: &Step, gap: bool, blackout: bool) {
         let snapshot = &recorded.snapshot;
         if self.span.is_none() {
-            self.notes = notes(snapshot, &recorded.readings, &self.set, &step.in_force);
+            self.notes = notes(snapshot, &recorded.readings, &self.set, step.here.running());
         }
         self.span = Some((self.span.map_or(step.now, |(first, _)| first), step.now));
         self.snapshots += 1;
@@ -179,10 +179,10 @@ impl Totals {
     }
 
     fn count_policies(&mut self, step: &Step) {
-        for in_force in &step.in_force {
-            let policy = &mut self.policies[in_force.index];
+        for in_force in step.here.running() {
+            let policy = &mut self.policies[in_force.index()];
             policy.runs = true;
-            policy.due += usize::from(in_force.due);
+            policy.due += usize::from(in_force.is_due());
         }
         for (index, matched) in &step.cycle.plan.matches {
             let most = &mut self.policies[*index].most_matched;

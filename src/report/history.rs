@@ -16,7 +16,7 @@ use super::html::report_page;
 use super::table::Table;
 use super::text::shown;
 use super::{ReportFormat, iso, markdown, mode_words};
-use crate::decide::guard::RunMode;
+use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::event::EvidenceValue;

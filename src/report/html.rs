@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, display, html};
 
-use crate::decide::guard::{RunMode, Verdict};
+use crate::decide::guard::Verdict;
+use crate::decide::in_force::RunMode;
 use crate::html::{REPORT, document, with_code};
 use crate::quantity::{Bytes, Span};
 use crate::report::figures::{Group, IDLE_CLASSES};

@@ -24,7 +24,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::decide::guard::{OpenBreaker, Ruling, RunMode, Verdict};
+use crate::decide::guard::{OpenBreaker, Ruling, Verdict};
+use crate::decide::in_force::RunMode;
 use crate::decide::plan::Plan;
 use crate::policy::model::{Action, PolicySet};
 use crate::session::SessionKey;
@@ -370,11 +371,11 @@ fn iso(at: DateTime<Utc>) -> String {
 fn policies(subject: &Subject<'_>) -> Vec<PolicyPart> {
     let parts = subject.plan.matches.iter().map(|(index, matched)| {
         let policy = &subject.set.policies[*index];
-        let due = subject.plan.policies.iter().find(|due| due.in_force.index == *index);
+        let due = subject.plan.policies.iter().find(|due| due.in_force.index() == *index);
         PolicyPart {
             name: Arc::clone(&policy.name),
             description: policy.description.clone(),
-            mode: due.map_or(subject.mode, |due| due.in_force.mode),
+            mode: due.map_or(subject.mode, |due| due.in_force.mode()),
             action: policy.action,
             matched: *matched,
             due: due.is_some(),

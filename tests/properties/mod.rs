@@ -10,7 +10,8 @@ mod world;
 use std::collections::BTreeMap;
 
 use orareaper::decide::cycle::{Cycle, Done, Memory, cycle, remember};
-use orareaper::decide::guard::{RunMode, Spared, Warrant, still_deserved};
+use orareaper::decide::guard::{Spared, Warrant, still_deserved};
+use orareaper::decide::in_force::RunMode;
 use orareaper::decide::outcome::Outcome;
 use orareaper::decide::pressure::Readings;
 use orareaper::session::SessionKey;
@@ -53,8 +54,8 @@ fn run(
 ) -> (Cycle, Snapshot) {
     let set = rules.set(at);
     let snapshot = world.snapshot(at, people, &set);
-    let (in_force, facts) = (in_force(&set, armed.0, armed.1), facts());
-    let terms = world.terms(at, &set, &in_force, &facts, &rules.limits);
+    let (in_force, facts) = (in_force(&set, rules.limits, armed.0, armed.1), facts());
+    let terms = world.terms(at, &in_force, &facts);
     (cycle(memory, &snapshot, Readings::default(), &terms), snapshot)
 }
 

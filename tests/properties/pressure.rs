@@ -6,8 +6,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta};
 use orareaper::columns_needed;
 use orareaper::decide::cycle::{Done, Memory, Terms, cycle, remember};
 use orareaper::decide::guard::Verdict;
+use orareaper::decide::in_force::EffectiveLimits;
 use orareaper::decide::outcome::Outcome;
-use orareaper::decide::plan::EffectiveLimits;
 use orareaper::decide::pressure::{Reading, Readings};
 use orareaper::policy::check_files;
 use orareaper::policy::model::Limits;
@@ -93,14 +93,14 @@ proptest! {
         let limits = EffectiveLimits {
             per_cycle, per_hour: 1000, share: 100, ..EffectiveLimits::of(&Limits::default())
         };
-        let (in_force, facts, mut memory) = (in_force(&set, armed, false), facts(), Memory::default());
+        let ((rules, here), facts, mut memory) = (in_force(&set, limits, armed, false), facts(), Memory::default());
         let mut used = limit * used_percent / 100;
         let (mut taken, mut begun) = (0, false);
         for (number, at) in [START, START + 10].into_iter().enumerate() {
             used += if number == 1 { more } else { 0 };
             let now = DateTime::from_timestamp(at, 0).expect("in range");
             let terms = Terms {
-                set: &set, in_force: &in_force, facts: &facts, limits: &limits, now, today, unbroken: number > 0,
+                rules: &rules, here: &here, facts: &facts, now, unbroken: number > 0,
                 read_in: TimeDelta::zero(), standstill: None, assume_held: false,
             };
             let mut readings = Readings::default();

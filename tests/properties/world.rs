@@ -7,11 +7,10 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use orareaper::columns_needed;
 use orareaper::decide::cycle::Terms;
-use orareaper::decide::in_force::{self, Arming, Due};
-use orareaper::decide::plan::{EffectiveLimits, InForce};
+use orareaper::decide::in_force::{self, Arming, Due, EffectiveLimits, Here};
 use orareaper::decide::protect::Facts;
 use orareaper::policy::check_files;
-use orareaper::policy::model::{Limits, PolicySet};
+use orareaper::policy::model::PolicySet;
 use orareaper::session::column::Column;
 use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource, TransactionRow};
 use orareaper::session::time::DbTime;
@@ -274,18 +273,14 @@ impl World {
     pub(crate) fn terms<'a>(
         &self,
         at: usize,
-        set: &'a Arc<PolicySet>,
-        in_force: &'a [InForce],
+        (rules, here): &'a (in_force::Rules, Here),
         facts: &'a Facts,
-        limits: &'a EffectiveLimits,
     ) -> Terms<'a> {
         Terms {
-            set,
-            in_force,
+            rules,
+            here,
             facts,
-            limits,
             now: self.now(at),
-            today: self.now(at).date_naive(),
             unbroken: self.is_unbroken(at),
             read_in: TimeDelta::zero(),
             standstill: None,
@@ -321,11 +316,16 @@ pub(crate) fn facts() -> Facts {
     }
 }
 
-pub(crate) fn in_force(set: &Arc<PolicySet>, armed: bool, dry_run: bool) -> Vec<InForce> {
-    let limits = EffectiveLimits::of(&Limits::default());
+pub(crate) fn in_force(
+    set: &Arc<PolicySet>,
+    limits: EffectiveLimits,
+    armed: bool,
+    dry_run: bool,
+) -> (in_force::Rules, Here) {
     let arming = Arming::of(armed, dry_run);
     let rules = in_force::Rules::of_story("prod", arming, limits, chrono_tz::UTC, Arc::clone(set));
-    rules.in_force(&rules.configured(), Due::Always)
+    let here = rules.configured(Due::Always);
+    (rules, here)
 }
 
 fn state() -> impl Strategy<Value = State> {

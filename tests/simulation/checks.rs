@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use orareaper::actuator::carry_out::{Answered, Intending};
 use orareaper::decide::cycle::Memory;
-use orareaper::decide::guard::RunMode;
+use orareaper::decide::in_force::RunMode;
 use orareaper::decide::outcome::Outcome;
 use orareaper::journal;
 use orareaper::policy::model::Limits;

@@ -16,8 +16,7 @@ use orareaper::daemon::database::{Database, Input, Settings};
 use orareaper::daemon::pause::{Pause, Switch, clear, set};
 use orareaper::daemon::poller::{Needs, Poller, Reach};
 use orareaper::daemon::watcher::{Clerk, Recording};
-use orareaper::decide::in_force::{Arming, Rules};
-use orareaper::decide::plan::EffectiveLimits;
+use orareaper::decide::in_force::{Arming, EffectiveLimits, Rules};
 use orareaper::journal;
 use orareaper::metrics::Metrics;
 use orareaper::oracle::{Driver, Login, Secret, Target};
@@ -454,7 +453,7 @@ impl Run {
             assert!(after.contains(&key), "{key} is forgotten after the crash");
         }
         if let Some(current) = under_way
-            && current.mode == orareaper::decide::guard::RunMode::Enforce
+            && current.mode == orareaper::decide::in_force::RunMode::Enforce
             && intended.contains(&current.key)
         {
             let key = current.key;
@@ -571,7 +570,7 @@ impl Run {
 fn followed_in_earnest(database: &Database) -> Vec<SessionKey> {
     let following = database.memory().following.iter();
     following
-        .filter(|(_, followed)| followed.mode == orareaper::decide::guard::RunMode::Enforce)
+        .filter(|(_, followed)| followed.mode == orareaper::decide::in_force::RunMode::Enforce)
         .map(|(key, _)| *key)
         .collect()
 }

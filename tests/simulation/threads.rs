@@ -12,7 +12,7 @@ use orareaper::config::{Config, Database, Driver, Login, SecretSource};
 use orareaper::daemon::pause::Switch;
 use orareaper::daemon::watcher::{Clerk, Recording};
 use orareaper::daemon::{Running, Start, start};
-use orareaper::decide::guard::RunMode;
+use orareaper::decide::in_force::RunMode;
 use orareaper::journal::read::{History, Past, read};
 use orareaper::metrics::Metrics;
 use orareaper::policy::model::PolicySet;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::decide::cycle::{Memory, Terms, cycle};
-use crate::decide::plan::InForce;
+use crate::decide::in_force::{Arming, Due, EffectiveLimits, Rules};
 use crate::decide::pressure::Readings;
 use crate::oracle::capabilities::tests::capabilities;
 use crate::oracle::scripted::{Answer, Scripted};
@@ -123,17 +123,12 @@ fn outcome(
     let wanted = crate::columns_needed::columns(&set).union([Column::Paddr].into_iter().collect());
     let limit = Duration::from_secs(1);
     let seen = read_snapshot(&mut database, wanted, &found, Scope::All, limit).expect("a snapshot");
+    let rules = Rules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::clone(&set));
     let terms = Terms {
-        set: &set,
-        in_force: &[InForce {
-            index: 0,
-            mode: RunMode::DryRun,
-            due: true,
-        }],
+        rules: &rules,
+        here: &rules.configured(Due::Always),
         facts: &facts,
-        limits: &limits,
         now,
-        today: now.date_naive(),
         unbroken: true,
         read_in: TimeDelta::zero(),
         standstill: None,

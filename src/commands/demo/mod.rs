@@ -133,7 +133,7 @@ fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config
     // More per hour than the default, because a minute of the demo is an hour of the database.
     let limits = Limits {
         per_hour: Some(30),
-        ..crate::config::DEFAULT_LIMITS
+        ..Limits::default()
     };
     Ok(Config {
         databases: vec![Database {

@@ -12,7 +12,8 @@ use crate::daemon::database::{CycleView, Watcher};
 use crate::daemon::pause::Pause;
 use crate::daemon::standby::Place;
 use crate::decide::cycle::Done;
-use crate::decide::guard::{Decision, RunMode, Verdict};
+use crate::decide::guard::{Decision, Verdict};
+use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::oracle::Error;
@@ -163,8 +164,8 @@ impl Narrator {
 
     fn policies(&mut self, view: &CycleView<'_>) {
         for in_force in view.in_force {
-            let policy = &view.rules.set().policies[in_force.index];
-            let of_policy = |decision: &&Decision| decision.policy == in_force.index;
+            let policy = &view.rules.set().policies[in_force.index()];
+            let of_policy = |decision: &&Decision| decision.policy == in_force.index();
             let decisions: Vec<&Decision> = view.cycle.ruling.decisions.iter().filter(of_policy).collect();
             let acts = decisions
                 .iter()
@@ -172,7 +173,7 @@ impl Narrator {
                 .count();
             if acts > 0 || self.told.insert(format!("policy {}", policy.name)) {
                 let words = self.words(&decisions);
-                let mode = match in_force.mode {
+                let mode = match in_force.mode() {
                     RunMode::Enforce => self.ink.bold("enforce"),
                     RunMode::DryRun => self.ink.yellow("dry run"),
                 };

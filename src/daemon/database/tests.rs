@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::decide::in_force::Arming;
-use crate::decide::plan::EffectiveLimits;
+use crate::decide::in_force::{Arming, EffectiveLimits};
 use crate::oracle::capabilities::tests::capabilities;
 use crate::session::snapshot::{Cell, Clock as DbClock, Instance, SnapshotSource};
 use crate::session::time::DbTime;

@@ -7,8 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::daemon::poller::Polled;
 use crate::decide::cycle::{Cycle, Memory};
-use crate::decide::in_force::Rules;
-use crate::decide::plan::InForce;
+use crate::decide::in_force::{InForce, Rules};
 use crate::event::READ_TOO_SLOWLY;
 use crate::gaps;
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::evaluate::truth::Truth;
-use crate::decide::guard::RunMode;
+use crate::decide::in_force::{InForce, RunMode};
 use crate::decide::ledger::Ledger;
-use crate::decide::plan::{Entry, InForce, Situation, Standing, group_sizes};
+use crate::decide::plan::{Entry, Situation, Standing, group_sizes};
 use crate::decide::pressure::{Readings, judge};
 use crate::decide::verify::{FollowState, Following};
 use crate::policy::model::{Action, Keep, Policy};
@@ -101,7 +101,7 @@ impl<'a> Bench<'a> {
         ledger: &Ledger,
         taken: &Taken,
     ) -> Bench<'a> {
-        let counts = |mode, by: &str| in_force.reckons_with(situation.set, mode, by);
+        let counts = |mode, by: &str| in_force.reckons_with(situation.set(), mode, by);
         let used = |hours, name: Option<&str>| {
             ledger.count(situation.now, TimeDelta::hours(hours), |entry| {
                 counts(entry.mode, &entry.policy) && name.is_none_or(|name| &*entry.policy == name)
@@ -110,7 +110,7 @@ impl<'a> Bench<'a> {
         let before: Vec<&Took> = taken.0.iter().filter(|took| counts(took.mode, &took.by)).collect();
         let holders: HashMap<SessionKey, Arc<str>> =
             before.iter().map(|took| (took.key, Arc::clone(&took.by))).collect();
-        let (all, own) = (situation.limits, &policy.limits);
+        let (all, own) = (situation.limits(), &policy.limits);
         let name = Some(&*policy.name);
         let mut budgets = vec![
             Budget {
@@ -220,7 +220,7 @@ impl<'a> Bench<'a> {
         if self.policy.action == Action::Report {
             return;
         }
-        let (mode, by) = (self.in_force.mode, Arc::clone(&self.policy.name));
+        let (mode, by) = (self.in_force.mode(), Arc::clone(&self.policy.name));
         self.taken.insert(key, Arc::clone(&by));
         taken.0.push(Took { key, mode, by });
         self.all_actions += 1;

@@ -11,8 +11,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::evaluate::columns_of;
 use crate::decide::evaluate::truth::Truth;
+use crate::decide::guard::Warrant;
 use crate::decide::guard::bench::at_its_floor;
-use crate::decide::guard::{RunMode, Warrant};
+use crate::decide::in_force::RunMode;
 use crate::decide::plan::group_sizes;
 use crate::decide::pressure::{Readings, judge};
 use crate::policy::model::Action;
@@ -142,7 +143,7 @@ impl Warrant {
 mod tests {
     use super::*;
     use crate::decide::cycle::{Memory, Terms, cycle};
-    use crate::decide::plan::{EffectiveLimits, InForce};
+    use crate::decide::in_force::{Arming, Due, EffectiveLimits, Rules};
     use crate::decide::pressure::Reading;
     use crate::oracle::capabilities::tests::capabilities;
     use crate::policy::model::Limits;
@@ -213,22 +214,18 @@ mod tests {
         let files = [("one.yaml".to_owned(), text.into_bytes())];
         let loaded = crate::policy::check_files(&files, at(0).date_naive(), chrono_tz::UTC);
         let set = Arc::new(loaded.set.expect("a policy"));
-        let in_force = [InForce {
-            index: 0,
-            mode: RunMode::Enforce,
-            due: true,
-        }];
+        let limits = EffectiveLimits::of(&Limits::default());
+        let rules = Rules::of_story("prod", Arming::Armed, limits, chrono_tz::UTC, set);
+        let here = rules.configured(Due::Always);
         let (facts, mut memory) = (capabilities(19, 3).facts(&[]), Memory::default());
         let mut warrants = Vec::new();
         for snapshot in snapshots {
             let now = snapshot.clock().and_then(|clock| clock.now.to_utc(0)).expect("a clock");
             let terms = Terms {
-                set: &set,
-                in_force: &in_force,
+                rules: &rules,
+                here: &here,
                 facts: &facts,
-                limits: &EffectiveLimits::of(&Limits::default()),
                 now,
-                today: now.date_naive(),
                 unbroken: true,
                 read_in: TimeDelta::zero(),
                 standstill: None,
