@@ -101,7 +101,8 @@ fn reasons() -> Vec<SpareReason> {
     let others = [
         SpareReason::Pending,
         SpareReason::Deferred,
-        SpareReason::Refused,
+        SpareReason::Breaker,
+        SpareReason::Suspended,
         SpareReason::Exempt,
     ];
     let reasons = others.into_iter().chain(Protection::ALL.map(SpareReason::Protected));
@@ -111,7 +112,8 @@ fn reasons() -> Vec<SpareReason> {
         match reason {
             SpareReason::Pending
             | SpareReason::Deferred
-            | SpareReason::Refused
+            | SpareReason::Breaker
+            | SpareReason::Suspended
             | SpareReason::Exempt
             | SpareReason::Protected(_) => {}
         }

@@ -7,6 +7,7 @@ use orareaper::decide::guard::{Ruling, rule};
 use orareaper::decide::hold::Holds;
 use orareaper::decide::in_force::{Arming, Due, EffectiveLimits, Rules, RunMode};
 use orareaper::decide::ledger::{Ledger, Reported};
+use orareaper::decide::matches::Matches;
 use orareaper::decide::plan::{Plan, Situation, plan};
 use orareaper::decide::pressure::Gates;
 use orareaper::decide::protect::Facts;
@@ -99,10 +100,12 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
         Gates::default(),
         Respawns::default(),
     );
+    let matches = Matches::of(&set, here.running(), &snapshot);
     let situation = Situation {
         rules: &rules,
         here: &here,
         facts: &facts,
+        matches: &matches,
         holds: &holds,
         following: &following,
         reported: &reported,

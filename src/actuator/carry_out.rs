@@ -12,10 +12,11 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::actuator::{NoStatement, outcome_of, statement};
 use crate::decide::cycle::Done;
-use crate::decide::guard::{Going, Spared, Surroundings, Warrant, deserved_by_another, still_deserved};
+use crate::decide::guard::{Going, Surroundings, Warrant, deserved_by_another, still_deserved};
 use crate::decide::in_force::{EffectiveLimits, RunMode};
 use crate::decide::outcome::Outcome;
 use crate::decide::protect::Facts;
+use crate::decide::reason::{Lapse, Spared};
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::read::{read_same_process, read_server, read_snapshot};
@@ -202,8 +203,8 @@ fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer>
                 readings: &readings,
                 going: hands.going,
             };
-            let why = warrant.stopped_by_others(&now)?;
-            Some(Answer::not_sent(Outcome::Revoked, Some(why)))
+            let lapse = warrant.stopped_by_others(&now)?;
+            Some(Answer::not_sent(Outcome::Revoked, Some(lapse.to_string())))
         }
     }
 }
@@ -234,7 +235,7 @@ fn check_and_act(warrant: &Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (
     let answer = match now {
         None => Answer::not_sent(Outcome::Unchecked, Some("no clock came with the session".into())),
         Some(now) => match lapsed(warrant, seen, &taken, now, hands) {
-            Some(why) => Answer::not_sent(Outcome::Revoked, Some(why)),
+            Some(lapse) => Answer::not_sent(Outcome::Revoked, Some(lapse.to_string())),
             None => last_step(warrant, session.text(0, Column::SqlId), now, hands),
         },
     };
@@ -248,7 +249,7 @@ fn lapsed(
     again: &Snapshot,
     now: DateTime<Utc>,
     hands: &Hands<'_>,
-) -> Option<String> {
+) -> Option<Lapse> {
     let schedule = warrant.off_schedule(hands.schedule, now);
     schedule.or_else(|| warrant.hold_broken(seen, hands.read_in, again))
 }
@@ -272,16 +273,12 @@ impl Answer {
 }
 
 fn spare(spared: &Spared) -> Answer {
-    match spared {
-        Spared::Gone => Answer::not_sent(Outcome::AlreadyGone, None),
-        Spared::Protected(protection, because) => {
-            Answer::not_sent(Outcome::Protected, Some(format!("{protection}: {because}")))
-        }
-        Spared::Exempt => Answer::not_sent(Outcome::NoLongerMatches, Some("an exemption holds now".into())),
-        Spared::ConditionNoLongerHolds => {
-            Answer::not_sent(Outcome::NoLongerMatches, Some("its condition no longer holds".into()))
-        }
-    }
+    let outcome = match spared {
+        Spared::Gone => return Answer::not_sent(Outcome::AlreadyGone, None),
+        Spared::Protected(..) => Outcome::Protected,
+        Spared::Exempt | Spared::ConditionNoLongerHolds => Outcome::NoLongerMatches,
+    };
+    Answer::not_sent(outcome, Some(spared.to_string()))
 }
 
 /// DISCONNECT SESSION ends the server process, and with it every session that the process serves: why it is not sent then, if
@@ -327,12 +324,9 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
         };
         let other = (sid, serial);
         if let Err(spared) = deserved_by_another(warrant, &taken, other, hands.facts, hands.limits, hands.today) {
-            let why = match spare(&spared).message {
-                Some(why) => why,
-                None => spared.name().to_owned(),
-            };
             let who = format!("{sid},{serial},@{}", key.inst_id);
-            let message = format!("its server process also serves {who}, which would end with it and is spared: {why}");
+            let message =
+                format!("its server process also serves {who}, which would end with it and is spared: {spared}");
             return Some(Answer::not_sent(Outcome::Protected, Some(message)));
         }
     }

@@ -408,7 +408,7 @@ impl Permission for AskedAgain<'_> {
             return Err(lapsed);
         }
         if let Some(blackout) = self.batch.rules.blackout_by_either(now, self.clock.utc()) {
-            return Err((Outcome::Revoked, blackout));
+            return Err((Outcome::Revoked, blackout.to_string()));
         }
         // Last of all: a pause is told of every statement that begins before it.
         let ticket = self.switch.begin(&format!("{}: {what}", self.database));

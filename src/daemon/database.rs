@@ -21,7 +21,6 @@ use crate::clock::{Clock, Monotonic};
 use crate::columns_needed;
 use crate::daemon::actor::{Acted, Batch, Order};
 use crate::daemon::backoff::Backoff;
-use crate::daemon::database::view::OLD_SNAPSHOT;
 use crate::daemon::pause::Pause;
 use crate::daemon::poller::{Needs, Polled};
 use crate::daemon::siblings::{Identity, Kin, Siblings};
@@ -29,6 +28,7 @@ use crate::daemon::standby::{Needed, Place, Standby, names};
 use crate::decide::cycle::{Memory, Terms, cycle, remember};
 use crate::decide::guard::{Going, Warrant};
 use crate::decide::in_force::{Absent, GAP, Here, Rhythm, Rules};
+use crate::decide::standstill::Standstill;
 use crate::decide::verify::FollowState;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::{Class, Error};
@@ -360,12 +360,9 @@ impl Database {
         let identity = Identity::of(&polled.capabilities);
         let heard = self.kin.meet(identity, self.memory.ledger.own());
         self.memory.ledger.reckon_with(heard.done);
-        let standstill = self.standstill(polled, now).or_else(|| {
-            let other = heard.acts?;
-            Some(format!(
-                "actions of the entry {other}, which leads to the same database, are under way"
-            ))
-        });
+        let standstill = self
+            .standstill(polled, now)
+            .or_else(|| Some(Standstill::Sibling(heard.acts?)));
         let terms = Terms {
             rules: &rules,
             here: &here,
@@ -373,7 +370,7 @@ impl Database {
             now,
             unbroken: self.is_unbroken(polled.began),
             read_in: whole_seconds(polled.took),
-            standstill: standstill.as_deref(),
+            standstill: standstill.as_ref(),
             assume_held: false,
         };
         let mut cycle = cycle(&mut self.memory, &polled.snapshot, polled.readings.clone(), &terms);
@@ -388,7 +385,7 @@ impl Database {
             memory: &self.memory,
             now,
             deciding_took,
-            standstill: standstill.as_deref(),
+            standstill: standstill.as_ref(),
             blackout: rules.blackout_by_either(now, self.clock.utc()),
             siblings: &heard.names,
         });
@@ -487,24 +484,24 @@ impl Database {
     }
 
     /// Why nothing may be permitted in this cycle.
-    fn standstill(&mut self, polled: &Polled, now: DateTime<Utc>) -> Option<String> {
+    fn standstill(&mut self, polled: &Polled, now: DateTime<Utc>) -> Option<Standstill> {
         if let Some(pause) = self.watcher.paused() {
             self.revoke();
-            return Some(format!("orareaper is {pause}"));
+            return Some(Standstill::Paused(pause.to_string()));
         }
         if let Some(blackout) = self.rules.blackout_by_either(now, self.clock.utc()) {
             return Some(blackout);
         }
         match &self.acting {
-            Acting::UnderWay => return Some("actions of an earlier cycle are under way".into()),
-            Acting::GaveUp { why } => return Some(format!("no connection to act on until a reload: {why}")),
+            Acting::UnderWay => return Some(Standstill::UnderWay),
+            Acting::GaveUp { why } => return Some(Standstill::RefusedUntilReload(why.clone())),
             Acting::Waiting { until, why } if self.clock.now() < *until => {
-                return Some(format!("no connection to act on: {why}"));
+                return Some(Standstill::Unreachable(why.clone()));
             }
             Acting::Waiting { .. } | Acting::Free => {}
         }
         let age = self.clock.now().since(polled.began);
-        (age > self.settings.poll * 2).then(|| OLD_SNAPSHOT.into())
+        (age > self.settings.poll * 2).then_some(Standstill::OldSnapshot)
     }
 
     fn here(&mut self, capabilities: &Capabilities, now: DateTime<Utc>) -> Here {

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::guard::{Ruling, Warrant, rule};
-use crate::decide::hold::Holds;
+use crate::decide::hold::{Holds, Moment};
 use crate::decide::in_force::{Here, Rules, RunMode};
 use crate::decide::ledger::{Entry, Ledger, Reported};
+use crate::decide::matches::Matches;
 use crate::decide::outcome::Outcome;
-use crate::decide::plan::{Plan, Situation, observe, plan};
+use crate::decide::plan::{Plan, Situation, plan};
 use crate::decide::pressure::{Gates, Readings};
 use crate::decide::protect::Facts;
 use crate::decide::respawn::{Ended, Respawns, Return, Who};
+use crate::decide::standstill::Standstill;
 use crate::decide::verify::{DEADLINE, FollowState, Followed, Following, Verification};
 use crate::policy::model::{Action, PolicySet};
 use crate::session::SessionKey;
@@ -56,7 +58,7 @@ pub struct Terms<'a> {
     /// How long the reading took: `now` is from its beginning, what the rows say may be from its end.
     pub read_in: TimeDelta,
     /// Why nothing may be done in this cycle, if so: the snapshot is too old, actions are under way, the daemon is paused.
-    pub standstill: Option<&'a str>,
+    pub standstill: Option<&'a Standstill>,
     /// Take every hold as served: `plan --assume-held`.
     pub assume_held: bool,
 }
@@ -84,20 +86,21 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
     memory.ledger.settle(terms.now);
     memory.reported.keep_only(snapshot);
     let returns = memory.respawns.observe(snapshot, terms.now);
-    observe(
-        &mut memory.holds,
-        snapshot,
-        set,
-        terms.here.running(),
-        terms.now,
-        terms.read_in,
-        terms.unbroken,
-    );
+    let matches = Matches::of(set, terms.here.running(), snapshot);
+    let moment = Moment {
+        now: terms.now,
+        read_in: terms.read_in,
+        unbroken: terms.unbroken,
+    };
+    memory
+        .holds
+        .update(snapshot, set, terms.here.running(), &matches, moment);
     memory.gates.update(set, terms.here.running(), snapshot, readings);
     let situation = Situation {
         rules: terms.rules,
         here: terms.here,
         facts: terms.facts,
+        matches: &matches,
         holds: &memory.holds,
         following: &memory.following,
         reported: &memory.reported,

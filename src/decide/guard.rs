@@ -23,14 +23,14 @@ use crate::decide::guard::bench::{Bench, Taken};
 pub use crate::decide::guard::lapse::{Going, Surroundings};
 use crate::decide::in_force::{EffectiveLimits, InForce, RunMode};
 use crate::decide::ledger::Ledger;
-use crate::decide::plan::{
-    Entry, Plan, PolicyPlan, Situation, Standing, escalation_protection, exempt_rows, matched_rows,
-    standing_protection, why,
-};
-use crate::decide::protect::{Facts, because, protections};
-use crate::decide::respawn::{CAME_BACK_WITHIN, Suspension, Who};
-use crate::policy::model::{Action, Policy, PolicySet, Protection};
-use crate::quantity::Span;
+use crate::decide::matches::matched_rows;
+use crate::decide::plan::{Entry, Plan, PolicyPlan, Situation};
+use crate::decide::protect::{Facts, because};
+use crate::decide::reason::{About, Obstacle, OpenBreaker, Refusal, Spared, Standing, Suspended, Verdict, Why};
+use crate::decide::respawn::Who;
+use crate::decide::standing::{Because, InTheWay, Sessions};
+use crate::decide::standstill::Standstill;
+use crate::policy::model::{Action, Policy, PolicySet};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
@@ -112,82 +112,32 @@ pub struct Decision {
     pub row: usize,
     /// What would be done: the policy's action, or a later rung of its ladder.
     pub action: Action,
-    /// The verdict.
-    pub verdict: Verdict,
-    /// Why, in words with the session's own values.
-    pub reason: String,
+    /// Why, which says what was decided.
+    pub why: Why,
 }
 
-/// The six things that can be decided of a session whose condition holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Verdict {
-    /// A warrant was given.
-    Act,
-    /// `for:` is not served.
-    Pending,
-    /// A budget is used up, a group is at its floor, or the session is taken care of already.
-    Deferred,
-    /// The breaker is open, or the policy is suspended for the session's group, which refills.
-    Refused,
-    /// A protection spares it.
-    Protected(Protection),
-    /// An exemption spares it.
-    Exempt,
-}
-
-impl Verdict {
-    /// As reports and metrics have it.
+impl Decision {
+    /// What was decided.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Verdict::Act => "act",
-            Verdict::Pending => "pending",
-            Verdict::Deferred => "deferred",
-            Verdict::Refused => "refused",
-            Verdict::Protected(_) => "protected",
-            Verdict::Exempt => "exempt",
+    pub const fn verdict(&self) -> Verdict {
+        self.why.verdict()
+    }
+
+    /// What the words of its reason are made from.
+    #[must_use]
+    pub fn about<'a>(&self, set: &'a PolicySet, snapshot: &'a Snapshot) -> About<'a> {
+        About {
+            set,
+            policy: self.policy,
+            snapshot,
+            row: self.row,
         }
     }
-}
 
-/// An open breaker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenBreaker {
-    /// The policy's place in the set.
-    pub policy: usize,
-    /// The instance that opened it.
-    pub inst_id: u32,
-    /// Candidates there.
-    pub candidates: usize,
-    /// User sessions there.
-    pub user_sessions: usize,
-    /// The share in percent that was passed.
-    pub share: u32,
-}
-
-/// A group that a policy leaves alone, because it refills.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Suspended {
-    /// The policy's place in the set.
-    pub policy: usize,
-    /// The group.
-    pub who: Who,
-    /// How often it refilled, and until when it is left alone.
-    pub suspension: Suspension,
-}
-
-impl Suspended {
-    /// In words.
+    /// Why, in words with the session's own values.
     #[must_use]
-    pub fn reason(&self) -> String {
-        let Suspension { times, until } = self.suspension;
-        let within = Span(CAME_BACK_WITHIN.num_seconds());
-        format!(
-            "suspended: sessions of {} came back within {within} of being ended, in {times} cycles of a day; left alone \
-             until {}",
-            self.who,
-            until.format("%Y-%m-%dT%H:%M:%SZ")
-        )
+    pub fn reason(&self, set: &PolicySet, snapshot: &Snapshot) -> String {
+        self.about(set, snapshot).words(&self.why)
     }
 }
 
@@ -204,14 +154,14 @@ pub struct Ruling {
     pub suspended: Vec<Suspended>,
 }
 
-/// Applies the limits. `stale` is why the snapshot is too old to act on, if it is.
+/// Applies the limits. `standstill` is why nobody may be acted on, if so.
 #[must_use]
 pub fn rule(
     plan: &Plan,
     snapshot: &Snapshot,
     situation: &Situation<'_>,
     ledger: &Ledger,
-    stale: Option<&str>,
+    standstill: Option<&Standstill>,
 ) -> Ruling {
     let mut ruling = Ruling {
         suspended: suspended(situation),
@@ -219,25 +169,29 @@ pub fn rule(
     };
     let mut taken = Taken::default();
     for policy_plan in &plan.policies {
-        let policy = &situation.set().policies[policy_plan.in_force.index()];
+        let in_force = policy_plan.in_force;
+        let policy = &situation.set().policies[in_force.index()];
         let breaker = open_breaker(policy_plan, policy, situation.limits());
-        let mut bench = Bench::new(policy, policy_plan.in_force, snapshot, situation, ledger, &taken);
+        let mut bench = Bench::new(policy, in_force, snapshot, situation, ledger, &taken);
         for entry in &policy_plan.entries {
-            let stopped = match &entry.standing {
+            let why = match &entry.standing {
                 Standing::Ready | Standing::Escalating { .. } => {
-                    let refused = breaker.as_ref().map(breaker_reason);
-                    let refused = refused.or_else(|| left_alone(entry, policy_plan, &ruling.suspended, snapshot));
-                    let deferred = || stale.map(str::to_owned).or_else(|| bench.obstacle(entry));
-                    refused
-                        .map(|why| (Verdict::Refused, why))
-                        .or_else(|| deferred().map(|why| (Verdict::Deferred, why)))
+                    let refusal = breaker.clone().map(Refusal::Breaker);
+                    let refusal = refusal.or_else(|| left_alone(entry, policy_plan, &ruling.suspended, snapshot));
+                    let obstacle = || {
+                        standstill
+                            .cloned()
+                            .map(Obstacle::Standstill)
+                            .or_else(|| bench.obstacle(entry))
+                    };
+                    let limit = refusal.map(Why::Refused).or_else(|| obstacle().map(Why::Deferred));
+                    limit.unwrap_or_else(|| Why::Standing(entry.standing.clone()))
                 }
-                Standing::Pending { .. } | Standing::Protected(_) | Standing::Exempt(_) | Standing::Followed => None,
+                standing @ (Standing::Pending { .. }
+                | Standing::Protected(_)
+                | Standing::Exempt(_)
+                | Standing::Followed) => Why::Standing(standing.clone()),
             };
-            let (verdict, reason) = stopped.unwrap_or_else(|| {
-                let why = why(entry, policy, situation.set(), snapshot, situation.now);
-                (verdict_of(&entry.standing), why)
-            });
             let (action, escalates) = match entry.standing {
                 Standing::Escalating { next, .. } => (next, true),
                 Standing::Ready
@@ -246,27 +200,27 @@ pub fn rule(
                 | Standing::Exempt(_)
                 | Standing::Followed => (policy.action, false),
             };
-            if let (Verdict::Act, Some(key)) = (verdict, entry.key) {
+            let decision = Decision {
+                policy: in_force.index(),
+                mode: in_force.mode(),
+                row: entry.row,
+                action,
+                why,
+            };
+            if let (Verdict::Act, Some(key)) = (decision.verdict(), entry.key) {
                 bench.take(entry.row, key, escalates, &mut taken);
                 ruling.warrants.push(Warrant {
                     key,
                     who: Who::of(snapshot, entry.row),
                     set: Arc::clone(situation.set()),
-                    in_force: policy_plan.in_force,
+                    in_force,
                     action,
                     escalates,
-                    reason: reason.clone(),
+                    reason: decision.reason(situation.set(), snapshot),
                     issued: situation.now,
                 });
             }
-            ruling.decisions.push(Decision {
-                policy: policy_plan.in_force.index(),
-                mode: policy_plan.in_force.mode(),
-                row: entry.row,
-                action,
-                verdict,
-                reason,
-            });
+            ruling.decisions.push(decision);
         }
         ruling.open_breakers.extend(breaker);
     }
@@ -293,13 +247,18 @@ fn suspended(situation: &Situation<'_>) -> Vec<Suspended> {
 }
 
 /// Why a session's group is left alone, if it is. What was begun is brought to an end all the same.
-fn left_alone(entry: &Entry, policy_plan: &PolicyPlan, suspended: &[Suspended], snapshot: &Snapshot) -> Option<String> {
+fn left_alone(
+    entry: &Entry,
+    policy_plan: &PolicyPlan,
+    suspended: &[Suspended],
+    snapshot: &Snapshot,
+) -> Option<Refusal> {
     if matches!(entry.standing, Standing::Escalating { .. }) || suspended.is_empty() {
         return None;
     }
     let is_of =
         |group: &&Suspended| group.policy == policy_plan.in_force.index() && group.who.includes(snapshot, entry.row);
-    suspended.iter().find(is_of).map(Suspended::reason)
+    suspended.iter().find(is_of).cloned().map(Refusal::Suspended)
 }
 
 /// The last line: whatever went before, no session gets two warrants in one cycle, in release builds too. Policies in `mode:
@@ -316,16 +275,6 @@ fn assert_one_warrant_a_session(ruling: &Ruling) {
             "two warrants for session {}",
             warrant.key
         );
-    }
-}
-
-const fn verdict_of(standing: &Standing) -> Verdict {
-    match standing {
-        Standing::Ready | Standing::Escalating { .. } => Verdict::Act,
-        Standing::Pending { .. } => Verdict::Pending,
-        Standing::Protected(protection) => Verdict::Protected(*protection),
-        Standing::Exempt(_) => Verdict::Exempt,
-        Standing::Followed => Verdict::Deferred,
     }
 }
 
@@ -346,39 +295,6 @@ fn open_breaker(policy_plan: &PolicyPlan, policy: &Policy, limits: &EffectiveLim
             share,
         })
     })
-}
-
-fn breaker_reason(breaker: &OpenBreaker) -> String {
-    format!(
-        "breaker open: {} candidates of {} user sessions on instance {}, more than {}%",
-        breaker.candidates, breaker.user_sessions, breaker.inst_id, breaker.share
-    )
-}
-
-/// Why a session that was read again is spared after all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Spared {
-    /// It is not there any more.
-    Gone,
-    /// A protection holds now.
-    Protected(Protection, String),
-    /// An exemption holds now.
-    Exempt,
-    /// The condition is no longer TRUE.
-    ConditionNoLongerHolds,
-}
-
-impl Spared {
-    /// As journal and metrics have it.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Spared::Gone => "already_gone",
-            Spared::Protected(protection, _) => protection.name(),
-            Spared::Exempt => "exempt",
-            Spared::ConditionNoLongerHolds => "no_longer_matches",
-        }
-    }
 }
 
 /// Whether the session as it was read just now still deserves the warrant: the same identity, the whole condition, all
@@ -430,23 +346,20 @@ fn deserves(
     today: chrono::NaiveDate,
 ) -> Result<(), Spared> {
     let policy = warrant.policy();
-    let is_other = again.key(row) != Some(warrant.key);
-    let under = protections(again, facts)[row];
-    let protection = if warrant.escalates || is_other {
-        escalation_protection(policy, again, row, under, limits)
+    // Whoever would end together with it is spared by all its protections, but not because it is ended already.
+    let because = if warrant.escalates || again.key(row) != Some(warrant.key) {
+        Because::OwnAction
     } else {
-        standing_protection(policy, again, row, under, limits)
+        Because::Itself
     };
-    if let Some(protection) = protection {
-        return Err(Spared::Protected(protection, because(protection, again, row)));
+    let sessions = Sessions::of(again, facts, limits, &warrant.set.exemptions, today);
+    let matches = matched_rows(policy, again).contains(&row);
+    match sessions.in_the_way(policy, row, matches, because) {
+        None => Ok(()),
+        Some(InTheWay::Protected(protection)) => {
+            Err(Spared::Protected(protection, self::because(protection, again, row)))
+        }
+        Some(InTheWay::Exempt(_)) => Err(Spared::Exempt),
+        Some(InTheWay::NoMatch) => Err(Spared::ConditionNoLongerHolds),
     }
-    if exempt_rows(&warrant.set.exemptions, again, today).contains_key(&row) {
-        return Err(Spared::Exempt);
-    }
-    // A session that this policy's own action has marked is KILLED and matches no more; it is the same session all the same.
-    let marked = (warrant.escalates || is_other) && again.text(row, Column::Status) == Some("KILLED");
-    if !marked && !matched_rows(policy, again).contains(&row) {
-        return Err(Spared::ConditionNoLongerHolds);
-    }
-    Ok(())
 }

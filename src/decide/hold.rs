@@ -10,10 +10,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::policy::model::Policy;
+use crate::decide::in_force::InForce;
+use crate::decide::matches::Matches;
+use crate::policy::model::{Policy, PolicySet};
 use crate::session::SessionKey;
+use crate::session::snapshot::Snapshot;
 
 /// Where a session stands with a policy's `for:`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +44,39 @@ struct PolicyHolds {
     since: HashMap<SessionKey, DateTime<Utc>>,
 }
 
+/// A snapshot's time, as holds go by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// When the database's clock was read, at the beginning.
+    pub now: DateTime<Utc>,
+    /// A row was read perhaps as late as this after that.
+    pub read_in: TimeDelta,
+    /// Whether the snapshot before it is near enough for holds to go on.
+    pub unbroken: bool,
+}
+
 impl Holds {
+    /// Takes note of what the policies in force match. A session whose instance was not read completely does not hold. A hold
+    /// that begins counts from when the rows had been read, and one that goes on is measured at the snapshot's clock.
+    pub fn update(
+        &mut self,
+        snapshot: &Snapshot,
+        set: &PolicySet,
+        running: &[InForce],
+        matches: &Matches,
+        moment: Moment,
+    ) {
+        self.begin(moment.now, moment.unbroken);
+        let places = running.iter().map(|in_force| in_force.index());
+        let with_hold: Vec<usize> = places.filter(|index| set.policies[*index].hold > 0).collect();
+        self.keep_only(|name| with_hold.iter().any(|index| &*set.policies[*index].name == name));
+        for index in with_hold {
+            let keys = matches.rows(index).iter().filter_map(|row| snapshot.key(*row));
+            let holding = keys.filter(|key| snapshot.is_complete(key.inst_id));
+            self.observe(&set.policies[index], holding, moment.now + moment.read_in);
+        }
+    }
+
     /// Opens a snapshot's round. All holds end if too many snapshots were missed before it, or if the clock went back.
     pub fn begin(&mut self, now: DateTime<Utc>, unbroken: bool) {
         let went_on = self.last_snapshot.is_some_and(|last| now >= last);

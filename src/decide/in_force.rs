@@ -17,6 +17,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::config::{self, Blackout, Config};
+use crate::decide::standstill::Standstill;
 use crate::policy::model::{Action, Labels, Limits, Mode, Policy, PolicySet};
 use crate::policy::schedule::Schedule;
 use crate::words::words;
@@ -342,15 +343,15 @@ impl Rules {
 
     /// Why nothing may be done at this time, if a blackout holds.
     #[must_use]
-    pub fn blackout(&self, now: DateTime<Utc>) -> Option<String> {
+    pub fn blackout(&self, now: DateTime<Utc>) -> Option<Standstill> {
         let blackout = self.blackouts.iter().find(|blackout| blackout.holds(now))?;
-        Some(format!("blackout: {}", blackout.reason))
+        Some(Standstill::Blackout(blackout.reason.clone()))
     }
 
     /// The same by either clock. A database's clock can stand still (FIXED_DATE) or be set back, and a backup that runs by the
     /// host's clock is none the less under way.
     #[must_use]
-    pub fn blackout_by_either(&self, database: DateTime<Utc>, host: DateTime<Utc>) -> Option<String> {
+    pub fn blackout_by_either(&self, database: DateTime<Utc>, host: DateTime<Utc>) -> Option<Standstill> {
         self.blackout(database).or_else(|| self.blackout(host))
     }
 
@@ -453,7 +454,7 @@ mod tests {
         assert_eq!(rules.blackout_by_either(frozen, at("2026-11-22T19:59:59Z")), None);
         for (database, host) in [(frozen, evening), (evening, frozen)] {
             let holds = rules.blackout_by_either(database, host);
-            assert_eq!(holds.as_deref(), Some("blackout: backup"));
+            assert_eq!(holds, Some(Standstill::Blackout("backup".into())));
         }
     }
 

@@ -6,29 +6,26 @@
 //! condition hold; is the session protected; is it exempt; is it followed already because of an earlier action; has the
 //! condition held for long enough. What is left is ready.
 
-mod why;
-
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-use crate::decide::evaluate::evaluate;
-use crate::decide::evaluate::truth::Truth;
 use crate::decide::hold::{Hold, Holds};
 use crate::decide::in_force::{EffectiveLimits, Here, InForce, Rules, RunMode};
 use crate::decide::ledger::Reported;
+use crate::decide::matches::Matches;
 use crate::decide::pressure::Gates;
-use crate::decide::protect::{Facts, Under, protections, undo};
+use crate::decide::protect::Facts;
+use crate::decide::reason::Standing;
 use crate::decide::respawn::Respawns;
+use crate::decide::standing::{Because, InTheWay, Sessions};
 use crate::decide::verify::{Followed, Following};
-use crate::policy::model::{Action, Escalation, Exemption, OrderKey, Policy, PolicySet, Protection};
+use crate::policy::model::{Action, Escalation, OrderKey, Policy, PolicySet};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::groups::Groups;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
-
-pub use why::why;
 
 /// What a plan is made from besides the snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +36,9 @@ pub struct Situation<'a> {
     pub here: &'a Here,
     /// Who is protected.
     pub facts: &'a Facts,
-    /// How long conditions have held.
+    /// Whom the conditions hold for.
+    pub matches: &'a Matches,
+    /// How long they have held.
     pub holds: &'a Holds,
     /// Who was acted on already.
     pub following: &'a Following,
@@ -154,31 +153,6 @@ pub struct Entry {
     pub standing: Standing,
 }
 
-/// What stands between a matched session and an action.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Nothing but the limits.
-    Ready,
-    /// `for:` is not served.
-    Pending {
-        /// Since when it holds; `None` where a single snapshot cannot tell.
-        since: Option<DateTime<Utc>>,
-    },
-    /// A protection.
-    Protected(Protection),
-    /// An exemption, by its place in the set.
-    Exempt(usize),
-    /// It was acted on and is being followed.
-    Followed,
-    /// The policy's own action has not ended it for so long that the next one is due.
-    Escalating {
-        /// What was done last.
-        last: Action,
-        /// What is due.
-        next: Action,
-    },
-}
-
 /// All policies' plans, in file and list order.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -188,61 +162,19 @@ pub struct Plan {
     pub matches: Vec<(usize, usize)>,
 }
 
-/// Which sessions a policy's condition holds for: `(when) AND NOT (unless)` TRUE, nothing else.
-#[must_use]
-pub fn matched_rows(policy: &Policy, snapshot: &Snapshot) -> Vec<usize> {
-    let when = evaluate(&policy.when, snapshot);
-    let selected = match &policy.unless {
-        None => when,
-        Some(unless) => when.and(&!evaluate(unless, snapshot)),
-    };
-    selected.true_rows().collect()
-}
-
-/// Feeds the snapshot to the holds of every policy in force. A session whose instance was not read completely does not hold.
-/// The snapshot's clock was read at its beginning, `now`, and a row perhaps as late as `read_in` after that: a hold that begins
-/// counts from there, and one that goes on is measured at `now`.
-pub fn observe(
-    holds: &mut Holds,
-    snapshot: &Snapshot,
-    set: &PolicySet,
-    in_force: &[InForce],
-    now: DateTime<Utc>,
-    read_in: TimeDelta,
-    unbroken: bool,
-) {
-    holds.begin(now, unbroken);
-    let holding = |index: &usize| set.policies[*index].hold > 0;
-    let with_hold: Vec<usize> = in_force.iter().map(|policy| policy.index()).filter(holding).collect();
-    holds.keep_only(|name| with_hold.iter().any(|index| &*set.policies[*index].name == name));
-    for policy in with_hold.iter().map(|index| &set.policies[*index]) {
-        let keys = matched_rows(policy, snapshot)
-            .into_iter()
-            .filter_map(|row| snapshot.key(row));
-        holds.observe(
-            policy,
-            keys.filter(|key| snapshot.is_complete(key.inst_id)),
-            now + read_in,
-        );
-    }
-}
-
 /// Makes the plan.
 #[must_use]
 pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
-    let under = protections(snapshot, situation.facts);
-    let exempt = exempt_rows(
-        &situation.set().exemptions,
-        snapshot,
-        situation.rules.today(situation.now),
-    );
+    let today = situation.rules.today(situation.now);
+    let exemptions = &situation.set().exemptions;
+    let sessions = Sessions::of(snapshot, situation.facts, situation.limits(), exemptions, today);
     let mut plan = Plan::default();
     let users = user_sessions(snapshot);
     for in_force in situation.here.running() {
         let policy = &situation.set().policies[in_force.index()];
-        let mut rows = matched_rows(policy, snapshot);
+        let mut rows = situation.matches.rows(in_force.index()).to_vec();
         plan.matches.push((in_force.index(), rows.len()));
-        let mut entries = escalations(&rows, *in_force, snapshot, situation, &under, &exempt);
+        let mut entries = escalations(&rows, *in_force, snapshot, situation, &sessions);
         if !in_force.is_due() && entries.is_empty() {
             continue;
         }
@@ -257,7 +189,7 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
         entries.extend(
             rows.into_iter()
                 .filter(|row| readable(snapshot, *row) && !escalating.contains(row))
-                .map(|row| entry(row, *in_force, snapshot, situation, under[row], &exempt)),
+                .map(|row| entry(row, *in_force, snapshot, situation, &sessions)),
         );
         let mut user_sessions = users.clone();
         for (inst_id, gone) in situation.assumed_gone(*in_force) {
@@ -285,8 +217,7 @@ fn escalations(
     in_force: InForce,
     snapshot: &Snapshot,
     situation: &Situation<'_>,
-    under: &[Under],
-    exempt: &HashMap<usize, usize>,
+    sessions: &Sessions<'_>,
 ) -> Vec<Entry> {
     let policy = &situation.set().policies[in_force.index()];
     if policy.escalate.is_empty() {
@@ -297,14 +228,15 @@ fn escalations(
         let last = situation.following.get(key)?.action;
         let killed = snapshot.text(row, Column::Status) == Some("KILLED");
         let next = situation.next_rung(in_force, key, killed)?.action;
-        if !readable(snapshot, row) || !(killed || matched.contains(&row)) {
+        let matches = matched.contains(&row);
+        if !readable(snapshot, row) || !sessions.is_wanted(row, matches, Because::OwnAction) {
             return None;
         }
-        let protection = escalation_protection(policy, snapshot, row, under[row], situation.limits());
-        let standing = match (protection, exempt.get(&row)) {
-            (Some(protection), _) => Standing::Protected(protection),
-            (None, Some(exemption)) => Standing::Exempt(*exemption),
-            (None, None) => Standing::Escalating { last, next },
+        let standing = match sessions.in_the_way(policy, row, matches, Because::OwnAction) {
+            Some(InTheWay::Protected(protection)) => Standing::Protected(protection),
+            Some(InTheWay::Exempt(exemption)) => Standing::Exempt(exemption),
+            Some(InTheWay::NoMatch) => return None,
+            None => Standing::Escalating { last, next },
         };
         Some(Entry {
             row,
@@ -316,25 +248,6 @@ fn escalations(
     let mut rows: Vec<usize> = followed.flat_map(|(key, _)| snapshot.rows_of(*key)).collect();
     rows.sort_unstable();
     rows.into_iter().filter_map(due).collect()
-}
-
-/// The first protection that holds for a session that an earlier action of the same policy has not ended: all of them, but
-/// for `dying` where that action is what made it so.
-#[must_use]
-pub fn escalation_protection(
-    policy: &Policy,
-    snapshot: &Snapshot,
-    row: usize,
-    under: Under,
-    limits: &EffectiveLimits,
-) -> Option<Protection> {
-    let killed = snapshot.text(row, Column::Status) == Some("KILLED");
-    let under = if killed {
-        under.without(Protection::Dying)
-    } else {
-        under
-    };
-    standing_protection(policy, snapshot, row, under, limits)
 }
 
 /// A session of an instance that was not read completely is unknown. Saved snapshots say nothing about completeness.
@@ -350,40 +263,41 @@ fn entry(
     in_force: InForce,
     snapshot: &Snapshot,
     situation: &Situation<'_>,
-    under: Under,
-    exempt: &HashMap<usize, usize>,
+    sessions: &Sessions<'_>,
 ) -> Entry {
     let policy = &situation.set().policies[in_force.index()];
     let key = snapshot.key(row);
-    let standing = match (
-        standing_protection(policy, snapshot, row, under, situation.limits()),
-        exempt.get(&row),
-        key,
-    ) {
-        (Some(protection), _, _) => Standing::Protected(protection),
-        (None, Some(exemption), _) => Standing::Exempt(*exemption),
-        (None, None, None) => Standing::Protected(Protection::Unidentified),
-        (None, None, Some(key)) => {
-            // A report does nothing to the session, so no action stands in its way but its own.
-            let taken_care_of = match policy.action {
-                Action::Report => situation.reported.contains(&policy.name, key),
-                Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql => {
-                    // What a rehearsal assumes never takes the place of a request that really stands.
-                    let rehearses = in_force.mode() == RunMode::DryRun;
-                    let in_transaction = !snapshot.has(Column::Taddr) || snapshot.text(row, Column::Taddr).is_some();
-                    situation
-                        .followed(in_force, key)
-                        .is_some_and(|followed| rehearses || followed.holds_off(policy.action, in_transaction))
-                }
-            };
-            if taken_care_of {
-                Standing::Followed
-            } else {
-                held(policy, snapshot, situation, key)
-            }
-        }
+    let standing = match (sessions.in_the_way(policy, row, true, Because::Itself), key) {
+        (Some(InTheWay::Protected(protection)), _) => Standing::Protected(protection),
+        (Some(InTheWay::Exempt(exemption)), _) => Standing::Exempt(exemption),
+        (Some(InTheWay::NoMatch), _) => unreachable!("the entries of a plan are those that match"),
+        (None, None) => unreachable!("a session without a key is protected as unidentified"),
+        (None, Some(key)) if is_taken_care_of(policy, in_force, snapshot, situation, row, key) => Standing::Followed,
+        (None, Some(key)) => held(policy, snapshot, situation, key),
     };
     Entry { row, key, standing }
+}
+
+/// Whether an earlier action stands in the way. A report does nothing to the session, so none does but its own.
+fn is_taken_care_of(
+    policy: &Policy,
+    in_force: InForce,
+    snapshot: &Snapshot,
+    situation: &Situation<'_>,
+    row: usize,
+    key: SessionKey,
+) -> bool {
+    match policy.action {
+        Action::Report => situation.reported.contains(&policy.name, key),
+        Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql => {
+            // What a rehearsal assumes never takes the place of a request that really stands.
+            let rehearses = in_force.mode() == RunMode::DryRun;
+            let in_transaction = !snapshot.has(Column::Taddr) || snapshot.text(row, Column::Taddr).is_some();
+            situation
+                .followed(in_force, key)
+                .is_some_and(|followed| rehearses || followed.holds_off(policy.action, in_transaction))
+        }
+    }
 }
 
 fn held(policy: &Policy, snapshot: &Snapshot, situation: &Situation<'_>, key: SessionKey) -> Standing {
@@ -391,44 +305,14 @@ fn held(policy: &Policy, snapshot: &Snapshot, situation: &Situation<'_>, key: Se
         return Standing::Ready;
     }
     if snapshot.clock().is_none() {
-        return Standing::Pending { since: None };
+        return Standing::Pending { held: 0 };
     }
     match situation.holds.of(policy, key, situation.now) {
         Hold::Served => Standing::Ready,
-        Hold::Pending { since } => Standing::Pending { since: Some(since) },
+        Hold::Pending { since } => Standing::Pending {
+            held: (situation.now - since).num_seconds().max(0),
+        },
     }
-}
-
-/// The first protection that holds for the session and that the policy does not lift.
-#[must_use]
-pub fn standing_protection(
-    policy: &Policy,
-    snapshot: &Snapshot,
-    row: usize,
-    under: Under,
-    limits: &EffectiveLimits,
-) -> Option<Protection> {
-    under.first_not_lifted(&policy.allow).or_else(|| {
-        let bound = policy.limits.undo_records.unwrap_or(limits.undo_records);
-        let applies = !policy.allow.contains(&Protection::Undo) && undo(snapshot, row, bound);
-        applies.then_some(Protection::Undo)
-    })
-}
-
-/// Rows under an exemption that has not expired, with its place in the set. UNKNOWN exempts: what cannot be told protects.
-#[must_use]
-pub fn exempt_rows(exemptions: &[Exemption], snapshot: &Snapshot, today: NaiveDate) -> HashMap<usize, usize> {
-    let mut exempt = HashMap::new();
-    for (at, exemption) in exemptions.iter().enumerate() {
-        if exemption.until.is_some_and(|until| today > until) {
-            continue;
-        }
-        let truths = evaluate(&exemption.when, snapshot);
-        for row in (0..snapshot.rows()).filter(|row| truths.get(*row) != Truth::False) {
-            exempt.entry(row).or_insert(at);
-        }
-    }
-    exempt
 }
 
 fn user_sessions(snapshot: &Snapshot) -> BTreeMap<u32, usize> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::in_force::InForce;
-use crate::policy::model::PolicySet;
+use crate::policy::model::{PolicySet, Pressure};
 use crate::policy::pressure::{Mark, PressureCondition, Resource};
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
@@ -144,6 +144,15 @@ pub fn judge(condition: &PressureCondition, readings: &Readings, inst_id: u32) -
     }
 }
 
+/// Whether a policy's gate is open on an instance, where it had or had not begun before.
+#[must_use]
+pub fn is_open(pressure: &Pressure, begun: bool, readings: &Readings, inst_id: u32) -> bool {
+    match (&pressure.end, begun) {
+        (Some(end), true) => judge(end, readings, inst_id) == Truth::False,
+        (Some(_) | None, false) | (None, true) => judge(&pressure.begin, readings, inst_id) == Truth::True,
+    }
+}
+
 /// Where policies may act now, and where they had begun before.
 #[derive(Clone, Debug, Default)]
 pub struct Gates {
@@ -167,11 +176,7 @@ impl Gates {
             let text = format!("{pressure:?}");
             for inst_id in snapshot.instances().iter().map(|instance| instance.inst_id) {
                 let place = (Arc::clone(&policy.name), inst_id);
-                let open = match (&pressure.end, self.begun.get(&place) == Some(&text)) {
-                    (Some(end), true) => judge(end, &readings, inst_id) == Truth::False,
-                    (Some(_) | None, false) | (None, true) => judge(&pressure.begin, &readings, inst_id) == Truth::True,
-                };
-                if open {
+                if is_open(pressure, self.begun.get(&place) == Some(&text), &readings, inst_id) {
                     self.open.insert((index, inst_id));
                     begun.insert(place, text.clone());
                 }

@@ -23,6 +23,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
+use crate::decide::reason::Obstacle;
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::column::Column;
@@ -170,17 +171,10 @@ impl Following {
 
     /// Why a session is not tried again yet, if so. That it is no session which may be ended does not change while it lives.
     #[must_use]
-    pub fn refused(&self, key: SessionKey, now: DateTime<Utc>) -> Option<String> {
-        let refusal = self.refused.get(&key)?;
-        let for_good = refusal.outcome == Outcome::Refused;
-        let again = if for_good { "while it lives" } else { "within an hour" };
-        (for_good || now - refusal.at < REFUSED_FOR).then(|| {
-            let at = refusal.at.format("%Y-%m-%dT%H:%M:%SZ");
-            format!(
-                "the database answered with {} at {at}: not tried again {again}",
-                refusal.outcome
-            )
-        })
+    pub fn refused(&self, key: SessionKey, now: DateTime<Utc>) -> Option<Obstacle> {
+        let Refusal { outcome, at } = *self.refused.get(&key)?;
+        let for_good = outcome == Outcome::Refused;
+        (for_good || now - at < REFUSED_FOR).then_some(Obstacle::NotAgain { outcome, at, for_good })
     }
 
     /// Whether and how a session is followed.

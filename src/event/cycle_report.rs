@@ -10,9 +10,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::decide::cycle::Cycle;
-use crate::decide::guard::{OpenBreaker, Verdict};
 use crate::decide::in_force::{InForce, RunMode};
 use crate::decide::pressure::Readings;
+use crate::decide::reason::{Refusal, Standing, Why};
 use crate::decide::respawn::Who;
 use crate::decide::verify::Following;
 use crate::event::Event;
@@ -104,8 +104,10 @@ pub enum SpareReason {
     Pending,
     /// A budget, a floor, or another action on the session.
     Deferred,
-    /// An open breaker, or a suspended group.
-    Refused,
+    /// An open breaker.
+    Breaker,
+    /// A suspended group.
+    Suspended,
     /// An exemption.
     Exempt,
     /// A protection.
@@ -119,22 +121,27 @@ impl SpareReason {
         match self {
             SpareReason::Pending => "pending",
             SpareReason::Deferred => "deferred",
-            SpareReason::Refused => "refused",
+            SpareReason::Breaker => "breaker",
+            SpareReason::Suspended => "suspended",
             SpareReason::Exempt => "exempt",
             SpareReason::Protected(protection) => protection.name(),
         }
     }
 
-    /// The reason of a verdict that spares.
+    /// The reason of a decision that spares.
     #[must_use]
-    pub const fn of(verdict: Verdict) -> Option<SpareReason> {
-        match verdict {
-            Verdict::Act => None,
-            Verdict::Pending => Some(SpareReason::Pending),
-            Verdict::Deferred => Some(SpareReason::Deferred),
-            Verdict::Refused => Some(SpareReason::Refused),
-            Verdict::Exempt => Some(SpareReason::Exempt),
-            Verdict::Protected(protection) => Some(SpareReason::Protected(protection)),
+    pub const fn of(why: &Why) -> Option<SpareReason> {
+        match why {
+            Why::Refused(Refusal::Breaker(_)) => Some(SpareReason::Breaker),
+            Why::Refused(Refusal::Suspended(_)) => Some(SpareReason::Suspended),
+            Why::Deferred(_) => Some(SpareReason::Deferred),
+            Why::Standing(standing) => match standing {
+                Standing::Ready | Standing::Escalating { .. } => None,
+                Standing::Pending { .. } => Some(SpareReason::Pending),
+                Standing::Followed => Some(SpareReason::Deferred),
+                Standing::Exempt(_) => Some(SpareReason::Exempt),
+                Standing::Protected(protection) => Some(SpareReason::Protected(*protection)),
+            },
         }
     }
 }
@@ -291,7 +298,7 @@ fn policy_report(in_force: InForce, cycle: &Cycle, set: &PolicySet) -> PolicyRep
         .iter()
         .filter(|decision| decision.policy == in_force.index())
     {
-        match SpareReason::of(decision.verdict) {
+        match SpareReason::of(&decision.why) {
             None => warrants += 1,
             Some(reason) => *spared.entry(reason).or_insert(0) += 1,
         }
@@ -312,16 +319,9 @@ fn policy_report(in_force: InForce, cycle: &Cycle, set: &PolicySet) -> PolicyRep
         matched: matched.map_or(0, |(_, matched)| *matched),
         warrants,
         spared,
-        breaker: breaker.map(breaker_text),
-        suspended: suspended.map(|group| (group.who.clone(), group.reason())).collect(),
+        breaker: breaker.map(ToString::to_string),
+        suspended: suspended.map(|group| (group.who.clone(), group.to_string())).collect(),
     }
-}
-
-fn breaker_text(open: &OpenBreaker) -> String {
-    format!(
-        "{} candidates of {} user sessions on instance {}, more than {}%",
-        open.candidates, open.user_sessions, open.inst_id, open.share
-    )
 }
 
 /// Replaces the state of the previous cycle with the current one. Returns what has begun, with the reason, and what has ended.
@@ -385,5 +385,35 @@ impl Suspensions {
             who,
         });
         suspended.chain(released).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::reason::{OpenBreaker, Suspended};
+    use crate::decide::respawn::Suspension;
+
+    #[test]
+    fn an_open_breaker_and_a_group_that_refills_are_counted_apart() {
+        let breaker = OpenBreaker {
+            policy: 0,
+            inst_id: 1,
+            candidates: 9,
+            user_sessions: 10,
+            share: 20,
+        };
+        let suspension = Suspension {
+            times: 3,
+            until: DateTime::UNIX_EPOCH,
+        };
+        let suspended = Suspended {
+            policy: 0,
+            who: Who::default(),
+            suspension,
+        };
+        let label = |refusal| SpareReason::of(&Why::Refused(refusal)).map(SpareReason::name);
+        assert_eq!(label(Refusal::Breaker(breaker)), Some("breaker"));
+        assert_eq!(label(Refusal::Suspended(suspended)), Some("suspended"));
     }
 }

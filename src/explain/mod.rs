@@ -21,10 +21,10 @@ use crate::decide::cycle::Cycle;
 use crate::decide::evaluate::reason::shown;
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::evaluate::{columns_of, evaluate};
-use crate::decide::guard::Verdict;
 use crate::decide::in_force::{Absent, Here, InForce, Rules, RunMode};
 use crate::decide::plan::PolicyPlan;
 use crate::decide::protect::{Facts, Under, because, protections, undo};
+use crate::decide::reason::Verdict;
 use crate::policy::condition::{Condition, Phrase};
 use crate::policy::model::{Action, Exemption, Policy, Protection};
 use crate::report::Who;
@@ -386,9 +386,9 @@ fn decision(subject: &Subject<'_>, index: usize, selects: Truth) -> Result<Decid
     let mut decisions = subject.cycle.ruling.decisions.iter();
     if let Some(decision) = decisions.find(|decision| decision.policy == index && decision.row == subject.row) {
         return Ok(Decided {
-            verdict: decision.verdict,
+            verdict: decision.verdict(),
             action: decision.action,
-            reason: decision.reason.clone(),
+            reason: decision.reason(subject.rules.set(), subject.snapshot),
         });
     }
     let policy = &subject.rules.set().policies[index];

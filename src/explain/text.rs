@@ -1,8 +1,8 @@
 //! Shows an explanation on a terminal.
 
 use crate::decide::evaluate::truth::Truth;
-use crate::decide::guard::Verdict;
 use crate::decide::in_force::RunMode;
+use crate::decide::reason::Verdict;
 use crate::explain::{Decided, ExemptionPart, Explanation, Held, Join, PolicyPart, Term};
 use crate::quantity::Span;
 use crate::report::colour_of;

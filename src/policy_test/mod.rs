@@ -22,10 +22,11 @@ use chrono_tz::Tz;
 
 use crate::actuator::statement;
 use crate::decide::cycle::{Cycle, Done, Memory, Terms, cycle, remember};
-use crate::decide::guard::Verdict;
 use crate::decide::in_force::{Arming, EffectiveLimits, Rhythm, Rules, RunMode};
 use crate::decide::outcome::Outcome;
 use crate::decide::protect::Facts;
+use crate::decide::reason::Verdict;
+use crate::decide::standstill::Standstill;
 use crate::policy::model::{Action, Labels, Mode, PolicySet};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns};
@@ -89,6 +90,7 @@ pub fn tell(
         let wanted = needed(rules.set());
         let snapshot = moment.snapshot(&setting.defaults, wanted)?;
         let rhythm = setting.rhythm;
+        let standstill = moment.standstill.clone().map(Standstill::Told);
         let terms = Terms {
             rules: &rules,
             here: &rules.configured(rhythm.due(before, moment.at)),
@@ -96,7 +98,7 @@ pub fn tell(
             now: moment.at,
             unbroken: rhythm.is_unbroken(before, moment.at),
             read_in: TimeDelta::zero(),
-            standstill: moment.standstill.as_deref(),
+            standstill: standstill.as_ref(),
             assume_held: false,
         };
         let cycle = cycle(&mut memory, &snapshot, moment.readings()?, &terms);
@@ -182,7 +184,7 @@ fn lines(cycle: &Cycle, set: &PolicySet, snapshot: &Snapshot) -> Vec<Line> {
     for decision in &cycle.ruling.decisions {
         let policy = &set.policies[decision.policy];
         let key = snapshot.key(decision.row);
-        let statement = (decision.verdict == Verdict::Act)
+        let statement = (decision.verdict() == Verdict::Act)
             .then(|| {
                 let key = key?;
                 statement(
@@ -195,14 +197,14 @@ fn lines(cycle: &Cycle, set: &PolicySet, snapshot: &Snapshot) -> Vec<Line> {
             })
             .flatten();
         lines.push(Line {
-            decision: decision.verdict.name(),
+            decision: decision.verdict().name(),
             session: key.map_or_else(
                 || unidentified(snapshot, decision.row),
                 |key: SessionKey| key.to_string(),
             ),
             policy: policy.name.to_string(),
             mode: decision.mode.name(),
-            reason: decision.reason.clone(),
+            reason: decision.reason(set, snapshot),
             statement,
         });
     }

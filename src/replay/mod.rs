@@ -85,7 +85,7 @@ impl Replay {
             now,
             unbroken,
             read_in: TimeDelta::zero(),
-            standstill: standstill.as_deref(),
+            standstill: standstill.as_ref(),
             assume_held: self.setting.assume_held,
         };
         let cycle = cycle(&mut self.memory, snapshot, recorded.readings.clone(), &terms);

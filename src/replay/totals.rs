@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::decide::guard::Verdict;
-use crate::decide::plan::Standing;
+use crate::decide::reason::{Standing, Verdict};
 use crate::decide::respawn::{Return, Who};
 use crate::gaps::notes;
 use crate::policy::model::{Action, PolicySet};
@@ -171,7 +170,7 @@ impl Totals {
         self.count_returns(&step.cycle.returns);
         self.count_policies(step);
         for decision in &step.cycle.ruling.decisions {
-            if decision.verdict == Verdict::Act {
+            if decision.verdict() == Verdict::Act {
                 let who = Who::of(snapshot, decision.row);
                 self.each(decision.policy, &who, |tally| tally.acted += 1);
             }
@@ -201,7 +200,7 @@ impl Totals {
             );
             // A session that would have been killed is still in the recording, and is not counted again.
             if entry.standing != Standing::Followed {
-                now.entry(decision.policy).or_default().count(decision.verdict);
+                now.entry(decision.policy).or_default().count(decision.verdict());
             }
         }
         for (index, summary) in now {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::decide::guard::Verdict;
+use crate::decide::reason::Verdict;
 use crate::report::Subject;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
@@ -71,7 +71,7 @@ pub(super) fn figures(subject: &Subject<'_>) -> Figures {
     let snapshot = subject.snapshot;
     let (mut candidates, mut act, mut ending) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for decision in &subject.ruling.decisions {
-        match decision.verdict {
+        match decision.verdict() {
             Verdict::Act => {
                 candidates.insert(decision.row);
                 act.insert(decision.row);

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, display, html};
 
-use crate::decide::guard::Verdict;
 use crate::decide::in_force::RunMode;
+use crate::decide::reason::Verdict;
 use crate::html::{REPORT, document, with_code};
 use crate::quantity::{Bytes, Span};
 use crate::report::figures::{Group, IDLE_CLASSES};
@@ -309,12 +309,11 @@ fn spared(part: &PolicyPart) -> Markup {
             Verdict::Protected(protection) => protection.name(),
             Verdict::Exempt | Verdict::Act | Verdict::Pending | Verdict::Deferred | Verdict::Refused => "exemption",
         };
-        by_reason.entry((by, &line.reason)).or_default().push(line);
+        by_reason.entry((by, &line.brief)).or_default().push(line);
     }
     if by_reason.is_empty() {
         return Markup::default();
     }
-    let why = |reason: &str| reason.split_once(": ").map_or(reason, |(_, why)| why).to_owned();
     let named = |lines: &[&Line]| {
         let named: Vec<String> = lines.iter().take(NAMED).map(|line| line.session()).collect();
         named.join(" · ")
@@ -325,10 +324,10 @@ fn spared(part: &PolicyPart) -> Markup {
             table {
                 thead { tr { th { "By" } th { "Why" } th { "Sessions" } } }
                 tbody {
-                    @for ((by, reason), lines) in by_reason.iter().take(ROWS_SHOWN) {
+                    @for ((by, why), lines) in by_reason.iter().take(ROWS_SHOWN) {
                         tr {
                             td.verdict.protected { (by) }
-                            td { (why(reason)) }
+                            td { (why) }
                             td {
                                 (lines.len()) ": "
                                 span.soft {

@@ -15,7 +15,8 @@ use super::{Who, iso};
 use crate::decide::evaluate::columns_of;
 use crate::decide::evaluate::reason::shown as shown_value;
 use crate::decide::evaluate::{evaluate, truth::Truth};
-use crate::decide::guard::{Ruling, Verdict};
+use crate::decide::guard::Ruling;
+use crate::decide::reason::Verdict;
 use crate::policy::condition::Condition;
 use crate::policy::model::PolicySet;
 use crate::report::colour_of;
@@ -97,8 +98,8 @@ impl Listing {
         for decision in &ruling.decisions {
             opinions.entry(decision.row).or_default().push(Opinion {
                 policy: Arc::clone(&set.policies[decision.policy].name),
-                verdict: decision.verdict,
-                reason: decision.reason.clone(),
+                verdict: decision.verdict(),
+                reason: decision.reason(set, snapshot),
             });
         }
         let truths = condition.map(|condition| evaluate(condition, snapshot));

@@ -24,9 +24,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::decide::guard::{OpenBreaker, Ruling, Verdict};
+use crate::decide::guard::Ruling;
 use crate::decide::in_force::RunMode;
 use crate::decide::plan::Plan;
+use crate::decide::reason::{OpenBreaker, Verdict};
 use crate::policy::model::{Action, PolicySet};
 use crate::session::SessionKey;
 use crate::session::column::Column;
@@ -141,6 +142,10 @@ pub struct Line {
     pub verdict: Verdict,
     /// Why.
     pub reason: String,
+    /// The same beside the name of the protection that spares it.
+    pub brief: String,
+    /// The same beside its STATUS and how long that has lasted.
+    pub beside_status: String,
     /// What is done, where the verdict is to act.
     pub action: Option<Action>,
     /// In Oracle's words.
@@ -299,8 +304,8 @@ impl Report {
                 unreachable!("every decision is of a policy in force");
             };
             part.decisions.push(line(subject, decision));
-            part.summary.count(decision.verdict);
-            report.summary.count(decision.verdict);
+            part.summary.count(decision.verdict());
+            report.summary.count(decision.verdict());
         }
         report
     }
@@ -390,14 +395,14 @@ fn refusals(subject: &Subject<'_>) -> Vec<String> {
     let breakers = subject.ruling.open_breakers.iter();
     let breakers = breakers.map(|breaker| breaker_words(breaker, subject.set));
     let groups = subject.ruling.suspended.iter();
-    let groups = groups.map(|group| format!("{}: {}", subject.set.policies[group.policy].name, group.reason()));
+    let groups = groups.map(|group| format!("{}: {}", subject.set.policies[group.policy].name, group));
     breakers.chain(groups).collect()
 }
 
 fn breaker_words(breaker: &OpenBreaker, set: &PolicySet) -> String {
     format!(
-        "{}: breaker open: {} candidates of {} user sessions on instance {}, more than {}%; its whole plan is refused",
-        set.policies[breaker.policy].name, breaker.candidates, breaker.user_sessions, breaker.inst_id, breaker.share
+        "{}: breaker open: {breaker}; its whole plan is refused",
+        set.policies[breaker.policy].name
     )
 }
 
@@ -459,7 +464,8 @@ impl Who {
 
 fn line(subject: &Subject<'_>, decision: &crate::decide::guard::Decision) -> Line {
     let (snapshot, row) = (subject.snapshot, decision.row);
-    let action = (decision.verdict == Verdict::Act).then_some(decision.action);
+    let about = decision.about(subject.set, snapshot);
+    let action = (decision.verdict() == Verdict::Act).then_some(decision.action);
     let statement = action.zip(snapshot.key(row)).and_then(|(action, key)| {
         let session = SessionRow {
             key,
@@ -488,8 +494,10 @@ fn line(subject: &Subject<'_>, decision: &crate::decide::guard::Decision) -> Lin
         machine,
         status,
         last_call_et,
-        verdict: decision.verdict,
-        reason: decision.reason.clone(),
+        verdict: decision.verdict(),
+        reason: about.words(&decision.why),
+        brief: about.brief(&decision.why),
+        beside_status: about.beside_status(&decision.why),
         action,
         statement,
     }

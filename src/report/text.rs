@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::decide::guard::Verdict;
+use crate::decide::reason::Verdict;
 use crate::quantity::{Bytes, Span};
 use crate::report::colour_of;
 use crate::report::{Line, PolicyPart, Report};
@@ -130,11 +130,7 @@ fn spared(out: &mut String, part: &PolicyPart, style: TextStyle) {
         let each: Vec<String> = lines
             .iter()
             .take(SPARED_SHOWN)
-            .map(|line| {
-                let reason = visible(&line.reason);
-                let why = reason.split_once(": ").map_or(&*reason, |(_, why)| why);
-                format!("{} ({why})", line.session())
-            })
+            .map(|line| format!("{} ({})", line.session(), visible(&line.brief)))
             .collect();
         let more = match lines.len().saturating_sub(SPARED_SHOWN) {
             0 => String::new(),
@@ -178,7 +174,7 @@ fn table(out: &mut String, lines: &[&Line], style: TextStyle) {
     let mut said: Option<(Verdict, String)> = None;
     for (line, cells) in lines.iter().zip(&rows) {
         let why = if whole_status {
-            reason_beside_status(line)
+            line.beside_status.clone()
         } else {
             line.reason.clone()
         };
@@ -191,16 +187,6 @@ fn table(out: &mut String, lines: &[&Line], style: TextStyle) {
         }
         push(out, &TABLE.line(cells, &widths, "    "));
     }
-}
-
-/// The reason of a session whose status stands beside it: `INACTIVE longer than 4h` needs not say for how long in each line
-/// anew, and those who differ in nothing else share it.
-fn reason_beside_status(line: &Line) -> String {
-    let (Some(status), Some(seconds)) = (&line.status, line.last_call_et) else {
-        return line.reason.clone();
-    };
-    let said = format!("{status} for {}, longer than ", Span(seconds));
-    line.reason.replacen(&said, &format!("{status} longer than "), 1)
 }
 
 fn cells(line: &Line) -> [String; 7] {

@@ -10,10 +10,11 @@ mod world;
 use std::collections::BTreeMap;
 
 use orareaper::decide::cycle::{Cycle, Done, Memory, cycle, remember};
-use orareaper::decide::guard::{Spared, Warrant, still_deserved};
+use orareaper::decide::guard::{Warrant, still_deserved};
 use orareaper::decide::in_force::RunMode;
 use orareaper::decide::outcome::Outcome;
 use orareaper::decide::pressure::Readings;
+use orareaper::decide::reason::{Refusal, Spared, Why};
 use orareaper::session::SessionKey;
 use orareaper::session::snapshot::Snapshot;
 use proptest::collection::vec;
@@ -96,11 +97,11 @@ fn decides_as_the_reference(world: &World, rules: &Rules, answers: &[Outcome]) -
         let decisions = cycle.ruling.decisions.iter();
         let decided: Vec<_> = decisions
             .clone()
-            .map(|decision| (decision.policy, people[decision.row], decision.verdict.name()))
+            .map(|decision| (decision.policy, people[decision.row], decision.verdict().name()))
             .collect();
         prop_assert_eq!(decided, reference.decide(at, &acts), "snapshot {}", at);
         left_alone += decisions
-            .filter(|decision| decision.reason.starts_with("suspended"))
+            .filter(|decision| matches!(decision.why, Why::Refused(Refusal::Suspended(_))))
             .count();
         for warrant in &cycle.ruling.warrants {
             let outcome = outcome(warrant, answers[next % answers.len()]);
@@ -227,15 +228,16 @@ proptest! {
         for at in 0..world.moments.len() {
             let all = world.shown(at);
             let left: Vec<usize> = all.iter().copied().filter(|number| !killed.contains(number)).collect();
-            let (real, _) = run(&mut armed, &world, &rules, at, &left, (true, false));
-            let (rehearsed, _) = run(&mut unarmed, &world, &rules, at, &all, (false, false));
-            let told = |cycle: &Cycle, people: &[usize]| -> Vec<_> {
+            let (real, seen_armed) = run(&mut armed, &world, &rules, at, &left, (true, false));
+            let (rehearsed, seen_unarmed) = run(&mut unarmed, &world, &rules, at, &all, (false, false));
+            let set = rules.set(at);
+            let told = |cycle: &Cycle, people: &[usize], seen: &Snapshot| -> Vec<_> {
                 cycle.ruling.decisions.iter()
-                    .map(|decision| (decision.policy, people[decision.row], decision.verdict, decision.reason.clone()))
+                    .map(|decision| (decision.policy, people[decision.row], decision.verdict(), decision.reason(&set, seen)))
                     .filter(|(_, number, ..)| !killed.contains(number))
                     .collect()
             };
-            prop_assert_eq!(told(&real, &left), told(&rehearsed, &all), "snapshot {}", at);
+            prop_assert_eq!(told(&real, &left, &seen_armed), told(&rehearsed, &all, &seen_unarmed), "snapshot {}", at);
             prop_assert!(rehearsed.ruling.warrants.iter().all(|warrant| warrant.mode() == RunMode::DryRun));
             for (memory, cycle) in [(&mut armed, &real), (&mut unarmed, &rehearsed)] {
                 for warrant in &cycle.ruling.warrants {

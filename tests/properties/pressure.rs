@@ -5,10 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, TimeDelta};
 use orareaper::columns_needed;
 use orareaper::decide::cycle::{Done, Memory, Terms, cycle, remember};
-use orareaper::decide::guard::Verdict;
 use orareaper::decide::in_force::EffectiveLimits;
 use orareaper::decide::outcome::Outcome;
 use orareaper::decide::pressure::{Reading, Readings};
+use orareaper::decide::reason::Verdict;
 use orareaper::policy::check_files;
 use orareaper::policy::model::Limits;
 use orareaper::policy::pressure::Resource;
@@ -114,7 +114,7 @@ proptest! {
             {
                 expected += 1;
             }
-            let acts = cycle.ruling.decisions.iter().filter(|decision| decision.verdict == Verdict::Act).count();
+            let acts = cycle.ruling.decisions.iter().filter(|decision| decision.verdict() == Verdict::Act).count();
             prop_assert_eq!(acts as i64, expected, "snapshot {}, {} of {}", number, used, limit);
             for (id, warrant) in cycle.ruling.warrants.iter().enumerate() {
                 let outcome = if armed { Outcome::Marked } else { Outcome::Assumed };

@@ -12,9 +12,10 @@ use crate::daemon::database::{CycleView, Watcher};
 use crate::daemon::pause::Pause;
 use crate::daemon::standby::Place;
 use crate::decide::cycle::Done;
-use crate::decide::guard::{Decision, Verdict};
+use crate::decide::guard::Decision;
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
+use crate::decide::reason::{Obstacle, Refusal, Verdict, Why};
 use crate::decide::verify::Proof;
 use crate::oracle::Error;
 use crate::policy::model::Protection;
@@ -169,7 +170,7 @@ impl Narrator {
             let decisions: Vec<&Decision> = view.cycle.ruling.decisions.iter().filter(of_policy).collect();
             let acts = decisions
                 .iter()
-                .filter(|decision| decision.verdict == Verdict::Act)
+                .filter(|decision| decision.verdict() == Verdict::Act)
                 .count();
             if acts > 0 || self.told.insert(format!("policy {}", policy.name)) {
                 let words = self.words(&decisions);
@@ -192,7 +193,7 @@ impl Narrator {
     fn words(&self, decisions: &[&Decision]) -> String {
         let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
         for decision in decisions {
-            *counts.entry(decision.verdict.name()).or_insert(0) += 1;
+            *counts.entry(decision.verdict().name()).or_insert(0) += 1;
         }
         let words: Vec<String> = ["act", "pending", "deferred", "refused", "protected", "exempt"]
             .iter()
@@ -209,9 +210,10 @@ impl Narrator {
         let snapshot = &view.polled.snapshot;
         let Some(key) = snapshot.key(decision.row) else { return };
         let who = who(snapshot, decision.row);
-        let reason = visible(&decision.reason).into_owned();
+        let reason = decision.reason(view.rules.set(), snapshot);
+        let reason = visible(&reason).into_owned();
         let session = format!("{:<16} {who}", key.to_string());
-        match decision.verdict {
+        match decision.verdict() {
             Verdict::Act => {
                 let action = decision.action;
                 let row = SessionRow {
@@ -238,21 +240,21 @@ impl Narrator {
             Verdict::Exempt | Verdict::Pending => {
                 let line = format!(
                     "            {} {session}: {reason}",
-                    self.ink.yellow(&format!("{:<9}", decision.verdict.name()))
+                    self.ink.yellow(&format!("{:<9}", decision.verdict().name()))
                 );
-                self.tell_once(format!("{} {policy}", decision.verdict.name()), &line);
+                self.tell_once(format!("{} {policy}", decision.verdict().name()), &line);
             }
             Verdict::Deferred => {
                 self.seen(|seen| seen.deferred += 1);
-                let kind = if reason.starts_with("budget") {
-                    reason.clone()
-                } else {
-                    reason.split(':').next().unwrap_or_default().to_owned()
+                // Floors differ in their numbers alone.
+                let kind = match &decision.why {
+                    Why::Deferred(Obstacle::Floor(_)) => "keep".to_owned(),
+                    Why::Deferred(_) | Why::Refused(_) | Why::Standing(_) => reason.clone(),
                 };
                 let line = format!("            {} {session}: {reason}", self.ink.yellow("deferred "));
                 self.tell_once(format!("deferred {policy} {kind}"), &line);
             }
-            Verdict::Refused if reason.starts_with("suspended") => {
+            Verdict::Refused if matches!(decision.why, Why::Refused(Refusal::Suspended(_))) => {
                 let line = format!("            {} {session}: {reason}", self.ink.red("refused  "));
                 self.tell_once(format!("suspended {policy}"), &line);
             }

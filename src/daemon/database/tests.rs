@@ -18,7 +18,7 @@ impl Watcher for Noted {
         self.0
             .lock()
             .expect("one thread")
-            .push(view.standstill.map(str::to_owned));
+            .push(view.standstill.map(ToString::to_string));
     }
     fn unreadable(&mut self, _: &str, _: &Error, _: Option<Duration>) {}
     fn hangs(&mut self, _: &str, error: &Error) {

@@ -8,11 +8,9 @@ use chrono::{DateTime, Utc};
 use crate::daemon::poller::Polled;
 use crate::decide::cycle::{Cycle, Memory};
 use crate::decide::in_force::{InForce, Rules};
+use crate::decide::standstill::Standstill;
 use crate::event::READ_TOO_SLOWLY;
 use crate::gaps;
-
-/// Why nothing is permitted by a snapshot whose reading took too long.
-pub(super) const OLD_SNAPSHOT: &str = "the snapshot is older than two poll intervals";
 
 /// A cycle as it is shown.
 #[derive(Debug)]
@@ -34,9 +32,9 @@ pub struct CycleView<'a> {
     /// How long deciding took.
     pub deciding_took: Duration,
     /// Why nothing was permitted, if so.
-    pub standstill: Option<&'a str>,
+    pub standstill: Option<&'a Standstill>,
     /// The blackout that holds, if one does.
-    pub blackout: Option<String>,
+    pub blackout: Option<Standstill>,
     /// Entries that lead to the same database.
     pub siblings: &'a [Arc<str>],
 }
@@ -45,7 +43,7 @@ impl CycleView<'_> {
     /// Whether the snapshot was too old to act on when it was there.
     #[must_use]
     pub fn is_stale(&self) -> bool {
-        self.standstill == Some(OLD_SNAPSHOT)
+        self.standstill == Some(&Standstill::OldSnapshot)
     }
 
     /// What has to be said first: of the database itself, and of the policies on it.

@@ -14,12 +14,23 @@ use crate::session::time::DbTime;
 /// Why the condition is TRUE for a row; an empty text if it is not.
 #[must_use]
 pub fn reason(condition: &Condition, snapshot: &Snapshot, row: usize) -> String {
+    said(condition, snapshot, row, false)
+}
+
+/// The same where STATUS and for how long it has lasted stand beside it, and need not be said again.
+#[must_use]
+pub fn reason_beside_status(condition: &Condition, snapshot: &Snapshot, row: usize) -> String {
+    said(condition, snapshot, row, true)
+}
+
+fn said(condition: &Condition, snapshot: &Snapshot, row: usize, beside_status: bool) -> String {
     let one = snapshot.only(row);
     if evaluate(condition, &one).get(0) != Truth::True {
         return String::new();
     }
     let mut terms = Terms {
         one: &one,
+        beside_status,
         spans: Vec::new(),
         others: Vec::new(),
     };
@@ -39,6 +50,8 @@ pub fn reason(condition: &Condition, snapshot: &Snapshot, row: usize) -> String 
 struct Terms<'a> {
     /// A snapshot with only the session.
     one: &'a Snapshot,
+    /// Its STATUS and how long that has lasted are known to the reader.
+    beside_status: bool,
     spans: Vec<String>,
     others: Vec<String>,
 }
@@ -104,6 +117,12 @@ impl Terms<'_> {
 
     fn phrase(&mut self, phrase: &Phrase) {
         match phrase {
+            Phrase::Status {
+                status,
+                longer_than: Some(than),
+            } if self.beside_status => self
+                .spans
+                .push(format!("{} longer than {}", status.name(), Span(*than))),
             Phrase::Status {
                 status,
                 longer_than: Some(than),

@@ -10,8 +10,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::in_force::{InForce, RunMode};
 use crate::decide::ledger::Ledger;
-use crate::decide::plan::{Entry, Situation, Standing, group_sizes};
+use crate::decide::plan::{Entry, Situation, group_sizes};
 use crate::decide::pressure::{Readings, judge};
+use crate::decide::reason::{Floor, Obstacle, Standing, Whose};
 use crate::decide::verify::{FollowState, Following};
 use crate::policy::model::{Action, Keep, Policy};
 use crate::session::SessionKey;
@@ -32,11 +33,10 @@ struct Took {
 
 /// A budget: so many in a period, and how many of them are used before this cycle.
 struct Budget {
-    what: &'static str,
-    whose: &'static str,
+    key: &'static str,
+    whose: Whose,
     limit: u32,
     used: u32,
-    all_policies: bool,
 }
 
 /// What `keep` leaves of each group.
@@ -82,13 +82,13 @@ fn about_to_go(
 }
 
 /// Why none of a group may be taken of which so many are left, if so.
-pub(super) fn at_its_floor(keep: &Keep, snapshot: &Snapshot, left: u32) -> Option<String> {
+pub(super) fn at_its_floor(keep: &Keep, snapshot: &Snapshot, left: u32) -> Option<Floor> {
     if let Some(missing) = keep.per.iter().find(|column| !snapshot.has(**column)) {
-        return Some(format!("keep: {} is unknown, and so are its groups", missing.name()));
+        return Some(Floor::Unknown(*missing));
     }
-    (left <= keep.at_least).then(|| {
-        let per: Vec<&str> = keep.per.iter().map(|column| column.name()).collect();
-        format!("keep: only {left} left of its {}", per.join(", "))
+    (left <= keep.at_least).then(|| Floor::Reached {
+        left,
+        per: keep.per.clone(),
     })
 }
 
@@ -112,35 +112,21 @@ impl<'a> Bench<'a> {
             before.iter().map(|took| (took.key, Arc::clone(&took.by))).collect();
         let (all, own) = (situation.limits(), &policy.limits);
         let name = Some(&*policy.name);
-        let mut budgets = vec![
-            Budget {
-                what: "per_cycle",
-                whose: "the database's",
-                limit: all.per_cycle,
-                used: 0,
-                all_policies: true,
-            },
-            Budget {
-                what: "per_hour",
-                whose: "the database's",
-                limit: all.per_hour,
-                used: used(1, None),
-                all_policies: true,
-            },
-        ];
-        let mut add = |what, whose, limit: Option<u32>, used: &dyn Fn() -> u32, all_policies| {
+        let mut budgets = Vec::new();
+        let mut add = |key, whose, limit: Option<u32>, used: &dyn Fn() -> u32| {
             budgets.extend(limit.map(|limit| Budget {
-                what,
+                key,
                 whose,
                 limit,
                 used: used(),
-                all_policies,
             }));
         };
-        add("per_day", "the database's", all.per_day, &|| used(24, None), true);
-        add("per_cycle", "the policy's", own.per_cycle, &|| 0, false);
-        add("per_hour", "the policy's", own.per_hour, &|| used(1, name), false);
-        add("per_day", "the policy's", own.per_day, &|| used(24, name), false);
+        add("per_cycle", Whose::Database, Some(all.per_cycle), &|| 0);
+        add("per_hour", Whose::Database, Some(all.per_hour), &|| used(1, None));
+        add("per_day", Whose::Database, all.per_day, &|| used(24, None));
+        add("per_cycle", Whose::Policy, own.per_cycle, &|| 0);
+        add("per_hour", Whose::Policy, own.per_hour, &|| used(1, name));
+        add("per_day", Whose::Policy, own.per_day, &|| used(24, name));
         let gone = || about_to_go(snapshot, situation, in_force, holders.keys().copied());
         let floors = policy.keep.as_ref().map(|keep| {
             let groups = Groups::by(snapshot, &keep.per);
@@ -170,27 +156,27 @@ impl<'a> Bench<'a> {
     }
 
     /// What defers the session, if anything.
-    pub(super) fn obstacle(&self, entry: &Entry) -> Option<String> {
+    pub(super) fn obstacle(&self, entry: &Entry) -> Option<Obstacle> {
         if self.policy.action == Action::Report {
             return None;
         }
         if let Some(holder) = entry.key.and_then(|key| self.taken.get(&key)) {
-            return Some(format!("policy {holder} acts on it in this cycle"));
+            return Some(Obstacle::Taken(Arc::clone(holder)));
         }
         if self.policy.action == Action::CancelSql && self.snapshot.text(entry.row, Column::SqlId).is_none() {
-            return Some("it runs no SQL that has an SQL_ID, without which nothing can be cancelled".into());
+            return Some(Obstacle::NoSqlId);
         }
         for budget in &self.budgets {
-            let now = if budget.all_policies {
-                self.all_actions
-            } else {
-                self.own_actions
+            let now = match budget.whose {
+                Whose::Database => self.all_actions,
+                Whose::Policy => self.own_actions,
             };
             if budget.used.saturating_add(now) >= budget.limit {
-                return Some(format!(
-                    "budget: {} {} {} is used up",
-                    budget.whose, budget.what, budget.limit
-                ));
+                return Some(Obstacle::Budget {
+                    whose: budget.whose,
+                    key: budget.key,
+                    limit: budget.limit,
+                });
             }
         }
         if let Some(refused) = entry.key.and_then(|key| self.following.refused(key, self.now)) {
@@ -202,18 +188,21 @@ impl<'a> Bench<'a> {
         }
         if let Some(Floors { keep, groups, left }) = &self.floors {
             let reached = at_its_floor(keep, self.snapshot, left[groups.of(entry.row)]);
-            if reached.is_some() {
-                return reached;
+            if let Some(floor) = reached {
+                return Some(Obstacle::Floor(floor));
             }
         }
-        self.recovered(entry)
+        self.is_relieved(entry).then_some(Obstacle::Relieved)
     }
 
-    fn recovered(&self, entry: &Entry) -> Option<String> {
-        let end = self.policy.pressure.as_ref()?.end.as_ref()?;
-        let inst_id = self.snapshot.id(entry.row, Column::InstId)?;
-        let enough = judge(end, &self.estimate, inst_id) != Truth::False;
-        enough.then(|| "enough were taken to relieve the pressure, by estimate".into())
+    /// Whether the pressure is relieved, by estimate.
+    fn is_relieved(&self, entry: &Entry) -> bool {
+        let end = self.policy.pressure.as_ref().and_then(|pressure| pressure.end.as_ref());
+        let inst_id = self.snapshot.id(entry.row, Column::InstId);
+        let (Some(end), Some(inst_id)) = (end, inst_id) else {
+            return false;
+        };
+        judge(end, &self.estimate, inst_id) != Truth::False
     }
 
     pub(super) fn take(&mut self, row: usize, key: SessionKey, escalates: bool, taken: &mut Taken) {

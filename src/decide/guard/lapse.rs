@@ -10,12 +10,12 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::evaluate::columns_of;
-use crate::decide::evaluate::truth::Truth;
 use crate::decide::guard::Warrant;
 use crate::decide::guard::bench::at_its_floor;
 use crate::decide::in_force::RunMode;
 use crate::decide::plan::group_sizes;
-use crate::decide::pressure::{Readings, judge};
+use crate::decide::pressure::{Readings, is_open};
+use crate::decide::reason::Lapse;
 use crate::policy::model::Action;
 use crate::policy::schedule::Schedule;
 use crate::session::SessionKey;
@@ -59,7 +59,7 @@ impl Warrant {
 
     /// Why the floor or the gate no longer permits it, if so.
     #[must_use]
-    pub fn stopped_by_others(&self, now: &Surroundings<'_>) -> Option<String> {
+    pub fn stopped_by_others(&self, now: &Surroundings<'_>) -> Option<Lapse> {
         if !self.depends_on_others() {
             return None;
         }
@@ -74,22 +74,22 @@ impl Warrant {
         if let Some(keep) = policy.keep.as_ref().filter(|_| policy.action != Action::Report) {
             let groups = Groups::by(now.sessions, &keep.per);
             let left = group_sizes(now.sessions, &groups, &gone)[groups.of(row)];
-            if let Some(why) = at_its_floor(keep, now.sessions, left) {
-                return Some(why);
+            if let Some(floor) = at_its_floor(keep, now.sessions, left) {
+                return Some(Lapse::Floor(floor));
             }
         }
         let pressure = policy.pressure.as_ref()?;
-        let open = match &pressure.end {
-            None => judge(&pressure.begin, now.readings, self.key.inst_id) == Truth::True,
-            Some(end) => {
-                let mut estimate = now.readings.clone();
-                for (row, _) in gone.iter().enumerate().filter(|(_, gone)| **gone) {
-                    estimate.take_away(now.sessions, row);
-                }
-                judge(end, &estimate, self.key.inst_id) == Truth::False
+        let inst_id = self.key.inst_id;
+        let open = if pressure.end.is_some() {
+            let mut estimate = now.readings.clone();
+            for (row, _) in gone.iter().enumerate().filter(|(_, gone)| **gone) {
+                estimate.take_away(now.sessions, row);
             }
+            is_open(pressure, true, &estimate, inst_id)
+        } else {
+            is_open(pressure, true, now.readings, inst_id)
         };
-        (!open).then(|| format!("instance {} is no longer short, or cannot be read", self.key.inst_id))
+        (!open).then_some(Lapse::Gate { inst_id })
     }
 
     /// Why the schedule no longer permits it, if so. `now` is the database's clock in UTC, read again.
@@ -97,20 +97,20 @@ impl Warrant {
     /// A schedule that matched in the minute before the snapshot as well is a stretch of time: it has ended when the last
     /// minute does not match. One that matches now and then is a moment, and its warrants are good for as long as any.
     #[must_use]
-    pub fn off_schedule(&self, schedule: Option<&Schedule>, now: DateTime<Utc>) -> Option<String> {
+    pub fn off_schedule(&self, schedule: Option<&Schedule>, now: DateTime<Utc>) -> Option<Lapse> {
         let schedule = schedule.filter(|_| !self.escalates)?;
         let minute = TimeDelta::seconds(60);
         let last = self.issued - minute;
         let stretch = schedule.due(last, self.issued) && schedule.due(last - minute, last);
         let ended = stretch && !schedule.due(now - minute, now);
-        ended.then(|| format!("its schedule `{}` ended before its turn came", schedule.text))
+        ended.then(|| Lapse::Schedule(schedule.text.clone()))
     }
 
     /// Why its `for:` cannot have been served without a break, if so: the condition asks what the session is doing, and the
     /// session began to do it after the snapshot. `seen` is the session as it was then, the reading of which took
     /// `read_in`; `again` is read now.
     #[must_use]
-    pub fn hold_broken(&self, seen: &Snapshot, read_in: TimeDelta, again: &Snapshot) -> Option<String> {
+    pub fn hold_broken(&self, seen: &Snapshot, read_in: TimeDelta, again: &Snapshot) -> Option<Lapse> {
         let policy = self.policy();
         if policy.hold == 0 || self.escalates {
             return None;
@@ -132,10 +132,10 @@ impl Warrant {
             Some(now - snapshot.number(row, Column::LastCallEt)?)
         };
         let (Some(before), Some(after)) = (began(seen), began(again)) else {
-            return Some("for: whether it was used since the snapshot is unknown".into());
+            return Some(Lapse::UseUnknown);
         };
         let used = after - before > read_in.num_seconds() + INEXACT;
-        used.then(|| "for: it was used since the snapshot, so its time begins anew".into())
+        used.then_some(Lapse::Used)
     }
 }
 
@@ -245,11 +245,12 @@ mod tests {
         let policy = format!("{IDLE}, keep: {{at_least: 2, per: [username]}}");
         let one = warrants(&policy, &[before]).remove(0);
         let after = |there: &[(i64, i64)], going: &[Going]| {
-            one.stopped_by_others(&Surroundings {
+            let now = Surroundings {
                 sessions: &sessions(there, 30),
                 readings: &readings(90),
                 going,
-            })
+            };
+            one.stopped_by_others(&now).map(|lapse| lapse.to_string())
         };
         let going = |sid| Going {
             key: SessionKey { sid, ..one.key() },
@@ -304,7 +305,7 @@ mod tests {
         let off = |warrant: &Warrant, seconds| warrant.off_schedule(warrant.policy().schedule.as_ref(), at(seconds));
         let stretch = issued("* 7-9 * * *");
         assert_eq!(off(&stretch, 3599), None);
-        assert!(off(&stretch, 3660).is_some_and(|why| why.contains("* 7-9 * * *")));
+        assert!(off(&stretch, 3660).is_some_and(|lapse| lapse == Lapse::Schedule("* 7-9 * * *".into())));
         let longer = issued("* 7-19 * * *");
         assert_eq!(off(&longer, 600), None);
         let moment = issued("0 9 * * *");

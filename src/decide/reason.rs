@@ -1,0 +1,417 @@
+//! Why a session whose condition holds is taken or spared: values with their numbers, which become words here and nowhere else.
+//!
+//! Whoever counts, groups or colours decisions looks at the values. The words are made when somebody reads them, with the
+//! session's own values.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::decide::evaluate::reason::{reason, reason_beside_status};
+use crate::decide::outcome::Outcome;
+use crate::decide::protect::because;
+use crate::decide::respawn::{CAME_BACK_WITHIN, Suspension, Who};
+use crate::decide::standstill::Standstill;
+use crate::policy::model::{Action, PolicySet, Protection};
+use crate::quantity::Span;
+use crate::session::column::Column;
+use crate::session::snapshot::Snapshot;
+
+/// The six things that can be decided of a session whose condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Verdict {
+    /// A warrant was given.
+    Act,
+    /// `for:` is not served.
+    Pending,
+    /// A budget is used up, a group is at its floor, or the session is taken care of already.
+    Deferred,
+    /// The breaker is open, or the policy is suspended for the session's group, which refills.
+    Refused,
+    /// A protection spares it.
+    Protected(Protection),
+    /// An exemption spares it.
+    Exempt,
+}
+
+impl Verdict {
+    /// As reports and metrics have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Verdict::Act => "act",
+            Verdict::Pending => "pending",
+            Verdict::Deferred => "deferred",
+            Verdict::Refused => "refused",
+            Verdict::Protected(_) => "protected",
+            Verdict::Exempt => "exempt",
+        }
+    }
+}
+
+/// What stands between a matched session and an action, before any limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing but the limits.
+    Ready,
+    /// `for:` is not served.
+    Pending {
+        /// For so many seconds it has held; 0 where a single snapshot cannot tell.
+        held: i64,
+    },
+    /// A protection.
+    Protected(Protection),
+    /// An exemption, by its place in the set.
+    Exempt(usize),
+    /// It was acted on and is being followed.
+    Followed,
+    /// The policy's own action has not ended it for so long that the next one is due.
+    Escalating {
+        /// What was done last.
+        last: Action,
+        /// What is due.
+        next: Action,
+    },
+}
+
+/// Why a limit refuses a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The policy's whole plan is refused.
+    Breaker(OpenBreaker),
+    /// The session's group is left alone.
+    Suspended(Suspended),
+}
+
+/// An open breaker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenBreaker {
+    /// The policy's place in the set.
+    pub policy: usize,
+    /// The instance that opened it.
+    pub inst_id: u32,
+    /// Candidates there.
+    pub candidates: usize,
+    /// User sessions there.
+    pub user_sessions: usize,
+    /// The share in percent that was passed.
+    pub share: u32,
+}
+
+/// A group that a policy leaves alone, because it refills.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspended {
+    /// The policy's place in the set.
+    pub policy: usize,
+    /// The group.
+    pub who: Who,
+    /// How often it refilled, and until when it is left alone.
+    pub suspension: Suspension,
+}
+
+/// What defers a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Nobody is acted on in this cycle.
+    Standstill(Standstill),
+    /// Another policy acts on it in this cycle.
+    Taken(Arc<str>),
+    /// There is nothing to cancel.
+    NoSqlId,
+    /// A budget is used up.
+    Budget {
+        /// Whose.
+        whose: Whose,
+        /// The key of the policy language.
+        key: &'static str,
+        /// How large it is.
+        limit: u32,
+    },
+    /// The database would not have it ended.
+    NotAgain {
+        /// What it answered.
+        outcome: Outcome,
+        /// When.
+        at: DateTime<Utc>,
+        /// For as long as the session lives; otherwise for an hour.
+        for_good: bool,
+    },
+    /// Its group is at its floor.
+    Floor(Floor),
+    /// Enough were taken to relieve the pressure.
+    Relieved,
+}
+
+/// Whose a budget is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// All policies' together.
+    Database,
+    /// The policy's own.
+    Policy,
+}
+
+/// Why none of a group may be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Floor {
+    /// A column that makes the groups is unknown.
+    Unknown(Column),
+    /// No more than must be left are left.
+    Reached {
+        /// How many.
+        left: u32,
+        /// What makes a group.
+        per: Vec<Column>,
+    },
+}
+
+/// What ended a permission between its snapshot and its statement, besides the session's own row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lapse {
+    /// Its group has come to its floor.
+    Floor(Floor),
+    /// Its instance is not known to be short any more.
+    Gate {
+        /// INST_ID.
+        inst_id: u32,
+    },
+    /// The policy's schedule, by its text.
+    Schedule(String),
+    /// Whether it was used since the snapshot is unknown.
+    UseUnknown,
+    /// It was used since the snapshot, so `for:` begins anew.
+    Used,
+}
+
+/// Why a session that was read again is spared after all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Spared {
+    /// It is not there any more.
+    Gone,
+    /// A protection holds now; why, in words.
+    Protected(Protection, String),
+    /// An exemption holds now.
+    Exempt,
+    /// The condition is no longer TRUE.
+    ConditionNoLongerHolds,
+}
+
+/// Why a session is taken or spared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It stands so in the plan, and no limit is in the way.
+    Standing(Standing),
+    /// A limit refuses it.
+    Refused(Refusal),
+    /// Something defers it.
+    Deferred(Obstacle),
+}
+
+impl Standing {
+    /// What is decided where no limit is in the way.
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        match self {
+            Standing::Ready | Standing::Escalating { .. } => Verdict::Act,
+            Standing::Pending { .. } => Verdict::Pending,
+            Standing::Protected(protection) => Verdict::Protected(*protection),
+            Standing::Exempt(_) => Verdict::Exempt,
+            Standing::Followed => Verdict::Deferred,
+        }
+    }
+}
+
+impl Why {
+    /// What was decided.
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        match self {
+            Why::Standing(standing) => standing.verdict(),
+            Why::Refused(_) => Verdict::Refused,
+            Why::Deferred(_) => Verdict::Deferred,
+        }
+    }
+}
+
+/// The session that a reason is about, and where the words of a reason stand.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The policies.
+    pub set: &'a PolicySet,
+    /// The place of the one that decided.
+    pub policy: usize,
+    /// The sessions.
+    pub snapshot: &'a Snapshot,
+    /// The row of this one.
+    pub row: usize,
+}
+
+impl About<'_> {
+    /// Why, in words with the session's own values.
+    #[must_use]
+    pub fn words(&self, why: &Why) -> String {
+        match why {
+            Why::Standing(Standing::Protected(protection)) => {
+                format!("protected by {protection}: {}", self.brief(why))
+            }
+            Why::Standing(Standing::Exempt(_)) => format!("exempt: {}", self.brief(why)),
+            Why::Standing(_) | Why::Refused(_) | Why::Deferred(_) => self.brief(why),
+        }
+    }
+
+    /// The same without the name of the protection, or of the verdict, which stands beside it.
+    #[must_use]
+    pub fn brief(&self, why: &Why) -> String {
+        self.said(why, reason)
+    }
+
+    /// The same for where STATUS and its duration stand beside it: those who differ in nothing else share it.
+    #[must_use]
+    pub fn beside_status(&self, why: &Why) -> String {
+        match why {
+            Why::Standing(Standing::Ready | Standing::Pending { .. }) => self.said(why, reason_beside_status),
+            Why::Standing(_) | Why::Refused(_) | Why::Deferred(_) => self.words(why),
+        }
+    }
+
+    fn said(&self, why: &Why, held: Held) -> String {
+        let policy = &self.set.policies[self.policy];
+        let standing = match why {
+            Why::Refused(refusal) => return refusal.to_string(),
+            Why::Deferred(obstacle) => return obstacle.to_string(),
+            Why::Standing(standing) => standing,
+        };
+        match standing {
+            Standing::Ready => held(&policy.when, self.snapshot, self.row),
+            Standing::Pending { held: seconds } => {
+                let wanted = Span(i64::try_from(policy.hold).unwrap_or(i64::MAX));
+                let when = held(&policy.when, self.snapshot, self.row);
+                format!("{when}, held for {} of {wanted}", Span(*seconds))
+            }
+            Standing::Protected(protection) => because(*protection, self.snapshot, self.row),
+            Standing::Exempt(at) => {
+                let exemption = &self.set.exemptions[*at];
+                format!("{} ({})", exemption.reason, exemption.owner)
+            }
+            Standing::Followed => "acted on already; waiting for it to end".into(),
+            Standing::Escalating { last, next } if last == next => {
+                format!("nobody knows whether {last} was done, so it is done again")
+            }
+            Standing::Escalating { last, next } => format!("{last} has not ended it, escalating to {next}"),
+        }
+    }
+}
+
+/// Why a condition holds for a row, in words.
+type Held = fn(&crate::policy::condition::Condition, &Snapshot, usize) -> String;
+
+impl fmt::Display for OpenBreaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} candidates of {} user sessions on instance {}, more than {}%",
+            self.candidates, self.user_sessions, self.inst_id, self.share
+        )
+    }
+}
+
+impl fmt::Display for Suspended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Suspension { times, until } = self.suspension;
+        let within = Span(CAME_BACK_WITHIN.num_seconds());
+        write!(
+            f,
+            "suspended: sessions of {} came back within {within} of being ended, in {times} cycles of a day; left alone \
+             until {}",
+            self.who,
+            until.format("%Y-%m-%dT%H:%M:%SZ")
+        )
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Breaker(breaker) => write!(f, "breaker open: {breaker}"),
+            Refusal::Suspended(suspended) => suspended.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Obstacle::Standstill(standstill) => standstill.fmt(f),
+            Obstacle::Taken(policy) => write!(f, "policy {policy} acts on it in this cycle"),
+            Obstacle::NoSqlId => {
+                f.write_str("it runs no SQL that has an SQL_ID, without which nothing can be cancelled")
+            }
+            Obstacle::Budget { whose, key, limit } => {
+                let whose = match whose {
+                    Whose::Database => "the database's",
+                    Whose::Policy => "the policy's",
+                };
+                write!(f, "budget: {whose} {key} {limit} is used up")
+            }
+            Obstacle::NotAgain { outcome, at, for_good } => {
+                let again = if *for_good { "while it lives" } else { "within an hour" };
+                let at = at.format("%Y-%m-%dT%H:%M:%SZ");
+                write!(
+                    f,
+                    "the database answered with {outcome} at {at}: not tried again {again}"
+                )
+            }
+            Obstacle::Floor(floor) => floor.fmt(f),
+            Obstacle::Relieved => f.write_str("enough were taken to relieve the pressure, by estimate"),
+        }
+    }
+}
+
+impl fmt::Display for Floor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Floor::Unknown(column) => write!(f, "keep: {} is unknown, and so are its groups", column.name()),
+            Floor::Reached { left, per } => {
+                let per: Vec<&str> = per.iter().map(|column| column.name()).collect();
+                write!(f, "keep: only {left} left of its {}", per.join(", "))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Lapse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Lapse::Floor(floor) => floor.fmt(f),
+            Lapse::Gate { inst_id } => write!(f, "instance {inst_id} is no longer short, or cannot be read"),
+            Lapse::Schedule(text) => write!(f, "its schedule `{text}` ended before its turn came"),
+            Lapse::UseUnknown => f.write_str("for: whether it was used since the snapshot is unknown"),
+            Lapse::Used => f.write_str("for: it was used since the snapshot, so its time begins anew"),
+        }
+    }
+}
+
+impl Spared {
+    /// As journal and metrics have it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Spared::Gone => "already_gone",
+            Spared::Protected(protection, _) => protection.name(),
+            Spared::Exempt => "exempt",
+            Spared::ConditionNoLongerHolds => "no_longer_matches",
+        }
+    }
+}
+
+impl fmt::Display for Spared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Spared::Gone => f.write_str("already_gone"),
+            Spared::Protected(protection, because) => write!(f, "{protection}: {because}"),
+            Spared::Exempt => f.write_str("an exemption holds now"),
+            Spared::ConditionNoLongerHolds => f.write_str("its condition no longer holds"),
+        }
+    }
+}

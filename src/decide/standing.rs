@@ -1,0 +1,120 @@
+//! Whether anything about a session itself stands in the way of an action.
+//!
+//! The plan asks it of every session of a snapshot, and the re-check asks it again of one session right before its statement.
+//! It is one function with one list, so the two cannot come apart: protections first, then exemptions, then the condition.
+//! Holds, limits and pressure are no part of it: they look at more than the session.
+
+use std::collections::HashMap;
+
+use chrono::NaiveDate;
+
+use crate::decide::evaluate::evaluate;
+use crate::decide::evaluate::truth::Truth;
+use crate::decide::in_force::EffectiveLimits;
+use crate::decide::protect::{Facts, Under, protections, undo};
+use crate::policy::model::{Exemption, Policy, Protection};
+use crate::session::column::Column;
+use crate::session::snapshot::Snapshot;
+
+/// What is asked of the sessions of a snapshot.
+#[derive(Debug)]
+pub struct Sessions<'a> {
+    snapshot: &'a Snapshot,
+    limits: &'a EffectiveLimits,
+    under: Vec<Under>,
+    exempt: HashMap<usize, usize>,
+}
+
+/// What made the session what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// Nothing that is known.
+    Itself,
+    /// An action of the same policy, which may have left it KILLED.
+    OwnAction,
+}
+
+/// What stands in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InTheWay {
+    /// A protection.
+    Protected(Protection),
+    /// An exemption, by its place in the set.
+    Exempt(usize),
+    /// The condition does not hold, or is unknown.
+    NoMatch,
+}
+
+impl<'a> Sessions<'a> {
+    /// Of a snapshot.
+    #[must_use]
+    pub fn of(
+        snapshot: &'a Snapshot,
+        facts: &Facts,
+        limits: &'a EffectiveLimits,
+        exemptions: &[Exemption],
+        today: NaiveDate,
+    ) -> Sessions<'a> {
+        Sessions {
+            snapshot,
+            limits,
+            under: protections(snapshot, facts),
+            exempt: exempt_rows(exemptions, snapshot, today),
+        }
+    }
+
+    /// What stands in the way of the policy, the first of it. `matches` says whether its condition holds for the session.
+    #[must_use]
+    pub fn in_the_way(&self, policy: &Policy, row: usize, matches: bool, because: Because) -> Option<InTheWay> {
+        if let Some(protection) = self.protection(policy, row, because) {
+            return Some(InTheWay::Protected(protection));
+        }
+        if let Some(exemption) = self.exempt.get(&row) {
+            return Some(InTheWay::Exempt(*exemption));
+        }
+        if self.snapshot.key(row).is_none() {
+            return Some(InTheWay::Protected(Protection::Unidentified));
+        }
+        (!self.is_wanted(row, matches, because)).then_some(InTheWay::NoMatch)
+    }
+
+    /// Whether the policy wants the session at all. One that its own action has marked is KILLED and matches no more; it is
+    /// the same session all the same.
+    #[must_use]
+    pub fn is_wanted(&self, row: usize, matches: bool, because: Because) -> bool {
+        matches || (because == Because::OwnAction && self.is_killed(row))
+    }
+
+    fn is_killed(&self, row: usize) -> bool {
+        self.snapshot.text(row, Column::Status) == Some("KILLED")
+    }
+
+    /// The first protection that holds for the session and that the policy does not lift: all of them, but for `dying` where an
+    /// action of the same policy is what made it so.
+    fn protection(&self, policy: &Policy, row: usize, because: Because) -> Option<Protection> {
+        let under = match because {
+            Because::OwnAction if self.is_killed(row) => self.under[row].without(Protection::Dying),
+            Because::OwnAction | Because::Itself => self.under[row],
+        };
+        under.first_not_lifted(&policy.allow).or_else(|| {
+            let bound = policy.limits.undo_records.unwrap_or(self.limits.undo_records);
+            let applies = !policy.allow.contains(&Protection::Undo) && undo(self.snapshot, row, bound);
+            applies.then_some(Protection::Undo)
+        })
+    }
+}
+
+/// Rows under an exemption that has not expired, with its place in the set. UNKNOWN exempts: what cannot be told protects.
+fn exempt_rows(exemptions: &[Exemption], snapshot: &Snapshot, today: NaiveDate) -> HashMap<usize, usize> {
+    let mut exempt = HashMap::new();
+    for (at, exemption) in exemptions.iter().enumerate() {
+        if exemption.until.is_some_and(|until| today > until) {
+            continue;
+        }
+        let truths = evaluate(&exemption.when, snapshot);
+        for row in (0..snapshot.rows()).filter(|row| truths.get(*row) != Truth::False) {
+            exempt.entry(row).or_insert(at);
+        }
+    }
+    exempt
+}

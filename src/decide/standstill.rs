@@ -1,0 +1,43 @@
+//! Why nobody may be acted on in a cycle, whatever the policies say.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// What holds up a whole database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standstill {
+    /// The kill switch: who paused, when and why.
+    Paused(String),
+    /// A blackout, by its reason.
+    Blackout(String),
+    /// Actions of an earlier cycle have not come to an end.
+    UnderWay,
+    /// The account was refused: no connection to act on before a reload.
+    RefusedUntilReload(String),
+    /// There is no connection to act on.
+    Unreachable(String),
+    /// The snapshot is older than two poll intervals.
+    OldSnapshot,
+    /// Another entry of the configuration that leads to the same database acts.
+    Sibling(Arc<str>),
+    /// In the words of a policy test.
+    Told(String),
+}
+
+impl fmt::Display for Standstill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Standstill::Paused(pause) => write!(f, "orareaper is {pause}"),
+            Standstill::Blackout(reason) => write!(f, "blackout: {reason}"),
+            Standstill::UnderWay => f.write_str("actions of an earlier cycle are under way"),
+            Standstill::RefusedUntilReload(why) => write!(f, "no connection to act on until a reload: {why}"),
+            Standstill::Unreachable(why) => write!(f, "no connection to act on: {why}"),
+            Standstill::OldSnapshot => f.write_str("the snapshot is older than two poll intervals"),
+            Standstill::Sibling(entry) => write!(
+                f,
+                "actions of the entry {entry}, which leads to the same database, are under way"
+            ),
+            Standstill::Told(words) => f.write_str(words),
+        }
+    }
+}
