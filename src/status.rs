@@ -236,6 +236,8 @@ impl Status {
                 self.paused = None;
                 self.switch_error = None;
             }
+            Event::JournalFails { error } => self.journal_error = Some(error.clone()),
+            Event::JournalAgain(_) => self.journal_error = None,
             Event::Stopping { .. }
             | Event::DriverError { .. }
             | Event::Intent(_)

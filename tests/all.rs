@@ -20,6 +20,7 @@ mod house;
 mod kills;
 mod monitoring;
 mod outages;
+mod own_disk;
 mod permission;
 mod properties;
 mod reload;

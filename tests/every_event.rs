@@ -11,8 +11,8 @@ use orareaper::decide::outcome::Outcome;
 use orareaper::decide::respawn::{Ended, Return, Who};
 use orareaper::decide::verify::{FollowState, Followed, Proof, Verification};
 use orareaper::event::{
-    CycleReport, Event, Evidence, InstanceReport, Intent, Loaded, LoadedDatabase, LoadedPolicy, Outcomed, PolicyLoad,
-    PolicyReport, SessionCount, SessionStatus, SessionType, SpareReason, Step,
+    CycleReport, Event, Evidence, InstanceReport, Intent, JournalGap, Loaded, LoadedDatabase, LoadedPolicy, Outcomed,
+    PolicyLoad, PolicyReport, SessionCount, SessionStatus, SessionType, SpareReason, Step,
 };
 use orareaper::metrics::Metrics;
 use orareaper::oracle::Class;
@@ -269,6 +269,15 @@ pub(crate) fn every_event() -> Vec<Event> {
             trouble: false,
         },
         Event::Resumed { by: "root".into() },
+        Event::JournalFails {
+            error: "no space".into(),
+        },
+        Event::JournalAgain(JournalGap {
+            since: DateTime::UNIX_EPOCH,
+            error: "no space".into(),
+            refused: 1,
+            lost: 2,
+        }),
     ];
     events.extend(about_actions());
     events.extend(about_policies());
@@ -299,7 +308,9 @@ fn is_sampled(event: &Event) {
         | Event::GroupReleased { .. }
         | Event::Cycle(_)
         | Event::Paused { .. }
-        | Event::Resumed { .. } => {}
+        | Event::Resumed { .. }
+        | Event::JournalFails { .. }
+        | Event::JournalAgain(_) => {}
     }
 }
 

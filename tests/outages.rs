@@ -340,6 +340,39 @@ fn an_intent_without_an_outcome_is_followed_up_and_not_repeated() {
     }
 }
 
+/// The statement was carried out and nobody heard: the first complete snapshot after a restart proves it.
+#[test]
+fn an_unknown_outcome_is_verified_by_the_first_snapshot_after_a_restart() {
+    for driver in drivers() {
+        let db = Db::parse(OFFICE);
+        let site = site(ENFORCE);
+        site.configure(&driver, &db);
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 1);
+        db.world.arm(hang("ALTER SYSTEM"));
+        db.world.advance(FIVE_HOURS);
+        let intent = site.journals("intent", |_| true);
+        daemon.signal("KILL");
+        drop(daemon);
+
+        db.world.disarm();
+        db.world
+            .log_off(1, u32::try_from(intent["sid"].as_u64().expect("a SID")).expect("small"));
+        let daemon = site.run(&driver);
+        daemon.says("cycle done");
+        let log = daemon.log();
+        let place = |message: &str| log.iter().position(|line| line["message"] == message);
+        assert!(place("action verified").is_some(), "{log:#?}");
+        assert!(
+            place("action verified") < place("cycle done"),
+            "in the first cycle: {log:#?}"
+        );
+        let proof = site.journals("verification", |_| true);
+        assert_eq!((&proof["id"], &proof["proof"]), (&intent["id"], &"gone".into()));
+        assert_eq!(site.journalled("outcome")[0]["outcome"], "unknown");
+    }
+}
+
 /// The daemon is killed while Oracle makes it wait for the answer; the end of the session is still its effect.
 #[test]
 fn a_kill_under_way_is_followed_to_its_end_by_the_next_daemon() {

@@ -91,7 +91,7 @@ pub fn run(path: &Path, dry_run: bool, clock: SystemClock) -> Status {
     if service.stop("received a signal", GRACE) {
         Status::Fine
     } else {
-        fail("stop: a database's loop did not end in time or ended with a panic; see the log")
+        fail("stop: a database's loop or the journal did not end in time or ended with an error; see the log")
     }
 }
 

@@ -29,6 +29,9 @@ use crate::systemd::Heartbeat;
 /// A loop that has not shown itself for so long is stuck: it never blocks, so a minute is a very long time.
 const LOOP_ALLOWANCE: Duration = Duration::from_secs(30);
 
+/// Records that wait have so long to come to the disk, where somebody needs them there.
+const RECORDS_WITHIN: Duration = Duration::from_secs(5);
+
 /// A port that is busy at start is waited for, within what the unit gives a start.
 const PORT_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -188,6 +191,8 @@ impl Service {
     pub fn reload(&mut self, config: &Config, set: &Arc<PolicySet>) -> Result<(), String> {
         let (parts, running) = (&self.parts, &mut self.running);
         parts.accounts.look_again();
+        // What is not on the disk by then leaves an action open, which is followed up.
+        let _ = parts.recorder.flush(RECORDS_WITHIN);
         // What was done where a new entry leads may have been done under this very name, before a reload took it away.
         let history = crate::journal::read::read(&parts.state, parts.clock.utc())
             .map_err(|error| format!("read the journal for what it knows of databases that are new: {error}"))?;
@@ -208,10 +213,11 @@ impl Service {
             .record(&Event::Policies(PolicyLoad::Failed { error }));
     }
 
-    /// The loops' signs of life; `None` if a loop has ended, which none does of itself.
+    /// The loops' signs of life; `None` if one of them or who writes the journal has ended, which none does of itself.
     #[must_use]
     pub fn heartbeat(&self) -> Option<&Heartbeat> {
-        self.running.all_run().then_some(&self.parts.heartbeat)
+        let all = self.running.all_run() && self.parts.recorder.runs();
+        all.then_some(&self.parts.heartbeat)
     }
 
     /// What `systemctl status` shows: what is in force, and what is not as it should be.
@@ -226,13 +232,17 @@ impl Service {
         self.pages.address()
     }
 
-    /// Ends everything within `grace`; whether it all ended in good order.
+    /// Ends everything within `grace`, and what it leaves to be written down a little later; whether it all ended in good order.
     #[must_use]
     pub fn stop(self, reason: &str, grace: Duration) -> bool {
         self.parts.recorder.record(&Event::Stopping { reason: reason.into() });
         let ended = self.running.stop(grace);
+        let whole = self.parts.recorder.close(RECORDS_WITHIN);
+        if let Err(unwritten) = &whole {
+            tracing::error!(error = unwritten.as_str(), "the journal is not whole");
+        }
         drop(self.pages);
-        ended
+        ended && whole.is_ok()
     }
 }
 

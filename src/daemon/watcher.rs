@@ -285,15 +285,8 @@ impl Witness for Clerk {
         open.sort_by_key(|intent| intent.id);
         let ended = open.into_iter().map(|intent| {
             let outcome = unwritten(&intent);
-            self.recorder.record(&Event::Outcome(Outcomed {
-                intent: Arc::clone(&intent),
-                outcome,
-                code: None,
-                message: Some(why.to_owned()),
-                statement: None,
-                session: Evidence::default(),
-                took: Duration::ZERO,
-            }));
+            self.recorder
+                .record(&Event::Outcome(Outcomed::untold(&intent, outcome, why)));
             done_of(&intent, outcome, None)
         });
         ended.collect()
@@ -329,14 +322,7 @@ impl Witness for Clerk {
     }
 
     fn unused(&mut self, unused: &Intending<'_>, outcome: Outcome, why: &str) {
-        self.recorder.record(&Event::Dropped(Outcomed {
-            intent: self.intent(unused),
-            outcome,
-            code: None,
-            message: Some(why.to_owned()),
-            statement: None,
-            session: Evidence::default(),
-            took: Duration::ZERO,
-        }));
+        let dropped = Outcomed::untold(&self.intent(unused), outcome, why);
+        self.recorder.record(&Event::Dropped(dropped));
     }
 }

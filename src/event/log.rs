@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 use crate::decide::outcome::Outcome;
 use crate::decide::respawn::Return;
 use crate::decide::verify::{Proof, Verification};
-use crate::event::{CycleReport, Event, Intent, Loaded, Outcomed, PolicyLoad};
+use crate::event::{CycleReport, Event, Intent, JournalGap, Loaded, Outcomed, PolicyLoad};
 
 impl Event {
     /// Writes the log line.
@@ -46,23 +46,10 @@ impl Event {
                 policy,
                 mode,
                 reason,
-            } => {
-                let mode = mode.name();
-                warn!(
-                    database = &**database,
-                    policy = &**policy,
-                    mode,
-                    reason,
-                    "breaker opened"
-                );
-            }
+            } => log_breaker_opened(database, policy, mode.name(), reason),
             Event::BreakerClosed { database, policy, mode } => {
-                info!(
-                    database = &**database,
-                    policy = &**policy,
-                    mode = mode.name(),
-                    "breaker closed"
-                );
+                let (database, policy, mode) = (&**database, &**policy, mode.name());
+                info!(database, policy, mode, "breaker closed");
             }
             Event::CameBack { database, back } => log_return(database, back),
             Event::GroupSuspended {
@@ -83,6 +70,13 @@ impl Event {
             Event::Cycle(report) => log_cycle(report),
             Event::Paused { by, reason, .. } => log_paused(by, reason),
             Event::Resumed { by } => info!(by = by.as_str(), "resumed"),
+            Event::JournalFails { error } => {
+                error!(
+                    error = error.as_str(),
+                    "the journal takes no records: nobody is acted on"
+                );
+            }
+            Event::JournalAgain(gap) => log_gap(gap),
         }
     }
 }
@@ -120,6 +114,16 @@ fn log_acting(database: &str, connections: &[(Option<u32>, bool)]) {
 
 fn log_paused(by: &str, reason: &str) {
     warn!(by, reason, "paused: no action is taken on any database");
+}
+
+fn log_breaker_opened(database: &str, policy: &str, mode: &str, reason: &str) {
+    warn!(database, policy, mode, reason, "breaker opened");
+}
+
+fn log_gap(gap: &JournalGap) {
+    let (error, since) = (gap.error.as_str(), gap.since.format("%Y-%m-%dT%H:%M:%SZ"));
+    let (refused, lost) = (gap.refused, gap.lost);
+    warn!(%since, error, refused, lost, "the journal takes records again");
 }
 
 fn log_return(database: &str, back: &Return) {

@@ -156,6 +156,26 @@ pub enum Event {
         /// Who ended the pause.
         by: String,
     },
+    /// The journal takes no records any more, so nobody is acted on.
+    JournalFails {
+        /// Why.
+        error: String,
+    },
+    /// The journal takes records again: this is the first of them.
+    JournalAgain(JournalGap),
+}
+
+/// What the journal did not take while it took nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalGap {
+    /// Since when it took nothing, by the host's clock.
+    pub since: DateTime<Utc>,
+    /// Why, as it was last.
+    pub error: String,
+    /// Intents that were refused: no statement was sent for them.
+    pub refused: u64,
+    /// Other records that are in no journal.
+    pub lost: u64,
 }
 
 /// The result of loading the policies.
@@ -300,6 +320,22 @@ pub struct Outcomed {
     pub session: Evidence,
     /// The duration of the re-check and the statement.
     pub took: Duration,
+}
+
+impl Outcomed {
+    /// The outcome of an intent for which no call to the database was made.
+    #[must_use]
+    pub fn untold(intent: &Arc<Intent>, outcome: Outcome, why: &str) -> Outcomed {
+        Outcomed {
+            intent: Arc::clone(intent),
+            outcome,
+            code: None,
+            message: Some(why.to_owned()),
+            statement: None,
+            session: Evidence::default(),
+            took: Duration::ZERO,
+        }
+    }
 }
 
 /// The columns of a session that were read.

@@ -229,7 +229,8 @@ impl Reading<'_> {
             | Record::GroupSuspended { .. }
             | Record::GroupReleased { .. }
             | Record::Paused { .. }
-            | Record::Resumed { .. } => {}
+            | Record::Resumed { .. }
+            | Record::JournalGap { .. } => {}
         }
         Ok(())
     }

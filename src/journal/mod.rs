@@ -4,29 +4,34 @@
 //! and so on; the oldest is removed. The records are documented in [`record`].
 //!
 //! The journal is the daemon's only memory across a restart, and its one hard promise: **when [`Journal::append`] returns,
-//! the record is on the disk,** in the file that the path names. An intent is appended before its statement is sent, so a crash at any instruction can leave
-//! an action without an outcome, and never an action without a record. The price is one flush an action; a cycle has few.
+//! the record is on the disk,** in the file that the path names. An intent is appended before its statement is sent, so a crash
+//! at any instruction can leave an action without an outcome, and never an action without a record. Records that come at the
+//! same time share a flush (see [`crate::recorder`]).
 //!
 //! A write that fails half-way is cut off again before anything else is written, and if that fails too, nothing is written:
-//! whoever asked gets the error and does not act. A file that a crash has cut in the middle of a record is never cut by the
-//! next start; its last line is ended with a line feed and stays as damage that is reported.
+//! whoever asked gets the error and does not act. So it is while the file is not as this process left it: moved, deleted,
+//! replaced, cut (`: > journal.jsonl`, `copytruncate`) or written to by somebody else. What the daemon remembers would not be
+//! what the next start reads. A file that a crash has cut in the middle of a record is never cut by the next start; its last line
+//! is ended with a line feed and stays as damage that is reported.
 //!
 //! A folder belongs to one daemon. The lock is on a file of its own, because the journal's own file changes its name.
 
+mod disk;
 pub mod entries;
 pub mod read;
 mod record;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
 use crate::event::Event;
+use crate::journal::disk::{Disk, lock};
 use crate::journal::read::{History, read};
 pub(crate) use crate::journal::record::cells;
 use crate::journal::record::{Line, Record, VERSION};
@@ -40,8 +45,6 @@ pub const FILES_KEPT: u32 = 8;
 
 /// A record is never larger: a session's whole row is some kilobytes.
 pub const RECORD_BYTES: usize = 1024 * 1024;
-
-const MODE: u32 = 0o640;
 
 /// The file of this age: 0 is the current one.
 #[must_use]
@@ -76,7 +79,7 @@ pub enum Error {
 }
 
 impl Error {
-    fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+    pub(crate) fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
         move |source| Error::Io {
             action,
             path: path.to_owned(),
@@ -93,8 +96,8 @@ pub(crate) trait Medium: Send + std::fmt::Debug {
     fn sync(&mut self) -> io::Result<()>;
     /// Cuts off everything after `len`.
     fn cut(&mut self, len: u64) -> io::Result<()>;
-    /// Whether what is written is the file that its path names.
-    fn verify(&self) -> io::Result<()>;
+    /// Whether what is written is the file that its path names, and is as long as this: nobody else has cut it or written to it.
+    fn verify(&self, length: RangeInclusive<u64>) -> io::Result<()>;
     /// Makes this file the newest of the full ones and starts a new one.
     fn rotate(&mut self) -> io::Result<()>;
 }
@@ -106,8 +109,8 @@ pub struct Journal {
     limit: u64,
     /// The current file's length up to the last record that was written whole.
     len: u64,
-    /// Whether there may be half a record after it.
-    torn: bool,
+    /// So many bytes of a write that failed may stand after it.
+    torn: u64,
 }
 
 impl Journal {
@@ -127,7 +130,7 @@ impl Journal {
             medium: Box::new(disk),
             limit: FILE_BYTES,
             len,
-            torn: false,
+            torn: 0,
         };
         Ok((journal, history))
     }
@@ -138,7 +141,7 @@ impl Journal {
             medium,
             limit,
             len: 0,
-            torn: false,
+            torn: 0,
         }
     }
 
@@ -148,32 +151,44 @@ impl Journal {
     /// When the record is not on the disk. Then it must be taken as not written, although a crash may yet show it.
     pub fn append(&mut self, event: &Event, at: DateTime<Utc>) -> io::Result<()> {
         match line(event, at)? {
-            Some(line) => self.append_line(&line),
+            Some(line) => self.append_lines(&line),
             None => Ok(()),
         }
     }
 
-    /// As [`Self::append`], with a line that [`line()`] made.
+    /// As [`Self::append`], with lines that [`line()`] made: all of them are on the disk then, or none.
     ///
     /// # Errors
     /// As there.
-    pub(crate) fn append_line(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.torn {
-            self.medium.cut(self.len)?;
-            self.torn = false;
-        }
-        let size = u64::try_from(line.len()).unwrap_or(u64::MAX);
+    pub(crate) fn append_lines(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.make_sure()?;
+        let size = u64::try_from(lines.len()).unwrap_or(u64::MAX);
         if self.len > 0 && self.len.saturating_add(size) > self.limit {
             self.medium.rotate()?;
             self.len = 0;
         }
-        // Until the record is known to be whole and on the disk, the file's end is not to be trusted.
-        self.torn = true;
-        self.medium.append(line)?;
+        // Until the lines are known to be whole and on the disk, the file's end is not to be trusted.
+        self.torn = size;
+        let whole = self.len.saturating_add(size);
+        self.medium.append(lines)?;
         self.medium.sync()?;
-        self.medium.verify()?;
-        self.torn = false;
-        self.len += size;
+        self.medium.verify(whole..=whole)?;
+        (self.torn, self.len) = (0, whole);
+        Ok(())
+    }
+
+    /// Looks whether the file is as it was left, and cuts off what a write that failed left behind. A file that is shorter than
+    /// it was is not cut: that would fill it up with zeros.
+    ///
+    /// # Errors
+    /// When the path names another file, somebody else has cut it or written to it, or it cannot be cut. Then nothing must be
+    /// written.
+    pub(crate) fn make_sure(&mut self) -> io::Result<()> {
+        self.medium.verify(self.len..=self.len.saturating_add(self.torn))?;
+        if self.torn > 0 {
+            self.medium.cut(self.len)?;
+            self.torn = 0;
+        }
         Ok(())
     }
 }
@@ -195,132 +210,4 @@ pub(crate) fn line(event: &Event, at: DateTime<Utc>) -> io::Result<Option<Vec<u8
         )));
     }
     Ok(Some(line))
-}
-
-/// Takes the folder for this process, until it ends or drops the file.
-fn lock(state: &Path) -> Result<File, Error> {
-    let path = state.join("lock");
-    let open = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(MODE)
-        .open(&path);
-    let mut file = open.map_err(Error::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => {
-            // Only for the message of whoever comes second; the lock is the kernel's.
-            let named = file
-                .set_len(0)
-                .and_then(|()| file.write_all(std::process::id().to_string().as_bytes()));
-            named.map_err(Error::io("write", &path))?;
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut owner = String::new();
-            let read = Read::by_ref(&mut file).take(20).read_to_string(&mut owner);
-            let known = read.is_ok() && !owner.is_empty() && owner.bytes().all(|byte| byte.is_ascii_digit());
-            Err(Error::InUse {
-                state: state.to_owned(),
-                owner: if known { owner } else { "unknown".to_owned() },
-            })
-        }
-        Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
-    }
-}
-
-/// Whether an open file is the one that a path names: what is written into another is lost with this process.
-fn is_named(open: &File, path: &Path) -> io::Result<()> {
-    let shown = path.display();
-    let named = fs::metadata(path)
-        .map_err(|error| io::Error::new(error.kind(), format!("{shown} cannot be looked at any more: {error}")))?;
-    let ours = open.metadata()?;
-    if (named.dev(), named.ino()) == (ours.dev(), ours.ino()) && ours.nlink() > 0 {
-        return Ok(());
-    }
-    let error = format!("{shown} is another file than the one that is open: the state folder was moved or replaced");
-    Err(io::Error::new(io::ErrorKind::NotFound, error))
-}
-
-/// The files of a state folder.
-#[derive(Debug)]
-struct Disk {
-    state: PathBuf,
-    current: File,
-    /// Held for as long as the journal lives.
-    lock: File,
-}
-
-impl Disk {
-    fn open(state: &Path, lock: File) -> io::Result<Disk> {
-        Ok(Disk {
-            state: state.to_owned(),
-            current: Disk::open_current(state)?,
-            lock,
-        })
-    }
-
-    fn open_current(state: &Path) -> io::Result<File> {
-        let path = file(state, 0);
-        let current = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(MODE)
-            .open(path)?;
-        // A new file's name is on the disk only when its folder is.
-        File::open(state)?.sync_all()?;
-        Ok(current)
-    }
-
-    /// Ends a line that a crash has cut, so that the next record starts on its own; gives the file's length.
-    fn end_last_line(&mut self) -> io::Result<u64> {
-        let len = self.current.seek(SeekFrom::End(0))?;
-        if len == 0 {
-            return Ok(0);
-        }
-        let mut last = [0];
-        self.current.seek(SeekFrom::End(-1))?;
-        self.current.read_exact(&mut last)?;
-        if last == [b'\n'] {
-            return Ok(len);
-        }
-        self.current.write_all(b"\n")?;
-        self.current.sync_data()?;
-        Ok(len + 1)
-    }
-}
-
-impl Medium for Disk {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.current.write_all(bytes)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.current.sync_data()
-    }
-
-    fn cut(&mut self, len: u64) -> io::Result<()> {
-        self.current.set_len(len)?;
-        self.current.sync_data()
-    }
-
-    fn verify(&self) -> io::Result<()> {
-        is_named(&self.current, &file(&self.state, 0))?;
-        // Without its name the lock keeps nobody out.
-        is_named(&self.lock, &self.state.join("lock"))
-    }
-
-    /// A crash between two of these renames leaves a gap in the numbers, which reading does not mind.
-    fn rotate(&mut self) -> io::Result<()> {
-        for age in (0..FILES_KEPT).rev() {
-            match fs::rename(file(&self.state, age), file(&self.state, age + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        self.current = Disk::open_current(&self.state)?;
-        Ok(())
-    }
 }

@@ -228,7 +228,8 @@ impl History {
             | Record::GroupReleased { .. }
             | Record::Dropped(_)
             | Record::Paused { .. }
-            | Record::Resumed { .. } => {}
+            | Record::Resumed { .. }
+            | Record::JournalGap { .. } => {}
         }
         Ok(())
     }

@@ -110,6 +110,13 @@ pub(super) enum Record {
     },
     /// Actions are permitted again.
     Resumed { by: String },
+    /// The journal took no records from `since` to here: so many intents were refused, and so many other records are lost.
+    JournalGap {
+        since: DateTime<Utc>,
+        error: String,
+        refused: u64,
+        lost: u64,
+    },
 }
 
 /// An intent.
@@ -295,24 +302,37 @@ impl Record {
                 policy,
                 who,
                 reason,
-            } => Record::GroupSuspended {
-                database: database.to_string(),
-                policy: policy.to_string(),
-                who: WhoRecord::of(who),
-                reason: reason.clone(),
-            },
-            Event::GroupReleased { database, policy, who } => Record::GroupReleased {
-                database: database.to_string(),
-                policy: policy.to_string(),
-                who: WhoRecord::of(who),
-            },
+            } => Record::of_suspension(database, policy, who, Some(reason)),
+            Event::GroupReleased { database, policy, who } => Record::of_suspension(database, policy, who, None),
             Event::Paused { by, reason, .. } => Record::Paused {
                 by: by.clone(),
                 reason: reason.clone(),
             },
             Event::Resumed { by } => Record::Resumed { by: by.clone() },
-            Event::DriverError { .. } | Event::Acting { .. } | Event::Cycle(_) => return Ok(None),
+            Event::JournalAgain(gap) => Record::JournalGap {
+                since: gap.since,
+                error: gap.error.clone(),
+                refused: gap.refused,
+                lost: gap.lost,
+            },
+            Event::DriverError { .. } | Event::Acting { .. } | Event::Cycle(_) | Event::JournalFails { .. } => {
+                return Ok(None);
+            }
         }))
+    }
+
+    /// A group is suspended for a reason, or released.
+    fn of_suspension(database: &str, policy: &str, who: &Who, reason: Option<&String>) -> Record {
+        let (database, policy, who) = (database.to_owned(), policy.to_owned(), WhoRecord::of(who));
+        match reason.cloned() {
+            Some(reason) => Record::GroupSuspended {
+                database,
+                policy,
+                who,
+                reason,
+            },
+            None => Record::GroupReleased { database, policy, who },
+        }
     }
 }
 

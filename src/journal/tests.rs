@@ -1,6 +1,7 @@
 //! The journal against crashes at every byte, full disks, and a second daemon.
 
 mod budgets;
+mod disk;
 mod entries;
 
 use std::collections::BTreeSet;
@@ -352,18 +353,6 @@ fn a_folder_belongs_to_one_daemon() {
 }
 
 #[test]
-fn the_files_are_not_for_everybody() {
-    use std::os::unix::fs::PermissionsExt;
-    let state = tempfile::tempdir().expect("a folder");
-    write(state.path(), &[Event::Resumed { by: "test".into() }]);
-    let mode = fs::metadata(file(state.path(), 0))
-        .expect("is there")
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o137, 0, "{mode:o}");
-}
-
-#[test]
 fn a_full_file_makes_room_and_the_numbers_go_on() {
     let state = tempfile::tempdir().expect("a folder");
     let (mut journal, _) = Journal::open(state.path(), now()).expect("opens");
@@ -408,6 +397,8 @@ pub(crate) struct Tape {
     pub(crate) calls: Arc<Mutex<Vec<String>>>,
     pub(crate) bytes: Arc<Mutex<Vec<u8>>>,
     pub(crate) fail: Arc<Mutex<Vec<&'static str>>>,
+    /// No flush comes to its end while somebody holds this.
+    pub(crate) slow: Arc<Mutex<()>>,
 }
 
 impl Tape {
@@ -423,7 +414,7 @@ impl Tape {
         }
     }
 
-    fn taken(&self) -> Vec<String> {
+    pub(crate) fn taken(&self) -> Vec<String> {
         std::mem::take(&mut *self.calls.lock().expect("not poisoned"))
     }
 }
@@ -441,6 +432,7 @@ impl Medium for Tape {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        drop(self.slow.lock().expect("not poisoned"));
         self.call("sync")
     }
 
@@ -451,7 +443,12 @@ impl Medium for Tape {
         Ok(())
     }
 
-    fn verify(&self) -> io::Result<()> {
+    fn verify(&self, length: RangeInclusive<u64>) -> io::Result<()> {
+        let there = self.bytes.lock().expect("not poisoned").len();
+        assert!(
+            length.contains(&u64::try_from(there).expect("small")),
+            "{there} is not in {length:?}"
+        );
         Ok(())
     }
 
@@ -460,34 +457,6 @@ impl Medium for Tape {
         self.bytes.lock().expect("not poisoned").clear();
         Ok(())
     }
-}
-
-#[test]
-fn what_is_written_is_what_the_path_names() {
-    let parent = tempfile::tempdir().expect("a folder");
-    let state = parent.path().join("state");
-    let (mut journal, _) = Journal::open(&state, now()).expect("opens");
-    journal.append(&resumed(), now()).expect("written");
-    let away = parent.path().join("away");
-    fs::rename(&state, &away).expect("moved");
-    journal.append(&resumed(), now()).expect_err("the path names nothing");
-    fs::create_dir(&state).expect("made");
-    fs::write(file(&state, 0), "").expect("made");
-    journal
-        .append(&resumed(), now())
-        .expect_err("the path names another file");
-    fs::remove_dir_all(&state).expect("removed");
-    fs::rename(&away, &state).expect("moved back");
-    journal.append(&resumed(), now()).expect("the path names it again");
-    for name in ["lock", "journal.jsonl"] {
-        let (there, kept) = (state.join(name), state.join("kept"));
-        fs::rename(&there, &kept).expect("moved");
-        journal.append(&resumed(), now()).expect_err(name);
-        fs::rename(&kept, &there).expect("moved back");
-        journal.append(&resumed(), now()).expect("it is there again");
-    }
-    fs::remove_file(file(&state, 0)).expect("removed");
-    journal.append(&resumed(), now()).expect_err("it has no name any more");
 }
 
 fn resumed() -> Event {

@@ -140,7 +140,7 @@ impl Metrics {
         let paused = "1 if the kill switch stops all actions, else 0.";
         let acting =
             "1 if the connection that stands by for actions is open, else 0; exists where a policy in force needs it.";
-        let journal = "Journal records that could not be written; no action is taken without a record.";
+        let journal = "Failed attempts to write the journal; no action is taken without a record.";
         let errors = "Failed calls, by class of error.";
         Metrics {
             up: make.gauges(
@@ -243,11 +243,13 @@ impl Metrics {
             | Event::Intent(_)
             | Event::Verification { .. }
             | Event::GroupSuspended { .. }
-            | Event::GroupReleased { .. } => {}
+            | Event::GroupReleased { .. }
+            | Event::JournalFails { .. }
+            | Event::JournalAgain(_) => {}
         }
     }
 
-    /// Counts a record that could not be written.
+    /// Counts a failed attempt to write the journal.
     pub fn journal_failed(&self) {
         self.journal_errors.inc();
     }

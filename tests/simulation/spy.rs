@@ -26,6 +26,13 @@ impl Watcher for Spy {
                 lock(&self.truth).is_gone(verification.key);
             }
         }
+        // From the first complete snapshot on, also after a crash: whoever is not in it is not waited for any longer.
+        let snapshot = &view.polled.snapshot;
+        let all_known = (0..snapshot.rows()).all(|row| snapshot.key(row).is_some());
+        for (key, followed) in view.memory.following.iter() {
+            let is_gone = all_known && snapshot.is_complete(key.inst_id) && snapshot.find(*key).is_none();
+            assert!(!is_gone, "{key} is gone and not verified: {followed:?}");
+        }
         for warrant in &view.cycle.ruling.warrants {
             let inst_id = warrant.key().inst_id;
             assert!(

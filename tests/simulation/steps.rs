@@ -15,7 +15,7 @@ use orareaper::daemon::actor::{Acted, Actor, Batch, Order};
 use orareaper::daemon::database::{Database, Input, Settings};
 use orareaper::daemon::pause::{Pause, Switch, clear, set};
 use orareaper::daemon::poller::{Needs, Poller, Reach};
-use orareaper::daemon::watcher::{Clerk, Recording};
+use orareaper::daemon::watcher::Recording;
 use orareaper::decide::in_force::{Arming, EffectiveLimits, Rules};
 use orareaper::journal;
 use orareaper::metrics::Metrics;
@@ -108,7 +108,7 @@ impl Summary {
 }
 
 /// For calls that nothing is meant to delay: far above what a loaded machine needs.
-const PATIENT: Duration = Duration::from_secs(30);
+pub(crate) const PATIENT: Duration = Duration::from_secs(30);
 
 /// How long a logoff may take, in milliseconds.
 const PATIENCE: u32 = 100;
@@ -388,12 +388,7 @@ impl Run {
             let session = self.world.session(own.inst_id, own.sid);
             session.is_some_and(|session| is(&session, *own))
         });
-        let mut desk = Desk::new(
-            Clerk::new((&Arc::from(NAME), &Arc::from(NAME)), Arc::clone(&daemon.recorder)),
-            truth,
-            state,
-            mischief,
-        );
+        let mut desk = Desk::new(&daemon.recorder, truth, state, mischief);
         let carried_out = panic::catch_unwind(AssertUnwindSafe(|| daemon.actor.carry_out_all(batch, &mut desk)));
         let (marked, keys) = (desk.marked, std::mem::take(&mut desk.intended));
         // It holds the recorder, and with it the journal's lock.
@@ -430,6 +425,7 @@ impl Run {
 
     /// What the journal remembers is what the daemon remembers, also while it runs.
     fn compare_with_journal(&mut self) {
+        assert!(self.daemon().recorder.flush(PATIENT), "the journal takes no records");
         let now = self.clock.utc();
         let rules = self.setting.sets.concat();
         let history = journal::read::read(self.state(), now).expect("the journal");
@@ -555,7 +551,7 @@ impl Run {
         let Some(batch) = self.next_batch() else { return };
         let daemon = self.daemon.as_mut().expect("it runs");
         let mut desk = Desk::new(
-            Clerk::new((&Arc::from(NAME), &Arc::from(NAME)), Arc::clone(&daemon.recorder)),
+            &daemon.recorder,
             Arc::clone(&self.truth),
             self.state.path().to_owned(),
             Mischief::None,

@@ -115,15 +115,8 @@ struct Whole {
 
 fn begin(config: &Config, rules: &[Rule]) -> Whole {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    // A thread of the daemon that ended before may hold the folder for a moment yet.
-    let opened = (0..200).find_map(|_| {
-        let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
-        let opened = Recorder::open(&config.state, Arc::clone(&clock), metrics, status).ok();
-        if opened.is_none() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        opened
-    });
+    let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
+    let opened = Recorder::open(&config.state, Arc::clone(&clock), metrics, status);
     let (recorder, history) = opened.expect("the state folder");
     let mut whole = Whole {
         recorder: Arc::new(recorder),
@@ -180,6 +173,10 @@ fn end(whole: Whole, world: &World) {
         whole.running.expect("it runs").stop(Duration::from_secs(10)),
         "a loop did not end in good order"
     );
+    whole
+        .recorder
+        .close(Duration::from_secs(30))
+        .expect("all of it is written");
     for session in world.sessions() {
         if session.group.is_none() && session.username.as_deref() == Some(REAPER) {
             world.log_off(session.instance, session.sid);

@@ -5,18 +5,20 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::panic;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use orareaper::actuator::carry_out::{Answered, Intending, Witness};
 use orareaper::daemon::watcher::Clerk;
 use orareaper::decide::cycle::Done;
 use orareaper::decide::outcome::Outcome;
 use orareaper::journal;
+use orareaper::recorder::Recorder;
 use orareaper::session::SessionKey;
 use orasim::scenario::Length;
 use orasim::{Fault, Strike, World};
 
 use super::chance::Chance;
-use super::steps::{Shared, lock};
+use super::steps::{NAME, PATIENT, Shared, lock};
 
 /// What a query may fail with.
 const ERRORS: &[(u32, &str)] = &[
@@ -227,6 +229,7 @@ pub(crate) fn is_crash(panicked: &(dyn Any + Send)) -> bool {
 /// Writes actions down as the daemon does, watched, and with mischief.
 pub(crate) struct Desk {
     clerk: Clerk,
+    recorder: Arc<Recorder>,
     truth: Shared,
     state: PathBuf,
     mischief: Mischief,
@@ -238,9 +241,11 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(clerk: Clerk, truth: Shared, state: PathBuf, mischief: Mischief) -> Desk {
+    pub(crate) fn new(recorder: &Arc<Recorder>, truth: Shared, state: PathBuf, mischief: Mischief) -> Desk {
+        let name = Arc::from(NAME);
         Desk {
-            clerk,
+            clerk: Clerk::new((&name, &name), Arc::clone(recorder)),
+            recorder: Arc::clone(recorder),
             truth,
             state,
             mischief,
@@ -268,6 +273,8 @@ impl Witness for Desk {
             return Err(io::ErrorKind::StorageFull.into());
         }
         if self.mischief == Mischief::CrashInIntent(at) {
+            // Whatever was handed in before is written before it.
+            assert!(self.recorder.flush(PATIENT), "the journal takes no records");
             let mut file = OpenOptions::new()
                 .append(true)
                 .open(journal::file(&self.state, 0))

@@ -265,6 +265,16 @@ impl Site {
         })
     }
 
+    /// Waits until there are so many records of this kind. They come to the disk a little after the metric or the page shows
+    /// what they say.
+    pub(crate) fn journals_all(&self, kind: &str, count: usize) -> Vec<Value> {
+        until(
+            &format!("{count} records of kind {kind}; {:#?}", self.journal()),
+            || self.journalled(kind).len() >= count,
+        );
+        self.journalled(kind)
+    }
+
     /// Everything that was left in the folder by the program, as text.
     pub(crate) fn left_behind(&self) -> String {
         let mut text = String::new();

@@ -1,11 +1,17 @@
-//! What a database does when its acting thread cannot connect.
+//! What a database does when its acting thread cannot connect, or its disk does not answer.
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::decide::in_force::{Arming, EffectiveLimits};
+use crate::daemon::pause::Switch;
+use crate::daemon::watcher::Recording;
+use crate::decide::in_force::{Arming, EffectiveLimits, RunMode};
+use crate::journal::tests::{Tape, intent};
+use crate::systemd::Heartbeat;
 use crate::oracle::capabilities::tests::capabilities;
+use crate::recorder::tests::over;
 use crate::session::snapshot::{Cell, Clock as DbClock, Instance, SnapshotSource};
 use crate::session::time::DbTime;
+use crate::systemd::Heartbeat;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
@@ -64,14 +70,18 @@ fn polled(clock: &ManualClock) -> Input {
 
 /// A database that polls every 15 seconds, its clock, and what it tells.
 fn database() -> (Database, Arc<ManualClock>, Noted, Receiver<Needs>) {
-    let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
     let noted = Noted::default();
+    let (database, clock, asks) = watched_by(Box::new(noted.clone()));
+    (database, clock, noted, asks)
+}
+
+fn watched_by(watcher: Box<dyn Watcher>) -> (Database, Arc<ManualClock>, Receiver<Needs>) {
+    let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
     let settings = settings();
     let ((ask, asks), (act, _acts)) = (channel(), channel());
     let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-    let watcher = Box::new(noted.clone());
     let database = Database::new(settings, rules(), Memory::default(), shared, (ask, act), watcher);
-    (database, clock, noted, asks)
+    (database, clock, asks)
 }
 
 fn settings() -> Settings {
@@ -139,4 +149,39 @@ fn an_account_that_is_refused_for_acting_is_not_tried_again_before_a_reload() {
 fn a_listener_that_is_not_there_is_tried_again_later() {
     let waiting = Some("no connection to act on: connect to prod: refused".to_owned());
     assert_eq!(after(Class::Backoff), [waiting, None, None]);
+}
+
+/// Whoever acts waits for the disk; a loop does not, whatever it has to have written down.
+#[test]
+fn a_disk_that_does_not_answer_delays_no_loop() {
+    let state = tempfile::tempdir().expect("a folder");
+    let tape = Tape::default();
+    let recorder = over(&tape);
+    let held = tape.slow.lock().expect("not poisoned");
+    let (told, acting) = channel();
+    let acts = Arc::clone(&recorder);
+    let one = intent(recorder.next_id(), 287, RunMode::Enforce);
+    std::thread::spawn(move || told.send(acts.record_intent(&one)));
+    let host: Arc<dyn Clock> = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
+    let switch = Arc::new(Switch::new(state.path(), Arc::clone(&host)).expect("a folder"));
+    let pulse = Heartbeat::new(Arc::clone(&host)).pulse("db-prod", Duration::from_secs(30));
+    let watcher = Recording::new(&"prod".into(), recorder, pulse, host, switch, state.path());
+    let (mut database, clock, asks) = watched_by(Box::new(watcher));
+    // Whoever runs these loops holds the disk up: if they waited for it, the test would not end.
+    for cycle in 0..3 {
+        database.poll_if_due();
+        assert!(asks.try_recv().is_ok(), "poll {cycle}");
+        let error = Error::new(Class::Backoff, "read prod", "refused");
+        assert!(database.apply(Input::Polled(Err(error))).is_continue());
+        clock.advance(Duration::from_secs(3600));
+        database.poll_if_due();
+        assert!(asks.try_recv().is_ok(), "poll {cycle}");
+        // Up and down again, which is journalled.
+        assert!(database.apply(polled(&clock)).is_continue());
+        clock.advance(Duration::from_secs(15));
+    }
+    acting.try_recv().expect_err("the intent is not on the disk");
+    drop(held);
+    let written = acting.recv_timeout(Duration::from_secs(60)).expect("an answer");
+    written.expect("is on the disk");
 }

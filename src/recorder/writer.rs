@@ -1,0 +1,446 @@
+//! The thread that writes the journal, and the queue before it.
+//!
+//! The thread takes everything that is queued, appends it in one write and flushes once: ten databases that act in the same
+//! moment wait for one flush and not for ten. The queue's lock is never held while the disk is asked, so handing a record in
+//! takes no longer than a push, whatever the disk does.
+//!
+//! - A write that fails, fails every intent in it and behind it: their callers are told and do nothing. Everything else keeps
+//!   its place and is tried again, with the next intent or a second later.
+//! - An intent waits so long and no longer. One that is still queued is taken back; one that is being written when its time is
+//!   over is told apart, because it may yet come to the disk.
+//! - The queue has a bound. A record that finds no room is lost and counted; an intent that finds none is refused, and so is
+//!   everything once the daemon has begun to end. An outcome always finds room: there is one for each intent that was written.
+//! - That the journal takes nothing is told once, when it begins. It ends with a record that is written: that one says how many
+//!   intents were refused and how many records were lost meanwhile.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::clock::Monotonic;
+use crate::event::{Event, JournalGap};
+use crate::journal::{Journal, line};
+use crate::recorder::Panel;
+
+/// So many bytes of records wait: some thousands of records.
+pub(super) const MOST_BYTES: usize = 16 * 1024 * 1024;
+
+/// After a failure it is tried again so soon.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// With nothing to write, the file is looked at so often: one that was moved or cut is told of before somebody has to be ended.
+const LOOKS: Duration = Duration::from_secs(10);
+
+/// Whether a record is lost where the queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// It is not.
+    Kept,
+    /// It is.
+    IfAny,
+}
+
+/// Why an intent is not on the disk.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// It is not, and will not be.
+    NotWritten(io::Error),
+    /// It is being written, and nobody knows for how long yet.
+    NotYet(io::Error),
+}
+
+/// The way to the thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    /// How long an intent waits, and after how long a disk that does not answer is told of.
+    patience: Duration,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    panel: Arc<Panel>,
+    queue: Mutex<Queue>,
+    /// There is something to do.
+    work: Condvar,
+    /// A write has come to its end, or the thread has.
+    turned: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Item>,
+    /// Of those that wait and those that are being written.
+    bytes: usize,
+    /// How many were ever handed in.
+    handed_in: u64,
+    /// The number of the first of those that are being written, and how many they are.
+    writing: Option<(u64, usize)>,
+    /// Since when the disk has been asked, while it is.
+    asked: Option<Monotonic>,
+    trouble: Option<Trouble>,
+    closing: bool,
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Item {
+    number: u64,
+    line: Vec<u8>,
+    /// Who waits for it: an intent's caller.
+    caller: Option<SyncSender<io::Result<()>>>,
+}
+
+/// What has been wrong since the journal last took a record.
+#[derive(Debug)]
+struct Trouble {
+    since: DateTime<Utc>,
+    error: String,
+    refused: u64,
+    lost: u64,
+}
+
+/// What the thread is to do next.
+#[derive(Debug)]
+enum Turn {
+    /// Write these; after trouble, with the record that ends it.
+    Write(Vec<Item>),
+    /// Look whether the file is as it was left.
+    Look,
+    End,
+}
+
+impl Writer {
+    pub(super) fn start(journal: Journal, panel: Arc<Panel>, patience: Duration) -> io::Result<Writer> {
+        let shared = Arc::new(Shared {
+            panel,
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            turned: Condvar::new(),
+        });
+        let its = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || its.run(journal))?;
+        Ok(Writer {
+            shared,
+            patience,
+            thread,
+        })
+    }
+
+    /// Hands a record in. Does not wait.
+    pub(super) fn write(&self, line: Vec<u8>, room: Room) {
+        let mut queue = self.shared.lock();
+        if let Err(error) = queue.push(line, None, room) {
+            self.shared.lost(queue, &error);
+        } else if queue.trouble.is_none() {
+            self.shared.work.notify_one();
+        }
+    }
+
+    /// Counts a record that cannot be written as lost.
+    pub(super) fn lose(&self, error: &io::Error) {
+        self.shared.lost(self.shared.lock(), error);
+    }
+
+    /// Hands an intent in and waits until it is on the disk.
+    pub(super) fn write_and_wait(&self, line: Vec<u8>) -> Result<(), Refused> {
+        let shared = &self.shared;
+        let (told, answer) = sync_channel(1);
+        let mut queue = shared.lock();
+        let number = match queue.push(line, Some(told), Room::IfAny) {
+            Ok(number) => number,
+            Err(error) => {
+                shared.refused(queue, &error);
+                return Err(Refused::NotWritten(error));
+            }
+        };
+        shared.work.notify_one();
+        drop(queue);
+        match answer.recv_timeout(self.patience) {
+            Ok(written) => return written.map_err(Refused::NotWritten),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        let error = io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!(
+                "the intent was not on the disk within {:?}: nothing was sent",
+                self.patience
+            ),
+        );
+        let mut queue = shared.lock();
+        if queue.take_back(number) {
+            shared.refused(queue, &error);
+            return Err(Refused::NotWritten(error));
+        }
+        // Its answer may have come in this moment.
+        match answer.try_recv() {
+            Ok(written) => written.map_err(Refused::NotWritten),
+            Err(_) => {
+                shared.refused(queue, &error);
+                Err(Refused::NotYet(error))
+            }
+        }
+    }
+
+    /// A disk that does not answer fails no write, so somebody has to look at how long it has been asked.
+    pub(super) fn tell_if_stuck(&self) {
+        let queue = self.shared.lock();
+        let taken = queue.asked.map(|since| self.shared.panel.clock.now().since(since));
+        if let Some(taken) = taken.filter(|taken| *taken > self.patience) {
+            let error = format!("the disk has not answered for {}s", taken.as_secs());
+            drop(self.shared.in_trouble(queue, &error));
+        }
+    }
+
+    pub(super) fn flush(&self, within: Duration) -> bool {
+        let queue = self.shared.lock();
+        let wanted = queue.handed_in;
+        let is_out = |queue: &Queue| queue.oldest().is_some_and(|oldest| oldest <= wanted);
+        let waits = |queue: &mut Queue| is_out(queue) && !queue.ended;
+        let waited = self.shared.turned.wait_timeout_while(queue, within, waits);
+        let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        !is_out(&queue)
+    }
+
+    pub(super) fn close(&self, within: Duration) -> Result<(), String> {
+        let mut queue = self.shared.lock();
+        queue.closing = true;
+        self.shared.work.notify_one();
+        let waited = self
+            .shared
+            .turned
+            .wait_timeout_while(queue, within, |queue: &mut Queue| !queue.ended);
+        let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let unwritten = queue.waiting.len() + queue.writing.map_or(0, |(_, count)| count);
+        if unwritten == 0 {
+            return Ok(());
+        }
+        let why = match &queue.trouble {
+            Some(trouble) => trouble.error.clone(),
+            None => format!("the disk did not answer within {}s", within.as_secs()),
+        };
+        Err(format!("{unwritten} records of the journal were not written: {why}"))
+    }
+
+    /// How many wait besides those that are being written.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.lock().waiting.len()
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.shared.lock().closing
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        !self.thread.is_finished()
+    }
+}
+
+impl Queue {
+    fn push(&mut self, line: Vec<u8>, caller: Option<SyncSender<io::Result<()>>>, room: Room) -> io::Result<u64> {
+        if self.closing {
+            return Err(io::Error::other("the daemon ends and takes no more records"));
+        }
+        let bytes = self.bytes.saturating_add(line.len());
+        if bytes > MOST_BYTES && room == Room::IfAny {
+            let full = format!(
+                "{} bytes of records wait for the disk, and there is no room for more",
+                self.bytes
+            );
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, full));
+        }
+        self.bytes = bytes;
+        self.handed_in += 1;
+        let number = self.handed_in;
+        self.waiting.push_back(Item { number, line, caller });
+        Ok(number)
+    }
+
+    /// Whether it was still there.
+    fn take_back(&mut self, number: u64) -> bool {
+        let Some(at) = self.waiting.iter().position(|item| item.number == number) else {
+            return false;
+        };
+        let item = self.waiting.remove(at).expect("it was just found");
+        self.bytes -= item.line.len();
+        true
+    }
+
+    /// The number of the oldest record that is not through: what failed keeps its place before what came later.
+    fn oldest(&self) -> Option<u64> {
+        let writing = self.writing.map(|(first, _)| first);
+        writing.or_else(|| self.waiting.front().map(|item| item.number))
+    }
+
+    fn next(&mut self, waited: bool) -> Option<Turn> {
+        let has_intent = || self.waiting.iter().any(|item| item.caller.is_some());
+        match (&self.trouble, self.waiting.is_empty()) {
+            (None, true) if self.closing => return Some(Turn::End),
+            (None, true) if waited => return Some(Turn::Look),
+            (None, true) => return None,
+            (Some(_), _) if !(waited || self.closing || has_intent()) => return None,
+            (None, false) | (Some(_), _) => {}
+        }
+        self.writing = self.waiting.front().map(|first| (first.number, self.waiting.len()));
+        Some(Turn::Write(self.waiting.drain(..).collect()))
+    }
+
+    fn gap(&self) -> Option<JournalGap> {
+        self.trouble.as_ref().map(|trouble| JournalGap {
+            since: trouble.since,
+            error: trouble.error.clone(),
+            refused: trouble.refused,
+            lost: trouble.lost,
+        })
+    }
+
+    /// What this says is over. What was refused or lost while it was being written is for another.
+    fn is_told(&mut self, gap: &JournalGap) {
+        self.trouble = self.trouble.take().and_then(|mut trouble| {
+            trouble.refused -= gap.refused;
+            trouble.lost -= gap.lost;
+            (trouble.refused + trouble.lost > 0).then_some(trouble)
+        });
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, mut journal: Journal) {
+        loop {
+            let (turn, since, closing) = self.wait();
+            let (items, written) = match turn {
+                Turn::End => break,
+                Turn::Look => (Vec::new(), journal.make_sure()),
+                Turn::Write(items) => {
+                    let written = self.write(&mut journal, &items, since);
+                    (items, written)
+                }
+            };
+            let failed = written.is_err();
+            match written {
+                Ok(()) => self.written(items),
+                Err(error) => self.not_written(items, &error),
+            }
+            if failed && closing {
+                break;
+            }
+        }
+        // Whoever waits for the end may open the folder anew.
+        drop(journal);
+        self.lock().ended = true;
+        self.turned.notify_all();
+    }
+
+    /// What to do next; the trouble that there is, and whether the end has begun.
+    fn wait(&self) -> (Turn, Option<JournalGap>, bool) {
+        let mut queue = self.lock();
+        let mut waited = false;
+        loop {
+            if let Some(turn) = queue.next(waited) {
+                queue.asked = Some(self.panel.clock.now());
+                return (turn, queue.gap(), queue.closing);
+            }
+            let pause = if queue.trouble.is_some() { AGAIN } else { LOOKS };
+            let (again, timeout) = self
+                .work
+                .wait_timeout(queue, pause)
+                .unwrap_or_else(PoisonError::into_inner);
+            (queue, waited) = (again, timeout.timed_out());
+        }
+    }
+
+    /// The disk is asked here and nowhere else, and nobody's lock is held meanwhile.
+    fn write(&self, journal: &mut Journal, items: &[Item], gap: Option<JournalGap>) -> io::Result<()> {
+        let mut lines: Vec<u8> = items.iter().flat_map(|item| &item.line).copied().collect();
+        let Some(gap) = gap else {
+            return journal.append_lines(&lines);
+        };
+        let again = Event::JournalAgain(gap.clone());
+        lines.extend(line(&again, self.panel.clock.utc())?.expect("it is journalled"));
+        journal.append_lines(&lines)?;
+        self.lock().is_told(&gap);
+        self.panel.show(&again);
+        Ok(())
+    }
+
+    fn written(&self, items: Vec<Item>) {
+        let mut queue = self.lock();
+        (queue.asked, queue.writing) = (None, None);
+        for item in items {
+            queue.bytes -= item.line.len();
+            if let Some(caller) = item.caller {
+                // Whoever has waited long enough is gone.
+                let _ = caller.try_send(Ok(()));
+            }
+        }
+        drop(queue);
+        self.turned.notify_all();
+    }
+
+    /// Intents fail, everything else is tried again.
+    fn not_written(&self, items: Vec<Item>, error: &io::Error) {
+        let mut queue = self.in_trouble(self.lock(), &error.to_string());
+        (queue.asked, queue.writing) = (None, None);
+        let behind = std::mem::take(&mut queue.waiting);
+        let (intents, others): (Vec<Item>, Vec<Item>) =
+            items.into_iter().chain(behind).partition(|item| item.caller.is_some());
+        queue.waiting = others.into();
+        for intent in intents {
+            queue.bytes -= intent.line.len();
+            if let (Some(caller), Some(trouble)) = (&intent.caller, &mut queue.trouble) {
+                trouble.refused += 1;
+                let again = io::Error::new(error.kind(), error.to_string());
+                let _ = caller.try_send(Err(again));
+            }
+        }
+        drop(queue);
+        self.turned.notify_all();
+    }
+
+    /// Tells that the journal takes no records, once, and counts each time that it shows.
+    fn in_trouble<'a>(&'a self, mut queue: MutexGuard<'a, Queue>, error: &str) -> MutexGuard<'a, Queue> {
+        self.panel.metrics.journal_failed();
+        match &mut queue.trouble {
+            Some(trouble) if trouble.error == error => {}
+            Some(trouble) => {
+                error.clone_into(&mut trouble.error);
+                self.panel.status.write().journal_error = Some(error.to_owned());
+            }
+            none @ None => {
+                *none = Some(Trouble {
+                    since: self.panel.clock.utc(),
+                    error: error.to_owned(),
+                    refused: 0,
+                    lost: 0,
+                });
+                self.panel.show(&Event::JournalFails {
+                    error: error.to_owned(),
+                });
+            }
+        }
+        queue
+    }
+
+    fn refused(&self, queue: MutexGuard<'_, Queue>, error: &io::Error) {
+        let mut queue = self.in_trouble(queue, &error.to_string());
+        queue.trouble.iter_mut().for_each(|trouble| trouble.refused += 1);
+    }
+
+    fn lost(&self, queue: MutexGuard<'_, Queue>, error: &io::Error) {
+        let mut queue = self.in_trouble(queue, &error.to_string());
+        queue.trouble.iter_mut().for_each(|trouble| trouble.lost += 1);
+    }
+}
