@@ -7,7 +7,7 @@ use crate::session::column::{Column, Columns};
 
 /// Columns that every snapshot has, whatever the policies: a session's identity, what the protections ask, what reports
 /// and metrics show, and what verification looks at.
-pub const ALWAYS: [Column; 19] = [
+pub const ALWAYS: [Column; 20] = [
     Column::InstId,
     Column::Sid,
     Column::Serial,
@@ -26,6 +26,7 @@ pub const ALWAYS: [Column; 19] = [
     Column::Idle,
     Column::Running,
     Column::UndoRecords,
+    Column::TransactionStatus,
     Column::ConId,
 ];
 

@@ -117,8 +117,10 @@ fn unseen_protections(snapshot: &Snapshot) -> Vec<String> {
         && (0..snapshot.rows()).any(|row| snapshot.text(row, Column::Taddr).is_some())
     {
         notes.push(format!(
-            "GV$TRANSACTION is not in the file: the size of open transactions is unknown, so `{}` spares everybody in one",
-            Protection::Undo
+            "GV$TRANSACTION is not in the file: the size of open transactions is unknown, so `{}` spares everybody in one; and so \
+             is which of them are prepared, so `{}` spares nobody for that",
+            Protection::Undo,
+            Protection::Xa
         ));
     }
     for (column, who) in [

@@ -23,6 +23,7 @@ mod outages;
 mod own_disk;
 mod permission;
 mod properties;
+mod protections;
 mod reload;
 mod replay;
 mod report;

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use crate::policy::model::Protection;
 use crate::session::SessionKey;
 use crate::session::column::Column;
-use crate::session::snapshot::{Field, Snapshot, SnapshotSource};
+use crate::session::snapshot::{Field, OWN_TRANSACTION, Snapshot, SnapshotSource};
 use crate::session::store::Codes;
 
 pub use texts::is_unnamed_server_process;
@@ -93,6 +93,9 @@ pub fn protections(snapshot: &Snapshot, facts: &Facts) -> Vec<Under> {
     judge(&mut under, snapshot, Column::Pname, |name| {
         told(name, texts::by_process_name)
     });
+    judge(&mut under, snapshot, Column::TransactionStatus, |status| {
+        told(status, by_transaction_status)
+    });
     by_unnamed_server_process(&mut under, snapshot);
     by_detachment(&mut under, snapshot);
     by_identity(&mut under, snapshot, facts);
@@ -113,6 +116,20 @@ pub fn undo(snapshot: &Snapshot, row: usize, limit: u64) -> bool {
         // A saved snapshot may lack TADDR; its report says that open transactions cannot be seen in it.
         (Field::Missing, None) => snapshot.source() == SnapshotSource::Live,
         (Field::Text(_) | Field::Number(_), None) => true,
+    }
+}
+
+/// Whether nobody can tell if the session's transaction is a distributed one: it has one, or may have, whose STATUS was not read.
+///
+/// It is asked after [`undo`], which then knows no size either and says so.
+#[must_use]
+pub fn xa_unknown(snapshot: &Snapshot, row: usize) -> bool {
+    let status = snapshot.field(row, Column::TransactionStatus);
+    match (snapshot.field(row, Column::Taddr), status) {
+        (_, Field::Text(_)) | (Field::Null, _) => false,
+        // As for `undo`: the report of a saved snapshot says what is not in it.
+        (Field::Missing, _) | (_, Field::Missing) => snapshot.source() == SnapshotSource::Live,
+        (Field::Text(_) | Field::Number(_), _) => true,
     }
 }
 
@@ -149,11 +166,27 @@ pub fn because(protection: Protection, snapshot: &Snapshot, row: usize) -> Strin
         | Protection::Queues
         | Protection::Agents => recognized(protection, snapshot, row),
         Protection::ParallelServer => format!("{}: its coordinator is the one to act on", server()),
-        Protection::Xa => format!("{}, {}", text(Column::Status), text(Column::Server)),
+        Protection::Xa => because_xa(snapshot, row),
         Protection::Undo => match snapshot.number(row, Column::UndoRecords) {
             Some(records) => format!("{records} undo records would have to be rolled back"),
             None => "its open transaction's size is unknown".into(),
         },
+    }
+}
+
+fn because_xa(snapshot: &Snapshot, row: usize) -> String {
+    let text = |column| snapshot.text(row, column);
+    let event = text(Column::Event).filter(|event| texts::by_event(event).contains(Protection::Xa));
+    let (status, server) = (text(Column::Status), text(Column::Server));
+    if let (Some("CACHED"), _) | (_, Some("NONE")) = (status, server) {
+        return format!("STATUS is {}, SERVER is {}", status.unwrap_or("null"), server.unwrap_or("null"));
+    }
+    match (text(Column::TransactionStatus), event) {
+        (Some(status), _) if status != OWN_TRANSACTION => format!(
+            "its transaction is {status} and not {OWN_TRANSACTION}: what becomes of it is not for its session alone to decide"
+        ),
+        (_, Some(event)) => format!("EVENT is {event}"),
+        (_, None) => "whether its open transaction is a distributed one is unknown".into(),
     }
 }
 
@@ -254,6 +287,16 @@ fn by_status(known: Known<'_>) -> Under {
         Known::Missing | Known::Null | Known::Text("KILLED") => Under::of(Protection::Dying),
         Known::Text("CACHED") => Under::of(Protection::Xa),
         Known::Text(_) => Under::default(),
+    }
+}
+
+/// PREPARED and COLLECTING are states of a distributed transaction, and a parallel one has them too. Every other word but ACTIVE
+/// is of one that ends already, or says nothing that is documented.
+fn by_transaction_status(status: &str) -> Under {
+    if status == OWN_TRANSACTION {
+        Under::default()
+    } else {
+        Under::of(Protection::Xa)
     }
 }
 

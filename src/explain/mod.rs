@@ -23,7 +23,7 @@ use crate::decide::evaluate::truth::Truth;
 use crate::decide::evaluate::{columns_of, evaluate};
 use crate::decide::in_force::{Absent, Here, InForce, Rules, RunMode};
 use crate::decide::plan::PolicyPlan;
-use crate::decide::protect::{Facts, Under, because, protections, undo};
+use crate::decide::protect::{Facts, Under, because, protections, undo, xa_unknown};
 use crate::decide::reason::Verdict;
 use crate::policy::condition::{Condition, Phrase};
 use crate::policy::model::{Action, Exemption, Policy, Protection};
@@ -287,7 +287,9 @@ impl Explanation {
 
 /// Whether a protection applies to the session; `undo` depends on a limit.
 fn applies(protection: Protection, one: &Snapshot, under: Under, bound: u64) -> bool {
-    under.contains(protection) || (protection == Protection::Undo && undo(one, 0, bound))
+    under.contains(protection)
+        || (protection == Protection::Undo && undo(one, 0, bound))
+        || (protection == Protection::Xa && xa_unknown(one, 0))
 }
 
 fn exemption_part(exemption: &Exemption, one: &Snapshot, today: NaiveDate) -> ExemptionPart {

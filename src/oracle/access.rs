@@ -123,7 +123,7 @@ pub const VIEWS: &[View] = &[
     },
     View {
         name: "GV$TRANSACTION",
-        without: "transaction_age, undo_records and undo are unknown, and everybody in a transaction is spared",
+        without: "transaction_age, transaction_status, undo_records and undo are unknown, and everybody in a transaction is spared",
         needed: |_| true,
     },
     View {
@@ -243,8 +243,9 @@ impl Unreadable {
     }
 }
 
-/// `read GV$TRANSACTION from prod: ORA-00942: table or view does not exist; without it transaction_age, undo_records and
-/// undo are unknown, and everybody in a transaction is spared; to grant it: GRANT SELECT ON sys.gv_$transaction TO REAPER`
+/// `read GV$TRANSACTION from prod: ORA-00942: table or view does not exist; without it transaction_age, transaction_status,
+/// undo_records and undo are unknown, and everybody in a transaction is spared; to grant it: GRANT SELECT ON
+/// sys.gv_$transaction TO REAPER`
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.error)?;

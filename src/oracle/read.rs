@@ -459,6 +459,7 @@ impl<'r> Reader<'r> {
                 inst_id: id(row, 0)?,
                 addr: text(row, 1)?,
                 started: time(row, 2),
+                status: text(row, 12),
                 undo_records: number(row, 3),
                 undo_bytes: number(row, 4)
                     .zip(block_size)

@@ -167,16 +167,16 @@ pub fn sessions_of_process(inst_id: u32, paddr: &str) -> Query {
 }
 
 /// GV$TRANSACTION: INST_ID, ADDR, START_DATE, USED_UREC, USED_UBLK, SES_ADDR, then the transaction's number and its parent's as
-/// XIDUSN, XIDSLOT, XIDSQN, PTX_XIDUSN, PTX_XIDSLT, PTX_XIDSQN. All rows, also for one session: those of its parallel
+/// XIDUSN, XIDSLOT, XIDSQN, PTX_XIDUSN, PTX_XIDSLT, PTX_XIDSQN, and STATUS. All rows, also for one session: those of its parallel
 /// servers, on whatever instance, show no more than the parent's number.
 #[must_use]
 pub fn transactions() -> Query {
     Query::new(
         "GV$TRANSACTION",
         "SELECT inst_id, RAWTOHEX(addr), start_date, used_urec, used_ublk, RAWTOHEX(ses_addr), xidusn, xidslot, xidsqn, \
-         ptx_xidusn, ptx_xidslt, ptx_xidsqn FROM gv$transaction",
+         ptx_xidusn, ptx_xidslt, ptx_xidsqn, status FROM gv$transaction",
         &[
-            Number, Text, Time, Number, Number, Text, Number, Number, Number, Number, Number, Number,
+            Number, Text, Time, Number, Number, Text, Number, Number, Number, Number, Number, Number, Text,
         ],
     )
 }

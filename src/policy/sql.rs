@@ -324,6 +324,10 @@ fn derived(column: Column) -> Option<String> {
         Some(transactions(&format!("MAX({})", seconds_since("t.start_date"))))
     } else if column == Column::UndoRecords {
         Some(transactions("SUM(t.used_urec)"))
+    } else if column == Column::TransactionStatus {
+        Some(transactions(
+            "NVL(MAX(NULLIF(NVL(t.status, 'UNKNOWN'), 'ACTIVE')), MAX(t.status))",
+        ))
     } else if column == Column::Undo {
         Some(format!("{} * {BLOCK_SIZE}", transactions("SUM(t.used_ublk)")))
     } else if column == Column::Blocking {

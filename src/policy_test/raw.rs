@@ -135,6 +135,8 @@ pub struct RawSession {
 pub struct RawTransaction {
     /// Its age.
     pub age: Option<String>,
+    /// STATUS; ACTIVE without this.
+    pub status: Option<String>,
     /// USED_UREC.
     pub undo_records: Option<i64>,
     /// The size of its undo.

@@ -11,8 +11,8 @@ use crate::policy_test::raw::{RawMoment, RawSession, Scalar, StoryError, Timelin
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{
-    Cell, Clock, Instance, Joining, ParallelServer, ProcessRow, Snapshot, SnapshotSource, StatisticsRow, TempRow,
-    TransactionRow,
+    Cell, Clock, Instance, Joining, OWN_TRANSACTION, ParallelServer, ProcessRow, Snapshot, SnapshotSource,
+    StatisticsRow, TempRow, TransactionRow,
 };
 use crate::session::time::DbTime;
 
@@ -183,6 +183,7 @@ impl Moment<'_> {
                 xid: Some(number(sid)),
                 parent: session.parallel_server_of.map(|coordinator| number(coordinator.into())),
                 started: age.map(|age| DbTime(self.at.timestamp() - age)),
+                status: Some(transaction.status.clone().unwrap_or_else(|| OWN_TRANSACTION.into())),
                 undo_records: transaction.undo_records,
                 undo_bytes: transaction
                     .undo

@@ -144,6 +144,7 @@ fn moment(at: i64, sessions: &[Seed], columns: &[Column], texts: &[String], cloc
             inst_id: 1,
             addr: texts[0].clone(),
             started: Some(DbTime(at - 60)),
+            status: Some("ACTIVE".into()),
             undo_records: Some(at),
             ..TransactionRow::default()
         }]);

@@ -191,6 +191,7 @@ columns! {
     TransactionAge "transaction_age" Duration Transaction;
     UndoRecords "undo_records" Number Transaction;
     Undo "undo" Size Transaction;
+    TransactionStatus "transaction_status" Text Transaction;
     Waited "waited" Duration Derived;
     Blocking "blocking" Number Waiters;
     BlockingFor "blocking_for" Duration Waiters;

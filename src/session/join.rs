@@ -24,6 +24,8 @@ pub struct TransactionRow {
     pub addr: String,
     /// START_DATE.
     pub started: Option<DbTime>,
+    /// STATUS: `ACTIVE` until it is committed or rolled back, by itself or with others.
+    pub status: Option<String>,
     /// USED_UREC.
     pub undo_records: Option<i64>,
     /// USED_UBLK times the block size.
@@ -119,13 +121,18 @@ pub(super) fn input_columns(column: Column) -> &'static [Column] {
     }
 }
 
+/// V$TRANSACTION.STATUS of a transaction that its session alone ends.
+pub const OWN_TRANSACTION: &str = "ACTIVE";
+
 /// What would be rolled back if a session ended. A sum with an unknown part is unknown.
 #[derive(Clone, Copy)]
-struct Held {
+struct Held<'a> {
     /// The start of the oldest transaction.
     started: Option<DbTime>,
     undo_records: Option<i64>,
     undo_bytes: Option<i64>,
+    /// Any STATUS but ACTIVE, if one of them has such.
+    status: &'a str,
 }
 
 /// The rows of GV$TRANSACTION, indexed by all references to them.
@@ -156,7 +163,7 @@ impl<'a> Transactions<'a> {
         all
     }
 
-    fn held_by(&self, snapshot: &Snapshot, session: usize) -> Option<Held> {
+    fn held_by(&self, snapshot: &Snapshot, session: usize) -> Option<Held<'a>> {
         let inst_id = snapshot.id(session, Column::InstId)?;
         let mut found: Vec<usize> = match snapshot.text(session, Column::Taddr) {
             Some(taddr) => vec![*self.by_address.get(&(inst_id, taddr))?],
@@ -180,7 +187,8 @@ impl<'a> Transactions<'a> {
                     .flatten(),
             );
         }
-        let each = || visited.iter().map(|at| &self.rows[*at]);
+        let rows = self.rows;
+        let each = || visited.iter().map(|at| &rows[*at]);
         let sum = |amount: fn(&TransactionRow) -> Option<i64>| {
             each().try_fold(0_i64, |so_far, row| Some(so_far.saturating_add(amount(row)?)))
         };
@@ -189,6 +197,12 @@ impl<'a> Transactions<'a> {
             started: started.and_then(|all| all.into_iter().min()),
             undo_records: sum(|row| row.undo_records),
             undo_bytes: sum(|row| row.undo_bytes),
+            status: each()
+                // Oracle's own word for a state that it has no name for.
+                .map(|row| row.status.as_deref().unwrap_or("UNKNOWN"))
+                .filter(|status| *status != OWN_TRANSACTION)
+                .max()
+                .unwrap_or(OWN_TRANSACTION),
         })
     }
 }
@@ -234,13 +248,16 @@ impl Joining {
             return;
         }
         let transactions = Transactions::of(rows);
-        let held: Vec<Option<Held>> = (0..self.snapshot.rows)
+        let held: Vec<Option<Held<'_>>> = (0..self.snapshot.rows)
             .map(|row| transactions.held_by(&self.snapshot, row))
             .collect();
         let now = self.snapshot.clock.map(|clock| clock.now);
         let age = self.compute(|_, row| Some(now?.since(held[row]?.started?)));
         let records = self.compute(|_, row| held[row]?.undo_records);
         let bytes = self.compute(|_, row| held[row]?.undo_bytes);
+        let mut status = TextsBuilder::default();
+        held.iter().for_each(|held| status.push(held.map(|held| held.status)));
+        self.set(Column::TransactionStatus, Data::Texts(status.finish()));
         self.set(Column::TransactionAge, age);
         self.set(Column::UndoRecords, records);
         self.set(Column::Undo, bytes);

@@ -14,7 +14,9 @@ use std::sync::OnceLock;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::join::input_columns;
-pub use crate::session::join::{Joining, ParallelServer, ProcessRow, StatisticsRow, TempRow, TransactionRow, Xid};
+pub use crate::session::join::{
+    Joining, OWN_TRANSACTION, ParallelServer, ProcessRow, StatisticsRow, TempRow, TransactionRow, Xid,
+};
 use crate::session::store::{Numbers, Texts, TextsBuilder};
 use crate::session::time::DbTime;
 
@@ -471,6 +473,7 @@ mod tests {
             inst_id: 1,
             addr: "AB01".into(),
             started: Some(DbTime(4900)),
+            status: Some("ACTIVE".into()),
             undo_records: Some(12),
             ..TransactionRow::default()
         }]);
@@ -478,6 +481,10 @@ mod tests {
         assert_eq!(snapshot.number(1, Column::UndoRecords), Some(12));
         assert_eq!(snapshot.field(2, Column::UndoRecords), Field::Null);
         assert_eq!(snapshot.field(0, Column::UndoRecords), Field::Null);
+        let status: Vec<_> = (0..3)
+            .map(|row| snapshot.text(row, Column::TransactionStatus))
+            .collect();
+        assert_eq!(status, [None, Some("ACTIVE"), None]);
     }
 
     #[test]

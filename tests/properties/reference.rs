@@ -78,7 +78,13 @@ impl Reference<'_> {
             None => false,
             Some(size) => size.is_none_or(|size| size > bound),
         };
+        let xa = if self.world.has(at, Column::Taddr) {
+            person.states[at].undo.is_some() && person.states[at].transaction_status != Some("ACTIVE")
+        } else {
+            true
+        };
         never
+            || (xa && !lifted("xa"))
             || (person.username == Some("SYS") && !lifted("sys"))
             || (person.program == "rman@bkp01" && !lifted("backup"))
             || (person.program == "oracle@db1 (J001)" && !lifted("jobs"))

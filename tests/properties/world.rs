@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) last_call: Option<i64>,
     /// Its transaction, and that one's size if known.
     pub(crate) undo: Option<Option<i64>>,
+    /// STATUS of that transaction.
+    pub(crate) transaction_status: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -225,6 +227,7 @@ impl World {
                     addr,
                     started: None,
                     undo_records,
+                    status: state.transaction_status.map(str::to_owned),
                     ..TransactionRow::default()
                 });
             }
@@ -338,10 +341,12 @@ fn state() -> impl Strategy<Value = State> {
     ];
     let last_call = option::weighted(0.95, (0_i64..6, 0_i64..2).prop_map(|(steps, more)| steps * 600 + more));
     let undo = option::weighted(0.15, option::weighted(0.8, select(vec![0, 10, 11, 1000, 1001])));
-    (status, last_call, undo).prop_map(|(status, last_call, undo)| State {
+    let transaction_status = prop_oneof![8 => Just(Some("ACTIVE")), 1 => Just(Some("PREPARED")), 1 => Just(None)];
+    (status, last_call, undo, transaction_status).prop_map(|(status, last_call, undo, transaction_status)| State {
         status,
         last_call,
         undo,
+        transaction_status,
     })
 }
 
@@ -457,7 +462,7 @@ fn rule(modes: Vec<&'static str>) -> impl Strategy<Value = Rule> {
     );
     let respawns = option::weighted(0.3, 1_u32..3);
     let keep = option::weighted(0.3, (1_u32..4, subsequence(vec!["username", "machine"], 1..3)));
-    let allow = prop_oneof![3 => Just(vec![]), 1 => subsequence(vec!["backup", "sys", "undo", "jobs"], 1..4)];
+    let allow = prop_oneof![3 => Just(vec![]), 1 => subsequence(vec!["backup", "sys", "undo", "jobs", "xa"], 1..5)];
     let limits = (budget(), budget(), budget(), bounds, respawns);
     (select(modes), condition, hold, limits, keep, allow).prop_map(
         |(mode, (inactive, longer_than, users, unless_module), hold, limits, keep, allow)| {

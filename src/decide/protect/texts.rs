@@ -307,6 +307,14 @@ pub(super) fn by_event(event: &str) -> Under {
     if begins(&["streams aq:", "pipe get", "pl/sql lock timer"]) {
         under.insert(Protection::Queues);
     }
+    // Of the global transaction table, and of a branch that another session has: Oracle Database Reference, "Oracle Wait Events".
+    if begins(&[
+        "free global transaction table entry",
+        "inactive transaction branch",
+        "enq: dx ",
+    ]) {
+        under.insert(Protection::Xa);
+    }
     if begins(&["jobq slave"]) {
         under.insert(Protection::Jobs);
     }
@@ -405,6 +413,24 @@ mod tests {
         let module = format!("{}goldeng", "m".repeat(57));
         assert_eq!(by_module(&module), Under::of(Protection::Replication));
         assert_eq!(by_module(&module[1..56]), Under::default());
+    }
+
+    #[test]
+    fn waits_of_a_distributed_transaction_are_known() {
+        for event in [
+            "inactive transaction branch",
+            "free global transaction table entry",
+            "enq: DX - contention",
+        ] {
+            assert_eq!(by_event(event), Under::of(Protection::Xa), "{event}");
+        }
+        for event in [
+            "enq: TX - row lock contention",
+            "SQL*Net message from dblink",
+            "transaction",
+        ] {
+            assert_eq!(by_event(event), Under::default(), "{event}");
+        }
     }
 
     #[test]

@@ -137,8 +137,8 @@ fn a_view_that_is_not_granted_is_missing_and_one_that_may_be_incomplete_ends_the
     assert_eq!(taken.unreadable.len(), 1);
     assert_eq!(
         taken.unreadable[0].to_string(),
-        "read GV$TRANSACTION from test: ORA-00942: scripted; without it transaction_age, undo_records and undo are unknown, \
-         and everybody in a transaction is spared; to grant it: GRANT SELECT ON sys.gv_$transaction TO REAPER"
+        "read GV$TRANSACTION from test: ORA-00942: scripted; without it transaction_age, transaction_status, undo_records and \
+         undo are unknown, and everybody in a transaction is spared; to grant it: GRANT SELECT ON sys.gv_$transaction TO REAPER"
     );
     for (code, class) in [
         (12801, Class::Partial),
@@ -166,7 +166,7 @@ fn transactions_are_joined_with_their_undo_in_bytes() {
         (
             "GV$TRANSACTION",
             Answer::Rows(vec![vec![
-                "1", "AB12", "700", "60", "3", "0D", "7", "1", "900", "0", "0", "0",
+                "1", "AB12", "700", "60", "3", "0D", "7", "1", "900", "0", "0", "0", "ACTIVE",
             ]]),
         ),
     ]);
@@ -180,8 +180,10 @@ fn transactions_are_joined_with_their_undo_in_bytes() {
     assert_eq!(of(0, Column::TransactionAge), Some(300));
     assert_eq!(of(0, Column::UndoRecords), Some(60));
     assert_eq!(of(0, Column::Undo), Some(3 * 8192));
-    // A TADDR that dangles is a transaction of unknown size.
+    assert_eq!(taken.snapshot.text(0, Column::TransactionStatus), Some("ACTIVE"));
+    // A TADDR that dangles is a transaction of unknown size and state.
     assert_eq!(of(1, Column::UndoRecords), None);
+    assert_eq!(taken.snapshot.field(1, Column::TransactionStatus), Field::Null);
 }
 
 #[test]
@@ -193,7 +195,7 @@ fn one_seat_is_read_with_everything_the_release_has() {
         (
             "GV$TRANSACTION",
             Answer::Rows(vec![vec![
-                "1", "AB12", "700", "60", "3", "0D", "7", "1", "900", "0", "0", "0",
+                "1", "AB12", "700", "60", "3", "0D", "7", "1", "900", "0", "0", "0", "ACTIVE",
             ]]),
         ),
     ]);
@@ -222,13 +224,13 @@ fn what_a_session_would_roll_back_is_in_all_its_transactions_and_its_servers() {
     let transaction = |inst_id, addr, records, ses_addr, sequence, parent| {
         let at = if addr == "A2" { "500" } else { "700" };
         vec![
-            inst_id, addr, at, records, "2", ses_addr, "7", "1", sequence, parent, parent, parent,
+            inst_id, addr, at, records, "2", ses_addr, "7", "1", sequence, parent, parent, parent, "ACTIVE",
         ]
     };
     let mut child_of_a1 = transaction("2", "B1", "60000", "0F", "950", "0");
-    child_of_a1.splice(9.., ["7", "1", "900"]);
+    child_of_a1.splice(9..12, ["7", "1", "900"]);
     let mut grandchild = transaction("1", "B2", "5", "0E", "951", "0");
-    grandchild.splice(9.., ["7", "1", "950"]);
+    grandchild.splice(9..12, ["7", "1", "950"]);
     let mut database = Scripted::new(vec![
         ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
         (
@@ -266,6 +268,49 @@ fn what_a_session_would_roll_back_is_in_all_its_transactions_and_its_servers() {
     // Where TADDR dangles, all is unknown.
     assert_eq!(of(2, Column::UndoRecords), None);
     assert!(!taken.has(Column::Saddr), "no policy asked for it");
+}
+
+#[test]
+fn one_transaction_that_is_not_active_is_told_of_whichever_leads_to_it() {
+    let transaction = |addr, ses_addr, sequence, parent, status| {
+        vec![
+            "1", addr, "700", "1", "1", ses_addr, "7", "1", sequence, parent, parent, parent, status,
+        ]
+    };
+    let mut child = transaction("B1", "0F", "950", "0", "PTX PREPARED");
+    child.splice(9..12, ["7", "1", "903"]);
+    let mut capabilities = few_columns(false);
+    capabilities.columns.insert(Column::Saddr);
+    let session = |sid, saddr, taddr| vec!["1", saddr, sid, "7", "SCOTT", taddr, "INACTIVE", "x", "USER", "400"];
+    let mut database = Scripted::new(vec![
+        ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
+        (
+            "GV$SESSION",
+            Answer::Rows(vec![
+                session("10", "0A", "A1"),
+                session("11", "0B", "A2"),
+                session("12", "0C", "A3"),
+                session("13", "0D", "A5"),
+                session("14", "0E", ""),
+            ]),
+        ),
+        (
+            "GV$TRANSACTION",
+            Answer::Rows(vec![
+                transaction("A1", "0A", "901", "0", "PREPARED"),
+                // Behind an autonomous one.
+                transaction("A2", "0B", "902", "0", "ACTIVE"),
+                transaction("A4", "0B", "905", "0", "COLLECTING"),
+                transaction("A3", "0C", "903", "0", "ACTIVE"),
+                child,
+                transaction("A5", "0D", "906", "0", ""),
+            ]),
+        ),
+    ]);
+    let taken = read(&mut database, &capabilities, &[]).expect("a snapshot").snapshot;
+    let status: Vec<_> = (0..5).map(|row| taken.text(row, Column::TransactionStatus)).collect();
+    let expected = ["PREPARED", "COLLECTING", "PTX PREPARED", "UNKNOWN"].map(Some);
+    assert_eq!(status, [&expected[..], &[None]].concat());
 }
 
 #[test]

@@ -198,7 +198,10 @@ impl Facts {
             self.allow(Column::Status, texts(&["ACTIVE"]));
         } else if column == Column::Waited {
             self.allow(Column::State, texts(&["WAITING"]));
-        } else if matches!(column, Column::TransactionAge | Column::UndoRecords | Column::Undo) {
+        } else if matches!(
+            column,
+            Column::TransactionAge | Column::TransactionStatus | Column::UndoRecords | Column::Undo
+        ) {
             self.null(Column::Taddr, false);
         }
     }

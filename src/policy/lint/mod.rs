@@ -341,6 +341,7 @@ const fn often_null(column: Column) -> bool {
             | Column::Running
             | Column::StatementAge
             | Column::TransactionAge
+            | Column::TransactionStatus
             | Column::UndoRecords
             | Column::Undo
             | Column::Waited
@@ -350,7 +351,10 @@ const fn often_null(column: Column) -> bool {
 
 /// The sessions in which the column is NULL, in words.
 fn without(column: Column) -> String {
-    if matches!(column, Column::TransactionAge | Column::UndoRecords | Column::Undo) {
+    if matches!(
+        column,
+        Column::TransactionAge | Column::TransactionStatus | Column::UndoRecords | Column::Undo
+    ) {
         "sessions without a transaction".to_owned()
     } else if column == Column::Idle {
         "sessions in a call".to_owned()

@@ -124,7 +124,7 @@ fn in_a_cdb(more: Vec<(&'static str, Answer)>) -> Scripted {
         (
             "GV$TRANSACTION",
             Answer::Rows(vec![vec![
-                "1", "C1", "700", "60", "100", "0D", "7", "1", "900", "0", "0", "0",
+                "1", "C1", "700", "60", "100", "0D", "7", "1", "900", "0", "0", "0", "ACTIVE",
             ]]),
         ),
         (
@@ -266,7 +266,7 @@ fn ages_in_dates_are_missing_where_the_dates_are_not_of_one_clock() {
             (
                 "GV$TRANSACTION",
                 Answer::Rows(vec![vec![
-                    "1", "AB12", "700", "60", "3", "0D", "7", "1", "900", "0", "0", "0",
+                    "1", "AB12", "700", "60", "3", "0D", "7", "1", "900", "0", "0", "0", "ACTIVE",
                 ]]),
             ),
         ]);

@@ -168,6 +168,39 @@ pub struct TransactionSpec {
     pub undo_records: Amounts,
     /// USED_UBLK; a fortieth of the records without this.
     pub undo_blocks: Option<Amounts>,
+    /// STATUS.
+    #[serde(default)]
+    pub status: TransactionStatus,
+}
+
+/// V$TRANSACTION.STATUS: how far it is on its way to its end, perhaps together with others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransactionStatus {
+    /// Nothing was said of its end.
+    #[default]
+    Active,
+    /// It collects what the others of a distributed transaction say.
+    Collecting,
+    /// It waits for its coordinator to say what becomes of it.
+    Prepared,
+    /// The same of a parallel one.
+    PtxPrepared,
+    /// A state without a name.
+    Unknown,
+}
+
+impl TransactionStatus {
+    /// As the view has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Collecting => "COLLECTING",
+            Self::Prepared => "PREPARED",
+            Self::PtxPrepared => "PTX PREPARED",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
 }
 
 /// A SID and a SERIAL#.

@@ -18,7 +18,7 @@ use crate::faults::Fault;
 pub use database::{
     BackgroundKill, BrokenText, ContainerData, Contents, DatabaseSpec, ProcessesFull, Tablespace, WhereClosed,
 };
-pub use group::{Cycle, Group, Parked, Pinned, Server, TransactionSpec, Wait, WhenKilled};
+pub use group::{Cycle, Group, Parked, Pinned, Server, TransactionSpec, TransactionStatus, Wait, WhenKilled};
 pub use rights::{Goldengate, Rights};
 pub use units::{Amount, Amounts, Length, Lengths, Shift};
 

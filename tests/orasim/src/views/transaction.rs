@@ -23,7 +23,7 @@ fn transaction_columns<'a>() -> Vec<Col<Open<'a>>> {
         n("XIDUSN", |_, o| Cell::Int(i64::from(o.txn.usn))),
         n("XIDSLOT", |_, o| Cell::Int(i64::from(o.txn.slot))),
         n("XIDSQN", |_, o| Cell::Int(i64::from(o.txn.sequence))),
-        v("STATUS", 16, |_, _| Cell::Word("ACTIVE")),
+        v("STATUS", 16, |_, o| Cell::Word(o.txn.status.name())),
         v("START_TIME", 20, |_, o| {
             Cell::Owned(calendar(o.txn.start).format("%m/%d/%y %H:%M:%S").to_string())
         }),

@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 
 use crate::backend::Hangup;
 use crate::clock::Moment;
-use crate::scenario::{Parked, Server, Wait};
+use crate::scenario::{Parked, Server, TransactionStatus, Wait};
 
 /// INST_ID and SID: a seat, which one session after the other may hold.
 pub(crate) type Seat = (u32, u32);
@@ -150,6 +150,7 @@ pub(crate) struct Txn {
     pub(crate) sequence: u32,
     /// XIDUSN, XIDSLOT and XIDSQN of the coordinator's transaction, for that of a PX server.
     pub(crate) parent: Option<(u32, u32, u32)>,
+    pub(crate) status: TransactionStatus,
     /// Rolling back since then, so many records a second.
     pub(crate) rollback: Option<(Moment, u32)>,
 }
@@ -380,6 +381,7 @@ mod tests {
             slot: 1,
             sequence: 1,
             parent: None,
+            status: TransactionStatus::Active,
             rollback: Some((10_000, 100)),
         };
         assert_eq!(

@@ -8,7 +8,7 @@ use rand::Rng;
 use super::session::{Activity, Kind, Parallel, Seat, Sess, Txn, Who, mix, sql_id};
 use super::{Instance, State, said};
 use crate::clock::Moment;
-use crate::scenario::{Background, Group, Pinned, Scenario, Server, TransactionSpec, Wait};
+use crate::scenario::{Background, Group, Pinned, Scenario, Server, TransactionSpec, TransactionStatus, Wait};
 
 const BACKGROUND: [&str; 34] = [
     "PMON", "CLMN", "PSP0", "VKTM", "GEN0", "MMAN", "GEN1", "DIAG", "OFSD", "DBRM", "VKRM", "SVCB", "PMAN", "DIA0",
@@ -268,7 +268,11 @@ impl State {
             .undo_blocks
             .map_or(records / 40 + 1, |blocks| blocks.draw(&mut self.rng));
         let age = if aged { spec.age.draw(&mut self.rng) } else { 0 };
-        self.open_transaction(self.now - age, records, blocks)
+        let opened = self.open_transaction(self.now - age, records, blocks);
+        Txn {
+            status: spec.status,
+            ..opened
+        }
     }
 
     /// A new transaction, with an identity that no other has.
@@ -283,6 +287,7 @@ impl State {
             slot: n % 48,
             sequence: 8_000 + n,
             parent: None,
+            status: TransactionStatus::Active,
             rollback: None,
         }
     }
