@@ -1,6 +1,7 @@
 //! What has to be read of a database so that every loaded policy can be judged, and nothing more.
 
 use crate::decide::evaluate::columns_of;
+use crate::decide::plan::company::ends_the_process;
 use crate::policy::model::{Action, Policy, PolicySet, Protection};
 use crate::policy::pressure::{PressureCondition, Resource};
 use crate::session::column::{Column, Columns};
@@ -63,9 +64,11 @@ pub fn of_policy(policy: &Policy) -> Columns {
     if let Some(keep) = &policy.keep {
         columns = columns.union(keep.per.iter().copied().collect());
     }
-    let actions = std::iter::once(policy.action).chain(policy.escalate.iter().map(|rung| rung.action));
-    if actions.into_iter().any(|action| action == Action::CancelSql) {
+    if policy.actions().any(|action| action == Action::CancelSql) {
         columns = columns.union([Column::SqlId, Column::SqlExecId].into_iter().collect());
+    }
+    if policy.actions().any(ends_the_process) {
+        columns.insert(Column::Paddr);
     }
     if policy.allow.iter().any(|lifted| is_of_server_processes(*lifted)) {
         columns.insert(Column::Pname);
@@ -102,7 +105,8 @@ const fn is_of_server_processes(protection: Protection) -> bool {
         | Protection::Backup
         | Protection::Agents
         | Protection::Xa
-        | Protection::Undo => false,
+        | Protection::Undo
+        | Protection::SharedProcess => false,
     }
 }
 

@@ -5,6 +5,7 @@
 
 use crate::decide::evaluate::missing_columns;
 use crate::decide::in_force::InForce;
+use crate::decide::plan::company::ends_the_process;
 use crate::decide::pressure::Readings;
 use crate::decide::protect::ESSENTIAL;
 use crate::policy::model::{Policy, PolicySet, Protection};
@@ -24,6 +25,17 @@ pub fn notes(snapshot: &Snapshot, readings: &Readings, set: &PolicySet, in_force
     for policy in in_force.iter().map(|in_force| &set.policies[in_force.index()]) {
         notes.extend(unknown_terms(policy, snapshot));
         notes.extend(unknown_marks(policy, readings));
+        if snapshot.source() == SnapshotSource::Saved
+            && !snapshot.has(Column::Paddr)
+            && policy.actions().any(ends_the_process)
+        {
+            notes.push(format!(
+                "policy {}: PADDR is missing, so nobody can see which sessions share a server process: `{}` spares nobody here who \
+                 would be spared live",
+                policy.name,
+                Protection::SharedProcess
+            ));
+        }
         if policy.pressure.is_some() && snapshot.source() == SnapshotSource::Saved {
             notes.push(format!(
                 "policy {}: a saved snapshot does not say what its instances were short of, so `while` keeps it from acting",

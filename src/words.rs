@@ -69,7 +69,7 @@ mod tests {
             Outcome: done, marked, already_gone, no_longer_matches, protected, unchecked, refused, unsupported, failed, unknown, expired, revoked, assumed, reported\n\
             SessionStatus: ACTIVE, INACTIVE, KILLED, SNIPED, CACHED\n\
             ServerKind: DEDICATED, SHARED, POOLED\n\
-            Protection: unidentified, background, self, dying, sys, backup, replication, data-pump, jobs, queues, parallel-server, agents, xa, undo\n\
+            Protection: unidentified, background, self, dying, sys, backup, replication, data-pump, jobs, queues, parallel-server, agents, xa, undo, shared-process\n\
             Mode: dry-run, enforce, off\n\
             Resource: sessions, processes, transactions, pga, temp, undo, host_cpu, active_sessions\n\
             ReportFormat: text, json, csv, markdown, html\n\

@@ -15,6 +15,7 @@ use crate::decide::cycle::Done;
 use crate::decide::guard::{Going, Surroundings, Warrant, deserved_by_another, still_deserved};
 use crate::decide::in_force::{EffectiveLimits, RunMode};
 use crate::decide::outcome::Outcome;
+use crate::decide::plan::company::{MOST_OTHERS, ends_the_process, has_a_process};
 use crate::decide::protect::Facts;
 use crate::decide::reason::{Lapse, Spared};
 use crate::oracle::capabilities::Capabilities;
@@ -125,9 +126,6 @@ pub struct Hands<'a> {
     /// Since the carrying out began.
     pub elapsed: &'a dyn Fn() -> Duration,
 }
-
-/// Of so many other sessions of the same server process each is looked at.
-const MOST_OTHERS: usize = 50;
 
 /// Uses the warrant up.
 ///
@@ -282,21 +280,19 @@ fn spare(spared: &Spared) -> Answer {
 }
 
 /// DISCONNECT SESSION ends the server process, and with it every session that the process serves: why it is not sent then, if
-/// one of them is not to end. Through a shared server it ends a virtual circuit instead (Oracle Database SQL Language Reference,
-/// ALTER SYSTEM), and a session that is detached from its process (SERVER is PSEUDO) has none to end. One that is gone is found
-/// out when it is read again itself, which comes last.
+/// one of them is not to end ([`crate::decide::plan::company`]). One that is gone is found out when it is read again itself, which comes
+/// last.
 fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
     let key = warrant.key();
-    match warrant.action() {
-        Action::Disconnect { .. } => {}
-        Action::Kill { .. } | Action::CancelSql | Action::Report => return None,
+    if !ends_the_process(warrant.action()) {
+        return None;
     }
     let unchecked = |why: String| Some(Answer::not_sent(Outcome::Unchecked, Some(why)));
     let served = match read_server(hands.connection, key, hands.limit) {
         Err(error) => return unchecked(error.to_string()),
         Ok(served) => served?,
     };
-    if matches!(served.server.as_deref(), Some("SHARED" | "NONE" | "PSEUDO")) {
+    if !has_a_process(served.server.as_deref()) {
         return None;
     }
     let Some(paddr) = served.paddr else {

@@ -189,6 +189,7 @@ pub fn rule(
                 }
                 standing @ (Standing::Pending { .. }
                 | Standing::Protected(_)
+                | Standing::Accompanied(_)
                 | Standing::Exempt(_)
                 | Standing::Followed) => Why::Standing(standing.clone()),
             };
@@ -197,6 +198,7 @@ pub fn rule(
                 Standing::Ready
                 | Standing::Pending { .. }
                 | Standing::Protected(_)
+                | Standing::Accompanied(_)
                 | Standing::Exempt(_)
                 | Standing::Followed => (policy.action, false),
             };

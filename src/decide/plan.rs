@@ -6,6 +6,8 @@
 //! condition hold; is the session protected; is it exempt; is it followed already because of an earlier action; has the
 //! condition held for long enough. What is left is ready.
 
+pub mod company;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use crate::decide::hold::{Hold, Holds};
 use crate::decide::in_force::{EffectiveLimits, Here, InForce, Rules, RunMode};
 use crate::decide::ledger::Reported;
 use crate::decide::matches::Matches;
+use crate::decide::plan::company::Processes;
 use crate::decide::pressure::Gates;
 use crate::decide::protect::Facts;
 use crate::decide::reason::Standing;
@@ -95,7 +98,7 @@ impl<'a> Situation<'a> {
         if !own || in_force.mode() != RunMode::Enforce {
             return None;
         }
-        let mut ladder = std::iter::once(policy.action).chain(policy.escalate.iter().map(|rung| rung.action));
+        let mut ladder = policy.actions();
         let next = *policy
             .escalate
             .get(ladder.position(|action| action == followed.action)?)?;
@@ -170,14 +173,16 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
     let sessions = Sessions::of(snapshot, situation.facts, situation.limits(), exemptions, today);
     let mut plan = Plan::default();
     let users = user_sessions(snapshot);
+    let processes = Processes::of(snapshot, situation, &sessions);
     for in_force in situation.here.running() {
         let policy = &situation.set().policies[in_force.index()];
-        let mut rows = situation.matches.rows(in_force.index()).to_vec();
-        plan.matches.push((in_force.index(), rows.len()));
-        let mut entries = escalations(&rows, *in_force, snapshot, situation, &sessions);
+        let matched = situation.matches.rows(in_force.index());
+        plan.matches.push((in_force.index(), matched.len()));
+        let mut entries = escalations(matched, *in_force, snapshot, situation, &sessions);
         if !in_force.is_due() && entries.is_empty() {
             continue;
         }
+        let mut rows = matched.to_vec();
         rows.retain(|row| {
             in_force.is_due()
                 && situation
@@ -191,6 +196,7 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
                 .filter(|row| readable(snapshot, *row) && !escalating.contains(row))
                 .map(|row| entry(row, *in_force, snapshot, situation, &sessions)),
         );
+        processes.spare(&mut entries, *in_force, matched);
         let mut user_sessions = users.clone();
         for (inst_id, gone) in situation.assumed_gone(*in_force) {
             user_sessions
@@ -354,7 +360,7 @@ fn count_candidates(entries: &[Entry], in_force: InForce, situation: &Situation<
                 }
             }
             (Standing::Ready | Standing::Pending { .. } | Standing::Followed | Standing::Escalating { .. }, None)
-            | (Standing::Protected(_) | Standing::Exempt(_), _) => {}
+            | (Standing::Protected(_) | Standing::Accompanied(_) | Standing::Exempt(_), _) => {}
         }
     }
     count

@@ -171,6 +171,7 @@ pub fn because(protection: Protection, snapshot: &Snapshot, row: usize) -> Strin
             Some(records) => format!("{records} undo records would have to be rolled back"),
             None => "its open transaction's size is unknown".into(),
         },
+        Protection::SharedProcess => "its server process serves others who are to stay".into(),
     }
 }
 
@@ -179,7 +180,11 @@ fn because_xa(snapshot: &Snapshot, row: usize) -> String {
     let event = text(Column::Event).filter(|event| texts::by_event(event).contains(Protection::Xa));
     let (status, server) = (text(Column::Status), text(Column::Server));
     if let (Some("CACHED"), _) | (_, Some("NONE")) = (status, server) {
-        return format!("STATUS is {}, SERVER is {}", status.unwrap_or("null"), server.unwrap_or("null"));
+        return format!(
+            "STATUS is {}, SERVER is {}",
+            status.unwrap_or("null"),
+            server.unwrap_or("null")
+        );
     }
     match (text(Column::TransactionStatus), event) {
         (Some(status), _) if status != OWN_TRANSACTION => format!(

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 use crate::decide::evaluate::reason::{reason, reason_beside_status};
 use crate::decide::outcome::Outcome;
+use crate::decide::plan::company::Company;
 use crate::decide::protect::because;
 use crate::decide::respawn::{CAME_BACK_WITHIN, Suspension, Who};
 use crate::decide::standstill::Standstill;
@@ -62,6 +63,8 @@ pub enum Standing {
     },
     /// A protection.
     Protected(Protection),
+    /// It would end together with a session that must stay.
+    Accompanied(Company),
     /// An exemption, by its place in the set.
     Exempt(usize),
     /// It was acted on and is being followed.
@@ -216,6 +219,7 @@ impl Standing {
             Standing::Ready | Standing::Escalating { .. } => Verdict::Act,
             Standing::Pending { .. } => Verdict::Pending,
             Standing::Protected(protection) => Verdict::Protected(*protection),
+            Standing::Accompanied(_) => Verdict::Protected(Protection::SharedProcess),
             Standing::Exempt(_) => Verdict::Exempt,
             Standing::Followed => Verdict::Deferred,
         }
@@ -255,6 +259,9 @@ impl About<'_> {
             Why::Standing(Standing::Protected(protection)) => {
                 format!("protected by {protection}: {}", self.brief(why))
             }
+            Why::Standing(Standing::Accompanied(_)) => {
+                format!("protected by {}: {}", Protection::SharedProcess, self.brief(why))
+            }
             Why::Standing(Standing::Exempt(_)) => format!("exempt: {}", self.brief(why)),
             Why::Standing(_) | Why::Refused(_) | Why::Deferred(_) => self.brief(why),
         }
@@ -290,6 +297,7 @@ impl About<'_> {
                 format!("{when}, held for {} of {wanted}", Span(*seconds))
             }
             Standing::Protected(protection) => because(*protection, self.snapshot, self.row),
+            Standing::Accompanied(company) => company.words(self.snapshot),
             Standing::Exempt(at) => {
                 let exemption = &self.set.exemptions[*at];
                 format!("{} ({})", exemption.reason, exemption.owner)

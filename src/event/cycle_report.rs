@@ -141,6 +141,7 @@ impl SpareReason {
                 Standing::Followed => Some(SpareReason::Deferred),
                 Standing::Exempt(_) => Some(SpareReason::Exempt),
                 Standing::Protected(protection) => Some(SpareReason::Protected(*protection)),
+                Standing::Accompanied(_) => Some(SpareReason::Protected(Protection::SharedProcess)),
             },
         }
     }

@@ -24,7 +24,7 @@ use crate::decide::evaluate::{columns_of, evaluate};
 use crate::decide::in_force::{Absent, Here, InForce, Rules, RunMode};
 use crate::decide::plan::PolicyPlan;
 use crate::decide::protect::{Facts, Under, because, protections, undo, xa_unknown};
-use crate::decide::reason::Verdict;
+use crate::decide::reason::{Standing, Verdict};
 use crate::policy::condition::{Condition, Phrase};
 use crate::policy::model::{Action, Exemption, Policy, Protection};
 use crate::report::Who;
@@ -264,6 +264,9 @@ impl Explanation {
         let today = subject.rules.today(subject.now);
         let under = protections(&one, subject.facts);
         let protection = |protection: Protection| {
+            if protection == Protection::SharedProcess {
+                return (protection, company(subject, None));
+            }
             let applies = applies(protection, &one, under[0], subject.rules.limits().undo_records);
             (protection, applies.then(|| because(protection, &one, 0)))
         };
@@ -290,6 +293,20 @@ fn applies(protection: Protection, one: &Snapshot, under: Under, bound: u64) -> 
     under.contains(protection)
         || (protection == Protection::Undo && undo(one, 0, bound))
         || (protection == Protection::Xa && xa_unknown(one, 0))
+}
+
+/// With whom a DISCONNECT of one policy, or of any, would end the session, if that spares it: the plan's own words.
+fn company(subject: &Subject<'_>, of: Option<usize>) -> Option<String> {
+    let plans = subject.cycle.plan.policies.iter();
+    let mut entries = plans
+        .filter(|plan| of.is_none_or(|index| plan.in_force.index() == index))
+        .flat_map(|plan| &plan.entries);
+    entries.find_map(|entry| {
+        let Standing::Accompanied(company) = &entry.standing else {
+            return None;
+        };
+        (entry.row == subject.row).then(|| company.words(subject.snapshot))
+    })
 }
 
 fn exemption_part(exemption: &Exemption, one: &Snapshot, today: NaiveDate) -> ExemptionPart {
@@ -324,7 +341,10 @@ fn policy_part(subject: &Subject<'_>, index: usize, one: &Snapshot) -> PolicyPar
         selects,
         protections: Protection::ALL
             .into_iter()
-            .filter(|protection| applies(*protection, one, under[0], bound))
+            .filter(|protection| match protection {
+                Protection::SharedProcess => company(subject, Some(index)).is_some(),
+                other => applies(*other, one, under[0], bound),
+            })
             .map(|protection| {
                 (
                     protection,

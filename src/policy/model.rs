@@ -75,6 +75,13 @@ pub enum Selector {
     Label(Arc<str>, glob::Pattern),
 }
 
+impl Policy {
+    /// Its action, then those that it escalates to.
+    pub fn actions(&self) -> impl Iterator<Item = Action> + '_ {
+        std::iter::once(self.action).chain(self.escalate.iter().map(|rung| rung.action))
+    }
+}
+
 impl Selector {
     /// Whether it selects this database.
     #[must_use]
@@ -261,6 +268,8 @@ words! {
         Xa = "xa",
         /// Too many undo records to roll back.
         Undo = "undo",
+        /// Its server process serves others who are to stay, and the action ends the process.
+        SharedProcess = "shared-process",
     }
 }
 
@@ -270,7 +279,11 @@ impl Protection {
     pub const fn is_never_lifted(self) -> bool {
         matches!(
             self,
-            Protection::Background | Protection::Own | Protection::Dying | Protection::Unidentified
+            Protection::Background
+                | Protection::Own
+                | Protection::Dying
+                | Protection::Unidentified
+                | Protection::SharedProcess
         )
     }
 }

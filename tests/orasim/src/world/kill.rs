@@ -15,7 +15,7 @@ use crate::backend::OraError;
 use crate::clock::{Moment, calendar};
 use crate::error::known;
 use crate::faults::Strike;
-use crate::scenario::{BackgroundKill, ContainerData, WhenKilled};
+use crate::scenario::{BackgroundKill, ContainerData, Server, WhenKilled};
 
 /// How long a plain KILL waits for its victim.
 const PATIENCE: i64 = 60_000;
@@ -150,9 +150,12 @@ impl State {
         (self.kills.len() - 1, verdict)
     }
 
-    /// The other sessions of a session's server process.
+    /// The other sessions of a session's server process; nobody where it has none of its own: through a shared server a virtual
+    /// circuit ends alone.
     fn sharers(&self, seat: Seat) -> Vec<Seat> {
-        let Some(pid) = self.sessions.get(&seat).map(|sess| sess.pid) else {
+        let sess = self.sessions.get(&seat);
+        let of_its_own = sess.filter(|sess| matches!(sess.server, Server::Dedicated | Server::Pooled));
+        let Some(pid) = of_its_own.map(|sess| sess.pid) else {
             return Vec::new();
         };
         self.sessions

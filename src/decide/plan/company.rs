@@ -1,0 +1,180 @@
+//! Who ends together with a session.
+//!
+//! DISCONNECT SESSION ends the server process, and with it every session that the process serves. Through a shared server it ends
+//! a virtual circuit instead, and a session that is detached from its process (SERVER is PSEUDO) has none to end (Oracle Database
+//! SQL Language Reference, ALTER SYSTEM). The same is asked of the database again right before the statement; it is asked here so
+//! that a plan says what would come of it, and no warrant is given that would be refused at every poll.
+
+use std::collections::HashMap;
+
+use crate::decide::in_force::InForce;
+use crate::decide::plan::{Entry, Situation, held};
+use crate::decide::protect::because;
+use crate::decide::reason::Standing;
+use crate::decide::standing::{Because, InTheWay, Sessions};
+use crate::policy::model::{Action, Policy, Protection};
+use crate::session::column::Column;
+use crate::session::snapshot::{Snapshot, SnapshotSource};
+
+/// Of so many other sessions of the same server process each is looked at.
+pub const MOST_OTHERS: usize = 50;
+
+/// Why a session is not disconnected although nothing spares the session itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// PADDR is not known.
+    Unknown,
+    /// More than are looked at: so many.
+    Many(usize),
+    /// This other session, by its row, is to stay.
+    Stays(usize, Stays),
+}
+
+/// Why another session is to stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stays {
+    /// A protection that the policy does not lift.
+    Protected(Protection),
+    /// An exemption.
+    Exempt,
+    /// The condition does not hold for it.
+    DoesNotMatch,
+    /// The condition has not held for long enough.
+    NotHeld,
+}
+
+impl Company {
+    /// In words.
+    #[must_use]
+    pub fn words(&self, snapshot: &Snapshot) -> String {
+        let (row, stays) = match self {
+            Company::Unknown => return "PADDR is unknown, and so is who else would end with its server process".into(),
+            Company::Many(others) => return format!("its server process serves {others} other sessions"),
+            Company::Stays(row, stays) => (*row, stays),
+        };
+        let who = snapshot
+            .key(row)
+            .map_or_else(|| "a session that is not known".into(), |key| key.to_string());
+        let why = match stays {
+            Stays::Protected(protection) => format!("{protection}: {}", because(*protection, snapshot, row)),
+            Stays::Exempt => "an exemption holds".into(),
+            Stays::DoesNotMatch => "the policy's condition does not hold for it".into(),
+            Stays::NotHeld => "the policy's condition has not held for long enough".into(),
+        };
+        format!("its server process also serves {who}, which would end with it and is spared: {why}")
+    }
+}
+
+/// Whether the action ends the server process.
+#[must_use]
+pub fn ends_the_process(action: Action) -> bool {
+    match action {
+        Action::Disconnect { .. } => true,
+        Action::Kill { .. } | Action::CancelSql | Action::Report => false,
+    }
+}
+
+/// Whether a session with this SERVER has a server process that a DISCONNECT would end.
+#[must_use]
+pub fn has_a_process(server: Option<&str>) -> bool {
+    !matches!(server, Some("SHARED" | "NONE" | "PSEUDO"))
+}
+
+/// The sessions of a snapshot by their server process, with what spares them.
+pub(super) struct Processes<'a> {
+    snapshot: &'a Snapshot,
+    situation: &'a Situation<'a>,
+    sessions: &'a Sessions<'a>,
+    /// By INST_ID and PADDR; empty where no policy disconnects.
+    served: HashMap<(u32, &'a str), Vec<usize>>,
+}
+
+impl<'a> Processes<'a> {
+    pub(super) fn of(
+        snapshot: &'a Snapshot,
+        situation: &'a Situation<'a>,
+        sessions: &'a Sessions<'a>,
+    ) -> Processes<'a> {
+        let mut served: HashMap<_, Vec<usize>> = HashMap::new();
+        let mut policies = situation
+            .here
+            .running()
+            .iter()
+            .map(|in_force| &situation.set().policies[in_force.index()]);
+        if policies.any(|policy| policy.actions().any(ends_the_process)) {
+            for row in 0..snapshot.rows() {
+                if let Some(address) = address(snapshot, row) {
+                    served.entry(address).or_default().push(row);
+                }
+            }
+        }
+        Processes {
+            snapshot,
+            situation,
+            sessions,
+            served,
+        }
+    }
+
+    /// Spares whom a DISCONNECT would end together with somebody who is to stay. `matched` are the rows that the condition holds
+    /// for, in their order.
+    pub(super) fn spare(&self, entries: &mut [Entry], in_force: InForce, matched: &[usize]) {
+        let policy = &self.situation.set().policies[in_force.index()];
+        for entry in entries {
+            let action = match entry.standing {
+                Standing::Ready | Standing::Pending { .. } => policy.action,
+                Standing::Escalating { next, .. } => next,
+                Standing::Protected(_) | Standing::Accompanied(_) | Standing::Exempt(_) | Standing::Followed => {
+                    continue;
+                }
+            };
+            if let Some(company) = self
+                .company(entry.row, policy, matched)
+                .filter(|_| ends_the_process(action))
+            {
+                entry.standing = Standing::Accompanied(company);
+            }
+        }
+    }
+
+    fn company(&self, row: usize, policy: &Policy, matched: &[usize]) -> Option<Company> {
+        let snapshot = self.snapshot;
+        if !has_a_process(snapshot.text(row, Column::Server)) {
+            return None;
+        }
+        let Some(address) = address(snapshot, row) else {
+            // A saved snapshot may lack PADDR; its report says what cannot be seen in it.
+            let told = snapshot.has(Column::Paddr) || snapshot.source() == SnapshotSource::Live;
+            return told.then_some(Company::Unknown);
+        };
+        let served = self.served.get(&address).map_or(&[][..], Vec::as_slice);
+        let others = served.iter().copied().filter(|other| *other != row);
+        match others.clone().count() {
+            count if count > MOST_OTHERS => Some(Company::Many(count)),
+            _ => others
+                .filter_map(|other| Some(Company::Stays(other, self.stays(other, policy, matched)?)))
+                .next(),
+        }
+    }
+
+    /// Why another session is to stay, if it is. One that is KILLED ends anyway, but its other protections hold.
+    fn stays(&self, row: usize, policy: &Policy, matched: &[usize]) -> Option<Stays> {
+        let (snapshot, situation) = (self.snapshot, self.situation);
+        let matches = matched.binary_search(&row).is_ok();
+        match self.sessions.in_the_way(policy, row, matches, Because::OwnAction) {
+            Some(InTheWay::Protected(protection)) => return Some(Stays::Protected(protection)),
+            Some(InTheWay::Exempt(_)) => return Some(Stays::Exempt),
+            Some(InTheWay::NoMatch) => return Some(Stays::DoesNotMatch),
+            None if !matches => return None,
+            None => {}
+        }
+        let is_held = snapshot
+            .key(row)
+            .is_some_and(|key| held(policy, snapshot, situation, key) == Standing::Ready);
+        (!is_held).then_some(Stays::NotHeld)
+    }
+}
+
+fn address(snapshot: &Snapshot, row: usize) -> Option<(u32, &str)> {
+    Some((snapshot.id(row, Column::InstId)?, snapshot.text(row, Column::Paddr)?))
+}
