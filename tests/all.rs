@@ -16,6 +16,7 @@ mod evaluator_vs_sqlite;
 mod every_event;
 mod explain;
 mod gates;
+mod grants;
 mod house;
 mod kills;
 mod monitoring;

@@ -171,7 +171,8 @@ impl Polled {
         let unreadable = self.unreadable.iter().map(ToString::to_string);
         let notes = self.dates_fault.iter().chain(&self.warning);
         let notes = notes.chain(&self.capabilities.notes).cloned();
-        notes.chain(unreadable).collect()
+        let strangers = self.capabilities.strangers(&self.snapshot);
+        notes.chain(strangers).chain(unreadable).collect()
     }
 }
 

@@ -7,6 +7,7 @@
 //! PROGRAM, MODULE and CLIENT_INFO are set by the client. They may put a session under a protection, never take it out of
 //! one: a forged name protects its forger, and that is harmless. What each text tells is in [`texts`].
 
+mod accounts;
 mod texts;
 
 use std::collections::HashSet;
@@ -17,6 +18,7 @@ use crate::session::column::Column;
 use crate::session::snapshot::{Field, OWN_TRANSACTION, Snapshot, SnapshotSource};
 use crate::session::store::Codes;
 
+pub use accounts::Accounts;
 pub use texts::is_unnamed_server_process;
 
 /// Accounts that Oracle maintains on every release; `ORACLE_MAINTAINED` adds the others where it can be read.
@@ -30,9 +32,9 @@ pub struct Facts {
     /// The daemon's own sessions: INST_ID, SID, SERIAL#.
     pub own_sessions: Vec<(u32, u32, u32)>,
     /// Accounts with DBA_USERS.ORACLE_MAINTAINED = 'Y'.
-    pub oracle_maintained: HashSet<String>,
+    pub oracle_maintained: Accounts,
     /// Accounts with the right to capture or apply changes.
-    pub replication: HashSet<String>,
+    pub replication: Accounts,
 }
 
 /// Which protections a session is under, as a set.
@@ -96,6 +98,7 @@ pub fn protections(snapshot: &Snapshot, facts: &Facts) -> Vec<Under> {
     judge(&mut under, snapshot, Column::TransactionStatus, |status| {
         told(status, by_transaction_status)
     });
+    by_local_account(&mut under, snapshot, facts);
     by_unnamed_server_process(&mut under, snapshot);
     by_detachment(&mut under, snapshot);
     by_identity(&mut under, snapshot, facts);
@@ -305,6 +308,26 @@ fn by_transaction_status(status: &str) -> Under {
     }
 }
 
+/// Accounts that only some containers have, or give a right: the same name is somebody else in another.
+fn by_local_account(under: &mut [Under], snapshot: &Snapshot, facts: &Facts) {
+    let lists = [
+        (&facts.oracle_maintained, Protection::Sys),
+        (&facts.replication, Protection::Replication),
+    ];
+    let Some(names) = snapshot.texts(Column::Username) else {
+        return;
+    };
+    for (accounts, protection) in lists.into_iter().filter(|(accounts, _)| accounts.are_by_container()) {
+        let somewhere = names.judged(|name| name.is_some_and(|name| accounts.are_somewhere(name)));
+        for (row, under) in under.iter_mut().enumerate() {
+            let name = names.get(row).filter(|_| somewhere[names.code(row) as usize]);
+            if name.is_some_and(|name| accounts.include(name, snapshot.id(row, Column::ConId))) {
+                under.insert(protection);
+            }
+        }
+    }
+}
+
 /// A server process whose name was cut off PROGRAM is what PNAME says. Where that says nothing it may be any of them, also one
 /// that nobody may ever touch.
 fn by_unnamed_server_process(under: &mut [Under], snapshot: &Snapshot) {
@@ -367,10 +390,10 @@ fn by_username(known: Known<'_>, facts: &Facts) -> Under {
         return Under::of(Protection::Background);
     };
     let mut under = Under::default();
-    if SYS_ACCOUNTS.contains(&name) || facts.oracle_maintained.contains(name) {
+    if SYS_ACCOUNTS.contains(&name) || facts.oracle_maintained.are_everywhere(name) {
         under.insert(Protection::Sys);
     }
-    if name == "PUBLIC" || facts.replication.contains(name) {
+    if name == "PUBLIC" || facts.replication.are_everywhere(name) {
         under.insert(Protection::Replication);
     }
     // Enterprise Manager's repository accounts are SYSMAN, SYSMAN_MDS, SYSMAN122140_OPSS and the like.

@@ -341,9 +341,12 @@ fn policy_part(subject: &Subject<'_>, index: usize, one: &Snapshot) -> PolicyPar
         selects,
         protections: Protection::ALL
             .into_iter()
-            .filter(|protection| match protection {
-                Protection::SharedProcess => company(subject, Some(index)).is_some(),
-                other => applies(*other, one, under[0], bound),
+            .filter(|protection| {
+                if *protection == Protection::SharedProcess {
+                    company(subject, Some(index)).is_some()
+                } else {
+                    applies(*protection, one, under[0], bound)
+                }
             })
             .map(|protection| {
                 (

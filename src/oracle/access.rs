@@ -52,6 +52,10 @@ impl Asked<'_> {
     }
 }
 
+const CAPTURE_BY_NAME: &str = "accounts that capture or apply changes are told by PROGRAM and MODULE alone";
+const CAPTURE_IN_PDBS_BY_NAME: &str = "accounts of PDBs that capture or apply changes are told by PROGRAM and MODULE alone, and \
+                                       so are those of the root where its own dictionary cannot be read either";
+
 /// Every view that is read and that not everybody may read. Whoever reads another one adds it here, and to the grants in
 /// README.md.
 pub const VIEWS: &[View] = &[
@@ -84,7 +88,12 @@ pub const VIEWS: &[View] = &[
         name: "DBA_USERS",
         without: "Oracle's own accounts are those that ALL_USERS shows, or else those that Oracle documents",
         // ORACLE_MAINTAINED came with 12.1.
-        needed: |asked| asked.capabilities.release >= Release { major: 12, minor: 1 },
+        needed: |asked| asked.capabilities.release >= Release { major: 12, minor: 1 } && !asked.in_root(),
+    },
+    View {
+        name: "CDB_USERS",
+        without: "Oracle's own accounts are those of the root, as far as DBA_USERS shows them, and not those that only a PDB has",
+        needed: |asked| asked.in_root(),
     },
     View {
         name: "V$PDBS",
@@ -98,28 +107,53 @@ pub const VIEWS: &[View] = &[
     },
     View {
         name: "DBA_SYS_PRIVS",
-        without: "accounts that capture or apply changes are told by PROGRAM and MODULE alone",
-        needed: |_| true,
+        without: CAPTURE_BY_NAME,
+        needed: |asked| !asked.in_root(),
+    },
+    View {
+        name: "CDB_SYS_PRIVS",
+        without: CAPTURE_IN_PDBS_BY_NAME,
+        needed: |asked| asked.in_root(),
     },
     View {
         name: "DBA_TAB_PRIVS",
-        without: "accounts that capture or apply changes are told by PROGRAM and MODULE alone",
-        needed: |_| true,
+        without: CAPTURE_BY_NAME,
+        needed: |asked| !asked.in_root(),
+    },
+    View {
+        name: "CDB_TAB_PRIVS",
+        without: CAPTURE_IN_PDBS_BY_NAME,
+        needed: |asked| asked.in_root(),
     },
     View {
         name: "DBA_ROLE_PRIVS",
-        without: "accounts that capture or apply changes are told by PROGRAM and MODULE alone",
-        needed: |_| true,
+        without: CAPTURE_BY_NAME,
+        needed: |asked| !asked.in_root(),
+    },
+    View {
+        name: "CDB_ROLE_PRIVS",
+        without: CAPTURE_IN_PDBS_BY_NAME,
+        needed: |asked| asked.in_root(),
     },
     View {
         name: "DBA_GOLDENGATE_PRIVILEGES",
-        without: "accounts that capture or apply changes are told by PROGRAM and MODULE alone",
-        needed: |_| true,
+        without: CAPTURE_BY_NAME,
+        needed: |asked| !asked.in_root(),
+    },
+    View {
+        name: "CDB_GOLDENGATE_PRIVILEGES",
+        without: CAPTURE_IN_PDBS_BY_NAME,
+        needed: |asked| asked.in_root(),
     },
     View {
         name: "DBA_XSTREAM_ADMINISTRATOR",
-        without: "accounts that capture or apply changes are told by PROGRAM and MODULE alone",
-        needed: |_| true,
+        without: CAPTURE_BY_NAME,
+        needed: |asked| !asked.in_root(),
+    },
+    View {
+        name: "CDB_XSTREAM_ADMINISTRATOR",
+        without: CAPTURE_IN_PDBS_BY_NAME,
+        needed: |asked| asked.in_root(),
     },
     View {
         name: "GV$TRANSACTION",

@@ -3,11 +3,11 @@
 //! Plain data, found out once for each connection by [`crate::oracle::probe`]. What could not be found out is said in
 //! `notes`, and decided for caution: a clause that is not known to exist is not sent.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
 
-use crate::decide::protect::Facts;
+use crate::decide::protect::{Accounts, Facts};
 use crate::oracle::access::{Grantee, Unreadable};
 use crate::oracle::sql::Statistics;
 use crate::oracle::{OneForAll, TextForm};
@@ -15,6 +15,7 @@ use crate::policy::model::{Action, DisconnectClause, KillClause};
 use crate::quantity::Span;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Source};
+use crate::session::snapshot::Snapshot;
 
 /// A release of Oracle Database: 11.2, 12.1, 19.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -269,11 +270,13 @@ pub struct Capabilities {
     /// How they are known.
     pub columns_from: Provenance,
     /// Accounts that Oracle maintains.
-    pub maintained: HashSet<String>,
+    pub maintained: Accounts,
     /// How they are known.
     pub maintained_from: Provenance,
+    /// In the root, the containers whose accounts the dictionary shows; `None` elsewhere, or where it cannot be read.
+    pub containers_of_accounts: Option<BTreeSet<u32>>,
     /// Accounts with the right to capture or apply changes, as far as the dictionary could be read.
-    pub replication: HashSet<String>,
+    pub replication: Accounts,
     /// Who runs it.
     pub service: Service,
     /// DB_BLOCK_SIZE in bytes, which undo has too.
@@ -385,6 +388,28 @@ impl Capabilities {
         }
     }
 
+    /// What is to be said of containers of which sessions are seen and accounts are not: CDB_ views show an account without
+    /// CONTAINER_DATA nothing of them, and no error either.
+    #[must_use]
+    pub fn strangers(&self, sessions: &Snapshot) -> Option<String> {
+        let known = self.containers_of_accounts.as_ref()?;
+        let con_ids = sessions.numbers(Column::ConId)?;
+        let all: BTreeSet<u32> = (0..sessions.rows())
+            .filter_map(|row| u32::try_from(con_ids.get(row)?).ok())
+            .filter(|con_id| *con_id > 1 && !known.contains(con_id))
+            .collect();
+        let list: Vec<String> = all.iter().map(u32::to_string).collect();
+        (!list.is_empty()).then(|| {
+            format!(
+                "CDB_USERS shows no accounts of CON_ID {}, of which there are sessions: who captures or applies changes there is told \
+                 by PROGRAM and MODULE alone, and Oracle's own accounts by their names in the root; the account sees the sessions of \
+                 these containers and not their dictionaries (ALTER USER {} SET CONTAINER_DATA=ALL CONTAINER=CURRENT)",
+                list.join(", "),
+                self.own_username
+            )
+        })
+    }
+
     /// Whom a missing right is to be granted to.
     #[must_use]
     pub fn grantee(&self) -> Grantee<'_> {
@@ -436,9 +461,10 @@ pub(crate) mod tests {
             dates_fault: None,
             columns: release.documented_columns(),
             columns_from: Provenance::Documentation,
-            maintained: HashSet::new(),
+            maintained: Accounts::default(),
             maintained_from: Provenance::Documentation,
-            replication: HashSet::new(),
+            containers_of_accounts: None,
+            replication: Accounts::default(),
             service: Service::SelfManaged,
             block_size: Some(8192),
             tablespace_blocks: HashMap::new(),

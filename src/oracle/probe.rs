@@ -4,7 +4,9 @@
 //! read, and is named among what is unreadable, or in a note: reports show them, the log tells them once. A definite "no
 //! such view" is an answer; a connection that breaks is not, and ends the probe.
 
-use std::collections::{HashMap, HashSet};
+mod accounts;
+
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::oracle::access::{Grantee, Unreadable};
@@ -91,8 +93,8 @@ pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabil
     let parameters = asking.parameters()?;
     let instances = asking.instances()?;
     let (columns, columns_from) = asking.session_columns(release)?;
-    let (maintained, maintained_from) = asking.maintained_accounts(release)?;
-    let replication = asking.replication_accounts()?;
+    let in_root = container.0 == Some(1);
+    let accounts = asking.accounts(release, in_root)?;
     let service = if rds {
         Service::AmazonRds
     } else {
@@ -100,7 +102,6 @@ pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabil
     };
     let tablespace_blocks = asking.tablespace_blocks()?;
     let statistics = asking.statistics()?;
-    let in_root = container.0 == Some(1);
     if in_root {
         asking.check_container_data()?;
     }
@@ -130,9 +131,10 @@ pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabil
         dates_fault: None,
         columns,
         columns_from,
-        maintained,
-        maintained_from,
-        replication,
+        maintained: accounts.maintained,
+        maintained_from: accounts.maintained_from,
+        containers_of_accounts: accounts.containers,
+        replication: accounts.replication,
         service,
         block_size: parameters.get("db_block_size").and_then(|value| whole_number(value)),
         tablespace_blocks,
@@ -363,54 +365,6 @@ impl<'c> Asking<'c> {
         Ok(database)
     }
 
-    /// Whom rights name as capturing or applying changes, which names no client has to tell. Roles lead from one to the
-    /// next; those of Oracle's own that hold the rights among many others say nothing of their holders.
-    fn replication_accounts(&mut self) -> Result<HashSet<String>, Error> {
-        const FOR_MANY_USES: [&str; 8] = [
-            "DBA",
-            "CDB_DBA",
-            "PDB_DBA",
-            "EXECUTE_CATALOG_ROLE",
-            "IMP_FULL_DATABASE",
-            "DATAPUMP_IMP_FULL_DATABASE",
-            "SYS",
-            "PUBLIC",
-        ];
-        const ROLES: [&str; 5] = [
-            "OGG_CAPTURE",
-            "OGG_APPLY",
-            "OGG_APPLY_PROCREP",
-            "XSTREAM_CAPTURE",
-            "XSTREAM_APPLY",
-        ];
-        let mut found: HashSet<String> = ROLES.into_iter().map(str::to_owned).collect();
-        let holders = [
-            startup::logmining(),
-            startup::log_miner(),
-            startup::goldengate(),
-            startup::xstream(),
-        ];
-        for query in holders {
-            let names = self.rows_if_readable(&query, |row| text(row, 0))?;
-            found.extend(names.unwrap_or_default());
-        }
-        found.retain(|name| !FOR_MANY_USES.contains(&name.as_str()));
-        let grants = self.rows_if_readable(&startup::roles(), |row| Some((text(row, 0)?, text(row, 1)?)))?;
-        let mut grants = grants.unwrap_or_default();
-        grants.retain(|(to, _)| !FOR_MANY_USES.contains(&to.as_str()));
-        loop {
-            let known = found.len();
-            for (to, role) in &grants {
-                if found.contains(role) {
-                    found.insert(to.clone());
-                }
-            }
-            if found.len() == known {
-                return Ok(found);
-            }
-        }
-    }
-
     fn parameters(&mut self) -> Result<HashMap<String, String>, Error> {
         let rows = self.rows_if_readable(&startup::parameters(), |row| Some((text(row, 0)?, text(row, 1)?)))?;
         Ok(rows.unwrap_or_default().into_iter().collect())
@@ -449,41 +403,6 @@ impl<'c> Asking<'c> {
             "{why}; the columns of GV$SESSION are taken to be those that release {release} documents"
         ));
         Ok((release.documented_columns(), Provenance::Documentation))
-    }
-
-    fn maintained_accounts(&mut self, release: Release) -> Result<(HashSet<String>, Provenance), Error> {
-        let mut why = format!("release {release} has no ORACLE_MAINTAINED");
-        let mut is_said = false;
-        if release.at_least(WITH_CONTAINERS.0, WITH_CONTAINERS.1) {
-            let sources = [
-                (startup::maintained_accounts(), Provenance::Dictionary),
-                (
-                    startup::maintained_accounts_for_everybody(),
-                    Provenance::PublicDictionary,
-                ),
-            ];
-            for (query, provenance) in sources {
-                match self.rows_or(&query, |row| text(row, 0))? {
-                    Ok(names) if names.iter().any(|name| name == "SYS") => {
-                        if provenance == Provenance::PublicDictionary && !is_said {
-                            self.note(format!("{why}; Oracle's accounts are those that ALL_USERS shows"));
-                        }
-                        return Ok((names.into_iter().collect(), provenance));
-                    }
-                    Ok(_) => why = format!("{} names no account that Oracle maintains", query.of),
-                    Err(error) => {
-                        why = error.to_string();
-                        if error.is_missing_right() {
-                            is_said = true;
-                            self.unreadable.push(Unreadable::new(query.of, error, self.grantee()));
-                        }
-                    }
-                }
-            }
-        }
-        self.note(format!("{why}; Oracle's accounts are taken to be those it documents"));
-        let names = PREDEFINED_ACCOUNTS.into_iter().map(str::to_owned).collect();
-        Ok((names, Provenance::Documentation))
     }
 
     fn is_amazon_rds(&mut self) -> Result<bool, Error> {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::decide::pressure::{Reading, Readings};
-use crate::decide::protect::Facts;
+use crate::decide::protect::{Accounts, Facts};
 use crate::policy::pressure::Resource;
 use crate::recording::Recorded;
 use crate::recording::bytes::{Malformed, Take};
-use crate::recording::encode::{CHANGES, FACTS, FACTS_WITH_REPLICATION, NEW, SAME_FACTS, WHOLE, shifted};
+use crate::recording::encode::{
+    CHANGES, FACTS, FACTS_BY_CONTAINER, FACTS_WITH_REPLICATION, NEW, SAME_FACTS, WHOLE, shifted,
+};
 use crate::session::column::{Column, Columns, Kind};
 use crate::session::snapshot::{Clock, Instance, MAX_ROWS, ParallelServer, Restoring, SnapshotSource};
 use crate::session::store::{Numbers, Texts};
@@ -202,19 +204,23 @@ fn facts(take: &mut Take<'_>, last: Option<&Arc<Facts>>) -> Result<Arc<Facts>, M
     for _ in 0..take.count()? {
         own_sessions.push((take.id()?, take.id()?, take.id()?));
     }
-    let mut oracle_maintained = std::collections::HashSet::new();
-    for _ in 0..take.count()? {
-        oracle_maintained.insert(take.text()?.to_owned());
-    }
-    let mut replication = std::collections::HashSet::new();
-    match form {
-        FACTS => {}
-        FACTS_WITH_REPLICATION => {
-            for _ in 0..take.count()? {
-                replication.insert(take.text()?.to_owned());
+    let by_container = form == FACTS_BY_CONTAINER;
+    let mut oracle_maintained: Accounts = names(take)?.into_iter().collect();
+    let mut replication = match form {
+        FACTS => Accounts::default(),
+        FACTS_WITH_REPLICATION | FACTS_BY_CONTAINER => names(take)?.into_iter().collect(),
+        _ => return Err(Malformed("protections of an unknown form")),
+    };
+    for accounts in [&mut oracle_maintained, &mut replication]
+        .into_iter()
+        .filter(|_| by_container)
+    {
+        for _ in 0..take.count()? {
+            let con_id = take.id()?;
+            for name in names(take)? {
+                accounts.insert(Some(con_id), name);
             }
         }
-        _ => return Err(Malformed("protections of an unknown form")),
     }
     Ok(Arc::new(Facts {
         own_username,
@@ -222,6 +228,10 @@ fn facts(take: &mut Take<'_>, last: Option<&Arc<Facts>>) -> Result<Arc<Facts>, M
         oracle_maintained,
         replication,
     }))
+}
+
+fn names(take: &mut Take<'_>) -> Result<Vec<String>, Malformed> {
+    (0..take.count()?).map(|_| Ok(take.text()?.to_owned())).collect()
 }
 
 fn readings(take: &mut Take<'_>) -> Result<Readings, Malformed> {

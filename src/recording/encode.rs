@@ -22,6 +22,8 @@ pub(super) const SAME_FACTS: u8 = 0;
 pub(super) const FACTS: u8 = 1;
 /// The facts follow, with the accounts that capture or apply changes; since version 2 of the format.
 pub(super) const FACTS_WITH_REPLICATION: u8 = 2;
+/// The same, then of both lists those that only some containers have: since version 3 of the format.
+pub(super) const FACTS_BY_CONTAINER: u8 = 3;
 
 /// A new row.
 pub(super) const NEW: u32 = u32::MAX;
@@ -137,10 +139,13 @@ fn facts(put: &mut Put, facts: &Arc<Facts>, last: Option<&Arc<Facts>>) {
         put.byte(SAME_FACTS);
         return;
     }
-    put.byte(if facts.replication.is_empty() {
-        FACTS
-    } else {
-        FACTS_WITH_REPLICATION
+    let lists = [&facts.oracle_maintained, &facts.replication];
+    let by_container = lists.iter().any(|accounts| accounts.are_by_container());
+    let replicates = facts.replication.everywhere().next().is_some();
+    put.byte(match (by_container, replicates) {
+        (true, _) => FACTS_BY_CONTAINER,
+        (false, true) => FACTS_WITH_REPLICATION,
+        (false, false) => FACTS,
     });
     put.text(&facts.own_username);
     put.count(facts.own_sessions.len());
@@ -149,14 +154,21 @@ fn facts(put: &mut Put, facts: &Arc<Facts>, last: Option<&Arc<Facts>>) {
             put.number(u64::from(*id));
         }
     }
-    names(put, &facts.oracle_maintained);
-    if !facts.replication.is_empty() {
-        names(put, &facts.replication);
+    names(put, facts.oracle_maintained.everywhere());
+    if by_container || replicates {
+        names(put, facts.replication.everywhere());
+    }
+    for accounts in lists.into_iter().filter(|_| by_container) {
+        put.count(accounts.local().count());
+        for (con_id, local) in accounts.local() {
+            put.number(con_id.into());
+            names(put, local.iter());
+        }
     }
 }
 
-fn names(put: &mut Put, names: &std::collections::HashSet<String>) {
-    let mut names: Vec<&String> = names.iter().collect();
+fn names<'a>(put: &mut Put, names: impl Iterator<Item = &'a String>) {
+    let mut names: Vec<&String> = names.collect();
     names.sort_unstable();
     put.count(names.len());
     names.into_iter().for_each(|name| put.text(name));

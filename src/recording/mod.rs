@@ -38,7 +38,7 @@ pub use writer::Writer;
 pub const MAGIC: [u8; 8] = *b"orarec\x1a\n";
 
 /// The version that is written, and the newest one that is read.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// The most blocks from one whole block to the next: an hour, at four snapshots a minute.
 pub const WHOLE_EVERY: u32 = 240;

@@ -1,6 +1,6 @@
 //! What is written is read back, damage is reported at its position, and nothing in a file is trusted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Cursor;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::decide::pressure::{Reading, Readings};
-use crate::decide::protect::Facts;
+use crate::decide::protect::{Accounts, Facts};
 use crate::policy::pressure::Resource;
 use crate::recording::{Broken, Header, MAGIC, Next, OpenError, Reader, Recorded, VERSION, WHOLE_EVERY, Writer};
 use crate::session::column::{Column, Columns, Kind, Source};
@@ -60,9 +60,14 @@ fn read(bytes: &[u8], wanted: Columns) -> Result<Given, OpenError> {
 /// Everything in a snapshot, as text.
 fn shown(moment: &Recorded, columns: Columns) -> String {
     let snapshot = &moment.snapshot;
-    let mut maintained: Vec<&String> = moment.facts.oracle_maintained.iter().collect();
-    maintained.sort();
-    maintained.extend(&moment.facts.replication);
+    let of = |accounts: &Accounts| {
+        let everywhere: BTreeSet<&String> = accounts.everywhere().collect();
+        let local = accounts
+            .local()
+            .map(|(con_id, names)| (con_id, names.iter().collect::<BTreeSet<_>>()));
+        format!("{everywhere:?} {:?}", local.collect::<Vec<_>>())
+    };
+    let maintained = [of(&moment.facts.oracle_maintained), of(&moment.facts.replication)];
     let own = (&moment.facts.own_username, &moment.facts.own_sessions);
     let mut lines = vec![format!(
         "{} {:?} {:?} {:?} {:?} {own:?} {maintained:?}",
@@ -167,9 +172,19 @@ fn moment(at: i64, sessions: &[Seed], columns: &[Column], texts: &[String], cloc
             own_username: "REAPER".into(),
             own_sessions: vec![(1, 7, u32::try_from(at / 4).expect("small"))],
             oracle_maintained: ["SYS", "XDB"].map(String::from).into(),
-            replication: ["C##DBZ"].map(String::from).into(),
+            replication: replicating(at),
         }),
     }
+}
+
+/// One that captures changes everywhere; now and then also one that does so in a PDB alone.
+fn replicating(at: i64) -> Accounts {
+    let mut accounts: Accounts = ["C##DBZ"].map(String::from).into();
+    if at % 3 == 0 {
+        accounts.insert(Some(4), "DBZ".into());
+        accounts.insert(Some(3), "GG".into());
+    }
+    accounts
 }
 
 const SEATED: [Column; 5] = [
@@ -335,7 +350,7 @@ fn a_recording_of_version_1_is_read() {
     // Version 1 has no accounts that capture changes; without any, the files differ only in the version.
     let mut moments = few();
     for moment in &mut moments {
-        Arc::make_mut(&mut moment.facts).replication.clear();
+        Arc::make_mut(&mut moment.facts).replication = Accounts::default();
     }
     let mut bytes = write(&moments);
     bytes[MAGIC.len()..][..2].copy_from_slice(&1_u16.to_le_bytes());
@@ -352,10 +367,10 @@ fn other_files_and_newer_versions_are_refused() {
     let mut bytes = write(&few());
     bytes[MAGIC.len()..][..2].copy_from_slice(&(VERSION + 1).to_le_bytes());
     let error = read(&bytes, all()).expect_err("newer");
-    assert!(matches!(error, OpenError::Newer(3)));
+    assert!(matches!(error, OpenError::Newer(4)));
     assert_eq!(
         error.to_string(),
-        "the recording has version 3, but this orareaper reads only up to version 2: use the release that made it"
+        "the recording has version 4, but this orareaper reads only up to version 3: use the release that made it"
     );
 }
 

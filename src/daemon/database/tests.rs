@@ -11,7 +11,6 @@ use crate::recorder::tests::over;
 use crate::session::snapshot::{Cell, Clock as DbClock, Instance, SnapshotSource};
 use crate::session::time::DbTime;
 use crate::systemd::Heartbeat;
-use crate::systemd::Heartbeat;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::oracle::Phase;
 use crate::oracle::capabilities::tests::capabilities;
 use crate::oracle::scripted::{Answer, Scripted};
+use crate::oracle::sql::startup;
 use crate::session::column::Column;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -29,13 +30,17 @@ fn asked<'a>(capabilities: &'a Capabilities, columns: &[Column], resources: &'a 
 fn every_view_that_a_query_names_has_its_row() {
     // Read by whom: everybody may read these.
     let for_everybody = ["SYS_CONTEXT", "ALL_TAB_COLUMNS", "ALL_USERS"];
-    let text = include_str!("../sql.rs");
+    let text = concat!(include_str!("../sql.rs"), include_str!("../sql/startup.rs"));
     let named: Vec<&str> = text
         .split("Query::new(")
         .skip(1)
         .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
         .collect();
     assert!(named.len() > 20, "{named:?}");
+    let dictionaries = startup::HOLDERS.iter().chain([&startup::MAINTAINED, &startup::ROLES]);
+    let named = named
+        .into_iter()
+        .chain(dictionaries.flat_map(|one| [one.own, one.of_all]));
     for name in named {
         let known = VIEWS.iter().any(|view| view.name == name) || for_everybody.contains(&name);
         assert!(known, "{name} is read and has no row in VIEWS");
@@ -114,10 +119,20 @@ fn a_view_is_needed_where_a_policy_asks_for_what_it_tells() {
     );
     let mut root = capabilities(19, 0);
     root.con_id = Some(1);
-    assert_eq!(
-        more(&asked(&root, &[Column::Container], &[])),
-        ["V$PDBS", "V$CONTAINERS"]
+    let of_all: Vec<String> = always
+        .iter()
+        .filter_map(|name| name.strip_prefix("DBA_"))
+        .map(|name| format!("CDB_{name}"))
+        .collect();
+    let mut in_root = more(&asked(&root, &[Column::Container], &[]));
+    in_root.retain(|name| !of_all.iter().any(|one| one == name));
+    assert_eq!(in_root, ["V$PDBS", "V$CONTAINERS"]);
+    let in_root = names(&asked(&root, &[], &[]));
+    assert!(
+        of_all.iter().all(|name| in_root.contains(&name.as_str())),
+        "{in_root:?}"
     );
+    assert!(!in_root.iter().any(|name| name.starts_with("DBA_")), "{in_root:?}");
     assert!(!names(&asked(&capabilities(11, 2), &[], &[])).contains(&"DBA_USERS"));
 }
 

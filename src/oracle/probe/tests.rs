@@ -46,6 +46,26 @@ fn open_database(differing: Vec<(&'static str, Answer)>) -> Scripted {
                 &["CRM", "REPORTING"],
             ]),
         ),
+        ("CDB_USERS", rows(&[&["SYS", "1"], &["SYS", "3"], &["APEX_PDB", "3"]])),
+        (
+            "CDB_SYS_PRIVS",
+            rows(&[&["SYS", "1"], &["DBA", "3"], &["C##DBZ", "1"], &["DBZ", "3"]]),
+        ),
+        (
+            "CDB_TAB_PRIVS",
+            rows(&[&["MINER", "4"], &["EXECUTE_CATALOG_ROLE", "4"]]),
+        ),
+        ("CDB_GOLDENGATE_PRIVILEGES", rows(&[&["GGADMIN", "3"]])),
+        ("CDB_XSTREAM_ADMINISTRATOR", rows(&[])),
+        (
+            "CDB_ROLE_PRIVS",
+            rows(&[
+                &["CDC_ROLE", "OGG_APPLY", "4"],
+                &["CDC", "CDC_ROLE", "4"],
+                &["CDC", "CDC_ROLE", "3"],
+                &["C##OGG", "OGG_CAPTURE", "1"],
+            ]),
+        ),
         ("RDSADMIN", rows(&[])),
         ("DBA_TABLESPACES", rows(&[&["TEMP16", "16384"]])),
         (
@@ -83,12 +103,12 @@ fn an_open_database_tells_everything() {
         [Column::InstId, Column::Sid, Column::Serial, Column::ConId]
     );
     assert_eq!(found.columns_from, Provenance::Dictionary);
-    assert!(found.maintained.contains("XDB") && found.maintained_from == Provenance::Dictionary);
+    assert!(found.maintained.include("XDB", None) && found.maintained_from == Provenance::Dictionary);
     for capturing in ["C##DBZ", "MINER", "GGADMIN", "CDC", "OGG"] {
-        assert!(found.replication.contains(capturing), "{capturing}");
+        assert!(found.replication.include(capturing, None), "{capturing}");
     }
     for other in ["SYS", "DBA", "SHOP", "CRM", "PUBLIC", "REPORTING"] {
-        assert!(!found.replication.contains(other), "{other}");
+        assert!(!found.replication.include(other, None), "{other}");
     }
     assert_eq!(found.service, Service::SelfManaged);
     assert_eq!(found.block_size, Some(8192));
@@ -113,7 +133,7 @@ fn an_old_release_is_not_asked_for_what_it_does_not_have() {
     assert!(!found.cluster && !found.cdb && found.con_id.is_none());
     assert_eq!(found.maintained_from, Provenance::Documentation);
     for name in ["SYS", "DBSNMP", "XDB", "OUTLN"] {
-        assert!(found.maintained.contains(name), "{name}");
+        assert!(found.maintained.include(name, None), "{name}");
     }
     for absent in [
         "CON_ID",
@@ -144,7 +164,7 @@ fn what_cannot_be_read_has_a_cautious_answer_and_a_note() {
     assert_eq!(found.columns, found.release.documented_columns());
     assert_eq!(found.columns_from, Provenance::Documentation);
     assert_eq!(found.maintained_from, Provenance::PublicDictionary);
-    assert!(found.maintained.contains("CTXSYS"));
+    assert!(found.maintained.include("CTXSYS", None));
     assert_eq!(found.block_size, None);
     assert!(found.cluster, "two instances are a cluster whatever else is known");
     assert_eq!(found.con_id, None);
@@ -179,7 +199,7 @@ fn accounts_fall_back_to_the_documented_ones_when_no_view_names_any() {
     for users in [Answer::Rows(Vec::new()), Answer::Fails(904)] {
         let found = found(open_database(vec![("oracle_maintained", users)]));
         assert_eq!(found.maintained_from, Provenance::Documentation);
-        assert!(found.maintained.contains("SYSTEM"));
+        assert!(found.maintained.include("SYSTEM", None));
         assert!(
             found.notes.iter().any(|note| note.contains("ALL_USERS")),
             "{:?}",
@@ -225,6 +245,75 @@ fn managed_services_are_recognized() {
     assert_eq!(found(cloud).service, Service::Autonomous);
     let before = open_database(vec![("CLOUD_SERVICE", Answer::Fails(2003))]);
     assert_eq!(found(before).service, Service::SelfManaged);
+}
+
+/// The same in CDB$ROOT, of which nothing is to be said otherwise.
+fn root(mut differing: Vec<(&'static str, Answer)>) -> Scripted {
+    differing.extend([
+        ("CON_ID')", Answer::Rows(vec![vec!["1", "CDB$ROOT"]])),
+        ("V$PDBS", Answer::Rows(vec![vec!["3", "ORCLPDB1"]])),
+        ("con_id > 1", Answer::Rows(vec![vec!["12"]])),
+    ]);
+    open_database(differing)
+}
+
+#[test]
+fn in_the_root_every_container_s_accounts_are_known_as_its_own() {
+    let mut database = root(Vec::new());
+    let found = probe(&mut database, LIMIT).expect("the essentials are there");
+    for (name, con_id, capturing) in [
+        ("C##DBZ", 4, true),
+        ("C##OGG", 3, true),
+        ("DBZ", 3, true),
+        ("DBZ", 4, false),
+        ("MINER", 4, true),
+        ("MINER", 3, false),
+        ("GGADMIN", 3, true),
+        // The role captures in the one PDB alone.
+        ("CDC", 4, true),
+        ("CDC", 3, false),
+        ("DBA", 3, false),
+    ] {
+        assert_eq!(
+            found.replication.include(name, Some(con_id)),
+            capturing,
+            "{name} in {con_id}"
+        );
+    }
+    assert!(found.maintained.include("SYS", Some(9)) && found.maintained.include("APEX_PDB", Some(3)));
+    assert!(!found.maintained.include("APEX_PDB", Some(4)));
+    assert_eq!(found.containers_of_accounts, Some([1, 3].into()));
+    let asked: Vec<&str> = database.asked.iter().map(|query| query.of).collect();
+    assert!(
+        !asked
+            .iter()
+            .any(|of| matches!(*of, "DBA_USERS" | "DBA_SYS_PRIVS" | "DBA_ROLE_PRIVS")),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn in_the_root_what_cdb_views_do_not_tell_is_taken_from_the_root_s_own_and_said() {
+    for (view, known, of_pdb) in [
+        ("CDB_SYS_PRIVS", "C##DBZ", "DBZ"),
+        ("CDB_TAB_PRIVS", "MINER", ""),
+        ("CDB_GOLDENGATE_PRIVILEGES", "GGADMIN", ""),
+        ("CDB_ROLE_PRIVS", "OGG", "C##OGG"),
+    ] {
+        let found = found(root(vec![(view, Answer::Fails(942))]));
+        // The root's own rights hold everywhere, as they do where there are no CDB_ views.
+        assert!(found.replication.include(known, Some(9)), "{view}");
+        assert!(!found.replication.include(of_pdb, None), "{view}");
+        let said: Vec<&str> = found.unreadable.iter().map(|one| one.view).collect();
+        assert_eq!(said, [view]);
+        let grant = found.unreadable[0].grant.clone();
+        let expected = format!("GRANT SELECT ON sys.{} TO REAPER", view.to_lowercase());
+        assert_eq!(grant, Some(expected));
+    }
+    let found = found(root(vec![("CDB_USERS", Answer::Fails(942))]));
+    assert!(found.maintained.include("XDB", Some(3)) && !found.maintained.include("APEX_PDB", Some(3)));
+    assert_eq!(found.containers_of_accounts, None);
+    assert_eq!(found.unreadable[0].view, "CDB_USERS");
 }
 
 #[test]

@@ -152,7 +152,6 @@ fn no_query_is_anything_but_a_plain_select() {
         startup::own_seat(),
         startup::own_session(1, 1),
         startup::session_columns(),
-        startup::maintained_accounts(),
         startup::maintained_accounts_for_everybody(),
         startup::amazon_rds(),
         startup::cloud_service(),
@@ -160,7 +159,9 @@ fn no_query_is_anything_but_a_plain_select() {
         startup::open_pdbs(),
         startup::sessions_in_pdbs(),
     ];
-    for query in queries {
+    let dictionaries = startup::HOLDERS.iter().chain([&startup::MAINTAINED, &startup::ROLES]);
+    let dictionaries = dictionaries.flat_map(|one| [one.own(), one.of_all()]);
+    for query in queries.into_iter().chain(dictionaries) {
         let sql = &query.sql;
         assert!(sql.starts_with("SELECT "), "{sql}");
         assert!(

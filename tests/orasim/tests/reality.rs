@@ -347,7 +347,8 @@ sessions:
      when_killed: {notices: 1s, rollback: 1000}}
   - {name: audit, user: APP, program: app, idle: 1h, pinned: {sid: 501, serial: 8},
      transaction: {age: 1m, undo_records: 3}, suspended_transaction: {age: 2h, undo_records: 40000}}
-  - {name: shared, user: WEB, count: 5, program: JDBC Thin Client, server: shared, sessions_per_process: 3, idle: 6h}
+  - {name: shared, user: WEB, count: 5, program: JDBC Thin Client, sessions_per_process: 3, idle: 6h}
+  - {name: circuits, user: MTS, count: 3, program: JDBC Thin Client, server: shared, sessions_per_process: 3, idle: 6h}
   - {name: stubborn, user: APP, program: app, idle: 1h, pinned: {sid: 502, serial: 9}, when_killed: {refused: true}}
 ";
 
@@ -419,6 +420,16 @@ fn a_server_process_takes_its_sessions_with_it() {
     assert_eq!(rows(&mut client, processes), "1|2");
     let also = world.kills().last().map(|kill| kill.also.len());
     assert_eq!(also, Some(2));
+    // Through a shared server DISCONNECT ends the virtual circuit of one session.
+    let circuit = rows(
+        &mut client,
+        "SELECT MIN(sid || ',' || serial#) FROM v$session WHERE username = 'MTS'",
+    );
+    client
+        .run(&format!("ALTER SYSTEM DISCONNECT SESSION '{circuit}' IMMEDIATE"))
+        .expect("disconnected");
+    let also = world.kills().last().map(|kill| kill.also.len());
+    assert_eq!(also, Some(0));
     for clause in ["KILL SESSION '502,9'", "DISCONNECT SESSION '502,9' IMMEDIATE"] {
         let refused = client.run(&format!("ALTER SYSTEM {clause}")).expect_err("refused");
         assert_eq!(refused.message, "ORA-00029: session is not a user session", "{clause}");

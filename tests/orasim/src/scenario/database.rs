@@ -69,6 +69,8 @@ pub enum ContainerData {
     /// All of them (`CONTAINER_DATA=ALL`).
     #[default]
     All,
+    /// All of them in V$ views (`CONTAINER_DATA=ALL FOR sys.gv_$session` and so on), the root's own in CDB_ views.
+    Sessions,
     /// The root's own, which is what a user gets without that attribute.
     Current,
 }

@@ -220,9 +220,15 @@ pub struct Account {
     pub views: Option<BTreeSet<String>>,
     /// How many sessions its profile allows (SESSIONS_PER_USER).
     pub sessions_per_user: Option<usize>,
-    /// What it was granted beyond that.
+    /// What it was granted beyond that, in every container.
     #[serde(default)]
     pub rights: Rights,
+    /// The same in one PDB alone, by its name.
+    #[serde(default)]
+    pub rights_in: BTreeMap<String, Rights>,
+    /// The PDBs in which ORACLE_MAINTAINED is Y although it is not elsewhere.
+    #[serde(default)]
+    pub oracle_maintained_in: BTreeSet<String>,
 }
 
 /// DBA_USERS.ACCOUNT_STATUS.
@@ -356,6 +362,12 @@ impl Scenario {
             return Err("two instances have the same number".into());
         }
         self.database.check(&numbers)?;
+        for (name, account) in &self.accounts {
+            let mut pdbs = account.rights_in.keys().chain(&account.oracle_maintained_in);
+            if let Some(pdb) = pdbs.find(|pdb| self.con_id(Some(pdb)).is_none()) {
+                return Err(format!("account `{name}`: there is no PDB `{pdb}`"));
+            }
+        }
         if let Some(pdb) = self.pdb_parameters.keys().find(|pdb| self.con_id(Some(pdb)).is_none()) {
             return Err(format!("pdb_parameters: there is no PDB `{pdb}`"));
         }

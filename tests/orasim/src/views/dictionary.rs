@@ -1,8 +1,8 @@
 //! The data dictionary, as far as a monitoring user reads it.
 
-use super::{Cell, Col, Sink, Snap, all, d, n, since, v, view};
+use super::{Cell, Col, Of, Sink, Snap, all, d, n, of_all, of_own, since, v, view, with_container};
 use crate::backend::ColumnType;
-use crate::scenario::{Account, AccountStatus, Release};
+use crate::scenario::{Account, AccountStatus, Release, Scenario};
 use crate::world::user_number;
 
 fn once<R>(row: R) -> std::iter::Once<(u32, R)> {
@@ -15,7 +15,7 @@ view!(dual, (), vec![super::v("DUMMY", 1, |_, ()| Cell::Word("X"))], |_snap| {
 
 type User<'a> = (&'a str, AccountStatus, bool);
 
-fn user_rows<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, User<'a>)> {
+fn user_rows<'a>(scenario: &'a Scenario, con_id: u32) -> Vec<User<'a>> {
     const OWN: [(&str, bool); 6] = [
         ("SYS", true),
         ("SYSTEM", true),
@@ -24,7 +24,7 @@ fn user_rows<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, User<'a>)> {
         ("SYSDG", true),
         ("OUTLN", true),
     ];
-    let accounts = &snap.scenario.accounts;
+    let accounts = &scenario.accounts;
     let own = OWN
         .iter()
         .filter(|(name, _)| !accounts.contains_key(*name))
@@ -36,29 +36,29 @@ fn user_rows<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, User<'a>)> {
             };
             (*name, status, true)
         });
-    let named = accounts
-        .iter()
-        .map(|(name, account): (&String, &Account)| (name.as_str(), account.status, account.oracle_maintained));
+    let named = accounts.iter().map(|(name, account): (&String, &Account)| {
+        let mut pdbs = account.oracle_maintained_in.iter();
+        let here = pdbs.any(|pdb| scenario.con_id(Some(pdb)) == Some(con_id));
+        (name.as_str(), account.status, account.oracle_maintained || here)
+    });
     // Whoever owns sessions without an account of their own exists all the same.
-    let mut owners: Vec<&'a str> = snap.scenario.sessions.iter().map(|group| group.user.as_str()).collect();
+    let mut owners: Vec<&'a str> = scenario.sessions.iter().map(|group| group.user.as_str()).collect();
     owners.sort_unstable();
     owners.dedup();
     let owners = owners
         .into_iter()
         .filter(|name| *name != "PUBLIC" && !accounts.contains_key(*name) && !OWN.iter().any(|(own, _)| own == name));
-    let rows: Vec<User<'a>> = own
-        .chain(named)
+    own.chain(named)
         .chain(owners.map(|name| (name, AccountStatus::Open, false)))
-        .collect();
-    rows.into_iter().map(|row| (0, row))
+        .collect()
 }
 
-fn user_columns<'a>() -> Vec<Col<User<'a>>> {
+fn user_columns<'a>() -> Vec<Col<Of<User<'a>>>> {
     vec![
-        v("USERNAME", 128, |_, r| Cell::Owned(r.0.to_owned())),
-        n("USER_ID", |_, r| Cell::Int(i64::from(user_number(r.0)))),
+        v("USERNAME", 128, |_, r| Cell::Owned(r.it.0.to_owned())),
+        n("USER_ID", |_, r| Cell::Int(i64::from(user_number(r.it.0)))),
         v("ACCOUNT_STATUS", 32, |_, r| {
-            Cell::Word(match r.1 {
+            Cell::Word(match r.it.1 {
                 AccountStatus::Open => "OPEN",
                 AccountStatus::Locked => "LOCKED",
                 AccountStatus::Expired => "EXPIRED",
@@ -68,18 +68,20 @@ fn user_columns<'a>() -> Vec<Col<User<'a>>> {
         d("LOCK_DATE", |_, _| Cell::Null),
         d("EXPIRY_DATE", |_, _| Cell::Null),
         v("DEFAULT_TABLESPACE", 30, |_, r| {
-            Cell::Word(if r.2 { "SYSTEM" } else { "USERS" })
+            Cell::Word(if r.it.2 { "SYSTEM" } else { "USERS" })
         }),
         v("TEMPORARY_TABLESPACE", 30, |_, _| Cell::Word("TEMP")),
         d("CREATED", |s, _| {
             Cell::Time(s.state.now.div_euclid(86_400_000) * 86_400_000 - 400 * 86_400_000)
         }),
-        v("PROFILE", 128, |s, r| Cell::Owned(super::objects::profile_of(s, r.0))),
+        v("PROFILE", 128, |s, r| {
+            Cell::Owned(super::objects::profile_of(s, r.it.0))
+        }),
         since(
             12,
             1,
             v("COMMON", 3, |s, r| {
-                Cell::Word(if r.2 && !s.scenario.database.pdbs.is_empty() {
+                Cell::Word(if r.it.2 && !s.scenario.database.pdbs.is_empty() {
                     "YES"
                 } else {
                     "NO"
@@ -89,12 +91,14 @@ fn user_columns<'a>() -> Vec<Col<User<'a>>> {
         since(
             12,
             1,
-            v("ORACLE_MAINTAINED", 1, |_, r| Cell::Word(if r.2 { "Y" } else { "N" })),
+            v("ORACLE_MAINTAINED", 1, |_, r| {
+                Cell::Word(if r.it.2 { "Y" } else { "N" })
+            }),
         ),
     ]
 }
 
-fn all_user_columns<'a>() -> Vec<Col<User<'a>>> {
+fn all_user_columns<'a>() -> Vec<Col<Of<User<'a>>>> {
     const PUBLIC: [&str; 5] = ["USERNAME", "USER_ID", "CREATED", "COMMON", "ORACLE_MAINTAINED"];
     user_columns()
         .into_iter()
@@ -102,9 +106,16 @@ fn all_user_columns<'a>() -> Vec<Col<User<'a>>> {
         .collect()
 }
 
-view!(users, User<'_>, super::user_columns(), |snap| super::user_rows(snap));
-view!(all_users, User<'_>, super::all_user_columns(), |snap| super::user_rows(
-    snap
+view!(users, Of<User<'_>>, super::user_columns(), |snap| of_own(
+    snap,
+    |con_id| super::user_rows(snap.scenario, con_id)
+));
+view!(cdb_users, Of<User<'_>>, with_container(super::user_columns()), |snap| {
+    of_all(snap, |con_id| super::user_rows(snap.scenario, con_id))
+});
+view!(all_users, Of<User<'_>>, super::all_user_columns(), |snap| of_own(
+    snap,
+    |con_id| super::user_rows(snap.scenario, con_id)
 ));
 
 type TabColumn = (String, String, String, ColumnType, i64);
@@ -184,7 +195,7 @@ fn product_columns() -> Vec<Col<()>> {
 view!(product, (), super::product_columns(), |_snap| super::once(()));
 
 fn privilege_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, String)> {
-    super::rights::privileges(snap.scenario, &snap.viewer.user)
+    super::rights::privileges(snap.scenario, &snap.viewer.user, snap.viewer.con_id)
         .into_iter()
         .map(|name| (0, name))
 }

@@ -131,6 +131,20 @@ impl<'a> Snap<'a> {
             })
     }
 
+    /// The containers that a CDB_ view shows: in the root every one that is open, by CONTAINER_DATA.
+    fn containers(&self) -> Vec<u32> {
+        let database = &self.scenario.database;
+        match (self.viewer.con_id, database.container_data) {
+            (1, ContainerData::All) => {
+                let instances = || self.state.instances.iter().filter(|instance| instance.up);
+                let is_open = |pdb: &u32| instances().any(|instance| database.is_open(*pdb, instance.spec.number));
+                let pdbs = (3..).take(database.pdbs.len());
+                std::iter::once(1).chain(pdbs.filter(is_open)).collect()
+            }
+            (own, _) => vec![own],
+        }
+    }
+
     fn release(&self) -> Release {
         self.scenario.release
     }
@@ -191,6 +205,43 @@ const fn since<R>(major: u8, minor: u8, column: Col<R>) -> Col<R> {
         since: (major, minor),
         ..column
     }
+}
+
+/// What a dictionary view says, and of which container.
+struct Of<T> {
+    con_id: u32,
+    it: T,
+}
+
+/// The rows of a DBA_ view: those of the viewer's container.
+fn of_own<T>(snap: &Snap<'_>, rows: impl Fn(u32) -> Vec<T>) -> impl Iterator<Item = (u32, Of<T>)> {
+    let con_id = snap.viewer.con_id;
+    rows(con_id).into_iter().map(move |it| (0, Of { con_id, it }))
+}
+
+/// The rows of a CDB_ view.
+fn of_all<T>(snap: &Snap<'_>, rows: impl Fn(u32) -> Vec<T>) -> impl Iterator<Item = (u32, Of<T>)> {
+    let mut all = Vec::new();
+    for con_id in snap.containers() {
+        all.extend(rows(con_id).into_iter().map(|it| (0, Of { con_id, it })));
+    }
+    all.into_iter()
+}
+
+/// The columns of a CDB_ view: those of the DBA_ view and CON_ID, from 12.1 on.
+fn with_container<T>(columns: Vec<Col<Of<T>>>) -> Vec<Col<Of<T>>> {
+    let mut columns: Vec<Col<Of<T>>> = columns
+        .into_iter()
+        .map(|column| {
+            since(
+                column.since.0.max(12),
+                if column.since.0 < 12 { 1 } else { column.since.1 },
+                column,
+            )
+        })
+        .collect();
+    columns.push(since(12, 1, n("CON_ID", |_, r: &Of<T>| Cell::Int(i64::from(r.con_id)))));
+    columns
 }
 
 const fn until<R>(major: u8, minor: u8, column: Col<R>) -> Col<R> {
@@ -394,6 +445,7 @@ const VIEWS: &[View] = &[
     dynamic("SERVICES", inst::services::columns, inst::services::fill),
     plain("DUAL", dict::dual::columns, dict::dual::fill),
     plain("DBA_USERS", dict::users::columns, dict::users::fill),
+    plain("CDB_USERS", dict::cdb_users::columns, dict::cdb_users::fill),
     plain("ALL_USERS", dict::all_users::columns, dict::all_users::fill),
     plain("ALL_TAB_COLUMNS", dict::tab_columns::columns, dict::tab_columns::fill),
     plain("DBA_TAB_COLUMNS", dict::tab_columns::columns, dict::tab_columns::fill),
@@ -421,6 +473,19 @@ const VIEWS: &[View] = &[
         "DBA_XSTREAM_ADMINISTRATOR",
         rights::xstream::columns,
         rights::xstream::fill,
+    ),
+    plain("CDB_ROLE_PRIVS", rights::cdb_roles::columns, rights::cdb_roles::fill),
+    plain("CDB_SYS_PRIVS", rights::cdb_system::columns, rights::cdb_system::fill),
+    plain("CDB_TAB_PRIVS", rights::cdb_objects::columns, rights::cdb_objects::fill),
+    plain(
+        "CDB_GOLDENGATE_PRIVILEGES",
+        rights::cdb_goldengate::columns,
+        rights::cdb_goldengate::fill,
+    ),
+    plain(
+        "CDB_XSTREAM_ADMINISTRATOR",
+        rights::cdb_xstream::columns,
+        rights::cdb_xstream::fill,
     ),
     plain("PRODUCT_COMPONENT_VERSION", dict::product::columns, dict::product::fill),
     plain("SESSION_PRIVS", dict::session_privs::columns, dict::session_privs::fill),
