@@ -1,4 +1,4 @@
-//! The data dictionary, as far as a monitoring user reads it.
+//! The part of the data dictionary that a monitoring user reads.
 
 use super::{Cell, Col, Sink, Snap, all, d, n, since, v, view};
 use crate::backend::ColumnType;

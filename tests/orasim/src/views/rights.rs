@@ -1,4 +1,4 @@
-//! Who holds what: roles, system privileges, objects, and the rights to capture and apply changes.
+//! Roles, system privileges, object privileges, and the privileges to capture and apply changes.
 
 use super::{Cell, Col, Sink, Snap, d, since, v, view};
 use crate::backend::ColumnType;
