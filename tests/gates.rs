@@ -1,10 +1,5 @@
-<<<<<<< HEAD
 //! What the daemon reads from a container database over the real wire protocol: each resource with its own limit, and no age from
 //! dates of different clocks.
-=======
-//! What the daemon reads of a container database and its clocks over the real wire: each resource against its own limit, and
-//! no age from dates of different clocks.
->>>>>>> 183c769 (Rewrite the comments and messages of drivers and actuator in plain English)
 
 use std::net::SocketAddr;
 use std::sync::Arc;
