@@ -1,7 +1,7 @@
 //! Carrying out a warrant: the only place that holds the words ALTER SYSTEM.
 //!
-//! A statement cannot carry binds here, so it is built from nothing but integers that were parsed as such and an
-//! identifier of a fixed alphabet; no text of a session ever comes near it. What Oracle answers is told apart by number.
+//! ALTER SYSTEM takes no binds, so a statement is built only from parsed integers and from an SQL_ID, whose alphabet is checked;
+//! no other text of a session is ever part of it. Oracle's answers are distinguished by number.
 
 pub mod carry_out;
 
@@ -16,15 +16,15 @@ use crate::session::SessionKey;
 pub enum NoStatement {
     /// `report` does nothing.
     Nothing,
-    /// DISCONNECT SESSION has no `@inst_id`: it reaches only the instance that it is sent to, where the same numbers may
-    /// belong to somebody else.
+    /// DISCONNECT SESSION has no `@inst_id`: it reaches only the instance that it is sent to, where SID and SERIAL# may belong to
+    /// another session.
     OtherInstance {
-        /// The session's.
+        /// The session's instance.
         of_session: u32,
-        /// The connection's.
+        /// The connection's instance.
         connected: u32,
     },
-    /// CANCEL SQL needs the SQL_ID, without which it may cancel nothing or the next statement, and there is none.
+    /// CANCEL SQL needs an SQL_ID, without which it may cancel the next statement or none, and the session has none.
     NoSqlId,
 }
 
@@ -46,11 +46,11 @@ impl std::error::Error for NoStatement {}
 
 /// The statement of an action on a session, for a connection to the instance `connected`.
 ///
-/// KILL always names the instance, also where there is only one: without it the numbers are looked up where the
-/// connection happens to be.
+/// KILL always names the instance, even if there is only one: without it, SID and SERIAL# are looked up on the connection's
+/// instance.
 ///
 /// # Errors
-/// When there is none that would do exactly this to exactly this session.
+/// When no statement does exactly this to exactly this session.
 pub fn statement(action: Action, key: SessionKey, sql_id: Option<&str>, connected: u32) -> Result<String, NoStatement> {
     let SessionKey {
         inst_id, sid, serial, ..
@@ -98,20 +98,20 @@ fn is_sql_id(text: &str) -> bool {
             .all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
 }
 
-/// What came of a statement, by the number in Oracle's answer `ORA-nnnnn`, 0 for success.
+/// The outcome of a statement, by the number in Oracle's answer `ORA-nnnnn`, 0 for success.
 ///
-/// A number that is not known to mean a refusal may come from an accepted statement, so it is followed like one.
+/// A number that is not known to mean a refusal may come from an accepted statement, so the session is followed.
 #[must_use]
 pub const fn outcome_of(code: u32) -> Outcome {
     match code {
         0 => Outcome::Done,
-        // Session marked for kill: to happen as soon as it can be interrupted.
+        // Session marked for kill: it ends as soon as it can be interrupted.
         31 => Outcome::Marked,
         // User session ID does not exist.
         30 => Outcome::AlreadyGone,
-        // The session that asks; not a user session.
+        // The caller's own session; not a user session.
         27 | 29 => Outcome::Refused,
-        // Missing or invalid session ID, syntax: the release does not know this form.
+        // Missing or invalid session ID, or a syntax error: the release does not know this form.
         26 | 900 | 922 | 933 | 2065 | 3048 => Outcome::Unsupported,
         // No privilege (41900 from 23ai on, 47306 of Database Vault); the database is not open.
         1031 | 41900 | 47306 | 1109 | 1219 => Outcome::Failed,

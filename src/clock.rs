@@ -1,17 +1,16 @@
-//! The clocks, and nothing else that reads them.
+//! The host's clocks. No other file reads them.
 //!
-//! Everything that decides takes its time as an argument, from the snapshot that it decides on. What is left for the host's
-//! own clocks is waiting, deadlines, heartbeats and the time stamps of records; they come from here, so that a test can set
-//! the time and so that no other file can quietly start to depend on it.
+//! Decisions take the time as an argument, from the snapshot. The host's clocks serve only waits, deadlines, heartbeats and the
+//! time stamps of records. They are read here, so that a test can set the time and no other file can depend on it unnoticed.
 //!
-//! Two kinds, never mixed up: [`Monotonic`] measures and cannot be set; UTC is for people and may jump.
+//! There are two kinds of time: [`Monotonic`] measures and cannot be set; UTC is for people and may jump.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-/// A moment of this process's own clock, good for measuring only.
+/// A moment of this process's own clock, for measuring only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Monotonic(Duration);
 
@@ -22,7 +21,7 @@ impl Monotonic {
         Monotonic(since_start)
     }
 
-    /// From `earlier` to this; zero if it is later.
+    /// The time from `earlier` to this; zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Monotonic) -> Duration {
         self.0.saturating_sub(earlier.0)
@@ -35,7 +34,7 @@ impl Monotonic {
     }
 }
 
-/// What time it is.
+/// Tells the time.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// For measuring.
     fn now(&self) -> Monotonic;
@@ -43,7 +42,7 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     /// For people and records.
     fn utc(&self) -> DateTime<Utc>;
 
-    /// The calendar's day in a time zone: exemptions expire by it.
+    /// The calendar day in a time zone, which exemptions expire by.
     fn today(&self, zone: chrono_tz::Tz) -> NaiveDate {
         self.utc().with_timezone(&zone).date_naive()
     }
@@ -82,7 +81,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved: for tests and for time that was recorded.
+/// A clock that stands still until it is advanced: for tests and for recorded time.
 #[derive(Debug)]
 pub struct ManualClock {
     start: DateTime<Utc>,
@@ -90,7 +89,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// Stands at `start`.
+    /// A clock at `start`.
     #[must_use]
     pub fn at(start: DateTime<Utc>) -> ManualClock {
         ManualClock {
@@ -99,7 +98,7 @@ impl ManualClock {
         }
     }
 
-    /// Moves on.
+    /// Advances the clock.
     pub fn advance(&self, span: Duration) {
         let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
         *passed = passed.saturating_add(span);

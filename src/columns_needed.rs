@@ -1,4 +1,4 @@
-//! What has to be read of a database so that every loaded policy can be judged, and nothing more.
+//! The columns and resources that the loaded policies need from a database. Nothing else is read.
 
 use crate::decide::evaluate::columns_of;
 use crate::decide::plan::company::ends_the_process;
@@ -44,8 +44,8 @@ pub fn columns(set: &PolicySet) -> Columns {
     columns
 }
 
-/// The columns to take from a recording: those that the policies need, and what protections know of server processes, which
-/// costs a view when it is read from a database and nothing when it was recorded.
+/// The columns to take from a recording: those that the policies need, and those by which protections recognize server
+/// processes, which cost another view in a database and nothing in a recording.
 #[must_use]
 pub fn columns_of_recording(set: &PolicySet) -> Columns {
     let mut columns = columns(set);
@@ -53,7 +53,7 @@ pub fn columns_of_recording(set: &PolicySet) -> Columns {
     columns
 }
 
-/// The columns that one policy speaks of.
+/// The columns that one policy uses.
 #[must_use]
 pub fn of_policy(policy: &Policy) -> Columns {
     let mut columns = columns_of(&policy.when);
@@ -88,8 +88,8 @@ pub fn of_policy(policy: &Policy) -> Columns {
     columns
 }
 
-/// Protections that a server process is under by its name. Whoever lifts one has to know it, also where PROGRAM was cut: what is
-/// not known to be a job may be something that nobody may lift.
+/// Protections that depend on the name of a server process. A policy that lifts one needs that name even if PROGRAM is cut: a
+/// process that is not known to be a job may have a protection that cannot be lifted.
 const fn is_of_server_processes(protection: Protection) -> bool {
     match protection {
         Protection::Replication
@@ -110,7 +110,7 @@ const fn is_of_server_processes(protection: Protection) -> bool {
     }
 }
 
-/// The resources that a set of policies watches.
+/// The resources that a set of policies uses.
 #[must_use]
 pub fn resources(set: &PolicySet) -> Vec<Resource> {
     let mut resources: Vec<Resource> = set.policies.iter().flat_map(resources_of).collect();
@@ -119,7 +119,7 @@ pub fn resources(set: &PolicySet) -> Vec<Resource> {
     resources
 }
 
-/// The resources that one policy watches.
+/// The resources that one policy uses.
 #[must_use]
 pub fn resources_of(policy: &Policy) -> Vec<Resource> {
     let conditions = policy.pressure.iter();

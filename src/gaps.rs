@@ -1,4 +1,4 @@
-//! What a report says on top: what could not be known, and whom that spares.
+//! The notes at the top of a report: what is unknown, and which sessions that spares.
 //!
 //! Unknown never kills, so a file without TYPE gives an empty plan, which would read as "nothing to do". Each gap is
 //! therefore named with its consequence, before any decision.
@@ -13,7 +13,7 @@ use crate::policy::pressure::{Mark, PressureCondition};
 use crate::session::column::Column;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
 
-/// The notes for a snapshot and the policies that run over it, the gravest first.
+/// The notes for a snapshot and the policies that run over it, the most serious first.
 #[must_use]
 pub fn notes(snapshot: &Snapshot, readings: &Readings, set: &PolicySet, in_force: &[InForce]) -> Vec<String> {
     let mut notes = silent_instances(snapshot);
@@ -38,7 +38,7 @@ pub fn notes(snapshot: &Snapshot, readings: &Readings, set: &PolicySet, in_force
         }
         if policy.pressure.is_some() && snapshot.source() == SnapshotSource::Saved {
             notes.push(format!(
-                "policy {}: a saved snapshot does not say what its instances were short of, so `while` keeps it from acting",
+                "policy {}: a saved snapshot has no resources of its instances, so `while` keeps it from acting",
                 policy.name
             ));
         }
@@ -46,7 +46,7 @@ pub fn notes(snapshot: &Snapshot, readings: &Readings, set: &PolicySet, in_force
     notes
 }
 
-/// An instance that was not read has sessions that nobody sees: they are not gone, and not spared by any policy's choice.
+/// Notes for instances that were not read: their sessions are not in the report, but they are not gone.
 fn silent_instances(snapshot: &Snapshot) -> Vec<String> {
     let silent = snapshot.instances().iter().filter(|instance| !instance.complete);
     let mut notes: Vec<String> = silent
@@ -57,7 +57,7 @@ fn silent_instances(snapshot: &Snapshot) -> Vec<String> {
                 format!(" ({})", instance.name)
             };
             format!(
-                "instance {}{name} was not read: it did not answer, is not open, or came or went meanwhile; its sessions are not \
+                "instance {}{name} was not read: it did not answer, is not open, or started or stopped meanwhile; its sessions are not \
                  seen, and nobody there is acted on",
                 instance.inst_id
             )
@@ -72,7 +72,7 @@ fn silent_instances(snapshot: &Snapshot) -> Vec<String> {
     notes
 }
 
-/// Comparisons of a policy's gate that are not known on this database, which keeps the gate closed.
+/// Comparisons of a policy's gate that are unknown on this database, which keeps the gate closed.
 fn unknown_marks(policy: &Policy, readings: &Readings) -> Vec<String> {
     let Some(pressure) = &policy.pressure else {
         return Vec::new();
@@ -104,25 +104,25 @@ fn unknown_marks(policy: &Policy, readings: &Readings) -> Vec<String> {
 fn essential(column: Column) -> String {
     let name = column.name().to_uppercase();
     let consequence = if column == Column::Type {
-        "nobody can be told from a background process, so everybody is spared"
+        "no session can be distinguished from a background process, so all are spared"
     } else if column == Column::Username {
-        "nobody can be told from Oracle's own sessions, so everybody is spared"
+        "no session can be distinguished from Oracle's own, so all are spared"
     } else if column == Column::Program {
-        "backups, jobs and replication cannot be told from applications, so everybody is spared"
+        "backups, jobs and replication cannot be distinguished from applications, so all sessions are spared"
     } else if column == Column::Status {
-        "nobody can be told from a session that is being killed, so everybody is spared"
+        "no session can be distinguished from one that is being killed, so all are spared"
     } else {
-        "no session can be told from the next one in its seat, so everybody is spared"
+        "no session can be distinguished from the next one with its SID, so all are spared"
     };
     format!("{name} is missing: {consequence}")
 }
 
-/// Protections that a file says too little for: the database's own columns may spare more than the report shows.
+/// Protections for which a file lacks columns: on the live database they may spare more sessions than the report shows.
 fn unseen_protections(snapshot: &Snapshot) -> Vec<String> {
     let mut notes = Vec::new();
     if !snapshot.has(Column::Taddr) {
         notes.push(
-            "TADDR is missing: open transactions cannot be seen, so `undo` and `xa` spare nobody here who would be spared live"
+            "TADDR is missing: open transactions are unknown, so `undo` and `xa` may spare sessions on the live database that they do not spare here"
                 .into(),
         );
     } else if !snapshot.has(Column::UndoRecords)
@@ -142,7 +142,7 @@ fn unseen_protections(snapshot: &Snapshot) -> Vec<String> {
     ] {
         if !snapshot.has(column) {
             notes.push(format!(
-                "{} is missing: {who} that only it tells are not recognized here",
+                "{} is missing: {who} that only this column shows are not recognized here",
                 column.name().to_uppercase()
             ));
         }
@@ -159,7 +159,7 @@ fn unknown_terms(policy: &Policy, snapshot: &Snapshot) -> Vec<String> {
     for (condition, part) in parts.into_iter().flatten() {
         for column in missing_columns(condition, snapshot) {
             notes.push(format!(
-                "policy {}: column {} is missing, its {part} is unknown for everybody as far as it depends on it",
+                "policy {}: column {} is missing, its {part} is unknown for all sessions as far as it depends on the column",
                 policy.name,
                 column.name()
             ));
@@ -168,8 +168,8 @@ fn unknown_terms(policy: &Policy, snapshot: &Snapshot) -> Vec<String> {
             for column in [Column::Connected, Column::StatementAge] {
                 if snapshot.has(column) && crate::decide::evaluate::columns_of(condition).contains(column) {
                     notes.push(format!(
-                        "policy {}: {} needs the database's clock, which the file does not tell (SYSDATE, or --taken-at); \
-                         its {part} is unknown for everybody as far as it depends on it",
+                        "policy {}: {} needs the database's clock, which the file does not contain (SYSDATE, or --taken-at); \
+                         its {part} is unknown for all sessions as far as it depends on the column",
                         policy.name,
                         column.name()
                     ));
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(
             of(plain, [true, false], &Readings::default()),
             [
-                "instance 2 (prod2) was not read: it did not answer, is not open, or came or went meanwhile; its sessions \
+                "instance 2 (prod2) was not read: it did not answer, is not open, or started or stopped meanwhile; its sessions \
                  are not seen, and nobody there is acted on",
                 "blocking and blocking_for are unknown on every instance while one is not read: its sessions may wait for \
                  any other",

@@ -1,7 +1,7 @@
-//! What the daemon knows of itself, for the status page and for readiness.
+//! The daemon's state, for the status page and for readiness.
 //!
-//! It is made from the same events as everything else and holds figures and texts only, so whoever reads it never waits for
-//! a database: the lock is held for the copying of some fields, by the writer and by the reader alike.
+//! It is made from the same events as journal, log and metrics, and consists of numbers and texts only. A reader never waits for
+//! a database: writer and reader hold the lock only while they copy some fields.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -17,13 +17,13 @@ use crate::event::{
     CycleReport, Event, InstanceReport, Loaded, LoadedDatabase, Outcomed, PolicyLoad, READ_TOO_SLOWLY, SpareReason,
 };
 
-/// So many actions are shown.
+/// How many actions the page shows.
 const RECENT: usize = 50;
 
-/// A database is not ready without a complete snapshot for so many poll intervals, but never within [`PATIENCE`].
+/// A database is not ready after this many poll intervals without a complete snapshot, but not within [`PATIENCE`].
 const POLLS_MISSED: u32 = 3;
 
-/// A slow cycle is not yet trouble.
+/// A database stays ready for at least this long without a complete snapshot: a cycle may be slow.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The daemon at one moment.
@@ -33,9 +33,9 @@ pub struct Status {
     pub started: Option<DateTime<Utc>>,
     /// Whether every action is a dry run.
     pub dry_run: bool,
-    /// By whom or what the kill switch was set, and why, if it is.
+    /// Who or what paused the daemon, and why, if it is paused.
     pub paused: Option<String>,
-    /// Why the kill switch cannot be looked at, if it cannot. That counts as paused.
+    /// Why the kill switch cannot be read, if so; that counts as paused.
     pub switch_error: Option<String>,
     /// The digest of the policies in force; `None` before the first load.
     pub digest: Option<Arc<str>>,
@@ -43,9 +43,9 @@ pub struct Status {
     pub policies: usize,
     /// Why the last load failed, if it did.
     pub load_error: Option<String>,
-    /// Why the journal does not take records, if it does not. Nobody is acted on meanwhile.
+    /// Why the journal cannot be written, if so; meanwhile no session is acted on.
     pub journal_error: Option<String>,
-    /// By name.
+    /// The databases, by name.
     pub databases: BTreeMap<Arc<str>, Database>,
     /// The last actions, newest first.
     pub recent: VecDeque<Recent>,
@@ -54,11 +54,11 @@ pub struct Status {
 /// One database.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Database {
-    /// Where it leads.
+    /// What the name stands for, [`crate::config::Database::place`].
     pub place: Arc<str>,
     /// Its driver's name.
     pub driver: &'static str,
-    /// Whether it may be acted on at all.
+    /// Whether it is armed: policies may act on it.
     pub armed: bool,
     /// How often it is polled.
     pub poll: Duration,
@@ -68,31 +68,31 @@ pub struct Database {
     pub complete: Option<Monotonic>,
     /// When the last cycle was done, by the database's clock in UTC.
     pub taken_at: Option<DateTime<Utc>>,
-    /// Sessions in it.
+    /// Number of sessions in that cycle.
     pub sessions: usize,
-    /// Its instances, as of then.
+    /// Its instances in that cycle.
     pub instances: Vec<InstanceReport>,
-    /// The connections that have to stand by to act on, with the instance of each and whether it is there.
+    /// The connections that the policies need for statements: the instance of each, and whether it is open.
     pub acting: Vec<(Option<u32>, bool)>,
-    /// Its policies, in order.
+    /// Its policies, in file and list order.
     pub policies: Vec<Policy>,
-    /// What could not be read of it, and what follows from that, as of then.
+    /// What could not be read in that cycle, and the consequences.
     pub notes: Vec<String>,
-    /// Whether reading takes so long that nobody is acted on.
+    /// Whether reading takes so long that no session is acted on.
     pub stale: bool,
 }
 
 /// Whether a database answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link {
-    /// Nobody knows yet.
+    /// Not known yet.
     Connecting,
-    /// It does.
+    /// It answers.
     Up {
         /// Its release.
         release: String,
     },
-    /// It does not.
+    /// It does not answer.
     Down {
         /// Since when, by the host's clock.
         since: DateTime<Utc>,
@@ -106,19 +106,19 @@ pub enum Link {
 pub struct Policy {
     /// Its name.
     pub name: Arc<str>,
-    /// Whether it acts.
+    /// Whether it sends statements.
     pub mode: RunMode,
     /// Sessions that its condition held for in the last cycle.
     pub matched: usize,
     /// Warrants in the last cycle.
     pub warrants: usize,
-    /// Whom it spared in the last cycle, and why.
+    /// How many sessions it spared in the last cycle, by reason.
     pub spared: BTreeMap<SpareReason, usize>,
     /// Actions that were carried out, or assumed, since the daemon started.
     pub acted: u64,
     /// Why its breaker is open, if it is.
     pub breaker: Option<String>,
-    /// Why it leaves groups alone that refill.
+    /// The groups that it leaves alone because they refill, with the reason.
     pub suspended: Vec<String>,
 }
 
@@ -127,9 +127,9 @@ pub struct Policy {
 pub struct Recent {
     /// The outcome's time, by the host's clock.
     pub at: DateTime<Utc>,
-    /// What came of it.
+    /// Its outcome.
     pub outcomed: Outcomed,
-    /// What the snapshots have shown since.
+    /// What later snapshots have shown.
     pub proof: Option<Proof>,
 }
 
@@ -152,7 +152,7 @@ impl Database {
         }
     }
 
-    /// Why it is not ready, if it is not.
+    /// Why the database is not ready, if so.
     #[must_use]
     pub fn trouble(&self, now: Monotonic) -> Option<String> {
         match (&self.link, self.complete) {
@@ -188,7 +188,7 @@ impl Database {
 }
 
 impl Status {
-    /// Takes an event in. `at` and `now` are the host's time.
+    /// Applies an event. `at` and `now` are the host's time.
     pub fn update(&mut self, event: &Event, at: DateTime<Utc>, now: Monotonic) {
         match event {
             Event::Started { dry_run, .. } => {
@@ -256,7 +256,7 @@ impl Status {
         let mut databases = BTreeMap::new();
         for configured in &loaded.databases {
             let before = self.databases.remove(&configured.database);
-            // One that leads elsewhere is another database, of which nothing is known yet.
+            // An entry whose address, account or driver has changed is another database, of which nothing is known yet.
             let before = before.filter(|known| known.place == configured.place);
             let mut database = before.unwrap_or_else(|| Database::new(configured));
             (database.driver, database.armed, database.poll) = (configured.driver, configured.armed, configured.poll);
@@ -314,7 +314,7 @@ impl Status {
         }
     }
 
-    /// In one line, for `systemctl status`: what is not as it should be first.
+    /// One line for `systemctl status`, problems first.
     #[must_use]
     pub fn line(&self) -> String {
         let mut parts = Vec::new();
@@ -328,10 +328,10 @@ impl Status {
             parts.push(format!("down: {}", down.join(", ")));
         }
         if self.load_error.is_some() {
-            parts.push("the last reload failed; what was in force stays so".to_owned());
+            parts.push("the last reload failed; the previous configuration stays in force".to_owned());
         }
         if self.journal_error.is_some() {
-            parts.push("the journal takes no records; nobody is acted on".to_owned());
+            parts.push("the journal cannot be written; no session is acted on".to_owned());
         }
         let armed = self.databases.values().filter(|database| database.armed).count();
         parts.push(format!(
@@ -342,15 +342,15 @@ impl Status {
         parts.join("; ")
     }
 
-    /// Why the daemon is not ready: each database's trouble by name, and those of the whole daemon under no name.
+    /// Why the daemon is not ready: the problem of each database with its name, and those of the daemon with an empty name.
     #[must_use]
     pub fn troubles(&self, now: Monotonic) -> Vec<(Arc<str>, String)> {
         let mut troubles = Vec::new();
         if let Some(error) = &self.switch_error {
-            troubles.push((Arc::from(""), format!("the kill switch cannot be looked at: {error}")));
+            troubles.push((Arc::from(""), format!("the kill switch cannot be read: {error}")));
         }
         if let Some(error) = &self.journal_error {
-            let trouble = format!("the journal takes no records, so nobody is acted on: {error}");
+            let trouble = format!("the journal cannot be written, so no session is acted on: {error}");
             troubles.push((Arc::from(""), trouble));
         }
         if self.digest.is_none() {
@@ -378,17 +378,17 @@ impl Policy {
     }
 }
 
-/// The status, shared between who writes it and who shows it.
+/// The status, shared between its writer and its readers.
 #[derive(Clone, Debug, Default)]
 pub struct SharedStatus(Arc<RwLock<Status>>);
 
 impl SharedStatus {
-    /// To read; not to be held for longer than it takes to copy what is wanted.
+    /// Locks it for reading; hold the lock only to copy.
     pub fn read(&self) -> RwLockReadGuard<'_, Status> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// To write.
+    /// Locks it for writing.
     pub fn write(&self) -> RwLockWriteGuard<'_, Status> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -425,7 +425,7 @@ mod tests {
         };
         assert_eq!(
             status.line(),
-            "paused (maria: month end); dry run; down: prod; the last reload failed; what was in force stays so; policies: 3; \
+            "paused (maria: month end); dry run; down: prod; the last reload failed; the previous configuration stays in force; policies: 3; \
              databases: 2, of them armed: 1"
         );
     }

@@ -1,12 +1,12 @@
-//! Telling systemd how the daemon is, and whether it is.
+//! Tells systemd the daemon's state, and feeds its watchdog.
 //!
 //! The protocol (sd_notify(3)): datagrams of `NAME=value` lines to the Unix socket that `NOTIFY_SOCKET` names. Without that
 //! variable nothing is sent, so the daemon runs the same on a terminal.
 //!
-//! The watchdog is fed only while every loop of the daemon makes progress. A timer of its own would prove that the timer
-//! runs; a [`Pulse`] that each loop touches proves that the loop does. Each says how long it may take until the next touch,
-//! because a loop that waits for a database has other manners than one that waits for a second. What may hang without a
-//! limit, a call into a driver, is never a loop with a pulse: one database that hangs must not cost the daemon its life.
+//! The watchdog is fed only while every loop of the daemon makes progress. A timer would prove only that the timer runs; a
+//! [`Pulse`] that each loop touches proves that the loop runs. Each touch says how long the next one may take, because loops
+//! wait for different times. A call into a driver may hang without a limit, so no loop with a pulse makes one: a database that
+//! hangs must not end the daemon.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -23,13 +23,13 @@ use sd_notify::NotifyState;
 use crate::clock::{Clock, Monotonic};
 use crate::terminal::visible::acts;
 
-/// A status is cut to so many characters.
+/// A status is cut to this many characters.
 const STATUS_CHARS: usize = 300;
 
 /// A service manager that does not read its socket must not hold up the daemon.
 const SEND_LIMIT: Duration = Duration::from_secs(1);
 
-/// The way to the service manager, if there is one.
+/// The connection to the service manager, if there is one.
 #[derive(Debug, Default)]
 pub struct Notifier {
     socket: Option<UnixDatagram>,
@@ -75,26 +75,26 @@ impl Notifier {
         self.send(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
     }
 
-    /// What it is doing, for `systemctl status`.
+    /// Sets the line that `systemctl status` shows.
     pub fn status(&self, status: &str) {
         self.send(&[NotifyState::Status(&one_line(status))]);
     }
 
-    /// It reloads; [`Self::ready`] ends that, whatever came of it.
+    /// The daemon reloads; [`Self::ready`] ends the reload, whether or not it succeeded.
     pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.send(&[NotifyState::Reloading, now]),
-            // Without the time systemd 253 and later would take the reload for failed; without the message, nothing is lost.
+            // A message without the time makes systemd 253 and later report a failed reload; no message does no harm.
             Err(error) => tracing::warn!(error = error.to_string(), "cannot read the monotonic clock"),
         }
     }
 
-    /// It is shutting down.
+    /// The daemon is shutting down.
     pub fn stopping(&self, status: &str) {
         self.send(&[NotifyState::Stopping, NotifyState::Status(&one_line(status))]);
     }
 
-    /// Feeds the watchdog if every loop makes progress; says whether it was fed.
+    /// Feeds the watchdog if every loop makes progress; returns whether it was fed.
     pub fn feed(&self, heartbeat: &Heartbeat) -> bool {
         let stuck = heartbeat.stuck();
         if stuck.is_empty() {
@@ -108,7 +108,7 @@ impl Notifier {
         stuck.is_empty()
     }
 
-    /// A message that cannot be sent is told and forgotten: systemd draws its own conclusions from silence.
+    /// A message that cannot be sent is logged and dropped: systemd acts on the missing watchdog message by itself.
     fn send(&self, states: &[NotifyState<'_>]) {
         let Some(socket) = &self.socket else { return };
         let message: String = states.iter().map(|state| format!("{state}\n")).collect();
@@ -124,7 +124,7 @@ pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|allowed| allowed / 2)
 }
 
-/// A line feed would start another assignment of the protocol.
+/// The status without line feeds, which would start another assignment of the protocol.
 fn one_line(status: &str) -> String {
     let shown = status.chars().take(STATUS_CHARS);
     shown.map(|shown| if acts(shown) { ' ' } else { shown }).collect()
@@ -139,12 +139,12 @@ pub struct Heartbeat {
 
 #[derive(Debug)]
 struct Loop {
-    /// Microseconds of the clock until which the next touch may take.
+    /// The time by which the next touch is due, in microseconds of the clock.
     until: AtomicU64,
 }
 
 impl Heartbeat {
-    /// Of no loops.
+    /// Without loops.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Heartbeat {
         Heartbeat {
@@ -153,8 +153,8 @@ impl Heartbeat {
         }
     }
 
-    /// Takes a loop in that touches its pulse at least every `allowance`. It belongs to the heartbeat until the pulse is
-    /// dropped; a name that is there already is replaced.
+    /// Adds a loop that touches its pulse at least every `allowance`, until the pulse is dropped. It replaces a loop of the same
+    /// name.
     #[must_use]
     pub fn pulse(&self, name: &str, allowance: Duration) -> Pulse {
         let state = Arc::new(Loop {
@@ -184,7 +184,7 @@ impl Heartbeat {
     }
 }
 
-/// One loop's sign of life.
+/// Shows that one loop makes progress.
 #[derive(Debug)]
 pub struct Pulse {
     heartbeat: Heartbeat,
@@ -194,12 +194,12 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// The loop goes round.
+    /// The loop makes progress.
     pub fn touch(&self) {
         self.touch_for(self.allowance);
     }
 
-    /// The loop goes round, and the next touch may take this long.
+    /// The loop makes progress, and the next touch is due within `allowance`.
     pub fn touch_for(&self, allowance: Duration) {
         let until = self.heartbeat.clock.now().plus(allowance);
         self.state.until.store(micros(until), Ordering::Relaxed);
@@ -209,7 +209,7 @@ impl Pulse {
 impl Drop for Pulse {
     fn drop(&mut self) {
         let mut loops = self.heartbeat.loops.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another loop may have taken the name since.
+        // Another loop may have replaced this one under the same name.
         if loops
             .get(&self.name)
             .is_some_and(|state| Arc::ptr_eq(state, &self.state))

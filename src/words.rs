@@ -1,9 +1,9 @@
 //! Enums whose variants have words: labels of metrics, words of policies, of the command line and of the journal.
 //!
-//! A variant and its word stand in one line. From that come `ALL`, `name` and `named`, so that a variant cannot be left out
-//! of any of them. [`word_table`] is for a type that is more than its variants' names.
+//! A variant and its word are on one line, from which `ALL`, `name` and `named` are generated, so that no variant can be
+//! missing in any of them. [`word_table`] is for a type whose variants have data.
 
-/// `ALL`, `name` and `named` of a type, from all of its values with their words. One that is left out does not compile.
+/// Generates `ALL`, `name` and `named` of a type from all its values with their words. A missing value does not compile.
 macro_rules! word_table {
     ($type:ident: $([$($value:tt)+] = $word:literal,)+) => {
         impl $type {
@@ -25,7 +25,7 @@ macro_rules! word_table {
     };
 }
 
-/// An enum, each variant with its word, and its [`word_table`].
+/// Defines an enum, each variant with its word, and its [`word_table`].
 macro_rules! words {
     ($(#[$meta:meta])* pub enum $type:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
@@ -57,7 +57,7 @@ mod tests {
         ($($type:ident)+) => { [$(format!("{}: {}\n", stringify!($type), $type::ALL.map($type::name).join(", "))),+].concat() };
     }
 
-    /// Metrics are asked for by these words, files hold them, and scripts are written with them: none may change unseen.
+    /// Metrics, files and scripts depend on these words, so none may change unnoticed.
     #[test]
     fn every_word_is_the_one_that_dashboards_files_and_scripts_know() {
         let listed = listed!(Step SessionType StatusLabel Class Outcome SessionStatus ServerKind Protection Mode Resource ReportFormat Driver RunMode Purpose Severity Proof Action Truth);

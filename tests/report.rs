@@ -392,14 +392,14 @@ fn gaps_are_said_on_top_with_whom_they_spare() {
     assert_eq!(
         report.notes,
         [
-            "TYPE is missing: nobody can be told from a background process, so everybody is spared",
-            "TADDR is missing: open transactions cannot be seen, so `undo` and `xa` spare nobody here who would be spared live",
-            "MODULE is missing: backups, jobs and replication that only it tells are not recognized here",
-            "CLIENT_INFO is missing: backups, jobs and replication that only it tells are not recognized here",
-            "EVENT is missing: sessions that listen to a queue or a pipe, and others that only it tells are not recognized here",
-            "policy old: connected needs the database's clock, which the file does not tell (SYSDATE, or --taken-at); its \
-             condition is unknown for everybody as far as it depends on it",
-            "policy old: column service_name is missing, its `unless` is unknown for everybody as far as it depends on it",
+            "TYPE is missing: no session can be distinguished from a background process, so all are spared",
+            "TADDR is missing: open transactions are unknown, so `undo` and `xa` may spare sessions on the live database that they do not spare here",
+            "MODULE is missing: backups, jobs and replication that only this column shows are not recognized here",
+            "CLIENT_INFO is missing: backups, jobs and replication that only this column shows are not recognized here",
+            "EVENT is missing: sessions that listen to a queue or a pipe, and others that only this column shows are not recognized here",
+            "policy old: connected needs the database's clock, which the file does not contain (SYSDATE, or --taken-at); its \
+             condition is unknown for all sessions as far as it depends on the column",
+            "policy old: column service_name is missing, its `unless` is unknown for all sessions as far as it depends on the column",
         ]
     );
     assert_eq!((report.summary.act, report.summary.protected), (0, 1));

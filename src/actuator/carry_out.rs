@@ -1,9 +1,9 @@
 //! The steps between a warrant and its outcome, in the order that makes them safe.
 //!
-//! The intent is on disk before anything else is tried; the session is read again, whole, and must still deserve the
-//! warrant; whatever else the permission was given for is asked again, the kill switch last of all; then the last step is
-//! taken, which is the only thing that a dry run leaves out. Carrying a warrant out uses it up. A crash between any two lines
-//! leaves at worst an intent without an outcome, which the next start follows up.
+//! The intent is on disk before anything else is tried. The session is read again with all its columns, and must still deserve
+//! the warrant. Everything else that the permission depends on is checked again, the kill switch last. Then comes the last
+//! step, the only one that a dry run leaves out. Carrying a warrant out uses it up. A crash between any two lines leaves at
+//! worst an intent without an outcome, which the next start follows up.
 
 use std::io;
 use std::time::Duration;
@@ -29,54 +29,54 @@ use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
-/// Where the steps are written down. The journal is one; a test has its own.
+/// Records the steps. The daemon's writes the journal; tests have their own.
 pub trait Witness {
     /// The number of the next action.
     fn next_id(&mut self) -> u64;
 
-    /// Writes the intent down and returns when it is on disk.
+    /// Writes the intent and returns when it is on disk.
     ///
     /// # Errors
-    /// When it could not be: then nothing is done.
+    /// When it could not be written. Then nothing is done.
     fn intend(&mut self, intending: &Intending<'_>) -> io::Result<()>;
 
-    /// Writes the outcome down.
+    /// Writes the outcome.
     fn answered(&mut self, answered: &Answered<'_>);
 
-    /// Writes down that nobody will say what came of the actions whose outcomes were not; what each is taken for.
+    /// Writes an outcome for every action that has none, because its thread is lost; returns what each is assumed to be.
     fn abandon(&mut self, why: &str) -> Vec<Done>;
 
-    /// Writes down that a warrant was dropped without having been tried, and why.
+    /// Writes that a warrant was dropped before anything was tried, and why.
     fn unused(&mut self, unused: &Intending<'_>, outcome: Outcome, why: &str);
 }
 
-/// Whether the daemon as a whole still permits anything. Asked right before each last step, dry runs' too.
+/// Whether the daemon as a whole still permits actions. Checked right before each last step, also in a dry run.
 pub trait Permission {
-    /// Whether the last step may be taken. If it may, it counts as under way until [`Self::end`]. `now` is the database's
-    /// clock in UTC, read just before.
+    /// Permits the last step, which then counts as in progress until [`Self::end`]. `now` is the database's clock in UTC, read
+    /// just before.
     ///
     /// # Errors
-    /// What came of the action instead, and why.
+    /// The outcome if the step is not permitted, and why.
     fn begin(&self, what: &str, now: DateTime<Utc>) -> Result<(), (Outcome, String)>;
 
-    /// The last step is through.
+    /// The last step has ended.
     fn end(&self);
 }
 
-/// What is about to be done.
+/// An action that is about to be taken.
 #[derive(Debug)]
 pub struct Intending<'a> {
     /// The action's number.
     pub action_id: u64,
     /// The permission.
     pub warrant: &'a Warrant,
-    /// The session as the snapshot had it, alone.
+    /// A snapshot of this session alone, as it was when the warrant was given.
     pub seen: &'a Snapshot,
-    /// The statement as it will be sent; `None` for `report`, and where it depends on what the re-check reads.
+    /// The statement that will be sent; `None` for `report`, and if it depends on the re-check.
     pub statement: Option<&'a str>,
 }
 
-/// What came of it.
+/// An action that has ended.
 #[derive(Debug)]
 pub struct Answered<'a> {
     /// The action's number.
@@ -85,52 +85,52 @@ pub struct Answered<'a> {
     pub warrant: &'a Warrant,
     /// The statement that was sent, or would have been.
     pub statement: Option<&'a str>,
-    /// What came of it.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// Oracle's number; 0 for success, `None` if nothing was asked of it or it did not answer.
+    /// Oracle's number; 0 for success, `None` if Oracle was not asked or did not answer.
     pub code: Option<u32>,
-    /// Oracle's or the driver's words, or why the session was spared.
+    /// The message of Oracle or the driver, or why the session was spared.
     pub message: Option<String>,
-    /// The session as it was read again, row 0.
+    /// The session at the re-check, row 0.
     pub session: Option<&'a Snapshot>,
-    /// How long it all took.
+    /// How long the action took.
     pub took: Duration,
 }
 
 /// What carrying out needs besides the warrant.
 pub struct Hands<'a> {
-    /// To the session's own instance if the action reaches no other.
+    /// A connection to the session's own instance if the action reaches no other.
     pub connection: &'a mut dyn Connection,
-    /// What the database is, as this connection found it; it tells the instance that the connection is to.
+    /// The database as this connection found it; it names the connection's instance.
     pub capabilities: &'a Capabilities,
-    /// The host's times as this connection read them last, for gates that are asked again.
+    /// The host's CPU times at this connection's last reading, for gates that are checked again.
     pub counters: &'a mut Counters,
-    /// Who is protected.
+    /// What the protections need to know.
     pub facts: &'a Facts,
     /// The configuration's limits.
     pub limits: &'a EffectiveLimits,
-    /// The day.
+    /// The current day, which exemptions expire by.
     pub today: NaiveDate,
     /// The policy's schedule in the database's time zone, if it has one.
     pub schedule: Option<&'a Schedule>,
-    /// How long the reading of the snapshot took that the warrant comes from.
+    /// How long it took to read the snapshot behind the warrant.
     pub read_in: TimeDelta,
-    /// Who is about to go, as far as that was known when the warrant was given, and since.
+    /// Sessions that are already being ended, known when the warrant was given or since.
     pub going: &'a [Going],
     /// Pause, blackouts, reloads, the age of the snapshot.
     pub permission: &'a dyn Permission,
-    /// For each call.
+    /// The limit of each call.
     pub limit: Duration,
-    /// A plain KILL of a busy session makes its caller wait up to 60 seconds.
+    /// The limit of KILL and DISCONNECT: a plain KILL of a busy session makes its caller wait up to 60 seconds.
     pub kill_limit: Duration,
-    /// Since the carrying out began.
+    /// The time since carrying out began.
     pub elapsed: &'a dyn Fn() -> Duration,
 }
 
 /// Uses the warrant up.
 ///
 /// # Errors
-/// When the intent could not be written down. Nothing was done then.
+/// When the intent could not be written. Then nothing was done.
 pub fn carry_out(
     warrant: Warrant,
     seen: &Snapshot,
@@ -173,8 +173,8 @@ pub fn carry_out(
     })
 }
 
-/// A floor and a gate depend on more than the session, so all sessions and the resources are read again where the policy has
-/// one; before the session itself, which is read last.
+/// Why a floor or a gate no longer permits the action. Both depend on more than the session, so for a policy that has one, all
+/// sessions and the resources are read again, before the session itself, which is read last.
 fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
     if !warrant.depends_on_others() {
         return None;
@@ -207,7 +207,7 @@ fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer>
     }
 }
 
-/// Reads the session again and takes the last step if it still deserves it; with the session as it was read.
+/// Reads the session again and takes the last step if it still deserves it. Returns the session as it was read, too.
 fn check_and_act(warrant: &Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (Answer, Option<Snapshot>) {
     let SessionKey { inst_id, sid, .. } = warrant.key();
     let wanted = crate::columns_needed::columns(warrant.set());
@@ -216,7 +216,7 @@ fn check_and_act(warrant: &Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (
         Err(error) => return (Answer::not_sent(Outcome::Unchecked, Some(error.to_string())), None),
         Ok(taken) => taken.snapshot,
     };
-    // What an instance that does not answer leaves out is not gone, and what it shows may not be all.
+    // A session that a silent instance does not show is not gone, and what it shows may be incomplete.
     if !taken.is_complete(inst_id) {
         let why = format!("instance {inst_id} could not be read");
         return (Answer::not_sent(Outcome::Unchecked, Some(why)), None);
@@ -231,7 +231,10 @@ fn check_and_act(warrant: &Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (
     let session = taken.only(row);
     let now = taken.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset));
     let answer = match now {
-        None => Answer::not_sent(Outcome::Unchecked, Some("no clock came with the session".into())),
+        None => Answer::not_sent(
+            Outcome::Unchecked,
+            Some("the database's clock could not be read with the session".into()),
+        ),
         Some(now) => match lapsed(warrant, seen, &taken, now, hands) {
             Some(lapse) => Answer::not_sent(Outcome::Revoked, Some(lapse.to_string())),
             None => last_step(warrant, session.text(0, Column::SqlId), now, hands),
@@ -240,7 +243,7 @@ fn check_and_act(warrant: &Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (
     (answer, Some(session))
 }
 
-/// What the session's own row and the database's clock say of the permission besides the condition.
+/// Why the schedule or the hold no longer permits the action, by the database's clock and the session's row.
 fn lapsed(
     warrant: &Warrant,
     seen: &Snapshot,
@@ -279,9 +282,9 @@ fn spare(spared: &Spared) -> Answer {
     Answer::not_sent(outcome, Some(spared.to_string()))
 }
 
-/// DISCONNECT SESSION ends the server process, and with it every session that the process serves: why it is not sent then, if
-/// one of them is not to end ([`crate::decide::plan::company`]). One that is gone is found out when it is read again itself, which comes
-/// last.
+/// DISCONNECT SESSION ends the server process, and with it every session that the process serves. This returns why it is not
+/// sent if one of them must not end ([`crate::decide::plan::company`]). A session that is gone is noticed by its own re-check,
+/// which comes last.
 fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
     let key = warrant.key();
     if !ends_the_process(warrant.action()) {
@@ -296,7 +299,7 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
         return None;
     }
     let Some(paddr) = served.paddr else {
-        return unchecked("PADDR is unknown, and so is who else would end with its server process".into());
+        return unchecked("PADDR is unknown, so the other sessions of its server process are unknown too".into());
     };
     let others = match read_same_process(hands.connection, key, &paddr, hands.limit) {
         Ok(others) if others.len() > MOST_OTHERS => {
@@ -329,7 +332,7 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
     None
 }
 
-/// The one place where a dry run and the real thing differ.
+/// The one place where a dry run differs from a real run.
 fn last_step(warrant: &Warrant, sql_id: Option<&str>, now: DateTime<Utc>, hands: &mut Hands<'_>) -> Answer {
     let permission = hands.permission;
     let text = match statement(warrant.action(), warrant.key(), sql_id, hands.capabilities.own.inst_id) {

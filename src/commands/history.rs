@@ -1,7 +1,7 @@
-//! `history`: the journal, readable and filtered, while the daemon runs or after it.
+//! `history`: shows the journal, with filters, even while the daemon runs.
 //!
-//! It needs no database and no valid policies, and of the configuration only where the state is and which zone is meant; an
-//! auditor who may read the folder may run it. Nothing is locked and nothing is written.
+//! It needs no database and no valid policies, and only the state folder and the time zone of the configuration, so an auditor who
+//! may read the folder can run it. It locks nothing and writes nothing.
 
 use std::path::{Path, PathBuf};
 

@@ -1,15 +1,15 @@
-//! Accounts whose password was refused: each is tried once, however many entries share it, until its password is another.
+//! Accounts whose password was refused: a password is tried once, however many entries share the account, until it changes.
 //!
 //! Every refused log-in brings an account nearer to its lock (FAILED_LOGIN_ATTEMPTS, ten in Oracle's DEFAULT profile; Oracle
 //! Database Security Guide, "Automatically Locking User Accounts After Failed Logins"). So a refusal is remembered by account,
-//! where it leads and password together, across reloads and restarts. The password is not kept, only a salted digest that is
-//! slow to make and says no more than whether another password is the same one.
+//! address and password together, across reloads and restarts. Not the password is kept, but a salted digest that is slow to
+//! compute and shows only whether another password is the same.
 //!
 //! While an account's password is not known to be good, one attempt is made at a time, so that twelve entries that share it do
 //! not make twelve at once. Entries of one multitenant database share their common users (`C##`): these are one account for
 //! everything behind a listener.
 //!
-//! A password that was put right in the database instead of here has not changed: then the file is deleted.
+//! A password that was corrected in the database instead of the configuration has not changed: then the file has to be deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
@@ -24,16 +24,16 @@ use sha2::{Digest as _, Sha256};
 
 use crate::oracle::{Class, Connection, Error, Login, Target};
 
-/// How often the digest is digested again: some milliseconds, which a guess costs as well.
+/// How often the digest is hashed again: this takes some milliseconds, for every guess too.
 const ROUNDS: u32 = 20_000;
 
-/// The file is never read beyond this.
+/// At most this many bytes of the file are read.
 const LARGEST: u64 = 1 << 20;
 
-/// What is remembered of all accounts.
+/// The memory of all accounts.
 #[derive(Debug, Default)]
 pub struct Accounts {
-    /// Where refusals outlive the process; nowhere for commands.
+    /// The file that keeps refusals across restarts; `None` for commands.
     file: Option<PathBuf>,
     state: Mutex<State>,
     ended: Condvar,
@@ -42,16 +42,16 @@ pub struct Accounts {
 #[derive(Debug, Default)]
 struct State {
     refusals: Refusals,
-    /// Passwords that were taken, by account.
+    /// Passwords that were accepted, by account.
     good: BTreeMap<String, String>,
     /// Accounts whose password is being tried.
     trying: BTreeSet<String>,
 }
 
-/// The file.
+/// The content of the file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Refusals {
-    /// In hexadecimal, drawn once.
+    /// Random, in hexadecimal, generated once.
     salt: String,
     /// By account.
     refused: BTreeMap<String, Refusal>,
@@ -61,7 +61,7 @@ struct Refusals {
 struct Refusal {
     /// The password's digest.
     password: String,
-    /// What the database said.
+    /// The database's answer.
     why: String,
 }
 
@@ -71,15 +71,15 @@ pub struct Attempt {
     accounts: Arc<Accounts>,
     account: String,
     password: String,
-    /// Whether nobody else tries meanwhile.
+    /// Whether other attempts with the account have to wait.
     alone: bool,
 }
 
 impl Accounts {
-    /// Of a daemon, remembered in its state folder.
+    /// The memory of a daemon, kept in its state folder.
     ///
     /// # Errors
-    /// When what is remembered cannot be read.
+    /// When the file cannot be read.
     pub fn of(state: &Path) -> io::Result<Accounts> {
         let file = state.join("refused-logins.json");
         let refusals = Refusals::read(&file)?;
@@ -93,7 +93,7 @@ impl Accounts {
         })
     }
 
-    /// Takes note of a file that somebody has deleted.
+    /// Forgets all refusals if the file was deleted.
     pub fn look_again(&self) {
         if self.file.as_ref().is_some_and(|file| !file.exists()) {
             self.state().refusals.refused.clear();
@@ -104,7 +104,7 @@ impl Accounts {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks to try the target's password. `None` where there is none. Waits for another attempt with the same account.
+    /// Asks for permission to try the target's password. `None` if it has none. Waits for another attempt with the same account.
     ///
     /// # Errors
     /// When this password was refused before ([`Class::Auth`]), or another attempt takes longer than `limit`.
@@ -166,7 +166,7 @@ impl Accounts {
 }
 
 impl Attempt {
-    /// Remembers what came of it.
+    /// Records the result of the attempt.
     pub fn ended(self, answer: &Result<Box<dyn Connection>, Error>) {
         let mut state = self.accounts.state();
         match answer {
@@ -200,7 +200,7 @@ impl Drop for Attempt {
 }
 
 impl Accounts {
-    /// A refusal that cannot be written down holds until the process ends.
+    /// A refusal that cannot be written is kept until the process ends.
     fn write(&self, refusals: &Refusals) {
         let Some(file) = &self.file else { return };
         if let Err(error) = refusals.write(file) {
@@ -262,8 +262,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Who is locked when the password is wrong: the account, and where it leads. Spellings that mean the same address are one;
-/// what is not recognized as the same costs one more attempt.
+/// The key of an account: the user and the address. Different spellings of the same address give one key; one that is not
+/// recognized costs one more attempt.
 fn account(user: &str, connect: &str, tns_admin: Option<&Path>) -> String {
     // `proxy[client]` logs in with the proxy's password.
     let user = user.split('[').next().unwrap_or(user).trim().to_uppercase();

@@ -2,8 +2,8 @@
 //!
 //! Reading and acting are kept on separate connections, because an action may wait for a minute and may cost the
 //! connection it runs on. DISCONNECT SESSION reaches only the instance that it is sent to, so there is a connection for
-//! each instance that needs one. They stand by before they are needed (see [`crate::daemon::standby`]). Warrants that have
-//! grown too old are not carried out: the next snapshot decides anew.
+//! each instance that needs one. They are opened before they are needed (see [`crate::daemon::standby`]). Warrants that
+//! are too old are not carried out: the next snapshot decides anew.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -34,60 +34,60 @@ use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
 
-/// For a plain KILL, which lets its caller wait up to 60 seconds (Oracle Database Administrator's Guide, "Terminating
+/// The limit of a plain KILL, which makes its caller wait up to 60 seconds (Oracle Database Administrator's Guide, "Terminating
 /// Sessions"), with a margin.
 pub const KILL_LIMIT: Duration = Duration::from_secs(75);
 
-/// What the thread that acts is told to do.
+/// An order to the acting thread.
 #[derive(Debug)]
 pub enum Order {
-    /// Have connections stand by.
+    /// Check the connections that stand by, and open missing ones.
     Stand(Standing),
-    /// Use warrants up.
+    /// Carry out warrants.
     Act(Box<Batch>),
 }
 
 /// The warrants of one cycle.
 #[derive(Debug)]
 pub struct Batch {
-    /// In the order in which they are carried out, each with its session as the snapshot had it, alone.
+    /// The warrants in their order, each with a snapshot of its session alone.
     pub warrants: Vec<(Warrant, Snapshot)>,
-    /// When the snapshot was begun that they come from.
+    /// When the reading of their snapshot began.
     pub began: Monotonic,
-    /// How long the reading of it took.
+    /// How long that reading took.
     pub read_in: TimeDelta,
-    /// They are good for so long after that.
+    /// How long after that they are valid.
     pub good_for: Duration,
-    /// What they were given by.
+    /// The rules behind them.
     pub rules: Arc<Rules>,
-    /// Who is about to go because of what was done before.
+    /// Sessions that earlier actions are ending.
     pub going: Vec<Going>,
-    /// The day.
+    /// The current day, which exemptions expire by.
     pub today: NaiveDate,
     /// The daemon's own sessions besides the actor's.
     pub own: Vec<SessionKey>,
-    /// Names of the instances, to reach one by.
+    /// The names of the instances, for connecting to one.
     pub instances: HashMap<u32, String>,
-    /// In which form the snapshot's texts were read, and have to be read again.
+    /// The form in which the snapshot's texts were read, also for the re-check.
     pub texts: TextForm,
-    /// Set when what is left of it must not be carried out: the rules that it comes from are in force no longer.
+    /// Set when the rest of the batch must not be carried out, because its rules are no longer in force.
     pub revoked: Arc<AtomicBool>,
 }
 
-/// What the actor tells.
+/// A message of the actor.
 #[derive(Debug)]
 pub enum Acted {
-    /// It has a connection, and so a session of its own, that must not be taken for anybody else's.
+    /// It has made a connection, whose session must be recognized as the daemon's own.
     Connected(SessionKey),
-    /// Which connections stand by.
+    /// The state of the connections that stand by.
     Standing(Vec<Place>),
-    /// A warrant was used up.
+    /// A warrant was carried out.
     Done(Box<Done>),
-    /// An action could not be written down, so nothing was done about it or the rest of the batch.
+    /// An intent could not be written, so it and the rest of the batch were not carried out.
     JournalFailed(String),
-    /// It could not connect, so nothing was done about the rest of the batch.
+    /// It could not connect, so the rest of the batch was not carried out.
     Unreachable(Box<Error>),
-    /// The batch is through; another may come.
+    /// The batch has ended; another may follow.
     Through,
 }
 
@@ -98,22 +98,22 @@ struct Link {
     counters: Counters,
 }
 
-/// Acts on what it is given, over connections of its own, which it makes as it needs them.
+/// Carries out batches over connections of its own, which it makes as needed.
 pub struct Actor {
     reach: Reach,
     clock: Arc<dyn Clock>,
     switch: Arc<Switch>,
     slot: ConnectSlot,
-    /// By the instance that each is to.
+    /// The connections by instance.
     links: HashMap<u32, Link>,
-    /// Why a connection that has to stand by could not be made when that was last tried. Until it may be tried again, nothing
-    /// else tries either: a refused account comes nearer to its lock with each attempt.
+    /// Why the last attempt to open a connection that stands by failed. Until the next such attempt no other connection is tried
+    /// either: each attempt brings a refused account nearer to its lock.
     failed: Option<Error>,
     inputs: Sender<Input>,
 }
 
 impl Actor {
-    /// One without a connection yet, which tells what comes of its batches to `inputs`.
+    /// An actor without a connection, which sends its messages to `inputs`.
     #[must_use]
     pub fn new(reach: Reach, clock: Arc<dyn Clock>, switch: Arc<Switch>, inputs: Sender<Input>) -> Actor {
         Actor {
@@ -127,7 +127,7 @@ impl Actor {
         }
     }
 
-    /// Runs until the orders' sender is gone or nobody listens any more.
+    /// Runs until the sender of orders or the receiver of messages is gone.
     pub fn run(mut self, reach: &SharedReach, witness: &mut dyn Witness, orders: &Receiver<Order>) {
         for order in orders {
             self.reach = reach.now();
@@ -147,23 +147,23 @@ impl Actor {
         }
     }
 
-    /// Its sessions.
+    /// The sessions of its connections.
     #[must_use]
     pub fn own(&self) -> Vec<SessionKey> {
         self.links.values().map(|link| link.capabilities.own).collect()
     }
 
-    /// How long each step may take, from now on.
+    /// The limits of each step, to be changed by a reload.
     pub fn reach_mut(&mut self) -> &mut Reach {
         &mut self.reach
     }
 
-    /// Nobody listens any more only while the daemon stops.
+    /// Sends a message; it is lost only while the daemon stops.
     fn tell(&self, acted: Acted) {
         let _ = self.inputs.send(Input::Acted(acted));
     }
 
-    /// A panic ends the connections, and nothing else: what was under way is taken for unknown and followed as such.
+    /// A panic ends the connections and nothing else: an action in progress has the outcome unknown and is followed.
     fn carry_out_guarded(&mut self, batch: Batch, witness: &mut dyn Witness) {
         let carried_out = catch_unwind(AssertUnwindSafe(|| self.carry_out_all(batch, witness)));
         if let Err(panic) = carried_out {
@@ -176,8 +176,7 @@ impl Actor {
         }
     }
 
-    /// Which of the connections stand by after those that are there were asked whether they live and those that are
-    /// missing were made, where that is permitted.
+    /// Checks the connections that stand by, opens missing ones if that is permitted, and returns their state.
     pub fn answer_to(&mut self, standing: &Standing) -> Acted {
         let stood = catch_unwind(AssertUnwindSafe(|| self.stand(standing)));
         Acted::Standing(stood.unwrap_or_else(|panic| {
@@ -230,7 +229,7 @@ impl Actor {
         }
     }
 
-    /// The listener led to another instance than the one that was asked for.
+    /// The error for a listener that connected to another instance than the requested one.
     fn elsewhere(&self, wanted: Option<u32>, got: u32) -> Error {
         let wanted = wanted.unwrap_or_default();
         Error::new(
@@ -240,7 +239,7 @@ impl Actor {
         )
     }
 
-    /// The instance of a connection that reaches the wanted one, or any.
+    /// The instance of an open connection that reaches the wanted instance, or any.
     fn there(&self, wanted: Option<u32>) -> Option<u32> {
         match wanted {
             Some(inst_id) => self.links.get(&inst_id).map(|_| inst_id),
@@ -248,7 +247,7 @@ impl Actor {
         }
     }
 
-    /// Uses every warrant of the batch up, or drops what is left of it after a failure that would meet each of them.
+    /// Carries out every warrant of the batch, or drops the rest after a failure that would affect all of them.
     pub fn carry_out_all(&mut self, mut batch: Batch, witness: &mut dyn Witness) {
         for (warrant, seen) in std::mem::take(&mut batch.warrants) {
             let lapsed = batch.lapsed(&*self.clock).or_else(|| {
@@ -277,7 +276,7 @@ impl Actor {
         batch: &mut Batch,
         witness: &mut dyn Witness,
     ) -> Result<(), Acted> {
-        // KILL and CANCEL name the instance themselves and may be sent anywhere.
+        // KILL and CANCEL SQL name the instance and may be sent to any.
         let wanted = match warrant.action() {
             Action::Disconnect { .. } => Some(warrant.key().inst_id),
             Action::Kill { .. } | Action::CancelSql | Action::Report => None,
@@ -346,8 +345,8 @@ impl Actor {
         }
     }
 
-    /// Makes a connection to the instance, or to any; tells the instance that it is to. The listener may give another
-    /// instance than the one asked for, which the statement then refuses to be sent to.
+    /// Makes a connection to the instance, or to any, and returns its instance. The listener may choose another instance than the
+    /// requested one; then no DISCONNECT is sent on it.
     fn connect(&mut self, wanted: Option<u32>, instances: &HashMap<u32, String>) -> Result<u32, Error> {
         let instance = wanted.and_then(|inst_id| instances.get(&inst_id));
         let began = self.clock.now();
@@ -355,11 +354,11 @@ impl Actor {
             .reach
             .connect(&self.slot, Purpose::Act, instance.map(String::as_str))?;
         let mut capabilities = probe(&mut *connection, self.reach.call_limit)?;
-        // Each instance, and each listener, may have a clock of its own: what this connection reads again goes by this one's.
+        // Instances and listeners may differ in their clocks: what this connection re-reads depends on its own.
         capabilities.dates_fault = capabilities.dates.fault_at_login(self.clock.now().since(began));
         self.tell(Acted::Connected(capabilities.own));
         let inst_id = capabilities.own.inst_id;
-        // One that stands there already is as good, and known to live.
+        // An open connection to that instance is kept; it is known to work.
         self.links.entry(inst_id).or_insert(Link {
             connection,
             capabilities,
@@ -369,15 +368,15 @@ impl Actor {
     }
 }
 
-/// Whether the database still answers. A query and no ping: that it is a call of the user's, and so ends the session's idle
-/// time, is known of queries alone.
+/// Whether the database still answers. It is a query, not a ping: only for a query it is documented that it ends the session's
+/// idle time.
 fn lives(connection: &mut dyn Connection, limit: Duration) -> bool {
     let query = Query::new("DUAL", "SELECT 1 FROM dual", &[CellType::Number]).few();
     collect(connection, &query, limit, 1, |_| Some(())).is_ok()
 }
 
 impl Batch {
-    /// Why none of it is good any more, if so, with what comes of its warrants.
+    /// Why the rest of the batch is no longer valid, if so, with the outcome of its warrants.
     fn lapsed(&self, clock: &dyn Clock) -> Option<(Outcome, String)> {
         if self.revoked.load(Ordering::SeqCst) {
             let why = "policies or settings were changed, or a pause began, before its turn came";
@@ -393,7 +392,7 @@ impl Batch {
     }
 }
 
-/// What the daemon as a whole is asked right before each last step.
+/// The checks of the daemon as a whole right before each last step.
 struct AskedAgain<'a> {
     batch: &'a Batch,
     switch: &'a Switch,
@@ -410,7 +409,7 @@ impl Permission for AskedAgain<'_> {
         if let Some(blackout) = self.batch.rules.blackout_by_either(now, self.clock.utc()) {
             return Err((Outcome::Revoked, blackout.to_string()));
         }
-        // Last of all: a pause is told of every statement that begins before it.
+        // The switch comes last: whoever pauses is told of every statement that began before.
         let ticket = self.switch.begin(&format!("{}: {what}", self.database));
         let ticket = ticket.map_err(|pause| (Outcome::Revoked, format!("orareaper is {pause}")))?;
         self.ticket.set(Some(ticket));
@@ -424,14 +423,14 @@ impl Permission for AskedAgain<'_> {
     }
 }
 
-/// A statement that was cut short by a panic is not under way for ever.
+/// Ends the ticket, also after a panic.
 impl Drop for AskedAgain<'_> {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-/// The warrant is used up without having been tried.
+/// Records a warrant that is dropped before anything was tried.
 fn drop_unused(warrant: &Warrant, seen: &Snapshot, outcome: Outcome, why: &str, witness: &mut dyn Witness) -> Done {
     let action_id = witness.next_id();
     let unused = Intending {
@@ -447,7 +446,7 @@ fn drop_unused(warrant: &Warrant, seen: &Snapshot, outcome: Outcome, why: &str, 
 /// Starts the thread.
 ///
 /// # Errors
-/// When the system has no thread to give.
+/// When the thread cannot be started.
 pub fn start(
     reach: SharedReach,
     clock: Arc<dyn Clock>,

@@ -1,24 +1,23 @@
 //! How long to wait before a database is tried again.
 //!
-//! Longer each time, with a bound, and differently long for each database: a daemon with twenty databases behind one listener
-//! does not knock at all of them at once. The difference comes from the database's name and the attempt's number; it needs no
-//! randomness.
+//! Pauses grow up to a maximum and differ between databases, so that a daemon with twenty databases behind one listener does not
+//! try all of them at once. The difference comes from the database's name and the number of the attempt, without randomness.
 
 use std::time::Duration;
 
 use crate::oracle::{Class, Retry};
 
-/// No pause is longer.
+/// The longest pause, without the spread.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// A pause is longer than its length by at most this share of it.
+/// A pause is lengthened by at most this share.
 const SPREAD: f64 = 0.25;
 
-/// What is remembered between attempts.
+/// The state between attempts.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     failures: u32,
-    /// Tells the database from others.
+    /// Differs between databases.
     seed: u64,
 }
 
@@ -38,7 +37,7 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// Counts a failure; the pause before the next attempt, `None` when there must be none until a person has acted.
+    /// Counts a failure and returns the pause before the next attempt; `None` if there must be none until a person acts.
     pub fn after(&mut self, class: Class, poll: Duration) -> Option<Duration> {
         self.failures = self.failures.saturating_add(1);
         match class.retry() {
@@ -53,7 +52,7 @@ impl Backoff {
         }
     }
 
-    /// The pause, made longer by this database's share at this attempt.
+    /// The pause, lengthened by this database's share for this attempt.
     fn spread(&self, pause: Duration) -> Duration {
         let mixed = (self.seed ^ u64::from(self.failures)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let share = f64::from(u32::try_from(mixed >> 32).unwrap_or(u32::MAX)) / f64::from(u32::MAX);

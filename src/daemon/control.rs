@@ -1,12 +1,11 @@
 //! How `orareaper pause` and `resume` reach a running daemon: a socket in the runtime directory.
 //!
-//! A file in the state folder is obeyed too, but a file says nothing back, and whoever presses a kill switch has to know
-//! what became of it. So the command asks the daemon itself, which needs no configuration to be found, and tells what the
-//! daemon answered.
+//! A file in the state folder is obeyed too, but a file gives no answer, and whoever uses a kill switch has to know its effect.
+//! So the command asks the daemon itself, which can be found without a configuration, and prints the daemon's answer.
 //!
-//! The runtime directory is the unit's (`RUNTIME_DIRECTORY`), `/run/orareaper` for root, `$XDG_RUNTIME_DIR/orareaper` for
-//! anybody else, and the state folder where there is none of them. The socket's name is made from the state folder's path,
-//! and beside it is a lock: a second daemon for the same path is refused also when the folder itself was moved away.
+//! The runtime directory is the unit's (`RUNTIME_DIRECTORY`), `/run/orareaper` for root, `$XDG_RUNTIME_DIR/orareaper` for other
+//! users, and the state folder if none of them exists. The socket's name is made from the state folder's path. A lock beside it
+//! keeps a second daemon for the same path from starting, even if the folder was moved away.
 //!
 //! One question and one answer a connection, a line of JSON each. Only root and the daemon's own user may connect.
 
@@ -32,48 +31,48 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::Clock;
 use crate::daemon::pause::{Moved, Pause, Switch};
 
-/// A question is no longer.
+/// The longest question, in bytes.
 const LONGEST: u64 = 64 * 1024;
 
-/// For a question to arrive and an answer to be taken.
+/// The time limit for receiving a question and for sending the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// For the state folder to take the file. The daemon obeys before that.
+/// The time limit for writing the file to the state folder. The daemon obeys before that.
 const DISK: Duration = Duration::from_secs(3);
 
-/// So many are answered at a time.
+/// The greatest number of questions that are answered at a time.
 const MOST_ASKING: usize = 16;
 
-/// What a daemon is asked.
+/// A question to a daemon.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Question {
-    /// Who are you, and are you paused?
+    /// Asks for process, folders and pause.
     Status,
-    /// Send nothing any more.
+    /// Pauses the daemon.
     Pause {
         /// Who asks.
         by: String,
         /// Why.
         reason: String,
     },
-    /// Go on.
+    /// Ends the pause.
     Resume {
         /// Who asks.
         by: String,
     },
 }
 
-/// What a daemon answers.
+/// A daemon's answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Answer {
-    /// Its process.
+    /// The daemon's process id.
     pub pid: u32,
     /// Its state folder.
     pub state: PathBuf,
     /// Its configuration.
     pub config: PathBuf,
-    /// The pause that holds, if one does.
+    /// The current pause, if there is one.
     pub pause: Option<Told>,
     /// Statements that were sent and have no answer yet.
     pub under_way: Vec<String>,
@@ -81,7 +80,7 @@ pub struct Answer {
     pub unsaved: Option<String>,
 }
 
-/// A pause as it is told.
+/// A pause in an answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Told {
     /// Who or what.
@@ -104,7 +103,7 @@ impl From<Told> for Pause {
     }
 }
 
-/// A state folder's path, taken by this process for as long as it lives.
+/// A state folder's path, locked by this process as long as it runs.
 #[derive(Debug)]
 pub struct Claim {
     state: PathBuf,
@@ -112,7 +111,7 @@ pub struct Claim {
     _lock: File,
 }
 
-/// A daemon's open ear. The socket goes with it.
+/// A daemon's control socket, which is removed when this is dropped.
 #[derive(Debug)]
 pub struct Control {
     socket: PathBuf,

@@ -1,4 +1,4 @@
-//! The daemon: one loop a database, each with a thread to read and a thread to act, and the few things they share.
+//! The daemon: one loop for each database, with a reading and an acting thread, and the few things that databases share.
 //!
 //! ```text
 //! poll-<db> --snapshot--> db-<db> --warrants--> act-<db>
@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Databases share the recorder (journal, log, metrics, status) and nothing else. Stopping waits for the loops, which never
-//! block, and not for the threads that read and act: a call that hangs in a driver is left to die with the process, and its
-//! intent is in the journal.
+//! block, and only for a limited time for the threads that read and act: a call that hangs in a driver ends with the process,
+//! and its intent is in the journal.
 
 pub mod accounts;
 pub mod actor;
@@ -43,10 +43,10 @@ use crate::decide::in_force::Rules;
 use crate::oracle;
 use crate::policy::model::PolicySet;
 
-/// How long a loop may take to end: it never blocks, so this is for a machine that is busy.
+/// How long a loop may take to end. It never blocks, so this is for a busy machine.
 const RETIRES_WITHIN: Duration = Duration::from_secs(10);
 
-/// What the databases' loops are started with.
+/// The input of the databases' loops.
 pub struct Start<'a> {
     /// The configuration.
     pub config: &'a Config,
@@ -58,15 +58,15 @@ pub struct Start<'a> {
     pub clock: Arc<dyn Clock>,
     /// The kill switch.
     pub switch: Arc<Switch>,
-    /// What is known of accounts.
+    /// The accounts whose passwords were refused.
     pub accounts: &'a Arc<Accounts>,
-    /// Who leads to the same database.
+    /// The entries for the same databases.
     pub siblings: &'a Arc<Siblings>,
     /// What the journal remembers of a database.
     pub memory: &'a dyn Fn(&config::Database) -> Memory,
-    /// Who is told what happens to a database.
+    /// Makes the watcher of a database.
     pub watcher: &'a dyn Fn(&config::Database) -> Box<dyn Watcher>,
-    /// Who writes a database's actions down.
+    /// Makes the witness of a database.
     pub witness: &'a dyn Fn(&config::Database) -> Box<dyn Witness + Send>,
 }
 
@@ -74,16 +74,16 @@ pub struct Start<'a> {
 pub struct Running {
     members: Vec<Member>,
     clock: Arc<dyn Clock>,
-    /// Looks at the kill switch.
+    /// The thread that reads the kill switch.
     looking: JoinHandle<()>,
-    /// Told to end.
+    /// Set when that thread has to end.
     over: Arc<AtomicBool>,
 }
 
-/// How often the kill switch is looked at for the loops, which never wait for a disk.
+/// How often the kill switch is read for the loops, which never wait for a disk.
 const LOOKS: Duration = Duration::from_millis(200);
 
-/// Looks at the kill switch again and again, on a thread of its own.
+/// Reads the kill switch regularly, on a thread of its own.
 fn watch(switch: Arc<Switch>, over: Arc<AtomicBool>) -> io::Result<JoinHandle<()>> {
     switch.look();
     thread::Builder::new().name("switch".into()).spawn(move || {
@@ -101,14 +101,14 @@ struct Member {
     reach: SharedReach,
     inputs: Sender<Input>,
     engine: JoinHandle<()>,
-    /// Those that read and act, in this order. They may hang in a driver, so nobody waits for them without a limit.
+    /// The reading and the acting thread. They may hang in a driver, so every wait for them has a limit.
     workers: [JoinHandle<()>; 2],
 }
 
 /// Starts every database's loop and threads.
 ///
 /// # Errors
-/// When a password cannot be had, or the system has no thread to give.
+/// When a password cannot be read, or a thread cannot be started.
 pub fn start(start: &Start<'_>) -> io::Result<Running> {
     let reaches = reaches(start.config, start.accounts).map_err(io::Error::other)?;
     let over = Arc::<AtomicBool>::default();
@@ -157,22 +157,22 @@ impl Member {
         })
     }
 
-    /// Tells the loop to end, which revokes what it has permitted. One that is gone already has nothing in force either.
+    /// Tells the loop to end, which revokes its warrants. A loop that has ended already has no warrants.
     fn stop(&self) {
         let _ = self.inputs.send(Input::Stop);
     }
 }
 
 impl Running {
-    /// Puts another configuration in force. `between` is called when what leads elsewhere or is configured no longer has
-    /// ended, and nothing new has begun.
+    /// Puts another configuration in force. `between` is called when the loops of removed and replaced entries have ended, before
+    /// new ones begin.
     ///
     /// # Errors
-    /// When a password cannot be had. Then nothing has changed.
+    /// When a password cannot be read. Then nothing has changed.
     ///
     /// # Panics
-    /// When a loop does not end, or the system has no thread to give: what is in force would not be what is said to be, and
-    /// a restart only delays.
+    /// When a loop does not end, or a thread cannot be started: what is in force would differ from what is reported, and a restart
+    /// only delays.
     pub fn reload(&mut self, start: &Start<'_>, between: impl FnOnce()) -> Result<(), SecretError> {
         let reaches = reaches(start.config, start.accounts)?;
         let places: Vec<Arc<str>> = start.config.databases.iter().map(config::Database::place).collect();
@@ -196,7 +196,7 @@ impl Running {
             if let Some(member) = self.members.iter().find(|member| member.place == place) {
                 let rules = Rules::of(database, start.dry_run, Arc::clone(&start.set));
                 member.reach.change(reach);
-                // A loop that is gone ends the daemon.
+                // A loop that has ended unexpectedly ends the daemon.
                 let _ = member
                     .inputs
                     .send(Input::Reload(Arc::new(rules), settings(start, database)));
@@ -209,7 +209,7 @@ impl Running {
         Ok(())
     }
 
-    /// Whether every thread is still there. None ends of itself before the daemon stops: one that is gone has panicked.
+    /// Whether every thread still runs. None ends before the daemon stops, unless it panics.
     #[must_use]
     pub fn all_run(&self) -> bool {
         let threads = self
@@ -219,7 +219,7 @@ impl Running {
         threads.chain([&self.looking]).all(|handle| !handle.is_finished())
     }
 
-    /// Tells every loop to end and waits for them, no longer than `grace`. Whether all ended in good order.
+    /// Ends every loop, waiting at most `grace`; returns whether all ended without a panic.
     #[must_use]
     pub fn stop(self, grace: Duration) -> bool {
         self.over.store(true, Ordering::Relaxed);
@@ -227,8 +227,8 @@ impl Running {
     }
 }
 
-/// Ends loops; whether all ended in time and in good order. A statement that is under way is waited for as well, but for no
-/// longer: its outcome belongs into the journal, and a call that hangs belongs to nobody.
+/// Ends loops; returns whether all ended in time and without a panic. It also waits, within the same limit, for a statement in
+/// progress, because its outcome belongs in the journal.
 fn end(members: Vec<Member>, clock: &dyn Clock, grace: Duration) -> bool {
     members.iter().for_each(Member::stop);
     let deadline: Monotonic = clock.now().plus(grace);
@@ -243,7 +243,7 @@ fn end(members: Vec<Member>, clock: &dyn Clock, grace: Duration) -> bool {
     engines.all(|engine| engine.is_finished() && engine.join().is_ok())
 }
 
-/// How a database is watched.
+/// The settings of a database's loop.
 fn settings(start: &Start<'_>, database: &config::Database) -> Settings {
     Settings {
         name: Arc::clone(&database.name),
@@ -253,10 +253,10 @@ fn settings(start: &Start<'_>, database: &config::Database) -> Settings {
     }
 }
 
-/// How every configured database is reached, passwords in hand.
+/// How every configured database is reached, with its password.
 ///
 /// # Errors
-/// When a password cannot be had.
+/// When a password cannot be read.
 pub fn reaches(config: &Config, accounts: &Arc<Accounts>) -> Result<Vec<Reach>, SecretError> {
     let reaches = config.databases.iter().map(|database| reach(database, accounts));
     reaches.collect()
@@ -265,7 +265,7 @@ pub fn reaches(config: &Config, accounts: &Arc<Accounts>) -> Result<Vec<Reach>, 
 /// How one database is reached.
 ///
 /// # Errors
-/// When its password cannot be had.
+/// When its password cannot be read.
 pub fn reach(database: &config::Database, accounts: &Arc<Accounts>) -> Result<Reach, SecretError> {
     let (login, source) = match &database.login {
         Login::External => (oracle::Login::External, None),
@@ -294,8 +294,8 @@ pub fn reach(database: &config::Database, accounts: &Arc<Accounts>) -> Result<Re
     })
 }
 
-/// Connecting, and the few calls that may each take their whole limit before one of them fails: a call that is broken off
-/// takes as long again to clean up after.
+/// How long a step of a thread may take: connecting, and the few calls that may each take their whole limit before one of them
+/// fails. A call that is interrupted may take the same time again to clean up.
 fn patience(database: &config::Database) -> Duration {
     database.connect_timeout + database.call_timeout * 4
 }

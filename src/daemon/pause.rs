@@ -1,15 +1,14 @@
 //! The kill switch: while it is set, no statement is sent to any database.
 //!
-//! It is a file in the state folder, `paused`, because a file works when everything else is in doubt: it can be made by
-//! `orareaper pause`, by `touch`, by a deployment script or over a remote shell, needs no running daemon, and survives a
-//! restart. Beside it a running daemon remembers a pause that it was told of, so that a folder that takes no file any more
-//! does not keep anybody from stopping it.
+//! It is a file in the state folder, `paused`, because a file works even when nothing else does: `orareaper pause`, `touch`, a
+//! deployment script or a remote shell can make it, it needs no running daemon, and it survives a restart. Besides, a running
+//! daemon remembers a pause that it was told of, so that a full or read-only folder cannot prevent a pause.
 //!
-//! - What cannot be looked at counts as paused. That is a name that is there but leads nowhere, an error, and a state folder
-//!   that is gone or is another one than at the start.
-//! - The file is looked at right before each statement ([`Switch::begin`]), by the thread that sends it.
-//! - Statements under way are known, so that whoever pauses is told which ones cannot be held back any more.
-//! - No link is followed and nothing that a link leads to is written: root may set the switch in a folder of the daemon's.
+//! - A switch that cannot be read counts as paused: a dangling link, an error, and a state folder that is gone or was replaced
+//!   since the start.
+//! - The thread that sends a statement reads the file right before it ([`Switch::begin`]).
+//! - Statements in progress are known, so that whoever pauses learns which ones can no longer be stopped.
+//! - No link is followed or written through: root may set the switch in a folder of the daemon's user.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,17 +23,16 @@ use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, Monotonic};
 
-/// So much of the file is read.
+/// At most this many bytes of the file are read.
 const LARGEST: u64 = 4096;
 
-/// So long after the last look at the file nobody knows any more what it says. A look takes microseconds on a folder that
-/// answers.
+/// How long the last reading of the file is valid. A reading takes microseconds on a folder that answers.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
 
-/// Looks are repeated when the switch was moved meanwhile; never so often.
+/// A reading is repeated if the switch was moved meanwhile, at most this often.
 const MOST_LOOKS: usize = 100;
 
-/// By whom a pause is that nobody set: what cannot be looked at counts as paused.
+/// The author of a pause that nobody set, because the switch cannot be read.
 const ITSELF: &str = "orareaper itself";
 
 /// The file in a state folder.
@@ -75,7 +73,7 @@ impl Pause {
         line
     }
 
-    /// What a file says: as [`Self::to_line`] wrote it, or a reason that somebody wrote by hand.
+    /// The pause of a file's content: as [`Self::to_line`] wrote it, or a reason that was written by hand.
     fn of_text(text: &str, path: &Path, changed: Option<DateTime<Utc>>) -> Pause {
         let json: Option<serde_json::Value> = serde_json::from_str(text).ok();
         let field = |name: &str| Some(json.as_ref()?.get(name)?.as_str()?.to_owned());
@@ -93,7 +91,7 @@ impl Pause {
         }
     }
 
-    /// Whether nobody set it, but the switch cannot be looked at.
+    /// Whether nobody set it and the switch cannot be read.
     #[must_use]
     pub fn is_trouble(&self) -> bool {
         self.by == ITSELF
@@ -105,7 +103,7 @@ impl Pause {
     }
 }
 
-/// A folder, by more than its name.
+/// A folder's identity, independent of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -129,11 +127,11 @@ pub struct Ticket(u64);
 struct Inner {
     /// A pause that the running daemon was told of.
     told: Option<Pause>,
-    /// What the last look found, and when it was.
+    /// The result of the last reading, and its time.
     seen: Option<(Monotonic, Option<Pause>)>,
-    /// Who ended the last pause, if that was told.
+    /// Who ended the last pause, if known.
     resumed_by: Option<String>,
-    /// Counts the movements of the switch.
+    /// Counts the changes of the switch.
     moved: u64,
     tickets: u64,
     under_way: BTreeMap<Ticket, String>,
@@ -143,26 +141,26 @@ struct Inner {
 #[derive(Debug)]
 pub struct Switch {
     state: PathBuf,
-    /// Kept open: as long as it is, no other folder gets its number.
+    /// Kept open, so that no other folder can get its inode number.
     folder: File,
     identity: Identity,
     clock: Arc<dyn Clock>,
     inner: Mutex<Inner>,
 }
 
-/// What came of setting or ending a pause in a running daemon.
+/// The result of setting or ending a pause in a running daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// What holds now.
+    /// The current pause, if there is one.
     pub pause: Option<Pause>,
     /// Statements that were sent before and have no answer yet.
     pub under_way: Vec<String>,
-    /// Why the file could not be written or removed, if so: the running daemon obeys all the same.
+    /// Why the file could not be written or removed, if so; the running daemon obeys nevertheless.
     pub unsaved: Option<String>,
 }
 
 impl Switch {
-    /// Of a state folder that is there.
+    /// The switch of an existing state folder.
     ///
     /// # Errors
     /// When the folder cannot be opened.
@@ -178,7 +176,7 @@ impl Switch {
         })
     }
 
-    /// Looks now; the pause that holds, if one does.
+    /// Reads the switch; returns the current pause, if there is one.
     pub fn look(&self) -> Option<Pause> {
         let pause = self.on_disk();
         let mut inner = self.lock();
@@ -186,8 +184,7 @@ impl Switch {
         inner.told.clone().or(pause)
     }
 
-    /// What is known without looking: for a loop that must not wait for a disk. Nobody knows what nobody has looked at for
-    /// a while, and that counts as paused.
+    /// The result of the last reading, for a loop that must not wait for a disk. If it is too old, that counts as paused.
     #[must_use]
     pub fn known(&self) -> Option<Pause> {
         let inner = self.lock();
@@ -202,10 +199,10 @@ impl Switch {
         }
     }
 
-    /// Asks right before a statement is sent, and remembers it as under way until [`Self::end`].
+    /// Reads the switch right before a statement is sent, and records the statement as in progress until [`Self::end`].
     ///
     /// # Errors
-    /// The pause that holds. Then nothing must be sent.
+    /// The current pause. Then nothing must be sent.
     pub fn begin(&self, what: &str) -> Result<Ticket, Pause> {
         for _ in 0..MOST_LOOKS {
             let before = self.lock().moved;
@@ -223,7 +220,7 @@ impl Switch {
         Err(Pause::unseen(ITSELF.into(), "the switch never stands still".into()))
     }
 
-    /// The statement has its answer, or never will have one.
+    /// The statement has ended, with or without an answer.
     pub fn end(&self, ticket: Ticket) {
         self.lock().under_way.remove(&ticket);
     }
@@ -234,7 +231,7 @@ impl Switch {
         self.lock().under_way.values().cloned().collect()
     }
 
-    /// Sets it. When this returns, no further statement is begun.
+    /// Sets the switch. When this returns, no further statement begins.
     pub fn pause(&self, pause: &Pause) -> Moved {
         let under_way = {
             let mut inner = self.lock();
@@ -246,7 +243,7 @@ impl Switch {
         let saved = self.is_the_folder().and_then(|()| set(&self.state, pause));
         let unsaved = saved.err().map(|error| error.to_string());
         if unsaved.is_none() {
-            // From here on the file says it, and whoever removes the file ends the pause.
+            // From here on the file is the pause, and removing the file ends it.
             let mut inner = self.lock();
             inner.moved += 1;
             inner.told = None;
@@ -266,7 +263,7 @@ impl Switch {
         inner.resumed_by.clone().unwrap_or_else(removed)
     }
 
-    /// Ends a pause; the file goes first.
+    /// Ends a pause; removes the file first.
     pub fn resume(&self, by: &str) -> Moved {
         let removed = self.is_the_folder().and_then(|()| clear(&self.state).map(|_| ()));
         let unsaved = removed.err().map(|error| error.to_string());
@@ -289,7 +286,7 @@ impl Switch {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The file first, then the folder: if the folder is still the same one afterwards, it was looked at in there.
+    /// Reads the file first, then checks the folder: if the folder is still the same one, the file was read in it.
     fn on_disk(&self) -> Option<Pause> {
         if let Some(pause) = read(&self.state) {
             return Some(pause);
@@ -298,7 +295,7 @@ impl Switch {
         Some(Pause::unseen(ITSELF.into(), error.to_string()))
     }
 
-    /// Whether the state folder's name still means the folder that the daemon began with.
+    /// Checks that the state folder's name still means the folder that the daemon started with.
     fn is_the_folder(&self) -> io::Result<()> {
         let shown = self.state.display();
         let found = fs::metadata(&self.state).map_err(|error| {
@@ -318,7 +315,7 @@ impl Switch {
     }
 }
 
-/// The pause that a state folder's file says, if it is there. Whatever is there pauses, also what leads nowhere.
+/// The pause of a state folder's file, if there is one. Anything of that name pauses, even a dangling link.
 #[must_use]
 pub fn read(state: &Path) -> Option<Pause> {
     let path = file(state);
@@ -350,17 +347,17 @@ pub fn read(state: &Path) -> Option<Pause> {
     })
 }
 
-/// Sets the switch of a state folder that is there. One that is set already gets the new reason.
+/// Sets the switch of an existing state folder. If it is set already, it gets the new reason.
 ///
 /// # Errors
-/// When it can neither be made nor is there.
+/// When the file does not exist and cannot be made.
 pub fn set(state: &Path, pause: &Pause) -> io::Result<()> {
     let path = file(state);
     match create(&path, pause) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         done => return done,
     }
-    // Whatever is there pauses already, so nothing is lost if it keeps its reason. Renaming replaces a link itself.
+    // An existing file pauses already, so it may keep its reason. Renaming replaces a link itself.
     let new = state.join(format!(".paused.{}", std::process::id()));
     let replaced = create(&new, pause).and_then(|()| fs::rename(&new, &path));
     if replaced.is_err() {
@@ -369,9 +366,9 @@ pub fn set(state: &Path, pause: &Pause) -> io::Result<()> {
     Ok(())
 }
 
-/// A file that is there pauses, whatever it says: what a full disk does not take is not missed.
+/// An existing file pauses whatever its content, so a reason that a full disk does not take is not essential.
 fn create(path: &Path, pause: &Pause) -> io::Result<()> {
-    // Never through a link: a name that is there already is an error.
+    // Never through a link: an existing name is an error.
     let mut made = OpenOptions::new().write(true).create_new(true).open(path)?;
     let _ = made
         .write_all(pause.to_line().as_bytes())
@@ -380,10 +377,10 @@ fn create(path: &Path, pause: &Pause) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends the pause of a state folder; whether there was one.
+/// Ends the pause of a state folder; returns whether there was one.
 ///
 /// # Errors
-/// When the file is there and cannot be removed.
+/// When the file exists and cannot be removed.
 pub fn clear(state: &Path) -> io::Result<bool> {
     match fs::remove_file(file(state)) {
         Ok(()) => Ok(true),

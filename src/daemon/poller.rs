@@ -1,7 +1,7 @@
-//! The thread that reads: one connection, one snapshot at a time, made when it is asked for.
+//! The reading thread: one connection, and one snapshot at a time, on request.
 //!
-//! It owns the connection for reading and reconnects when that is lost. It never decides anything. When the account is
-//! refused it stops connecting: each further attempt would bring the account nearer to its lock.
+//! It owns the reading connection and reconnects when that is lost. It decides nothing. When the account is refused, it stops
+//! connecting: each further attempt would bring the account nearer to its lock.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender};
@@ -26,57 +26,56 @@ use crate::session::SessionKey;
 use crate::session::column::Columns;
 use crate::session::snapshot::Snapshot;
 
-/// What a database is and lets be read is found out anew after so long, so that a grant that was given is noticed, and one
-/// that was taken away, a switchover and a PDB that was opened.
+/// How often the probe is repeated, so that new and revoked grants, a switchover and an opened PDB are noticed.
 const PROBE_AGAIN: Duration = Duration::from_secs(600);
 
 /// How to reach a database and how long each step may take.
 #[derive(Clone, Debug)]
 pub struct Reach {
-    /// Where and as whom, with the password as it was when the daemon started.
+    /// Address and account, with the password from the start of the daemon.
     pub target: Target,
     /// Where the password is kept, if there is one.
     pub password: Option<SecretSource>,
-    /// What is known of accounts, so that a password that was refused is not tried again.
+    /// The accounts whose passwords were refused and are not tried again.
     pub accounts: Arc<Accounts>,
-    /// For connecting.
+    /// The limit for connecting.
     pub connect_limit: Duration,
-    /// For each call.
+    /// The limit of each call.
     pub call_limit: Duration,
-    /// For a statement that ends a session, which may wait for its victim.
+    /// The limit of a statement that ends a session, which may wait for that session.
     pub kill_limit: Duration,
 }
 
-/// The way to a database, which a reload may change while its threads run. Where it leads never changes: an entry that leads
-/// elsewhere gets threads of its own.
+/// How to reach a database; a reload may change it while the threads run. Address and account never change: an entry with others
+/// gets threads of its own.
 #[derive(Clone, Debug)]
 pub struct SharedReach(Arc<Mutex<Reach>>);
 
 impl SharedReach {
-    /// As it is at first.
+    /// With its first value.
     #[must_use]
     pub fn new(reach: Reach) -> SharedReach {
         SharedReach(Arc::new(Mutex::new(reach)))
     }
 
-    /// As it is now.
+    /// The current value.
     #[must_use]
     pub fn now(&self) -> Reach {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// From now on.
+    /// Replaces the value.
     pub fn change(&self, reach: Reach) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reach;
     }
 }
 
 impl Reach {
-    /// The target with the password as it is now. Read anew for each connection, so that one that was changed is picked up:
-    /// without that, a reload after a refused login would try the old one once more and bring the account nearer to its lock.
+    /// The target with the current password. The password is read for each connection, so that a change is noticed: otherwise a reload
+    /// after a refused login would try the old one again and bring the account nearer to its lock.
     ///
     /// # Errors
-    /// When the password cannot be had any more.
+    /// When the password can no longer be read.
     pub fn target_now(&self) -> Result<Target, Error> {
         let mut target = self.target.clone();
         if let (Login::Password { password, .. }, Some(source)) = (&mut target.login, &self.password) {
@@ -92,10 +91,10 @@ impl Reach {
         Ok(target)
     }
 
-    /// Connects, to one instance by its name where that is given.
+    /// Connects, to the named instance if one is given.
     ///
     /// # Errors
-    /// What the driver answers; [`Class::Auth`] without an attempt where this password was refused before.
+    /// The driver's error; [`Class::Auth`] without an attempt if this password was refused before.
     pub fn connect(
         &self,
         slot: &ConnectSlot,
@@ -104,7 +103,7 @@ impl Reach {
     ) -> Result<Box<dyn Connection>, Error> {
         let target = self.target_now()?;
         let target = match instance {
-            // Where it cannot be asked for, the statement is not sent to another.
+            // If no instance can be named, the listener chooses; a DISCONNECT is then not sent to a wrong one.
             Some(instance) => target.on_instance(instance).unwrap_or(target),
             None => target,
         };
@@ -121,7 +120,7 @@ impl Reach {
         answer
     }
 
-    /// The same account at the address as it is configured, whichever of its instances is asked for.
+    /// The target at the configured address, for the memory of accounts, whichever instance was requested.
     fn target_of(&self, target: &Target) -> Target {
         Target {
             connect: self.target.connect.clone(),
@@ -130,33 +129,33 @@ impl Reach {
     }
 }
 
-/// What a snapshot has to tell.
+/// What a snapshot has to contain.
 #[derive(Clone, Debug, Default)]
 pub struct Needs {
-    /// Columns that the policies speak of.
+    /// Columns that the policies use.
     pub columns: Columns,
-    /// Resources that they watch.
+    /// Resources that the policies use.
     pub resources: Vec<Resource>,
-    /// What the database is and lets be read is to be found out anew: these needs are new, or somebody asked for it.
+    /// Whether the probe has to be repeated: these needs are new, or a reload asks for it.
     pub anew: bool,
 }
 
-/// A snapshot with what came along.
+/// A snapshot with what was read with it.
 #[derive(Debug)]
 pub struct Polled {
     /// The sessions.
     pub snapshot: Snapshot,
-    /// What instances are short of.
+    /// The resources of the instances.
     pub readings: Readings,
-    /// What the database is and can.
+    /// What the database is and has.
     pub capabilities: Arc<Capabilities>,
-    /// Before the first query.
+    /// When the reading began.
     pub began: Monotonic,
     /// How long the reading took.
     pub took: Duration,
-    /// Round trips it took.
+    /// The number of round trips that the reading took.
     pub round_trips: u64,
-    /// Views that are needed and could not be read, each once.
+    /// Needed views that could not be read, each once.
     pub unreadable: Vec<Unreadable>,
     /// Why ages that are differences of DATEs are unknown, if they are.
     pub dates_fault: Option<String>,
@@ -165,7 +164,7 @@ pub struct Polled {
 }
 
 impl Polled {
-    /// What has to be said of the database itself: what is odd about it, and what it did not let be read.
+    /// The notes on the database: what is unusual, and what could not be read.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let unreadable = self.unreadable.iter().map(ToString::to_string);
@@ -176,35 +175,35 @@ impl Polled {
     }
 }
 
-/// Reads snapshots over a connection of its own, which it makes when it has none.
+/// Reads snapshots over a connection of its own, which it makes as needed.
 pub struct Poller {
     reach: Reach,
     clock: Arc<dyn Clock>,
     slot: ConnectSlot,
     connected: Option<Connected>,
-    /// Since when the texts of sessions are read as their bytes, if they are.
+    /// Since when the texts of sessions are read as bytes, if they are.
     bytes_since: Option<Monotonic>,
 }
 
-/// A connection with what was found out over it.
+/// A connection with the results of its probe.
 struct Connected {
     connection: Box<dyn Connection>,
     capabilities: Arc<Capabilities>,
-    /// Views that are needed and cannot be read.
+    /// Needed views that cannot be read.
     unreadable: Vec<Unreadable>,
     counters: Counters,
     since: Monotonic,
-    /// What the log-in showed: a LOGON_TIME of another zone stays so for as long as its session lives.
+    /// Why DATEs cannot be compared, found at the log-in; it applies as long as the session lives.
     fault_at_login: Option<String>,
-    /// When; `None` where it turned out to be out of date.
+    /// When the probe ran; `None` if its results are out of date.
     probed: Option<Monotonic>,
 }
 
-/// After a text failed a query, texts are read as their bytes for so long: its session may be gone by then.
+/// How long texts are read as bytes after a text failed a query; by then its session may be gone.
 const BYTES_FOR: Duration = Duration::from_secs(3_600);
 
 impl Poller {
-    /// One without a connection yet.
+    /// A poller without a connection.
     #[must_use]
     pub fn new(reach: Reach, clock: Arc<dyn Clock>) -> Poller {
         Poller {
@@ -216,7 +215,7 @@ impl Poller {
         }
     }
 
-    /// Reads when asked. Ends when nobody asks any more.
+    /// Reads on request, until the requester is gone.
     pub fn run(mut self, reach: &SharedReach, asks: &Receiver<Needs>, inputs: &Sender<Input>) {
         for needs in asks {
             self.reach = reach.now();
@@ -234,22 +233,22 @@ impl Poller {
         }
     }
 
-    /// Its session, while it is connected.
+    /// Its own session, if it is connected.
     #[must_use]
     pub fn own(&self) -> Option<SessionKey> {
         self.connected.as_ref().map(|connected| connected.capabilities.own)
     }
 
-    /// How long each step may take, from now on.
+    /// The limits of each step, to be changed by a reload.
     pub fn reach_mut(&mut self) -> &mut Reach {
         &mut self.reach
     }
 
-    /// Reads one snapshot. After an error that costs the connection the next one is read over a new one. Where it fails only
-    /// for a text, it is read again at once in a form that cannot.
+    /// Reads one snapshot. After an error that loses the connection, the next one is read over a new connection. If only a text makes
+    /// it fail, it is read again at once with texts as bytes.
     ///
     /// # Errors
-    /// When there is no snapshot.
+    /// When there is no complete answer.
     pub fn poll(&mut self, needs: &Needs) -> Result<Box<Polled>, Error> {
         let now = self.clock.now();
         self.bytes_since = self.bytes_since.filter(|since| now.since(*since) < BYTES_FOR);
@@ -271,7 +270,7 @@ impl Poller {
             if error.class.costs_the_connection() || self.connected.as_ref().is_some_and(lost) {
                 self.connected = None;
             }
-            // The database does not know a column or a view any more that it knew: it is another release now.
+            // A known column or view no longer exists: the database has another release now.
             if let (Class::Unsupported, Some(connected)) = (error.class, &mut self.connected) {
                 connected.probed = None;
             }
@@ -325,8 +324,7 @@ impl Poller {
         }))
     }
 
-    /// Makes a connection where there is none, and finds out what the database is and lets be read where that is not known,
-    /// was found out long ago, or is asked for.
+    /// Makes a connection if there is none, and repeats the probe if its results are missing or old, or if it is requested.
     fn connect_or_probe_again(&mut self, needs: &Needs) -> Result<(), Error> {
         let now = self.clock.now();
         let limit = self.reach.call_limit;
@@ -376,7 +374,7 @@ impl Poller {
 /// Starts the thread.
 ///
 /// # Errors
-/// When the system has no thread to give.
+/// When the thread cannot be started.
 pub fn start(
     reach: SharedReach,
     clock: Arc<dyn Clock>,

@@ -1,7 +1,7 @@
-//! The newest report of each database, as HTML and JSON in the state folder, for whoever wants to look without asking.
+//! The newest report of each database, as HTML and JSON in the state folder.
 //!
-//! Written when something was decided, and no more often than once a minute; always whole, by renaming. The writing is a
-//! thread's own: the loop that hands warrants out never waits for a disk.
+//! It is written when something was decided, at most once a minute, and always whole, by renaming. A thread of its own writes it:
+//! the loop that gives warrants never waits for a disk.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::daemon::database::CycleView;
 use crate::decide::in_force::RunMode;
 use crate::report::{Report, ReportFormat, Subject};
 
-/// Between two reports of a database.
+/// The shortest time between two reports of a database.
 const EVERY: Duration = Duration::from_secs(60);
 
 /// Writes one database's reports.
@@ -28,7 +28,7 @@ pub struct Reports {
     writer: Option<Writer>,
 }
 
-/// The thread that writes, and why it could not.
+/// The writing thread, and its errors.
 #[derive(Debug)]
 struct Writer {
     reports: SyncSender<Report>,
@@ -37,13 +37,13 @@ struct Writer {
 
 impl Writer {
     fn start(folder: PathBuf) -> io::Result<Writer> {
-        // One is being written and one waits; on a disk that is slower the next ones are left out.
+        // One report is being written and one waits; on a slow disk the next ones are dropped.
         let (reports, received) = sync_channel::<Report>(1);
         let (failed, errors) = channel();
         thread::Builder::new().name("reports".into()).spawn(move || {
             for report in received {
                 if let Err(error) = write(&folder, &report) {
-                    // Nobody is told any more only while the daemon stops.
+                    // The receiver is gone only while the daemon stops.
                     let _ = failed.send(error);
                 }
             }
@@ -53,7 +53,7 @@ impl Writer {
 }
 
 impl Reports {
-    /// Into a state folder.
+    /// Writes to a state folder.
     #[must_use]
     pub fn new(state: &Path, clock: Arc<dyn Clock>) -> Reports {
         Reports {
@@ -65,10 +65,10 @@ impl Reports {
         }
     }
 
-    /// Has the cycle's report written, if it is time for one.
+    /// Writes the cycle's report if it is time for one.
     ///
     /// # Errors
-    /// Why an earlier one could not be written. The one before that stays.
+    /// Why an earlier report could not be written. The older file stays.
     pub fn write(&mut self, view: &CycleView<'_>) -> io::Result<()> {
         let now = self.clock.now();
         let due = self.last.is_none_or(|last| now.since(last) >= self.every);
@@ -82,14 +82,14 @@ impl Reports {
             Some(writer) => writer,
             none @ None => none.insert(Writer::start(self.folder.clone())?),
         };
-        // One that finds no room is left out: the next is newer.
+        // A report that finds no room is dropped: the next is newer.
         let _ = writer.reports.try_send(report);
         writer.errors.try_recv().map_or(Ok(()), Err)
     }
 }
 
 fn write(folder: &Path, report: &Report) -> io::Result<()> {
-    // Not its parents: a state folder that was moved away is not made anew.
+    // Not its parents: a state folder that was moved away must not be recreated.
     match std::fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         Ok(()) | Err(_) => {}
@@ -103,7 +103,7 @@ fn write(folder: &Path, report: &Report) -> io::Result<()> {
     Ok(())
 }
 
-/// The report of a cycle, labelled as run in this mode.
+/// The report of a cycle that ran in this mode.
 #[must_use]
 pub fn of(view: &CycleView<'_>, mode: RunMode) -> Report {
     let notes = view.notes();

@@ -1,6 +1,6 @@
 //! The daemon put together: recorder, pages, databases, and the one thread that waits for signals.
 //!
-//! `run` and `demo` start the same service; they differ in where the configuration comes from and in who else watches.
+//! `run` and `demo` start the same service; they differ in the source of the configuration and in additional watchers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,13 +26,13 @@ use crate::recorder::Recorder;
 use crate::status::SharedStatus;
 use crate::systemd::Heartbeat;
 
-/// A loop that has not shown itself for so long is stuck: it never blocks, so a minute is a very long time.
+/// A loop that makes no progress for this long is stuck: it never blocks.
 const LOOP_ALLOWANCE: Duration = Duration::from_secs(30);
 
-/// Records that wait have so long to come to the disk, where somebody needs them there.
+/// How long queued records may take to reach the disk when a reload or the end needs them there.
 const RECORDS_WITHIN: Duration = Duration::from_secs(5);
 
-/// A port that is busy at start is waited for, within what the unit gives a start.
+/// How long the start waits for a port that is in use; less than the unit's start limit.
 const PORT_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Everything that runs.
@@ -51,13 +51,13 @@ struct Parts {
     state: PathBuf,
     status: SharedStatus,
     switch: Arc<Switch>,
-    /// The pause that was last told of.
+    /// The pause that was last reported.
     told: Mutex<Option<Pause>>,
     accounts: Arc<Accounts>,
     siblings: Arc<Siblings>,
 }
 
-/// Wraps a database's watcher in another, or hands it back as it is.
+/// Wraps a database's watcher in another, or returns it as it is.
 pub type Wrap<'a> = &'a dyn Fn(Box<dyn Watcher>) -> Box<dyn Watcher>;
 
 impl Parts {
@@ -101,10 +101,10 @@ impl Parts {
 }
 
 impl Service {
-    /// Starts everything. Reads and acts from the first moment.
+    /// Starts everything. The databases are read and acted on from then on.
     ///
     /// # Errors
-    /// When the state folder, the listening address or a password cannot be had; each says what and why.
+    /// When the state folder, the listening address or a password cannot be used; the error says which and why.
     pub fn start(
         config: &Config,
         set: &Arc<PolicySet>,
@@ -121,7 +121,7 @@ impl Service {
             clock: Arc::clone(clock),
         };
         let pages = listen(config.listen, &sources, &**clock)?;
-        // With port 0 this is where the port is told.
+        // With port 0 only this line shows the port.
         tracing::info!(address = pages.address().to_string(), "pages are served");
         let (recorder, history) =
             Recorder::open(&config.state, Arc::clone(clock), metrics, status.clone()).map_err(io::Error::other)?;
@@ -160,8 +160,8 @@ impl Service {
         &self.parts.switch
     }
 
-    /// Tells log, journal, metrics and page when a pause begins, changes or ends; the pause that holds. Whoever waits for
-    /// signals asks for it, because a pause matters also while no database answers.
+    /// Reports to log, journal, metrics and page when a pause begins, changes or ends; returns the current pause. The thread that waits
+    /// for signals calls it, so that it works while no database answers.
     pub fn tell_pause(&self) -> Option<Pause> {
         let Parts {
             switch, told, recorder, ..
@@ -193,7 +193,7 @@ impl Service {
         parts.accounts.look_again();
         // What is not on the disk by then leaves an action open, which is followed up.
         let _ = parts.recorder.flush(RECORDS_WITHIN);
-        // What was done where a new entry leads may have been done under this very name, before a reload took it away.
+        // Actions on a new entry's database may be in the journal under its name, from before an earlier reload removed it.
         let history = crate::journal::read::read(&parts.state, parts.clock.utc())
             .map_err(|error| format!("read the journal for what it knows of databases that are new: {error}"))?;
         let in_force = || {
@@ -206,33 +206,33 @@ impl Service {
         whole.map_err(|error| error.to_string())
     }
 
-    /// Says that new policies did not check; the old ones stay.
+    /// Reports that new policies did not check; the old ones stay in force.
     pub fn reload_failed(&self, error: String) {
         self.parts
             .recorder
             .record(&Event::Policies(PolicyLoad::Failed { error }));
     }
 
-    /// The loops' signs of life; `None` if one of them or who writes the journal has ended, which none does of itself.
+    /// The heartbeat of the loops; `None` if a loop or the journal's thread has ended, which happens only after a panic.
     #[must_use]
     pub fn heartbeat(&self) -> Option<&Heartbeat> {
         let all = self.running.all_run() && self.parts.recorder.runs();
         all.then_some(&self.parts.heartbeat)
     }
 
-    /// What `systemctl status` shows: what is in force, and what is not as it should be.
+    /// The line for `systemctl status`: problems, and what is in force.
     #[must_use]
     pub fn status_line(&self) -> String {
         self.parts.status.read().line()
     }
 
-    /// Where the pages are.
+    /// The address of the pages.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.pages.address()
     }
 
-    /// Ends everything within `grace`, and what it leaves to be written down a little later; whether it all ended in good order.
+    /// Ends everything within `grace`, and writes the records that are left; returns whether all ended without an error.
     #[must_use]
     pub fn stop(self, reason: &str, grace: Duration) -> bool {
         self.parts.recorder.record(&Event::Stopping { reason: reason.into() });
@@ -246,7 +246,7 @@ impl Service {
     }
 }
 
-/// Serves the pages. A port that is busy, as by a daemon that has not quite ended, is waited for.
+/// Serves the pages. Waits for a port that is in use, for example by a daemon that is still ending.
 fn listen(address: SocketAddr, sources: &Sources, clock: &dyn Clock) -> io::Result<Server> {
     let deadline = clock.now().plus(PORT_PATIENCE);
     let mut told = false;

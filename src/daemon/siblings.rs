@@ -1,8 +1,8 @@
-//! Entries that lead to one database: they share one budget, and only one of them acts at a time.
+//! Entries for the same database: they share one budget, and only one of them acts at a time.
 //!
-//! Two entries may lead to one database by two addresses, and no address tells. What tells is what the database says of itself
-//! once it is connected to: its name, its container, and its instances with their hosts. A standby and a clone have other
-//! hosts. Budgets are meant for a database: with one for each entry, two entries would take twice as many.
+//! Two entries may reach one database by different addresses. It is recognized after connecting, by its name, its container, and
+//! its instances with their hosts; a standby and a clone have other hosts. A budget is meant for a database: with a budget for
+//! each entry, two entries would take twice as many sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::decide::ledger::Entry;
 use crate::oracle::capabilities::Capabilities;
 
-/// What a database says of itself.
+/// The identity of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     database: String,
@@ -20,7 +20,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Of a connected database.
+    /// The identity of a connected database.
     #[must_use]
     pub fn of(capabilities: &Capabilities) -> Identity {
         let instances = capabilities.instances.iter();
@@ -40,7 +40,7 @@ impl Identity {
     }
 }
 
-/// All entries that are connected.
+/// All connected entries.
 #[derive(Debug, Default)]
 pub struct Siblings(Mutex<BTreeMap<Arc<str>, Known>>);
 
@@ -48,18 +48,18 @@ pub struct Siblings(Mutex<BTreeMap<Arc<str>, Known>>);
 struct Known {
     identity: Identity,
     done: Vec<Entry>,
-    /// Whether its actions are under way.
+    /// Whether its actions are in progress.
     acts: bool,
 }
 
-/// What an entry hears of those that lead where it does.
+/// What an entry learns about the other entries for its database.
 #[derive(Debug, Default)]
 pub struct Heard {
     /// Their names.
     pub names: Vec<Arc<str>>,
-    /// What they did.
+    /// Their recent actions.
     pub done: Vec<Entry>,
-    /// One whose actions are under way; then the turn is not given.
+    /// The entry whose actions are in progress, if there is one; this entry then must not act.
     pub acts: Option<Arc<str>>,
 }
 
@@ -68,7 +68,7 @@ impl Siblings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says what an entry leads to and what was done over it, and takes the turn to act if nobody has it.
+    /// Records an entry's identity and actions, and takes the turn to act if no other entry has it.
     pub fn meet(&self, name: &Arc<str>, identity: Identity, done: Vec<Entry>) -> Heard {
         let mut known = self.known();
         let others = known
@@ -87,7 +87,7 @@ impl Siblings {
         heard
     }
 
-    /// Gives the turn back and says what was done, in one: whoever has it next must reckon with that.
+    /// Gives the turn back and records the actions in one step, so that they count for the next entry.
     pub fn rest(&self, name: &str, done: Vec<Entry>) {
         if let Some(known) = self.known().get_mut(name) {
             known.acts = false;
@@ -95,13 +95,13 @@ impl Siblings {
         }
     }
 
-    /// The entry is watched no longer.
+    /// Removes an entry that is no longer watched.
     pub fn leave(&self, name: &str) {
         self.known().remove(name);
     }
 }
 
-/// One entry's place among them. It leaves when this is dropped.
+/// One entry among the siblings. Dropping it removes the entry.
 #[derive(Debug)]
 pub struct Kin {
     siblings: Arc<Siblings>,
@@ -109,7 +109,7 @@ pub struct Kin {
 }
 
 impl Kin {
-    /// Of the entry of this name.
+    /// For the entry of this name.
     #[must_use]
     pub fn new(siblings: &Arc<Siblings>, name: &Arc<str>) -> Kin {
         Kin {

@@ -1,12 +1,12 @@
-//! Which connections have to stand by, so that it can be acted when it is needed.
+//! Which acting connections stand by, so that the daemon can act when it is needed.
 //!
-//! A database at its limit of sessions or processes lets nobody in, and that is when sessions have to be ended. So where any
-//! policy enforces, connections to act on stand beside the one that reads from the first snapshot on: one, or one to each
-//! instance where a policy disconnects, because that reaches no other instance. They are asked at every poll whether they
-//! live. That finds a lost one before it is needed, and keeps away the limits on idle sessions (IDLE_TIME of a profile,
-//! MAX_IDLE_TIME, MAX_IDLE_BLOCKER_TIME).
+//! A database at its limit of sessions or processes accepts no new connection, and that is when sessions have to be ended. So if
+//! any policy enforces, acting connections stand by from the first snapshot on: one, or one to each instance if a policy
+//! disconnects, because DISCONNECT reaches no other instance. They are checked at every poll. That finds a lost connection before
+//! it is needed, and keeps limits on idle sessions from ending it (IDLE_TIME of a profile, MAX_IDLE_TIME,
+//! MAX_IDLE_BLOCKER_TIME).
 //!
-//! They are made after the first snapshot and not before: a refused account is then tried once, by the one that reads.
+//! They are made only after the first snapshot, so that a refused account is tried once, by the reading connection.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,15 +18,15 @@ use crate::oracle::Error;
 use crate::policy::model::{Action, PolicySet};
 use crate::session::snapshot::Snapshot;
 
-/// What the connections that stand by have to reach.
+/// The instances that need a connection that stands by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Needed {
     /// Nothing: no policy enforces.
     #[default]
     Nothing,
-    /// The database, by any of its instances.
+    /// One connection to any instance.
     Any,
-    /// Each of these instances.
+    /// A connection to each of these instances.
     Each(Vec<u32>),
 }
 
@@ -49,42 +49,42 @@ impl Needed {
     }
 }
 
-/// An instance that cannot be read is not acted on either.
+/// The instances that were read; others are not acted on.
 fn readable(snapshot: &Snapshot) -> Vec<u32> {
     let instances = snapshot.instances().iter().filter(|instance| instance.complete);
     instances.map(|instance| instance.inst_id).collect()
 }
 
-/// What the thread that acts is asked for.
+/// The order to the acting thread.
 #[derive(Clone, Debug)]
 pub struct Standing {
-    /// What has to be reached.
+    /// The connections that are needed.
     pub needed: Needed,
-    /// Names of the instances, to reach one by.
+    /// The names of the instances, for connecting to one.
     pub instances: HashMap<u32, String>,
-    /// Whether a connection that is missing may be made now. If not, those that are there are only asked whether they live.
+    /// Whether missing connections may be made now. If not, the open ones are only checked.
     pub may_connect: bool,
 }
 
-/// A connection that has to stand by.
+/// The state of a connection that has to stand by.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// The instance that it is to; `None` for one to any instance while there is none.
+    /// Its instance; `None` for one to any instance that is missing.
     pub inst_id: Option<u32>,
-    /// Whether it is there.
+    /// Whether it is open.
     pub stands: bool,
-    /// Why it could not be made, if it was tried.
+    /// Why it could not be opened, if that was tried.
     pub error: Option<Error>,
 }
 
-/// What is remembered of the connections that stand by.
+/// The state of the connections that stand by.
 #[derive(Debug)]
 pub struct Standby {
     needed: Needed,
     instances: HashMap<u32, String>,
-    /// The thread that acts has been asked and has not answered.
+    /// Whether the acting thread has an order that it has not answered.
     asked: bool,
-    /// It was asked to have some stand by, so it has to be told when none is needed any more.
+    /// Whether it was told to keep connections, so that it has to be told when none is needed any more.
     standing: bool,
     backoff: Backoff,
     next: Next,
@@ -95,12 +95,12 @@ pub struct Standby {
 enum Next {
     Now,
     From(Monotonic),
-    /// The account was refused: not before a reload.
+    /// Not before a reload: the account was refused.
     Never,
 }
 
 impl Standby {
-    /// Nothing is needed yet.
+    /// Without any need.
     #[must_use]
     pub fn new(database: &str) -> Standby {
         Standby {
@@ -113,14 +113,14 @@ impl Standby {
         }
     }
 
-    /// Takes note of what is needed from now on.
+    /// Sets what is needed from now on.
     pub fn need(&mut self, needed: Needed, snapshot: &Snapshot) {
         self.needed = needed;
         self.instances = names(snapshot);
     }
 
-    /// What to ask for at this poll; nothing where the last question is not answered, or there is nothing to ask about.
-    /// `may_connect` is false where no connection may be made for other reasons.
+    /// The order for this poll; `None` if the last one is not answered, or nothing is needed. `may_connect` is false if no connection
+    /// may be made for other reasons.
     pub fn ask(&mut self, now: Monotonic, may_connect: bool) -> Option<Standing> {
         if self.asked || (self.needed == Needed::Nothing && !self.standing) {
             return None;
@@ -139,7 +139,7 @@ impl Standby {
         })
     }
 
-    /// Takes the answer. A place that could not be taken is tried again later, longer each time; the others stand.
+    /// Processes the answer. A connection that could not be opened is tried again later, with growing pauses; the others stay.
     pub fn answered(&mut self, places: &[Place], now: Monotonic, poll: Duration) {
         self.asked = false;
         match places.iter().find_map(|place| place.error.as_ref()) {
@@ -152,7 +152,7 @@ impl Standby {
         }
     }
 
-    /// Missing connections may be made at once: somebody has acted, or none is missing.
+    /// Lets missing connections be made at once: a person has acted, or none is missing.
     pub fn again(&mut self) {
         self.backoff.reset();
         self.next = Next::Now;

@@ -1,5 +1,5 @@
-//! What the daemon does with what happens to a database: every event goes to the recorder, which writes the journal, the log
-//! line, the metrics and the status page from the one value.
+//! Turns what happens to a database into events for the recorder, which writes journal, log, metrics and status page from one
+//! value.
 
 use std::collections::HashMap;
 use std::io;
@@ -33,12 +33,12 @@ pub struct Recording {
     up: Option<bool>,
     standing: Vec<(Option<u32>, bool)>,
     said: Vec<String>,
-    /// What was to be noted in the cycle before.
+    /// The notes of the previous cycle.
     noted: Vec<String>,
 }
 
 impl Recording {
-    /// For one database; reports are in the state folder.
+    /// For one database; its reports go to the state folder.
     #[must_use]
     pub fn new(
         database: &Arc<str>,
@@ -83,7 +83,7 @@ impl Recording {
         });
     }
 
-    /// Counts an error of reading; whether it is the one that the database is down since.
+    /// Counts an error of reading; returns whether it is the one since which the database is down.
     fn is_down_since(&mut self, error: &Error) -> bool {
         self.record(&Event::DriverError {
             database: Arc::clone(&self.database),
@@ -93,7 +93,7 @@ impl Recording {
         self.up.replace(false) != Some(false)
     }
 
-    /// What could not be read or is odd about a database is said when it begins and when it ends, not every fifteen seconds.
+    /// Logs a note on a database when it begins and when it ends, not in every cycle.
     fn tell_notes(&mut self, notes: &[String]) {
         for note in notes.iter().filter(|note| !self.noted.contains(*note)) {
             tracing::warn!(database = &*self.database, note = note.as_str(), "note on the database");
@@ -108,7 +108,7 @@ impl Recording {
         self.noted = notes.to_vec();
     }
 
-    /// What happened is said once, not every fifteen seconds.
+    /// Logs notes that are new, not the same ones in every cycle.
     fn say_once(&mut self, notes: Vec<String>) {
         const REMEMBERED: usize = 100;
         for note in notes {
@@ -216,7 +216,7 @@ impl Watcher for Recording {
     }
 
     fn standing(&mut self, _: &str, places: &[Place]) {
-        // Where none stands, acting has failed, which is told as such.
+        // If none is open, acting has failed, which is reported as such.
         let some_stand = places.iter().any(|place| place.stands);
         for error in places
             .iter()
@@ -248,7 +248,7 @@ impl Watcher for Recording {
     }
 }
 
-/// Writes one database's actions down.
+/// Records one database's actions.
 pub struct Clerk {
     database: Arc<str>,
     place: Arc<str>,
@@ -257,7 +257,7 @@ pub struct Clerk {
 }
 
 impl Clerk {
-    /// For one database: its name, and where that leads.
+    /// For one database: its name, and the digest of its address and account.
     #[must_use]
     pub fn new((database, place): (&Arc<str>, &Arc<str>), recorder: Arc<Recorder>) -> Clerk {
         Clerk {

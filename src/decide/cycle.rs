@@ -1,8 +1,8 @@
 //! One cycle, the steps in order.
 //!
-//! A snapshot comes in, decisions and warrants come out; carrying a warrant out comes back as an outcome. Nothing here reads
-//! a clock, a file or the network: the time is the snapshot's own. So a cycle can be tested as a table, replayed from a
-//! recording, and run by `plan` without a daemon; there is no second pipeline for any of them.
+//! The input is a snapshot, the output decisions and warrants; the outcome of each warrant is remembered for later cycles. Nothing
+//! here reads a clock, a file or the network: the time is the snapshot's own. So a cycle can be tested as a table, replayed from
+//! a recording, and run by `plan` without a daemon, all with the same code.
 
 use std::sync::Arc;
 
@@ -32,34 +32,34 @@ pub struct Memory {
     pub holds: Holds,
     /// Which gates are open.
     pub gates: Gates,
-    /// What was done lately.
+    /// Recent actions.
     pub ledger: Ledger,
-    /// Who was acted on and is not known to be gone.
+    /// Sessions that were acted on and are not known to be gone.
     pub following: Following,
-    /// Whom a `report` policy has reported already.
+    /// Sessions that a `report` policy has reported already.
     pub reported: Reported,
-    /// Who was ended lately, and who came back.
+    /// Sessions that were ended recently, and those that came back.
     pub respawns: Respawns,
 }
 
-/// What holds for one cycle besides the snapshot and the memory.
+/// The input of one cycle besides the snapshot and the memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
     /// The policies, their limits, and the day that it is on the database.
     pub rules: &'a Rules,
-    /// Which of them this database runs now, and how.
+    /// The policies that this database runs now, and how.
     pub here: &'a Here,
-    /// Who is protected.
+    /// What the protections need to know.
     pub facts: &'a Facts,
     /// The snapshot's time in UTC.
     pub now: DateTime<Utc>,
-    /// Whether the snapshot before this one is near enough for holds to go on.
+    /// Whether the previous snapshot is recent enough for holds to continue.
     pub unbroken: bool,
-    /// How long the reading took: `now` is from its beginning, what the rows say may be from its end.
+    /// How long the reading took: `now` is the time of its beginning, the rows may be from its end.
     pub read_in: TimeDelta,
-    /// Why nothing may be done in this cycle, if so: the snapshot is too old, actions are under way, the daemon is paused.
+    /// Why nothing may be done in this cycle, if so: the snapshot is too old, actions are in progress, the daemon is paused.
     pub standstill: Option<&'a Standstill>,
-    /// Take every hold as served: `plan --assume-held`.
+    /// Treat every hold as served: `plan --assume-held`.
     pub assume_held: bool,
 }
 
@@ -68,11 +68,11 @@ pub struct Terms<'a> {
 pub struct Cycle {
     /// What became of earlier actions.
     pub verified: Vec<Verification>,
-    /// Who came back after one of the like was ended.
+    /// Sessions that came back after one of the same group was ended.
     pub returns: Vec<Return>,
-    /// Who would be acted on.
+    /// The candidates.
     pub plan: Plan,
-    /// Who may be.
+    /// The decisions and warrants.
     pub ruling: Ruling,
 }
 
@@ -119,7 +119,7 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
     }
 }
 
-/// For how long a session is followed: until the last rung of its policy's ladder is due, and an hour more.
+/// How long a session is followed: until an hour after the last rung of its policy's ladder is due.
 fn patience(set: &PolicySet, followed: &Followed) -> TimeDelta {
     let policy = set.policies.iter().find(|policy| policy.name == followed.policy);
     let longest = policy
@@ -134,33 +134,33 @@ fn patience(set: &PolicySet, followed: &Followed) -> TimeDelta {
     longest.checked_add(&DEADLINE).unwrap_or(TimeDelta::MAX)
 }
 
-/// What was done about one warrant.
+/// What became of one warrant.
 #[derive(Clone, Debug)]
 pub struct Done {
     /// The journal's number of the action.
     pub action_id: u64,
-    /// On whom.
+    /// The session.
     pub key: SessionKey,
-    /// Its like.
+    /// The session's group.
     pub who: Who,
-    /// By which policy.
+    /// The policy.
     pub policy: Arc<str>,
-    /// What.
+    /// The action.
     pub action: Action,
-    /// Whether it was real.
+    /// Whether a statement was to be sent.
     pub mode: RunMode,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// When, by the database's clock in UTC.
+    /// The time by the database's clock, in UTC.
     pub at: DateTime<Utc>,
-    /// The session's SQL_ID and SQL_EXEC_ID as re-read, for CANCEL SQL.
+    /// The session's SQL_ID and SQL_EXEC_ID at the re-check, for CANCEL SQL.
     pub sql_exec: Option<(String, Option<i64>)>,
-    /// Whether a statement was sent, whatever came of it.
+    /// Whether a statement was sent, whatever its outcome.
     pub sent: bool,
 }
 
 impl Done {
-    /// About this warrant.
+    /// The outcome of this warrant.
     #[must_use]
     pub fn of(warrant: &Warrant, action_id: u64, outcome: Outcome, sql_exec: Option<(String, Option<i64>)>) -> Done {
         Done {
@@ -177,7 +177,7 @@ impl Done {
         }
     }
 
-    /// About this warrant, its session as the snapshot shows it: where nothing was re-read, because nothing was done.
+    /// The outcome of a warrant without a re-check: the session's SQL is taken from the snapshot.
     #[must_use]
     pub fn seen_in(snapshot: &Snapshot, warrant: &Warrant, action_id: u64, outcome: Outcome) -> Done {
         let sql_exec = snapshot.find(warrant.key()).and_then(|row| {
@@ -190,8 +190,8 @@ impl Done {
     }
 }
 
-/// Remembers what was done: it counts against the budgets if a statement was or may have been sent, and the session is
-/// followed until it is known to be gone.
+/// Remembers an action: it counts against the budgets if a statement was or may have been sent, and the session is followed
+/// until it is known to be gone.
 pub fn remember(memory: &mut Memory, done: Done) {
     if done.action == Action::Report {
         if done.outcome == Outcome::Reported {
@@ -220,7 +220,7 @@ pub fn remember(memory: &mut Memory, done: Done) {
             at: done.at,
         });
     }
-    // What a dry run assumes never takes the place of what was really done.
+    // An assumption of a dry run never replaces a real action.
     let real = memory
         .following
         .get(done.key)

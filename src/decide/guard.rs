@@ -1,15 +1,15 @@
-//! The guard: applies every limit to a plan in one place, and alone hands out warrants.
+//! The guard: applies every limit to a plan, and is the only maker of warrants.
 //!
 //! A warrant is permission for exactly one action on exactly one session. It cannot be copied, and carrying it out uses it
-//! up, so "at most one action a session a cycle" and "never above a budget" are decided here and nowhere else; the actuator
+//! up. So "at most one action a session a cycle" and "never above a budget" are decided here and nowhere else; the actuator
 //! counts nothing.
 //!
-//! Two kinds of limit, never mixed up. A **budget** takes the worst N and defers the rest. The **breaker** refuses a policy's
-//! whole plan when its candidates are more than a share of an instance's user sessions, because that is more likely a wrong
-//! policy than so many bad sessions.
+//! There are two kinds of limit. A **budget** takes the worst N and defers the rest. The **breaker** refuses a policy's whole
+//! plan when its candidates exceed a share of an instance's user sessions, because a wrong policy is more likely than so many
+//! bad sessions.
 //!
-//! Beside both, a policy is suspended for a group of sessions that comes back after each kill (`respawn`): it is told whom to
-//! leave alone, and refuses them one by one.
+//! Besides, a policy is suspended for a group of sessions that comes back after each kill (see `respawn`); its sessions are
+//! refused one by one.
 
 mod bench;
 mod lapse;
@@ -35,7 +35,7 @@ use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
-/// The breaker never opens for so few candidates.
+/// The breaker does not open for this many candidates or fewer.
 pub const BREAKER_IGNORES: usize = 5;
 
 /// Permission for exactly one action.
@@ -52,65 +52,65 @@ pub struct Warrant {
 }
 
 impl Warrant {
-    /// On whom.
+    /// The session.
     #[must_use]
     pub fn key(&self) -> SessionKey {
         self.key
     }
 
-    /// The like of the session.
+    /// The session's group: same user, program and machine.
     #[must_use]
     pub fn who(&self) -> &Who {
         &self.who
     }
 
-    /// What.
+    /// The action.
     #[must_use]
     pub fn action(&self) -> Action {
         self.action
     }
 
-    /// By which policy.
+    /// The policy that the warrant was given for.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.set.policies[self.in_force.index()]
     }
 
-    /// The set that the policy is of.
+    /// The set that the policy belongs to.
     #[must_use]
     pub fn set(&self) -> &Arc<PolicySet> {
         &self.set
     }
 
-    /// Whether the statement is sent.
+    /// How the policy runs: whether the statement is sent.
     #[must_use]
     pub fn mode(&self) -> RunMode {
         self.in_force.mode()
     }
 
-    /// Why.
+    /// The reason in words.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
-    /// The snapshot's time, by the database's clock in UTC.
+    /// The snapshot's time by the database's clock, in UTC.
     #[must_use]
     pub fn issued(&self) -> DateTime<Utc> {
         self.issued
     }
 }
 
-/// What was decided about one session by one policy.
+/// One policy's decision about one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// The policy's place in the set.
     pub policy: usize,
-    /// Whether it would be real.
+    /// How the policy runs.
     pub mode: RunMode,
     /// The session's row in the snapshot.
     pub row: usize,
-    /// What would be done: the policy's action, or a later rung of its ladder.
+    /// The action: the policy's own, or a later rung of its ladder.
     pub action: Action,
     /// Why, which says what was decided.
     pub why: Why,
@@ -134,17 +134,17 @@ impl Decision {
         }
     }
 
-    /// Why, in words with the session's own values.
+    /// The reason in words, with the session's values.
     #[must_use]
     pub fn reason(&self, set: &PolicySet, snapshot: &Snapshot) -> String {
         self.about(set, snapshot).words(&self.why)
     }
 }
 
-/// Everything that was decided in a cycle.
+/// All decisions of a cycle.
 #[derive(Debug, Default)]
 pub struct Ruling {
-    /// One for each matched session and policy, in the policies' order, worst first.
+    /// One for each matched session and policy, in the order of the policies, worst session first.
     pub decisions: Vec<Decision>,
     /// One for each session that may be acted on.
     pub warrants: Vec<Warrant>,
@@ -230,7 +230,7 @@ pub fn rule(
     ruling
 }
 
-/// Every policy's groups that refill, due or not.
+/// The groups that refill, for every policy in force, due or not.
 fn suspended(situation: &Situation<'_>) -> Vec<Suspended> {
     let of_policy = |in_force: &InForce| {
         let policy = &situation.set().policies[in_force.index()];
@@ -248,7 +248,7 @@ fn suspended(situation: &Situation<'_>) -> Vec<Suspended> {
     situation.here.running().iter().flat_map(of_policy).collect()
 }
 
-/// Why a session's group is left alone, if it is. What was begun is brought to an end all the same.
+/// Why a session's group is left alone, if so. An escalation is not stopped by it.
 fn left_alone(
     entry: &Entry,
     policy_plan: &PolicyPlan,
@@ -263,8 +263,8 @@ fn left_alone(
     suspended.iter().find(is_of).cloned().map(Refusal::Suspended)
 }
 
-/// The last line: whatever went before, no session gets two warrants in one cycle, in release builds too. Policies in `mode:
-/// dry-run` are a world of their own, which takes nothing from the others.
+/// Asserts, in release builds too, that no session gets two warrants in one cycle. Policies in `mode: dry-run` are counted
+/// separately: they take no session from the others.
 fn assert_one_warrant_a_session(ruling: &Ruling) {
     let mut seen = HashSet::new();
     for warrant in ruling
@@ -299,8 +299,8 @@ fn open_breaker(policy_plan: &PolicyPlan, policy: &Policy, limits: &EffectiveLim
     })
 }
 
-/// Whether the session as it was read just now still deserves the warrant: the same identity, the whole condition, all
-/// protections and exemptions. `again` is a snapshot of that session and whatever its derived columns need.
+/// Checks that the session still deserves the warrant: the same identity, the whole condition, all protections and exemptions.
+/// `again` is a new snapshot of that session and of whatever its derived columns need.
 ///
 /// # Errors
 /// Why it is spared.
@@ -315,8 +315,8 @@ pub fn still_deserved(
     deserves(warrant, again, row, facts, limits, today).map(|()| row)
 }
 
-/// Whether a session that would end together with the warrant's deserves it as well. One that is gone, or that is not in the
-/// seat any more, is no obstacle; one that is KILLED ends anyway, but its other protections hold.
+/// Checks that another session, which would end together with the warrant's, deserves it as well. One that is gone, or whose SID
+/// has another session, is no obstacle; one that is KILLED ends anyway, but its other protections apply.
 ///
 /// # Errors
 /// Why it is spared.

@@ -18,15 +18,15 @@ use crate::policy::model::{Policy, PolicySet};
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
 
-/// Where a session stands with a policy's `for:`.
+/// Whether a session has served a policy's `for:`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hold {
     /// The condition holds, but not yet for long enough.
     Pending {
-        /// Since when.
+        /// Since when it holds.
         since: DateTime<Utc>,
     },
-    /// Long enough.
+    /// The condition has held for long enough.
     Served,
 }
 
@@ -39,7 +39,7 @@ pub struct Holds {
 
 #[derive(Clone, Debug)]
 struct PolicyHolds {
-    /// What the clocks measure: the condition's own text.
+    /// The text of the condition that the clocks measure.
     condition: String,
     since: HashMap<SessionKey, DateTime<Utc>>,
 }
@@ -77,7 +77,7 @@ impl Holds {
         }
     }
 
-    /// Opens a snapshot's round. All holds end if too many snapshots were missed before it, or if the clock went back.
+    /// Begins a snapshot. All holds end if too many snapshots were missed before it, or if the clock went back.
     pub fn begin(&mut self, now: DateTime<Utc>, unbroken: bool) {
         let went_on = self.last_snapshot.is_some_and(|last| now >= last);
         if !(unbroken && went_on) {
@@ -86,8 +86,8 @@ impl Holds {
         self.last_snapshot = Some(now);
     }
 
-    /// Tells for which sessions the policy's condition is TRUE in this snapshot; all others' holds end. `now` is when it was
-    /// known to be TRUE at the latest.
+    /// Records the sessions for which the policy's condition is TRUE in this snapshot; the holds of all others end. `now` is the
+    /// latest time at which it was known to be TRUE.
     ///
     /// # Panics
     /// When the policy has no `for:`.
@@ -106,13 +106,13 @@ impl Holds {
             .insert(Arc::clone(&policy.name), PolicyHolds { condition, since });
     }
 
-    /// Forgets the clocks of policies that nobody keeps any more: no longer loaded, or without `for:` for now. Clocks that
-    /// stood still for a while would count time in which nobody looked.
+    /// Forgets the clocks of policies that are no longer loaded, or have no `for:` now. Kept clocks would count time in which
+    /// nothing was observed.
     pub fn keep_only(&mut self, kept: impl Fn(&str) -> bool) {
         self.policies.retain(|name, _| kept(name));
     }
 
-    /// Where a session stands; a session that was not observed starts now.
+    /// The hold of a session; one that was not observed starts now.
     #[must_use]
     pub fn of(&self, policy: &Policy, key: SessionKey, now: DateTime<Utc>) -> Hold {
         if policy.hold == 0 {

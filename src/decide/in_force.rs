@@ -22,15 +22,14 @@ use crate::policy::model::{Action, Labels, Limits, Mode, Policy, PolicySet};
 use crate::policy::schedule::Schedule;
 use crate::words::words;
 
-/// So many intervals without a snapshot are a gap: three were missed. It breaks every hold, because what was not seen may
-/// have changed, and a schedule's time in it is not made up for.
+/// This many intervals without a snapshot are a gap: three snapshots were missed. A gap breaks every hold, because sessions may
+/// have changed meanwhile, and a schedule's time in a gap is skipped.
 pub const GAP: u32 = 4;
 
-/// Policies on databases, each pair counted: every one has series of its own, for each instance, action and outcome. More are
-/// not served.
+/// The greatest number of pairs of policy and database: each pair has its own metric series for each instance, action and outcome.
 pub const MOST_PAIRS: usize = 5_000;
 
-/// Why so many policies on so many databases are not served, if they are too many.
+/// The error for too many pairs of policy and database, if they are too many.
 #[must_use]
 pub fn too_many(databases: &[(Arc<str>, Labels)], set: &PolicySet) -> Option<String> {
     let runs = |policy: &&Policy, name: &str, labels: &Labels| {
@@ -49,13 +48,13 @@ pub fn too_many(databases: &[(Arc<str>, Labels)], set: &PolicySet) -> Option<Str
     })
 }
 
-/// What is in force on one database, but for what the database itself lacks.
+/// What is in force on one database, before it is known which actions the database supports.
 #[derive(Clone, Debug)]
 pub struct Rules {
     set: Arc<PolicySet>,
     /// The policies' schedules, in the database's time zone.
     schedules: Vec<Option<Schedule>>,
-    /// Name and labels; `None` for one that nobody named.
+    /// Name and labels; `None` for a database without a name.
     database: Option<(Arc<str>, Labels)>,
     arming: Arming,
     limits: EffectiveLimits,
@@ -73,7 +72,7 @@ pub enum Arming {
 }
 
 impl Arming {
-    /// Of a database, under a daemon or not under one that was started with `--dry-run`.
+    /// Armed only if the database is armed and the daemon was started without `--dry-run`.
     #[must_use]
     pub const fn of(armed: bool, dry_run: bool) -> Arming {
         if armed && !dry_run {
@@ -91,7 +90,7 @@ pub enum Absent {
     Off,
     /// Its `databases` do not select this one.
     Elsewhere,
-    /// One of its actions is not to be had there.
+    /// The database does not support one of its actions.
     Unsupported(String),
 }
 
@@ -220,9 +219,9 @@ impl Here {
 /// Whether schedules matter.
 #[derive(Clone, Copy, Debug)]
 pub enum Due {
-    /// No: every policy is taken as due.
+    /// No: every policy is due.
     Always,
-    /// A policy is due if its schedule has a time after the first and up to the second.
+    /// A policy is due if its schedule has a time after the first time and up to the second.
     Between(DateTime<Utc>, DateTime<Utc>),
 }
 
@@ -253,12 +252,12 @@ impl Rhythm {
     /// Whether a snapshot continues the one before it.
     #[must_use]
     pub fn is_unbroken(self, before: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
-        // A clock that went back breaks it too: nobody knows how long it was.
+        // A clock that went back breaks it too, because the real time is unknown.
         before.is_some_and(|before| before <= now && now - before <= self.longest_gap)
     }
 
-    /// The time for which this snapshot speaks: from the one before it, or for one interval if there was none lately. A
-    /// schedule's time that passed while nobody looked is over.
+    /// The time that this snapshot covers: since the previous one, or one interval if there was none recently. A schedule's time
+    /// that passed without a snapshot is skipped.
     #[must_use]
     pub fn due(self, before: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Due {
         let after = before.filter(|_| self.is_unbroken(before, now));
@@ -267,7 +266,7 @@ impl Rhythm {
 }
 
 impl Rules {
-    /// On a configured database.
+    /// For a configured database.
     #[must_use]
     pub fn of(database: &config::Database, dry_run: bool, set: Arc<PolicySet>) -> Rules {
         Rules {
@@ -281,9 +280,9 @@ impl Rules {
         }
     }
 
-    /// On sessions of a file, which no policy acts on. What is configured for a database of this name holds; otherwise what
-    /// the configuration says for all, or without a configuration the defaults. Without a name every policy's `databases`
-    /// lets it in: it may be any.
+    /// For sessions in a file, which no policy acts on. A database of this name in the configuration gives the rules; otherwise the
+    /// configuration's rules for all databases, or without a configuration the defaults. Without a name, every policy's
+    /// `databases` selects it.
     #[must_use]
     pub fn of_file(config: Option<&Config>, name: Option<&str>, set: Arc<PolicySet>) -> Rules {
         let mut configured = config.into_iter().flat_map(|config| &config.databases);
@@ -302,7 +301,7 @@ impl Rules {
         }
     }
 
-    /// In a policy test, which says all of it itself.
+    /// For a policy test, which gives all of it.
     #[must_use]
     pub fn of_story(name: &str, arming: Arming, limits: EffectiveLimits, zone: Tz, set: Arc<PolicySet>) -> Rules {
         Rules {
@@ -316,7 +315,7 @@ impl Rules {
         }
     }
 
-    /// The same for a database that has these labels.
+    /// The same with these labels of the database.
     #[must_use]
     pub fn with_labels(mut self, labels: Labels) -> Rules {
         self.database = self.database.map(|(name, _)| (name, labels));
@@ -329,27 +328,27 @@ impl Rules {
         &self.set
     }
 
-    /// What bounds all policies of the database together.
+    /// The limits of all policies of the database together.
     #[must_use]
     pub fn limits(&self) -> &EffectiveLimits {
         &self.limits
     }
 
-    /// The calendar's day on the database, which exemptions end by.
+    /// The calendar day in the database's time zone, which exemptions expire by.
     #[must_use]
     pub fn today(&self, now: DateTime<Utc>) -> NaiveDate {
         now.with_timezone(&self.zone).date_naive()
     }
 
-    /// Why nothing may be done at this time, if a blackout holds.
+    /// The blackout at this time, if there is one, in words.
     #[must_use]
     pub fn blackout(&self, now: DateTime<Utc>) -> Option<Standstill> {
         let blackout = self.blackouts.iter().find(|blackout| blackout.holds(now))?;
         Some(Standstill::Blackout(blackout.reason.clone()))
     }
 
-    /// The same by either clock. A database's clock can stand still (FIXED_DATE) or be set back, and a backup that runs by the
-    /// host's clock is none the less under way.
+    /// The blackout by either clock. A database's clock can stand still (FIXED_DATE) or be set back, while a backup that runs by the
+    /// host's clock is in progress.
     #[must_use]
     pub fn blackout_by_either(&self, database: DateTime<Utc>, host: DateTime<Utc>) -> Option<Standstill> {
         self.blackout(database).or_else(|| self.blackout(host))
@@ -381,7 +380,7 @@ impl Rules {
         }
     }
 
-    /// The same as far as it is known before anybody has connected: nothing is lacking.
+    /// The same before any connection is made: every action is assumed to be supported.
     #[must_use]
     pub fn configured(&self, due: Due) -> Here {
         self.here(|_| Ok::<(), std::convert::Infallible>(()), due)

@@ -12,17 +12,17 @@ use crate::decide::in_force::RunMode;
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
 
-/// The longest period a budget counts over.
+/// The longest period of a budget.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 /// One action that was permitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// When, by the database's clock in UTC.
+    /// The time by the database's clock, in UTC.
     pub at: DateTime<Utc>,
-    /// By which policy.
+    /// The policy.
     pub policy: Arc<str>,
-    /// Whether it was real.
+    /// Whether a statement was sent.
     pub mode: RunMode,
 }
 
@@ -30,18 +30,18 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     entries: VecDeque<Entry>,
-    /// What other entries of the configuration did on the same database, which counts as well.
+    /// Actions through other entries of the configuration that stand for the same database; they count, too.
     others: Vec<Entry>,
 }
 
 impl Ledger {
-    /// What was done over this entry of the configuration.
+    /// The actions through this entry of the configuration.
     #[must_use]
     pub fn own(&self) -> Vec<Entry> {
         self.entries.iter().cloned().collect()
     }
 
-    /// Counts these too, in the place of those of the cycle before.
+    /// Sets the actions through other entries, replacing those of the previous cycle.
     pub fn reckon_with(&mut self, others: Vec<Entry>) {
         self.others = others;
     }
@@ -51,8 +51,8 @@ impl Ledger {
         self.entries.push_back(entry);
     }
 
-    /// Forgets what is too old to matter. An entry from the future was dated by a clock that ran ahead: it happened before
-    /// now, and counts from now on for as long as any, neither for ever nor against those that are there.
+    /// Forgets entries that are too old. An entry from the future was dated by a clock that ran ahead; it is dated now instead, so
+    /// that it counts as long as any other.
     pub fn settle(&mut self, now: DateTime<Utc>) {
         for entry in &mut self.entries {
             entry.at = entry.at.min(now);
@@ -60,10 +60,10 @@ impl Ledger {
         self.entries.retain(|entry| now - entry.at <= REMEMBERED);
     }
 
-    /// Actions within `period` before `now` of which `counts` says that they count.
+    /// The number of actions within `period` before `now` for which `counts` returns true.
     #[must_use]
     pub fn count(&self, now: DateTime<Utc>, period: TimeDelta, counts: impl Fn(&Entry) -> bool) -> u32 {
-        // An entry from the future counts, for it was an action.
+        // An entry from the future counts: it was an action.
         let counted = self
             .entries
             .iter()

@@ -1,6 +1,6 @@
 //! Everything between a snapshot and a warrant, and nothing else: no clock, no file, no network.
 //!
-//! [`cycle`] is the way through it, step by step; the others are its steps and what they remember.
+//! [`cycle`] runs the steps in order; the other modules are the steps and their memory.
 
 pub mod cycle;
 pub mod evaluate;

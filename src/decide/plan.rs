@@ -1,10 +1,10 @@
-//! Who would be acted on: every policy's candidates, each with what stands in its way.
+//! The plan: every policy's matched sessions, each with what prevents an action on it.
 //!
-//! The plan ranks and explains; it permits nothing. Limits are applied by `guard`, which alone hands out warrants.
+//! The plan ranks and explains; it permits nothing. Limits are applied by `guard`, the only maker of warrants.
 //!
-//! For one session and one policy the questions are asked in this order, and the first that has an answer decides: does the
-//! condition hold; is the session protected; is it exempt; is it followed already because of an earlier action; has the
-//! condition held for long enough. What is left is ready.
+//! For one session and one policy the checks run in this order, and the first that fails decides: the condition holds; no
+//! protection applies; no exemption applies; no earlier action on the session is followed; the condition has held for long
+//! enough. A session that passes all of them is ready.
 
 pub mod company;
 
@@ -35,25 +35,25 @@ use crate::session::snapshot::{Snapshot, SnapshotSource};
 pub struct Situation<'a> {
     /// The policies as they were loaded, and what else is in force.
     pub rules: &'a Rules,
-    /// Which of them this database runs in this cycle.
+    /// The policies that this database runs in this cycle.
     pub here: &'a Here,
-    /// Who is protected.
+    /// What the protections need to know.
     pub facts: &'a Facts,
     /// Whom the conditions hold for.
     pub matches: &'a Matches,
     /// How long they have held.
     pub holds: &'a Holds,
-    /// Who was acted on already.
+    /// The followed sessions.
     pub following: &'a Following,
-    /// Whom a `report` policy has told of.
+    /// Sessions that a `report` policy has reported.
     pub reported: &'a Reported,
-    /// Where resources are short.
+    /// The gates of `while` and `until`.
     pub gates: &'a Gates,
-    /// Who came back.
+    /// The sessions that came back.
     pub respawns: &'a Respawns,
-    /// The time of the snapshot in UTC; for one without a clock, any.
+    /// The time of the snapshot in UTC; any time if the snapshot has no clock.
     pub now: DateTime<Utc>,
-    /// Take every hold as served: `plan --assume-held`.
+    /// Treat every hold as served: `plan --assume-held`.
     pub assume_held: bool,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Situation<'a> {
         self.rules.limits()
     }
 
-    /// The earlier action on the session that this policy has to reckon with.
+    /// The earlier action on the session, if it counts for this policy.
     #[must_use]
     pub fn followed(&self, in_force: InForce, key: SessionKey) -> Option<&'a Followed> {
         let followed = self.following.get(key)?;
@@ -79,18 +79,18 @@ impl<'a> Situation<'a> {
             .then_some(followed)
     }
 
-    /// All earlier actions that this policy has to reckon with, by session.
+    /// All earlier actions that count for this policy, by session.
     pub fn all_followed(&self, in_force: InForce) -> impl Iterator<Item = (&'a SessionKey, &'a Followed)> {
         let set = self.set();
         let all = self.following.iter();
         all.filter(move |(_, followed)| in_force.reckons_with(set, followed.mode, &followed.policy))
     }
 
-    /// What this policy does next to a session that its own earlier action has not ended, if it is time for it.
+    /// The next action of this policy on a session that its own earlier action has not ended, if it is due.
     ///
-    /// The ladder's actions grow strictly stronger, so the one that was done last tells the rung. Where nobody knows whether it
-    /// was done, and the session is not KILLED, which would show it, the same rung is taken again: a softer one is never
-    /// skipped. A dry run assumes that its action ended the session, so it has nothing to escalate.
+    /// The ladder's actions grow strictly stronger, so the last action shows the rung. If it is unknown whether that action
+    /// happened, and the session is not KILLED, the same rung is taken again, so that no softer one is skipped. A dry run
+    /// assumes that its action ended the session, so it has nothing to escalate.
     fn next_rung(&self, in_force: InForce, key: SessionKey, killed: bool) -> Option<Escalation> {
         let policy = &self.set().policies[in_force.index()];
         let followed = self.following.get(key)?;
@@ -114,7 +114,7 @@ impl<'a> Situation<'a> {
         })
     }
 
-    /// User sessions by instance that a dry run assumes to be gone although they are there.
+    /// The number of existing user sessions, by instance, that a dry run assumes to be gone.
     fn assumed_gone(&self, in_force: InForce) -> BTreeMap<u32, usize> {
         let mut gone = BTreeMap::new();
         for (key, _) in self
@@ -139,7 +139,7 @@ pub struct PolicyPlan {
     pub in_force: InForce,
     /// Candidates by instance: matched, neither protected nor exempt. The breaker counts these.
     pub candidates: BTreeMap<u32, usize>,
-    /// User sessions by instance: the breaker's whole. Those that a dry run assumes to be gone are in neither.
+    /// User sessions by instance, of which the breaker takes its share. Neither number has sessions that a dry run assumes to be gone.
     pub user_sessions: BTreeMap<u32, usize>,
     /// Matched sessions, worst first.
     pub entries: Vec<Entry>,
@@ -152,16 +152,16 @@ pub struct Entry {
     pub row: usize,
     /// Its key; `None` only if it is protected as unidentified.
     pub key: Option<SessionKey>,
-    /// What stands in the way.
+    /// What prevents an action.
     pub standing: Standing,
 }
 
 /// All policies' plans, in file and list order.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// Those that are due.
+    /// The plans of the policies that are due.
     pub policies: Vec<PolicyPlan>,
-    /// Sessions for which the condition is TRUE, of every policy in force, due or not.
+    /// For every policy in force, due or not: its index and the number of sessions for which its condition is TRUE.
     pub matches: Vec<(usize, usize)>,
 }
 
@@ -213,11 +213,11 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
     plan
 }
 
-/// Sessions that the policy's own action has not ended and whose next rung is due, first of all. Neither its schedule nor
-/// the pressure that it began with matters any more: what was begun is brought to an end.
+/// Sessions that the policy's own action has not ended and whose next rung is due; they come first. Schedule and pressure do
+/// not apply to them: an escalation completes an earlier action.
 ///
-/// A session that is KILLED no longer matches and stands under `dying`, because of that very action; all its other
-/// protections still hold. One that is not KILLED (it was asked to go after its transaction) must still match.
+/// A session that is KILLED no longer matches and has the protection `dying`, because of that action; all its other protections
+/// apply. One that is not KILLED (it was asked to go after its transaction) must still match.
 fn escalations(
     matched: &[usize],
     in_force: InForce,
@@ -256,7 +256,7 @@ fn escalations(
     rows.into_iter().filter_map(due).collect()
 }
 
-/// A session of an instance that was not read completely is unknown. Saved snapshots say nothing about completeness.
+/// Whether the session's instance was read completely; otherwise the session is unknown. Saved snapshots do not record it.
 fn readable(snapshot: &Snapshot, row: usize) -> bool {
     snapshot.source() == SnapshotSource::Saved
         || snapshot
@@ -296,7 +296,7 @@ fn is_taken_care_of(
     match policy.action {
         Action::Report => situation.reported.contains(&policy.name, key),
         Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql => {
-            // What a rehearsal assumes never takes the place of a request that really stands.
+            // An assumption of a dry run never replaces a real request.
             let rehearses = in_force.mode() == RunMode::DryRun;
             let in_transaction = !snapshot.has(Column::Taddr) || snapshot.text(row, Column::Taddr).is_some();
             situation
@@ -327,7 +327,7 @@ fn user_sessions(snapshot: &Snapshot) -> BTreeMap<u32, usize> {
         return count;
     };
     let is_user = types.judged(|text| text == Some("USER"));
-    // Sessions of an instance mostly stand together, so a run of them is entered at once.
+    // Rows of an instance are mostly adjacent, so a run of them is entered at once.
     let (mut instance, mut run) = (None, 0);
     for row in (0..snapshot.rows()).filter(|row| is_user[types.code(*row) as usize]) {
         let inst_id = snapshot.id(row, Column::InstId);
@@ -366,7 +366,7 @@ fn count_candidates(entries: &[Entry], in_force: InForce, situation: &Situation<
     count
 }
 
-/// By the policy's `order`, then by key so that equals always come in the same order. No value comes last.
+/// Sorts by the policy's `order`, then by key so that the order is always the same. Rows without a value come last.
 fn sort_worst_first(rows: &mut [usize], policy: &Policy, snapshot: &Snapshot) {
     rows.sort_by(|one, two| {
         let by_order = |order: &OrderKey| {
@@ -390,8 +390,8 @@ fn sort_worst_first(rows: &mut [usize], policy: &Policy, snapshot: &Snapshot) {
     });
 }
 
-/// How many sessions of each group live: user sessions that are not dying and not among those `gone` by row, who are about
-/// to end. Sessions of an instance that was not read completely are not known to live.
+/// The number of live sessions of each group: user sessions that are not dying and not `gone`, that is, being ended. Sessions of
+/// an instance that was not read completely are not counted.
 #[must_use]
 pub fn group_sizes(snapshot: &Snapshot, groups: &Groups, gone: &[bool]) -> Vec<u32> {
     let mut sizes = vec![0; groups.bound()];

@@ -1,9 +1,9 @@
-//! Pressure: a policy that acts only while an instance is short of something, and no further than until it has recovered.
+//! Pressure: a policy can act only while an instance is short of a resource, and until it has recovered.
 //!
 //! A gate per policy and instance. It opens when `while` is TRUE and, if there is an `until`, stays open until that is TRUE
 //! (hysteresis); without one it closes as soon as `while` is not TRUE. A value that cannot be read makes its comparison
 //! UNKNOWN, and UNKNOWN closes the gate. Under an `until` the guard also estimates, session by session, what a kill frees,
-//! and stops taking sessions once the estimate satisfies `until`; the next snapshot tells the truth.
+//! and stops taking sessions once the estimate satisfies `until`; the next snapshot has the real values.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -18,22 +18,22 @@ use crate::session::snapshot::Snapshot;
 /// How much of a resource an instance uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// Sessions, processes, transactions, bytes or percent of the CPU, as the resource has it.
+    /// The use: sessions, processes, transactions, bytes or percent of the CPU, depending on the resource.
     pub used: i64,
-    /// Its limit in the same unit; `None` where there is none or it cannot be read.
+    /// The limit in the same unit; `None` if there is none or it cannot be read.
     pub limit: Option<i64>,
 }
 
-/// One of the two figures that a share is made of.
+/// One of the two figures of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Figure {
-    /// How much is used.
+    /// The use.
     Use,
-    /// How much there may be.
+    /// The limit.
     Limit,
 }
 
-/// What could be read, by instance, and why something could not.
+/// The readings by instance, and why a figure could not be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readings {
     known: HashMap<(u32, Resource), Reading>,
@@ -41,30 +41,30 @@ pub struct Readings {
 }
 
 impl Readings {
-    /// Sets one.
+    /// Sets a reading.
     pub fn set(&mut self, inst_id: u32, resource: Resource, reading: Reading) {
         self.known.insert((inst_id, resource), reading);
     }
 
-    /// Reads one.
+    /// The reading of a resource on an instance.
     #[must_use]
     pub fn get(&self, inst_id: u32, resource: Resource) -> Option<Reading> {
         self.known.get(&(inst_id, resource)).copied()
     }
 
-    /// All, in no order.
+    /// All readings, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, Resource, Reading)> + '_ {
         self.known
             .iter()
             .map(|((inst_id, resource), reading)| (*inst_id, *resource, *reading))
     }
 
-    /// Says why a figure is not known, on one instance at least. The first reason stays.
+    /// Records why a figure is unknown on at least one instance. The first reason is kept.
     pub fn explain(&mut self, resource: Resource, figure: Figure, why: impl Into<String>) {
         self.unknown.entry((resource, figure)).or_insert_with(|| why.into());
     }
 
-    /// Why a comparison of the resource with the mark is not known, on one instance at least; `None` where it is.
+    /// Why a comparison of the resource with the mark is unknown on at least one instance; `None` if it is known.
     #[must_use]
     pub fn why_unknown(&self, resource: Resource, mark: Mark) -> Option<&str> {
         let of_use = self.unknown.get(&(resource, Figure::Use));
@@ -75,7 +75,7 @@ impl Readings {
         why.map(String::as_str)
     }
 
-    /// What is left after this session is gone, as far as its columns tell.
+    /// Subtracts what this session uses, as far as its columns show it.
     pub fn take_away(&mut self, snapshot: &Snapshot, row: usize) {
         let Some(inst_id) = snapshot.id(row, Column::InstId) else {
             return;
@@ -89,7 +89,7 @@ impl Readings {
                 Resource::Pga => snapshot.number(row, Column::Pga).unwrap_or(0),
                 Resource::Temp => snapshot.number(row, Column::Temp).unwrap_or(0),
                 Resource::Undo => snapshot.number(row, Column::Undo).unwrap_or(0),
-                // What one session takes of the host's CPU is not known from a snapshot.
+                // A snapshot does not show how much of the host's CPU a session uses.
                 Resource::HostCpu => 0,
             };
             if let Some(reading) = self.known.get_mut(&(inst_id, resource)) {
@@ -153,10 +153,10 @@ pub fn is_open(pressure: &Pressure, begun: bool, readings: &Readings, inst_id: u
     }
 }
 
-/// Where policies may act now, and where they had begun before.
+/// The gates: where policies may act now, and where they had begun before.
 #[derive(Clone, Debug, Default)]
 pub struct Gates {
-    /// By policy and instance, with the gate's own text: a gate that a reload changed has begun nowhere.
+    /// The open gates by policy and instance, with the gate's text: a gate that a reload has changed starts closed.
     begun: HashMap<(Arc<str>, u32), String>,
     gated: HashSet<usize>,
     open: HashSet<(usize, u32)>,
@@ -164,7 +164,7 @@ pub struct Gates {
 }
 
 impl Gates {
-    /// Takes the readings that came with a snapshot.
+    /// Updates the gates with the readings of a snapshot.
     pub fn update(&mut self, set: &PolicySet, in_force: &[InForce], snapshot: &Snapshot, readings: Readings) {
         self.gated.clear();
         self.open.clear();
@@ -192,7 +192,7 @@ impl Gates {
         !self.gated.contains(&policy) || inst_id.is_some_and(|inst_id| self.open.contains(&(policy, inst_id)))
     }
 
-    /// The readings that the gates were set by.
+    /// The readings behind the gates.
     #[must_use]
     pub fn readings(&self) -> &Readings {
         &self.readings

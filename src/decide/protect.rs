@@ -1,11 +1,11 @@
 //! The built-in protections: sessions that no policy may take, whatever its condition says.
 //!
 //! Killing a background process ends the instance; killing a backup's idle catalogue session fails the backup hours later;
-//! a redo transport session looks like any idle user. So the protections are always on, are asked before any condition,
-//! and each names itself. What cannot be read protects.
+//! a redo transport session looks like any idle user. So the protections are always on, are checked before any condition, and
+//! are named in reports. A column that cannot be read protects.
 //!
-//! PROGRAM, MODULE and CLIENT_INFO are set by the client. They may put a session under a protection, never take it out of
-//! one: a forged name protects its forger, and that is harmless. What each text tells is in [`texts`].
+//! Clients set PROGRAM, MODULE and CLIENT_INFO. These columns can give a session a protection, but never take one away: a forged
+//! name only protects its forger, which is harmless. [`texts`] has the rules for each column.
 
 mod accounts;
 mod texts;
@@ -21,10 +21,10 @@ use crate::session::store::Codes;
 pub use accounts::Accounts;
 pub use texts::is_unnamed_server_process;
 
-/// Accounts that Oracle maintains on every release; `ORACLE_MAINTAINED` adds the others where it can be read.
+/// Accounts that Oracle maintains on every release; `ORACLE_MAINTAINED` adds the others if it can be read.
 pub const SYS_ACCOUNTS: [&str; 7] = ["SYS", "SYSTEM", "SYSBACKUP", "SYSDG", "SYSKM", "SYSRAC", "PUBLIC"];
 
-/// What the daemon knows of the database that decides who is protected.
+/// What the protections need to know about the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The account that the daemon is logged in with, as V$SESSION.USERNAME shows it.
@@ -37,7 +37,7 @@ pub struct Facts {
     pub replication: Accounts,
 }
 
-/// Which protections a session is under, as a set.
+/// The set of a session's protections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Under(u16);
 
@@ -54,19 +54,19 @@ impl Under {
         Under(self.0 | other.0)
     }
 
-    /// All of them but one.
+    /// The set without one protection.
     #[must_use]
     pub fn without(self, protection: Protection) -> Under {
         Under(self.0 & !(1 << protection as u16))
     }
 
-    /// Whether the session is under this protection.
+    /// Whether the set has this protection.
     #[must_use]
     pub fn contains(self, protection: Protection) -> bool {
         self.0 >> (protection as u16) & 1 == 1
     }
 
-    /// The first protection, in the order in which they are asked, that the policy does not lift.
+    /// The first protection, in the order of checking, that the policy does not lift.
     #[must_use]
     pub fn first_not_lifted(self, allow: &[Protection]) -> Option<Protection> {
         Protection::ALL.into_iter().find(|protection| {
@@ -75,7 +75,7 @@ impl Under {
     }
 }
 
-/// The protections of every session but `undo`, which depends on the policy's own limit and is asked by [`undo`].
+/// The protections of every session, except `undo`, which depends on a limit and is checked by [`undo`].
 #[must_use]
 pub fn protections(snapshot: &Snapshot, facts: &Facts) -> Vec<Under> {
     let mut under = vec![Under::default(); snapshot.rows()];
@@ -105,24 +105,24 @@ pub fn protections(snapshot: &Snapshot, facts: &Facts) -> Vec<Under> {
     under
 }
 
-/// Whether the `undo` protection holds: more than `limit` records to roll back, its parallel servers' included, or a transaction
-/// of unknown size.
+/// Whether the `undo` protection applies: more than `limit` records to roll back, including those of its parallel servers, or a
+/// transaction of unknown size.
 #[must_use]
 pub fn undo(snapshot: &Snapshot, row: usize, limit: u64) -> bool {
     match (
         snapshot.field(row, Column::Taddr),
         snapshot.number(row, Column::UndoRecords),
     ) {
-        // A count below zero is none: it cannot be told how much there is.
+        // A negative count is invalid, so the size is unknown.
         (_, Some(records)) => u64::try_from(records).map_or(true, |records| records > limit),
         (Field::Null, None) => false,
-        // A saved snapshot may lack TADDR; its report says that open transactions cannot be seen in it.
+        // A saved snapshot may lack TADDR; its report says that open transactions are unknown.
         (Field::Missing, None) => snapshot.source() == SnapshotSource::Live,
         (Field::Text(_) | Field::Number(_), None) => true,
     }
 }
 
-/// Whether nobody can tell if the session's transaction is a distributed one: it has one, or may have, whose STATUS was not read.
+/// Whether it is unknown if the session's transaction is distributed: it has, or may have, one whose STATUS was not read.
 ///
 /// It is asked after [`undo`], which then knows no size either and says so.
 #[must_use]
@@ -136,7 +136,7 @@ pub fn xa_unknown(snapshot: &Snapshot, row: usize) -> bool {
     }
 }
 
-/// Why a protection spares the session, in words with its own values.
+/// Why a protection spares the session, with the session's values.
 #[must_use]
 pub fn because(protection: Protection, snapshot: &Snapshot, row: usize) -> String {
     let text = |column| match snapshot.field(row, column) {
@@ -198,7 +198,7 @@ fn because_xa(snapshot: &Snapshot, row: usize) -> String {
     }
 }
 
-/// The columns that tell of a recognized session what it is, those that have a value and speak for this protection.
+/// The columns with the values by which this protection recognizes the session.
 fn recognized(protection: Protection, snapshot: &Snapshot, row: usize) -> String {
     let mut said: Vec<String> = Vec::new();
     let mut say = |column: Column, speaks: bool| {
@@ -221,7 +221,7 @@ fn recognized(protection: Protection, snapshot: &Snapshot, row: usize) -> String
     said.join(", ")
 }
 
-/// Columns whose absence leaves a protection unanswerable and therefore spares everybody.
+/// Columns without which a protection cannot be checked, so that every session is spared.
 pub const ESSENTIAL: [Column; 8] = [
     Column::InstId,
     Column::Sid,
@@ -233,7 +233,7 @@ pub const ESSENTIAL: [Column; 8] = [
     Column::Program,
 ];
 
-/// What is known of a session by one of its columns.
+/// A session's value in one column.
 #[derive(Clone, Copy)]
 enum Known<'a> {
     /// The column was not read, or the release lacks it.
@@ -242,7 +242,7 @@ enum Known<'a> {
     Text(&'a str),
 }
 
-/// Asks once for each distinct text of a column, and puts every session under what is said of its own.
+/// Computes the protections once for each distinct text of a column, and adds them to every session with that text.
 fn judge(under: &mut [Under], snapshot: &Snapshot, column: Column, by: impl Fn(Known<'_>) -> Under) {
     let Some(texts) = snapshot.texts(column) else {
         let everybody = by(Known::Missing);
@@ -251,7 +251,7 @@ fn judge(under: &mut [Under], snapshot: &Snapshot, column: Column, by: impl Fn(K
     };
     assert_eq!(texts.rows(), under.len(), "a column has a value for each row");
     let by_code = texts.judged(|word| by(word.map_or(Known::Null, Known::Text)));
-    // Most columns put nobody under anything.
+    // Most columns give no session a protection.
     if by_code.iter().all(|said| *said == Under::default()) {
         return;
     }
@@ -267,7 +267,7 @@ fn put<C: Copy + Into<u32>>(under: &mut [Under], codes: &[C], by_code: &[Under])
     }
 }
 
-/// What a text tells; one that is not there tells nothing.
+/// The protections of a text; none if the column is NULL or missing.
 fn told(known: Known<'_>, by: impl Fn(&str) -> Under) -> Under {
     match known {
         Known::Missing | Known::Null => Under::default(),
@@ -308,7 +308,7 @@ fn by_transaction_status(status: &str) -> Under {
     }
 }
 
-/// Accounts that only some containers have, or give a right: the same name is somebody else in another.
+/// Accounts that exist, or have the privilege, in some containers only: the same name in another container is another account.
 fn by_local_account(under: &mut [Under], snapshot: &Snapshot, facts: &Facts) {
     let lists = [
         (&facts.oracle_maintained, Protection::Sys),
@@ -328,8 +328,8 @@ fn by_local_account(under: &mut [Under], snapshot: &Snapshot, facts: &Facts) {
     }
 }
 
-/// A server process whose name was cut off PROGRAM is what PNAME says. Where that says nothing it may be any of them, also one
-/// that nobody may ever touch.
+/// A server process whose name is cut off in PROGRAM is recognized by PNAME. Without PNAME it may be any of them, including one
+/// that must never be killed.
 fn by_unnamed_server_process(under: &mut [Under], snapshot: &Snapshot) {
     let Some(programs) = snapshot.texts(Column::Program) else {
         return;
@@ -346,7 +346,7 @@ fn by_unnamed_server_process(under: &mut [Under], snapshot: &Snapshot) {
     }
 }
 
-/// A transaction whose session has let go of its server is a distributed one.
+/// A transaction whose session is detached from its server is a distributed one.
 fn by_detachment(under: &mut [Under], snapshot: &Snapshot) {
     let Some(servers) = snapshot.texts(Column::Server) else {
         return;
@@ -396,7 +396,7 @@ fn by_username(known: Known<'_>, facts: &Facts) -> Under {
     if name == "PUBLIC" || facts.replication.are_everywhere(name) {
         under.insert(Protection::Replication);
     }
-    // Enterprise Manager's repository accounts are SYSMAN, SYSMAN_MDS, SYSMAN122140_OPSS and the like.
+    // Enterprise Manager's repository accounts are SYSMAN, SYSMAN_MDS, SYSMAN122140_OPSS and similar.
     if name.starts_with("SYSMAN") || matches!(name, "DBSNMP" | "CLOUD_SWLIB_USER") {
         under.insert(Protection::Agents);
     }

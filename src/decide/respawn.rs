@@ -1,20 +1,20 @@
 //! Whether ending sessions helps: a pool that refills is not fixed by killing.
 //!
 //! A connection pool replaces what it loses, a job scheduler starts again what failed. Ending such sessions over and over
-//! relieves nothing: it only adds logins, and hides what a person has to look at. So whoever logs in within minutes after
-//! one of the same USERNAME, MACHINE and PROGRAM was ended **came back**, and a policy whose sessions of such a group came
-//! back in several cycles of a day is suspended for that group, and tells.
+//! relieves nothing: it only adds logins, and hides what a person has to look at. So a session that
+//! logs in within minutes after one of the same USERNAME, MACHINE and PROGRAM was ended **came back**. A policy whose sessions
+//! of such a group came back in several cycles of a day is suspended for that group, which is logged.
 //!
-//! The group is left alone for an hour after the last one who came back. Then the policy may try again, once: if they come
+//! The group is left alone for an hour after the last session that came back. Then the policy may try once more: if sessions come
 //! back again, the next hour begins.
 //!
 //! What surprises:
-//! - An idle session is told of its end only at its next call, which may come an hour later, and only then does its client
-//!   log in again. So minutes are counted from the kill, and once more from when the session was seen to be gone.
-//! - A login cannot say why it happened. One of a busy group that would have come anyway counts as one that came back: the
-//!   guard may suspend where a kill did help, which spares.
-//! - USERNAME, MACHINE or PROGRAM that are NULL or were not read are alike, which makes groups larger, and spares.
-//! - A dry run ended nobody, so nobody comes back to replace them; it counts the logins that came anyway.
+//! - The client of an idle session learns of the kill only at its next call, perhaps an hour later, and only then logs in again.
+//!   So the minutes are counted from the kill, and again from when the session was seen to be gone.
+//! - A login does not show its cause. One that would have happened anyway counts as one that came back: a policy may be suspended
+//!   although a kill did help, which spares.
+//! - USERNAME, MACHINE or PROGRAM that are NULL or were not read count as equal, which makes groups larger, and spares.
+//! - A dry run ends no session, so none comes back to replace it; it counts the logins that happen anyway.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fmt;
@@ -28,28 +28,29 @@ use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::session::time::DbTime;
 
-/// Whoever logs in within so long after one of the like was ended, or was seen to be gone, came back.
+/// A session that logs in within this time after one of its group was ended, or was seen to be gone, came back.
 pub const CAME_BACK_WITHIN: TimeDelta = TimeDelta::minutes(5);
 
-/// The cycles count in which sessions were ended that came back, over so long.
+/// Over this time the cycles are counted whose sessions came back.
 pub const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
-/// A group that refills is left alone for so long after the last one who came back.
+/// How long a group that refills is left alone after the last session that came back.
 pub const PAUSE: TimeDelta = TimeDelta::hours(1);
 
-/// For so long a session that was ended is waited for to be gone.
+/// How long a killed session may take to disappear and still have a session come back for it.
 const AWAITED: TimeDelta = TimeDelta::hours(1);
 
-/// So many of those who were ended are remembered, the newest.
+/// The greatest number of ended sessions that are remembered; the newest are kept.
 const MOST_ENDED: usize = 10_000;
 
-/// So many of those who came back are remembered, the newest.
+/// The greatest number of sessions that came back and are remembered; the newest are kept.
 const MOST_RETURNS: usize = 10_000;
 
-/// So many logins are known as counted. Beyond that, one that vanishes from a snapshot and is seen again may count twice.
+/// The greatest number of logins that are remembered as counted. Beyond it, one that is missing in a snapshot and then seen again
+/// may count twice.
 const MOST_COUNTED: usize = 100_000;
 
-/// What makes two sessions alike. What is NULL or was not read is `None`.
+/// A group of sessions. `None` is NULL or was not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Who {
     /// USERNAME.
@@ -61,7 +62,7 @@ pub struct Who {
 }
 
 impl Who {
-    /// Of a row.
+    /// The group of a row.
     #[must_use]
     pub fn of(snapshot: &Snapshot, row: usize) -> Who {
         let text = |column| snapshot.text(row, column).map(Arc::from);
@@ -72,7 +73,7 @@ impl Who {
         }
     }
 
-    /// A text that may be unknown, for people.
+    /// A text of the group for people; `(unknown)` for `None`.
     #[must_use]
     pub fn shown(text: &Option<Arc<str>>) -> &str {
         text.as_deref().unwrap_or("(unknown)")
@@ -99,26 +100,26 @@ impl fmt::Display for Who {
 pub struct Ended {
     /// The journal's number of the action.
     pub action_id: u64,
-    /// By which policy.
+    /// The policy.
     pub policy: Arc<str>,
-    /// Whether it was real.
+    /// Whether a statement was sent.
     pub mode: RunMode,
-    /// Whom.
+    /// The session.
     pub key: SessionKey,
-    /// Its like.
+    /// Its group.
     pub who: Who,
-    /// When, by the database's clock in UTC: the snapshot's time, so all of a cycle have the same.
+    /// The snapshot's time by the database's clock, in UTC, which is the same for a whole cycle.
     pub at: DateTime<Utc>,
 }
 
-/// Who was ended and whose like is waited for.
+/// A session that was ended, for which another may come back.
 #[derive(Clone, Debug)]
 struct Awaited {
     ended: Ended,
     gone: Option<Gone>,
 }
 
-/// When a session went: after the one snapshot and before the other.
+/// When a session disappeared: after one snapshot and before the other.
 #[derive(Clone, Copy, Debug)]
 struct Gone {
     after: DateTime<Utc>,
@@ -126,13 +127,13 @@ struct Gone {
 }
 
 impl Awaited {
-    /// Whether a login at this time may be this one's return.
+    /// Whether a login at this time counts as coming back for this session.
     fn may_return(&self, login: DateTime<Utc>) -> bool {
         let within = |from: DateTime<Utc>, to: DateTime<Utc>| from <= login && login <= to + CAME_BACK_WITHIN;
         within(self.ended.at, self.ended.at) || self.gone.is_some_and(|gone| within(gone.after, gone.before))
     }
 
-    /// A login is seen a poll late, so everybody is waited for twice as long as they have to come back.
+    /// Whether no login can count for this session any more. A login is seen up to a poll late, so the wait is twice the time limit.
     fn is_over(&self, now: DateTime<Utc>) -> bool {
         match self.gone {
             Some(gone) => now - gone.before > CAME_BACK_WITHIN * 2,
@@ -141,39 +142,39 @@ impl Awaited {
     }
 }
 
-/// A session that was ended, and the login of its like soon after.
+/// A session that was ended, and the session of its group that logged in soon after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Return {
-    /// Who was ended.
+    /// The session that was ended.
     pub ended: Ended,
     /// The session that logged in.
     pub key: SessionKey,
-    /// When it did, in UTC.
+    /// When it logged in, in UTC.
     pub at: DateTime<Utc>,
 }
 
-/// A policy that leaves a group alone for now.
+/// How long a policy leaves a group alone, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suspension {
-    /// In so many cycles of a day sessions of the group were ended that came back.
+    /// The number of cycles of a day in which the group's sessions were ended and came back.
     pub times: usize,
-    /// Until when.
+    /// Until when the group is left alone.
     pub until: DateTime<Utc>,
 }
 
-/// What one database remembers of those who were ended and those who came back.
+/// One database's memory of sessions that were ended and of those that came back.
 #[derive(Clone, Debug, Default)]
 pub struct Respawns {
     awaited: VecDeque<Awaited>,
     returns: VecDeque<Return>,
-    /// Logins that were looked at before.
+    /// Logins that were counted before.
     counted: HashSet<SessionKey>,
-    /// The snapshot before.
+    /// The time of the previous snapshot.
     last: Option<DateTime<Utc>>,
 }
 
 impl Respawns {
-    /// Waits for the like of a session that was ended just now.
+    /// Remembers a session that was ended just now.
     pub fn ended(&mut self, ended: Ended) {
         self.awaited.push_back(Awaited { ended, gone: None });
         while self.awaited.len() > MOST_ENDED {
@@ -181,7 +182,7 @@ impl Respawns {
         }
     }
 
-    /// Takes note of somebody who came back, told by the journal: the like of the action with this number.
+    /// Restores from the journal a session that came back for the action with this number.
     pub fn restore(&mut self, action_id: u64, key: SessionKey, at: DateTime<Utc>) {
         let is = |awaited: &Awaited| awaited.ended.action_id == action_id;
         if let Some(place) = self.awaited.iter().position(is) {
@@ -190,8 +191,8 @@ impl Respawns {
         }
     }
 
-    /// Looks among the newest logins for the like of those who were ended. Each login stands for one of them for each policy
-    /// and mode, the one that was ended first, and is looked at once.
+    /// Finds sessions that came back among the new logins of a snapshot. A login counts once, for each policy and mode for the session
+    /// of its group that was ended first.
     pub fn observe(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) -> Vec<Return> {
         self.awaited.retain(|awaited| !awaited.is_over(now));
         self.returns.retain(|back| now - back.at < REMEMBERED);
@@ -253,7 +254,8 @@ impl Respawns {
         Some(back)
     }
 
-    /// An instance that was not read says nothing. Whom a dry run took is assumed to be gone.
+    /// Records which ended sessions are gone. An instance that was not read proves nothing. A session of a dry run is assumed to be
+    /// gone.
     fn see_who_is_gone(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) {
         let waits = |awaited: &&mut Awaited| awaited.gone.is_none();
         let mut waiting: Vec<&mut Awaited> = self.awaited.iter_mut().filter(waits).collect();
@@ -279,8 +281,8 @@ impl Respawns {
         }
     }
 
-    /// The groups that are left alone now, if `times` is how often a group may refill in a day, and `counts` says who
-    /// counts.
+    /// The groups that are left alone now: those that refilled in `times` cycles of a day. `counts` selects the ended sessions that
+    /// count.
     #[must_use]
     pub fn suspended(
         &self,

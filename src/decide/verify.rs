@@ -1,20 +1,20 @@
 //! What became of the sessions that were acted on: an accepted kill is not a dead session.
 //!
-//! Oracle answers a kill in one of three ways: it is done, it is marked (ORA-00031), or nobody knows, because the
-//! connection broke. In all three the proof is the next snapshots: the session is followed by its whole key until it is
-//! gone, until its resources are free although its row still shows, until it lingers, or until the deadline passes.
+//! A kill has one of three results: it is done, it is marked (ORA-00031), or it is unknown because the connection broke. In all
+//! three the proof is the next snapshots: the session is followed by its whole key until it is gone, until its resources are
+//! free although its row is still there, or until the deadline passes; meanwhile it may linger.
 //!
-//! A killed session that was idle keeps its row, STATUS KILLED, until its client calls again, sometimes for days; what
-//! matters is that it holds nothing any more. A session that waits for its own transaction (DISCONNECT POST_TRANSACTION) is
-//! not lingering, it was asked politely. An instance that is missing from the snapshot proves nothing.
+//! A killed session that was idle keeps its row, STATUS KILLED, until its client calls again, sometimes for days; what matters
+//! is that it no longer holds anything. A session that waits for its own transaction (DISCONNECT POST_TRANSACTION) does not
+//! linger. An instance that is missing from the snapshot proves nothing.
 //!
-//! A session that was asked to go after its transaction and is still there when the deadline passes stays known as asked: the
-//! request stands, so nobody makes it again, but it keeps nobody from doing something stronger.
+//! A session that was asked to go after its transaction and is still there at the deadline stays known as asked: the request is
+//! not repeated, but a stronger action is possible.
 //!
-//! A session that Oracle refused to end is remembered as well, so that it is not tried again at every poll, at the cost of
-//! everybody's budget.
+//! A session that Oracle refused to end is remembered as well, so that it is not tried again at every poll and does not use up
+//! the budgets.
 //!
-//! A dry run assumes that its actions succeeded; its sessions are "followed" too, so that they are not taken twice.
+//! A dry run assumes that its actions succeeded; its sessions are followed too, so that they are not taken twice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,24 +41,24 @@ pub const DEADLINE: TimeDelta = TimeDelta::hours(1);
 pub struct Followed {
     /// The journal's number of the action.
     pub action_id: u64,
-    /// The policy that wanted it.
+    /// The policy of the action.
     pub policy: Arc<str>,
-    /// What was done.
+    /// The action.
     pub action: Action,
-    /// Whether it was really done.
+    /// Whether a statement was sent.
     pub mode: RunMode,
-    /// When it was accepted, by the database's clock in UTC.
+    /// When it was accepted by the database's clock, in UTC.
     pub since: DateTime<Utc>,
-    /// What the session's SQL was, for CANCEL SQL.
+    /// The session's SQL_ID and SQL_EXEC_ID, for CANCEL SQL.
     pub sql_exec: Option<(String, Option<i64>)>,
-    /// Whether the statement is known to have been accepted. Where the connection broke or the daemon ended, nobody knows.
+    /// Whether the statement is known to have been accepted; not if the connection broke or the daemon ended.
     pub certain: bool,
-    /// Where it stands.
+    /// Its state.
     pub state: FollowState,
 }
 
 impl Followed {
-    /// Whether it keeps this action away from the session, which is or is not in a transaction.
+    /// Whether it prevents this action on the session, which is or is not in a transaction.
     #[must_use]
     pub fn holds_off(&self, action: Action, in_transaction: bool) -> bool {
         match self.state {
@@ -68,14 +68,14 @@ impl Followed {
     }
 }
 
-/// Where a followed session stands.
+/// The state of a followed session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FollowState {
-    /// Waiting for it to go.
+    /// It is expected to go.
     Waiting,
-    /// It lingers, and that was said.
+    /// It lingers, which was reported.
     Lingering,
-    /// It was asked to go after its transaction, and has not gone before the deadline. The request stands.
+    /// It was asked to go after its transaction, and was still there at the deadline.
     Asked,
 }
 
@@ -86,31 +86,31 @@ struct Refusal {
     at: DateTime<Utc>,
 }
 
-/// A statement that failed on a session is not sent again within this.
+/// A statement that failed on a session is not sent again within this time.
 const REFUSED_FOR: TimeDelta = TimeDelta::hours(1);
 
-/// What an instance that left took with it is forgotten after this; the journal does not remember it for longer either.
+/// Refusals on an instance that has left are forgotten after this time, the same as in the journal.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 words! {
     /// What a snapshot proved of a followed session.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub enum Proof {
-        /// Its row is gone, or its seat has a new occupant.
+        /// Its row is gone, or its SID has a new session.
         Gone = "gone",
         /// Its row is there, KILLED, and holds no transaction and no server process.
         ResourcesFreed = "resources_freed",
         /// CANCEL SQL: its statement is no longer running.
         Cancelled = "cancelled",
-        /// It is still there, a minute after it was to go.
+        /// It is still there a minute after the action.
         Lingers = "lingers",
-        /// It was still there when the deadline passed; nobody follows it any more.
+        /// It was still there at the deadline and is no longer followed.
         DeadlinePassed = "deadline_passed",
     }
 }
 
 impl Proof {
-    /// Whether the session is followed no longer.
+    /// Whether following ends.
     #[must_use]
     pub const fn ends(self) -> bool {
         match self {
@@ -120,14 +120,14 @@ impl Proof {
     }
 }
 
-/// Something proved in this cycle.
+/// A proof of this cycle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verification {
-    /// Of whom.
+    /// The session.
     pub key: SessionKey,
-    /// Of which action.
+    /// The action that was followed.
     pub followed: Followed,
-    /// What.
+    /// What was proved.
     pub proof: Proof,
 }
 
@@ -139,17 +139,17 @@ pub struct Following {
 }
 
 impl Following {
-    /// Starts following, or goes on with a new action.
+    /// Follows a session, or replaces its earlier action.
     pub fn follow(&mut self, key: SessionKey, followed: Followed) {
         self.sessions.insert(key, followed);
     }
 
-    /// Follows nobody any more. What was refused stays so.
+    /// Ends all following. Refusals are kept.
     pub fn forget_actions(&mut self) {
         self.sessions.clear();
     }
 
-    /// Takes note of what Oracle answered about a session.
+    /// Records Oracle's answer about a session.
     pub fn answered(&mut self, key: SessionKey, outcome: Outcome, at: DateTime<Utc>) {
         match outcome {
             Outcome::Refused | Outcome::Unsupported | Outcome::Failed => {
@@ -169,7 +169,7 @@ impl Following {
         }
     }
 
-    /// Why a session is not tried again yet, if so. That it is no session which may be ended does not change while it lives.
+    /// Why a session is not tried again yet, if so. A session that cannot be ended at all is never tried again.
     #[must_use]
     pub fn refused(&self, key: SessionKey, now: DateTime<Utc>) -> Option<Obstacle> {
         let Refusal { outcome, at } = *self.refused.get(&key)?;
@@ -183,12 +183,12 @@ impl Following {
         self.sessions.get(&key)
     }
 
-    /// All, by key.
+    /// All followed sessions, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&SessionKey, &Followed)> {
         self.sessions.iter()
     }
 
-    /// How many linger on an instance.
+    /// The number of lingering sessions on an instance.
     #[must_use]
     pub fn lingering(&self, inst_id: u32) -> usize {
         self.sessions
@@ -197,8 +197,8 @@ impl Following {
             .count()
     }
 
-    /// Holds the snapshot against all followed sessions; each proof is told once. `patience` says for how long a session is
-    /// followed; [`DEADLINE`] at least.
+    /// Compares the snapshot with all followed sessions; each proof is returned once. `patience` gives how long a session is followed,
+    /// at least [`DEADLINE`].
     pub fn verify(
         &mut self,
         snapshot: &Snapshot,
@@ -213,7 +213,7 @@ impl Following {
             .retain(|key, refusal| lives(key) && now - refusal.at < REMEMBERED);
         self.sessions.retain(|key, followed| {
             let row = snapshot.find(*key);
-            // What a clock that ran ahead has dated into the future happened before now.
+            // A time in the future came from a clock that ran ahead; it is not later than now.
             followed.since = followed.since.min(now);
             let limit = match followed.state {
                 FollowState::Waiting | FollowState::Lingering => patience(followed).max(DEADLINE),
@@ -224,7 +224,7 @@ impl Following {
             let proof = if seen {
                 prove(followed, snapshot, row, now, overdue)
             } else {
-                // Neither there nor gone, and an instance that left may never come back: only the deadline ends it.
+                // Neither there nor gone, and an instance that left may never return: only the deadline ends it.
                 overdue.then_some(Proof::DeadlinePassed)
             };
             let Some(proof) = proof else { return true };
@@ -250,7 +250,7 @@ impl Following {
     }
 }
 
-/// Whether some row might be the session's although a part of the row's identity could not be read.
+/// Whether a row with an incomplete identity may be the session's.
 fn may_be_there(key: SessionKey, snapshot: &Snapshot) -> bool {
     let agrees = |row, column, id: u32| snapshot.id(row, column).is_none_or(|read| read == id);
     (0..snapshot.rows())
@@ -274,7 +274,7 @@ fn prove(
 ) -> Option<Proof> {
     let Some(row) = row else { return Some(Proof::Gone) };
     if followed.mode == RunMode::DryRun {
-        // Assumed gone until it really is; it can never linger.
+        // It is assumed to be gone, so it cannot linger.
         return None;
     }
     let age = now - followed.since;
@@ -307,7 +307,7 @@ fn prove(
     }
 }
 
-/// Whether the statement that was to be cancelled may still be running: all but an answer that says otherwise.
+/// Whether the statement that was to be cancelled may still be running: yes, unless the row shows otherwise.
 fn may_be_running(followed: &Followed, snapshot: &Snapshot, row: usize) -> bool {
     let in_call = snapshot
         .text(row, Column::Status)

@@ -1,20 +1,19 @@
-//! Pages: what the reports and the status page have in common.
+//! What the HTML reports and the status page have in common.
 //!
-//! `maud` writes the markup and escapes whatever is put between it. [`document`] makes the finished content
-//! [`visible`], so that no page has to remember either: a program that calls itself `<script>` is a word on the page, and
-//! an escape sequence is written out. The two looks are the two style sheets beside this file. A page has no script, no
-//! font and nothing else from elsewhere.
+//! `maud` writes the markup and escapes every text in it. [`document`] makes the finished content [`visible`]. So no page has to
+//! do either: a program with the name `<script>` is a word on the page, and an escape sequence is written out. The two styles
+//! are the two style sheets beside this file. A page has no script and loads nothing.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::terminal::visible::visible;
 
-/// The look of the reports.
+/// The style of the reports.
 pub(crate) const REPORT: &str = include_str!("report.css");
-/// The look of the status page.
+/// The style of the status page.
 pub(crate) const STATUS: &str = include_str!("status.css");
 
-/// A whole page; `equivalent` is the HTTP header that it carries within.
+/// A whole page; `equivalent` is an HTTP header in its `meta http-equiv`.
 pub(crate) fn document(title: &str, style: &'static str, equivalent: [&str; 2], body: &Markup) -> String {
     let [header, content] = equivalent;
     let page = html! {
@@ -33,10 +32,10 @@ pub(crate) fn document(title: &str, style: &'static str, equivalent: [&str; 2], 
     page.into_string() + "\n"
 }
 
-/// A note, its words between backticks in the type of code.
+/// A note with its words between backticks as code.
 pub(crate) fn with_code(note: &str) -> Markup {
     let parts: Vec<&str> = note.split('`').collect();
-    // The last backtick of an odd number stands alone and is left as it is.
+    // With an odd number of backticks the last one is unpaired and stays as it is.
     let lone = parts.len().is_multiple_of(2);
     html! {
         @for (at, part) in parts.iter().enumerate() {

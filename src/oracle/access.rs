@@ -1,12 +1,12 @@
-//! The views that are read, and what is said when one cannot be.
+//! The views that are read, and what is reported when one cannot be.
 //!
-//! A view that the account may not read is no error: what it would tell is unknown, and unknown spares. But somebody who
-//! wrote a policy has to learn that it does nothing here, and how to change that. So each view is a row of [`VIEWS`], with
-//! the policies that need it and with what is not known without it, and a view that cannot be read becomes an
-//! [`Unreadable`], whose words name the view, Oracle's answer, the consequence and the exact grant.
+//! A view that the account may not read is not an error: its values are unknown, and unknown spares. But the author of a
+//! policy has to learn that it does nothing here, and how to change that. So each view is a row of [`VIEWS`], with the
+//! policies that need it and with what is unknown without it. A view that cannot be read becomes an [`Unreadable`], whose text
+//! names the view, Oracle's answer, the consequence and the exact grant.
 //!
-//! Some views are read only where a session gives reason to (GV$TRANSACTION where one has a TADDR). Waiting for that would
-//! tell of a missing grant on the day when it matters, so [`check`] asks each needed view once for no rows at all.
+//! Some views are read only when a session refers to them (GV$TRANSACTION when one has a TADDR). A missing grant would then
+//! show only on the day when it matters, so [`check`] queries each needed view once for no rows.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,15 +19,15 @@ use crate::session::column::{Columns, Source};
 
 /// A view that is read.
 pub struct View {
-    /// As queries name it: `GV$TRANSACTION`.
+    /// Its name in queries: `GV$TRANSACTION`.
     pub name: &'static str,
-    /// What is not known without it, as the end of a sentence.
+    /// What is unknown without it, as the end of a sentence.
     pub without: &'static str,
-    /// Whether it is read for what is asked of this database.
+    /// Whether the policies need it on this database.
     needed: fn(&Asked<'_>) -> bool,
 }
 
-/// What policies ask of a database.
+/// What the policies need from a database.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// Columns, derived ones included.
@@ -241,10 +241,10 @@ pub const VIEWS: &[View] = &[
     },
 ];
 
-/// The account that reads: whom a grant is for.
+/// The account that reads, which a grant is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Grantee<'a> {
-    /// Its user name as the database has it.
+    /// Its user name in the database's spelling.
     pub username: &'a str,
     /// Who runs the database.
     pub service: Service,
@@ -257,14 +257,14 @@ pub struct Unreadable {
     pub view: &'static str,
     /// What was tried and what Oracle answered.
     pub error: Error,
-    /// What is not known without it; empty for a view that is not in [`VIEWS`].
+    /// What is unknown without it; empty for a view that is not in [`VIEWS`].
     pub without: &'static str,
-    /// The statement that gives the right, where a right is what is missing.
+    /// The statement that grants the right, if a right is missing.
     pub grant: Option<String>,
 }
 
 impl Unreadable {
-    /// From the answer to a query of the view.
+    /// From the error of a query of the view.
     #[must_use]
     pub fn new(view: &'static str, error: Error, grantee: Grantee<'_>) -> Unreadable {
         let known = VIEWS.iter().find(|known| known.name == view);
@@ -293,10 +293,10 @@ impl fmt::Display for Unreadable {
     }
 }
 
-/// The statement that lets the account read the view, for whoever may grant it.
+/// The statement that lets the account read the view.
 ///
-/// A right is granted on the view behind the synonym: GV_$SESSION, not GV$SESSION. On Amazon RDS nobody may grant rights on
-/// objects of SYS but by a package, which takes names in upper case (Amazon RDS User Guide, "Granting SELECT or EXECUTE
+/// A right is granted on the view behind the synonym: GV_$SESSION, not GV$SESSION. On Amazon RDS rights on objects of SYS are
+/// granted only through a package, which takes names in upper case (Amazon RDS User Guide, "Granting SELECT or EXECUTE
 /// privileges to SYS objects").
 #[must_use]
 pub fn grant(view: &str, grantee: Grantee<'_>) -> String {
@@ -322,7 +322,7 @@ fn object(view: &str) -> String {
     }
 }
 
-/// A name as SQL takes it: quoted where it is not one that is folded to itself.
+/// A name as an SQL identifier: quoted unless folding to upper case leaves it as it is.
 fn identifier(name: &str) -> String {
     let plain = name.starts_with(|first: char| first.is_ascii_uppercase())
         && name
@@ -331,13 +331,13 @@ fn identifier(name: &str) -> String {
     if plain { name.to_owned() } else { format!("\"{name}\"") }
 }
 
-/// The views that are read for what is asked.
+/// The views that the policies need.
 #[must_use]
 pub fn needed(asked: &Asked<'_>) -> Vec<&'static View> {
     VIEWS.iter().filter(|view| (view.needed)(asked)).collect()
 }
 
-/// Which of the needed views cannot be read: each is asked for no rows.
+/// The needed views that cannot be read: each is queried for no rows.
 ///
 /// # Errors
 /// When the connection breaks.

@@ -1,7 +1,7 @@
-//! What the connected database is and has, as far as it decides what may be read and done.
+//! What the connected database is and has, as far as that decides what may be read and done.
 //!
-//! Plain data, found out once for each connection by [`crate::oracle::probe`]. What could not be found out is said in
-//! `notes`, and decided for caution: a clause that is not known to exist is not sent.
+//! Plain data that [`crate::oracle::probe`] finds out once for each connection. What could not be found out is named in `notes`
+//! and assumed on the cautious side: a clause that is not known to exist is not sent.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::session::snapshot::Snapshot;
 pub struct Release {
     /// 11, 12, 18, 19, 21, 23.
     pub major: u32,
-    /// 2 in 11.2; since 18 the release update, as far as the database says it.
+    /// 2 in 11.2; from 18 on the release update, if the database shows it.
     pub minor: u32,
 }
 
@@ -37,14 +37,14 @@ impl Release {
         })
     }
 
-    /// Whether it is this one or a later one.
+    /// Whether it is this release or a later one.
     #[must_use]
     pub fn at_least(self, major: u32, minor: u32) -> bool {
         self >= Release { major, minor }
     }
 
-    /// The GV$SESSION columns that the Oracle Database Reference has for it: what is assumed where the dictionary cannot
-    /// be read. A column whose first release is not documented is left out.
+    /// The GV$SESSION columns that the Oracle Database Reference documents for this release: assumed if the dictionary cannot be
+    /// read. A column whose first release is not documented is left out.
     #[must_use]
     pub fn documented_columns(self) -> Columns {
         const LATER: [(u32, u32, &[Column]); 3] = [
@@ -84,7 +84,7 @@ impl Release {
     }
 }
 
-/// What an action needs that not every release has: the clause, and the first release that documents it.
+/// The clause of an action that not every release has, and the first release that documents it.
 #[must_use]
 pub fn first_release(action: Action) -> Option<(&'static str, Release)> {
     let (clause, major, minor) = match action {
@@ -109,25 +109,25 @@ impl fmt::Display for Release {
     }
 }
 
-/// Who runs the database, where that takes rights away.
+/// The service that runs the database, which may take rights away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Service {
-    /// Whoever owns it.
+    /// None: its owner runs it.
     SelfManaged,
     /// Amazon RDS for Oracle: nobody has the privilege to end sessions.
     AmazonRds,
-    /// Oracle Autonomous Database: only SET and KILL SESSION are left of it.
+    /// Oracle Autonomous Database: of ALTER SYSTEM, only SET and KILL SESSION are allowed.
     Autonomous,
 }
 
-/// Whether SYSDATE and the DATEs of sessions are of one clock, which is taken for granted by every difference of the two.
+/// Whether SYSDATE and the DATEs of sessions come from one clock, which every difference of the two assumes.
 ///
-/// They are not where SYSDATE follows the time zone of a PDB (TIME_AT_DBTIMEZONE from 23ai on) and LOGON_TIME the host's, where
-/// FIXED_DATE makes SYSDATE stand still (Oracle Database Reference), or where a listener that was started under another TZ
-/// gave that to its server processes. The one session whose age is known is the own one: it is as old as the connection.
+/// They do not if SYSDATE follows the time zone of a PDB (TIME_AT_DBTIMEZONE from 23ai on) and LOGON_TIME the host's, if
+/// FIXED_DATE makes SYSDATE stand still (Oracle Database Reference), or if a listener that was started with another TZ passed
+/// it to its server processes. The age of one session is known, the daemon's own: it is as old as the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dates {
-    /// SYSDATE - LOGON_TIME of the own session, in seconds; `None` where it was not told.
+    /// SYSDATE - LOGON_TIME of the daemon's own session, in seconds; `None` if unknown.
     pub own_age: Option<i64>,
     /// FIXED_DATE is set.
     pub fixed: bool,
@@ -136,17 +136,17 @@ pub struct Dates {
 impl Dates {
     /// Zones differ by a quarter of an hour at least; clocks of one database by some seconds.
     const SLACK: i64 = 60;
-    /// What summer time adds to an old session's age, or takes from it, until the session has gone.
+    /// What a change to or from summer time adds to the age of an older session, or takes from it.
     const SUMMER_TIME: i64 = 3600;
 
-    /// Why DATEs cannot be compared, asked right after a log-in that took so long, the asking included.
+    /// Why DATEs cannot be compared, if so, right after a log-in; `took` is the time since the log-in began.
     #[must_use]
     pub fn fault_at_login(self, took: Duration) -> Option<String> {
         let most = seconds(took);
         self.fault(0, most, "a session that has only just logged on")
     }
 
-    /// The same on a connection of that age.
+    /// Why DATEs cannot be compared, if so, on a connection of this age.
     #[must_use]
     pub fn fault_later(self, connected: Duration) -> Option<String> {
         let age = seconds(connected);
@@ -179,7 +179,7 @@ impl Dates {
     }
 }
 
-/// To the minute, so that the same fault is told in the same words each time.
+/// Rounded to the minute, so that the same fault always has the same message.
 const fn rounded(seconds: i64) -> i64 {
     (seconds + 30) / 60 * 60
 }
@@ -188,16 +188,16 @@ fn seconds(span: Duration) -> i64 {
     i64::try_from(span.as_secs()).unwrap_or(i64::MAX / 4)
 }
 
-/// What is said where DATEs cannot be compared.
+/// The note for DATEs that cannot be compared.
 #[must_use]
 pub fn dates_fault(why: &str) -> String {
     format!(
-        "{why}: the two are not of one clock or time zone, so connected, statement_age and transaction_age are unknown for \
+        "{why}: the two come from different clocks or time zones, so connected, statement_age and transaction_age are unknown for \
          everybody; idle and running do not depend on it"
     )
 }
 
-/// Where in a database one is connected, which decides what its views show.
+/// The container that a connection is in, which decides what its views show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A database without containers.
@@ -208,7 +208,7 @@ pub enum Place {
     Pdb,
 }
 
-/// An instance, at start-up.
+/// An instance as the probe found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceFacts {
     /// GV$INSTANCE.INST_ID.
@@ -224,11 +224,11 @@ pub struct InstanceFacts {
 /// Where a list came from, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Provenance {
-    /// Read from the view that has it.
+    /// Read from the view that defines it.
     Dictionary,
-    /// Read from a view for everybody, which may show less.
+    /// Read from a view that needs no grant and may show less.
     PublicDictionary,
-    /// Not readable: what Oracle's documentation says of the release.
+    /// Not readable: taken from Oracle's documentation of the release.
     Documentation,
 }
 
@@ -237,7 +237,7 @@ pub enum Provenance {
 pub struct Capabilities {
     /// The release.
     pub release: Release,
-    /// The version as the database says it, in full where it does.
+    /// The version as the database shows it; in full if it does.
     pub version: String,
     /// V$DATABASE.NAME.
     pub database_name: String,
@@ -255,15 +255,15 @@ pub struct Capabilities {
     pub cluster: bool,
     /// Its instances.
     pub instances: Vec<InstanceFacts>,
-    /// Whether each of them can be asked for when connecting, or why not: told by whoever connected.
+    /// Whether a connection can name its instance, or why not; set by the code that connects.
     pub narrows: Result<(), OneForAll>,
-    /// The session that asked.
+    /// The daemon's own session.
     pub own: SessionKey,
     /// Its V$SESSION.USERNAME.
     pub own_username: String,
-    /// What SYSDATE and the own LOGON_TIME were to each other when this was found out.
+    /// SYSDATE compared with the LOGON_TIME of the daemon's own session, at the time of the probe.
     pub dates: Dates,
-    /// Why DATEs cannot be compared, if so: ages that are differences of two of them are unknown then.
+    /// Why DATEs cannot be compared, if so: ages that are differences of two DATEs are then unknown.
     pub dates_fault: Option<String>,
     /// The GV$SESSION columns that can be read.
     pub columns: Columns,
@@ -279,30 +279,30 @@ pub struct Capabilities {
     pub replication: Accounts,
     /// Who runs it.
     pub service: Service,
-    /// DB_BLOCK_SIZE in bytes, which undo has too.
+    /// DB_BLOCK_SIZE in bytes, also the block size of undo.
     pub block_size: Option<i64>,
-    /// Bytes a block in each tablespace, where readable.
+    /// The block size of each tablespace in bytes, if readable.
     pub tablespace_blocks: HashMap<String, i64>,
-    /// The numbers of the statistics that columns are made of.
+    /// The numbers of the statistics behind columns.
     pub statistics: Statistics,
-    /// In which form texts are read.
+    /// The form in which texts are read.
     pub texts: TextForm,
-    /// Views that the start-up could not read, whether or not a policy needs them.
+    /// Views that the probe could not read, whether or not a policy needs them.
     pub unreadable: Vec<Unreadable>,
-    /// What could not be found out otherwise, or is not as it should be, in words for the log.
+    /// Whatever else could not be found out, or is wrong, as text for the log.
     pub notes: Vec<String>,
 }
 
-/// Why an action is not to be had on a database.
+/// Why an action is not possible on a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It came with a later release.
+    /// A later release introduced it.
     Since {
-        /// What.
+        /// The clause.
         clause: &'static str,
         /// The first release that documents it.
         first: Release,
-        /// The connected one.
+        /// The release of this database.
         connected: Release,
     },
     /// Amazon RDS grants nobody the privilege.
@@ -311,7 +311,7 @@ pub enum Reason {
     Autonomous,
     /// DISCONNECT SESSION needs an open database.
     NotOpen,
-    /// DISCONNECT SESSION reaches the instance that it is sent to, and the others cannot be asked for.
+    /// DISCONNECT SESSION reaches only the instance that it is sent to, and no connection can name another instance.
     OtherInstances(OneForAll),
 }
 
@@ -343,10 +343,10 @@ impl fmt::Display for Reason {
 impl std::error::Error for Reason {}
 
 impl Capabilities {
-    /// Whether the database has what an action needs.
+    /// Whether an action is possible on the database.
     ///
     /// # Errors
-    /// The reason why it has not. Nothing is ever sent in its place.
+    /// The reason why not. No other action takes its place.
     pub fn supports(&self, action: Action) -> Result<(), Reason> {
         if action == Action::Report {
             return Ok(());
@@ -378,7 +378,7 @@ impl Capabilities {
         }
     }
 
-    /// Where it is that one is connected.
+    /// The kind of container that the connection is in.
     #[must_use]
     pub fn place(&self) -> Place {
         match self.con_id {
@@ -419,7 +419,7 @@ impl Capabilities {
         }
     }
 
-    /// What the protections need to know, `own` being the daemon's sessions on this database.
+    /// What the protections need to know; `own` are the daemon's sessions on this database.
     #[must_use]
     pub fn facts(&self, own: &[SessionKey]) -> Facts {
         Facts {

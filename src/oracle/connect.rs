@@ -1,4 +1,4 @@
-//! Connecting and logging off on threads that may be given up.
+//! Connecting and logging off on threads that may be abandoned.
 //!
 //! Two things cannot be bounded from within the drivers: the thin driver's connect waits for ever for a listener that
 //! accepts and does not answer, and its logoff waits for ever for a server that hangs. So each runs on a thread of its
@@ -6,10 +6,10 @@
 //! the thread, and the server's side of it too: a network that swallows everything for hours costs neither threads nor
 //! sessions, and the first attempt after it succeeds.
 //!
-//! Where the socket cannot be told, the thread exists until the driver comes back by itself. It may not keep the database from
-//! being tried again, only make that rarer: each attempt that hangs makes the next one wait longer, and no more than
-//! [`MAX_HANGING`] hang at a time. And at most [`MAX_LOGOFFS`] hang in a logoff; a connection beyond that is leaked, which costs
-//! a file descriptor.
+//! Where the socket cannot be identified, the thread lives until the driver returns by itself. It must not keep the database
+//! from being tried again, only make that rarer: each attempt that hangs makes the next one wait longer, and at most
+//! [`MAX_HANGING`] hang at a time. At most [`MAX_LOGOFFS`] logoffs hang at a time; a connection beyond that is leaked, which
+//! costs a file descriptor.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -22,22 +22,22 @@ use crate::oracle::error::{Class, Error};
 use crate::oracle::sockets::{Attempt, Socket};
 use crate::oracle::{Connection, Driver, Purpose, Target, connect_string, oci, thin};
 
-/// Logoffs of one database that may hang at a time.
+/// How many logoffs of one database may hang at a time.
 pub(super) const MAX_LOGOFFS: usize = 8;
 
-/// Attempts to connect of one database that may hang at a time.
+/// How many attempts to connect to one database may hang at a time.
 pub(super) const MAX_HANGING: usize = 8;
 
-/// The next attempt waits so many times as long as the one that hangs was given, twice as long for each that hangs.
+/// The next attempt waits this many times the limit of the attempt that hangs, and twice that for each further one.
 const WAIT_TIMES: u32 = 10;
 
-/// And no longer than this.
+/// The longest wait before the next attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 
 /// A logoff that takes longer is ended by shutting its socket down.
 const LOGOFF_LIMIT: Duration = Duration::from_secs(10);
 
-/// A database's place to connect from: one attempt at a time, given up when it takes too long.
+/// Makes the connections to one database: one attempt at a time, abandoned when it takes too long.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectSlot {
     attempts: Arc<Attempts>,
@@ -54,7 +54,7 @@ struct Attempts {
 #[derive(Debug, Default)]
 struct Running {
     count: usize,
-    /// Nobody is let in before this, unless all have ended.
+    /// No new attempt begins before this, unless all others have ended.
     closed: Option<Deadline>,
 }
 
@@ -71,7 +71,7 @@ impl Attempts {
     }
 }
 
-/// The attempt no longer counts when this is dropped, whatever the thread that holds it died of.
+/// Dropping it ends the attempt's count, also when the thread that holds it panics.
 struct Occupied(Arc<Attempts>);
 
 impl Drop for Occupied {
@@ -82,16 +82,16 @@ impl Drop for Occupied {
 }
 
 impl ConnectSlot {
-    /// A free one.
+    /// A slot without any attempt.
     #[must_use]
     pub fn new() -> ConnectSlot {
         ConnectSlot::default()
     }
 
-    /// Connects, within the limit. Waits for an attempt that is under way, and counts that towards the limit.
+    /// Connects within the limit. Waits for an attempt that is under way; that wait counts towards the limit.
     ///
     /// # Errors
-    /// What the driver answers; [`Class::Backoff`] when there was no answer in time, or an earlier attempt still hangs.
+    /// The driver's error; [`Class::Backoff`] when there was no answer in time, or an earlier attempt still hangs.
     pub fn connect(&self, target: &Target, purpose: Purpose, limit: Duration) -> Result<Box<dyn Connection>, Error> {
         let tried = connecting(target);
         let deadline = Deadline::begin(limit);
@@ -110,14 +110,14 @@ impl ConnectSlot {
                 let opened = open(&its_target, purpose, left, logoffs, &its_attempt);
                 drop(its_attempt);
                 drop(occupied);
-                // A receiver that gave up drops the connection, which logs it off.
+                // If the receiver has given up, the connection is dropped here, which logs it off.
                 let _ = answer.send(opened);
             });
         if let Err(error) = spawned {
             return Err(Error::new(
                 Class::Backoff,
                 tried,
-                format!("no thread to connect on: {error}"),
+                format!("could not start a thread to connect on: {error}"),
             ));
         }
         match answered.recv_timeout(left) {
@@ -151,13 +151,13 @@ impl ConnectSlot {
     }
 }
 
-/// How messages name the attempt: which database, how, and the address that was tried.
+/// How error messages name the attempt: database, driver, and the address that was tried.
 pub(super) fn connecting(target: &Target) -> String {
     let address = connect_string::address(&target.connect);
     format!("connect to {} with driver {} at {address}", target.name, target.driver)
 }
 
-/// Says where was looked for what the driver did not find: an alias, a wallet.
+/// Adds to an error about a missing alias or wallet where the driver looked for it.
 fn with_place(mut error: Error) -> Error {
     let missing = match error.code {
         // TNS: could not resolve the connect identifier specified.
@@ -197,7 +197,7 @@ fn open(
     }
 }
 
-/// The logoffs of a database that run now.
+/// Counts the logoffs of a database that are running.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Logoffs(Arc<AtomicUsize>);
 
@@ -210,8 +210,8 @@ impl Drop for Counted {
 }
 
 impl Logoffs {
-    /// Drops a driver's connection, which logs it off, on a thread of its own; waits for that no longer than `grace`. Its
-    /// socket is shut down where that takes too long, or too many hang already.
+    /// Drops a driver's connection, which logs it off, on a thread of its own, and waits no longer than `grace` for it. The
+    /// socket is shut down if the logoff takes too long or too many logoffs hang already.
     pub(super) fn log_off<C: Send + 'static>(&self, connection: C, socket: Option<Socket>, grace: Duration) {
         if self.0.fetch_add(1, Ordering::Relaxed) >= MAX_LOGOFFS {
             self.0.fetch_sub(1, Ordering::Relaxed);
@@ -226,20 +226,20 @@ impl Logoffs {
         }
         let counted = Counted(Arc::clone(&self.0));
         let (done, awaited) = sync_channel::<()>(1);
-        // Without a thread the closure is dropped here, and the connection with it: there is no better place then.
+        // If no thread can be started, the closure and its connection are dropped here: there is no better place.
         let spawned = thread::Builder::new().name("logoff".to_owned()).spawn(move || {
             drop_within(connection, socket, LOGOFF_LIMIT);
             drop(counted);
             drop(done);
         });
         if spawned.is_ok() && !grace.is_zero() {
-            // Ends with a disconnect when the thread is done, with a timeout when it is given up.
+            // Returns `Disconnected` when the thread is done, `Timeout` when the grace is over.
             let _ = awaited.recv_timeout(grace);
         }
     }
 }
 
-/// Drops a connection; where its logoff takes too long, its socket is shut down, which ends that.
+/// Drops a connection. If its logoff takes too long, shuts its socket down, which ends the logoff.
 fn drop_within<C: Send + 'static>(connection: C, socket: Option<Socket>, limit: Duration) {
     let Some(socket) = socket else {
         drop(connection);
@@ -253,7 +253,7 @@ fn drop_within<C: Send + 'static>(connection: C, socket: Option<Socket>, limit: 
     let late = matches!(awaited.recv_timeout(limit), Err(RecvTimeoutError::Timeout));
     if let (Ok(thread), true) = (spawned, late) {
         socket.shut_down();
-        // Whatever a driver's drop panics over, the connection is gone.
+        // A panic in the driver's drop changes nothing: the connection is gone.
         let _ = thread.join();
     }
 }

@@ -1,12 +1,12 @@
-//! Puts a time limit into a connect string that has none.
+//! Adds time limits and an instance to connect strings.
 //!
 //! Oracle Client waits for ever for a listener that accepts and does not answer, unless CONNECT_TIMEOUT is set; and it
-//! notices a peer that vanished without a word only through EXPIRE_TIME. Both can be said in Easy Connect Plus and in a
-//! full descriptor. What the DBA set stays. A TNS alias cannot be extended: there the thread that connects is given up.
+//! notices a peer that vanished only through EXPIRE_TIME. Easy Connect Plus and a full descriptor can hold both. A limit that
+//! the DBA has set stays. A TNS alias cannot be extended: there the thread that connects is abandoned.
 
 use std::fmt;
 
-/// The connect string with both limits in it, wherever it is of a form that can carry them.
+/// The connect string with both limits in it, if its form can hold them.
 ///
 /// `connect_timeout` is in seconds, `expire_time` in minutes.
 pub(super) fn with_limits(connect: &str, connect_timeout: u64, expire_time: u64) -> String {
@@ -21,14 +21,14 @@ pub(super) fn with_limits(connect: &str, connect_timeout: u64, expire_time: u64)
     }
 }
 
-/// Why a connect string cannot ask for one instance of several.
+/// Why a connect string cannot be extended to name one instance of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OneForAll {
-    /// A name out of tnsnames.ora or a directory.
+    /// It is a name in tnsnames.ora or in a directory.
     Alias,
-    /// No service that instances have in common: nothing, or a SID.
+    /// It names no service that the instances have in common: nothing at all, or a SID.
     NoService,
-    /// It asks for one instance already.
+    /// It names one instance already.
     OneInstance,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for OneForAll {
 /// The connect string for one instance of the database.
 ///
 /// # Errors
-/// Why it cannot ask for one. Easy Connect is `[protocol:][//]host[:port][,...][/service[:server][/instance]][?parameters]`
+/// Why it cannot name an instance. Easy Connect is `[protocol:][//]host[:port][,...][/service[:server][/instance]][?parameters]`
 /// (Oracle Database Net Services Administrator's Guide, "Understanding Easy Connect Plus").
 pub(super) fn on_instance(connect: &str, instance: &str) -> Result<String, OneForAll> {
     let connect = connect.trim();
@@ -65,7 +65,7 @@ pub(super) fn on_instance(connect: &str, instance: &str) -> Result<String, OneFo
     };
     let hosts = match address.split_once("://") {
         Some((protocol, rest)) if ["tcp", "tcps"].iter().any(|known| protocol.eq_ignore_ascii_case(known)) => rest,
-        // ldap: and its like look a name up.
+        // ldap: and similar protocols look a name up.
         Some(_) => return Err(OneForAll::Alias),
         None => address.trim_start_matches('/'),
     };
@@ -108,7 +108,8 @@ fn descriptor_on_instance(connect: &str, instance: &str) -> Result<String, OneFo
     Ok(narrowed)
 }
 
-/// The connect string as messages show it: without parameters, which say how and not where, on one line, shortened.
+/// The connect string as messages show it: on one line, shortened, and without parameters, which say how to connect, not
+/// where.
 pub(super) fn address(connect: &str) -> String {
     const SHOWN: usize = 160;
     let connect = connect.trim();
@@ -123,7 +124,7 @@ pub(super) fn address(connect: &str) -> String {
     }
 }
 
-/// Whole seconds, rounded up: CONNECT_TIMEOUT knows no fractions, and 0 would mean no limit.
+/// Whole seconds, rounded up: CONNECT_TIMEOUT takes no fractions, and 0 would mean no limit.
 pub(super) fn whole_seconds(limit: std::time::Duration) -> u64 {
     limit
         .as_secs()
@@ -131,7 +132,7 @@ pub(super) fn whole_seconds(limit: std::time::Duration) -> u64 {
         .max(1)
 }
 
-/// Whether it names a host, rather than being an alias out of tnsnames.ora.
+/// Whether it names a host; otherwise it is an alias in tnsnames.ora.
 fn is_easy_connect(connect: &str) -> bool {
     connect.contains(['/', ':'])
 }
@@ -158,7 +159,7 @@ fn easy_connect(connect: &str, limits: &[(&str, u64)]) -> String {
     extended
 }
 
-/// Adds to each DESCRIPTION of a descriptor, which may be a list of them, what that one does not have.
+/// Adds the limits that it does not have to each DESCRIPTION of a descriptor, which may be a list of them.
 fn descriptor(connect: &str, limits: &[(&str, u64)]) -> String {
     let mut extended = String::with_capacity(connect.len() + 64);
     let mut copied = 0;
@@ -175,12 +176,12 @@ fn descriptor(connect: &str, limits: &[(&str, u64)]) -> String {
     extended
 }
 
-/// Where the value of each DESCRIPTION begins, and that value.
+/// The value of each DESCRIPTION, with the place where it begins.
 fn descriptions(connect: &str) -> Vec<(usize, &str)> {
     values_of(connect, "DESCRIPTION")
 }
 
-/// Where the value of each node of this name begins, and that value.
+/// The value of each node of this name, with the place where it begins.
 fn values_of<'a>(connect: &'a str, wanted: &str) -> Vec<(usize, &'a str)> {
     connect
         .match_indices('(')
@@ -192,7 +193,7 @@ fn values_of<'a>(connect: &'a str, wanted: &str) -> Vec<(usize, &'a str)> {
         .collect()
 }
 
-/// The names of the nodes that stand directly inside a value.
+/// The names of the nodes directly inside a value.
 fn nodes(value: &str) -> impl Iterator<Item = &str> {
     let mut depth = 0_usize;
     value.char_indices().filter_map(move |(at, character)| match character {
@@ -212,7 +213,7 @@ fn nodes(value: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// For a parenthesis at `open`: the name after it, and where the value after its `=` begins.
+/// The name after the parenthesis at `open`, and the place where the value after its `=` begins.
 fn name_at(text: &str, open: usize) -> Option<(&str, usize)> {
     let rest = &text[open + 1..];
     let equals = rest.find('=')?;
@@ -223,7 +224,7 @@ fn name_at(text: &str, open: usize) -> Option<(&str, usize)> {
     Some((name, open + 1 + equals + 1))
 }
 
-/// The text up to the parenthesis that closes the node which it is the value of.
+/// The text up to the parenthesis that closes the node around it.
 fn balanced(text: &str) -> &str {
     let mut depth = 0_usize;
     for (at, character) in text.char_indices() {

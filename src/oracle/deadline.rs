@@ -1,11 +1,11 @@
 //! How long a call to a driver may still take.
 //!
-//! The drivers bound each round trip on its own, so a fetch in many round trips could take as many times its limit. This
-//! is the watch that bounds the whole call.
+//! The drivers bound each round trip, so a fetch of many round trips could take many times its limit. A [`Deadline`] bounds
+//! the whole call.
 
 use std::time::{Duration, Instant};
 
-/// A call's time limit, from when it began.
+/// A call's time limit, counted from its beginning.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
     began: Instant,
@@ -13,7 +13,7 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    /// Starts the watch.
+    /// Begins now.
     #[allow(
         clippy::disallowed_methods,
         reason = "measures how long a driver takes; decides nothing about a session"
@@ -25,14 +25,14 @@ impl Deadline {
         }
     }
 
-    /// What is left of it; `None` when it has passed.
+    /// The time that is left; `None` when it has passed.
     pub(super) fn left(&self) -> Option<Duration> {
         self.limit
             .checked_sub(self.began.elapsed())
             .filter(|left| !left.is_zero())
     }
 
-    /// The whole of it.
+    /// The whole limit.
     pub(super) fn limit(&self) -> Duration {
         self.limit
     }

@@ -1,35 +1,35 @@
 //! What an ORA- number means for the daemon.
 //!
-//! Classified by number alone: texts are translated, were rewritten in 23ai, and carry lines of help. The numbers are
-//! data, one row each, so that a test can hold every row. An error that only wraps another (ORA-00604, ORA-12801,
+//! Errors are classified by number alone: texts are translated, were rewritten in 23ai, and contain lines of help. The numbers
+//! are data, one row each, so that a test can check every row. An error that only wraps another (ORA-00604, ORA-12801,
 //! DPI-1080) is unwrapped first.
 //!
-//! What the numbers mean is from the Oracle Database Error Messages reference and the list of numbers after which ODPI-C
-//! gives a connection up for lost.
+//! Sources: the Oracle Database Error Messages reference, and the list of numbers after which ODPI-C takes a connection for
+//! lost.
 
 use crate::words::words;
 use std::fmt;
 use std::time::Duration;
 
 words! {
-    /// What becomes of the connection, the cycle and the next attempt. The name of each is a label of metrics.
+    /// What an error means for the connection, the cycle and the next attempt. The names are label values of metrics.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub enum Class {
         /// The account was refused. Each further attempt counts towards locking it, so there is none until a person acts.
         Auth = "auth",
         /// A person has to change something: a grant, a name, a certificate, an installation.
         Config = "config",
-        /// The database or its listener is not ready or is full. Wait, longer each time.
+        /// The database or its listener is not ready, or is full. Wait, longer each time.
         Backoff = "backoff",
         /// The connection is gone, and the outcome of what ran on it is unknown. Connect again and look first.
         Reconnect = "reconnect",
         /// This call was interrupted or invalidated; the connection lives.
         Cancelled = "cancelled",
-        /// The answer may be incomplete, or could not be made this time. Nothing is done with it; the connection lives.
+        /// The answer is missing or may be incomplete, so it is not used; the connection lives.
         Partial = "partial",
         /// The release does not know a clause, a column or a parameter.
         Unsupported = "unsupported",
-        /// The statement was wrong, which no retry mends.
+        /// The daemon's statement was wrong. No retry helps.
         Bug = "bug",
     }
 }
@@ -47,7 +47,7 @@ impl Class {
         }
     }
 
-    /// Whether the connection that it happened on is of no more use.
+    /// Whether the connection on which the error happened is lost.
     #[must_use]
     pub const fn costs_the_connection(self) -> bool {
         match self {
@@ -68,7 +68,7 @@ impl fmt::Display for Class {
 pub enum Retry {
     /// Not before a person has changed something (a reload, a restart).
     Never,
-    /// Every few minutes: a person has to act, but nothing gets worse by looking.
+    /// Every few minutes: a person has to act, and an attempt does no harm.
     Slowly,
     /// Exponentially longer each time, with jitter.
     Backoff,
@@ -78,16 +78,16 @@ pub enum Retry {
     NextCycle,
 }
 
-/// Whether the error came from making the connection or from using it: a lost link means another thing at each.
+/// Whether the error came from making the connection or from using it: a lost link means something else in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Making it.
+    /// Making the connection.
     Connect,
-    /// Using it.
+    /// Using the connection.
     Call,
 }
 
-/// Every number that is known, with its class.
+/// Every known number with its class.
 pub const NUMBERS: &[(u32, Class)] = &[
     // Connecting: the account.
     (1005, Class::Auth),  // null password given
@@ -146,7 +146,7 @@ pub const NUMBERS: &[(u32, Class)] = &[
     // The connection is gone.
     (22, Class::Reconnect),    // invalid session ID
     (28, Class::Reconnect),    // your session has been killed: ours
-    (31, Class::Reconnect),    // as an error of our own call, our session is being killed
+    (31, Class::Reconnect),    // as an error of our own call: our session is being killed
     (45, Class::Reconnect),    // your session has been terminated with no replay
     (378, Class::Reconnect),   // buffer pools cannot be created as specified
     (600, Class::Reconnect),   // internal error
@@ -192,7 +192,7 @@ pub const NUMBERS: &[(u32, Class)] = &[
     (4065, Class::Cancelled), // not executed, altered or dropped
     (4068, Class::Cancelled), // package state has been discarded
     (6508, Class::Cancelled), // could not find program unit
-    // The answer is not whole.
+    // The answer is missing or incomplete.
     (604, Class::Partial),         // error at recursive SQL level, without the error itself
     (1555, Class::Partial),        // snapshot too old
     (4031, Class::Partial),        // unable to allocate shared memory
@@ -210,7 +210,7 @@ pub const NUMBERS: &[(u32, Class)] = &[
     (2003, Class::Unsupported), // invalid USERENV parameter
     (2065, Class::Unsupported), // illegal option
     (3048, Class::Unsupported), // SQL reserved word is not syntactically valid following
-    // Our statement was wrong, or answers to the acting block that came outside of it.
+    // Our statement was wrong, or an answer to the statement of an action came as an error of the block.
     (26, Class::Bug),    // missing or invalid session ID
     (27, Class::Bug),    // cannot kill current session
     (29, Class::Bug),    // session is not a user session
@@ -222,15 +222,15 @@ pub const NUMBERS: &[(u32, Class)] = &[
     (16000, Class::Bug), // open for read-only access: nothing is ever written
 ];
 
-/// Partial multibyte character: a text that was cut in the middle of a character, or never was one of the character set.
+/// Partial multibyte character: a text was cut in the middle of a character, or was never valid in the character set.
 pub(crate) const BROKEN_TEXT: u32 = 29_275;
 
 const RECURSIVE: u32 = 604;
 const PARALLEL: u32 = 12801;
 
-/// The class of a whole stack of numbers, outermost first, and the number that decided it.
+/// The class of a stack of numbers, outermost first, and the number that decides it.
 ///
-/// An unknown number while connecting means waiting, while calling it means that there is no answer to use.
+/// An unknown number means [`Class::Backoff`] while connecting, and [`Class::Partial`] in a call.
 #[must_use]
 pub fn classify(stack: &[u32], phase: Phase) -> (Class, Option<u32>) {
     let Some(outer) = stack.first().copied() else {
@@ -247,7 +247,7 @@ pub fn classify(stack: &[u32], phase: Phase) -> (Class, Option<u32>) {
     if outer != PARALLEL && !(outer == RECURSIVE && stack.contains(&PARALLEL)) {
         return (class, Some(number));
     }
-    // A parallel server failed, not our own connection: the answer is lost, the connection is not.
+    // A parallel server failed, not our connection: the answer is lost, the connection lives.
     let class = match class {
         Class::Auth | Class::Backoff | Class::Reconnect | Class::Partial => Class::Partial,
         Class::Config | Class::Cancelled | Class::Unsupported | Class::Bug => class,
@@ -265,7 +265,7 @@ fn of_number(number: u32, phase: Phase) -> Class {
             .map_or(unknown(phase), |(_, class)| *class)
     };
     match (phase, class) {
-        // There is no connection yet to be lost.
+        // There is no connection yet that could be lost.
         (Phase::Connect, Class::Reconnect | Class::Partial | Class::Cancelled) => Class::Backoff,
         (Phase::Connect | Phase::Call, class) => class,
     }
@@ -278,13 +278,13 @@ const fn unknown(phase: Phase) -> Class {
     }
 }
 
-/// The ORA- numbers in a message, in the order in which they stand.
+/// The ORA- numbers in a message, in their order.
 #[must_use]
 pub fn numbers_in(message: &str) -> Vec<u32> {
     prefixed_numbers(message, "ORA-")
 }
 
-/// The DPI- number that a message of ODPI-C begins with.
+/// The DPI- number at the beginning of an ODPI-C message.
 #[must_use]
 pub fn dpi_number(message: &str) -> Option<u32> {
     if message.starts_with("DPI-") {
@@ -311,13 +311,13 @@ fn prefixed_numbers(message: &str, prefix: &str) -> Vec<u32> {
 /// What was tried, on what, and why it failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// What it means.
+    /// What the error means.
     pub class: Class,
-    /// The ORA- number that decided the class, where there is one.
+    /// The ORA- number that decided the class, if there is one.
     pub code: Option<u32>,
-    /// What was tried, on what: `read GV$SESSION from prod`.
+    /// What was tried and on what: `read GV$SESSION from prod`.
     pub tried: String,
-    /// Why it failed: the first line of the driver's message, or our own words.
+    /// Why it failed: the first lines of the driver's message, or our own text.
     pub why: String,
 }
 
@@ -331,7 +331,7 @@ impl Error {
         self.code == Some(WRONG_PASSWORD)
     }
 
-    /// An error of our own, without a number.
+    /// An error without a number.
     #[must_use]
     pub fn new(class: Class, tried: impl Into<String>, why: impl Into<String>) -> Error {
         Error {
@@ -369,7 +369,7 @@ impl Error {
                 Class::Cancelled,
                 format!("no answer within {:.1}s (DPI-1067)", limit.as_secs_f64()),
             ),
-            // The driver closed the connection for the number that stands in its message.
+            // The driver closed the connection because of the number in its message.
             Some(1080) => {
                 let error = Error::from_database(Phase::Call, tried, None, message);
                 let class = if error.class.costs_the_connection() { error.class } else { Class::Reconnect };
@@ -379,7 +379,7 @@ impl Error {
         }
     }
 
-    /// From a message of the database and, where the driver gives it apart, its first number.
+    /// From a message of the database and, if the driver gives it separately, its first number.
     #[must_use]
     pub fn from_database(phase: Phase, tried: impl Into<String>, code: Option<u32>, message: &str) -> Error {
         let mut stack = numbers_in(message);
@@ -397,15 +397,15 @@ impl Error {
         }
     }
 
-    /// Whether a grant would mend it: Oracle says that there is no such view where it means that it may not be seen
-    /// (ORA-00942, ORA-04043, and ORA-41900 from 23ai on), or that the privilege is missing (ORA-01031).
+    /// Whether a grant would solve it: Oracle answers that there is no such view when the account may not see it (ORA-00942,
+    /// ORA-04043, ORA-41900 from 23ai on), or that the privilege is missing (ORA-01031).
     #[must_use]
     pub fn is_missing_right(&self) -> bool {
         matches!(self.code, Some(942 | 1031 | 4043 | 41900))
     }
 }
 
-/// The lines of a message that carry an error, on one line, without the help that newer releases add.
+/// The first three lines of a message on one line, without the help that newer releases add.
 fn first_lines(message: &str) -> String {
     let lines: Vec<&str> = message
         .lines()

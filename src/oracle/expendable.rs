@@ -1,10 +1,10 @@
-//! Calls of a driver on threads that may be lost to it.
+//! Runs each call of a driver on a thread that may be lost.
 //!
-//! The thin driver decodes what a server sends without looking whether it can be so, and panics where it cannot. That would be
-//! caught, but on its way out it panics again in a destructor (a statement that is dropped takes the lock which the first panic
-//! has poisoned), and a panic during a panic ends the whole process. So each call runs on a thread of its own, and the hook
-//! that is called before any panic goes on stops that thread there, for ever, at its second one. Such an answer costs a thread,
-//! a descriptor and some memory; waiting between attempts keeps them few.
+//! The thin driver decodes a server's answer without checking it, and panics over an invalid one. That alone would be caught,
+//! but while the panic unwinds, a destructor panics again (dropping a statement takes the lock that the first panic has
+//! poisoned), and a panic during a panic ends the whole process. So each call runs on a thread of its own, and the panic hook,
+//! which runs before the unwinding, stops that thread for ever at its second panic. Such an answer costs a thread, a
+//! descriptor and some memory; the waits between attempts keep them few.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -17,36 +17,36 @@ use std::thread;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::row::RowBuffer;
 
-/// Rows that are handed over at a time.
+/// How many rows are handed over at a time.
 pub(super) const CHUNK: usize = 500;
 
-/// What a call says while it runs.
+/// What a call's thread sends.
 enum Said<T> {
     Rows(Vec<RowBuffer>),
     Done(Result<T, Box<dyn Any + Send>>),
-    /// Its thread has stopped in the middle of a second panic.
+    /// The thread has stopped at its second panic.
     Lost,
 }
 
-/// Where a call hands its rows over.
+/// Sends a call's rows to its caller.
 pub(super) struct Rows<T> {
     said: SyncSender<Said<T>>,
-    /// Nobody wants more.
+    /// The caller wants no more rows.
     enough: Arc<AtomicBool>,
 }
 
 impl<T> Rows<T> {
-    /// Whether anybody still wants more.
+    /// Sends rows; `false` when the caller wants no more.
     pub(super) fn hand_over(&self, rows: Vec<RowBuffer>) -> bool {
         !self.enough.load(Ordering::Relaxed) && self.said.send(Said::Rows(rows)).is_ok()
     }
 }
 
-/// What has to be said when the thread that this is on is lost.
+/// Runs when its thread is lost: tells the caller.
 type LastWords = Box<dyn Fn()>;
 
 thread_local! {
-    /// On a thread of a call: how many panics there were, and its last words.
+    /// On the thread of a call: the number of its panics, and what to run when it is lost.
     static CALL: RefCell<Option<(u32, LastWords)>> = const { RefCell::new(None) };
 }
 
@@ -75,13 +75,13 @@ fn watch_panics() {
     });
 }
 
-/// Runs a call and gives its rows to `take`, for as long as that wants them.
+/// Runs a call and gives its rows to `take` until `take` breaks.
 ///
 /// # Errors
-/// [`Class::Reconnect`] where the call's thread was lost, or there was none to be had.
+/// [`Class::Reconnect`] if the call's thread was lost or could not be started.
 ///
 /// # Panics
-/// As the call does.
+/// When the call panics.
 pub(super) fn run<T: Send + 'static>(
     tried: &str,
     call: impl FnOnce(&Rows<Result<T, Error>>) -> Result<T, Error> + Send + 'static,
@@ -93,7 +93,7 @@ pub(super) fn run<T: Send + 'static>(
     let its_enough = Arc::clone(&enough);
     let spawned = thread::Builder::new().name("call".to_owned()).spawn(move || {
         let last = said.clone();
-        // Nobody listens any more only where nobody waits for it.
+        // Sending fails only if the caller no longer waits.
         let last_words: LastWords = Box::new(move || drop(last.send(Said::Lost)));
         CALL.set(Some((0, last_words)));
         let rows = Rows {
@@ -108,7 +108,7 @@ pub(super) fn run<T: Send + 'static>(
         return Err(Error::new(
             Class::Reconnect,
             tried,
-            format!("no thread to call on: {error}"),
+            format!("could not start a thread for the call: {error}"),
         ));
     }
     listen(tried, &heard, &enough, take)
@@ -132,6 +132,6 @@ fn listen<T>(
             Said::Lost => break,
         }
     }
-    let why = "panicked over the answer, and again while it cleaned up after that";
+    let why = "the driver panicked over the answer, and again while it cleaned up";
     Err(Error::new(Class::Reconnect, tried, why))
 }

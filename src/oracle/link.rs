@@ -1,8 +1,7 @@
 //! A connection through either driver: what is the same for both, written once.
 //!
-//! The drivers differ in how a query is run and its values are read. That a lost connection stays lost, that every call has
-//! its limit set first, that round trips are counted and that a logoff may hang on a thread of its own, does not depend on
-//! them.
+//! The drivers differ in how a query runs and how its values are read. The rest is here: a lost connection stays lost, every
+//! call sets its limit first, round trips are counted, and a logoff that hangs does so on a thread of its own.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,15 +12,15 @@ use crate::oracle::error::{Class, Error};
 use crate::oracle::sockets::{Claim, Socket};
 use crate::oracle::{BlockAnswer, Connection, Identity, MAX_STATEMENT, Query, Sink, reading};
 
-/// So many calls in a row without an answer end a connection, whatever the errors' numbers say of it.
+/// After this many calls in a row without an answer the connection counts as lost, whatever the numbers of the errors say.
 const FAILURES: u32 = 5;
 
 /// A driver's own connection.
 pub(super) trait Native: Send + 'static {
-    /// Sets the limit of the calls to come.
+    /// Sets the limit of the following calls.
     fn set_limit(&self, limit: Duration, tried: &str) -> Result<(), Error>;
 
-    /// Runs a query and hands its rows to the sink; how many there were.
+    /// Runs a query, hands its rows to the sink, and returns their number.
     fn fetch(&self, query: &Query, limit: Duration, tried: &str, sink: &mut Sink<'_>) -> Result<u64, Error>;
 
     /// Runs a statement in [`crate::oracle::BLOCK`].
@@ -31,7 +30,7 @@ pub(super) trait Native: Send + 'static {
     fn ping(&self, limit: Duration, tried: &str) -> Result<(), Error>;
 }
 
-/// A connection with what is known of it.
+/// A driver's connection with its state.
 pub(super) struct Link<N: Native> {
     /// `None` only while it is being dropped.
     native: Option<N>,
@@ -39,18 +38,18 @@ pub(super) struct Link<N: Native> {
     warning: Option<String>,
     round_trips: u64,
     lost: bool,
-    /// Calls since the last one that was answered.
+    /// Failed calls since the last answer.
     failures: u32,
     logoffs: Logoffs,
     sockets: Sockets,
 }
 
-/// The sockets of a connection, as far as they can be told.
+/// The sockets of a connection, as far as they can be identified.
 #[derive(Debug, Default)]
 pub(super) struct Sockets {
-    /// The one that a logoff may hang on.
+    /// The socket that a logoff may hang on.
     pub(super) own: Option<Socket>,
-    /// They belong to a connection that stands.
+    /// Keeps the sockets from being shut down as those of an abandoned attempt.
     pub(super) claim: Option<Claim>,
 }
 
@@ -74,10 +73,9 @@ impl<N: Native> Link<N> {
         }
     }
 
-    /// Runs a call of the driver with its limit set, and notes what its end means for the connection.
+    /// Runs a call of the driver with its limit set, and records whether the connection is lost.
     ///
-    /// A panic of the driver, or of what takes its rows, ends this connection and nothing else: what it was about to read is
-    /// not known, and other connections have nothing to do with it.
+    /// A panic of the driver or of the sink ends this connection and no other: the position in its protocol is unknown.
     fn call_driver<T>(
         &mut self,
         tried: &str,
@@ -95,7 +93,7 @@ impl<N: Native> Link<N> {
             Ok(_) => self.failures = 0,
             Err(error) => {
                 self.failures = match error.class {
-                    // The database has understood and said why not.
+                    // The database understood the call and answered why it fails.
                     Class::Config | Class::Unsupported => 0,
                     Class::Auth
                     | Class::Backoff
@@ -118,23 +116,27 @@ impl<N: Native> Link<N> {
             if self.lost
                 && let Some(own) = &own
             {
-                // There is nobody to log off from, or nobody knows where in a message the other end stands.
+                // Nobody is there to log off from, or the position in the protocol is unknown.
                 own.shut_down();
             }
-            // The claim holds for as long as the driver is busy with the logoff.
+            // The claim must last until the driver has logged off.
             self.logoffs.log_off((native, claim), own, grace);
         }
     }
 }
 
-/// What a panic comes to: nothing is known of the connection that it happened on.
+/// The error for a panic: the state of the connection is unknown.
 pub(crate) fn panicked(tried: &str, panic: &(dyn Any + Send)) -> Error {
     let said = panic
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
-    Error::new(Class::Reconnect, tried, format!("panicked over the answer: {said}"))
+    Error::new(
+        Class::Reconnect,
+        tried,
+        format!("the driver panicked over the answer: {said}"),
+    )
 }
 
 impl<N: Native> Connection for Link<N> {
@@ -189,12 +191,12 @@ impl<N: Native> Drop for Link<N> {
     }
 }
 
-/// A query whose rows came in time, one by one, but not all of them together.
+/// The error for a query whose round trips each came in time, but not all of them together.
 pub(super) fn too_slow(tried: &str, limit: Duration) -> Error {
     Error::new(
         Class::Cancelled,
         tried,
-        format!("not done within {:.1}s", limit.as_secs_f64()),
+        format!("not complete within {:.1}s", limit.as_secs_f64()),
     )
 }
 
@@ -270,7 +272,7 @@ mod tests {
         assert_eq!(error.class, Class::Reconnect);
         assert_eq!(
             error.to_string(),
-            "run a statement on prod: panicked over the answer: attempt to subtract with overflow"
+            "run a statement on prod: the driver panicked over the answer: attempt to subtract with overflow"
         );
         assert!(link.is_lost());
         let error = link.ping(LIMIT).expect_err("it is lost");

@@ -3,7 +3,7 @@
 //! Two drivers stand behind one small trait: `oci` is the `oracle` crate over Oracle's own client library, `thin` is
 //! Oracle's pure-Rust `oracledb` crate, for hosts where nothing may be installed. What is common to both is here: a query
 //! that says which type each column is expected to have, rows handed over one at a time without being collected, a limit
-//! on every call, and errors that carry what they mean.
+//! on every call, and errors with a class that says what to do next.
 //!
 //! Both drivers block. A call stuck in one of them cannot be cancelled from outside, so each database has threads of its
 //! own, and whatever could hang without a limit (connecting, logging off) runs on a thread that may be abandoned.
@@ -61,8 +61,8 @@ pub const FETCH_FEW: u32 = 20;
 /// Statements a connection keeps parsed. A snapshot uses about a dozen texts; the rest is for start-up and re-checks.
 pub(crate) const STATEMENT_CACHE: u32 = 40;
 
-/// A text that must not be shown: it has no `Display`, and its `Debug` does not tell it. Its memory is overwritten when the
-/// last clone is dropped; what a driver copies of it is the driver's.
+/// A text that must not be shown: it has no `Display`, and its `Debug` hides it. Its memory is overwritten when the last clone
+/// is dropped; copies that a driver makes are not.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<Zeroizing<String>>);
 
@@ -102,23 +102,23 @@ pub enum Login {
 /// A database to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Its configured name, which stands in messages.
+    /// Its configured name, as messages show it.
     pub name: Arc<str>,
-    /// How it is reached.
+    /// The driver that reaches it.
     pub driver: Driver,
     /// Easy Connect (Plus), a descriptor, or a TNS alias.
     pub connect: String,
     /// How to log in.
     pub login: Login,
-    /// Where TNS aliases are looked up; `None`: where TNS_ADMIN says. Oracle Client takes the first for the whole process.
+    /// The folder of tnsnames.ora; `None` means what TNS_ADMIN says. Oracle Client uses the first one for the whole process.
     pub tns_admin: Option<PathBuf>,
 }
 
 impl Target {
-    /// The same database, asked for one of its instances by name.
+    /// The target for one named instance of this database.
     ///
     /// # Errors
-    /// Why the connect string cannot ask for one.
+    /// Why the connect string cannot name an instance.
     pub fn on_instance(&self, instance: &str) -> Result<Target, OneForAll> {
         Ok(Target {
             connect: connect_string::on_instance(&self.connect, instance)?,
@@ -164,18 +164,18 @@ pub enum Bind {
     Time(DbTime),
 }
 
-/// A SELECT with what is expected of it.
+/// A SELECT with the types of its columns and the values of its placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// What is read, for messages: `GV$SESSION`.
     pub of: &'static str,
-    /// The text, without a semicolon. The same text is parsed once a connection.
+    /// The text, without a semicolon. A connection parses the same text once.
     pub sql: Cow<'static, str>,
     /// The columns' types, in order.
     pub columns: Vec<CellType>,
     /// The placeholders' values, in order: `:1`, `:2` ...
     pub binds: Vec<Bind>,
-    /// Rows that a fetch brings.
+    /// Rows per fetch.
     pub fetch: u32,
 }
 
@@ -192,22 +192,22 @@ impl Query {
         }
     }
 
-    /// The same for a few rows at most: right for any number, but made for few.
+    /// The same query, tuned for a result of a few rows; correct for any number of rows.
     #[must_use]
     pub fn few(mut self) -> Query {
         self.fetch = FETCH_FEW;
         self
     }
 
-    /// Rows that come with the answer to the execution itself: one more than a fetch brings, so that a result of exactly
-    /// that many rows is known to be at its end without another round trip.
+    /// Rows that come with the answer to the execution itself: one more than a fetch brings, so that a result of exactly one
+    /// fetch is known to be complete without another round trip.
     #[must_use]
     pub fn prefetch(&self) -> u32 {
         self.fetch + 1
     }
 
-    /// How many round trips so many rows take: one with the first rows, then one for each further fetch, the last of which
-    /// finds the end.
+    /// How many round trips a result of `rows` rows takes: one with the first rows, then one for each further fetch, the last
+    /// of which finds the end.
     pub(crate) fn round_trips(&self, rows: u64) -> u64 {
         let first = u64::from(self.prefetch());
         if rows < first {
@@ -217,7 +217,7 @@ impl Query {
         }
     }
 
-    /// The same with placeholders' values.
+    /// The same query with values for its placeholders.
     #[must_use]
     pub fn with(mut self, binds: Vec<Bind>) -> Query {
         self.binds = binds;
@@ -227,9 +227,9 @@ impl Query {
 
 /// The block that runs one statement and catches whatever Oracle answers.
 ///
-/// ORA-00031 ("session marked for kill") is an ordinary answer about the target. Both drivers take it, when it comes as
-/// an error, for a sign that their own connection is lost. Caught inside the block it is a number in an OUT bind, and the
-/// connection lives. The statement comes as a bind, so this text holds no statement at all.
+/// ORA-00031 ("session marked for kill") is an ordinary answer about the target. When it comes as an error, both drivers
+/// conclude that their own connection is lost. Caught inside the block it is a number in an OUT bind, and the connection
+/// lives. The statement is a bind, so this text contains no statement.
 pub(crate) const BLOCK: &str = "\
 DECLARE
   code PLS_INTEGER := 0;
@@ -246,13 +246,13 @@ BEGIN
   :3 := text;
 END;";
 
-/// Longest statement that the block takes.
+/// The longest statement that the block accepts.
 pub(crate) const MAX_STATEMENT: usize = 1000;
 
 /// What Oracle answered to the statement in the block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockAnswer {
-    /// 0 for success, else the number in `ORA-nnnnn`, out of its wrapper where it had one.
+    /// 0 for success, else the number in `ORA-nnnnn`, without an error that only wraps it.
     pub code: u32,
     /// SQLERRM; empty for success.
     pub message: String,
@@ -291,25 +291,25 @@ pub struct Identity {
     pub purpose: Purpose,
 }
 
-/// What takes a row: its cells in the order of the query's columns. `Break` ends the query.
+/// Receives a row: its cells in the order of the query's columns. `Break` ends the query.
 pub type Sink<'s> = dyn FnMut(&[Cell<'_>]) -> ControlFlow<()> + 's;
 
 /// A connection to a database.
 ///
-/// Every call blocks until it is done or its limit has passed; a driver that has to clean up after the limit may take as
-/// long once more. After an error that [`Class::costs_the_connection`], after a panic of the driver, and after some failures
-/// in a row, the connection is lost and every further call fails with [`Class::Reconnect`].
+/// Every call blocks until it is done or its limit has passed; cleaning up after the limit may take a driver the same time
+/// again. The connection is lost after an error whose class [`Class::costs_the_connection`], after a panic of the driver, and
+/// after several failures in a row; every further call then fails with [`Class::Reconnect`].
 pub trait Connection: Send {
     /// Runs a query and hands its rows to the sink.
     ///
     /// # Errors
-    /// Whatever the database or the driver answers. Rows may have been handed over before.
+    /// Any error of the database or the driver. The sink may have received rows before it.
     fn query(&mut self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error>;
 
     /// Runs one statement inside the block that catches its errors.
     ///
     /// # Errors
-    /// When the block itself could not run or its answer did not arrive: the outcome of the statement is unknown then.
+    /// When the block itself could not run or its answer did not arrive. The outcome of the statement is then unknown.
     fn call(&mut self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error>;
 
     /// Whether the database still answers.
@@ -318,19 +318,19 @@ pub trait Connection: Send {
     /// When it does not.
     fn ping(&mut self, limit: Duration) -> Result<(), Error>;
 
-    /// Whether it is of no more use: every further call fails.
+    /// Whether the connection is lost: every further call fails.
     fn is_lost(&self) -> bool;
 
-    /// Who this is.
+    /// Database, driver and purpose of this connection.
     fn identity(&self) -> &Identity;
 
     /// A warning that came with the login: the password expires soon.
     fn warning(&self) -> Option<&str>;
 
-    /// Round trips so far, as the protocol needs them for the calls made.
+    /// Round trips so far, computed from the calls and the rows that they returned.
     fn round_trips(&self) -> u64;
 
-    /// Logs off, waiting for it no longer than `grace`.
+    /// Logs off; waits no longer than `grace` for it.
     fn close(self: Box<Self>, grace: Duration);
 }
 
@@ -366,7 +366,7 @@ pub fn collect<T>(
     Ok(rows)
 }
 
-/// How messages name a query.
+/// How error messages name a query.
 pub(crate) fn reading(query: &Query, database: &str) -> String {
     format!("read {} from {database}", query.of)
 }

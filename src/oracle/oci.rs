@@ -1,11 +1,11 @@
 //! The `oci` driver: the `oracle` crate over ODPI-C and Oracle Client.
 //!
-//! The client library is loaded when the first connection is made; a host that uses only the thin driver needs none.
-//! Loading it installs handlers for signals that have none yet, so the daemon registers its own first.
+//! The client library is loaded with the first connection; a host that uses only the thin driver does not need it. Loading it
+//! installs handlers for signals that have none yet, so the daemon registers its own first.
 //!
-//! A call's limit is OCI's call timeout, which holds for a round trip and takes as long again to clean up; that needs
-//! client 18. A value's length is held against the room that was made for it before the value is read: what an answer says of
-//! itself may be wrong. Connecting gets its limit through the connect string, and all of it runs on a thread that may be given up.
+//! A call's limit is OCI's call timeout, which bounds one round trip and may need the same time again to clean up; it needs
+//! client 18. Before a value is read, its length is compared with the size of its buffer: the lengths in an answer may be
+//! wrong. Connecting gets its limit through the connect string and runs on a thread that may be abandoned.
 
 use std::borrow::Cow;
 use std::cell::Cell as ThreadCell;
@@ -28,17 +28,17 @@ use crate::oracle::{
     Target, calendar, db_time,
 };
 
-/// A peer that vanished is noticed within so many minutes (client 19 and later).
+/// Within this many minutes the client notices a peer that vanished (client 19 and later).
 const EXPIRE_TIME: u64 = 2;
 
-/// From this release on the client knows Easy Connect Plus and EXPIRE_TIME.
+/// The first client that knows Easy Connect Plus and EXPIRE_TIME.
 const CLIENT_WITH_EASY_CONNECT_PLUS: i32 = 19;
 
-/// Below this release the client has no call timeout, without which a call may hang for ever.
+/// The first client with a call timeout, without which a call may hang for ever.
 const OLDEST_CLIENT: i32 = 18;
 
-/// Has the client library look for its files in this folder. The first folder is taken for the whole process, which the
-/// configuration sees to: it has one for all databases of this driver.
+/// Makes the client library look for its files in this folder. The first folder applies to the whole process; the
+/// configuration allows only one for all databases of this driver.
 fn look_up_in(folder: &Path) -> oracle::Result<()> {
     static SET: Mutex<bool> = Mutex::new(false);
     let mut set = SET.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +49,7 @@ fn look_up_in(folder: &Path) -> oracle::Result<()> {
     Ok(())
 }
 
-/// Connects. May hang where the connect string is a TNS alias without a limit.
+/// Connects. May hang if the connect string is a TNS alias without a limit.
 pub(super) fn connect(
     target: &Target,
     purpose: Purpose,
@@ -87,7 +87,7 @@ pub(super) fn connect(
     };
     connector.stmt_cache_size(STATEMENT_CACHE);
     let connection = connector.connect().map_err(failed)?;
-    // Its logoff keeps the limit of its calls, so its socket need not be known.
+    // The logoff obeys the limit of calls, so the socket need not be known.
     let sockets = Sockets {
         own: None,
         claim: Some(attempt.claim_new()),
@@ -147,7 +147,7 @@ impl Native for oracle::Connection {
     fn run_block(&self, statement: &str, limit: Duration, tried: &str) -> Result<BlockAnswer, Error> {
         let run = || -> oracle::Result<BlockAnswer> {
             let mut block = self.statement(BLOCK).build()?;
-            // As VARCHAR2, not the NVARCHAR2 that the crate sends by itself: EXECUTE IMMEDIATE takes no national text.
+            // As VARCHAR2, not the NVARCHAR2 that the crate sends by default: EXECUTE IMMEDIATE does not accept NVARCHAR2.
             block.bind(1, &(&statement, &varchar2(MAX_STATEMENT)))?;
             block.bind(2, &OracleType::Number(38, 0))?;
             block.bind(3, &varchar2(MESSAGE))?;
@@ -164,10 +164,10 @@ impl Native for oracle::Connection {
     }
 }
 
-/// Bytes of the message that the block answers with.
+/// Size of the message that the block returns, in bytes.
 const MESSAGE: usize = 512;
 
-/// That message.
+/// The message that the block returns.
 struct Message(String);
 
 impl FromSql for Message {
@@ -180,10 +180,10 @@ impl FromSql for Message {
     }
 }
 
-/// The client library holds as many bytes for each character of UTF-8, as which texts are read.
+/// The client library reserves this many bytes for each character of UTF-8, the encoding in which texts are read.
 const BYTES_OF_A_CHARACTER: usize = 4;
 
-/// A text whose length was checked against the room that there is for it, which is for so many characters.
+/// A text whose length is checked against its buffer, which has room for this many characters.
 fn within(bytes: &[u8], characters: usize) -> oracle::Result<Cow<'_, str>> {
     if bytes.len() > characters.saturating_mul(BYTES_OF_A_CHARACTER) {
         let message = format!(
@@ -195,14 +195,14 @@ fn within(bytes: &[u8], characters: usize) -> oracle::Result<Cow<'_, str>> {
     Ok(String::from_utf8_lossy(bytes))
 }
 
-/// The characters that there is room for in a column of texts.
+/// The number of characters that the buffer of a text column has room for.
 #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum that stays open")]
 fn characters(kind: &OracleType) -> usize {
     match kind {
         OracleType::Varchar2(size) | OracleType::NVarchar2(size) | OracleType::Char(size) | OracleType::NChar(size) => {
             *size as usize
         }
-        // No query selects another type that comes as a text.
+        // No query selects another type that the driver returns as a text.
         _ => 0,
     }
 }
@@ -233,7 +233,7 @@ fn bind_value(statement: &mut oracle::Statement, at: usize, bind: &Bind) -> orac
 }
 
 thread_local! {
-    /// The buffer of the row before, to be used for the next: the driver hands rows out only by value.
+    /// The buffer of the previous row, reused for the next: the driver hands rows out only by value.
     static SPARE: ThreadCell<RowBuffer> = ThreadCell::new(RowBuffer::default());
 }
 
@@ -265,7 +265,7 @@ impl RowValue for RowBuffer {
                         time.second(),
                     ));
                 }
-                // No query selects another type; what is not known protects.
+                // No query selects another type. Unknown spares.
                 _ => buffer.push_null(),
             }
         }
@@ -276,7 +276,7 @@ impl RowValue for RowBuffer {
 fn from_driver(error: &oracle::Error, phase: Phase, tried: &str, limit: Duration) -> Error {
     match error.db_error() {
         Some(answer) => Error::from_odpi(phase, tried, answer.code(), answer.message(), limit),
-        // The answer contradicts itself, so nothing that comes over this connection is to be trusted.
+        // The answer contradicts itself, so nothing from this connection can be trusted.
         None if error.kind() == ErrorKind::OutOfRange && phase == Phase::Call => {
             Error::new(Class::Reconnect, tried, error.to_string())
         }

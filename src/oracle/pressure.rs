@@ -1,11 +1,12 @@
-//! Reading what the instances are short of: sessions, processes, transactions, PGA, temp, undo, the host's CPU.
+//! Reads how much the instances use of their resources: sessions, processes, transactions, PGA, temp, undo, the host's CPU.
 //!
-//! What a name measures, and against which limit, depends on where one is connected. In a PDB the instance's own views are
-//! empty or tell of the whole CDB, whose sessions a policy there neither sees nor may end; in CDB$ROOT the files are the
-//! root's, the sessions everybody's. A share is only ever made of a use and a limit that belong together; where there are no
-//! two such figures the resource is unknown, and the readings say why. docs/policy-language.md has the table.
+//! What a name measures, and against which limit, depends on the container. In a PDB the views of the instance are empty or
+//! show the whole CDB, whose sessions a policy there neither sees nor may end; in CDB$ROOT the files are those of the root, the
+//! sessions those of all containers. A share is computed only from a use and a limit that belong together. If one of them is
+//! missing, the resource is unknown, and the readings say why. docs/policy-language.md has the table.
 //!
-//! Read only while a policy asks for it, and never essential: what cannot be read is unknown, and closes the gates.
+//! Resources are read only while a policy needs them, and are never essential: one that cannot be read is unknown and closes
+//! the gates.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -23,12 +24,12 @@ use crate::policy::pressure::Resource;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
-/// The host's busy and idle time as they were read last, by instance: what is used is what they grew by.
+/// The host's busy and idle time at the last reading, by instance: usage is computed from their growth.
 #[derive(Debug, Default)]
 pub struct Counters(HashMap<u32, (i64, i64)>);
 
-/// Reads what the instances are short of: only the resources asked for. What cannot be read is left out, which closes the
-/// gates that ask for it; the readings say why, and the views that could not be read with their grants.
+/// Reads the requested resources of the instances. One that cannot be read is left out, which closes the gates that depend on
+/// it; the readings say why, and name the views that could not be read with their grants.
 ///
 /// # Errors
 /// When the connection breaks or the limit passes.
@@ -83,12 +84,12 @@ pub fn read_pressure(
     Ok((gauging.readings, gauging.reader.unreadable))
 }
 
-/// The reading of resources, under way.
+/// A reading of resources in progress.
 struct Gauging<'r> {
     reader: Reader<'r>,
     place: Place,
     snapshot: &'r Snapshot,
-    /// GV$PARAMETER by instance and name, once it has been read.
+    /// GV$PARAMETER by instance and name, after it was read.
     parameters: Option<HashMap<(u32, String), String>>,
     readings: Readings,
 }
@@ -98,7 +99,7 @@ impl Gauging<'_> {
         self.readings.explain(resource, figure, why);
     }
 
-    /// The rows of the view that tells a figure; without any, the figure is unknown.
+    /// The rows of the view that has a figure; without rows, the figure is unknown.
     fn rows<T>(
         &mut self,
         resource: Resource,
@@ -109,7 +110,7 @@ impl Gauging<'_> {
         let rows = self.reader.rows_if_readable(query, row)?;
         let why = match &rows {
             None => format!("{} cannot be read", query.of),
-            Some(rows) if rows.is_empty() => format!("{} does not tell it", query.of),
+            Some(rows) if rows.is_empty() => format!("{} does not show it", query.of),
             Some(_) => return Ok(rows.unwrap_or_default()),
         };
         self.unknown(resource, figure, why);
@@ -134,13 +135,13 @@ impl Gauging<'_> {
         counts
     }
 
-    /// A whole number among the parameters of an instance.
+    /// A parameter of an instance that is a whole number.
     fn parameter(&self, inst_id: u32, name: &str) -> Option<i64> {
         let parameters = self.parameters.as_ref()?;
         parameters.get(&(inst_id, name.to_owned()))?.trim().parse().ok()
     }
 
-    /// Reads GV$PARAMETER, unless that was done: a limit of this resource is there.
+    /// Reads GV$PARAMETER, which has the limit of this resource, unless it was read before.
     fn read_parameters(&mut self, resource: Resource) -> Result<(), Error> {
         if self.parameters.is_none() {
             let rows = self.rows(resource, Figure::Limit, &sql::limiting_parameters(), |row| {
@@ -151,7 +152,7 @@ impl Gauging<'_> {
         Ok(())
     }
 
-    /// User sessions in a call. There is no limit to them.
+    /// User sessions in a call. They have no limit.
     fn active_sessions(&mut self) {
         let active = self.count(|snapshot, row| {
             snapshot.text(row, Column::Status) == Some("ACTIVE") && snapshot.text(row, Column::Type) == Some("USER")
@@ -162,20 +163,20 @@ impl Gauging<'_> {
         }
     }
 
-    /// GV$RESOURCE_LIMIT tells of the whole instance, in the root or without containers; in a PDB it has no rows.
+    /// GV$RESOURCE_LIMIT covers the whole instance, in the root or without containers; in a PDB it has no rows.
     fn resource_limits(&mut self, resources: &[Resource]) -> Result<(), Error> {
         let query = sql::resource_limits();
         let rows = self.reader.rows_if_readable(&query, |row| {
             let resource = Resource::INSTANCE_LIMITS
                 .into_iter()
                 .find(|one| Some(one.name()) == text(row, 1).as_deref())?;
-            // UNLIMITED is no number, so there is no limit then.
+            // UNLIMITED is not a number, which leaves the limit empty.
             let limit = text(row, 3).and_then(|limit| limit.trim().parse().ok());
             let used = number(row, 2)?;
             Some((id(row, 0)?, resource, Reading { used, limit }))
         })?;
         let verb = if rows.is_some() {
-            "does not tell it"
+            "does not show it"
         } else {
             "cannot be read"
         };
@@ -205,7 +206,7 @@ impl Gauging<'_> {
         self.reader.capabilities.con_id
     }
 
-    /// Sessions of this PDB, against its SESSIONS. The CDB's background processes are seen here too (CON_ID 0) and do not
+    /// Sessions of this PDB, against its SESSIONS. The background processes of the CDB are visible too (CON_ID 0) and do not
     /// count.
     fn sessions_of_pdb(&mut self) -> Result<(), Error> {
         let own = self.own_container();
@@ -213,7 +214,7 @@ impl Gauging<'_> {
             self.unknown(
                 Resource::Sessions,
                 Figure::Use,
-                "GV$SESSION does not tell whose sessions are this PDB's",
+                "GV$SESSION does not show which sessions belong to this PDB",
             );
             return Ok(());
         }
@@ -247,7 +248,7 @@ impl Gauging<'_> {
         let rows = self.rows(Resource::Pga, Figure::Use, &sql::pga(), |row| {
             Some((id(row, 0)?, number(row, 1)?))
         })?;
-        // In a CDB there may be a row of each container besides the instance's, which is the largest.
+        // In a CDB there may be a row for each container besides that of the instance, which is the largest.
         let mut allocated: HashMap<u32, i64> = HashMap::new();
         for (inst_id, used) in rows {
             let most = allocated.entry(inst_id).or_default();
@@ -256,7 +257,7 @@ impl Gauging<'_> {
         self.set_pga(allocated)
     }
 
-    /// What the processes have allocated that serve sessions of this PDB, each counted once.
+    /// The PGA of the processes that serve sessions of this PDB, each counted once.
     fn pga_of_pdb(&mut self) -> Result<(), Error> {
         let own = self.own_container();
         let snapshot = self.snapshot;
@@ -294,7 +295,7 @@ impl Gauging<'_> {
                 self.unknown(
                     Resource::Pga,
                     Figure::Limit,
-                    "PGA_AGGREGATE_LIMIT is not set or not told, so there is no share of it; compare it with a size",
+                    "PGA_AGGREGATE_LIMIT is not set or not readable, so there is no share of it; compare it with a size",
                 );
             }
             self.readings.set(inst_id, Resource::Pga, Reading { used, limit });
@@ -313,7 +314,7 @@ impl Gauging<'_> {
         Ok(())
     }
 
-    /// GV$SYSMETRIC has no rows in a PDB, so there the host's own counters are compared with those of the snapshot before.
+    /// GV$SYSMETRIC has no rows in a PDB, so there the host's counters are compared with those of the previous snapshot.
     fn host_cpu_of_pdb(&mut self, counters: &mut Counters) -> Result<(), Error> {
         let rows = self.rows(Resource::HostCpu, Figure::Use, &sql::host_times(), |row| {
             Some((id(row, 0)?, text(row, 1)?, number(row, 2)?))
@@ -335,7 +336,7 @@ impl Gauging<'_> {
                 .get(&inst_id)
                 .map(|(was_busy, was_idle)| (busy - was_busy, idle - was_idle));
             match grown {
-                // An instance that was started anew counts from nought.
+                // After a restart of the instance the counters start at 0.
                 Some((busy, idle)) if busy >= 0 && idle >= 0 && busy + idle > 0 => {
                     let (used, limit) = (busy * 100 / (busy + idle), Some(100));
                     self.readings.set(inst_id, Resource::HostCpu, Reading { used, limit });
@@ -350,7 +351,7 @@ impl Gauging<'_> {
         Ok(())
     }
 
-    /// The fullest temporary tablespace, which all instances share, against what its files may grow to.
+    /// The fullest temporary tablespace, which all instances share, against the maximum size of its files.
     fn temp_space(&mut self) -> Result<(), Error> {
         let spaces = self.rows(Resource::Temp, Figure::Use, &sql::temp_space(), |row| {
             let (size, free) = (number(row, 1)?, number(row, 2)?);
@@ -370,10 +371,10 @@ impl Gauging<'_> {
         Ok(())
     }
 
-    /// What the files of each tablespace may grow to, in bytes.
+    /// The maximum size of the files of each tablespace, in bytes.
     fn sizes(&mut self, resource: Resource, files: &Query) -> Result<HashMap<String, i64>, Error> {
         let files = self.rows(resource, Figure::Limit, files, |row| {
-            // MAXBYTES is 0 where a file does not grow, and less than BYTES where it was made larger by hand.
+            // MAXBYTES is 0 if a file does not grow, and less than BYTES if it was enlarged by hand.
             let bytes = number(row, 1).unwrap_or(0).max(number(row, 2).unwrap_or(0));
             Some((text(row, 0)?, bytes))
         })?;
@@ -385,14 +386,14 @@ impl Gauging<'_> {
         Ok(sizes)
     }
 
-    /// What open transactions hold of their instance's undo tablespace: what is merely retained can be reused.
+    /// What open transactions hold of their instance's undo tablespace. Undo that is only retained can be reused.
     fn undo_space(&mut self) -> Result<(), Error> {
         let Some(block_size) = self.reader.capabilities.block_size else {
-            self.unknown(Resource::Undo, Figure::Use, "V$PARAMETER does not tell DB_BLOCK_SIZE");
+            self.unknown(Resource::Undo, Figure::Use, "V$PARAMETER does not show DB_BLOCK_SIZE");
             return Ok(());
         };
         let query = sql::transactions();
-        // No transaction at all is an answer here.
+        // No rows means no transaction, which is an answer here.
         let rows = self
             .reader
             .rows_if_readable(&query, |row| Some((id(row, 0)?, number(row, 4)?)))?;

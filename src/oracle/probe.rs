@@ -1,8 +1,8 @@
-//! Finding out, once for each connection, what the database is and has.
+//! Finds out, once for each connection, what the database is and has.
 //!
-//! Little of it is essential: the release, and who the daemon itself is. All else has a cautious answer where it cannot be
-//! read, and is named among what is unreadable, or in a note: reports show them, the log tells them once. A definite "no
-//! such view" is an answer; a connection that breaks is not, and ends the probe.
+//! Only the release and the daemon's own session are essential. Everything else has a cautious default if it cannot be read,
+//! and is named as an unreadable view or in a note: reports show them, the log has them once. A definite "no such view" is an
+//! answer; a broken connection is not, and ends the probe.
 
 mod accounts;
 
@@ -18,14 +18,14 @@ use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Source};
 use crate::session::time::DbTime;
 
-/// More rows than any start-up query has.
+/// More rows than any query of the probe returns.
 const AT_MOST: usize = 100_000;
 
-/// A first release with containers.
+/// The first release with containers.
 const WITH_CONTAINERS: (u32, u32) = (12, 1);
 
-/// Accounts that Oracle creates with the product, where the database does not tell which those are: before 12.1, and where
-/// neither DBA_USERS nor ALL_USERS has ORACLE_MAINTAINED. From the Oracle Database Security Guide, "Predefined Schemas".
+/// Accounts that Oracle creates with the product, for databases that do not mark them: before 12.1, and where neither
+/// DBA_USERS nor ALL_USERS has ORACLE_MAINTAINED. From the Oracle Database Security Guide, "Predefined Schemas".
 pub const PREDEFINED_ACCOUNTS: [&str; 47] = [
     "ANONYMOUS",
     "APEX_PUBLIC_USER",
@@ -76,10 +76,10 @@ pub const PREDEFINED_ACCOUNTS: [&str; 47] = [
     "XS$NULL",
 ];
 
-/// Finds out. Each query has the limit.
+/// Finds out what the database is and has. `limit` bounds each query.
 ///
 /// # Errors
-/// When the connection breaks, or the release or the daemon's own session cannot be told.
+/// When the connection breaks, or the release or the daemon's own session cannot be read.
 pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabilities, Error> {
     let mut asking = Asking::new(connection, limit);
     let seat = asking.own_seat()?;
@@ -145,10 +145,10 @@ pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabil
     })
 }
 
-/// The same capabilities with texts read as their bytes, after a query failed for one of them.
+/// The same capabilities with texts read as bytes, after a query failed because of a text.
 ///
 /// # Errors
-/// When the connection breaks. A character set that cannot be asked for is taken for one that is not UTF-8.
+/// When the connection breaks. A character set that cannot be read is taken for one that is not UTF-8.
 pub fn texts_as_bytes(
     connection: &mut dyn Connection,
     capabilities: &Capabilities,
@@ -175,7 +175,7 @@ pub fn texts_as_bytes(
     Ok(capabilities)
 }
 
-/// The session on this end of the connection.
+/// The daemon's own session on this connection.
 struct OwnSession {
     key: SessionKey,
     username: String,
@@ -193,7 +193,7 @@ struct Database {
 struct Asking<'c> {
     connection: &'c mut dyn Connection,
     limit: Duration,
-    /// The account, as soon as it is known: grants are named for it.
+    /// The account, once it is known: grants name it.
     username: String,
     service: Service,
     unreadable: Vec<Unreadable>,
@@ -219,7 +219,7 @@ impl<'c> Asking<'c> {
         }
     }
 
-    /// The rows of a view that nothing goes without; the error names the grant.
+    /// The rows of an essential view; the error names the grant.
     fn essential_rows<T>(&mut self, query: &Query, row: impl FnMut(&[Cell<'_>]) -> Option<T>) -> Result<Vec<T>, Error> {
         self.rows(query, row).map_err(|mut error| {
             let unreadable = Unreadable::new(query.of, error.clone(), self.grantee());
@@ -234,7 +234,7 @@ impl<'c> Asking<'c> {
         collect(self.connection, query, self.limit, AT_MOST, row)
     }
 
-    /// The rows, or the error if it is an answer and not a broken connection.
+    /// The rows, or the error of a view that cannot be read; a broken connection ends the probe.
     fn rows_or<T>(
         &mut self,
         query: &Query,
@@ -249,7 +249,7 @@ impl<'c> Asking<'c> {
         }
     }
 
-    /// The rows, or `None` where the view cannot be read, which is then among what is unreadable.
+    /// The rows, or `None` if the view cannot be read, which is then added to the unreadable ones.
     fn rows_if_readable<T>(
         &mut self,
         query: &Query,
@@ -272,7 +272,7 @@ impl<'c> Asking<'c> {
         Error::new(
             Class::Config,
             format!("find out about {}", self.connection.identity().database),
-            format!("the database does not tell {what} ({found:?})"),
+            format!("the database does not show {what} ({found:?})"),
         )
     }
 
@@ -293,7 +293,7 @@ impl<'c> Asking<'c> {
         Ok(rows.ok().and_then(|rows| rows.into_iter().next()))
     }
 
-    /// The SID of this session, and the instance that it is on where the release tells.
+    /// The SID of this session, and its instance if the release shows it.
     fn own_seat(&mut self) -> Result<(u32, Option<u32>), Error> {
         let seats = self.rows(&startup::own_seat(), |row| {
             let number = |at| text(row, at).and_then(|text| text.parse::<u32>().ok());
@@ -438,7 +438,7 @@ impl<'c> Asking<'c> {
         Ok(statistics)
     }
 
-    /// In the root, V$ views show nothing of the PDBs to an account without CONTAINER_DATA, and no error either.
+    /// In the root, V$ views show an account without CONTAINER_DATA no sessions of the PDBs, and no error.
     fn check_container_data(&mut self) -> Result<(), Error> {
         let Some(pdbs) = self.rows_if_readable(&startup::open_pdbs(), |row| text(row, 1))? else {
             return Ok(());
@@ -457,7 +457,7 @@ impl<'c> Asking<'c> {
     }
 }
 
-/// The text at a place in a row.
+/// The text at a position in a row.
 pub(crate) fn text(row: &[Cell<'_>], at: usize) -> Option<String> {
     match row.get(at)? {
         Cell::Text(text) => Some((*text).to_owned()),
@@ -465,7 +465,7 @@ pub(crate) fn text(row: &[Cell<'_>], at: usize) -> Option<String> {
     }
 }
 
-/// The number at a place in a row.
+/// The number at a position in a row.
 pub(crate) fn number(row: &[Cell<'_>], at: usize) -> Option<i64> {
     match row.get(at)? {
         Cell::Number(number) => Some(*number),
@@ -473,12 +473,12 @@ pub(crate) fn number(row: &[Cell<'_>], at: usize) -> Option<i64> {
     }
 }
 
-/// The small unsigned number at a place in a row.
+/// The number at a position in a row, if it fits 32 bits unsigned.
 pub(crate) fn id(row: &[Cell<'_>], at: usize) -> Option<u32> {
     number(row, at)?.try_into().ok()
 }
 
-/// The point in time at a place in a row.
+/// The point in time at a position in a row.
 pub(crate) fn time(row: &[Cell<'_>], at: usize) -> Option<DbTime> {
     match row.get(at)? {
         Cell::Time(time) => Some(*time),

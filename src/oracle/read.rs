@@ -1,12 +1,11 @@
-//! Reading one snapshot: a round of plain queries, joined in the daemon.
+//! Reads one snapshot: a series of plain queries, joined in the daemon.
 //!
-//! GV$INSTANCE is read before and after GV$SESSION. The rows of an instance that is down, joining or not answering are
-//! simply absent from GV$ views, without an error; so an instance counts as read only if it was open at both times, was
-//! not restarted in between, and showed at least one session (its background processes are always there). What is not
-//! read is unknown, never gone.
+//! GV$INSTANCE is read before and after GV$SESSION. GV$ views omit the rows of an instance that is down, joining or not
+//! answering, without an error. So an instance counts as read only if it was open both times, was not restarted in between, and
+//! showed at least one session (its background processes are always there). What is not read is unknown, never gone.
 //!
-//! An error on GV$SESSION, or one that may leave any view incomplete, means that there is no snapshot. A view that is not
-//! there or not granted is left out: its columns are unknown, which spares.
+//! An error on GV$SESSION, or one that may leave any view incomplete, means that there is no snapshot. A view that does not
+//! exist or is not granted is left out: its columns are unknown, which spares.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -29,7 +28,7 @@ use crate::session::snapshot::{
 };
 use crate::session::time::DbTime;
 
-/// More instances than a cluster has.
+/// More instances than any cluster has.
 const MAX_INSTANCES: usize = 1000;
 
 /// A snapshot with what could not be read for it.
@@ -39,18 +38,18 @@ pub struct Taken {
     pub snapshot: Snapshot,
     /// Views that could not be read: their columns are missing.
     pub unreadable: Vec<Unreadable>,
-    /// Why ages that are differences of DATEs are missing, if they are.
+    /// Why ages that are differences of DATEs are unknown, if they are.
     pub dates_fault: Option<String>,
 }
 
-/// Reads a snapshot of all sessions, or of one seat, within the limit. `wanted` are the columns that policies speak of;
-/// those that every snapshot has come with them.
+/// Reads a snapshot of all sessions, or of one SID, within the limit. `wanted` are the columns that policies use; those that
+/// every snapshot has are added.
 ///
-/// One seat is read with every column that the release has. Where `wanted` asks who holds up others, all sessions are
-/// read all the same: that cannot be told from one.
+/// One SID is read with every column that the release has. If `wanted` includes who blocks others, all sessions are read
+/// nevertheless, because one session does not show that.
 ///
 /// # Errors
-/// When there is no whole answer. [`Class::Unsupported`] means that the capabilities are out of date.
+/// When the answer is not complete. [`Class::Unsupported`] means that the capabilities are out of date.
 pub fn read_snapshot(
     connection: &mut dyn Connection,
     wanted: Columns,
@@ -98,13 +97,13 @@ pub fn read_snapshot(
     })
 }
 
-/// Why DATEs cannot be compared: by what this connection found at its log-in, or by a session of any instance.
+/// Why DATEs cannot be compared, if so: found at the log-in of this connection, or from a session of any instance.
 ///
-/// SYSDATE is of the instance that is asked, a LOGON_TIME of the session's own, and a log-in measures one instance only. Another
-/// one shows that its clock is elsewhere by a session that logged on after SYSDATE, or by a parallel server of this very query
-/// that logged on before its coordinator did. One such instance makes all ages unknown: a condition may hold for some and
-/// not for others, and shares and groups are made of all. That a parallel server logs on for each query anew is not
-/// documented; were it otherwise, ages would be unknown where they need not be.
+/// SYSDATE comes from the instance that answers, LOGON_TIME from the session's own, and a log-in measures one instance only.
+/// That the clock of another instance differs shows in a session that logged on after SYSDATE, or in a parallel server of this
+/// query that logged on before its coordinator. One such instance makes all ages unknown: otherwise a condition would apply
+/// to some sessions only, while shares and groups count all. It is not documented that a parallel server logs on anew for
+/// each query; if it does not, ages are unknown without need.
 fn dates_fault_of(sessions: &Snapshot, capabilities: &Capabilities) -> Option<String> {
     const SLACK: i64 = 60;
     if let Some(fault) = &capabilities.dates_fault {
@@ -138,10 +137,10 @@ pub struct Served {
     pub paddr: Option<String>,
 }
 
-/// How a session is served; `None` if it is not there.
+/// How a session is served; `None` if it is gone.
 ///
 /// # Errors
-/// When there is no whole answer.
+/// When the answer is not complete.
 pub fn read_server(connection: &mut dyn Connection, of: SessionKey, limit: Duration) -> Result<Option<Served>, Error> {
     let query = sql::server_of(of.inst_id, of.sid, of.serial);
     let rows = collect(connection, &query, limit, MAX_ROWS, |row| {
@@ -156,7 +155,7 @@ pub fn read_server(connection: &mut dyn Connection, of: SessionKey, limit: Durat
 /// The other sessions of a session's server process: SID and SERIAL#.
 ///
 /// # Errors
-/// When there is no whole answer.
+/// When the answer is not complete.
 pub fn read_same_process(
     connection: &mut dyn Connection,
     of: SessionKey,
@@ -190,7 +189,7 @@ fn clock_of(rows: &[InstanceRow]) -> Option<Clock> {
     })
 }
 
-/// The instances of both readings; complete are those that did not change and were seen.
+/// The instances of both readings; one is complete if it did not change and showed sessions.
 fn agreed(before: &[InstanceRow], after: &[InstanceRow], seen: impl Fn(u32) -> bool) -> Vec<Instance> {
     let mut instances: Vec<Instance> = before
         .iter()
@@ -226,7 +225,7 @@ fn utc_offset(text: &str) -> Option<i32> {
     ((0..=15).contains(&hours) && (0..60).contains(&minutes)).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
-/// The texts of a row that came as their bytes.
+/// The texts of a row that were read as bytes.
 fn words_of(row: &[Cell<'_>], is_text: &[bool], utf8: bool) -> Vec<Option<String>> {
     let word = |(cell, is_text): (&Cell<'_>, &bool)| match cell {
         Cell::Text(hex) if *is_text => Some(text_form::of_hex(hex, utf8)),
@@ -235,7 +234,7 @@ fn words_of(row: &[Cell<'_>], is_text: &[bool], utf8: bool) -> Vec<Option<String
     row.iter().zip(is_text).map(word).collect()
 }
 
-/// The row with these in their places.
+/// The row with these texts in their positions.
 fn with_words<'a>(row: &[Cell<'a>], words: &'a [Option<String>]) -> Vec<Cell<'a>> {
     let cell = |(cell, word): (&Cell<'a>, &'a Option<String>)| match word.as_deref() {
         Some("") => Cell::Null,
@@ -245,7 +244,7 @@ fn with_words<'a>(row: &[Cell<'a>], words: &'a [Option<String>]) -> Vec<Cell<'a>
     row.iter().zip(words).map(cell).collect()
 }
 
-/// One reading that is under way.
+/// A reading in progress.
 pub(super) struct Reader<'r> {
     connection: &'r mut dyn Connection,
     pub(super) capabilities: &'r Capabilities,
@@ -255,7 +254,7 @@ pub(super) struct Reader<'r> {
     dates_fault: Option<String>,
 }
 
-/// The sessions read, with the instances that showed any.
+/// The sessions that were read, with the instances that showed any.
 struct Sessions {
     rows: crate::session::snapshot::SnapshotBuilder,
     instances_seen: HashSet<u32>,
@@ -291,7 +290,7 @@ impl<'r> Reader<'r> {
                 Class::Cancelled,
                 reading(query, &self.connection.identity().database),
                 format!(
-                    "the snapshot was not done within {:.1}s",
+                    "the snapshot was not complete within {:.1}s",
                     self.deadline.limit().as_secs_f64()
                 ),
             )
@@ -303,7 +302,7 @@ impl<'r> Reader<'r> {
         collect(self.connection, query, left, MAX_ROWS, row)
     }
 
-    /// The rows, or nothing where the view is not to be had; an answer that may be incomplete is an error.
+    /// The rows, or `None` if the view does not exist or is not granted; an answer that may be incomplete is an error.
     pub(super) fn rows_if_readable<T>(
         &mut self,
         query: &Query,
@@ -376,8 +375,8 @@ impl<'r> Reader<'r> {
         })
     }
 
-    /// GV$INSTANCE shows the CDB's instances, also those on which this PDB is not open: no session of it is there, so such
-    /// an instance is not one that does not answer. An instance that GV$PDBS does not speak of is.
+    /// GV$INSTANCE shows all instances of the CDB. One on which this PDB is closed has no sessions of it and is left out, so that
+    /// it does not count as silent. An instance that GV$PDBS does not show counts as silent.
     fn leave_out_where_pdb_is_closed(&mut self, instances: &mut Vec<Instance>) -> Result<(), Error> {
         let silent = instances.iter().any(|instance| !instance.complete);
         let (Place::Pdb, Some(con_id), true) = (self.capabilities.place(), self.capabilities.con_id, silent) else {
@@ -394,7 +393,7 @@ impl<'r> Reader<'r> {
         Ok(())
     }
 
-    /// Whether an instance that did not show one seat shows any session at all.
+    /// Whether an instance that did not show one SID shows any session at all.
     fn answers(&mut self, inst_id: u32) -> Result<bool, Error> {
         let counts = self.rows(&sql::sessions_of_instance(inst_id), |row| number(row, 0))?;
         Ok(counts.first().is_some_and(|count| *count > 0))
@@ -429,7 +428,7 @@ impl<'r> Reader<'r> {
         Ok(joining.finish(wanted))
     }
 
-    /// Which rows of another view are worth reading: none when no session refers to it, one for one session.
+    /// The rows of another view to read: `None` if no session refers to it, one row for one session.
     fn address(&self, sessions: &Snapshot, column: Column) -> Option<Address> {
         match self.scope {
             Scope::One { inst_id, .. } => {
@@ -452,7 +451,7 @@ impl<'r> Reader<'r> {
             joining.join_transactions(&[]);
             return Ok(());
         }
-        // Whoever has no parent shows zeros.
+        // A transaction without a parent shows zeros.
         let xid = |row: &[Cell<'_>], at| Some((number(row, at)?, number(row, at + 1)?, number(row, at + 2)?));
         let rows = self.rows_if_readable(&sql::transactions(), |row| {
             Some(TransactionRow {
@@ -511,7 +510,7 @@ impl<'r> Reader<'r> {
                 bytes: number(row, 3)?.saturating_mul(size?),
             })
         })?;
-        // A segment of unknown size would make its session's temp look like less than it is.
+        // A segment of unknown size would make its session's temp too small.
         if let Some(rows) = rows.filter(|_| !unknown_size) {
             joining.join_temp(&rows);
         }
@@ -555,8 +554,7 @@ impl<'r> Reader<'r> {
         Ok(())
     }
 
-    /// GV$PX_SESSION is read only where a program's name shows a parallel server, as Oracle itself writes it, or may be what
-    /// is left of that.
+    /// GV$PX_SESSION is read only if some PROGRAM is that of a parallel server as Oracle writes it, or may be a cut form of it.
     fn join_parallel_servers(&mut self, joining: &mut Joining) -> Result<(), Error> {
         if !any_program(joining.sessions(), |program| {
             program.contains("(P") || is_unnamed_server_process(program)

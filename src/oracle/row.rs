@@ -1,8 +1,8 @@
 //! One row on its way from a driver to the sink.
 //!
-//! Both drivers hand out rows in types of their own. A row is copied once into this buffer, which is used again for the
-//! next, and shown from there as what the query expects. NUMBERs pass through as decimal text: it is the one form in
-//! which both drivers give every NUMBER exactly.
+//! Both drivers hand out rows in types of their own. A row is copied once into this buffer, which is reused for the next row,
+//! and read from there in the types that the query expects. NUMBERs pass through as decimal text, the one form in which both
+//! drivers return every NUMBER exactly.
 
 use std::fmt::{Display, Write};
 
@@ -12,7 +12,7 @@ use crate::session::time::DbTime;
 #[derive(Clone, Copy, Debug)]
 enum Value {
     Null,
-    /// A text, or a NUMBER in decimal notation: where it stands in the buffer's text.
+    /// A text, or a NUMBER in decimal notation: its range in the buffer's text.
     Text {
         begin: usize,
         end: usize,
@@ -56,7 +56,7 @@ impl RowBuffer {
         self.values.len()
     }
 
-    /// The row as the query expects it: NULL where a value cannot be made that exactly.
+    /// The row in the types that the query expects; a value that cannot be converted exactly is NULL.
     pub(super) fn cells<'a>(&'a self, expected: &[CellType]) -> Vec<Cell<'a>> {
         expected
             .iter()

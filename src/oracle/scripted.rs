@@ -1,4 +1,4 @@
-//! A connection that answers from a script, for tests of what is asked and what is made of the answers.
+//! A connection that answers from a script, for tests of the queries and of what is made of their answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use crate::oracle::{
 };
 use crate::session::time::DbTime;
 
-/// The first answer whose key is the query's view, or stands in its text, is given; a row is texts in the order of the
-/// query's columns.
+/// Gives the first answer whose key is the query's view or is part of its text. A row is its texts in the order of the query's
+/// columns.
 pub(crate) struct Scripted {
     identity: Identity,
     answers: Vec<(&'static str, Answer)>,
@@ -20,7 +20,7 @@ pub(crate) struct Scripted {
 pub(crate) enum Answer {
     /// These rows.
     Rows(Vec<Vec<&'static str>>),
-    /// The first time these, ever after those.
+    /// The first rows once, the second ones from then on.
     Then(Vec<Vec<&'static str>>, Vec<Vec<&'static str>>),
     /// An error with this number.
     Fails(u32),
@@ -39,7 +39,7 @@ impl Scripted {
         }
     }
 
-    /// How often a view was asked.
+    /// How often a view was queried.
     pub(crate) fn asked(&self, of: &str) -> usize {
         self.asked.iter().filter(|query| query.of == of).count()
     }

@@ -1,15 +1,15 @@
 //! The drivers' sockets, found from outside.
 //!
-//! The thin driver keeps its socket to itself, waits on it without a limit while it connects and while it logs off, and has no
-//! way to break that off. Shutting the socket down ends such a wait: the driver's thread gets an error, and the server learns
-//! that nobody is there any more. The only way to come by the socket is the list of this process's descriptors (proc(5),
-//! `/proc/self/fd`), each of which is duplicated to be asked what it is.
+//! The thin driver does not expose its socket, waits on it without a limit while it connects and while it logs off, and cannot
+//! interrupt that. Shutting the socket down ends such a wait: the driver's thread gets an error, and the server sees the
+//! connection end. The socket can be found only in the list of this process's descriptors (proc(5), `/proc/self/fd`), each of
+//! which is duplicated to find out what it is.
 //!
-//! Which socket is whose:
-//! - One of a connection that stands is found by a limit on its reads that no other has, once, when it was made.
-//! - One of an attempt that was given up is blocking, reads without a limit, leads out of this process to a port that the
-//!   connect string speaks of, was not there when the attempt began, belongs to no connection that stands, and to no attempt that may still succeed: it was there before each of
-//!   those began. What cannot be told apart is left alone, until the others have ended.
+//! How the owner of a socket is found:
+//! - The socket of an established connection is found once, right after connecting, by a read limit that no other has.
+//! - The socket of an abandoned attempt blocks, reads without a limit, and leads out of this process to a port of the connect
+//!   string. It did not exist when the attempt began. It belongs to no established connection, and to no attempt that may still
+//!   succeed: it existed before each of those began. While several attempts could own a socket, it is left alone.
 
 use std::collections::HashSet;
 use std::fs;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use rustix::fs::{OFlags, fcntl_getfl};
 
-/// A connected TCP socket of this process, by another descriptor of it.
+/// A connected TCP socket of this process, through a second descriptor.
 #[derive(Debug)]
 pub(super) struct Socket {
     inode: u64,
@@ -31,32 +31,32 @@ pub(super) struct Socket {
 impl Socket {
     /// Ends every wait on it, in both directions.
     pub(super) fn shut_down(&self) {
-        // One that is closed already is as good.
+        // An error means that the socket is closed already.
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Whether it is as an attempt's that hangs is: the drivers' calls on connections that stand have a limit.
+    /// Whether it looks like the socket of an attempt that hangs: calls on established connections have a limit.
     fn waits_without_limit(&self) -> bool {
         let blocks = fcntl_getfl(&self.stream).is_ok_and(|flags| !flags.contains(OFlags::NONBLOCK));
         blocks && matches!(self.stream.read_timeout(), Ok(None))
     }
 }
 
-/// Attempts that run and connections that stand, in the whole process.
+/// The running attempts and the established connections of the whole process.
 #[derive(Debug, Default)]
 struct Registry {
     next: u64,
     attempts: Vec<Running>,
-    /// The sockets of connections that stand, each as often as somebody holds a claim on it.
+    /// The sockets of established connections, each once for every claim on it.
     claimed: Vec<u64>,
 }
 
 #[derive(Debug)]
 struct Running {
     id: u64,
-    /// The sockets that there were when it began.
+    /// The sockets that existed when the attempt began.
     before: HashSet<u64>,
-    /// Where it may lead; anywhere where the connect string does not say.
+    /// The ports that it may lead to; `None` if the connect string does not name them.
     ports: Option<Vec<u16>>,
     given_up: bool,
 }
@@ -74,7 +74,7 @@ fn with_registry<T>(run: impl FnOnce(&mut Registry) -> T) -> T {
     run(registry.get_or_insert_default())
 }
 
-/// An attempt to connect. It has ended when the last of its holders drops it.
+/// An attempt to connect. It ends when its last clone is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Attempt(Arc<Registered>);
 
@@ -85,14 +85,14 @@ impl Drop for Registered {
     fn drop(&mut self) {
         with_registry(|registry| {
             registry.attempts.retain(|running| running.id != self.0);
-            // What it kept from being told apart may be told apart now.
+            // Sockets that this attempt could have owned may now have one possible owner.
             registry.end_those_given_up();
         });
     }
 }
 
 impl Attempt {
-    /// Takes note of the sockets that there are before it.
+    /// Records the sockets that exist before the attempt.
     pub(super) fn begin(connect: &str) -> Attempt {
         let ports = ports_in(connect);
         let before = descriptors().into_iter().map(|(_, inode)| inode).collect();
@@ -109,7 +109,7 @@ impl Attempt {
         })
     }
 
-    /// Nobody waits for it any more: its socket is shut down.
+    /// Abandons the attempt: its socket is shut down.
     pub(super) fn give_up(&self) {
         with_registry(|registry| {
             for running in registry.attempts.iter_mut().filter(|running| running.id == self.0.0) {
@@ -119,7 +119,7 @@ impl Attempt {
         });
     }
 
-    /// It has led to a connection: the sockets that are new since it began stay. For a driver whose own socket cannot be told.
+    /// The attempt has succeeded: sockets that are new since it began are kept. For a driver whose socket cannot be identified.
     pub(super) fn claim_new(&self) -> Claim {
         with_registry(|registry| {
             let own = registry.attempts.iter().find(|running| running.id == self.0.0);
@@ -153,7 +153,7 @@ impl Registry {
     }
 }
 
-/// The numbers in a connect string, among which its ports are, and the port that it means without one. An alias has neither.
+/// The numbers in a connect string, which include its ports, and the default port. `None` for an alias, which has neither.
 fn ports_in(connect: &str) -> Option<Vec<u16>> {
     const LISTENER: u16 = 1521;
     if !connect.contains(['/', '(', ':']) {
@@ -168,7 +168,7 @@ fn ports_in(connect: &str) -> Option<Vec<u16>> {
     )
 }
 
-/// Sockets that belong to connections that stand, for as long as it is held.
+/// Marks sockets as those of established connections for as long as it is held.
 #[derive(Debug)]
 pub(super) struct Claim(Vec<u64>);
 
@@ -191,13 +191,13 @@ impl Drop for Claim {
     }
 }
 
-/// No limit of a call comes near the first mark.
+/// Far above every limit of a call.
 const FIRST_MARK: Duration = Duration::from_secs(10_000_000);
 
-/// The kernel rounds limits to its ticks, of which no system has less than a hundred a second.
+/// Distance between marks: the kernel rounds limits to its ticks, at least a hundred a second on every system.
 const APART: Duration = Duration::from_millis(100);
 
-/// The socket of a connection, on whose reads `mark` sets the limit that it is given. The caller sets the right one after it.
+/// The socket of the connection on which `mark` sets the given read limit. The caller then sets the real limit.
 pub(super) fn marked(mark: impl FnOnce(Duration) -> bool) -> Option<Socket> {
     static MARKS: AtomicU64 = AtomicU64::new(0);
     let number = u32::try_from(MARKS.fetch_add(1, Ordering::Relaxed) % 100_000).unwrap_or(0);
@@ -212,12 +212,12 @@ pub(super) fn marked(mark: impl FnOnce(Duration) -> bool) -> Option<Socket> {
     outgoing().into_iter().find(is_marked)
 }
 
-/// The connected sockets that lead out: not those that a listener of this process has accepted.
+/// The outgoing connected sockets, without those that a listener of this process has accepted.
 fn outgoing() -> Vec<Socket> {
     let (mut connected, mut listening) = (Vec::new(), HashSet::new());
     for (fd, inode) in descriptors() {
         let Some(own) = duplicate(fd) else { continue };
-        // The number may have got another meaning since it was listed.
+        // The descriptor may belong to another file since it was listed.
         if inode_of(own.as_raw_fd()) != Some(inode) {
             continue;
         }
@@ -233,7 +233,7 @@ fn outgoing() -> Vec<Socket> {
     connected.into_iter().map(|(_, socket)| socket).collect()
 }
 
-/// This process's sockets: descriptor and inode. None where the system has no such list.
+/// This process's sockets: descriptor and inode. Empty if the system has no such list.
 fn descriptors() -> Vec<(RawFd, u64)> {
     let entries = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
     entries
@@ -244,7 +244,7 @@ fn descriptors() -> Vec<(RawFd, u64)> {
         .collect()
 }
 
-/// The inode of a descriptor that is a socket.
+/// The inode of a descriptor, if that is a socket.
 fn inode_of(fd: RawFd) -> Option<u64> {
     let to = fs::read_link(format!("/proc/self/fd/{fd}")).ok()?;
     to.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()

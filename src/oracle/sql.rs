@@ -1,12 +1,12 @@
-//! The text of every query that is read, built from what is needed and from what the release has.
+//! The text of every query, built from what is needed and from what the release has.
 //!
-//! Oracle supports only simple queries on V$ views, gives no read consistency over them, and joins of them have bad plans.
-//! So each view is read by itself, columns named, and joined in the daemon. GV$ views are read also where there is only
-//! one instance: they cost no more there, and INST_ID is always in its place.
+//! Oracle supports only simple queries on V$ views, gives no read consistency for them, and joins of them have bad plans. So
+//! each view is read by itself, with named columns, and joined in the daemon. GV$ views are read even if there is only one
+//! instance: they cost no more, and INST_ID is always present.
 //!
-//! The database's clock comes with the row of GV$INSTANCE that is read just before GV$SESSION. As a column of GV$SESSION
-//! it would be sent, and held in the fetch arrays, once for each session; read a moment before, it makes every age a
-//! moment too short, which errs to the side that spares.
+//! The database's clock comes with the row of GV$INSTANCE that is read just before GV$SESSION. As a column of GV$SESSION it
+//! would be sent, and held in the fetch arrays, once for each session. Because it is read a moment earlier, every age is a
+//! moment too short, which spares.
 
 pub(crate) mod startup;
 
@@ -19,9 +19,9 @@ use crate::session::column::{Column, Columns, Kind, Source};
 /// Which sessions are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All of all instances, the background processes included: they hold others up and show that an instance answers.
+    /// All sessions of all instances. Background processes are included: they block others and show that an instance answers.
     All,
-    /// One seat, to look again before acting.
+    /// One SID, for the re-check before an action.
     One {
         /// INST_ID.
         inst_id: u32,
@@ -31,7 +31,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The query with its seat's binds, made for few rows; or the query as it is.
+    /// For one SID, the query with its binds and tuned for few rows; else the query as it is.
     fn bound(self, query: Query) -> Query {
         match self.seat() {
             Some(binds) => query.with(binds).few(),
@@ -47,7 +47,7 @@ impl Scope {
     }
 }
 
-/// A row of another view that belongs to a session: by an address of the session's own, or all of them.
+/// Which rows of another view are read: all, or the one with an address that a session refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// Every row.
@@ -91,10 +91,10 @@ pub fn instances() -> Query {
     .few()
 }
 
-/// GV$SESSION: the columns among `wanted` that are `available`, and which those are. In the form of bytes every text comes in
-/// hexadecimal, as a RAW does in either.
+/// GV$SESSION: the query for the columns that are `wanted` and `available`, and those columns. In the form of bytes every text
+/// comes in hexadecimal, as a RAW does in both forms.
 ///
-/// The same set of columns always gives the same text, so that it is parsed once a connection.
+/// The same set of columns always gives the same text, so that a connection parses it once.
 #[must_use]
 pub fn sessions(wanted: Columns, available: Columns, scope: Scope, form: TextForm) -> (Query, Vec<Column>) {
     let columns: Vec<Column> = wanted
@@ -127,7 +127,7 @@ const fn cell_type(column: Column) -> CellType {
     }
 }
 
-/// How many sessions an instance shows: none at all means that it did not answer.
+/// The number of sessions that an instance shows; 0 means that it did not answer.
 #[must_use]
 pub fn sessions_of_instance(inst_id: u32) -> Query {
     Query::new(
@@ -220,7 +220,7 @@ pub fn parallel_servers(scope: Scope) -> Query {
     ))
 }
 
-/// The numbers of the statistics that columns are made of. They change from release to release; their names do not.
+/// The numbers of the statistics behind columns. They change from release to release; their names do not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// 'CPU used by this session'.
@@ -234,7 +234,7 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Takes a row of V$STATNAME.
+    /// Stores a row of V$STATNAME.
     pub fn set(&mut self, name: &str, number: i64) {
         let place = match name {
             "CPU used by this session" => &mut self.cpu,
@@ -246,7 +246,7 @@ impl Statistics {
         *place = Some(number);
     }
 
-    /// The numbers that are known.
+    /// The known numbers.
     #[must_use]
     pub fn numbers(&self) -> Vec<i64> {
         [self.cpu, self.logical_reads, self.physical_reads, self.redo]
@@ -267,7 +267,7 @@ pub fn statistic_names() -> Query {
     )
 }
 
-/// GV$SESSTAT of these statistics alone, of the thousand or two that each session has: INST_ID, SID, STATISTIC#, VALUE.
+/// GV$SESSTAT for these statistics only, of the one or two thousand that each session has: INST_ID, SID, STATISTIC#, VALUE.
 #[must_use]
 pub fn statistics(numbers: &[i64], scope: Scope) -> Query {
     let list: Vec<String> = numbers.iter().map(i64::to_string).collect();

@@ -1,14 +1,14 @@
 //! Texts that are not valid in their character set.
 //!
-//! PROGRAM, MODULE and their like are bytes that a client sent, and Oracle cuts them by bytes, in the middle of a character if
-//! need be. One such text and a query fails as a whole: the thin driver takes no text that is not UTF-8, and the server itself
-//! answers ORA-29275 in some character sets. So after such a failure the texts are read as their bytes, which cannot fail:
-//! RAWTOHEX recasts a text to RAW without modifying it (Oracle Database SQL Language Reference, "RAWTOHEX"). What is not valid
-//! in them becomes U+FFFD, which is the mark of what is not known: no condition over such a text is TRUE or FALSE.
+//! PROGRAM, MODULE and similar columns hold bytes that a client sent, and Oracle may cut them in the middle of a character. One
+//! such text makes the whole query fail: the thin driver accepts only UTF-8, and the server itself answers ORA-29275 in some
+//! character sets. After such a failure the texts are read as bytes, which cannot fail: RAWTOHEX recasts a text to RAW without
+//! modifying it (Oracle Database SQL Language Reference, "RAWTOHEX"). Bytes that are not valid become U+FFFD, which marks the
+//! text as unknown: no condition over such a text is TRUE or FALSE.
 
 use crate::oracle::{CellType, Query};
 
-/// In which form the texts of sessions are read.
+/// The form in which texts of sessions are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TextForm {
     /// As texts.
@@ -16,7 +16,7 @@ pub enum TextForm {
     Text,
     /// As their bytes, in hexadecimal.
     Bytes {
-        /// Whether they are UTF-8. If not, only ASCII is known.
+        /// Whether they are UTF-8. If not, only ASCII is decoded.
         utf8: bool,
     },
 }
@@ -31,12 +31,12 @@ pub(super) fn character_set() -> Query {
     .few()
 }
 
-/// Whether a character set of this name is UTF-8. `UTF8` is CESU-8, which differs in characters that become unknown.
+/// Whether a character set of this name is UTF-8. `UTF8` is CESU-8; the characters in which it differs become unknown.
 pub(super) fn is_utf8(name: &str) -> bool {
     matches!(name, "AL32UTF8" | "UTF8")
 }
 
-/// The text whose bytes these are.
+/// The text with these bytes.
 pub(super) fn of_hex(hex: &str, utf8: bool) -> String {
     let digits = hex.as_bytes().chunks(2);
     let bytes: Option<Vec<u8>> = digits

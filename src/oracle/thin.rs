@@ -1,10 +1,10 @@
 //! The `thin` driver: Oracle's own in pure Rust, the `oracledb` crate.
 //!
-//! Nothing to install, but it is a beta and less forgiving: connecting and logging off have no limit of their own (see
-//! [`crate::oracle::connect`]), a call that took too long may have cost the connection, so it is given up, and a text that
-//! is not valid in the database's character set fails the whole query. It ignores what follows `?` in Easy Connect, and takes
-//! the end of a query's rows for an error that closes the cursor, so that each query is parsed again (softly: its text is in
-//! the library cache).
+//! It needs no installation, but it is a beta with limits. Connecting and logging off cannot be bounded (see
+//! [`crate::oracle::connect`]). After a call that took too long the connection may be lost, so it is abandoned. A text that is
+//! not valid in the database's character set fails the whole query. The driver ignores what follows `?` in Easy Connect, and
+//! treats the end of a query's rows as an error that closes the cursor, so that each query is parsed again (a soft parse: its
+//! text is in the library cache).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::oracle::{
     db_time,
 };
 
-/// Connects. Hangs for as long as the listener does.
+/// Connects. Hangs as long as the listener does.
 pub(super) fn connect(
     target: &Target,
     purpose: Purpose,
@@ -75,7 +75,7 @@ pub(super) fn connect(
     ))
 }
 
-/// The driver's connection. Each of its calls runs on a thread of its own, which a panic of the driver may cost.
+/// The driver's connection. Each call runs on a thread of its own, which a panic of the driver may stop for ever.
 pub(super) struct Thin(Arc<oracledb::Connection>);
 
 impl Native for Thin {
@@ -126,7 +126,7 @@ impl Native for Thin {
     }
 }
 
-/// Runs a query and hands its rows over, some at a time.
+/// Runs a query and hands its rows over in chunks.
 fn fetch_all(
     connection: &oracledb::Connection,
     query: &Query,
@@ -155,7 +155,7 @@ fn fetch_all(
     }
     let mut chunk = Vec::new();
     let mut count = 0_u64;
-    // The driver's iterator repeats its error for ever, so the first one ends this.
+    // The driver's iterator repeats an error for ever, so the first error ends the loop.
     for row in cursor {
         let row = row.map_err(failed)?;
         let mut buffer = RowBuffer::default();
@@ -181,13 +181,13 @@ fn bind_value(bind: &Bind) -> Box<dyn ToDbValue> {
     }
 }
 
-/// How a column's values are taken out of the driver's rows.
+/// How the values of a column are read from the driver's rows.
 #[derive(Clone, Copy, Debug)]
 enum Reader {
     Text,
     Number,
     Time,
-    /// No query selects another type; what is not known protects.
+    /// No query selects another type. Unknown spares.
     Unknown,
 }
 
@@ -250,7 +250,7 @@ fn from_driver(error: &oracledb::Error, phase: Phase, tried: &str, limit: Durati
     }
 }
 
-/// An error of the driver itself: everything but what the database answered. Messages that would repeat the connect string are put in our own words.
+/// An error of the driver itself, not of the database. Messages that would repeat the connect string are rewritten.
 #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum that stays open")]
 fn from_kind(kind: &ErrorKind, phase: Phase, tried: &str, message: &str, limit: Duration) -> Error {
     let listener = |code: u32, why: String| {
@@ -312,13 +312,13 @@ fn from_kind(kind: &ErrorKind, phase: Phase, tried: &str, message: &str, limit: 
             tried,
             format!("{message}: the thin driver needs Oracle Database 12.1 or later, set driver: oci"),
         ),
-        // What follows the text is not read any more, so the connection is given up; the number says what it was.
+        // The rest of the answer is not read, so the connection is abandoned; the number says why.
         ErrorKind::InvalidEncodedString => Error {
             code: Some(BROKEN_TEXT),
             ..Error::new(lost, tried, "a text in the answer is not valid in its character set")
         },
-        // Whatever else the driver does not understand, there is no answer to use, and where it
-        // stands in the protocol is not known, so the connection is given up too.
+        // Any other error of the driver leaves no usable answer and an unknown position in the
+        // protocol, so the connection is abandoned too.
         _ => Error::new(lost, tried, message),
     }
 }

@@ -1,11 +1,11 @@
 //! The report for spreadsheets: a header and a row for each decision.
 //!
-//! What has to be said besides stands in rows of its own above them, with `unread`, `note` or `refusal` where a decision
-//! stands, and its words as the reason: a table without rows would read as "nothing to do".
+//! Notes have rows of their own above the decisions, with `unread`, `note` or `refusal` in the column of the decision and their
+//! text as the reason: a table without rows would read as "nothing to do".
 //!
-//! A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` for a formula, and PROGRAM is whatever a client says, so
-//! such a text gets an apostrophe in front, which spreadsheets take as "this is text". Numbers are written by this program
-//! and stay as they are. Who needs the exact text reads the JSON.
+//! A spreadsheet treats a cell that begins with `=`, `+`, `-` or `@` as a formula, and a client chooses PROGRAM freely. Such a
+//! text gets an apostrophe in front, which marks it as text in spreadsheets. Numbers come from this program and stay as they
+//! are. The JSON has the exact texts.
 
 use crate::report::{Report, iso};
 use crate::terminal::visible::visible;
@@ -87,7 +87,7 @@ pub(super) fn written<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> Strin
     String::from_utf8(bytes).expect("only text was written")
 }
 
-/// The text, visible and no formula. Blanks in front do not hide one: spreadsheets skip them.
+/// The text, made visible and never a formula. Leading blanks do not matter: spreadsheets skip them.
 pub(super) fn inert(text: &str) -> String {
     let shown = visible(text);
     if shown.trim_start().starts_with(['=', '+', '-', '@']) {

@@ -1,4 +1,4 @@
-//! The numbers behind the pictures: how long sessions are idle, whose they are, what a cleaning would free.
+//! The numbers behind the charts: how long sessions are idle, whose they are, what the actions would free.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +19,11 @@ pub(super) const IDLE_CLASSES: [(i64, &str); 8] = [
     (i64::MAX, "over 7d"),
 ];
 
-/// Groups beyond this many are counted together.
+/// This many groups are shown; the others are counted together.
 pub(super) const GROUPS_SHOWN: usize = 8;
 
-/// What the pictures show. A *candidate* is a session that some policy's condition held for and that neither a protection
-/// nor an exemption of that policy spared; each counts once, however many policies want it.
+/// What the charts show. A *candidate* is a session that some policy's condition holds for and that neither a protection nor
+/// an exemption of that policy spares. Each counts once, even if several policies match it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Sessions of TYPE USER.
@@ -55,18 +55,18 @@ pub struct Figures {
     pub by_instance: BTreeMap<u32, (usize, usize)>,
 }
 
-/// So many candidates have this in common.
+/// Candidates with the same value in a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// The column's value; for the last of many, a count of the others.
+    /// The column's value; in the last of many groups, a count of the others.
     pub name: String,
     /// Candidates.
     pub candidates: usize,
-    /// Of them, those that would be acted on now.
+    /// The candidates that would be acted on now.
     pub act: usize,
 }
 
-/// Counts.
+/// Computes the figures.
 pub(super) fn figures(subject: &Subject<'_>) -> Figures {
     let snapshot = subject.snapshot;
     let (mut candidates, mut act, mut ending) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());

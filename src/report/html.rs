@@ -1,6 +1,6 @@
 //! The report for a browser or a printer: one file that needs nothing else, no script, no network, no font.
 //!
-//! The page forbids itself scripts and loading anything; what a text of others may do on it is [`document`]'s.
+//! A content security policy forbids scripts and loading anything. [`document`] makes texts from sessions safe.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::quantity::{Bytes, Span};
 use crate::report::figures::{Group, IDLE_CLASSES};
 use crate::report::{Line, PolicyPart, Report, mode_words};
 
-/// Rows of one table; a report of more says how many it leaves out.
+/// This many rows of a table are shown; a longer one says how many it leaves out.
 const ROWS_SHOWN: usize = 1000;
 
-/// Sessions that are named in one row of those who were spared.
+/// This many sessions are named in one row of spared ones.
 const NAMED: usize = 6;
 
 /// One page for the reports of one or several databases.
@@ -45,7 +45,7 @@ pub(super) fn report_page(title: &str, content: &Markup) -> String {
     document(title, REPORT, forbidden, &html! { main { (content) } })
 }
 
-/// The figures that come first, large.
+/// The large figures at the top.
 pub(super) fn tiles(tiles: impl IntoIterator<Item = (String, &'static str)>) -> Markup {
     html! {
         div.tiles {
@@ -216,7 +216,7 @@ fn group_bars(groups: &[Group]) -> Markup {
     }
 }
 
-/// One bar of two parts, the first of them also said in numbers: `3 of 12`.
+/// One bar of two parts, with the first also in numbers: `3 of 12`.
 fn bar(label: &str, parts: [(usize, &str); 2], most: usize) -> Markup {
     let percent = |count: usize| count as f64 * 100.0 / most.max(1) as f64;
     let [(first, _), (second, _)] = parts;
@@ -272,7 +272,7 @@ fn decisions(lines: &[&Line]) -> Markup {
 fn decision(line: &Line) -> Markup {
     let cell = |text: &Option<String>| text.clone().unwrap_or_default();
     let verdict = line.verdict.name();
-    // A host's name may break after its dots.
+    // The name of a host may break after a dot.
     let machine = cell(&line.machine);
     let labels = machine.split('.').enumerate();
     html! {
@@ -301,7 +301,7 @@ fn decision(line: &Line) -> Markup {
     }
 }
 
-/// Who was spared and why: sessions with the same reason together.
+/// The spared sessions, those with the same reason together.
 fn spared(part: &PolicyPart) -> Markup {
     let mut by_reason: BTreeMap<(&str, &str), Vec<&Line>> = BTreeMap::new();
     for line in part.decisions.iter().filter(|line| line.is_spared()) {

@@ -1,6 +1,6 @@
 //! The report for programs: one object on one line, so that many of them make JSON lines.
 //!
-//! Values are exact. Characters that would act on a terminal are written as JSON escapes, which any reader turns back.
+//! Values are exact. Characters that would act on a terminal are written as JSON escapes, which every parser decodes.
 
 use serde::Serialize;
 
@@ -15,10 +15,10 @@ struct Document<'a> {
     sessions: usize,
     decisions: Vec<Decision<'a>>,
     summary: Counts,
-    /// Why the database could not be read; then everything else is empty.
+    /// Why the database could not be read, if so; everything else is then empty.
     error: Option<&'a str>,
     notes: &'a [String],
-    /// Open breakers and groups that are left alone.
+    /// Open breakers and suspended groups.
     refusals: &'a [String],
 }
 
@@ -49,7 +49,7 @@ struct Counts {
 }
 
 impl Report {
-    /// The contract's object, on one line that ends in a line feed.
+    /// The object on one line that ends in a line feed.
     #[must_use]
     pub fn to_json(&self) -> String {
         let decisions = self.policies.iter().flat_map(|part| {

@@ -1,4 +1,4 @@
-//! Sessions with what each policy thinks of them, for people and programs.
+//! Sessions with each policy's decision about them, for people and programs.
 //!
 //! Like a report it is made once and then rendered: rendering reads nothing and decides nothing. The JSON form is a contract
 //! with scripts: keys are added, never renamed. Text from sessions is made harmless in every format, as in a report.
@@ -42,24 +42,24 @@ pub struct Opinion {
 pub struct Listed {
     /// Who it is.
     pub who: Who,
-    /// What else the condition asked for, by column: the value for people, and exactly.
+    /// Further columns of the condition: the value for people, and the exact value.
     pub values: Vec<(Column, String, serde_json::Value)>,
-    /// What the policies whose condition holds for it decided, in file and list order.
+    /// The decisions of the policies whose condition holds for it, in file and list order.
     pub opinions: Vec<Opinion>,
 }
 
-/// Some sessions of one look at a database.
+/// Sessions of one snapshot of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
     /// The database.
     pub database: String,
-    /// When it was looked at.
+    /// When the snapshot was taken.
     pub taken_at: Option<DateTime<Utc>>,
-    /// Sessions that were there, of every type.
+    /// Number of sessions of every type in the snapshot.
     pub all: usize,
-    /// Background sessions that are not shown, because nobody asked for them.
+    /// Number of background sessions that are not shown.
     pub hidden: usize,
-    /// What has to be said first.
+    /// Notes that come first.
     pub notes: Vec<String>,
     /// The sessions, by instance and SID.
     pub sessions: Vec<Listed>,
@@ -77,7 +77,7 @@ const SHOWN: [Column; 8] = [
     Column::Status,
 ];
 
-/// Background sessions are shown to whoever asks for them, by the condition too.
+/// Whether a condition selects background sessions, which are then shown.
 fn asks_for_background(condition: Option<&Condition>) -> bool {
     condition.is_some_and(|condition| columns_of(condition).contains(Column::Type))
 }
@@ -158,7 +158,7 @@ impl Listing {
         if self.sessions.is_empty() {
             return out;
         }
-        // How long the last call is ago stands beside the status already.
+        // The age of the last call is already beside the status.
         let rows: Vec<[String; 7]> = self
             .sessions
             .iter()
@@ -237,8 +237,7 @@ impl Listing {
     }
 }
 
-/// A value as programs have it: durations in seconds, points in time as the database's clock shows them; NULL and missing
-/// are both null.
+/// A value for programs: durations in seconds, points in time by the database's clock; NULL and missing values are null.
 fn exact(column: Column, field: Field<'_>) -> serde_json::Value {
     match field {
         Field::Missing | Field::Null => serde_json::Value::Null,
@@ -287,7 +286,7 @@ fn cells(session: &Listed, wanted: impl Fn(Column) -> bool) -> [String; 7] {
     let opinions: Vec<String> = session
         .opinions
         .iter()
-        // What was decided comes first: it is what has to be left of a cell that is clipped.
+        // The decision comes first, so that it remains when the cell is clipped.
         .map(|opinion| match opinion.verdict {
             Verdict::Protected(protection) => format!("protected ({protection}): {}", opinion.policy),
             verdict @ (Verdict::Act | Verdict::Pending | Verdict::Deferred | Verdict::Refused | Verdict::Exempt) => {

@@ -74,7 +74,7 @@ fn row(line: &Line) -> String {
     )
 }
 
-/// Text that is no markup: tags become entities, what Markdown gives a meaning gets a backslash.
+/// Text without markup: tags become entities, characters with a meaning in Markdown get a backslash.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for character in visible(text).chars() {

@@ -1,13 +1,13 @@
 //! What one cycle decided, for people and programs.
 //!
-//! A [`Report`] is made once from a cycle's results and then rendered; rendering reads nothing, knows no clock, and every
-//! format shows the same decisions in the same order. Sessions name themselves as their clients like, so all text that came
-//! from a session goes through `visible` (or JSON's escapes) and then through the format's own escaping: no control
-//! character reaches a terminal, no tag a browser.
+//! A [`Report`] is made once from a cycle's results and then rendered. Rendering reads nothing and knows no clock, and every
+//! format shows the same decisions in the same order. Clients choose the texts of their sessions, so each such text goes
+//! through `visible` (or JSON's escapes) and then through the format's own escaping: no control character reaches a terminal,
+//! no tag a browser.
 //!
-//! The JSON form is a contract with scripts: keys are added, never renamed. `action` and `statement` are set where a
-//! decision is `act`, the statement only if the action has one (`report` has none); both are null everywhere else, so that
-//! whoever filters on `statement` gets what would be executed and nothing more.
+//! The JSON form is a contract with scripts: keys are added, never renamed. `action` and `statement` are set if a decision is
+//! `act`, the statement only if the action has one (`report` has none); otherwise both are null. So a filter on `statement`
+//! gives exactly what would be executed.
 
 mod csv;
 mod figures;
@@ -42,9 +42,9 @@ pub use listing::{Listed, Listing, Opinion};
 /// What a report is made from.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
-    /// The database's configured name, or what a file says.
+    /// The database's configured name, or the name in a file.
     pub database: &'a str,
-    /// The snapshot's time in UTC; `None` where it has no clock.
+    /// The snapshot's time in UTC; `None` if it has no clock.
     pub taken_at: Option<DateTime<Utc>>,
     /// How the cycle ran.
     pub mode: RunMode,
@@ -52,26 +52,26 @@ pub struct Subject<'a> {
     pub snapshot: &'a Snapshot,
     /// The policies.
     pub set: &'a PolicySet,
-    /// Their candidates.
+    /// The policies' plans.
     pub plan: &'a Plan,
     /// What was decided.
     pub ruling: &'a Ruling,
-    /// What has to be said first.
+    /// Notes that come first.
     pub notes: &'a [String],
-    /// The words of a statement; `None` for an action that has none.
+    /// The text of a statement; `None` for an action that has none.
     pub statement: &'a dyn Fn(Action, &SessionRow<'_>) -> Option<String>,
 }
 
-/// The session that a statement is about.
+/// The session that a statement acts on.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionRow<'a> {
     /// Who.
     pub key: SessionKey,
-    /// SQL_ID of what it executes, for CANCEL SQL.
+    /// The SQL_ID of its statement, for CANCEL SQL.
     pub sql_id: Option<&'a str>,
 }
 
-/// One cycle's decisions with all that is shown of them.
+/// One cycle's decisions with everything that a report shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The database.
@@ -82,17 +82,17 @@ pub struct Report {
     pub mode: RunMode,
     /// Sessions in the snapshot, of every type.
     pub sessions: usize,
-    /// Why the database could not be read, if so: then there is nothing else in it.
+    /// Why the database could not be read, if so; everything else is then empty.
     pub unread: Option<String>,
-    /// What has to be said first.
+    /// Notes that come first.
     pub notes: Vec<String>,
     /// One for each policy in force, in file and list order.
     pub policies: Vec<PolicyPart>,
-    /// The open breakers and the groups that are left alone, as sentences.
+    /// The open breakers and the suspended groups, as sentences.
     pub refusals: Vec<String>,
-    /// All decisions together.
+    /// The numbers of all decisions.
     pub summary: Summary,
-    /// What the pictures show.
+    /// What the charts show.
     pub figures: Figures,
 }
 
@@ -109,11 +109,11 @@ pub struct PolicyPart {
     pub action: Action,
     /// Sessions that its condition held for.
     pub matched: usize,
-    /// Whether its schedule lets it act in this cycle.
+    /// Whether its schedule permits it to act in this cycle.
     pub due: bool,
-    /// Worst first.
+    /// Its decisions, worst first.
     pub decisions: Vec<Line>,
-    /// Counted.
+    /// The numbers of its decisions.
     pub summary: Summary,
 }
 
@@ -142,30 +142,30 @@ pub struct Line {
     pub verdict: Verdict,
     /// Why.
     pub reason: String,
-    /// The same beside the name of the protection that spares it.
+    /// The reason beside the name of the protection that spares the session.
     pub brief: String,
-    /// The same beside its STATUS and how long that has lasted.
+    /// The reason beside the session's STATUS with its duration.
     pub beside_status: String,
-    /// What is done, where the verdict is to act.
+    /// The action, if the verdict is to act.
     pub action: Option<Action>,
-    /// In Oracle's words.
+    /// Its statement.
     pub statement: Option<String>,
 }
 
-/// How many decisions of each kind.
+/// The number of decisions of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Would act now.
+    /// A warrant: to act now.
     pub act: usize,
-    /// `for:` not served.
+    /// The condition has not held for as long as `for:` asks.
     pub pending: usize,
-    /// Budget or floor.
+    /// A budget or a floor leaves no room.
     pub deferred: usize,
-    /// Breaker.
+    /// The breaker is open, or the group is suspended.
     pub refused: usize,
-    /// A protection.
+    /// A protection applies.
     pub protected: usize,
-    /// An exemption.
+    /// An exemption applies.
     pub exempt: usize,
 }
 
@@ -187,7 +187,7 @@ words! {
 }
 
 impl Summary {
-    /// Names and counts, in the order in which they are shown.
+    /// The names and counts in display order.
     #[must_use]
     pub const fn counts(&self) -> [(&'static str, usize); 6] {
         [
@@ -200,7 +200,7 @@ impl Summary {
         ]
     }
 
-    /// Counts one.
+    /// Counts a decision.
     pub(crate) fn count(&mut self, verdict: Verdict) {
         let of_kind = match verdict {
             Verdict::Act => &mut self.act,
@@ -213,7 +213,7 @@ impl Summary {
         *of_kind += 1;
     }
 
-    /// Each count the higher of both.
+    /// Raises each count to that of `other` if that is higher.
     pub(crate) fn raise_to(&mut self, other: &Summary) {
         *self = Summary {
             act: self.act.max(other.act),
@@ -225,7 +225,7 @@ impl Summary {
         };
     }
 
-    /// `3 act, 1 deferred`; kinds that did not come up are left out.
+    /// `3 act, 1 deferred`; kinds with a count of 0 are left out.
     #[must_use]
     pub fn words(&self) -> String {
         let some: Vec<String> = self
@@ -243,20 +243,20 @@ impl Summary {
 }
 
 impl Line {
-    /// `sid,serial#,@inst_id`, as Oracle's statements name it; `?` for what is unknown.
+    /// `sid,serial#,@inst_id`, as in Oracle's statements; `?` for an unknown part.
     #[must_use]
     pub fn session(&self) -> String {
         session_name(self.sid, self.serial, self.inst_id)
     }
 
-    /// Whether a protection or an exemption spares it.
+    /// Whether a protection or an exemption spares the session.
     #[must_use]
     pub const fn is_spared(&self) -> bool {
         matches!(self.verdict, Verdict::Protected(_) | Verdict::Exempt)
     }
 }
 
-/// The reports of one or several databases as one: one page, one table under one header, one object a line.
+/// Renders the reports of several databases as one: one page, one table under one header, or one object a line.
 #[must_use]
 pub fn together(reports: &[Report], format: ReportFormat, style: TextStyle) -> String {
     let each = |render: &dyn Fn(&Report) -> String| -> Vec<String> { reports.iter().map(render).collect() };
@@ -280,7 +280,7 @@ pub fn together(reports: &[Report], format: ReportFormat, style: TextStyle) -> S
 }
 
 impl Report {
-    /// Gathers what a cycle decided.
+    /// Makes the report of a cycle.
     #[must_use]
     pub fn new(subject: &Subject<'_>) -> Report {
         let mut report = Report {
@@ -310,7 +310,7 @@ impl Report {
         report
     }
 
-    /// Of a database that could not be read: nobody must take its absence for "nothing to do".
+    /// The report of a database that could not be read, because its absence would read as "nothing to do".
     #[must_use]
     pub fn unread(database: &str, why: &str, mode: RunMode) -> Report {
         Report {
@@ -327,7 +327,7 @@ impl Report {
         }
     }
 
-    /// In any format; text at 100 columns without colour.
+    /// The report in a format; text has 100 columns and no colour.
     #[must_use]
     pub fn render(&self, format: ReportFormat) -> String {
         match format {
@@ -360,7 +360,7 @@ pub(crate) const fn colour_of(verdict: Verdict) -> Colour {
     }
 }
 
-/// The mode as people say it.
+/// The mode in words.
 const fn mode_words(mode: RunMode) -> &'static str {
     match mode {
         RunMode::DryRun => "dry run",
@@ -406,7 +406,7 @@ fn breaker_words(breaker: &OpenBreaker, set: &PolicySet) -> String {
     )
 }
 
-/// A session's name as far as it is known.
+/// A session as far as it is known, `?` for an unknown part.
 fn session_name(sid: Option<u32>, serial: Option<u32>, inst_id: Option<u32>) -> String {
     let part = |part: Option<u32>| part.map_or_else(|| "?".into(), |part| part.to_string());
     format!("{},{},@{}", part(sid), part(serial), part(inst_id))
@@ -455,7 +455,7 @@ impl Who {
         }
     }
 
-    /// `sid,serial#,@inst_id`; `?` for what is unknown.
+    /// `sid,serial#,@inst_id`; `?` for an unknown part.
     #[must_use]
     pub fn session(&self) -> String {
         session_name(self.sid, self.serial, self.inst_id)

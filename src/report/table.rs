@@ -16,7 +16,7 @@ pub(super) struct Table {
     pub(super) title: &'static str,
     pub(super) head: Vec<&'static str>,
     pub(super) rows: Vec<Vec<String>>,
-    /// How many columns from the left hold words; the others hold numbers.
+    /// The number of columns from the left that contain words; the others contain numbers.
     pub(super) words: usize,
     pub(super) left_out: usize,
 }

@@ -1,7 +1,7 @@
-//! The report for a terminal: as wide as it is told, no wider.
+//! The report for a terminal of a given width.
 //!
-//! Columns that hold a session's own words give way first when the width is short; who, what and why stay as long as they
-//! can. A cell that does not fit ends in `…`; the other formats hold it whole.
+//! If the width is short, columns with texts that clients choose shrink first; session, decision and reason keep their width
+//! for longest. A cell that does not fit ends in `…`; the other formats have the whole text.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use crate::report::{Line, PolicyPart, Report};
 use crate::terminal::visible::visible;
 use crate::terminal::{Colour, Table, TextStyle, bold, clip, paint, push, wrapped};
 
-/// A protection is shown with so many of the sessions that it spared; the rest are counted.
+/// A protection is shown with this many of the sessions that it spares; the others are counted.
 const SPARED_SHOWN: usize = 3;
 
 impl Report {
@@ -116,7 +116,7 @@ fn policy(out: &mut String, part: &PolicyPart, style: TextStyle) {
     spared(out, part, style);
 }
 
-/// Who was spared, by what spared them.
+/// The spared sessions, by what spares them.
 fn spared(out: &mut String, part: &PolicyPart, style: TextStyle) {
     let mut by_name: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
     for line in part.decisions.iter().filter(|line| line.is_spared()) {
@@ -144,7 +144,7 @@ fn spared(out: &mut String, part: &PolicyPart, style: TextStyle) {
 const TABLE: Table<'static> = Table {
     header: &["SESSION", "USER", "PROGRAM", "MACHINE", "STATUS", "DECISION", "WHY"],
     least: &[9, 6, 8, 8, 4, 8, 12],
-    // Client-set columns give way first: they weigh more than the reason, which weighs more than the rest.
+    // Columns that clients set shrink first: they weigh more than the reason, which weighs more than the rest.
     weight: &[0, 2, 3, 3, 2, 0, 1],
     dispensable: &[4, 3, 2, 1],
     numbers_from: 7,
@@ -153,7 +153,7 @@ const WHY: usize = 6;
 const STATUS: usize = 4;
 const DECISION: usize = 5;
 
-/// One line a session if the reasons fit whole; else sessions under their common decision and reason, which are never cut.
+/// One line a session if the whole reasons fit; else sessions below their common decision and reason, which are never cut.
 fn table(out: &mut String, lines: &[&Line], style: TextStyle) {
     let rows: Vec<[String; 7]> = lines.iter().map(|line| cells(line)).collect();
     let natural = TABLE.natural(&rows);
@@ -201,7 +201,7 @@ fn cells(line: &Line) -> [String; 7] {
     ]
 }
 
-/// A text of a session; `-` where it has none.
+/// A text of a session; `-` if it has none.
 pub(super) fn shown(text: Option<&str>) -> String {
     text.map_or_else(|| "-".into(), |text| visible(text).into_owned())
 }

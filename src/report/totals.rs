@@ -1,4 +1,4 @@
-//! What a replay comes to, for people and spreadsheets. The tables are made once and laid out three times.
+//! The totals of a replay, for people and spreadsheets.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,11 +16,11 @@ use crate::report::{ReportFormat, csv, iso, markdown};
 use crate::terminal::visible::visible;
 use crate::terminal::{Colour, TextStyle, bold, clip, push, wrapped};
 
-/// Rows of one table for people; spreadsheets get all.
+/// This many rows of a table are shown to people; a spreadsheet gets all.
 const ROWS_SHOWN: usize = 20;
 
 impl Totals {
-    /// As the command line asks for it; JSON has no totals, it is one plan a snapshot.
+    /// The totals in a format. JSON has no totals: it has one plan for each snapshot.
     #[must_use]
     pub fn render(&self, format: ReportFormat, style: TextStyle) -> String {
         match format {
@@ -69,7 +69,7 @@ impl Totals {
         out
     }
 
-    /// All totals in one table: what a row is about stands in its first column.
+    /// All totals in one table, with the subject of a row in its first column.
     fn to_csv(&self) -> String {
         let mut rows = vec![
             [
@@ -321,7 +321,7 @@ fn words(resource: Resource) -> &'static str {
     }
 }
 
-/// How the curves of the instances are told apart, again from the first where there are more.
+/// The strokes of the instances' curves, reused if there are more instances.
 const STROKES: [&str; 5] = [
     "var(--wanted)",
     "var(--soft)",
@@ -330,7 +330,7 @@ const STROKES: [&str; 5] = [
     "var(--ink)",
 ];
 
-/// One curve an instance in a box of 600 by 120, its upper edge the limit or the highest value, whichever is more.
+/// One curve for each instance in a box of 600 by 120, whose upper edge is the limit or the highest value, whichever is more.
 fn curves(instances: &[(u32, &Series)], first: i64, last: i64) -> Markup {
     let highest = |series: &Series| series.highest().unwrap_or(0.0);
     let top = instances

@@ -1,7 +1,7 @@
-//! Text on a terminal: as wide as it is told, no wider.
+//! Lays out text for a terminal of a given width.
 //!
-//! What every command that writes for a person is laid out with: lines that are clipped, paragraphs that are wrapped, tables
-//! whose widest columns give way first. Text from sessions is made [`visible`](visible::visible) before it comes here.
+//! Every command that writes for a person uses it: lines are clipped, paragraphs are wrapped, and tables shrink their widest
+//! columns first. Text from sessions is made [`visible`](visible::visible) before it comes here.
 
 mod table;
 pub mod visible;
@@ -12,7 +12,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 /// How text is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextStyle {
-    /// Columns of the terminal. Below 40 it is laid out as for 40.
+    /// Columns of the terminal, taken as at least 40.
     pub width: usize,
     /// Whether the terminal shows ANSI colours.
     pub colour: bool,
@@ -34,7 +34,7 @@ impl TextStyle {
         colour: false,
     };
 
-    /// At least as wide as anything can be laid out in.
+    /// With at least the width that the layout needs.
     #[must_use]
     pub(crate) fn readable(self) -> TextStyle {
         TextStyle {
@@ -44,7 +44,7 @@ impl TextStyle {
     }
 }
 
-/// At most `width` columns, `…` at the end if something was cut.
+/// The text in at most `width` columns, with `…` at the end if something was cut.
 pub(crate) fn clip(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -63,7 +63,7 @@ pub(crate) fn clip(text: &str, width: usize) -> String {
     clipped
 }
 
-/// A paragraph whose lines begin below its text.
+/// A paragraph; its further lines are indented to the first line's text.
 pub(crate) fn wrapped(out: &mut String, bullet: &str, text: &str, style: TextStyle, colour: Colour) {
     let room = style.width.saturating_sub(bullet.len()).max(20);
     let mut line = String::new();
@@ -93,7 +93,7 @@ pub(crate) fn push(out: &mut String, line: &str) {
     out.push('\n');
 }
 
-/// What stands out, and how.
+/// The colours of a terminal.
 #[derive(Clone, Copy)]
 pub(crate) enum Colour {
     None,

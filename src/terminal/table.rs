@@ -1,28 +1,28 @@
-//! Tables: columns that are as wide as what they hold, and give way where the terminal is narrower.
+//! Tables: columns are as wide as their content, and shrink if the terminal is narrower.
 
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::terminal::{Colour, TextStyle, clip, paint, push};
 
-/// What the columns are called and how they give way.
+/// The names of the columns and how they shrink.
 pub(crate) struct Table<'a> {
-    /// Above each column.
+    /// The name of each column.
     pub(crate) header: &'a [&'static str],
-    /// What a column keeps when others are still wider than theirs.
+    /// The width that a column keeps while others are still wider than theirs.
     pub(crate) least: &'a [usize],
-    /// How readily a column gives way; 0 never.
+    /// How readily a column shrinks; 0 means never.
     pub(crate) weight: &'a [usize],
-    /// Columns that are left out, in this order, where even the least widths are too wide.
+    /// Columns that are left out, in this order, if even the least widths are too wide.
     pub(crate) dispensable: &'a [usize],
-    /// The columns from here on hold numbers, which stand at the right.
+    /// The columns from this one on contain numbers, which are right-aligned.
     pub(crate) numbers_from: usize,
 }
 
-/// Between two columns.
+/// The gap between two columns.
 const GAP: usize = 2;
 
 impl Table<'_> {
-    /// Widths that nothing is clipped in.
+    /// The widths at which nothing is clipped.
     pub(crate) fn natural(&self, rows: &[impl AsRef<[String]>]) -> Vec<usize> {
         let mut widths: Vec<usize> = self.header.iter().map(|header| header.len()).collect();
         for row in rows {
@@ -33,8 +33,8 @@ impl Table<'_> {
         widths
     }
 
-    /// Shrinks the widest column that may, until all fit beside the indent; where that is not enough, the dispensable ones go.
-    /// A column of no width is left out, with its gap.
+    /// Shrinks the widest columns that may shrink until all fit beside the indent, then leaves out the dispensable ones. A column
+    /// of width 0 is left out with its gap.
     pub(crate) fn fit(&self, widths: &mut [usize], indent: &str, style: TextStyle) {
         let gaps = widths.iter().filter(|width| **width > 0).count().saturating_sub(1);
         let room = style.width.saturating_sub(indent.len() + GAP * gaps);
@@ -54,7 +54,7 @@ impl Table<'_> {
         }
     }
 
-    /// The line above the rows.
+    /// The header line.
     pub(crate) fn head(&self, out: &mut String, widths: &[usize], indent: &str, style: TextStyle) {
         push(out, &paint(&self.line(self.header, widths, indent), Colour::Dim, style));
     }

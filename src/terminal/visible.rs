@@ -2,8 +2,8 @@
 //!
 //! PROGRAM, MODULE and their like hold whatever a client sent. An escape sequence in one of them could recolour, clear or
 //! retitle a DBA's terminal, or hide its own row; a right-to-left override makes one name look like another; a single C1
-//! control character makes journald store a whole line as binary data, which `journalctl` does not print. They are shown as
-//! what they are.
+//! control character makes journald store a whole line as binary data, which `journalctl` does not print. So
+//! each such character is written out.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -56,8 +56,8 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// JSON with each such character written as a JSON escape, which any reader turns back. JSON's own writer escapes only what
-/// is below the blank. Such a character can only stand inside a string, where the escape may take its place.
+/// JSON with each such character written as a JSON escape, which every parser decodes. The JSON writer itself escapes only
+/// characters below the blank. Such a character occurs only inside a string, where an escape is valid.
 #[must_use]
 pub fn json_escaped(json: &str) -> Cow<'_, str> {
     if !json.chars().any(acts) {

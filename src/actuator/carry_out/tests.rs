@@ -1,4 +1,4 @@
-//! Whom a DISCONNECT would take along, against scripted answers.
+//! Which sessions a DISCONNECT would end with its target, against scripted answers.
 
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ fn session(sid: &'static str, paddr: &'static str, username: &'static str, statu
     ]
 }
 
-/// Counts, and keeps what came of it.
+/// Counts the actions and keeps their outcomes.
 #[derive(Default)]
 struct Notes(Vec<(Outcome, String)>);
 
@@ -69,7 +69,7 @@ impl Witness for Notes {
     fn unused(&mut self, _unused: &Intending<'_>, _outcome: Outcome, _why: &str) {}
 }
 
-/// Nothing else stands in the way.
+/// Permits everything.
 struct Granted;
 
 impl Permission for Granted {

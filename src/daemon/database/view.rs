@@ -1,4 +1,4 @@
-//! What a database shows of a cycle.
+//! A cycle as reports, metrics and the status page see it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use crate::decide::standstill::Standstill;
 use crate::event::READ_TOO_SLOWLY;
 use crate::gaps;
 
-/// A cycle as it is shown.
+/// A cycle with everything that is shown of it.
 #[derive(Debug)]
 pub struct CycleView<'a> {
     /// The database.
     pub database: &'a str,
-    /// The snapshot and what came along.
+    /// The snapshot and what was read with it.
     pub polled: &'a Polled,
-    /// What was decided.
+    /// The decisions.
     pub cycle: &'a Cycle,
-    /// By which rules.
+    /// The rules behind the decisions.
     pub rules: &'a Rules,
-    /// Which policies were in force, and how.
+    /// The policies in force, and how they run.
     pub in_force: &'a [InForce],
-    /// What is remembered after it.
+    /// The memory after the cycle.
     pub memory: &'a Memory,
     /// The snapshot's time in UTC.
     pub now: DateTime<Utc>,
@@ -33,20 +33,20 @@ pub struct CycleView<'a> {
     pub deciding_took: Duration,
     /// Why nothing was permitted, if so.
     pub standstill: Option<&'a Standstill>,
-    /// The blackout that holds, if one does.
+    /// The current blackout, if there is one.
     pub blackout: Option<Standstill>,
-    /// Entries that lead to the same database.
+    /// Other entries for the same database.
     pub siblings: &'a [Arc<str>],
 }
 
 impl CycleView<'_> {
-    /// Whether the snapshot was too old to act on when it was there.
+    /// Whether the snapshot was too old to act on when it was complete.
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.standstill == Some(&Standstill::OldSnapshot)
     }
 
-    /// What has to be said first: of the database itself, and of the policies on it.
+    /// The notes of a report: on the database, and on its policies.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let polled = self.polled;

@@ -1,6 +1,6 @@
-//! One policy's hearing before the guard: its budgets, its groups' floors, its estimate of the pressure.
+//! One policy's limits in one cycle: budgets, floors of groups, and the estimate of the pressure.
 //!
-//! What was permitted to the policies before it in this cycle counts as done, as far as this one has to reckon with it.
+//! Warrants of earlier policies in this cycle count as done, as far as they count for this policy.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ struct Took {
     by: Arc<str>,
 }
 
-/// A budget: so many in a period, and how many of them are used before this cycle.
+/// A budget: the actions allowed in a period, and those used before this cycle.
 struct Budget {
     key: &'static str,
     whose: Whose,
@@ -39,21 +39,21 @@ struct Budget {
     used: u32,
 }
 
-/// What `keep` leaves of each group.
+/// The floors of `keep`.
 struct Floors<'a> {
     keep: &'a Keep,
     groups: Groups,
-    /// By group, how many live.
+    /// The live sessions of each group.
     left: Vec<u32>,
 }
 
-/// One policy's hearing: its budgets, its groups' floors, its estimate of the pressure.
+/// One policy's limits: budgets, floors of groups, and the estimate of the pressure.
 pub(super) struct Bench<'a> {
     policy: &'a Policy,
     in_force: InForce,
     snapshot: &'a Snapshot,
     budgets: Vec<Budget>,
-    /// What this policy has to reckon with of what was permitted in this cycle: who took the session.
+    /// The sessions with a warrant of this cycle that counts for this policy, and the policy that took each.
     taken: HashMap<SessionKey, Arc<str>>,
     all_actions: u32,
     own_actions: u32,
@@ -63,7 +63,7 @@ pub(super) struct Bench<'a> {
     now: DateTime<Utc>,
 }
 
-/// By row, whether this policy has to reckon with the session's end: it is followed, or `taken` in this cycle.
+/// For each row, whether the session's end counts for this policy: it is followed, or `taken` in this cycle.
 fn about_to_go(
     snapshot: &Snapshot,
     situation: &Situation<'_>,
@@ -71,7 +71,7 @@ fn about_to_go(
     taken: impl Iterator<Item = SessionKey>,
 ) -> Vec<bool> {
     let mut gone = vec![false; snapshot.rows()];
-    // Whoever was only asked to go, and has not gone in an hour, is here to stay.
+    // A session that was only asked to go, and has not gone within an hour, is expected to stay.
     let followed = situation.all_followed(in_force);
     let followed = followed.filter(|(_, followed)| followed.state != FollowState::Asked);
     let followed = followed.map(|(key, _)| *key);
@@ -81,7 +81,7 @@ fn about_to_go(
     gone
 }
 
-/// Why none of a group may be taken of which so many are left, if so.
+/// Why no session of a group with `left` live sessions may be taken, if so.
 pub(super) fn at_its_floor(keep: &Keep, snapshot: &Snapshot, left: u32) -> Option<Floor> {
     if let Some(missing) = keep.per.iter().find(|column| !snapshot.has(**column)) {
         return Some(Floor::Unknown(*missing));
@@ -135,7 +135,7 @@ impl<'a> Bench<'a> {
         });
         let mut estimate = situation.gates.readings().clone();
         if policy.pressure.as_ref().is_some_and(|pressure| pressure.end.is_some()) {
-            // Whoever is about to go is no reason to take another.
+            // A session that is about to go is not a reason to take another.
             for (row, _) in gone().into_iter().enumerate().filter(|(_, gone)| *gone) {
                 estimate.take_away(snapshot, row);
             }
@@ -155,7 +155,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// What defers the session, if anything.
+    /// Why the session is deferred, if so.
     pub(super) fn obstacle(&self, entry: &Entry) -> Option<Obstacle> {
         if self.policy.action == Action::Report {
             return None;
@@ -183,7 +183,7 @@ impl<'a> Bench<'a> {
             return Some(refused);
         }
         if matches!(entry.standing, Standing::Escalating { .. }) {
-            // It counts as gone since its first action: no floor and no estimate is touched by ending it for good.
+            // It has counted as gone since its first action, so a stronger action changes no floor and no estimate.
             return None;
         }
         if let Some(Floors { keep, groups, left }) = &self.floors {
@@ -215,7 +215,7 @@ impl<'a> Bench<'a> {
         self.all_actions += 1;
         self.own_actions += 1;
         if escalates {
-            // Floor and estimate have done without it since its first action.
+            // Floor and estimate have not counted it since its first action.
             return;
         }
         if let Some(Floors { groups, left, .. }) = &mut self.floors {

@@ -1,9 +1,8 @@
-//! What ends a permission between its snapshot and its statement, besides the session's own row.
+//! What can end a permission between its snapshot and its statement, besides the session's own row.
 //!
-//! A warrant is given for a snapshot, and a batch of warrants takes its time. Whatever it was given for is asked again right
-//! before each statement: the schedule, the gate and the floor, and whether the condition can have held all the while. What
-//! cannot be told any more spares. An escalation brings to an end what was begun, so schedule, gate, floor and hold do not
-//! matter to it.
+//! A warrant is given for a snapshot, and a batch of warrants takes time. So right before each statement the schedule, the gate,
+//! the floor, and whether the condition can have held all the time, are checked again. Unknown spares. An escalation completes
+//! an earlier action, so schedule, gate, floor and hold do not apply to it.
 
 use std::sync::Arc;
 
@@ -23,33 +22,33 @@ use crate::session::column::{Column, Columns};
 use crate::session::groups::Groups;
 use crate::session::snapshot::Snapshot;
 
-/// LAST_CALL_ET is in whole seconds and SYSDATE too, and an instance may refresh the one later than the other.
+/// Tolerance in seconds: LAST_CALL_ET and SYSDATE are in whole seconds, and an instance may refresh one later than the other.
 const INEXACT: i64 = 5;
 
-/// A session that is about to go because of an action, whose floor and gate therefore do without it.
+/// A session that an action is ending, which floors and gates therefore no longer count.
 #[derive(Clone, Debug)]
 pub struct Going {
-    /// Who.
+    /// The session.
     pub key: SessionKey,
-    /// Whether the action was real.
+    /// Whether a statement was sent.
     pub mode: RunMode,
-    /// By which policy.
+    /// The policy of the action.
     pub policy: Arc<str>,
 }
 
-/// What a floor and a gate look at, read right before the statement.
+/// What floors and gates depend on, read right before the statement.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
     /// All sessions.
     pub sessions: &'a Snapshot,
-    /// What the instances are short of.
+    /// The resources of the instances.
     pub readings: &'a Readings,
-    /// Who is about to go.
+    /// Sessions that an action is ending.
     pub going: &'a [Going],
 }
 
 impl Warrant {
-    /// Whether the policy has a floor or a gate, which the session's own row says nothing of.
+    /// Whether the policy has a floor or a gate, which the session's row alone cannot decide.
     #[must_use]
     pub fn depends_on_others(&self) -> bool {
         let policy = self.policy();
@@ -64,7 +63,7 @@ impl Warrant {
             return None;
         }
         let policy = self.policy();
-        // The session is sought again on its own right afterwards; one that is gone has no group.
+        // The session is read again right afterwards; one that is gone has no group.
         let row = now.sessions.find(self.key)?;
         let mut gone = vec![false; now.sessions.rows()];
         let reckoned = |going: &&Going| self.in_force.reckons_with(&self.set, going.mode, &going.policy);
@@ -94,8 +93,8 @@ impl Warrant {
 
     /// Why the schedule no longer permits it, if so. `now` is the database's clock in UTC, read again.
     ///
-    /// A schedule that matched in the minute before the snapshot as well is a stretch of time: it has ended when the last
-    /// minute does not match. One that matches now and then is a moment, and its warrants are good for as long as any.
+    /// A schedule that also matched in the minute before the snapshot is a period: it has ended when the last minute does not
+    /// match. One that matched only then is a moment, and does not end its warrants.
     #[must_use]
     pub fn off_schedule(&self, schedule: Option<&Schedule>, now: DateTime<Utc>) -> Option<Lapse> {
         let schedule = schedule.filter(|_| !self.escalates)?;
@@ -106,9 +105,8 @@ impl Warrant {
         ended.then(|| Lapse::Schedule(schedule.text.clone()))
     }
 
-    /// Why its `for:` cannot have been served without a break, if so: the condition asks what the session is doing, and the
-    /// session began to do it after the snapshot. `seen` is the session as it was then, the reading of which took
-    /// `read_in`; `again` is read now.
+    /// Why the condition cannot have held without a break, if so: it depends on what the session is doing, and the session was used
+    /// after the snapshot. `seen` is the session in the snapshot, which took `read_in` to read; `again` is read now.
     #[must_use]
     pub fn hold_broken(&self, seen: &Snapshot, read_in: TimeDelta, again: &Snapshot) -> Option<Lapse> {
         let policy = self.policy();

@@ -1,9 +1,9 @@
-//! What PROGRAM, MODULE, CLIENT_INFO, EVENT and PNAME tell of a session.
+//! The protections that follow from PROGRAM, MODULE, CLIENT_INFO, EVENT and PNAME.
 //!
-//! V$SESSION holds PROGRAM in 48 bytes, MODULE in 48 (11.2) or 64, and cuts what is longer, perhaps inside a character. A
-//! server process on a host with a long name loses its `(J000)` that way. So whoever looks for the end of a text asks first
-//! whether the end may be missing, and takes the worst that it could have been. EVENT and PNAME are the server's own: no
-//! client can set them, and no name in them is long enough to be cut.
+//! V$SESSION holds PROGRAM in 48 bytes, MODULE in 48 (11.2) or 64, and cuts a longer text, perhaps inside a character. A server
+//! process on a host with a long name loses its `(J000)` that way. So a rule about the end of a text first checks whether the
+//! end may be missing, and then assumes the worst. The server sets EVENT and PNAME: no client can, and no name in them is long
+//! enough to be cut.
 //!
 //! Widths of the columns: Oracle Database Reference, V$SESSION. Names of server processes: the same, "Background Processes".
 //! Names of wait events: the same, "Oracle Wait Events".
@@ -16,13 +16,13 @@ const PROGRAM_BYTES: &[usize] = &[48];
 /// VARCHAR2(48) in 11.2, VARCHAR2(64) later.
 const MODULE_BYTES: &[usize] = &[48, 64];
 
-/// So much of a name has to be there to be taken for its beginning.
+/// At least this many characters must remain to count as the beginning of a name.
 const BEGINNING: usize = 3;
 
-/// Whether the end of a text may be missing, its column holding so many bytes.
+/// Whether the end of a text may be missing in a column of one of these widths in bytes.
 ///
-/// What is counted is the text as the database has it, of which only a range is known here: a character outside ASCII takes
-/// one to four bytes, by the database's character set. Of a character that was cut in two up to three bytes may be gone.
+/// The length in the database is known only as a range: a character outside ASCII takes one to four bytes, depending on the
+/// character set. Of a character that was cut, up to three bytes may be missing.
 fn may_be_cut(text: &str, widths: &[usize]) -> bool {
     const LONGEST_CHARACTER: usize = 4;
     let at_least = text.chars().count();
@@ -35,7 +35,7 @@ fn may_be_cut(text: &str, widths: &[usize]) -> bool {
         .any(|width| at_least <= *width && *width < at_most + LONGEST_CHARACTER)
 }
 
-/// A name as it can be recognized: in lower case, its end perhaps missing.
+/// A name in lower case, whose end may be missing.
 struct Name<'a> {
     text: &'a str,
     cut: bool,
@@ -56,7 +56,7 @@ impl Name<'_> {
             .any(|beginning| self.text.starts_with(beginning) || self.is_beginning_of(beginning))
     }
 
-    /// Whether any of the words is in it, or may have been: what is left ends in the beginning of one.
+    /// Whether it contains any of the words, or may have: a cut name ends in the beginning of one.
     fn holds(&self, words: &[&str]) -> bool {
         words.iter().any(|word| {
             let ends_in = |length: &usize| word.get(..*length).is_some_and(|part| self.text.ends_with(part));
@@ -69,21 +69,21 @@ impl Name<'_> {
     }
 }
 
-/// What PROGRAM tells of a process of the server's own.
+/// A server process, as PROGRAM shows it.
 #[derive(Debug, PartialEq, Eq)]
 enum ServerProcess {
     /// Its name in upper case, such as `J001`: three to five letters and digits that Oracle put there, of which older
     /// releases write some in lower case.
     Named(String),
-    /// One of which the name is not to be seen.
+    /// Its name is not visible.
     Unnamed,
 }
 
-/// Reads `oracle@host (J001)`, or `ORACLE.EXE (J001)`. A session that came over a database link shows `oracle@host (TNS
-/// V1-V3)` or, from Windows, `ORACLE.EXE`, and is a client's: but only if so much of it is there that it can be nothing else.
+/// Reads `oracle@host (J001)`, or `ORACLE.EXE (J001)`. A session over a database link shows `oracle@host (TNS
+/// V1-V3)` or, from Windows, `ORACLE.EXE`, and counts as a client, but only if the remaining text is unambiguous.
 fn server_process(program: &str) -> Option<ServerProcess> {
     const OVER_A_LINK: &str = "(TNS V1-V3)";
-    /// No name of a process has a blank in it.
+    /// The name of a process contains no blank.
     const CANNOT_BE_A_NAME: usize = "(TNS ".len();
     let begins = |with: &str| {
         program
@@ -105,12 +105,12 @@ fn server_process(program: &str) -> Option<ServerProcess> {
         Some(tail) if tail.len() >= CANNOT_BE_A_NAME && OVER_A_LINK.starts_with(tail.trim_end()) => None,
         Some(_) if begins("oracle@") || begins("oracle.exe") => Some(ServerProcess::Unnamed),
         None if begins("oracle@") => Some(ServerProcess::Unnamed),
-        // `ORACLE.EXE`, and what only begins like it.
+        // `ORACLE.EXE`, and names that only begin like it.
         Some(_) | None => None,
     }
 }
 
-/// Whether PROGRAM is that of a server process and does not tell which: GV$PROCESS.PNAME and GV$PX_SESSION do.
+/// Whether PROGRAM is that of a server process without its name, which GV$PROCESS.PNAME and GV$PX_SESSION show.
 #[must_use]
 pub fn is_unnamed_server_process(program: &str) -> bool {
     server_process(program) == Some(ServerProcess::Unnamed)
@@ -119,14 +119,14 @@ pub fn is_unnamed_server_process(program: &str) -> bool {
 pub(super) fn by_program(program: &str) -> Under {
     match server_process(program) {
         Some(ServerProcess::Named(name)) => return Under::of(by_server_process(&name)),
-        // PNAME is asked too.
+        // PNAME is checked too.
         Some(ServerProcess::Unnamed) => return Under::default(),
         None => {}
     }
     let lower = program.to_ascii_lowercase();
     let executable = lower.split('@').next().unwrap_or(&lower).trim();
     let executable = executable.rsplit(['/', '\\']).next().unwrap_or(executable);
-    // Whatever was cut off came after the machine.
+    // A text that was cut after `@` has its whole name.
     let cut = may_be_cut(program, PROGRAM_BYTES) && !program.contains('@');
     by_executable(&Name {
         text: without_exe(executable, cut),
@@ -134,7 +134,7 @@ pub(super) fn by_program(program: &str) -> Under {
     })
 }
 
-/// The name without `.exe`, or without as much of that as is there.
+/// The name without `.exe`, or without the part of it that remains.
 fn without_exe(executable: &str, cut: bool) -> &str {
     let endings: &[&str] = if cut { &[".exe", ".ex", ".e", "."] } else { &[".exe"] };
     let shorter = endings.iter().find_map(|ending| executable.strip_suffix(ending));
@@ -183,7 +183,7 @@ fn by_executable(name: &Name<'_>) -> Under {
     under
 }
 
-/// What monitoring programs have in their names, as PROGRAM or as MODULE.
+/// Words in the names of monitoring programs, in PROGRAM or MODULE.
 const MONITORING: &[&str] = &[
     "_exporter",
     "datadog",
@@ -201,7 +201,7 @@ fn numbered(name: &str, letters: &str) -> bool {
         .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// Which protection an Oracle server process stands under; one that is none of these is part of the instance.
+/// The protection of an Oracle server process; one with another name is part of the instance.
 fn by_server_process(name: &str) -> Protection {
     let digits_after = |letters: &str| {
         name.strip_prefix(letters)
@@ -233,8 +233,8 @@ fn by_server_process(name: &str) -> Protection {
     }
 }
 
-/// GV$PROCESS.PNAME, which a client's own dedicated server has not. That of a shared server, a dispatcher or a pooled server
-/// says nothing of the session that it serves.
+/// By GV$PROCESS.PNAME, which a client's dedicated server does not have. That of a shared server, a dispatcher or a pooled server
+/// does not describe the session that it serves.
 pub(super) fn by_process_name(name: &str) -> Under {
     let name = name.to_ascii_uppercase();
     let serves_clients = ["S", "D", "L", "N"].iter().any(|letter| {
@@ -247,7 +247,7 @@ pub(super) fn by_process_name(name: &str) -> Under {
     Under::of(by_server_process(&name))
 }
 
-/// Whether MODULE is what orareaper calls itself, whatever the account: two of them never end each other.
+/// Whether MODULE is that of an orareaper, with any account: two of them never end each other.
 pub(super) fn is_orareaper(module: &str) -> bool {
     module.to_ascii_lowercase().starts_with("orareaper")
 }
@@ -298,8 +298,8 @@ pub(super) fn by_client_info(info: &str) -> Under {
     under
 }
 
-/// What a session waits for, or last waited for: one that listens to a queue or a pipe, or sleeps between two looks, is ACTIVE
-/// for days and does its job. Of a session that has used the processor since, the last wait is all that tells.
+/// By what a session waits for, or last waited for: one that listens to a queue or a pipe, or sleeps between two polls, is ACTIVE
+/// for days and does its job. If it has used the CPU since, only its last wait shows that.
 pub(super) fn by_event(event: &str) -> Under {
     let mut under = Under::default();
     let lower = event.to_ascii_lowercase();

@@ -1,9 +1,9 @@
-//! What the wire asks of the world, and nothing more.
+//! The interface between the wire and the world.
 //!
-//! The wire side (`wire`) turns packets into the calls below; the world side (`world`, `sql`) answers them. Neither knows
-//! the other's insides: the wire never sees a session's columns, the world never sees a byte. A call may take its time
-//! (a plain KILL of a busy session makes its caller wait, a sleep sleeps): each connection has its own thread, and a
-//! client's break or a kill from elsewhere ends the wait through [`Interrupt`] or the world's own state.
+//! The wire (`wire`) turns packets into the calls below; the world (`world`, `sql`) answers them. The wire never sees a session's
+//! columns, and the world never sees a byte of the protocol. A call may block (a plain KILL of a busy session, a sleep): each
+//! connection has its own thread, and a client's break or a kill by another session ends the wait through [`Interrupt`] or the
+//! state of the world.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -172,7 +172,7 @@ pub struct ConnectTo {
     pub instance_name: Option<String>,
 }
 
-/// Who logs in, as far as the client says so itself.
+/// What the client says of itself at login.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
     /// AUTH_PROGRAM_NM.
@@ -193,7 +193,7 @@ pub struct Client {
     pub sysdba: bool,
 }
 
-/// How the password exchange ended, which the wire alone can tell.
+/// The result of the password exchange, which only the wire knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// The client knows the password.
@@ -226,7 +226,7 @@ pub struct Logon {
     pub warning: Option<OraError>,
 }
 
-/// Hangs up the connection from the server's side, at once and without a word; safe to call at any time, any number of times.
+/// Closes the connection from the server's side, at once and without an answer. May be called at any time and repeatedly.
 pub type Hangup = Arc<dyn Fn() + Send + Sync>;
 
 /// The database (all instances of it) behind one listener.

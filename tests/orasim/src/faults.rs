@@ -1,7 +1,7 @@
-//! What goes wrong, on demand: a fault waits for a statement (or the listener for a connection) and then strikes.
+//! Faults on demand: a fault waits for a statement (or, at the listener, for a connection) and then strikes.
 //!
-//! Faults are set in the scenario or while the world runs, through [`World::arm`](crate::World::arm). They strike by count,
-//! never by chance, so that a test that found a defect finds it again.
+//! Faults are set in the scenario or while the world runs, through [`World::arm`](crate::World::arm). They strike by
+//! count, never at random, so that a failing test fails again.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! A client in this process: what a driver would do, without a wire in between.
+//! A client in this process, without the wire protocol.
 
 use std::sync::Arc;
 

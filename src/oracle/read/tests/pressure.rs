@@ -58,7 +58,7 @@ fn pressure_is_known_only_where_it_could_be_read() {
     assert!(why(Resource::Transactions, share).is_some_and(|why| why.contains("UNLIMITED")));
     assert_eq!(
         why(Resource::Processes, amount).as_deref(),
-        Some("GV$RESOURCE_LIMIT does not tell it")
+        Some("GV$RESOURCE_LIMIT does not show it")
     );
     assert_eq!(
         why(Resource::HostCpu, share).as_deref(),

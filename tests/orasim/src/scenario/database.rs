@@ -1,4 +1,4 @@
-//! The database of a scenario: its containers, its clocks, its files, and how it differs from the usual.
+//! The database of a scenario: its containers, clocks and files, and how it differs from the default.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
-//! The scenario: a YAML file that says what the simulated database is, who lives in it, and what happens to them.
+//! The scenario: a YAML file that describes the simulated database, its sessions, and what happens to them.
 //!
-//! Read once, checked once: what is wrong is refused with its place and its reason, so that a world is only ever built
-//! from a scenario that makes sense. Numbers with a range are drawn by the scenario's seed, the same each time.
+//! A scenario is read and checked once; a mistake is refused with its place and its reason, so that a world is built only from a
+//! valid scenario. Numbers with a range are drawn from the scenario's seed, the same each time.
 
 mod database;
 mod group;

@@ -1,4 +1,4 @@
-//! What accounts and roles hold beyond what a log-in needs.
+//! The privileges of accounts and roles beyond those that a login needs.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! What sessions wait for, have waited for and are at, and how they came in.
+//! The activity of sessions: waits, wait history, long operations, statements, and how they are connected.
 
 use super::session::{Row, class_number, rows, waited, waiting};
 use super::transaction::{STATISTICS, of_row, statistic};

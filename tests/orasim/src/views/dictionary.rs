@@ -1,4 +1,4 @@
-//! The data dictionary, as far as a monitoring user reads it.
+//! The part of the data dictionary that a monitoring user reads.
 
 use super::{Cell, Col, Of, Sink, Snap, all, d, n, of_all, of_own, since, v, view, with_container};
 use crate::backend::ColumnType;

@@ -1,4 +1,4 @@
-//! Tablespaces and their files, of the container that somebody is in: DBA_ views show no other's, from the root either.
+//! Tablespaces and their files in the current container: DBA_ views show no other container, even from the root.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What an instance and its database are, and what they are short of.
+//! The instance and its database, their parameters, resources and limits.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! How much an instance, its host and its containers do and use.
+//! Metrics of an instance, its host and its containers.
 
 use super::instance::{con_id, parameters_of, used};
 use super::{Cell, Col, Sink, Snap, d, n, since, until, v, view};

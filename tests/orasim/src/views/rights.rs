@@ -1,4 +1,4 @@
-//! Who holds what: roles, system privileges, objects, and the rights to capture and apply changes.
+//! Roles, system privileges, object privileges, and the privileges to capture and apply changes.
 
 use super::{Cell, Col, Of, Sink, Snap, d, of_all, of_own, since, v, view, with_container};
 use crate::backend::ColumnType;

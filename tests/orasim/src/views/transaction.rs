@@ -1,4 +1,4 @@
-//! What sessions hold and use: transactions, locks, temporary segments, statistics, and killed sessions being cleaned up.
+//! Transactions, locks, temporary segments, statistics, and the cleanup of killed sessions.
 
 use super::session::{Row, rows};
 use super::{Cell, Col, Sink, Snap, d, n, raw, since, v, view};

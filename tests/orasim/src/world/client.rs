@@ -1,8 +1,8 @@
-//! A real client's session: what each of its calls does to the world, and what the world does to its calls.
+//! The session of a real client: the effects of its calls on the world, and of the world on its calls.
 //!
-//! Every call begins with a look at the own row: if it is marked, the client is told so and the row is gone; if it is
-//! gone already, there is nobody left to answer. Whatever waits inside a call (a sleep, a row lock, a killer for its victim)
-//! wakes up when the session is marked, broken or gone.
+//! Every call first checks the session's row: if it is marked for kill, the client gets the error and the row is removed; if it
+//! is already gone, the connection gets no answer. A wait inside a call (a sleep, a row lock, a kill that waits for its victim)
+//! ends when the session is marked for kill, interrupted or gone.
 
 use std::sync::Arc;
 
@@ -285,7 +285,7 @@ impl Session for ClientSession {
         if statement.commit {
             self.end_transaction(true)?;
         }
-        // Whoever was killed while SQLite worked learns it now.
+        // A session that was killed while SQLite worked gets the error now.
         self.with_own(|_, _| ())?;
         Ok(reply)
     }

@@ -1,8 +1,8 @@
-//! What ALTER SYSTEM does to a session, clause by clause.
+//! The effect of ALTER SYSTEM on a session, clause by clause.
 //!
-//! The answer and the end are two things: an idle session is marked and rid of its locks at once; a busy one has to notice,
-//! roll back, and only then frees its locks; its row may outlive both. Plain KILL waits for the locks up to a minute, then
-//! answers ORA-00031; IMMEDIATE does not wait; FORCE does not let the victim take its time.
+//! The answer and the end of the session are independent: an idle session is marked and frees its locks at once; a busy one must
+//! notice the kill and roll back before it frees its locks; its row may remain longer. Plain KILL waits for the locks up to a
+//! minute, then answers ORA-00031; IMMEDIATE does not wait; FORCE ends the victim without delay.
 
 use std::sync::Arc;
 
@@ -173,7 +173,7 @@ impl State {
             if let Some(record) = self.kills.get_mut(record) {
                 record.also.push(view);
             }
-            // How it ends is its own affair: the killer has had its answer.
+            // Its end does not matter to the caller, who already has the answer.
             let _ = if scripted {
                 self.end_scripted(shared, *seat, Clause::DisconnectImmediate, None)
             } else {

@@ -1,4 +1,4 @@
-//! The listener and the login: who gets in, where, and as which session.
+//! The listener and the login: who may log in, to which instance, and as which session.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

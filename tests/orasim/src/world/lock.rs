@@ -1,4 +1,4 @@
-//! SELECT ... FOR UPDATE: the rows that it finds are held until the transaction ends, and it waits for them as it was told.
+//! SELECT ... FOR UPDATE: locks the rows that it finds until the transaction ends, and waits for locked rows as its clause says.
 
 use sqlparser::ast::{NonBlock, Query, SetExpr};
 use sqlparser::tokenizer::Token;

@@ -1,8 +1,8 @@
 //! The world: instances, sessions, and what is done to them.
 //!
-//! One lock guards all of it ([`State`]); everybody who waits (a killer for its victim, a sleeper, a session for a row)
-//! waits on one condition that is signalled whenever something ends. Nothing is held while waiting. Time only passes when
-//! somebody looks: [`State::settle`] brings the world up to the present before each look.
+//! One lock guards the whole [`State`]. All waits (a kill for its victim, a sleep, a session for a row) are on one condition
+//! variable that is signalled whenever something ends. Nothing is locked while waiting. Time passes only on access:
+//! [`State::settle`] brings the world up to the present before each access.
 
 mod client;
 mod kill;

@@ -1,4 +1,4 @@
-//! How time passes: what is due is done in order, at its own moment, when somebody looks.
+//! How time passes: on each access, everything that is due happens in order, each at its moment.
 
 use std::cmp::Reverse;
 

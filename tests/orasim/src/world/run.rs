@@ -1,4 +1,4 @@
-//! One statement of a client, whatever it is: the way from its first word to its answer.
+//! Runs one statement of a client, of any kind, from its text to its answer.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
@@ -311,7 +311,7 @@ impl ClientSession {
         let alter = alter::read(tokens, grammar);
         match &alter {
             Ok(Alter::Session(_)) => {}
-            // Without the privilege nobody is told what else is wrong.
+            // Without the privilege no other error is reported.
             Ok(Alter::End(_) | Alter::System(_)) | Err(_) if self.is_system(tokens) => self.may_alter_system()?,
             Ok(Alter::End(_) | Alter::System(_)) | Err(_) => {}
         }

@@ -1,7 +1,7 @@
-//! One session: who it is, what it does at a given moment, and what became of an attempt to end it.
+//! One session: its identity, its state at a given moment, and the state of a kill.
 //!
-//! What a scripted session does is a function of the time and its seed, worked out when somebody looks: fifty thousand
-//! sessions that come and go from ACTIVE to INACTIVE cost nothing while nobody polls them.
+//! The state of a scripted session is a function of the time and its seed, computed on access: fifty thousand sessions that
+//! change between ACTIVE and INACTIVE cost nothing between two queries.
 
 use std::sync::Arc;
 

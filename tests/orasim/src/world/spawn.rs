@@ -1,4 +1,4 @@
-//! How sessions come into the world: from the scenario at its start, again later, and when a real client logs in.
+//! Creates sessions: from the scenario at its start, by its events later, and when a real client logs in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

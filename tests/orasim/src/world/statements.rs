@@ -1,4 +1,4 @@
-//! The statements that clients have run: V$SQL, as long as it remembers them.
+//! The statements that clients have run, as V$SQL remembers them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

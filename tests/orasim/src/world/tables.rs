@@ -1,7 +1,7 @@
-//! The users' own tables: just enough of them that a real client can open a transaction and wait for another's row.
+//! The users' tables: just enough that a real client can open a transaction and wait for a locked row.
 //!
-//! A row has a lasting image and, while somebody changes it, theirs beside it: others read the lasting one, and who wants
-//! to change it too waits for the holder.
+//! A row has a committed image and, while a session changes it, that session's image. Other sessions read the committed image; a
+//! session that wants to change the row waits for the holder.
 
 use std::collections::BTreeMap;
 
