@@ -1,9 +1,8 @@
 //! What is in force on one database: which policies run there and how, under which limits, and which day it is.
 //!
-//! The daemon, `plan`, `sessions`, `explain`, `replay` and `test` all ask [`Rules::here`], so that none of them can answer
-//! otherwise than the daemon would. What they put in differs (a replay never arms anything, a plan takes every schedule as
-//! due); what follows from it is worked out once. That a policy enforces is an [`InForce`], whose fields nobody else can set:
-//! whoever holds one knows that policy, database and daemon all said so.
+//! The daemon, `plan`, `sessions`, `explain`, `replay` and `test` all use [`Rules::here`], so that none of them can differ from the
+//! daemon. Their input differs (a replay is never armed, a plan treats every schedule as due); the rules are the same. Only this
+//! file can make an [`InForce`] that enforces, and only if policy, database and daemon all permit it.
 //!
 //! - A policy runs on a database if it is not off, if its `databases` select that database, and if each of its actions can be
 //!   carried out there.
@@ -105,30 +104,30 @@ impl fmt::Display for Absent {
 }
 
 words! {
-    /// Whether the last step is taken.
+    /// How a policy runs: whether the last step is taken.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub enum RunMode {
-        /// Everything but the statement.
+        /// All steps except the statement.
         DryRun = "dry-run",
-        /// The statement too.
+        /// All steps, including the statement.
         Enforce = "enforce",
     }
 }
 
-/// Limits with nothing left open.
+/// The limits with all defaults applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EffectiveLimits {
-    /// All policies' actions a cycle.
+    /// Actions of all policies in a cycle.
     pub per_cycle: u32,
-    /// All policies' actions in 60 minutes.
+    /// Actions of all policies in 60 minutes.
     pub per_hour: u32,
-    /// All policies' actions in 24 hours, if bounded.
+    /// Actions of all policies in 24 hours, if limited.
     pub per_day: Option<u32>,
     /// The breaker's share in percent.
     pub share: u32,
     /// The `undo` protection's bound.
     pub undo_records: u64,
-    /// In so many cycles of a day sessions of a group may come back before it is left alone.
+    /// A group whose sessions came back in this many cycles of a day is left alone.
     pub respawns: u32,
 }
 

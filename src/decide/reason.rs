@@ -1,7 +1,7 @@
-//! Why a session whose condition holds is taken or spared: values with their numbers, which become words here and nowhere else.
+//! Why a session whose condition holds is taken or spared, as values, and their text.
 //!
-//! Whoever counts, groups or colours decisions looks at the values. The words are made when somebody reads them, with the
-//! session's own values.
+//! Code that counts, groups or colours decisions uses the values. Only this file makes text of them, when it is shown, with the
+//! session's values.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use crate::quantity::Span;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
-/// The six things that can be decided of a session whose condition holds.
+/// The six possible decisions about a session whose condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verdict {
     /// A warrant was given.
     Act,
     /// `for:` is not served.
     Pending,
-    /// A budget is used up, a group is at its floor, or the session is taken care of already.
+    /// A budget is used up, a group is at its floor, or an earlier action on the session is still followed.
     Deferred,
-    /// The breaker is open, or the policy is suspended for the session's group, which refills.
+    /// The breaker is open, or the policy is suspended for the session's group.
     Refused,
     /// A protection spares it.
     Protected(Protection),
@@ -51,14 +51,14 @@ impl Verdict {
     }
 }
 
-/// What stands between a matched session and an action, before any limit.
+/// What prevents an action on a matched session, before any limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Nothing but the limits.
     Ready,
     /// `for:` is not served.
     Pending {
-        /// For so many seconds it has held; 0 where a single snapshot cannot tell.
+        /// How many seconds the condition has held; 0 if only one snapshot is known.
         held: i64,
     },
     /// A protection.
@@ -67,13 +67,13 @@ pub enum Standing {
     Accompanied(Company),
     /// An exemption, by its place in the set.
     Exempt(usize),
-    /// It was acted on and is being followed.
+    /// An earlier action on it is followed.
     Followed,
-    /// The policy's own action has not ended it for so long that the next one is due.
+    /// The policy's own action has not ended it, and the next rung is due.
     Escalating {
-        /// What was done last.
+        /// The last action.
         last: Action,
-        /// What is due.
+        /// The action that is due.
         next: Action,
     },
 }
@@ -98,25 +98,25 @@ pub struct OpenBreaker {
     pub candidates: usize,
     /// User sessions there.
     pub user_sessions: usize,
-    /// The share in percent that was passed.
+    /// The share in percent that was exceeded.
     pub share: u32,
 }
 
-/// A group that a policy leaves alone, because it refills.
+/// A group that a policy leaves alone because it refills.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspended {
     /// The policy's place in the set.
     pub policy: usize,
     /// The group.
     pub who: Who,
-    /// How often it refilled, and until when it is left alone.
+    /// How often the group refilled, and until when it is left alone.
     pub suspension: Suspension,
 }
 
-/// What defers a session.
+/// Why a session is deferred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// Nobody is acted on in this cycle.
+    /// No session is acted on in this cycle.
     Standstill(Standstill),
     /// Another policy acts on it in this cycle.
     Taken(Arc<str>),
@@ -131,13 +131,13 @@ pub enum Obstacle {
         /// How large it is.
         limit: u32,
     },
-    /// The database would not have it ended.
+    /// The database refused to end it.
     NotAgain {
         /// What it answered.
         outcome: Outcome,
         /// When.
         at: DateTime<Utc>,
-        /// For as long as the session lives; otherwise for an hour.
+        /// Whether it is not tried again while the session lives; otherwise for an hour.
         for_good: bool,
     },
     /// Its group is at its floor.
@@ -155,12 +155,12 @@ pub enum Whose {
     Policy,
 }
 
-/// Why none of a group may be taken.
+/// Why no session of a group may be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Floor {
     /// A column that makes the groups is unknown.
     Unknown(Column),
-    /// No more than must be left are left.
+    /// Only as many sessions are left as must be kept.
     Reached {
         /// How many.
         left: u32,
@@ -169,12 +169,12 @@ pub enum Floor {
     },
 }
 
-/// What ended a permission between its snapshot and its statement, besides the session's own row.
+/// Why a permission ended between its snapshot and its statement, besides the session's own row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lapse {
-    /// Its group has come to its floor.
+    /// Its group has reached its floor.
     Floor(Floor),
-    /// Its instance is not known to be short any more.
+    /// Its instance is no longer known to be short.
     Gate {
         /// INST_ID.
         inst_id: u32,
@@ -187,14 +187,14 @@ pub enum Lapse {
     Used,
 }
 
-/// Why a session that was read again is spared after all.
+/// Why the re-check spares a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Spared {
-    /// It is not there any more.
+    /// It is gone.
     Gone,
-    /// A protection holds now; why, in words.
+    /// A protection applies now, and why.
     Protected(Protection, String),
-    /// An exemption holds now.
+    /// An exemption applies now.
     Exempt,
     /// The condition is no longer TRUE.
     ConditionNoLongerHolds,
@@ -203,7 +203,7 @@ pub enum Spared {
 /// Why a session is taken or spared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// It stands so in the plan, and no limit is in the way.
+    /// The plan decides; no limit applies.
     Standing(Standing),
     /// A limit refuses it.
     Refused(Refusal),
@@ -238,12 +238,12 @@ impl Why {
     }
 }
 
-/// The session that a reason is about, and where the words of a reason stand.
+/// The session that a reason is about.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
     /// The policies.
     pub set: &'a PolicySet,
-    /// The place of the one that decided.
+    /// The index of the policy that decided.
     pub policy: usize,
     /// The sessions.
     pub snapshot: &'a Snapshot,
@@ -267,13 +267,13 @@ impl About<'_> {
         }
     }
 
-    /// The same without the name of the protection, or of the verdict, which stands beside it.
+    /// The reason without the name of the protection or of the verdict, for use beside it.
     #[must_use]
     pub fn brief(&self, why: &Why) -> String {
         self.said(why, reason)
     }
 
-    /// The same for where STATUS and its duration stand beside it: those who differ in nothing else share it.
+    /// The reason for use beside STATUS and its duration; sessions that differ only in these have the same text.
     #[must_use]
     pub fn beside_status(&self, why: &Why) -> String {
         match why {
