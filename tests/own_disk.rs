@@ -50,7 +50,7 @@ fn kept(journal: &Path) -> std::path::PathBuf {
 const SPOILING: [Spoiling; 3] = [
     (
         // logrotate's copytruncate, or a shell's `: >`.
-        "was cut by somebody else",
+        "was truncated by another program",
         |journal| {
             fs::copy(journal, kept(journal)).expect("copied");
             fs::File::create(journal).expect("cut");
@@ -88,12 +88,12 @@ fn ready_is_red_and_nobody_is_ended_while_the_journal_takes_no_records() {
         daemon.looks("orcl", 3);
         let (status, why) = daemon.page("/readyz");
         assert!(
-            status == 503 && why.contains(what) && why.contains("nobody is acted on"),
+            status == 503 && why.contains(what) && why.contains("no session is acted on"),
             "{why}"
         );
         assert!(daemon.page("/").1.contains(what), "on the page");
         assert_eq!(
-            said(&daemon, "the journal takes no records: nobody is acted on"),
+            said(&daemon, "the journal cannot be written, so no session is acted on"),
             1,
             "{what}"
         );
@@ -104,7 +104,7 @@ fn ready_is_red_and_nobody_is_ended_while_the_journal_takes_no_records() {
         put_back(&journal);
         until("the kill", || db.kills().len() == 1);
         until("it to be ready", || daemon.page("/readyz").0 == 200);
-        let again = daemon.says("the journal takes records again");
+        let again = daemon.says("the journal can be written again");
         let refused = again["refused"].as_u64().expect("a count");
         assert!(refused >= 2 && again["lost"] == 0, "{again}");
         assert!(
@@ -113,7 +113,7 @@ fn ready_is_red_and_nobody_is_ended_while_the_journal_takes_no_records() {
         );
         let gap = site.journals("journal_gap", |_| true);
         assert_eq!(gap["refused"], refused, "{gap}");
-        assert_eq!(said(&daemon, "the journal takes records again"), 1);
+        assert_eq!(said(&daemon, "the journal can be written again"), 1);
         assert_eq!(site.journals("outcome", |_| true)["outcome"], "done");
     }
 }
@@ -146,7 +146,9 @@ fn a_journal_that_was_cut_is_begun_anew_by_a_restart() {
     assert_eq!(ended.code(), Some(2), "what it wrote last is in no journal");
     let line = daemon.says("the journal is not whole");
     assert!(
-        line["error"].as_str().is_some_and(|error| error.contains("was cut")),
+        line["error"]
+            .as_str()
+            .is_some_and(|error| error.contains("was truncated")),
         "{line}"
     );
 

@@ -192,6 +192,6 @@ fn a_journal_that_is_deleted_stops_everything() {
     fs::remove_file(site.path("state/journal.jsonl")).expect("removed");
     nobody_is_ended(&db, &daemon);
     until("it to be told", || daemon.page("/readyz").0 == 503);
-    daemon.says("the journal takes no records: nobody is acted on");
+    daemon.says("the journal cannot be written, so no session is acted on");
     assert!(!Path::new(&site.path("state/journal.jsonl")).exists());
 }

@@ -73,7 +73,7 @@ impl Event {
             Event::JournalFails { error } => {
                 error!(
                     error = error.as_str(),
-                    "the journal takes no records: nobody is acted on"
+                    "the journal cannot be written, so no session is acted on"
                 );
             }
             Event::JournalAgain(gap) => log_gap(gap),
@@ -123,7 +123,7 @@ fn log_breaker_opened(database: &str, policy: &str, mode: &str, reason: &str) {
 fn log_gap(gap: &JournalGap) {
     let (error, since) = (gap.error.as_str(), gap.since.format("%Y-%m-%dT%H:%M:%SZ"));
     let (refused, lost) = (gap.refused, gap.lost);
-    warn!(%since, error, refused, lost, "the journal takes records again");
+    warn!(%since, error, refused, lost, "the journal can be written again");
 }
 
 fn log_return(database: &str, back: &Return) {

@@ -67,12 +67,16 @@ fn is_as_long(open: &File, path: &Path, length: RangeInclusive<u64>) -> io::Resu
         return Ok(());
     }
     let (shown, written) = (path.display(), length.start());
-    let what = if there < *written { "was cut" } else { "was written to" };
+    let what = if there < *written {
+        "was truncated"
+    } else {
+        "was written to"
+    };
     Err(io::Error::new(
         io::ErrorKind::InvalidData,
         format!(
-            "{shown} {what} by somebody else: it has {there} bytes, and orareaper left {written}; put it back as it was, or start \
-             orareaper anew, which then knows only what the file still says"
+            "{shown} {what} by another program: it has {there} bytes, but orareaper wrote {written}; restore it, or restart orareaper, which then \
+             knows only what the file contains"
         ),
     ))
 }

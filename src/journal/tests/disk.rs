@@ -52,11 +52,11 @@ fn a_journal_that_somebody_else_has_cut_or_written_to_takes_nothing_more() {
     let whole = fs::read(&path).expect("reads");
     let longer = [whole.as_slice(), b"{}\n"].concat();
     for (there, what) in [
-        (&whole[..0], "was cut"),
-        (&whole[..9], "was cut"),
+        (&whole[..0], "was truncated"),
+        (&whole[..9], "was truncated"),
         (&longer, "was written to"),
     ] {
-        fs::write(&path, there).expect("written by somebody else");
+        fs::write(&path, there).expect("written by another program");
         for _ in 0..2 {
             let error = journal.append(&resumed(), now()).expect_err(what).to_string();
             let lengths = format!("it has {} bytes, and orareaper left {}", there.len(), whole.len());
