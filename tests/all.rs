@@ -19,6 +19,7 @@ mod gates;
 mod house;
 mod kills;
 mod monitoring;
+mod odd_files;
 mod outages;
 mod permission;
 mod properties;
