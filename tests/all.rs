@@ -30,6 +30,7 @@ mod saved;
 mod schedule;
 mod simulation;
 mod site;
+mod standing;
 mod story_command;
 mod switch;
 mod systemd_unit;
