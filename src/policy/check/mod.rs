@@ -267,6 +267,7 @@ impl Check {
 
     fn exemption(&mut self, file: usize, item: &Node) -> Option<Exemption> {
         let fields = self.inspections[file].fields(item, "an exemption", &EXEMPTION_KEYS)?;
+        let origin = self.origin(file, item);
         let when = self.inspections[file].required(&fields, "an exemption", "when");
         let when = when.and_then(|node| self.condition(file, node, "when", Place::Exemption));
         let inspection = &mut self.inspections[file];
@@ -314,6 +315,7 @@ impl Check {
             reason: reason?,
             owner,
             until,
+            origin,
         })
     }
 }
