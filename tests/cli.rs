@@ -333,11 +333,20 @@ fn what_a_release_does_not_have_is_found_without_a_database() {
     site.write(
         "p.yaml",
         "policies:\n  - {name: a, when: con_id = 3 and idle > 4h, action: kill noreplay}\n  - {name: b, when: ACTIVE \
-         longer than 4h, action: cancel sql, escalate: [{after: 5m, action: kill force}]}\n",
+         longer than 4h, action: cancel sql, escalate: [{after: 5m, action: kill force}]}\n  \
+         - {name: c, while: pga above 80%, until: pga below 60%, when: idle > 4h, action: kill}\n  \
+         - {name: d, while: pga above 8GB, until: pga below 6GB, when: idle > 4h, action: kill}\n\
+         exemptions:\n  - {when: con_id = 4 and idle < 5h, reason: r, owner: o}\n",
     );
-    // NOREPLAY and CON_ID came with 12.1, CANCEL SQL with 18, FORCE with 23.
+    // NOREPLAY, CON_ID and PGA_AGGREGATE_LIMIT came with 12.1, CANCEL SQL with 18, FORCE with 23.
     for (release, code, expected) in [
-        ("11.2", 1, &["2 action", "2 column", "3 action", "3 action"][..]),
+        (
+            "11.2",
+            1,
+            &[
+                "2 action", "2 column", "3 action", "3 action", "4 gate", "4 gate", "7 column",
+            ][..],
+        ),
         ("12.1", 1, &["3 action", "3 action"]),
         ("19", 1, &["3 action"]),
         ("23", 0, &[]),
@@ -571,4 +580,51 @@ fn a_password_that_everybody_may_read_is_told_once_for_each_file() {
     for words in ["one, two", "chmod 600"] {
         assert!(told.err.contains(words), "{words}: {}", told.err);
     }
+}
+
+#[test]
+fn what_sessions_wrote_is_no_snapshot_and_says_what_is() {
+    let site = desk();
+    let listed = site.orareaper(&[
+        "sessions",
+        "--snapshot",
+        "sessions.csv",
+        "--policies",
+        "policies",
+        "--format",
+        "json",
+    ]);
+    assert_eq!(listed.code, Some(0), "{}", listed.err);
+    site.write("listed.json", &listed.out);
+    let told = site.orareaper(&["plan", "--snapshot", "listed.json", "--policies", "policies"]);
+    assert_eq!(told.code, Some(2), "{}", told.err);
+    assert!(
+        told.err.contains("listed.json")
+            && told.err.contains("written by `orareaper sessions`")
+            && told.err.contains("record"),
+        "{}",
+        told.err
+    );
+}
+
+#[test]
+fn a_plan_whose_breaker_is_open_says_so_in_its_heading_whatever_is_pending() {
+    let site = Site::new();
+    let mut export =
+        "PROGRAM,SERIAL#,OSUSER,SID,STATUS,LAST_CALL_ET,USERNAME,TYPE,LOGON_TIME,MACHINE,MODULE,CLIENT_INFO,TADDR\n"
+            .to_owned();
+    for sid in 1..=8 {
+        export += &format!("app,1,x,{sid},INACTIVE,20000,SHOP,USER,2026-11-22T01:00:00,web01,,,\n");
+    }
+    site.write("sessions.csv", export);
+    site.policies("policies: [{name: idle, when: INACTIVE longer than 4h, for: 10m, action: kill}]\n");
+    let ran = plan(&site, &["--taken-at", "2026-11-22T10:00:00Z", "--format", "text"]);
+    let heading = ran.out.lines().find(|line| line.starts_with("idle (dry-run, kill)"));
+    assert_eq!(
+        heading,
+        Some("idle (dry-run, kill): breaker open, nobody is acted on: 8 pending"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
 }

@@ -438,3 +438,33 @@ fn journal_and_reports_are_left_for_whoever_asks() {
         "{log}"
     );
 }
+
+/// What a unit that does not come up shows in `systemctl status`.
+#[test]
+fn a_busy_port_is_told_while_it_is_waited_for() {
+    let (_db, site) = office(ENFORCE);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let config = std::fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
+    site.write(
+        "orareaper.yaml",
+        config.replace("listen: 127.0.0.1:0", &format!("listen: {address}")),
+    );
+    let manager = Manager::new(&site);
+    let mut daemon = site.spawn(&thin(), |command| {
+        command.env("NOTIFY_SOCKET", &manager.path);
+    });
+    let waiting = manager.hears();
+    assert!(
+        !waiting.contains_key("READY") && waiting["STATUS"].contains(&format!("for {address}")),
+        "{waiting:?}"
+    );
+    drop(taken);
+    let up = manager.hears();
+    assert_eq!(
+        (up["READY"].as_str(), up["STATUS"].as_str()),
+        ("1", "policies: 1; databases: 1, of them armed: 1")
+    );
+    daemon.signal("TERM");
+    assert_eq!(daemon.ends().code(), Some(0));
+}

@@ -491,3 +491,54 @@ fn whoever_reads_the_log_may_stop_reading() {
         drop(held);
     }
 }
+
+/// A statement that never comes back, as a call that loops in a driver never does: its thread is lost, and nothing else.
+#[test]
+fn a_call_that_never_comes_back_while_it_acts_delays_no_other_database_no_pause_no_page_and_no_stop() {
+    for driver in drivers() {
+        // Another database: one that is the same would wait for the first one's actions.
+        let (bad, good) = (
+            Db::parse(&OFFICE.replace("name: PROD", "name: OTHER")),
+            Db::parse(OFFICE),
+        );
+        let site = site(ENFORCE);
+        configure_both(&site, &driver, &bad, &good, "    call_timeout: 300s\n");
+        bad.world.arm(hang("ALTER SYSTEM"));
+        let manager = std::os::unix::net::UnixDatagram::bind(site.path("notify")).expect("a socket");
+        manager.set_read_timeout(Some(crate::site::PATIENCE)).expect("a limit");
+        let hears = |what: &str| {
+            until(what, || {
+                let mut bytes = [0; 4096];
+                let length = manager.recv(&mut bytes).expect("a message");
+                String::from_utf8_lossy(&bytes[..length]).contains(what)
+            });
+        };
+        let mut daemon = site.run_with(&driver, |command| {
+            command.env("NOTIFY_SOCKET", site.path("notify"));
+            command.env("WATCHDOG_USEC", "1000000");
+        });
+        daemon.looks("bad", 1);
+        bad.world.advance(FIVE_HOURS);
+        site.journals("intent", |record| record["database"] == "bad");
+        daemon.looks("bad", 3);
+        good.world.advance(FIVE_HOURS);
+        until("the other database's kill", || good.kills().len() == 1);
+        site.journals("outcome", |record| record["database"] == "good");
+        assert_eq!(site.journalled("outcome").len(), 1, "the first one still hangs");
+        assert_eq!(daemon.page("/healthz").0, 200);
+        assert!(daemon.page("/").1.contains("bad"));
+        // The loops go on, so the watchdog is fed: a restart would not know more.
+        for _ in 0..3 {
+            hears("WATCHDOG=1");
+        }
+        let paused = site
+            .command(&driver)
+            .args(["pause", "--reason", "it hangs"])
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&paused.stdout).into_owned() + &String::from_utf8_lossy(&paused.stderr);
+        assert!(paused.status.success() && said.contains("bad: ALTER SYSTEM"), "{said}");
+        daemon.signal("TERM");
+        assert_eq!(daemon.ends().code(), Some(0));
+    }
+}

@@ -6,7 +6,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::site::{Daemon, Db, Site, thin, until};
+use crate::site::{Daemon, Db, Site, drivers, thin, until};
+use orasim::{Scenario, World};
 
 const BUSY: &str = "
 release: 19.22.0.0.0
@@ -116,4 +117,68 @@ fn a_statement_that_is_under_way_at_a_stop_has_its_outcome_written() {
     let outcome = outcome.unwrap_or_else(|| panic!("{outcomes:?}"));
     assert_ne!(outcome["outcome"], "unknown", "{outcome}");
     assert_eq!(db.kills().len(), 1);
+}
+
+/// Two sessions of one server process, which DISCONNECT would end both, and three of processes of their own.
+const PAIRED: &str = "
+release: 19.22.0.0.0
+seed: SEED
+speed: 0
+starts: 2026-11-23T09:00:00
+database: {name: PROD}
+instances: [{number: 1, name: prod1, host: db1}]
+accounts: {REAPER: {password: reaper}}
+sessions:
+  - {name: pair, user: PAIR, count: 2, program: app, machines: [app1], idle: 3h..8h, logged_on: 9h, sessions_per_process: 2}
+  - {name: solo, user: SOLO, count: 3, program: app, machines: [app1], idle: 4h, logged_on: 9h}
+";
+
+/// One of the pair is the worst of all, and the other one is not to end: so the first is spared each time it is read again.
+fn paired() -> Db {
+    let fits = |scenario: &Scenario| {
+        let sessions = World::new(scenario.clone()).sessions();
+        let pair = sessions
+            .iter()
+            .filter(|session| session.group.as_deref() == Some("pair"));
+        let mut idle: Vec<i64> = pair.map(|session| session.last_call_et).collect();
+        idle.sort_unstable();
+        idle[0] < 4 * 3_600 && idle[1] > 5 * 3_600
+    };
+    let mut scenarios = (1..).map(|seed: u32| {
+        let scenario = Scenario::parse(&PAIRED.replace("SEED", &seed.to_string()));
+        scenario.unwrap_or_else(|error| panic!("{error}"))
+    });
+    Db::serve(scenarios.find(fits).expect("one of them"))
+}
+
+#[test]
+fn whoever_is_spared_each_time_does_not_take_the_turn_of_all_others() {
+    for driver in drivers() {
+        let db = paired();
+        let site = Site::new();
+        site.policies(
+            "policies: [{name: reap, mode: enforce, when: INACTIVE longer than 239m, order: [idle desc], action: \
+             disconnect immediate, limits: {share: 100%, per_cycle: 1}}]",
+        );
+        site.configure(&driver, &db);
+        let daemon = site.run(&driver);
+        until("the others to be gone", || db.seats_of("SOLO").is_empty());
+        daemon.looks("orcl", 2);
+        assert_eq!(db.seats_of("PAIR").len(), 2, "neither may end");
+        let spared = |record: &serde_json::Value| {
+            record["outcome"] == "protected" && reason(record).contains("its server process also serves")
+        };
+        let outcomes = site.journalled("outcome");
+        assert!(spared(&outcomes[0]), "the worst one comes first: {outcomes:?}");
+        assert!(
+            outcomes[1..4]
+                .iter()
+                .all(|record| record["username"] != "PAIR" && !spared(record)),
+            "and then one after the other: {outcomes:?}"
+        );
+        assert!(
+            outcomes[4..].iter().all(spared),
+            "until nobody else is left: {outcomes:?}"
+        );
+    }
 }

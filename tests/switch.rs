@@ -195,3 +195,53 @@ fn a_journal_that_is_deleted_stops_everything() {
     daemon.says("the journal cannot be written, so no session is acted on");
     assert!(!Path::new(&site.path("state/journal.jsonl")).exists());
 }
+
+#[test]
+fn what_a_daemon_that_was_killed_leaves_is_taken_away_by_the_next_one() {
+    let (_db, site) = office();
+    let runtime = || -> std::collections::BTreeSet<String> {
+        let entries = fs::read_dir(site.path("runtime")).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect()
+    };
+    let config = fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
+    let begin = |state: &str, sockets: usize| {
+        site.write(
+            "orareaper.yaml",
+            config.replace("state: state", &format!("state: {state}")),
+        );
+        let daemon = site.run(&thin());
+        // It comes after the pages, and what another left has gone before.
+        until("its socket", || {
+            runtime().iter().filter(|name| name.ends_with(".sock")).count() == sockets
+        });
+        daemon
+    };
+    let mut killed = begin("one", 1);
+    killed.signal("KILL");
+    killed.ends();
+    let left = runtime();
+    assert_eq!(left.len(), 2, "a socket and a lock: {left:?}");
+    // What is there already in another's place is left alone, and so is what a running daemon has.
+    site.write("runtime/notes.txt", "mine");
+    let running = begin("two", 1);
+    let now = runtime();
+    assert!(now.is_disjoint(&left) && now.len() == 3, "{left:?} {now:?}");
+    let _third = begin("three", 2);
+    assert!(
+        runtime().is_superset(&now) && runtime().len() == 5,
+        "{now:?} {:?}",
+        runtime()
+    );
+    assert_eq!(running.page("/healthz").0, 200);
+    // The one that was killed starts anew as if nothing had been.
+    let _again = begin("one", 3);
+    assert!(runtime().is_superset(&left));
+    // And a second one for the same folder is refused as ever.
+    let mut second = site.spawn(&thin(), |_| {});
+    assert_eq!(second.ends().code(), Some(2));
+    until("its last words", || {
+        second.log_text().contains("in use by another orareaper (process")
+    });
+}

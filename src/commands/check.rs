@@ -7,9 +7,10 @@ use crate::clock::Clock;
 use crate::columns_needed::of_policy;
 use crate::commands::{fail, no_config, print, refused, say, tell_problems};
 use crate::config::Rules;
-use crate::oracle::capabilities::{Release, first_release};
-use crate::policy::model::Policy;
-use crate::session::column::Source;
+use crate::decide::evaluate::columns_of;
+use crate::oracle::capabilities::{Release, first_release, first_release_of_share};
+use crate::policy::model::{Exemption, Origin, Policy};
+use crate::session::column::{Column, Columns, Source};
 use crate::session::snapshot::Snapshot;
 use crate::yaml::diagnostics::{Diagnostic, Severity};
 
@@ -59,6 +60,11 @@ pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
         }
         if let (Some(set), Some(release)) = (&loaded.set, arguments.release) {
             problems.extend(set.policies.iter().flat_map(|policy| lacking(policy, release)));
+            problems.extend(
+                set.exemptions
+                    .iter()
+                    .flat_map(|exemption| unknown_exempts(exemption, release)),
+            );
         }
     }
     tell(arguments.format, &problems);
@@ -79,14 +85,58 @@ pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
     if errors == 0 { Status::Fine } else { refused(&problems) }
 }
 
-/// What a policy uses that a release lacks: the action would be refused, or no comparison with the column could be true.
+fn problem_at(origin: &Origin, severity: Severity, code: &'static str, message: String) -> Diagnostic {
+    let mut problem = Diagnostic::of_file(&origin.file, code, message);
+    (problem.severity, problem.line, problem.column) = (severity, origin.line, 1);
+    problem
+}
+
+/// The columns of GV$SESSION among these, and those that these are made of, that a release is not documented to have.
+fn undocumented(columns: Columns, release: Release) -> Vec<Column> {
+    let documented = release.documented_columns();
+    let inputs = Snapshot::inputs(columns);
+    let lacks = |column: &Column| column.source() == Source::Session && !documented.contains(*column);
+    inputs.iter().filter(lacks).collect()
+}
+
+/// The columns of an exemption that a release lacks: it then spares all sessions that the rest of it matches.
+fn unknown_exempts(exemption: &Exemption, release: Release) -> Vec<Diagnostic> {
+    let lacks = undocumented(columns_of(&exemption.when), release);
+    let told = lacks.into_iter().map(|column| {
+        let message = format!(
+            "this exemption uses {}, which is not documented for release {release}: its value is unknown there, so all sessions \
+             that the rest of it matches are exempt",
+            column.name()
+        );
+        problem_at(&exemption.origin, Severity::Warning, "column-not-on-release", message)
+    });
+    told.collect()
+}
+
+/// What a policy uses that a release lacks: the action would be refused, the gate would never open, or no comparison with the
+/// column could be true.
 fn lacking(policy: &Policy, release: Release) -> Vec<Diagnostic> {
-    let problem = |severity, code, message: String| {
-        let mut problem = Diagnostic::of_file(&policy.origin.file, code, message);
-        (problem.severity, problem.line, problem.column) = (severity, policy.origin.line, 1);
-        problem
-    };
+    let problem = |severity, code, message: String| problem_at(&policy.origin, severity, code, message);
     let mut found = Vec::new();
+    let gates = policy.pressure.iter().flat_map(|pressure| {
+        let end = pressure.end.iter().map(|end| ("until", end));
+        std::iter::once(("while", &pressure.begin)).chain(end)
+    });
+    for (key, gate) in gates {
+        for (resource, _, mark) in gate.comparisons() {
+            if let Some((what, first)) = first_release_of_share(resource, mark)
+                && release < first
+            {
+                let message = format!(
+                    "the policy `{}` compares `{}` with a percentage in `{key}`, and release {release} has no {what}, which is \
+                     documented from release {first} on: the gate stays closed; compare it with a size",
+                    policy.name,
+                    resource.name()
+                );
+                found.push(problem(Severity::Error, "gate-not-on-release", message));
+            }
+        }
+    }
     let mut actions = vec![policy.action];
     actions.extend(policy.escalate.iter().map(|rung| rung.action));
     for action in actions {
@@ -100,12 +150,7 @@ fn lacking(policy: &Policy, release: Release) -> Vec<Diagnostic> {
             found.push(problem(Severity::Error, "action-not-on-release", message));
         }
     }
-    let documented = release.documented_columns();
-    let inputs = Snapshot::inputs(of_policy(policy));
-    for column in inputs
-        .iter()
-        .filter(|column| column.source() == Source::Session && !documented.contains(*column))
-    {
+    for column in undocumented(of_policy(policy), release) {
         let message = format!(
             "the policy `{}` uses {}, which is not documented for release {release}: its value is unknown there, so no \
              comparison with it is true",

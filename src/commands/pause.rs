@@ -211,8 +211,8 @@ fn meant(config: &Path, state: Option<&Path>) -> Vec<PathBuf> {
 pub(crate) fn state_folder(config: &Path, state: Option<&Path>) -> PathBuf {
     match state {
         Some(state) => state.to_owned(),
-        None => match fs::read_to_string(config) {
-            Ok(text) => configured(&text, config),
+        None => match crate::yaml::files::read(config) {
+            Ok(bytes) => configured(&String::from_utf8_lossy(&bytes), config),
             Err(_) => PathBuf::from(STATE),
         },
     }

@@ -77,7 +77,8 @@ pub fn run(path: &Path, dry_run: bool, clock: SystemClock) -> Status {
         Ok(claim) => claim,
         Err(error) => return fail(&error.to_string()),
     };
-    let mut service = match Service::start(&config, &set, dry_run, &clock, &|watcher| watcher) {
+    let waits = |what: &str| notifier.status(what);
+    let mut service = match Service::start(&config, &set, dry_run, &clock, (&|watcher| watcher, &waits)) {
         Ok(service) => service,
         Err(error) => return fail(&error.to_string()),
     };

@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::Read as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -167,18 +167,7 @@ impl SecretSource {
 
     fn file(&self, path: &Path) -> Result<Secret, SecretError> {
         let io = |error| SecretError::Io(self.clone(), error);
-        let file = std::fs::File::options()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(path)
-            .map_err(io)?;
-        if !file.metadata().map_err(io)?.is_file() {
-            return Err(io(std::io::Error::new(
-                std::io::ErrorKind::InvalidInput,
-                "it is not a regular file",
-            )));
-        }
-        let mut file = file.take(LONGEST + 3);
+        let mut file = crate::yaml::files::open_regular(path).map_err(io)?.take(LONGEST + 3);
         // Enough capacity from the beginning: growing would leave copies in memory.
         let mut text = String::with_capacity(usize::try_from(LONGEST).unwrap_or(0) + 64);
         match file.read_to_string(&mut text) {

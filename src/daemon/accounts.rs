@@ -216,7 +216,7 @@ impl Accounts {
 impl Refusals {
     fn read(file: &Path) -> io::Result<Refusals> {
         let mut text = String::new();
-        match fs::File::open(file) {
+        match crate::yaml::files::open_regular(file) {
             Ok(open) => open.take(LARGEST).read_to_string(&mut text)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Refusals::default()),
             Err(error) => return Err(error),
@@ -232,6 +232,7 @@ impl Refusals {
             .create(true)
             .truncate(true)
             .mode(0o600)
+            .custom_flags(libc::O_NONBLOCK)
             .open(&half)?;
         open.write_all(&text)?;
         open.sync_all()?;

@@ -20,7 +20,7 @@ use crate::actuator::carry_out::{Hands, Intending, Permission, Witness, carry_ou
 use crate::clock::{Clock, Monotonic};
 use crate::daemon::database::Input;
 use crate::daemon::pause::{Switch, Ticket};
-use crate::daemon::poller::{Reach, SharedReach};
+use crate::daemon::poller::{PROBE_AGAIN, Reach, SharedReach};
 use crate::daemon::standby::{Needed, Place, Standing};
 use crate::decide::cycle::Done;
 use crate::decide::guard::{Going, Warrant};
@@ -96,6 +96,34 @@ struct Link {
     connection: Box<dyn Connection>,
     capabilities: Capabilities,
     counters: Counters,
+    since: Monotonic,
+    /// What the log-in showed: a LOGON_TIME of another zone stays so for as long as its session lives.
+    fault_at_login: Option<String>,
+    probed: Monotonic,
+}
+
+impl Link {
+    /// Whether it can be acted on: the database answers, and what it is and has is known as of lately.
+    fn stands(&mut self, anew: bool, limit: Duration, clock: &dyn Clock) -> bool {
+        if !anew && clock.now().since(self.probed) < PROBE_AGAIN {
+            return lives(&mut *self.connection, limit);
+        }
+        match probe(&mut *self.connection, limit) {
+            // The old answer is worth nothing any more: another connection may get one.
+            Err(_) => false,
+            Ok(capabilities) => {
+                let now = clock.now();
+                let fault = || capabilities.dates.fault_later(now.since(self.since));
+                let dates_fault = self.fault_at_login.clone().or_else(fault);
+                self.capabilities = Capabilities {
+                    dates_fault,
+                    ..capabilities
+                };
+                self.probed = now;
+                true
+            }
+        }
+    }
 }
 
 /// Carries out batches over connections of its own, which it makes as needed.
@@ -192,7 +220,8 @@ impl Actor {
 
     fn stand(&mut self, standing: &Standing) -> Vec<Place> {
         let limit = self.reach.call_limit;
-        self.links.retain(|_, link| lives(&mut *link.connection, limit));
+        let clock = Arc::clone(&self.clock);
+        self.links.retain(|_, link| link.stands(standing.anew, limit, &*clock));
         if standing.may_connect {
             self.failed = None;
         }
@@ -355,7 +384,9 @@ impl Actor {
             .connect(&self.slot, Purpose::Act, instance.map(String::as_str))?;
         let mut capabilities = probe(&mut *connection, self.reach.call_limit)?;
         // Instances and listeners may differ in their clocks: what this connection re-reads depends on its own.
-        capabilities.dates_fault = capabilities.dates.fault_at_login(self.clock.now().since(began));
+        let now = self.clock.now();
+        let fault_at_login = capabilities.dates.fault_at_login(now.since(began));
+        capabilities.dates_fault.clone_from(&fault_at_login);
         self.tell(Acted::Connected(capabilities.own));
         let inst_id = capabilities.own.inst_id;
         // An open connection to that instance is kept; it is known to work.
@@ -363,6 +394,9 @@ impl Actor {
             connection,
             capabilities,
             counters: Counters::default(),
+            since: began,
+            fault_at_login,
+            probed: now,
         });
         Ok(inst_id)
     }

@@ -7,8 +7,11 @@
 //! users, and the state folder if none of them exists. The socket's name is made from the state folder's path. A lock beside it
 //! keeps a second daemon for the same path from starting, even if the folder was moved away.
 //!
+//! Whoever starts takes away what daemons that were killed have left in there.
+//!
 //! One question and one answer a connection, a line of JSON each. Only root and the daemon's own user may connect.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -33,6 +36,9 @@ use crate::daemon::pause::{Moved, Pause, Switch};
 
 /// The longest question, in bytes.
 const LONGEST: u64 = 64 * 1024;
+
+/// How often a lock without a process number in it is tried again.
+const SWEPT_WITHIN: u32 = 25;
 
 /// The time limit for receiving a question and for sending the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -130,29 +136,33 @@ impl Claim {
         fs::create_dir_all(state).map_err(|error| tell("create state folder", state, error))?;
         let state = fs::canonicalize(state).map_err(|error| tell("find state folder", state, error))?;
         let folder = runtime_folder(&state)?;
-        let path = folder.join(format!("{}.lock", name_of(&state)));
-        let opened = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&path);
-        let mut lock = opened.map_err(|error| tell("open", &path, error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut owner = String::new();
-                let read = io::Read::by_ref(&mut lock).take(20).read_to_string(&mut owner);
-                let known = read.is_ok() && !owner.is_empty() && owner.bytes().all(|byte| byte.is_ascii_digit());
-                let owner = if known { owner } else { "unknown".to_owned() };
-                let state = state.display();
-                let error = format!("state folder {state} is in use by another orareaper (process {owner})");
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, error));
+        let name = name_of(&state);
+        let path = folder.join(format!("{name}.lock"));
+        let mut attempts = 0..SWEPT_WITHIN;
+        let mut lock = loop {
+            let mut lock = open_lock(&path).map_err(|error| tell("open", &path, error))?;
+            match lock.try_lock() {
+                // Whoever swept the folder between the two took the file away: the lock would be nobody's.
+                Ok(()) if is_named(&lock, &path) => break lock,
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let mut owner = String::new();
+                    let read = io::Read::by_ref(&mut lock).take(20).read_to_string(&mut owner);
+                    let known = read.is_ok() && !owner.is_empty() && owner.bytes().all(|byte| byte.is_ascii_digit());
+                    if !known && attempts.next().is_some() {
+                        // Somebody may be sweeping, which takes a moment.
+                        thread::sleep(Duration::from_millis(20));
+                        continue;
+                    }
+                    let owner = if known { owner } else { "unknown".to_owned() };
+                    let state = state.display();
+                    let error = format!("state folder {state} is in use by another orareaper (process {owner})");
+                    return Err(io::Error::new(io::ErrorKind::AddrInUse, error));
+                }
+                Err(TryLockError::Error(error)) => return Err(tell("lock", &path, error)),
             }
-            Err(TryLockError::Error(error)) => return Err(tell("lock", &path, error)),
-        }
+        };
+        sweep(&folder, &name);
         // Only for the message of whoever comes second; the lock is the kernel's.
         lock.set_len(0)
             .and_then(|()| lock.write_all(std::process::id().to_string().as_bytes()))
@@ -293,6 +303,46 @@ impl Desk {
         });
         started.ok()?;
         comes.recv_timeout(DISK).ok()
+    }
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+}
+
+/// Whether an open file is still the one of this name.
+fn is_named(open: &File, path: &Path) -> bool {
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let named = fs::symlink_metadata(path).map(identity);
+    named.is_ok_and(|named| open.metadata().map(identity).is_ok_and(|open| open == named))
+}
+
+/// Takes away what daemons that were killed have left: whoever gets the lock of such a name is alone with its files.
+fn sweep(folder: &Path, own: &str) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names: BTreeSet<String> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let name = name.strip_suffix(".sock").or_else(|| name.strip_suffix(".lock"))?;
+            (name.starts_with(NAME) && name != own).then(|| name.to_owned())
+        })
+        .collect();
+    for name in names {
+        let path = folder.join(format!("{name}.lock"));
+        // What is another's, or cannot be looked at, is left alone.
+        let Ok(lock) = open_lock(&path) else { continue };
+        // Emptied: whoever finds it locked now knows that no daemon has it.
+        if lock.try_lock().is_ok() && is_named(&lock, &path) && lock.set_len(0).is_ok() {
+            let _ = fs::remove_file(folder.join(format!("{name}.sock")));
+            let _ = fs::remove_file(&path);
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! While actions are under way the cycle goes on, but permits nothing new: what it decided would rest on a snapshot in
 //! which those actions had not happened yet.
 
+mod orders;
 mod view;
 
 use std::ops::ControlFlow;
@@ -21,6 +22,7 @@ use crate::clock::{Clock, Monotonic};
 use crate::columns_needed;
 use crate::daemon::actor::{Acted, Batch, Order};
 use crate::daemon::backoff::Backoff;
+use crate::daemon::database::orders::Orders;
 use crate::daemon::pause::Pause;
 use crate::daemon::poller::{Needs, Polled};
 use crate::daemon::siblings::{Identity, Kin, Siblings};
@@ -59,6 +61,8 @@ pub struct Settings {
     pub poll: Duration,
     /// Reading that takes longer hangs. Nothing can end it, but it is told.
     pub patience: Duration,
+    /// The same of one step of acting: of one statement, or of one connection that has to stand by.
+    pub acting_patience: Duration,
     /// Who else may lead to the same database.
     pub siblings: Arc<Siblings>,
 }
@@ -135,6 +139,8 @@ pub struct Database {
     /// Revokes the newest batch.
     revoked: Arc<AtomicBool>,
     acting_backoff: Backoff,
+    /// What the thread that acts was told to do and has not answered.
+    orders: Orders,
     standby: Standby,
     next_poll: Monotonic,
     last_cycle: Option<DateTime<Utc>>,
@@ -175,6 +181,7 @@ impl Database {
             acting: Acting::Free,
             revoked: Arc::default(),
             acting_backoff: backoff,
+            orders: Orders::default(),
             standby,
             next_poll,
             last_cycle: None,
@@ -194,6 +201,7 @@ impl Database {
             self.watcher.alive(&self.settings.name);
             self.poll_if_due();
             self.tell_if_hanging();
+            self.tell_if_acting_hangs();
             let input = match inputs.recv_timeout(self.until_next()) {
                 Ok(input) => input,
                 Err(RecvTimeoutError::Timeout) => continue,
@@ -272,6 +280,31 @@ impl Database {
         self.polling = Polling::Hanging;
     }
 
+    /// The same of the thread that acts. Said once, until it comes back; nothing is permitted meanwhile.
+    pub fn tell_if_acting_hangs(&mut self) {
+        let patience = self.settings.acting_patience.saturating_mul(self.standby.connections());
+        let Some(taken) = self.orders.hangs(self.clock.now(), patience) else {
+            return;
+        };
+        let why = format!(
+            "no answer for {}s: the driver does not keep its limits; nobody is acted on here until it comes back, or orareaper is \
+             started anew",
+            taken.as_secs()
+        );
+        let error = Error::new(Class::Backoff, format!("act on {}", self.settings.name), why);
+        self.watcher.acting_failed(&self.settings.name, &error);
+        self.watcher.standing(&self.settings.name, &self.standby.missing());
+    }
+
+    /// Tells the thread that acts to do something; whether it is there to hear it.
+    fn order(&mut self, order: Order) -> bool {
+        let heard = self.act.send(order).is_ok();
+        if heard {
+            self.orders.given(self.clock.now());
+        }
+        heard
+    }
+
     /// What was permitted and not yet done is permitted no longer. An action that has begun is not stopped.
     fn revoke(&self) {
         self.revoked.store(true, Ordering::SeqCst);
@@ -289,7 +322,7 @@ impl Database {
             self.acting = Acting::Free;
         }
         self.acting_backoff.reset();
-        self.standby.again();
+        self.standby.reloaded();
         self.backoff.reset();
         self.warned_unsupported.clear();
         self.anew = true;
@@ -316,7 +349,7 @@ impl Database {
         };
         if let Some(standing) = self.standby.ask(now, may_connect) {
             // Without its thread the daemon ends.
-            let _ = self.act.send(Order::Stand(standing));
+            let _ = self.order(Order::Stand(standing));
         }
     }
 
@@ -428,7 +461,7 @@ impl Database {
             texts: polled.capabilities.texts,
             revoked: Arc::clone(&self.revoked),
         });
-        self.acting = if self.act.send(Order::Act(batch)).is_ok() {
+        self.acting = if self.order(Order::Act(batch)) {
             Acting::UnderWay
         } else {
             Acting::Free
@@ -436,6 +469,8 @@ impl Database {
     }
 
     fn acted(&mut self, acted: Acted) {
+        let answers = matches!(acted, Acted::Standing(_) | Acted::Through);
+        self.orders.goes_on(answers, self.clock.now());
         match acted {
             Acted::Connected(own) => self.remember_own(own),
             Acted::Standing(places) => self.stood(&places),
@@ -491,6 +526,9 @@ impl Database {
         }
         if let Some(blackout) = self.rules.blackout_by_either(now, self.clock.utc()) {
             return Some(blackout);
+        }
+        if self.orders.are_lost() {
+            return Some(Standstill::Hangs);
         }
         match &self.acting {
             Acting::UnderWay => return Some(Standstill::UnderWay),

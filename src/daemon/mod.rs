@@ -249,6 +249,7 @@ fn settings(start: &Start<'_>, database: &config::Database) -> Settings {
         name: Arc::clone(&database.name),
         poll: database.poll,
         patience: patience(database),
+        acting_patience: patience(database) + kill_limit(database) * 2,
         siblings: Arc::clone(start.siblings),
     }
 }
@@ -290,8 +291,13 @@ pub fn reach(database: &config::Database, accounts: &Arc<Accounts>) -> Result<Re
         accounts: Arc::clone(accounts),
         connect_limit: database.connect_timeout,
         call_limit: database.call_timeout,
-        kill_limit: actor::KILL_LIMIT.max(database.call_timeout),
+        kill_limit: kill_limit(database),
     })
+}
+
+/// A kill may wait for its victim.
+fn kill_limit(database: &config::Database) -> Duration {
+    actor::KILL_LIMIT.max(database.call_timeout)
 }
 
 /// How long a step of a thread may take: connecting, and the few calls that may each take their whole limit before one of them

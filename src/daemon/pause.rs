@@ -84,7 +84,7 @@ impl Pause {
                 since: field("since").and_then(|since| since.parse().ok()),
             },
             None => Pause {
-                by: format!("the file {}", path.display()),
+                by: format!("{BY_FILE}{}", path.display()),
                 reason: text.split_whitespace().collect::<Vec<_>>().join(" "),
                 since: changed,
             },
@@ -127,6 +127,8 @@ pub struct Ticket(u64);
 struct Inner {
     /// A pause that the running daemon was told of.
     told: Option<Pause>,
+    /// The pause whose file is empty, because the disk took no text.
+    unwritten: Option<Pause>,
     /// The result of the last reading, and its time.
     seen: Option<(Monotonic, Option<Pause>)>,
     /// Who ended the last pause, if known.
@@ -136,6 +138,23 @@ struct Inner {
     tickets: u64,
     under_way: BTreeMap<Ticket, String>,
 }
+
+impl Inner {
+    /// What was found in the file, or who is remembered to have set it where it does not say. Whoever writes into it or removes
+    /// it ends the memory.
+    fn with_its_reason(&mut self, found: Option<Pause>) -> Option<Pause> {
+        let says_nothing = found
+            .as_ref()
+            .is_some_and(|found| found.reason.is_empty() && found.by.starts_with(BY_FILE));
+        if !says_nothing {
+            self.unwritten = None;
+        }
+        self.unwritten.clone().or(found)
+    }
+}
+
+/// How a pause is called that nobody put a name to.
+const BY_FILE: &str = "the file ";
 
 /// The switch of a running daemon, shared by its threads.
 #[derive(Debug)]
@@ -180,6 +199,7 @@ impl Switch {
     pub fn look(&self) -> Option<Pause> {
         let pause = self.on_disk();
         let mut inner = self.lock();
+        let pause = inner.with_its_reason(pause);
         inner.seen = Some((self.clock.now(), pause.clone()));
         inner.told.clone().or(pause)
     }
@@ -241,17 +261,26 @@ impl Switch {
             inner.under_way.values().cloned().collect()
         };
         let saved = self.is_the_folder().and_then(|()| set(&self.state, pause));
-        let unsaved = saved.err().map(|error| error.to_string());
-        if unsaved.is_none() {
-            // From here on the file is the pause, and removing the file ends it.
-            let mut inner = self.lock();
-            inner.moved += 1;
-            inner.told = None;
-        }
+        let unsaved = self.keep(pause, saved);
         Moved {
             pause: self.look(),
             under_way,
             unsaved,
+        }
+    }
+
+    /// Takes note of what came of the file; why it is not there, if so.
+    fn keep(&self, pause: &Pause, saved: io::Result<Said>) -> Option<String> {
+        match saved {
+            Err(error) => Some(error.to_string()),
+            Ok(said) => {
+                // From here on the file pauses, and whoever removes the file ends the pause.
+                let mut inner = self.lock();
+                inner.moved += 1;
+                inner.told = None;
+                inner.unwritten = (said == Said::Nothing).then(|| pause.clone());
+                None
+            }
         }
     }
 
@@ -327,7 +356,7 @@ pub fn read(state: &Path) -> Option<Pause> {
             return Some(Pause::unseen(ITSELF.into(), reason));
         }
     };
-    let by = format!("the file {}", path.display());
+    let by = format!("{BY_FILE}{}", path.display());
     let changed = there.modified().ok().map(DateTime::<Utc>::from);
     if !there.is_file() {
         return Some(Pause::unseen(by, "it is no ordinary file, and is not followed".into()));
@@ -347,11 +376,20 @@ pub fn read(state: &Path) -> Option<Pause> {
     })
 }
 
+/// Whether a file that pauses also says who set it, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It does.
+    All,
+    /// The disk took the file and no text.
+    Nothing,
+}
+
 /// Sets the switch of an existing state folder. If it is set already, it gets the new reason.
 ///
 /// # Errors
 /// When the file does not exist and cannot be made.
-pub fn set(state: &Path, pause: &Pause) -> io::Result<()> {
+pub fn set(state: &Path, pause: &Pause) -> io::Result<Said> {
     let path = file(state);
     match create(&path, pause) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -359,22 +397,38 @@ pub fn set(state: &Path, pause: &Pause) -> io::Result<()> {
     }
     // An existing file pauses already, so it may keep its reason. Renaming replaces a link itself.
     let new = state.join(format!(".paused.{}", std::process::id()));
-    let replaced = create(&new, pause).and_then(|()| fs::rename(&new, &path));
+    let replaced = create(&new, pause).and_then(|said| {
+        if said == Said::Nothing {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        fs::rename(&new, &path)
+    });
     if replaced.is_err() {
         let _ = fs::remove_file(&new);
+        return Ok(Said::Nothing);
     }
-    Ok(())
+    Ok(Said::All)
 }
 
 /// An existing file pauses whatever its content, so a reason that a full disk does not take is not essential.
-fn create(path: &Path, pause: &Pause) -> io::Result<()> {
+fn create(path: &Path, pause: &Pause) -> io::Result<Said> {
     // Never through a link: an existing name is an error.
     let mut made = OpenOptions::new().write(true).create_new(true).open(path)?;
-    let _ = made
+    let written = made
         .write_all(pause.to_line().as_bytes())
         .and_then(|()| made.set_permissions(Permissions::from_mode(0o644)))
         .and_then(|()| made.sync_all());
-    Ok(())
+    Ok(said(&mut made, &written))
+}
+
+/// Half a text would be taken for somebody's reason.
+fn said(made: &mut File, written: &io::Result<()>) -> Said {
+    if written.is_ok() {
+        return Said::All;
+    }
+    // Where not even this works, the half of it is what it says.
+    let _ = made.set_len(0);
+    Said::Nothing
 }
 
 /// Ends the pause of a state folder; returns whether there was one.
@@ -454,6 +508,35 @@ mod tests {
         fs::remove_file(file(state)).expect("removed");
         assert_eq!(switch.look(), None);
         assert!(!clear(state).expect("nothing to remove"));
+    }
+
+    #[test]
+    fn who_paused_on_a_full_disk_and_why_is_remembered_for_as_long_as_the_file_is_there() {
+        let Stage { state, switch, .. } = &stage();
+        let mut made = File::create_new(file(state)).expect("made");
+        made.write_all(b"{\"by\": \"ann on").expect("half of it");
+        let full = Err(io::ErrorKind::StorageFull.into());
+        assert_eq!(said(&mut made, &full), Said::Nothing);
+        assert_eq!(switch.keep(&month_end(), Ok(Said::Nothing)), None);
+        assert_eq!(switch.look(), Some(month_end()));
+        assert_eq!(switch.known(), Some(month_end()));
+        assert_eq!(switch.begin("prod: a statement"), Err(month_end()));
+        // Somebody writes a reason of their own.
+        fs::write(file(state), "storage is full").expect("written");
+        assert_eq!(
+            switch.look().map(|pause| pause.reason),
+            Some("storage is full".to_owned())
+        );
+        fs::write(file(state), "").expect("written");
+        assert_eq!(
+            switch.look().map(|pause| pause.reason),
+            Some(String::new()),
+            "and it is forgotten"
+        );
+        switch.keep(&month_end(), Ok(Said::Nothing));
+        fs::remove_file(file(state)).expect("removed");
+        assert_eq!(switch.look(), None);
+        switch.begin("prod: a statement").expect("it may");
     }
 
     #[test]

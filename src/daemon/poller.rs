@@ -27,7 +27,7 @@ use crate::session::column::Columns;
 use crate::session::snapshot::Snapshot;
 
 /// How often the probe is repeated, so that new and revoked grants, a switchover and an opened PDB are noticed.
-const PROBE_AGAIN: Duration = Duration::from_secs(600);
+pub const PROBE_AGAIN: Duration = Duration::from_secs(600);
 
 /// How to reach a database and how long each step may take.
 #[derive(Clone, Debug)]

@@ -102,6 +102,7 @@ impl Parts {
 
 impl Service {
     /// Starts everything. The databases are read and acted on from then on.
+    /// `waits` is told what the start itself waits for.
     ///
     /// # Errors
     /// When the state folder, the listening address or a password cannot be used; the error says which and why.
@@ -110,7 +111,7 @@ impl Service {
         set: &Arc<PolicySet>,
         dry_run: bool,
         clock: &Arc<dyn Clock>,
-        wrap: Wrap<'_>,
+        (wrap, waits): (Wrap<'_>, &dyn Fn(&str)),
     ) -> io::Result<Service> {
         let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
         let heartbeat = Heartbeat::new(Arc::clone(clock));
@@ -120,7 +121,7 @@ impl Service {
             heartbeat: heartbeat.clone(),
             clock: Arc::clone(clock),
         };
-        let pages = listen(config.listen, &sources, &**clock)?;
+        let pages = listen(config.listen, &sources, &**clock, waits)?;
         // With port 0 only this line shows the port.
         tracing::info!(address = pages.address().to_string(), "pages are served");
         let (recorder, history) =
@@ -247,7 +248,7 @@ impl Service {
 }
 
 /// Serves the pages. Waits for a port that is in use, for example by a daemon that is still ending.
-fn listen(address: SocketAddr, sources: &Sources, clock: &dyn Clock) -> io::Result<Server> {
+fn listen(address: SocketAddr, sources: &Sources, clock: &dyn Clock, waits: &dyn Fn(&str)) -> io::Result<Server> {
     let deadline = clock.now().plus(PORT_PATIENCE);
     let mut told = false;
     loop {
@@ -259,6 +260,9 @@ fn listen(address: SocketAddr, sources: &Sources, clock: &dyn Clock) -> io::Resu
                         address = address.to_string(),
                         "the port is in use: waiting for it up to {patience}s"
                     );
+                    waits(&format!(
+                        "not up yet: waiting up to {patience}s for {address}, which another program has (`listen:`)"
+                    ));
                     told = true;
                 }
                 std::thread::sleep(Duration::from_millis(200));

@@ -4,7 +4,7 @@
 //! any policy enforces, acting connections stand by from the first snapshot on: one, or one to each instance if a policy
 //! disconnects, because DISCONNECT reaches no other instance. They are checked at every poll. That finds a lost connection before
 //! it is needed, and keeps limits on idle sessions from ending it (IDLE_TIME of a profile, MAX_IDLE_TIME,
-//! MAX_IDLE_BLOCKER_TIME).
+//! MAX_IDLE_BLOCKER_TIME). The probe is repeated on each of them after a reload and at intervals, as on the reading connection.
 //!
 //! They are made only after the first snapshot, so that a refused account is tried once, by the reading connection.
 
@@ -64,6 +64,8 @@ pub struct Standing {
     pub instances: HashMap<u32, String>,
     /// Whether missing connections may be made now. If not, the open ones are only checked.
     pub may_connect: bool,
+    /// Whether what the database is and has is to be found out anew, over each that is there.
+    pub anew: bool,
 }
 
 /// The state of a connection that has to stand by.
@@ -82,12 +84,16 @@ pub struct Place {
 pub struct Standby {
     needed: Needed,
     instances: HashMap<u32, String>,
+    /// The places of the last answer.
+    places: Vec<Place>,
     /// Whether the acting thread has an order that it has not answered.
     asked: bool,
     /// Whether it was told to keep connections, so that it has to be told when none is needed any more.
     standing: bool,
     backoff: Backoff,
     next: Next,
+    /// There was a reload since they were asked.
+    reloaded: bool,
 }
 
 /// When a missing connection may be made.
@@ -106,10 +112,12 @@ impl Standby {
         Standby {
             needed: Needed::Nothing,
             instances: HashMap::new(),
+            places: Vec::new(),
             asked: false,
             standing: false,
             backoff: Backoff::of(database),
             next: Next::Now,
+            reloaded: false,
         }
     }
 
@@ -136,12 +144,14 @@ impl Standby {
             needed: self.needed.clone(),
             instances: self.instances.clone(),
             may_connect: may_connect && in_time,
+            anew: std::mem::take(&mut self.reloaded),
         })
     }
 
     /// Processes the answer. A connection that could not be opened is tried again later, with growing pauses; the others stay.
     pub fn answered(&mut self, places: &[Place], now: Monotonic, poll: Duration) {
         self.asked = false;
+        self.places = places.to_vec();
         match places.iter().find_map(|place| place.error.as_ref()) {
             Some(error) => {
                 let pause = self.backoff.after(error.class, poll);
@@ -152,8 +162,42 @@ impl Standby {
         }
     }
 
-    /// Lets missing connections be made at once: a person has acted, or none is missing.
-    pub fn again(&mut self) {
+    /// How many connections have to stand by; one where a batch makes its own.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        match &self.needed {
+            Needed::Nothing | Needed::Any => 1,
+            Needed::Each(instances) => u32::try_from(instances.len()).unwrap_or(u32::MAX).max(1),
+        }
+    }
+
+    /// The places where they stood by last, as if none did.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Place> {
+        let gone = |place: &Place| Place {
+            stands: false,
+            error: None,
+            ..place.clone()
+        };
+        let places: Vec<Place> = self.places.iter().map(gone).collect();
+        if places.is_empty() && self.needed != Needed::Nothing {
+            return vec![Place {
+                inst_id: None,
+                stands: false,
+                error: None,
+            }];
+        }
+        places
+    }
+
+    /// Somebody has acted: missing connections may be made at once, and what was known of the database may be so no longer.
+    pub fn reloaded(&mut self) {
+        self.again();
+        self.reloaded = true;
+    }
+
+    /// Lets missing connections be made at once.
+    fn again(&mut self) {
         self.backoff.reset();
         self.next = Next::Now;
     }
@@ -230,6 +274,19 @@ mod tests {
     }
 
     #[test]
+    fn a_reload_has_everything_found_out_anew_once() {
+        let mut standby = asking();
+        let asked = |standby: &mut Standby| {
+            let asked = standby.ask(at(0), false).expect("it may be asked");
+            standby.answered(&[place(true, None)], at(0), POLL);
+            asked.anew
+        };
+        assert!(!asked(&mut standby));
+        standby.reloaded();
+        assert_eq!([asked(&mut standby), asked(&mut standby)], [true, false]);
+    }
+
+    #[test]
     fn a_refused_account_is_not_tried_before_a_reload() {
         let mut standby = asking();
         standby.ask(at(0), true).expect("asked");
@@ -237,7 +294,7 @@ mod tests {
         let asked = standby.ask(at(100_000), true).expect("the others are asked on");
         assert!(!asked.may_connect);
         standby.answered(&[place(true, None), place(false, None)], at(100_000), POLL);
-        standby.again();
+        standby.reloaded();
         assert!(standby.ask(at(100_015), true).is_some_and(|asked| asked.may_connect));
     }
 }

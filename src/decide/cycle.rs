@@ -202,6 +202,9 @@ pub fn remember(memory: &mut Memory, done: Done) {
     if done.mode == RunMode::Enforce {
         memory.following.answered(done.key, done.outcome, done.at);
     }
+    if done.outcome.is_spared() {
+        memory.following.spared(&done.policy, done.mode, done.key, done.at);
+    }
     if !(done.outcome.counts() || done.sent) {
         return;
     }

@@ -65,6 +65,25 @@ impl Outcome {
         }
     }
 
+    /// Whether the session itself was spared when it was read again, which may come out the same the next time.
+    #[must_use]
+    pub const fn is_spared(self) -> bool {
+        match self {
+            Outcome::NoLongerMatches | Outcome::Protected | Outcome::Unchecked => true,
+            Outcome::Done
+            | Outcome::Marked
+            | Outcome::AlreadyGone
+            | Outcome::Refused
+            | Outcome::Unsupported
+            | Outcome::Failed
+            | Outcome::Unknown
+            | Outcome::Expired
+            | Outcome::Revoked
+            | Outcome::Assumed
+            | Outcome::Reported => false,
+        }
+    }
+
     /// Whether the session is followed until it is known to be gone.
     #[must_use]
     pub const fn is_followed(self) -> bool {

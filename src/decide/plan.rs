@@ -190,6 +190,13 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
                     .is_open(in_force.index(), snapshot.id(*row, Column::InstId))
         });
         sort_worst_first(&mut rows, policy, snapshot);
+        let last_spared = |row: &usize| {
+            let key = snapshot.key(*row)?;
+            let following = situation.following;
+            following.last_spared(&policy.name, in_force.mode(), key, situation.now)
+        };
+        // Whoever was spared at the last moment may be spared for ever, and would take the others' turn for as long.
+        rows.sort_by_cached_key(last_spared);
         let escalating: HashSet<usize> = entries.iter().map(|entry| entry.row).collect();
         entries.extend(
             rows.into_iter()

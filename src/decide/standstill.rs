@@ -12,6 +12,8 @@ pub enum Standstill {
     Blackout(String),
     /// Actions of an earlier cycle have not come to an end.
     UnderWay,
+    /// The thread that acts does not return from a call of the driver.
+    Hangs,
     /// The account was refused: no connection to act on before a reload.
     RefusedUntilReload(String),
     /// There is no connection to act on.
@@ -30,6 +32,7 @@ impl fmt::Display for Standstill {
             Standstill::Paused(pause) => write!(f, "orareaper is {pause}"),
             Standstill::Blackout(reason) => write!(f, "blackout: {reason}"),
             Standstill::UnderWay => f.write_str("actions of an earlier cycle are under way"),
+            Standstill::Hangs => f.write_str("the thread that acts does not come back from a call of the driver"),
             Standstill::RefusedUntilReload(why) => write!(f, "no connection to act on until a reload: {why}"),
             Standstill::Unreachable(why) => write!(f, "no connection to act on: {why}"),
             Standstill::OldSnapshot => f.write_str("the snapshot is older than two poll intervals"),

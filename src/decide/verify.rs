@@ -14,6 +14,9 @@
 //! A session that Oracle refused to end is remembered as well, so that it is not tried again at every poll and does not use up
 //! the budgets.
 //!
+//! A session that was spared when it was read again may be spared every time (its server process serves a protected session, for
+//! example) and would use up the turn of the others. It is remembered for an hour and goes behind all other sessions of its policy.
+//!
 //! A dry run assumes that its actions succeeded; its sessions are followed too, so that they are not taken twice.
 
 use std::collections::BTreeMap;
@@ -89,6 +92,12 @@ struct Refusal {
 /// A statement that failed on a session is not sent again within this time.
 const REFUSED_FOR: TimeDelta = TimeDelta::hours(1);
 
+/// A session that was spared when it was read again goes behind the others for this time.
+const SPARED_FOR: TimeDelta = TimeDelta::hours(1);
+
+/// The most spared sessions that are remembered; the oldest is forgotten first.
+pub const MOST_SPARED: usize = 10_000;
+
 /// Refusals on an instance that has left are forgotten after this time, the same as in the journal.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
@@ -136,6 +145,8 @@ pub struct Verification {
 pub struct Following {
     sessions: BTreeMap<SessionKey, Followed>,
     refused: BTreeMap<SessionKey, Refusal>,
+    /// By policy, mode and session: when it was spared last.
+    spared: BTreeMap<(Arc<str>, RunMode, SessionKey), DateTime<Utc>>,
 }
 
 impl Following {
@@ -167,6 +178,30 @@ impl Following {
             | Outcome::Assumed
             | Outcome::Reported => {}
         }
+    }
+
+    /// Takes note of a session that a policy was permitted to act on and that was spared when it was read again. The oldest is
+    /// forgotten where there are too many.
+    pub fn spared(&mut self, policy: &Arc<str>, mode: RunMode, key: SessionKey, at: DateTime<Utc>) {
+        self.spared.insert((Arc::clone(policy), mode, key), at);
+        if self.spared.len() > MOST_SPARED {
+            let oldest = self.spared.iter().min_by_key(|(_, at)| **at).map(|(of, _)| of.clone());
+            oldest.and_then(|of| self.spared.remove(&of));
+        }
+        assert!(self.spared.len() <= MOST_SPARED, "more are remembered than may be");
+    }
+
+    /// When a session was last spared by this policy, as far as that is not long ago.
+    #[must_use]
+    pub fn last_spared(
+        &self,
+        policy: &Arc<str>,
+        mode: RunMode,
+        key: SessionKey,
+        now: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let at = self.spared.get(&(Arc::clone(policy), mode, key))?;
+        (now - *at < SPARED_FOR).then_some(*at)
     }
 
     /// Why a session is not tried again yet, if so. A session that cannot be ended at all is never tried again.
@@ -211,6 +246,8 @@ impl Following {
         };
         self.refused
             .retain(|key, refusal| lives(key) && now - refusal.at < REMEMBERED);
+        self.spared
+            .retain(|(_, _, key), at| lives(key) && now - *at < SPARED_FOR);
         self.sessions.retain(|key, followed| {
             let row = snapshot.find(*key);
             // A time in the future came from a clock that ran ahead; it is not later than now.

@@ -85,6 +85,9 @@ pub(super) fn read(text: &str, taken_at: Option<Clock>) -> Result<Saved, Fault> 
     if document.more {
         return Err(Fault::whole(Problem::MorePages));
     }
+    if document.listing {
+        return Err(Fault::whole(Problem::Listing));
+    }
     if document.home.is_none() {
         return Err(Fault::whole(if document.others {
             Problem::NoSid { header: false }
@@ -112,6 +115,8 @@ struct Document {
     taken_at: Option<Scalar>,
     /// Whether ORDS says that there are more pages.
     more: bool,
+    /// Whether it is the output of `orareaper sessions`.
+    listing: bool,
     /// The number of the array with the sessions; 0 for JSON Lines, where there is no array.
     home: Option<u64>,
     /// The number of arrays so far.
@@ -187,6 +192,7 @@ impl Walk<'_> {
 
     /// Takes a value that does not belong to a session.
     fn around(&mut self, whole: bool, key: &str, value: Scalar) {
+        self.document.listing |= whole && key == "hidden_background";
         if whole && key.eq_ignore_ascii_case("taken_at") {
             self.document.taken_at = Some(value);
         } else if let Scalar::Text(text) = value {

@@ -157,6 +157,12 @@ pub enum Problem {
     /// The file is one page of a longer result.
     #[error("it is one page of a longer result (`hasMore`); ask for all sessions at once (ORDS: `?limit=10000`)")]
     MorePages,
+    /// The file is the output of `orareaper sessions`.
+    #[error(
+        "it was written by `orareaper sessions`, which leaves out most columns and every session that was filtered out; export \
+         `SELECT * FROM GV$SESSION`, or take snapshots with `orareaper record` and use `orareaper replay`"
+    )]
+    Listing,
     /// The file ends too early.
     #[error("the file ends in the middle of {0}: it is incomplete; export it again")]
     CutOff(&'static str),

@@ -322,7 +322,7 @@ pub fn read(state: &Path, now: DateTime<Utc>) -> Result<History, Error> {
     let mut files = Vec::new();
     for age in 0..=FILES_KEPT {
         let path = file(state, age);
-        let opened = match File::open(&path) {
+        let opened = match crate::yaml::files::open_regular(&path) {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(Error::io("open", &path)(error)),

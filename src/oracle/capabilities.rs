@@ -12,6 +12,7 @@ use crate::oracle::access::{Grantee, Unreadable};
 use crate::oracle::sql::Statistics;
 use crate::oracle::{OneForAll, TextForm};
 use crate::policy::model::{Action, DisconnectClause, KillClause};
+use crate::policy::pressure::{Mark, Resource};
 use crate::quantity::Span;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Source};
@@ -101,6 +102,25 @@ pub fn first_release(action: Action) -> Option<(&'static str, Release)> {
         Action::CancelSql => ("CANCEL SQL", 18, 0),
     };
     Some((clause, Release { major, minor }))
+}
+
+/// What a gate measures against that not every release has: the limit, and the first release that documents it.
+#[must_use]
+pub fn first_release_of_share(resource: Resource, mark: Mark) -> Option<(&'static str, Release)> {
+    match (resource, mark) {
+        (Resource::Pga, Mark::Percent(_)) => Some(("PGA_AGGREGATE_LIMIT", Release { major: 12, minor: 1 })),
+        (_, Mark::Amount(_))
+        | (
+            Resource::Sessions
+            | Resource::Processes
+            | Resource::Transactions
+            | Resource::Temp
+            | Resource::Undo
+            | Resource::HostCpu
+            | Resource::ActiveSessions,
+            Mark::Percent(_),
+        ) => None,
+    }
 }
 
 impl fmt::Display for Release {

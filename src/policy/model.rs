@@ -234,6 +234,8 @@ pub struct Exemption {
     pub owner: String,
     /// The last day on which it applies; `None`: it does not expire.
     pub until: Option<chrono::NaiveDate>,
+    /// Where it is written.
+    pub origin: Origin,
 }
 
 words! {

@@ -236,11 +236,7 @@ fn bar(label: &str, parts: [(usize, &str); 2], most: usize) -> Markup {
 }
 
 fn policy(part: &PolicyPart) -> Markup {
-    let summary = if part.due {
-        part.summary.words()
-    } else {
-        format!("not due by its schedule; its condition holds for {}", part.matched)
-    };
+    let summary = part.words();
     let wanted: Vec<&Line> = part.decisions.iter().filter(|line| !line.is_spared()).collect();
     html! {
         section {

@@ -44,7 +44,7 @@ impl Report {
             );
             return;
         }
-        let _ = writeln!(out, "{}.\n", part.summary.words());
+        let _ = writeln!(out, "{}.\n", part.words());
         if part.decisions.is_empty() {
             return;
         }

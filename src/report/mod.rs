@@ -111,10 +111,28 @@ pub struct PolicyPart {
     pub matched: usize,
     /// Whether its schedule permits it to act in this cycle.
     pub due: bool,
+    /// Whether its breaker is open.
+    pub refused: bool,
     /// Its decisions, worst first.
     pub decisions: Vec<Line>,
     /// The numbers of its decisions.
     pub summary: Summary,
+}
+
+impl PolicyPart {
+    /// What comes of it, in words: an open breaker takes nobody, also of those whose hold goes on.
+    #[must_use]
+    pub fn words(&self) -> String {
+        if !self.due {
+            return format!("not due by its schedule; its condition holds for {}", self.matched);
+        }
+        let decided = self.summary.words();
+        if self.refused {
+            format!("breaker open, nobody is acted on: {decided}")
+        } else {
+            decided
+        }
+    }
 }
 
 /// One decision about one session.
@@ -384,6 +402,11 @@ fn policies(subject: &Subject<'_>) -> Vec<PolicyPart> {
             action: policy.action,
             matched: *matched,
             due: due.is_some(),
+            refused: subject
+                .ruling
+                .open_breakers
+                .iter()
+                .any(|breaker| breaker.policy == *index),
             decisions: Vec::new(),
             summary: Summary::default(),
         }

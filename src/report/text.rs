@@ -94,11 +94,7 @@ fn policy(out: &mut String, part: &PolicyPart, style: TextStyle) {
         part.name,
         part.mode.name(),
         part.action,
-        if part.due {
-            part.summary.words()
-        } else {
-            format!("not due by its schedule; its condition holds for {}", part.matched)
-        }
+        part.words()
     );
     push(out, &bold(&clip(&head, style.width), style));
     if !part.description.is_empty() {

@@ -34,19 +34,28 @@ pub(crate) fn writable_by_all(path: &Path) -> Option<Diagnostic> {
     Some(warning.hint(format!("run `chmod o-w {}`", at.display())))
 }
 
-/// Reads at most one byte more than the largest file, so that a larger one can be refused without reading all of it. Refuses
-/// everything but a regular file: reading a FIFO would block until somebody writes to it.
-pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+/// Opens a file that the configuration names, or a file of the state folder. Refuses everything but a regular file: reading a
+/// FIFO would block until somebody writes to it, and a device may never end.
+pub(crate) fn open_regular(path: &Path) -> std::io::Result<File> {
+    const OTHER: &str = "it is not a regular file, but a pipe, a socket or a device";
+    let refused = || std::io::Error::new(std::io::ErrorKind::InvalidInput, OTHER);
+    let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|error| match error.raw_os_error() {
+        // What open(2) returns for a socket.
+        Some(libc::ENXIO) => refused(),
+        Some(_) | None => error,
+    })?;
     let kind = file.metadata()?.file_type();
     if kind.is_dir() {
         return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory));
     }
-    if !kind.is_file() {
-        let error = "it is not a regular file, but a pipe, a socket or a device";
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, error));
-    }
+    if kind.is_file() { Ok(file) } else { Err(refused()) }
+}
+
+/// Reads at most one byte more than the largest file, so that a larger one can be refused without reading all of it.
+pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = open_regular(path)?;
     file.take(LARGEST_FILE as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -39,6 +39,7 @@ fn answers() -> impl Strategy<Value = Vec<Outcome>> {
             Outcome::AlreadyGone,
             Outcome::NoLongerMatches,
             Outcome::Unchecked,
+            Outcome::Protected,
         ]),
         1..12,
     )
@@ -117,7 +118,11 @@ fn decides_as_the_reference(world: &World, rules: &Rules, answers: &[Outcome]) -
                 person: person(world, &people, warrant.key()),
                 counts: !matches!(
                     outcome,
-                    Outcome::AlreadyGone | Outcome::NoLongerMatches | Outcome::Unchecked
+                    Outcome::AlreadyGone | Outcome::NoLongerMatches | Outcome::Unchecked | Outcome::Protected
+                ),
+                spared: matches!(
+                    outcome,
+                    Outcome::NoLongerMatches | Outcome::Unchecked | Outcome::Protected
                 ),
                 followed: matches!(outcome, Outcome::Done | Outcome::Marked | Outcome::Unknown),
                 refused: if outcome == Outcome::Refused {

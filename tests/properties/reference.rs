@@ -17,6 +17,8 @@ pub(crate) struct Act {
     pub(crate) followed: bool,
     /// Oracle's answer was no: for good, or for an hour.
     pub(crate) refused: Option<Refused>,
+    /// It was spared when it was read again.
+    pub(crate) spared: bool,
 }
 
 /// How a session was refused.
@@ -143,6 +145,27 @@ impl Reference<'_> {
         })
     }
 
+    /// Whether the session of an act was always there since, as far as could be seen, and that for less than so many seconds.
+    fn stayed(&self, at: usize, act: &Act, seconds: i64) -> bool {
+        let person = &self.world.people[act.person];
+        (act.at + 1..=at).all(|later| {
+            let may_be = |other: &usize| {
+                let other = &self.world.people[*other];
+                (other.inst_id, other.sid, other.serial) == (person.inst_id, person.sid, person.serial)
+                    && (other.logon == person.logon || other.logon.is_none())
+            };
+            let gone = self.world.is_complete(later, person.inst_id) && !self.world.shown(later).iter().any(may_be);
+            !gone && self.world.time(later) - self.world.time(act.at) < seconds
+        })
+    }
+
+    /// The snapshot in which the policy last wanted the session in vain within an hour; -1 for none.
+    fn last_spared(&self, at: usize, policy: usize, number: usize, acts: &[Act]) -> i64 {
+        let of = |act: &&Act| act.spared && act.policy == policy && self.same(act.person, number);
+        let last = acts.iter().rfind(of).filter(|act| self.stayed(at, act, 3600));
+        last.map_or(-1, |act| self.world.time(act.at))
+    }
+
     /// Whether the last refusal of the session still counts. Whoever was gone meanwhile is somebody else.
     fn is_refused(&self, at: usize, number: usize, acts: &[Act]) -> bool {
         let Some(act) = acts
@@ -151,18 +174,8 @@ impl Reference<'_> {
         else {
             return false;
         };
-        let person = &self.world.people[number];
-        let stayed = (act.at + 1..=at).all(|later| {
-            let may_be = |other: &usize| {
-                let other = &self.world.people[*other];
-                (other.inst_id, other.sid, other.serial) == (person.inst_id, person.sid, person.serial)
-                    && (other.logon == person.logon || other.logon.is_none())
-            };
-            let gone = self.world.is_complete(later, person.inst_id) && !self.world.shown(later).iter().any(may_be);
-            !gone && self.world.time(later) - self.world.time(act.at) < 24 * 3600
-        });
         let lately = self.world.time(at) - self.world.time(act.at) < 3600;
-        stayed && (act.refused == Some(Refused::ForGood) || lately)
+        self.stayed(at, act, 24 * 3600) && (act.refused == Some(Refused::ForGood) || lately)
     }
 
     /// USERNAME, PROGRAM and MACHINE as far as they were read.
@@ -303,6 +316,7 @@ impl Reference<'_> {
                 self.world.is_complete(at, person.inst_id) && self.matches(at, rule, person)
             });
             self.worst_first(at, &mut people);
+            people.sort_by_key(|number| self.last_spared(at, policy, *number, acts));
             let standing = |number: &usize| {
                 let person = &self.world.people[*number];
                 if self.is_protected(at, rule, person) {

@@ -95,6 +95,8 @@ pub(crate) struct Run {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) statements: usize,
+    /// How many would be sent in the first cycle if nothing went wrong in it.
+    pub(crate) in_first_cycles: usize,
     pub(crate) crashes: usize,
     pub(crate) cycles: usize,
 }
@@ -102,6 +104,7 @@ pub(crate) struct Summary {
 impl Summary {
     pub(crate) fn add(&mut self, other: Summary) {
         self.statements += other.statements;
+        self.in_first_cycles += other.in_first_cycles;
         self.crashes += other.crashes;
         self.cycles += other.cycles;
     }
@@ -170,7 +173,10 @@ impl Run {
 
     /// Everything that goes wrong, then nothing more, until whoever has to go is gone.
     pub(crate) fn play(mut self, steps: usize) -> Summary {
-        let mut summary = Summary::default();
+        let mut summary = Summary {
+            in_first_cycles: self.in_first_cycle(),
+            ..Summary::default()
+        };
         for _ in 0..steps {
             self.disturb();
             summary.crashes += usize::from(self.turn());
@@ -179,6 +185,26 @@ impl Run {
         summary.cycles += self.come_to_rest();
         summary.statements = lock(&self.truth).statements();
         summary
+    }
+
+    /// How many sessions those policies want at the start that act at sight, within the budgets.
+    fn in_first_cycle(&self) -> usize {
+        let all = &self.setting.limits;
+        let mut at_sight = self.setting.sets[self.loaded].clone();
+        at_sight.retain(|rule| rule.hold == 0);
+        let under = |wanted: usize, limit: Option<u32>| limit.map_or(wanted, |limit| wanted.min(limit as usize));
+        let of_each = at_sight.iter().map(|rule| {
+            let wanted = lock(&self.truth).wanted_gone(std::slice::from_ref(rule)).len();
+            under(under(wanted, rule.per_cycle), rule.per_hour)
+        });
+        let most = lock(&self.truth).wanted_gone(&at_sight).len();
+        let wanted = of_each.sum::<usize>().min(most);
+        // An open breaker would take nobody.
+        if all.share == Some(100) {
+            under(under(wanted, all.per_cycle), all.per_hour)
+        } else {
+            0
+        }
     }
 
     fn rules(&self) -> Arc<Rules> {
@@ -193,6 +219,7 @@ impl Run {
             name: Arc::from(NAME),
             poll: self.setting.poll,
             patience: Duration::MAX,
+            acting_patience: Duration::MAX,
             siblings: Arc::default(),
         }
     }

@@ -22,6 +22,7 @@ use crate::commands::log::log_to;
 use crate::commands::run::{GRACE, Signals};
 use crate::commands::{fail, terminal_style};
 use crate::config::{Config, Database, Driver, Login, SecretSource};
+use crate::daemon::database::Watcher;
 use crate::daemon::service::Service;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
@@ -74,10 +75,9 @@ fn demo(arguments: &DemoArgs, folder: PathBuf, clock: Arc<dyn Clock>) -> Result<
     introduce(ink, &server, arguments, &folder);
     let seen: SharedSeen = Arc::default();
     let told = Arc::clone(&seen);
-    let service = Service::start(&config, &set, false, &clock, &move |watcher| {
-        Box::new(Narrator::new(watcher, Arc::clone(&told), ink))
-    })
-    .map_err(|error| error.to_string())?;
+    let narrated = move |watcher| Box::new(Narrator::new(watcher, Arc::clone(&told), ink)) as Box<dyn Watcher>;
+    let service = Service::start(&config, &set, false, &clock, (&narrated, &|_| ()));
+    let service = service.map_err(|error| error.to_string())?;
     // Ends between two snapshots, when no action is under way, because the final checks need complete counts.
     let calm = clock.now().plus(arguments.seconds.saturating_sub(POLL / 2));
     let is_settled = || seen.lock().unwrap_or_else(PoisonError::into_inner).is_settled();

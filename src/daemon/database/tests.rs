@@ -3,6 +3,7 @@
 use super::*;
 use crate::clock::ManualClock;
 use crate::daemon::pause::Switch;
+use crate::daemon::standby::Standing;
 use crate::daemon::watcher::Recording;
 use crate::decide::in_force::{Arming, EffectiveLimits, RunMode};
 use crate::journal::tests::{Tape, intent};
@@ -31,7 +32,11 @@ impl Watcher for Noted {
     }
     fn unsupported(&mut self, _: &str, _: &str, _: &str) {}
     fn done(&mut self, _: &str, _: &crate::decide::cycle::Done) {}
-    fn acting_stopped(&mut self, _: &str, _: &str) {}
+    fn acting_stopped(&mut self, _: &str, why: &str) {
+        if why.starts_with("act on") {
+            self.0.lock().expect("one thread").push(Some(why.to_owned()));
+        }
+    }
     fn standing(&mut self, _: &str, _: &[Place]) {}
     fn alive(&mut self, _: &str) {}
     fn paused(&mut self) -> Option<Pause> {
@@ -68,19 +73,25 @@ fn polled(clock: &ManualClock) -> Input {
 }
 
 /// A database that polls every 15 seconds, its clock, and what it tells.
-fn database() -> (Database, Arc<ManualClock>, Noted, Receiver<Needs>) {
+fn database() -> (Database, Arc<ManualClock>, Noted, Threads) {
     let noted = Noted::default();
     let (database, clock, asks) = watched_by(Box::new(noted.clone()));
     (database, clock, noted, asks)
 }
 
-fn watched_by(watcher: Box<dyn Watcher>) -> (Database, Arc<ManualClock>, Receiver<Needs>) {
+fn watched_by(watcher: Box<dyn Watcher>) -> (Database, Arc<ManualClock>, Threads) {
     let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
     let settings = settings();
-    let ((ask, asks), (act, _acts)) = (channel(), channel());
+    let ((ask, asks), (act, orders)) = (channel(), channel());
     let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
     let database = Database::new(settings, rules(), Memory::default(), shared, (ask, act), watcher);
-    (database, clock, asks)
+    (database, clock, Threads { asks, _orders: orders })
+}
+
+/// What its threads would hear.
+struct Threads {
+    asks: Receiver<Needs>,
+    _orders: Receiver<Order>,
 }
 
 fn settings() -> Settings {
@@ -88,6 +99,7 @@ fn settings() -> Settings {
         name: "prod".into(),
         poll: Duration::from_secs(15),
         patience: Duration::from_secs(70),
+        acting_patience: Duration::from_secs(200),
         siblings: Arc::default(),
     }
 }
@@ -100,7 +112,7 @@ fn rules() -> Arc<Rules> {
 
 /// The standstill of a cycle after the acting thread met this error, at once and a minute later.
 fn after(class: Class) -> Vec<Option<String>> {
-    let (mut database, clock, noted, _asks) = database();
+    let (mut database, clock, noted, _threads) = database();
     let error = Error::new(class, "connect to prod", "refused");
     let _ = database.apply(Input::Acted(Acted::Unreachable(Box::new(error))));
     let _ = database.apply(Input::Acted(Acted::Through));
@@ -114,7 +126,7 @@ fn after(class: Class) -> Vec<Option<String>> {
 
 #[test]
 fn a_read_that_does_not_come_back_is_told_once_and_waited_for() {
-    let (mut database, clock, noted, asks) = database();
+    let (mut database, clock, noted, threads) = database();
     let told = || noted.0.lock().expect("one thread").len();
     database.poll_if_due();
     clock.advance(Duration::from_secs(70));
@@ -126,7 +138,11 @@ fn a_read_that_does_not_come_back_is_told_once_and_waited_for() {
     database.tell_if_hanging();
     database.poll_if_due();
     assert_eq!(told(), 1);
-    assert_eq!(asks.try_iter().count(), 1, "a second read would hang behind the first");
+    assert_eq!(
+        threads.asks.try_iter().count(),
+        1,
+        "a second read would hang behind the first"
+    );
     // It comes back after all; the next one may hang as well.
     let _ = database.apply(polled(&clock));
     database.poll_if_due();
@@ -136,6 +152,42 @@ fn a_read_that_does_not_come_back_is_told_once_and_waited_for() {
     let hangs = "read prod: no answer for 71s: the driver does not keep its limits; nothing is done here until it comes \
                  back, or orareaper is started anew";
     assert_eq!(told, [Some(hangs.into()), None, Some(hangs.into())]);
+}
+
+#[test]
+fn acting_that_does_not_come_back_is_told_once_and_nothing_is_permitted_meanwhile() {
+    let (mut database, clock, noted, _threads) = database();
+    let told = || noted.0.lock().expect("one thread").clone();
+    assert!(database.order(Order::Stand(Standing {
+        needed: Needed::Any,
+        instances: std::collections::HashMap::new(),
+        may_connect: true,
+        anew: false,
+    })));
+    clock.advance(Duration::from_secs(150));
+    // A sign of life in the middle of it.
+    let key = capabilities(19, 3).own;
+    let _ = database.apply(Input::Acted(Acted::Connected(key)));
+    clock.advance(Duration::from_secs(200));
+    database.tell_if_acting_hangs();
+    assert_eq!(told(), [None; 0], "that long it may take");
+    clock.advance(Duration::from_secs(1));
+    database.tell_if_acting_hangs();
+    clock.advance(Duration::from_secs(1000));
+    database.tell_if_acting_hangs();
+    let _ = database.apply(polled(&clock));
+    let _ = database.apply(Input::Acted(Acted::Standing(Vec::new())));
+    let _ = database.apply(polled(&clock));
+    clock.advance(Duration::from_secs(1000));
+    database.tell_if_acting_hangs();
+    let hangs = "act on prod: no answer for 201s: the driver does not keep its limits; nobody is acted on here until it comes \
+                 back, or orareaper is started anew";
+    let standstill = "the thread that acts does not come back from a call of the driver";
+    assert_eq!(
+        told(),
+        [Some(hangs.into()), Some(standstill.into()), None],
+        "it came back"
+    );
 }
 
 #[test]
@@ -165,16 +217,16 @@ fn a_disk_that_does_not_answer_delays_no_loop() {
     let switch = Arc::new(Switch::new(state.path(), Arc::clone(&host)).expect("a folder"));
     let pulse = Heartbeat::new(Arc::clone(&host)).pulse("db-prod", Duration::from_secs(30));
     let watcher = Recording::new(&"prod".into(), recorder, pulse, host, switch, state.path());
-    let (mut database, clock, asks) = watched_by(Box::new(watcher));
+    let (mut database, clock, threads) = watched_by(Box::new(watcher));
     // Whoever runs these loops holds the disk up: if they waited for it, the test would not end.
     for cycle in 0..3 {
         database.poll_if_due();
-        assert!(asks.try_recv().is_ok(), "poll {cycle}");
+        assert!(threads.asks.try_recv().is_ok(), "poll {cycle}");
         let error = Error::new(Class::Backoff, "read prod", "refused");
         assert!(database.apply(Input::Polled(Err(error))).is_continue());
         clock.advance(Duration::from_secs(3600));
         database.poll_if_due();
-        assert!(asks.try_recv().is_ok(), "poll {cycle}");
+        assert!(threads.asks.try_recv().is_ok(), "poll {cycle}");
         // Up and down again, which is journalled.
         assert!(database.apply(polled(&clock)).is_continue());
         clock.advance(Duration::from_secs(15));

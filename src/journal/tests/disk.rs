@@ -59,7 +59,7 @@ fn a_journal_that_somebody_else_has_cut_or_written_to_takes_nothing_more() {
         fs::write(&path, there).expect("written by another program");
         for _ in 0..2 {
             let error = journal.append(&resumed(), now()).expect_err(what).to_string();
-            let lengths = format!("it has {} bytes, and orareaper left {}", there.len(), whole.len());
+            let lengths = format!("it has {} bytes, but orareaper wrote {}", there.len(), whole.len());
             assert!(error.contains(what) && error.contains(&lengths), "{error}");
         }
         assert_eq!(fs::read(&path).expect("reads"), there, "neither filled up nor cut");

@@ -26,9 +26,10 @@ const fn amount(resource: Resource) -> Amount {
 pub(super) fn resolve_gate(expr: &Expr, mistakes: &mut Vec<Mistake>) -> Option<PressureCondition> {
     match &expr.kind {
         ExprKind::And(parts) => {
-            let terms = all(parts, mistakes)?;
-            noted(possible(&terms, expr), mistakes)?;
-            Some(PressureCondition::And(terms))
+            let terms: Vec<Option<_>> = parts.iter().map(|part| resolve_gate(part, mistakes)).collect();
+            let right: Vec<PressureCondition> = terms.iter().flatten().cloned().collect();
+            noted(possible(&right, expr), mistakes)?;
+            (right.len() == terms.len()).then_some(PressureCondition::And(right))
         }
         ExprKind::Or(parts) => all(parts, mistakes).map(PressureCondition::Or),
         ExprKind::Not(inner) => Some(PressureCondition::Not(Box::new(resolve_gate(inner, mistakes)?))),

@@ -21,11 +21,13 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use sha2::{Digest as _, Sha256};
 
+use super::ast::Expr;
 use super::condition::Condition;
+use super::lex::Mistake;
 use super::lint::{self, Place};
 use super::model::{Exemption, Labels, Origin, PolicySet, Selector};
 use super::parse::{Parsed, parse};
-use super::resolve::{Definitions, resolve};
+use super::resolve::{Definitions, resolve, right_parts};
 use crate::yaml::diagnostics::{Diagnostic, Severity, arrange, quoted};
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{self, Node};
@@ -243,20 +245,29 @@ impl Check {
     fn condition(&mut self, file: usize, node: &Node, what: &str, place: Place) -> Option<Condition> {
         let (Parsed { expr, mut mistakes }, offsets) = self.expression(file, node, what)?;
         let resolved = resolve(&expr, &self.definitions, &mut mistakes);
+        let (found, condition) = match resolved.filter(|_| mistakes.is_empty()) {
+            Some((condition, spans)) => (lint::judge(&condition, &spans, place), Some(condition)),
+            None => (self.judge_parts(&expr, &mistakes, place), None),
+        };
         let inspection = &mut self.inspections[file];
-        let clean = mistakes.is_empty();
         for mistake in mistakes {
             inspection.mistake(Severity::Error, &offsets, mistake);
         }
-        let (condition, spans) = resolved.filter(|_| clean)?;
-        for (severity, mistake) in lint::judge(&condition, &spans, place) {
+        for (severity, mistake) in found {
             inspection.mistake(severity, &offsets, mistake);
         }
-        Some(condition)
+        condition
+    }
+
+    /// What is odd about the rest of a condition that has mistakes.
+    fn judge_parts(&self, expr: &Expr, mistakes: &[Mistake], place: Place) -> Vec<(Severity, Mistake)> {
+        let wrong: Vec<_> = mistakes.iter().map(|mistake| mistake.at.clone()).collect();
+        lint::judge_parts(&right_parts(expr, &self.definitions), place, &wrong)
     }
 
     fn exemption(&mut self, file: usize, item: &Node) -> Option<Exemption> {
         let fields = self.inspections[file].fields(item, "an exemption", &EXEMPTION_KEYS)?;
+        let origin = self.origin(file, item);
         let when = self.inspections[file].required(&fields, "an exemption", "when");
         let when = when.and_then(|node| self.condition(file, node, "when", Place::Exemption));
         let inspection = &mut self.inspections[file];
@@ -304,6 +315,7 @@ impl Check {
             reason: reason?,
             owner,
             until,
+            origin,
         })
     }
 }

@@ -72,7 +72,7 @@ impl Check {
             let (file, read, offsets) = &parsed[&name];
             let expr = &read.expr;
             let mut mistakes = read.mistakes.clone();
-            let mut resolved = resolve(expr, &self.definitions, &mut mistakes);
+            let resolved = resolve(expr, &self.definitions, &mut mistakes);
             let size = terms(expr, &sizes);
             sizes.insert(name.clone(), size);
             if size > MOST_TERMS {
@@ -82,17 +82,19 @@ impl Check {
                 );
                 mistakes.push(Mistake::new(expr.at.clone(), "condition-too-long", message));
             }
-            if !mistakes.is_empty() {
-                resolved = None;
-            }
+            let found = match &resolved {
+                Some((condition, spans)) if mistakes.is_empty() => lint::judge(condition, spans, Place::Definition),
+                Some(_) | None => self.judge_parts(expr, &mistakes, Place::Definition),
+            };
+            let right = resolved.filter(|_| mistakes.is_empty());
             let inspection = &mut self.inspections[*file];
             for mistake in mistakes {
                 inspection.mistake(Severity::Error, offsets, mistake);
             }
-            if let Some((condition, spans)) = resolved {
-                for (severity, mistake) in lint::judge(&condition, &spans, Place::Definition) {
-                    inspection.mistake(severity, offsets, mistake);
-                }
+            for (severity, mistake) in found {
+                inspection.mistake(severity, offsets, mistake);
+            }
+            if let Some((condition, _)) = right {
                 self.definitions.conditions.insert(name, Some(Arc::new(condition)));
             }
         }

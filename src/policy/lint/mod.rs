@@ -41,6 +41,33 @@ type Findings = Vec<(Severity, Mistake)>;
 
 /// All errors and warnings about a condition.
 pub(crate) fn judge(condition: &Condition, spans: &Spans, place: Place) -> Findings {
+    let mut tested = BTreeSet::new();
+    null_tests(condition, &mut tested);
+    let mut found = judge_part(condition, spans, place, &tested);
+    let errors = found.iter().any(|(severity, _)| *severity == Severity::Error);
+    if place == Place::When && !errors {
+        coverage(condition, spans, &mut found);
+    }
+    found
+}
+
+/// What is odd about the parts of a condition that are right for themselves, where others are wrong. What was found wrong
+/// already, at these places, is not told again.
+pub(crate) fn judge_parts(parts: &[(Condition, Spans)], place: Place, wrong: &[Range<usize>]) -> Findings {
+    let mut tested = BTreeSet::new();
+    for (part, _) in parts {
+        null_tests(part, &mut tested);
+    }
+    let mut found = Findings::new();
+    for (part, spans) in parts {
+        found.extend(judge_part(part, spans, place, &tested));
+    }
+    let meets = |at: &Range<usize>, other: &Range<usize>| at.start < other.end && other.start < at.end;
+    found.retain(|(_, mistake)| !wrong.iter().any(|wrong| meets(&mistake.at, wrong)));
+    found
+}
+
+fn judge_part(condition: &Condition, spans: &Spans, place: Place, tested: &BTreeSet<Column>) -> Findings {
     let mut found = Findings::new();
     values(condition, spans, &mut found);
     if !found.iter().any(|(severity, _)| *severity == Severity::Error) {
@@ -50,18 +77,9 @@ pub(crate) fn judge(condition: &Condition, spans: &Spans, place: Place) -> Findi
         return found;
     }
     match place {
-        Place::When => {
-            let mut tested = BTreeSet::new();
-            null_tests(condition, &mut tested);
-            null_in_when(condition, spans, true, &tested, &mut found);
-            coverage(condition, spans, &mut found);
-        }
+        Place::When => null_in_when(condition, spans, true, tested, &mut found),
         // An exemption is an `unless` of every policy.
-        Place::Unless | Place::Exemption => {
-            let mut tested = BTreeSet::new();
-            null_tests(condition, &mut tested);
-            null_in_unless(condition, spans, &tested, &mut found);
-        }
+        Place::Unless | Place::Exemption => null_in_unless(condition, spans, tested, &mut found),
         Place::Definition => {}
     }
     found

@@ -44,6 +44,50 @@ pub(crate) fn resolve(
     resolver.expr(expr)
 }
 
+/// AND or OR of several conditions.
+type Join = fn(Vec<Condition>) -> Condition;
+
+/// The parts of a condition that are right for themselves, as large as they are, where others are wrong: the right parts of
+/// an AND or OR still belong together.
+pub(crate) fn right_parts(expr: &Expr, definitions: &Definitions) -> Vec<(Condition, Spans)> {
+    let whole = |expr: &Expr| resolve(expr, definitions, &mut Vec::new());
+    if let Some(whole) = whole(expr) {
+        return vec![whole];
+    }
+    let (inner, join): (&[Expr], Join) = match &expr.kind {
+        ExprKind::And(parts) => (parts, Condition::And),
+        ExprKind::Or(parts) => (parts, Condition::Or),
+        // What is odd about it under NOT is not odd without.
+        ExprKind::Not(_)
+        | ExprKind::Broken
+        | ExprKind::Named(_)
+        | ExprKind::Phrase(_)
+        | ExprKind::Compare { .. }
+        | ExprKind::In { .. }
+        | ExprKind::Between { .. }
+        | ExprKind::Like { .. }
+        | ExprKind::Matches { .. }
+        | ExprKind::IsNull(_) => return Vec::new(),
+    };
+    let mut right = Vec::new();
+    let mut together = (Vec::new(), Vec::new());
+    for part in inner {
+        match whole(part) {
+            Some((condition, spans)) => {
+                together.0.push(condition);
+                together.1.push(spans);
+            }
+            None => right.extend(right_parts(part, definitions)),
+        }
+    }
+    let (conditions, children) = together;
+    if !conditions.is_empty() {
+        let at = expr.at.clone();
+        right.insert(0, (join(conditions), Spans { at, children }));
+    }
+    right
+}
+
 struct Resolver<'a> {
     definitions: &'a Definitions,
     mistakes: &'a mut Vec<Mistake>,

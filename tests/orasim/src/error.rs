@@ -105,6 +105,7 @@ const TEXTS: &[(u32, &str)] = &[
     (2065, "illegal option for ALTER SYSTEM"),
     (2248, "invalid option for ALTER SESSION"),
     (2391, "exceeded simultaneous SESSIONS_PER_USER limit"),
+    (2396, "exceeded maximum idle time, please connect again"),
     (
         3048,
         "SQL reserved word ';' is not syntactically valid following the statement",

@@ -1,6 +1,7 @@
 //! All tests of the simulated database, as one program.
 
 mod fixed;
+mod idle;
 mod kill;
 mod reality;
 mod sql;

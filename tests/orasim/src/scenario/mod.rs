@@ -220,6 +220,8 @@ pub struct Account {
     pub views: Option<BTreeSet<String>>,
     /// How many sessions its profile allows (SESSIONS_PER_USER).
     pub sessions_per_user: Option<usize>,
+    /// For how many minutes its profile lets a session be idle (IDLE_TIME).
+    pub idle_time: Option<u32>,
     /// What it was granted beyond that, in every container.
     #[serde(default)]
     pub rights: Rights,

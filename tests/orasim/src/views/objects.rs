@@ -111,9 +111,10 @@ type Limit = (String, &'static str, &'static str, String);
 /// The profile of an account.
 pub(super) fn profile_of(snap: &Snap<'_>, user: &str) -> String {
     let account = snap.scenario.accounts.get(user);
-    match account.and_then(|account| account.sessions_per_user) {
-        Some(_) => format!("{user}_LIMITED"),
-        None => "DEFAULT".into(),
+    if account.is_some_and(|account| account.sessions_per_user.is_some() || account.idle_time.is_some()) {
+        format!("{user}_LIMITED")
+    } else {
+        "DEFAULT".into()
     }
 }
 
@@ -141,15 +142,20 @@ fn limits(snap: &Snap<'_>) -> impl Iterator<Item = (u32, Limit)> {
         limits.push((0, ("DEFAULT".into(), name, kind, limit.into())));
     }
     for (user, account) in &snap.scenario.accounts {
-        let Some(most) = account.sessions_per_user else {
+        let own = [
+            (
+                "SESSIONS_PER_USER",
+                account.sessions_per_user.map(|most| most.to_string()),
+            ),
+            ("IDLE_TIME", account.idle_time.map(|minutes| minutes.to_string())),
+        ];
+        if own.iter().all(|(_, limit)| limit.is_none()) {
             continue;
-        };
+        }
         for (name, kind, _) in DEFAULT {
-            let limit = if name == "SESSIONS_PER_USER" {
-                most.to_string()
-            } else {
-                "DEFAULT".into()
-            };
+            let limit = own.iter().find(|(limited, _)| *limited == name);
+            let limit = limit.and_then(|(_, limit)| limit.clone());
+            let limit = limit.unwrap_or_else(|| "DEFAULT".into());
             limits.push((0, (profile_of(snap, user), name, kind, limit)));
         }
     }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::idle::is_sniped;
 use super::session::{Activity, Seat, Sess, Told, sql_id_of};
 use super::{Shared, State};
 use crate::backend::{EndToEnd, Interrupt, OraError, Reply, Session, Statement, Then};
@@ -79,6 +80,13 @@ impl ClientSession {
             state.remove(seat);
             self.shared.signal();
             return Err(told);
+        }
+        if let Some(sess) = state.sessions.get_mut(&seat).filter(|sess| is_sniped(sess)) {
+            // The answer must still reach the client here too.
+            sess.link = None;
+            state.remove(seat);
+            self.shared.signal();
+            return Err(fatal(2396));
         }
         let sess = state.sessions.get_mut(&seat).ok_or_else(cut)?;
         if let Some(link) = &mut sess.link

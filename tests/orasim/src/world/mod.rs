@@ -5,6 +5,7 @@
 //! [`State::settle`] brings the world up to the present before each access.
 
 mod client;
+mod idle;
 mod kill;
 mod listener;
 mod lock;
@@ -32,6 +33,7 @@ use crate::clock::{Clock, Moment, calendar, moment, wall_clock};
 use crate::faults::{Fault, Faults};
 use crate::scenario::{InstanceSpec, Scenario};
 pub(crate) use client::ClientSession;
+use idle::IdleLimits;
 pub(crate) use kill::Order;
 pub use kill::{Clause, KillRecord};
 use pass::Due;
@@ -76,6 +78,7 @@ pub(crate) struct State {
     /// How many of the scenario's pins each user has used.
     logins: BTreeMap<String, usize>,
     listener: OnAccept,
+    idle_limits: IdleLimits,
     audsid: u32,
     transactions: u32,
 }
@@ -309,6 +312,7 @@ impl State {
             rng: StdRng::seed_from_u64(scenario.seed),
             logins: BTreeMap::new(),
             listener: OnAccept::Serve,
+            idle_limits: IdleLimits::of(scenario),
             audsid: 1_400_000,
             transactions: 0,
         };

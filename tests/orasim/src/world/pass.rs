@@ -49,7 +49,7 @@ impl State {
             happened = true;
         }
         self.now = self.now.max(present);
-        happened
+        self.strike_the_idle() || happened
     }
 
     fn happen(&mut self, scenario: &Scenario, due: Due) {

@@ -1,0 +1,165 @@
+//! What stands where a file is expected and is none: a FIFO, a folder, a socket, a device. It is refused at once, with what it is;
+//! nobody waits for a FIFO that nobody writes to, or reads a device without an end.
+
+use std::io::Read as _;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::site::{Site, entry, thin, wait_for};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Odd {
+    Fifo,
+    Folder,
+    Socket,
+    Device,
+}
+
+const ODD: [Odd; 4] = [Odd::Fifo, Odd::Folder, Odd::Socket, Odd::Device];
+
+/// Puts it there, in the place of what is there.
+fn put(path: &Path, odd: Odd) {
+    if path.exists() {
+        std::fs::remove_file(path).expect("a file");
+    }
+    match odd {
+        Odd::Fifo => {
+            let made = Command::new("mkfifo").arg(path).status();
+            assert!(made.expect("it runs").success());
+        }
+        Odd::Folder => std::fs::create_dir_all(path).expect("a folder"),
+        // Its end stays when the listener goes.
+        Odd::Socket => drop(UnixListener::bind(path).expect("a socket")),
+        Odd::Device => std::os::unix::fs::symlink("/dev/zero", path).expect("a link"),
+    }
+}
+
+/// A host whose configuration is right, with nobody behind its database.
+fn host() -> Site {
+    let site = Site::new();
+    site.policies("policies: [{name: idle, when: INACTIVE longer than 4h, action: kill}]");
+    site.configure_with(
+        &[entry("orcl", &thin(), "//127.0.0.1:1/PROD", false)],
+        "include: [more.yaml]\n",
+    );
+    let more = entry("other", &thin(), "//127.0.0.1:1/OTHER", false);
+    site.write("more.yaml", format!("databases:\n{more}"));
+    site
+}
+
+/// Runs it to its end, which comes soon: its exit status, and all that it said.
+fn ends(site: &Site, arguments: &[&str], variables: &[(&str, &Path)]) -> (Option<i32>, String) {
+    let mut command = site.command(&thin());
+    command.args(["--config", "orareaper.yaml"]).args(arguments);
+    for (name, value) in variables {
+        command.env(name, value);
+    }
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let ended = wait_for(&format!("the end of {arguments:?}"), || {
+        child.try_wait().expect("it can be asked")
+    });
+    let mut said = String::new();
+    let mut out = child.stdout.take().expect("piped");
+    let mut err = child.stderr.take().expect("piped");
+    out.read_to_string(&mut said).expect("text");
+    err.read_to_string(&mut said).expect("text");
+    (ended.code(), said)
+}
+
+fn refused(what: &str, odd: Odd, (code, said): (Option<i32>, String), expected: &str) {
+    assert!(matches!(code, Some(1 | 2)), "{what}, {odd:?}: {code:?}: {said}");
+    let of_it = match odd {
+        // Where a folder may stand too, it lacks the files.
+        Odd::Folder => ["directory", "the folder has no *.yaml or *.yml file"],
+        Odd::Fifo | Odd::Socket | Odd::Device => ["not a regular file"; 2],
+    };
+    let told = of_it.iter().any(|words| said.contains(words));
+    assert!(said.contains(expected) && told, "{what}, {odd:?}: {said}");
+}
+
+#[test]
+fn what_is_right_is_right() {
+    let (code, said) = ends(&host(), &["check"], &[]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn a_configuration_and_what_it_includes() {
+    for odd in ODD {
+        let site = host();
+        put(&site.path("orareaper.yaml"), odd);
+        for command in ["check", "run"] {
+            refused("configuration", odd, ends(&site, &[command], &[]), "orareaper.yaml");
+        }
+        let site = host();
+        put(&site.path("more.yaml"), odd);
+        refused("include", odd, ends(&site, &["check"], &[]), "more.yaml");
+    }
+}
+
+#[test]
+fn a_policy_file() {
+    for odd in [Odd::Fifo, Odd::Socket, Odd::Device, Odd::Folder] {
+        let site = host();
+        // A folder is named by the pattern, so it is no folder of policies.
+        put(&site.path("policies/policies.yaml"), odd);
+        refused("policies", odd, ends(&site, &["check"], &[]), "policies.yaml");
+    }
+}
+
+#[test]
+fn a_password_and_a_credential() {
+    for odd in ODD {
+        let site = host();
+        put(&site.path("password"), odd);
+        for command in [&["plan", "--database", "orcl"][..], &["run"]] {
+            refused("password", odd, ends(&site, command, &[]), "password");
+        }
+        let site = host();
+        let config = std::fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
+        site.write(
+            "orareaper.yaml",
+            config.replace("{file: password}", "{credential: prod}"),
+        );
+        site.write("credentials/prod", "tiger");
+        put(&site.path("credentials/prod"), odd);
+        let folder = site.path("credentials");
+        let told = ends(
+            &site,
+            &["plan", "--database", "orcl"],
+            &[("CREDENTIALS_DIRECTORY", &folder)],
+        );
+        refused("credential", odd, told, "the credential `prod`");
+    }
+}
+
+#[test]
+fn a_notify_socket() {
+    for odd in ODD {
+        let site = host();
+        let path = site.path("notify");
+        put(&path, odd);
+        let (code, said) = ends(&site, &["run"], &[("NOTIFY_SOCKET", &path)]);
+        assert!(
+            code == Some(2) && said.contains("connect to NOTIFY_SOCKET"),
+            "{odd:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn the_daemon_s_own_files() {
+    for odd in ODD {
+        for name in ["journal.jsonl", "refused-logins.json"] {
+            let site = host();
+            std::fs::create_dir(site.path("state")).expect("made");
+            put(&site.path("state").join(name), odd);
+            refused(name, odd, ends(&site, &["run"], &[]), name);
+        }
+    }
+}
