@@ -1,6 +1,6 @@
 //! The journal for people: one entry for each action, with what came of it and what the snapshots showed afterwards.
 //!
-//! The daemon reads a day at its start ([`super::read`]); an auditor reads everything that is kept, while the daemon goes on
+//! The daemon reads a day at its start ([`mod@super::read`]); an auditor reads everything that is kept, while the daemon goes on
 //! writing. So nothing is locked, all files are opened before the first is read (a rotation meanwhile renames them and changes
 //! none), and a last line without its line feed is one that is being written, not damage.
 
