@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::drivers::both::{on_both_drivers, target, this_test};
+use crate::site::permit::permitted;
 use orareaper::clock::{Clock, SystemClock};
 use orareaper::daemon::poller::{Needs, Polled, Poller, Reach};
 use orareaper::decide::evaluate::evaluate;
-use orareaper::oracle::{Class, ConnectSlot, Connection, Driver, Purpose, Query};
+use orareaper::oracle::{Class, ConnectSlot, Driver, Query};
 use orareaper::policy::condition::Condition;
 use orareaper::session::column::Column;
 use orasim::{Fault, Scenario, Server, Strike, World};
@@ -232,7 +233,7 @@ fn corrupted_answers_to_statements_leave_the_outcome_unknown() {
         let (world, server) = serve(&TEXTS.replace("BROKEN", "passed"));
         let slot = ConnectSlot::new();
         let target = target(driver, server.addr().port(), "PROD", "reaper", "reaper");
-        let connect = || slot.connect(&target, Purpose::Act, LIMIT).expect("it answers");
+        let connect = || slot.connect_to_act(&target, LIMIT).expect("it answers");
         world.arm(Fault {
             statement: Some("EXECUTE IMMEDIATE".to_owned()),
             user: None,
@@ -240,10 +241,10 @@ fn corrupted_answers_to_statements_leave_the_outcome_unknown() {
             times: u32::MAX,
             what: Strike::Garble(7_000),
         });
-        let mut connection: Box<dyn Connection> = connect();
+        let mut connection = connect();
         for _ in 0..ANSWERS / 2 {
             // No session has this SID.
-            let answer = connection.call("ALTER SYSTEM KILL SESSION '9999,9,@1'", IMPATIENT);
+            let answer = connection.send(permitted("ALTER SYSTEM KILL SESSION '9999,9,@1'"), IMPATIENT);
             let lost = answer.is_err_and(|error| error.class.costs_the_connection()) || connection.is_lost();
             if lost {
                 connection = connect();

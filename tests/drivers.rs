@@ -11,24 +11,26 @@ use std::time::{Duration, Instant};
 
 use both::{on_both_drivers, target, without_client_library};
 use orareaper::oracle::{
-    Bind, Cell, CellType, Class, ConnectSlot, Connection, Driver, Error, FETCH_ROWS, Purpose, Query, collect,
+    Bind, Cell, CellType, Class, ConnectSlot, Connection, Driver, Error, FETCH_ROWS, Query, collect,
 };
 use orareaper::session::time::DbTime;
 use orasim::Server;
+
+use crate::site::permit::permitted;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn connect(driver: Driver, server: &Server) -> Box<dyn Connection> {
     let target = target(driver, server.addr().port(), "canned", "reaper", "tiger");
     ConnectSlot::new()
-        .connect(&target, Purpose::Poll, LIMIT)
+        .connect(&target, LIMIT)
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn refused(driver: Driver, server: &Server, service: &str, user: &str, password: &str) -> Error {
     let target = target(driver, server.addr().port(), service, user, password);
     ConnectSlot::new()
-        .connect(&target, Purpose::Poll, LIMIT)
+        .connect(&target, LIMIT)
         .map(|_| ())
         .expect_err("refused")
 }
@@ -108,7 +110,7 @@ fn a_password_that_expires_soon_is_a_warning_and_no_error() {
         let (server, _) = canned::serve();
         let target = target(driver, server.addr().port(), "canned", "expiring", "tiger");
         let mut connection = ConnectSlot::new()
-            .connect(&target, Purpose::Act, LIMIT)
+            .connect_to_act(&target, LIMIT)
             .unwrap_or_else(|error| panic!("{error}"));
         let warning = connection.warning().expect("a warning").to_owned();
         assert!(warning.contains("will expire within 7 days"), "{warning}");
@@ -125,7 +127,7 @@ fn nobody_listening_is_told_at_once() {
         };
         let began = Instant::now();
         let error = ConnectSlot::new()
-            .connect(&target(driver, port, "canned", "reaper", "tiger"), Purpose::Poll, LIMIT)
+            .connect(&target(driver, port, "canned", "reaper", "tiger"), LIMIT)
             .map(|_| ())
             .expect_err("nobody listens");
         assert_eq!(error.class, Class::Backoff, "{error}");
@@ -142,7 +144,6 @@ fn a_silent_listener_is_given_up_within_the_limit() {
         let error = ConnectSlot::new()
             .connect(
                 &target(driver, port, "canned", "reaper", "tiger"),
-                Purpose::Poll,
                 Duration::from_millis(1500),
             )
             .map(|_| ())
@@ -290,19 +291,22 @@ fn a_query_that_is_broken_off_leaves_the_connection_usable() {
 fn an_answer_about_the_target_costs_no_connection() {
     on_both_drivers(|driver| {
         let (server, _) = canned::serve();
-        let mut connection = connect(driver, &server);
+        let target = target(driver, server.addr().port(), "canned", "reaper", "tiger");
+        let mut connection = ConnectSlot::new().connect_to_act(&target, LIMIT).expect("it answers");
         for _ in 0..3 {
-            let marked = connection.call("marked", LIMIT).expect("an answer");
+            let marked = connection.send(permitted("marked"), LIMIT).expect("an answer");
             assert_eq!(
                 (marked.code, marked.message.as_str()),
                 (31, "ORA-00031: session marked for kill")
             );
-            assert_eq!(connection.call("gone", LIMIT).expect("an answer").code, 30);
-            let fine = connection.call("fine", LIMIT).expect("an answer");
+            assert_eq!(connection.send(permitted("gone"), LIMIT).expect("an answer").code, 30);
+            let fine = connection.send(permitted("fine"), LIMIT).expect("an answer");
             assert_eq!((fine.code, fine.message.as_str()), (0, ""));
             still_answers(&mut *connection);
         }
-        let error = connection.call("killed meanwhile", LIMIT).expect_err("our own session");
+        let error = connection
+            .send(permitted("killed meanwhile"), LIMIT)
+            .expect_err("our own session");
         assert_eq!((error.class, error.code), (Class::Reconnect, Some(28)), "{error}");
     });
 }
@@ -390,11 +394,7 @@ fn a_call_that_takes_too_long_ends_in_time() {
 fn without_the_client_library_the_message_says_what_to_do() {
     without_client_library(|| {
         let error = ConnectSlot::new()
-            .connect(
-                &target(Driver::Oci, 1, "canned", "reaper", "tiger"),
-                Purpose::Poll,
-                LIMIT,
-            )
+            .connect(&target(Driver::Oci, 1, "canned", "reaper", "tiger"), LIMIT)
             .map(|_| ())
             .expect_err("no library, and nobody listens");
         if error.code == Some(12_541) {

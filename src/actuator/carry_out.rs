@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
+use crate::actuator::door::{Door, Taken};
 use crate::actuator::{NoStatement, outcome_of, statement};
 use crate::decide::cycle::Done;
 use crate::decide::guard::{Going, Surroundings, Warrant, deserved_by_another, still_deserved};
@@ -22,7 +23,6 @@ use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::read::{read_same_process, read_server, read_snapshot};
 use crate::oracle::sql::Scope;
-use crate::oracle::{Connection, Error};
 use crate::policy::model::Action;
 use crate::policy::schedule::Schedule;
 use crate::session::SessionKey;
@@ -48,19 +48,6 @@ pub trait Witness {
 
     /// Writes that a warrant was dropped before anything was tried, and why.
     fn unused(&mut self, unused: &Intending<'_>, outcome: Outcome, why: &str);
-}
-
-/// Whether the daemon as a whole still permits actions. Checked right before each last step, also in a dry run.
-pub trait Permission {
-    /// Permits the last step, which then counts as in progress until [`Self::end`]. `now` is the database's clock in UTC, read
-    /// just before.
-    ///
-    /// # Errors
-    /// The outcome if the step is not permitted, and why.
-    fn begin(&self, what: &str, now: DateTime<Utc>) -> Result<(), (Outcome, String)>;
-
-    /// The last step has ended.
-    fn end(&self);
 }
 
 /// An action that is about to be taken.
@@ -99,8 +86,9 @@ pub struct Answered<'a> {
 
 /// What carrying out needs besides the warrant.
 pub struct Hands<'a> {
-    /// A connection to the session's own instance if the action reaches no other.
-    pub connection: &'a mut dyn Connection,
+    /// A connection to the session's own instance if the action reaches no other. Pause, blackouts, reloads and the age of the
+    /// snapshot are checked there.
+    pub door: Door<'a>,
     /// The database as this connection found it; it names the connection's instance.
     pub capabilities: &'a Capabilities,
     /// The host's CPU times at this connection's last reading, for gates that are checked again.
@@ -117,8 +105,6 @@ pub struct Hands<'a> {
     pub read_in: TimeDelta,
     /// Sessions that are already being ended, known when the warrant was given or since.
     pub going: &'a [Going],
-    /// Pause, blackouts, reloads, the age of the snapshot.
-    pub permission: &'a dyn Permission,
     /// The limit of each call.
     pub limit: Duration,
     /// The limit of KILL and DISCONNECT: a plain KILL of a busy session makes its caller wait up to 60 seconds.
@@ -132,7 +118,7 @@ pub struct Hands<'a> {
 /// # Errors
 /// When the intent could not be written. Then nothing was done.
 pub fn carry_out(
-    warrant: Warrant,
+    mut warrant: Warrant,
     seen: &Snapshot,
     hands: &mut Hands<'_>,
     witness: &mut dyn Witness,
@@ -148,7 +134,7 @@ pub fn carry_out(
     let stopped = stopped_by_others(&warrant, hands).or_else(|| who_else_ends(&warrant, hands));
     let (answer, session) = match stopped {
         Some(answer) => (answer, None),
-        None => check_and_act(&warrant, seen, hands),
+        None => check_and_act(&mut warrant, seen, hands),
     };
     let sent = warrant.mode() == RunMode::Enforce && answer.statement.is_some();
     witness.answered(&Answered {
@@ -181,10 +167,17 @@ fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer>
     }
     let wanted = crate::columns_needed::columns(warrant.set());
     let resources = crate::columns_needed::resources_of(warrant.policy());
-    let read = read_snapshot(hands.connection, wanted, hands.capabilities, Scope::All, hands.limit).and_then(|taken| {
+    let read = read_snapshot(
+        hands.door.reading(),
+        wanted,
+        hands.capabilities,
+        Scope::All,
+        hands.limit,
+    )
+    .and_then(|taken| {
         let sessions = taken.snapshot;
         let (readings, _) = read_pressure(
-            hands.connection,
+            hands.door.reading(),
             &resources,
             &sessions,
             hands.capabilities,
@@ -208,11 +201,11 @@ fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer>
 }
 
 /// Reads the session again and takes the last step if it still deserves it. Returns the session as it was read, too.
-fn check_and_act(warrant: &Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (Answer, Option<Snapshot>) {
+fn check_and_act(warrant: &mut Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (Answer, Option<Snapshot>) {
     let SessionKey { inst_id, sid, .. } = warrant.key();
     let wanted = crate::columns_needed::columns(warrant.set());
     let seat = Scope::One { inst_id, sid };
-    let taken = match read_snapshot(hands.connection, wanted, hands.capabilities, seat, hands.limit) {
+    let taken = match read_snapshot(hands.door.reading(), wanted, hands.capabilities, seat, hands.limit) {
         Err(error) => return (Answer::not_sent(Outcome::Unchecked, Some(error.to_string())), None),
         Ok(taken) => taken.snapshot,
     };
@@ -291,7 +284,7 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
         return None;
     }
     let unchecked = |why: String| Some(Answer::not_sent(Outcome::Unchecked, Some(why)));
-    let served = match read_server(hands.connection, key, hands.limit) {
+    let served = match read_server(hands.door.reading(), key, hands.limit) {
         Err(error) => return unchecked(error.to_string()),
         Ok(served) => served?,
     };
@@ -301,7 +294,7 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
     let Some(paddr) = served.paddr else {
         return unchecked("PADDR is unknown, so the other sessions of its server process are unknown too".into());
     };
-    let others = match read_same_process(hands.connection, key, &paddr, hands.limit) {
+    let others = match read_same_process(hands.door.reading(), key, &paddr, hands.limit) {
         Ok(others) if others.len() > MOST_OTHERS => {
             return unchecked(format!("its server process serves {} other sessions", others.len()));
         }
@@ -314,7 +307,7 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
             inst_id: key.inst_id,
             sid,
         };
-        let taken = match read_snapshot(hands.connection, wanted, hands.capabilities, seat, hands.limit) {
+        let taken = match read_snapshot(hands.door.reading(), wanted, hands.capabilities, seat, hands.limit) {
             Ok(taken) if !taken.snapshot.is_complete(key.inst_id) => {
                 return unchecked(format!("instance {} could not be read", key.inst_id));
             }
@@ -332,12 +325,11 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
     None
 }
 
-/// The one place where a dry run differs from a real run.
-fn last_step(warrant: &Warrant, sql_id: Option<&str>, now: DateTime<Utc>, hands: &mut Hands<'_>) -> Answer {
-    let permission = hands.permission;
+/// Uses the warrant up.
+fn last_step(warrant: &mut Warrant, sql_id: Option<&str>, now: DateTime<Utc>, hands: &mut Hands<'_>) -> Answer {
     let text = match statement(warrant.action(), warrant.key(), sql_id, hands.capabilities.own.inst_id) {
-        Ok(text) => text,
-        Err(NoStatement::Nothing) => String::new(),
+        Ok(text) => Some(text),
+        Err(NoStatement::Nothing) => None,
         Err(NoStatement::NoSqlId) => {
             return Answer::not_sent(Outcome::NoLongerMatches, Some(NoStatement::NoSqlId.to_string()));
         }
@@ -345,49 +337,31 @@ fn last_step(warrant: &Warrant, sql_id: Option<&str>, now: DateTime<Utc>, hands:
             return Answer::not_sent(Outcome::Unsupported, Some(other.to_string()));
         }
     };
-    if let Err((outcome, why)) = permission.begin(&text, now) {
-        return Answer::not_sent(outcome, Some(why));
-    }
-    let answer = take(warrant, text, hands);
-    permission.end();
-    answer
-}
-
-fn take(warrant: &Warrant, text: String, hands: &mut Hands<'_>) -> Answer {
-    if text.is_empty() {
-        return Answer::not_sent(Outcome::Reported, None);
-    }
-    match warrant.mode() {
-        RunMode::DryRun => Answer {
+    let limit = match warrant.action() {
+        Action::Kill { .. } | Action::Disconnect { .. } => hands.kill_limit,
+        Action::CancelSql | Action::Report => hands.limit,
+    };
+    let step = warrant.last_step(text);
+    match hands.door.take(step, now, limit) {
+        Taken::Stopped(outcome, why) => Answer::not_sent(outcome, Some(why)),
+        Taken::Reported => Answer::not_sent(Outcome::Reported, None),
+        Taken::Assumed(text) => Answer {
             outcome: Outcome::Assumed,
             code: None,
             message: None,
             statement: Some(text),
         },
-        RunMode::Enforce => {
-            let limit = match warrant.action() {
-                Action::Kill { .. } | Action::Disconnect { .. } => hands.kill_limit,
-                Action::CancelSql | Action::Report => hands.limit,
-            };
-            let answer = hands.connection.call(&text, limit);
-            sent(answer, text)
-        }
-    }
-}
-
-fn sent(answer: Result<crate::oracle::BlockAnswer, Error>, statement: String) -> Answer {
-    match answer {
-        Ok(answer) => Answer {
+        Taken::Sent(text, Ok(answer)) => Answer {
             outcome: outcome_of(answer.code),
             code: Some(answer.code),
             message: (!answer.message.is_empty()).then_some(answer.message),
-            statement: Some(statement),
+            statement: Some(text),
         },
-        Err(error) => Answer {
+        Taken::Sent(text, Err(error)) => Answer {
             outcome: Outcome::Unknown,
             code: error.code,
             message: Some(error.to_string()),
-            statement: Some(statement),
+            statement: Some(text),
         },
     }
 }

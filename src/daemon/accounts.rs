@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::oracle::{Class, Connection, Error, Login, Target};
+use crate::oracle::{Class, Error, Login, Target};
 
 /// How often the digest is hashed again: this takes some milliseconds, for every guess too.
 const ROUNDS: u32 = 20_000;
@@ -167,7 +167,7 @@ impl Accounts {
 
 impl Attempt {
     /// Records the result of the attempt.
-    pub fn ended(self, answer: &Result<Box<dyn Connection>, Error>) {
+    pub fn ended<C>(self, answer: &Result<C, Error>) {
         let mut state = self.accounts.state();
         match answer {
             Ok(_) => {
@@ -340,7 +340,7 @@ mod tests {
             code: Some(crate::oracle::error::WRONG_PASSWORD),
             ..Error::new(Class::Auth, "connect", "invalid username/password; logon denied")
         };
-        attempt.ended(&Err(refused));
+        attempt.ended(&Err::<(), _>(refused));
     }
 
     #[test]
@@ -402,7 +402,7 @@ mod tests {
             .expect_err("the first is under way");
         assert_eq!(second.class, Class::Backoff);
         // The first ends without an answer: then nothing is known, and the next may try.
-        first.ended(&Err(Error::new(Class::Backoff, "connect", "no answer")));
+        first.ended(&Err::<(), _>(Error::new(Class::Backoff, "connect", "no answer")));
         assert!(accounts.attempt(&one, Duration::ZERO).is_ok());
     }
 

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use crate::actuator::carry_out::{Hands, Intending, Permission, Witness, carry_out};
+use crate::actuator::carry_out::{Hands, Intending, Witness, carry_out};
+use crate::actuator::door::{Door, Permission};
 use crate::clock::{Clock, Monotonic};
 use crate::daemon::database::Input;
 use crate::daemon::pause::{Switch, Ticket};
@@ -29,7 +30,9 @@ use crate::decide::outcome::Outcome;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::Counters;
 use crate::oracle::probe::probe;
-use crate::oracle::{CellType, Class, ConnectSlot, Connection, Error, Purpose, Query, TextForm, collect, panicked};
+use crate::oracle::{
+    ActingConnection, CellType, Class, ConnectSlot, Connection, Error, Query, TextForm, collect, panicked,
+};
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
@@ -93,7 +96,7 @@ pub enum Acted {
 
 /// One connection with what it found.
 struct Link {
-    connection: Box<dyn Connection>,
+    connection: Box<dyn ActingConnection>,
     capabilities: Capabilities,
     counters: Counters,
     since: Monotonic,
@@ -338,7 +341,7 @@ impl Actor {
             ticket: Cell::new(None),
         };
         let mut hands = Hands {
-            connection: &mut *link.connection,
+            door: Door::new(&mut *link.connection, &permission),
             capabilities: &link.capabilities,
             counters: &mut link.counters,
             facts: &facts,
@@ -347,7 +350,6 @@ impl Actor {
             schedule: batch.rules.schedule(&warrant.policy().name),
             read_in: batch.read_in,
             going: &batch.going,
-            permission: &permission,
             limit: self.reach.call_limit,
             kill_limit: self.reach.kill_limit,
             elapsed: &|| clock.now().since(began),
@@ -379,9 +381,7 @@ impl Actor {
     fn connect(&mut self, wanted: Option<u32>, instances: &HashMap<u32, String>) -> Result<u32, Error> {
         let instance = wanted.and_then(|inst_id| instances.get(&inst_id));
         let began = self.clock.now();
-        let mut connection = self
-            .reach
-            .connect(&self.slot, Purpose::Act, instance.map(String::as_str))?;
+        let mut connection = self.reach.connect_to_act(&self.slot, instance.map(String::as_str))?;
         let mut capabilities = probe(&mut *connection, self.reach.call_limit)?;
         // Instances and listeners may differ in their clocks: what this connection re-reads depends on its own.
         let now = self.clock.now();

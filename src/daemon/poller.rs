@@ -20,7 +20,9 @@ use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::probe::{probe, texts_as_bytes};
 use crate::oracle::read::read_snapshot;
 use crate::oracle::sql::Scope;
-use crate::oracle::{Class, ConnectSlot, Connection, Error, Login, Purpose, Secret, Target, TextForm, panicked};
+use crate::oracle::{
+    ActingConnection, Class, ConnectSlot, Connection, Error, Login, Secret, Target, TextForm, panicked,
+};
 use crate::policy::pressure::Resource;
 use crate::session::SessionKey;
 use crate::session::column::Columns;
@@ -91,24 +93,35 @@ impl Reach {
         Ok(target)
     }
 
-    /// Connects, to the named instance if one is given.
+    /// Connects to read.
     ///
     /// # Errors
     /// The driver's error; [`Class::Auth`] without an attempt if this password was refused before.
-    pub fn connect(
+    pub fn connect(&self, slot: &ConnectSlot) -> Result<Box<dyn Connection>, Error> {
+        self.attempt(&self.target_now()?, |target| slot.connect(target, self.connect_limit))
+    }
+
+    /// Connects to act, to the named instance if one is given.
+    ///
+    /// # Errors
+    /// The driver's error; [`Class::Auth`] without an attempt if this password was refused before.
+    pub fn connect_to_act(
         &self,
         slot: &ConnectSlot,
-        purpose: Purpose,
         instance: Option<&str>,
-    ) -> Result<Box<dyn Connection>, Error> {
+    ) -> Result<Box<dyn ActingConnection>, Error> {
         let target = self.target_now()?;
         let target = match instance {
             // If no instance can be named, the listener chooses; a DISCONNECT is then not sent to a wrong one.
             Some(instance) => target.on_instance(instance).unwrap_or(target),
             None => target,
         };
-        let attempt = self.accounts.attempt(&self.target_of(&target), self.connect_limit)?;
-        let mut answer = slot.connect(&target, purpose, self.connect_limit);
+        self.attempt(&target, |target| slot.connect_to_act(target, self.connect_limit))
+    }
+
+    fn attempt<C>(&self, target: &Target, connect: impl FnOnce(&Target) -> Result<C, Error>) -> Result<C, Error> {
+        let attempt = self.accounts.attempt(&self.target_of(target), self.connect_limit)?;
+        let mut answer = connect(target);
         if let Some(attempt) = attempt {
             attempt.ended(&answer);
         }
@@ -339,7 +352,7 @@ impl Poller {
                 (connected.connection, connected.counters)
             }
             None => {
-                let connection = self.reach.connect(&self.slot, Purpose::Poll, None)?;
+                let connection = self.reach.connect(&self.slot)?;
                 (connection, Counters::default())
             }
         };

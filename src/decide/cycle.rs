@@ -65,6 +65,7 @@ pub struct Terms<'a> {
 
 /// What a cycle found and decided.
 #[derive(Debug)]
+#[must_use = "it holds the warrants"]
 pub struct Cycle {
     /// What became of earlier actions.
     pub verified: Vec<Verification>,
@@ -77,7 +78,6 @@ pub struct Cycle {
 }
 
 /// Runs the steps on a complete snapshot.
-#[must_use]
 pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms: &Terms<'_>) -> Cycle {
     let set = terms.rules.set();
     let verified = memory
@@ -136,6 +136,7 @@ fn patience(set: &PolicySet, followed: &Followed) -> TimeDelta {
 
 /// What became of one warrant.
 #[derive(Clone, Debug)]
+#[must_use = "what was done is remembered"]
 pub struct Done {
     /// The journal's number of the action.
     pub action_id: u64,
@@ -161,7 +162,6 @@ pub struct Done {
 
 impl Done {
     /// The outcome of this warrant.
-    #[must_use]
     pub fn of(warrant: &Warrant, action_id: u64, outcome: Outcome, sql_exec: Option<(String, Option<i64>)>) -> Done {
         Done {
             action_id,
@@ -178,7 +178,6 @@ impl Done {
     }
 
     /// The outcome of a warrant without a re-check: the session's SQL is taken from the snapshot.
-    #[must_use]
     pub fn seen_in(snapshot: &Snapshot, warrant: &Warrant, action_id: u64, outcome: Outcome) -> Done {
         let sql_exec = snapshot.find(warrant.key()).and_then(|row| {
             Some((

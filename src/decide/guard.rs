@@ -13,6 +13,7 @@
 
 mod bench;
 mod lapse;
+mod statement;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use chrono::{DateTime, Utc};
 
 use crate::decide::guard::bench::{Bench, Taken};
 pub use crate::decide::guard::lapse::{Going, Surroundings};
+pub use crate::decide::guard::statement::{LastStep, Statement};
 use crate::decide::in_force::{EffectiveLimits, InForce, RunMode};
 use crate::decide::ledger::Ledger;
 use crate::decide::matches::matched_rows;
@@ -40,6 +42,7 @@ pub const BREAKER_IGNORES: usize = 5;
 
 /// Permission for exactly one action.
 #[derive(Debug)]
+#[must_use = "a warrant is carried out or written down as dropped"]
 pub struct Warrant {
     key: SessionKey,
     who: Who,
@@ -49,6 +52,7 @@ pub struct Warrant {
     escalates: bool,
     reason: String,
     issued: DateTime<Utc>,
+    used: bool,
 }
 
 impl Warrant {
@@ -143,6 +147,7 @@ impl Decision {
 
 /// All decisions of a cycle.
 #[derive(Debug, Default)]
+#[must_use = "it holds the warrants"]
 pub struct Ruling {
     /// One for each matched session and policy, in the order of the policies, worst session first.
     pub decisions: Vec<Decision>,
@@ -155,7 +160,6 @@ pub struct Ruling {
 }
 
 /// Applies the limits. `standstill` is why nobody may be acted on, if so.
-#[must_use]
 pub fn rule(
     plan: &Plan,
     snapshot: &Snapshot,
@@ -220,6 +224,7 @@ pub fn rule(
                     escalates,
                     reason: decision.reason(situation.set(), snapshot),
                     issued: situation.now,
+                    used: false,
                 });
             }
             ruling.decisions.push(decision);

@@ -274,7 +274,6 @@ fn done(past: &Past) -> Done {
 
 /// An intent with its outcome, as a database remembers it. `sql_exec` is the statement that the session ran at the re-check, if
 /// there was one.
-#[must_use]
 pub fn done_of(intent: &Intent, outcome: Outcome, sql_exec: Option<(String, Option<i64>)>) -> Done {
     Done {
         action_id: intent.id,

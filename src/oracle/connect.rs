@@ -1,17 +1,14 @@
-//! Connecting and logging off on threads that may be abandoned.
+//! Connecting on threads that may be abandoned.
 //!
-//! Two things cannot be bounded from within the drivers: the thin driver's connect waits for ever for a listener that
-//! accepts and does not answer, and its logoff waits for ever for a server that hangs. So each runs on a thread of its
-//! own, and the caller waits only as long as it may. Then the socket is shut down (see [`crate::oracle::sockets`]), which ends
-//! the thread, and the server's side of it too: a network that swallows everything for hours costs neither threads nor
+//! One thing cannot be bounded from within the drivers: the thin driver's connect waits for ever for a listener that
+//! accepts and does not answer. So it runs on a thread of its own, and the caller waits only as long as it may. Then the socket
+//! is shut down (see [`crate::oracle::sockets`]), which ends the thread, and the server's side of it too: a network that swallows everything for hours costs neither threads nor
 //! sessions, and the first attempt after it succeeds.
 //!
 //! Where the socket cannot be identified, the thread lives until the driver returns by itself. It must not keep the database
 //! from being tried again, only make that rarer: each attempt that hangs makes the next one wait longer, and at most
-//! [`MAX_HANGING`] hang at a time. At most [`MAX_LOGOFFS`] logoffs hang at a time; a connection beyond that is leaked, which
-//! costs a file descriptor.
+//! [`MAX_HANGING`] hang at a time.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,11 +16,10 @@ use std::time::Duration;
 
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
-use crate::oracle::sockets::{Attempt, Socket};
-use crate::oracle::{Connection, Driver, Purpose, Target, connect_string, oci, thin};
-
-/// How many logoffs of one database may hang at a time.
-pub(super) const MAX_LOGOFFS: usize = 8;
+use crate::oracle::link::{Acting, Link};
+use crate::oracle::logoff::Logoffs;
+use crate::oracle::sockets::Attempt;
+use crate::oracle::{ActingConnection, Connection, Driver, Purpose, Target, oci, thin};
 
 /// How many attempts to connect to one database may hang at a time.
 pub(super) const MAX_HANGING: usize = 8;
@@ -33,9 +29,6 @@ const WAIT_TIMES: u32 = 10;
 
 /// The longest wait before the next attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
-
-/// A logoff that takes longer is ended by shutting its socket down.
-const LOGOFF_LIMIT: Duration = Duration::from_secs(10);
 
 /// Makes the connections to one database: one attempt at a time, abandoned when it takes too long.
 #[derive(Clone, Debug, Default)]
@@ -88,12 +81,24 @@ impl ConnectSlot {
         ConnectSlot::default()
     }
 
-    /// Connects within the limit. Waits for an attempt that is under way; that wait counts towards the limit.
+    /// Connects to read, within the limit. Waits for an attempt that is under way; that wait counts towards the limit.
     ///
     /// # Errors
     /// The driver's error; [`Class::Backoff`] when there was no answer in time, or an earlier attempt still hangs.
-    pub fn connect(&self, target: &Target, purpose: Purpose, limit: Duration) -> Result<Box<dyn Connection>, Error> {
-        let tried = connecting(target);
+    pub fn connect(&self, target: &Target, limit: Duration) -> Result<Box<dyn Connection>, Error> {
+        self.open(target, Purpose::Poll, limit).map(Opened::into_read)
+    }
+
+    /// Connects to act, likewise.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn connect_to_act(&self, target: &Target, limit: Duration) -> Result<Box<dyn ActingConnection>, Error> {
+        self.open(target, Purpose::Act, limit).map(Opened::into_act)
+    }
+
+    fn open(&self, target: &Target, purpose: Purpose, limit: Duration) -> Result<Opened, Error> {
+        let tried = target.connecting();
         let deadline = Deadline::begin(limit);
         let occupied = self.occupy(limit, &tried)?;
         let Some(left) = deadline.left() else {
@@ -151,12 +156,6 @@ impl ConnectSlot {
     }
 }
 
-/// How error messages name the attempt: database, driver, and the address that was tried.
-pub(super) fn connecting(target: &Target) -> String {
-    let address = connect_string::address(&target.connect);
-    format!("connect to {} with driver {} at {address}", target.name, target.driver)
-}
-
 /// Adds to an error about a missing alias or wallet where the driver looked for it.
 fn with_place(mut error: Error) -> Error {
     let missing = match error.code {
@@ -184,77 +183,38 @@ fn no_answer(tried: String, limit: Duration) -> Error {
     )
 }
 
+/// A connection by either driver.
+enum Opened {
+    Oci(Link<::oracle::Connection>),
+    Thin(Link<thin::Thin>),
+}
+
+impl Opened {
+    fn into_read(self) -> Box<dyn Connection> {
+        match self {
+            Opened::Oci(link) => Box::new(link),
+            Opened::Thin(link) => Box::new(link),
+        }
+    }
+
+    fn into_act(self) -> Box<dyn ActingConnection> {
+        match self {
+            Opened::Oci(link) => Box::new(Acting::over(link)),
+            Opened::Thin(link) => Box::new(Acting::over(link)),
+        }
+    }
+}
+
 fn open(
     target: &Target,
     purpose: Purpose,
     limit: Duration,
     logoffs: Logoffs,
     attempt: &Attempt,
-) -> Result<Box<dyn Connection>, Error> {
+) -> Result<Opened, Error> {
     match target.driver {
-        Driver::Oci => Ok(Box::new(oci::connect(target, purpose, limit, logoffs, attempt)?)),
-        Driver::Thin => Ok(Box::new(thin::connect(target, purpose, limit, logoffs)?)),
-    }
-}
-
-/// Counts the logoffs of a database that are running.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Logoffs(Arc<AtomicUsize>);
-
-struct Counted(Arc<AtomicUsize>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Logoffs {
-    /// Drops a driver's connection, which logs it off, on a thread of its own, and waits no longer than `grace` for it. The
-    /// socket is shut down if the logoff takes too long or too many logoffs hang already.
-    pub(super) fn log_off<C: Send + 'static>(&self, connection: C, socket: Option<Socket>, grace: Duration) {
-        if self.0.fetch_add(1, Ordering::Relaxed) >= MAX_LOGOFFS {
-            self.0.fetch_sub(1, Ordering::Relaxed);
-            match socket {
-                Some(socket) => {
-                    socket.shut_down();
-                    drop(connection);
-                }
-                None => std::mem::forget(connection),
-            }
-            return;
-        }
-        let counted = Counted(Arc::clone(&self.0));
-        let (done, awaited) = sync_channel::<()>(1);
-        // If no thread can be started, the closure and its connection are dropped here: there is no better place.
-        let spawned = thread::Builder::new().name("logoff".to_owned()).spawn(move || {
-            drop_within(connection, socket, LOGOFF_LIMIT);
-            drop(counted);
-            drop(done);
-        });
-        if spawned.is_ok() && !grace.is_zero() {
-            // Returns `Disconnected` when the thread is done, `Timeout` when the grace is over.
-            let _ = awaited.recv_timeout(grace);
-        }
-    }
-}
-
-/// Drops a connection. If its logoff takes too long, shuts its socket down, which ends the logoff.
-fn drop_within<C: Send + 'static>(connection: C, socket: Option<Socket>, limit: Duration) {
-    let Some(socket) = socket else {
-        drop(connection);
-        return;
-    };
-    let (done, awaited) = sync_channel::<()>(1);
-    let spawned = thread::Builder::new().name("logoff-call".to_owned()).spawn(move || {
-        drop(connection);
-        drop(done);
-    });
-    let late = matches!(awaited.recv_timeout(limit), Err(RecvTimeoutError::Timeout));
-    if let (Ok(thread), true) = (spawned, late) {
-        socket.shut_down();
-        // A panic in the driver's drop changes nothing: the connection is gone.
-        let _ = thread.join();
+        Driver::Oci => Ok(Opened::Oci(oci::connect(target, purpose, limit, logoffs, attempt)?)),
+        Driver::Thin => Ok(Opened::Thin(thin::connect(target, purpose, limit, logoffs)?)),
     }
 }
 
@@ -262,7 +222,6 @@ fn drop_within<C: Send + 'static>(connection: C, socket: Option<Socket>, limit: 
 mod tests {
     use super::*;
     use std::net::TcpListener;
-    use std::sync::mpsc;
 
     use crate::oracle::{Login, Secret};
 
@@ -295,7 +254,7 @@ mod tests {
         // More of them than may hang at a time.
         for attempt in 1..=MAX_HANGING + 4 {
             let error = slot
-                .connect(&target(port), Purpose::Poll, limit)
+                .connect(&target(port), limit)
                 .map(|_| ())
                 .expect_err("it is silent");
             assert_eq!(error.class, Class::Backoff);
@@ -378,59 +337,5 @@ mod tests {
         }
         let other = Error::new(Class::Backoff, "connect to crm", "ORA-12541");
         assert_eq!(with_place(other.clone()), other);
-    }
-
-    /// Waits in its drop for an answer, as a logoff does.
-    struct Unanswered(std::net::TcpStream);
-
-    impl Drop for Unanswered {
-        fn drop(&mut self) {
-            let _ = std::io::Read::read(&mut self.0, &mut [0]);
-        }
-    }
-
-    #[test]
-    fn a_logoff_that_is_never_answered_is_ended_on_both_sides() {
-        let (listener, port) = silent();
-        let client = std::net::TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-        let mut server = listener.accept().expect("just connected").0;
-        let socket = crate::oracle::sockets::marked(|mark| client.set_read_timeout(Some(mark)).is_ok());
-        client.set_read_timeout(None).expect("a socket");
-        assert!(socket.is_some(), "it is in the list of descriptors");
-        drop_within(Unanswered(client), socket, Duration::from_millis(50));
-        server
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .expect("a socket");
-        let read = std::io::Read::read(&mut server, &mut [0]).expect("it hears of it");
-        assert_eq!(read, 0, "the server's session has nobody any more");
-    }
-
-    /// Hangs in its drop until it is released.
-    struct Hanging(mpsc::Receiver<()>);
-
-    impl Drop for Hanging {
-        fn drop(&mut self) {
-            let _ = self.0.recv();
-        }
-    }
-
-    #[test]
-    fn logoffs_that_hang_are_limited_and_never_waited_for() {
-        let logoffs = Logoffs::default();
-        let mut releases = Vec::new();
-        for _ in 0..MAX_LOGOFFS + 3 {
-            let (release, hang) = mpsc::channel();
-            releases.push(release);
-            logoffs.log_off(Hanging(hang), None, Duration::from_millis(1));
-        }
-        assert_eq!(logoffs.0.load(Ordering::Relaxed), MAX_LOGOFFS);
-        drop(releases);
-        for _ in 0..500 {
-            if logoffs.0.load(Ordering::Relaxed) == 0 {
-                break;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        assert_eq!(logoffs.0.load(Ordering::Relaxed), 0, "all threads end once released");
     }
 }

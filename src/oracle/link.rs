@@ -7,10 +7,11 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::oracle::connect::Logoffs;
+use crate::decide::guard::Statement;
 use crate::oracle::error::{Class, Error};
+use crate::oracle::logoff::Logoffs;
 use crate::oracle::sockets::{Claim, Socket};
-use crate::oracle::{BlockAnswer, Connection, Identity, MAX_STATEMENT, Query, Sink, reading};
+use crate::oracle::{ActingConnection, BlockAnswer, Connection, Identity, MAX_STATEMENT, Query, Sink, reading};
 
 /// After this many calls in a row without an answer the connection counts as lost, whatever the numbers of the errors say.
 const FAILURES: u32 = 5;
@@ -110,6 +111,17 @@ impl<N: Native> Link<N> {
 }
 
 impl<N: Native> Link<N> {
+    /// Runs a statement inside the block that catches its errors.
+    fn run(&mut self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error> {
+        let tried = format!("run a statement on {}", self.identity.database);
+        if statement.len() > MAX_STATEMENT {
+            return Err(Error::new(Class::Bug, tried, "the statement is too long"));
+        }
+        let answer = self.call_driver(&tried, limit, |native| native.run_block(statement, limit, &tried));
+        self.round_trips += 1;
+        answer
+    }
+
     fn log_off(&mut self, grace: Duration) {
         if let Some(native) = self.native.take() {
             let Sockets { own, claim } = std::mem::take(&mut self.sockets);
@@ -147,16 +159,6 @@ impl<N: Native> Connection for Link<N> {
         fetched.map(|_| ())
     }
 
-    fn call(&mut self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error> {
-        let tried = format!("run a statement on {}", self.identity.database);
-        if statement.len() > MAX_STATEMENT {
-            return Err(Error::new(Class::Bug, tried, "the statement is too long"));
-        }
-        let answer = self.call_driver(&tried, limit, |native| native.run_block(statement, limit, &tried));
-        self.round_trips += 1;
-        answer
-    }
-
     fn ping(&mut self, limit: Duration) -> Result<(), Error> {
         let tried = format!("ping {}", self.identity.database);
         let pinged = self.call_driver(&tried, limit, |native| native.ping(limit, &tried));
@@ -182,6 +184,51 @@ impl<N: Native> Connection for Link<N> {
 
     fn close(mut self: Box<Self>, grace: Duration) {
         self.log_off(grace);
+    }
+}
+
+/// A connection that acts: another type, so that one that reads has nothing to send by.
+pub(super) struct Acting<N: Native>(Link<N>);
+
+impl<N: Native> Acting<N> {
+    pub(super) fn over(link: Link<N>) -> Acting<N> {
+        Acting(link)
+    }
+}
+
+impl<N: Native> ActingConnection for Acting<N> {
+    fn send(&mut self, statement: Statement, limit: Duration) -> Result<BlockAnswer, Error> {
+        self.0.run(statement.text(), limit)
+    }
+}
+
+impl<N: Native> Connection for Acting<N> {
+    fn query(&mut self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
+        self.0.query(query, limit, sink)
+    }
+
+    fn ping(&mut self, limit: Duration) -> Result<(), Error> {
+        self.0.ping(limit)
+    }
+
+    fn is_lost(&self) -> bool {
+        self.0.is_lost()
+    }
+
+    fn identity(&self) -> &Identity {
+        self.0.identity()
+    }
+
+    fn warning(&self) -> Option<&str> {
+        self.0.warning()
+    }
+
+    fn round_trips(&self) -> u64 {
+        self.0.round_trips()
+    }
+
+    fn close(self: Box<Self>, grace: Duration) {
+        Box::new(self.0).close(grace);
     }
 }
 
@@ -268,7 +315,7 @@ mod tests {
     fn a_panic_ends_the_connection_that_it_happened_on() {
         let mut link = link(&[0, PANIC]);
         link.ping(LIMIT).expect("it answers");
-        let error = link.call("BEGIN NULL; END;", LIMIT).expect_err("it panics");
+        let error = link.run("BEGIN NULL; END;", LIMIT).expect_err("it panics");
         assert_eq!(error.class, Class::Reconnect);
         assert_eq!(
             error.to_string(),

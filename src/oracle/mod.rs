@@ -19,6 +19,7 @@ mod deadline;
 pub mod error;
 mod expendable;
 mod link;
+mod logoff;
 pub mod oci;
 pub mod pressure;
 pub mod probe;
@@ -47,6 +48,7 @@ pub(crate) use crate::oracle::link::panicked;
 pub use crate::oracle::text_form::TextForm;
 pub use crate::session::snapshot::Cell;
 
+use crate::decide::guard::Statement;
 use crate::session::time::DbTime;
 use crate::words::words;
 use zeroize::Zeroizing;
@@ -115,6 +117,12 @@ pub struct Target {
 }
 
 impl Target {
+    /// How error messages name an attempt to connect: database, driver, and the address that was tried.
+    pub(crate) fn connecting(&self) -> String {
+        let address = connect_string::address(&self.connect);
+        format!("connect to {} with driver {} at {address}", self.name, self.driver)
+    }
+
     /// The target for one named instance of this database.
     ///
     /// # Errors
@@ -306,12 +314,6 @@ pub trait Connection: Send {
     /// Any error of the database or the driver. The sink may have received rows before it.
     fn query(&mut self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error>;
 
-    /// Runs one statement inside the block that catches its errors.
-    ///
-    /// # Errors
-    /// When the block itself could not run or its answer did not arrive. The outcome of the statement is then unknown.
-    fn call(&mut self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error>;
-
     /// Whether the database still answers.
     ///
     /// # Errors
@@ -332,6 +334,15 @@ pub trait Connection: Send {
 
     /// Logs off; waits no longer than `grace` for it.
     fn close(self: Box<Self>, grace: Duration);
+}
+
+/// A connection to act on. Besides reading it sends statements, and takes none that a warrant has not permitted.
+pub trait ActingConnection: Connection {
+    /// Sends one statement inside the block that catches its errors.
+    ///
+    /// # Errors
+    /// When the block itself could not run or its answer did not arrive: the outcome of the statement is unknown then.
+    fn send(&mut self, statement: Statement, limit: Duration) -> Result<BlockAnswer, Error>;
 }
 
 /// The rows of a small query, collected.

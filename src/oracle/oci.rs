@@ -16,11 +16,11 @@ use std::time::Duration;
 use oracle::sql_type::{FromSql, InnerValue, OracleType, Timestamp};
 use oracle::{Connector, ErrorKind, InitParams, RowValue, SqlValue, Version};
 
-use crate::oracle::connect::{Logoffs, connecting};
 use crate::oracle::connect_string::{whole_seconds, with_limits};
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error, Phase};
 use crate::oracle::link::{Link, Native, Sockets, too_slow};
+use crate::oracle::logoff::Logoffs;
 use crate::oracle::row::RowBuffer;
 use crate::oracle::sockets::Attempt;
 use crate::oracle::{
@@ -57,7 +57,7 @@ pub(super) fn connect(
     logoffs: Logoffs,
     attempt: &Attempt,
 ) -> Result<Link<oracle::Connection>, Error> {
-    let tried = connecting(target);
+    let tried = target.connecting();
     let failed = |error: oracle::Error| from_driver(&error, Phase::Connect, &tried, limit);
     if let Some(folder) = &target.tns_admin {
         look_up_in(folder).map_err(failed)?;

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::decide::guard::Statement;
 use crate::oracle::{
-    BlockAnswer, Cell, CellType, Connection, Driver, Error, Identity, Phase, Purpose, Query, Sink, reading,
+    ActingConnection, BlockAnswer, Cell, CellType, Connection, Driver, Error, Identity, Phase, Purpose, Query, Sink,
+    reading,
 };
 use crate::session::time::DbTime;
 
@@ -88,10 +90,6 @@ impl Connection for Scripted {
         Ok(())
     }
 
-    fn call(&mut self, _statement: &str, _limit: Duration) -> Result<BlockAnswer, Error> {
-        panic!("reading runs no statement")
-    }
-
     fn ping(&mut self, _limit: Duration) -> Result<(), Error> {
         Ok(())
     }
@@ -113,4 +111,10 @@ impl Connection for Scripted {
     }
 
     fn close(self: Box<Self>, _grace: Duration) {}
+}
+
+impl ActingConnection for Scripted {
+    fn send(&mut self, _statement: Statement, _limit: Duration) -> Result<BlockAnswer, Error> {
+        panic!("nothing was to be sent")
+    }
 }

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use oracledb::{Config, Cursor, DB_TYPE_NUMBER, DB_TYPE_VARCHAR, ErrorKind, OracleNumber, OracleTimestamp, ToDbValue};
 
-use crate::oracle::connect::{Logoffs, connecting};
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{BROKEN_TEXT, Class, Error, Phase};
 use crate::oracle::expendable::{self, CHUNK, Rows};
 use crate::oracle::link::{Link, Native, Sockets, too_slow};
+use crate::oracle::logoff::Logoffs;
 use crate::oracle::row::RowBuffer;
 use crate::oracle::sockets::{Claim, marked};
 use crate::oracle::{
@@ -30,7 +30,7 @@ pub(super) fn connect(
     limit: Duration,
     logoffs: Logoffs,
 ) -> Result<Link<Thin>, Error> {
-    let tried = connecting(target);
+    let tried = target.connecting();
     let Login::Password { user, password } = &target.login else {
         return Err(Error::new(
             Class::Config,

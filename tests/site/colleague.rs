@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use orareaper::oracle::{
-    Cell, CellType, ConnectSlot, Connection, Driver, Error, Login, Purpose, Query, Secret, Target, collect,
+    ActingConnection, Cell, CellType, ConnectSlot, Connection, Driver, Error, Login, Query, Secret, Target, collect,
 };
 
 use super::Db;
+use super::permit::permitted;
 
 /// Longer than a call takes on a loaded machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A client of the database, with the daemon's own driver.
-pub(crate) fn log_in(db: &Db, user: &str) -> Result<Box<dyn Connection>, Error> {
+pub(crate) fn log_in(db: &Db, user: &str) -> Result<Box<dyn ActingConnection>, Error> {
     let target = Target {
         name: "a client".into(),
         driver: Driver::Thin,
@@ -24,7 +25,7 @@ pub(crate) fn log_in(db: &Db, user: &str) -> Result<Box<dyn Connection>, Error> 
         },
         tns_admin: None,
     };
-    ConnectSlot::new().connect(&target, Purpose::Poll, LIMIT)
+    ConnectSlot::new().connect_to_act(&target, LIMIT)
 }
 
 /// SID and SERIAL# of the daemon's acting connections, as a colleague sees them.
@@ -45,8 +46,8 @@ pub(crate) fn acting(colleague: &mut dyn Connection) -> BTreeSet<(i64, i64)> {
 }
 
 /// Somebody ends it.
-pub(crate) fn end((sid, serial): (i64, i64), colleague: &mut dyn Connection) {
+pub(crate) fn end((sid, serial): (i64, i64), colleague: &mut dyn ActingConnection) {
     let statement = format!("ALTER SYSTEM KILL SESSION '{sid},{serial},@1' IMMEDIATE");
-    let answer = colleague.call(&statement, LIMIT).expect("it is carried out");
+    let answer = colleague.send(permitted(&statement), LIMIT).expect("it is carried out");
     assert!([0, 31].contains(&answer.code), "{answer:?}");
 }

@@ -8,6 +8,7 @@
 
 pub(crate) mod client;
 pub(crate) mod colleague;
+pub(crate) mod permit;
 
 use std::env;
 use std::fs;

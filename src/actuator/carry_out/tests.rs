@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::actuator::door::Permission;
 use crate::decide::cycle::{Memory, Terms, cycle};
 use crate::decide::in_force::{Arming, Due, EffectiveLimits, Rules};
 use crate::decide::pressure::Readings;
@@ -139,7 +140,7 @@ fn outcome(
     let mut database = Scripted::new(answers(Answer::Rows(std::iter::once(first).chain(other).collect())));
     let mut notes = Notes::default();
     let mut hands = Hands {
-        connection: &mut database,
+        door: Door::new(&mut database, &Granted),
         capabilities: &found,
         facts: &facts,
         limits: &limits,
@@ -147,14 +148,15 @@ fn outcome(
         schedule: None,
         read_in: TimeDelta::zero(),
         going: &[],
-        permission: &Granted,
         counters: &mut Counters::default(),
         limit,
         kill_limit: limit,
         elapsed: &|| Duration::ZERO,
     };
-    carry_out(warrant, &seen.snapshot.only(0), &mut hands, &mut notes).expect("written down");
-    notes.0.pop().expect("an outcome")
+    let done = carry_out(warrant, &seen.snapshot.only(0), &mut hands, &mut notes).expect("written down");
+    let (outcome, message) = notes.0.pop().expect("an outcome");
+    assert_eq!(done.outcome, outcome);
+    (outcome, message)
 }
 
 #[test]

@@ -141,6 +141,7 @@ impl Warrant {
 mod tests {
     use super::*;
     use crate::decide::cycle::{Memory, Terms, cycle};
+    use crate::decide::guard::LastStep;
     use crate::decide::in_force::{Arming, Due, EffectiveLimits, Rules};
     use crate::decide::pressure::Reading;
     use crate::oracle::capabilities::tests::capabilities;
@@ -208,12 +209,16 @@ mod tests {
 
     /// The warrants of a policy for snapshots one after the other; those of the last.
     fn warrants(policy: &str, snapshots: &[Snapshot]) -> Vec<Warrant> {
+        warrants_of(Arming::Armed, policy, snapshots)
+    }
+
+    fn warrants_of(arming: Arming, policy: &str, snapshots: &[Snapshot]) -> Vec<Warrant> {
         let text = format!("policies: [{{name: one, mode: enforce, action: kill, limits: {{share: 100%}}, {policy}}}]");
         let files = [("one.yaml".to_owned(), text.into_bytes())];
         let loaded = crate::policy::check_files(&files, at(0).date_naive(), chrono_tz::UTC);
         let set = Arc::new(loaded.set.expect("a policy"));
         let limits = EffectiveLimits::of(&Limits::default());
-        let rules = Rules::of_story("prod", Arming::Armed, limits, chrono_tz::UTC, set);
+        let rules = Rules::of_story("prod", arming, limits, chrono_tz::UTC, set);
         let here = rules.configured(Due::Always);
         let (facts, mut memory) = (capabilities(19, 3).facts(&[]), Memory::default());
         let mut warrants = Vec::new();
@@ -236,6 +241,26 @@ mod tests {
     }
 
     const IDLE: &str = "when: INACTIVE longer than 1h";
+
+    #[test]
+    fn a_statement_comes_of_a_warrant_that_enforces_and_of_nothing_else() {
+        let before = [sessions(&[(1, 7200)], 0)];
+        let text = || Some("KILL".to_owned());
+        let mut armed = warrants_of(Arming::Armed, IDLE, &before).remove(0);
+        assert!(matches!(armed.last_step(text()), LastStep::Send(statement) if statement.text() == "KILL"));
+        let mut unarmed = warrants_of(Arming::Unarmed, IDLE, &before).remove(0);
+        assert_eq!(unarmed.last_step(text()), LastStep::Assume("KILL".into()));
+        let mut report = warrants_of(Arming::Armed, IDLE, &before).remove(0);
+        assert_eq!(report.last_step(None), LastStep::Report);
+    }
+
+    #[test]
+    #[should_panic(expected = "was used before")]
+    fn a_warrant_is_used_once() {
+        let mut one = warrants(IDLE, &[sessions(&[(1, 7200)], 0)]).remove(0);
+        let _ = one.last_step(None);
+        let _ = one.last_step(None);
+    }
 
     #[test]
     fn a_floor_that_was_reached_meanwhile_stops_the_rest() {

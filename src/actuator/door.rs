@@ -1,0 +1,80 @@
+//! The door that a statement leaves by.
+//!
+//! Whoever carries a warrant out reads through the same connection as it acts through, and has it only inside this door. What
+//! the daemon as a whole says (pause, blackout, reload, the age of the snapshot) is asked here, right before each last step,
+//! dry runs' too; there is no other way to a statement.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::decide::guard::LastStep;
+use crate::decide::outcome::Outcome;
+use crate::oracle::{ActingConnection, BlockAnswer, Connection, Error};
+
+/// Whether the daemon as a whole still permits anything.
+pub trait Permission {
+    /// Whether the last step may be taken. If it may, it counts as under way until [`Self::end`]. `now` is the database's
+    /// clock in UTC, read just before.
+    ///
+    /// # Errors
+    /// What came of the action instead, and why.
+    fn begin(&self, what: &str, now: DateTime<Utc>) -> Result<(), (Outcome, String)>;
+
+    /// The last step is through.
+    fn end(&self);
+}
+
+/// A connection to act on, and who is asked before it acts.
+pub struct Door<'a> {
+    connection: &'a mut dyn ActingConnection,
+    permission: &'a dyn Permission,
+}
+
+/// What came of a last step.
+#[derive(Debug)]
+#[must_use = "it is what came of the warrant"]
+pub enum Taken {
+    /// It was not taken after all.
+    Stopped(Outcome, String),
+    /// There was nothing to do.
+    Reported,
+    /// A dry run: it is assumed to have succeeded.
+    Assumed(String),
+    /// The statement was sent; with the database's answer.
+    Sent(String, Result<BlockAnswer, Error>),
+}
+
+impl<'a> Door<'a> {
+    /// To the database that the connection is to.
+    pub fn new(connection: &'a mut dyn ActingConnection, permission: &'a dyn Permission) -> Door<'a> {
+        Door { connection, permission }
+    }
+
+    /// To look again.
+    pub fn reading(&mut self) -> &mut dyn Connection {
+        self.connection
+    }
+
+    /// Takes the last step, if it is still permitted at this time by the database's clock.
+    pub fn take(&mut self, step: LastStep, now: DateTime<Utc>, limit: Duration) -> Taken {
+        let what = match &step {
+            LastStep::Report => "",
+            LastStep::Assume(text) => text,
+            LastStep::Send(statement) => statement.text(),
+        };
+        if let Err((outcome, why)) = self.permission.begin(what, now) {
+            return Taken::Stopped(outcome, why);
+        }
+        let taken = match step {
+            LastStep::Report => Taken::Reported,
+            LastStep::Assume(text) => Taken::Assumed(text),
+            LastStep::Send(statement) => {
+                let text = statement.text().to_owned();
+                Taken::Sent(text, self.connection.send(statement, limit))
+            }
+        };
+        self.permission.end();
+        taken
+    }
+}

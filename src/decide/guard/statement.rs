@@ -1,0 +1,50 @@
+//! From a warrant to its last step: the one place where a dry run and the real thing part.
+//!
+//! A [`Statement`] is what a connection to act on takes, and nothing else makes one than a warrant whose policy enforces. So
+//! whoever has no warrant has nothing to send, and a dry run has none either: it cannot send by mistake.
+
+use crate::decide::guard::Warrant;
+use crate::decide::in_force::RunMode;
+
+/// What is left to be done about a warrant.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a warrant is used up by its last step"]
+pub enum LastStep {
+    /// Nothing: the action is to report.
+    Report,
+    /// A dry run: what would have been sent.
+    Assume(String),
+    /// The statement.
+    Send(Statement),
+}
+
+/// A statement that a warrant permits. It is sent once.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a statement is there to be sent"]
+pub struct Statement {
+    text: String,
+}
+
+impl Statement {
+    /// In Oracle's words.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Warrant {
+    /// Uses the permission up. `text` is the action in Oracle's words; `None` for `report`.
+    ///
+    /// # Panics
+    /// When it was used before: the same session would be acted on twice.
+    pub fn last_step(&mut self, text: Option<String>) -> LastStep {
+        assert!(!self.used, "the warrant for session {} was used before", self.key());
+        self.used = true;
+        match (text, self.mode()) {
+            (None, _) => LastStep::Report,
+            (Some(text), RunMode::DryRun) => LastStep::Assume(text),
+            (Some(text), RunMode::Enforce) => LastStep::Send(Statement { text }),
+        }
+    }
+}
