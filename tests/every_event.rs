@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use orareaper::config::Driver;
 use orareaper::decide::in_force::RunMode;
 use orareaper::decide::outcome::Outcome;
-use orareaper::decide::respawn::{Ended, Return, Who};
+use orareaper::decide::refill::{ClientGroup, Ended, Return};
 use orareaper::decide::verify::{FollowState, Followed, Proof, Verification};
 use orareaper::event::{
     CycleReport, Event, Evidence, InstanceReport, Intent, JournalGap, Loaded, LoadedDatabase, LoadedPolicy, Outcomed,
@@ -33,8 +33,8 @@ pub(crate) fn at() -> DateTime<Utc> {
     "2026-11-22T10:00:00Z".parse().expect("a time")
 }
 
-fn who() -> Who {
-    Who {
+fn who() -> ClientGroup {
+    ClientGroup {
         username: Some("APP".into()),
         program: Some("java".into()),
         machine: Some("app01".into()),

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use crate::drivers::both::{on_both_drivers, target};
 use orareaper::clock::SystemClock;
-use orareaper::daemon::poller::{Needs, Polled, Poller, Reach};
+use orareaper::daemon::messages::{Needs, Polled};
+use orareaper::daemon::poller::Poller;
+use orareaper::daemon::reach::Reach;
 use orareaper::oracle::access::{Asked, VIEWS, needed};
 use orareaper::oracle::{Driver, Error};
 use orareaper::policy::pressure::Resource;

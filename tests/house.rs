@@ -7,6 +7,7 @@
 //! The text is looked at, not the program: comments are blanked out first, and tests at the end of a file are cut off where a
 //! rule is about production code. That is enough to catch a slip; it is not meant to withstand malice.
 
+mod arrows;
 mod breaches;
 
 use std::fs;
@@ -231,11 +232,15 @@ fn quoted(rest: &[char], quote: char) -> usize {
     (at + 1).min(rest.len())
 }
 
-/// The text before the tests at its end.
+/// The text before the tests at its end. That there are some in another file (`mod tests;`) ends nothing.
 fn without_tests(text: &str) -> &str {
+    let begins = |text: &str| {
+        let line = text.lines().next().unwrap_or_default();
+        line.starts_with("mod ") && line.ends_with('{')
+    };
     let end = text
         .match_indices("\n#[cfg(test)]\n")
-        .find(|(at, marker)| text[at + marker.len()..].trim_start().contains("mod "))
+        .find(|(at, marker)| begins(&text[at + marker.len()..]))
         .map_or(text.len(), |(at, _)| at + 1);
     &text[..end]
 }

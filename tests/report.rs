@@ -11,13 +11,13 @@ use orareaper::decide::matches::Matches;
 use orareaper::decide::plan::{Plan, Situation, plan};
 use orareaper::decide::pressure::Gates;
 use orareaper::decide::protect::Facts;
-use orareaper::decide::respawn::Respawns;
+use orareaper::decide::refill::Refills;
 use orareaper::decide::verify::Following;
 use orareaper::export::parse;
 use orareaper::gaps::notes;
 use orareaper::policy::condition::{Comparison, Condition, Operand, Phrase, SessionStatus, Value};
 use orareaper::policy::model::{Action, KillClause, Limits, Mode, OrderKey, Origin, Policy, PolicySet};
-use orareaper::report::{Report, ReportFormat, SessionRow, Subject, together};
+use orareaper::report::{Report, ReportFormat, Subject, together};
 use orareaper::session::column::{Column, Columns};
 use orareaper::session::snapshot::Snapshot;
 use orareaper::terminal::TextStyle;
@@ -66,11 +66,6 @@ fn idle_policy() -> Policy {
     }
 }
 
-fn statement(action: Action, session: &SessionRow<'_>) -> Option<String> {
-    assert_eq!(action.name(), "kill", "only what is acted on has a statement");
-    Some(format!("ALTER SYSTEM KILL SESSION '{}'", session.key))
-}
-
 struct Cycle {
     snapshot: Snapshot,
     set: Arc<PolicySet>,
@@ -92,13 +87,13 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
     let limits = EffectiveLimits::of(&Limits::default());
     let rules = Rules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::clone(&set));
     let here = rules.configured(Due::Always);
-    let (facts, holds, following, reported, gates, respawns) = (
+    let (facts, holds, following, reported, gates, refills) = (
         Facts::default(),
         Holds::default(),
         Following::default(),
         Reported::default(),
         Gates::default(),
-        Respawns::default(),
+        Refills::default(),
     );
     let matches = Matches::of(&set, here.running(), &snapshot);
     let situation = Situation {
@@ -110,7 +105,7 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
         following: &following,
         reported: &reported,
         gates: &gates,
-        respawns: &respawns,
+        refills: &refills,
         now: DateTime::UNIX_EPOCH,
         assume_held: false,
     };
@@ -169,7 +164,6 @@ fn report_of(cycle: &Cycle) -> Report {
         plan: &cycle.plan,
         ruling: &cycle.ruling,
         notes: &cycle.notes,
-        statement: &statement,
     })
 }
 

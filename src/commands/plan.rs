@@ -2,22 +2,14 @@
 
 use std::path::Path;
 
-use crate::actuator::statement;
 use crate::cli::{PlanArgs, Status};
 use crate::clock::SystemClock;
 use crate::commands::look::{Look, Rules};
 use crate::commands::{deliver, style_for};
 use crate::decide::cycle::Memory;
 use crate::decide::in_force::RunMode;
-use crate::policy::model::Action;
-use crate::report::{Report, SessionRow, Subject, together};
+use crate::report::{Report, Subject, together};
 use crate::session::column::{Column, Columns};
-
-/// The statement of an action, as it would be sent to the session's instance.
-#[must_use]
-pub fn statement_of(action: Action, session: &SessionRow<'_>) -> Option<String> {
-    statement(action, session.key, session.sql_id, session.key.inst_id).ok()
-}
 
 /// Runs the command.
 pub fn run(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> Status {
@@ -55,7 +47,6 @@ fn report(look: &Look, arguments: &PlanArgs) -> Report {
         plan: &cycle.plan,
         ruling: &cycle.ruling,
         notes: &look.notes,
-        statement: &statement_of,
     })
 }
 

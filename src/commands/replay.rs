@@ -11,7 +11,6 @@ use crate::cli::{ReplayArgs, Status};
 use crate::clock::SystemClock;
 use crate::columns_needed;
 use crate::commands::look;
-use crate::commands::plan::statement_of;
 use crate::commands::progress::Progress;
 use crate::commands::{deliver, fail, say, style_for};
 use crate::decide::in_force::{Rhythm, RunMode};
@@ -118,7 +117,6 @@ impl Lines {
             plan: &step.cycle.plan,
             ruling: &step.cycle.ruling,
             notes: &[],
-            statement: &statement_of,
         });
         out.write_all(report.to_json().as_bytes())
     }

@@ -9,30 +9,28 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::actuator::carry_out::{Hands, Intending, Witness, carry_out};
 use crate::actuator::door::{Door, Permission};
 use crate::clock::{Clock, Monotonic};
-use crate::daemon::database::Input;
+use crate::daemon::messages::{Acted, Batch, Input, Order};
 use crate::daemon::pause::{Switch, Ticket};
-use crate::daemon::poller::{PROBE_AGAIN, Reach, SharedReach};
+use crate::daemon::poller::PROBE_AGAIN;
+use crate::daemon::reach::{Reach, SharedReach};
 use crate::daemon::standby::{Needed, Place, Standing};
 use crate::decide::cycle::Done;
 use crate::decide::guard::{Going, Warrant};
-use crate::decide::in_force::Rules;
 use crate::decide::outcome::Outcome;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::Counters;
 use crate::oracle::probe::probe;
-use crate::oracle::{
-    ActingConnection, CellType, Class, ConnectSlot, Connection, Error, Query, TextForm, collect, panicked,
-};
+use crate::oracle::{ActingConnection, CellType, Class, ConnectSlot, Connection, Error, Query, collect, panicked};
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
@@ -40,59 +38,6 @@ use crate::session::snapshot::Snapshot;
 /// The limit of a plain KILL, which makes its caller wait up to 60 seconds (Oracle Database Administrator's Guide, "Terminating
 /// Sessions"), with a margin.
 pub const KILL_LIMIT: Duration = Duration::from_secs(75);
-
-/// An order to the acting thread.
-#[derive(Debug)]
-pub enum Order {
-    /// Check the connections that stand by, and open missing ones.
-    Stand(Standing),
-    /// Carry out warrants.
-    Act(Box<Batch>),
-}
-
-/// The warrants of one cycle.
-#[derive(Debug)]
-pub struct Batch {
-    /// The warrants in their order, each with a snapshot of its session alone.
-    pub warrants: Vec<(Warrant, Snapshot)>,
-    /// When the reading of their snapshot began.
-    pub began: Monotonic,
-    /// How long that reading took.
-    pub read_in: TimeDelta,
-    /// How long after that they are valid.
-    pub good_for: Duration,
-    /// The rules behind them.
-    pub rules: Arc<Rules>,
-    /// Sessions that earlier actions are ending.
-    pub going: Vec<Going>,
-    /// The current day, which exemptions expire by.
-    pub today: NaiveDate,
-    /// The daemon's own sessions besides the actor's.
-    pub own: Vec<SessionKey>,
-    /// The names of the instances, for connecting to one.
-    pub instances: HashMap<u32, String>,
-    /// The form in which the snapshot's texts were read, also for the re-check.
-    pub texts: TextForm,
-    /// Set when the rest of the batch must not be carried out, because its rules are no longer in force.
-    pub revoked: Arc<AtomicBool>,
-}
-
-/// A message of the actor.
-#[derive(Debug)]
-pub enum Acted {
-    /// It has made a connection, whose session must be recognized as the daemon's own.
-    Connected(SessionKey),
-    /// The state of the connections that stand by.
-    Standing(Vec<Place>),
-    /// A warrant was carried out.
-    Done(Box<Done>),
-    /// An intent could not be written, so it and the rest of the batch were not carried out.
-    JournalFailed(String),
-    /// It could not connect, so the rest of the batch was not carried out.
-    Unreachable(Box<Error>),
-    /// The batch has ended; another may follow.
-    Through,
-}
 
 /// One connection with what it found.
 struct Link {

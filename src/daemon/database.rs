@@ -20,12 +20,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::{Clock, Monotonic};
 use crate::columns_needed;
-use crate::daemon::actor::{Acted, Batch, Order};
 use crate::daemon::backoff::Backoff;
 use crate::daemon::database::orders::Orders;
+use crate::daemon::messages::{Acted, Batch, Input, Needs, Order, Polled, Settings};
 use crate::daemon::pause::Pause;
-use crate::daemon::poller::{Needs, Polled};
-use crate::daemon::siblings::{Identity, Kin, Siblings};
+use crate::daemon::siblings::{Identity, Kin};
 use crate::daemon::standby::{Needed, Place, Standby, names};
 use crate::decide::cycle::{Memory, Terms, cycle, remember};
 use crate::decide::guard::{Going, Warrant};
@@ -38,34 +37,6 @@ use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
 
 pub use view::CycleView;
-
-/// Everything that can happen to a database.
-#[derive(Debug)]
-pub enum Input {
-    /// A snapshot, or why there is none.
-    Polled(Result<Box<Polled>, Error>),
-    /// Something about the actions under way.
-    Acted(Acted),
-    /// New policies and settings, already checked.
-    Reload(Arc<Rules>, Settings),
-    /// The end.
-    Stop,
-}
-
-/// How a database is watched. A reload may change it.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The configured name, which stays.
-    pub name: Arc<str>,
-    /// Between the beginnings of two snapshots.
-    pub poll: Duration,
-    /// Reading that takes longer hangs. Nothing can end it, but it is told.
-    pub patience: Duration,
-    /// The same of one step of acting: of one statement, or of one connection that has to stand by.
-    pub acting_patience: Duration,
-    /// Who else may lead to the same database.
-    pub siblings: Arc<Siblings>,
-}
 
 /// Who is told what happens. The daemon has one that logs, counts, journals and reports; the demo tells a story.
 pub trait Watcher: Send {

@@ -4,189 +4,25 @@
 //! connecting: each further attempt would bring the account nearer to its lock.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use crate::clock::{Clock, Monotonic};
-use crate::config::{SecretError, SecretSource};
-use crate::daemon::accounts::Accounts;
-use crate::daemon::database::Input;
-use crate::decide::pressure::Readings;
+use crate::daemon::messages::{Input, Needs, Polled};
+use crate::daemon::reach::{Reach, SharedReach};
 use crate::oracle::access::{self, Asked, Unreadable};
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::probe::{probe, texts_as_bytes};
 use crate::oracle::read::read_snapshot;
 use crate::oracle::sql::Scope;
-use crate::oracle::{
-    ActingConnection, Class, ConnectSlot, Connection, Error, Login, Secret, Target, TextForm, panicked,
-};
-use crate::policy::pressure::Resource;
+use crate::oracle::{Class, ConnectSlot, Connection, Error, TextForm, panicked};
 use crate::session::SessionKey;
-use crate::session::column::Columns;
-use crate::session::snapshot::Snapshot;
 
 /// How often the probe is repeated, so that new and revoked grants, a switchover and an opened PDB are noticed.
 pub const PROBE_AGAIN: Duration = Duration::from_secs(600);
-
-/// How to reach a database and how long each step may take.
-#[derive(Clone, Debug)]
-pub struct Reach {
-    /// Address and account, with the password from the start of the daemon.
-    pub target: Target,
-    /// Where the password is kept, if there is one.
-    pub password: Option<SecretSource>,
-    /// The accounts whose passwords were refused and are not tried again.
-    pub accounts: Arc<Accounts>,
-    /// The limit for connecting.
-    pub connect_limit: Duration,
-    /// The limit of each call.
-    pub call_limit: Duration,
-    /// The limit of a statement that ends a session, which may wait for that session.
-    pub kill_limit: Duration,
-}
-
-/// How to reach a database; a reload may change it while the threads run. Address and account never change: an entry with others
-/// gets threads of its own.
-#[derive(Clone, Debug)]
-pub struct SharedReach(Arc<Mutex<Reach>>);
-
-impl SharedReach {
-    /// With its first value.
-    #[must_use]
-    pub fn new(reach: Reach) -> SharedReach {
-        SharedReach(Arc::new(Mutex::new(reach)))
-    }
-
-    /// The current value.
-    #[must_use]
-    pub fn now(&self) -> Reach {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Replaces the value.
-    pub fn change(&self, reach: Reach) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reach;
-    }
-}
-
-impl Reach {
-    /// The target with the current password. The password is read for each connection, so that a change is noticed: otherwise a reload
-    /// after a refused login would try the old one again and bring the account nearer to its lock.
-    ///
-    /// # Errors
-    /// When the password can no longer be read.
-    pub fn target_now(&self) -> Result<Target, Error> {
-        let mut target = self.target.clone();
-        if let (Login::Password { password, .. }, Some(source)) = (&mut target.login, &self.password) {
-            let unread = |error: SecretError| {
-                Error::new(
-                    Class::Config,
-                    format!("connect to {}", self.target.name),
-                    error.to_string(),
-                )
-            };
-            *password = Secret::new(source.read().map_err(unread)?.reveal());
-        }
-        Ok(target)
-    }
-
-    /// Connects to read.
-    ///
-    /// # Errors
-    /// The driver's error; [`Class::Auth`] without an attempt if this password was refused before.
-    pub fn connect(&self, slot: &ConnectSlot) -> Result<Box<dyn Connection>, Error> {
-        self.attempt(&self.target_now()?, |target| slot.connect(target, self.connect_limit))
-    }
-
-    /// Connects to act, to the named instance if one is given.
-    ///
-    /// # Errors
-    /// The driver's error; [`Class::Auth`] without an attempt if this password was refused before.
-    pub fn connect_to_act(
-        &self,
-        slot: &ConnectSlot,
-        instance: Option<&str>,
-    ) -> Result<Box<dyn ActingConnection>, Error> {
-        let target = self.target_now()?;
-        let target = match instance {
-            // If no instance can be named, the listener chooses; a DISCONNECT is then not sent to a wrong one.
-            Some(instance) => target.on_instance(instance).unwrap_or(target),
-            None => target,
-        };
-        self.attempt(&target, |target| slot.connect_to_act(target, self.connect_limit))
-    }
-
-    fn attempt<C>(&self, target: &Target, connect: impl FnOnce(&Target) -> Result<C, Error>) -> Result<C, Error> {
-        let attempt = self.accounts.attempt(&self.target_of(target), self.connect_limit)?;
-        let mut answer = connect(target);
-        if let Some(attempt) = attempt {
-            attempt.ended(&answer);
-        }
-        if let (Err(error), Some(source)) = (&mut answer, &self.password)
-            && error.is_wrong_password()
-        {
-            error.why = format!("{}; {}", error.why, source.remedy());
-        }
-        answer
-    }
-
-    /// The target at the configured address, for the memory of accounts, whichever instance was requested.
-    fn target_of(&self, target: &Target) -> Target {
-        Target {
-            connect: self.target.connect.clone(),
-            ..target.clone()
-        }
-    }
-}
-
-/// What a snapshot has to contain.
-#[derive(Clone, Debug, Default)]
-pub struct Needs {
-    /// Columns that the policies use.
-    pub columns: Columns,
-    /// Resources that the policies use.
-    pub resources: Vec<Resource>,
-    /// Whether the probe has to be repeated: these needs are new, or a reload asks for it.
-    pub anew: bool,
-}
-
-/// A snapshot with what was read with it.
-#[derive(Debug)]
-pub struct Polled {
-    /// The sessions.
-    pub snapshot: Snapshot,
-    /// The resources of the instances.
-    pub readings: Readings,
-    /// What the database is and has.
-    pub capabilities: Arc<Capabilities>,
-    /// When the reading began.
-    pub began: Monotonic,
-    /// How long the reading took.
-    pub took: Duration,
-    /// The number of round trips that the reading took.
-    pub round_trips: u64,
-    /// Needed views that could not be read, each once.
-    pub unreadable: Vec<Unreadable>,
-    /// Why ages that are differences of DATEs are unknown, if they are.
-    pub dates_fault: Option<String>,
-    /// A warning that came with the login of the connection.
-    pub warning: Option<String>,
-}
-
-impl Polled {
-    /// The notes on the database: what is unusual, and what could not be read.
-    #[must_use]
-    pub fn notes(&self) -> Vec<String> {
-        let unreadable = self.unreadable.iter().map(ToString::to_string);
-        let notes = self.dates_fault.iter().chain(&self.warning);
-        let notes = notes.chain(&self.capabilities.notes).cloned();
-        let strangers = self.capabilities.strangers(&self.snapshot);
-        notes.chain(strangers).chain(unreadable).collect()
-    }
-}
 
 /// Reads snapshots over a connection of its own, which it makes as needed.
 pub struct Poller {

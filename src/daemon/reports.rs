@@ -116,6 +116,5 @@ pub fn of(view: &CycleView<'_>, mode: RunMode) -> Report {
         plan: &view.cycle.plan,
         ruling: &view.cycle.ruling,
         notes: &notes,
-        statement: &crate::commands::plan::statement_of,
     })
 }

@@ -17,7 +17,7 @@ use crate::decide::outcome::Outcome;
 use crate::decide::plan::{Plan, Situation, plan};
 use crate::decide::pressure::{Gates, Readings};
 use crate::decide::protect::Facts;
-use crate::decide::respawn::{Ended, Respawns, Return, Who};
+use crate::decide::refill::{ClientGroup, Ended, Refills, Return};
 use crate::decide::standstill::Standstill;
 use crate::decide::verify::{DEADLINE, FollowState, Followed, Following, Verification};
 use crate::policy::model::{Action, PolicySet};
@@ -39,7 +39,7 @@ pub struct Memory {
     /// Sessions that a `report` policy has reported already.
     pub reported: Reported,
     /// Sessions that were ended recently, and those that came back.
-    pub respawns: Respawns,
+    pub refills: Refills,
 }
 
 /// The input of one cycle besides the snapshot and the memory.
@@ -85,7 +85,7 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
         .verify(snapshot, terms.now, |followed| patience(set, followed));
     memory.ledger.settle(terms.now);
     memory.reported.keep_only(snapshot);
-    let returns = memory.respawns.observe(snapshot, terms.now);
+    let returns = memory.refills.observe(snapshot, terms.now);
     let matches = Matches::of(set, terms.here.running(), snapshot);
     let moment = Moment {
         now: terms.now,
@@ -105,7 +105,7 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
         following: &memory.following,
         reported: &memory.reported,
         gates: &memory.gates,
-        respawns: &memory.respawns,
+        refills: &memory.refills,
         now: terms.now,
         assume_held: terms.assume_held,
     };
@@ -143,7 +143,7 @@ pub struct Done {
     /// The session.
     pub key: SessionKey,
     /// The session's group.
-    pub who: Who,
+    pub who: ClientGroup,
     /// The policy.
     pub policy: Arc<str>,
     /// The action.
@@ -213,7 +213,7 @@ pub fn remember(memory: &mut Memory, done: Done) {
         mode: done.mode,
     });
     if done.outcome.is_followed() && done.action.ends_session() {
-        memory.respawns.ended(Ended {
+        memory.refills.ended(Ended {
             action_id: done.action_id,
             policy: Arc::clone(&done.policy),
             mode: done.mode,
@@ -261,7 +261,7 @@ mod tests {
         let done = |mode, outcome| Done {
             action_id: 1,
             key,
-            who: Who::default(),
+            who: ClientGroup::default(),
             policy: "idle".into(),
             action: Action::Kill {
                 clause: KillClause::Plain,
@@ -292,7 +292,7 @@ mod tests {
                     serial: 7,
                     logon_time: DbTime(0),
                 },
-                who: Who::default(),
+                who: ClientGroup::default(),
                 policy: "idle".into(),
                 action: Action::CancelSql,
                 mode: RunMode::Enforce,

@@ -8,11 +8,11 @@
 //! plan when its candidates exceed a share of an instance's user sessions, because a wrong policy is more likely than so many
 //! bad sessions.
 //!
-//! Besides, a policy is suspended for a group of sessions that comes back after each kill (see `respawn`); its sessions are
+//! Besides, a policy is suspended for a group of sessions that comes back after each kill (see `refill`); its sessions are
 //! refused one by one.
 
-mod bench;
-mod lapse;
+mod allowance;
+mod recheck;
 mod statement;
 
 use std::collections::HashSet;
@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::decide::guard::bench::{Bench, Taken};
-pub use crate::decide::guard::lapse::{Going, Surroundings};
+use crate::decide::guard::allowance::{Allowance, Taken};
+pub use crate::decide::guard::recheck::{Going, Surroundings};
 pub use crate::decide::guard::statement::{LastStep, Statement};
 use crate::decide::in_force::{EffectiveLimits, InForce, RunMode};
 use crate::decide::ledger::Ledger;
@@ -29,7 +29,7 @@ use crate::decide::matches::matched_rows;
 use crate::decide::plan::{Entry, Plan, PolicyPlan, Situation};
 use crate::decide::protect::{Facts, because};
 use crate::decide::reason::{About, Obstacle, OpenBreaker, Refusal, Spared, Standing, Suspended, Verdict, Why};
-use crate::decide::respawn::Who;
+use crate::decide::refill::ClientGroup;
 use crate::decide::standing::{Because, InTheWay, Sessions};
 use crate::decide::standstill::Standstill;
 use crate::policy::model::{Action, Policy, PolicySet};
@@ -45,7 +45,7 @@ pub const BREAKER_IGNORES: usize = 5;
 #[must_use = "a warrant is carried out or written down as dropped"]
 pub struct Warrant {
     key: SessionKey,
-    who: Who,
+    who: ClientGroup,
     set: Arc<PolicySet>,
     in_force: InForce,
     action: Action,
@@ -64,7 +64,7 @@ impl Warrant {
 
     /// The session's group: same user, program and machine.
     #[must_use]
-    pub fn who(&self) -> &Who {
+    pub fn who(&self) -> &ClientGroup {
         &self.who
     }
 
@@ -176,7 +176,7 @@ pub fn rule(
         let in_force = policy_plan.in_force;
         let policy = &situation.set().policies[in_force.index()];
         let breaker = open_breaker(policy_plan, policy, situation.limits());
-        let mut bench = Bench::new(policy, in_force, snapshot, situation, ledger, &taken);
+        let mut allowance = Allowance::new(policy, in_force, snapshot, situation, ledger, &taken);
         for entry in &policy_plan.entries {
             let why = match &entry.standing {
                 Standing::Ready | Standing::Escalating { .. } => {
@@ -186,7 +186,7 @@ pub fn rule(
                         standstill
                             .cloned()
                             .map(Obstacle::Standstill)
-                            .or_else(|| bench.obstacle(entry))
+                            .or_else(|| allowance.obstacle(entry))
                     };
                     let limit = refusal.map(Why::Refused).or_else(|| obstacle().map(Why::Deferred));
                     limit.unwrap_or_else(|| Why::Standing(entry.standing.clone()))
@@ -214,10 +214,10 @@ pub fn rule(
                 why,
             };
             if let (Verdict::Act, Some(key)) = (decision.verdict(), entry.key) {
-                bench.take(entry.row, key, escalates, &mut taken);
+                allowance.take(entry.row, key, escalates, &mut taken);
                 ruling.warrants.push(Warrant {
                     key,
-                    who: Who::of(snapshot, entry.row),
+                    who: ClientGroup::of(snapshot, entry.row),
                     set: Arc::clone(situation.set()),
                     in_force,
                     action,
@@ -240,7 +240,7 @@ fn suspended(situation: &Situation<'_>) -> Vec<Suspended> {
     let of_policy = |in_force: &InForce| {
         let policy = &situation.set().policies[in_force.index()];
         let times = policy.limits.respawns.unwrap_or(situation.limits().respawns);
-        let groups = situation.respawns.suspended(times, situation.now, |ended| {
+        let groups = situation.refills.suspended(times, situation.now, |ended| {
             ended.policy == policy.name && in_force.reckons_with(situation.set(), ended.mode, &ended.policy)
         });
         let index = in_force.index();

@@ -14,7 +14,7 @@ pub mod plan;
 pub mod pressure;
 pub mod protect;
 pub mod reason;
-pub mod respawn;
+pub mod refill;
 pub mod standing;
 pub mod standstill;
 pub mod verify;

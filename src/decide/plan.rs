@@ -21,7 +21,7 @@ use crate::decide::plan::company::Processes;
 use crate::decide::pressure::Gates;
 use crate::decide::protect::Facts;
 use crate::decide::reason::Standing;
-use crate::decide::respawn::Respawns;
+use crate::decide::refill::Refills;
 use crate::decide::standing::{Because, InTheWay, Sessions};
 use crate::decide::verify::{Followed, Following};
 use crate::policy::model::{Action, Escalation, OrderKey, Policy, PolicySet};
@@ -50,7 +50,7 @@ pub struct Situation<'a> {
     /// The gates of `while` and `until`.
     pub gates: &'a Gates,
     /// The sessions that came back.
-    pub respawns: &'a Respawns,
+    pub refills: &'a Refills,
     /// The time of the snapshot in UTC; any time if the snapshot has no clock.
     pub now: DateTime<Utc>,
     /// Treat every hold as served: `plan --assume-held`.

@@ -12,7 +12,7 @@ use crate::decide::evaluate::reason::{reason, reason_beside_status};
 use crate::decide::outcome::Outcome;
 use crate::decide::plan::company::Company;
 use crate::decide::protect::because;
-use crate::decide::respawn::{CAME_BACK_WITHIN, Suspension, Who};
+use crate::decide::refill::{CAME_BACK_WITHIN, ClientGroup, Suspension};
 use crate::decide::standstill::Standstill;
 use crate::policy::model::{Action, PolicySet, Protection};
 use crate::quantity::Span;
@@ -47,6 +47,79 @@ impl Verdict {
             Verdict::Refused => "refused",
             Verdict::Protected(_) => "protected",
             Verdict::Exempt => "exempt",
+        }
+    }
+}
+
+/// The number of decisions of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// A warrant: to act now.
+    pub act: usize,
+    /// The condition has not held for as long as `for:` asks.
+    pub pending: usize,
+    /// A budget or a floor leaves no room.
+    pub deferred: usize,
+    /// The breaker is open, or the group is suspended.
+    pub refused: usize,
+    /// A protection applies.
+    pub protected: usize,
+    /// An exemption applies.
+    pub exempt: usize,
+}
+
+impl Summary {
+    /// The names and counts in display order.
+    #[must_use]
+    pub const fn counts(&self) -> [(&'static str, usize); 6] {
+        [
+            ("act", self.act),
+            ("pending", self.pending),
+            ("deferred", self.deferred),
+            ("refused", self.refused),
+            ("protected", self.protected),
+            ("exempt", self.exempt),
+        ]
+    }
+
+    /// Counts a decision.
+    pub fn count(&mut self, verdict: Verdict) {
+        let of_kind = match verdict {
+            Verdict::Act => &mut self.act,
+            Verdict::Pending => &mut self.pending,
+            Verdict::Deferred => &mut self.deferred,
+            Verdict::Refused => &mut self.refused,
+            Verdict::Protected(_) => &mut self.protected,
+            Verdict::Exempt => &mut self.exempt,
+        };
+        *of_kind += 1;
+    }
+
+    /// Raises each count to that of `other` if that is higher.
+    pub fn raise_to(&mut self, other: &Summary) {
+        *self = Summary {
+            act: self.act.max(other.act),
+            pending: self.pending.max(other.pending),
+            deferred: self.deferred.max(other.deferred),
+            refused: self.refused.max(other.refused),
+            protected: self.protected.max(other.protected),
+            exempt: self.exempt.max(other.exempt),
+        };
+    }
+
+    /// `3 act, 1 deferred`; kinds with a count of 0 are left out.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let some: Vec<String> = self
+            .counts()
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
+        if some.is_empty() {
+            "nobody".into()
+        } else {
+            some.join(", ")
         }
     }
 }
@@ -108,7 +181,7 @@ pub struct Suspended {
     /// The policy's place in the set.
     pub policy: usize,
     /// The group.
-    pub who: Who,
+    pub who: ClientGroup,
     /// How often the group refilled, and until when it is left alone.
     pub suspension: Suspension,
 }

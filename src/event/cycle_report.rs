@@ -13,7 +13,7 @@ use crate::decide::cycle::Cycle;
 use crate::decide::in_force::{InForce, RunMode};
 use crate::decide::pressure::Readings;
 use crate::decide::reason::{Refusal, Standing, Why};
-use crate::decide::respawn::Who;
+use crate::decide::refill::ClientGroup;
 use crate::decide::verify::Following;
 use crate::event::Event;
 use crate::policy::model::{PolicySet, Protection};
@@ -214,7 +214,7 @@ pub struct PolicyReport {
     /// Why its breaker is open; `None` if it is closed.
     pub breaker: Option<String>,
     /// The groups for which it is suspended, and why.
-    pub suspended: BTreeMap<Who, String>,
+    pub suspended: BTreeMap<ClientGroup, String>,
 }
 
 impl CycleReport {
@@ -361,14 +361,15 @@ impl Breakers {
 
 /// The suspended groups of a database, so that the beginning and the end of a suspension are each reported once.
 #[derive(Clone, Debug, Default)]
-pub struct Suspensions(BTreeSet<(Arc<str>, Who)>);
+pub struct Suspensions(BTreeSet<(Arc<str>, ClientGroup)>);
 
 impl Suspensions {
     /// The changes of this cycle. A policy that is no longer in force is not suspended for any group.
     pub fn changes(&mut self, report: &CycleReport) -> Vec<Event> {
         let database = || Arc::clone(&report.database);
         let groups = report.policies.iter().flat_map(|policy| {
-            let group = |(who, reason): (&Who, &String)| ((Arc::clone(&policy.policy), who.clone()), reason.clone());
+            let group =
+                |(who, reason): (&ClientGroup, &String)| ((Arc::clone(&policy.policy), who.clone()), reason.clone());
             policy.suspended.iter().map(group)
         });
         let (suspended, released) = turn(&mut self.0, groups.collect());
@@ -393,7 +394,7 @@ impl Suspensions {
 mod tests {
     use super::*;
     use crate::decide::reason::{OpenBreaker, Suspended};
-    use crate::decide::respawn::Suspension;
+    use crate::decide::refill::Suspension;
 
     #[test]
     fn an_open_breaker_and_a_group_that_refills_are_counted_apart() {
@@ -410,7 +411,7 @@ mod tests {
         };
         let suspended = Suspended {
             policy: 0,
-            who: Who::default(),
+            who: ClientGroup::default(),
             suspension,
         };
         let label = |refusal| SpareReason::of(&Why::Refused(refusal)).map(SpareReason::name);

@@ -7,7 +7,7 @@
 use tracing::{debug, error, info, warn};
 
 use crate::decide::outcome::Outcome;
-use crate::decide::respawn::Return;
+use crate::decide::refill::Return;
 use crate::decide::verify::{Proof, Verification};
 use crate::event::{CycleReport, Event, Intent, JournalGap, Loaded, Outcomed, PolicyLoad};
 

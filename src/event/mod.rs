@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use crate::decide::guard::Warrant;
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
-use crate::decide::respawn::{Return, Who};
+use crate::decide::refill::{ClientGroup, Return};
 use crate::decide::verify::Verification;
 pub use crate::event::cycle_report::{
     Breakers, CycleReport, InstanceReport, PolicyReport, READ_TOO_SLOWLY, SessionCount, SessionStatus, SessionType,
@@ -127,7 +127,7 @@ pub enum Event {
         /// The policy.
         policy: Arc<str>,
         /// The group.
-        who: Who,
+        who: ClientGroup,
         /// How often the group refilled, and until when at least the policy leaves it alone.
         reason: String,
     },
@@ -138,13 +138,13 @@ pub enum Event {
         /// The policy.
         policy: Arc<str>,
         /// The group.
-        who: Who,
+        who: ClientGroup,
     },
     /// A cycle is complete.
     Cycle(Arc<CycleReport>),
     /// No action is taken on any database until [`Event::Resumed`].
     Paused {
-        /// Who paused: an operator, the file.
+        /// ClientGroup paused: an operator, the file.
         by: String,
         /// The reason; may be empty.
         reason: String,
@@ -153,7 +153,7 @@ pub enum Event {
     },
     /// Actions are permitted again.
     Resumed {
-        /// Who ended the pause.
+        /// ClientGroup ended the pause.
         by: String,
     },
     /// The journal takes no records any more, so nobody is acted on.

@@ -106,7 +106,7 @@ fn cycle(complete: bool) -> Event {
             spared: [(SpareReason::Protected(Protection::Backup), 16)].into(),
             breaker: None,
             suspended: [(
-                crate::decide::respawn::Who::default(),
+                crate::decide::refill::ClientGroup::default(),
                 "suspended: <they> came back".into(),
             )]
             .into(),

@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::decide::cycle::{Done, Memory, remember};
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
-use crate::decide::respawn::Who;
+use crate::decide::refill::ClientGroup;
 use crate::decide::verify::{FollowState, Followed, Proof};
 use crate::event::{Evidence, Intent, Outcomed};
 use crate::journal::record::{Line, Record, VERSION};
@@ -145,7 +145,7 @@ impl History {
             if past.intent.taken_at - REMEMBERED <= self.read_at {
                 remember(&mut memory, done.clone());
                 if let Some((key, login)) = past.came_back {
-                    memory.respawns.restore(past.intent.id, key, login);
+                    memory.refills.restore(past.intent.id, key, login);
                 }
             }
             if past.is_open() {
@@ -253,9 +253,9 @@ fn keep_what_matters(session: &mut Evidence) {
         .retain(|(column, _)| matches!(column, Column::SqlId | Column::SqlExecId));
 }
 
-fn who(intent: &Intent) -> Who {
+fn who(intent: &Intent) -> ClientGroup {
     let text = |text: &Option<String>| text.as_deref().map(Arc::from);
-    Who {
+    ClientGroup {
         username: text(&intent.username),
         program: text(&intent.program),
         machine: text(&intent.machine),

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
-use crate::decide::respawn::{Return, Who};
+use crate::decide::refill::{ClientGroup, Return};
 use crate::decide::verify::{Proof, Verification};
 use crate::event::{Event, Evidence, EvidenceValue, Intent, Outcomed, PolicyLoad};
 use crate::policy::model::Action;
@@ -223,7 +223,7 @@ pub(super) struct WhoRecord {
 }
 
 impl WhoRecord {
-    fn of(who: &Who) -> WhoRecord {
+    fn of(who: &ClientGroup) -> WhoRecord {
         let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
         WhoRecord {
             username: text(&who.username),
@@ -322,7 +322,7 @@ impl Record {
     }
 
     /// A group is suspended for a reason, or released.
-    fn of_suspension(database: &str, policy: &str, who: &Who, reason: Option<&String>) -> Record {
+    fn of_suspension(database: &str, policy: &str, who: &ClientGroup, reason: Option<&String>) -> Record {
         let (database, policy, who) = (database.to_owned(), policy.to_owned(), WhoRecord::of(who));
         match reason.cloned() {
             Some(reason) => Record::GroupSuspended {

@@ -303,16 +303,16 @@ fn who_came_back_is_known_after_a_restart() {
     for id in 1..=3 {
         let one = intent(id, 286 + u32::try_from(id).expect("small"), RunMode::Enforce);
         events.extend([Event::Intent(Arc::clone(&one)), outcome(&one, Outcome::Done)]);
-        let ended = crate::decide::respawn::Ended {
+        let ended = crate::decide::refill::Ended {
             action_id: id,
             policy: Arc::clone(&one.policy),
             mode: one.mode,
             key: one.key,
-            who: crate::decide::respawn::Who::default(),
+            who: crate::decide::refill::ClientGroup::default(),
             at: one.taken_at,
         };
         // The journal has the time to the second, as the database does.
-        let back = crate::decide::respawn::Return {
+        let back = crate::decide::refill::Return {
             ended,
             key: key(300),
             at: at(60 + i64::try_from(id).expect("small")),
@@ -324,7 +324,7 @@ fn who_came_back_is_known_after_a_restart() {
     let suspended = |database, minutes: i64| {
         let memory = read(state.path(), now()).expect("reads").memory(database, "here");
         memory
-            .respawns
+            .refills
             .suspended(3, at(minutes * 60), |ended| &*ended.policy == "idle")
     };
     let groups = suspended("prod", 60);

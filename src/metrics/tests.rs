@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::decide::respawn::Who;
+use crate::decide::refill::ClientGroup;
 use crate::event::{
     InstanceReport, LoadedPolicy, PolicyReport, SessionCount, SessionStatus, SessionType, SpareReason, Step,
 };
@@ -86,7 +86,7 @@ fn cycle(instances: &[u32]) -> CycleReport {
                 (SpareReason::Pending, 8),
             ]),
             breaker: Some("12 candidates".into()),
-            suspended: BTreeMap::from([(Who::default(), "they came back".into())]),
+            suspended: BTreeMap::from([(ClientGroup::default(), "they came back".into())]),
         }],
         notes: Vec::new(),
     }

@@ -8,15 +8,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::decide::reason::{Standing, Verdict};
-use crate::decide::respawn::{Return, Who};
+use crate::decide::reason::{Standing, Summary, Verdict};
+use crate::decide::refill::{ClientGroup, Return};
 use crate::gaps::notes;
 use crate::policy::model::{Action, PolicySet};
 use crate::policy::pressure::Resource;
 use crate::recording::Recorded;
 use crate::replay::series::Series;
 use crate::replay::{Setting, Step};
-use crate::report::Summary;
 
 /// The most names that are counted separately.
 pub const MOST_NAMES: usize = 10_000;
@@ -171,7 +170,7 @@ impl Totals {
         self.count_policies(step);
         for decision in &step.cycle.ruling.decisions {
             if decision.verdict() == Verdict::Act {
-                let who = Who::of(snapshot, decision.row);
+                let who = ClientGroup::of(snapshot, decision.row);
                 self.each(decision.policy, &who, |tally| tally.acted += 1);
             }
         }
@@ -208,12 +207,12 @@ impl Totals {
         }
     }
 
-    fn each(&mut self, policy: usize, who: &Who, add: impl Fn(&mut Tally)) {
+    fn each(&mut self, policy: usize, who: &ClientGroup, add: impl Fn(&mut Tally)) {
         add(&mut self.policies[policy].tally);
         add(&mut self.all);
-        add(self.by_user.of(Who::shown(&who.username)));
-        add(self.by_program.of(Who::shown(&who.program)));
-        add(self.by_machine.of(Who::shown(&who.machine)));
+        add(self.by_user.of(ClientGroup::shown(&who.username)));
+        add(self.by_program.of(ClientGroup::shown(&who.program)));
+        add(self.by_machine.of(ClientGroup::shown(&who.machine)));
     }
 
     fn count_returns(&mut self, returns: &[Return]) {

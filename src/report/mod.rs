@@ -27,9 +27,9 @@ use chrono::{DateTime, Utc};
 use crate::decide::guard::Ruling;
 use crate::decide::in_force::RunMode;
 use crate::decide::plan::Plan;
+pub use crate::decide::reason::Summary;
 use crate::decide::reason::{OpenBreaker, Verdict};
 use crate::policy::model::{Action, PolicySet};
-use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::terminal::{Colour, TextStyle};
@@ -58,17 +58,6 @@ pub struct Subject<'a> {
     pub ruling: &'a Ruling,
     /// Notes that come first.
     pub notes: &'a [String],
-    /// The text of a statement; `None` for an action that has none.
-    pub statement: &'a dyn Fn(Action, &SessionRow<'_>) -> Option<String>,
-}
-
-/// The session that a statement acts on.
-#[derive(Clone, Copy, Debug)]
-pub struct SessionRow<'a> {
-    /// Who.
-    pub key: SessionKey,
-    /// The SQL_ID of its statement, for CANCEL SQL.
-    pub sql_id: Option<&'a str>,
 }
 
 /// One cycle's decisions with everything that a report shows.
@@ -170,23 +159,6 @@ pub struct Line {
     pub statement: Option<String>,
 }
 
-/// The number of decisions of each kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// A warrant: to act now.
-    pub act: usize,
-    /// The condition has not held for as long as `for:` asks.
-    pub pending: usize,
-    /// A budget or a floor leaves no room.
-    pub deferred: usize,
-    /// The breaker is open, or the group is suspended.
-    pub refused: usize,
-    /// A protection applies.
-    pub protected: usize,
-    /// An exemption applies.
-    pub exempt: usize,
-}
-
 words! {
     /// How a report is written.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,62 +173,6 @@ words! {
         Markdown = "markdown",
         /// For a browser or a printer; one file.
         Html = "html",
-    }
-}
-
-impl Summary {
-    /// The names and counts in display order.
-    #[must_use]
-    pub const fn counts(&self) -> [(&'static str, usize); 6] {
-        [
-            ("act", self.act),
-            ("pending", self.pending),
-            ("deferred", self.deferred),
-            ("refused", self.refused),
-            ("protected", self.protected),
-            ("exempt", self.exempt),
-        ]
-    }
-
-    /// Counts a decision.
-    pub(crate) fn count(&mut self, verdict: Verdict) {
-        let of_kind = match verdict {
-            Verdict::Act => &mut self.act,
-            Verdict::Pending => &mut self.pending,
-            Verdict::Deferred => &mut self.deferred,
-            Verdict::Refused => &mut self.refused,
-            Verdict::Protected(_) => &mut self.protected,
-            Verdict::Exempt => &mut self.exempt,
-        };
-        *of_kind += 1;
-    }
-
-    /// Raises each count to that of `other` if that is higher.
-    pub(crate) fn raise_to(&mut self, other: &Summary) {
-        *self = Summary {
-            act: self.act.max(other.act),
-            pending: self.pending.max(other.pending),
-            deferred: self.deferred.max(other.deferred),
-            refused: self.refused.max(other.refused),
-            protected: self.protected.max(other.protected),
-            exempt: self.exempt.max(other.exempt),
-        };
-    }
-
-    /// `3 act, 1 deferred`; kinds with a count of 0 are left out.
-    #[must_use]
-    pub fn words(&self) -> String {
-        let some: Vec<String> = self
-            .counts()
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(name, count)| format!("{count} {name}"))
-            .collect();
-        if some.is_empty() {
-            "nobody".into()
-        } else {
-            some.join(", ")
-        }
     }
 }
 
@@ -489,12 +405,10 @@ fn line(subject: &Subject<'_>, decision: &crate::decide::guard::Decision) -> Lin
     let (snapshot, row) = (subject.snapshot, decision.row);
     let about = decision.about(subject.set, snapshot);
     let action = (decision.verdict() == Verdict::Act).then_some(decision.action);
+    // As it would be sent on the session's own instance.
     let statement = action.zip(snapshot.key(row)).and_then(|(action, key)| {
-        let session = SessionRow {
-            key,
-            sql_id: snapshot.text(row, Column::SqlId),
-        };
-        (subject.statement)(action, &session)
+        let sql_id = snapshot.text(row, Column::SqlId);
+        crate::actuator::statement(action, key, sql_id, key.inst_id).ok()
     });
     let Who {
         inst_id,

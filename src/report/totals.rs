@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use crate::decide::respawn::{CAME_BACK_WITHIN, Who};
+use crate::decide::refill::{CAME_BACK_WITHIN, ClientGroup};
 use crate::html::with_code;
 use crate::policy::pressure::Resource;
 use crate::quantity::Span;
@@ -274,9 +274,9 @@ impl Totals {
             vec![
                 back.ended.policy.to_string(),
                 back.ended.key.to_string(),
-                Who::shown(&back.ended.who.username).to_owned(),
-                Who::shown(&back.ended.who.program).to_owned(),
-                Who::shown(&back.ended.who.machine).to_owned(),
+                ClientGroup::shown(&back.ended.who.username).to_owned(),
+                ClientGroup::shown(&back.ended.who.program).to_owned(),
+                ClientGroup::shown(&back.ended.who.machine).to_owned(),
                 iso(back.ended.at),
                 Span((back.at - back.ended.at).num_seconds()).to_string(),
             ]

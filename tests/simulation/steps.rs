@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use orareaper::clock::{Clock, Monotonic};
-use orareaper::daemon::actor::{Acted, Actor, Batch, Order};
-use orareaper::daemon::database::{Database, Input, Settings};
+use orareaper::daemon::actor::Actor;
+use orareaper::daemon::database::Database;
+use orareaper::daemon::messages::{Acted, Batch, Input, Needs, Order, Settings};
 use orareaper::daemon::pause::{Pause, Switch, clear, set};
-use orareaper::daemon::poller::{Needs, Poller, Reach};
+use orareaper::daemon::poller::Poller;
+use orareaper::daemon::reach::Reach;
 use orareaper::daemon::watcher::Recording;
 use orareaper::decide::in_force::{Arming, EffectiveLimits, Rules};
 use orareaper::journal;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::commands::plan::statement_of;
+use crate::actuator::statement;
 use crate::daemon::database::{CycleView, Watcher};
 use crate::daemon::pause::Pause;
 use crate::daemon::standby::Place;
@@ -19,7 +19,7 @@ use crate::decide::reason::{Obstacle, Refusal, Verdict, Why};
 use crate::decide::verify::Proof;
 use crate::oracle::Error;
 use crate::policy::model::Protection;
-use crate::report::{ReportFormat, SessionRow};
+use crate::report::ReportFormat;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
@@ -216,16 +216,13 @@ impl Narrator {
         match decision.verdict() {
             Verdict::Act => {
                 let action = decision.action;
-                let row = SessionRow {
-                    key,
-                    sql_id: snapshot.text(decision.row, Column::SqlId),
-                };
+                let sql_id = snapshot.text(decision.row, Column::SqlId);
                 tell(&format!("            {} {session}", self.ink.red("act      ")));
                 tell(&format!(
                     "                      {}",
                     self.ink.dim(&format!("because {reason}"))
                 ));
-                if let Some(statement) = statement_of(action, &row) {
+                if let Ok(statement) = statement(action, key, sql_id, key.inst_id) {
                     tell(&format!("                      {}", self.ink.dim(&statement)));
                 }
                 self.names.insert(key, who);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::daemon::poller::Polled;
+use crate::daemon::messages::Polled;
 use crate::decide::cycle::{Cycle, Memory};
 use crate::decide::in_force::{InForce, Rules};
 use crate::decide::standstill::Standstill;

@@ -1,10 +1,11 @@
 //! Checks a policy's action, its escalations, and the protections that it lifts.
 
-use super::policy::LONGEST_HOLD;
 use crate::policy::model::{Action, Escalation, Protection};
 use crate::yaml::diagnostics::{did_you_mean, one_of, quoted};
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{Node, Value};
+
+pub(super) const LONGEST_HOLD: i64 = 30 * 86_400;
 
 const MOST_RUNGS: usize = 5;
 

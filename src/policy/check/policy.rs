@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Check;
-use super::actions::{action, allowances, escalations};
+use super::actions::{LONGEST_HOLD, action, allowances, escalations};
 use super::gate::{is_inverted, resolve_gate};
 use crate::policy::lex::Mistake;
 use crate::policy::lint::{self, Place};
@@ -37,7 +37,6 @@ pub(crate) const POLICY_KEYS: [&str; 17] = [
     "reason",
 ];
 
-pub(super) const LONGEST_HOLD: i64 = 30 * 86_400;
 const LONGEST_NAME: usize = 63;
 
 /// The keys of limits that policies and the configuration share.

@@ -48,7 +48,7 @@ struct Floors<'a> {
 }
 
 /// One policy's limits: budgets, floors of groups, and the estimate of the pressure.
-pub(super) struct Bench<'a> {
+pub(super) struct Allowance<'a> {
     policy: &'a Policy,
     in_force: InForce,
     snapshot: &'a Snapshot,
@@ -92,7 +92,7 @@ pub(super) fn at_its_floor(keep: &Keep, snapshot: &Snapshot, left: u32) -> Optio
     })
 }
 
-impl<'a> Bench<'a> {
+impl<'a> Allowance<'a> {
     pub(super) fn new(
         policy: &'a Policy,
         in_force: InForce,
@@ -100,7 +100,7 @@ impl<'a> Bench<'a> {
         situation: &Situation<'a>,
         ledger: &Ledger,
         taken: &Taken,
-    ) -> Bench<'a> {
+    ) -> Allowance<'a> {
         let counts = |mode, by: &str| in_force.reckons_with(situation.set(), mode, by);
         let used = |hours, name: Option<&str>| {
             ledger.count(situation.now, TimeDelta::hours(hours), |entry| {
@@ -140,7 +140,7 @@ impl<'a> Bench<'a> {
                 estimate.take_away(snapshot, row);
             }
         }
-        Bench {
+        Allowance {
             policy,
             in_force,
             snapshot,

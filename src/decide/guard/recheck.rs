@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::evaluate::columns_of;
 use crate::decide::guard::Warrant;
-use crate::decide::guard::bench::at_its_floor;
+use crate::decide::guard::allowance::at_its_floor;
 use crate::decide::in_force::RunMode;
 use crate::decide::plan::group_sizes;
 use crate::decide::pressure::{Readings, is_open};

@@ -52,7 +52,7 @@ const MOST_COUNTED: usize = 100_000;
 
 /// A group of sessions. `None` is NULL or was not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Who {
+pub struct ClientGroup {
     /// USERNAME.
     pub username: Option<Arc<str>>,
     /// PROGRAM.
@@ -61,12 +61,12 @@ pub struct Who {
     pub machine: Option<Arc<str>>,
 }
 
-impl Who {
+impl ClientGroup {
     /// The group of a row.
     #[must_use]
-    pub fn of(snapshot: &Snapshot, row: usize) -> Who {
+    pub fn of(snapshot: &Snapshot, row: usize) -> ClientGroup {
         let text = |column| snapshot.text(row, column).map(Arc::from);
-        Who {
+        ClientGroup {
             username: text(Column::Username),
             program: text(Column::Program),
             machine: text(Column::Machine),
@@ -88,9 +88,9 @@ impl Who {
     }
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for ClientGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [username, machine, program] = [&self.username, &self.machine, &self.program].map(Who::shown);
+        let [username, machine, program] = [&self.username, &self.machine, &self.program].map(ClientGroup::shown);
         write!(f, "{username} from {machine} with {program}")
     }
 }
@@ -107,7 +107,7 @@ pub struct Ended {
     /// The session.
     pub key: SessionKey,
     /// Its group.
-    pub who: Who,
+    pub who: ClientGroup,
     /// The snapshot's time by the database's clock, in UTC, which is the same for a whole cycle.
     pub at: DateTime<Utc>,
 }
@@ -164,7 +164,7 @@ pub struct Suspension {
 
 /// One database's memory of sessions that were ended and of those that came back.
 #[derive(Clone, Debug, Default)]
-pub struct Respawns {
+pub struct Refills {
     awaited: VecDeque<Awaited>,
     returns: VecDeque<Return>,
     /// Logins that were counted before.
@@ -173,7 +173,7 @@ pub struct Respawns {
     last: Option<DateTime<Utc>>,
 }
 
-impl Respawns {
+impl Refills {
     /// Remembers a session that was ended just now.
     pub fn ended(&mut self, ended: Ended) {
         self.awaited.push_back(Awaited { ended, gone: None });
@@ -289,14 +289,14 @@ impl Respawns {
         times: u32,
         now: DateTime<Utc>,
         counts: impl Fn(&Ended) -> bool,
-    ) -> BTreeMap<Who, Suspension> {
-        let mut groups: BTreeMap<&Who, (BTreeSet<DateTime<Utc>>, DateTime<Utc>)> = BTreeMap::new();
+    ) -> BTreeMap<ClientGroup, Suspension> {
+        let mut groups: BTreeMap<&ClientGroup, (BTreeSet<DateTime<Utc>>, DateTime<Utc>)> = BTreeMap::new();
         for back in self.returns.iter().filter(|back| counts(&back.ended)) {
             let group = groups.entry(&back.ended.who).or_insert((BTreeSet::new(), back.at));
             group.0.insert(back.ended.at);
             group.1 = group.1.max(back.at);
         }
-        let suspension = |(who, (cycles, newest)): (&Who, (BTreeSet<DateTime<Utc>>, DateTime<Utc>))| {
+        let suspension = |(who, (cycles, newest)): (&ClientGroup, (BTreeSet<DateTime<Utc>>, DateTime<Utc>))| {
             let (times_back, until) = (cycles.len(), newest + PAUSE);
             let is_suspended = u32::try_from(times_back).is_ok_and(|back| back >= times) && now < until;
             is_suspended.then(|| {

@@ -1,0 +1,151 @@
+//! The messages between a database's threads: the requests to the reading and the acting thread, and what its loop receives from
+//! them and from the daemon.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use chrono::{NaiveDate, TimeDelta};
+
+use crate::clock::Monotonic;
+use crate::daemon::siblings::Siblings;
+use crate::daemon::standby::{Place, Standing};
+use crate::decide::cycle::Done;
+use crate::decide::guard::{Going, Warrant};
+use crate::decide::in_force::Rules;
+use crate::decide::pressure::Readings;
+use crate::oracle::access::Unreadable;
+use crate::oracle::capabilities::Capabilities;
+use crate::oracle::{Error, TextForm};
+use crate::policy::pressure::Resource;
+use crate::session::SessionKey;
+use crate::session::column::Columns;
+use crate::session::snapshot::Snapshot;
+
+/// Everything that can happen to a database.
+#[derive(Debug)]
+pub enum Input {
+    /// A snapshot, or why there is none.
+    Polled(Result<Box<Polled>, Error>),
+    /// Something about the actions under way.
+    Acted(Acted),
+    /// New policies and settings, already checked.
+    Reload(Arc<Rules>, Settings),
+    /// The end.
+    Stop,
+}
+
+/// How a database is watched. A reload may change it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The configured name, which stays.
+    pub name: Arc<str>,
+    /// Between the beginnings of two snapshots.
+    pub poll: Duration,
+    /// Reading that takes longer hangs. Nothing can end it, but it is told.
+    pub patience: Duration,
+    /// The same of one step of acting: of one statement, or of one connection that has to stand by.
+    pub acting_patience: Duration,
+    /// Who else may lead to the same database.
+    pub siblings: Arc<Siblings>,
+}
+
+/// What a snapshot has to contain.
+#[derive(Clone, Debug, Default)]
+pub struct Needs {
+    /// Columns that the policies use.
+    pub columns: Columns,
+    /// Resources that the policies use.
+    pub resources: Vec<Resource>,
+    /// Whether the probe has to be repeated: these needs are new, or a reload asks for it.
+    pub anew: bool,
+}
+
+/// A snapshot with what was read with it.
+#[derive(Debug)]
+pub struct Polled {
+    /// The sessions.
+    pub snapshot: Snapshot,
+    /// The resources of the instances.
+    pub readings: Readings,
+    /// What the database is and has.
+    pub capabilities: Arc<Capabilities>,
+    /// When the reading began.
+    pub began: Monotonic,
+    /// How long the reading took.
+    pub took: Duration,
+    /// The number of round trips that the reading took.
+    pub round_trips: u64,
+    /// Needed views that could not be read, each once.
+    pub unreadable: Vec<Unreadable>,
+    /// Why ages that are differences of DATEs are unknown, if they are.
+    pub dates_fault: Option<String>,
+    /// A warning that came with the login of the connection.
+    pub warning: Option<String>,
+}
+
+impl Polled {
+    /// The notes on the database: what is unusual, and what could not be read.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let unreadable = self.unreadable.iter().map(ToString::to_string);
+        let notes = self.dates_fault.iter().chain(&self.warning);
+        let notes = notes.chain(&self.capabilities.notes).cloned();
+        let strangers = self.capabilities.strangers(&self.snapshot);
+        notes.chain(strangers).chain(unreadable).collect()
+    }
+}
+
+/// An order to the acting thread.
+#[derive(Debug)]
+pub enum Order {
+    /// Check the connections that stand by, and open missing ones.
+    Stand(Standing),
+    /// Carry out warrants.
+    Act(Box<Batch>),
+}
+
+/// The warrants of one cycle.
+#[derive(Debug)]
+pub struct Batch {
+    /// The warrants in their order, each with a snapshot of its session alone.
+    pub warrants: Vec<(Warrant, Snapshot)>,
+    /// When the reading of their snapshot began.
+    pub began: Monotonic,
+    /// How long that reading took.
+    pub read_in: TimeDelta,
+    /// How long after that they are valid.
+    pub good_for: Duration,
+    /// The rules behind them.
+    pub rules: Arc<Rules>,
+    /// Sessions that earlier actions are ending.
+    pub going: Vec<Going>,
+    /// The current day, which exemptions expire by.
+    pub today: NaiveDate,
+    /// The daemon's own sessions besides the actor's.
+    pub own: Vec<SessionKey>,
+    /// The names of the instances, for connecting to one.
+    pub instances: HashMap<u32, String>,
+    /// The form in which the snapshot's texts were read, also for the re-check.
+    pub texts: TextForm,
+    /// Set when the rest of the batch must not be carried out, because its rules are no longer in force.
+    pub revoked: Arc<AtomicBool>,
+}
+
+/// A message of the actor.
+#[derive(Debug)]
+pub enum Acted {
+    /// It has made a connection, whose session must be recognized as the daemon's own.
+    Connected(SessionKey),
+    /// The state of the connections that stand by.
+    Standing(Vec<Place>),
+    /// A warrant was carried out.
+    Done(Box<Done>),
+    /// An intent could not be written, so it and the rest of the batch were not carried out.
+    JournalFailed(String),
+    /// It could not connect, so the rest of the batch was not carried out.
+    Unreachable(Box<Error>),
+    /// The batch has ended; another may follow.
+    Through,
+}
