@@ -163,6 +163,15 @@ fn every_mistake_of_a_configuration_is_answered_as_reviewed() {
     check_all("tests/diagnostics/configuration", 40, of_a_configuration);
 }
 
+/// The demo reads its policies when it runs, which takes a minute; here a mistake in them shows at once.
+#[test]
+fn the_policies_of_the_demo_pass_without_a_warning() {
+    let text = include_bytes!("../src/commands/demo/policies.yaml").to_vec();
+    let loaded = check_files(&[("demo.yaml".to_owned(), text)], today(), chrono_tz::Tz::UTC);
+    let found: Vec<String> = loaded.diagnostics.iter().map(|one| one.render(false)).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 #[test]
 fn the_shipped_policies_pass_without_a_warning() {
     let policies = cases("policies");

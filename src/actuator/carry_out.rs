@@ -276,7 +276,7 @@ fn spare(spared: &Spared) -> Answer {
 }
 
 /// DISCONNECT SESSION ends the server process, and with it every session that the process serves. This returns why it is not
-/// sent if one of them must not end ([`crate::decide::plan::company`]). A session that is gone is noticed by its own re-check,
+/// sent if there is one ([`crate::decide::plan::company`]): it would end without a record, outside budgets and floors. A session that is gone is noticed by its own re-check,
 /// which comes last.
 fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
     let key = warrant.key();
@@ -321,8 +321,24 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
                 format!("its server process also serves {who}, which would end with it and is spared: {spared}");
             return Some(Answer::not_sent(Outcome::Protected, Some(message)));
         }
+        if ends_unrecorded(&taken, other) {
+            let message = format!(
+                "its server process also serves {sid},{serial},@{}, which would end with it without a record of its own, and \
+                 outside budgets and floors",
+                key.inst_id
+            );
+            return Some(Answer::not_sent(Outcome::Protected, Some(message)));
+        }
     }
     None
+}
+
+/// Whether the session of this SID and SERIAL# is there and would end with another one. One that is KILLED ends anyway.
+fn ends_unrecorded(taken: &Snapshot, (sid, serial): (u32, u32)) -> bool {
+    (0..taken.rows()).any(|row| {
+        (taken.id(row, Column::Sid), taken.id(row, Column::Serial)) == (Some(sid), Some(serial))
+            && taken.text(row, Column::Status) != Some("KILLED")
+    })
 }
 
 /// Uses the warrant up.

@@ -74,7 +74,7 @@ fn folder(arguments: &HistoryArgs, config: &Path) -> Result<PathBuf, String> {
             config.display()
         ));
     }
-    let folder = state_folder(config, arguments.state.as_deref());
+    let folder = state_folder(config, arguments.state.as_deref())?;
     if folder.is_dir() {
         return Ok(folder);
     }
@@ -86,14 +86,20 @@ fn folder(arguments: &HistoryArgs, config: &Path) -> Result<PathBuf, String> {
 
 fn wanted(arguments: &HistoryArgs, zone: Tz, now: DateTime<Utc>) -> Result<Wanted, String> {
     let time = |text: &Option<String>| text.as_deref().map(|text| time(text, zone, now)).transpose();
+    let (since, until) = (time(&arguments.since)?, time(&arguments.until)?);
+    if let (Some(since), Some(until)) = (since, until)
+        && since >= until
+    {
+        return Err("--since is not before --until, so no action lies between them".to_owned());
+    }
     let session = arguments
         .session
         .as_deref()
         .map(str::parse::<SessionName>)
         .transpose()?;
     Ok(Wanted {
-        since: time(&arguments.since)?,
-        until: time(&arguments.until)?,
+        since,
+        until,
         database: arguments.database.clone(),
         policy: arguments.policy.clone(),
         user: arguments.user.clone(),

@@ -208,19 +208,27 @@ fn meant(config: &Path, state: Option<&Path>) -> Vec<PathBuf> {
 }
 
 /// The state folder that is named, else the one that the configuration names as far as it can be read.
-pub(crate) fn state_folder(config: &Path, state: Option<&Path>) -> PathBuf {
-    match state {
-        Some(state) => state.to_owned(),
-        None => match crate::yaml::files::read(config) {
-            Ok(bytes) => configured(&String::from_utf8_lossy(&bytes), config),
-            Err(_) => PathBuf::from(STATE),
-        },
+///
+/// # Errors
+/// When the configuration is there and cannot be read: it may name another folder than the default one.
+pub(crate) fn state_folder(config: &Path, state: Option<&Path>) -> Result<PathBuf, String> {
+    if let Some(state) = state {
+        return Ok(state.to_owned());
+    }
+    match crate::yaml::files::read(config) {
+        Ok(bytes) => Ok(configured(&String::from_utf8_lossy(&bytes), config)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(PathBuf::from(STATE)),
+        Err(error) => Err(format!(
+            "read the configuration {}: {error}; name the state folder with --state",
+            config.display()
+        )),
     }
 }
 
 /// The state folder to use if no daemon answers.
 fn folder(config: &Path, state: Option<&Path>) -> Result<PathBuf, String> {
-    let folder = state_folder(config, state);
+    let folder =
+        state_folder(config, state).map_err(|error| format!("nothing was changed: no daemon answers, and {error}"))?;
     if folder.is_dir() {
         Ok(folder)
     } else {

@@ -10,7 +10,6 @@ use chrono::{DateTime, Utc};
 
 use crate::decide::evaluate::reason::{reason, reason_beside_status};
 use crate::decide::outcome::Outcome;
-use crate::decide::plan::company::Company;
 use crate::decide::protect::because;
 use crate::decide::refill::{CAME_BACK_WITHIN, ClientGroup, Suspension};
 use crate::decide::standstill::Standstill;
@@ -149,6 +148,60 @@ pub enum Standing {
         /// The action that is due.
         next: Action,
     },
+}
+
+/// Why a session is not disconnected although nothing spares the session itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// PADDR is not known.
+    Unknown,
+    /// More than are looked at: so many.
+    Many(usize),
+    /// This other session, by its row, is to stay.
+    Stays(usize, Stays),
+}
+
+/// Why another session is to stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stays {
+    /// A protection that the policy does not lift.
+    Protected(Protection),
+    /// An exemption.
+    Exempt,
+    /// The condition does not hold for it.
+    DoesNotMatch,
+    /// The condition has not held for long enough.
+    NotHeld,
+    /// The policy selects it too. It would end without a record of its own, outside budgets and floors.
+    Selected,
+}
+
+impl Company {
+    /// In words.
+    #[must_use]
+    pub fn words(&self, snapshot: &Snapshot) -> String {
+        let (row, stays) = match self {
+            Company::Unknown => return "PADDR is unknown, and so is who else would end with its server process".into(),
+            Company::Many(others) => return format!("its server process serves {others} other sessions"),
+            Company::Stays(row, stays) => (*row, stays),
+        };
+        let who = snapshot
+            .key(row)
+            .map_or_else(|| "a session that is not known".into(), |key| key.to_string());
+        let why = match stays {
+            Stays::Protected(protection) => format!("{protection}: {}", because(*protection, snapshot, row)),
+            Stays::Exempt => "an exemption holds".into(),
+            Stays::DoesNotMatch => "the policy's condition does not hold for it".into(),
+            Stays::NotHeld => "the policy's condition has not held for long enough".into(),
+            Stays::Selected => {
+                return format!(
+                    "its server process also serves {who}, which would end with it without a record of its own, and outside \
+                     budgets and floors"
+                );
+            }
+        };
+        format!("its server process also serves {who}, which would end with it and is spared: {why}")
+    }
 }
 
 /// Why a limit refuses a session.

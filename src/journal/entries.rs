@@ -4,7 +4,7 @@
 //! writing. So nothing is locked, all files are opened before the first is read (a rotation meanwhile renames them and changes
 //! none), and a last line without its line feed is one that is being written, not damage.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -20,6 +20,8 @@ use crate::journal::read::{Damage, each_line, record};
 use crate::journal::record::Record;
 use crate::journal::{Error, FILES_KEPT, file};
 use crate::session::column::Column;
+use crate::yaml::diagnostics::did_you_mean;
+use crate::yaml::files::open_regular;
 
 /// The most entries that are held; older ones are left out, which is said.
 pub const MOST_ENTRIES: usize = 200_000;
@@ -118,6 +120,8 @@ pub struct Entries {
     pub entries: Vec<Entry>,
     /// How many that are wanted are older than those and were left out.
     pub left_out: usize,
+    /// Of the names that are asked for, those that no action in the journal has, each as a sentence.
+    pub unknown_names: Vec<String>,
     /// When the oldest record of all was written: earlier ones are gone with their files.
     pub oldest: Option<DateTime<Utc>>,
     /// Lines that could not be understood, at most the first few of them.
@@ -135,6 +139,8 @@ pub fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, Error> {
         wanted,
         found: BTreeMap::new(),
         read: Entries::default(),
+        databases: BTreeSet::new(),
+        policies: BTreeSet::new(),
     };
     for (path, opened) in files(state)?.into_iter().rev() {
         // Only what is written to the current file now may be half there.
@@ -149,6 +155,10 @@ pub fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, Error> {
         .map_err(Error::io("read", &path))?;
     }
     let mut read = reading.read;
+    read.unknown_names
+        .extend(unknown("database", wanted.database.as_deref(), &reading.databases));
+    read.unknown_names
+        .extend(unknown("policy", wanted.policy.as_deref(), &reading.policies));
     read.entries = reading
         .found
         .into_values()
@@ -163,7 +173,7 @@ fn files(state: &Path) -> Result<Vec<(PathBuf, File)>, Error> {
     let mut seen = HashSet::new();
     for age in 0..=FILES_KEPT {
         let path = file(state, age);
-        match File::open(&path) {
+        match open_regular(&path) {
             Ok(opened) => {
                 let metadata = opened.metadata().map_err(Error::io("read", &path))?;
                 if seen.insert((metadata.dev(), metadata.ino())) {
@@ -177,8 +187,19 @@ fn files(state: &Path) -> Result<Vec<(PathBuf, File)>, Error> {
     Ok(files)
 }
 
+/// That no action has a name that is asked for: a mistyped name must not look like a quiet night.
+fn unknown(what: &str, asked: Option<&str>, names: &BTreeSet<Arc<str>>) -> Option<String> {
+    let asked = asked.filter(|asked| !names.contains(*asked))?;
+    let hint = did_you_mean(asked, names.iter().map(|name| &**name));
+    let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+    Some(format!("the journal has no action with the {what} {asked:?}{hint}"))
+}
+
 struct Reading<'w> {
     wanted: &'w Wanted,
+    /// The names that actions have.
+    databases: BTreeSet<Arc<str>>,
+    policies: BTreeSet<Arc<str>>,
     found: BTreeMap<u64, Entry>,
     read: Entries,
 }
@@ -242,6 +263,8 @@ impl Reading<'_> {
         mut intent: Intent,
         outcome: Option<Outcomed>,
     ) -> Result<(), String> {
+        self.databases.insert(Arc::clone(&intent.database));
+        self.policies.insert(Arc::clone(&intent.policy));
         if !self.wanted.is_of(at, &intent) {
             return Ok(());
         }

@@ -181,7 +181,8 @@ impl Dates {
     fn fault(self, least: i64, most: i64, of: &str) -> Option<String> {
         let age = self.own_age.unwrap_or(least);
         let why = if self.fixed {
-            "FIXED_DATE is set, so SYSDATE stands still".to_owned()
+            "FIXED_DATE is set, so SYSDATE stands still (`for:` is not served, used budgets stay used, schedules do not become due)"
+                .to_owned()
         } else if age > most + Dates::SLACK {
             format!(
                 "SYSDATE is {} ahead of the LOGON_TIME of {of}",

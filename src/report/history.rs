@@ -75,9 +75,11 @@ impl HistoryReport<'_> {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if let Some(oldest) = self.read.oldest {
-            notes.push(format!("the journal goes back to {}", self.local(oldest)));
+        match self.read.oldest {
+            Some(oldest) => notes.push(format!("the journal goes back to {}", self.local(oldest))),
+            None => notes.push("the journal has no records: it is new, or another program emptied it".to_owned()),
         }
+        notes.extend(self.read.unknown_names.iter().cloned());
         if self.read.left_out > 0 {
             notes.push(format!(
                 "{} older actions are left out; --since and --until narrow the time",
@@ -170,6 +172,7 @@ impl HistoryReport<'_> {
                 "Done",
                 "Spared",
                 "Failed",
+                "Open",
                 "Gone",
                 "Lingering",
                 "Back",
@@ -253,11 +256,11 @@ impl HistoryReport<'_> {
     fn to_csv(&self) -> String {
         if self.summary {
             let table = self.summary_table();
-            let head: [&str; 13] = table.head.try_into().expect("the table has these columns");
+            let head: [&str; 14] = table.head.try_into().expect("the table has these columns");
             let mut rows = vec![head.map(|head| head.to_lowercase())];
             for row in table.rows {
-                let row: [String; 13] = row.try_into().expect("the table has these columns");
-                rows.push(row.map(|cell| inert(&cell)));
+                let row: [String; 14] = row.try_into().expect("the table has these columns");
+                rows.push(row.map(|cell| if cell == "-" { String::new() } else { inert(&cell) }));
             }
             return written(&rows);
         }
@@ -335,7 +338,8 @@ fn action_words(entry: &Entry) -> String {
 
 fn outcome_words(entry: &Entry) -> String {
     match &entry.outcome {
-        None => "not written: the daemon ended".to_owned(),
+        // It is under way, or nobody was left to write what came of it; the next daemon ends such an action as unknown.
+        None => "no outcome yet".to_owned(),
         Some(outcomed) => {
             let name = outcomed.outcome.name().replace('_', " ");
             // Oracle's number says more than the word where it did not go as wanted.
@@ -498,6 +502,8 @@ struct Tally {
     done: u64,
     spared: u64,
     failed: u64,
+    /// Without an outcome.
+    open: u64,
     gone: u64,
     lingering: u64,
     back: u64,
@@ -509,16 +515,20 @@ struct Tally {
 impl Tally {
     fn add(&mut self, entry: &Entry) {
         self.actions += 1;
-        *match entry.outcome() {
-            Outcome::Done | Outcome::Marked | Outcome::Assumed | Outcome::Reported => &mut self.done,
-            Outcome::AlreadyGone
-            | Outcome::NoLongerMatches
-            | Outcome::Protected
-            | Outcome::Unchecked
-            | Outcome::Expired
-            | Outcome::Revoked => &mut self.spared,
-            Outcome::Refused | Outcome::Unsupported | Outcome::Failed | Outcome::Unknown => &mut self.failed,
-        } += 1;
+        let counted = match entry.outcome.as_ref().map(|outcomed| outcomed.outcome) {
+            None => &mut self.open,
+            Some(Outcome::Done | Outcome::Marked | Outcome::Assumed | Outcome::Reported) => &mut self.done,
+            Some(
+                Outcome::AlreadyGone
+                | Outcome::NoLongerMatches
+                | Outcome::Protected
+                | Outcome::Unchecked
+                | Outcome::Expired
+                | Outcome::Revoked,
+            ) => &mut self.spared,
+            Some(Outcome::Refused | Outcome::Unsupported | Outcome::Failed | Outcome::Unknown) => &mut self.failed,
+        };
+        *counted += 1;
         match entry.last_proof().map(|(_, proof)| proof) {
             Some(Proof::Gone | Proof::ResourcesFreed | Proof::Cancelled) => self.gone += 1,
             Some(Proof::Lingers | Proof::DeadlinePassed) => self.lingering += 1,
@@ -563,12 +573,13 @@ impl Tally {
         }
     }
 
-    fn counts(&self) -> [u64; 7] {
+    fn counts(&self) -> [u64; 8] {
         [
             self.actions,
             self.done,
             self.spared,
             self.failed,
+            self.open,
             self.gone,
             self.lingering,
             self.back,

@@ -46,6 +46,14 @@ const CIRCLES: &[(&[&str], &str)] = &[
         "the head holds the set of protections, its file what each text of a client tells",
     ),
     (
+        &["decide::plan"],
+        "the head holds the entries of a plan, its file which of them share a server process",
+    ),
+    (
+        &["recorder"],
+        "the head is what others call, its file the thread behind it that writes",
+    ),
+    (
         &["event"],
         "a cycle in figures is one of the events, and makes events of what has changed",
     ),

@@ -182,15 +182,18 @@ fn a_disconnect_is_refused_where_another_session_would_go_along_that_is_to_stay(
         vec![session("11", "0A", "SHOP", "ACTIVE")],
         "its condition no longer holds",
     );
-    // Another that deserves it, one that is being ended already, and one that has gone meanwhile.
-    let (fellow, _) = disconnect(vec![session("11", "0A", "SHOP", "INACTIVE")]);
+    // One that matches too would end without a record of its own.
+    let (alike, message) = disconnect(vec![session("11", "0A", "SHOP", "INACTIVE")]);
+    assert_eq!(alike, Outcome::Protected, "{message}");
+    assert!(message.contains("without a record of its own"), "{message}");
+    // One that is being ended already, and one that has gone meanwhile.
     let (dying, _) = disconnect(vec![session("11", "0A", "CRM", "KILLED")]);
     let (replaced, _) = disconnect(vec![{
         let mut other = session("11", "0A", "CRM", "ACTIVE");
         other[2] = "8";
         other
     }]);
-    assert_eq!([fellow, dying, replaced], [Outcome::Assumed; 3]);
+    assert_eq!([dying, replaced], [Outcome::Assumed; 2]);
 }
 
 #[test]

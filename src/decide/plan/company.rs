@@ -9,61 +9,14 @@ use std::collections::HashMap;
 
 use crate::decide::in_force::InForce;
 use crate::decide::plan::{Entry, Situation, held};
-use crate::decide::protect::because;
-use crate::decide::reason::Standing;
+use crate::decide::reason::{Company, Standing, Stays};
 use crate::decide::standing::{Because, InTheWay, Sessions};
-use crate::policy::model::{Action, Policy, Protection};
+use crate::policy::model::{Action, Policy};
 use crate::session::column::Column;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
 
 /// Of so many other sessions of the same server process each is looked at.
 pub const MOST_OTHERS: usize = 50;
-
-/// Why a session is not disconnected although nothing spares the session itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Company {
-    /// PADDR is not known.
-    Unknown,
-    /// More than are looked at: so many.
-    Many(usize),
-    /// This other session, by its row, is to stay.
-    Stays(usize, Stays),
-}
-
-/// Why another session is to stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stays {
-    /// A protection that the policy does not lift.
-    Protected(Protection),
-    /// An exemption.
-    Exempt,
-    /// The condition does not hold for it.
-    DoesNotMatch,
-    /// The condition has not held for long enough.
-    NotHeld,
-}
-
-impl Company {
-    /// In words.
-    #[must_use]
-    pub fn words(&self, snapshot: &Snapshot) -> String {
-        let (row, stays) = match self {
-            Company::Unknown => return "PADDR is unknown, and so is who else would end with its server process".into(),
-            Company::Many(others) => return format!("its server process serves {others} other sessions"),
-            Company::Stays(row, stays) => (*row, stays),
-        };
-        let who = snapshot
-            .key(row)
-            .map_or_else(|| "a session that is not known".into(), |key| key.to_string());
-        let why = match stays {
-            Stays::Protected(protection) => format!("{protection}: {}", because(*protection, snapshot, row)),
-            Stays::Exempt => "an exemption holds".into(),
-            Stays::DoesNotMatch => "the policy's condition does not hold for it".into(),
-            Stays::NotHeld => "the policy's condition has not held for long enough".into(),
-        };
-        format!("its server process also serves {who}, which would end with it and is spared: {why}")
-    }
-}
 
 /// Whether the action ends the server process.
 #[must_use]
@@ -171,7 +124,7 @@ impl<'a> Processes<'a> {
         let is_held = snapshot
             .key(row)
             .is_some_and(|key| held(policy, snapshot, situation, key) == Standing::Ready);
-        (!is_held).then_some(Stays::NotHeld)
+        Some(if is_held { Stays::Selected } else { Stays::NotHeld })
     }
 }
 

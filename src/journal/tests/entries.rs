@@ -136,6 +136,29 @@ fn half_a_record_is_damage_everywhere_but_at_the_end_of_the_current_file() {
 }
 
 #[test]
+fn a_mistyped_name_is_reported() {
+    let state = tempfile::tempdir().expect("a folder");
+    written(state.path());
+    let wanted = only(|wanted| wanted.policy = Some("idel".into()));
+    let read = entries(state.path(), &wanted).expect("reads");
+    assert_eq!(
+        read.unknown_names,
+        ["the journal has no action with the policy \"idel\"; did you mean `idle`?"]
+    );
+    let wanted = only(|wanted| wanted.policy = Some("idle".into()));
+    assert!(entries(state.path(), &wanted).expect("reads").unknown_names.is_empty());
+}
+
+#[test]
+fn a_pipe_in_place_of_the_journal_is_refused_at_once() {
+    let state = tempfile::tempdir().expect("a folder");
+    let made = std::process::Command::new("mkfifo").arg(file(state.path(), 0)).status();
+    assert!(made.expect("mkfifo runs").success());
+    let error = entries(state.path(), &Wanted::default()).expect_err("a pipe");
+    assert!(error.to_string().contains("not a regular file"), "{error}");
+}
+
+#[test]
 fn an_action_that_is_there_twice_is_damage() {
     let state = tempfile::tempdir().expect("a folder");
     written(state.path());

@@ -1,8 +1,8 @@
 //! The world: instances, sessions, and what is done to them.
 //!
-//! One lock guards the whole [`State`]. All waits (a kill for its victim, a sleep, a session for a row) are on one condition
+//! One lock guards the whole `State`. All waits (a kill for its victim, a sleep, a session for a row) are on one condition
 //! variable that is signalled whenever something ends. Nothing is locked while waiting. Time passes only on access:
-//! [`State::settle`] brings the world up to the present before each access.
+//! `State::settle` brings the world up to the present before each access.
 
 mod client;
 mod idle;
