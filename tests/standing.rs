@@ -107,7 +107,7 @@ fn limits_on_idle_sessions_do_not_reach_who_is_asked_at_each_poll_and_cost_one_c
 
             // Nobody is asked for so long: both are lost, and made anew.
             let connections = db.server.stats().connections;
-            db.world.advance(Duration::from_secs(3 * 3_600));
+            db.world.advance_between_calls(Duration::from_secs(3 * 3_600));
             // Its victim is busy and notices nothing while the clock stands still.
             until("the kill", || db.kills().iter().any(|kill| kill.1.is_some()));
             assert_eq!(db.kills().len(), 1);
