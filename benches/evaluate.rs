@@ -1,7 +1,7 @@
 //! How fast 20 policies are evaluated over 100,000 sessions, and how much memory the snapshot takes.
 //!
 //! The results are ratios to a hand-written loop for each condition in the same run, because absolute times depend on the machine.
-//! `cargo bench --bench evaluate`.
+//! `cargo bench -p orareaper-benches --bench evaluate`.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

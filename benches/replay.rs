@@ -2,7 +2,7 @@
 //!
 //! The result is a ratio to reading alone in the same run, because absolute times depend on the machine. Memory is shown after a
 //! tenth of the recording and after all of it; the difference is what replay remembers, not what it reads.
-//! `cargo bench --bench replay [SNAPSHOTS]`.
+//! `cargo bench -p orareaper-benches --bench replay [SNAPSHOTS]`.
 
 use std::fs::File;
 use std::io::BufReader;
