@@ -4,7 +4,7 @@
 //! no other text of a session is ever part of it. Oracle's answers are distinguished by number.
 
 pub mod carry_out;
-pub mod door;
+pub(crate) mod door;
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::session::SessionKey;
 
 /// Why there is no statement for an action on a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoStatement {
+pub(crate) enum NoStatement {
     /// `report` does nothing.
     Nothing,
     /// DISCONNECT SESSION has no `@inst_id`: it reaches only the instance that it is sent to, where SID and SERIAL# may belong to
@@ -52,7 +52,12 @@ impl std::error::Error for NoStatement {}
 ///
 /// # Errors
 /// When no statement does exactly this to exactly this session.
-pub fn statement(action: Action, key: SessionKey, sql_id: Option<&str>, connected: u32) -> Result<String, NoStatement> {
+pub(crate) fn statement(
+    action: Action,
+    key: SessionKey,
+    sql_id: Option<&str>,
+    connected: u32,
+) -> Result<String, NoStatement> {
     let SessionKey {
         inst_id, sid, serial, ..
     } = key;
@@ -103,7 +108,7 @@ fn is_sql_id(text: &str) -> bool {
 ///
 /// A number that is not known to mean a refusal may come from an accepted statement, so the session is followed.
 #[must_use]
-pub const fn outcome_of(code: u32) -> Outcome {
+pub(crate) const fn outcome_of(code: u32) -> Outcome {
     match code {
         0 => Outcome::Done,
         // Session marked for kill: it ends as soon as it can be interrupted.

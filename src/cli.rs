@@ -45,10 +45,10 @@ impl Status {
 pub struct Cli {
     /// The configuration file.
     #[arg(long, short, global = true, value_name = "FILE", default_value = CONFIG)]
-    pub config: PathBuf,
+    pub(crate) config: PathBuf,
     /// The format of log lines; by default human on a terminal and JSON elsewhere.
     #[arg(long, global = true, value_name = "FORMAT")]
-    pub log_format: Option<LogFormat>,
+    pub(crate) log_format: Option<LogFormat>,
     /// Which log lines to write: error, warn, info, debug, trace, or directives such as orareaper=debug.
     #[arg(
         long,
@@ -57,15 +57,15 @@ pub struct Cli {
         default_value = "info",
         env = "ORAREAPER_LOG"
     )]
-    pub log: String,
+    pub(crate) log: String,
     /// The command.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Human,
     /// One JSON object per line.
@@ -74,7 +74,7 @@ pub enum LogFormat {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Runs the daemon.
     Run {
         /// Sends no statement that acts on a session, whatever the policies and the configuration say.
@@ -126,62 +126,62 @@ pub enum Command {
 
 /// Where a command gets the sessions and the policies from.
 #[derive(Clone, Debug, Args)]
-pub struct SourceArgs {
+pub(crate) struct SourceArgs {
     /// Reads the sessions from a saved snapshot (JSON or CSV) instead of the databases; `-` is standard input.
     #[arg(long, value_name = "FILE")]
-    pub snapshot: Option<PathBuf>,
+    pub(crate) snapshot: Option<PathBuf>,
     /// Policy files or folders, instead of the configured ones.
     #[arg(long, value_name = "PATH", num_args = 1..)]
-    pub policies: Vec<PathBuf>,
+    pub(crate) policies: Vec<PathBuf>,
     /// The database's time when the snapshot was saved, if the file does not contain it: 2026-11-22T10:00:00Z.
     #[arg(long, value_name = "TIME", requires = "snapshot")]
-    pub taken_at: Option<String>,
+    pub(crate) taken_at: Option<String>,
     /// Only this configured database; with --snapshot, the name of its database for the policies' `databases:`.
     #[arg(long, value_name = "NAME")]
-    pub database: Option<String>,
+    pub(crate) database: Option<String>,
 }
 
 /// `explain`
 #[derive(Debug, Args)]
-pub struct ExplainArgs {
+pub(crate) struct ExplainArgs {
     /// The session: 'SID,SERIAL#,@INST_ID'; SERIAL# and INST_ID may be left out if the rest is unambiguous.
     #[arg(value_name = "SID,SERIAL#,@INST", required_unless_present = "sql")]
-    pub session: Option<String>,
+    pub(crate) session: Option<String>,
     /// Only this policy.
     #[arg(long, value_name = "NAME")]
-    pub policy: Option<String>,
+    pub(crate) policy: Option<String>,
     /// The sessions and the policies.
     #[command(flatten)]
-    pub source: SourceArgs,
+    pub(crate) source: SourceArgs,
     /// Prints each policy's condition as a query for SQL*Plus that selects the same sessions. Without a session, no database
     /// is read.
     #[arg(long)]
-    pub sql: bool,
+    pub(crate) sql: bool,
 }
 
 /// `sessions`
 #[derive(Debug, Args)]
-pub struct SessionsArgs {
+pub(crate) struct SessionsArgs {
     /// Lists only the sessions that match this condition: "INACTIVE longer than 1h and username = SHOP".
     #[arg(value_name = "CONDITION")]
-    pub condition: Option<String>,
+    pub(crate) condition: Option<String>,
     /// The sessions and the policies.
     #[command(flatten)]
-    pub source: SourceArgs,
+    pub(crate) source: SourceArgs,
     /// Lists background sessions too. A condition that uses `background` or `type` implies it.
     #[arg(long)]
-    pub all: bool,
+    pub(crate) all: bool,
     /// The format of the list.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: ListFormat,
+    pub(crate) format: ListFormat,
     /// Reads again this many seconds after the previous reading, until interrupted.
     #[arg(long, value_name = "SECONDS", conflicts_with = "snapshot", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub watch: Option<u64>,
+    pub(crate) watch: Option<u64>,
 }
 
 /// The format of `sessions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ListFormat {
+pub(crate) enum ListFormat {
     /// For a terminal.
     Text,
     /// For spreadsheets.
@@ -192,97 +192,97 @@ pub enum ListFormat {
 
 /// `plan`
 #[derive(Debug, Args)]
-pub struct PlanArgs {
+pub(crate) struct PlanArgs {
     /// The sessions and the policies.
     #[command(flatten)]
-    pub source: SourceArgs,
+    pub(crate) source: SourceArgs,
     /// Treats every `for:` as fulfilled.
     #[arg(long)]
-    pub assume_held: bool,
+    pub(crate) assume_held: bool,
     /// The format of the report.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
-    pub format: ReportFormat,
+    pub(crate) format: ReportFormat,
     /// Writes the report to this file instead of standard output.
     #[arg(long, short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// `record`
 #[derive(Debug, Args)]
-pub struct RecordArgs {
+pub(crate) struct RecordArgs {
     /// The file to create; an existing file is not overwritten.
     #[arg(long, short, value_name = "FILE")]
-    pub output: PathBuf,
+    pub(crate) output: PathBuf,
     /// The time between two snapshots, such as 15s or 1m; by default the database's `poll`.
     #[arg(long, value_name = "SPAN", value_parser = span)]
-    pub every: Option<Duration>,
+    pub(crate) every: Option<Duration>,
     /// Ends after this time, such as 1h. Without --for and --snapshots, records until interrupted.
     #[arg(long = "for", value_name = "SPAN", value_parser = span, conflicts_with = "snapshots")]
-    pub for_: Option<Duration>,
+    pub(crate) for_: Option<Duration>,
     /// Ends after this many snapshots.
     #[arg(long, value_name = "N")]
-    pub snapshots: Option<NonZeroU64>,
+    pub(crate) snapshots: Option<NonZeroU64>,
     /// The configured database to record; required if there are several.
     #[arg(long, value_name = "NAME")]
-    pub database: Option<String>,
+    pub(crate) database: Option<String>,
 }
 
 /// `replay`
 #[derive(Debug, Args)]
-pub struct ReplayArgs {
+pub(crate) struct ReplayArgs {
     /// A recording made by `record`.
     #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Policy files or folders, instead of the configured ones.
     #[arg(long, value_name = "PATH", num_args = 1..)]
-    pub policies: Vec<PathBuf>,
+    pub(crate) policies: Vec<PathBuf>,
     /// Treats every `for:` as fulfilled.
     #[arg(long)]
-    pub assume_held: bool,
+    pub(crate) assume_held: bool,
     /// The format of the report: totals, or, as JSON, one plan per snapshot and line.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
-    pub format: ReportFormat,
+    pub(crate) format: ReportFormat,
     /// Writes the report to this file instead of standard output.
     #[arg(long, short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// `history`
 #[derive(Debug, Args)]
-pub struct HistoryArgs {
+pub(crate) struct HistoryArgs {
     /// Only actions since this time: a span before now such as 7d, a day, or a time.
     #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
+    pub(crate) since: Option<String>,
     /// Only actions up to this time.
     #[arg(long, value_name = "TIME")]
-    pub until: Option<String>,
+    pub(crate) until: Option<String>,
     /// Only actions on this database.
     #[arg(long, value_name = "NAME")]
-    pub database: Option<String>,
+    pub(crate) database: Option<String>,
     /// Only actions of this policy.
     #[arg(long, value_name = "NAME")]
-    pub policy: Option<String>,
+    pub(crate) policy: Option<String>,
     /// Only actions on sessions of this user.
     #[arg(long, value_name = "USERNAME")]
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// Only actions with this outcome, such as done, marked or failed, or with this verification, such as gone or lingers.
     #[arg(long, value_name = "OUTCOME")]
-    pub outcome: Option<String>,
+    pub(crate) outcome: Option<String>,
     /// Only actions on this session: 'SID,SERIAL#,@INST_ID', or a part of it.
     #[arg(long, value_name = "SID,SERIAL#,@INST")]
-    pub session: Option<String>,
+    pub(crate) session: Option<String>,
     /// Counts by day and policy instead of listing each action.
     #[arg(long)]
-    pub summary: bool,
+    pub(crate) summary: bool,
     /// The format; json is one object per line, with all recorded columns of the session.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
-    pub format: ReportFormat,
+    pub(crate) format: ReportFormat,
     /// Writes to this file instead of standard output.
     #[arg(long, short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// The daemon's state folder, instead of the configured one.
     #[arg(long, value_name = "FOLDER")]
-    pub state: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
 }
 
 /// Parses a span of time from a second to a year.
@@ -311,24 +311,24 @@ fn report_formats() -> impl clap::builder::TypedValueParser<Value = ReportFormat
 
 /// `check`
 #[derive(Debug, Args)]
-pub struct CheckArgs {
+pub(crate) struct CheckArgs {
     /// Policy files or folders, or configurations; by default the configuration and its policies.
     #[arg(value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     /// Also reports what the policies use that this release of Oracle Database lacks: 11.2, 12.1, 19, 23.
     #[arg(long, value_name = "RELEASE", value_parser = release)]
-    pub release: Option<Release>,
+    pub(crate) release: Option<Release>,
     /// The format of the problems.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub format: CheckFormat,
+    pub(crate) format: CheckFormat,
     /// Prints the JSON Schema of a policy file, for editors, and exits.
     #[arg(long)]
-    pub print_schema: bool,
+    pub(crate) print_schema: bool,
 }
 
 /// The format of `check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CheckFormat {
+pub(crate) enum CheckFormat {
     /// With the source line and the place marked.
     Text,
     /// One line per problem, beginning with `file:line:column`.
@@ -339,29 +339,29 @@ pub enum CheckFormat {
 
 /// `test`
 #[derive(Debug, Args)]
-pub struct TestArgs {
+pub(crate) struct TestArgs {
     /// Folders with tests. A test is a folder with timeline.yaml, expect.yaml and the policies: policy.yaml, or the files
     /// that the timeline names. By default the folders of the configured policies.
     #[arg(value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     /// Also writes the results as JUnit XML, for a build server.
     #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
+    pub(crate) junit: Option<PathBuf>,
 }
 
 /// `demo`
 #[cfg(feature = "demo")]
 #[derive(Debug, Args)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// How long the demo runs, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
-    pub seconds: Duration,
+    pub(crate) seconds: Duration,
     /// The address that serves /metrics and the status page.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9763")]
-    pub listen: std::net::SocketAddr,
+    pub(crate) listen: std::net::SocketAddr,
     /// The folder for the report and the journal; by default a new folder in the system's temporary folder.
     #[arg(long, value_name = "FOLDER")]
-    pub folder: Option<PathBuf>,
+    pub(crate) folder: Option<PathBuf>,
 }
 
 #[cfg(feature = "demo")]
@@ -413,7 +413,7 @@ failure: usage, connection, input or output
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn man(out: &mut dyn std::io::Write) -> std::io::Result<()> {
+pub(crate) fn man(out: &mut dyn std::io::Write) -> std::io::Result<()> {
     let mut command = Cli::command();
     command.build();
     let page = clap_mangen::Man::new(command.clone());
@@ -446,6 +446,6 @@ pub fn man(out: &mut dyn std::io::Write) -> std::io::Result<()> {
 }
 
 /// Writes the completion script of a shell.
-pub fn completions(shell: clap_complete::Shell, out: &mut dyn std::io::Write) {
+pub(crate) fn completions(shell: clap_complete::Shell, out: &mut dyn std::io::Write) {
     clap_complete::generate(shell, &mut Cli::command(), "orareaper", out);
 }

@@ -23,13 +23,13 @@ impl Monotonic {
 
     /// The time from `earlier` to this; zero if `earlier` is later.
     #[must_use]
-    pub const fn since(self, earlier: Monotonic) -> Duration {
+    pub(crate) const fn since(self, earlier: Monotonic) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 
     /// The moment `span` later.
     #[must_use]
-    pub const fn plus(self, span: Duration) -> Monotonic {
+    pub(crate) const fn plus(self, span: Duration) -> Monotonic {
         Monotonic(self.0.saturating_add(span))
     }
 }

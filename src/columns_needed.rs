@@ -47,7 +47,7 @@ pub fn columns(set: &PolicySet) -> Columns {
 /// The columns to take from a recording: those that the policies need, and those by which protections recognize server
 /// processes, which cost another view in a database and nothing in a recording.
 #[must_use]
-pub fn columns_of_recording(set: &PolicySet) -> Columns {
+pub(crate) fn columns_of_recording(set: &PolicySet) -> Columns {
     let mut columns = columns(set);
     columns.insert(Column::Pname);
     columns
@@ -55,7 +55,7 @@ pub fn columns_of_recording(set: &PolicySet) -> Columns {
 
 /// The columns that one policy uses.
 #[must_use]
-pub fn of_policy(policy: &Policy) -> Columns {
+pub(crate) fn of_policy(policy: &Policy) -> Columns {
     let mut columns = columns_of(&policy.when);
     if let Some(unless) = &policy.unless {
         columns = columns.union(columns_of(unless));
@@ -112,7 +112,7 @@ const fn is_of_server_processes(protection: Protection) -> bool {
 
 /// The resources that a set of policies uses.
 #[must_use]
-pub fn resources(set: &PolicySet) -> Vec<Resource> {
+pub(crate) fn resources(set: &PolicySet) -> Vec<Resource> {
     let mut resources: Vec<Resource> = set.policies.iter().flat_map(resources_of).collect();
     resources.sort_unstable();
     resources.dedup();
@@ -121,7 +121,7 @@ pub fn resources(set: &PolicySet) -> Vec<Resource> {
 
 /// The resources that one policy uses.
 #[must_use]
-pub fn resources_of(policy: &Policy) -> Vec<Resource> {
+pub(crate) fn resources_of(policy: &Policy) -> Vec<Resource> {
     let conditions = policy.pressure.iter();
     let conditions = conditions.flat_map(|pressure| std::iter::once(&pressure.begin).chain(&pressure.end));
     conditions

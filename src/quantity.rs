@@ -33,12 +33,12 @@ pub(crate) fn bytes_in(unit: &str) -> Option<i64> {
 
 /// A duration in whole seconds, shown with at most two units, the larger one first: `5h 12m`, `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub i64);
+pub(crate) struct Span(pub(crate) i64);
 
 /// The text is not a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a span such as 90s, 30m, 4h, 1d or 1h30m")]
-pub struct NoSpan;
+pub(crate) struct NoSpan;
 
 impl Span {
     /// The exact form, as in a file: `1d2h3m4s`.
@@ -108,12 +108,12 @@ impl fmt::Display for Span {
 
 /// A size in bytes, shown in powers of 1024 with at most one decimal: `2 GB`, `1.5 MB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bytes(pub i64);
+pub(crate) struct Bytes(pub(crate) i64);
 
 /// The text is not a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a size such as 512KB, 20MB, 2GB or 1TB")]
-pub struct NoSize;
+pub(crate) struct NoSize;
 
 impl Bytes {
     /// The exact form, as in a file, in the largest unit that is exact: `1536MB`.

@@ -103,7 +103,7 @@ impl Recorder {
 
     /// A number for an action, never given twice.
     #[must_use]
-    pub fn next_id(&self) -> u64 {
+    pub(crate) fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -111,7 +111,7 @@ impl Recorder {
     ///
     /// # Errors
     /// When it is not. Then the action must not be taken.
-    pub fn record_intent(&self, intent: &Arc<Intent>) -> io::Result<()> {
+    pub(crate) fn record_intent(&self, intent: &Arc<Intent>) -> io::Result<()> {
         let event = Event::Intent(Arc::clone(intent));
         let line = line(&event, self.panel.clock.utc())?.expect("an intent is journalled");
         match self.writer.write_and_wait(line) {
@@ -130,7 +130,7 @@ impl Recorder {
     }
 
     /// Records anything else, and does not wait for the disk.
-    pub fn record(&self, event: &Event) {
+    pub(crate) fn record(&self, event: &Event) {
         self.panel.show(event);
         self.writer.tell_if_stuck();
         match line(event, self.panel.clock.utc()) {
@@ -161,7 +161,7 @@ impl Recorder {
 
     /// Whether there is still somebody who writes.
     #[must_use]
-    pub fn runs(&self) -> bool {
+    pub(crate) fn runs(&self) -> bool {
         self.writer.runs()
     }
 }

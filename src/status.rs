@@ -28,34 +28,34 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The daemon at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Status {
+pub(crate) struct Status {
     /// When it started.
-    pub started: Option<DateTime<Utc>>,
+    pub(crate) started: Option<DateTime<Utc>>,
     /// Whether every action is a dry run.
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Who or what paused the daemon, and why, if it is paused.
-    pub paused: Option<String>,
+    pub(crate) paused: Option<String>,
     /// Why the kill switch cannot be read, if so; that counts as paused.
-    pub switch_error: Option<String>,
+    pub(crate) switch_error: Option<String>,
     /// The digest of the policies in force; `None` before the first load.
-    pub digest: Option<Arc<str>>,
+    pub(crate) digest: Option<Arc<str>>,
     /// How many policies are in force.
-    pub policies: usize,
+    pub(crate) policies: usize,
     /// Why the last load failed, if it did.
-    pub load_error: Option<String>,
+    pub(crate) load_error: Option<String>,
     /// Why the journal cannot be written, if so; meanwhile no session is acted on.
-    pub journal_error: Option<String>,
+    pub(crate) journal_error: Option<String>,
     /// The databases, by name.
-    pub databases: BTreeMap<Arc<str>, Database>,
+    pub(crate) databases: BTreeMap<Arc<str>, Database>,
     /// The last actions, newest first.
-    pub recent: VecDeque<Recent>,
+    pub(crate) recent: VecDeque<Recent>,
 }
 
 /// One database.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Database {
+pub(crate) struct Database {
     /// What the name stands for, [`crate::config::Database::place`].
-    pub place: Arc<str>,
+    pub(crate) place: Arc<str>,
     /// Its driver's name.
     pub driver: &'static str,
     /// Whether it is armed: policies may act on it.
@@ -63,28 +63,28 @@ pub struct Database {
     /// How often it is polled.
     pub poll: Duration,
     /// Whether it answers.
-    pub link: Link,
+    pub(crate) link: Link,
     /// When the last cycle with every instance complete was done.
-    pub complete: Option<Monotonic>,
+    pub(crate) complete: Option<Monotonic>,
     /// When the last cycle was done, by the database's clock in UTC.
-    pub taken_at: Option<DateTime<Utc>>,
+    pub(crate) taken_at: Option<DateTime<Utc>>,
     /// Number of sessions in that cycle.
-    pub sessions: usize,
+    pub(crate) sessions: usize,
     /// Its instances in that cycle.
-    pub instances: Vec<InstanceReport>,
+    pub(crate) instances: Vec<InstanceReport>,
     /// The connections that the policies need for statements: the instance of each, and whether it is open.
-    pub acting: Vec<(Option<u32>, bool)>,
+    pub(crate) acting: Vec<(Option<u32>, bool)>,
     /// Its policies, in file and list order.
-    pub policies: Vec<Policy>,
+    pub(crate) policies: Vec<Policy>,
     /// What could not be read in that cycle, and the consequences.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// Whether reading takes so long that no session is acted on.
-    pub stale: bool,
+    pub(crate) stale: bool,
 }
 
 /// Whether a database answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Link {
+pub(crate) enum Link {
     /// Not known yet.
     Connecting,
     /// It answers.
@@ -103,34 +103,34 @@ pub enum Link {
 
 /// One policy on one database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// Its name.
     pub name: Arc<str>,
     /// Whether it sends statements.
     pub mode: RunMode,
     /// Sessions that its condition held for in the last cycle.
-    pub matched: usize,
+    pub(crate) matched: usize,
     /// Warrants in the last cycle.
-    pub warrants: usize,
+    pub(crate) warrants: usize,
     /// How many sessions it spared in the last cycle, by reason.
-    pub spared: BTreeMap<SpareReason, usize>,
+    pub(crate) spared: BTreeMap<SpareReason, usize>,
     /// Actions that were carried out, or assumed, since the daemon started.
-    pub acted: u64,
+    pub(crate) acted: u64,
     /// Why its breaker is open, if it is.
-    pub breaker: Option<String>,
+    pub(crate) breaker: Option<String>,
     /// The groups that it leaves alone because they refill, with the reason.
-    pub suspended: Vec<String>,
+    pub(crate) suspended: Vec<String>,
 }
 
 /// An action, as the page shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recent {
+pub(crate) struct Recent {
     /// The outcome's time, by the host's clock.
-    pub at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
     /// Its outcome.
-    pub outcomed: Outcomed,
+    pub(crate) outcomed: Outcomed,
     /// What later snapshots have shown.
-    pub proof: Option<Proof>,
+    pub(crate) proof: Option<Proof>,
 }
 
 impl Database {
@@ -154,7 +154,7 @@ impl Database {
 
     /// Why the database is not ready, if so.
     #[must_use]
-    pub fn trouble(&self, now: Monotonic) -> Option<String> {
+    pub(crate) fn trouble(&self, now: Monotonic) -> Option<String> {
         match (&self.link, self.complete) {
             (Link::Connecting, None) => return Some("not connected yet".to_owned()),
             (Link::Down { since, error }, _) => {
@@ -189,7 +189,7 @@ impl Database {
 
 impl Status {
     /// Applies an event. `at` and `now` are the host's time.
-    pub fn update(&mut self, event: &Event, at: DateTime<Utc>, now: Monotonic) {
+    pub(crate) fn update(&mut self, event: &Event, at: DateTime<Utc>, now: Monotonic) {
         match event {
             Event::Started { dry_run, .. } => {
                 self.started = Some(at);
@@ -316,7 +316,7 @@ impl Status {
 
     /// One line for `systemctl status`, problems first.
     #[must_use]
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let mut parts = Vec::new();
         parts.extend(self.paused.as_ref().map(|by| format!("paused ({by})")));
         if self.dry_run {
@@ -344,7 +344,7 @@ impl Status {
 
     /// Why the daemon is not ready: the problem of each database with its name, and those of the daemon with an empty name.
     #[must_use]
-    pub fn troubles(&self, now: Monotonic) -> Vec<(Arc<str>, String)> {
+    pub(crate) fn troubles(&self, now: Monotonic) -> Vec<(Arc<str>, String)> {
         let mut troubles = Vec::new();
         if let Some(error) = &self.switch_error {
             troubles.push((Arc::from(""), format!("the kill switch cannot be read: {error}")));
@@ -384,12 +384,12 @@ pub struct SharedStatus(Arc<RwLock<Status>>);
 
 impl SharedStatus {
     /// Locks it for reading; hold the lock only to copy.
-    pub fn read(&self) -> RwLockReadGuard<'_, Status> {
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Status> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Locks it for writing.
-    pub fn write(&self) -> RwLockWriteGuard<'_, Status> {
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Status> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -31,7 +31,7 @@ const SEND_LIMIT: Duration = Duration::from_secs(1);
 
 /// The connection to the service manager, if there is one.
 #[derive(Debug, Default)]
-pub struct Notifier {
+pub(crate) struct Notifier {
     socket: Option<UnixDatagram>,
 }
 
@@ -40,7 +40,7 @@ impl Notifier {
     ///
     /// # Errors
     /// When it names a socket that cannot be reached.
-    pub fn from_environment() -> io::Result<Notifier> {
+    pub(crate) fn from_environment() -> io::Result<Notifier> {
         Notifier::to(std::env::var_os("NOTIFY_SOCKET").as_deref())
     }
 
@@ -48,7 +48,7 @@ impl Notifier {
     ///
     /// # Errors
     /// When it cannot be reached.
-    pub fn to(socket: Option<&OsStr>) -> io::Result<Notifier> {
+    pub(crate) fn to(socket: Option<&OsStr>) -> io::Result<Notifier> {
         let Some(name) = socket.filter(|name| !name.is_empty()) else {
             return Ok(Notifier::default());
         };
@@ -71,17 +71,17 @@ impl Notifier {
     }
 
     /// The daemon is up, or has reloaded.
-    pub fn ready(&self, status: &str) {
+    pub(crate) fn ready(&self, status: &str) {
         self.send(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
     }
 
     /// Sets the line that `systemctl status` shows.
-    pub fn status(&self, status: &str) {
+    pub(crate) fn status(&self, status: &str) {
         self.send(&[NotifyState::Status(&one_line(status))]);
     }
 
     /// The daemon reloads; [`Self::ready`] ends the reload, whether or not it succeeded.
-    pub fn reloading(&self) {
+    pub(crate) fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => self.send(&[NotifyState::Reloading, now]),
             // A message without the time makes systemd 253 and later report a failed reload; no message does no harm.
@@ -90,12 +90,12 @@ impl Notifier {
     }
 
     /// The daemon is shutting down.
-    pub fn stopping(&self, status: &str) {
+    pub(crate) fn stopping(&self, status: &str) {
         self.send(&[NotifyState::Stopping, NotifyState::Status(&one_line(status))]);
     }
 
     /// Feeds the watchdog if every loop makes progress; returns whether it was fed.
-    pub fn feed(&self, heartbeat: &Heartbeat) -> bool {
+    pub(crate) fn feed(&self, heartbeat: &Heartbeat) -> bool {
         let stuck = heartbeat.stuck();
         if stuck.is_empty() {
             self.send(&[NotifyState::Watchdog]);
@@ -120,7 +120,7 @@ impl Notifier {
 
 /// How often the watchdog has to be fed, if the service manager watches this process: half of what it allows.
 #[must_use]
-pub fn watchdog_interval() -> Option<Duration> {
+pub(crate) fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|allowed| allowed / 2)
 }
 
@@ -174,7 +174,7 @@ impl Heartbeat {
 
     /// The loops that do not make progress.
     #[must_use]
-    pub fn stuck(&self) -> Vec<String> {
+    pub(crate) fn stuck(&self) -> Vec<String> {
         let now = micros(self.clock.now());
         let loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         let stuck = loops
@@ -195,12 +195,12 @@ pub struct Pulse {
 
 impl Pulse {
     /// The loop makes progress.
-    pub fn touch(&self) {
+    pub(crate) fn touch(&self) {
         self.touch_for(self.allowance);
     }
 
     /// The loop makes progress, and the next touch is due within `allowance`.
-    pub fn touch_for(&self, allowance: Duration) {
+    pub(crate) fn touch_for(&self, allowance: Duration) {
         let until = self.heartbeat.clock.now().plus(allowance);
         self.state.until.store(micros(until), Ordering::Relaxed);
     }

@@ -58,9 +58,9 @@ pub struct Intending<'a> {
     /// The permission.
     pub warrant: &'a Warrant,
     /// A snapshot of this session alone, as it was when the warrant was given.
-    pub seen: &'a Snapshot,
+    pub(crate) seen: &'a Snapshot,
     /// The statement that will be sent; `None` for `report`, and if it depends on the re-check.
-    pub statement: Option<&'a str>,
+    pub(crate) statement: Option<&'a str>,
 }
 
 /// An action that has ended.
@@ -68,8 +68,6 @@ pub struct Intending<'a> {
 pub struct Answered<'a> {
     /// The action's number.
     pub action_id: u64,
-    /// The permission that was used up.
-    pub warrant: &'a Warrant,
     /// The statement that was sent, or would have been.
     pub statement: Option<&'a str>,
     /// Its outcome.
@@ -79,45 +77,45 @@ pub struct Answered<'a> {
     /// The message of Oracle or the driver, or why the session was spared.
     pub message: Option<String>,
     /// The session at the re-check, row 0.
-    pub session: Option<&'a Snapshot>,
+    pub(crate) session: Option<&'a Snapshot>,
     /// How long the action took.
-    pub took: Duration,
+    pub(crate) took: Duration,
 }
 
 /// What carrying out needs besides the warrant.
-pub struct Hands<'a> {
+pub(crate) struct Hands<'a> {
     /// A connection to the session's own instance if the action reaches no other. Pause, blackouts, reloads and the age of the
     /// snapshot are checked there.
-    pub door: Door<'a>,
+    pub(crate) door: Door<'a>,
     /// The database as this connection found it; it names the connection's instance.
-    pub capabilities: &'a Capabilities,
+    pub(crate) capabilities: &'a Capabilities,
     /// The host's CPU times at this connection's last reading, for gates that are checked again.
-    pub counters: &'a mut Counters,
+    pub(crate) counters: &'a mut Counters,
     /// What the protections need to know.
-    pub facts: &'a Facts,
+    pub(crate) facts: &'a Facts,
     /// The configuration's limits.
-    pub limits: &'a EffectiveLimits,
+    pub(crate) limits: &'a EffectiveLimits,
     /// The current day, which exemptions expire by.
-    pub today: NaiveDate,
+    pub(crate) today: NaiveDate,
     /// The policy's schedule in the database's time zone, if it has one.
-    pub schedule: Option<&'a Schedule>,
+    pub(crate) schedule: Option<&'a Schedule>,
     /// How long it took to read the snapshot behind the warrant.
-    pub read_in: TimeDelta,
+    pub(crate) read_in: TimeDelta,
     /// Sessions that are already being ended, known when the warrant was given or since.
-    pub going: &'a [Going],
+    pub(crate) going: &'a [Going],
     /// The limit of each call.
-    pub limit: Duration,
+    pub(crate) limit: Duration,
     /// The limit of KILL and DISCONNECT: a plain KILL of a busy session makes its caller wait up to 60 seconds.
-    pub kill_limit: Duration,
+    pub(crate) kill_limit: Duration,
     /// The time since carrying out began.
-    pub elapsed: &'a dyn Fn() -> Duration,
+    pub(crate) elapsed: &'a dyn Fn() -> Duration,
 }
 
 /// Uses the warrant up.
 ///
 /// # Errors
 /// When the intent could not be written. Then nothing was done.
-pub fn carry_out(
+pub(crate) fn carry_out(
     mut warrant: Warrant,
     seen: &Snapshot,
     hands: &mut Hands<'_>,
@@ -139,7 +137,6 @@ pub fn carry_out(
     let sent = warrant.mode() == RunMode::Enforce && answer.statement.is_some();
     witness.answered(&Answered {
         action_id,
-        warrant: &warrant,
         statement: answer.statement.as_deref(),
         outcome: answer.outcome,
         code: answer.code,

@@ -13,7 +13,7 @@ use crate::decide::outcome::Outcome;
 use crate::oracle::{ActingConnection, BlockAnswer, Connection, Error};
 
 /// Whether the daemon as a whole still permits anything.
-pub trait Permission {
+pub(crate) trait Permission {
     /// Whether the last step may be taken. If it may, it counts as under way until [`Self::end`]. `now` is the database's
     /// clock in UTC, read just before.
     ///
@@ -26,7 +26,7 @@ pub trait Permission {
 }
 
 /// A connection to act on, and who is asked before it acts.
-pub struct Door<'a> {
+pub(crate) struct Door<'a> {
     connection: &'a mut dyn ActingConnection,
     permission: &'a dyn Permission,
 }
@@ -34,7 +34,7 @@ pub struct Door<'a> {
 /// What came of a last step.
 #[derive(Debug)]
 #[must_use = "it is what came of the warrant"]
-pub enum Taken {
+pub(crate) enum Taken {
     /// It was not taken after all.
     Stopped(Outcome, String),
     /// There was nothing to do.
@@ -47,17 +47,17 @@ pub enum Taken {
 
 impl<'a> Door<'a> {
     /// To the database that the connection is to.
-    pub fn new(connection: &'a mut dyn ActingConnection, permission: &'a dyn Permission) -> Door<'a> {
+    pub(crate) fn new(connection: &'a mut dyn ActingConnection, permission: &'a dyn Permission) -> Door<'a> {
         Door { connection, permission }
     }
 
     /// To look again.
-    pub fn reading(&mut self) -> &mut dyn Connection {
+    pub(crate) fn reading(&mut self) -> &mut dyn Connection {
         self.connection
     }
 
     /// Takes the last step, if it is still permitted at this time by the database's clock.
-    pub fn take(&mut self, step: LastStep, now: DateTime<Utc>, limit: Duration) -> Taken {
+    pub(crate) fn take(&mut self, step: LastStep, now: DateTime<Utc>, limit: Duration) -> Taken {
         let what = match &step {
             LastStep::Report => "",
             LastStep::Assume(text) => text,

@@ -15,7 +15,7 @@ use crate::session::snapshot::Snapshot;
 use crate::yaml::diagnostics::{Diagnostic, Severity};
 
 /// Runs the command.
-pub fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
+pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
     if arguments.print_schema {
         print(crate::policy::schema().as_bytes());
         return Status::Fine;

@@ -14,7 +14,7 @@ use crate::session::column::{Column, Columns};
 use crate::yaml::diagnostics::did_you_mean;
 
 /// Runs the command.
-pub fn run(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Status {
+pub(crate) fn run(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Status {
     match explain(arguments, config, clock) {
         Ok(text) => print(text.as_bytes()),
         Err(status) => status,

@@ -21,7 +21,7 @@ use crate::report::{HistoryReport, ReportFormat};
 use crate::yaml::diagnostics::{did_you_mean, one_of};
 
 /// Runs the command.
-pub fn run(arguments: &HistoryArgs, config: &Path, clock: SystemClock) -> Status {
+pub(crate) fn run(arguments: &HistoryArgs, config: &Path, clock: SystemClock) -> Status {
     match history(arguments, config, clock) {
         Ok(status) | Err(status) => status,
     }

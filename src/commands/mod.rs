@@ -5,20 +5,20 @@
 
 pub mod check;
 #[cfg(feature = "demo")]
-pub mod demo;
-pub mod explain;
-pub mod history;
+pub(crate) mod demo;
+pub(crate) mod explain;
+pub(crate) mod history;
 mod log;
 mod log_queue;
 pub(crate) mod look;
-pub mod pause;
-pub mod plan;
+pub(crate) mod pause;
+pub(crate) mod plan;
 mod progress;
-pub mod record;
-pub mod replay;
-pub mod run;
-pub mod sessions;
-pub mod test;
+pub(crate) mod record;
+pub(crate) mod replay;
+pub(crate) mod run;
+pub(crate) mod sessions;
+pub(crate) mod test;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};

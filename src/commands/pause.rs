@@ -20,7 +20,7 @@ use crate::daemon::pause::{self, Pause};
 const STATE: &str = "/var/lib/orareaper";
 
 /// Pauses.
-pub fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: SystemClock) -> Status {
+pub(crate) fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: SystemClock) -> Status {
     let by = who();
     let question = Question::Pause {
         by: by.clone(),
@@ -68,7 +68,7 @@ pub fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: SystemClo
 }
 
 /// Ends a pause.
-pub fn resume(config: &Path, state: Option<&Path>) -> Status {
+pub(crate) fn resume(config: &Path, state: Option<&Path>) -> Status {
     let meant = meant(config, state);
     match meant.as_slice() {
         [] => {}

@@ -12,7 +12,7 @@ use crate::report::{Report, Subject, together};
 use crate::session::column::{Column, Columns};
 
 /// Runs the command.
-pub fn run(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> Status {
+pub(crate) fn run(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> Status {
     match plan(arguments, config, clock) {
         Ok(()) => Status::Fine,
         Err(status) => status,

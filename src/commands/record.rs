@@ -27,7 +27,7 @@ use crate::session::column::Column;
 const TICK: Duration = Duration::from_millis(100);
 
 /// Runs the command.
-pub fn run(arguments: &RecordArgs, config: &Path, clock: SystemClock) -> Status {
+pub(crate) fn run(arguments: &RecordArgs, config: &Path, clock: SystemClock) -> Status {
     match record(arguments, config, Arc::new(clock)) {
         Ok(()) => Status::Fine,
         Err(status) => status,

@@ -20,7 +20,7 @@ use crate::replay::{Replay, Setting, Step};
 use crate::report::{Report, ReportFormat, Subject};
 
 /// Runs the command.
-pub fn run(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Status {
+pub(crate) fn run(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Status {
     match replay(arguments, config, clock) {
         Ok(status) | Err(status) => status,
     }

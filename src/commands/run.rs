@@ -58,7 +58,7 @@ impl Signals {
 }
 
 /// Runs the command.
-pub fn run(path: &Path, dry_run: bool, clock: SystemClock) -> Status {
+pub(crate) fn run(path: &Path, dry_run: bool, clock: SystemClock) -> Status {
     let signals = match Signals::catch() {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("catch signals: {error}")),

@@ -19,7 +19,7 @@ use crate::session::column::Columns;
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Runs the command.
-pub fn run(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Status {
+pub(crate) fn run(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Status {
     match sessions(arguments, config, clock) {
         Ok(()) => Status::Fine,
         Err(status) => status,

@@ -8,7 +8,7 @@ use crate::policy_test::junit::{Case, Verdict, junit};
 use crate::policy_test::run_folder;
 
 /// Runs the command.
-pub fn run(arguments: &TestArgs, config: &Path) -> Status {
+pub(crate) fn run(arguments: &TestArgs, config: &Path) -> Status {
     let paths = if arguments.paths.is_empty() {
         match load_config(config) {
             Ok(config) => beside(&config.policies),

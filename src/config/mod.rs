@@ -25,20 +25,11 @@ use sha2::{Digest as _, Sha256};
 pub use read::{Loaded, Rules, check};
 pub use secret::{Secret, SecretError, SecretSource};
 
-pub use crate::policy::model::Labels;
+pub(crate) use crate::policy::model::Labels;
 use crate::policy::model::Limits;
 use crate::policy::schedule::Schedule;
 use crate::words::words;
 use crate::yaml::diagnostics::{Diagnostic, Severity};
-
-/// All keys of the configuration, by the section of docs/configuration.md that describes them.
-pub const KEYS: [(&str, &[&str]); 5] = [
-    ("The file", &read::KEYS),
-    ("A database", &database::DATABASE_KEYS),
-    ("Limits", &crate::policy::LIMIT_KEYS),
-    ("A blackout", &read::BLACKOUT_KEYS),
-    ("A password", &database::SECRET_KEYS),
-];
 
 /// A checked configuration.
 #[derive(Clone, Debug)]
@@ -147,9 +138,9 @@ pub enum Login {
 #[derive(Clone, Debug)]
 pub struct Blackout {
     /// When it begins.
-    pub schedule: Schedule,
+    pub(crate) schedule: Schedule,
     /// How long it lasts.
-    pub lasts: Duration,
+    pub(crate) lasts: Duration,
     /// The reason.
     pub reason: String,
 }

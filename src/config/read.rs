@@ -51,20 +51,20 @@ pub struct Loaded {
     /// All errors and warnings, in the order of the files.
     pub diagnostics: Vec<Diagnostic>,
     /// What is needed to check the policies in the same run, if it could be read in spite of errors elsewhere.
-    pub rules: Option<Rules>,
+    pub(crate) rules: Option<Rules>,
     /// How many files were read.
-    pub files: usize,
+    pub(crate) files: usize,
 }
 
 /// Where the policies are, and what is needed to check them.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// See [`Config::policies`].
-    pub policies: Vec<PathBuf>,
+    pub(crate) policies: Vec<PathBuf>,
     /// See [`Config::timezone`].
-    pub timezone: Tz,
+    pub(crate) timezone: Tz,
     /// The names and labels of the databases, if there is no error in them.
-    pub databases: Option<Vec<(Arc<str>, Labels)>>,
+    pub(crate) databases: Option<Vec<(Arc<str>, Labels)>>,
 }
 
 /// Reads the files that a pattern of `include` matches: their names and contents. Files that cannot be read are added to the

@@ -20,13 +20,13 @@ pub struct Secret(Zeroizing<String>);
 impl Secret {
     /// Wraps a password.
     #[must_use]
-    pub fn new(text: String) -> Secret {
+    pub(crate) fn new(text: String) -> Secret {
         Secret(Zeroizing::new(text))
     }
 
     /// The password itself, only for the driver.
     #[must_use]
-    pub fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }
@@ -110,7 +110,7 @@ fn outside(source: &SecretSource, error: &std::io::Error) -> String {
 impl SecretSource {
     /// What to do when the database refuses the password.
     #[must_use]
-    pub fn remedy(&self) -> String {
+    pub(crate) fn remedy(&self) -> String {
         match self {
             SecretSource::Credential(_, file) if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() => format!(
                 "the password is from {self}, which systemd copied when the service started: correct it in the file that the unit \
@@ -128,7 +128,7 @@ impl SecretSource {
     ///
     /// # Errors
     /// The source and the reason of the failure, never the contents.
-    pub fn read(&self) -> Result<Secret, SecretError> {
+    pub(crate) fn read(&self) -> Result<Secret, SecretError> {
         self.read_with(|name| std::env::var_os(name))
     }
 

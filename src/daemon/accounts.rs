@@ -67,7 +67,7 @@ struct Refusal {
 
 /// Permission to try an account's password once.
 #[derive(Debug)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     accounts: Arc<Accounts>,
     account: String,
     password: String,
@@ -80,7 +80,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn of(state: &Path) -> io::Result<Accounts> {
+    pub(crate) fn of(state: &Path) -> io::Result<Accounts> {
         let file = state.join("refused-logins.json");
         let refusals = Refusals::read(&file)?;
         Ok(Accounts {
@@ -94,7 +94,7 @@ impl Accounts {
     }
 
     /// Forgets all refusals if the file was deleted.
-    pub fn look_again(&self) {
+    pub(crate) fn look_again(&self) {
         if self.file.as_ref().is_some_and(|file| !file.exists()) {
             self.state().refusals.refused.clear();
         }
@@ -108,7 +108,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When this password was refused before ([`Class::Auth`]), or another attempt takes longer than `limit`.
-    pub fn attempt(self: &Arc<Self>, target: &Target, limit: Duration) -> Result<Option<Attempt>, Error> {
+    pub(crate) fn attempt(self: &Arc<Self>, target: &Target, limit: Duration) -> Result<Option<Attempt>, Error> {
         let Login::Password { user, password } = &target.login else {
             return Ok(None);
         };
@@ -167,7 +167,7 @@ impl Accounts {
 
 impl Attempt {
     /// Records the result of the attempt.
-    pub fn ended<C>(self, answer: &Result<C, Error>) {
+    pub(crate) fn ended<C>(self, answer: &Result<C, Error>) {
         let mut state = self.accounts.state();
         match answer {
             Ok(_) => {

@@ -37,7 +37,7 @@ use crate::session::snapshot::Snapshot;
 
 /// The limit of a plain KILL, which makes its caller wait up to 60 seconds (Oracle Database Administrator's Guide, "Terminating
 /// Sessions"), with a margin.
-pub const KILL_LIMIT: Duration = Duration::from_secs(75);
+pub(crate) const KILL_LIMIT: Duration = Duration::from_secs(75);
 
 /// One connection with what it found.
 struct Link {
@@ -104,7 +104,7 @@ impl Actor {
     }
 
     /// Runs until the sender of orders or the receiver of messages is gone.
-    pub fn run(mut self, reach: &SharedReach, witness: &mut dyn Witness, orders: &Receiver<Order>) {
+    pub(crate) fn run(mut self, reach: &SharedReach, witness: &mut dyn Witness, orders: &Receiver<Order>) {
         for order in orders {
             self.reach = reach.now();
             let answer = match order {
@@ -426,7 +426,7 @@ fn drop_unused(warrant: &Warrant, seen: &Snapshot, outcome: Outcome, why: &str, 
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn start(
+pub(crate) fn start(
     reach: SharedReach,
     clock: Arc<dyn Clock>,
     switch: Arc<Switch>,

@@ -15,7 +15,7 @@ const SPREAD: f64 = 0.25;
 
 /// The state between attempts.
 #[derive(Clone, Copy, Debug)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
     /// Differs between databases.
     seed: u64,
@@ -24,7 +24,7 @@ pub struct Backoff {
 impl Backoff {
     /// For the database of this name.
     #[must_use]
-    pub fn of(database: &str) -> Backoff {
+    pub(crate) fn of(database: &str) -> Backoff {
         // FNV-1a: names that differ in one letter differ in all bits of the sum.
         let seed = database.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |so_far, byte| {
             (so_far ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -33,12 +33,12 @@ impl Backoff {
     }
 
     /// Forgets the failures.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 
     /// Counts a failure and returns the pause before the next attempt; `None` if there must be none until a person acts.
-    pub fn after(&mut self, class: Class, poll: Duration) -> Option<Duration> {
+    pub(crate) fn after(&mut self, class: Class, poll: Duration) -> Option<Duration> {
         self.failures = self.failures.saturating_add(1);
         match class.retry() {
             Retry::Never => None,

@@ -52,7 +52,7 @@ const MOST_ASKING: usize = 16;
 /// A question to a daemon.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
-pub enum Question {
+pub(crate) enum Question {
     /// Asks for process, folders and pause.
     Status,
     /// Pauses the daemon.
@@ -71,30 +71,30 @@ pub enum Question {
 
 /// A daemon's answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The daemon's process id.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// Its state folder.
-    pub state: PathBuf,
+    pub(crate) state: PathBuf,
     /// Its configuration.
-    pub config: PathBuf,
+    pub(crate) config: PathBuf,
     /// The current pause, if there is one.
-    pub pause: Option<Told>,
+    pub(crate) pause: Option<Told>,
     /// Statements that were sent and have no answer yet.
-    pub under_way: Vec<String>,
+    pub(crate) under_way: Vec<String>,
     /// Why the file could not be written or removed, if so.
-    pub unsaved: Option<String>,
+    pub(crate) unsaved: Option<String>,
 }
 
 /// A pause in an answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Told {
+pub(crate) struct Told {
     /// Who or what.
-    pub by: String,
+    pub(crate) by: String,
     /// Why.
-    pub reason: String,
+    pub(crate) reason: String,
     /// Since when.
-    pub since: Option<DateTime<Utc>>,
+    pub(crate) since: Option<DateTime<Utc>>,
 }
 
 impl From<Pause> for Told {
@@ -111,7 +111,7 @@ impl From<Told> for Pause {
 
 /// A state folder's path, locked by this process as long as it runs.
 #[derive(Debug)]
-pub struct Claim {
+pub(crate) struct Claim {
     state: PathBuf,
     folder: PathBuf,
     _lock: File,
@@ -119,7 +119,7 @@ pub struct Claim {
 
 /// A daemon's control socket, which is removed when this is dropped.
 #[derive(Debug)]
-pub struct Control {
+pub(crate) struct Control {
     socket: PathBuf,
     _claim: Claim,
 }
@@ -129,7 +129,7 @@ impl Claim {
     ///
     /// # Errors
     /// When another daemon has it, or there is no place for the lock.
-    pub fn take(state: &Path) -> io::Result<Claim> {
+    pub(crate) fn take(state: &Path) -> io::Result<Claim> {
         let tell = |what: &str, path: &Path, error: io::Error| {
             io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
         };
@@ -178,7 +178,7 @@ impl Claim {
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub fn listen(self, config: &Path, switch: Arc<Switch>, clock: Arc<dyn Clock>) -> io::Result<Control> {
+    pub(crate) fn listen(self, config: &Path, switch: Arc<Switch>, clock: Arc<dyn Clock>) -> io::Result<Control> {
         let socket = self.folder.join(format!("{}.sock", name_of(&self.state)));
         let tell = |error: io::Error| io::Error::new(error.kind(), format!("listen on {}: {error}", socket.display()));
         // Whoever left it is gone: the lock is ours.
@@ -350,7 +350,7 @@ fn sweep(folder: &Path, own: &str) {
 ///
 /// # Errors
 /// When nobody answers there.
-pub fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
+pub(crate) fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE + DISK))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -364,7 +364,7 @@ pub fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
 
 /// The sockets of the daemons of this host, those without a daemon behind them too.
 #[must_use]
-pub fn sockets(state: Option<&Path>) -> Vec<PathBuf> {
+pub(crate) fn sockets(state: Option<&Path>) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     if let Some(own) = env::var_os("RUNTIME_DIRECTORY") {
         folders.extend(first_of(&own));

@@ -167,7 +167,7 @@ impl Database {
     }
 
     /// Applies inputs until it is told to stop or nobody can tell it any more.
-    pub fn run(mut self, inputs: &Receiver<Input>) {
+    pub(crate) fn run(mut self, inputs: &Receiver<Input>) {
         loop {
             self.watcher.alive(&self.settings.name);
             self.poll_if_due();
@@ -235,7 +235,7 @@ impl Database {
 
     /// Every call of a driver has a limit, but a client library can fail to keep its own: then this is all that is left to
     /// do. Said once for each read.
-    pub fn tell_if_hanging(&mut self) {
+    pub(crate) fn tell_if_hanging(&mut self) {
         let Polling::Since(since) = self.polling else { return };
         let taken = self.clock.now().since(since);
         if taken <= self.settings.patience {
@@ -252,7 +252,7 @@ impl Database {
     }
 
     /// The same of the thread that acts. Said once, until it comes back; nothing is permitted meanwhile.
-    pub fn tell_if_acting_hangs(&mut self) {
+    pub(crate) fn tell_if_acting_hangs(&mut self) {
         let patience = self.settings.acting_patience.saturating_mul(self.standby.connections());
         let Some(taken) = self.orders.hangs(self.clock.now(), patience) else {
             return;
@@ -546,7 +546,7 @@ fn whole_seconds(span: Duration) -> TimeDelta {
 
 /// The snapshot's time in UTC.
 #[must_use]
-pub fn utc_of(snapshot: &Snapshot) -> Option<DateTime<Utc>> {
+pub(crate) fn utc_of(snapshot: &Snapshot) -> Option<DateTime<Utc>> {
     let clock = snapshot.clock()?;
     clock.now.to_utc(clock.utc_offset)
 }

@@ -72,17 +72,17 @@ pub struct Polled {
     /// What the database is and has.
     pub capabilities: Arc<Capabilities>,
     /// When the reading began.
-    pub began: Monotonic,
+    pub(crate) began: Monotonic,
     /// How long the reading took.
-    pub took: Duration,
+    pub(crate) took: Duration,
     /// The number of round trips that the reading took.
-    pub round_trips: u64,
+    pub(crate) round_trips: u64,
     /// Needed views that could not be read, each once.
-    pub unreadable: Vec<Unreadable>,
+    pub(crate) unreadable: Vec<Unreadable>,
     /// Why ages that are differences of DATEs are unknown, if they are.
-    pub dates_fault: Option<String>,
+    pub(crate) dates_fault: Option<String>,
     /// A warning that came with the login of the connection.
-    pub warning: Option<String>,
+    pub(crate) warning: Option<String>,
 }
 
 impl Polled {
@@ -110,27 +110,27 @@ pub enum Order {
 #[derive(Debug)]
 pub struct Batch {
     /// The warrants in their order, each with a snapshot of its session alone.
-    pub warrants: Vec<(Warrant, Snapshot)>,
+    pub(crate) warrants: Vec<(Warrant, Snapshot)>,
     /// When the reading of their snapshot began.
-    pub began: Monotonic,
+    pub(crate) began: Monotonic,
     /// How long that reading took.
-    pub read_in: TimeDelta,
+    pub(crate) read_in: TimeDelta,
     /// How long after that they are valid.
-    pub good_for: Duration,
+    pub(crate) good_for: Duration,
     /// The rules behind them.
-    pub rules: Arc<Rules>,
+    pub(crate) rules: Arc<Rules>,
     /// Sessions that earlier actions are ending.
-    pub going: Vec<Going>,
+    pub(crate) going: Vec<Going>,
     /// The current day, which exemptions expire by.
-    pub today: NaiveDate,
+    pub(crate) today: NaiveDate,
     /// The daemon's own sessions besides the actor's.
-    pub own: Vec<SessionKey>,
+    pub(crate) own: Vec<SessionKey>,
     /// The names of the instances, for connecting to one.
-    pub instances: HashMap<u32, String>,
+    pub(crate) instances: HashMap<u32, String>,
     /// The form in which the snapshot's texts were read, also for the re-check.
-    pub texts: TextForm,
+    pub(crate) texts: TextForm,
     /// Set when the rest of the batch must not be carried out, because its rules are no longer in force.
-    pub revoked: Arc<AtomicBool>,
+    pub(crate) revoked: Arc<AtomicBool>,
 }
 
 /// A message of the actor.

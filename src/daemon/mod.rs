@@ -10,18 +10,18 @@
 //! block, and only for a limited time for the threads that read and act: a call that hangs in a driver ends with the process,
 //! and its intent is in the journal.
 
-pub mod accounts;
+pub(crate) mod accounts;
 pub mod actor;
-pub mod backoff;
-pub mod control;
+pub(crate) mod backoff;
+pub(crate) mod control;
 pub mod database;
 pub mod messages;
 pub mod pause;
 pub mod poller;
 pub mod reach;
-pub mod reports;
-pub mod service;
-pub mod siblings;
+pub(crate) mod reports;
+pub(crate) mod service;
+pub(crate) mod siblings;
 pub mod standby;
 pub mod watcher;
 
@@ -261,7 +261,7 @@ fn settings(start: &Start<'_>, database: &config::Database) -> Settings {
 ///
 /// # Errors
 /// When a password cannot be read.
-pub fn reaches(config: &Config, accounts: &Arc<Accounts>) -> Result<Vec<Reach>, SecretError> {
+pub(crate) fn reaches(config: &Config, accounts: &Arc<Accounts>) -> Result<Vec<Reach>, SecretError> {
     let reaches = config.databases.iter().map(|database| reach(database, accounts));
     reaches.collect()
 }
@@ -270,7 +270,7 @@ pub fn reaches(config: &Config, accounts: &Arc<Accounts>) -> Result<Vec<Reach>, 
 ///
 /// # Errors
 /// When its password cannot be read.
-pub fn reach(database: &config::Database, accounts: &Arc<Accounts>) -> Result<Reach, SecretError> {
+pub(crate) fn reach(database: &config::Database, accounts: &Arc<Accounts>) -> Result<Reach, SecretError> {
     let (login, source) = match &database.login {
         Login::External => (oracle::Login::External, None),
         Login::Password { user, password } => {

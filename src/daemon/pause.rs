@@ -37,7 +37,7 @@ const ITSELF: &str = "orareaper itself";
 
 /// The file in a state folder.
 #[must_use]
-pub fn file(state: &Path) -> PathBuf {
+pub(crate) fn file(state: &Path) -> PathBuf {
     state.join("paused")
 }
 
@@ -93,7 +93,7 @@ impl Pause {
 
     /// Whether nobody set it and the switch cannot be read.
     #[must_use]
-    pub fn is_trouble(&self) -> bool {
+    pub(crate) fn is_trouble(&self) -> bool {
         self.by == ITSELF
     }
 
@@ -121,7 +121,7 @@ impl Identity {
 
 /// A statement that has been sent, or is about to be, and has no answer yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(u64);
+pub(crate) struct Ticket(u64);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -169,13 +169,13 @@ pub struct Switch {
 
 /// The result of setting or ending a pause in a running daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
+pub(crate) struct Moved {
     /// The current pause, if there is one.
-    pub pause: Option<Pause>,
+    pub(crate) pause: Option<Pause>,
     /// Statements that were sent before and have no answer yet.
-    pub under_way: Vec<String>,
+    pub(crate) under_way: Vec<String>,
     /// Why the file could not be written or removed, if so; the running daemon obeys nevertheless.
-    pub unsaved: Option<String>,
+    pub(crate) unsaved: Option<String>,
 }
 
 impl Switch {
@@ -206,7 +206,7 @@ impl Switch {
 
     /// The result of the last reading, for a loop that must not wait for a disk. If it is too old, that counts as paused.
     #[must_use]
-    pub fn known(&self) -> Option<Pause> {
+    pub(crate) fn known(&self) -> Option<Pause> {
         let inner = self.lock();
         let unknown = || {
             let reason = format!("{} could not be looked at lately", file(&self.state).display());
@@ -223,7 +223,7 @@ impl Switch {
     ///
     /// # Errors
     /// The current pause. Then nothing must be sent.
-    pub fn begin(&self, what: &str) -> Result<Ticket, Pause> {
+    pub(crate) fn begin(&self, what: &str) -> Result<Ticket, Pause> {
         for _ in 0..MOST_LOOKS {
             let before = self.lock().moved;
             if let Some(pause) = self.look() {
@@ -241,18 +241,18 @@ impl Switch {
     }
 
     /// The statement has ended, with or without an answer.
-    pub fn end(&self, ticket: Ticket) {
+    pub(crate) fn end(&self, ticket: Ticket) {
         self.lock().under_way.remove(&ticket);
     }
 
     /// Statements that were sent and have no answer yet.
     #[must_use]
-    pub fn under_way(&self) -> Vec<String> {
+    pub(crate) fn under_way(&self) -> Vec<String> {
         self.lock().under_way.values().cloned().collect()
     }
 
     /// Sets the switch. When this returns, no further statement begins.
-    pub fn pause(&self, pause: &Pause) -> Moved {
+    pub(crate) fn pause(&self, pause: &Pause) -> Moved {
         let under_way = {
             let mut inner = self.lock();
             inner.moved += 1;
@@ -286,14 +286,14 @@ impl Switch {
 
     /// Who ended the last pause.
     #[must_use]
-    pub fn resumed_by(&self) -> String {
+    pub(crate) fn resumed_by(&self) -> String {
         let inner = self.lock();
         let removed = || format!("whoever removed {}", file(&self.state).display());
         inner.resumed_by.clone().unwrap_or_else(removed)
     }
 
     /// Ends a pause; removes the file first.
-    pub fn resume(&self, by: &str) -> Moved {
+    pub(crate) fn resume(&self, by: &str) -> Moved {
         let removed = self.is_the_folder().and_then(|()| clear(&self.state).map(|_| ()));
         let unsaved = removed.err().map(|error| error.to_string());
         {
@@ -346,7 +346,7 @@ impl Switch {
 
 /// The pause of a state folder's file, if there is one. Anything of that name pauses, even a dangling link.
 #[must_use]
-pub fn read(state: &Path) -> Option<Pause> {
+pub(crate) fn read(state: &Path) -> Option<Pause> {
     let path = file(state);
     let there = match fs::symlink_metadata(&path) {
         Ok(there) => there,

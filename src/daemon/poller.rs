@@ -65,7 +65,7 @@ impl Poller {
     }
 
     /// Reads on request, until the requester is gone.
-    pub fn run(mut self, reach: &SharedReach, asks: &Receiver<Needs>, inputs: &Sender<Input>) {
+    pub(crate) fn run(mut self, reach: &SharedReach, asks: &Receiver<Needs>, inputs: &Sender<Input>) {
         for needs in asks {
             self.reach = reach.now();
             if inputs.send(Input::Polled(self.poll(&needs))).is_err() {
@@ -224,7 +224,7 @@ impl Poller {
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn start(
+pub(crate) fn start(
     reach: SharedReach,
     clock: Arc<dyn Clock>,
     asks: Receiver<Needs>,

@@ -27,23 +27,23 @@ pub struct Reach {
 /// How to reach a database; a reload may change it while the threads run. Address and account never change: an entry with others
 /// gets threads of its own.
 #[derive(Clone, Debug)]
-pub struct SharedReach(Arc<Mutex<Reach>>);
+pub(crate) struct SharedReach(Arc<Mutex<Reach>>);
 
 impl SharedReach {
     /// With its first value.
     #[must_use]
-    pub fn new(reach: Reach) -> SharedReach {
+    pub(crate) fn new(reach: Reach) -> SharedReach {
         SharedReach(Arc::new(Mutex::new(reach)))
     }
 
     /// The current value.
     #[must_use]
-    pub fn now(&self) -> Reach {
+    pub(crate) fn now(&self) -> Reach {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Replaces the value.
-    pub fn change(&self, reach: Reach) {
+    pub(crate) fn change(&self, reach: Reach) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reach;
     }
 }
@@ -54,7 +54,7 @@ impl Reach {
     ///
     /// # Errors
     /// When the password can no longer be read.
-    pub fn target_now(&self) -> Result<Target, Error> {
+    pub(crate) fn target_now(&self) -> Result<Target, Error> {
         let mut target = self.target.clone();
         if let (Login::Password { password, .. }, Some(source)) = (&mut target.login, &self.password) {
             let unread = |error: SecretError| {
@@ -73,7 +73,7 @@ impl Reach {
     ///
     /// # Errors
     /// The driver's error; [`Class::Auth`] without an attempt if this password was refused before.
-    pub fn connect(&self, slot: &ConnectSlot) -> Result<Box<dyn Connection>, Error> {
+    pub(crate) fn connect(&self, slot: &ConnectSlot) -> Result<Box<dyn Connection>, Error> {
         self.attempt(&self.target_now()?, |target| slot.connect(target, self.connect_limit))
     }
 
@@ -81,7 +81,7 @@ impl Reach {
     ///
     /// # Errors
     /// The driver's error; [`Class::Auth`] without an attempt if this password was refused before.
-    pub fn connect_to_act(
+    pub(crate) fn connect_to_act(
         &self,
         slot: &ConnectSlot,
         instance: Option<&str>,

@@ -20,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// Writes one database's reports.
 #[derive(Debug)]
-pub struct Reports {
+pub(crate) struct Reports {
     folder: PathBuf,
     clock: Arc<dyn Clock>,
     every: Duration,
@@ -55,7 +55,7 @@ impl Writer {
 impl Reports {
     /// Writes to a state folder.
     #[must_use]
-    pub fn new(state: &Path, clock: Arc<dyn Clock>) -> Reports {
+    pub(crate) fn new(state: &Path, clock: Arc<dyn Clock>) -> Reports {
         Reports {
             folder: state.join("reports"),
             clock,
@@ -69,7 +69,7 @@ impl Reports {
     ///
     /// # Errors
     /// Why an earlier report could not be written. The older file stays.
-    pub fn write(&mut self, view: &CycleView<'_>) -> io::Result<()> {
+    pub(crate) fn write(&mut self, view: &CycleView<'_>) -> io::Result<()> {
         let now = self.clock.now();
         let due = self.last.is_none_or(|last| now.since(last) >= self.every);
         if !due || view.cycle.ruling.decisions.is_empty() {
@@ -105,7 +105,7 @@ fn write(folder: &Path, report: &Report) -> io::Result<()> {
 
 /// The report of a cycle that ran in this mode.
 #[must_use]
-pub fn of(view: &CycleView<'_>, mode: RunMode) -> Report {
+pub(crate) fn of(view: &CycleView<'_>, mode: RunMode) -> Report {
     let notes = view.notes();
     Report::new(&Subject {
         database: view.database,

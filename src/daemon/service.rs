@@ -36,7 +36,7 @@ const RECORDS_WITHIN: Duration = Duration::from_secs(5);
 const PORT_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Everything that runs.
-pub struct Service {
+pub(crate) struct Service {
     parts: Parts,
     running: Running,
     pages: Server,
@@ -58,7 +58,7 @@ struct Parts {
 }
 
 /// Wraps a database's watcher in another, or returns it as it is.
-pub type Wrap<'a> = &'a dyn Fn(Box<dyn Watcher>) -> Box<dyn Watcher>;
+pub(crate) type Wrap<'a> = &'a dyn Fn(Box<dyn Watcher>) -> Box<dyn Watcher>;
 
 impl Parts {
     /// Hands what databases are started with to whoever starts them.
@@ -106,7 +106,7 @@ impl Service {
     ///
     /// # Errors
     /// When the state folder, the listening address or a password cannot be used; the error says which and why.
-    pub fn start(
+    pub(crate) fn start(
         config: &Config,
         set: &Arc<PolicySet>,
         dry_run: bool,
@@ -157,13 +157,13 @@ impl Service {
 
     /// The kill switch.
     #[must_use]
-    pub fn switch(&self) -> &Arc<Switch> {
+    pub(crate) fn switch(&self) -> &Arc<Switch> {
         &self.parts.switch
     }
 
     /// Reports to log, journal, metrics and page when a pause begins, changes or ends; returns the current pause. The thread that waits
     /// for signals calls it, so that it works while no database answers.
-    pub fn tell_pause(&self) -> Option<Pause> {
+    pub(crate) fn tell_pause(&self) -> Option<Pause> {
         let Parts {
             switch, told, recorder, ..
         } = &self.parts;
@@ -189,7 +189,7 @@ impl Service {
     ///
     /// # Errors
     /// Why nothing was changed.
-    pub fn reload(&mut self, config: &Config, set: &Arc<PolicySet>) -> Result<(), String> {
+    pub(crate) fn reload(&mut self, config: &Config, set: &Arc<PolicySet>) -> Result<(), String> {
         let (parts, running) = (&self.parts, &mut self.running);
         parts.accounts.look_again();
         // What is not on the disk by then leaves an action open, which is followed up.
@@ -208,7 +208,7 @@ impl Service {
     }
 
     /// Reports that new policies did not check; the old ones stay in force.
-    pub fn reload_failed(&self, error: String) {
+    pub(crate) fn reload_failed(&self, error: String) {
         self.parts
             .recorder
             .record(&Event::Policies(PolicyLoad::Failed { error }));
@@ -216,26 +216,27 @@ impl Service {
 
     /// The heartbeat of the loops; `None` if a loop or the journal's thread has ended, which happens only after a panic.
     #[must_use]
-    pub fn heartbeat(&self) -> Option<&Heartbeat> {
+    pub(crate) fn heartbeat(&self) -> Option<&Heartbeat> {
         let all = self.running.all_run() && self.parts.recorder.runs();
         all.then_some(&self.parts.heartbeat)
     }
 
     /// The line for `systemctl status`: problems, and what is in force.
     #[must_use]
-    pub fn status_line(&self) -> String {
+    pub(crate) fn status_line(&self) -> String {
         self.parts.status.read().line()
     }
 
     /// The address of the pages.
+    #[cfg(feature = "demo")]
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.pages.address()
     }
 
     /// Ends everything within `grace`, and writes the records that are left; returns whether all ended without an error.
     #[must_use]
-    pub fn stop(self, reason: &str, grace: Duration) -> bool {
+    pub(crate) fn stop(self, reason: &str, grace: Duration) -> bool {
         self.parts.recorder.record(&Event::Stopping { reason: reason.into() });
         let ended = self.running.stop(grace);
         let whole = self.parts.recorder.close(RECORDS_WITHIN);

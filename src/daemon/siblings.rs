@@ -12,7 +12,7 @@ use crate::oracle::capabilities::Capabilities;
 
 /// The identity of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     database: String,
     container: Option<u32>,
     /// INSTANCE_NAME and HOST_NAME.
@@ -22,7 +22,7 @@ pub struct Identity {
 impl Identity {
     /// The identity of a connected database.
     #[must_use]
-    pub fn of(capabilities: &Capabilities) -> Identity {
+    pub(crate) fn of(capabilities: &Capabilities) -> Identity {
         let instances = capabilities.instances.iter();
         Identity {
             database: capabilities.database_name.clone(),
@@ -54,13 +54,13 @@ struct Known {
 
 /// What an entry learns about the other entries for its database.
 #[derive(Debug, Default)]
-pub struct Heard {
+pub(crate) struct Heard {
     /// Their names.
-    pub names: Vec<Arc<str>>,
+    pub(crate) names: Vec<Arc<str>>,
     /// Their recent actions.
-    pub done: Vec<Entry>,
+    pub(crate) done: Vec<Entry>,
     /// The entry whose actions are in progress, if there is one; this entry then must not act.
-    pub acts: Option<Arc<str>>,
+    pub(crate) acts: Option<Arc<str>>,
 }
 
 impl Siblings {
@@ -69,7 +69,7 @@ impl Siblings {
     }
 
     /// Records an entry's identity and actions, and takes the turn to act if no other entry has it.
-    pub fn meet(&self, name: &Arc<str>, identity: Identity, done: Vec<Entry>) -> Heard {
+    pub(crate) fn meet(&self, name: &Arc<str>, identity: Identity, done: Vec<Entry>) -> Heard {
         let mut known = self.known();
         let others = known
             .iter()
@@ -88,7 +88,7 @@ impl Siblings {
     }
 
     /// Gives the turn back and records the actions in one step, so that they count for the next entry.
-    pub fn rest(&self, name: &str, done: Vec<Entry>) {
+    pub(crate) fn rest(&self, name: &str, done: Vec<Entry>) {
         if let Some(known) = self.known().get_mut(name) {
             known.acts = false;
             known.done = done;
@@ -96,14 +96,14 @@ impl Siblings {
     }
 
     /// Removes an entry that is no longer watched.
-    pub fn leave(&self, name: &str) {
+    pub(crate) fn leave(&self, name: &str) {
         self.known().remove(name);
     }
 }
 
 /// One entry among the siblings. Dropping it removes the entry.
 #[derive(Debug)]
-pub struct Kin {
+pub(crate) struct Kin {
     siblings: Arc<Siblings>,
     name: Arc<str>,
 }
@@ -111,7 +111,7 @@ pub struct Kin {
 impl Kin {
     /// For the entry of this name.
     #[must_use]
-    pub fn new(siblings: &Arc<Siblings>, name: &Arc<str>) -> Kin {
+    pub(crate) fn new(siblings: &Arc<Siblings>, name: &Arc<str>) -> Kin {
         Kin {
             siblings: Arc::clone(siblings),
             name: Arc::clone(name),
@@ -119,12 +119,12 @@ impl Kin {
     }
 
     /// As [`Siblings::meet`].
-    pub fn meet(&self, identity: Identity, done: Vec<Entry>) -> Heard {
+    pub(crate) fn meet(&self, identity: Identity, done: Vec<Entry>) -> Heard {
         self.siblings.meet(&self.name, identity, done)
     }
 
     /// As [`Siblings::rest`].
-    pub fn rest(&self, done: Vec<Entry>) {
+    pub(crate) fn rest(&self, done: Vec<Entry>) {
         self.siblings.rest(&self.name, done);
     }
 }

@@ -33,7 +33,7 @@ pub enum Needed {
 impl Needed {
     /// What the policies in force need on the instances of a snapshot.
     #[must_use]
-    pub fn of(set: &PolicySet, in_force: &[InForce], snapshot: &Snapshot) -> Needed {
+    pub(crate) fn of(set: &PolicySet, in_force: &[InForce], snapshot: &Snapshot) -> Needed {
         let enforced = in_force.iter().filter(|policy| policy.mode() == RunMode::Enforce);
         let mut needed = Needed::Nothing;
         for policy in enforced.filter_map(|in_force| set.policies.get(in_force.index())) {
@@ -72,16 +72,16 @@ pub struct Standing {
 #[derive(Clone, Debug)]
 pub struct Place {
     /// Its instance; `None` for one to any instance that is missing.
-    pub inst_id: Option<u32>,
+    pub(crate) inst_id: Option<u32>,
     /// Whether it is open.
     pub stands: bool,
     /// Why it could not be opened, if that was tried.
-    pub error: Option<Error>,
+    pub(crate) error: Option<Error>,
 }
 
 /// The state of the connections that stand by.
 #[derive(Debug)]
-pub struct Standby {
+pub(crate) struct Standby {
     needed: Needed,
     instances: HashMap<u32, String>,
     /// The places of the last answer.
@@ -108,7 +108,7 @@ enum Next {
 impl Standby {
     /// Without any need.
     #[must_use]
-    pub fn new(database: &str) -> Standby {
+    pub(crate) fn new(database: &str) -> Standby {
         Standby {
             needed: Needed::Nothing,
             instances: HashMap::new(),
@@ -122,14 +122,14 @@ impl Standby {
     }
 
     /// Sets what is needed from now on.
-    pub fn need(&mut self, needed: Needed, snapshot: &Snapshot) {
+    pub(crate) fn need(&mut self, needed: Needed, snapshot: &Snapshot) {
         self.needed = needed;
         self.instances = names(snapshot);
     }
 
     /// The order for this poll; `None` if the last one is not answered, or nothing is needed. `may_connect` is false if no connection
     /// may be made for other reasons.
-    pub fn ask(&mut self, now: Monotonic, may_connect: bool) -> Option<Standing> {
+    pub(crate) fn ask(&mut self, now: Monotonic, may_connect: bool) -> Option<Standing> {
         if self.asked || (self.needed == Needed::Nothing && !self.standing) {
             return None;
         }
@@ -149,7 +149,7 @@ impl Standby {
     }
 
     /// Processes the answer. A connection that could not be opened is tried again later, with growing pauses; the others stay.
-    pub fn answered(&mut self, places: &[Place], now: Monotonic, poll: Duration) {
+    pub(crate) fn answered(&mut self, places: &[Place], now: Monotonic, poll: Duration) {
         self.asked = false;
         self.places = places.to_vec();
         match places.iter().find_map(|place| place.error.as_ref()) {
@@ -164,7 +164,7 @@ impl Standby {
 
     /// How many connections have to stand by; one where a batch makes its own.
     #[must_use]
-    pub fn connections(&self) -> u32 {
+    pub(crate) fn connections(&self) -> u32 {
         match &self.needed {
             Needed::Nothing | Needed::Any => 1,
             Needed::Each(instances) => u32::try_from(instances.len()).unwrap_or(u32::MAX).max(1),
@@ -173,7 +173,7 @@ impl Standby {
 
     /// The places where they stood by last, as if none did.
     #[must_use]
-    pub fn missing(&self) -> Vec<Place> {
+    pub(crate) fn missing(&self) -> Vec<Place> {
         let gone = |place: &Place| Place {
             stands: false,
             error: None,
@@ -191,7 +191,7 @@ impl Standby {
     }
 
     /// Somebody has acted: missing connections may be made at once, and what was known of the database may be so no longer.
-    pub fn reloaded(&mut self) {
+    pub(crate) fn reloaded(&mut self) {
         self.again();
         self.reloaded = true;
     }
@@ -205,7 +205,7 @@ impl Standby {
 
 /// The instances' names.
 #[must_use]
-pub fn names(snapshot: &Snapshot) -> HashMap<u32, String> {
+pub(crate) fn names(snapshot: &Snapshot) -> HashMap<u32, String> {
     let instances = snapshot.instances().iter();
     instances
         .map(|instance| (instance.inst_id, instance.name.clone()))

@@ -29,17 +29,17 @@ use crate::session::snapshot::Snapshot;
 #[derive(Debug, Default)]
 pub struct Memory {
     /// How long conditions have held.
-    pub holds: Holds,
+    pub(crate) holds: Holds,
     /// Which gates are open.
-    pub gates: Gates,
+    pub(crate) gates: Gates,
     /// Recent actions.
     pub ledger: Ledger,
     /// Sessions that were acted on and are not known to be gone.
     pub following: Following,
     /// Sessions that a `report` policy has reported already.
-    pub reported: Reported,
+    pub(crate) reported: Reported,
     /// Sessions that were ended recently, and those that came back.
-    pub refills: Refills,
+    pub(crate) refills: Refills,
 }
 
 /// The input of one cycle besides the snapshot and the memory.
@@ -70,9 +70,9 @@ pub struct Cycle {
     /// What became of earlier actions.
     pub verified: Vec<Verification>,
     /// Sessions that came back after one of the same group was ended.
-    pub returns: Vec<Return>,
+    pub(crate) returns: Vec<Return>,
     /// The candidates.
-    pub plan: Plan,
+    pub(crate) plan: Plan,
     /// The decisions and warrants.
     pub ruling: Ruling,
 }
@@ -139,25 +139,25 @@ fn patience(set: &PolicySet, followed: &Followed) -> TimeDelta {
 #[must_use = "what was done is remembered"]
 pub struct Done {
     /// The journal's number of the action.
-    pub action_id: u64,
+    pub(crate) action_id: u64,
     /// The session.
-    pub key: SessionKey,
+    pub(crate) key: SessionKey,
     /// The session's group.
-    pub who: ClientGroup,
+    pub(crate) who: ClientGroup,
     /// The policy.
-    pub policy: Arc<str>,
+    pub(crate) policy: Arc<str>,
     /// The action.
-    pub action: Action,
+    pub(crate) action: Action,
     /// Whether a statement was to be sent.
-    pub mode: RunMode,
+    pub(crate) mode: RunMode,
     /// The outcome.
-    pub outcome: Outcome,
+    pub(crate) outcome: Outcome,
     /// The time by the database's clock, in UTC.
-    pub at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
     /// The session's SQL_ID and SQL_EXEC_ID at the re-check, for CANCEL SQL.
-    pub sql_exec: Option<(String, Option<i64>)>,
+    pub(crate) sql_exec: Option<(String, Option<i64>)>,
     /// Whether a statement was sent, whatever its outcome.
-    pub sent: bool,
+    pub(crate) sent: bool,
 }
 
 impl Done {
@@ -178,7 +178,7 @@ impl Done {
     }
 
     /// The outcome of a warrant without a re-check: the session's SQL is taken from the snapshot.
-    pub fn seen_in(snapshot: &Snapshot, warrant: &Warrant, action_id: u64, outcome: Outcome) -> Done {
+    pub(crate) fn seen_in(snapshot: &Snapshot, warrant: &Warrant, action_id: u64, outcome: Outcome) -> Done {
         let sql_exec = snapshot.find(warrant.key()).and_then(|row| {
             Some((
                 snapshot.text(row, Column::SqlId)?.to_owned(),

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::decide::guard::allowance::{Allowance, Taken};
-pub use crate::decide::guard::recheck::{Going, Surroundings};
+pub(crate) use crate::decide::guard::recheck::{Going, Surroundings};
 pub use crate::decide::guard::statement::{LastStep, Statement};
 use crate::decide::in_force::{EffectiveLimits, InForce, RunMode};
 use crate::decide::ledger::Ledger;
@@ -38,7 +38,7 @@ use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
 /// The breaker does not open for this many candidates or fewer.
-pub const BREAKER_IGNORES: usize = 5;
+pub(crate) const BREAKER_IGNORES: usize = 5;
 
 /// Permission for exactly one action.
 #[derive(Debug)]
@@ -64,13 +64,13 @@ impl Warrant {
 
     /// The session's group: same user, program and machine.
     #[must_use]
-    pub fn who(&self) -> &ClientGroup {
+    pub(crate) fn who(&self) -> &ClientGroup {
         &self.who
     }
 
     /// The action.
     #[must_use]
-    pub fn action(&self) -> Action {
+    pub(crate) fn action(&self) -> Action {
         self.action
     }
 
@@ -94,7 +94,7 @@ impl Warrant {
 
     /// The reason in words.
     #[must_use]
-    pub fn reason(&self) -> &str {
+    pub(crate) fn reason(&self) -> &str {
         &self.reason
     }
 
@@ -111,11 +111,11 @@ pub struct Decision {
     /// The policy's place in the set.
     pub policy: usize,
     /// How the policy runs.
-    pub mode: RunMode,
+    pub(crate) mode: RunMode,
     /// The session's row in the snapshot.
     pub row: usize,
     /// The action: the policy's own, or a later rung of its ladder.
-    pub action: Action,
+    pub(crate) action: Action,
     /// Why, which says what was decided.
     pub why: Why,
 }
@@ -129,7 +129,7 @@ impl Decision {
 
     /// What the words of its reason are made from.
     #[must_use]
-    pub fn about<'a>(&self, set: &'a PolicySet, snapshot: &'a Snapshot) -> About<'a> {
+    pub(crate) fn about<'a>(&self, set: &'a PolicySet, snapshot: &'a Snapshot) -> About<'a> {
         About {
             set,
             policy: self.policy,
@@ -154,9 +154,9 @@ pub struct Ruling {
     /// One for each session that may be acted on.
     pub warrants: Vec<Warrant>,
     /// Policies whose whole plan was refused.
-    pub open_breakers: Vec<OpenBreaker>,
+    pub(crate) open_breakers: Vec<OpenBreaker>,
     /// Groups that a policy leaves alone.
-    pub suspended: Vec<Suspended>,
+    pub(crate) suspended: Vec<Suspended>,
 }
 
 /// Applies the limits. `standstill` is why nobody may be acted on, if so.
@@ -325,7 +325,7 @@ pub fn still_deserved(
 ///
 /// # Errors
 /// Why it is spared.
-pub fn deserved_by_another(
+pub(crate) fn deserved_by_another(
     warrant: &Warrant,
     again: &Snapshot,
     (sid, serial): (u32, u32),

@@ -20,7 +20,7 @@ use crate::session::snapshot::Snapshot;
 
 /// Whether a session has served a policy's `for:`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
+pub(crate) enum Hold {
     /// The condition holds, but not yet for long enough.
     Pending {
         /// Since when it holds.
@@ -46,19 +46,19 @@ struct PolicyHolds {
 
 /// A snapshot's time, as holds go by it.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// When the database's clock was read, at the beginning.
-    pub now: DateTime<Utc>,
+    pub(crate) now: DateTime<Utc>,
     /// A row was read perhaps as late as this after that.
-    pub read_in: TimeDelta,
+    pub(crate) read_in: TimeDelta,
     /// Whether the snapshot before it is near enough for holds to go on.
-    pub unbroken: bool,
+    pub(crate) unbroken: bool,
 }
 
 impl Holds {
     /// Takes note of what the policies in force match. A session whose instance was not read completely does not hold. A hold
     /// that begins counts from when the rows had been read, and one that goes on is measured at the snapshot's clock.
-    pub fn update(
+    pub(crate) fn update(
         &mut self,
         snapshot: &Snapshot,
         set: &PolicySet,
@@ -78,7 +78,7 @@ impl Holds {
     }
 
     /// Begins a snapshot. All holds end if too many snapshots were missed before it, or if the clock went back.
-    pub fn begin(&mut self, now: DateTime<Utc>, unbroken: bool) {
+    pub(crate) fn begin(&mut self, now: DateTime<Utc>, unbroken: bool) {
         let went_on = self.last_snapshot.is_some_and(|last| now >= last);
         if !(unbroken && went_on) {
             self.policies.clear();
@@ -91,7 +91,7 @@ impl Holds {
     ///
     /// # Panics
     /// When the policy has no `for:`.
-    pub fn observe(&mut self, policy: &Policy, holding: impl Iterator<Item = SessionKey>, now: DateTime<Utc>) {
+    pub(crate) fn observe(&mut self, policy: &Policy, holding: impl Iterator<Item = SessionKey>, now: DateTime<Utc>) {
         assert!(policy.hold > 0, "a policy without `for:` has no clocks");
         let condition = condition_text(policy);
         let before = self
@@ -108,13 +108,13 @@ impl Holds {
 
     /// Forgets the clocks of policies that are no longer loaded, or have no `for:` now. Kept clocks would count time in which
     /// nothing was observed.
-    pub fn keep_only(&mut self, kept: impl Fn(&str) -> bool) {
+    pub(crate) fn keep_only(&mut self, kept: impl Fn(&str) -> bool) {
         self.policies.retain(|name, _| kept(name));
     }
 
     /// The hold of a session; one that was not observed starts now.
     #[must_use]
-    pub fn of(&self, policy: &Policy, key: SessionKey, now: DateTime<Utc>) -> Hold {
+    pub(crate) fn of(&self, policy: &Policy, key: SessionKey, now: DateTime<Utc>) -> Hold {
         if policy.hold == 0 {
             return Hold::Served;
         }

@@ -23,14 +23,14 @@ use crate::words::words;
 
 /// This many intervals without a snapshot are a gap: three snapshots were missed. A gap breaks every hold, because sessions may
 /// have changed meanwhile, and a schedule's time in a gap is skipped.
-pub const GAP: u32 = 4;
+pub(crate) const GAP: u32 = 4;
 
 /// The greatest number of pairs of policy and database: each pair has its own metric series for each instance, action and outcome.
-pub const MOST_PAIRS: usize = 5_000;
+pub(crate) const MOST_PAIRS: usize = 5_000;
 
 /// The error for too many pairs of policy and database, if they are too many.
 #[must_use]
-pub fn too_many(databases: &[(Arc<str>, Labels)], set: &PolicySet) -> Option<String> {
+pub(crate) fn too_many(databases: &[(Arc<str>, Labels)], set: &PolicySet) -> Option<String> {
     let runs = |policy: &&Policy, name: &str, labels: &Labels| {
         let mut selectors = policy.databases.iter();
         policy.mode != Mode::Off
@@ -84,7 +84,7 @@ impl Arming {
 
 /// Why a policy does not run on a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Absent {
+pub(crate) enum Absent {
     /// `mode: off`.
     Off,
     /// Its `databases` do not select this one.
@@ -157,19 +157,19 @@ pub struct InForce {
 impl InForce {
     /// Its place in the set.
     #[must_use]
-    pub fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         self.index
     }
 
     /// Whether it acts here: its own mode, the database's arming and `--dry-run` taken together.
     #[must_use]
-    pub fn mode(self) -> RunMode {
+    pub(crate) fn mode(self) -> RunMode {
         self.mode
     }
 
     /// Whether its schedule lets it act in this cycle; holds are kept either way.
     #[must_use]
-    pub fn is_due(self) -> bool {
+    pub(crate) fn is_due(self) -> bool {
         self.due
     }
 
@@ -182,7 +182,7 @@ impl InForce {
     ///   but not what a policy in `mode: dry-run` did, which would take nothing from it in earnest either. So arming the
     ///   database changes the last step alone.
     #[must_use]
-    pub fn reckons_with(self, set: &PolicySet, mode: RunMode, by: &str) -> bool {
+    pub(crate) fn reckons_with(self, set: &PolicySet, mode: RunMode, by: &str) -> bool {
         match (mode, self.mode, set.policies[self.index].mode) {
             (RunMode::Enforce, _, _) => true,
             (RunMode::DryRun, RunMode::Enforce, _) => false,
@@ -210,7 +210,7 @@ impl Here {
     }
 
     /// Every policy, in the set's order.
-    pub fn each(&self) -> &[Result<InForce, Absent>] {
+    pub(crate) fn each(&self) -> &[Result<InForce, Absent>] {
         &self.each
     }
 }
@@ -244,13 +244,13 @@ impl Rhythm {
 
     /// The same with another longest pause.
     #[must_use]
-    pub fn with_longest_gap(self, longest_gap: TimeDelta) -> Rhythm {
+    pub(crate) fn with_longest_gap(self, longest_gap: TimeDelta) -> Rhythm {
         Rhythm { longest_gap, ..self }
     }
 
     /// Whether a snapshot continues the one before it.
     #[must_use]
-    pub fn is_unbroken(self, before: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    pub(crate) fn is_unbroken(self, before: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
         // A clock that went back breaks it too, because the real time is unknown.
         before.is_some_and(|before| before <= now && now - before <= self.longest_gap)
     }
@@ -258,7 +258,7 @@ impl Rhythm {
     /// The time that this snapshot covers: since the previous one, or one interval if there was none recently. A schedule's time
     /// that passed without a snapshot is skipped.
     #[must_use]
-    pub fn due(self, before: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Due {
+    pub(crate) fn due(self, before: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Due {
         let after = before.filter(|_| self.is_unbroken(before, now));
         Due::Between(after.unwrap_or(now - self.every), now)
     }
@@ -267,7 +267,7 @@ impl Rhythm {
 impl Rules {
     /// For a configured database.
     #[must_use]
-    pub fn of(database: &config::Database, dry_run: bool, set: Arc<PolicySet>) -> Rules {
+    pub(crate) fn of(database: &config::Database, dry_run: bool, set: Arc<PolicySet>) -> Rules {
         Rules {
             schedules: schedules(&set, database.timezone),
             set,
@@ -316,32 +316,32 @@ impl Rules {
 
     /// The same with these labels of the database.
     #[must_use]
-    pub fn with_labels(mut self, labels: Labels) -> Rules {
+    pub(crate) fn with_labels(mut self, labels: Labels) -> Rules {
         self.database = self.database.map(|(name, _)| (name, labels));
         self
     }
 
     /// The policies.
     #[must_use]
-    pub fn set(&self) -> &Arc<PolicySet> {
+    pub(crate) fn set(&self) -> &Arc<PolicySet> {
         &self.set
     }
 
     /// The limits of all policies of the database together.
     #[must_use]
-    pub fn limits(&self) -> &EffectiveLimits {
+    pub(crate) fn limits(&self) -> &EffectiveLimits {
         &self.limits
     }
 
     /// The calendar day in the database's time zone, which exemptions expire by.
     #[must_use]
-    pub fn today(&self, now: DateTime<Utc>) -> NaiveDate {
+    pub(crate) fn today(&self, now: DateTime<Utc>) -> NaiveDate {
         now.with_timezone(&self.zone).date_naive()
     }
 
     /// The blackout at this time, if there is one, in words.
     #[must_use]
-    pub fn blackout(&self, now: DateTime<Utc>) -> Option<Standstill> {
+    pub(crate) fn blackout(&self, now: DateTime<Utc>) -> Option<Standstill> {
         let blackout = self.blackouts.iter().find(|blackout| blackout.holds(now))?;
         Some(Standstill::Blackout(blackout.reason.clone()))
     }
@@ -349,19 +349,19 @@ impl Rules {
     /// The blackout by either clock. A database's clock can stand still (FIXED_DATE) or be set back, while a backup that runs by the
     /// host's clock is in progress.
     #[must_use]
-    pub fn blackout_by_either(&self, database: DateTime<Utc>, host: DateTime<Utc>) -> Option<Standstill> {
+    pub(crate) fn blackout_by_either(&self, database: DateTime<Utc>, host: DateTime<Utc>) -> Option<Standstill> {
         self.blackout(database).or_else(|| self.blackout(host))
     }
 
     /// A policy's schedule in the database's time zone, if it has one.
     #[must_use]
-    pub fn schedule(&self, policy: &str) -> Option<&Schedule> {
+    pub(crate) fn schedule(&self, policy: &str) -> Option<&Schedule> {
         let at = self.set.policies.iter().position(|known| &*known.name == policy)?;
         self.schedules[at].as_ref()
     }
 
     /// Which policies run here, now, and how. `supports` says why an action is not to be had here, if it is not.
-    pub fn here<E: fmt::Display>(&self, supports: impl Fn(Action) -> Result<(), E>, due: Due) -> Here {
+    pub(crate) fn here<E: fmt::Display>(&self, supports: impl Fn(Action) -> Result<(), E>, due: Due) -> Here {
         let run = |(index, policy): (usize, &Policy)| {
             let mode = self.mode(policy)?;
             let mut actions = std::iter::once(policy.action).chain(policy.escalate.iter().map(|rung| rung.action));

@@ -19,7 +19,7 @@ const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The time by the database's clock, in UTC.
-    pub at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
     /// The policy.
     pub policy: Arc<str>,
     /// Whether a statement was sent.
@@ -37,23 +37,23 @@ pub struct Ledger {
 impl Ledger {
     /// The actions through this entry of the configuration.
     #[must_use]
-    pub fn own(&self) -> Vec<Entry> {
+    pub(crate) fn own(&self) -> Vec<Entry> {
         self.entries.iter().cloned().collect()
     }
 
     /// Sets the actions through other entries, replacing those of the previous cycle.
-    pub fn reckon_with(&mut self, others: Vec<Entry>) {
+    pub(crate) fn reckon_with(&mut self, others: Vec<Entry>) {
         self.others = others;
     }
 
     /// Enters an action.
-    pub fn enter(&mut self, entry: Entry) {
+    pub(crate) fn enter(&mut self, entry: Entry) {
         self.entries.push_back(entry);
     }
 
     /// Forgets entries that are too old. An entry from the future was dated by a clock that ran ahead; it is dated now instead, so
     /// that it counts as long as any other.
-    pub fn settle(&mut self, now: DateTime<Utc>) {
+    pub(crate) fn settle(&mut self, now: DateTime<Utc>) {
         for entry in &mut self.entries {
             entry.at = entry.at.min(now);
         }
@@ -80,17 +80,17 @@ pub struct Reported(HashMap<Arc<str>, HashSet<SessionKey>>);
 impl Reported {
     /// Whether this policy has told of this session.
     #[must_use]
-    pub fn contains(&self, policy: &str, key: SessionKey) -> bool {
+    pub(crate) fn contains(&self, policy: &str, key: SessionKey) -> bool {
         self.0.get(policy).is_some_and(|keys| keys.contains(&key))
     }
 
     /// It has told of this session now.
-    pub fn insert(&mut self, policy: &Arc<str>, key: SessionKey) {
+    pub(crate) fn insert(&mut self, policy: &Arc<str>, key: SessionKey) {
         self.0.entry(Arc::clone(policy)).or_default().insert(key);
     }
 
     /// Forgets sessions that are gone.
-    pub fn keep_only(&mut self, snapshot: &Snapshot) {
+    pub(crate) fn keep_only(&mut self, snapshot: &Snapshot) {
         for keys in self.0.values_mut() {
             keys.retain(|key| snapshot.find(*key).is_some() || !snapshot.is_complete(key.inst_id));
         }

@@ -7,7 +7,7 @@ use crate::session::snapshot::Snapshot;
 
 /// Which sessions a policy's condition holds for: `(when) AND NOT (unless)` TRUE, nothing else.
 #[must_use]
-pub fn matched_rows(policy: &Policy, snapshot: &Snapshot) -> Vec<usize> {
+pub(crate) fn matched_rows(policy: &Policy, snapshot: &Snapshot) -> Vec<usize> {
     let when = evaluate(&policy.when, snapshot);
     let selected = match &policy.unless {
         None => when,
@@ -33,7 +33,7 @@ impl Matches {
 
     /// Those of the policy at this place in the set; none if it is not in force.
     #[must_use]
-    pub fn rows(&self, policy: usize) -> &[usize] {
+    pub(crate) fn rows(&self, policy: usize) -> &[usize] {
         self.0
             .iter()
             .find(|(index, _)| *index == policy)

@@ -15,6 +15,6 @@ pub mod pressure;
 pub mod protect;
 pub mod reason;
 pub mod refill;
-pub mod standing;
-pub mod standstill;
+pub(crate) mod standing;
+pub(crate) mod standstill;
 pub mod verify;

@@ -67,7 +67,7 @@ impl Outcome {
 
     /// Whether the session itself was spared when it was read again, which may come out the same the next time.
     #[must_use]
-    pub const fn is_spared(self) -> bool {
+    pub(crate) const fn is_spared(self) -> bool {
         match self {
             Outcome::NoLongerMatches | Outcome::Protected | Outcome::Unchecked => true,
             Outcome::Done

@@ -6,7 +6,7 @@
 //! protection applies; no exemption applies; no earlier action on the session is followed; the condition has held for long
 //! enough. A session that passes all of them is ready.
 
-pub mod company;
+pub(crate) mod company;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -60,19 +60,19 @@ pub struct Situation<'a> {
 impl<'a> Situation<'a> {
     /// The policies.
     #[must_use]
-    pub fn set(&self) -> &'a Arc<PolicySet> {
+    pub(crate) fn set(&self) -> &'a Arc<PolicySet> {
         self.rules.set()
     }
 
     /// What bounds all policies of the database together.
     #[must_use]
-    pub fn limits(&self) -> &'a EffectiveLimits {
+    pub(crate) fn limits(&self) -> &'a EffectiveLimits {
         self.rules.limits()
     }
 
     /// The earlier action on the session, if it counts for this policy.
     #[must_use]
-    pub fn followed(&self, in_force: InForce, key: SessionKey) -> Option<&'a Followed> {
+    pub(crate) fn followed(&self, in_force: InForce, key: SessionKey) -> Option<&'a Followed> {
         let followed = self.following.get(key)?;
         in_force
             .reckons_with(self.set(), followed.mode, &followed.policy)
@@ -80,7 +80,7 @@ impl<'a> Situation<'a> {
     }
 
     /// All earlier actions that count for this policy, by session.
-    pub fn all_followed(&self, in_force: InForce) -> impl Iterator<Item = (&'a SessionKey, &'a Followed)> {
+    pub(crate) fn all_followed(&self, in_force: InForce) -> impl Iterator<Item = (&'a SessionKey, &'a Followed)> {
         let set = self.set();
         let all = self.following.iter();
         all.filter(move |(_, followed)| in_force.reckons_with(set, followed.mode, &followed.policy))
@@ -134,35 +134,35 @@ fn is_assumed_gone(followed: &Followed) -> bool {
 
 /// One policy's part of a plan.
 #[derive(Clone, Debug)]
-pub struct PolicyPlan {
+pub(crate) struct PolicyPlan {
     /// The policy.
-    pub in_force: InForce,
+    pub(crate) in_force: InForce,
     /// Candidates by instance: matched, neither protected nor exempt. The breaker counts these.
-    pub candidates: BTreeMap<u32, usize>,
+    pub(crate) candidates: BTreeMap<u32, usize>,
     /// User sessions by instance, of which the breaker takes its share. Neither number has sessions that a dry run assumes to be gone.
-    pub user_sessions: BTreeMap<u32, usize>,
+    pub(crate) user_sessions: BTreeMap<u32, usize>,
     /// Matched sessions, worst first.
-    pub entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
 }
 
 /// A session that a policy's condition holds for.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its row.
-    pub row: usize,
+    pub(crate) row: usize,
     /// Its key; `None` only if it is protected as unidentified.
-    pub key: Option<SessionKey>,
+    pub(crate) key: Option<SessionKey>,
     /// What prevents an action.
-    pub standing: Standing,
+    pub(crate) standing: Standing,
 }
 
 /// All policies' plans, in file and list order.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The plans of the policies that are due.
-    pub policies: Vec<PolicyPlan>,
+    pub(crate) policies: Vec<PolicyPlan>,
     /// For every policy in force, due or not: its index and the number of sessions for which its condition is TRUE.
-    pub matches: Vec<(usize, usize)>,
+    pub(crate) matches: Vec<(usize, usize)>,
 }
 
 /// Makes the plan.
@@ -400,7 +400,7 @@ fn sort_worst_first(rows: &mut [usize], policy: &Policy, snapshot: &Snapshot) {
 /// The number of live sessions of each group: user sessions that are not dying and not `gone`, that is, being ended. Sessions of
 /// an instance that was not read completely are not counted.
 #[must_use]
-pub fn group_sizes(snapshot: &Snapshot, groups: &Groups, gone: &[bool]) -> Vec<u32> {
+pub(crate) fn group_sizes(snapshot: &Snapshot, groups: &Groups, gone: &[bool]) -> Vec<u32> {
     let mut sizes = vec![0; groups.bound()];
     let Some(types) = snapshot.texts(Column::Type) else {
         return sizes;

@@ -26,7 +26,7 @@ pub struct Reading {
 
 /// One of the two figures of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Figure {
+pub(crate) enum Figure {
     /// The use.
     Use,
     /// The limit.
@@ -53,14 +53,14 @@ impl Readings {
     }
 
     /// All readings, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, Resource, Reading)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Resource, Reading)> + '_ {
         self.known
             .iter()
             .map(|((inst_id, resource), reading)| (*inst_id, *resource, *reading))
     }
 
     /// Records why a figure is unknown on at least one instance. The first reason is kept.
-    pub fn explain(&mut self, resource: Resource, figure: Figure, why: impl Into<String>) {
+    pub(crate) fn explain(&mut self, resource: Resource, figure: Figure, why: impl Into<String>) {
         self.unknown.entry((resource, figure)).or_insert_with(|| why.into());
     }
 
@@ -76,7 +76,7 @@ impl Readings {
     }
 
     /// Subtracts what this session uses, as far as its columns show it.
-    pub fn take_away(&mut self, snapshot: &Snapshot, row: usize) {
+    pub(crate) fn take_away(&mut self, snapshot: &Snapshot, row: usize) {
         let Some(inst_id) = snapshot.id(row, Column::InstId) else {
             return;
         };
@@ -101,7 +101,7 @@ impl Readings {
 
 /// The truth of a pressure condition on one instance.
 #[must_use]
-pub fn judge(condition: &PressureCondition, readings: &Readings, inst_id: u32) -> Truth {
+pub(crate) fn judge(condition: &PressureCondition, readings: &Readings, inst_id: u32) -> Truth {
     match condition {
         PressureCondition::And(terms) => {
             let truths: Vec<Truth> = terms.iter().map(|term| judge(term, readings, inst_id)).collect();
@@ -146,7 +146,7 @@ pub fn judge(condition: &PressureCondition, readings: &Readings, inst_id: u32) -
 
 /// Whether a policy's gate is open on an instance, where it had or had not begun before.
 #[must_use]
-pub fn is_open(pressure: &Pressure, begun: bool, readings: &Readings, inst_id: u32) -> bool {
+pub(crate) fn is_open(pressure: &Pressure, begun: bool, readings: &Readings, inst_id: u32) -> bool {
     match (&pressure.end, begun) {
         (Some(end), true) => judge(end, readings, inst_id) == Truth::False,
         (Some(_) | None, false) | (None, true) => judge(&pressure.begin, readings, inst_id) == Truth::True,
@@ -165,7 +165,7 @@ pub struct Gates {
 
 impl Gates {
     /// Updates the gates with the readings of a snapshot.
-    pub fn update(&mut self, set: &PolicySet, in_force: &[InForce], snapshot: &Snapshot, readings: Readings) {
+    pub(crate) fn update(&mut self, set: &PolicySet, in_force: &[InForce], snapshot: &Snapshot, readings: Readings) {
         self.gated.clear();
         self.open.clear();
         let mut begun = HashMap::new();
@@ -188,13 +188,13 @@ impl Gates {
 
     /// Whether the policy may take sessions of the instance now.
     #[must_use]
-    pub fn is_open(&self, policy: usize, inst_id: Option<u32>) -> bool {
+    pub(crate) fn is_open(&self, policy: usize, inst_id: Option<u32>) -> bool {
         !self.gated.contains(&policy) || inst_id.is_some_and(|inst_id| self.open.contains(&(policy, inst_id)))
     }
 
     /// The readings behind the gates.
     #[must_use]
-    pub fn readings(&self) -> &Readings {
+    pub(crate) fn readings(&self) -> &Readings {
         &self.readings
     }
 }

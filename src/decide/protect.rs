@@ -18,11 +18,11 @@ use crate::session::column::Column;
 use crate::session::snapshot::{Field, OWN_TRANSACTION, Snapshot, SnapshotSource};
 use crate::session::store::Codes;
 
-pub use accounts::Accounts;
-pub use texts::is_unnamed_server_process;
+pub(crate) use accounts::Accounts;
+pub(crate) use texts::is_unnamed_server_process;
 
 /// Accounts that Oracle maintains on every release; `ORACLE_MAINTAINED` adds the others if it can be read.
-pub const SYS_ACCOUNTS: [&str; 7] = ["SYS", "SYSTEM", "SYSBACKUP", "SYSDG", "SYSKM", "SYSRAC", "PUBLIC"];
+pub(crate) const SYS_ACCOUNTS: [&str; 7] = ["SYS", "SYSTEM", "SYSBACKUP", "SYSDG", "SYSKM", "SYSRAC", "PUBLIC"];
 
 /// What the protections need to know about the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Facts {
 
 /// The set of a session's protections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Under(u16);
+pub(crate) struct Under(u16);
 
 impl Under {
     fn of(protection: Protection) -> Under {
@@ -56,19 +56,19 @@ impl Under {
 
     /// The set without one protection.
     #[must_use]
-    pub fn without(self, protection: Protection) -> Under {
+    pub(crate) fn without(self, protection: Protection) -> Under {
         Under(self.0 & !(1 << protection as u16))
     }
 
     /// Whether the set has this protection.
     #[must_use]
-    pub fn contains(self, protection: Protection) -> bool {
+    pub(crate) fn contains(self, protection: Protection) -> bool {
         self.0 >> (protection as u16) & 1 == 1
     }
 
     /// The first protection, in the order of checking, that the policy does not lift.
     #[must_use]
-    pub fn first_not_lifted(self, allow: &[Protection]) -> Option<Protection> {
+    pub(crate) fn first_not_lifted(self, allow: &[Protection]) -> Option<Protection> {
         Protection::ALL.into_iter().find(|protection| {
             self.contains(*protection) && (protection.is_never_lifted() || !allow.contains(protection))
         })
@@ -77,7 +77,7 @@ impl Under {
 
 /// The protections of every session, except `undo`, which depends on a limit and is checked by [`undo`].
 #[must_use]
-pub fn protections(snapshot: &Snapshot, facts: &Facts) -> Vec<Under> {
+pub(crate) fn protections(snapshot: &Snapshot, facts: &Facts) -> Vec<Under> {
     let mut under = vec![Under::default(); snapshot.rows()];
     judge(&mut under, snapshot, Column::Type, by_type);
     judge(&mut under, snapshot, Column::Status, by_status);
@@ -108,7 +108,7 @@ pub fn protections(snapshot: &Snapshot, facts: &Facts) -> Vec<Under> {
 /// Whether the `undo` protection applies: more than `limit` records to roll back, including those of its parallel servers, or a
 /// transaction of unknown size.
 #[must_use]
-pub fn undo(snapshot: &Snapshot, row: usize, limit: u64) -> bool {
+pub(crate) fn undo(snapshot: &Snapshot, row: usize, limit: u64) -> bool {
     match (
         snapshot.field(row, Column::Taddr),
         snapshot.number(row, Column::UndoRecords),
@@ -126,7 +126,7 @@ pub fn undo(snapshot: &Snapshot, row: usize, limit: u64) -> bool {
 ///
 /// It is asked after [`undo`], which then knows no size either and says so.
 #[must_use]
-pub fn xa_unknown(snapshot: &Snapshot, row: usize) -> bool {
+pub(crate) fn xa_unknown(snapshot: &Snapshot, row: usize) -> bool {
     let status = snapshot.field(row, Column::TransactionStatus);
     match (snapshot.field(row, Column::Taddr), status) {
         (_, Field::Text(_)) | (Field::Null, _) => false,
@@ -138,7 +138,7 @@ pub fn xa_unknown(snapshot: &Snapshot, row: usize) -> bool {
 
 /// Why a protection spares the session, with the session's values.
 #[must_use]
-pub fn because(protection: Protection, snapshot: &Snapshot, row: usize) -> String {
+pub(crate) fn because(protection: Protection, snapshot: &Snapshot, row: usize) -> String {
     let text = |column| match snapshot.field(row, column) {
         Field::Text(text) => format!("{} is {text}", column.name().to_uppercase()),
         Field::Null => format!("{} is null", column.name().to_uppercase()),
@@ -222,7 +222,7 @@ fn recognized(protection: Protection, snapshot: &Snapshot, row: usize) -> String
 }
 
 /// Columns without which a protection cannot be checked, so that every session is spared.
-pub const ESSENTIAL: [Column; 8] = [
+pub(crate) const ESSENTIAL: [Column; 8] = [
     Column::InstId,
     Column::Sid,
     Column::Serial,

@@ -56,21 +56,21 @@ pub struct Summary {
     /// A warrant: to act now.
     pub act: usize,
     /// The condition has not held for as long as `for:` asks.
-    pub pending: usize,
+    pub(crate) pending: usize,
     /// A budget or a floor leaves no room.
-    pub deferred: usize,
+    pub(crate) deferred: usize,
     /// The breaker is open, or the group is suspended.
-    pub refused: usize,
+    pub(crate) refused: usize,
     /// A protection applies.
     pub protected: usize,
     /// An exemption applies.
-    pub exempt: usize,
+    pub(crate) exempt: usize,
 }
 
 impl Summary {
     /// The names and counts in display order.
     #[must_use]
-    pub const fn counts(&self) -> [(&'static str, usize); 6] {
+    pub(crate) const fn counts(&self) -> [(&'static str, usize); 6] {
         [
             ("act", self.act),
             ("pending", self.pending),
@@ -82,7 +82,7 @@ impl Summary {
     }
 
     /// Counts a decision.
-    pub fn count(&mut self, verdict: Verdict) {
+    pub(crate) fn count(&mut self, verdict: Verdict) {
         let of_kind = match verdict {
             Verdict::Act => &mut self.act,
             Verdict::Pending => &mut self.pending,
@@ -95,7 +95,7 @@ impl Summary {
     }
 
     /// Raises each count to that of `other` if that is higher.
-    pub fn raise_to(&mut self, other: &Summary) {
+    pub(crate) fn raise_to(&mut self, other: &Summary) {
         *self = Summary {
             act: self.act.max(other.act),
             pending: self.pending.max(other.pending),
@@ -108,7 +108,7 @@ impl Summary {
 
     /// `3 act, 1 deferred`; kinds with a count of 0 are left out.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let some: Vec<String> = self
             .counts()
             .into_iter()
@@ -179,7 +179,7 @@ pub enum Stays {
 impl Company {
     /// In words.
     #[must_use]
-    pub fn words(&self, snapshot: &Snapshot) -> String {
+    pub(crate) fn words(&self, snapshot: &Snapshot) -> String {
         let (row, stays) = match self {
             Company::Unknown => return "PADDR is unknown, and so is who else would end with its server process".into(),
             Company::Many(others) => return format!("its server process serves {others} other sessions"),
@@ -217,26 +217,26 @@ pub enum Refusal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenBreaker {
     /// The policy's place in the set.
-    pub policy: usize,
+    pub(crate) policy: usize,
     /// The instance that opened it.
-    pub inst_id: u32,
+    pub(crate) inst_id: u32,
     /// Candidates there.
-    pub candidates: usize,
+    pub(crate) candidates: usize,
     /// User sessions there.
-    pub user_sessions: usize,
+    pub(crate) user_sessions: usize,
     /// The share in percent that was exceeded.
-    pub share: u32,
+    pub(crate) share: u32,
 }
 
 /// A group that a policy leaves alone because it refills.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspended {
     /// The policy's place in the set.
-    pub policy: usize,
+    pub(crate) policy: usize,
     /// The group.
-    pub who: ClientGroup,
+    pub(crate) who: ClientGroup,
     /// How often the group refilled, and until when it is left alone.
-    pub suspension: Suspension,
+    pub(crate) suspension: Suspension,
 }
 
 /// Why a session is deferred.
@@ -297,7 +297,7 @@ pub enum Floor {
 
 /// Why a permission ended between its snapshot and its statement, besides the session's own row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lapse {
+pub(crate) enum Lapse {
     /// Its group has reached its floor.
     Floor(Floor),
     /// Its instance is no longer known to be short.
@@ -340,7 +340,7 @@ pub enum Why {
 impl Standing {
     /// What is decided where no limit is in the way.
     #[must_use]
-    pub const fn verdict(&self) -> Verdict {
+    pub(crate) const fn verdict(&self) -> Verdict {
         match self {
             Standing::Ready | Standing::Escalating { .. } => Verdict::Act,
             Standing::Pending { .. } => Verdict::Pending,
@@ -355,7 +355,7 @@ impl Standing {
 impl Why {
     /// What was decided.
     #[must_use]
-    pub const fn verdict(&self) -> Verdict {
+    pub(crate) const fn verdict(&self) -> Verdict {
         match self {
             Why::Standing(standing) => standing.verdict(),
             Why::Refused(_) => Verdict::Refused,
@@ -366,21 +366,21 @@ impl Why {
 
 /// The session that a reason is about.
 #[derive(Clone, Copy, Debug)]
-pub struct About<'a> {
+pub(crate) struct About<'a> {
     /// The policies.
-    pub set: &'a PolicySet,
+    pub(crate) set: &'a PolicySet,
     /// The index of the policy that decided.
-    pub policy: usize,
+    pub(crate) policy: usize,
     /// The sessions.
-    pub snapshot: &'a Snapshot,
+    pub(crate) snapshot: &'a Snapshot,
     /// The row of this one.
-    pub row: usize,
+    pub(crate) row: usize,
 }
 
 impl About<'_> {
     /// Why, in words with the session's own values.
     #[must_use]
-    pub fn words(&self, why: &Why) -> String {
+    pub(crate) fn words(&self, why: &Why) -> String {
         match why {
             Why::Standing(Standing::Protected(protection)) => {
                 format!("protected by {protection}: {}", self.brief(why))
@@ -395,13 +395,13 @@ impl About<'_> {
 
     /// The reason without the name of the protection or of the verdict, for use beside it.
     #[must_use]
-    pub fn brief(&self, why: &Why) -> String {
+    pub(crate) fn brief(&self, why: &Why) -> String {
         self.said(why, reason)
     }
 
     /// The reason for use beside STATUS and its duration; sessions that differ only in these have the same text.
     #[must_use]
-    pub fn beside_status(&self, why: &Why) -> String {
+    pub(crate) fn beside_status(&self, why: &Why) -> String {
         match why {
             Why::Standing(Standing::Ready | Standing::Pending { .. }) => self.said(why, reason_beside_status),
             Why::Standing(_) | Why::Refused(_) | Why::Deferred(_) => self.words(why),

@@ -29,13 +29,13 @@ use crate::session::snapshot::Snapshot;
 use crate::session::time::DbTime;
 
 /// A session that logs in within this time after one of its group was ended, or was seen to be gone, came back.
-pub const CAME_BACK_WITHIN: TimeDelta = TimeDelta::minutes(5);
+pub(crate) const CAME_BACK_WITHIN: TimeDelta = TimeDelta::minutes(5);
 
 /// Over this time the cycles are counted whose sessions came back.
-pub const REMEMBERED: TimeDelta = TimeDelta::hours(24);
+pub(crate) const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 /// How long a group that refills is left alone after the last session that came back.
-pub const PAUSE: TimeDelta = TimeDelta::hours(1);
+pub(crate) const PAUSE: TimeDelta = TimeDelta::hours(1);
 
 /// How long a killed session may take to disappear and still have a session come back for it.
 const AWAITED: TimeDelta = TimeDelta::hours(1);
@@ -64,7 +64,7 @@ pub struct ClientGroup {
 impl ClientGroup {
     /// The group of a row.
     #[must_use]
-    pub fn of(snapshot: &Snapshot, row: usize) -> ClientGroup {
+    pub(crate) fn of(snapshot: &Snapshot, row: usize) -> ClientGroup {
         let text = |column| snapshot.text(row, column).map(Arc::from);
         ClientGroup {
             username: text(Column::Username),
@@ -75,13 +75,13 @@ impl ClientGroup {
 
     /// A text of the group for people; `(unknown)` for `None`.
     #[must_use]
-    pub fn shown(text: &Option<Arc<str>>) -> &str {
+    pub(crate) fn shown(text: &Option<Arc<str>>) -> &str {
         text.as_deref().unwrap_or("(unknown)")
     }
 
     /// Whether a row is of this group.
     #[must_use]
-    pub fn includes(&self, snapshot: &Snapshot, row: usize) -> bool {
+    pub(crate) fn includes(&self, snapshot: &Snapshot, row: usize) -> bool {
         self.username.as_deref() == snapshot.text(row, Column::Username)
             && self.program.as_deref() == snapshot.text(row, Column::Program)
             && self.machine.as_deref() == snapshot.text(row, Column::Machine)
@@ -155,11 +155,11 @@ pub struct Return {
 
 /// How long a policy leaves a group alone, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Suspension {
+pub(crate) struct Suspension {
     /// The number of cycles of a day in which the group's sessions were ended and came back.
-    pub times: usize,
+    pub(crate) times: usize,
     /// Until when the group is left alone.
-    pub until: DateTime<Utc>,
+    pub(crate) until: DateTime<Utc>,
 }
 
 /// One database's memory of sessions that were ended and of those that came back.
@@ -175,7 +175,7 @@ pub struct Refills {
 
 impl Refills {
     /// Remembers a session that was ended just now.
-    pub fn ended(&mut self, ended: Ended) {
+    pub(crate) fn ended(&mut self, ended: Ended) {
         self.awaited.push_back(Awaited { ended, gone: None });
         while self.awaited.len() > MOST_ENDED {
             self.awaited.pop_front();
@@ -183,7 +183,7 @@ impl Refills {
     }
 
     /// Restores from the journal a session that came back for the action with this number.
-    pub fn restore(&mut self, action_id: u64, key: SessionKey, at: DateTime<Utc>) {
+    pub(crate) fn restore(&mut self, action_id: u64, key: SessionKey, at: DateTime<Utc>) {
         let is = |awaited: &Awaited| awaited.ended.action_id == action_id;
         if let Some(place) = self.awaited.iter().position(is) {
             self.came_back(place, key, at);
@@ -193,7 +193,7 @@ impl Refills {
 
     /// Finds sessions that came back among the new logins of a snapshot. A login counts once, for each policy and mode for the session
     /// of its group that was ended first.
-    pub fn observe(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) -> Vec<Return> {
+    pub(crate) fn observe(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) -> Vec<Return> {
         self.awaited.retain(|awaited| !awaited.is_over(now));
         self.returns.retain(|back| now - back.at < REMEMBERED);
         self.see_who_is_gone(snapshot, now);
@@ -284,7 +284,7 @@ impl Refills {
     /// The groups that are left alone now: those that refilled in `times` cycles of a day. `counts` selects the ended sessions that
     /// count.
     #[must_use]
-    pub fn suspended(
+    pub(crate) fn suspended(
         &self,
         times: u32,
         now: DateTime<Utc>,

@@ -18,7 +18,7 @@ use crate::session::snapshot::Snapshot;
 
 /// What is asked of the sessions of a snapshot.
 #[derive(Debug)]
-pub struct Sessions<'a> {
+pub(crate) struct Sessions<'a> {
     snapshot: &'a Snapshot,
     limits: &'a EffectiveLimits,
     under: Vec<Under>,
@@ -27,7 +27,7 @@ pub struct Sessions<'a> {
 
 /// What made the session what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Because {
+pub(crate) enum Because {
     /// Nothing that is known.
     Itself,
     /// An action of the same policy, which may have left it KILLED.
@@ -36,7 +36,7 @@ pub enum Because {
 
 /// What stands in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InTheWay {
+pub(crate) enum InTheWay {
     /// A protection.
     Protected(Protection),
     /// An exemption, by its place in the set.
@@ -48,7 +48,7 @@ pub enum InTheWay {
 impl<'a> Sessions<'a> {
     /// Of a snapshot.
     #[must_use]
-    pub fn of(
+    pub(crate) fn of(
         snapshot: &'a Snapshot,
         facts: &Facts,
         limits: &'a EffectiveLimits,
@@ -65,7 +65,7 @@ impl<'a> Sessions<'a> {
 
     /// What stands in the way of the policy, the first of it. `matches` says whether its condition holds for the session.
     #[must_use]
-    pub fn in_the_way(&self, policy: &Policy, row: usize, matches: bool, because: Because) -> Option<InTheWay> {
+    pub(crate) fn in_the_way(&self, policy: &Policy, row: usize, matches: bool, because: Because) -> Option<InTheWay> {
         if let Some(protection) = self.protection(policy, row, because) {
             return Some(InTheWay::Protected(protection));
         }
@@ -81,7 +81,7 @@ impl<'a> Sessions<'a> {
     /// Whether the policy wants the session at all. One that its own action has marked is KILLED and matches no more; it is
     /// the same session all the same.
     #[must_use]
-    pub fn is_wanted(&self, row: usize, matches: bool, because: Because) -> bool {
+    pub(crate) fn is_wanted(&self, row: usize, matches: bool, because: Because) -> bool {
         matches || (because == Because::OwnAction && self.is_killed(row))
     }
 

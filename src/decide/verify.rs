@@ -34,10 +34,10 @@ use crate::session::snapshot::{Field, Snapshot};
 use crate::words::words;
 
 /// A session that is still there this long after its kill was accepted lingers.
-pub const LINGERS_AFTER: TimeDelta = TimeDelta::seconds(60);
+pub(crate) const LINGERS_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 /// A session is followed for this long, or for this long after the last rung of its policy's ladder was due.
-pub const DEADLINE: TimeDelta = TimeDelta::hours(1);
+pub(crate) const DEADLINE: TimeDelta = TimeDelta::hours(1);
 
 /// A session that was acted on and is not known to be gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub struct Followed {
 impl Followed {
     /// Whether it prevents this action on the session, which is or is not in a transaction.
     #[must_use]
-    pub fn holds_off(&self, action: Action, in_transaction: bool) -> bool {
+    pub(crate) fn holds_off(&self, action: Action, in_transaction: bool) -> bool {
         match self.state {
             FollowState::Waiting | FollowState::Lingering => true,
             FollowState::Asked => in_transaction && action.strength() <= self.action.strength(),
@@ -96,7 +96,7 @@ const REFUSED_FOR: TimeDelta = TimeDelta::hours(1);
 const SPARED_FOR: TimeDelta = TimeDelta::hours(1);
 
 /// The most spared sessions that are remembered; the oldest is forgotten first.
-pub const MOST_SPARED: usize = 10_000;
+pub(crate) const MOST_SPARED: usize = 10_000;
 
 /// Refusals on an instance that has left are forgotten after this time, the same as in the journal.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
@@ -121,7 +121,7 @@ words! {
 impl Proof {
     /// Whether following ends.
     #[must_use]
-    pub const fn ends(self) -> bool {
+    pub(crate) const fn ends(self) -> bool {
         match self {
             Proof::Gone | Proof::ResourcesFreed | Proof::Cancelled | Proof::DeadlinePassed => true,
             Proof::Lingers => false,
@@ -151,17 +151,17 @@ pub struct Following {
 
 impl Following {
     /// Follows a session, or replaces its earlier action.
-    pub fn follow(&mut self, key: SessionKey, followed: Followed) {
+    pub(crate) fn follow(&mut self, key: SessionKey, followed: Followed) {
         self.sessions.insert(key, followed);
     }
 
     /// Ends all following. Refusals are kept.
-    pub fn forget_actions(&mut self) {
+    pub(crate) fn forget_actions(&mut self) {
         self.sessions.clear();
     }
 
     /// Records Oracle's answer about a session.
-    pub fn answered(&mut self, key: SessionKey, outcome: Outcome, at: DateTime<Utc>) {
+    pub(crate) fn answered(&mut self, key: SessionKey, outcome: Outcome, at: DateTime<Utc>) {
         match outcome {
             Outcome::Refused | Outcome::Unsupported | Outcome::Failed => {
                 self.refused.insert(key, Refusal { outcome, at });
@@ -182,7 +182,7 @@ impl Following {
 
     /// Takes note of a session that a policy was permitted to act on and that was spared when it was read again. The oldest is
     /// forgotten where there are too many.
-    pub fn spared(&mut self, policy: &Arc<str>, mode: RunMode, key: SessionKey, at: DateTime<Utc>) {
+    pub(crate) fn spared(&mut self, policy: &Arc<str>, mode: RunMode, key: SessionKey, at: DateTime<Utc>) {
         self.spared.insert((Arc::clone(policy), mode, key), at);
         if self.spared.len() > MOST_SPARED {
             let oldest = self.spared.iter().min_by_key(|(_, at)| **at).map(|(of, _)| of.clone());
@@ -193,7 +193,7 @@ impl Following {
 
     /// When a session was last spared by this policy, as far as that is not long ago.
     #[must_use]
-    pub fn last_spared(
+    pub(crate) fn last_spared(
         &self,
         policy: &Arc<str>,
         mode: RunMode,
@@ -206,7 +206,7 @@ impl Following {
 
     /// Why a session is not tried again yet, if so. A session that cannot be ended at all is never tried again.
     #[must_use]
-    pub fn refused(&self, key: SessionKey, now: DateTime<Utc>) -> Option<Obstacle> {
+    pub(crate) fn refused(&self, key: SessionKey, now: DateTime<Utc>) -> Option<Obstacle> {
         let Refusal { outcome, at } = *self.refused.get(&key)?;
         let for_good = outcome == Outcome::Refused;
         (for_good || now - at < REFUSED_FOR).then_some(Obstacle::NotAgain { outcome, at, for_good })
@@ -214,7 +214,7 @@ impl Following {
 
     /// Whether and how a session is followed.
     #[must_use]
-    pub fn get(&self, key: SessionKey) -> Option<&Followed> {
+    pub(crate) fn get(&self, key: SessionKey) -> Option<&Followed> {
         self.sessions.get(&key)
     }
 
@@ -225,7 +225,7 @@ impl Following {
 
     /// The number of lingering sessions on an instance.
     #[must_use]
-    pub fn lingering(&self, inst_id: u32) -> usize {
+    pub(crate) fn lingering(&self, inst_id: u32) -> usize {
         self.sessions
             .iter()
             .filter(|(key, followed)| key.inst_id == inst_id && followed.state == FollowState::Lingering)
@@ -234,7 +234,7 @@ impl Following {
 
     /// Compares the snapshot with all followed sessions; each proof is returned once. `patience` gives how long a session is followed,
     /// at least [`DEADLINE`].
-    pub fn verify(
+    pub(crate) fn verify(
         &mut self,
         snapshot: &Snapshot,
         now: DateTime<Utc>,

@@ -117,7 +117,7 @@ pub enum SpareReason {
 impl SpareReason {
     /// The `reason` label; for a protection its name.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             SpareReason::Pending => "pending",
             SpareReason::Deferred => "deferred",
@@ -130,7 +130,7 @@ impl SpareReason {
 
     /// The reason of a decision that spares.
     #[must_use]
-    pub const fn of(why: &Why) -> Option<SpareReason> {
+    pub(crate) const fn of(why: &Why) -> Option<SpareReason> {
         match why {
             Why::Refused(Refusal::Breaker(_)) => Some(SpareReason::Breaker),
             Why::Refused(Refusal::Suspended(_)) => Some(SpareReason::Suspended),
@@ -220,7 +220,7 @@ pub struct PolicyReport {
 impl CycleReport {
     /// Counts a cycle. The caller fills in `steps`, `round_trips`, `notes` and `stale`.
     #[must_use]
-    pub fn of(
+    pub(crate) fn of(
         database: &Arc<str>,
         snapshot: &Snapshot,
         readings: &Readings,
@@ -340,7 +340,7 @@ pub struct Breakers(BTreeSet<(Arc<str>, RunMode)>);
 
 impl Breakers {
     /// The changes of this cycle. The breaker of a policy that is no longer in force closes.
-    pub fn changes(&mut self, report: &CycleReport) -> Vec<Event> {
+    pub(crate) fn changes(&mut self, report: &CycleReport) -> Vec<Event> {
         let database = || Arc::clone(&report.database);
         let open = |policy: &PolicyReport| Some(((Arc::clone(&policy.policy), policy.mode), policy.breaker.clone()?));
         let (opened, closed) = turn(&mut self.0, report.policies.iter().filter_map(open).collect());
@@ -365,7 +365,7 @@ pub struct Suspensions(BTreeSet<(Arc<str>, ClientGroup)>);
 
 impl Suspensions {
     /// The changes of this cycle. A policy that is no longer in force is not suspended for any group.
-    pub fn changes(&mut self, report: &CycleReport) -> Vec<Event> {
+    pub(crate) fn changes(&mut self, report: &CycleReport) -> Vec<Event> {
         let database = || Arc::clone(&report.database);
         let groups = report.policies.iter().flat_map(|policy| {
             let group =

@@ -269,7 +269,7 @@ pub struct Intent {
 impl Intent {
     /// The intent to carry out a warrant. `snapshot` is the snapshot that the warrant is based on, or the part of it that was kept.
     #[must_use]
-    pub fn of(
+    pub(crate) fn of(
         id: u64,
         (database, place): (&Arc<str>, &Arc<str>),
         warrant: &Warrant,
@@ -325,7 +325,7 @@ pub struct Outcomed {
 impl Outcomed {
     /// The outcome of an intent for which no call to the database was made.
     #[must_use]
-    pub fn untold(intent: &Arc<Intent>, outcome: Outcome, why: &str) -> Outcomed {
+    pub(crate) fn untold(intent: &Arc<Intent>, outcome: Outcome, why: &str) -> Outcomed {
         Outcomed {
             intent: Arc::clone(intent),
             outcome,
@@ -358,7 +358,7 @@ pub enum EvidenceValue {
 impl Evidence {
     /// The columns of one row. A column that was not read is left out; NULL is kept.
     #[must_use]
-    pub fn of(snapshot: &Snapshot, row: usize) -> Evidence {
+    pub(crate) fn of(snapshot: &Snapshot, row: usize) -> Evidence {
         let columns = Column::ALL.iter().filter_map(|column| {
             let value = match snapshot.field(row, *column) {
                 Field::Missing => return None,
@@ -374,7 +374,7 @@ impl Evidence {
 
     /// A column's value, if it was read.
     #[must_use]
-    pub fn get(&self, column: Column) -> Option<&EvidenceValue> {
+    pub(crate) fn get(&self, column: Column) -> Option<&EvidenceValue> {
         self.0
             .iter()
             .find(|(known, _)| *known == column)
@@ -383,7 +383,7 @@ impl Evidence {
 
     /// The SQL_ID and SQL_EXEC_ID of the session's statement.
     #[must_use]
-    pub fn sql_exec(&self) -> Option<(String, Option<i64>)> {
+    pub(crate) fn sql_exec(&self) -> Option<(String, Option<i64>)> {
         let Some(EvidenceValue::Text(sql_id)) = self.get(Column::SqlId) else {
             return None;
         };

@@ -31,17 +31,17 @@ use crate::report::Who;
 use crate::session::column::Column;
 use crate::session::snapshot::{Field, Snapshot};
 
-pub use name::SessionName;
+pub(crate) use name::SessionName;
 
 /// A condition, or a part of one, evaluated for a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Term {
     /// The term in the policy language; for a term with parts, how they are joined.
-    pub text: String,
+    pub(crate) text: String,
     /// Its truth value, from the evaluator.
     pub truth: Truth,
     /// The columns that it uses and their values. Empty for a term with parts, whose parts have them.
-    pub values: Vec<Held>,
+    pub(crate) values: Vec<Held>,
     /// Its parts.
     pub parts: Vec<Term>,
     /// How its truth value follows from those of its parts.
@@ -65,7 +65,7 @@ pub enum Join {
 
 /// A column and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Held {
+pub(crate) enum Held {
     /// The column was not read, or the release does not have it.
     Missing(Column),
     /// NULL.
@@ -155,111 +155,111 @@ fn held(column: Column, one: &Snapshot) -> Held {
 
 /// The input of an explanation.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
+pub(crate) struct Subject<'a> {
     /// The database.
     pub database: &'a str,
     /// All sessions.
     pub snapshot: &'a Snapshot,
     /// The row of the session to explain.
-    pub row: usize,
+    pub(crate) row: usize,
     /// The policies, their limits, and the day on the database.
-    pub rules: &'a Rules,
+    pub(crate) rules: &'a Rules,
     /// For each policy, how it runs on this database, or why it does not.
-    pub here: &'a Here,
+    pub(crate) here: &'a Here,
     /// What the protections need to know about the database.
-    pub facts: &'a Facts,
+    pub(crate) facts: &'a Facts,
     /// The time of the snapshot in UTC.
-    pub now: DateTime<Utc>,
+    pub(crate) now: DateTime<Utc>,
     /// The result of the cycle.
-    pub cycle: &'a Cycle,
+    pub(crate) cycle: &'a Cycle,
     /// For each policy, whether its gate is open for the session's instance; used only for policies with `while`.
-    pub gates: &'a [bool],
+    pub(crate) gates: &'a [bool],
     /// The index of the only policy to explain; `None` for all.
-    pub only: Option<usize>,
+    pub(crate) only: Option<usize>,
 }
 
 /// The explanation for one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explanation {
+pub(crate) struct Explanation {
     /// The database.
-    pub database: String,
+    pub(crate) database: String,
     /// The session.
-    pub who: Who,
+    pub(crate) who: Who,
     /// All protections in the order in which they are checked, each with the reason if it applies.
-    pub protections: Vec<(Protection, Option<String>)>,
+    pub(crate) protections: Vec<(Protection, Option<String>)>,
     /// All exemptions.
-    pub exemptions: Vec<ExemptionPart>,
+    pub(crate) exemptions: Vec<ExemptionPart>,
     /// All policies, or the one that was asked for.
-    pub policies: Vec<PolicyPart>,
+    pub(crate) policies: Vec<PolicyPart>,
 }
 
 /// An exemption, for the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExemptionPart {
+pub(crate) struct ExemptionPart {
     /// Its reason.
-    pub reason: String,
+    pub(crate) reason: String,
     /// Its owner.
-    pub owner: String,
+    pub(crate) owner: String,
     /// Its last day, if that is past.
-    pub expired: Option<NaiveDate>,
+    pub(crate) expired: Option<NaiveDate>,
     /// Its condition.
-    pub when: Term,
+    pub(crate) when: Term,
 }
 
 impl ExemptionPart {
     /// Whether it spares the session, which it does unless its condition is FALSE.
     #[must_use]
-    pub fn applies(&self) -> bool {
+    pub(crate) fn applies(&self) -> bool {
         self.expired.is_none() && self.when.truth != Truth::False
     }
 }
 
 /// A policy, for the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyPart {
+pub(crate) struct PolicyPart {
     /// Its name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Its action.
-    pub action: Action,
+    pub(crate) action: Action,
     /// How it runs on this database, or why it does not.
-    pub here: Result<RunMode, Absent>,
+    pub(crate) here: Result<RunMode, Absent>,
     /// Its `when`.
-    pub when: Term,
+    pub(crate) when: Term,
     /// Its `unless`.
-    pub unless: Option<Term>,
+    pub(crate) unless: Option<Term>,
     /// `(when) AND NOT (unless)`.
-    pub selects: Truth,
+    pub(crate) selects: Truth,
     /// The protections that apply, in order, and whether this policy lifts them.
-    pub protections: Vec<(Protection, bool)>,
+    pub(crate) protections: Vec<(Protection, bool)>,
     /// The reason for lifting them.
-    pub lifted_because: String,
+    pub(crate) lifted_because: String,
     /// Whether it has a schedule. An explanation assumes that it is due now.
-    pub scheduled: bool,
+    pub(crate) scheduled: bool,
     /// Whether the gate of its `while` is open for this instance; `None` without `while`.
-    pub gate: Option<bool>,
+    pub(crate) gate: Option<bool>,
     /// Its `for` in seconds; 0 without one.
-    pub hold: u64,
+    pub(crate) hold: u64,
     /// Its limits, in words.
-    pub limits: String,
+    pub(crate) limits: String,
     /// The decision of the cycle, or why there is none.
-    pub decision: Result<Decided, String>,
+    pub(crate) decision: Result<Decided, String>,
 }
 
 /// The decision of the cycle.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decided {
+pub(crate) struct Decided {
     /// The verdict.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// The action.
-    pub action: Action,
+    pub(crate) action: Action,
     /// The reason.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 impl Explanation {
     /// Explains a session.
     #[must_use]
-    pub fn new(subject: &Subject<'_>) -> Explanation {
+    pub(crate) fn new(subject: &Subject<'_>) -> Explanation {
         let one = subject.snapshot.only(subject.row);
         let today = subject.rules.today(subject.now);
         let under = protections(&one, subject.facts);

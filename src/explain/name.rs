@@ -17,13 +17,13 @@ const LISTED: usize = 5;
 
 /// The name of a session, or a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionName {
+pub(crate) struct SessionName {
     /// SID.
-    pub sid: u32,
+    pub(crate) sid: u32,
     /// SERIAL#.
-    pub serial: Option<u32>,
+    pub(crate) serial: Option<u32>,
     /// INST_ID.
-    pub inst_id: Option<u32>,
+    pub(crate) inst_id: Option<u32>,
 }
 
 impl fmt::Display for SessionName {
@@ -80,7 +80,7 @@ impl SessionName {
     ///
     /// # Errors
     /// If there is no such session, or more than one; the error lists similar ones.
-    pub fn find(&self, snapshot: &Snapshot) -> Result<usize, String> {
+    pub(crate) fn find(&self, snapshot: &Snapshot) -> Result<usize, String> {
         let same = |wanted: Option<u32>, row: usize, column| wanted.is_none() || snapshot.id(row, column) == wanted;
         let meant: Vec<usize> = (0..snapshot.rows())
             .filter(|row| {

@@ -16,7 +16,7 @@ const TRUTH_WIDTH: usize = 7;
 impl Explanation {
     /// The explanation as text for a terminal.
     #[must_use]
-    pub fn to_text(&self, style: TextStyle) -> String {
+    pub(crate) fn to_text(&self, style: TextStyle) -> String {
         let style = style.readable();
         let mut out = String::new();
         let known = |text: &Option<String>| {

@@ -53,14 +53,14 @@ use std::path::Path;
 use crate::quantity::Bytes;
 use crate::session::snapshot::{Clock, Snapshot};
 
-pub use stamp::Stamp;
+pub(crate) use stamp::Stamp;
 
 /// The largest file. All columns of a session need about a kilobyte, so this is about a quarter of a million sessions, four
 /// times Oracle's limit for an instance. The whole file is in memory while it is read.
 pub const MAX_BYTES: u64 = 256 << 20;
 
 /// The longest row of a CSV file. A longer one means that a quote is never closed.
-pub const MAX_ROW_BYTES: usize = 1 << 20;
+pub(crate) const MAX_ROW_BYTES: usize = 1 << 20;
 
 /// The contents of a file.
 #[derive(Clone, Debug)]
@@ -104,7 +104,7 @@ impl fmt::Display for SavedError {
 
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// The file could not be read.
     #[error("{0}")]
     Unreadable(io::Error),

@@ -17,13 +17,13 @@ const NO_TIME_OF_DAY: &str = "a day without a time; alter session set nls_date_f
 
 /// A point in time in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// Seconds since 1970-01-01 00:00:00, by the wall clock.
-    pub wall: i64,
+    pub(crate) wall: i64,
     /// The offset from UTC in seconds, if there is one.
-    pub offset: Option<i32>,
+    pub(crate) offset: Option<i32>,
     /// Whether there is no time of day, so that midnight is assumed.
-    pub day_only: bool,
+    pub(crate) day_only: bool,
 }
 
 impl Stamp {
@@ -32,7 +32,7 @@ impl Stamp {
     ///
     /// # Errors
     /// The forms that are accepted.
-    pub fn parse(text: &str) -> Result<Stamp, &'static str> {
+    pub(crate) fn parse(text: &str) -> Result<Stamp, &'static str> {
         Self::read(text).ok_or(DATES)
     }
 
@@ -65,7 +65,7 @@ impl Stamp {
 
     /// The time on the database's clock, which is `utc_offset` seconds ahead of UTC.
     #[must_use]
-    pub fn in_clock(self, utc_offset: i32) -> DbTime {
+    pub(crate) fn in_clock(self, utc_offset: i32) -> DbTime {
         DbTime(match self.offset {
             None => self.wall,
             Some(own) => self.wall - i64::from(own) + i64::from(utc_offset),
@@ -76,7 +76,7 @@ impl Stamp {
     ///
     /// # Errors
     /// If there is no time of day: with midnight, every age would be wrong by up to a day.
-    pub fn as_clock(self) -> Result<Clock, &'static str> {
+    pub(crate) fn as_clock(self) -> Result<Clock, &'static str> {
         if self.day_only {
             return Err(NO_TIME_OF_DAY);
         }

@@ -38,24 +38,24 @@ use crate::status::SharedStatus;
 use crate::systemd::Heartbeat;
 
 /// A connection ends after this time, whatever its client does.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The sources of the answers.
 #[derive(Clone, Debug)]
-pub struct Sources {
+pub(crate) struct Sources {
     /// For `/metrics`.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     /// For `/readyz` and the page.
-    pub status: SharedStatus,
+    pub(crate) status: SharedStatus,
     /// For `/healthz`.
-    pub heartbeat: Heartbeat,
+    pub(crate) heartbeat: Heartbeat,
     /// The time.
-    pub clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// The running server. It stops when it is dropped.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -66,7 +66,7 @@ impl Server {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub fn start(listen: SocketAddr, sources: Sources) -> io::Result<Server> {
+    pub(crate) fn start(listen: SocketAddr, sources: Sources) -> io::Result<Server> {
         Server::with_deadline(listen, sources, DEADLINE)
     }
 
@@ -96,7 +96,7 @@ impl Server {
 
     /// The address of the server, with the actual port if the configured one is 0.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
+    pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
 }

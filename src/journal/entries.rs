@@ -24,10 +24,10 @@ use crate::yaml::diagnostics::did_you_mean;
 use crate::yaml::files::open_regular;
 
 /// The most entries that are held; older ones are left out, which is said.
-pub const MOST_ENTRIES: usize = 200_000;
+pub(crate) const MOST_ENTRIES: usize = 200_000;
 
 /// The same where each is held with the session's whole row, which is some kilobytes.
-pub const MOST_WITH_ROWS: usize = 20_000;
+pub(crate) const MOST_WITH_ROWS: usize = 20_000;
 
 /// Columns of a row that are kept in any case: what a session held.
 const HELD: [Column; 4] = [Column::Undo, Column::Temp, Column::Pga, Column::LastCallEt];
@@ -37,29 +37,29 @@ const DAMAGE_NAMED: usize = 20;
 
 /// One action.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// When the intent was written, by the host's clock.
-    pub at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
     /// Whom, what, why, and the session as the snapshot showed it.
-    pub intent: Arc<Intent>,
+    pub(crate) intent: Arc<Intent>,
     /// What came of it; `None` where the daemon ended before it was written.
-    pub outcome: Option<Outcomed>,
+    pub(crate) outcome: Option<Outcomed>,
     /// What the snapshots showed afterwards, and when.
-    pub proofs: Vec<(DateTime<Utc>, Proof)>,
+    pub(crate) proofs: Vec<(DateTime<Utc>, Proof)>,
     /// When a session of the same client group logged in soon after.
-    pub came_back: Option<DateTime<Utc>>,
+    pub(crate) came_back: Option<DateTime<Utc>>,
 }
 
 impl Entry {
     /// What became of the session at last, as far as it was followed.
     #[must_use]
-    pub fn last_proof(&self) -> Option<(DateTime<Utc>, Proof)> {
+    pub(crate) fn last_proof(&self) -> Option<(DateTime<Utc>, Proof)> {
         self.proofs.last().copied()
     }
 
     /// What came of the action, in the journal's word; `unknown` where nothing was written.
     #[must_use]
-    pub fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         self.outcome
             .as_ref()
             .map_or(Outcome::Unknown, |outcomed| outcomed.outcome)
@@ -68,23 +68,23 @@ impl Entry {
 
 /// Which entries are wanted: all that every given part fits.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// Written at this time or later.
-    pub since: Option<DateTime<Utc>>,
+    pub(crate) since: Option<DateTime<Utc>>,
     /// Written before this time.
-    pub until: Option<DateTime<Utc>>,
+    pub(crate) until: Option<DateTime<Utc>>,
     /// Of this database.
-    pub database: Option<String>,
+    pub(crate) database: Option<String>,
     /// By this policy.
-    pub policy: Option<String>,
+    pub(crate) policy: Option<String>,
     /// Of sessions of this USERNAME, in any letter case.
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// What came of it: an outcome, or what a snapshot showed.
-    pub result: Option<Result<Outcome, Proof>>,
+    pub(crate) result: Option<Result<Outcome, Proof>>,
     /// Of this SID, and where they are given of this SERIAL# and instance.
-    pub session: Option<(u32, Option<u32>, Option<u32>)>,
+    pub(crate) session: Option<(u32, Option<u32>, Option<u32>)>,
     /// With the sessions' whole rows.
-    pub rows: bool,
+    pub(crate) rows: bool,
 }
 
 impl Wanted {
@@ -115,26 +115,26 @@ impl Wanted {
 
 /// What the files hold.
 #[derive(Clone, Debug, Default)]
-pub struct Entries {
+pub(crate) struct Entries {
     /// The entries that are wanted, oldest first.
-    pub entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
     /// How many that are wanted are older than those and were left out.
-    pub left_out: usize,
+    pub(crate) left_out: usize,
     /// Of the names that are asked for, those that no action in the journal has, each as a sentence.
-    pub unknown_names: Vec<String>,
+    pub(crate) unknown_names: Vec<String>,
     /// When the oldest record of all was written: earlier ones are gone with their files.
-    pub oldest: Option<DateTime<Utc>>,
+    pub(crate) oldest: Option<DateTime<Utc>>,
     /// Lines that could not be understood, at most the first few of them.
-    pub damage: Vec<Damage>,
+    pub(crate) damage: Vec<Damage>,
     /// How many there are in all.
-    pub damaged_lines: usize,
+    pub(crate) damaged_lines: usize,
 }
 
 /// Reads all files of a state folder.
 ///
 /// # Errors
 /// When there is no journal, or a file that is there cannot be read.
-pub fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, Error> {
+pub(crate) fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, Error> {
     let mut reading = Reading {
         wanted,
         found: BTreeMap::new(),

@@ -17,7 +17,7 @@
 //! A folder belongs to one daemon. The lock is on a file of its own, because the journal's own file changes its name.
 
 mod disk;
-pub mod entries;
+pub(crate) mod entries;
 pub mod read;
 mod record;
 #[cfg(test)]
@@ -38,13 +38,13 @@ use crate::journal::record::{Line, Record, VERSION};
 use crate::terminal::visible::json_escaped;
 
 /// The current file grows no larger than this.
-pub const FILE_BYTES: u64 = 64 * 1024 * 1024;
+pub(crate) const FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// So many full files are kept beside the current one.
-pub const FILES_KEPT: u32 = 8;
+pub(crate) const FILES_KEPT: u32 = 8;
 
 /// A record is never larger: a session's whole row is some kilobytes.
-pub const RECORD_BYTES: usize = 1024 * 1024;
+pub(crate) const RECORD_BYTES: usize = 1024 * 1024;
 
 /// The file of this age: 0 is the current one.
 #[must_use]

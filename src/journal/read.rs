@@ -38,15 +38,15 @@ const DAMAGE_TOLD: usize = 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {
     /// The number of the next action: one more than the largest in the files.
-    pub next_id: u64,
+    pub(crate) next_id: u64,
     /// Every action of the last day, by its number.
     pub actions: BTreeMap<u64, Past>,
     /// The first damaged lines.
-    pub damage: Vec<Damage>,
+    pub(crate) damage: Vec<Damage>,
     /// The number of all damaged lines.
-    pub damaged_lines: usize,
+    pub(crate) damaged_lines: usize,
     /// When the journal was read, by the host's clock.
-    pub read_at: DateTime<Utc>,
+    pub(crate) read_at: DateTime<Utc>,
 }
 
 /// An action in the journal.
@@ -59,18 +59,18 @@ pub struct Past {
     /// What later snapshots showed, in order.
     pub proofs: Vec<Proof>,
     /// Sessions of the same group that logged in soon after, and when.
-    pub came_back: Option<(SessionKey, DateTime<Utc>)>,
+    pub(crate) came_back: Option<(SessionKey, DateTime<Utc>)>,
 }
 
 /// A damaged line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The file.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The line, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// What is wrong with it.
-    pub problem: String,
+    pub(crate) problem: String,
 }
 
 impl Default for History {
@@ -88,7 +88,7 @@ impl Default for History {
 impl Past {
     /// Whether the action must be followed: a statement was or may have been sent, and no snapshot has shown the end.
     #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         let followed = self
             .outcome
             .as_ref()
@@ -122,7 +122,7 @@ impl Past {
 
 impl History {
     /// Actions without an outcome: it is unknown whether their statements were carried out.
-    pub fn unfinished(&self) -> impl Iterator<Item = &Arc<Intent>> {
+    pub(crate) fn unfinished(&self) -> impl Iterator<Item = &Arc<Intent>> {
         self.actions
             .values()
             .filter(|past| past.outcome.is_none())
@@ -274,7 +274,7 @@ fn done(past: &Past) -> Done {
 
 /// An intent with its outcome, as a database remembers it. `sql_exec` is the statement that the session ran at the re-check, if
 /// there was one.
-pub fn done_of(intent: &Intent, outcome: Outcome, sql_exec: Option<(String, Option<i64>)>) -> Done {
+pub(crate) fn done_of(intent: &Intent, outcome: Outcome, sql_exec: Option<(String, Option<i64>)>) -> Done {
     Done {
         action_id: intent.id,
         key: intent.key,
@@ -291,7 +291,7 @@ pub fn done_of(intent: &Intent, outcome: Outcome, sql_exec: Option<(String, Opti
 
 /// The outcome to assume for an action without one.
 #[must_use]
-pub fn unwritten(intent: &Intent) -> Outcome {
+pub(crate) fn unwritten(intent: &Intent) -> Outcome {
     match (intent.action, intent.mode) {
         // The record in the journal is the whole action.
         (Action::Report, _) => Outcome::Reported,

@@ -250,7 +250,7 @@ impl Metrics {
     }
 
     /// Counts a failed attempt to write the journal.
-    pub fn journal_failed(&self) {
+    pub(crate) fn journal_failed(&self) {
         self.journal_errors.inc();
     }
 

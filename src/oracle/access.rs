@@ -22,7 +22,7 @@ pub struct View {
     /// Its name in queries: `GV$TRANSACTION`.
     pub name: &'static str,
     /// What is unknown without it, as the end of a sentence.
-    pub without: &'static str,
+    pub(crate) without: &'static str,
     /// Whether the policies need it on this database.
     needed: fn(&Asked<'_>) -> bool,
 }
@@ -254,19 +254,19 @@ pub struct Grantee<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     /// The view: `GV$TRANSACTION`.
-    pub view: &'static str,
+    pub(crate) view: &'static str,
     /// What was tried and what Oracle answered.
-    pub error: Error,
+    pub(crate) error: Error,
     /// What is unknown without it; empty for a view that is not in [`VIEWS`].
-    pub without: &'static str,
+    pub(crate) without: &'static str,
     /// The statement that grants the right, if a right is missing.
-    pub grant: Option<String>,
+    pub(crate) grant: Option<String>,
 }
 
 impl Unreadable {
     /// From the error of a query of the view.
     #[must_use]
-    pub fn new(view: &'static str, error: Error, grantee: Grantee<'_>) -> Unreadable {
+    pub(crate) fn new(view: &'static str, error: Error, grantee: Grantee<'_>) -> Unreadable {
         let known = VIEWS.iter().find(|known| known.name == view);
         Unreadable {
             view,

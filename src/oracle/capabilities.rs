@@ -20,17 +20,17 @@ use crate::session::snapshot::Snapshot;
 
 /// A release of Oracle Database: 11.2, 12.1, 19.0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Release {
+pub(crate) struct Release {
     /// 11, 12, 18, 19, 21, 23.
-    pub major: u32,
+    pub(crate) major: u32,
     /// 2 in 11.2; from 18 on the release update, if the database shows it.
-    pub minor: u32,
+    pub(crate) minor: u32,
 }
 
 impl Release {
     /// The release in a version such as `19.3.0.0.0`.
     #[must_use]
-    pub fn parse(version: &str) -> Option<Release> {
+    pub(crate) fn parse(version: &str) -> Option<Release> {
         let mut parts = version.trim().split('.').map(str::parse);
         Some(Release {
             major: parts.next()?.ok()?,
@@ -40,14 +40,14 @@ impl Release {
 
     /// Whether it is this release or a later one.
     #[must_use]
-    pub fn at_least(self, major: u32, minor: u32) -> bool {
+    pub(crate) fn at_least(self, major: u32, minor: u32) -> bool {
         self >= Release { major, minor }
     }
 
     /// The GV$SESSION columns that the Oracle Database Reference documents for this release: assumed if the dictionary cannot be
     /// read. A column whose first release is not documented is left out.
     #[must_use]
-    pub fn documented_columns(self) -> Columns {
+    pub(crate) fn documented_columns(self) -> Columns {
         const LATER: [(u32, u32, &[Column]); 3] = [
             (
                 12,
@@ -87,7 +87,7 @@ impl Release {
 
 /// The clause of an action that not every release has, and the first release that documents it.
 #[must_use]
-pub fn first_release(action: Action) -> Option<(&'static str, Release)> {
+pub(crate) fn first_release(action: Action) -> Option<(&'static str, Release)> {
     let (clause, major, minor) = match action {
         Action::Report => return None,
         Action::Kill { clause } => match clause {
@@ -106,7 +106,7 @@ pub fn first_release(action: Action) -> Option<(&'static str, Release)> {
 
 /// What a gate measures against that not every release has: the limit, and the first release that documents it.
 #[must_use]
-pub fn first_release_of_share(resource: Resource, mark: Mark) -> Option<(&'static str, Release)> {
+pub(crate) fn first_release_of_share(resource: Resource, mark: Mark) -> Option<(&'static str, Release)> {
     match (resource, mark) {
         (Resource::Pga, Mark::Percent(_)) => Some(("PGA_AGGREGATE_LIMIT", Release { major: 12, minor: 1 })),
         (_, Mark::Amount(_))
@@ -146,11 +146,11 @@ pub enum Service {
 /// FIXED_DATE makes SYSDATE stand still (Oracle Database Reference), or if a listener that was started with another TZ passed
 /// it to its server processes. The age of one session is known, the daemon's own: it is as old as the connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dates {
+pub(crate) struct Dates {
     /// SYSDATE - LOGON_TIME of the daemon's own session, in seconds; `None` if unknown.
-    pub own_age: Option<i64>,
+    pub(crate) own_age: Option<i64>,
     /// FIXED_DATE is set.
-    pub fixed: bool,
+    pub(crate) fixed: bool,
 }
 
 impl Dates {
@@ -161,14 +161,14 @@ impl Dates {
 
     /// Why DATEs cannot be compared, if so, right after a log-in; `took` is the time since the log-in began.
     #[must_use]
-    pub fn fault_at_login(self, took: Duration) -> Option<String> {
+    pub(crate) fn fault_at_login(self, took: Duration) -> Option<String> {
         let most = seconds(took);
         self.fault(0, most, "a session that has only just logged on")
     }
 
     /// Why DATEs cannot be compared, if so, on a connection of this age.
     #[must_use]
-    pub fn fault_later(self, connected: Duration) -> Option<String> {
+    pub(crate) fn fault_later(self, connected: Duration) -> Option<String> {
         let age = seconds(connected);
         let (least, most) = (age - Dates::SUMMER_TIME, age + Dates::SUMMER_TIME);
         self.fault(
@@ -211,7 +211,7 @@ fn seconds(span: Duration) -> i64 {
 
 /// The note for DATEs that cannot be compared.
 #[must_use]
-pub fn dates_fault(why: &str) -> String {
+pub(crate) fn dates_fault(why: &str) -> String {
     format!(
         "{why}: the two come from different clocks or time zones, so connected, statement_age and transaction_age are unknown for \
          everybody; idle and running do not depend on it"
@@ -220,7 +220,7 @@ pub fn dates_fault(why: &str) -> String {
 
 /// The container that a connection is in, which decides what its views show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// A database without containers.
     NonCdb,
     /// CDB$ROOT.
@@ -231,15 +231,15 @@ pub enum Place {
 
 /// An instance as the probe found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InstanceFacts {
+pub(crate) struct InstanceFacts {
     /// GV$INSTANCE.INST_ID.
-    pub inst_id: u32,
+    pub(crate) inst_id: u32,
     /// GV$INSTANCE.INSTANCE_NAME.
-    pub name: String,
+    pub(crate) name: String,
     /// GV$INSTANCE.HOST_NAME.
-    pub host: String,
+    pub(crate) host: String,
     /// GV$INSTANCE.STATUS: `OPEN`, `MOUNTED`, `STARTED`.
-    pub status: String,
+    pub(crate) status: String,
 }
 
 /// Where a list came from, best first.
@@ -257,57 +257,57 @@ pub enum Provenance {
 #[derive(Clone, Debug)]
 pub struct Capabilities {
     /// The release.
-    pub release: Release,
+    pub(crate) release: Release,
     /// The version as the database shows it; in full if it does.
-    pub version: String,
+    pub(crate) version: String,
     /// V$DATABASE.NAME.
-    pub database_name: String,
+    pub(crate) database_name: String,
     /// V$DATABASE.DATABASE_ROLE: `PRIMARY`, `PHYSICAL STANDBY`.
     pub role: String,
     /// V$DATABASE.OPEN_MODE: `READ WRITE`, `READ ONLY WITH APPLY`.
-    pub open_mode: String,
+    pub(crate) open_mode: String,
     /// Whether it is a multitenant container database.
     pub cdb: bool,
     /// The container connected to: 1 is the root, above it a PDB; `None` on a database without containers.
-    pub con_id: Option<u32>,
+    pub(crate) con_id: Option<u32>,
     /// Its name.
     pub con_name: String,
     /// Whether it is a RAC database.
-    pub cluster: bool,
+    pub(crate) cluster: bool,
     /// Its instances.
-    pub instances: Vec<InstanceFacts>,
+    pub(crate) instances: Vec<InstanceFacts>,
     /// Whether a connection can name its instance, or why not; set by the code that connects.
-    pub narrows: Result<(), OneForAll>,
+    pub(crate) narrows: Result<(), OneForAll>,
     /// The daemon's own session.
-    pub own: SessionKey,
+    pub(crate) own: SessionKey,
     /// Its V$SESSION.USERNAME.
-    pub own_username: String,
+    pub(crate) own_username: String,
     /// SYSDATE compared with the LOGON_TIME of the daemon's own session, at the time of the probe.
-    pub dates: Dates,
+    pub(crate) dates: Dates,
     /// Why DATEs cannot be compared, if so: ages that are differences of two DATEs are then unknown.
-    pub dates_fault: Option<String>,
+    pub(crate) dates_fault: Option<String>,
     /// The GV$SESSION columns that can be read.
-    pub columns: Columns,
+    pub(crate) columns: Columns,
     /// How they are known.
     pub columns_from: Provenance,
     /// Accounts that Oracle maintains.
-    pub maintained: Accounts,
+    pub(crate) maintained: Accounts,
     /// How they are known.
     pub maintained_from: Provenance,
     /// In the root, the containers whose accounts the dictionary shows; `None` elsewhere, or where it cannot be read.
-    pub containers_of_accounts: Option<BTreeSet<u32>>,
+    pub(crate) containers_of_accounts: Option<BTreeSet<u32>>,
     /// Accounts with the right to capture or apply changes, as far as the dictionary could be read.
-    pub replication: Accounts,
+    pub(crate) replication: Accounts,
     /// Who runs it.
-    pub service: Service,
+    pub(crate) service: Service,
     /// DB_BLOCK_SIZE in bytes, also the block size of undo.
-    pub block_size: Option<i64>,
+    pub(crate) block_size: Option<i64>,
     /// The block size of each tablespace in bytes, if readable.
-    pub tablespace_blocks: HashMap<String, i64>,
+    pub(crate) tablespace_blocks: HashMap<String, i64>,
     /// The numbers of the statistics behind columns.
-    pub statistics: Statistics,
+    pub(crate) statistics: Statistics,
     /// The form in which texts are read.
-    pub texts: TextForm,
+    pub(crate) texts: TextForm,
     /// Views that the probe could not read, whether or not a policy needs them.
     pub unreadable: Vec<Unreadable>,
     /// Whatever else could not be found out, or is wrong, as text for the log.
@@ -316,7 +316,7 @@ pub struct Capabilities {
 
 /// Why an action is not possible on a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// A later release introduced it.
     Since {
         /// The clause.
@@ -368,7 +368,7 @@ impl Capabilities {
     ///
     /// # Errors
     /// The reason why not. No other action takes its place.
-    pub fn supports(&self, action: Action) -> Result<(), Reason> {
+    pub(crate) fn supports(&self, action: Action) -> Result<(), Reason> {
         if action == Action::Report {
             return Ok(());
         }
@@ -401,7 +401,7 @@ impl Capabilities {
 
     /// The kind of container that the connection is in.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         match self.con_id {
             None => Place::NonCdb,
             Some(1) => Place::Root,
@@ -412,7 +412,7 @@ impl Capabilities {
     /// What is to be said of containers of which sessions are seen and accounts are not: CDB_ views show an account without
     /// CONTAINER_DATA nothing of them, and no error either.
     #[must_use]
-    pub fn strangers(&self, sessions: &Snapshot) -> Option<String> {
+    pub(crate) fn strangers(&self, sessions: &Snapshot) -> Option<String> {
         let known = self.containers_of_accounts.as_ref()?;
         let con_ids = sessions.numbers(Column::ConId)?;
         let all: BTreeSet<u32> = (0..sessions.rows())
@@ -433,7 +433,7 @@ impl Capabilities {
 
     /// Whom a missing right is to be granted to.
     #[must_use]
-    pub fn grantee(&self) -> Grantee<'_> {
+    pub(crate) fn grantee(&self) -> Grantee<'_> {
         Grantee {
             username: &self.own_username,
             service: self.service,
@@ -442,7 +442,7 @@ impl Capabilities {
 
     /// What the protections need to know; `own` are the daemon's sessions on this database.
     #[must_use]
-    pub fn facts(&self, own: &[SessionKey]) -> Facts {
+    pub(crate) fn facts(&self, own: &[SessionKey]) -> Facts {
         Facts {
             own_username: self.own_username.clone(),
             own_sessions: own.iter().map(|key| (key.inst_id, key.sid, key.serial)).collect(),

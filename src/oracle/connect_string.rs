@@ -23,7 +23,7 @@ pub(super) fn with_limits(connect: &str, connect_timeout: u64, expire_time: u64)
 
 /// Why a connect string cannot be extended to name one instance of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OneForAll {
+pub(crate) enum OneForAll {
     /// It is a name in tnsnames.ora or in a directory.
     Alias,
     /// It names no service that the instances have in common: nothing at all, or a SID.

@@ -37,7 +37,7 @@ words! {
 impl Class {
     /// When to try again.
     #[must_use]
-    pub const fn retry(self) -> Retry {
+    pub(crate) const fn retry(self) -> Retry {
         match self {
             Class::Auth => Retry::Never,
             Class::Config => Retry::Slowly,
@@ -88,7 +88,7 @@ pub enum Phase {
 }
 
 /// Every known number with its class.
-pub const NUMBERS: &[(u32, Class)] = &[
+pub(crate) const NUMBERS: &[(u32, Class)] = &[
     // Connecting: the account.
     (1005, Class::Auth),  // null password given
     (1017, Class::Auth),  // invalid username/password
@@ -232,7 +232,7 @@ const PARALLEL: u32 = 12801;
 ///
 /// An unknown number means [`Class::Backoff`] while connecting, and [`Class::Partial`] in a call.
 #[must_use]
-pub fn classify(stack: &[u32], phase: Phase) -> (Class, Option<u32>) {
+pub(crate) fn classify(stack: &[u32], phase: Phase) -> (Class, Option<u32>) {
     let Some(outer) = stack.first().copied() else {
         return (unknown(phase), None);
     };
@@ -280,13 +280,13 @@ const fn unknown(phase: Phase) -> Class {
 
 /// The ORA- numbers in a message, in their order.
 #[must_use]
-pub fn numbers_in(message: &str) -> Vec<u32> {
+pub(crate) fn numbers_in(message: &str) -> Vec<u32> {
     prefixed_numbers(message, "ORA-")
 }
 
 /// The DPI- number at the beginning of an ODPI-C message.
 #[must_use]
-pub fn dpi_number(message: &str) -> Option<u32> {
+pub(crate) fn dpi_number(message: &str) -> Option<u32> {
     if message.starts_with("DPI-") {
         prefixed_numbers(message, "DPI-").first().copied()
     } else {
@@ -316,24 +316,24 @@ pub struct Error {
     /// The ORA- number that decided the class, if there is one.
     pub code: Option<u32>,
     /// What was tried and on what: `read GV$SESSION from prod`.
-    pub tried: String,
+    pub(crate) tried: String,
     /// Why it failed: the first lines of the driver's message, or our own text.
     pub why: String,
 }
 
 /// ORA-01017: invalid username/password; logon denied.
-pub const WRONG_PASSWORD: u32 = 1017;
+pub(crate) const WRONG_PASSWORD: u32 = 1017;
 
 impl Error {
     /// Whether the database refused the password, which counts towards the account's lock.
     #[must_use]
-    pub fn is_wrong_password(&self) -> bool {
+    pub(crate) fn is_wrong_password(&self) -> bool {
         self.code == Some(WRONG_PASSWORD)
     }
 
     /// An error without a number.
     #[must_use]
-    pub fn new(class: Class, tried: impl Into<String>, why: impl Into<String>) -> Error {
+    pub(crate) fn new(class: Class, tried: impl Into<String>, why: impl Into<String>) -> Error {
         Error {
             class,
             code: None,
@@ -344,13 +344,13 @@ impl Error {
 
     /// Whether the query failed only because a text in its answer is not valid in its character set.
     #[must_use]
-    pub fn is_of_a_text(&self) -> bool {
+    pub(crate) fn is_of_a_text(&self) -> bool {
         self.code == Some(BROKEN_TEXT)
     }
 
     /// From an error of ODPI-C: its own (`DPI-nnnn`), or the database's passed on.
     #[must_use]
-    pub fn from_odpi(phase: Phase, tried: &str, code: i32, message: &str, limit: Duration) -> Error {
+    pub(crate) fn from_odpi(phase: Phase, tried: &str, code: i32, message: &str, limit: Duration) -> Error {
         let own = |class, why: String| Error::new(class, tried, why);
         match dpi_number(message) {
             None => Error::from_database(phase, tried, u32::try_from(code).ok(), message),
@@ -381,7 +381,7 @@ impl Error {
 
     /// From a message of the database and, if the driver gives it separately, its first number.
     #[must_use]
-    pub fn from_database(phase: Phase, tried: impl Into<String>, code: Option<u32>, message: &str) -> Error {
+    pub(crate) fn from_database(phase: Phase, tried: impl Into<String>, code: Option<u32>, message: &str) -> Error {
         let mut stack = numbers_in(message);
         if let Some(code) = code.filter(|code| *code != 0)
             && stack.first() != Some(&code)
@@ -400,7 +400,7 @@ impl Error {
     /// Whether a grant would solve it: Oracle answers that there is no such view when the account may not see it (ORA-00942,
     /// ORA-04043, ORA-41900 from 23ai on), or that the privilege is missing (ORA-01031).
     #[must_use]
-    pub fn is_missing_right(&self) -> bool {
+    pub(crate) fn is_missing_right(&self) -> bool {
         matches!(self.code, Some(942 | 1031 | 4043 | 41900))
     }
 }

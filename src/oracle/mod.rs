@@ -16,23 +16,23 @@ pub mod capabilities;
 mod connect;
 mod connect_string;
 mod deadline;
-pub mod error;
+pub(crate) mod error;
 mod expendable;
 mod link;
 mod logoff;
-pub mod oci;
-pub mod pressure;
-pub mod probe;
-pub mod read;
+pub(crate) mod oci;
+pub(crate) mod pressure;
+pub(crate) mod probe;
+pub(crate) mod read;
 mod row;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod sockets;
-pub mod sql;
+pub(crate) mod sql;
 mod text_form;
 mod thin;
 
-pub use connect_string::OneForAll;
+pub(crate) use connect_string::OneForAll;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -45,7 +45,7 @@ pub use crate::config::Driver;
 pub use crate::oracle::connect::ConnectSlot;
 pub use crate::oracle::error::{Class, Error, Phase, Retry};
 pub(crate) use crate::oracle::link::panicked;
-pub use crate::oracle::text_form::TextForm;
+pub(crate) use crate::oracle::text_form::TextForm;
 pub use crate::session::snapshot::Cell;
 
 use crate::decide::guard::Statement;
@@ -58,7 +58,7 @@ pub const FETCH_ROWS: u32 = 1000;
 
 /// The same for a query of one or a few rows. The client library holds room for all rows of a fetch at their greatest
 /// width, which for a thousand rows of every GV$SESSION column is some ten megabytes.
-pub const FETCH_FEW: u32 = 20;
+pub(crate) const FETCH_FEW: u32 = 20;
 
 /// Statements a connection keeps parsed. A snapshot uses about a dozen texts; the rest is for start-up and re-checks.
 pub(crate) const STATEMENT_CACHE: u32 = 40;
@@ -127,7 +127,7 @@ impl Target {
     ///
     /// # Errors
     /// Why the connect string cannot name an instance.
-    pub fn on_instance(&self, instance: &str) -> Result<Target, OneForAll> {
+    pub(crate) fn on_instance(&self, instance: &str) -> Result<Target, OneForAll> {
         Ok(Target {
             connect: connect_string::on_instance(&self.connect, instance)?,
             ..self.clone()
@@ -147,7 +147,7 @@ words! {
 }
 
 /// V$SESSION.MODULE of the daemon's own sessions.
-pub const MODULE: &str = "orareaper";
+pub(crate) const MODULE: &str = "orareaper";
 
 /// The type that a column of a query is expected to have. A value of another type is converted where that is exact and
 /// NULL otherwise.
@@ -176,15 +176,15 @@ pub enum Bind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// What is read, for messages: `GV$SESSION`.
-    pub of: &'static str,
+    pub(crate) of: &'static str,
     /// The text, without a semicolon. A connection parses the same text once.
-    pub sql: Cow<'static, str>,
+    pub(crate) sql: Cow<'static, str>,
     /// The columns' types, in order.
-    pub columns: Vec<CellType>,
+    pub(crate) columns: Vec<CellType>,
     /// The placeholders' values, in order: `:1`, `:2` ...
-    pub binds: Vec<Bind>,
+    pub(crate) binds: Vec<Bind>,
     /// Rows per fetch.
-    pub fetch: u32,
+    pub(crate) fetch: u32,
 }
 
 impl Query {
@@ -202,7 +202,7 @@ impl Query {
 
     /// The same query, tuned for a result of a few rows; correct for any number of rows.
     #[must_use]
-    pub fn few(mut self) -> Query {
+    pub(crate) fn few(mut self) -> Query {
         self.fetch = FETCH_FEW;
         self
     }
@@ -210,7 +210,7 @@ impl Query {
     /// Rows that come with the answer to the execution itself: one more than a fetch brings, so that a result of exactly one
     /// fetch is known to be complete without another round trip.
     #[must_use]
-    pub fn prefetch(&self) -> u32 {
+    pub(crate) fn prefetch(&self) -> u32 {
         self.fetch + 1
     }
 
@@ -269,7 +269,7 @@ pub struct BlockAnswer {
 impl BlockAnswer {
     /// From SQLCODE (negative for errors, +100 for NO_DATA_FOUND) and SQLERRM.
     #[must_use]
-    pub fn new(sqlcode: i64, sqlerrm: Option<&str>) -> BlockAnswer {
+    pub(crate) fn new(sqlcode: i64, sqlerrm: Option<&str>) -> BlockAnswer {
         let outer = match sqlcode {
             0 => 0,
             100 => 1403,
@@ -292,15 +292,15 @@ impl BlockAnswer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The configured name of the database.
-    pub database: Arc<str>,
+    pub(crate) database: Arc<str>,
     /// The driver.
     pub driver: Driver,
     /// What it is for.
-    pub purpose: Purpose,
+    pub(crate) purpose: Purpose,
 }
 
 /// Receives a row: its cells in the order of the query's columns. `Break` ends the query.
-pub type Sink<'s> = dyn FnMut(&[Cell<'_>]) -> ControlFlow<()> + 's;
+pub(crate) type Sink<'s> = dyn FnMut(&[Cell<'_>]) -> ControlFlow<()> + 's;
 
 /// A connection to a database.
 ///

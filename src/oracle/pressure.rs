@@ -26,14 +26,14 @@ use crate::session::snapshot::Snapshot;
 
 /// The host's busy and idle time at the last reading, by instance: usage is computed from their growth.
 #[derive(Debug, Default)]
-pub struct Counters(HashMap<u32, (i64, i64)>);
+pub(crate) struct Counters(HashMap<u32, (i64, i64)>);
 
 /// Reads the requested resources of the instances. One that cannot be read is left out, which closes the gates that depend on
 /// it; the readings say why, and name the views that could not be read with their grants.
 ///
 /// # Errors
 /// When the connection breaks or the limit passes.
-pub fn read_pressure(
+pub(crate) fn read_pressure(
     connection: &mut dyn Connection,
     resources: &[Resource],
     snapshot: &Snapshot,

@@ -26,7 +26,7 @@ const WITH_CONTAINERS: (u32, u32) = (12, 1);
 
 /// Accounts that Oracle creates with the product, for databases that do not mark them: before 12.1, and where neither
 /// DBA_USERS nor ALL_USERS has ORACLE_MAINTAINED. From the Oracle Database Security Guide, "Predefined Schemas".
-pub const PREDEFINED_ACCOUNTS: [&str; 47] = [
+pub(crate) const PREDEFINED_ACCOUNTS: [&str; 47] = [
     "ANONYMOUS",
     "APEX_PUBLIC_USER",
     "APPQOSSYS",
@@ -80,7 +80,7 @@ pub const PREDEFINED_ACCOUNTS: [&str; 47] = [
 ///
 /// # Errors
 /// When the connection breaks, or the release or the daemon's own session cannot be read.
-pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabilities, Error> {
+pub(crate) fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabilities, Error> {
     let mut asking = Asking::new(connection, limit);
     let seat = asking.own_seat()?;
     let rds = asking.is_amazon_rds()?;
@@ -149,7 +149,7 @@ pub fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<Capabil
 ///
 /// # Errors
 /// When the connection breaks. A character set that cannot be read is taken for one that is not UTF-8.
-pub fn texts_as_bytes(
+pub(crate) fn texts_as_bytes(
     connection: &mut dyn Connection,
     capabilities: &Capabilities,
     limit: Duration,

@@ -33,13 +33,13 @@ const MAX_INSTANCES: usize = 1000;
 
 /// A snapshot with what could not be read for it.
 #[derive(Debug)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// The snapshot.
-    pub snapshot: Snapshot,
+    pub(crate) snapshot: Snapshot,
     /// Views that could not be read: their columns are missing.
-    pub unreadable: Vec<Unreadable>,
+    pub(crate) unreadable: Vec<Unreadable>,
     /// Why ages that are differences of DATEs are unknown, if they are.
-    pub dates_fault: Option<String>,
+    pub(crate) dates_fault: Option<String>,
 }
 
 /// Reads a snapshot of all sessions, or of one SID, within the limit. `wanted` are the columns that policies use; those that
@@ -50,7 +50,7 @@ pub struct Taken {
 ///
 /// # Errors
 /// When the answer is not complete. [`Class::Unsupported`] means that the capabilities are out of date.
-pub fn read_snapshot(
+pub(crate) fn read_snapshot(
     connection: &mut dyn Connection,
     wanted: Columns,
     capabilities: &Capabilities,
@@ -130,18 +130,22 @@ fn dates_fault_of(sessions: &Snapshot, capabilities: &Capabilities) -> Option<St
 
 /// How a session is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Served {
+pub(crate) struct Served {
     /// SERVER.
-    pub server: Option<String>,
+    pub(crate) server: Option<String>,
     /// PADDR in hexadecimal.
-    pub paddr: Option<String>,
+    pub(crate) paddr: Option<String>,
 }
 
 /// How a session is served; `None` if it is gone.
 ///
 /// # Errors
 /// When the answer is not complete.
-pub fn read_server(connection: &mut dyn Connection, of: SessionKey, limit: Duration) -> Result<Option<Served>, Error> {
+pub(crate) fn read_server(
+    connection: &mut dyn Connection,
+    of: SessionKey,
+    limit: Duration,
+) -> Result<Option<Served>, Error> {
     let query = sql::server_of(of.inst_id, of.sid, of.serial);
     let rows = collect(connection, &query, limit, MAX_ROWS, |row| {
         Some(Served {
@@ -156,7 +160,7 @@ pub fn read_server(connection: &mut dyn Connection, of: SessionKey, limit: Durat
 ///
 /// # Errors
 /// When the answer is not complete.
-pub fn read_same_process(
+pub(crate) fn read_same_process(
     connection: &mut dyn Connection,
     of: SessionKey,
     paddr: &str,

@@ -18,7 +18,7 @@ use crate::session::column::{Column, Columns, Kind, Source};
 
 /// Which sessions are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// All sessions of all instances. Background processes are included: they block others and show that an instance answers.
     All,
     /// One SID, for the re-check before an action.
@@ -49,7 +49,7 @@ impl Scope {
 
 /// Which rows of another view are read: all, or the one with an address that a session refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
+pub(crate) enum Address {
     /// Every row.
     Any,
     /// The row of this instance with this address, in hexadecimal.
@@ -82,7 +82,7 @@ impl Address {
 /// GV$INSTANCE with the database's clock and its offset from UTC: INST_ID, INSTANCE_NAME, STATUS, STARTUP_TIME, SYSDATE,
 /// offset as `+01:00`.
 #[must_use]
-pub fn instances() -> Query {
+pub(crate) fn instances() -> Query {
     Query::new(
         "GV$INSTANCE",
         "SELECT inst_id, instance_name, status, startup_time, SYSDATE, TO_CHAR(SYSTIMESTAMP, 'TZH:TZM') FROM gv$instance",
@@ -96,7 +96,7 @@ pub fn instances() -> Query {
 ///
 /// The same set of columns always gives the same text, so that a connection parses it once.
 #[must_use]
-pub fn sessions(wanted: Columns, available: Columns, scope: Scope, form: TextForm) -> (Query, Vec<Column>) {
+pub(crate) fn sessions(wanted: Columns, available: Columns, scope: Scope, form: TextForm) -> (Query, Vec<Column>) {
     let columns: Vec<Column> = wanted
         .iter()
         .filter(|column| column.source() == Source::Session && available.contains(*column))
@@ -129,7 +129,7 @@ const fn cell_type(column: Column) -> CellType {
 
 /// The number of sessions that an instance shows; 0 means that it did not answer.
 #[must_use]
-pub fn sessions_of_instance(inst_id: u32) -> Query {
+pub(crate) fn sessions_of_instance(inst_id: u32) -> Query {
     Query::new(
         "GV$SESSION",
         "SELECT COUNT(*) FROM gv$session WHERE inst_id = :1",
@@ -141,7 +141,7 @@ pub fn sessions_of_instance(inst_id: u32) -> Query {
 
 /// How one session is served: SERVER, PADDR.
 #[must_use]
-pub fn server_of(inst_id: u32, sid: u32, serial: u32) -> Query {
+pub(crate) fn server_of(inst_id: u32, sid: u32, serial: u32) -> Query {
     Query::new(
         "GV$SESSION",
         "SELECT server, RAWTOHEX(paddr) FROM gv$session WHERE serial# = :1 AND sid = :2 AND inst_id = :3",
@@ -158,7 +158,7 @@ pub fn server_of(inst_id: u32, sid: u32, serial: u32) -> Query {
 
 /// The sessions that one server process serves, by its PADDR: SID, SERIAL#.
 #[must_use]
-pub fn sessions_of_process(inst_id: u32, paddr: &str) -> Query {
+pub(crate) fn sessions_of_process(inst_id: u32, paddr: &str) -> Query {
     Query::new(
         "GV$SESSION",
         "SELECT sid, serial# FROM gv$session WHERE inst_id = :1 AND paddr = HEXTORAW(:2)",
@@ -172,7 +172,7 @@ pub fn sessions_of_process(inst_id: u32, paddr: &str) -> Query {
 /// XIDUSN, XIDSLOT, XIDSQN, PTX_XIDUSN, PTX_XIDSLT, PTX_XIDSQN, and STATUS. All rows, also for one session: those of its parallel
 /// servers, on whatever instance, show no more than the parent's number.
 #[must_use]
-pub fn transactions() -> Query {
+pub(crate) fn transactions() -> Query {
     Query::new(
         "GV$TRANSACTION",
         "SELECT inst_id, RAWTOHEX(addr), start_date, used_urec, used_ublk, RAWTOHEX(ses_addr), xidusn, xidslot, xidsqn, \
@@ -185,7 +185,7 @@ pub fn transactions() -> Query {
 
 /// GV$PROCESS: INST_ID, ADDR, SPID, PGA_ALLOC_MEM, PNAME.
 #[must_use]
-pub fn processes(address: Address) -> Query {
+pub(crate) fn processes(address: Address) -> Query {
     let restriction = address.restriction("addr");
     address.bound(Query::new(
         "GV$PROCESS",
@@ -196,7 +196,7 @@ pub fn processes(address: Address) -> Query {
 
 /// GV$SORT_USAGE: INST_ID, SESSION_ADDR, TABLESPACE, BLOCKS.
 #[must_use]
-pub fn temp(address: Address) -> Query {
+pub(crate) fn temp(address: Address) -> Query {
     let restriction = address.restriction("session_addr");
     address.bound(Query::new(
         "GV$SORT_USAGE",
@@ -207,7 +207,7 @@ pub fn temp(address: Address) -> Query {
 
 /// GV$PX_SESSION: INST_ID, SID, SERIAL#, QCINST_ID, QCSID.
 #[must_use]
-pub fn parallel_servers(scope: Scope) -> Query {
+pub(crate) fn parallel_servers(scope: Scope) -> Query {
     let restriction = if scope != Scope::All {
         " WHERE inst_id = :1 AND sid = :2"
     } else {
@@ -222,20 +222,20 @@ pub fn parallel_servers(scope: Scope) -> Query {
 
 /// The numbers of the statistics behind columns. They change from release to release; their names do not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Statistics {
+pub(crate) struct Statistics {
     /// 'CPU used by this session'.
-    pub cpu: Option<i64>,
+    pub(crate) cpu: Option<i64>,
     /// 'session logical reads'.
-    pub logical_reads: Option<i64>,
+    pub(crate) logical_reads: Option<i64>,
     /// 'physical reads'.
-    pub physical_reads: Option<i64>,
+    pub(crate) physical_reads: Option<i64>,
     /// 'redo size'.
-    pub redo: Option<i64>,
+    pub(crate) redo: Option<i64>,
 }
 
 impl Statistics {
     /// Stores a row of V$STATNAME.
-    pub fn set(&mut self, name: &str, number: i64) {
+    pub(crate) fn set(&mut self, name: &str, number: i64) {
         let place = match name {
             "CPU used by this session" => &mut self.cpu,
             "session logical reads" => &mut self.logical_reads,
@@ -248,7 +248,7 @@ impl Statistics {
 
     /// The known numbers.
     #[must_use]
-    pub fn numbers(&self) -> Vec<i64> {
+    pub(crate) fn numbers(&self) -> Vec<i64> {
         [self.cpu, self.logical_reads, self.physical_reads, self.redo]
             .into_iter()
             .flatten()
@@ -258,7 +258,7 @@ impl Statistics {
 
 /// V$STATNAME: NAME, STATISTIC#.
 #[must_use]
-pub fn statistic_names() -> Query {
+pub(crate) fn statistic_names() -> Query {
     Query::new(
         "V$STATNAME",
         "SELECT name, statistic# FROM v$statname WHERE name IN ('CPU used by this session', 'session logical reads', \
@@ -269,7 +269,7 @@ pub fn statistic_names() -> Query {
 
 /// GV$SESSTAT for these statistics only, of the one or two thousand that each session has: INST_ID, SID, STATISTIC#, VALUE.
 #[must_use]
-pub fn statistics(numbers: &[i64], scope: Scope) -> Query {
+pub(crate) fn statistics(numbers: &[i64], scope: Scope) -> Query {
     let list: Vec<String> = numbers.iter().map(i64::to_string).collect();
     let seat = if scope != Scope::All {
         " AND inst_id = :1 AND sid = :2"
@@ -288,14 +288,14 @@ pub fn statistics(numbers: &[i64], scope: Scope) -> Query {
 
 /// V$CONTAINERS: CON_ID, NAME.
 #[must_use]
-pub fn containers() -> Query {
+pub(crate) fn containers() -> Query {
     Query::new("V$CONTAINERS", "SELECT con_id, name FROM v$containers", &[Number, Text])
 }
 
 /// GV$RESOURCE_LIMIT: INST_ID, RESOURCE_NAME, CURRENT_UTILIZATION, LIMIT_VALUE. The limit is a right-aligned text that may
 /// say UNLIMITED, so it is read as text: TO_NUMBER would end the query in ORA-01722. MAX_UTILIZATION never falls.
 #[must_use]
-pub fn resource_limits() -> Query {
+pub(crate) fn resource_limits() -> Query {
     Query::new(
         "GV$RESOURCE_LIMIT",
         "SELECT inst_id, resource_name, current_utilization, TRIM(limit_value) FROM gv$resource_limit \
@@ -306,7 +306,7 @@ pub fn resource_limits() -> Query {
 
 /// GV$PGASTAT, what is allocated: INST_ID, VALUE.
 #[must_use]
-pub fn pga() -> Query {
+pub(crate) fn pga() -> Query {
     Query::new(
         "GV$PGASTAT",
         "SELECT inst_id, value FROM gv$pgastat WHERE name = 'total PGA allocated'",
@@ -316,7 +316,7 @@ pub fn pga() -> Query {
 
 /// GV$PARAMETER: INST_ID, NAME, VALUE of the parameters that limit a resource.
 #[must_use]
-pub fn limiting_parameters() -> Query {
+pub(crate) fn limiting_parameters() -> Query {
     Query::new(
         "GV$PARAMETER",
         "SELECT inst_id, name, value FROM gv$parameter WHERE name IN ('sessions', 'pga_aggregate_limit', 'undo_tablespace')",
@@ -327,7 +327,7 @@ pub fn limiting_parameters() -> Query {
 /// GV$SYSMETRIC, the host's CPU over the last minute (each metric is there twice, the other time over 15 seconds):
 /// INST_ID, percent.
 #[must_use]
-pub fn host_cpu() -> Query {
+pub(crate) fn host_cpu() -> Query {
     Query::new(
         "GV$SYSMETRIC",
         "SELECT inst_id, value FROM gv$sysmetric WHERE metric_name = 'Host CPU Utilization (%)' AND intsize_csec > 5000",
@@ -338,7 +338,7 @@ pub fn host_cpu() -> Query {
 /// GV$OSSTAT, the host's busy and idle time in hundredths of a second since the instance started: INST_ID, STAT_NAME,
 /// VALUE.
 #[must_use]
-pub fn host_times() -> Query {
+pub(crate) fn host_times() -> Query {
     Query::new(
         "GV$OSSTAT",
         "SELECT inst_id, stat_name, value FROM gv$osstat WHERE stat_name IN ('BUSY_TIME', 'IDLE_TIME')",
@@ -348,7 +348,7 @@ pub fn host_times() -> Query {
 
 /// DBA_TEMP_FREE_SPACE: TABLESPACE_NAME, TABLESPACE_SIZE, FREE_SPACE, in bytes.
 #[must_use]
-pub fn temp_space() -> Query {
+pub(crate) fn temp_space() -> Query {
     Query::new(
         "DBA_TEMP_FREE_SPACE",
         "SELECT tablespace_name, tablespace_size, free_space FROM dba_temp_free_space",
@@ -358,7 +358,7 @@ pub fn temp_space() -> Query {
 
 /// DBA_TEMP_FILES: TABLESPACE_NAME, BYTES, MAXBYTES (0 where a file does not grow).
 #[must_use]
-pub fn temp_files() -> Query {
+pub(crate) fn temp_files() -> Query {
     Query::new(
         "DBA_TEMP_FILES",
         "SELECT tablespace_name, bytes, maxbytes FROM dba_temp_files",
@@ -368,7 +368,7 @@ pub fn temp_files() -> Query {
 
 /// DBA_DATA_FILES: TABLESPACE_NAME, BYTES, MAXBYTES (0 where a file does not grow).
 #[must_use]
-pub fn data_files() -> Query {
+pub(crate) fn data_files() -> Query {
     Query::new(
         "DBA_DATA_FILES",
         "SELECT tablespace_name, bytes, maxbytes FROM dba_data_files",
@@ -378,7 +378,7 @@ pub fn data_files() -> Query {
 
 /// DBA_TABLESPACES: TABLESPACE_NAME, BLOCK_SIZE.
 #[must_use]
-pub fn tablespaces() -> Query {
+pub(crate) fn tablespaces() -> Query {
     Query::new(
         "DBA_TABLESPACES",
         "SELECT tablespace_name, block_size FROM dba_tablespaces WHERE contents IN ('TEMPORARY', 'UNDO')",
@@ -388,7 +388,7 @@ pub fn tablespaces() -> Query {
 
 /// GV$PDBS: where a PDB is open: INST_ID, OPEN_MODE (`MOUNTED` where it is not).
 #[must_use]
-pub fn pdb_on_instances(con_id: u32) -> Query {
+pub(crate) fn pdb_on_instances(con_id: u32) -> Query {
     Query::new(
         "GV$PDBS",
         "SELECT inst_id, open_mode FROM gv$pdbs WHERE con_id = :1",

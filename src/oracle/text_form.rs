@@ -10,7 +10,7 @@ use crate::oracle::{CellType, Query};
 
 /// The form in which texts of sessions are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TextForm {
+pub(crate) enum TextForm {
     /// As texts.
     #[default]
     Text,

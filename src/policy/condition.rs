@@ -87,7 +87,7 @@ pub enum Comparison {
 impl Comparison {
     /// The operator in SQL.
     #[must_use]
-    pub const fn sql(self) -> &'static str {
+    pub(crate) const fn sql(self) -> &'static str {
         match self {
             Comparison::Equal => "=",
             Comparison::NotEqual => "!=",
@@ -100,7 +100,7 @@ impl Comparison {
 
     /// Whether two values in this order satisfy the operator.
     #[must_use]
-    pub const fn holds(self, ordering: std::cmp::Ordering) -> bool {
+    pub(crate) const fn holds(self, ordering: std::cmp::Ordering) -> bool {
         match self {
             Comparison::Equal => ordering.is_eq(),
             Comparison::NotEqual => ordering.is_ne(),
@@ -137,7 +137,7 @@ pub enum Value {
 impl Value {
     /// The text of a text constant.
     #[must_use]
-    pub fn as_text(&self) -> Option<&str> {
+    pub(crate) fn as_text(&self) -> Option<&str> {
         match self {
             Value::Text(text) => Some(text),
             Value::Number(_) | Value::Duration(_) | Value::Size(_) => None,
@@ -149,17 +149,17 @@ impl Value {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LikePattern {
     /// The pattern as written.
-    pub text: Arc<str>,
+    pub(crate) text: Arc<str>,
     /// The escape character as written.
-    pub escape: Option<char>,
+    pub(crate) escape: Option<char>,
     /// The parts of the pattern, in order.
-    pub parts: Arc<[LikePart]>,
+    pub(crate) parts: Arc<[LikePart]>,
 }
 
 impl LikePattern {
     /// Whether a text matches. Only the last `%` is ever retried, so the worst case is length of text × length of pattern.
     #[must_use]
-    pub fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         let (mut rest, mut part) = (text, 0);
         let mut retry: Option<(&str, usize)> = None;
         loop {
@@ -192,7 +192,7 @@ impl LikePattern {
 
 /// A part of a LIKE pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LikePart {
+pub(crate) enum LikePart {
     /// These characters.
     Text(Box<str>),
     /// `_`: one character.
@@ -272,7 +272,7 @@ words! {
 impl Phrase {
     /// The plain condition that the phrase stands for.
     #[must_use]
-    pub fn meaning(&self) -> Condition {
+    pub(crate) fn meaning(&self) -> Condition {
         let text = |column, value: &str| compare(column, Comparison::Equal, Value::Text(value.into()));
         let longer = |column, seconds: Option<i64>| {
             seconds.map(|seconds| compare(column, Comparison::Greater, Value::Duration(seconds)))

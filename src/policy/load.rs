@@ -11,7 +11,7 @@ use crate::yaml::files::{MOST_FILES, expand, read, writable_by_all};
 
 /// Reads and checks policy files. Each path is a file, a folder (its `*.yaml` and `*.yml` files, sorted) or a glob.
 #[must_use]
-pub fn load(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Loaded {
+pub(crate) fn load(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Loaded {
     let mut problems = Vec::new();
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {

@@ -23,8 +23,10 @@ pub mod schedule;
 mod schema;
 mod sql;
 
-pub(crate) use check::{LIMIT_KEYS, limits};
+#[cfg(test)]
+pub(crate) use check::LIMIT_KEYS;
+pub(crate) use check::limits;
 pub use check::{Loaded, check_condition, check_files, unmatched_databases};
-pub use load::load;
+pub(crate) use load::load;
 pub use schema::schema;
 pub use sql::{to_query, to_sql};

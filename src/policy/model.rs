@@ -64,7 +64,7 @@ pub struct Policy {
 }
 
 /// The labels of a database, by name; a site chooses them.
-pub type Labels = BTreeMap<Arc<str>, Arc<str>>;
+pub(crate) type Labels = BTreeMap<Arc<str>, Arc<str>>;
 
 /// A selector of databases.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub enum Selector {
 
 impl Policy {
     /// Its action, then those that it escalates to.
-    pub fn actions(&self) -> impl Iterator<Item = Action> + '_ {
+    pub(crate) fn actions(&self) -> impl Iterator<Item = Action> + '_ {
         std::iter::once(self.action).chain(self.escalate.iter().map(|rung| rung.action))
     }
 }
@@ -85,7 +85,7 @@ impl Policy {
 impl Selector {
     /// Whether it selects this database.
     #[must_use]
-    pub fn selects(&self, name: &str, labels: &Labels) -> bool {
+    pub(crate) fn selects(&self, name: &str, labels: &Labels) -> bool {
         match self {
             Selector::Name(glob) => glob.matches(name),
             Selector::Label(label, glob) => labels.get(label).is_some_and(|value| glob.matches(value)),
@@ -129,9 +129,9 @@ words! {
 #[derive(Clone, Debug)]
 pub struct Pressure {
     /// The condition that opens the gate.
-    pub begin: PressureCondition,
+    pub(crate) begin: PressureCondition,
     /// The condition that closes the gate again; `None`: it closes as soon as `begin` no longer holds.
-    pub end: Option<PressureCondition>,
+    pub(crate) end: Option<PressureCondition>,
 }
 
 /// One key of `order`.
@@ -147,9 +147,9 @@ pub struct OrderKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keep {
     /// The number of sessions of each group that are kept.
-    pub at_least: u32,
+    pub(crate) at_least: u32,
     /// Sessions with equal values in all of these columns are one group.
-    pub per: Vec<Column>,
+    pub(crate) per: Vec<Column>,
 }
 
 /// The limits that were given. For `None`, the configuration or the default decides.
@@ -173,9 +173,9 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Escalation {
     /// How long after the previous action was accepted, in seconds.
-    pub after: u64,
+    pub(crate) after: u64,
     /// The action, if the session is still there.
-    pub action: Action,
+    pub(crate) action: Action,
 }
 
 /// What a policy does to a session.
@@ -227,15 +227,15 @@ pub enum DisconnectClause {
 #[derive(Clone, Debug)]
 pub struct Exemption {
     /// The sessions.
-    pub when: Condition,
+    pub(crate) when: Condition,
     /// The reason.
-    pub reason: String,
+    pub(crate) reason: String,
     /// Who is responsible for it.
-    pub owner: String,
+    pub(crate) owner: String,
     /// The last day on which it applies; `None`: it does not expire.
-    pub until: Option<chrono::NaiveDate>,
+    pub(crate) until: Option<chrono::NaiveDate>,
     /// Where it is written.
-    pub origin: Origin,
+    pub(crate) origin: Origin,
 }
 
 words! {
@@ -278,7 +278,7 @@ words! {
 impl Protection {
     /// Whether it can never be lifted.
     #[must_use]
-    pub const fn is_never_lifted(self) -> bool {
+    pub(crate) const fn is_never_lifted(self) -> bool {
         matches!(
             self,
             Protection::Background
@@ -312,7 +312,7 @@ word_table! { Action:
 impl Action {
     /// Whether it ends the session, at once or later.
     #[must_use]
-    pub const fn ends_session(self) -> bool {
+    pub(crate) const fn ends_session(self) -> bool {
         match self {
             Action::Kill { .. } | Action::Disconnect { .. } => true,
             Action::CancelSql | Action::Report => false,
@@ -321,7 +321,7 @@ impl Action {
 
     /// How strong it is: each escalation must be stronger than the action before it.
     #[must_use]
-    pub const fn strength(self) -> u8 {
+    pub(crate) const fn strength(self) -> u8 {
         match self {
             Action::Report => 0,
             Action::CancelSql => 1,
@@ -340,7 +340,7 @@ impl Action {
 
     /// Whether it waits until the session's transaction ends, which may be never.
     #[must_use]
-    pub const fn waits_for_commit(self) -> bool {
+    pub(crate) const fn waits_for_commit(self) -> bool {
         match self {
             Action::Disconnect { clause } => match clause {
                 DisconnectClause::PostTransaction | DisconnectClause::PostTransactionNoReplay => true,

@@ -28,12 +28,12 @@ words! {
 
 impl Resource {
     /// The resources in GV$RESOURCE_LIMIT, which have the same names there.
-    pub const INSTANCE_LIMITS: [Resource; 3] = [Resource::Sessions, Resource::Processes, Resource::Transactions];
+    pub(crate) const INSTANCE_LIMITS: [Resource; 3] = [Resource::Sessions, Resource::Processes, Resource::Transactions];
 }
 
 /// A condition on an instance's resources. A value that could not be read is UNKNOWN, which closes the gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PressureCondition {
+pub(crate) enum PressureCondition {
     /// All of these.
     And(Vec<PressureCondition>),
     /// Any of these.
@@ -54,7 +54,7 @@ pub enum PressureCondition {
 impl PressureCondition {
     /// All comparisons in the condition.
     #[must_use]
-    pub fn comparisons(&self) -> Vec<(Resource, Comparison, Mark)> {
+    pub(crate) fn comparisons(&self) -> Vec<(Resource, Comparison, Mark)> {
         match self {
             PressureCondition::And(terms) | PressureCondition::Or(terms) => {
                 terms.iter().flat_map(PressureCondition::comparisons).collect()

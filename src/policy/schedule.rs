@@ -30,7 +30,7 @@ const MOST_TRIES: usize = 2_000;
 #[derive(Clone, Debug)]
 pub struct Schedule {
     /// The schedule as written.
-    pub text: String,
+    pub(crate) text: String,
     zone: Tz,
     /// A wall-clock time matches if it matches any of these. They run in UTC, which here means "without a zone".
     engines: Vec<cron::Schedule>,
@@ -42,11 +42,11 @@ pub struct Schedule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleError {
     /// The wrong part, in bytes of the text.
-    pub at: Range<usize>,
+    pub(crate) at: Range<usize>,
     /// What is wrong: lower case, no full stop.
-    pub message: String,
+    pub(crate) message: String,
     /// What to write instead.
-    pub hint: Option<String>,
+    pub(crate) hint: Option<String>,
 }
 
 /// One of the five fields.
@@ -174,7 +174,7 @@ impl Schedule {
 
     /// The same schedule in another time zone.
     #[must_use]
-    pub fn in_zone(&self, zone: Tz) -> Schedule {
+    pub(crate) fn in_zone(&self, zone: Tz) -> Schedule {
         Schedule { zone, ..self.clone() }
     }
 
@@ -207,7 +207,7 @@ impl Schedule {
 
     /// Whether a run is due after one time and not after the other.
     #[must_use]
-    pub fn due(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> bool {
+    pub(crate) fn due(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> bool {
         after < until && self.next(after).is_some_and(|next| next <= until)
     }
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 /// The result of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// All decisions are as expected.
     Passed,
     /// Some decisions differ: the differences.
@@ -19,18 +19,18 @@ pub enum Verdict {
 
 /// A test and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Case {
+pub(crate) struct Case {
     /// The parent of the test's folder, as it was found.
-    pub group: String,
+    pub(crate) group: String,
     /// The name of the test's folder.
-    pub name: String,
+    pub(crate) name: String,
     /// The result.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
 }
 
 /// The XML document.
 #[must_use]
-pub fn junit(cases: &[Case]) -> String {
+pub(crate) fn junit(cases: &[Case]) -> String {
     let failed = cases.iter().filter(|case| matches!(case.verdict, Verdict::Failed(_)));
     let broken = cases.iter().filter(|case| matches!(case.verdict, Verdict::Broken(_)));
     let counts = format!(

@@ -7,7 +7,7 @@
 //! Columns that a test does not set have harmless values: a user session of an ordinary account, on a dedicated server,
 //! without a transaction. A column that should be unknown is listed under `missing`.
 
-pub mod junit;
+pub(crate) mod junit;
 mod raw;
 #[cfg(test)]
 mod replayed;
@@ -36,35 +36,35 @@ pub use crate::policy_test::raw::{Expectation, StoryError, Timeline};
 
 /// A decision in a cycle. Of the parts after the session, only those are compared that the expectation has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Line {
+pub(crate) struct Line {
     /// The name of the decision; `verified` for the result of an earlier action.
-    pub decision: &'static str,
+    pub(crate) decision: &'static str,
     /// The session, `sid,serial#,@inst_id`.
-    pub session: String,
+    pub(crate) session: String,
     /// The policy.
-    pub policy: String,
+    pub(crate) policy: String,
     /// `enforce` or `dry-run`.
-    pub mode: &'static str,
+    pub(crate) mode: &'static str,
     /// The reason, or the result of a verification.
-    pub reason: String,
+    pub(crate) reason: String,
     /// The statement, for `act`.
-    pub statement: Option<String>,
+    pub(crate) statement: Option<String>,
 }
 
 /// The decisions of one cycle.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub(crate) struct Told {
     /// The time of the snapshot.
-    pub at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
     /// Decisions and verifications, sorted.
-    pub lines: Vec<Line>,
+    pub(crate) lines: Vec<Line>,
 }
 
 /// Runs policies over a timeline. `load` loads the policies of the named files.
 ///
 /// # Errors
 /// If the timeline names something that does not exist, or the policies have an error.
-pub fn tell(
+pub(crate) fn tell(
     timeline: &Timeline,
     load: impl Fn(&[String]) -> Result<PolicySet, StoryError>,
 ) -> Result<Vec<Told>, StoryError> {
@@ -164,7 +164,7 @@ impl Setting {
 
 /// The columns that the conditions, orders and groups of the policies use.
 #[must_use]
-pub fn needed(set: &PolicySet) -> Columns {
+pub(crate) fn needed(set: &PolicySet) -> Columns {
     crate::columns_needed::columns(set)
 }
 
@@ -219,7 +219,7 @@ fn unidentified(snapshot: &Snapshot, row: usize) -> String {
 
 /// Compares the decisions with the expectation: `None` if they agree, otherwise the differences in readable form.
 #[must_use]
-pub fn compare(told: &[Told], expected: &[Expectation]) -> Option<String> {
+pub(crate) fn compare(told: &[Told], expected: &[Expectation]) -> Option<String> {
     let mut difference = String::new();
     if told.len() != expected.len() {
         let _ = writeln!(

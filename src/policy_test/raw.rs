@@ -22,46 +22,46 @@ pub struct StoryError(pub String);
 #[serde(deny_unknown_fields)]
 pub struct Timeline {
     /// The name of the database in the configuration; default `prod`.
-    pub database: Option<String>,
+    pub(crate) database: Option<String>,
     /// The labels of the database.
     #[serde(default)]
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// Whether the database is armed; default `true`.
-    pub armed: Option<bool>,
+    pub(crate) armed: Option<bool>,
     /// Whether the daemon was started with `--dry-run`.
-    pub dry_run: Option<bool>,
+    pub(crate) dry_run: Option<bool>,
     /// Treats policies with `mode: dry-run` like those with `enforce`, to test what they would do.
     #[serde(default)]
-    pub enforce: bool,
+    pub(crate) enforce: bool,
     /// The limits of the configuration.
     #[serde(default)]
-    pub limits: RawLimits,
+    pub(crate) limits: RawLimits,
     /// Accounts that are Oracle-maintained in DBA_USERS.
     #[serde(default)]
-    pub oracle_maintained: Vec<String>,
+    pub(crate) oracle_maintained: Vec<String>,
     /// Accounts with the privilege to capture or apply changes.
     #[serde(default)]
-    pub replication_accounts: Vec<String>,
+    pub(crate) replication_accounts: Vec<String>,
     /// The policy files, in order, relative to the folder of the test; default policy.yaml.
-    pub policies: Option<Vec<String>>,
+    pub(crate) policies: Option<Vec<String>>,
     /// The daemon's own sessions, `sid,serial#,@inst_id`.
     #[serde(default)]
-    pub own_sessions: Vec<String>,
+    pub(crate) own_sessions: Vec<String>,
     /// The time zone of the database, for schedules and days; default UTC.
-    pub timezone: Option<String>,
+    pub(crate) timezone: Option<String>,
     /// The longest pause between snapshots that does not break a hold; default 30m.
-    pub max_gap: Option<String>,
+    pub(crate) max_gap: Option<String>,
     /// The values of columns for sessions that do not set them.
     #[serde(default)]
-    pub defaults: BTreeMap<String, Scalar>,
+    pub(crate) defaults: BTreeMap<String, Scalar>,
     /// The snapshots, oldest first.
-    pub snapshots: Vec<RawMoment>,
+    pub(crate) snapshots: Vec<RawMoment>,
 }
 
 /// The limits, as in the configuration.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RawLimits {
+pub(crate) struct RawLimits {
     per_cycle: Option<u32>,
     per_hour: Option<u32>,
     per_day: Option<u32>,
@@ -87,78 +87,78 @@ impl RawLimits {
 /// A snapshot.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RawMoment {
+pub(crate) struct RawMoment {
     /// The time on the database's clock, ISO 8601 in UTC.
-    pub at: String,
+    pub(crate) at: String,
     /// The sessions.
-    pub sessions: Vec<RawSession>,
+    pub(crate) sessions: Vec<RawSession>,
     /// Columns that could not be read.
     #[serde(default)]
-    pub missing: Vec<String>,
+    pub(crate) missing: Vec<String>,
     /// Instances that are open but did not answer.
     #[serde(default)]
-    pub partial: Vec<u32>,
+    pub(crate) partial: Vec<u32>,
     /// Instances that answered but have no sessions.
     #[serde(default)]
-    pub empty: Vec<u32>,
+    pub(crate) empty: Vec<u32>,
     /// The policy files that are in force from this snapshot on.
-    pub reload: Option<Vec<String>>,
+    pub(crate) reload: Option<Vec<String>>,
     /// Why nothing may be done in this cycle.
-    pub standstill: Option<String>,
+    pub(crate) standstill: Option<String>,
     /// The outcomes of actions, by session (`sid,serial#,@inst_id`); default `done`.
     #[serde(default)]
-    pub answers: BTreeMap<String, String>,
+    pub(crate) answers: BTreeMap<String, String>,
     /// The resources by instance: `1: {sessions: 180/200}`.
     #[serde(default)]
-    pub pressure: BTreeMap<u32, BTreeMap<String, String>>,
+    pub(crate) pressure: BTreeMap<u32, BTreeMap<String, String>>,
 }
 
 /// A session, or `repeat` sessions with consecutive SIDs.
 #[derive(Clone, Debug, Deserialize)]
-pub struct RawSession {
+pub(crate) struct RawSession {
     /// The number of sessions.
-    pub repeat: Option<u32>,
+    pub(crate) repeat: Option<u32>,
     /// Its open transaction.
-    pub transaction: Option<RawTransaction>,
+    pub(crate) transaction: Option<RawTransaction>,
     /// The session that it waits for: `sid@inst_id`, and for how long.
-    pub blocked_by: Option<RawBlocked>,
+    pub(crate) blocked_by: Option<RawBlocked>,
     /// The SID of its coordinator on the same instance, if it is a parallel server.
-    pub parallel_server_of: Option<u32>,
+    pub(crate) parallel_server_of: Option<u32>,
     /// Columns of GV$SESSION, and those of other views that are set directly: `pga`, `temp`, `cpu`, `container`, ...
     #[serde(flatten)]
-    pub columns: BTreeMap<String, Scalar>,
+    pub(crate) columns: BTreeMap<String, Scalar>,
 }
 
 /// An open transaction.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RawTransaction {
+pub(crate) struct RawTransaction {
     /// Its age.
-    pub age: Option<String>,
+    pub(crate) age: Option<String>,
     /// STATUS; ACTIVE without this.
-    pub status: Option<String>,
+    pub(crate) status: Option<String>,
     /// USED_UREC.
-    pub undo_records: Option<i64>,
+    pub(crate) undo_records: Option<i64>,
     /// The size of its undo.
-    pub undo: Option<Scalar>,
+    pub(crate) undo: Option<Scalar>,
 }
 
 /// The session that a session waits for.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RawBlocked {
+pub(crate) struct RawBlocked {
     /// The SID of the blocker.
-    pub sid: u32,
+    pub(crate) sid: u32,
     /// The instance of the blocker; default the waiter's own.
-    pub inst_id: Option<u32>,
+    pub(crate) inst_id: Option<u32>,
     /// How long it has waited.
-    pub waited: String,
+    pub(crate) waited: String,
 }
 
 /// The value of a column as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
-pub enum Scalar {
+pub(crate) enum Scalar {
     /// A whole number.
     Number(i64),
     /// A text, a duration such as `5h`, a size such as `2GB`, or a time in ISO 8601.
@@ -277,31 +277,31 @@ impl Scalar {
 pub struct Expectation {
     /// The policy acts.
     #[serde(default)]
-    pub act: Vec<Wanted>,
+    pub(crate) act: Vec<Wanted>,
     /// `for` is not served yet.
     #[serde(default)]
-    pub pending: Vec<Wanted>,
+    pub(crate) pending: Vec<Wanted>,
     /// Deferred by a budget, by `keep`, or because the session is already acted on.
     #[serde(default)]
-    pub deferred: Vec<Wanted>,
+    pub(crate) deferred: Vec<Wanted>,
     /// The breaker is open, or the group refills.
     #[serde(default)]
-    pub refused: Vec<Wanted>,
+    pub(crate) refused: Vec<Wanted>,
     /// A protection applies.
     #[serde(default)]
-    pub protected: Vec<Wanted>,
+    pub(crate) protected: Vec<Wanted>,
     /// An exemption applies.
     #[serde(default)]
-    pub exempt: Vec<Wanted>,
+    pub(crate) exempt: Vec<Wanted>,
     /// The results of earlier actions.
     #[serde(default)]
-    pub verified: Vec<Wanted>,
+    pub(crate) verified: Vec<Wanted>,
 }
 
 /// An expected decision.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     #[serde(skip)]
     decision: &'static str,
     session: String,

@@ -30,21 +30,20 @@ use crate::decide::pressure::Readings;
 use crate::decide::protect::Facts;
 use crate::session::snapshot::Snapshot;
 
-pub use bytes::Malformed;
 pub use reader::{Broken, Damage, Next, OpenError, Reader};
 pub use writer::Writer;
 
 /// The first bytes of every recording. A transfer as text would change the line feed or the byte 26.
-pub const MAGIC: [u8; 8] = *b"orarec\x1a\n";
+pub(crate) const MAGIC: [u8; 8] = *b"orarec\x1a\n";
 
 /// The version that is written, and the newest one that is read.
-pub const VERSION: u16 = 3;
+pub(crate) const VERSION: u16 = 3;
 
 /// The most blocks from one whole block to the next: an hour, at four snapshots a minute.
-pub const WHOLE_EVERY: u32 = 240;
+pub(crate) const WHOLE_EVERY: u32 = 240;
 
 /// The longest block; a snapshot with the most sessions is shorter.
-pub const LONGEST_BLOCK: u32 = 1 << 30;
+pub(crate) const LONGEST_BLOCK: u32 = 1 << 30;
 
 /// The header of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -49,9 +49,9 @@ pub enum Broken {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The byte at which the block begins.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// What is wrong with it.
-    pub broken: Broken,
+    pub(crate) broken: Broken,
 }
 
 impl fmt::Display for Damage {
@@ -124,19 +124,19 @@ impl<R: Read> Reader<R> {
 
     /// The header of the recording.
     #[must_use]
-    pub fn header(&self) -> &Header {
+    pub(crate) fn header(&self) -> &Header {
         &self.header
     }
 
     /// The number of bytes that were read.
     #[must_use]
-    pub fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
     /// The number of undamaged blocks that could not be used because of damage before them.
     #[must_use]
-    pub fn passed_over(&self) -> u64 {
+    pub(crate) fn passed_over(&self) -> u64 {
         self.passed_over
     }
 

@@ -48,12 +48,13 @@ impl<W: Write> Writer<W> {
 
     /// The number of bytes that were written.
     #[must_use]
-    pub fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.written
     }
 
     /// Ends the recording and returns the output.
-    pub fn finish(self) -> W {
+    #[cfg(test)]
+    pub(crate) fn finish(self) -> W {
         self.out
     }
 

@@ -17,8 +17,8 @@ use crate::decide::outcome::Outcome;
 use crate::policy::model::Action;
 use crate::recording::Recorded;
 
-pub use series::{MOST_POINTS, Series};
-pub use totals::{Counts, MOST_NAMES, MOST_RETURNS, PolicyTotals, Tally, Totals};
+pub(crate) use series::Series;
+pub(crate) use totals::{Counts, Tally, Totals};
 
 /// The settings of a replay.
 #[derive(Clone, Debug)]
@@ -47,11 +47,11 @@ pub struct Replay {
 #[derive(Debug)]
 pub struct Step {
     /// The time of the snapshot.
-    pub now: DateTime<Utc>,
+    pub(crate) now: DateTime<Utc>,
     /// All policies, those that ran and those that did not.
-    pub here: Here,
+    pub(crate) here: Here,
     /// The result of the cycle.
-    pub cycle: Cycle,
+    pub(crate) cycle: Cycle,
 }
 
 impl Replay {

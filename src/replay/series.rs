@@ -4,11 +4,11 @@
 use chrono::{DateTime, Utc};
 
 /// The most points; a chart is not wider.
-pub const MOST_POINTS: usize = 512;
+pub(crate) const MOST_POINTS: usize = 512;
 
 /// A value over time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Series {
+pub(crate) struct Series {
     stride: usize,
     in_last: usize,
     points: Vec<(DateTime<Utc>, f64)>,
@@ -26,7 +26,7 @@ impl Default for Series {
 
 impl Series {
     /// Adds a value.
-    pub fn add(&mut self, at: DateTime<Utc>, value: f64) {
+    pub(crate) fn add(&mut self, at: DateTime<Utc>, value: f64) {
         match self.points.last_mut() {
             Some((_, highest)) if self.in_last < self.stride => *highest = highest.max(value),
             Some(_) | None => {
@@ -47,13 +47,13 @@ impl Series {
 
     /// The points, oldest first: the beginning of each, and its highest value.
     #[must_use]
-    pub fn points(&self) -> &[(DateTime<Utc>, f64)] {
+    pub(crate) fn points(&self) -> &[(DateTime<Utc>, f64)] {
         &self.points
     }
 
     /// The highest value of all.
     #[must_use]
-    pub fn highest(&self) -> Option<f64> {
+    pub(crate) fn highest(&self) -> Option<f64> {
         self.points.iter().map(|(_, value)| *value).max_by(f64::total_cmp)
     }
 }

@@ -18,10 +18,10 @@ use crate::replay::series::Series;
 use crate::replay::{Setting, Step};
 
 /// The most names that are counted separately.
-pub const MOST_NAMES: usize = 10_000;
+pub(crate) const MOST_NAMES: usize = 10_000;
 
 /// The most sessions that came back and are listed.
-pub const MOST_RETURNS: usize = 1_000;
+pub(crate) const MOST_RETURNS: usize = 1_000;
 
 /// How many actions there would have been, and how many would have been in vain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,15 +29,15 @@ pub struct Tally {
     /// The number of actions.
     pub acted: usize,
     /// The number of killed sessions of which a similar one was back within minutes.
-    pub came_back: usize,
+    pub(crate) came_back: usize,
 }
 
 /// Tallies by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     by_name: BTreeMap<String, Tally>,
     /// The names beyond [`MOST_NAMES`].
-    pub others: Tally,
+    pub(crate) others: Tally,
 }
 
 impl Counts {
@@ -50,7 +50,7 @@ impl Counts {
 
     /// The tallies, most actions first.
     #[must_use]
-    pub fn sorted(&self) -> Vec<(&str, Tally)> {
+    pub(crate) fn sorted(&self) -> Vec<(&str, Tally)> {
         let mut all: Vec<(&str, Tally)> = self.by_name.iter().map(|(name, tally)| (&**name, *tally)).collect();
         all.sort_by(|one, two| two.1.acted.cmp(&one.1.acted).then(one.0.cmp(two.0)));
         all
@@ -59,58 +59,58 @@ impl Counts {
 
 /// The totals of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PolicyTotals {
+pub(crate) struct PolicyTotals {
     /// Its name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Its action.
-    pub action: Action,
+    pub(crate) action: Action,
     /// Whether it runs on this database.
-    pub runs: bool,
+    pub(crate) runs: bool,
     /// The number of snapshots in which it was due.
-    pub due: usize,
+    pub(crate) due: usize,
     /// Its actions.
-    pub tally: Tally,
+    pub(crate) tally: Tally,
     /// The most sessions in one snapshot for which its condition held.
-    pub most_matched: usize,
+    pub(crate) most_matched: usize,
     /// The most sessions in one snapshot with each verdict.
-    pub most: Summary,
+    pub(crate) most: Summary,
     /// The number of snapshots in which its breaker was open.
-    pub breaker_open: usize,
+    pub(crate) breaker_open: usize,
 }
 
 /// The totals of a replay.
 #[derive(Clone, Debug)]
 pub struct Totals {
     /// The database.
-    pub database: String,
+    pub(crate) database: String,
     /// The times of the first and the last snapshot.
-    pub span: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    pub(crate) span: Option<(DateTime<Utc>, DateTime<Utc>)>,
     /// The number of snapshots with decisions.
-    pub snapshots: usize,
+    pub(crate) snapshots: usize,
     /// The number of snapshots without a clock, for which there are no decisions.
-    pub clockless: usize,
+    pub(crate) clockless: usize,
     /// The number of pauses between snapshots that broke all holds.
-    pub gaps: usize,
+    pub(crate) gaps: usize,
     /// The number of snapshots in a blackout.
-    pub blackouts: usize,
+    pub(crate) blackouts: usize,
     /// The most sessions in a snapshot.
-    pub most_sessions: usize,
+    pub(crate) most_sessions: usize,
     /// The policies, in the order of the files and in them.
-    pub policies: Vec<PolicyTotals>,
+    pub(crate) policies: Vec<PolicyTotals>,
     /// The tallies by USERNAME.
-    pub by_user: Counts,
+    pub(crate) by_user: Counts,
     /// The tallies by PROGRAM.
-    pub by_program: Counts,
+    pub(crate) by_program: Counts,
     /// The tallies by MACHINE.
-    pub by_machine: Counts,
+    pub(crate) by_machine: Counts,
     /// The tally of all actions.
     pub all: Tally,
     /// The first sessions that came back.
-    pub returns: Vec<Return>,
+    pub(crate) returns: Vec<Return>,
     /// The use of each limited resource over time, in percent, by instance and resource.
-    pub pressure: BTreeMap<(u32, Resource), Series>,
+    pub(crate) pressure: BTreeMap<(u32, Resource), Series>,
     /// Notes at the beginning of a report.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     set: Arc<PolicySet>,
 }
 

@@ -27,19 +27,19 @@ pub(super) const GROUPS_SHOWN: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Sessions of TYPE USER.
-    pub user_sessions: usize,
+    pub(crate) user_sessions: usize,
     /// User sessions by STATUS.
-    pub by_status: BTreeMap<String, usize>,
+    pub(crate) by_status: BTreeMap<String, usize>,
     /// Idle user sessions in each idle-time class (under 1m, to 10m, 60m, 4h, 12h, 24h, 7d, beyond), and how many of them are candidates.
-    pub idle: [(usize, usize); IDLE_CLASSES.len()],
+    pub(crate) idle: [(usize, usize); IDLE_CLASSES.len()],
     /// Candidates.
     pub candidates: usize,
     /// Candidates by USERNAME.
-    pub by_user: Vec<Group>,
+    pub(crate) by_user: Vec<Group>,
     /// Candidates by PROGRAM.
-    pub by_program: Vec<Group>,
+    pub(crate) by_program: Vec<Group>,
     /// Candidates by MACHINE.
-    pub by_machine: Vec<Group>,
+    pub(crate) by_machine: Vec<Group>,
     /// Sessions that would end now.
     pub freed_sessions: usize,
     /// Their dedicated server processes, which count towards PROCESSES; `None` if SERVER was not read. A shared or pooled
@@ -57,13 +57,13 @@ pub struct Figures {
 
 /// Candidates with the same value in a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub(crate) struct Group {
     /// The column's value; in the last of many groups, a count of the others.
-    pub name: String,
+    pub(crate) name: String,
     /// Candidates.
-    pub candidates: usize,
+    pub(crate) candidates: usize,
     /// The candidates that would be acted on now.
-    pub act: usize,
+    pub(crate) act: usize,
 }
 
 /// Computes the figures.

@@ -33,23 +33,23 @@ const USERS_NAMED: usize = 3;
 
 /// The journal's entries, to be shown.
 #[derive(Debug)]
-pub struct HistoryReport<'a> {
+pub(crate) struct HistoryReport<'a> {
     /// Where the journal is.
-    pub state: &'a str,
+    pub(crate) state: &'a str,
     /// What was asked for, in words; empty for everything.
-    pub asked: &'a str,
+    pub(crate) asked: &'a str,
     /// The zone that times are shown in.
-    pub zone: Tz,
+    pub(crate) zone: Tz,
     /// What the journal has.
-    pub read: &'a Entries,
+    pub(crate) read: &'a Entries,
     /// A line for each day and policy instead of one for each action.
-    pub summary: bool,
+    pub(crate) summary: bool,
 }
 
 impl HistoryReport<'_> {
     /// As the command line asks for it.
     #[must_use]
-    pub fn render(&self, format: ReportFormat, style: TextStyle) -> String {
+    pub(crate) fn render(&self, format: ReportFormat, style: TextStyle) -> String {
         match format {
             ReportFormat::Text => self.to_text(style),
             ReportFormat::Json => self.to_json(),

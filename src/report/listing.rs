@@ -28,41 +28,41 @@ use crate::terminal::{Colour, Table, TextStyle, bold, clip, paint, push, wrapped
 
 /// What one policy decided about a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opinion {
+pub(crate) struct Opinion {
     /// The policy.
-    pub policy: Arc<str>,
+    pub(crate) policy: Arc<str>,
     /// What it decided.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// Why.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 /// One session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// Who it is.
-    pub who: Who,
+    pub(crate) who: Who,
     /// Further columns of the condition: the value for people, and the exact value.
-    pub values: Vec<(Column, String, serde_json::Value)>,
+    pub(crate) values: Vec<(Column, String, serde_json::Value)>,
     /// The decisions of the policies whose condition holds for it, in file and list order.
-    pub opinions: Vec<Opinion>,
+    pub(crate) opinions: Vec<Opinion>,
 }
 
 /// Sessions of one snapshot of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// The database.
-    pub database: String,
+    pub(crate) database: String,
     /// When the snapshot was taken.
-    pub taken_at: Option<DateTime<Utc>>,
+    pub(crate) taken_at: Option<DateTime<Utc>>,
     /// Number of sessions of every type in the snapshot.
-    pub all: usize,
+    pub(crate) all: usize,
     /// Number of background sessions that are not shown.
-    pub hidden: usize,
+    pub(crate) hidden: usize,
     /// Notes that come first.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// The sessions, by instance and SID.
-    pub sessions: Vec<Listed>,
+    pub(crate) sessions: Vec<Listed>,
 }
 
 /// Columns that a listing always shows.
@@ -85,7 +85,7 @@ fn asks_for_background(condition: Option<&Condition>) -> bool {
 impl Listing {
     /// Picks the sessions that the condition is TRUE for; without one, all.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         database: &str,
         taken_at: Option<DateTime<Utc>>,
         snapshot: &Snapshot,
@@ -137,7 +137,7 @@ impl Listing {
 
     /// For a terminal.
     #[must_use]
-    pub fn to_text(&self, style: TextStyle) -> String {
+    pub(crate) fn to_text(&self, style: TextStyle) -> String {
         let style = style.readable();
         let mut out = String::new();
         let at = self.taken_at.map_or_else(|| "time unknown".into(), iso);
@@ -180,7 +180,7 @@ impl Listing {
 
     /// Comma-separated, a row for each session.
     #[must_use]
-    pub fn to_csv(&self, with_header: bool) -> String {
+    pub(crate) fn to_csv(&self, with_header: bool) -> String {
         let mut writer = csv::WriterBuilder::new()
             .terminator(csv::Terminator::CRLF)
             .from_writer(Vec::new());
@@ -221,7 +221,7 @@ impl Listing {
 
     /// One object on one line.
     #[must_use]
-    pub fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         let document = Document {
             database: &self.database,
             taken_at: self.taken_at.map(iso),

@@ -27,7 +27,7 @@ use chrono::{DateTime, Utc};
 use crate::decide::guard::Ruling;
 use crate::decide::in_force::RunMode;
 use crate::decide::plan::Plan;
-pub use crate::decide::reason::Summary;
+pub(crate) use crate::decide::reason::Summary;
 use crate::decide::reason::{OpenBreaker, Verdict};
 use crate::policy::model::{Action, PolicySet};
 use crate::session::column::Column;
@@ -35,9 +35,9 @@ use crate::session::snapshot::Snapshot;
 use crate::terminal::{Colour, TextStyle};
 use crate::words::words;
 
-pub use figures::{Figures, Group};
-pub use history::HistoryReport;
-pub use listing::{Listed, Listing, Opinion};
+pub(crate) use figures::Figures;
+pub(crate) use history::HistoryReport;
+pub(crate) use listing::Listing;
 
 /// What a report is made from.
 #[derive(Clone, Copy)]
@@ -89,29 +89,29 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyPart {
     /// Its name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// What it is for.
-    pub description: String,
+    pub(crate) description: String,
     /// Its own mode in this cycle.
-    pub mode: RunMode,
+    pub(crate) mode: RunMode,
     /// Its action.
-    pub action: Action,
+    pub(crate) action: Action,
     /// Sessions that its condition held for.
-    pub matched: usize,
+    pub(crate) matched: usize,
     /// Whether its schedule permits it to act in this cycle.
-    pub due: bool,
+    pub(crate) due: bool,
     /// Whether its breaker is open.
-    pub refused: bool,
+    pub(crate) refused: bool,
     /// Its decisions, worst first.
     pub decisions: Vec<Line>,
     /// The numbers of its decisions.
-    pub summary: Summary,
+    pub(crate) summary: Summary,
 }
 
 impl PolicyPart {
     /// What comes of it, in words: an open breaker takes nobody, also of those whose hold goes on.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         if !self.due {
             return format!("not due by its schedule; its condition holds for {}", self.matched);
         }
@@ -128,35 +128,35 @@ impl PolicyPart {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// INST_ID.
-    pub inst_id: Option<u32>,
+    pub(crate) inst_id: Option<u32>,
     /// SID.
-    pub sid: Option<u32>,
+    pub(crate) sid: Option<u32>,
     /// SERIAL#.
-    pub serial: Option<u32>,
+    pub(crate) serial: Option<u32>,
     /// LOGON_TIME in UTC.
-    pub logon_time: Option<DateTime<Utc>>,
+    pub(crate) logon_time: Option<DateTime<Utc>>,
     /// USERNAME.
-    pub username: Option<String>,
+    pub(crate) username: Option<String>,
     /// PROGRAM, as its client calls itself.
     pub program: Option<String>,
     /// MACHINE, likewise.
-    pub machine: Option<String>,
+    pub(crate) machine: Option<String>,
     /// STATUS.
-    pub status: Option<String>,
+    pub(crate) status: Option<String>,
     /// LAST_CALL_ET in seconds.
-    pub last_call_et: Option<i64>,
+    pub(crate) last_call_et: Option<i64>,
     /// The verdict.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// Why.
-    pub reason: String,
+    pub(crate) reason: String,
     /// The reason beside the name of the protection that spares the session.
-    pub brief: String,
+    pub(crate) brief: String,
     /// The reason beside the session's STATUS with its duration.
-    pub beside_status: String,
+    pub(crate) beside_status: String,
     /// The action, if the verdict is to act.
-    pub action: Option<Action>,
+    pub(crate) action: Option<Action>,
     /// Its statement.
-    pub statement: Option<String>,
+    pub(crate) statement: Option<String>,
 }
 
 words! {
@@ -179,7 +179,7 @@ words! {
 impl Line {
     /// `sid,serial#,@inst_id`, as in Oracle's statements; `?` for an unknown part.
     #[must_use]
-    pub fn session(&self) -> String {
+    pub(crate) fn session(&self) -> String {
         session_name(self.sid, self.serial, self.inst_id)
     }
 
@@ -353,31 +353,31 @@ fn session_name(sid: Option<u32>, serial: Option<u32>, inst_id: Option<u32>) -> 
 
 /// What every report shows of a session itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Who {
+pub(crate) struct Who {
     /// INST_ID.
-    pub inst_id: Option<u32>,
+    pub(crate) inst_id: Option<u32>,
     /// SID.
-    pub sid: Option<u32>,
+    pub(crate) sid: Option<u32>,
     /// SERIAL#.
-    pub serial: Option<u32>,
+    pub(crate) serial: Option<u32>,
     /// LOGON_TIME in UTC.
-    pub logon_time: Option<DateTime<Utc>>,
+    pub(crate) logon_time: Option<DateTime<Utc>>,
     /// USERNAME.
-    pub username: Option<String>,
+    pub(crate) username: Option<String>,
     /// PROGRAM, as its client calls itself.
-    pub program: Option<String>,
+    pub(crate) program: Option<String>,
     /// MACHINE, likewise.
-    pub machine: Option<String>,
+    pub(crate) machine: Option<String>,
     /// STATUS.
-    pub status: Option<String>,
+    pub(crate) status: Option<String>,
     /// LAST_CALL_ET in seconds.
-    pub last_call_et: Option<i64>,
+    pub(crate) last_call_et: Option<i64>,
 }
 
 impl Who {
     /// The session of a row.
     #[must_use]
-    pub fn of(snapshot: &Snapshot, row: usize) -> Who {
+    pub(crate) fn of(snapshot: &Snapshot, row: usize) -> Who {
         let text = |column| snapshot.text(row, column).map(str::to_owned);
         let utc_offset = snapshot.clock().map_or(0, |clock| clock.utc_offset);
         let logon_time = snapshot.number(row, Column::LogonTime);
@@ -396,7 +396,7 @@ impl Who {
 
     /// `sid,serial#,@inst_id`; `?` for an unknown part.
     #[must_use]
-    pub fn session(&self) -> String {
+    pub(crate) fn session(&self) -> String {
         session_name(self.sid, self.serial, self.inst_id)
     }
 }

@@ -22,7 +22,7 @@ const ROWS_SHOWN: usize = 20;
 impl Totals {
     /// The totals in a format. JSON has no totals: it has one plan for each snapshot.
     #[must_use]
-    pub fn render(&self, format: ReportFormat, style: TextStyle) -> String {
+    pub(crate) fn render(&self, format: ReportFormat, style: TextStyle) -> String {
         match format {
             ReportFormat::Text => self.to_text(style),
             ReportFormat::Json => String::new(),

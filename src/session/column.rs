@@ -208,11 +208,11 @@ columns! {
 
 impl Column {
     /// The number of columns.
-    pub const COUNT: usize = Self::ALL.len();
+    pub(crate) const COUNT: usize = Self::ALL.len();
 
     /// The column with a name, in any letter case.
     #[must_use]
-    pub fn named(name: &str) -> Option<Column> {
+    pub(crate) fn named(name: &str) -> Option<Column> {
         Self::ALL
             .iter()
             .copied()
@@ -234,7 +234,7 @@ impl Column {
 
     /// Whether it is RAW in GV$SESSION. Such a column is read and compared as hexadecimal text.
     #[must_use]
-    pub const fn is_raw(self) -> bool {
+    pub(crate) const fn is_raw(self) -> bool {
         matches!(
             self,
             Column::Saddr
@@ -245,23 +245,6 @@ impl Column {
                 | Column::P2Raw
                 | Column::P3Raw
                 | Column::CreatorAddr
-        )
-    }
-
-    /// Whether the client can set its value freely. Such a value may select sessions, but proves nothing about them.
-    #[must_use]
-    pub const fn is_client_set(self) -> bool {
-        matches!(
-            self,
-            Column::Program
-                | Column::Module
-                | Column::Action
-                | Column::ClientInfo
-                | Column::ClientIdentifier
-                | Column::Machine
-                | Column::Osuser
-                | Column::Terminal
-                | Column::Process
         )
     }
 }
@@ -277,14 +260,14 @@ impl Columns {
     pub const NONE: Columns = Columns([0; 3]);
 
     /// Adds a column.
-    pub fn insert(&mut self, column: Column) {
+    pub(crate) fn insert(&mut self, column: Column) {
         let at = column as usize;
         self.0[at / 64] |= 1 << (at % 64);
     }
 
     /// Whether a column is in the set.
     #[must_use]
-    pub fn contains(self, column: Column) -> bool {
+    pub(crate) fn contains(self, column: Column) -> bool {
         let at = column as usize;
         self.0[at / 64] >> (at % 64) & 1 == 1
     }
@@ -302,7 +285,7 @@ impl Columns {
 
     /// Whether some column of the set is read from a source.
     #[must_use]
-    pub fn needs(self, source: Source) -> bool {
+    pub(crate) fn needs(self, source: Source) -> bool {
         self.iter().any(|column| column.source() == source)
     }
 }

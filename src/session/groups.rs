@@ -11,7 +11,7 @@ use crate::session::store::{Codes, Numbers, Texts};
 /// The group of each session of a snapshot. Two sessions are in the same group if they have equal values in all the columns.
 /// Here NULL equals NULL, and a missing column is equal for all sessions.
 #[derive(Clone, Debug)]
-pub struct Groups {
+pub(crate) struct Groups {
     of: Vec<u32>,
     bound: usize,
 }
@@ -19,7 +19,7 @@ pub struct Groups {
 impl Groups {
     /// Groups sessions by some columns. Without a column, all sessions are one group.
     #[must_use]
-    pub fn by(snapshot: &Snapshot, columns: &[Column]) -> Groups {
+    pub(crate) fn by(snapshot: &Snapshot, columns: &[Column]) -> Groups {
         let mut groups = Groups {
             of: vec![0; snapshot.rows()],
             bound: 1,
@@ -36,13 +36,13 @@ impl Groups {
 
     /// The group of a session.
     #[must_use]
-    pub fn of(&self, row: usize) -> usize {
+    pub(crate) fn of(&self, row: usize) -> usize {
         self.of[row] as usize
     }
 
     /// The numbers of all groups are below this; some numbers below it may not be used.
     #[must_use]
-    pub fn bound(&self) -> usize {
+    pub(crate) fn bound(&self) -> usize {
         self.bound
     }
 

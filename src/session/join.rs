@@ -58,43 +58,43 @@ pub struct ProcessRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TempRow {
     /// INST_ID.
-    pub inst_id: u32,
+    pub(crate) inst_id: u32,
     /// SESSION_ADDR in hexadecimal, the session's SADDR.
-    pub saddr: String,
+    pub(crate) saddr: String,
     /// Their size in bytes.
-    pub bytes: i64,
+    pub(crate) bytes: i64,
 }
 
 /// The statistics of one session since its logon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatisticsRow {
     /// INST_ID.
-    pub inst_id: u32,
+    pub(crate) inst_id: u32,
     /// SID.
-    pub sid: u32,
+    pub(crate) sid: u32,
     /// 'CPU used by this session', hundredths of a second.
-    pub cpu: Option<i64>,
+    pub(crate) cpu: Option<i64>,
     /// 'session logical reads'.
-    pub logical_reads: Option<i64>,
+    pub(crate) logical_reads: Option<i64>,
     /// 'physical reads'.
-    pub physical_reads: Option<i64>,
+    pub(crate) physical_reads: Option<i64>,
     /// 'redo size'.
-    pub redo: Option<i64>,
+    pub(crate) redo: Option<i64>,
 }
 
 /// A row of GV$PX_SESSION that is a parallel server (its coordinator is another session).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParallelServer {
     /// INST_ID.
-    pub inst_id: u32,
+    pub(crate) inst_id: u32,
     /// SID.
-    pub sid: u32,
+    pub(crate) sid: u32,
     /// SERIAL#.
-    pub serial: u32,
+    pub(crate) serial: u32,
     /// QCINST_ID; the server's own instance if it is NULL.
-    pub coordinator_inst_id: u32,
+    pub(crate) coordinator_inst_id: u32,
     /// QCSID.
-    pub coordinator_sid: u32,
+    pub(crate) coordinator_sid: u32,
 }
 
 /// The columns of GV$SESSION that a column is computed from; for one of GV$SESSION, itself.
@@ -224,7 +224,7 @@ impl Joining {
 
     /// The sessions without the joined columns, to see which other views have to be read.
     #[must_use]
-    pub fn sessions(&self) -> &Snapshot {
+    pub(crate) fn sessions(&self) -> &Snapshot {
         &self.snapshot
     }
 
@@ -285,7 +285,7 @@ impl Joining {
     }
 
     /// Joins GV$SORT_USAGE. A session without a row has no temporary segments.
-    pub fn join_temp(&mut self, rows: &[TempRow]) {
+    pub(crate) fn join_temp(&mut self, rows: &[TempRow]) {
         let mut by_address: HashMap<(u32, &str), i64> = HashMap::new();
         for row in rows {
             let bytes = by_address.entry((row.inst_id, row.saddr.as_str())).or_default();
@@ -299,7 +299,7 @@ impl Joining {
     }
 
     /// Joins GV$SESSTAT.
-    pub fn join_statistics(&mut self, rows: &[StatisticsRow]) {
+    pub(crate) fn join_statistics(&mut self, rows: &[StatisticsRow]) {
         let by_sid: HashMap<(u32, u32), &StatisticsRow> =
             rows.iter().map(|row| ((row.inst_id, row.sid), row)).collect();
         let find = |snapshot: &Snapshot, row: usize| {
@@ -321,7 +321,7 @@ impl Joining {
     }
 
     /// Joins V$CONTAINERS, by CON_ID.
-    pub fn join_containers(&mut self, names: &HashMap<u32, String>) {
+    pub(crate) fn join_containers(&mut self, names: &HashMap<u32, String>) {
         let mut container = TextsBuilder::default();
         for row in 0..self.snapshot.rows {
             let name = self
@@ -334,13 +334,13 @@ impl Joining {
     }
 
     /// Adds the parallel servers of GV$PX_SESSION.
-    pub fn join_parallel_servers(&mut self, rows: Vec<ParallelServer>) {
+    pub(crate) fn join_parallel_servers(&mut self, rows: Vec<ParallelServer>) {
         self.snapshot.parallel_servers = rows;
     }
 
     /// Makes all ages that are differences of two DATEs unknown, because the DATEs of this database are not by the same clock.
     /// They are missing, not NULL, so that IS NULL is not true for them either.
-    pub fn distrust_dates(&mut self) {
+    pub(crate) fn distrust_dates(&mut self) {
         self.dates_compare = false;
     }
 

@@ -3,13 +3,13 @@
 //! A session is identified by its whole key. A SID alone is only a slot: the next session in it has the same number.
 
 pub mod column;
-pub mod groups;
+pub(crate) mod groups;
 mod join;
 pub mod snapshot;
-pub mod store;
+pub(crate) mod store;
 pub mod time;
 mod values;
-pub mod waiters;
+pub(crate) mod waiters;
 
 use std::fmt;
 

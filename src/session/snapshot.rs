@@ -20,10 +20,10 @@ pub use crate::session::join::{
 use crate::session::store::{Numbers, Texts, TextsBuilder};
 use crate::session::time::DbTime;
 
-pub use restore::Restoring;
+pub(crate) use restore::Restoring;
 
 /// The most sessions in a snapshot. Oracle's own limit (SESSIONS) is 65,535 for each instance.
-pub const MAX_ROWS: usize = 1_000_000;
+pub(crate) const MAX_ROWS: usize = 1_000_000;
 
 /// A value as it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,7 +161,7 @@ impl Snapshot {
 
     /// The parallel servers among the sessions.
     #[must_use]
-    pub fn parallel_servers(&self) -> &[ParallelServer] {
+    pub(crate) fn parallel_servers(&self) -> &[ParallelServer] {
         &self.parallel_servers
     }
 
@@ -173,7 +173,7 @@ impl Snapshot {
 
     /// A text column; `None` if it is missing or not a text column.
     #[must_use]
-    pub fn texts(&self, column: Column) -> Option<&Texts> {
+    pub(crate) fn texts(&self, column: Column) -> Option<&Texts> {
         match &self.columns[column as usize] {
             Data::Texts(texts) => Some(texts),
             Data::Missing | Data::Numbers(_) => None,
@@ -182,7 +182,7 @@ impl Snapshot {
 
     /// A column of numbers, durations, sizes or times; `None` if it is missing or a text column.
     #[must_use]
-    pub fn numbers(&self, column: Column) -> Option<&Numbers> {
+    pub(crate) fn numbers(&self, column: Column) -> Option<&Numbers> {
         match &self.columns[column as usize] {
             Data::Numbers(numbers) => Some(numbers),
             Data::Missing | Data::Texts(_) => None,
@@ -229,7 +229,7 @@ impl Snapshot {
     }
 
     /// The keys of all sessions, by row.
-    pub fn keys(&self) -> impl Iterator<Item = Option<SessionKey>> + '_ {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Option<SessionKey>> + '_ {
         let parts = [Column::InstId, Column::Sid, Column::Serial, Column::LogonTime];
         let [inst_id, sid, serial, logon_time] = parts.map(|column| self.numbers(column));
         let id = |numbers: Option<&Numbers>, row| u32::try_from(numbers?.get(row)?).ok();
@@ -250,7 +250,7 @@ impl Snapshot {
     }
 
     /// The rows with a session's key. More than one means that the database returned a session twice.
-    pub fn rows_of(&self, key: SessionKey) -> impl Iterator<Item = usize> + '_ {
+    pub(crate) fn rows_of(&self, key: SessionKey) -> impl Iterator<Item = usize> + '_ {
         let by_key = self.by_key.get_or_init(|| self.sorted_by_key());
         let before = by_key.partition_point(|(other, _)| *other < key);
         let same = by_key[before..].iter().take_while(move |(other, _)| *other == key);
@@ -366,7 +366,7 @@ impl SnapshotBuilder {
 
     /// The number of sessions so far.
     #[must_use]
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 

@@ -12,7 +12,7 @@ const NULL_CODE: u32 = 0;
 
 /// The texts of a column.
 #[derive(Clone, Debug, Default)]
-pub struct Texts {
+pub(crate) struct Texts {
     codes: Codes,
     words: Words,
 }
@@ -27,7 +27,7 @@ struct Words {
 
 /// The code of each row in the column's dictionary.
 #[derive(Clone, Debug)]
-pub enum Codes {
+pub(crate) enum Codes {
     /// All codes fit into 16 bits.
     Short(Vec<u16>),
     /// Some do not.
@@ -46,7 +46,7 @@ impl Texts {
     /// # Panics
     /// If a code has no word.
     #[must_use]
-    pub fn of(codes: &[u32], words: &str, ends: &[u32]) -> Texts {
+    pub(crate) fn of(codes: &[u32], words: &str, ends: &[u32]) -> Texts {
         let highest = codes.iter().fold(NULL_CODE, |highest, code| highest.max(*code));
         assert!(highest as usize <= ends.len(), "every code has a word");
         let narrow = |code: &u32| u16::try_from(*code).unwrap_or(u16::MAX);
@@ -65,7 +65,7 @@ impl Texts {
 
     /// A column with only one row of this one.
     #[must_use]
-    pub fn only(&self, row: usize) -> Texts {
+    pub(crate) fn only(&self, row: usize) -> Texts {
         match self.get(row) {
             None => Texts::of(&[NULL_CODE], "", &[]),
             Some(text) => {
@@ -77,7 +77,7 @@ impl Texts {
 
     /// The number of rows.
     #[must_use]
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         match &self.codes {
             Codes::Short(codes) => codes.len(),
             Codes::Long(codes) => codes.len(),
@@ -86,13 +86,13 @@ impl Texts {
 
     /// The text of a row; `None` for NULL.
     #[must_use]
-    pub fn get(&self, row: usize) -> Option<&str> {
+    pub(crate) fn get(&self, row: usize) -> Option<&str> {
         self.word(self.code(row))
     }
 
     /// The code of a row's text; 0 for NULL. Rows with equal texts have equal codes.
     #[must_use]
-    pub fn code(&self, row: usize) -> u32 {
+    pub(crate) fn code(&self, row: usize) -> u32 {
         match &self.codes {
             Codes::Short(codes) => u32::from(codes[row]),
             Codes::Long(codes) => codes[row],
@@ -101,7 +101,7 @@ impl Texts {
 
     /// The text of a code.
     #[must_use]
-    pub fn word(&self, code: u32) -> Option<&str> {
+    pub(crate) fn word(&self, code: u32) -> Option<&str> {
         let index = code.checked_sub(1)? as usize;
         let start = if index == 0 {
             0
@@ -113,26 +113,26 @@ impl Texts {
 
     /// The codes of all rows.
     #[must_use]
-    pub fn codes(&self) -> &Codes {
+    pub(crate) fn codes(&self) -> &Codes {
         &self.codes
     }
 
     /// The results of `of` for NULL and each distinct text, indexed by code.
     #[must_use]
-    pub fn judged<T>(&self, of: impl Fn(Option<&str>) -> T) -> Vec<T> {
+    pub(crate) fn judged<T>(&self, of: impl Fn(Option<&str>) -> T) -> Vec<T> {
         let codes = u32::try_from(self.code_count()).expect("codes are 32 bits wide");
         (NULL_CODE..codes).map(|code| of(self.word(code))).collect()
     }
 
     /// The number of codes, with that of NULL; all codes are below it.
     #[must_use]
-    pub fn code_count(&self) -> usize {
+    pub(crate) fn code_count(&self) -> usize {
         self.words.ends.len() + 1
     }
 
     /// The memory that it uses, in bytes.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let codes = match &self.codes {
             Codes::Short(codes) => codes.capacity() * 2,
             Codes::Long(codes) => codes.capacity() * 4,
@@ -143,7 +143,7 @@ impl Texts {
 
 /// Builds a column of texts.
 #[derive(Debug, Default)]
-pub struct TextsBuilder {
+pub(crate) struct TextsBuilder {
     texts: Texts,
     known: HashMap<Box<str>, u32>,
 }
@@ -153,7 +153,7 @@ impl TextsBuilder {
     ///
     /// # Panics
     /// If the distinct texts of one column exceed 4 GiB, which the limit on rows excludes.
-    pub fn push(&mut self, text: Option<&str>) {
+    pub(crate) fn push(&mut self, text: Option<&str>) {
         let code = match text {
             None | Some("") => NULL_CODE,
             Some(text) => self.intern(text),
@@ -185,7 +185,7 @@ impl TextsBuilder {
 
     /// Returns the column without spare memory.
     #[must_use]
-    pub fn finish(mut self) -> Texts {
+    pub(crate) fn finish(mut self) -> Texts {
         match &mut self.texts.codes {
             Codes::Short(codes) => codes.shrink_to_fit(),
             Codes::Long(codes) => codes.shrink_to_fit(),
@@ -198,7 +198,7 @@ impl TextsBuilder {
 
 /// The whole numbers of a column. The smallest value of the type means NULL.
 #[derive(Clone, Debug)]
-pub enum Numbers {
+pub(crate) enum Numbers {
     /// All values fit into 32 bits.
     Narrow(Vec<i32>),
     /// Some do not.
@@ -213,13 +213,13 @@ impl Default for Numbers {
 
 impl Numbers {
     /// NULL in a column of 32 bits.
-    pub const NARROW_NULL: i32 = i32::MIN;
+    pub(crate) const NARROW_NULL: i32 = i32::MIN;
     /// NULL in a column of 64 bits.
-    pub const WIDE_NULL: i64 = i64::MIN;
+    pub(crate) const WIDE_NULL: i64 = i64::MIN;
 
     /// A column with these values, in 32 bits if they fit; [`Numbers::WIDE_NULL`] is NULL.
     #[must_use]
-    pub fn of(values: &[i64]) -> Numbers {
+    pub(crate) fn of(values: &[i64]) -> Numbers {
         let fits = |value: i64| {
             (i64::from(Self::NARROW_NULL) < value && value <= i64::from(i32::MAX)) | (value == Self::WIDE_NULL)
         };
@@ -234,7 +234,7 @@ impl Numbers {
 
     /// The number of rows.
     #[must_use]
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         match self {
             Numbers::Narrow(values) => values.len(),
             Numbers::Wide(values) => values.len(),
@@ -243,7 +243,7 @@ impl Numbers {
 
     /// The number of a row; `None` for NULL.
     #[must_use]
-    pub fn get(&self, row: usize) -> Option<i64> {
+    pub(crate) fn get(&self, row: usize) -> Option<i64> {
         match self {
             Numbers::Narrow(values) => (values[row] != Self::NARROW_NULL).then(|| i64::from(values[row])),
             Numbers::Wide(values) => (values[row] != Self::WIDE_NULL).then(|| values[row]),
@@ -251,7 +251,7 @@ impl Numbers {
     }
 
     /// Adds a row. `i64::MIN` means NULL.
-    pub fn push(&mut self, value: Option<i64>) {
+    pub(crate) fn push(&mut self, value: Option<i64>) {
         match self {
             Numbers::Narrow(values) => match value.map(i32::try_from) {
                 None => values.push(Self::NARROW_NULL),
@@ -276,7 +276,7 @@ impl Numbers {
     }
 
     /// Frees spare memory.
-    pub fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         match self {
             Numbers::Narrow(values) => values.shrink_to_fit(),
             Numbers::Wide(values) => values.shrink_to_fit(),
@@ -285,7 +285,7 @@ impl Numbers {
 
     /// The memory that it uses, in bytes.
     #[must_use]
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Numbers::Narrow(values) => values.capacity() * 4,
             Numbers::Wide(values) => values.capacity() * 8,

@@ -15,7 +15,7 @@ pub struct DbTime(pub i64);
 impl DbTime {
     /// The seconds from `earlier` to this time; negative if this time is before `earlier`.
     #[must_use]
-    pub const fn since(self, earlier: DbTime) -> i64 {
+    pub(crate) const fn since(self, earlier: DbTime) -> i64 {
         self.0.saturating_sub(earlier.0)
     }
 

@@ -8,7 +8,7 @@ use crate::session::column::Column;
 impl Column {
     /// All values that the column can have, in Oracle's spelling, if the documentation lists them.
     #[must_use]
-    pub fn closed_list(self) -> Option<&'static [&'static str]> {
+    pub(crate) fn closed_list(self) -> Option<&'static [&'static str]> {
         const LISTS: &[(&[Column], &[&str])] = &[
             (&[Column::Status], &["ACTIVE", "INACTIVE", "KILLED", "SNIPED", "CACHED"]),
             (&[Column::Type], &["USER", "BACKGROUND", "RECURSIVE"]),
@@ -66,14 +66,14 @@ impl Column {
 
     /// The value in its closed list that equals a text apart from letter case.
     #[must_use]
-    pub fn listed(self, written: &str) -> Option<&'static str> {
+    pub(crate) fn listed(self, written: &str) -> Option<&'static str> {
         let values = self.closed_list()?;
         values.iter().copied().find(|value| value.eq_ignore_ascii_case(written))
     }
 
     /// The width in bytes of a column that the client sets, in the releases with the greatest width. A longer text is cut off.
     #[must_use]
-    pub const fn width(self) -> Option<usize> {
+    pub(crate) const fn width(self) -> Option<usize> {
         if matches!(self, Column::Program) {
             Some(48)
         } else if matches!(

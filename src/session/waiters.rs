@@ -7,22 +7,22 @@
 
 /// A waiting session.
 #[derive(Clone, Copy, Debug)]
-pub struct Wait {
+pub(crate) struct Wait {
     /// The row of the session.
-    pub waiter: usize,
+    pub(crate) waiter: usize,
     /// The row of the session that it waits for.
-    pub blocker: usize,
+    pub(crate) blocker: usize,
     /// How long it has been waiting, in microseconds, if that is known.
-    pub waited: Option<i64>,
+    pub(crate) waited: Option<i64>,
 }
 
 /// The sessions that a session blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Blocked {
+pub(crate) struct Blocked {
     /// The number of sessions that wait for it, directly or through others.
-    pub sessions: i64,
+    pub(crate) sessions: i64,
     /// The longest of their waits, in microseconds; `None` if no wait is known.
-    pub longest: Option<i64>,
+    pub(crate) longest: Option<i64>,
 }
 
 impl Blocked {
@@ -37,7 +37,7 @@ impl Blocked {
 /// # Panics
 /// If a wait has a row that is not below `rows`.
 #[must_use]
-pub fn blocked(rows: usize, waits: &[Wait]) -> Vec<Blocked> {
+pub(crate) fn blocked(rows: usize, waits: &[Wait]) -> Vec<Blocked> {
     let mut waits_for: Vec<Option<Wait>> = vec![None; rows];
     let mut waiters = vec![0_u32; rows];
     for wait in waits.iter().filter(|wait| wait.waiter != wait.blocker) {

@@ -4,7 +4,7 @@
 //! columns first. Text from sessions is made [`visible`](visible::visible) before it comes here.
 
 mod table;
-pub mod visible;
+pub(crate) mod visible;
 
 pub(crate) use table::Table;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};

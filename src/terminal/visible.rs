@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 /// Whether a character acts instead of showing, or shows nothing although it is no blank: controls, line and paragraph
 /// separators, direction marks, joiners, fillers, variation selectors, tags.
 #[must_use]
-pub fn acts(character: char) -> bool {
+pub(crate) fn acts(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
@@ -37,7 +37,7 @@ pub fn acts(character: char) -> bool {
 
 /// The text with each such character written out: `\x1b`, `\u{202e}`.
 #[must_use]
-pub fn visible(text: &str) -> Cow<'_, str> {
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.chars().any(acts) {
         return Cow::Borrowed(text);
     }
@@ -59,7 +59,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 /// JSON with each such character written as a JSON escape, which every parser decodes. The JSON writer itself escapes only
 /// characters below the blank. Such a character occurs only inside a string, where an escape is valid.
 #[must_use]
-pub fn json_escaped(json: &str) -> Cow<'_, str> {
+pub(crate) fn json_escaped(json: &str) -> Cow<'_, str> {
     if !json.chars().any(acts) {
         return Cow::Borrowed(json);
     }

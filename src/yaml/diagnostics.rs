@@ -16,7 +16,7 @@ use std::sync::Arc;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 /// The most problems of one file that are shown; the rest are only counted.
-pub const SHOWN_PER_FILE: usize = 50;
+pub(crate) const SHOWN_PER_FILE: usize = 50;
 
 /// The most lines of a source that one problem shows.
 const SHOWN_LINES: usize = 6;
@@ -37,9 +37,9 @@ words! {
 
 /// A file that was read: its name, and its text for display.
 #[derive(Debug)]
-pub struct Source {
+pub(crate) struct Source {
     /// The path as the user gave it.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The text with its secrets masked; it has the same length as the text that was parsed.
     shown: String,
     /// The byte offsets of the beginnings of the lines.
@@ -49,7 +49,7 @@ pub struct Source {
 impl Source {
     /// A source with its text for display.
     #[must_use]
-    pub fn new(name: &str, text: &str) -> Arc<Source> {
+    pub(crate) fn new(name: &str, text: &str) -> Arc<Source> {
         let lines = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(at, _)| at + 1))
             .collect();
@@ -76,7 +76,7 @@ impl Source {
 
     /// The line and column (in characters) of a byte offset, both from 1.
     #[must_use]
-    pub fn position(&self, offset: usize) -> (usize, usize) {
+    pub(crate) fn position(&self, offset: usize) -> (usize, usize) {
         let offset = floor_char_boundary(&self.shown, offset);
         let line = self.lines.partition_point(|start| *start <= offset);
         let start = self.lines[line - 1];
@@ -111,13 +111,13 @@ fn floor_char_boundary(text: &str, offset: usize) -> usize {
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     /// Whether it prevents loading.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// The path of the file as it was given.
-    pub file: Arc<str>,
+    pub(crate) file: Arc<str>,
     /// The line, from 1; 0 if the problem has no position in the file.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The column, from 1, in characters.
-    pub column: usize,
+    pub(crate) column: usize,
     /// The position, in bytes of the file.
     pub span: Range<usize>,
     /// A stable word in kebab case, for scripts.
@@ -125,7 +125,7 @@ pub struct Diagnostic {
     /// What is wrong: lower case, no full stop.
     pub message: String,
     /// What was expected; it is shown next to the mark.
-    pub expected: Option<String>,
+    pub(crate) expected: Option<String>,
     /// What to do or write instead.
     pub hint: Option<String>,
     source: Option<Arc<Source>>,
@@ -134,7 +134,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// A problem at a position in a file.
     #[must_use]
-    pub fn at(
+    pub(crate) fn at(
         severity: Severity,
         source: &Arc<Source>,
         span: Range<usize>,
@@ -160,7 +160,7 @@ impl Diagnostic {
 
     /// A problem of a whole file.
     #[must_use]
-    pub fn of_file(file: &str, code: &'static str, message: impl Into<String>) -> Diagnostic {
+    pub(crate) fn of_file(file: &str, code: &'static str, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
             severity: Severity::Error,
             file: file.into(),
@@ -177,14 +177,14 @@ impl Diagnostic {
 
     /// Adds a hint.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Diagnostic {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Diagnostic {
         self.hint = Some(hint.into());
         self
     }
 
     /// Adds a hint, if there is one.
     #[must_use]
-    pub fn maybe_hint(mut self, hint: Option<String>) -> Diagnostic {
+    pub(crate) fn maybe_hint(mut self, hint: Option<String>) -> Diagnostic {
         if hint.is_some() {
             self.hint = hint;
         }
@@ -244,7 +244,7 @@ impl fmt::Display for Diagnostic {
 
 /// Sorts by file (in the order of `files`), position and code, removes duplicates, and limits the number for each file.
 #[must_use]
-pub fn arrange(diagnostics: Vec<Diagnostic>, files: &[Arc<str>]) -> Vec<Diagnostic> {
+pub(crate) fn arrange(diagnostics: Vec<Diagnostic>, files: &[Arc<str>]) -> Vec<Diagnostic> {
     let rank = |file: &str| files.iter().position(|name| &**name == file).unwrap_or(files.len());
     let mut sorted = diagnostics;
     sorted.sort_by_cached_key(|one| {
@@ -287,7 +287,7 @@ pub fn arrange(diagnostics: Vec<Diagnostic>, files: &[Arc<str>]) -> Vec<Diagnost
 
 /// The user's text in a message: in backquotes, shortened, with control characters made visible.
 #[must_use]
-pub fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut shown = String::from("`");
     for (count, character) in text.chars().enumerate() {
         if count == QUOTED_CHARACTERS {
@@ -306,7 +306,7 @@ pub fn quoted(text: &str) -> String {
 
 /// `a`, `b` or `c`.
 #[must_use]
-pub fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
     match words.as_slice() {
         [] => "nothing".to_owned(),
@@ -320,7 +320,7 @@ const BEGINNING: usize = 4;
 
 /// The valid word that was probably meant: the most similar one, or the only one with the same beginning.
 #[must_use]
-pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: String = word
         .chars()
         .take(QUOTED_CHARACTERS)
@@ -355,7 +355,7 @@ pub fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// ``did you mean `word`?``
 #[must_use]
-pub fn did_you_mean<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn did_you_mean<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(word, valid).map(|found| format!("did you mean `{found}`?"))
 }
 

@@ -38,7 +38,7 @@ const POLL: Duration = Duration::from_secs(5);
 const POLICIES: &str = include_str!("policies.yaml");
 
 /// Runs the command.
-pub fn run(arguments: &DemoArgs, cli: &Cli, clock: SystemClock) -> Status {
+pub(crate) fn run(arguments: &DemoArgs, cli: &Cli, clock: SystemClock) -> Status {
     let folder = match folder(arguments) {
         Ok(folder) => folder,
         Err(problem) => return fail(&problem),

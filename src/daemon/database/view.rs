@@ -16,39 +16,39 @@ use crate::gaps;
 #[derive(Debug)]
 pub struct CycleView<'a> {
     /// The database.
-    pub database: &'a str,
+    pub(crate) database: &'a str,
     /// The snapshot and what was read with it.
     pub polled: &'a Polled,
     /// The decisions.
     pub cycle: &'a Cycle,
     /// The rules behind the decisions.
-    pub rules: &'a Rules,
+    pub(crate) rules: &'a Rules,
     /// The policies in force, and how they run.
-    pub in_force: &'a [InForce],
+    pub(crate) in_force: &'a [InForce],
     /// The memory after the cycle.
     pub memory: &'a Memory,
     /// The snapshot's time in UTC.
-    pub now: DateTime<Utc>,
+    pub(crate) now: DateTime<Utc>,
     /// How long deciding took.
-    pub deciding_took: Duration,
+    pub(crate) deciding_took: Duration,
     /// Why nothing was permitted, if so.
-    pub standstill: Option<&'a Standstill>,
+    pub(crate) standstill: Option<&'a Standstill>,
     /// The current blackout, if there is one.
-    pub blackout: Option<Standstill>,
+    pub(crate) blackout: Option<Standstill>,
     /// Other entries for the same database.
-    pub siblings: &'a [Arc<str>],
+    pub(crate) siblings: &'a [Arc<str>],
 }
 
 impl CycleView<'_> {
     /// Whether the snapshot was too old to act on when it was complete.
     #[must_use]
-    pub fn is_stale(&self) -> bool {
+    pub(crate) fn is_stale(&self) -> bool {
         self.standstill == Some(&Standstill::OldSnapshot)
     }
 
     /// The notes of a report: on the database, and on its policies.
     #[must_use]
-    pub fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<String> {
         let polled = self.polled;
         let mut notes = polled.notes();
         let of_policies = gaps::notes(&polled.snapshot, &polled.readings, self.rules.set(), self.in_force);

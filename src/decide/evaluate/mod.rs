@@ -12,7 +12,7 @@
 //!   `IS NULL`, which is FALSE.
 //! - Both sides of a comparison are of the same kind; `check` refuses everything else.
 
-pub mod reason;
+pub(crate) mod reason;
 pub mod truth;
 
 use std::cmp::Ordering;
@@ -275,7 +275,7 @@ fn is_null(snapshot: &Snapshot, operand: &Operand) -> Truths {
 
 /// The columns of a condition that the snapshot does not have. Reports mention them, because their terms are UNKNOWN.
 #[must_use]
-pub fn missing_columns(condition: &Condition, snapshot: &Snapshot) -> Vec<Column> {
+pub(crate) fn missing_columns(condition: &Condition, snapshot: &Snapshot) -> Vec<Column> {
     columns_of(condition)
         .iter()
         .filter(|column| !snapshot.has(*column))

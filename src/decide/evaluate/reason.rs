@@ -13,13 +13,13 @@ use crate::session::time::DbTime;
 
 /// Why the condition is TRUE for a row; an empty text if it is not.
 #[must_use]
-pub fn reason(condition: &Condition, snapshot: &Snapshot, row: usize) -> String {
+pub(crate) fn reason(condition: &Condition, snapshot: &Snapshot, row: usize) -> String {
     said(condition, snapshot, row, false)
 }
 
 /// The same where STATUS and for how long it has lasted stand beside it, and need not be said again.
 #[must_use]
-pub fn reason_beside_status(condition: &Condition, snapshot: &Snapshot, row: usize) -> String {
+pub(crate) fn reason_beside_status(condition: &Condition, snapshot: &Snapshot, row: usize) -> String {
     said(condition, snapshot, row, true)
 }
 
@@ -195,7 +195,7 @@ const fn worded(op: Comparison) -> &'static str {
 
 /// The value of a column in readable form.
 #[must_use]
-pub fn shown(column: Column, field: Field<'_>) -> String {
+pub(crate) fn shown(column: Column, field: Field<'_>) -> String {
     match field {
         Field::Missing => "unknown".into(),
         Field::Null => "null".into(),

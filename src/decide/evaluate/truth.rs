@@ -49,7 +49,7 @@ pub struct Truths {
 impl Truths {
     /// The same truth value for all rows.
     #[must_use]
-    pub fn all(rows: usize, truth: Truth) -> Truths {
+    pub(crate) fn all(rows: usize, truth: Truth) -> Truths {
         let count = rows.div_ceil(64);
         let set = |set: bool| {
             let mut words = vec![if set { u64::MAX } else { 0 }; count];
@@ -68,7 +68,7 @@ impl Truths {
 
     /// The truth values for the values of the rows.
     #[must_use]
-    pub fn of<T: Copy>(values: &[T], truth: impl Fn(T) -> Truth) -> Truths {
+    pub(crate) fn of<T: Copy>(values: &[T], truth: impl Fn(T) -> Truth) -> Truths {
         let words = values.len().div_ceil(64);
         let (mut yes, mut no) = (Vec::with_capacity(words), Vec::with_capacity(words));
         for values in values.chunks(64) {
@@ -88,7 +88,7 @@ impl Truths {
 
     /// The truth values for the row numbers.
     #[must_use]
-    pub fn from_fn(rows: usize, truth: impl Fn(usize) -> Truth) -> Truths {
+    pub(crate) fn from_fn(rows: usize, truth: impl Fn(usize) -> Truth) -> Truths {
         let words = rows.div_ceil(64);
         let (mut yes, mut no) = (Vec::with_capacity(words), Vec::with_capacity(words));
         for word in 0..words {
@@ -125,7 +125,7 @@ impl Truths {
 
     /// AND.
     #[must_use]
-    pub fn and(mut self, other: &Truths) -> Truths {
+    pub(crate) fn and(mut self, other: &Truths) -> Truths {
         assert_eq!(self.rows, other.rows, "truths of the same snapshot");
         for (mine, theirs) in self.yes.iter_mut().zip(&other.yes) {
             *mine &= theirs;
@@ -138,7 +138,7 @@ impl Truths {
 
     /// OR.
     #[must_use]
-    pub fn or(mut self, other: &Truths) -> Truths {
+    pub(crate) fn or(mut self, other: &Truths) -> Truths {
         assert_eq!(self.rows, other.rows, "truths of the same snapshot");
         for (mine, theirs) in self.yes.iter_mut().zip(&other.yes) {
             *mine |= theirs;

@@ -27,30 +27,30 @@ const INEXACT: i64 = 5;
 
 /// A session that an action is ending, which floors and gates therefore no longer count.
 #[derive(Clone, Debug)]
-pub struct Going {
+pub(crate) struct Going {
     /// The session.
-    pub key: SessionKey,
+    pub(crate) key: SessionKey,
     /// Whether a statement was sent.
-    pub mode: RunMode,
+    pub(crate) mode: RunMode,
     /// The policy of the action.
-    pub policy: Arc<str>,
+    pub(crate) policy: Arc<str>,
 }
 
 /// What floors and gates depend on, read right before the statement.
 #[derive(Clone, Copy, Debug)]
-pub struct Surroundings<'a> {
+pub(crate) struct Surroundings<'a> {
     /// All sessions.
-    pub sessions: &'a Snapshot,
+    pub(crate) sessions: &'a Snapshot,
     /// The resources of the instances.
-    pub readings: &'a Readings,
+    pub(crate) readings: &'a Readings,
     /// Sessions that an action is ending.
-    pub going: &'a [Going],
+    pub(crate) going: &'a [Going],
 }
 
 impl Warrant {
     /// Whether the policy has a floor or a gate, which the session's row alone cannot decide.
     #[must_use]
-    pub fn depends_on_others(&self) -> bool {
+    pub(crate) fn depends_on_others(&self) -> bool {
         let policy = self.policy();
         let counts = policy.keep.is_some() && policy.action != Action::Report;
         !self.escalates && (counts || policy.pressure.is_some())
@@ -58,7 +58,7 @@ impl Warrant {
 
     /// Why the floor or the gate no longer permits it, if so.
     #[must_use]
-    pub fn stopped_by_others(&self, now: &Surroundings<'_>) -> Option<Lapse> {
+    pub(crate) fn stopped_by_others(&self, now: &Surroundings<'_>) -> Option<Lapse> {
         if !self.depends_on_others() {
             return None;
         }
@@ -96,7 +96,7 @@ impl Warrant {
     /// A schedule that also matched in the minute before the snapshot is a period: it has ended when the last minute does not
     /// match. One that matched only then is a moment, and does not end its warrants.
     #[must_use]
-    pub fn off_schedule(&self, schedule: Option<&Schedule>, now: DateTime<Utc>) -> Option<Lapse> {
+    pub(crate) fn off_schedule(&self, schedule: Option<&Schedule>, now: DateTime<Utc>) -> Option<Lapse> {
         let schedule = schedule.filter(|_| !self.escalates)?;
         let minute = TimeDelta::seconds(60);
         let last = self.issued - minute;
@@ -108,7 +108,7 @@ impl Warrant {
     /// Why the condition cannot have held without a break, if so: it depends on what the session is doing, and the session was used
     /// after the snapshot. `seen` is the session in the snapshot, which took `read_in` to read; `again` is read now.
     #[must_use]
-    pub fn hold_broken(&self, seen: &Snapshot, read_in: TimeDelta, again: &Snapshot) -> Option<Lapse> {
+    pub(crate) fn hold_broken(&self, seen: &Snapshot, read_in: TimeDelta, again: &Snapshot) -> Option<Lapse> {
         let policy = self.policy();
         if policy.hold == 0 || self.escalates {
             return None;

@@ -28,7 +28,7 @@ pub struct Statement {
 impl Statement {
     /// In Oracle's words.
     #[must_use]
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 }

@@ -16,11 +16,11 @@ use crate::session::column::Column;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
 
 /// Of so many other sessions of the same server process each is looked at.
-pub const MOST_OTHERS: usize = 50;
+pub(crate) const MOST_OTHERS: usize = 50;
 
 /// Whether the action ends the server process.
 #[must_use]
-pub fn ends_the_process(action: Action) -> bool {
+pub(crate) fn ends_the_process(action: Action) -> bool {
     match action {
         Action::Disconnect { .. } => true,
         Action::Kill { .. } | Action::CancelSql | Action::Report => false,
@@ -29,7 +29,7 @@ pub fn ends_the_process(action: Action) -> bool {
 
 /// Whether a session with this SERVER has a server process that a DISCONNECT would end.
 #[must_use]
-pub fn has_a_process(server: Option<&str>) -> bool {
+pub(crate) fn has_a_process(server: Option<&str>) -> bool {
     !matches!(server, Some("SHARED" | "NONE" | "PSEUDO"))
 }
 

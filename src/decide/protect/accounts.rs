@@ -15,7 +15,7 @@ pub struct Accounts {
 
 impl Accounts {
     /// Adds one of every container, or of a PDB alone.
-    pub fn insert(&mut self, container: Option<u32>, name: String) {
+    pub(crate) fn insert(&mut self, container: Option<u32>, name: String) {
         match container {
             None => {
                 self.everywhere.insert(name);
@@ -28,19 +28,19 @@ impl Accounts {
 
     /// Whether the name is one of them in every container.
     #[must_use]
-    pub fn are_everywhere(&self, name: &str) -> bool {
+    pub(crate) fn are_everywhere(&self, name: &str) -> bool {
         self.everywhere.contains(name)
     }
 
     /// Whether the name is one of them in some container.
     #[must_use]
-    pub fn are_somewhere(&self, name: &str) -> bool {
+    pub(crate) fn are_somewhere(&self, name: &str) -> bool {
         self.are_everywhere(name) || self.local.values().any(|names| names.contains(name))
     }
 
     /// Whether the account of a session in this container is one of them. Neither NULL nor 0 tells a container.
     #[must_use]
-    pub fn include(&self, name: &str, con_id: Option<u32>) -> bool {
+    pub(crate) fn include(&self, name: &str, con_id: Option<u32>) -> bool {
         match con_id.filter(|con_id| *con_id > 0) {
             None => self.are_somewhere(name),
             Some(con_id) => {
@@ -51,17 +51,17 @@ impl Accounts {
 
     /// Whether some are of one container alone.
     #[must_use]
-    pub fn are_by_container(&self) -> bool {
+    pub(crate) fn are_by_container(&self) -> bool {
         !self.local.is_empty()
     }
 
     /// Those of every container, in no order.
-    pub fn everywhere(&self) -> impl Iterator<Item = &String> {
+    pub(crate) fn everywhere(&self) -> impl Iterator<Item = &String> {
         self.everywhere.iter()
     }
 
     /// Those of one container alone, by its CON_ID.
-    pub fn local(&self) -> impl Iterator<Item = (u32, &HashSet<String>)> {
+    pub(crate) fn local(&self) -> impl Iterator<Item = (u32, &HashSet<String>)> {
         self.local.iter().map(|(con_id, names)| (*con_id, names))
     }
 }

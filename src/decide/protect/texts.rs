@@ -112,7 +112,7 @@ fn server_process(program: &str) -> Option<ServerProcess> {
 
 /// Whether PROGRAM is that of a server process without its name, which GV$PROCESS.PNAME and GV$PX_SESSION show.
 #[must_use]
-pub fn is_unnamed_server_process(program: &str) -> bool {
+pub(crate) fn is_unnamed_server_process(program: &str) -> bool {
     server_process(program) == Some(ServerProcess::Unnamed)
 }
 

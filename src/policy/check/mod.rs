@@ -9,8 +9,10 @@ mod names;
 mod policy;
 
 #[cfg(test)]
+pub(crate) use policy::LIMIT_KEYS;
+#[cfg(test)]
 pub(crate) use policy::POLICY_KEYS;
-pub(crate) use policy::{LIMIT_KEYS, limits};
+pub(crate) use policy::limits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -50,7 +52,7 @@ pub struct Loaded {
     /// All errors and warnings, in the order of the files.
     pub diagnostics: Vec<Diagnostic>,
     /// How many files were read.
-    pub files: usize,
+    pub(crate) files: usize,
 }
 
 /// A file whose YAML could be parsed.

@@ -9,14 +9,14 @@ use crate::session::store::{Numbers, Texts};
 
 /// Builds a snapshot from whole columns. Columns that are not set are missing.
 #[derive(Debug)]
-pub struct Restoring {
+pub(crate) struct Restoring {
     snapshot: Snapshot,
 }
 
 impl Restoring {
     /// Begins a snapshot with a number of sessions.
     #[must_use]
-    pub fn of(
+    pub(crate) fn of(
         rows: usize,
         source: SnapshotSource,
         clock: Option<Clock>,
@@ -42,7 +42,7 @@ impl Restoring {
     ///
     /// # Panics
     /// If the column is not a text column or has another number of rows.
-    pub fn texts(&mut self, column: Column, texts: Texts) {
+    pub(crate) fn texts(&mut self, column: Column, texts: Texts) {
         assert!(column.kind() == Kind::Text, "{} has no texts", column.name());
         assert_eq!(texts.rows(), self.snapshot.rows, "a column has a value for each row");
         self.snapshot.columns[column as usize] = Data::Texts(texts);
@@ -52,7 +52,7 @@ impl Restoring {
     ///
     /// # Panics
     /// If the column is a text column or has another number of rows.
-    pub fn numbers(&mut self, column: Column, numbers: Numbers) {
+    pub(crate) fn numbers(&mut self, column: Column, numbers: Numbers) {
         assert!(column.kind() != Kind::Text, "{} has no numbers", column.name());
         assert_eq!(numbers.rows(), self.snapshot.rows, "a column has a value for each row");
         self.snapshot.columns[column as usize] = Data::Numbers(numbers);
@@ -60,7 +60,7 @@ impl Restoring {
 
     /// Returns the snapshot.
     #[must_use]
-    pub fn finish(self) -> Snapshot {
+    pub(crate) fn finish(self) -> Snapshot {
         self.snapshot
     }
 }
