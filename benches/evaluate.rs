@@ -10,7 +10,7 @@ use orareaper::columns_needed;
 use orareaper::decide::evaluate::evaluate;
 use orareaper::policy::condition::Condition;
 use orareaper::session::column::{Column, Columns, Source};
-use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
+use orareaper::session::snapshot::{Cell, Instance, Snapshot, SnapshotClock, SnapshotSource};
 use orareaper::session::time::DbTime;
 
 const SESSIONS: usize = 100_000;
@@ -213,7 +213,7 @@ fn snapshot(rows: &[Row], wanted: Columns) -> Snapshot {
         .collect();
     builder
         .finish(
-            Some(Clock {
+            Some(SnapshotClock {
                 now: DbTime(NOW),
                 utc_offset: 0,
             }),

@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 
 use chrono::{NaiveDate, TimeDelta};
 use orareaper::columns_needed;
-use orareaper::decide::in_force::{Rhythm, Rules};
+use orareaper::decide::in_force::{DatabaseRules, Rhythm};
 use orareaper::decide::pressure::Readings;
-use orareaper::decide::protect::Facts;
+use orareaper::decide::protect::ProtectionFacts;
 use orareaper::policy::check_files;
 use orareaper::policy::model::PolicySet;
 use orareaper::recording::{Header, Next, Reader, Recorded, Writer};
-use orareaper::replay::{Replay, Setting};
+use orareaper::replay::{Replay, ReplaySetting};
 use orareaper::session::column::{Column, Columns};
-use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
+use orareaper::session::snapshot::{Cell, Instance, Snapshot, SnapshotClock, SnapshotSource};
 use orareaper::session::time::DbTime;
 
 const SESSIONS: i64 = 2_000;
@@ -96,7 +96,7 @@ fn moment(number: i64, wanted: Columns) -> Snapshot {
         ];
         builder.push_row(&cells).expect("few rows");
     }
-    let clock = Clock {
+    let clock = SnapshotClock {
         now: DbTime(START + now),
         utc_offset: 0,
     };
@@ -116,7 +116,7 @@ fn record(file: &Path, snapshots: i64, wanted: Columns) {
     };
     let file = File::create(file).expect("a temporary file");
     let mut writer = Writer::begin(file, &header).expect("a temporary file");
-    let facts = Arc::new(Facts::default());
+    let facts = Arc::new(ProtectionFacts::default());
     for number in 0..snapshots {
         let recorded = Recorded {
             snapshot: moment(number, wanted),
@@ -175,8 +175,8 @@ fn main() {
     let bytes = file.as_file().metadata().expect("a temporary file").len() as i64;
     let (reading, read) = timed(file.path(), wanted, |_| {});
     let every = TimeDelta::seconds(EVERY);
-    let mut replay = Replay::new(Setting {
-        rules: Rules::of_file(None, Some("prod"), set),
+    let mut replay = Replay::new(ReplaySetting {
+        rules: DatabaseRules::of_file(None, Some("prod"), set),
         database: "prod".into(),
         rhythm: Rhythm::of(every),
         assume_held: false,

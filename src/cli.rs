@@ -18,7 +18,7 @@ pub const CONFIG: &str = "/etc/orareaper/orareaper.yaml";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum ExitStatus {
     /// 0: success.
     Fine,
     /// 1: the command ran and reports findings.
@@ -27,14 +27,14 @@ pub enum Status {
     Failed,
 }
 
-impl Status {
+impl ExitStatus {
     /// The exit status for the shell.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
-            Status::Fine => 0,
-            Status::Findings => 1,
-            Status::Failed => 2,
+            ExitStatus::Fine => 0,
+            ExitStatus::Findings => 1,
+            ExitStatus::Failed => 2,
         }
     }
 }

@@ -185,11 +185,11 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use crate::decide::in_force::{Arming, Due, EffectiveLimits, Rules};
+    use crate::decide::in_force::{Arming, DatabaseRules, Due, EffectiveLimits};
     use crate::decide::pressure::Figure;
     use crate::policy::model::Limits;
     use crate::policy::pressure::Resource;
-    use crate::session::snapshot::{Clock, Instance};
+    use crate::session::snapshot::{Instance, SnapshotClock};
     use crate::session::time::DbTime;
 
     fn set(policy: &str) -> PolicySet {
@@ -211,7 +211,7 @@ mod tests {
             name: format!("prod{inst_id}"),
             complete,
         });
-        let clock = Clock {
+        let clock = SnapshotClock {
             now: DbTime(0),
             utc_offset: 0,
         };
@@ -224,7 +224,7 @@ mod tests {
 
     fn of(policy: &str, complete: [bool; 2], readings: &Readings) -> Vec<String> {
         let limits = EffectiveLimits::of(&Limits::default());
-        let rules = Rules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::new(set(policy)));
+        let rules = DatabaseRules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::new(set(policy)));
         let here = rules.configured(Due::Always);
         notes(&snapshot(complete), readings, rules.set(), here.running())
     }

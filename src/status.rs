@@ -14,7 +14,8 @@ use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::event::{
-    CycleReport, Event, InstanceReport, Loaded, LoadedDatabase, Outcomed, PolicyLoad, READ_TOO_SLOWLY, SpareReason,
+    CycleReport, Event, InForceReport, InstanceReport, LoadedDatabase, Outcomed, PolicyLoad, READ_TOO_SLOWLY,
+    SpareReason,
 };
 
 /// How many actions the page shows.
@@ -28,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The daemon at one moment.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Status {
+pub(crate) struct DaemonStatus {
     /// When it started.
     pub(crate) started: Option<DateTime<Utc>>,
     /// Whether every action is a dry run.
@@ -46,15 +47,15 @@ pub(crate) struct Status {
     /// Why the journal cannot be written, if so; meanwhile no session is acted on.
     pub(crate) journal_error: Option<String>,
     /// The databases, by name.
-    pub(crate) databases: BTreeMap<Arc<str>, Database>,
+    pub(crate) databases: BTreeMap<Arc<str>, DatabaseStatus>,
     /// The last actions, newest first.
     pub(crate) recent: VecDeque<Recent>,
 }
 
 /// One database.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Database {
-    /// What the name stands for, [`crate::config::Database::place`].
+pub(crate) struct DatabaseStatus {
+    /// What the name stands for, [`crate::config::DatabaseStatus::place`].
     pub(crate) place: Arc<str>,
     /// Its driver's name.
     pub driver: &'static str,
@@ -63,7 +64,7 @@ pub(crate) struct Database {
     /// How often it is polled.
     pub poll: Duration,
     /// Whether it answers.
-    pub(crate) link: Link,
+    pub(crate) link: Reachability,
     /// When the last cycle with every instance complete was done.
     pub(crate) complete: Option<Monotonic>,
     /// When the last cycle was done, by the database's clock in UTC.
@@ -75,7 +76,7 @@ pub(crate) struct Database {
     /// The connections that the policies need for statements: the instance of each, and whether it is open.
     pub(crate) acting: Vec<(Option<u32>, bool)>,
     /// Its policies, in file and list order.
-    pub(crate) policies: Vec<Policy>,
+    pub(crate) policies: Vec<PolicyStatus>,
     /// What could not be read in that cycle, and the consequences.
     pub(crate) notes: Vec<String>,
     /// Whether reading takes so long that no session is acted on.
@@ -84,7 +85,7 @@ pub(crate) struct Database {
 
 /// Whether a database answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Link {
+pub(crate) enum Reachability {
     /// Not known yet.
     Connecting,
     /// It answers.
@@ -103,7 +104,7 @@ pub(crate) enum Link {
 
 /// One policy on one database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Policy {
+pub(crate) struct PolicyStatus {
     /// Its name.
     pub name: Arc<str>,
     /// Whether it sends statements.
@@ -133,14 +134,14 @@ pub(crate) struct Recent {
     pub(crate) proof: Option<Proof>,
 }
 
-impl Database {
-    fn new(loaded: &LoadedDatabase) -> Database {
-        Database {
+impl DatabaseStatus {
+    fn new(loaded: &LoadedDatabase) -> DatabaseStatus {
+        DatabaseStatus {
             place: Arc::clone(&loaded.place),
             driver: loaded.driver,
             armed: loaded.armed,
             poll: loaded.poll,
-            link: Link::Connecting,
+            link: Reachability::Connecting,
             complete: None,
             taken_at: None,
             sessions: 0,
@@ -156,11 +157,11 @@ impl Database {
     #[must_use]
     pub(crate) fn trouble(&self, now: Monotonic) -> Option<String> {
         match (&self.link, self.complete) {
-            (Link::Connecting, None) => return Some("not connected yet".to_owned()),
-            (Link::Down { since, error }, _) => {
+            (Reachability::Connecting, None) => return Some("not connected yet".to_owned()),
+            (Reachability::Down { since, error }, _) => {
                 return Some(format!("down since {}: {error}", since.format("%Y-%m-%dT%H:%M:%SZ")));
             }
-            (Link::Up { .. } | Link::Connecting, _) => {}
+            (Reachability::Up { .. } | Reachability::Connecting, _) => {}
         }
         let Some(complete) = self.complete else {
             return Some(format!("no complete snapshot yet{}", self.silent()));
@@ -187,7 +188,7 @@ impl Database {
     }
 }
 
-impl Status {
+impl DaemonStatus {
     /// Applies an event. `at` and `now` are the host's time.
     pub(crate) fn update(&mut self, event: &Event, at: DateTime<Utc>, now: Monotonic) {
         match event {
@@ -199,7 +200,7 @@ impl Status {
             Event::Policies(PolicyLoad::Failed { error }) => self.load_error = Some(error.clone()),
             Event::DatabaseUp { database, release, .. } => {
                 if let Some(database) = self.databases.get_mut(database) {
-                    database.link = Link::Up {
+                    database.link = Reachability::Up {
                         release: release.clone(),
                     };
                 }
@@ -207,11 +208,11 @@ impl Status {
             Event::DatabaseDown { database, error } => {
                 if let Some(database) = self.databases.get_mut(database) {
                     let since = match &database.link {
-                        Link::Down { since, .. } => *since,
-                        Link::Connecting | Link::Up { .. } => at,
+                        Reachability::Down { since, .. } => *since,
+                        Reachability::Connecting | Reachability::Up { .. } => at,
                     };
                     let error = error.clone();
-                    database.link = Link::Down { since, error };
+                    database.link = Reachability::Down { since, error };
                 }
             }
             Event::Acting { database, connections } => {
@@ -249,7 +250,7 @@ impl Status {
         }
     }
 
-    fn loaded(&mut self, loaded: &Loaded) {
+    fn loaded(&mut self, loaded: &InForceReport) {
         self.digest = Some(Arc::clone(&loaded.digest));
         self.policies = loaded.policies;
         self.load_error = None;
@@ -258,13 +259,15 @@ impl Status {
             let before = self.databases.remove(&configured.database);
             // An entry whose address, account or driver has changed is another database, of which nothing is known yet.
             let before = before.filter(|known| known.place == configured.place);
-            let mut database = before.unwrap_or_else(|| Database::new(configured));
+            let mut database = before.unwrap_or_else(|| DatabaseStatus::new(configured));
             (database.driver, database.armed, database.poll) = (configured.driver, configured.armed, configured.poll);
             let mut before = std::mem::take(&mut database.policies);
             for policy in &configured.policies {
                 let at = before.iter().position(|known| known.name == policy.policy);
-                let mut shown =
-                    at.map_or_else(|| Policy::new(&policy.policy, policy.mode), |at| before.swap_remove(at));
+                let mut shown = at.map_or_else(
+                    || PolicyStatus::new(&policy.policy, policy.mode),
+                    |at| before.swap_remove(at),
+                );
                 shown.mode = policy.mode;
                 database.policies.push(shown);
             }
@@ -322,7 +325,7 @@ impl Status {
         if self.dry_run {
             parts.push("dry run".to_owned());
         }
-        let is_down = |(_, database): &(&Arc<str>, &Database)| matches!(database.link, Link::Down { .. });
+        let is_down = |(_, database): &(&Arc<str>, &DatabaseStatus)| matches!(database.link, Reachability::Down { .. });
         let down: Vec<&str> = self.databases.iter().filter(is_down).map(|(name, _)| &**name).collect();
         if !down.is_empty() {
             parts.push(format!("down: {}", down.join(", ")));
@@ -363,9 +366,9 @@ impl Status {
     }
 }
 
-impl Policy {
-    fn new(name: &Arc<str>, mode: RunMode) -> Policy {
-        Policy {
+impl PolicyStatus {
+    fn new(name: &Arc<str>, mode: RunMode) -> PolicyStatus {
+        PolicyStatus {
             name: Arc::clone(name),
             mode,
             matched: 0,
@@ -380,16 +383,16 @@ impl Policy {
 
 /// The status, shared between its writer and its readers.
 #[derive(Clone, Debug, Default)]
-pub struct SharedStatus(Arc<RwLock<Status>>);
+pub struct SharedStatus(Arc<RwLock<DaemonStatus>>);
 
 impl SharedStatus {
     /// Locks it for reading; hold the lock only to copy.
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Status> {
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, DaemonStatus> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Locks it for writing.
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Status> {
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, DaemonStatus> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -400,7 +403,7 @@ mod tests {
 
     #[test]
     fn one_line_says_what_is_not_as_it_should_be() {
-        let mut status = Status::default();
+        let mut status = DaemonStatus::default();
         let loaded = |name: &str, armed| LoadedDatabase {
             database: name.into(),
             place: "here".into(),
@@ -410,7 +413,7 @@ mod tests {
             labels: BTreeMap::new(),
             policies: Vec::new(),
         };
-        status.loaded(&Loaded {
+        status.loaded(&InForceReport {
             digest: "ab".into(),
             policies: 3,
             databases: vec![loaded("crm", true), loaded("prod", false)],
@@ -419,7 +422,7 @@ mod tests {
         (status.dry_run, status.paused) = (true, Some("maria: month end".into()));
         status.load_error = Some("p.yaml:1:1: error".into());
         let prod = status.databases.get_mut("prod").expect("loaded");
-        prod.link = Link::Down {
+        prod.link = Reachability::Down {
             since: DateTime::UNIX_EPOCH,
             error: "no listener".into(),
         };

@@ -11,8 +11,8 @@ use orareaper::decide::outcome::Outcome;
 use orareaper::decide::refill::{ClientGroup, Ended, Return};
 use orareaper::decide::verify::{FollowState, Followed, Proof, Verification};
 use orareaper::event::{
-    CycleReport, Event, Evidence, InstanceReport, Intent, JournalGap, Loaded, LoadedDatabase, LoadedPolicy, Outcomed,
-    PolicyLoad, PolicyReport, SessionCount, SessionStatus, SessionType, SpareReason, Step,
+    CycleReport, Event, Evidence, InForceReport, InstanceReport, Intent, JournalGap, LoadedDatabase, LoadedPolicy,
+    Outcomed, PolicyLoad, PolicyReport, SessionCount, SessionStatus, SessionType, SpareReason, Step,
 };
 use orareaper::metrics::Metrics;
 use orareaper::oracle::Class;
@@ -74,7 +74,7 @@ fn outcomed(intent: &Arc<Intent>, outcome: Outcome) -> Outcomed {
 }
 
 /// Both drivers and both modes, with every action.
-fn loaded() -> Loaded {
+fn loaded() -> InForceReport {
     let policy = |mode| LoadedPolicy {
         policy: format!("idle-{}", RunMode::name(mode)).into(),
         mode,
@@ -89,7 +89,7 @@ fn loaded() -> Loaded {
         labels: BTreeMap::new(),
         policies: RunMode::ALL.map(policy).to_vec(),
     };
-    Loaded {
+    InForceReport {
         digest: "ab12".into(),
         policies: 2,
         databases: Driver::ALL.map(database).to_vec(),

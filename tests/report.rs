@@ -5,19 +5,19 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use orareaper::decide::guard::{Ruling, rule};
 use orareaper::decide::hold::Holds;
-use orareaper::decide::in_force::{Arming, Due, EffectiveLimits, Rules, RunMode};
+use orareaper::decide::in_force::{Arming, DatabaseRules, Due, EffectiveLimits, RunMode};
 use orareaper::decide::ledger::{Ledger, Reported};
 use orareaper::decide::matches::Matches;
 use orareaper::decide::plan::{Plan, Situation, plan};
 use orareaper::decide::pressure::Gates;
-use orareaper::decide::protect::Facts;
+use orareaper::decide::protect::ProtectionFacts;
 use orareaper::decide::refill::Refills;
 use orareaper::decide::verify::Following;
 use orareaper::export::parse;
 use orareaper::gaps::notes;
-use orareaper::policy::condition::{Comparison, Condition, Operand, Phrase, SessionStatus, Value};
+use orareaper::policy::condition::{Comparison, Condition, Constant, Operand, Phrase, SessionStatus};
 use orareaper::policy::model::{Action, KillClause, Limits, Mode, OrderKey, Origin, Policy, PolicySet};
-use orareaper::report::{Report, ReportFormat, Subject, together};
+use orareaper::report::{Report, ReportFormat, ReportSubject, together};
 use orareaper::session::column::{Column, Columns};
 use orareaper::session::snapshot::Snapshot;
 use orareaper::terminal::TextStyle;
@@ -85,10 +85,10 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
         ..PolicySet::default()
     });
     let limits = EffectiveLimits::of(&Limits::default());
-    let rules = Rules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::clone(&set));
+    let rules = DatabaseRules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::clone(&set));
     let here = rules.configured(Due::Always);
     let (facts, holds, following, reported, gates, refills) = (
-        Facts::default(),
+        ProtectionFacts::default(),
         Holds::default(),
         Following::default(),
         Reported::default(),
@@ -155,7 +155,7 @@ fn report_of(cycle: &Cycle) -> Report {
         .snapshot
         .clock()
         .and_then(|clock| clock.now.to_utc(clock.utc_offset));
-    Report::new(&Subject {
+    Report::new(&ReportSubject {
         database: "prod",
         taken_at,
         mode: RunMode::DryRun,
@@ -380,7 +380,7 @@ fn gaps_are_said_on_top_with_whom_they_spare() {
     connected.unless = Some(Condition::Compare {
         left: Operand::Column(Column::ServiceName),
         op: Comparison::Equal,
-        right: Operand::Literal(Value::Text("X".into())),
+        right: Operand::Literal(Constant::Text("X".into())),
     });
     let report = report(csv, vec![idle_policy(), connected]);
     assert_eq!(

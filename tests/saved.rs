@@ -4,7 +4,7 @@ use std::path::Path;
 
 use orareaper::export::{Format, MAX_BYTES, Saved, open, parse, parse_taken_at};
 use orareaper::session::column::Column;
-use orareaper::session::snapshot::{Clock, Field, SnapshotSource};
+use orareaper::session::snapshot::{Field, SnapshotClock, SnapshotSource};
 use orareaper::session::time::DbTime;
 use proptest::prelude::*;
 
@@ -31,7 +31,7 @@ fn columns_come_in_any_order_and_letter_case_and_unknown_ones_are_ignored() {
         (saved.format, snapshot.source(), snapshot.rows()),
         (Format::Csv, SnapshotSource::Saved, 3)
     );
-    let clock = Clock {
+    let clock = SnapshotClock {
         now: DbTime(DAY + 36_000),
         utc_offset: 0,
     };
@@ -116,7 +116,7 @@ fn json_with_its_clock_after_the_sessions() {
         (saved.format, saved.database.as_deref(), snapshot.rows()),
         (Format::Json, Some("prod"), 2)
     );
-    let clock = Clock {
+    let clock = SnapshotClock {
         now: DbTime(DAY + 11 * 3_600),
         utc_offset: 3_600,
     };

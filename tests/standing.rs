@@ -19,7 +19,7 @@ use orareaper::daemon::messages::Acted;
 use orareaper::daemon::pause::Switch;
 use orareaper::daemon::poller::PROBE_AGAIN;
 use orareaper::daemon::reach::Reach;
-use orareaper::daemon::standby::{Needed, Standing};
+use orareaper::daemon::standby::{Needed, StandbyOrder};
 use orareaper::daemon::watcher::{Clerk, Recording};
 use orareaper::daemon::{Start, start};
 use orareaper::decide::cycle::Done;
@@ -141,7 +141,7 @@ fn what_the_database_is_is_found_out_anew_over_connections_that_stand_by() {
         let mut actor = Actor::new(reach, Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(switch), told);
         let mut asks = |anew| {
             let before = db.world.statements();
-            let answer = actor.answer_to(&Standing {
+            let answer = actor.answer_to(&StandbyOrder {
                 needed: Needed::Any,
                 instances: HashMap::new(),
                 may_connect: true,

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use crate::actuator::door::{Door, Taken};
+use crate::actuator::door::{Door, DoorAnswer};
 use crate::actuator::{NoStatement, outcome_of, statement};
 use crate::decide::cycle::Done;
 use crate::decide::guard::{Going, Surroundings, Warrant, deserved_by_another, still_deserved};
 use crate::decide::in_force::{EffectiveLimits, RunMode};
 use crate::decide::outcome::Outcome;
 use crate::decide::plan::company::{MOST_OTHERS, ends_the_process, has_a_process};
-use crate::decide::protect::Facts;
+use crate::decide::protect::ProtectionFacts;
 use crate::decide::reason::{Lapse, Spared};
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::{Counters, read_pressure};
@@ -92,7 +92,7 @@ pub(crate) struct Hands<'a> {
     /// The host's CPU times at this connection's last reading, for gates that are checked again.
     pub(crate) counters: &'a mut Counters,
     /// What the protections need to know.
-    pub(crate) facts: &'a Facts,
+    pub(crate) facts: &'a ProtectionFacts,
     /// The configuration's limits.
     pub(crate) limits: &'a EffectiveLimits,
     /// The current day, which exemptions expire by.
@@ -158,7 +158,7 @@ pub(crate) fn carry_out(
 
 /// Why a floor or a gate no longer permits the action. Both depend on more than the session, so for a policy that has one, all
 /// sessions and the resources are read again, before the session itself, which is read last.
-fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
+fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAnswer> {
     if !warrant.depends_on_others() {
         return None;
     }
@@ -184,7 +184,7 @@ fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer>
         Ok((sessions, readings))
     });
     match read {
-        Err(error) => Some(Answer::not_sent(Outcome::Unchecked, Some(error.to_string()))),
+        Err(error) => Some(StepAnswer::not_sent(Outcome::Unchecked, Some(error.to_string()))),
         Ok((sessions, readings)) => {
             let now = Surroundings {
                 sessions: &sessions,
@@ -192,24 +192,24 @@ fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer>
                 going: hands.going,
             };
             let lapse = warrant.stopped_by_others(&now)?;
-            Some(Answer::not_sent(Outcome::Revoked, Some(lapse.to_string())))
+            Some(StepAnswer::not_sent(Outcome::Revoked, Some(lapse.to_string())))
         }
     }
 }
 
 /// Reads the session again and takes the last step if it still deserves it. Returns the session as it was read, too.
-fn check_and_act(warrant: &mut Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (Answer, Option<Snapshot>) {
+fn check_and_act(warrant: &mut Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (StepAnswer, Option<Snapshot>) {
     let SessionKey { inst_id, sid, .. } = warrant.key();
     let wanted = crate::columns_needed::columns(warrant.set());
     let seat = Scope::One { inst_id, sid };
     let taken = match read_snapshot(hands.door.reading(), wanted, hands.capabilities, seat, hands.limit) {
-        Err(error) => return (Answer::not_sent(Outcome::Unchecked, Some(error.to_string())), None),
+        Err(error) => return (StepAnswer::not_sent(Outcome::Unchecked, Some(error.to_string())), None),
         Ok(taken) => taken.snapshot,
     };
     // A session that a silent instance does not show is not gone, and what it shows may be incomplete.
     if !taken.is_complete(inst_id) {
         let why = format!("instance {inst_id} could not be read");
-        return (Answer::not_sent(Outcome::Unchecked, Some(why)), None);
+        return (StepAnswer::not_sent(Outcome::Unchecked, Some(why)), None);
     }
     let row = match still_deserved(warrant, &taken, hands.facts, hands.limits, hands.today) {
         Err(spared) => {
@@ -221,12 +221,12 @@ fn check_and_act(warrant: &mut Warrant, seen: &Snapshot, hands: &mut Hands<'_>) 
     let session = taken.only(row);
     let now = taken.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset));
     let answer = match now {
-        None => Answer::not_sent(
+        None => StepAnswer::not_sent(
             Outcome::Unchecked,
             Some("the database's clock could not be read with the session".into()),
         ),
         Some(now) => match lapsed(warrant, seen, &taken, now, hands) {
-            Some(lapse) => Answer::not_sent(Outcome::Revoked, Some(lapse.to_string())),
+            Some(lapse) => StepAnswer::not_sent(Outcome::Revoked, Some(lapse.to_string())),
             None => last_step(warrant, session.text(0, Column::SqlId), now, hands),
         },
     };
@@ -245,16 +245,16 @@ fn lapsed(
     schedule.or_else(|| warrant.hold_broken(seen, hands.read_in, again))
 }
 
-struct Answer {
+struct StepAnswer {
     outcome: Outcome,
     code: Option<u32>,
     message: Option<String>,
     statement: Option<String>,
 }
 
-impl Answer {
-    fn not_sent(outcome: Outcome, message: Option<String>) -> Answer {
-        Answer {
+impl StepAnswer {
+    fn not_sent(outcome: Outcome, message: Option<String>) -> StepAnswer {
+        StepAnswer {
             outcome,
             code: None,
             message,
@@ -263,24 +263,24 @@ impl Answer {
     }
 }
 
-fn spare(spared: &Spared) -> Answer {
+fn spare(spared: &Spared) -> StepAnswer {
     let outcome = match spared {
-        Spared::Gone => return Answer::not_sent(Outcome::AlreadyGone, None),
+        Spared::Gone => return StepAnswer::not_sent(Outcome::AlreadyGone, None),
         Spared::Protected(..) => Outcome::Protected,
         Spared::Exempt | Spared::ConditionNoLongerHolds => Outcome::NoLongerMatches,
     };
-    Answer::not_sent(outcome, Some(spared.to_string()))
+    StepAnswer::not_sent(outcome, Some(spared.to_string()))
 }
 
 /// DISCONNECT SESSION ends the server process, and with it every session that the process serves. This returns why it is not
 /// sent if there is one ([`crate::decide::plan::company`]): it would end without a record, outside budgets and floors. A session that is gone is noticed by its own re-check,
 /// which comes last.
-fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
+fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAnswer> {
     let key = warrant.key();
     if !ends_the_process(warrant.action()) {
         return None;
     }
-    let unchecked = |why: String| Some(Answer::not_sent(Outcome::Unchecked, Some(why)));
+    let unchecked = |why: String| Some(StepAnswer::not_sent(Outcome::Unchecked, Some(why)));
     let served = match read_server(hands.door.reading(), key, hands.limit) {
         Err(error) => return unchecked(error.to_string()),
         Ok(served) => served?,
@@ -316,7 +316,7 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
             let who = format!("{sid},{serial},@{}", key.inst_id);
             let message =
                 format!("its server process also serves {who}, which would end with it and is spared: {spared}");
-            return Some(Answer::not_sent(Outcome::Protected, Some(message)));
+            return Some(StepAnswer::not_sent(Outcome::Protected, Some(message)));
         }
         if ends_unrecorded(&taken, other) {
             let message = format!(
@@ -324,7 +324,7 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<Answer> {
                  outside budgets and floors",
                 key.inst_id
             );
-            return Some(Answer::not_sent(Outcome::Protected, Some(message)));
+            return Some(StepAnswer::not_sent(Outcome::Protected, Some(message)));
         }
     }
     None
@@ -339,15 +339,15 @@ fn ends_unrecorded(taken: &Snapshot, (sid, serial): (u32, u32)) -> bool {
 }
 
 /// Uses the warrant up.
-fn last_step(warrant: &mut Warrant, sql_id: Option<&str>, now: DateTime<Utc>, hands: &mut Hands<'_>) -> Answer {
+fn last_step(warrant: &mut Warrant, sql_id: Option<&str>, now: DateTime<Utc>, hands: &mut Hands<'_>) -> StepAnswer {
     let text = match statement(warrant.action(), warrant.key(), sql_id, hands.capabilities.own.inst_id) {
         Ok(text) => Some(text),
         Err(NoStatement::Nothing) => None,
         Err(NoStatement::NoSqlId) => {
-            return Answer::not_sent(Outcome::NoLongerMatches, Some(NoStatement::NoSqlId.to_string()));
+            return StepAnswer::not_sent(Outcome::NoLongerMatches, Some(NoStatement::NoSqlId.to_string()));
         }
         Err(other @ NoStatement::OtherInstance { .. }) => {
-            return Answer::not_sent(Outcome::Unsupported, Some(other.to_string()));
+            return StepAnswer::not_sent(Outcome::Unsupported, Some(other.to_string()));
         }
     };
     let limit = match warrant.action() {
@@ -356,21 +356,21 @@ fn last_step(warrant: &mut Warrant, sql_id: Option<&str>, now: DateTime<Utc>, ha
     };
     let step = warrant.last_step(text);
     match hands.door.take(step, now, limit) {
-        Taken::Stopped(outcome, why) => Answer::not_sent(outcome, Some(why)),
-        Taken::Reported => Answer::not_sent(Outcome::Reported, None),
-        Taken::Assumed(text) => Answer {
+        DoorAnswer::Stopped(outcome, why) => StepAnswer::not_sent(outcome, Some(why)),
+        DoorAnswer::Reported => StepAnswer::not_sent(Outcome::Reported, None),
+        DoorAnswer::Assumed(text) => StepAnswer {
             outcome: Outcome::Assumed,
             code: None,
             message: None,
             statement: Some(text),
         },
-        Taken::Sent(text, Ok(answer)) => Answer {
+        DoorAnswer::Sent(text, Ok(answer)) => StepAnswer {
             outcome: outcome_of(answer.code),
             code: Some(answer.code),
             message: (!answer.message.is_empty()).then_some(answer.message),
             statement: Some(text),
         },
-        Taken::Sent(text, Err(error)) => Answer {
+        DoorAnswer::Sent(text, Err(error)) => StepAnswer {
             outcome: Outcome::Unknown,
             code: error.code,
             message: Some(error.to_string()),

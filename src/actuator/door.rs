@@ -34,7 +34,7 @@ pub(crate) struct Door<'a> {
 /// What came of a last step.
 #[derive(Debug)]
 #[must_use = "it is what came of the warrant"]
-pub(crate) enum Taken {
+pub(crate) enum DoorAnswer {
     /// It was not taken after all.
     Stopped(Outcome, String),
     /// There was nothing to do.
@@ -57,21 +57,21 @@ impl<'a> Door<'a> {
     }
 
     /// Takes the last step, if it is still permitted at this time by the database's clock.
-    pub(crate) fn take(&mut self, step: LastStep, now: DateTime<Utc>, limit: Duration) -> Taken {
+    pub(crate) fn take(&mut self, step: LastStep, now: DateTime<Utc>, limit: Duration) -> DoorAnswer {
         let what = match &step {
             LastStep::Report => "",
             LastStep::Assume(text) => text,
             LastStep::Send(statement) => statement.text(),
         };
         if let Err((outcome, why)) = self.permission.begin(what, now) {
-            return Taken::Stopped(outcome, why);
+            return DoorAnswer::Stopped(outcome, why);
         }
         let taken = match step {
-            LastStep::Report => Taken::Reported,
-            LastStep::Assume(text) => Taken::Assumed(text),
+            LastStep::Report => DoorAnswer::Reported,
+            LastStep::Assume(text) => DoorAnswer::Assumed(text),
             LastStep::Send(statement) => {
                 let text = statement.text().to_owned();
-                Taken::Sent(text, self.connection.send(statement, limit))
+                DoorAnswer::Sent(text, self.connection.send(statement, limit))
             }
         };
         self.permission.end();

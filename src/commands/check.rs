@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{CheckArgs, CheckFormat, Status};
+use crate::cli::{CheckArgs, CheckFormat, ExitStatus};
 use crate::clock::Clock;
 use crate::columns_needed::of_policy;
 use crate::commands::{fail, no_config, print, refused, say, tell_problems};
-use crate::config::Rules;
+use crate::config::PolicySources;
 use crate::decide::evaluate::columns_of;
 use crate::oracle::capabilities::{Release, first_release, first_release_of_share};
 use crate::policy::model::{Exemption, Origin, Policy};
@@ -15,10 +15,10 @@ use crate::session::snapshot::Snapshot;
 use crate::yaml::diagnostics::{Diagnostic, Severity};
 
 /// Runs the command.
-pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Status {
+pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> ExitStatus {
     if arguments.print_schema {
         print(crate::policy::schema().as_bytes());
-        return Status::Fine;
+        return ExitStatus::Fine;
     }
     let mut problems: Vec<Diagnostic> = Vec::new();
     let mut files = 0;
@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> St
             files += loaded.files;
             problems.extend(loaded.diagnostics);
         }
-        Some(Rules {
+        Some(PolicySources {
             policies,
             timezone: chrono_tz::UTC,
             databases: None,
@@ -82,7 +82,10 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> St
             count(warnings, "warning")
         ));
     }
-    if errors == 0 { Status::Fine } else { refused(&problems) }
+    match errors {
+        0 => ExitStatus::Fine,
+        _ => refused(&problems),
+    }
 }
 
 fn problem_at(origin: &Origin, severity: Severity, code: &'static str, message: String) -> Diagnostic {

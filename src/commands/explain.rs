@@ -2,26 +2,26 @@
 
 use std::path::Path;
 
-use crate::cli::{ExplainArgs, Status};
+use crate::cli::{ExitStatus, ExplainArgs};
 use crate::clock::SystemClock;
 use crate::commands::look::{Look, Rules};
 use crate::commands::{fail, print, say, terminal_style};
 use crate::decide::cycle::Memory;
-use crate::explain::{Explanation, SessionName, Subject};
+use crate::explain::{ExplainedSession, Explanation, SessionName};
 use crate::policy::model::PolicySet;
 use crate::policy::to_query;
 use crate::session::column::{Column, Columns};
 use crate::yaml::diagnostics::did_you_mean;
 
 /// Runs the command.
-pub(crate) fn run(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Status {
+pub(crate) fn run(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> ExitStatus {
     match explain(arguments, config, clock) {
         Ok(text) => print(text.as_bytes()),
         Err(status) => status,
     }
 }
 
-fn explain(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Result<String, Status> {
+fn explain(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Result<String, ExitStatus> {
     let session = arguments.session.as_deref().map(str::parse::<SessionName>).transpose();
     let session = session.map_err(|problem| fail(&problem))?;
     let rules = if session.is_none() {
@@ -52,7 +52,7 @@ fn explain(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Result
     let look = match rules.look(&arguments.source, more)?.into_iter().next() {
         Some(Ok(look)) => look,
         // `look` has reported it.
-        Some(Err(_)) => return Err(Status::Failed),
+        Some(Err(_)) => return Err(ExitStatus::Failed),
         None => return Err(fail("no database is configured")),
     };
     let row = session
@@ -82,7 +82,7 @@ fn explanation(look: &Look, row: usize, only: Option<usize>) -> Explanation {
     let gates: Vec<bool> = (0..look.here.each().len())
         .map(|index| memory.gates.is_open(index, inst_id))
         .collect();
-    Explanation::new(&Subject {
+    Explanation::new(&ExplainedSession {
         database: &look.database,
         snapshot: &look.snapshot,
         row,
@@ -96,7 +96,7 @@ fn explanation(look: &Look, row: usize, only: Option<usize>) -> Explanation {
     })
 }
 
-fn named(name: &str, set: &PolicySet) -> Result<usize, Status> {
+fn named(name: &str, set: &PolicySet) -> Result<usize, ExitStatus> {
     let at = set.policies.iter().position(|policy| &*policy.name == name);
     at.ok_or_else(|| {
         let hint = did_you_mean(name, set.policies.iter().map(|policy| &*policy.name));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
-use crate::cli::{CONFIG, HistoryArgs, Status};
+use crate::cli::{CONFIG, ExitStatus, HistoryArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::commands::pause::state_folder;
 use crate::commands::{deliver, fail, say, style_for};
@@ -21,13 +21,13 @@ use crate::report::{HistoryReport, ReportFormat};
 use crate::yaml::diagnostics::{did_you_mean, one_of};
 
 /// Runs the command.
-pub(crate) fn run(arguments: &HistoryArgs, config: &Path, clock: SystemClock) -> Status {
+pub(crate) fn run(arguments: &HistoryArgs, config: &Path, clock: SystemClock) -> ExitStatus {
     match history(arguments, config, clock) {
         Ok(status) | Err(status) => status,
     }
 }
 
-fn history(arguments: &HistoryArgs, config: &Path, clock: SystemClock) -> Result<Status, Status> {
+fn history(arguments: &HistoryArgs, config: &Path, clock: SystemClock) -> Result<ExitStatus, ExitStatus> {
     let zone = zone(config);
     let wanted = wanted(arguments, zone, clock.utc()).map_err(|problem| fail(&problem))?;
     let state = folder(arguments, config).map_err(|problem| fail(&problem))?;
@@ -43,7 +43,7 @@ fn history(arguments: &HistoryArgs, config: &Path, clock: SystemClock) -> Result
     let output = arguments.output.as_deref();
     deliver(output, &report.render(arguments.format, style_for(output)))?;
     if read.damaged_lines == 0 {
-        return Ok(Status::Fine);
+        return Ok(ExitStatus::Fine);
     }
     // Formats for programs have no place for it.
     if matches!(arguments.format, ReportFormat::Json | ReportFormat::Csv) {
@@ -56,7 +56,7 @@ fn history(arguments: &HistoryArgs, config: &Path, clock: SystemClock) -> Result
             ));
         }
     }
-    Ok(Status::Findings)
+    Ok(ExitStatus::Findings)
 }
 
 /// The configured zone; UTC where the configuration cannot be read.

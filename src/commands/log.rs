@@ -15,7 +15,7 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::cli::{Cli, Command, LogFormat, Status};
+use crate::cli::{Cli, Command, ExitStatus, LogFormat};
 use crate::commands::log_queue::{self, Queue};
 use crate::terminal::visible::{json_escaped, visible};
 
@@ -81,7 +81,7 @@ pub fn end_log() {
 ///
 /// # Errors
 /// When `--log` is invalid.
-pub fn start_log(cli: &Cli) -> Result<(), Status> {
+pub fn start_log(cli: &Cli) -> Result<(), ExitStatus> {
     #[cfg(feature = "demo")]
     if matches!(cli.command, Command::Demo(_)) {
         return Ok(());
@@ -96,7 +96,7 @@ pub fn start_log(cli: &Cli) -> Result<(), Status> {
 }
 
 /// Sets up the log to `out`.
-pub(crate) fn log_to<W>(cli: &Cli, out: W, terminal: bool) -> Result<(), Status>
+pub(crate) fn log_to<W>(cli: &Cli, out: W, terminal: bool) -> Result<(), ExitStatus>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -110,11 +110,11 @@ where
         .log_format
         .unwrap_or(if terminal { LogFormat::Human } else { LogFormat::Json });
     let form = match (format, terminal) {
-        (LogFormat::Json, _) => Form::Json,
-        (LogFormat::Human, false) => Form::Plain,
-        (LogFormat::Human, true) => Form::Coloured,
+        (LogFormat::Json, _) => LogForm::Json,
+        (LogFormat::Human, false) => LogForm::Plain,
+        (LogFormat::Human, true) => LogForm::Coloured,
     };
-    let lines = Lines {
+    let lines = LogLines {
         out,
         form,
         prioritized: to_journal(),
@@ -132,7 +132,7 @@ where
 
 /// The form of an event's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+enum LogForm {
     /// One JSON object.
     Json,
     /// Plain text.
@@ -142,17 +142,17 @@ enum Form {
 }
 
 /// Makes a writer for each event.
-struct Lines<M> {
+struct LogLines<M> {
     out: M,
-    form: Form,
+    form: LogForm,
     prioritized: bool,
 }
 
-impl<'w, M: MakeWriter<'w>> MakeWriter<'w> for Lines<M> {
-    type Writer = Line<M::Writer>;
+impl<'w, M: MakeWriter<'w>> MakeWriter<'w> for LogLines<M> {
+    type Writer = LogLine<M::Writer>;
 
     fn make_writer(&'w self) -> Self::Writer {
-        Line {
+        LogLine {
             out: self.out.make_writer(),
             form: self.form,
             prefix: if self.prioritized { Priority::Info.prefix() } else { "" },
@@ -161,7 +161,7 @@ impl<'w, M: MakeWriter<'w>> MakeWriter<'w> for Lines<M> {
 
     fn make_writer_for(&'w self, event: &Metadata<'_>) -> Self::Writer {
         let priority = Priority::of(*event.level());
-        Line {
+        LogLine {
             out: self.out.make_writer_for(event),
             form: self.form,
             prefix: if self.prioritized { priority.prefix() } else { "" },
@@ -170,20 +170,20 @@ impl<'w, M: MakeWriter<'w>> MakeWriter<'w> for Lines<M> {
 }
 
 /// Writes one event. The subscriber passes the whole event in one call.
-struct Line<W> {
+struct LogLine<W> {
     out: W,
-    form: Form,
+    form: LogForm,
     prefix: &'static str,
 }
 
-impl<W: Write> Write for Line<W> {
+impl<W: Write> Write for LogLine<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let body = text.strip_suffix('\n').unwrap_or(&text);
         let shown = match self.form {
-            Form::Json => json_escaped(body),
-            Form::Plain => visible(body),
-            Form::Coloured => Cow::Borrowed(body),
+            LogForm::Json => json_escaped(body),
+            LogForm::Plain => visible(body),
+            LogForm::Coloured => Cow::Borrowed(body),
         };
         let line = format!("{}{shown}\n", self.prefix);
         self.out.write_all(line.as_bytes())?;
@@ -196,9 +196,9 @@ impl<W: Write> Write for Line<W> {
 }
 
 /// Reports a problem.
-pub(crate) fn fail(problem: &str) -> Status {
+pub(crate) fn fail(problem: &str) -> ExitStatus {
     say_as(Priority::Error, &format!("error: {problem}"));
-    Status::Failed
+    ExitStatus::Failed
 }
 
 /// Reports something about the work.
@@ -225,9 +225,9 @@ pub(crate) fn say_as(priority: Priority, text: &str) {
 mod tests {
     use super::*;
 
-    fn written(form: Form, prefix: &'static str, event: &str) -> String {
+    fn written(form: LogForm, prefix: &'static str, event: &str) -> String {
         let mut out = Vec::new();
-        let mut line = Line {
+        let mut line = LogLine {
             out: &mut out,
             form,
             prefix,
@@ -240,10 +240,10 @@ mod tests {
     fn control_characters_are_escaped_and_an_event_is_one_line() {
         let hostile = "{\"machine\":\"web\u{9b}1\u{202e}\u{2028}\"}\n";
         assert_eq!(
-            written(Form::Json, "<4>", hostile),
+            written(LogForm::Json, "<4>", hostile),
             "<4>{\"machine\":\"web\\u009b1\\u202e\\u2028\"}\n"
         );
-        assert_eq!(written(Form::Plain, "", "a\u{9b}b\nc\n"), "a\\x9bb\\x0ac\n");
+        assert_eq!(written(LogForm::Plain, "", "a\u{9b}b\nc\n"), "a\\x9bb\\x0ac\n");
     }
 
     #[test]

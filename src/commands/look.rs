@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::cli::{CONFIG, SourceArgs, Status};
+use crate::cli::{CONFIG, ExitStatus, SourceArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::columns_needed;
 use crate::commands::{fail, load_config, load_policies};
@@ -16,10 +16,10 @@ use crate::config::{Config, Database};
 use crate::daemon::database::utc_of;
 use crate::daemon::messages::Needs;
 use crate::daemon::poller::Poller;
-use crate::decide::cycle::{Cycle, Memory, Terms, cycle};
+use crate::decide::cycle::{Cycle, CycleInput, Memory, cycle};
 use crate::decide::in_force::{self, Absent, Due, Here};
 use crate::decide::pressure::Readings;
-use crate::decide::protect::Facts;
+use crate::decide::protect::ProtectionFacts;
 use crate::gaps::notes;
 use crate::oracle::Class;
 use crate::policy::model::PolicySet;
@@ -49,11 +49,11 @@ pub(crate) struct Look {
     /// The sessions.
     pub(crate) snapshot: Snapshot,
     /// The policies, and what else is in force.
-    pub(crate) rules: in_force::Rules,
+    pub(crate) rules: in_force::DatabaseRules,
     /// How each policy runs here, or why it does not, in the set's order.
     pub(crate) here: Here,
     /// What the protections need to know of the database.
-    pub(crate) facts: Facts,
+    pub(crate) facts: ProtectionFacts,
     /// The notes to show before the sessions.
     pub(crate) notes: Vec<String>,
     readings: Readings,
@@ -61,7 +61,7 @@ pub(crate) struct Look {
 
 impl Rules {
     /// Loads the configuration, if it is needed, and the policies.
-    pub(crate) fn load(source: &SourceArgs, config: &Path, clock: SystemClock) -> Result<Rules, Status> {
+    pub(crate) fn load(source: &SourceArgs, config: &Path, clock: SystemClock) -> Result<Rules, ExitStatus> {
         let needed = source.snapshot.is_none() || source.policies.is_empty();
         Rules::of_policies(&source.policies, needed, config, clock)
     }
@@ -72,7 +72,7 @@ impl Rules {
         needs_config: bool,
         config: &Path,
         clock: SystemClock,
-    ) -> Result<Rules, Status> {
+    ) -> Result<Rules, ExitStatus> {
         let config = needs_config.then(|| load_config(config)).transpose()?;
         let paths = match (&config, policies.is_empty()) {
             (Some(config), true) => &config.policies,
@@ -84,7 +84,7 @@ impl Rules {
     }
 
     /// As [`Rules::load`], but sessions of a file need neither a configuration nor policies.
-    pub(crate) fn load_if_any(source: &SourceArgs, config: &Path, clock: SystemClock) -> Result<Rules, Status> {
+    pub(crate) fn load_if_any(source: &SourceArgs, config: &Path, clock: SystemClock) -> Result<Rules, ExitStatus> {
         let none = source.snapshot.is_some() && source.policies.is_empty();
         if none && config == Path::new(CONFIG) && !config.exists() {
             return Ok(Rules::of(None, Arc::default(), clock));
@@ -97,12 +97,12 @@ impl Rules {
     }
 
     /// What is in force for the sessions of a file, whose database has this name, if known.
-    pub(crate) fn of_file(&self, name: Option<&str>) -> in_force::Rules {
-        in_force::Rules::of_file(self.config.as_ref(), name, Arc::clone(&self.set))
+    pub(crate) fn of_file(&self, name: Option<&str>) -> in_force::DatabaseRules {
+        in_force::DatabaseRules::of_file(self.config.as_ref(), name, Arc::clone(&self.set))
     }
 
     /// Reads each database once, in the configuration's order. Reports those that cannot be read.
-    pub(crate) fn look(&self, source: &SourceArgs, more: Columns) -> Result<Vec<Looked>, Status> {
+    pub(crate) fn look(&self, source: &SourceArgs, more: Columns) -> Result<Vec<Looked>, ExitStatus> {
         if let Some(file) = &source.snapshot {
             return Ok(vec![Ok(self.file(file, source)?)]);
         }
@@ -143,7 +143,7 @@ impl Rules {
     }
 
     /// Connections for reading repeatedly.
-    pub(crate) fn readers(&self, source: &SourceArgs) -> Result<Vec<Reader>, Status> {
+    pub(crate) fn readers(&self, source: &SourceArgs) -> Result<Vec<Reader>, ExitStatus> {
         let databases = self.config.as_ref().map_or(&[][..], |config| &config.databases);
         let accounts = Arc::default();
         let wanted = |database: &&Database| source.database.as_ref().is_none_or(|name| **name == *database.name);
@@ -155,7 +155,7 @@ impl Rules {
                 Reader {
                     database: Arc::clone(&database.name),
                     // Not a dry run: the mode shown is the one that the daemon would use. Nothing here acts.
-                    rules: in_force::Rules::of(database, false, Arc::clone(&self.set)),
+                    rules: in_force::DatabaseRules::of(database, false, Arc::clone(&self.set)),
                     poller: reach.map(|reach| Poller::new(reach, Arc::new(self.clock))),
                 }
             })
@@ -171,7 +171,7 @@ impl Rules {
         }
     }
 
-    fn file(&self, file: &Path, source: &SourceArgs) -> Result<Look, Status> {
+    fn file(&self, file: &Path, source: &SourceArgs) -> Result<Look, ExitStatus> {
         let taken_at = source
             .taken_at
             .as_deref()
@@ -189,7 +189,7 @@ impl Rules {
             snapshot: saved.snapshot,
             here: rules.configured(Due::Always),
             rules,
-            facts: Facts::default(),
+            facts: ProtectionFacts::default(),
             notes: saved.notes,
             readings: Readings::default(),
         }))
@@ -218,7 +218,7 @@ impl Rules {
 /// A connection to one database.
 pub(crate) struct Reader {
     database: Arc<str>,
-    rules: in_force::Rules,
+    rules: in_force::DatabaseRules,
     /// The poller, or why there is none.
     poller: Result<Poller, String>,
 }
@@ -286,7 +286,7 @@ pub(crate) struct Unread {
 impl Look {
     /// Runs one cycle with `memory`.
     pub(crate) fn decide(&self, memory: &mut Memory, assume_held: bool) -> Cycle {
-        let terms = Terms {
+        let terms = CycleInput {
             rules: &self.rules,
             here: &self.here,
             facts: &self.facts,

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
-use crate::cli::{CONFIG, Cli, Command, Status};
+use crate::cli::{CONFIG, Cli, Command, ExitStatus};
 use crate::clock::SystemClock;
 pub(crate) use crate::commands::log::{Priority, fail, say, say_as};
 pub use crate::commands::log::{end_log, start_log};
@@ -38,7 +38,7 @@ use crate::yaml::diagnostics::Diagnostic;
 
 /// Runs a command.
 #[must_use]
-pub fn run(cli: &Cli) -> Status {
+pub fn run(cli: &Cli) -> ExitStatus {
     keep_memory_private();
     let clock = SystemClock::new();
     match &cli.command {
@@ -90,15 +90,15 @@ fn keep_memory_private() {
 }
 
 /// Writes a result. A closed pipe is not an error: the reader has seen enough.
-pub(crate) fn print(bytes: &[u8]) -> Status {
+pub(crate) fn print(bytes: &[u8]) -> ExitStatus {
     match write(bytes) {
-        Ok(_) => Status::Fine,
+        Ok(_) => ExitStatus::Fine,
         Err(status) => status,
     }
 }
 
 /// Writes a result. `false` if the reader has closed the pipe.
-pub(crate) fn write(bytes: &[u8]) -> Result<bool, Status> {
+pub(crate) fn write(bytes: &[u8]) -> Result<bool, ExitStatus> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
@@ -108,7 +108,7 @@ pub(crate) fn write(bytes: &[u8]) -> Result<bool, Status> {
 }
 
 /// Writes a report to a file, or to standard output if none is given.
-pub(crate) fn deliver(file: Option<&Path>, report: &str) -> Result<(), Status> {
+pub(crate) fn deliver(file: Option<&Path>, report: &str) -> Result<(), ExitStatus> {
     match file {
         Some(file) => std::fs::write(file, report)
             .map_err(|error| fail(&format!("write the report to {}: {error}", file.display()))),
@@ -152,17 +152,17 @@ pub(crate) fn tell_problems(problems: &[Diagnostic]) -> bool {
 }
 
 /// The exit status for invalid files: an unreadable file is a failure, not a finding.
-pub(crate) fn refused(problems: &[Diagnostic]) -> Status {
+pub(crate) fn refused(problems: &[Diagnostic]) -> ExitStatus {
     let unread = |problem: &Diagnostic| problem.is_error() && problem.code == "unreadable-file";
     if problems.iter().any(unread) {
-        Status::Failed
+        ExitStatus::Failed
     } else {
-        Status::Findings
+        ExitStatus::Findings
     }
 }
 
 /// Reports that there is no configuration.
-pub(crate) fn no_config(path: &Path) -> Status {
+pub(crate) fn no_config(path: &Path) -> ExitStatus {
     let hint = if path == Path::new(CONFIG) {
         "; create it, or name another file with --config"
     } else {
@@ -175,7 +175,7 @@ pub(crate) fn no_config(path: &Path) -> Status {
 }
 
 /// Loads the configuration and reports its problems.
-pub(crate) fn load_config(path: &Path) -> Result<Config, Status> {
+pub(crate) fn load_config(path: &Path) -> Result<Config, ExitStatus> {
     if !path.exists() {
         return Err(no_config(path));
     }
@@ -191,7 +191,7 @@ pub(crate) fn load_config(path: &Path) -> Result<Config, Status> {
 }
 
 /// Loads the policies and reports their problems.
-pub(crate) fn load_policies(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Result<Arc<PolicySet>, Status> {
+pub(crate) fn load_policies(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Result<Arc<PolicySet>, ExitStatus> {
     let loaded = crate::policy::load(paths, today, zone);
     tell_problems(&loaded.diagnostics);
     loaded.set.map(Arc::new).ok_or_else(|| {

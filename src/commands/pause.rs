@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::cli::Status;
+use crate::cli::ExitStatus;
 use crate::clock::{Clock, SystemClock};
 use crate::commands::{fail, say};
 use crate::daemon::control::{Answer, Question, ask, sockets};
@@ -20,7 +20,7 @@ use crate::daemon::pause::{self, Pause};
 const STATE: &str = "/var/lib/orareaper";
 
 /// Pauses.
-pub(crate) fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: SystemClock) -> Status {
+pub(crate) fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: SystemClock) -> ExitStatus {
     let by = who();
     let question = Question::Pause {
         by: by.clone(),
@@ -32,9 +32,9 @@ pub(crate) fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: Sy
         // Every daemon is asked, whatever the previous one answered.
         let all: Vec<bool> = confirmed.collect();
         return if all.into_iter().all(|fine| fine) {
-            Status::Fine
+            ExitStatus::Fine
         } else {
-            Status::Failed
+            ExitStatus::Failed
         };
     }
     let folder = match folder(config, state) {
@@ -57,7 +57,7 @@ pub(crate) fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: Sy
                 folder.display(),
                 file.display()
             ));
-            Status::Fine
+            ExitStatus::Fine
         }
         Some(owner) => fail(&format!(
             "not confirmed: {} is written, and the daemon checks for it before each statement, but process {owner}, which \
@@ -68,7 +68,7 @@ pub(crate) fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: Sy
 }
 
 /// Ends a pause.
-pub(crate) fn resume(config: &Path, state: Option<&Path>) -> Status {
+pub(crate) fn resume(config: &Path, state: Option<&Path>) -> ExitStatus {
     let meant = meant(config, state);
     match meant.as_slice() {
         [] => {}
@@ -81,10 +81,10 @@ pub(crate) fn resume(config: &Path, state: Option<&Path>) -> Status {
                     answer.pid,
                     answer.state.display()
                 ));
-                return Status::Fine;
+                return ExitStatus::Fine;
             }
             let fine = confirm(socket, &Question::Resume { by: who() }, told_resumed);
-            return if fine { Status::Fine } else { Status::Failed };
+            return if fine { ExitStatus::Fine } else { ExitStatus::Failed };
         }
         several => {
             let shown: Vec<String> = several.iter().map(|socket| socket.display().to_string()).collect();
@@ -111,11 +111,11 @@ pub(crate) fn resume(config: &Path, state: Option<&Path>) -> Status {
                     file.display()
                 ),
             });
-            Status::Fine
+            ExitStatus::Fine
         }
         Ok(false) => {
             say(&format!("the daemon was not paused: {} does not exist", file.display()));
-            Status::Fine
+            ExitStatus::Fine
         }
         Err(error) => fail(&format!("still paused: remove {}: {error}", file.display())),
     }

@@ -2,24 +2,24 @@
 
 use std::path::Path;
 
-use crate::cli::{PlanArgs, Status};
+use crate::cli::{ExitStatus, PlanArgs};
 use crate::clock::SystemClock;
 use crate::commands::look::{Look, Rules};
 use crate::commands::{deliver, style_for};
 use crate::decide::cycle::Memory;
 use crate::decide::in_force::RunMode;
-use crate::report::{Report, Subject, together};
+use crate::report::{Report, ReportSubject, together};
 use crate::session::column::{Column, Columns};
 
 /// Runs the command.
-pub(crate) fn run(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> Status {
+pub(crate) fn run(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> ExitStatus {
     match plan(arguments, config, clock) {
-        Ok(()) => Status::Fine,
+        Ok(()) => ExitStatus::Fine,
         Err(status) => status,
     }
 }
 
-fn plan(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> Result<(), Status> {
+fn plan(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> Result<(), ExitStatus> {
     let rules = Rules::load(&arguments.source, config, clock)?;
     // A report shows the PGA that the actions would free, even if no policy uses that column.
     let more: Columns = [Column::Pga].into_iter().collect();
@@ -32,13 +32,13 @@ fn plan(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> Result<(), S
     if looks.iter().all(Result::is_ok) {
         Ok(())
     } else {
-        Err(Status::Failed)
+        Err(ExitStatus::Failed)
     }
 }
 
 fn report(look: &Look, arguments: &PlanArgs) -> Report {
     let cycle = look.decide(&mut Memory::default(), arguments.assume_held);
-    Report::new(&Subject {
+    Report::new(&ReportSubject {
         database: &look.database,
         taken_at: look.taken_at,
         mode: RunMode::DryRun,
@@ -50,7 +50,7 @@ fn report(look: &Look, arguments: &PlanArgs) -> Report {
     })
 }
 
-fn output(arguments: &PlanArgs, reports: &[Report]) -> Result<(), Status> {
+fn output(arguments: &PlanArgs, reports: &[Report]) -> Result<(), ExitStatus> {
     let style = style_for(arguments.output.as_deref());
     let rendered = together(reports, arguments.format, style);
     deliver(arguments.output.as_deref(), &rendered)

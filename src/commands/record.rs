@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cli::{RecordArgs, Status};
+use crate::cli::{ExitStatus, RecordArgs};
 use crate::clock::{Clock, Monotonic, SystemClock};
 use crate::commands::run::Signals;
 use crate::commands::{fail, load_config, say};
@@ -17,7 +17,7 @@ use crate::config::{Config, Database};
 use crate::daemon::backoff::Backoff;
 use crate::daemon::messages::{Needs, Polled};
 use crate::daemon::poller::Poller;
-use crate::decide::protect::Facts;
+use crate::decide::protect::ProtectionFacts;
 use crate::policy::pressure::Resource;
 use crate::quantity::Bytes;
 use crate::recording::{Header, Recorded, Writer};
@@ -27,14 +27,14 @@ use crate::session::column::Column;
 const TICK: Duration = Duration::from_millis(100);
 
 /// Runs the command.
-pub(crate) fn run(arguments: &RecordArgs, config: &Path, clock: SystemClock) -> Status {
+pub(crate) fn run(arguments: &RecordArgs, config: &Path, clock: SystemClock) -> ExitStatus {
     match record(arguments, config, Arc::new(clock)) {
-        Ok(()) => Status::Fine,
+        Ok(()) => ExitStatus::Fine,
         Err(status) => status,
     }
 }
 
-fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Result<(), Status> {
+fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Result<(), ExitStatus> {
     let signals = Signals::catch().map_err(|error| fail(&format!("catch signals: {error}")))?;
     let config = load_config(config)?;
     let database = database(&config, arguments.database.as_deref())?;
@@ -85,7 +85,7 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
 }
 
 /// The named database, or the only one.
-fn database<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Database, Status> {
+fn database<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Database, ExitStatus> {
     match (name, &config.databases[..]) {
         (Some(name), databases) => databases
             .iter()
@@ -103,7 +103,7 @@ fn database<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Database, 
 }
 
 /// Creates the file, readable only by its owner because it contains names of users and programs.
-fn begin(path: &Path, header: &Header) -> Result<Writer<File>, Status> {
+fn begin(path: &Path, header: &Header) -> Result<Writer<File>, ExitStatus> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     file.and_then(|file| Writer::begin(file, header))
         .map_err(|error| fail(&format!("create the recording {}: {error}", path.display())))
@@ -113,7 +113,7 @@ struct Session {
     poller: Poller,
     writer: Writer<File>,
     backoff: Backoff,
-    facts: Arc<Facts>,
+    facts: Arc<ProtectionFacts>,
     /// The problems already reported.
     unreadable: Vec<String>,
     every: Duration,
@@ -121,7 +121,7 @@ struct Session {
 
 impl Session {
     /// Takes one snapshot. `Some`: it failed, and the next attempt is after this pause. An error: another attempt is useless.
-    fn take(&mut self, path: &Path) -> Result<Option<Duration>, Status> {
+    fn take(&mut self, path: &Path) -> Result<Option<Duration>, ExitStatus> {
         let needs = Needs {
             columns: Column::ALL.iter().copied().collect(),
             resources: Resource::ALL.to_vec(),

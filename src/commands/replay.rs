@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use crate::cli::{ReplayArgs, Status};
+use crate::cli::{ExitStatus, ReplayArgs};
 use crate::clock::SystemClock;
 use crate::columns_needed;
 use crate::commands::look;
@@ -16,17 +16,17 @@ use crate::commands::{deliver, fail, say, style_for};
 use crate::decide::in_force::{Rhythm, RunMode};
 use crate::policy::model::PolicySet;
 use crate::recording::{Next, Reader, Recorded};
-use crate::replay::{Replay, Setting, Step};
-use crate::report::{Report, ReportFormat, Subject};
+use crate::replay::{Replay, ReplaySetting, ReplayedCycle};
+use crate::report::{Report, ReportFormat, ReportSubject};
 
 /// Runs the command.
-pub(crate) fn run(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Status {
+pub(crate) fn run(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> ExitStatus {
     match replay(arguments, config, clock) {
         Ok(status) | Err(status) => status,
     }
 }
 
-fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<Status, Status> {
+fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<ExitStatus, ExitStatus> {
     let loaded = look::Rules::of_policies(&arguments.policies, arguments.policies.is_empty(), config, clock)?;
     let wrong =
         |error: &dyn std::fmt::Display| fail(&format!("read the recording {}: {error}", arguments.file.display()));
@@ -36,13 +36,13 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<S
     let mut reader = Reader::open(BufReader::with_capacity(1 << 16, file), wanted).map_err(|error| wrong(&error))?;
     let every = TimeDelta::from_std(reader.header().every).unwrap_or(TimeDelta::MAX);
     let set = Arc::clone(&loaded.set);
-    let mut replay = Replay::new(Setting {
+    let mut replay = Replay::new(ReplaySetting {
         rules: loaded.of_file(Some(&reader.header().database)),
         database: reader.header().database.clone(),
         rhythm: Rhythm::of(every),
         assume_held: arguments.assume_held,
     });
-    let mut lines = Lines::open(arguments)?;
+    let mut lines = PlanLines::open(arguments)?;
     // No bar between the lines of a result.
     let quiet = lines.out.is_some() && arguments.output.is_none() && io::stdout().is_terminal();
     let mut progress = Progress::new(size, quiet);
@@ -84,16 +84,20 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<S
         let totals = replay.into_totals().render(arguments.format, style);
         deliver(arguments.output.as_deref(), &totals)?;
     }
-    Ok(if broken == 0 { Status::Fine } else { Status::Findings })
+    Ok(if broken == 0 {
+        ExitStatus::Fine
+    } else {
+        ExitStatus::Findings
+    })
 }
 
 /// Writes the plans in JSON, one per line, as they are made. Empty for other formats.
-struct Lines {
+struct PlanLines {
     out: Option<Box<dyn Write>>,
 }
 
-impl Lines {
-    fn open(arguments: &ReplayArgs) -> Result<Lines, Status> {
+impl PlanLines {
+    fn open(arguments: &ReplayArgs) -> Result<PlanLines, ExitStatus> {
         let out: Option<Box<dyn Write>> = match (arguments.format, &arguments.output) {
             (ReportFormat::Json, Some(path)) => {
                 let file = File::create(path);
@@ -103,12 +107,12 @@ impl Lines {
             (ReportFormat::Json, None) => Some(Box::new(BufWriter::new(io::stdout().lock()))),
             (ReportFormat::Text | ReportFormat::Csv | ReportFormat::Markdown | ReportFormat::Html, _) => None,
         };
-        Ok(Lines { out })
+        Ok(PlanLines { out })
     }
 
-    fn add(&mut self, database: &str, set: &PolicySet, recorded: &Recorded, step: &Step) -> io::Result<()> {
+    fn add(&mut self, database: &str, set: &PolicySet, recorded: &Recorded, step: &ReplayedCycle) -> io::Result<()> {
         let Some(out) = &mut self.out else { return Ok(()) };
-        let report = Report::new(&Subject {
+        let report = Report::new(&ReportSubject {
             database,
             taken_at: Some(step.now),
             mode: RunMode::DryRun,
@@ -127,9 +131,9 @@ impl Lines {
 }
 
 /// A closed pipe ends the replay without an error: the reader has seen enough.
-fn unwritten(error: &io::Error) -> Status {
+fn unwritten(error: &io::Error) -> ExitStatus {
     if error.kind() == io::ErrorKind::BrokenPipe {
-        Status::Fine
+        ExitStatus::Fine
     } else {
         fail(&format!("write the report: {error}"))
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::cli::Status;
+use crate::cli::ExitStatus;
 use crate::clock::{Clock, SystemClock};
 use crate::commands::{fail, load_config, load_policies};
 use crate::config::{Config, Driver};
@@ -58,7 +58,7 @@ impl Signals {
 }
 
 /// Runs the command.
-pub(crate) fn run(path: &Path, dry_run: bool, clock: SystemClock) -> Status {
+pub(crate) fn run(path: &Path, dry_run: bool, clock: SystemClock) -> ExitStatus {
     let signals = match Signals::catch() {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("catch signals: {error}")),
@@ -90,19 +90,19 @@ pub(crate) fn run(path: &Path, dry_run: bool, clock: SystemClock) -> Status {
     serve(path, &config, &signals, &mut service, &notifier, &*clock);
     notifier.stopping("stopping");
     if service.stop("received a signal", GRACE) {
-        Status::Fine
+        ExitStatus::Fine
     } else {
         fail("stop: a database's loop or the journal did not end in time or ended with an error; see the log")
     }
 }
 
-fn load(path: &Path, clock: &dyn Clock) -> Result<(Config, Arc<PolicySet>), Status> {
+fn load(path: &Path, clock: &dyn Clock) -> Result<(Config, Arc<PolicySet>), ExitStatus> {
     let config = load_config(path)?;
     let set = load_policies(&config.policies, clock.today(config.timezone), config.timezone)?;
     match surplus(&config, &set) {
         Some(problem) => {
             fail(&problem);
-            Err(Status::Findings)
+            Err(ExitStatus::Findings)
         }
         None => Ok((config, set)),
     }

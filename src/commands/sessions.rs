@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cli::{ListFormat, SessionsArgs, Status};
+use crate::cli::{ExitStatus, ListFormat, SessionsArgs};
 use crate::clock::SystemClock;
 use crate::commands::look::{Look, Looked, Rules};
 use crate::commands::{tell_problems, terminal_style, write};
@@ -19,18 +19,18 @@ use crate::session::column::Columns;
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Runs the command.
-pub(crate) fn run(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Status {
+pub(crate) fn run(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> ExitStatus {
     match sessions(arguments, config, clock) {
-        Ok(()) => Status::Fine,
+        Ok(()) => ExitStatus::Fine,
         Err(status) => status,
     }
 }
 
-fn sessions(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Result<(), Status> {
+fn sessions(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Result<(), ExitStatus> {
     let condition = arguments.condition.as_deref().map(check_condition).transpose();
     let condition = condition.map_err(|problems| {
         tell_problems(&problems);
-        Status::Failed
+        ExitStatus::Failed
     })?;
     let rules = Rules::load_if_any(&arguments.source, config, clock)?;
     let more = condition.as_ref().map_or(Columns::NONE, columns_of);
@@ -40,7 +40,7 @@ fn sessions(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Resu
         return if looks.iter().all(Result::is_ok) {
             Ok(())
         } else {
-            Err(Status::Failed)
+            Err(ExitStatus::Failed)
         };
     };
     let mut readers = rules.readers(&arguments.source)?;
@@ -49,7 +49,7 @@ fn sessions(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Resu
     loop {
         let looks = rules.read_all(&mut readers, more);
         if !looks.is_empty() && looks.iter().all(Result::is_err) {
-            return Err(Status::Failed);
+            return Err(ExitStatus::Failed);
         }
         let shown = show(arguments, condition.as_ref(), &looks, first);
         let shown = if clear { format!("{CLEAR}{shown}") } else { shown };

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Status, TestArgs};
+use crate::cli::{ExitStatus, TestArgs};
 use crate::commands::{fail, load_config, print, say};
-use crate::policy_test::junit::{Case, Verdict, junit};
+use crate::policy_test::junit::{Case, TestResult, junit};
 use crate::policy_test::run_folder;
 
 /// Runs the command.
-pub(crate) fn run(arguments: &TestArgs, config: &Path) -> Status {
+pub(crate) fn run(arguments: &TestArgs, config: &Path) -> ExitStatus {
     let paths = if arguments.paths.is_empty() {
         match load_config(config) {
             Ok(config) => beside(&config.policies),
@@ -37,20 +37,24 @@ pub(crate) fn run(arguments: &TestArgs, config: &Path) -> Status {
     for (test, case) in tests.iter().zip(&cases) {
         let shown = test.display();
         let line = match &case.verdict {
-            Verdict::Passed => format!("ok      {shown}\n"),
-            Verdict::Failed(difference) => format!("FAILED  {shown}\n{difference}"),
-            Verdict::Broken(error) => format!("FAILED  {shown}\n{error}\n"),
+            TestResult::Passed => format!("ok      {shown}\n"),
+            TestResult::Failed(difference) => format!("FAILED  {shown}\n{difference}"),
+            TestResult::Broken(error) => format!("FAILED  {shown}\n{error}\n"),
         };
         print(line.as_bytes());
     }
-    let failed = cases.iter().filter(|case| case.verdict != Verdict::Passed).count();
+    let failed = cases.iter().filter(|case| case.verdict != TestResult::Passed).count();
     say(&format!("{} passed, {failed} failed", cases.len() - failed));
     if let Some(file) = &arguments.junit
         && let Err(error) = std::fs::write(file, junit(&cases))
     {
         return fail(&format!("write {}: {error}", file.display()));
     }
-    if failed == 0 { Status::Fine } else { Status::Findings }
+    if failed == 0 {
+        ExitStatus::Fine
+    } else {
+        ExitStatus::Findings
+    }
 }
 
 /// The folders of the configured policies: a configured folder itself, or the part of a path before a file name or a star.
@@ -68,9 +72,9 @@ fn case(test: &Path) -> Case {
         group: text(test.parent().map(Path::as_os_str)),
         name: text(test.file_name()),
         verdict: match run_folder(test) {
-            Ok(None) => Verdict::Passed,
-            Ok(Some(difference)) => Verdict::Failed(difference),
-            Err(error) => Verdict::Broken(error.to_string()),
+            Ok(None) => TestResult::Passed,
+            Ok(Some(difference)) => TestResult::Failed(difference),
+            Err(error) => TestResult::Broken(error.to_string()),
         },
     }
 }

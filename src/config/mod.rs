@@ -22,7 +22,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sha2::{Digest as _, Sha256};
 
-pub use read::{Loaded, Rules, check};
+pub use read::{LoadedConfig, PolicySources, check};
 pub use secret::{Secret, SecretError, SecretSource};
 
 pub(crate) use crate::policy::model::Labels;
@@ -164,7 +164,7 @@ impl Blackout {
 
 /// Reads and checks the configuration and the files that it includes. Nothing else reads them from disk.
 #[must_use]
-pub fn load(path: &Path) -> Loaded {
+pub fn load(path: &Path) -> LoadedConfig {
     let name = path.display().to_string();
     match crate::yaml::files::read(path) {
         Ok(bytes) => {
@@ -176,7 +176,7 @@ pub fn load(path: &Path) -> Loaded {
             loaded.diagnostics.extend(readable);
             loaded
         }
-        Err(error) => Loaded {
+        Err(error) => LoadedConfig {
             config: None,
             rules: None,
             files: 1,
@@ -191,7 +191,7 @@ pub fn load(path: &Path) -> Loaded {
 
 /// Sets `tns_admin` to the folder of the configuration, if Oracle's files are there and neither the entry nor TNS_ADMIN says
 /// otherwise. The systemd unit sets TNS_ADMIN to that folder; in a shell it is not set.
-fn default_tns_admin(base: &Path, loaded: &mut Loaded) {
+fn default_tns_admin(base: &Path, loaded: &mut LoadedConfig) {
     let is_there = ["sqlnet.ora", "tnsnames.ora"]
         .iter()
         .any(|file| base.join(file).is_file());
@@ -205,7 +205,7 @@ fn default_tns_admin(base: &Path, loaded: &mut Loaded) {
 }
 
 /// Warns of each password file that every user of the host can read, once even if several databases use it.
-fn readable_by_all(config: &str, loaded: &Loaded) -> Vec<Diagnostic> {
+fn readable_by_all(config: &str, loaded: &LoadedConfig) -> Vec<Diagnostic> {
     let mut by_file: BTreeMap<&Path, Vec<&str>> = BTreeMap::new();
     for database in loaded.config.iter().flat_map(|config| &config.databases) {
         if let Login::Password { password, .. } = &database.login

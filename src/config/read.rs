@@ -45,20 +45,20 @@ const LONGEST_BLACKOUT: i64 = 7 * 86_400;
 
 /// The result of reading a configuration.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// The configuration, if there is no error.
     pub config: Option<Config>,
     /// All errors and warnings, in the order of the files.
     pub diagnostics: Vec<Diagnostic>,
     /// What is needed to check the policies in the same run, if it could be read in spite of errors elsewhere.
-    pub(crate) rules: Option<Rules>,
+    pub(crate) rules: Option<PolicySources>,
     /// How many files were read.
     pub(crate) files: usize,
 }
 
 /// Where the policies are, and what is needed to check them.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub struct PolicySources {
     /// See [`Config::policies`].
     pub(crate) policies: Vec<PathBuf>,
     /// See [`Config::timezone`].
@@ -73,16 +73,16 @@ pub(super) type Include<'a> = &'a dyn Fn(&Path, &mut Vec<Diagnostic>) -> Vec<(St
 
 /// Checks a configuration without the files that it includes. Relative paths in it are relative to `base`.
 #[must_use]
-pub fn check(name: &str, bytes: &[u8], base: &Path) -> Loaded {
+pub fn check(name: &str, bytes: &[u8], base: &Path) -> LoadedConfig {
     check_with(name, bytes, base, &|_, _| Vec::new())
 }
 
 /// Checks a configuration with the files that it includes.
-pub(super) fn check_with(name: &str, bytes: &[u8], base: &Path, include: Include<'_>) -> Loaded {
+pub(super) fn check_with(name: &str, bytes: &[u8], base: &Path, include: Include<'_>) -> LoadedConfig {
     let (source, text, root) = match node::read(name, bytes, mask) {
         Ok(read) => read,
         Err(problem) => {
-            return Loaded {
+            return LoadedConfig {
                 config: None,
                 diagnostics: vec![*problem],
                 rules: None,
@@ -100,7 +100,7 @@ pub(super) fn check_with(name: &str, bytes: &[u8], base: &Path, include: Include
     included_files.found.extend(redacted(inspection));
     let diagnostics = arrange(included_files.found, &included_files.files);
     let refused = diagnostics.iter().any(Diagnostic::is_error);
-    Loaded {
+    LoadedConfig {
         config: config.filter(|_| !refused),
         diagnostics,
         rules,
@@ -205,7 +205,7 @@ fn config(
     root: &Node,
     base: &Path,
     included_files: &mut IncludedFiles<'_>,
-) -> (Option<Config>, Option<Rules>) {
+) -> (Option<Config>, Option<PolicySources>) {
     let Some(fields) = inspection.fields(root, "the configuration", &KEYS) else {
         return (None, None);
     };
@@ -244,7 +244,7 @@ fn config(
         None => Some(PathBuf::from("/var/lib/orareaper")),
     };
     let selectable = |database: &Database| (Arc::clone(&database.name), database.labels.clone());
-    let rules = policies.clone().map(|policies| Rules {
+    let rules = policies.clone().map(|policies| PolicySources {
         policies,
         timezone: common.timezone,
         databases: databases

@@ -54,11 +54,11 @@ struct Refusals {
     /// Random, in hexadecimal, generated once.
     salt: String,
     /// By account.
-    refused: BTreeMap<String, Refusal>,
+    refused: BTreeMap<String, RefusedLogin>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Refusal {
+struct RefusedLogin {
     /// The password's digest.
     password: String,
     /// The database's answer.
@@ -178,7 +178,7 @@ impl Attempt {
             }
             Err(error) if error.is_wrong_password() => {
                 state.good.remove(&self.account);
-                let refusal = Refusal {
+                let refusal = RefusedLogin {
                     password: self.password.clone(),
                     why: error.why.clone(),
                 };

@@ -23,7 +23,7 @@ use crate::daemon::messages::{Acted, Batch, Input, Order};
 use crate::daemon::pause::{Switch, Ticket};
 use crate::daemon::poller::PROBE_AGAIN;
 use crate::daemon::reach::{Reach, SharedReach};
-use crate::daemon::standby::{Needed, Place, Standing};
+use crate::daemon::standby::{ConnectionState, Needed, StandbyOrder};
 use crate::decide::cycle::Done;
 use crate::decide::guard::{Going, Warrant};
 use crate::decide::outcome::Outcome;
@@ -40,7 +40,7 @@ use crate::session::snapshot::Snapshot;
 pub(crate) const KILL_LIMIT: Duration = Duration::from_secs(75);
 
 /// One connection with what it found.
-struct Link {
+struct ActingLink {
     connection: Box<dyn ActingConnection>,
     capabilities: Capabilities,
     counters: Counters,
@@ -50,7 +50,7 @@ struct Link {
     probed: Monotonic,
 }
 
-impl Link {
+impl ActingLink {
     /// Whether it can be acted on: the database answers, and what it is and has is known as of lately.
     fn stands(&mut self, anew: bool, limit: Duration, clock: &dyn Clock) -> bool {
         if !anew && clock.now().since(self.probed) < PROBE_AGAIN {
@@ -81,7 +81,7 @@ pub struct Actor {
     switch: Arc<Switch>,
     slot: ConnectSlot,
     /// The connections by instance.
-    links: HashMap<u32, Link>,
+    links: HashMap<u32, ActingLink>,
     /// Why the last attempt to open a connection that stands by failed. Until the next such attempt no other connection is tried
     /// either: each attempt brings a refused account nearer to its lock.
     failed: Option<Error>,
@@ -153,12 +153,12 @@ impl Actor {
     }
 
     /// Checks the connections that stand by, opens missing ones if that is permitted, and returns their state.
-    pub fn answer_to(&mut self, standing: &Standing) -> Acted {
+    pub fn answer_to(&mut self, standing: &StandbyOrder) -> Acted {
         let stood = catch_unwind(AssertUnwindSafe(|| self.stand(standing)));
         Acted::Standing(stood.unwrap_or_else(|panic| {
             self.links.clear();
             let error = panicked(&format!("stand by for {}", self.reach.target.name), &*panic);
-            vec![Place {
+            vec![ConnectionState {
                 inst_id: None,
                 stands: false,
                 error: Some(error),
@@ -166,7 +166,7 @@ impl Actor {
         }))
     }
 
-    fn stand(&mut self, standing: &Standing) -> Vec<Place> {
+    fn stand(&mut self, standing: &StandbyOrder) -> Vec<ConnectionState> {
         let limit = self.reach.call_limit;
         let clock = Arc::clone(&self.clock);
         self.links.retain(|_, link| link.stands(standing.anew, limit, &*clock));
@@ -189,7 +189,7 @@ impl Actor {
         places
     }
 
-    fn stand_at(&mut self, wanted: Option<u32>, standing: &Standing) -> Place {
+    fn stand_at(&mut self, wanted: Option<u32>, standing: &StandbyOrder) -> ConnectionState {
         let mut there = self.there(wanted);
         let mut error = None;
         if there.is_none() && standing.may_connect {
@@ -199,7 +199,7 @@ impl Actor {
                 Err(failed) => error = Some(failed),
             }
         }
-        Place {
+        ConnectionState {
             inst_id: there.or(wanted),
             stands: there.is_some(),
             error,
@@ -335,7 +335,7 @@ impl Actor {
         self.tell(Acted::Connected(capabilities.own));
         let inst_id = capabilities.own.inst_id;
         // An open connection to that instance is kept; it is known to work.
-        self.links.entry(inst_id).or_insert(Link {
+        self.links.entry(inst_id).or_insert(ActingLink {
             connection,
             capabilities,
             counters: Counters::default(),

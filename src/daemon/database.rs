@@ -24,11 +24,11 @@ use crate::daemon::backoff::Backoff;
 use crate::daemon::database::orders::Orders;
 use crate::daemon::messages::{Acted, Batch, Input, Needs, Order, Polled, Settings};
 use crate::daemon::pause::Pause;
-use crate::daemon::siblings::{Identity, Kin};
-use crate::daemon::standby::{Needed, Place, Standby, names};
-use crate::decide::cycle::{Memory, Terms, cycle, remember};
+use crate::daemon::siblings::{DatabaseIdentity, Kin};
+use crate::daemon::standby::{ConnectionState, Needed, Standby, names};
+use crate::decide::cycle::{CycleInput, Memory, cycle, remember};
 use crate::decide::guard::{Going, Warrant};
-use crate::decide::in_force::{Absent, GAP, Here, Rhythm, Rules};
+use crate::decide::in_force::{Absent, DatabaseRules, GAP, Here, Rhythm};
 use crate::decide::standstill::Standstill;
 use crate::decide::verify::FollowState;
 use crate::oracle::capabilities::Capabilities;
@@ -57,7 +57,7 @@ pub trait Watcher: Send {
         self.acting_stopped(database, &error.to_string());
     }
     /// Which connections stand by to act on, as of this poll.
-    fn standing(&mut self, database: &str, places: &[Place]);
+    fn standing(&mut self, database: &str, places: &[ConnectionState]);
     /// The loop is alive.
     fn alive(&mut self, database: &str);
     /// The pause that holds, if one does. Never waits for a disk.
@@ -66,7 +66,7 @@ pub trait Watcher: Send {
 
 /// Whether a batch of warrants may be given out.
 #[derive(Debug)]
-enum Acting {
+enum BatchState {
     /// Yes.
     Free,
     /// One is being carried out.
@@ -99,14 +99,14 @@ enum Polling {
 /// One database's loop.
 pub struct Database {
     settings: Settings,
-    rules: Arc<Rules>,
+    rules: Arc<DatabaseRules>,
     memory: Memory,
     clock: Arc<dyn Clock>,
     ask: Sender<Needs>,
     act: Sender<Order>,
     watcher: Box<dyn Watcher>,
     polling: Polling,
-    acting: Acting,
+    acting: BatchState,
     /// Revokes the newest batch.
     revoked: Arc<AtomicBool>,
     acting_backoff: Backoff,
@@ -130,7 +130,7 @@ impl Database {
     #[must_use]
     pub fn new(
         settings: Settings,
-        rules: Arc<Rules>,
+        rules: Arc<DatabaseRules>,
         memory: Memory,
         clock: Arc<dyn Clock>,
         threads: (Sender<Needs>, Sender<Order>),
@@ -149,7 +149,7 @@ impl Database {
             act: threads.1,
             watcher,
             polling: Polling::Idle,
-            acting: Acting::Free,
+            acting: BatchState::Free,
             revoked: Arc::default(),
             acting_backoff: backoff,
             orders: Orders::default(),
@@ -281,7 +281,7 @@ impl Database {
         self.revoked.store(true, Ordering::SeqCst);
     }
 
-    fn reload(&mut self, rules: Arc<Rules>, settings: Settings) {
+    fn reload(&mut self, rules: Arc<DatabaseRules>, settings: Settings) {
         assert_eq!(self.settings.name, settings.name, "a database keeps its name");
         // A warrant of the old rules may be one that the new ones would not give: the next cycle decides anew.
         self.revoke();
@@ -289,8 +289,8 @@ impl Database {
         self.next_poll = self.next_poll.min(self.clock.now().plus(settings.poll));
         self.settings = settings;
         self.gave_up = false;
-        if matches!(self.acting, Acting::Waiting { .. } | Acting::GaveUp { .. }) {
-            self.acting = Acting::Free;
+        if matches!(self.acting, BatchState::Waiting { .. } | BatchState::GaveUp { .. }) {
+            self.acting = BatchState::Free;
         }
         self.acting_backoff.reset();
         self.standby.reloaded();
@@ -314,9 +314,9 @@ impl Database {
     fn stand_by(&mut self, may_connect: bool) {
         let now = self.clock.now();
         let may_connect = match &self.acting {
-            Acting::Free | Acting::UnderWay => may_connect,
-            Acting::Waiting { until, .. } => may_connect && now >= *until,
-            Acting::GaveUp { .. } => false,
+            BatchState::Free | BatchState::UnderWay => may_connect,
+            BatchState::Waiting { until, .. } => may_connect && now >= *until,
+            BatchState::GaveUp { .. } => false,
         };
         if let Some(standing) = self.standby.ask(now, may_connect) {
             // Without its thread the daemon ends.
@@ -325,17 +325,17 @@ impl Database {
     }
 
     /// Where none stands by, nothing is permitted until one does; where some do, acting goes on.
-    fn stood(&mut self, places: &[Place]) {
+    fn stood(&mut self, places: &[ConnectionState]) {
         self.standby.answered(places, self.clock.now(), self.settings.poll);
         self.watcher.standing(&self.settings.name, places);
         if places.iter().any(|place| place.stands) {
-            if matches!(self.acting, Acting::Waiting { .. }) && places.iter().all(|place| place.stands) {
-                self.acting = Acting::Free;
+            if matches!(self.acting, BatchState::Waiting { .. }) && places.iter().all(|place| place.stands) {
+                self.acting = BatchState::Free;
                 self.acting_backoff.reset();
             }
         } else if let Some(error) = places.iter().find_map(|place| place.error.as_ref())
             // A batch that waits its turn finds out for itself.
-            && !matches!(self.acting, Acting::UnderWay)
+            && !matches!(self.acting, BatchState::UnderWay)
         {
             self.act_later(error);
         }
@@ -361,13 +361,13 @@ impl Database {
         let needed = Needed::of(rules.set(), here.running(), &polled.snapshot);
         self.standby.need(needed, &polled.snapshot);
         let facts = polled.capabilities.facts(&self.own);
-        let identity = Identity::of(&polled.capabilities);
+        let identity = DatabaseIdentity::of(&polled.capabilities);
         let heard = self.kin.meet(identity, self.memory.ledger.own());
         self.memory.ledger.reckon_with(heard.done);
         let standstill = self
             .standstill(polled, now)
             .or_else(|| Some(Standstill::Sibling(heard.acts?)));
-        let terms = Terms {
+        let terms = CycleInput {
             rules: &rules,
             here: &here,
             facts: &facts,
@@ -404,13 +404,19 @@ impl Database {
         if !warrants.is_empty() {
             self.act_on(warrants, polled, rules, now);
         }
-        if !matches!(self.acting, Acting::UnderWay) {
+        if !matches!(self.acting, BatchState::UnderWay) {
             self.kin.rest(self.memory.ledger.own());
         }
     }
 
     /// Hands a batch to the thread that acts.
-    fn act_on(&mut self, warrants: Vec<(Warrant, Snapshot)>, polled: &Polled, rules: Arc<Rules>, now: DateTime<Utc>) {
+    fn act_on(
+        &mut self,
+        warrants: Vec<(Warrant, Snapshot)>,
+        polled: &Polled,
+        rules: Arc<DatabaseRules>,
+        now: DateTime<Utc>,
+    ) {
         self.revoked = Arc::default();
         let following = self.memory.following.iter();
         let following = following.filter(|(_, followed)| followed.state != FollowState::Asked);
@@ -433,9 +439,9 @@ impl Database {
             revoked: Arc::clone(&self.revoked),
         });
         self.acting = if self.order(Order::Act(batch)) {
-            Acting::UnderWay
+            BatchState::UnderWay
         } else {
-            Acting::Free
+            BatchState::Free
         };
     }
 
@@ -453,8 +459,8 @@ impl Database {
             Acted::Unreachable(error) => self.act_later(&error),
             Acted::Through => {
                 self.kin.rest(self.memory.ledger.own());
-                if matches!(self.acting, Acting::UnderWay) {
-                    self.acting = Acting::Free;
+                if matches!(self.acting, BatchState::UnderWay) {
+                    self.acting = BatchState::Free;
                     self.acting_backoff.reset();
                 }
             }
@@ -465,11 +471,11 @@ impl Database {
         let why = error.to_string();
         self.watcher.acting_failed(&self.settings.name, error);
         self.acting = match self.acting_backoff.after(error.class, self.settings.poll) {
-            Some(pause) => Acting::Waiting {
+            Some(pause) => BatchState::Waiting {
                 until: self.clock.now().plus(pause),
                 why,
             },
-            None => Acting::GaveUp { why },
+            None => BatchState::GaveUp { why },
         };
     }
 
@@ -502,12 +508,12 @@ impl Database {
             return Some(Standstill::Hangs);
         }
         match &self.acting {
-            Acting::UnderWay => return Some(Standstill::UnderWay),
-            Acting::GaveUp { why } => return Some(Standstill::RefusedUntilReload(why.clone())),
-            Acting::Waiting { until, why } if self.clock.now() < *until => {
+            BatchState::UnderWay => return Some(Standstill::UnderWay),
+            BatchState::GaveUp { why } => return Some(Standstill::RefusedUntilReload(why.clone())),
+            BatchState::Waiting { until, why } if self.clock.now() < *until => {
                 return Some(Standstill::Unreachable(why.clone()));
             }
-            Acting::Waiting { .. } | Acting::Free => {}
+            BatchState::Waiting { .. } | BatchState::Free => {}
         }
         let age = self.clock.now().since(polled.began);
         (age > self.settings.poll * 2).then_some(Standstill::OldSnapshot)

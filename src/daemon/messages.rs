@@ -10,10 +10,10 @@ use chrono::{NaiveDate, TimeDelta};
 
 use crate::clock::Monotonic;
 use crate::daemon::siblings::Siblings;
-use crate::daemon::standby::{Place, Standing};
+use crate::daemon::standby::{ConnectionState, StandbyOrder};
 use crate::decide::cycle::Done;
 use crate::decide::guard::{Going, Warrant};
-use crate::decide::in_force::Rules;
+use crate::decide::in_force::DatabaseRules;
 use crate::decide::pressure::Readings;
 use crate::oracle::access::Unreadable;
 use crate::oracle::capabilities::Capabilities;
@@ -31,7 +31,7 @@ pub enum Input {
     /// Something about the actions under way.
     Acted(Acted),
     /// New policies and settings, already checked.
-    Reload(Arc<Rules>, Settings),
+    Reload(Arc<DatabaseRules>, Settings),
     /// The end.
     Stop,
 }
@@ -101,7 +101,7 @@ impl Polled {
 #[derive(Debug)]
 pub enum Order {
     /// Check the connections that stand by, and open missing ones.
-    Stand(Standing),
+    Stand(StandbyOrder),
     /// Carry out warrants.
     Act(Box<Batch>),
 }
@@ -118,7 +118,7 @@ pub struct Batch {
     /// How long after that they are valid.
     pub(crate) good_for: Duration,
     /// The rules behind them.
-    pub(crate) rules: Arc<Rules>,
+    pub(crate) rules: Arc<DatabaseRules>,
     /// Sessions that earlier actions are ending.
     pub(crate) going: Vec<Going>,
     /// The current day, which exemptions expire by.
@@ -139,7 +139,7 @@ pub enum Acted {
     /// It has made a connection, whose session must be recognized as the daemon's own.
     Connected(SessionKey),
     /// The state of the connections that stand by.
-    Standing(Vec<Place>),
+    Standing(Vec<ConnectionState>),
     /// A warrant was carried out.
     Done(Box<Done>),
     /// An intent could not be written, so it and the rest of the batch were not carried out.

@@ -42,7 +42,7 @@ use crate::daemon::pause::Switch;
 use crate::daemon::reach::{Reach, SharedReach};
 use crate::daemon::siblings::Siblings;
 use crate::decide::cycle::Memory;
-use crate::decide::in_force::Rules;
+use crate::decide::in_force::DatabaseRules;
 use crate::oracle;
 use crate::policy::model::PolicySet;
 
@@ -74,7 +74,7 @@ pub struct Start<'a> {
 }
 
 /// The databases' running loops.
-pub struct Running {
+pub struct RunningDatabases {
     members: Vec<Member>,
     clock: Arc<dyn Clock>,
     /// The thread that reads the kill switch.
@@ -112,7 +112,7 @@ struct Member {
 ///
 /// # Errors
 /// When a password cannot be read, or a thread cannot be started.
-pub fn start(start: &Start<'_>) -> io::Result<Running> {
+pub fn start(start: &Start<'_>) -> io::Result<RunningDatabases> {
     let reaches = reaches(start.config, start.accounts).map_err(io::Error::other)?;
     let over = Arc::<AtomicBool>::default();
     let looking = watch(Arc::clone(&start.switch), Arc::clone(&over))?;
@@ -120,7 +120,7 @@ pub fn start(start: &Start<'_>) -> io::Result<Running> {
     for (database, reach) in start.config.databases.iter().zip(reaches) {
         members.push(Member::start(start, database, reach)?);
     }
-    Ok(Running {
+    Ok(RunningDatabases {
         members,
         clock: Arc::clone(&start.clock),
         looking,
@@ -141,7 +141,7 @@ impl Member {
         let actor = actor::start(reach.clone(), clock(), switch, witness, orders, inputs.clone())?;
         let engine = Database::new(
             settings(start, database),
-            Arc::new(Rules::of(database, start.dry_run, Arc::clone(&start.set))),
+            Arc::new(DatabaseRules::of(database, start.dry_run, Arc::clone(&start.set))),
             (start.memory)(database),
             clock(),
             (ask, act),
@@ -166,7 +166,7 @@ impl Member {
     }
 }
 
-impl Running {
+impl RunningDatabases {
     /// Puts another configuration in force. `between` is called when the loops of removed and replaced entries have ended, before
     /// new ones begin.
     ///
@@ -197,7 +197,7 @@ impl Running {
         for (database, reach) in start.config.databases.iter().zip(reaches) {
             let place = database.place();
             if let Some(member) = self.members.iter().find(|member| member.place == place) {
-                let rules = Rules::of(database, start.dry_run, Arc::clone(&start.set));
+                let rules = DatabaseRules::of(database, start.dry_run, Arc::clone(&start.set));
                 member.reach.change(reach);
                 // A loop that has ended unexpectedly ends the daemon.
                 let _ = member

@@ -105,14 +105,14 @@ impl Pause {
 
 /// A folder's identity, independent of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
+struct FolderIdentity {
     device: u64,
     inode: u64,
 }
 
-impl Identity {
-    fn of(metadata: &fs::Metadata) -> Identity {
-        Identity {
+impl FolderIdentity {
+    fn of(metadata: &fs::Metadata) -> FolderIdentity {
+        FolderIdentity {
             device: metadata.dev(),
             inode: metadata.ino(),
         }
@@ -162,7 +162,7 @@ pub struct Switch {
     state: PathBuf,
     /// Kept open, so that no other folder can get its inode number.
     folder: File,
-    identity: Identity,
+    identity: FolderIdentity,
     clock: Arc<dyn Clock>,
     inner: Mutex<Inner>,
 }
@@ -185,7 +185,7 @@ impl Switch {
     /// When the folder cannot be opened.
     pub fn new(state: &Path, clock: Arc<dyn Clock>) -> io::Result<Switch> {
         let folder = File::open(state)?;
-        let identity = Identity::of(&folder.metadata()?);
+        let identity = FolderIdentity::of(&folder.metadata()?);
         Ok(Switch {
             state: state.to_owned(),
             folder,
@@ -270,7 +270,7 @@ impl Switch {
     }
 
     /// Takes note of what came of the file; why it is not there, if so.
-    fn keep(&self, pause: &Pause, saved: io::Result<Said>) -> Option<String> {
+    fn keep(&self, pause: &Pause, saved: io::Result<PauseText>) -> Option<String> {
         match saved {
             Err(error) => Some(error.to_string()),
             Ok(said) => {
@@ -278,7 +278,7 @@ impl Switch {
                 let mut inner = self.lock();
                 inner.moved += 1;
                 inner.told = None;
-                inner.unwritten = (said == Said::Nothing).then(|| pause.clone());
+                inner.unwritten = (said == PauseText::Nothing).then(|| pause.clone());
                 None
             }
         }
@@ -334,7 +334,7 @@ impl Switch {
             )
         })?;
         let deleted = self.folder.metadata()?.nlink() == 0;
-        if Identity::of(&found) == self.identity && !deleted {
+        if FolderIdentity::of(&found) == self.identity && !deleted {
             return Ok(());
         }
         Err(io::Error::new(
@@ -378,7 +378,7 @@ pub(crate) fn read(state: &Path) -> Option<Pause> {
 
 /// Whether a file that pauses also says who set it, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum PauseText {
     /// It does.
     All,
     /// The disk took the file and no text.
@@ -389,7 +389,7 @@ pub enum Said {
 ///
 /// # Errors
 /// When the file does not exist and cannot be made.
-pub fn set(state: &Path, pause: &Pause) -> io::Result<Said> {
+pub fn set(state: &Path, pause: &Pause) -> io::Result<PauseText> {
     let path = file(state);
     match create(&path, pause) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -398,20 +398,20 @@ pub fn set(state: &Path, pause: &Pause) -> io::Result<Said> {
     // An existing file pauses already, so it may keep its reason. Renaming replaces a link itself.
     let new = state.join(format!(".paused.{}", std::process::id()));
     let replaced = create(&new, pause).and_then(|said| {
-        if said == Said::Nothing {
+        if said == PauseText::Nothing {
             return Err(io::ErrorKind::StorageFull.into());
         }
         fs::rename(&new, &path)
     });
     if replaced.is_err() {
         let _ = fs::remove_file(&new);
-        return Ok(Said::Nothing);
+        return Ok(PauseText::Nothing);
     }
-    Ok(Said::All)
+    Ok(PauseText::All)
 }
 
 /// An existing file pauses whatever its content, so a reason that a full disk does not take is not essential.
-fn create(path: &Path, pause: &Pause) -> io::Result<Said> {
+fn create(path: &Path, pause: &Pause) -> io::Result<PauseText> {
     // Never through a link: an existing name is an error.
     let mut made = OpenOptions::new().write(true).create_new(true).open(path)?;
     let written = made
@@ -422,13 +422,13 @@ fn create(path: &Path, pause: &Pause) -> io::Result<Said> {
 }
 
 /// Half a text would be taken for somebody's reason.
-fn said(made: &mut File, written: &io::Result<()>) -> Said {
+fn said(made: &mut File, written: &io::Result<()>) -> PauseText {
     if written.is_ok() {
-        return Said::All;
+        return PauseText::All;
     }
     // Where not even this works, the half of it is what it says.
     let _ = made.set_len(0);
-    Said::Nothing
+    PauseText::Nothing
 }
 
 /// Ends the pause of a state folder; returns whether there was one.
@@ -516,8 +516,8 @@ mod tests {
         let mut made = File::create_new(file(state)).expect("made");
         made.write_all(b"{\"by\": \"ann on").expect("half of it");
         let full = Err(io::ErrorKind::StorageFull.into());
-        assert_eq!(said(&mut made, &full), Said::Nothing);
-        assert_eq!(switch.keep(&month_end(), Ok(Said::Nothing)), None);
+        assert_eq!(said(&mut made, &full), PauseText::Nothing);
+        assert_eq!(switch.keep(&month_end(), Ok(PauseText::Nothing)), None);
         assert_eq!(switch.look(), Some(month_end()));
         assert_eq!(switch.known(), Some(month_end()));
         assert_eq!(switch.begin("prod: a statement"), Err(month_end()));
@@ -533,7 +533,7 @@ mod tests {
             Some(String::new()),
             "and it is forgotten"
         );
-        switch.keep(&month_end(), Ok(Said::Nothing));
+        switch.keep(&month_end(), Ok(PauseText::Nothing));
         fs::remove_file(file(state)).expect("removed");
         assert_eq!(switch.look(), None);
         switch.begin("prod: a statement").expect("it may");

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::clock::{Clock, Monotonic};
 use crate::daemon::database::CycleView;
 use crate::decide::in_force::RunMode;
-use crate::report::{Report, ReportFormat, Subject};
+use crate::report::{Report, ReportFormat, ReportSubject};
 
 /// The shortest time between two reports of a database.
 const EVERY: Duration = Duration::from_secs(60);
@@ -25,18 +25,18 @@ pub(crate) struct Reports {
     clock: Arc<dyn Clock>,
     every: Duration,
     last: Option<Monotonic>,
-    writer: Option<Writer>,
+    writer: Option<ReportWriter>,
 }
 
 /// The writing thread, and its errors.
 #[derive(Debug)]
-struct Writer {
+struct ReportWriter {
     reports: SyncSender<Report>,
     errors: Receiver<io::Error>,
 }
 
-impl Writer {
-    fn start(folder: PathBuf) -> io::Result<Writer> {
+impl ReportWriter {
+    fn start(folder: PathBuf) -> io::Result<ReportWriter> {
         // One report is being written and one waits; on a slow disk the next ones are dropped.
         let (reports, received) = sync_channel::<Report>(1);
         let (failed, errors) = channel();
@@ -48,7 +48,7 @@ impl Writer {
                 }
             }
         })?;
-        Ok(Writer { reports, errors })
+        Ok(ReportWriter { reports, errors })
     }
 }
 
@@ -80,7 +80,7 @@ impl Reports {
         let report = of(view, if enforces { RunMode::Enforce } else { RunMode::DryRun });
         let writer = match &mut self.writer {
             Some(writer) => writer,
-            none @ None => none.insert(Writer::start(self.folder.clone())?),
+            none @ None => none.insert(ReportWriter::start(self.folder.clone())?),
         };
         // A report that finds no room is dropped: the next is newer.
         let _ = writer.reports.try_send(report);
@@ -107,7 +107,7 @@ fn write(folder: &Path, report: &Report) -> io::Result<()> {
 #[must_use]
 pub(crate) fn of(view: &CycleView<'_>, mode: RunMode) -> Report {
     let notes = view.notes();
-    Report::new(&Subject {
+    Report::new(&ReportSubject {
         database: view.database,
         taken_at: Some(view.now),
         mode,

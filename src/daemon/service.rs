@@ -15,9 +15,9 @@ use crate::daemon::database::Watcher;
 use crate::daemon::pause::{Pause, Switch};
 use crate::daemon::siblings::Siblings;
 use crate::daemon::watcher::{Clerk, Recording};
-use crate::daemon::{Running, Start, start};
-use crate::decide::in_force::{Due, Rules};
-use crate::event::{Event, Loaded, LoadedDatabase, LoadedPolicy, PolicyLoad};
+use crate::daemon::{RunningDatabases, Start, start};
+use crate::decide::in_force::{DatabaseRules, Due};
+use crate::event::{Event, InForceReport, LoadedDatabase, LoadedPolicy, PolicyLoad};
 use crate::http::{Server, Sources};
 use crate::journal::read::History;
 use crate::metrics::Metrics;
@@ -38,7 +38,7 @@ const PORT_PATIENCE: Duration = Duration::from_secs(15);
 /// Everything that runs.
 pub(crate) struct Service {
     parts: Parts,
-    running: Running,
+    running: RunningDatabases,
     pages: Server,
 }
 
@@ -274,9 +274,9 @@ fn listen(address: SocketAddr, sources: &Sources, clock: &dyn Clock, waits: &dyn
 }
 
 /// What is in force, for log, metrics and status page.
-fn loaded(config: &Config, set: &Arc<PolicySet>, dry_run: bool) -> Loaded {
+fn loaded(config: &Config, set: &Arc<PolicySet>, dry_run: bool) -> InForceReport {
     let databases = config.databases.iter().map(|database| {
-        let here = Rules::of(database, dry_run, Arc::clone(set)).configured(Due::Always);
+        let here = DatabaseRules::of(database, dry_run, Arc::clone(set)).configured(Due::Always);
         let policies = here.running().iter().map(|in_force| {
             let policy = &set.policies[in_force.index()];
             LoadedPolicy {
@@ -297,7 +297,7 @@ fn loaded(config: &Config, set: &Arc<PolicySet>, dry_run: bool) -> Loaded {
             policies: policies.collect(),
         }
     });
-    Loaded {
+    InForceReport {
         digest: set.digest.as_str().into(),
         policies: set.policies.len(),
         databases: databases.collect(),

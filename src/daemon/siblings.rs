@@ -7,24 +7,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::decide::ledger::Entry;
+use crate::decide::ledger::LedgerEntry;
 use crate::oracle::capabilities::Capabilities;
 
 /// The identity of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub(crate) struct DatabaseIdentity {
     database: String,
     container: Option<u32>,
     /// INSTANCE_NAME and HOST_NAME.
     instances: BTreeSet<(String, String)>,
 }
 
-impl Identity {
+impl DatabaseIdentity {
     /// The identity of a connected database.
     #[must_use]
-    pub(crate) fn of(capabilities: &Capabilities) -> Identity {
+    pub(crate) fn of(capabilities: &Capabilities) -> DatabaseIdentity {
         let instances = capabilities.instances.iter();
-        Identity {
+        DatabaseIdentity {
             database: capabilities.database_name.clone(),
             container: capabilities.con_id,
             instances: instances
@@ -33,7 +33,7 @@ impl Identity {
         }
     }
 
-    fn is(&self, other: &Identity) -> bool {
+    fn is(&self, other: &DatabaseIdentity) -> bool {
         self.database == other.database
             && self.container == other.container
             && !self.instances.is_disjoint(&other.instances)
@@ -42,12 +42,12 @@ impl Identity {
 
 /// All connected entries.
 #[derive(Debug, Default)]
-pub struct Siblings(Mutex<BTreeMap<Arc<str>, Known>>);
+pub struct Siblings(Mutex<BTreeMap<Arc<str>, KnownSibling>>);
 
 #[derive(Debug)]
-struct Known {
-    identity: Identity,
-    done: Vec<Entry>,
+struct KnownSibling {
+    identity: DatabaseIdentity,
+    done: Vec<LedgerEntry>,
     /// Whether its actions are in progress.
     acts: bool,
 }
@@ -58,18 +58,18 @@ pub(crate) struct Heard {
     /// Their names.
     pub(crate) names: Vec<Arc<str>>,
     /// Their recent actions.
-    pub(crate) done: Vec<Entry>,
+    pub(crate) done: Vec<LedgerEntry>,
     /// The entry whose actions are in progress, if there is one; this entry then must not act.
     pub(crate) acts: Option<Arc<str>>,
 }
 
 impl Siblings {
-    fn known(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Known>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, KnownSibling>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records an entry's identity and actions, and takes the turn to act if no other entry has it.
-    pub(crate) fn meet(&self, name: &Arc<str>, identity: Identity, done: Vec<Entry>) -> Heard {
+    pub(crate) fn meet(&self, name: &Arc<str>, identity: DatabaseIdentity, done: Vec<LedgerEntry>) -> Heard {
         let mut known = self.known();
         let others = known
             .iter()
@@ -83,12 +83,12 @@ impl Siblings {
             }
         }
         let acts = heard.acts.is_none();
-        known.insert(Arc::clone(name), Known { identity, done, acts });
+        known.insert(Arc::clone(name), KnownSibling { identity, done, acts });
         heard
     }
 
     /// Gives the turn back and records the actions in one step, so that they count for the next entry.
-    pub(crate) fn rest(&self, name: &str, done: Vec<Entry>) {
+    pub(crate) fn rest(&self, name: &str, done: Vec<LedgerEntry>) {
         if let Some(known) = self.known().get_mut(name) {
             known.acts = false;
             known.done = done;
@@ -119,12 +119,12 @@ impl Kin {
     }
 
     /// As [`Siblings::meet`].
-    pub(crate) fn meet(&self, identity: Identity, done: Vec<Entry>) -> Heard {
+    pub(crate) fn meet(&self, identity: DatabaseIdentity, done: Vec<LedgerEntry>) -> Heard {
         self.siblings.meet(&self.name, identity, done)
     }
 
     /// As [`Siblings::rest`].
-    pub(crate) fn rest(&self, done: Vec<Entry>) {
+    pub(crate) fn rest(&self, done: Vec<LedgerEntry>) {
         self.siblings.rest(&self.name, done);
     }
 }
@@ -141,16 +141,16 @@ mod tests {
     use crate::decide::in_force::RunMode;
     use chrono::DateTime;
 
-    fn identity(database: &str, hosts: &[&str]) -> Identity {
-        Identity {
+    fn identity(database: &str, hosts: &[&str]) -> DatabaseIdentity {
+        DatabaseIdentity {
             database: database.into(),
             container: None,
             instances: hosts.iter().map(|host| ("prod1".into(), (*host).into())).collect(),
         }
     }
 
-    fn done() -> Vec<Entry> {
-        vec![Entry {
+    fn done() -> Vec<LedgerEntry> {
+        vec![LedgerEntry {
             at: DateTime::UNIX_EPOCH,
             policy: "idle".into(),
             mode: RunMode::Enforce,

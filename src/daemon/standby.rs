@@ -57,7 +57,7 @@ fn readable(snapshot: &Snapshot) -> Vec<u32> {
 
 /// The order to the acting thread.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct StandbyOrder {
     /// The connections that are needed.
     pub needed: Needed,
     /// The names of the instances, for connecting to one.
@@ -70,7 +70,7 @@ pub struct Standing {
 
 /// The state of a connection that has to stand by.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct ConnectionState {
     /// Its instance; `None` for one to any instance that is missing.
     pub(crate) inst_id: Option<u32>,
     /// Whether it is open.
@@ -85,20 +85,20 @@ pub(crate) struct Standby {
     needed: Needed,
     instances: HashMap<u32, String>,
     /// The places of the last answer.
-    places: Vec<Place>,
+    places: Vec<ConnectionState>,
     /// Whether the acting thread has an order that it has not answered.
     asked: bool,
     /// Whether it was told to keep connections, so that it has to be told when none is needed any more.
     standing: bool,
     backoff: Backoff,
-    next: Next,
+    next: NextAttempt,
     /// There was a reload since they were asked.
     reloaded: bool,
 }
 
 /// When a missing connection may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+enum NextAttempt {
     Now,
     From(Monotonic),
     /// Not before a reload: the account was refused.
@@ -116,7 +116,7 @@ impl Standby {
             asked: false,
             standing: false,
             backoff: Backoff::of(database),
-            next: Next::Now,
+            next: NextAttempt::Now,
             reloaded: false,
         }
     }
@@ -129,18 +129,18 @@ impl Standby {
 
     /// The order for this poll; `None` if the last one is not answered, or nothing is needed. `may_connect` is false if no connection
     /// may be made for other reasons.
-    pub(crate) fn ask(&mut self, now: Monotonic, may_connect: bool) -> Option<Standing> {
+    pub(crate) fn ask(&mut self, now: Monotonic, may_connect: bool) -> Option<StandbyOrder> {
         if self.asked || (self.needed == Needed::Nothing && !self.standing) {
             return None;
         }
         self.asked = true;
         self.standing = self.needed != Needed::Nothing;
         let in_time = match self.next {
-            Next::Now => true,
-            Next::From(from) => now >= from,
-            Next::Never => false,
+            NextAttempt::Now => true,
+            NextAttempt::From(from) => now >= from,
+            NextAttempt::Never => false,
         };
-        Some(Standing {
+        Some(StandbyOrder {
             needed: self.needed.clone(),
             instances: self.instances.clone(),
             may_connect: may_connect && in_time,
@@ -149,13 +149,13 @@ impl Standby {
     }
 
     /// Processes the answer. A connection that could not be opened is tried again later, with growing pauses; the others stay.
-    pub(crate) fn answered(&mut self, places: &[Place], now: Monotonic, poll: Duration) {
+    pub(crate) fn answered(&mut self, places: &[ConnectionState], now: Monotonic, poll: Duration) {
         self.asked = false;
         self.places = places.to_vec();
         match places.iter().find_map(|place| place.error.as_ref()) {
             Some(error) => {
                 let pause = self.backoff.after(error.class, poll);
-                self.next = pause.map_or(Next::Never, |pause| Next::From(now.plus(pause)));
+                self.next = pause.map_or(NextAttempt::Never, |pause| NextAttempt::From(now.plus(pause)));
             }
             None if places.iter().all(|place| place.stands) => self.again(),
             None => {}
@@ -173,15 +173,15 @@ impl Standby {
 
     /// The places where they stood by last, as if none did.
     #[must_use]
-    pub(crate) fn missing(&self) -> Vec<Place> {
-        let gone = |place: &Place| Place {
+    pub(crate) fn missing(&self) -> Vec<ConnectionState> {
+        let gone = |place: &ConnectionState| ConnectionState {
             stands: false,
             error: None,
             ..place.clone()
         };
-        let places: Vec<Place> = self.places.iter().map(gone).collect();
+        let places: Vec<ConnectionState> = self.places.iter().map(gone).collect();
         if places.is_empty() && self.needed != Needed::Nothing {
-            return vec![Place {
+            return vec![ConnectionState {
                 inst_id: None,
                 stands: false,
                 error: None,
@@ -199,7 +199,7 @@ impl Standby {
     /// Lets missing connections be made at once.
     fn again(&mut self) {
         self.backoff.reset();
-        self.next = Next::Now;
+        self.next = NextAttempt::Now;
     }
 }
 
@@ -223,8 +223,8 @@ mod tests {
         Monotonic::at(Duration::from_secs(seconds))
     }
 
-    fn place(stands: bool, class: Option<Class>) -> Place {
-        Place {
+    fn place(stands: bool, class: Option<Class>) -> ConnectionState {
+        ConnectionState {
             inst_id: Some(1),
             stands,
             error: class.map(|class| Error::new(class, "connect to prod", "no")),

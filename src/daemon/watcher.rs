@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::daemon::database::{CycleView, Watcher};
 use crate::daemon::pause::{Pause, Switch};
 use crate::daemon::reports::Reports;
-use crate::daemon::standby::Place;
+use crate::daemon::standby::ConnectionState;
 use crate::decide::cycle::Done;
 use crate::decide::outcome::Outcome;
 use crate::event::{Breakers, CycleReport, Event, Evidence, Intent, Outcomed, Step, Suspensions};
@@ -215,7 +215,7 @@ impl Watcher for Recording {
         self.acting_stopped(database, &why);
     }
 
-    fn standing(&mut self, _: &str, places: &[Place]) {
+    fn standing(&mut self, _: &str, places: &[ConnectionState]) {
         // If none is open, acting has failed, which is reported as such.
         let some_stand = places.iter().any(|place| place.stands);
         for error in places

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::guard::{Ruling, Warrant, rule};
-use crate::decide::hold::{Holds, Moment};
-use crate::decide::in_force::{Here, Rules, RunMode};
-use crate::decide::ledger::{Entry, Ledger, Reported};
+use crate::decide::hold::{Holds, SnapshotTime};
+use crate::decide::in_force::{DatabaseRules, Here, RunMode};
+use crate::decide::ledger::{Ledger, LedgerEntry, Reported};
 use crate::decide::matches::Matches;
 use crate::decide::outcome::Outcome;
 use crate::decide::plan::{Plan, Situation, plan};
 use crate::decide::pressure::{Gates, Readings};
-use crate::decide::protect::Facts;
+use crate::decide::protect::ProtectionFacts;
 use crate::decide::refill::{ClientGroup, Ended, Refills, Return};
 use crate::decide::standstill::Standstill;
 use crate::decide::verify::{DEADLINE, FollowState, Followed, Following, Verification};
@@ -44,13 +44,13 @@ pub struct Memory {
 
 /// The input of one cycle besides the snapshot and the memory.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
+pub struct CycleInput<'a> {
     /// The policies, their limits, and the day that it is on the database.
-    pub rules: &'a Rules,
+    pub rules: &'a DatabaseRules,
     /// The policies that this database runs now, and how.
     pub here: &'a Here,
     /// What the protections need to know.
-    pub facts: &'a Facts,
+    pub facts: &'a ProtectionFacts,
     /// The snapshot's time in UTC.
     pub now: DateTime<Utc>,
     /// Whether the previous snapshot is recent enough for holds to continue.
@@ -78,7 +78,7 @@ pub struct Cycle {
 }
 
 /// Runs the steps on a complete snapshot.
-pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms: &Terms<'_>) -> Cycle {
+pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms: &CycleInput<'_>) -> Cycle {
     let set = terms.rules.set();
     let verified = memory
         .following
@@ -87,7 +87,7 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
     memory.reported.keep_only(snapshot);
     let returns = memory.refills.observe(snapshot, terms.now);
     let matches = Matches::of(set, terms.here.running(), snapshot);
-    let moment = Moment {
+    let moment = SnapshotTime {
         now: terms.now,
         read_in: terms.read_in,
         unbroken: terms.unbroken,
@@ -207,7 +207,7 @@ pub fn remember(memory: &mut Memory, done: Done) {
     if !(done.outcome.counts() || done.sent) {
         return;
     }
-    memory.ledger.enter(Entry {
+    memory.ledger.enter(LedgerEntry {
         at: done.at,
         policy: Arc::clone(&done.policy),
         mode: done.mode,

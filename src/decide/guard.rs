@@ -20,17 +20,17 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::decide::guard::allowance::{Allowance, Taken};
+use crate::decide::guard::allowance::{Allowance, Permitted};
 pub(crate) use crate::decide::guard::recheck::{Going, Surroundings};
 pub use crate::decide::guard::statement::{LastStep, Statement};
 use crate::decide::in_force::{EffectiveLimits, InForce, RunMode};
 use crate::decide::ledger::Ledger;
 use crate::decide::matches::matched_rows;
-use crate::decide::plan::{Entry, Plan, PolicyPlan, Situation};
-use crate::decide::protect::{Facts, because};
+use crate::decide::plan::{Plan, PlanEntry, PolicyPlan, Situation};
+use crate::decide::protect::{ProtectionFacts, because};
 use crate::decide::reason::{About, Obstacle, OpenBreaker, Refusal, Spared, Standing, Suspended, Verdict, Why};
 use crate::decide::refill::ClientGroup;
-use crate::decide::standing::{Because, InTheWay, Sessions};
+use crate::decide::standing::{AskedSessions, Because, InTheWay};
 use crate::decide::standstill::Standstill;
 use crate::policy::model::{Action, Policy, PolicySet};
 use crate::session::SessionKey;
@@ -171,7 +171,7 @@ pub fn rule(
         suspended: suspended(situation),
         ..Ruling::default()
     };
-    let mut taken = Taken::default();
+    let mut taken = Permitted::default();
     for policy_plan in &plan.policies {
         let in_force = policy_plan.in_force;
         let policy = &situation.set().policies[in_force.index()];
@@ -255,7 +255,7 @@ fn suspended(situation: &Situation<'_>) -> Vec<Suspended> {
 
 /// Why a session's group is left alone, if so. An escalation is not stopped by it.
 fn left_alone(
-    entry: &Entry,
+    entry: &PlanEntry,
     policy_plan: &PolicyPlan,
     suspended: &[Suspended],
     snapshot: &Snapshot,
@@ -312,7 +312,7 @@ fn open_breaker(policy_plan: &PolicyPlan, policy: &Policy, limits: &EffectiveLim
 pub fn still_deserved(
     warrant: &Warrant,
     again: &Snapshot,
-    facts: &Facts,
+    facts: &ProtectionFacts,
     limits: &EffectiveLimits,
     today: chrono::NaiveDate,
 ) -> Result<usize, Spared> {
@@ -329,7 +329,7 @@ pub(crate) fn deserved_by_another(
     warrant: &Warrant,
     again: &Snapshot,
     (sid, serial): (u32, u32),
-    facts: &Facts,
+    facts: &ProtectionFacts,
     limits: &EffectiveLimits,
     today: chrono::NaiveDate,
 ) -> Result<(), Spared> {
@@ -348,7 +348,7 @@ fn deserves(
     warrant: &Warrant,
     again: &Snapshot,
     row: usize,
-    facts: &Facts,
+    facts: &ProtectionFacts,
     limits: &EffectiveLimits,
     today: chrono::NaiveDate,
 ) -> Result<(), Spared> {
@@ -359,7 +359,7 @@ fn deserves(
     } else {
         Because::Itself
     };
-    let sessions = Sessions::of(again, facts, limits, &warrant.set.exemptions, today);
+    let sessions = AskedSessions::of(again, facts, limits, &warrant.set.exemptions, today);
     let matches = matched_rows(policy, again).contains(&row);
     match sessions.in_the_way(policy, row, matches, because) {
         None => Ok(()),

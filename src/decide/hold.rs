@@ -46,7 +46,7 @@ struct PolicyHolds {
 
 /// A snapshot's time, as holds go by it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
+pub(crate) struct SnapshotTime {
     /// When the database's clock was read, at the beginning.
     pub(crate) now: DateTime<Utc>,
     /// A row was read perhaps as late as this after that.
@@ -64,7 +64,7 @@ impl Holds {
         set: &PolicySet,
         running: &[InForce],
         matches: &Matches,
-        moment: Moment,
+        moment: SnapshotTime,
     ) {
         self.begin(moment.now, moment.unbroken);
         let places = running.iter().map(|in_force| in_force.index());

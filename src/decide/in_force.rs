@@ -1,6 +1,6 @@
 //! What is in force on one database: which policies run there and how, under which limits, and which day it is.
 //!
-//! The daemon, `plan`, `sessions`, `explain`, `replay` and `test` all use [`Rules::here`], so that none of them can differ from the
+//! The daemon, `plan`, `sessions`, `explain`, `replay` and `test` all use [`DatabaseRules::here`], so that none of them can differ from the
 //! daemon. Their input differs (a replay is never armed, a plan treats every schedule as due); the rules are the same. Only this
 //! file can make an [`InForce`] that enforces, and only if policy, database and daemon all permit it.
 //!
@@ -49,7 +49,7 @@ pub(crate) fn too_many(databases: &[(Arc<str>, Labels)], set: &PolicySet) -> Opt
 
 /// What is in force on one database, before it is known which actions the database supports.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub struct DatabaseRules {
     set: Arc<PolicySet>,
     /// The policies' schedules, in the database's time zone.
     schedules: Vec<Option<Schedule>>,
@@ -264,11 +264,11 @@ impl Rhythm {
     }
 }
 
-impl Rules {
+impl DatabaseRules {
     /// For a configured database.
     #[must_use]
-    pub(crate) fn of(database: &config::Database, dry_run: bool, set: Arc<PolicySet>) -> Rules {
-        Rules {
+    pub(crate) fn of(database: &config::Database, dry_run: bool, set: Arc<PolicySet>) -> DatabaseRules {
+        DatabaseRules {
             schedules: schedules(&set, database.timezone),
             set,
             database: Some((Arc::clone(&database.name), database.labels.clone())),
@@ -283,13 +283,13 @@ impl Rules {
     /// configuration's rules for all databases, or without a configuration the defaults. Without a name, every policy's
     /// `databases` selects it.
     #[must_use]
-    pub fn of_file(config: Option<&Config>, name: Option<&str>, set: Arc<PolicySet>) -> Rules {
+    pub fn of_file(config: Option<&Config>, name: Option<&str>, set: Arc<PolicySet>) -> DatabaseRules {
         let mut configured = config.into_iter().flat_map(|config| &config.databases);
         if let Some(database) = configured.find(|database| name == Some(&*database.name)) {
-            return Rules::of(database, true, set);
+            return DatabaseRules::of(database, true, set);
         }
         let zone = config.map_or(Tz::UTC, |config| config.timezone);
-        Rules {
+        DatabaseRules {
             schedules: schedules(&set, zone),
             set,
             database: name.map(|name| (name.into(), Labels::new())),
@@ -302,8 +302,14 @@ impl Rules {
 
     /// For a policy test, which gives all of it.
     #[must_use]
-    pub fn of_story(name: &str, arming: Arming, limits: EffectiveLimits, zone: Tz, set: Arc<PolicySet>) -> Rules {
-        Rules {
+    pub fn of_story(
+        name: &str,
+        arming: Arming,
+        limits: EffectiveLimits,
+        zone: Tz,
+        set: Arc<PolicySet>,
+    ) -> DatabaseRules {
+        DatabaseRules {
             schedules: schedules(&set, zone),
             set,
             database: Some((name.into(), Labels::new())),
@@ -316,7 +322,7 @@ impl Rules {
 
     /// The same with these labels of the database.
     #[must_use]
-    pub(crate) fn with_labels(mut self, labels: Labels) -> Rules {
+    pub(crate) fn with_labels(mut self, labels: Labels) -> DatabaseRules {
         self.database = self.database.map(|(name, _)| (name, labels));
         self
     }
@@ -420,7 +426,7 @@ mod tests {
             for (armed, dry_run) in [(true, false), (true, true), (false, false), (false, true)] {
                 let limits = EffectiveLimits::of(&Limits::default());
                 let arming = Arming::of(armed, dry_run);
-                let rules = Rules::of_story("prod", arming, limits, Tz::UTC, Arc::clone(&set));
+                let rules = DatabaseRules::of_story("prod", arming, limits, Tz::UTC, Arc::clone(&set));
                 let here = rules.configured(Due::Always);
                 let enforces = mode == "enforce" && armed && !dry_run;
                 let expected = if enforces { RunMode::Enforce } else { RunMode::DryRun };
@@ -446,7 +452,7 @@ mod tests {
                     policies: [policies]\nstate: /s\nblackouts: [{cron: \"0 20 * * *\", for: 6h, reason: backup}]\n";
         let loaded = config::check("orareaper.yaml", text.as_bytes(), std::path::Path::new("/"));
         let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
-        let rules = Rules::of(&config.databases[0], false, Arc::default());
+        let rules = DatabaseRules::of(&config.databases[0], false, Arc::default());
         let at = |text: &str| text.parse::<DateTime<Utc>>().expect("a time");
         let (frozen, evening) = (at("2026-01-01T12:00:00Z"), at("2026-11-22T21:00:00Z"));
         assert_eq!(rules.blackout_by_either(frozen, at("2026-11-22T19:59:59Z")), None);

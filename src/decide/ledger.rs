@@ -17,7 +17,7 @@ const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 /// One action that was permitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct LedgerEntry {
     /// The time by the database's clock, in UTC.
     pub(crate) at: DateTime<Utc>,
     /// The policy.
@@ -29,25 +29,25 @@ pub struct Entry {
 /// Actions of the last 24 hours, oldest first.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<LedgerEntry>,
     /// Actions through other entries of the configuration that stand for the same database; they count, too.
-    others: Vec<Entry>,
+    others: Vec<LedgerEntry>,
 }
 
 impl Ledger {
     /// The actions through this entry of the configuration.
     #[must_use]
-    pub(crate) fn own(&self) -> Vec<Entry> {
+    pub(crate) fn own(&self) -> Vec<LedgerEntry> {
         self.entries.iter().cloned().collect()
     }
 
     /// Sets the actions through other entries, replacing those of the previous cycle.
-    pub(crate) fn reckon_with(&mut self, others: Vec<Entry>) {
+    pub(crate) fn reckon_with(&mut self, others: Vec<LedgerEntry>) {
         self.others = others;
     }
 
     /// Enters an action.
-    pub(crate) fn enter(&mut self, entry: Entry) {
+    pub(crate) fn enter(&mut self, entry: LedgerEntry) {
         self.entries.push_back(entry);
     }
 
@@ -62,7 +62,7 @@ impl Ledger {
 
     /// The number of actions within `period` before `now` for which `counts` returns true.
     #[must_use]
-    pub fn count(&self, now: DateTime<Utc>, period: TimeDelta, counts: impl Fn(&Entry) -> bool) -> u32 {
+    pub fn count(&self, now: DateTime<Utc>, period: TimeDelta, counts: impl Fn(&LedgerEntry) -> bool) -> u32 {
         // An entry from the future counts: it was an action.
         let counted = self
             .entries
@@ -110,10 +110,10 @@ mod tests {
         let mut ledger = Ledger::default();
         for (minutes, policy, mode) in [(0, "a", RunMode::DryRun), (1, "b", RunMode::Enforce)] {
             let (at, policy) = (at(minutes), policy.into());
-            ledger.enter(Entry { at, policy, mode });
+            ledger.enter(LedgerEntry { at, policy, mode });
         }
         let hour = TimeDelta::hours(1);
-        let real = |entry: &Entry| entry.mode == RunMode::Enforce;
+        let real = |entry: &LedgerEntry| entry.mode == RunMode::Enforce;
         assert_eq!(ledger.count(at(2), hour, real), 1);
         assert_eq!(ledger.count(at(2), hour, |_| true), 2);
         assert_eq!(ledger.count(at(2), hour, |entry| &*entry.policy == "a"), 1);
@@ -126,7 +126,7 @@ mod tests {
         let year = 365 * 24 * 60;
         for minutes in [0, year] {
             let (at, policy) = (at(minutes), "a".into());
-            ledger.enter(Entry { at, policy, mode });
+            ledger.enter(LedgerEntry { at, policy, mode });
         }
         ledger.settle(at(10));
         let hour = TimeDelta::hours(1);
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn an_action_counts_for_just_under_the_period() {
         let mut ledger = Ledger::default();
-        ledger.enter(Entry {
+        ledger.enter(LedgerEntry {
             at: at(0),
             policy: "a".into(),
             mode: RunMode::Enforce,

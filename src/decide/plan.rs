@@ -14,15 +14,15 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::decide::hold::{Hold, Holds};
-use crate::decide::in_force::{EffectiveLimits, Here, InForce, Rules, RunMode};
+use crate::decide::in_force::{DatabaseRules, EffectiveLimits, Here, InForce, RunMode};
 use crate::decide::ledger::Reported;
 use crate::decide::matches::Matches;
 use crate::decide::plan::company::Processes;
 use crate::decide::pressure::Gates;
-use crate::decide::protect::Facts;
+use crate::decide::protect::ProtectionFacts;
 use crate::decide::reason::Standing;
 use crate::decide::refill::Refills;
-use crate::decide::standing::{Because, InTheWay, Sessions};
+use crate::decide::standing::{AskedSessions, Because, InTheWay};
 use crate::decide::verify::{Followed, Following};
 use crate::policy::model::{Action, Escalation, OrderKey, Policy, PolicySet};
 use crate::session::SessionKey;
@@ -34,11 +34,11 @@ use crate::session::snapshot::{Snapshot, SnapshotSource};
 #[derive(Clone, Copy, Debug)]
 pub struct Situation<'a> {
     /// The policies as they were loaded, and what else is in force.
-    pub rules: &'a Rules,
+    pub rules: &'a DatabaseRules,
     /// The policies that this database runs in this cycle.
     pub here: &'a Here,
     /// What the protections need to know.
-    pub facts: &'a Facts,
+    pub facts: &'a ProtectionFacts,
     /// Whom the conditions hold for.
     pub matches: &'a Matches,
     /// How long they have held.
@@ -142,12 +142,12 @@ pub(crate) struct PolicyPlan {
     /// User sessions by instance, of which the breaker takes its share. Neither number has sessions that a dry run assumes to be gone.
     pub(crate) user_sessions: BTreeMap<u32, usize>,
     /// Matched sessions, worst first.
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<PlanEntry>,
 }
 
 /// A session that a policy's condition holds for.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct PlanEntry {
     /// Its row.
     pub(crate) row: usize,
     /// Its key; `None` only if it is protected as unidentified.
@@ -170,7 +170,7 @@ pub struct Plan {
 pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
     let today = situation.rules.today(situation.now);
     let exemptions = &situation.set().exemptions;
-    let sessions = Sessions::of(snapshot, situation.facts, situation.limits(), exemptions, today);
+    let sessions = AskedSessions::of(snapshot, situation.facts, situation.limits(), exemptions, today);
     let mut plan = Plan::default();
     let users = user_sessions(snapshot);
     let processes = Processes::of(snapshot, situation, &sessions);
@@ -230,8 +230,8 @@ fn escalations(
     in_force: InForce,
     snapshot: &Snapshot,
     situation: &Situation<'_>,
-    sessions: &Sessions<'_>,
-) -> Vec<Entry> {
+    sessions: &AskedSessions<'_>,
+) -> Vec<PlanEntry> {
     let policy = &situation.set().policies[in_force.index()];
     if policy.escalate.is_empty() {
         return Vec::new();
@@ -251,7 +251,7 @@ fn escalations(
             Some(InTheWay::NoMatch) => return None,
             None => Standing::Escalating { last, next },
         };
-        Some(Entry {
+        Some(PlanEntry {
             row,
             key: Some(key),
             standing,
@@ -276,8 +276,8 @@ fn entry(
     in_force: InForce,
     snapshot: &Snapshot,
     situation: &Situation<'_>,
-    sessions: &Sessions<'_>,
-) -> Entry {
+    sessions: &AskedSessions<'_>,
+) -> PlanEntry {
     let policy = &situation.set().policies[in_force.index()];
     let key = snapshot.key(row);
     let standing = match (sessions.in_the_way(policy, row, true, Because::Itself), key) {
@@ -288,7 +288,7 @@ fn entry(
         (None, Some(key)) if is_taken_care_of(policy, in_force, snapshot, situation, row, key) => Standing::Followed,
         (None, Some(key)) => held(policy, snapshot, situation, key),
     };
-    Entry { row, key, standing }
+    PlanEntry { row, key, standing }
 }
 
 /// Whether an earlier action stands in the way. A report does nothing to the session, so none does but its own.
@@ -354,7 +354,7 @@ fn enter(count: &mut BTreeMap<u32, usize>, inst_id: Option<u32>, sessions: usize
     }
 }
 
-fn count_candidates(entries: &[Entry], in_force: InForce, situation: &Situation<'_>) -> BTreeMap<u32, usize> {
+fn count_candidates(entries: &[PlanEntry], in_force: InForce, situation: &Situation<'_>) -> BTreeMap<u32, usize> {
     let mut count = BTreeMap::new();
     for entry in entries {
         match (&entry.standing, entry.key) {

@@ -26,7 +26,7 @@ pub(crate) const SYS_ACCOUNTS: [&str; 7] = ["SYS", "SYSTEM", "SYSBACKUP", "SYSDG
 
 /// What the protections need to know about the database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct ProtectionFacts {
     /// The account that the daemon is logged in with, as V$SESSION.USERNAME shows it.
     pub own_username: String,
     /// The daemon's own sessions: INST_ID, SID, SERIAL#.
@@ -77,7 +77,7 @@ impl Under {
 
 /// The protections of every session, except `undo`, which depends on a limit and is checked by [`undo`].
 #[must_use]
-pub(crate) fn protections(snapshot: &Snapshot, facts: &Facts) -> Vec<Under> {
+pub(crate) fn protections(snapshot: &Snapshot, facts: &ProtectionFacts) -> Vec<Under> {
     let mut under = vec![Under::default(); snapshot.rows()];
     judge(&mut under, snapshot, Column::Type, by_type);
     judge(&mut under, snapshot, Column::Status, by_status);
@@ -235,7 +235,7 @@ pub(crate) const ESSENTIAL: [Column; 8] = [
 
 /// A session's value in one column.
 #[derive(Clone, Copy)]
-enum Known<'a> {
+enum ColumnState<'a> {
     /// The column was not read, or the release lacks it.
     Missing,
     Null,
@@ -243,14 +243,14 @@ enum Known<'a> {
 }
 
 /// Computes the protections once for each distinct text of a column, and adds them to every session with that text.
-fn judge(under: &mut [Under], snapshot: &Snapshot, column: Column, by: impl Fn(Known<'_>) -> Under) {
+fn judge(under: &mut [Under], snapshot: &Snapshot, column: Column, by: impl Fn(ColumnState<'_>) -> Under) {
     let Some(texts) = snapshot.texts(column) else {
-        let everybody = by(Known::Missing);
+        let everybody = by(ColumnState::Missing);
         under.iter_mut().for_each(|under| *under = under.union(everybody));
         return;
     };
     assert_eq!(texts.rows(), under.len(), "a column has a value for each row");
-    let by_code = texts.judged(|word| by(word.map_or(Known::Null, Known::Text)));
+    let by_code = texts.judged(|word| by(word.map_or(ColumnState::Null, ColumnState::Text)));
     // Most columns give no session a protection.
     if by_code.iter().all(|said| *said == Under::default()) {
         return;
@@ -268,33 +268,33 @@ fn put<C: Copy + Into<u32>>(under: &mut [Under], codes: &[C], by_code: &[Under])
 }
 
 /// The protections of a text; none if the column is NULL or missing.
-fn told(known: Known<'_>, by: impl Fn(&str) -> Under) -> Under {
+fn told(known: ColumnState<'_>, by: impl Fn(&str) -> Under) -> Under {
     match known {
-        Known::Missing | Known::Null => Under::default(),
-        Known::Text(text) => by(text),
+        ColumnState::Missing | ColumnState::Null => Under::default(),
+        ColumnState::Text(text) => by(text),
     }
 }
 
-fn by_program(known: Known<'_>) -> Under {
+fn by_program(known: ColumnState<'_>) -> Under {
     match known {
-        Known::Missing => Under::of(Protection::Background),
-        Known::Null => Under::default(),
-        Known::Text(program) => texts::by_program(program),
+        ColumnState::Missing => Under::of(Protection::Background),
+        ColumnState::Null => Under::default(),
+        ColumnState::Text(program) => texts::by_program(program),
     }
 }
 
-fn by_type(known: Known<'_>) -> Under {
+fn by_type(known: ColumnState<'_>) -> Under {
     match known {
-        Known::Text("USER") => Under::default(),
-        Known::Missing | Known::Null | Known::Text(_) => Under::of(Protection::Background),
+        ColumnState::Text("USER") => Under::default(),
+        ColumnState::Missing | ColumnState::Null | ColumnState::Text(_) => Under::of(Protection::Background),
     }
 }
 
-fn by_status(known: Known<'_>) -> Under {
+fn by_status(known: ColumnState<'_>) -> Under {
     match known {
-        Known::Missing | Known::Null | Known::Text("KILLED") => Under::of(Protection::Dying),
-        Known::Text("CACHED") => Under::of(Protection::Xa),
-        Known::Text(_) => Under::default(),
+        ColumnState::Missing | ColumnState::Null | ColumnState::Text("KILLED") => Under::of(Protection::Dying),
+        ColumnState::Text("CACHED") => Under::of(Protection::Xa),
+        ColumnState::Text(_) => Under::default(),
     }
 }
 
@@ -309,7 +309,7 @@ fn by_transaction_status(status: &str) -> Under {
 }
 
 /// Accounts that exist, or have the privilege, in some containers only: the same name in another container is another account.
-fn by_local_account(under: &mut [Under], snapshot: &Snapshot, facts: &Facts) {
+fn by_local_account(under: &mut [Under], snapshot: &Snapshot, facts: &ProtectionFacts) {
     let lists = [
         (&facts.oracle_maintained, Protection::Sys),
         (&facts.replication, Protection::Replication),
@@ -362,7 +362,7 @@ fn by_detachment(under: &mut [Under], snapshot: &Snapshot) {
     }
 }
 
-fn by_identity(under: &mut [Under], snapshot: &Snapshot, facts: &Facts) {
+fn by_identity(under: &mut [Under], snapshot: &Snapshot, facts: &ProtectionFacts) {
     let servers: HashSet<(u32, u32, u32)> = snapshot
         .parallel_servers()
         .iter()
@@ -385,8 +385,8 @@ fn by_identity(under: &mut [Under], snapshot: &Snapshot, facts: &Facts) {
     }
 }
 
-fn by_username(known: Known<'_>, facts: &Facts) -> Under {
-    let Known::Text(name) = known else {
+fn by_username(known: ColumnState<'_>, facts: &ProtectionFacts) -> Under {
+    let ColumnState::Text(name) = known else {
         return Under::of(Protection::Background);
     };
     let mut under = Under::default();

@@ -11,14 +11,14 @@ use chrono::NaiveDate;
 use crate::decide::evaluate::evaluate;
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::in_force::EffectiveLimits;
-use crate::decide::protect::{Facts, Under, protections, undo, xa_unknown};
+use crate::decide::protect::{ProtectionFacts, Under, protections, undo, xa_unknown};
 use crate::policy::model::{Exemption, Policy, Protection};
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
 /// What is asked of the sessions of a snapshot.
 #[derive(Debug)]
-pub(crate) struct Sessions<'a> {
+pub(crate) struct AskedSessions<'a> {
     snapshot: &'a Snapshot,
     limits: &'a EffectiveLimits,
     under: Vec<Under>,
@@ -45,17 +45,17 @@ pub(crate) enum InTheWay {
     NoMatch,
 }
 
-impl<'a> Sessions<'a> {
+impl<'a> AskedSessions<'a> {
     /// Of a snapshot.
     #[must_use]
     pub(crate) fn of(
         snapshot: &'a Snapshot,
-        facts: &Facts,
+        facts: &ProtectionFacts,
         limits: &'a EffectiveLimits,
         exemptions: &[Exemption],
         today: NaiveDate,
-    ) -> Sessions<'a> {
-        Sessions {
+    ) -> AskedSessions<'a> {
+        AskedSessions {
             snapshot,
             limits,
             under: protections(snapshot, facts),

@@ -84,7 +84,7 @@ pub enum FollowState {
 
 /// A session that Oracle refused to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Refusal {
+struct RefusedAction {
     outcome: Outcome,
     at: DateTime<Utc>,
 }
@@ -144,7 +144,7 @@ pub struct Verification {
 #[derive(Clone, Debug, Default)]
 pub struct Following {
     sessions: BTreeMap<SessionKey, Followed>,
-    refused: BTreeMap<SessionKey, Refusal>,
+    refused: BTreeMap<SessionKey, RefusedAction>,
     /// By policy, mode and session: when it was spared last.
     spared: BTreeMap<(Arc<str>, RunMode, SessionKey), DateTime<Utc>>,
 }
@@ -164,7 +164,7 @@ impl Following {
     pub(crate) fn answered(&mut self, key: SessionKey, outcome: Outcome, at: DateTime<Utc>) {
         match outcome {
             Outcome::Refused | Outcome::Unsupported | Outcome::Failed => {
-                self.refused.insert(key, Refusal { outcome, at });
+                self.refused.insert(key, RefusedAction { outcome, at });
             }
             Outcome::Done
             | Outcome::Marked
@@ -207,7 +207,7 @@ impl Following {
     /// Why a session is not tried again yet, if so. A session that cannot be ended at all is never tried again.
     #[must_use]
     pub(crate) fn refused(&self, key: SessionKey, now: DateTime<Utc>) -> Option<Obstacle> {
-        let Refusal { outcome, at } = *self.refused.get(&key)?;
+        let RefusedAction { outcome, at } = *self.refused.get(&key)?;
         let for_good = outcome == Outcome::Refused;
         (for_good || now - at < REFUSED_FOR).then_some(Obstacle::NotAgain { outcome, at, for_good })
     }

@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::Return;
 use crate::decide::verify::{Proof, Verification};
-use crate::event::{CycleReport, Event, Intent, JournalGap, Loaded, Outcomed, PolicyLoad};
+use crate::event::{CycleReport, Event, InForceReport, Intent, JournalGap, Outcomed, PolicyLoad};
 
 impl Event {
     /// Writes the log line.
@@ -140,7 +140,7 @@ fn log_return(database: &str, back: &Return) {
     );
 }
 
-fn log_loaded(loaded: &Loaded) {
+fn log_loaded(loaded: &InForceReport) {
     info!(policies = loaded.policies, digest = &*loaded.digest, "policies loaded");
     for database in &loaded.databases {
         let acting = database

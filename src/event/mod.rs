@@ -182,7 +182,7 @@ pub struct JournalGap {
 #[derive(Clone, Debug)]
 pub enum PolicyLoad {
     /// The policies are in force from now on.
-    Loaded(Loaded),
+    Loaded(InForceReport),
     /// They are invalid; the previous policies stay in force.
     Failed {
         /// The problems as they were reported.
@@ -192,7 +192,7 @@ pub enum PolicyLoad {
 
 /// The policies and databases in force.
 #[derive(Clone, Debug, Default)]
-pub struct Loaded {
+pub struct InForceReport {
     /// The set's digest.
     pub digest: Arc<str>,
     /// How many policies the files contain.

@@ -21,9 +21,9 @@ use crate::decide::cycle::Cycle;
 use crate::decide::evaluate::reason::shown;
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::evaluate::{columns_of, evaluate};
-use crate::decide::in_force::{Absent, Here, InForce, Rules, RunMode};
+use crate::decide::in_force::{Absent, DatabaseRules, Here, InForce, RunMode};
 use crate::decide::plan::PolicyPlan;
-use crate::decide::protect::{Facts, Under, because, protections, undo, xa_unknown};
+use crate::decide::protect::{ProtectionFacts, Under, because, protections, undo, xa_unknown};
 use crate::decide::reason::{Standing, Verdict};
 use crate::policy::condition::{Condition, Phrase};
 use crate::policy::model::{Action, Exemption, Policy, Protection};
@@ -35,15 +35,15 @@ pub(crate) use name::SessionName;
 
 /// A condition, or a part of one, evaluated for a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Term {
+pub struct ExplainedTerm {
     /// The term in the policy language; for a term with parts, how they are joined.
     pub(crate) text: String,
     /// Its truth value, from the evaluator.
     pub truth: Truth,
     /// The columns that it uses and their values. Empty for a term with parts, whose parts have them.
-    pub(crate) values: Vec<Held>,
+    pub(crate) values: Vec<ColumnValue>,
     /// Its parts.
-    pub parts: Vec<Term>,
+    pub parts: Vec<ExplainedTerm>,
     /// How its truth value follows from those of its parts.
     pub join: Join,
 }
@@ -65,7 +65,7 @@ pub enum Join {
 
 /// A column and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Held {
+pub(crate) enum ColumnValue {
     /// The column was not read, or the release does not have it.
     Missing(Column),
     /// NULL.
@@ -79,7 +79,7 @@ pub(crate) enum Held {
 /// # Panics
 /// If the snapshot does not have exactly one session.
 #[must_use]
-pub fn tree(condition: &Condition, one: &Snapshot) -> Term {
+pub fn tree(condition: &Condition, one: &Snapshot) -> ExplainedTerm {
     assert_eq!(one.rows(), 1, "a tree is for one session");
     let (text, join, parts) = match condition {
         Condition::And(terms) => ("all of".to_owned(), Join::All, trees(terms, one)),
@@ -103,7 +103,7 @@ pub fn tree(condition: &Condition, one: &Snapshot) -> Term {
         Join::None => columns_of(condition).iter().map(|column| held(column, one)).collect(),
         Join::All | Join::Any | Join::Not | Join::Same => Vec::new(),
     };
-    Term {
+    ExplainedTerm {
         text,
         truth: evaluate(condition, one).get(0),
         values,
@@ -112,7 +112,7 @@ pub fn tree(condition: &Condition, one: &Snapshot) -> Term {
     }
 }
 
-fn trees(terms: &[Condition], one: &Snapshot) -> Vec<Term> {
+fn trees(terms: &[Condition], one: &Snapshot) -> Vec<ExplainedTerm> {
     terms.iter().map(|term| tree(term, one)).collect()
 }
 
@@ -129,7 +129,7 @@ fn has_own_not(condition: &Condition) -> bool {
 }
 
 /// The parts of a phrase that means two terms.
-fn phrase_parts(phrase: &Phrase, one: &Snapshot) -> Vec<Term> {
+fn phrase_parts(phrase: &Phrase, one: &Snapshot) -> Vec<ExplainedTerm> {
     match phrase.meaning() {
         Condition::And(terms) => trees(&terms, one),
         Condition::Or(_)
@@ -145,17 +145,17 @@ fn phrase_parts(phrase: &Phrase, one: &Snapshot) -> Vec<Term> {
     }
 }
 
-fn held(column: Column, one: &Snapshot) -> Held {
+fn held(column: Column, one: &Snapshot) -> ColumnValue {
     match one.field(0, column) {
-        Field::Missing => Held::Missing(column),
-        Field::Null => Held::Null(column),
-        field @ (Field::Text(_) | Field::Number(_)) => Held::Value(column, shown(column, field)),
+        Field::Missing => ColumnValue::Missing(column),
+        Field::Null => ColumnValue::Null(column),
+        field @ (Field::Text(_) | Field::Number(_)) => ColumnValue::Value(column, shown(column, field)),
     }
 }
 
 /// The input of an explanation.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Subject<'a> {
+pub(crate) struct ExplainedSession<'a> {
     /// The database.
     pub database: &'a str,
     /// All sessions.
@@ -163,11 +163,11 @@ pub(crate) struct Subject<'a> {
     /// The row of the session to explain.
     pub(crate) row: usize,
     /// The policies, their limits, and the day on the database.
-    pub(crate) rules: &'a Rules,
+    pub(crate) rules: &'a DatabaseRules,
     /// For each policy, how it runs on this database, or why it does not.
     pub(crate) here: &'a Here,
     /// What the protections need to know about the database.
-    pub(crate) facts: &'a Facts,
+    pub(crate) facts: &'a ProtectionFacts,
     /// The time of the snapshot in UTC.
     pub(crate) now: DateTime<Utc>,
     /// The result of the cycle.
@@ -190,7 +190,7 @@ pub(crate) struct Explanation {
     /// All exemptions.
     pub(crate) exemptions: Vec<ExemptionPart>,
     /// All policies, or the one that was asked for.
-    pub(crate) policies: Vec<PolicyPart>,
+    pub(crate) policies: Vec<ExplainedPolicy>,
 }
 
 /// An exemption, for the session.
@@ -203,7 +203,7 @@ pub(crate) struct ExemptionPart {
     /// Its last day, if that is past.
     pub(crate) expired: Option<NaiveDate>,
     /// Its condition.
-    pub(crate) when: Term,
+    pub(crate) when: ExplainedTerm,
 }
 
 impl ExemptionPart {
@@ -216,7 +216,7 @@ impl ExemptionPart {
 
 /// A policy, for the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PolicyPart {
+pub(crate) struct ExplainedPolicy {
     /// Its name.
     pub(crate) name: Arc<str>,
     /// Its action.
@@ -224,9 +224,9 @@ pub(crate) struct PolicyPart {
     /// How it runs on this database, or why it does not.
     pub(crate) here: Result<RunMode, Absent>,
     /// Its `when`.
-    pub(crate) when: Term,
+    pub(crate) when: ExplainedTerm,
     /// Its `unless`.
-    pub(crate) unless: Option<Term>,
+    pub(crate) unless: Option<ExplainedTerm>,
     /// `(when) AND NOT (unless)`.
     pub(crate) selects: Truth,
     /// The protections that apply, in order, and whether this policy lifts them.
@@ -259,7 +259,7 @@ pub(crate) struct Decided {
 impl Explanation {
     /// Explains a session.
     #[must_use]
-    pub(crate) fn new(subject: &Subject<'_>) -> Explanation {
+    pub(crate) fn new(subject: &ExplainedSession<'_>) -> Explanation {
         let one = subject.snapshot.only(subject.row);
         let today = subject.rules.today(subject.now);
         let under = protections(&one, subject.facts);
@@ -296,7 +296,7 @@ fn applies(protection: Protection, one: &Snapshot, under: Under, bound: u64) -> 
 }
 
 /// With whom a DISCONNECT of one policy, or of any, would end the session, if that spares it: the plan's own words.
-fn company(subject: &Subject<'_>, of: Option<usize>) -> Option<String> {
+fn company(subject: &ExplainedSession<'_>, of: Option<usize>) -> Option<String> {
     let plans = subject.cycle.plan.policies.iter();
     let mut entries = plans
         .filter(|plan| of.is_none_or(|index| plan.in_force.index() == index))
@@ -318,7 +318,7 @@ fn exemption_part(exemption: &Exemption, one: &Snapshot, today: NaiveDate) -> Ex
     }
 }
 
-fn policy_part(subject: &Subject<'_>, index: usize, one: &Snapshot) -> PolicyPart {
+fn policy_part(subject: &ExplainedSession<'_>, index: usize, one: &Snapshot) -> ExplainedPolicy {
     let policy = &subject.rules.set().policies[index];
     let when = tree(&policy.when, one);
     let unless = policy.unless.as_ref().map(|unless| tree(unless, one));
@@ -332,7 +332,7 @@ fn policy_part(subject: &Subject<'_>, index: usize, one: &Snapshot) -> PolicyPar
         .limits
         .undo_records
         .unwrap_or(subject.rules.limits().undo_records);
-    PolicyPart {
+    ExplainedPolicy {
         name: Arc::clone(&policy.name),
         action: policy.action,
         here: subject.here.each()[index].clone().map(InForce::mode),
@@ -365,7 +365,7 @@ fn policy_part(subject: &Subject<'_>, index: usize, one: &Snapshot) -> PolicyPar
 }
 
 /// The limits of the policy in this cycle, and the counts for its breaker.
-fn limits(policy: &Policy, subject: &Subject<'_>, index: usize) -> String {
+fn limits(policy: &Policy, subject: &ExplainedSession<'_>, index: usize) -> String {
     let (own, all) = (&policy.limits, subject.rules.limits());
     let mut parts = vec![
         format!(
@@ -407,7 +407,7 @@ fn limits(policy: &Policy, subject: &Subject<'_>, index: usize) -> String {
 }
 
 /// The decision of the cycle, or why there is none.
-fn decision(subject: &Subject<'_>, index: usize, selects: Truth) -> Result<Decided, String> {
+fn decision(subject: &ExplainedSession<'_>, index: usize, selects: Truth) -> Result<Decided, String> {
     let mut decisions = subject.cycle.ruling.decisions.iter();
     if let Some(decision) = decisions.find(|decision| decision.policy == index && decision.row == subject.row) {
         return Ok(Decided {

@@ -17,14 +17,14 @@ fn one(row: usize) -> Snapshot {
 }
 
 /// The tree on one line: truth, text and values, parts in brackets.
-fn line(term: &Term) -> String {
+fn line(term: &ExplainedTerm) -> String {
     let values: Vec<String> = term
         .values
         .iter()
         .map(|held| match held {
-            Held::Missing(column) => format!("{} missing", column.name()),
-            Held::Null(column) => format!("{} null", column.name()),
-            Held::Value(column, shown) => format!("{} {shown}", column.name()),
+            ColumnValue::Missing(column) => format!("{} missing", column.name()),
+            ColumnValue::Null(column) => format!("{} null", column.name()),
+            ColumnValue::Value(column, shown) => format!("{} {shown}", column.name()),
         })
         .collect();
     let parts: Vec<String> = term.parts.iter().map(line).collect();

@@ -3,7 +3,7 @@
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::in_force::RunMode;
 use crate::decide::reason::Verdict;
-use crate::explain::{Decided, ExemptionPart, Explanation, Held, Join, PolicyPart, Term};
+use crate::explain::{ColumnValue, Decided, ExemptionPart, ExplainedPolicy, ExplainedTerm, Explanation, Join};
 use crate::quantity::Span;
 use crate::report::colour_of;
 use crate::terminal::TextStyle;
@@ -80,7 +80,7 @@ fn exemption(out: &mut String, part: &ExemptionPart, style: TextStyle) {
     term(out, &part.when, 4, style);
 }
 
-fn policy(out: &mut String, part: &PolicyPart, style: TextStyle) {
+fn policy(out: &mut String, part: &ExplainedPolicy, style: TextStyle) {
     let mode = match &part.here {
         Ok(RunMode::DryRun) => "dry run",
         Ok(RunMode::Enforce) => "enforce",
@@ -155,7 +155,7 @@ fn decision(decided: &Decided) -> String {
 }
 
 /// Writes a term with its truth value, and its parts below it.
-fn term(out: &mut String, part: &Term, indent: usize, style: TextStyle) {
+fn term(out: &mut String, part: &ExplainedTerm, indent: usize, style: TextStyle) {
     let bullet = format!("{:indent$}{:TRUTH_WIDTH$}  ", "", part.truth.name());
     let mut words = visible(&part.text).into_owned();
     if part.join == Join::None && !part.values.is_empty() {
@@ -179,10 +179,10 @@ fn term(out: &mut String, part: &Term, indent: usize, style: TextStyle) {
     }
 }
 
-fn value(held: &Held) -> String {
+fn value(held: &ColumnValue) -> String {
     match held {
-        Held::Missing(column) => format!("{} was not read", column.name()),
-        Held::Null(column) => format!("{} is NULL", column.name()),
-        Held::Value(column, shown) => format!("{} is {}", column.name(), visible(shown)),
+        ColumnValue::Missing(column) => format!("{} was not read", column.name()),
+        ColumnValue::Null(column) => format!("{} is NULL", column.name()),
+        ColumnValue::Value(column, shown) => format!("{} is {}", column.name(), visible(shown)),
     }
 }

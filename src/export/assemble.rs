@@ -7,13 +7,13 @@ use crate::export::stamp::{Stamp, read_number};
 use crate::export::{Fault, Format, Problem, Saved, parse_taken_at};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
-use crate::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotBuilder, SnapshotSource};
+use crate::session::snapshot::{Cell, Instance, Snapshot, SnapshotBuilder, SnapshotClock, SnapshotSource};
 use crate::session::time::DbTime;
 use crate::yaml::diagnostics::one_of;
 
 /// A value in a file.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value<'a> {
+pub(super) enum FieldValue<'a> {
     Null,
     Text(&'a str),
     /// A JSON number.
@@ -27,8 +27,8 @@ pub(super) struct Assembly {
     columns: Vec<Column>,
     builder: SnapshotBuilder,
     /// The time from elsewhere; it overrides that in the sessions.
-    taken_at: Option<Clock>,
-    clock: Option<Clock>,
+    taken_at: Option<SnapshotClock>,
+    clock: Option<SnapshotClock>,
     /// The time in the sessions; `None` before the first session.
     shown: Option<Option<String>>,
     has_inst_id: bool,
@@ -56,15 +56,15 @@ pub(super) fn is_clock(name: &str) -> bool {
 }
 
 /// The clock in the `taken_at` of a document; `None` if it is NULL.
-pub(super) fn read_taken_at(value: Value<'_>) -> Result<Option<Clock>, Problem> {
+pub(super) fn read_taken_at(value: FieldValue<'_>) -> Result<Option<SnapshotClock>, Problem> {
     let refused = |text: &str, expected: &'static str| refuse("TAKEN_AT", text, expected.into());
     match value {
-        Value::Null => Ok(None),
-        Value::Text(text) => match parse_taken_at(text) {
+        FieldValue::Null => Ok(None),
+        FieldValue::Text(text) => match parse_taken_at(text) {
             Ok(clock) => Ok(Some(clock)),
             Err(expected) => Err(refused(text, expected)),
         },
-        Value::Number(number) => Err(refused(&number.to_string(), NO_NUMBER)),
+        FieldValue::Number(number) => Err(refused(&number.to_string(), NO_NUMBER)),
     }
 }
 
@@ -100,7 +100,7 @@ fn not_listed(text: &str, list: &[&str]) -> String {
 }
 
 impl Assembly {
-    pub(super) fn new(present: Columns, taken_at: Option<Clock>, place: &'static str) -> Assembly {
+    pub(super) fn new(present: Columns, taken_at: Option<SnapshotClock>, place: &'static str) -> Assembly {
         let has_inst_id = present.contains(Column::InstId);
         let mut all = present;
         all.insert(Column::InstId);
@@ -140,11 +140,11 @@ impl Assembly {
     }
 
     /// Takes the time of the database's clock from a session, before the session is added. It must be the same in all sessions.
-    pub(super) fn clock(&mut self, name: &str, value: Value<'_>, line: u64) -> Result<(), Problem> {
+    pub(super) fn clock(&mut self, name: &str, value: FieldValue<'_>, line: u64) -> Result<(), Problem> {
         let text = match value {
-            Value::Null => None,
-            Value::Text(text) => Some(Cow::Borrowed(text)),
-            Value::Number(number) => Some(Cow::Owned(number.to_string())),
+            FieldValue::Null => None,
+            FieldValue::Text(text) => Some(Cow::Borrowed(text)),
+            FieldValue::Number(number) => Some(Cow::Owned(number.to_string())),
         };
         match &self.shown {
             Some(first) if first.as_deref() == text.as_deref() => return Ok(()),
@@ -177,17 +177,17 @@ impl Assembly {
     }
 
     /// Adds a session. `line` is its line or number, for messages.
-    pub(super) fn push<'a>(&mut self, line: u64, value: impl Fn(Column) -> Value<'a>) -> Result<(), Problem> {
+    pub(super) fn push<'a>(&mut self, line: u64, value: impl Fn(Column) -> FieldValue<'a>) -> Result<(), Problem> {
         let mut owned: Vec<(usize, String)> = Vec::new();
         let mut cells: Vec<Cell<'_>> = Vec::with_capacity(self.columns.len());
         for at in 0..self.columns.len() {
             let column = self.columns[at];
             let value = if column == Column::InstId && !self.has_inst_id {
-                Value::Number(1)
+                FieldValue::Number(1)
             } else {
                 value(column)
             };
-            if let (Kind::Text, Value::Number(number)) = (column.kind(), value) {
+            if let (Kind::Text, FieldValue::Number(number)) = (column.kind(), value) {
                 owned.push((at, number.to_string()));
                 cells.push(Cell::Null);
             } else {
@@ -212,22 +212,22 @@ impl Assembly {
         Ok(())
     }
 
-    fn cell<'a>(&mut self, column: Column, value: Value<'a>) -> Result<Cell<'a>, Problem> {
+    fn cell<'a>(&mut self, column: Column, value: FieldValue<'a>) -> Result<Cell<'a>, Problem> {
         let refused = |text: &str, expected| Err(refuse(&column.name().to_uppercase(), text, expected));
         match (column.kind(), value) {
-            (_, Value::Null) => Ok(Cell::Null),
-            (Kind::Text, Value::Text(text)) => match column.closed_list() {
+            (_, FieldValue::Null) => Ok(Cell::Null),
+            (Kind::Text, FieldValue::Text(text)) => match column.closed_list() {
                 Some(list) if !list.contains(&text) => refused(text, not_listed(text, list).into()),
                 Some(_) | None => Ok(Cell::Text(text)),
             },
-            (Kind::Text | Kind::Number | Kind::Duration | Kind::Size, Value::Number(number)) => {
+            (Kind::Text | Kind::Number | Kind::Duration | Kind::Size, FieldValue::Number(number)) => {
                 Ok(Cell::Number(number))
             }
-            (Kind::Number | Kind::Duration | Kind::Size, Value::Text(text)) => match read_number(text) {
+            (Kind::Number | Kind::Duration | Kind::Size, FieldValue::Text(text)) => match read_number(text) {
                 Ok(number) => Ok(number.map_or(Cell::Null, Cell::Number)),
                 Err(expected) => refused(text, expected.into()),
             },
-            (Kind::Time, Value::Text(text)) => match Stamp::parse(text) {
+            (Kind::Time, FieldValue::Text(text)) => match Stamp::parse(text) {
                 Ok(stamp) => {
                     self.day_only_logons += usize::from(column == Column::LogonTime && stamp.day_only);
                     Ok(Cell::Time(
@@ -236,7 +236,7 @@ impl Assembly {
                 }
                 Err(expected) => refused(text, expected.into()),
             },
-            (Kind::Time, Value::Number(number)) => refused(&number.to_string(), NO_NUMBER.into()),
+            (Kind::Time, FieldValue::Number(number)) => refused(&number.to_string(), NO_NUMBER.into()),
         }
     }
 

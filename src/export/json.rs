@@ -11,14 +11,14 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::export::assemble::{Assembly, Value, is_clock, read_taken_at, session_column};
+use crate::export::assemble::{Assembly, FieldValue, is_clock, read_taken_at, session_column};
 use crate::export::{Fault, Format, Problem, Saved};
 use crate::session::column::{Column, Columns};
-use crate::session::snapshot::Clock;
+use crate::session::snapshot::SnapshotClock;
 
 /// A value that may belong to a session.
 #[derive(Clone, Debug)]
-enum Scalar {
+enum JsonScalar {
     Null,
     Number(i64),
     Text(String),
@@ -26,35 +26,35 @@ enum Scalar {
     Nested,
 }
 
-impl Scalar {
-    fn value(&self) -> Value<'_> {
+impl JsonScalar {
+    fn value(&self) -> FieldValue<'_> {
         match self {
-            Scalar::Null | Scalar::Nested => Value::Null,
-            Scalar::Number(number) => Value::Number(*number),
-            Scalar::Text(text) if text.is_empty() => Value::Null,
-            Scalar::Text(text) => Value::Text(text),
+            JsonScalar::Null | JsonScalar::Nested => FieldValue::Null,
+            JsonScalar::Number(number) => FieldValue::Number(*number),
+            JsonScalar::Text(text) if text.is_empty() => FieldValue::Null,
+            JsonScalar::Text(text) => FieldValue::Text(text),
         }
     }
 }
 
 /// One session.
 #[derive(Debug, Default)]
-struct Row {
-    cells: Vec<(Column, Scalar)>,
-    clock: Option<(String, Scalar)>,
+struct JsonRow {
+    cells: Vec<(Column, JsonScalar)>,
+    clock: Option<(String, JsonScalar)>,
 }
 
 /// Receives the rows of a pass.
-trait Rows {
-    fn row(&mut self, number: u64, row: &Row) -> Result<(), Problem>;
+trait JsonRows {
+    fn row(&mut self, number: u64, row: &JsonRow) -> Result<(), Problem>;
 }
 
 /// The first pass: which columns there are.
 #[derive(Default)]
 struct Survey(Columns);
 
-impl Rows for Survey {
-    fn row(&mut self, _: u64, row: &Row) -> Result<(), Problem> {
+impl JsonRows for Survey {
+    fn row(&mut self, _: u64, row: &JsonRow) -> Result<(), Problem> {
         for (column, _) in &row.cells {
             self.0.insert(*column);
         }
@@ -63,23 +63,23 @@ impl Rows for Survey {
 }
 
 /// The second pass: the values.
-impl Rows for Assembly {
-    fn row(&mut self, number: u64, row: &Row) -> Result<(), Problem> {
+impl JsonRows for Assembly {
+    fn row(&mut self, number: u64, row: &JsonRow) -> Result<(), Problem> {
         let (name, shown) = match &row.clock {
             Some((name, scalar)) => (name.as_str(), scalar.value()),
-            None => ("SYSDATE", Value::Null),
+            None => ("SYSDATE", FieldValue::Null),
         };
         self.clock(name, shown, number)?;
         self.push(number, |wanted| {
             row.cells
                 .iter()
                 .find(|(column, _)| *column == wanted)
-                .map_or(Value::Null, |(_, scalar)| scalar.value())
+                .map_or(FieldValue::Null, |(_, scalar)| scalar.value())
         })
     }
 }
 
-pub(super) fn read(text: &str, taken_at: Option<Clock>) -> Result<Saved, Fault> {
+pub(super) fn read(text: &str, taken_at: Option<SnapshotClock>) -> Result<Saved, Fault> {
     let mut survey = Survey::default();
     let document = pass(text, &mut survey)?;
     if document.more {
@@ -110,9 +110,9 @@ pub(super) fn read(text: &str, taken_at: Option<Clock>) -> Result<Saved, Fault> 
 
 /// What is known about the document during a pass.
 #[derive(Debug, Default)]
-struct Document {
+struct JsonDocument {
     database: Option<String>,
-    taken_at: Option<Scalar>,
+    taken_at: Option<JsonScalar>,
     /// Whether ORDS says that there are more pages.
     more: bool,
     /// Whether it is the output of `orareaper sessions`.
@@ -127,28 +127,28 @@ struct Document {
 
 /// A pass over the text. A problem of a session is kept in `problem`, because errors of the parser can only be texts.
 struct Walk<'a> {
-    rows: &'a mut dyn Rows,
-    document: Document,
+    rows: &'a mut dyn JsonRows,
+    document: JsonDocument,
     problem: Option<Problem>,
 }
 
-fn pass(text: &str, rows: &mut dyn Rows) -> Result<Document, Fault> {
+fn pass(text: &str, rows: &mut dyn JsonRows) -> Result<JsonDocument, Fault> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let mut walk = Walk {
         rows,
-        document: Document::default(),
+        document: JsonDocument::default(),
         problem: None,
     };
     let mut number = 0;
     let read = loop {
-        let node = Node {
+        let node = JsonWalker {
             walk: &mut walk,
             whole: true,
         };
         match node.deserialize(&mut deserializer) {
             Err(error) => break Err(error),
-            Ok(Found::Scalar(_) | Found::Object(None) | Found::Array) => break deserializer.end(),
-            Ok(Found::Object(Some(row))) => {
+            Ok(JsonValue::Scalar(_) | JsonValue::Object(None) | JsonValue::Array) => break deserializer.end(),
+            Ok(JsonValue::Object(Some(row))) => {
                 number += 1;
                 if let Err(error) = walk.session::<serde_json::Error>(0, number, &row) {
                     break Err(error);
@@ -191,11 +191,11 @@ impl Walk<'_> {
     }
 
     /// Takes a value that does not belong to a session.
-    fn around(&mut self, whole: bool, key: &str, value: Scalar) {
+    fn around(&mut self, whole: bool, key: &str, value: JsonScalar) {
         self.document.listing |= whole && key == "hidden_background";
         if whole && key.eq_ignore_ascii_case("taken_at") {
             self.document.taken_at = Some(value);
-        } else if let Scalar::Text(text) = value {
+        } else if let JsonScalar::Text(text) = value {
             if whole && key.eq_ignore_ascii_case("database") {
                 self.document.database = Some(text);
             } else if key == "hasMore" {
@@ -205,7 +205,7 @@ impl Walk<'_> {
     }
 
     /// Takes an object that is a session, with its number in the array.
-    fn session<E: serde::de::Error>(&mut self, array: u64, number: u64, row: &Row) -> Result<(), E> {
+    fn session<E: serde::de::Error>(&mut self, array: u64, number: u64, row: &JsonRow) -> Result<(), E> {
         match self.document.home {
             None => self.document.home = Some(array),
             Some(home) if home == array => {}
@@ -219,76 +219,76 @@ impl Walk<'_> {
 }
 
 /// A parsed value.
-enum Found {
-    Scalar(Scalar),
+enum JsonValue {
+    Scalar(JsonScalar),
     /// An object; it is a session if it has a SID.
-    Object(Option<Row>),
+    Object(Option<JsonRow>),
     Array,
 }
 
-impl Found {
-    fn scalar(self) -> Scalar {
+impl JsonValue {
+    fn scalar(self) -> JsonScalar {
         match self {
-            Found::Scalar(scalar) => scalar,
-            Found::Object(_) | Found::Array => Scalar::Nested,
+            JsonValue::Scalar(scalar) => scalar,
+            JsonValue::Object(_) | JsonValue::Array => JsonScalar::Nested,
         }
     }
 }
 
 /// Parses any value and everything that is nested in it.
-struct Node<'w, 'a> {
+struct JsonWalker<'w, 'a> {
     walk: &'w mut Walk<'a>,
     /// Whether it is the whole document.
     whole: bool,
 }
 
-impl<'a> Node<'_, 'a> {
-    fn inside(&mut self) -> Node<'_, 'a> {
-        Node {
+impl<'a> JsonWalker<'_, 'a> {
+    fn inside(&mut self) -> JsonWalker<'_, 'a> {
+        JsonWalker {
             walk: self.walk,
             whole: false,
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Node<'_, '_> {
-    type Value = Found;
+impl<'de> DeserializeSeed<'de> for JsonWalker<'_, '_> {
+    type Value = JsonValue;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<JsonValue, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Node<'_, '_> {
-    type Value = Found;
+impl<'de> Visitor<'de> for JsonWalker<'_, '_> {
+    type Value = JsonValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a saved snapshot")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<Found, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<JsonValue, A::Error> {
         self.walk.document.arrays += 1;
         let array = self.walk.document.arrays;
         let (mut number, mut others) = (0, 0_u64);
         while let Some(element) = elements.next_element_seed(self.inside())? {
             match element {
-                Found::Object(Some(row)) => {
+                JsonValue::Object(Some(row)) => {
                     number += 1;
                     self.walk.session::<A::Error>(array, number, &row)?;
                 }
-                Found::Object(None) => others += 1,
-                Found::Scalar(_) | Found::Array => {}
+                JsonValue::Object(None) => others += 1,
+                JsonValue::Scalar(_) | JsonValue::Array => {}
             }
         }
         if number > 0 && others > 0 {
             return Err(self.walk.refuse(Problem::AmongSessions(others)));
         }
         self.walk.document.others |= others > 0;
-        Ok(Found::Array)
+        Ok(JsonValue::Array)
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Found, A::Error> {
-        let mut row = Row::default();
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<JsonValue, A::Error> {
+        let mut row = JsonRow::default();
         let mut seen = Columns::NONE;
         while let Some(key) = map.next_key::<String>()? {
             let column = session_column(&key);
@@ -305,34 +305,34 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
                 self.walk.around(self.whole, &key, value);
             }
         }
-        Ok(Found::Object(seen.contains(Column::Sid).then_some(row)))
+        Ok(JsonValue::Object(seen.contains(Column::Sid).then_some(row)))
     }
 
-    fn visit_unit<E>(self) -> Result<Found, E> {
-        Ok(Found::Scalar(Scalar::Null))
+    fn visit_unit<E>(self) -> Result<JsonValue, E> {
+        Ok(JsonValue::Scalar(JsonScalar::Null))
     }
 
-    fn visit_bool<E>(self, truth: bool) -> Result<Found, E> {
-        Ok(Found::Scalar(Scalar::Text(truth.to_string())))
+    fn visit_bool<E>(self, truth: bool) -> Result<JsonValue, E> {
+        Ok(JsonValue::Scalar(JsonScalar::Text(truth.to_string())))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Found, E> {
-        Ok(Found::Scalar(Scalar::Number(number)))
+    fn visit_i64<E>(self, number: i64) -> Result<JsonValue, E> {
+        Ok(JsonValue::Scalar(JsonScalar::Number(number)))
     }
 
     /// A number of more than 63 bits becomes NULL.
-    fn visit_u64<E>(self, number: u64) -> Result<Found, E> {
-        Ok(Found::Scalar(
-            i64::try_from(number).map_or(Scalar::Null, Scalar::Number),
+    fn visit_u64<E>(self, number: u64) -> Result<JsonValue, E> {
+        Ok(JsonValue::Scalar(
+            i64::try_from(number).map_or(JsonScalar::Null, JsonScalar::Number),
         ))
     }
 
     /// No column has fractions, and a number with an exponent may be rounded. As a text it is reported as unreadable.
-    fn visit_f64<E>(self, number: f64) -> Result<Found, E> {
-        Ok(Found::Scalar(Scalar::Text(format!("{number:?}"))))
+    fn visit_f64<E>(self, number: f64) -> Result<JsonValue, E> {
+        Ok(JsonValue::Scalar(JsonScalar::Text(format!("{number:?}"))))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Found, E> {
-        Ok(Found::Scalar(Scalar::Text(text.to_owned())))
+    fn visit_str<E>(self, text: &str) -> Result<JsonValue, E> {
+        Ok(JsonValue::Scalar(JsonScalar::Text(text.to_owned())))
     }
 }

@@ -51,7 +51,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::quantity::Bytes;
-use crate::session::snapshot::{Clock, Snapshot};
+use crate::session::snapshot::{Snapshot, SnapshotClock};
 
 pub(crate) use stamp::Stamp;
 
@@ -225,7 +225,7 @@ impl Fault {
 ///
 /// # Errors
 /// If the file cannot be read, or [`parse`] refuses it.
-pub fn open(path: &Path, taken_at: Option<Clock>) -> Result<Saved, SavedError> {
+pub fn open(path: &Path, taken_at: Option<SnapshotClock>) -> Result<Saved, SavedError> {
     if path == Path::new("-") {
         return read_all(io::stdin().lock(), "standard input", taken_at);
     }
@@ -251,7 +251,7 @@ fn failed(name: &str, problem: Problem) -> SavedError {
 }
 
 /// The limit is on the bytes that are read, because a pipe or a device has no length.
-fn read_all(from: impl Read, name: &str, taken_at: Option<Clock>) -> Result<Saved, SavedError> {
+fn read_all(from: impl Read, name: &str, taken_at: Option<SnapshotClock>) -> Result<Saved, SavedError> {
     let mut bytes = Vec::new();
     from.take(MAX_BYTES + 1)
         .read_to_end(&mut bytes)
@@ -263,7 +263,7 @@ fn read_all(from: impl Read, name: &str, taken_at: Option<Clock>) -> Result<Save
 ///
 /// # Errors
 /// If the contents are not a complete snapshot in one of the documented forms.
-pub fn parse(bytes: &[u8], name: &str, taken_at: Option<Clock>) -> Result<Saved, SavedError> {
+pub fn parse(bytes: &[u8], name: &str, taken_at: Option<SnapshotClock>) -> Result<Saved, SavedError> {
     let read = || {
         if bytes.len() as u64 > MAX_BYTES {
             return Err(Fault::whole(Problem::TooLarge));
@@ -332,6 +332,6 @@ fn of_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, Fault> {
 ///
 /// # Errors
 /// The forms that are accepted.
-pub fn parse_taken_at(text: &str) -> Result<Clock, &'static str> {
+pub fn parse_taken_at(text: &str) -> Result<SnapshotClock, &'static str> {
     Stamp::parse(text.trim())?.as_clock()
 }

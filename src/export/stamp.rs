@@ -5,7 +5,7 @@
 
 use chrono::{NaiveDate, NaiveTime};
 
-use crate::session::snapshot::Clock;
+use crate::session::snapshot::SnapshotClock;
 use crate::session::time::DbTime;
 
 const DATES: &str = "not a date that can be read; expected ISO 8601 (2026-11-22T10:00:00) or Oracle's 22-NOV-26 or \
@@ -76,11 +76,11 @@ impl Stamp {
     ///
     /// # Errors
     /// If there is no time of day: with midnight, every age would be wrong by up to a day.
-    pub(crate) fn as_clock(self) -> Result<Clock, &'static str> {
+    pub(crate) fn as_clock(self) -> Result<SnapshotClock, &'static str> {
         if self.day_only {
             return Err(NO_TIME_OF_DAY);
         }
-        Ok(Clock {
+        Ok(SnapshotClock {
             now: DbTime(self.wall),
             utc_offset: self.offset.unwrap_or(0),
         })

@@ -2,14 +2,14 @@
 
 use csv::StringRecord;
 
-use crate::export::assemble::{Assembly, Value, is_clock};
+use crate::export::assemble::{Assembly, FieldValue, is_clock};
 use crate::export::spool::{self, Heading, NoHeading};
 use crate::export::{Fault, Format, MAX_ROW_BYTES, Problem, Saved};
 use crate::session::column::{Column, Columns};
-use crate::session::snapshot::Clock;
+use crate::session::snapshot::SnapshotClock;
 
 /// The columns of a file.
-struct Header {
+struct HeaderRow {
     record: StringRecord,
     heading: Heading,
     /// The number of the field for each [`Column`].
@@ -20,7 +20,7 @@ struct Header {
 }
 
 /// The kinds of lines.
-enum Line {
+enum SpoolLine {
     Session,
     /// The heading of another page, an underline, or an empty line.
     Layout,
@@ -29,14 +29,14 @@ enum Line {
     Other,
 }
 
-pub(super) fn read(text: &str, taken_at: Option<Clock>) -> Result<Saved, Fault> {
+pub(super) fn read(text: &str, taken_at: Option<SnapshotClock>) -> Result<Saved, Fault> {
     let heading = Heading::find(text).map_err(|missing| match missing {
         NoHeading::NoSid { line } => Fault::at(line, Problem::NoSid { header: true }),
         NoHeading::FixedWidth { line } => Fault::at(line, Problem::FixedWidth),
     })?;
-    let mut lines = Lines::new(text);
+    let mut lines = SpoolLines::new(text);
     let start = heading.start;
-    let header = Header::read(text, heading).map_err(|problem| Fault::at(lines.line_of(start), problem))?;
+    let header = HeaderRow::read(text, heading).map_err(|problem| Fault::at(lines.line_of(start), problem))?;
     let assembly = pass(text, &header, Assembly::new(header.columns, taken_at, "line"))?;
     let assembly = match assembly.again() {
         None => assembly,
@@ -46,8 +46,8 @@ pub(super) fn read(text: &str, taken_at: Option<Clock>) -> Result<Saved, Fault> 
 }
 
 /// Reads all lines once.
-fn pass(text: &str, header: &Header, mut assembly: Assembly) -> Result<Assembly, Fault> {
-    let mut lines = Lines::new(text);
+fn pass(text: &str, header: &HeaderRow, mut assembly: Assembly) -> Result<Assembly, Fault> {
+    let mut lines = SpoolLines::new(text);
     let (heading, start) = (&header.heading, header.heading.start);
     let mut reader = header.heading.reader(&text[start..]);
     let mut record = StringRecord::new();
@@ -69,25 +69,25 @@ fn pass(text: &str, header: &Header, mut assembly: Assembly) -> Result<Assembly,
             continue;
         }
         match (header.line(&record), end) {
-            (Line::Layout, None) => {}
-            (Line::End(count), None) => end = Some((line, count)),
-            (Line::End(count), Some((said, None))) => end = Some((said, count)),
-            (Line::Session, Some((said, _))) => {
+            (SpoolLine::Layout, None) => {}
+            (SpoolLine::End(count), None) => end = Some((line, count)),
+            (SpoolLine::End(count), Some((said, None))) => end = Some((said, count)),
+            (SpoolLine::Session, Some((said, _))) => {
                 let problem = format!("there is a session after the end of the result in line {said}");
                 return Err(Fault::at(line, Problem::SeveralSnapshots(problem)));
             }
-            (Line::Layout, Some(_)) if header.is_repeated(&record) => {
+            (SpoolLine::Layout, Some(_)) if header.is_repeated(&record) => {
                 return Err(Fault::at(
                     line,
                     Problem::SeveralSnapshots("a second result begins here".into()),
                 ));
             }
-            (Line::End(_) | Line::Layout | Line::Other, Some(_)) => {}
-            (Line::Other, None) => {
+            (SpoolLine::End(_) | SpoolLine::Layout | SpoolLine::Other, Some(_)) => {}
+            (SpoolLine::Other, None) => {
                 let in_quotes = !heading.padded && ends_in_quotes(text, before, heading.separator);
                 return Err(field_count(&record, header, line, in_quotes));
             }
-            (Line::Session, None) => {
+            (SpoolLine::Session, None) => {
                 let at_end = start + reader.position().byte() as usize >= text.len();
                 if at_end && !heading.padded && ends_in_quotes(text, before, heading.separator) {
                     return Err(Fault::at(line, Problem::CutOff("a quoted field")));
@@ -123,7 +123,7 @@ fn checked(mut assembly: Assembly, end: Option<(u64, Option<u64>)>, ends_in_line
     }
 }
 
-fn field_count(record: &StringRecord, header: &Header, line: u64, in_quotes: bool) -> Fault {
+fn field_count(record: &StringRecord, header: &HeaderRow, line: u64, in_quotes: bool) -> Fault {
     let (found, expected) = (record.len(), header.record.len());
     Fault::at(
         line,
@@ -150,8 +150,8 @@ impl Heading {
     }
 }
 
-impl Header {
-    fn read(text: &str, heading: Heading) -> Result<Header, Problem> {
+impl HeaderRow {
+    fn read(text: &str, heading: Heading) -> Result<HeaderRow, Problem> {
         let mut record = StringRecord::new();
         heading
             .reader(&text[heading.start..])
@@ -173,7 +173,7 @@ impl Header {
                 columns.insert(column);
             }
         }
-        Ok(Header {
+        Ok(HeaderRow {
             record,
             heading,
             places,
@@ -182,31 +182,31 @@ impl Header {
         })
     }
 
-    fn line(&self, record: &StringRecord) -> Line {
+    fn line(&self, record: &StringRecord) -> SpoolLine {
         let whole = record.len() == self.record.len();
         let sid = self.places[Column::Sid as usize].and_then(|place| record.get(place));
         let numbered = sid.is_some_and(|sid| sid.trim().parse::<u32>().is_ok());
         if whole && numbered {
-            return Line::Session;
+            return SpoolLine::Session;
         }
         if is_blank(record) || self.is_repeated(record) || spool::is_underline(record.iter()) {
-            return Line::Layout;
+            return SpoolLine::Layout;
         }
         if record.get(0).is_some_and(spool::is_prompt) {
-            return Line::End(None);
+            return SpoolLine::End(None);
         }
         if record.len() == 1
             && let Some(line) = record.get(0)
         {
             if let Some(count) = spool::feedback(line) {
-                return Line::End(Some(count));
+                return SpoolLine::End(Some(count));
             }
             if spool::is_timing(line) {
-                return Line::End(None);
+                return SpoolLine::End(None);
             }
         }
         // A complete line whose SID is wrong is reported for that value.
-        if whole { Line::Session } else { Line::Other }
+        if whole { SpoolLine::Session } else { SpoolLine::Other }
     }
 
     fn is_repeated(&self, record: &StringRecord) -> bool {
@@ -224,22 +224,22 @@ impl Header {
         assembly.push(line, |column| {
             self.places[column as usize]
                 .and_then(|place| record.get(place))
-                .map_or(Value::Null, |field| self.value_of(field))
+                .map_or(FieldValue::Null, |field| self.value_of(field))
         })
     }
 
-    fn value_of<'a>(&self, field: &'a str) -> Value<'a> {
+    fn value_of<'a>(&self, field: &'a str) -> FieldValue<'a> {
         let bare = field.trim();
         let is_null = field.is_empty()
             || ["(null)", "null", "[null]", "<null>"]
                 .iter()
                 .any(|word| word.eq_ignore_ascii_case(bare));
         if is_null || self.heading.padded && bare.is_empty() {
-            Value::Null
+            FieldValue::Null
         } else if self.heading.padded {
-            Value::Text(bare)
+            FieldValue::Text(bare)
         } else {
-            Value::Text(field)
+            FieldValue::Text(field)
         }
     }
 }
@@ -272,15 +272,15 @@ fn ends_in_quotes(text: &str, start: usize, separator: u8) -> bool {
 }
 
 /// Counts lines during reading.
-struct Lines<'a> {
+struct SpoolLines<'a> {
     bytes: &'a [u8],
     at: usize,
     line: u64,
 }
 
-impl<'a> Lines<'a> {
-    fn new(text: &'a str) -> Lines<'a> {
-        Lines {
+impl<'a> SpoolLines<'a> {
+    fn new(text: &'a str) -> SpoolLines<'a> {
+        SpoolLines {
             bytes: text.as_bytes(),
             at: 0,
             line: 1,

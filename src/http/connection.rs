@@ -24,15 +24,15 @@ pub(super) struct Bounded {
     listener: TcpListener,
     deadline: Duration,
     /// Oldest first.
-    open: VecDeque<Weak<Place>>,
+    open: VecDeque<Weak<Slot>>,
 }
 
 /// The state that the listener and a connection share.
 #[derive(Debug, Default)]
-struct Place(Mutex<PlaceState>);
+struct Slot(Mutex<SlotState>);
 
 #[derive(Debug, Default)]
-struct PlaceState {
+struct SlotState {
     /// The connection must close in favour of another.
     given_away: bool,
     /// The server has begun to write.
@@ -41,8 +41,8 @@ struct PlaceState {
     waker: Option<Waker>,
 }
 
-impl Place {
-    fn state(&self) -> MutexGuard<'_, PlaceState> {
+impl Slot {
+    fn state(&self) -> MutexGuard<'_, SlotState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -58,10 +58,10 @@ impl Bounded {
     }
 
     /// Makes a place for a new connection.
-    fn place(&mut self) -> Arc<Place> {
+    fn place(&mut self) -> Arc<Slot> {
         self.open.retain(|place| place.strong_count() > 0);
         while self.open.len() >= CONNECTIONS {
-            let is_idle = |place: &Weak<Place>| place.upgrade().is_some_and(|place| !place.state().answered);
+            let is_idle = |place: &Weak<Slot>| place.upgrade().is_some_and(|place| !place.state().answered);
             let closed = self.open.iter().position(is_idle).unwrap_or(0);
             if let Some(place) = self.open.remove(closed).and_then(|place| place.upgrade()) {
                 let mut state = place.state();
@@ -71,7 +71,7 @@ impl Bounded {
                 }
             }
         }
-        let place = Arc::new(Place::default());
+        let place = Arc::new(Slot::default());
         self.open.push_back(Arc::downgrade(&place));
         place
     }
@@ -110,7 +110,7 @@ impl axum::serve::Listener for Bounded {
 pub(super) struct Connection {
     stream: TcpStream,
     deadline: Pin<Box<Sleep>>,
-    place: Arc<Place>,
+    place: Arc<Slot>,
 }
 
 impl Connection {

@@ -12,10 +12,10 @@ use crate::decide::verify::Proof;
 use crate::event::InstanceReport;
 use crate::html::{STATUS, document};
 use crate::quantity::Span;
-use crate::status::{Database, Link, Policy, Recent, Status};
+use crate::status::{DaemonStatus, DatabaseStatus, PolicyStatus, Reachability, Recent};
 
 /// Renders the page. `at` and `now` are the host's time.
-pub(super) fn render(status: &Status, at: DateTime<Utc>, now: Monotonic) -> String {
+pub(super) fn render(status: &DaemonStatus, at: DateTime<Utc>, now: Monotonic) -> String {
     let body = html! {
         h1 { "orareaper " (env!("CARGO_PKG_VERSION")) }
         (heading(status, at))
@@ -27,7 +27,7 @@ pub(super) fn render(status: &Status, at: DateTime<Utc>, now: Monotonic) -> Stri
     document("orareaper", STATUS, ["refresh", "15"], &body)
 }
 
-fn heading(status: &Status, at: DateTime<Utc>) -> Markup {
+fn heading(status: &DaemonStatus, at: DateTime<Utc>) -> Markup {
     html! {
         p.dim {
             (time(at))
@@ -39,7 +39,7 @@ fn heading(status: &Status, at: DateTime<Utc>) -> Markup {
     }
 }
 
-fn warnings(status: &Status) -> Markup {
+fn warnings(status: &DaemonStatus) -> Markup {
     html! {
         @if status.dry_run { p.warn { "Started with --dry-run: nothing is sent to any database." } }
         @if let Some(by) = &status.paused { p.warn { "Paused by " (by) ": no session is acted on." } }
@@ -53,7 +53,7 @@ fn warnings(status: &Status) -> Markup {
     }
 }
 
-fn of_database(name: &str, database: &Database, now: Monotonic) -> Markup {
+fn of_database(name: &str, database: &DatabaseStatus, now: Monotonic) -> Markup {
     let arming = if database.armed { "armed" } else { "not armed" };
     html! {
         section {
@@ -61,9 +61,9 @@ fn of_database(name: &str, database: &Database, now: Monotonic) -> Markup {
             p {
                 "driver " (database.driver) ", " (arming) ", polled every " (display(span(database.poll))) ". "
                 @match &database.link {
-                    Link::Connecting => "Connecting. ",
-                    Link::Up { release } => { span.good { "Up" } ", release " (release) ". " }
-                    Link::Down { .. } => { span.bad { "Down" } ". " }
+                    Reachability::Connecting => "Connecting. ",
+                    Reachability::Up { release } => { span.good { "Up" } ", release " (release) ". " }
+                    Reachability::Down { .. } => { span.bad { "Down" } ". " }
                 }
                 @match database.trouble(now) {
                     Some(trouble) => span.bad { "Not ready: " (trouble) },
@@ -145,7 +145,7 @@ fn instances(instances: &[InstanceReport]) -> Markup {
     table(&head, &rows)
 }
 
-fn policies(policies: &[Policy]) -> Markup {
+fn policies(policies: &[PolicyStatus]) -> Markup {
     if policies.is_empty() {
         return html! { p.dim { "No policy is in force here." } };
     }
@@ -187,7 +187,7 @@ fn policies(policies: &[Policy]) -> Markup {
     }
 }
 
-fn last_actions(status: &Status) -> Markup {
+fn last_actions(status: &DaemonStatus) -> Markup {
     let head = [
         "When",
         "Database",

@@ -8,8 +8,8 @@ use crate::clock::ManualClock;
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::event::{
-    Event, Evidence, InstanceReport, Intent, Loaded, LoadedDatabase, LoadedPolicy, Outcomed, PolicyLoad, PolicyReport,
-    SpareReason,
+    Event, Evidence, InForceReport, InstanceReport, Intent, LoadedDatabase, LoadedPolicy, Outcomed, PolicyLoad,
+    PolicyReport, SpareReason,
 };
 use crate::http::connection::CONNECTIONS;
 use crate::policy::model::{Action, Protection};
@@ -61,7 +61,7 @@ impl Daemon {
 }
 
 fn loaded() -> Event {
-    Event::Policies(PolicyLoad::Loaded(Loaded {
+    Event::Policies(PolicyLoad::Loaded(InForceReport {
         digest: "0123456789abcdef".into(),
         policies: 1,
         databases: vec![LoadedDatabase {

@@ -25,7 +25,7 @@ use prometheus::{
 
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
-use crate::event::{CycleReport, Event, Loaded, LoadedDatabase, LoadedPolicy, PolicyLoad};
+use crate::event::{CycleReport, Event, InForceReport, LoadedDatabase, LoadedPolicy, PolicyLoad};
 use crate::metrics::family::Family;
 use crate::metrics::info::DatabaseInfo;
 use crate::oracle::Class;
@@ -60,13 +60,13 @@ pub struct Metrics {
     round_trips: Family<IntCounterVec, 1>,
     driver_errors: Family<IntCounterVec, 2>,
     journal_errors: IntCounter,
-    known: Mutex<Known>,
+    known: Mutex<KnownSeries>,
 }
 
 /// What the existing series belong to.
 #[derive(Debug, Default)]
-struct Known {
-    loaded: Loaded,
+struct KnownSeries {
+    loaded: InForceReport,
     instances: BTreeMap<Arc<str>, Vec<u32>>,
 }
 
@@ -182,7 +182,7 @@ impl Metrics {
             round_trips: make.counters("driver_round_trips_total", "Round trips to the database.", ["database"]),
             driver_errors: make.counters("driver_errors_total", errors, ["database", "class"]),
             journal_errors: make.register(IntCounter::with_opts(opts("journal_errors_total", journal))),
-            known: Mutex::new(Known::default()),
+            known: Mutex::new(KnownSeries::default()),
             registry,
         }
     }
@@ -254,7 +254,7 @@ impl Metrics {
         self.journal_errors.inc();
     }
 
-    fn loaded(&self, loaded: &Loaded) {
+    fn loaded(&self, loaded: &InForceReport) {
         self.policies_loaded.set(whole(loaded.policies));
         self.reload_success.set(1);
         self.database_info.set(&loaded.databases);

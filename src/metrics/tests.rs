@@ -35,7 +35,7 @@ fn loaded(databases: &[(&str, &[&str])]) -> Event {
             })
             .collect(),
     });
-    Event::Policies(PolicyLoad::Loaded(Loaded {
+    Event::Policies(PolicyLoad::Loaded(InForceReport {
         digest: "ab12".into(),
         policies: 2,
         databases: databases.collect(),

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
 
-use crate::decide::protect::{Accounts, Facts};
+use crate::decide::protect::{Accounts, ProtectionFacts};
 use crate::oracle::access::{Grantee, Unreadable};
 use crate::oracle::sql::Statistics;
 use crate::oracle::{OneForAll, TextForm};
@@ -442,8 +442,8 @@ impl Capabilities {
 
     /// What the protections need to know; `own` are the daemon's sessions on this database.
     #[must_use]
-    pub(crate) fn facts(&self, own: &[SessionKey]) -> Facts {
-        Facts {
+    pub(crate) fn facts(&self, own: &[SessionKey]) -> ProtectionFacts {
+        ProtectionFacts {
             own_username: self.own_username.clone(),
             own_sessions: own.iter().map(|key| (key.inst_id, key.sid, key.serial)).collect(),
             oracle_maintained: self.maintained.clone(),

@@ -18,7 +18,7 @@ use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::link::{Acting, Link};
 use crate::oracle::logoff::Logoffs;
-use crate::oracle::sockets::Attempt;
+use crate::oracle::sockets::SocketAttempt;
 use crate::oracle::{ActingConnection, Connection, Driver, Purpose, Target, oci, thin};
 
 /// How many attempts to connect to one database may hang at a time.
@@ -39,19 +39,19 @@ pub struct ConnectSlot {
 
 #[derive(Debug, Default)]
 struct Attempts {
-    state: Mutex<Running>,
+    state: Mutex<RunningAttempts>,
     ended: Condvar,
 }
 
 /// The attempts whose threads have not ended.
 #[derive(Debug, Default)]
-struct Running {
+struct RunningAttempts {
     count: usize,
     /// No new attempt begins before this, unless all others have ended.
     closed: Option<Deadline>,
 }
 
-impl Running {
+impl RunningAttempts {
     fn lets_in(&self) -> bool {
         let closed = self.closed.as_ref().is_some_and(|closed| closed.left().is_some());
         self.count == 0 || self.count < MAX_HANGING && !closed
@@ -59,7 +59,7 @@ impl Running {
 }
 
 impl Attempts {
-    fn state(&self) -> MutexGuard<'_, Running> {
+    fn state(&self) -> MutexGuard<'_, RunningAttempts> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -107,7 +107,7 @@ impl ConnectSlot {
         let (answer, answered) = sync_channel(1);
         let logoffs = self.logoffs.clone();
         let its_target = target.clone();
-        let attempt = Attempt::begin(&target.connect);
+        let attempt = SocketAttempt::begin(&target.connect);
         let its_attempt = attempt.clone();
         let spawned = thread::Builder::new()
             .name(format!("connect-{}", target.name))
@@ -210,7 +210,7 @@ fn open(
     purpose: Purpose,
     limit: Duration,
     logoffs: Logoffs,
-    attempt: &Attempt,
+    attempt: &SocketAttempt,
 ) -> Result<Opened, Error> {
     match target.driver {
         Driver::Oci => Ok(Opened::Oci(oci::connect(target, purpose, limit, logoffs, attempt)?)),

@@ -21,7 +21,7 @@ use crate::oracle::row::RowBuffer;
 pub(super) const CHUNK: usize = 500;
 
 /// What a call's thread sends.
-enum Said<T> {
+enum CallMessage<T> {
     Rows(Vec<RowBuffer>),
     Done(Result<T, Box<dyn Any + Send>>),
     /// The thread has stopped at its second panic.
@@ -29,16 +29,16 @@ enum Said<T> {
 }
 
 /// Sends a call's rows to its caller.
-pub(super) struct Rows<T> {
-    said: SyncSender<Said<T>>,
+pub(super) struct RowSender<T> {
+    said: SyncSender<CallMessage<T>>,
     /// The caller wants no more rows.
     enough: Arc<AtomicBool>,
 }
 
-impl<T> Rows<T> {
+impl<T> RowSender<T> {
     /// Sends rows; `false` when the caller wants no more.
     pub(super) fn hand_over(&self, rows: Vec<RowBuffer>) -> bool {
-        !self.enough.load(Ordering::Relaxed) && self.said.send(Said::Rows(rows)).is_ok()
+        !self.enough.load(Ordering::Relaxed) && self.said.send(CallMessage::Rows(rows)).is_ok()
     }
 }
 
@@ -84,25 +84,25 @@ fn watch_panics() {
 /// When the call panics.
 pub(super) fn run<T: Send + 'static>(
     tried: &str,
-    call: impl FnOnce(&Rows<Result<T, Error>>) -> Result<T, Error> + Send + 'static,
+    call: impl FnOnce(&RowSender<Result<T, Error>>) -> Result<T, Error> + Send + 'static,
     take: &mut dyn FnMut(Vec<RowBuffer>) -> bool,
 ) -> Result<T, Error> {
     watch_panics();
-    let (said, heard) = sync_channel::<Said<Result<T, Error>>>(2);
+    let (said, heard) = sync_channel::<CallMessage<Result<T, Error>>>(2);
     let enough = Arc::new(AtomicBool::new(false));
     let its_enough = Arc::clone(&enough);
     let spawned = thread::Builder::new().name("call".to_owned()).spawn(move || {
         let last = said.clone();
         // Sending fails only if the caller no longer waits.
-        let last_words: LastWords = Box::new(move || drop(last.send(Said::Lost)));
+        let last_words: LastWords = Box::new(move || drop(last.send(CallMessage::Lost)));
         CALL.set(Some((0, last_words)));
-        let rows = Rows {
+        let rows = RowSender {
             said,
             enough: its_enough,
         };
         let done = catch_unwind(AssertUnwindSafe(|| call(&rows)));
         CALL.set(None);
-        drop(rows.said.send(Said::Done(done)));
+        drop(rows.said.send(CallMessage::Done(done)));
     });
     if let Err(error) = spawned {
         return Err(Error::new(
@@ -116,20 +116,20 @@ pub(super) fn run<T: Send + 'static>(
 
 fn listen<T>(
     tried: &str,
-    heard: &Receiver<Said<Result<T, Error>>>,
+    heard: &Receiver<CallMessage<Result<T, Error>>>,
     enough: &AtomicBool,
     take: &mut dyn FnMut(Vec<RowBuffer>) -> bool,
 ) -> Result<T, Error> {
     for said in heard {
         match said {
-            Said::Rows(rows) => {
+            CallMessage::Rows(rows) => {
                 if !enough.load(Ordering::Relaxed) && !take(rows) {
                     enough.store(true, Ordering::Relaxed);
                 }
             }
-            Said::Done(Ok(result)) => return result,
-            Said::Done(Err(panic)) => resume_unwind(panic),
-            Said::Lost => break,
+            CallMessage::Done(Ok(result)) => return result,
+            CallMessage::Done(Err(panic)) => resume_unwind(panic),
+            CallMessage::Lost => break,
         }
     }
     let why = "the driver panicked over the answer, and again while it cleaned up";

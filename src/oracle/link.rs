@@ -10,8 +10,10 @@ use std::time::Duration;
 use crate::decide::guard::Statement;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::logoff::Logoffs;
-use crate::oracle::sockets::{Claim, Socket};
-use crate::oracle::{ActingConnection, BlockAnswer, Connection, Identity, MAX_STATEMENT, Query, Sink, reading};
+use crate::oracle::sockets::{Socket, SocketClaim};
+use crate::oracle::{
+    ActingConnection, BlockAnswer, Connection, ConnectionIdentity, MAX_STATEMENT, Query, Sink, reading,
+};
 
 /// After this many calls in a row without an answer the connection counts as lost, whatever the numbers of the errors say.
 const FAILURES: u32 = 5;
@@ -35,7 +37,7 @@ pub(super) trait Native: Send + 'static {
 pub(super) struct Link<N: Native> {
     /// `None` only while it is being dropped.
     native: Option<N>,
-    identity: Identity,
+    identity: ConnectionIdentity,
     warning: Option<String>,
     round_trips: u64,
     lost: bool,
@@ -51,13 +53,13 @@ pub(super) struct Sockets {
     /// The socket that a logoff may hang on.
     pub(super) own: Option<Socket>,
     /// Keeps the sockets from being shut down as those of an abandoned attempt.
-    pub(super) claim: Option<Claim>,
+    pub(super) claim: Option<SocketClaim>,
 }
 
 impl<N: Native> Link<N> {
     pub(super) fn new(
         native: N,
-        identity: Identity,
+        identity: ConnectionIdentity,
         warning: Option<String>,
         logoffs: Logoffs,
         sockets: Sockets,
@@ -170,7 +172,7 @@ impl<N: Native> Connection for Link<N> {
         self.lost
     }
 
-    fn identity(&self) -> &Identity {
+    fn identity(&self) -> &ConnectionIdentity {
         &self.identity
     }
 
@@ -215,7 +217,7 @@ impl<N: Native> Connection for Acting<N> {
         self.0.is_lost()
     }
 
-    fn identity(&self) -> &Identity {
+    fn identity(&self) -> &ConnectionIdentity {
         self.0.identity()
     }
 
@@ -303,7 +305,7 @@ mod tests {
             codes: codes.to_vec(),
             next: Cell::new(0),
         };
-        let identity = Identity {
+        let identity = ConnectionIdentity {
             database: Arc::from("prod"),
             driver: Driver::Thin,
             purpose: Purpose::Poll,

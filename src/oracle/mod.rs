@@ -290,7 +290,7 @@ impl BlockAnswer {
 
 /// Who this connection is, as far as the driver knows without asking the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct ConnectionIdentity {
     /// The configured name of the database.
     pub(crate) database: Arc<str>,
     /// The driver.
@@ -324,7 +324,7 @@ pub trait Connection: Send {
     fn is_lost(&self) -> bool;
 
     /// Database, driver and purpose of this connection.
-    fn identity(&self) -> &Identity;
+    fn identity(&self) -> &ConnectionIdentity;
 
     /// A warning that came with the login: the password expires soon.
     fn warning(&self) -> Option<&str>;

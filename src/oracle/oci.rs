@@ -22,10 +22,10 @@ use crate::oracle::error::{Class, Error, Phase};
 use crate::oracle::link::{Link, Native, Sockets, too_slow};
 use crate::oracle::logoff::Logoffs;
 use crate::oracle::row::RowBuffer;
-use crate::oracle::sockets::Attempt;
+use crate::oracle::sockets::SocketAttempt;
 use crate::oracle::{
-    BLOCK, Bind, BlockAnswer, Driver, Identity, Login, MAX_STATEMENT, MODULE, Purpose, Query, STATEMENT_CACHE, Sink,
-    Target, calendar, db_time,
+    BLOCK, Bind, BlockAnswer, ConnectionIdentity, Driver, Login, MAX_STATEMENT, MODULE, Purpose, Query,
+    STATEMENT_CACHE, Sink, Target, calendar, db_time,
 };
 
 /// Within this many minutes the client notices a peer that vanished (client 19 and later).
@@ -55,7 +55,7 @@ pub(super) fn connect(
     purpose: Purpose,
     limit: Duration,
     logoffs: Logoffs,
-    attempt: &Attempt,
+    attempt: &SocketAttempt,
 ) -> Result<Link<oracle::Connection>, Error> {
     let tried = target.connecting();
     let failed = |error: oracle::Error| from_driver(&error, Phase::Connect, &tried, limit);
@@ -96,7 +96,7 @@ pub(super) fn connect(
     connection.set_call_timeout(Some(limit)).map_err(failed)?;
     connection.set_module(MODULE).map_err(failed)?;
     connection.set_action(purpose.name()).map_err(failed)?;
-    let identity = Identity {
+    let identity = ConnectionIdentity {
         database: target.name.clone(),
         driver: Driver::Oci,
         purpose,

@@ -17,7 +17,7 @@ use crate::oracle::access::Unreadable;
 use crate::oracle::capabilities::{Capabilities, Place};
 use crate::oracle::error::Error;
 use crate::oracle::probe::{id, number, text};
-use crate::oracle::read::Reader;
+use crate::oracle::read::SnapshotReader;
 use crate::oracle::sql::{self, Scope};
 use crate::oracle::{Cell, Query};
 use crate::policy::pressure::Resource;
@@ -42,7 +42,7 @@ pub(crate) fn read_pressure(
     limit: Duration,
 ) -> Result<(Readings, Vec<Unreadable>), Error> {
     let mut gauging = Gauging {
-        reader: Reader::new(connection, capabilities, Scope::All, limit),
+        reader: SnapshotReader::new(connection, capabilities, Scope::All, limit),
         place: capabilities.place(),
         snapshot,
         parameters: None,
@@ -86,7 +86,7 @@ pub(crate) fn read_pressure(
 
 /// A reading of resources in progress.
 struct Gauging<'r> {
-    reader: Reader<'r>,
+    reader: SnapshotReader<'r>,
     place: Place,
     snapshot: &'r Snapshot,
     /// GV$PARAMETER by instance and name, after it was read.

@@ -183,7 +183,7 @@ struct OwnSession {
     age: Option<i64>,
 }
 
-struct Database {
+struct DatabaseRow {
     name: String,
     role: String,
     open_mode: String,
@@ -343,16 +343,16 @@ impl<'c> Asking<'c> {
         Ok(rows.into_iter().next().unwrap_or_default())
     }
 
-    fn database(&mut self, release: Release) -> Result<Database, Error> {
+    fn database(&mut self, release: Release) -> Result<DatabaseRow, Error> {
         let rows = self.rows_if_readable(&startup::database(), |row| {
-            Some(Database {
+            Some(DatabaseRow {
                 name: text(row, 0).unwrap_or_default(),
                 role: text(row, 1).unwrap_or_default(),
                 open_mode: text(row, 2).unwrap_or_default(),
                 cdb: false,
             })
         })?;
-        let mut database = rows.unwrap_or_default().into_iter().next().unwrap_or(Database {
+        let mut database = rows.unwrap_or_default().into_iter().next().unwrap_or(DatabaseRow {
             name: String::new(),
             role: String::new(),
             open_mode: String::new(),

@@ -23,8 +23,8 @@ use crate::oracle::{Cell, Connection, Query, TextForm, collect, reading, text_fo
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{
-    Clock, Instance, Joining, MAX_ROWS, ParallelServer, ProcessRow, Snapshot, SnapshotSource, StatisticsRow, TempRow,
-    TooManySessions, TransactionRow,
+    Instance, Joining, MAX_ROWS, ParallelServer, ProcessRow, Snapshot, SnapshotClock, SnapshotSource, StatisticsRow,
+    TempRow, TooManySessions, TransactionRow,
 };
 use crate::session::time::DbTime;
 
@@ -33,7 +33,7 @@ const MAX_INSTANCES: usize = 1000;
 
 /// A snapshot with what could not be read for it.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct TakenSnapshot {
     /// The snapshot.
     pub(crate) snapshot: Snapshot,
     /// Views that could not be read: their columns are missing.
@@ -56,14 +56,14 @@ pub(crate) fn read_snapshot(
     capabilities: &Capabilities,
     scope: Scope,
     limit: Duration,
-) -> Result<Taken, Error> {
+) -> Result<TakenSnapshot, Error> {
     let wanted = wanted.union(ALWAYS.into_iter().collect());
     let (scope, wanted) = match scope {
         Scope::One { .. } if wanted.needs(Source::Waiters) => (Scope::All, wanted),
         Scope::One { .. } => (scope, wanted.union(capabilities.columns)),
         Scope::All => (scope, wanted),
     };
-    let mut reader = Reader::new(connection, capabilities, scope, limit);
+    let mut reader = SnapshotReader::new(connection, capabilities, scope, limit);
     let before = reader.instances()?;
     let builder = reader.sessions(Snapshot::inputs(wanted))?;
     let after = if capabilities.cluster {
@@ -90,7 +90,7 @@ pub(crate) fn read_snapshot(
         builder.rows.finish(clock, instances)
     };
     let snapshot = reader.join(joining, wanted)?;
-    Ok(Taken {
+    Ok(TakenSnapshot {
         snapshot,
         unreadable: reader.unreadable,
         dates_fault: reader.dates_fault,
@@ -185,9 +185,9 @@ struct InstanceRow {
     utc_offset: Option<i32>,
 }
 
-fn clock_of(rows: &[InstanceRow]) -> Option<Clock> {
+fn clock_of(rows: &[InstanceRow]) -> Option<SnapshotClock> {
     let row = rows.iter().find(|row| row.now.is_some())?;
-    Some(Clock {
+    Some(SnapshotClock {
         now: row.now?,
         utc_offset: row.utc_offset.unwrap_or(0),
     })
@@ -249,7 +249,7 @@ fn with_words<'a>(row: &[Cell<'a>], words: &'a [Option<String>]) -> Vec<Cell<'a>
 }
 
 /// A reading in progress.
-pub(super) struct Reader<'r> {
+pub(super) struct SnapshotReader<'r> {
     connection: &'r mut dyn Connection,
     pub(super) capabilities: &'r Capabilities,
     scope: Scope,
@@ -259,25 +259,25 @@ pub(super) struct Reader<'r> {
 }
 
 /// The sessions that were read, with the instances that showed any.
-struct Sessions {
+struct SessionRows {
     rows: crate::session::snapshot::SnapshotBuilder,
     instances_seen: HashSet<u32>,
 }
 
-impl Sessions {
+impl SessionRows {
     fn rows(&self) -> usize {
         self.rows.rows()
     }
 }
 
-impl<'r> Reader<'r> {
+impl<'r> SnapshotReader<'r> {
     pub(super) fn new(
         connection: &'r mut dyn Connection,
         capabilities: &'r Capabilities,
         scope: Scope,
         limit: Duration,
-    ) -> Reader<'r> {
-        Reader {
+    ) -> SnapshotReader<'r> {
+        SnapshotReader {
             connection,
             capabilities,
             scope,
@@ -340,7 +340,7 @@ impl<'r> Reader<'r> {
         })
     }
 
-    fn sessions(&mut self, wanted: Columns) -> Result<Sessions, Error> {
+    fn sessions(&mut self, wanted: Columns) -> Result<SessionRows, Error> {
         let form = self.capabilities.texts;
         let (query, columns) = sql::sessions(wanted, self.capabilities.columns, self.scope, form);
         let left = self.left(&query)?;
@@ -373,7 +373,7 @@ impl<'r> Reader<'r> {
             let tried = reading(&query, &self.connection.identity().database);
             return Err(Error::new(Class::Partial, tried, too_many.to_string()));
         }
-        Ok(Sessions {
+        Ok(SessionRows {
             rows: builder,
             instances_seen,
         })

@@ -10,7 +10,7 @@ use crate::oracle::{Cell, CellType, whole_number};
 use crate::session::time::DbTime;
 
 #[derive(Clone, Copy, Debug)]
-enum Value {
+enum DriverValue {
     Null,
     /// A text, or a NUMBER in decimal notation: its range in the buffer's text.
     Text {
@@ -24,7 +24,7 @@ enum Value {
 #[derive(Debug, Default)]
 pub(super) struct RowBuffer {
     text: String,
-    values: Vec<Value>,
+    values: Vec<DriverValue>,
 }
 
 impl RowBuffer {
@@ -34,18 +34,18 @@ impl RowBuffer {
     }
 
     pub(super) fn push_null(&mut self) {
-        self.values.push(Value::Null);
+        self.values.push(DriverValue::Null);
     }
 
     pub(super) fn push_time(&mut self, time: Option<DbTime>) {
-        self.values.push(time.map_or(Value::Null, Value::Time));
+        self.values.push(time.map_or(DriverValue::Null, DriverValue::Time));
     }
 
     /// A text or a number.
     pub(super) fn push_text(&mut self, text: impl Display) {
         let begin = self.text.len();
         write!(self.text, "{text}").expect("writing to a String does not fail");
-        self.values.push(Value::Text {
+        self.values.push(DriverValue::Text {
             begin,
             end: self.text.len(),
         });
@@ -62,14 +62,14 @@ impl RowBuffer {
             .iter()
             .zip(&self.values)
             .map(|(expected, value)| match (expected, value) {
-                (CellType::Text, Value::Text { begin, end }) => shown(&self.text[*begin..*end]),
-                (CellType::Number, Value::Text { begin, end }) => {
+                (CellType::Text, DriverValue::Text { begin, end }) => shown(&self.text[*begin..*end]),
+                (CellType::Number, DriverValue::Text { begin, end }) => {
                     whole_number(&self.text[*begin..*end]).map_or(Cell::Null, Cell::Number)
                 }
-                (CellType::Time, Value::Time(time)) => Cell::Time(*time),
-                (CellType::Text | CellType::Number | CellType::Time, Value::Null)
-                | (CellType::Text | CellType::Number, Value::Time(_))
-                | (CellType::Time, Value::Text { .. }) => Cell::Null,
+                (CellType::Time, DriverValue::Time(time)) => Cell::Time(*time),
+                (CellType::Text | CellType::Number | CellType::Time, DriverValue::Null)
+                | (CellType::Text | CellType::Number, DriverValue::Time(_))
+                | (CellType::Time, DriverValue::Text { .. }) => Cell::Null,
             })
             .collect()
     }

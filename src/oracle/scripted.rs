@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use crate::decide::guard::Statement;
 use crate::oracle::{
-    ActingConnection, BlockAnswer, Cell, CellType, Connection, Driver, Error, Identity, Phase, Purpose, Query, Sink,
-    reading,
+    ActingConnection, BlockAnswer, Cell, CellType, Connection, ConnectionIdentity, Driver, Error, Phase, Purpose,
+    Query, Sink, reading,
 };
 use crate::session::time::DbTime;
 
 /// Gives the first answer whose key is the query's view or is part of its text. A row is its texts in the order of the query's
 /// columns.
 pub(crate) struct Scripted {
-    identity: Identity,
+    identity: ConnectionIdentity,
     answers: Vec<(&'static str, Answer)>,
     pub(crate) asked: Vec<Query>,
 }
@@ -31,7 +31,7 @@ pub(crate) enum Answer {
 impl Scripted {
     pub(crate) fn new(answers: Vec<(&'static str, Answer)>) -> Scripted {
         Scripted {
-            identity: Identity {
+            identity: ConnectionIdentity {
                 database: Arc::from("test"),
                 driver: Driver::Thin,
                 purpose: Purpose::Poll,
@@ -98,7 +98,7 @@ impl Connection for Scripted {
         false
     }
 
-    fn identity(&self) -> &Identity {
+    fn identity(&self) -> &ConnectionIdentity {
         &self.identity
     }
 

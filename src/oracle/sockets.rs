@@ -46,13 +46,13 @@ impl Socket {
 #[derive(Debug, Default)]
 struct Registry {
     next: u64,
-    attempts: Vec<Running>,
+    attempts: Vec<OpenAttempt>,
     /// The sockets of established connections, each once for every claim on it.
     claimed: Vec<u64>,
 }
 
 #[derive(Debug)]
-struct Running {
+struct OpenAttempt {
     id: u64,
     /// The sockets that existed when the attempt began.
     before: HashSet<u64>,
@@ -61,7 +61,7 @@ struct Running {
     given_up: bool,
 }
 
-impl Running {
+impl OpenAttempt {
     fn may_have(&self, inode: u64, port: u16) -> bool {
         !self.before.contains(&inode) && self.ports.as_ref().is_none_or(|ports| ports.contains(&port))
     }
@@ -76,7 +76,7 @@ fn with_registry<T>(run: impl FnOnce(&mut Registry) -> T) -> T {
 
 /// An attempt to connect. It ends when its last clone is dropped.
 #[derive(Clone, Debug)]
-pub(super) struct Attempt(Arc<Registered>);
+pub(super) struct SocketAttempt(Arc<Registered>);
 
 #[derive(Debug)]
 struct Registered(u64);
@@ -91,21 +91,21 @@ impl Drop for Registered {
     }
 }
 
-impl Attempt {
+impl SocketAttempt {
     /// Records the sockets that exist before the attempt.
-    pub(super) fn begin(connect: &str) -> Attempt {
+    pub(super) fn begin(connect: &str) -> SocketAttempt {
         let ports = ports_in(connect);
         let before = descriptors().into_iter().map(|(_, inode)| inode).collect();
         with_registry(|registry| {
             let id = registry.next;
             registry.next += 1;
-            registry.attempts.push(Running {
+            registry.attempts.push(OpenAttempt {
                 id,
                 before,
                 ports,
                 given_up: false,
             });
-            Attempt(Arc::new(Registered(id)))
+            SocketAttempt(Arc::new(Registered(id)))
         })
     }
 
@@ -120,21 +120,21 @@ impl Attempt {
     }
 
     /// The attempt has succeeded: sockets that are new since it began are kept. For a driver whose socket cannot be identified.
-    pub(super) fn claim_new(&self) -> Claim {
+    pub(super) fn claim_new(&self) -> SocketClaim {
         with_registry(|registry| {
             let own = registry.attempts.iter().find(|running| running.id == self.0.0);
             let before = own.map(|running| running.before.clone()).unwrap_or_default();
             let new = descriptors().into_iter().map(|(_, inode)| inode);
             let new: Vec<u64> = new.filter(|inode| !before.contains(inode)).collect();
             registry.claimed.extend(&new);
-            Claim(new)
+            SocketClaim(new)
         })
     }
 }
 
 impl Registry {
     fn end_those_given_up(&self) {
-        let (given_up, waited_for): (Vec<&Running>, Vec<&Running>) =
+        let (given_up, waited_for): (Vec<&OpenAttempt>, Vec<&OpenAttempt>) =
             self.attempts.iter().partition(|running| running.given_up);
         if given_up.is_empty() {
             return;
@@ -170,16 +170,16 @@ fn ports_in(connect: &str) -> Option<Vec<u16>> {
 
 /// Marks sockets as those of established connections for as long as it is held.
 #[derive(Debug)]
-pub(super) struct Claim(Vec<u64>);
+pub(super) struct SocketClaim(Vec<u64>);
 
-impl Claim {
-    pub(super) fn on(socket: &Socket) -> Claim {
+impl SocketClaim {
+    pub(super) fn on(socket: &Socket) -> SocketClaim {
         with_registry(|registry| registry.claimed.push(socket.inode));
-        Claim(vec![socket.inode])
+        SocketClaim(vec![socket.inode])
     }
 }
 
-impl Drop for Claim {
+impl Drop for SocketClaim {
     fn drop(&mut self) {
         with_registry(|registry| {
             for inode in &self.0 {
@@ -302,14 +302,14 @@ mod tests {
     fn an_attempt_that_is_given_up_takes_its_own_socket_along_and_no_other() {
         let ((listener, connect), (elsewhere, _)) = (listening(), listening());
         let (_older, mut older_server) = pair(&listener);
-        let attempt = Attempt::begin(&connect);
+        let attempt = SocketAttempt::begin(&connect);
         let (mut hanging, mut hanging_server) = pair(&listener);
         let (standing, mut standing_server) = pair(&listener);
         let claimed = outgoing()
             .into_iter()
             .find(|socket| socket.stream.local_addr().ok() == standing.local_addr().ok())
             .expect("it is there");
-        let _claim = Claim::on(&claimed);
+        let _claim = SocketClaim::on(&claimed);
         let (limited, mut limited_server) = pair(&listener);
         limited
             .set_read_timeout(Some(Duration::from_secs(5)))
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn what_may_belong_to_an_attempt_that_is_waited_for_is_left_until_that_has_ended() {
         let (listener, connect) = listening();
-        let (one, other) = (Attempt::begin(&connect), Attempt::begin(&connect));
+        let (one, other) = (SocketAttempt::begin(&connect), SocketAttempt::begin(&connect));
         let (_client, mut server) = pair(&listener);
         one.give_up();
         assert!(is_open(&mut server), "it may be the other's");

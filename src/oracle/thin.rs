@@ -13,14 +13,14 @@ use oracledb::{Config, Cursor, DB_TYPE_NUMBER, DB_TYPE_VARCHAR, ErrorKind, Oracl
 
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{BROKEN_TEXT, Class, Error, Phase};
-use crate::oracle::expendable::{self, CHUNK, Rows};
+use crate::oracle::expendable::{self, CHUNK, RowSender};
 use crate::oracle::link::{Link, Native, Sockets, too_slow};
 use crate::oracle::logoff::Logoffs;
 use crate::oracle::row::RowBuffer;
-use crate::oracle::sockets::{Claim, marked};
+use crate::oracle::sockets::{SocketClaim, marked};
 use crate::oracle::{
-    BLOCK, Bind, BlockAnswer, Driver, Identity, Login, MODULE, Purpose, Query, STATEMENT_CACHE, Sink, Target, calendar,
-    db_time,
+    BLOCK, Bind, BlockAnswer, ConnectionIdentity, Driver, Login, MODULE, Purpose, Query, STATEMENT_CACHE, Sink, Target,
+    calendar, db_time,
 };
 
 /// Connects. Hangs as long as the listener does.
@@ -55,13 +55,13 @@ pub(super) fn connect(
     let own = marked(|mark| connection.set_call_timeout(Some(mark)).is_ok());
     connection.set_call_timeout(Some(limit)).map_err(failed)?;
     let sockets = Sockets {
-        claim: own.as_ref().map(Claim::on),
+        claim: own.as_ref().map(SocketClaim::on),
         own,
     };
     let warning = connection.last_warning().map_err(failed)?;
     connection.set_module(MODULE).map_err(failed)?;
     connection.set_action(purpose.name()).map_err(failed)?;
-    let identity = Identity {
+    let identity = ConnectionIdentity {
         database: target.name.clone(),
         driver: Driver::Thin,
         purpose,
@@ -111,13 +111,13 @@ impl Native for Thin {
             let text: Option<String> = row.get(1)?;
             Ok(BlockAnswer::new(code.unwrap_or(0), text.as_deref()))
         };
-        let call = move |_: &Rows<_>| run().map_err(|error| from_driver(&error, Phase::Call, &its_tried, limit));
+        let call = move |_: &RowSender<_>| run().map_err(|error| from_driver(&error, Phase::Call, &its_tried, limit));
         expendable::run(tried, call, &mut |_| false)
     }
 
     fn ping(&self, limit: Duration, tried: &str) -> Result<(), Error> {
         let (connection, its_tried) = (Arc::clone(&self.0), tried.to_owned());
-        let call = move |_: &Rows<_>| {
+        let call = move |_: &RowSender<_>| {
             connection
                 .ping()
                 .map_err(|error| from_driver(&error, Phase::Call, &its_tried, limit))
@@ -132,7 +132,7 @@ fn fetch_all(
     query: &Query,
     limit: Duration,
     tried: &str,
-    rows: &Rows<Result<(), Error>>,
+    rows: &RowSender<Result<(), Error>>,
 ) -> Result<(), Error> {
     let failed = |error: oracledb::Error| from_driver(&error, Phase::Call, tried, limit);
     let deadline = Deadline::begin(limit);
@@ -183,7 +183,7 @@ fn bind_value(bind: &Bind) -> Box<dyn ToDbValue> {
 
 /// How the values of a column are read from the driver's rows.
 #[derive(Clone, Copy, Debug)]
-enum Reader {
+enum RowReader {
     Text,
     Number,
     Time,
@@ -191,38 +191,38 @@ enum Reader {
     Unknown,
 }
 
-fn readers(cursor: &Cursor) -> Vec<Reader> {
+fn readers(cursor: &Cursor) -> Vec<RowReader> {
     cursor
         .columns()
         .iter()
         .map(|column| {
             let kind = column.db_type();
             if kind.is_string_type() {
-                Reader::Text
+                RowReader::Text
             } else if kind.is_date_type() {
-                Reader::Time
+                RowReader::Time
             } else if kind == DB_TYPE_NUMBER {
-                Reader::Number
+                RowReader::Number
             } else {
-                Reader::Unknown
+                RowReader::Unknown
             }
         })
         .collect()
 }
 
-fn read_row(row: &oracledb::Row, columns: &[Reader], buffer: &mut RowBuffer) -> Result<(), oracledb::Error> {
+fn read_row(row: &oracledb::Row, columns: &[RowReader], buffer: &mut RowBuffer) -> Result<(), oracledb::Error> {
     buffer.clear();
     for (at, column) in columns.iter().enumerate() {
         match column {
-            Reader::Text => match row.get::<Option<&str>>(at)? {
+            RowReader::Text => match row.get::<Option<&str>>(at)? {
                 Some(text) => buffer.push_text(text),
                 None => buffer.push_null(),
             },
-            Reader::Number => match row.get::<Option<OracleNumber>>(at)? {
+            RowReader::Number => match row.get::<Option<OracleNumber>>(at)? {
                 Some(number) => buffer.push_text(number),
                 None => buffer.push_null(),
             },
-            Reader::Time => buffer.push_time(row.get::<Option<OracleTimestamp>>(at)?.and_then(|time| {
+            RowReader::Time => buffer.push_time(row.get::<Option<OracleTimestamp>>(at)?.and_then(|time| {
                 db_time(
                     time.year().into(),
                     time.month().into(),
@@ -232,7 +232,7 @@ fn read_row(row: &oracledb::Row, columns: &[Reader], buffer: &mut RowBuffer) -> 
                     time.second().into(),
                 )
             })),
-            Reader::Unknown => buffer.push_null(),
+            RowReader::Unknown => buffer.push_null(),
         }
     }
     debug_assert_eq!(buffer.len(), columns.len());

@@ -32,7 +32,7 @@ pub enum Condition {
         /// The value to look for.
         operand: Operand,
         /// The values to compare it with: at least one, all of the operand's kind, none of them NULL.
-        values: Arc<[Value]>,
+        values: Arc<[Constant]>,
         /// The name, if the values are a named list (`@name`).
         list: Option<Arc<str>>,
     },
@@ -118,12 +118,12 @@ pub enum Operand {
     /// A column of the session.
     Column(Column),
     /// A constant.
-    Literal(Value),
+    Literal(Constant),
 }
 
 /// A constant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum Constant {
     /// Never empty: in Oracle, '' is NULL, so `resolve` refuses it.
     Text(Arc<str>),
     /// A whole number.
@@ -134,13 +134,13 @@ pub enum Value {
     Size(i64),
 }
 
-impl Value {
+impl Constant {
     /// The text of a text constant.
     #[must_use]
     pub(crate) fn as_text(&self) -> Option<&str> {
         match self {
-            Value::Text(text) => Some(text),
-            Value::Number(_) | Value::Duration(_) | Value::Size(_) => None,
+            Constant::Text(text) => Some(text),
+            Constant::Number(_) | Constant::Duration(_) | Constant::Size(_) => None,
         }
     }
 }
@@ -273,9 +273,9 @@ impl Phrase {
     /// The plain condition that the phrase stands for.
     #[must_use]
     pub(crate) fn meaning(&self) -> Condition {
-        let text = |column, value: &str| compare(column, Comparison::Equal, Value::Text(value.into()));
+        let text = |column, value: &str| compare(column, Comparison::Equal, Constant::Text(value.into()));
         let longer = |column, seconds: Option<i64>| {
-            seconds.map(|seconds| compare(column, Comparison::Greater, Value::Duration(seconds)))
+            seconds.map(|seconds| compare(column, Comparison::Greater, Constant::Duration(seconds)))
         };
         let both = |first: Condition, second: Option<Condition>| match second {
             None => first,
@@ -287,7 +287,7 @@ impl Phrase {
                 longer(Column::LastCallEt, longer_than),
             ),
             Phrase::Connected { longer_than } => {
-                compare(Column::Connected, Comparison::Greater, Value::Duration(longer_than))
+                compare(Column::Connected, Comparison::Greater, Constant::Duration(longer_than))
             }
             Phrase::InTransaction { longer_than } => both(
                 Condition::Not(Box::new(Condition::IsNull(Operand::Column(Column::Taddr)))),
@@ -295,8 +295,8 @@ impl Phrase {
             ),
             Phrase::Blocking { sessions, longer_than } => both(
                 match sessions {
-                    Some(sessions) => compare(Column::Blocking, Comparison::GreaterOrEqual, Value::Number(sessions)),
-                    None => compare(Column::Blocking, Comparison::Greater, Value::Number(0)),
+                    Some(sessions) => compare(Column::Blocking, Comparison::GreaterOrEqual, Constant::Number(sessions)),
+                    None => compare(Column::Blocking, Comparison::Greater, Constant::Number(0)),
                 },
                 longer(Column::BlockingFor, longer_than),
             ),
@@ -310,7 +310,7 @@ impl Phrase {
     }
 }
 
-fn compare(column: Column, op: Comparison, value: Value) -> Condition {
+fn compare(column: Column, op: Comparison, value: Constant) -> Condition {
     Condition::Compare {
         left: Operand::Column(column),
         op,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::condition::{Condition, Operand, Phrase, Value};
+use super::condition::{Condition, Constant, Operand, Phrase};
 use crate::quantity::{Bytes, Span};
 
 /// How tightly the operator around a condition binds. A condition that binds less tightly needs parentheses.
@@ -141,13 +141,13 @@ impl fmt::Display for Operand {
     }
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for Constant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Text(text) => write!(f, "{}", Quoted(text)),
-            Value::Number(number) => write!(f, "{number}"),
-            Value::Duration(seconds) => write!(f, "{}", Span(*seconds).in_full()),
-            Value::Size(bytes) => write!(f, "{}", Bytes(*bytes).in_full()),
+            Constant::Text(text) => write!(f, "{}", Quoted(text)),
+            Constant::Number(number) => write!(f, "{number}"),
+            Constant::Duration(seconds) => write!(f, "{}", Span(*seconds).in_full()),
+            Constant::Size(bytes) => write!(f, "{}", Bytes(*bytes).in_full()),
         }
     }
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
-use super::check::{Loaded, check_files};
+use super::check::{LoadedPolicies, check_files};
 use crate::yaml::diagnostics::Diagnostic;
 use crate::yaml::files::{MOST_FILES, expand, read, writable_by_all};
 
 /// Reads and checks policy files. Each path is a file, a folder (its `*.yaml` and `*.yml` files, sorted) or a glob.
 #[must_use]
-pub(crate) fn load(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Loaded {
+pub(crate) fn load(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> LoadedPolicies {
     let mut problems = Vec::new();
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {

@@ -26,7 +26,7 @@ mod sql;
 #[cfg(test)]
 pub(crate) use check::LIMIT_KEYS;
 pub(crate) use check::limits;
-pub use check::{Loaded, check_condition, check_files, unmatched_databases};
+pub use check::{LoadedPolicies, check_condition, check_files, unmatched_databases};
 pub(crate) use load::load;
 pub use schema::schema;
 pub use sql::{to_query, to_sql};

@@ -50,7 +50,7 @@ pub struct ScheduleError {
 }
 
 /// One of the five fields.
-struct Field {
+struct CronField {
     name: &'static str,
     low: u32,
     high: u32,
@@ -59,29 +59,29 @@ struct Field {
     first_name: u32,
 }
 
-const FIELDS: [Field; 5] = [
-    Field {
+const FIELDS: [CronField; 5] = [
+    CronField {
         name: "minute",
         low: 0,
         high: 59,
         names: &[],
         first_name: 0,
     },
-    Field {
+    CronField {
         name: "hour",
         low: 0,
         high: 23,
         names: &[],
         first_name: 0,
     },
-    Field {
+    CronField {
         name: "day of month",
         low: 1,
         high: 31,
         names: &[],
         first_name: 0,
     },
-    Field {
+    CronField {
         name: "month",
         low: 1,
         high: 12,
@@ -90,7 +90,7 @@ const FIELDS: [Field; 5] = [
         ],
         first_name: 1,
     },
-    Field {
+    CronField {
         name: "day of week",
         low: 0,
         high: 7,
@@ -269,7 +269,7 @@ fn field_count(text: &str, count: usize) -> ScheduleError {
     }
 }
 
-fn field_values(field: &Field, text: &str, at: &Range<usize>) -> Result<Values, ScheduleError> {
+fn field_values(field: &CronField, text: &str, at: &Range<usize>) -> Result<Values, ScheduleError> {
     let mut values = 0;
     let mut start = at.start;
     for item in text[at.clone()].split(',') {
@@ -286,7 +286,7 @@ fn field_values(field: &Field, text: &str, at: &Range<usize>) -> Result<Values, 
 
 type Wrong = (String, Option<String>);
 
-fn item_values(field: &Field, item: &str) -> Result<Values, Wrong> {
+fn item_values(field: &CronField, item: &str) -> Result<Values, Wrong> {
     let name = field.name;
     if item.is_empty() {
         return Err((format!("a value for the {name} is missing next to a comma"), None));
@@ -327,7 +327,7 @@ fn item_values(field: &Field, item: &str) -> Result<Values, Wrong> {
         .fold(0, |values, value| values | 1 << value))
 }
 
-fn value(field: &Field, word: &str, ends_range: bool) -> Result<u32, Wrong> {
+fn value(field: &CronField, word: &str, ends_range: bool) -> Result<u32, Wrong> {
     if let Some(at) = field.names.iter().position(|name| name.eq_ignore_ascii_case(word)) {
         let at = u32::try_from(at).unwrap_or(0) + field.first_name;
         // In SAT-SUN, the Sunday is the one after the Saturday.

@@ -11,7 +11,7 @@
 
 use std::fmt::Write as _;
 
-use super::condition::{Condition, Operand, Value};
+use super::condition::{Condition, Constant, Operand};
 use super::display::Quoted;
 use crate::session::column::{Column, Kind};
 
@@ -165,7 +165,7 @@ fn term(condition: &Condition, not: &str) -> String {
 }
 
 /// Oracle accepts at most 1000 expressions in a list (ORA-01795), so a longer list is split.
-fn within(subject: &Operand, values: &[Value], not: &str) -> String {
+fn within(subject: &Operand, values: &[Constant], not: &str) -> String {
     const LONGEST: usize = 1_000;
     let word = if not.is_empty() { " OR " } else { " AND " };
     let lists: Vec<String> = values
@@ -188,10 +188,10 @@ fn operand(operand: &Operand) -> String {
     }
 }
 
-fn literal(value: &Value) -> String {
+fn literal(value: &Constant) -> String {
     match value {
-        Value::Text(text) => text_literal(text),
-        Value::Number(number) | Value::Duration(number) | Value::Size(number) => number.to_string(),
+        Constant::Text(text) => text_literal(text),
+        Constant::Number(number) | Constant::Duration(number) | Constant::Size(number) => number.to_string(),
     }
 }
 
@@ -438,7 +438,7 @@ mod tests {
         let names: Vec<String> = (0..2_500).map(|at| format!("{at:0100}")).collect();
         let clause = to_sql(&Condition::In {
             operand: Operand::Column(Column::Username),
-            values: names.iter().map(|name| Value::Text(name.as_str().into())).collect(),
+            values: names.iter().map(|name| Constant::Text(name.as_str().into())).collect(),
             list: None,
         });
         let words: Vec<&str> = clause.lines().map(str::trim).collect();

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 /// The result of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum TestResult {
     /// All decisions are as expected.
     Passed,
     /// Some decisions differ: the differences.
@@ -25,14 +25,18 @@ pub(crate) struct Case {
     /// The name of the test's folder.
     pub(crate) name: String,
     /// The result.
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: TestResult,
 }
 
 /// The XML document.
 #[must_use]
 pub(crate) fn junit(cases: &[Case]) -> String {
-    let failed = cases.iter().filter(|case| matches!(case.verdict, Verdict::Failed(_)));
-    let broken = cases.iter().filter(|case| matches!(case.verdict, Verdict::Broken(_)));
+    let failed = cases
+        .iter()
+        .filter(|case| matches!(case.verdict, TestResult::Failed(_)));
+    let broken = cases
+        .iter()
+        .filter(|case| matches!(case.verdict, TestResult::Broken(_)));
     let counts = format!(
         "name=\"orareaper test\" tests=\"{}\" failures=\"{}\" errors=\"{}\"",
         cases.len(),
@@ -50,12 +54,12 @@ pub(crate) fn junit(cases: &[Case]) -> String {
             escaped(name)
         );
         let (element, message, text) = match verdict {
-            Verdict::Passed => {
+            TestResult::Passed => {
                 xml.push_str("/>\n");
                 continue;
             }
-            Verdict::Failed(difference) => ("failure", "decided otherwise than expected", difference),
-            Verdict::Broken(error) => ("error", "the test cannot be run", error),
+            TestResult::Failed(difference) => ("failure", "decided otherwise than expected", difference),
+            TestResult::Broken(error) => ("error", "the test cannot be run", error),
         };
         let _ = write!(
             xml,
@@ -96,9 +100,9 @@ mod tests {
             verdict,
         };
         let xml = junit(&[
-            case("fine", Verdict::Passed),
-            case("a\"b", Verdict::Failed("- <i> & \u{1b}[0m ]]>\n".into())),
-            case("c", Verdict::Broken("no 'x'".into())),
+            case("fine", TestResult::Passed),
+            case("a\"b", TestResult::Failed("- <i> & \u{1b}[0m ]]>\n".into())),
+            case("c", TestResult::Broken("no 'x'".into())),
         ]);
         let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
             <testsuites name=\"orareaper test\" tests=\"3\" failures=\"1\" errors=\"1\">\n  \

@@ -21,10 +21,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::actuator::statement;
-use crate::decide::cycle::{Cycle, Done, Memory, Terms, cycle, remember};
-use crate::decide::in_force::{Arming, EffectiveLimits, Rhythm, Rules, RunMode};
+use crate::decide::cycle::{Cycle, CycleInput, Done, Memory, cycle, remember};
+use crate::decide::in_force::{Arming, DatabaseRules, EffectiveLimits, Rhythm, RunMode};
 use crate::decide::outcome::Outcome;
-use crate::decide::protect::Facts;
+use crate::decide::protect::ProtectionFacts;
 use crate::decide::reason::Verdict;
 use crate::decide::standstill::Standstill;
 use crate::policy::model::{Action, Labels, Mode, PolicySet};
@@ -36,7 +36,7 @@ pub use crate::policy_test::raw::{Expectation, StoryError, Timeline};
 
 /// A decision in a cycle. Of the parts after the session, only those are compared that the expectation has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Line {
+pub(crate) struct ExpectedLine {
     /// The name of the decision; `verified` for the result of an earlier action.
     pub(crate) decision: &'static str,
     /// The session, `sid,serial#,@inst_id`.
@@ -53,11 +53,11 @@ pub(crate) struct Line {
 
 /// The decisions of one cycle.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct CycleDecisions {
     /// The time of the snapshot.
     pub(crate) at: DateTime<Utc>,
     /// Decisions and verifications, sorted.
-    pub(crate) lines: Vec<Line>,
+    pub(crate) lines: Vec<ExpectedLine>,
 }
 
 /// Runs policies over a timeline. `load` loads the policies of the named files.
@@ -67,7 +67,7 @@ pub(crate) struct Told {
 pub(crate) fn tell(
     timeline: &Timeline,
     load: impl Fn(&[String]) -> Result<PolicySet, StoryError>,
-) -> Result<Vec<Told>, StoryError> {
+) -> Result<Vec<CycleDecisions>, StoryError> {
     let first = timeline.policies.clone().unwrap_or_else(|| vec!["policy.yaml".into()]);
     let load = |files: &[String]| {
         let mut set = load(files)?;
@@ -77,7 +77,7 @@ pub(crate) fn tell(
         }
         Ok::<_, StoryError>(Arc::new(set))
     };
-    let setting = Setting::of(timeline)?;
+    let setting = TestSetting::of(timeline)?;
     let mut rules = setting.rules(load(&first)?);
     let mut memory = Memory::default();
     let mut told = Vec::new();
@@ -91,7 +91,7 @@ pub(crate) fn tell(
         let snapshot = moment.snapshot(&setting.defaults, wanted)?;
         let rhythm = setting.rhythm;
         let standstill = moment.standstill.clone().map(Standstill::Told);
-        let terms = Terms {
+        let terms = CycleInput {
             rules: &rules,
             here: &rules.configured(rhythm.due(before, moment.at)),
             facts: &setting.facts,
@@ -112,27 +112,27 @@ pub(crate) fn tell(
             };
             remember(&mut memory, Done::seen_in(&snapshot, warrant, action_id, outcome));
         }
-        told.push(Told { at: moment.at, lines });
+        told.push(CycleDecisions { at: moment.at, lines });
         before = Some(moment.at);
     }
     Ok(told)
 }
 
 /// The settings of a test.
-struct Setting {
+struct TestSetting {
     database: String,
     labels: Labels,
     arming: Arming,
     limits: EffectiveLimits,
     zone: Tz,
-    facts: Facts,
+    facts: ProtectionFacts,
     rhythm: Rhythm,
-    defaults: BTreeMap<Column, raw::Scalar>,
+    defaults: BTreeMap<Column, raw::RawValue>,
 }
 
-impl Setting {
-    fn of(timeline: &Timeline) -> Result<Setting, StoryError> {
-        Ok(Setting {
+impl TestSetting {
+    fn of(timeline: &Timeline) -> Result<TestSetting, StoryError> {
+        Ok(TestSetting {
             database: timeline.database.clone().unwrap_or_else(|| "prod".into()),
             labels: timeline
                 .labels
@@ -142,7 +142,7 @@ impl Setting {
             arming: Arming::of(timeline.armed.unwrap_or(true), timeline.dry_run.unwrap_or(false)),
             zone: timeline.zone()?,
             limits: EffectiveLimits::of(&timeline.limits.to_limits()),
-            facts: Facts {
+            facts: ProtectionFacts {
                 own_username: "REAPER".into(),
                 own_sessions: timeline
                     .own_sessions
@@ -157,8 +157,9 @@ impl Setting {
         })
     }
 
-    fn rules(&self, set: Arc<PolicySet>) -> Rules {
-        Rules::of_story(&self.database, self.arming, self.limits, self.zone, set).with_labels(self.labels.clone())
+    fn rules(&self, set: Arc<PolicySet>) -> DatabaseRules {
+        DatabaseRules::of_story(&self.database, self.arming, self.limits, self.zone, set)
+            .with_labels(self.labels.clone())
     }
 }
 
@@ -168,11 +169,11 @@ pub(crate) fn needed(set: &PolicySet) -> Columns {
     crate::columns_needed::columns(set)
 }
 
-fn lines(cycle: &Cycle, set: &PolicySet, snapshot: &Snapshot) -> Vec<Line> {
-    let mut lines: Vec<Line> = cycle
+fn lines(cycle: &Cycle, set: &PolicySet, snapshot: &Snapshot) -> Vec<ExpectedLine> {
+    let mut lines: Vec<ExpectedLine> = cycle
         .verified
         .iter()
-        .map(|verification| Line {
+        .map(|verification| ExpectedLine {
             decision: "verified",
             session: verification.key.to_string(),
             policy: verification.followed.policy.to_string(),
@@ -196,7 +197,7 @@ fn lines(cycle: &Cycle, set: &PolicySet, snapshot: &Snapshot) -> Vec<Line> {
                 .ok()
             })
             .flatten();
-        lines.push(Line {
+        lines.push(ExpectedLine {
             decision: decision.verdict().name(),
             session: key.map_or_else(
                 || unidentified(snapshot, decision.row),
@@ -219,7 +220,7 @@ fn unidentified(snapshot: &Snapshot, row: usize) -> String {
 
 /// Compares the decisions with the expectation: `None` if they agree, otherwise the differences in readable form.
 #[must_use]
-pub(crate) fn compare(told: &[Told], expected: &[Expectation]) -> Option<String> {
+pub(crate) fn compare(told: &[CycleDecisions], expected: &[Expectation]) -> Option<String> {
     let mut difference = String::new();
     if told.len() != expected.len() {
         let _ = writeln!(
@@ -230,7 +231,7 @@ pub(crate) fn compare(told: &[Told], expected: &[Expectation]) -> Option<String>
         );
     }
     for (number, (told, expected)) in told.iter().zip(expected).enumerate() {
-        let mut unmatched: Vec<&Line> = told.lines.iter().collect();
+        let mut unmatched: Vec<&ExpectedLine> = told.lines.iter().collect();
         let mut missing = Vec::new();
         for wanted in expected.lines() {
             match unmatched.iter().position(|line| wanted.describes(line)) {
@@ -254,7 +255,7 @@ pub(crate) fn compare(told: &[Told], expected: &[Expectation]) -> Option<String>
         }
         for line in unmatched {
             let statement = line.statement.as_deref().unwrap_or("-");
-            let Line {
+            let ExpectedLine {
                 decision,
                 session,
                 policy,

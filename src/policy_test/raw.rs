@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 
 use crate::policy::model::Limits;
-use crate::policy_test::Line;
+use crate::policy_test::ExpectedLine;
 use crate::quantity::{Bytes, Span};
 use crate::session::column::{Column, Kind, Source};
 
@@ -53,7 +53,7 @@ pub struct Timeline {
     pub(crate) max_gap: Option<String>,
     /// The values of columns for sessions that do not set them.
     #[serde(default)]
-    pub(crate) defaults: BTreeMap<String, Scalar>,
+    pub(crate) defaults: BTreeMap<String, RawValue>,
     /// The snapshots, oldest first.
     pub(crate) snapshots: Vec<RawMoment>,
 }
@@ -126,7 +126,7 @@ pub(crate) struct RawSession {
     pub(crate) parallel_server_of: Option<u32>,
     /// Columns of GV$SESSION, and those of other views that are set directly: `pga`, `temp`, `cpu`, `container`, ...
     #[serde(flatten)]
-    pub(crate) columns: BTreeMap<String, Scalar>,
+    pub(crate) columns: BTreeMap<String, RawValue>,
 }
 
 /// An open transaction.
@@ -140,7 +140,7 @@ pub(crate) struct RawTransaction {
     /// USED_UREC.
     pub(crate) undo_records: Option<i64>,
     /// The size of its undo.
-    pub(crate) undo: Option<Scalar>,
+    pub(crate) undo: Option<RawValue>,
 }
 
 /// The session that a session waits for.
@@ -158,7 +158,7 @@ pub(crate) struct RawBlocked {
 /// The value of a column as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Scalar {
+pub(crate) enum RawValue {
     /// A whole number.
     Number(i64),
     /// A text, a duration such as `5h`, a size such as `2GB`, or a time in ISO 8601.
@@ -186,7 +186,7 @@ impl Timeline {
         })
     }
 
-    pub(crate) fn defaults(&self) -> Result<BTreeMap<Column, Scalar>, StoryError> {
+    pub(crate) fn defaults(&self) -> Result<BTreeMap<Column, RawValue>, StoryError> {
         self.defaults
             .iter()
             .map(|(name, value)| Ok((session_column(name)?, value.clone())))
@@ -246,16 +246,16 @@ pub(crate) fn instant(text: &str) -> Result<DateTime<Utc>, StoryError> {
         })
 }
 
-impl Scalar {
+impl RawValue {
     /// The number for a column.
     pub(crate) fn number(&self, column: Column) -> Result<Option<i64>, StoryError> {
         match (self, column.kind()) {
-            (Scalar::Null(()), _) => Ok(None),
-            (Scalar::Number(number), _) => Ok(Some(*number)),
-            (Scalar::Text(text), Kind::Duration) => Ok(Some(seconds(text)?.saturating_mul(column.per_second()))),
-            (Scalar::Text(text), Kind::Size) => Ok(Some(bytes(text)?)),
-            (Scalar::Text(text), Kind::Time) => Ok(Some(instant(text)?.timestamp())),
-            (Scalar::Text(text), Kind::Number | Kind::Text) => {
+            (RawValue::Null(()), _) => Ok(None),
+            (RawValue::Number(number), _) => Ok(Some(*number)),
+            (RawValue::Text(text), Kind::Duration) => Ok(Some(seconds(text)?.saturating_mul(column.per_second()))),
+            (RawValue::Text(text), Kind::Size) => Ok(Some(bytes(text)?)),
+            (RawValue::Text(text), Kind::Time) => Ok(Some(instant(text)?.timestamp())),
+            (RawValue::Text(text), Kind::Number | Kind::Text) => {
                 Err(StoryError(format!("{} is a number, not {text:?}", column.name())))
             }
         }
@@ -264,9 +264,9 @@ impl Scalar {
     /// The text for a text column.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
-            Scalar::Null(()) => None,
-            Scalar::Number(number) => Some(number.to_string()),
-            Scalar::Text(text) => Some(text.clone()),
+            RawValue::Null(()) => None,
+            RawValue::Number(number) => Some(number.to_string()),
+            RawValue::Text(text) => Some(text.clone()),
         }
     }
 }
@@ -277,31 +277,31 @@ impl Scalar {
 pub struct Expectation {
     /// The policy acts.
     #[serde(default)]
-    pub(crate) act: Vec<Wanted>,
+    pub(crate) act: Vec<ExpectedDecision>,
     /// `for` is not served yet.
     #[serde(default)]
-    pub(crate) pending: Vec<Wanted>,
+    pub(crate) pending: Vec<ExpectedDecision>,
     /// Deferred by a budget, by `keep`, or because the session is already acted on.
     #[serde(default)]
-    pub(crate) deferred: Vec<Wanted>,
+    pub(crate) deferred: Vec<ExpectedDecision>,
     /// The breaker is open, or the group refills.
     #[serde(default)]
-    pub(crate) refused: Vec<Wanted>,
+    pub(crate) refused: Vec<ExpectedDecision>,
     /// A protection applies.
     #[serde(default)]
-    pub(crate) protected: Vec<Wanted>,
+    pub(crate) protected: Vec<ExpectedDecision>,
     /// An exemption applies.
     #[serde(default)]
-    pub(crate) exempt: Vec<Wanted>,
+    pub(crate) exempt: Vec<ExpectedDecision>,
     /// The results of earlier actions.
     #[serde(default)]
-    pub(crate) verified: Vec<Wanted>,
+    pub(crate) verified: Vec<ExpectedDecision>,
 }
 
 /// An expected decision.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Wanted {
+pub(crate) struct ExpectedDecision {
     #[serde(skip)]
     decision: &'static str,
     session: String,
@@ -315,7 +315,7 @@ pub(crate) struct Wanted {
 }
 
 impl Expectation {
-    pub(crate) fn lines(&self) -> Vec<Wanted> {
+    pub(crate) fn lines(&self) -> Vec<ExpectedDecision> {
         let named = [
             ("act", &self.act),
             ("pending", &self.pending),
@@ -328,7 +328,7 @@ impl Expectation {
         named
             .into_iter()
             .flat_map(|(decision, wanted)| {
-                wanted.iter().map(move |wanted| Wanted {
+                wanted.iter().map(move |wanted| ExpectedDecision {
                     decision,
                     ..wanted.clone()
                 })
@@ -337,9 +337,9 @@ impl Expectation {
     }
 }
 
-impl Wanted {
+impl ExpectedDecision {
     /// Whether a decision is the expected one, as far as the expectation says.
-    pub(crate) fn describes(&self, line: &Line) -> bool {
+    pub(crate) fn describes(&self, line: &ExpectedLine) -> bool {
         self.decision == line.decision
             && self.session == line.session
             && self.policy.as_ref().is_none_or(|policy| *policy == line.policy)
@@ -355,7 +355,7 @@ impl Wanted {
     }
 }
 
-impl fmt::Display for Wanted {
+impl fmt::Display for ExpectedDecision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.decision, self.session)?;
         if let Some(policy) = &self.policy {

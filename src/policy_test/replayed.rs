@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::columns_needed::columns_of_recording;
 use crate::policy::model::PolicySet;
 use crate::policy_test::raw::{self, StoryError, Timeline};
-use crate::policy_test::{Setting, Told, lines, tell};
+use crate::policy_test::{CycleDecisions, TestSetting, lines, tell};
 use crate::recording::{Header, Next, Reader, Recorded, Writer};
 use crate::replay::Replay;
 use crate::session::column::Column;
@@ -23,9 +23,9 @@ fn load(folder: &Path, names: &[String], timeline: &Timeline) -> Result<PolicySe
 }
 
 /// Records all columns of a test and replays those that its policies need.
-fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<Told> {
+fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<CycleDecisions> {
     let set = Arc::new(set);
-    let setting = Setting::of(timeline).expect("a setting");
+    let setting = TestSetting::of(timeline).expect("a setting");
     let header = Header {
         database: setting.database.clone(),
         every: Duration::from_secs(60),
@@ -41,7 +41,7 @@ fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<Told> {
         };
         writer.add(recorded).expect("memory");
     }
-    let mut replay = Replay::new(crate::replay::Setting {
+    let mut replay = Replay::new(crate::replay::ReplaySetting {
         rules: setting.rules(Arc::clone(&set)),
         database: setting.database.clone(),
         rhythm: setting.rhythm,
@@ -55,7 +55,7 @@ fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<Told> {
             Next::Recorded(recorded) => {
                 let step = replay.step(&recorded).expect("a test has a clock");
                 let lines = lines(&step.cycle, &set, &recorded.snapshot);
-                told.push(Told { at: step.now, lines });
+                told.push(CycleDecisions { at: step.now, lines });
             }
             Next::Damage(damage) => panic!("{damage}"),
             Next::End => return told,

@@ -7,29 +7,31 @@ use chrono::{DateTime, Utc};
 use crate::decide::outcome::Outcome;
 use crate::decide::pressure::{Reading, Readings};
 use crate::policy::pressure::Resource;
-use crate::policy_test::raw::{RawMoment, RawSession, Scalar, StoryError, Timeline, instant, seconds, session_column};
+use crate::policy_test::raw::{
+    RawMoment, RawSession, RawValue, StoryError, Timeline, instant, seconds, session_column,
+};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{
-    Cell, Clock, Instance, Joining, OWN_TRANSACTION, ParallelServer, ProcessRow, Snapshot, SnapshotSource,
+    Cell, Instance, Joining, OWN_TRANSACTION, ParallelServer, ProcessRow, Snapshot, SnapshotClock, SnapshotSource,
     StatisticsRow, TempRow, TransactionRow,
 };
 use crate::session::time::DbTime;
 
 /// A snapshot of a test, with its time.
-pub(crate) struct Moment<'a> {
+pub(crate) struct TestSnapshot<'a> {
     pub(crate) at: DateTime<Utc>,
     pub(crate) standstill: Option<String>,
     raw: &'a RawMoment,
 }
 
 impl Timeline {
-    pub(crate) fn moments(&self) -> Result<Vec<Moment<'_>>, StoryError> {
-        let moments: Vec<Moment<'_>> = self
+    pub(crate) fn moments(&self) -> Result<Vec<TestSnapshot<'_>>, StoryError> {
+        let moments: Vec<TestSnapshot<'_>> = self
             .snapshots
             .iter()
             .map(|raw| {
-                Ok(Moment {
+                Ok(TestSnapshot {
                     at: instant(&raw.at)?,
                     standstill: raw.standstill.clone(),
                     raw,
@@ -47,9 +49,9 @@ impl Timeline {
 }
 
 /// A session with all its columns.
-type Row = BTreeMap<Column, Scalar>;
+type Row = BTreeMap<Column, RawValue>;
 
-impl Moment<'_> {
+impl TestSnapshot<'_> {
     /// The outcome of an action on a session.
     pub(crate) fn answer(&self, key: SessionKey) -> Result<Outcome, StoryError> {
         match self.raw.answers.get(&key.to_string()) {
@@ -112,7 +114,7 @@ impl Moment<'_> {
         for session in &self.raw.sessions {
             for number in 0..session.repeat.unwrap_or(1) {
                 let row = self.row(session, number, defaults, &mut transactions)?;
-                if let Some(Scalar::Number(inst_id)) = row.get(&Column::InstId) {
+                if let Some(RawValue::Number(inst_id)) = row.get(&Column::InstId) {
                     instances.insert(u32::try_from(*inst_id).unwrap_or(0), true);
                 }
                 servers.extend(parallel_server(session, &row));
@@ -133,7 +135,7 @@ impl Moment<'_> {
                 complete,
             })
             .collect();
-        let clock = Clock {
+        let clock = SnapshotClock {
             now: DbTime(self.at.timestamp()),
             utc_offset: 0,
         };
@@ -157,29 +159,29 @@ impl Moment<'_> {
             row.insert(session_column(name)?, value.clone());
         }
         let sid = match row.get(&Column::Sid) {
-            Some(Scalar::Number(sid)) => sid + i64::from(number),
-            Some(Scalar::Text(_) | Scalar::Null(())) | None => {
+            Some(RawValue::Number(sid)) => sid + i64::from(number),
+            Some(RawValue::Text(_) | RawValue::Null(())) | None => {
                 return Err(StoryError(format!("a session of {} has no SID", self.raw.at)));
             }
         };
-        row.insert(Column::Sid, Scalar::Number(sid));
+        row.insert(Column::Sid, RawValue::Number(sid));
         for address in [Column::Saddr, Column::Paddr] {
             row.entry(address)
-                .or_insert_with(|| Scalar::Text(format!("{sid:016X}")));
+                .or_insert_with(|| RawValue::Text(format!("{sid:016X}")));
         }
         let inst_id = match row.get(&Column::InstId) {
-            Some(Scalar::Number(inst_id)) => u32::try_from(*inst_id).unwrap_or(1),
-            Some(Scalar::Text(_) | Scalar::Null(())) | None => 1,
+            Some(RawValue::Number(inst_id)) => u32::try_from(*inst_id).unwrap_or(1),
+            Some(RawValue::Text(_) | RawValue::Null(())) | None => 1,
         };
         if let Some(transaction) = &session.transaction {
             let addr = format!("{sid:016X}");
-            row.insert(Column::Taddr, Scalar::Text(addr.clone()));
+            row.insert(Column::Taddr, RawValue::Text(addr.clone()));
             let age = transaction.age.as_deref().map(seconds).transpose()?;
             let number = |sid: i64| (i64::from(inst_id), sid, 1);
             transactions.push(TransactionRow {
                 inst_id,
                 addr,
-                ses_addr: row.get(&Column::Saddr).and_then(Scalar::text),
+                ses_addr: row.get(&Column::Saddr).and_then(RawValue::text),
                 xid: Some(number(sid)),
                 parent: session.parallel_server_of.map(|coordinator| number(coordinator.into())),
                 started: age.map(|age| DbTime(self.at.timestamp() - age)),
@@ -194,16 +196,16 @@ impl Moment<'_> {
             });
         }
         if let Some(blocked) = &session.blocked_by {
-            row.insert(Column::BlockingSessionStatus, Scalar::Text("VALID".into()));
-            row.insert(Column::BlockingSession, Scalar::Number(i64::from(blocked.sid)));
+            row.insert(Column::BlockingSessionStatus, RawValue::Text("VALID".into()));
+            row.insert(Column::BlockingSession, RawValue::Number(i64::from(blocked.sid)));
             row.insert(
                 Column::BlockingInstance,
-                Scalar::Number(i64::from(blocked.inst_id.unwrap_or(inst_id))),
+                RawValue::Number(i64::from(blocked.inst_id.unwrap_or(inst_id))),
             );
-            row.insert(Column::State, Scalar::Text("WAITING".into()));
+            row.insert(Column::State, RawValue::Text("WAITING".into()));
             row.insert(
                 Column::WaitTimeMicro,
-                Scalar::Number(seconds(&blocked.waited)?.saturating_mul(1_000_000)),
+                RawValue::Number(seconds(&blocked.waited)?.saturating_mul(1_000_000)),
             );
         }
         Ok(row)
@@ -219,7 +221,7 @@ fn join_views(joining: &mut Joining, rows: &[Row], wanted: Columns, missing: &[C
     };
     let text = |row: &Row, column: Column| {
         let value = row.get(&column).filter(|_| !missing.contains(&column));
-        value.and_then(Scalar::text)
+        value.and_then(RawValue::text)
     };
     let (mut processes, mut temp, mut statistics) = (Vec::new(), Vec::new(), Vec::new());
     let mut containers: HashMap<u32, String> = HashMap::new();
@@ -272,8 +274,8 @@ fn join_views(joining: &mut Joining, rows: &[Row], wanted: Columns, missing: &[C
 
 fn id(row: &Row, column: Column) -> Option<u32> {
     match row.get(&column) {
-        Some(Scalar::Number(number)) => u32::try_from(*number).ok(),
-        Some(Scalar::Text(_) | Scalar::Null(())) | None => None,
+        Some(RawValue::Number(number)) => u32::try_from(*number).ok(),
+        Some(RawValue::Text(_) | RawValue::Null(())) | None => None,
     }
 }
 
@@ -291,8 +293,8 @@ fn parallel_server(session: &RawSession, row: &Row) -> Option<ParallelServer> {
 
 /// The default values of a session.
 fn usual() -> Row {
-    let text = |column, value: &str| (column, Scalar::Text(value.into()));
-    let number = |column, value| (column, Scalar::Number(value));
+    let text = |column, value: &str| (column, RawValue::Text(value.into()));
+    let number = |column, value| (column, RawValue::Number(value));
     BTreeMap::from([
         number(Column::InstId, 1),
         number(Column::Serial, 1),
@@ -315,7 +317,7 @@ fn usual() -> Row {
 fn push(builder: &mut crate::session::snapshot::SnapshotBuilder, read: &[Column], row: &Row) -> Result<(), StoryError> {
     let texts: Vec<Option<String>> = read
         .iter()
-        .map(|column| row.get(column).and_then(Scalar::text))
+        .map(|column| row.get(column).and_then(RawValue::text))
         .collect();
     let mut cells = Vec::with_capacity(read.len());
     for (column, text) in read.iter().zip(&texts) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::decide::pressure::{Reading, Readings};
-use crate::decide::protect::{Accounts, Facts};
+use crate::decide::protect::{Accounts, ProtectionFacts};
 use crate::policy::pressure::Resource;
 use crate::recording::Recorded;
 use crate::recording::bytes::{Malformed, Take};
@@ -11,7 +11,7 @@ use crate::recording::encode::{
     CHANGES, FACTS, FACTS_BY_CONTAINER, FACTS_WITH_REPLICATION, NEW, SAME_FACTS, WHOLE, shifted,
 };
 use crate::session::column::{Column, Columns, Kind};
-use crate::session::snapshot::{Clock, Instance, MAX_ROWS, ParallelServer, Restoring, SnapshotSource};
+use crate::session::snapshot::{Instance, MAX_ROWS, ParallelServer, Restoring, SnapshotClock, SnapshotSource};
 use crate::session::store::{Numbers, Texts};
 use crate::session::time::DbTime;
 
@@ -19,19 +19,19 @@ use crate::session::time::DbTime;
 #[derive(Debug)]
 pub(super) struct Decoder {
     wanted: Columns,
-    last: Option<Last>,
+    last: Option<LastDecoded>,
 }
 
 #[derive(Debug)]
-struct Last {
+struct LastDecoded {
     rows: usize,
-    facts: Arc<Facts>,
-    columns: Vec<Held>,
+    facts: Arc<ProtectionFacts>,
+    columns: Vec<DecodedColumn>,
 }
 
 /// A column of the recording.
 #[derive(Debug)]
-enum Held {
+enum DecodedColumn {
     /// The column is not wanted, or this version does not know it.
     Skipped,
     Texts(Column, HeldTexts),
@@ -97,24 +97,24 @@ impl Decoder {
         let mut columns = Vec::with_capacity(count);
         for at in 0..count {
             let mut column = match &mut held {
-                Some(held) => std::mem::replace(&mut held[at], Held::Skipped),
+                Some(held) => std::mem::replace(&mut held[at], DecodedColumn::Skipped),
                 None => self.column(&mut take)?,
             };
             let mut section = Take(take.bytes()?);
             match &mut column {
-                Held::Skipped => {}
-                Held::Texts(column, held) => {
+                DecodedColumn::Skipped => {}
+                DecodedColumn::Texts(column, held) => {
                     held.apply(&mut section, rows, &from)?;
                     restoring.texts(*column, Texts::of(&held.codes, &held.words, &held.ends));
                 }
-                Held::Numbers(column, held) => {
+                DecodedColumn::Numbers(column, held) => {
                     apply_numbers(held, &mut section, rows, &from)?;
                     restoring.numbers(*column, Numbers::of(held));
                 }
             }
             columns.push(column);
         }
-        self.last = Some(Last {
+        self.last = Some(LastDecoded {
             rows,
             facts: Arc::clone(&facts),
             columns,
@@ -126,41 +126,41 @@ impl Decoder {
         })))
     }
 
-    fn column(&self, take: &mut Take<'_>) -> Result<Held, Malformed> {
+    fn column(&self, take: &mut Take<'_>) -> Result<DecodedColumn, Malformed> {
         let column = Column::named(take.text()?);
         let texts = take.flag()?;
         Ok(match column.filter(|column| self.wanted.contains(*column)) {
-            None => Held::Skipped,
+            None => DecodedColumn::Skipped,
             Some(column) if texts != (column.kind() == Kind::Text) => {
                 return Err(Malformed("a column with values of another kind"));
             }
-            Some(column) if texts => Held::Texts(column, HeldTexts::default()),
-            Some(column) => Held::Numbers(column, Vec::new()),
+            Some(column) if texts => DecodedColumn::Texts(column, HeldTexts::default()),
+            Some(column) => DecodedColumn::Numbers(column, Vec::new()),
         })
     }
 }
 
-struct Moment {
+struct SnapshotHead {
     source: SnapshotSource,
-    clock: Option<Clock>,
+    clock: Option<SnapshotClock>,
     instances: Vec<Instance>,
     parallel_servers: Vec<ParallelServer>,
 }
 
-impl Moment {
+impl SnapshotHead {
     fn restoring(self, rows: usize) -> Restoring {
         Restoring::of(rows, self.source, self.clock, self.instances, self.parallel_servers)
     }
 }
 
-fn moment(take: &mut Take<'_>) -> Result<Moment, Malformed> {
+fn moment(take: &mut Take<'_>) -> Result<SnapshotHead, Malformed> {
     let source = if take.flag()? {
         SnapshotSource::Saved
     } else {
         SnapshotSource::Live
     };
     let clock = if take.flag()? {
-        Some(Clock {
+        Some(SnapshotClock {
             now: DbTime(take.signed()?),
             utc_offset: i32::try_from(take.signed()?).map_err(|_| Malformed("an impossible time zone"))?,
         })
@@ -185,7 +185,7 @@ fn moment(take: &mut Take<'_>) -> Result<Moment, Malformed> {
             coordinator_sid: take.id()?,
         });
     }
-    Ok(Moment {
+    Ok(SnapshotHead {
         source,
         clock,
         instances,
@@ -193,7 +193,7 @@ fn moment(take: &mut Take<'_>) -> Result<Moment, Malformed> {
     })
 }
 
-fn facts(take: &mut Take<'_>, last: Option<&Arc<Facts>>) -> Result<Arc<Facts>, Malformed> {
+fn facts(take: &mut Take<'_>, last: Option<&Arc<ProtectionFacts>>) -> Result<Arc<ProtectionFacts>, Malformed> {
     let form = take.byte()?;
     if form == SAME_FACTS {
         let last = last.ok_or(Malformed("unchanged protections without earlier ones"))?;
@@ -222,7 +222,7 @@ fn facts(take: &mut Take<'_>, last: Option<&Arc<Facts>>) -> Result<Arc<Facts>, M
             }
         }
     }
-    Ok(Arc::new(Facts {
+    Ok(Arc::new(ProtectionFacts {
         own_username,
         own_sessions,
         oracle_maintained,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::decide::protect::Facts;
+use crate::decide::protect::ProtectionFacts;
 use crate::recording::bytes::Put;
 use crate::recording::{Recorded, WHOLE_EVERY};
 use crate::session::SessionKey;
@@ -31,20 +31,20 @@ pub(super) const NEW: u32 = u32::MAX;
 /// Encodes snapshots, with the last one.
 #[derive(Debug, Default)]
 pub(super) struct Encoder {
-    last: Option<Last>,
+    last: Option<LastEncoded>,
     since_whole: u32,
 }
 
 #[derive(Debug)]
-struct Last {
+struct LastEncoded {
     snapshot: Snapshot,
-    facts: Arc<Facts>,
-    dictionaries: HashMap<Column, Dictionary>,
+    facts: Arc<ProtectionFacts>,
+    dictionaries: HashMap<Column, TextDictionary>,
 }
 
 /// The words of a column that the reader knows.
 #[derive(Debug, Default)]
-struct Dictionary {
+struct TextDictionary {
     known: HashMap<Box<str>, u32>,
     /// The number in the recording of each code of the last snapshot.
     numbers: Vec<u32>,
@@ -55,7 +55,7 @@ impl Encoder {
     pub(super) fn encode(&mut self, recorded: Recorded) -> Vec<u8> {
         let snapshot = recorded.snapshot;
         let columns: Vec<Column> = Column::ALL.iter().copied().filter(|one| snapshot.has(*one)).collect();
-        let same_columns = |last: &Last| {
+        let same_columns = |last: &LastEncoded| {
             Column::ALL
                 .iter()
                 .all(|one| last.snapshot.has(*one) == snapshot.has(*one))
@@ -95,7 +95,7 @@ impl Encoder {
             }
             put.bytes(&section.0);
         }
-        self.last = Some(Last {
+        self.last = Some(LastEncoded {
             snapshot,
             facts: recorded.facts,
             dictionaries,
@@ -134,7 +134,7 @@ fn moment(put: &mut Put, snapshot: &Snapshot) {
     }
 }
 
-fn facts(put: &mut Put, facts: &Arc<Facts>, last: Option<&Arc<Facts>>) {
+fn facts(put: &mut Put, facts: &Arc<ProtectionFacts>, last: Option<&Arc<ProtectionFacts>>) {
     if last.is_some_and(|last| last == facts) {
         put.byte(SAME_FACTS);
         return;
@@ -224,10 +224,10 @@ fn rows(put: &mut Put, snapshot: &Snapshot, last: Option<&Snapshot>) -> Vec<u32>
     from
 }
 
-fn changed_texts(put: &mut Put, texts: &Texts, before: Option<&Texts>, from: &[u32], dictionary: &mut Dictionary) {
+fn changed_texts(put: &mut Put, texts: &Texts, before: Option<&Texts>, from: &[u32], dictionary: &mut TextDictionary) {
     let anew = before.is_none() || dictionary.known.len() > 2 * texts.code_count() + 64;
     if anew {
-        *dictionary = Dictionary::default();
+        *dictionary = TextDictionary::default();
     }
     put.byte(u8::from(anew));
     const UNUSED: u32 = u32::MAX;

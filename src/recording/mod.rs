@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decide::pressure::Readings;
-use crate::decide::protect::Facts;
+use crate::decide::protect::ProtectionFacts;
 use crate::session::snapshot::Snapshot;
 
 pub use reader::{Broken, Damage, Next, OpenError, Reader};
@@ -62,5 +62,5 @@ pub struct Recorded {
     /// The resource readings of the instances.
     pub readings: Readings,
     /// The facts for the protections.
-    pub facts: Arc<Facts>,
+    pub facts: Arc<ProtectionFacts>,
 }

@@ -8,11 +8,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::decide::pressure::{Reading, Readings};
-use crate::decide::protect::{Accounts, Facts};
+use crate::decide::protect::{Accounts, ProtectionFacts};
 use crate::policy::pressure::Resource;
 use crate::recording::{Broken, Header, MAGIC, Next, OpenError, Reader, Recorded, VERSION, WHOLE_EVERY, Writer};
 use crate::session::column::{Column, Columns, Kind, Source};
-use crate::session::snapshot::{Cell, Clock, Instance, ParallelServer, Snapshot, SnapshotSource, TransactionRow};
+use crate::session::snapshot::{
+    Cell, Instance, ParallelServer, Snapshot, SnapshotClock, SnapshotSource, TransactionRow,
+};
 use crate::session::time::DbTime;
 
 fn header() -> Header {
@@ -134,7 +136,7 @@ fn moment(at: i64, sessions: &[Seed], columns: &[Column], texts: &[String], cloc
             .collect();
         builder.push_row(&cells).expect("few rows");
     }
-    let clock = clock.then_some(Clock {
+    let clock = clock.then_some(SnapshotClock {
         now: DbTime(at),
         utc_offset: -3600,
     });
@@ -168,7 +170,7 @@ fn moment(at: i64, sessions: &[Seed], columns: &[Column], texts: &[String], cloc
     Recorded {
         snapshot: joining.finish(all()),
         readings,
-        facts: Arc::new(Facts {
+        facts: Arc::new(ProtectionFacts {
             own_username: "REAPER".into(),
             own_sessions: vec![(1, 7, u32::try_from(at / 4).expect("small"))],
             oracle_maintained: ["SYS", "XDB"].map(String::from).into(),

@@ -11,20 +11,20 @@ mod totals;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::decide::cycle::{Cycle, Done, Memory, Terms, cycle, remember};
-use crate::decide::in_force::{Here, Rhythm, Rules, RunMode};
+use crate::decide::cycle::{Cycle, CycleInput, Done, Memory, cycle, remember};
+use crate::decide::in_force::{DatabaseRules, Here, Rhythm, RunMode};
 use crate::decide::outcome::Outcome;
 use crate::policy::model::Action;
 use crate::recording::Recorded;
 
 pub(crate) use series::Series;
-pub(crate) use totals::{Counts, Tally, Totals};
+pub(crate) use totals::{ActionTally, TalliesByName, Totals};
 
 /// The settings of a replay.
 #[derive(Clone, Debug)]
-pub struct Setting {
+pub struct ReplaySetting {
     /// The policies and everything else that is in force. They are those for sessions of a file, so nothing is armed.
-    pub rules: Rules,
+    pub rules: DatabaseRules,
     /// The name of the database, for display.
     pub database: String,
     /// The time between two snapshots, and the longest gap.
@@ -36,7 +36,7 @@ pub struct Setting {
 /// A running replay.
 #[derive(Debug)]
 pub struct Replay {
-    setting: Setting,
+    setting: ReplaySetting,
     memory: Memory,
     before: Option<DateTime<Utc>>,
     action_id: u64,
@@ -45,7 +45,7 @@ pub struct Replay {
 
 /// One cycle of a replay.
 #[derive(Debug)]
-pub struct Step {
+pub struct ReplayedCycle {
     /// The time of the snapshot.
     pub(crate) now: DateTime<Utc>,
     /// All policies, those that ran and those that did not.
@@ -57,7 +57,7 @@ pub struct Step {
 impl Replay {
     /// Begins a replay.
     #[must_use]
-    pub fn new(setting: Setting) -> Replay {
+    pub fn new(setting: ReplaySetting) -> Replay {
         Replay {
             totals: Totals::of(&setting),
             setting,
@@ -68,17 +68,17 @@ impl Replay {
     }
 
     /// Runs a cycle. `None` for a snapshot without a clock, for which the daemon makes no decisions either.
-    pub fn step(&mut self, recorded: &Recorded) -> Option<Step> {
+    pub fn step(&mut self, recorded: &Recorded) -> Option<ReplayedCycle> {
         let snapshot = &recorded.snapshot;
         let Some(now) = snapshot.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset)) else {
             self.totals.clockless += 1;
             return None;
         };
-        let Setting { rules, rhythm, .. } = &self.setting;
+        let ReplaySetting { rules, rhythm, .. } = &self.setting;
         let here = rules.configured(rhythm.due(self.before, now));
         let unbroken = rhythm.is_unbroken(self.before, now);
         let standstill = rules.blackout(now);
-        let terms = Terms {
+        let terms = CycleInput {
             rules,
             here: &here,
             facts: &recorded.facts,
@@ -101,7 +101,7 @@ impl Replay {
                 Done::seen_in(snapshot, warrant, self.action_id, outcome),
             );
         }
-        let step = Step { now, here, cycle };
+        let step = ReplayedCycle { now, here, cycle };
         let gap = self.before.is_some() && !unbroken;
         self.totals.count(recorded, &step, gap, standstill.is_some());
         self.before = Some(now);

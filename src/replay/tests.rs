@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use chrono::{NaiveDate, TimeDelta};
 
-use crate::decide::in_force::{Rhythm, Rules};
+use crate::decide::in_force::{DatabaseRules, Rhythm};
 use crate::decide::pressure::{Reading, Readings};
-use crate::decide::protect::Facts;
+use crate::decide::protect::ProtectionFacts;
 use crate::policy::check_files;
 use crate::policy::pressure::Resource;
 use crate::recording::Recorded;
-use crate::replay::{Replay, Setting, Tally, Totals};
+use crate::replay::{ActionTally, Replay, ReplaySetting, Totals};
 use crate::report::ReportFormat;
 use crate::session::column::Column;
-use crate::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
+use crate::session::snapshot::{Cell, Instance, Snapshot, SnapshotClock, SnapshotSource};
 use crate::session::time::DbTime;
 use crate::terminal::TextStyle;
 
@@ -62,7 +62,7 @@ fn moment(at: i64, sessions: &[Session], clock: bool) -> Recorded {
         ];
         builder.push_row(&cells).expect("few rows");
     }
-    let clock = clock.then_some(Clock {
+    let clock = clock.then_some(SnapshotClock {
         now: DbTime(START + at),
         utc_offset: 7200,
     });
@@ -79,7 +79,7 @@ fn moment(at: i64, sessions: &[Session], clock: bool) -> Recorded {
             .finish(clock, instances)
             .finish(crate::columns_needed::ALWAYS.into_iter().collect()),
         readings,
-        facts: Arc::new(Facts::default()),
+        facts: Arc::new(ProtectionFacts::default()),
     }
 }
 
@@ -91,8 +91,8 @@ fn replay(policy: &str, moments: &[Recorded]) -> Totals {
         chrono_tz::UTC,
     );
     let every = TimeDelta::seconds(15);
-    let mut replay = Replay::new(Setting {
-        rules: Rules::of_file(None, Some("prod"), Arc::new(loaded.set.expect("it checks"))),
+    let mut replay = Replay::new(ReplaySetting {
+        rules: DatabaseRules::of_file(None, Some("prod"), Arc::new(loaded.set.expect("it checks"))),
         database: "prod".into(),
         rhythm: Rhythm::of(every),
         assume_held: false,
@@ -124,7 +124,7 @@ fn a_similar_session_within_minutes_counts_as_come_back() {
             with(45, &[(22, 20, "SHOP", "web01", 0), (23, 21, "SHOP", "web01", 0)]),
         ],
     );
-    let once = Tally { acted: 1, came_back: 1 };
+    let once = ActionTally { acted: 1, came_back: 1 };
     assert_eq!((totals.all, totals.policies[0].tally), (once, once));
     assert_eq!(totals.by_user.sorted(), [("SHOP", once)]);
     assert_eq!(totals.by_machine.sorted(), [("web01", once)]);
@@ -145,7 +145,7 @@ fn a_session_after_five_minutes_does_not_count_as_come_back() {
             })
             .collect();
         let totals = replay(POLICY, &moments);
-        assert_eq!(totals.all, Tally { acted: 1, came_back }, "{logon}");
+        assert_eq!(totals.all, ActionTally { acted: 1, came_back }, "{logon}");
     }
 }
 

@@ -15,7 +15,7 @@ use crate::policy::model::{Action, PolicySet};
 use crate::policy::pressure::Resource;
 use crate::recording::Recorded;
 use crate::replay::series::Series;
-use crate::replay::{Setting, Step};
+use crate::replay::{ReplaySetting, ReplayedCycle};
 
 /// The most names that are counted separately.
 pub(crate) const MOST_NAMES: usize = 10_000;
@@ -25,7 +25,7 @@ pub(crate) const MOST_RETURNS: usize = 1_000;
 
 /// How many actions there would have been, and how many would have been in vain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct ActionTally {
     /// The number of actions.
     pub acted: usize,
     /// The number of killed sessions of which a similar one was back within minutes.
@@ -34,14 +34,14 @@ pub struct Tally {
 
 /// Tallies by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    by_name: BTreeMap<String, Tally>,
+pub(crate) struct TalliesByName {
+    by_name: BTreeMap<String, ActionTally>,
     /// The names beyond [`MOST_NAMES`].
-    pub(crate) others: Tally,
+    pub(crate) others: ActionTally,
 }
 
-impl Counts {
-    fn of(&mut self, name: &str) -> &mut Tally {
+impl TalliesByName {
+    fn of(&mut self, name: &str) -> &mut ActionTally {
         if !self.by_name.contains_key(name) && self.by_name.len() == MOST_NAMES {
             return &mut self.others;
         }
@@ -50,8 +50,8 @@ impl Counts {
 
     /// The tallies, most actions first.
     #[must_use]
-    pub(crate) fn sorted(&self) -> Vec<(&str, Tally)> {
-        let mut all: Vec<(&str, Tally)> = self.by_name.iter().map(|(name, tally)| (&**name, *tally)).collect();
+    pub(crate) fn sorted(&self) -> Vec<(&str, ActionTally)> {
+        let mut all: Vec<(&str, ActionTally)> = self.by_name.iter().map(|(name, tally)| (&**name, *tally)).collect();
         all.sort_by(|one, two| two.1.acted.cmp(&one.1.acted).then(one.0.cmp(two.0)));
         all
     }
@@ -69,7 +69,7 @@ pub(crate) struct PolicyTotals {
     /// The number of snapshots in which it was due.
     pub(crate) due: usize,
     /// Its actions.
-    pub(crate) tally: Tally,
+    pub(crate) tally: ActionTally,
     /// The most sessions in one snapshot for which its condition held.
     pub(crate) most_matched: usize,
     /// The most sessions in one snapshot with each verdict.
@@ -98,13 +98,13 @@ pub struct Totals {
     /// The policies, in the order of the files and in them.
     pub(crate) policies: Vec<PolicyTotals>,
     /// The tallies by USERNAME.
-    pub(crate) by_user: Counts,
+    pub(crate) by_user: TalliesByName,
     /// The tallies by PROGRAM.
-    pub(crate) by_program: Counts,
+    pub(crate) by_program: TalliesByName,
     /// The tallies by MACHINE.
-    pub(crate) by_machine: Counts,
+    pub(crate) by_machine: TalliesByName,
     /// The tally of all actions.
-    pub all: Tally,
+    pub all: ActionTally,
     /// The first sessions that came back.
     pub(crate) returns: Vec<Return>,
     /// The use of each limited resource over time, in percent, by instance and resource.
@@ -115,14 +115,14 @@ pub struct Totals {
 }
 
 impl Totals {
-    pub(super) fn of(setting: &Setting) -> Totals {
+    pub(super) fn of(setting: &ReplaySetting) -> Totals {
         let set = setting.rules.set();
         let policies = set.policies.iter().map(|policy| PolicyTotals {
             name: Arc::clone(&policy.name),
             action: policy.action,
             runs: false,
             due: 0,
-            tally: Tally::default(),
+            tally: ActionTally::default(),
             most_matched: 0,
             most: Summary::default(),
             breaker_open: 0,
@@ -136,10 +136,10 @@ impl Totals {
             blackouts: 0,
             most_sessions: 0,
             policies: policies.collect(),
-            by_user: Counts::default(),
-            by_program: Counts::default(),
-            by_machine: Counts::default(),
-            all: Tally::default(),
+            by_user: TalliesByName::default(),
+            by_program: TalliesByName::default(),
+            by_machine: TalliesByName::default(),
+            all: ActionTally::default(),
             returns: Vec::new(),
             pressure: BTreeMap::new(),
             notes: Vec::new(),
@@ -147,7 +147,7 @@ impl Totals {
         }
     }
 
-    pub(super) fn count(&mut self, recorded: &Recorded, step: &Step, gap: bool, blackout: bool) {
+    pub(super) fn count(&mut self, recorded: &Recorded, step: &ReplayedCycle, gap: bool, blackout: bool) {
         let snapshot = &recorded.snapshot;
         if self.span.is_none() {
             self.notes = notes(snapshot, &recorded.readings, &self.set, step.here.running());
@@ -176,7 +176,7 @@ impl Totals {
         }
     }
 
-    fn count_policies(&mut self, step: &Step) {
+    fn count_policies(&mut self, step: &ReplayedCycle) {
         for in_force in step.here.running() {
             let policy = &mut self.policies[in_force.index()];
             policy.runs = true;
@@ -207,7 +207,7 @@ impl Totals {
         }
     }
 
-    fn each(&mut self, policy: usize, who: &ClientGroup, add: impl Fn(&mut Tally)) {
+    fn each(&mut self, policy: usize, who: &ClientGroup, add: impl Fn(&mut ActionTally)) {
         add(&mut self.policies[policy].tally);
         add(&mut self.all);
         add(self.by_user.of(ClientGroup::shown(&who.username)));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decide::reason::Verdict;
-use crate::report::Subject;
+use crate::report::ReportSubject;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
@@ -67,7 +67,7 @@ pub(crate) struct Group {
 }
 
 /// Computes the figures.
-pub(super) fn figures(subject: &Subject<'_>) -> Figures {
+pub(super) fn figures(subject: &ReportSubject<'_>) -> Figures {
     let snapshot = subject.snapshot;
     let (mut candidates, mut act, mut ending) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for decision in &subject.ruling.decisions {

@@ -140,7 +140,7 @@ impl HistoryReport<'_> {
     }
 
     fn summary_table(&self) -> Table {
-        let mut lines: BTreeMap<(String, String, String, &'static str), Tally> = BTreeMap::new();
+        let mut lines: BTreeMap<(String, String, String, &'static str), DayTally> = BTreeMap::new();
         for entry in &self.read.entries {
             let day = entry.at.with_timezone(&self.zone).format("%Y-%m-%d").to_string();
             let intent = &entry.intent;
@@ -497,7 +497,7 @@ fn json_entry(entry: &Entry) -> serde_json::Value {
 
 /// What one policy did on one day.
 #[derive(Default)]
-struct Tally {
+struct DayTally {
     actions: u64,
     done: u64,
     spared: u64,
@@ -512,7 +512,7 @@ struct Tally {
     temp: i64,
 }
 
-impl Tally {
+impl DayTally {
     fn add(&mut self, entry: &Entry) {
         self.actions += 1;
         let counted = match entry.outcome.as_ref().map(|outcomed| outcomed.outcome) {

@@ -11,7 +11,7 @@ use crate::decide::reason::Verdict;
 use crate::html::{REPORT, document, with_code};
 use crate::quantity::{Bytes, Span};
 use crate::report::figures::{Group, IDLE_CLASSES};
-use crate::report::{Line, PolicyPart, Report, mode_words};
+use crate::report::{PolicyPart, Report, ReportLine, mode_words};
 
 /// This many rows of a table are shown; a longer one says how many it leaves out.
 const ROWS_SHOWN: usize = 1000;
@@ -237,7 +237,7 @@ fn bar(label: &str, parts: [(usize, &str); 2], most: usize) -> Markup {
 
 fn policy(part: &PolicyPart) -> Markup {
     let summary = part.words();
-    let wanted: Vec<&Line> = part.decisions.iter().filter(|line| !line.is_spared()).collect();
+    let wanted: Vec<&ReportLine> = part.decisions.iter().filter(|line| !line.is_spared()).collect();
     html! {
         section {
             h2 { (part.name) " " (label(part.mode, mode_words(part.mode))) }
@@ -249,7 +249,7 @@ fn policy(part: &PolicyPart) -> Markup {
     }
 }
 
-fn decisions(lines: &[&Line]) -> Markup {
+fn decisions(lines: &[&ReportLine]) -> Markup {
     html! {
         div.wide {
             table.decisions {
@@ -265,7 +265,7 @@ fn decisions(lines: &[&Line]) -> Markup {
     }
 }
 
-fn decision(line: &Line) -> Markup {
+fn decision(line: &ReportLine) -> Markup {
     let cell = |text: &Option<String>| text.clone().unwrap_or_default();
     let verdict = line.verdict.name();
     // The name of a host may break after a dot.
@@ -299,7 +299,7 @@ fn decision(line: &Line) -> Markup {
 
 /// The spared sessions, those with the same reason together.
 fn spared(part: &PolicyPart) -> Markup {
-    let mut by_reason: BTreeMap<(&str, &str), Vec<&Line>> = BTreeMap::new();
+    let mut by_reason: BTreeMap<(&str, &str), Vec<&ReportLine>> = BTreeMap::new();
     for line in part.decisions.iter().filter(|line| line.is_spared()) {
         let by = match line.verdict {
             Verdict::Protected(protection) => protection.name(),
@@ -310,7 +310,7 @@ fn spared(part: &PolicyPart) -> Markup {
     if by_reason.is_empty() {
         return Markup::default();
     }
-    let named = |lines: &[&Line]| {
+    let named = |lines: &[&ReportLine]| {
         let named: Vec<String> = lines.iter().take(NAMED).map(|line| line.session()).collect();
         named.join(" · ")
     };

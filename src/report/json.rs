@@ -8,13 +8,13 @@ use crate::report::{Report, iso};
 use crate::terminal::visible::json_escaped;
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ReportDocument<'a> {
     database: &'a str,
     taken_at: Option<String>,
     mode: &'a str,
     sessions: usize,
-    decisions: Vec<Decision<'a>>,
-    summary: Counts,
+    decisions: Vec<DecisionDocument<'a>>,
+    summary: SummaryDocument,
     /// Why the database could not be read, if so; everything else is then empty.
     error: Option<&'a str>,
     notes: &'a [String],
@@ -23,7 +23,7 @@ struct Document<'a> {
 }
 
 #[derive(Serialize)]
-struct Decision<'a> {
+struct DecisionDocument<'a> {
     policy: &'a str,
     inst_id: Option<u32>,
     sid: Option<u32>,
@@ -39,7 +39,7 @@ struct Decision<'a> {
 }
 
 #[derive(Serialize)]
-struct Counts {
+struct SummaryDocument {
     act: usize,
     pending: usize,
     deferred: usize,
@@ -53,7 +53,7 @@ impl Report {
     #[must_use]
     pub fn to_json(&self) -> String {
         let decisions = self.policies.iter().flat_map(|part| {
-            part.decisions.iter().map(|line| Decision {
+            part.decisions.iter().map(|line| DecisionDocument {
                 policy: &part.name,
                 inst_id: line.inst_id,
                 sid: line.sid,
@@ -68,13 +68,13 @@ impl Report {
                 statement: line.statement.as_deref(),
             })
         });
-        let document = Document {
+        let document = ReportDocument {
             database: &self.database,
             taken_at: self.taken_at.map(iso),
             mode: self.mode.name(),
             sessions: self.sessions,
             decisions: decisions.collect(),
-            summary: Counts {
+            summary: SummaryDocument {
                 act: self.summary.act,
                 pending: self.summary.pending,
                 deferred: self.summary.deferred,

@@ -222,13 +222,13 @@ impl Listing {
     /// One object on one line.
     #[must_use]
     pub(crate) fn to_json(&self) -> String {
-        let document = Document {
+        let document = ListingDocument {
             database: &self.database,
             taken_at: self.taken_at.map(iso),
             all: self.all,
             hidden_background: self.hidden,
             notes: &self.notes,
-            sessions: self.sessions.iter().map(Row::of).collect(),
+            sessions: self.sessions.iter().map(ListingRow::of).collect(),
         };
         let json = serde_json::to_string(&document).expect("texts and numbers are always JSON");
         let mut json = json_escaped(&json).into_owned();
@@ -310,17 +310,17 @@ fn cells(session: &Listed, wanted: impl Fn(Column) -> bool) -> [String; 7] {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ListingDocument<'a> {
     database: &'a str,
     taken_at: Option<String>,
     all: usize,
     hidden_background: usize,
     notes: &'a [String],
-    sessions: Vec<Row<'a>>,
+    sessions: Vec<ListingRow<'a>>,
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct ListingRow<'a> {
     inst_id: Option<u32>,
     sid: Option<u32>,
     serial: Option<u32>,
@@ -341,10 +341,10 @@ struct Thought<'a> {
     reason: &'a str,
 }
 
-impl Row<'_> {
-    fn of(session: &Listed) -> Row<'_> {
+impl ListingRow<'_> {
+    fn of(session: &Listed) -> ListingRow<'_> {
         let who = &session.who;
-        Row {
+        ListingRow {
             inst_id: who.inst_id,
             sid: who.sid,
             serial: who.serial,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{Line, PolicyPart, Report};
+use crate::report::{PolicyPart, Report, ReportLine};
 use crate::terminal::visible::visible;
 
 impl Report {
@@ -60,7 +60,7 @@ impl Report {
     }
 }
 
-fn row(line: &Line) -> String {
+fn row(line: &ReportLine) -> String {
     let cell = |text: Option<&str>| text.map(escaped).unwrap_or_default();
     format!(
         "| {} | {} | {} | {} | {} | {} | {} |",

@@ -41,7 +41,7 @@ pub(crate) use listing::Listing;
 
 /// What a report is made from.
 #[derive(Clone, Copy)]
-pub struct Subject<'a> {
+pub struct ReportSubject<'a> {
     /// The database's configured name, or the name in a file.
     pub database: &'a str,
     /// The snapshot's time in UTC; `None` if it has no clock.
@@ -103,7 +103,7 @@ pub struct PolicyPart {
     /// Whether its breaker is open.
     pub(crate) refused: bool,
     /// Its decisions, worst first.
-    pub decisions: Vec<Line>,
+    pub decisions: Vec<ReportLine>,
     /// The numbers of its decisions.
     pub(crate) summary: Summary,
 }
@@ -126,7 +126,7 @@ impl PolicyPart {
 
 /// One decision about one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct ReportLine {
     /// INST_ID.
     pub(crate) inst_id: Option<u32>,
     /// SID.
@@ -176,7 +176,7 @@ words! {
     }
 }
 
-impl Line {
+impl ReportLine {
     /// `sid,serial#,@inst_id`, as in Oracle's statements; `?` for an unknown part.
     #[must_use]
     pub(crate) fn session(&self) -> String {
@@ -216,7 +216,7 @@ pub fn together(reports: &[Report], format: ReportFormat, style: TextStyle) -> S
 impl Report {
     /// Makes the report of a cycle.
     #[must_use]
-    pub fn new(subject: &Subject<'_>) -> Report {
+    pub fn new(subject: &ReportSubject<'_>) -> Report {
         let mut report = Report {
             database: subject.database.to_owned(),
             taken_at: subject.taken_at,
@@ -307,7 +307,7 @@ fn iso(at: DateTime<Utc>) -> String {
     at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn policies(subject: &Subject<'_>) -> Vec<PolicyPart> {
+fn policies(subject: &ReportSubject<'_>) -> Vec<PolicyPart> {
     let parts = subject.plan.matches.iter().map(|(index, matched)| {
         let policy = &subject.set.policies[*index];
         let due = subject.plan.policies.iter().find(|due| due.in_force.index() == *index);
@@ -330,7 +330,7 @@ fn policies(subject: &Subject<'_>) -> Vec<PolicyPart> {
     parts.collect()
 }
 
-fn refusals(subject: &Subject<'_>) -> Vec<String> {
+fn refusals(subject: &ReportSubject<'_>) -> Vec<String> {
     let breakers = subject.ruling.open_breakers.iter();
     let breakers = breakers.map(|breaker| breaker_words(breaker, subject.set));
     let groups = subject.ruling.suspended.iter();
@@ -401,7 +401,7 @@ impl Who {
     }
 }
 
-fn line(subject: &Subject<'_>, decision: &crate::decide::guard::Decision) -> Line {
+fn line(subject: &ReportSubject<'_>, decision: &crate::decide::guard::Decision) -> ReportLine {
     let (snapshot, row) = (subject.snapshot, decision.row);
     let about = decision.about(subject.set, snapshot);
     let action = (decision.verdict() == Verdict::Act).then_some(decision.action);
@@ -421,7 +421,7 @@ fn line(subject: &Subject<'_>, decision: &crate::decide::guard::Decision) -> Lin
         status,
         last_call_et,
     } = Who::of(snapshot, row);
-    Line {
+    ReportLine {
         inst_id,
         sid,
         serial,

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use crate::decide::reason::Verdict;
 use crate::quantity::{Bytes, Span};
 use crate::report::colour_of;
-use crate::report::{Line, PolicyPart, Report};
+use crate::report::{PolicyPart, Report, ReportLine};
 use crate::terminal::visible::visible;
 use crate::terminal::{Colour, Table, TextStyle, bold, clip, paint, push, wrapped};
 
@@ -100,7 +100,7 @@ fn policy(out: &mut String, part: &PolicyPart, style: TextStyle) {
     if !part.description.is_empty() {
         wrapped(out, "  ", &visible(&part.description), style, Colour::None);
     }
-    let wanted: Vec<&Line> = part.decisions.iter().filter(|line| !line.is_spared()).collect();
+    let wanted: Vec<&ReportLine> = part.decisions.iter().filter(|line| !line.is_spared()).collect();
     if !wanted.is_empty() {
         table(out, &wanted, style);
     }
@@ -114,7 +114,7 @@ fn policy(out: &mut String, part: &PolicyPart, style: TextStyle) {
 
 /// The spared sessions, by what spares them.
 fn spared(out: &mut String, part: &PolicyPart, style: TextStyle) {
-    let mut by_name: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
+    let mut by_name: BTreeMap<&str, Vec<&ReportLine>> = BTreeMap::new();
     for line in part.decisions.iter().filter(|line| line.is_spared()) {
         let name = match line.verdict {
             Verdict::Protected(protection) => protection.name(),
@@ -150,7 +150,7 @@ const STATUS: usize = 4;
 const DECISION: usize = 5;
 
 /// One line a session if the whole reasons fit; else sessions below their common decision and reason, which are never cut.
-fn table(out: &mut String, lines: &[&Line], style: TextStyle) {
+fn table(out: &mut String, lines: &[&ReportLine], style: TextStyle) {
     let rows: Vec<[String; 7]> = lines.iter().map(|line| cells(line)).collect();
     let natural = TABLE.natural(&rows);
     let mut widths = natural.clone();
@@ -185,7 +185,7 @@ fn table(out: &mut String, lines: &[&Line], style: TextStyle) {
     }
 }
 
-fn cells(line: &Line) -> [String; 7] {
+fn cells(line: &ReportLine) -> [String; 7] {
     [
         line.session(),
         shown(line.username.as_deref()),

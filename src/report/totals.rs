@@ -9,7 +9,7 @@ use crate::decide::refill::{CAME_BACK_WITHIN, ClientGroup};
 use crate::html::with_code;
 use crate::policy::pressure::Resource;
 use crate::quantity::Span;
-use crate::replay::{Counts, Series, Tally, Totals};
+use crate::replay::{ActionTally, Series, TalliesByName, Totals};
 use crate::report::html::{report_page, tiles};
 use crate::report::table::Table;
 use crate::report::{ReportFormat, csv, iso, markdown};
@@ -89,7 +89,7 @@ impl Totals {
             ]
             .map(str::to_owned),
         ];
-        let tally = |total: &str, name: &str, tally: Tally| {
+        let tally = |total: &str, name: &str, tally: ActionTally| {
             let mut row: [String; 13] = Default::default();
             row[0] = total.to_owned();
             row[1] = csv::inert(name);
@@ -114,7 +114,7 @@ impl Totals {
             ("machine", &self.by_machine),
         ] {
             rows.extend(counts.sorted().into_iter().map(|(name, one)| tally(total, name, one)));
-            if counts.others != Tally::default() {
+            if counts.others != ActionTally::default() {
                 rows.push(tally(total, "(others)", counts.others));
             }
         }
@@ -291,9 +291,10 @@ impl Totals {
     }
 }
 
-fn count_table(title: &'static str, head: &'static str, counts: &Counts) -> Option<Table> {
+fn count_table(title: &'static str, head: &'static str, counts: &TalliesByName) -> Option<Table> {
     let all = counts.sorted();
-    let row = |name: &str, tally: Tally| vec![name.to_owned(), tally.acted.to_string(), tally.came_back.to_string()];
+    let row =
+        |name: &str, tally: ActionTally| vec![name.to_owned(), tally.acted.to_string(), tally.came_back.to_string()];
     let rows: Vec<Vec<String>> = all
         .iter()
         .take(ROWS_SHOWN)

@@ -126,7 +126,7 @@ pub const OWN_TRANSACTION: &str = "ACTIVE";
 
 /// What would be rolled back if a session ended. A sum with an unknown part is unknown.
 #[derive(Clone, Copy)]
-struct Held<'a> {
+struct RollbackSum<'a> {
     /// The start of the oldest transaction.
     started: Option<DbTime>,
     undo_records: Option<i64>,
@@ -163,7 +163,7 @@ impl<'a> Transactions<'a> {
         all
     }
 
-    fn held_by(&self, snapshot: &Snapshot, session: usize) -> Option<Held<'a>> {
+    fn held_by(&self, snapshot: &Snapshot, session: usize) -> Option<RollbackSum<'a>> {
         let inst_id = snapshot.id(session, Column::InstId)?;
         let mut found: Vec<usize> = match snapshot.text(session, Column::Taddr) {
             Some(taddr) => vec![*self.by_address.get(&(inst_id, taddr))?],
@@ -193,7 +193,7 @@ impl<'a> Transactions<'a> {
             each().try_fold(0_i64, |so_far, row| Some(so_far.saturating_add(amount(row)?)))
         };
         let started: Option<Vec<DbTime>> = each().map(|row| row.started).collect();
-        (!visited.is_empty()).then(|| Held {
+        (!visited.is_empty()).then(|| RollbackSum {
             started: started.and_then(|all| all.into_iter().min()),
             undo_records: sum(|row| row.undo_records),
             undo_bytes: sum(|row| row.undo_bytes),
@@ -248,7 +248,7 @@ impl Joining {
             return;
         }
         let transactions = Transactions::of(rows);
-        let held: Vec<Option<Held<'_>>> = (0..self.snapshot.rows)
+        let held: Vec<Option<RollbackSum<'_>>> = (0..self.snapshot.rows)
             .map(|row| transactions.held_by(&self.snapshot, row))
             .collect();
         let now = self.snapshot.clock.map(|clock| clock.now);

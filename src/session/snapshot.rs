@@ -73,7 +73,7 @@ pub struct Instance {
 
 /// The clock that was read with a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Clock {
+pub struct SnapshotClock {
     /// SYSDATE.
     pub now: DbTime,
     /// Seconds east of Greenwich, from SYSTIMESTAMP.
@@ -93,7 +93,7 @@ pub(super) enum Data {
 pub struct Snapshot {
     pub(super) rows: usize,
     source: SnapshotSource,
-    pub(super) clock: Option<Clock>,
+    pub(super) clock: Option<SnapshotClock>,
     pub(super) columns: Vec<Data>,
     pub(super) instances: Vec<Instance>,
     pub(super) parallel_servers: Vec<ParallelServer>,
@@ -141,7 +141,7 @@ impl Snapshot {
 
     /// The database's clock when it was taken; `None` for a saved snapshot without one.
     #[must_use]
-    pub fn clock(&self) -> Option<Clock> {
+    pub fn clock(&self) -> Option<SnapshotClock> {
         self.clock
     }
 
@@ -372,7 +372,7 @@ impl SnapshotBuilder {
 
     /// Ends the reading of GV$SESSION. Then other views can be joined.
     #[must_use]
-    pub fn finish(self, clock: Option<Clock>, instances: Vec<Instance>) -> Joining {
+    pub fn finish(self, clock: Option<SnapshotClock>, instances: Vec<Instance>) -> Joining {
         let mut columns: Vec<Data> = Vec::new();
         columns.resize_with(Column::COUNT, Data::default);
         for (column, growing) in self.columns {
@@ -443,7 +443,7 @@ mod tests {
             name: "ORCL1".into(),
             complete: true,
         }];
-        let clock = Clock {
+        let clock = SnapshotClock {
             now: DbTime(5000),
             utc_offset: 3600,
         };

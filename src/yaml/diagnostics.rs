@@ -37,7 +37,7 @@ words! {
 
 /// A file that was read: its name, and its text for display.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct SourceFile {
     /// The path as the user gave it.
     pub(crate) name: Arc<str>,
     /// The text with its secrets masked; it has the same length as the text that was parsed.
@@ -46,14 +46,14 @@ pub(crate) struct Source {
     lines: Vec<usize>,
 }
 
-impl Source {
+impl SourceFile {
     /// A source with its text for display.
     #[must_use]
-    pub(crate) fn new(name: &str, text: &str) -> Arc<Source> {
+    pub(crate) fn new(name: &str, text: &str) -> Arc<SourceFile> {
         let lines = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(at, _)| at + 1))
             .collect();
-        Arc::new(Source {
+        Arc::new(SourceFile {
             name: name.into(),
             shown: text.to_owned(),
             lines,
@@ -128,7 +128,7 @@ pub struct Diagnostic {
     pub(crate) expected: Option<String>,
     /// What to do or write instead.
     pub hint: Option<String>,
-    source: Option<Arc<Source>>,
+    source: Option<Arc<SourceFile>>,
 }
 
 impl Diagnostic {
@@ -136,7 +136,7 @@ impl Diagnostic {
     #[must_use]
     pub(crate) fn at(
         severity: Severity,
-        source: &Arc<Source>,
+        source: &Arc<SourceFile>,
         span: Range<usize>,
         code: &'static str,
         message: impl Into<String>,
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn lines_and_columns_count_from_one() {
-        let source = Source::new("f.yaml", "aé: 1\n\nb: 2");
+        let source = SourceFile::new("f.yaml", "aé: 1\n\nb: 2");
         assert_eq!(source.position(0), (1, 1));
         assert_eq!(source.position(3), (1, 3)); // after the two bytes of é
         assert_eq!(source.position(7), (2, 1));
@@ -395,7 +395,7 @@ mod tests {
 
     #[test]
     fn too_many_problems_show_errors_first_and_count_the_rest() {
-        let source = Source::new("f.yaml", &"x\n".repeat(100));
+        let source = SourceFile::new("f.yaml", &"x\n".repeat(100));
         let mut all: Vec<Diagnostic> = (0..60)
             .map(|n| {
                 Diagnostic::at(

@@ -11,7 +11,7 @@ use super::node::{Node, Scalar, Style, Value};
 use super::offsets::Offsets;
 use crate::policy::lex::{Mistake, Token, measure};
 use crate::quantity::Span;
-use crate::yaml::diagnostics::Source;
+use crate::yaml::diagnostics::SourceFile;
 
 /// The most problems of a file that are recorded: far more than are shown, and few enough that a huge file full of mistakes
 /// is checked quickly.
@@ -79,7 +79,7 @@ const HOMES: [(&str, &[&str]); 3] = [
 /// A file that is being read, and the problems found in it.
 #[derive(Debug)]
 pub(crate) struct Inspection {
-    pub(crate) source: Arc<Source>,
+    pub(crate) source: Arc<SourceFile>,
     /// The text that was parsed; it is never shown.
     pub(crate) text: String,
     pub(crate) found: Vec<Diagnostic>,
@@ -112,7 +112,7 @@ impl<'a> Fields<'a> {
 }
 
 impl Inspection {
-    pub(crate) fn new(source: Arc<Source>, text: String) -> Inspection {
+    pub(crate) fn new(source: Arc<SourceFile>, text: String) -> Inspection {
         Inspection {
             source,
             text,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{DuplicateKeyPolicy, Location, MergeKeyPolicy, NonFiniteFloatPolicy, Spanned};
 
-use super::diagnostics::{Diagnostic, Severity, Source};
+use super::diagnostics::{Diagnostic, Severity, SourceFile};
 
 /// The largest file that is read, in bytes. The largest sensible policy file has some tens of kilobytes.
 pub(crate) const LARGEST_FILE: usize = 1 << 20;
@@ -85,9 +85,9 @@ pub(crate) fn read(
     name: &str,
     bytes: &[u8],
     mask: fn(&str) -> String,
-) -> Result<(Arc<Source>, String, Node), Box<Diagnostic>> {
+) -> Result<(Arc<SourceFile>, String, Node), Box<Diagnostic>> {
     let text = decode(name, bytes)?;
-    let source = Source::new(name, &mask(&text));
+    let source = SourceFile::new(name, &mask(&text));
     let node = parse(&source, &text)?;
     if matches!(node.value, Value::Null) {
         return Err(Box::new(Diagnostic::of_file(name, "empty-file", "the file is empty")));
@@ -126,7 +126,7 @@ fn decode(name: &str, bytes: &[u8]) -> Result<String, Box<Diagnostic>> {
     }
 }
 
-fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Box<Diagnostic>> {
+fn parse(source: &Arc<SourceFile>, text: &str) -> Result<Node, Box<Diagnostic>> {
     let options = serde_yaml::options! {
         budget: serde_yaml::budget! {
             max_depth: DEEPEST,
@@ -157,7 +157,7 @@ fn parse(source: &Arc<Source>, text: &str) -> Result<Node, Box<Diagnostic>> {
 }
 
 /// An error of the YAML parser as a problem, in words for DBAs. The parser's message does not quote the file's text.
-fn syntax(source: &Arc<Source>, text: &str, error: &serde_yaml::Error) -> Diagnostic {
+fn syntax(source: &Arc<SourceFile>, text: &str, error: &serde_yaml::Error) -> Diagnostic {
     let full = error.to_string();
     let message = full.rfind(" at line ").map_or(full.as_str(), |end| &full[..end]);
     let mut at = error.location().map_or(0, |location| byte_offset(text, &location));
@@ -200,7 +200,7 @@ fn syntax(source: &Arc<Source>, text: &str, error: &serde_yaml::Error) -> Diagno
 }
 
 /// What to do about text that is not valid YAML.
-fn syntax_hint(source: &Source, message: &str, text: &str, at: usize) -> Option<String> {
+fn syntax_hint(source: &SourceFile, message: &str, text: &str, at: usize) -> Option<String> {
     let masked = !source.shows(text, at);
     let unclosed = message.contains("unclosed") || message.contains("end of stream") || at >= text.trim_end().len();
     let hint = if masked && unclosed {
@@ -247,7 +247,7 @@ fn tab_after(text: &str, offset: usize) -> Option<usize> {
 
 /// The key of the line above, if its colon has no blank after it: in YAML, `name:prod` is one word, and the parser reports the
 /// error only in the next line.
-fn key_without_blank<'t>(source: &Source, text: &'t str, offset: usize) -> Option<&'t str> {
+fn key_without_blank<'t>(source: &SourceFile, text: &'t str, offset: usize) -> Option<&'t str> {
     let begin = text[..offset]
         .rfind('\n')
         .filter(|newline| source.shows(text, *newline))?;

@@ -16,10 +16,10 @@ use std::fmt::Write as _;
 
 use orareaper::decide::evaluate::evaluate;
 use orareaper::decide::evaluate::truth::Truth;
-use orareaper::explain::{Join, Term, tree as explained};
+use orareaper::explain::{ExplainedTerm, Join, tree as explained};
 use orareaper::policy::{check_condition, to_sql};
 use orareaper::session::column::{Column, Columns};
-use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
+use orareaper::session::snapshot::{Cell, Instance, Snapshot, SnapshotClock, SnapshotSource};
 use orareaper::session::time::DbTime;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -88,7 +88,7 @@ fn snapshot(rows: &[Row]) -> Snapshot {
         name: "one".into(),
         complete: true,
     };
-    let clock = Clock {
+    let clock = SnapshotClock {
         now: DbTime(NOW),
         utc_offset: 0,
     };
@@ -196,7 +196,7 @@ proptest! {
 }
 
 /// Whether every truth of a tree follows from those below it.
-fn follows(term: &Term) -> bool {
+fn follows(term: &ExplainedTerm) -> bool {
     let parts: Vec<Truth> = term.parts.iter().map(|part| part.truth).collect();
     let first_of = |decides: Truth, otherwise: Truth| {
         if parts.contains(&decides) {

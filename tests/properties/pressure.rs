@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta};
 use orareaper::columns_needed;
-use orareaper::decide::cycle::{Done, Memory, Terms, cycle, remember};
+use orareaper::decide::cycle::{CycleInput, Done, Memory, cycle, remember};
 use orareaper::decide::in_force::EffectiveLimits;
 use orareaper::decide::outcome::Outcome;
 use orareaper::decide::pressure::{Reading, Readings};
@@ -13,7 +13,7 @@ use orareaper::policy::check_files;
 use orareaper::policy::model::Limits;
 use orareaper::policy::pressure::Resource;
 use orareaper::session::column::Column;
-use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
+use orareaper::session::snapshot::{Cell, Instance, Snapshot, SnapshotClock, SnapshotSource};
 use orareaper::session::time::DbTime;
 use proptest::prelude::*;
 
@@ -63,7 +63,7 @@ fn snapshot(sids: impl Iterator<Item = i64>, at: i64, set: &orareaper::policy::m
         name: "inst1".into(),
         complete: true,
     };
-    let clock = Clock {
+    let clock = SnapshotClock {
         now: DbTime(at),
         utc_offset: 0,
     };
@@ -99,7 +99,7 @@ proptest! {
         for (number, at) in [START, START + 10].into_iter().enumerate() {
             used += if number == 1 { more } else { 0 };
             let now = DateTime::from_timestamp(at, 0).expect("in range");
-            let terms = Terms {
+            let terms = CycleInput {
                 rules: &rules, here: &here, facts: &facts, now, unbroken: number > 0,
                 read_in: TimeDelta::zero(), standstill: None, assume_held: false,
             };

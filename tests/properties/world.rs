@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use orareaper::columns_needed;
-use orareaper::decide::cycle::Terms;
+use orareaper::decide::cycle::CycleInput;
 use orareaper::decide::in_force::{self, Arming, Due, EffectiveLimits, Here};
-use orareaper::decide::protect::Facts;
+use orareaper::decide::protect::ProtectionFacts;
 use orareaper::policy::check_files;
 use orareaper::policy::model::PolicySet;
 use orareaper::session::column::Column;
-use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource, TransactionRow};
+use orareaper::session::snapshot::{Cell, Instance, Snapshot, SnapshotClock, SnapshotSource, TransactionRow};
 use orareaper::session::time::DbTime;
 use proptest::collection::vec;
 use proptest::option;
@@ -264,7 +264,7 @@ impl World {
             name: format!("inst{inst_id}"),
             complete: self.is_complete(at, i64::from(inst_id)),
         });
-        let clock = Clock {
+        let clock = SnapshotClock {
             now: DbTime(self.time(at)),
             utc_offset: 0,
         };
@@ -276,10 +276,10 @@ impl World {
     pub(crate) fn terms<'a>(
         &self,
         at: usize,
-        (rules, here): &'a (in_force::Rules, Here),
-        facts: &'a Facts,
-    ) -> Terms<'a> {
-        Terms {
+        (rules, here): &'a (in_force::DatabaseRules, Here),
+        facts: &'a ProtectionFacts,
+    ) -> CycleInput<'a> {
+        CycleInput {
             rules,
             here,
             facts,
@@ -312,10 +312,10 @@ const COLUMNS: [Column; 13] = [
     Column::Server,
 ];
 
-pub(crate) fn facts() -> Facts {
-    Facts {
+pub(crate) fn facts() -> ProtectionFacts {
+    ProtectionFacts {
         own_username: "REAPER".into(),
-        ..Facts::default()
+        ..ProtectionFacts::default()
     }
 }
 
@@ -324,9 +324,9 @@ pub(crate) fn in_force(
     limits: EffectiveLimits,
     armed: bool,
     dry_run: bool,
-) -> (in_force::Rules, Here) {
+) -> (in_force::DatabaseRules, Here) {
     let arming = Arming::of(armed, dry_run);
-    let rules = in_force::Rules::of_story("prod", arming, limits, chrono_tz::UTC, Arc::clone(set));
+    let rules = in_force::DatabaseRules::of_story("prod", arming, limits, chrono_tz::UTC, Arc::clone(set));
     let here = rules.configured(Due::Always);
     (rules, here)
 }

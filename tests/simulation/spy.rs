@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use orareaper::daemon::database::{CycleView, Watcher};
 use orareaper::daemon::pause::{Pause, Switch};
-use orareaper::daemon::standby::Place;
+use orareaper::daemon::standby::ConnectionState;
 use orareaper::daemon::watcher::Recording;
 use orareaper::decide::verify::Proof;
 use orareaper::oracle::Error;
@@ -63,7 +63,7 @@ impl Watcher for Spy {
         self.inner.acting_stopped(database, why);
     }
 
-    fn standing(&mut self, database: &str, places: &[Place]) {
+    fn standing(&mut self, database: &str, places: &[ConnectionState]) {
         self.inner.standing(database, places);
     }
 

@@ -18,7 +18,7 @@ use orareaper::daemon::pause::{Pause, Switch, clear, set};
 use orareaper::daemon::poller::Poller;
 use orareaper::daemon::reach::Reach;
 use orareaper::daemon::watcher::Recording;
-use orareaper::decide::in_force::{Arming, EffectiveLimits, Rules};
+use orareaper::decide::in_force::{Arming, DatabaseRules, EffectiveLimits};
 use orareaper::journal;
 use orareaper::metrics::Metrics;
 use orareaper::oracle::{Driver, Login, Secret, Target};
@@ -209,11 +209,11 @@ impl Run {
         }
     }
 
-    fn rules(&self) -> Arc<Rules> {
+    fn rules(&self) -> Arc<DatabaseRules> {
         let arming = Arming::of(lock(&self.truth).armed, false);
         let limits = EffectiveLimits::of(&self.setting.limits);
         let set = Arc::new(load(&self.setting.sets[self.loaded]));
-        Arc::new(Rules::of_story(NAME, arming, limits, chrono_tz::UTC, set))
+        Arc::new(DatabaseRules::of_story(NAME, arming, limits, chrono_tz::UTC, set))
     }
 
     fn settings(&self) -> Settings {

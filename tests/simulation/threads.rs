@@ -11,7 +11,7 @@ use orareaper::clock::{Clock, SystemClock};
 use orareaper::config::{Config, Database, Driver, Login, SecretSource};
 use orareaper::daemon::pause::Switch;
 use orareaper::daemon::watcher::{Clerk, Recording};
-use orareaper::daemon::{Running, Start, start};
+use orareaper::daemon::{RunningDatabases, Start, start};
 use orareaper::decide::in_force::RunMode;
 use orareaper::journal::read::{History, Past, read};
 use orareaper::metrics::Metrics;
@@ -110,7 +110,7 @@ struct Whole {
     heartbeat: Heartbeat,
     switch: Arc<Switch>,
     clock: Arc<dyn Clock>,
-    running: Option<Running>,
+    running: Option<RunningDatabases>,
 }
 
 fn begin(config: &Config, rules: &[Rule]) -> Whole {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate};
-use orareaper::decide::cycle::{Memory, Terms, cycle};
+use orareaper::decide::cycle::{CycleInput, Memory, cycle};
 use orareaper::decide::guard::{LastStep, Statement};
-use orareaper::decide::in_force::{Arming, Due, EffectiveLimits, Rules};
+use orareaper::decide::in_force::{Arming, DatabaseRules, Due, EffectiveLimits};
 use orareaper::decide::pressure::Readings;
-use orareaper::decide::protect::Facts;
+use orareaper::decide::protect::ProtectionFacts;
 use orareaper::policy::check_files;
 use orareaper::policy::model::Limits;
-use orareaper::session::snapshot::{Cell, Clock, Instance, Snapshot, SnapshotSource};
+use orareaper::session::snapshot::{Cell, Instance, Snapshot, SnapshotClock, SnapshotSource};
 use orareaper::session::time::DbTime;
 
 const POLICY: &str =
@@ -37,7 +37,7 @@ fn one_session() -> Snapshot {
         name: "prod1".into(),
         complete: true,
     };
-    let clock = Clock {
+    let clock = SnapshotClock {
         now: DbTime(60),
         utc_offset: 0,
     };
@@ -50,12 +50,12 @@ pub(crate) fn permitted(text: &str) -> Statement {
     let loaded = check_files(&[("all.yaml".into(), POLICY.into())], NaiveDate::MIN, chrono_tz::UTC);
     let limits = EffectiveLimits::of(&Limits::default());
     let set = Arc::new(loaded.set.expect("a policy"));
-    let rules = Rules::of_story("prod", Arming::Armed, limits, chrono_tz::UTC, set);
-    let facts = Facts {
+    let rules = DatabaseRules::of_story("prod", Arming::Armed, limits, chrono_tz::UTC, set);
+    let facts = ProtectionFacts {
         own_username: "REAPER".into(),
-        ..Facts::default()
+        ..ProtectionFacts::default()
     };
-    let terms = Terms {
+    let terms = CycleInput {
         rules: &rules,
         here: &rules.configured(Due::Always),
         facts: &facts,

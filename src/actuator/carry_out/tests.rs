@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::actuator::door::Permission;
-use crate::decide::cycle::{Memory, Terms, cycle};
-use crate::decide::in_force::{Arming, Due, EffectiveLimits, Rules};
+use crate::decide::cycle::{CycleInput, Memory, cycle};
+use crate::decide::in_force::{Arming, DatabaseRules, Due, EffectiveLimits};
 use crate::decide::pressure::Readings;
 use crate::oracle::capabilities::tests::capabilities;
 use crate::oracle::scripted::{Answer, Scripted};
@@ -124,8 +124,8 @@ fn outcome(
     let wanted = crate::columns_needed::columns(&set).union([Column::Paddr].into_iter().collect());
     let limit = Duration::from_secs(1);
     let seen = read_snapshot(&mut database, wanted, &found, Scope::All, limit).expect("a snapshot");
-    let rules = Rules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::clone(&set));
-    let terms = Terms {
+    let rules = DatabaseRules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::clone(&set));
+    let terms = CycleInput {
         rules: &rules,
         here: &rules.configured(Due::Always),
         facts: &facts,

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use orasim::{KillRecord, Scenario, Server, World};
 
-use crate::cli::{Cli, DemoArgs, Status};
+use crate::cli::{Cli, DemoArgs, ExitStatus};
 use crate::clock::{Clock, SystemClock};
 use crate::commands::demo::narrator::{Ink, Narrator, Seen, SharedSeen, tell};
 use crate::commands::log::log_to;
@@ -38,7 +38,7 @@ const POLL: Duration = Duration::from_secs(5);
 const POLICIES: &str = include_str!("policies.yaml");
 
 /// Runs the command.
-pub(crate) fn run(arguments: &DemoArgs, cli: &Cli, clock: SystemClock) -> Status {
+pub(crate) fn run(arguments: &DemoArgs, cli: &Cli, clock: SystemClock) -> ExitStatus {
     let folder = match folder(arguments) {
         Ok(folder) => folder,
         Err(problem) => return fail(&problem),
@@ -53,13 +53,13 @@ pub(crate) fn run(arguments: &DemoArgs, cli: &Cli, clock: SystemClock) -> Status
 }
 
 /// Sets up the log to a file in the folder, because the terminal shows the narration.
-fn start_log(cli: &Cli, folder: &Path) -> Result<(), Status> {
+fn start_log(cli: &Cli, folder: &Path) -> Result<(), ExitStatus> {
     let path = folder.join("daemon.log");
     let file = std::fs::File::create(&path).map_err(|error| fail(&format!("create {}: {error}", path.display())))?;
     log_to(cli, file, false)
 }
 
-fn demo(arguments: &DemoArgs, folder: PathBuf, clock: Arc<dyn Clock>) -> Result<Status, String> {
+fn demo(arguments: &DemoArgs, folder: PathBuf, clock: Arc<dyn Clock>) -> Result<ExitStatus, String> {
     let signals = Signals::catch().map_err(|error| format!("catch signals: {error}"))?;
     let ink = Ink {
         colour: terminal_style().colour,
@@ -93,7 +93,7 @@ fn demo(arguments: &DemoArgs, folder: PathBuf, clock: Arc<dyn Clock>) -> Result<
     write_report(&folder, &seen)?;
     if interrupted {
         tell("interrupted before the end of the demo");
-        return Ok(Status::Failed);
+        return Ok(ExitStatus::Failed);
     }
     Ok(conclude(ink, &seen, &world.kills(), &metrics, &folder, ended))
 }
@@ -212,12 +212,12 @@ fn write_report(folder: &Path, seen: &Seen) -> Result<(), String> {
 }
 
 /// One thing that must have happened.
-struct Check {
+struct DemoCheck {
     what: String,
     held: bool,
 }
 
-fn conclude(ink: Ink, seen: &Seen, kills: &[KillRecord], metrics: &str, folder: &Path, ended: bool) -> Status {
+fn conclude(ink: Ink, seen: &Seen, kills: &[KillRecord], metrics: &str, folder: &Path, ended: bool) -> ExitStatus {
     tell("");
     tell(&ink.bold("Checks: what happened, against what should have happened"));
     let checks = checks(seen, kills, metrics, folder, ended);
@@ -235,24 +235,24 @@ fn conclude(ink: Ink, seen: &Seen, kills: &[KillRecord], metrics: &str, folder: 
         folder.join("journal.jsonl").display()
     ));
     if checks.iter().all(|check| check.held) {
-        Status::Fine
+        ExitStatus::Fine
     } else {
-        Status::Findings
+        ExitStatus::Findings
     }
 }
 
-fn checks(seen: &Seen, kills: &[KillRecord], metrics: &str, folder: &Path, ended: bool) -> Vec<Check> {
+fn checks(seen: &Seen, kills: &[KillRecord], metrics: &str, folder: &Path, ended: bool) -> Vec<DemoCheck> {
     let mut checks = checks_of_what_was_done(seen);
     checks.extend(checks_of_what_was_not(seen, kills));
     checks.extend(checks_of_the_records(seen, metrics, folder, ended));
     checks
 }
 
-fn check(what: String, held: bool) -> Check {
-    Check { what, held }
+fn check(what: String, held: bool) -> DemoCheck {
+    DemoCheck { what, held }
 }
 
-fn checks_of_what_was_done(seen: &Seen) -> Vec<Check> {
+fn checks_of_what_was_done(seen: &Seen) -> Vec<DemoCheck> {
     let outcomes = |outcome: Outcome| seen.outcomes.get(&outcome).copied().unwrap_or(0);
     let proofs = |proof: Proof| seen.proofs.get(&proof).copied().unwrap_or(0);
     let acted = |policy: &str| seen.acted_by.get(policy).copied().unwrap_or(0);
@@ -293,7 +293,7 @@ fn checks_of_what_was_done(seen: &Seen) -> Vec<Check> {
     ]
 }
 
-fn checks_of_what_was_not(seen: &Seen, kills: &[KillRecord]) -> Vec<Check> {
+fn checks_of_what_was_not(seen: &Seen, kills: &[KillRecord]) -> Vec<DemoCheck> {
     let broad = seen.acted_by.get("far-too-broad").copied().unwrap_or(0);
     let hit = |kill: &KillRecord| {
         seen.rehearsed
@@ -333,7 +333,7 @@ fn checks_of_what_was_not(seen: &Seen, kills: &[KillRecord]) -> Vec<Check> {
     ]
 }
 
-fn checks_of_the_records(seen: &Seen, metrics: &str, folder: &Path, ended: bool) -> Vec<Check> {
+fn checks_of_the_records(seen: &Seen, metrics: &str, folder: &Path, ended: bool) -> Vec<DemoCheck> {
     let outcomes = |outcome: Outcome| seen.outcomes.get(&outcome).copied().unwrap_or(0);
     let journal = std::fs::read_to_string(folder.join("journal.jsonl")).unwrap_or_default();
     let intents = journal

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::actuator::statement;
 use crate::daemon::database::{CycleView, Watcher};
 use crate::daemon::pause::Pause;
-use crate::daemon::standby::Place;
+use crate::daemon::standby::ConnectionState;
 use crate::decide::cycle::Done;
 use crate::decide::guard::Decision;
 use crate::decide::in_force::RunMode;
@@ -385,7 +385,7 @@ impl Watcher for Narrator {
         self.seen(|seen| seen.troubles.push(error.to_string()));
     }
 
-    fn standing(&mut self, database: &str, places: &[Place]) {
+    fn standing(&mut self, database: &str, places: &[ConnectionState]) {
         self.inner.standing(database, places);
     }
 

@@ -3,13 +3,13 @@
 use super::*;
 use crate::clock::ManualClock;
 use crate::daemon::pause::Switch;
-use crate::daemon::standby::Standing;
+use crate::daemon::standby::StandbyOrder;
 use crate::daemon::watcher::Recording;
 use crate::decide::in_force::{Arming, EffectiveLimits, RunMode};
 use crate::journal::tests::{Tape, intent};
 use crate::oracle::capabilities::tests::capabilities;
 use crate::recorder::tests::over;
-use crate::session::snapshot::{Cell, Clock as DbClock, Instance, SnapshotSource};
+use crate::session::snapshot::{Cell, Instance, SnapshotClock as DbClock, SnapshotSource};
 use crate::session::time::DbTime;
 use crate::systemd::Heartbeat;
 use std::sync::Mutex;
@@ -37,7 +37,7 @@ impl Watcher for Noted {
             self.0.lock().expect("one thread").push(Some(why.to_owned()));
         }
     }
-    fn standing(&mut self, _: &str, _: &[Place]) {}
+    fn standing(&mut self, _: &str, _: &[ConnectionState]) {}
     fn alive(&mut self, _: &str) {}
     fn paused(&mut self) -> Option<Pause> {
         None
@@ -104,9 +104,9 @@ fn settings() -> Settings {
     }
 }
 
-fn rules() -> Arc<Rules> {
+fn rules() -> Arc<DatabaseRules> {
     let limits = EffectiveLimits::of(&crate::policy::model::Limits::default());
-    let rules = Rules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::default());
+    let rules = DatabaseRules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::default());
     Arc::new(rules)
 }
 
@@ -158,7 +158,7 @@ fn a_read_that_does_not_come_back_is_told_once_and_waited_for() {
 fn acting_that_does_not_come_back_is_told_once_and_nothing_is_permitted_meanwhile() {
     let (mut database, clock, noted, _threads) = database();
     let told = || noted.0.lock().expect("one thread").clone();
-    assert!(database.order(Order::Stand(Standing {
+    assert!(database.order(Order::Stand(StandbyOrder {
         needed: Needed::Any,
         instances: std::collections::HashMap::new(),
         may_connect: true,

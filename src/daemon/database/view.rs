@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use crate::daemon::messages::Polled;
 use crate::decide::cycle::{Cycle, Memory};
-use crate::decide::in_force::{InForce, Rules};
+use crate::decide::in_force::{DatabaseRules, InForce};
 use crate::decide::standstill::Standstill;
 use crate::event::READ_TOO_SLOWLY;
 use crate::gaps;
@@ -22,7 +22,7 @@ pub struct CycleView<'a> {
     /// The decisions.
     pub cycle: &'a Cycle,
     /// The rules behind the decisions.
-    pub(crate) rules: &'a Rules,
+    pub(crate) rules: &'a DatabaseRules,
     /// The policies in force, and how they run.
     pub(crate) in_force: &'a [InForce],
     /// The memory after the cycle.

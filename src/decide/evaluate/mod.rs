@@ -18,7 +18,7 @@ pub mod truth;
 use std::cmp::Ordering;
 
 use crate::decide::evaluate::truth::{Truth, Truths};
-use crate::policy::condition::{Comparison, Condition, Operand, Value};
+use crate::policy::condition::{Comparison, Condition, Constant, Operand};
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;
 use crate::session::store::{Codes, Numbers, Texts};
@@ -38,7 +38,7 @@ pub fn evaluate(condition: &Condition, snapshot: &Snapshot) -> Truths {
         Condition::Not(inner) => !evaluate(inner, snapshot),
         Condition::Compare { left, op, right } => compare(snapshot, left, *op, right),
         Condition::In { operand, values, .. } => {
-            let texts: Option<Vec<&str>> = values.iter().map(Value::as_text).collect();
+            let texts: Option<Vec<&str>> = values.iter().map(Constant::as_text).collect();
             if let Some(texts) = texts {
                 return test_text(snapshot, operand, |text| texts.contains(&text));
             }
@@ -105,9 +105,9 @@ fn side<'a>(snapshot: &'a Snapshot, operand: &'a Operand, per_second: i64) -> Si
             (None, Some(numbers)) => Side::Numbers(numbers, per_second / column.per_second()),
             (None, None) => Side::Missing,
         },
-        Operand::Literal(Value::Text(text)) => Side::Text(text),
-        Operand::Literal(Value::Number(number) | Value::Size(number)) => Side::Number(*number),
-        Operand::Literal(Value::Duration(seconds)) => Side::Number(seconds.saturating_mul(per_second)),
+        Operand::Literal(Constant::Text(text)) => Side::Text(text),
+        Operand::Literal(Constant::Number(number) | Constant::Size(number)) => Side::Number(*number),
+        Operand::Literal(Constant::Duration(seconds)) => Side::Number(seconds.saturating_mul(per_second)),
     }
 }
 

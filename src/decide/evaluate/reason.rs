@@ -5,7 +5,7 @@
 
 use crate::decide::evaluate::evaluate;
 use crate::decide::evaluate::truth::Truth;
-use crate::policy::condition::{Comparison, Condition, Operand, Phrase, Value};
+use crate::policy::condition::{Comparison, Condition, Constant, Operand, Phrase};
 use crate::quantity::{Bytes, Span};
 use crate::session::column::{Column, Kind};
 use crate::session::snapshot::{Field, Snapshot};
@@ -28,7 +28,7 @@ fn said(condition: &Condition, snapshot: &Snapshot, row: usize, beside_status: b
     if evaluate(condition, &one).get(0) != Truth::True {
         return String::new();
     }
-    let mut terms = Terms {
+    let mut terms = Phrases {
         one: &one,
         beside_status,
         spans: Vec::new(),
@@ -47,7 +47,7 @@ fn said(condition: &Condition, snapshot: &Snapshot, row: usize, beside_status: b
     }
 }
 
-struct Terms<'a> {
+struct Phrases<'a> {
     /// A snapshot with only the session.
     one: &'a Snapshot,
     /// Its STATUS and how long that has lasted are known to the reader.
@@ -56,7 +56,7 @@ struct Terms<'a> {
     others: Vec<String>,
 }
 
-impl Terms<'_> {
+impl Phrases<'_> {
     fn collect(&mut self, condition: &Condition) {
         match condition {
             Condition::And(terms) => terms.iter().for_each(|term| self.collect(term)),
@@ -162,22 +162,22 @@ impl Terms<'_> {
         }
     }
 
-    fn compare(&mut self, column: Column, op: Comparison, value: &Value) {
+    fn compare(&mut self, column: Column, op: Comparison, value: &Constant) {
         let held = self.value(column);
         match value {
-            Value::Duration(seconds) => {
+            Constant::Duration(seconds) => {
                 self.spans
                     .push(format!("{} {held}, {} {}", column.name(), worded(op), Span(*seconds)));
             }
-            Value::Size(bytes) => {
+            Constant::Size(bytes) => {
                 self.spans
                     .push(format!("{} {held}, {} {}", column.name(), worded(op), Bytes(*bytes)));
             }
-            Value::Number(number) => {
+            Constant::Number(number) => {
                 self.others
                     .push(format!("{} {held}, {} {number}", column.name(), worded(op)));
             }
-            Value::Text(_) => self.others.push(format!("{} is {held}", column.name())),
+            Constant::Text(_) => self.others.push(format!("{} is {held}", column.name())),
         }
     }
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::in_force::{InForce, RunMode};
 use crate::decide::ledger::Ledger;
-use crate::decide::plan::{Entry, Situation, group_sizes};
+use crate::decide::plan::{PlanEntry, Situation, group_sizes};
 use crate::decide::pressure::{Readings, judge};
 use crate::decide::reason::{Floor, Obstacle, Standing, Whose};
 use crate::decide::verify::{FollowState, Following};
@@ -22,7 +22,7 @@ use crate::session::snapshot::Snapshot;
 
 /// What has been permitted so far in this cycle, over all policies.
 #[derive(Debug, Default)]
-pub(super) struct Taken(Vec<Took>);
+pub(super) struct Permitted(Vec<Took>);
 
 #[derive(Clone, Debug)]
 struct Took {
@@ -99,7 +99,7 @@ impl<'a> Allowance<'a> {
         snapshot: &'a Snapshot,
         situation: &Situation<'a>,
         ledger: &Ledger,
-        taken: &Taken,
+        taken: &Permitted,
     ) -> Allowance<'a> {
         let counts = |mode, by: &str| in_force.reckons_with(situation.set(), mode, by);
         let used = |hours, name: Option<&str>| {
@@ -156,7 +156,7 @@ impl<'a> Allowance<'a> {
     }
 
     /// Why the session is deferred, if so.
-    pub(super) fn obstacle(&self, entry: &Entry) -> Option<Obstacle> {
+    pub(super) fn obstacle(&self, entry: &PlanEntry) -> Option<Obstacle> {
         if self.policy.action == Action::Report {
             return None;
         }
@@ -196,7 +196,7 @@ impl<'a> Allowance<'a> {
     }
 
     /// Whether the pressure is relieved, by estimate.
-    fn is_relieved(&self, entry: &Entry) -> bool {
+    fn is_relieved(&self, entry: &PlanEntry) -> bool {
         let end = self.policy.pressure.as_ref().and_then(|pressure| pressure.end.as_ref());
         let inst_id = self.snapshot.id(entry.row, Column::InstId);
         let (Some(end), Some(inst_id)) = (end, inst_id) else {
@@ -205,7 +205,7 @@ impl<'a> Allowance<'a> {
         judge(end, &self.estimate, inst_id) != Truth::False
     }
 
-    pub(super) fn take(&mut self, row: usize, key: SessionKey, escalates: bool, taken: &mut Taken) {
+    pub(super) fn take(&mut self, row: usize, key: SessionKey, escalates: bool, taken: &mut Permitted) {
         if self.policy.action == Action::Report {
             return;
         }

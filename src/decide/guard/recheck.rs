@@ -140,14 +140,14 @@ impl Warrant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::cycle::{Memory, Terms, cycle};
+    use crate::decide::cycle::{CycleInput, Memory, cycle};
     use crate::decide::guard::LastStep;
-    use crate::decide::in_force::{Arming, Due, EffectiveLimits, Rules};
+    use crate::decide::in_force::{Arming, DatabaseRules, Due, EffectiveLimits};
     use crate::decide::pressure::Reading;
     use crate::oracle::capabilities::tests::capabilities;
     use crate::policy::model::Limits;
     use crate::policy::pressure::Resource;
-    use crate::session::snapshot::{Cell, Clock, Instance, SnapshotSource};
+    use crate::session::snapshot::{Cell, Instance, SnapshotClock, SnapshotSource};
     use crate::session::time::DbTime;
 
     /// 2026-11-23T09:00:00Z, a Monday.
@@ -191,7 +191,7 @@ mod tests {
             name: "prod1".into(),
             complete: true,
         };
-        let clock = Clock {
+        let clock = SnapshotClock {
             now: DbTime(NINE + seconds),
             utc_offset: 0,
         };
@@ -218,13 +218,13 @@ mod tests {
         let loaded = crate::policy::check_files(&files, at(0).date_naive(), chrono_tz::UTC);
         let set = Arc::new(loaded.set.expect("a policy"));
         let limits = EffectiveLimits::of(&Limits::default());
-        let rules = Rules::of_story("prod", arming, limits, chrono_tz::UTC, set);
+        let rules = DatabaseRules::of_story("prod", arming, limits, chrono_tz::UTC, set);
         let here = rules.configured(Due::Always);
         let (facts, mut memory) = (capabilities(19, 3).facts(&[]), Memory::default());
         let mut warrants = Vec::new();
         for snapshot in snapshots {
             let now = snapshot.clock().and_then(|clock| clock.now.to_utc(0)).expect("a clock");
-            let terms = Terms {
+            let terms = CycleInput {
                 rules: &rules,
                 here: &here,
                 facts: &facts,

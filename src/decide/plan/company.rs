@@ -8,9 +8,9 @@
 use std::collections::HashMap;
 
 use crate::decide::in_force::InForce;
-use crate::decide::plan::{Entry, Situation, held};
+use crate::decide::plan::{PlanEntry, Situation, held};
 use crate::decide::reason::{Company, Standing, Stays};
-use crate::decide::standing::{Because, InTheWay, Sessions};
+use crate::decide::standing::{AskedSessions, Because, InTheWay};
 use crate::policy::model::{Action, Policy};
 use crate::session::column::Column;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
@@ -37,7 +37,7 @@ pub(crate) fn has_a_process(server: Option<&str>) -> bool {
 pub(super) struct Processes<'a> {
     snapshot: &'a Snapshot,
     situation: &'a Situation<'a>,
-    sessions: &'a Sessions<'a>,
+    sessions: &'a AskedSessions<'a>,
     /// By INST_ID and PADDR; empty where no policy disconnects.
     served: HashMap<(u32, &'a str), Vec<usize>>,
 }
@@ -46,7 +46,7 @@ impl<'a> Processes<'a> {
     pub(super) fn of(
         snapshot: &'a Snapshot,
         situation: &'a Situation<'a>,
-        sessions: &'a Sessions<'a>,
+        sessions: &'a AskedSessions<'a>,
     ) -> Processes<'a> {
         let mut served: HashMap<_, Vec<usize>> = HashMap::new();
         let mut policies = situation
@@ -71,7 +71,7 @@ impl<'a> Processes<'a> {
 
     /// Spares whom a DISCONNECT would end together with somebody who is to stay. `matched` are the rows that the condition holds
     /// for, in their order.
-    pub(super) fn spare(&self, entries: &mut [Entry], in_force: InForce, matched: &[usize]) {
+    pub(super) fn spare(&self, entries: &mut [PlanEntry], in_force: InForce, matched: &[usize]) {
         let policy = &self.situation.set().policies[in_force.index()];
         for entry in entries {
             let action = match entry.standing {

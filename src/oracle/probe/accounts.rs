@@ -15,7 +15,7 @@ use crate::oracle::sql::startup::{self, Dictionary};
 use crate::oracle::{Cell, Query};
 
 /// What the probe found out about accounts.
-pub(super) struct Found {
+pub(super) struct AccountsFound {
     pub(super) maintained: Accounts,
     pub(super) maintained_from: Provenance,
     /// The containers that the CDB_ views speak of; `None` where they are not asked, or cannot be.
@@ -76,9 +76,9 @@ impl Rights {
 }
 
 impl Asking<'_> {
-    pub(super) fn accounts(&mut self, release: Release, in_root: bool) -> Result<Found, Error> {
+    pub(super) fn accounts(&mut self, release: Release, in_root: bool) -> Result<AccountsFound, Error> {
         let (maintained, maintained_from, containers) = self.maintained_accounts(release, in_root)?;
-        Ok(Found {
+        Ok(AccountsFound {
             maintained,
             maintained_from,
             containers,

@@ -43,7 +43,7 @@ fn session(inst_id: &'static str, sid: &'static str, taddr: &'static str, progra
     vec![inst_id, sid, "7", "SCOTT", taddr, "INACTIVE", program, "USER", "400"]
 }
 
-fn read(connection: &mut Scripted, capabilities: &Capabilities, wanted: &[Column]) -> Result<Taken, Error> {
+fn read(connection: &mut Scripted, capabilities: &Capabilities, wanted: &[Column]) -> Result<TakenSnapshot, Error> {
     let wanted = wanted.iter().copied().collect();
     read_snapshot(connection, wanted, capabilities, Scope::All, LIMIT)
 }

@@ -26,7 +26,7 @@ use sha2::{Digest as _, Sha256};
 use super::ast::Expr;
 use super::condition::Condition;
 use super::lex::Mistake;
-use super::lint::{self, Place};
+use super::lint::{self, Clause};
 use super::model::{Exemption, Labels, Origin, PolicySet, Selector};
 use super::parse::{Parsed, parse};
 use super::resolve::{Definitions, resolve, right_parts};
@@ -46,7 +46,7 @@ const MOST_POLICIES: usize = 500;
 
 /// The result of reading policy files.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedPolicies {
     /// The policies, if there is no error.
     pub set: Option<PolicySet>,
     /// All errors and warnings, in the order of the files.
@@ -63,7 +63,7 @@ struct File {
 
 /// Checks policy files, each with its name and bytes. `today` decides which exemptions have expired; `zone` is for schedules.
 #[must_use]
-pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> Loaded {
+pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> LoadedPolicies {
     let mut diagnostics = Vec::new();
     let mut read = Vec::new();
     for (name, bytes) in files {
@@ -96,7 +96,7 @@ pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> L
     let names: Vec<Arc<str>> = files.iter().map(|(name, _)| name.as_str().into()).collect();
     let diagnostics = arrange(diagnostics, &names);
     let set = (!diagnostics.iter().any(Diagnostic::is_error)).then_some(set);
-    Loaded {
+    LoadedPolicies {
         set,
         diagnostics,
         files: files.len(),
@@ -108,7 +108,7 @@ pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> L
 /// # Errors
 /// All problems of the condition, in a file named `condition`.
 pub fn check_condition(text: &str) -> Result<Condition, Vec<Diagnostic>> {
-    let source = crate::yaml::diagnostics::Source::new("condition", text);
+    let source = crate::yaml::diagnostics::SourceFile::new("condition", text);
     let Parsed { expr, mut mistakes } = parse(text);
     let resolved = resolve(&expr, &Definitions::default(), &mut mistakes);
     mistakes.sort_by_key(|mistake| (mistake.at.start, mistake.at.end));
@@ -244,7 +244,7 @@ impl Check {
     }
 
     /// Parses and resolves the condition of a key, runs the lints on it, and reports what they find.
-    fn condition(&mut self, file: usize, node: &Node, what: &str, place: Place) -> Option<Condition> {
+    fn condition(&mut self, file: usize, node: &Node, what: &str, place: Clause) -> Option<Condition> {
         let (Parsed { expr, mut mistakes }, offsets) = self.expression(file, node, what)?;
         let resolved = resolve(&expr, &self.definitions, &mut mistakes);
         let (found, condition) = match resolved.filter(|_| mistakes.is_empty()) {
@@ -262,7 +262,7 @@ impl Check {
     }
 
     /// What is odd about the rest of a condition that has mistakes.
-    fn judge_parts(&self, expr: &Expr, mistakes: &[Mistake], place: Place) -> Vec<(Severity, Mistake)> {
+    fn judge_parts(&self, expr: &Expr, mistakes: &[Mistake], place: Clause) -> Vec<(Severity, Mistake)> {
         let wrong: Vec<_> = mistakes.iter().map(|mistake| mistake.at.clone()).collect();
         lint::judge_parts(&right_parts(expr, &self.definitions), place, &wrong)
     }
@@ -271,7 +271,7 @@ impl Check {
         let fields = self.inspections[file].fields(item, "an exemption", &EXEMPTION_KEYS)?;
         let origin = self.origin(file, item);
         let when = self.inspections[file].required(&fields, "an exemption", "when");
-        let when = when.and_then(|node| self.condition(file, node, "when", Place::Exemption));
+        let when = when.and_then(|node| self.condition(file, node, "when", Clause::Exemption));
         let inspection = &mut self.inspections[file];
         let reason = inspection.required(&fields, "an exemption", "reason");
         let reason = reason.and_then(|node| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Check, Definition};
 use crate::policy::ast::{Expr, ExprKind, TermKind};
 use crate::policy::lex::{Lexed, Mistake, Token, lex};
-use crate::policy::lint::{self, Place};
+use crate::policy::lint::{self, Clause};
 use crate::policy::resolve::resolve;
 use crate::yaml::diagnostics::{Severity, quoted};
 use crate::yaml::fields::Inspection;
@@ -83,8 +83,8 @@ impl Check {
                 mistakes.push(Mistake::new(expr.at.clone(), "condition-too-long", message));
             }
             let found = match &resolved {
-                Some((condition, spans)) if mistakes.is_empty() => lint::judge(condition, spans, Place::Definition),
-                Some(_) | None => self.judge_parts(expr, &mistakes, Place::Definition),
+                Some((condition, spans)) if mistakes.is_empty() => lint::judge(condition, spans, Clause::Definition),
+                Some(_) | None => self.judge_parts(expr, &mistakes, Clause::Definition),
             };
             let right = resolved.filter(|_| mistakes.is_empty());
             let inspection = &mut self.inspections[*file];

@@ -6,7 +6,7 @@ use super::Check;
 use super::actions::{LONGEST_HOLD, action, allowances, escalations};
 use super::gate::{is_inverted, resolve_gate};
 use crate::policy::lex::Mistake;
-use crate::policy::lint::{self, Place};
+use crate::policy::lint::{self, Clause};
 use crate::policy::model::{Action, Keep, Limits, Mode, OrderKey, Policy, Pressure, Selector};
 use crate::policy::parse::Parsed;
 use crate::policy::pressure::PressureCondition;
@@ -50,9 +50,9 @@ impl Check {
             .as_ref()
             .map_or("a policy".to_owned(), |name| format!("the policy `{name}`"));
         let when_node = self.inspections[file].required(&fields, &what, "when");
-        let when = when_node.and_then(|node| self.condition(file, node, "when", Place::When));
+        let when = when_node.and_then(|node| self.condition(file, node, "when", Clause::When));
         let unless_node = fields.get("unless");
-        let unless = unless_node.map(|node| self.condition(file, node, "unless", Place::Unless));
+        let unless = unless_node.map(|node| self.condition(file, node, "unless", Clause::Unless));
         let pressure = self.pressure(file, &fields);
         let schedule = fields.get("schedule").map(|node| self.schedule(file, node));
         let inspection = &mut self.inspections[file];

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Form, Sql, SqlKind};
+use super::{Predicate, Sql, SqlKind};
 use crate::policy::ast::TermKind;
 use crate::policy::condition::Comparison;
 use crate::policy::lex::Mistake;
@@ -250,7 +250,7 @@ pub(super) fn misspelt(all: &[&Sql]) -> Option<Mistake> {
 }
 
 /// What to write for a part of a comparison that as a whole has no counterpart.
-pub(super) fn instead_of(sql: &Sql, form: Form<'_>) -> Option<String> {
+pub(super) fn instead_of(sql: &Sql, form: Predicate<'_>) -> Option<String> {
     match &sql.kind {
         SqlKind::Call { name, arguments } => Some(function(name, arguments)),
         SqlKind::Case => Some("write each case out: `(a and b) or (c and d)`".to_owned()),
@@ -261,8 +261,8 @@ pub(super) fn instead_of(sql: &Sql, form: Form<'_>) -> Option<String> {
         SqlKind::Plain(TermKind::Word(word)) if is_resource(word) => Some(RESOURCES.to_owned()),
         _ if is_the_clock(sql) => Some(AGES.to_owned()),
         SqlKind::Group(members) if members.len() > 1 => Some(match form {
-            Form::In(_) => "compare each column separately: `sid = 12 and serial# = 345`".to_owned(),
-            Form::Compare(Comparison::NotEqual, _) => {
+            Predicate::In(_) => "compare each column separately: `sid = 12 and serial# = 345`".to_owned(),
+            Predicate::Compare(Comparison::NotEqual, _) => {
                 "for several values, write `not in`: `username not in (SHOP, CRM)`".to_owned()
             }
             _ => "for several values, write `in`: `username in (SHOP, CRM)`".to_owned(),

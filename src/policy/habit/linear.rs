@@ -3,7 +3,7 @@
 //! Each side is read as a sum of multiples of columns, ages and dates. Everything is moved to one side; if one column (or age)
 //! and a constant remain, the comparison has a counterpart.
 
-use super::{Form, Sql, SqlKind};
+use super::{Predicate, Sql, SqlKind};
 use crate::policy::ast::TermKind;
 use crate::policy::condition::Comparison;
 use crate::quantity::{Bytes, Span};
@@ -210,17 +210,17 @@ fn bound(sum: &Sum, column: Column, factor: f64) -> Option<f64> {
 }
 
 /// The same comparison in the policy language.
-pub(super) fn counterpart(left: &Sql, form: Form<'_>, negated: bool) -> Option<String> {
+pub(super) fn counterpart(left: &Sql, form: Predicate<'_>, negated: bool) -> Option<String> {
     let not = if negated { "not " } else { "" };
     match form {
-        Form::Compare(operator, right) => {
+        Predicate::Compare(operator, right) => {
             let sum = Sum::of(left)?.add(&Sum::of(right)?, -1.0);
             let (column, factor) = one_column(&sum)?;
             let operator = if factor < 0.0 { mirrored(operator) } else { operator };
             let bound = written(column, bound(&sum, column, factor)?)?;
             Some(format!("{} {} {bound}", column.name(), operator.sql()))
         }
-        Form::Between(low, high) => {
+        Predicate::Between(low, high) => {
             let sum = Sum::of(left)?;
             let (column, factor) = one_column(&sum)?;
             let mut bounds = [low, high]
@@ -233,7 +233,7 @@ pub(super) fn counterpart(left: &Sql, form: Form<'_>, negated: bool) -> Option<S
             let (from, to) = (written(column, from)?, written(column, to)?);
             Some(format!("{} {not}between {from} and {to}", column.name()))
         }
-        Form::In(_) | Form::Like(_) | Form::Matches(_) | Form::Null | Form::Alone => None,
+        Predicate::In(_) | Predicate::Like(_) | Predicate::Matches(_) | Predicate::Null | Predicate::Alone => None,
     }
 }
 

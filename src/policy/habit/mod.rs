@@ -64,7 +64,7 @@ pub(crate) enum SqlKind {
 
 /// What follows the left operand.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Form<'a> {
+pub(crate) enum Predicate<'a> {
     Compare(Comparison, &'a Sql),
     In(&'a [Sql]),
     Between(&'a Sql, &'a Sql),
@@ -75,13 +75,13 @@ pub(crate) enum Form<'a> {
     Alone,
 }
 
-impl<'a> Form<'a> {
+impl<'a> Predicate<'a> {
     fn operands(self) -> Vec<&'a Sql> {
         match self {
-            Form::Compare(_, one) | Form::Like(one) | Form::Matches(one) => vec![one],
-            Form::In(values) => values.iter().collect(),
-            Form::Between(low, high) => vec![low, high],
-            Form::Null | Form::Alone => Vec::new(),
+            Predicate::Compare(_, one) | Predicate::Like(one) | Predicate::Matches(one) => vec![one],
+            Predicate::In(values) => values.iter().collect(),
+            Predicate::Between(low, high) => vec![low, high],
+            Predicate::Null | Predicate::Alone => Vec::new(),
         }
     }
 }
@@ -158,7 +158,7 @@ pub(crate) fn join(at: Range<usize>) -> Mistake {
 }
 
 /// What to write instead of a comparison that conditions do not support. `at` is the whole comparison; `negated`: it has a NOT.
-pub(crate) fn answer(left: &Sql, form: Form<'_>, negated: bool, at: Range<usize>) -> Mistake {
+pub(crate) fn answer(left: &Sql, form: Predicate<'_>, negated: bool, at: Range<usize>) -> Mistake {
     let operands: Vec<&Sql> = std::iter::once(left).chain(form.operands()).collect();
     let all: Vec<&Sql> = operands.iter().flat_map(|operand| operand.all()).collect();
     if all.iter().any(|one| matches!(one.kind, SqlKind::OuterJoin)) {

@@ -1,13 +1,13 @@
 //! Functions on texts: `upper(program) like '%TOAD%'` is `program matches '(?i)TOAD'`, `nvl(module, ' ') != 'x'` includes NULL.
 
-use super::{Form, Sql, SqlKind};
+use super::{Predicate, Sql, SqlKind};
 use crate::policy::ast::TermKind;
 use crate::policy::condition::Comparison;
 use crate::session::column::{Column, Kind};
 
 /// A column and the functions around it.
 #[derive(Clone, Debug)]
-struct Subject {
+struct TextOperand {
     column: Column,
     /// UPPER or LOWER is applied, so letter case does not matter.
     folded: bool,
@@ -25,36 +25,36 @@ enum Part {
 }
 
 /// What a text is compared with.
-enum Wanted {
+enum Compared {
     /// Equal to any of these.
     Texts(Vec<String>),
     /// LIKE this pattern.
     Pattern(String),
 }
 
-impl Subject {
-    fn of(sql: &Sql) -> Option<Subject> {
+impl TextOperand {
+    fn of(sql: &Sql) -> Option<TextOperand> {
         match &sql.kind {
-            SqlKind::Plain(TermKind::Word(word)) => Some(Subject {
+            SqlKind::Plain(TermKind::Word(word)) => Some(TextOperand {
                 column: Column::named(word)?,
                 folded: false,
                 null: None,
                 part: Part::Whole,
             }),
-            SqlKind::Group(members) if members.len() == 1 => Subject::of(&members[0]),
+            SqlKind::Group(members) if members.len() == 1 => TextOperand::of(&members[0]),
             SqlKind::Call { name, arguments } => {
-                let subject = Subject::of(arguments.first()?)?;
+                let subject = TextOperand::of(arguments.first()?)?;
                 subject.inside(name, &arguments[1..])
             }
             _ => None,
         }
     }
 
-    fn inside(self, function: &str, more: &[Sql]) -> Option<Subject> {
+    fn inside(self, function: &str, more: &[Sql]) -> Option<TextOperand> {
         match (function, more) {
-            ("upper" | "lower", []) => Some(Subject { folded: true, ..self }),
+            ("upper" | "lower", []) => Some(TextOperand { folded: true, ..self }),
             ("trim" | "rtrim" | "ltrim" | "to_char", []) => Some(self),
-            ("nvl" | "coalesce", [null]) => Some(Subject {
+            ("nvl" | "coalesce", [null]) => Some(TextOperand {
                 null: Some(literal(null)?),
                 ..self
             }),
@@ -64,7 +64,7 @@ impl Subject {
                     (SqlKind::Plain(TermKind::Number(back)), 1) if *back < 0 => Part::End,
                     _ => return None,
                 };
-                Some(Subject { part, ..self })
+                Some(TextOperand { part, ..self })
             }
             _ => None,
         }
@@ -80,7 +80,7 @@ impl Subject {
                 .is_some_and(|list| list.iter().all(|value| !value.contains(char::is_lowercase)))
     }
 
-    fn condition(&self, wanted: &Wanted, negated: bool) -> String {
+    fn condition(&self, wanted: &Compared, negated: bool) -> String {
         let name = self.column.name();
         let folded = self.folded && !self.is_upper(negated);
         let text = |text: &str| {
@@ -96,15 +96,15 @@ impl Subject {
             return format!("{name} {not}matches {}", quoted(&format!("(?i){}", self.regex(wanted))));
         }
         match (wanted, self.part) {
-            (Wanted::Texts(texts), Part::Whole) => match texts.as_slice() {
+            (Compared::Texts(texts), Part::Whole) => match texts.as_slice() {
                 [only] => format!("{name} {} {}", if negated { "!=" } else { "=" }, text(only)),
                 several => {
                     let several: Vec<String> = several.iter().map(|one| text(one)).collect();
                     format!("{name} {not}in ({})", several.join(", "))
                 }
             },
-            (Wanted::Pattern(pattern), _) => format!("{name} {not}like {}", text(pattern)),
-            (Wanted::Texts(texts), part) => match (texts.as_slice(), part) {
+            (Compared::Pattern(pattern), _) => format!("{name} {not}like {}", text(pattern)),
+            (Compared::Texts(texts), part) => match (texts.as_slice(), part) {
                 ([only], Part::Beginning) if is_plain(only) => {
                     format!("{name} {not}like {}", text(&format!("{only}%")))
                 }
@@ -114,10 +114,10 @@ impl Subject {
         }
     }
 
-    fn regex(&self, wanted: &Wanted) -> String {
+    fn regex(&self, wanted: &Compared) -> String {
         match wanted {
-            Wanted::Pattern(pattern) => regex_of_like(pattern),
-            Wanted::Texts(texts) => {
+            Compared::Pattern(pattern) => regex_of_like(pattern),
+            Compared::Texts(texts) => {
                 let escaped: Vec<String> = texts.iter().map(|text| regex::escape(text)).collect();
                 let any = match escaped.as_slice() {
                     [only] => only.clone(),
@@ -133,7 +133,7 @@ impl Subject {
     }
 
     /// Whether the replacement for NULL satisfies the comparison.
-    fn wants_null(&self, wanted: &Wanted, negated: bool) -> bool {
+    fn wants_null(&self, wanted: &Compared, negated: bool) -> bool {
         let Some(null) = &self.null else {
             return false;
         };
@@ -145,23 +145,27 @@ impl Subject {
 }
 
 /// The same comparison in the policy language.
-pub(super) fn counterpart(left: &Sql, form: Form<'_>, negated: bool) -> Option<String> {
+pub(super) fn counterpart(left: &Sql, form: Predicate<'_>, negated: bool) -> Option<String> {
     if let Some(exact) = by_function(left, form) {
         return Some(exact);
     }
-    let subject = Subject::of(left)?;
+    let subject = TextOperand::of(left)?;
     if subject.column.kind() != Kind::Text {
         return number(&subject, form);
     }
     let (wanted, negated) = match form {
-        Form::Compare(Comparison::Equal, right) => (Wanted::Texts(vec![literal(right)?]), negated),
-        Form::Compare(Comparison::NotEqual, right) => (Wanted::Texts(vec![literal(right)?]), !negated),
-        Form::In(values) => (
-            Wanted::Texts(values.iter().map(literal).collect::<Option<Vec<_>>>()?),
+        Predicate::Compare(Comparison::Equal, right) => (Compared::Texts(vec![literal(right)?]), negated),
+        Predicate::Compare(Comparison::NotEqual, right) => (Compared::Texts(vec![literal(right)?]), !negated),
+        Predicate::In(values) => (
+            Compared::Texts(values.iter().map(literal).collect::<Option<Vec<_>>>()?),
             negated,
         ),
-        Form::Like(pattern) => (Wanted::Pattern(literal(pattern)?), negated),
-        Form::Compare(..) | Form::Between(..) | Form::Matches(_) | Form::Null | Form::Alone => return None,
+        Predicate::Like(pattern) => (Compared::Pattern(literal(pattern)?), negated),
+        Predicate::Compare(..)
+        | Predicate::Between(..)
+        | Predicate::Matches(_)
+        | Predicate::Null
+        | Predicate::Alone => return None,
     };
     let condition = subject.condition(&wanted, negated);
     Some(if subject.wants_null(&wanted, negated) {
@@ -172,14 +176,14 @@ pub(super) fn counterpart(left: &Sql, form: Form<'_>, negated: bool) -> Option<S
 }
 
 /// The counterpart of INSTR or REGEXP_LIKE.
-fn by_function(left: &Sql, form: Form<'_>) -> Option<String> {
+fn by_function(left: &Sql, form: Predicate<'_>) -> Option<String> {
     let SqlKind::Call { name, arguments } = &left.kind else {
         return None;
     };
-    let subject = Subject::of(arguments.first()?)?;
+    let subject = TextOperand::of(arguments.first()?)?;
     let text = literal(arguments.get(1)?)?;
     match (name.as_str(), form) {
-        ("instr", Form::Compare(operator, bound)) => {
+        ("instr", Predicate::Compare(operator, bound)) => {
             let SqlKind::Plain(TermKind::Number(bound)) = bound.kind else {
                 return None;
             };
@@ -188,10 +192,10 @@ fn by_function(left: &Sql, form: Form<'_>) -> Option<String> {
                 (Comparison::Equal, 0) | (Comparison::Less, 1) => true,
                 _ => return None,
             };
-            let pattern = Wanted::Pattern(format!("%{text}%"));
+            let pattern = Compared::Pattern(format!("%{text}%"));
             is_plain(&text).then(|| subject.condition(&pattern, negated))
         }
-        ("regexp_like", Form::Alone) => {
+        ("regexp_like", Predicate::Alone) => {
             let flags = arguments.get(2).and_then(literal).unwrap_or_default();
             let folded = if flags.contains('i') || subject.folded {
                 "(?i)"
@@ -209,8 +213,8 @@ fn by_function(left: &Sql, form: Form<'_>) -> Option<String> {
 }
 
 /// The counterpart of `nvl(blocking_session, 0) = 0`.
-fn number(subject: &Subject, form: Form<'_>) -> Option<String> {
-    let Form::Compare(operator, right) = form else {
+fn number(subject: &TextOperand, form: Predicate<'_>) -> Option<String> {
+    let Predicate::Compare(operator, right) = form else {
         return None;
     };
     let null: i64 = subject.null.as_ref()?.parse().ok()?;

@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::policy::condition::{Comparison, Condition, Operand, Value};
+use crate::policy::condition::{Comparison, Condition, Constant, Operand};
 use crate::session::column::{Column, Kind};
 
 /// What is known about each column.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Facts(BTreeMap<Column, Fact>);
+pub(super) struct ColumnFacts(BTreeMap<Column, Fact>);
 
 #[derive(Clone, Debug, Default)]
 struct Fact {
@@ -27,16 +27,16 @@ struct Fact {
     high: Option<i128>,
 }
 
-impl Facts {
+impl ColumnFacts {
     /// The facts if the condition is TRUE or, with `positive` false, FALSE.
-    pub(super) fn of(condition: &Condition, positive: bool) -> Facts {
-        let mut facts = Facts::default();
+    pub(super) fn of(condition: &Condition, positive: bool) -> ColumnFacts {
+        let mut facts = ColumnFacts::default();
         facts.assume(condition, positive);
         facts
     }
 
     /// The facts of both together.
-    pub(super) fn and(&self, other: &Facts) -> Facts {
+    pub(super) fn and(&self, other: &ColumnFacts) -> ColumnFacts {
         let mut both = self.clone();
         for (column, fact) in &other.0 {
             both.0.entry(*column).or_default().merge(fact);
@@ -96,10 +96,10 @@ impl Facts {
         }
     }
 
-    fn compare(&mut self, column: Column, op: Comparison, value: &Value, positive: bool) {
+    fn compare(&mut self, column: Column, op: Comparison, value: &Constant, positive: bool) {
         self.null(column, false);
         let op = if positive { op } else { opposite(op) };
-        if let Value::Text(text) = value {
+        if let Constant::Text(text) = value {
             match op {
                 Comparison::Equal => self.allow(column, BTreeSet::from([text.clone()])),
                 Comparison::NotEqual => {
@@ -122,7 +122,7 @@ impl Facts {
         }
     }
 
-    fn within(&mut self, operand: &Operand, values: &[Value], positive: bool) {
+    fn within(&mut self, operand: &Operand, values: &[Constant], positive: bool) {
         let Operand::Column(column) = *operand else {
             return;
         };
@@ -130,8 +130,8 @@ impl Facts {
         let texts: BTreeSet<Arc<str>> = values
             .iter()
             .filter_map(|value| match value {
-                Value::Text(text) => Some(text.clone()),
-                Value::Number(_) | Value::Duration(_) | Value::Size(_) => None,
+                Constant::Text(text) => Some(text.clone()),
+                Constant::Number(_) | Constant::Duration(_) | Constant::Size(_) => None,
             })
             .collect();
         if !texts.is_empty() {
@@ -242,11 +242,11 @@ impl Fact {
 }
 
 /// A number in the column's unit.
-fn scaled(column: Column, value: &Value) -> Option<i128> {
+fn scaled(column: Column, value: &Constant) -> Option<i128> {
     match value {
-        Value::Number(number) | Value::Size(number) => Some(i128::from(*number)),
-        Value::Duration(seconds) => Some(i128::from(*seconds) * i128::from(column.per_second())),
-        Value::Text(_) => None,
+        Constant::Number(number) | Constant::Size(number) => Some(i128::from(*number)),
+        Constant::Duration(seconds) => Some(i128::from(*seconds) * i128::from(column.per_second())),
+        Constant::Text(_) => None,
     }
 }
 

@@ -12,9 +12,9 @@ mod tests;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use facts::Facts;
+use facts::ColumnFacts;
 
-use super::condition::{Comparison, Condition, LikePart, Operand, Phrase, Value};
+use super::condition::{Comparison, Condition, Constant, LikePart, Operand, Phrase};
 use super::lex::Mistake;
 use super::resolve::Spans;
 use crate::session::column::{Column, Kind};
@@ -26,7 +26,7 @@ const MOST_PAIRS: usize = 64;
 
 /// Where a condition is used, which decides the effect of NULL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Clause {
     /// A policy's `when`.
     When,
     /// A policy's `unless`.
@@ -40,12 +40,12 @@ pub(crate) enum Place {
 type Findings = Vec<(Severity, Mistake)>;
 
 /// All errors and warnings about a condition.
-pub(crate) fn judge(condition: &Condition, spans: &Spans, place: Place) -> Findings {
+pub(crate) fn judge(condition: &Condition, spans: &Spans, place: Clause) -> Findings {
     let mut tested = BTreeSet::new();
     null_tests(condition, &mut tested);
     let mut found = judge_part(condition, spans, place, &tested);
     let errors = found.iter().any(|(severity, _)| *severity == Severity::Error);
-    if place == Place::When && !errors {
+    if place == Clause::When && !errors {
         coverage(condition, spans, &mut found);
     }
     found
@@ -53,7 +53,7 @@ pub(crate) fn judge(condition: &Condition, spans: &Spans, place: Place) -> Findi
 
 /// What is odd about the parts of a condition that are right for themselves, where others are wrong. What was found wrong
 /// already, at these places, is not told again.
-pub(crate) fn judge_parts(parts: &[(Condition, Spans)], place: Place, wrong: &[Range<usize>]) -> Findings {
+pub(crate) fn judge_parts(parts: &[(Condition, Spans)], place: Clause, wrong: &[Range<usize>]) -> Findings {
     let mut tested = BTreeSet::new();
     for (part, _) in parts {
         null_tests(part, &mut tested);
@@ -67,7 +67,7 @@ pub(crate) fn judge_parts(parts: &[(Condition, Spans)], place: Place, wrong: &[R
     found
 }
 
-fn judge_part(condition: &Condition, spans: &Spans, place: Place, tested: &BTreeSet<Column>) -> Findings {
+fn judge_part(condition: &Condition, spans: &Spans, place: Clause, tested: &BTreeSet<Column>) -> Findings {
     let mut found = Findings::new();
     values(condition, spans, &mut found);
     if !found.iter().any(|(severity, _)| *severity == Severity::Error) {
@@ -77,17 +77,17 @@ fn judge_part(condition: &Condition, spans: &Spans, place: Place, tested: &BTree
         return found;
     }
     match place {
-        Place::When => null_in_when(condition, spans, true, tested, &mut found),
+        Clause::When => null_in_when(condition, spans, true, tested, &mut found),
         // An exemption is an `unless` of every policy.
-        Place::Unless | Place::Exemption => null_in_unless(condition, spans, tested, &mut found),
-        Place::Definition => {}
+        Clause::Unless | Clause::Exemption => null_in_unless(condition, spans, tested, &mut found),
+        Clause::Definition => {}
     }
     found
 }
 
 /// Whether the condition can match a session that is in a call.
 pub(crate) fn may_be_active(condition: &Condition) -> bool {
-    Facts::of(condition, true).may_be(Column::Status, "ACTIVE")
+    ColumnFacts::of(condition, true).may_be(Column::Status, "ACTIVE")
 }
 
 /// Reports texts that the column never contains.
@@ -165,8 +165,8 @@ fn known_pattern(
     found.push((Severity::Error, mistake));
 }
 
-fn known_value(column: Column, value: &Value, at: &Range<usize>, found: &mut Findings) {
-    let Value::Text(text) = value else {
+fn known_value(column: Column, value: &Constant, at: &Range<usize>, found: &mut Findings) {
+    let Constant::Text(text) = value else {
         return;
     };
     if column.is_raw() && !text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'A'..=b'F')) {
@@ -255,7 +255,7 @@ fn contradictions(condition: &Condition, spans: &Spans, found: &mut Findings) {
             }
         }
         Condition::Compare { .. } | Condition::In { .. } | Condition::Between { .. } => {
-            if Facts::of(condition, true).contradict() {
+            if ColumnFacts::of(condition, true).contradict() {
                 let message = format!("`{condition}` can never be true");
                 found.push((Severity::Error, Mistake::new(spans.at.clone(), "unreachable", message)));
             }
@@ -273,7 +273,7 @@ fn conjunction(parts: &[Condition], spans: &Spans, found: &mut Findings) {
     if parts.len() > MOST_PAIRS {
         return;
     }
-    let facts: Vec<Facts> = parts.iter().map(|part| Facts::of(part, true)).collect();
+    let facts: Vec<ColumnFacts> = parts.iter().map(|part| ColumnFacts::of(part, true)).collect();
     for (later, spans) in spans.children.iter().enumerate() {
         let clash = (0..later).find(|earlier| {
             let alone = facts[*earlier].contradict() || facts[later].contradict();
@@ -290,12 +290,12 @@ fn conjunction(parts: &[Condition], spans: &Spans, found: &mut Findings) {
     for (at, part) in parts.iter().enumerate() {
         let Condition::Or(branches) = part else { continue };
         let others = facts.iter().enumerate().filter(|(other, _)| *other != at);
-        let rest = others.fold(Facts::default(), |rest, (_, facts)| rest.and(facts));
+        let rest = others.fold(ColumnFacts::default(), |rest, (_, facts)| rest.and(facts));
         if rest.contradict() {
             continue;
         }
         let dead: Vec<usize> = (0..branches.len())
-            .filter(|branch| rest.and(&Facts::of(&branches[*branch], true)).contradict())
+            .filter(|branch| rest.and(&ColumnFacts::of(&branches[*branch], true)).contradict())
             .collect();
         let severity = if dead.len() == branches.len() {
             Severity::Error
@@ -507,7 +507,7 @@ fn columns(condition: &Condition) -> Vec<Column> {
 
 /// Warns of a policy that matches all user sessions, or only sessions that are always protected.
 fn coverage(condition: &Condition, spans: &Spans, found: &mut Findings) {
-    let facts = Facts::of(condition, true);
+    let facts = ColumnFacts::of(condition, true);
     let background = !facts.may_be(Column::Type, "USER") || facts.must_be_null(Column::Username);
     let dying = Column::Status
         .closed_list()
@@ -540,7 +540,7 @@ fn narrows(condition: &Condition, positive: bool) -> bool {
         Condition::Named(_, inner) => narrows(inner, positive),
         Condition::Phrase(Phrase::Background) => positive,
         Condition::Phrase(phrase @ (Phrase::Status { .. } | Phrase::Server(_))) => {
-            excludes_users(&Facts::of(&phrase.meaning(), positive))
+            excludes_users(&ColumnFacts::of(&phrase.meaning(), positive))
                 || !matches!(condition, Condition::Phrase(Phrase::Status { longer_than: None, .. }))
         }
         Condition::Phrase(Phrase::Connected { longer_than }) => *longer_than > 0 || !positive,
@@ -560,7 +560,7 @@ fn narrows(condition: &Condition, positive: bool) -> bool {
             left: Operand::Column(column),
             op,
             right: Operand::Literal(value),
-        } => compare_narrows(*column, *op, value, positive) || excludes_users(&Facts::of(condition, positive)),
+        } => compare_narrows(*column, *op, value, positive) || excludes_users(&ColumnFacts::of(condition, positive)),
         Condition::Compare { .. }
         | Condition::In { .. }
         | Condition::Between { .. }
@@ -571,7 +571,7 @@ fn narrows(condition: &Condition, positive: bool) -> bool {
 }
 
 /// Whether the facts exclude user sessions in an ordinary state.
-fn excludes_users(facts: &Facts) -> bool {
+fn excludes_users(facts: &ColumnFacts) -> bool {
     let ordinary = ["ACTIVE", "INACTIVE"];
     !facts.may_be(Column::Type, "USER")
         || ordinary.iter().any(|status| !facts.may_be(Column::Status, status))
@@ -580,7 +580,7 @@ fn excludes_users(facts: &Facts) -> bool {
             .any(|server| !facts.may_be(Column::Server, server))
 }
 
-fn compare_narrows(column: Column, op: Comparison, value: &Value, positive: bool) -> bool {
+fn compare_narrows(column: Column, op: Comparison, value: &Constant, positive: bool) -> bool {
     // `excludes_users` judges the equalities of these columns.
     if matches!(column, Column::Type | Column::Status | Column::Server) {
         return !matches!(op, Comparison::Equal | Comparison::NotEqual);
@@ -589,7 +589,7 @@ fn compare_narrows(column: Column, op: Comparison, value: &Value, positive: bool
         column,
         Column::Sid | Column::Serial | Column::InstId | Column::Connected | Column::LastCallEt | Column::Pga
     ) || matches!(column.kind(), Kind::Size);
-    let zero = matches!(value, Value::Number(0) | Value::Duration(0) | Value::Size(0));
+    let zero = matches!(value, Constant::Number(0) | Constant::Duration(0) | Constant::Size(0));
     let above = matches!(op, Comparison::Greater | Comparison::GreaterOrEqual);
     !(positive && trivial_numbers && zero && above)
 }

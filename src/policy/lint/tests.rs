@@ -119,13 +119,13 @@ proptest! {
         let grid = &*GRID;
         let truths = evaluate(&condition, grid);
         let truth = |row| truths.get(row);
-        if Facts::of(&condition, true).contradict() {
+        if ColumnFacts::of(&condition, true).contradict() {
             prop_assert!((0..grid.rows()).all(|row| truth(row) != Truth::True), "{}", condition);
         }
-        if Facts::of(&condition, false).contradict() {
+        if ColumnFacts::of(&condition, false).contradict() {
             prop_assert!((0..grid.rows()).all(|row| truth(row) != Truth::False), "{}", condition);
         }
-        let facts = Facts::of(&condition, true);
+        let facts = ColumnFacts::of(&condition, true);
         for row in truths.true_rows() {
             for column in [Column::Status, Column::Type, Column::Server] {
                 if let Some(value) = grid.text(row, column) {
@@ -173,7 +173,7 @@ fn plausible_contradictions_are_reported() {
         "status not in (ACTIVE, INACTIVE, KILLED, SNIPED, CACHED)",
     ] {
         let condition = check_condition(text).expect(text);
-        assert!(Facts::of(&condition, true).contradict(), "{text}");
+        assert!(ColumnFacts::of(&condition, true).contradict(), "{text}");
     }
 }
 

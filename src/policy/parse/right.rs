@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::policy::ast::{ExprKind, Term, Values};
 use crate::policy::condition::Comparison;
-use crate::policy::habit::{Form, Sql};
+use crate::policy::habit::{Predicate, Sql};
 
 /// An operator and the operands after it, in SQL.
 #[derive(Clone)]
@@ -19,7 +19,7 @@ pub(super) enum Right {
 }
 
 /// An operator and the operands after it, if conditions support them.
-pub(super) enum Terms {
+pub(super) enum RightSide {
     Compare(Comparison, Term),
     In(Values),
     Between(Term, Term),
@@ -51,52 +51,52 @@ impl Right {
         }
     }
 
-    pub(super) fn form(&self) -> Form<'_> {
+    pub(super) fn form(&self) -> Predicate<'_> {
         match self {
-            Right::Compare(op, one) => Form::Compare(*op, one),
-            Right::In(values) => Form::In(values),
-            Right::Between(low, high) => Form::Between(low, high),
-            Right::Like(pattern, _) => Form::Like(pattern),
-            Right::Matches(pattern) => Form::Matches(pattern),
-            Right::List { .. } => Form::In(&[]),
-            Right::Null => Form::Null,
+            Right::Compare(op, one) => Predicate::Compare(*op, one),
+            Right::In(values) => Predicate::In(values),
+            Right::Between(low, high) => Predicate::Between(low, high),
+            Right::Like(pattern, _) => Predicate::Like(pattern),
+            Right::Matches(pattern) => Predicate::Matches(pattern),
+            Right::List { .. } => Predicate::In(&[]),
+            Right::Null => Predicate::Null,
         }
     }
 
-    pub(super) fn terms(&self) -> Option<Terms> {
+    pub(super) fn terms(&self) -> Option<RightSide> {
         Some(match self {
-            Right::Compare(op, one) => Terms::Compare(*op, one.term()?),
-            Right::In(values) => Terms::In(Values::These(values.iter().map(Sql::term).collect::<Option<_>>()?)),
-            Right::List { name, at } => Terms::In(Values::List {
+            Right::Compare(op, one) => RightSide::Compare(*op, one.term()?),
+            Right::In(values) => RightSide::In(Values::These(values.iter().map(Sql::term).collect::<Option<_>>()?)),
+            Right::List { name, at } => RightSide::In(Values::List {
                 name: name.clone(),
                 at: at.clone(),
             }),
-            Right::Between(low, high) => Terms::Between(low.term()?, high.term()?),
-            Right::Like(pattern, None) => Terms::Like(pattern.term()?, None),
-            Right::Like(pattern, Some(escape)) => Terms::Like(pattern.term()?, Some(escape.term()?)),
-            Right::Matches(pattern) => Terms::Matches(pattern.term()?),
-            Right::Null => Terms::Null,
+            Right::Between(low, high) => RightSide::Between(low.term()?, high.term()?),
+            Right::Like(pattern, None) => RightSide::Like(pattern.term()?, None),
+            Right::Like(pattern, Some(escape)) => RightSide::Like(pattern.term()?, Some(escape.term()?)),
+            Right::Matches(pattern) => RightSide::Matches(pattern.term()?),
+            Right::Null => RightSide::Null,
         })
     }
 }
 
-impl Terms {
+impl RightSide {
     pub(super) fn of(self, operand: Term) -> ExprKind {
         match self {
-            Terms::Compare(op, right) => ExprKind::Compare {
+            RightSide::Compare(op, right) => ExprKind::Compare {
                 left: operand,
                 op,
                 right,
             },
-            Terms::In(values) => ExprKind::In { operand, values },
-            Terms::Between(low, high) => ExprKind::Between { operand, low, high },
-            Terms::Like(pattern, escape) => ExprKind::Like {
+            RightSide::In(values) => ExprKind::In { operand, values },
+            RightSide::Between(low, high) => ExprKind::Between { operand, low, high },
+            RightSide::Like(pattern, escape) => ExprKind::Like {
                 operand,
                 pattern,
                 escape,
             },
-            Terms::Matches(pattern) => ExprKind::Matches { operand, pattern },
-            Terms::Null => ExprKind::IsNull(operand),
+            RightSide::Matches(pattern) => ExprKind::Matches { operand, pattern },
+            RightSide::Null => ExprKind::IsNull(operand),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::Parser;
 use super::right::Right;
 use crate::policy::ast::{Expr, ExprKind, TermKind};
 use crate::policy::condition::{Comparison, SessionStatus};
-use crate::policy::habit::{self, Form, GROUPS, ROWS, Sql, SqlKind};
+use crate::policy::habit::{self, GROUPS, Predicate, ROWS, Sql, SqlKind};
 use crate::policy::lex::{Mistake, Token};
 use crate::quantity::Span;
 use crate::session::column::{Column, Kind};
@@ -122,7 +122,7 @@ impl Parser<'_> {
             }
             SqlKind::Plain(_) => Err(self.unexpected("an operator, such as `=`, `in` or `like`")),
             _ => {
-                self.report(habit::answer(&left, Form::Alone, false, at.clone()));
+                self.report(habit::answer(&left, Predicate::Alone, false, at.clone()));
                 Ok(Expr {
                     at,
                     kind: ExprKind::Broken,

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::policy::ast::TermKind;
-use crate::policy::condition::Value;
+use crate::policy::condition::Constant;
 use crate::policy::lex::Mistake;
 use crate::session::column::{Column, Kind};
 use crate::yaml::diagnostics::did_you_mean;
@@ -54,28 +54,28 @@ pub(super) const fn kind_name(kind: Kind) -> &'static str {
 
 /// A literal as a value of the column's kind. If the column has a closed list of values, a text that is in it apart from
 /// letter case gets Oracle's spelling; one that is not in it is kept, and `lint` reports it.
-pub(super) fn literal(column: Column, kind: &TermKind, at: &Range<usize>) -> Result<Value, Mistake> {
+pub(super) fn literal(column: Column, kind: &TermKind, at: &Range<usize>) -> Result<Constant, Mistake> {
     if column.kind() == Kind::Time {
         return Err(time_literal(column, at));
     }
     match (column.kind(), kind) {
         (Kind::Text, TermKind::Text(text)) if text.is_empty() => Err(empty_text(at)),
-        (Kind::Text, TermKind::Text(text)) => Ok(Value::Text(column.listed(text).unwrap_or(text).into())),
+        (Kind::Text, TermKind::Text(text)) => Ok(Constant::Text(column.listed(text).unwrap_or(text).into())),
         (Kind::Text, TermKind::Word(word)) => {
             let spelt = column
                 .listed(word)
                 .map_or_else(|| word.to_uppercase().into(), Into::into);
-            Ok(Value::Text(spelt))
+            Ok(Constant::Text(spelt))
         }
-        (Kind::Number, TermKind::Number(number)) => Ok(Value::Number(*number)),
+        (Kind::Number, TermKind::Number(number)) => Ok(Constant::Number(*number)),
         (Kind::Duration, TermKind::Number(number) | TermKind::Duration(number)) => {
             if *number > LONGEST_DURATION {
                 return Err(too_long(at));
             }
-            not_negative(*number, column, at).map(Value::Duration)
+            not_negative(*number, column, at).map(Constant::Duration)
         }
         (Kind::Size, TermKind::Number(number) | TermKind::Size(number)) => {
-            not_negative(*number, column, at).map(Value::Size)
+            not_negative(*number, column, at).map(Constant::Size)
         }
         (_, TermKind::Text(text)) if text.is_empty() => Err(empty_text(at)),
         (wanted, found) => Err(mixed(column, wanted, found, at)),

@@ -15,7 +15,7 @@ use literal::{LONGEST_DURATION, literal, time_literal, too_long};
 use terms::{between, column, compare, like, matches};
 
 use super::ast::{Expr, ExprKind, Term, TermKind, Values};
-use super::condition::{Condition, Operand, Phrase, Value};
+use super::condition::{Condition, Constant, Operand, Phrase};
 use super::lex::Mistake;
 use crate::session::column::Kind;
 use crate::yaml::diagnostics::{did_you_mean, quoted};
@@ -201,14 +201,14 @@ impl Resolver<'_> {
         if column.kind() == Kind::Time {
             return Err(time_literal(column, &operand.at));
         }
-        let condition = |values: Vec<Value>, list| Condition::In {
+        let condition = |values: Vec<Constant>, list| Condition::In {
             operand: Operand::Column(column),
             values: values.into(),
             list,
         };
         match values {
             Values::These(terms) => {
-                let values: Vec<Result<Value, Mistake>> =
+                let values: Vec<Result<Constant, Mistake>> =
                     terms.iter().map(|term| literal(column, &term.kind, &term.at)).collect();
                 let mut good = Vec::with_capacity(values.len());
                 let mut bad = 0;
@@ -233,7 +233,7 @@ impl Resolver<'_> {
                 let values = list
                     .iter()
                     .map(|value| literal(column, value, at))
-                    .collect::<Result<Vec<Value>, Mistake>>()
+                    .collect::<Result<Vec<Constant>, Mistake>>()
                     .map_err(|mistake| {
                         let message = format!("in the list `@{name}`: {}", mistake.message);
                         Mistake { message, ..mistake }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::literal::{empty_text, kind_name, literal};
 use crate::policy::ast::{Term, TermKind};
-use crate::policy::condition::{Comparison, Condition, LikePart, LikePattern, Operand, Value};
+use crate::policy::condition::{Comparison, Condition, Constant, LikePart, LikePattern, Operand};
 use crate::policy::habit::instead_of_column;
 use crate::policy::lex::Mistake;
 use crate::session::column::{Column, Kind};
@@ -155,12 +155,12 @@ pub(super) fn between(operand: &Term, low: &Term, high: &Term) -> Result<Conditi
     })
 }
 
-fn in_order(low: &Value, high: &Value) -> Option<bool> {
+fn in_order(low: &Constant, high: &Constant) -> Option<bool> {
     match (low, high) {
-        (Value::Number(low), Value::Number(high))
-        | (Value::Duration(low), Value::Duration(high))
-        | (Value::Size(low), Value::Size(high)) => Some(low <= high),
-        (Value::Text(low), Value::Text(high)) => Some(low <= high),
+        (Constant::Number(low), Constant::Number(high))
+        | (Constant::Duration(low), Constant::Duration(high))
+        | (Constant::Size(low), Constant::Size(high)) => Some(low <= high),
+        (Constant::Text(low), Constant::Text(high)) => Some(low <= high),
         _ => None,
     }
 }

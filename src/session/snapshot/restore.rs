@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use crate::session::column::{Column, Kind};
-use crate::session::snapshot::{Clock, Data, Instance, ParallelServer, Snapshot, SnapshotSource};
+use crate::session::snapshot::{Data, Instance, ParallelServer, Snapshot, SnapshotClock, SnapshotSource};
 use crate::session::store::{Numbers, Texts};
 
 /// Builds a snapshot from whole columns. Columns that are not set are missing.
@@ -19,7 +19,7 @@ impl Restoring {
     pub(crate) fn of(
         rows: usize,
         source: SnapshotSource,
-        clock: Option<Clock>,
+        clock: Option<SnapshotClock>,
         instances: Vec<Instance>,
         parallel_servers: Vec<ParallelServer>,
     ) -> Restoring {

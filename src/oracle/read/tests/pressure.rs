@@ -279,8 +279,9 @@ fn ages_in_dates_are_missing_where_the_dates_are_not_of_one_clock() {
         )
         .expect("a snapshot")
     };
-    let ages =
-        |taken: &Taken| [Column::Connected, Column::TransactionAge].map(|column| taken.snapshot.number(0, column));
+    let ages = |taken: &TakenSnapshot| {
+        [Column::Connected, Column::TransactionAge].map(|column| taken.snapshot.number(0, column))
+    };
     let agreeing = taken("400", None);
     assert_eq!(ages(&agreeing), [Some(600), Some(300)]);
     assert_eq!(agreeing.dates_fault, None);
