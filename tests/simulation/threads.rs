@@ -33,7 +33,11 @@ const SPEED: f64 = 120.0;
 const STEPS: usize = 36;
 
 /// How long a statement is waited for. A seed that sends none by then is none that can.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// After so long without a statement the daemon is given twice the time for everything: nobody acts on a snapshot that is older than
+/// two polls, and a busy machine may need longer than that to take one.
+const TOO_FAST: Duration = Duration::from_secs(8);
 
 /// Plays a seed with threads for so long, restarting the daemon in between; how many statements were sent.
 #[allow(clippy::disallowed_methods, reason = "how long a test lasts is read off a clock")]
@@ -47,14 +51,22 @@ pub(crate) fn play(seed: u64) -> usize {
     let server = Server::start(Arc::clone(&world) as Arc<dyn orasim::backend::Database>, loopback)
         .expect("a port on the loopback");
     let state = tempfile::tempdir().expect("a folder");
-    let config = config(&setting, &server, state.path());
+    let mut config = config(&setting, &server, state.path());
     let mut trouble = Trouble::default();
     let mut running = begin(&config, &setting.sets[0]);
     let began = Instant::now();
-    let mut steps = 0;
+    let (mut steps, mut slower_at) = (0, TOO_FAST);
     // A busy machine gets little done in a step: where nothing was sent yet, there are more of them.
     while steps < STEPS || (world.kills().is_empty() && began.elapsed() < PATIENCE) {
         steps += 1;
+        if world.kills().is_empty() && began.elapsed() > slower_at {
+            slower_at += TOO_FAST;
+            let database = &mut config.databases[0];
+            for time in [&mut database.poll, &mut database.connect_timeout, &mut database.call_timeout] {
+                *time *= 2;
+            }
+            running.reload(&config, load(&setting.sets[0]));
+        }
         std::thread::sleep(Duration::from_millis(chance.between(20, 200)));
         trouble.stir(&mut chance, &world, setting.instances);
         if chance.one_in(12) {
