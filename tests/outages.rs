@@ -155,7 +155,7 @@ fn two_entries_that_lead_to_one_database_share_its_budget() {
         "{}",
         daemon.log_text()
     );
-    db.world.advance(FIVE_HOURS);
+    db.advance_between_snapshots(FIVE_HOURS);
     until("the kill", || !db.kills().is_empty());
     daemon.looks("one", 3);
     daemon.looks("other", 3);
@@ -315,7 +315,7 @@ fn an_intent_without_an_outcome_is_followed_up_and_not_repeated() {
         let daemon = site.run(&driver);
         daemon.looks("orcl", 1);
         db.world.arm(hang("ALTER SYSTEM"));
-        db.world.advance(FIVE_HOURS);
+        db.advance_between_snapshots(FIVE_HOURS);
         let intent = site.journals("intent", |_| true);
         daemon.looks("orcl", 2);
         assert_eq!(site.journalled("outcome").len(), 0);

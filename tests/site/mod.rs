@@ -20,7 +20,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use orasim::{Scenario, Server, World};
+use orasim::scenario::Length;
+use orasim::{Fault, Scenario, Server, Strike, World};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -115,6 +116,19 @@ impl Db {
     /// `//127.0.0.1:PORT/NAME`
     pub(crate) fn connect_string(&self) -> String {
         format!("//{}/{}", self.server.addr(), self.name)
+    }
+
+    /// Lets so much time pass between two snapshots of the daemon: a snapshot's clock and its rows are of the same time.
+    pub(crate) fn advance_between_snapshots(&self, by: Duration) {
+        let before = self.world.now();
+        self.world.arm(Fault {
+            statement: Some("SYSTIMESTAMP".to_owned()),
+            user: Some("REAPER".to_owned()),
+            call: 1,
+            times: 1,
+            what: Strike::Advance(Length(i64::try_from(by.as_millis()).expect("not for ever"))),
+        });
+        until("the daemon to look", || self.world.now() > before);
     }
 
     /// The answers of all ALTER SYSTEM statements so far, with their targets.

@@ -51,6 +51,8 @@ pub enum Strike {
     Hang,
     /// The answer comes late, by so much simulated time.
     Delay(Length),
+    /// So much simulated time passes at once, right before the statement is carried out.
+    Advance(Length),
     /// The session that an ALTER SYSTEM names is replaced, just before, by another with the same SID and a new SERIAL#.
     ReplaceTarget,
     /// The session that an ALTER SYSTEM names is gone just before.

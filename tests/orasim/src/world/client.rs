@@ -5,6 +5,7 @@
 //! ends when the session is marked for kill, interrupted or gone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::idle::is_sniped;
 use super::session::{Activity, Seat, Sess, Told, sql_id_of};
@@ -235,6 +236,11 @@ impl ClientSession {
                 Strike::Delay(length) => {
                     let deadline = self.with_own(|_, now| now + length.0)?;
                     self.wait(deadline, false, |_| false)?;
+                }
+                Strike::Advance(length) => {
+                    self.shared.clock.advance(Duration::from_millis(length.0.unsigned_abs()));
+                    drop(self.shared.look());
+                    self.shared.signal();
                 }
                 Strike::HideInstance(number) => {
                     self.shared.look().hidden.insert(*number);

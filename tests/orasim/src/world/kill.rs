@@ -195,6 +195,7 @@ impl State {
                 | Strike::Garble(_)
                 | Strike::Hang
                 | Strike::Delay(_)
+                | Strike::Advance(_)
                 | Strike::HideInstance(_)
                 | Strike::Leave(_) => {}
             }
