@@ -78,6 +78,8 @@ const TEXTS: &[(u32, &str)] = &[
     (978, "nested group function without GROUP BY"),
     (979, "not a GROUP BY expression"),
     (1008, "not all variables bound"),
+    (988, "missing or invalid password(s)"),
+    (990, "missing or invalid privilege"),
     (1012, "not logged on"),
     (1013, "user requested cancel of current operation"),
     (1017, "invalid username/password; logon denied"),
@@ -99,11 +101,14 @@ const TEXTS: &[(u32, &str)] = &[
     (1840, "input value not long enough for date format"),
     (1858, "a non-numeric character was found where a numeric was expected"),
     (1861, "literal does not match format string"),
+    (1927, "cannot REVOKE privileges you did not grant"),
+    (1935, "missing user or role name"),
     (2003, "invalid USERENV parameter"),
     (2014, "cannot select FOR UPDATE from view with DISTINCT, GROUP BY, etc."),
     (2030, "can only select from fixed tables/views"),
     (2065, "illegal option for ALTER SYSTEM"),
     (2248, "invalid option for ALTER SESSION"),
+    (2376, "invalid or redundant resource"),
     (2391, "exceeded simultaneous SESSIONS_PER_USER limit"),
     (2396, "exceeded maximum idle time, please connect again"),
     (
@@ -131,6 +136,14 @@ const TEXTS: &[(u32, &str)] = &[
     (29_275, "partial multibyte character"),
     (30_006, "resource busy; acquire with WAIT timeout expired"),
     (30_009, "Not enough memory for CONNECT BY operation"),
+    (65_049, "creation of local user or role is not allowed in CDB$ROOT"),
+    (65_050, "Common DDLs only allowed in CDB$ROOT"),
+    (65_057, "CONTAINER_DATA attribute must refer to the current container"),
+    (65_090, "operation only allowed in a container database"),
+    (65_094, "invalid local user or role name"),
+    (65_096, "invalid common user or role name"),
+    (65_140, "invalid common profile name"),
+    (65_141, "invalid local profile name"),
 ];
 
 fn text(code: u32) -> &'static str {

@@ -6,6 +6,7 @@ mod error;
 pub mod faults;
 pub mod local;
 pub mod scenario;
+pub mod script;
 mod sql;
 mod views;
 mod wire;

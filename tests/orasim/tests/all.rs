@@ -1,5 +1,6 @@
 //! All tests of the simulated database, as one program.
 
+mod accounts;
 mod fixed;
 mod idle;
 mod kill;

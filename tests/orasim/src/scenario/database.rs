@@ -27,6 +27,8 @@ pub struct DatabaseSpec {
     /// Which containers' sessions a common user sees from the root.
     #[serde(default)]
     pub container_data: ContainerData,
+    /// USERENV's CLOUD_SERVICE: of ALTER SYSTEM, Autonomous Database allows SET and KILL SESSION alone.
+    pub cloud_service: Option<String>,
     /// DISCONNECT SESSION takes `@inst_id`, which no documented release does.
     #[serde(default)]
     pub disconnect_takes_instance: bool,

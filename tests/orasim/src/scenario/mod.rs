@@ -222,6 +222,10 @@ pub struct Account {
     pub sessions_per_user: Option<usize>,
     /// For how many minutes its profile lets a session be idle (IDLE_TIME).
     pub idle_time: Option<u32>,
+    /// How many minutes its profile lets a session last (CONNECT_TIME), which is shown and not enforced.
+    pub connect_time: Option<u32>,
+    /// How long until its password expires (EXPIRY_DATE), at any time.
+    pub expires_in: Option<Length>,
     /// What it was granted beyond that, in every container.
     #[serde(default)]
     pub rights: Rights,

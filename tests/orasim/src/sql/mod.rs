@@ -16,6 +16,7 @@ pub(crate) mod change;
 mod clause;
 mod condition;
 mod dates;
+pub(crate) mod ddl;
 pub(crate) mod engine;
 mod exact;
 mod expr;

@@ -2,7 +2,7 @@
 
 use super::{Cell, Col, Of, Sink, Snap, all, d, n, of_all, of_own, since, v, view, with_container};
 use crate::backend::ColumnType;
-use crate::scenario::{Account, AccountStatus, Release, Scenario};
+use crate::scenario::{AccountStatus, Release};
 use crate::world::user_number;
 
 fn once<R>(row: R) -> std::iter::Once<(u32, R)> {
@@ -15,7 +15,8 @@ view!(dual, (), vec![super::v("DUMMY", 1, |_, ()| Cell::Word("X"))], |_snap| {
 
 type User<'a> = (&'a str, AccountStatus, bool);
 
-fn user_rows<'a>(scenario: &'a Scenario, con_id: u32) -> Vec<User<'a>> {
+fn user_rows<'a>(snap: &Snap<'a>, con_id: u32) -> Vec<User<'a>> {
+    let (scenario, accounts) = (snap.scenario, &snap.state.accounts);
     const OWN: [(&str, bool); 6] = [
         ("SYS", true),
         ("SYSTEM", true),
@@ -24,10 +25,9 @@ fn user_rows<'a>(scenario: &'a Scenario, con_id: u32) -> Vec<User<'a>> {
         ("SYSDG", true),
         ("OUTLN", true),
     ];
-    let accounts = &scenario.accounts;
     let own = OWN
         .iter()
-        .filter(|(name, _)| !accounts.contains_key(*name))
+        .filter(|(name, _)| accounts.get(name).is_none())
         .map(|(name, _)| {
             let status = if matches!(*name, "SYS" | "SYSTEM" | "DBSNMP") {
                 AccountStatus::Open
@@ -36,7 +36,8 @@ fn user_rows<'a>(scenario: &'a Scenario, con_id: u32) -> Vec<User<'a>> {
             };
             (*name, status, true)
         });
-    let named = accounts.iter().map(|(name, account): (&String, &Account)| {
+    let named = accounts.in_container(con_id).map(|(name, known)| {
+        let account = &known.account;
         let mut pdbs = account.oracle_maintained_in.iter();
         let here = pdbs.any(|pdb| scenario.con_id(Some(pdb)) == Some(con_id));
         (name.as_str(), account.status, account.oracle_maintained || here)
@@ -47,7 +48,7 @@ fn user_rows<'a>(scenario: &'a Scenario, con_id: u32) -> Vec<User<'a>> {
     owners.dedup();
     let owners = owners
         .into_iter()
-        .filter(|name| *name != "PUBLIC" && !accounts.contains_key(*name) && !OWN.iter().any(|(own, _)| own == name));
+        .filter(|name| *name != "PUBLIC" && accounts.get(name).is_none() && !OWN.iter().any(|(own, _)| own == name));
     own.chain(named)
         .chain(owners.map(|name| (name, AccountStatus::Open, false)))
         .collect()
@@ -66,7 +67,12 @@ fn user_columns<'a>() -> Vec<Col<Of<User<'a>>>> {
             })
         }),
         d("LOCK_DATE", |_, _| Cell::Null),
-        d("EXPIRY_DATE", |_, _| Cell::Null),
+        d("EXPIRY_DATE", |s, r| {
+            match s.state.accounts.get(r.it.0).and_then(|known| known.account.expires_in) {
+                Some(left) => Cell::Time(s.state.now + left.0),
+                None => Cell::Null,
+            }
+        }),
         v("DEFAULT_TABLESPACE", 30, |_, r| {
             Cell::Word(if r.it.2 { "SYSTEM" } else { "USERS" })
         }),
@@ -108,14 +114,32 @@ fn all_user_columns<'a>() -> Vec<Col<Of<User<'a>>>> {
 
 view!(users, Of<User<'_>>, super::user_columns(), |snap| of_own(
     snap,
-    |con_id| super::user_rows(snap.scenario, con_id)
+    |con_id| super::user_rows(snap, con_id)
 ));
 view!(cdb_users, Of<User<'_>>, with_container(super::user_columns()), |snap| {
-    of_all(snap, |con_id| super::user_rows(snap.scenario, con_id))
+    of_all(snap, |con_id| super::user_rows(snap, con_id))
 });
+fn own_user<'a>(snap: &Snap<'a>) -> Vec<User<'a>> {
+    let own = |user: &User<'_>| *user.0 == *snap.viewer.user;
+    let mut all = user_rows(snap, snap.viewer.con_id);
+    all.retain(own);
+    all
+}
+
+fn own_user_columns<'a>() -> Vec<Col<Of<User<'a>>>> {
+    const OTHERS: [&str; 1] = ["PROFILE"];
+    let all = user_columns().into_iter();
+    all.filter(|column| !OTHERS.contains(&column.name)).collect()
+}
+
+view!(own_users, Of<User<'_>>, super::own_user_columns(), |snap| of_own(
+    snap,
+    |_| super::own_user(snap)
+));
+
 view!(all_users, Of<User<'_>>, super::all_user_columns(), |snap| of_own(
     snap,
-    |con_id| super::user_rows(snap.scenario, con_id)
+    |con_id| super::user_rows(snap, con_id)
 ));
 
 type TabColumn = (String, String, String, ColumnType, i64);
@@ -195,7 +219,7 @@ fn product_columns() -> Vec<Col<()>> {
 view!(product, (), super::product_columns(), |_snap| super::once(()));
 
 fn privilege_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, String)> {
-    super::rights::privileges(snap.scenario, &snap.viewer.user, snap.viewer.con_id)
+    super::rights::privileges(snap, &snap.viewer.user, snap.viewer.con_id)
         .into_iter()
         .map(|name| (0, name))
 }

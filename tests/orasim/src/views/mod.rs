@@ -105,7 +105,7 @@ impl<'a> Snap<'a> {
     /// The sessions that are seen.
     fn sessions(&self) -> impl Iterator<Item = (Seat, &'a Sess)> {
         let (global, own, con_id) = (self.global, self.viewer.seat.0, self.viewer.con_id);
-        let root_only = self.scenario.database.container_data == ContainerData::Current;
+        let root_only = self.container_data() == ContainerData::Current;
         let hidden = &self.state.hidden;
         let database = &self.scenario.database;
         let nothing_there = database.where_closed == WhereClosed::Nothing;
@@ -131,10 +131,16 @@ impl<'a> Snap<'a> {
             })
     }
 
+    /// Which containers' data the viewer sees from the root.
+    fn container_data(&self) -> ContainerData {
+        let otherwise = self.scenario.database.container_data;
+        self.state.accounts.container_data(&self.viewer.user, otherwise)
+    }
+
     /// The containers that a CDB_ view shows: in the root every one that is open, by CONTAINER_DATA.
     fn containers(&self) -> Vec<u32> {
         let database = &self.scenario.database;
-        match (self.viewer.con_id, database.container_data) {
+        match (self.viewer.con_id, self.container_data()) {
             (1, ContainerData::All) => {
                 let instances = || self.state.instances.iter().filter(|instance| instance.up);
                 let is_open = |pdb: &u32| instances().any(|instance| database.is_open(*pdb, instance.spec.number));
@@ -447,6 +453,12 @@ const VIEWS: &[View] = &[
     plain("DBA_USERS", dict::users::columns, dict::users::fill),
     plain("CDB_USERS", dict::cdb_users::columns, dict::cdb_users::fill),
     plain("ALL_USERS", dict::all_users::columns, dict::all_users::fill),
+    plain("USER_USERS", dict::own_users::columns, dict::own_users::fill),
+    plain(
+        "USER_RESOURCE_LIMITS",
+        objects::own_profile::columns,
+        objects::own_profile::fill,
+    ),
     plain("ALL_TAB_COLUMNS", dict::tab_columns::columns, dict::tab_columns::fill),
     plain("DBA_TAB_COLUMNS", dict::tab_columns::columns, dict::tab_columns::fill),
     plain("DBA_TABLESPACES", files::tablespaces::columns, files::tablespaces::fill),

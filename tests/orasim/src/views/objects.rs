@@ -110,44 +110,62 @@ type Limit = (String, &'static str, &'static str, String);
 
 /// The profile of an account.
 pub(super) fn profile_of(snap: &Snap<'_>, user: &str) -> String {
-    let account = snap.scenario.accounts.get(user);
-    if account.is_some_and(|account| account.sessions_per_user.is_some() || account.idle_time.is_some()) {
-        format!("{user}_LIMITED")
-    } else {
-        "DEFAULT".into()
+    let Some(known) = snap.state.accounts.get(user) else {
+        return "DEFAULT".into();
+    };
+    let account = &known.account;
+    match &known.profile {
+        Some(profile) => profile.clone(),
+        None if account.sessions_per_user.is_some()
+            || account.idle_time.is_some()
+            || account.connect_time.is_some() =>
+        {
+            format!("{user}_LIMITED")
+        }
+        None => "DEFAULT".into(),
     }
 }
 
+/// The DEFAULT profile: RESOURCE_NAME, RESOURCE_TYPE, LIMIT.
+const DEFAULT: [(&str, &str, &str); 16] = [
+    ("COMPOSITE_LIMIT", "KERNEL", "UNLIMITED"),
+    ("SESSIONS_PER_USER", "KERNEL", "UNLIMITED"),
+    ("CPU_PER_SESSION", "KERNEL", "UNLIMITED"),
+    ("CPU_PER_CALL", "KERNEL", "UNLIMITED"),
+    ("LOGICAL_READS_PER_SESSION", "KERNEL", "UNLIMITED"),
+    ("LOGICAL_READS_PER_CALL", "KERNEL", "UNLIMITED"),
+    ("IDLE_TIME", "KERNEL", "UNLIMITED"),
+    ("CONNECT_TIME", "KERNEL", "UNLIMITED"),
+    ("PRIVATE_SGA", "KERNEL", "UNLIMITED"),
+    ("FAILED_LOGIN_ATTEMPTS", "PASSWORD", "10"),
+    ("PASSWORD_LIFE_TIME", "PASSWORD", "180"),
+    ("PASSWORD_REUSE_TIME", "PASSWORD", "UNLIMITED"),
+    ("PASSWORD_REUSE_MAX", "PASSWORD", "UNLIMITED"),
+    ("PASSWORD_VERIFY_FUNCTION", "PASSWORD", "NULL"),
+    ("PASSWORD_LOCK_TIME", "PASSWORD", "1"),
+    ("PASSWORD_GRACE_TIME", "PASSWORD", "7"),
+];
+
 fn limits(snap: &Snap<'_>) -> impl Iterator<Item = (u32, Limit)> {
-    const DEFAULT: [(&str, &str, &str); 16] = [
-        ("COMPOSITE_LIMIT", "KERNEL", "UNLIMITED"),
-        ("SESSIONS_PER_USER", "KERNEL", "UNLIMITED"),
-        ("CPU_PER_SESSION", "KERNEL", "UNLIMITED"),
-        ("CPU_PER_CALL", "KERNEL", "UNLIMITED"),
-        ("LOGICAL_READS_PER_SESSION", "KERNEL", "UNLIMITED"),
-        ("LOGICAL_READS_PER_CALL", "KERNEL", "UNLIMITED"),
-        ("IDLE_TIME", "KERNEL", "UNLIMITED"),
-        ("CONNECT_TIME", "KERNEL", "UNLIMITED"),
-        ("PRIVATE_SGA", "KERNEL", "UNLIMITED"),
-        ("FAILED_LOGIN_ATTEMPTS", "PASSWORD", "10"),
-        ("PASSWORD_LIFE_TIME", "PASSWORD", "180"),
-        ("PASSWORD_REUSE_TIME", "PASSWORD", "UNLIMITED"),
-        ("PASSWORD_REUSE_MAX", "PASSWORD", "UNLIMITED"),
-        ("PASSWORD_VERIFY_FUNCTION", "PASSWORD", "NULL"),
-        ("PASSWORD_LOCK_TIME", "PASSWORD", "1"),
-        ("PASSWORD_GRACE_TIME", "PASSWORD", "7"),
-    ];
     let mut limits: Vec<(u32, Limit)> = Vec::new();
     for (name, kind, limit) in DEFAULT {
         limits.push((0, ("DEFAULT".into(), name, kind, limit.into())));
     }
-    for (user, account) in &snap.scenario.accounts {
+    for (profile, own) in &snap.state.accounts.profiles {
+        for (name, kind, _) in DEFAULT {
+            let limit = own.get(name).cloned().unwrap_or_else(|| "DEFAULT".into());
+            limits.push((0, (profile.clone(), name, kind, limit)));
+        }
+    }
+    for (user, known) in snap.state.accounts.iter().filter(|(_, known)| known.profile.is_none()) {
+        let account = &known.account;
         let own = [
             (
                 "SESSIONS_PER_USER",
                 account.sessions_per_user.map(|most| most.to_string()),
             ),
             ("IDLE_TIME", account.idle_time.map(|minutes| minutes.to_string())),
+            ("CONNECT_TIME", account.connect_time.map(|minutes| minutes.to_string())),
         ];
         if own.iter().all(|(_, limit)| limit.is_none()) {
             continue;
@@ -175,6 +193,30 @@ fn limit_columns() -> Vec<Col<Limit>> {
 }
 
 view!(profiles, Limit, super::limit_columns(), |snap| super::limits(snap));
+
+/// The limits of the viewer's own profile, where those of the DEFAULT profile stand for what it does not say.
+fn own_limits(snap: &Snap<'_>) -> impl Iterator<Item = (u32, Limit)> {
+    let profile = profile_of(snap, &snap.viewer.user);
+    let of_own = limits(snap).filter(move |(_, (name, _, kind, _))| *name == profile && *kind == "KERNEL");
+    of_own.map(|(instance, (profile, name, kind, limit))| {
+        let default = DEFAULT.iter().find(|(known, _, _)| *known == name);
+        let limit = match default {
+            Some((_, _, default)) if limit == "DEFAULT" => (*default).to_owned(),
+            Some(_) | None => limit,
+        };
+        (instance, (profile, name, kind, limit))
+    })
+}
+
+view!(
+    own_profile,
+    Limit,
+    vec![
+        super::v("RESOURCE_NAME", 32, |_, r: &Limit| Cell::Word(r.1)),
+        super::v("LIMIT", 40, |_, r: &Limit| Cell::Owned(r.3.clone())),
+    ],
+    |snap| super::own_limits(snap)
+);
 
 type Setting = (&'static str, String);
 

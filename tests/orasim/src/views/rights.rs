@@ -2,13 +2,15 @@
 
 use super::{Cell, Col, Of, Sink, Snap, d, of_all, of_own, since, v, view, with_container};
 use crate::backend::ColumnType;
-use crate::scenario::{Account, Goldengate, Release, Rights, Scenario};
+use crate::scenario::{Account, Goldengate, Release, Rights};
+use crate::world::accounts::Right;
 
 /// Everybody with rights of their own in a container: accounts and the scenario's roles.
-fn grantees(scenario: &Scenario, con_id: u32) -> impl Iterator<Item = (&str, &Rights)> {
-    let everywhere = scenario.accounts.iter().map(|(name, account)| (name, &account.rights));
-    let here = scenario.accounts.iter().flat_map(move |(name, account)| {
-        let of = account.rights_in.iter();
+fn grantees<'a>(snap: &Snap<'a>, con_id: u32) -> impl Iterator<Item = (&'a str, &'a Rights)> + use<'a> {
+    let (scenario, accounts) = (snap.scenario, &snap.state.accounts);
+    let everywhere = accounts.iter().map(|(name, known)| (name, &known.account.rights));
+    let here = accounts.iter().flat_map(move |(name, known)| {
+        let of = known.account.rights_in.iter();
         let here = of.filter(move |(pdb, _)| scenario.con_id(Some(pdb)) == Some(con_id));
         here.map(move |(_, rights)| (name, rights))
     });
@@ -31,11 +33,11 @@ const OWN_ROLES: [(&str, &str); 6] = [
     ("SYS", "SELECT_CATALOG_ROLE"),
 ];
 
-fn role_rows(scenario: &Scenario, con_id: u32) -> Vec<Grant> {
+fn role_rows(snap: &Snap<'_>, con_id: u32) -> Vec<Grant> {
     let own = OWN_ROLES
         .iter()
         .map(|(to, role)| ((*to).to_owned(), (*role).to_owned()));
-    let given = grantees(scenario, con_id)
+    let given = grantees(snap, con_id)
         .flat_map(|(to, rights)| rights.roles.iter().map(|role| (to.to_owned(), role.to_uppercase())));
     own.chain(given).collect()
 }
@@ -55,45 +57,63 @@ fn role_columns() -> Vec<Col<Of<Grant>>> {
 }
 
 view!(roles, Of<Grant>, super::role_columns(), |snap| of_own(snap, |con_id| {
-    super::role_rows(snap.scenario, con_id)
+    super::role_rows(snap, con_id)
 }));
 view!(cdb_roles, Of<Grant>, with_container(super::role_columns()), |snap| {
-    of_all(snap, |con_id| super::role_rows(snap.scenario, con_id))
+    of_all(snap, |con_id| super::role_rows(snap, con_id))
 });
 
 /// The system privileges of an account that it holds itself, in a container.
-pub(super) fn privileges(scenario: &Scenario, user: &str, con_id: u32) -> Vec<String> {
-    let given = grantees(scenario, con_id).filter(|(to, _)| *to == user);
-    usual_privileges(scenario, user)
-        .map(str::to_owned)
+pub(super) fn privileges(snap: &Snap<'_>, user: &str, con_id: u32) -> Vec<String> {
+    let given = grantees(snap, con_id).filter(|(to, _)| *to == user);
+    let mut all: Vec<String> = usual_privileges(snap, user, con_id)
+        .into_iter()
         .chain(given.flat_map(|(_, rights)| rights.privileges.iter().map(|name| name.to_uppercase())))
-        .collect()
+        .collect();
+    all.dedup();
+    all
 }
 
-/// What its other fields make of it.
-fn usual_privileges(scenario: &Scenario, user: &str) -> impl Iterator<Item = &'static str> {
-    let account = scenario.accounts.get(user);
-    let has = |get: fn(&Account) -> bool| account.is_none_or(get);
+/// What its other fields make of it, and what statements have granted.
+fn usual_privileges(snap: &Snap<'_>, user: &str, con_id: u32) -> Vec<String> {
+    let known = snap.state.accounts.get(user);
+    let has = |get: fn(&Account) -> bool| known.is_none_or(|known| get(&known.account));
     let usual = [
         ("CREATE SESSION", has(|account| account.create_session)),
         ("ALTER SYSTEM", has(|account| account.alter_system)),
         ("SELECT ANY DICTIONARY", has(|account| account.views.is_none())),
-        ("CREATE TABLE", true),
+        // The accounts of a scenario stand for those of applications.
+        ("CREATE TABLE", snap.scenario.accounts.contains_key(user)),
     ];
-    usual.into_iter().filter(|(_, held)| *held).map(|(name, _)| name)
+    let usual = usual
+        .into_iter()
+        .filter(|(_, held)| *held)
+        .map(|(name, _)| name.to_owned());
+    let granted = known.into_iter().flat_map(|known| &known.granted);
+    let granted = granted.filter_map(|(place, right)| match right {
+        Right::System(name) if place.holds(con_id) => Some(name.clone()),
+        Right::System(_) | Right::View(_) => None,
+    });
+    let mut all: Vec<String> = usual.collect();
+    for name in granted {
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    }
+    all
 }
 
-fn system_rows(scenario: &Scenario, con_id: u32) -> Vec<Grant> {
+fn system_rows(snap: &Snap<'_>, con_id: u32) -> Vec<Grant> {
     // LOGMINING came with 12.1; DBA has nearly all privileges.
     let own = ["ALTER SYSTEM", "CREATE SESSION", "SELECT ANY DICTIONARY", "LOGMINING"]
         .into_iter()
-        .filter(|name| *name != "LOGMINING" || scenario.release.at_least(12, 1))
+        .filter(|name| *name != "LOGMINING" || snap.release().at_least(12, 1))
         .flat_map(|name| ["SYS", "DBA"].map(|to| (to.to_owned(), name.to_owned())));
-    let accounts = scenario
-        .accounts
-        .keys()
-        .flat_map(|name| usual_privileges(scenario, name).map(|held| (name.clone(), held.to_owned())));
-    let given = grantees(scenario, con_id).flat_map(|(to, rights)| {
+    let accounts = snap.state.accounts.in_container(con_id).flat_map(|(name, _)| {
+        let held = usual_privileges(snap, name, con_id);
+        held.into_iter().map(|held| (name.clone(), held))
+    });
+    let given = grantees(snap, con_id).flat_map(|(to, rights)| {
         rights
             .privileges
             .iter()
@@ -114,32 +134,38 @@ fn system_columns() -> Vec<Col<Of<Grant>>> {
 
 view!(system, Of<Grant>, super::system_columns(), |snap| of_own(
     snap,
-    |con_id| { super::system_rows(snap.scenario, con_id) }
+    |con_id| { super::system_rows(snap, con_id) }
 ));
 view!(cdb_system, Of<Grant>, with_container(super::system_columns()), |snap| {
-    of_all(snap, |con_id| super::system_rows(snap.scenario, con_id))
+    of_all(snap, |con_id| super::system_rows(snap, con_id))
 });
 
 /// A grant on an object of SYS: to whom, on what, to do what.
 type ObjectGrant = (String, String, &'static str);
 
-fn object_rows(scenario: &Scenario, con_id: u32) -> Vec<ObjectGrant> {
+fn object_rows(snap: &Snap<'_>, con_id: u32) -> Vec<ObjectGrant> {
     let role = "EXECUTE_CATALOG_ROLE";
     let own = ["DBMS_LOGMNR", "DBMS_LOGMNR_D"].map(|package| (role.to_owned(), package.to_owned(), "EXECUTE"));
-    let packages = grantees(scenario, con_id).flat_map(|(to, rights)| {
+    let packages = grantees(snap, con_id).flat_map(|(to, rights)| {
         rights
             .executes
             .iter()
             .map(|package| (to.to_owned(), package.to_uppercase(), "EXECUTE"))
     });
-    let views = scenario.accounts.iter().flat_map(|(name, account)| {
-        // The grant is on the view behind the synonym.
-        let behind = |view: &String| match view.split_once('$') {
-            Some((kind @ ("V" | "GV"), rest)) => format!("{kind}_${rest}"),
-            Some(_) | None => view.clone(),
-        };
-        let views = account.views.iter().flatten();
-        views.map(move |view| (name.clone(), behind(view), "SELECT"))
+    // The grant is on the view behind the synonym.
+    let behind = |view: &String| match view.split_once('$') {
+        Some((kind @ ("V" | "GV"), rest)) => format!("{kind}_${rest}"),
+        Some(_) | None => view.clone(),
+    };
+    let views = snap.state.accounts.in_container(con_id).flat_map(|(name, known)| {
+        let of_scenario = known.account.views.iter().flatten();
+        let granted = known.granted.iter().filter_map(|(place, right)| match right {
+            Right::View(view) if place.holds(con_id) => Some(view),
+            Right::System(_) | Right::View(_) => None,
+        });
+        of_scenario
+            .chain(granted)
+            .map(move |view| (name.clone(), behind(view), "SELECT"))
     });
     own.into_iter().chain(packages).chain(views).collect()
 }
@@ -167,19 +193,19 @@ fn object_columns() -> Vec<Col<Of<ObjectGrant>>> {
 
 view!(objects, Of<ObjectGrant>, super::object_columns(), |snap| of_own(
     snap,
-    |con_id| super::object_rows(snap.scenario, con_id)
+    |con_id| super::object_rows(snap, con_id)
 ));
 view!(
     cdb_objects,
     Of<ObjectGrant>,
     with_container(super::object_columns()),
-    |snap| of_all(snap, |con_id| super::object_rows(snap.scenario, con_id))
+    |snap| of_all(snap, |con_id| super::object_rows(snap, con_id))
 );
 
 type Replicator = (String, &'static str);
 
-fn goldengate_rows(scenario: &Scenario, con_id: u32) -> Vec<Replicator> {
-    let held = grantees(scenario, con_id).filter_map(|(name, rights)| {
+fn goldengate_rows(snap: &Snap<'_>, con_id: u32) -> Vec<Replicator> {
+    let held = grantees(snap, con_id).filter_map(|(name, rights)| {
         let kind = match rights.goldengate? {
             Goldengate::Capture => "CAPTURE",
             Goldengate::Apply => "APPLY",
@@ -202,17 +228,17 @@ fn goldengate_columns() -> Vec<Col<Of<Replicator>>> {
 }
 
 view!(goldengate, Of<Replicator>, super::goldengate_columns(), |snap| {
-    of_own(snap, |con_id| super::goldengate_rows(snap.scenario, con_id))
+    of_own(snap, |con_id| super::goldengate_rows(snap, con_id))
 });
 view!(
     cdb_goldengate,
     Of<Replicator>,
     with_container(super::goldengate_columns()),
-    |snap| of_all(snap, |con_id| super::goldengate_rows(snap.scenario, con_id))
+    |snap| of_all(snap, |con_id| super::goldengate_rows(snap, con_id))
 );
 
-fn xstream_rows(scenario: &Scenario, con_id: u32) -> Vec<String> {
-    let held = grantees(scenario, con_id).filter(|(_, rights)| rights.xstream_administrator);
+fn xstream_rows(snap: &Snap<'_>, con_id: u32) -> Vec<String> {
+    let held = grantees(snap, con_id).filter(|(_, rights)| rights.xstream_administrator);
     held.map(|(name, _)| name.to_owned()).collect()
 }
 
@@ -226,11 +252,11 @@ fn xstream_columns() -> Vec<Col<Of<String>>> {
 
 view!(xstream, Of<String>, super::xstream_columns(), |snap| of_own(
     snap,
-    |con_id| super::xstream_rows(snap.scenario, con_id)
+    |con_id| super::xstream_rows(snap, con_id)
 ));
 view!(
     cdb_xstream,
     Of<String>,
     with_container(super::xstream_columns()),
-    |snap| of_all(snap, |con_id| super::xstream_rows(snap.scenario, con_id))
+    |snap| of_all(snap, |con_id| super::xstream_rows(snap, con_id))
 );

@@ -54,12 +54,26 @@ impl IdleLimits {
         }
     }
 
+    /// A profile limits this user, or does not any more.
+    fn limit(&mut self, user: &str, minutes: Option<u32>) {
+        match minutes {
+            Some(minutes) => self.profiles.insert(user.to_owned(), i64::from(minutes) * 60_000),
+            None => self.profiles.remove(user),
+        };
+    }
+
     fn are_none(&self) -> bool {
         self.profiles.is_empty() && self.idle.is_empty() && self.blocker.is_empty()
     }
 }
 
 impl State {
+    /// The account's profile counts from now on.
+    pub(super) fn limit_idle(&mut self, user: &str) {
+        let minutes = self.accounts.get(user).and_then(|known| known.account.idle_time);
+        self.idle_limits.limit(user, minutes);
+    }
+
     /// Whether a limit on idle sessions struck anybody.
     pub(super) fn strike_the_idle(&mut self) -> bool {
         if self.idle_limits.are_none() {

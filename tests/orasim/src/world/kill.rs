@@ -45,6 +45,16 @@ pub enum Clause {
     CancelSql,
 }
 
+impl Clause {
+    /// Whether it is one of KILL SESSION.
+    pub(crate) fn is_kill(self) -> bool {
+        match self {
+            Self::Kill | Self::KillImmediate | Self::KillNoreplay | Self::KillForce(_) | Self::KillTimeout(_) => true,
+            Self::DisconnectPostTransaction | Self::DisconnectImmediate | Self::CancelSql => false,
+        }
+    }
+}
+
 /// One ALTER SYSTEM that was meant to end a session or its statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KillRecord {

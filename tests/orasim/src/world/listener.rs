@@ -76,32 +76,47 @@ impl Database for World {
     }
 
     fn password(&self, user: &str) -> Option<String> {
-        account(&self.shared.scenario, user).and_then(|(_, account)| account.password.clone())
+        let state = self.shared.look();
+        state
+            .accounts
+            .get(&folded(user))
+            .and_then(|known| known.account.password.clone())
     }
 
     fn logon(&self, route: u32, user: &str, proof: Proof, client: Client, hangup: Hangup) -> Result<Logon, OraError> {
         let scenario = &self.shared.scenario;
         let (instance, place) = (route & 0xffff, route >> 16);
-        let (name, account) = account(scenario, user).ok_or_else(|| fatal(1017))?;
-        let warning = admit(name, account, proof, &client)?;
-        let name = match &client.proxy_for {
-            // Whoever logs in AS SYSDBA is SYS from then on (Administrator's Guide, Administrative Privileges).
-            _ if client.sysdba => "SYS",
-            None => name,
-            Some(other) => self::account(scenario, other)
-                .map(|(name, _)| name)
-                .ok_or_else(|| fatal(1017))?,
-        };
-        let mut state = self.shared.look();
-        if state.instance(instance).is_none() {
-            return Err(fatal(1033));
-        }
         let chosen = place.checked_sub(1).and_then(|at| scenario.services.get(at as usize));
         let service = chosen.map_or_else(|| scenario.database.name.to_lowercase(), |service| service.name.clone());
         let container = scenario
             .con_id(chosen.and_then(|service| service.container.as_deref()))
             .unwrap_or(0);
-        room(&state, scenario, (instance, container), name, account)?;
+        let mut state = self.shared.look();
+        // An account of another container is not known here.
+        let is_here = |state: &State, user: &str| {
+            let known = state.accounts.get(user);
+            known.is_some_and(|known| known.place.holds(container))
+        };
+        let name = folded(user);
+        if !is_here(&state, &name) {
+            return Err(fatal(1017));
+        }
+        let known_account = state.accounts.get(&name).ok_or_else(|| fatal(1017))?;
+        let account = known_account.account.clone();
+        let may_log_in = state.accounts.holds(&name, container, "CREATE SESSION");
+        let warning = admit(&name, &account, proof, &client, may_log_in)?;
+        let name = match &client.proxy_for {
+            // Whoever logs in AS SYSDBA is SYS from then on (Administrator's Guide, Administrative Privileges).
+            _ if client.sysdba => "SYS".to_owned(),
+            None => name,
+            Some(other) if is_here(&state, &folded(other)) => folded(other),
+            Some(_) => return Err(fatal(1017)),
+        };
+        let name = name.as_str();
+        if state.instance(instance).is_none() {
+            return Err(fatal(1033));
+        }
+        room(&state, scenario, (instance, container), name, &account)?;
         let (seat, serial) = state.log_in(scenario, (instance, container), name, &client, hangup, &service);
         let con_id = state.sessions.get(&seat).map_or(0, |sess| sess.con_id);
         let instance_name = state
@@ -144,13 +159,10 @@ impl Database for World {
     }
 }
 
-fn account<'s>(scenario: &'s Scenario, user: &str) -> Option<(&'s str, &'s Account)> {
-    let folded = user.strip_prefix('"').and_then(|user| user.strip_suffix('"'));
-    let name = folded.map_or_else(|| user.to_uppercase(), str::to_owned);
-    scenario
-        .accounts
-        .get_key_value(&name)
-        .map(|(name, account)| (name.as_str(), account))
+/// A name as the database spells it.
+fn folded(user: &str) -> String {
+    let quoted = user.strip_prefix('"').and_then(|user| user.strip_suffix('"'));
+    quoted.map_or_else(|| user.to_uppercase(), str::to_owned)
 }
 
 /// The instances of a service: `None` for all of them.
@@ -178,7 +190,13 @@ fn service_place(scenario: &Scenario, name: &str) -> Option<u32> {
     u32::try_from(place + 1).ok()
 }
 
-fn admit(name: &str, account: &Account, proof: Proof, client: &Client) -> Result<Option<OraError>, OraError> {
+fn admit(
+    name: &str,
+    account: &Account,
+    proof: Proof,
+    client: &Client,
+    may_log_in: bool,
+) -> Result<Option<OraError>, OraError> {
     match (proof, account.status) {
         (_, AccountStatus::Locked) => return Err(fatal(28_000)),
         (Proof::Wrong, _) => return Err(fatal(1017)),
@@ -192,7 +210,7 @@ fn admit(name: &str, account: &Account, proof: Proof, client: &Client) -> Result
     if client.sysdba && name != "SYS" && !account.sysdba {
         return Err(fatal(1017));
     }
-    if !account.create_session {
+    if !may_log_in {
         let error = ora(
             1045,
             format!("user {name} lacks CREATE SESSION privilege; logon denied"),

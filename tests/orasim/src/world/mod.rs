@@ -4,6 +4,8 @@
 //! variable that is signalled whenever something ends. Nothing is locked while waiting. Time passes only on access:
 //! `State::settle` brings the world up to the present before each access.
 
+pub(crate) mod accounts;
+mod administer;
 mod client;
 mod idle;
 mod kill;
@@ -32,6 +34,7 @@ use crate::backend::OnAccept;
 use crate::clock::{Clock, Moment, calendar, moment, wall_clock};
 use crate::faults::{Fault, Faults};
 use crate::scenario::{InstanceSpec, Scenario};
+use accounts::Accounts;
 pub(crate) use client::ClientSession;
 use idle::IdleLimits;
 pub(crate) use kill::Order;
@@ -70,6 +73,7 @@ pub(crate) struct State {
     /// Since when the host's processors are busy by so many percent.
     pub(crate) host_cpu: Vec<(Moment, i64)>,
     pub(crate) tables: Tables,
+    pub(crate) accounts: Accounts,
     pub(crate) texts: Statements,
     pub(crate) statements: u64,
     queue: BinaryHeap<std::cmp::Reverse<(Moment, u64, Due)>>,
@@ -321,6 +325,7 @@ impl State {
             resources: BTreeMap::new(),
             host_cpu: Vec::new(),
             tables: Tables::default(),
+            accounts: Accounts::of(scenario),
             texts: Statements::default(),
             statements: 0,
             queue: BinaryHeap::new(),

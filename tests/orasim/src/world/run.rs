@@ -19,6 +19,7 @@ use crate::clock::{Moment, moment};
 use crate::error::{cut, known, not_simulated, ora};
 use crate::faults::Strike;
 use crate::sql::alter::{self, Alter, Grammar};
+use crate::sql::ddl::{self, Ddl};
 use crate::sql::engine::{Engine, parse};
 use crate::sql::lex::Tokens;
 use crate::sql::plsql;
@@ -76,6 +77,9 @@ impl ClientSession {
             }
             "ALTER" => {
                 tokens.refuse_semicolon(self.release_major() >= 23)?;
+                if let Some(ddl) = self.about_accounts(tokens) {
+                    return self.administered(ddl?, describe_only);
+                }
                 self.alter(tokens, describe_only, strikes)
             }
             "COMMIT" | "ROLLBACK" => {
@@ -92,16 +96,30 @@ impl ClientSession {
                 }
                 Ok(done(StatementKind::Other))
             }
-            "INSERT" | "UPDATE" | "DELETE" | "CREATE" | "DROP" | "TRUNCATE" => {
+            "INSERT" | "UPDATE" | "DELETE" | "CREATE" | "DROP" | "TRUNCATE" | "GRANT" | "REVOKE" => {
                 tokens.refuse_semicolon(self.release_major() >= 23)?;
+                if let Some(ddl) = self.about_accounts(tokens) {
+                    return self.administered(ddl?, describe_only);
+                }
                 self.modify(tokens, binds, describe_only)
             }
-            word @ ("SET" | "SAVEPOINT" | "LOCK" | "EXPLAIN" | "GRANT" | "REVOKE" | "COMMENT" | "MERGE" | "RENAME"
-            | "ANALYZE" | "AUDIT" | "NOAUDIT" | "PURGE" | "FLASHBACK" | "ASSOCIATE" | "DISASSOCIATE") => {
-                Err(not_simulated(word))
-            }
+            word @ ("SET" | "SAVEPOINT" | "LOCK" | "EXPLAIN" | "COMMENT" | "MERGE" | "RENAME" | "ANALYZE" | "AUDIT"
+            | "NOAUDIT" | "PURGE" | "FLASHBACK" | "ASSOCIATE" | "DISASSOCIATE") => Err(not_simulated(word)),
             _ => Err(known(900)),
         }
+    }
+
+    fn about_accounts(&self, tokens: &Tokens<'_>) -> Option<Result<Ddl>> {
+        ddl::read(tokens, self.shared.scenario.release.at_least(12, 1))
+    }
+
+    /// What every such statement does besides: it commits.
+    fn administered(&mut self, ddl: Ddl, describe_only: bool) -> Result<Reply> {
+        if !describe_only {
+            self.end_transaction(true)?;
+            self.administer(ddl)?;
+        }
+        Ok(done(StatementKind::Other))
     }
 
     fn release_major(&self) -> u8 {
@@ -317,6 +335,7 @@ impl ClientSession {
         }
         match alter? {
             Alter::End(_) | Alter::System(_) if describe_only => Ok(done(StatementKind::AlterSystem)),
+            Alter::End(order) if spec.cloud_service.is_some() && !order.clause.is_kill() => Err(known(1031)),
             Alter::End(order) => {
                 self.end_session(&order, tokens.text, strikes)?;
                 Ok(done(StatementKind::AlterSystem))
@@ -341,8 +360,8 @@ impl ClientSession {
     }
 
     fn may_alter_system(&self) -> Result<()> {
-        let account = self.shared.scenario.accounts.get(self.setting.viewer.user.as_ref());
-        if account.is_none_or(|account| account.alter_system) {
+        let (user, con_id) = (&self.setting.viewer.user, self.setting.viewer.con_id);
+        if self.setting.sysdba || self.shared.look().accounts.holds(user, con_id, "ALTER SYSTEM") {
             Ok(())
         } else {
             Err(known(1031))
@@ -405,7 +424,6 @@ impl Catalog for SessionCatalog<'_> {
     fn find(&self, owner: Option<&str>, name: &str) -> Option<(Source, Vec<(String, ColumnType)>)> {
         let shared: &Shared = &self.session.shared;
         if let Some((view, global)) = views::find(shared.scenario.release, owner, name) {
-            let account = shared.scenario.accounts.get(self.session.setting.viewer.user.as_ref());
             let granted_as = views::all()[view].granted_as(global);
             let public = [
                 "DUAL",
@@ -416,9 +434,18 @@ impl Catalog for SessionCatalog<'_> {
                 "PRODUCT_COMPONENT_VERSION",
                 "SESSION_PRIVS",
                 "USER_SYS_PRIVS",
+                "USER_USERS",
+                "USER_RESOURCE_LIMITS",
             ];
-            let granted = account.and_then(|account| account.views.as_ref());
-            if granted.is_some_and(|views| !views.contains(&granted_as) && !public.contains(&granted_as.as_str())) {
+            let viewer = &self.session.setting.viewer;
+            let is_public = || public.contains(&granted_as.as_str());
+            let may_read = || {
+                shared
+                    .look()
+                    .accounts
+                    .may_read(&viewer.user, viewer.con_id, &granted_as)
+            };
+            if !self.session.setting.sysdba && !is_public() && !may_read() {
                 return None;
             }
             return Some((
@@ -467,7 +494,7 @@ impl Catalog for SessionCatalog<'_> {
             }
             "CON_ID" => Some(con_id.to_string()),
             "CON_NAME" => Some(container),
-            "CLOUD_SERVICE" => None,
+            "CLOUD_SERVICE" => scenario.database.cloud_service.clone(),
             "CDB_NAME" if scenario.database.pdbs.is_empty() => None,
             "CDB_NAME" | "DB_NAME" => Some(scenario.database.name.clone()),
             "DB_UNIQUE_NAME" => Some(unique_name(scenario).to_owned()),
