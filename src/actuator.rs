@@ -12,6 +12,9 @@ use crate::decide::outcome::Outcome;
 use crate::policy::model::{Action, DisconnectClause, KillClause};
 use crate::session::SessionKey;
 
+/// The system privilege that each of these statements needs. There is none for ending sessions alone.
+pub(crate) const PRIVILEGE: &str = "ALTER SYSTEM";
+
 /// Why there is no statement for an action on a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoStatement {

@@ -98,6 +98,10 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Runs policy tests: sessions over time, and the expected decisions.
     Test(TestArgs),
+    /// Examines this host and the databases as the daemon would: what is missing, with its remedy. Never acts.
+    Doctor(DoctorArgs),
+    /// Prints the SQL that makes the daemon's account, with exactly the rights that the policies need. Runs none of it.
+    SetupSql(SetupSqlArgs),
     /// Shows the journal: each action with its session, reason, outcome and what became of the session.
     History(HistoryArgs),
     /// Stops all actions of the running daemon until `resume`. Needs no valid configuration.
@@ -285,6 +289,50 @@ pub(crate) struct HistoryArgs {
     pub(crate) state: Option<PathBuf>,
 }
 
+/// `doctor`
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// The configured databases to examine; by default all.
+    #[arg(value_name = "DATABASE")]
+    pub(crate) databases: Vec<String>,
+    /// The format of the report.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: DoctorFormat,
+}
+
+/// The format of `doctor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DoctorFormat {
+    /// For people.
+    Text,
+    /// For programs: one object.
+    Json,
+}
+
+/// `setup-sql`
+#[derive(Debug, Args)]
+pub(crate) struct SetupSqlArgs {
+    /// The configured database; required if there are several.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+    /// The release, such as 11.2, 12.1, 19c or 26ai, if the account cannot log in yet; otherwise the database is asked. Without a
+    /// configuration, the policies that come with the program are taken.
+    #[arg(long = "for", value_name = "RELEASE", value_parser = release)]
+    pub(crate) release: Option<Release>,
+    /// The daemon connects to CDB$ROOT.
+    #[arg(long, requires = "release", conflicts_with = "pdb")]
+    pub(crate) cdb: bool,
+    /// The daemon connects to a PDB.
+    #[arg(long, requires = "release")]
+    pub(crate) pdb: bool,
+    /// The database has several instances (RAC).
+    #[arg(long, requires = "release")]
+    pub(crate) rac: bool,
+    /// The account, instead of the configured one.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+}
+
 /// Parses a span of time from a second to a year.
 fn span(text: &str) -> Result<Duration, String> {
     match text.parse().map(|Span(seconds)| u64::try_from(seconds)) {
@@ -294,11 +342,11 @@ fn span(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Parses a release of Oracle Database that `check` knows.
+/// Parses a release of Oracle Database, also as it is called: 19c, 26ai.
 fn release(text: &str) -> Result<Release, String> {
-    match Release::parse(text) {
+    match Release::parse(text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic())) {
         Some(release) if release.at_least(11, 2) && release.major < 100 => Ok(release),
-        Some(_) | None => Err("expected a release from 11.2 on, such as 12.1 or 19".into()),
+        Some(_) | None => Err("expected a release from 11.2 on, such as 12.1 or 19c".into()),
     }
 }
 
@@ -403,7 +451,7 @@ the socket through which `pause` and `resume` reach the daemon
 success
 .TP
 1
-findings: an invalid policy or configuration, a failed test
+findings: an invalid policy or configuration, a failed test, something that `doctor` found missing
 .TP
 2
 failure: usage, connection, input or output

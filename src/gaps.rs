@@ -3,6 +3,7 @@
 //! Unknown never kills, so a file without TYPE gives an empty plan, which would read as "nothing to do". Each gap is
 //! therefore named with its consequence, before any decision.
 
+use crate::checks::{Check, Id, State};
 use crate::decide::evaluate::missing_columns;
 use crate::decide::in_force::InForce;
 use crate::decide::plan::company::ends_the_process;
@@ -16,6 +17,13 @@ use crate::session::snapshot::{Snapshot, SnapshotSource};
 /// The notes for a snapshot and the policies that run over it, the most serious first.
 #[must_use]
 pub fn notes(snapshot: &Snapshot, readings: &Readings, set: &PolicySet, in_force: &[InForce]) -> Vec<String> {
+    let checks = checks(snapshot, readings, set, in_force);
+    checks.iter().map(ToString::to_string).collect()
+}
+
+/// The same as values.
+#[must_use]
+pub(crate) fn checks(snapshot: &Snapshot, readings: &Readings, set: &PolicySet, in_force: &[InForce]) -> Vec<Check> {
     let mut notes = silent_instances(snapshot);
     let missing = ESSENTIAL.iter().filter(|column| !snapshot.has(**column));
     notes.extend(missing.map(|column| essential(*column)));
@@ -29,56 +37,61 @@ pub fn notes(snapshot: &Snapshot, readings: &Readings, set: &PolicySet, in_force
             && !snapshot.has(Column::Paddr)
             && policy.actions().any(ends_the_process)
         {
-            notes.push(format!(
+            let found = format!(
                 "policy {}: PADDR is missing, so nobody can see which sessions share a server process: `{}` spares nobody here who \
                  would be spared live",
                 policy.name,
                 Protection::SharedProcess
-            ));
+            );
+            notes.push(Check::new(Id::Column, "paddr", State::Note, found));
         }
         if policy.pressure.is_some() && snapshot.source() == SnapshotSource::Saved {
-            notes.push(format!(
+            let found = format!(
                 "policy {}: a saved snapshot has no resources of its instances, so `while` keeps it from acting",
                 policy.name
-            ));
+            );
+            notes.push(Check::new(Id::Gate, &*policy.name, State::Note, found));
         }
     }
     notes
 }
 
 /// Notes for instances that were not read: their sessions are not in the report, but they are not gone.
-fn silent_instances(snapshot: &Snapshot) -> Vec<String> {
+fn silent_instances(snapshot: &Snapshot) -> Vec<Check> {
     let silent = snapshot.instances().iter().filter(|instance| !instance.complete);
-    let mut notes: Vec<String> = silent
+    let mut notes: Vec<Check> = silent
         .map(|instance| {
             let name = if instance.name.is_empty() {
                 String::new()
             } else {
                 format!(" ({})", instance.name)
             };
-            format!(
+            let found = format!(
                 "instance {}{name} was not read: it did not answer, is not open, or started or stopped meanwhile; its sessions are not \
                  seen, and nobody there is acted on",
                 instance.inst_id
-            )
+            );
+            Check::new(Id::Instances, instance.inst_id.to_string(), State::Note, found)
         })
         .collect();
     if !notes.is_empty() {
-        notes.push(
-            "blocking and blocking_for are unknown on every instance while one is not read: its sessions may wait for any other"
-                .into(),
-        );
+        notes.push(Check::new(
+            Id::Column,
+            "blocking",
+            State::Note,
+            "blocking and blocking_for are unknown on every instance while one is not read: its sessions may wait for any other",
+        ));
     }
     notes
 }
 
 /// Comparisons of a policy's gate that are unknown on this database, which keeps the gate closed.
-fn unknown_marks(policy: &Policy, readings: &Readings) -> Vec<String> {
+fn unknown_marks(policy: &Policy, readings: &Readings) -> Vec<Check> {
     let Some(pressure) = &policy.pressure else {
         return Vec::new();
     };
     let parts = [(Some(&pressure.begin), "while"), (pressure.end.as_ref(), "until")];
-    let mut notes: Vec<String> = Vec::new();
+    let mut notes: Vec<Check> = Vec::new();
     for (condition, part) in parts {
         for (resource, _, mark) in condition.map_or_else(Vec::new, PressureCondition::comparisons) {
             let Some(why) = readings.why_unknown(resource, mark) else {
@@ -93,6 +106,7 @@ fn unknown_marks(policy: &Policy, readings: &Readings) -> Vec<String> {
                 policy.name,
                 resource.name()
             );
+            let note = Check::new(Id::Gate, &*policy.name, State::Note, note);
             if !notes.contains(&note) {
                 notes.push(note);
             }
@@ -101,7 +115,7 @@ fn unknown_marks(policy: &Policy, readings: &Readings) -> Vec<String> {
     notes
 }
 
-fn essential(column: Column) -> String {
+fn essential(column: Column) -> Check {
     let name = column.name().to_uppercase();
     let consequence = if column == Column::Type {
         "no session can be distinguished from a background process, so all are spared"
@@ -114,26 +128,31 @@ fn essential(column: Column) -> String {
     } else {
         "no session can be distinguished from the next one with its SID, so all are spared"
     };
-    format!("{name} is missing: {consequence}")
+    let found = format!("{name} is missing: {consequence}");
+    Check::new(Id::Column, column.name(), State::Missing, found)
 }
 
 /// Protections for which a file lacks columns: on the live database they may spare more sessions than the report shows.
-fn unseen_protections(snapshot: &Snapshot) -> Vec<String> {
+fn unseen_protections(snapshot: &Snapshot) -> Vec<Check> {
     let mut notes = Vec::new();
+    let mut unseen =
+        |column: Column, found: String| notes.push(Check::new(Id::Column, column.name(), State::Note, found));
     if !snapshot.has(Column::Taddr) {
-        notes.push(
+        unseen(
+            Column::Taddr,
             "TADDR is missing: open transactions are unknown, so `undo` and `xa` may spare sessions on the live database that they do not spare here"
                 .into(),
         );
     } else if !snapshot.has(Column::UndoRecords)
         && (0..snapshot.rows()).any(|row| snapshot.text(row, Column::Taddr).is_some())
     {
-        notes.push(format!(
+        let found = format!(
             "GV$TRANSACTION is not in the file: the size of open transactions is unknown, so `{}` spares everybody in one; and so \
              is which of them are prepared, so `{}` spares nobody for that",
             Protection::Undo,
             Protection::Xa
-        ));
+        );
+        unseen(Column::UndoRecords, found);
     }
     for (column, who) in [
         (Column::Module, "backups, jobs and replication"),
@@ -141,16 +160,15 @@ fn unseen_protections(snapshot: &Snapshot) -> Vec<String> {
         (Column::Event, "sessions that listen to a queue or a pipe, and others"),
     ] {
         if !snapshot.has(column) {
-            notes.push(format!(
-                "{} is missing: {who} that only this column shows are not recognized here",
-                column.name().to_uppercase()
-            ));
+            let name = column.name().to_uppercase();
+            let found = format!("{name} is missing: {who} that only this column shows are not recognized here");
+            unseen(column, found);
         }
     }
     notes
 }
 
-fn unknown_terms(policy: &Policy, snapshot: &Snapshot) -> Vec<String> {
+fn unknown_terms(policy: &Policy, snapshot: &Snapshot) -> Vec<Check> {
     let parts = [
         Some((&policy.when, "condition")),
         policy.unless.as_ref().map(|unless| (unless, "`unless`")),
@@ -158,21 +176,23 @@ fn unknown_terms(policy: &Policy, snapshot: &Snapshot) -> Vec<String> {
     let mut notes = Vec::new();
     for (condition, part) in parts.into_iter().flatten() {
         for column in missing_columns(condition, snapshot) {
-            notes.push(format!(
+            let found = format!(
                 "policy {}: column {} is missing, its {part} is unknown for all sessions as far as it depends on the column",
                 policy.name,
                 column.name()
-            ));
+            );
+            notes.push(Check::new(Id::Column, column.name(), State::Missing, found));
         }
         if snapshot.clock().is_none() {
             for column in [Column::Connected, Column::StatementAge] {
                 if snapshot.has(column) && crate::decide::evaluate::columns_of(condition).contains(column) {
-                    notes.push(format!(
+                    let found = format!(
                         "policy {}: {} needs the database's clock, which the file does not contain (SYSDATE, or --taken-at); \
                          its {part} is unknown for all sessions as far as it depends on the column",
                         policy.name,
                         column.name()
-                    ));
+                    );
+                    notes.push(Check::new(Id::Clock, column.name(), State::Note, found));
                 }
             }
         }

@@ -11,6 +11,7 @@ mod words;
 pub mod yaml;
 
 // What is decided, without a clock, a file or a network.
+pub mod checks;
 pub mod columns_needed;
 pub mod decide;
 
@@ -41,5 +42,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod daemon;
+pub mod doctor;
 pub mod http;
+mod setup_sql;
 pub mod systemd;

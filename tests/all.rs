@@ -10,6 +10,7 @@ mod cases;
 mod cli;
 mod daemon;
 mod diagnostics;
+mod doctor;
 mod documentation;
 mod drivers;
 mod evaluator_vs_sqlite;

@@ -146,7 +146,7 @@ fn a_text_that_is_none_is_unknown_and_everybody_else_is_read() {
                 .capabilities
                 .notes
                 .iter()
-                .any(|note| note.contains("not valid in its character set"));
+                .any(|note| note.found.contains("not valid in its character set"));
             let needed = refuses == "refused" || driver == Driver::Thin;
             assert_eq!(said, needed, "{driver}, {refuses}: {:?}", polled.capabilities.notes);
         }

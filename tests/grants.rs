@@ -11,7 +11,7 @@ use orareaper::daemon::messages::{Needs, Polled};
 use orareaper::daemon::poller::Poller;
 use orareaper::daemon::reach::Reach;
 use orareaper::oracle::access::{Asked, VIEWS, needed};
-use orareaper::oracle::{Driver, Error};
+use orareaper::oracle::{Driver, Error, Target};
 use orareaper::policy::pressure::Resource;
 use orareaper::session::column::{Column, Columns};
 use orasim::{Scenario, Server, World};
@@ -62,17 +62,21 @@ fn everything() -> Columns {
     .collect()
 }
 
-fn polled(driver: Driver, scenario: &str, service: &str) -> Result<Polled, Error> {
-    let world = World::new(Scenario::parse(scenario).expect("the test's own scenario"));
-    let server = Server::start(world, SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
-    let reach = Reach {
-        target: target(driver, server.addr().port(), service, "reaper", "r"),
+fn reach(target: Target) -> Reach {
+    Reach {
+        target,
         password: None,
         accounts: Arc::default(),
         connect_limit: LIMIT,
         call_limit: LIMIT,
         kill_limit: LIMIT,
-    };
+    }
+}
+
+fn polled(driver: Driver, scenario: &str, service: &str) -> Result<Polled, Error> {
+    let world = World::new(Scenario::parse(scenario).expect("the test's own scenario"));
+    let server = Server::start(world, SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let reach = reach(target(driver, server.addr().port(), service, "reaper", "r"));
     let mut poller = Poller::new(reach, Arc::new(SystemClock::default()));
     let needs = Needs {
         columns: everything(),
@@ -107,7 +111,7 @@ fn needed_in(driver: Driver, (place, scenario, service): Place) -> Vec<&'static 
     let asked = Asked {
         columns: everything().union(orareaper::columns_needed::ALWAYS.into_iter().collect()),
         resources: &Resource::ALL,
-        capabilities: &whole.capabilities,
+        shape: whole.capabilities.shape(),
     };
     needed(&asked).iter().map(|view| view.name).collect()
 }
@@ -168,4 +172,24 @@ fn no_view_is_needed_nowhere() {
             view.name
         );
     }
+}
+
+/// While a view is missing without which a database cannot be read, each poll asks again over the same connection: a log-in for each
+/// would fill the listener's log and the audit trail.
+#[test]
+fn a_missing_view_costs_no_log_in_for_each_poll() {
+    on_both_drivers(|driver| {
+        let scenario = without(ONE, "V$INSTANCE");
+        let world = World::new(Scenario::parse(&scenario).expect("the test's own scenario"));
+        let server = Server::start(world, SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let reach = reach(target(driver, server.addr().port(), "PROD", "reaper", "r"));
+        let mut poller = Poller::new(reach, Arc::new(SystemClock::default()));
+        let needs = Needs::default();
+        for _ in 0..3 {
+            let error = poller.poll(&needs).expect_err("a view is missing");
+            assert!(error.to_string().contains("GRANT SELECT ON sys.v_$instance"), "{error}");
+        }
+        assert_eq!(server.stats().connections, 1);
+        poller.close();
+    });
 }

@@ -162,7 +162,7 @@ fn names_only(notes: &[String], view: &str, of: &str) {
     let named: Vec<&String> = notes.iter().filter(|note| note.contains("GRANT SELECT")).collect();
     let object = view.replace("GV$", "gv_$").replace("V$", "v_$").to_lowercase();
     let begins = format!("read {view} from ");
-    let ends = format!("; to grant it: GRANT SELECT ON sys.{object} TO REAPER");
+    let ends = format!("; remedy: GRANT SELECT ON sys.{object} TO REAPER");
     assert!(
         named.len() == 1 && named[0].starts_with(&begins) && named[0].ends_with(&ends),
         "{of}: {view}: {notes:#?}"

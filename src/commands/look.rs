@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::checks::Check;
 use crate::cli::{CONFIG, ExitStatus, SourceArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::columns_needed;
-use crate::commands::{fail, load_config, load_policies};
+use crate::commands::{fail, load_config, load_policies, no_database};
 use crate::config::{Config, Database};
 use crate::daemon::database::utc_of;
 use crate::daemon::messages::Needs;
@@ -163,9 +164,7 @@ impl Rules {
         match (&source.database, readers.is_empty()) {
             (Some(name), true) => {
                 let names = databases.iter().map(|database| &*database.name);
-                let hint = crate::yaml::diagnostics::did_you_mean(name, names);
-                let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
-                Err(fail(&format!("the configuration has no database {name}{hint}")))
+                Err(fail(&no_database(name, names)))
             }
             (Some(_) | None, _) => Ok(readers),
         }
@@ -254,7 +253,7 @@ impl Reader {
         let mut said = polled.notes();
         for (policy, run) in set.policies.iter().zip(here.each()) {
             if let Err(Absent::Unsupported(why)) = run {
-                said.push(format!("policy {} does not run here: {why}", policy.name));
+                said.push(Check::does_not_run(&policy.name, why).to_string());
             }
         }
         Ok(rules.complete(Look {

@@ -6,6 +6,7 @@
 pub mod check;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod history;
 mod log;
@@ -18,6 +19,7 @@ pub(crate) mod record;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod sessions;
+pub(crate) mod setup_sql;
 pub(crate) mod test;
 
 use std::io::{IsTerminal, Write};
@@ -52,6 +54,8 @@ pub fn run(cli: &Cli) -> ExitStatus {
         Command::Replay(arguments) => replay::run(arguments, &cli.config, clock),
         Command::Check(arguments) => check::run(arguments, &cli.config, &clock),
         Command::Test(arguments) => test::run(arguments, &cli.config),
+        Command::Doctor(arguments) => doctor::run(arguments, &cli.config, clock),
+        Command::SetupSql(arguments) => setup_sql::run(arguments, &cli.config, clock),
         Command::History(arguments) => history::run(arguments, &cli.config, clock),
         Command::Pause { reason, state } => pause::pause(&cli.config, state.as_deref(), reason, clock),
         Command::Resume { state } => pause::resume(&cli.config, state.as_deref()),
@@ -172,6 +176,13 @@ pub(crate) fn no_config(path: &Path) -> ExitStatus {
         "read the configuration {}: the file does not exist{hint}",
         path.display()
     ))
+}
+
+/// The error for a database that the configuration does not have.
+pub(crate) fn no_database<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
+    let hint = crate::yaml::diagnostics::did_you_mean(name, known);
+    let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+    format!("the configuration has no database {name}{hint}")
 }
 
 /// Loads the configuration and reports its problems.

@@ -253,7 +253,7 @@ fn configured(text: &str, config: &Path) -> PathBuf {
 }
 
 /// The process that has locked the folder, if any.
-fn owner(folder: &Path) -> Option<String> {
+pub(crate) fn owner(folder: &Path) -> Option<String> {
     let mut lock: File = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)

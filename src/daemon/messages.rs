@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{NaiveDate, TimeDelta};
 
+use crate::checks::{Check, Id, State};
 use crate::clock::Monotonic;
 use crate::daemon::siblings::Siblings;
 use crate::daemon::standby::{ConnectionState, StandbyOrder};
@@ -22,6 +23,10 @@ use crate::policy::pressure::Resource;
 use crate::session::SessionKey;
 use crate::session::column::Columns;
 use crate::session::snapshot::Snapshot;
+
+/// What is to be done about DATEs that come from different clocks.
+const DATES_REMEDY: &str = "unset FIXED_DATE, leave TIME_AT_DBTIMEZONE as it is by default, and start the listener under the time zone \
+                            (TZ) of the database";
 
 /// Everything that can happen to a database.
 #[derive(Debug)]
@@ -86,14 +91,24 @@ pub struct Polled {
 }
 
 impl Polled {
-    /// The notes on the database: what is unusual, and what could not be read.
+    /// What there is to say of the database: what is unusual, and what could not be read.
+    #[must_use]
+    pub(crate) fn checks(&self) -> Vec<Check> {
+        let dates = self.dates_fault.iter();
+        let dates = dates.map(|fault| Check::new(Id::Clock, "SYSDATE", State::Missing, fault).with(DATES_REMEDY));
+        let warning = self.warning.iter();
+        let warning = warning.map(|warning| Check::new(Id::Account, "", State::Note, warning));
+        let notes = self.capabilities.notes.iter().cloned();
+        let strangers = self.capabilities.strangers(&self.snapshot);
+        let unreadable = self.unreadable.iter().map(Unreadable::check);
+        let all = dates.chain(warning).chain(notes);
+        all.chain(strangers).chain(unreadable).collect()
+    }
+
+    /// The same as notes.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
-        let unreadable = self.unreadable.iter().map(ToString::to_string);
-        let notes = self.dates_fault.iter().chain(&self.warning);
-        let notes = notes.chain(&self.capabilities.notes).cloned();
-        let strangers = self.capabilities.strangers(&self.snapshot);
-        notes.chain(strangers).chain(unreadable).collect()
+        self.checks().iter().map(ToString::to_string).collect()
     }
 }
 

@@ -30,6 +30,9 @@ pub struct Poller {
     clock: Arc<dyn Clock>,
     slot: ConnectSlot,
     connected: Option<Connected>,
+    /// A connection, and since when it is there, over which the database could not be found out about: a right is missing. The next
+    /// attempt uses it, so that no log-in is made for each.
+    unknown: Option<(Box<dyn Connection>, Monotonic)>,
     /// Since when the texts of sessions are read as bytes, if they are.
     bytes_since: Option<Monotonic>,
 }
@@ -60,6 +63,7 @@ impl Poller {
             clock,
             slot: ConnectSlot::new(),
             connected: None,
+            unknown: None,
             bytes_since: None,
         }
     }
@@ -77,8 +81,19 @@ impl Poller {
 
     /// Logs off.
     pub fn close(self) {
-        if let Some(connected) = self.connected {
-            connected.connection.close(Duration::from_secs(1));
+        let known = self.connected.map(|connected| connected.connection);
+        let unknown = self.unknown.map(|(connection, _)| connection);
+        for connection in known.into_iter().chain(unknown) {
+            connection.close(Duration::from_secs(1));
+        }
+    }
+
+    /// The connection that is there, if one is, with what is known of the database, if anything is.
+    pub(crate) fn connection(&mut self) -> Option<(&mut dyn Connection, Option<Arc<Capabilities>>)> {
+        match (&mut self.connected, &mut self.unknown) {
+            (Some(connected), _) => Some((&mut *connected.connection, Some(Arc::clone(&connected.capabilities)))),
+            (None, Some((connection, _))) => Some((&mut **connection, None)),
+            (None, None) => None,
         }
     }
 
@@ -178,6 +193,7 @@ impl Poller {
         let now = self.clock.now();
         let limit = self.reach.call_limit;
         let mut before = None;
+        let mut began = now;
         let (mut connection, counters) = match self.connected.take() {
             Some(connected) if !needs.anew && connected.probed.is_some_and(|at| now.since(at) < PROBE_AGAIN) => {
                 self.connected = Some(connected);
@@ -188,25 +204,40 @@ impl Poller {
                 (connected.connection, connected.counters)
             }
             None => {
-                let connection = self.reach.connect(&self.slot)?;
+                let connection = match self.unknown.take() {
+                    Some((connection, since)) => {
+                        began = since;
+                        connection
+                    }
+                    None => self.reach.connect(&self.slot)?,
+                };
                 (connection, Counters::default())
             }
         };
-        let mut capabilities = probe(&mut *connection, limit)?;
+        let mut capabilities = match probe(&mut *connection, limit) {
+            Ok(capabilities) => capabilities,
+            Err(error) => {
+                if error.is_missing_right() && !connection.is_lost() {
+                    self.unknown = Some((connection, before.map_or(began, |(since, _)| since)));
+                }
+                return Err(error);
+            }
+        };
         let names = capabilities.instances.iter().map(|instance| instance.name.as_str());
         let asked_for = names.map(|name| self.reach.target.on_instance(name).map(|_| ()));
         capabilities.narrows = asked_for.collect();
         let passed = |since| self.clock.now().since(since);
-        let (since, fault_at_login) = before.unwrap_or_else(|| (now, capabilities.dates.fault_at_login(passed(now))));
+        let (since, fault_at_login) =
+            before.unwrap_or_else(|| (began, capabilities.dates.fault_at_login(passed(began))));
         capabilities.dates_fault = fault_at_login
             .clone()
             .or_else(|| capabilities.dates.fault_later(passed(since)));
         let asked = Asked {
             columns: needs.columns.union(crate::columns_needed::ALWAYS.into_iter().collect()),
             resources: &needs.resources,
-            capabilities: &capabilities,
+            shape: capabilities.shape(),
         };
-        let unreadable = access::check(&mut *connection, &asked, limit)?;
+        let unreadable = access::check(&mut *connection, &asked, capabilities.grantee(), limit)?;
         self.connected = Some(Connected {
             connection,
             capabilities: Arc::new(capabilities),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::actuator::carry_out::{Answered, Intending, Witness};
+use crate::checks::Check;
 use crate::clock::Clock;
 use crate::daemon::database::{CycleView, Watcher};
 use crate::daemon::pause::{Pause, Switch};
@@ -193,7 +194,7 @@ impl Watcher for Recording {
     }
 
     fn unsupported(&mut self, _: &str, policy: &str, why: &str) {
-        self.say_once(vec![format!("policy {policy} does not run here: {why}")]);
+        self.say_once(vec![Check::does_not_run(policy, why).to_string()]);
     }
 
     fn done(&mut self, _: &str, _: &Done) {}

@@ -111,7 +111,7 @@ fn cycle(complete: bool) -> Event {
             )]
             .into(),
         }],
-        notes: vec!["read V$PDBS from prod: ORA-00942; to grant it: GRANT SELECT ON sys.v_$pdbs TO <REAPER>".into()],
+        notes: vec!["read V$PDBS from prod: ORA-00942; remedy: GRANT SELECT ON sys.v_$pdbs TO <REAPER>".into()],
         ..Default::default()
     }))
 }

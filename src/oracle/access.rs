@@ -11,7 +11,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::oracle::capabilities::{Capabilities, Place, Release, Service};
+use crate::checks::{Check, Id, State};
+use crate::oracle::capabilities::{Place, Release, Service, Shape};
 use crate::oracle::error::{Class, Error};
 use crate::oracle::{CellType, Connection, Query, collect};
 use crate::policy::pressure::Resource;
@@ -35,7 +36,7 @@ pub struct Asked<'a> {
     /// Resources that gates watch.
     pub resources: &'a [Resource],
     /// The database.
-    pub capabilities: &'a Capabilities,
+    pub shape: Shape,
 }
 
 impl Asked<'_> {
@@ -44,11 +45,11 @@ impl Asked<'_> {
     }
 
     fn in_pdb(&self) -> bool {
-        self.capabilities.place() == Place::Pdb
+        self.shape.place == Place::Pdb
     }
 
     fn in_root(&self) -> bool {
-        self.capabilities.place() == Place::Root
+        self.shape.place == Place::Root
     }
 }
 
@@ -56,8 +57,8 @@ const CAPTURE_BY_NAME: &str = "accounts that capture or apply changes are told b
 const CAPTURE_IN_PDBS_BY_NAME: &str = "accounts of PDBs that capture or apply changes are told by PROGRAM and MODULE alone, and \
                                        so are those of the root where its own dictionary cannot be read either";
 
-/// Every view that is read and that not everybody may read. Whoever reads another one adds it here, and to the grants in
-/// README.md.
+/// Every view that is read and that not everybody may read. Whoever reads another one adds it here, out of which
+/// `setup-sql` grants and `doctor` looks.
 pub const VIEWS: &[View] = &[
     View {
         name: "V$INSTANCE",
@@ -88,7 +89,7 @@ pub const VIEWS: &[View] = &[
         name: "DBA_USERS",
         without: "Oracle's own accounts are those that ALL_USERS shows, or else those that Oracle documents",
         // ORACLE_MAINTAINED came with 12.1.
-        needed: |asked| asked.capabilities.release >= Release { major: 12, minor: 1 } && !asked.in_root(),
+        needed: |asked| asked.shape.release >= Release { major: 12, minor: 1 } && !asked.in_root(),
     },
     View {
         name: "CDB_USERS",
@@ -103,7 +104,7 @@ pub const VIEWS: &[View] = &[
     View {
         name: "GV$PDBS",
         without: "an instance on which this PDB is closed is taken for one that does not answer",
-        needed: |asked| asked.in_pdb() && asked.capabilities.cluster,
+        needed: |asked| asked.in_pdb() && asked.shape.cluster,
     },
     View {
         name: "DBA_SYS_PRIVS",
@@ -193,7 +194,7 @@ pub const VIEWS: &[View] = &[
     View {
         name: "V$CONTAINERS",
         without: "container is unknown",
-        needed: |asked| asked.columns.needs(Source::Container) && asked.capabilities.con_id.is_some(),
+        needed: |asked| asked.columns.needs(Source::Container) && asked.shape.place != Place::NonCdb,
     },
     View {
         name: "GV$RESOURCE_LIMIT",
@@ -243,11 +244,11 @@ pub const VIEWS: &[View] = &[
 
 /// The account that reads, which a grant is for.
 #[derive(Clone, Copy, Debug)]
-pub struct Grantee<'a> {
+pub(crate) struct Grantee<'a> {
     /// Its user name in the database's spelling.
-    pub username: &'a str,
+    pub(crate) username: &'a str,
     /// Who runs the database.
-    pub service: Service,
+    pub(crate) service: Service,
 }
 
 /// A view that could not be read.
@@ -275,21 +276,28 @@ impl Unreadable {
             error,
         }
     }
+
+    /// What there is to say of it.
+    #[must_use]
+    pub(crate) fn check(&self) -> Check {
+        let mut found = self.error.to_string();
+        if !self.without.is_empty() {
+            found = format!("{found}; without it {}", self.without);
+        }
+        let check = Check::new(Id::View, self.view, State::Missing, found);
+        match &self.grant {
+            Some(grant) => check.granted_by(grant),
+            None => check,
+        }
+    }
 }
 
 /// `read GV$TRANSACTION from prod: ORA-00942: table or view does not exist; without it transaction_age, transaction_status,
-/// undo_records and undo are unknown, and everybody in a transaction is spared; to grant it: GRANT SELECT ON
+/// undo_records and undo are unknown, and everybody in a transaction is spared; remedy: GRANT SELECT ON
 /// sys.gv_$transaction TO REAPER`
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.error)?;
-        if !self.without.is_empty() {
-            write!(f, "; without it {}", self.without)?;
-        }
-        if let Some(grant) = &self.grant {
-            write!(f, "; to grant it: {grant}")?;
-        }
-        Ok(())
+        self.check().fmt(f)
     }
 }
 
@@ -299,7 +307,7 @@ impl fmt::Display for Unreadable {
 /// granted only through a package, which takes names in upper case (Amazon RDS User Guide, "Granting SELECT or EXECUTE
 /// privileges to SYS objects").
 #[must_use]
-pub fn grant(view: &str, grantee: Grantee<'_>) -> String {
+pub(crate) fn grant(view: &str, grantee: Grantee<'_>) -> String {
     let object = object(view);
     match grantee.service {
         Service::AmazonRds => format!(
@@ -314,6 +322,21 @@ pub fn grant(view: &str, grantee: Grantee<'_>) -> String {
     }
 }
 
+/// The statement that gives the account a system privilege.
+#[must_use]
+pub(crate) fn grant_privilege(privilege: &str, grantee: Grantee<'_>) -> String {
+    format!("GRANT {privilege} TO {}", identifier(grantee.username))
+}
+
+/// The statement that lets a common account see the data of all containers while it is connected to the root.
+#[must_use]
+pub(crate) fn see_all_containers(username: &str) -> String {
+    format!(
+        "ALTER USER {} SET CONTAINER_DATA=ALL CONTAINER=CURRENT",
+        identifier(username)
+    )
+}
+
 /// The object that a right is granted on: `GV_$SESSION` for `GV$SESSION`.
 fn object(view: &str) -> String {
     match view.split_once("V$") {
@@ -322,8 +345,16 @@ fn object(view: &str) -> String {
     }
 }
 
+/// A name as the database spells it: in upper case unless it is quoted.
+#[must_use]
+pub(crate) fn folded(name: &str) -> String {
+    let quoted = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+    quoted.map_or_else(|| name.to_uppercase(), str::to_owned)
+}
+
 /// A name as an SQL identifier: quoted unless folding to upper case leaves it as it is.
-fn identifier(name: &str) -> String {
+#[must_use]
+pub(crate) fn identifier(name: &str) -> String {
     let plain = name.starts_with(|first: char| first.is_ascii_uppercase())
         && name
             .chars()
@@ -341,7 +372,12 @@ pub fn needed(asked: &Asked<'_>) -> Vec<&'static View> {
 ///
 /// # Errors
 /// When the connection breaks.
-pub fn check(connection: &mut dyn Connection, asked: &Asked<'_>, limit: Duration) -> Result<Vec<Unreadable>, Error> {
+pub(crate) fn check(
+    connection: &mut dyn Connection,
+    asked: &Asked<'_>,
+    grantee: Grantee<'_>,
+    limit: Duration,
+) -> Result<Vec<Unreadable>, Error> {
     let mut unreadable = Vec::new();
     for view in needed(asked) {
         let text = format!("SELECT 1 FROM {} WHERE 1 = 0", view.name.to_lowercase());
@@ -350,7 +386,7 @@ pub fn check(connection: &mut dyn Connection, asked: &Asked<'_>, limit: Duration
             Ok(_) => {}
             Err(error) => match error.class {
                 Class::Config | Class::Unsupported | Class::Bug | Class::Partial => {
-                    unreadable.push(Unreadable::new(view.name, error, asked.capabilities.grantee()));
+                    unreadable.push(Unreadable::new(view.name, error, grantee));
                 }
                 Class::Auth | Class::Backoff | Class::Reconnect | Class::Cancelled => return Err(error),
             },

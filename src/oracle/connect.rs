@@ -9,6 +9,7 @@
 //! from being tried again, only make that rarer: each attempt that hangs makes the next one wait longer, and at most
 //! [`MAX_HANGING`] hang at a time.
 
+use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,7 +20,7 @@ use crate::oracle::error::{Class, Error};
 use crate::oracle::link::{Acting, Link};
 use crate::oracle::logoff::Logoffs;
 use crate::oracle::sockets::SocketAttempt;
-use crate::oracle::{ActingConnection, Connection, Driver, Purpose, Target, oci, thin};
+use crate::oracle::{ActingConnection, Client, Connection, Driver, Purpose, Target, oci, thin};
 
 /// How many attempts to connect to one database may hang at a time.
 pub(super) const MAX_HANGING: usize = 8;
@@ -181,6 +182,14 @@ fn no_answer(tried: String, limit: Duration) -> Error {
         tried,
         format!("no answer within {:.1}s", limit.as_secs_f64()),
     )
+}
+
+/// The version of Oracle Client, and whether it is new enough to bound calls (18) and to know Easy Connect Plus (19). Loads it.
+///
+/// # Errors
+/// When it cannot be found or loaded.
+pub(crate) fn client_version(tns_admin: Option<&Path>) -> Result<Client, Error> {
+    oci::client_version(tns_admin)
 }
 
 /// A connection by either driver.

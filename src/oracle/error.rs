@@ -331,6 +331,12 @@ impl Error {
         self.code == Some(WRONG_PASSWORD)
     }
 
+    /// Whether the account may not log in for the lack of CREATE SESSION.
+    #[must_use]
+    pub(crate) fn lacks_create_session(&self) -> bool {
+        self.code == Some(1045)
+    }
+
     /// An error without a number.
     #[must_use]
     pub(crate) fn new(class: Class, tried: impl Into<String>, why: impl Into<String>) -> Error {

@@ -12,6 +12,7 @@
 //! read DATE, NUMBER and VARCHAR2 well, and each has a type that it reads badly.
 
 pub mod access;
+pub(crate) mod account;
 pub mod capabilities;
 mod connect;
 mod connect_string;
@@ -43,6 +44,7 @@ use std::time::Duration;
 
 pub use crate::config::Driver;
 pub use crate::oracle::connect::ConnectSlot;
+pub(crate) use crate::oracle::connect::client_version;
 pub use crate::oracle::error::{Class, Error, Phase, Retry};
 pub(crate) use crate::oracle::link::panicked;
 pub(crate) use crate::oracle::text_form::TextForm;
@@ -87,6 +89,17 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// An installed Oracle Client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Client {
+    /// Its version.
+    pub(crate) version: String,
+    /// Whether its calls can be bounded, without which it is not used.
+    pub(crate) bounds_calls: bool,
+    /// Whether it knows Easy Connect Plus, which names an instance and bounds the connecting.
+    pub(crate) knows_easy_connect_plus: bool,
+}
+
 /// How to log in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Login {
@@ -117,9 +130,14 @@ pub struct Target {
 }
 
 impl Target {
+    /// The address as messages show it.
+    pub(crate) fn address(&self) -> String {
+        connect_string::address(&self.connect)
+    }
+
     /// How error messages name an attempt to connect: database, driver, and the address that was tried.
     pub(crate) fn connecting(&self) -> String {
-        let address = connect_string::address(&self.connect);
+        let address = self.address();
         format!("connect to {} with driver {} at {address}", self.name, self.driver)
     }
 

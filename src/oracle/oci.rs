@@ -24,7 +24,7 @@ use crate::oracle::logoff::Logoffs;
 use crate::oracle::row::RowBuffer;
 use crate::oracle::sockets::SocketAttempt;
 use crate::oracle::{
-    BLOCK, Bind, BlockAnswer, ConnectionIdentity, Driver, Login, MAX_STATEMENT, MODULE, Purpose, Query,
+    BLOCK, Bind, BlockAnswer, Client, ConnectionIdentity, Driver, Login, MAX_STATEMENT, MODULE, Purpose, Query,
     STATEMENT_CACHE, Sink, Target, calendar, db_time,
 };
 
@@ -47,6 +47,21 @@ fn look_up_in(folder: &Path) -> oracle::Result<()> {
         *set = true;
     }
     Ok(())
+}
+
+/// The version of the installed client, which is loaded for it.
+pub(super) fn client_version(tns_admin: Option<&Path>) -> Result<Client, Error> {
+    let tried = "load Oracle Client";
+    let failed = |error: oracle::Error| from_driver(&error, Phase::Connect, tried, Duration::ZERO);
+    if let Some(folder) = tns_admin {
+        look_up_in(folder).map_err(failed)?;
+    }
+    let client = Version::client().map_err(failed)?;
+    Ok(Client {
+        version: client.to_string(),
+        bounds_calls: client.major() >= OLDEST_CLIENT,
+        knows_easy_connect_plus: client.major() >= CLIENT_WITH_EASY_CONNECT_PLUS,
+    })
 }
 
 /// Connects. May hang if the connect string is a TNS alias without a limit.

@@ -9,8 +9,9 @@ mod accounts;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::oracle::access::{Grantee, Unreadable};
-use crate::oracle::capabilities::{Capabilities, Dates, InstanceFacts, Provenance, Release, Service};
+use crate::checks::{Check, Id, State};
+use crate::oracle::access::{Grantee, Unreadable, see_all_containers};
+use crate::oracle::capabilities::{Capabilities, Dates, InstanceFacts, Place, Provenance, Release, Service, Shape};
 use crate::oracle::error::{Class, Error};
 use crate::oracle::sql::{self, Statistics, startup};
 use crate::oracle::{Cell, Connection, Query, TextForm, collect, text_form, whole_number};
@@ -167,12 +168,74 @@ pub(crate) fn texts_as_bytes(
     } else {
         ", and texts that are not ASCII are unknown altogether"
     };
-    capabilities.notes.push(format!(
+    let found = format!(
         "the text of some session (PROGRAM, MODULE or their like) is not valid in its character set, which fails the whole query: \
          texts of sessions are read as their bytes now; what is not valid in them is unknown, so that no condition over it \
          holds{known}"
-    ));
+    );
+    capabilities
+        .notes
+        .push(Check::new(Id::CharacterSet, "", State::Note, found));
     Ok(capabilities)
+}
+
+/// What an account without any grant can find out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outline {
+    /// The release and the container; a database of which no view tells counts as one without other instances.
+    pub(crate) shape: Shape,
+    /// The name of the container, if there are containers.
+    pub(crate) con_name: String,
+    /// The account.
+    pub(crate) username: String,
+    /// Who runs the database, as far as everybody may know.
+    pub(crate) service: Service,
+}
+
+impl Outline {
+    /// Whom a missing right is to be granted to.
+    #[must_use]
+    pub(crate) fn grantee(&self) -> Grantee<'_> {
+        Grantee {
+            username: &self.username,
+            service: self.service,
+        }
+    }
+}
+
+/// Finds out what decides which views are needed, where [`probe`] has failed for the lack of a grant.
+///
+/// # Errors
+/// When the connection breaks, or the database does not show its release.
+pub(crate) fn outline(connection: &mut dyn Connection, limit: Duration) -> Result<Outline, Error> {
+    let mut asking = Asking::new(connection, limit);
+    asking.own_seat()?;
+    let rds = asking.is_amazon_rds()?;
+    let versions = asking.rows(&startup::product(), |row| text(row, 0))?;
+    let version = versions.into_iter().next().unwrap_or_default();
+    let release = Release::parse(&version).ok_or_else(|| asking.unknown("its release", &version))?;
+    let (con_id, con_name) = asking.container(release)?;
+    let place = match con_id {
+        None | Some(0) => Place::NonCdb,
+        Some(1) => Place::Root,
+        Some(_) => Place::Pdb,
+    };
+    let cluster = asking.is_cluster()?;
+    let service = if rds {
+        Service::AmazonRds
+    } else {
+        asking.cloud_service(release)?
+    };
+    Ok(Outline {
+        shape: Shape {
+            release,
+            place,
+            cluster,
+        },
+        con_name,
+        username: asking.username,
+        service,
+    })
 }
 
 /// The daemon's own session on this connection.
@@ -197,7 +260,7 @@ struct Asking<'c> {
     username: String,
     service: Service,
     unreadable: Vec<Unreadable>,
-    notes: Vec<String>,
+    notes: Vec<Check>,
 }
 
 impl<'c> Asking<'c> {
@@ -224,7 +287,7 @@ impl<'c> Asking<'c> {
         self.rows(query, row).map_err(|mut error| {
             let unreadable = Unreadable::new(query.of, error.clone(), self.grantee());
             if let Some(grant) = unreadable.grant {
-                error.why = format!("{}; to grant it: {grant}", error.why);
+                error.why = format!("{}; remedy: {grant}", error.why);
             }
             error
         })
@@ -264,8 +327,8 @@ impl<'c> Asking<'c> {
         }
     }
 
-    fn note(&mut self, note: String) {
-        self.notes.push(note);
+    fn note(&mut self, id: Id, about: &str, found: String) {
+        self.notes.push(Check::new(id, about, State::Note, found));
     }
 
     fn unknown(&self, what: &str, found: &str) -> Error {
@@ -283,6 +346,21 @@ impl<'c> Asking<'c> {
         rows.into_iter()
             .next()
             .ok_or_else(|| self.unknown("its instance", "V$INSTANCE is empty"))
+    }
+
+    /// Whether it is a RAC database, by the first of three views that can be read.
+    fn is_cluster(&mut self) -> Result<bool, Error> {
+        if let Ok(rows) = self.rows_or(&startup::instance(), |row| text(row, 3))? {
+            return Ok(rows.first().is_some_and(|parallel| parallel == "YES"));
+        }
+        let parameters = self.rows_or(&startup::parameters(), |row| Some((text(row, 0)?, text(row, 1)?)))?;
+        if let Ok(parameters) = parameters {
+            let clustered =
+                |(name, value): &(String, String)| name == "cluster_database" && value.eq_ignore_ascii_case("TRUE");
+            return Ok(parameters.iter().any(clustered));
+        }
+        let instances = self.rows_or(&startup::instances(), |row| id(row, 0))?;
+        Ok(instances.is_ok_and(|instances| instances.len() > 1))
     }
 
     fn full_version(&mut self, release: Release) -> Result<Option<String>, Error> {
@@ -337,7 +415,7 @@ impl<'c> Asking<'c> {
             Some((con_id, text(row, 1).unwrap_or_default()))
         })?;
         let rows = rows.unwrap_or_else(|error| {
-            self.note(format!("{error}; the container is not known"));
+            self.note(Id::Container, "", format!("{error}; the container is not known"));
             Vec::new()
         });
         Ok(rows.into_iter().next().unwrap_or_default())
@@ -399,9 +477,8 @@ impl<'c> Asking<'c> {
             || "ALL_TAB_COLUMNS does not show GV_$SESSION".to_owned(),
             |error| error.to_string(),
         );
-        self.note(format!(
-            "{why}; the columns of GV$SESSION are taken to be those that release {release} documents"
-        ));
+        let found = format!("{why}; the columns of GV$SESSION are taken to be those that release {release} documents");
+        self.note(Id::Column, "GV$SESSION", found);
         Ok((release.documented_columns(), Provenance::Documentation))
     }
 
@@ -447,11 +524,16 @@ impl<'c> Asking<'c> {
             return Ok(());
         };
         if !pdbs.is_empty() && seen.first() == Some(&0) {
-            self.note(format!(
-                "no session of any PDB is visible although {} open: if they are in use, the account lacks CONTAINER_DATA (ALTER \
-                 USER ... SET CONTAINER_DATA=ALL CONTAINER=CURRENT)",
-                if pdbs.len() == 1 { format!("{} is", pdbs[0]) } else { format!("{} PDBs are", pdbs.len()) }
-            ));
+            let found = format!(
+                "no session of any PDB is visible although {} open: if they are in use, the account lacks CONTAINER_DATA",
+                if pdbs.len() == 1 {
+                    format!("{} is", pdbs[0])
+                } else {
+                    format!("{} PDBs are", pdbs.len())
+                }
+            );
+            let check = Check::new(Id::ContainerData, "GV$SESSION", State::Missing, found);
+            self.notes.push(check.granted_by(see_all_containers(&self.username)));
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::{Source, Text, seen, without_comments};
 /// The rooms of `src/` from the ground up. A room may use those of its own layer and of the layers above in this list.
 const LAYERS: &[&[&str]] = &[
     &[
-        "clock", "config", "policy", "quantity", "session", "terminal", "words", "yaml",
+        "checks", "clock", "config", "policy", "quantity", "session", "terminal", "words", "yaml",
     ],
     &["decide", "columns_needed"],
     &["event", "journal", "oracle", "recording"],
@@ -30,6 +30,7 @@ const LAYERS: &[&[&str]] = &[
         "policy_test",
     ],
     &["daemon"],
+    &["doctor", "setup_sql"],
     &["cli", "commands"],
     &["", "main"],
 ];

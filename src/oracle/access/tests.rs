@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::oracle::Phase;
+use crate::oracle::capabilities::Capabilities;
 use crate::oracle::capabilities::tests::capabilities;
 use crate::oracle::scripted::{Answer, Scripted};
 use crate::oracle::sql::startup;
@@ -18,18 +19,26 @@ fn names(asked: &Asked<'_>) -> Vec<&'static str> {
     needed(asked).iter().map(|view| view.name).collect()
 }
 
-fn asked<'a>(capabilities: &'a Capabilities, columns: &[Column], resources: &'a [Resource]) -> Asked<'a> {
+fn asked<'a>(capabilities: &Capabilities, columns: &[Column], resources: &'a [Resource]) -> Asked<'a> {
     Asked {
         columns: columns.iter().copied().collect(),
         resources,
-        capabilities,
+        shape: capabilities.shape(),
     }
 }
 
 #[test]
 fn every_view_that_a_query_names_has_its_row() {
     // Read by whom: everybody may read these.
-    let for_everybody = ["SYS_CONTEXT", "ALL_TAB_COLUMNS", "ALL_USERS"];
+    let for_everybody = [
+        "SYS_CONTEXT",
+        "ALL_TAB_COLUMNS",
+        "ALL_USERS",
+        "PRODUCT_COMPONENT_VERSION",
+        "USER_USERS",
+        "USER_RESOURCE_LIMITS",
+        "SESSION_PRIVS",
+    ];
     let text = concat!(include_str!("../sql.rs"), include_str!("../sql/startup.rs"));
     let named: Vec<&str> = text
         .split("Query::new(")
@@ -64,20 +73,17 @@ fn a_view_that_is_not_granted_is_said_with_its_consequence_and_its_grant() {
     assert_eq!(
         said("V$STATNAME", 942, reaper),
         "read V$STATNAME from prod: ORA-00942: no; without it cpu, logical_reads, physical_reads and redo are unknown; \
-         to grant it: GRANT SELECT ON sys.v_$statname TO REAPER"
+         remedy: GRANT SELECT ON sys.v_$statname TO REAPER"
     );
     // 23ai has a number of its own for it.
-    assert!(
-        said("DBA_DATA_FILES", 41900, reaper).ends_with("; to grant it: GRANT SELECT ON sys.dba_data_files TO REAPER")
-    );
+    assert!(said("DBA_DATA_FILES", 41900, reaper).ends_with("; remedy: GRANT SELECT ON sys.dba_data_files TO REAPER"));
     let rds = Grantee {
         service: Service::AmazonRds,
         ..reaper
     };
     assert!(
-        said("GV$SESSTAT", 942, rds).ends_with(
-            "; to grant it: EXEC rdsadmin.rdsadmin_util.grant_sys_object('GV_$SESSTAT', 'REAPER', 'SELECT')"
-        )
+        said("GV$SESSTAT", 942, rds)
+            .ends_with("; remedy: EXEC rdsadmin.rdsadmin_util.grant_sys_object('GV_$SESSTAT', 'REAPER', 'SELECT')")
     );
     let quoted = Grantee {
         username: "reaper",
@@ -142,18 +148,18 @@ fn a_missing_grant_is_found_though_no_session_gives_reason_to_read_the_view() {
     let asked = Asked {
         columns: [Column::Cpu].into_iter().collect(),
         resources: &[],
-        capabilities: &database,
+        shape: database.shape(),
     };
     let mut connection = Scripted::new(vec![
         ("GV$TRANSACTION", Answer::Fails(942)),
         ("V$STATNAME", Answer::Fails(942)),
         ("WHERE 1 = 0", Answer::Rows(Vec::new())),
     ]);
-    let found = check(&mut connection, &asked, LIMIT).expect("the connection holds");
+    let found = check(&mut connection, &asked, database.grantee(), LIMIT).expect("the connection holds");
     let views: Vec<&str> = found.iter().map(|unreadable| unreadable.view).collect();
     assert_eq!(views, ["GV$TRANSACTION", "V$STATNAME"]);
     assert!(found.iter().all(|unreadable| unreadable.grant.is_some()));
     let mut broken = Scripted::new(vec![("V$INSTANCE", Answer::Fails(3113))]);
-    let error = check(&mut broken, &asked, LIMIT).expect_err("the connection broke");
+    let error = check(&mut broken, &asked, database.grantee(), LIMIT).expect_err("the connection broke");
     assert_eq!(error.class, Class::Reconnect);
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use crate::checks::Id;
 use crate::decide::protect::Accounts;
 use crate::oracle::access::Unreadable;
 use crate::oracle::capabilities::{Provenance, Release};
@@ -154,7 +155,8 @@ impl Asking<'_> {
             match self.rows_or(&query, row)? {
                 Ok(names) if names.iter().any(|(_, name)| name == "SYS") => {
                     if provenance == Provenance::PublicDictionary && !is_said {
-                        self.note(format!("{why}; Oracle's accounts are those that ALL_USERS shows"));
+                        let found = format!("{why}; Oracle's accounts are those that ALL_USERS shows");
+                        self.note(Id::Dictionary, "ALL_USERS", found);
                     }
                     // SYS is an account of every container.
                     let of_sys = names.iter().filter(|(_, name)| name == "SYS");
@@ -171,7 +173,8 @@ impl Asking<'_> {
                 }
             }
         }
-        self.note(format!("{why}; Oracle's accounts are taken to be those it documents"));
+        let found = format!("{why}; Oracle's accounts are taken to be those it documents");
+        self.note(Id::Dictionary, "", found);
         let names = PREDEFINED_ACCOUNTS.into_iter().map(str::to_owned).collect();
         Ok((names, Provenance::Documentation, None))
     }

@@ -114,7 +114,7 @@ fn an_open_database_tells_everything() {
     assert_eq!(found.block_size, Some(8192));
     assert_eq!(found.tablespace_blocks.get("TEMP16"), Some(&16_384));
     assert_eq!(found.statistics.numbers(), [19, 288]);
-    assert_eq!(found.notes, Vec::<String>::new());
+    assert_eq!(found.notes, Vec::<Check>::new());
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn what_cannot_be_read_has_a_cautious_answer_and_a_note() {
     assert!(found.unreadable.iter().all(|view| view.grant.is_some()));
     for about in ["ALL_TAB_COLUMNS", "SYS_CONTEXT"] {
         assert!(
-            found.notes.iter().any(|note| note.contains(about)),
+            found.notes.iter().any(|note| note.to_string().contains(about)),
             "no note on {about}: {:?}",
             found.notes
         );
@@ -201,7 +201,7 @@ fn accounts_fall_back_to_the_documented_ones_when_no_view_names_any() {
         assert_eq!(found.maintained_from, Provenance::Documentation);
         assert!(found.maintained.include("SYSTEM", None));
         assert!(
-            found.notes.iter().any(|note| note.contains("ALL_USERS")),
+            found.notes.iter().any(|note| note.to_string().contains("ALL_USERS")),
             "{:?}",
             found.notes
         );
@@ -327,11 +327,14 @@ fn a_root_that_sees_no_pdb_is_told_of() {
     };
     let blind = found(root("0"));
     assert!(
-        blind.notes.iter().any(|note| note.contains("CONTAINER_DATA")),
+        blind
+            .notes
+            .iter()
+            .any(|note| note.to_string().contains("CONTAINER_DATA")),
         "{:?}",
         blind.notes
     );
-    assert_eq!(found(root("12")).notes, Vec::<String>::new());
+    assert_eq!(found(root("12")).notes, Vec::<Check>::new());
     // Without V$PDBS nobody can tell, which is said.
     let unable = found(open_database(vec![
         ("CON_ID')", Answer::Rows(vec![vec!["1", "CDB$ROOT"]])),
@@ -342,7 +345,7 @@ fn a_root_that_sees_no_pdb_is_told_of() {
         said,
         [
             "read V$PDBS from test: ORA-00942: scripted; without it nobody can tell whether the account sees the sessions \
-          of the PDBs (CONTAINER_DATA); to grant it: GRANT SELECT ON sys.v_$pdbs TO REAPER"
+          of the PDBs (CONTAINER_DATA); remedy: GRANT SELECT ON sys.v_$pdbs TO REAPER"
         ]
     );
 }
@@ -355,7 +358,7 @@ fn an_account_that_may_not_even_read_its_own_session_is_told_what_to_grant() {
         .expect_err("the daemon cannot tell itself");
     assert_eq!(
         error.to_string(),
-        "read GV$SESSION from test: ORA-00942: scripted; to grant it: GRANT SELECT ON sys.gv_$session TO REAPER"
+        "read GV$SESSION from test: ORA-00942: scripted; remedy: GRANT SELECT ON sys.gv_$session TO REAPER"
     );
 }
 

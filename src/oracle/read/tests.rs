@@ -138,7 +138,7 @@ fn a_view_that_is_not_granted_is_missing_and_one_that_may_be_incomplete_ends_the
     assert_eq!(
         taken.unreadable[0].to_string(),
         "read GV$TRANSACTION from test: ORA-00942: scripted; without it transaction_age, transaction_status, undo_records and \
-         undo are unknown, and everybody in a transaction is spared; to grant it: GRANT SELECT ON sys.gv_$transaction TO REAPER"
+         undo are unknown, and everybody in a transaction is spared; remedy: GRANT SELECT ON sys.gv_$transaction TO REAPER"
     );
     for (code, class) in [
         (12801, Class::Partial),

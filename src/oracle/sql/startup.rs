@@ -185,6 +185,52 @@ pub(crate) fn parameters() -> Query {
     )
 }
 
+/// NAME, VALUE of the limits on idle sessions, and of what puts profiles' limits in force.
+pub(crate) fn idle_parameters() -> Query {
+    Query::new(
+        "V$PARAMETER",
+        "SELECT name, value FROM v$parameter WHERE name IN ('max_idle_time', 'max_idle_blocker_time', 'resource_limit')",
+        &[Text, Text],
+    )
+}
+
+/// VERSION of the database, which everybody may read.
+pub(crate) fn product() -> Query {
+    Query::new(
+        "PRODUCT_COMPONENT_VERSION",
+        "SELECT version FROM product_component_version WHERE product LIKE 'Oracle%Database%'",
+        &[Text],
+    )
+}
+
+/// ACCOUNT_STATUS, EXPIRY_DATE, SYSDATE of the own account.
+pub(crate) fn own_account() -> Query {
+    Query::new(
+        "USER_USERS",
+        "SELECT account_status, expiry_date, SYSDATE FROM user_users",
+        &[Text, Time, Time],
+    )
+}
+
+/// RESOURCE_NAME, LIMIT of the own profile.
+pub(crate) fn own_limits() -> Query {
+    Query::new(
+        "USER_RESOURCE_LIMITS",
+        "SELECT resource_name, limit FROM user_resource_limits",
+        &[Text, Text],
+    )
+}
+
+/// A row if the session has this system privilege.
+pub(crate) fn own_privilege(privilege: &str) -> Query {
+    Query::new(
+        "SESSION_PRIVS",
+        "SELECT privilege FROM session_privs WHERE privilege = :1",
+        &[Text],
+    )
+    .with(vec![Bind::Text(privilege.to_owned())])
+}
+
 /// CON_ID, NAME of the PDBs that are open.
 pub(crate) fn open_pdbs() -> Query {
     Query::new(

@@ -1,0 +1,202 @@
+//! `setup-sql`: prints the statements that make the daemon's account. Runs none of them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cli::{CONFIG, ExitStatus, SetupSqlArgs};
+use crate::clock::{Clock, SystemClock};
+use crate::columns_needed;
+use crate::commands::{fail, load_config, load_policies, no_config, print, say};
+use crate::config::{Config, Database, Login};
+use crate::daemon;
+use crate::oracle::ConnectSlot;
+use crate::oracle::access::Asked;
+use crate::oracle::capabilities::{Place, Shape};
+use crate::oracle::probe::outline;
+use crate::policy::check_files;
+use crate::policy::model::{Policy, PolicySet};
+use crate::setup_sql::{Setup, account, enforces, possible, script};
+
+/// The policies that come with the program, for a host that has none yet.
+pub(crate) const SHIPPED: [(&str, &str); 5] = [
+    (
+        "idle-application-sessions.yaml",
+        include_str!("../../policies/idle-application-sessions.yaml"),
+    ),
+    (
+        "idle-in-transaction.yaml",
+        include_str!("../../policies/idle-in-transaction.yaml"),
+    ),
+    (
+        "idle-under-pressure.yaml",
+        include_str!("../../policies/idle-under-pressure.yaml"),
+    ),
+    (
+        "leaked-pool-connections.yaml",
+        include_str!("../../policies/leaked-pool-connections.yaml"),
+    ),
+    (
+        "runaway-queries.yaml",
+        include_str!("../../policies/runaway-queries.yaml"),
+    ),
+];
+
+/// Runs the command.
+pub(crate) fn run(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> ExitStatus {
+    match text(arguments, config, clock) {
+        Ok(text) => print(text.as_bytes()),
+        Err(status) => status,
+    }
+}
+
+fn text(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> Result<String, ExitStatus> {
+    if !config.exists() && (config != Path::new(CONFIG) || arguments.release.is_none()) {
+        let status = no_config(config);
+        if config == Path::new(CONFIG) {
+            say("without a configuration: name the release with --for 19c, and --cdb or --pdb");
+        }
+        return Err(status);
+    }
+    let loaded = config.exists().then(|| load_config(config)).transpose()?;
+    let set = policies(loaded.as_ref(), clock)?;
+    let database = match &loaded {
+        Some(config) => Some(chosen(config, arguments.database.as_deref())?),
+        None => None,
+    };
+    let (shape, pdb) = shape(arguments, database)?;
+    possible(shape).map_err(|why| fail(&why))?;
+    let user = user(arguments, database, shape)?;
+    let columns = columns_needed::columns(&set);
+    let resources = columns_needed::resources(&set);
+    let on = |policy: &Policy| {
+        let mut selectors = policy.databases.iter();
+        policy.databases.is_empty()
+            || database.is_none_or(|here| selectors.any(|one| one.selects(&here.name, &here.labels)))
+    };
+    Ok(script(&Setup {
+        database: database.map(|database| &*database.name),
+        asked: Asked {
+            columns,
+            resources: &resources,
+            shape,
+        },
+        pdb: pdb.as_deref(),
+        user: &user,
+        enforces: enforces(&set, on),
+    }))
+}
+
+fn policies(config: Option<&Config>, clock: SystemClock) -> Result<Arc<PolicySet>, ExitStatus> {
+    if let Some(config) = config {
+        return load_policies(&config.policies, clock.today(config.timezone), config.timezone);
+    }
+    let files = SHIPPED.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
+    let zone = chrono_tz::UTC;
+    let loaded = check_files(&files, clock.today(zone), zone);
+    loaded
+        .set
+        .map(Arc::new)
+        .ok_or_else(|| fail("the policies that come with the program are invalid, which a test excludes"))
+}
+
+/// The named database, else the only one.
+fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Database, ExitStatus> {
+    let names = || config.databases.iter().map(|database| &*database.name);
+    match (name, config.databases.as_slice()) {
+        (None, [only]) => Ok(only),
+        (None, _) => {
+            let all: Vec<&str> = names().collect();
+            Err(fail(&format!(
+                "the configuration has several databases: name one of them with --database ({})",
+                all.join(", ")
+            )))
+        }
+        (Some(name), databases) => databases
+            .iter()
+            .find(|database| &*database.name == name)
+            .ok_or_else(|| fail(&crate::commands::no_database(name, names()))),
+    }
+}
+
+/// As the command line says; otherwise the database is asked, which an account that may only log in can.
+fn shape(arguments: &SetupSqlArgs, database: Option<&Database>) -> Result<(Shape, Option<String>), ExitStatus> {
+    if let Some(release) = arguments.release {
+        let place = match (arguments.cdb, arguments.pdb) {
+            (true, _) => Place::Root,
+            (_, true) => Place::Pdb,
+            (false, false) => Place::NonCdb,
+        };
+        let cluster = arguments.rac;
+        return Ok((
+            Shape {
+                release,
+                place,
+                cluster,
+            },
+            None,
+        ));
+    }
+    let Some(database) = database else {
+        return Err(fail("name the release with --for"));
+    };
+    let asked = daemon::reach(database, &Arc::default())
+        .map_err(|error| error.to_string())
+        .and_then(|reach| {
+            let mut connection = reach.connect(&ConnectSlot::new()).map_err(|error| error.to_string())?;
+            let outline = outline(&mut *connection, reach.call_limit).map_err(|error| error.to_string());
+            connection.close(Duration::from_secs(1));
+            outline
+        });
+    match asked {
+        Ok(outline) => {
+            let pdb = (outline.shape.place == Place::Pdb).then_some(outline.con_name);
+            Ok((outline.shape, pdb))
+        }
+        Err(why) => Err(fail(&format!(
+            "{why}; to set up an account that cannot log in yet, name the release with --for 19c, and --cdb or --pdb if it has \
+             containers"
+        ))),
+    }
+}
+
+fn user(arguments: &SetupSqlArgs, database: Option<&Database>, shape: Shape) -> Result<String, ExitStatus> {
+    let named = match (&arguments.user, database.map(|database| &database.login)) {
+        (Some(user), _) => account(user),
+        (None, Some(Login::Password { user, .. })) => account(user),
+        (None, Some(Login::External)) => {
+            return Err(fail(
+                "the database is logged in to without a name (`external: true`): name the account with --user",
+            ));
+        }
+        (None, None) if shape.place == Place::Root => "C##REAPER".to_owned(),
+        (None, None) => "REAPER".to_owned(),
+    };
+    if named.is_empty() || named.contains(['"', '\0', '\n', ';', '&']) {
+        return Err(fail(&format!("{named:?} is not the name of an account")));
+    }
+    if shape.place == Place::Root && !named.starts_with("C##") {
+        say(&format!(
+            "warning: in CDB$ROOT the name of an account begins with COMMON_USER_PREFIX, which is C## unless it was changed; this one \
+             is {named}"
+        ));
+    }
+    Ok(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policies_that_come_with_the_program_are_those_of_the_folder() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+        let mut there: Vec<String> = std::fs::read_dir(folder)
+            .expect("policies")
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| name.ends_with(".yaml"))
+            .collect();
+        there.sort();
+        assert_eq!(there, SHIPPED.map(|(name, _)| name));
+    }
+}

@@ -1,0 +1,174 @@
+//! What `doctor` looks at on this host: files, the state folder, Oracle Client.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use rustix::fs::Access;
+
+use crate::checks::{Check, Id, State};
+use crate::config::{Config, Driver};
+use crate::journal::{FILE_BYTES, FILES_KEPT};
+use crate::oracle;
+use crate::yaml::diagnostics::Diagnostic;
+
+/// What the mode of a file or folder permits others.
+const OTHERS_WRITE: u32 = 0o002;
+
+/// The problems of some files as checks; fine if there are none. What others could change or read is said of its file whichever
+/// part it belongs to.
+#[must_use]
+pub(crate) fn files(id: Id, fine: &str, problems: &[Diagnostic]) -> Vec<Check> {
+    let mut checks: Vec<Check> = problems.iter().map(|problem| of_problem(id, problem)).collect();
+    if !checks
+        .iter()
+        .any(|check| check.id == id && check.state == State::Missing)
+    {
+        checks.insert(0, Check::new(id, "", State::Fine, fine));
+    }
+    checks
+}
+
+fn of_problem(id: Id, problem: &Diagnostic) -> Check {
+    let place = if problem.line > 0 {
+        format!("{}:{}:{}", problem.file, problem.line, problem.column)
+    } else {
+        problem.file.to_string()
+    };
+    let (id, state) = match problem.code {
+        "writable-by-all" | "secret-readable-by-all" => (Id::Exposure, State::Missing),
+        _ if problem.is_error() => (id, State::Missing),
+        _ => (id, State::Note),
+    };
+    let check = Check::new(id, &*place, state, format!("{place}: {}", problem.message));
+    match (&problem.hint, state) {
+        (Some(hint), _) => check.with(hint),
+        (None, State::Missing) => check.with("`orareaper check` shows the place"),
+        (None, State::Fine | State::Note | State::Untried) => check,
+    }
+}
+
+/// The state folder, and who uses it. `owner` is the process that has locked it, if any.
+#[must_use]
+pub(crate) fn state_folder(folder: &Path, owner: Option<&str>) -> Vec<Check> {
+    let shown = folder.display().to_string();
+    let check = |state, found: String| Check::new(Id::StateFolder, &*shown, state, found);
+    let metadata = match fs::metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => metadata,
+        Ok(_) => {
+            return vec![check(State::Missing, format!("{shown} is not a folder")).with("name a folder with `state`")];
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return vec![check(
+                State::Note,
+                format!("{shown} does not exist; the daemon makes it when it starts"),
+            )];
+        }
+        Err(error) => {
+            return vec![
+                check(State::Untried, format!("look at {shown}: {error}"))
+                    .with("run `orareaper doctor` as root or as the daemon's own user"),
+            ];
+        }
+    };
+    let mut checks = vec![usable(&shown, folder, owner, &metadata)];
+    checks.extend(space(&shown, folder));
+    if metadata.mode() & OTHERS_WRITE != 0 {
+        let found =
+            format!("every user of this host can write to {shown}, and so pause the daemon or replace its journal");
+        let check = Check::new(Id::Exposure, &*shown, State::Missing, found);
+        checks.push(check.with(format!("run `chmod o-w {shown}`")));
+    }
+    checks
+}
+
+fn usable(shown: &str, folder: &Path, owner: Option<&str>, metadata: &Metadata) -> Check {
+    let check = |state, found: String| Check::new(Id::StateFolder, shown, state, found);
+    let of = format!(
+        "belongs to user {}, mode {:04o}",
+        metadata.uid(),
+        metadata.mode() & 0o7777
+    );
+    if let Some(owner) = owner {
+        return check(
+            State::Fine,
+            format!("{shown} {of}; a running daemon uses it (process {owner})"),
+        );
+    }
+    match rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => check(
+            State::Fine,
+            format!("{shown} {of}, can be written to, and no daemon uses it"),
+        ),
+        Err(error) => check(
+            State::Missing,
+            format!("{shown} {of}, and cannot be written to by the user of this command: {error}"),
+        )
+        .with("give the folder to the user that the daemon runs as, or run `orareaper doctor` as that user"),
+    }
+}
+
+/// The journal keeps a fixed number of files, so its greatest size is known.
+fn space(shown: &str, folder: &Path) -> Option<Check> {
+    let whole = FILE_BYTES * (u64::from(FILES_KEPT) + 1);
+    let there = rustix::fs::statvfs(folder).ok()?;
+    let free = there.f_bavail.saturating_mul(there.f_frsize);
+    let mib = |bytes: u64| bytes / (1 << 20);
+    let check = |state| {
+        let found = format!(
+            "{} MiB are free where {shown} is, and a full journal takes {} MiB",
+            mib(free),
+            mib(whole)
+        );
+        Check::new(Id::StateFolder, shown, state, found)
+    };
+    if free < FILE_BYTES {
+        Some(check(State::Missing).with("free some space: what cannot be journalled is not done"))
+    } else if free < whole {
+        Some(check(State::Note))
+    } else {
+        None
+    }
+}
+
+/// Oracle Client, where a database is reached by it.
+#[must_use]
+pub(crate) fn client(config: &Config) -> Option<Check> {
+    let mut through = config
+        .databases
+        .iter()
+        .filter(|database| database.driver == Driver::Oci);
+    let first = through.next()?;
+    let check = |state, found: String| Check::new(Id::ClientLibrary, "", state, found);
+    Some(match oracle::client_version(first.tns_admin.as_deref()) {
+        Err(error) => check(State::Missing, error.to_string())
+            .with("install Oracle Instant Client 19 or later where the loader finds it, or set `driver: thin`"),
+        Ok(client) if !client.bounds_calls => check(
+            State::Missing,
+            format!("Oracle Client {} has no call timeout", client.version),
+        )
+        .with("install Oracle Client 19 or later"),
+        Ok(client) if !client.knows_easy_connect_plus => check(
+            State::Note,
+            format!(
+                "Oracle Client {} cannot bound the connecting, which version 19 can",
+                client.version
+            ),
+        ),
+        Ok(client) => check(State::Fine, format!("Oracle Client {}", client.version)),
+    })
+}
+
+/// Fine if nothing in `checks` is exposed.
+#[must_use]
+pub(crate) fn nothing_exposed(checks: &[Check]) -> Option<Check> {
+    let exposed = checks.iter().any(|check| check.id == Id::Exposure);
+    (!exposed).then(|| {
+        Check::new(
+            Id::Exposure,
+            "",
+            State::Fine,
+            "no other user of this host can change what decides, or read a password",
+        )
+    })
+}

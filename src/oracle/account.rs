@@ -1,0 +1,91 @@
+//! What an account may find out about itself without any grant: its limits, its password, its rights.
+//!
+//! USER_USERS, USER_RESOURCE_LIMITS and SESSION_PRIVS show everybody their own entries (Oracle Database Reference), so a grant that
+//! is missing never hides what limits the account. Only the instance's limits on idle sessions are in V$PARAMETER.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::oracle::error::Error;
+use crate::oracle::probe::{text, time};
+use crate::oracle::sql::startup;
+use crate::oracle::{Connection, collect, text_form};
+use crate::session::time::DbTime;
+
+/// More rows than any of these queries returns.
+const AT_MOST: usize = 1_000;
+
+/// The account as the dictionary shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// USER_USERS.ACCOUNT_STATUS: `OPEN`, `EXPIRED(GRACE)`.
+    pub(crate) status: String,
+    /// USER_USERS.EXPIRY_DATE: when its password expires, if it does.
+    pub(crate) expires: Option<DbTime>,
+    /// SYSDATE.
+    pub(crate) now: Option<DbTime>,
+}
+
+/// Status and expiry of the account.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn standing(connection: &mut dyn Connection, limit: Duration) -> Result<Standing, Error> {
+    let rows = collect(connection, &startup::own_account(), limit, 1, |row| {
+        Some(Standing {
+            status: text(row, 0).unwrap_or_default(),
+            expires: time(row, 1),
+            now: time(row, 2),
+        })
+    })?;
+    Ok(rows.into_iter().next().unwrap_or_default())
+}
+
+/// The limits of the account's profile, by RESOURCE_NAME: `IDLE_TIME` is `UNLIMITED`, or minutes.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn profile(connection: &mut dyn Connection, limit: Duration) -> Result<BTreeMap<String, String>, Error> {
+    named(connection, &startup::own_limits(), limit)
+}
+
+/// MAX_IDLE_TIME, MAX_IDLE_BLOCKER_TIME and RESOURCE_LIMIT, as far as the release has them.
+///
+/// # Errors
+/// When V$PARAMETER cannot be read.
+pub(crate) fn idle_limits(connection: &mut dyn Connection, limit: Duration) -> Result<BTreeMap<String, String>, Error> {
+    named(connection, &startup::idle_parameters(), limit)
+}
+
+/// Whether the session has a system privilege, its own or by a role.
+///
+/// # Errors
+/// When SESSION_PRIVS cannot be read.
+pub(crate) fn holds(connection: &mut dyn Connection, privilege: &str, limit: Duration) -> Result<bool, Error> {
+    let rows = collect(connection, &startup::own_privilege(privilege), limit, AT_MOST, |row| {
+        text(row, 0)
+    })?;
+    Ok(!rows.is_empty())
+}
+
+/// The database's character set, and whether texts in it are UTF-8.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn character_set(connection: &mut dyn Connection, limit: Duration) -> Result<(String, bool), Error> {
+    let rows = collect(connection, &text_form::character_set(), limit, 1, |row| text(row, 0))?;
+    let name = rows.into_iter().next().unwrap_or_default();
+    let utf8 = text_form::is_utf8(&name);
+    Ok((name, utf8))
+}
+
+fn named(
+    connection: &mut dyn Connection,
+    query: &crate::oracle::Query,
+    limit: Duration,
+) -> Result<BTreeMap<String, String>, Error> {
+    let rows = collect(connection, query, limit, AT_MOST, |row| {
+        Some((text(row, 0)?, text(row, 1).unwrap_or_default()))
+    })?;
+    Ok(rows.into_iter().collect())
+}

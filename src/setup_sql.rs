@@ -1,0 +1,313 @@
+//! `setup-sql`: the account that the daemon logs in as, as statements in the order in which to run them.
+//!
+//! It grants what the policies need and nothing else, out of the same table that says what is missing ([`access`]), so `doctor` has
+//! nothing to say about an account that was made with it. The text is for SQL*Plus and SQLcl: a password is asked for and stands in
+//! no file, and no comment follows a statement on its line, which SQL*Plus would take for a part of it (SQL*Plus User's Guide,
+//! "Placing Comments in Scripts").
+
+use std::fmt::Write as _;
+
+use crate::actuator::PRIVILEGE;
+use crate::oracle::access::{self, Asked, Grantee, folded};
+use crate::oracle::capabilities::{Place, Release, Service, Shape};
+use crate::policy::model::{Action, Mode, PolicySet};
+
+/// What is set up.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup<'a> {
+    /// The configured name of the database, if it has one.
+    pub(crate) database: Option<&'a str>,
+    /// What the policies need of what kind of database.
+    pub(crate) asked: Asked<'a>,
+    /// The name of the PDB, if it is known.
+    pub(crate) pdb: Option<&'a str>,
+    /// The account, in the database's spelling.
+    pub(crate) user: &'a str,
+    /// Whether a policy ends sessions or cancels statements here.
+    pub(crate) enforces: bool,
+}
+
+/// The most sessions that the account may have: the daemon's own, those of `plan` and `doctor`, and those that a lost network leaves
+/// behind for a while.
+const SESSIONS: u32 = 20;
+
+/// Before 12.2 a name has at most 30 bytes.
+const SHORT_NAME: usize = 30;
+
+/// Before this release there are no containers, and from the second on there is no database without them.
+const CONTAINERS: [Release; 2] = [Release { major: 12, minor: 1 }, Release { major: 21, minor: 0 }];
+
+/// Whether a release comes in this form.
+///
+/// # Errors
+/// Why not, and what to say instead.
+pub(crate) fn possible(shape: Shape) -> Result<(), String> {
+    let [first, only] = CONTAINERS;
+    let release = shape.release;
+    match shape.place {
+        Place::Root | Place::Pdb if release < first => Err(format!(
+            "release {release} has no containers, which came with {first}: leave out --cdb and --pdb"
+        )),
+        Place::NonCdb if release >= only => Err(format!(
+            "release {release} always has containers: add --cdb for CDB$ROOT or --pdb for a PDB, whichever the daemon connects to"
+        )),
+        Place::Root | Place::Pdb | Place::NonCdb => Ok(()),
+    }
+}
+
+/// Whether a policy of the set does more than report, and is not a rehearsal.
+#[must_use]
+pub(crate) fn enforces<'p>(set: &'p PolicySet, on: impl Fn(&'p crate::policy::model::Policy) -> bool) -> bool {
+    set.policies.iter().any(|policy| {
+        policy.mode == Mode::Enforce && on(policy) && policy.actions().any(|action| action != Action::Report)
+    })
+}
+
+/// The account that a log-in name leads to, in the database's spelling: `reaper` is REAPER, `"reaper"` is not, and `proxy[target]`
+/// becomes the target.
+#[must_use]
+pub(crate) fn account(login: &str) -> String {
+    let inner = login.split_once('[').and_then(|(_, rest)| rest.strip_suffix(']'));
+    folded(inner.unwrap_or(login).trim())
+}
+
+/// The statements.
+#[must_use]
+pub(crate) fn script(setup: &Setup<'_>) -> String {
+    let mut out = String::new();
+    head(&mut out, setup);
+    account_itself(&mut out, setup);
+    let grantee = Grantee {
+        username: setup.user,
+        service: Service::SelfManaged,
+    };
+    for view in access::needed(&setup.asked) {
+        let _ = write!(
+            out,
+            "\n-- {}: without it, {}\n{};\n",
+            view.name,
+            view.without,
+            access::grant(view.name, grantee)
+        );
+    }
+    if setup.asked.shape.place == Place::Root {
+        out.push_str("\n-- the root shows an account its own data alone unless it is told otherwise\n");
+        let _ = writeln!(out, "{};", access::see_all_containers(setup.user));
+    }
+    let act = access::grant_privilege(PRIVILEGE, grantee);
+    if setup.enforces {
+        out.push_str("\n-- to end sessions: a policy enforces\n");
+        let _ = writeln!(out, "{act};");
+    } else {
+        let _ = write!(
+            out,
+            "\n-- No policy enforces yet. When one does, it needs a powerful privilege:\n--   {act}\n"
+        );
+    }
+    out
+}
+
+fn head(out: &mut String, setup: &Setup<'_>) {
+    let Shape { release, place, .. } = setup.asked.shape;
+    let whose = setup.database.map_or_else(String::new, |name| format!(" on {name}"));
+    let _ = write!(
+        out,
+        "-- The account of orareaper{whose}, for Oracle Database {release}.\n-- Run it with SQL*Plus or SQLcl, which ask for the \
+         password.\n"
+    );
+    out.push_str(match place {
+        Place::NonCdb => "-- as SYS\n",
+        Place::Root => "-- as SYS in CDB$ROOT\n",
+        Place::Pdb => "",
+    });
+    if place == Place::Pdb {
+        match setup.pdb {
+            Some(name) => {
+                let _ = writeln!(out, "-- as SYS in the PDB {name}");
+            }
+            None => out.push_str("-- as SYS in the PDB that `connect` leads to\n"),
+        }
+    }
+    let _ = write!(
+        out,
+        "\nWHENEVER SQLERROR EXIT FAILURE\nSET VERIFY OFF\nACCEPT reaper_password CHAR PROMPT 'Password for {}: ' HIDE\n",
+        setup.user
+    );
+}
+
+fn account_itself(out: &mut String, setup: &Setup<'_>) {
+    let user = access::identifier(setup.user);
+    let profile = access::identifier(&profile_name(setup));
+    // A common account, and the profile of one, exist in all containers; a local one needs no clause.
+    let everywhere = match setup.asked.shape.place {
+        Place::Root => " CONTAINER=ALL",
+        Place::NonCdb | Place::Pdb => "",
+    };
+    let _ = write!(
+        out,
+        "\n-- limits that would end its connections are off; the DEFAULT profile decides about its password\n\
+         CREATE PROFILE {profile} LIMIT\n  SESSIONS_PER_USER {SESSIONS}\n  IDLE_TIME UNLIMITED\n  CONNECT_TIME UNLIMITED{everywhere};\n\
+         \nCREATE USER {user} IDENTIFIED BY \"&reaper_password\" PROFILE {profile}{everywhere};\n\
+         \n-- to log in\nGRANT CREATE SESSION TO {user};\n"
+    );
+}
+
+fn profile_name(setup: &Setup<'_>) -> String {
+    const SUFFIX: &str = "_PROFILE";
+    let mut name = setup.user.to_owned();
+    if setup.asked.shape.release < (Release { major: 12, minor: 2 }) {
+        while name.len() > SHORT_NAME - SUFFIX.len() {
+            name.pop();
+        }
+    }
+    format!("{name}{SUFFIX}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::policy::pressure::Resource;
+    use crate::session::column::{Column, Columns};
+
+    fn setup<'a>(place: Place, major: u32, minor: u32, resources: &'a [Resource]) -> Setup<'a> {
+        Setup {
+            database: Some("prod"),
+            asked: Asked {
+                columns: [Column::Temp].into_iter().collect::<Columns>(),
+                resources,
+                shape: Shape {
+                    release: Release { major, minor },
+                    place,
+                    cluster: false,
+                },
+            },
+            pdb: None,
+            user: if place == Place::Root { "C##REAPER" } else { "REAPER" },
+            enforces: true,
+        }
+    }
+
+    #[test]
+    fn it_reads_from_top_to_bottom() {
+        let mut setup = setup(Place::Root, 19, 0, &[]);
+        setup.asked.columns = Columns::NONE;
+        let text = script(&setup);
+        let (begin, rest) = text.split_once("\n-- V$INSTANCE").expect("the views follow");
+        assert_eq!(
+            begin,
+            "\
+-- The account of orareaper on prod, for Oracle Database 19.0.
+-- Run it with SQL*Plus or SQLcl, which ask for the password.
+-- as SYS in CDB$ROOT
+
+WHENEVER SQLERROR EXIT FAILURE
+SET VERIFY OFF
+ACCEPT reaper_password CHAR PROMPT 'Password for C##REAPER: ' HIDE
+
+-- limits that would end its connections are off; the DEFAULT profile decides about its password
+CREATE PROFILE C##REAPER_PROFILE LIMIT
+  SESSIONS_PER_USER 20
+  IDLE_TIME UNLIMITED
+  CONNECT_TIME UNLIMITED CONTAINER=ALL;
+
+CREATE USER C##REAPER IDENTIFIED BY \"&reaper_password\" PROFILE C##REAPER_PROFILE CONTAINER=ALL;
+
+-- to log in
+GRANT CREATE SESSION TO C##REAPER;
+"
+        );
+        assert!(
+            rest.ends_with(
+                "
+-- the root shows an account its own data alone unless it is told otherwise
+ALTER USER C##REAPER SET CONTAINER_DATA=ALL CONTAINER=CURRENT;
+
+-- to end sessions: a policy enforces
+GRANT ALTER SYSTEM TO C##REAPER;
+"
+            ),
+            "{rest}"
+        );
+    }
+
+    /// One grant too few and a policy does nothing, one too many and nobody knows what for.
+    #[test]
+    fn every_view_that_is_read_is_granted_somewhere_and_nothing_else_is() {
+        let mut granted = BTreeSet::new();
+        for place in [Place::NonCdb, Place::Root, Place::Pdb] {
+            let mut setup = setup(place, 19, 0, &Resource::ALL);
+            setup.asked.columns = Column::ALL.iter().copied().collect();
+            setup.asked.shape.cluster = true;
+            setup.user = "REAPER";
+            let text = script(&setup);
+            let lines = text.lines().filter_map(|line| line.strip_suffix(';'));
+            granted.extend(lines.filter(|line| line.contains(" ON sys.")).map(str::to_owned));
+        }
+        let reaper = Grantee {
+            username: "REAPER",
+            service: Service::SelfManaged,
+        };
+        let read: BTreeSet<String> = access::VIEWS
+            .iter()
+            .map(|view| access::grant(view.name, reaper))
+            .collect();
+        assert_eq!(granted, read);
+    }
+
+    /// SQL*Plus ends a statement at a semicolon that ends a line, takes & for a variable wherever it stands, and continues a line
+    /// after a hyphen.
+    #[test]
+    fn no_comment_confuses_sqlplus() {
+        for (place, major) in [(Place::NonCdb, 11), (Place::Root, 19), (Place::Pdb, 23)] {
+            for line in script(&setup(place, major, 2, &Resource::ALL)).lines() {
+                let comment = line.starts_with("--");
+                assert!(!comment || !line.contains('&') && !line.ends_with([';', '-']), "{line}");
+                assert!(comment || !line.contains(" --"), "a comment after a statement: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_privilege_that_nothing_needs_yet_is_not_granted() {
+        let mut setup = setup(Place::NonCdb, 19, 0, &[]);
+        setup.enforces = false;
+        let text = script(&setup);
+        let granted = |line: &str| line.starts_with("GRANT ALTER SYSTEM");
+        assert!(
+            !text.lines().any(granted) && text.contains("--   GRANT ALTER SYSTEM TO REAPER"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_release_comes_with_containers_or_without() {
+        for (place, major, minor, is_possible) in [
+            (Place::NonCdb, 11, 2, true),
+            (Place::Pdb, 11, 2, false),
+            (Place::Root, 12, 1, true),
+            (Place::NonCdb, 19, 0, true),
+            (Place::NonCdb, 21, 0, false),
+            (Place::Root, 26, 0, true),
+        ] {
+            let shape = setup(place, major, minor, &[]).asked.shape;
+            assert_eq!(possible(shape).is_ok(), is_possible, "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn an_account_is_named_as_the_database_spells_it() {
+        for (login, name) in [
+            ("reaper", "REAPER"),
+            ("c##reaper", "C##REAPER"),
+            ("\"reaper\"", "reaper"),
+            ("proxy[reaper]", "REAPER"),
+        ] {
+            assert_eq!(account(login), name);
+        }
+        let mut long = setup(Place::NonCdb, 11, 2, &[]);
+        long.user = "A_NAME_THAT_IS_QUITE_LONG_30BY";
+        assert_eq!(profile_name(&long), "A_NAME_THAT_IS_QUITE_L_PROFILE");
+    }
+}
