@@ -62,7 +62,11 @@ pub(crate) fn play(seed: u64) -> usize {
         if world.kills().is_empty() && began.elapsed() > slower_at {
             slower_at += TOO_FAST;
             let database = &mut config.databases[0];
-            for time in [&mut database.poll, &mut database.connect_timeout, &mut database.call_timeout] {
+            for time in [
+                &mut database.poll,
+                &mut database.connect_timeout,
+                &mut database.call_timeout,
+            ] {
                 *time *= 2;
             }
             running.reload(&config, load(&setting.sets[0]));

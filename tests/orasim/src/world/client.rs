@@ -238,7 +238,9 @@ impl ClientSession {
                     self.wait(deadline, false, |_| false)?;
                 }
                 Strike::Advance(length) => {
-                    self.shared.clock.advance(Duration::from_millis(length.0.unsigned_abs()));
+                    self.shared
+                        .clock
+                        .advance(Duration::from_millis(length.0.unsigned_abs()));
                     drop(self.shared.look());
                     self.shared.signal();
                 }
