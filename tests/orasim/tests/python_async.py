@@ -50,7 +50,8 @@ async def talk(number):
 
 async def interruptions():
     async with await connect() as connection:
-        connection.call_timeout = 200
+        # The answer to the break that follows has as long.
+        connection.call_timeout = 2_000
         await fails(connection.execute("begin sleep; end;"), "DPY-4024")
         connection.call_timeout = 0
         asyncio.get_running_loop().call_later(0.3, connection.cancel)
