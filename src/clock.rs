@@ -42,6 +42,11 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
     /// For people and records.
     fn utc(&self) -> DateTime<Utc>;
 
+    /// How many seconds of a database's clock pass in one of this: 1, except where a simulated database runs faster.
+    fn pace(&self) -> u32 {
+        1
+    }
+
     /// The calendar day in a time zone, which exemptions expire by.
     fn today(&self, zone: chrono_tz::Tz) -> NaiveDate {
         self.utc().with_timezone(&zone).date_naive()
@@ -78,6 +83,29 @@ impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods, reason = "the one place that reads the time of day")]
     fn utc(&self) -> DateTime<Utc> {
         DateTime::<Utc>::from(SystemTime::now())
+    }
+}
+
+/// The host's clocks beside a simulated database that runs faster.
+#[derive(Clone, Copy, Debug)]
+pub struct PacedClock {
+    /// The host's clocks.
+    pub host: SystemClock,
+    /// Seconds of the database's clock in one of theirs.
+    pub pace: u32,
+}
+
+impl Clock for PacedClock {
+    fn now(&self) -> Monotonic {
+        self.host.now()
+    }
+
+    fn utc(&self) -> DateTime<Utc> {
+        self.host.utc()
+    }
+
+    fn pace(&self) -> u32 {
+        self.pace
     }
 }
 

@@ -8,6 +8,7 @@ mod broken_answers;
 mod browser;
 mod cases;
 mod cli;
+mod clocks;
 mod daemon;
 mod diagnostics;
 mod doctor;

@@ -324,7 +324,7 @@ fn a_pool_that_refills_is_left_alone_also_after_a_restart() {
         daemon.looks("orcl", 2);
         assert_eq!(daemon.metric(suspended), Some(1.0), "it is known from the journal");
         assert_eq!(db.kills().len(), kills);
-        db.world.advance(62 * MINUTE);
+        db.let_pass(&daemon, "orcl", 62);
         until("it to be tried again", || db.kills().len() > kills);
         site.journals("group_released", |_| true);
     }

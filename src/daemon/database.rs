@@ -25,10 +25,12 @@ use crate::daemon::database::orders::Orders;
 use crate::daemon::messages::{Acted, Batch, Input, Needs, Order, Polled, Settings};
 use crate::daemon::pause::Pause;
 use crate::daemon::siblings::{DatabaseIdentity, Kin};
-use crate::daemon::standby::{ConnectionState, Needed, Standby, names};
-use crate::decide::cycle::{CycleInput, Memory, cycle, remember};
+use crate::daemon::standby::{Needed, ConnectionState, Standby, names};
+use crate::decide::clocks::{ClockStep, HostTime};
+use crate::decide::cycle::{Memory, CycleInput, cycle, remember};
 use crate::decide::guard::{Going, Warrant};
-use crate::decide::in_force::{Absent, DatabaseRules, GAP, Here, Rhythm};
+use crate::decide::in_force::{Absent, GAP, Here, Rhythm, DatabaseRules};
+use crate::decide::ledger::later;
 use crate::decide::standstill::Standstill;
 use crate::decide::verify::FollowState;
 use crate::oracle::capabilities::Capabilities;
@@ -56,6 +58,8 @@ pub trait Watcher: Send {
     fn acting_failed(&mut self, database: &str, error: &Error) {
         self.acting_stopped(database, &error.to_string());
     }
+    /// The database's clock stepped.
+    fn stepped(&mut self, database: &str, step: ClockStep);
     /// Which connections stand by to act on, as of this poll.
     fn standing(&mut self, database: &str, places: &[ConnectionState]);
     /// The loop is alive.
@@ -112,6 +116,8 @@ pub struct Database {
     acting_backoff: Backoff,
     /// What the thread that acts was told to do and has not answered.
     orders: Orders,
+    /// The sum of the steps of the database's clock when the newest batch was dated.
+    stepped_before: TimeDelta,
     standby: Standby,
     next_poll: Monotonic,
     last_cycle: Option<DateTime<Utc>>,
@@ -153,6 +159,7 @@ impl Database {
             revoked: Arc::default(),
             acting_backoff: backoff,
             orders: Orders::default(),
+            stepped_before: TimeDelta::zero(),
             standby,
             next_poll,
             last_cycle: None,
@@ -361,18 +368,20 @@ impl Database {
         let needed = Needed::of(rules.set(), here.running(), &polled.snapshot);
         self.standby.need(needed, &polled.snapshot);
         let facts = polled.capabilities.facts(&self.own);
+        let step = self.reconcile(now, polled.began);
         let identity = DatabaseIdentity::of(&polled.capabilities);
         let heard = self.kin.meet(identity, self.memory.ledger.own());
         self.memory.ledger.reckon_with(heard.done);
         let standstill = self
             .standstill(polled, now)
+            .or_else(|| step.map(Standstill::ClockStepped))
             .or_else(|| Some(Standstill::Sibling(heard.acts?)));
         let terms = CycleInput {
             rules: &rules,
             here: &here,
             facts: &facts,
             now,
-            unbroken: self.is_unbroken(polled.began),
+            unbroken: self.is_unbroken(polled.began) && step.is_none(),
             read_in: whole_seconds(polled.took),
             standstill: standstill.as_ref(),
             assume_held: false,
@@ -418,6 +427,7 @@ impl Database {
         now: DateTime<Utc>,
     ) {
         self.revoked = Arc::default();
+        self.stepped_before = self.memory.clocks.stepped();
         let following = self.memory.following.iter();
         let following = following.filter(|(_, followed)| followed.state != FollowState::Asked);
         let going = following.map(|(key, followed)| Going {
@@ -451,8 +461,9 @@ impl Database {
         match acted {
             Acted::Connected(own) => self.remember_own(own),
             Acted::Standing(places) => self.stood(&places),
-            Acted::Done(done) => {
+            Acted::Done(mut done) => {
                 self.watcher.done(&self.settings.name, &done);
+                done.at = later(done.at, self.memory.clocks.stepped() - self.stepped_before);
                 remember(&mut self.memory, *done);
             }
             Acted::JournalFailed(why) => self.watcher.acting_stopped(&self.settings.name, &why),
@@ -487,6 +498,18 @@ impl Database {
             let surplus = self.own.len().saturating_sub(KEPT);
             self.own.drain(..surplus);
         }
+    }
+
+    /// Compares the clock of a snapshot with the host's. After a step the ages of sessions are found out anew: see
+    /// [`crate::oracle::capabilities::Dates`].
+    fn reconcile(&mut self, now: DateTime<Utc>, began: Monotonic) -> Option<ClockStep> {
+        let passed = began.since(Monotonic::default()).saturating_mul(self.clock.pace());
+        let utc = self.clock.utc();
+        let step = self.memory.reconcile(now, HostTime { passed, utc })?;
+        self.watcher.stepped(&self.settings.name, step);
+        self.kin.step(step.0);
+        self.anew = true;
+        Some(step)
     }
 
     /// Measured by this host's clock.

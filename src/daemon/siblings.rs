@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::decide::ledger::LedgerEntry;
+use chrono::TimeDelta;
+
+use crate::decide::ledger::{LedgerEntry, later};
 use crate::oracle::capabilities::Capabilities;
 
 /// The identity of a database.
@@ -87,6 +89,19 @@ impl Siblings {
         heard
     }
 
+    /// The database's clock was set forward: the actions of the other entries are dated anew, until each dates its own. An entry that
+    /// is down does not, and its actions would be forgotten.
+    pub fn step(&self, name: &str, step: TimeDelta) {
+        let mut known = self.known();
+        let Some(identity) = known.get(name).map(|known| known.identity.clone()) else {
+            return;
+        };
+        let others = known.iter_mut().filter(|(other, known)| &***other != name && known.identity.is(&identity));
+        for entry in others.flat_map(|(_, known)| &mut known.done) {
+            entry.at = later(entry.at, step.max(TimeDelta::zero()));
+        }
+    }
+
     /// Gives the turn back and records the actions in one step, so that they count for the next entry.
     pub(crate) fn rest(&self, name: &str, done: Vec<LedgerEntry>) {
         if let Some(known) = self.known().get_mut(name) {
@@ -121,6 +136,11 @@ impl Kin {
     /// As [`Siblings::meet`].
     pub(crate) fn meet(&self, identity: DatabaseIdentity, done: Vec<LedgerEntry>) -> Heard {
         self.siblings.meet(&self.name, identity, done)
+    }
+
+    /// As [`Siblings::step`].
+    pub fn step(&self, step: TimeDelta) {
+        self.siblings.step(&self.name, step);
     }
 
     /// As [`Siblings::rest`].
@@ -181,6 +201,21 @@ mod tests {
                 .names
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn an_entry_that_is_down_forgets_nothing_when_the_database_s_clock_is_set() {
+        let siblings = Siblings::default();
+        let (one, other): (Arc<str>, Arc<str>) = ("one".into(), "other".into());
+        siblings.meet(&one, identity("PROD", &["a"]), done());
+        siblings.meet(&other, identity("PROD", &["a"]), Vec::new());
+        siblings.meet(&"else".into(), identity("TEST", &["a"]), done());
+        siblings.step(&other, TimeDelta::hours(-2));
+        siblings.step(&other, TimeDelta::hours(2));
+        let heard = siblings.meet(&other, identity("PROD", &["a"]), Vec::new());
+        assert_eq!(heard.done[0].at, DateTime::UNIX_EPOCH + TimeDelta::hours(2));
+        let apart = siblings.meet(&"third".into(), identity("TEST", &["a"]), Vec::new());
+        assert_eq!(apart.done, done(), "another database has another clock");
     }
 
     #[test]

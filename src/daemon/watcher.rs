@@ -14,6 +14,7 @@ use crate::daemon::database::{CycleView, Watcher};
 use crate::daemon::pause::{Pause, Switch};
 use crate::daemon::reports::Reports;
 use crate::daemon::standby::ConnectionState;
+use crate::decide::clocks::ClockStep;
 use crate::decide::cycle::Done;
 use crate::decide::outcome::Outcome;
 use crate::event::{Breakers, CycleReport, Event, Evidence, Intent, Outcomed, Step, Suspensions};
@@ -214,6 +215,12 @@ impl Watcher for Recording {
             why.push_str("; not trying again until the configuration is reloaded, so that the account is not locked");
         }
         self.acting_stopped(database, &why);
+    }
+
+    fn stepped(&mut self, _: &str, step: ClockStep) {
+        let step = step.to_string();
+        let message = "the database's clock was set; no time counts as passed, and all holds begin anew";
+        tracing::warn!(database = &*self.database, step, "{message}");
     }
 
     fn standing(&mut self, _: &str, places: &[ConnectionState]) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::decide::clocks::{ClockStep, Clocks, HostTime};
 use crate::decide::guard::{Ruling, Warrant, rule};
 use crate::decide::hold::{Holds, SnapshotTime};
 use crate::decide::in_force::{DatabaseRules, Here, RunMode};
@@ -39,7 +40,22 @@ pub struct Memory {
     /// Sessions that a `report` policy has reported already.
     pub(crate) reported: Reported,
     /// Sessions that were ended recently, and those that came back.
-    pub(crate) refills: Refills,
+    pub refills: Refills,
+    /// The clocks at the previous snapshot.
+    pub clocks: Clocks,
+}
+
+impl Memory {
+    /// Compares the clock of a new snapshot with the host's. After a step everything that is remembered is dated anew, so that the
+    /// step counts as no time: budgets, suspensions, refusals and followed sessions go on where they were. The caller ends the
+    /// holds and permits nothing in this cycle, because nobody knows what else a changed clock means.
+    pub(crate) fn reconcile(&mut self, now: DateTime<Utc>, host: HostTime) -> Option<ClockStep> {
+        let step = self.clocks.meet(now, host)?;
+        self.ledger.shift(step.0);
+        self.following.shift(step.0);
+        self.refills.shift(step.0);
+        Some(step)
+    }
 }
 
 /// The input of one cycle besides the snapshot and the memory.

@@ -60,6 +60,13 @@ impl Ledger {
         self.entries.retain(|entry| now - entry.at <= REMEMBERED);
     }
 
+    /// Dates all entries anew after a step of the database's clock. Those through other entries are theirs to date.
+    pub fn shift(&mut self, step: TimeDelta) {
+        for entry in &mut self.entries {
+            entry.at = later(entry.at, step);
+        }
+    }
+
     /// The number of actions within `period` before `now` for which `counts` returns true.
     #[must_use]
     pub fn count(&self, now: DateTime<Utc>, period: TimeDelta, counts: impl Fn(&LedgerEntry) -> bool) -> u32 {
@@ -71,6 +78,11 @@ impl Ledger {
             .filter(|entry| now - entry.at < period && counts(entry));
         u32::try_from(counted.count()).unwrap_or(u32::MAX)
     }
+}
+
+/// The moment that is this much later, or earlier if it is negative.
+pub(crate) fn later(at: DateTime<Utc>, step: TimeDelta) -> DateTime<Utc> {
+    at.checked_add_signed(step).unwrap_or(at)
 }
 
 /// Sessions that a policy with the action `report` has told of; it does so once a session.

@@ -2,6 +2,7 @@
 //!
 //! [`cycle`] runs the steps in order; the other modules are the steps and their memory.
 
+pub mod clocks;
 pub mod cycle;
 pub mod evaluate;
 pub mod guard;

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::in_force::RunMode;
+use crate::decide::ledger::later;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
@@ -117,6 +118,9 @@ pub struct Ended {
 struct Awaited {
     ended: Ended,
     gone: Option<Gone>,
+    /// By how much the clock was set forward and back since. A login before the step has the time of the old clock.
+    forward: TimeDelta,
+    back: TimeDelta,
 }
 
 /// When a session disappeared: after one snapshot and before the other.
@@ -129,7 +133,9 @@ struct Gone {
 impl Awaited {
     /// Whether a login at this time counts as coming back for this session.
     fn may_return(&self, login: DateTime<Utc>) -> bool {
-        let within = |from: DateTime<Utc>, to: DateTime<Utc>| from <= login && login <= to + CAME_BACK_WITHIN;
+        let within = |from: DateTime<Utc>, to: DateTime<Utc>| {
+            later(from, -self.forward) <= login && login <= later(to + CAME_BACK_WITHIN, self.back)
+        };
         within(self.ended.at, self.ended.at) || self.gone.is_some_and(|gone| within(gone.after, gone.before))
     }
 
@@ -176,7 +182,12 @@ pub struct Refills {
 impl Refills {
     /// Remembers a session that was ended just now.
     pub(crate) fn ended(&mut self, ended: Ended) {
-        self.awaited.push_back(Awaited { ended, gone: None });
+        self.awaited.push_back(Awaited {
+            ended,
+            gone: None,
+            forward: TimeDelta::zero(),
+            back: TimeDelta::zero(),
+        });
         while self.awaited.len() > MOST_ENDED {
             self.awaited.pop_front();
         }
@@ -191,6 +202,23 @@ impl Refills {
         }
     }
 
+    /// Dates everything anew after a step of the database's clock.
+    pub fn shift(&mut self, step: TimeDelta) {
+        for awaited in &mut self.awaited {
+            awaited.ended.at = later(awaited.ended.at, step);
+            if let Some(gone) = &mut awaited.gone {
+                (gone.after, gone.before) = (later(gone.after, step), later(gone.before, step));
+            }
+            let (forward, back) = (step.max(TimeDelta::zero()), (-step).max(TimeDelta::zero()));
+            awaited.forward = awaited.forward.checked_add(&forward).unwrap_or(awaited.forward);
+            awaited.back = awaited.back.checked_add(&back).unwrap_or(awaited.back);
+        }
+        for back in &mut self.returns {
+            (back.ended.at, back.at) = (later(back.ended.at, step), later(back.at, step));
+        }
+        self.last = self.last.map(|last| later(last, step));
+    }
+
     /// Finds sessions that came back among the new logins of a snapshot. A login counts once, for each policy and mode for the session
     /// of its group that was ended first.
     pub(crate) fn observe(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) -> Vec<Return> {
@@ -200,7 +228,7 @@ impl Refills {
         let since = self
             .awaited
             .iter()
-            .map(|awaited| awaited.ended.at)
+            .map(|awaited| later(awaited.ended.at, -awaited.forward))
             .fold(now, DateTime::min);
         let offset = snapshot.clock().map_or(0, |clock| clock.utc_offset);
         let earliest = since.timestamp().saturating_add(i64::from(offset));

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::decide::clocks::ClockStep;
+
 /// What holds up a whole database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standstill {
@@ -20,6 +22,8 @@ pub enum Standstill {
     Unreachable(String),
     /// The snapshot is older than two poll intervals.
     OldSnapshot,
+    /// The database's clock stepped since the previous snapshot.
+    ClockStepped(ClockStep),
     /// Another entry of the configuration that leads to the same database acts.
     Sibling(Arc<str>),
     /// In the words of a policy test.
@@ -36,6 +40,11 @@ impl fmt::Display for Standstill {
             Standstill::RefusedUntilReload(why) => write!(f, "no connection to act on until a reload: {why}"),
             Standstill::Unreachable(why) => write!(f, "no connection to act on: {why}"),
             Standstill::OldSnapshot => f.write_str("the snapshot is older than two poll intervals"),
+            Standstill::ClockStepped(step) => write!(
+                f,
+                "the database's clock was set {step} since the previous snapshot, going by the host's clock: no time counts as passed, \
+                 and all holds begin anew"
+            ),
             Standstill::Sibling(entry) => write!(
                 f,
                 "actions of the entry {entry}, which leads to the same database, are under way"

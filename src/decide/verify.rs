@@ -25,6 +25,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::in_force::RunMode;
+use crate::decide::ledger::later;
 use crate::decide::outcome::Outcome;
 use crate::decide::reason::Obstacle;
 use crate::policy::model::Action;
@@ -189,6 +190,19 @@ impl Following {
             oldest.and_then(|of| self.spared.remove(&of));
         }
         assert!(self.spared.len() <= MOST_SPARED, "more are remembered than may be");
+    }
+
+    /// Dates everything anew after a step of the database's clock.
+    pub fn shift(&mut self, step: TimeDelta) {
+        for followed in self.sessions.values_mut() {
+            followed.since = later(followed.since, step);
+        }
+        for refusal in self.refused.values_mut() {
+            refusal.at = later(refusal.at, step);
+        }
+        for at in self.spared.values_mut() {
+            *at = later(*at, step);
+        }
     }
 
     /// When a session was last spared by this policy, as far as that is not long ago.

@@ -12,8 +12,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::decide::clocks::{Clocks, TOLERANCE};
 use crate::decide::cycle::{Done, Memory, remember};
 use crate::decide::in_force::RunMode;
+use crate::decide::ledger::later;
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::ClientGroup;
 use crate::decide::verify::{FollowState, Followed, Proof};
@@ -54,6 +56,8 @@ pub struct History {
 pub struct Past {
     /// The intent.
     pub intent: Arc<Intent>,
+    /// When the intent was written, by the host's clock.
+    pub written: DateTime<Utc>,
     /// The outcome; `None` if the daemon ended before it was written.
     pub outcome: Option<Outcomed>,
     /// What later snapshots showed, in order.
@@ -138,11 +142,16 @@ impl History {
         let is_here = |intent: &Intent| {
             &*intent.database == database && intent.place.as_ref().is_none_or(|known| &**known == place)
         };
-        for past in self.actions.values().filter(|past| is_here(&past.intent)) {
-            let done = done(past);
-            // An action dated in the future (by a clock that ran ahead, or by editing) is followed but takes no budget: it would
-            // take it until that time has come.
-            if past.intent.taken_at - REMEMBERED <= self.read_at {
+        // An action dated in the future (by a clock that ran ahead, or by editing) is followed but takes no budget: it would take
+        // it until that time has come.
+        let is_past = |past: &Past| past.intent.taken_at - REMEMBERED <= self.read_at;
+        let here = || self.actions.values().filter(|past| is_here(&past.intent));
+        let newest = here().filter(|past| is_past(past)).next_back();
+        let ahead = newest.map(|past| past.intent.taken_at - past.written);
+        memory.clocks = Clocks::restored(ahead);
+        for past in here() {
+            let done = done(past, ahead);
+            if is_past(past) {
                 remember(&mut memory, done.clone());
                 if let Some((key, login)) = past.came_back {
                     memory.refills.restore(past.intent.id, key, login);
@@ -177,7 +186,7 @@ impl History {
         memory
     }
 
-    fn take(&mut self, record: Record) -> Result<(), String> {
+    fn take(&mut self, at: DateTime<Utc>, record: Record) -> Result<(), String> {
         match record {
             Record::Intent(record) => {
                 let id = record.id;
@@ -191,6 +200,7 @@ impl History {
                     id,
                     Past {
                         intent: Arc::new(intent),
+                        written: at,
                         outcome: None,
                         proofs: Vec::new(),
                         came_back: None,
@@ -262,7 +272,17 @@ fn who(intent: &Intent) -> ClientGroup {
     }
 }
 
-fn done(past: &Past) -> Done {
+/// `ahead` is how much later the newest action was dated than it was written. An action before a step of the database's clock is
+/// dated by the clock after the step, if that makes it later: no budget is free again because of a clock that was set.
+fn done(past: &Past, ahead: Option<TimeDelta>) -> Done {
+    let again = ahead.map_or(past.intent.taken_at, |ahead| later(past.written, ahead));
+    let stepped = again - past.intent.taken_at > TOLERANCE;
+    let at = if stepped { again } else { past.intent.taken_at };
+    let done = done_as_dated(past);
+    Done { at, ..done }
+}
+
+fn done_as_dated(past: &Past) -> Done {
     match &past.outcome {
         Some(outcomed) => Done {
             sent: past.intent.mode == RunMode::Enforce && outcomed.statement.is_some(),
@@ -392,7 +412,8 @@ fn understand(text: &[u8], history: &mut History) -> Result<(), String> {
         }
         history.next_id = history.next_id.max(id.saturating_add(1));
     }
-    history.take(parse(outline.v, text)?.record)
+    let line = parse(outline.v, text)?;
+    history.take(line.at, line.record)
 }
 
 fn parse(version: u32, text: &[u8]) -> Result<Line, String> {

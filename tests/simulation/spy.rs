@@ -51,6 +51,10 @@ impl Watcher for Spy {
         self.inner.hangs(database, error);
     }
 
+    fn stepped(&mut self, database: &str, step: orareaper::decide::clocks::ClockStep) {
+        self.inner.stepped(database, step);
+    }
+
     fn unsupported(&mut self, database: &str, policy: &str, why: &str) {
         self.inner.unsupported(database, policy, why);
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use orareaper::clock::{Clock, SystemClock};
+use orareaper::clock::{Clock, PacedClock, SystemClock};
 use orareaper::config::{Config, Database, Driver, Login, SecretSource};
 use orareaper::daemon::pause::Switch;
 use orareaper::daemon::watcher::{Clerk, Recording};
@@ -27,7 +27,7 @@ use super::steps::NAME;
 use super::trouble::Trouble;
 
 /// Simulated seconds a second.
-const SPEED: f64 = 120.0;
+const SPEED: u32 = 120;
 
 /// How often something is done to a database, at least: some four seconds of its trouble.
 const STEPS: usize = 36;
@@ -45,7 +45,7 @@ pub(crate) fn play(seed: u64) -> usize {
     let mut chance = Chance::of(seed);
     let setting = Setting::draw(seed, &mut chance);
     let mut scenario = setting.scenario.clone();
-    scenario.speed = SPEED;
+    scenario.speed = f64::from(SPEED);
     let world = World::new(scenario);
     let loopback = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let server = Server::start(Arc::clone(&world) as Arc<dyn orasim::backend::Database>, loopback)
@@ -130,7 +130,10 @@ struct Whole {
 }
 
 fn begin(config: &Config, rules: &[Rule]) -> Whole {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let clock: Arc<dyn Clock> = Arc::new(PacedClock {
+        host: SystemClock::new(),
+        pace: SPEED,
+    });
     let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
     let opened = Recorder::open(&config.state, Arc::clone(&clock), metrics, status);
     let (recorder, history) = opened.expect("the state folder");

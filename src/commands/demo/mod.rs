@@ -16,7 +16,7 @@ use std::time::Duration;
 use orasim::{KillRecord, Scenario, Server, World};
 
 use crate::cli::{Cli, DemoArgs, ExitStatus};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, PacedClock, SystemClock};
 use crate::commands::demo::narrator::{Ink, Narrator, Seen, SharedSeen, tell};
 use crate::commands::log::log_to;
 use crate::commands::run::{GRACE, Signals};
@@ -29,7 +29,7 @@ use crate::decide::verify::Proof;
 use crate::policy::model::{Limits, PolicySet};
 
 /// Simulated seconds per second.
-const SPEED: f64 = 60.0;
+const SPEED: u32 = 60;
 
 /// The time between two snapshots: five simulated minutes.
 const POLL: Duration = Duration::from_secs(5);
@@ -46,7 +46,11 @@ pub(crate) fn run(arguments: &DemoArgs, cli: &Cli, clock: SystemClock) -> ExitSt
     if let Err(status) = start_log(cli, &folder) {
         return status;
     }
-    match demo(arguments, folder, Arc::new(clock)) {
+    let paced = PacedClock {
+        host: clock,
+        pace: SPEED,
+    };
+    match demo(arguments, folder, Arc::new(paced)) {
         Ok(status) => status,
         Err(problem) => fail(&problem),
     }
@@ -65,7 +69,7 @@ fn demo(arguments: &DemoArgs, folder: PathBuf, clock: Arc<dyn Clock>) -> Result<
         colour: terminal_style().colour,
     };
     let mut scenario = Scenario::builtin("rac3").map_err(|error| format!("read the demo's scenario: {error}"))?;
-    scenario.speed = SPEED;
+    scenario.speed = f64::from(SPEED);
     let world = World::new(scenario);
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut server = Server::start(Arc::clone(&world) as Arc<dyn orasim::backend::Database>, loopback)
@@ -170,7 +174,7 @@ fn introduce(ink: Ink, server: &Server, arguments: &DemoArgs, folder: &Path) {
         server.addr()
     ));
     tell(&format!(
-        "  clock        {SPEED:.0} simulated seconds per second, a snapshot every {} simulated minutes",
+        "  clock        {SPEED} simulated seconds per second, a snapshot every {} simulated minutes",
         POLL.as_secs()
     ));
     tell(&format!(

@@ -11,6 +11,7 @@ use crate::actuator::statement;
 use crate::daemon::database::{CycleView, Watcher};
 use crate::daemon::pause::Pause;
 use crate::daemon::standby::ConnectionState;
+use crate::decide::clocks::ClockStep;
 use crate::decide::cycle::Done;
 use crate::decide::guard::Decision;
 use crate::decide::in_force::RunMode;
@@ -336,6 +337,10 @@ impl Watcher for Narrator {
         self.inner.hangs(database, error);
         self.seen(|seen| seen.troubles.push(error.to_string()));
         tell(&format!("          {} {error}", self.ink.red("unreadable")));
+    }
+
+    fn stepped(&mut self, database: &str, step: ClockStep) {
+        self.inner.stepped(database, step);
     }
 
     fn unsupported(&mut self, database: &str, policy: &str, why: &str) {

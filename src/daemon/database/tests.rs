@@ -37,6 +37,7 @@ impl Watcher for Noted {
             self.0.lock().expect("one thread").push(Some(why.to_owned()));
         }
     }
+    fn stepped(&mut self, _: &str, _: ClockStep) {}
     fn standing(&mut self, _: &str, _: &[ConnectionState]) {}
     fn alive(&mut self, _: &str) {}
     fn paused(&mut self) -> Option<Pause> {
@@ -45,6 +46,12 @@ impl Watcher for Noted {
 }
 
 fn polled(clock: &ManualClock) -> Input {
+    // The database's clock is right.
+    polled_at(clock, 1_000_000 + clock.utc().timestamp())
+}
+
+/// A snapshot of this time by the database's clock.
+fn polled_at(clock: &ManualClock, now: i64) -> Input {
     let columns = [crate::session::column::Column::InstId];
     let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
     builder.push_row(&[Cell::Number(1)]).expect("one row");
@@ -54,7 +61,7 @@ fn polled(clock: &ManualClock) -> Input {
         complete: true,
     }];
     let time = DbClock {
-        now: DbTime(1_000_000),
+        now: DbTime(now),
         utc_offset: 0,
     };
     Input::Polled(Ok(Box::new(Polled {
@@ -188,6 +195,52 @@ fn acting_that_does_not_come_back_is_told_once_and_nothing_is_permitted_meanwhil
         [Some(hangs.into()), Some(standstill.into()), None],
         "it came back"
     );
+}
+
+#[test]
+fn a_step_of_the_database_s_clock_permits_nothing_and_takes_nothing_from_a_budget() {
+    let (mut database, clock, noted, threads) = database();
+    let hour = TimeDelta::hours(1);
+    let done = |seconds| {
+        let one = intent(1, 287, RunMode::Enforce);
+        let done = crate::journal::read::done_of(&one, crate::decide::outcome::Outcome::Done, None);
+        let at = DateTime::from_timestamp(seconds, 0).expect("in range");
+        Input::Acted(Acted::Done(Box::new(crate::decide::cycle::Done { at, ..done })))
+    };
+    let counted = |database: &Database, now: i64| {
+        let now = DateTime::from_timestamp(now, 0).expect("in range");
+        database.memory().ledger.count(now, hour, |_| true)
+    };
+    let _ = database.apply(polled(&clock));
+    let _ = database.apply(done(1_000_000));
+    let _ = database.apply(Input::Acted(Acted::Through));
+    clock.advance(Duration::from_secs(15));
+    // Two hours in fifteen seconds, while another action of the first cycle is under way.
+    let two_hours = 7_200;
+    let _ = database.apply(polled_at(&clock, 1_000_015 + two_hours));
+    let _ = database.apply(done(1_000_000));
+    assert_eq!(counted(&database, 1_000_015 + two_hours), 2);
+    clock.advance(Duration::from_secs(15));
+    database.poll_if_due();
+    let asked = threads.asks.try_recv().expect("a poll is due");
+    assert!(asked.anew, "the ages of sessions are to be found out anew");
+    let _ = database.apply(polled_at(&clock, 1_000_030 + two_hours));
+    assert_eq!(counted(&database, 1_000_030 + two_hours), 2);
+    // And back again.
+    clock.advance(Duration::from_secs(15));
+    let _ = database.apply(polled(&clock));
+    assert_eq!(counted(&database, 1_000_045), 2);
+    clock.advance(Duration::from_secs(3_600));
+    let _ = database.apply(polled(&clock));
+    assert_eq!(counted(&database, 1_003_645), 0, "the hour is over by both clocks");
+    let told = noted.0.lock().expect("one thread").clone();
+    let set = |step| {
+        Some(format!(
+            "the database's clock was set {step} since the previous snapshot, going by the host's clock: no time counts as passed, and \
+             all holds begin anew"
+        ))
+    };
+    assert_eq!(told, [None, set("forward by 2h"), None, set("back by 2h"), None]);
 }
 
 #[test]

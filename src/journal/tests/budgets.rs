@@ -81,3 +81,39 @@ fn a_record_of_the_future_or_with_the_largest_number_changes_no_budget() {
     );
     assert_eq!(memory.following.iter().count(), 2, "both are looked for all the same");
 }
+
+/// The clock of the database was set forward by two hours, while the daemon ran or while it did not.
+#[test]
+fn a_clock_that_was_set_forward_frees_no_budget_by_a_restart() {
+    let two_hours = TimeDelta::hours(2);
+    for while_it_ran in [true, false] {
+        let state = tempfile::tempdir().expect("a folder");
+        let one = intent(1, 287, RunMode::Enforce);
+        let two = Arc::new(Intent {
+            taken_at: at(2) + if while_it_ran { two_hours } else { TimeDelta::zero() },
+            ..(*intent(2, 288, RunMode::Enforce)).clone()
+        });
+        let events = [
+            Event::Intent(Arc::clone(&one)),
+            outcome(&one, Outcome::Done),
+            Event::Intent(Arc::clone(&two)),
+            outcome(&two, Outcome::Done),
+        ];
+        write(state.path(), &events);
+        let mut memory = read(state.path(), at(60)).expect("reads").memory("prod", "here");
+        let host = crate::decide::clocks::HostTime {
+            passed: Duration::from_secs(1),
+            utc: at(60),
+        };
+        let step = memory.reconcile(at(60) + two_hours, host);
+        assert_eq!(step.is_none(), while_it_ran, "it is one step, and told once");
+        let counted = |now| memory.ledger.count(now, TimeDelta::hours(1), |_| true);
+        assert_eq!(
+            (counted(at(60) + two_hours), counted(at(3_700) + two_hours)),
+            (2, 0),
+            "{while_it_ran}"
+        );
+        let since: Vec<_> = memory.following.iter().map(|(_, followed)| followed.since).collect();
+        assert!(since.iter().all(|since| *since >= at(-5) + two_hours), "{since:?}");
+    }
+}
