@@ -31,6 +31,12 @@ pub(crate) fn bytes_in(unit: &str) -> Option<i64> {
     found.map(|(_, bytes)| *bytes)
 }
 
+/// A count with its noun: `1 session`, `2 sessions`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
 /// A duration in whole seconds, shown with at most two units, the larger one first: `5h 12m`, `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) i64);

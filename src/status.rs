@@ -345,6 +345,28 @@ impl DaemonStatus {
         parts.join("; ")
     }
 
+    /// What keeps the daemon from acting besides a pause, on all databases or on some.
+    #[must_use]
+    pub(crate) fn hindrances(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Some(error) = &self.journal_error {
+            found.push(format!(
+                "the journal cannot be written, so no session is acted on: {error}"
+            ));
+        }
+        if self.dry_run {
+            found.push("it was started with --dry-run, so no statement is sent".to_owned());
+        }
+        for (name, database) in &self.databases {
+            if !database.armed {
+                found.push(format!("database {name} is not armed"));
+            } else if let Reachability::Down { error, .. } = &database.link {
+                found.push(format!("database {name} is down: {error}"));
+            }
+        }
+        found
+    }
+
     /// Why the daemon is not ready: the problem of each database with its name, and those of the daemon with an empty name.
     #[must_use]
     pub(crate) fn troubles(&self, now: Monotonic) -> Vec<(Arc<str>, String)> {

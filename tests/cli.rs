@@ -608,6 +608,43 @@ fn what_sessions_wrote_is_no_snapshot_and_says_what_is() {
 }
 
 #[test]
+fn the_csv_that_sessions_wrote_is_read_as_far_as_it_goes() {
+    let site = desk();
+    let list = [
+        "sessions",
+        "--snapshot",
+        "sessions.csv",
+        "--policies",
+        "policies",
+        "--format",
+        "csv",
+    ];
+    let listed = site.orareaper(&[&list[..], &["--taken-at", "2026-11-22T10:00:00Z"]].concat());
+    assert_eq!(listed.code, Some(0), "{}", listed.err);
+    site.write("listed.csv", &listed.out);
+    let plan = |name: &str| site.orareaper(&["plan", "--snapshot", name, "--policies", "policies", "--format", "json"]);
+    let told = plan("listed.csv");
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    let report: Value = serde_json::from_str(&told.out).expect("JSON");
+    assert_eq!(report["sessions"], listed.out.lines().count() - 1, "{report}");
+    assert_eq!(report["taken_at"], "2026-11-22T10:00:00Z", "{report}");
+    let notes = report["notes"].to_string();
+    assert!(notes.contains("`orareaper sessions` wrote the file"), "{notes}");
+    // TYPE is not in it, so nobody is known to be a user session.
+    assert_eq!(report["summary"]["act"], 0, "{report}");
+    let mut lines = listed.out.lines();
+    let (head, one) = (lines.next().expect("a header"), lines.next().expect("a session"));
+    let other = one.replacen(one.split(',').next().expect("a database"), "another", 1);
+    site.write("two.csv", format!("{head}\r\n{one}\r\n{other}\r\n"));
+    let told = plan("two.csv");
+    assert!(
+        told.code == Some(2) && told.err.contains("this one is of another"),
+        "{}",
+        told.err
+    );
+}
+
+#[test]
 fn a_plan_whose_breaker_is_open_says_so_in_its_heading_whatever_is_pending() {
     let site = Site::new();
     let mut export =

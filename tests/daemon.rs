@@ -115,7 +115,7 @@ fn a_reload_takes_the_new_policies_or_keeps_the_old_ones() {
     site.policies("policies: [{name: second, mode: enforce, when: INACTIVE longer then 4h, action: kill}]");
     daemon.signal("HUP");
     daemon.metric_becomes("orareaper_reload_success", 0.0);
-    let line = daemon.says("policies not loaded; the previous ones stay in force");
+    let line = daemon.says("reload failed; what was in force stays in force");
     let error = line["error"].as_str().unwrap_or_default();
     assert!(error.contains("policies.yaml:1:") && error.contains("then"), "{line}");
     daemon.looks("orcl", 2);
@@ -432,6 +432,9 @@ fn journal_and_reports_are_left_for_whoever_asks() {
     assert_eq!(entry["statement"], intent["statement"]);
     assert!(history(&["--user", "scott"]).contains("forgotten"));
     assert!(history(&["--user", "SHOP"]).contains("nothing was done"));
+    let instance = entry["inst_id"].as_u64().expect("a number");
+    assert!(history(&["--session", &format!("@{instance}")]).contains("forgotten"));
+    assert!(history(&["--session", &format!("@{}", instance + 1)]).contains("nothing was done"));
     let log = daemon.log_text();
     assert!(
         log.contains("about to act") && log.contains("action ended") && log.contains("action verified"),
@@ -440,6 +443,24 @@ fn journal_and_reports_are_left_for_whoever_asks() {
 }
 
 /// What a unit that does not come up shows in `systemctl status`.
+#[test]
+fn an_address_that_cannot_be_served_says_what_to_set() {
+    let (_db, site) = office(ENFORCE);
+    let config = std::fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
+    // An address for documentation (RFC 5737), which no host has.
+    site.write(
+        "orareaper.yaml",
+        config.replace("listen: 127.0.0.1:0", "listen: 192.0.2.1:9763"),
+    );
+    let mut daemon = site.spawn(&thin(), |_| {});
+    assert_eq!(daemon.ends().code(), Some(2));
+    let log = daemon.log_text();
+    assert!(
+        log.contains("listen on 192.0.2.1:9763") && log.contains("`listen:` in the configuration"),
+        "{log}"
+    );
+}
+
 #[test]
 fn a_busy_port_is_told_while_it_is_waited_for() {
     let (_db, site) = office(ENFORCE);

@@ -2,11 +2,12 @@
 //! nobody waits for a FIFO that nobody writes to, or reads a device without an end.
 
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::site::{Site, entry, thin, wait_for};
+use crate::site::{Driver, Site, drivers, entry, thin, wait_for};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Odd {
@@ -50,7 +51,11 @@ fn host() -> Site {
 
 /// Runs it to its end, which comes soon: its exit status, and all that it said.
 fn ends(site: &Site, arguments: &[&str], variables: &[(&str, &Path)]) -> (Option<i32>, String) {
-    let mut command = site.command(&thin());
+    ends_with(&thin(), site, arguments, variables)
+}
+
+fn ends_with(driver: &Driver, site: &Site, arguments: &[&str], variables: &[(&str, &Path)]) -> (Option<i32>, String) {
+    let mut command = site.command(driver);
     command.args(["--config", "orareaper.yaml"]).args(arguments);
     for (name, value) in variables {
         command.env(name, value);
@@ -93,8 +98,19 @@ fn a_configuration_and_what_it_includes() {
     for odd in ODD {
         let site = host();
         put(&site.path("orareaper.yaml"), odd);
-        for command in ["check", "run"] {
-            refused("configuration", odd, ends(&site, &[command], &[]), "orareaper.yaml");
+        let commands: [&[&str]; 9] = [
+            &["check"],
+            &["run"],
+            &["plan"],
+            &["sessions"],
+            &["explain", "1,2"],
+            &["record", "-o", "week.rec"],
+            &["history"],
+            &["pause", "--reason", "a look"],
+            &["resume"],
+        ];
+        for command in commands {
+            refused(command[0], odd, ends(&site, command, &[]), "orareaper.yaml");
         }
         let site = host();
         put(&site.path("more.yaml"), odd);
@@ -120,6 +136,17 @@ fn a_password_and_a_credential() {
         for command in [&["plan", "--database", "orcl"][..], &["run"]] {
             refused("password", odd, ends(&site, command, &[]), "password");
         }
+        let (code, said) = ends(&site, &["check"], &[]);
+        assert!(
+            code == Some(1) && said.contains("unreadable-password"),
+            "{odd:?}: {said}"
+        );
+        refused(
+            "password",
+            odd,
+            (code, said),
+            "the password of orcl, other cannot be used: read the file ",
+        );
         let site = host();
         let config = std::fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
         site.write(
@@ -135,6 +162,72 @@ fn a_password_and_a_credential() {
             &[("CREDENTIALS_DIRECTORY", &folder)],
         );
         refused("credential", odd, told, "the credential `prod`");
+    }
+}
+
+#[test]
+fn check_refuses_the_passwords_that_run_would_refuse() {
+    let site = host();
+    let told = |text: Option<&str>| {
+        std::fs::remove_file(site.path("password")).ok();
+        text.map(|text| site.write("password", text));
+        site.path("password")
+            .exists()
+            .then(|| std::fs::set_permissions(site.path("password"), std::fs::Permissions::from_mode(0o600)));
+        ends(&site, &["check"], &[])
+    };
+    let (code, said) = told(Some("\n"));
+    assert!(code == Some(1) && said.contains("it is empty"), "{said}");
+    let (code, said) = told(None);
+    assert!(code == Some(1) && said.contains("No such file"), "{said}");
+    assert_eq!(told(Some("tiger\n")).0, Some(0));
+    // What only the unit may have.
+    for source in ["{credential: prod}", "{env: ORAREAPER_NO_SUCH}"] {
+        let config = std::fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
+        site.write("orareaper.yaml", config.replace("{file: password}", source));
+        let (code, said) = ends(&site, &["check"], &[]);
+        assert!(
+            code == Some(0)
+                && said.contains("0 warnings")
+                && said.contains("note: the password of orcl was not checked"),
+            "{source}: {said}"
+        );
+        site.write("orareaper.yaml", config);
+    }
+}
+
+#[test]
+fn a_policy_test() {
+    for odd in ODD {
+        for name in ["timeline.yaml", "expect.yaml", "policy.yaml"] {
+            let site = host();
+            for file in ["timeline.yaml", "expect.yaml", "policy.yaml"] {
+                let case = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/budget-per-day");
+                let text = std::fs::read(case.join(file)).expect("a case");
+                site.write(&format!("story/{file}"), text);
+            }
+            assert_eq!(ends(&site, &["test", "story"], &[]).0, Some(0));
+            put(&site.path("story").join(name), odd);
+            refused(name, odd, ends(&site, &["test", "story"], &[]), name);
+        }
+    }
+}
+
+#[test]
+fn oracle_s_own_files() {
+    for odd in ODD {
+        for name in ["tnsnames.ora", "sqlnet.ora"] {
+            for driver in drivers() {
+                let site = Site::new();
+                site.policies("policies: [{name: idle, when: INACTIVE longer than 4h, action: kill}]");
+                let alias = entry("orcl", &driver, "PROD", false);
+                site.configure_with(&[alias], "");
+                site.write("network/tnsnames.ora", "PROD = (DESCRIPTION = )\n");
+                put(&site.path("network").join(name), odd);
+                let said = ends_with(&driver, &site, &["plan"], &[]);
+                refused(name, odd, said, name);
+            }
+        }
     }
 }
 
@@ -159,7 +252,11 @@ fn the_daemon_s_own_files() {
             let site = host();
             std::fs::create_dir(site.path("state")).expect("made");
             put(&site.path("state").join(name), odd);
-            refused(name, odd, ends(&site, &["run"], &[]), name);
+            let told = ends(&site, &["run"], &[]);
+            if name == "refused-logins.json" {
+                assert!(told.1.contains("it may be deleted"), "{}", told.1);
+            }
+            refused(name, odd, told, name);
         }
     }
 }

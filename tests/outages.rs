@@ -178,7 +178,7 @@ fn acting_stops_as_well_when_the_account_is_refused() {
         }
         let before = (db.kills().len(), db.server.stats().connections);
         db.world.advance(FIVE_HOURS);
-        let stopped = daemon.says("acting stopped for this cycle");
+        let stopped = daemon.says("acting stopped");
         let why = stopped["error"].as_str().unwrap_or_default();
         assert!(
             why.contains("ORA-01017") && why.contains("not trying again"),

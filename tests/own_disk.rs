@@ -97,6 +97,7 @@ fn ready_is_red_and_nobody_is_ended_while_the_journal_takes_no_records() {
             1,
             "{what}"
         );
+        assert_eq!(said(&daemon, "acting stopped"), 1, "not in each cycle: {what}");
         assert!(daemon.metric("orareaper_journal_errors_total") > Some(0.0));
         assert_eq!(db.kills().len(), 0);
         assert_eq!(daemon.page("/healthz").0, 200, "a restart would forget what was done");
@@ -115,7 +116,41 @@ fn ready_is_red_and_nobody_is_ended_while_the_journal_takes_no_records() {
         assert_eq!(gap["refused"], refused, "{gap}");
         assert_eq!(said(&daemon, "the journal can be written again"), 1);
         assert_eq!(site.journals("outcome", |_| true)["outcome"], "done");
+        daemon.says("acting goes on");
+        assert_eq!(said(&daemon, "acting stopped"), 1, "{what}");
     }
+}
+
+#[test]
+fn resume_says_what_still_keeps_the_daemon_from_acting() {
+    let (_db, site) = office();
+    let daemon = site.run(&thin());
+    until("it to be ready", || daemon.page("/readyz").0 == 200);
+    let tell = |arguments: &[&str]| {
+        let mut command = site.command(&thin());
+        let told = command.args(["--config", "orareaper.yaml"]).args(arguments).output();
+        let told = told.expect("it runs");
+        assert_eq!(told.status.code(), Some(0), "{told:?}");
+        String::from_utf8_lossy(&[told.stdout, told.stderr].concat()).into_owned()
+    };
+    let (_, spoil, put_back) = SPOILING[0];
+    let journal = site.path("state/journal.jsonl");
+    spoil(&journal);
+    until("it to be told", || daemon.page("/readyz").0 == 503);
+    tell(&["pause", "--reason", "a look"]);
+    let hindered = "the journal cannot be written, so no session is acted on: ";
+    let resumed = tell(&["resume"]);
+    assert!(
+        resumed.contains("is no longer paused, but something else keeps it from acting") && resumed.contains(hindered),
+        "{resumed}"
+    );
+    let again = tell(&["resume"]);
+    assert!(again.contains("was not paused") && again.contains(hindered), "{again}");
+    put_back(&journal);
+    until("it to be ready", || daemon.page("/readyz").0 == 200);
+    tell(&["pause", "--reason", "a look"]);
+    let resumed = tell(&["resume"]);
+    assert!(resumed.contains("acts again from the next cycle on"), "{resumed}");
 }
 
 /// Nobody has to act for it to be found out, nor for it to be well again.

@@ -55,7 +55,7 @@ fn reload(daemon: &Daemon) {
 }
 
 fn is_refusal(message: &str) -> bool {
-    message.starts_with("policies not loaded")
+    message.starts_with("reload failed")
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_new_database_whose_password_cannot_be_read_changes_nothing() {
     let new = entry("crm", &driver, &other.connect_string(), true).replace("{file: password}", "{file: nowhere}");
     site.configure_with(&[new], "");
     reload(&daemon);
-    let refused = daemon.log_line("policies not loaded; the previous ones stay in force");
+    let refused = daemon.log_line("reload failed; what was in force stays in force");
     assert!(refused.is_some_and(|line| line["error"].as_str().is_some_and(|error| error.contains("nowhere"))));
     one.world.advance(FIVE_HOURS);
     until("the kill on the one that is in force", || one.kills().len() == 1);

@@ -92,7 +92,7 @@ fn oracles_own_dates_with_its_rule_for_two_digit_years() {
     assert_eq!(saved.snapshot.field(1, Column::SqlExecStart), Field::Null);
     assert_eq!(saved.notes.len(), 1);
     assert!(
-        saved.notes[0].contains("no time of day in 1 sessions"),
+        saved.notes[0].contains("no time of day in 1 session:"),
         "{:?}",
         saved.notes
     );
@@ -150,7 +150,7 @@ fn the_time_given_wins_over_the_files() {
     let later = b"SID,SERIAL#,LOGON_TIME\n1,1,2026-11-22 12:00:01\n";
     let notes = parse(later, "f", Some(given)).expect("fine").notes;
     assert!(
-        notes[0].starts_with("1 sessions logged on after the time of the snapshot"),
+        notes[0].starts_with("1 session logged on after the time of the snapshot"),
         "{notes:?}"
     );
 }
@@ -398,7 +398,7 @@ fn json_of_every_tool_is_the_same_sessions() {
         ),
         (
             array.replace(r#""sid":3"#, r#""session":3"#),
-            "1 objects among the sessions have no SID",
+            "1 object among the sessions has no SID",
         ),
         (
             format!("SQL> x\n{array}\nand more"),

@@ -55,6 +55,89 @@ fn project() -> PathBuf {
 }
 
 #[test]
+fn a_wrong_file_is_told_in_a_dba_s_words_with_its_place() {
+    let right = "- act: [{session: \"1,1,@1\"}]\n";
+    let cases = [
+        (
+            TIMELINE,
+            "act: []\n",
+            "\nexpect.yaml:1:1: expected a list, such as `[...]`\n",
+        ),
+        (
+            TIMELINE,
+            "- act: {session: \"1,1,@1\"}\n",
+            "\nexpect.yaml:1:8: expected a list, ",
+        ),
+        (
+            TIMELINE,
+            "- act: [287]\n",
+            "\nexpect.yaml:1:9: expected keys with values, such as `session: ",
+        ),
+        (TIMELINE, "- 5\n", "\nexpect.yaml:1:3: expected keys with values, "),
+        (TIMELINE, "# nothing\n", "\nexpect.yaml: the file is empty\n"),
+        (
+            TIMELINE,
+            "- act: [{session: [1]}]\n",
+            "\nexpect.yaml:1:19: expected a text\n",
+        ),
+        (
+            TIMELINE,
+            "- act: [{session: }]\n",
+            "\nexpect.yaml:1:17: there is no value\n",
+        ),
+        (
+            TIMELINE,
+            "- akt: []\n",
+            "\nexpect.yaml:1:3: unknown key `akt`, expected one of act, pending, ",
+        ),
+        (
+            TIMELINE,
+            "- act: [{}]\n",
+            "\nexpect.yaml:1:9: there is no key `session`\n",
+        ),
+        (
+            TIMELINE,
+            "- act: []\n  act: []\n",
+            "\nexpect.yaml:2:3: this key is there twice: act\n",
+        ),
+        (TIMELINE, "- act: [\n", "\nexpect.yaml:1:8: unclosed bracket '['\n"),
+        ("5\n", right, "\ntimeline.yaml:1:1: expected keys with values, "),
+        (
+            "snapshots: [{at: 1, sessions: x}]\n",
+            right,
+            "\ntimeline.yaml:1:31: expected a list, ",
+        ),
+        (
+            "snapshots:\n  - {at: x, sessions: [{sid: [1]}]}\n",
+            right,
+            "\ntimeline.yaml:2:24: expected a text, a whole number or null\n",
+        ),
+        (
+            "limits: {per_hour: many}\nsnapshots: []\n",
+            right,
+            "\ntimeline.yaml:1:20: expected a whole number\n",
+        ),
+        (
+            "armed: perhaps\nsnapshots: []\n",
+            right,
+            "\ntimeline.yaml:1:8: expected true or false\n",
+        ),
+    ];
+    for (timeline, expect, said) in cases {
+        let site = site(&[("one", POLICY, timeline, expect)]);
+        let told = run(site.path(), &["test", "."]);
+        let text = format!("{}{}", out(&told), err(&told));
+        assert_ne!(status(&told), 0, "{text}");
+        assert!(text.contains(said), "{said}: {text}");
+        for word in [
+            "serial", "mapping", "sequence", "scalar", "untagged", "u32", "Option", "<input>",
+        ] {
+            assert!(!text.contains(word), "{word}: {text}");
+        }
+    }
+}
+
+#[test]
 fn the_shipped_policies_pass_their_tests_and_check() {
     let tested = run(&project(), &["test", "policies/"]);
     assert_eq!(status(&tested), 0, "{}{}", out(&tested), err(&tested));
@@ -132,7 +215,7 @@ fn a_test_that_cannot_be_run_fails_and_says_why() {
         ("no-policy", "", TIMELINE, RIGHT, "policy.yaml: No such file"),
         ("no-expectation", POLICY, TIMELINE, "", "expect.yaml: No such file"),
         ("no-timeline", POLICY, "", RIGHT, "timeline.yaml: No such file"),
-        ("typing", POLICY, TIMELINE, "- atc: []\n", "unknown field `atc`"),
+        ("typing", POLICY, TIMELINE, "- atc: []\n", "unknown key `atc`"),
         ("column", POLICY, column, RIGHT, "a session has no column \"idle\""),
         ("size", POLICY, size, RIGHT, "\"5 gigs\" is not a size"),
         (
@@ -147,7 +230,7 @@ fn a_test_that_cannot_be_run_fails_and_says_why() {
             POLICY,
             TIMELINE,
             "- {}\n- {}\n",
-            "the timeline has 1 snapshots, but the expectation has 2",
+            "the timeline has 1 snapshot, but the expectation has 2",
         ),
     ] {
         let site = site(&[(name, policy, timeline, expect)]);

@@ -16,9 +16,9 @@ use crate::decide::cycle::Done;
 use crate::decide::guard::{Going, Surroundings, Warrant, deserved_by_another, still_deserved};
 use crate::decide::in_force::{EffectiveLimits, RunMode};
 use crate::decide::outcome::Outcome;
-use crate::decide::plan::company::{MOST_OTHERS, ends_the_process, has_a_process};
+use crate::decide::plan::company::{ends_the_process, has_a_process};
 use crate::decide::protect::ProtectionFacts;
-use crate::decide::reason::{Lapse, Spared};
+use crate::decide::reason::{Lapse, MOST_OTHERS, Spared};
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::read::{read_same_process, read_server, read_snapshot};
@@ -293,7 +293,10 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAnswer>
     };
     let others = match read_same_process(hands.door.reading(), key, &paddr, hands.limit) {
         Ok(others) if others.len() > MOST_OTHERS => {
-            return unchecked(format!("its server process serves {} other sessions", others.len()));
+            return unchecked(format!(
+                "its server process serves {} other sessions, too many to check (at most {MOST_OTHERS})",
+                others.len()
+            ));
         }
         Ok(others) => others,
         Err(error) => return unchecked(error.to_string()),

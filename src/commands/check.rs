@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::cli::{CheckArgs, CheckFormat, ExitStatus};
 use crate::clock::Clock;
 use crate::columns_needed::of_policy;
-use crate::commands::{fail, no_config, print, refused, say, tell_problems};
-use crate::config::PolicySources;
+use crate::commands::{Priority, fail, no_config, print, refused, say, say_as, tell_problems};
+use crate::config::{Config, PolicySources, unreadable_passwords};
 use crate::decide::evaluate::columns_of;
 use crate::oracle::capabilities::{Release, first_release, first_release_of_share};
 use crate::policy::model::{Exemption, Origin, Policy};
@@ -31,6 +31,7 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
         problems.extend(loaded.diagnostics);
         files += loaded.files;
         refused_config = loaded.config.is_none();
+        check_passwords(config, loaded.config.as_ref(), &mut problems);
         loaded.rules
     } else {
         let (configurations, policies): (Vec<PathBuf>, Vec<PathBuf>) =
@@ -39,6 +40,7 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
             let loaded = crate::config::load(path);
             files += loaded.files;
             problems.extend(loaded.diagnostics);
+            check_passwords(path, loaded.config.as_ref(), &mut problems);
         }
         Some(PolicySources {
             policies,
@@ -86,6 +88,14 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
         0 => ExitStatus::Fine,
         _ => refused(&problems),
     }
+}
+
+/// Reads the passwords as `run` would.
+fn check_passwords(file: &Path, config: Option<&Config>, problems: &mut Vec<Diagnostic>) {
+    let Some(config) = config else { return };
+    let (unreadable, notes) = unreadable_passwords(&file.display().to_string(), config);
+    problems.extend(unreadable);
+    notes.iter().for_each(|note| say_as(Priority::Info, note));
 }
 
 fn problem_at(origin: &Origin, severity: Severity, code: &'static str, message: String) -> Diagnostic {

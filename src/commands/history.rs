@@ -92,11 +92,7 @@ fn wanted(arguments: &HistoryArgs, zone: Tz, now: DateTime<Utc>) -> Result<Wante
     {
         return Err("--since is not before --until, so no action lies between them".to_owned());
     }
-    let session = arguments
-        .session
-        .as_deref()
-        .map(str::parse::<SessionName>)
-        .transpose()?;
+    let session = arguments.session.as_deref().map(session).transpose()?;
     Ok(Wanted {
         since,
         until,
@@ -104,9 +100,20 @@ fn wanted(arguments: &HistoryArgs, zone: Tz, now: DateTime<Utc>) -> Result<Wante
         policy: arguments.policy.clone(),
         user: arguments.user.clone(),
         result: arguments.outcome.as_deref().map(result).transpose()?,
-        session: session.map(|name| (name.sid, name.serial, name.inst_id)),
+        session: session.unwrap_or_default(),
         rows: arguments.format == ReportFormat::Json && !arguments.summary,
     })
+}
+
+/// SID, SERIAL# and INST_ID of `287,62507,@1`, of a part of it, or of an instance alone: `@1`.
+fn session(text: &str) -> Result<(Option<u32>, Option<u32>, Option<u32>), String> {
+    let instance = text.trim().trim_matches('\'').strip_prefix('@');
+    if let Some(inst_id) = instance.and_then(|inst_id| inst_id.parse().ok()) {
+        return Ok((None, None, Some(inst_id)));
+    }
+    let name = text.parse::<SessionName>();
+    let name = name.map_err(|why| format!("{why}; '@INST_ID' means all sessions of an instance"))?;
+    Ok((Some(name.sid), name.serial, name.inst_id))
 }
 
 /// A span before now (`7d`), a day (`2026-11-20`), or a moment (`2026-11-20T10:00:00`, in the configured zone unless it says).
@@ -187,6 +194,20 @@ mod tests {
         for (text, expected) in cases {
             let expected = expected.map(|at| at.parse::<DateTime<Utc>>().expect("a time"));
             assert_eq!(time(text, berlin, now).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_asked_for_by_its_name_a_part_of_it_or_its_instance() {
+        assert_eq!(session("287,62507,@1"), Ok((Some(287), Some(62_507), Some(1))));
+        assert_eq!(session("287"), Ok((Some(287), None, None)));
+        assert_eq!(session("@2"), Ok((None, None, Some(2))));
+        for wrong in ["@", "@x", "SHOP", ""] {
+            let refused = session(wrong).expect_err("it is none");
+            assert!(
+                refused.contains("'@INST_ID' means all sessions of an instance"),
+                "{refused}"
+            );
         }
     }
 

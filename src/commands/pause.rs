@@ -76,8 +76,9 @@ pub(crate) fn resume(config: &Path, state: Option<&Path>) -> ExitStatus {
             if let Ok(answer) = ask(socket, &Question::Status)
                 && answer.pause.is_none()
             {
+                let hindrances: String = answer.hindrances.iter().map(|why| format!("; {why}")).collect();
                 say(&format!(
-                    "the daemon (process {}, state folder {}) was not paused",
+                    "the daemon (process {}, state folder {}) was not paused{hindrances}",
                     answer.pid,
                     answer.state.display()
                 ));
@@ -161,9 +162,15 @@ fn told_resumed(answer: &Answer) -> bool {
     let (pid, state) = (answer.pid, answer.state.display());
     match (answer.pause.clone().map(Pause::from), &answer.unsaved) {
         (None, _) => {
-            say(&format!(
-                "resumed: the daemon (process {pid}, state folder {state}) acts again from the next cycle on"
-            ));
+            let daemon = format!("the daemon (process {pid}, state folder {state})");
+            say(&if answer.hindrances.is_empty() {
+                format!("resumed: {daemon} acts again from the next cycle on")
+            } else {
+                format!(
+                    "resumed: {daemon} is no longer paused, but something else keeps it from acting: {}",
+                    answer.hindrances.join("; ")
+                )
+            });
             true
         }
         (Some(pause), Some(unsaved)) => {

@@ -5,6 +5,8 @@
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::quantity::counted;
+
 const TEMPLATE: &str = "[{wide_bar}] {percent:>3} %  {msg}";
 
 /// The progress line.
@@ -35,7 +37,7 @@ impl Progress {
             return;
         }
         self.bar.set_position(offset);
-        let count = format!("{} snapshots", self.snapshots);
+        let count = counted(usize::try_from(self.snapshots).unwrap_or(usize::MAX), "snapshot");
         self.bar.set_message(at.map_or_else(
             || count.clone(),
             |at| format!("{count}, up to {}", at.format("%Y-%m-%d %H:%M UTC")),
@@ -47,8 +49,9 @@ impl Progress {
         self.bar.suspend(say);
     }
 
-    /// Takes the line away for good.
+    /// Takes the line away for good. Its last state is drawn first, because how often the line is drawn is limited.
     pub(super) fn clear(&self) {
+        self.bar.abandon();
         self.bar.finish_and_clear();
     }
 }

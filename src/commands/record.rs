@@ -19,7 +19,7 @@ use crate::daemon::messages::{Needs, Polled};
 use crate::daemon::poller::Poller;
 use crate::decide::protect::ProtectionFacts;
 use crate::policy::pressure::Resource;
-use crate::quantity::Bytes;
+use crate::quantity::{Bytes, counted};
 use crate::recording::{Header, Recorded, Writer};
 use crate::session::column::Column;
 
@@ -73,7 +73,8 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
     }
     session.poller.close();
     say(&format!(
-        "recorded {taken} snapshots of {} to {}, {}",
+        "recorded {} of {} to {}, {}",
+        counted(usize::try_from(taken).unwrap_or(usize::MAX), "snapshot"),
         database.name,
         arguments.output.display(),
         Bytes(i64::try_from(session.writer.written()).unwrap_or(i64::MAX))

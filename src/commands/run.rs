@@ -82,7 +82,12 @@ pub(crate) fn run(path: &Path, dry_run: bool, clock: SystemClock) -> ExitStatus 
         Ok(service) => service,
         Err(error) => return fail(&error.to_string()),
     };
-    let _control = match claim.listen(path, Arc::clone(service.switch()), Arc::clone(&clock)) {
+    let _control = match claim.listen(
+        path,
+        Arc::clone(service.switch()),
+        service.status().clone(),
+        Arc::clone(&clock),
+    ) {
         Ok(control) => control,
         Err(error) => return fail(&error.to_string()),
     };

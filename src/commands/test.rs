@@ -89,7 +89,7 @@ fn find(path: &Path, tests: &mut Vec<PathBuf>) -> std::io::Result<()> {
     while let Some((folder, depth)) = folders.pop() {
         if ["expect.yaml", "timeline.yaml"]
             .iter()
-            .any(|file| folder.join(file).is_file())
+            .any(|file| folder.join(file).symlink_metadata().is_ok())
         {
             tests.push(folder);
             continue;

@@ -225,6 +225,31 @@ fn readable_by_all(config: &str, loaded: &LoadedConfig) -> Vec<Diagnostic> {
     by_file.into_iter().map(warning).collect()
 }
 
+/// The passwords that cannot be read, each with the databases that need it. What only the unit may be able to read is a note in the
+/// second list: a credential outside the unit, a variable that is not set here, a file of another user.
+pub(crate) fn unreadable_passwords(file: &str, config: &Config) -> (Vec<Diagnostic>, Vec<String>) {
+    let mut found: BTreeMap<String, (SecretError, Vec<&str>)> = BTreeMap::new();
+    for database in &config.databases {
+        if let Login::Password { password, .. } = &database.login
+            && let Err(error) = password.read()
+        {
+            let known = found.entry(error.to_string()).or_insert((error, Vec::new()));
+            known.1.push(&database.name);
+        }
+    }
+    let (mut problems, mut notes) = (Vec::new(), Vec::new());
+    for (why, (error, databases)) in found {
+        let databases = databases.join(", ");
+        if error.may_be_of_the_unit() {
+            notes.push(format!("note: the password of {databases} was not checked: {why}"));
+        } else {
+            let message = format!("the password of {databases} cannot be used: {why}");
+            problems.push(Diagnostic::of_file(file, "unreadable-password", message));
+        }
+    }
+    (problems, notes)
+}
+
 /// The files that a pattern of `include` matches, with their contents.
 fn included(pattern: &Path, problems: &mut Vec<Diagnostic>) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();

@@ -82,6 +82,15 @@ pub enum SecretError {
 }
 
 impl SecretError {
+    /// Whether the daemon may be able to read it although this process cannot.
+    pub(super) fn may_be_of_the_unit(&self) -> bool {
+        match self {
+            SecretError::Outside(..) | SecretError::NotSet(_) => true,
+            SecretError::Io(_, error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+            SecretError::Empty(_) | SecretError::NoPassword(_) => false,
+        }
+    }
+
     fn outside_the_unit(self) -> SecretError {
         if let SecretError::Io(source, error) = self {
             return SecretError::Outside(source, error);

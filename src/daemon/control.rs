@@ -33,6 +33,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::Clock;
 use crate::daemon::pause::{Moved, Pause, Switch};
+use crate::status::SharedStatus;
 
 /// The longest question, in bytes.
 const LONGEST: u64 = 64 * 1024;
@@ -84,6 +85,9 @@ pub(crate) struct Answer {
     pub(crate) under_way: Vec<String>,
     /// Why the file could not be written or removed, if so.
     pub(crate) unsaved: Option<String>,
+    /// What else keeps the daemon from acting.
+    #[serde(default)]
+    pub(crate) hindrances: Vec<String>,
 }
 
 /// A pause in an answer.
@@ -178,7 +182,13 @@ impl Claim {
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub(crate) fn listen(self, config: &Path, switch: Arc<Switch>, clock: Arc<dyn Clock>) -> io::Result<Control> {
+    pub(crate) fn listen(
+        self,
+        config: &Path,
+        switch: Arc<Switch>,
+        status: SharedStatus,
+        clock: Arc<dyn Clock>,
+    ) -> io::Result<Control> {
         let socket = self.folder.join(format!("{}.sock", name_of(&self.state)));
         let tell = |error: io::Error| io::Error::new(error.kind(), format!("listen on {}: {error}", socket.display()));
         // Whoever left it is gone: the lock is ours.
@@ -192,6 +202,7 @@ impl Claim {
             state: self.state.clone(),
             config: fs::canonicalize(config).unwrap_or_else(|_| config.to_owned()),
             switch,
+            status,
             clock,
             asking: AtomicUsize::new(0),
         });
@@ -215,6 +226,7 @@ struct Desk {
     state: PathBuf,
     config: PathBuf,
     switch: Arc<Switch>,
+    status: SharedStatus,
     clock: Arc<dyn Clock>,
     asking: AtomicUsize,
 }
@@ -290,6 +302,7 @@ impl Desk {
             pause: moved.pause.map(Told::from),
             under_way: moved.under_way,
             unsaved: moved.unsaved,
+            hindrances: self.status.read().hindrances(),
         }
     }
 

@@ -21,15 +21,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::clock::{Clock, Monotonic};
 use crate::columns_needed;
 use crate::daemon::backoff::Backoff;
-use crate::daemon::database::orders::Orders;
+use crate::daemon::database::orders::{Orders, Polling, Trouble};
 use crate::daemon::messages::{Acted, Batch, Input, Needs, Order, Polled, Settings};
 use crate::daemon::pause::Pause;
 use crate::daemon::siblings::{DatabaseIdentity, Kin};
-use crate::daemon::standby::{Needed, ConnectionState, Standby, names};
+use crate::daemon::standby::{ConnectionState, Needed, Standby, names};
 use crate::decide::clocks::{ClockStep, HostTime};
-use crate::decide::cycle::{Memory, CycleInput, cycle, remember};
+use crate::decide::cycle::{CycleInput, Memory, cycle, remember};
 use crate::decide::guard::{Going, Warrant};
-use crate::decide::in_force::{Absent, GAP, Here, Rhythm, DatabaseRules};
+use crate::decide::in_force::{Absent, DatabaseRules, GAP, Here, Rhythm};
 use crate::decide::ledger::later;
 use crate::decide::standstill::Standstill;
 use crate::decide::verify::FollowState;
@@ -54,6 +54,8 @@ pub trait Watcher: Send {
     fn done(&mut self, database: &str, done: &crate::decide::cycle::Done);
     /// Actions stopped because they could not be written down, or the database could not be reached for them.
     fn acting_stopped(&mut self, database: &str, why: &str);
+    /// What stopped them is over.
+    fn acting_goes_on(&mut self, database: &str);
     /// There is no connection to act on.
     fn acting_failed(&mut self, database: &str, error: &Error) {
         self.acting_stopped(database, &error.to_string());
@@ -89,17 +91,6 @@ enum BatchState {
     },
 }
 
-/// Whether a snapshot is being read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Polling {
-    /// No.
-    Idle,
-    /// Since then.
-    Since(Monotonic),
-    /// For so long that it was told.
-    Hanging,
-}
-
 /// One database's loop.
 pub struct Database {
     settings: Settings,
@@ -116,6 +107,7 @@ pub struct Database {
     acting_backoff: Backoff,
     /// What the thread that acts was told to do and has not answered.
     orders: Orders,
+    trouble: Option<Trouble>,
     /// The sum of the steps of the database's clock when the newest batch was dated.
     stepped_before: TimeDelta,
     standby: Standby,
@@ -159,6 +151,7 @@ impl Database {
             revoked: Arc::default(),
             acting_backoff: backoff,
             orders: Orders::default(),
+            trouble: None,
             stepped_before: TimeDelta::zero(),
             standby,
             next_poll,
@@ -270,6 +263,7 @@ impl Database {
             taken.as_secs()
         );
         let error = Error::new(Class::Backoff, format!("act on {}", self.settings.name), why);
+        self.trouble = Some(Trouble::Connection);
         self.watcher.acting_failed(&self.settings.name, &error);
         self.watcher.standing(&self.settings.name, &self.standby.missing());
     }
@@ -336,6 +330,9 @@ impl Database {
         self.standby.answered(places, self.clock.now(), self.settings.poll);
         self.watcher.standing(&self.settings.name, places);
         if places.iter().any(|place| place.stands) {
+            if self.trouble == Some(Trouble::Connection) {
+                self.goes_on();
+            }
             if matches!(self.acting, BatchState::Waiting { .. }) && places.iter().all(|place| place.stands) {
                 self.acting = BatchState::Free;
                 self.acting_backoff.reset();
@@ -466,9 +463,18 @@ impl Database {
                 done.at = later(done.at, self.memory.clocks.stepped() - self.stepped_before);
                 remember(&mut self.memory, *done);
             }
-            Acted::JournalFailed(why) => self.watcher.acting_stopped(&self.settings.name, &why),
+            Acted::JournalFailed(why) => {
+                self.trouble = Some(Trouble::Batch);
+                self.watcher.acting_stopped(&self.settings.name, &why);
+            }
             Acted::Unreachable(error) => self.act_later(&error),
             Acted::Through => {
+                match self.trouble {
+                    // Trouble of this very batch: the next one shows whether it is over.
+                    Some(Trouble::Batch) => self.trouble = Some(Trouble::Earlier),
+                    Some(Trouble::Earlier) if matches!(self.acting, BatchState::UnderWay) => self.goes_on(),
+                    Some(Trouble::Earlier | Trouble::Connection) | None => {}
+                }
                 self.kin.rest(self.memory.ledger.own());
                 if matches!(self.acting, BatchState::UnderWay) {
                     self.acting = BatchState::Free;
@@ -478,7 +484,13 @@ impl Database {
         }
     }
 
+    fn goes_on(&mut self) {
+        self.trouble = None;
+        self.watcher.acting_goes_on(&self.settings.name);
+    }
+
     fn act_later(&mut self, error: &Error) {
+        self.trouble = Some(Trouble::Connection);
         let why = error.to_string();
         self.watcher.acting_failed(&self.settings.name, error);
         self.acting = match self.acting_backoff.after(error.class, self.settings.poll) {

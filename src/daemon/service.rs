@@ -135,7 +135,11 @@ impl Service {
         let switch = Arc::new(Switch::new(&config.state, Arc::clone(clock))?);
         let accounts = Accounts::of(&config.state).map_err(|error| {
             let file = config.state.join("refused-logins.json");
-            io::Error::other(format!("read {}: {error}", file.display()))
+            io::Error::other(format!(
+                "read {}: {error}; the file says which passwords were refused and are not tried again: it may be deleted, and then \
+                 each of them is tried once more, which counts as a failed login of its account",
+                file.display()
+            ))
         })?;
         let parts = Parts {
             recorder,
@@ -221,6 +225,12 @@ impl Service {
         all.then_some(&self.parts.heartbeat)
     }
 
+    /// The status that the pages show.
+    #[must_use]
+    pub(crate) fn status(&self) -> &SharedStatus {
+        &self.parts.status
+    }
+
     /// The line for `systemctl status`: problems, and what is in force.
     #[must_use]
     pub(crate) fn status_line(&self) -> String {
@@ -267,6 +277,17 @@ fn listen(address: SocketAddr, sources: &Sources, clock: &dyn Clock, waits: &dyn
                     told = true;
                 }
                 std::thread::sleep(Duration::from_millis(200));
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable) => {
+                let why = if error.kind() == io::ErrorKind::AddrInUse {
+                    "another program has this port"
+                } else {
+                    "this host has no such address"
+                };
+                return Err(io::Error::new(
+                    error.kind(),
+                    format!("{error}: {why}; set another address or port with `listen:` in the configuration"),
+                ));
             }
             answer => return answer,
         }

@@ -91,12 +91,14 @@ impl Siblings {
 
     /// The database's clock was set forward: the actions of the other entries are dated anew, until each dates its own. An entry that
     /// is down does not, and its actions would be forgotten.
-    pub fn step(&self, name: &str, step: TimeDelta) {
+    pub(crate) fn step(&self, name: &str, step: TimeDelta) {
         let mut known = self.known();
         let Some(identity) = known.get(name).map(|known| known.identity.clone()) else {
             return;
         };
-        let others = known.iter_mut().filter(|(other, known)| &***other != name && known.identity.is(&identity));
+        let others = known
+            .iter_mut()
+            .filter(|(other, known)| &***other != name && known.identity.is(&identity));
         for entry in others.flat_map(|(_, known)| &mut known.done) {
             entry.at = later(entry.at, step.max(TimeDelta::zero()));
         }
@@ -139,7 +141,7 @@ impl Kin {
     }
 
     /// As [`Siblings::step`].
-    pub fn step(&self, step: TimeDelta) {
+    pub(crate) fn step(&self, step: TimeDelta) {
         self.siblings.step(&self.name, step);
     }
 

@@ -35,6 +35,8 @@ pub struct Recording {
     up: Option<bool>,
     standing: Vec<(Option<u32>, bool)>,
     said: Vec<String>,
+    /// Why acting stopped, as it was last told.
+    stopped: Option<String>,
     /// The notes of the previous cycle.
     noted: Vec<String>,
 }
@@ -61,6 +63,7 @@ impl Recording {
             up: None,
             standing: Vec::new(),
             said: Vec::new(),
+            stopped: None,
             noted: Vec::new(),
         }
     }
@@ -165,7 +168,7 @@ impl Watcher for Recording {
         }
         self.record(&Event::Cycle(Arc::new(report)));
         if let Err(error) = self.reports.write(view) {
-            self.say_once(vec![format!("write the report: {error}")]);
+            self.say_once(vec![format!("no new report in the state folder: {error}")]);
         }
     }
 
@@ -201,7 +204,16 @@ impl Watcher for Recording {
     fn done(&mut self, _: &str, _: &Done) {}
 
     fn acting_stopped(&mut self, _: &str, why: &str) {
-        tracing::error!(database = &*self.database, error = why, "acting stopped for this cycle");
+        if self.stopped.as_deref() != Some(why) {
+            tracing::error!(database = &*self.database, error = why, "acting stopped");
+            self.stopped = Some(why.to_owned());
+        }
+    }
+
+    fn acting_goes_on(&mut self, _: &str) {
+        if self.stopped.take().is_some() {
+            tracing::info!(database = &*self.database, "acting goes on");
+        }
     }
 
     fn acting_failed(&mut self, database: &str, error: &Error) {

@@ -103,7 +103,7 @@ mod tests {
     use crate::policy::model::{Action, KillClause};
     use crate::session::SessionKey;
     use crate::session::column::{Column, Columns};
-    use crate::session::snapshot::{Cell, Clock as DbClock, Instance, Snapshot, SnapshotSource};
+    use crate::session::snapshot::{Cell, Instance, Snapshot, SnapshotClock as DbClock, SnapshotSource};
     use crate::session::time::DbTime;
 
     /// The host's clocks after this many seconds.
@@ -129,10 +129,18 @@ mod tests {
         let mut clocks = Clocks::default();
         assert_eq!(met(&mut clocks, 5_000, 10), None, "there is nothing to compare with");
         assert_eq!(met(&mut clocks, 5_015, 25), None);
-        assert_eq!(met(&mut clocks, 5_015 + 86_400, 25 + 86_400), None, "it was down for a day");
+        assert_eq!(
+            met(&mut clocks, 5_015 + 86_400, 25 + 86_400),
+            None,
+            "it was down for a day"
+        );
         assert_eq!(met(&mut clocks, 5_015 + 87_000, 25 + 86_400), None, "at the tolerance");
         assert_eq!(met(&mut clocks, 5_015 + 87_601, 25 + 86_400), Some(601), "over it");
-        assert_eq!(met(&mut clocks, 5_015 + 87_616, 25 + 86_415), None, "and goes on from there");
+        assert_eq!(
+            met(&mut clocks, 5_015 + 87_616, 25 + 86_415),
+            None,
+            "and goes on from there"
+        );
         assert_eq!(met(&mut clocks, 5_015, 25 + 86_415), Some(-87_616));
         assert_eq!(clocks.stepped(), TimeDelta::seconds(601 - 87_616));
         assert_eq!(ClockStep(TimeDelta::hours(2)).to_string(), "forward by 2h");
@@ -261,7 +269,10 @@ mod tests {
     fn who_came_back_is_known_whichever_clock_the_login_has() {
         for step in [0, 7_200, -7_200] {
             assert!(came_back(step, 1_000_010), "it logged on before the step of {step}s");
-            assert!(came_back(step, 1_000_020 + step), "it logged on after the step of {step}s");
+            assert!(
+                came_back(step, 1_000_020 + step),
+                "it logged on after the step of {step}s"
+            );
             let earlier = 1_000_000 - step.abs() - 1;
             assert!(!came_back(step, earlier), "it was there before, whichever clock");
         }

@@ -150,6 +150,9 @@ pub enum Standing {
     },
 }
 
+/// Of so many other sessions of the same server process each is looked at.
+pub const MOST_OTHERS: usize = 50;
+
 /// Why a session is not disconnected although nothing spares the session itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Company {
@@ -182,7 +185,11 @@ impl Company {
     pub(crate) fn words(&self, snapshot: &Snapshot) -> String {
         let (row, stays) = match self {
             Company::Unknown => return "PADDR is unknown, and so is who else would end with its server process".into(),
-            Company::Many(others) => return format!("its server process serves {others} other sessions"),
+            Company::Many(others) => {
+                return format!(
+                    "its server process serves {others} other sessions, too many to check (at most {MOST_OTHERS})"
+                );
+            }
             Company::Stays(row, stays) => (*row, stays),
         };
         let who = snapshot

@@ -21,7 +21,7 @@ impl Event {
             Event::Policies(PolicyLoad::Failed { error }) => {
                 error!(
                     error = error.as_str(),
-                    "policies not loaded; the previous ones stay in force"
+                    "reload failed; what was in force stays in force"
                 );
             }
             Event::DatabaseUp {

@@ -99,7 +99,8 @@ impl SessionName {
         }
     }
 
-    /// A hint for a session that does not exist: the sessions with the same SID, otherwise the one with the most similar name.
+    /// A hint for a session that does not exist: the sessions with the same SID, otherwise one with the same SERIAL# and a similar SID,
+    /// or without a SERIAL# one with a similar SID. That other numbers look alike means nothing.
     fn hint(&self, snapshot: &Snapshot) -> String {
         let same_sid: Vec<usize> = (0..snapshot.rows())
             .filter(|row| snapshot.id(*row, Column::Sid) == Some(self.sid))
@@ -107,16 +108,28 @@ impl SessionName {
         if !same_sid.is_empty() {
             return format!("with the same SID there is {}", listed(snapshot, &same_sid));
         }
-        let names: Vec<String> = (0..snapshot.rows())
-            .map(|row| Who::of(snapshot, row).session())
+        let like: Vec<(String, String)> = (0..snapshot.rows())
+            .filter(|row| self.serial.is_none() || snapshot.id(*row, Column::Serial) == self.serial)
+            .filter_map(|row| {
+                let sid = snapshot.id(row, Column::Sid)?.to_string();
+                let whole = Who::of(snapshot, row).session();
+                Some((sid.clone(), if self.serial.is_some() { whole } else { sid }))
+            })
             .collect();
-        let sids: Vec<String> = (0..snapshot.rows())
-            .filter_map(|row| snapshot.id(row, Column::Sid))
-            .map(|sid| sid.to_string())
-            .collect();
-        did_you_mean(&self.to_string(), names.iter().map(String::as_str))
-            .or_else(|| did_you_mean(&self.sid.to_string(), sids.iter().map(String::as_str)))
-            .unwrap_or_else(|| "`orareaper sessions` shows all sessions".into())
+        // The SIDs are compared, and the whole name is shown.
+        let meant = did_you_mean(&self.sid.to_string(), like.iter().map(|(sid, _)| sid.as_str()));
+        let shown = like
+            .iter()
+            .find(|(sid, _)| meant.as_ref().is_some_and(|meant| meant.contains(&format!("`{sid}`"))));
+        shown.map_or_else(
+            || {
+                format!(
+                    "no session has the SID {}; `orareaper sessions` shows all sessions",
+                    self.sid
+                )
+            },
+            |(_, name)| format!("did you mean `{name}`?"),
+        )
     }
 }
 

@@ -111,6 +111,6 @@ fn an_ambiguous_or_unknown_name_lists_similar_sessions() {
     );
     assert_eq!(
         find("99999"),
-        Err("there is no session 99999; `orareaper sessions` shows all sessions".into())
+        Err("there is no session 99999; no session has the SID 99999; `orareaper sessions` shows all sessions".into())
     );
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::export::stamp::{Stamp, read_number};
 use crate::export::{Fault, Format, Problem, Saved, parse_taken_at};
+use crate::quantity::counted;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{Cell, Instance, Snapshot, SnapshotBuilder, SnapshotClock, SnapshotSource};
@@ -32,6 +33,8 @@ pub(super) struct Assembly {
     /// The time in the sessions; `None` before the first session.
     shown: Option<Option<String>>,
     has_inst_id: bool,
+    /// The database that the sessions are of, where each line says it.
+    database: Option<String>,
     instances: BTreeSet<u32>,
     /// The line of each session.
     seen: HashMap<SessionKey, u64>,
@@ -43,8 +46,12 @@ pub(super) struct Assembly {
     place: &'static str,
 }
 
-/// The column of GV$SESSION with a name. Computed columns are never read from a file.
+/// The column of GV$SESSION with a name. Computed columns are never read from a file. `serial` is what `orareaper sessions` and whoever
+/// avoids the `#` call SERIAL#.
 pub(super) fn session_column(name: &str) -> Option<Column> {
+    if name.trim().eq_ignore_ascii_case("serial") {
+        return Some(Column::Serial);
+    }
     Column::named(name.trim()).filter(|column| column.source() == Source::Session)
 }
 
@@ -112,6 +119,7 @@ impl Assembly {
             clock: taken_at,
             shown: None,
             has_inst_id,
+            database: None,
             instances: BTreeSet::new(),
             seen: HashMap::new(),
             day_only_logons: 0,
@@ -132,6 +140,20 @@ impl Assembly {
         let mut rest = Assembly::new(kept.collect(), self.taken_at, self.place);
         rest.notes.extend(self.unreadable.values().cloned());
         Some(rest)
+    }
+
+    /// Takes the database of a session, before the session is added. All sessions must be of one.
+    pub(super) fn of_database(&mut self, name: &str) -> Result<(), Problem> {
+        match &self.database {
+            Some(first) if first == name => Ok(()),
+            Some(first) => Err(Problem::SeveralSnapshots(format!(
+                "the sessions before are of the database {first}, this one is of {name}"
+            ))),
+            None => {
+                self.database = Some(name.to_owned());
+                Ok(())
+            }
+        }
     }
 
     /// Adds a note for the reader of a report.
@@ -284,8 +306,8 @@ impl Assembly {
         let mut notes = self.notes;
         if self.day_only_logons > 0 {
             notes.push(format!(
-                "LOGON_TIME has no time of day in {} sessions: midnight is assumed, so `connected` is up to a day too long",
-                self.day_only_logons
+                "LOGON_TIME has no time of day in {}: midnight is assumed, so `connected` is up to a day too long",
+                counted(self.day_only_logons, "session")
             ));
         }
         let instances = self.instances.iter().map(|inst_id| Instance {
@@ -309,12 +331,13 @@ impl Assembly {
             .count();
         if later > 0 {
             notes.push(format!(
-                "{later} sessions logged on after the time of the snapshot: that time is not by the database's clock"
+                "{} logged on after the time of the snapshot: that time is not by the database's clock",
+                counted(later, "session")
             ));
         }
         Ok(Saved {
             snapshot,
-            database,
+            database: database.or(self.database),
             format,
             notes,
         })

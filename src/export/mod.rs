@@ -186,10 +186,15 @@ pub(crate) enum Problem {
     #[error("{0}; a saved snapshot is one moment, so export it with one query")]
     SeveralSnapshots(String),
     /// The array of sessions has other objects too.
-    #[error("{0} objects among the sessions have no SID; export all columns of all sessions")]
+    #[error("{} no SID; export all columns of all sessions", match .0 {
+        1 => "1 object among the sessions has".to_owned(),
+        several => format!("{several} objects among the sessions have"),
+    })]
     AmongSessions(u64),
     /// The number of rows differs from the count in the file.
-    #[error("the file says {said} rows but has {found}: it is cut off or was edited; export it again")]
+    #[error(
+        "the file says {said} {} but has {found}: it is cut off or was edited; export it again", if *said == 1 { "row" } else { "rows" }
+    )]
     RowCount {
         /// The count in `412 rows selected.`
         said: u64,

@@ -17,6 +17,7 @@ struct HeaderRow {
     columns: Columns,
     /// The name and the field number of the clock.
     clock: Option<(String, usize)>,
+    listed: Option<Listed>,
 }
 
 /// The kinds of lines.
@@ -38,10 +39,17 @@ pub(super) fn read(text: &str, taken_at: Option<SnapshotClock>) -> Result<Saved,
     let start = heading.start;
     let header = HeaderRow::read(text, heading).map_err(|problem| Fault::at(lines.line_of(start), problem))?;
     let assembly = pass(text, &header, Assembly::new(header.columns, taken_at, "line"))?;
-    let assembly = match assembly.again() {
+    let mut assembly = match assembly.again() {
         None => assembly,
         Some(rest) => pass(text, &header, rest)?,
     };
+    if header.listed.is_some() {
+        assembly.note(
+            "`orareaper sessions` wrote the file, which leaves out most columns and every session that was filtered out: what is \
+             missing is unknown, and shares and floors count only who is in it"
+                .into(),
+        );
+    }
     assembly.finish(Format::Csv, None)
 }
 
@@ -150,6 +158,23 @@ impl Heading {
     }
 }
 
+/// The places of two columns that only the output of `orareaper sessions --format csv` has.
+struct Listed {
+    database: usize,
+    taken_at: usize,
+}
+
+impl Listed {
+    fn find(record: &StringRecord) -> Option<Listed> {
+        let place = |wanted: &str| record.iter().position(|name| name == wanted);
+        place("values").and(place("policies"))?;
+        Some(Listed {
+            database: place("database")?,
+            taken_at: place("taken_at")?,
+        })
+    }
+}
+
 impl HeaderRow {
     fn read(text: &str, heading: Heading) -> Result<HeaderRow, Problem> {
         let mut record = StringRecord::new();
@@ -160,8 +185,11 @@ impl HeaderRow {
         let mut places = vec![None; Column::COUNT];
         let mut columns = Columns::NONE;
         let mut clock: Option<(String, usize)> = None;
+        let listed = Listed::find(&record);
         for (place, name) in record.iter().enumerate() {
-            if is_clock(name) {
+            if listed.as_ref().is_some_and(|listed| listed.taken_at == place) {
+                clock = Some(("TAKEN_AT".to_owned(), place));
+            } else if is_clock(name) {
                 // SYSTIMESTAMP has an offset, SYSDATE has none.
                 if clock.is_none() || name.trim().eq_ignore_ascii_case("SYSTIMESTAMP") {
                     clock = Some((name.trim().to_uppercase(), place));
@@ -179,6 +207,7 @@ impl HeaderRow {
             places,
             columns,
             clock,
+            listed,
         })
     }
 
@@ -220,6 +249,9 @@ impl HeaderRow {
     fn session(&self, record: &StringRecord, line: u64, assembly: &mut Assembly) -> Result<(), Problem> {
         if let Some((name, place)) = &self.clock {
             assembly.clock(name, self.value_of(record.get(*place).unwrap_or_default()), line)?;
+        }
+        if let Some(listed) = &self.listed {
+            assembly.of_database(record.get(listed.database).unwrap_or_default())?;
         }
         assembly.push(line, |column| {
             self.places[column as usize]

@@ -44,6 +44,8 @@ pub(crate) struct Entry {
     pub(crate) intent: Arc<Intent>,
     /// What came of it; `None` where the daemon ended before it was written.
     pub(crate) outcome: Option<Outcomed>,
+    /// When that was written, right after the answer, by the host's clock.
+    pub(crate) answered: Option<DateTime<Utc>>,
     /// What the snapshots showed afterwards, and when.
     pub(crate) proofs: Vec<(DateTime<Utc>, Proof)>,
     /// When a session of the same client group logged in soon after.
@@ -81,8 +83,8 @@ pub(crate) struct Wanted {
     pub(crate) user: Option<String>,
     /// What came of it: an outcome, or what a snapshot showed.
     pub(crate) result: Option<Result<Outcome, Proof>>,
-    /// Of this SID, and where they are given of this SERIAL# and instance.
-    pub(crate) session: Option<(u32, Option<u32>, Option<u32>)>,
+    /// Of this SID, SERIAL# and instance, where they are given.
+    pub(crate) session: (Option<u32>, Option<u32>, Option<u32>),
     /// With the sessions' whole rows.
     pub(crate) rows: bool,
 }
@@ -91,6 +93,7 @@ impl Wanted {
     fn is_of(&self, at: DateTime<Utc>, intent: &Intent) -> bool {
         let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         let same = |wanted: Option<u32>, found: u32| wanted.is_none_or(|wanted| wanted == found);
+        let (sid, serial, inst_id) = self.session;
         self.since.is_none_or(|since| at >= since)
             && self.until.is_none_or(|until| at < until)
             && is(&self.database, &intent.database)
@@ -99,9 +102,9 @@ impl Wanted {
                 let found = intent.username.as_deref();
                 found.is_some_and(|found| found.to_lowercase() == user.to_lowercase())
             })
-            && self.session.is_none_or(|(sid, serial, inst_id)| {
-                intent.key.sid == sid && same(serial, intent.key.serial) && same(inst_id, intent.key.inst_id)
-            })
+            && same(sid, intent.key.sid)
+            && same(serial, intent.key.serial)
+            && same(inst_id, intent.key.inst_id)
     }
 
     fn ended_so(&self, entry: &Entry) -> bool {
@@ -226,6 +229,7 @@ impl Reading<'_> {
                         outcomed.session.0.clear();
                     }
                     entry.outcome = Some(outcomed);
+                    entry.answered = Some(at);
                 }
             }
             Record::Verification(record) => {
@@ -277,6 +281,7 @@ impl Reading<'_> {
         let entry = Entry {
             at,
             intent: Arc::new(intent),
+            answered: outcome.is_some().then_some(at),
             outcome,
             proofs: Vec::new(),
             came_back: None,

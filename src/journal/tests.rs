@@ -26,7 +26,7 @@ const KILL: Action = Action::Kill {
     clause: KillClause::Immediate,
 };
 
-fn at(second: i64) -> DateTime<Utc> {
+pub(crate) fn at(second: i64) -> DateTime<Utc> {
     "2026-11-22T10:00:00Z".parse::<DateTime<Utc>>().expect("a time") + TimeDelta::seconds(second)
 }
 

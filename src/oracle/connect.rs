@@ -9,7 +9,7 @@
 //! from being tried again, only make that rarer: each attempt that hangs makes the next one wait longer, and at most
 //! [`MAX_HANGING`] hang at a time.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -221,10 +221,27 @@ fn open(
     logoffs: Logoffs,
     attempt: &SocketAttempt,
 ) -> Result<Opened, Error> {
+    let configured = target.tns_admin.clone();
+    let folder = configured.or_else(|| std::env::var_os("TNS_ADMIN").map(PathBuf::from));
+    if let Some(why) = folder.and_then(|folder| odd_file(&folder)) {
+        return Err(Error::new(Class::Config, target.connecting(), why));
+    }
     match target.driver {
         Driver::Oci => Ok(Opened::Oci(oci::connect(target, purpose, limit, logoffs, attempt)?)),
         Driver::Thin => Ok(Opened::Thin(thin::connect(target, purpose, limit, logoffs)?)),
     }
+}
+
+/// Which of Oracle's files in a folder is something else, if one is: both drivers would wait for a FIFO that nobody writes to, and
+/// read a device without an end.
+fn odd_file(folder: &Path) -> Option<String> {
+    let odd = |name: &&str| std::fs::metadata(folder.join(name)).is_ok_and(|found| !found.is_file());
+    let name = ["tnsnames.ora", "sqlnet.ora"].into_iter().find(odd)?;
+    let path = folder.join(name);
+    Some(format!(
+        "{} is not a regular file, but a directory, a pipe, a socket or a device; replace it with a file",
+        path.display()
+    ))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod timeline;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -28,6 +29,7 @@ use crate::decide::protect::ProtectionFacts;
 use crate::decide::reason::Verdict;
 use crate::decide::standstill::Standstill;
 use crate::policy::model::{Action, Labels, Mode, PolicySet};
+use crate::quantity::counted;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;
@@ -225,8 +227,8 @@ pub(crate) fn compare(told: &[CycleDecisions], expected: &[Expectation]) -> Opti
     if told.len() != expected.len() {
         let _ = writeln!(
             difference,
-            "the timeline has {} snapshots, but the expectation has {}",
-            told.len(),
+            "the timeline has {}, but the expectation has {}",
+            counted(told.len(), "snapshot"),
             expected.len()
         );
     }
@@ -312,5 +314,8 @@ pub fn run_folder_with(
 }
 
 fn read(path: &std::path::Path) -> Result<Vec<u8>, StoryError> {
-    std::fs::read(path).map_err(|error| StoryError(format!("read {}: {error}", path.display())))
+    let mut bytes = Vec::new();
+    let read = crate::yaml::files::open_regular(path).and_then(|mut file| file.read_to_end(&mut bytes));
+    read.map_err(|error| StoryError(format!("read {}: {error}", path.display())))?;
+    Ok(bytes)
 }

@@ -377,5 +377,53 @@ impl fmt::Display for ExpectedDecision {
 /// Parses a file of a test.
 pub(crate) fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, StoryError> {
     let text = std::str::from_utf8(bytes).map_err(|_| StoryError(format!("{name} is not UTF-8 text")))?;
-    serde_yaml::from_str(text).map_err(|error| StoryError(format!("{name}: {error}")))
+    if text
+        .lines()
+        .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
+    {
+        return Err(StoryError(format!("{name}: the file is empty")));
+    }
+    serde_yaml::from_str(text).map_err(|error| StoryError(in_words(name, &error)))
+}
+
+/// The words of the YAML reader, and what a person calls it.
+const WORDS: [(&str, &str); 12] = [
+    ("expected sequence start", "expected a list, such as `[...]`"),
+    (
+        "expected mapping start",
+        "expected keys with values, such as `session: \"287,62507,@1\"`",
+    ),
+    ("expected string scalar", "expected a text"),
+    (
+        "data did not match any variant of untagged enum Scalar",
+        "expected a text, a whole number or null",
+    ),
+    (
+        "cannot deserialize null into string; use Option<String>",
+        "there is no value",
+    ),
+    ("duplicate mapping key: ", "this key is there twice: "),
+    (", set DuplicateKeyPolicy in Options if acceptable", ""),
+    ("unknown field", "unknown key"),
+    ("missing field", "there is no key"),
+    ("invalid u32", "expected a whole number"),
+    ("invalid u64", "expected a whole number"),
+    ("invalid boolean", "expected true or false"),
+];
+
+/// A mistake with its place: the first line of what the reader says, which draws the file below it.
+fn in_words(name: &str, error: &serde_yaml::Error) -> String {
+    let all = error.to_string();
+    let first = all.lines().next().unwrap_or_default();
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    let place = error.location().map(|place| (place.line(), place.column()));
+    let at = place.map(|(line, column)| format!("line {line} column {column}: "));
+    let mut message = at.and_then(|at| first.strip_prefix(&at)).unwrap_or(first).to_owned();
+    for (theirs, ours) in WORDS {
+        message = message.replace(theirs, ours);
+    }
+    match place {
+        Some((line, column)) => format!("{name}:{line}:{column}: {message}"),
+        None => format!("{name}: {message}"),
+    }
 }

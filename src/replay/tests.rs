@@ -166,6 +166,21 @@ fn a_snapshot_without_a_clock_is_skipped_and_a_long_pause_is_a_gap() {
 }
 
 #[test]
+fn a_recording_without_a_snapshot_says_so_and_nothing_of_policies() {
+    let text = replay(POLICY, &[]).render(ReportFormat::Text, TextStyle::WHOLE);
+    assert!(
+        text.contains("the recording has no snapshot that could be read"),
+        "{text}"
+    );
+    assert!(!text.contains("does not run"), "{text}");
+    let text = replay(POLICY, &[moment(0, &[], false)]).render(ReportFormat::Text, TextStyle::WHOLE);
+    assert!(
+        text.contains("1 snapshot without a clock, on which nothing was decided") && !text.contains("does not run"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_hold_is_served_over_several_snapshots() {
     let policy = format!("{POLICY}    for: 30s\n");
     for (snapshots, acted) in [(2, 0), (3, 1), (9, 1)] {

@@ -65,10 +65,16 @@ impl HistoryReport<'_> {
         } else {
             format!(", {}", self.asked)
         };
-        let count = self.read.entries.len();
+        let unused = self.read.entries.iter().filter(|entry| is_unused(entry)).count();
+        let count = self.read.entries.len() - unused;
         let actions = if count == 1 { "action" } else { "actions" };
+        let unused = match unused {
+            0 => String::new(),
+            1 => " and 1 unused warrant".to_owned(),
+            unused => format!(" and {unused} unused warrants"),
+        };
         format!(
-            "orareaper history: {count} {actions} in {}{asked}; times in {}",
+            "orareaper history: {count} {actions}{unused} in {}{asked}; times in {}",
             self.state, self.zone
         )
     }
@@ -172,6 +178,7 @@ impl HistoryReport<'_> {
                 "Done",
                 "Spared",
                 "Failed",
+                "Unused",
                 "Open",
                 "Gone",
                 "Lingering",
@@ -256,10 +263,10 @@ impl HistoryReport<'_> {
     fn to_csv(&self) -> String {
         if self.summary {
             let table = self.summary_table();
-            let head: [&str; 14] = table.head.try_into().expect("the table has these columns");
+            let head: [&str; 15] = table.head.try_into().expect("the table has these columns");
             let mut rows = vec![head.map(|head| head.to_lowercase())];
             for row in table.rows {
-                let row: [String; 14] = row.try_into().expect("the table has these columns");
+                let row: [String; 15] = row.try_into().expect("the table has these columns");
                 rows.push(row.map(|cell| if cell == "-" { String::new() } else { inert(&cell) }));
             }
             return written(&rows);
@@ -355,14 +362,36 @@ fn outcome_words(entry: &Entry) -> String {
     }
 }
 
-/// What became of the session, and how long after the intent that was seen.
+/// Whether it is no action, but a warrant that was dropped before anything was tried.
+fn is_unused(entry: &Entry) -> bool {
+    match entry.outcome.as_ref().map(|outcomed| outcomed.outcome) {
+        Some(Outcome::Expired | Outcome::Revoked) => true,
+        Some(
+            Outcome::Done
+            | Outcome::Marked
+            | Outcome::AlreadyGone
+            | Outcome::NoLongerMatches
+            | Outcome::Protected
+            | Outcome::Unchecked
+            | Outcome::Refused
+            | Outcome::Unsupported
+            | Outcome::Failed
+            | Outcome::Unknown
+            | Outcome::Assumed
+            | Outcome::Reported,
+        )
+        | None => false,
+    }
+}
+
+/// What became of the session, and how long after the answer that was seen.
 fn fate_words(entry: &Entry) -> String {
     let back = entry.came_back.map(|at| {
         let after = Span((at - entry.intent.taken_at).num_seconds().max(0));
         format!("came back after {after}")
     });
     let fate = entry.last_proof().map(|(at, proof)| {
-        let after = Span((at - entry.at).num_seconds().max(0));
+        let after = Span((at - entry.answered.unwrap_or(entry.at)).num_seconds().max(0));
         match proof {
             Proof::Gone => format!("gone after {after}"),
             Proof::ResourcesFreed => format!("freed after {after}"),
@@ -498,10 +527,13 @@ fn json_entry(entry: &Entry) -> serde_json::Value {
 /// What one policy did on one day.
 #[derive(Default)]
 struct DayTally {
+    /// All but the unused.
     actions: u64,
     done: u64,
     spared: u64,
     failed: u64,
+    /// Warrants that expired or were revoked before anything was tried.
+    unused: u64,
     /// Without an outcome.
     open: u64,
     gone: u64,
@@ -514,6 +546,10 @@ struct DayTally {
 
 impl DayTally {
     fn add(&mut self, entry: &Entry) {
+        if is_unused(entry) {
+            self.unused += 1;
+            return;
+        }
         self.actions += 1;
         let counted = match entry.outcome.as_ref().map(|outcomed| outcomed.outcome) {
             None => &mut self.open,
@@ -573,12 +609,13 @@ impl DayTally {
         }
     }
 
-    fn counts(&self) -> [u64; 8] {
+    fn counts(&self) -> [u64; 9] {
         [
             self.actions,
             self.done,
             self.spared,
             self.failed,
+            self.unused,
             self.open,
             self.gone,
             self.lingering,
@@ -586,3 +623,6 @@ impl DayTally {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The report for tickets and wikis, in the tables that GitHub, GitLab and Jira's importers understand.
 
+use crate::quantity::counted;
 use std::fmt::Write as _;
 
 use crate::report::{PolicyPart, Report, ReportLine};
@@ -17,9 +18,9 @@ impl Report {
         }
         let _ = writeln!(
             out,
-            "{}, {} sessions: {}.\n",
+            "{}, {}: {}.\n",
             self.taken_at_words(),
-            self.sessions,
+            counted(self.sessions, "session"),
             self.summary.words()
         );
         for note in self.notes.iter().chain(&self.refusals) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::decide::reason::Verdict;
-use crate::quantity::{Bytes, Span};
+use crate::quantity::{Bytes, Span, counted};
 use crate::report::colour_of;
 use crate::report::{PolicyPart, Report, ReportLine};
 use crate::terminal::visible::visible;
@@ -40,8 +40,8 @@ impl Report {
         );
         push(&mut out, &bold(&clip(&title, style.width), style));
         let sessions = format!(
-            "{} sessions, {} of them user sessions{}",
-            self.sessions,
+            "{}, {} of them user sessions{}",
+            counted(self.sessions, "session"),
             self.figures.user_sessions,
             self.statuses()
         );
@@ -56,7 +56,7 @@ impl Report {
         out.push('\n');
         let mut total = format!("Summary: {}", self.summary.words());
         if self.figures.freed_sessions > 0 {
-            let _ = write!(total, "; {} would end", counted(self.figures.freed_sessions));
+            let _ = write!(total, "; {} would end", counted(self.figures.freed_sessions, "session"));
             if let Some(pga) = self.figures.freed_pga {
                 let _ = write!(total, " and free {} of PGA", Bytes(pga));
             }
@@ -77,14 +77,6 @@ impl Report {
         } else {
             format!(" ({})", each.join(", "))
         }
-    }
-}
-
-fn counted(sessions: usize) -> String {
-    if sessions == 1 {
-        "1 session".into()
-    } else {
-        format!("{sessions} sessions")
     }
 }
 

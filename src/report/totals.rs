@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use crate::decide::refill::{CAME_BACK_WITHIN, ClientGroup};
 use crate::html::with_code;
 use crate::policy::pressure::Resource;
-use crate::quantity::Span;
+use crate::quantity::{Span, counted};
 use crate::replay::{ActionTally, Series, TalliesByName, Totals};
 use crate::report::html::{report_page, tiles};
 use crate::report::table::Table;
@@ -182,8 +182,9 @@ impl Totals {
 
     fn what(&self) -> String {
         format!(
-            "{} snapshots of up to {} sessions, run as a dry run; nothing was executed.",
-            self.snapshots, self.most_sessions
+            "{} of up to {}, run as a dry run; nothing was executed.",
+            counted(self.snapshots, "snapshot"),
+            counted(self.most_sessions, "session")
         )
     }
 
@@ -199,22 +200,29 @@ impl Totals {
 
     fn remarks(&self) -> Vec<String> {
         let mut remarks = self.notes.clone();
-        for policy in self.policies.iter().filter(|policy| !policy.runs) {
+        if self.snapshots == 0 && self.clockless == 0 {
+            remarks.push("the recording has no snapshot that could be read, so nothing was decided".to_owned());
+        }
+        // A policy of which no snapshot tells may well run there.
+        let told = self.snapshots > 0;
+        for policy in self.policies.iter().filter(|policy| told && !policy.runs) {
             remarks.push(format!("policy {} does not run on {}", policy.name, self.database));
         }
-        for (count, what) in [
+        for (count, what, noun) in [
             (
                 self.clockless,
-                "snapshots have no clock, so nothing was decided on them",
+                "without a clock, on which nothing was decided",
+                "snapshot",
             ),
             (
                 self.gaps,
-                "pauses between snapshots were so long that they broke every `for:`",
+                "between snapshots so long that every `for:` was broken",
+                "pause",
             ),
-            (self.blackouts, "snapshots were in a blackout"),
+            (self.blackouts, "in a blackout", "snapshot"),
         ] {
             if count > 0 {
-                remarks.push(format!("{count} {what}"));
+                remarks.push(format!("{} {what}", counted(count, noun)));
             }
         }
         remarks

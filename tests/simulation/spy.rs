@@ -63,6 +63,10 @@ impl Watcher for Spy {
         self.inner.done(database, done);
     }
 
+    fn acting_goes_on(&mut self, database: &str) {
+        self.inner.acting_goes_on(database);
+    }
+
     fn acting_stopped(&mut self, database: &str, why: &str) {
         self.inner.acting_stopped(database, why);
     }

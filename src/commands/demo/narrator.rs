@@ -380,6 +380,10 @@ impl Watcher for Narrator {
         ));
     }
 
+    fn acting_goes_on(&mut self, database: &str) {
+        self.inner.acting_goes_on(database);
+    }
+
     fn acting_stopped(&mut self, database: &str, why: &str) {
         self.inner.acting_stopped(database, why);
         self.seen(|seen| seen.troubles.push(why.to_owned()));

@@ -1,8 +1,31 @@
-//! Whether the thread that acts goes on: its calls into a driver have limits, which a client library can fail to keep.
+//! What a database's threads are at: whether one reads, whether the one that acts goes on, and what stopped it. Calls into a driver
+//! have limits, which a client library can fail to keep.
 
 use std::time::Duration;
 
 use crate::clock::Monotonic;
+
+/// What stopped acting, as far as it was told and is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The journal, in the batch that is under way.
+    Batch,
+    /// The journal, in an earlier batch.
+    Earlier,
+    /// No connection.
+    Connection,
+}
+
+/// Whether a snapshot is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Polling {
+    /// No.
+    Idle,
+    /// Since then.
+    Since(Monotonic),
+    /// For so long that it was told.
+    Hanging,
+}
 
 /// Orders that the thread that acts has not answered.
 #[derive(Debug, Default)]

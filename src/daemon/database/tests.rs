@@ -37,6 +37,9 @@ impl Watcher for Noted {
             self.0.lock().expect("one thread").push(Some(why.to_owned()));
         }
     }
+    fn acting_goes_on(&mut self, _: &str) {
+        self.0.lock().expect("one thread").push(Some("acting goes on".into()));
+    }
     fn stepped(&mut self, _: &str, _: ClockStep) {}
     fn standing(&mut self, _: &str, _: &[ConnectionState]) {}
     fn alive(&mut self, _: &str) {}
@@ -241,6 +244,35 @@ fn a_step_of_the_database_s_clock_permits_nothing_and_takes_nothing_from_a_budge
         ))
     };
     assert_eq!(told, [None, set("forward by 2h"), None, set("back by 2h"), None]);
+}
+
+#[test]
+fn acting_goes_on_when_a_batch_met_no_trouble_or_a_connection_stands() {
+    let (mut database, _clock, noted, _threads) = database();
+    let heard = |database: &mut Database, acted: Acted| {
+        if matches!(acted, Acted::Through) {
+            database.acting = BatchState::UnderWay;
+        }
+        let _ = database.apply(Input::Acted(acted));
+        std::mem::take(&mut *noted.0.lock().expect("one thread"))
+    };
+    let nothing: [Option<String>; 0] = [];
+    let goes_on = [Some("acting goes on".to_owned())];
+    assert_eq!(heard(&mut database, Acted::Through), nothing, "nothing had stopped it");
+    heard(&mut database, Acted::JournalFailed("disk full".into()));
+    assert_eq!(heard(&mut database, Acted::Through), nothing, "the same batch");
+    heard(&mut database, Acted::JournalFailed("disk full".into()));
+    assert_eq!(heard(&mut database, Acted::Through), nothing, "the next one met it too");
+    assert_eq!(heard(&mut database, Acted::Through), goes_on);
+    let error = Error::new(Class::Backoff, "connect to prod", "refused");
+    heard(&mut database, Acted::Unreachable(Box::new(error)));
+    assert_eq!(heard(&mut database, Acted::Through), nothing, "that batch never began");
+    let stands = ConnectionState {
+        inst_id: Some(1),
+        stands: true,
+        error: None,
+    };
+    assert_eq!(heard(&mut database, Acted::Standing(vec![stands])), goes_on);
 }
 
 #[test]

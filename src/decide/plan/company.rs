@@ -9,14 +9,11 @@ use std::collections::HashMap;
 
 use crate::decide::in_force::InForce;
 use crate::decide::plan::{PlanEntry, Situation, held};
-use crate::decide::reason::{Company, Standing, Stays};
+use crate::decide::reason::{Company, MOST_OTHERS, Standing, Stays};
 use crate::decide::standing::{AskedSessions, Because, InTheWay};
 use crate::policy::model::{Action, Policy};
 use crate::session::column::Column;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
-
-/// Of so many other sessions of the same server process each is looked at.
-pub(crate) const MOST_OTHERS: usize = 50;
 
 /// Whether the action ends the server process.
 #[must_use]

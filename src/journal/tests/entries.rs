@@ -69,7 +69,7 @@ fn every_filter_leaves_what_it_says() {
     let state = tempfile::tempdir().expect("a folder");
     written(state.path());
     let (all, none): (&[u64], &[u64]) = (&[1, 2, 3, 4], &[]);
-    let cases: [(Wanted, &[u64]); 17] = [
+    let cases: [(Wanted, &[u64]); 18] = [
         (Wanted::default(), all),
         (only(|wanted| wanted.database = Some("prod".into())), all),
         (only(|wanted| wanted.database = Some("crm".into())), none),
@@ -80,9 +80,10 @@ fn every_filter_leaves_what_it_says() {
         (only(|wanted| wanted.result = Some(Ok(Outcome::Marked))), &[1]),
         (only(|wanted| wanted.result = Some(Ok(Outcome::Unknown))), &[3]),
         (only(|wanted| wanted.result = Some(Err(Proof::Lingers))), &[1]),
-        (only(|wanted| wanted.session = Some((288, None, None))), &[2]),
-        (only(|wanted| wanted.session = Some((288, Some(62507), Some(1)))), &[2]),
-        (only(|wanted| wanted.session = Some((288, Some(1), None))), none),
+        (only(|wanted| wanted.session = (Some(288), None, None)), &[2]),
+        (only(|wanted| wanted.session = (Some(288), Some(62507), Some(1))), &[2]),
+        (only(|wanted| wanted.session = (Some(288), Some(1), None)), none),
+        (only(|wanted| wanted.session = (None, None, Some(7))), none),
         (only(|wanted| wanted.since = Some(at(0))), all),
         (only(|wanted| wanted.since = Some(at(1))), none),
         (only(|wanted| wanted.until = Some(at(0))), none),

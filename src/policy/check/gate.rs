@@ -121,7 +121,11 @@ fn compare(left: &Term, op: Comparison, right: &Term) -> Result<PressureConditio
         (_, Mark::Percent(_) | Mark::Amount(_)) => false,
     };
     if never {
-        let bound = if op == Comparison::Less { "0" } else { "its limit" };
+        let bound = match (op, resource) {
+            (Comparison::Less, _) => "0",
+            (_, Resource::Pga) => "1000% of its limit",
+            (_, _) => "its limit",
+        };
         let goes = if op == Comparison::Less { "below" } else { "above" };
         let message = format!(
             "`{}` never goes {goes} {bound}, so this can never be true",

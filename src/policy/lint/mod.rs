@@ -127,7 +127,7 @@ fn values(condition: &Condition, spans: &Spans, found: &mut Findings) {
         }
         Condition::Like { operand, pattern } => {
             if let Operand::Column(column) = operand {
-                account_name(*column, &pattern.text, &spans.at, found);
+                account_name(*column, &pattern.text, "no account name matches", &spans.at, found);
             }
             known_pattern(operand, &pattern.text, |value| pattern.matches(value), &spans.at, found);
         }
@@ -175,7 +175,7 @@ fn known_value(column: Column, value: &Constant, at: &Range<usize>, found: &mut 
             Mistake::new(at.clone(), "unknown-value", message).expected("expected, for example, '00000000A3F1C2D8'");
         found.push((Severity::Error, mistake));
     }
-    account_name(column, text, at, found);
+    account_name(column, text, "no account has the name", at, found);
     too_long(column, text, at, found);
     let Some(domain) = column.closed_list() else {
         return;
@@ -190,8 +190,8 @@ fn known_value(column: Column, value: &Constant, at: &Range<usize>, found: &mut 
     found.push((Severity::Error, mistake));
 }
 
-/// Warns of names that are unlikely to be those of accounts.
-fn account_name(column: Column, text: &str, at: &Range<usize>, found: &mut Findings) {
+/// Warns of names, or patterns of names, that are unlikely to be those of accounts. `none` says of which of the two.
+fn account_name(column: Column, text: &str, none: &str, at: &Range<usize>, found: &mut Findings) {
     if !matches!(column, Column::Username | Column::Schemaname) {
         return;
     }
@@ -206,10 +206,7 @@ fn account_name(column: Column, text: &str, at: &Range<usize>, found: &mut Findi
         )
     } else if text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase) {
         (
-            format!(
-                "no account has the name '{}' unless it was created in double quotes",
-                visible(text)
-            ),
+            format!("{none} '{}' unless it was created in double quotes", visible(text)),
             format!(
                 "Oracle stores names in upper case: write '{}'",
                 visible(&text.to_uppercase())
