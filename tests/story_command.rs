@@ -54,76 +54,77 @@ fn project() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A timeline, an expectation, and what is said of the one that is wrong.
+const MISTAKES: [(&str, &str, &str); 16] = [
+    (
+        TIMELINE,
+        "act: []\n",
+        "\nexpect.yaml:1:1: expected a list, such as `[...]`\n",
+    ),
+    (
+        TIMELINE,
+        "- act: {session: \"1,1,@1\"}\n",
+        "\nexpect.yaml:1:8: expected a list, ",
+    ),
+    (
+        TIMELINE,
+        "- act: [287]\n",
+        "\nexpect.yaml:1:9: expected keys with values, such as `session: ",
+    ),
+    (TIMELINE, "- 5\n", "\nexpect.yaml:1:3: expected keys with values, "),
+    (TIMELINE, "# nothing\n", "\nexpect.yaml: the file is empty\n"),
+    (
+        TIMELINE,
+        "- act: [{session: [1]}]\n",
+        "\nexpect.yaml:1:19: expected a text\n",
+    ),
+    (
+        TIMELINE,
+        "- act: [{session: }]\n",
+        "\nexpect.yaml:1:17: there is no value\n",
+    ),
+    (
+        TIMELINE,
+        "- akt: []\n",
+        "\nexpect.yaml:1:3: unknown key `akt`, expected one of act, pending, ",
+    ),
+    (
+        TIMELINE,
+        "- act: [{}]\n",
+        "\nexpect.yaml:1:9: there is no key `session`\n",
+    ),
+    (
+        TIMELINE,
+        "- act: []\n  act: []\n",
+        "\nexpect.yaml:2:3: this key is there twice: act\n",
+    ),
+    (TIMELINE, "- act: [\n", "\nexpect.yaml:1:8: unclosed bracket '['\n"),
+    ("5\n", RIGHT, "\ntimeline.yaml:1:1: expected keys with values, "),
+    (
+        "snapshots: [{at: 1, sessions: x}]\n",
+        RIGHT,
+        "\ntimeline.yaml:1:31: expected a list, ",
+    ),
+    (
+        "snapshots:\n  - {at: x, sessions: [{sid: [1]}]}\n",
+        RIGHT,
+        "\ntimeline.yaml:2:24: expected a text, a whole number or null\n",
+    ),
+    (
+        "limits: {per_hour: many}\nsnapshots: []\n",
+        RIGHT,
+        "\ntimeline.yaml:1:20: expected a whole number\n",
+    ),
+    (
+        "armed: perhaps\nsnapshots: []\n",
+        RIGHT,
+        "\ntimeline.yaml:1:8: expected true or false\n",
+    ),
+];
+
 #[test]
 fn a_wrong_file_is_told_in_a_dba_s_words_with_its_place() {
-    let right = "- act: [{session: \"1,1,@1\"}]\n";
-    let cases = [
-        (
-            TIMELINE,
-            "act: []\n",
-            "\nexpect.yaml:1:1: expected a list, such as `[...]`\n",
-        ),
-        (
-            TIMELINE,
-            "- act: {session: \"1,1,@1\"}\n",
-            "\nexpect.yaml:1:8: expected a list, ",
-        ),
-        (
-            TIMELINE,
-            "- act: [287]\n",
-            "\nexpect.yaml:1:9: expected keys with values, such as `session: ",
-        ),
-        (TIMELINE, "- 5\n", "\nexpect.yaml:1:3: expected keys with values, "),
-        (TIMELINE, "# nothing\n", "\nexpect.yaml: the file is empty\n"),
-        (
-            TIMELINE,
-            "- act: [{session: [1]}]\n",
-            "\nexpect.yaml:1:19: expected a text\n",
-        ),
-        (
-            TIMELINE,
-            "- act: [{session: }]\n",
-            "\nexpect.yaml:1:17: there is no value\n",
-        ),
-        (
-            TIMELINE,
-            "- akt: []\n",
-            "\nexpect.yaml:1:3: unknown key `akt`, expected one of act, pending, ",
-        ),
-        (
-            TIMELINE,
-            "- act: [{}]\n",
-            "\nexpect.yaml:1:9: there is no key `session`\n",
-        ),
-        (
-            TIMELINE,
-            "- act: []\n  act: []\n",
-            "\nexpect.yaml:2:3: this key is there twice: act\n",
-        ),
-        (TIMELINE, "- act: [\n", "\nexpect.yaml:1:8: unclosed bracket '['\n"),
-        ("5\n", right, "\ntimeline.yaml:1:1: expected keys with values, "),
-        (
-            "snapshots: [{at: 1, sessions: x}]\n",
-            right,
-            "\ntimeline.yaml:1:31: expected a list, ",
-        ),
-        (
-            "snapshots:\n  - {at: x, sessions: [{sid: [1]}]}\n",
-            right,
-            "\ntimeline.yaml:2:24: expected a text, a whole number or null\n",
-        ),
-        (
-            "limits: {per_hour: many}\nsnapshots: []\n",
-            right,
-            "\ntimeline.yaml:1:20: expected a whole number\n",
-        ),
-        (
-            "armed: perhaps\nsnapshots: []\n",
-            right,
-            "\ntimeline.yaml:1:8: expected true or false\n",
-        ),
-    ];
-    for (timeline, expect, said) in cases {
+    for (timeline, expect, said) in MISTAKES {
         let site = site(&[("one", POLICY, timeline, expect)]);
         let told = run(site.path(), &["test", "."]);
         let text = format!("{}{}", out(&told), err(&told));

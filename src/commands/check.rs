@@ -28,10 +28,9 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
             return no_config(config);
         }
         let loaded = crate::config::load(config);
-        problems.extend(loaded.diagnostics);
         files += loaded.files;
         refused_config = loaded.config.is_none();
-        check_passwords(config, loaded.config.as_ref(), &mut problems);
+        problems.extend(with_passwords(config, loaded.diagnostics, loaded.config.as_ref()));
         loaded.rules
     } else {
         let (configurations, policies): (Vec<PathBuf>, Vec<PathBuf>) =
@@ -39,8 +38,7 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
         for path in &configurations {
             let loaded = crate::config::load(path);
             files += loaded.files;
-            problems.extend(loaded.diagnostics);
-            check_passwords(path, loaded.config.as_ref(), &mut problems);
+            problems.extend(with_passwords(path, loaded.diagnostics, loaded.config.as_ref()));
         }
         Some(PolicySources {
             policies,
@@ -90,12 +88,14 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
     }
 }
 
-/// Reads the passwords as `run` would.
-fn check_passwords(file: &Path, config: Option<&Config>, problems: &mut Vec<Diagnostic>) {
-    let Some(config) = config else { return };
-    let (unreadable, notes) = unreadable_passwords(&file.display().to_string(), config);
-    problems.extend(unreadable);
-    notes.iter().for_each(|note| say_as(Priority::Info, note));
+/// The problems of a configuration, and those of its passwords, which are read as `run` would.
+fn with_passwords(file: &Path, mut problems: Vec<Diagnostic>, config: Option<&Config>) -> Vec<Diagnostic> {
+    if let Some(config) = config {
+        let (unreadable, notes) = unreadable_passwords(&file.display().to_string(), config);
+        problems.extend(unreadable);
+        notes.iter().for_each(|note| say_as(Priority::Info, note));
+    }
+    problems
 }
 
 fn problem_at(origin: &Origin, severity: Severity, code: &'static str, message: String) -> Diagnostic {

@@ -15,7 +15,7 @@ use crate::commands::{deliver, fail, say, style_for};
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::explain::SessionName;
-use crate::journal::entries::{Wanted, entries};
+use crate::journal::entries::{SessionParts, Wanted, entries};
 use crate::quantity::Span;
 use crate::report::{HistoryReport, ReportFormat};
 use crate::yaml::diagnostics::{did_you_mean, one_of};
@@ -106,7 +106,7 @@ fn wanted(arguments: &HistoryArgs, zone: Tz, now: DateTime<Utc>) -> Result<Wante
 }
 
 /// SID, SERIAL# and INST_ID of `287,62507,@1`, of a part of it, or of an instance alone: `@1`.
-fn session(text: &str) -> Result<(Option<u32>, Option<u32>, Option<u32>), String> {
+fn session(text: &str) -> Result<SessionParts, String> {
     let instance = text.trim().trim_matches('\'').strip_prefix('@');
     if let Some(inst_id) = instance.and_then(|inst_id| inst_id.parse().ok()) {
         return Ok((None, None, Some(inst_id)));

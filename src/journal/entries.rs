@@ -68,6 +68,9 @@ impl Entry {
     }
 }
 
+/// SID, SERIAL# and INST_ID, as far as they are asked for.
+pub(crate) type SessionParts = (Option<u32>, Option<u32>, Option<u32>);
+
 /// Which entries are wanted: all that every given part fits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
@@ -84,7 +87,7 @@ pub(crate) struct Wanted {
     /// What came of it: an outcome, or what a snapshot showed.
     pub(crate) result: Option<Result<Outcome, Proof>>,
     /// Of this SID, SERIAL# and instance, where they are given.
-    pub(crate) session: (Option<u32>, Option<u32>, Option<u32>),
+    pub(crate) session: SessionParts,
     /// With the sessions' whole rows.
     pub(crate) rows: bool,
 }

@@ -146,7 +146,7 @@ impl History {
         // it until that time has come.
         let is_past = |past: &Past| past.intent.taken_at - REMEMBERED <= self.read_at;
         let here = || self.actions.values().filter(|past| is_here(&past.intent));
-        let newest = here().filter(|past| is_past(past)).next_back();
+        let newest = here().rfind(|past| is_past(past));
         let ahead = newest.map(|past| past.intent.taken_at - past.written);
         memory.clocks = Clocks::restored(ahead);
         for past in here() {
