@@ -454,11 +454,10 @@ fn an_address_that_cannot_be_served_says_what_to_set() {
     );
     let mut daemon = site.spawn(&thin(), |_| {});
     assert_eq!(daemon.ends().code(), Some(2));
-    let log = daemon.log_text();
-    assert!(
-        log.contains("listen on 192.0.2.1:9763") && log.contains("`listen:` in the configuration"),
-        "{log}"
-    );
+    until("the reason", || {
+        let log = daemon.log_text();
+        log.contains("listen on 192.0.2.1:9763") && log.contains("`listen:` in the configuration")
+    });
 }
 
 #[test]

@@ -395,7 +395,7 @@ const WORDS: [(&str, &str); 12] = [
     ),
     ("expected string scalar", "expected a text"),
     (
-        "data did not match any variant of untagged enum Scalar",
+        "data did not match any variant of untagged enum RawValue",
         "expected a text, a whole number or null",
     ),
     (

@@ -3,6 +3,8 @@
 //! Rendering reads nothing. JSON is one object a line and a contract with scripts: keys are added, never renamed. Text from
 //! sessions is made harmless in every format, as in a report.
 
+mod tally;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -11,6 +13,7 @@ use chrono_tz::Tz;
 use maud::html;
 use serde_json::json;
 
+use self::tally::DayTally;
 use super::csv::{inert, written};
 use super::html::report_page;
 use super::table::Table;
@@ -19,17 +22,12 @@ use super::{ReportFormat, iso, markdown, mode_words};
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
-use crate::event::EvidenceValue;
 use crate::html::with_code;
 use crate::journal::cells;
 use crate::journal::entries::{Entries, Entry};
-use crate::quantity::{Bytes, Span};
-use crate::session::column::Column;
+use crate::quantity::Span;
 use crate::terminal::visible::{json_escaped, visible};
 use crate::terminal::{self, Colour, TextStyle, bold, clip, paint, push, wrapped};
-
-/// Users that a line of the summary names; the rest are counted.
-const USERS_NAMED: usize = 3;
 
 /// The journal's entries, to be shown.
 #[derive(Debug)]
@@ -522,106 +520,6 @@ fn json_entry(entry: &Entry) -> serde_json::Value {
         "session": cells(&intent.session),
         "read_again": outcome.map(|outcomed| cells(&outcomed.session)),
     })
-}
-
-/// What one policy did on one day.
-#[derive(Default)]
-struct DayTally {
-    /// All but the unused.
-    actions: u64,
-    done: u64,
-    spared: u64,
-    failed: u64,
-    /// Warrants that expired or were revoked before anything was tried.
-    unused: u64,
-    /// Without an outcome.
-    open: u64,
-    gone: u64,
-    lingering: u64,
-    back: u64,
-    users: BTreeMap<String, u64>,
-    undo: i64,
-    temp: i64,
-}
-
-impl DayTally {
-    fn add(&mut self, entry: &Entry) {
-        if is_unused(entry) {
-            self.unused += 1;
-            return;
-        }
-        self.actions += 1;
-        let counted = match entry.outcome.as_ref().map(|outcomed| outcomed.outcome) {
-            None => &mut self.open,
-            Some(Outcome::Done | Outcome::Marked | Outcome::Assumed | Outcome::Reported) => &mut self.done,
-            Some(
-                Outcome::AlreadyGone
-                | Outcome::NoLongerMatches
-                | Outcome::Protected
-                | Outcome::Unchecked
-                | Outcome::Expired
-                | Outcome::Revoked,
-            ) => &mut self.spared,
-            Some(Outcome::Refused | Outcome::Unsupported | Outcome::Failed | Outcome::Unknown) => &mut self.failed,
-        };
-        *counted += 1;
-        match entry.last_proof().map(|(_, proof)| proof) {
-            Some(Proof::Gone | Proof::ResourcesFreed | Proof::Cancelled) => self.gone += 1,
-            Some(Proof::Lingers | Proof::DeadlinePassed) => self.lingering += 1,
-            None => {}
-        }
-        self.back += u64::from(entry.came_back.is_some());
-        let user = entry.intent.username.clone().unwrap_or_else(|| "-".into());
-        *self.users.entry(user).or_default() += 1;
-        for (column, sum) in [(Column::Undo, &mut self.undo), (Column::Temp, &mut self.temp)] {
-            if let Some(EvidenceValue::Number(bytes)) = entry.intent.session.get(column) {
-                *sum = sum.saturating_add(*bytes);
-            }
-        }
-    }
-
-    /// The users with the most, and how many others there are.
-    fn who(&self) -> String {
-        let mut users: Vec<(&String, &u64)> = self.users.iter().collect();
-        users.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), name.as_str()));
-        let mut words: Vec<String> = users
-            .iter()
-            .take(USERS_NAMED)
-            .map(|(name, count)| format!("{name} {count}"))
-            .collect();
-        if users.len() > USERS_NAMED {
-            words.push(format!("{} others", users.len() - USERS_NAMED));
-        }
-        words.join(", ")
-    }
-
-    /// What the sessions held of what others wait for.
-    fn held(&self) -> String {
-        let parts: Vec<String> = [("undo", self.undo), ("temp", self.temp)]
-            .into_iter()
-            .filter(|(_, bytes)| *bytes > 0)
-            .map(|(what, bytes)| format!("{what} {}", Bytes(bytes)))
-            .collect();
-        if parts.is_empty() {
-            "-".to_owned()
-        } else {
-            parts.join(", ")
-        }
-    }
-
-    fn counts(&self) -> [u64; 9] {
-        [
-            self.actions,
-            self.done,
-            self.spared,
-            self.failed,
-            self.unused,
-            self.open,
-            self.gone,
-            self.lingering,
-            self.back,
-        ]
-    }
 }
 
 #[cfg(test)]
