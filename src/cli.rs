@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::explain::SessionName;
+use crate::journal::chain::LineHash;
 use crate::oracle::capabilities::Release;
+use crate::policy::model::Action;
 use crate::quantity::Span;
 use crate::report::ReportFormat;
 
@@ -104,6 +107,9 @@ pub(crate) enum Command {
     SetupSql(SetupSqlArgs),
     /// Shows the journal: each action with its session, reason, outcome and what became of the session.
     History(HistoryArgs),
+    /// Ends one session by hand, through all guards of the daemon: shows it with everything that protects it, asks, checks again,
+    /// acts, and follows it until it is gone.
+    Kill(KillArgs),
     /// Stops all actions of the running daemon until `resume`. Needs no valid configuration.
     Pause {
         /// The reason, shown to everybody who finds the daemon paused.
@@ -278,6 +284,15 @@ pub(crate) struct HistoryArgs {
     /// Counts by day and policy instead of listing each action.
     #[arg(long)]
     pub(crate) summary: bool,
+    /// Follows the chain of hashes through all files instead, and names the first record that was changed, removed, inserted or moved.
+    #[arg(
+        long,
+        conflicts_with_all = ["since", "until", "database", "policy", "user", "outcome", "session", "summary"]
+    )]
+    pub(crate) verify: bool,
+    /// With --verify: the hash of a record that must be there, as the log or the status page has shown it.
+    #[arg(long, value_name = "HASH", requires = "verify", value_parser = str::parse::<LineHash>)]
+    pub(crate) head: Option<LineHash>,
     /// The format; json is one object per line, with all recorded columns of the session.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
     pub(crate) format: ReportFormat,
@@ -331,6 +346,42 @@ pub(crate) struct SetupSqlArgs {
     /// The account, instead of the configured one.
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,
+}
+
+/// `kill`
+#[derive(Debug, Args)]
+pub(crate) struct KillArgs {
+    /// The session: 'SID,SERIAL#,@INST_ID', or a part of it that is unambiguous.
+    #[arg(value_name = "SID,SERIAL#,@INST")]
+    pub(crate) session: SessionName,
+    /// The configured database; required if there are several.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+    /// The action, as policies write it.
+    #[arg(long, value_name = "ACTION", default_value = "kill immediate", value_parser = ordered_action())]
+    pub(crate) action: Action,
+    /// Why; asked for if it is not given. The journal keeps it.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Does not ask; needs --reason.
+    #[arg(long, requires = "reason")]
+    pub(crate) yes: bool,
+    /// How long to follow the session until it is gone.
+    #[arg(long, value_name = "SPAN", default_value = "2m", value_parser = span)]
+    pub(crate) wait: Duration,
+    /// The daemon's state folder, if several daemons run or none can be found.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state: Option<PathBuf>,
+}
+
+/// Parses an action that can be ordered; the error lists them.
+fn ordered_action() -> impl clap::builder::TypedValueParser<Value = Action> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    let words = Action::ALL
+        .into_iter()
+        .filter(|action| *action != Action::Report)
+        .map(Action::name);
+    PossibleValuesParser::new(words).map(|word| Action::named(&word).expect("the parser takes these words only"))
 }
 
 /// Parses a span of time from a second to a year.
@@ -444,7 +495,7 @@ the newest report of each database
 while this file exists, no session is acted on
 .TP
 \\fI/run/orareaper/\\fR
-the socket through which `pause` and `resume` reach the daemon
+the socket through which `pause`, `resume` and `kill` reach the daemon
 .SH EXIT STATUS
 .TP
 0

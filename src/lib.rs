@@ -10,6 +10,9 @@ pub mod session;
 mod words;
 pub mod yaml;
 
+// Whose the files of a state folder are.
+mod folder;
+
 // What is decided, without a clock, a file or a network.
 pub mod checks;
 pub mod columns_needed;

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::config::Retention;
 use crate::decide::outcome::Outcome;
 use crate::event::{Event, Intent, Outcomed};
 use crate::journal::read::{History, unwritten};
@@ -99,6 +100,11 @@ impl Recorder {
             panel,
             next_id: AtomicU64::new(next_id),
         })
+    }
+
+    /// Sets how much of the journal is kept from now on.
+    pub(crate) fn keep(&self, kept: Retention) {
+        self.writer.keep(kept);
     }
 
     /// A number for an action, never given twice.

@@ -46,6 +46,8 @@ pub(crate) struct DaemonStatus {
     pub(crate) load_error: Option<String>,
     /// Why the journal cannot be written, if so; meanwhile no session is acted on.
     pub(crate) journal_error: Option<String>,
+    /// The hash of the journal's last record, and since when it is the last.
+    pub(crate) journal_head: Option<(String, DateTime<Utc>)>,
     /// The databases, by name.
     pub(crate) databases: BTreeMap<Arc<str>, DatabaseStatus>,
     /// The last actions, newest first.
@@ -246,7 +248,8 @@ impl DaemonStatus {
             | Event::BreakerClosed { .. }
             | Event::CameBack { .. }
             | Event::GroupSuspended { .. }
-            | Event::GroupReleased { .. } => {}
+            | Event::GroupReleased { .. }
+            | Event::Retention(_) => {}
         }
     }
 

@@ -435,6 +435,11 @@ fn journal_and_reports_are_left_for_whoever_asks() {
     let instance = entry["inst_id"].as_u64().expect("a number");
     assert!(history(&["--session", &format!("@{instance}")]).contains("forgotten"));
     assert!(history(&["--session", &format!("@{}", instance + 1)]).contains("nothing was done"));
+    let verified = history(&["--verify"]);
+    assert!(
+        verified.contains("whole: ") && verified.contains("first record of the journal"),
+        "{verified}"
+    );
     let log = daemon.log_text();
     assert!(
         log.contains("about to act") && log.contains("action ended") && log.contains("action verified"),

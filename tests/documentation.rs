@@ -521,7 +521,7 @@ fn journalled_fields() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// The fields of every record.
-const COMMON: [&str; 3] = ["v", "at", "kind"];
+const COMMON: [&str; 6] = ["v", "at", "kind", "file", "prev", "hash"];
 
 #[test]
 fn the_page_on_the_journal_has_every_kind_and_every_field() {

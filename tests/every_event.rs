@@ -11,8 +11,8 @@ use orareaper::decide::outcome::Outcome;
 use orareaper::decide::refill::{ClientGroup, Ended, Return};
 use orareaper::decide::verify::{FollowState, Followed, Proof, Verification};
 use orareaper::event::{
-    CycleReport, Event, Evidence, InForceReport, InstanceReport, Intent, JournalGap, LoadedDatabase, LoadedPolicy,
-    Outcomed, PolicyLoad, PolicyReport, SessionCount, SessionStatus, SessionType, SpareReason, Step,
+    CycleReport, DeletedFile, Event, Evidence, InForceReport, InstanceReport, Intent, JournalGap, LoadedDatabase,
+    LoadedPolicy, Outcomed, PolicyLoad, PolicyReport, SessionCount, SessionStatus, SessionType, SpareReason, Step,
 };
 use orareaper::metrics::Metrics;
 use orareaper::oracle::Class;
@@ -54,6 +54,7 @@ fn intent(mode: RunMode, action: Action) -> Arc<Intent> {
         username: None,
         program: None,
         machine: None,
+        operator: Some("maria as root".into()),
         reason: "INACTIVE for 5h 12m".into(),
         statement: None,
         taken_at: at(),
@@ -272,6 +273,14 @@ pub(crate) fn every_event() -> Vec<Event> {
         Event::JournalFails {
             error: "no space".into(),
         },
+        Event::Retention(DeletedFile {
+            reason: "its last record is older than 400d".into(),
+            bytes: 67_108_864,
+            records: 30_000,
+            from: at(),
+            to: at(),
+            through: "00112233445566778899aabbccddeeff".into(),
+        }),
         Event::JournalAgain(JournalGap {
             since: DateTime::UNIX_EPOCH,
             error: "no space".into(),
@@ -310,7 +319,8 @@ fn is_sampled(event: &Event) {
         | Event::Paused { .. }
         | Event::Resumed { .. }
         | Event::JournalFails { .. }
-        | Event::JournalAgain(_) => {}
+        | Event::JournalAgain(_)
+        | Event::Retention(_) => {}
     }
 }
 

@@ -228,6 +228,7 @@ fn config(db: &Db, state: &Path) -> Config {
         policies: Vec::new(),
         listen: "127.0.0.1:0".parse().expect("an address"),
         state: state.to_owned(),
+        journal: orareaper::config::Retention::default(),
         timezone: chrono_tz::UTC,
         limits,
         blackouts: Vec::new(),

@@ -138,7 +138,7 @@ fn a_unit_without_its_sandbox_is_exposed() {
     let open = copy("open", |unit| {
         let kept = unit.lines().filter(|line| {
             let name = line.split('=').next().unwrap_or_default();
-            !name.starts_with("Protect") && !name.starts_with("SystemCall") && name != "DynamicUser"
+            !name.starts_with("Protect") && !name.starts_with("SystemCall") && name != "User"
         });
         kept.collect::<Vec<_>>().join("\n")
     });
@@ -197,7 +197,9 @@ fn what_others_rely_on_is_there() {
         ("[Service]", "RuntimeDirectory", "orareaper"),
         ("[Service]", "RuntimeDirectoryMode", "0755"),
         ("[Service]", "ConfigurationDirectory", "orareaper"),
-        ("[Service]", "DynamicUser", "yes"),
+        ("[Service]", "User", "orareaper"),
+        ("[Service]", "Group", "orareaper"),
+        ("[Service]", "UMask", "0027"),
         ("[Service]", "LimitCORE", "0"),
         ("[Service]", "Environment", "TNS_ADMIN=/etc/orareaper"),
     ];
@@ -209,6 +211,15 @@ fn what_others_rely_on_is_there() {
         );
     }
     assert!(unit.iter().any(|line| line.1 == "WatchdogSec"), "no watchdog");
+}
+
+/// A dynamic user's state is under /var/lib/private, which only root may enter: no group could read the journal.
+#[test]
+fn the_group_can_reach_the_state_folder() {
+    let unit = directives(&read("systemd/orareaper.service"));
+    assert!(!unit.iter().any(|line| line.1 == "DynamicUser"));
+    let users = read("systemd/orareaper.sysusers");
+    assert!(users.lines().any(|line| line.starts_with("u orareaper - ")), "{users}");
 }
 
 #[test]

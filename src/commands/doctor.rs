@@ -59,7 +59,7 @@ fn this_host(config: &Path, clock: SystemClock) -> (Examined, Option<(Config, Ar
         let count = policies.set.as_ref().map_or(0, |set| set.policies.len());
         let fine = format!("{count} policies in {} files", policies.files);
         checks.extend(host::files(Id::Policies, &fine, &policies.diagnostics));
-        checks.extend(host::state_folder(&config.state, owner(&config.state).as_deref()));
+        checks.extend(host::state_folder(&config, owner(&config.state).as_deref()));
         checks.extend(host::client(&config));
         ready = policies.set.map(|set| (config, Arc::new(set)));
     }

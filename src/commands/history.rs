@@ -1,4 +1,4 @@
-//! `history`: shows the journal, with filters, even while the daemon runs.
+//! `history`: shows the journal, with filters, or follows its chain, even while the daemon runs.
 //!
 //! It needs no database and no valid policies, and only the state folder and the time zone of the configuration, so an auditor who
 //! may read the folder can run it. It locks nothing and writes nothing.
@@ -16,8 +16,9 @@ use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::explain::SessionName;
 use crate::journal::entries::{SessionParts, Wanted, entries};
+use crate::journal::verify::verify;
 use crate::quantity::Span;
-use crate::report::{HistoryReport, ReportFormat};
+use crate::report::{ChainReport, HistoryReport, ReportFormat};
 use crate::yaml::diagnostics::{did_you_mean, one_of};
 
 /// Runs the command.
@@ -29,6 +30,9 @@ pub(crate) fn run(arguments: &HistoryArgs, config: &Path, clock: SystemClock) ->
 
 fn history(arguments: &HistoryArgs, config: &Path, clock: SystemClock) -> Result<ExitStatus, ExitStatus> {
     let zone = zone(config);
+    if arguments.verify {
+        return verified(arguments, config, zone);
+    }
     let wanted = wanted(arguments, zone, clock.utc()).map_err(|problem| fail(&problem))?;
     let state = folder(arguments, config).map_err(|problem| fail(&problem))?;
     let read = entries(&state, &wanted).map_err(|error| fail(&format!("read the journal: {error}")))?;
@@ -57,6 +61,32 @@ fn history(arguments: &HistoryArgs, config: &Path, clock: SystemClock) -> Result
         }
     }
     Ok(ExitStatus::Findings)
+}
+
+/// Follows the chain.
+fn verified(arguments: &HistoryArgs, config: &Path, zone: Tz) -> Result<ExitStatus, ExitStatus> {
+    let format = arguments.format;
+    let json = match format {
+        ReportFormat::Text => false,
+        ReportFormat::Json => true,
+        ReportFormat::Csv | ReportFormat::Markdown | ReportFormat::Html => {
+            let name = format.name();
+            return Err(fail(&format!("--verify has no format {name}; use text or json")));
+        }
+    };
+    let state = folder(arguments, config).map_err(|problem| fail(&problem))?;
+    let followed = verify(&state, arguments.head).map_err(|error| fail(&format!("verify the journal: {error}")))?;
+    let report = ChainReport {
+        state: &state.display().to_string(),
+        zone,
+        followed: &followed,
+    };
+    let text = if json { report.json() } else { report.text() };
+    deliver(arguments.output.as_deref(), &text)?;
+    match followed.fault {
+        None => Ok(ExitStatus::Fine),
+        Some(_) => Ok(ExitStatus::Findings),
+    }
 }
 
 /// The configured zone; UTC where the configuration cannot be read.

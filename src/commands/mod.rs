@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod history;
+pub(crate) mod kill;
 mod log;
 mod log_queue;
 pub(crate) mod look;
@@ -57,6 +58,7 @@ pub fn run(cli: &Cli) -> ExitStatus {
         Command::Doctor(arguments) => doctor::run(arguments, &cli.config, clock),
         Command::SetupSql(arguments) => setup_sql::run(arguments, &cli.config, clock),
         Command::History(arguments) => history::run(arguments, &cli.config, clock),
+        Command::Kill(arguments) => kill::run(arguments, &cli.config, clock),
         Command::Pause { reason, state } => pause::pause(&cli.config, state.as_deref(), reason, clock),
         Command::Resume { state } => pause::resume(&cli.config, state.as_deref()),
         Command::Completions { shell } => {

@@ -186,7 +186,7 @@ fn told_resumed(answer: &Answer) -> bool {
 
 /// The sockets of the daemons to ask: those of the given state folder, else those started with the configuration, else all on
 /// this host.
-fn meant(config: &Path, state: Option<&Path>) -> Vec<PathBuf> {
+pub(crate) fn meant(config: &Path, state: Option<&Path>) -> Vec<PathBuf> {
     let whole = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     // A daemon that cannot use a runtime directory listens in its state folder.
     let folder = state.map(Path::to_owned).or_else(|| folder(config, None).ok());
@@ -277,7 +277,7 @@ pub(crate) fn owner(folder: &Path) -> Option<String> {
 }
 
 /// The user of the shell, from its environment.
-fn who() -> String {
+pub(crate) fn who() -> String {
     let mut named = ["SUDO_USER", "USER", "LOGNAME"]
         .into_iter()
         .filter_map(|name| env::var(name).ok());

@@ -82,12 +82,9 @@ pub(crate) fn run(path: &Path, dry_run: bool, clock: SystemClock) -> ExitStatus 
         Ok(service) => service,
         Err(error) => return fail(&error.to_string()),
     };
-    let _control = match claim.listen(
-        path,
-        Arc::clone(service.switch()),
-        service.status().clone(),
-        Arc::clone(&clock),
-    ) {
+    let (switch, directory) = (Arc::clone(service.switch()), Arc::clone(service.directory()));
+    let status = service.status().clone();
+    let _control = match claim.listen(path, switch, (status, directory), Arc::clone(&clock)) {
         Ok(control) => control,
         Err(error) => return fail(&error.to_string()),
     };

@@ -7,6 +7,7 @@
 mod database;
 mod mask;
 mod read;
+mod retention;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use chrono_tz::Tz;
 use sha2::{Digest as _, Sha256};
 
 pub use read::{LoadedConfig, PolicySources, check};
+pub use retention::Retention;
 pub use secret::{Secret, SecretError, SecretSource};
 
 pub(crate) use crate::policy::model::Labels;
@@ -42,6 +44,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The state folder, with journal and reports.
     pub state: PathBuf,
+    /// How long the journal is kept.
+    pub journal: Retention,
     /// The time zone of databases that do not set one.
     pub timezone: Tz,
     /// The limits of databases that do not set their own, as far as the configuration sets any.

@@ -10,6 +10,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 
 use super::database::{Common, Given, Names, database};
 use super::mask::mask;
+use super::retention::{Retention, retention};
 use super::{Blackout, Config, Database, Driver, Labels};
 use crate::policy::lex::Mistake;
 use crate::policy::model::Limits;
@@ -18,13 +19,14 @@ use crate::yaml::diagnostics::{Diagnostic, Severity, arrange, did_you_mean, quot
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{self, Node, Value};
 
-pub(super) const KEYS: [&str; 9] = [
+pub(super) const KEYS: [&str; 10] = [
     "defaults",
     "databases",
     "include",
     "policies",
     "listen",
     "state",
+    "journal",
     "timezone",
     "limits",
     "blackouts",
@@ -243,6 +245,10 @@ fn config(
         Some(node) => path(inspection, node, "state").map(|text| base.join(text)),
         None => Some(PathBuf::from("/var/lib/orareaper")),
     };
+    let journal = match fields.get("journal") {
+        Some(node) => retention(inspection, node),
+        None => Some(Retention::default()),
+    };
     let selectable = |database: &Database| (Arc::clone(&database.name), database.labels.clone());
     let rules = policies.clone().map(|policies| PolicySources {
         policies,
@@ -259,6 +265,7 @@ fn config(
             policies: policies?,
             listen: listen?,
             state: state?,
+            journal: journal?,
             timezone: zone?,
             limits: common.limits,
             blackouts: blackouts?,

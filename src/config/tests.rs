@@ -347,11 +347,12 @@ fn the_reference_has_every_key_and_no_other() {
             (title, keys)
         })
         .collect();
-    let sections: [(&str, &[&str]); 5] = [
+    let sections: [(&str, &[&str]); 6] = [
         ("The file", &read::KEYS),
         ("A database", &database::DATABASE_KEYS),
         ("Limits", &crate::policy::LIMIT_KEYS),
         ("A blackout", &read::BLACKOUT_KEYS),
+        ("The journal", &super::retention::JOURNAL_KEYS),
         ("A password", &database::SECRET_KEYS),
     ];
     let read: Vec<(String, Vec<String>)> = sections
@@ -390,11 +391,12 @@ fn the_reference_has_the_defaults_of_the_code() {
                 "The file" => whole(&format!("{key}: {default}\n"), "", ""),
                 "A database" => whole("", &format!(", {key}: {default}"), ""),
                 "Limits" => whole("", "", &format!(", {key}: {default}")),
+                "The journal" => whole(&format!("journal: {{{key}: {default}}}\n"), "", ""),
                 other => panic!("a default in {other}"),
             };
             assert_eq!(said, unsaid, "{key}: {default}");
             told += 1;
         }
     }
-    assert_eq!(told, 14, "the number of defaults in the reference");
+    assert_eq!(told, 16, "the number of defaults in the reference");
 }

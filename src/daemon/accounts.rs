@@ -234,6 +234,7 @@ impl Refusals {
             .mode(0o600)
             .custom_flags(libc::O_NONBLOCK)
             .open(&half)?;
+        crate::folder::give(&open, file.parent().unwrap_or(Path::new(".")))?;
         open.write_all(&text)?;
         open.sync_all()?;
         fs::rename(half, file)

@@ -24,6 +24,7 @@ use crate::daemon::pause::{Switch, Ticket};
 use crate::daemon::poller::PROBE_AGAIN;
 use crate::daemon::reach::{Reach, SharedReach};
 use crate::daemon::standby::{ConnectionState, Needed, StandbyOrder};
+use crate::daemon::wishes::Overheard;
 use crate::decide::cycle::Done;
 use crate::decide::guard::{Going, Warrant};
 use crate::decide::outcome::Outcome;
@@ -232,7 +233,13 @@ impl Actor {
                 Some((Outcome::Revoked, format!("orareaper is {paused}")))
             });
             if let Some((outcome, why)) = lapsed {
-                let done = drop_unused(&warrant, &seen, outcome, &why, witness);
+                let done = match &batch.told {
+                    None => drop_unused(&warrant, &seen, outcome, &why, witness),
+                    Some(told) => {
+                        let mut overheard = Overheard { inner: witness, told };
+                        drop_unused(&warrant, &seen, outcome, &why, &mut overheard)
+                    }
+                };
                 self.tell(Acted::Done(Box::new(done)));
                 continue;
             }
@@ -299,7 +306,10 @@ impl Actor {
             kill_limit: self.reach.kill_limit,
             elapsed: &|| clock.now().since(began),
         };
-        let done = carry_out(warrant, seen, &mut hands, witness);
+        let done = match &batch.told {
+            None => carry_out(warrant, seen, &mut hands, witness),
+            Some(told) => carry_out(warrant, seen, &mut hands, &mut Overheard { inner: witness, told }),
+        };
         drop(permission);
         let broken = link.connection.ping(self.reach.call_limit).is_err();
         if broken {

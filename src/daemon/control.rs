@@ -1,4 +1,4 @@
-//! How `orareaper pause` and `resume` reach a running daemon: a socket in the runtime directory.
+//! How `orareaper pause`, `resume` and `kill` reach a running daemon: a socket in the runtime directory.
 //!
 //! A file in the state folder is obeyed too, but a file gives no answer, and whoever uses a kill switch has to know its effect.
 //! So the command asks the daemon itself, which can be found without a configuration, and prints the daemon's answer.
@@ -9,7 +9,7 @@
 //!
 //! Whoever starts takes away what daemons that were killed have left in there.
 //!
-//! One question and one answer a connection, a line of JSON each. Only root and the daemon's own user may connect.
+//! One question a connection, a line of JSON, and one answer, likewise; an order has an answer for each step. Only root and the daemon's own user may connect.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -23,7 +23,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -32,7 +32,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::Clock;
+use crate::daemon::directory::Directory;
 use crate::daemon::pause::{Moved, Pause, Switch};
+use crate::daemon::wishes::{OrderStep, Wish};
 use crate::status::SharedStatus;
 
 /// The longest question, in bytes.
@@ -46,6 +48,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The time limit for writing the file to the state folder. The daemon obeys before that.
 const DISK: Duration = Duration::from_secs(3);
+
+/// So often whoever waits for a database hears that it is still there.
+const BEATS: Duration = Duration::from_secs(1);
+
+/// What is told of one wish at most, in bytes: an hour of steps.
+const MOST_TOLD: u64 = 64 * 1024 * 1024;
 
 /// The greatest number of questions that are answered at a time.
 const MOST_ASKING: usize = 16;
@@ -67,6 +75,13 @@ pub(crate) enum Question {
     Resume {
         /// Who asks.
         by: String,
+    },
+    /// Asks something of a database, which answers step by step: a line for each.
+    Order {
+        /// Its name; the only one if none is given.
+        database: Option<String>,
+        /// What.
+        wish: Wish,
     },
 }
 
@@ -178,6 +193,12 @@ impl Claim {
         })
     }
 
+    /// Ends the claim and takes its lock away, so that nothing of this process is left.
+    pub(crate) fn give_back(self) {
+        // Whoever comes next makes it anew.
+        let _ = fs::remove_file(self.folder.join(format!("{}.lock", name_of(&self.state))));
+    }
+
     /// Answers from now on, on threads of its own.
     ///
     /// # Errors
@@ -186,7 +207,7 @@ impl Claim {
         self,
         config: &Path,
         switch: Arc<Switch>,
-        status: SharedStatus,
+        (status, directory): (SharedStatus, Arc<Directory>),
         clock: Arc<dyn Clock>,
     ) -> io::Result<Control> {
         let socket = self.folder.join(format!("{}.sock", name_of(&self.state)));
@@ -203,6 +224,7 @@ impl Claim {
             config: fs::canonicalize(config).unwrap_or_else(|_| config.to_owned()),
             switch,
             status,
+            directory,
             clock,
             asking: AtomicUsize::new(0),
         });
@@ -227,6 +249,7 @@ struct Desk {
     config: PathBuf,
     switch: Arc<Switch>,
     status: SharedStatus,
+    directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     asking: AtomicUsize,
 }
@@ -253,20 +276,26 @@ impl Desk {
         }
     }
 
-    fn answer(&self, mut stream: UnixStream) -> io::Result<()> {
+    fn answer(&self, stream: UnixStream) -> io::Result<()> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut line = String::new();
         BufReader::new((&stream).take(LONGEST)).read_line(&mut line)?;
-        let question = serde_json::from_str(&line)?;
-        let mut answer = serde_json::to_vec(&self.reply(question))?;
-        answer.push(b'\n');
-        stream.write_all(&answer)
+        let question = match serde_json::from_str(&line)? {
+            Question::Order { database, wish } => {
+                let send = |told: &OrderStep| send(&stream, told);
+                return attend(&self.directory, database.as_deref(), wish, send);
+            }
+            Question::Status => Move::Status,
+            Question::Pause { by, reason } => Move::Pause { by, reason },
+            Question::Resume { by } => Move::Resume { by },
+        };
+        send(&stream, &self.reply(question))
     }
 
-    fn reply(&self, question: Question) -> Answer {
+    fn reply(&self, question: Move) -> Answer {
         let moved = match question {
-            Question::Status => {
+            Move::Status => {
                 let looked = |switch: &Switch| Moved {
                     pause: switch.look(),
                     under_way: switch.under_way(),
@@ -278,7 +307,7 @@ impl Desk {
                     unsaved: None,
                 })
             }
-            Question::Pause { by, reason } => {
+            Move::Pause { by, reason } => {
                 let since = Some(self.clock.utc());
                 let pause = Pause { by, reason, since };
                 let told = pause.clone();
@@ -289,7 +318,7 @@ impl Desk {
                         unsaved: Some(format!("{} does not answer", self.state.display())),
                     })
             }
-            Question::Resume { by } => self.move_it(move |switch| switch.resume(&by)).unwrap_or_else(|| Moved {
+            Move::Resume { by } => self.move_it(move |switch| switch.resume(&by)).unwrap_or_else(|| Moved {
                 pause: self.switch.known(),
                 under_way: self.switch.under_way(),
                 unsaved: Some(format!("{} does not answer", self.state.display())),
@@ -316,6 +345,48 @@ impl Desk {
         });
         started.ok()?;
         comes.recv_timeout(DISK).ok()
+    }
+}
+
+/// A question about the kill switch.
+enum Move {
+    Status,
+    Pause { by: String, reason: String },
+    Resume { by: String },
+}
+
+fn send(mut stream: &UnixStream, answer: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(answer)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}
+
+/// Hands a wish to its database and passes on what it tells, until nothing follows or `each` fails, which withdraws it if its turn
+/// has not come.
+///
+/// # Errors
+/// Those of `each`.
+pub(crate) fn attend(
+    directory: &Directory,
+    database: Option<&str>,
+    wish: Wish,
+    mut each: impl FnMut(&OrderStep) -> io::Result<()>,
+) -> io::Result<()> {
+    let (told, comes) = channel();
+    directory.ask(database, wish, &told);
+    drop(told);
+    loop {
+        let told = match comes.recv_timeout(BEATS) {
+            Ok(told) => told,
+            Err(RecvTimeoutError::Timeout) => OrderStep::Beat,
+            Err(RecvTimeoutError::Disconnected) => OrderStep::Failed(
+                "the database is watched no longer: the daemon stops, or a reload has removed it; `orareaper history` shows what was done".to_owned(),
+            ),
+        };
+        each(&told)?;
+        if told.is_last() {
+            return Ok(());
+        }
     }
 }
 
@@ -373,6 +444,32 @@ pub(crate) fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
     let mut answer = String::new();
     BufReader::new(stream.take(LONGEST)).read_line(&mut answer)?;
     Ok(serde_json::from_str(&answer)?)
+}
+
+/// Asks something of a database of the daemon behind a socket, and hands over what it tells, until nothing follows or `each` fails.
+///
+/// # Errors
+/// When the daemon cannot be reached or no longer answers; those of `each`.
+pub(crate) fn order(
+    socket: &Path,
+    database: Option<&str>,
+    wish: Wish,
+    mut each: impl FnMut(&OrderStep) -> io::Result<()>,
+) -> io::Result<()> {
+    let stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE + BEATS))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let database = database.map(str::to_owned);
+    send(&stream, &Question::Order { database, wish })?;
+    for line in BufReader::new((&stream).take(MOST_TOLD)).lines() {
+        let told: OrderStep = serde_json::from_str(&line?)?;
+        each(&told)?;
+        if told.is_last() {
+            return Ok(());
+        }
+    }
+    let error = "the daemon has ended; `orareaper history` shows what was done";
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, error))
 }
 
 /// The sockets of the daemons of this host, those without a daemon behind them too.

@@ -7,6 +7,8 @@
 //! While actions are under way the cycle goes on, but permits nothing new: what it decided would rest on a snapshot in
 //! which those actions had not happened yet.
 
+mod by_hand;
+mod hanging;
 mod orders;
 mod view;
 
@@ -21,11 +23,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::clock::{Clock, Monotonic};
 use crate::columns_needed;
 use crate::daemon::backoff::Backoff;
+use crate::daemon::database::by_hand::Wishes;
 use crate::daemon::database::orders::{Orders, Polling, Trouble};
 use crate::daemon::messages::{Acted, Batch, Input, Needs, Order, Polled, Settings};
 use crate::daemon::pause::Pause;
 use crate::daemon::siblings::{DatabaseIdentity, Kin};
 use crate::daemon::standby::{ConnectionState, Needed, Standby, names};
+use crate::daemon::wishes::OrderStep;
 use crate::decide::clocks::{ClockStep, HostTime};
 use crate::decide::cycle::{CycleInput, Memory, cycle, remember};
 use crate::decide::guard::{Going, Warrant};
@@ -119,6 +123,8 @@ pub struct Database {
     own: Vec<SessionKey>,
     warned_unsupported: Vec<(Arc<str>, String)>,
     kin: Kin,
+    /// What operators ask.
+    wishes: Wishes,
     /// The next snapshot begins with finding out what the database is and lets be read.
     anew: bool,
 }
@@ -162,6 +168,7 @@ impl Database {
             own: Vec::new(),
             kin,
             warned_unsupported: Vec::new(),
+            wishes: Wishes::default(),
             anew: false,
         }
     }
@@ -195,6 +202,7 @@ impl Database {
             Input::Polled(Ok(polled)) => self.read(&polled),
             Input::Polled(Err(error)) => self.unreadable(&error),
             Input::Acted(acted) => self.acted(acted),
+            Input::Asked(asked) => self.asked(*asked),
         }
         ControlFlow::Continue(())
     }
@@ -231,41 +239,6 @@ impl Database {
             self.anew = false;
         }
         self.next_poll = now.plus(self.settings.poll);
-    }
-
-    /// Every call of a driver has a limit, but a client library can fail to keep its own: then this is all that is left to
-    /// do. Said once for each read.
-    pub(crate) fn tell_if_hanging(&mut self) {
-        let Polling::Since(since) = self.polling else { return };
-        let taken = self.clock.now().since(since);
-        if taken <= self.settings.patience {
-            return;
-        }
-        let why = format!(
-            "no answer for {}s: the driver does not keep its limits; nothing is done here until it comes back, or orareaper is \
-             started anew",
-            taken.as_secs()
-        );
-        let error = Error::new(Class::Backoff, format!("read {}", self.settings.name), why);
-        self.watcher.hangs(&self.settings.name, &error);
-        self.polling = Polling::Hanging;
-    }
-
-    /// The same of the thread that acts. Said once, until it comes back; nothing is permitted meanwhile.
-    pub(crate) fn tell_if_acting_hangs(&mut self) {
-        let patience = self.settings.acting_patience.saturating_mul(self.standby.connections());
-        let Some(taken) = self.orders.hangs(self.clock.now(), patience) else {
-            return;
-        };
-        let why = format!(
-            "no answer for {}s: the driver does not keep its limits; nobody is acted on here until it comes back, or orareaper is \
-             started anew",
-            taken.as_secs()
-        );
-        let error = Error::new(Class::Backoff, format!("act on {}", self.settings.name), why);
-        self.trouble = Some(Trouble::Connection);
-        self.watcher.acting_failed(&self.settings.name, &error);
-        self.watcher.standing(&self.settings.name, &self.standby.missing());
     }
 
     /// Tells the thread that acts to do something; whether it is there to hear it.
@@ -308,6 +281,7 @@ impl Database {
             None => self.gave_up = true,
         }
         self.watcher.unreadable(&self.settings.name, error, again_in);
+        self.wishes.fail(&error.to_string());
         self.stand_by(false);
     }
 
@@ -373,6 +347,7 @@ impl Database {
             .standstill(polled, now)
             .or_else(|| step.map(Standstill::ClockStepped))
             .or_else(|| Some(Standstill::Sibling(heard.acts?)));
+        let for_policies = standstill.clone().or_else(|| self.wishes.first());
         let terms = CycleInput {
             rules: &rules,
             here: &here,
@@ -380,7 +355,7 @@ impl Database {
             now,
             unbroken: self.is_unbroken(polled.began) && step.is_none(),
             read_in: whole_seconds(polled.took),
-            standstill: standstill.as_ref(),
+            standstill: for_policies.as_ref(),
             assume_held: false,
         };
         let mut cycle = cycle(&mut self.memory, &polled.snapshot, polled.readings.clone(), &terms);
@@ -395,7 +370,7 @@ impl Database {
             memory: &self.memory,
             now,
             deciding_took,
-            standstill: standstill.as_ref(),
+            standstill: for_policies.as_ref(),
             blackout: rules.blackout_by_either(now, self.clock.utc()),
             siblings: &heard.names,
         });
@@ -408,8 +383,10 @@ impl Database {
             .collect();
         self.stand_by(true);
         if !warrants.is_empty() {
-            self.act_on(warrants, polled, rules, now);
+            self.act_on(warrants, polled, rules, now, None);
         }
+        self.wishes.follow_up(&cycle.verified, &polled.snapshot);
+        self.grant(polled, &facts, now, standstill.as_ref());
         if !matches!(self.acting, BatchState::UnderWay) {
             self.kin.rest(self.memory.ledger.own());
         }
@@ -422,6 +399,7 @@ impl Database {
         polled: &Polled,
         rules: Arc<DatabaseRules>,
         now: DateTime<Utc>,
+        told: Option<Sender<OrderStep>>,
     ) {
         self.revoked = Arc::default();
         self.stepped_before = self.memory.clocks.stepped();
@@ -444,6 +422,7 @@ impl Database {
             instances: names(&polled.snapshot),
             texts: polled.capabilities.texts,
             revoked: Arc::clone(&self.revoked),
+            told,
         });
         self.acting = if self.order(Order::Act(batch)) {
             BatchState::UnderWay
@@ -460,15 +439,22 @@ impl Database {
             Acted::Standing(places) => self.stood(&places),
             Acted::Done(mut done) => {
                 self.watcher.done(&self.settings.name, &done);
+                self.wishes.done(&done);
                 done.at = later(done.at, self.memory.clocks.stepped() - self.stepped_before);
                 remember(&mut self.memory, *done);
             }
             Acted::JournalFailed(why) => {
                 self.trouble = Some(Trouble::Batch);
                 self.watcher.acting_stopped(&self.settings.name, &why);
+                self.wishes
+                    .not_carried_out(&format!("write the intent to the journal: {why}"));
             }
-            Acted::Unreachable(error) => self.act_later(&error),
+            Acted::Unreachable(error) => {
+                self.wishes.not_carried_out(&error.to_string());
+                self.act_later(&error);
+            }
             Acted::Through => {
+                self.wishes.not_carried_out("the daemon dropped it; its log says why");
                 match self.trouble {
                     // Trouble of this very batch: the next one shows whether it is over.
                     Some(Trouble::Batch) => self.trouble = Some(Trouble::Earlier),

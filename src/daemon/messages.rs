@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use chrono::{NaiveDate, TimeDelta};
@@ -12,6 +13,7 @@ use crate::checks::{Check, Id, State};
 use crate::clock::Monotonic;
 use crate::daemon::siblings::Siblings;
 use crate::daemon::standby::{ConnectionState, StandbyOrder};
+use crate::daemon::wishes::{Asked, OrderStep};
 use crate::decide::cycle::Done;
 use crate::decide::guard::{Going, Warrant};
 use crate::decide::in_force::DatabaseRules;
@@ -35,6 +37,8 @@ pub enum Input {
     Polled(Result<Box<Polled>, Error>),
     /// Something about the actions under way.
     Acted(Acted),
+    /// An operator asks something of it.
+    Asked(Box<Asked>),
     /// New policies and settings, already checked.
     Reload(Arc<DatabaseRules>, Settings),
     /// The end.
@@ -146,6 +150,8 @@ pub struct Batch {
     pub(crate) texts: TextForm,
     /// Set when the rest of the batch must not be carried out, because its rules are no longer in force.
     pub(crate) revoked: Arc<AtomicBool>,
+    /// The operator whose order it is, if it is one.
+    pub(crate) told: Option<Sender<OrderStep>>,
 }
 
 /// A message of the actor.

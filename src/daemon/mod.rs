@@ -15,6 +15,7 @@ pub mod actor;
 pub(crate) mod backoff;
 pub(crate) mod control;
 pub mod database;
+pub(crate) mod directory;
 pub mod messages;
 pub mod pause;
 pub mod poller;
@@ -24,7 +25,9 @@ pub(crate) mod service;
 pub(crate) mod siblings;
 pub mod standby;
 pub mod watcher;
+pub mod wishes;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -220,6 +223,14 @@ impl RunningDatabases {
             .iter()
             .flat_map(|member| std::iter::once(&member.engine).chain(&member.workers));
         threads.chain([&self.looking]).all(|handle| !handle.is_finished())
+    }
+
+    /// The way to each loop, by the database's name.
+    pub(crate) fn inputs(&self) -> BTreeMap<Arc<str>, Sender<Input>> {
+        let members = self.members.iter();
+        members
+            .map(|member| (Arc::clone(&member.name), member.inputs.clone()))
+            .collect()
     }
 
     /// Ends every loop, waiting at most `grace`; returns whether all ended without a panic.

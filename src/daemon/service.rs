@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::daemon::accounts::Accounts;
 use crate::daemon::database::Watcher;
+use crate::daemon::directory::Directory;
 use crate::daemon::pause::{Pause, Switch};
 use crate::daemon::siblings::Siblings;
 use crate::daemon::watcher::{Clerk, Recording};
@@ -39,7 +40,8 @@ const PORT_PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) struct Service {
     parts: Parts,
     running: RunningDatabases,
-    pages: Server,
+    /// None where the service is a command's own.
+    pages: Option<Server>,
 }
 
 /// What all databases share.
@@ -55,12 +57,47 @@ struct Parts {
     told: Mutex<Option<Pause>>,
     accounts: Arc<Accounts>,
     siblings: Arc<Siblings>,
+    directory: Arc<Directory>,
 }
 
 /// Wraps a database's watcher in another, or returns it as it is.
 pub(crate) type Wrap<'a> = &'a dyn Fn(Box<dyn Watcher>) -> Box<dyn Watcher>;
 
 impl Parts {
+    /// Opens the state folder.
+    fn open(
+        config: &Config,
+        dry_run: bool,
+        clock: &Arc<dyn Clock>,
+        (metrics, status, heartbeat): (Arc<Metrics>, SharedStatus, Heartbeat),
+    ) -> io::Result<(Parts, History)> {
+        let opened = Recorder::open(&config.state, Arc::clone(clock), metrics, status.clone());
+        let (recorder, history) = opened.map_err(io::Error::other)?;
+        let switch = Arc::new(Switch::new(&config.state, Arc::clone(clock))?);
+        let accounts = Accounts::of(&config.state).map_err(|error| {
+            let file = config.state.join("refused-logins.json");
+            io::Error::other(format!(
+                "read {}: {error}; the file says which passwords were refused and are not tried again: it may be deleted, and then \
+                 each of them is tried once more, which counts as a failed login of its account",
+                file.display()
+            ))
+        })?;
+        let parts = Parts {
+            recorder: Arc::new(recorder),
+            heartbeat,
+            dry_run,
+            clock: Arc::clone(clock),
+            state: config.state.clone(),
+            status,
+            switch,
+            told: Mutex::default(),
+            accounts: Arc::new(accounts),
+            siblings: Arc::default(),
+            directory: Arc::default(),
+        };
+        Ok((parts, history))
+    }
+
     /// Hands what databases are started with to whoever starts them.
     fn with<T>(
         &self,
@@ -124,39 +161,45 @@ impl Service {
         let pages = listen(config.listen, &sources, &**clock, waits)?;
         // With port 0 only this line shows the port.
         tracing::info!(address = pages.address().to_string(), "pages are served");
-        let (recorder, history) =
-            Recorder::open(&config.state, Arc::clone(clock), metrics, status.clone()).map_err(io::Error::other)?;
-        let recorder = Arc::new(recorder);
-        recorder.record(&Event::Started {
+        let (parts, history) = Parts::open(config, dry_run, clock, (metrics, status, heartbeat))?;
+        parts.recorder.keep(config.journal);
+        parts.recorder.record(&Event::Started {
             version: env!("CARGO_PKG_VERSION"),
             dry_run,
         });
-        recorder.record(&Event::Policies(PolicyLoad::Loaded(loaded(config, set, dry_run))));
-        let switch = Arc::new(Switch::new(&config.state, Arc::clone(clock))?);
-        let accounts = Accounts::of(&config.state).map_err(|error| {
-            let file = config.state.join("refused-logins.json");
-            io::Error::other(format!(
-                "read {}: {error}; the file says which passwords were refused and are not tried again: it may be deleted, and then \
-                 each of them is tried once more, which counts as a failed login of its account",
-                file.display()
-            ))
-        })?;
-        let parts = Parts {
-            recorder,
-            heartbeat,
-            dry_run,
-            clock: Arc::clone(clock),
-            state: config.state.clone(),
-            status: status.clone(),
-            switch,
-            told: Mutex::default(),
-            accounts: Arc::new(accounts),
-            siblings: Arc::default(),
-        };
+        let in_force = loaded(config, set, dry_run);
+        parts.recorder.record(&Event::Policies(PolicyLoad::Loaded(in_force)));
         let running = parts.with(config, set, &history, wrap, start)?;
-        let service = Service { parts, running, pages };
+        let service = Service::of(parts, running, Some(pages));
         service.tell_pause();
         Ok(service)
+    }
+
+    /// Starts what an order needs where no daemon runs: the same loops, journal and kill switch, without pages and policies.
+    ///
+    /// # Errors
+    /// When the state folder or a password cannot be used; the error says which and why.
+    pub(crate) fn start_for_orders(
+        config: &Config,
+        set: &Arc<PolicySet>,
+        clock: &Arc<dyn Clock>,
+    ) -> io::Result<Service> {
+        let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
+        let heartbeat = Heartbeat::new(Arc::clone(clock));
+        let (parts, history) = Parts::open(config, false, clock, (metrics, status, heartbeat))?;
+        let running = parts.with(config, set, &history, &|watcher| watcher, start)?;
+        Ok(Service::of(parts, running, None))
+    }
+
+    fn of(parts: Parts, running: RunningDatabases, pages: Option<Server>) -> Service {
+        parts.directory.set(running.inputs());
+        Service { parts, running, pages }
+    }
+
+    /// Whom orders are given to.
+    #[must_use]
+    pub(crate) fn directory(&self) -> &Arc<Directory> {
+        &self.parts.directory
     }
 
     /// The kill switch.
@@ -208,7 +251,10 @@ impl Service {
         let whole = parts.with(config, set, &history, &|watcher| watcher, |start| {
             running.reload(start, in_force)
         });
-        whole.map_err(|error| error.to_string())
+        parts.directory.set(running.inputs());
+        whole.map_err(|error| error.to_string())?;
+        parts.recorder.keep(config.journal);
+        Ok(())
     }
 
     /// Reports that new policies did not check; the old ones stay in force.
@@ -237,17 +283,20 @@ impl Service {
         self.parts.status.read().line()
     }
 
-    /// The address of the pages.
+    /// The address of the pages, if it has any.
     #[cfg(feature = "demo")]
     #[must_use]
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.pages.address()
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.pages.as_ref().map(Server::address)
     }
 
     /// Ends everything within `grace`, and writes the records that are left; returns whether all ended without an error.
     #[must_use]
     pub(crate) fn stop(self, reason: &str, grace: Duration) -> bool {
-        self.parts.recorder.record(&Event::Stopping { reason: reason.into() });
+        // A command's own service was not said to have started either.
+        if self.pages.is_some() {
+            self.parts.recorder.record(&Event::Stopping { reason: reason.into() });
+        }
         let ended = self.running.stop(grace);
         let whole = self.parts.recorder.close(RECORDS_WITHIN);
         if let Err(unwritten) = &whole {

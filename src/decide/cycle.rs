@@ -135,6 +135,34 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
     }
 }
 
+/// Judges an operator's order on the snapshot that the last cycle ran on. `terms` are those of [`DatabaseRules::for_order`]. What the
+/// database remembers counts, and nothing of it changes: what is done about the order is remembered as any action is.
+pub(crate) fn judge(memory: &Memory, snapshot: &Snapshot, terms: &CycleInput<'_>) -> Cycle {
+    let running = terms.here.running();
+    let matches = Matches::of(terms.rules.set(), running, snapshot);
+    let situation = Situation {
+        rules: terms.rules,
+        here: terms.here,
+        facts: terms.facts,
+        matches: &matches,
+        holds: &Holds::default(),
+        following: &memory.following,
+        reported: &memory.reported,
+        gates: &Gates::default(),
+        refills: &memory.refills,
+        now: terms.now,
+        assume_held: false,
+    };
+    let plan = plan(snapshot, &situation);
+    let ruling = rule(&plan, snapshot, &situation, &memory.ledger, terms.standstill);
+    Cycle {
+        verified: Vec::new(),
+        returns: Vec::new(),
+        plan,
+        ruling,
+    }
+}
+
 /// How long a session is followed: until an hour after the last rung of its policy's ladder is due.
 fn patience(set: &PolicySet, followed: &Followed) -> TimeDelta {
     let policy = set.policies.iter().find(|policy| policy.name == followed.policy);

@@ -26,6 +26,7 @@ pub use crate::decide::guard::statement::{LastStep, Statement};
 use crate::decide::in_force::{EffectiveLimits, InForce, RunMode};
 use crate::decide::ledger::Ledger;
 use crate::decide::matches::matched_rows;
+use crate::decide::order::Order;
 use crate::decide::plan::{Plan, PlanEntry, PolicyPlan, Situation};
 use crate::decide::protect::{ProtectionFacts, because};
 use crate::decide::reason::{About, Obstacle, OpenBreaker, Refusal, Spared, Standing, Suspended, Verdict, Why};
@@ -52,6 +53,8 @@ pub struct Warrant {
     escalates: bool,
     reason: String,
     issued: DateTime<Utc>,
+    /// The operator's order that it was given for, if it was.
+    order: Option<Arc<Order>>,
     used: bool,
 }
 
@@ -96,6 +99,12 @@ impl Warrant {
     #[must_use]
     pub(crate) fn reason(&self) -> &str {
         &self.reason
+    }
+
+    /// The operator's order, if it is no policy's.
+    #[must_use]
+    pub(crate) fn order(&self) -> Option<&Order> {
+        self.order.as_deref()
     }
 
     /// The snapshot's time by the database's clock, in UTC.
@@ -213,7 +222,7 @@ pub fn rule(
                 action,
                 why,
             };
-            if let (Verdict::Act, Some(key)) = (decision.verdict(), entry.key) {
+            if let (Verdict::Act, Some(key)) = (decision.verdict(), meant(entry, situation)) {
                 allowance.take(entry.row, key, escalates, &mut taken);
                 ruling.warrants.push(Warrant {
                     key,
@@ -222,8 +231,12 @@ pub fn rule(
                     in_force,
                     action,
                     escalates,
-                    reason: decision.reason(situation.set(), snapshot),
+                    reason: match situation.rules.order() {
+                        Some(order) => order.words(),
+                        None => decision.reason(situation.set(), snapshot),
+                    },
                     issued: situation.now,
+                    order: situation.rules.order().cloned(),
                     used: false,
                 });
             }
@@ -233,6 +246,13 @@ pub fn rule(
     }
     assert_one_warrant_a_session(&ruling);
     ruling
+}
+
+/// The session of an entry, if a warrant may be for it: an operator was shown one session, and another one with its SID and
+/// SERIAL# is not meant.
+fn meant(entry: &PlanEntry, situation: &Situation<'_>) -> Option<SessionKey> {
+    let order = situation.rules.order();
+    entry.key.filter(|key| order.is_none_or(|order| order.key == *key))
 }
 
 /// The groups that refill, for every policy in force, due or not.

@@ -16,6 +16,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::config::{self, Blackout, Config};
+use crate::decide::order::Order;
 use crate::decide::standstill::Standstill;
 use crate::policy::model::{Action, Labels, Limits, Mode, Policy, PolicySet};
 use crate::policy::schedule::Schedule;
@@ -59,6 +60,8 @@ pub struct DatabaseRules {
     limits: EffectiveLimits,
     blackouts: Vec<Blackout>,
     zone: Tz,
+    /// The operator's order that alone is judged by them, if they are those of one.
+    order: Option<Arc<Order>>,
 }
 
 /// Whether policies in `mode: enforce` may act on a database.
@@ -276,6 +279,7 @@ impl DatabaseRules {
             limits: EffectiveLimits::of(&database.limits),
             blackouts: database.blackouts.clone(),
             zone: database.timezone,
+            order: None,
         }
     }
 
@@ -297,6 +301,7 @@ impl DatabaseRules {
             limits: EffectiveLimits::of(&config.map_or_else(Limits::default, |config| config.limits)),
             blackouts: config.map(|config| config.blackouts.clone()).unwrap_or_default(),
             zone,
+            order: None,
         }
     }
 
@@ -317,7 +322,26 @@ impl DatabaseRules {
             limits,
             blackouts: Vec::new(),
             zone,
+            order: None,
         }
+    }
+
+    /// Those under which an order is judged: its policy alone, and everything else as it is here.
+    #[must_use]
+    pub(crate) fn for_order(&self, order: Arc<Order>) -> DatabaseRules {
+        let set = Arc::new(order.set(&self.set));
+        DatabaseRules {
+            schedules: schedules(&set, self.zone),
+            set,
+            order: Some(order),
+            ..self.clone()
+        }
+    }
+
+    /// The order that they are for.
+    #[must_use]
+    pub(crate) fn order(&self) -> Option<&Arc<Order>> {
+        self.order.as_ref()
     }
 
     /// The same with these labels of the database.

@@ -10,6 +10,7 @@ pub mod hold;
 pub mod in_force;
 pub mod ledger;
 pub mod matches;
+pub(crate) mod order;
 pub mod outcome;
 pub mod plan;
 pub mod pressure;

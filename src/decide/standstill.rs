@@ -26,6 +26,8 @@ pub enum Standstill {
     ClockStepped(ClockStep),
     /// Another entry of the configuration that leads to the same database acts.
     Sibling(Arc<str>),
+    /// An operator's order comes first.
+    Ordered(String),
     /// In the words of a policy test.
     Told(String),
 }
@@ -49,6 +51,7 @@ impl fmt::Display for Standstill {
                 f,
                 "actions of the entry {entry}, which leads to the same database, are under way"
             ),
+            Standstill::Ordered(by) => write!(f, "an order by {by} comes first"),
             Standstill::Told(words) => f.write_str(words),
         }
     }

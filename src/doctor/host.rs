@@ -7,8 +7,7 @@ use std::path::Path;
 use rustix::fs::Access;
 
 use crate::checks::{Check, Id, State};
-use crate::config::{Config, Driver};
-use crate::journal::{FILE_BYTES, FILES_KEPT};
+use crate::config::{Config, Driver, Retention};
 use crate::oracle;
 use crate::yaml::diagnostics::Diagnostic;
 
@@ -50,7 +49,8 @@ fn of_problem(id: Id, problem: &Diagnostic) -> Check {
 
 /// The state folder, and who uses it. `owner` is the process that has locked it, if any.
 #[must_use]
-pub(crate) fn state_folder(folder: &Path, owner: Option<&str>) -> Vec<Check> {
+pub(crate) fn state_folder(config: &Config, owner: Option<&str>) -> Vec<Check> {
+    let folder = config.state.as_path();
     let shown = folder.display().to_string();
     let check = |state, found: String| Check::new(Id::StateFolder, &*shown, state, found);
     let metadata = match fs::metadata(folder) {
@@ -72,7 +72,7 @@ pub(crate) fn state_folder(folder: &Path, owner: Option<&str>) -> Vec<Check> {
         }
     };
     let mut checks = vec![usable(&shown, folder, owner, &metadata)];
-    checks.extend(space(&shown, folder));
+    checks.extend(space(&shown, folder, &config.journal));
     if metadata.mode() & OTHERS_WRITE != 0 {
         let found =
             format!("every user of this host can write to {shown}, and so pause the daemon or replace its journal");
@@ -108,9 +108,9 @@ fn usable(shown: &str, folder: &Path, owner: Option<&str>, metadata: &Metadata) 
     }
 }
 
-/// The journal keeps a fixed number of files, so its greatest size is known.
-fn space(shown: &str, folder: &Path) -> Option<Check> {
-    let whole = FILE_BYTES * (u64::from(FILES_KEPT) + 1);
+/// Whether there is room for all that the configuration keeps of the journal.
+fn space(shown: &str, folder: &Path, kept: &Retention) -> Option<Check> {
+    let whole = kept.size;
     let there = rustix::fs::statvfs(folder).ok()?;
     let free = there.f_bavail.saturating_mul(there.f_frsize);
     let mib = |bytes: u64| bytes / (1 << 20);
@@ -122,7 +122,7 @@ fn space(shown: &str, folder: &Path) -> Option<Check> {
         );
         Check::new(Id::StateFolder, shown, state, found)
     };
-    if free < FILE_BYTES {
+    if free < kept.file_bytes() {
         Some(check(State::Missing).with("free some space: what cannot be journalled is not done"))
     } else if free < whole {
         Some(check(State::Note))

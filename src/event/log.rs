@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::Return;
 use crate::decide::verify::{Proof, Verification};
-use crate::event::{CycleReport, Event, InForceReport, Intent, JournalGap, Outcomed, PolicyLoad};
+use crate::event::{CycleReport, DeletedFile, Event, InForceReport, Intent, JournalGap, Outcomed, PolicyLoad};
 
 impl Event {
     /// Writes the log line.
@@ -77,6 +77,7 @@ impl Event {
                 );
             }
             Event::JournalAgain(gap) => log_gap(gap),
+            Event::Retention(deleted) => log_retention(deleted),
         }
     }
 }
@@ -126,6 +127,18 @@ fn log_gap(gap: &JournalGap) {
     warn!(%since, error, refused, lost, "the journal can be written again");
 }
 
+fn log_retention(deleted: &DeletedFile) {
+    info!(
+        reason = deleted.reason.as_str(),
+        bytes = deleted.bytes,
+        records = deleted.records,
+        from = %deleted.from.format("%Y-%m-%dT%H:%M:%SZ"),
+        to = %deleted.to.format("%Y-%m-%dT%H:%M:%SZ"),
+        through = deleted.through.as_str(),
+        "retention deletes the journal's oldest file"
+    );
+}
+
 fn log_return(database: &str, back: &Return) {
     info!(
         id = back.ended.action_id,
@@ -169,6 +182,7 @@ fn log_intent(intent: &Intent) {
         policy = &*intent.policy,
         mode = intent.mode.name(),
         action = intent.action.name(),
+        operator = intent.operator.as_deref(),
         reason = intent.reason.as_str(),
         "about to act"
     );

@@ -163,6 +163,25 @@ pub enum Event {
     },
     /// The journal takes records again: this is the first of them.
     JournalAgain(JournalGap),
+    /// Retention deletes the journal's oldest file.
+    Retention(DeletedFile),
+}
+
+/// A file of the journal that retention deletes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedFile {
+    /// The configured limit that it is beyond.
+    pub reason: String,
+    /// Its length.
+    pub bytes: u64,
+    /// How many records it has.
+    pub records: u64,
+    /// When its first record was written, by the host's clock.
+    pub from: DateTime<Utc>,
+    /// When its last record was written.
+    pub to: DateTime<Utc>,
+    /// The hash of its last line, which the record after it carries.
+    pub through: String,
 }
 
 /// What the journal did not take while it took nothing.
@@ -256,6 +275,8 @@ pub struct Intent {
     pub program: Option<String>,
     /// The session's MACHINE.
     pub machine: Option<String>,
+    /// Who ordered it by hand; `None` for a policy's.
+    pub operator: Option<String>,
     /// Why the session matches, in words.
     pub reason: String,
     /// The statement, as far as it is known before the session is read again; none for `report`.
@@ -293,6 +314,7 @@ impl Intent {
             username: text(Column::Username),
             program: text(Column::Program),
             machine: text(Column::Machine),
+            operator: warrant.order().map(|order| order.by.clone()),
             reason: warrant.reason().to_owned(),
             statement: statement.map(str::to_owned),
             taken_at: warrant.issued(),

@@ -35,6 +35,9 @@ fn heading(status: &DaemonStatus, at: DateTime<Utc>) -> Markup {
             @if let Some(digest) = &status.digest {
                 " · " (status.policies) " policies, digest " (digest.chars().take(12).collect::<String>())
             }
+            @if let Some((head, at)) = &status.journal_head {
+                " · journal " code { (head) } " since " (time(*at))
+            }
         }
     }
 }

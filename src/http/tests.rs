@@ -206,6 +206,7 @@ fn the_page_escapes_what_a_client_sets() {
             username: Some("APEXDEV".into()),
             program: Some(evil.into()),
             machine: None,
+            operator: None,
             reason: evil.into(),
             statement: None,
             taken_at: daemon.clock.utc(),

@@ -4,15 +4,21 @@
 //! what the daemon remembers. So the open file is held against its path and against its expected length before each write and
 //! after it. Neither is mended here: a journal that is not as it was left is not written to.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::RangeInclusive;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::journal::{Error, FILES_KEPT, Medium, file};
+use crate::folder::give;
+use crate::journal::files::OLDEST;
+use crate::journal::{Error, Medium, file};
 
+/// The state folder's group may read the journal.
 const MODE: u32 = 0o640;
+
+/// It may not open the lock: whoever has it open can take it, and keep the daemon from starting.
+const LOCK_MODE: u32 = 0o600;
 
 /// Takes the folder for this process, until it ends or drops the file.
 pub(super) fn lock(state: &Path) -> Result<File, Error> {
@@ -22,11 +28,15 @@ pub(super) fn lock(state: &Path) -> Result<File, Error> {
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(MODE)
+        .mode(LOCK_MODE)
         .open(&path);
     let mut file = open.map_err(Error::io("open", &path))?;
     match file.try_lock() {
         Ok(()) => {
+            // Earlier versions let the group read it.
+            let own = Permissions::from_mode(LOCK_MODE);
+            file.set_permissions(own).map_err(Error::io("set the mode of", &path))?;
+            give(&file, state).map_err(Error::io("set the owner of", &path))?;
             // Only for the message of whoever comes second; the lock is the kernel's.
             let named = file
                 .set_len(0)
@@ -100,6 +110,7 @@ impl Disk {
             .create(true)
             .mode(MODE)
             .open(file(state, 0))?;
+        give(&current, state)?;
         let mut disk = Disk {
             state: state.to_owned(),
             current,
@@ -142,7 +153,9 @@ impl Disk {
             let there = fs::symlink_metadata(file(&self.state, *age));
             there.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
         };
-        let free = (1..=FILES_KEPT).find(is_free).unwrap_or(FILES_KEPT);
+        let Some(free) = (1..=OLDEST).find(is_free) else {
+            return Err(io::Error::other(format!("the journal already has {OLDEST} full files")));
+        };
         for age in (1..free).rev() {
             fs::rename(file(&self.state, age), file(&self.state, age + 1))?;
         }
@@ -187,6 +200,7 @@ impl Medium for Disk {
             .create_new(true)
             .mode(MODE)
             .open(&new)?;
+        give(&current, &self.state)?;
         self.make_room()?;
         fs::rename(file(&self.state, 0), &full)?;
         if let Err(error) = fs::rename(&new, file(&self.state, 0)) {
@@ -196,5 +210,18 @@ impl Medium for Disk {
         }
         (self.current, self.name_is_new) = (current, true);
         Ok(())
+    }
+
+    fn state(&self) -> Option<&Path> {
+        Some(&self.state)
+    }
+
+    fn delete(&mut self, full: &File) -> io::Result<()> {
+        let age = (1..=OLDEST).find(|age| is_named(full, &file(&self.state, *age)).is_ok());
+        let gone = || io::Error::new(io::ErrorKind::NotFound, "another program has moved or deleted it");
+        let path = file(&self.state, age.ok_or_else(gone)?);
+        fs::remove_file(&path)
+            .map_err(|error| io::Error::new(error.kind(), format!("delete {}: {error}", path.display())))?;
+        File::open(&self.state)?.sync_all()
     }
 }

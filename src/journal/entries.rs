@@ -4,11 +4,9 @@
 //! writing. So nothing is locked, all files are opened before the first is read (a rotation meanwhile renames them and changes
 //! none), and a last line without its line feed is one that is being written, not damage.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::fs::File;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -16,12 +14,12 @@ use chrono::{DateTime, Utc};
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::event::{Intent, Outcomed};
+use crate::journal::files::Files;
 use crate::journal::read::{Damage, each_line, record};
 use crate::journal::record::Record;
-use crate::journal::{Error, FILES_KEPT, file};
+use crate::journal::{Error, file};
 use crate::session::column::Column;
 use crate::yaml::diagnostics::did_you_mean;
-use crate::yaml::files::open_regular;
 
 /// The most entries that are held; older ones are left out, which is said.
 pub(crate) const MOST_ENTRIES: usize = 200_000;
@@ -148,17 +146,22 @@ pub(crate) fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, Error> {
         databases: BTreeSet::new(),
         policies: BTreeSet::new(),
     };
-    for (path, opened) in files(state)?.into_iter().rev() {
+    let files = Files::open(state)?;
+    if files.len() == 0 {
+        let none = io::Error::from(io::ErrorKind::NotFound);
+        return Err(Error::io("open", &file(state, 0))(none));
+    }
+    for (path, opened) in files.oldest_first() {
         // Only what is written to the current file now may be half there.
         let may_be_half = path == file(state, 0);
         each_line(opened, |number, ended, line| {
             if let Err(problem) = line.and_then(|text| reading.take(text))
                 && (ended || !may_be_half)
             {
-                reading.damaged(&path, number, problem);
+                reading.damaged(path, number, problem);
             }
         })
-        .map_err(Error::io("read", &path))?;
+        .map_err(Error::io("read", path))?;
     }
     let mut read = reading.read;
     read.unknown_names
@@ -171,26 +174,6 @@ pub(crate) fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, Error> {
         .filter(|entry| wanted.ended_so(entry))
         .collect();
     Ok(read)
-}
-
-/// The files that there are, newest first, each once however they are renamed meanwhile.
-fn files(state: &Path) -> Result<Vec<(PathBuf, File)>, Error> {
-    let mut files = Vec::new();
-    let mut seen = HashSet::new();
-    for age in 0..=FILES_KEPT {
-        let path = file(state, age);
-        match open_regular(&path) {
-            Ok(opened) => {
-                let metadata = opened.metadata().map_err(Error::io("read", &path))?;
-                if seen.insert((metadata.dev(), metadata.ino())) {
-                    files.push((path, opened));
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && (age > 0 || file(state, 1).exists()) => {}
-            Err(error) => return Err(Error::io("open", &path)(error)),
-        }
-    }
-    Ok(files)
 }
 
 /// That no action has a name that is asked for: a mistyped name must not look like a quiet night.
@@ -258,6 +241,7 @@ impl Reading<'_> {
             | Record::GroupReleased { .. }
             | Record::Paused { .. }
             | Record::Resumed { .. }
+            | Record::Retention(_)
             | Record::JournalGap { .. } => {}
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The journal: what the daemon did and is about to do, in an append-only file of JSON lines.
 //!
 //! `<state>/journal.jsonl` is the current file. When it is full it becomes `journal.1.jsonl`, the one before `journal.2.jsonl`
-//! and so on; the oldest is removed. The records are documented in [`record`].
+//! and so on; the oldest are deleted as the configuration says ([`retention`]). The records are documented in [`record`].
 //!
 //! The journal is the daemon's only memory across a restart, and its one hard promise: **when [`Journal::append`] returns,
 //! the record is on the disk,** in the file that the path names. An intent is appended before its statement is sent, so a crash
@@ -14,16 +14,22 @@
 //! what the next start reads. A file that a crash has cut in the middle of a record is never cut by the next start; its last line
 //! is ended with a line feed and stays as damage that is reported.
 //!
+//! Each line carries the hash of the one before it ([`chain`]), so that [`verify`] finds what was changed afterwards.
+//!
 //! A folder belongs to one daemon. The lock is on a file of its own, because the journal's own file changes its name.
 
+pub(crate) mod chain;
 mod disk;
 pub(crate) mod entries;
+mod files;
 pub mod read;
 mod record;
+mod retention;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod verify;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -31,17 +37,16 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use crate::event::Event;
+use crate::journal::chain::{End, LineHash, SEAL_BYTES};
 use crate::journal::disk::{Disk, lock};
 use crate::journal::read::{History, read};
 pub(crate) use crate::journal::record::cells;
 use crate::journal::record::{Line, Record, VERSION};
+pub(crate) use crate::journal::retention::Tidied;
 use crate::terminal::visible::json_escaped;
 
-/// The current file grows no larger than this.
+/// The current file grows no larger than this, unless the configuration keeps little.
 pub(crate) const FILE_BYTES: u64 = 64 * 1024 * 1024;
-
-/// So many full files are kept beside the current one.
-pub(crate) const FILES_KEPT: u32 = 8;
 
 /// A record is never larger: a session's whole row is some kilobytes.
 pub(crate) const RECORD_BYTES: usize = 1024 * 1024;
@@ -100,6 +105,10 @@ pub(crate) trait Medium: Send + std::fmt::Debug {
     fn verify(&self, length: RangeInclusive<u64>) -> io::Result<()>;
     /// Makes this file the newest of the full ones and starts a new one.
     fn rotate(&mut self) -> io::Result<()>;
+    /// The folder of the files.
+    fn state(&self) -> Option<&Path>;
+    /// Deletes a full file, whatever it is named now.
+    fn delete(&mut self, full: &File) -> io::Result<()>;
 }
 
 /// The journal of a state folder, open for writing.
@@ -111,6 +120,8 @@ pub struct Journal {
     len: u64,
     /// So many bytes of a write that failed may stand after it.
     torn: u64,
+    /// Where the chain ends.
+    end: End,
 }
 
 impl Journal {
@@ -124,6 +135,7 @@ impl Journal {
         fs::create_dir_all(state).map_err(Error::io("create state folder", state))?;
         let lock = lock(state)?;
         let history = read(state, now)?;
+        let end = End::of(state)?;
         let mut disk = Disk::open(state, lock).map_err(Error::io("open journal in", state))?;
         let len = disk.end_last_line().map_err(Error::io("write journal in", state))?;
         let journal = Journal {
@@ -131,6 +143,7 @@ impl Journal {
             limit: FILE_BYTES,
             len,
             torn: 0,
+            end,
         };
         Ok((journal, history))
     }
@@ -142,7 +155,14 @@ impl Journal {
             limit,
             len: 0,
             torn: 0,
+            end: End::START,
         }
+    }
+
+    /// The hash of the last record, which covers every record before it.
+    #[must_use]
+    pub(crate) fn head(&self) -> LineHash {
+        self.end.head
     }
 
     /// Writes an event's record; returns when it is on the disk. An event that is not journalled costs nothing.
@@ -162,18 +182,27 @@ impl Journal {
     /// As there.
     pub(crate) fn append_lines(&mut self, lines: &[u8]) -> io::Result<()> {
         self.make_sure()?;
-        let size = u64::try_from(lines.len()).unwrap_or(u64::MAX);
-        if self.len > 0 && self.len.saturating_add(size) > self.limit {
-            self.medium.rotate()?;
-            self.len = 0;
+        let length = |lines: &[u8]| u64::try_from(lines.len()).unwrap_or(u64::MAX);
+        let (mut sealed, mut end) = self.end.seal(lines);
+        if self.len > 0 && self.len.saturating_add(length(&sealed)) > self.limit {
+            self.start_file()?;
+            (sealed, end) = self.end.seal(lines);
         }
+        let size = length(&sealed);
         // Until the lines are known to be whole and on the disk, the file's end is not to be trusted.
         self.torn = size;
         let whole = self.len.saturating_add(size);
-        self.medium.append(lines)?;
+        self.medium.append(&sealed)?;
         self.medium.sync()?;
         self.medium.verify(whole..=whole)?;
-        (self.torn, self.len) = (0, whole);
+        (self.torn, self.len, self.end) = (0, whole, end);
+        Ok(())
+    }
+
+    fn start_file(&mut self) -> io::Result<()> {
+        self.medium.rotate()?;
+        self.len = 0;
+        self.end = self.end.next_file();
         Ok(())
     }
 
@@ -203,7 +232,7 @@ pub(crate) fn line(event: &Event, at: DateTime<Utc>) -> io::Result<Option<Vec<u8
     let json = serde_json::to_string(&line).map_err(|error| invalid(error.to_string()))?;
     let mut line = json_escaped(&json).into_owned().into_bytes();
     line.push(b'\n');
-    if line.len() > RECORD_BYTES {
+    if line.len() + SEAL_BYTES > RECORD_BYTES {
         return Err(invalid(format!(
             "a record of {} bytes is larger than {RECORD_BYTES}",
             line.len()

@@ -20,14 +20,15 @@ use crate::decide::outcome::Outcome;
 use crate::decide::refill::ClientGroup;
 use crate::decide::verify::{FollowState, Followed, Proof};
 use crate::event::{Evidence, Intent, Outcomed};
+use crate::journal::files::Files;
 use crate::journal::record::{Line, Record, VERSION};
-use crate::journal::{Error, FILES_KEPT, RECORD_BYTES, file};
+use crate::journal::{Error, RECORD_BYTES};
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 
 /// Older files are not read: budgets count over a day, and the host's clock may be an hour off the database's.
-const REMEMBERED: TimeDelta = TimeDelta::hours(25);
+pub(super) const REMEMBERED: TimeDelta = TimeDelta::hours(25);
 
 /// The largest valid number of an action. The daemon counts from one, so it never reaches a larger number. If a damaged record
 /// with a larger number were accepted, no numbers might be left.
@@ -186,7 +187,7 @@ impl History {
         memory
     }
 
-    fn take(&mut self, at: DateTime<Utc>, record: Record) -> Result<(), String> {
+    pub(super) fn take(&mut self, at: DateTime<Utc>, record: Record) -> Result<(), String> {
         match record {
             Record::Intent(record) => {
                 let id = record.id;
@@ -239,6 +240,7 @@ impl History {
             | Record::Dropped(_)
             | Record::Paused { .. }
             | Record::Resumed { .. }
+            | Record::Retention(_)
             | Record::JournalGap { .. } => {}
         }
         Ok(())
@@ -338,19 +340,14 @@ fn followed(done: Done, state: FollowState) -> Followed {
 /// # Errors
 /// When an existing file cannot be read.
 pub fn read(state: &Path, now: DateTime<Utc>) -> Result<History, Error> {
+    let there = Files::open(state)?;
     let mut files = Vec::new();
-    for age in 0..=FILES_KEPT {
-        let path = file(state, age);
-        let opened = match crate::yaml::files::open_regular(&path) {
-            Ok(opened) => opened,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(Error::io("open", &path)(error)),
-        };
+    for (newer, (path, opened)) in there.newest_first().enumerate() {
         let modified = opened.metadata().and_then(|metadata| metadata.modified());
-        let modified = DateTime::<Utc>::from(modified.map_err(Error::io("read", &path))?);
+        let modified = DateTime::<Utc>::from(modified.map_err(Error::io("read", path))?);
         files.push((path, opened));
         // The newest full file is always read: the current file may be too new to contain the largest number.
-        if age > 0 && now - modified > REMEMBERED {
+        if newer > 0 && now - modified > REMEMBERED {
             break;
         }
     }
@@ -359,7 +356,7 @@ pub fn read(state: &Path, now: DateTime<Utc>) -> Result<History, Error> {
         ..History::default()
     };
     for (path, opened) in files.into_iter().rev() {
-        read_file(&path, opened, &mut history).map_err(Error::io("read", &path))?;
+        read_file(path, opened, &mut history).map_err(Error::io("read", path))?;
     }
     Ok(history)
 }
@@ -388,7 +385,7 @@ pub(super) fn each_line(opened: impl Read, mut each: impl FnMut(usize, bool, Res
     Ok(())
 }
 
-fn read_file(path: &Path, opened: File, history: &mut History) -> io::Result<()> {
+fn read_file(path: &Path, opened: &File, history: &mut History) -> io::Result<()> {
     each_line(opened, |number, _, line| {
         if let Err(problem) = line.and_then(|text| understand(text, history)) {
             history.damaged(path, number, problem);

@@ -19,7 +19,7 @@ use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::{ClientGroup, Return};
 use crate::decide::verify::{Proof, Verification};
-use crate::event::{Event, Evidence, EvidenceValue, Intent, Outcomed, PolicyLoad};
+use crate::event::{DeletedFile, Event, Evidence, EvidenceValue, Intent, Outcomed, PolicyLoad};
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Kind};
@@ -110,6 +110,8 @@ pub(super) enum Record {
     },
     /// Actions are permitted again.
     Resumed { by: String },
+    /// Retention deletes the oldest file. Written before that.
+    Retention(RetentionRecord),
     /// The journal took no records from `since` to here: so many intents were refused, and so many other records are lost.
     JournalGap {
         since: DateTime<Utc>,
@@ -140,6 +142,9 @@ pub(super) struct IntentRecord {
     username: Option<String>,
     program: Option<String>,
     machine: Option<String>,
+    /// Who ordered the action by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    operator: Option<String>,
     /// Why the session matches, in words.
     reason: String,
     /// The statement; null for `report`.
@@ -212,6 +217,34 @@ pub(super) struct CameBackRecord {
     key: KeyRecord,
     /// When it logged in, in UTC.
     pub(super) login: DateTime<Utc>,
+}
+
+/// A file that retention deletes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct RetentionRecord {
+    /// The configured limit that it is beyond.
+    reason: String,
+    bytes: u64,
+    records: u64,
+    /// When its first record was written.
+    from: DateTime<Utc>,
+    /// When its last record was written.
+    to: DateTime<Utc>,
+    /// The hash of its last line.
+    pub(super) through: String,
+}
+
+impl RetentionRecord {
+    fn of(deleted: &DeletedFile) -> RetentionRecord {
+        RetentionRecord {
+            reason: deleted.reason.clone(),
+            bytes: deleted.bytes,
+            records: deleted.records,
+            from: deleted.from,
+            to: deleted.to,
+            through: deleted.through.clone(),
+        }
+    }
 }
 
 /// The group of a session; null is unknown.
@@ -309,6 +342,7 @@ impl Record {
                 reason: reason.clone(),
             },
             Event::Resumed { by } => Record::Resumed { by: by.clone() },
+            Event::Retention(deleted) => Record::Retention(RetentionRecord::of(deleted)),
             Event::JournalAgain(gap) => Record::JournalGap {
                 since: gap.since,
                 error: gap.error.clone(),
@@ -427,6 +461,7 @@ impl IntentRecord {
             username: intent.username.clone(),
             program: intent.program.clone(),
             machine: intent.machine.clone(),
+            operator: intent.operator.clone(),
             reason: intent.reason.clone(),
             statement: intent.statement.clone(),
             taken_at: intent.taken_at,
@@ -459,6 +494,7 @@ impl IntentRecord {
             username: self.username,
             program: self.program,
             machine: self.machine,
+            operator: self.operator,
             reason: self.reason,
             statement: self.statement,
             taken_at: self.taken_at,

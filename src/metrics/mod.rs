@@ -24,6 +24,7 @@ use prometheus::{
 };
 
 use crate::decide::in_force::RunMode;
+use crate::decide::order::BY_HAND;
 use crate::decide::outcome::Outcome;
 use crate::event::{CycleReport, Event, InForceReport, LoadedDatabase, LoadedPolicy, PolicyLoad};
 use crate::metrics::family::Family;
@@ -245,7 +246,8 @@ impl Metrics {
             | Event::GroupSuspended { .. }
             | Event::GroupReleased { .. }
             | Event::JournalFails { .. }
-            | Event::JournalAgain(_) => {}
+            | Event::JournalAgain(_)
+            | Event::Retention(_) => {}
         }
     }
 
@@ -293,7 +295,8 @@ impl Metrics {
             .retain(|[database, policy, mode]| runs_so(database, policy, mode));
         self.respawns.retain(|[database, policy, _]| runs(database, policy));
         self.spared.retain(|[database, policy, ..]| runs(database, policy));
-        self.actions.retain(|[database, _, policy, ..]| runs(database, policy));
+        let acts = |database: &str, policy: &str| runs(database, policy) || (policy == BY_HAND && names(database));
+        self.actions.retain(|[database, _, policy, ..]| acts(database, policy));
         for database in &loaded.databases {
             let instances = known.instances.get(&database.database);
             self.begin_at_zero(database, instances.map_or(&[], Vec::as_slice));

@@ -20,11 +20,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::clock::Monotonic;
+use crate::config::Retention;
 use crate::event::{Event, JournalGap};
-use crate::journal::{Journal, line};
+use crate::journal::chain::LineHash;
+use crate::journal::{Journal, Tidied, line};
 use crate::recorder::Panel;
 
 /// So many bytes of records wait: some thousands of records.
@@ -35,6 +37,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 /// With nothing to write, the file is looked at so often: one that was moved or cut is told of before somebody has to be ended.
 const LOOKS: Duration = Duration::from_secs(10);
+
+/// So often it is looked whether the oldest file is beyond what is kept.
+const TIDIES: Duration = Duration::from_secs(3600);
 
 /// Whether a record is lost where the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +90,9 @@ struct Queue {
     /// Since when the disk has been asked, while it is.
     asked: Option<Monotonic>,
     trouble: Option<Trouble>,
+    kept: Retention,
+    /// When to look next whether the oldest file is beyond what is kept; none: now.
+    tidies: Option<Monotonic>,
     closing: bool,
     ended: bool,
 }
@@ -113,6 +121,8 @@ enum Turn {
     Write(Vec<Item>),
     /// Look whether the file is as it was left.
     Look,
+    /// Look whether the oldest file is beyond what is kept.
+    Tidy(Retention),
     End,
 }
 
@@ -133,6 +143,15 @@ impl Writer {
             patience,
             thread,
         })
+    }
+
+    /// Sets what is kept.
+    pub(super) fn keep(&self, kept: Retention) {
+        let mut queue = self.shared.lock();
+        if queue.kept != kept {
+            (queue.kept, queue.tidies) = (kept, None);
+            self.shared.work.notify_one();
+        }
     }
 
     /// Hands a record in. Does not wait.
@@ -281,10 +300,14 @@ impl Queue {
         writing.or_else(|| self.waiting.front().map(|item| item.number))
     }
 
-    fn next(&mut self, waited: bool) -> Option<Turn> {
+    fn next(&mut self, waited: bool, now: Monotonic) -> Option<Turn> {
         let has_intent = || self.waiting.iter().any(|item| item.caller.is_some());
         match (&self.trouble, self.waiting.is_empty()) {
             (None, true) if self.closing => return Some(Turn::End),
+            (None, true) if self.tidies.is_none_or(|at| now >= at) => {
+                self.tidies = Some(now.plus(TIDIES));
+                return Some(Turn::Tidy(self.kept));
+            }
             (None, true) if waited => return Some(Turn::Look),
             (None, true) => return None,
             (Some(_), _) if !(waited || self.closing || has_intent()) => return None,
@@ -313,23 +336,49 @@ impl Queue {
     }
 }
 
+/// The hash of the last record, for whoever keeps it elsewhere.
+#[derive(Debug, Default)]
+struct Head {
+    told: Option<NaiveDate>,
+    shown: Option<LineHash>,
+}
+
+impl Head {
+    /// On the page always, in the log once a day.
+    fn tell(&mut self, shared: &Shared, journal: &Journal) {
+        let (head, at) = (journal.head(), shared.panel.clock.utc());
+        if self.shown != Some(head) {
+            shared.panel.status.write().journal_head = Some((head.to_string(), at));
+            self.shown = Some(head);
+        }
+        if self.told != Some(at.date_naive()) {
+            tracing::info!(head = head.to_string(), "the journal is written");
+            self.told = Some(at.date_naive());
+        }
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn run(&self, mut journal: Journal) {
+        let mut head = Head::default();
+        head.tell(self, &journal);
         loop {
             let (turn, since, closing) = self.wait();
             let (items, written) = match turn {
                 Turn::End => break,
                 Turn::Look => (Vec::new(), journal.make_sure()),
+                Turn::Tidy(kept) => (Vec::new(), self.tidy(&mut journal, &kept)),
                 Turn::Write(items) => {
                     let written = self.write(&mut journal, &items, since);
                     (items, written)
                 }
             };
             let failed = written.is_err();
+            head.tell(self, &journal);
             match written {
                 Ok(()) => self.written(items),
                 Err(error) => self.not_written(items, &error),
@@ -338,6 +387,7 @@ impl Shared {
                 break;
             }
         }
+        tracing::info!(head = journal.head().to_string(), "the journal is closed");
         // Whoever waits for the end may open the folder anew.
         drop(journal);
         self.lock().ended = true;
@@ -349,8 +399,9 @@ impl Shared {
         let mut queue = self.lock();
         let mut waited = false;
         loop {
-            if let Some(turn) = queue.next(waited) {
-                queue.asked = Some(self.panel.clock.now());
+            let now = self.panel.clock.now();
+            if let Some(turn) = queue.next(waited, now) {
+                queue.asked = Some(now);
                 return (turn, queue.gap(), queue.closing);
             }
             let pause = if queue.trouble.is_some() { AGAIN } else { LOOKS };
@@ -374,6 +425,25 @@ impl Shared {
         self.lock().is_told(&gap);
         self.panel.show(&again);
         Ok(())
+    }
+
+    /// Trouble with old files is told, and is none with the records to come; whether those can be written is looked at anyway.
+    fn tidy(&self, journal: &mut Journal, kept: &Retention) -> io::Result<()> {
+        match journal.tidy(kept, self.panel.clock.utc()) {
+            Ok(Tidied::Nothing) => {}
+            Ok(Tidied::Stays(why)) => tracing::warn!(reason = why, "a file of the journal is not deleted yet"),
+            Ok(Tidied::Deleted { event, is_too_large }) => {
+                self.panel.show(&event);
+                if is_too_large {
+                    // There may be more.
+                    self.lock().tidies = None;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = error.to_string(), "no old file of the journal is deleted");
+            }
+        }
+        journal.make_sure()
     }
 
     fn written(&self, items: Vec<Item>) {

@@ -406,7 +406,7 @@ fn fate_words(entry: &Entry) -> String {
     }
 }
 
-const CSV_HEADER: [&str; 22] = [
+const CSV_HEADER: [&str; 23] = [
     "id",
     "at",
     "database",
@@ -429,9 +429,10 @@ const CSV_HEADER: [&str; 22] = [
     "afterwards",
     "afterwards_at",
     "came_back",
+    "operator",
 ];
 
-fn csv_row(entry: &Entry) -> [String; 22] {
+fn csv_row(entry: &Entry) -> [String; 23] {
     let intent = &entry.intent;
     let words = |text: Option<&str>| text.map(inert).unwrap_or_default();
     let outcome = entry.outcome.as_ref();
@@ -468,6 +469,7 @@ fn csv_row(entry: &Entry) -> [String; 22] {
             .unwrap_or_default(),
         entry.last_proof().map(|(at, _)| iso(at)).unwrap_or_default(),
         entry.came_back.map(iso).unwrap_or_default(),
+        words(intent.operator.as_deref()),
     ]
 }
 
@@ -508,6 +510,7 @@ fn json_entry(entry: &Entry) -> serde_json::Value {
         "username": intent.username,
         "program": intent.program,
         "machine": intent.machine,
+        "operator": intent.operator,
         "reason": intent.reason,
         "statement": statement(entry),
         "sent": intent.mode == RunMode::Enforce && outcome.is_some_and(|outcomed| outcomed.statement.is_some()),

@@ -9,6 +9,7 @@
 //! `act`, the statement only if the action has one (`report` has none); otherwise both are null. So a filter on `statement`
 //! gives exactly what would be executed.
 
+mod chain;
 mod csv;
 mod figures;
 mod history;
@@ -35,6 +36,7 @@ use crate::session::snapshot::Snapshot;
 use crate::terminal::{Colour, TextStyle};
 use crate::words::words;
 
+pub(crate) use chain::ChainReport;
 pub(crate) use figures::Figures;
 pub(crate) use history::HistoryReport;
 pub(crate) use listing::Listing;

@@ -10,7 +10,7 @@ use super::diagnostics::{Diagnostic, Severity, did_you_mean, nearest, one_of, qu
 use super::node::{Node, Scalar, Style, Value};
 use super::offsets::Offsets;
 use crate::policy::lex::{Mistake, Token, measure};
-use crate::quantity::Span;
+use crate::quantity::{Bytes, Span};
 use crate::yaml::diagnostics::SourceFile;
 
 /// The most problems of a file that are recorded: far more than are shown, and few enough that a huge file full of mistakes
@@ -419,6 +419,25 @@ impl Inspection {
         None
     }
 
+    /// Reads a size in a range, in bytes.
+    pub(crate) fn size(&mut self, node: &Node, what: &str, low: i64, high: i64) -> Option<i64> {
+        let token = self.quantity(node, what, "a size")?;
+        let Token::Size(bytes) = token else {
+            self.wrong_quantity(node, what, "a size", &token);
+            return None;
+        };
+        if (low..=high).contains(&bytes) {
+            return Some(bytes);
+        }
+        let message = format!(
+            "`{what}` must be between {} and {}",
+            Bytes(low).in_full(),
+            Bytes(high).in_full()
+        );
+        self.error(&node.at, "out-of-range", message);
+        None
+    }
+
     /// Reads a percentage from 1 to 100.
     pub(crate) fn percent(&mut self, node: &Node, what: &str) -> Option<u32> {
         let token = self.quantity(node, what, "a percentage")?;
@@ -455,6 +474,7 @@ impl Inspection {
     fn wrong_quantity(&mut self, node: &Node, what: &str, wanted: &str, found: &Token) {
         let hint = match (wanted, found) {
             ("a duration", Token::Number(number)) => Some(format!("write `{number}s`, `{number}m` or `{number}h`")),
+            ("a size", Token::Number(number)) => Some(format!("write `{number}MB` or `{number}GB`")),
             ("a percentage", Token::Number(number)) => Some(format!("write `{number}%`")),
             _ => None,
         };

@@ -10,7 +10,7 @@ use super::{Source, Text, seen, without_comments};
 /// The rooms of `src/` from the ground up. A room may use those of its own layer and of the layers above in this list.
 const LAYERS: &[&[&str]] = &[
     &[
-        "checks", "clock", "config", "policy", "quantity", "session", "terminal", "words", "yaml",
+        "checks", "clock", "config", "folder", "policy", "quantity", "session", "terminal", "words", "yaml",
     ],
     &["decide", "columns_needed"],
     &["event", "journal", "oracle", "recording"],
@@ -73,6 +73,10 @@ const CIRCLES: &[(&[&str], &str)] = &[
     (
         &["policy::parse"],
         "an operand may begin a phrase, and a phrase ends in an operand",
+    ),
+    (
+        &["daemon::database"],
+        "the head holds the loop, its files what operators ask of it and what it tells of threads that hang",
     ),
     (&["replay"], "a replay counts each of its steps"),
     (

@@ -113,6 +113,7 @@ fn config(setting: &Setting, server: &Server, state: &Path) -> Config {
         policies: Vec::new(),
         listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         state: state.to_owned(),
+        journal: orareaper::config::Retention::default(),
         timezone: chrono_tz::UTC,
         limits: setting.limits,
         blackouts: Vec::new(),

@@ -90,7 +90,7 @@ fn demo(arguments: &DemoArgs, folder: PathBuf, clock: Arc<dyn Clock>) -> Result<
         std::thread::sleep(Duration::from_millis(100));
     }
     let interrupted = signals.stop();
-    let metrics = fetch(service.address(), "/metrics");
+    let metrics = fetch(service.address().expect("the demo has pages"), "/metrics");
     let ended = service.stop("the demo is over", GRACE);
     server.stop();
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -161,6 +161,7 @@ fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config
         policies: vec![folder.join("policies.yaml")],
         listen: arguments.listen,
         state: folder.to_owned(),
+        journal: crate::config::Retention::default(),
         timezone: chrono_tz::UTC,
         limits,
         blackouts: Vec::new(),

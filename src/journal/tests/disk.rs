@@ -6,12 +6,14 @@ use super::*;
 fn the_files_are_not_for_everybody() {
     use std::os::unix::fs::PermissionsExt;
     let state = tempfile::tempdir().expect("a folder");
+    let lock = state.path().join("lock");
+    fs::write(&lock, "").expect("written");
+    fs::set_permissions(&lock, fs::Permissions::from_mode(0o640)).expect("as an earlier version left it");
     write(state.path(), &[Event::Resumed { by: "test".into() }]);
-    let mode = fs::metadata(file(state.path(), 0))
-        .expect("is there")
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o137, 0, "{mode:o}");
+    let mode = |path: &Path| fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+    // The group may read the journal, unless the umask says otherwise, and not take the lock.
+    let journal = mode(&file(state.path(), 0));
+    assert_eq!((journal & 0o137, mode(&lock)), (0, 0o600), "{journal:o}");
 }
 
 #[test]
@@ -107,7 +109,7 @@ fn a_rotation_that_fails_again_and_again_costs_no_old_file() {
     // The new file cannot be made.
     let in_the_way = state.path().join("journal.new.jsonl");
     fs::create_dir(&in_the_way).expect("made");
-    for _ in 0..u64::from(FILES_KEPT) {
+    for _ in 0..8 {
         journal.append(&resumed(), at(0)).expect_err("no room");
     }
     let actions = || read(state.path(), now()).expect("reads").actions.len();

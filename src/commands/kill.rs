@@ -1,0 +1,483 @@
+//! `kill`: one session ended by hand, through every guard that a policy's kill passes.
+//!
+//! There is one journal, and whoever writes it holds the state folder. So while a daemon runs, it carries the order out: the
+//! command asks it over its control socket, and the daemon's own loop for that database judges the order, with its budgets, its
+//! pause and its memory, and acts. Where no daemon runs, the command takes the state folder itself and starts the same loop for the one
+//! database, without policies, until the order has come to its end. What a killed command leaves open, the next daemon follows.
+//!
+//! An unarmed database refuses, as it does to policies: `armed: false` promises that this program sends it no statement.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cli::{ExitStatus, KillArgs};
+use crate::clock::{Clock, Monotonic, SystemClock};
+use crate::commands::pause::{meant, who};
+use crate::commands::run::{GRACE, Signals};
+use crate::commands::{fail, load_config, load_policies, say, terminal_style, write};
+use crate::config::Config;
+use crate::daemon::control::{Claim, attend, order};
+use crate::daemon::service::Service;
+use crate::daemon::wishes::{Named, OrderStep, WholeKey, Wish};
+use crate::decide::outcome::Outcome;
+use crate::decide::verify::Proof;
+use crate::policy::model::PolicySet;
+use crate::terminal::visible::visible;
+use crate::yaml::diagnostics::did_you_mean;
+
+/// A database that shows no session within this time is not waited for any longer.
+const SHOWN_WITHIN: Duration = Duration::from_secs(120);
+
+/// The same from the confirmation to the turn of the order, and from there to the answer: a plain KILL waits for its session for a
+/// minute.
+const STEP_WITHIN: Duration = Duration::from_secs(120);
+
+/// Runs the command.
+pub(crate) fn run(arguments: &KillArgs, config: &Path, clock: SystemClock) -> ExitStatus {
+    let signals = match Signals::catch() {
+        Ok(signals) => signals,
+        Err(error) => return fail(&format!("catch signals: {error}")),
+    };
+    if arguments
+        .reason
+        .as_deref()
+        .is_some_and(|reason| reason.trim().is_empty())
+    {
+        return fail("--reason is empty; say why the session is ended: the journal keeps it");
+    }
+    let way = match Way::find(arguments, config, clock) {
+        Ok(way) => way,
+        Err(status) => return status,
+    };
+    let status = Killing {
+        arguments,
+        way: &way,
+        signals: &signals,
+        clock,
+    }
+    .run();
+    match (way.close(), status) {
+        (true, status) => status,
+        (false, _) => fail("the journal or a connection did not end in time or ended with an error; see the log"),
+    }
+}
+
+/// Who carries the order out.
+enum Way {
+    /// The daemon behind this socket.
+    Daemon(PathBuf),
+    /// This process.
+    Own(Box<Service>, Claim),
+}
+
+impl Way {
+    fn find(arguments: &KillArgs, path: &Path, clock: SystemClock) -> Result<Way, ExitStatus> {
+        match meant(path, arguments.state.as_deref()).as_slice() {
+            [socket] => return Ok(Way::Daemon(socket.clone())),
+            [] => {}
+            several => {
+                let shown: Vec<String> = several.iter().map(|socket| socket.display().to_string()).collect();
+                let all = shown.join(", ");
+                return Err(fail(&format!(
+                    "several daemons run here ({all}); choose one by its state folder with --state"
+                )));
+            }
+        }
+        let mut config = load_config(path)?;
+        if let Some(state) = &arguments.state {
+            config.state.clone_from(state);
+        }
+        if !config.state.is_dir() {
+            return Err(fail(&format!(
+                "no daemon answers, and there is no state folder {}; name it with --state, or make it: the journal is written there",
+                config.state.display()
+            )));
+        }
+        let set = load_policies(&config.policies, clock.today(config.timezone), config.timezone)?;
+        only(&mut config, arguments.database.as_deref())?;
+        let exemptions = PolicySet {
+            policies: Vec::new(),
+            ..PolicySet::clone(&set)
+        };
+        // A daemon that does not answer has the folder, and is told of here.
+        let claim = Claim::take(&config.state).map_err(|error| fail(&error.to_string()))?;
+        let clock: Arc<dyn Clock> = Arc::new(clock);
+        let service = Service::start_for_orders(&config, &Arc::new(exemptions), &clock)
+            .map_err(|error| fail(&error.to_string()))?;
+        Ok(Way::Own(Box::new(service), claim))
+    }
+
+    fn ask(
+        &self,
+        database: Option<&str>,
+        wish: Wish,
+        each: impl FnMut(&OrderStep) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match self {
+            Way::Daemon(socket) => order(socket, database, wish, each),
+            Way::Own(service, _) => attend(service.directory(), database, wish, each),
+        }
+    }
+
+    /// Whether all has ended well.
+    fn close(self) -> bool {
+        match self {
+            Way::Daemon(_) => true,
+            Way::Own(service, claim) => {
+                let ended = service.stop("the order has come to its end", GRACE);
+                claim.give_back();
+                ended
+            }
+        }
+    }
+}
+
+/// Leaves one database in the configuration.
+fn only(config: &mut Config, name: Option<&str>) -> Result<(), ExitStatus> {
+    let names: Vec<String> = config
+        .databases
+        .iter()
+        .map(|database| database.name.to_string())
+        .collect();
+    match name {
+        Some(name) => config.databases.retain(|database| *database.name == *name),
+        None if names.len() > 1 => {
+            let names = names.join(", ");
+            return Err(fail(&format!(
+                "several databases are configured; choose one with --database: {names}"
+            )));
+        }
+        None => {}
+    }
+    if config.databases.is_empty() {
+        let name = name.unwrap_or_default();
+        let hint = did_you_mean(name, names.iter().map(String::as_str));
+        let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+        return Err(fail(&format!("the configuration has no database {name}{hint}")));
+    }
+    Ok(())
+}
+
+struct Killing<'a> {
+    arguments: &'a KillArgs,
+    way: &'a Way,
+    signals: &'a Signals,
+    clock: SystemClock,
+}
+
+/// A session as it was shown.
+struct Shown {
+    database: String,
+    key: WholeKey,
+}
+
+impl Killing<'_> {
+    fn run(&self) -> ExitStatus {
+        self.show()
+            .and_then(|shown| {
+                let reason = self.confirmed()?;
+                self.end(&shown, reason)
+            })
+            .unwrap_or_else(|status| status)
+    }
+
+    fn within(&self, began: Monotonic, limit: Duration) -> io::Result<()> {
+        if self.signals.stop() {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted"));
+        }
+        if self.clock.now().since(began) > limit {
+            let error = format!("no answer within {}s", limit.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, error));
+        }
+        Ok(())
+    }
+
+    /// Shows the session; an error is the end of it.
+    fn show(&self) -> Result<Shown, ExitStatus> {
+        let style = terminal_style();
+        let name = self.arguments.session;
+        let wish = Wish::Show {
+            session: Named {
+                sid: name.sid,
+                serial: name.serial,
+                inst_id: name.inst_id,
+            },
+            action: self.arguments.action.name().to_owned(),
+            width: style.width,
+            colour: style.colour,
+        };
+        let began = self.clock.now();
+        let mut last = None;
+        let asked = self.way.ask(self.arguments.database.as_deref(), wish, |told| {
+            last = Some(told.clone());
+            self.within(began, SHOWN_WITHIN)
+        });
+        if let Err(error) = asked {
+            return Err(fail(&format!("show session {name}: {error}")));
+        }
+        match last {
+            Some(OrderStep::Shown {
+                database,
+                key,
+                text,
+                refusals,
+            }) => {
+                write(text.as_bytes())?;
+                if refusals.is_empty() {
+                    Ok(Shown { database, key })
+                } else {
+                    Err(refused(&refusals))
+                }
+            }
+            Some(OrderStep::Refused(why)) => Err(refused(&why)),
+            Some(OrderStep::Failed(why)) => Err(fail(&format!("show session {name}: {}", visible(&why)))),
+            Some(
+                OrderStep::Waits(_)
+                | OrderStep::Begins
+                | OrderStep::Ended { .. }
+                | OrderStep::Seen { .. }
+                | OrderStep::Gone
+                | OrderStep::Beat,
+            )
+            | None => Err(fail(&format!("show session {name}: the daemon is of another version"))),
+        }
+    }
+
+    /// The reason, once the operator has confirmed.
+    fn confirmed(&self) -> Result<String, ExitStatus> {
+        if let (true, Some(reason)) = (self.arguments.yes, &self.arguments.reason) {
+            return Ok(reason.clone());
+        }
+        if !io::stdin().is_terminal() {
+            return Err(fail(
+                "there is no terminal to ask on; confirm with --yes --reason \"...\". Nothing was done",
+            ));
+        }
+        let reason = match &self.arguments.reason {
+            Some(reason) => reason.clone(),
+            None => self.prompt("reason, for the journal: ")?,
+        };
+        let action = self.arguments.action;
+        let answer = if reason.is_empty() {
+            String::new()
+        } else {
+            self.prompt(&format!("{action} this session? Type yes to confirm: "))?
+        };
+        if answer == "yes" {
+            Ok(reason)
+        } else {
+            say("not confirmed: nothing was done");
+            Err(ExitStatus::Findings)
+        }
+    }
+
+    fn prompt(&self, text: &str) -> Result<String, ExitStatus> {
+        let mut err = io::stderr().lock();
+        // The answer tells whether it could be read.
+        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+        drop(err);
+        let mut line = String::new();
+        let read = io::stdin().lock().read_line(&mut line);
+        if self.signals.stop() {
+            return Err(fail("interrupted: nothing was done"));
+        }
+        match read {
+            Ok(_) => Ok(line.trim().to_owned()),
+            Err(error) => Err(fail(&format!("read the answer: {error}; nothing was done"))),
+        }
+    }
+
+    /// Has the session ended, and follows it.
+    fn end(&self, shown: &Shown, reason: String) -> Result<ExitStatus, ExitStatus> {
+        let wish = Wish::End {
+            key: shown.key,
+            action: self.arguments.action.name().to_owned(),
+            by: operator(),
+            reason,
+        };
+        let mut since = self.clock.now();
+        let mut progress = Progress::default();
+        let asked = self.way.ask(Some(&shown.database), wish, |told| {
+            let before = (progress.has_begun, progress.is_followed);
+            progress.take(told);
+            if before != (progress.has_begun, progress.is_followed) {
+                since = self.clock.now();
+            }
+            let limit = if progress.is_followed {
+                self.arguments.wait
+            } else {
+                STEP_WITHIN
+            };
+            self.within(since, limit)
+        });
+        match (progress.last, asked) {
+            (Some(status), _) => Ok(status),
+            (None, Ok(())) => Err(fail(
+                "the order came to no end that this version knows; see `orareaper history`",
+            )),
+            (None, Err(error)) if progress.is_followed => Err(fail(&format!(
+                "the session is still there ({error}): the statement was accepted, and the daemon goes on following it, the next one if \
+                 none runs; see `orareaper history`"
+            ))),
+            (None, Err(error)) if progress.has_begun => Err(fail(&format!(
+                "{error}; the order had begun, and what became of it is in the journal: see `orareaper history`"
+            ))),
+            (None, Err(error)) => Err(fail(&format!(
+                "{error}; the order is withdrawn unless it has begun: see `orareaper history`"
+            ))),
+        }
+    }
+}
+
+fn refused(why: &[String]) -> ExitStatus {
+    for why in why {
+        say(&format!("refused: {}", visible(why)));
+    }
+    say("nothing was done");
+    ExitStatus::Findings
+}
+
+/// The operator's name for the journal: the user of the shell, and under sudo both.
+fn operator() -> String {
+    let by = who();
+    let user = std::env::var("USER")
+        .ok()
+        .filter(|user| !user.is_empty() && *user != by);
+    match (std::env::var_os("SUDO_USER"), user) {
+        (Some(_), Some(user)) => format!("{by} as {user}"),
+        _ => by,
+    }
+}
+
+/// What has been told of an order so far.
+#[derive(Default)]
+struct Progress {
+    has_begun: bool,
+    is_followed: bool,
+    waits_for: Option<String>,
+    status: Option<String>,
+    /// How it has ended.
+    last: Option<ExitStatus>,
+}
+
+impl Progress {
+    fn take(&mut self, told: &OrderStep) {
+        match told {
+            OrderStep::Waits(why) => {
+                if self.waits_for.as_deref() != Some(why) {
+                    say(&format!("waits: {}", visible(why)));
+                    self.waits_for = Some(why.clone());
+                }
+            }
+            OrderStep::Begins => {
+                self.has_begun = true;
+                say("checks the session again");
+            }
+            OrderStep::Ended {
+                action_id,
+                statement,
+                outcome,
+                message,
+            } => self.ended(*action_id, statement.as_deref(), outcome, message.as_deref()),
+            OrderStep::Seen { proof: None, status } => {
+                if let Some(status) = status.as_ref().filter(|status| self.status.as_ref() != Some(status)) {
+                    say(&format!("still there, STATUS {}", visible(status)));
+                    self.status = Some(status.clone());
+                }
+            }
+            OrderStep::Seen { proof: Some(proof), .. } => self.seen(proof),
+            OrderStep::Refused(why) => self.last = Some(refused(why)),
+            OrderStep::Gone => {
+                say("the session is gone already: nothing was done");
+                self.last = Some(ExitStatus::Fine);
+            }
+            OrderStep::Failed(why) => self.last = Some(fail(&format!("not done: {}", visible(why)))),
+            OrderStep::Shown { .. } | OrderStep::Beat => {}
+        }
+    }
+
+    fn ended(&mut self, action_id: u64, statement: Option<&str>, outcome: &str, message: Option<&str>) {
+        let words = outcome.replace('_', " ");
+        let why = message.map_or_else(String::new, |message| format!(": {}", visible(message)));
+        if let Some(statement) = statement {
+            say(&format!("sent: {}", visible(statement)));
+        }
+        say(&format!("action {action_id} in the journal: {words}{why}"));
+        self.last = match Outcome::named(outcome) {
+            Some(Outcome::Done | Outcome::Marked | Outcome::Unknown | Outcome::Assumed) => {
+                self.is_followed = true;
+                None
+            }
+            Some(Outcome::AlreadyGone) => Some(ExitStatus::Fine),
+            Some(
+                Outcome::NoLongerMatches | Outcome::Protected | Outcome::Expired | Outcome::Revoked | Outcome::Reported,
+            ) => {
+                say("nothing was done");
+                Some(ExitStatus::Findings)
+            }
+            Some(Outcome::Unchecked | Outcome::Refused | Outcome::Unsupported | Outcome::Failed) | None => {
+                Some(ExitStatus::Failed)
+            }
+        };
+    }
+
+    fn seen(&mut self, proof: &str) {
+        let (words, status) = match Proof::named(proof) {
+            Some(Proof::Gone) => ("the session is gone", Some(ExitStatus::Fine)),
+            Some(Proof::ResourcesFreed) => (
+                "the session is ended: it holds nothing any more, and its row goes when its client calls again",
+                Some(ExitStatus::Fine),
+            ),
+            Some(Proof::Cancelled) => ("its statement no longer runs", Some(ExitStatus::Fine)),
+            Some(Proof::DeadlinePassed) => (
+                "the session is still there, and is no longer followed",
+                Some(ExitStatus::Failed),
+            ),
+            Some(Proof::Lingers) => ("the session lingers: it may be rolling back", None),
+            None => ("the daemon is of another version; see `orareaper history`", None),
+        };
+        say(words);
+        self.last = status;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_end_has_its_status() {
+        let ends = |told: &[OrderStep]| {
+            let mut progress = Progress::default();
+            told.iter().for_each(|told| progress.take(told));
+            progress.last
+        };
+        let ended = |outcome: Outcome| OrderStep::Ended {
+            action_id: 1,
+            statement: None,
+            outcome: outcome.name().to_owned(),
+            message: None,
+        };
+        let seen = |proof: Proof| OrderStep::Seen {
+            proof: Some(proof.name().to_owned()),
+            status: None,
+        };
+        for outcome in Outcome::ALL {
+            let told = ended(outcome);
+            assert_eq!(ends(std::slice::from_ref(&told)).is_some(), told.is_last(), "{outcome}");
+        }
+        for proof in Proof::ALL {
+            let told = [ended(Outcome::Done), seen(proof)];
+            assert_eq!(ends(&told).is_some(), told[1].is_last(), "{}", proof.name());
+        }
+        assert_eq!(ends(&[ended(Outcome::Done), seen(Proof::Gone)]), Some(ExitStatus::Fine));
+        assert_eq!(ends(&[ended(Outcome::Protected)]), Some(ExitStatus::Findings));
+        assert_eq!(ends(&[ended(Outcome::Failed)]), Some(ExitStatus::Failed));
+        assert_eq!(
+            ends(&[OrderStep::Waits("a".into()), OrderStep::Gone]),
+            Some(ExitStatus::Fine)
+        );
+    }
+}

@@ -1,0 +1,410 @@
+//! What operators ask of a database's loop: to be shown a session, and to have it ended.
+//!
+//! A wish is answered by the next snapshot, which is asked for at once. An order is judged under [`DatabaseRules::for_order`] with what the
+//! loop remembers, so budgets count it and an earlier action on the session holds it off. It leads to a batch of one warrant, in the
+//! place of a batch of the policies.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::actuator::statement;
+use crate::daemon::database::orders::Polling;
+use crate::daemon::database::{BatchState, Database};
+use crate::daemon::messages::Polled;
+use crate::daemon::wishes::{Asked, Named, OrderStep, Wish, action_of};
+use crate::decide::cycle::{Cycle, CycleInput, Done, judge};
+use crate::decide::guard::Warrant;
+use crate::decide::in_force::{DatabaseRules, Due, Here, RunMode};
+use crate::decide::order::{BY_HAND, Order};
+use crate::decide::protect::ProtectionFacts;
+use crate::decide::reason::Verdict;
+use crate::decide::standstill::Standstill;
+use crate::decide::verify::Verification;
+use crate::event::Evidence;
+use crate::explain::{ExplainedSession, Explanation, SessionName};
+use crate::journal::cells;
+use crate::session::SessionKey;
+use crate::session::column::Column;
+use crate::session::snapshot::Snapshot;
+use crate::terminal::visible::visible;
+use crate::terminal::{Colour, TextStyle, bold, push, wrapped};
+
+/// So many wishes wait for a snapshot.
+const MOST: usize = 8;
+
+/// While somebody waits, a snapshot is taken at least so often.
+const WATCHED: Duration = Duration::from_secs(1);
+
+/// Wishes at their stages.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    waiting: VecDeque<Asked>,
+    /// Whose order is being carried out.
+    carried_out: Option<Sender<OrderStep>>,
+    /// Who waits for a session to be gone.
+    followed: Vec<Follower>,
+}
+
+#[derive(Debug)]
+struct Follower {
+    action_id: u64,
+    key: SessionKey,
+    told: Sender<OrderStep>,
+}
+
+impl Wishes {
+    /// An operator's order takes the turn of the policies, which decide anew a snapshot later.
+    pub(super) fn first(&self) -> Option<Standstill> {
+        self.waiting.iter().find_map(|asked| match &asked.wish {
+            Wish::End { by, .. } => Some(Standstill::Ordered(by.clone())),
+            Wish::Show { .. } => None,
+        })
+    }
+
+    /// None of those that wait can be answered.
+    pub(super) fn fail(&mut self, why: &str) {
+        for asked in self.waiting.drain(..) {
+            // Whoever has gone is not waited for, here and below.
+            let _ = asked.told.send(OrderStep::Failed(why.to_owned()));
+        }
+    }
+
+    /// The order that was being carried out was not, and has no outcome.
+    pub(super) fn not_carried_out(&mut self, why: &str) {
+        if let Some(told) = self.carried_out.take() {
+            let _ = told.send(OrderStep::Failed(why.to_owned()));
+        }
+    }
+
+    /// An action has its outcome.
+    pub(super) fn done(&mut self, done: &Done) {
+        if &*done.policy != BY_HAND {
+            return;
+        }
+        if let Some(told) = self.carried_out.take()
+            && done.outcome.is_followed()
+        {
+            self.followed.push(Follower {
+                action_id: done.action_id,
+                key: done.key,
+                told,
+            });
+        }
+    }
+
+    /// Tells what a snapshot shows of sessions whose end somebody waits for.
+    pub(super) fn follow_up(&mut self, verified: &[Verification], snapshot: &Snapshot) {
+        self.followed.retain(|follower| {
+            let mut of_it = verified
+                .iter()
+                .filter(|shown| shown.followed.action_id == follower.action_id);
+            let seen = match of_it.next() {
+                Some(shown) => OrderStep::Seen {
+                    proof: Some(shown.proof.name().to_owned()),
+                    status: None,
+                },
+                None => OrderStep::Seen {
+                    proof: None,
+                    status: snapshot
+                        .find(follower.key)
+                        .and_then(|row| snapshot.text(row, Column::Status))
+                        .map(str::to_owned),
+                },
+            };
+            let is_last = seen.is_last();
+            follower.told.send(seen).is_ok() && !is_last
+        });
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.carried_out.is_none() && self.followed.is_empty()
+    }
+}
+
+/// An order on a snapshot: the rules that it is judged by, and what they say.
+struct Judged {
+    rules: DatabaseRules,
+    here: Here,
+    cycle: Cycle,
+    row: usize,
+}
+
+impl Database {
+    /// An operator asks something.
+    pub(super) fn asked(&mut self, asked: Asked) {
+        if self.gave_up || self.wishes.waiting.len() >= MOST {
+            let why = if self.gave_up {
+                "the account was refused, and is not tried again before a reload"
+            } else {
+                "too many orders wait for this database"
+            };
+            let _ = asked.told.send(OrderStep::Failed(why.to_owned()));
+            return;
+        }
+        self.wishes.waiting.push_back(asked);
+        if self.polling == Polling::Idle {
+            self.next_poll = self.next_poll.min(self.clock.now());
+        }
+    }
+
+    /// Answers with this snapshot whoever can be answered.
+    pub(super) fn grant(
+        &mut self,
+        polled: &Polled,
+        facts: &ProtectionFacts,
+        now: DateTime<Utc>,
+        standstill: Option<&Standstill>,
+    ) {
+        for asked in std::mem::take(&mut self.wishes.waiting) {
+            let told = match &asked.wish {
+                Wish::Show { .. } => Some(self.show(&asked.wish, polled, facts, now, standstill)),
+                Wish::End { .. } => self.carry_out_order(&asked, polled, facts, now, standstill),
+            };
+            let waits = matches!(told, Some(OrderStep::Waits(_)));
+            let listens = told.is_none_or(|told| asked.told.send(told).is_ok());
+            if waits && listens {
+                self.wishes.waiting.push_back(asked);
+            }
+        }
+        if !self.wishes.is_empty() {
+            let soon = self.clock.now().plus(self.settings.poll.min(WATCHED));
+            self.next_poll = self.next_poll.min(soon);
+        }
+    }
+
+    fn judged(
+        &self,
+        order: Order,
+        row: usize,
+        polled: &Polled,
+        facts: &ProtectionFacts,
+        now: DateTime<Utc>,
+        standstill: Option<&Standstill>,
+    ) -> Judged {
+        let rules = self.rules.for_order(Arc::new(order));
+        let here = rules.here(|action| polled.capabilities.supports(action), Due::Always);
+        let terms = CycleInput {
+            rules: &rules,
+            here: &here,
+            facts,
+            now,
+            unbroken: true,
+            read_in: chrono::TimeDelta::zero(),
+            standstill,
+            assume_held: false,
+        };
+        let cycle = judge(&self.memory, &polled.snapshot, &terms);
+        Judged {
+            rules,
+            here,
+            cycle,
+            row,
+        }
+    }
+
+    /// Shows a session with everything that stands in the way.
+    fn show(
+        &self,
+        wish: &Wish,
+        polled: &Polled,
+        facts: &ProtectionFacts,
+        now: DateTime<Utc>,
+        standstill: Option<&Standstill>,
+    ) -> OrderStep {
+        let Wish::Show {
+            session,
+            action,
+            width,
+            colour,
+        } = wish
+        else {
+            unreachable!("only a session that is to be shown is")
+        };
+        let Named { sid, serial, inst_id } = *session;
+        let found = SessionName { sid, serial, inst_id }.find(&polled.snapshot);
+        let (row, action) = match (found, action_of(action)) {
+            (Ok(row), Ok(action)) => (row, action),
+            (Err(why), _) => return OrderStep::Refused(vec![why]),
+            (_, Err(why)) => return OrderStep::Failed(why),
+        };
+        let Some(key) = polled.snapshot.key(row) else {
+            let why = "its INST_ID, SID, SERIAL# or LOGON_TIME is unknown, so it cannot be told from others";
+            return OrderStep::Refused(vec![why.to_owned()]);
+        };
+        let order = Order {
+            key,
+            action,
+            by: String::new(),
+            reason: String::new(),
+        };
+        // What will be over when the order's turn comes is no obstacle to it.
+        let standstill = standstill.filter(|standstill| !matches!(held_up(standstill), OrderStep::Waits(_)));
+        let judged = self.judged(order, row, polled, facts, now, standstill);
+        let style = TextStyle {
+            width: *width,
+            colour: *colour,
+        };
+        let explanation = judged.explanation(&self.settings.name, polled, facts, now);
+        let mut text = explanation.to_text(style);
+        evidence(&mut text, &polled.snapshot, row, style);
+        let sql_id = polled.snapshot.text(row, Column::SqlId);
+        match statement(action, key, sql_id, key.inst_id) {
+            Ok(statement) => push(&mut text, &format!("\nstatement: {statement}")),
+            Err(none) => push(&mut text, &format!("\nno statement: {none}")),
+        }
+        OrderStep::Shown {
+            database: self.settings.name.to_string(),
+            key: key.into(),
+            text,
+            refusals: judged.refusals(&explanation, &polled.snapshot, standstill),
+        }
+    }
+
+    /// Gives the order to the thread that acts, if everything permits it; what there is to tell otherwise.
+    fn carry_out_order(
+        &mut self,
+        asked: &Asked,
+        polled: &Polled,
+        facts: &ProtectionFacts,
+        now: DateTime<Utc>,
+        standstill: Option<&Standstill>,
+    ) -> Option<OrderStep> {
+        let order = match asked.wish.order()? {
+            Ok(order) => order,
+            Err(why) => return Some(OrderStep::Failed(why)),
+        };
+        if let Some(standstill) = standstill {
+            return Some(held_up(standstill));
+        }
+        if matches!(self.acting, BatchState::UnderWay) || self.wishes.carried_out.is_some() {
+            return Some(OrderStep::Waits(Standstill::UnderWay.to_string()));
+        }
+        let snapshot = &polled.snapshot;
+        let Some(row) = snapshot.find(order.key) else {
+            return Some(not_there(order.key, snapshot));
+        };
+        let key = order.key;
+        let mut judged = self.judged(order, row, polled, facts, now, standstill);
+        let explanation = judged.explanation(&self.settings.name, polled, facts, now);
+        let refusals = judged.refusals(&explanation, snapshot, standstill);
+        let warrants: Vec<Warrant> = std::mem::take(&mut judged.cycle.ruling.warrants);
+        if !refusals.is_empty() || warrants.is_empty() {
+            return Some(OrderStep::Refused(refusals));
+        }
+        // Whoever does not listen any more has withdrawn it.
+        if asked.told.send(OrderStep::Begins).is_err() {
+            return None;
+        }
+        tracing::info!(database = &*self.settings.name, session = %key, "an operator's order begins");
+        let seen = |warrant: Warrant| (warrant, snapshot.only(row));
+        let batch = warrants.into_iter().map(seen).collect();
+        let told = asked.told.clone();
+        self.act_on(batch, polled, Arc::new(judged.rules), now, Some(told.clone()));
+        if !matches!(self.acting, BatchState::UnderWay) {
+            return Some(OrderStep::Failed("the thread that acts is gone".to_owned()));
+        }
+        self.wishes.carried_out = Some(told);
+        None
+    }
+}
+
+/// What an order is told that cannot be carried out whatever the session is.
+fn held_up(standstill: &Standstill) -> OrderStep {
+    let words = standstill.to_string();
+    match standstill {
+        Standstill::Paused(_) | Standstill::Blackout(_) | Standstill::Told(_) => OrderStep::Refused(vec![words]),
+        Standstill::Hangs | Standstill::RefusedUntilReload(_) | Standstill::Unreachable(_) => OrderStep::Failed(words),
+        Standstill::UnderWay
+        | Standstill::OldSnapshot
+        | Standstill::ClockStepped(_)
+        | Standstill::Sibling(_)
+        | Standstill::Ordered(_) => OrderStep::Waits(words),
+    }
+}
+
+/// The session that was shown is not in the snapshot.
+fn not_there(key: SessionKey, snapshot: &Snapshot) -> OrderStep {
+    if !snapshot.is_complete(key.inst_id) {
+        return OrderStep::Failed(format!("instance {} could not be read", key.inst_id));
+    }
+    let name = SessionName {
+        sid: key.sid,
+        serial: None,
+        inst_id: Some(key.inst_id),
+    };
+    match name.find(snapshot).ok().and_then(|row| snapshot.key(row)) {
+        Some(other) => OrderStep::Refused(vec![format!(
+            "session {key} that was shown is gone, and its SID is now that of session {other}, which was not shown"
+        )]),
+        None => OrderStep::Gone,
+    }
+}
+
+impl Judged {
+    fn explanation(&self, database: &str, polled: &Polled, facts: &ProtectionFacts, now: DateTime<Utc>) -> Explanation {
+        let mut explanation = Explanation::new(&ExplainedSession {
+            database,
+            snapshot: &polled.snapshot,
+            row: self.row,
+            rules: &self.rules,
+            here: &self.here,
+            facts,
+            now,
+            cycle: &self.cycle,
+            gates: &[true],
+            only: None,
+        });
+        // The order's own condition is the session's name.
+        explanation.policies.clear();
+        explanation
+    }
+
+    /// Each reason why the order is refused.
+    fn refusals(&self, explanation: &Explanation, snapshot: &Snapshot, standstill: Option<&Standstill>) -> Vec<String> {
+        let mut refusals = Vec::new();
+        match &self.here.each()[0] {
+            Ok(in_force) if in_force.mode() == RunMode::Enforce => {}
+            Ok(_) => refusals.push(
+                "no statement is sent to this database: it is not `armed: true`, or the daemon runs with --dry-run"
+                    .to_owned(),
+            ),
+            Err(why) => refusals.push(why.to_string()),
+        }
+        let protections = explanation.protections.iter();
+        refusals.extend(
+            protections.filter_map(|(protection, why)| Some(format!("protection {protection}: {}", why.as_ref()?))),
+        );
+        for exemption in explanation.exemptions.iter().filter(|exemption| exemption.applies()) {
+            refusals.push(format!("exempt: {} ({})", exemption.reason, exemption.owner));
+        }
+        refusals.extend(standstill.map(ToString::to_string));
+        let mut decisions = self
+            .cycle
+            .ruling
+            .decisions
+            .iter()
+            .filter(|decision| decision.row == self.row);
+        match decisions.next() {
+            Some(decision) if decision.verdict() == Verdict::Act => {}
+            Some(decision) if refusals.is_empty() => refusals.push(decision.reason(self.rules.set(), snapshot)),
+            None if refusals.is_empty() => refusals.push("its instance was not read completely".to_owned()),
+            Some(_) | None => {}
+        }
+        refusals
+    }
+}
+
+/// The columns that were read of the session, NULL left out.
+fn evidence(out: &mut String, snapshot: &Snapshot, row: usize, style: TextStyle) {
+    push(out, &format!("\n{}", bold("what it is and does", style)));
+    let cells = cells(&Evidence::of(snapshot, row));
+    let shown = cells.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        format!("{name} {}", visible(&value))
+    });
+    wrapped(out, "  ", &shown.collect::<Vec<_>>().join(", "), style, Colour::None);
+}

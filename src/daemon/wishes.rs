@@ -1,0 +1,244 @@
+//! A kill by hand: what an operator asks of a database's loop, and what the loop tells of it.
+//!
+//! `orareaper kill` asks twice: to be shown a session with everything that stands in the way, and then, with the key that it was
+//! shown, to have it ended. The loop answers with its next snapshot, which it takes at once. It judges the order as it judges a
+//! policy ([`crate::decide::order`]), so the warrant, the re-check, the door and the journal are those of every action. What comes of it is
+//! told step by step, until the session is gone or nobody listens any more.
+//!
+//! Whoever has stopped listening before the order's turn comes has withdrawn it.
+
+use std::io;
+use std::sync::mpsc::Sender;
+
+use serde::{Deserialize, Serialize};
+
+use crate::actuator::carry_out::{Answered, Intending, Witness};
+use crate::decide::cycle::Done;
+use crate::decide::order::Order;
+use crate::decide::outcome::Outcome;
+use crate::decide::verify::Proof;
+use crate::policy::model::Action;
+use crate::session::SessionKey;
+use crate::session::time::DbTime;
+
+/// The name of a session as an operator gives it: a part is enough if it is unambiguous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Named {
+    /// SID.
+    pub(crate) sid: u32,
+    /// SERIAL#.
+    pub(crate) serial: Option<u32>,
+    /// INST_ID.
+    pub(crate) inst_id: Option<u32>,
+}
+
+/// A session's whole key between two processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WholeKey {
+    inst_id: u32,
+    sid: u32,
+    serial: u32,
+    logon_time: i64,
+}
+
+impl From<SessionKey> for WholeKey {
+    fn from(key: SessionKey) -> WholeKey {
+        WholeKey {
+            inst_id: key.inst_id,
+            sid: key.sid,
+            serial: key.serial,
+            logon_time: key.logon_time.0,
+        }
+    }
+}
+
+impl From<WholeKey> for SessionKey {
+    fn from(key: WholeKey) -> SessionKey {
+        SessionKey {
+            inst_id: key.inst_id,
+            sid: key.sid,
+            serial: key.serial,
+            logon_time: DbTime(key.logon_time),
+        }
+    }
+}
+
+/// What is asked of a database.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+pub(crate) enum Wish {
+    /// To be shown a session, and whether an order would be carried out.
+    Show {
+        /// Which.
+        session: Named,
+        /// The action's word.
+        action: String,
+        /// The width of the terminal.
+        width: usize,
+        /// Whether it has colours.
+        colour: bool,
+    },
+    /// To have it ended.
+    End {
+        /// As it was shown.
+        key: WholeKey,
+        /// The action's word.
+        action: String,
+        /// Who orders it.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What comes of it, step by step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", content = "of", rename_all = "snake_case")]
+pub(crate) enum OrderStep {
+    /// The session; with why an order for it would be refused, each reason, and the statement.
+    Shown {
+        /// The database.
+        database: String,
+        /// Its key.
+        key: WholeKey,
+        /// It and its protections, for a terminal.
+        text: String,
+        /// Why it would not be ended.
+        refusals: Vec<String>,
+    },
+    /// It has to wait, and for what.
+    Waits(String),
+    /// Its turn has come.
+    Begins,
+    /// The statement was answered, or not sent, and why.
+    Ended {
+        /// The number of the action in the journal.
+        action_id: u64,
+        /// The statement.
+        statement: Option<String>,
+        /// The outcome's word.
+        outcome: String,
+        /// What Oracle, the driver or the daemon says about it.
+        message: Option<String>,
+    },
+    /// What a snapshot shows of the session afterwards: the proof's word, or that it is still there.
+    Seen {
+        /// The proof's word; none while it is still there.
+        proof: Option<String>,
+        /// STATUS of the session while it is there.
+        status: Option<String>,
+    },
+    /// Nothing was done: each reason.
+    Refused(Vec<String>),
+    /// The session was gone before anything was done.
+    Gone,
+    /// It cannot be done, and why.
+    Failed(String),
+    /// Nothing new.
+    Beat,
+}
+
+impl OrderStep {
+    /// Whether nothing follows.
+    #[must_use]
+    pub(crate) fn is_last(&self) -> bool {
+        match self {
+            OrderStep::Shown { .. } | OrderStep::Refused(_) | OrderStep::Gone | OrderStep::Failed(_) => true,
+            OrderStep::Ended { outcome, .. } => !Outcome::named(outcome).is_some_and(Outcome::is_followed),
+            OrderStep::Seen { proof, .. } => proof.as_deref().and_then(Proof::named).is_some_and(Proof::ends),
+            OrderStep::Waits(_) | OrderStep::Begins | OrderStep::Beat => false,
+        }
+    }
+}
+
+/// A wish with whoever waits for what comes of it.
+#[derive(Debug)]
+pub struct Asked {
+    /// What is asked.
+    pub(crate) wish: Wish,
+    /// Who waits.
+    pub(crate) told: Sender<OrderStep>,
+}
+
+/// A witness that also tells the operator.
+pub(crate) struct Overheard<'a> {
+    pub(crate) inner: &'a mut dyn Witness,
+    pub(crate) told: &'a Sender<OrderStep>,
+}
+
+impl Overheard<'_> {
+    fn tell(&self, action_id: u64, statement: Option<&str>, outcome: Outcome, message: Option<&str>) {
+        // Whoever has stopped listening is not waited for.
+        let _ = self.told.send(OrderStep::Ended {
+            action_id,
+            statement: statement.map(str::to_owned),
+            outcome: outcome.name().to_owned(),
+            message: message.map(str::to_owned),
+        });
+    }
+}
+
+impl Witness for Overheard<'_> {
+    fn next_id(&mut self) -> u64 {
+        self.inner.next_id()
+    }
+
+    fn intend(&mut self, intending: &Intending<'_>) -> io::Result<()> {
+        self.inner.intend(intending)
+    }
+
+    fn answered(&mut self, answered: &Answered<'_>) {
+        self.inner.answered(answered);
+        let message = answered.message.as_deref();
+        self.tell(answered.action_id, answered.statement, answered.outcome, message);
+    }
+
+    fn abandon(&mut self, why: &str) -> Vec<Done> {
+        let done = self.inner.abandon(why);
+        for done in &done {
+            self.tell(done.action_id, None, done.outcome, Some(why));
+        }
+        done
+    }
+
+    fn unused(&mut self, unused: &Intending<'_>, outcome: Outcome, why: &str) {
+        self.inner.unused(unused, outcome, why);
+        self.tell(unused.action_id, None, outcome, Some(why));
+    }
+}
+
+impl Wish {
+    /// The order that it is, and the session that it is for.
+    pub(crate) fn order(&self) -> Option<Result<Order, String>> {
+        match self {
+            Wish::Show { .. } => None,
+            Wish::End {
+                key,
+                action,
+                by,
+                reason,
+            } => Some(action_of(action).map(|action| Order {
+                key: (*key).into(),
+                action,
+                by: by.clone(),
+                reason: reason.clone(),
+            })),
+        }
+    }
+}
+
+/// The action of a word.
+///
+/// # Errors
+/// When there is no such action, or it does nothing.
+pub(crate) fn action_of(word: &str) -> Result<Action, String> {
+    let ending = Action::ALL.into_iter().filter(|action| *action != Action::Report);
+    let known = Action::named(word).filter(|action| *action != Action::Report);
+    known.ok_or_else(|| {
+        let words: Vec<&str> = ending.map(Action::name).collect();
+        format!(
+            "{word:?} is not an action that can be ordered; expected one of: {}",
+            words.join(", ")
+        )
+    })
+}

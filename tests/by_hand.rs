@@ -1,0 +1,520 @@
+//! `orareaper kill`, with and without a running daemon, on both drivers: done, refused for each reason, and what the journal says.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use orasim::{Clause, Fault, SessionView, Strike};
+
+use crate::site::{Daemon, Db, Driver, Site, drivers, entry, not_run, thin, until, wait_for};
+
+const OFFICE: &str = "
+release: 19.22.0.0.0
+seed: 7
+speed: 0
+starts: 2026-11-23T09:00:00
+database: {name: PROD, background_kill: fatal}
+instances:
+  - {number: 1, name: prod1, host: db1}
+  - {number: 2, name: prod2, host: db2}
+accounts:
+  REAPER: {password: reaper}
+sessions:
+  - {name: one, user: SCOTT, program: sqlplus, machines: [pc1], instances: [2], idle: 5h, pinned: {sid: 101, serial: 11}}
+  - {name: other, user: SCOTT, program: sqlplus, machines: [pc1], instances: [1], idle: 5h, pinned: {sid: 101, serial: 12}}
+  - {name: third, user: SCOTT, program: sqlplus, machines: [pc1], instances: [1], idle: 5h, pinned: {sid: 102, serial: 13}}
+  - {name: busy, user: BUSY, program: loop, machines: [pc1], instances: [1], active: 5h, pinned: {sid: 103, serial: 14},
+     when_killed: {notices: 10m}}
+  - {name: exempt, user: PAYROLL, program: run, machines: [pc1], instances: [1], idle: 5h, pinned: {sid: 104, serial: 15}}
+  - {name: rman, user: BACKUP, program: rman@db1, machines: [db1], instances: [1], idle: 5h, pinned: {sid: 201, serial: 1}}
+  - {name: golden, user: GG, program: extract@gg01, machines: [gg01], instances: [1], idle: 5h, pinned: {sid: 202, serial: 1}}
+  - {name: pump, user: SCOTT, program: expdp@pc1, machines: [pc1], instances: [1], idle: 5h, pinned: {sid: 203, serial: 1}}
+  - {name: job, user: SCOTT, program: oracle@db1 (J001), machines: [db1], instances: [1], active: 5h, pinned: {sid: 204, serial: 1}}
+  - {name: queue, user: SCOTT, program: oracle@db1 (Q001), machines: [db1], instances: [1], active: 5h, pinned: {sid: 205, serial: 1}}
+  - {name: slave, user: SCOTT, program: oracle@db1 (P000), machines: [db1], instances: [1], active: 5h, pinned: {sid: 206, serial: 1}}
+  - {name: agent, user: MON, program: emagent@db1, machines: [db1], instances: [1], idle: 5h, pinned: {sid: 207, serial: 1}}
+  - {name: sys, user: SYS, program: sqlplus, machines: [db1], instances: [1], idle: 5h, pinned: {sid: 208, serial: 1}}
+  - {name: branch, user: XA, program: JDBC Thin Client, machines: [app1], instances: [1], idle: 5h, pinned: {sid: 209, serial: 1},
+     transaction: {age: 5h, undo_records: 3, status: prepared}}
+  - {name: load, user: LOAD, program: load, machines: [app1], instances: [1], idle: 5h, pinned: {sid: 210, serial: 1},
+     transaction: {age: 5h, undo_records: 900000}}
+  - {name: shared, user: SHARER, count: 2, sessions_per_process: 2, program: JDBC Thin Client, machines: [app1],
+     instances: [1], idle: 5h}
+";
+
+/// A policy that matches nobody, and one exemption.
+const POLICIES: &str = "
+policies:
+  - {name: nobody, mode: enforce, when: username = 'NOBODY' and idle longer than 4h, action: kill}
+exemptions:
+  - {when: username = 'PAYROLL', reason: month-end, owner: finance, until: 2099-12-31}
+";
+
+const ONE: &str = "101,11,@2";
+
+fn office(driver: &Driver) -> (Db, Site) {
+    let db = Db::parse(OFFICE);
+    let site = Site::new();
+    site.policies(POLICIES);
+    site.configure(driver, &db);
+    fs::create_dir_all(site.path("state")).expect("made");
+    (db, site)
+}
+
+/// The command in that folder, as maria would run it.
+fn command(site: &Site, driver: &Driver, arguments: &[&str]) -> Command {
+    let mut command = site.command(driver);
+    command
+        .args(["--config", "orareaper.yaml", "--log", "error", "kill"])
+        .args(arguments)
+        .env("USER", "maria")
+        .env_remove("SUDO_USER");
+    command
+}
+
+/// Exit status and everything that was said.
+fn kill(site: &Site, driver: &Driver, arguments: &[&str]) -> (i32, String) {
+    told(command(site, driver, arguments))
+}
+
+fn told(mut command: Command) -> (i32, String) {
+    let output = command.output().expect("it runs");
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().expect("no signal"),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+const YES: [&str; 3] = ["--yes", "--reason", "blocks month-end"];
+
+fn yes<'a>(session: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&[session], &YES[..], more].concat()
+}
+
+/// With a daemon, and without.
+fn both_ways(driver: &Driver, run: impl Fn(&Db, &Site, &str)) {
+    let (db, site) = office(driver);
+    let daemon = site.run(driver);
+    daemon.looks("orcl", 1);
+    run(&db, &site, "with a daemon");
+    daemon.looks("orcl", 1);
+    drop(daemon);
+    let (db, site) = office(driver);
+    run(&db, &site, "without a daemon");
+}
+
+#[test]
+fn the_session_that_was_shown_is_ended_followed_and_journalled_with_who_ordered_it() {
+    for driver in drivers() {
+        both_ways(&driver, |db, site, how| {
+            let mut command = command(site, &driver, &yes(ONE, &[]));
+            command.env("USER", "root").env("SUDO_USER", "maria");
+            let (status, said) = told(command);
+            assert_eq!(status, 0, "{how} {}: {said}", driver.name);
+            for part in [
+                "session 101,11,@2 on orcl",
+                "SCOTT, sqlplus",
+                "protections, in the order",
+                "statement: ALTER SYSTEM KILL SESSION '101,11,@2' IMMEDIATE",
+                "sent: ALTER SYSTEM KILL SESSION '101,11,@2' IMMEDIATE",
+                "done",
+                "the session is gone",
+            ] {
+                assert!(said.contains(part), "{how}: {part}: {said}");
+            }
+            let kills = db.world.kills();
+            assert_eq!(
+                (kills.len(), kills[0].target, kills[0].clause),
+                (1, (2, 101, 11), Clause::KillImmediate)
+            );
+            assert!(
+                db.world
+                    .session(1, 101)
+                    .is_some_and(|other| other.serial == 12 && other.status == "INACTIVE")
+            );
+            let intent = site.journals("intent", |_| true);
+            for (key, expected) in [
+                ("policy", "by hand"),
+                ("operator", "maria as root"),
+                ("reason", "ordered by maria as root: blocks month-end"),
+                ("mode", "enforce"),
+                ("action", "kill immediate"),
+                ("username", "SCOTT"),
+            ] {
+                assert_eq!(intent[key], expected, "{how}: {intent}");
+            }
+            let outcome = site.journals("outcome", |_| true);
+            assert_eq!((&outcome["id"], &outcome["outcome"]), (&intent["id"], &"done".into()));
+            let proof = site.journals("verification", |_| true);
+            assert_eq!((&proof["id"], &proof["proof"]), (&intent["id"], &"gone".into()));
+            let mut history = site.command(&driver);
+            history.args([
+                "--config",
+                "orareaper.yaml",
+                "history",
+                "--policy",
+                "by hand",
+                "--format",
+                "json",
+            ]);
+            let (_, said) = told(history);
+            let entry: serde_json::Value = serde_json::from_str(&said).expect("one entry");
+            assert_eq!(entry["operator"], "maria as root", "{entry}");
+            let mut verify = site.command(&driver);
+            verify.args(["--config", "orareaper.yaml", "history", "--verify"]);
+            assert_eq!(told(verify).0, 0, "{how}");
+        });
+    }
+}
+
+#[test]
+fn each_protection_refuses_and_is_named() {
+    for driver in drivers() {
+        let (db, site) = office(&driver);
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 1);
+        let named = |is: &dyn Fn(&SessionView) -> bool| {
+            let found = db.world.sessions().into_iter().find(is).expect("there is one");
+            format!("{},{},@{}", found.sid, found.serial, found.instance)
+        };
+        let own = named(&|session| session.username.as_deref() == Some("REAPER"));
+        let background = named(&|session| session.background);
+        let sharer = named(&|session| session.username.as_deref() == Some("SHARER"));
+        let disconnect: &[&str] = &["--action", "disconnect immediate"];
+        for (session, more, protection) in [
+            ("201,1,@1", &[][..], "backup"),
+            ("202,1,@1", &[], "replication"),
+            ("203,1,@1", &[], "data-pump"),
+            ("204,1,@1", &[], "jobs"),
+            ("205,1,@1", &[], "queues"),
+            ("206,1,@1", &[], "parallel-server"),
+            ("207,1,@1", &[], "agents"),
+            ("208,1,@1", &[], "sys"),
+            ("209,1,@1", &[], "xa"),
+            ("210,1,@1", &[], "undo"),
+            (&background, &[], "background"),
+            (&own, &[], "self"),
+            (&sharer, disconnect, "shared-process"),
+        ] {
+            let (status, said) = kill(&site, &driver, &yes(session, more));
+            assert_eq!(status, 1, "{protection}: {said}");
+            let refused = format!("refused: protection {protection}: ");
+            assert!(said.contains(&refused) && said.contains("nothing was done"), "{said}");
+        }
+        // Whoever waits for its own end is left to it.
+        let (status, said) = kill(&site, &driver, &yes("103,14,@1", &["--wait", "2s"]));
+        assert!(status == 2 && said.contains("still there, STATUS KILLED"), "{said}");
+        let (status, said) = kill(&site, &driver, &yes("103,14,@1", &[]));
+        assert!(
+            status == 1 && said.contains("refused: protection dying: STATUS is KILLED"),
+            "{said}"
+        );
+        let (status, said) = kill(&site, &driver, &yes("104,15,@1", &[]));
+        assert!(
+            status == 1 && said.contains("refused: exempt: month-end (finance)"),
+            "{said}"
+        );
+        let (status, said) = kill(&site, &driver, &yes("999,1,@1", &[]));
+        assert!(status == 1 && said.contains("there is no session 999,1,@1"), "{said}");
+        assert_eq!(db.kills().len(), 1, "the one that is dying");
+        assert_eq!(site.journalled("intent").len(), 1);
+    }
+}
+
+/// A command on a terminal of its own.
+struct Terminal {
+    child: Child,
+    keys: Option<ChildStdin>,
+    screen: Arc<Mutex<String>>,
+}
+
+impl Terminal {
+    fn of(site: &Site, driver: &Driver, arguments: &[&str]) -> Terminal {
+        let inner = command(site, driver, arguments);
+        let quoted: Vec<String> = std::iter::once(inner.get_program())
+            .chain(inner.get_args())
+            .map(|word| format!("'{}'", word.to_str().expect("text")))
+            .collect();
+        let mut script = Command::new("script");
+        script.args(["-qec", &quoted.join(" "), "/dev/null"]);
+        script.current_dir(inner.get_current_dir().expect("it has one"));
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => script.env(name, value),
+                None => script.env_remove(name),
+            };
+        }
+        script.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = script.spawn().expect("util-linux has script");
+        let screen = Arc::new(Mutex::new(String::new()));
+        let (shown, mut out) = (Arc::clone(&screen), child.stdout.take().expect("piped"));
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(length @ 1..) = out.read(&mut bytes) {
+                let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+                shown.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
+            }
+        });
+        let keys = child.stdin.take();
+        Terminal { child, keys, screen }
+    }
+
+    fn screen(&self) -> String {
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn shows(&self, text: &str) {
+        until(text, || self.screen().contains(text));
+    }
+
+    fn types(&mut self, line: &str) {
+        let keys = self.keys.as_mut().expect("open");
+        writeln!(keys, "{line}")
+            .and_then(|()| keys.flush())
+            .expect("it listens");
+    }
+
+    fn ends(mut self) -> (i32, String) {
+        let status = wait_for("its end", || self.child.try_wait().expect("it can be asked"));
+        (status.code().expect("no signal"), self.screen())
+    }
+}
+
+#[test]
+fn it_asks_on_a_terminal_and_does_nothing_unless_it_is_told_yes() {
+    let driver = thin();
+    let (db, site) = office(&driver);
+    let daemon = site.run(&driver);
+    daemon.looks("orcl", 1);
+    for (reason, answer) in [("blocks month-end", "no"), ("blocks month-end", ""), ("", "")] {
+        let mut terminal = Terminal::of(&site, &driver, &[ONE]);
+        terminal.shows("reason, for the journal: ");
+        terminal.types(reason);
+        if !reason.is_empty() {
+            terminal.shows("Type yes to confirm: ");
+            terminal.types(answer);
+        }
+        let (status, screen) = terminal.ends();
+        assert!(
+            status == 1 && screen.contains("not confirmed: nothing was done"),
+            "{screen}"
+        );
+    }
+    // There is no terminal to ask on, or no reason.
+    for wrong in [
+        &[ONE][..],
+        &[ONE, "--yes"],
+        &[ONE, "--yes", "--reason", " "],
+        &[ONE, "--action", "report"],
+    ] {
+        let (status, said) = kill(&site, &driver, wrong);
+        assert_eq!(status, 2, "{said}");
+    }
+    daemon.looks("orcl", 1);
+    assert_eq!((db.kills().len(), site.journalled("intent").len()), (0, 0));
+    let mut terminal = Terminal::of(&site, &driver, &[ONE, "--reason", "blocks month-end"]);
+    terminal.shows("Type yes to confirm: ");
+    terminal.types("yes");
+    let (status, screen) = terminal.ends();
+    assert!(status == 0 && screen.contains("the session is gone"), "{screen}");
+    assert_eq!(site.journals("intent", |_| true)["operator"], "maria");
+}
+
+#[test]
+fn whoever_took_over_the_seat_between_show_and_confirm_is_left_alone() {
+    for driver in drivers() {
+        let (db, site) = office(&driver);
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 1);
+        let mut terminal = Terminal::of(&site, &driver, &[ONE, "--reason", "blocks month-end"]);
+        terminal.shows("Type yes to confirm: ");
+        let serial = db.world.reuse_seat(2, 101).expect("a new session");
+        terminal.types("yes");
+        let (status, screen) = terminal.ends();
+        let expected = format!("its SID is now that of session 101,{serial},@2, which was not shown");
+        assert!(status == 1 && screen.contains(&expected), "{screen}");
+        // One that is gone and whose seat is free needs nobody.
+        let mut terminal = Terminal::of(&site, &driver, &["102,13,@1", "--reason", "blocks month-end"]);
+        terminal.shows("Type yes to confirm: ");
+        db.world.log_off(1, 102);
+        terminal.types("yes");
+        let (status, screen) = terminal.ends();
+        assert!(
+            status == 0 && screen.contains("the session is gone already: nothing was done"),
+            "{screen}"
+        );
+        assert_eq!((db.kills().len(), site.journalled("intent").len()), (0, 0));
+    }
+}
+
+#[test]
+fn whoever_took_over_the_seat_in_the_last_moment_is_left_alone() {
+    for driver in drivers() {
+        both_ways(&driver, |db, site, how| {
+            db.world.arm(Fault {
+                statement: Some("ALTER SYSTEM".into()),
+                user: Some("REAPER".into()),
+                call: 1,
+                times: 1,
+                what: Strike::ReplaceTarget,
+            });
+            let (status, said) = kill(site, &driver, &yes(ONE, &[]));
+            assert!(status == 0 && said.contains("already gone"), "{how}: {said}");
+            let new = db.world.session(2, 101).expect("the new one");
+            assert!(new.serial != 11 && new.status != "KILLED", "{how}: {new:?}");
+        });
+    }
+}
+
+#[test]
+fn a_pause_refuses() {
+    let driver = thin();
+    both_ways(&driver, |db, site, how| {
+        let switch = |word: &str| {
+            let mut command = site.command(&driver);
+            command.args(["--config", "orareaper.yaml", word]).env("USER", "maria");
+            assert_eq!(told(command).0, 0, "{how}");
+        };
+        switch("pause");
+        let (status, said) = kill(site, &driver, &yes(ONE, &[]));
+        assert!(
+            status == 1 && said.contains("refused: orareaper is paused"),
+            "{how}: {said}"
+        );
+        assert_eq!((db.kills().len(), site.journalled("intent").len()), (0, 0));
+        switch("resume");
+        let (status, said) = kill(site, &driver, &yes(ONE, &[]));
+        assert_eq!(status, 0, "{how}: {said}");
+    });
+}
+
+#[test]
+fn what_is_not_armed_sends_no_statement() {
+    let driver = thin();
+    for (armed, arguments) in [(false, None), (false, Some(&[][..])), (true, Some(&["--dry-run"][..]))] {
+        let (db, site) = office(&driver);
+        site.configure_with(&[entry("orcl", &driver, &db.connect_string(), armed)], "");
+        let daemon = arguments.map(|arguments| {
+            site.run_with(&driver, |command| {
+                command.args(arguments);
+            })
+        });
+        let (status, said) = kill(&site, &driver, &yes(ONE, &[]));
+        assert!(
+            status == 1 && said.contains("refused: no statement is sent to this database"),
+            "{armed} {arguments:?}: {said}"
+        );
+        assert_eq!((db.kills().len(), site.journalled("intent").len()), (0, 0));
+        drop(daemon);
+    }
+}
+
+#[test]
+fn budgets_and_blackouts_hold_and_count_it() {
+    let driver = thin();
+    for with_daemon in [true, false] {
+        let (db, site) = office(&driver);
+        let database = [entry("orcl", &driver, &db.connect_string(), true)];
+        site.configure_with(&database, "limits: {per_hour: 1}\n");
+        let daemon = with_daemon.then(|| site.run(&driver));
+        assert_eq!(kill(&site, &driver, &yes(ONE, &[])).0, 0);
+        let (status, said) = kill(&site, &driver, &yes("102,13,@1", &[]));
+        assert!(
+            status == 1 && said.contains("refused: budget: the database's per_hour 1 is used up"),
+            "{said}"
+        );
+        drop(daemon);
+        let blackout = "blackouts: [{cron: '* * * * *', for: 6h, reason: full backup}]\n";
+        site.configure_with(&database, blackout);
+        let daemon = with_daemon.then(|| site.run(&driver));
+        let (status, said) = kill(&site, &driver, &yes("102,13,@1", &[]));
+        assert!(status == 1 && said.contains("refused: blackout: full backup"), "{said}");
+        assert_eq!(db.kills().len(), 1);
+        drop(daemon);
+    }
+}
+
+/// What the journal does not take is not done.
+#[test]
+fn a_journal_that_cannot_be_written_stops_it() {
+    let driver = thin();
+    let (db, site) = office(&driver);
+    let daemon: Daemon = site.run(&driver);
+    daemon.looks("orcl", 1);
+    let journal = site.path("state/journal.jsonl");
+    let whole = fs::read(&journal).expect("reads");
+    fs::write(&journal, "").expect("truncated by another program");
+    let (status, said) = kill(&site, &driver, &yes(ONE, &[]));
+    assert!(
+        status == 2 && said.contains("not done: write the intent to the journal"),
+        "{said}"
+    );
+    assert_eq!(db.kills().len(), 0);
+    drop(daemon);
+    fs::remove_file(&journal).expect("removed");
+    fs::create_dir(&journal).expect("made");
+    let (status, said) = kill(&site, &driver, &yes(ONE, &[]));
+    assert!(status == 2 && said.contains("journal"), "{said}");
+    fs::remove_dir(&journal).expect("removed");
+    fs::write(&journal, whole).expect("put back");
+    assert_eq!(kill(&site, &driver, &yes(ONE, &[])).0, 0);
+    assert_eq!(db.kills().len(), 1);
+}
+
+#[test]
+fn it_says_which_database_and_which_daemon_is_missing() {
+    let driver = thin();
+    let (db, site) = office(&driver);
+    let connect = db.connect_string();
+    let other = Db::parse(OFFICE);
+    let entries = [
+        entry("orcl", &driver, &connect, true),
+        entry("crm", &driver, &other.connect_string(), true),
+    ];
+    site.configure_with(&entries, "");
+    for daemon in [None, Some(site.run(&driver))] {
+        if let Some(daemon) = &daemon {
+            daemon.looks("orcl", 1);
+        }
+        let (status, said) = kill(&site, &driver, &yes(ONE, &[]));
+        assert!(status == 2 && said.contains("--database"), "{said}");
+        let (status, said) = kill(&site, &driver, &yes(ONE, &["--database", "erp"]));
+        assert!(
+            status == 2 && said.contains("crm") | said.contains("no database erp"),
+            "{said}"
+        );
+        drop(daemon);
+    }
+    let (status, said) = kill(&site, &driver, &yes(ONE, &["--database", "crm"]));
+    assert_eq!((status, db.kills().len(), other.kills().len()), (0, 0, 1), "{said}");
+    let daemon = site.run(&driver);
+    daemon.looks("orcl", 1);
+}
+
+/// The daemon has a user of its own: what root leaves behind it could not open.
+#[test]
+fn what_root_writes_without_a_daemon_belongs_to_the_owner_of_the_folder() {
+    const OWNER: u32 = 61_236;
+    let driver = thin();
+    let (_db, site) = office(&driver);
+    let state = site.path("state");
+    if std::os::unix::fs::chown(&state, Some(OWNER), Some(OWNER)).is_err() {
+        return not_run("another user needs root");
+    }
+    assert_eq!(kill(&site, &driver, &yes(ONE, &[])).0, 0);
+    let files: Vec<_> = fs::read_dir(&state).expect("listed").flatten().collect();
+    assert!(files.len() >= 2, "the lock and the journal: {files:?}");
+    for file in files {
+        let of = file.metadata().expect("there");
+        assert_eq!((of.uid(), of.gid()), (OWNER, OWNER), "{file:?}");
+    }
+    let left: Vec<_> = fs::read_dir(site.path("runtime"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
