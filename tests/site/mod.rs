@@ -10,6 +10,7 @@ pub(crate) mod client;
 pub(crate) mod colleague;
 pub(crate) mod permit;
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -280,10 +281,20 @@ impl Site {
         journal(&self.path("state"))
     }
 
-    /// The journal's records of a kind.
+    /// The journal's records of a kind, without those of warrants that expired: a busy machine may need longer than two polls from a
+    /// snapshot to its statement.
     pub(crate) fn journalled(&self, kind: &str) -> Vec<Value> {
         let all = self.journal();
-        all.into_iter().filter(|record| record["kind"] == kind).collect()
+        let expired: BTreeSet<u64> = all
+            .iter()
+            .filter(|record| record["outcome"] == "expired")
+            .filter_map(|record| record["id"].as_u64())
+            .collect();
+        let wanted = |record: &Value| {
+            let of_expired = record["id"].as_u64().is_some_and(|id| expired.contains(&id));
+            record["kind"] == kind && record["outcome"] != "expired" && !of_expired
+        };
+        all.into_iter().filter(wanted).collect()
     }
 
     /// Waits for a record of this kind that is so.
