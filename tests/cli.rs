@@ -630,6 +630,15 @@ fn the_csv_that_sessions_wrote_is_read_as_far_as_it_goes() {
     assert_eq!(report["taken_at"], "2026-11-22T10:00:00Z", "{report}");
     let notes = report["notes"].to_string();
     assert!(notes.contains("`orareaper sessions` wrote the file"), "{notes}");
+    let told = site.orareaper(&[
+        "explain",
+        "287,62507",
+        "--snapshot",
+        "listed.csv",
+        "--policies",
+        "policies",
+    ]);
+    assert_eq!(told.code, Some(0), "SERIAL# is read: {}", told.err);
     // TYPE is not in it, so nobody is known to be a user session.
     assert_eq!(report["summary"]["act"], 0, "{report}");
     let mut lines = listed.out.lines();
