@@ -35,8 +35,8 @@ const STEPS: usize = 36;
 /// How long a statement is waited for. A seed that sends none by then is none that can.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// After so long without a statement the daemon is given twice the time for everything: nobody acts on a snapshot that is older than
-/// two polls, and a busy machine may need longer than that to take one.
+/// After so long without a statement the daemon and the trouble are given twice the time for everything: nobody acts on a snapshot
+/// that is older than two polls, and a busy machine may need longer than that to take one.
 const TOO_FAST: Duration = Duration::from_secs(8);
 
 /// Plays a seed with threads for so long, restarting the daemon in between; how many statements were sent.
@@ -55,12 +55,13 @@ pub(crate) fn play(seed: u64) -> usize {
     let mut trouble = Trouble::default();
     let mut running = begin(&config, &setting.sets[0]);
     let began = Instant::now();
-    let (mut steps, mut slower_at) = (0, TOO_FAST);
+    let (mut steps, mut slower, mut slower_at) = (0, 1, TOO_FAST);
     // A busy machine gets little done in a step: where nothing was sent yet, there are more of them.
     while steps < STEPS || (world.kills().is_empty() && began.elapsed() < PATIENCE) {
         steps += 1;
         if world.kills().is_empty() && began.elapsed() > slower_at {
-            slower_at += TOO_FAST;
+            slower *= 2;
+            slower_at += TOO_FAST * slower;
             let database = &mut config.databases[0];
             for time in [
                 &mut database.poll,
@@ -71,7 +72,7 @@ pub(crate) fn play(seed: u64) -> usize {
             }
             running.reload(&config, load(&setting.sets[0]));
         }
-        std::thread::sleep(Duration::from_millis(chance.between(20, 200)));
+        std::thread::sleep(Duration::from_millis(chance.between(20, 200)) * slower);
         trouble.stir(&mut chance, &world, setting.instances);
         if chance.one_in(12) {
             let set = load(&setting.sets[usize::from(chance.one_in(2))]);
