@@ -351,7 +351,7 @@ pub(crate) struct SetupSqlArgs {
 /// `kill`
 #[derive(Debug, Args)]
 pub(crate) struct KillArgs {
-    /// The session: 'SID,SERIAL#,@INST_ID', or a part of it that is unambiguous.
+    /// The session: 'SID,SERIAL#,@INST_ID', all of it.
     #[arg(value_name = "SID,SERIAL#,@INST")]
     pub(crate) session: SessionName,
     /// The configured database; required if there are several.

@@ -101,7 +101,7 @@ pub(crate) fn script(setup: &Setup<'_>) -> String {
     } else {
         let _ = write!(
             out,
-            "\n-- No policy enforces yet. When one does, it needs a powerful privilege:\n--   {act}\n"
+            "\n-- No policy enforces yet. When one does, and for `orareaper kill`, it needs a powerful privilege:\n--   {act}\n"
         );
     }
     out

@@ -106,6 +106,16 @@ fn both_ways(driver: &Driver, run: impl Fn(&Db, &Site, &str)) {
     run(&db, &site, "without a daemon");
 }
 
+/// Who this process is to the kernel, as the journal says it.
+fn uids() -> String {
+    let uid = std::fs::metadata("/proc/self").expect("procfs").uid();
+    let login = std::fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
+    match login.trim().parse::<u32>() {
+        Ok(login) if login != u32::MAX && login != uid => format!("uid {uid}, logged in as uid {login}"),
+        _ => format!("uid {uid}"),
+    }
+}
+
 #[test]
 fn the_session_that_was_shown_is_ended_followed_and_journalled_with_who_ordered_it() {
     for driver in drivers() {
@@ -138,8 +148,11 @@ fn the_session_that_was_shown_is_ended_followed_and_journalled_with_who_ordered_
             let intent = site.journals("intent", |_| true);
             for (key, expected) in [
                 ("policy", "by hand"),
-                ("operator", "maria as root"),
-                ("reason", "ordered by maria as root: blocks month-end"),
+                ("operator", &format!("maria as root ({})", uids())),
+                (
+                    "reason",
+                    &format!("ordered by maria as root ({}): blocks month-end", uids()),
+                ),
                 ("mode", "enforce"),
                 ("action", "kill immediate"),
                 ("username", "SCOTT"),
@@ -162,7 +175,7 @@ fn the_session_that_was_shown_is_ended_followed_and_journalled_with_who_ordered_
             ]);
             let (_, said) = told(history);
             let entry: serde_json::Value = serde_json::from_str(&said).expect("one entry");
-            assert_eq!(entry["operator"], "maria as root", "{entry}");
+            assert_eq!(entry["operator"], format!("maria as root ({})", uids()), "{entry}");
             let mut verify = site.command(&driver);
             verify.args(["--config", "orareaper.yaml", "history", "--verify"]);
             assert_eq!(told(verify).0, 0, "{how}");
@@ -277,6 +290,12 @@ impl Terminal {
             .expect("it listens");
     }
 
+    /// Ctrl-C, and no Enter.
+    fn interrupts(&mut self) {
+        let keys = self.keys.as_mut().expect("open");
+        keys.write_all(b"\x03").and_then(|()| keys.flush()).expect("it listens");
+    }
+
     fn ends(mut self) -> (i32, String) {
         let status = wait_for("its end", || self.child.try_wait().expect("it can be asked"));
         (status.code().expect("no signal"), self.screen())
@@ -303,9 +322,30 @@ fn it_asks_on_a_terminal_and_does_nothing_unless_it_is_told_yes() {
             "{screen}"
         );
     }
-    // There is no terminal to ask on, or no reason.
+    for prompts in [
+        &["reason, for the journal: "][..],
+        &["reason, for the journal: ", "Type yes to confirm: "],
+    ] {
+        let mut terminal = Terminal::of(&site, &driver, &[ONE]);
+        for (number, prompt) in prompts.iter().enumerate() {
+            if number > 0 {
+                terminal.types("blocks month-end");
+            }
+            terminal.shows(prompt);
+        }
+        terminal.interrupts();
+        let (status, screen) = terminal.ends();
+        assert!(
+            status == 1 && screen.contains("interrupted: nothing was done"),
+            "{screen}"
+        );
+    }
+    // There is no terminal to ask on, or no reason, or a name that fits more than one session sooner or later.
     for wrong in [
-        &[ONE][..],
+        &yes("101", &[])[..],
+        &yes("101,11", &[]),
+        &yes("101,@2", &[]),
+        &[ONE],
         &[ONE, "--yes"],
         &[ONE, "--yes", "--reason", " "],
         &[ONE, "--action", "report"],
@@ -320,7 +360,8 @@ fn it_asks_on_a_terminal_and_does_nothing_unless_it_is_told_yes() {
     terminal.types("yes");
     let (status, screen) = terminal.ends();
     assert!(status == 0 && screen.contains("the session is gone"), "{screen}");
-    assert_eq!(site.journals("intent", |_| true)["operator"], "maria");
+    let operator = format!("maria ({})", uids());
+    assert_eq!(site.journals("intent", |_| true)["operator"], *operator);
 }
 
 #[test]

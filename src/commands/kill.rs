@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
 use crate::cli::{ExitStatus, KillArgs};
 use crate::clock::{Clock, Monotonic, SystemClock};
 use crate::commands::pause::{meant, who};
@@ -47,12 +50,25 @@ pub(crate) fn run(arguments: &KillArgs, config: &Path, clock: SystemClock) -> Ex
     {
         return fail("--reason is empty; say why the session is ended: the journal keeps it");
     }
+    let name = arguments.session;
+    let (Some(serial), Some(inst_id)) = (name.serial, name.inst_id) else {
+        return fail(&format!(
+            "kill {name}: name the session in full, 'SID,SERIAL#,@INST', as `orareaper sessions` shows it: a part of it can be another \
+             session by now. Nothing was done"
+        ));
+    };
+    let session = Named {
+        sid: name.sid,
+        serial,
+        inst_id,
+    };
     let way = match Way::find(arguments, config, clock) {
         Ok(way) => way,
         Err(status) => return status,
     };
     let status = Killing {
         arguments,
+        session,
         way: &way,
         signals: &signals,
         clock,
@@ -162,6 +178,7 @@ fn only(config: &mut Config, name: Option<&str>) -> Result<(), ExitStatus> {
 
 struct Killing<'a> {
     arguments: &'a KillArgs,
+    session: Named,
     way: &'a Way,
     signals: &'a Signals,
     clock: SystemClock,
@@ -199,11 +216,7 @@ impl Killing<'_> {
         let style = terminal_style();
         let name = self.arguments.session;
         let wish = Wish::Show {
-            session: Named {
-                sid: name.sid,
-                serial: name.serial,
-                inst_id: name.inst_id,
-            },
+            session: self.session,
             action: self.arguments.action.name().to_owned(),
             width: style.width,
             colour: style.colour,
@@ -279,14 +292,32 @@ impl Killing<'_> {
         let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
         drop(err);
         let mut line = String::new();
-        let read = io::stdin().lock().read_line(&mut line);
-        if self.signals.stop() {
-            return Err(fail("interrupted: nothing was done"));
-        }
+        let read = self.answered().and_then(|()| io::stdin().lock().read_line(&mut line));
         match read {
             Ok(_) => Ok(line.trim().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                say("\ninterrupted: nothing was done");
+                Err(ExitStatus::Findings)
+            }
             Err(error) => Err(fail(&format!("read the answer: {error}; nothing was done"))),
         }
+    }
+
+    /// Waits for a line on the terminal. A read by itself would begin again after each signal.
+    fn answered(&self) -> io::Result<()> {
+        let often = Timespec {
+            tv_sec: 0,
+            tv_nsec: 100_000_000,
+        };
+        let stdin = io::stdin();
+        while !self.signals.stop() {
+            match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&often)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted"))
     }
 
     /// Has the session ended, and follows it.
@@ -317,10 +348,17 @@ impl Killing<'_> {
             (None, Ok(())) => Err(fail(
                 "the order came to no end that this version knows; see `orareaper history`",
             )),
-            (None, Err(error)) if progress.is_followed => Err(fail(&format!(
-                "the session is still there ({error}): the statement was accepted, and the daemon goes on following it, the next one if \
-                 none runs; see `orareaper history`"
-            ))),
+            (None, Err(error)) if progress.is_followed => {
+                let shown = if error.kind() == io::ErrorKind::TimedOut {
+                    "the session is still there"
+                } else {
+                    "whether the session is gone was not seen"
+                };
+                Err(fail(&format!(
+                    "{shown} ({error}): the statement was accepted, and the daemon goes on following it, the next one if none runs; see \
+                     `orareaper history`"
+                )))
+            }
             (None, Err(error)) if progress.has_begun => Err(fail(&format!(
                 "{error}; the order had begun, and what became of it is in the journal: see `orareaper history`"
             ))),
@@ -339,16 +377,28 @@ fn refused(why: &[String]) -> ExitStatus {
     ExitStatus::Findings
 }
 
-/// The operator's name for the journal: the user of the shell, and under sudo both.
+/// The operator's name for the journal: the user of the shell, and under sudo both. What the environment says can be set; the
+/// kernel's numbers behind it cannot.
 fn operator() -> String {
     let by = who();
     let user = std::env::var("USER")
         .ok()
         .filter(|user| !user.is_empty() && *user != by);
-    match (std::env::var_os("SUDO_USER"), user) {
+    let named = match (std::env::var_os("SUDO_USER"), user) {
         (Some(_), Some(user)) => format!("{by} as {user}"),
         _ => by,
+    };
+    let uid = rustix::process::getuid().as_raw();
+    match login_uid() {
+        Some(login) if login != uid => format!("{named} (uid {uid}, logged in as uid {login})"),
+        _ => format!("{named} (uid {uid})"),
     }
+}
+
+/// Who logged in, which neither su nor sudo changes (proc(5), loginuid); `None` for nobody, as in a service.
+fn login_uid() -> Option<u32> {
+    let text = std::fs::read_to_string("/proc/self/loginuid").ok()?;
+    text.trim().parse().ok().filter(|uid| *uid != u32::MAX)
 }
 
 /// What has been told of an order so far.

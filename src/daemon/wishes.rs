@@ -21,15 +21,15 @@ use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::time::DbTime;
 
-/// The name of a session as an operator gives it: a part is enough if it is unambiguous.
+/// The name of a session as an operator gives it, in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Named {
     /// SID.
     pub(crate) sid: u32,
     /// SERIAL#.
-    pub(crate) serial: Option<u32>,
+    pub(crate) serial: u32,
     /// INST_ID.
-    pub(crate) inst_id: Option<u32>,
+    pub(crate) inst_id: u32,
 }
 
 /// A session's whole key between two processes.

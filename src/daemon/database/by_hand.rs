@@ -225,7 +225,14 @@ impl Database {
             unreachable!("only a session that is to be shown is")
         };
         let Named { sid, serial, inst_id } = *session;
-        let found = SessionName { sid, serial, inst_id }.find(&polled.snapshot);
+        let name = SessionName {
+            sid,
+            serial: Some(serial),
+            inst_id: Some(inst_id),
+        };
+        // Other sessions that look alike are not proposed to whoever is about to end one.
+        let none = |_| format!("there is no session {name}; `orareaper sessions` shows those that there are");
+        let found = name.find(&polled.snapshot).map_err(none);
         let (row, action) = match (found, action_of(action)) {
             (Ok(row), Ok(action)) => (row, action),
             (Err(why), _) => return OrderStep::Refused(vec![why]),
