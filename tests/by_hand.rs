@@ -1,14 +1,12 @@
 //! `orareaper kill`, with and without a running daemon, on both drivers: done, refused for each reason, and what the journal says.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::process::Command;
 
 use orasim::{Clause, Fault, SessionView, Strike};
 
-use crate::site::{Daemon, Db, Driver, Site, drivers, entry, not_run, thin, until, wait_for};
+use crate::site::{Daemon, Db, Driver, Site, Terminal, drivers, entry, not_run, thin};
 
 const OFFICE: &str = "
 release: 19.22.0.0.0
@@ -237,69 +235,8 @@ fn each_protection_refuses_and_is_named() {
     }
 }
 
-/// A command on a terminal of its own.
-struct Terminal {
-    child: Child,
-    keys: Option<ChildStdin>,
-    screen: Arc<Mutex<String>>,
-}
-
-impl Terminal {
-    fn of(site: &Site, driver: &Driver, arguments: &[&str]) -> Terminal {
-        let inner = command(site, driver, arguments);
-        let quoted: Vec<String> = std::iter::once(inner.get_program())
-            .chain(inner.get_args())
-            .map(|word| format!("'{}'", word.to_str().expect("text")))
-            .collect();
-        let mut script = Command::new("script");
-        script.args(["-qec", &quoted.join(" "), "/dev/null"]);
-        script.current_dir(inner.get_current_dir().expect("it has one"));
-        for (name, value) in inner.get_envs() {
-            match value {
-                Some(value) => script.env(name, value),
-                None => script.env_remove(name),
-            };
-        }
-        script.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = script.spawn().expect("util-linux has script");
-        let screen = Arc::new(Mutex::new(String::new()));
-        let (shown, mut out) = (Arc::clone(&screen), child.stdout.take().expect("piped"));
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(length @ 1..) = out.read(&mut bytes) {
-                let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
-                shown.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
-            }
-        });
-        let keys = child.stdin.take();
-        Terminal { child, keys, screen }
-    }
-
-    fn screen(&self) -> String {
-        self.screen.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn shows(&self, text: &str) {
-        until(text, || self.screen().contains(text));
-    }
-
-    fn types(&mut self, line: &str) {
-        let keys = self.keys.as_mut().expect("open");
-        writeln!(keys, "{line}")
-            .and_then(|()| keys.flush())
-            .expect("it listens");
-    }
-
-    /// Ctrl-C, and no Enter.
-    fn interrupts(&mut self) {
-        let keys = self.keys.as_mut().expect("open");
-        keys.write_all(b"\x03").and_then(|()| keys.flush()).expect("it listens");
-    }
-
-    fn ends(mut self) -> (i32, String) {
-        let status = wait_for("its end", || self.child.try_wait().expect("it can be asked"));
-        (status.code().expect("no signal"), self.screen())
-    }
+fn on_a_terminal(site: &Site, driver: &Driver, arguments: &[&str]) -> Terminal {
+    Terminal::of(&command(site, driver, arguments))
 }
 
 #[test]
@@ -309,7 +246,7 @@ fn it_asks_on_a_terminal_and_does_nothing_unless_it_is_told_yes() {
     let daemon = site.run(&driver);
     daemon.looks("orcl", 1);
     for (reason, answer) in [("blocks month-end", "no"), ("blocks month-end", ""), ("", "")] {
-        let mut terminal = Terminal::of(&site, &driver, &[ONE]);
+        let mut terminal = on_a_terminal(&site, &driver, &[ONE]);
         terminal.shows("reason, for the journal: ");
         terminal.types(reason);
         if !reason.is_empty() {
@@ -326,7 +263,7 @@ fn it_asks_on_a_terminal_and_does_nothing_unless_it_is_told_yes() {
         &["reason, for the journal: "][..],
         &["reason, for the journal: ", "Type yes to confirm: "],
     ] {
-        let mut terminal = Terminal::of(&site, &driver, &[ONE]);
+        let mut terminal = on_a_terminal(&site, &driver, &[ONE]);
         for (number, prompt) in prompts.iter().enumerate() {
             if number > 0 {
                 terminal.types("blocks month-end");
@@ -355,7 +292,7 @@ fn it_asks_on_a_terminal_and_does_nothing_unless_it_is_told_yes() {
     }
     daemon.looks("orcl", 1);
     assert_eq!((db.kills().len(), site.journalled("intent").len()), (0, 0));
-    let mut terminal = Terminal::of(&site, &driver, &[ONE, "--reason", "blocks month-end"]);
+    let mut terminal = on_a_terminal(&site, &driver, &[ONE, "--reason", "blocks month-end"]);
     terminal.shows("Type yes to confirm: ");
     terminal.types("yes");
     let (status, screen) = terminal.ends();
@@ -370,7 +307,7 @@ fn whoever_took_over_the_seat_between_show_and_confirm_is_left_alone() {
         let (db, site) = office(&driver);
         let daemon = site.run(&driver);
         daemon.looks("orcl", 1);
-        let mut terminal = Terminal::of(&site, &driver, &[ONE, "--reason", "blocks month-end"]);
+        let mut terminal = on_a_terminal(&site, &driver, &[ONE, "--reason", "blocks month-end"]);
         terminal.shows("Type yes to confirm: ");
         let serial = db.world.reuse_seat(2, 101).expect("a new session");
         terminal.types("yes");
@@ -378,7 +315,7 @@ fn whoever_took_over_the_seat_between_show_and_confirm_is_left_alone() {
         let expected = format!("its SID is now that of session 101,{serial},@2, which was not shown");
         assert!(status == 1 && screen.contains(&expected), "{screen}");
         // One that is gone and whose seat is free needs nobody.
-        let mut terminal = Terminal::of(&site, &driver, &["102,13,@1", "--reason", "blocks month-end"]);
+        let mut terminal = on_a_terminal(&site, &driver, &["102,13,@1", "--reason", "blocks month-end"]);
         terminal.shows("Type yes to confirm: ");
         db.world.log_off(1, 102);
         terminal.types("yes");

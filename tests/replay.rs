@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
-use crate::site::{Db, Site, thin};
+use crate::site::{Db, Site, Terminal, thin};
 use serde_json::Value;
 
 const POLICY: &str = "policies:\n  - name: idle\n    mode: enforce\n    when: INACTIVE longer than 1m\n    limits: {share: 100%}\n    action: kill\n";
@@ -79,15 +79,12 @@ fn what_is_recorded_is_replayed_and_a_cut_file_is_read_up_to_the_cut() {
     assert!(err.contains("it is not a recording"), "{err}");
 }
 
-/// On a terminal, which `script` is: a bar that is drawn over, then the very report that a pipe gets.
+/// On a terminal: a bar that is drawn over, then the very report that a pipe gets.
 fn progress_is_shown_and_taken_away(site: &Site, report: &str) {
-    let typed = format!(
-        "{} --config orareaper.yaml replay week.rec",
-        env!("CARGO_BIN_EXE_orareaper")
-    );
-    let mut script = Command::new("script");
-    script.args(["-qec", &typed, "/dev/null"]).current_dir(site.path("."));
-    let (shown, _) = output(script.env("TERM", "xterm").env("NO_COLOR", "1"), 0);
+    let mut command = site.command(&thin());
+    command.args(["--config", "orareaper.yaml", "replay", "week.rec"]);
+    let (status, shown) = Terminal::of(command.env("TERM", "xterm").env("NO_COLOR", "1")).ends();
+    assert_eq!(status, 0, "{shown}");
     let lines: Vec<&str> = shown.split("\r\x1b[2K").collect();
     let [bars @ .., last] = &*lines else {
         panic!("nothing is shown")

@@ -9,6 +9,7 @@
 pub(crate) mod client;
 pub(crate) mod colleague;
 pub(crate) mod permit;
+mod terminal;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -25,6 +26,8 @@ use orasim::scenario::Length;
 use orasim::{Fault, Scenario, Server, Strike, World};
 use serde_json::Value;
 use tempfile::TempDir;
+
+pub(crate) use terminal::Terminal;
 
 /// Longer than any step takes on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
