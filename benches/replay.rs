@@ -17,7 +17,7 @@ use orareaper::decide::pressure::Readings;
 use orareaper::decide::protect::ProtectionFacts;
 use orareaper::policy::check_files;
 use orareaper::policy::model::PolicySet;
-use orareaper::recording::{Header, Next, Reader, Recorded, Writer};
+use orareaper::recording::{Header, Next, Reader, RecordedSnapshot, Writer};
 use orareaper::replay::{Replay, ReplaySetting};
 use orareaper::session::column::{Column, Columns};
 use orareaper::session::snapshot::{Cell, Instance, Snapshot, SnapshotClock, SnapshotSource};
@@ -118,7 +118,7 @@ fn record(file: &Path, snapshots: i64, wanted: Columns) {
     let mut writer = Writer::begin(file, &header).expect("a temporary file");
     let facts = Arc::new(ProtectionFacts::default());
     for number in 0..snapshots {
-        let recorded = Recorded {
+        let recorded = RecordedSnapshot {
             snapshot: moment(number, wanted),
             readings: Readings::default(),
             facts: Arc::clone(&facts),
@@ -137,14 +137,14 @@ fn peak() -> u64 {
 
 /// Runs `each` over the recording; how long it took, and over how many snapshots.
 #[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-fn timed(file: &Path, wanted: Columns, mut each: impl FnMut(&Recorded)) -> (Duration, i64) {
+fn timed(file: &Path, wanted: Columns, mut each: impl FnMut(&RecordedSnapshot)) -> (Duration, i64) {
     let begin = Instant::now();
     let file = File::open(file).expect("a temporary file");
     let mut reader = Reader::open(BufReader::with_capacity(1 << 16, file), wanted).expect("a recording");
     let mut snapshots = 0;
     loop {
         match reader.next().expect("a temporary file") {
-            Next::Recorded(recorded) => {
+            Next::RecordedSnapshot(recorded) => {
                 snapshots += 1;
                 each(&recorded);
             }

@@ -21,9 +21,9 @@ pub mod decide;
 // How it is done and recorded.
 pub mod actuator;
 pub mod event;
+pub mod event_sink;
 pub mod journal;
 pub mod oracle;
-pub mod recorder;
 
 // Who is told, and how.
 pub mod explain;

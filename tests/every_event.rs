@@ -12,7 +12,7 @@ use orareaper::decide::refill::{ClientGroup, Ended, Return};
 use orareaper::decide::verify::{FollowState, Followed, Proof, Verification};
 use orareaper::event::{
     CycleReport, DeletedFile, Event, Evidence, InForceReport, InstanceReport, Intent, JournalGap, LoadedDatabase,
-    LoadedPolicy, Outcomed, PolicyLoad, PolicyReport, SessionCount, SessionStatus, SessionType, SpareReason, Step,
+    LoadedPolicy, Outcomed, PolicyLoad, PolicyReport, SessionCount, SpareReason, StatusLabel, Step, TypeLabel,
 };
 use orareaper::metrics::Metrics;
 use orareaper::oracle::Class;
@@ -123,9 +123,9 @@ fn reasons() -> Vec<SpareReason> {
 }
 
 fn cycle() -> CycleReport {
-    let statuses = SessionStatus::ALL.into_iter();
+    let statuses = StatusLabel::ALL.into_iter();
     let sessions = statuses.flat_map(|status| {
-        SessionType::ALL.map(|session_type| SessionCount {
+        TypeLabel::ALL.map(|session_type| SessionCount {
             inst_id: 1,
             session_type,
             status,

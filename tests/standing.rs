@@ -20,7 +20,7 @@ use orareaper::daemon::pause::Switch;
 use orareaper::daemon::poller::PROBE_AGAIN;
 use orareaper::daemon::reach::Reach;
 use orareaper::daemon::standby::{Needed, StandbyOrder};
-use orareaper::daemon::watcher::{Clerk, Recording};
+use orareaper::daemon::watcher::{Clerk, EventWatcher};
 use orareaper::daemon::{Start, start};
 use orareaper::decide::cycle::Done;
 use orareaper::decide::outcome::Outcome;
@@ -28,8 +28,8 @@ use orareaper::decide::verify::Proof;
 use orareaper::journal::read::{Past, read};
 use orareaper::metrics::Metrics;
 
+use orareaper::event_sink::EventSink;
 use orareaper::policy::model::Limits;
-use orareaper::recorder::Recorder;
 use orareaper::status::SharedStatus;
 use orareaper::systemd::Heartbeat;
 use orasim::{Scenario, World};
@@ -249,9 +249,9 @@ fn a_panic_while_it_acts_costs_the_connection_and_leaves_an_outcome_to_be_seen()
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let heartbeat = Heartbeat::new(Arc::clone(&clock));
     let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
-    let opened = Recorder::open(state.path(), Arc::clone(&clock), metrics, status);
-    let (recorder, history) = opened.expect("the state folder");
-    let recorder = Arc::new(recorder);
+    let opened = EventSink::open(state.path(), Arc::clone(&clock), metrics, status);
+    let (sink, history) = opened.expect("the state folder");
+    let sink = Arc::new(sink);
     let switch = Arc::new(Switch::new(state.path(), Arc::clone(&clock)).expect("the state folder"));
     let armed = Arc::new(AtomicBool::new(true));
     let running = start(&Start {
@@ -264,9 +264,9 @@ fn a_panic_while_it_acts_costs_the_connection_and_leaves_an_outcome_to_be_seen()
         siblings: &Arc::default(),
         memory: &|database| history.memory(&database.name, &database.place()),
         watcher: &|database| {
-            Box::new(Recording::new(
+            Box::new(EventWatcher::new(
                 &database.name,
-                Arc::clone(&recorder),
+                Arc::clone(&sink),
                 heartbeat.pulse("db-orcl", Duration::from_secs(300)),
                 Arc::clone(&clock),
                 Arc::clone(&switch),
@@ -276,7 +276,7 @@ fn a_panic_while_it_acts_costs_the_connection_and_leaves_an_outcome_to_be_seen()
         witness: &|database| {
             let names = (&database.name, &database.place());
             Box::new(Panics {
-                inner: Clerk::new(names, Arc::clone(&recorder)),
+                inner: Clerk::new(names, Arc::clone(&sink)),
                 armed: Arc::clone(&armed),
             })
         },

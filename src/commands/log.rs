@@ -16,7 +16,7 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::cli::{Cli, Command, ExitStatus, LogFormat};
-use crate::commands::log_queue::{self, Queue};
+use crate::commands::log_queue::{self, LogQueue};
 use crate::terminal::visible::{json_escaped, visible};
 
 /// The severity of a line, with the numbers of syslog(3).
@@ -89,7 +89,7 @@ pub fn start_log(cli: &Cli) -> Result<(), ExitStatus> {
     let terminal = io::stderr().is_terminal();
     if matches!(cli.command, Command::Run { .. }) {
         // A reader that stops reading the log must not stop the daemon.
-        let queue = Queue::start().map_err(|error| fail(&format!("start a thread for the log: {error}")))?;
+        let queue = LogQueue::start().map_err(|error| fail(&format!("start a thread for the log: {error}")))?;
         return log_to(cli, move || queue, terminal);
     }
     log_to(cli, io::stderr, terminal)

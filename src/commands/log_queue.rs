@@ -14,35 +14,35 @@ use std::time::Duration;
 /// The capacity of the queue, a few megabytes.
 const LINES: usize = 10_000;
 
-static RUNNING: OnceLock<Queue> = OnceLock::new();
+static RUNNING: OnceLock<LogQueue> = OnceLock::new();
 
 /// The queue.
 #[derive(Debug)]
-pub(crate) struct Queue {
-    items: SyncSender<Item>,
+pub(crate) struct LogQueue {
+    items: SyncSender<LogItem>,
     lost: AtomicU64,
 }
 
 #[derive(Debug)]
-enum Item {
+enum LogItem {
     Line(Vec<u8>),
     /// Answered when everything before it is written.
     Reached(SyncSender<()>),
 }
 
 /// The queue, if it has been started.
-pub(crate) fn running() -> Option<&'static Queue> {
+pub(crate) fn running() -> Option<&'static LogQueue> {
     RUNNING.get()
 }
 
-impl Queue {
+impl LogQueue {
     /// Starts the queue; from now on all log lines go through it.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub(crate) fn start() -> io::Result<&'static Queue> {
+    pub(crate) fn start() -> io::Result<&'static LogQueue> {
         let (items, received) = sync_channel(LINES);
-        let queue = RUNNING.get_or_init(|| Queue {
+        let queue = RUNNING.get_or_init(|| LogQueue {
             items,
             lost: AtomicU64::new(0),
         });
@@ -54,7 +54,7 @@ impl Queue {
 
     /// Puts lines into the queue. Never waits.
     pub(crate) fn put(&self, lines: &[u8]) {
-        if self.items.try_send(Item::Line(lines.to_vec())).is_err() {
+        if self.items.try_send(LogItem::Line(lines.to_vec())).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -62,14 +62,14 @@ impl Queue {
     /// Waits, up to `grace`, until everything in the queue is written. Returns at once if the queue is full.
     pub(crate) fn finish(&self, grace: Duration) {
         let (reached, awaited) = sync_channel(1);
-        if self.items.try_send(Item::Reached(reached)).is_ok() {
+        if self.items.try_send(LogItem::Reached(reached)).is_ok() {
             // Lines that are not written by then have no reader.
             let _ = awaited.recv_timeout(grace);
         }
     }
 }
 
-impl Write for &Queue {
+impl Write for &LogQueue {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         self.put(lines);
         Ok(lines.len())
@@ -80,15 +80,15 @@ impl Write for &Queue {
     }
 }
 
-fn write_all(items: &Receiver<Item>, queue: &Queue, out: &mut dyn Write) {
+fn write_all(items: &Receiver<LogItem>, queue: &LogQueue, out: &mut dyn Write) {
     for item in items {
         match item {
-            Item::Line(lines) => {
+            LogItem::Line(lines) => {
                 // Ignored: the reader is gone, and there is nowhere else to report it.
                 let _ = out.write_all(&lines);
             }
             // Ignored: the waiting thread may have given up.
-            Item::Reached(reached) => drop(reached.try_send(())),
+            LogItem::Reached(reached) => drop(reached.try_send(())),
         }
         let lost = queue.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn putting_a_line_never_waits_for_the_reader() {
         let (items, received) = sync_channel(LINES);
-        let queue = Arc::new(Queue {
+        let queue = Arc::new(LogQueue {
             items,
             lost: AtomicU64::new(0),
         });

@@ -118,7 +118,7 @@ impl Rules {
 
     /// Reads all databases, [`AT_A_TIME`] at a time, so that a slow one does not delay the others. Errors are also reported on
     /// standard error, in the order of the databases, because a reader of a long table may overlook them there.
-    pub(crate) fn read_all(&self, readers: &mut [Reader], more: Columns) -> Vec<Looked> {
+    pub(crate) fn read_all(&self, readers: &mut [DatabaseReader], more: Columns) -> Vec<Looked> {
         let answers: Vec<OnceLock<Looked>> = readers.iter().map(|_| OnceLock::new()).collect();
         let threads = AT_A_TIME.min(answers.len());
         let waiting = Mutex::new(readers.iter_mut().zip(&answers));
@@ -144,16 +144,16 @@ impl Rules {
     }
 
     /// Connections for reading repeatedly.
-    pub(crate) fn readers(&self, source: &SourceArgs) -> Result<Vec<Reader>, ExitStatus> {
+    pub(crate) fn readers(&self, source: &SourceArgs) -> Result<Vec<DatabaseReader>, ExitStatus> {
         let databases = self.config.as_ref().map_or(&[][..], |config| &config.databases);
         let accounts = Arc::default();
         let wanted = |database: &&Database| source.database.as_ref().is_none_or(|name| **name == *database.name);
-        let readers: Vec<Reader> = databases
+        let readers: Vec<DatabaseReader> = databases
             .iter()
             .filter(wanted)
             .map(|database| {
                 let reach = crate::daemon::reach(database, &accounts).map_err(|error| error.to_string());
-                Reader {
+                DatabaseReader {
                     database: Arc::clone(&database.name),
                     // Not a dry run: the mode shown is the one that the daemon would use. Nothing here acts.
                     rules: in_force::DatabaseRules::of(database, false, Arc::clone(&self.set)),
@@ -215,14 +215,14 @@ impl Rules {
 }
 
 /// A connection to one database.
-pub(crate) struct Reader {
+pub(crate) struct DatabaseReader {
     database: Arc<str>,
     rules: in_force::DatabaseRules,
     /// The poller, or why there is none.
     poller: Result<Poller, String>,
 }
 
-impl Reader {
+impl DatabaseReader {
     /// Reads and evaluates once.
     fn read(&mut self, rules: &Rules, more: Columns) -> Looked {
         let unread = |why: String| Unread {

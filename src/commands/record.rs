@@ -20,7 +20,7 @@ use crate::daemon::poller::Poller;
 use crate::decide::protect::ProtectionFacts;
 use crate::policy::pressure::Resource;
 use crate::quantity::{Bytes, counted};
-use crate::recording::{Header, Recorded, Writer};
+use crate::recording::{Header, RecordedSnapshot, Writer};
 use crate::session::column::Column;
 
 /// How often a wait checks whether to end.
@@ -46,7 +46,7 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
     };
     let writer = begin(&arguments.output, &header)?;
     let until = arguments.for_.map(|span| clock.now().plus(span));
-    let mut session = Session {
+    let mut session = SnapshotTaker {
         poller: Poller::new(reach, Arc::clone(&clock)),
         writer,
         backoff: Backoff::of(&database.name),
@@ -110,7 +110,7 @@ fn begin(path: &Path, header: &Header) -> Result<Writer<File>, ExitStatus> {
         .map_err(|error| fail(&format!("create the recording {}: {error}", path.display())))
 }
 
-struct Session {
+struct SnapshotTaker {
     poller: Poller,
     writer: Writer<File>,
     backoff: Backoff,
@@ -120,7 +120,7 @@ struct Session {
     every: Duration,
 }
 
-impl Session {
+impl SnapshotTaker {
     /// Takes one snapshot. `Some`: it failed, and the next attempt is after this pause. An error: another attempt is useless.
     fn take(&mut self, path: &Path) -> Result<Option<Duration>, ExitStatus> {
         let needs = Needs {
@@ -149,12 +149,12 @@ impl Session {
         Ok(None)
     }
 
-    fn recorded(&mut self, polled: Polled) -> Recorded {
+    fn recorded(&mut self, polled: Polled) -> RecordedSnapshot {
         let facts = polled.capabilities.facts(&[polled.capabilities.own]);
         if *self.facts != facts {
             self.facts = Arc::new(facts);
         }
-        Recorded {
+        RecordedSnapshot {
             snapshot: polled.snapshot,
             readings: polled.readings,
             facts: Arc::clone(&self.facts),

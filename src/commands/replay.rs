@@ -15,7 +15,7 @@ use crate::commands::progress::Progress;
 use crate::commands::{deliver, fail, say, style_for};
 use crate::decide::in_force::{Rhythm, RunMode};
 use crate::policy::model::PolicySet;
-use crate::recording::{Next, Reader, Recorded};
+use crate::recording::{Next, Reader, RecordedSnapshot};
 use crate::replay::{Replay, ReplaySetting, ReplayedCycle};
 use crate::report::{Report, ReportFormat, ReportSubject};
 
@@ -53,7 +53,7 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
             wrong(&error)
         });
         match next? {
-            Next::Recorded(recorded) => {
+            Next::RecordedSnapshot(recorded) => {
                 let step = replay.step(&recorded);
                 if let Some(step) = &step {
                     let added = lines.add(&reader.header().database, &set, &recorded, step);
@@ -110,7 +110,13 @@ impl PlanLines {
         Ok(PlanLines { out })
     }
 
-    fn add(&mut self, database: &str, set: &PolicySet, recorded: &Recorded, step: &ReplayedCycle) -> io::Result<()> {
+    fn add(
+        &mut self,
+        database: &str,
+        set: &PolicySet,
+        recorded: &RecordedSnapshot,
+        step: &ReplayedCycle,
+    ) -> io::Result<()> {
         let Some(out) = &mut self.out else { return Ok(()) };
         let report = Report::new(&ReportSubject {
             database,

@@ -32,15 +32,15 @@ const LARGEST: u64 = 1 << 20;
 
 /// The memory of all accounts.
 #[derive(Debug, Default)]
-pub struct Accounts {
+pub struct AccountMemory {
     /// The file that keeps refusals across restarts; `None` for commands.
     file: Option<PathBuf>,
-    state: Mutex<State>,
+    state: Mutex<Remembered>,
     ended: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Remembered {
     refusals: Refusals,
     /// Passwords that were accepted, by account.
     good: BTreeMap<String, String>,
@@ -68,26 +68,26 @@ struct RefusedLogin {
 /// Permission to try an account's password once.
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    accounts: Arc<Accounts>,
+    accounts: Arc<AccountMemory>,
     account: String,
     password: String,
     /// Whether other attempts with the account have to wait.
     alone: bool,
 }
 
-impl Accounts {
+impl AccountMemory {
     /// The memory of a daemon, kept in its state folder.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub(crate) fn of(state: &Path) -> io::Result<Accounts> {
+    pub(crate) fn of(state: &Path) -> io::Result<AccountMemory> {
         let file = state.join("refused-logins.json");
         let refusals = Refusals::read(&file)?;
-        Ok(Accounts {
+        Ok(AccountMemory {
             file: Some(file),
-            state: Mutex::new(State {
+            state: Mutex::new(Remembered {
                 refusals,
-                ..State::default()
+                ..Remembered::default()
             }),
             ended: Condvar::new(),
         })
@@ -100,7 +100,7 @@ impl Accounts {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Remembered> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -124,7 +124,8 @@ impl Accounts {
             drop(state);
             digest(&salt, &account, password.reveal())
         };
-        let is_busy = |state: &mut State| state.good.get(&account) != Some(&digest) && state.trying.contains(&account);
+        let is_busy =
+            |state: &mut Remembered| state.good.get(&account) != Some(&digest) && state.trying.contains(&account);
         let (mut state, _) = self
             .ended
             .wait_timeout_while(self.state(), limit, is_busy)
@@ -199,7 +200,7 @@ impl Drop for Attempt {
     }
 }
 
-impl Accounts {
+impl AccountMemory {
     /// A refusal that cannot be written is kept until the process ends.
     fn write(&self, refusals: &Refusals) {
         let Some(file) = &self.file else { return };
@@ -332,7 +333,7 @@ mod tests {
         }
     }
 
-    fn refuse(accounts: &Arc<Accounts>, target: &Target) {
+    fn refuse(accounts: &Arc<AccountMemory>, target: &Target) {
         let attempt = accounts
             .attempt(target, Duration::ZERO)
             .expect("free")
@@ -347,11 +348,11 @@ mod tests {
     #[test]
     fn one_account_has_one_attempt_until_its_password_changes_and_after_a_restart() {
         let state = tempfile::tempdir().expect("a folder");
-        let accounts = Arc::new(Accounts::of(state.path()).expect("nothing yet"));
+        let accounts = Arc::new(AccountMemory::of(state.path()).expect("nothing yet"));
         refuse(&accounts, &target("reaper", "//db1:1521/PROD", "tiger-zq7"));
         let written = fs::read_to_string(state.path().join("refused-logins.json")).expect("written");
         assert!(!written.contains("tiger-zq7"), "{written}");
-        for accounts in [accounts, Arc::new(Accounts::of(state.path()).expect("it reads"))] {
+        for accounts in [accounts, Arc::new(AccountMemory::of(state.path()).expect("it reads"))] {
             let same = [
                 target("REAPER", "//DB1/prod", "tiger-zq7"),
                 target("reaper[scott]", "db1:1521/prod:dedicated", "tiger-zq7"),
@@ -371,7 +372,7 @@ mod tests {
             }
         }
         fs::remove_file(state.path().join("refused-logins.json")).expect("it is there");
-        let accounts = Arc::new(Accounts::of(state.path()).expect("nothing"));
+        let accounts = Arc::new(AccountMemory::of(state.path()).expect("nothing"));
         assert!(
             accounts
                 .attempt(&target("reaper", "//db1/PROD", "tiger-zq7"), Duration::ZERO)
@@ -381,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_common_user_is_one_account_behind_a_listener() {
-        let accounts = Arc::new(Accounts::default());
+        let accounts = Arc::new(AccountMemory::default());
         refuse(&accounts, &target("c##reaper", "//db1/PDB1", "tiger"));
         assert!(
             accounts
@@ -392,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_password_that_is_not_known_to_be_good_is_tried_by_one_at_a_time() {
-        let accounts = Arc::new(Accounts::default());
+        let accounts = Arc::new(AccountMemory::default());
         let one = target("reaper", "//db1/PROD", "tiger");
         let first = accounts
             .attempt(&one, Duration::ZERO)
@@ -409,7 +410,7 @@ mod tests {
 
     #[test]
     fn a_password_that_was_put_right_is_not_remembered_as_refused() {
-        let accounts = Arc::new(Accounts::default());
+        let accounts = Arc::new(AccountMemory::default());
         refuse(&accounts, &target("reaper", "//db1/PROD", "tiger"));
         assert!(
             accounts

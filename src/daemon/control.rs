@@ -219,7 +219,7 @@ impl Claim {
         }
         let listener = UnixListener::bind(&socket).map_err(tell)?;
         fs::set_permissions(&socket, Permissions::from_mode(0o600)).map_err(tell)?;
-        let desk = Arc::new(Desk {
+        let desk = Arc::new(ControlDesk {
             state: self.state.clone(),
             config: fs::canonicalize(config).unwrap_or_else(|_| config.to_owned()),
             switch,
@@ -230,7 +230,7 @@ impl Claim {
         });
         thread::Builder::new().name("control".into()).spawn(move || {
             for stream in listener.incoming().filter_map(Result::ok) {
-                Desk::hear(&desk, stream);
+                ControlDesk::hear(&desk, stream);
             }
         })?;
         Ok(Control { socket, _claim: self })
@@ -244,7 +244,7 @@ impl Drop for Control {
     }
 }
 
-struct Desk {
+struct ControlDesk {
     state: PathBuf,
     config: PathBuf,
     switch: Arc<Switch>,
@@ -254,9 +254,9 @@ struct Desk {
     asking: AtomicUsize,
 }
 
-impl Desk {
+impl ControlDesk {
     /// Whoever says nothing holds up nobody else.
-    fn hear(desk: &Arc<Desk>, stream: UnixStream) {
+    fn hear(desk: &Arc<ControlDesk>, stream: UnixStream) {
         if desk.asking.fetch_add(1, Ordering::SeqCst) >= MOST_ASKING {
             desk.asking.fetch_sub(1, Ordering::SeqCst);
             return;

@@ -6,7 +6,7 @@
 //!                           +--- reload, stop: from the signals
 //! ```
 //!
-//! Databases share the recorder (journal, log, metrics, status) and nothing else. Stopping waits for the loops, which never
+//! Databases share the sink (journal, log, metrics, status) and nothing else. Stopping waits for the loops, which never
 //! block, and only for a limited time for the threads that read and act: a call that hangs in a driver ends with the process,
 //! and its intent is in the journal.
 
@@ -38,7 +38,7 @@ use std::time::Duration;
 use crate::actuator::carry_out::Witness;
 use crate::clock::{Clock, Monotonic};
 use crate::config::{self, Config, Login, SecretError};
-use crate::daemon::accounts::Accounts;
+use crate::daemon::accounts::AccountMemory;
 use crate::daemon::database::{Database, Watcher};
 use crate::daemon::messages::{Input, Settings};
 use crate::daemon::pause::Switch;
@@ -65,7 +65,7 @@ pub struct Start<'a> {
     /// The kill switch.
     pub switch: Arc<Switch>,
     /// The accounts whose passwords were refused.
-    pub accounts: &'a Arc<Accounts>,
+    pub accounts: &'a Arc<AccountMemory>,
     /// The entries for the same databases.
     pub siblings: &'a Arc<Siblings>,
     /// What the journal remembers of a database.
@@ -272,7 +272,7 @@ fn settings(start: &Start<'_>, database: &config::Database) -> Settings {
 ///
 /// # Errors
 /// When a password cannot be read.
-pub(crate) fn reaches(config: &Config, accounts: &Arc<Accounts>) -> Result<Vec<Reach>, SecretError> {
+pub(crate) fn reaches(config: &Config, accounts: &Arc<AccountMemory>) -> Result<Vec<Reach>, SecretError> {
     let reaches = config.databases.iter().map(|database| reach(database, accounts));
     reaches.collect()
 }
@@ -281,7 +281,7 @@ pub(crate) fn reaches(config: &Config, accounts: &Arc<Accounts>) -> Result<Vec<R
 ///
 /// # Errors
 /// When its password cannot be read.
-pub(crate) fn reach(database: &config::Database, accounts: &Arc<Accounts>) -> Result<Reach, SecretError> {
+pub(crate) fn reach(database: &config::Database, accounts: &Arc<AccountMemory>) -> Result<Reach, SecretError> {
     let (login, source) = match &database.login {
         Login::External => (oracle::Login::External, None),
         Login::Password { user, password } => {

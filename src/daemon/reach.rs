@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::config::{SecretError, SecretSource};
-use crate::daemon::accounts::Accounts;
+use crate::daemon::accounts::AccountMemory;
 use crate::oracle::{ActingConnection, Class, ConnectSlot, Connection, Error, Login, Secret, Target};
 
 /// How to reach a database and how long each step may take.
@@ -15,7 +15,7 @@ pub struct Reach {
     /// Where the password is kept, if there is one.
     pub password: Option<SecretSource>,
     /// The accounts whose passwords were refused and are not tried again.
-    pub accounts: Arc<Accounts>,
+    pub accounts: Arc<AccountMemory>,
     /// The limit for connecting.
     pub connect_limit: Duration,
     /// The limit of each call.

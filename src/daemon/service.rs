@@ -1,4 +1,4 @@
-//! The daemon put together: recorder, pages, databases, and the one thread that waits for signals.
+//! The daemon put together: sink, pages, databases, and the one thread that waits for signals.
 //!
 //! `run` and `demo` start the same service; they differ in the source of the configuration and in additional watchers.
 
@@ -10,20 +10,20 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::daemon::accounts::Accounts;
+use crate::daemon::accounts::AccountMemory;
 use crate::daemon::database::Watcher;
 use crate::daemon::directory::Directory;
 use crate::daemon::pause::{Pause, Switch};
 use crate::daemon::siblings::Siblings;
-use crate::daemon::watcher::{Clerk, Recording};
+use crate::daemon::watcher::{Clerk, EventWatcher};
 use crate::daemon::{RunningDatabases, Start, start};
 use crate::decide::in_force::{DatabaseRules, Due};
 use crate::event::{Event, InForceReport, LoadedDatabase, LoadedPolicy, PolicyLoad};
+use crate::event_sink::EventSink;
 use crate::http::{Server, Sources};
 use crate::journal::read::History;
 use crate::metrics::Metrics;
 use crate::policy::model::PolicySet;
-use crate::recorder::Recorder;
 use crate::status::SharedStatus;
 use crate::systemd::Heartbeat;
 
@@ -46,7 +46,7 @@ pub(crate) struct Service {
 
 /// What all databases share.
 struct Parts {
-    recorder: Arc<Recorder>,
+    sink: Arc<EventSink>,
     heartbeat: Heartbeat,
     dry_run: bool,
     clock: Arc<dyn Clock>,
@@ -55,7 +55,7 @@ struct Parts {
     switch: Arc<Switch>,
     /// The pause that was last reported.
     told: Mutex<Option<Pause>>,
-    accounts: Arc<Accounts>,
+    accounts: Arc<AccountMemory>,
     siblings: Arc<Siblings>,
     directory: Arc<Directory>,
 }
@@ -71,10 +71,10 @@ impl Parts {
         clock: &Arc<dyn Clock>,
         (metrics, status, heartbeat): (Arc<Metrics>, SharedStatus, Heartbeat),
     ) -> io::Result<(Parts, History)> {
-        let opened = Recorder::open(&config.state, Arc::clone(clock), metrics, status.clone());
-        let (recorder, history) = opened.map_err(io::Error::other)?;
+        let opened = EventSink::open(&config.state, Arc::clone(clock), metrics, status.clone());
+        let (sink, history) = opened.map_err(io::Error::other)?;
         let switch = Arc::new(Switch::new(&config.state, Arc::clone(clock))?);
-        let accounts = Accounts::of(&config.state).map_err(|error| {
+        let accounts = AccountMemory::of(&config.state).map_err(|error| {
             let file = config.state.join("refused-logins.json");
             io::Error::other(format!(
                 "read {}: {error}; the file says which passwords were refused and are not tried again: it may be deleted, and then \
@@ -83,7 +83,7 @@ impl Parts {
             ))
         })?;
         let parts = Parts {
-            recorder: Arc::new(recorder),
+            sink: Arc::new(sink),
             heartbeat,
             dry_run,
             clock: Arc::clone(clock),
@@ -118,11 +118,11 @@ impl Parts {
             memory: &|database| history.memory(&database.name, &database.place()),
             watcher: &|database| {
                 let pulse = self.heartbeat.pulse(&format!("db-{}", database.name), LOOP_ALLOWANCE);
-                let recorder = Arc::clone(&self.recorder);
+                let sink = Arc::clone(&self.sink);
                 let clock = Arc::clone(&self.clock);
-                wrap(Box::new(Recording::new(
+                wrap(Box::new(EventWatcher::new(
                     &database.name,
-                    recorder,
+                    sink,
                     pulse,
                     clock,
                     Arc::clone(&self.switch),
@@ -131,7 +131,7 @@ impl Parts {
             },
             witness: &|database| {
                 let names = (&database.name, &database.place());
-                Box::new(Clerk::new(names, Arc::clone(&self.recorder)))
+                Box::new(Clerk::new(names, Arc::clone(&self.sink)))
             },
         })
     }
@@ -162,13 +162,13 @@ impl Service {
         // With port 0 only this line shows the port.
         tracing::info!(address = pages.address().to_string(), "pages are served");
         let (parts, history) = Parts::open(config, dry_run, clock, (metrics, status, heartbeat))?;
-        parts.recorder.keep(config.journal);
-        parts.recorder.record(&Event::Started {
+        parts.sink.keep(config.journal);
+        parts.sink.record(&Event::Started {
             version: env!("CARGO_PKG_VERSION"),
             dry_run,
         });
         let in_force = loaded(config, set, dry_run);
-        parts.recorder.record(&Event::Policies(PolicyLoad::Loaded(in_force)));
+        parts.sink.record(&Event::Policies(PolicyLoad::Loaded(in_force)));
         let running = parts.with(config, set, &history, wrap, start)?;
         let service = Service::of(parts, running, Some(pages));
         service.tell_pause();
@@ -211,13 +211,11 @@ impl Service {
     /// Reports to log, journal, metrics and page when a pause begins, changes or ends; returns the current pause. The thread that waits
     /// for signals calls it, so that it works while no database answers.
     pub(crate) fn tell_pause(&self) -> Option<Pause> {
-        let Parts {
-            switch, told, recorder, ..
-        } = &self.parts;
+        let Parts { switch, told, sink, .. } = &self.parts;
         let now = switch.known();
         let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
         if *told != now {
-            recorder.record(&match &now {
+            sink.record(&match &now {
                 Some(pause) => Event::Paused {
                     by: pause.by.clone(),
                     reason: pause.reason.clone(),
@@ -240,34 +238,32 @@ impl Service {
         let (parts, running) = (&self.parts, &mut self.running);
         parts.accounts.look_again();
         // What is not on the disk by then leaves an action open, which is followed up.
-        let _ = parts.recorder.flush(RECORDS_WITHIN);
+        let _ = parts.sink.flush(RECORDS_WITHIN);
         // Actions on a new entry's database may be in the journal under its name, from before an earlier reload removed it.
         let history = crate::journal::read::read(&parts.state, parts.clock.utc())
             .map_err(|error| format!("read the journal for what it knows of databases that are new: {error}"))?;
         let in_force = || {
             let loaded = loaded(config, set, parts.dry_run);
-            parts.recorder.record(&Event::Policies(PolicyLoad::Loaded(loaded)));
+            parts.sink.record(&Event::Policies(PolicyLoad::Loaded(loaded)));
         };
         let whole = parts.with(config, set, &history, &|watcher| watcher, |start| {
             running.reload(start, in_force)
         });
         parts.directory.set(running.inputs());
         whole.map_err(|error| error.to_string())?;
-        parts.recorder.keep(config.journal);
+        parts.sink.keep(config.journal);
         Ok(())
     }
 
     /// Reports that new policies did not check; the old ones stay in force.
     pub(crate) fn reload_failed(&self, error: String) {
-        self.parts
-            .recorder
-            .record(&Event::Policies(PolicyLoad::Failed { error }));
+        self.parts.sink.record(&Event::Policies(PolicyLoad::Failed { error }));
     }
 
     /// The heartbeat of the loops; `None` if a loop or the journal's thread has ended, which happens only after a panic.
     #[must_use]
     pub(crate) fn heartbeat(&self) -> Option<&Heartbeat> {
-        let all = self.running.all_run() && self.parts.recorder.runs();
+        let all = self.running.all_run() && self.parts.sink.runs();
         all.then_some(&self.parts.heartbeat)
     }
 
@@ -295,10 +291,10 @@ impl Service {
     pub(crate) fn stop(self, reason: &str, grace: Duration) -> bool {
         // A command's own service was not said to have started either.
         if self.pages.is_some() {
-            self.parts.recorder.record(&Event::Stopping { reason: reason.into() });
+            self.parts.sink.record(&Event::Stopping { reason: reason.into() });
         }
         let ended = self.running.stop(grace);
-        let whole = self.parts.recorder.close(RECORDS_WITHIN);
+        let whole = self.parts.sink.close(RECORDS_WITHIN);
         if let Err(unwritten) = &whole {
             tracing::error!(error = unwritten.as_str(), "the journal is not whole");
         }

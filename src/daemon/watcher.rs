@@ -1,4 +1,4 @@
-//! Turns what happens to a database into events for the recorder, which writes journal, log, metrics and status page from one
+//! Turns what happens to a database into events for the sink, which writes journal, log, metrics and status page from one
 //! value.
 
 use std::collections::HashMap;
@@ -18,15 +18,15 @@ use crate::decide::clocks::ClockStep;
 use crate::decide::cycle::Done;
 use crate::decide::outcome::Outcome;
 use crate::event::{Breakers, CycleReport, Event, Evidence, Intent, Outcomed, Step, Suspensions};
+use crate::event_sink::EventSink;
 use crate::journal::read::{done_of, unwritten};
 use crate::oracle::{Error, Retry};
-use crate::recorder::Recorder;
 use crate::systemd::Pulse;
 
 /// Watches one database.
-pub struct Recording {
+pub struct EventWatcher {
     database: Arc<str>,
-    recorder: Arc<Recorder>,
+    sink: Arc<EventSink>,
     pulse: Pulse,
     breakers: Breakers,
     suspensions: Suspensions,
@@ -41,20 +41,20 @@ pub struct Recording {
     noted: Vec<String>,
 }
 
-impl Recording {
+impl EventWatcher {
     /// For one database; its reports go to the state folder.
     #[must_use]
     pub fn new(
         database: &Arc<str>,
-        recorder: Arc<Recorder>,
+        sink: Arc<EventSink>,
         pulse: Pulse,
         clock: Arc<dyn Clock>,
         switch: Arc<Switch>,
         state: &Path,
-    ) -> Recording {
-        Recording {
+    ) -> EventWatcher {
+        EventWatcher {
             database: Arc::clone(database),
-            recorder,
+            sink,
             pulse,
             breakers: Breakers::default(),
             suspensions: Suspensions::default(),
@@ -69,7 +69,7 @@ impl Recording {
     }
 
     fn record(&self, event: &Event) {
-        self.recorder.record(event);
+        self.sink.record(event);
     }
 
     fn say_up(&mut self, view: &CycleView<'_>) {
@@ -127,7 +127,7 @@ impl Recording {
     }
 }
 
-impl Watcher for Recording {
+impl Watcher for EventWatcher {
     fn cycle(&mut self, view: &CycleView<'_>) {
         self.say_up(view);
         let notes = view.notes();
@@ -272,18 +272,18 @@ impl Watcher for Recording {
 pub struct Clerk {
     database: Arc<str>,
     place: Arc<str>,
-    recorder: Arc<Recorder>,
+    sink: Arc<EventSink>,
     intents: HashMap<u64, Arc<Intent>>,
 }
 
 impl Clerk {
     /// For one database: its name, and the digest of its address and account.
     #[must_use]
-    pub fn new((database, place): (&Arc<str>, &Arc<str>), recorder: Arc<Recorder>) -> Clerk {
+    pub fn new((database, place): (&Arc<str>, &Arc<str>), sink: Arc<EventSink>) -> Clerk {
         Clerk {
             database: Arc::clone(database),
             place: Arc::clone(place),
-            recorder,
+            sink,
             intents: HashMap::new(),
         }
     }
@@ -305,7 +305,7 @@ impl Witness for Clerk {
         open.sort_by_key(|intent| intent.id);
         let ended = open.into_iter().map(|intent| {
             let outcome = unwritten(&intent);
-            self.recorder
+            self.sink
                 .record(&Event::Outcome(Outcomed::untold(&intent, outcome, why)));
             done_of(&intent, outcome, None)
         });
@@ -313,12 +313,12 @@ impl Witness for Clerk {
     }
 
     fn next_id(&mut self) -> u64 {
-        self.recorder.next_id()
+        self.sink.next_id()
     }
 
     fn intend(&mut self, intending: &Intending<'_>) -> io::Result<()> {
         let intent = self.intent(intending);
-        self.recorder.record_intent(&intent)?;
+        self.sink.record_intent(&intent)?;
         self.intents.insert(intent.id, intent);
         Ok(())
     }
@@ -327,7 +327,7 @@ impl Witness for Clerk {
         let Some(intent) = self.intents.remove(&answered.action_id) else {
             return;
         };
-        self.recorder.record(&Event::Outcome(Outcomed {
+        self.sink.record(&Event::Outcome(Outcomed {
             intent,
             outcome: answered.outcome,
             code: answered.code,
@@ -343,6 +343,6 @@ impl Witness for Clerk {
 
     fn unused(&mut self, unused: &Intending<'_>, outcome: Outcome, why: &str) {
         let dropped = Outcomed::untold(&self.intent(unused), outcome, why);
-        self.recorder.record(&Event::Dropped(dropped));
+        self.sink.record(&Event::Dropped(dropped));
     }
 }

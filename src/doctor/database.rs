@@ -8,7 +8,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::columns_needed;
 use crate::config;
 use crate::daemon;
-use crate::daemon::accounts::Accounts;
+use crate::daemon::accounts::AccountMemory;
 use crate::daemon::database::utc_of;
 use crate::daemon::messages::{Needs, Polled};
 use crate::daemon::poller::Poller;
@@ -33,7 +33,7 @@ const CLOCK_SLACK: i64 = 60;
 /// Examines a database.
 #[must_use]
 pub fn examine(database: &config::Database, set: &Arc<PolicySet>, clock: SystemClock) -> Examined {
-    let accounts: Arc<Accounts> = Arc::default();
+    let accounts: Arc<AccountMemory> = Arc::default();
     let mut examination = Examination {
         database,
         set,

@@ -88,7 +88,7 @@ fn summary(examined: &[Examined]) -> String {
 
 /// One check for programs. Keys are added, never renamed.
 #[derive(Serialize)]
-struct Line<'a> {
+struct CheckLine<'a> {
     database: Option<&'a str>,
     id: &'static str,
     about: &'a str,
@@ -100,7 +100,7 @@ struct Line<'a> {
 
 #[derive(Serialize)]
 struct Whole<'a> {
-    checks: Vec<Line<'a>>,
+    checks: Vec<CheckLine<'a>>,
 }
 
 /// For programs: one object.
@@ -113,7 +113,7 @@ pub(crate) fn json(examined: &[Examined]) -> String {
                 Some(Remedy::Text(text)) => (Some(text.as_str()), None),
                 Some(Remedy::Statement(statement)) => (None, Some(statement.as_str())),
             };
-            Line {
+            CheckLine {
                 database: one.database.as_deref(),
                 id: check.id.name(),
                 about: &check.about,

@@ -42,7 +42,7 @@ words! {
 words! {
     /// V$SESSION.TYPE.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-    pub enum SessionType {
+    pub enum TypeLabel {
         /// USER.
         User = "user",
         /// BACKGROUND.
@@ -54,13 +54,13 @@ words! {
     }
 }
 
-impl SessionType {
-    fn of(word: Option<&str>) -> SessionType {
+impl TypeLabel {
+    fn of(word: Option<&str>) -> TypeLabel {
         match word {
-            Some("USER") => SessionType::User,
-            Some("BACKGROUND") => SessionType::Background,
-            Some("RECURSIVE") => SessionType::Recursive,
-            Some(_) | None => SessionType::Other,
+            Some("USER") => TypeLabel::User,
+            Some("BACKGROUND") => TypeLabel::Background,
+            Some("RECURSIVE") => TypeLabel::Recursive,
+            Some(_) | None => TypeLabel::Other,
         }
     }
 }
@@ -68,7 +68,7 @@ impl SessionType {
 words! {
     /// V$SESSION.STATUS.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-    pub enum SessionStatus {
+    pub enum StatusLabel {
         /// ACTIVE.
         Active = "active",
         /// INACTIVE.
@@ -84,15 +84,15 @@ words! {
     }
 }
 
-impl SessionStatus {
-    fn of(word: Option<&str>) -> SessionStatus {
+impl StatusLabel {
+    fn of(word: Option<&str>) -> StatusLabel {
         match word {
-            Some("ACTIVE") => SessionStatus::Active,
-            Some("INACTIVE") => SessionStatus::Inactive,
-            Some("KILLED") => SessionStatus::Killed,
-            Some("CACHED") => SessionStatus::Cached,
-            Some("SNIPED") => SessionStatus::Sniped,
-            Some(_) | None => SessionStatus::Other,
+            Some("ACTIVE") => StatusLabel::Active,
+            Some("INACTIVE") => StatusLabel::Inactive,
+            Some("KILLED") => StatusLabel::Killed,
+            Some("CACHED") => StatusLabel::Cached,
+            Some("SNIPED") => StatusLabel::Sniped,
+            Some(_) | None => StatusLabel::Other,
         }
     }
 }
@@ -191,9 +191,9 @@ pub struct SessionCount {
     /// INST_ID.
     pub inst_id: u32,
     /// TYPE.
-    pub session_type: SessionType,
+    pub session_type: TypeLabel,
     /// STATUS.
-    pub status: SessionStatus,
+    pub status: StatusLabel,
     /// The number of sessions.
     pub count: usize,
 }
@@ -272,11 +272,11 @@ fn instances(snapshot: &Snapshot, readings: &Readings, following: &Following) ->
 }
 
 fn sessions(snapshot: &Snapshot) -> Vec<SessionCount> {
-    let mut counts: BTreeMap<(u32, SessionType, SessionStatus), usize> = BTreeMap::new();
+    let mut counts: BTreeMap<(u32, TypeLabel, StatusLabel), usize> = BTreeMap::new();
     for row in 0..snapshot.rows() {
         if let Some(inst_id) = snapshot.id(row, Column::InstId) {
-            let session_type = SessionType::of(snapshot.text(row, Column::Type));
-            let status = SessionStatus::of(snapshot.text(row, Column::Status));
+            let session_type = TypeLabel::of(snapshot.text(row, Column::Type));
+            let status = StatusLabel::of(snapshot.text(row, Column::Status));
             *counts.entry((inst_id, session_type, status)).or_insert(0) += 1;
         }
     }

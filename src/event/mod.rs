@@ -1,6 +1,6 @@
 //! Everything that the daemon does or learns, as one typed value.
 //!
-//! [`Recorder`](crate::recorder::Recorder) turns each [`Event`] into the journal record, the log line, the metrics and the status
+//! [`EventSink`](crate::event_sink::EventSink) turns each [`Event`] into the journal record, the log line, the metrics and the status
 //! page. None of them has another source, so they cannot contradict each other.
 //!
 //! Texts that a client can set (program, machine, a reason that quotes them) are data here: the journal and the log escape
@@ -20,8 +20,8 @@ use crate::decide::outcome::Outcome;
 use crate::decide::refill::{ClientGroup, Return};
 use crate::decide::verify::Verification;
 pub use crate::event::cycle_report::{
-    Breakers, CycleReport, InstanceReport, PolicyReport, READ_TOO_SLOWLY, SessionCount, SessionStatus, SessionType,
-    SpareReason, Step, Suspensions,
+    Breakers, CycleReport, InstanceReport, PolicyReport, READ_TOO_SLOWLY, SessionCount, SpareReason, StatusLabel, Step,
+    Suspensions, TypeLabel,
 };
 use crate::oracle::Class;
 use crate::policy::model::{Action, Labels};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::export::stamp::{Stamp, read_number};
-use crate::export::{Fault, Format, Problem, Saved, parse_taken_at};
+use crate::export::{Format, LineFault, Problem, Saved, parse_taken_at};
 use crate::quantity::counted;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
@@ -299,9 +299,9 @@ impl Assembly {
     }
 
     /// Returns the snapshot, with all derived columns that need no other view.
-    pub(super) fn finish(self, format: Format, database: Option<String>) -> Result<Saved, Fault> {
+    pub(super) fn finish(self, format: Format, database: Option<String>) -> Result<Saved, LineFault> {
         if self.builder.rows() == 0 {
-            return Err(Fault::whole(Problem::NoSessions));
+            return Err(LineFault::whole(Problem::NoSessions));
         }
         let mut notes = self.notes;
         if self.day_only_logons > 0 {

@@ -12,7 +12,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use crate::export::assemble::{Assembly, FieldValue, is_clock, read_taken_at, session_column};
-use crate::export::{Fault, Format, Problem, Saved};
+use crate::export::{Format, LineFault, Problem, Saved};
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::SnapshotClock;
 
@@ -79,17 +79,17 @@ impl JsonRows for Assembly {
     }
 }
 
-pub(super) fn read(text: &str, taken_at: Option<SnapshotClock>) -> Result<Saved, Fault> {
+pub(super) fn read(text: &str, taken_at: Option<SnapshotClock>) -> Result<Saved, LineFault> {
     let mut survey = Survey::default();
     let document = pass(text, &mut survey)?;
     if document.more {
-        return Err(Fault::whole(Problem::MorePages));
+        return Err(LineFault::whole(Problem::MorePages));
     }
     if document.listing {
-        return Err(Fault::whole(Problem::Listing));
+        return Err(LineFault::whole(Problem::Listing));
     }
     if document.home.is_none() {
-        return Err(Fault::whole(if document.others {
+        return Err(LineFault::whole(if document.others {
             Problem::NoSid { header: false }
         } else {
             Problem::NoSessions
@@ -97,7 +97,7 @@ pub(super) fn read(text: &str, taken_at: Option<SnapshotClock>) -> Result<Saved,
     }
     let of_document = match &document.taken_at {
         None => None,
-        Some(scalar) => read_taken_at(scalar.value()).map_err(Fault::whole)?,
+        Some(scalar) => read_taken_at(scalar.value()).map_err(LineFault::whole)?,
     };
     let mut assembly = Assembly::new(survey.0, taken_at.or(of_document), "session");
     pass(text, &mut assembly)?;
@@ -132,7 +132,7 @@ struct Walk<'a> {
     problem: Option<Problem>,
 }
 
-fn pass(text: &str, rows: &mut dyn JsonRows) -> Result<JsonDocument, Fault> {
+fn pass(text: &str, rows: &mut dyn JsonRows) -> Result<JsonDocument, LineFault> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let mut walk = Walk {
         rows,
@@ -166,7 +166,7 @@ fn pass(text: &str, rows: &mut dyn JsonRows) -> Result<JsonDocument, Fault> {
             None if error.is_eof() => Problem::CutOff("the JSON"),
             None => Problem::Json(without_place(&error)),
         };
-        Fault { line, problem }
+        LineFault { line, problem }
     })?;
     Ok(walk.document)
 }

@@ -208,21 +208,21 @@ pub(crate) enum Problem {
 
 /// A problem and its line.
 #[derive(Debug)]
-struct Fault {
+struct LineFault {
     line: Option<u64>,
     problem: Problem,
 }
 
-impl Fault {
-    fn at(line: u64, problem: Problem) -> Fault {
-        Fault {
+impl LineFault {
+    fn at(line: u64, problem: Problem) -> LineFault {
+        LineFault {
             line: Some(line),
             problem,
         }
     }
 
-    fn whole(problem: Problem) -> Fault {
-        Fault { line: None, problem }
+    fn whole(problem: Problem) -> LineFault {
+        LineFault { line: None, problem }
     }
 }
 
@@ -271,11 +271,11 @@ fn read_all(from: impl Read, name: &str, taken_at: Option<SnapshotClock>) -> Res
 pub fn parse(bytes: &[u8], name: &str, taken_at: Option<SnapshotClock>) -> Result<Saved, SavedError> {
     let read = || {
         if bytes.len() as u64 > MAX_BYTES {
-            return Err(Fault::whole(Problem::TooLarge));
+            return Err(LineFault::whole(Problem::TooLarge));
         }
         let text = text_of(bytes)?;
         if let Some((part, lines)) = spool::json_part(&text) {
-            return json::read(part, taken_at).map_err(|fault| Fault {
+            return json::read(part, taken_at).map_err(|fault| LineFault {
                 line: fault.line.map(|line| line + lines),
                 ..fault
             });
@@ -290,8 +290,8 @@ pub fn parse(bytes: &[u8], name: &str, taken_at: Option<SnapshotClock>) -> Resul
 }
 
 /// The bytes as text, or why they are not text. A NUL after the header is allowed: old Windows clients end MACHINE with one.
-fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>, Fault> {
-    let not_text = |what| Err(Fault::whole(Problem::NotText(what)));
+fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>, LineFault> {
+    let not_text = |what| Err(LineFault::whole(Problem::NotText(what)));
     let text = match bytes {
         [0x1f, 0x8b, ..] => return not_text("it is compressed; unpack it first"),
         [b'P', b'K', 3, 4, ..] => return not_text("it is a workbook or a zip archive; save it as CSV in UTF-8"),
@@ -305,7 +305,7 @@ fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>, Fault> {
         return not_text("it is binary, not text; export `SELECT * FROM GV$SESSION` as CSV or JSON");
     }
     if text.trim().is_empty() {
-        return Err(Fault::whole(Problem::Empty));
+        return Err(LineFault::whole(Problem::Empty));
     }
     if text.trim_start().starts_with('<') {
         return not_text("it is HTML or XML; export it as CSV (SQL*Plus: `set markup csv on quote on`) or JSON");
@@ -313,23 +313,23 @@ fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>, Fault> {
     Ok(text)
 }
 
-fn of_utf8(bytes: &[u8]) -> Result<&str, Fault> {
+fn of_utf8(bytes: &[u8]) -> Result<&str, LineFault> {
     std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count() as u64;
-        Fault::at(
+        LineFault::at(
             line,
             Problem::NotText("it is binary or not in UTF-8; export it in UTF-8 (SQL*Plus: NLS_LANG=.AL32UTF8)"),
         )
     })
 }
 
-fn of_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, Fault> {
+fn of_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, LineFault> {
     let (pairs, odd) = bytes.as_chunks::<2>();
     let text: Result<String, _> = char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).collect();
     text.ok()
         .filter(|_| odd.is_empty())
-        .ok_or_else(|| Fault::whole(Problem::CutOff("a character of UTF-16")))
+        .ok_or_else(|| LineFault::whole(Problem::CutOff("a character of UTF-16")))
 }
 
 /// Reads the time of a snapshot from a command line: the wall-clock time of the database's host, with an offset if it is not

@@ -4,7 +4,7 @@ use csv::StringRecord;
 
 use crate::export::assemble::{Assembly, FieldValue, is_clock};
 use crate::export::spool::{self, Heading, NoHeading};
-use crate::export::{Fault, Format, MAX_ROW_BYTES, Problem, Saved};
+use crate::export::{Format, LineFault, MAX_ROW_BYTES, Problem, Saved};
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::SnapshotClock;
 
@@ -17,7 +17,7 @@ struct HeaderRow {
     columns: Columns,
     /// The name and the field number of the clock.
     clock: Option<(String, usize)>,
-    listed: Option<Listed>,
+    listed: Option<ListingColumns>,
 }
 
 /// The kinds of lines.
@@ -30,14 +30,14 @@ enum SpoolLine {
     Other,
 }
 
-pub(super) fn read(text: &str, taken_at: Option<SnapshotClock>) -> Result<Saved, Fault> {
+pub(super) fn read(text: &str, taken_at: Option<SnapshotClock>) -> Result<Saved, LineFault> {
     let heading = Heading::find(text).map_err(|missing| match missing {
-        NoHeading::NoSid { line } => Fault::at(line, Problem::NoSid { header: true }),
-        NoHeading::FixedWidth { line } => Fault::at(line, Problem::FixedWidth),
+        NoHeading::NoSid { line } => LineFault::at(line, Problem::NoSid { header: true }),
+        NoHeading::FixedWidth { line } => LineFault::at(line, Problem::FixedWidth),
     })?;
     let mut lines = SpoolLines::new(text);
     let start = heading.start;
-    let header = HeaderRow::read(text, heading).map_err(|problem| Fault::at(lines.line_of(start), problem))?;
+    let header = HeaderRow::read(text, heading).map_err(|problem| LineFault::at(lines.line_of(start), problem))?;
     let assembly = pass(text, &header, Assembly::new(header.columns, taken_at, "line"))?;
     let mut assembly = match assembly.again() {
         None => assembly,
@@ -54,7 +54,7 @@ pub(super) fn read(text: &str, taken_at: Option<SnapshotClock>) -> Result<Saved,
 }
 
 /// Reads all lines once.
-fn pass(text: &str, header: &HeaderRow, mut assembly: Assembly) -> Result<Assembly, Fault> {
+fn pass(text: &str, header: &HeaderRow, mut assembly: Assembly) -> Result<Assembly, LineFault> {
     let mut lines = SpoolLines::new(text);
     let (heading, start) = (&header.heading, header.heading.start);
     let mut reader = header.heading.reader(&text[start..]);
@@ -65,13 +65,13 @@ fn pass(text: &str, header: &HeaderRow, mut assembly: Assembly) -> Result<Assemb
         let before = start + usize::try_from(reader.position().byte()).unwrap_or(text.len());
         let more = reader
             .read_record(&mut record)
-            .map_err(|error| Fault::at(lines.line_of(before), Problem::Json(error.to_string())))?;
+            .map_err(|error| LineFault::at(lines.line_of(before), Problem::Json(error.to_string())))?;
         if !more {
             break;
         }
         let line = lines.line_of(before);
         if record.as_slice().len() > MAX_ROW_BYTES {
-            return Err(Fault::at(line, Problem::RowTooLong));
+            return Err(LineFault::at(line, Problem::RowTooLong));
         }
         if std::mem::take(&mut first) {
             continue;
@@ -82,10 +82,10 @@ fn pass(text: &str, header: &HeaderRow, mut assembly: Assembly) -> Result<Assemb
             (SpoolLine::End(count), Some((said, None))) => end = Some((said, count)),
             (SpoolLine::Session, Some((said, _))) => {
                 let problem = format!("there is a session after the end of the result in line {said}");
-                return Err(Fault::at(line, Problem::SeveralSnapshots(problem)));
+                return Err(LineFault::at(line, Problem::SeveralSnapshots(problem)));
             }
             (SpoolLine::Layout, Some(_)) if header.is_repeated(&record) => {
-                return Err(Fault::at(
+                return Err(LineFault::at(
                     line,
                     Problem::SeveralSnapshots("a second result begins here".into()),
                 ));
@@ -98,11 +98,11 @@ fn pass(text: &str, header: &HeaderRow, mut assembly: Assembly) -> Result<Assemb
             (SpoolLine::Session, None) => {
                 let at_end = start + reader.position().byte() as usize >= text.len();
                 if at_end && !heading.padded && ends_in_quotes(text, before, heading.separator) {
-                    return Err(Fault::at(line, Problem::CutOff("a quoted field")));
+                    return Err(LineFault::at(line, Problem::CutOff("a quoted field")));
                 }
                 header
                     .session(&record, line, &mut assembly)
-                    .map_err(|problem| Fault::at(line, problem))?;
+                    .map_err(|problem| LineFault::at(line, problem))?;
             }
         }
     }
@@ -110,13 +110,17 @@ fn pass(text: &str, header: &HeaderRow, mut assembly: Assembly) -> Result<Assemb
 }
 
 /// Compares the row count in the file with the number of rows that were read.
-fn checked(mut assembly: Assembly, end: Option<(u64, Option<u64>)>, ends_in_line_end: bool) -> Result<Assembly, Fault> {
+fn checked(
+    mut assembly: Assembly,
+    end: Option<(u64, Option<u64>)>,
+    ends_in_line_end: bool,
+) -> Result<Assembly, LineFault> {
     let found = assembly.rows();
     if found == 0 {
-        return Err(Fault::whole(Problem::NoSessions));
+        return Err(LineFault::whole(Problem::NoSessions));
     }
     match end {
-        Some((line, Some(said))) if said != found as u64 => Err(Fault::at(line, Problem::RowCount { said, found })),
+        Some((line, Some(said))) if said != found as u64 => Err(LineFault::at(line, Problem::RowCount { said, found })),
         Some(_) => Ok(assembly),
         None => {
             if !ends_in_line_end {
@@ -131,9 +135,9 @@ fn checked(mut assembly: Assembly, end: Option<(u64, Option<u64>)>, ends_in_line
     }
 }
 
-fn field_count(record: &StringRecord, header: &HeaderRow, line: u64, in_quotes: bool) -> Fault {
+fn field_count(record: &StringRecord, header: &HeaderRow, line: u64, in_quotes: bool) -> LineFault {
     let (found, expected) = (record.len(), header.record.len());
-    Fault::at(
+    LineFault::at(
         line,
         if in_quotes && found < expected {
             Problem::CutOff("a quoted field")
@@ -159,16 +163,16 @@ impl Heading {
 }
 
 /// The places of two columns that only the output of `orareaper sessions --format csv` has.
-struct Listed {
+struct ListingColumns {
     database: usize,
     taken_at: usize,
 }
 
-impl Listed {
-    fn find(record: &StringRecord) -> Option<Listed> {
+impl ListingColumns {
+    fn find(record: &StringRecord) -> Option<ListingColumns> {
         let place = |wanted: &str| record.iter().position(|name| name == wanted);
         place("values").and(place("policies"))?;
-        Some(Listed {
+        Some(ListingColumns {
             database: place("database")?,
             taken_at: place("taken_at")?,
         })
@@ -185,7 +189,7 @@ impl HeaderRow {
         let mut places = vec![None; Column::COUNT];
         let mut columns = Columns::NONE;
         let mut clock: Option<(String, usize)> = None;
-        let listed = Listed::find(&record);
+        let listed = ListingColumns::find(&record);
         for (place, name) in record.iter().enumerate() {
             if listed.as_ref().is_some_and(|listed| listed.taken_at == place) {
                 clock = Some(("TAKEN_AT".to_owned(), place));

@@ -78,14 +78,14 @@ impl Bounded {
 }
 
 impl axum::serve::Listener for Bounded {
-    type Io = Connection;
+    type Io = HttpConnection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (HttpConnection, SocketAddr) {
         loop {
             match self.listener.accept().await {
                 Ok((stream, address)) => {
-                    let connection = Connection {
+                    let connection = HttpConnection {
                         stream,
                         deadline: Box::pin(tokio::time::sleep(self.deadline)),
                         place: self.place(),
@@ -107,13 +107,13 @@ impl axum::serve::Listener for Bounded {
 }
 
 /// A connection that fails every read and write after its deadline, or when its place was given away.
-pub(super) struct Connection {
+pub(super) struct HttpConnection {
     stream: TcpStream,
     deadline: Pin<Box<Sleep>>,
     place: Arc<Slot>,
 }
 
-impl Connection {
+impl HttpConnection {
     fn may_go_on(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         let mut state = self.place.state();
         if state.given_away {
@@ -128,7 +128,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for HttpConnection {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.may_go_on(context)?;
@@ -136,7 +136,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for HttpConnection {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.may_go_on(context)?;

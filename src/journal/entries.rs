@@ -139,7 +139,7 @@ pub(crate) struct Entries {
 /// # Errors
 /// When there is no journal, or a file that is there cannot be read.
 pub(crate) fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, Error> {
-    let mut reading = Reading {
+    let mut reading = JournalReading {
         wanted,
         found: BTreeMap::new(),
         read: Entries::default(),
@@ -184,7 +184,7 @@ fn unknown(what: &str, asked: Option<&str>, names: &BTreeSet<Arc<str>>) -> Optio
     Some(format!("the journal has no action with the {what} {asked:?}{hint}"))
 }
 
-struct Reading<'w> {
+struct JournalReading<'w> {
     wanted: &'w Wanted,
     /// The names that actions have.
     databases: BTreeSet<Arc<str>>,
@@ -193,7 +193,7 @@ struct Reading<'w> {
     read: Entries,
 }
 
-impl Reading<'_> {
+impl JournalReading<'_> {
     fn take(&mut self, text: &[u8]) -> Result<(), String> {
         let (at, record) = record(text)?;
         self.read.oldest = Some(self.read.oldest.map_or(at, |oldest| oldest.min(at)));

@@ -395,13 +395,13 @@ fn read_file(path: &Path, opened: &File, history: &mut History) -> io::Result<()
 
 /// The fields that a record of any version has.
 #[derive(serde::Deserialize)]
-struct Outline {
+struct AnyRecord {
     v: u32,
     id: Option<u64>,
 }
 
 fn understand(text: &[u8], history: &mut History) -> Result<(), String> {
-    let outline: Outline = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let outline: AnyRecord = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     // Even if the rest of the record is damaged, its number is taken.
     if let Some(id) = outline.id {
         if id > LARGEST_ID {
@@ -425,7 +425,7 @@ fn parse(version: u32, text: &[u8]) -> Result<Line, String> {
 /// # Errors
 /// What is wrong with it.
 pub(super) fn record(text: &[u8]) -> Result<(DateTime<Utc>, Record), String> {
-    let outline: Outline = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let outline: AnyRecord = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let line = parse(outline.v, text)?;
     Ok((line.at, line.record))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::decide::refill::ClientGroup;
 use crate::event::{
-    InstanceReport, LoadedPolicy, PolicyReport, SessionCount, SessionStatus, SessionType, SpareReason, Step,
+    InstanceReport, LoadedPolicy, PolicyReport, SessionCount, SpareReason, StatusLabel, Step, TypeLabel,
 };
 use crate::policy::model::{KillClause, Protection};
 use crate::policy::pressure::Resource;
@@ -72,8 +72,8 @@ fn cycle(instances: &[u32]) -> CycleReport {
             .collect(),
         sessions: vec![SessionCount {
             inst_id: 1,
-            session_type: SessionType::User,
-            status: SessionStatus::Inactive,
+            session_type: TypeLabel::User,
+            status: StatusLabel::Inactive,
             count: 31,
         }],
         policies: vec![PolicyReport {

@@ -181,7 +181,7 @@ pub(crate) fn texts_as_bytes(
 
 /// What an account without any grant can find out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Outline {
+pub(crate) struct Ungranted {
     /// The release and the container; a database of which no view tells counts as one without other instances.
     pub(crate) shape: Shape,
     /// The name of the container, if there are containers.
@@ -192,7 +192,7 @@ pub(crate) struct Outline {
     pub(crate) service: Service,
 }
 
-impl Outline {
+impl Ungranted {
     /// Whom a missing right is to be granted to.
     #[must_use]
     pub(crate) fn grantee(&self) -> Grantee<'_> {
@@ -207,7 +207,7 @@ impl Outline {
 ///
 /// # Errors
 /// When the connection breaks, or the database does not show its release.
-pub(crate) fn outline(connection: &mut dyn Connection, limit: Duration) -> Result<Outline, Error> {
+pub(crate) fn outline(connection: &mut dyn Connection, limit: Duration) -> Result<Ungranted, Error> {
     let mut asking = Asking::new(connection, limit);
     asking.own_seat()?;
     let rds = asking.is_amazon_rds()?;
@@ -226,7 +226,7 @@ pub(crate) fn outline(connection: &mut dyn Connection, limit: Duration) -> Resul
     } else {
         asking.cloud_service(release)?
     };
-    Ok(Outline {
+    Ok(Ungranted {
         shape: Shape {
             release,
             place,

@@ -110,7 +110,7 @@ const MACROS: [(&str, &str); 7] = [
 ];
 
 /// The values of a field, as a bit set.
-type Values = u64;
+type FieldValues = u64;
 
 impl Schedule {
     /// Reads five crontab fields, or a word such as `@daily`.
@@ -269,7 +269,7 @@ fn field_count(text: &str, count: usize) -> ScheduleError {
     }
 }
 
-fn field_values(field: &CronField, text: &str, at: &Range<usize>) -> Result<Values, ScheduleError> {
+fn field_values(field: &CronField, text: &str, at: &Range<usize>) -> Result<FieldValues, ScheduleError> {
     let mut values = 0;
     let mut start = at.start;
     for item in text[at.clone()].split(',') {
@@ -286,7 +286,7 @@ fn field_values(field: &CronField, text: &str, at: &Range<usize>) -> Result<Valu
 
 type Wrong = (String, Option<String>);
 
-fn item_values(field: &CronField, item: &str) -> Result<Values, Wrong> {
+fn item_values(field: &CronField, item: &str) -> Result<FieldValues, Wrong> {
     let name = field.name;
     if item.is_empty() {
         return Err((format!("a value for the {name} is missing next to a comma"), None));
@@ -363,7 +363,7 @@ fn value(field: &CronField, word: &str, ends_range: bool) -> Result<u32, Wrong> 
 }
 
 /// Refuses dates that do not exist, such as 30 February.
-fn possible_date(days: Values, months: Values, words: &[Range<usize>]) -> Result<(), ScheduleError> {
+fn possible_date(days: FieldValues, months: FieldValues, words: &[Range<usize>]) -> Result<(), ScheduleError> {
     const LONGEST: [u32; 13] = [0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let first_day = days.trailing_zeros();
     let fits = (1..=12).any(|month| months >> month & 1 == 1 && first_day <= LONGEST[month]);
@@ -377,7 +377,13 @@ fn possible_date(days: Values, months: Values, words: &[Range<usize>]) -> Result
     })
 }
 
-fn engine(minutes: Values, hours: Values, days: Values, months: Values, weekdays: Values) -> cron::Schedule {
+fn engine(
+    minutes: FieldValues,
+    hours: FieldValues,
+    days: FieldValues,
+    months: FieldValues,
+    weekdays: FieldValues,
+) -> cron::Schedule {
     // In the crate, Sunday is 1.
     let fields = [
         (minutes, 0..=59),

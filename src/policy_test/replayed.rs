@@ -9,7 +9,7 @@ use crate::columns_needed::columns_of_recording;
 use crate::policy::model::PolicySet;
 use crate::policy_test::raw::{self, StoryError, Timeline};
 use crate::policy_test::{CycleDecisions, TestSetting, lines, tell};
-use crate::recording::{Header, Next, Reader, Recorded, Writer};
+use crate::recording::{Header, Next, Reader, RecordedSnapshot, Writer};
 use crate::replay::Replay;
 use crate::session::column::Column;
 
@@ -34,7 +34,7 @@ fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<CycleDecisions> {
     let facts = Arc::new(setting.facts.clone());
     for moment in timeline.moments().expect("moments") {
         let all = Column::ALL.iter().copied().collect();
-        let recorded = Recorded {
+        let recorded = RecordedSnapshot {
             snapshot: moment.snapshot(&setting.defaults, all).expect("a snapshot"),
             readings: moment.readings().expect("readings"),
             facts: Arc::clone(&facts),
@@ -52,7 +52,7 @@ fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<CycleDecisions> {
     let mut told = Vec::new();
     loop {
         match reader.next().expect("memory") {
-            Next::Recorded(recorded) => {
+            Next::RecordedSnapshot(recorded) => {
                 let step = replay.step(&recorded).expect("a test has a clock");
                 let lines = lines(&step.cycle, &set, &recorded.snapshot);
                 told.push(CycleDecisions { at: step.now, lines });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::decide::pressure::{Reading, Readings};
 use crate::decide::protect::{Accounts, ProtectionFacts};
 use crate::policy::pressure::Resource;
-use crate::recording::Recorded;
+use crate::recording::RecordedSnapshot;
 use crate::recording::bytes::{Malformed, Take};
 use crate::recording::encode::{
     CHANGES, FACTS, FACTS_BY_CONTAINER, FACTS_WITH_REPLICATION, NEW, SAME_FACTS, WHOLE, shifted,
@@ -55,7 +55,7 @@ enum From {
 /// The result of decoding a block.
 #[derive(Debug)]
 pub(super) enum Decoded {
-    Recorded(Box<Recorded>),
+    RecordedSnapshot(Box<RecordedSnapshot>),
     /// The block has only the changes since a block that could not be read.
     Dangling,
 }
@@ -119,7 +119,7 @@ impl Decoder {
             facts: Arc::clone(&facts),
             columns,
         });
-        Ok(Decoded::Recorded(Box::new(Recorded {
+        Ok(Decoded::RecordedSnapshot(Box::new(RecordedSnapshot {
             snapshot: restoring.finish(),
             readings,
             facts,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::decide::protect::ProtectionFacts;
 use crate::recording::bytes::Put;
-use crate::recording::{Recorded, WHOLE_EVERY};
+use crate::recording::{RecordedSnapshot, WHOLE_EVERY};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Kind};
 use crate::session::snapshot::{Snapshot, SnapshotSource};
@@ -52,7 +52,7 @@ struct TextDictionary {
 
 impl Encoder {
     /// The content of the block for a snapshot.
-    pub(super) fn encode(&mut self, recorded: Recorded) -> Vec<u8> {
+    pub(super) fn encode(&mut self, recorded: RecordedSnapshot) -> Vec<u8> {
         let snapshot = recorded.snapshot;
         let columns: Vec<Column> = Column::ALL.iter().copied().filter(|one| snapshot.has(*one)).collect();
         let same_columns = |last: &LastEncoded| {

@@ -56,7 +56,7 @@ pub struct Header {
 
 /// A snapshot and everything else that decisions depend on.
 #[derive(Clone, Debug)]
-pub struct Recorded {
+pub struct RecordedSnapshot {
     /// The sessions.
     pub snapshot: Snapshot,
     /// The resource readings of the instances.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::recording::bytes::{Malformed, Take};
 use crate::recording::decode::{Decoded, Decoder};
-use crate::recording::{Header, LONGEST_BLOCK, MAGIC, Recorded, VERSION};
+use crate::recording::{Header, LONGEST_BLOCK, MAGIC, RecordedSnapshot, VERSION};
 use crate::session::column::Columns;
 
 /// Why a recording cannot be opened.
@@ -64,7 +64,7 @@ impl fmt::Display for Damage {
 #[derive(Debug)]
 pub enum Next {
     /// A snapshot.
-    Recorded(Box<Recorded>),
+    RecordedSnapshot(Box<RecordedSnapshot>),
     /// A damaged block. Reading can go on.
     Damage(Damage),
     /// The end of the recording.
@@ -151,7 +151,7 @@ impl<R: Read> Reader<R> {
             let broken = match block(&mut self.input, &mut self.offset)? {
                 Block::End => break,
                 Block::Content(content) => match self.decoder.decode(&content) {
-                    Ok(Decoded::Recorded(recorded)) => return Ok(Next::Recorded(recorded)),
+                    Ok(Decoded::RecordedSnapshot(recorded)) => return Ok(Next::RecordedSnapshot(recorded)),
                     Ok(Decoded::Dangling) => {
                         self.passed_over += 1;
                         continue;

@@ -10,7 +10,9 @@ use proptest::prelude::*;
 use crate::decide::pressure::{Reading, Readings};
 use crate::decide::protect::{Accounts, ProtectionFacts};
 use crate::policy::pressure::Resource;
-use crate::recording::{Broken, Header, MAGIC, Next, OpenError, Reader, Recorded, VERSION, WHOLE_EVERY, Writer};
+use crate::recording::{
+    Broken, Header, MAGIC, Next, OpenError, Reader, RecordedSnapshot, VERSION, WHOLE_EVERY, Writer,
+};
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{
     Cell, Instance, ParallelServer, Snapshot, SnapshotClock, SnapshotSource, TransactionRow,
@@ -28,7 +30,7 @@ fn all() -> Columns {
     Column::ALL.iter().copied().collect()
 }
 
-fn write(moments: &[Recorded]) -> Vec<u8> {
+fn write(moments: &[RecordedSnapshot]) -> Vec<u8> {
     let mut writer = Writer::begin(Vec::new(), &header()).expect("memory");
     for moment in moments {
         writer.add(moment.clone()).expect("memory");
@@ -40,7 +42,7 @@ fn write(moments: &[Recorded]) -> Vec<u8> {
 }
 
 /// Everything that is read from a file: snapshots, damaged blocks, the number of blocks that could not be used.
-type Given = (Vec<Recorded>, Vec<(u64, Broken)>, u64);
+type Given = (Vec<RecordedSnapshot>, Vec<(u64, Broken)>, u64);
 
 fn read(bytes: &[u8], wanted: Columns) -> Result<Given, OpenError> {
     let mut reader = Reader::open(Cursor::new(bytes), wanted)?;
@@ -48,7 +50,7 @@ fn read(bytes: &[u8], wanted: Columns) -> Result<Given, OpenError> {
     let (mut recorded, mut damage) = (Vec::new(), Vec::new());
     loop {
         match reader.next().expect("memory") {
-            Next::Recorded(one) => recorded.push(*one),
+            Next::RecordedSnapshot(one) => recorded.push(*one),
             Next::Damage(one) => damage.push((one.offset, one.broken)),
             Next::End => break,
         }
@@ -60,7 +62,7 @@ fn read(bytes: &[u8], wanted: Columns) -> Result<Given, OpenError> {
 }
 
 /// Everything in a snapshot, as text.
-fn shown(moment: &Recorded, columns: Columns) -> String {
+fn shown(moment: &RecordedSnapshot, columns: Columns) -> String {
     let snapshot = &moment.snapshot;
     let of = |accounts: &Accounts| {
         let everywhere: BTreeSet<&String> = accounts.everywhere().collect();
@@ -114,7 +116,7 @@ fn cell(column: Column, seed: u64, texts: &[String]) -> Cell<'_> {
     }
 }
 
-fn moment(at: i64, sessions: &[Seed], columns: &[Column], texts: &[String], clock: bool) -> Recorded {
+fn moment(at: i64, sessions: &[Seed], columns: &[Column], texts: &[String], clock: bool) -> RecordedSnapshot {
     let mut builder = Snapshot::builder(SnapshotSource::Live, columns);
     for (inst_id, sid, seed) in sessions {
         let cells: Vec<Cell<'_>> = columns
@@ -167,7 +169,7 @@ fn moment(at: i64, sessions: &[Seed], columns: &[Column], texts: &[String], cloc
     let mut readings = Readings::default();
     let limit = (at % 2 == 0).then_some(200);
     readings.set(1, Resource::Sessions, Reading { used: at, limit });
-    Recorded {
+    RecordedSnapshot {
         snapshot: joining.finish(all()),
         readings,
         facts: Arc::new(ProtectionFacts {
@@ -203,7 +205,7 @@ fn session_columns() -> Vec<Column> {
 }
 
 /// Three sessions whose idle time grows; one of them ends.
-fn few() -> Vec<Recorded> {
+fn few() -> Vec<RecordedSnapshot> {
     let texts = ["AB01".to_owned(), "SHOP".to_owned(), "日本".to_owned()];
     let sessions: [&[Seed]; 4] = [
         &[(1, 10, 2), (1, 11, 3), (1, 12, 4)],
@@ -228,7 +230,7 @@ proptest! {
         texts in prop::collection::vec("[a-z\u{e9}\u{0}\u{1b}]{0,4}", 1..6),
         skipped in prop::collection::vec(0..Column::COUNT, 0..60),
     ) {
-        let moments: Vec<Recorded> = (0..).zip(&moments).map(|(at, (sessions, clock, lacking))| {
+        let moments: Vec<RecordedSnapshot> = (0..).zip(&moments).map(|(at, (sessions, clock, lacking))| {
             let mut columns = session_columns();
             // Sometimes a column appears or disappears.
             if *lacking < 40 {
@@ -287,7 +289,7 @@ fn changed_content_never_panics() {
 }
 
 /// The beginning of each block, and the end of the last one.
-fn borders(moments: &[Recorded]) -> Vec<usize> {
+fn borders(moments: &[RecordedSnapshot]) -> Vec<usize> {
     (0..=moments.len())
         .map(|count| write(&moments[..count]).len())
         .collect()
@@ -327,7 +329,7 @@ fn a_file_that_is_cut_off_is_read_up_to_the_cut() {
 fn a_damaged_block_is_reported_and_reading_resumes_at_the_next_whole_one() {
     let texts = ["AB01".to_owned()];
     let count = i64::from(WHOLE_EVERY) + 3;
-    let moments: Vec<Recorded> = (0..count)
+    let moments: Vec<RecordedSnapshot> = (0..count)
         .map(|at| moment(at, &[(1, 10, 2)], &SEATED, &texts, true))
         .collect();
     let bytes = write(&moments);
@@ -381,7 +383,7 @@ fn a_quiet_database_needs_few_bytes() {
     let columns = session_columns();
     let texts: Vec<String> = (0..20).map(|number| format!("program{number}@web")).collect();
     let sessions: Vec<Seed> = (0..200).map(|number| (1, number, u64::from(number) * 2)).collect();
-    let moments: Vec<Recorded> = [30, 60, 90]
+    let moments: Vec<RecordedSnapshot> = [30, 60, 90]
         .map(|at| moment(at, &sessions, &columns, &texts, true))
         .into();
     let borders = borders(&moments);

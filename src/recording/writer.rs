@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::recording::bytes::Put;
 use crate::recording::encode::Encoder;
-use crate::recording::{Header, LONGEST_BLOCK, MAGIC, Recorded, VERSION};
+use crate::recording::{Header, LONGEST_BLOCK, MAGIC, RecordedSnapshot, VERSION};
 
 /// Writes a recording.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// If it cannot be written, or is larger than [`super::LONGEST_BLOCK`].
-    pub fn add(&mut self, recorded: Recorded) -> io::Result<()> {
+    pub fn add(&mut self, recorded: RecordedSnapshot) -> io::Result<()> {
         let content = self.encoder.encode(recorded);
         let mut bytes = Vec::with_capacity(content.len() + 12);
         block(&mut bytes, &content)?;

@@ -15,7 +15,7 @@ use crate::decide::cycle::{Cycle, CycleInput, Done, Memory, cycle, remember};
 use crate::decide::in_force::{DatabaseRules, Here, Rhythm, RunMode};
 use crate::decide::outcome::Outcome;
 use crate::policy::model::Action;
-use crate::recording::Recorded;
+use crate::recording::RecordedSnapshot;
 
 pub(crate) use series::Series;
 pub(crate) use totals::{ActionTally, TalliesByName, Totals};
@@ -68,7 +68,7 @@ impl Replay {
     }
 
     /// Runs a cycle. `None` for a snapshot without a clock, for which the daemon makes no decisions either.
-    pub fn step(&mut self, recorded: &Recorded) -> Option<ReplayedCycle> {
+    pub fn step(&mut self, recorded: &RecordedSnapshot) -> Option<ReplayedCycle> {
         let snapshot = &recorded.snapshot;
         let Some(now) = snapshot.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset)) else {
             self.totals.clockless += 1;

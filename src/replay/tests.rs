@@ -9,7 +9,7 @@ use crate::decide::pressure::{Reading, Readings};
 use crate::decide::protect::ProtectionFacts;
 use crate::policy::check_files;
 use crate::policy::pressure::Resource;
-use crate::recording::Recorded;
+use crate::recording::RecordedSnapshot;
 use crate::replay::{ActionTally, Replay, ReplaySetting, Totals};
 use crate::report::ReportFormat;
 use crate::session::column::Column;
@@ -24,7 +24,7 @@ const START: i64 = 1_795_000_000;
 /// SID, seconds from the start to the logon, user, machine, seconds idle.
 type Session = (i64, i64, &'static str, &'static str, i64);
 
-fn moment(at: i64, sessions: &[Session], clock: bool) -> Recorded {
+fn moment(at: i64, sessions: &[Session], clock: bool) -> RecordedSnapshot {
     use Column::{InstId, LastCallEt, LogonTime, Machine, Program, Serial, Server, Sid, Status, Taddr, Type, Username};
     let columns = [
         InstId,
@@ -74,7 +74,7 @@ fn moment(at: i64, sessions: &[Session], clock: bool) -> Recorded {
     let mut readings = Readings::default();
     let limit = Some(200);
     readings.set(1, Resource::Sessions, Reading { used: 150, limit });
-    Recorded {
+    RecordedSnapshot {
         snapshot: builder
             .finish(clock, instances)
             .finish(crate::columns_needed::ALWAYS.into_iter().collect()),
@@ -83,7 +83,7 @@ fn moment(at: i64, sessions: &[Session], clock: bool) -> Recorded {
     }
 }
 
-fn replay(policy: &str, moments: &[Recorded]) -> Totals {
+fn replay(policy: &str, moments: &[RecordedSnapshot]) -> Totals {
     let today = NaiveDate::from_ymd_opt(2026, 11, 18).expect("a date");
     let loaded = check_files(
         &[("idle.yaml".into(), policy.as_bytes().to_vec())],
@@ -104,7 +104,7 @@ fn replay(policy: &str, moments: &[Recorded]) -> Totals {
 }
 
 /// An idle session of SHOP on web01, other sessions that are not idle, and `more`.
-fn with(at: i64, more: &[Session]) -> Recorded {
+fn with(at: i64, more: &[Session]) -> RecordedSnapshot {
     let mut sessions = vec![
         (10, -90_000, "SHOP", "web01", 7_200 + at),
         (11, -90_000, "CRM", "web01", 5),
@@ -137,7 +137,7 @@ fn a_similar_session_within_minutes_counts_as_come_back() {
 fn a_session_after_five_minutes_does_not_count_as_come_back() {
     // The next snapshot, after 15 seconds, is assumed to be the first without the killed session.
     for (logon, came_back) in [(315, 1), (316, 0)] {
-        let moments: Vec<Recorded> = (0..=22)
+        let moments: Vec<RecordedSnapshot> = (0..=22)
             .map(|number| number * 15)
             .map(|at| {
                 let back: &[Session] = &[(30, logon, "SHOP", "web01", 0)];
@@ -184,7 +184,7 @@ fn a_recording_without_a_snapshot_says_so_and_nothing_of_policies() {
 fn a_hold_is_served_over_several_snapshots() {
     let policy = format!("{POLICY}    for: 30s\n");
     for (snapshots, acted) in [(2, 0), (3, 1), (9, 1)] {
-        let moments: Vec<Recorded> = (0..snapshots).map(|number| with(number * 15, &[])).collect();
+        let moments: Vec<RecordedSnapshot> = (0..snapshots).map(|number| with(number * 15, &[])).collect();
         let totals = replay(&policy, &moments);
         assert_eq!(
             (totals.all.acted, totals.policies[0].most.pending),

@@ -13,7 +13,7 @@ use crate::decide::refill::{ClientGroup, Return};
 use crate::gaps::notes;
 use crate::policy::model::{Action, PolicySet};
 use crate::policy::pressure::Resource;
-use crate::recording::Recorded;
+use crate::recording::RecordedSnapshot;
 use crate::replay::series::Series;
 use crate::replay::{ReplaySetting, ReplayedCycle};
 
@@ -147,7 +147,7 @@ impl Totals {
         }
     }
 
-    pub(super) fn count(&mut self, recorded: &Recorded, step: &ReplayedCycle, gap: bool, blackout: bool) {
+    pub(super) fn count(&mut self, recorded: &RecordedSnapshot, step: &ReplayedCycle, gap: bool, blackout: bool) {
         let snapshot = &recorded.snapshot;
         if self.span.is_none() {
             self.notes = notes(snapshot, &recorded.readings, &self.set, step.here.running());

@@ -16,7 +16,7 @@ use serde_json::json;
 use self::tally::DayTally;
 use super::csv::{inert, written};
 use super::html::report_page;
-use super::table::Table;
+use super::table::ReportTable;
 use super::text::shown;
 use super::{ReportFormat, iso, markdown, mode_words};
 use crate::decide::in_force::RunMode;
@@ -109,7 +109,7 @@ impl HistoryReport<'_> {
         at.with_timezone(&self.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string()
     }
 
-    fn table(&self) -> Table {
+    fn table(&self) -> ReportTable {
         if self.summary {
             self.summary_table()
         } else {
@@ -117,7 +117,7 @@ impl HistoryReport<'_> {
         }
     }
 
-    fn entry_table(&self) -> Table {
+    fn entry_table(&self) -> ReportTable {
         let rows = self.read.entries.iter().map(|entry| {
             let intent = &entry.intent;
             vec![
@@ -132,7 +132,7 @@ impl HistoryReport<'_> {
                 intent.reason.clone(),
             ]
         });
-        Table {
+        ReportTable {
             title: "Actions",
             head: vec![
                 "Time", "Database", "Session", "User", "Policy", "Action", "Outcome", "Then", "Reason",
@@ -143,7 +143,7 @@ impl HistoryReport<'_> {
         }
     }
 
-    fn summary_table(&self) -> Table {
+    fn summary_table(&self) -> ReportTable {
         let mut lines: BTreeMap<(String, String, String, &'static str), DayTally> = BTreeMap::new();
         for entry in &self.read.entries {
             let day = entry.at.with_timezone(&self.zone).format("%Y-%m-%d").to_string();
@@ -163,7 +163,7 @@ impl HistoryReport<'_> {
                 .chain(tally.counts().map(|count| count.to_string()))
                 .collect()
         });
-        Table {
+        ReportTable {
             title: "By day and policy",
             head: vec![
                 "Day",

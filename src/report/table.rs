@@ -12,7 +12,7 @@ use crate::terminal::{self, TextStyle, push};
 const NARROWEST: usize = 6;
 
 /// A table, its first column texts, whose cells are plain.
-pub(super) struct Table {
+pub(super) struct ReportTable {
     pub(super) title: &'static str,
     pub(super) head: Vec<&'static str>,
     pub(super) rows: Vec<Vec<String>>,
@@ -21,7 +21,7 @@ pub(super) struct Table {
     pub(super) left_out: usize,
 }
 
-impl Table {
+impl ReportTable {
     fn more(&self) -> Option<String> {
         (self.left_out > 0).then(|| format!("{} more are not shown.", self.left_out))
     }

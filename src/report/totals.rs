@@ -11,7 +11,7 @@ use crate::policy::pressure::Resource;
 use crate::quantity::{Span, counted};
 use crate::replay::{ActionTally, Series, TalliesByName, Totals};
 use crate::report::html::{report_page, tiles};
-use crate::report::table::Table;
+use crate::report::table::ReportTable;
 use crate::report::{ReportFormat, csv, iso, markdown};
 use crate::terminal::visible::visible;
 use crate::terminal::{Colour, TextStyle, bold, clip, push, wrapped};
@@ -228,7 +228,7 @@ impl Totals {
         remarks
     }
 
-    fn tables(&self) -> Vec<Table> {
+    fn tables(&self) -> Vec<ReportTable> {
         let mut tables = vec![self.policy_table()];
         for (title, head, counts) in [
             ("By user", "User", &self.by_user),
@@ -241,7 +241,7 @@ impl Totals {
         tables
     }
 
-    fn policy_table(&self) -> Table {
+    fn policy_table(&self) -> ReportTable {
         let rows = self.policies.iter().map(|policy| {
             let most = &policy.most;
             let counts = [
@@ -257,7 +257,7 @@ impl Totals {
             let words = [policy.name.to_string(), policy.action.to_string()];
             words.into_iter().chain(counts.map(|count| count.to_string())).collect()
         });
-        Table {
+        ReportTable {
             title: "By policy; from Matched to Exempt the most at once, Breaker in snapshots",
             head: vec![
                 "Policy",
@@ -277,7 +277,7 @@ impl Totals {
         }
     }
 
-    fn return_table(&self) -> Option<Table> {
+    fn return_table(&self) -> Option<ReportTable> {
         let rows = self.returns.iter().take(ROWS_SHOWN).map(|back| {
             vec![
                 back.ended.policy.to_string(),
@@ -289,7 +289,7 @@ impl Totals {
                 Span((back.at - back.ended.at).num_seconds()).to_string(),
             ]
         });
-        (!self.returns.is_empty()).then(|| Table {
+        (!self.returns.is_empty()).then(|| ReportTable {
             title: "Came back",
             head: vec!["Policy", "Session", "User", "Program", "Machine", "Ended", "After"],
             rows: rows.collect(),
@@ -299,7 +299,7 @@ impl Totals {
     }
 }
 
-fn count_table(title: &'static str, head: &'static str, counts: &TalliesByName) -> Option<Table> {
+fn count_table(title: &'static str, head: &'static str, counts: &TalliesByName) -> Option<ReportTable> {
     let all = counts.sorted();
     let row =
         |name: &str, tally: ActionTally| vec![name.to_owned(), tally.acted.to_string(), tally.came_back.to_string()];
@@ -308,7 +308,7 @@ fn count_table(title: &'static str, head: &'static str, counts: &TalliesByName) 
         .take(ROWS_SHOWN)
         .map(|(name, tally)| row(name, *tally))
         .collect();
-    (!rows.is_empty()).then(|| Table {
+    (!rows.is_empty()).then(|| ReportTable {
         title,
         head: vec![head, "Acted", "Back"],
         rows,

@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
         "metrics",
         "gaps",
         "systemd",
-        "recorder",
+        "event_sink",
         "replay",
         "report",
         "export",
@@ -51,7 +51,7 @@ const CIRCLES: &[(&[&str], &str)] = &[
         "the head holds the entries of a plan, its file which of them share a server process",
     ),
     (
-        &["recorder"],
+        &["event_sink"],
         "the head is what others call, its file the thread behind it that writes",
     ),
     (

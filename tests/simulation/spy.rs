@@ -6,7 +6,7 @@ use std::time::Duration;
 use orareaper::daemon::database::{CycleView, Watcher};
 use orareaper::daemon::pause::{Pause, Switch};
 use orareaper::daemon::standby::ConnectionState;
-use orareaper::daemon::watcher::Recording;
+use orareaper::daemon::watcher::EventWatcher;
 use orareaper::decide::verify::Proof;
 use orareaper::oracle::Error;
 
@@ -14,7 +14,7 @@ use super::steps::{Shared, lock};
 
 /// Holds what the daemon says against the truth, and passes it on to the daemon's own watcher.
 pub(crate) struct Spy {
-    pub(crate) inner: Recording,
+    pub(crate) inner: EventWatcher,
     pub(crate) truth: Shared,
     pub(crate) switch: Arc<Switch>,
 }

@@ -1,7 +1,7 @@
 //! A run, step by step: one thread, one clock that only the run moves, and every choice drawn from the seed.
 //!
 //! The daemon's own parts are at work: its poller and its actor over the real driver and the real wire, its database's loop
-//! one input at a time, its recorder on a folder of its own. Only the order in which they get their turns is the run's.
+//! one input at a time, its sink on a folder of its own. Only the order in which they get their turns is the run's.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -17,12 +17,12 @@ use orareaper::daemon::messages::{Acted, Batch, Input, Needs, Order, Settings};
 use orareaper::daemon::pause::{Pause, Switch, clear, set};
 use orareaper::daemon::poller::Poller;
 use orareaper::daemon::reach::Reach;
-use orareaper::daemon::watcher::Recording;
+use orareaper::daemon::watcher::EventWatcher;
 use orareaper::decide::in_force::{Arming, DatabaseRules, EffectiveLimits};
+use orareaper::event_sink::EventSink;
 use orareaper::journal;
 use orareaper::metrics::Metrics;
 use orareaper::oracle::{Driver, Login, Secret, Target};
-use orareaper::recorder::Recorder;
 use orareaper::session::SessionKey;
 use orareaper::status::SharedStatus;
 use orareaper::systemd::Heartbeat;
@@ -67,7 +67,7 @@ pub(crate) fn lock(truth: &Shared) -> MutexGuard<'_, Truth> {
 
 /// The daemon, in parts.
 struct Daemon {
-    recorder: Arc<Recorder>,
+    sink: Arc<EventSink>,
     database: Database,
     poller: Poller,
     actor: Actor,
@@ -233,18 +233,18 @@ impl Run {
     /// Starts the daemon, from what the journal says.
     fn start(&mut self) {
         let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
-        let (recorder, history) =
-            Recorder::open(self.state(), Arc::clone(&self.clock), metrics, status).expect("the state folder");
-        let recorder = Arc::new(recorder);
+        let (sink, history) =
+            EventSink::open(self.state(), Arc::clone(&self.clock), metrics, status).expect("the state folder");
+        let sink = Arc::new(sink);
         let heartbeat = Heartbeat::new(Arc::clone(&self.clock));
         let name: Arc<str> = Arc::from(NAME);
         let pulse = heartbeat.pulse("db-sim", Duration::from_secs(3600));
         let switch = Switch::new(self.state(), Arc::clone(&self.clock)).expect("the state folder");
         let switch = Arc::new(switch);
         let watcher = Spy {
-            inner: Recording::new(
+            inner: EventWatcher::new(
                 &name,
-                Arc::clone(&recorder),
+                Arc::clone(&sink),
                 pulse,
                 Arc::clone(&self.clock),
                 Arc::clone(&switch),
@@ -261,7 +261,7 @@ impl Run {
         let memory = history.memory(NAME, NAME);
         let database = Database::new(settings, self.rules(), memory, clock, (ask, act), Box::new(watcher));
         self.daemon = Some(Daemon {
-            recorder,
+            sink,
             database,
             poller: Poller::new(self.reach.clone(), Arc::clone(&self.clock)),
             actor: Actor::new(self.reach.clone(), Arc::clone(&self.clock), switch, tell),
@@ -417,10 +417,10 @@ impl Run {
             let session = self.world.session(own.inst_id, own.sid);
             session.is_some_and(|session| is(&session, *own))
         });
-        let mut desk = Desk::new(&daemon.recorder, truth, state, mischief);
+        let mut desk = Desk::new(&daemon.sink, truth, state, mischief);
         let carried_out = panic::catch_unwind(AssertUnwindSafe(|| daemon.actor.carry_out_all(batch, &mut desk)));
         let (marked, keys) = (desk.marked, std::mem::take(&mut desk.intended));
-        // It holds the recorder, and with it the journal's lock.
+        // It holds the sink, and with it the journal's lock.
         drop(desk);
         match carried_out {
             Ok(()) => {
@@ -454,7 +454,7 @@ impl Run {
 
     /// What the journal remembers is what the daemon remembers, also while it runs.
     fn compare_with_journal(&mut self) {
-        assert!(self.daemon().recorder.flush(PATIENT), "the journal takes no records");
+        assert!(self.daemon().sink.flush(PATIENT), "the journal takes no records");
         let now = self.clock.utc();
         let rules = self.setting.sets.concat();
         let history = journal::read::read(self.state(), now).expect("the journal");
@@ -580,7 +580,7 @@ impl Run {
         let Some(batch) = self.next_batch() else { return };
         let daemon = self.daemon.as_mut().expect("it runs");
         let mut desk = Desk::new(
-            &daemon.recorder,
+            &daemon.sink,
             Arc::clone(&self.truth),
             self.state.path().to_owned(),
             Mischief::None,

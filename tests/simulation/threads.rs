@@ -10,13 +10,13 @@ use chrono::TimeDelta;
 use orareaper::clock::{Clock, PacedClock, SystemClock};
 use orareaper::config::{Config, Database, Driver, Login, SecretSource};
 use orareaper::daemon::pause::Switch;
-use orareaper::daemon::watcher::{Clerk, Recording};
+use orareaper::daemon::watcher::{Clerk, EventWatcher};
 use orareaper::daemon::{RunningDatabases, Start, start};
 use orareaper::decide::in_force::RunMode;
+use orareaper::event_sink::EventSink;
 use orareaper::journal::read::{History, Past, read};
 use orareaper::metrics::Metrics;
 use orareaper::policy::model::PolicySet;
-use orareaper::recorder::Recorder;
 use orareaper::status::SharedStatus;
 use orareaper::systemd::Heartbeat;
 use orasim::{Clause, KillRecord, Server, World};
@@ -123,7 +123,7 @@ fn config(setting: &Setting, server: &Server, state: &Path) -> Config {
 
 /// The daemon and what its databases share.
 struct Whole {
-    recorder: Arc<Recorder>,
+    sink: Arc<EventSink>,
     history: History,
     heartbeat: Heartbeat,
     switch: Arc<Switch>,
@@ -137,10 +137,10 @@ fn begin(config: &Config, rules: &[Rule]) -> Whole {
         pace: SPEED,
     });
     let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
-    let opened = Recorder::open(&config.state, Arc::clone(&clock), metrics, status);
-    let (recorder, history) = opened.expect("the state folder");
+    let opened = EventSink::open(&config.state, Arc::clone(&clock), metrics, status);
+    let (sink, history) = opened.expect("the state folder");
     let mut whole = Whole {
-        recorder: Arc::new(recorder),
+        sink: Arc::new(sink),
         history,
         heartbeat: Heartbeat::new(Arc::clone(&clock)),
         switch: Arc::new(Switch::new(&config.state, Arc::clone(&clock)).expect("the state folder")),
@@ -164,10 +164,10 @@ impl Whole {
             memory: &|database| self.history.memory(&database.name, &database.place()),
             watcher: &|database| {
                 let pulse = self.heartbeat.pulse("db-sim", Duration::from_secs(30));
-                let (recorder, clock) = (Arc::clone(&self.recorder), Arc::clone(&self.clock));
-                Box::new(Recording::new(
+                let (sink, clock) = (Arc::clone(&self.sink), Arc::clone(&self.clock));
+                Box::new(EventWatcher::new(
                     &database.name,
-                    recorder,
+                    sink,
                     pulse,
                     clock,
                     Arc::clone(&self.switch),
@@ -176,7 +176,7 @@ impl Whole {
             },
             witness: &|database| {
                 let names = (&database.name, &database.place());
-                Box::new(Clerk::new(names, Arc::clone(&self.recorder)))
+                Box::new(Clerk::new(names, Arc::clone(&self.sink)))
             },
         })
     }
@@ -194,10 +194,7 @@ fn end(whole: Whole, world: &World) {
         whole.running.expect("it runs").stop(Duration::from_secs(10)),
         "a loop did not end in good order"
     );
-    whole
-        .recorder
-        .close(Duration::from_secs(30))
-        .expect("all of it is written");
+    whole.sink.close(Duration::from_secs(30)).expect("all of it is written");
     for session in world.sessions() {
         if session.group.is_none() && session.username.as_deref() == Some(REAPER) {
             world.log_off(session.instance, session.sid);

@@ -11,8 +11,8 @@ use orareaper::actuator::carry_out::{Answered, Intending, Witness};
 use orareaper::daemon::watcher::Clerk;
 use orareaper::decide::cycle::Done;
 use orareaper::decide::outcome::Outcome;
+use orareaper::event_sink::EventSink;
 use orareaper::journal;
-use orareaper::recorder::Recorder;
 use orareaper::session::SessionKey;
 use orasim::scenario::Length;
 use orasim::{Fault, Strike, World};
@@ -229,7 +229,7 @@ pub(crate) fn is_crash(panicked: &(dyn Any + Send)) -> bool {
 /// Writes actions down as the daemon does, watched, and with mischief.
 pub(crate) struct Desk {
     clerk: Clerk,
-    recorder: Arc<Recorder>,
+    sink: Arc<EventSink>,
     truth: Shared,
     state: PathBuf,
     mischief: Mischief,
@@ -241,11 +241,11 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn new(recorder: &Arc<Recorder>, truth: Shared, state: PathBuf, mischief: Mischief) -> Desk {
+    pub(crate) fn new(sink: &Arc<EventSink>, truth: Shared, state: PathBuf, mischief: Mischief) -> Desk {
         let name = Arc::from(NAME);
         Desk {
-            clerk: Clerk::new((&name, &name), Arc::clone(recorder)),
-            recorder: Arc::clone(recorder),
+            clerk: Clerk::new((&name, &name), Arc::clone(sink)),
+            sink: Arc::clone(sink),
             truth,
             state,
             mischief,
@@ -274,7 +274,7 @@ impl Witness for Desk {
         }
         if self.mischief == Mischief::CrashInIntent(at) {
             // Whatever was handed in before is written before it.
-            assert!(self.recorder.flush(PATIENT), "the journal takes no records");
+            assert!(self.sink.flush(PATIENT), "the journal takes no records");
             let mut file = OpenOptions::new()
                 .append(true)
                 .open(journal::file(&self.state, 0))

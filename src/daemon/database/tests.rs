@@ -4,11 +4,11 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::daemon::pause::Switch;
 use crate::daemon::standby::StandbyOrder;
-use crate::daemon::watcher::Recording;
+use crate::daemon::watcher::EventWatcher;
 use crate::decide::in_force::{Arming, EffectiveLimits, RunMode};
+use crate::event_sink::tests::over;
 use crate::journal::tests::{Tape, intent};
 use crate::oracle::capabilities::tests::capabilities;
-use crate::recorder::tests::over;
 use crate::session::snapshot::{Cell, Instance, SnapshotClock as DbClock, SnapshotSource};
 use crate::session::time::DbTime;
 use crate::systemd::Heartbeat;
@@ -292,16 +292,16 @@ fn a_listener_that_is_not_there_is_tried_again_later() {
 fn a_disk_that_does_not_answer_delays_no_loop() {
     let state = tempfile::tempdir().expect("a folder");
     let tape = Tape::default();
-    let recorder = over(&tape);
+    let sink = over(&tape);
     let held = tape.slow.lock().expect("not poisoned");
     let (told, acting) = channel();
-    let acts = Arc::clone(&recorder);
-    let one = intent(recorder.next_id(), 287, RunMode::Enforce);
+    let acts = Arc::clone(&sink);
+    let one = intent(sink.next_id(), 287, RunMode::Enforce);
     std::thread::spawn(move || told.send(acts.record_intent(&one)));
     let host: Arc<dyn Clock> = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
     let switch = Arc::new(Switch::new(state.path(), Arc::clone(&host)).expect("a folder"));
     let pulse = Heartbeat::new(Arc::clone(&host)).pulse("db-prod", Duration::from_secs(30));
-    let watcher = Recording::new(&"prod".into(), recorder, pulse, host, switch, state.path());
+    let watcher = EventWatcher::new(&"prod".into(), sink, pulse, host, switch, state.path());
     let (mut database, clock, threads) = watched_by(Box::new(watcher));
     // Whoever runs these loops holds the disk up: if they waited for it, the test would not end.
     for cycle in 0..3 {

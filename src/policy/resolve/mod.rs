@@ -45,7 +45,7 @@ pub(crate) fn resolve(
 }
 
 /// AND or OR of several conditions.
-type Join = fn(Vec<Condition>) -> Condition;
+type Joined = fn(Vec<Condition>) -> Condition;
 
 /// The parts of a condition that are right for themselves, as large as they are, where others are wrong: the right parts of
 /// an AND or OR still belong together.
@@ -54,7 +54,7 @@ pub(crate) fn right_parts(expr: &Expr, definitions: &Definitions) -> Vec<(Condit
     if let Some(whole) = whole(expr) {
         return vec![whole];
     }
-    let (inner, join): (&[Expr], Join) = match &expr.kind {
+    let (inner, join): (&[Expr], Joined) = match &expr.kind {
         ExprKind::And(parts) => (parts, Condition::And),
         ExprKind::Or(parts) => (parts, Condition::Or),
         // What is odd about it under NOT is not odd without.

@@ -1,7 +1,7 @@
 //! One event in; the journal's record, the log line, the metrics and the status page out.
 //!
 //! Log, metrics and page are told at once. The record goes to the one thread that writes the journal ([`writer`]), which nobody
-//! waits for but who is about to act: [`Recorder::record_intent`] returns only when the intent is on the disk, and whoever gets
+//! waits for but who is about to act: [`EventSink::record_intent`] returns only when the intent is on the disk, and whoever gets
 //! an error from it does not act. So a disk that is full, or does not answer, stops the acting and not the daemon: it goes on
 //! watching, measuring and answering `/metrics`.
 //!
@@ -20,10 +20,10 @@ use crate::clock::Clock;
 use crate::config::Retention;
 use crate::decide::outcome::Outcome;
 use crate::event::{Event, Intent, Outcomed};
+use crate::event_sink::writer::{Refused, Room, Writer};
 use crate::journal::read::{History, unwritten};
 use crate::journal::{Error, Journal, line};
 use crate::metrics::Metrics;
-use crate::recorder::writer::{Refused, Room, Writer};
 use crate::status::SharedStatus;
 
 /// A disk that has not answered for so long is told of, and no intent waits for it any longer. Its warrant would be old by then.
@@ -34,7 +34,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Records events. One for the whole daemon, shared by its threads.
 #[derive(Debug)]
-pub struct Recorder {
+pub struct EventSink {
     panel: Arc<Panel>,
     next_id: AtomicU64,
     writer: Writer,
@@ -57,7 +57,7 @@ impl Panel {
     }
 }
 
-impl Recorder {
+impl EventSink {
     /// Opens the journal of a state folder, ends what a crash has left open in it, and reports its damage.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Recorder {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         status: SharedStatus,
-    ) -> Result<(Recorder, History), Error> {
+    ) -> Result<(EventSink, History), Error> {
         let (journal, history) = Journal::open(state, clock.utc())?;
         for damage in &history.damage {
             tracing::warn!(
@@ -84,18 +84,18 @@ impl Recorder {
             );
         }
         let panel = Panel { clock, metrics, status };
-        let started = Recorder::on(journal, history.next_id, panel, PATIENCE);
-        let recorder = started.map_err(Error::io("start a thread to write the journal in", state))?;
+        let started = EventSink::on(journal, history.next_id, panel, PATIENCE);
+        let sink = started.map_err(Error::io("start a thread to write the journal in", state))?;
         for intent in history.unfinished() {
             let why = "the daemon ended before the outcome was written";
-            recorder.record(&Event::Outcome(Outcomed::untold(intent, unwritten(intent), why)));
+            sink.record(&Event::Outcome(Outcomed::untold(intent, unwritten(intent), why)));
         }
-        Ok((recorder, history))
+        Ok((sink, history))
     }
 
-    fn on(journal: Journal, next_id: u64, panel: Panel, patience: Duration) -> io::Result<Recorder> {
+    fn on(journal: Journal, next_id: u64, panel: Panel, patience: Duration) -> io::Result<EventSink> {
         let panel = Arc::new(panel);
-        Ok(Recorder {
+        Ok(EventSink {
             writer: Writer::start(journal, Arc::clone(&panel), patience)?,
             panel,
             next_id: AtomicU64::new(next_id),
@@ -173,7 +173,7 @@ impl Recorder {
 }
 
 /// The journal's lock is free once this is gone, so that a next daemon may have the folder.
-impl Drop for Recorder {
+impl Drop for EventSink {
     fn drop(&mut self) {
         if !self.writer.is_closing()
             && let Err(unwritten) = self.writer.close(ENDS_WITHIN)

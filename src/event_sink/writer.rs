@@ -25,9 +25,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use crate::clock::Monotonic;
 use crate::config::Retention;
 use crate::event::{Event, JournalGap};
+use crate::event_sink::Panel;
 use crate::journal::chain::LineHash;
 use crate::journal::{Journal, Tidied, line};
-use crate::recorder::Panel;
 
 /// So many bytes of records wait: some thousands of records.
 pub(super) const MOST_BYTES: usize = 16 * 1024 * 1024;
@@ -71,7 +71,7 @@ pub(super) struct Writer {
 #[derive(Debug)]
 struct Shared {
     panel: Arc<Panel>,
-    queue: Mutex<Queue>,
+    queue: Mutex<JournalQueue>,
     /// There is something to do.
     work: Condvar,
     /// A write has come to its end, or the thread has.
@@ -79,8 +79,8 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    waiting: VecDeque<Item>,
+struct JournalQueue {
+    waiting: VecDeque<JournalItem>,
     /// Of those that wait and those that are being written.
     bytes: usize,
     /// How many were ever handed in.
@@ -89,7 +89,7 @@ struct Queue {
     writing: Option<(u64, usize)>,
     /// Since when the disk has been asked, while it is.
     asked: Option<Monotonic>,
-    trouble: Option<Trouble>,
+    trouble: Option<JournalTrouble>,
     kept: Retention,
     /// When to look next whether the oldest file is beyond what is kept; none: now.
     tidies: Option<Monotonic>,
@@ -98,7 +98,7 @@ struct Queue {
 }
 
 #[derive(Debug)]
-struct Item {
+struct JournalItem {
     number: u64,
     line: Vec<u8>,
     /// Who waits for it: an intent's caller.
@@ -107,7 +107,7 @@ struct Item {
 
 /// What has been wrong since the journal last took a record.
 #[derive(Debug)]
-struct Trouble {
+struct JournalTrouble {
     since: DateTime<Utc>,
     error: String,
     refused: u64,
@@ -118,7 +118,7 @@ struct Trouble {
 #[derive(Debug)]
 enum Turn {
     /// Write these; after trouble, with the record that ends it.
-    Write(Vec<Item>),
+    Write(Vec<JournalItem>),
     /// Look whether the file is as it was left.
     Look,
     /// Look whether the oldest file is beyond what is kept.
@@ -222,8 +222,8 @@ impl Writer {
     pub(super) fn flush(&self, within: Duration) -> bool {
         let queue = self.shared.lock();
         let wanted = queue.handed_in;
-        let is_out = |queue: &Queue| queue.oldest().is_some_and(|oldest| oldest <= wanted);
-        let waits = |queue: &mut Queue| is_out(queue) && !queue.ended;
+        let is_out = |queue: &JournalQueue| queue.oldest().is_some_and(|oldest| oldest <= wanted);
+        let waits = |queue: &mut JournalQueue| is_out(queue) && !queue.ended;
         let waited = self.shared.turned.wait_timeout_while(queue, within, waits);
         let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         !is_out(&queue)
@@ -236,7 +236,7 @@ impl Writer {
         let waited = self
             .shared
             .turned
-            .wait_timeout_while(queue, within, |queue: &mut Queue| !queue.ended);
+            .wait_timeout_while(queue, within, |queue: &mut JournalQueue| !queue.ended);
         let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let unwritten = queue.waiting.len() + queue.writing.map_or(0, |(_, count)| count);
         if unwritten == 0 {
@@ -264,7 +264,7 @@ impl Writer {
     }
 }
 
-impl Queue {
+impl JournalQueue {
     fn push(&mut self, line: Vec<u8>, caller: Option<SyncSender<io::Result<()>>>, room: Room) -> io::Result<u64> {
         if self.closing {
             return Err(io::Error::other("the daemon ends and takes no more records"));
@@ -280,7 +280,7 @@ impl Queue {
         self.bytes = bytes;
         self.handed_in += 1;
         let number = self.handed_in;
-        self.waiting.push_back(Item { number, line, caller });
+        self.waiting.push_back(JournalItem { number, line, caller });
         Ok(number)
     }
 
@@ -359,7 +359,7 @@ impl Head {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, JournalQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -414,7 +414,7 @@ impl Shared {
     }
 
     /// The disk is asked here and nowhere else, and nobody's lock is held meanwhile.
-    fn write(&self, journal: &mut Journal, items: &[Item], gap: Option<JournalGap>) -> io::Result<()> {
+    fn write(&self, journal: &mut Journal, items: &[JournalItem], gap: Option<JournalGap>) -> io::Result<()> {
         let mut lines: Vec<u8> = items.iter().flat_map(|item| &item.line).copied().collect();
         let Some(gap) = gap else {
             return journal.append_lines(&lines);
@@ -427,7 +427,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Trouble with old files is told, and is none with the records to come; whether those can be written is looked at anyway.
+    /// JournalTrouble with old files is told, and is none with the records to come; whether those can be written is looked at anyway.
     fn tidy(&self, journal: &mut Journal, kept: &Retention) -> io::Result<()> {
         match journal.tidy(kept, self.panel.clock.utc()) {
             Ok(Tidied::Nothing) => {}
@@ -446,7 +446,7 @@ impl Shared {
         journal.make_sure()
     }
 
-    fn written(&self, items: Vec<Item>) {
+    fn written(&self, items: Vec<JournalItem>) {
         let mut queue = self.lock();
         (queue.asked, queue.writing) = (None, None);
         for item in items {
@@ -461,11 +461,11 @@ impl Shared {
     }
 
     /// Intents fail, everything else is tried again.
-    fn not_written(&self, items: Vec<Item>, error: &io::Error) {
+    fn not_written(&self, items: Vec<JournalItem>, error: &io::Error) {
         let mut queue = self.in_trouble(self.lock(), &error.to_string());
         (queue.asked, queue.writing) = (None, None);
         let behind = std::mem::take(&mut queue.waiting);
-        let (intents, others): (Vec<Item>, Vec<Item>) =
+        let (intents, others): (Vec<JournalItem>, Vec<JournalItem>) =
             items.into_iter().chain(behind).partition(|item| item.caller.is_some());
         queue.waiting = others.into();
         for intent in intents {
@@ -481,7 +481,7 @@ impl Shared {
     }
 
     /// Tells that the journal takes no records, once, and counts each time that it shows.
-    fn in_trouble<'a>(&'a self, mut queue: MutexGuard<'a, Queue>, error: &str) -> MutexGuard<'a, Queue> {
+    fn in_trouble<'a>(&'a self, mut queue: MutexGuard<'a, JournalQueue>, error: &str) -> MutexGuard<'a, JournalQueue> {
         self.panel.metrics.journal_failed();
         match &mut queue.trouble {
             Some(trouble) if trouble.error == error => {}
@@ -490,7 +490,7 @@ impl Shared {
                 self.panel.status.write().journal_error = Some(error.to_owned());
             }
             none @ None => {
-                *none = Some(Trouble {
+                *none = Some(JournalTrouble {
                     since: self.panel.clock.utc(),
                     error: error.to_owned(),
                     refused: 0,
@@ -504,12 +504,12 @@ impl Shared {
         queue
     }
 
-    fn refused(&self, queue: MutexGuard<'_, Queue>, error: &io::Error) {
+    fn refused(&self, queue: MutexGuard<'_, JournalQueue>, error: &io::Error) {
         let mut queue = self.in_trouble(queue, &error.to_string());
         queue.trouble.iter_mut().for_each(|trouble| trouble.refused += 1);
     }
 
-    fn lost(&self, queue: MutexGuard<'_, Queue>, error: &io::Error) {
+    fn lost(&self, queue: MutexGuard<'_, JournalQueue>, error: &io::Error) {
         let mut queue = self.in_trouble(queue, &error.to_string());
         queue.trouble.iter_mut().for_each(|trouble| trouble.lost += 1);
     }

@@ -1,4 +1,4 @@
-//! The recorder over a disk that fails, and over one that does not answer.
+//! The sink over a disk that fails, and over one that does not answer.
 
 use std::sync::MutexGuard;
 use std::sync::mpsc::{Receiver, channel};
@@ -17,15 +17,15 @@ fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at("2026-11-22T11:00:00Z".parse().expect("a time")))
 }
 
-/// A recorder over this medium.
-pub(crate) fn over(tape: &Tape) -> Arc<Recorder> {
+/// A sink over this medium.
+pub(crate) fn over(tape: &Tape) -> Arc<EventSink> {
     let panel = Panel {
         clock: clock(),
         metrics: Arc::new(Metrics::new()),
         status: SharedStatus::default(),
     };
     let journal = Journal::on(Box::new(tape.clone()), FILE_BYTES);
-    Arc::new(Recorder::on(journal, 1, panel, PATIENCE).expect("a thread"))
+    Arc::new(EventSink::on(journal, 1, panel, PATIENCE).expect("a thread"))
 }
 
 struct Desk {
@@ -33,7 +33,7 @@ struct Desk {
     clock: Arc<ManualClock>,
     metrics: Arc<Metrics>,
     status: SharedStatus,
-    recorder: Arc<Recorder>,
+    sink: Arc<EventSink>,
 }
 
 fn desk() -> Desk {
@@ -50,13 +50,13 @@ fn patient_for(patience: Duration) -> Desk {
         metrics: Arc::clone(&metrics),
         status: status.clone(),
     };
-    let recorder = Arc::new(Recorder::on(journal, 1, panel, patience).expect("a thread"));
+    let sink = Arc::new(EventSink::on(journal, 1, panel, patience).expect("a thread"));
     Desk {
         tape,
         clock,
         metrics,
         status,
-        recorder,
+        sink,
     }
 }
 
@@ -79,30 +79,30 @@ impl Desk {
     /// From here on no flush comes to its end; returns when one waits.
     fn slow(&self) -> MutexGuard<'_, ()> {
         let held = self.tape.slow.lock().expect("not poisoned");
-        self.recorder.record(&Event::Resumed { by: "a test".into() });
+        self.sink.record(&Event::Resumed { by: "a test".into() });
         until("the write", || self.tape.taken().contains(&"append".to_owned()));
         held
     }
 
     fn intend(&self, sid: u32) -> Arc<Intent> {
-        intent(self.recorder.next_id(), sid, RunMode::Enforce)
+        intent(self.sink.next_id(), sid, RunMode::Enforce)
     }
 
     /// Has an intent recorded by a thread of its own, which tells what came of it.
     fn intends(&self, intent: &Arc<Intent>) -> Receiver<io::Result<()>> {
         let (told, answer) = channel();
-        let (recorder, intent) = (Arc::clone(&self.recorder), Arc::clone(intent));
-        thread::spawn(move || told.send(recorder.record_intent(&intent)));
+        let (sink, intent) = (Arc::clone(&self.sink), Arc::clone(intent));
+        thread::spawn(move || told.send(sink.record_intent(&intent)));
         answer
     }
 
     /// Waits until so many records wait for the disk that is asked.
     fn queued(&self, count: usize) {
-        until("the queue", || self.recorder.writer.waiting() == count);
+        until("the queue", || self.sink.writer.waiting() == count);
     }
 
     fn flush(&self) {
-        assert!(self.recorder.flush(PATIENCE), "it is not on the disk");
+        assert!(self.sink.flush(PATIENCE), "it is not on the disk");
     }
 
     /// What is there. Half a record at the end may be about to be cut off; there is none before it.
@@ -136,15 +136,15 @@ fn actions<const COUNT: usize>(expected: [(&str, u64); COUNT]) -> [(String, u64)
 fn an_event_reaches_journal_metrics_and_status() {
     let desk = desk();
     let one = desk.intend(287);
-    desk.recorder.record_intent(&one).expect("is on the disk");
+    desk.sink.record_intent(&one).expect("is on the disk");
     assert_eq!(desk.actions(), actions([("intent", 1)]));
-    desk.recorder.record(&outcome(&one, Outcome::Marked));
+    desk.sink.record(&outcome(&one, Outcome::Marked));
     desk.flush();
     assert_eq!(desk.actions().len(), 2);
     let counted = r#"orareaper_actions_total{action="kill immediate",database="prod",inst_id="1",mode="enforce",outcome="marked",policy="idle"} 1"#;
     assert!(desk.metrics.text().contains(counted), "{}", desk.metrics.text());
     assert_eq!(desk.status.read().recent[0].outcomed.outcome, Outcome::Marked);
-    assert_eq!(desk.recorder.next_id(), 2);
+    assert_eq!(desk.sink.next_id(), 2);
 }
 
 #[test]
@@ -161,13 +161,13 @@ fn a_disk_that_does_not_answer_delays_nobody_who_does_not_act() {
         cycle,
         Event::Resumed { by: "a test".into() },
     ] {
-        desk.recorder.record(&event);
+        desk.sink.record(&event);
     }
     desk.queued(3);
     acting
         .try_recv()
         .expect_err("the intent's caller waits, and nobody else");
-    assert_eq!(desk.recorder.next_id(), 2);
+    assert_eq!(desk.sink.next_id(), 2);
     assert_eq!(desk.status.read().recent.len(), 1, "the page does not wait");
     drop(held);
     acting
@@ -211,7 +211,7 @@ fn a_flush_that_fails_fails_every_intent_in_it_and_behind_it() {
     let (one, two) = (desk.intend(287), desk.intend(288));
     let first = desk.intends(&one);
     desk.queued(1);
-    desk.recorder.record(&outcome(&one, Outcome::Done));
+    desk.sink.record(&outcome(&one, Outcome::Done));
     let second = desk.intends(&two);
     desk.queued(3);
     // The one under way fails, so what waits behind it is not even tried: it would have to be written after it.
@@ -238,11 +238,11 @@ fn an_intent_that_is_not_on_the_disk_is_an_error_and_not_written_later() {
     let desk = desk();
     desk.fail(&["append"]);
     let one = desk.intend(287);
-    let error = desk.recorder.record_intent(&one).expect_err("the disk is full");
+    let error = desk.sink.record_intent(&one).expect_err("the disk is full");
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     assert!(!desk.metrics.text().contains("orareaper_journal_errors_total 0\n"));
     let two = desk.intend(288);
-    desk.recorder.record_intent(&two).expect("there is room again");
+    desk.sink.record_intent(&two).expect("there is room again");
     assert_eq!(
         desk.actions(),
         actions([("intent", 2)]),
@@ -255,19 +255,19 @@ fn an_intent_that_is_not_on_the_disk_is_an_error_and_not_written_later() {
 fn an_outcome_waits_for_the_disk_and_goes_before_the_next_intent() {
     let desk = desk();
     let one = desk.intend(287);
-    desk.recorder.record_intent(&one).expect("is on the disk");
+    desk.sink.record_intent(&one).expect("is on the disk");
     // As long as the half record cannot be cut off, nothing else is written, for as often as somebody tries.
     desk.fail(&["append"]);
     desk.fail(&["cut"; 10_000]);
-    desk.recorder.record(&outcome(&one, Outcome::Done));
+    desk.sink.record(&outcome(&one, Outcome::Done));
     assert_eq!(desk.status.read().recent.len(), 1, "it is shown all the same");
     let two = desk.intend(288);
     // The outcome still finds no room: then there is none for an intent either.
-    desk.recorder.record_intent(&two).expect_err("still full");
+    desk.sink.record_intent(&two).expect_err("still full");
     assert!(desk.status.read().journal_error.is_some());
     desk.tape.fail.lock().expect("not poisoned").clear();
     let three = desk.intend(289);
-    desk.recorder.record_intent(&three).expect("there is room again");
+    desk.sink.record_intent(&three).expect("there is room again");
     assert_eq!(desk.actions(), actions([("intent", 1), ("outcome", 1), ("intent", 3)]));
     assert_eq!(desk.gap(), Some((1, 0)));
 }
@@ -278,7 +278,7 @@ fn a_journal_that_is_well_again_says_so_of_itself() {
     let desk = desk();
     desk.fail(&["append"]);
     let one = desk.intend(287);
-    desk.recorder.record_intent(&one).expect_err("the disk is full");
+    desk.sink.record_intent(&one).expect_err("the disk is full");
     until("the journal to take records again", || desk.gap().is_some());
     assert_eq!(desk.status.read().journal_error, None);
     let record = &desk.records()[0];
@@ -302,23 +302,23 @@ fn what_finds_no_room_is_counted_and_an_intent_that_finds_none_is_refused() {
         .len();
     let fit = writer::MOST_BYTES / size;
     for _ in 0..fit + 3 {
-        desk.recorder.record(&large);
+        desk.sink.record(&large);
     }
-    let lost = fit + 3 - desk.recorder.writer.waiting() + 1;
+    let lost = fit + 3 - desk.sink.writer.waiting() + 1;
     assert!(lost >= 4);
     // Up to half a record's room is left: it is taken by smaller ones, so that an intent finds none.
     let small = Event::Resumed { by: String::new() };
     let mut waiting = 0;
-    while desk.recorder.writer.waiting() > waiting {
-        waiting = desk.recorder.writer.waiting();
-        desk.recorder.record(&small);
+    while desk.sink.writer.waiting() > waiting {
+        waiting = desk.sink.writer.waiting();
+        desk.sink.record(&small);
     }
     let one = desk.intend(287);
-    let error = desk.recorder.record_intent(&one).expect_err("finds no room");
+    let error = desk.sink.record_intent(&one).expect_err("finds no room");
     assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
     assert!(desk.status.read().journal_error.is_some());
     // An outcome is of an intent that was written, so there are few, and each finds room.
-    desk.recorder.record(&outcome(&one, Outcome::Done));
+    desk.sink.record(&outcome(&one, Outcome::Done));
     drop(held);
     until("the journal to take records again", || {
         desk.status.read().journal_error.is_none()
@@ -331,7 +331,7 @@ fn what_finds_no_room_is_counted_and_an_intent_that_finds_none_is_refused() {
 fn a_disk_that_never_answers_is_told_of() {
     let desk = desk();
     let held = desk.slow();
-    let tell = || desk.recorder.record(&Event::Cycle(Arc::default()));
+    let tell = || desk.sink.record(&Event::Cycle(Arc::default()));
     desk.clock.advance(PATIENCE);
     tell();
     assert_eq!(desk.status.read().journal_error, None, "that long it may take");
@@ -350,7 +350,7 @@ fn an_intent_does_not_wait_for_ever() {
     let desk = patient_for(Duration::from_millis(20));
     let held = desk.slow();
     let error = desk
-        .recorder
+        .sink
         .record_intent(&desk.intend(287))
         .expect_err("is not on the disk");
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -369,10 +369,7 @@ fn an_intent_that_comes_to_the_disk_too_late_is_no_action() {
     // One whose time is over before its writing begins is taken back, and says nothing here.
     let late = (0..1000).find_map(|_| {
         let one = desk.intend(287);
-        let error = desk
-            .recorder
-            .record_intent(&one)
-            .expect_err("is not on the disk in time");
+        let error = desk.sink.record_intent(&one).expect_err("is not on the disk in time");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         desk.tape.taken().contains(&"append".to_owned()).then_some(one.id)
     });
@@ -392,23 +389,21 @@ fn at_the_end_everything_is_written_and_nothing_more_is_taken() {
     let desk = desk();
     let held = desk.slow();
     let one = desk.intend(287);
-    desk.recorder.record(&outcome(&one, Outcome::Done));
+    desk.sink.record(&outcome(&one, Outcome::Done));
     let unwritten = desk
-        .recorder
+        .sink
         .close(Duration::from_millis(10))
         .expect_err("the disk does not answer");
     assert!(
         unwritten.starts_with("2 records of the journal were not written: "),
         "{unwritten}"
     );
-    desk.recorder
-        .record_intent(&desk.intend(288))
-        .expect_err("the daemon ends");
-    assert!(desk.recorder.runs());
+    desk.sink.record_intent(&desk.intend(288)).expect_err("the daemon ends");
+    assert!(desk.sink.runs());
     drop(held);
-    desk.recorder.close(PATIENCE).expect("in time");
+    desk.sink.close(PATIENCE).expect("in time");
     assert_eq!(desk.actions(), actions([("outcome", 1)]));
-    until("the thread to end", || !desk.recorder.runs());
+    until("the thread to end", || !desk.sink.runs());
 }
 
 #[test]
@@ -416,8 +411,8 @@ fn at_the_end_a_full_disk_is_tried_once_more() {
     let desk = desk();
     let one = desk.intend(287);
     desk.fail(&["append"; 10_000]);
-    desk.recorder.record(&outcome(&one, Outcome::Done));
-    let unwritten = desk.recorder.close(PATIENCE).expect_err("the disk is full");
+    desk.sink.record(&outcome(&one, Outcome::Done));
+    let unwritten = desk.sink.close(PATIENCE).expect_err("the disk is full");
     let full = io::Error::from(io::ErrorKind::StorageFull);
     assert_eq!(unwritten, format!("1 records of the journal were not written: {full}"));
 }
@@ -427,19 +422,19 @@ fn what_a_crash_left_open_is_ended_once() {
     let state = tempfile::tempdir().expect("a folder");
     let open = || {
         let metrics = Arc::new(Metrics::new());
-        Recorder::open(state.path(), clock(), metrics, SharedStatus::default()).expect("opens")
+        EventSink::open(state.path(), clock(), metrics, SharedStatus::default()).expect("opens")
     };
-    let (recorder, history) = open();
+    let (sink, history) = open();
     assert_eq!(history.actions.len(), 0);
-    let one = intent(recorder.next_id(), 287, RunMode::Enforce);
-    let two = intent(recorder.next_id(), 288, RunMode::DryRun);
-    recorder.record_intent(&one).expect("is on the disk");
-    recorder.record_intent(&two).expect("is on the disk");
-    drop(recorder);
-    let (recorder, history) = open();
+    let one = intent(sink.next_id(), 287, RunMode::Enforce);
+    let two = intent(sink.next_id(), 288, RunMode::DryRun);
+    sink.record_intent(&one).expect("is on the disk");
+    sink.record_intent(&two).expect("is on the disk");
+    drop(sink);
+    let (sink, history) = open();
     assert_eq!(history.unfinished().map(|intent| intent.id).collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(recorder.next_id(), 3);
-    drop(recorder);
+    assert_eq!(sink.next_id(), 3);
+    drop(sink);
     let (_recorder, history) = open();
     assert_eq!(history.unfinished().count(), 0);
     let outcomes = history
