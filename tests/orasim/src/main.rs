@@ -1,13 +1,14 @@
 //! The simulated database as a program: serves a scenario to real clients, or answers one statement.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use orasim::backend::{ConnectTo, Database};
 use orasim::local::{Local, shown};
+use orasim::scenario::Behaviour;
 use orasim::{Scenario, ScenarioError, Server, World};
 
 /// A simulated Oracle database that real clients log in to.
@@ -34,6 +35,9 @@ enum Command {
         /// Another seed for what is drawn.
         #[arg(long)]
         seed: Option<u64>,
+        /// A file whose key `behaviour` says how the database differs from what is documented.
+        #[arg(long)]
+        behaviour: Option<PathBuf>,
     },
     /// List the ready-made scenarios.
     Scenarios,
@@ -77,10 +81,14 @@ fn run(command: Command) -> Result<(), String> {
             listen,
             speed,
             seed,
+            behaviour,
         } => {
             let mut scenario = scenario(&name).map_err(|error| error.to_string())?;
             scenario.speed = speed.unwrap_or(scenario.speed);
             scenario.seed = seed.unwrap_or(scenario.seed);
+            if let Some(file) = behaviour {
+                scenario.behaviour = Behaviour::load(&file).map_err(|error| error.to_string())?;
+            }
             serve(scenario, listen)
         }
         Command::Scenarios => {

@@ -1,6 +1,7 @@
 //! All tests of the simulated database, as one program.
 
 mod accounts;
+mod behave;
 mod fixed;
 mod idle;
 mod kill;

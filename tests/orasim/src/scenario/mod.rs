@@ -3,6 +3,7 @@
 //! A scenario is read and checked once; a mistake is refused with its place and its reason, so that a world is built only from a
 //! valid scenario. Numbers with a range are drawn from the scenario's seed, the same each time.
 
+mod behaviour;
 mod database;
 mod group;
 mod rights;
@@ -15,6 +16,7 @@ use chrono::NaiveDateTime;
 use serde::Deserialize;
 
 use crate::faults::Fault;
+pub use behaviour::{Answer, Behaviour, Doing, Ends, RowAfter};
 pub use database::{
     BackgroundKill, BrokenText, ContainerData, Contents, DatabaseSpec, ProcessesFull, Tablespace, WhereClosed,
 };
@@ -103,6 +105,9 @@ pub struct Scenario {
     /// What goes wrong.
     #[serde(default)]
     pub faults: Vec<Fault>,
+    /// How the database differs from what is documented.
+    #[serde(default)]
+    pub behaviour: Behaviour,
 }
 
 fn one() -> u64 {

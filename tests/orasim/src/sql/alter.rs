@@ -24,6 +24,8 @@ pub(crate) enum Alter {
 pub(crate) struct Grammar {
     pub(crate) release: Release,
     pub(crate) disconnect_takes_instance: bool,
+    /// The answer to one that names an instance, where it takes none.
+    pub(crate) refused_instance: u32,
 }
 
 /// What else ALTER SYSTEM can.
@@ -152,16 +154,18 @@ pub(crate) fn read(tokens: &Tokens<'_>, grammar: Grammar) -> Result<Alter, OraEr
         let named = words.text().ok_or_else(|| words.error(26))?;
         let clause = kill_clause(&mut words, grammar)?;
         words.end()?;
-        return order(&named, clause, true).map(Alter::End);
+        return order(&named, clause, None).map(Alter::End);
     }
     if words.take("DISCONNECT") {
         if !words.take("SESSION") {
             return Err(words.error(2065));
         }
         let named = words.text().ok_or_else(|| words.error(26))?;
-        let clause = disconnect_clause(&mut words)?;
+        let (clause, noreplay) = disconnect_clause(&mut words)?;
         words.end()?;
-        return order(&named, clause, grammar.disconnect_takes_instance).map(Alter::End);
+        let refused = (!grammar.disconnect_takes_instance).then_some(grammar.refused_instance);
+        let order = order(&named, clause, refused)?;
+        return Ok(Alter::End(Order { noreplay, ..order }));
     }
     if words.peek().as_deref() == Some("CANCEL") && grammar.release.major() >= 18 {
         words.at += 1;
@@ -170,7 +174,7 @@ pub(crate) fn read(tokens: &Tokens<'_>, grammar: Grammar) -> Result<Alter, OraEr
         }
         let named = words.text().ok_or_else(|| words.error(26))?;
         words.end()?;
-        return order(&named, Clause::CancelSql, true).map(Alter::End);
+        return order(&named, Clause::CancelSql, None).map(Alter::End);
     }
     match words.peek() {
         Some(word) if OTHERS.contains(&word.as_str()) => Ok(Alter::System(word)),
@@ -205,14 +209,18 @@ fn kill_clause(words: &mut Words<'_>, grammar: Grammar) -> Result<Clause, OraErr
     Ok(Clause::Kill)
 }
 
-fn disconnect_clause(words: &mut Words<'_>) -> Result<Clause, OraError> {
+/// The clause, and whether it says NOREPLAY.
+fn disconnect_clause(words: &mut Words<'_>) -> Result<(Clause, bool), OraError> {
     if words.take("POST_TRANSACTION") {
         // IMMEDIATE and NOREPLAY may follow; with an open transaction IMMEDIATE has no effect.
-        let _ = words.take("IMMEDIATE") || words.take("NOREPLAY");
-        return Ok(Clause::DisconnectPostTransaction);
+        let noreplay = !words.take("IMMEDIATE") && words.take("NOREPLAY");
+        return Ok((Clause::DisconnectPostTransaction, noreplay));
     }
-    if words.take("IMMEDIATE") || words.take("NOREPLAY") {
-        return Ok(Clause::DisconnectImmediate);
+    if words.take("IMMEDIATE") {
+        return Ok((Clause::DisconnectImmediate, false));
+    }
+    if words.take("NOREPLAY") {
+        return Ok((Clause::DisconnectImmediate, true));
     }
     if words.at < words.tokens.len() {
         return Err(words.error(933));
@@ -224,8 +232,8 @@ fn disconnect_clause(words: &mut Words<'_>) -> Result<Clause, OraError> {
     ))
 }
 
-/// `sid, serial#[, @inst_id][, sql_id]`.
-fn order(named: &str, clause: Clause, takes_instance: bool) -> Result<Order, OraError> {
+/// `sid, serial#[, @inst_id][, sql_id]`; where no instance may be named, the number of the error for that.
+fn order(named: &str, clause: Clause, refused_instance: Option<u32>) -> Result<Order, OraError> {
     let wrong = || known(26);
     let mut parts = named.split(',').map(str::trim);
     let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok()).ok_or_else(wrong);
@@ -236,16 +244,18 @@ fn order(named: &str, clause: Clause, takes_instance: bool) -> Result<Order, Ora
         serial,
         instance: None,
         sql_id: None,
+        noreplay: false,
     };
     for part in parts {
-        match part.strip_prefix('@') {
-            Some(instance) if takes_instance && order.instance.is_none() && order.sql_id.is_none() => {
+        match (part.strip_prefix('@'), refused_instance) {
+            (Some(_), Some(number)) => return Err(known(number)),
+            (Some(instance), None) if order.instance.is_none() && order.sql_id.is_none() => {
                 order.instance = Some(instance.trim().parse().map_err(|_| wrong())?);
             }
-            None if clause == Clause::CancelSql && order.sql_id.is_none() && is_sql_id(part) => {
+            (None, _) if clause == Clause::CancelSql && order.sql_id.is_none() && is_sql_id(part) => {
                 order.sql_id = Some(part.to_owned());
             }
-            Some(_) | None => return Err(wrong()),
+            (Some(_) | None, _) => return Err(wrong()),
         }
     }
     Ok(order)
@@ -303,6 +313,7 @@ mod tests {
         let grammar = Grammar {
             release: Release([major, 0, 0, 0, 0]),
             disconnect_takes_instance: false,
+            refused_instance: 26,
         };
         let tokens = Tokens::read(text).map_err(|error| error.code)?;
         match read(&tokens, grammar).map_err(|error| error.code)? {

@@ -1,7 +1,8 @@
 //! SQLite at work: one database in memory for each session, with nothing in it between statements.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rusqlite::types::Value as Lite;
 use rusqlite::{Connection, params_from_iter};
@@ -31,7 +32,15 @@ pub(crate) struct Answer {
 pub(crate) struct Engine {
     lite: Connection,
     shared: Arc<functions::Shared>,
+    /// A query runs, which may be interrupted: no lock is held meanwhile.
+    works: Arc<AtomicBool>,
 }
+
+/// How many of its operations SQLite carries out between two questions whether to go on.
+const BETWEEN: i32 = 10_000;
+
+/// After so many questions a query counts as one that takes long, and leaves the processor to others for a while after each.
+const LONG: u32 = 1_000;
 
 /// Parses the statement.
 pub(crate) fn parse(tokens: &Tokens<'_>) -> Result<Statement, OraError> {
@@ -117,11 +126,28 @@ fn lite_error(error: &rusqlite::Error) -> OraError {
 }
 
 impl Engine {
-    pub(crate) fn new() -> Result<Self, OraError> {
-        let lite = Connection::open_in_memory().map_err(|error| lite_error(&error))?;
+    /// `stop` says whether the running query is to be interrupted.
+    pub(crate) fn new(stop: impl Fn() -> bool + Send + 'static) -> Result<Self, OraError> {
+        let mut lite = Connection::open_in_memory().map_err(|error| lite_error(&error))?;
         let shared = Arc::new(functions::Shared::default());
         functions::register(&lite, &shared).map_err(|error| lite_error(&error))?;
-        Ok(Self { lite, shared })
+        let works = Arc::new(AtomicBool::new(false));
+        let its_works = Arc::clone(&works);
+        let mut asked = 0_u32;
+        let ask = move || {
+            if !its_works.load(Ordering::Relaxed) {
+                asked = 0;
+                return false;
+            }
+            asked = asked.saturating_add(1);
+            if asked > LONG {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            stop()
+        };
+        lite.progress_handler(BETWEEN, Some(ask))
+            .map_err(|error| lite_error(&error))?;
+        Ok(Self { lite, shared, works })
     }
 
     /// Answers a query.
@@ -165,7 +191,9 @@ impl Engine {
         }
         self.fill(world, viewer, &loads, binds)?;
         let refused = world.scenario.database.broken_text == BrokenText::Refused;
+        self.works.store(true, Ordering::Relaxed);
         let rows = self.rows(&translated, binds, refused);
+        self.works.store(false, Ordering::Relaxed);
         self.clear(loads.len())?;
         Ok(Answer {
             columns: translated.columns,
@@ -221,7 +249,7 @@ impl Engine {
         match &load.source {
             Source::View { view, global } => {
                 let view = &views::all()[*view];
-                let columns = view.columns(world.scenario.release, *global);
+                let columns = view.columns(&world.scenario, *global);
                 // A column that only narrows the load must be computed as well; it always is, being mentioned.
                 let picked: Vec<usize> = (0..columns.len()).filter(|at| load.wanted[*at]).collect();
                 let names: Vec<_> = picked.iter().map(|at| quoted(&columns[*at].0)).collect();

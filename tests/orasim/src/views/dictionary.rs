@@ -154,10 +154,10 @@ fn tab_columns_rows(snap: &Snap<'_>) -> impl Iterator<Item = (u32, TabColumn)> {
     };
     for view in all().iter().filter(|view| view.is_in(release)) {
         if view.dynamic {
-            add("SYS", format!("V_${}", view.name), view.columns(release, false));
-            add("SYS", format!("GV_${}", view.name), view.columns(release, true));
+            add("SYS", format!("V_${}", view.name), view.columns(snap.scenario, false));
+            add("SYS", format!("GV_${}", view.name), view.columns(snap.scenario, true));
         } else {
-            add("SYS", view.name.to_owned(), view.columns(release, false));
+            add("SYS", view.name.to_owned(), view.columns(snap.scenario, false));
         }
     }
     for (owner, name, table) in snap.state.tables.iter() {

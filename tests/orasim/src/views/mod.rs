@@ -127,8 +127,15 @@ impl<'a> Snap<'a> {
                         (sess.con_id == pdb || sess.con_id == 0) && (!nothing_there || database.is_open(pdb, seat.0))
                     }
                 };
-                here && in_sight
+                here && in_sight && self.is_shown(*seat, sess)
             })
+    }
+
+    /// Whether a session is shown already: to itself at once, to others as the scenario's behaviour says.
+    fn is_shown(&self, seat: Seat, sess: &Sess) -> bool {
+        const LATE: i64 = 600_000;
+        let at_once = self.scenario.behaviour.seen_at_once.unwrap_or(true);
+        at_once || sess.link.is_none() || seat == self.viewer.seat || self.state.now - sess.logon >= LATE
     }
 
     /// Which containers' data the viewer sees from the root.
@@ -343,6 +350,14 @@ fn kind_in<R>(column: &Col<R>, release: Release) -> ColumnType {
     }
 }
 
+/// PROGRAM holds as many bytes as the scenario's behaviour says.
+fn as_wide(kind: ColumnType, name: &str, scenario: &Scenario) -> ColumnType {
+    match (kind, scenario.behaviour.program_bytes) {
+        (ColumnType::Varchar2(_), Some(bytes)) if name == "PROGRAM" => ColumnType::Varchar2(bytes),
+        (kind, _) => kind,
+    }
+}
+
 fn filled<R>(
     snap: &Snap<'_>,
     columns: Vec<Col<R>>,
@@ -357,7 +372,7 @@ fn filled<R>(
         .iter()
         .zip(&wanted[ahead..])
         .filter(|(_, wanted)| **wanted)
-        .map(|(it, _)| (it, kind_in(it, release)))
+        .map(|(it, _)| (it, as_wide(kind_in(it, release), it.name, snap.scenario)))
         .collect();
     let mut cells = Vec::with_capacity(picked.len() + 1);
     for (instance, row) in rows {
@@ -532,9 +547,12 @@ impl View {
         !(self.columns)(release).is_empty()
     }
 
-    /// Its columns in a release.
-    pub(crate) fn columns(&self, release: Release, global: bool) -> Vec<(String, ColumnType)> {
-        let own = (self.columns)(release);
+    /// Its columns in a scenario's database.
+    pub(crate) fn columns(&self, scenario: &Scenario, global: bool) -> Vec<(String, ColumnType)> {
+        let mut own = (self.columns)(scenario.release);
+        for (name, kind) in &mut own {
+            *kind = as_wide(*kind, name, scenario);
+        }
         if !global {
             return own;
         }

@@ -246,7 +246,20 @@ fn client<'a>() -> Vec<Col<Row<'a>>> {
         n("ROW_WAIT_ROW#", |_, _| Cell::Int(0)),
         n("TOP_LEVEL_CALL#", |_, r| Cell::Int(if r.phase.busy { 94 } else { 0 })),
         d("LOGON_TIME", |_, r| Cell::Time(r.sess.logon)),
-        n("LAST_CALL_ET", |s, r| Cell::Int(r.seconds(s))),
+        n("LAST_CALL_ET", |s, r| {
+            let behaviour = &s.scenario.behaviour;
+            let grows = if r.phase.busy {
+                behaviour.active_age_grows
+            } else {
+                behaviour.idle_age_grows
+            };
+            let of_client = r.sess.link.is_some();
+            Cell::Int(if of_client && grows == Some(false) {
+                0
+            } else {
+                r.seconds(s)
+            })
+        }),
         v("PDML_ENABLED", 3, |_, _| Cell::Word("NO")),
         v("FAILOVER_TYPE", 13, |_, _| Cell::Word("NONE")),
         v("FAILOVER_METHOD", 10, |_, _| Cell::Word("NONE")),

@@ -43,6 +43,16 @@ pub(crate) struct ClientSession {
     ended: bool,
 }
 
+/// What a client is told, as the last thing.
+fn said(told: Told) -> OraError {
+    match told {
+        Told::Killed => fatal(28),
+        Told::NoReplay => fatal(45),
+        Told::Cut => cut(),
+        Told::Number(number) => fatal(number),
+    }
+}
+
 impl ClientSession {
     pub(super) fn new(shared: Arc<Shared>, seat: Seat, serial: u32, setting: Setting) -> Self {
         Self {
@@ -58,27 +68,29 @@ impl ClientSession {
 
     /// The own row, or what the client is told instead.
     fn own<'s>(&self, state: &'s mut State, deaf: bool) -> Result<&'s mut Sess, OraError> {
-        let (seat, serial) = (self.seat, self.serial);
+        let (seat, serial, now) = (self.seat, self.serial, state.now);
         if self.ended {
             return Err(fatal(1012));
         }
         let mark = match state.sessions.get(&seat).filter(|sess| sess.serial == serial) {
-            None => return Err(cut()),
-            Some(sess) => sess.mark.filter(|_| !deaf),
+            None => {
+                return Err(state.farewells.remove(&(seat, serial)).map_or_else(cut, said));
+            }
+            Some(sess) => sess.mark.filter(|mark| !deaf && mark.noticed <= now),
         };
         if let Some(mark) = mark {
             // The answer must still reach the client: its connection is not hung up with the row.
-            let told = match mark.told {
-                Told::Killed => fatal(28),
-                Told::NoReplay => fatal(45),
-                Told::Cut => cut(),
-            };
+            let told = said(mark.told);
             if told.then == Then::SessionGone
                 && let Some(sess) = state.sessions.get_mut(&seat)
             {
                 sess.link = None;
             }
-            state.remove(seat);
+            if mark.stays {
+                state.release(seat);
+            } else {
+                state.remove(seat);
+            }
             self.shared.signal();
             return Err(told);
         }
@@ -124,6 +136,22 @@ impl ClientSession {
             state.statements += 1;
         }
         Ok(())
+    }
+
+    /// Whether the running call has to end: its session is to end, is gone, or a break came.
+    fn must_stop(shared: &Shared, seat: Seat, serial: u32) -> bool {
+        let state = shared.look();
+        let own = state.sessions.get(&seat).filter(|sess| sess.serial == serial);
+        own.is_none_or(|sess| {
+            sess.mark.is_some_and(|mark| mark.noticed <= state.now)
+                || sess.link.as_ref().is_some_and(|link| link.broken)
+        })
+    }
+
+    /// What the session's SQLite asks while it works.
+    pub(super) fn interruption(&self) -> impl Fn() -> bool + Send + 'static {
+        let (shared, seat, serial) = (Arc::clone(&self.shared), self.seat, self.serial);
+        move || Self::must_stop(&shared, seat, serial)
     }
 
     /// Waits until something is so or the time has come; whether it is so.
@@ -278,10 +306,13 @@ impl ClientSession {
             .filter(|sess| sess.serial == self.serial)
         {
             sess.link = None;
-            if keep {
+            let stays = sess.mark.is_some_and(|mark| mark.stays);
+            if keep && sess.mark.is_none() {
                 state.keep(self.seat);
             }
-            state.remove(self.seat);
+            if !stays {
+                state.remove(self.seat);
+            }
         }
         drop(state);
         self.shared.signal();

@@ -18,7 +18,7 @@ use crate::faults::Strike;
 use crate::scenario::{BackgroundKill, ContainerData, Server, WhenKilled};
 
 /// How long a plain KILL waits for its victim.
-const PATIENCE: i64 = 60_000;
+pub(super) const PATIENCE: i64 = 60_000;
 /// How long a busy session takes to notice, if the scenario does not say.
 const NOTICES: i64 = 120_000;
 /// Undo records rolled back a second, if the scenario does not say.
@@ -90,6 +90,27 @@ pub(crate) struct Order {
     pub(crate) serial: u32,
     pub(crate) instance: Option<u32>,
     pub(crate) sql_id: Option<String>,
+    /// It says NOREPLAY, which changes a DISCONNECT in nothing else.
+    pub(crate) noreplay: bool,
+}
+
+impl Order {
+    /// The action's name in a scenario's behaviour.
+    pub(super) fn action(&self) -> String {
+        let name = match self.clause {
+            Clause::Kill => "kill",
+            Clause::KillImmediate => "kill immediate",
+            Clause::KillNoreplay => "kill noreplay",
+            Clause::KillForce(_) => "kill force",
+            Clause::KillTimeout(_) => "kill timeout",
+            Clause::DisconnectPostTransaction if self.noreplay => "disconnect post_transaction noreplay",
+            Clause::DisconnectPostTransaction => "disconnect post_transaction",
+            Clause::DisconnectImmediate if self.noreplay => "disconnect noreplay",
+            Clause::DisconnectImmediate => "disconnect immediate",
+            Clause::CancelSql => "cancel sql",
+        };
+        name.to_owned()
+    }
 }
 
 /// Who gives it.
@@ -232,7 +253,7 @@ impl State {
             .get(&seat)
             .filter(|sess| sess.serial == order.serial && within(sess.con_id))
         else {
-            return Err(known(30));
+            return Err(known(shared.scenario.behaviour.missing_session.unwrap_or(30)));
         };
         if seat == killer.seat {
             return Err(known(27));
@@ -247,12 +268,17 @@ impl State {
         if habits_of(shared, sess).refused {
             return Err(known(29));
         }
+        let client = sess.link.is_some();
+        let in_transaction = sess.txn.is_some() && sess.mark.is_none();
+        if let Some(as_said) = self.behave(shared, seat, order) {
+            return as_said;
+        }
         match order.clause {
             Clause::CancelSql => {
                 self.cancel(shared, seat, order);
                 Ok(Verdict::Done)
             }
-            Clause::DisconnectPostTransaction if sess.txn.is_some() && sess.mark.is_none() => {
+            Clause::DisconnectPostTransaction if in_transaction => {
                 if let Some(link) = self.sessions.get_mut(&seat).and_then(|sess| sess.link.as_mut()) {
                     link.post_transaction = true;
                 }
@@ -265,7 +291,7 @@ impl State {
             | Clause::KillTimeout(_)
             | Clause::DisconnectPostTransaction
             | Clause::DisconnectImmediate => {
-                if sess.link.is_some() {
+                if client {
                     self.end_client(shared, seat, order.clause)
                 } else {
                     self.end_scripted(shared, seat, order.clause, lingers)
@@ -275,7 +301,7 @@ impl State {
     }
 
     /// CANCEL SQL: without the SQL_ID it is accepted and does nothing, as measured on 19c.
-    fn cancel(&mut self, shared: &Shared, seat: Seat, order: &Order) {
+    pub(super) fn cancel(&mut self, shared: &Shared, seat: Seat, order: &Order) {
         let now = self.now;
         let Some(sess) = self.sessions.get_mut(&seat) else {
             return;
@@ -329,10 +355,9 @@ impl State {
         if !marked {
             let released = if busy { Moment::MAX } else { now };
             sess.mark = Some(Mark {
-                since: now,
-                told,
                 released,
                 detached: !busy,
+                ..Mark::new(now, told)
             });
         }
         if !busy {
@@ -470,10 +495,9 @@ impl State {
         let busy = sess.phase(now).busy;
         let released = now + course.notices + course.rollback;
         sess.mark = Some(Mark {
-            since: now,
-            told: Told::Killed,
             released,
             detached: !busy,
+            ..Mark::new(now, Told::Killed)
         });
         let rollback = Some((now + course.notices, course.rate));
         for txn in sess.txn.iter_mut().chain(&mut sess.suspended) {

@@ -6,6 +6,7 @@
 
 pub(crate) mod accounts;
 mod administer;
+mod behave;
 mod client;
 mod idle;
 mod kill;
@@ -40,7 +41,7 @@ use idle::IdleLimits;
 pub(crate) use kill::Order;
 pub use kill::{Clause, KillRecord};
 use pass::Due;
-use session::{Seat, Sess};
+use session::{Seat, Sess, Told};
 use statements::Statements;
 use tables::Tables;
 
@@ -76,6 +77,8 @@ pub(crate) struct State {
     pub(crate) accounts: Accounts,
     pub(crate) texts: Statements,
     pub(crate) statements: u64,
+    /// What the clients of sessions whose rows are gone will be told.
+    farewells: BTreeMap<(Seat, u32), Told>,
     queue: BinaryHeap<std::cmp::Reverse<(Moment, u64, Due)>>,
     queued: u64,
     rng: StdRng,
@@ -122,6 +125,8 @@ pub struct SessionView {
     pub logon_time: NaiveDateTime,
     /// It has an open transaction.
     pub in_transaction: bool,
+    /// ACTION.
+    pub action: Option<String>,
     /// Its group in the scenario; `None` for background processes and real clients.
     pub group: Option<String>,
 }
@@ -328,6 +333,7 @@ impl State {
             accounts: Accounts::of(scenario),
             texts: Statements::default(),
             statements: 0,
+            farewells: BTreeMap::new(),
             queue: BinaryHeap::new(),
             queued: 0,
             rng: StdRng::seed_from_u64(scenario.seed),
@@ -363,6 +369,7 @@ impl State {
             last_call_et: (self.now - phase.since) / 1000,
             logon_time: calendar(sess.logon / 1000 * 1000),
             in_transaction: sess.txn.is_some(),
+            action: sess.who.action.as_deref().map(said::shown),
             group: sess.origin.map(|(group, _)| scenario.sessions[group].name.clone()),
         }
     }

@@ -138,7 +138,7 @@ impl ClientSession {
     pub(crate) fn take_engine(&mut self) -> Result<Engine> {
         match self.engine.take() {
             Some(engine) => Ok(engine),
-            None => Engine::new(),
+            None => Engine::new(self.interruption()),
         }
     }
 
@@ -175,6 +175,8 @@ impl ClientSession {
             )
         };
         self.engine = Some(engine);
+        // One that was interrupted says why.
+        self.with_own(|_, _| ())?;
         let answer = answer?;
         let columns: Arc<[Column]> = answer
             .columns
@@ -257,6 +259,7 @@ impl ClientSession {
                 change::plan(&engine, world, &catalog, (tokens, tree), &self.setting.schema, binds)
             };
             self.engine = Some(engine);
+            self.with_own(|_, _| ())?;
             let planned = planned?;
             let mut state = self.shared.look();
             let count = planned.changes.len();
@@ -300,6 +303,7 @@ impl ClientSession {
                 )
             };
             self.engine = Some(engine);
+            self.with_own(|_, _| ())?;
             let answer = answer?;
             table.columns = answer
                 .columns
@@ -322,9 +326,11 @@ impl ClientSession {
 
     fn alter(&mut self, tokens: &Tokens<'_>, describe_only: bool, strikes: &[Strike]) -> Result<Reply> {
         let spec = &self.shared.scenario.database;
+        let with_instance = self.shared.scenario.behaviour.disconnect_with_instance;
         let grammar = Grammar {
             release: self.shared.scenario.release,
-            disconnect_takes_instance: spec.disconnect_takes_instance,
+            disconnect_takes_instance: with_instance.map_or(spec.disconnect_takes_instance, |answer| answer == 0),
+            refused_instance: with_instance.unwrap_or(26),
         };
         let alter = alter::read(tokens, grammar);
         match &alter {
@@ -450,7 +456,7 @@ impl Catalog for SessionCatalog<'_> {
             }
             return Some((
                 Source::View { view, global },
-                views::all()[view].columns(shared.scenario.release, global),
+                views::all()[view].columns(&shared.scenario, global),
             ));
         }
         let owner = owner.unwrap_or(&self.session.setting.schema);

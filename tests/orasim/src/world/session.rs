@@ -194,6 +194,8 @@ pub(crate) enum Told {
     NoReplay,
     /// Nothing: the connection is cut.
     Cut,
+    /// The error of this number.
+    Number(u32),
 }
 
 /// A session that is to end.
@@ -205,6 +207,24 @@ pub(crate) struct Mark {
     pub(crate) released: Moment,
     /// It was idle when it was marked: its process is detached.
     pub(crate) detached: bool,
+    /// When the session itself can notice it.
+    pub(crate) noticed: Moment,
+    /// The row stays although the client has been told.
+    pub(crate) stays: bool,
+}
+
+impl Mark {
+    /// One that is noticed at once, of a session that holds nothing.
+    pub(crate) fn new(now: Moment, told: Told) -> Mark {
+        Mark {
+            since: now,
+            told,
+            released: now,
+            detached: false,
+            noticed: now,
+            stays: false,
+        }
+    }
 }
 
 /// The connection of a real client.

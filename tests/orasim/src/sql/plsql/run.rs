@@ -1,5 +1,7 @@
 //! Running a block.
 
+mod transaction;
+
 use std::collections::BTreeMap;
 
 use sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -417,6 +419,9 @@ impl Run<'_, '_> {
 
     /// The value of an expression: `SELECT expression FROM DUAL`.
     fn value(&mut self, span: &Span, wanted: Ty) -> Result<Value> {
+        if self.is_transaction_id(span) {
+            return self.transaction_id(span);
+        }
         let value = self.selected("SELECT", span, "FROM DUAL")?;
         Ok(converted(value, wanted))
     }
