@@ -4,6 +4,7 @@
 //! no other text of a session is ever part of it. Oracle's answers are distinguished by number.
 
 pub mod carry_out;
+pub(crate) mod decoy;
 pub(crate) mod door;
 
 use std::fmt;

@@ -103,6 +103,9 @@ pub(crate) enum Command {
     Test(TestArgs),
     /// Examines this host and the databases as the daemon would: what is missing, with its remedy. Never acts.
     Doctor(DoctorArgs),
+    /// Tries on the database, on sessions that it opens itself, everything that a kill depends on, and says what differs from what
+    /// the daemon assumes.
+    Prove(ProveArgs),
     /// Prints the SQL that makes the daemon's account, with exactly the rights that the policies need. Runs none of it.
     SetupSql(SetupSqlArgs),
     /// Shows the journal: each action with its session, reason, outcome and what became of the session.
@@ -322,6 +325,34 @@ pub(crate) enum DoctorFormat {
     Text,
     /// For programs: one object.
     Json,
+}
+
+/// `prove`
+#[derive(Debug, Args)]
+pub(crate) struct ProveArgs {
+    /// The configured database.
+    #[arg(value_name = "DATABASE")]
+    pub(crate) database: String,
+    /// The format of the report.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: ProveFormat,
+    /// Writes the report to this file instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// How long each session is followed until it is gone and its client has been told.
+    #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = span)]
+    pub(crate) wait: Duration,
+}
+
+/// The format of `prove`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProveFormat {
+    /// For people.
+    Text,
+    /// For programs, and to be attached to a report: one object.
+    Json,
+    /// For a browser.
+    Html,
 }
 
 /// `setup-sql`

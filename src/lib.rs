@@ -47,5 +47,6 @@ pub mod commands;
 pub mod daemon;
 pub mod doctor;
 pub mod http;
+mod prove;
 mod setup_sql;
 pub mod systemd;

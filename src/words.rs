@@ -75,7 +75,7 @@ mod tests {
             ReportFormat: text, json, csv, markdown, html\n\
             Driver: oci, thin\n\
             RunMode: dry-run, enforce\n\
-            Purpose: poll, act\n\
+            Purpose: poll, act, decoy\n\
             Severity: error, warning\n\
             Proof: gone, resources_freed, cancelled, lingers, deadline_passed\n\
             Action: kill, kill immediate, kill noreplay, kill force, disconnect post_transaction, disconnect immediate, disconnect post_transaction noreplay, disconnect noreplay, cancel sql, report\n\

@@ -30,6 +30,7 @@ mod own_disk;
 mod permission;
 mod properties;
 mod protections;
+mod prove;
 mod reload;
 mod replay;
 mod report;

@@ -16,6 +16,7 @@ pub(crate) mod look;
 pub(crate) mod pause;
 pub(crate) mod plan;
 mod progress;
+pub(crate) mod prove;
 pub(crate) mod record;
 pub(crate) mod replay;
 pub(crate) mod run;
@@ -56,6 +57,7 @@ pub fn run(cli: &Cli) -> ExitStatus {
         Command::Check(arguments) => check::run(arguments, &cli.config, &clock),
         Command::Test(arguments) => test::run(arguments, &cli.config),
         Command::Doctor(arguments) => doctor::run(arguments, &cli.config, clock),
+        Command::Prove(arguments) => prove::run(arguments, &cli.config, clock),
         Command::SetupSql(arguments) => setup_sql::run(arguments, &cli.config, clock),
         Command::History(arguments) => history::run(arguments, &cli.config, clock),
         Command::Kill(arguments) => kill::run(arguments, &cli.config, clock),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::{SecretError, SecretSource};
 use crate::daemon::accounts::AccountMemory;
-use crate::oracle::{ActingConnection, Class, ConnectSlot, Connection, Error, Login, Secret, Target};
+use crate::oracle::{ActingConnection, Class, ConnectSlot, Connection, DecoyConnection, Error, Login, Secret, Target};
 
 /// How to reach a database and how long each step may take.
 #[derive(Clone, Debug)]
@@ -86,13 +86,30 @@ impl Reach {
         slot: &ConnectSlot,
         instance: Option<&str>,
     ) -> Result<Box<dyn ActingConnection>, Error> {
+        let target = self.target_on(instance)?;
+        self.attempt(&target, |target| slot.connect_to_act(target, self.connect_limit))
+    }
+
+    /// Connects to be acted on, to the named instance if one is given.
+    ///
+    /// # Errors
+    /// The driver's error; [`Class::Auth`] without an attempt if this password was refused before.
+    pub(crate) fn connect_decoy(
+        &self,
+        slot: &ConnectSlot,
+        instance: Option<&str>,
+    ) -> Result<Box<dyn DecoyConnection>, Error> {
+        let target = self.target_on(instance)?;
+        self.attempt(&target, |target| slot.connect_decoy(target, self.connect_limit))
+    }
+
+    fn target_on(&self, instance: Option<&str>) -> Result<Target, Error> {
         let target = self.target_now()?;
-        let target = match instance {
+        Ok(match instance {
             // If no instance can be named, the listener chooses; a DISCONNECT is then not sent to a wrong one.
             Some(instance) => target.on_instance(instance).unwrap_or(target),
             None => target,
-        };
-        self.attempt(&target, |target| slot.connect_to_act(target, self.connect_limit))
+        })
     }
 
     fn attempt<C>(&self, target: &Target, connect: impl FnOnce(&Target) -> Result<C, Error>) -> Result<C, Error> {

@@ -12,6 +12,7 @@
 //! refused one by one.
 
 mod allowance;
+mod decoy;
 mod recheck;
 mod statement;
 
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::decide::guard::allowance::{Allowance, Permitted};
+pub(crate) use crate::decide::guard::decoy::{Again, Decoy};
 pub(crate) use crate::decide::guard::recheck::{Going, Surroundings};
 pub use crate::decide::guard::statement::{LastStep, Statement};
 use crate::decide::in_force::{EffectiveLimits, InForce, RunMode};

@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
-use crate::oracle::link::{Acting, Link};
+use crate::oracle::link::{Acting, DecoyLink, Link};
 use crate::oracle::logoff::Logoffs;
 use crate::oracle::sockets::SocketAttempt;
-use crate::oracle::{ActingConnection, Client, Connection, Driver, Purpose, Target, oci, thin};
+use crate::oracle::{ActingConnection, Client, Connection, DecoyConnection, Driver, Purpose, Target, oci, thin};
 
 /// How many attempts to connect to one database may hang at a time.
 pub(super) const MAX_HANGING: usize = 8;
@@ -96,6 +96,14 @@ impl ConnectSlot {
     /// The same.
     pub fn connect_to_act(&self, target: &Target, limit: Duration) -> Result<Box<dyn ActingConnection>, Error> {
         self.open(target, Purpose::Act, limit).map(Opened::into_act)
+    }
+
+    /// Connects to be acted on, likewise.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn connect_decoy(&self, target: &Target, limit: Duration) -> Result<Box<dyn DecoyConnection>, Error> {
+        self.open(target, Purpose::Decoy, limit).map(Opened::into_decoy)
     }
 
     fn open(&self, target: &Target, purpose: Purpose, limit: Duration) -> Result<Opened, Error> {
@@ -210,6 +218,13 @@ impl Opened {
         match self {
             Opened::Oci(link) => Box::new(Acting::over(link)),
             Opened::Thin(link) => Box::new(Acting::over(link)),
+        }
+    }
+
+    fn into_decoy(self) -> Box<dyn DecoyConnection> {
+        match self {
+            Opened::Oci(link) => Box::new(DecoyLink::over(link)),
+            Opened::Thin(link) => Box::new(DecoyLink::over(link)),
         }
     }
 }

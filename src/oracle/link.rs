@@ -7,12 +7,14 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::decide::guard::Statement;
+use crate::decide::guard::{Decoy, Statement};
+use crate::oracle::decoy;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::logoff::Logoffs;
+use crate::oracle::probe::own_key;
 use crate::oracle::sockets::{Socket, SocketClaim};
 use crate::oracle::{
-    ActingConnection, BlockAnswer, Connection, ConnectionIdentity, MAX_STATEMENT, Query, Sink, reading,
+    ActingConnection, BlockAnswer, Connection, ConnectionIdentity, DecoyConnection, MAX_STATEMENT, Query, Sink, reading,
 };
 
 /// After this many calls in a row without an answer the connection counts as lost, whatever the numbers of the errors say.
@@ -231,6 +233,45 @@ impl<N: Native> Connection for Acting<N> {
 
     fn close(self: Box<Self>, grace: Duration) {
         Box::new(self.0).close(grace);
+    }
+}
+
+/// A decoy's connection: another type, so that what acts and what is acted on are never taken for each other.
+pub(super) struct DecoyLink<N: Native>(Link<N>);
+
+impl<N: Native> DecoyLink<N> {
+    pub(super) fn over(link: Link<N>) -> DecoyLink<N> {
+        DecoyLink(link)
+    }
+}
+
+impl<N: Native> DecoyConnection for DecoyLink<N> {
+    fn report(&mut self, limit: Duration) -> Result<Decoy, Error> {
+        own_key(&mut self.0, limit).map(Decoy::reported)
+    }
+
+    fn ping(&mut self, limit: Duration) -> Result<(), Error> {
+        self.0.ping(limit)
+    }
+
+    fn work(&mut self, limit: Duration) -> Result<(), Error> {
+        self.0.query(
+            &decoy::long_query(),
+            limit,
+            &mut |_| std::ops::ControlFlow::Continue(()),
+        )
+    }
+
+    fn open_transaction(&mut self, limit: Duration) -> Result<BlockAnswer, Error> {
+        self.0.run(decoy::OPEN, limit)
+    }
+
+    fn commit(&mut self, limit: Duration) -> Result<BlockAnswer, Error> {
+        self.0.run(decoy::COMMIT, limit)
+    }
+
+    fn close(mut self: Box<Self>, grace: Duration) {
+        self.0.log_off(grace);
     }
 }
 

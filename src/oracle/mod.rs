@@ -17,6 +17,7 @@ pub mod capabilities;
 mod connect;
 mod connect_string;
 mod deadline;
+pub(crate) mod decoy;
 pub(crate) mod error;
 mod expendable;
 mod link;
@@ -50,7 +51,7 @@ pub(crate) use crate::oracle::link::panicked;
 pub(crate) use crate::oracle::text_form::TextForm;
 pub use crate::session::snapshot::Cell;
 
-use crate::decide::guard::Statement;
+use crate::decide::guard::{Decoy, Statement};
 use crate::session::time::DbTime;
 use crate::words::words;
 use zeroize::Zeroizing;
@@ -161,6 +162,8 @@ words! {
         Poll = "poll",
         /// Re-checking one session and acting on it.
         Act = "act",
+        /// Being acted on, for a proof.
+        Decoy = "decoy",
     }
 }
 
@@ -361,6 +364,42 @@ pub trait ActingConnection: Connection {
     /// # Errors
     /// When the block itself could not run or its answer did not arrive: the outcome of the statement is unknown then.
     fn send(&mut self, statement: Statement, limit: Duration) -> Result<BlockAnswer, Error>;
+}
+
+/// The connection of a decoy: a session that is there to be acted on. What it runs has no text from outside.
+pub(crate) trait DecoyConnection: Send {
+    /// The session that this connection has.
+    ///
+    /// # Errors
+    /// When the database does not show it.
+    fn report(&mut self, limit: Duration) -> Result<Decoy, Error>;
+
+    /// One round trip.
+    ///
+    /// # Errors
+    /// What the client is told instead.
+    fn ping(&mut self, limit: Duration) -> Result<(), Error>;
+
+    /// Runs a query that takes some tens of seconds.
+    ///
+    /// # Errors
+    /// What the client is told instead.
+    fn work(&mut self, limit: Duration) -> Result<(), Error>;
+
+    /// Opens a transaction that has changed nothing.
+    ///
+    /// # Errors
+    /// When there was no answer.
+    fn open_transaction(&mut self, limit: Duration) -> Result<BlockAnswer, Error>;
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// The same.
+    fn commit(&mut self, limit: Duration) -> Result<BlockAnswer, Error>;
+
+    /// Logs off; waits no longer than `grace` for it.
+    fn close(self: Box<Self>, grace: Duration);
 }
 
 /// The rows of a small query, collected.

@@ -146,6 +146,20 @@ pub(crate) fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<
     })
 }
 
+/// The session that a connection has.
+///
+/// # Errors
+/// When the database does not show it.
+pub(super) fn own_key(connection: &mut dyn Connection, limit: Duration) -> Result<SessionKey, Error> {
+    let mut asking = Asking::new(connection, limit);
+    let seat = asking.own_seat()?;
+    let inst_id = match seat.1 {
+        Some(inst_id) => inst_id,
+        None => asking.instance()?.0,
+    };
+    Ok(asking.own_session(seat, inst_id)?.key)
+}
+
 /// The same capabilities with texts read as bytes, after a query failed because of a text.
 ///
 /// # Errors

@@ -30,7 +30,7 @@ const LAYERS: &[&[&str]] = &[
         "policy_test",
     ],
     &["daemon"],
-    &["doctor", "setup_sql"],
+    &["doctor", "prove", "setup_sql"],
     &["cli", "commands"],
     &["", "main"],
 ];

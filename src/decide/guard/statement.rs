@@ -1,9 +1,11 @@
 //! From a warrant to its last step: the one place where a dry run and the real thing part.
 //!
 //! A [`Statement`] is what a connection to act on takes, and nothing else makes one than a warrant whose policy enforces. So
-//! whoever has no warrant has nothing to send, and a dry run has none either: it cannot send by mistake.
+//! whoever has no warrant has nothing to send, and a dry run has none either: it cannot send by mistake. The one other maker is
+//! narrow: that a decoy of a proof was seen again ([`Again`]) permits one statement that names this decoy.
 
-use crate::decide::guard::Warrant;
+use crate::decide::guard::decoy::names;
+use crate::decide::guard::{Again, Warrant};
 use crate::decide::in_force::RunMode;
 
 /// What is left to be done about a warrant.
@@ -30,6 +32,21 @@ impl Statement {
     #[must_use]
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+}
+
+impl Again {
+    /// Uses the permission up.
+    ///
+    /// # Panics
+    /// When the text names another session than the decoy.
+    pub(crate) fn statement(self, text: String) -> Statement {
+        assert!(
+            names(&text, self.key),
+            "a statement for decoy {} names another session",
+            self.key
+        );
+        Statement { text }
     }
 }
 

@@ -1,0 +1,95 @@
+//! `prove`: tries on decoys what a kill depends on, and says what differs from what the daemon assumes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::cli::{ExitStatus, ProveArgs, ProveFormat};
+use crate::clock::{Clock, SystemClock};
+use crate::commands::run::Signals;
+use crate::commands::{deliver, fail, load_config, no_database, say, style_for};
+use crate::daemon;
+use crate::daemon::pause::Switch;
+use crate::prove::page::page;
+use crate::prove::run::{Terms, prove};
+use crate::prove::show::{json, text};
+use crate::prove::{Comparison, Finding, Halt, ProofReport};
+use crate::terminal::visible::visible;
+
+/// Runs the command.
+pub(crate) fn run(arguments: &ProveArgs, config: &Path, clock: SystemClock) -> ExitStatus {
+    proved(arguments, config, clock).unwrap_or_else(|status| status)
+}
+
+fn proved(arguments: &ProveArgs, path: &Path, clock: SystemClock) -> Result<ExitStatus, ExitStatus> {
+    let signals = Signals::catch().map_err(|error| fail(&format!("catch signals: {error}")))?;
+    let config = load_config(path)?;
+    let database = config
+        .databases
+        .iter()
+        .find(|database| *database.name == *arguments.database);
+    let database = database.ok_or_else(|| {
+        fail(&no_database(
+            &arguments.database,
+            config.databases.iter().map(|database| &*database.name),
+        ))
+    })?;
+    let clock: Arc<dyn Clock> = Arc::new(clock);
+    let switch = Switch::new(&config.state, Arc::clone(&clock)).map_err(|error| {
+        fail(&format!(
+            "look at the kill switch in the state folder {}: {error}; make the folder: `orareaper pause` stops a proof by a file in it",
+            config.state.display()
+        ))
+    })?;
+    let reach = daemon::reach(database, &Arc::default()).map_err(|error| fail(&error.to_string()))?;
+    let terms = Terms {
+        reach: &reach,
+        switch: &switch,
+        clock: &clock,
+        stop: &|| signals.stop(),
+        poll: database.poll,
+        wait: arguments.wait,
+        tell: &tell,
+    };
+    let proof = prove(&terms).map_err(|halt| ended_early(&halt, &arguments.database))?;
+    show(arguments, &proof)?;
+    Ok(status(&proof))
+}
+
+/// A line on standard error while it runs: a proof takes minutes.
+fn tell(finding: &Finding) {
+    let doing = finding
+        .doing
+        .map_or_else(String::new, |doing| format!(", {}", doing.name()));
+    say(&format!("{}{doing}: {}", finding.what, finding.verdict.name()));
+}
+
+fn ended_early(halt: &Halt, database: &str) -> ExitStatus {
+    match halt {
+        Halt::Interrupted => fail("interrupted: the proof is not complete and not shown; its decoys are logged off"),
+        Halt::Paused(why) => fail(&format!(
+            "{}: nothing more is sent to {database}, and the decoys are logged off; try again after `orareaper resume`",
+            visible(why)
+        )),
+        Halt::Failed(error) => fail(&format!("prove {database}: {}", visible(&error.to_string()))),
+    }
+}
+
+fn show(arguments: &ProveArgs, proof: &ProofReport) -> Result<(), ExitStatus> {
+    let output = arguments.output.as_deref();
+    let shown = match arguments.format {
+        ProveFormat::Text => text(proof, style_for(output)),
+        ProveFormat::Json => json(proof),
+        ProveFormat::Html => page(proof),
+    };
+    deliver(output, &shown)
+}
+
+fn status(proof: &ProofReport) -> ExitStatus {
+    if proof.count(Comparison::Differs) > 0 {
+        ExitStatus::Findings
+    } else if proof.tried_an_action() {
+        ExitStatus::Fine
+    } else {
+        fail("no action could be tried; the report says why of each")
+    }
+}

@@ -1,0 +1,135 @@
+//! Permission to act on a decoy: a session that this program opened itself, to try an action on.
+//!
+//! A warrant comes out of policies, limits and protections, none of which concern a decoy. Its permission rests on something else:
+//! that it is a decoy. So a [`Decoy`] is made of what the decoy's own connection reports of itself and of nothing else, and each
+//! statement needs an [`Again`], which is made of a fresh reading of its seat and is used up by the statement.
+
+use crate::session::SessionKey;
+use crate::session::snapshot::Snapshot;
+
+/// A session that this program opened to try actions on.
+#[derive(Debug)]
+pub(crate) struct Decoy {
+    key: SessionKey,
+}
+
+/// That a decoy was as expected a moment ago: permission for one statement.
+#[derive(Debug)]
+#[must_use = "it permits one statement"]
+pub(crate) struct Again {
+    pub(super) key: SessionKey,
+}
+
+impl Decoy {
+    /// The session that a decoy's connection reports as its own. Only such a connection calls this.
+    pub(crate) fn reported(key: SessionKey) -> Decoy {
+        Decoy { key }
+    }
+
+    /// Its whole key.
+    pub(crate) fn key(&self) -> SessionKey {
+        self.key
+    }
+
+    /// Permission for one statement, if this reading of its seat shows the decoy.
+    pub(crate) fn again(&self, seat: &Snapshot) -> Option<Again> {
+        seat.find(self.key).map(|_| Again { key: self.key })
+    }
+
+    /// Permission for one statement that is to find nobody: this reading of its seat shows that the decoy is gone.
+    pub(crate) fn departed(&self, seat: &Snapshot) -> Option<Again> {
+        let is_read = seat.is_complete(self.key.inst_id);
+        (is_read && seat.find(self.key).is_none()).then_some(Again { key: self.key })
+    }
+}
+
+impl Again {
+    /// The session that the statement has to name.
+    pub(crate) fn key(&self) -> SessionKey {
+        self.key
+    }
+}
+
+/// Whether the one quoted text of a statement names this session, and the instance, if it names one, is its own.
+pub(super) fn names(text: &str, key: SessionKey) -> bool {
+    let mut quoted = text.split('\'');
+    let (Some(_), Some(named), Some(_), None) = (quoted.next(), quoted.next(), quoted.next(), quoted.next()) else {
+        return false;
+    };
+    let mut parts = named.split(',').map(str::trim);
+    let is = |part: Option<&str>, number: u32| part == Some(number.to_string().as_str());
+    is(parts.next(), key.sid)
+        && is(parts.next(), key.serial)
+        && parts.all(|part| part.strip_prefix('@').is_none_or(|inst| is(Some(inst), key.inst_id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::column::Column;
+    use crate::session::snapshot::{Cell, Instance, SnapshotSource};
+    use crate::session::time::DbTime;
+
+    fn key(serial: u32) -> SessionKey {
+        SessionKey {
+            inst_id: 1,
+            sid: 12,
+            serial,
+            logon_time: DbTime(100),
+        }
+    }
+
+    /// A reading of seat 12 of instance 1.
+    fn seat(serials: &[u32], complete: bool) -> Snapshot {
+        let columns = [Column::InstId, Column::Sid, Column::Serial, Column::LogonTime];
+        let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
+        for serial in serials {
+            let numbers = [1, 12, i64::from(*serial)].map(Cell::Number);
+            let row: Vec<Cell<'_>> = numbers.into_iter().chain([Cell::Time(DbTime(100))]).collect();
+            builder.push_row(&row).expect("few rows");
+        }
+        let instance = Instance {
+            inst_id: 1,
+            name: "prod1".into(),
+            complete,
+        };
+        builder
+            .finish(None, vec![instance])
+            .finish(columns.into_iter().collect())
+    }
+
+    #[test]
+    fn only_the_decoy_itself_is_permitted_and_only_while_it_is_seen() {
+        let decoy = Decoy::reported(key(7));
+        assert!(decoy.again(&seat(&[7], true)).is_some());
+        assert!(decoy.again(&seat(&[8], true)).is_none());
+        assert!(decoy.again(&seat(&[], true)).is_none());
+        assert!(decoy.departed(&seat(&[8], true)).is_some());
+        assert!(decoy.departed(&seat(&[], true)).is_some());
+        assert!(decoy.departed(&seat(&[7], true)).is_none());
+        assert!(decoy.departed(&seat(&[], false)).is_none());
+    }
+
+    #[test]
+    fn a_statement_that_names_another_session_is_told() {
+        for (text, is) in [
+            ("KILL '12,7,@1' IMMEDIATE", true),
+            ("CANCEL '12, 7, @1, 8yds4k9tqmh3u'", true),
+            ("KILL '12,7'", true),
+            ("KILL '12,7,@2'", false),
+            ("KILL '12,70'", false),
+            ("KILL '112,7'", false),
+            ("KILL '12,7' '13,7'", false),
+            ("KILL 12,7", false),
+        ] {
+            assert_eq!(names(text, key(7)), is, "{text}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "names another session")]
+    fn such_a_statement_is_never_made() {
+        let again = Decoy::reported(key(7)).again(&seat(&[7], true)).expect("it is there");
+        let _ = again.statement("KILL '12,8'".to_owned());
+    }
+}

@@ -1,0 +1,166 @@
+//! A proof as text and as JSON.
+
+use serde::Serialize;
+
+use crate::prove::{Behaviour, Comparison, Finding, ProofReport};
+use crate::terminal::visible::{json_escaped, visible};
+use crate::terminal::{Colour, TextStyle, bold, push, wrapped};
+
+/// What was tried, with what the decoy did: `kill immediate, busy`.
+pub(super) fn subject(finding: &Finding) -> String {
+    match finding.doing {
+        Some(doing) => format!("{}, {}", finding.what, doing.name()),
+        None => finding.what.clone(),
+    }
+}
+
+/// The database, in a line.
+pub(super) fn heading(proof: &ProofReport) -> String {
+    let instances = match proof.instances {
+        1 => "one instance".to_owned(),
+        several => format!("{several} instances"),
+    };
+    format!(
+        "Oracle Database {}, {}, {instances}, {}; driver {}; {}",
+        proof.release,
+        proof.container,
+        proof.role,
+        proof.driver,
+        proof.taken_at.format("%Y-%m-%dT%H:%M:%SZ")
+    )
+}
+
+/// How many lines there are of each kind.
+pub(super) fn summary(proof: &ProofReport) -> String {
+    let counts = Comparison::ALL.map(|verdict| format!("{} {}", proof.count(verdict), verdict.name()));
+    counts.join(", ")
+}
+
+/// How long the caller waited, and the row was shown.
+pub(super) fn times(finding: &Finding) -> String {
+    let Some(sent) = &finding.sent else {
+        return String::new();
+    };
+    let waited = format!("answered after {} ms", sent.waited.as_millis());
+    match sent.shown_for {
+        Some(shown) => format!("{waited}, shown for {} ms more", shown.as_millis()),
+        None => waited,
+    }
+}
+
+/// For people.
+#[must_use]
+pub(crate) fn text(proof: &ProofReport, style: TextStyle) -> String {
+    let style = style.readable();
+    let mut out = String::new();
+    push(&mut out, &bold(&visible(&proof.database), style));
+    wrapped(&mut out, "  ", &visible(&heading(proof)), style, Colour::Dim);
+    let widest = proof
+        .findings
+        .iter()
+        .map(|finding| subject(finding).len())
+        .max()
+        .unwrap_or(0);
+    for finding in &proof.findings {
+        let colour = match finding.verdict {
+            Comparison::AsAssumed => Colour::Dim,
+            Comparison::Untried => Colour::Yellow,
+            Comparison::Differs => Colour::Red,
+        };
+        let bullet = format!("  {:<17}  {:<widest$}  ", finding.verdict.name(), subject(finding));
+        let times = times(finding);
+        let found = if times.is_empty() {
+            finding.found.clone()
+        } else {
+            format!("{} ({times})", finding.found)
+        };
+        wrapped(&mut out, &bullet, &visible(&found), style, colour);
+        if finding.verdict == Comparison::Differs {
+            let assumed = format!("{}assumed: ", " ".repeat(bullet.len()));
+            wrapped(&mut out, &assumed, &finding.assumed, style, Colour::None);
+        }
+    }
+    out.push('\n');
+    push(&mut out, &bold(&summary(proof), style));
+    out
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    what: &'a str,
+    doing: Option<&'static str>,
+    verdict: &'static str,
+    assumed: &'a str,
+    found: &'a str,
+    statement: Option<&'a str>,
+    answer: Option<u32>,
+    waited_ms: Option<u128>,
+    shown_for_ms: Option<u128>,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    as_assumed: usize,
+    differs: usize,
+    untried: usize,
+}
+
+#[derive(Serialize)]
+struct Whole<'a> {
+    orareaper: &'static str,
+    database: &'a str,
+    release: &'a str,
+    driver: &'static str,
+    container: &'static str,
+    instances: usize,
+    role: &'a str,
+    taken_at: String,
+    findings: Vec<Line<'a>>,
+    summary: Summary,
+    behaviour: &'a Behaviour,
+}
+
+/// For programs: one object. Keys are added, never renamed.
+#[must_use]
+pub(crate) fn json(proof: &ProofReport) -> String {
+    let line = |finding: &Finding| {
+        let sent = finding.sent.as_ref();
+        (
+            sent.map(|sent| sent.waited.as_millis()),
+            sent.and_then(|sent| sent.shown_for).map(|shown| shown.as_millis()),
+        )
+    };
+    let findings = proof.findings.iter().map(|finding| {
+        let (waited_ms, shown_for_ms) = line(finding);
+        Line {
+            what: &finding.what,
+            doing: finding.doing.map(crate::prove::Doing::name),
+            verdict: finding.verdict.name(),
+            assumed: &finding.assumed,
+            found: &finding.found,
+            statement: finding.sent.as_ref().map(|sent| sent.text.as_str()),
+            answer: finding.sent.as_ref().and_then(|sent| sent.answer),
+            waited_ms,
+            shown_for_ms,
+        }
+    });
+    let whole = Whole {
+        orareaper: env!("CARGO_PKG_VERSION"),
+        database: &proof.database,
+        release: &proof.release,
+        driver: proof.driver,
+        container: proof.container,
+        instances: proof.instances,
+        role: &proof.role,
+        taken_at: proof.taken_at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        findings: findings.collect(),
+        summary: Summary {
+            as_assumed: proof.count(Comparison::AsAssumed),
+            differs: proof.count(Comparison::Differs),
+            untried: proof.count(Comparison::Untried),
+        },
+        behaviour: &proof.behaviour,
+    };
+    let json = serde_json::to_string(&whole).unwrap_or_default();
+    format!("{}\n", json_escaped(&json))
+}
