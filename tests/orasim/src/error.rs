@@ -115,6 +115,7 @@ const TEXTS: &[(u32, &str)] = &[
         3048,
         "SQL reserved word ';' is not syntactically valid following the statement",
     ),
+    (4042, "procedure, function, package, or package body does not exist"),
     (3113, "end-of-file on communication channel"),
     (
         12_505,

@@ -2,7 +2,8 @@
 //!
 //! Only what a script of statements needs (SQL*Plus User's Guide and Reference): WHENEVER, SET, ACCEPT, DEFINE and PROMPT are
 //! SQL*Plus' own; `&name` is replaced wherever it stands, in comments too; a statement ends at a line that ends with a semicolon, and
-//! an empty line before that leaves it unfinished. A comment behind the semicolon makes it a part of the statement.
+//! an empty line before that leaves it unfinished. A comment behind the semicolon makes it a part of the statement. PL/SQL, which
+//! begins with BEGIN, DECLARE or CREATE PACKAGE, ends at a line that is a slash.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,14 @@ pub fn statements(text: &str, answers: &BTreeMap<String, String>) -> Result<Vec<
     for line in text.lines() {
         let line = substituted(line, &variables).ok_or_else(|| wrong(line, "a variable is not defined"))?;
         let line = line.trim_end();
+        if begins_plsql(open.first().map_or(line, String::as_str)) {
+            if line == "/" {
+                found.push(std::mem::take(&mut open).join("\n"));
+            } else {
+                open.push(line.to_owned());
+            }
+            continue;
+        }
         if !open.is_empty() {
             if line.is_empty() {
                 return Err(wrong(&open.join("\n"), "an empty line leaves the statement unfinished"));
@@ -68,6 +77,16 @@ pub fn statements(text: &str, answers: &BTreeMap<String, String>) -> Result<Vec<
     } else {
         Err(wrong(&open.join("\n"), "the script ends before the statement does"))
     }
+}
+
+/// Whether a statement that begins with this line ends with a slash instead of a semicolon.
+fn begins_plsql(line: &str) -> bool {
+    let words: Vec<String> = line.split_whitespace().take(4).map(str::to_uppercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    matches!(
+        words.as_slice(),
+        ["BEGIN" | "DECLARE", ..] | ["CREATE", "PACKAGE", ..] | ["CREATE", "OR", "REPLACE", "PACKAGE"]
+    )
 }
 
 fn substituted(line: &str, variables: &BTreeMap<String, String>) -> Option<String> {

@@ -5,6 +5,7 @@ mod behave;
 mod fixed;
 mod idle;
 mod kill;
+mod packages;
 mod reality;
 mod sql;
 mod wire_clients;

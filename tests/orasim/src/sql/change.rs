@@ -105,7 +105,7 @@ pub(crate) fn named_rows(
     let state = world.look();
     let table = state.tables.get(&owner, &name).ok_or_else(|| known(942))?;
     let rows = table
-        .rows(viewer.seat)
+        .rows(viewer.holder)
         .filter(|(id, _)| ids.contains(id))
         .map(|(id, image)| (id, Some(image.clone())))
         .collect();
@@ -173,7 +173,7 @@ pub(crate) fn plan(
                     continue;
                 }
                 let before = table
-                    .rows(viewer.seat)
+                    .rows(viewer.holder)
                     .find(|(other, _)| *other == id)
                     .map(|(_, image)| image.clone());
                 let mut image = before.unwrap_or_else(|| vec![Lite::Null; table.columns.len()]);

@@ -5,6 +5,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::lex::{Tokens, offset};
 use crate::backend::OraError;
 use crate::error::{known, not_simulated};
+use crate::scenario::Release;
 
 /// CONTAINER = ALL, or CURRENT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(crate) enum Granted {
     Privileges(Vec<String>),
     /// To read an object: its owner, if it is named, and its name.
     Object(Option<String>, String),
+    /// To execute a package: its owner and its name.
+    Package(String, String),
 }
 
 /// A statement about accounts.
@@ -29,6 +32,7 @@ pub(crate) enum Ddl {
         name: String,
         /// `None` for an account that nobody can log in to with a password.
         password: Option<String>,
+        locked: bool,
         profile: Option<String>,
         container: Option<Container>,
     },
@@ -89,6 +93,8 @@ struct Reader<'a> {
     at: usize,
     /// Whether there is a CONTAINER clause in this release.
     containers: bool,
+    /// Whether there are accounts without authentication.
+    schemas_only: bool,
 }
 
 type Result<T> = std::result::Result<T, OraError>;
@@ -163,13 +169,27 @@ impl Reader<'_> {
     }
 
     fn password(&mut self) -> Result<String> {
-        self.expect("BY")?;
         match self.peek() {
             // A password keeps its case, quoted or not.
             Some(Token::Word(word)) => {
                 let password = word.value.clone();
                 self.at += 1;
                 Ok(password)
+            }
+            Some(_) | None => Err(self.error(988)),
+        }
+    }
+
+    /// A password, or `None` for the VALUES of one, which nobody here can log in with.
+    fn password_or_values(&mut self) -> Result<Option<String>> {
+        self.expect("BY")?;
+        if !self.take("VALUES") {
+            return self.password().map(Some);
+        }
+        match self.peek() {
+            Some(Token::SingleQuotedString(_)) => {
+                self.at += 1;
+                Ok(None)
             }
             Some(_) | None => Err(self.error(988)),
         }
@@ -195,13 +215,14 @@ impl Reader<'_> {
     }
 }
 
-/// Reads a statement if it is about accounts; `containers` from 12.1 on.
-pub(crate) fn read(tokens: &Tokens<'_>, containers: bool) -> Option<Result<Ddl>> {
+/// Reads a statement if it is about accounts; CONTAINER is a clause from 12.1 on, NO AUTHENTICATION from 18c on.
+pub(crate) fn read(tokens: &Tokens<'_>, release: Release) -> Option<Result<Ddl>> {
     let mut reader = Reader {
         text: tokens.text,
         tokens: &tokens.tokens,
         at: 0,
-        containers,
+        containers: release.at_least(12, 1),
+        schemas_only: release.major() >= 18,
     };
     let first = ["CREATE", "ALTER", "DROP", "GRANT", "REVOKE"]
         .into_iter()
@@ -220,15 +241,18 @@ pub(crate) fn read(tokens: &Tokens<'_>, containers: bool) -> Option<Result<Ddl>>
 fn create_user(reader: &mut Reader<'_>) -> Result<Ddl> {
     let name = reader.name()?;
     let password = if reader.take("IDENTIFIED") {
-        Some(reader.password()?)
-    } else if reader.take("NO") && reader.take("AUTHENTICATION") {
+        reader.password_or_values()?
+    } else if reader.schemas_only && reader.take("NO") && reader.take("AUTHENTICATION") {
         None
     } else {
         return Err(reader.error(922));
     };
-    let (mut profile, mut container) = (None, None);
+    let (mut profile, mut container, mut locked) = (None, None, false);
     while reader.peek().is_some() {
-        if reader.take("PROFILE") {
+        if reader.take("ACCOUNT") {
+            reader.expect("LOCK")?;
+            locked = true;
+        } else if reader.take("PROFILE") {
             profile = Some(reader.name()?);
         } else if reader.is("CONTAINER") {
             container = reader.container()?;
@@ -241,6 +265,7 @@ fn create_user(reader: &mut Reader<'_>) -> Result<Ddl> {
     Ok(Ddl::CreateUser {
         name,
         password,
+        locked,
         profile,
         container,
     })
@@ -281,6 +306,7 @@ fn create_profile(reader: &mut Reader<'_>) -> Result<Ddl> {
 fn alter_user(reader: &mut Reader<'_>) -> Result<Ddl> {
     let name = reader.name()?;
     if reader.take("IDENTIFIED") {
+        reader.expect("BY")?;
         let password = reader.password()?;
         reader.end()?;
         return Ok(Ddl::SetPassword { name, password });
@@ -329,12 +355,20 @@ fn granted(reader: &mut Reader<'_>, before: &str) -> Result<Granted> {
             return Ok(Granted::Privileges(privileges));
         }
         if reader.take("ON") {
-            if !privileges.is_empty() || !matches!(words.join(" ").as_str(), "SELECT" | "READ") {
-                return Err(not_simulated("an object privilege other than SELECT or READ"));
+            let executes = words == ["EXECUTE"];
+            if !privileges.is_empty() || !executes && !matches!(words.join(" ").as_str(), "SELECT" | "READ") {
+                return Err(not_simulated("an object privilege other than SELECT, READ or EXECUTE"));
             }
             let first = reader.name()?;
             let object = if reader.symbol(&Token::Period) {
-                Granted::Object(Some(first), reader.name()?)
+                let name = reader.name()?;
+                if executes {
+                    Granted::Package(first, name)
+                } else {
+                    Granted::Object(Some(first), name)
+                }
+            } else if executes {
+                return Err(not_simulated("EXECUTE on an object without its owner"));
             } else {
                 Granted::Object(None, first)
             };

@@ -279,7 +279,7 @@ impl Engine {
                 let mut insert = self
                     .lite
                     .prepare(&format!("INSERT INTO l{number} (rowid, {listed}) VALUES ({places})"))?;
-                for (id, row) in table.rows(viewer.seat) {
+                for (id, row) in table.rows(viewer.holder) {
                     insert.execute(params_from_iter(std::iter::once(&Lite::Integer(id)).chain(row)))?;
                 }
                 Ok(())

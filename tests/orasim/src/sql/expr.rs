@@ -4,7 +4,7 @@
 //! so many words, because SQLite would compare it as it lies.
 
 use rusqlite::types::Value as Lite;
-use sqlparser::ast::{CastKind, DataType, Expr, Ident, TrimWhereField, UnaryOperator, Value as Literal};
+use sqlparser::ast::{CastKind, DataType, Expr, Function, Ident, TrimWhereField, UnaryOperator, Value as Literal};
 
 use super::clause::quoted;
 use super::dates;
@@ -414,16 +414,21 @@ pub(super) fn has_window(expr: &Expr) -> bool {
     }
 }
 
+/// Whether a function is one over groups of rows, and not over a window.
+pub(super) fn is_aggregate(function: &Function) -> bool {
+    let name = function.name.to_string().to_uppercase();
+    function.over.is_none()
+        && ["COUNT", "SUM", "AVG", "MIN", "MAX", "LISTAGG", "STDDEV", "MEDIAN"].contains(&name.as_str())
+}
+
 /// Whether an expression aggregates rows, other than inside a subquery.
 pub(super) fn has_aggregate(expr: &Expr) -> bool {
     match expr {
         Expr::Function(function) => {
-            let name = function.name.to_string().to_uppercase();
-            let own = function.over.is_none()
-                && ["COUNT", "SUM", "AVG", "MIN", "MAX", "LISTAGG", "STDDEV", "MEDIAN"].contains(&name.as_str());
-            own || super::call::arguments(function)
-                .iter()
-                .any(|argument| has_aggregate(argument))
+            is_aggregate(function)
+                || super::call::arguments(function)
+                    .iter()
+                    .any(|argument| has_aggregate(argument))
         }
         Expr::BinaryOp { left, right, .. } => has_aggregate(left) || has_aggregate(right),
         Expr::UnaryOp { expr, .. } | Expr::Nested(expr) | Expr::Cast { expr, .. } => has_aggregate(expr),

@@ -10,7 +10,7 @@ use sqlparser::ast::{
 };
 
 use super::clause::{direction, is_pseudo, last_name, order_terms, quoted, split_and};
-use super::expr::{Sql, has_aggregate, name_of, sort_key};
+use super::expr::{Sql, has_aggregate, is_aggregate, name_of, sort_key};
 use super::lex::offset;
 use super::output::{limited_by, may_be_limited, output_name};
 use super::types::Ty;
@@ -579,8 +579,13 @@ fn unlike(a: Ty, b: Ty) -> bool {
 
 /// Whether a group function is applied to another's result.
 fn nests_aggregates(expr: &Expr) -> bool {
-    matches!(expr, Expr::Function(function)
-        if function.over.is_none() && super::call::arguments(function).into_iter().any(has_aggregate))
+    let Expr::Function(function) = expr else { return false };
+    let mut arguments = super::call::arguments(function).into_iter();
+    if is_aggregate(function) {
+        arguments.any(has_aggregate)
+    } else {
+        arguments.any(nests_aggregates)
+    }
 }
 
 /// The place of a result column as ORDER BY names it, or what it is sorted by.

@@ -79,6 +79,8 @@ impl Cell {
 #[derive(Clone, Debug)]
 pub(crate) struct Viewer {
     pub(crate) seat: Seat,
+    /// Who holds the rows that it changes: the session, or its autonomous transaction.
+    pub(crate) holder: Seat,
     pub(crate) con_id: u32,
     pub(crate) user: Arc<str>,
 }

@@ -26,6 +26,18 @@ fn objects(snap: &Snap<'_>) -> impl Iterator<Item = (u32, Object)> {
     for (owner, name, table) in snap.state.tables.iter() {
         objects.push((owner.into(), name.into(), table.object, "TABLE"));
     }
+    // A package is shown to whoever may use it.
+    let (accounts, viewer) = (&snap.state.accounts, snap.viewer);
+    let may = |owner: &str, name: &str| {
+        *viewer.user == *owner || accounts.may_execute(&viewer.user, viewer.con_id, owner, name)
+    };
+    let packages = snap.state.packages.names().filter(|(owner, name)| may(owner, name));
+    let rds = accounts
+        .may_use_rds(&viewer.user, viewer.con_id)
+        .then_some(("RDSADMIN", "RDSADMIN_UTIL"));
+    for ((owner, name), id) in packages.chain(rds).zip(90_000..) {
+        objects.push((owner.into(), name.into(), id, "PACKAGE"));
+    }
     objects.into_iter().map(|object| (0, object))
 }
 

@@ -92,7 +92,7 @@ fn usual_privileges(snap: &Snap<'_>, user: &str, con_id: u32) -> Vec<String> {
     let granted = known.into_iter().flat_map(|known| &known.granted);
     let granted = granted.filter_map(|(place, right)| match right {
         Right::System(name) if place.holds(con_id) => Some(name.clone()),
-        Right::System(_) | Right::View(_) => None,
+        Right::System(_) | Right::View(_) | Right::Package(..) => None,
     });
     let mut all: Vec<String> = usual.collect();
     for name in granted {
@@ -161,7 +161,7 @@ fn object_rows(snap: &Snap<'_>, con_id: u32) -> Vec<ObjectGrant> {
         let of_scenario = known.account.views.iter().flatten();
         let granted = known.granted.iter().filter_map(|(place, right)| match right {
             Right::View(view) if place.holds(con_id) => Some(view),
-            Right::System(_) | Right::View(_) => None,
+            Right::System(_) | Right::View(_) | Right::Package(..) => None,
         });
         of_scenario
             .chain(granted)

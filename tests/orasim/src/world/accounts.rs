@@ -15,6 +15,8 @@ pub(crate) enum Right {
     System(String),
     /// A view by the name that it is read by: `GV$SESSION`.
     View(String),
+    /// To execute a package: its owner, its name.
+    Package(String, String),
 }
 
 /// In which containers something is.
@@ -152,6 +154,23 @@ impl Accounts {
         of_scenario || known.has(con_id, &Right::View(view.to_owned()))
     }
 
+    /// Whether it was granted to execute a package.
+    pub(crate) fn may_execute(&self, name: &str, con_id: u32, owner: &str, package: &str) -> bool {
+        let right = Right::Package(owner.to_owned(), package.to_owned());
+        self.all.get(name).is_some_and(|known| known.has(con_id, &right))
+    }
+
+    /// Whether it may execute Amazon's package, which is there where RDSADMIN is.
+    pub(crate) fn may_use_rds(&self, name: &str, con_id: u32) -> bool {
+        const PACKAGE: &str = "RDSADMIN_UTIL";
+        let of_scenario = |known: &Known| {
+            let mut executes = known.account.rights.executes.iter();
+            executes.any(|held| held.eq_ignore_ascii_case(PACKAGE))
+        };
+        self.all.contains_key("RDSADMIN")
+            && (self.may_execute(name, con_id, "RDSADMIN", PACKAGE) || self.all.get(name).is_some_and(of_scenario))
+    }
+
     /// Whether it may make accounts and grant: SYS, and whoever has the role DBA.
     pub(crate) fn administers(&self, name: &str, sysdba: bool) -> bool {
         let is_dba = |known: &Known| {
@@ -193,7 +212,7 @@ impl Known {
         let of_scenario = match right {
             Right::System(name) if name == "CREATE SESSION" => std::mem::take(&mut self.account.create_session),
             Right::System(name) if name == "ALTER SYSTEM" => std::mem::take(&mut self.account.alter_system),
-            Right::System(_) => false,
+            Right::System(_) | Right::Package(..) => false,
             Right::View(view) => self.account.views.as_mut().is_some_and(|views| views.remove(view)),
         };
         granted || of_scenario

@@ -8,7 +8,7 @@ use super::client::ClientSession;
 use super::{Shared, State};
 use crate::backend::OraError;
 use crate::error::{known, not_simulated, ora};
-use crate::scenario::ContainerData;
+use crate::scenario::{AccountStatus, ContainerData};
 use crate::sql::ddl::{Container, Ddl, Granted};
 use crate::views;
 
@@ -38,13 +38,7 @@ impl ClientSession {
         let shared = std::sync::Arc::clone(&self.shared);
         let (user, con_id) = (self.setting.viewer.user.to_string(), self.setting.viewer.con_id);
         let mut state = shared.look();
-        if let Ddl::Grant { what, .. } | Ddl::Revoke { what, .. } = &ddl
-            && let Granted::Object(owner, name) = what
-            && state
-                .tables
-                .get(owner.as_ref().unwrap_or(&self.setting.schema), name)
-                .is_some()
-        {
+        if is_about_a_table(&state, &ddl, &self.setting.schema) {
             return Err(not_simulated("a grant on a table"));
         }
         if !state.accounts.administers(&user, self.setting.sysdba) {
@@ -57,13 +51,14 @@ impl ClientSession {
             Ddl::CreateUser {
                 name,
                 password,
+                locked,
                 profile,
                 container,
             } => create_user(
                 &mut state,
                 place_of(con_id, &name, container, [65_096, 65_094])?,
                 name,
-                (password, profile),
+                (password, locked, profile),
             )?,
             Ddl::CreateProfile {
                 name,
@@ -94,13 +89,14 @@ impl ClientSession {
             Ddl::DropUser(name) => {
                 account(&mut state, &name, con_id)?;
                 state.accounts.remove(&name);
+                state.packages.remove_owner(&name);
             }
             Ddl::Grant { what, to, container } => {
-                let rights = rights(&shared, &what)?;
+                let rights = rights(&shared, &state, &what)?;
                 grant(&mut state, con_id, &rights, (to, container))?;
             }
             Ddl::Revoke { what, from } => {
-                let rights = rights(&shared, &what)?;
+                let rights = rights(&shared, &state, &what)?;
                 revoke(&mut state, con_id, &rights, from)?;
             }
         }
@@ -108,11 +104,16 @@ impl ClientSession {
     }
 }
 
+fn is_about_a_table(state: &State, ddl: &Ddl, schema: &str) -> bool {
+    matches!(ddl, Ddl::Grant { what: Granted::Object(owner, name), .. } | Ddl::Revoke { what: Granted::Object(owner, name), .. }
+        if state.tables.get(owner.as_deref().unwrap_or(schema), name).is_some())
+}
+
 fn create_user(
     state: &mut State,
     place: Where,
     name: String,
-    (password, profile): (Option<String>, Option<String>),
+    (password, locked, profile): (Option<String>, bool, Option<String>),
 ) -> Result<()> {
     if state.accounts.get(&name).is_some() {
         return Err(ora(
@@ -122,6 +123,9 @@ fn create_user(
     }
     exists(state, profile.as_deref())?;
     state.accounts.create(&name, password, place, profile);
+    if let Some(known) = state.accounts.get_mut(&name).filter(|_| locked) {
+        known.account.status = AccountStatus::Locked;
+    }
     state.limit_idle(&name);
     Ok(())
 }
@@ -160,7 +164,7 @@ fn revoke(state: &mut State, con_id: u32, rights: &[Right], from: Vec<String>) -
             if !of.revoke(con_id, right) {
                 return Err(match right {
                     Right::System(_) => ora(1952, format!("system privileges not granted to '{name}'")),
-                    Right::View(_) => known(1927),
+                    Right::View(_) | Right::Package(..) => known(1927),
                 });
             }
         }
@@ -203,7 +207,7 @@ fn grantee<'s>(state: &'s mut State, name: &str, con_id: u32) -> Result<&'s mut 
     account.ok_or_else(|| ora(1917, format!("user or role '{name}' does not exist")))
 }
 
-fn rights(shared: &Shared, what: &Granted) -> Result<Vec<Right>> {
+fn rights(shared: &Shared, state: &State, what: &Granted) -> Result<Vec<Right>> {
     match what {
         Granted::Privileges(names) => names
             .iter()
@@ -217,6 +221,13 @@ fn rights(shared: &Shared, what: &Granted) -> Result<Vec<Right>> {
                 }
             })
             .collect(),
+        Granted::Package(owner, name) => match state.packages.get(owner, name) {
+            Some(_) => Ok(vec![Right::Package(owner.clone(), name.clone())]),
+            None if owner == "RDSADMIN" && state.accounts.get(owner).is_some() => {
+                Ok(vec![Right::Package(owner.clone(), name.clone())])
+            }
+            None => Err(known(4042)),
+        },
         Granted::Object(owner, name) => {
             let (view, global) =
                 views::find(shared.scenario.release, owner.as_deref(), name).ok_or_else(|| known(942))?;

@@ -23,6 +23,8 @@ use crate::views::Viewer;
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) viewer: Viewer,
+    /// Who logged in, while a package runs with the rights of its owner.
+    pub(crate) invoker: Option<Arc<str>>,
     pub(crate) schema: String,
     pub(crate) date_model: String,
     pub(crate) time_model: String,
@@ -217,7 +219,12 @@ impl ClientSession {
     }
 
     /// The own transaction, opened if there is none yet, has changed so many rows more.
+    ///
+    /// An autonomous transaction is too short to be seen.
     pub(crate) fn changed(&self, state: &mut State, rows: usize) {
+        if self.setting.viewer.holder != self.seat {
+            return;
+        }
         let now = state.now;
         let seat = self.seat;
         let fresh = state.open_transaction(now, 0, 0);
@@ -232,10 +239,16 @@ impl ClientSession {
     pub(crate) fn end_transaction(&self, keep: bool) -> Result<(), OraError> {
         let mut state = self.shared.look();
         self.own(&mut state, false)?;
+        let holder = self.setting.viewer.holder;
         if keep {
-            state.keep(self.seat);
+            state.keep(holder);
         } else {
-            state.release(self.seat);
+            state.release(holder);
+        }
+        if holder != self.seat {
+            drop(state);
+            self.shared.signal();
+            return Ok(());
         }
         if let Some(link) = state.sessions.get_mut(&self.seat).and_then(|sess| sess.link.as_mut()) {
             link.doomed = link.post_transaction;
@@ -247,7 +260,7 @@ impl ClientSession {
 
     /// Applies what strikes this statement.
     pub(super) fn strikes(&self, text: &str) -> Result<Vec<Strike>, OraError> {
-        let strikes = self.shared.look().faults.strike(&self.setting.viewer.user, text);
+        let strikes = self.shared.look().faults.strike(self.user(), text);
         for strike in &strikes {
             match strike {
                 Strike::Error { code, message } => return Err(ora(*code, message)),

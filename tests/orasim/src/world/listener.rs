@@ -127,9 +127,11 @@ impl Database for World {
         let setting = Setting {
             viewer: Viewer {
                 seat,
+                holder: seat,
                 con_id,
                 user: name.into(),
             },
+            invoker: None,
             schema: name.to_owned(),
             date_model: "DD-MON-RR".into(),
             time_model: "DD-MON-RR HH.MI.SSXFF AM".into(),

@@ -74,9 +74,9 @@ impl ClientSession {
             let (owner, name, rows) = planned?;
             let mut state = self.shared.look();
             let table = state.tables.get_mut(&owner, &name).ok_or_else(|| known(942))?;
-            let Some(holder) = table.holder(self.seat, rows.iter().map(|(id, _)| *id)) else {
+            let Some(holder) = table.holder(self.setting.viewer.holder, rows.iter().map(|(id, _)| *id)) else {
                 let count = rows.len();
-                table.change(self.seat, rows);
+                table.change(self.setting.viewer.holder, rows);
                 if count > 0 {
                     self.changed(&mut state, count);
                 }

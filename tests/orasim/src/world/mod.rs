@@ -12,6 +12,7 @@ mod idle;
 mod kill;
 mod listener;
 mod lock;
+pub(crate) mod packages;
 mod pass;
 mod run;
 pub(crate) mod said;
@@ -40,6 +41,7 @@ pub(crate) use client::ClientSession;
 use idle::IdleLimits;
 pub(crate) use kill::Order;
 pub use kill::{Clause, KillRecord};
+use packages::Packages;
 use pass::Due;
 use session::{Seat, Sess, Told};
 use statements::Statements;
@@ -74,6 +76,7 @@ pub(crate) struct State {
     /// Since when the host's processors are busy by so many percent.
     pub(crate) host_cpu: Vec<(Moment, i64)>,
     pub(crate) tables: Tables,
+    pub(crate) packages: Packages,
     pub(crate) accounts: Accounts,
     pub(crate) texts: Statements,
     pub(crate) statements: u64,
@@ -330,6 +333,7 @@ impl State {
             resources: BTreeMap::new(),
             host_cpu: Vec::new(),
             tables: Tables::default(),
+            packages: Packages::default(),
             accounts: Accounts::of(scenario),
             texts: Statements::default(),
             statements: 0,

@@ -61,6 +61,16 @@ impl ClientSession {
         reply
     }
 
+    /// Runs a statement within a package, whose call has been struck already.
+    pub(crate) fn run_within(
+        &mut self,
+        tokens: &Tokens<'_>,
+        binds: &[Vec<Bind>],
+        describe_only: bool,
+    ) -> Result<Reply> {
+        self.run_struck(tokens, binds, describe_only, &[])
+    }
+
     fn run_struck(
         &mut self,
         tokens: &Tokens<'_>,
@@ -73,7 +83,8 @@ impl ClientSession {
             "BEGIN" | "DECLARE" | "CALL" => plsql::run(self, tokens, binds, describe_only),
             "SELECT" | "WITH" => {
                 tokens.refuse_semicolon(self.release_major() >= 23)?;
-                self.select(tokens, first, describe_only)
+                let with_values = plsql::with_values(self, tokens)?;
+                self.select(with_values.as_ref().unwrap_or(tokens), first, describe_only)
             }
             "ALTER" => {
                 tokens.refuse_semicolon(self.release_major() >= 23)?;
@@ -96,6 +107,13 @@ impl ClientSession {
                 }
                 Ok(done(StatementKind::Other))
             }
+            "CREATE" if let Some(created) = plsql::unit::read(tokens) => {
+                if !describe_only {
+                    self.end_transaction(true)?;
+                    self.create_package(created?, tokens.text)?;
+                }
+                Ok(done(StatementKind::Other))
+            }
             "INSERT" | "UPDATE" | "DELETE" | "CREATE" | "DROP" | "TRUNCATE" | "GRANT" | "REVOKE" => {
                 tokens.refuse_semicolon(self.release_major() >= 23)?;
                 if let Some(ddl) = self.about_accounts(tokens) {
@@ -110,7 +128,7 @@ impl ClientSession {
     }
 
     fn about_accounts(&self, tokens: &Tokens<'_>) -> Option<Result<Ddl>> {
-        ddl::read(tokens, self.shared.scenario.release.at_least(12, 1))
+        ddl::read(tokens, self.shared.scenario.release)
     }
 
     /// What every such statement does besides: it commits.
@@ -267,14 +285,14 @@ impl ClientSession {
                 .tables
                 .get_mut(&planned.owner, &planned.name)
                 .ok_or_else(|| known(942))?;
-            match table.holder(self.seat, planned.changes.iter().map(|(id, _)| *id)) {
+            match table.holder(self.setting.viewer.holder, planned.changes.iter().map(|(id, _)| *id)) {
                 // The row may look different once its holder is through: work it out again then.
                 Some(holder) => {
                     drop(state);
                     self.wait_for_row(holder, Moment::MAX)?;
                 }
                 None => {
-                    table.change(self.seat, planned.changes);
+                    table.change(self.setting.viewer.holder, planned.changes);
                     if count > 0 {
                         self.changed(&mut state, count);
                     }
@@ -397,7 +415,7 @@ impl ClientSession {
     fn end_session(&self, order: &Order, text: &str, strikes: &[Strike]) -> Result<()> {
         let killer = Killer {
             seat: self.seat,
-            user: Arc::clone(&self.setting.viewer.user),
+            user: Arc::clone(self.user()),
             con_id: self.setting.viewer.con_id,
         };
         let mut state = self.shared.look();
@@ -462,6 +480,13 @@ impl Catalog for SessionCatalog<'_> {
         let owner = owner.unwrap_or(&self.session.setting.schema);
         let state = shared.look();
         let table = state.tables.get(owner, name)?;
+        let viewer = &self.session.setting.viewer;
+        // Accounts of the scenario stand for those of applications and their DBAs; one that a statement has made sees its own.
+        let is_made =
+            state.accounts.get(&viewer.user).is_some() && !shared.scenario.accounts.contains_key(&*viewer.user);
+        if is_made && *viewer.user != *owner && !self.session.setting.sysdba {
+            return None;
+        }
         Some((
             Source::Table {
                 owner: owner.to_owned(),
@@ -489,7 +514,7 @@ impl Catalog for SessionCatalog<'_> {
                 .to_uppercase(),
         };
         let own = |get: fn(&super::Sess) -> Option<String>| session.with_own(|sess, _| get(sess));
-        let user = session.setting.viewer.user.to_string();
+        let (user, session_user) = (session.setting.viewer.user.to_string(), session.user().to_string());
         Ok(match attribute {
             "SID" => Some(sid.to_string()),
             "INSTANCE" => Some(instance.to_string()),
@@ -515,8 +540,10 @@ impl Catalog for SessionCatalog<'_> {
             "CLIENT_INFO" => own(|sess| sess.who.client_info.as_deref().map(str::to_owned))?,
             "CLIENT_IDENTIFIER" => own(|sess| sess.who.client_identifier.as_deref().map(str::to_owned))?,
             "CLIENT_PROGRAM_NAME" => own(|sess| sess.who.program.as_deref().map(str::to_owned))?,
-            "SESSION_USER" | "CURRENT_USER" | "AUTHENTICATED_IDENTITY" => Some(user),
-            "SESSION_USERID" | "CURRENT_USERID" => Some(super::user_number(&user).to_string()),
+            "SESSION_USER" | "AUTHENTICATED_IDENTITY" => Some(session_user),
+            "CURRENT_USER" => Some(user),
+            "SESSION_USERID" => Some(super::user_number(&session_user).to_string()),
+            "CURRENT_USERID" => Some(super::user_number(&user).to_string()),
             "CURRENT_SCHEMA" => Some(session.setting.schema.clone()),
             "ISDBA" => Some(if session.setting.sysdba { "TRUE" } else { "FALSE" }.into()),
             "NLS_DATE_FORMAT" => Some(session.setting.date_model.clone()),
@@ -542,7 +569,7 @@ impl Catalog for SessionCatalog<'_> {
     }
 
     fn user(&self) -> String {
-        self.session.setting.viewer.user.to_string()
+        self.session.user().to_string()
     }
 
     fn date_models(&self) -> (String, String) {

@@ -18,6 +18,15 @@ pub(super) struct Block {
     pub(super) exceptions: Vec<(String, Option<i64>)>,
     pub(super) body: Vec<Step>,
     pub(super) handlers: Vec<(Vec<String>, Vec<Step>)>,
+    /// PRAGMA AUTONOMOUS_TRANSACTION.
+    pub(super) autonomous: bool,
+}
+
+/// An argument of EXECUTE IMMEDIATE ... USING.
+#[derive(Debug)]
+pub(super) enum Using {
+    In(Span),
+    Out(Target),
 }
 
 /// A declared variable.
@@ -44,13 +53,13 @@ pub(super) enum Step {
     Loop(Option<Span>, Vec<Step>),
     For(String, Span, Span, Vec<Step>),
     Exit(Option<Span>),
-    Return,
+    Return(Option<Span>),
     Raise(Option<String>),
     Block(Box<Block>),
     Immediate {
         text: Span,
         into: Vec<Target>,
-        using: Vec<Span>,
+        using: Vec<Using>,
     },
     Select {
         before: Span,
@@ -64,8 +73,8 @@ pub(super) enum Step {
 /// Reads tokens into a block.
 pub(super) struct Reader<'t> {
     text: &'t str,
-    tokens: &'t [TokenWithSpan],
-    at: usize,
+    pub(super) tokens: &'t [TokenWithSpan],
+    pub(super) at: usize,
     depth: usize,
 }
 
@@ -81,27 +90,27 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn word_at(&self, at: usize) -> Option<String> {
+    pub(super) fn word_at(&self, at: usize) -> Option<String> {
         word(&self.tokens.get(at)?.token)
     }
 
-    fn peek(&self) -> Option<String> {
+    pub(super) fn peek(&self) -> Option<String> {
         self.word_at(self.at)
     }
 
-    fn take(&mut self, wanted: &str) -> bool {
+    pub(super) fn take(&mut self, wanted: &str) -> bool {
         let is = self.peek().is_some_and(|word| word == wanted);
         self.at += usize::from(is);
         is
     }
 
-    fn symbol(&mut self, wanted: &Token) -> bool {
+    pub(super) fn symbol(&mut self, wanted: &Token) -> bool {
         let is = self.tokens.get(self.at).is_some_and(|token| token.token == *wanted);
         self.at += usize::from(is);
         is
     }
 
-    fn wrong(&self) -> OraError {
+    pub(super) fn wrong(&self) -> OraError {
         let found = self.tokens.get(self.at);
         let at = found.map_or(self.text.len(), |token| offset(self.text, token.span.start));
         let (line, column) = found.map_or((1, 1), |token| (token.span.start.line, token.span.start.column));
@@ -113,11 +122,11 @@ impl<'t> Reader<'t> {
         ora_at(6550, text, at)
     }
 
-    fn expect(&mut self, wanted: &str) -> Result<()> {
+    pub(super) fn expect(&mut self, wanted: &str) -> Result<()> {
         if self.take(wanted) { Ok(()) } else { Err(self.wrong()) }
     }
 
-    fn semicolon(&mut self) -> Result<()> {
+    pub(super) fn semicolon(&mut self) -> Result<()> {
         if self.symbol(&Token::SemiColon) {
             Ok(())
         } else {
@@ -125,7 +134,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn name(&mut self) -> Result<String> {
+    pub(super) fn name(&mut self) -> Result<String> {
         let name = self.peek().ok_or_else(|| self.wrong())?;
         self.at += 1;
         Ok(name)
@@ -161,12 +170,25 @@ impl<'t> Reader<'t> {
         if self.depth > 32 {
             return Err(self.wrong());
         }
+        let block = if self.take("DECLARE") {
+            self.declared()?
+        } else {
+            self.body(Block::default())?
+        };
+        self.depth -= 1;
+        Ok(block)
+    }
+
+    /// Declarations and the body that they are for.
+    pub(super) fn declared(&mut self) -> Result<Block> {
         let mut block = Block::default();
-        if self.take("DECLARE") {
-            while self.peek().as_deref() != Some("BEGIN") {
-                self.declaration(&mut block)?;
-            }
+        while self.peek().as_deref() != Some("BEGIN") {
+            self.declaration(&mut block)?;
         }
+        self.body(block)
+    }
+
+    fn body(&mut self, mut block: Block) -> Result<Block> {
         self.expect("BEGIN")?;
         block.body = self.steps(&["END", "EXCEPTION"])?;
         if self.take("EXCEPTION") {
@@ -184,13 +206,13 @@ impl<'t> Reader<'t> {
             self.at += 1;
         }
         self.semicolon()?;
-        self.depth -= 1;
         Ok(block)
     }
 
     fn declaration(&mut self, block: &mut Block) -> Result<()> {
         if self.take("PRAGMA") {
             let end = self.end_of_statement()?;
+            block.autonomous |= self.take("AUTONOMOUS_TRANSACTION");
             if self.take("EXCEPTION_INIT") && self.symbol(&Token::LParen) {
                 let name = self.name()?;
                 let negative = self.tokens[self.at..end]
@@ -225,7 +247,7 @@ impl<'t> Reader<'t> {
         self.semicolon()
     }
 
-    fn declared_type(&self, span: Span) -> Ty {
+    pub(super) fn declared_type(&self, span: Span) -> Ty {
         let size = span.clone().find_map(|at| match &self.tokens[at].token {
             Token::Number(number, _) => number.parse().ok(),
             _ => None,
@@ -305,7 +327,9 @@ impl<'t> Reader<'t> {
             }
             Some("RETURN") => {
                 self.at += 1;
-                self.semicolon().map(|()| Step::Return)
+                let value = self.at..self.end_of_statement()?;
+                self.at = value.end + 1;
+                Ok(Step::Return((!value.is_empty()).then_some(value)))
             }
             Some("DECLARE" | "BEGIN") => Ok(Step::Block(Box::new(self.block()?))),
             Some("IF") => self.condition(),
@@ -421,10 +445,14 @@ impl<'t> Reader<'t> {
             Vec::new()
         };
         let using = using.into_iter().map(|span| match self.word_at(span.start).as_deref() {
-            Some("IN") => span.start + 1..span.end,
-            Some(_) | None => span,
+            Some("IN") => Ok(Using::In(span.start + 1..span.end)),
+            Some("OUT") => {
+                self.at = span.start + 1;
+                self.target().map(Using::Out)
+            }
+            Some(_) | None => Ok(Using::In(span)),
         });
-        let using = using.collect();
+        let using = using.collect::<Result<_>>()?;
         self.at = end;
         self.semicolon()?;
         Ok(Step::Immediate { text, into, using })

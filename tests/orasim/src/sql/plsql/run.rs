@@ -6,28 +6,35 @@ use std::collections::BTreeMap;
 
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::block::{Block, Reader, Span, Step, Target};
-use crate::backend::{Bind, EndToEnd, OraError, Reply, Rows, Session, StatementKind, Then, Value};
+use super::block::{Block, Reader, Span, Step, Target, Using};
+use super::unit::Unit;
+use crate::backend::{Bind, OraError, Reply, Rows, StatementKind, Then, Value};
 use crate::error::{known, ora};
 use crate::sql::lex::{Tokens, word};
 use crate::sql::types::{Ty, bind_types};
 use crate::world::ClientSession;
 
-type Result<T> = std::result::Result<T, OraError>;
+pub(super) type Result<T> = std::result::Result<T, OraError>;
 
 /// How often a loop may go round, all loops of a block together.
 const TURNS: u32 = 1_000_000;
 
-enum Flow {
+pub(super) enum Flow {
     On,
     Exit,
     Return,
 }
 
-struct Run<'a, 't> {
-    session: &'a mut ClientSession,
-    tokens: &'t Tokens<'t>,
-    variables: BTreeMap<String, (Value, Ty)>,
+pub(super) struct Run<'a, 't> {
+    pub(super) session: &'a mut ClientSession,
+    pub(super) tokens: &'t Tokens<'t>,
+    /// The units of the package that runs; none in an anonymous block.
+    pub(super) units: &'t [Unit],
+    /// How many calls of units deep.
+    pub(super) depth: u32,
+    /// What a function returns.
+    pub(super) returned: Option<Value>,
+    pub(super) variables: BTreeMap<String, (Value, Ty)>,
     exceptions: Vec<(String, Option<i64>)>,
     /// Placeholder by placeholder, the bind it stands for: a name counts once in PL/SQL.
     places: Vec<usize>,
@@ -65,15 +72,10 @@ pub(crate) fn run(
             }
             let types = bind_types(row);
             let mut run = Run {
-                session: &mut *session,
-                tokens,
-                variables: BTreeMap::new(),
-                exceptions: Vec::new(),
                 places: places.clone(),
                 binds: row.iter().map(|bind| bind.value.clone()).zip(types).collect(),
                 out: vec![None; row.len()],
-                caught: Vec::new(),
-                turns: 0,
+                ..Run::inside(session, (tokens, &[]), 0)
             };
             run.block(&block).map_err(|error| stacked(error, tokens))?;
             out = run.out;
@@ -124,8 +126,32 @@ fn predefined(name: &str) -> Option<u32> {
     })
 }
 
-impl Run<'_, '_> {
-    fn block(&mut self, block: &Block) -> Result<Flow> {
+impl<'a, 't> Run<'a, 't> {
+    /// With these units to call, and nothing else yet.
+    pub(super) fn inside(
+        session: &'a mut ClientSession,
+        (tokens, units): (&'t Tokens<'t>, &'t [Unit]),
+        depth: u32,
+    ) -> Run<'a, 't> {
+        Run {
+            session,
+            tokens,
+            units,
+            depth,
+            returned: None,
+            variables: BTreeMap::new(),
+            exceptions: Vec::new(),
+            places: Vec::new(),
+            binds: Vec::new(),
+            out: Vec::new(),
+            caught: Vec::new(),
+            turns: 0,
+        }
+    }
+}
+
+impl<'t> Run<'_, 't> {
+    pub(super) fn block(&mut self, block: &Block) -> Result<Flow> {
         let outer = self.variables.clone();
         let known_before = self.exceptions.len();
         self.exceptions.extend(block.exceptions.iter().cloned());
@@ -191,7 +217,11 @@ impl Run<'_, '_> {
     fn step(&mut self, step: &Step) -> Result<Flow> {
         match step {
             Step::Null => {}
-            Step::Return => return Ok(Flow::Return),
+            Step::Return(None) => return Ok(Flow::Return),
+            Step::Return(Some(value)) => {
+                self.returned = Some(self.value(value, Ty::Unknown)?);
+                return Ok(Flow::Return);
+            }
             Step::Assign(target, value) => {
                 let ty = self.type_of(target);
                 let value = self.value(value, ty)?;
@@ -309,7 +339,7 @@ impl Run<'_, '_> {
         }
     }
 
-    fn type_of(&self, target: &Target) -> Ty {
+    pub(super) fn type_of(&self, target: &Target) -> Ty {
         match target {
             Target::Variable(name) => self.variables.get(name).map_or(Ty::Unknown, |(_, ty)| *ty),
             Target::Bind(place) => self
@@ -320,7 +350,7 @@ impl Run<'_, '_> {
         }
     }
 
-    fn assign(&mut self, target: &Target, value: Value) -> Result<()> {
+    pub(super) fn assign(&mut self, target: &Target, value: Value) -> Result<()> {
         match target {
             Target::Variable(name) => {
                 let Some(variable) = self.variables.get_mut(name) else {
@@ -407,6 +437,16 @@ impl Run<'_, '_> {
     }
 
     fn sql(&mut self, list: &[TokenWithSpan]) -> Result<Reply> {
+        let list = self.expanded(list.to_vec())?;
+        let (tokens, binds) = self.bound_tokens(&list);
+        if self.units.is_empty() {
+            self.session.run(&tokens, &[binds], false)
+        } else {
+            self.session.run_within(&tokens, &[binds], false)
+        }
+    }
+
+    fn bound_tokens(&self, list: &[TokenWithSpan]) -> (Tokens<'t>, Vec<Bind>) {
         let (tokens, binds) = self.bound(list);
         let names = vec![String::new(); binds.len()];
         let tokens = Tokens {
@@ -414,15 +454,25 @@ impl Run<'_, '_> {
             tokens,
             binds: names,
         };
-        self.session.run(&tokens, &[binds], false)
+        (tokens, binds)
+    }
+
+    /// Whether a query could be run, were there rows or not.
+    pub(super) fn described(&mut self, list: Vec<TokenWithSpan>) -> Result<()> {
+        let (tokens, binds) = self.bound_tokens(&list);
+        self.session.run_within(&tokens, &[binds], true).map(|_| ())
     }
 
     /// The value of an expression: `SELECT expression FROM DUAL`.
-    fn value(&mut self, span: &Span, wanted: Ty) -> Result<Value> {
+    pub(super) fn value(&mut self, span: &Span, wanted: Ty) -> Result<Value> {
         if self.is_transaction_id(span) {
             return self.transaction_id(span);
         }
-        let value = self.selected("SELECT", span, "FROM DUAL")?;
+        self.evaluated(self.tokens.tokens[span.clone()].to_vec(), wanted)
+    }
+
+    pub(super) fn evaluated(&mut self, list: Vec<TokenWithSpan>, wanted: Ty) -> Result<Value> {
+        let value = self.selected("SELECT", list, "FROM DUAL")?;
         Ok(converted(value, wanted))
     }
 
@@ -434,12 +484,13 @@ impl Run<'_, '_> {
         } else {
             "THEN 1 ELSE 0 END FROM DUAL"
         };
-        Ok(self.selected("SELECT CASE WHEN", span, tail)? == Value::Int(1))
+        let list = self.tokens.tokens[span.clone()].to_vec();
+        Ok(self.selected("SELECT CASE WHEN", list, tail)? == Value::Int(1))
     }
 
-    fn selected(&mut self, before: &str, span: &Span, after: &str) -> Result<Value> {
+    fn selected(&mut self, before: &str, expression: Vec<TokenWithSpan>, after: &str) -> Result<Value> {
         let mut list = Tokens::read(before)?.tokens;
-        list.extend(self.tokens.tokens[span.clone()].iter().cloned());
+        list.extend(expression);
         list.extend(Tokens::read(after)?.tokens);
         match self.sql(&list)? {
             Reply::Query {
@@ -452,17 +503,23 @@ impl Run<'_, '_> {
         }
     }
 
-    fn immediate(&mut self, text: &Span, into: &[Target], using: &[Span]) -> Result<()> {
+    fn immediate(&mut self, text: &Span, into: &[Target], using: &[Using]) -> Result<()> {
         let Value::Text(statement) = self.value(text, Ty::Text(32_767))? else {
             return Err(ora(6535, "statement string in EXECUTE IMMEDIATE is NULL or 0 length"));
         };
         let mut binds = Vec::new();
-        for span in using {
-            let value = self.value(span, Ty::Unknown)?;
-            let kind = match &value {
-                Value::Int(_) | Value::Decimal(_) | Value::Float(_) => Ty::Number,
-                Value::Date(_) => Ty::Date,
-                Value::Null | Value::Text(_) | Value::Bytes(_) | Value::Raw(_) => Ty::Text(4000),
+        for argument in using {
+            let (value, kind) = match argument {
+                Using::Out(target) => (Value::Null, self.type_of(target)),
+                Using::In(span) => {
+                    let value = self.value(span, Ty::Unknown)?;
+                    let kind = match &value {
+                        Value::Int(_) | Value::Decimal(_) | Value::Float(_) => Ty::Number,
+                        Value::Date(_) => Ty::Date,
+                        Value::Null | Value::Text(_) | Value::Bytes(_) | Value::Raw(_) => Ty::Text(4000),
+                    };
+                    (value, kind)
+                }
             };
             binds.push(Bind {
                 value,
@@ -472,6 +529,14 @@ impl Run<'_, '_> {
         }
         let tokens = Tokens::read(&statement)?;
         let reply = self.session.run(&tokens, &[binds], false)?;
+        if let Reply::Done { out, .. } = &reply {
+            for (argument, value) in using.iter().zip(out) {
+                if let (Using::Out(target), Some(value)) = (argument, value) {
+                    let value = converted(value.clone(), self.type_of(target));
+                    self.assign(target, value)?;
+                }
+            }
+        }
         if into.is_empty() {
             Ok(())
         } else {
@@ -496,70 +561,6 @@ impl Run<'_, '_> {
         }
         Ok(())
     }
-
-    fn call(&mut self, name: &str, arguments: &[(Option<String>, Span)]) -> Result<()> {
-        let name = name.strip_prefix("SYS.").unwrap_or(name);
-        let mut values = Vec::new();
-        for (_, span) in arguments {
-            values.push(self.value(span, Ty::Unknown)?);
-        }
-        let text = |at: usize| values.get(at).and_then(as_text);
-        let named = |wanted: &str, at: usize| {
-            let place = arguments
-                .iter()
-                .position(|(name, _)| name.as_deref() == Some(wanted))
-                .unwrap_or(at);
-            Some(text(place).unwrap_or_default())
-        };
-        let seconds = || text(0).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
-        match name {
-            "DBMS_APPLICATION_INFO.SET_MODULE" => {
-                let (module, action) = (named("MODULE_NAME", 0), named("ACTION_NAME", 1));
-                self.session.set_end_to_end(EndToEnd {
-                    module,
-                    action,
-                    ..EndToEnd::default()
-                });
-            }
-            "DBMS_APPLICATION_INFO.SET_ACTION" => {
-                self.session.set_end_to_end(EndToEnd {
-                    action: named("ACTION_NAME", 0),
-                    ..EndToEnd::default()
-                });
-            }
-            "DBMS_APPLICATION_INFO.SET_CLIENT_INFO" => {
-                self.session.set_end_to_end(EndToEnd {
-                    client_info: named("CLIENT_INFO", 0),
-                    ..EndToEnd::default()
-                });
-            }
-            "DBMS_SESSION.SET_IDENTIFIER" => {
-                let client_identifier = named("CLIENT_ID", 0);
-                self.session.set_end_to_end(EndToEnd {
-                    client_identifier,
-                    ..EndToEnd::default()
-                });
-            }
-            "DBMS_SESSION.SLEEP" if self.session.shared.scenario.release.major() < 18 => return Err(undeclared(name)),
-            "DBMS_SESSION.SLEEP" | "DBMS_LOCK.SLEEP" => self.session.sleep(seconds(), false)?,
-            "ORASIM.BUSY" => self.session.sleep(seconds(), true)?,
-            "DBMS_OUTPUT.PUT_LINE" | "DBMS_OUTPUT.PUT" | "DBMS_OUTPUT.ENABLE" | "DBMS_OUTPUT.DISABLE" => {}
-            "RAISE_APPLICATION_ERROR" => {
-                let code = text(0).and_then(|code| code.parse::<i64>().ok()).unwrap_or(-20_000);
-                return Err(ora(u32::try_from(-code).unwrap_or(20_000), text(1).unwrap_or_default()));
-            }
-            _ => return Err(undeclared(name)),
-        }
-        Ok(())
-    }
-}
-
-fn undeclared(name: &str) -> OraError {
-    let name = name.split('.').next().unwrap_or(name);
-    ora(
-        6550,
-        format!("line 1, column 7:\nPLS-00201: identifier '{name}' must be declared"),
-    )
 }
 
 fn only_row(rows: &mut dyn Rows) -> Result<Vec<Value>> {
@@ -571,7 +572,7 @@ fn only_row(rows: &mut dyn Rows) -> Result<Vec<Value>> {
     }
 }
 
-fn as_text(value: &Value) -> Option<String> {
+pub(super) fn as_text(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::Text(text) | Value::Decimal(text) => Some(text.to_string()),
@@ -584,7 +585,7 @@ fn as_text(value: &Value) -> Option<String> {
 }
 
 /// A value in the type of what it is assigned to.
-fn converted(value: Value, wanted: Ty) -> Value {
+pub(super) fn converted(value: Value, wanted: Ty) -> Value {
     match (&value, wanted) {
         (Value::Int(_) | Value::Decimal(_) | Value::Float(_), Ty::Text(_) | Ty::Clob) => {
             as_text(&value).map_or(Value::Null, |text| Value::Text(text.into()))
