@@ -6,6 +6,8 @@
 pub mod carry_out;
 pub(crate) mod decoy;
 pub(crate) mod door;
+pub(crate) mod guard;
+pub(crate) mod way;
 
 use std::fmt;
 
@@ -29,6 +31,10 @@ pub(crate) enum NoStatement {
         /// The connection's instance.
         connected: u32,
     },
+    /// The guard package is told the session's LOGON_TIME, and this one is in no calendar.
+    NoLogonTime,
+    /// Amazon's package has no such clause.
+    NotInRds,
     /// CANCEL SQL needs an SQL_ID, without which it may cancel the next statement or none, and the session has none.
     NoSqlId,
 }
@@ -42,6 +48,8 @@ impl fmt::Display for NoStatement {
                 "DISCONNECT SESSION reaches only the instance it is sent to: the session is on {of_session}, the connection on \
                  {connected}"
             ),
+            NoStatement::NoLogonTime => f.write_str("the session's LOGON_TIME is in no calendar"),
+            NoStatement::NotInRds => f.write_str("rdsadmin_util has no such clause"),
             NoStatement::NoSqlId => f.write_str("the session runs no SQL that has an SQL_ID"),
         }
     }

@@ -374,6 +374,10 @@ pub(crate) struct SetupSqlArgs {
     /// The database has several instances (RAC).
     #[arg(long, requires = "release")]
     pub(crate) rac: bool,
+    /// Prints the guard package too, which ends sessions for an account that may end none itself. Always, if the database is
+    /// configured with `via: package`.
+    #[arg(long)]
+    pub(crate) guard: bool,
     /// The account, instead of the configured one.
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,

@@ -5,6 +5,8 @@
 //! no file, and no comment follows a statement on its line, which SQL*Plus would take for a part of it (SQL*Plus User's Guide,
 //! "Placing Comments in Scripts").
 
+pub(crate) mod guard;
+
 use std::fmt::Write as _;
 
 use crate::actuator::PRIVILEGE;
@@ -25,6 +27,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) user: &'a str,
     /// Whether a policy ends sessions or cancels statements here.
     pub(crate) enforces: bool,
+    /// Whether sessions are ended by the guard package, which is set up as well.
+    pub(crate) guard: bool,
 }
 
 /// The most sessions that the account may have: the daemon's own, those of `plan` and `doctor`, and those that a lost network leaves
@@ -95,7 +99,9 @@ pub(crate) fn script(setup: &Setup<'_>) -> String {
         let _ = writeln!(out, "{};", access::see_all_containers(setup.user));
     }
     let act = access::grant_privilege(PRIVILEGE, grantee);
-    if setup.enforces {
+    if setup.guard {
+        guard::script(&mut out, setup.asked.shape, setup.user);
+    } else if setup.enforces {
         out.push_str("\n-- to end sessions: a policy enforces\n");
         let _ = writeln!(out, "{act};");
     } else {
@@ -186,6 +192,7 @@ mod tests {
             pdb: None,
             user: if place == Place::Root { "C##REAPER" } else { "REAPER" },
             enforces: true,
+            guard: false,
         }
     }
 
@@ -261,12 +268,59 @@ GRANT ALTER SYSTEM TO C##REAPER;
     #[test]
     fn no_comment_confuses_sqlplus() {
         for (place, major) in [(Place::NonCdb, 11), (Place::Root, 19), (Place::Pdb, 23)] {
-            for line in script(&setup(place, major, 2, &Resource::ALL)).lines() {
-                let comment = line.starts_with("--");
-                assert!(!comment || !line.contains('&') && !line.ends_with([';', '-']), "{line}");
-                assert!(comment || !line.contains(" --"), "a comment after a statement: {line}");
+            for guard in [false, true] {
+                let mut setup = setup(place, major, 2, &Resource::ALL);
+                setup.guard = guard;
+                for line in script(&setup).lines() {
+                    let comment = line.trim_start().starts_with("--");
+                    assert!(!comment || !line.contains('&') && !line.ends_with([';', '-']), "{line}");
+                    assert!(comment || !line.contains(" --"), "a comment after a statement: {line}");
+                }
             }
         }
+    }
+
+    /// Its owner may do what the daemon's account may not.
+    #[test]
+    fn with_the_guard_package_the_account_may_end_no_session_itself() {
+        for (place, owner, users) in [
+            (Place::NonCdb, "ORAREAPER_OWNER", "dba_users"),
+            (Place::Pdb, "ORAREAPER_OWNER", "dba_users"),
+            (Place::Root, "C##ORAREAPER_OWNER", "cdb_users"),
+        ] {
+            let mut setup = setup(place, 19, 0, &[]);
+            setup.guard = true;
+            let text = script(&setup);
+            let everywhere = if place == Place::Root { " CONTAINER=ALL" } else { "" };
+            for line in [
+                format!("CREATE USER {owner} NO AUTHENTICATION{everywhere};"),
+                format!("GRANT ALTER SYSTEM TO {owner};"),
+                format!("GRANT SELECT ON sys.gv_$session TO {owner};"),
+                format!("GRANT SELECT ON sys.{users} TO {owner};"),
+                format!("GRANT EXECUTE ON {owner}.orareaper_guard TO {};", setup.user),
+                format!("INSERT INTO {owner}.orareaper_protected (username) VALUES ('SYS');"),
+                format!("INSERT INTO {owner}.orareaper_protected (username) VALUES ('{owner}');"),
+                format!("CREATE OR REPLACE PACKAGE BODY {owner}.orareaper_guard AS"),
+            ] {
+                assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+            }
+            let own = format!("GRANT ALTER SYSTEM TO {};", setup.user);
+            assert!(!text.contains(&own) && !text.contains(['{', '}']), "{text}");
+            let of_owner = format!("ALTER USER {owner} SET CONTAINER_DATA=ALL CONTAINER=CURRENT;");
+            assert_eq!(text.contains(&of_owner), place == Place::Root);
+        }
+        let mut old = setup(Place::NonCdb, 12, 2, &[]);
+        old.guard = true;
+        let text = script(&old);
+        assert!(
+            text.contains("IDENTIFIED BY VALUES 'S:") && text.contains(" ACCOUNT LOCK;"),
+            "{text}"
+        );
+        old.asked.shape.release = Release { major: 11, minor: 2 };
+        assert!(
+            !script(&old).contains("MAX(oracle_maintained)"),
+            "the column came with 12.1"
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod every_event;
 mod explain;
 mod gates;
 mod grants;
+mod guard_package;
 mod history;
 mod house;
 mod kills;

@@ -49,6 +49,7 @@ fn serve(text: &str) -> (Arc<World>, Server) {
 
 fn poller(driver: Driver, server: &Server, limit: Duration) -> Poller {
     let reach = Reach {
+        via: None,
         target: target(driver, server.addr().port(), "PROD", "reaper", "reaper"),
         password: None,
         accounts: Arc::default(),

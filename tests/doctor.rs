@@ -528,8 +528,11 @@ fn what_a_service_does_not_have_is_said_of_the_policies_that_ask_for_it() {
         ),
         (
             "Amazon RDS",
-            scenario("{name: PROD}", "  RDSADMIN: {}\n"),
-            vec!["cutting", "greedy", "idle"],
+            scenario("{name: PROD}", "  RDSADMIN: {}\n").replace(
+                "REAPER: {",
+                "REAPER: {alter_system: false, rights: {executes: [RDSADMIN_UTIL]}, ",
+            ),
+            vec!["sharp"],
         ),
         (
             "Autonomous",
@@ -539,8 +542,8 @@ fn what_a_service_does_not_have_is_said_of_the_policies_that_ask_for_it() {
     ];
     for (service, text, expected) in cases {
         let desk = Desk::with(ALONE, Driver::Thin, &text, true);
-        let cutting =
-            "  - {name: cutting, mode: enforce, when: INACTIVE longer than 9h, action: disconnect immediate}\n";
+        let cutting = "  - {name: cutting, mode: enforce, when: INACTIVE longer than 9h, action: disconnect immediate}\n  - {name: sharp, mode: \
+             enforce, when: INACTIVE longer than 9h, action: kill noreplay}\n";
         desk.site.policies(&format!("{POLICIES}{cutting}"));
         let findings = desk.findings();
         let policies: BTreeSet<&str> = findings.iter().map(|check| check.about.as_str()).collect();

@@ -45,6 +45,7 @@ fn polled(driver: Driver, scenario: &str, user: &str, service: &str) -> Polled {
         target: target(driver, server.addr().port(), service, user, "r"),
         password: None,
         accounts: Arc::default(),
+        via: None,
         connect_limit: LIMIT,
         call_limit: LIMIT,
         kill_limit: LIMIT,

@@ -67,6 +67,7 @@ fn reach(target: Target) -> Reach {
         target,
         password: None,
         accounts: Arc::default(),
+        via: None,
         connect_limit: LIMIT,
         call_limit: LIMIT,
         kill_limit: LIMIT,

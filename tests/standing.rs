@@ -130,6 +130,7 @@ fn what_the_database_is_is_found_out_anew_over_connections_that_stand_by() {
         let switch = Switch::new(state.path(), Arc::clone(&clock) as Arc<dyn Clock>).expect("a folder");
         let limit = Duration::from_secs(60);
         let reach = Reach {
+            via: None,
             target: target(driver, db.server.addr().port(), "PROD", "reaper", PASSWORD),
             password: None,
             accounts: Arc::default(),
@@ -207,6 +208,7 @@ fn config(db: &Db, state: &Path) -> Config {
     };
     Config {
         databases: vec![Database {
+            via: None,
             name: "orcl".into(),
             driver: Driver::Thin,
             connect: db.connect_string(),

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
+use crate::actuator::NoStatement;
 use crate::actuator::door::{Door, DoorAnswer};
-use crate::actuator::{NoStatement, outcome_of, statement};
+use crate::actuator::way::{outcome, wording};
 use crate::decide::cycle::Done;
-use crate::decide::guard::{Going, Surroundings, Warrant, deserved_by_another, still_deserved};
+use crate::decide::guard::{Going, Surroundings, Warrant, Wording, deserved_by_another, still_deserved};
 use crate::decide::in_force::{EffectiveLimits, RunMode};
 use crate::decide::outcome::Outcome;
 use crate::decide::plan::company::{ends_the_process, has_a_process};
@@ -122,12 +123,20 @@ pub(crate) fn carry_out(
     witness: &mut dyn Witness,
 ) -> io::Result<Done> {
     let action_id = witness.next_id();
-    let planned = statement(warrant.action(), warrant.key(), None, hands.capabilities.own.inst_id).ok();
+    let way = hands.capabilities.way();
+    let planned = wording(
+        way,
+        warrant.action(),
+        warrant.key(),
+        None,
+        hands.capabilities.own.inst_id,
+    )
+    .ok();
     witness.intend(&Intending {
         action_id,
         warrant: &warrant,
         seen,
-        statement: planned.as_deref(),
+        statement: planned.as_ref().map(Wording::text),
     })?;
     let stopped = stopped_by_others(&warrant, hands).or_else(|| who_else_ends(&warrant, hands));
     let (answer, session) = match stopped {
@@ -343,13 +352,20 @@ fn ends_unrecorded(taken: &Snapshot, (sid, serial): (u32, u32)) -> bool {
 
 /// Uses the warrant up.
 fn last_step(warrant: &mut Warrant, sql_id: Option<&str>, now: DateTime<Utc>, hands: &mut Hands<'_>) -> StepAnswer {
-    let text = match statement(warrant.action(), warrant.key(), sql_id, hands.capabilities.own.inst_id) {
-        Ok(text) => Some(text),
+    let way = hands.capabilities.way();
+    let words = match wording(
+        way,
+        warrant.action(),
+        warrant.key(),
+        sql_id,
+        hands.capabilities.own.inst_id,
+    ) {
+        Ok(words) => Some(words),
         Err(NoStatement::Nothing) => None,
         Err(NoStatement::NoSqlId) => {
             return StepAnswer::not_sent(Outcome::NoLongerMatches, Some(NoStatement::NoSqlId.to_string()));
         }
-        Err(other @ NoStatement::OtherInstance { .. }) => {
+        Err(other @ (NoStatement::OtherInstance { .. } | NoStatement::NotInRds | NoStatement::NoLogonTime)) => {
             return StepAnswer::not_sent(Outcome::Unsupported, Some(other.to_string()));
         }
     };
@@ -357,7 +373,7 @@ fn last_step(warrant: &mut Warrant, sql_id: Option<&str>, now: DateTime<Utc>, ha
         Action::Kill { .. } | Action::Disconnect { .. } => hands.kill_limit,
         Action::CancelSql | Action::Report => hands.limit,
     };
-    let step = warrant.last_step(text);
+    let step = warrant.last_step(words);
     match hands.door.take(step, now, limit) {
         DoorAnswer::Stopped(outcome, why) => StepAnswer::not_sent(outcome, Some(why)),
         DoorAnswer::Reported => StepAnswer::not_sent(Outcome::Reported, None),
@@ -368,7 +384,7 @@ fn last_step(warrant: &mut Warrant, sql_id: Option<&str>, now: DateTime<Utc>, ha
             statement: Some(text),
         },
         DoorAnswer::Sent(text, Ok(answer)) => StepAnswer {
-            outcome: outcome_of(answer.code),
+            outcome: outcome(way, answer.code),
             code: Some(answer.code),
             message: (!answer.message.is_empty()).then_some(answer.message),
             statement: Some(text),

@@ -8,7 +8,7 @@ use crate::cli::{CONFIG, ExitStatus, SetupSqlArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::columns_needed;
 use crate::commands::{fail, load_config, load_policies, no_config, print, say};
-use crate::config::{Config, Database, Login};
+use crate::config::{Config, Database, Login, Via};
 use crate::daemon;
 use crate::oracle::ConnectSlot;
 use crate::oracle::access::Asked;
@@ -84,6 +84,7 @@ fn text(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> Result<S
         pdb: pdb.as_deref(),
         user: &user,
         enforces: enforces(&set, on),
+        guard: arguments.guard || database.is_some_and(|database| database.via == Some(Via::Package)),
     }))
 }
 

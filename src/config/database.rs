@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::{Blackout, Database, Driver, Labels, Login, SecretSource};
+use super::{Blackout, Database, Driver, Labels, Login, SecretSource, Via};
 use crate::policy::model::Limits;
 use crate::yaml::diagnostics::{Diagnostic, did_you_mean, quoted};
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{Node, Value};
 
 /// The keys that are allowed in `defaults` and in an entry of `databases`.
-pub(super) const SHARED_KEYS: [&str; 12] = [
+pub(super) const SHARED_KEYS: [&str; 13] = [
     "driver",
     "user",
     "password",
@@ -26,13 +26,14 @@ pub(super) const SHARED_KEYS: [&str; 12] = [
     "timezone",
     "tns_admin",
     "labels",
+    "via",
 ];
 
 /// The keys that are allowed only in an entry. A database can only be armed in its own entry.
 pub(super) const OWN_KEYS: [&str; 3] = ["name", "connect", "armed"];
 
-pub(super) const DATABASE_KEYS: [&str; 15] = {
-    let mut keys = [""; 15];
+pub(super) const DATABASE_KEYS: [&str; 16] = {
+    let mut keys = [""; 16];
     let mut at = 0;
     while at < keys.len() {
         keys[at] = if at < 3 { OWN_KEYS[at] } else { SHARED_KEYS[at - 3] };
@@ -64,6 +65,7 @@ pub(super) struct Given {
     timezone: Option<Tz>,
     tns_admin: Option<PathBuf>,
     labels: Labels,
+    via: Option<Via>,
 }
 
 /// The values for databases that do not set their own.
@@ -151,6 +153,7 @@ pub(super) fn database(
         timezone,
         tns_admin: own.tns_admin.or_else(|| defaults.tns_admin.clone()),
         labels,
+        via: own.via.or(defaults.via),
     })
 }
 
@@ -185,6 +188,9 @@ fn given(inspection: &mut Inspection, fields: &Fields<'_>, base: &Path) -> Optio
         super::read::path(inspection, node, "tns_admin").map(|text| base.join(text))
     });
     let labels = with(fields, "labels", |node| labels(inspection, node));
+    let via = with(fields, "via", |node| {
+        inspection.choice(node, "via", &Via::ALL, Via::name)
+    });
     Some(Given {
         driver: driver?,
         user: user?,
@@ -198,6 +204,7 @@ fn given(inspection: &mut Inspection, fields: &Fields<'_>, base: &Path) -> Optio
         timezone: timezone?,
         tns_admin: tns_admin?,
         labels: labels?.unwrap_or_default(),
+        via: via?,
     })
 }
 

@@ -83,10 +83,12 @@ pub struct Database {
     pub tns_admin: Option<PathBuf>,
     /// Labels of the site, which policies can select by and metrics show.
     pub labels: Labels,
+    /// How sessions are ended; `None`: found out.
+    pub via: Option<Via>,
 }
 
 impl Database {
-    /// The identity of the database: a digest of name, driver, address and account. `armed` and everything that the daemon
+    /// The identity of the database: a digest of name, driver, address and account, and of `via` if it is set. `armed` and everything that the daemon
     /// remembers belong to this identity. If one of the parts changes, the entry is another database, even under the same name.
     #[must_use]
     pub fn place(&self) -> Arc<str> {
@@ -100,6 +102,9 @@ impl Database {
         for part in [&*self.name, self.driver.name(), &self.connect, user, &tns_admin] {
             hash.update(part.len().to_be_bytes());
             hash.update(part);
+        }
+        if let Some(via) = self.via {
+            hash.update(via.name());
         }
         let digest = hash.finalize();
         let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -115,6 +120,19 @@ words! {
         Oci = "oci",
         /// Oracle's driver in Rust, the `oracledb` crate; it needs no installed client.
         Thin = "thin",
+    }
+}
+
+words! {
+    /// How sessions are ended on a database.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Via {
+        /// By statements of the account itself.
+        AlterSystem = "alter-system",
+        /// By the guard package, which checks by itself whom it ends.
+        Package = "package",
+        /// By Amazon's package rdsadmin_util.
+        Rds = "rds",
     }
 }
 

@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 
 use crate::actuator::carry_out::{Hands, Intending, Witness, carry_out};
 use crate::actuator::door::{Door, Permission};
+use crate::actuator::way::probe;
 use crate::clock::{Clock, Monotonic};
 use crate::daemon::messages::{Acted, Batch, Input, Order};
 use crate::daemon::pause::{Switch, Ticket};
@@ -30,7 +31,6 @@ use crate::decide::guard::{Going, Warrant};
 use crate::decide::outcome::Outcome;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::Counters;
-use crate::oracle::probe::probe;
 use crate::oracle::{ActingConnection, CellType, Class, ConnectSlot, Connection, Error, Query, collect, panicked};
 use crate::policy::model::Action;
 use crate::session::SessionKey;
@@ -57,7 +57,7 @@ impl ActingLink {
         if !anew && clock.now().since(self.probed) < PROBE_AGAIN {
             return lives(&mut *self.connection, limit);
         }
-        match probe(&mut *self.connection, limit) {
+        match probe(&mut *self.connection, self.capabilities.via, limit) {
             // The old answer is worth nothing any more: another connection may get one.
             Err(_) => false,
             Ok(capabilities) => {
@@ -337,7 +337,7 @@ impl Actor {
         let instance = wanted.and_then(|inst_id| instances.get(&inst_id));
         let began = self.clock.now();
         let mut connection = self.reach.connect_to_act(&self.slot, instance.map(String::as_str))?;
-        let mut capabilities = probe(&mut *connection, self.reach.call_limit)?;
+        let mut capabilities = probe(&mut *connection, self.reach.via, self.reach.call_limit)?;
         // Instances and listeners may differ in their clocks: what this connection re-reads depends on its own.
         let now = self.clock.now();
         let fault_at_login = capabilities.dates.fault_at_login(now.since(began));

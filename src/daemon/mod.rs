@@ -303,6 +303,7 @@ pub(crate) fn reach(database: &config::Database, accounts: &Arc<AccountMemory>) 
         target,
         password: source,
         accounts: Arc::clone(accounts),
+        via: database.via,
         connect_limit: database.connect_timeout,
         call_limit: database.call_timeout,
         kill_limit: kill_limit(database),

@@ -9,13 +9,14 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
+use crate::actuator::way::probe;
 use crate::clock::{Clock, Monotonic};
 use crate::daemon::messages::{Input, Needs, Polled};
 use crate::daemon::reach::{Reach, SharedReach};
 use crate::oracle::access::{self, Asked, Unreadable};
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::{Counters, read_pressure};
-use crate::oracle::probe::{probe, texts_as_bytes};
+use crate::oracle::probe::texts_as_bytes;
 use crate::oracle::read::read_snapshot;
 use crate::oracle::sql::Scope;
 use crate::oracle::{Class, ConnectSlot, Connection, Error, TextForm, panicked};
@@ -154,7 +155,7 @@ impl Poller {
             connected.capabilities = Arc::new(if as_bytes {
                 texts_as_bytes(connection, &connected.capabilities, limit)?
             } else {
-                probe(connection, limit)?
+                probe(connection, self.reach.via, limit)?
             });
         }
         let (connection, capabilities) = (&mut *connected.connection, &connected.capabilities);
@@ -214,7 +215,7 @@ impl Poller {
                 (connection, Counters::default())
             }
         };
-        let mut capabilities = match probe(&mut *connection, limit) {
+        let mut capabilities = match probe(&mut *connection, self.reach.via, limit) {
             Ok(capabilities) => capabilities,
             Err(error) => {
                 if error.is_missing_right() && !connection.is_lost() {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::config::{SecretError, SecretSource};
+use crate::config::{SecretError, SecretSource, Via};
 use crate::daemon::accounts::AccountMemory;
 use crate::oracle::{ActingConnection, Class, ConnectSlot, Connection, DecoyConnection, Error, Login, Secret, Target};
 
@@ -16,6 +16,8 @@ pub struct Reach {
     pub password: Option<SecretSource>,
     /// The accounts whose passwords were refused and are not tried again.
     pub accounts: Arc<AccountMemory>,
+    /// How sessions are ended there, if the configuration says it.
+    pub via: Option<Via>,
     /// The limit for connecting.
     pub connect_limit: Duration,
     /// The limit of each call.

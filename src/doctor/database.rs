@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::actuator::PRIVILEGE;
 use crate::checks::{Check, Id, State};
 use crate::clock::{Clock, SystemClock};
 use crate::columns_needed;
@@ -15,10 +14,11 @@ use crate::daemon::poller::Poller;
 use crate::daemon::reach::Reach;
 use crate::daemon::standby::Needed;
 use crate::decide::in_force::{Absent, DatabaseRules, Due, Here, RunMode};
+use crate::doctor::right::{self, Acts};
 use crate::doctor::{Examined, builtin, limits};
 use crate::gaps;
 use crate::oracle::access::{self, Asked, Grantee, Unreadable};
-use crate::oracle::capabilities::{Capabilities, Place, Provenance, Release, Service, Shape};
+use crate::oracle::capabilities::{Capabilities, Place, Provenance, Release, Service, Shape, Way};
 use crate::oracle::probe::outline;
 use crate::oracle::{Class, ConnectSlot, Connection, Error, account};
 use crate::policy::model::{Action, PolicySet};
@@ -183,6 +183,8 @@ impl Examination<'_> {
         self.clocks(polled);
         Acts {
             service: capabilities.service,
+            way: capabilities.way(),
+            place: capabilities.place(),
             enforces: here.running().iter().any(|run| {
                 let acts = self.set.policies[run.index()]
                     .actions()
@@ -224,6 +226,8 @@ impl Examination<'_> {
         let running = self.rules.configured(Due::Always);
         Some(Acts {
             service: outline.service,
+            way: Way::of(self.database.via, outline.service, outline.shape.place),
+            place: outline.shape.place,
             enforces: running.running().iter().any(|run| run.mode() == RunMode::Enforce),
             username: outline.username,
         })
@@ -434,8 +438,7 @@ impl Examination<'_> {
             Err(error) => {
                 let check = Check::new(Id::ActingConnection, "", State::Missing, error.to_string());
                 self.add(check.with(remedy(error.class)));
-                let untried = "it is asked over the connection that acts, and there is none";
-                self.say(Id::RightToAct, PRIVILEGE, State::Untried, untried);
+                self.add(right::unasked(acts.way));
                 return;
             }
         };
@@ -445,42 +448,8 @@ impl Examination<'_> {
             State::Fine,
             "a second connection, which acts, can be made",
         );
-        let held = account::holds(&mut *connection, PRIVILEGE, reach.call_limit);
-        self.right(held, &acts);
+        let rights = right::look(&mut *connection, &acts, reach.call_limit);
+        self.checks.extend(rights);
         connection.close(std::time::Duration::from_secs(1));
     }
-
-    fn right(&mut self, held: Result<bool, Error>, acts: &Acts) {
-        let grantee = Grantee {
-            username: &acts.username,
-            service: acts.service,
-        };
-        let grant = access::grant_privilege(PRIVILEGE, grantee);
-        let check = |state, found: &str| Check::new(Id::RightToAct, PRIVILEGE, state, found);
-        let found = match (acts.service, held, acts.enforces) {
-            (Service::AmazonRds, _, _) => check(State::Note, "Amazon RDS grants nobody the privilege to end sessions"),
-            (Service::SelfManaged | Service::Autonomous, Err(error), _) => check(State::Untried, &error.to_string()),
-            (Service::SelfManaged | Service::Autonomous, Ok(true), _) => {
-                check(State::Fine, "the account may end sessions")
-            }
-            (Service::SelfManaged | Service::Autonomous, Ok(false), true) => check(
-                State::Missing,
-                "a policy enforces here, and the account may not end sessions",
-            )
-            .granted_by(grant),
-            (Service::SelfManaged | Service::Autonomous, Ok(false), false) => {
-                let found = "the account may not end sessions, and no policy enforces here yet";
-                check(State::Note, found).granted_by(grant)
-            }
-        };
-        self.add(found);
-    }
-}
-
-/// What acting depends on.
-struct Acts {
-    service: Service,
-    /// Whether a policy enforces here.
-    enforces: bool,
-    username: String,
 }

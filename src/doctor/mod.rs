@@ -8,6 +8,7 @@ pub(crate) mod builtin;
 pub mod database;
 pub(crate) mod host;
 pub(crate) mod limits;
+mod right;
 pub(crate) mod show;
 
 use crate::checks::{Check, State};

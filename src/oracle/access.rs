@@ -338,7 +338,7 @@ pub(crate) fn see_all_containers(username: &str) -> String {
 }
 
 /// The object that a right is granted on: `GV_$SESSION` for `GV$SESSION`.
-fn object(view: &str) -> String {
+pub(crate) fn object(view: &str) -> String {
     match view.split_once("V$") {
         Some((prefix @ ("" | "G"), name)) => format!("{prefix}V_${name}"),
         Some(_) | None => view.to_owned(),

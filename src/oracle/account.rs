@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::oracle::error::Error;
-use crate::oracle::probe::{text, time};
+use crate::oracle::probe::{number, text, time};
 use crate::oracle::sql::startup;
 use crate::oracle::{Connection, collect, text_form};
 use crate::session::time::DbTime;
@@ -65,6 +65,66 @@ pub(crate) fn holds(connection: &mut dyn Connection, privilege: &str, limit: Dur
     let rows = collect(connection, &startup::own_privilege(privilege), limit, AT_MOST, |row| {
         text(row, 0)
     })?;
+    Ok(!rows.is_empty())
+}
+
+/// What there is of the guard package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum GuardPackage {
+    /// It can be called, and says its version.
+    Callable(i64),
+    /// It is not there, or the account may not execute it; whether there is its owner.
+    Absent(Error, bool),
+    /// It does not compile.
+    Invalid(Error),
+}
+
+/// Whether the guard package can be called.
+///
+/// # Errors
+/// When that cannot be found out.
+pub(crate) fn guard_package(
+    connection: &mut dyn Connection,
+    owner: &str,
+    limit: Duration,
+) -> Result<GuardPackage, Error> {
+    match collect(connection, &startup::guard_version(owner), limit, 1, |row| {
+        number(row, 0)
+    }) {
+        Ok(versions) => Ok(GuardPackage::Callable(versions.first().copied().unwrap_or(0))),
+        // Whoever may not execute a function does not see it: invalid identifier.
+        Err(error) if matches!(error.code, Some(904 | 6550 | 6553)) => {
+            let owners = collect(connection, &startup::account_named(owner), limit, AT_MOST, |row| {
+                text(row, 0)
+            })?;
+            Ok(GuardPackage::Absent(error, !owners.is_empty()))
+        }
+        Err(error) if matches!(error.code, Some(4063 | 4067 | 6508 | 6575)) => Ok(GuardPackage::Invalid(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// What an account holds itself: system privileges, and objects of SYS that it may read.
+///
+/// # Errors
+/// When the dictionary cannot be read.
+pub(crate) fn rights_of(
+    connection: &mut dyn Connection,
+    account: &str,
+    in_root: bool,
+    limit: Duration,
+) -> Result<(Vec<String>, Vec<String>), Error> {
+    let mut names = |query| collect(connection, &query, limit, AT_MOST, |row| text(row, 0));
+    let privileges = names(startup::privileges_of(account, in_root))?;
+    Ok((privileges, names(startup::objects_read_by(account, in_root))?))
+}
+
+/// Whether the account may execute Amazon's package.
+///
+/// # Errors
+/// When that cannot be found out.
+pub(crate) fn executes_rds_package(connection: &mut dyn Connection, limit: Duration) -> Result<bool, Error> {
+    let rows = collect(connection, &startup::rds_package(), limit, AT_MOST, |row| text(row, 0))?;
     Ok(!rows.is_empty())
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::checks::{Check, Id, State};
+use crate::config::Via;
 use crate::decide::protect::{Accounts, ProtectionFacts};
 use crate::oracle::access::{Grantee, Unreadable, see_all_containers};
 use crate::oracle::sql::Statistics;
@@ -312,6 +313,8 @@ pub struct Capabilities {
     pub(crate) replication: Accounts,
     /// Who runs it.
     pub(crate) service: Service,
+    /// How sessions are to be ended, if the configuration says it.
+    pub(crate) via: Option<Via>,
     /// DB_BLOCK_SIZE in bytes, also the block size of undo.
     pub(crate) block_size: Option<i64>,
     /// The block size of each tablespace in bytes, if readable.
@@ -324,6 +327,43 @@ pub struct Capabilities {
     pub unreadable: Vec<Unreadable>,
     /// Whatever else could not be found out, or is wrong.
     pub notes: Vec<Check>,
+}
+
+/// How a session is ended on a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By a statement of the account itself.
+    AlterSystem,
+    /// By the guard package.
+    Package {
+        /// Its schema.
+        owner: &'static str,
+    },
+    /// By Amazon's rdsadmin_util.
+    RdsAdmin,
+}
+
+impl Way {
+    /// As the configuration says, else by what there is.
+    #[must_use]
+    pub(crate) fn of(via: Option<Via>, service: Service, place: Place) -> Way {
+        match (via, service) {
+            (Some(Via::Package), _) => Way::Package {
+                owner: guard_owner(place),
+            },
+            (Some(Via::Rds), _) | (None, Service::AmazonRds) => Way::RdsAdmin,
+            (Some(Via::AlterSystem), _) | (None, Service::SelfManaged | Service::Autonomous) => Way::AlterSystem,
+        }
+    }
+}
+
+/// The schema of the guard package: common in the root, where the names of common accounts begin with C##.
+#[must_use]
+pub(crate) const fn guard_owner(place: Place) -> &'static str {
+    match place {
+        Place::Root => "C##ORAREAPER_OWNER",
+        Place::NonCdb | Place::Pdb => "ORAREAPER_OWNER",
+    }
 }
 
 /// Why an action is not possible on a database.
@@ -340,8 +380,14 @@ pub(crate) enum Reason {
     },
     /// Amazon RDS grants nobody the privilege.
     AmazonRds,
+    /// Amazon's package has no such clause.
+    NotInRds,
+    /// `via: rds`, and there is no account RDSADMIN.
+    NoRdsAdmin,
     /// Autonomous Database allows only KILL SESSION.
     Autonomous,
+    /// The guard package writes down what it does, and the database is read only.
+    PackageReadOnly,
     /// DISCONNECT SESSION needs an open database.
     NotOpen,
     /// DISCONNECT SESSION reaches only the instance that it is sent to, and no connection can name another instance.
@@ -360,9 +406,19 @@ impl fmt::Display for Reason {
                 "{clause} is documented from release {first} on, this database is {connected}"
             ),
             Reason::AmazonRds => f.write_str(
-                "Amazon RDS grants nobody the privilege to end sessions; its own package rdsadmin_util ends sessions there",
+                "Amazon RDS grants nobody the privilege to end sessions; its own package rdsadmin_util ends sessions there: leave \
+                 `via` out, or write `via: rds`",
             ),
+            Reason::NotInRds => f.write_str(
+                "rdsadmin_util of Amazon RDS has kill, kill immediate, disconnect immediate, disconnect post_transaction and \
+                 cancel sql alone",
+            ),
+            Reason::NoRdsAdmin => f.write_str("`via: rds` is for Amazon RDS, and this database has no account RDSADMIN"),
             Reason::Autonomous => f.write_str("Autonomous Database allows KILL SESSION alone"),
+            Reason::PackageReadOnly => f.write_str(
+                "the guard package writes down what it does before it does it, and this database cannot be written to: on a standby \
+                 write `via: alter-system`",
+            ),
             Reason::NotOpen => f.write_str("DISCONNECT SESSION needs an open database"),
             Reason::OtherInstances(why) => write!(
                 f,
@@ -375,6 +431,26 @@ impl fmt::Display for Reason {
 
 impl std::error::Error for Reason {}
 
+/// Whether Amazon's package has the action (Amazon RDS User Guide, "Terminating a session").
+fn rds_has(action: Action) -> Result<(), Reason> {
+    match action {
+        Action::Report
+        | Action::CancelSql
+        | Action::Kill {
+            clause: KillClause::Plain | KillClause::Immediate,
+        }
+        | Action::Disconnect {
+            clause: DisconnectClause::PostTransaction | DisconnectClause::Immediate,
+        } => Ok(()),
+        Action::Kill {
+            clause: KillClause::NoReplay | KillClause::Force,
+        }
+        | Action::Disconnect {
+            clause: DisconnectClause::PostTransactionNoReplay | DisconnectClause::NoReplay,
+        } => Err(Reason::NotInRds),
+    }
+}
+
 impl Capabilities {
     /// Whether an action is possible on the database.
     ///
@@ -384,13 +460,19 @@ impl Capabilities {
         if action == Action::Report {
             return Ok(());
         }
-        match self.service {
-            Service::AmazonRds => return Err(Reason::AmazonRds),
-            Service::Autonomous => match action {
+        match (self.way(), self.service) {
+            (Way::AlterSystem | Way::Package { .. }, Service::AmazonRds) => return Err(Reason::AmazonRds),
+            (Way::RdsAdmin, Service::SelfManaged | Service::Autonomous) => return Err(Reason::NoRdsAdmin),
+            (Way::RdsAdmin, Service::AmazonRds) => rds_has(action)?,
+            (Way::AlterSystem | Way::Package { .. }, Service::Autonomous) => match action {
                 Action::Kill { .. } | Action::Report => {}
                 Action::Disconnect { .. } | Action::CancelSql => return Err(Reason::Autonomous),
             },
-            Service::SelfManaged => {}
+            (Way::AlterSystem | Way::Package { .. }, Service::SelfManaged) => {}
+        }
+        // An open mode that cannot be read is said of its view.
+        if matches!(self.way(), Way::Package { .. }) && !matches!(self.open_mode.as_str(), "" | "READ WRITE") {
+            return Err(Reason::PackageReadOnly);
         }
         if let Some((clause, first)) = first_release(action)
             && self.release < first
@@ -409,6 +491,12 @@ impl Capabilities {
             },
             Action::Disconnect { .. } | Action::Kill { .. } | Action::CancelSql | Action::Report => Ok(()),
         }
+    }
+
+    /// How a session is ended here: as the configuration says, else by what there is.
+    #[must_use]
+    pub(crate) fn way(&self) -> Way {
+        Way::of(self.via, self.service, self.place())
     }
 
     /// The kind of container that the connection is in.

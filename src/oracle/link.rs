@@ -7,14 +7,15 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::decide::guard::{Decoy, Statement};
+use crate::decide::guard::{Decoy, Statement, Wording};
 use crate::oracle::decoy;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::logoff::Logoffs;
 use crate::oracle::probe::own_key;
 use crate::oracle::sockets::{Socket, SocketClaim};
 use crate::oracle::{
-    ActingConnection, BlockAnswer, Connection, ConnectionIdentity, DecoyConnection, MAX_STATEMENT, Query, Sink, reading,
+    ActingConnection, BlockAnswer, Connection, ConnectionIdentity, DecoyConnection, MAX_STATEMENT, Query, Sink,
+    block_of, reading,
 };
 
 /// After this many calls in a row without an answer the connection counts as lost, whatever the numbers of the errors say.
@@ -28,8 +29,14 @@ pub(super) trait Native: Send + 'static {
     /// Runs a query, hands its rows to the sink, and returns their number.
     fn fetch(&self, query: &Query, limit: Duration, tried: &str, sink: &mut Sink<'_>) -> Result<u64, Error>;
 
-    /// Runs a statement in [`crate::oracle::BLOCK`].
-    fn run_block(&self, statement: &str, limit: Duration, tried: &str) -> Result<BlockAnswer, Error>;
+    /// Runs a statement in a block that binds it, and returns a number and a text.
+    fn run_block(
+        &self,
+        block: &'static str,
+        statement: &str,
+        limit: Duration,
+        tried: &str,
+    ) -> Result<BlockAnswer, Error>;
 
     /// One round trip.
     fn ping(&self, limit: Duration, tried: &str) -> Result<(), Error>;
@@ -115,13 +122,16 @@ impl<N: Native> Link<N> {
 }
 
 impl<N: Native> Link<N> {
-    /// Runs a statement inside the block that catches its errors.
-    fn run(&mut self, statement: &str, limit: Duration) -> Result<BlockAnswer, Error> {
+    /// Runs an action inside the block that catches its errors.
+    fn run(&mut self, wording: &Wording, limit: Duration) -> Result<BlockAnswer, Error> {
+        let (block, statement) = (block_of(wording), wording.text());
         let tried = format!("run a statement on {}", self.identity.database);
         if statement.len() > MAX_STATEMENT {
             return Err(Error::new(Class::Bug, tried, "the statement is too long"));
         }
-        let answer = self.call_driver(&tried, limit, |native| native.run_block(statement, limit, &tried));
+        let answer = self.call_driver(&tried, limit, |native| {
+            native.run_block(block, statement, limit, &tried)
+        });
         self.round_trips += 1;
         answer
     }
@@ -202,7 +212,7 @@ impl<N: Native> Acting<N> {
 
 impl<N: Native> ActingConnection for Acting<N> {
     fn send(&mut self, statement: Statement, limit: Duration) -> Result<BlockAnswer, Error> {
-        self.0.run(statement.text(), limit)
+        self.0.run(statement.wording(), limit)
     }
 }
 
@@ -263,11 +273,11 @@ impl<N: Native> DecoyConnection for DecoyLink<N> {
     }
 
     fn open_transaction(&mut self, limit: Duration) -> Result<BlockAnswer, Error> {
-        self.0.run(decoy::OPEN, limit)
+        self.0.run(&Wording::Statement(decoy::OPEN.to_owned()), limit)
     }
 
     fn commit(&mut self, limit: Duration) -> Result<BlockAnswer, Error> {
-        self.0.run(decoy::COMMIT, limit)
+        self.0.run(&Wording::Statement(decoy::COMMIT.to_owned()), limit)
     }
 
     fn close(mut self: Box<Self>, grace: Duration) {
@@ -332,7 +342,7 @@ mod tests {
             Ok(1)
         }
 
-        fn run_block(&self, _: &str, _: Duration, tried: &str) -> Result<BlockAnswer, Error> {
+        fn run_block(&self, _: &'static str, _: &str, _: Duration, tried: &str) -> Result<BlockAnswer, Error> {
             self.answer(tried).map(|()| BlockAnswer::new(0, None))
         }
 
@@ -358,7 +368,9 @@ mod tests {
     fn a_panic_ends_the_connection_that_it_happened_on() {
         let mut link = link(&[0, PANIC]);
         link.ping(LIMIT).expect("it answers");
-        let error = link.run("BEGIN NULL; END;", LIMIT).expect_err("it panics");
+        let error = link
+            .run(&Wording::Statement("BEGIN NULL; END;".into()), LIMIT)
+            .expect_err("it panics");
         assert_eq!(error.class, Class::Reconnect);
         assert_eq!(
             error.to_string(),

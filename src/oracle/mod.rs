@@ -51,7 +51,7 @@ pub(crate) use crate::oracle::link::panicked;
 pub(crate) use crate::oracle::text_form::TextForm;
 pub use crate::session::snapshot::Cell;
 
-use crate::decide::guard::{Decoy, Statement};
+use crate::decide::guard::{Decoy, Statement, Wording};
 use crate::session::time::DbTime;
 use crate::words::words;
 use zeroize::Zeroizing;
@@ -274,6 +274,31 @@ BEGIN
   :2 := code;
   :3 := text;
 END;";
+
+/// The same for a call that answers in two placeholders of its own: SQLCODE and SQLERRM of what it did.
+pub(crate) const CALL_BLOCK: &str = "\
+DECLARE
+  code NUMBER := 0;
+  text VARCHAR2(512);
+BEGIN
+  BEGIN
+    EXECUTE IMMEDIATE :1 USING OUT code, OUT text;
+  EXCEPTION
+    WHEN OTHERS THEN
+      code := SQLCODE;
+      text := SUBSTR(SQLERRM, 1, 512);
+  END;
+  :2 := code;
+  :3 := text;
+END;";
+
+/// The block that sends an action, by how its words answer.
+pub(crate) fn block_of(wording: &Wording) -> &'static str {
+    match wording {
+        Wording::Statement(_) => BLOCK,
+        Wording::Call(_) => CALL_BLOCK,
+    }
+}
 
 /// The longest statement that the block accepts.
 pub(crate) const MAX_STATEMENT: usize = 1000;

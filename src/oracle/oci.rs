@@ -24,7 +24,7 @@ use crate::oracle::logoff::Logoffs;
 use crate::oracle::row::RowBuffer;
 use crate::oracle::sockets::SocketAttempt;
 use crate::oracle::{
-    BLOCK, Bind, BlockAnswer, Client, ConnectionIdentity, Driver, Login, MAX_STATEMENT, MODULE, Purpose, Query,
+    Bind, BlockAnswer, Client, ConnectionIdentity, Driver, Login, MAX_STATEMENT, MODULE, Purpose, Query,
     STATEMENT_CACHE, Sink, Target, calendar, db_time,
 };
 
@@ -159,9 +159,15 @@ impl Native for oracle::Connection {
         Ok(count)
     }
 
-    fn run_block(&self, statement: &str, limit: Duration, tried: &str) -> Result<BlockAnswer, Error> {
+    fn run_block(
+        &self,
+        block: &'static str,
+        statement: &str,
+        limit: Duration,
+        tried: &str,
+    ) -> Result<BlockAnswer, Error> {
         let run = || -> oracle::Result<BlockAnswer> {
-            let mut block = self.statement(BLOCK).build()?;
+            let mut block = self.statement(block).build()?;
             // As VARCHAR2, not the NVARCHAR2 that the crate sends by default: EXECUTE IMMEDIATE does not accept NVARCHAR2.
             block.bind(1, &(&statement, &varchar2(MAX_STATEMENT)))?;
             block.bind(2, &OracleType::Number(38, 0))?;

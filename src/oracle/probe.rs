@@ -137,6 +137,7 @@ pub(crate) fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<
         containers_of_accounts: accounts.containers,
         replication: accounts.replication,
         service,
+        via: None,
         block_size: parameters.get("db_block_size").and_then(|value| whole_number(value)),
         tablespace_blocks,
         statistics,

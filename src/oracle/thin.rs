@@ -19,7 +19,7 @@ use crate::oracle::logoff::Logoffs;
 use crate::oracle::row::RowBuffer;
 use crate::oracle::sockets::{SocketClaim, marked};
 use crate::oracle::{
-    BLOCK, Bind, BlockAnswer, ConnectionIdentity, Driver, Login, MODULE, Purpose, Query, STATEMENT_CACHE, Sink, Target,
+    Bind, BlockAnswer, ConnectionIdentity, Driver, Login, MODULE, Purpose, Query, STATEMENT_CACHE, Sink, Target,
     calendar, db_time,
 };
 
@@ -102,10 +102,16 @@ impl Native for Thin {
         Ok(taken)
     }
 
-    fn run_block(&self, statement: &str, limit: Duration, tried: &str) -> Result<BlockAnswer, Error> {
+    fn run_block(
+        &self,
+        block: &'static str,
+        statement: &str,
+        limit: Duration,
+        tried: &str,
+    ) -> Result<BlockAnswer, Error> {
         let (connection, statement, its_tried) = (Arc::clone(&self.0), statement.to_owned(), tried.to_owned());
         let run = move || -> Result<BlockAnswer, oracledb::Error> {
-            let mut answer = connection.execute(BLOCK, &[&statement, &DB_TYPE_NUMBER, &DB_TYPE_VARCHAR])?;
+            let mut answer = connection.execute(block, &[&statement, &DB_TYPE_NUMBER, &DB_TYPE_VARCHAR])?;
             let row = answer.out_bind_data();
             let code: Option<i64> = row.get(0)?;
             let text: Option<String> = row.get(1)?;

@@ -123,6 +123,7 @@ const IMPATIENT: Duration = Duration::from_millis(250);
 
 pub(crate) fn reach(server: &Server, limit: Duration) -> Reach {
     Reach {
+        via: None,
         target: Target {
             name: Arc::from(NAME),
             driver: Driver::Thin,

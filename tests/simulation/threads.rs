@@ -94,6 +94,7 @@ fn config(setting: &Setting, server: &Server, state: &Path) -> Config {
     std::fs::write(&secret, "reaper\n").expect("written");
     Config {
         databases: vec![Database {
+            via: None,
             name: NAME.into(),
             driver: Driver::Thin,
             connect: format!("//{}/SIM", server.addr()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate};
 use orareaper::decide::cycle::{CycleInput, Memory, cycle};
-use orareaper::decide::guard::{LastStep, Statement};
+use orareaper::decide::guard::{LastStep, Statement, Wording};
 use orareaper::decide::in_force::{Arming, DatabaseRules, Due, EffectiveLimits};
 use orareaper::decide::pressure::Readings;
 use orareaper::decide::protect::ProtectionFacts;
@@ -47,6 +47,15 @@ fn one_session() -> Snapshot {
 
 /// In these words.
 pub(crate) fn permitted(text: &str) -> Statement {
+    permitted_as(Wording::Statement(text.to_owned()))
+}
+
+/// A call that answers in two placeholders of its own.
+pub(crate) fn permitted_call(text: &str) -> Statement {
+    permitted_as(Wording::Call(text.to_owned()))
+}
+
+fn permitted_as(wording: Wording) -> Statement {
     let loaded = check_files(&[("all.yaml".into(), POLICY.into())], NaiveDate::MIN, chrono_tz::UTC);
     let limits = EffectiveLimits::of(&Limits::default());
     let set = Arc::new(loaded.set.expect("a policy"));
@@ -68,7 +77,7 @@ pub(crate) fn permitted(text: &str) -> Statement {
     let decided = cycle(&mut Memory::default(), &one_session(), Readings::default(), &terms);
     let mut warrants = decided.ruling.warrants.into_iter();
     let mut warrant = warrants.next().expect("nothing is in the way");
-    match warrant.last_step(Some(text.to_owned())) {
+    match warrant.last_step(Some(wording)) {
         LastStep::Send(statement) => statement,
         other @ (LastStep::Report | LastStep::Assume(_)) => panic!("the policy enforces: {other:?}"),
     }

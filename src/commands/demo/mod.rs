@@ -157,6 +157,7 @@ fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config
             timezone: chrono_tz::UTC,
             tns_admin: None,
             labels: std::collections::BTreeMap::new(),
+            via: None,
         }],
         policies: vec![folder.join("policies.yaml")],
         listen: arguments.listen,

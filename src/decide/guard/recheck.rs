@@ -141,7 +141,7 @@ impl Warrant {
 mod tests {
     use super::*;
     use crate::decide::cycle::{CycleInput, Memory, cycle};
-    use crate::decide::guard::LastStep;
+    use crate::decide::guard::{LastStep, Wording};
     use crate::decide::in_force::{Arming, DatabaseRules, Due, EffectiveLimits};
     use crate::decide::pressure::Reading;
     use crate::oracle::capabilities::tests::capabilities;
@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn a_statement_comes_of_a_warrant_that_enforces_and_of_nothing_else() {
         let before = [sessions(&[(1, 7200)], 0)];
-        let text = || Some("KILL".to_owned());
+        let text = || Some(Wording::Statement("KILL".to_owned()));
         let mut armed = warrants_of(Arming::Armed, IDLE, &before).remove(0);
         assert!(matches!(armed.last_step(text()), LastStep::Send(statement) if statement.text() == "KILL"));
         let mut unarmed = warrants_of(Arming::Unarmed, IDLE, &before).remove(0);

@@ -20,18 +20,43 @@ pub enum LastStep {
     Send(Statement),
 }
 
+/// An action in Oracle's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wording {
+    /// A statement, or a block that answers by succeeding or failing.
+    Statement(String),
+    /// A block that returns a number and a text in its two placeholders.
+    Call(String),
+}
+
+impl Wording {
+    /// The words.
+    #[must_use]
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Wording::Statement(text) | Wording::Call(text) => text,
+        }
+    }
+}
+
 /// A statement that a warrant permits. It is sent once.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a statement is there to be sent"]
 pub struct Statement {
-    text: String,
+    wording: Wording,
 }
 
 impl Statement {
     /// In Oracle's words.
     #[must_use]
     pub(crate) fn text(&self) -> &str {
-        &self.text
+        self.wording.text()
+    }
+
+    /// In Oracle's words, with how they answer.
+    #[must_use]
+    pub(crate) fn wording(&self) -> &Wording {
+        &self.wording
     }
 }
 
@@ -46,22 +71,24 @@ impl Again {
             "a statement for decoy {} names another session",
             self.key
         );
-        Statement { text }
+        Statement {
+            wording: Wording::Statement(text),
+        }
     }
 }
 
 impl Warrant {
-    /// Uses the permission up. `text` is the action in Oracle's words; `None` for `report`.
+    /// Uses the permission up. `wording` is the action in Oracle's words; `None` for `report`.
     ///
     /// # Panics
     /// When it was used before: the same session would be acted on twice.
-    pub fn last_step(&mut self, text: Option<String>) -> LastStep {
+    pub fn last_step(&mut self, wording: Option<Wording>) -> LastStep {
         assert!(!self.used, "the warrant for session {} was used before", self.key());
         self.used = true;
-        match (text, self.mode()) {
+        match (wording, self.mode()) {
             (None, _) => LastStep::Report,
-            (Some(text), RunMode::DryRun) => LastStep::Assume(text),
-            (Some(text), RunMode::Enforce) => LastStep::Send(Statement { text }),
+            (Some(wording), RunMode::DryRun) => LastStep::Assume(wording.text().to_owned()),
+            (Some(wording), RunMode::Enforce) => LastStep::Send(Statement { wording }),
         }
     }
 }

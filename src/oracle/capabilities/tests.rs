@@ -33,6 +33,7 @@ pub(crate) fn capabilities(major: u32, minor: u32) -> Capabilities {
         containers_of_accounts: None,
         replication: Accounts::default(),
         service: Service::SelfManaged,
+        via: None,
         block_size: Some(8192),
         tablespace_blocks: HashMap::new(),
         statistics: Statistics::default(),
@@ -88,7 +89,35 @@ fn managed_services_keep_what_they_keep() {
     for action in Action::ALL {
         let is_kill = action.name().starts_with("kill");
         let is_report = action == Action::Report;
-        assert_eq!(rds.supports(action).is_ok(), is_report, "{action} on RDS");
+        let in_rds = [
+            "kill",
+            "kill immediate",
+            "disconnect post_transaction",
+            "disconnect immediate",
+            "cancel sql",
+            "report",
+        ];
+        assert_eq!(
+            rds.supports(action).is_ok(),
+            in_rds.contains(&action.name()),
+            "{action} on RDS"
+        );
+        for via in [Via::AlterSystem, Via::Package] {
+            let other = Capabilities {
+                via: Some(via),
+                ..rds.clone()
+            };
+            assert_eq!(other.supports(action).is_ok(), is_report, "{action} on RDS, {via:?}");
+        }
+        let elsewhere = Capabilities {
+            via: Some(Via::Rds),
+            ..capabilities(23, 0)
+        };
+        assert_eq!(
+            elsewhere.supports(action).is_ok(),
+            is_report,
+            "{action} via RDS elsewhere"
+        );
         assert_eq!(
             autonomous.supports(action).is_ok(),
             is_kill || is_report,

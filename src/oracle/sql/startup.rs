@@ -231,6 +231,71 @@ pub(crate) fn own_privilege(privilege: &str) -> Query {
     .with(vec![Bind::Text(privilege.to_owned())])
 }
 
+/// The version of the guard package.
+pub(crate) fn guard_version(owner: &str) -> Query {
+    Query::new(
+        "ORAREAPER_GUARD",
+        format!("SELECT {owner}.orareaper_guard.version() FROM dual"),
+        &[Number],
+    )
+}
+
+/// A row if there is an account of this name.
+pub(crate) fn account_named(name: &str) -> Query {
+    Query::new(
+        "ALL_USERS",
+        "SELECT username FROM all_users WHERE username = :1",
+        &[Text],
+    )
+    .with(vec![Bind::Text(name.to_owned())])
+}
+
+/// System privileges that an account holds itself in this container.
+pub(crate) fn privileges_of(account: &str, in_root: bool) -> Query {
+    let query = if in_root {
+        Query::new(
+            "CDB_SYS_PRIVS",
+            "SELECT privilege FROM cdb_sys_privs WHERE grantee = :1 AND con_id = 1",
+            &[Text],
+        )
+    } else {
+        Query::new(
+            "DBA_SYS_PRIVS",
+            "SELECT privilege FROM dba_sys_privs WHERE grantee = :1",
+            &[Text],
+        )
+    };
+    query.with(vec![Bind::Text(account.to_owned())])
+}
+
+/// Objects of SYS that an account may itself read in this container.
+pub(crate) fn objects_read_by(account: &str, in_root: bool) -> Query {
+    let query = if in_root {
+        Query::new(
+            "CDB_TAB_PRIVS",
+            "SELECT table_name FROM cdb_tab_privs WHERE grantee = :1 AND owner = 'SYS' AND privilege IN ('SELECT', 'READ') \
+             AND con_id = 1",
+            &[Text],
+        )
+    } else {
+        Query::new(
+            "DBA_TAB_PRIVS",
+            "SELECT table_name FROM dba_tab_privs WHERE grantee = :1 AND owner = 'SYS' AND privilege IN ('SELECT', 'READ')",
+            &[Text],
+        )
+    };
+    query.with(vec![Bind::Text(account.to_owned())])
+}
+
+/// A row if this account may execute Amazon's package: ALL_OBJECTS shows everybody what they may use.
+pub(crate) fn rds_package() -> Query {
+    Query::new(
+        "ALL_OBJECTS",
+        "SELECT object_name FROM all_objects WHERE owner = 'RDSADMIN' AND object_name = 'RDSADMIN_UTIL'",
+        &[Text],
+    )
+}
+
 /// CON_ID, NAME of the PDBs that are open.
 pub(crate) fn open_pdbs() -> Query {
     Query::new(

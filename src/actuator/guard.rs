@@ -1,0 +1,87 @@
+//! The guard package, as far as the program depends on it: its name, its version, its calls and what its refusals mean.
+//!
+//! Its text is `setup_sql/guard.sql`. A call is built like a statement: from integers, a time, and an SQL_ID whose alphabet is checked.
+
+use crate::decide::outcome::Outcome;
+use crate::oracle::calendar;
+use crate::policy::model::Action;
+use crate::session::SessionKey;
+
+/// The version of the package that `setup-sql --guard` prints. Changes with every change of it.
+pub(crate) const VERSION: u32 = 1;
+
+/// The call for an action on a session; `None` for a LOGON_TIME that no calendar has.
+pub(super) fn call(owner: &str, action: Action, key: SessionKey, sql_id: Option<&str>) -> Option<String> {
+    let SessionKey {
+        inst_id, sid, serial, ..
+    } = key;
+    let logon_time = calendar(key.logon_time)?.format("%Y-%m-%d %H:%M:%S");
+    let action = action.name().to_uppercase();
+    let sql_id = sql_id.map_or_else(|| "NULL".to_owned(), |sql_id| format!("'{sql_id}'"));
+    Some(format!(
+        "BEGIN {owner}.orareaper_guard.act({inst_id}, {sid}, {serial}, TO_DATE('{logon_time}', 'YYYY-MM-DD HH24:MI:SS'), \
+         '{action}', {sql_id}, :code, :text); END;"
+    ))
+}
+
+/// What came of a call, by the number that the package returned.
+pub(super) const fn outcome_of(code: u32) -> Outcome {
+    match code {
+        // No such session, or another one in its place.
+        20_002 | 20_003 => Outcome::AlreadyGone,
+        // No user's session, the own session, a protected account, a server process, one that is KILLED.
+        20_004..=20_009 => Outcome::Refused,
+        // No such action, or DISCONNECT on another instance.
+        20_001 | 20_010 => Outcome::Unsupported,
+        // The statement that was to be cancelled is over.
+        20_011 => Outcome::NoLongerMatches,
+        // The package's budget, or it could not do its work.
+        20_012 | 20_013 => Outcome::Failed,
+        other => super::outcome_of(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::time::DbTime;
+
+    /// What the package knows and what the policies' language has are the same.
+    #[test]
+    fn the_package_knows_every_action_by_its_name() {
+        let text = include_str!("../setup_sql/guard.sql");
+        for action in Action::ALL.into_iter().filter(|action| *action != Action::Report) {
+            let name = action.name().to_uppercase();
+            assert!(text.contains(&format!("IF p_action = '{name}' THEN")), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_of_the_package_means_something() {
+        let text = include_str!("../setup_sql/guard.sql");
+        for code in 20_001..=20_013 {
+            assert!(text.contains(&format!("  --   -{code}  ")), "{code} is not explained");
+            assert!(!outcome_of(code).is_followed(), "nothing was sent: {code}");
+        }
+        assert!(!text.contains("20014"));
+        assert_eq!(outcome_of(20_014), Outcome::Unknown);
+        assert_eq!(outcome_of(31), Outcome::Marked);
+    }
+
+    #[test]
+    fn a_call_names_the_session_in_full() {
+        let key = SessionKey {
+            inst_id: 2,
+            sid: 287,
+            serial: 62507,
+            logon_time: DbTime(1_764_147_600),
+        };
+        assert_eq!(
+            call("ORAREAPER_OWNER", Action::CancelSql, key, Some("8yds4k9tqmh3u")).as_deref(),
+            Some(
+                "BEGIN ORAREAPER_OWNER.orareaper_guard.act(2, 287, 62507, TO_DATE('2025-11-26 09:00:00', 'YYYY-MM-DD \
+                 HH24:MI:SS'), 'CANCEL SQL', '8yds4k9tqmh3u', :code, :text); END;"
+            )
+        );
+    }
+}

@@ -1,0 +1,450 @@
+//! `via: package`: what `setup-sql --guard` prints, as printed, in a simulated database. The daemon ends sessions by the package; the
+//! package refuses by itself whom it must not end, whoever asks over the daemon's account; `doctor` names what is missing.
+
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::drivers::both::{on_both_drivers, target};
+use crate::site::permit::{permitted, permitted_call};
+use crate::site::{Driver, PASSWORD, Site, drivers, entry, fetched, not_run, thin, wait_for};
+use orareaper::oracle::{ActingConnection, BlockAnswer, ConnectSlot};
+use orasim::backend::{Client, ConnectTo};
+use orasim::local::{Local, shown};
+use orasim::{Scenario, Server, SessionView, World};
+use serde_json::Value;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+const DATABASE: &str = "
+release: 19.22.0.0.0
+starts: 2026-11-23T14:00:00
+speed: 0
+database: {name: PROD}
+instances: [{number: 1, name: prod1, host: db1}, {number: 2, name: prod2, host: db2}]
+accounts: {SYS: {password: sys, oracle_maintained: true}}
+sessions:
+  - {name: pool, user: SHOP, count: 3, instances: [1], program: JDBC Thin Client, idle: 5h}
+  - {name: busy, user: LOAD, instances: [1], program: load, active: 5h, sql_id: 8yds4k9tqmh3u, when_killed: {notices: 1h}}
+  - {name: far, user: SHOP, instances: [2], program: app, idle: 1m}
+  - {name: owner, user: BOSS, instances: [1], program: app, idle: 5h}
+  - {name: system, user: SYSTEM, instances: [1], program: app, idle: 5h}
+  - {name: sys, user: SYS, instances: [1], program: app, idle: 5h}
+  - {name: job, user: SHOP, instances: [1], program: 'oracle@{host} (J000)', idle: 5h}
+";
+
+const POLICIES: &str = "
+policies:
+  - name: idle
+    mode: enforce
+    when: username = SHOP and INACTIVE longer than 4h and inst_id = 1
+    limits: {share: 100%}
+    action: kill immediate
+";
+
+/// A database in which somebody ran what `setup-sql --guard` prints, and a host beside it.
+struct Desk {
+    site: Site,
+    world: Arc<World>,
+    server: Server,
+    statements: Vec<String>,
+}
+
+fn desk(driver: &Driver, scenario: &str) -> Desk {
+    desk_with(driver, scenario, &["--for", "19c", "--rac"], POLICIES)
+}
+
+fn desk_with(driver: &Driver, scenario: &str, arguments: &[&str], policies: &str) -> Desk {
+    let world = World::new(Scenario::parse(scenario).unwrap_or_else(|error| panic!("{error}")));
+    let server = Server::start(Arc::clone(&world) as _, SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let site = Site::new();
+    site.policies(policies);
+    let connect = format!("//{}/PROD", server.addr());
+    let entry = entry("prod", driver, &connect, true) + "    via: package\n";
+    site.configure_with(&[entry], "");
+    let printed = site
+        .command(driver)
+        .args(["--config", "orareaper.yaml", "setup-sql"])
+        .args(arguments)
+        .output()
+        .expect("it runs");
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    let text = String::from_utf8(printed.stdout).expect("text");
+    let ran = sys(&world).script(&text, &[("reaper_password", PASSWORD)]);
+    let statements = ran.unwrap_or_else(|error| panic!("{error}\n{text}"));
+    Desk {
+        site,
+        world,
+        server,
+        statements,
+    }
+}
+
+fn sys(world: &Arc<World>) -> Local {
+    let client = Client {
+        sysdba: true,
+        ..Client::default()
+    };
+    let to = ConnectTo {
+        service_name: Some("PROD".to_owned()),
+        ..ConnectTo::default()
+    };
+    Local::connect_as(world, "SYS", &to, client).expect("SYS may always log in")
+}
+
+impl Desk {
+    fn session(&self, is: impl Fn(&SessionView) -> bool) -> SessionView {
+        let found = self.world.sessions().into_iter().find(is);
+        found.expect("it is in the scenario")
+    }
+
+    fn of_group(&self, group: &str) -> SessionView {
+        self.session(|session| session.group.as_deref() == Some(group))
+    }
+
+    /// Runs a statement as a DBA, to stay.
+    fn as_dba(&self, statement: &str) {
+        let mut sys = sys(&self.world);
+        for run in [statement, "COMMIT"] {
+            sys.run(run).unwrap_or_else(|error| panic!("{run}: {}", error.message));
+        }
+    }
+
+    fn log(&self) -> Vec<Vec<String>> {
+        let rows = sys(&self.world)
+            .run("SELECT asked_by, action, NVL(statement, '-'), code FROM orareaper_owner.orareaper_log ORDER BY id")
+            .expect("SYS sees all")
+            .rows;
+        rows.iter().map(|row| row.iter().map(shown).collect()).collect()
+    }
+
+    /// The daemon's account, in other hands.
+    fn thief(&self, driver: orareaper::oracle::Driver) -> Box<dyn ActingConnection> {
+        let target = target(driver, self.server.addr().port(), "PROD", "reaper", PASSWORD);
+        ConnectSlot::new()
+            .connect_to_act(&target, LIMIT)
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn doctor(&self) -> (Option<i32>, Vec<Value>) {
+        let output = self
+            .site
+            .command(&thin())
+            .args(["--config", "orareaper.yaml", "doctor", "--format", "json"])
+            .output()
+            .expect("it runs");
+        let all: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let checks = all["checks"].as_array().expect("checks").iter();
+        let of_database = checks.filter(|check| check["database"] == "prod");
+        (output.status.code(), of_database.cloned().collect())
+    }
+}
+
+/// Calls the package for a session, seen at another time if `shift` says so.
+fn act(connection: &mut dyn ActingConnection, session: &SessionView, action: &str, shift: i64) -> BlockAnswer {
+    act_on(
+        connection,
+        (session.instance, session.sid, session.serial),
+        session.logon_time + chrono::TimeDelta::seconds(shift),
+        action,
+    )
+}
+
+fn act_on(
+    connection: &mut dyn ActingConnection,
+    (instance, sid, serial): (u32, u32, u32),
+    logon_time: chrono::NaiveDateTime,
+    action: &str,
+) -> BlockAnswer {
+    let call = format!(
+        "BEGIN orareaper_owner.orareaper_guard.act({instance}, {sid}, {serial}, TO_DATE('{}', 'YYYY-MM-DD HH24:MI:SS'), {action}, \
+         :code, :text); END;",
+        logon_time.format("%Y-%m-%d %H:%M:%S")
+    );
+    connection
+        .send(permitted_call(&call), LIMIT)
+        .expect("the package answers everything")
+}
+
+#[test]
+fn the_daemon_ends_sessions_by_the_package() {
+    for driver in drivers() {
+        let desk = desk(&driver, DATABASE);
+        let daemon = desk.site.run(&driver);
+        let outcomes = desk.site.journals_all("outcome", 3);
+        for record in &outcomes {
+            assert_eq!(record["outcome"], "done", "{record}");
+            let statement = record["statement"].as_str().expect("a text");
+            assert!(
+                statement.starts_with("BEGIN ORAREAPER_OWNER.orareaper_guard.act(1, ")
+                    && statement.contains("'KILL IMMEDIATE', NULL, :code, :text"),
+                "{statement}"
+            );
+        }
+        let log = daemon.log_text();
+        assert!(!log.contains("GRANT "), "{log}");
+        let kills = desk.world.kills();
+        assert_eq!(kills.len(), 3, "{kills:?}");
+        for kill in &kills {
+            assert_eq!(
+                (kill.by.as_str(), kill.group.as_deref(), kill.answer),
+                ("REAPER", Some("pool"), Some(0))
+            );
+        }
+        let written = desk.log();
+        assert_eq!(written.len(), 3);
+        for row in &written {
+            assert!(
+                row[0] == "REAPER" && row[1] == "KILL IMMEDIATE" && row[2].starts_with("ALTER SYSTEM KILL SESSION"),
+                "{row:?}"
+            );
+            assert_eq!(row[3], "0");
+        }
+    }
+}
+
+/// Whoever has the password can end nobody whom the package protects, and can change nothing of it.
+#[test]
+fn a_stolen_password_ends_no_protected_session() {
+    on_both_drivers(|driver| {
+        let desk = desk(&thin(), DATABASE);
+        desk.as_dba("INSERT INTO orareaper_owner.orareaper_protected (username) VALUES ('BOSS')");
+        let mut thief = desk.thief(driver);
+        let refusals = [
+            ("sys", "'KILL'", 20_006),
+            ("system", "'KILL IMMEDIATE'", 20_006),
+            ("owner", "'KILL'", 20_007),
+            ("job", "'KILL'", 20_008),
+            ("far", "'DISCONNECT IMMEDIATE'", 20_010),
+            ("pool", "'EXPLODE'", 20_001),
+            ("pool", "'kill'", 20_001),
+            ("pool", "NULL", 20_001),
+            ("pool", "'CANCEL SQL'", 20_011),
+        ];
+        for (group, action, code) in refusals {
+            let action = format!("{action}, NULL");
+            let answer = act(&mut *thief, &desk.of_group(group), &action, 0);
+            assert_eq!(answer.code, code, "{group}, {action}: {}", answer.message);
+        }
+        let background = desk.session(|session| session.background);
+        assert_eq!(act(&mut *thief, &background, "'KILL', NULL", 0).code, 20_004);
+        let own = desk.session(|session| session.username.as_deref() == Some("REAPER"));
+        assert_eq!(act(&mut *thief, &own, "'KILL', NULL", 0).code, 20_005);
+        let pool = desk.of_group("pool");
+        assert_eq!(act(&mut *thief, &pool, "'KILL', NULL", 1).code, 20_003);
+        let key = (pool.instance, pool.sid, pool.serial + 1);
+        assert_eq!(act_on(&mut *thief, key, pool.logon_time, "'KILL', NULL").code, 20_002);
+        let busy = desk.of_group("busy");
+        let hostile = "'CANCEL SQL', '8yds4k9tqmh3u'' --'";
+        assert_eq!(act(&mut *thief, &busy, hostile, 0).code, 20_011);
+        assert_eq!(desk.world.kills().len(), 0, "nothing was sent");
+        for statement in [
+            "ALTER SYSTEM KILL SESSION '1,1'",
+            "DELETE FROM orareaper_owner.orareaper_protected",
+            "UPDATE orareaper_owner.orareaper_setting SET value = 1000000",
+            "DELETE FROM orareaper_owner.orareaper_log",
+            "GRANT ALTER SYSTEM TO reaper",
+            "CREATE OR REPLACE PACKAGE orareaper_owner.orareaper_guard AS PROCEDURE act; END;",
+        ] {
+            let answer = thief.send(permitted(statement), LIMIT).expect("an answer");
+            assert!(matches!(answer.code, 942 | 1031), "{statement}: {}", answer.message);
+        }
+        let refused = desk.log();
+        assert_eq!(refused.len(), 14, "{refused:#?}");
+        assert!(
+            refused
+                .iter()
+                .all(|row| row[0] == "REAPER" && row[2] == "-" && row[3].starts_with("-20")),
+            "{refused:#?}"
+        );
+    });
+}
+
+#[test]
+fn a_killed_session_is_only_ended_harder_and_the_budget_of_the_package_is_its_own() {
+    on_both_drivers(|driver| {
+        let desk = desk(&thin(), DATABASE);
+        desk.as_dba("UPDATE orareaper_owner.orareaper_setting SET value = 3 WHERE name = 'PER_HOUR'");
+        let mut thief = desk.thief(driver);
+        let busy = desk.of_group("busy");
+        assert_eq!(act(&mut *thief, &busy, "'CANCEL SQL', '8yds4k9tqmh3u'", 0).code, 0);
+        let marked = act(&mut *thief, &busy, "'KILL IMMEDIATE', NULL", 0);
+        assert_eq!(
+            marked.code, 31,
+            "Oracle's own answer comes back as a number: {}",
+            marked.message
+        );
+        assert_eq!(act(&mut *thief, &busy, "'KILL', NULL", 0).code, 20_009);
+        assert_eq!(act(&mut *thief, &busy, "'DISCONNECT IMMEDIATE', NULL", 0).code, 31);
+        let far = desk.of_group("far");
+        let beyond = act(&mut *thief, &far, "'KILL', NULL", 0);
+        assert_eq!(beyond.code, 20_012, "{}", beyond.message);
+        desk.world.advance(Duration::from_secs(3_700));
+        let later = act(&mut *thief, &far, "'KILL', NULL", 0);
+        assert_eq!(later.code, 0, "an hour later: {}", later.message);
+        assert_eq!(desk.world.kills().len(), 4);
+    });
+}
+
+#[test]
+fn doctor_names_what_the_package_lacks() {
+    let desk = desk(&thin(), DATABASE);
+    let (_, checks) = desk.doctor();
+    let right = |checks: &[Value]| -> Vec<Value> {
+        let of_right = checks.iter().filter(|check| check["id"] == "right-to-act");
+        of_right.cloned().collect()
+    };
+    let fine = right(&checks);
+    assert!(fine.len() == 1 && fine[0]["state"] == "fine", "{checks:#?}");
+    let rights: Vec<&String> = desk
+        .statements
+        .iter()
+        .filter(|statement| {
+            let of_owner = statement.ends_with(" TO ORAREAPER_OWNER") && !statement.contains("UNLIMITED TABLESPACE");
+            statement.starts_with("GRANT ") && (of_owner || statement.contains("GRANT EXECUTE"))
+        })
+        .collect();
+    assert_eq!(rights.len(), 4, "{rights:?}");
+    for granted in rights {
+        let revoke = granted.replacen("GRANT", "REVOKE", 1).replace(" TO ", " FROM ");
+        desk.as_dba(&revoke);
+        let (status, checks) = desk.doctor();
+        let missing: Vec<Value> = right(&checks)
+            .into_iter()
+            .filter(|check| check["state"] != "fine")
+            .collect();
+        assert!(
+            missing.len() == 1
+                && missing[0]["state"] == "missing"
+                && missing[0]["statement"] == **granted
+                && status == Some(1),
+            "after {revoke}: {checks:#?}"
+        );
+        desk.as_dba(granted);
+    }
+    desk.as_dba("GRANT ALTER SYSTEM TO reaper");
+    let (_, checks) = desk.doctor();
+    let note = right(&checks).into_iter().find(|check| check["state"] == "note");
+    assert_eq!(note.expect("a note")["statement"], "REVOKE ALTER SYSTEM FROM REAPER");
+    desk.as_dba("DROP USER orareaper_owner CASCADE");
+    let (_, checks) = desk.doctor();
+    let gone = right(&checks);
+    assert!(
+        gone.iter().any(|check| check["state"] == "missing"
+            && check["remedy"]
+                .as_str()
+                .is_some_and(|it| it.contains("setup-sql --guard"))),
+        "{gone:#?}"
+    );
+}
+
+/// A missing package is an outcome like any other: nothing was sent, and the connection lives.
+#[test]
+fn without_the_package_nothing_is_sent_and_that_is_said() {
+    for driver in drivers() {
+        let desk = desk(&driver, DATABASE);
+        desk.as_dba("REVOKE EXECUTE ON orareaper_owner.orareaper_guard FROM reaper");
+        let _daemon = desk.site.run(&driver);
+        let record = desk.site.journals("outcome", |record| record["outcome"] == "failed");
+        assert_eq!(record["code"], 6550, "{record}");
+        assert_eq!(desk.world.kills().len(), 0);
+    }
+}
+
+/// A parser that is not this project's takes all of what is printed, and notices a mistake in it.
+#[test]
+fn an_independent_parser_accepts_what_is_printed() {
+    let parser = fetched("venv/bin/parseora");
+    if !parser.exists() {
+        not_run("no ParseOra (an independent parser of the guard package)");
+        return;
+    }
+    let site = Site::new();
+    let parses = |text: &str| {
+        let file = site.write("printed.sql", text);
+        let parse = Command::new(&parser)
+            .args(["parse", "--errors", "--strict"])
+            .arg(file)
+            .output();
+        let parsed = parse.expect("it runs");
+        (
+            parsed.status.success(),
+            String::from_utf8_lossy(&parsed.stderr).into_owned() + &String::from_utf8_lossy(&parsed.stdout),
+        )
+    };
+    for arguments in [
+        ["--for", "11.2", "--rac"],
+        ["--for", "12.2", "--pdb"],
+        ["--for", "19c", "--cdb"],
+        ["--for", "26ai", "--pdb"],
+    ] {
+        let mut command = site.command(&thin());
+        let printed = command
+            .args(["setup-sql", "--guard"])
+            .args(arguments)
+            .output()
+            .expect("it runs");
+        let text = String::from_utf8(printed.stdout).expect("text");
+        let (accepted, told) = parses(&text);
+        assert!(accepted && told.contains("CreatePackageBody"), "{arguments:?}: {told}");
+        let wrong = text.replacen("    END IF;", "    END;", 1);
+        assert!(
+            wrong != text && !parses(&wrong).0,
+            "{arguments:?}: a mistake is noticed"
+        );
+    }
+}
+
+const RDS: &str = "
+release: 19.22.0.0.0
+starts: 2026-11-23T14:00:00
+speed: 0
+database: {name: PROD}
+instances: [{number: 1, name: prod1, host: db1}]
+accounts:
+  RDSADMIN: {}
+  REAPER: {password: reaper, alter_system: false, rights: {executes: [RDSADMIN_UTIL]}}
+sessions:
+  - {name: pool, user: SHOP, count: 2, program: JDBC Thin Client, idle: 5h}
+  - {name: other, user: CRM, program: app, idle: 5h}
+";
+
+/// Amazon's package is found out, and what it has not is refused at the start.
+#[test]
+fn on_amazon_rds_sessions_are_ended_by_its_own_package() {
+    const POLICIES: &str = "
+policies:
+  - {name: idle, mode: enforce, when: username = SHOP and INACTIVE longer than 4h, limits: {share: 100%}, action: kill immediate}
+  - {name: sharp, mode: enforce, when: username = CRM and INACTIVE longer than 4h, limits: {share: 100%}, action: kill noreplay}
+";
+    for driver in drivers() {
+        let mut scenario = Scenario::parse(RDS).expect("the test's own scenario");
+        scenario.accounts.get_mut("REAPER").expect("it is there").password = Some(PASSWORD.to_owned());
+        let world = World::new(scenario);
+        let server =
+            Server::start(Arc::clone(&world) as _, SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let site = Site::new();
+        site.policies(POLICIES);
+        site.configure_with(
+            &[entry("prod", &driver, &format!("//{}/PROD", server.addr()), true)],
+            "",
+        );
+        let daemon = site.run(&driver);
+        let outcomes = site.journals_all("outcome", 2);
+        for record in &outcomes {
+            assert_eq!(record["outcome"], "done", "{record}");
+            let statement = record["statement"].as_str().expect("a text");
+            assert!(
+                statement.starts_with("BEGIN rdsadmin.rdsadmin_util.kill(sid => "),
+                "{statement}"
+            );
+        }
+        assert_eq!(world.kills().len(), 2);
+        let told = wait_for("the reason", || {
+            let log = daemon.log_text();
+            log.contains("rdsadmin_util of Amazon RDS has").then_some(log)
+        });
+        assert!(told.contains("sharp"), "{told}");
+    }
+}
