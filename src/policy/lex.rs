@@ -5,6 +5,7 @@
 //! meant, so that one run reports all mistakes. Arithmetic and aliases are tokens too: the parser reads them, and `habit`
 //! says what to write instead.
 
+mod letters;
 mod quantity;
 
 use std::ops::Range;
@@ -14,6 +15,7 @@ use super::habit::instead_of_column;
 use crate::session::column::Column;
 use crate::yaml::diagnostics::quoted;
 
+use letters::{invisible, latin, named, without_invisible};
 pub(crate) use quantity::measure;
 
 /// The longest condition that is read, in bytes.
@@ -149,6 +151,9 @@ pub(crate) fn lex(text: &str) -> Lexed {
     while let Some(next) = text[lexer.at..].chars().next() {
         if next.is_whitespace() {
             lexer.at += next.len_utf8();
+        } else if invisible(next) {
+            let message = format!("an invisible character, {}", named(next));
+            lexer.without(next.len_utf8(), "stray-character", message, "delete it");
         } else {
             lexer.next(next);
         }
@@ -306,8 +311,9 @@ impl Lexer<'_> {
                 "write `and`",
             );
         }
-        let joins_texts =
-            matches!(self.tokens.last(), Some((Token::Text(_), _))) || after.trim_start().starts_with('\'');
+        let joins_texts = matches!(self.tokens.last(), Some((Token::Text(_), _)))
+            || after.trim_start().starts_with('\'')
+            || self.after_a_column_alone();
         if length == 2 && joins_texts {
             return self.take(Token::Arithmetic('|'), 2);
         }
@@ -318,6 +324,20 @@ impl Lexer<'_> {
             message,
             "write `or`",
         );
+    }
+
+    /// Whether the last token is a column that nothing is said about, as in `username || program = 'AB'`.
+    fn after_a_column_alone(&self) -> bool {
+        let (before, Some((Token::Word(last), _))) = (self.tokens.iter().rev().nth(1), self.tokens.last()) else {
+            return false;
+        };
+        let begins = match before {
+            None | Some((Token::Open | Token::Arithmetic(_), _)) => true,
+            Some((Token::Word(word), _)) => ["and", "or", "not"].iter().any(|one| one.eq_ignore_ascii_case(word)),
+            Some(_) => false,
+        };
+        // `blocking || blocked` is two phrases.
+        begins && Column::named(last).is_some() && !last.eq_ignore_ascii_case("blocking")
     }
 
     fn variable(&mut self) {
@@ -345,8 +365,19 @@ impl Lexer<'_> {
 
     fn word(&mut self) {
         let rest = self.rest();
-        let length = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+        let length = rest.find(|c: char| !is_word(c) && !invisible(c)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(length);
+        if let Some(hidden) = word.chars().find(|c| invisible(*c)) {
+            let seen = without_invisible(word);
+            let message = format!("an invisible character in `{seen}`, {}", named(hidden));
+            let hint = format!("write `{seen}`");
+            return self.instead(Token::Word(seen), length, "stray-character", message, &hint);
+        }
+        if let Some((letter, meant)) = latin(word) {
+            let message = format!("a letter in {} is not Latin: {}", quoted(word), named(letter));
+            let hint = format!("write `{meant}`");
+            return self.instead(Token::Word(meant), length, "stray-character", message, &hint);
+        }
         let sign = after.chars().next();
         let goes_on = matches!(sign, Some('.' | '\\' | ':' | '%' | '@' | '-' | '/'))
             && after[1..].starts_with(|c: char| is_word(c) || c == '%' || c == '.');
@@ -557,6 +588,7 @@ mod tests {
             ("a = web-01", "needs-quotes"),
             ("a = 1;", "not-an-operator"),
             ("a = ~", "stray-character"),
+            ("a = 1 \u{200b}", "stray-character"),
         ];
         for (text, expected) in cases {
             let codes: Vec<_> = lex(text).mistakes.into_iter().map(|mistake| mistake.code).collect();

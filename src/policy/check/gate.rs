@@ -199,6 +199,29 @@ fn percentage(resource: Resource, percent: i64, term: &Term) -> Result<Mark, Mis
     }
 }
 
+/// A resource that `while` compares with a percentage and `until` with an amount, or the other way round. One of the two most
+/// likely lacks its `%`.
+pub(super) fn in_other_units(begin: &PressureCondition, end: &PressureCondition) -> Option<Resource> {
+    let (begin, end) = (marks(begin), marks(end));
+    let is_percent = |mark: &Mark| matches!(mark, Mark::Percent(_));
+    let of = |resource, marks: &[(Resource, Mark)]| -> Vec<bool> {
+        let own = marks.iter().filter(|(other, _)| *other == resource);
+        own.map(|(_, mark)| is_percent(mark)).collect()
+    };
+    Resource::ALL.into_iter().find(|resource| {
+        let (begin, end) = (of(*resource, &begin), of(*resource, &end));
+        !begin.is_empty() && !end.is_empty() && !begin.iter().any(|percent| end.contains(percent))
+    })
+}
+
+fn marks(condition: &PressureCondition) -> Vec<(Resource, Mark)> {
+    match condition {
+        PressureCondition::And(parts) | PressureCondition::Or(parts) => parts.iter().flat_map(marks).collect(),
+        PressureCondition::Not(inner) => marks(inner),
+        PressureCondition::Compare { resource, mark, .. } => vec![(*resource, *mark)],
+    }
+}
+
 /// Whether `until` is already true where `while` becomes true, as in `above 70%` until `below 85%`.
 ///
 /// It is known only if each is one comparison of the same resource with the same kind of mark.

@@ -247,10 +247,11 @@ impl Check {
     fn condition(&mut self, file: usize, node: &Node, what: &str, place: Clause) -> Option<Condition> {
         let (Parsed { expr, mut mistakes }, offsets) = self.expression(file, node, what)?;
         let resolved = resolve(&expr, &self.definitions, &mut mistakes);
-        let (found, condition) = match resolved.filter(|_| mistakes.is_empty()) {
+        let (mut found, condition) = match resolved.filter(|_| mistakes.is_empty()) {
             Some((condition, spans)) => (lint::judge(&condition, &spans, place), Some(condition)),
             None => (self.judge_parts(&expr, &mistakes, place), None),
         };
+        found.extend(lint::judge_text(&expr, &self.definitions, place).found);
         let inspection = &mut self.inspections[file];
         for mistake in mistakes {
             inspection.mistake(Severity::Error, &offsets, mistake);

@@ -82,10 +82,15 @@ impl Check {
                 );
                 mistakes.push(Mistake::new(expr.at.clone(), "condition-too-long", message));
             }
-            let found = match &resolved {
+            let mut found = match &resolved {
                 Some((condition, spans)) if mistakes.is_empty() => lint::judge(condition, spans, Clause::Definition),
                 Some(_) | None => self.judge_parts(expr, &mistakes, Clause::Definition),
             };
+            let written = lint::judge_text(expr, &self.definitions, Clause::Definition);
+            found.extend(written.found);
+            if let Some(word) = written.folded {
+                self.definitions.folded.insert(name.clone(), word);
+            }
             let right = resolved.filter(|_| mistakes.is_empty());
             let inspection = &mut self.inspections[*file];
             for mistake in mistakes {

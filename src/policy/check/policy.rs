@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Check;
 use super::actions::{LONGEST_HOLD, action, allowances, escalations};
-use super::gate::{is_inverted, resolve_gate};
+use super::gate::{in_other_units, is_inverted, resolve_gate};
 use crate::policy::lex::Mistake;
 use crate::policy::lint::{self, Clause};
 use crate::policy::model::{Action, Keep, Limits, Mode, OrderKey, Policy, Pressure, Selector};
@@ -190,6 +190,16 @@ impl Check {
                     let message = "`until` is already true where `while` becomes true, so the policy could never act";
                     inspection.error(&fields.key_at("until"), "unreachable", message).hint =
                         Some("the mark of `until` must be below that of `while`".to_owned());
+                }
+                if let Some(resource) = in_other_units(&begin, &end) {
+                    let message = format!(
+                        "`while` and `until` compare `{}` in different units: one with a percentage, the other with an amount",
+                        resource.name()
+                    );
+                    inspection
+                        .warning(&fields.key_at("until"), "different-units", message)
+                        .hint =
+                        Some("write both in the same unit: `sessions above 85%`, `sessions below 70%`".to_owned());
                 }
                 Some(Some(Pressure { begin, end: Some(end) }))
             }

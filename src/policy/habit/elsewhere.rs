@@ -7,7 +7,7 @@ use crate::policy::ast::TermKind;
 use crate::policy::condition::Comparison;
 use crate::policy::lex::Mistake;
 use crate::policy::pressure::Resource;
-use crate::session::column::Column;
+use crate::session::column::{Column, Kind};
 use crate::yaml::diagnostics::{did_you_mean, quoted};
 
 const OWN: &str = "leave it out: orareaper never acts on its own sessions (protection `self`)";
@@ -269,9 +269,9 @@ pub(super) fn instead_of(sql: &Sql, form: Predicate<'_>) -> Option<String> {
         }),
         SqlKind::Group(_) => Some("leave the parentheses out".to_owned()),
         SqlKind::Fraction(_) => Some("use a smaller unit: `90m` for an hour and a half, `1536MB`".to_owned()),
-        SqlKind::Arithmetic { operator: '|', .. } => {
-            Some("compare each column separately: `sid = 12 and serial# = 345`".to_owned())
-        }
+        SqlKind::Arithmetic { operator: '|', .. } => Some(
+            "compare each column separately, `sid = 12 and serial# = 345`; between conditions, write `or`".to_owned(),
+        ),
         _ => None,
     }
 }
@@ -297,6 +297,26 @@ fn is_the_clock(sql: &Sql) -> bool {
     .any(|now| now.eq_ignore_ascii_case(word))
 }
 
+/// Whether the operand is an amount, or the difference of two dates, and not a date.
+fn is_an_age(sql: &Sql) -> bool {
+    match &sql.kind {
+        SqlKind::Arithmetic { left, operator, right } => {
+            *operator == '-' && left.all().into_iter().any(is_a_date) && right.all().into_iter().any(is_a_date)
+        }
+        SqlKind::Plain(TermKind::Word(word)) => Column::named(word)
+            .is_some_and(|column| matches!(column.kind(), Kind::Duration | Kind::Size | Kind::Number)),
+        _ => false,
+    }
+}
+
+fn is_a_date(sql: &Sql) -> bool {
+    let named = match &sql.kind {
+        SqlKind::Plain(TermKind::Word(word)) => Column::named(word),
+        _ => None,
+    };
+    is_the_clock(sql) || named.is_some_and(|column| column.kind() == Kind::Time)
+}
+
 fn function(name: &str, arguments: &[Sql]) -> String {
     match name {
         "count" | "sum" | "max" | "min" | "avg" => GROUPS.to_owned(),
@@ -306,7 +326,17 @@ fn function(name: &str, arguments: &[Sql]) -> String {
         "to_char" | "extract" => {
             "the key `schedule` of the policy sets when it acts: `schedule: '* 19-23 * * MON-FRI'`".to_owned()
         }
-        "to_date" | "to_timestamp" | "cast" | "trunc" | "numtodsinterval" | "add_months" | "months_between" => {
+        "trunc" if !arguments.iter().flat_map(|argument| argument.all()).any(is_an_age) => {
+            format!("TRUNC of a date counts calendar days, which conditions do not; {AGES}")
+        }
+        "round" | "trunc" | "floor" | "ceil" => {
+            "compare the column itself: `last_call_et >= 5h` is what `floor(last_call_et/3600) > 4` selects".to_owned()
+        }
+        "regexp_like" => {
+            "write `program matches '...'`, which has no back-references, no look-around and only the flags i, c, n, m and x"
+                .to_owned()
+        }
+        "to_date" | "to_timestamp" | "cast" | "numtodsinterval" | "add_months" | "months_between" => {
             AGES.to_owned()
         }
         "upper" | "lower" | "initcap" | "nls_upper" | "nls_lower" => {

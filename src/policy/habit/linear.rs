@@ -27,7 +27,7 @@ enum Atom {
 
 /// Multiples of atoms and a constant. Dates are in days, as in Oracle's arithmetic.
 #[derive(Clone, Debug, Default)]
-struct Sum {
+pub(super) struct Sum {
     atoms: Vec<(Atom, f64)>,
     constant: f64,
     /// The durations in the sum (`4h`, `INTERVAL '4' HOUR`), in seconds.
@@ -77,11 +77,11 @@ impl Sum {
     }
 
     /// The value of a sum that is a plain number.
-    fn number(&self) -> Option<f64> {
+    pub(super) fn number(&self) -> Option<f64> {
         (self.atoms.is_empty() && self.seconds == 0.0).then_some(self.constant)
     }
 
-    fn of(sql: &Sql) -> Option<Sum> {
+    pub(super) fn of(sql: &Sql) -> Option<Sum> {
         match &sql.kind {
             SqlKind::Plain(TermKind::Number(number)) => Some(Sum::constant(whole(*number))),
             SqlKind::Plain(TermKind::Duration(seconds)) => Some(Sum::seconds(whole(*seconds))),
@@ -148,8 +148,7 @@ fn of_arithmetic(left: &Sum, operator: char, right: &Sum) -> Option<Sum> {
 
 fn of_call(name: &str, arguments: &[Sql]) -> Option<Sum> {
     match (name, arguments) {
-        // The rounding is left out: it changes less than a unit of the result.
-        ("round" | "trunc" | "floor" | "ceil" | "to_number" | "abs", [inner, ..]) => Sum::of(inner),
+        ("to_number" | "abs", [inner, ..]) => Sum::of(inner),
         ("numtodsinterval", [number, unit]) => {
             let SqlKind::Plain(TermKind::Text(unit)) = &unit.kind else {
                 return None;
@@ -172,7 +171,7 @@ pub(crate) fn seconds_of(unit: &str) -> Option<f64> {
 }
 
 /// The column that a sum is a multiple of, and the factor.
-fn one_column(sum: &Sum) -> Option<(Column, f64)> {
+pub(super) fn one_column(sum: &Sum) -> Option<(Column, f64)> {
     match sum.atoms.as_slice() {
         [(Atom::Amount(column), times)] => Some((*column, 1.0 / times)),
         [(Atom::Now, now), (Atom::Since(age), then)] | [(Atom::Since(age), then), (Atom::Now, now)]
@@ -184,24 +183,31 @@ fn one_column(sum: &Sum) -> Option<(Column, f64)> {
     }
 }
 
-/// A bound as a literal of the column's kind.
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "a bound that is not a whole number in range is refused before"
-)]
-fn written(column: Column, bound: f64) -> Option<String> {
-    let rounded = bound.round();
-    let exact = (bound - rounded).abs() < 1e-6;
+/// A bound as a literal of the column's kind. The values are whole, so a bound between two of them is moved to one of these.
+#[allow(clippy::cast_possible_truncation, reason = "a bound out of range is refused before")]
+pub(super) fn literal(column: Column, operator: Comparison, bound: f64) -> Option<String> {
+    let nearest = bound.round();
+    let whole = if (bound - nearest).abs() < 1e-6 {
+        nearest
+    } else if column.kind() == Kind::Duration && column.per_second() != 1 {
+        return None;
+    } else {
+        match operator {
+            Comparison::Greater | Comparison::LessOrEqual => bound.floor(),
+            Comparison::GreaterOrEqual | Comparison::Less => bound.ceil(),
+            Comparison::Equal | Comparison::NotEqual => return None,
+        }
+    };
     match column.kind() {
-        Kind::Duration if (1.0..=LONGEST).contains(&rounded) => Some(Span(rounded as i64).in_full().to_string()),
-        Kind::Size if (1.0..=1e15).contains(&rounded) => Some(Bytes(rounded as i64).in_full().to_string()),
-        Kind::Number if exact && rounded.abs() <= 1e15 => Some((rounded as i64).to_string()),
+        Kind::Duration if (1.0..=LONGEST).contains(&whole) => Some(Span(whole as i64).in_full().to_string()),
+        Kind::Size if (1.0..=1e15).contains(&whole) => Some(Bytes(whole as i64).in_full().to_string()),
+        Kind::Number if whole.abs() <= 1e15 => Some((whole as i64).to_string()),
         Kind::Duration | Kind::Size | Kind::Number | Kind::Text | Kind::Time => None,
     }
 }
 
 /// The bound in the column's unit that one side of the comparison sets, if it is a constant.
-fn bound(sum: &Sum, column: Column, factor: f64) -> Option<f64> {
+pub(super) fn bound(sum: &Sum, column: Column, factor: f64) -> Option<f64> {
     let unscaled = column.kind() == Kind::Duration && (factor.abs() == 1.0 || factor.abs() == DAY);
     if sum.seconds != 0.0 && !unscaled {
         return None;
@@ -217,7 +223,7 @@ pub(super) fn counterpart(left: &Sql, form: Predicate<'_>, negated: bool) -> Opt
             let sum = Sum::of(left)?.add(&Sum::of(right)?, -1.0);
             let (column, factor) = one_column(&sum)?;
             let operator = if factor < 0.0 { mirrored(operator) } else { operator };
-            let bound = written(column, bound(&sum, column, factor)?)?;
+            let bound = literal(column, operator, bound(&sum, column, factor)?)?;
             Some(format!("{} {} {bound}", column.name(), operator.sql()))
         }
         Predicate::Between(low, high) => {
@@ -230,7 +236,8 @@ pub(super) fn counterpart(left: &Sql, form: Predicate<'_>, negated: bool) -> Opt
             if factor < 0.0 {
                 (from, to) = (to, from);
             }
-            let (from, to) = (written(column, from)?, written(column, to)?);
+            let from = literal(column, Comparison::GreaterOrEqual, from)?;
+            let to = literal(column, Comparison::LessOrEqual, to)?;
             Some(format!("{} {not}between {from} and {to}", column.name()))
         }
         Predicate::In(_) | Predicate::Like(_) | Predicate::Matches(_) | Predicate::Null | Predicate::Alone => None,
@@ -238,7 +245,7 @@ pub(super) fn counterpart(left: &Sql, form: Predicate<'_>, negated: bool) -> Opt
 }
 
 /// The operator with its sides exchanged.
-const fn mirrored(operator: Comparison) -> Comparison {
+pub(super) const fn mirrored(operator: Comparison) -> Comparison {
     match operator {
         Comparison::Less => Comparison::Greater,
         Comparison::LessOrEqual => Comparison::GreaterOrEqual,

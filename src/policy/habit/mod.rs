@@ -11,6 +11,7 @@
 
 mod elsewhere;
 mod linear;
+mod rounding;
 mod texts;
 
 use std::ops::Range;
@@ -172,7 +173,9 @@ pub(crate) fn answer(left: &Sql, form: Predicate<'_>, negated: bool, at: Range<u
     }
     let (code, message) = unsupported(&all);
     let mistake = |at: Range<usize>| Mistake::new(at, code, message);
-    let exact = linear::counterpart(left, form, negated).or_else(|| texts::counterpart(left, form, negated));
+    let exact = linear::counterpart(left, form, negated)
+        .or_else(|| rounding::counterpart(left, form, negated))
+        .or_else(|| texts::counterpart(left, form, negated));
     if let Some(exact) = exact {
         return mistake(at).hint(format!("write `{exact}`"));
     }
@@ -197,6 +200,14 @@ fn unsupported(all: &[&Sql]) -> (&'static str, &'static str) {
         ("no-variables", "conditions do not support variables")
     } else if call {
         ("no-functions", "conditions do not support functions")
+    } else if all
+        .iter()
+        .any(|one| matches!(one.kind, SqlKind::Arithmetic { operator: '|', .. }))
+    {
+        (
+            "not-an-operator",
+            "`||` joins texts in SQL, and conditions do not support that",
+        )
     } else if arithmetic {
         ("not-an-operator", "conditions do not support arithmetic")
     } else if all.iter().any(|one| matches!(one.kind, SqlKind::Fraction(_))) {

@@ -196,20 +196,44 @@ fn by_function(left: &Sql, form: Predicate<'_>) -> Option<String> {
             is_plain(&text).then(|| subject.condition(&pattern, negated))
         }
         ("regexp_like", Predicate::Alone) => {
-            let flags = arguments.get(2).and_then(literal).unwrap_or_default();
-            let folded = if flags.contains('i') || subject.folded {
-                "(?i)"
-            } else {
-                ""
+            let flags = match arguments.get(2) {
+                Some(flags) => literal(flags)?,
+                None => String::new(),
             };
-            Some(format!(
-                "{} matches {}",
-                subject.column.name(),
-                quoted(&format!("{folded}{text}"))
-            ))
+            let pattern = format!("{}{text}", inline_flags(&flags, subject.folded)?);
+            regex::Regex::new(&pattern).ok()?;
+            Some(format!("{} matches {}", subject.column.name(), quoted(&pattern)))
         }
         _ => None,
     }
+}
+
+/// REGEXP_LIKE's flags at the beginning of a pattern. Of `i` and `c` the last one counts; `n` lets a period match a line end.
+fn inline_flags(flags: &str, folded: bool) -> Option<String> {
+    let known = |flag: char| "icnmx".contains(flag);
+    if !flags.chars().all(known) {
+        return None;
+    }
+    let ignores_case = match flags.rfind(['i', 'c']) {
+        Some(at) => flags[at..].starts_with('i'),
+        None => false,
+    };
+    let mut inline = String::new();
+    for (set, flag) in [
+        (ignores_case || folded, 'i'),
+        (flags.contains('m'), 'm'),
+        (flags.contains('n'), 's'),
+        (flags.contains('x'), 'x'),
+    ] {
+        if set {
+            inline.push(flag);
+        }
+    }
+    Some(if inline.is_empty() {
+        inline
+    } else {
+        format!("(?{inline})")
+    })
 }
 
 /// The counterpart of `nvl(blocking_session, 0) = 0`.

@@ -8,11 +8,13 @@
 mod facts;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use facts::ColumnFacts;
+pub(crate) use written::judge_text;
 
 use super::condition::{Comparison, Condition, Constant, LikePart, Operand, Phrase};
 use super::lex::Mistake;

@@ -25,6 +25,8 @@ use crate::yaml::diagnostics::{did_you_mean, quoted};
 pub(crate) struct Definitions {
     pub(crate) lists: BTreeMap<Arc<str>, Option<Vec<TermKind>>>,
     pub(crate) conditions: BTreeMap<Arc<str>, Option<Arc<Condition>>>,
+    /// The conditions with a word that lost its lower-case letters because it has no quotes, and that word.
+    pub(crate) folded: BTreeMap<Arc<str>, String>,
 }
 
 /// The positions of a condition's parts: a tree of the same shape as the condition.

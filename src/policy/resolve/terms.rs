@@ -39,6 +39,26 @@ fn unknown_column(word: &str, at: &Range<usize>) -> Mistake {
     Mistake::new(at.clone(), "unknown-column", format!("unknown column {}", quoted(word))).maybe_hint(hint)
 }
 
+/// The mistake for `rownum < 10`, with the limit that takes as many sessions.
+fn row_limit(left: &Term, op: Comparison, right: &Term) -> Option<Mistake> {
+    let (TermKind::Word(word), TermKind::Number(number)) = (&left.kind, &right.kind) else {
+        return None;
+    };
+    let most = match op {
+        Comparison::Less => *number - 1,
+        Comparison::LessOrEqual => *number,
+        Comparison::Equal if *number == 1 => 1,
+        Comparison::Equal | Comparison::NotEqual | Comparison::Greater | Comparison::GreaterOrEqual => return None,
+    };
+    (word.eq_ignore_ascii_case("rownum") && most > 0).then(|| {
+        let hint = format!(
+            "the key `limits` of the policy sets how many sessions are taken: `limits: {{per_cycle: {most}}}`; the key `order` \
+             sets which go first: `order: [idle desc]`"
+        );
+        Mistake::new(left.at.clone(), "unknown-column", format!("unknown column {}", quoted(word))).hint(hint)
+    })
+}
+
 /// The column that a term names, if it names one.
 fn as_column(term: &Term) -> Option<Column> {
     match &term.kind {
@@ -71,6 +91,9 @@ pub(super) fn compare(left: &Term, op: Comparison, right: &Term, at: &Range<usiz
             Operand::Column(column),
         ),
         (None, None) => {
+            if let Some(limit) = row_limit(left, op, right) {
+                return Err(limit);
+            }
             if let TermKind::Word(word) = &left.kind {
                 return Err(unknown_column(word, &left.at));
             }
