@@ -177,3 +177,34 @@ fn a_session_that_must_not_be_disconnected_does_not_take_the_turn_of_the_others(
         }
     }
 }
+
+/// TERMINAL is cut after 30 bytes, here inside a character. The re-check reads it although the snapshot does not.
+const HALF_A_CHARACTER: &str = "
+release: 19.22.0.0.0
+seed: 3
+speed: 0
+starts: 2026-11-23T09:00:10
+database: {name: PROD}
+instances:
+  - {number: 1, name: prod1, host: db1}
+accounts:
+  REAPER: {password: reaper}
+sessions:
+  - {name: cut, user: SHOP, program: tool, terminal: 'aéééééééééééééééééééé', idle: 5h, logged_on: 6h}
+";
+
+#[test]
+fn a_text_cut_inside_a_character_makes_no_session_immune() {
+    for driver in drivers() {
+        let db = Db::parse(HALF_A_CHARACTER);
+        let site = Site::new();
+        site.policies(
+            "policies:\n  - {name: reap, mode: enforce, when: idle longer than 4h, action: kill, limits: {share: 100%}}\n",
+        );
+        site.configure_with(&[crate::site::entry("orcl", &driver, &db.connect_string(), true)], "");
+        let _daemon = site.run(&driver);
+        let outcome = site.journals("outcome", |_| true);
+        assert_ne!(outcome["outcome"], "unchecked", "{outcome}");
+        assert_eq!(db.kills().len(), 1);
+    }
+}

@@ -31,7 +31,10 @@ use crate::decide::guard::{Going, Warrant};
 use crate::decide::outcome::Outcome;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::Counters;
-use crate::oracle::{ActingConnection, CellType, Class, ConnectSlot, Connection, Error, Query, collect, panicked};
+use crate::oracle::probe::texts_as_bytes;
+use crate::oracle::{
+    ActingConnection, CellType, Class, ConnectSlot, Connection, Driver, Error, Query, TextForm, collect, panicked,
+};
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
@@ -52,6 +55,19 @@ struct ActingLink {
 }
 
 impl ActingLink {
+    /// The form in which the re-check reads texts. It reads every column of a session, so a text that no snapshot reads could fail it,
+    /// which costs the thin driver its connection. Bytes cannot; where the character set is not UTF-8, they would say less than texts.
+    fn texts(&mut self, of_the_snapshot: TextForm, limit: Duration) -> TextForm {
+        if of_the_snapshot != TextForm::Text || self.connection.identity().driver != Driver::Thin {
+            return of_the_snapshot;
+        }
+        match texts_as_bytes(&mut *self.connection, &self.capabilities, limit) {
+            Ok(as_bytes) if as_bytes.texts == (TextForm::Bytes { utf8: true }) => as_bytes.texts,
+            // A connection that is lost fails the re-check.
+            Ok(_) | Err(_) => of_the_snapshot,
+        }
+    }
+
     /// Whether it can be acted on: the database answers, and what it is and has is known as of lately.
     fn stands(&mut self, anew: bool, limit: Duration, clock: &dyn Clock) -> bool {
         if !anew && clock.now().since(self.probed) < PROBE_AGAIN {
@@ -283,7 +299,7 @@ impl Actor {
             .chain(self.links.values().map(|link| link.capabilities.own))
             .collect();
         let link = self.links.get_mut(&place).expect("it was just connected");
-        link.capabilities.texts = batch.texts;
+        link.capabilities.texts = link.texts(batch.texts, self.reach.call_limit);
         let facts = link.capabilities.facts(&own);
         let permission = AskedAgain {
             batch,

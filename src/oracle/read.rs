@@ -17,7 +17,7 @@ use crate::oracle::access::Unreadable;
 use crate::oracle::capabilities::{Capabilities, Place, dates_fault};
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
-use crate::oracle::probe::{id, number, text, time};
+use crate::oracle::probe::{id, number, text, texts_as_bytes, time};
 use crate::oracle::sql::{self, Address, Scope};
 use crate::oracle::{Cell, Connection, Query, TextForm, collect, reading, text_form};
 use crate::session::SessionKey;
@@ -46,11 +46,35 @@ pub(crate) struct TakenSnapshot {
 /// every snapshot has are added.
 ///
 /// One SID is read with every column that the release has. If `wanted` includes who blocks others, all sessions are read
-/// nevertheless, because one session does not show that.
+/// nevertheless, because one session does not show that. If only a text of that session makes it fail, perhaps in a column that
+/// no snapshot of all sessions has, it is read again at once with texts as bytes.
 ///
 /// # Errors
 /// When the answer is not complete. [`Class::Unsupported`] means that the capabilities are out of date.
 pub(crate) fn read_snapshot(
+    connection: &mut dyn Connection,
+    wanted: Columns,
+    capabilities: &Capabilities,
+    scope: Scope,
+    limit: Duration,
+) -> Result<TakenSnapshot, Error> {
+    let deadline = Deadline::begin(limit);
+    match read_once(connection, wanted, capabilities, scope, limit) {
+        Err(error)
+            if error.is_of_a_text()
+                && scope != Scope::All
+                && capabilities.texts == TextForm::Text
+                && !connection.is_lost() =>
+        {
+            let left = deadline.left().ok_or(error)?;
+            let as_bytes = texts_as_bytes(connection, capabilities, left)?;
+            read_once(connection, wanted, &as_bytes, scope, left)
+        }
+        answer => answer,
+    }
+}
+
+fn read_once(
     connection: &mut dyn Connection,
     wanted: Columns,
     capabilities: &Capabilities,
@@ -229,25 +253,6 @@ fn utc_offset(text: &str) -> Option<i32> {
     ((0..=15).contains(&hours) && (0..60).contains(&minutes)).then_some(sign * (hours * 3600 + minutes * 60))
 }
 
-/// The texts of a row that were read as bytes.
-fn words_of(row: &[Cell<'_>], is_text: &[bool], utf8: bool) -> Vec<Option<String>> {
-    let word = |(cell, is_text): (&Cell<'_>, &bool)| match cell {
-        Cell::Text(hex) if *is_text => Some(text_form::of_hex(hex, utf8)),
-        Cell::Text(_) | Cell::Number(_) | Cell::Time(_) | Cell::Null => None,
-    };
-    row.iter().zip(is_text).map(word).collect()
-}
-
-/// The row with these texts in their positions.
-fn with_words<'a>(row: &[Cell<'a>], words: &'a [Option<String>]) -> Vec<Cell<'a>> {
-    let cell = |(cell, word): (&Cell<'a>, &'a Option<String>)| match word.as_deref() {
-        Some("") => Cell::Null,
-        Some(word) => Cell::Text(word),
-        None => *cell,
-    };
-    row.iter().zip(words).map(cell).collect()
-}
-
 /// A reading in progress.
 pub(super) struct SnapshotReader<'r> {
     connection: &'r mut dyn Connection,
@@ -357,8 +362,8 @@ impl<'r> SnapshotReader<'r> {
             let pushed = match form {
                 TextForm::Text => builder.push_row(row),
                 TextForm::Bytes { utf8 } => {
-                    let words = words_of(row, &is_text, utf8);
-                    builder.push_row(&with_words(row, &words))
+                    let words = text_form::words_of(row, &is_text, utf8);
+                    builder.push_row(&text_form::with_words(row, &words))
                 }
             };
             match pushed {

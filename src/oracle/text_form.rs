@@ -6,7 +6,7 @@
 //! modifying it (Oracle Database SQL Language Reference, "RAWTOHEX"). Bytes that are not valid become U+FFFD, which marks the
 //! text as unknown: no condition over such a text is TRUE or FALSE.
 
-use crate::oracle::{CellType, Query};
+use crate::oracle::{Cell, CellType, Query};
 
 /// The form in which texts of sessions are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,25 @@ pub(super) fn of_hex(hex: &str, utf8: bool) -> String {
     }
     text.truncate(text.trim_end_matches('\0').len());
     text
+}
+
+/// The texts of a row that were read as bytes.
+pub(super) fn words_of(row: &[Cell<'_>], is_text: &[bool], utf8: bool) -> Vec<Option<String>> {
+    let word = |(cell, is_text): (&Cell<'_>, &bool)| match cell {
+        Cell::Text(hex) if *is_text => Some(of_hex(hex, utf8)),
+        Cell::Text(_) | Cell::Number(_) | Cell::Time(_) | Cell::Null => None,
+    };
+    row.iter().zip(is_text).map(word).collect()
+}
+
+/// The row with these texts in their positions.
+pub(super) fn with_words<'a>(row: &[Cell<'a>], words: &'a [Option<String>]) -> Vec<Cell<'a>> {
+    let cell = |(cell, word): (&Cell<'a>, &'a Option<String>)| match word.as_deref() {
+        Some("") => Cell::Null,
+        Some(word) => Cell::Text(word),
+        None => *cell,
+    };
+    row.iter().zip(words).map(cell).collect()
 }
 
 #[cfg(test)]

@@ -186,6 +186,34 @@ fn transactions_are_joined_with_their_undo_in_bytes() {
     assert_eq!(taken.snapshot.field(1, Column::TransactionStatus), Field::Null);
 }
 
+/// The text may be in a column that only the re-check reads.
+#[test]
+fn one_seat_with_half_a_character_is_read_as_bytes() {
+    let hex = vec![
+        "1",
+        "287",
+        "7",
+        "0A",
+        "53434F5454",
+        "",
+        "494E414354495645",
+        "61C3",
+        "55534552",
+        "400",
+    ];
+    let mut database = Scripted::new(vec![
+        ("GV$INSTANCE", Answer::Rows(vec![instance("1", "OPEN", "5")])),
+        ("RAWTOHEX(program)", Answer::Rows(vec![hex])),
+        ("GV$SESSION", Answer::Fails(29_275)),
+        ("NLS_DATABASE_PARAMETERS", Answer::Rows(vec![vec!["AL32UTF8"]])),
+    ]);
+    let seat = Scope::One { inst_id: 1, sid: 287 };
+    let taken = read_snapshot(&mut database, Columns::NONE, &few_columns(true), seat, LIMIT).expect("a snapshot");
+    let sessions = taken.snapshot;
+    assert_eq!(sessions.text(0, Column::Username), Some("SCOTT"));
+    assert_eq!(sessions.text(0, Column::Program), Some("a\u{fffd}"));
+}
+
 #[test]
 fn one_seat_is_read_with_everything_the_release_has() {
     let row = vec!["1", "287", "7", "0A", "SCOTT", "AB12", "INACTIVE", "x", "USER", "400"];
