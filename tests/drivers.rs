@@ -383,6 +383,7 @@ fn a_call_that_takes_too_long_ends_in_time() {
         let error = fails(&mut *connection, "SELECT n FROM abyss", limit);
         assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
         assert_eq!(error.class, Class::Reconnect, "{error}");
+        assert!(driver == Driver::Oci || error.why == "no answer within 1.0s", "{error}");
         // Logging off from such a database is not waited for.
         let began = Instant::now();
         connection.close(Duration::from_millis(300));

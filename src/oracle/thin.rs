@@ -117,16 +117,18 @@ impl Native for Thin {
             let text: Option<String> = row.get(1)?;
             Ok(BlockAnswer::new(code.unwrap_or(0), text.as_deref()))
         };
-        let call = move |_: &RowSender<_>| run().map_err(|error| from_driver(&error, Phase::Call, &its_tried, limit));
+        let deadline = Deadline::begin(limit);
+        let call = move |_: &RowSender<_>| run().map_err(|error| from_call(&error, &its_tried, deadline));
         expendable::run(tried, call, &mut |_| false)
     }
 
     fn ping(&self, limit: Duration, tried: &str) -> Result<(), Error> {
         let (connection, its_tried) = (Arc::clone(&self.0), tried.to_owned());
+        let deadline = Deadline::begin(limit);
         let call = move |_: &RowSender<_>| {
             connection
                 .ping()
-                .map_err(|error| from_driver(&error, Phase::Call, &its_tried, limit))
+                .map_err(|error| from_call(&error, &its_tried, deadline))
         };
         expendable::run(tried, call, &mut |_| false)
     }
@@ -140,8 +142,8 @@ fn fetch_all(
     tried: &str,
     rows: &RowSender<Result<(), Error>>,
 ) -> Result<(), Error> {
-    let failed = |error: oracledb::Error| from_driver(&error, Phase::Call, tried, limit);
     let deadline = Deadline::begin(limit);
+    let failed = |error: oracledb::Error| from_call(&error, tried, deadline);
     let binds: Vec<Box<dyn ToDbValue>> = query.binds.iter().map(bind_value).collect();
     let binds: Vec<&dyn ToDbValue> = binds.iter().map(AsRef::as_ref).collect();
     let cursor = connection
@@ -245,6 +247,20 @@ fn read_row(row: &oracledb::Row, columns: &[RowReader], buffer: &mut RowBuffer) 
     Ok(())
 }
 
+/// An error of a call that began with the deadline. After its limit the driver breaks the call off, and waits for the answer to
+/// that for as long again. If there is none either, it says no more than that the connection is closed.
+fn from_call(error: &oracledb::Error, tried: &str, deadline: Deadline) -> Error {
+    let limit = deadline.limit();
+    if matches!(error.kind(), ErrorKind::UnableToRecover) && deadline.left().is_none() {
+        return Error::new(Class::Reconnect, tried, no_answer(limit));
+    }
+    from_driver(error, Phase::Call, tried, limit)
+}
+
+fn no_answer(limit: Duration) -> String {
+    format!("no answer within {:.1}s", limit.as_secs_f64())
+}
+
 #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum that stays open")]
 fn from_driver(error: &oracledb::Error, phase: Phase, tried: &str, limit: Duration) -> Error {
     match error.kind() {
@@ -285,9 +301,7 @@ fn from_kind(kind: &ErrorKind, phase: Phase, tried: &str, message: &str, limit: 
             u32::try_from(*number).unwrap_or(0),
             format!("ORA-{number:05}: the listener at {host}:{port} refused the connection"),
         ),
-        ErrorKind::CallTimeoutExceeded => {
-            Error::new(lost, tried, format!("no answer within {:.1}s", limit.as_secs_f64()))
-        }
+        ErrorKind::CallTimeoutExceeded => Error::new(lost, tried, no_answer(limit)),
         ErrorKind::DeadConnection
         | ErrorKind::NotConnected
         | ErrorKind::UnableToRecover
