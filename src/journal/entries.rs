@@ -148,7 +148,10 @@ pub(crate) fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, Error> {
     };
     let files = Files::open(state)?;
     if files.len() == 0 {
-        let none = io::Error::from(io::ErrorKind::NotFound);
+        let none = io::Error::new(
+            io::ErrorKind::NotFound,
+            "no journal is there; a daemon with this state folder writes it",
+        );
         return Err(Error::io("open", &file(state, 0))(none));
     }
     for (path, opened) in files.oldest_first() {

@@ -65,6 +65,8 @@ pub(crate) enum Fault {
     UnchainedEnd,
     /// The journal ends with it, and it is neither a record nor the beginning of one.
     DamagedEnd,
+    /// It is before the chain begins, and neither a record nor the beginning of one: no version wrote it.
+    NotARecord,
     /// Records before the first file are missing, and retention did not delete them.
     BeginningMissing(LineHash),
     /// No record has this hash, which is known from elsewhere.
@@ -118,7 +120,10 @@ pub(crate) fn verify(state: &Path, asked: Option<LineHash>) -> Result<Followed, 
 fn follow(state: &Path, asked: Option<LineHash>) -> Result<Followed, Error> {
     let files = Files::open(state)?;
     if files.len() == 0 {
-        let none = io::Error::from(io::ErrorKind::NotFound);
+        let none = io::Error::new(
+            io::ErrorKind::NotFound,
+            "no journal is there; a daemon with this state folder writes it",
+        );
         return Err(Error::io("open", &file(state, 0))(none));
     }
     let mut following = Following {
@@ -252,6 +257,9 @@ impl Following {
         }
         self.has_records |= is_whole;
         if self.found.begins.is_none() && !has_seal && self.pending.is_empty() {
+            if !is_whole && !is_beginning && !is_empty {
+                return self.fault(place, Fault::NotARecord);
+            }
             self.found.unchained += u64::from(!is_empty);
             return Ok(());
         }

@@ -191,7 +191,7 @@ fn fault_words(fault: &Fault) -> String {
         Fault::UnchainedEnd => {
             "this record has no hash although records before it have one: it was changed or inserted, or an earlier version wrote it".to_owned()
         }
-        Fault::DamagedEnd => "this line is no record: it was changed or inserted, or a crash has damaged it".to_owned(),
+        Fault::DamagedEnd | Fault::NotARecord => "this line is no record: it was changed or inserted, or a crash has damaged it".to_owned(),
         Fault::BeginningMissing(hash) => format!(
             "this record follows the one with the hash {hash}, which is not there, and no record says that retention deleted it: files \
              or records before it were removed"

@@ -281,6 +281,25 @@ fn unchained(state: &Path, age: u32, records: u64) {
 }
 
 #[test]
+fn what_no_version_wrote_is_found_before_the_chain_too() {
+    for garbage in [b"\x00\x9f\x80 no JSON".to_vec(), vec![b'x'; 3 << 20]] {
+        let state = folder();
+        unchained(state.path(), 1, 2);
+        let mut text = fs::read(file(state.path(), 1)).expect("reads");
+        text.extend(garbage);
+        text.push(b'\n');
+        fs::write(file(state.path(), 1), text).expect("writes");
+        let told = |followed: Followed| followed.fault.map(|(place, fault)| (place.line, fault));
+        assert_eq!(told(follow(state.path())), Some((3, Fault::NotARecord)));
+        {
+            let (mut journal, _) = Journal::open(state.path(), now()).expect("opens");
+            journal.append(&resumed(), at(0)).expect("writes");
+        }
+        assert_eq!(told(follow(state.path())), Some((3, Fault::NotARecord)));
+    }
+}
+
+#[test]
 fn a_journal_of_an_earlier_version_is_said_to_have_no_chain_and_goes_on_with_one() {
     let state = folder();
     unchained(state.path(), 1, 2);
