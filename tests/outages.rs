@@ -97,6 +97,43 @@ fn a_wrong_password_is_tried_once_until_somebody_has_acted() {
     }
 }
 
+/// The outage began with something else, which is over: what is shown is what keeps the database down now.
+#[test]
+fn an_outage_that_ends_in_a_refused_login_shows_that() {
+    for driver in drivers() {
+        let (bad, good) = (Db::parse(OFFICE), Db::parse(OFFICE));
+        let site = site(ENFORCE);
+        configure_both(&site, &driver, &bad, &good, "");
+        let config = std::fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
+        site.write(
+            "orareaper.yaml",
+            config.replacen("{file: password}", "{file: rotated}", 1),
+        );
+        site.write("rotated", "Wr0ng-zq7xKw");
+        bad.world.set_listener(OnAccept::Drop);
+        let daemon = site.run(&driver);
+        let down = daemon.says("database is down");
+        let error = down["error"].as_str().unwrap_or_default();
+        assert!(error.contains("trying again in"), "{down}");
+        bad.world.set_listener(OnAccept::Serve);
+        let record = site.journals("database_down", |record| {
+            record["error"]
+                .as_str()
+                .is_some_and(|error| error.contains("ORA-01017"))
+        });
+        assert!(
+            record["error"]
+                .as_str()
+                .is_some_and(|error| error.contains("not trying again")),
+            "{record}"
+        );
+        until("the page to say why it is not ready now", || {
+            let (status, why) = daemon.page("/readyz");
+            status == 503 && why.contains("ORA-01017") && why.contains("not trying again")
+        });
+    }
+}
+
 /// Every refused login counts towards the lock of the account, whichever entry makes it.
 #[test]
 fn twelve_entries_that_share_an_account_try_a_wrong_password_once() {

@@ -33,6 +33,8 @@ pub struct EventWatcher {
     switch: Arc<Switch>,
     reports: Reports,
     up: Option<bool>,
+    /// Whether it was told that reading is not tried again by itself.
+    gave_up: bool,
     standing: Vec<(Option<u32>, bool)>,
     said: Vec<String>,
     /// Why acting stopped, as it was last told.
@@ -61,6 +63,7 @@ impl EventWatcher {
             switch,
             reports: Reports::new(state, clock),
             up: None,
+            gave_up: false,
             standing: Vec::new(),
             said: Vec::new(),
             stopped: None,
@@ -173,7 +176,11 @@ impl Watcher for EventWatcher {
     }
 
     fn unreadable(&mut self, _: &str, error: &Error, again_in: Option<Duration>) {
-        if self.is_down_since(error) {
+        let is_first = self.is_down_since(error);
+        // An outage may end in a refused log-in, which is another matter: somebody has to act.
+        let gives_up = again_in.is_none();
+        let has_changed = std::mem::replace(&mut self.gave_up, gives_up) != gives_up;
+        if is_first || has_changed {
             let next = match again_in {
                 Some(pause) => format!("trying again in {:.0}s", pause.as_secs_f64().max(1.0)),
                 None => {
