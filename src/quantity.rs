@@ -37,6 +37,14 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{plural}")
 }
 
+/// A number of policies: `1 policy`, `2 policies`.
+pub(crate) fn policies(count: usize) -> String {
+    match count {
+        1 => "1 policy".to_owned(),
+        count => format!("{count} policies"),
+    }
+}
+
 /// A duration in whole seconds, shown with at most two units, the larger one first: `5h 12m`, `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) i64);

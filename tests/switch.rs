@@ -52,6 +52,20 @@ fn nobody_is_ended(db: &Db, daemon: &Daemon) {
     assert_eq!(db.kills().len(), 0);
 }
 
+/// Whoever pauses does not act on the terminal of whoever looks.
+#[test]
+fn a_reason_is_shown_without_its_control_characters() {
+    let (_db, site) = office();
+    let daemon = site.run(&thin());
+    daemon.looks("orcl", 1);
+    let (status, said) = orareaper(&site, &["pause", "--reason", "\u{1b}[31mred\u{202e}"]);
+    assert_eq!(status, 0, "{said}");
+    assert!(
+        said.contains("red") && !said.contains(['\u{1b}', '\u{202e}']),
+        "{said:?}"
+    );
+}
+
 #[test]
 fn it_works_with_a_broken_configuration_and_leaves_another_folder_alone() {
     let (db, site) = office();

@@ -57,7 +57,11 @@ fn this_host(config: &Path, clock: SystemClock) -> (Examined, Option<(Config, Ar
         let policies = crate::policy::load(&config.policies, clock.today(config.timezone), config.timezone);
         reached &= !policies.diagnostics.iter().any(unread);
         let count = policies.set.as_ref().map_or(0, |set| set.policies.len());
-        let fine = format!("{count} policies in {} files", policies.files);
+        let fine = format!(
+            "{} in {}",
+            crate::quantity::policies(count),
+            crate::quantity::counted(policies.files, "file")
+        );
         checks.extend(host::files(Id::Policies, &fine, &policies.diagnostics));
         checks.extend(host::state_folder(&config, owner(&config.state).as_deref()));
         checks.extend(host::client(&config));

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &ExplainArgs, config: &Path, clock: SystemClock) ->
 
 fn explain(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Result<String, ExitStatus> {
     let session = arguments.session.as_deref().map(str::parse::<SessionName>).transpose();
-    let session = session.map_err(|problem| fail(&problem))?;
+    let session = session.map_err(|problem| fail(&format!("{problem}, or a part of it that is unambiguous")))?;
     let rules = if session.is_none() {
         // Only the policies are needed.
         let needs_config = arguments.source.policies.is_empty();

@@ -149,6 +149,11 @@ fn session(text: &str) -> Result<SessionParts, String> {
 /// A span before now (`7d`), a day (`2026-11-20`), or a moment (`2026-11-20T10:00:00`, in the configured zone unless it says).
 fn time(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
     let local = |at: NaiveDateTime| zone.from_local_datetime(&at).earliest().map(|at| at.to_utc());
+    if !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(format!(
+            "{text:?} has no unit; write {text}d, {text}h or {text}m for a span before now"
+        ));
+    }
     if let Ok(Span(seconds)) = text.parse::<Span>() {
         return TimeDelta::try_seconds(seconds)
             .and_then(|span| now.checked_sub_signed(span))
@@ -225,6 +230,14 @@ mod tests {
             let expected = expected.map(|at| at.parse::<DateTime<Utc>>().expect("a time"));
             assert_eq!(time(text, berlin, now).ok(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_span_needs_a_unit() {
+        assert_eq!(
+            time("7", Tz::UTC, DateTime::UNIX_EPOCH),
+            Err("\"7\" has no unit; write 7d, 7h or 7m for a span before now".to_owned())
+        );
     }
 
     #[test]

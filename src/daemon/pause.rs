@@ -22,6 +22,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, Monotonic};
+use crate::terminal::visible::visible;
 
 /// At most this many bytes of the file are read.
 const LARGEST: u64 = 4096;
@@ -54,12 +55,12 @@ pub struct Pause {
 
 impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "paused by {}", self.by)?;
+        write!(f, "paused by {}", visible(&self.by))?;
         if let Some(since) = self.since {
             write!(f, " since {}", since.format("%Y-%m-%dT%H:%M:%SZ"))?;
         }
         if !self.reason.is_empty() {
-            write!(f, ": {}", self.reason)?;
+            write!(f, ": {}", visible(&self.reason))?;
         }
         Ok(())
     }

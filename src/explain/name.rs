@@ -45,8 +45,7 @@ impl FromStr for SessionName {
     fn from_str(text: &str) -> Result<SessionName, String> {
         let refused = || {
             format!(
-                "{:?} is not the name of a session; expected 'SID,SERIAL#,@INST_ID' such as '287,62507,@1', or a part of it that is \
-                 unambiguous",
+                "{:?} is not the name of a session; expected 'SID,SERIAL#,@INST_ID' such as '287,62507,@1'",
                 visible(text)
             )
         };

@@ -335,6 +335,13 @@ impl Assembly {
                 counted(later, "session")
             ));
         }
+        if !self.has_inst_id {
+            notes.push(
+                "INST_ID is not in it, so its sessions are shown as those of instance 1: in a cluster, check the instance in a \
+                 statement before it is used"
+                    .to_owned(),
+            );
+        }
         Ok(Saved {
             snapshot,
             database: database.or(self.database),

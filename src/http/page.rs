@@ -11,7 +11,7 @@ use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::event::InstanceReport;
 use crate::html::{STATUS, document};
-use crate::quantity::Span;
+use crate::quantity::{Span, policies as policies_in_all};
 use crate::status::{DaemonStatus, DatabaseStatus, PolicyStatus, Reachability, Recent};
 
 /// Renders the page. `at` and `now` are the host's time.
@@ -33,7 +33,7 @@ fn heading(status: &DaemonStatus, at: DateTime<Utc>) -> Markup {
             (time(at))
             @if let Some(started) = status.started { " · running for " (display(Span((at - started).num_seconds()))) }
             @if let Some(digest) = &status.digest {
-                " · " (status.policies) " policies, digest " (digest.chars().take(12).collect::<String>())
+                " · " (policies_in_all(status.policies)) ", digest " (digest.chars().take(12).collect::<String>())
             }
             @if let Some((head, at)) = &status.journal_head {
                 " · journal " code { (head) } " since " (time(*at))
