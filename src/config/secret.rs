@@ -141,12 +141,12 @@ impl SecretSource {
         self.read_with(|name| std::env::var_os(name))
     }
 
-    /// The file, if every user of the host can read it.
+    /// The file, if it is an ordinary one and every user of the host can read it.
     pub(super) fn readable_by_all(&self) -> Option<&Path> {
         const OTHERS_READ: u32 = 0o004;
         let SecretSource::File(path) = self else { return None };
         let metadata = std::fs::metadata(path).ok()?;
-        (metadata.permissions().mode() & OTHERS_READ != 0).then_some(path)
+        (metadata.is_file() && metadata.permissions().mode() & OTHERS_READ != 0).then_some(path)
     }
 
     fn read_with(&self, variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Result<Secret, SecretError> {

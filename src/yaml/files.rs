@@ -12,26 +12,37 @@ use super::node::LARGEST_FILE;
 pub(crate) const MOST_FILES: usize = 1_000;
 
 /// Warns of a file that every user of the host can change, or replace in its folder: whoever can write a policy can have
-/// sessions killed. In a folder with the sticky bit, such as /tmp, only the owner can replace a file.
+/// sessions killed. In a folder with the sticky bit, such as /tmp, only the owner can replace a file. Of a link, what it leads to is
+/// judged too, and named. A device or a pipe is refused when it is read, and its permissions are nobody's business here.
 pub(crate) fn writable_by_all(path: &Path) -> Option<Diagnostic> {
     const OTHERS_WRITE: u32 = 0o002;
     const STICKY: u32 = 0o1000;
     let mode = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        Some(_) | None => Path::new("."),
-    };
-    let (what, at) = if mode(path) & OTHERS_WRITE != 0 {
-        ("this file", path)
-    } else if mode(folder) & (OTHERS_WRITE | STICKY) == OTHERS_WRITE {
-        ("a file in this folder", folder)
-    } else {
+    let led_to = std::fs::canonicalize(path).ok().filter(|_| path.is_symlink());
+    let file = led_to.as_deref().unwrap_or(path);
+    if std::fs::metadata(file).is_ok_and(|metadata| !metadata.is_file()) {
         return None;
+    }
+    let is_open = |folder: &&Path| mode(folder) & (OTHERS_WRITE | STICKY) == OTHERS_WRITE;
+    let (what, at) = if mode(file) & OTHERS_WRITE != 0 {
+        ("this file", file)
+    } else {
+        (
+            "a file in this folder",
+            [folder(path), folder(file)].into_iter().find(is_open)?,
+        )
     };
     let message = format!("every user of this host can change {what}, and so decide which sessions are killed");
     let mut warning = Diagnostic::of_file(&path.display().to_string(), "writable-by-all", message);
     warning.severity = Severity::Warning;
     Some(warning.hint(format!("run `chmod o-w {}`", at.display())))
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        Some(_) | None => Path::new("."),
+    }
 }
 
 /// Opens a file that the configuration names, or a file of the state folder. Refuses everything but a regular file: reading a
@@ -110,5 +121,27 @@ pub(crate) fn expand(path: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf
             }
             found
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn of_a_link_the_file_is_named_and_of_a_device_nothing_is_said() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [file, link, device] = ["policy", "link.yaml", "device.yaml"].map(|name| folder.path().join(name));
+        std::fs::write(&file, "").expect("written");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).expect("set");
+        symlink(&file, &link).expect("linked");
+        symlink("/dev/zero", &device).expect("linked");
+        let hint = |path: &Path| writable_by_all(path).and_then(|warning| warning.hint);
+        let real = file.canonicalize().expect("it is there");
+        assert_eq!(hint(&link), Some(format!("run `chmod o-w {}`", real.display())));
+        assert_eq!(hint(&device), None);
+        assert_eq!(hint(Path::new("/dev/null")), None);
     }
 }
