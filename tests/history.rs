@@ -102,6 +102,7 @@ fn an_edit_of_the_journal_is_named_with_file_and_line() {
         status == 0 && said.contains("the record that was asked for is at"),
         "{said}"
     );
+    assert_eq!(history(&site, &["--verify", "--head", &head.to_uppercase()]).0, 0);
     for wrong in [
         &["--verify", "--format", "csv"][..],
         &["--verify", "--head", "ab"],

@@ -260,3 +260,24 @@ fn the_daemon_s_own_files() {
         }
     }
 }
+
+/// No link is written through, wherever it leads.
+#[test]
+fn a_link_in_the_place_of_a_state_file() {
+    for name in ["journal.jsonl", "lock"] {
+        for leads in [false, true] {
+            let site = host();
+            std::fs::create_dir(site.path("state")).expect("made");
+            let elsewhere = site.path("elsewhere");
+            if leads {
+                std::fs::write(&elsewhere, "").expect("written");
+            }
+            std::os::unix::fs::symlink(&elsewhere, site.path("state").join(name)).expect("linked");
+            let (code, said) = ends(&site, &["run"], &[]);
+            let told = format!("{name} is a symbolic link");
+            assert!(code == Some(2) && said.contains(&told), "{name} {leads}: {said}");
+            let written = std::fs::read_to_string(&elsewhere).ok();
+            assert_eq!(written.as_deref(), leads.then_some(""), "{name}");
+        }
+    }
+}

@@ -61,7 +61,7 @@ impl fmt::Display for LineHash {
 impl FromStr for LineHash {
     type Err = String;
 
-    /// As it is written in a record: 32 digits, no capital letters.
+    /// 32 digits, in small or capital letters.
     fn from_str(text: &str) -> Result<LineHash, String> {
         let wrong = || {
             format!(
@@ -72,6 +72,7 @@ impl FromStr for LineHash {
         let digit = |byte: u8| match byte {
             b'0'..=b'9' => Some(byte - b'0'),
             b'a'..=b'f' => Some(byte - b'a' + 10),
+            b'A'..=b'F' => Some(byte - b'A' + 10),
             _ => None,
         };
         let digits: Option<Vec<u8>> = text.bytes().map(digit).collect();
@@ -128,7 +129,11 @@ impl Seal {
 fn last_hash<'t>(text: &'t [u8], key: &[u8], close: &[u8]) -> Option<(&'t [u8], LineHash)> {
     let inner = text.strip_suffix(close)?;
     let (before, digits) = inner.split_at_checked(inner.len().checked_sub(2 * BYTES)?)?;
-    let hash = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    // A record has no capital letters in it: one would be an edit.
+    let written = std::str::from_utf8(digits)
+        .ok()
+        .filter(|digits| !digits.bytes().any(|byte| byte.is_ascii_uppercase()));
+    let hash = written?.parse().ok()?;
     Some((before.strip_suffix(key)?, hash))
 }
 

@@ -29,7 +29,9 @@ pub(super) fn lock(state: &Path) -> Result<File, Error> {
         .create(true)
         .truncate(false)
         .mode(LOCK_MODE)
-        .open(&path);
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&path)
+        .map_err(|error| told_of_link("lock", error));
     let mut file = open.map_err(Error::io("open", &path))?;
     match file.try_lock() {
         Ok(()) => {
@@ -55,6 +57,18 @@ pub(super) fn lock(state: &Path) -> Result<File, Error> {
         }
         Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
     }
+}
+
+/// No link is written through: root writes in a folder of the daemon's user, and a rotation would rename the link.
+fn told_of_link(name: &str, error: io::Error) -> io::Error {
+    if error.raw_os_error() == Some(libc::ELOOP) {
+        let told = format!(
+            "{name} is a symbolic link, which orareaper does not write through: put the file itself there, or let `state:` name another \
+             folder"
+        );
+        return io::Error::new(io::ErrorKind::InvalidInput, told);
+    }
+    error
 }
 
 /// Whether an open file is the one that a path names: what is written into another is lost with this process.
@@ -109,7 +123,9 @@ impl Disk {
             .append(true)
             .create(true)
             .mode(MODE)
-            .open(file(state, 0))?;
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(file(state, 0))
+            .map_err(|error| told_of_link("journal.jsonl", error))?;
         give(&current, state)?;
         let mut disk = Disk {
             state: state.to_owned(),

@@ -38,6 +38,8 @@ pub(crate) enum Follows {
     Nothing,
     /// Records without a hash, which an earlier version wrote.
     Unchained,
+    /// Lines that a crash has cut.
+    Cut,
     /// Records that retention deleted, as the record at this place says.
     Deleted(LineHash, Place),
     /// Records that are missing, and no record says that retention deleted them.
@@ -49,7 +51,7 @@ pub(crate) enum Follows {
 pub(crate) enum Fault {
     /// Its hash is not that of its text.
     Changed,
-    /// It has no hash or is no record, and the next record follows another line.
+    /// It has no hash or is no record, and the next record follows another line, which it may have replaced.
     NotOurs,
     /// The records before and after it follow each other: it came between them later.
     Inserted,
@@ -89,6 +91,8 @@ pub(crate) enum Noted {
 pub(crate) struct Followed {
     /// How many files were read.
     pub(crate) files: usize,
+    /// There are full files, and not the one that is written.
+    pub(crate) current_is_missing: bool,
     /// Records with a hash.
     pub(crate) records: u64,
     /// Records before the chain begins, which nothing vouches for but the last of them.
@@ -130,12 +134,14 @@ fn follow(state: &Path, asked: Option<LineHash>) -> Result<Followed, Error> {
         asked,
         found: Followed {
             files: files.len(),
+            current_is_missing: files.newest_first().all(|(path, _)| path != file(state, 0)),
             ..Followed::default()
         },
         current: PathBuf::new(),
         has_records: false,
         link: None,
         last_chained: None,
+        unchained: None,
         pending: Vec::new(),
         deleted: HashMap::new(),
     };
@@ -204,6 +210,8 @@ struct Following {
     link: Option<LineHash>,
     /// The last record with a hash.
     last_chained: Option<LineHash>,
+    /// The first and the last line before the chain begins.
+    unchained: Option<(Place, Place)>,
     pending: Vec<Pending>,
     /// What retention deleted, by the hash of the last line of it.
     deleted: HashMap<LineHash, Place>,
@@ -261,6 +269,8 @@ impl Following {
                 return self.fault(place, Fault::NotARecord);
             }
             self.found.unchained += u64::from(!is_empty);
+            let first = self.unchained.take().map_or_else(|| place.clone(), |(first, _)| first);
+            self.unchained = Some((first, place));
             return Ok(());
         }
         let noted = match (is_whole, ended) {
@@ -295,6 +305,7 @@ impl Following {
         let at = written(text);
         if self.found.begins.is_none() {
             let follows = match (self.link, chained.prev) {
+                (Some(_), _) if self.unchained.is_none() => Follows::Cut,
                 (Some(_), _) => Follows::Unchained,
                 (None, LineHash::NOTHING) => Follows::Nothing,
                 (None, missing) => Follows::Missing(missing),
@@ -313,16 +324,14 @@ impl Following {
     /// A record follows another line than the one before it.
     fn not_followed(&mut self, place: &Place, chained: Chained) -> Result<(), Broken> {
         let follows_the_last = self.last_chained == Some(chained.prev);
-        match self.pending.first() {
-            Some(pending) if follows_the_last => {
-                let place = pending.place.clone();
-                self.fault(place, Fault::Inserted)
-            }
-            Some(pending) => {
-                let place = pending.place.clone();
-                self.fault(place, Fault::NotOurs)
-            }
-            None => self.fault(place.clone(), Fault::PredecessorMissing(chained.prev)),
+        // They are named by the fault, and by nothing else.
+        let pending = std::mem::take(&mut self.pending).into_iter().next();
+        match (pending, self.unchained.take(), self.last_chained) {
+            (Some(pending), _, _) if follows_the_last => self.fault(pending.place, Fault::Inserted),
+            (Some(pending), _, _) => self.fault(pending.place, Fault::NotOurs),
+            (None, Some((first, _)), None) if chained.prev == LineHash::NOTHING => self.fault(first, Fault::Inserted),
+            (None, Some((_, last)), None) => self.fault(last, Fault::NotOurs),
+            (None, _, _) => self.fault(place.clone(), Fault::PredecessorMissing(chained.prev)),
         }
     }
 

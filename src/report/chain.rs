@@ -77,6 +77,7 @@ impl ChainReport<'_> {
         let object = json!({
             "verdict": verdict,
             "files": found.files,
+            "current_is_missing": found.current_is_missing,
             "records": found.records,
             "unchained": found.unchained,
             "begins": begins,
@@ -91,6 +92,12 @@ impl ChainReport<'_> {
     fn notes(&self) -> Vec<String> {
         let found = self.followed;
         let mut notes = Vec::new();
+        if found.current_is_missing {
+            notes.push(
+                "journal.jsonl is not there: the daemon ended in the moment between two files, or somebody removed it with its records"
+                    .to_owned(),
+            );
+        }
         if let Some((at, written, follows)) = &found.begins {
             notes.push(format!(
                 "the chain begins at {}{}: {}",
@@ -144,6 +151,7 @@ impl ChainReport<'_> {
                     "the {before} lines before it have no hash, as earlier versions wrote them, and are not verified"
                 )
             }
+            Follows::Cut => "a crash has cut what was before it".to_owned(),
             Follows::Deleted(hash, said) => format!(
                 "retention deleted what was before it, up to the record with the hash {hash}, as {} says",
                 place(said)
@@ -175,7 +183,7 @@ fn noted_words(noted: Noted) -> &'static str {
 fn fault_words(fault: &Fault) -> String {
     match fault {
         Fault::Changed => "this record was changed: its hash is not that of its text".to_owned(),
-        Fault::NotOurs => "this line was changed or inserted: it has no hash, and the next record follows another line".to_owned(),
+        Fault::NotOurs => "this line was changed or inserted, or the one after it was removed: it has no hash, and the next record follows another line".to_owned(),
         Fault::Inserted => "this line was inserted: the records before and after it follow each other".to_owned(),
         Fault::PredecessorMissing(hash) => format!(
             "the record that this one follows, with the hash {hash}, is missing: it was removed, or changed together with its hash"

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::journal::chain::Seal;
+use crate::journal::chain::{LineHash, Seal};
 use crate::journal::files::ages;
 use crate::journal::verify::{Fault, Followed, Follows, Noted, verify};
 
@@ -387,4 +387,85 @@ fn the_hash_is_the_beginning_of_sha_256_over_what_is_before_it() {
     let expected = "{\"v\":1,\"file\":1,\"prev\":\"00000000000000000000000000000000\",\"hash\":\"SHA\"}\n";
     let expected = expected.replace("SHA", "62e6e62b1a8e39c6d3285394785c3d1c");
     assert_eq!(String::from_utf8(sealed).expect("text"), expected);
+}
+
+/// Somebody puts a line without a hash before the first record, or in its place.
+#[test]
+fn a_forged_first_line_is_named_itself() {
+    let forged = br#"{"v":1,"at":"2026-11-22T10:00:00Z","kind":"resumed","by":"nobody"}"#;
+    for (replaced, fault) in [(false, Fault::Inserted), (true, Fault::NotOurs)] {
+        let state = folder();
+        written(state.path(), 3, 9);
+        let mut files = lines(state.path());
+        if replaced {
+            files[0].1.remove(0);
+        }
+        files[0].1.insert(0, [forged, &b"\n"[..]].concat());
+        put(state.path(), &files);
+        let (place, found) = follow(state.path()).fault.expect("found");
+        assert_eq!((place.line, found), (1, fault));
+    }
+}
+
+/// A line is a fault or a note, never both; and what a crash has cut was not written by an earlier version.
+#[test]
+fn a_line_is_described_once() {
+    let state = folder();
+    written(state.path(), 3, 9);
+    let mut files = lines(state.path());
+    let cut = files[0].1[1].len() - 20;
+    files[0].1[1].truncate(cut);
+    files[0].1[1].push(b'\n');
+    put(state.path(), &files);
+    let found = follow(state.path());
+    assert_eq!(
+        (found.fault.map(|(at, fault)| (at.line, fault)), found.noted),
+        (Some((2, Fault::NotOurs)), vec![])
+    );
+
+    let state = folder();
+    written(state.path(), 1, 9);
+    let path = file(state.path(), 0);
+    let bytes = fs::read(&path).expect("reads");
+    fs::write(&path, &bytes[..bytes.len() - 20]).expect("cut");
+    let (mut journal, _) = Journal::open(state.path(), now()).expect("opens");
+    journal.append(&resumed(), at(0)).expect("writes");
+    let found = follow(state.path());
+    assert_eq!(
+        found.begins.map(|(at, _, follows)| (at.line, follows)),
+        Some((2, Follows::Cut))
+    );
+    assert_eq!((found.fault, found.unchained, found.noted.len()), (None, 0, 1));
+}
+
+#[test]
+fn a_missing_current_file_is_told() {
+    let state = folder();
+    written(state.path(), 4, 2);
+    assert!(!follow(state.path()).current_is_missing);
+    fs::remove_file(file(state.path(), 0)).expect("removed");
+    let found = follow(state.path());
+    assert_eq!((found.fault, found.current_is_missing), (None, true));
+}
+
+#[test]
+fn a_hash_is_asked_for_in_any_case_and_written_in_small_letters() {
+    let hash: LineHash = "62E6e62b1a8e39c6d3285394785c3d1c".parse().expect("a hash");
+    assert_eq!(hash.to_string(), "62e6e62b1a8e39c6d3285394785c3d1c");
+    for wrong in ["62e6", "62e6e62b1a8e39c6d3285394785c3d1g"] {
+        assert!(wrong.parse::<LineHash>().is_err());
+    }
+    let state = folder();
+    written(state.path(), 1, 9);
+    let mut files = lines(state.path());
+    let line = &mut files[0].1[0];
+    // The digits, before `"}` and the line feed.
+    let digits = line.len() - 3 - LineHash::DIGITS..line.len() - 3;
+    assert!(line[digits.clone()].iter().any(u8::is_ascii_lowercase));
+    line[digits].make_ascii_uppercase();
+    put(state.path(), &files);
+    assert!(
+        follow(state.path()).fault.is_some(),
+        "a capital letter in a record is an edit"
+    );
 }
