@@ -25,6 +25,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) pdb: Option<&'a str>,
     /// The account, in the database's spelling.
     pub(crate) user: &'a str,
+    /// Whether nobody said if the database has containers.
+    pub(crate) is_assumed: bool,
     /// Whether a policy ends sessions or cancels statements here.
     pub(crate) enforces: bool,
     /// Whether sessions are ended by the guard package, which is set up as well.
@@ -40,6 +42,17 @@ const SHORT_NAME: usize = 30;
 
 /// Before this release there are no containers, and from the second on there is no database without them.
 const CONTAINERS: [Release; 2] = [Release { major: 12, minor: 1 }, Release { major: 21, minor: 0 }];
+
+/// What is assumed where nobody said it, and what to say otherwise.
+pub(crate) const ASSUMED: &str =
+    "assumed: a database without containers; for CDB$ROOT add --cdb, and for a PDB add --pdb";
+
+/// Whether a release comes with containers and without them.
+#[must_use]
+pub(crate) fn has_a_choice(release: Release) -> bool {
+    let [first, only] = CONTAINERS;
+    (first..only).contains(&release)
+}
 
 /// Whether a release comes in this form.
 ///
@@ -121,6 +134,9 @@ fn head(out: &mut String, setup: &Setup<'_>) {
         "-- The account of orareaper{whose}, for Oracle Database {release}.\n-- Run it with SQL*Plus or SQLcl, which ask for the \
          password.\n"
     );
+    if setup.is_assumed {
+        let _ = writeln!(out, "-- {ASSUMED}");
+    }
     out.push_str(match place {
         Place::NonCdb => "-- as SYS\n",
         Place::Root => "-- as SYS in CDB$ROOT\n",
@@ -190,6 +206,7 @@ mod tests {
                 },
             },
             pdb: None,
+            is_assumed: false,
             user: if place == Place::Root { "C##REAPER" } else { "REAPER" },
             enforces: true,
             guard: false,

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use crate::drivers::both::on_both_drivers;
-use crate::site::{PASSWORD, Site, thin, until};
+use crate::site::{Db, PASSWORD, Site, drivers, thin, until};
 use orareaper::checks::{Check, Id, Remedy, State};
 use orareaper::clock::SystemClock;
 use orareaper::doctor::{Examined, database::examine};
@@ -646,4 +646,93 @@ fn the_page_on_doctor_has_every_check() {
     };
     assert_eq!(words("Checks"), Id::ALL.map(Id::name));
     assert_eq!(words("States"), State::ALL.map(State::name));
+}
+
+/// Locked, expired and wrong are three faults, with three remedies; nobody restarts a command.
+#[test]
+fn what_is_wrong_with_an_account_has_its_own_remedy() {
+    for driver in drivers() {
+        for (status, password, number, remedy) in [
+            ("locked", PASSWORD, "ORA-28000", "ACCOUNT UNLOCK"),
+            ("expired", PASSWORD, "ORA-28001", "give it a new password"),
+            ("open", "wrong", "ORA-01017", "each further attempt with a wrong one"),
+        ] {
+            let db = Db::parse(&format!(
+                "release: 19.22.0.0.0\ndatabase: {{name: PROD}}\ninstances: [{{number: 1, name: prod, host: db1}}]\naccounts:\n  REAPER: \
+                 {{password: reaper, status: {status}}}\n"
+            ));
+            let site = Site::new();
+            site.policies(POLICIES);
+            site.configure(&driver, &db);
+            site.write("password", password);
+            let run = |arguments: &[&str]| {
+                let mut command = site.command(&driver);
+                let output = command.args(["--config", "orareaper.yaml"]).args(arguments).output();
+                let output = output.expect("it runs");
+                String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+            };
+            let said = run(&["doctor"]);
+            assert!(
+                said.contains(number) && said.contains(remedy),
+                "{}, {status}: {said}",
+                driver.name
+            );
+            let remedies = [
+                "ACCOUNT UNLOCK",
+                "give it a new password",
+                "each further attempt with a wrong one",
+            ];
+            assert_eq!(
+                remedies.iter().filter(|other| said.contains(**other)).count(),
+                1,
+                "{said}"
+            );
+            let planned = run(&["plan"]);
+            for said in [said, planned] {
+                assert!(
+                    said.contains(number) && !said.contains("then re"),
+                    "{}: {said}",
+                    driver.name
+                );
+            }
+            if status == "open" {
+                let daemon = site.run(&driver);
+                until("the daemon says what to do", || {
+                    daemon.log_text().contains("then reload")
+                });
+            }
+        }
+    }
+}
+
+/// What nobody said is said to be assumed, in the script and to whoever prints it into a file.
+#[test]
+fn setup_sql_says_what_it_assumes() {
+    let site = Site::new();
+    let run = |arguments: &[&str]| {
+        let mut command = site.command(&thin());
+        let output = command.arg("setup-sql").args(arguments).output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        (text(output.stdout), text(output.stderr))
+    };
+    const ASSUMED: &str = "assumed: a database without containers; for CDB$ROOT add --cdb";
+    let (script, error) = run(&["--for", "19c"]);
+    let third = script.lines().nth(2).unwrap_or_default();
+    assert!(
+        third.starts_with(&format!("-- {ASSUMED}")) && error.contains(ASSUMED),
+        "{script}{error}"
+    );
+    for arguments in [
+        &["--for", "19c", "--cdb"][..],
+        &["--for", "19c", "--pdb"],
+        &["--for", "11.2"],
+        &["--for", "23ai", "--pdb"],
+    ] {
+        let (script, error) = run(arguments);
+        assert!(
+            !script.contains("assumed") && !error.contains("assumed"),
+            "{arguments:?}: {script}{error}"
+        );
+    }
 }

@@ -16,7 +16,7 @@ use crate::oracle::capabilities::{Place, Shape};
 use crate::oracle::probe::outline;
 use crate::policy::check_files;
 use crate::policy::model::{Policy, PolicySet};
-use crate::setup_sql::{Setup, account, enforces, possible, script};
+use crate::setup_sql::{ASSUMED, Setup, account, enforces, has_a_choice, possible, script};
 
 /// The policies that come with the program, for a host that has none yet.
 pub(crate) const SHIPPED: [(&str, &str); 5] = [
@@ -66,6 +66,10 @@ fn text(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> Result<S
     };
     let (shape, pdb) = shape(arguments, database)?;
     possible(shape).map_err(|why| fail(&why))?;
+    let is_assumed = !arguments.cdb && !arguments.pdb && arguments.release.is_some_and(has_a_choice);
+    if is_assumed {
+        say(ASSUMED);
+    }
     let user = user(arguments, database, shape)?;
     let columns = columns_needed::columns(&set);
     let resources = columns_needed::resources(&set);
@@ -82,6 +86,7 @@ fn text(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> Result<S
             shape,
         },
         pdb: pdb.as_deref(),
+        is_assumed,
         user: &user,
         enforces: enforces(&set, on),
         guard: arguments.guard || database.is_some_and(|database| database.via == Some(Via::Package)),

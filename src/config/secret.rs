@@ -117,9 +117,10 @@ fn outside(source: &SecretSource, error: &std::io::Error) -> String {
 }
 
 impl SecretSource {
-    /// What to do when the database refuses the password.
+    /// What to do when the database refuses the password; a daemon that runs has to be told of it.
     #[must_use]
-    pub(crate) fn remedy(&self) -> String {
+    pub(crate) fn remedy(&self, runs: bool) -> String {
+        let then = |what: &'static str| if runs { what } else { "" };
         match self {
             SecretSource::Credential(_, file) if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() => format!(
                 "the password is from {self}, which systemd copied when the service started: correct it in the file that the unit \
@@ -127,9 +128,9 @@ impl SecretSource {
                 file.display()
             ),
             SecretSource::Credential(_, file) | SecretSource::File(file) => {
-                format!("correct the password in {}, then reload", file.display())
+                format!("correct the password in {}{}", file.display(), then(", then reload"))
             }
-            SecretSource::Env(name) => format!("correct the password in {name}, then restart"),
+            SecretSource::Env(name) => format!("correct the password in {name}{}", then(", then restart")),
         }
     }
 

@@ -100,6 +100,12 @@ impl AccountMemory {
         }
     }
 
+    /// Whether refusals outlast this process, as a daemon's do and a command's do not.
+    #[must_use]
+    pub(crate) const fn are_kept(&self) -> bool {
+        self.file.is_some()
+    }
+
     fn state(&self) -> MutexGuard<'_, Remembered> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

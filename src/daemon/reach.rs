@@ -123,7 +123,7 @@ impl Reach {
         if let (Err(error), Some(source)) = (&mut answer, &self.password)
             && error.is_wrong_password()
         {
-            error.why = format!("{}; {}", error.why, source.remedy());
+            error.why = format!("{}; {}", error.why, source.remedy(self.accounts.are_kept()));
         }
         answer
     }

@@ -19,6 +19,7 @@ use crate::doctor::{Examined, builtin, limits};
 use crate::gaps;
 use crate::oracle::access::{self, Asked, Grantee, Unreadable};
 use crate::oracle::capabilities::{Capabilities, Place, Provenance, Release, Service, Shape, Way};
+use crate::oracle::error::AccountFault;
 use crate::oracle::probe::outline;
 use crate::oracle::{Class, ConnectSlot, Connection, Error, account};
 use crate::policy::model::{Action, PolicySet};
@@ -71,9 +72,22 @@ struct Examination<'a> {
 }
 
 /// What there is to do about a connection that failed.
-const fn remedy(class: Class) -> &'static str {
-    match class {
-        Class::Auth => "correct the account's password or unlock it; each further attempt brings it nearer to its lock",
+const fn remedy(error: &Error) -> &'static str {
+    match error.class {
+        Class::Auth => match error.account_fault() {
+            Some(AccountFault::Locked) => {
+                "unlock it: ALTER USER ... ACCOUNT UNLOCK; find out first who locked it, because a program with a wrong password locks it \
+                 again"
+            }
+            Some(AccountFault::Expired) => {
+                "give it a new password, ALTER USER ... IDENTIFIED BY ..., and write that where `password:` of the configuration says; \
+                 PASSWORD_LIFE_TIME of its profile says when the next one expires"
+            }
+            Some(AccountFault::WrongPassword) | None => {
+                "correct `user`, or the password where `password:` of the configuration says; each further attempt with a wrong one brings \
+                 the account nearer to its lock"
+            }
+        },
         Class::Config => "correct `connect`, `user` or the host's Oracle Net files, or grant what is missing",
         Class::Backoff => "see that the database is open and its listener knows the service, and try again",
         Class::Reconnect | Class::Cancelled | Class::Partial => {
@@ -132,7 +146,7 @@ impl Examination<'_> {
                 };
                 check.granted_by(access::grant_privilege("CREATE SESSION", grantee))
             }
-            None => check.with(remedy(error.class)),
+            None => check.with(remedy(error)),
         });
     }
 
@@ -217,7 +231,7 @@ impl Examination<'_> {
         self.container(outline.shape.place, &outline.con_name);
         if unreadable.is_empty() {
             // No view is missing, so the reason is another.
-            self.add(Check::new(Id::View, "", State::Missing, error.to_string()).with(remedy(error.class)));
+            self.add(Check::new(Id::View, "", State::Missing, error.to_string()).with(remedy(error)));
         }
         self.checks.extend(unreadable.iter().map(Unreadable::check));
         self.readable_views(outline.shape, needs, &unreadable);
@@ -437,7 +451,7 @@ impl Examination<'_> {
             Ok(connection) => connection,
             Err(error) => {
                 let check = Check::new(Id::ActingConnection, "", State::Missing, error.to_string());
-                self.add(check.with(remedy(error.class)));
+                self.add(check.with(remedy(&error)));
                 self.add(right::unasked(acts.way));
                 return;
             }

@@ -321,6 +321,17 @@ pub struct Error {
     pub why: String,
 }
 
+/// What is wrong with an account that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccountFault {
+    /// There is no such account, or it has another password.
+    WrongPassword,
+    /// It is locked.
+    Locked,
+    /// Its password has expired.
+    Expired,
+}
+
 /// ORA-01017: invalid username/password; logon denied.
 pub(crate) const WRONG_PASSWORD: u32 = 1017;
 
@@ -329,6 +340,17 @@ impl Error {
     #[must_use]
     pub(crate) fn is_wrong_password(&self) -> bool {
         self.code == Some(WRONG_PASSWORD)
+    }
+
+    /// What is wrong with an account that was refused, if the database says so.
+    #[must_use]
+    pub(crate) const fn account_fault(&self) -> Option<AccountFault> {
+        match self.code {
+            Some(WRONG_PASSWORD) => Some(AccountFault::WrongPassword),
+            Some(28000) => Some(AccountFault::Locked),
+            Some(28001) => Some(AccountFault::Expired),
+            Some(_) | None => None,
+        }
     }
 
     /// Whether the account may not log in for the lack of CREATE SESSION.
