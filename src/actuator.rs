@@ -137,6 +137,11 @@ pub(crate) const fn outcome_of(code: u32) -> Outcome {
     }
 }
 
+/// Whether the answer says that the account lacks [`PRIVILEGE`].
+const fn lacks_privilege(code: u32) -> bool {
+    matches!(code, 1031 | 41900)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

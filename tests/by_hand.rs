@@ -1,8 +1,10 @@
 //! `orareaper kill`, with and without a running daemon, on both drivers: done, refused for each reason, and what the journal says.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
 
 use orasim::{Clause, Fault, SessionView, Strike};
 
@@ -495,4 +497,229 @@ fn what_root_writes_without_a_daemon_belongs_to_the_owner_of_the_folder() {
         .flatten()
         .collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// Nobody is kept waiting by a question: the daemon starts, and gets the order once it is answered.
+#[test]
+fn a_daemon_starts_while_the_question_is_open_and_gets_the_order() {
+    for driver in drivers() {
+        let (db, site) = office(&driver);
+        let mut terminal = on_a_terminal(&site, &driver, &[ONE, "--reason", "blocks month-end"]);
+        terminal.shows("Type yes to confirm: ");
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 1);
+        terminal.types("yes");
+        let (status, screen) = terminal.ends();
+        assert!(status == 0 && screen.contains("the session is gone"), "{screen}");
+        assert!(daemon.log_line("an operator's order begins").is_some(), "{screen}");
+        let one = |kind: &str| site.journals_all(kind, 1).len();
+        assert_eq!((one("intent"), one("outcome"), db.kills().len()), (1, 1, 1));
+    }
+}
+
+/// A daemon that starts has the folder before it can be asked.
+#[test]
+fn an_order_waits_for_a_daemon_that_starts() {
+    let driver = thin();
+    let (db, site) = office(&driver);
+    // The port is taken, so the start waits for it.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let config = fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
+    let address = port.local_addr().expect("bound").to_string();
+    site.write("orareaper.yaml", config.replace("127.0.0.1:0", &address));
+    let daemon = site.spawn(&driver, |_| {});
+    daemon.says("the port is in use: waiting for it up to 15s");
+    let mut order = command(&site, &driver, &yes(ONE, &[]));
+    let mut order = order
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut said = BufReader::new(order.stderr.take().expect("piped"))
+        .lines()
+        .map_while(Result::ok);
+    let waits = said.next().expect("it waits");
+    assert!(
+        waits.starts_with("waits: state folder") && waits.ends_with("does not answer yet"),
+        "{waits}"
+    );
+    drop(port);
+    let rest: Vec<String> = said.collect();
+    let status = order.wait().expect("it ends").code();
+    assert_eq!(
+        (status, db.kills().len()),
+        (Some(0), 1),
+        "{rest:?}\n{}",
+        daemon.log_text()
+    );
+    assert!(daemon.log_line("an operator's order begins").is_some());
+}
+
+#[test]
+fn an_order_whose_outcome_nobody_knows_is_not_said_to_be_done() {
+    for driver in drivers() {
+        let (db, site) = office(&driver);
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 1);
+        db.world.arm(Fault {
+            statement: Some("ALTER SYSTEM".into()),
+            user: Some("REAPER".into()),
+            call: 1,
+            times: u32::MAX,
+            what: Strike::Hang,
+        });
+        let mut order = command(&site, &driver, &yes(ONE, &[]));
+        let mut order = order
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        let intent = site.journals("intent", |_| true);
+        daemon.signal("KILL");
+        drop(daemon);
+        assert_eq!(order.wait().expect("it ends").code(), Some(2));
+        db.world.disarm();
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 1);
+        let (status, said) = kill(&site, &driver, &yes(ONE, &[]));
+        let unknown = format!(
+            "refused: the outcome of action {} (kill immediate, begun 2026-11-23T09:0",
+            intent["id"]
+        );
+        let why = "is unknown: the daemon ended or the connection broke before its answer was recorded";
+        assert!(status == 1 && said.contains(&unknown) && said.contains(why), "{said}");
+        assert_eq!(db.kills().len(), 0);
+        if driver.name == "thin" {
+            // It can be, when the time is over that is said.
+            assert!(
+                said.contains("if the session is still there at 2026-11-23T10:0"),
+                "{said}"
+            );
+            db.let_pass(&daemon, "orcl", 61);
+            let (status, said) = kill(&site, &driver, &yes(ONE, &[]));
+            assert!(status == 0 && db.kills().len() == 1, "{said}");
+        }
+    }
+}
+
+#[test]
+fn the_grant_that_is_missing_is_named() {
+    for driver in drivers() {
+        let scenario = OFFICE.replace("{password: reaper}", "{password: reaper, alter_system: false}");
+        let db = Db::parse(&scenario);
+        let site = Site::new();
+        site.policies(POLICIES);
+        site.configure(&driver, &db);
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 1);
+        let (status, said) = kill(&site, &driver, &yes(ONE, &[]));
+        let remedy = "remedy: GRANT ALTER SYSTEM TO REAPER";
+        assert!(
+            status == 2 && said.contains("failed: ORA-01031") && said.contains(remedy),
+            "{said}"
+        );
+        let outcome = site.journals("outcome", |_| true);
+        assert!(
+            outcome["message"]
+                .as_str()
+                .is_some_and(|message| message.ends_with(remedy)),
+            "{outcome}"
+        );
+    }
+}
+
+#[test]
+fn an_exemption_that_cannot_be_told_says_what_is_unknown() {
+    for driver in drivers() {
+        let (db, site) = office(&driver);
+        site.policies(
+            "policies: []\nexemptions:\n  - {when: username = 'SCOTT' and client_info = 'payroll', reason: month-end, owner: finance, until: \
+             2099-12-31}\n",
+        );
+        let (status, said) = kill(&site, &driver, &yes(ONE, &[]));
+        let refused = "refused: exempt: month-end (finance); whether it is meant cannot be told, which spares: client_info is NULL";
+        assert!(status == 1 && said.contains(refused), "{said}");
+        assert_eq!(db.kills().len(), 0);
+    }
+}
+
+#[test]
+fn a_reason_is_kept_as_it_can_be_shown_and_not_at_any_length() {
+    let driver = thin();
+    both_ways(&driver, |db, site, how| {
+        let long = "x".repeat(1_001);
+        for reason in [&*long, &"\u{1b}".repeat(400)] {
+            let (status, said) = kill(site, &driver, &[ONE, "--yes", "--reason", reason]);
+            assert!(
+                status == 2 && said.contains("at most 1000 are kept") && said.contains("Nothing was done"),
+                "{how}: {said}"
+            );
+        }
+        assert_eq!((db.kills().len(), site.journalled("intent").len()), (0, 0), "{how}");
+        let (status, said) = kill(site, &driver, &[ONE, "--yes", "--reason", " a\u{1b}[2Jb\u{202e} "]);
+        assert_eq!(status, 0, "{how}: {said}");
+        let intent = site.journals("intent", |_| true);
+        let reason = intent["reason"].as_str().expect("a text");
+        assert!(reason.ends_with(r": a\x1b[2Jb\u{202e}"), "{how}: {reason}");
+    });
+}
+
+/// Only root and the daemon's own user may order, pause and resume.
+#[test]
+fn somebody_else_is_told_what_to_do() {
+    const OTHER: u32 = 61_237;
+    let driver = thin();
+    for with_daemon in [true, false] {
+        let (db, site) = office(&driver);
+        fs::set_permissions(site.path("."), fs::Permissions::from_mode(0o755)).expect("set");
+        if std::os::unix::fs::chown(site.path("policies"), Some(0), Some(0)).is_err() {
+            return not_run("another user needs root");
+        }
+        let daemon = with_daemon.then(|| {
+            let daemon = site.run(&driver);
+            daemon.looks("orcl", 1);
+            daemon
+        });
+        let as_other = |mut command: Command| {
+            command.uid(OTHER).gid(OTHER);
+            told(command)
+        };
+        let of = |word: &str| {
+            let mut command = site.command(&driver);
+            command.args(["--config", "orareaper.yaml", word]);
+            command
+        };
+        for (what, command) in [
+            ("kill", command(&site, &driver, &yes(ONE, &[]))),
+            ("pause", of("pause")),
+            ("resume", of("resume")),
+        ] {
+            let (status, said) = as_other(command);
+            let who = if with_daemon {
+                "obeys only root and its own user (uid 0)"
+            } else {
+                "is only for root and its owner (uid 0)"
+            };
+            assert!(
+                status == 2 && said.contains(who) && said.contains("run this with sudo") && !said.contains("lock"),
+                "{what}, {with_daemon}: {said}"
+            );
+        }
+        assert_eq!((db.kills().len(), site.path("state/paused").exists()), (0, false));
+        drop(daemon);
+    }
+}
+
+#[test]
+fn the_counters_of_orders_begin_at_zero() {
+    for driver in drivers() {
+        let (_db, site) = office(&driver);
+        let daemon = site.run(&driver);
+        daemon.looks("orcl", 1);
+        let done = "orareaper_actions_total{action=\"kill immediate\",database=\"orcl\",inst_id=\"2\",mode=\"enforce\",outcome=\"done\",policy=\"by \
+                    hand\"}";
+        assert_eq!(daemon.metric(done), Some(0.0));
+        assert_eq!(kill(&site, &driver, &yes(ONE, &[])).0, 0);
+        daemon.metric_becomes(done, 1.0);
+    }
 }

@@ -259,3 +259,20 @@ fn what_a_daemon_that_was_killed_leaves_is_taken_away_by_the_next_one() {
         second.log_text().contains("in use by another orareaper (process")
     });
 }
+
+/// A pause does not fail for its reason, and its reason can be shown.
+#[test]
+fn a_long_reason_is_cut_and_the_pause_holds() {
+    let (db, site) = office();
+    let daemon = site.run(&thin());
+    daemon.looks("orcl", 1);
+    let (status, said) = orareaper(&site, &["pause", "--reason", &format!("\u{1b}{}", "ä".repeat(2_000))]);
+    assert!(
+        status == 0 && said.contains("the reason is cut to 1000 bytes"),
+        "{said}"
+    );
+    let record = site.journals("paused", |_| true);
+    let reason = record["reason"].as_str().expect("a text");
+    assert!(reason.starts_with(r"\x1bä") && reason.len() == 1_000, "{reason}");
+    nobody_is_ended(&db, &daemon);
+}

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
-use crate::actuator::NoStatement;
 use crate::actuator::door::{Door, DoorAnswer};
 use crate::actuator::way::{outcome, wording};
+use crate::actuator::{NoStatement, PRIVILEGE, lacks_privilege};
 use crate::decide::cycle::Done;
 use crate::decide::guard::{Going, Surroundings, Warrant, Wording, deserved_by_another, still_deserved};
 use crate::decide::in_force::{EffectiveLimits, RunMode};
@@ -20,7 +20,9 @@ use crate::decide::outcome::Outcome;
 use crate::decide::plan::company::{ends_the_process, has_a_process};
 use crate::decide::protect::ProtectionFacts;
 use crate::decide::reason::{Lapse, MOST_OTHERS, Spared};
-use crate::oracle::capabilities::Capabilities;
+use crate::oracle::BlockAnswer;
+use crate::oracle::access;
+use crate::oracle::capabilities::{Capabilities, Way};
 use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::read::{read_same_process, read_server, read_snapshot};
 use crate::oracle::sql::Scope;
@@ -386,7 +388,7 @@ fn last_step(warrant: &mut Warrant, sql_id: Option<&str>, now: DateTime<Utc>, ha
         DoorAnswer::Sent(text, Ok(answer)) => StepAnswer {
             outcome: outcome(way, answer.code),
             code: Some(answer.code),
-            message: (!answer.message.is_empty()).then_some(answer.message),
+            message: explained(way, &answer, hands.capabilities),
             statement: Some(text),
         },
         DoorAnswer::Sent(text, Err(error)) => StepAnswer {
@@ -395,6 +397,19 @@ fn last_step(warrant: &mut Warrant, sql_id: Option<&str>, now: DateTime<Utc>, ha
             message: Some(error.to_string()),
             statement: Some(text),
         },
+    }
+}
+
+/// Oracle's message, with the grant where a plain statement lacked it.
+fn explained(way: Way, answer: &BlockAnswer, capabilities: &Capabilities) -> Option<String> {
+    let message = (!answer.message.is_empty()).then(|| answer.message.clone());
+    match way {
+        Way::AlterSystem if lacks_privilege(answer.code) => {
+            let message = message.unwrap_or_else(|| "a privilege is missing".to_owned());
+            let grant = access::grant_privilege(PRIVILEGE, capabilities.grantee());
+            Some(format!("{message}; remedy: {grant}"))
+        }
+        Way::AlterSystem | Way::Package { .. } | Way::RdsAdmin => message,
     }
 }
 

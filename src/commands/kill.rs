@@ -3,7 +3,8 @@
 //! There is one journal, and whoever writes it holds the state folder. So while a daemon runs, it carries the order out: the
 //! command asks it over its control socket, and the daemon's own loop for that database judges the order, with its budgets, its
 //! pause and its memory, and acts. Where no daemon runs, the command takes the state folder itself and starts the same loop for the one
-//! database, without policies, until the order has come to its end. What a killed command leaves open, the next daemon follows.
+//! database, without policies, until the order has come to its end. What a killed command leaves open, the next daemon follows. While it asks the operator it has let
+//! go of the folder, and afterwards looks for a daemon again.
 //!
 //! An unarmed database refuses, as it does to policies: `armed: false` promises that this program sends it no statement.
 
@@ -17,13 +18,13 @@ use rustix::io::Errno;
 
 use crate::cli::{ExitStatus, KillArgs};
 use crate::clock::{Clock, Monotonic, SystemClock};
-use crate::commands::pause::{meant, who};
+use crate::commands::pause::{may_write, one_meant, who};
 use crate::commands::run::{GRACE, Signals};
 use crate::commands::{fail, load_config, load_policies, say, terminal_style, write};
 use crate::config::Config;
 use crate::daemon::control::{Claim, attend, order};
 use crate::daemon::service::Service;
-use crate::daemon::wishes::{Named, OrderStep, WholeKey, Wish};
+use crate::daemon::wishes::{Named, OrderStep, WholeKey, Wish, kept};
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::policy::model::PolicySet;
@@ -37,18 +38,25 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(120);
 /// minute.
 const STEP_WITHIN: Duration = Duration::from_secs(120);
 
+/// A daemon that has the state folder and cannot be asked within this time does not start, it hangs. A start waits for its port for
+/// half of it.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often it is looked for.
+const OFTEN: Duration = Duration::from_millis(100);
+
 /// Runs the command.
 pub(crate) fn run(arguments: &KillArgs, config: &Path, clock: SystemClock) -> ExitStatus {
     let signals = match Signals::catch() {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("catch signals: {error}")),
     };
-    if arguments
-        .reason
-        .as_deref()
-        .is_some_and(|reason| reason.trim().is_empty())
-    {
-        return fail("--reason is empty; say why the session is ended: the journal keeps it");
+    match arguments.reason.as_deref().map(|reason| kept("--reason", reason)) {
+        Some(Ok(reason)) if reason.is_empty() => {
+            return fail("--reason is empty; say why the session is ended: the journal keeps it");
+        }
+        Some(Err(why)) => return fail(&format!("{why}. Nothing was done")),
+        Some(Ok(_)) | None => {}
     }
     let name = arguments.session;
     let (Some(serial), Some(inst_id)) = (name.serial, name.inst_id) else {
@@ -62,22 +70,14 @@ pub(crate) fn run(arguments: &KillArgs, config: &Path, clock: SystemClock) -> Ex
         serial,
         inst_id,
     };
-    let way = match Way::find(arguments, config, clock) {
-        Ok(way) => way,
-        Err(status) => return status,
-    };
-    let status = Killing {
+    let killing = Killing {
         arguments,
+        config,
         session,
-        way: &way,
         signals: &signals,
         clock,
-    }
-    .run();
-    match (way.close(), status) {
-        (true, status) => status,
-        (false, _) => fail("the journal or a connection did not end in time or ended with an error; see the log"),
-    }
+    };
+    killing.run().unwrap_or_else(|status| status)
 }
 
 /// Who carries the order out.
@@ -89,42 +89,6 @@ enum Way {
 }
 
 impl Way {
-    fn find(arguments: &KillArgs, path: &Path, clock: SystemClock) -> Result<Way, ExitStatus> {
-        match meant(path, arguments.state.as_deref()).as_slice() {
-            [socket] => return Ok(Way::Daemon(socket.clone())),
-            [] => {}
-            several => {
-                let shown: Vec<String> = several.iter().map(|socket| socket.display().to_string()).collect();
-                let all = shown.join(", ");
-                return Err(fail(&format!(
-                    "several daemons run here ({all}); choose one by its state folder with --state"
-                )));
-            }
-        }
-        let mut config = load_config(path)?;
-        if let Some(state) = &arguments.state {
-            config.state.clone_from(state);
-        }
-        if !config.state.is_dir() {
-            return Err(fail(&format!(
-                "no daemon answers, and there is no state folder {}; name it with --state, or make it: the journal is written there",
-                config.state.display()
-            )));
-        }
-        let set = load_policies(&config.policies, clock.today(config.timezone), config.timezone)?;
-        only(&mut config, arguments.database.as_deref())?;
-        let exemptions = PolicySet {
-            policies: Vec::new(),
-            ..PolicySet::clone(&set)
-        };
-        // A daemon that does not answer has the folder, and is told of here.
-        let claim = Claim::take(&config.state).map_err(|error| fail(&error.to_string()))?;
-        let clock: Arc<dyn Clock> = Arc::new(clock);
-        let service = Service::start_for_orders(&config, &Arc::new(exemptions), &clock)
-            .map_err(|error| fail(&error.to_string()))?;
-        Ok(Way::Own(Box::new(service), claim))
-    }
-
     fn ask(
         &self,
         database: Option<&str>,
@@ -137,14 +101,15 @@ impl Way {
         }
     }
 
-    /// Whether all has ended well.
-    fn close(self) -> bool {
+    /// Lets go of the state folder. An error says that not all has ended well.
+    fn close(self) -> Result<(), ExitStatus> {
         match self {
-            Way::Daemon(_) => true,
+            Way::Daemon(_) => Ok(()),
             Way::Own(service, claim) => {
                 let ended = service.stop("the order has come to its end", GRACE);
                 claim.give_back();
-                ended
+                let why = "the journal or a connection did not end in time or ended with an error; see the log";
+                ended.then_some(()).ok_or_else(|| fail(why))
             }
         }
     }
@@ -176,10 +141,24 @@ fn only(config: &mut Config, name: Option<&str>) -> Result<(), ExitStatus> {
     Ok(())
 }
 
+/// Why this process has not taken the state folder.
+enum TakeError {
+    /// Another one has it.
+    InUse(String),
+    /// Anything else, which was reported.
+    Told(ExitStatus),
+}
+
+impl From<ExitStatus> for TakeError {
+    fn from(status: ExitStatus) -> TakeError {
+        TakeError::Told(status)
+    }
+}
+
 struct Killing<'a> {
     arguments: &'a KillArgs,
+    config: &'a Path,
     session: Named,
-    way: &'a Way,
     signals: &'a Signals,
     clock: SystemClock,
 }
@@ -191,13 +170,83 @@ struct Shown {
 }
 
 impl Killing<'_> {
-    fn run(&self) -> ExitStatus {
-        self.show()
-            .and_then(|shown| {
-                let reason = self.confirmed()?;
-                self.end(&shown, reason)
-            })
-            .unwrap_or_else(|status| status)
+    fn run(&self) -> Result<ExitStatus, ExitStatus> {
+        let way = self.find(None)?;
+        let shown = match self.show(&way) {
+            Ok(shown) => shown,
+            Err(status) => return way.close().and(Err(status)),
+        };
+        let (way, reason) = if let (true, Some(reason)) = (self.arguments.yes, &self.arguments.reason) {
+            (way, reason.clone())
+        } else {
+            // The answer may take long, and nothing is held until it comes: a daemon that was started meanwhile gets the order.
+            way.close()?;
+            let reason = self.confirmed()?;
+            let way = self.find(Some(&shown.database));
+            (way.inspect_err(|_| say("nothing was done"))?, reason)
+        };
+        let ended = self.end(&way, &shown, reason);
+        way.close()?;
+        ended
+    }
+
+    /// The daemon that is meant; this process where none runs.
+    fn find(&self, database: Option<&str>) -> Result<Way, ExitStatus> {
+        let began = self.clock.now();
+        let mut is_told = false;
+        loop {
+            match one_meant(self.config, self.arguments.state.as_deref())? {
+                Some(socket) => return Ok(Way::Daemon(socket)),
+                None => match self.take(database.or(self.arguments.database.as_deref())) {
+                    Ok(way) => return Ok(way),
+                    Err(TakeError::InUse(why)) => {
+                        // A daemon that starts has the folder before it can be asked.
+                        if self.within(began, ANSWERS_WITHIN).is_err() {
+                            return Err(fail(&format!("{why}, and does not answer")));
+                        }
+                        if !std::mem::replace(&mut is_told, true) {
+                            say(&format!("waits: {why}, and does not answer yet"));
+                        }
+                        std::thread::sleep(OFTEN);
+                    }
+                    Err(TakeError::Told(status)) => return Err(status),
+                },
+            }
+        }
+    }
+
+    /// Takes the state folder and starts what the order needs.
+    fn take(&self, database: Option<&str>) -> Result<Way, TakeError> {
+        let (arguments, path) = (self.arguments, self.config);
+        may_write(path, arguments.state.as_deref()).map_err(|why| TakeError::Told(fail(&why)))?;
+        let mut config = load_config(path)?;
+        if let Some(state) = &arguments.state {
+            config.state.clone_from(state);
+        }
+        if !config.state.is_dir() {
+            return Err(TakeError::Told(fail(&format!(
+                "no daemon answers, and there is no state folder {}; name it with --state, or make it: the journal is written there",
+                config.state.display()
+            ))));
+        }
+        let set = load_policies(&config.policies, self.clock.today(config.timezone), config.timezone)?;
+        only(&mut config, database)?;
+        let exemptions = PolicySet {
+            policies: Vec::new(),
+            ..PolicySet::clone(&set)
+        };
+        // A daemon that does not answer has the folder, and is told of here.
+        let claim = Claim::take(&config.state).map_err(|error| {
+            if error.kind() == io::ErrorKind::AddrInUse {
+                TakeError::InUse(error.to_string())
+            } else {
+                TakeError::Told(fail(&error.to_string()))
+            }
+        })?;
+        let clock: Arc<dyn Clock> = Arc::new(self.clock);
+        let service = Service::start_for_orders(&config, &Arc::new(exemptions), &clock)
+            .map_err(|error| fail(&error.to_string()))?;
+        Ok(Way::Own(Box::new(service), claim))
     }
 
     fn within(&self, began: Monotonic, limit: Duration) -> io::Result<()> {
@@ -212,7 +261,7 @@ impl Killing<'_> {
     }
 
     /// Shows the session; an error is the end of it.
-    fn show(&self) -> Result<Shown, ExitStatus> {
+    fn show(&self, way: &Way) -> Result<Shown, ExitStatus> {
         let style = terminal_style();
         let name = self.arguments.session;
         let wish = Wish::Show {
@@ -223,7 +272,7 @@ impl Killing<'_> {
         };
         let began = self.clock.now();
         let mut last = None;
-        let asked = self.way.ask(self.arguments.database.as_deref(), wish, |told| {
+        let asked = way.ask(self.arguments.database.as_deref(), wish, |told| {
             last = Some(told.clone());
             self.within(began, SHOWN_WITHIN)
         });
@@ -260,9 +309,6 @@ impl Killing<'_> {
 
     /// The reason, once the operator has confirmed.
     fn confirmed(&self) -> Result<String, ExitStatus> {
-        if let (true, Some(reason)) = (self.arguments.yes, &self.arguments.reason) {
-            return Ok(reason.clone());
-        }
         if !io::stdin().is_terminal() {
             return Err(fail(
                 "there is no terminal to ask on; confirm with --yes --reason \"...\". Nothing was done",
@@ -272,6 +318,7 @@ impl Killing<'_> {
             Some(reason) => reason.clone(),
             None => self.prompt("reason, for the journal: ")?,
         };
+        kept("the reason", &reason).map_err(|why| fail(&format!("{why}. Nothing was done")))?;
         let action = self.arguments.action;
         let answer = if reason.is_empty() {
             String::new()
@@ -321,7 +368,7 @@ impl Killing<'_> {
     }
 
     /// Has the session ended, and follows it.
-    fn end(&self, shown: &Shown, reason: String) -> Result<ExitStatus, ExitStatus> {
+    fn end(&self, way: &Way, shown: &Shown, reason: String) -> Result<ExitStatus, ExitStatus> {
         let wish = Wish::End {
             key: shown.key,
             action: self.arguments.action.name().to_owned(),
@@ -330,7 +377,7 @@ impl Killing<'_> {
         };
         let mut since = self.clock.now();
         let mut progress = Progress::default();
-        let asked = self.way.ask(Some(&shown.database), wish, |told| {
+        let asked = way.ask(Some(&shown.database), wish, |told| {
             let before = (progress.has_begun, progress.is_followed);
             progress.take(told);
             if before != (progress.has_begun, progress.is_followed) {

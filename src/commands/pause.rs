@@ -6,15 +6,20 @@
 
 use std::env;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 
 use crate::cli::ExitStatus;
 use crate::clock::{Clock, SystemClock};
 use crate::commands::{fail, say};
-use crate::daemon::control::{Answer, Question, ask, sockets};
+use crate::daemon::control::{Answer, Question, ask, is_of, sockets};
 use crate::daemon::pause::{self, Pause};
+use crate::daemon::wishes::LONGEST_REASON;
+use crate::terminal::visible::visible;
 
 /// The default state folder.
 const STATE: &str = "/var/lib/orareaper";
@@ -22,11 +27,15 @@ const STATE: &str = "/var/lib/orareaper";
 /// Pauses.
 pub(crate) fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: SystemClock) -> ExitStatus {
     let by = who();
+    let reason = shortened(reason);
     let question = Question::Pause {
         by: by.clone(),
-        reason: reason.to_owned(),
+        reason: reason.clone(),
     };
-    let meant = meant(config, state);
+    let meant = match meant(config, state) {
+        Ok(meant) => meant,
+        Err(problem) => return fail(&format!("not paused: {problem}")),
+    };
     if !meant.is_empty() {
         let confirmed = meant.iter().map(|socket| confirm(socket, &question, told_paused));
         // Every daemon is asked, whatever the previous one answered.
@@ -41,10 +50,13 @@ pub(crate) fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: Sy
         Ok(folder) => folder,
         Err(problem) => return fail(&problem),
     };
+    if let Err(problem) = is_ours(&folder) {
+        return fail(&format!("not paused: {problem}"));
+    }
     let file = pause::file(&folder);
     let pause = Pause {
         by,
-        reason: reason.to_owned(),
+        reason,
         since: Some(clock.utc()),
     };
     if let Err(error) = pause::set(&folder, &pause) {
@@ -67,13 +79,22 @@ pub(crate) fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: Sy
     }
 }
 
+/// The reason as it is kept. A long one is cut: a pause does not fail for its reason.
+fn shortened(reason: &str) -> String {
+    let mut kept = visible(reason.trim()).into_owned();
+    if kept.len() > LONGEST_REASON {
+        kept.truncate(kept.floor_char_boundary(LONGEST_REASON));
+        say(&format!("warning: the reason is cut to {LONGEST_REASON} bytes"));
+    }
+    kept
+}
+
 /// Ends a pause.
 pub(crate) fn resume(config: &Path, state: Option<&Path>) -> ExitStatus {
-    let meant = meant(config, state);
-    match meant.as_slice() {
-        [] => {}
-        [socket] => {
-            if let Ok(answer) = ask(socket, &Question::Status)
+    match one_meant(config, state) {
+        Ok(None) => {}
+        Ok(Some(socket)) => {
+            if let Ok(answer) = ask(&socket, &Question::Status)
                 && answer.pause.is_none()
             {
                 let hindrances: String = answer.hindrances.iter().map(|why| format!("; {why}")).collect();
@@ -84,21 +105,18 @@ pub(crate) fn resume(config: &Path, state: Option<&Path>) -> ExitStatus {
                 ));
                 return ExitStatus::Fine;
             }
-            let fine = confirm(socket, &Question::Resume { by: who() }, told_resumed);
+            let fine = confirm(&socket, &Question::Resume { by: who() }, told_resumed);
             return if fine { ExitStatus::Fine } else { ExitStatus::Failed };
         }
-        several => {
-            let shown: Vec<String> = several.iter().map(|socket| socket.display().to_string()).collect();
-            let all = shown.join(", ");
-            return fail(&format!(
-                "several daemons run here ({all}); choose one by its state folder with --state"
-            ));
-        }
+        Err(status) => return status,
     }
     let folder = match folder(config, state) {
         Ok(folder) => folder,
         Err(problem) => return fail(&problem),
     };
+    if let Err(problem) = is_ours(&folder) {
+        return fail(&format!("not resumed: {problem}"));
+    }
     let file = pause::file(&folder);
     match pause::clear(&folder) {
         Ok(true) => {
@@ -186,31 +204,89 @@ fn told_resumed(answer: &Answer) -> bool {
 
 /// The sockets of the daemons to ask: those of the given state folder, else those started with the configuration, else all on
 /// this host.
-pub(crate) fn meant(config: &Path, state: Option<&Path>) -> Vec<PathBuf> {
+///
+/// # Errors
+/// When there is none but one that this user may not ask; the error says who may.
+fn meant(config: &Path, state: Option<&Path>) -> Result<Vec<PathBuf>, String> {
     let whole = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     // A daemon that cannot use a runtime directory listens in its state folder.
     let folder = state.map(Path::to_owned).or_else(|| folder(config, None).ok());
-    let found: Vec<(PathBuf, Answer)> = sockets(folder.as_deref())
-        .into_iter()
-        .filter_map(|socket| {
-            let answer = ask(&socket, &Question::Status).ok()?;
-            Some((socket, answer))
-        })
-        .collect();
+    let (mut found, mut closed) = (Vec::new(), Vec::new());
+    for socket in sockets(folder.as_deref()) {
+        match ask(&socket, &Question::Status) {
+            Ok(answer) => found.push((socket, answer)),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => closed.push(socket),
+            Err(_) => {}
+        }
+    }
     let of = |is: &dyn Fn(&Answer) -> bool| -> Vec<PathBuf> {
         let chosen = found.iter().filter(|(_, answer)| is(answer));
         chosen.map(|(socket, _)| socket.clone()).collect()
     };
-    if let Some(state) = state {
+    let mut chosen = if let Some(state) = state {
         let state = whole(state);
-        return of(&|answer| answer.state == state);
-    }
-    let config = whole(config);
-    let started_with = of(&|answer| answer.config == config);
-    if started_with.is_empty() {
-        of(&|_| true)
+        of(&|answer| answer.state == state)
     } else {
-        started_with
+        let config = whole(config);
+        of(&|answer| answer.config == config)
+    };
+    if chosen.is_empty() && state.is_none() {
+        chosen = of(&|_| true);
+    }
+    // The name of a socket says which state folder it is of.
+    let is_meant = |socket: &&PathBuf| folder.as_deref().is_none_or(|folder| is_of(socket, &whole(folder)));
+    match closed.iter().find(is_meant) {
+        Some(socket) if chosen.is_empty() => Err(format!(
+            "the daemon at {} obeys only root and its own user{}: run this with sudo",
+            socket.display(),
+            owner_of(socket).map_or_else(String::new, |uid| format!(" (uid {uid})"))
+        )),
+        Some(_) | None => Ok(chosen),
+    }
+}
+
+/// The socket of the one daemon that is meant, if one runs.
+///
+/// # Errors
+/// When there are several, or this user may not ask it, which was reported.
+pub(crate) fn one_meant(config: &Path, state: Option<&Path>) -> Result<Option<PathBuf>, ExitStatus> {
+    match meant(config, state).map_err(|problem| fail(&problem))?.as_slice() {
+        [] => Ok(None),
+        [socket] => Ok(Some(socket.clone())),
+        several => {
+            let shown: Vec<String> = several.iter().map(|socket| socket.display().to_string()).collect();
+            let all = shown.join(", ");
+            Err(fail(&format!(
+                "several daemons run here ({all}); choose one by its state folder with --state"
+            )))
+        }
+    }
+}
+
+fn owner_of(path: &Path) -> Option<u32> {
+    fs::metadata(path).map(|of| of.uid()).ok()
+}
+
+/// Whether this user may write where a command writes itself because no daemon runs.
+///
+/// # Errors
+/// The error says who may.
+pub(crate) fn may_write(config: &Path, state: Option<&Path>) -> Result<(), String> {
+    match state_folder(config, state) {
+        Ok(folder) => is_ours(&folder),
+        Err(problem) => Err(format!("no daemon answers, and {problem}")),
+    }
+}
+
+/// A folder that is not there, or cannot be looked at, is told of by whoever uses it.
+fn is_ours(folder: &Path) -> Result<(), String> {
+    match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
+        Err(Errno::ACCESS) => Err(format!(
+            "no daemon answers, and the state folder {} is only for root and its owner{}: run this with sudo",
+            folder.display(),
+            owner_of(folder).map_or_else(String::new, |uid| format!(" (uid {uid})"))
+        )),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -225,10 +301,17 @@ pub(crate) fn state_folder(config: &Path, state: Option<&Path>) -> Result<PathBu
     match crate::yaml::files::read(config) {
         Ok(bytes) => Ok(configured(&String::from_utf8_lossy(&bytes), config)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(PathBuf::from(STATE)),
-        Err(error) => Err(format!(
-            "read the configuration {}: {error}; name the state folder with --state",
-            config.display()
-        )),
+        Err(error) => {
+            let remedy = if error.kind() == io::ErrorKind::PermissionDenied {
+                "run this with sudo, or name the state folder with --state"
+            } else {
+                "name the state folder with --state"
+            };
+            Err(format!(
+                "read the configuration {}: {error}; {remedy}",
+                config.display()
+            ))
+        }
     }
 }
 

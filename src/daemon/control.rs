@@ -511,6 +511,12 @@ fn name_of(state: &Path) -> String {
     })
 }
 
+/// Whether a socket is that of a daemon with this state folder, by its name.
+#[must_use]
+pub(crate) fn is_of(socket: &Path, state: &Path) -> bool {
+    socket.file_stem().and_then(OsStr::to_str) == Some(name_of(state).as_str())
+}
+
 fn first_of(folders: &OsStr) -> Option<PathBuf> {
     let first = folders.as_bytes().split(|byte| *byte == b':').next()?;
     (!first.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(first)))

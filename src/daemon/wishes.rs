@@ -20,6 +20,7 @@ use crate::decide::verify::Proof;
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::time::DbTime;
+use crate::terminal::visible::visible;
 
 /// The name of a session as an operator gives it, in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,6 +208,24 @@ impl Witness for Overheard<'_> {
     }
 }
 
+/// The longest reason that is kept, in bytes; the same for the name of who orders.
+pub(crate) const LONGEST_REASON: usize = 1_000;
+
+/// A text of an operator as it is kept: without blanks around it, and with its control characters written out.
+///
+/// # Errors
+/// When it is too long.
+pub(crate) fn kept(what: &str, text: &str) -> Result<String, String> {
+    let kept = visible(text.trim()).into_owned();
+    if kept.len() > LONGEST_REASON {
+        return Err(format!(
+            "{what} has {} bytes, control characters written out, and at most {LONGEST_REASON} are kept: shorten it",
+            kept.len()
+        ));
+    }
+    Ok(kept)
+}
+
 impl Wish {
     /// The order that it is, and the session that it is for.
     pub(crate) fn order(&self) -> Option<Result<Order, String>> {
@@ -217,11 +236,13 @@ impl Wish {
                 action,
                 by,
                 reason,
-            } => Some(action_of(action).map(|action| Order {
-                key: (*key).into(),
-                action,
-                by: by.clone(),
-                reason: reason.clone(),
+            } => Some(action_of(action).and_then(|action| {
+                Ok(Order {
+                    key: (*key).into(),
+                    action,
+                    by: kept("the name of who orders it", by)?,
+                    reason: kept("the reason", reason)?,
+                })
             })),
         }
     }

@@ -206,7 +206,7 @@ pub fn rule(
                 | Standing::Protected(_)
                 | Standing::Accompanied(_)
                 | Standing::Exempt(_)
-                | Standing::Followed) => Why::Standing(standing.clone()),
+                | Standing::Followed(_)) => Why::Standing(standing.clone()),
             };
             let (action, escalates) = match entry.standing {
                 Standing::Escalating { next, .. } => (next, true),
@@ -215,7 +215,7 @@ pub fn rule(
                 | Standing::Protected(_)
                 | Standing::Accompanied(_)
                 | Standing::Exempt(_)
-                | Standing::Followed => (policy.action, false),
+                | Standing::Followed(_) => (policy.action, false),
             };
             let decision = Decision {
                 policy: in_force.index(),

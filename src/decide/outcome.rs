@@ -3,8 +3,12 @@
 //! An answer that is to be expected (marked for kill, already gone) is an outcome, not an error. The number and text of
 //! Oracle's answer are kept beside it as data; they are never a label.
 
-use crate::words::words;
 use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use crate::policy::model::Action;
+use crate::words::words;
 
 words! {
     /// What came of one action.
@@ -106,5 +110,46 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+/// An earlier action on a session, which stands in the way of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Earlier {
+    /// `report` has told of the session, which it does once.
+    Reported,
+    /// The session is expected to go; a dry run assumes so.
+    Accepted,
+    /// Nobody knows whether its statement was carried out: the daemon ended or the connection broke before the answer.
+    Unknown {
+        /// The journal's number of the action.
+        action_id: u64,
+        /// The action.
+        action: Action,
+        /// When it began, by the database's clock.
+        since: DateTime<Utc>,
+        /// When the session is no longer followed.
+        until: DateTime<Utc>,
+    },
+}
+
+impl fmt::Display for Earlier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const TIME: &str = "%Y-%m-%dT%H:%M:%SZ";
+        match self {
+            Earlier::Reported => f.write_str("reported already; a session is reported once"),
+            Earlier::Accepted => f.write_str("acted on already; waiting for it to end"),
+            Earlier::Unknown {
+                action_id,
+                action,
+                since,
+                until,
+            } => write!(
+                f,
+                "the outcome of action {action_id} ({action}, begun {}) is unknown: the daemon ended or the connection broke before its \
+                 answer was recorded; if the session is still there at {}, it can be acted on again",
+                since.format(TIME),
+                until.format(TIME)
+            ),
+        }
     }
 }

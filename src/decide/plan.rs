@@ -17,6 +17,7 @@ use crate::decide::hold::{Hold, Holds};
 use crate::decide::in_force::{DatabaseRules, EffectiveLimits, Here, InForce, RunMode};
 use crate::decide::ledger::Reported;
 use crate::decide::matches::Matches;
+use crate::decide::outcome::Earlier;
 use crate::decide::plan::company::Processes;
 use crate::decide::pressure::Gates;
 use crate::decide::protect::ProtectionFacts;
@@ -285,30 +286,36 @@ fn entry(
         (Some(InTheWay::Exempt(exemption)), _) => Standing::Exempt(exemption),
         (Some(InTheWay::NoMatch), _) => unreachable!("the entries of a plan are those that match"),
         (None, None) => unreachable!("a session without a key is protected as unidentified"),
-        (None, Some(key)) if is_taken_care_of(policy, in_force, snapshot, situation, row, key) => Standing::Followed,
-        (None, Some(key)) => held(policy, snapshot, situation, key),
+        (None, Some(key)) => match earlier(policy, in_force, snapshot, situation, row, key) {
+            Some(earlier) => Standing::Followed(earlier),
+            None => held(policy, snapshot, situation, key),
+        },
     };
     PlanEntry { row, key, standing }
 }
 
-/// Whether an earlier action stands in the way. A report does nothing to the session, so none does but its own.
-fn is_taken_care_of(
+/// The earlier action that stands in the way. A report does nothing to the session, so none does but its own.
+fn earlier(
     policy: &Policy,
     in_force: InForce,
     snapshot: &Snapshot,
     situation: &Situation<'_>,
     row: usize,
     key: SessionKey,
-) -> bool {
+) -> Option<Earlier> {
     match policy.action {
-        Action::Report => situation.reported.contains(&policy.name, key),
+        Action::Report => situation
+            .reported
+            .contains(&policy.name, key)
+            .then_some(Earlier::Reported),
         Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql => {
             // An assumption of a dry run never replaces a real request.
             let rehearses = in_force.mode() == RunMode::DryRun;
             let in_transaction = !snapshot.has(Column::Taddr) || snapshot.text(row, Column::Taddr).is_some();
             situation
                 .followed(in_force, key)
-                .is_some_and(|followed| rehearses || followed.holds_off(policy.action, in_transaction))
+                .filter(|followed| rehearses || followed.holds_off(policy.action, in_transaction))
+                .map(Followed::as_earlier)
         }
     }
 }
@@ -359,14 +366,17 @@ fn count_candidates(entries: &[PlanEntry], in_force: InForce, situation: &Situat
     for entry in entries {
         match (&entry.standing, entry.key) {
             (
-                Standing::Ready | Standing::Pending { .. } | Standing::Followed | Standing::Escalating { .. },
+                Standing::Ready | Standing::Pending { .. } | Standing::Followed(_) | Standing::Escalating { .. },
                 Some(key),
             ) => {
                 if !situation.followed(in_force, key).is_some_and(is_assumed_gone) {
                     *count.entry(key.inst_id).or_insert(0) += 1;
                 }
             }
-            (Standing::Ready | Standing::Pending { .. } | Standing::Followed | Standing::Escalating { .. }, None)
+            (
+                Standing::Ready | Standing::Pending { .. } | Standing::Followed(_) | Standing::Escalating { .. },
+                None,
+            )
             | (Standing::Protected(_) | Standing::Accompanied(_) | Standing::Exempt(_), _) => {}
         }
     }

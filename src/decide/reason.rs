@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::decide::evaluate::reason::{reason, reason_beside_status};
-use crate::decide::outcome::Outcome;
+use crate::decide::evaluate::reason::{reason, reason_beside_status, unknown};
+use crate::decide::outcome::{Earlier, Outcome};
 use crate::decide::protect::because;
 use crate::decide::refill::{CAME_BACK_WITHIN, ClientGroup, Suspension};
 use crate::decide::standstill::Standstill;
-use crate::policy::model::{Action, PolicySet, Protection};
+use crate::policy::model::{Action, Exemption, PolicySet, Protection};
 use crate::quantity::Span;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
@@ -140,7 +140,7 @@ pub enum Standing {
     /// An exemption, by its place in the set.
     Exempt(usize),
     /// An earlier action on it is followed.
-    Followed,
+    Followed(Earlier),
     /// The policy's own action has not ended it, and the next rung is due.
     Escalating {
         /// The last action.
@@ -354,7 +354,7 @@ impl Standing {
             Standing::Protected(protection) => Verdict::Protected(*protection),
             Standing::Accompanied(_) => Verdict::Protected(Protection::SharedProcess),
             Standing::Exempt(_) => Verdict::Exempt,
-            Standing::Followed => Verdict::Deferred,
+            Standing::Followed(_) => Verdict::Deferred,
         }
     }
 }
@@ -431,16 +431,23 @@ impl About<'_> {
             }
             Standing::Protected(protection) => because(*protection, self.snapshot, self.row),
             Standing::Accompanied(company) => company.words(self.snapshot),
-            Standing::Exempt(at) => {
-                let exemption = &self.set.exemptions[*at];
-                format!("{} ({})", exemption.reason, exemption.owner)
-            }
-            Standing::Followed => "acted on already; waiting for it to end".into(),
+            Standing::Exempt(at) => exempted(&self.set.exemptions[*at], self.snapshot, self.row),
+            Standing::Followed(earlier) => earlier.to_string(),
             Standing::Escalating { last, next } if last == next => {
                 format!("nobody knows whether {last} was done, so it is done again")
             }
             Standing::Escalating { last, next } => format!("{last} has not ended it, escalating to {next}"),
         }
+    }
+}
+
+/// Why an exemption spares the session in a row. It also does where its condition is UNKNOWN, which is said then.
+#[must_use]
+pub(crate) fn exempted(exemption: &Exemption, snapshot: &Snapshot, row: usize) -> String {
+    let whose = format!("{} ({})", exemption.reason, exemption.owner);
+    match unknown(&exemption.when, snapshot, row) {
+        Some(why) => format!("{whose}; whether it is meant cannot be told, which spares: {why}"),
+        None => whose,
     }
 }
 
@@ -551,7 +558,7 @@ impl fmt::Display for Spared {
         match self {
             Spared::Gone => f.write_str("already_gone"),
             Spared::Protected(protection, because) => write!(f, "{protection}: {because}"),
-            Spared::Exempt => f.write_str("an exemption holds now"),
+            Spared::Exempt => f.write_str("an exemption holds now, or cannot be told"),
             Spared::ConditionNoLongerHolds => f.write_str("its condition no longer holds"),
         }
     }

@@ -37,7 +37,7 @@ impl fmt::Display for Standstill {
         match self {
             Standstill::Paused(pause) => write!(f, "orareaper is {pause}"),
             Standstill::Blackout(reason) => write!(f, "blackout: {reason}"),
-            Standstill::UnderWay => f.write_str("actions of an earlier cycle are under way"),
+            Standstill::UnderWay => f.write_str("the daemon still carries out the actions of an earlier snapshot"),
             Standstill::Hangs => f.write_str("the thread that acts does not come back from a call of the driver"),
             Standstill::RefusedUntilReload(why) => write!(f, "no connection to act on until a reload: {why}"),
             Standstill::Unreachable(why) => write!(f, "no connection to act on: {why}"),
@@ -49,7 +49,7 @@ impl fmt::Display for Standstill {
             ),
             Standstill::Sibling(entry) => write!(
                 f,
-                "actions of the entry {entry}, which leads to the same database, are under way"
+                "the daemon still carries out actions through the entry {entry}, which leads to the same database"
             ),
             Standstill::Ordered(by) => write!(f, "an order by {by} comes first"),
             Standstill::Told(words) => f.write_str(words),

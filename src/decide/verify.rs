@@ -26,7 +26,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::in_force::RunMode;
 use crate::decide::ledger::later;
-use crate::decide::outcome::Outcome;
+use crate::decide::outcome::{Earlier, Outcome};
 use crate::decide::reason::Obstacle;
 use crate::policy::model::Action;
 use crate::session::SessionKey;
@@ -62,6 +62,20 @@ pub struct Followed {
 }
 
 impl Followed {
+    /// As it stands in the way of another action.
+    #[must_use]
+    pub(crate) fn as_earlier(&self) -> Earlier {
+        if self.certain {
+            return Earlier::Accepted;
+        }
+        Earlier::Unknown {
+            action_id: self.action_id,
+            action: self.action,
+            since: self.since,
+            until: later(self.since, DEADLINE),
+        }
+    }
+
     /// Whether it prevents this action on the session, which is or is not in a transaction.
     #[must_use]
     pub(crate) fn holds_off(&self, action: Action, in_transaction: bool) -> bool {

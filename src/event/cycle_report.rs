@@ -138,7 +138,7 @@ impl SpareReason {
             Why::Standing(standing) => match standing {
                 Standing::Ready | Standing::Escalating { .. } => None,
                 Standing::Pending { .. } => Some(SpareReason::Pending),
-                Standing::Followed => Some(SpareReason::Deferred),
+                Standing::Followed(_) => Some(SpareReason::Deferred),
                 Standing::Exempt(_) => Some(SpareReason::Exempt),
                 Standing::Protected(protection) => Some(SpareReason::Protected(*protection)),
                 Standing::Accompanied(_) => Some(SpareReason::Protected(Protection::SharedProcess)),

@@ -312,23 +312,32 @@ impl Metrics {
         for class in Class::ALL {
             self.driver_errors.with([database, class.name()]);
         }
+        // Nobody can order an action where nothing is armed.
+        for instance in instances.iter().filter(|_| loaded.armed) {
+            for action in Action::ALL.into_iter().filter(|action| *action != Action::Report) {
+                self.actions_at_zero((database, *instance, BY_HAND), action, RunMode::Enforce);
+            }
+        }
         for policy in &loaded.policies {
             self.breaker_open.with([database, &policy.policy, policy.mode.name()]);
             self.suspended.with([database, &policy.policy, policy.mode.name()]);
             self.respawns.with([database, &policy.policy, policy.mode.name()]);
             for instance in instances {
-                let instance = instance.to_string();
                 for action in &policy.actions {
-                    for outcome in possible(*action, policy.mode) {
-                        let (action, mode) = (action.name(), policy.mode.name());
-                        let labels = [database, &instance, &policy.policy, action, outcome.name(), mode];
-                        self.actions.with(labels);
-                    }
+                    self.actions_at_zero((database, *instance, &policy.policy), *action, policy.mode);
                 }
             }
         }
         for instance in instances {
             self.lingering.with([database, &instance.to_string()]);
+        }
+    }
+
+    fn actions_at_zero(&self, (database, instance, policy): (&str, u32, &str), action: Action, mode: RunMode) {
+        let instance = instance.to_string();
+        for outcome in possible(action, mode) {
+            self.actions
+                .with([database, &instance, policy, action.name(), outcome.name(), mode.name()]);
         }
     }
 

@@ -186,6 +186,33 @@ fn series_are_removed_with_their_database_instance_or_policy() {
 }
 
 #[test]
+fn orders_are_counted_from_zero_where_they_can_be_given() {
+    let metrics = Metrics::new();
+    let mut both = loaded(&[("prod", &[]), ("test", &[])]);
+    if let Event::Policies(PolicyLoad::Loaded(loaded)) = &mut both {
+        loaded.databases[1].armed = false;
+    }
+    metrics.count(&both, at());
+    metrics.count(&up("prod", &[2]), at());
+    metrics.count(&up("test", &[1]), at());
+    let text = metrics.text();
+    let of = |line: &&str| line.contains("policy=\"by hand\"");
+    assert!(
+        text.lines()
+            .filter(of)
+            .all(|line| line.contains("database=\"prod\"") && line.ends_with(" 0")),
+        "{text}"
+    );
+    for action in ["kill immediate", "cancel sql"] {
+        let series = format!(
+            "orareaper_actions_total{{action=\"{action}\",database=\"prod\",inst_id=\"2\",mode=\"enforce\",outcome=\"done\",policy=\"by \
+             hand\"}} 0"
+        );
+        assert!(has(&metrics, &series), "{series}\n{text}");
+    }
+}
+
+#[test]
 fn a_name_with_a_new_place_begins_at_zero() {
     let metrics = Metrics::new();
     metrics.count(&loaded(&[("prod", &["idle"])]), at());

@@ -198,7 +198,7 @@ impl Totals {
                 "there is a decision for each entry of the plan, in the same order"
             );
             // A session that would have been killed is still in the recording, and is not counted again.
-            if entry.standing != Standing::Followed {
+            if !matches!(entry.standing, Standing::Followed(_)) {
                 now.entry(decision.policy).or_default().count(decision.verdict());
             }
         }

@@ -21,7 +21,7 @@ use crate::decide::guard::Warrant;
 use crate::decide::in_force::{DatabaseRules, Due, Here, RunMode};
 use crate::decide::order::{BY_HAND, Order};
 use crate::decide::protect::ProtectionFacts;
-use crate::decide::reason::Verdict;
+use crate::decide::reason::{Verdict, exempted};
 use crate::decide::standstill::Standstill;
 use crate::decide::verify::Verification;
 use crate::event::Evidence;
@@ -385,8 +385,9 @@ impl Judged {
         refusals.extend(
             protections.filter_map(|(protection, why)| Some(format!("protection {protection}: {}", why.as_ref()?))),
         );
-        for exemption in explanation.exemptions.iter().filter(|exemption| exemption.applies()) {
-            refusals.push(format!("exempt: {} ({})", exemption.reason, exemption.owner));
+        let exemptions = self.rules.set().exemptions.iter().zip(&explanation.exemptions);
+        for (exemption, _) in exemptions.filter(|(_, explained)| explained.applies()) {
+            refusals.push(format!("exempt: {}", exempted(exemption, snapshot, self.row)));
         }
         refusals.extend(standstill.map(ToString::to_string));
         let mut decisions = self

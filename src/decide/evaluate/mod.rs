@@ -20,7 +20,7 @@ use std::cmp::Ordering;
 use crate::decide::evaluate::truth::{Truth, Truths};
 use crate::policy::condition::{Comparison, Condition, Constant, Operand};
 use crate::session::column::{Column, Columns};
-use crate::session::snapshot::Snapshot;
+use crate::session::snapshot::{Field, Snapshot};
 use crate::session::store::{Codes, Numbers, Texts};
 
 /// The truth of a condition for each session of a snapshot.
@@ -86,6 +86,35 @@ pub fn columns_of(condition: &Condition) -> Columns {
         | Condition::Like { operand, .. }
         | Condition::Matches { operand, .. }
         | Condition::IsNull(operand) => operands(&[operand]),
+    }
+}
+
+/// The columns whose values leave the condition UNKNOWN for the only session of a snapshot; none where it is not UNKNOWN.
+#[must_use]
+pub(crate) fn unknown_columns(condition: &Condition, one: &Snapshot) -> Columns {
+    if evaluate(condition, one).get(0) != Truth::Unknown {
+        return Columns::NONE;
+    }
+    match condition {
+        Condition::And(terms) | Condition::Or(terms) => terms
+            .iter()
+            .fold(Columns::NONE, |so_far, term| so_far.union(unknown_columns(term, one))),
+        Condition::Not(inner) => unknown_columns(inner, one),
+        Condition::Named(_, inner) => unknown_columns(inner, one),
+        Condition::Phrase(phrase) => unknown_columns(&phrase.meaning(), one),
+        Condition::Compare { .. }
+        | Condition::In { .. }
+        | Condition::Between { .. }
+        | Condition::Like { .. }
+        | Condition::Matches { .. }
+        | Condition::IsNull(_) => columns_of(condition)
+            .iter()
+            .filter(|column| match one.field(0, *column) {
+                Field::Missing | Field::Null => true,
+                Field::Text(text) => !is_whole(text),
+                Field::Number(_) => false,
+            })
+            .collect(),
     }
 }
 

@@ -3,8 +3,8 @@
 //! A reason names the terms that make the condition TRUE. Terms about time come first and are usually enough: "INACTIVE for 5h
 //! 12m, longer than 4h" says more than the ten names that a list excludes. Without such terms, the other comparisons are named.
 
-use crate::decide::evaluate::evaluate;
 use crate::decide::evaluate::truth::Truth;
+use crate::decide::evaluate::{evaluate, unknown_columns};
 use crate::policy::condition::{Comparison, Condition, Constant, Operand, Phrase};
 use crate::quantity::{Bytes, Span};
 use crate::session::column::{Column, Kind};
@@ -21,6 +21,20 @@ pub(crate) fn reason(condition: &Condition, snapshot: &Snapshot, row: usize) -> 
 #[must_use]
 pub(crate) fn reason_beside_status(condition: &Condition, snapshot: &Snapshot, row: usize) -> String {
     said(condition, snapshot, row, true)
+}
+
+/// Which values leave the condition UNKNOWN for a row; `None` if it is not.
+#[must_use]
+pub(crate) fn unknown(condition: &Condition, snapshot: &Snapshot, row: usize) -> Option<String> {
+    let one = snapshot.only(row);
+    let columns = unknown_columns(condition, &one);
+    let why = |column: Column| match one.field(0, column) {
+        Field::Missing => format!("{} was not read", column.name()),
+        Field::Null => format!("{} is NULL", column.name()),
+        Field::Text(_) | Field::Number(_) => format!("{} is not completely readable", column.name()),
+    };
+    let each: Vec<String> = columns.iter().map(why).collect();
+    (evaluate(condition, &one).get(0) == Truth::Unknown).then(|| each.join(", "))
 }
 
 fn said(condition: &Condition, snapshot: &Snapshot, row: usize, beside_status: bool) -> String {

@@ -74,7 +74,7 @@ impl<'a> Processes<'a> {
             let action = match entry.standing {
                 Standing::Ready | Standing::Pending { .. } => policy.action,
                 Standing::Escalating { next, .. } => next,
-                Standing::Protected(_) | Standing::Accompanied(_) | Standing::Exempt(_) | Standing::Followed => {
+                Standing::Protected(_) | Standing::Accompanied(_) | Standing::Exempt(_) | Standing::Followed(_) => {
                     continue;
                 }
             };
