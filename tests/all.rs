@@ -43,5 +43,6 @@ mod standing;
 mod story_command;
 mod switch;
 mod systemd_unit;
+mod turns;
 mod tutorial;
 mod verdicts;

@@ -465,6 +465,27 @@ fn an_address_that_cannot_be_served_says_what_to_set() {
     });
 }
 
+/// The start waits for the port for some time, and then says what to do.
+#[test]
+fn a_port_that_stays_busy_ends_the_start_with_a_hint() {
+    let (_db, site) = office(ENFORCE);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let config = std::fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
+    site.write(
+        "orareaper.yaml",
+        config.replace("listen: 127.0.0.1:0", &format!("listen: {address}")),
+    );
+    let mut daemon = site.spawn(&thin(), |_| {});
+    assert_eq!(daemon.ends().code(), Some(2));
+    let hint = "another program has this port; set another address or port with `listen:` in the configuration";
+    until("the hint", || {
+        let log = daemon.log_text();
+        log.contains(&format!("listen on {address}")) && log.contains(hint)
+    });
+    assert!(site.journal().is_empty(), "nothing was begun: {:?}", site.journal());
+}
+
 #[test]
 fn a_busy_port_is_told_while_it_is_waited_for() {
     let (_db, site) = office(ENFORCE);
