@@ -10,6 +10,7 @@ mod by_hand;
 mod cases;
 mod cli;
 mod clocks;
+mod crashes;
 mod daemon;
 mod diagnostics;
 mod doctor;

@@ -7,7 +7,7 @@
 //!
 //! A failure prints its seed, and `ORAREAPER_SEED=n` runs that seed alone. `ORAREAPER_SIMULATIONS=n` runs so many seeds.
 
-mod chance;
+pub(crate) mod chance;
 mod checks;
 mod setting;
 mod spy;
