@@ -6,6 +6,7 @@
 pub mod carry_out;
 pub(crate) mod decoy;
 pub(crate) mod door;
+pub mod ending;
 pub(crate) mod guard;
 pub(crate) mod way;
 

@@ -77,6 +77,8 @@ pub(crate) struct DatabaseStatus {
     pub(crate) instances: Vec<InstanceReport>,
     /// The connections that the policies need for statements: the instance of each, and whether it is open.
     pub(crate) acting: Vec<(Option<u32>, bool)>,
+    /// Connections for actions that do not come back from a call.
+    pub(crate) acting_hangs: usize,
     /// Its policies, in file and list order.
     pub(crate) policies: Vec<PolicyStatus>,
     /// What could not be read in that cycle, and the consequences.
@@ -149,6 +151,7 @@ impl DatabaseStatus {
             sessions: 0,
             instances: Vec::new(),
             acting: Vec::new(),
+            acting_hangs: 0,
             policies: Vec::new(),
             notes: Vec::new(),
             stale: false,
@@ -217,9 +220,14 @@ impl DaemonStatus {
                     database.link = Reachability::Down { since, error };
                 }
             }
-            Event::Acting { database, connections } => {
+            Event::Acting {
+                database,
+                connections,
+                hanging,
+            } => {
                 if let Some(database) = self.databases.get_mut(database) {
                     database.acting.clone_from(connections);
+                    database.acting_hangs = *hanging;
                 }
             }
             Event::Outcome(outcomed) | Event::Dropped(outcomed) => self.outcome(outcomed, at),

@@ -29,6 +29,7 @@ mod monitoring;
 mod odd_files;
 mod outages;
 mod own_disk;
+mod parallel;
 mod permission;
 mod properties;
 mod protections;

@@ -262,6 +262,7 @@ pub(crate) fn every_event() -> Vec<Event> {
         Event::Acting {
             database,
             connections: vec![(Some(1), true)],
+            hanging: 0,
         },
         Event::Cycle(Arc::new(cycle())),
         Event::Paused {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::site::{Daemon, Db, Driver, Site, drivers, until, wait_for};
+use crate::site::{Daemon, Db, Driver, Site, drivers, entry, until, wait_for};
 use orasim::scenario::Length;
 use orasim::{Clause, Fault, Strike};
 
@@ -126,6 +126,8 @@ fn a_kill_that_is_only_marked_costs_no_connection_and_is_followed_to_its_end() {
 fn a_plain_kill_waits_for_its_victim_and_then_hears_that_it_is_marked() {
     for driver in drivers() {
         let (db, site) = stage(&driver, &policy("BUSY", "kill", "    limits: {per_cycle: 1}\n"));
+        let database = entry("orcl", &driver, &db.connect_string(), true);
+        site.configure_with(&[database], "limits: {parallel: 1}\n");
         let daemon = site.run(&driver);
         until("the statement to be waiting", || {
             db.kills().first().is_some_and(|kill| kill.1.is_none())

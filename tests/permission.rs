@@ -32,7 +32,8 @@ fn half_way(policy: &str, config: &str) -> (Db, Site, Daemon) {
     ));
     // Far longer than the test lasts, so that age is no reason.
     let database = crate::site::entry("orcl", &thin(), &db.connect_string(), true).replace("poll: 1s", "poll: 10m");
-    site.configure_with(&[database], config);
+    // One at a time, so that there is a rest to be stopped.
+    site.configure_with(&[database], &format!("limits: {{parallel: 1}}\n{config}"));
     let daemon = site.run(&thin());
     until("the first statement to be waiting", || {
         db.kills().first().is_some_and(|kill| kill.1.is_none())

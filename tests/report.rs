@@ -12,6 +12,7 @@ use orareaper::decide::plan::{Plan, Situation, plan};
 use orareaper::decide::pressure::Gates;
 use orareaper::decide::protect::ProtectionFacts;
 use orareaper::decide::refill::Refills;
+use orareaper::decide::under_way::UnderWay;
 use orareaper::decide::verify::Following;
 use orareaper::export::parse;
 use orareaper::gaps::notes;
@@ -87,10 +88,11 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
     let limits = EffectiveLimits::of(&Limits::default());
     let rules = DatabaseRules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::clone(&set));
     let here = rules.configured(Due::Always);
-    let (facts, holds, following, reported, gates, refills) = (
+    let (facts, holds, following, under_way, reported, gates, refills) = (
         ProtectionFacts::default(),
         Holds::default(),
         Following::default(),
+        UnderWay::default(),
         Reported::default(),
         Gates::default(),
         Refills::default(),
@@ -103,6 +105,7 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
         matches: &matches,
         holds: &holds,
         following: &following,
+        under_way: &under_way,
         reported: &reported,
         gates: &gates,
         refills: &refills,

@@ -139,7 +139,7 @@ fn what_the_database_is_is_found_out_anew_over_connections_that_stand_by() {
             kill_limit: limit,
         };
         let (told, _hears) = channel();
-        let mut actor = Actor::new(reach, Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(switch), told);
+        let mut actor = Actor::new(reach, Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(switch), (0, told));
         let mut asks = |anew| {
             let before = db.world.statements();
             let answer = actor.answer_to(&StandbyOrder {
@@ -276,10 +276,12 @@ fn a_panic_while_it_acts_costs_the_connection_and_leaves_an_outcome_to_be_seen()
             ))
         },
         witness: &|database| {
-            let names = (&database.name, &database.place());
-            Box::new(Panics {
-                inner: Clerk::new(names, Arc::clone(&sink)),
-                armed: Arc::clone(&armed),
+            let (name, place) = (Arc::clone(&database.name), database.place());
+            let (sink, armed) = (Arc::clone(&sink), Arc::clone(&armed));
+            Box::new(move || {
+                let inner = Clerk::new((&name, &place), Arc::clone(&sink));
+                let armed = Arc::clone(&armed);
+                Box::new(Panics { inner, armed })
             })
         },
     })

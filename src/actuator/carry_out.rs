@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::actuator::door::{Door, DoorAnswer};
+use crate::actuator::ending::Ending;
 use crate::actuator::way::{outcome, wording};
 use crate::actuator::{NoStatement, PRIVILEGE, lacks_privilege};
 use crate::decide::cycle::Done;
@@ -104,8 +105,8 @@ pub(crate) struct Hands<'a> {
     pub(crate) schedule: Option<&'a Schedule>,
     /// How long it took to read the snapshot behind the warrant.
     pub(crate) read_in: TimeDelta,
-    /// Sessions that are already being ended, known when the warrant was given or since.
-    pub(crate) going: &'a [Going],
+    /// Sessions that are being ended, by this and by other connections.
+    pub(crate) ending: &'a Ending,
     /// The limit of each call.
     pub(crate) limit: Duration,
     /// The limit of KILL and DISCONNECT: a plain KILL of a busy session makes its caller wait up to 60 seconds.
@@ -168,11 +169,17 @@ pub(crate) fn carry_out(
 }
 
 /// Why a floor or a gate no longer permits the action. Both depend on more than the session, so for a policy that has one, all
-/// sessions and the resources are read again, before the session itself, which is read last.
+/// sessions and the resources are read again, before the session itself, which is read last. If nothing is against it, the session
+/// counts as going from here on, for all who act.
 fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAnswer> {
+    let going = Going::of(warrant);
     if !warrant.depends_on_others() {
+        if warrant.action().ends_session() {
+            hands.ending.begin(going, Vec::new(), |_| None);
+        }
         return None;
     }
+    let before = hands.ending.now();
     let wanted = crate::columns_needed::columns(warrant.set());
     let resources = crate::columns_needed::resources_of(warrant.policy());
     let read = read_snapshot(
@@ -197,12 +204,13 @@ fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAns
     match read {
         Err(error) => Some(StepAnswer::not_sent(Outcome::Unchecked, Some(error.to_string()))),
         Ok((sessions, readings)) => {
-            let now = Surroundings {
-                sessions: &sessions,
-                readings: &readings,
-                going: hands.going,
-            };
-            let lapse = warrant.stopped_by_others(&now)?;
+            let lapse = hands.ending.begin(going, before, |going| {
+                warrant.stopped_by_others(&Surroundings {
+                    sessions: &sessions,
+                    readings: &readings,
+                    going,
+                })
+            })?;
             Some(StepAnswer::not_sent(Outcome::Revoked, Some(lapse.to_string())))
         }
     }

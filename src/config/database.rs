@@ -181,7 +181,9 @@ fn given(inspection: &mut Inspection, fields: &Fields<'_>, base: &Path) -> Optio
     let poll = seconds("poll", 1, HOUR);
     let connect_timeout = seconds("connect_timeout", 1, 300);
     let call_timeout = seconds("call_timeout", 1, 300);
-    let limits = with(fields, "limits", |node| crate::policy::limits(inspection, node));
+    let limits = with(fields, "limits", |node| {
+        crate::policy::limits_of_database(inspection, node)
+    });
     let timezone = with(fields, "timezone", |node| super::read::timezone(inspection, node));
     let blackouts = super::read::blackouts(inspection, fields, Tz::UTC);
     let tns_admin = with(fields, "tns_admin", |node| {

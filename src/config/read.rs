@@ -216,7 +216,7 @@ fn config(
         None => Some(Tz::UTC),
     };
     let limits = match fields.get("limits") {
-        Some(node) => crate::policy::limits(inspection, node),
+        Some(node) => crate::policy::limits_of_database(inspection, node),
         None => Some(Limits::default()),
     };
     let blackouts = blackouts(inspection, &fields, zone.unwrap_or(Tz::UTC));
@@ -283,6 +283,7 @@ pub(super) fn completed(given: Limits, rest: Limits) -> Limits {
         share: given.share.or(rest.share),
         undo_records: given.undo_records.or(rest.undo_records),
         respawns: given.respawns.or(rest.respawns),
+        parallel: given.parallel.or(rest.parallel),
     }
 }
 

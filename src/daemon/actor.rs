@@ -1,9 +1,10 @@
-//! The thread that acts: connections of its own, one warrant after the other.
+//! A thread that acts: connections of its own, one warrant after the other.
 //!
 //! Reading and acting are kept on separate connections, because an action may wait for a minute and may cost the
 //! connection it runs on. DISCONNECT SESSION reaches only the instance that it is sent to, so there is a connection for
-//! each instance that needs one. They are opened before they are needed (see [`crate::daemon::standby`]). Warrants that
-//! are too old are not carried out: the next snapshot decides anew.
+//! each instance that needs one. They are opened before they are needed (see [`crate::daemon::standby`]). A database may have several
+//! such threads, which know nothing of each other but what is being ended (see [`crate::actuator::ending`]). Warrants that are too old are
+//! not carried out: the next snapshot decides anew.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -20,14 +21,13 @@ use crate::actuator::carry_out::{Hands, Intending, Witness, carry_out};
 use crate::actuator::door::{Door, Permission};
 use crate::actuator::way::probe;
 use crate::clock::{Clock, Monotonic};
-use crate::daemon::messages::{Acted, Batch, Input, Order};
+use crate::daemon::messages::{Acted, Batch, Input, Order, Task};
 use crate::daemon::pause::{Switch, Ticket};
 use crate::daemon::poller::PROBE_AGAIN;
 use crate::daemon::reach::{Reach, SharedReach};
 use crate::daemon::standby::{ConnectionState, Needed, StandbyOrder};
 use crate::daemon::wishes::Overheard;
 use crate::decide::cycle::Done;
-use crate::decide::guard::{Going, Warrant};
 use crate::decide::outcome::Outcome;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::Counters;
@@ -37,11 +37,13 @@ use crate::oracle::{
 };
 use crate::policy::model::Action;
 use crate::session::SessionKey;
-use crate::session::snapshot::Snapshot;
 
 /// The limit of a plain KILL, which makes its caller wait up to 60 seconds (Oracle Database Administrator's Guide, "Terminating
 /// Sessions"), with a margin.
 pub(crate) const KILL_LIMIT: Duration = Duration::from_secs(75);
+
+/// Why a warrant is dropped that was revoked.
+pub(crate) const REVOKED: &str = "policies or settings were changed, or a pause began, before its turn came";
 
 /// One connection with what it found.
 struct ActingLink {
@@ -91,7 +93,7 @@ impl ActingLink {
     }
 }
 
-/// Carries out batches over connections of its own, which it makes as needed.
+/// Carries out warrants over connections of its own, which it makes as needed.
 pub struct Actor {
     reach: Reach,
     clock: Arc<dyn Clock>,
@@ -102,13 +104,20 @@ pub struct Actor {
     /// Why the last attempt to open a connection that stands by failed. Until the next such attempt no other connection is tried
     /// either: each attempt brings a refused account nearer to its lock.
     failed: Option<Error>,
+    /// Its number among those that act on the database.
+    number: usize,
     inputs: Sender<Input>,
 }
 
 impl Actor {
-    /// An actor without a connection, which sends its messages to `inputs`.
+    /// An actor without a connection, which sends its messages to `inputs` under this number.
     #[must_use]
-    pub fn new(reach: Reach, clock: Arc<dyn Clock>, switch: Arc<Switch>, inputs: Sender<Input>) -> Actor {
+    pub fn new(
+        reach: Reach,
+        clock: Arc<dyn Clock>,
+        switch: Arc<Switch>,
+        (number, inputs): (usize, Sender<Input>),
+    ) -> Actor {
         Actor {
             reach,
             clock,
@@ -116,6 +125,7 @@ impl Actor {
             slot: ConnectSlot::new(),
             links: HashMap::new(),
             failed: None,
+            number,
             inputs,
         }
     }
@@ -126,12 +136,12 @@ impl Actor {
             self.reach = reach.now();
             let answer = match order {
                 Order::Stand(standing) => self.answer_to(&standing),
-                Order::Act(batch) => {
-                    self.carry_out_guarded(*batch, witness);
-                    Acted::Through
+                Order::Act(task) => {
+                    self.carry_out_guarded(*task, witness);
+                    self.through()
                 }
             };
-            if self.inputs.send(Input::Acted(answer)).is_err() {
+            if self.inputs.send(Input::Acted(self.number, answer)).is_err() {
                 break;
             }
         }
@@ -153,17 +163,24 @@ impl Actor {
 
     /// Sends a message; it is lost only while the daemon stops.
     fn tell(&self, acted: Acted) {
-        let _ = self.inputs.send(Input::Acted(acted));
+        let _ = self.inputs.send(Input::Acted(self.number, acted));
+    }
+
+    /// The answer after a warrant.
+    #[must_use]
+    pub fn through(&self) -> Acted {
+        Acted::Through(self.links.keys().copied().collect())
     }
 
     /// A panic ends the connections and nothing else: an action in progress has the outcome unknown and is followed.
-    fn carry_out_guarded(&mut self, batch: Batch, witness: &mut dyn Witness) {
-        let carried_out = catch_unwind(AssertUnwindSafe(|| self.carry_out_all(batch, witness)));
+    fn carry_out_guarded(&mut self, task: Task, witness: &mut dyn Witness) {
+        let stepped = task.batch.stepped;
+        let carried_out = catch_unwind(AssertUnwindSafe(|| self.carry_out(task, witness)));
         if let Err(panic) = carried_out {
             self.links.clear();
             let error = panicked(&format!("act on {}", self.reach.target.name), &*panic);
             for done in witness.abandon(&error.why) {
-                self.tell(Acted::Done(Box::new(done)));
+                self.tell(Acted::Done(Box::new(done), stepped));
             }
             self.tell(Acted::Unreachable(Box::new(error)));
         }
@@ -241,41 +258,33 @@ impl Actor {
         }
     }
 
-    /// Carries out every warrant of the batch, or drops the rest after a failure that would affect all of them.
-    pub fn carry_out_all(&mut self, mut batch: Batch, witness: &mut dyn Witness) {
-        for (warrant, seen) in std::mem::take(&mut batch.warrants) {
-            let lapsed = batch.lapsed(&*self.clock).or_else(|| {
-                let paused = self.switch.look()?;
-                Some((Outcome::Revoked, format!("orareaper is {paused}")))
-            });
-            if let Some((outcome, why)) = lapsed {
-                let done = match &batch.told {
-                    None => drop_unused(&warrant, &seen, outcome, &why, witness),
-                    Some(told) => {
-                        let mut overheard = Overheard { inner: witness, told };
-                        drop_unused(&warrant, &seen, outcome, &why, &mut overheard)
-                    }
+    /// Carries a warrant out, or drops it if it is no longer good.
+    pub fn carry_out(&mut self, task: Task, witness: &mut dyn Witness) {
+        let lapsed = task.batch.lapsed(&*self.clock).or_else(|| {
+            let paused = self.switch.look()?;
+            Some((Outcome::Revoked, format!("orareaper is {paused}")))
+        });
+        let stepped = task.batch.stepped;
+        match lapsed {
+            Some((outcome, why)) => {
+                let done = match &task.batch.told {
+                    None => drop_unused(&task, outcome, &why, witness),
+                    Some(told) => drop_unused(&task, outcome, &why, &mut Overheard { inner: witness, told }),
                 };
-                self.tell(Acted::Done(Box::new(done)));
-                continue;
+                self.tell(Acted::Done(Box::new(done), stepped));
             }
-            match self.carry_out_one(warrant, &seen, &mut batch, witness) {
-                Ok(()) => {}
-                Err(stop) => {
-                    self.tell(stop);
-                    return;
-                }
+            None => {
+                let answer = match self.try_to(task, witness) {
+                    Ok(done) => Acted::Done(Box::new(done), stepped),
+                    Err(stop) => stop,
+                };
+                self.tell(answer);
             }
         }
     }
 
-    fn carry_out_one(
-        &mut self,
-        warrant: Warrant,
-        seen: &Snapshot,
-        batch: &mut Batch,
-        witness: &mut dyn Witness,
-    ) -> Result<(), Acted> {
+    fn try_to(&mut self, task: Task, witness: &mut dyn Witness) -> Result<Done, Acted> {
+        let Task { warrant, seen, batch } = task;
         // KILL and CANCEL SQL name the instance and may be sent to any.
         let wanted = match warrant.action() {
             Action::Disconnect { .. } => Some(warrant.key().inst_id),
@@ -302,7 +311,7 @@ impl Actor {
         link.capabilities.texts = link.texts(batch.texts, self.reach.call_limit);
         let facts = link.capabilities.facts(&own);
         let permission = AskedAgain {
-            batch,
+            batch: &batch,
             switch: &self.switch,
             clock: &*clock,
             database: &self.reach.target.name,
@@ -317,34 +326,21 @@ impl Actor {
             today: batch.today,
             schedule: batch.rules.schedule(&warrant.policy().name),
             read_in: batch.read_in,
-            going: &batch.going,
+            ending: &batch.ending,
             limit: self.reach.call_limit,
             kill_limit: self.reach.kill_limit,
             elapsed: &|| clock.now().since(began),
         };
         let done = match &batch.told {
-            None => carry_out(warrant, seen, &mut hands, witness),
-            Some(told) => carry_out(warrant, seen, &mut hands, &mut Overheard { inner: witness, told }),
+            None => carry_out(warrant, &seen, &mut hands, witness),
+            Some(told) => carry_out(warrant, &seen, &mut hands, &mut Overheard { inner: witness, told }),
         };
         drop(permission);
         let broken = link.connection.ping(self.reach.call_limit).is_err();
         if broken {
             self.links.remove(&place);
         }
-        match done {
-            Ok(done) => {
-                if done.outcome.is_followed() && done.action.ends_session() {
-                    batch.going.push(Going {
-                        key: done.key,
-                        mode: done.mode,
-                        policy: Arc::clone(&done.policy),
-                    });
-                }
-                self.tell(Acted::Done(Box::new(done)));
-                Ok(())
-            }
-            Err(error) => Err(Acted::JournalFailed(error.to_string())),
-        }
+        done.map_err(|error| Acted::JournalFailed(error.to_string()))
     }
 
     /// Makes a connection to the instance, or to any, and returns its instance. The listener may choose another instance than the
@@ -381,11 +377,10 @@ fn lives(connection: &mut dyn Connection, limit: Duration) -> bool {
 }
 
 impl Batch {
-    /// Why the rest of the batch is no longer valid, if so, with the outcome of its warrants.
-    fn lapsed(&self, clock: &dyn Clock) -> Option<(Outcome, String)> {
+    /// Why what has not begun is no longer valid, if so, with the outcome of its warrants.
+    pub(crate) fn lapsed(&self, clock: &dyn Clock) -> Option<(Outcome, String)> {
         if self.revoked.load(Ordering::SeqCst) {
-            let why = "policies or settings were changed, or a pause began, before its turn came";
-            return Some((Outcome::Revoked, why.to_owned()));
+            return Some((Outcome::Revoked, REVOKED.to_owned()));
         }
         let too_old = clock.now().since(self.began) > self.good_for;
         too_old.then(|| {
@@ -436,16 +431,16 @@ impl Drop for AskedAgain<'_> {
 }
 
 /// Records a warrant that is dropped before anything was tried.
-fn drop_unused(warrant: &Warrant, seen: &Snapshot, outcome: Outcome, why: &str, witness: &mut dyn Witness) -> Done {
+pub(crate) fn drop_unused(task: &Task, outcome: Outcome, why: &str, witness: &mut dyn Witness) -> Done {
     let action_id = witness.next_id();
     let unused = Intending {
         action_id,
-        warrant,
-        seen,
+        warrant: &task.warrant,
+        seen: &task.seen,
         statement: None,
     };
     witness.unused(&unused, outcome, why);
-    Done::of(warrant, action_id, outcome, None)
+    Done::of(&task.warrant, action_id, outcome, None)
 }
 
 /// Starts the thread.
@@ -454,13 +449,12 @@ fn drop_unused(warrant: &Warrant, seen: &Snapshot, outcome: Outcome, why: &str, 
 /// When the thread cannot be started.
 pub(crate) fn start(
     reach: SharedReach,
-    clock: Arc<dyn Clock>,
-    switch: Arc<Switch>,
+    (clock, switch): (Arc<dyn Clock>, Arc<Switch>),
     mut witness: Box<dyn Witness + Send>,
     orders: Receiver<Order>,
-    inputs: Sender<Input>,
+    (number, inputs): (usize, Sender<Input>),
 ) -> std::io::Result<thread::JoinHandle<()>> {
     thread::Builder::new()
-        .name(format!("act-{}", reach.now().target.name))
-        .spawn(move || Actor::new(reach.now(), clock, switch, inputs).run(&reach, &mut *witness, &orders))
+        .name(format!("act-{}-{number}", reach.now().target.name))
+        .spawn(move || Actor::new(reach.now(), clock, switch, (number, inputs)).run(&reach, &mut *witness, &orders))
 }

@@ -4,10 +4,12 @@
 //! them in order. Only that thread owns the database's memory, so nothing here is locked. Reading and acting are done by
 //! threads of their own, which may hang: this one never waits for either, and a database that hangs delays no other.
 //!
-//! While actions are under way the cycle goes on, but permits nothing new: what it decided would rest on a snapshot in
-//! which those actions had not happened yet.
+//! While actions are under way cycles go on. What is under way counts as done: its sessions are left out, budgets and floors count
+//! it, and everything else may be permitted ([`acting`]).
 
+mod acting;
 mod by_hand;
+mod crew;
 mod hanging;
 mod orders;
 mod view;
@@ -20,28 +22,30 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::actuator::carry_out::Witness;
+use crate::actuator::ending::Ending;
 use crate::clock::{Clock, Monotonic};
 use crate::columns_needed;
+use crate::daemon::actor::REVOKED;
 use crate::daemon::backoff::Backoff;
 use crate::daemon::database::by_hand::Wishes;
-use crate::daemon::database::orders::{Orders, Polling, Trouble};
-use crate::daemon::messages::{Acted, Batch, Input, Needs, Order, Polled, Settings};
+use crate::daemon::database::crew::Crew;
+use crate::daemon::database::orders::{Polling, Trouble};
+use crate::daemon::messages::{Input, Needs, Order, Polled, Settings, Task};
 use crate::daemon::pause::Pause;
 use crate::daemon::siblings::{DatabaseIdentity, Kin};
-use crate::daemon::standby::{ConnectionState, Needed, Standby, names};
-use crate::daemon::wishes::OrderStep;
+use crate::daemon::standby::{ConnectionState, Needed, Standby};
 use crate::decide::clocks::{ClockStep, HostTime};
-use crate::decide::cycle::{CycleInput, Memory, cycle, remember};
-use crate::decide::guard::{Going, Warrant};
+use crate::decide::cycle::{CycleInput, Memory, cycle};
 use crate::decide::in_force::{Absent, DatabaseRules, GAP, Here, Rhythm};
-use crate::decide::ledger::later;
+use crate::decide::outcome::Outcome;
 use crate::decide::standstill::Standstill;
-use crate::decide::verify::FollowState;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::{Class, Error};
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
 
+pub use crew::Hire;
 pub use view::CycleView;
 
 /// Who is told what happens. The daemon has one that logs, counts, journals and reports; the demo tells a story.
@@ -64,6 +68,10 @@ pub trait Watcher: Send {
     fn acting_failed(&mut self, database: &str, error: &Error) {
         self.acting_stopped(database, &error.to_string());
     }
+    /// A connection beside the one that stands by could not be made or kept. Acting goes on without it.
+    fn helper_failed(&mut self, database: &str, error: &Error);
+    /// So many connections to act on do not come back from a call of the driver.
+    fn hanging(&mut self, database: &str, connections: usize);
     /// The database's clock stepped.
     fn stepped(&mut self, database: &str, step: ClockStep);
     /// Which connections stand by to act on, as of this poll.
@@ -74,13 +82,11 @@ pub trait Watcher: Send {
     fn paused(&mut self) -> Option<Pause>;
 }
 
-/// Whether a batch of warrants may be given out.
+/// Whether warrants may be given out.
 #[derive(Debug)]
 enum BatchState {
     /// Yes.
     Free,
-    /// One is being carried out.
-    UnderWay,
     /// The last one met trouble that would meet the next as well: not before this time.
     Waiting {
         /// Until when.
@@ -102,18 +108,20 @@ pub struct Database {
     memory: Memory,
     clock: Arc<dyn Clock>,
     ask: Sender<Needs>,
-    act: Sender<Order>,
+    crew: Crew,
+    /// Warrants whose turn has not come, in their order.
+    waiting: Vec<Task>,
+    /// What is being ended, for those who act.
+    ending: Arc<Ending>,
+    /// Writes down warrants that are dropped before anybody was given them.
+    witness: Box<dyn Witness + Send>,
     watcher: Box<dyn Watcher>,
     polling: Polling,
     acting: BatchState,
-    /// Revokes the newest batch.
+    /// Revokes all that has not begun.
     revoked: Arc<AtomicBool>,
     acting_backoff: Backoff,
-    /// What the thread that acts was told to do and has not answered.
-    orders: Orders,
     trouble: Option<Trouble>,
-    /// The sum of the steps of the database's clock when the newest batch was dated.
-    stepped_before: TimeDelta,
     standby: Standby,
     next_poll: Monotonic,
     last_cycle: Option<DateTime<Utc>>,
@@ -129,6 +137,16 @@ pub struct Database {
     anew: bool,
 }
 
+/// The threads of a database.
+pub struct Threads {
+    /// The one that reads.
+    pub ask: Sender<Needs>,
+    /// The first one that acts.
+    pub act: Sender<Order>,
+    /// Starts more that act.
+    pub hire: Hire,
+}
+
 impl Database {
     /// One that polls at once. `memory` comes from the journal.
     #[must_use]
@@ -137,10 +155,13 @@ impl Database {
         rules: Arc<DatabaseRules>,
         memory: Memory,
         clock: Arc<dyn Clock>,
-        threads: (Sender<Needs>, Sender<Order>),
-        watcher: Box<dyn Watcher>,
+        threads: Threads,
+        (watcher, witness): (Box<dyn Watcher>, Box<dyn Witness + Send>),
     ) -> Database {
         let next_poll = clock.now();
+        let crew = Crew::new(&settings.name, threads.act, threads.hire, next_poll);
+        let ending = Ending::default();
+        ending.follow(acting::going(&memory.following));
         let backoff = Backoff::of(&settings.name);
         let standby = Standby::new(&settings.name);
         let kin = Kin::new(&settings.siblings, &settings.name);
@@ -149,16 +170,17 @@ impl Database {
             rules,
             memory,
             clock,
-            ask: threads.0,
-            act: threads.1,
+            ask: threads.ask,
+            crew,
+            waiting: Vec::new(),
+            ending: Arc::new(ending),
+            witness,
             watcher,
             polling: Polling::Idle,
             acting: BatchState::Free,
             revoked: Arc::default(),
             acting_backoff: backoff,
-            orders: Orders::default(),
             trouble: None,
-            stepped_before: TimeDelta::zero(),
             standby,
             next_poll,
             last_cycle: None,
@@ -180,6 +202,7 @@ impl Database {
             self.poll_if_due();
             self.tell_if_hanging();
             self.tell_if_acting_hangs();
+            self.share_out();
             let input = match inputs.recv_timeout(self.until_next()) {
                 Ok(input) => input,
                 Err(RecvTimeoutError::Timeout) => continue,
@@ -195,13 +218,13 @@ impl Database {
     pub fn apply(&mut self, input: Input) -> ControlFlow<()> {
         match input {
             Input::Stop => {
-                self.revoke();
+                self.revoke(REVOKED);
                 return ControlFlow::Break(());
             }
             Input::Reload(rules, settings) => self.reload(rules, settings),
             Input::Polled(Ok(polled)) => self.read(&polled),
             Input::Polled(Err(error)) => self.unreadable(&error),
-            Input::Acted(acted) => self.acted(acted),
+            Input::Acted(worker, acted) => self.acted(worker, acted),
             Input::Asked(asked) => self.asked(*asked),
         }
         ControlFlow::Continue(())
@@ -241,24 +264,17 @@ impl Database {
         self.next_poll = now.plus(self.settings.poll);
     }
 
-    /// Tells the thread that acts to do something; whether it is there to hear it.
-    fn order(&mut self, order: Order) -> bool {
-        let heard = self.act.send(order).is_ok();
-        if heard {
-            self.orders.given(self.clock.now());
-        }
-        heard
-    }
-
-    /// What was permitted and not yet done is permitted no longer. An action that has begun is not stopped.
-    fn revoke(&self) {
+    /// What was permitted and not yet begun is permitted no longer. An action that has begun is not stopped.
+    fn revoke(&mut self, why: &str) {
         self.revoked.store(true, Ordering::SeqCst);
+        self.revoked = Arc::default();
+        self.drop_waiting(Outcome::Revoked, why);
     }
 
     fn reload(&mut self, rules: Arc<DatabaseRules>, settings: Settings) {
         assert_eq!(self.settings.name, settings.name, "a database keeps its name");
         // A warrant of the old rules may be one that the new ones would not give: the next cycle decides anew.
-        self.revoke();
+        self.revoke(REVOKED);
         self.rules = rules;
         self.next_poll = self.next_poll.min(self.clock.now().plus(settings.poll));
         self.settings = settings;
@@ -268,6 +284,7 @@ impl Database {
         }
         self.acting_backoff.reset();
         self.standby.reloaded();
+        self.crew.reloaded();
         self.backoff.reset();
         self.warned_unsupported.clear();
         self.anew = true;
@@ -283,40 +300,6 @@ impl Database {
         self.watcher.unreadable(&self.settings.name, error, again_in);
         self.wishes.fail(&error.to_string());
         self.stand_by(false);
-    }
-
-    /// Has the connections to act on asked whether they live, and where it may be, those that are missing made.
-    fn stand_by(&mut self, may_connect: bool) {
-        let now = self.clock.now();
-        let may_connect = match &self.acting {
-            BatchState::Free | BatchState::UnderWay => may_connect,
-            BatchState::Waiting { until, .. } => may_connect && now >= *until,
-            BatchState::GaveUp { .. } => false,
-        };
-        if let Some(standing) = self.standby.ask(now, may_connect) {
-            // Without its thread the daemon ends.
-            let _ = self.order(Order::Stand(standing));
-        }
-    }
-
-    /// Where none stands by, nothing is permitted until one does; where some do, acting goes on.
-    fn stood(&mut self, places: &[ConnectionState]) {
-        self.standby.answered(places, self.clock.now(), self.settings.poll);
-        self.watcher.standing(&self.settings.name, places);
-        if places.iter().any(|place| place.stands) {
-            if self.trouble == Some(Trouble::Connection) {
-                self.goes_on();
-            }
-            if matches!(self.acting, BatchState::Waiting { .. }) && places.iter().all(|place| place.stands) {
-                self.acting = BatchState::Free;
-                self.acting_backoff.reset();
-            }
-        } else if let Some(error) = places.iter().find_map(|place| place.error.as_ref())
-            // A batch that waits its turn finds out for itself.
-            && !matches!(self.acting, BatchState::UnderWay)
-        {
-            self.act_later(error);
-        }
     }
 
     fn read(&mut self, polled: &Polled) {
@@ -374,123 +357,20 @@ impl Database {
             blackout: rules.blackout_by_either(now, self.clock.utc()),
             siblings: &heard.names,
         });
-        let warrants: Vec<(Warrant, Snapshot)> = std::mem::take(&mut cycle.ruling.warrants)
-            .into_iter()
-            .filter_map(|warrant| {
-                let seen = polled.snapshot.only(polled.snapshot.find(warrant.key())?);
-                Some((warrant, seen))
-            })
-            .collect();
+        let warrants = std::mem::take(&mut cycle.ruling.warrants);
+        self.ending.follow(acting::going(&self.memory.following));
         self.stand_by(true);
-        if !warrants.is_empty() {
-            self.act_on(warrants, polled, rules, now, None);
+        if for_policies.is_none() {
+            self.permit(warrants, polled, rules, now);
         }
         self.wishes.follow_up(&cycle.verified, &polled.snapshot);
         self.grant(polled, &facts, now, standstill.as_ref());
-        if !matches!(self.acting, BatchState::UnderWay) {
-            self.kin.rest(self.memory.ledger.own());
-        }
-    }
-
-    /// Hands a batch to the thread that acts.
-    fn act_on(
-        &mut self,
-        warrants: Vec<(Warrant, Snapshot)>,
-        polled: &Polled,
-        rules: Arc<DatabaseRules>,
-        now: DateTime<Utc>,
-        told: Option<Sender<OrderStep>>,
-    ) {
-        self.revoked = Arc::default();
-        self.stepped_before = self.memory.clocks.stepped();
-        let following = self.memory.following.iter();
-        let following = following.filter(|(_, followed)| followed.state != FollowState::Asked);
-        let going = following.map(|(key, followed)| Going {
-            key: *key,
-            mode: followed.mode,
-            policy: Arc::clone(&followed.policy),
-        });
-        let batch = Box::new(Batch {
-            warrants,
-            began: polled.began,
-            read_in: whole_seconds(polled.took),
-            good_for: self.settings.poll * 2,
-            today: self.rules.today(now),
-            rules,
-            going: going.collect(),
-            own: self.own.clone(),
-            instances: names(&polled.snapshot),
-            texts: polled.capabilities.texts,
-            revoked: Arc::clone(&self.revoked),
-            told,
-        });
-        self.acting = if self.order(Order::Act(batch)) {
-            BatchState::UnderWay
-        } else {
-            BatchState::Free
-        };
-    }
-
-    fn acted(&mut self, acted: Acted) {
-        let answers = matches!(acted, Acted::Standing(_) | Acted::Through);
-        self.orders.goes_on(answers, self.clock.now());
-        match acted {
-            Acted::Connected(own) => self.remember_own(own),
-            Acted::Standing(places) => self.stood(&places),
-            Acted::Done(mut done) => {
-                self.watcher.done(&self.settings.name, &done);
-                self.wishes.done(&done);
-                done.at = later(done.at, self.memory.clocks.stepped() - self.stepped_before);
-                remember(&mut self.memory, *done);
-            }
-            Acted::JournalFailed(why) => {
-                self.trouble = Some(Trouble::Batch);
-                self.watcher.acting_stopped(&self.settings.name, &why);
-                self.wishes
-                    .not_carried_out(&format!("write the intent to the journal: {why}"));
-            }
-            Acted::Unreachable(error) => {
-                self.wishes.not_carried_out(&error.to_string());
-                self.act_later(&error);
-            }
-            Acted::Through => {
-                self.wishes.not_carried_out("the daemon dropped it; its log says why");
-                match self.trouble {
-                    // Trouble of this very batch: the next one shows whether it is over.
-                    Some(Trouble::Batch) => self.trouble = Some(Trouble::Earlier),
-                    Some(Trouble::Earlier) if matches!(self.acting, BatchState::UnderWay) => self.goes_on(),
-                    Some(Trouble::Earlier | Trouble::Connection) | None => {}
-                }
-                self.kin.rest(self.memory.ledger.own());
-                if matches!(self.acting, BatchState::UnderWay) {
-                    self.acting = BatchState::Free;
-                    self.acting_backoff.reset();
-                }
-            }
-        }
-    }
-
-    fn goes_on(&mut self) {
-        self.trouble = None;
-        self.watcher.acting_goes_on(&self.settings.name);
-    }
-
-    fn act_later(&mut self, error: &Error) {
-        self.trouble = Some(Trouble::Connection);
-        let why = error.to_string();
-        self.watcher.acting_failed(&self.settings.name, error);
-        self.acting = match self.acting_backoff.after(error.class, self.settings.poll) {
-            Some(pause) => BatchState::Waiting {
-                until: self.clock.now().plus(pause),
-                why,
-            },
-            None => BatchState::GaveUp { why },
-        };
+        self.rest_if_idle();
     }
 
     /// The daemon's own sessions, the newest few: a reconnect makes a new one and the old seat may have a new occupant.
     fn remember_own(&mut self, own: SessionKey) {
-        const KEPT: usize = 16;
+        const KEPT: usize = 256;
         if !self.own.contains(&own) {
             self.own.push(own);
             let surplus = self.own.len().saturating_sub(KEPT);
@@ -519,17 +399,16 @@ impl Database {
     /// Why nothing may be permitted in this cycle.
     fn standstill(&mut self, polled: &Polled, now: DateTime<Utc>) -> Option<Standstill> {
         if let Some(pause) = self.watcher.paused() {
-            self.revoke();
+            self.revoke(&format!("orareaper is {pause}"));
             return Some(Standstill::Paused(pause.to_string()));
         }
         if let Some(blackout) = self.rules.blackout_by_either(now, self.clock.utc()) {
             return Some(blackout);
         }
-        if self.orders.are_lost() {
+        if self.crew.is_lost() {
             return Some(Standstill::Hangs);
         }
         match &self.acting {
-            BatchState::UnderWay => return Some(Standstill::UnderWay),
             BatchState::GaveUp { why } => return Some(Standstill::RefusedUntilReload(why.clone())),
             BatchState::Waiting { until, why } if self.clock.now() < *until => {
                 return Some(Standstill::Unreachable(why.clone()));

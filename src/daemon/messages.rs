@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use chrono::{NaiveDate, TimeDelta};
 
+use crate::actuator::ending::Ending;
 use crate::checks::{Check, Id, State};
 use crate::clock::Monotonic;
 use crate::daemon::siblings::Siblings;
 use crate::daemon::standby::{ConnectionState, StandbyOrder};
 use crate::daemon::wishes::{Asked, OrderStep};
 use crate::decide::cycle::Done;
-use crate::decide::guard::{Going, Warrant};
+use crate::decide::guard::Warrant;
 use crate::decide::in_force::DatabaseRules;
 use crate::decide::pressure::Readings;
 use crate::oracle::access::Unreadable;
@@ -35,8 +36,8 @@ const DATES_REMEDY: &str = "unset FIXED_DATE, leave TIME_AT_DBTIMEZONE as it is 
 pub enum Input {
     /// A snapshot, or why there is none.
     Polled(Result<Box<Polled>, Error>),
-    /// Something about the actions under way.
-    Acted(Acted),
+    /// Something about the actions under way, and the number of the thread that tells it.
+    Acted(usize, Acted),
     /// An operator asks something of it.
     Asked(Box<Asked>),
     /// New policies and settings, already checked.
@@ -121,15 +122,32 @@ impl Polled {
 pub enum Order {
     /// Check the connections that stand by, and open missing ones.
     Stand(StandbyOrder),
-    /// Carry out warrants.
-    Act(Box<Batch>),
+    /// Carry out a warrant.
+    Act(Box<Task>),
 }
 
-/// The warrants of one cycle.
+/// A warrant to be carried out.
+#[derive(Debug)]
+pub struct Task {
+    /// The warrant.
+    pub(crate) warrant: Warrant,
+    /// A snapshot of its session alone.
+    pub(crate) seen: Snapshot,
+    /// The cycle that it comes from.
+    pub(crate) batch: Arc<Batch>,
+}
+
+impl Task {
+    /// Whether both are for the same session, policy and action.
+    #[must_use]
+    pub(crate) fn is_for_the_same(&self, other: &Task) -> bool {
+        self.warrant.begun() == other.warrant.begun()
+    }
+}
+
+/// What the warrants of one cycle have in common.
 #[derive(Debug)]
 pub struct Batch {
-    /// The warrants in their order, each with a snapshot of its session alone.
-    pub(crate) warrants: Vec<(Warrant, Snapshot)>,
     /// When the reading of their snapshot began.
     pub(crate) began: Monotonic,
     /// How long that reading took.
@@ -138,17 +156,19 @@ pub struct Batch {
     pub(crate) good_for: Duration,
     /// The rules behind them.
     pub(crate) rules: Arc<DatabaseRules>,
-    /// Sessions that earlier actions are ending.
-    pub(crate) going: Vec<Going>,
+    /// The sum of the steps of the database's clock at that time.
+    pub(crate) stepped: TimeDelta,
+    /// Sessions that actions are ending.
+    pub(crate) ending: Arc<Ending>,
     /// The current day, which exemptions expire by.
     pub(crate) today: NaiveDate,
-    /// The daemon's own sessions besides the actor's.
+    /// The daemon's own sessions besides those of who acts.
     pub(crate) own: Vec<SessionKey>,
     /// The names of the instances, for connecting to one.
     pub(crate) instances: HashMap<u32, String>,
     /// The form in which the snapshot's texts were read, also for the re-check.
     pub(crate) texts: TextForm,
-    /// Set when the rest of the batch must not be carried out, because its rules are no longer in force.
+    /// Set when what has not begun must not be carried out, because its rules are no longer in force.
     pub(crate) revoked: Arc<AtomicBool>,
     /// The operator whose order it is, if it is one.
     pub(crate) told: Option<Sender<OrderStep>>,
@@ -161,12 +181,12 @@ pub enum Acted {
     Connected(SessionKey),
     /// The state of the connections that stand by.
     Standing(Vec<ConnectionState>),
-    /// A warrant was carried out.
-    Done(Box<Done>),
-    /// An intent could not be written, so it and the rest of the batch were not carried out.
+    /// A warrant was carried out; with the sum of the steps of the database's clock when it was given.
+    Done(Box<Done>, TimeDelta),
+    /// An intent could not be written, so its warrant was not carried out.
     JournalFailed(String),
-    /// It could not connect, so the rest of the batch was not carried out.
+    /// It could not connect, so its warrant was not carried out.
     Unreachable(Box<Error>),
-    /// The batch has ended; another may follow.
-    Through,
+    /// The warrant is used up, and another may follow; with the instances of its connections.
+    Through(Vec<u32>),
 }

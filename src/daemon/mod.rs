@@ -1,7 +1,7 @@
 //! The daemon: one loop for each database, with a reading and an acting thread, and the few things that databases share.
 //!
 //! ```text
-//! poll-<db> --snapshot--> db-<db> --warrants--> act-<db>
+//! poll-<db> --snapshot--> db-<db> --warrants--> act-<db>-<n>
 //!                           ^   <---outcomes----
 //!                           +--- reload, stop: from the signals
 //! ```
@@ -29,9 +29,9 @@ pub mod wishes;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ use crate::actuator::carry_out::Witness;
 use crate::clock::{Clock, Monotonic};
 use crate::config::{self, Config, Login, SecretError};
 use crate::daemon::accounts::AccountMemory;
-use crate::daemon::database::{Database, Watcher};
+use crate::daemon::database::{Database, Hire, Threads, Watcher};
 use crate::daemon::messages::{Input, Settings};
 use crate::daemon::pause::Switch;
 use crate::daemon::reach::{Reach, SharedReach};
@@ -72,9 +72,12 @@ pub struct Start<'a> {
     pub memory: &'a dyn Fn(&config::Database) -> Memory,
     /// Makes the watcher of a database.
     pub watcher: &'a dyn Fn(&config::Database) -> Box<dyn Watcher>,
-    /// Makes the witness of a database.
-    pub witness: &'a dyn Fn(&config::Database) -> Box<dyn Witness + Send>,
+    /// Makes what makes the witnesses of a database, one for each thread that acts on it.
+    pub witness: &'a dyn Fn(&config::Database) -> Witnesses,
 }
+
+/// Makes a witness.
+pub type Witnesses = Box<dyn Fn() -> Box<dyn Witness + Send> + Send>;
 
 /// The databases' running loops.
 pub struct RunningDatabases {
@@ -107,9 +110,14 @@ struct Member {
     reach: SharedReach,
     inputs: Sender<Input>,
     engine: JoinHandle<()>,
-    /// The reading and the acting thread. They may hang in a driver, so every wait for them has a limit.
-    workers: [JoinHandle<()>; 2],
+    /// The reading thread. It may hang in a driver, so every wait for it has a limit.
+    poller: JoinHandle<()>,
+    /// The threads that act, to which the loop adds. The same goes for them.
+    actors: Actors,
 }
+
+/// The threads that act on a database.
+type Actors = Arc<Mutex<Vec<JoinHandle<()>>>>;
 
 /// Starts every database's loop and threads.
 ///
@@ -135,20 +143,38 @@ impl Member {
     fn start(start: &Start<'_>, database: &config::Database, reach: Reach) -> io::Result<Member> {
         let (inputs, received) = channel();
         let (ask, asks) = channel();
-        let (act, orders) = channel();
         let reach = SharedReach::new(reach);
         let clock = || Arc::clone(&start.clock);
         let poller = poller::start(reach.clone(), clock(), asks, inputs.clone())?;
         let witness = (start.witness)(database);
-        let switch = Arc::clone(&start.switch);
-        let actor = actor::start(reach.clone(), clock(), switch, witness, orders, inputs.clone())?;
+        let (actors, of_loop) = (Actors::default(), witness());
+        let one_more = {
+            let (reach, clock, switch) = (reach.clone(), clock(), Arc::clone(&start.switch));
+            let (inputs, actors) = (inputs.clone(), Arc::clone(&actors));
+            move |number| {
+                let (act, orders) = channel();
+                let shared = (Arc::clone(&clock), Arc::clone(&switch));
+                let actor = actor::start(reach.clone(), shared, witness(), orders, (number, inputs.clone()))?;
+                lock(&actors).push(actor);
+                io::Result::Ok(act)
+            }
+        };
+        let act = one_more(0)?;
+        let name = Arc::clone(&database.name);
+        let hire: Hire = Box::new(move |number| {
+            let hired = one_more(number);
+            if let Err(error) = &hired {
+                tracing::error!(database = &*name, error = error.to_string(), "no further thread to act");
+            }
+            hired.ok()
+        });
         let engine = Database::new(
             settings(start, database),
             Arc::new(DatabaseRules::of(database, start.dry_run, Arc::clone(&start.set))),
             (start.memory)(database),
             clock(),
-            (ask, act),
-            (start.watcher)(database),
+            Threads { ask, act, hire },
+            ((start.watcher)(database), of_loop),
         );
         let engine = thread::Builder::new()
             .name(format!("db-{}", database.name))
@@ -159,8 +185,21 @@ impl Member {
             reach,
             inputs,
             engine,
-            workers: [poller, actor],
+            poller,
+            actors,
         })
+    }
+
+    /// Whether every thread still runs.
+    fn runs(&self) -> bool {
+        let actors = lock(&self.actors);
+        let mut threads = [&self.engine, &self.poller].into_iter().chain(actors.iter());
+        threads.all(|handle| !handle.is_finished())
+    }
+
+    /// Whether its loop and those who act have ended.
+    fn has_ended(&self) -> bool {
+        self.engine.is_finished() && lock(&self.actors).iter().all(JoinHandle::is_finished)
     }
 
     /// Tells the loop to end, which revokes its warrants. A loop that has ended already has no warrants.
@@ -218,11 +257,7 @@ impl RunningDatabases {
     /// Whether every thread still runs. None ends before the daemon stops, unless it panics.
     #[must_use]
     pub fn all_run(&self) -> bool {
-        let threads = self
-            .members
-            .iter()
-            .flat_map(|member| std::iter::once(&member.engine).chain(&member.workers));
-        threads.chain([&self.looking]).all(|handle| !handle.is_finished())
+        self.members.iter().all(Member::runs) && !self.looking.is_finished()
     }
 
     /// The way to each loop, by the database's name.
@@ -241,16 +276,16 @@ impl RunningDatabases {
     }
 }
 
+fn lock(actors: &Actors) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+    actors.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Ends loops; returns whether all ended in time and without a panic. It also waits, within the same limit, for a statement in
 /// progress, because its outcome belongs in the journal.
 fn end(members: Vec<Member>, clock: &dyn Clock, grace: Duration) -> bool {
     members.iter().for_each(Member::stop);
     let deadline: Monotonic = clock.now().plus(grace);
-    let ended = |member: &Member| {
-        let [_, actor] = &member.workers;
-        member.engine.is_finished() && actor.is_finished()
-    };
-    while !members.iter().all(ended) && clock.now() < deadline {
+    while !members.iter().all(Member::has_ended) && clock.now() < deadline {
         thread::sleep(Duration::from_millis(10));
     }
     let mut engines = members.into_iter().map(|member| member.engine);

@@ -130,8 +130,9 @@ impl Parts {
                 )))
             },
             witness: &|database| {
-                let names = (&database.name, &database.place());
-                Box::new(Clerk::new(names, Arc::clone(&self.sink)))
+                let (name, place) = (Arc::clone(&database.name), database.place());
+                let sink = Arc::clone(&self.sink);
+                Box::new(move || Box::new(Clerk::new((&name, &place), Arc::clone(&sink))))
             },
         })
     }

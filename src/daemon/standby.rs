@@ -98,11 +98,31 @@ pub(crate) struct Standby {
 
 /// When a missing connection may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NextAttempt {
+pub(crate) enum NextAttempt {
+    /// At once.
     Now,
+    /// Then.
     From(Monotonic),
     /// Not before a reload: the account was refused.
     Never,
+}
+
+impl NextAttempt {
+    /// After this pause; `None` if there must be no attempt.
+    #[must_use]
+    pub(crate) fn after(pause: Option<Duration>, now: Monotonic) -> NextAttempt {
+        pause.map_or(NextAttempt::Never, |pause| NextAttempt::From(now.plus(pause)))
+    }
+
+    /// Whether its time has come.
+    #[must_use]
+    pub(crate) fn is_due(self, now: Monotonic) -> bool {
+        match self {
+            NextAttempt::Now => true,
+            NextAttempt::From(from) => now >= from,
+            NextAttempt::Never => false,
+        }
+    }
 }
 
 impl Standby {
@@ -135,15 +155,10 @@ impl Standby {
         }
         self.asked = true;
         self.standing = self.needed != Needed::Nothing;
-        let in_time = match self.next {
-            NextAttempt::Now => true,
-            NextAttempt::From(from) => now >= from,
-            NextAttempt::Never => false,
-        };
         Some(StandbyOrder {
             needed: self.needed.clone(),
             instances: self.instances.clone(),
-            may_connect: may_connect && in_time,
+            may_connect: may_connect && self.next.is_due(now),
             anew: std::mem::take(&mut self.reloaded),
         })
     }
@@ -154,12 +169,37 @@ impl Standby {
         self.places = places.to_vec();
         match places.iter().find_map(|place| place.error.as_ref()) {
             Some(error) => {
-                let pause = self.backoff.after(error.class, poll);
-                self.next = pause.map_or(NextAttempt::Never, |pause| NextAttempt::From(now.plus(pause)));
+                self.next = NextAttempt::after(self.backoff.after(error.class, poll), now);
             }
             None if places.iter().all(|place| place.stands) => self.again(),
             None => {}
         }
+    }
+
+    /// Whose connections an action on this instance takes: any instance's for `None`.
+    #[must_use]
+    pub(crate) fn place_of(&self, inst_id: u32) -> Option<u32> {
+        match &self.needed {
+            Needed::Nothing | Needed::Any => None,
+            Needed::Each(instances) => instances.contains(&inst_id).then_some(inst_id),
+        }
+    }
+
+    /// Whether any connection has to stand by.
+    #[must_use]
+    pub(crate) fn is_needed(&self) -> bool {
+        self.needed != Needed::Nothing
+    }
+
+    /// The names of the instances, for connecting to one.
+    #[must_use]
+    pub(crate) fn instances(&self) -> &HashMap<u32, String> {
+        &self.instances
+    }
+
+    /// Another thread is to stand by from now on; what the one before it was asked is not waited for.
+    pub(crate) fn passed_on(&mut self) {
+        self.asked = false;
     }
 
     /// How many connections have to stand by; one where a batch makes its own.

@@ -36,6 +36,8 @@ pub struct EventWatcher {
     /// Whether it was told that reading is not tried again by itself.
     gave_up: bool,
     standing: Vec<(Option<u32>, bool)>,
+    /// Connections for actions that do not come back from a call.
+    hanging: usize,
     said: Vec<String>,
     /// Why acting stopped, as it was last told.
     stopped: Option<String>,
@@ -65,6 +67,7 @@ impl EventWatcher {
             up: None,
             gave_up: false,
             standing: Vec::new(),
+            hanging: 0,
             said: Vec::new(),
             stopped: None,
             noted: Vec::new(),
@@ -88,6 +91,14 @@ impl EventWatcher {
                 .map(|instance| (instance.inst_id, instance.name.clone()))
                 .collect(),
             release: capabilities.version.clone(),
+        });
+    }
+
+    fn tell_acting(&self) {
+        self.record(&Event::Acting {
+            database: Arc::clone(&self.database),
+            connections: self.standing.clone(),
+            hanging: self.hanging,
         });
     }
 
@@ -236,6 +247,21 @@ impl Watcher for EventWatcher {
         self.acting_stopped(database, &why);
     }
 
+    fn helper_failed(&mut self, _: &str, error: &Error) {
+        self.record(&Event::DriverError {
+            database: Arc::clone(&self.database),
+            class: error.class,
+            error: error.to_string(),
+        });
+    }
+
+    fn hanging(&mut self, _: &str, connections: usize) {
+        if self.hanging != connections {
+            self.hanging = connections;
+            self.tell_acting();
+        }
+    }
+
     fn stepped(&mut self, _: &str, step: ClockStep) {
         let step = step.to_string();
         let message = "the database's clock was set; no time counts as passed, and all holds begin anew";
@@ -258,11 +284,8 @@ impl Watcher for EventWatcher {
         }
         let now: Vec<(Option<u32>, bool)> = places.iter().map(|place| (place.inst_id, place.stands)).collect();
         if self.standing != now {
-            self.standing.clone_from(&now);
-            self.record(&Event::Acting {
-                database: Arc::clone(&self.database),
-                connections: now,
-            });
+            self.standing = now;
+            self.tell_acting();
         }
     }
 

@@ -20,6 +20,7 @@ use crate::decide::pressure::{Gates, Readings};
 use crate::decide::protect::ProtectionFacts;
 use crate::decide::refill::{ClientGroup, Ended, Refills, Return};
 use crate::decide::standstill::Standstill;
+use crate::decide::under_way::{Begun, UnderWay};
 use crate::decide::verify::{DEADLINE, FollowState, Followed, Following, Verification};
 use crate::policy::model::{Action, PolicySet};
 use crate::session::SessionKey;
@@ -37,6 +38,8 @@ pub struct Memory {
     pub ledger: Ledger,
     /// Sessions that were acted on and are not known to be gone.
     pub following: Following,
+    /// Actions that have no outcome yet.
+    pub(crate) under_way: UnderWay,
     /// Sessions that a `report` policy has reported already.
     pub(crate) reported: Reported,
     /// Sessions that were ended recently, and those that came back.
@@ -73,7 +76,7 @@ pub struct CycleInput<'a> {
     pub unbroken: bool,
     /// How long the reading took: `now` is the time of its beginning, the rows may be from its end.
     pub read_in: TimeDelta,
-    /// Why nothing may be done in this cycle, if so: the snapshot is too old, actions are in progress, the daemon is paused.
+    /// Why nothing may be done in this cycle, if so: the snapshot is too old, the daemon is paused.
     pub standstill: Option<&'a Standstill>,
     /// Treat every hold as served: `plan --assume-held`.
     pub assume_held: bool,
@@ -119,6 +122,7 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
         matches: &matches,
         holds: &memory.holds,
         following: &memory.following,
+        under_way: &memory.under_way,
         reported: &memory.reported,
         gates: &memory.gates,
         refills: &memory.refills,
@@ -147,6 +151,7 @@ pub(crate) fn judge(memory: &Memory, snapshot: &Snapshot, terms: &CycleInput<'_>
         matches: &matches,
         holds: &Holds::default(),
         following: &memory.following,
+        under_way: &memory.under_way,
         reported: &memory.reported,
         gates: &Gates::default(),
         refills: &memory.refills,
@@ -218,6 +223,17 @@ impl Done {
             at: warrant.issued(),
             sql_exec,
             sent: false,
+        }
+    }
+
+    /// What was under way until it.
+    #[must_use]
+    pub(crate) fn begun(&self) -> Begun {
+        Begun {
+            key: self.key,
+            policy: Arc::clone(&self.policy),
+            action: self.action,
+            mode: self.mode,
         }
     }
 

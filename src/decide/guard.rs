@@ -35,6 +35,7 @@ use crate::decide::reason::{About, Obstacle, OpenBreaker, Refusal, Spared, Stand
 use crate::decide::refill::ClientGroup;
 use crate::decide::standing::{AskedSessions, Because, InTheWay};
 use crate::decide::standstill::Standstill;
+use crate::decide::under_way::Begun;
 use crate::policy::model::{Action, Policy, PolicySet};
 use crate::session::SessionKey;
 use crate::session::column::Column;
@@ -107,6 +108,17 @@ impl Warrant {
     #[must_use]
     pub(crate) fn order(&self) -> Option<&Order> {
         self.order.as_deref()
+    }
+
+    /// What is under way when it is carried out.
+    #[must_use]
+    pub(crate) fn begun(&self) -> Begun {
+        Begun {
+            key: self.key,
+            policy: Arc::clone(&self.policy().name),
+            action: self.action,
+            mode: self.mode(),
+        }
     }
 
     /// The snapshot's time by the database's clock, in UTC.

@@ -132,6 +132,8 @@ pub struct EffectiveLimits {
     pub undo_records: u64,
     /// A group whose sessions came back in this many cycles of a day is left alone.
     pub respawns: u32,
+    /// Actions at the same time.
+    pub parallel: u32,
 }
 
 impl EffectiveLimits {
@@ -145,6 +147,7 @@ impl EffectiveLimits {
             share: configured.share.unwrap_or(20),
             undo_records: configured.undo_records.unwrap_or(100_000),
             respawns: configured.respawns.unwrap_or(3),
+            parallel: configured.parallel.unwrap_or(2),
         }
     }
 }
@@ -468,6 +471,7 @@ mod tests {
         let limits = EffectiveLimits::of(&own);
         assert_eq!((limits.per_cycle, limits.per_hour, limits.per_day), (5, 7, None));
         assert_eq!((limits.share, limits.undo_records, limits.respawns), (20, 100_000, 3));
+        assert_eq!(limits.parallel, 2);
     }
 
     #[test]

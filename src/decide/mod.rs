@@ -19,4 +19,5 @@ pub mod reason;
 pub mod refill;
 pub(crate) mod standing;
 pub(crate) mod standstill;
+pub mod under_way;
 pub mod verify;

@@ -117,6 +117,8 @@ impl fmt::Display for Outcome {
 pub enum Earlier {
     /// `report` has told of the session, which it does once.
     Reported,
+    /// An action on the session has begun and not ended.
+    UnderWay,
     /// The session is expected to go; a dry run assumes so.
     Accepted,
     /// Nobody knows whether its statement was carried out: the daemon ended or the connection broke before the answer.
@@ -137,6 +139,7 @@ impl fmt::Display for Earlier {
         const TIME: &str = "%Y-%m-%dT%H:%M:%SZ";
         match self {
             Earlier::Reported => f.write_str("reported already; a session is reported once"),
+            Earlier::UnderWay => f.write_str("an action on it is under way"),
             Earlier::Accepted => f.write_str("acted on already; waiting for it to end"),
             Earlier::Unknown {
                 action_id,

@@ -24,6 +24,7 @@ use crate::decide::protect::ProtectionFacts;
 use crate::decide::reason::Standing;
 use crate::decide::refill::Refills;
 use crate::decide::standing::{AskedSessions, Because, InTheWay};
+use crate::decide::under_way::UnderWay;
 use crate::decide::verify::{Followed, Following};
 use crate::policy::model::{Action, Escalation, OrderKey, Policy, PolicySet};
 use crate::session::SessionKey;
@@ -46,6 +47,8 @@ pub struct Situation<'a> {
     pub holds: &'a Holds,
     /// The followed sessions.
     pub following: &'a Following,
+    /// Actions that have no outcome yet.
+    pub under_way: &'a UnderWay,
     /// Sessions that a `report` policy has reported.
     pub reported: &'a Reported,
     /// The gates of `while` and `until`.
@@ -85,6 +88,13 @@ impl<'a> Situation<'a> {
         let set = self.set();
         let all = self.following.iter();
         all.filter(move |(_, followed)| in_force.reckons_with(set, followed.mode, &followed.policy))
+    }
+
+    /// Whether an action on the session is under way that counts for this policy.
+    #[must_use]
+    pub(crate) fn is_under_way(&self, in_force: InForce, key: SessionKey) -> bool {
+        let mut counted = self.under_way.counted(in_force, self.set());
+        counted.any(|begun| begun.key == key)
     }
 
     /// The next action of this policy on a session that its own earlier action has not ended, if it is due.
@@ -241,6 +251,9 @@ fn escalations(
         let key = snapshot.key(row)?;
         let last = situation.following.get(key)?.action;
         let killed = snapshot.text(row, Column::Status) == Some("KILLED");
+        if situation.is_under_way(in_force, key) {
+            return None;
+        }
         let next = situation.next_rung(in_force, key, killed)?.action;
         let matches = matched.contains(&row);
         if !readable(snapshot, row) || !sessions.is_wanted(row, matches, Because::OwnAction) {
@@ -294,7 +307,7 @@ fn entry(
     PlanEntry { row, key, standing }
 }
 
-/// The earlier action that stands in the way. A report does nothing to the session, so none does but its own.
+/// The earlier action that stands in the way, under way or followed. A report does nothing to the session, so none does but its own.
 fn earlier(
     policy: &Policy,
     in_force: InForce,
@@ -304,6 +317,7 @@ fn earlier(
     key: SessionKey,
 ) -> Option<Earlier> {
     match policy.action {
+        Action::Report if situation.under_way.reports(&policy.name, key) => Some(Earlier::UnderWay),
         Action::Report => situation
             .reported
             .contains(&policy.name, key)
@@ -312,6 +326,9 @@ fn earlier(
             // An assumption of a dry run never replaces a real request.
             let rehearses = in_force.mode() == RunMode::DryRun;
             let in_transaction = !snapshot.has(Column::Taddr) || snapshot.text(row, Column::Taddr).is_some();
+            if situation.is_under_way(in_force, key) {
+                return Some(Earlier::UnderWay);
+            }
             situation
                 .followed(in_force, key)
                 .filter(|followed| rehearses || followed.holds_off(policy.action, in_transaction))

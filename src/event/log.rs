@@ -36,7 +36,11 @@ impl Event {
                 let (class, error) = (class.name(), error.as_str());
                 warn!(database = &**database, class, error, "call failed");
             }
-            Event::Acting { database, connections } => log_acting(database, connections),
+            Event::Acting {
+                database,
+                connections,
+                hanging,
+            } => log_acting(database, connections, *hanging),
             Event::Intent(intent) => log_intent(intent),
             Event::Outcome(outcomed) => log_outcome(outcomed),
             Event::Dropped(outcomed) => log_dropped(outcomed),
@@ -94,13 +98,21 @@ fn log_up(database: &str, instances: &[(u32, String)], release: &str) {
     info!(database, instances = names.join(", "), release, "database is up");
 }
 
-fn log_acting(database: &str, connections: &[(Option<u32>, bool)]) {
+fn log_acting(database: &str, connections: &[(Option<u32>, bool)], hanging: usize) {
     let name = |inst_id: Option<u32>| inst_id.map_or_else(|| "any".to_owned(), |inst_id| inst_id.to_string());
     let inst_ids = |open: bool| {
         let chosen = connections.iter().filter(|(_, is_open)| *is_open == open);
         chosen.map(|(inst_id, _)| name(*inst_id)).collect::<Vec<_>>().join(", ")
     };
     let (open, missing) = (inst_ids(true), inst_ids(false));
+    if hanging > 0 {
+        warn!(
+            database,
+            inst_ids = open,
+            hanging,
+            "connections for actions hang in a call of the driver"
+        );
+    }
     if missing.is_empty() {
         info!(database, inst_ids = open, "connections for actions are open");
     } else {

@@ -79,6 +79,8 @@ pub enum Event {
         /// Each connection that is needed: its INST_ID, and whether it is open. Empty if no policy enforces. `None` as INST_ID:
         /// a connection to any instance would do, and none is open.
         connections: Vec<(Option<u32>, bool)>,
+        /// How many connections for actions do not come back from a call of the driver.
+        hanging: usize,
     },
     /// An action is about to be taken.
     Intent(Arc<Intent>),

@@ -78,6 +78,9 @@ fn of_database(name: &str, database: &DatabaseStatus, now: Monotonic) -> Markup 
                 }
             }
             (acting(&database.acting))
+            @if database.acting_hangs > 0 {
+                p.bad { "Connections for actions that hang in a call of the driver: " (database.acting_hangs) "." }
+            }
             @for note in &database.notes { p.warn { (note) } }
             @if !database.instances.is_empty() { (instances(&database.instances)) }
             (policies(&database.policies))

@@ -58,6 +58,7 @@ pub struct Metrics {
     reload_success: IntGauge,
     paused: IntGauge,
     acting: Family<IntGaugeVec, 2>,
+    acting_hangs: Family<IntGaugeVec, 1>,
     round_trips: Family<IntCounterVec, 1>,
     driver_errors: Family<IntCounterVec, 2>,
     journal_errors: IntCounter,
@@ -141,6 +142,7 @@ impl Metrics {
         let paused = "1 if the kill switch stops all actions, else 0.";
         let acting =
             "1 if the connection that stands by for actions is open, else 0; exists where a policy in force needs it.";
+        let hangs = "Connections for actions that do not come back from a call of the driver.";
         let journal = "Failed attempts to write the journal; no action is taken without a record.";
         let errors = "Failed calls, by class of error.";
         Metrics {
@@ -180,6 +182,7 @@ impl Metrics {
             ),
             paused: make.one("paused", paused),
             acting: make.gauges("acting_connection", acting, ["database", "inst_id"]),
+            acting_hangs: make.gauges("hanging_connections", hangs, ["database"]),
             round_trips: make.counters("driver_round_trips_total", "Round trips to the database.", ["database"]),
             driver_errors: make.counters("driver_errors_total", errors, ["database", "class"]),
             journal_errors: make.register(IntCounter::with_opts(opts("journal_errors_total", journal))),
@@ -236,7 +239,11 @@ impl Metrics {
                     .inc();
             }
             Event::Cycle(report) => self.cycle(report, at),
-            Event::Acting { database, connections } => self.acting(database, connections),
+            Event::Acting {
+                database,
+                connections,
+                hanging,
+            } => self.acting(database, connections, *hanging),
             Event::Paused { .. } => self.paused.set(1),
             Event::Resumed { .. } => self.paused.set(0),
             Event::Started { .. }
@@ -279,6 +286,7 @@ impl Metrics {
         self.pressure_ratio.retain(|[database, ..]| names(database));
         self.lingering.retain(|[database, _]| names(database));
         self.acting.retain(|[database, _]| names(database));
+        self.acting_hangs.retain(|[database]| names(database));
         self.cycle_duration.retain(|[database, _]| names(database));
         self.last_cycle.retain(|[database]| names(database));
         self.round_trips.retain(|[database]| names(database));
@@ -382,7 +390,8 @@ impl Metrics {
         self.suspended.retain(|[of, ..]| *of != **database);
     }
 
-    fn acting(&self, database: &Arc<str>, connections: &[(Option<u32>, bool)]) {
+    fn acting(&self, database: &Arc<str>, connections: &[(Option<u32>, bool)], hanging: usize) {
+        self.acting_hangs.with([database]).set(whole(hanging));
         let name = |inst_id: Option<u32>| inst_id.map(|inst_id| inst_id.to_string()).unwrap_or_default();
         let needed = |of: &str| connections.iter().any(|(inst_id, _)| name(*inst_id) == of);
         self.acting.retain(|[of, inst_id]| *of != **database || needed(inst_id));

@@ -288,6 +288,7 @@ fn standby_connections_are_shown_while_they_are_needed() {
         let event = Event::Acting {
             database: database.into(),
             connections: connections.to_vec(),
+            hanging: 0,
         };
         metrics.count(&event, at());
         let text = metrics.text();

@@ -24,8 +24,8 @@ mod schema;
 mod sql;
 
 #[cfg(test)]
-pub(crate) use check::LIMIT_KEYS;
-pub(crate) use check::limits;
+pub(crate) use check::DATABASE_LIMIT_KEYS;
+pub(crate) use check::limits_of_database;
 pub use check::{LoadedPolicies, check_condition, check_files, unmatched_databases};
 pub(crate) use load::load;
 pub use schema::schema;

@@ -167,6 +167,8 @@ pub struct Limits {
     pub undo_records: Option<u64>,
     /// A group whose sessions came back in this many cycles of a day is left alone.
     pub respawns: Option<u32>,
+    /// The most actions at the same time; of a database, not of a policy.
+    pub parallel: Option<u32>,
 }
 
 /// A stronger action that follows the policy's action or an earlier escalation.

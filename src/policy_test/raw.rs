@@ -80,6 +80,7 @@ impl RawLimits {
             share: self.share,
             undo_records: self.undo_records,
             respawns: self.respawns,
+            parallel: None,
         }
     }
 }

@@ -504,6 +504,7 @@ pub(crate) fn rules(modes: Vec<&'static str>) -> impl Strategy<Value = Rules> {
             share,
             undo_records,
             respawns,
+            parallel: 2,
         },
     );
     (vec(rule(modes), 1..4), any::<bool>(), 0..MOST_SNAPSHOTS, limits).prop_map(

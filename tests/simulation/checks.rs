@@ -187,12 +187,15 @@ impl Truth {
         }
     }
 
-    /// Every budget, for the newest statement. One that met nobody took nothing.
+    /// Every budget that the newest statement takes from. One that met nobody took nothing. Of several that act, one may send after another
+    /// whose warrant is of a later cycle, so each later cycle is checked too.
     fn check_budgets(&self) {
         let newest = self.sent.last().expect("just sent");
-        let counted = |period: TimeDelta, policy: Option<&str>| {
+        let counted = |end: DateTime<Utc>, period: TimeDelta, policy: Option<&str>| {
             let count = self.sent.iter().filter(|sent| {
-                newest.by.issued - sent.by.issued < period
+                let age = end - sent.by.issued;
+                age >= TimeDelta::zero()
+                    && age < period
                     && !matches!(sent.answer, Some(30))
                     && policy.is_none_or(|policy| sent.by.policy == policy)
             });
@@ -211,12 +214,15 @@ impl Truth {
             (rule.per_cycle, cycle, name),
             (rule.per_hour, hour, name),
         ];
-        for (limit, period, policy) in budgets {
-            let count = counted(period, policy);
-            assert!(
-                limit.is_none_or(|limit| count <= limit),
-                "{count} in {period} by {policy:?} are above {limit:?}: {newest:?}"
-            );
+        let ends = self.sent.iter().map(|sent| sent.by.issued);
+        for end in ends.filter(|end| *end >= newest.by.issued) {
+            for (limit, period, policy) in budgets {
+                let count = counted(end, period, policy);
+                assert!(
+                    limit.is_none_or(|limit| count <= limit),
+                    "{count} in {period} until {end} by {policy:?} are above {limit:?}: {newest:?}"
+                );
+            }
         }
     }
 

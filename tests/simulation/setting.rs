@@ -218,6 +218,7 @@ impl Setting {
             share: Some(if chance.one_in(6) { 30 } else { 100 }),
             undo_records: Some(100_000),
             respawns: None,
+            parallel: u32::try_from(1 + seed % 4).ok(),
         };
         Setting {
             scenario,

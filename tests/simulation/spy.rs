@@ -71,6 +71,14 @@ impl Watcher for Spy {
         self.inner.acting_stopped(database, why);
     }
 
+    fn helper_failed(&mut self, database: &str, error: &Error) {
+        self.inner.helper_failed(database, error);
+    }
+
+    fn hanging(&mut self, database: &str, connections: usize) {
+        self.inner.hanging(database, connections);
+    }
+
     fn standing(&mut self, database: &str, places: &[ConnectionState]) {
         self.inner.standing(database, places);
     }

@@ -5,19 +5,19 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use orareaper::clock::{Clock, Monotonic};
 use orareaper::daemon::actor::Actor;
-use orareaper::daemon::database::Database;
-use orareaper::daemon::messages::{Acted, Batch, Input, Needs, Order, Settings};
+use orareaper::daemon::database::{Database, Hire, Threads};
+use orareaper::daemon::messages::{Input, Needs, Order, Settings, Task};
 use orareaper::daemon::pause::{Pause, Switch, clear, set};
 use orareaper::daemon::poller::Poller;
 use orareaper::daemon::reach::Reach;
-use orareaper::daemon::watcher::EventWatcher;
+use orareaper::daemon::watcher::{Clerk, EventWatcher};
 use orareaper::decide::in_force::{Arming, DatabaseRules, EffectiveLimits};
 use orareaper::event_sink::EventSink;
 use orareaper::journal;
@@ -70,10 +70,25 @@ struct Daemon {
     sink: Arc<EventSink>,
     database: Database,
     poller: Poller,
-    actor: Actor,
+    /// Those who act, as many as were started so far.
+    actors: Vec<Actor>,
+    switch: Arc<Switch>,
     asks: Receiver<Needs>,
-    orders: Receiver<Order>,
+    /// What each of those who act was told to do.
+    orders: Arc<Mutex<Vec<Receiver<Order>>>>,
+    /// Warrants that somebody was given and has not begun with.
+    given: Vec<(usize, Task)>,
+    tell: Sender<Input>,
     inputs: Receiver<Input>,
+}
+
+impl Daemon {
+    /// What was told to whoever acts, by its number.
+    fn next_order(&self) -> Option<(usize, Order)> {
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = orders.iter().enumerate();
+        all.find_map(|(number, orders)| Some((number, orders.try_recv().ok()?)))
+    }
 }
 
 /// One run.
@@ -255,21 +270,58 @@ impl Run {
             switch: Arc::clone(&switch),
         };
         let (ask, asks) = channel();
-        let (act, orders) = channel();
+        let (act, first) = channel();
+        let orders = Arc::new(Mutex::new(vec![first]));
+        let hire: Hire = {
+            let orders = Arc::clone(&orders);
+            Box::new(move |_| {
+                let (act, heard) = channel();
+                orders.lock().unwrap_or_else(PoisonError::into_inner).push(heard);
+                Some(act)
+            })
+        };
         let (tell, inputs) = channel();
         let settings = self.settings();
         let clock = Arc::clone(&self.clock);
         let memory = history.memory(NAME, NAME);
-        let database = Database::new(settings, self.rules(), memory, clock, (ask, act), Box::new(watcher));
+        let watched = (
+            Box::new(watcher) as _,
+            Box::new(Clerk::new((&name, &name), Arc::clone(&sink))) as _,
+        );
+        let database = Database::new(
+            settings,
+            self.rules(),
+            memory,
+            clock,
+            Threads { ask, act, hire },
+            watched,
+        );
         self.daemon = Some(Daemon {
             sink,
             database,
             poller: Poller::new(self.reach.clone(), Arc::clone(&self.clock)),
-            actor: Actor::new(self.reach.clone(), Arc::clone(&self.clock), switch, tell),
+            actors: Vec::new(),
+            switch,
             asks,
             orders,
+            given: Vec::new(),
+            tell,
             inputs,
         });
+    }
+
+    /// One of those who act.
+    fn actor(&mut self, number: usize) -> &mut Actor {
+        let (reach, clock) = (self.reach.clone(), Arc::clone(&self.clock));
+        let daemon = self.daemon.as_mut().expect("it runs");
+        while daemon.actors.len() <= number {
+            let told = (daemon.actors.len(), daemon.tell.clone());
+            let switch = Arc::clone(&daemon.switch);
+            daemon
+                .actors
+                .push(Actor::new(reach.clone(), Arc::clone(&clock), switch, told));
+        }
+        &mut daemon.actors[number]
     }
 
     fn daemon(&mut self) -> &mut Daemon {
@@ -301,8 +353,11 @@ impl Run {
     }
 
     fn set_limits(&mut self, limit: Duration) {
+        self.reach.call_limit = limit;
+        self.reach.kill_limit = limit;
         let daemon = self.daemon();
-        for reach in [daemon.poller.reach_mut(), daemon.actor.reach_mut()] {
+        let actors = daemon.actors.iter_mut().map(Actor::reach_mut);
+        for reach in actors.chain([daemon.poller.reach_mut()]) {
             reach.call_limit = limit;
             reach.kill_limit = limit;
         }
@@ -355,11 +410,12 @@ impl Run {
             let ended = self.daemon().database.apply(Input::Polled(polled));
             assert!(ended.is_continue());
         }
-        let Some(batch) = self.next_batch() else {
+        self.hear();
+        if self.daemon().given.is_empty() {
             lock(&self.truth).nothing_else_was_sent();
             self.settle();
             return false;
-        };
+        }
         if self.chance.one_in(4) {
             self.trouble.touch_somebody(&mut self.chance, &self.world);
         }
@@ -368,17 +424,21 @@ impl Run {
             self.world.advance(Duration::from_secs(seconds));
         }
         if self.chance.one_in(10) {
-            // What is decided while actions are under way must come to nothing.
             self.poll_meanwhile();
         }
         if self.chance.one_in(8) {
             self.reload();
         }
-        let crashed = self.act(batch);
+        let mischief = Mischief::draw(&mut self.chance);
+        let crashed = self.act_all(mischief);
+        if !crashed {
+            self.compare_with_journal();
+        }
         self.settle();
         crashed
     }
 
+    /// Cycles go on while somebody acts.
     fn poll_meanwhile(&mut self) {
         self.world.advance(self.setting.poll);
         let daemon = self.daemon();
@@ -387,62 +447,87 @@ impl Run {
             let polled = daemon.poller.poll(&needs);
             let ended = daemon.database.apply(Input::Polled(polled));
             assert!(ended.is_continue());
-            assert!(self.next_batch().is_none(), "two batches at a time");
+            self.hear();
         }
     }
 
-    /// Has the connections to act on stand by, as far as that is ordered; the batch that is to be carried out, if there is one.
-    fn next_batch(&mut self) -> Option<Batch> {
-        while let Ok(order) = self.daemon().orders.try_recv() {
+    /// Has the connections to act on stand by, as far as that is ordered, and takes note of the warrants that are given to somebody.
+    fn hear(&mut self) {
+        self.daemon().database.share_out();
+        while let Some((number, order)) = self.daemon().next_order() {
             match order {
-                Order::Act(batch) => return Some(*batch),
+                Order::Act(task) => {
+                    let given = &mut self.daemon().given;
+                    assert!(
+                        given.iter().all(|(other, _)| *other != number),
+                        "two warrants at a time"
+                    );
+                    given.push((number, *task));
+                }
                 Order::Stand(standing) => {
-                    let answer = self.daemon().actor.answer_to(&standing);
+                    let answer = self.actor(number).answer_to(&standing);
                     self.tell_outcomes();
-                    assert!(self.daemon().database.apply(Input::Acted(answer)).is_continue());
+                    let told = self.daemon().database.apply(Input::Acted(number, answer));
+                    assert!(told.is_continue());
                 }
             }
         }
-        None
     }
 
-    /// Has a batch carried out, and the outcomes told. Whether the daemon crashed meanwhile.
-    fn act(&mut self, batch: Batch) -> bool {
-        let mischief = Mischief::draw(&mut self.chance);
+    fn desk(&self, mischief: Mischief) -> Desk {
+        let daemon = self.daemon.as_ref().expect("it runs");
         let state = self.state.path().to_owned();
-        let truth = Arc::clone(&self.truth);
-        let daemon = self.daemon.as_mut().expect("it runs");
+        Desk::new(&daemon.sink, Arc::clone(&self.truth), state, mischief)
+    }
+
+    /// Has everything carried out that is given to somebody, in any order, and what comes after it. Whether the daemon crashed meanwhile.
+    fn act_all(&mut self, mischief: Mischief) -> bool {
+        let mut desk = self.desk(mischief);
+        loop {
+            self.hear();
+            let given = self.daemon().given.len();
+            if given == 0 {
+                lock(&self.truth).nothing_else_was_sent();
+                return false;
+            }
+            let most = u64::try_from(given - 1).expect("few");
+            let at = if most == 0 { 0 } else { self.chance.between(0, most) };
+            let (number, task) = self.daemon().given.swap_remove(usize::try_from(at).expect("few"));
+            if let Err(panicked) = self.act(number, task, &mut desk) {
+                let keys = std::mem::take(&mut desk.intended);
+                // It holds the sink, and with it the journal's lock.
+                drop(desk);
+                if !is_crash(&*panicked) {
+                    panic::resume_unwind(panicked);
+                }
+                self.crash(&keys);
+                return true;
+            }
+        }
+    }
+
+    /// Has a warrant carried out, and the outcome told. An error is what it panicked with.
+    fn act(&mut self, number: usize, task: Task, desk: &mut Desk) -> std::thread::Result<()> {
         // One that an earlier trouble has cut is noticed when it is used.
-        let mut before = daemon.actor.own();
+        let mut before = self.actor(number).own();
         before.retain(|own| {
             let session = self.world.session(own.inst_id, own.sid);
             session.is_some_and(|session| is(&session, *own))
         });
-        let mut desk = Desk::new(&daemon.sink, truth, state, mischief);
-        let carried_out = panic::catch_unwind(AssertUnwindSafe(|| daemon.actor.carry_out_all(batch, &mut desk)));
-        let (marked, keys) = (desk.marked, std::mem::take(&mut desk.intended));
-        // It holds the sink, and with it the journal's lock.
-        drop(desk);
-        match carried_out {
-            Ok(()) => {
-                if marked && !self.trouble.may_cost_connections() {
-                    let after = daemon.actor.own();
-                    let lives = before.iter().all(|own| after.contains(own));
-                    assert!(lives, "ORA-00031 cost a connection: {before:?}, now {after:?}");
-                }
-                lock(&self.truth).nothing_else_was_sent();
-                self.tell_outcomes();
-                let through = self.daemon().database.apply(Input::Acted(Acted::Through));
-                assert!(through.is_continue());
-                self.compare_with_journal();
-                false
-            }
-            Err(panicked) if is_crash(&*panicked) => {
-                self.crash(&keys);
-                true
-            }
-            Err(panicked) => panic::resume_unwind(panicked),
+        desk.marked = false;
+        let actor = self.actor(number);
+        panic::catch_unwind(AssertUnwindSafe(|| actor.carry_out(task, desk)))?;
+        if desk.marked && !self.trouble.may_cost_connections() {
+            let after = self.actor(number).own();
+            let lives = before.iter().all(|own| after.contains(own));
+            assert!(lives, "ORA-00031 cost a connection: {before:?}, now {after:?}");
         }
+        lock(&self.truth).nothing_else_was_sent();
+        self.tell_outcomes();
+        let through = self.actor(number).through();
+        let told = self.daemon().database.apply(Input::Acted(number, through));
+        assert!(told.is_continue());
+        Ok(())
     }
 
     fn tell_outcomes(&mut self) {
@@ -490,7 +575,8 @@ impl Run {
 
     /// Waits until connections that were given up are gone from the database: they are logged off on threads of their own.
     fn settle(&mut self) {
-        let mut own: Vec<SessionKey> = self.daemon().actor.own();
+        let actors = self.daemon().actors.iter();
+        let mut own: Vec<SessionKey> = actors.flat_map(Actor::own).collect();
         own.extend(self.daemon().poller.own());
         let known = |instance, sid, serial| {
             own.iter()
@@ -578,18 +664,7 @@ impl Run {
         let Ok(needs) = daemon.asks.try_recv() else { return };
         let polled = daemon.poller.poll(&needs);
         assert!(daemon.database.apply(Input::Polled(polled)).is_continue());
-        let Some(batch) = self.next_batch() else { return };
-        let daemon = self.daemon.as_mut().expect("it runs");
-        let mut desk = Desk::new(
-            &daemon.sink,
-            Arc::clone(&self.truth),
-            self.state.path().to_owned(),
-            Mischief::None,
-        );
-        daemon.actor.carry_out_all(batch, &mut desk);
-        self.tell_outcomes();
-        let through = self.daemon().database.apply(Input::Acted(Acted::Through));
-        assert!(through.is_continue());
+        assert!(!self.act_all(Mischief::None), "nothing goes wrong any more");
     }
 }
 

@@ -147,7 +147,7 @@ fn outcome(
         today: now.date_naive(),
         schedule: None,
         read_in: TimeDelta::zero(),
-        going: &[],
+        ending: &Ending::default(),
         counters: &mut Counters::default(),
         limit,
         kill_limit: limit,

@@ -394,6 +394,14 @@ impl Watcher for Narrator {
         self.seen(|seen| seen.troubles.push(error.to_string()));
     }
 
+    fn helper_failed(&mut self, database: &str, error: &Error) {
+        self.inner.helper_failed(database, error);
+    }
+
+    fn hanging(&mut self, database: &str, connections: usize) {
+        self.inner.hanging(database, connections);
+    }
+
     fn standing(&mut self, database: &str, places: &[ConnectionState]) {
         self.inner.standing(database, places);
     }

@@ -1,8 +1,8 @@
 //! What operators ask of a database's loop: to be shown a session, and to have it ended.
 //!
 //! A wish is answered by the next snapshot, which is asked for at once. An order is judged under [`DatabaseRules::for_order`] with what the
-//! loop remembers, so budgets count it and an earlier action on the session holds it off. It leads to a batch of one warrant, in the
-//! place of a batch of the policies.
+//! loop remembers, so budgets count it and an earlier action on the session holds it off. It leads to one warrant, in the place of those of
+//! the policies.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,12 +12,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::actuator::statement;
+use crate::daemon::database::Database;
 use crate::daemon::database::orders::Polling;
-use crate::daemon::database::{BatchState, Database};
 use crate::daemon::messages::Polled;
 use crate::daemon::wishes::{Asked, Named, OrderStep, Wish, action_of};
 use crate::decide::cycle::{Cycle, CycleInput, Done, judge};
-use crate::decide::guard::Warrant;
 use crate::decide::in_force::{DatabaseRules, Due, Here, RunMode};
 use crate::decide::order::{BY_HAND, Order};
 use crate::decide::protect::ProtectionFacts;
@@ -287,7 +286,7 @@ impl Database {
         if let Some(standstill) = standstill {
             return Some(held_up(standstill));
         }
-        if matches!(self.acting, BatchState::UnderWay) || self.wishes.carried_out.is_some() {
+        if self.wishes.carried_out.is_some() || !self.is_free_for(order.key.inst_id) {
             return Some(OrderStep::Waits(Standstill::UnderWay.to_string()));
         }
         let snapshot = &polled.snapshot;
@@ -298,20 +297,18 @@ impl Database {
         let mut judged = self.judged(order, row, polled, facts, now, standstill);
         let explanation = judged.explanation(&self.settings.name, polled, facts, now);
         let refusals = judged.refusals(&explanation, snapshot, standstill);
-        let warrants: Vec<Warrant> = std::mem::take(&mut judged.cycle.ruling.warrants);
-        if !refusals.is_empty() || warrants.is_empty() {
+        let warrant = judged.cycle.ruling.warrants.pop();
+        let Some(warrant) = warrant.filter(|_| refusals.is_empty()) else {
             return Some(OrderStep::Refused(refusals));
-        }
+        };
         // Whoever does not listen any more has withdrawn it.
         if asked.told.send(OrderStep::Begins).is_err() {
             return None;
         }
         tracing::info!(database = &*self.settings.name, session = %key, "an operator's order begins");
-        let seen = |warrant: Warrant| (warrant, snapshot.only(row));
-        let batch = warrants.into_iter().map(seen).collect();
+        let task = (warrant, snapshot.only(row));
         let told = asked.told.clone();
-        self.act_on(batch, polled, Arc::new(judged.rules), now, Some(told.clone()));
-        if !matches!(self.acting, BatchState::UnderWay) {
+        if !self.order(task, polled, Arc::new(judged.rules), now, told.clone()) {
             return Some(OrderStep::Failed("the thread that acts is gone".to_owned()));
         }
         self.wishes.carried_out = Some(told);

@@ -23,20 +23,37 @@ impl Database {
         self.polling = Polling::Hanging;
     }
 
-    /// The same of the thread that acts. Said once, until it comes back; nothing is permitted meanwhile.
+    /// The same of those who act, of each once until it comes back. It costs its connection. The others go on; if there is none,
+    /// nothing is permitted meanwhile.
     pub(crate) fn tell_if_acting_hangs(&mut self) {
-        let patience = self.settings.acting_patience.saturating_mul(self.standby.connections());
-        let Some(taken) = self.orders.hangs(self.clock.now(), patience) else {
+        let now = self.clock.now();
+        let helper = self.settings.acting_patience;
+        let lead = helper.saturating_mul(self.standby.connections());
+        let hangs = self.crew.hangs(now, lead, helper);
+        if hangs.is_empty() {
             return;
-        };
-        let why = format!(
-            "no answer for {}s: the driver does not keep its limits; nobody is acted on here until it comes back, or orareaper is \
-             started anew",
-            taken.as_secs()
-        );
-        let error = Error::new(Class::Backoff, format!("act on {}", self.settings.name), why);
-        self.trouble = Some(Trouble::Connection);
-        self.watcher.acting_failed(&self.settings.name, &error);
-        self.watcher.standing(&self.settings.name, &self.standby.missing());
+        }
+        self.replace_lead();
+        let all = self.crew.is_lost();
+        self.watcher.hanging(&self.settings.name, self.crew.lost());
+        for taken in hangs {
+            let without = if all {
+                "nobody is acted on here"
+            } else {
+                "its connection acts no more, the others go on,"
+            };
+            let why = format!(
+                "no answer for {}s: the driver does not keep its limits; {without} until it comes back, or orareaper is started anew",
+                taken.as_secs()
+            );
+            let error = Error::new(Class::Backoff, format!("act on {}", self.settings.name), why);
+            if all {
+                self.trouble = Some(Trouble::Connection);
+                self.watcher.acting_failed(&self.settings.name, &error);
+                self.watcher.standing(&self.settings.name, &self.standby.missing());
+            } else {
+                self.watcher.helper_failed(&self.settings.name, &error);
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What a database's threads are at: whether one reads, whether the one that acts goes on, and what stopped it. Calls into a driver
+//! What a database's threads are at: whether one reads, whether those that act go on, and what stopped them. Calls into a driver
 //! have limits, which a client library can fail to keep.
 
 use std::time::Duration;
@@ -8,10 +8,8 @@ use crate::clock::Monotonic;
 /// What stopped acting, as far as it was told and is not over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// The journal, in the batch that is under way.
-    Batch,
-    /// The journal, in an earlier batch.
-    Earlier,
+    /// The journal.
+    Journal,
     /// No connection.
     Connection,
 }
@@ -27,7 +25,7 @@ pub(super) enum Polling {
     Hanging,
 }
 
-/// Orders that the thread that acts has not answered.
+/// Orders that a thread that acts has not answered.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     open: usize,
@@ -61,6 +59,11 @@ impl Orders {
         let hangs = self.open > 0 && !self.told && taken > patience;
         self.told |= hangs;
         hangs.then_some(taken)
+    }
+
+    /// Whether there are any.
+    pub(super) fn are_open(&self) -> bool {
+        self.open > 0
     }
 
     /// Whether that was told, and it has not come back since.

@@ -1,7 +1,9 @@
 //! What a database does when its acting thread cannot connect, or its disk does not answer.
 
 use super::*;
+use crate::actuator::carry_out::{Answered, Intending};
 use crate::clock::ManualClock;
+use crate::daemon::messages::Acted;
 use crate::daemon::pause::Switch;
 use crate::daemon::standby::StandbyOrder;
 use crate::daemon::watcher::EventWatcher;
@@ -17,7 +19,7 @@ use std::sync::mpsc::channel;
 
 /// Standstills of cycles, and reads that hang.
 #[derive(Clone, Default)]
-struct Noted(Arc<Mutex<Vec<Option<String>>>>);
+pub(super) struct Noted(pub(super) Arc<Mutex<Vec<Option<String>>>>);
 
 impl Watcher for Noted {
     fn cycle(&mut self, view: &CycleView<'_>) {
@@ -40,6 +42,10 @@ impl Watcher for Noted {
     fn acting_goes_on(&mut self, _: &str) {
         self.0.lock().expect("one thread").push(Some("acting goes on".into()));
     }
+    fn helper_failed(&mut self, _: &str, error: &Error) {
+        self.0.lock().expect("one thread").push(Some(error.to_string()));
+    }
+    fn hanging(&mut self, _: &str, _: usize) {}
     fn stepped(&mut self, _: &str, _: ClockStep) {}
     fn standing(&mut self, _: &str, _: &[ConnectionState]) {}
     fn alive(&mut self, _: &str) {}
@@ -83,28 +89,74 @@ fn polled_at(clock: &ManualClock, now: i64) -> Input {
 }
 
 /// A database that polls every 15 seconds, its clock, and what it tells.
-fn database() -> (Database, Arc<ManualClock>, Noted, Threads) {
+fn database() -> (Database, Arc<ManualClock>, Noted, Heard) {
     let noted = Noted::default();
     let (database, clock, asks) = watched_by(Box::new(noted.clone()));
     (database, clock, noted, asks)
 }
 
-fn watched_by(watcher: Box<dyn Watcher>) -> (Database, Arc<ManualClock>, Threads) {
+/// Whoever acts in these tests writes nothing down.
+struct Nobody;
+
+impl Witness for Nobody {
+    fn next_id(&mut self) -> u64 {
+        unreachable!("nothing is permitted")
+    }
+    fn intend(&mut self, _: &Intending<'_>) -> std::io::Result<()> {
+        unreachable!("nothing is permitted")
+    }
+    fn answered(&mut self, _: &Answered<'_>) {}
+    fn abandon(&mut self, _: &str) -> Vec<crate::decide::cycle::Done> {
+        Vec::new()
+    }
+    fn unused(&mut self, _: &Intending<'_>, _: Outcome, _: &str) {}
+}
+
+fn watched_by(watcher: Box<dyn Watcher>) -> (Database, Arc<ManualClock>, Heard) {
+    of_rules(rules(), watcher, Box::new(Nobody))
+}
+
+pub(super) fn of_rules(
+    rules: Arc<DatabaseRules>,
+    watcher: Box<dyn Watcher>,
+    witness: Box<dyn Witness + Send>,
+) -> (Database, Arc<ManualClock>, Heard) {
     let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
-    let settings = settings();
     let ((ask, asks), (act, orders)) = (channel(), channel());
     let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-    let database = Database::new(settings, rules(), Memory::default(), shared, (ask, act), watcher);
-    (database, clock, Threads { asks, _orders: orders })
+    let hired = Arc::new(Mutex::new(vec![orders]));
+    let hire: Hire = {
+        let hired = Arc::clone(&hired);
+        Box::new(move |_| {
+            let (act, orders) = channel();
+            hired.lock().expect("one thread").push(orders);
+            Some(act)
+        })
+    };
+    let threads = Threads { ask, act, hire };
+    let watched = (watcher, witness);
+    let database = Database::new(settings(), rules, Memory::default(), shared, threads, watched);
+    (database, clock, Heard { asks, orders: hired })
 }
 
 /// What its threads would hear.
-struct Threads {
+pub(super) struct Heard {
     asks: Receiver<Needs>,
-    _orders: Receiver<Order>,
+    /// Of each that acts.
+    orders: Arc<Mutex<Vec<Receiver<Order>>>>,
 }
 
-fn settings() -> Settings {
+impl Heard {
+    /// What one of those who act was told to do.
+    pub(super) fn orders(&self, worker: usize) -> Vec<Order> {
+        let all = self.orders.lock().expect("one thread");
+        all.get(worker)
+            .map(|orders| orders.try_iter().collect())
+            .unwrap_or_default()
+    }
+}
+
+pub(super) fn settings() -> Settings {
     Settings {
         name: "prod".into(),
         poll: Duration::from_secs(15),
@@ -124,8 +176,8 @@ fn rules() -> Arc<DatabaseRules> {
 fn after(class: Class) -> Vec<Option<String>> {
     let (mut database, clock, noted, _threads) = database();
     let error = Error::new(class, "connect to prod", "refused");
-    let _ = database.apply(Input::Acted(Acted::Unreachable(Box::new(error))));
-    let _ = database.apply(Input::Acted(Acted::Through));
+    let _ = database.apply(Input::Acted(0, Acted::Unreachable(Box::new(error))));
+    let _ = database.apply(Input::Acted(0, Acted::Through(Vec::new())));
     let _ = database.apply(polled(&clock));
     clock.advance(Duration::from_secs(60));
     let _ = database.apply(polled(&clock));
@@ -166,18 +218,25 @@ fn a_read_that_does_not_come_back_is_told_once_and_waited_for() {
 
 #[test]
 fn acting_that_does_not_come_back_is_told_once_and_nothing_is_permitted_meanwhile() {
-    let (mut database, clock, noted, _threads) = database();
+    let limits = EffectiveLimits {
+        parallel: 1,
+        ..EffectiveLimits::of(&crate::policy::model::Limits::default())
+    };
+    let alone = DatabaseRules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::default());
+    let noted = Noted::default();
+    let (mut database, clock, _threads) = of_rules(Arc::new(alone), Box::new(noted.clone()), Box::new(Nobody));
     let told = || noted.0.lock().expect("one thread").clone();
-    assert!(database.order(Order::Stand(StandbyOrder {
+    let standing = StandbyOrder {
         needed: Needed::Any,
         instances: std::collections::HashMap::new(),
         may_connect: true,
         anew: false,
-    })));
+    };
+    assert!(database.crew.order_lead(Order::Stand(standing), clock.now()));
     clock.advance(Duration::from_secs(150));
     // A sign of life in the middle of it.
     let key = capabilities(19, 3).own;
-    let _ = database.apply(Input::Acted(Acted::Connected(key)));
+    let _ = database.apply(Input::Acted(0, Acted::Connected(key)));
     clock.advance(Duration::from_secs(200));
     database.tell_if_acting_hangs();
     assert_eq!(told(), [None; 0], "that long it may take");
@@ -186,7 +245,7 @@ fn acting_that_does_not_come_back_is_told_once_and_nothing_is_permitted_meanwhil
     clock.advance(Duration::from_secs(1000));
     database.tell_if_acting_hangs();
     let _ = database.apply(polled(&clock));
-    let _ = database.apply(Input::Acted(Acted::Standing(Vec::new())));
+    let _ = database.apply(Input::Acted(0, Acted::Standing(Vec::new())));
     let _ = database.apply(polled(&clock));
     clock.advance(Duration::from_secs(1000));
     database.tell_if_acting_hangs();
@@ -208,7 +267,10 @@ fn a_step_of_the_database_s_clock_permits_nothing_and_takes_nothing_from_a_budge
         let one = intent(1, 287, RunMode::Enforce);
         let done = crate::journal::read::done_of(&one, crate::decide::outcome::Outcome::Done, None);
         let at = DateTime::from_timestamp(seconds, 0).expect("in range");
-        Input::Acted(Acted::Done(Box::new(crate::decide::cycle::Done { at, ..done })))
+        Input::Acted(
+            0,
+            Acted::Done(Box::new(crate::decide::cycle::Done { at, ..done }), TimeDelta::zero()),
+        )
     };
     let counted = |database: &Database, now: i64| {
         let now = DateTime::from_timestamp(now, 0).expect("in range");
@@ -216,7 +278,7 @@ fn a_step_of_the_database_s_clock_permits_nothing_and_takes_nothing_from_a_budge
     };
     let _ = database.apply(polled(&clock));
     let _ = database.apply(done(1_000_000));
-    let _ = database.apply(Input::Acted(Acted::Through));
+    let _ = database.apply(Input::Acted(0, Acted::Through(Vec::new())));
     clock.advance(Duration::from_secs(15));
     // Two hours in fifteen seconds, while another action of the first cycle is under way.
     let two_hours = 7_200;
@@ -244,35 +306,6 @@ fn a_step_of_the_database_s_clock_permits_nothing_and_takes_nothing_from_a_budge
         ))
     };
     assert_eq!(told, [None, set("forward by 2h"), None, set("back by 2h"), None]);
-}
-
-#[test]
-fn acting_goes_on_when_a_batch_met_no_trouble_or_a_connection_stands() {
-    let (mut database, _clock, noted, _threads) = database();
-    let heard = |database: &mut Database, acted: Acted| {
-        if matches!(acted, Acted::Through) {
-            database.acting = BatchState::UnderWay;
-        }
-        let _ = database.apply(Input::Acted(acted));
-        std::mem::take(&mut *noted.0.lock().expect("one thread"))
-    };
-    let nothing: [Option<String>; 0] = [];
-    let goes_on = [Some("acting goes on".to_owned())];
-    assert_eq!(heard(&mut database, Acted::Through), nothing, "nothing had stopped it");
-    heard(&mut database, Acted::JournalFailed("disk full".into()));
-    assert_eq!(heard(&mut database, Acted::Through), nothing, "the same batch");
-    heard(&mut database, Acted::JournalFailed("disk full".into()));
-    assert_eq!(heard(&mut database, Acted::Through), nothing, "the next one met it too");
-    assert_eq!(heard(&mut database, Acted::Through), goes_on);
-    let error = Error::new(Class::Backoff, "connect to prod", "refused");
-    heard(&mut database, Acted::Unreachable(Box::new(error)));
-    assert_eq!(heard(&mut database, Acted::Through), nothing, "that batch never began");
-    let stands = ConnectionState {
-        inst_id: Some(1),
-        stands: true,
-        error: None,
-    };
-    assert_eq!(heard(&mut database, Acted::Standing(vec![stands])), goes_on);
 }
 
 #[test]

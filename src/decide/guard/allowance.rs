@@ -63,7 +63,8 @@ pub(super) struct Allowance<'a> {
     now: DateTime<Utc>,
 }
 
-/// For each row, whether the session's end counts for this policy: it is followed, or `taken` in this cycle.
+/// For each row, whether the session's end counts for this policy: an action on it is under way or followed, or it is `taken` in
+/// this cycle.
 fn about_to_go(
     snapshot: &Snapshot,
     situation: &Situation<'_>,
@@ -75,7 +76,11 @@ fn about_to_go(
     let followed = situation.all_followed(in_force);
     let followed = followed.filter(|(_, followed)| followed.state != FollowState::Asked);
     let followed = followed.map(|(key, _)| *key);
-    for key in followed.chain(taken) {
+    let begun = situation
+        .under_way
+        .counted(in_force, situation.set())
+        .map(|begun| begun.key);
+    for key in followed.chain(begun).chain(taken) {
         snapshot.rows_of(key).for_each(|row| gone[row] = true);
     }
     gone
@@ -103,9 +108,13 @@ impl<'a> Allowance<'a> {
     ) -> Allowance<'a> {
         let counts = |mode, by: &str| in_force.reckons_with(situation.set(), mode, by);
         let used = |hours, name: Option<&str>| {
-            ledger.count(situation.now, TimeDelta::hours(hours), |entry| {
-                counts(entry.mode, &entry.policy) && name.is_none_or(|name| &*entry.policy == name)
-            })
+            let is_of = |policy: &str| name.is_none_or(|name| policy == name);
+            let done = ledger.count(situation.now, TimeDelta::hours(hours), |entry| {
+                counts(entry.mode, &entry.policy) && is_of(&entry.policy)
+            });
+            let begun = situation.under_way.counted(in_force, situation.set());
+            let begun = begun.filter(|begun| is_of(&begun.policy)).count();
+            done.saturating_add(u32::try_from(begun).unwrap_or(u32::MAX))
         };
         let before: Vec<&Took> = taken.0.iter().filter(|took| counts(took.mode, &took.by)).collect();
         let holders: HashMap<SessionKey, Arc<str>> =

@@ -26,7 +26,7 @@ use crate::session::snapshot::Snapshot;
 const INEXACT: i64 = 5;
 
 /// A session that an action is ending, which floors and gates therefore no longer count.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Going {
     /// The session.
     pub(crate) key: SessionKey,
@@ -34,6 +34,18 @@ pub(crate) struct Going {
     pub(crate) mode: RunMode,
     /// The policy of the action.
     pub(crate) policy: Arc<str>,
+}
+
+impl Going {
+    /// What a warrant permits to end.
+    #[must_use]
+    pub(crate) fn of(warrant: &Warrant) -> Going {
+        Going {
+            key: warrant.key,
+            mode: warrant.mode(),
+            policy: Arc::clone(&warrant.policy().name),
+        }
+    }
 }
 
 /// What floors and gates depend on, read right before the statement.

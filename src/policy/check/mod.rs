@@ -9,10 +9,12 @@ mod names;
 mod policy;
 
 #[cfg(test)]
+pub(crate) use policy::DATABASE_LIMIT_KEYS;
+#[cfg(test)]
 pub(crate) use policy::LIMIT_KEYS;
 #[cfg(test)]
 pub(crate) use policy::POLICY_KEYS;
-pub(crate) use policy::limits;
+pub(crate) use policy::limits_of_database;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -42,6 +42,20 @@ const LONGEST_NAME: usize = 63;
 /// The keys of limits that policies and the configuration share.
 pub(crate) const LIMIT_KEYS: [&str; 6] = ["per_cycle", "per_hour", "per_day", "share", "undo_records", "respawns"];
 
+/// Those of the configuration.
+pub(crate) const DATABASE_LIMIT_KEYS: [&str; 7] = [
+    "per_cycle",
+    "per_hour",
+    "per_day",
+    "share",
+    "undo_records",
+    "respawns",
+    "parallel",
+];
+
+/// The most actions at the same time. Each takes a connection, and a thread of the daemon.
+const MOST_PARALLEL: u64 = 16;
+
 impl Check {
     pub(super) fn policy(&mut self, file: usize, item: &Node) -> Option<Policy> {
         let fields = self.inspections[file].fields(item, "a policy", &POLICY_KEYS)?;
@@ -378,9 +392,30 @@ fn keep(inspection: &mut Inspection, node: &Node) -> Option<Keep> {
     })
 }
 
-/// Reads `limits`, of a policy or of the configuration.
-pub(crate) fn limits(inspection: &mut Inspection, node: &Node) -> Option<Limits> {
+/// Reads the `limits` of the configuration.
+pub(crate) fn limits_of_database(inspection: &mut Inspection, node: &Node) -> Option<Limits> {
+    let fields = inspection.fields(node, "`limits`", &DATABASE_LIMIT_KEYS)?;
+    let parallel = match fields.get("parallel") {
+        None => Some(None),
+        Some(node) => inspection
+            .number(node, "parallel", 1, MOST_PARALLEL)
+            .map(|number| u32::try_from(number).ok()),
+    };
+    let limits = limits_among(inspection, &fields);
+    Some(Limits {
+        parallel: parallel?,
+        ..limits?
+    })
+}
+
+/// Reads the `limits` of a policy.
+fn limits(inspection: &mut Inspection, node: &Node) -> Option<Limits> {
     let fields = inspection.fields(node, "`limits`", &LIMIT_KEYS)?;
+    limits_among(inspection, &fields)
+}
+
+/// The limits that policies and the configuration share.
+fn limits_among(inspection: &mut Inspection, fields: &Fields<'_>) -> Option<Limits> {
     let mut budget = |key: &'static str| match fields.get(key) {
         None => Some(None),
         Some(node) => inspection
@@ -404,6 +439,7 @@ pub(crate) fn limits(inspection: &mut Inspection, node: &Node) -> Option<Limits>
         share: share?,
         undo_records: undo_records?,
         respawns: respawns?,
+        parallel: None,
     };
     for (small, large, names) in [
         (limits.per_hour, limits.per_day, ("per_hour", "per_day")),

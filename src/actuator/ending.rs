@@ -1,0 +1,125 @@
+//! Sessions that actions on one database are ending, shared by all who act on it.
+//!
+//! Floors and gates are checked again right before an action, and several act at once: two that look at the same four sessions must
+//! not both end one where three have to stay. So whoever looks counts what the others have begun as gone, and enters its own session in
+//! the same step. What was entered stays until the database's loop has taken it over, as followed or as spared.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::decide::guard::Going;
+use crate::decide::reason::Lapse;
+
+/// All that is being ended.
+#[derive(Debug, Default)]
+pub struct Ending(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Actions that have ended, whose sessions are not known to be gone.
+    followed: Vec<Going>,
+    /// Actions under way.
+    begun: Vec<Going>,
+}
+
+impl Inner {
+    fn all(&self) -> Vec<Going> {
+        self.followed.iter().chain(&self.begun).cloned().collect()
+    }
+}
+
+impl Ending {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is being ended now; to be asked before the sessions are read.
+    #[must_use]
+    pub(crate) fn now(&self) -> Vec<Going> {
+        self.lock().all()
+    }
+
+    /// Enters a session that is about to be ended, if `stopped` finds nothing against it given what else is being ended. `before` is
+    /// [`Self::now`] from before the sessions were read: one that is gone since then is among the sessions that were read.
+    pub(crate) fn begin(
+        &self,
+        going: Going,
+        before: Vec<Going>,
+        stopped: impl FnOnce(&[Going]) -> Option<Lapse>,
+    ) -> Option<Lapse> {
+        let mut inner = self.lock();
+        let mut counted = inner.all();
+        counted.extend(before);
+        let lapse = stopped(&counted);
+        if lapse.is_none() {
+            inner.begun.push(going);
+        }
+        lapse
+    }
+
+    /// Replaces what is followed.
+    pub(crate) fn follow(&self, followed: Vec<Going>) {
+        self.lock().followed = followed;
+    }
+
+    /// An action has ended. Its session was entered as followed before, if it is.
+    pub(crate) fn ended(&self, ended: &Going) {
+        self.lock().begun.retain(|begun| begun != ended);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::in_force::RunMode;
+    use crate::session::SessionKey;
+    use crate::session::time::DbTime;
+
+    fn going(sid: u32) -> Going {
+        Going {
+            key: SessionKey {
+                inst_id: 1,
+                sid,
+                serial: 1,
+                logon_time: DbTime(0),
+            },
+            mode: RunMode::Enforce,
+            policy: "idle".into(),
+        }
+    }
+
+    /// Permits while more than three of four are left.
+    fn floor(counted: &[Going]) -> Option<Lapse> {
+        (!counted.is_empty()).then_some(Lapse::Used)
+    }
+
+    #[test]
+    fn two_that_have_read_the_same_sessions_do_not_both_begin() {
+        let ending = Ending::default();
+        let (one, other) = (ending.now(), ending.now());
+        assert_eq!(ending.begin(going(1), one, floor), None);
+        assert_eq!(ending.begin(going(2), other, floor), Some(Lapse::Used));
+        assert_eq!(ending.now(), [going(1)], "who is stopped is not entered");
+    }
+
+    #[test]
+    fn who_is_spared_is_there_again_and_who_is_ended_is_counted_until_a_snapshot_says_otherwise() {
+        let ending = Ending::default();
+        assert_eq!(ending.begin(going(1), Vec::new(), floor), None);
+        ending.ended(&going(1));
+        let read_before = ending.now();
+        assert_eq!(
+            ending.begin(going(2), read_before, floor),
+            None,
+            "nobody is being ended"
+        );
+        ending.follow(vec![going(2)]);
+        ending.ended(&going(2));
+        let read_before = ending.now();
+        ending.follow(Vec::new());
+        assert!(
+            ending.begin(going(3), read_before, floor).is_some(),
+            "it was there when the sessions were read"
+        );
+        assert_eq!(ending.begin(going(3), ending.now(), floor), None);
+    }
+}

@@ -1,0 +1,326 @@
+//! What is permitted and how it is shared out: warrants wait for their turn here, and are given to whoever is free, one at a time.
+//!
+//! Each cycle decides anew about everybody whose turn has not come: a warrant that waits is replaced by the newest one for its session, or
+//! dropped. What was given to somebody is under way, and stays so until it has an outcome.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::daemon::actor::drop_unused;
+use crate::daemon::database::crew::LOGS_OFF_AFTER;
+use crate::daemon::database::orders::Trouble;
+use crate::daemon::database::{BatchState, Database, whole_seconds};
+use crate::daemon::messages::{Acted, Batch, Order, Polled, Task};
+use crate::daemon::standby::{ConnectionState, names};
+use crate::daemon::wishes::OrderStep;
+use crate::decide::cycle::{Done, remember};
+use crate::decide::guard::{Going, Warrant};
+use crate::decide::in_force::DatabaseRules;
+use crate::decide::ledger::later;
+use crate::decide::outcome::Outcome;
+use crate::decide::verify::{FollowState, Following};
+use crate::oracle::Error;
+use crate::session::snapshot::Snapshot;
+
+/// The sessions that earlier actions are ending. One that was only asked to go, and has not gone within an hour, is expected to stay.
+pub(super) fn going(following: &Following) -> Vec<Going> {
+    let followed = following.iter();
+    let followed = followed.filter(|(_, followed)| followed.state != FollowState::Asked);
+    let going = followed.map(|(key, followed)| Going {
+        key: *key,
+        mode: followed.mode,
+        policy: Arc::clone(&followed.policy),
+    });
+    going.collect()
+}
+
+impl Database {
+    /// How many may act at the same time.
+    pub(super) fn parallel(&self) -> usize {
+        usize::try_from(self.rules.limits().parallel).unwrap_or(1)
+    }
+
+    /// Has the connections to act on asked whether they live, and where it may be, those that are missing made.
+    pub(super) fn stand_by(&mut self, may_connect: bool) {
+        let now = self.clock.now();
+        let may_connect = match &self.acting {
+            BatchState::Free => may_connect,
+            BatchState::Waiting { until, .. } => may_connect && now >= *until,
+            BatchState::GaveUp { .. } => false,
+        };
+        if let Some(standing) = self.standby.ask(now, may_connect) {
+            // Without its thread the daemon ends.
+            let _ = self.crew.order_lead(Order::Stand(standing), now);
+        }
+        let idle = if self.standby.is_needed() {
+            LOGS_OFF_AFTER
+        } else {
+            Duration::ZERO
+        };
+        self.crew.keep_up(idle, now);
+    }
+
+    /// Where none stands by, nothing is permitted until one does; where some do, acting goes on.
+    fn stood(&mut self, worker: usize, places: &[ConnectionState]) {
+        let now = self.clock.now();
+        if let Some(error) = self.crew.stood(worker, places, now, self.settings.poll) {
+            self.watcher.helper_failed(&self.settings.name, &error);
+        }
+        if !self.crew.is_lead(worker) {
+            return;
+        }
+        self.standby.answered(places, now, self.settings.poll);
+        self.watcher.standing(&self.settings.name, places);
+        if self.crew.stands() {
+            if self.trouble == Some(Trouble::Connection) {
+                self.goes_on();
+            }
+            if matches!(self.acting, BatchState::Waiting { .. }) && places.iter().all(|place| place.stands) {
+                self.acting = BatchState::Free;
+                self.acting_backoff.reset();
+            }
+        } else if let Some(error) = places.iter().find_map(|place| place.error.as_ref())
+            // Who is at a warrant finds out for itself.
+            && self.memory.under_way.is_empty()
+        {
+            self.act_later(error);
+        }
+    }
+
+    /// What the warrants of this snapshot have in common.
+    fn batch(
+        &self,
+        polled: &Polled,
+        rules: Arc<DatabaseRules>,
+        now: DateTime<Utc>,
+        told: Option<Sender<OrderStep>>,
+    ) -> Arc<Batch> {
+        Arc::new(Batch {
+            began: polled.began,
+            read_in: whole_seconds(polled.took),
+            good_for: self.settings.poll * 2,
+            today: self.rules.today(now),
+            rules,
+            stepped: self.memory.clocks.stepped(),
+            ending: Arc::clone(&self.ending),
+            own: self.own.clone(),
+            instances: names(&polled.snapshot),
+            texts: polled.capabilities.texts,
+            revoked: Arc::clone(&self.revoked),
+            told,
+        })
+    }
+
+    /// Puts the warrants of a cycle in the place of those that wait, and shares them out.
+    pub(super) fn permit(
+        &mut self,
+        warrants: Vec<Warrant>,
+        polled: &Polled,
+        rules: Arc<DatabaseRules>,
+        now: DateTime<Utc>,
+    ) {
+        let batch = self.batch(polled, rules, now, None);
+        let seen = |warrant: &Warrant| Some(polled.snapshot.only(polled.snapshot.find(warrant.key())?));
+        let tasks = warrants.into_iter().filter_map(|warrant| {
+            let seen = seen(&warrant)?;
+            let batch = Arc::clone(&batch);
+            Some(Task { warrant, seen, batch })
+        });
+        let before = std::mem::replace(&mut self.waiting, tasks.collect());
+        for old in before {
+            let is_renewed = self.waiting.iter().any(|new| new.is_for_the_same(&old));
+            if !is_renewed {
+                let why = "a newer snapshot gave it no turn";
+                self.drop_task(&old, Outcome::Revoked, why);
+            }
+        }
+        self.share_out();
+    }
+
+    /// Gives an operator's order to somebody who is free; whether there was anybody.
+    pub(super) fn order(
+        &mut self,
+        (warrant, seen): (Warrant, Snapshot),
+        polled: &Polled,
+        rules: Arc<DatabaseRules>,
+        now: DateTime<Utc>,
+        told: Sender<OrderStep>,
+    ) -> bool {
+        let place = self.standby.place_of(warrant.key().inst_id);
+        let batch = self.batch(polled, rules, now, Some(told));
+        match self.crew.free_for(place, self.parallel()) {
+            Some(worker) => self.give(worker, Task { warrant, seen, batch }),
+            None => false,
+        }
+    }
+
+    /// Whether somebody could take an order for a session on this instance at once. If not, help is called where that is possible.
+    pub(super) fn is_free_for(&mut self, inst_id: u32) -> bool {
+        let place = self.standby.place_of(inst_id);
+        let is_free = self.crew.free_for(place, self.parallel()).is_some();
+        if !is_free {
+            self.call((place, 1));
+        }
+        is_free
+    }
+
+    fn call(&mut self, waiting: (Option<u32>, usize)) {
+        let (parallel, now) = (self.parallel(), self.clock.now());
+        self.crew.call(waiting, self.standby.instances(), parallel, now);
+    }
+
+    fn give(&mut self, worker: usize, task: Task) -> bool {
+        let place = self.standby.place_of(task.warrant.key().inst_id);
+        let journal_fails = self.trouble == Some(Trouble::Journal);
+        let given = self.crew.give(worker, task, place, journal_fails, self.clock.now());
+        if let Some(task) = self.crew.task(worker).filter(|_| given) {
+            self.memory.under_way.begin(task.begun.clone());
+        }
+        given
+    }
+
+    /// Gives what waits to whoever is free, drops what has waited for too long, and calls for help.
+    pub fn share_out(&mut self) {
+        for task in std::mem::take(&mut self.waiting) {
+            if let Some((outcome, why)) = task.batch.lapsed(&*self.clock) {
+                self.drop_task(&task, outcome, &why);
+                continue;
+            }
+            let place = self.standby.place_of(task.warrant.key().inst_id);
+            match self.crew.free_for(place, self.parallel()) {
+                // Without its thread the daemon ends.
+                Some(worker) => drop(self.give(worker, task)),
+                None => self.waiting.push(task),
+            }
+        }
+        let mut waiting = BTreeMap::new();
+        for task in &self.waiting {
+            let place = self.standby.place_of(task.warrant.key().inst_id);
+            *waiting.entry(place).or_insert(0) += 1;
+        }
+        for of_place in waiting {
+            self.call(of_place);
+        }
+    }
+
+    /// Drops all that waits.
+    pub(super) fn drop_waiting(&mut self, outcome: Outcome, why: &str) {
+        for task in std::mem::take(&mut self.waiting) {
+            self.drop_task(&task, outcome, why);
+        }
+    }
+
+    fn drop_task(&mut self, task: &Task, outcome: Outcome, why: &str) {
+        let done = drop_unused(task, outcome, why, &mut *self.witness);
+        self.done(done, task.batch.stepped);
+    }
+
+    fn done(&mut self, mut done: Done, stepped: TimeDelta) {
+        self.watcher.done(&self.settings.name, &done);
+        self.wishes.done(&done);
+        self.memory.under_way.end(&done.begun());
+        done.at = later(done.at, self.memory.clocks.stepped() - stepped);
+        remember(&mut self.memory, done);
+        // Before its action counts as ended.
+        self.ending.follow(going(&self.memory.following));
+    }
+
+    pub(super) fn acted(&mut self, worker: usize, acted: Acted) {
+        let answers = matches!(acted, Acted::Standing(_) | Acted::Through(_));
+        if self.crew.goes_on(worker, answers, self.clock.now()) {
+            self.replace_lead();
+            self.watcher.hanging(&self.settings.name, self.crew.lost());
+        }
+        match acted {
+            Acted::Connected(own) => self.remember_own(own),
+            Acted::Standing(places) => {
+                self.stood(worker, &places);
+                self.share_out();
+            }
+            Acted::Done(done, stepped) => self.done(*done, stepped),
+            Acted::JournalFailed(why) => {
+                self.trouble = Some(Trouble::Journal);
+                self.watcher.acting_stopped(&self.settings.name, &why);
+                self.not_carried_out(worker, &format!("write the intent to the journal: {why}"));
+            }
+            Acted::Unreachable(error) => {
+                self.not_carried_out(worker, &error.to_string());
+                if self.crew.is_lead(worker) && !self.crew.others_stand() {
+                    self.act_later(&error);
+                } else {
+                    self.crew.failed(&error, self.clock.now(), self.settings.poll);
+                    self.watcher.helper_failed(&self.settings.name, &error);
+                }
+            }
+            Acted::Through(stands) => self.through(worker, stands),
+        }
+    }
+
+    /// What waits would meet the same, so nobody is given anything more of these warrants.
+    fn not_carried_out(&mut self, worker: usize, why: &str) {
+        self.waiting.clear();
+        if let Some(task) = self.crew.task(worker) {
+            task.failed = true;
+            if task.by_hand {
+                self.wishes.not_carried_out(why);
+            }
+        }
+    }
+
+    fn through(&mut self, worker: usize, stands: Vec<u32>) {
+        if let Some(task) = self.crew.through(worker, stands, self.clock.now()) {
+            self.memory.under_way.end(&task.begun);
+            self.ending.ended(&task.going);
+            if task.by_hand {
+                self.wishes.not_carried_out("the daemon dropped it; its log says why");
+            }
+            if self.trouble == Some(Trouble::Journal) && task.shows_journal && !task.failed {
+                self.goes_on();
+            }
+        }
+        if matches!(self.acting, BatchState::Free) {
+            self.acting_backoff.reset();
+        }
+        self.rest_if_idle();
+        self.share_out();
+    }
+
+    /// Lets other entries of the same database act where nothing is under way here.
+    pub(super) fn rest_if_idle(&mut self) {
+        if self.memory.under_way.is_empty() && self.waiting.is_empty() {
+            self.kin.rest(self.memory.ledger.own());
+        }
+    }
+
+    /// Has another stand by in the place of a lead that does not come back from a call, if there is one.
+    pub(super) fn replace_lead(&mut self) {
+        if self.crew.replace_lead(self.parallel(), self.clock.now()) {
+            self.standby.passed_on();
+        }
+    }
+
+    fn goes_on(&mut self) {
+        self.trouble = None;
+        self.watcher.acting_goes_on(&self.settings.name);
+    }
+
+    fn act_later(&mut self, error: &Error) {
+        self.trouble = Some(Trouble::Connection);
+        let why = error.to_string();
+        self.watcher.acting_failed(&self.settings.name, error);
+        self.acting = match self.acting_backoff.after(error.class, self.settings.poll) {
+            Some(pause) => BatchState::Waiting {
+                until: self.clock.now().plus(pause),
+                why,
+            },
+            None => BatchState::GaveUp { why },
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests;
