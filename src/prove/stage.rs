@@ -315,7 +315,14 @@ impl<'a> Stage<'a> {
     pub(super) fn dismiss(&mut self, mut player: Player) {
         if player.returned().is_none() && player.is_busy() {
             self.end(&player);
-            player.waits(BUSY_LIMIT);
+            let began = self.clock.now();
+            // Its seat is read meanwhile, as in every other wait.
+            while player.waits(LONGEST_PAUSE).is_none()
+                && player.is_busy()
+                && self.clock.now().since(began) < BUSY_LIMIT
+            {
+                let _ = self.look(player.decoy.key());
+            }
         }
         if let DecoyClient::Waits(connection) = player.client {
             connection.close(GRACE);
