@@ -347,6 +347,84 @@ fn guarantees_name_tests_that_exist() {
     }
 }
 
+/// CONTRIBUTING.md says which test fails if a step is forgotten. It has to be one that can.
+#[test]
+fn the_recipes_name_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    rust_files(&root.join("src"), &mut files);
+    rust_files(&root.join("tests"), &mut files);
+    let code: String = files
+        .iter()
+        .map(|path| std::fs::read_to_string(path).expect("readable"))
+        .collect();
+    let page = read("CONTRIBUTING.md");
+    let is_test = |word: &&str| {
+        let name = word.rsplit("::").next().unwrap_or_default();
+        name.matches('_').count() > 3 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(is_test).collect();
+    assert!(named.len() > 8, "{named:?}");
+    for name in named {
+        let function = name.rsplit("::").next().unwrap_or_default();
+        assert!(
+            code.contains(&format!("fn {function}(")),
+            "CONTRIBUTING.md names {name}, and there is no such test"
+        );
+    }
+}
+
+/// As GitHub makes an anchor of a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn every_link_within_the_documents_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let in_docs = std::fs::read_dir(root.join("docs"))
+        .expect("docs")
+        .map(|entry| entry.expect("readable").path());
+    let mut pages: Vec<PathBuf> = in_docs
+        .filter(|path| path.extension().is_some_and(|is| is == "md"))
+        .collect();
+    let others = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "tests/README.md",
+    ];
+    pages.extend(others.map(|name| root.join(name)));
+    let mut links = 0;
+    for page in pages {
+        let text = std::fs::read_to_string(&page).expect("readable");
+        for (_, target) in text.match_indices("](").map(|(at, _)| (at, &text[at + 2..])) {
+            let target = target.split(')').next().unwrap_or_default();
+            if target.contains("://") || target.is_empty() {
+                continue;
+            }
+            links += 1;
+            let (path, fragment) = target.split_once('#').unwrap_or((target, ""));
+            let leads_to = if path.is_empty() {
+                page.clone()
+            } else {
+                page.parent().expect("a folder").join(path)
+            };
+            assert!(leads_to.exists(), "{}: {target} leads nowhere", page.display());
+            if !fragment.is_empty() {
+                let there = std::fs::read_to_string(&leads_to).expect("readable");
+                let mut headings = there.lines().filter(|line| line.starts_with('#'));
+                let is_there = headings.any(|line| anchor(line.trim_start_matches('#').trim()) == fragment);
+                assert!(is_there, "{}: {target} has no such heading", page.display());
+            }
+        }
+    }
+    assert!(links > 40, "{links}");
+}
+
 /// The tables under the heading `## heading` of a page: each row's cells.
 fn rows(page: &str, heading: &str) -> Vec<Vec<String>> {
     let (_, text) = page.split_once(&format!("\n## {heading}\n")).expect(heading);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::site::{Daemon, Db, Site, thin, until};
@@ -275,4 +276,97 @@ fn a_long_reason_is_cut_and_the_pause_holds() {
     let reason = record["reason"].as_str().expect("a text");
     assert!(reason.starts_with(r"\x1bä") && reason.len() == 1_000, "{reason}");
     nobody_is_ended(&db, &daemon);
+}
+
+/// Several daemons on one host: each is meant by its own configuration, running, stopped or hanging, and never by another's.
+#[test]
+fn a_command_never_reaches_the_daemon_of_another_configuration() {
+    let ((db, site), (other_db, other)) = (office(), office());
+    let in_there = |command: &mut Command| {
+        command.env("RUNTIME_DIRECTORY", site.path("runtime"));
+    };
+    let there = |arguments: &[&str]| {
+        let mut command = other.command(&thin());
+        in_there(&mut command);
+        let output = command.args(["--config", "orareaper.yaml"]).args(arguments).output();
+        let output = output.expect("it runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let is_paused = |site: &Site| site.path("state/paused").exists();
+    fs::create_dir_all(other.path("state")).expect("made");
+    let daemon = site.run(&thin());
+    daemon.looks("orcl", 1);
+    let running = format!("the daemon (process {}", daemon.pid());
+
+    // The other one does not run.
+    assert_eq!(orareaper(&site, &["pause", "--reason", "an incident"]).0, 0);
+    let (status, said) = there(&["resume"]);
+    assert!(
+        status == Some(0) && said.contains("was not paused") && is_paused(&site),
+        "{said}"
+    );
+    assert_eq!(orareaper(&site, &["resume"]).0, 0);
+    let (status, said) = there(&["pause"]);
+    assert!(
+        status == Some(2) && said.contains(&format!("not paused: {running}")),
+        "{said}"
+    );
+    assert!(is_paused(&other) && !is_paused(&site));
+    assert_eq!(there(&["resume"]).0, Some(0));
+    let twin = db
+        .world
+        .sessions()
+        .into_iter()
+        .find(|session| session.username.as_deref() == Some("SCOTT"));
+    let twin = twin.expect("one of five");
+    let name = format!("{},{},@1", twin.sid, twin.serial);
+    let (status, said) = there(&["kill", &name, "--yes", "--reason", "a test"]);
+    assert_eq!(
+        (status, db.kills().len(), other_db.kills().len()),
+        (Some(0), 0, 1),
+        "{said}"
+    );
+
+    // It hangs.
+    let hanging = other.run_with(&thin(), in_there);
+    hanging.looks("orcl", 1);
+    hanging.signal("STOP");
+    let (status, said) = there(&["pause"]);
+    assert!(status == Some(2) && said.contains("not confirmed"), "{said}");
+    assert!(is_paused(&other) && !is_paused(&site));
+    assert_eq!(there(&["resume"]).0, Some(0));
+    assert!(!is_paused(&other));
+    // Where nothing says which is meant, all are, and the one that does not answer is named.
+    other.write("orareaper.yaml", "");
+    fs::remove_file(other.path("orareaper.yaml")).expect("it was there");
+    let (status, said) = there(&["pause"]);
+    let silent = "not confirmed: the daemon at";
+    assert!(
+        status == Some(2) && said.contains(&running) && said.contains(silent) && is_paused(&site),
+        "{said}"
+    );
+    hanging.signal("CONT");
+}
+
+#[test]
+fn a_second_pause_keeps_the_reason_of_the_first() {
+    let (_db, site) = office();
+    let daemon = site.run(&thin());
+    daemon.looks("orcl", 1);
+    assert_eq!(orareaper(&site, &["pause", "--reason", "call Maria"]).0, 0);
+    let (status, said) = orareaper(&site, &["pause", "--reason", "a restore"]);
+    assert!(
+        status == 0 && said.contains("it was paused already") && said.contains(": call Maria; "),
+        "{said}"
+    );
+    until("the page", || {
+        let page = daemon.page("/").1;
+        page.contains("call Maria; ") && page.contains(": a restore")
+    });
+    // Without a daemon too.
+    drop(daemon);
+    let (status, said) = orareaper(&site, &["pause"]);
+    let kept = fs::read_to_string(site.path("state/paused")).expect("it is there");
+    assert!(status == 0 && kept.contains("call Maria; "), "{said} {kept}");
 }

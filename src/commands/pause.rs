@@ -10,6 +10,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
@@ -26,26 +27,48 @@ const STATE: &str = "/var/lib/orareaper";
 
 /// Pauses.
 pub(crate) fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: SystemClock) -> ExitStatus {
-    let by = who();
-    let reason = shortened(reason);
+    let (by, reason) = (who(), shortened(reason));
     let question = Question::Pause {
         by: by.clone(),
         reason: reason.clone(),
     };
-    let meant = match meant(config, state) {
-        Ok(meant) => meant,
+    let began = clock.utc();
+    let found = match daemons(config, state) {
+        Ok(found) => found,
         Err(problem) => return fail(&format!("not paused: {problem}")),
     };
-    if !meant.is_empty() {
-        let confirmed = meant.iter().map(|socket| confirm(socket, &question, told_paused));
-        // Every daemon is asked, whatever the previous one answered.
-        let all: Vec<bool> = confirmed.collect();
-        return if all.into_iter().all(|fine| fine) {
-            ExitStatus::Fine
-        } else {
-            ExitStatus::Failed
-        };
+    // Every daemon is asked, whatever the previous one answered.
+    let mut status = ExitStatus::Fine;
+    for socket in &found.meant {
+        if !confirm(socket, &question, |answer| told_paused(answer, began)) {
+            status = ExitStatus::Failed;
+        }
     }
+    for socket in &found.silent {
+        status = fail(&format!(
+            "not confirmed: the daemon at {} does not answer",
+            socket.display()
+        ));
+    }
+    if found.meant.is_empty() {
+        let since = Some(began);
+        if pause_by_file(config, state, Pause { by, reason, since }) != ExitStatus::Fine {
+            status = ExitStatus::Failed;
+        }
+        for other in &found.others {
+            status = fail(&format!(
+                "not paused: the daemon (process {}), which runs with {}; to pause it, use --state {}",
+                other.pid,
+                other.config.display(),
+                other.state.display()
+            ));
+        }
+    }
+    status
+}
+
+/// Pauses a state folder whose daemon does not run, or does not answer.
+fn pause_by_file(config: &Path, state: Option<&Path>, pause: Pause) -> ExitStatus {
     let folder = match folder(config, state) {
         Ok(folder) => folder,
         Err(problem) => return fail(&problem),
@@ -54,11 +77,7 @@ pub(crate) fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: Sy
         return fail(&format!("not paused: {problem}"));
     }
     let file = pause::file(&folder);
-    let pause = Pause {
-        by,
-        reason,
-        since: Some(clock.utc()),
-    };
+    let pause = pause.after(pause::read(&folder));
     if let Err(error) = pause::set(&folder, &pause) {
         return fail(&format!("not paused: write {}: {error}", file.display()));
     }
@@ -141,7 +160,7 @@ pub(crate) fn resume(config: &Path, state: Option<&Path>) -> ExitStatus {
 }
 
 /// Asks a daemon and reports its answer. `true` if the daemon did what it was asked.
-fn confirm(socket: &Path, question: &Question, told: fn(&Answer) -> bool) -> bool {
+fn confirm(socket: &Path, question: &Question, told: impl Fn(&Answer) -> bool) -> bool {
     match ask(socket, question) {
         Ok(answer) => told(&answer),
         Err(error) => {
@@ -154,7 +173,7 @@ fn confirm(socket: &Path, question: &Question, told: fn(&Answer) -> bool) -> boo
     }
 }
 
-fn told_paused(answer: &Answer) -> bool {
+fn told_paused(answer: &Answer, began: DateTime<Utc>) -> bool {
     let (pid, state) = (answer.pid, answer.state.display());
     let Some(pause) = answer.pause.clone().map(Pause::from) else {
         fail(&format!(
@@ -162,6 +181,9 @@ fn told_paused(answer: &Answer) -> bool {
         ));
         return false;
     };
+    if pause.since.is_some_and(|since| since < began) {
+        say("it was paused already");
+    }
     say(&format!(
         "{pause}\nthe daemon (process {pid}, state folder {state}) takes no action on any database until `orareaper resume`"
     ));
@@ -202,46 +224,54 @@ fn told_resumed(answer: &Answer) -> bool {
     }
 }
 
-/// The sockets of the daemons to ask: those of the given state folder, else those started with the configuration, else all on
-/// this host.
+/// The daemons of this host, as a command looks for its own.
+#[derive(Debug, Default)]
+struct Daemons {
+    /// The sockets of those that are meant.
+    meant: Vec<PathBuf>,
+    /// The sockets of those that are meant and do not answer.
+    silent: Vec<PathBuf>,
+    /// Those that answer and are not meant.
+    others: Vec<Answer>,
+}
+
+/// Finds the daemon of a state folder: the one that is given, or that the configuration names, which the daemon that was started
+/// with this configuration is meant by too. Without either, all daemons are meant. Another one never is: it watches other databases.
 ///
 /// # Errors
 /// When there is none but one that this user may not ask; the error says who may.
-fn meant(config: &Path, state: Option<&Path>) -> Result<Vec<PathBuf>, String> {
+fn daemons(config: &Path, state: Option<&Path>) -> Result<Daemons, String> {
     let whole = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let named = state.map(Path::to_owned).or_else(|| configured_in(config).ok());
+    let named = named.map(|folder| whole(&folder));
+    let started_with = state.is_none().then(|| whole(config));
+    let is_meant = |answer: &Answer| {
+        named.as_ref().is_none_or(|folder| answer.state == *folder)
+            || started_with.as_ref().is_some_and(|config| answer.config == *config)
+    };
+    // The name of a socket says which state folder it is of.
+    let may_be_meant = |socket: &Path| named.as_deref().is_none_or(|folder| is_of(socket, folder));
     // A daemon that cannot use a runtime directory listens in its state folder.
-    let folder = state.map(Path::to_owned).or_else(|| folder(config, None).ok());
-    let (mut found, mut closed) = (Vec::new(), Vec::new());
-    for socket in sockets(folder.as_deref()) {
+    let in_state = state.map(Path::to_owned).or_else(|| state_folder(config, None).ok());
+    let (mut found, mut closed) = (Daemons::default(), None);
+    for socket in sockets(in_state.as_deref()) {
         match ask(&socket, &Question::Status) {
-            Ok(answer) => found.push((socket, answer)),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => closed.push(socket),
-            Err(_) => {}
+            Ok(answer) if is_meant(&answer) => found.meant.push(socket),
+            Ok(answer) => found.others.push(answer),
+            Err(_) if !may_be_meant(&socket) => {}
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => closed = Some(socket),
+            // A daemon that was killed has left it.
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {}
+            Err(_) => found.silent.push(socket),
         }
     }
-    let of = |is: &dyn Fn(&Answer) -> bool| -> Vec<PathBuf> {
-        let chosen = found.iter().filter(|(_, answer)| is(answer));
-        chosen.map(|(socket, _)| socket.clone()).collect()
-    };
-    let mut chosen = if let Some(state) = state {
-        let state = whole(state);
-        of(&|answer| answer.state == state)
-    } else {
-        let config = whole(config);
-        of(&|answer| answer.config == config)
-    };
-    if chosen.is_empty() && state.is_none() {
-        chosen = of(&|_| true);
-    }
-    // The name of a socket says which state folder it is of.
-    let is_meant = |socket: &&PathBuf| folder.as_deref().is_none_or(|folder| is_of(socket, &whole(folder)));
-    match closed.iter().find(is_meant) {
-        Some(socket) if chosen.is_empty() => Err(format!(
+    match closed {
+        Some(socket) if found.meant.is_empty() => Err(format!(
             "the daemon at {} obeys only root and its own user{}: run this with sudo",
             socket.display(),
-            owner_of(socket).map_or_else(String::new, |uid| format!(" (uid {uid})"))
+            owner_of(&socket).map_or_else(String::new, |uid| format!(" (uid {uid})"))
         )),
-        Some(_) | None => Ok(chosen),
+        Some(_) | None => Ok(found),
     }
 }
 
@@ -250,7 +280,11 @@ fn meant(config: &Path, state: Option<&Path>) -> Result<Vec<PathBuf>, String> {
 /// # Errors
 /// When there are several, or this user may not ask it, which was reported.
 pub(crate) fn one_meant(config: &Path, state: Option<&Path>) -> Result<Option<PathBuf>, ExitStatus> {
-    match meant(config, state).map_err(|problem| fail(&problem))?.as_slice() {
+    match daemons(config, state)
+        .map_err(|problem| fail(&problem))?
+        .meant
+        .as_slice()
+    {
         [] => Ok(None),
         [socket] => Ok(Some(socket.clone())),
         several => {
@@ -298,9 +332,9 @@ pub(crate) fn state_folder(config: &Path, state: Option<&Path>) -> Result<PathBu
     if let Some(state) = state {
         return Ok(state.to_owned());
     }
-    match crate::yaml::files::read(config) {
-        Ok(bytes) => Ok(configured(&String::from_utf8_lossy(&bytes), config)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(PathBuf::from(STATE)),
+    match configured_in(config) {
+        Ok(folder) => Ok(folder),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(PathBuf::from(STATE)),
         Err(error) => {
             let remedy = if error.kind() == io::ErrorKind::PermissionDenied {
                 "run this with sudo, or name the state folder with --state"
@@ -313,6 +347,12 @@ pub(crate) fn state_folder(config: &Path, state: Option<&Path>) -> Result<PathBu
             ))
         }
     }
+}
+
+/// The state folder that a configuration names.
+fn configured_in(config: &Path) -> io::Result<PathBuf> {
+    let bytes = crate::yaml::files::read(config)?;
+    Ok(configured(&String::from_utf8_lossy(&bytes), config))
 }
 
 /// The state folder to use if no daemon answers.

@@ -22,6 +22,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, Monotonic};
+use crate::daemon::wishes::LONGEST_REASON;
 use crate::terminal::visible::visible;
 
 /// At most this many bytes of the file are read.
@@ -96,6 +97,23 @@ impl Pause {
     #[must_use]
     pub(crate) fn is_trouble(&self) -> bool {
         self.by == ITSELF
+    }
+
+    /// This pause, set while another one may hold: who set that one, and when, stays, and both reasons are kept.
+    #[must_use]
+    pub(crate) fn after(self, earlier: Option<Pause>) -> Pause {
+        let says_something = |earlier: &Pause| !earlier.by.starts_with(BY_FILE) || !earlier.reason.is_empty();
+        let Some(mut kept) = earlier.filter(|earlier| earlier.since.is_some() && says_something(earlier)) else {
+            return self;
+        };
+        let is_known = self.reason.is_empty() || kept.reason.contains(&self.reason);
+        let added = format!("{}; {}: {}", kept.reason, self.by, self.reason);
+        if kept.reason.is_empty() {
+            kept.reason = self.reason;
+        } else if !is_known && added.len() <= LONGEST_REASON {
+            kept.reason = added;
+        }
+        kept
     }
 
     fn unseen(by: String, reason: String) -> Pause {
@@ -254,15 +272,24 @@ impl Switch {
 
     /// Sets the switch. When this returns, no further statement begins.
     pub(crate) fn pause(&self, pause: &Pause) -> Moved {
-        let under_way = {
+        // The disk may not answer: it is asked when nothing begins any more.
+        let (under_way, told) = {
             let mut inner = self.lock();
             inner.moved += 1;
             inner.resumed_by = None;
-            inner.told = Some(pause.clone());
-            inner.under_way.values().cloned().collect()
+            let told = inner.told.replace(pause.clone());
+            (inner.under_way.values().cloned().collect(), told)
         };
-        let saved = self.is_the_folder().and_then(|()| set(&self.state, pause));
-        let unsaved = self.keep(pause, saved);
+        let on_disk = self.on_disk();
+        let pause = {
+            let mut inner = self.lock();
+            let earlier = told.or(inner.with_its_reason(on_disk));
+            let pause = pause.clone().after(earlier);
+            inner.told = Some(pause.clone());
+            pause
+        };
+        let saved = self.is_the_folder().and_then(|()| set(&self.state, &pause));
+        let unsaved = self.keep(&pause, saved);
         Moved {
             pause: self.look(),
             under_way,
@@ -496,6 +523,40 @@ mod tests {
     }
 
     #[test]
+    fn a_second_pause_adds_its_reason_and_takes_nothing_away() {
+        let of = |by: &str, reason: &str, minute: u32| Pause {
+            by: by.into(),
+            reason: reason.into(),
+            since: format!("2026-11-22T10:{minute:02}:00Z").parse().ok(),
+        };
+        let first = || of("maria", "month end", 1);
+        assert_eq!(of("root", "", 2).after(Some(first())), first());
+        assert_eq!(of("root", "month end", 2).after(Some(first())), first());
+        let both = of("maria", "month end; root: a restore", 1);
+        assert_eq!(of("root", "a restore", 2).after(Some(first())), both);
+        assert_eq!(of("root", &"a".repeat(LONGEST_REASON), 2).after(Some(first())), first());
+        assert_eq!(
+            of("root", "a restore", 2).after(Some(of("maria", "", 1))),
+            of("maria", "a restore", 1)
+        );
+        // An empty file says nothing, and trouble is nobody's.
+        for nothing in [
+            of("the file /x/paused", "", 1),
+            Pause::unseen(ITSELF.into(), "gone".into()),
+        ] {
+            assert_eq!(
+                of("root", "a restore", 2).after(Some(nothing)),
+                of("root", "a restore", 2)
+            );
+        }
+        // By the switch and by the file alike.
+        let stage = stage();
+        stage.switch.pause(&first());
+        let moved = stage.switch.pause(&of("root", "a restore", 2));
+        assert_eq!((moved.pause, read(&stage.state)), (Some(both.clone()), Some(both)));
+    }
+
+    #[test]
     fn a_file_that_anybody_made_pauses_and_removing_it_ends_that() {
         let Stage { state, switch, .. } = &stage();
         fs::write(file(state), "  backup \n runs\n").expect("written");
@@ -505,7 +566,11 @@ mod tests {
             "{pause}"
         );
         switch.pause(&month_end());
-        assert_eq!(switch.look(), Some(month_end()), "the newer reason");
+        let both = Pause {
+            reason: format!("backup runs; {}: {}", month_end().by, month_end().reason),
+            ..pause
+        };
+        assert_eq!(switch.look(), Some(both));
         fs::remove_file(file(state)).expect("removed");
         assert_eq!(switch.look(), None);
         assert!(!clear(state).expect("nothing to remove"));

@@ -2,7 +2,7 @@
 //!
 //! Killing a background process ends the instance; killing a backup's idle catalogue session fails the backup hours later;
 //! a redo transport session looks like any idle user. So the protections are always on, are checked before any condition, and
-//! are named in reports. A column that cannot be read protects.
+//! are named in reports. A missing column of those in [`ESSENTIAL`] spares everybody; the others widen a protection where they can be read.
 //!
 //! Clients set PROGRAM, MODULE and CLIENT_INFO. These columns can give a session a protection, but never take one away: a forged
 //! name only protects its forger, which is harmless. [`texts`] has the rules for each column.
@@ -40,6 +40,11 @@ pub struct ProtectionFacts {
 /// The set of a session's protections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Under(u16);
+
+const _: () = assert!(
+    Protection::ALL.len() <= u16::BITS as usize,
+    "a protection has no bit in `Under`"
+);
 
 impl Under {
     fn of(protection: Protection) -> Under {

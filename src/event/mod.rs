@@ -146,7 +146,7 @@ pub enum Event {
     Cycle(Arc<CycleReport>),
     /// No action is taken on any database until [`Event::Resumed`].
     Paused {
-        /// ClientGroup paused: an operator, the file.
+        /// Who paused: an operator, the file.
         by: String,
         /// The reason; may be empty.
         reason: String,
@@ -155,7 +155,7 @@ pub enum Event {
     },
     /// Actions are permitted again.
     Resumed {
-        /// ClientGroup ended the pause.
+        /// Who ended the pause.
         by: String,
     },
     /// The journal takes no records any more, so nobody is acted on.
