@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use orasim::scenario::{Behaviour, Length};
 use orasim::{Fault, Scenario, Strike};
@@ -281,19 +283,35 @@ fn is_found(driver: &Driver, (behaviour, expected): (&str, &[&str])) -> (Desk, V
     (desk, proof)
 }
 
+/// A proof mostly waits, so several run side by side.
+fn for_each_difference(prove: impl Fn((&str, &[&str])) + Sync) {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(difference) = DIFFERENCES.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    prove(*difference);
+                }
+            });
+        }
+    });
+    // A panic in a thread is one of the scope's.
+    assert!(next.into_inner() >= DIFFERENCES.len());
+}
+
 #[test]
 fn each_difference_is_found_and_no_other() {
     for driver in drivers().into_iter().filter(|driver| driver.name == "oci") {
-        for difference in DIFFERENCES {
-            is_found(&driver, *difference);
-        }
+        for_each_difference(|difference| {
+            is_found(&driver, difference);
+        });
     }
 }
 
 /// The rest of the way with the other driver: a database that takes what was written about one gives the same proof.
 #[test]
 fn what_is_written_of_a_difference_makes_a_database_that_differs_alike() {
-    for (behaviour, expected) in DIFFERENCES {
+    for_each_difference(|(behaviour, expected)| {
         let (desk, proof) = is_found(&thin(), (behaviour, expected));
         let file = desk.site.write("proof.json", proof.to_string());
         let mut read_back = Scenario::parse(&scenario("23.9.0.0.0", PLAIN, 1, "")).expect("a scenario");
@@ -302,7 +320,7 @@ fn what_is_written_of_a_difference_makes_a_database_that_differs_alike() {
         assert_eq!(again["behaviour"], proof["behaviour"], "{behaviour}");
         assert_eq!(subjects(&again, "differs"), set(expected), "{behaviour}");
         assert_eq!(status, 1, "{behaviour}");
-    }
+    });
 }
 
 #[test]
