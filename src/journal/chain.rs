@@ -19,7 +19,7 @@ use std::str::FromStr;
 use sha2::{Digest as _, Sha256};
 
 use crate::journal::files::Files;
-use crate::journal::{Error, RECORD_BYTES};
+use crate::journal::{Error, RECORD_BYTES, file};
 
 /// Bytes of a hash.
 const BYTES: usize = 16;
@@ -205,8 +205,14 @@ impl End {
     /// When a file cannot be read.
     pub(super) fn of(state: &Path) -> Result<End, Error> {
         let mut head = None;
-        for (newer, (path, opened)) in Files::open(state)?.newest_first().enumerate() {
-            let newer = u64::try_from(newer).unwrap_or(u64::MAX);
+        let files = Files::open(state)?;
+        // A crash in the middle of a rotation leaves no current file: what is written next begins one.
+        let missing = files
+            .newest_first()
+            .next()
+            .is_some_and(|(path, _)| path != file(state, 0));
+        for (newer, (path, opened)) in files.newest_first().enumerate() {
+            let newer = u64::try_from(newer + usize::from(missing)).unwrap_or(u64::MAX);
             let found = ends(opened).map_err(Error::io("read", path))?;
             head = head.or(found.last);
             let is_current = newer == 0;

@@ -438,6 +438,29 @@ fn a_line_is_described_once() {
     assert_eq!((found.fault, found.unchained, found.noted.len()), (None, 0, 1));
 }
 
+/// A crash between the renames of a rotation leaves full files alone; the next start begins a file, and says so in its first record.
+#[test]
+fn a_crash_in_the_middle_of_a_rotation_is_not_accused() {
+    for began_before in [false, true] {
+        let state = folder();
+        if began_before {
+            unchained(state.path(), 0, 2);
+        }
+        written(state.path(), 2, 9);
+        fs::rename(file(state.path(), 0), file(state.path(), 1)).expect("renamed");
+        for _ in 0..2 {
+            let (mut journal, _) = Journal::open(state.path(), now()).expect("opens");
+            journal.append(&resumed(), at(9)).expect("writes");
+        }
+        let found = follow(state.path());
+        assert_eq!(
+            (found.fault, found.records, found.files),
+            (None, 4, 2),
+            "{began_before}"
+        );
+    }
+}
+
 #[test]
 fn a_missing_current_file_is_told() {
     let state = folder();
