@@ -6,7 +6,7 @@
 //! The journal is the daemon's only memory across a restart, and its one hard promise: **when [`Journal::append`] returns,
 //! the record is on the disk,** in the file that the path names. An intent is appended before its statement is sent, so a crash
 //! at any instruction can leave an action without an outcome, and never an action without a record. Records that come at the
-//! same time share a flush (see [`crate::sink`]).
+//! same time share a flush (see [`crate::event_sink`]).
 //!
 //! A write that fails half-way is cut off again before anything else is written, and if that fails too, nothing is written:
 //! whoever asked gets the error and does not act. So it is while the file is not as this process left it: moved, deleted,
