@@ -283,7 +283,7 @@ fn is_found(driver: &Driver, (behaviour, expected): (&str, &[&str])) -> (Desk, V
     (desk, proof)
 }
 
-/// A proof mostly waits, so several run side by side.
+/// A proof mostly waits, so several run side by side. A panic in one of them is the scope's.
 fn for_each_difference(prove: impl Fn((&str, &[&str])) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -295,8 +295,6 @@ fn for_each_difference(prove: impl Fn((&str, &[&str])) + Sync) {
             });
         }
     });
-    // A panic in a thread is one of the scope's.
-    assert!(next.into_inner() >= DIFFERENCES.len());
 }
 
 #[test]
