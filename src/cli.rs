@@ -84,7 +84,8 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Runs the daemon for a minute against a simulated three-node RAC database; needs no set-up.
+    /// Examines a simulated three-node RAC database, tries each action on it, and runs the daemon against it for a minute; needs no
+    /// set-up.
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
     /// Reports which sessions the policies would act on now, in the configured databases or in a saved snapshot. Never acts.

@@ -67,7 +67,7 @@ pub(crate) fn text(proof: &ProofReport, style: TextStyle) -> String {
             Comparison::Untried => Colour::Yellow,
             Comparison::Differs => Colour::Red,
         };
-        let bullet = format!("  {:<17}  {:<widest$}  ", finding.verdict.name(), subject(finding));
+        let bullet = format!("  {:<18}  {:<widest$}  ", finding.verdict.name(), subject(finding));
         let times = times(finding);
         let found = if times.is_empty() {
             finding.found.clone()

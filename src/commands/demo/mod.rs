@@ -1,10 +1,12 @@
 //! `demo`: shows the daemon at work, with nothing to set up.
 //!
 //! A simulated three-node RAC database runs in this process on a loopback port, with a faster clock, and the daemon runs against
-//! it as with `run`: through the real driver, over the real wire protocol, with journal, metrics and status page. At the end
-//! the demo checks what happened against what should have happened; the exit status is the result.
+//! it as with `run`: through the real driver, over the real wire protocol, with journal, metrics and status page. Before that, `doctor`
+//! examines the database and `prove` tries each action on decoys. At the end the demo checks what happened against what should have
+//! happened; the exit status is the result.
 
 mod narrator;
+mod trust;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -50,7 +52,7 @@ pub(crate) fn run(arguments: &DemoArgs, cli: &Cli, clock: SystemClock) -> ExitSt
         host: clock,
         pace: SPEED,
     };
-    match demo(arguments, folder, Arc::new(paced)) {
+    match demo(arguments, folder, paced) {
         Ok(status) => status,
         Err(problem) => fail(&problem),
     }
@@ -63,18 +65,23 @@ fn start_log(cli: &Cli, folder: &Path) -> Result<(), ExitStatus> {
     log_to(cli, file, false)
 }
 
-fn demo(arguments: &DemoArgs, folder: PathBuf, clock: Arc<dyn Clock>) -> Result<ExitStatus, String> {
+fn demo(arguments: &DemoArgs, folder: PathBuf, paced: PacedClock) -> Result<ExitStatus, String> {
+    let clock: Arc<dyn Clock> = Arc::new(paced);
     let signals = Signals::catch().map_err(|error| format!("catch signals: {error}"))?;
     let ink = Ink {
         colour: terminal_style().colour,
     };
     let mut scenario = Scenario::builtin("rac3").map_err(|error| format!("read the demo's scenario: {error}"))?;
+    let set = policies(&folder, &*clock)?;
+    tell(&ink.bold("orareaper demo: the daemon against a simulated three-node RAC database"));
+    tell("");
+    let reached = |server: &Server| config(&folder, server, arguments);
+    let Some(trusted) = trust::establish(&scenario, reached, &set, (paced, &signals), ink)? else {
+        return Ok(interrupted());
+    };
     scenario.speed = f64::from(SPEED);
     let world = World::new(scenario);
-    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut server = Server::start(Arc::clone(&world) as Arc<dyn orasim::backend::Database>, loopback)
-        .map_err(|error| format!("start the simulated database on {loopback}: {error}"))?;
-    let set = policies(&folder, &*clock)?;
+    let mut server = serve(&world)?;
     let config = config(&folder, &server, arguments)?;
     introduce(ink, &server, arguments, &folder);
     let seen: SharedSeen = Arc::default();
@@ -89,17 +96,30 @@ fn demo(arguments: &DemoArgs, folder: PathBuf, clock: Arc<dyn Clock>) -> Result<
     while !is_over() && !signals.stop() {
         std::thread::sleep(Duration::from_millis(100));
     }
-    let interrupted = signals.stop();
+    let is_interrupted = signals.stop();
     let metrics = fetch(service.address().expect("the demo has pages"), "/metrics");
     let ended = service.stop("the demo is over", GRACE);
     server.stop();
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     write_report(&folder, &seen)?;
-    if interrupted {
-        tell("interrupted before the end of the demo");
-        return Ok(ExitStatus::Failed);
+    if is_interrupted {
+        return Ok(interrupted());
     }
-    Ok(conclude(ink, &seen, &world.kills(), &metrics, &folder, ended))
+    let mut checks = trusted;
+    checks.extend(checks_of_the_run(&seen, &world.kills(), &metrics, &folder, ended));
+    Ok(conclude(ink, &seen, &checks, &folder))
+}
+
+fn interrupted() -> ExitStatus {
+    tell("interrupted before the end of the demo");
+    ExitStatus::Failed
+}
+
+/// Serves a simulated database on a free loopback port.
+fn serve(world: &Arc<World>) -> Result<Server, String> {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    Server::start(Arc::clone(world) as Arc<dyn orasim::backend::Database>, loopback)
+        .map_err(|error| format!("start the simulated database on {loopback}: {error}"))
 }
 
 /// The given folder, or a new one that no other user can have prepared.
@@ -170,7 +190,7 @@ fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config
 }
 
 fn introduce(ink: Ink, server: &Server, arguments: &DemoArgs, folder: &Path) {
-    tell(&ink.bold("orareaper demo: the daemon against a simulated three-node RAC database"));
+    tell(&ink.bold("$ orareaper run"));
     tell(&format!(
         "  database     //{}/PROD, over Oracle's wire protocol",
         server.addr()
@@ -184,7 +204,7 @@ fn introduce(ink: Ink, server: &Server, arguments: &DemoArgs, folder: &Path) {
         arguments.listen
     ));
     tell(&format!(
-        "  folder       {}: policies, log, journal, report",
+        "  folder       {}: policies, log, journal, report, proof",
         folder.display()
     ));
     tell("");
@@ -223,11 +243,10 @@ struct DemoCheck {
     held: bool,
 }
 
-fn conclude(ink: Ink, seen: &Seen, kills: &[KillRecord], metrics: &str, folder: &Path, ended: bool) -> ExitStatus {
+fn conclude(ink: Ink, seen: &Seen, checks: &[DemoCheck], folder: &Path) -> ExitStatus {
     tell("");
     tell(&ink.bold("Checks: what happened, against what should have happened"));
-    let checks = checks(seen, kills, metrics, folder, ended);
-    for check in &checks {
+    for check in checks {
         let mark = if check.held { ink.green("yes") } else { ink.red("NO ") };
         tell(&format!("  {mark}  {}", check.what));
     }
@@ -236,8 +255,9 @@ fn conclude(ink: Ink, seen: &Seen, kills: &[KillRecord], metrics: &str, folder: 
     }
     tell("");
     tell(&format!(
-        "The report of the first snapshot, as a dry run, is {}; the journal is {}.",
+        "The report of the first snapshot, as a dry run, is {}; the proof is {}; the journal is {}.",
         folder.join("report.html").display(),
+        folder.join("proof.html").display(),
         folder.join("journal.jsonl").display()
     ));
     if checks.iter().all(|check| check.held) {
@@ -247,7 +267,7 @@ fn conclude(ink: Ink, seen: &Seen, kills: &[KillRecord], metrics: &str, folder: 
     }
 }
 
-fn checks(seen: &Seen, kills: &[KillRecord], metrics: &str, folder: &Path, ended: bool) -> Vec<DemoCheck> {
+fn checks_of_the_run(seen: &Seen, kills: &[KillRecord], metrics: &str, folder: &Path, ended: bool) -> Vec<DemoCheck> {
     let mut checks = checks_of_what_was_done(seen);
     checks.extend(checks_of_what_was_not(seen, kills));
     checks.extend(checks_of_the_records(seen, metrics, folder, ended));
