@@ -17,7 +17,7 @@ use orareaper::decide::pressure::Readings;
 use orareaper::decide::protect::ProtectionFacts;
 use orareaper::policy::check_files;
 use orareaper::policy::model::PolicySet;
-use orareaper::recording::{Header, Next, Reader, RecordedSnapshot, Writer};
+use orareaper::recording::{Header, Next, RecordedSnapshot, RecordingReader, RecordingWriter};
 use orareaper::replay::{Replay, ReplaySetting};
 use orareaper::session::column::{Column, Columns};
 use orareaper::session::snapshot::{Cell, Instance, Snapshot, SnapshotClock, SnapshotSource};
@@ -115,7 +115,7 @@ fn record(file: &Path, snapshots: i64, wanted: Columns) {
         every: Duration::from_secs(15),
     };
     let file = File::create(file).expect("a temporary file");
-    let mut writer = Writer::begin(file, &header).expect("a temporary file");
+    let mut writer = RecordingWriter::begin(file, &header).expect("a temporary file");
     let facts = Arc::new(ProtectionFacts::default());
     for number in 0..snapshots {
         let recorded = RecordedSnapshot {
@@ -140,7 +140,7 @@ fn peak() -> u64 {
 fn timed(file: &Path, wanted: Columns, mut each: impl FnMut(&RecordedSnapshot)) -> (Duration, i64) {
     let begin = Instant::now();
     let file = File::open(file).expect("a temporary file");
-    let mut reader = Reader::open(BufReader::with_capacity(1 << 16, file), wanted).expect("a recording");
+    let mut reader = RecordingReader::open(BufReader::with_capacity(1 << 16, file), wanted).expect("a recording");
     let mut snapshots = 0;
     loop {
         match reader.next().expect("a temporary file") {

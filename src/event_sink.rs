@@ -20,9 +20,9 @@ use crate::clock::Clock;
 use crate::config::Retention;
 use crate::decide::outcome::Outcome;
 use crate::event::{Event, Intent, Outcomed};
-use crate::event_sink::writer::{Refused, Room, Writer};
+use crate::event_sink::writer::{JournalWriter, Refused, Room};
 use crate::journal::read::{History, unwritten};
-use crate::journal::{Error, Journal, line};
+use crate::journal::{Journal, JournalError, line};
 use crate::metrics::Metrics;
 use crate::status::SharedStatus;
 
@@ -37,7 +37,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(5);
 pub struct EventSink {
     panel: Arc<Panel>,
     next_id: AtomicU64,
-    writer: Writer,
+    writer: JournalWriter,
 }
 
 /// What is told of an event besides the journal.
@@ -67,7 +67,7 @@ impl EventSink {
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         status: SharedStatus,
-    ) -> Result<(EventSink, History), Error> {
+    ) -> Result<(EventSink, History), JournalError> {
         let (journal, history) = Journal::open(state, clock.utc())?;
         for damage in &history.damage {
             tracing::warn!(
@@ -85,7 +85,7 @@ impl EventSink {
         }
         let panel = Panel { clock, metrics, status };
         let started = EventSink::on(journal, history.next_id, panel, PATIENCE);
-        let sink = started.map_err(Error::io("start a thread to write the journal in", state))?;
+        let sink = started.map_err(JournalError::io("start a thread to write the journal in", state))?;
         for intent in history.unfinished() {
             let why = "the daemon ended before the outcome was written";
             sink.record(&Event::Outcome(Outcomed::untold(intent, unwritten(intent), why)));
@@ -96,7 +96,7 @@ impl EventSink {
     fn on(journal: Journal, next_id: u64, panel: Panel, patience: Duration) -> io::Result<EventSink> {
         let panel = Arc::new(panel);
         Ok(EventSink {
-            writer: Writer::start(journal, Arc::clone(&panel), patience)?,
+            writer: JournalWriter::start(journal, Arc::clone(&panel), patience)?,
             panel,
             next_id: AtomicU64::new(next_id),
         })

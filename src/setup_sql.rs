@@ -10,8 +10,8 @@ pub(crate) mod guard;
 use std::fmt::Write as _;
 
 use crate::actuator::PRIVILEGE;
-use crate::oracle::access::{self, Asked, Grantee, folded};
-use crate::oracle::capabilities::{Place, Release, Service, Shape};
+use crate::oracle::access::{self, Grantee, PolicyNeeds, folded};
+use crate::oracle::capabilities::{Container, HostingService, Release, Shape};
 use crate::policy::model::{Action, Mode, PolicySet};
 
 /// What is set up.
@@ -20,7 +20,7 @@ pub(crate) struct Setup<'a> {
     /// The configured name of the database, if it has one.
     pub(crate) database: Option<&'a str>,
     /// What the policies need of what kind of database.
-    pub(crate) asked: Asked<'a>,
+    pub(crate) asked: PolicyNeeds<'a>,
     /// The name of the PDB, if it is known.
     pub(crate) pdb: Option<&'a str>,
     /// The account, in the database's spelling.
@@ -61,14 +61,14 @@ pub(crate) fn has_a_choice(release: Release) -> bool {
 pub(crate) fn possible(shape: Shape) -> Result<(), String> {
     let [first, only] = CONTAINERS;
     let release = shape.release;
-    match shape.place {
-        Place::Root | Place::Pdb if release < first => Err(format!(
+    match shape.container {
+        Container::Root | Container::Pdb if release < first => Err(format!(
             "release {release} has no containers, which came with {first}: leave out --cdb and --pdb"
         )),
-        Place::NonCdb if release >= only => Err(format!(
+        Container::NonCdb if release >= only => Err(format!(
             "release {release} always has containers: add --cdb for CDB$ROOT or --pdb for a PDB, whichever the daemon connects to"
         )),
-        Place::Root | Place::Pdb | Place::NonCdb => Ok(()),
+        Container::Root | Container::Pdb | Container::NonCdb => Ok(()),
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn script(setup: &Setup<'_>) -> String {
     account_itself(&mut out, setup);
     let grantee = Grantee {
         username: setup.user,
-        service: Service::SelfManaged,
+        service: HostingService::SelfManaged,
     };
     for view in access::needed(&setup.asked) {
         let _ = write!(
@@ -107,7 +107,7 @@ pub(crate) fn script(setup: &Setup<'_>) -> String {
             access::grant(view.name, grantee)
         );
     }
-    if setup.asked.shape.place == Place::Root {
+    if setup.asked.shape.container == Container::Root {
         out.push_str("\n-- the root shows an account its own data alone unless it is told otherwise\n");
         let _ = writeln!(out, "{};", access::see_all_containers(setup.user));
     }
@@ -127,7 +127,7 @@ pub(crate) fn script(setup: &Setup<'_>) -> String {
 }
 
 fn head(out: &mut String, setup: &Setup<'_>) {
-    let Shape { release, place, .. } = setup.asked.shape;
+    let Shape { release, container, .. } = setup.asked.shape;
     let whose = setup.database.map_or_else(String::new, |name| format!(" on {name}"));
     let _ = write!(
         out,
@@ -137,12 +137,12 @@ fn head(out: &mut String, setup: &Setup<'_>) {
     if setup.is_assumed {
         let _ = writeln!(out, "-- {ASSUMED}");
     }
-    out.push_str(match place {
-        Place::NonCdb => "-- as SYS\n",
-        Place::Root => "-- as SYS in CDB$ROOT\n",
-        Place::Pdb => "",
+    out.push_str(match container {
+        Container::NonCdb => "-- as SYS\n",
+        Container::Root => "-- as SYS in CDB$ROOT\n",
+        Container::Pdb => "",
     });
-    if place == Place::Pdb {
+    if container == Container::Pdb {
         match setup.pdb {
             Some(name) => {
                 let _ = writeln!(out, "-- as SYS in the PDB {name}");
@@ -161,9 +161,9 @@ fn account_itself(out: &mut String, setup: &Setup<'_>) {
     let user = access::identifier(setup.user);
     let profile = access::identifier(&profile_name(setup));
     // A common account, and the profile of one, exist in all containers; a local one needs no clause.
-    let everywhere = match setup.asked.shape.place {
-        Place::Root => " CONTAINER=ALL",
-        Place::NonCdb | Place::Pdb => "",
+    let everywhere = match setup.asked.shape.container {
+        Container::Root => " CONTAINER=ALL",
+        Container::NonCdb | Container::Pdb => "",
     };
     let _ = write!(
         out,
@@ -193,21 +193,25 @@ mod tests {
     use crate::policy::pressure::Resource;
     use crate::session::column::{Column, Columns};
 
-    fn setup<'a>(place: Place, major: u32, minor: u32, resources: &'a [Resource]) -> Setup<'a> {
+    fn setup<'a>(container: Container, major: u32, minor: u32, resources: &'a [Resource]) -> Setup<'a> {
         Setup {
             database: Some("prod"),
-            asked: Asked {
+            asked: PolicyNeeds {
                 columns: [Column::Temp].into_iter().collect::<Columns>(),
                 resources,
                 shape: Shape {
                     release: Release { major, minor },
-                    place,
+                    container,
                     cluster: false,
                 },
             },
             pdb: None,
             is_assumed: false,
-            user: if place == Place::Root { "C##REAPER" } else { "REAPER" },
+            user: if container == Container::Root {
+                "C##REAPER"
+            } else {
+                "REAPER"
+            },
             enforces: true,
             guard: false,
         }
@@ -215,7 +219,7 @@ mod tests {
 
     #[test]
     fn it_reads_from_top_to_bottom() {
-        let mut setup = setup(Place::Root, 19, 0, &[]);
+        let mut setup = setup(Container::Root, 19, 0, &[]);
         setup.asked.columns = Columns::NONE;
         let text = script(&setup);
         let (begin, rest) = text.split_once("\n-- V$INSTANCE").expect("the views follow");
@@ -260,8 +264,8 @@ GRANT ALTER SYSTEM TO C##REAPER;
     #[test]
     fn every_view_that_is_read_is_granted_somewhere_and_nothing_else_is() {
         let mut granted = BTreeSet::new();
-        for place in [Place::NonCdb, Place::Root, Place::Pdb] {
-            let mut setup = setup(place, 19, 0, &Resource::ALL);
+        for container in [Container::NonCdb, Container::Root, Container::Pdb] {
+            let mut setup = setup(container, 19, 0, &Resource::ALL);
             setup.asked.columns = Column::ALL.iter().copied().collect();
             setup.asked.shape.cluster = true;
             setup.user = "REAPER";
@@ -271,7 +275,7 @@ GRANT ALTER SYSTEM TO C##REAPER;
         }
         let reaper = Grantee {
             username: "REAPER",
-            service: Service::SelfManaged,
+            service: HostingService::SelfManaged,
         };
         let read: BTreeSet<String> = access::VIEWS
             .iter()
@@ -284,9 +288,9 @@ GRANT ALTER SYSTEM TO C##REAPER;
     /// after a hyphen.
     #[test]
     fn no_comment_confuses_sqlplus() {
-        for (place, major) in [(Place::NonCdb, 11), (Place::Root, 19), (Place::Pdb, 23)] {
+        for (container, major) in [(Container::NonCdb, 11), (Container::Root, 19), (Container::Pdb, 23)] {
             for guard in [false, true] {
-                let mut setup = setup(place, major, 2, &Resource::ALL);
+                let mut setup = setup(container, major, 2, &Resource::ALL);
                 setup.guard = guard;
                 for line in script(&setup).lines() {
                     let comment = line.trim_start().starts_with("--");
@@ -300,15 +304,19 @@ GRANT ALTER SYSTEM TO C##REAPER;
     /// Its owner may do what the daemon's account may not.
     #[test]
     fn with_the_guard_package_the_account_may_end_no_session_itself() {
-        for (place, owner, users) in [
-            (Place::NonCdb, "ORAREAPER_OWNER", "dba_users"),
-            (Place::Pdb, "ORAREAPER_OWNER", "dba_users"),
-            (Place::Root, "C##ORAREAPER_OWNER", "cdb_users"),
+        for (container, owner, users) in [
+            (Container::NonCdb, "ORAREAPER_OWNER", "dba_users"),
+            (Container::Pdb, "ORAREAPER_OWNER", "dba_users"),
+            (Container::Root, "C##ORAREAPER_OWNER", "cdb_users"),
         ] {
-            let mut setup = setup(place, 19, 0, &[]);
+            let mut setup = setup(container, 19, 0, &[]);
             setup.guard = true;
             let text = script(&setup);
-            let everywhere = if place == Place::Root { " CONTAINER=ALL" } else { "" };
+            let everywhere = if container == Container::Root {
+                " CONTAINER=ALL"
+            } else {
+                ""
+            };
             for line in [
                 format!("CREATE USER {owner} NO AUTHENTICATION{everywhere};"),
                 format!("GRANT ALTER SYSTEM TO {owner};"),
@@ -324,9 +332,9 @@ GRANT ALTER SYSTEM TO C##REAPER;
             let own = format!("GRANT ALTER SYSTEM TO {};", setup.user);
             assert!(!text.contains(&own) && !text.contains(['{', '}']), "{text}");
             let of_owner = format!("ALTER USER {owner} SET CONTAINER_DATA=ALL CONTAINER=CURRENT;");
-            assert_eq!(text.contains(&of_owner), place == Place::Root);
+            assert_eq!(text.contains(&of_owner), container == Container::Root);
         }
-        let mut old = setup(Place::NonCdb, 12, 2, &[]);
+        let mut old = setup(Container::NonCdb, 12, 2, &[]);
         old.guard = true;
         let text = script(&old);
         assert!(
@@ -342,7 +350,7 @@ GRANT ALTER SYSTEM TO C##REAPER;
 
     #[test]
     fn a_privilege_that_nothing_needs_yet_is_not_granted() {
-        let mut setup = setup(Place::NonCdb, 19, 0, &[]);
+        let mut setup = setup(Container::NonCdb, 19, 0, &[]);
         setup.enforces = false;
         let text = script(&setup);
         let granted = |line: &str| line.starts_with("GRANT ALTER SYSTEM");
@@ -354,15 +362,15 @@ GRANT ALTER SYSTEM TO C##REAPER;
 
     #[test]
     fn a_release_comes_with_containers_or_without() {
-        for (place, major, minor, is_possible) in [
-            (Place::NonCdb, 11, 2, true),
-            (Place::Pdb, 11, 2, false),
-            (Place::Root, 12, 1, true),
-            (Place::NonCdb, 19, 0, true),
-            (Place::NonCdb, 21, 0, false),
-            (Place::Root, 26, 0, true),
+        for (container, major, minor, is_possible) in [
+            (Container::NonCdb, 11, 2, true),
+            (Container::Pdb, 11, 2, false),
+            (Container::Root, 12, 1, true),
+            (Container::NonCdb, 19, 0, true),
+            (Container::NonCdb, 21, 0, false),
+            (Container::Root, 26, 0, true),
         ] {
-            let shape = setup(place, major, minor, &[]).asked.shape;
+            let shape = setup(container, major, minor, &[]).asked.shape;
             assert_eq!(possible(shape).is_ok(), is_possible, "{shape:?}");
         }
     }
@@ -377,7 +385,7 @@ GRANT ALTER SYSTEM TO C##REAPER;
         ] {
             assert_eq!(account(login), name);
         }
-        let mut long = setup(Place::NonCdb, 11, 2, &[]);
+        let mut long = setup(Container::NonCdb, 11, 2, &[]);
         long.user = "A_NAME_THAT_IS_QUITE_LONG_30BY";
         assert_eq!(profile_name(&long), "A_NAME_THAT_IS_QUITE_L_PROFILE");
     }

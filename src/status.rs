@@ -57,7 +57,7 @@ pub(crate) struct DaemonStatus {
 /// One database.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DatabaseStatus {
-    /// What the name stands for, [`crate::config::Database::place`].
+    /// What the name stands for, [`crate::config::DatabaseConfig::place`].
     pub(crate) place: Arc<str>,
     /// Its driver's name.
     pub driver: &'static str,

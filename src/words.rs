@@ -44,7 +44,7 @@ mod tests {
     use crate::decide::in_force::RunMode;
     use crate::decide::outcome::Outcome;
     use crate::decide::verify::Proof;
-    use crate::event::{StatusLabel, Step, TypeLabel};
+    use crate::event::{CycleStep, StatusLabel, TypeLabel};
     use crate::oracle::Purpose;
     use crate::oracle::error::Class;
     use crate::policy::condition::{ServerKind, SessionStatus};
@@ -60,9 +60,9 @@ mod tests {
     /// Metrics, files and scripts depend on these words, so none may change unnoticed.
     #[test]
     fn every_word_is_the_one_that_dashboards_files_and_scripts_know() {
-        let listed = listed!(Step TypeLabel StatusLabel Class Outcome SessionStatus ServerKind Protection Mode Resource ReportFormat Driver RunMode Purpose Severity Proof Action Truth);
+        let listed = listed!(CycleStep TypeLabel StatusLabel Class Outcome SessionStatus ServerKind Protection Mode Resource ReportFormat Driver RunMode Purpose Severity Proof Action Truth);
         let expected = "\
-            Step: read, decide, whole\n\
+            CycleStep: read, decide, whole\n\
             TypeLabel: user, background, recursive, other\n\
             StatusLabel: active, inactive, killed, cached, sniped, other\n\
             Class: auth, config, backoff, reconnect, cancelled, partial, unsupported, bug\n\

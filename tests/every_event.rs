@@ -11,8 +11,9 @@ use orareaper::decide::outcome::Outcome;
 use orareaper::decide::refill::{ClientGroup, Ended, Return};
 use orareaper::decide::verify::{FollowState, Followed, Proof, Verification};
 use orareaper::event::{
-    CycleReport, DeletedFile, Event, Evidence, InForceReport, InstanceReport, Intent, JournalGap, LoadedDatabase,
-    LoadedPolicy, Outcomed, PolicyLoad, PolicyReport, SessionCount, SpareReason, StatusLabel, Step, TypeLabel,
+    CycleReport, CycleStep, DeletedFile, Event, Evidence, InForceReport, InstanceReport, Intent, JournalGap,
+    LoadedDatabase, LoadedPolicy, Outcomed, PolicyLoad, PolicyReport, SessionCount, SpareReason, StatusLabel,
+    TypeLabel,
 };
 use orareaper::metrics::Metrics;
 use orareaper::oracle::Class;
@@ -144,7 +145,7 @@ fn cycle() -> CycleReport {
     CycleReport {
         database: Driver::ALL[0].name().into(),
         taken_at: at(),
-        steps: Step::ALL.map(|step| (step, Duration::from_millis(7))).to_vec(),
+        steps: CycleStep::ALL.map(|step| (step, Duration::from_millis(7))).to_vec(),
         round_trips: 4,
         instances: vec![InstanceReport {
             inst_id: 1,

@@ -10,7 +10,7 @@ use orareaper::clock::SystemClock;
 use orareaper::daemon::messages::{Needs, Polled};
 use orareaper::daemon::poller::Poller;
 use orareaper::daemon::reach::Reach;
-use orareaper::oracle::access::{Asked, VIEWS, needed};
+use orareaper::oracle::access::{PolicyNeeds, VIEWS, needed};
 use orareaper::oracle::{Driver, Error, Target};
 use orareaper::policy::pressure::Resource;
 use orareaper::session::column::{Column, Columns};
@@ -109,7 +109,7 @@ const PLACES: [Place; 3] = [
 fn needed_in(driver: Driver, (place, scenario, service): Place) -> Vec<&'static str> {
     let whole = polled(driver, scenario, service).unwrap_or_else(|error| panic!("{place}: {error}"));
     assert_eq!(whole.notes(), Vec::<String>::new(), "{place}");
-    let asked = Asked {
+    let asked = PolicyNeeds {
         columns: everything().union(orareaper::columns_needed::ALWAYS.into_iter().collect()),
         resources: &Resource::ALL,
         shape: whole.capabilities.shape(),

@@ -9,6 +9,7 @@
 
 mod arrows;
 mod breaches;
+mod names;
 
 use std::fs;
 use std::path::Path;
@@ -434,6 +435,7 @@ fn check(tree: &[Source]) -> Vec<String> {
     check_warrant(tree, &mut findings);
     check_manifest(tree, &mut findings);
     check_test_programs(tree, &mut findings);
+    names::check(tree, &mut findings);
     findings
 }
 

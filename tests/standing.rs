@@ -13,7 +13,7 @@ use crate::site::{Db, PASSWORD, Site, drivers, until, wait_for};
 use chrono::{DateTime, Utc};
 use orareaper::actuator::carry_out::{Answered, Intending, Witness};
 use orareaper::clock::{Clock, ManualClock, SystemClock};
-use orareaper::config::{Config, Database, Driver, Login, SecretSource};
+use orareaper::config::{Config, DatabaseConfig, Driver, LoginConfig, SecretSource};
 use orareaper::daemon::actor::Actor;
 use orareaper::daemon::messages::Acted;
 use orareaper::daemon::pause::Switch;
@@ -207,12 +207,12 @@ fn config(db: &Db, state: &Path) -> Config {
         ..Limits::default()
     };
     Config {
-        databases: vec![Database {
+        databases: vec![DatabaseConfig {
             via: None,
             name: "orcl".into(),
             driver: Driver::Thin,
             connect: db.connect_string(),
-            login: Login::Password {
+            login: LoginConfig::Password {
                 user: "reaper".to_owned(),
                 password: SecretSource::File(password),
             },

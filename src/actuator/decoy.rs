@@ -11,7 +11,7 @@ use crate::policy::model::Action;
 
 /// What is tried on a decoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Attempt<'a> {
+pub(crate) enum DecoyAttempt<'a> {
     /// An action; with the SQL_ID of its statement, if it runs one.
     Action(Action, Option<&'a str>),
     /// DISCONNECT SESSION with an instance in the name, which the daemon never sends.
@@ -24,15 +24,15 @@ pub(crate) enum Attempt<'a> {
 /// When there is no statement for it over a connection to the instance `connected`.
 pub(crate) fn attempt(
     again: Again,
-    attempt: Attempt<'_>,
+    attempt: DecoyAttempt<'_>,
     connected: u32,
     (door, now): (&mut Door<'_>, DateTime<Utc>),
     limit: Duration,
 ) -> Result<DoorAnswer, NoStatement> {
     let key = again.key();
     let text = match attempt {
-        Attempt::Action(action, sql_id) => statement(action, key, sql_id, connected)?,
-        Attempt::DisconnectWithInstance => format!(
+        DecoyAttempt::Action(action, sql_id) => statement(action, key, sql_id, connected)?,
+        DecoyAttempt::DisconnectWithInstance => format!(
             "ALTER SYSTEM DISCONNECT SESSION '{},{},@{}' IMMEDIATE",
             key.sid, key.serial, key.inst_id
         ),

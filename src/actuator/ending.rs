@@ -11,24 +11,24 @@ use crate::decide::reason::Lapse;
 
 /// All that is being ended.
 #[derive(Debug, Default)]
-pub struct Ending(Mutex<Inner>);
+pub struct Ending(Mutex<SessionsEnding>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct SessionsEnding {
     /// Actions that have ended, whose sessions are not known to be gone.
     followed: Vec<Going>,
     /// Actions under way.
     begun: Vec<Going>,
 }
 
-impl Inner {
+impl SessionsEnding {
     fn all(&self) -> Vec<Going> {
         self.followed.iter().chain(&self.begun).cloned().collect()
     }
 }
 
 impl Ending {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, SessionsEnding> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -6,7 +6,7 @@ use super::{NoStatement, PRIVILEGE, guard, is_sql_id, statement};
 use crate::config::Via;
 use crate::decide::guard::Wording;
 use crate::decide::outcome::Outcome;
-use crate::oracle::capabilities::{Capabilities, Service, Way};
+use crate::oracle::capabilities::{Capabilities, HostingService, Way};
 use crate::oracle::{Connection, Error, account, probe};
 use crate::policy::model::{Action, DisconnectClause, KillClause};
 use crate::session::SessionKey;
@@ -19,8 +19,8 @@ pub(crate) fn probe(connection: &mut dyn Connection, via: Option<Via>, limit: Du
     let mut capabilities = probe::probe(connection, limit)?;
     capabilities.via = via;
     // Amazon RDS grants the privilege to nobody: where the account has it, RDSADMIN is left from an import.
-    if capabilities.service == Service::AmazonRds && account::holds(connection, PRIVILEGE, limit)? {
-        capabilities.service = Service::SelfManaged;
+    if capabilities.service == HostingService::AmazonRds && account::holds(connection, PRIVILEGE, limit)? {
+        capabilities.service = HostingService::SelfManaged;
     }
     Ok(capabilities)
 }

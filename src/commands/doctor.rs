@@ -8,7 +8,7 @@ use crate::cli::{DoctorArgs, DoctorFormat, ExitStatus};
 use crate::clock::{Clock, SystemClock};
 use crate::commands::pause::owner;
 use crate::commands::{fail, no_config, no_database, print, terminal_style};
-use crate::config::{Config, Database};
+use crate::config::{Config, DatabaseConfig};
 use crate::doctor::{Examined, database, host, show};
 use crate::policy::model::PolicySet;
 
@@ -81,7 +81,7 @@ fn this_host(config: &Path, clock: SystemClock) -> (Examined, Option<(Config, Ar
 }
 
 /// The named databases, else all.
-fn chosen<'c>(config: &'c Config, names: &[String]) -> Result<Vec<&'c Database>, String> {
+fn chosen<'c>(config: &'c Config, names: &[String]) -> Result<Vec<&'c DatabaseConfig>, String> {
     let known = |name: &String| {
         let database = config.databases.iter().find(|database| *database.name == **name);
         database.ok_or_else(|| no_database(name, config.databases.iter().map(|database| &*database.name)))
@@ -94,7 +94,7 @@ fn chosen<'c>(config: &'c Config, names: &[String]) -> Result<Vec<&'c Database>,
 }
 
 /// Several at a time, so that one that does not answer does not delay the others.
-fn examined(databases: &[&Database], set: &Arc<PolicySet>, clock: SystemClock) -> Vec<Examined> {
+fn examined(databases: &[&DatabaseConfig], set: &Arc<PolicySet>, clock: SystemClock) -> Vec<Examined> {
     let mut all = Vec::new();
     for some in databases.chunks(AT_A_TIME) {
         std::thread::scope(|scope| {
@@ -110,7 +110,7 @@ fn examined(databases: &[&Database], set: &Arc<PolicySet>, clock: SystemClock) -
     all
 }
 
-fn panicked(database: &Database) -> Examined {
+fn panicked(database: &DatabaseConfig) -> Examined {
     let found = "the examination ended in a panic, which standard error shows";
     Examined {
         database: Some(database.name.to_string()),

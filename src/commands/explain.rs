@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::{ExitStatus, ExplainArgs};
 use crate::clock::SystemClock;
-use crate::commands::look::{Look, Rules};
+use crate::commands::look::{DatabaseSessions, Rules};
 use crate::commands::{fail, print, say, terminal_style};
 use crate::decide::cycle::Memory;
 use crate::explain::{ExplainedSession, Explanation, SessionName};
@@ -75,7 +75,7 @@ fn explain(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Result
     Ok(explanation.to_text(terminal_style()))
 }
 
-fn explanation(look: &Look, row: usize, only: Option<usize>) -> Explanation {
+fn explanation(look: &DatabaseSessions, row: usize, only: Option<usize>) -> Explanation {
     let mut memory = Memory::default();
     let cycle = look.decide(&mut memory, false);
     let inst_id = look.snapshot.id(row, Column::InstId);

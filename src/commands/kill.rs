@@ -23,7 +23,7 @@ use crate::commands::run::{GRACE, Signals};
 use crate::commands::{fail, load_config, load_policies, say, terminal_style, write};
 use crate::config::Config;
 use crate::daemon::control::{Claim, attend, order};
-use crate::daemon::service::Service;
+use crate::daemon::service::DaemonService;
 use crate::daemon::wishes::{Named, OrderStep, WholeKey, Wish, kept};
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
@@ -81,14 +81,14 @@ pub(crate) fn run(arguments: &KillArgs, config: &Path, clock: SystemClock) -> Ex
 }
 
 /// Who carries the order out.
-enum Way {
+enum WhoActs {
     /// The daemon behind this socket.
     Daemon(PathBuf),
     /// This process.
-    Own(Box<Service>, Claim),
+    Own(Box<DaemonService>, Claim),
 }
 
-impl Way {
+impl WhoActs {
     fn ask(
         &self,
         database: Option<&str>,
@@ -96,16 +96,16 @@ impl Way {
         each: impl FnMut(&OrderStep) -> io::Result<()>,
     ) -> io::Result<()> {
         match self {
-            Way::Daemon(socket) => order(socket, database, wish, each),
-            Way::Own(service, _) => attend(service.directory(), database, wish, each),
+            WhoActs::Daemon(socket) => order(socket, database, wish, each),
+            WhoActs::Own(service, _) => attend(service.directory(), database, wish, each),
         }
     }
 
     /// Lets go of the state folder. An error says that not all has ended well.
     fn close(self) -> Result<(), ExitStatus> {
         match self {
-            Way::Daemon(_) => Ok(()),
-            Way::Own(service, claim) => {
+            WhoActs::Daemon(_) => Ok(()),
+            WhoActs::Own(service, claim) => {
                 let ended = service.stop("the order has come to its end", GRACE);
                 claim.give_back();
                 let why = "the journal or a connection did not end in time or ended with an error; see the log";
@@ -191,12 +191,12 @@ impl Killing<'_> {
     }
 
     /// The daemon that is meant; this process where none runs.
-    fn find(&self, database: Option<&str>) -> Result<Way, ExitStatus> {
+    fn find(&self, database: Option<&str>) -> Result<WhoActs, ExitStatus> {
         let began = self.clock.now();
         let mut is_told = false;
         loop {
             match one_meant(self.config, self.arguments.state.as_deref())? {
-                Some(socket) => return Ok(Way::Daemon(socket)),
+                Some(socket) => return Ok(WhoActs::Daemon(socket)),
                 None => match self.take(database.or(self.arguments.database.as_deref())) {
                     Ok(way) => return Ok(way),
                     Err(TakeError::InUse(why)) => {
@@ -216,7 +216,7 @@ impl Killing<'_> {
     }
 
     /// Takes the state folder and starts what the order needs.
-    fn take(&self, database: Option<&str>) -> Result<Way, TakeError> {
+    fn take(&self, database: Option<&str>) -> Result<WhoActs, TakeError> {
         let (arguments, path) = (self.arguments, self.config);
         may_write(path, arguments.state.as_deref()).map_err(|why| TakeError::Told(fail(&why)))?;
         let mut config = load_config(path)?;
@@ -244,9 +244,9 @@ impl Killing<'_> {
             }
         })?;
         let clock: Arc<dyn Clock> = Arc::new(self.clock);
-        let service = Service::start_for_orders(&config, &Arc::new(exemptions), &clock)
+        let service = DaemonService::start_for_orders(&config, &Arc::new(exemptions), &clock)
             .map_err(|error| fail(&error.to_string()))?;
-        Ok(Way::Own(Box::new(service), claim))
+        Ok(WhoActs::Own(Box::new(service), claim))
     }
 
     fn within(&self, began: Monotonic, limit: Duration) -> io::Result<()> {
@@ -261,7 +261,7 @@ impl Killing<'_> {
     }
 
     /// Shows the session; an error is the end of it.
-    fn show(&self, way: &Way) -> Result<Shown, ExitStatus> {
+    fn show(&self, way: &WhoActs) -> Result<Shown, ExitStatus> {
         let style = terminal_style();
         let name = self.arguments.session;
         let wish = Wish::Show {
@@ -368,7 +368,7 @@ impl Killing<'_> {
     }
 
     /// Has the session ended, and follows it.
-    fn end(&self, way: &Way, shown: &Shown, reason: String) -> Result<ExitStatus, ExitStatus> {
+    fn end(&self, way: &WhoActs, shown: &Shown, reason: String) -> Result<ExitStatus, ExitStatus> {
         let wish = Wish::End {
             key: shown.key,
             action: self.arguments.action.name().to_owned(),
@@ -376,7 +376,7 @@ impl Killing<'_> {
             reason,
         };
         let mut since = self.clock.now();
-        let mut progress = Progress::default();
+        let mut progress = OrderProgress::default();
         let asked = way.ask(Some(&shown.database), wish, |told| {
             let before = (progress.has_begun, progress.is_followed);
             progress.take(told);
@@ -450,7 +450,7 @@ fn login_uid() -> Option<u32> {
 
 /// What has been told of an order so far.
 #[derive(Default)]
-struct Progress {
+struct OrderProgress {
     has_begun: bool,
     is_followed: bool,
     waits_for: Option<String>,
@@ -459,7 +459,7 @@ struct Progress {
     last: Option<ExitStatus>,
 }
 
-impl Progress {
+impl OrderProgress {
     fn take(&mut self, told: &OrderStep) {
         match told {
             OrderStep::Waits(why) => {
@@ -547,7 +547,7 @@ mod tests {
     #[test]
     fn each_end_has_its_status() {
         let ends = |told: &[OrderStep]| {
-            let mut progress = Progress::default();
+            let mut progress = OrderProgress::default();
             told.iter().for_each(|told| progress.take(told));
             progress.last
         };

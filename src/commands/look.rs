@@ -13,7 +13,7 @@ use crate::cli::{CONFIG, ExitStatus, SourceArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::columns_needed;
 use crate::commands::{fail, load_config, load_policies, no_database};
-use crate::config::{Config, Database};
+use crate::config::{Config, DatabaseConfig};
 use crate::daemon::database::utc_of;
 use crate::daemon::messages::Needs;
 use crate::daemon::poller::Poller;
@@ -40,7 +40,7 @@ pub(crate) struct Rules {
 }
 
 /// The sessions of one database, and what is in force for them.
-pub(crate) struct Look {
+pub(crate) struct DatabaseSessions {
     /// The database's name.
     pub(crate) database: String,
     /// When the snapshot was taken, if it says so.
@@ -147,7 +147,7 @@ impl Rules {
     pub(crate) fn readers(&self, source: &SourceArgs) -> Result<Vec<DatabaseReader>, ExitStatus> {
         let databases = self.config.as_ref().map_or(&[][..], |config| &config.databases);
         let accounts = Arc::default();
-        let wanted = |database: &&Database| source.database.as_ref().is_none_or(|name| **name == *database.name);
+        let wanted = |database: &&DatabaseConfig| source.database.as_ref().is_none_or(|name| **name == *database.name);
         let readers: Vec<DatabaseReader> = databases
             .iter()
             .filter(wanted)
@@ -170,7 +170,7 @@ impl Rules {
         }
     }
 
-    fn file(&self, file: &Path, source: &SourceArgs) -> Result<Look, ExitStatus> {
+    fn file(&self, file: &Path, source: &SourceArgs) -> Result<DatabaseSessions, ExitStatus> {
         let taken_at = source
             .taken_at
             .as_deref()
@@ -181,7 +181,7 @@ impl Rules {
         // A policy's `databases` is compared only with a name given by the user: the name in a file may be any.
         let rules = self.of_file(source.database.as_deref());
         let name = source.database.clone().or(saved.database);
-        Ok(self.complete(Look {
+        Ok(self.complete(DatabaseSessions {
             database: name.unwrap_or_else(|| "snapshot".into()),
             taken_at: utc_of(&saved.snapshot),
             now: self.clock.utc(),
@@ -195,7 +195,7 @@ impl Rules {
     }
 
     /// Adds the time, the blackout and the notes.
-    fn complete(&self, mut look: Look) -> Look {
+    fn complete(&self, mut look: DatabaseSessions) -> DatabaseSessions {
         look.now = look.taken_at.unwrap_or(look.now);
         // A saved snapshot has only its own time; for a database both its clock and this host's clock count.
         let blackout = look.taken_at.and_then(|then| match look.snapshot.source() {
@@ -256,7 +256,7 @@ impl DatabaseReader {
                 said.push(Check::does_not_run(&policy.name, why).to_string());
             }
         }
-        Ok(rules.complete(Look {
+        Ok(rules.complete(DatabaseSessions {
             database: self.database.to_string(),
             taken_at: utc_of(&polled.snapshot),
             now: rules.clock.utc(),
@@ -271,7 +271,7 @@ impl DatabaseReader {
 }
 
 /// What was read of a database, or why nothing was.
-pub(crate) type Looked = Result<Look, Unread>;
+pub(crate) type Looked = Result<DatabaseSessions, Unread>;
 
 /// A database that could not be read.
 #[derive(Debug)]
@@ -282,7 +282,7 @@ pub(crate) struct Unread {
     pub(crate) why: String,
 }
 
-impl Look {
+impl DatabaseSessions {
     /// Runs one cycle with `memory`.
     pub(crate) fn decide(&self, memory: &mut Memory, assume_held: bool) -> Cycle {
         let terms = CycleInput {

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use crate::cli::ExitStatus;
 use crate::clock::{Clock, SystemClock};
 use crate::commands::{fail, say};
-use crate::daemon::control::{Answer, Question, ask, is_of, sockets};
+use crate::daemon::control::{ControlReply, Question, ask, is_of, sockets};
 use crate::daemon::pause::{self, Pause};
 use crate::daemon::wishes::LONGEST_REASON;
 use crate::terminal::visible::visible;
@@ -160,7 +160,7 @@ pub(crate) fn resume(config: &Path, state: Option<&Path>) -> ExitStatus {
 }
 
 /// Asks a daemon and reports its answer. `true` if the daemon did what it was asked.
-fn confirm(socket: &Path, question: &Question, told: impl Fn(&Answer) -> bool) -> bool {
+fn confirm(socket: &Path, question: &Question, told: impl Fn(&ControlReply) -> bool) -> bool {
     match ask(socket, question) {
         Ok(answer) => told(&answer),
         Err(error) => {
@@ -173,7 +173,7 @@ fn confirm(socket: &Path, question: &Question, told: impl Fn(&Answer) -> bool) -
     }
 }
 
-fn told_paused(answer: &Answer, began: DateTime<Utc>) -> bool {
+fn told_paused(answer: &ControlReply, began: DateTime<Utc>) -> bool {
     let (pid, state) = (answer.pid, answer.state.display());
     let Some(pause) = answer.pause.clone().map(Pause::from) else {
         fail(&format!(
@@ -198,7 +198,7 @@ fn told_paused(answer: &Answer, began: DateTime<Utc>) -> bool {
     true
 }
 
-fn told_resumed(answer: &Answer) -> bool {
+fn told_resumed(answer: &ControlReply) -> bool {
     let (pid, state) = (answer.pid, answer.state.display());
     match (answer.pause.clone().map(Pause::from), &answer.unsaved) {
         (None, _) => {
@@ -232,7 +232,7 @@ struct Daemons {
     /// The sockets of those that are meant and do not answer.
     silent: Vec<PathBuf>,
     /// Those that answer and are not meant.
-    others: Vec<Answer>,
+    others: Vec<ControlReply>,
 }
 
 /// Finds the daemon of a state folder: the one that is given, or that the configuration names, which the daemon that was started
@@ -245,7 +245,7 @@ fn daemons(config: &Path, state: Option<&Path>) -> Result<Daemons, String> {
     let named = state.map(Path::to_owned).or_else(|| configured_in(config).ok());
     let named = named.map(|folder| whole(&folder));
     let started_with = state.is_none().then(|| whole(config));
-    let is_meant = |answer: &Answer| {
+    let is_meant = |answer: &ControlReply| {
         named.as_ref().is_none_or(|folder| answer.state == *folder)
             || started_with.as_ref().is_some_and(|config| answer.config == *config)
     };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::{ExitStatus, PlanArgs};
 use crate::clock::SystemClock;
-use crate::commands::look::{Look, Rules};
+use crate::commands::look::{DatabaseSessions, Rules};
 use crate::commands::{deliver, style_for};
 use crate::decide::cycle::Memory;
 use crate::decide::in_force::RunMode;
@@ -36,7 +36,7 @@ fn plan(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> Result<(), E
     }
 }
 
-fn report(look: &Look, arguments: &PlanArgs) -> Report {
+fn report(look: &DatabaseSessions, arguments: &PlanArgs) -> Report {
     let cycle = look.decide(&mut Memory::default(), arguments.assume_held);
     Report::new(&ReportSubject {
         database: &look.database,

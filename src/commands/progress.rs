@@ -10,21 +10,21 @@ use crate::quantity::counted;
 const TEMPLATE: &str = "[{wide_bar}] {percent:>3} %  {msg}";
 
 /// The progress line.
-pub(super) struct Progress {
+pub(super) struct ProgressBarLine {
     bar: ProgressBar,
     snapshots: u64,
 }
 
-impl Progress {
+impl ProgressBarLine {
     /// For a file of `size` bytes. `quiet` if the line would appear between the lines of a result.
-    pub(super) fn new(size: u64, quiet: bool) -> Progress {
+    pub(super) fn new(size: u64, quiet: bool) -> ProgressBarLine {
         let bar = if quiet {
             ProgressBar::hidden()
         } else {
             ProgressBar::new(size)
         };
         let style = ProgressStyle::with_template(TEMPLATE).expect("the template is sound");
-        Progress {
+        ProgressBarLine {
             bar: bar.with_style(style.progress_chars("##.")),
             snapshots: 0,
         }

@@ -12,7 +12,7 @@ use crate::daemon::pause::Switch;
 use crate::prove::page::page;
 use crate::prove::run::{Terms, prove};
 use crate::prove::show::{json, text};
-use crate::prove::{Comparison, Finding, Halt, ProofReport};
+use crate::prove::{Finding, Halt, ProofReport, TrialVerdict};
 use crate::terminal::visible::visible;
 
 /// Runs the command.
@@ -85,7 +85,7 @@ fn show(arguments: &ProveArgs, proof: &ProofReport) -> Result<(), ExitStatus> {
 }
 
 fn status(proof: &ProofReport) -> ExitStatus {
-    if proof.count(Comparison::Differs) > 0 {
+    if proof.count(TrialVerdict::Differs) > 0 {
         ExitStatus::Findings
     } else if proof.tried_an_action() {
         ExitStatus::Fine

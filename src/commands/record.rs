@@ -13,14 +13,14 @@ use crate::cli::{ExitStatus, RecordArgs};
 use crate::clock::{Clock, Monotonic, SystemClock};
 use crate::commands::run::Signals;
 use crate::commands::{fail, load_config, say};
-use crate::config::{Config, Database};
+use crate::config::{Config, DatabaseConfig};
 use crate::daemon::backoff::Backoff;
 use crate::daemon::messages::{Needs, Polled};
 use crate::daemon::poller::Poller;
 use crate::decide::protect::ProtectionFacts;
 use crate::policy::pressure::Resource;
 use crate::quantity::{Bytes, counted};
-use crate::recording::{Header, RecordedSnapshot, Writer};
+use crate::recording::{Header, RecordedSnapshot, RecordingWriter};
 use crate::session::column::Column;
 
 /// How often a wait checks whether to end.
@@ -86,7 +86,7 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
 }
 
 /// The named database, or the only one.
-fn database<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Database, ExitStatus> {
+fn database<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c DatabaseConfig, ExitStatus> {
     match (name, &config.databases[..]) {
         (Some(name), databases) => databases
             .iter()
@@ -104,15 +104,15 @@ fn database<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Database, 
 }
 
 /// Creates the file, readable only by its owner because it contains names of users and programs.
-fn begin(path: &Path, header: &Header) -> Result<Writer<File>, ExitStatus> {
+fn begin(path: &Path, header: &Header) -> Result<RecordingWriter<File>, ExitStatus> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|file| Writer::begin(file, header))
+    file.and_then(|file| RecordingWriter::begin(file, header))
         .map_err(|error| fail(&format!("create the recording {}: {error}", path.display())))
 }
 
 struct SnapshotTaker {
     poller: Poller,
-    writer: Writer<File>,
+    writer: RecordingWriter<File>,
     backoff: Backoff,
     facts: Arc<ProtectionFacts>,
     /// The problems already reported.

@@ -11,11 +11,11 @@ use crate::cli::{ExitStatus, ReplayArgs};
 use crate::clock::SystemClock;
 use crate::columns_needed;
 use crate::commands::look;
-use crate::commands::progress::Progress;
+use crate::commands::progress::ProgressBarLine;
 use crate::commands::{deliver, fail, say, style_for};
 use crate::decide::in_force::{Rhythm, RunMode};
 use crate::policy::model::PolicySet;
-use crate::recording::{Next, Reader, RecordedSnapshot};
+use crate::recording::{Next, RecordedSnapshot, RecordingReader};
 use crate::replay::{Replay, ReplaySetting, ReplayedCycle};
 use crate::report::{Report, ReportFormat, ReportSubject};
 
@@ -33,7 +33,8 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
     let file = File::open(&arguments.file).map_err(|error| wrong(&error))?;
     let size = file.metadata().map_or(0, |metadata| metadata.len());
     let wanted = columns_needed::columns_of_recording(&loaded.set);
-    let mut reader = Reader::open(BufReader::with_capacity(1 << 16, file), wanted).map_err(|error| wrong(&error))?;
+    let mut reader =
+        RecordingReader::open(BufReader::with_capacity(1 << 16, file), wanted).map_err(|error| wrong(&error))?;
     let every = TimeDelta::from_std(reader.header().every).unwrap_or(TimeDelta::MAX);
     let set = Arc::clone(&loaded.set);
     let mut replay = Replay::new(ReplaySetting {
@@ -45,7 +46,7 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
     let mut lines = PlanLines::open(arguments)?;
     // No bar between the lines of a result.
     let quiet = lines.out.is_some() && arguments.output.is_none() && io::stdout().is_terminal();
-    let mut progress = Progress::new(size, quiet);
+    let mut progress = ProgressBarLine::new(size, quiet);
     let mut broken = 0;
     loop {
         let next = reader.next().map_err(|error| {

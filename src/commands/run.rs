@@ -16,7 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::commands::{fail, load_config, load_policies};
 use crate::config::{Config, Driver};
 use crate::daemon::control::Claim;
-use crate::daemon::service::Service;
+use crate::daemon::service::DaemonService;
 use crate::policy::model::PolicySet;
 use crate::systemd::{Notifier, watchdog_interval};
 use crate::yaml::diagnostics::Diagnostic;
@@ -78,7 +78,7 @@ pub(crate) fn run(path: &Path, dry_run: bool, clock: SystemClock) -> ExitStatus 
         Err(error) => return fail(&error.to_string()),
     };
     let waits = |what: &str| notifier.status(what);
-    let mut service = match Service::start(&config, &set, dry_run, &clock, (&|watcher| watcher, &waits)) {
+    let mut service = match DaemonService::start(&config, &set, dry_run, &clock, (&|watcher| watcher, &waits)) {
         Ok(service) => service,
         Err(error) => return fail(&error.to_string()),
     };
@@ -114,7 +114,7 @@ fn serve(
     path: &Path,
     config: &Config,
     signals: &Signals,
-    service: &mut Service,
+    service: &mut DaemonService,
     notifier: &Notifier,
     clock: &dyn Clock,
 ) {
@@ -151,7 +151,7 @@ fn serve(
 }
 
 /// Puts the new configuration and policies in force, all of them or none. The error says why nothing was changed.
-fn reload(path: &Path, running: &Config, service: &mut Service, clock: &dyn Clock) -> Result<(), String> {
+fn reload(path: &Path, running: &Config, service: &mut DaemonService, clock: &dyn Clock) -> Result<(), String> {
     let loaded = crate::config::load(path);
     let config = loaded.config.ok_or_else(|| joined(&loaded.diagnostics))?;
     let fixed = fixed(running, &config);
@@ -167,7 +167,7 @@ fn reload(path: &Path, running: &Config, service: &mut Service, clock: &dyn Cloc
 }
 
 fn surplus(config: &Config, set: &PolicySet) -> Option<String> {
-    let named = |database: &crate::config::Database| (Arc::clone(&database.name), database.labels.clone());
+    let named = |database: &crate::config::DatabaseConfig| (Arc::clone(&database.name), database.labels.clone());
     let databases: Vec<_> = config.databases.iter().map(named).collect();
     crate::decide::in_force::too_many(&databases, set)
 }

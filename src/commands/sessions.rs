@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cli::{ExitStatus, ListFormat, SessionsArgs};
 use crate::clock::SystemClock;
-use crate::commands::look::{Look, Looked, Rules};
+use crate::commands::look::{DatabaseSessions, Looked, Rules};
 use crate::commands::{tell_problems, terminal_style, write};
 use crate::decide::cycle::Memory;
 use crate::decide::evaluate::{columns_of, missing_columns};
@@ -80,7 +80,7 @@ fn show(arguments: &SessionsArgs, condition: Option<&Condition>, looks: &[Looked
     out
 }
 
-fn listing(look: &Look, condition: Option<&Condition>, all: bool) -> Listing {
+fn listing(look: &DatabaseSessions, condition: Option<&Condition>, all: bool) -> Listing {
     let cycle = look.decide(&mut Memory::default(), false);
     let mut listing = Listing::new(
         &look.database,

@@ -8,11 +8,11 @@ use crate::cli::{CONFIG, ExitStatus, SetupSqlArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::columns_needed;
 use crate::commands::{fail, load_config, load_policies, no_config, print, say};
-use crate::config::{Config, Database, Login, Via};
+use crate::config::{Config, DatabaseConfig, LoginConfig, Via};
 use crate::daemon;
 use crate::oracle::ConnectSlot;
-use crate::oracle::access::Asked;
-use crate::oracle::capabilities::{Place, Shape};
+use crate::oracle::access::PolicyNeeds;
+use crate::oracle::capabilities::{Container, Shape};
 use crate::oracle::probe::outline;
 use crate::policy::check_files;
 use crate::policy::model::{Policy, PolicySet};
@@ -80,7 +80,7 @@ fn text(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> Result<S
     };
     Ok(script(&Setup {
         database: database.map(|database| &*database.name),
-        asked: Asked {
+        asked: PolicyNeeds {
             columns,
             resources: &resources,
             shape,
@@ -107,7 +107,7 @@ fn policies(config: Option<&Config>, clock: SystemClock) -> Result<Arc<PolicySet
 }
 
 /// The named database, else the only one.
-fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Database, ExitStatus> {
+fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c DatabaseConfig, ExitStatus> {
     let names = || config.databases.iter().map(|database| &*database.name);
     match (name, config.databases.as_slice()) {
         (None, [only]) => Ok(only),
@@ -126,18 +126,18 @@ fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c Database, Ex
 }
 
 /// As the command line says; otherwise the database is asked, which an account that may only log in can.
-fn shape(arguments: &SetupSqlArgs, database: Option<&Database>) -> Result<(Shape, Option<String>), ExitStatus> {
+fn shape(arguments: &SetupSqlArgs, database: Option<&DatabaseConfig>) -> Result<(Shape, Option<String>), ExitStatus> {
     if let Some(release) = arguments.release {
-        let place = match (arguments.cdb, arguments.pdb) {
-            (true, _) => Place::Root,
-            (_, true) => Place::Pdb,
-            (false, false) => Place::NonCdb,
+        let container = match (arguments.cdb, arguments.pdb) {
+            (true, _) => Container::Root,
+            (_, true) => Container::Pdb,
+            (false, false) => Container::NonCdb,
         };
         let cluster = arguments.rac;
         return Ok((
             Shape {
                 release,
-                place,
+                container,
                 cluster,
             },
             None,
@@ -156,7 +156,7 @@ fn shape(arguments: &SetupSqlArgs, database: Option<&Database>) -> Result<(Shape
         });
     match asked {
         Ok(outline) => {
-            let pdb = (outline.shape.place == Place::Pdb).then_some(outline.con_name);
+            let pdb = (outline.shape.container == Container::Pdb).then_some(outline.con_name);
             Ok((outline.shape, pdb))
         }
         Err(why) => Err(fail(&format!(
@@ -166,22 +166,22 @@ fn shape(arguments: &SetupSqlArgs, database: Option<&Database>) -> Result<(Shape
     }
 }
 
-fn user(arguments: &SetupSqlArgs, database: Option<&Database>, shape: Shape) -> Result<String, ExitStatus> {
+fn user(arguments: &SetupSqlArgs, database: Option<&DatabaseConfig>, shape: Shape) -> Result<String, ExitStatus> {
     let named = match (&arguments.user, database.map(|database| &database.login)) {
         (Some(user), _) => account(user),
-        (None, Some(Login::Password { user, .. })) => account(user),
-        (None, Some(Login::External)) => {
+        (None, Some(LoginConfig::Password { user, .. })) => account(user),
+        (None, Some(LoginConfig::External)) => {
             return Err(fail(
                 "the database is logged in to without a name (`external: true`): name the account with --user",
             ));
         }
-        (None, None) if shape.place == Place::Root => "C##REAPER".to_owned(),
+        (None, None) if shape.container == Container::Root => "C##REAPER".to_owned(),
         (None, None) => "REAPER".to_owned(),
     };
     if named.is_empty() || named.contains(['"', '\0', '\n', ';', '&']) {
         return Err(fail(&format!("{named:?} is not the name of an account")));
     }
-    if shape.place == Place::Root && !named.starts_with("C##") {
+    if shape.container == Container::Root && !named.starts_with("C##") {
         say(&format!(
             "warning: in CDB$ROOT the name of an account begins with COMMON_USER_PREFIX, which is C## unless it was changed; this one \
              is {named}"

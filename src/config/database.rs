@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::{Blackout, Database, Driver, Labels, Login, SecretSource, Via};
+use super::{Blackout, DatabaseConfig, Driver, Labels, LoginConfig, SecretSource, Via};
 use crate::policy::model::Limits;
 use crate::yaml::diagnostics::{Diagnostic, did_you_mean, quoted};
 use crate::yaml::fields::{Fields, Inspection};
@@ -109,7 +109,7 @@ pub(super) fn database(
     base: &Path,
     names: &mut Names,
     common: &Common,
-) -> Option<Database> {
+) -> Option<DatabaseConfig> {
     let fields = inspection.fields(item, "a database", &DATABASE_KEYS)?;
     let name = database_name(inspection, &fields, names);
     let example = Some("write `connect: //db1.example.com:1521/PROD`, a TNS alias or a descriptor");
@@ -139,7 +139,7 @@ pub(super) fn database(
         given.or(default).unwrap_or(Duration::from_secs(otherwise))
     };
     given?;
-    Some(Database {
+    Some(DatabaseConfig {
         name: name?,
         driver,
         connect: connect?,
@@ -333,7 +333,7 @@ fn login(
     own: &Given,
     common: &Common,
     driver: Driver,
-) -> Option<Login> {
+) -> Option<LoginConfig> {
     let defaults = &common.defaults;
     let names_somebody = own.user.is_some() || own.password.is_some();
     let external = own
@@ -352,7 +352,7 @@ fn login(
         if driver == Driver::Thin {
             no_external(inspection, fields);
         }
-        return Some(Login::External);
+        return Some(LoginConfig::External);
     }
     let user = own.user.clone().or_else(|| defaults.user.clone());
     let password = own.password.clone().or_else(|| defaults.password.clone());
@@ -364,7 +364,7 @@ fn login(
         let hint = Some("write where it is stored: `password: {credential: prod}`, `{file: /path}` or `{env: NAME}`");
         inspection.required_as(fields, "a database", "password", hint);
     }
-    Some(Login::Password {
+    Some(LoginConfig::Password {
         user: user?,
         password: password?,
     })

@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use read::{LoadedConfig, PolicySources, check};
 pub use retention::Retention;
-pub use secret::{Secret, SecretError, SecretSource};
+pub use secret::{Password, SecretError, SecretSource};
 
 pub(crate) use crate::policy::model::Labels;
 use crate::policy::model::Limits;
@@ -37,7 +37,7 @@ use crate::yaml::diagnostics::{Diagnostic, Severity};
 #[derive(Clone, Debug)]
 pub struct Config {
     /// At least one database; the names are unique.
-    pub databases: Vec<Database>,
+    pub databases: Vec<DatabaseConfig>,
     /// The policies: files, folders and globs. Relative ones are already joined to the folder of the configuration.
     pub policies: Vec<PathBuf>,
     /// The address of the metrics and the status page.
@@ -56,7 +56,7 @@ pub struct Config {
 
 /// A database in the configuration.
 #[derive(Clone, Debug)]
-pub struct Database {
+pub struct DatabaseConfig {
     /// The name: `[a-z0-9_.-]+`, unique; a label of the metrics.
     pub name: Arc<str>,
     /// The driver.
@@ -64,7 +64,7 @@ pub struct Database {
     /// Easy Connect (Plus), a descriptor or a TNS alias, without credentials.
     pub connect: String,
     /// How the daemon logs in.
-    pub login: Login,
+    pub login: LoginConfig,
     /// Whether policies with `mode: enforce` may act here.
     pub armed: bool,
     /// The time between two snapshots.
@@ -87,14 +87,14 @@ pub struct Database {
     pub via: Option<Via>,
 }
 
-impl Database {
+impl DatabaseConfig {
     /// The identity of the database: a digest of name, driver, address and account, and of `via` if it is set. `armed` and everything that the daemon
     /// remembers belong to this identity. If one of the parts changes, the entry is another database, even under the same name.
     #[must_use]
     pub fn place(&self) -> Arc<str> {
         let user = match &self.login {
-            Login::Password { user, .. } => user.as_str(),
-            Login::External => "",
+            LoginConfig::Password { user, .. } => user.as_str(),
+            LoginConfig::External => "",
         };
         // The address of a TNS alias depends on the files in that folder.
         let tns_admin = self.tns_admin.as_deref().unwrap_or(Path::new("")).to_string_lossy();
@@ -144,7 +144,7 @@ impl fmt::Display for Driver {
 
 /// How the daemon logs in to a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Login {
+pub enum LoginConfig {
     /// With a password.
     Password {
         /// The account.
@@ -230,7 +230,7 @@ fn default_tns_admin(base: &Path, loaded: &mut LoadedConfig) {
 fn readable_by_all(config: &str, loaded: &LoadedConfig) -> Vec<Diagnostic> {
     let mut by_file: BTreeMap<&Path, Vec<&str>> = BTreeMap::new();
     for database in loaded.config.iter().flat_map(|config| &config.databases) {
-        if let Login::Password { password, .. } = &database.login
+        if let LoginConfig::Password { password, .. } = &database.login
             && let Some(file) = password.readable_by_all()
         {
             by_file.entry(file).or_default().push(&database.name);
@@ -252,7 +252,7 @@ fn readable_by_all(config: &str, loaded: &LoadedConfig) -> Vec<Diagnostic> {
 pub(crate) fn unreadable_passwords(file: &str, config: &Config) -> (Vec<Diagnostic>, Vec<String>) {
     let mut found: BTreeMap<String, (SecretError, Vec<&str>)> = BTreeMap::new();
     for database in &config.databases {
-        if let Login::Password { password, .. } = &database.login
+        if let LoginConfig::Password { password, .. } = &database.login
             && let Err(error) = password.read()
         {
             let known = found.entry(error.to_string()).or_insert((error, Vec::new()));

@@ -11,7 +11,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 use super::database::{Common, Given, Names, database};
 use super::mask::mask;
 use super::retention::{Retention, retention};
-use super::{Blackout, Config, Database, Driver, Labels};
+use super::{Blackout, Config, DatabaseConfig, Driver, Labels};
 use crate::policy::lex::Mistake;
 use crate::policy::model::Limits;
 use crate::policy::schedule::Schedule;
@@ -135,7 +135,7 @@ impl IncludedFiles<'_> {
         base: &Path,
         names: &mut Names,
         common: &Common,
-    ) -> Option<Vec<Database>> {
+    ) -> Option<Vec<DatabaseConfig>> {
         let before = self.found.len();
         let files: Vec<(String, Vec<u8>)> = patterns
             .iter()
@@ -249,7 +249,7 @@ fn config(
         Some(node) => retention(inspection, node),
         None => Some(Retention::default()),
     };
-    let selectable = |database: &Database| (Arc::clone(&database.name), database.labels.clone());
+    let selectable = |database: &DatabaseConfig| (Arc::clone(&database.name), database.labels.clone());
     let rules = policies.clone().map(|policies| PolicySources {
         policies,
         timezone: common.timezone,
@@ -416,7 +416,7 @@ fn databases(
     base: &Path,
     common: &Common,
     included_files: &mut IncludedFiles<'_>,
-) -> Option<Vec<Database>> {
+) -> Option<Vec<DatabaseConfig>> {
     let mut names = Names::new();
     let patterns = match fields.get("include") {
         Some(node) => paths_of(inspection, node, "include", base),
@@ -472,7 +472,7 @@ fn entries(
     base: &Path,
     names: &mut Names,
     common: &Common,
-) -> Option<Vec<Database>> {
+) -> Option<Vec<DatabaseConfig>> {
     let node = inspection.required_as(
         fields,
         "the configuration",
@@ -498,7 +498,7 @@ fn entries(
         }
         return None;
     }
-    let databases: Vec<Option<Database>> = items
+    let databases: Vec<Option<DatabaseConfig>> = items
         .iter()
         .map(|item| database(inspection, item, base, names, common))
         .collect();

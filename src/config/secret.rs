@@ -15,13 +15,13 @@ use zeroize::Zeroizing;
 const LONGEST: u64 = 1024;
 
 /// A password. It cannot be printed, and its memory is overwritten when it is dropped.
-pub struct Secret(Zeroizing<String>);
+pub struct Password(Zeroizing<String>);
 
-impl Secret {
+impl Password {
     /// Wraps a password.
     #[must_use]
-    pub(crate) fn new(text: String) -> Secret {
-        Secret(Zeroizing::new(text))
+    pub(crate) fn new(text: String) -> Password {
+        Password(Zeroizing::new(text))
     }
 
     /// The password itself, only for the driver.
@@ -32,7 +32,7 @@ impl Secret {
 }
 
 /// Shows a placeholder.
-impl fmt::Debug for Secret {
+impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
@@ -138,7 +138,7 @@ impl SecretSource {
     ///
     /// # Errors
     /// The source and the reason of the failure, never the contents.
-    pub(crate) fn read(&self) -> Result<Secret, SecretError> {
+    pub(crate) fn read(&self) -> Result<Password, SecretError> {
         self.read_with(|name| std::env::var_os(name))
     }
 
@@ -150,7 +150,7 @@ impl SecretSource {
         (metadata.is_file() && metadata.permissions().mode() & OTHERS_READ != 0).then_some(path)
     }
 
-    fn read_with(&self, variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Result<Secret, SecretError> {
+    fn read_with(&self, variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Result<Password, SecretError> {
         let secret = match self {
             SecretSource::Credential(name, outside) => match variable("CREDENTIALS_DIRECTORY") {
                 Some(folder) => self.file(&Path::new(&folder).join(name))?,
@@ -160,7 +160,7 @@ impl SecretSource {
             SecretSource::Env(name) => {
                 let value = variable(name).ok_or_else(|| SecretError::NotSet(self.clone()))?;
                 let text = OsStr::to_str(&value).ok_or_else(|| SecretError::NoPassword(self.clone()))?;
-                Secret::new(text.to_owned())
+                Password::new(text.to_owned())
             }
         };
         let text = secret.reveal();
@@ -172,18 +172,18 @@ impl SecretSource {
         if text.len() as u64 > LONGEST || text.contains('\0') {
             return Err(SecretError::NoPassword(self.clone()));
         }
-        Ok(Secret::new(text.to_owned()))
+        Ok(Password::new(text.to_owned()))
     }
 
-    fn file(&self, path: &Path) -> Result<Secret, SecretError> {
+    fn file(&self, path: &Path) -> Result<Password, SecretError> {
         let io = |error| SecretError::Io(self.clone(), error);
         let mut file = crate::yaml::files::open_regular(path).map_err(io)?.take(LONGEST + 3);
         // Enough capacity from the beginning: growing would leave copies in memory.
         let mut text = String::with_capacity(usize::try_from(LONGEST).unwrap_or(0) + 64);
         match file.read_to_string(&mut text) {
-            Ok(_) => Ok(Secret::new(text)),
+            Ok(_) => Ok(Password::new(text)),
             Err(error) => {
-                drop(Secret::new(text));
+                drop(Password::new(text));
                 if error.kind() == std::io::ErrorKind::InvalidData {
                     return Err(SecretError::NoPassword(self.clone()));
                 }
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn debug_does_not_show_a_secret() {
-        assert_eq!(format!("{:?}", Secret::new("hunter2".into())), "Secret(…)");
+        assert_eq!(format!("{:?}", Password::new("hunter2".into())), "Secret(…)");
     }
 
     #[test]

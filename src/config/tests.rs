@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Driver, Login, SecretSource, check, database, read};
+use super::{Driver, LoginConfig, SecretSource, check, database, read};
 use crate::decide::in_force::EffectiveLimits;
 use crate::policy::model::Limits;
 
@@ -58,14 +58,14 @@ fn a_whole_configuration_is_read() {
     let password = SecretSource::Credential("prod".into(), "/etc/orareaper/credentials/prod".into());
     assert_eq!(
         prod.login,
-        Login::Password {
+        LoginConfig::Password {
             user: "reaper".into(),
             password
         }
     );
     assert_eq!(
         (&*dev.name, dev.driver, dev.armed, &dev.login),
-        ("dev.2", Driver::Oci, false, &Login::External)
+        ("dev.2", Driver::Oci, false, &LoginConfig::External)
     );
     assert_eq!(dev.poll.as_secs(), 15);
     assert_eq!(
@@ -112,7 +112,7 @@ fn fifty_databases_need_about_fifty_lines() {
         let password = SecretSource::Credential("reaper".into(), "credentials/reaper".into());
         assert_eq!(
             database.login,
-            Login::Password {
+            LoginConfig::Password {
                 user: "reaper".into(),
                 password
             }
@@ -158,8 +158,8 @@ blackouts: [{cron: '0 12 * * *', for: 1h, reason: noon}]
     assert_eq!(labels(0), ["env=prod", "site=fra"]);
     assert_eq!(labels(1), ["env=test", "site=fra"]);
     let user = |at: usize| match &databases[at].login {
-        Login::Password { user, .. } => Some(user.clone()),
-        Login::External => None,
+        LoginConfig::Password { user, .. } => Some(user.clone()),
+        LoginConfig::External => None,
     };
     assert_eq!(
         [user(0), user(1), user(2)],
@@ -207,7 +207,7 @@ fn included_files_have_databases_and_their_mistakes_have_positions() {
     let names: Vec<&str> = config.databases.iter().map(|database| &*database.name).collect();
     assert_eq!(names, ["one", "two"]);
     let password = SecretSource::File(folder.path().join("pw"));
-    let of_one = Login::Password {
+    let of_one = LoginConfig::Password {
         user: "reaper".into(),
         password,
     };

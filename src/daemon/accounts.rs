@@ -67,7 +67,7 @@ struct RefusedLogin {
 
 /// Permission to try an account's password once.
 #[derive(Debug)]
-pub(crate) struct Attempt {
+pub(crate) struct LoginAttempt {
     accounts: Arc<AccountMemory>,
     account: String,
     password: String,
@@ -114,7 +114,7 @@ impl AccountMemory {
     ///
     /// # Errors
     /// When this password was refused before ([`Class::Auth`]), or another attempt takes longer than `limit`.
-    pub(crate) fn attempt(self: &Arc<Self>, target: &Target, limit: Duration) -> Result<Option<Attempt>, Error> {
+    pub(crate) fn attempt(self: &Arc<Self>, target: &Target, limit: Duration) -> Result<Option<LoginAttempt>, Error> {
         let Login::Password { user, password } = &target.login else {
             return Ok(None);
         };
@@ -163,7 +163,7 @@ impl AccountMemory {
             state.trying.insert(account.clone());
         }
         drop(state);
-        Ok(Some(Attempt {
+        Ok(Some(LoginAttempt {
             accounts: Arc::clone(self),
             account,
             password: digest,
@@ -172,7 +172,7 @@ impl AccountMemory {
     }
 }
 
-impl Attempt {
+impl LoginAttempt {
     /// Records the result of the attempt.
     pub(crate) fn ended<C>(self, answer: &Result<C, Error>) {
         let mut state = self.accounts.state();
@@ -197,7 +197,7 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for LoginAttempt {
     fn drop(&mut self) {
         if self.alone {
             self.accounts.state().trying.remove(&self.account);

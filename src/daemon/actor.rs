@@ -21,7 +21,7 @@ use crate::actuator::carry_out::{Hands, Intending, Witness, carry_out};
 use crate::actuator::door::{Door, Permission};
 use crate::actuator::way::probe;
 use crate::clock::{Clock, Monotonic};
-use crate::daemon::messages::{Acted, Batch, Input, Order, Task};
+use crate::daemon::messages::{Acted, ActorOrder, Batch, Input, Task};
 use crate::daemon::pause::{Switch, Ticket};
 use crate::daemon::poller::PROBE_AGAIN;
 use crate::daemon::reach::{Reach, SharedReach};
@@ -131,12 +131,12 @@ impl Actor {
     }
 
     /// Runs until the sender of orders or the receiver of messages is gone.
-    pub(crate) fn run(mut self, reach: &SharedReach, witness: &mut dyn Witness, orders: &Receiver<Order>) {
+    pub(crate) fn run(mut self, reach: &SharedReach, witness: &mut dyn Witness, orders: &Receiver<ActorOrder>) {
         for order in orders {
             self.reach = reach.now();
             let answer = match order {
-                Order::Stand(standing) => self.answer_to(&standing),
-                Order::Act(task) => {
+                ActorOrder::Stand(standing) => self.answer_to(&standing),
+                ActorOrder::Act(task) => {
                     self.carry_out_guarded(*task, witness);
                     self.through()
                 }
@@ -451,7 +451,7 @@ pub(crate) fn start(
     reach: SharedReach,
     (clock, switch): (Arc<dyn Clock>, Arc<Switch>),
     mut witness: Box<dyn Witness + Send>,
-    orders: Receiver<Order>,
+    orders: Receiver<ActorOrder>,
     (number, inputs): (usize, Sender<Input>),
 ) -> std::io::Result<thread::JoinHandle<()>> {
     thread::Builder::new()

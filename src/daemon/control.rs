@@ -87,7 +87,7 @@ pub(crate) enum Question {
 
 /// A daemon's answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Answer {
+pub(crate) struct ControlReply {
     /// The daemon's process id.
     pub(crate) pid: u32,
     /// Its state folder.
@@ -293,7 +293,7 @@ impl ControlDesk {
         send(&stream, &self.reply(question))
     }
 
-    fn reply(&self, question: Move) -> Answer {
+    fn reply(&self, question: Move) -> ControlReply {
         let moved = match question {
             Move::Status => {
                 let looked = |switch: &Switch| Moved {
@@ -324,7 +324,7 @@ impl ControlDesk {
                 unsaved: Some(format!("{} does not answer", self.state.display())),
             }),
         };
-        Answer {
+        ControlReply {
             pid: std::process::id(),
             state: self.state.clone(),
             config: self.config.clone(),
@@ -434,7 +434,7 @@ fn sweep(folder: &Path, own: &str) {
 ///
 /// # Errors
 /// When nobody answers there.
-pub(crate) fn ask(socket: &Path, question: &Question) -> io::Result<Answer> {
+pub(crate) fn ask(socket: &Path, question: &Question) -> io::Result<ControlReply> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE + DISK))?;
     stream.set_write_timeout(Some(PATIENCE))?;

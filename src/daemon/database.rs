@@ -31,7 +31,7 @@ use crate::daemon::backoff::Backoff;
 use crate::daemon::database::by_hand::Wishes;
 use crate::daemon::database::crew::Crew;
 use crate::daemon::database::orders::{Polling, Trouble};
-use crate::daemon::messages::{Input, Needs, Order, Polled, Settings, Task};
+use crate::daemon::messages::{ActorOrder, Input, Needs, Polled, Settings, Task};
 use crate::daemon::pause::Pause;
 use crate::daemon::siblings::{DatabaseIdentity, Kin};
 use crate::daemon::standby::{ConnectionState, Needed, Standby};
@@ -102,7 +102,7 @@ enum BatchState {
 }
 
 /// One database's loop.
-pub struct Database {
+pub struct DatabaseLoop {
     settings: Settings,
     rules: Arc<DatabaseRules>,
     memory: Memory,
@@ -142,12 +142,12 @@ pub struct Threads {
     /// The one that reads.
     pub ask: Sender<Needs>,
     /// The first one that acts.
-    pub act: Sender<Order>,
+    pub act: Sender<ActorOrder>,
     /// Starts more that act.
     pub hire: Hire,
 }
 
-impl Database {
+impl DatabaseLoop {
     /// One that polls at once. `memory` comes from the journal.
     #[must_use]
     pub fn new(
@@ -157,7 +157,7 @@ impl Database {
         clock: Arc<dyn Clock>,
         threads: Threads,
         (watcher, witness): (Box<dyn Watcher>, Box<dyn Witness + Send>),
-    ) -> Database {
+    ) -> DatabaseLoop {
         let next_poll = clock.now();
         let crew = Crew::new(&settings.name, threads.act, threads.hire, next_poll);
         let ending = Ending::default();
@@ -165,7 +165,7 @@ impl Database {
         let backoff = Backoff::of(&settings.name);
         let standby = Standby::new(&settings.name);
         let kin = Kin::new(&settings.siblings, &settings.name);
-        Database {
+        DatabaseLoop {
             settings,
             rules,
             memory,

@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::daemon::messages::Input;
-use crate::daemon::wishes::{Asked, OrderStep, Wish};
+use crate::daemon::wishes::{OperatorRequest, OrderStep, Wish};
 
 /// The databases that can be asked, by name.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl Directory {
         let failed = match chosen {
             Ok(inputs) => {
                 let told = told.clone();
-                let asked = Asked { wish, told };
+                let asked = OperatorRequest { wish, told };
                 inputs
                     .send(Input::Asked(Box::new(asked)))
                     .err()

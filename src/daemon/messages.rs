@@ -14,7 +14,7 @@ use crate::checks::{Check, Id, State};
 use crate::clock::Monotonic;
 use crate::daemon::siblings::Siblings;
 use crate::daemon::standby::{ConnectionState, StandbyOrder};
-use crate::daemon::wishes::{Asked, OrderStep};
+use crate::daemon::wishes::{OperatorRequest, OrderStep};
 use crate::decide::cycle::Done;
 use crate::decide::guard::Warrant;
 use crate::decide::in_force::DatabaseRules;
@@ -39,7 +39,7 @@ pub enum Input {
     /// Something about the actions under way, and the number of the thread that tells it.
     Acted(usize, Acted),
     /// An operator asks something of it.
-    Asked(Box<Asked>),
+    Asked(Box<OperatorRequest>),
     /// New policies and settings, already checked.
     Reload(Arc<DatabaseRules>, Settings),
     /// The end.
@@ -119,7 +119,7 @@ impl Polled {
 
 /// An order to the acting thread.
 #[derive(Debug)]
-pub enum Order {
+pub enum ActorOrder {
     /// Check the connections that stand by, and open missing ones.
     Stand(StandbyOrder),
     /// Carry out a warrant.

@@ -37,9 +37,9 @@ use std::time::Duration;
 
 use crate::actuator::carry_out::Witness;
 use crate::clock::{Clock, Monotonic};
-use crate::config::{self, Config, Login, SecretError};
+use crate::config::{self, Config, LoginConfig, SecretError};
 use crate::daemon::accounts::AccountMemory;
-use crate::daemon::database::{Database, Hire, Threads, Watcher};
+use crate::daemon::database::{DatabaseLoop, Hire, Threads, Watcher};
 use crate::daemon::messages::{Input, Settings};
 use crate::daemon::pause::Switch;
 use crate::daemon::reach::{Reach, SharedReach};
@@ -69,11 +69,11 @@ pub struct Start<'a> {
     /// The entries for the same databases.
     pub siblings: &'a Arc<Siblings>,
     /// What the journal remembers of a database.
-    pub memory: &'a dyn Fn(&config::Database) -> Memory,
+    pub memory: &'a dyn Fn(&config::DatabaseConfig) -> Memory,
     /// Makes the watcher of a database.
-    pub watcher: &'a dyn Fn(&config::Database) -> Box<dyn Watcher>,
+    pub watcher: &'a dyn Fn(&config::DatabaseConfig) -> Box<dyn Watcher>,
     /// Makes what makes the witnesses of a database, one for each thread that acts on it.
-    pub witness: &'a dyn Fn(&config::Database) -> Witnesses,
+    pub witness: &'a dyn Fn(&config::DatabaseConfig) -> Witnesses,
 }
 
 /// Makes a witness.
@@ -140,7 +140,7 @@ pub fn start(start: &Start<'_>) -> io::Result<RunningDatabases> {
 }
 
 impl Member {
-    fn start(start: &Start<'_>, database: &config::Database, reach: Reach) -> io::Result<Member> {
+    fn start(start: &Start<'_>, database: &config::DatabaseConfig, reach: Reach) -> io::Result<Member> {
         let (inputs, received) = channel();
         let (ask, asks) = channel();
         let reach = SharedReach::new(reach);
@@ -168,7 +168,7 @@ impl Member {
             }
             hired.ok()
         });
-        let engine = Database::new(
+        let engine = DatabaseLoop::new(
             settings(start, database),
             Arc::new(DatabaseRules::of(database, start.dry_run, Arc::clone(&start.set))),
             (start.memory)(database),
@@ -220,7 +220,12 @@ impl RunningDatabases {
     /// only delays.
     pub fn reload(&mut self, start: &Start<'_>, between: impl FnOnce()) -> Result<(), SecretError> {
         let reaches = reaches(start.config, start.accounts)?;
-        let places: Vec<Arc<str>> = start.config.databases.iter().map(config::Database::place).collect();
+        let places: Vec<Arc<str>> = start
+            .config
+            .databases
+            .iter()
+            .map(config::DatabaseConfig::place)
+            .collect();
         let (kept, gone): (Vec<Member>, Vec<Member>) = std::mem::take(&mut self.members)
             .into_iter()
             .partition(|member| places.contains(&member.place));
@@ -293,7 +298,7 @@ fn end(members: Vec<Member>, clock: &dyn Clock, grace: Duration) -> bool {
 }
 
 /// The settings of a database's loop.
-fn settings(start: &Start<'_>, database: &config::Database) -> Settings {
+fn settings(start: &Start<'_>, database: &config::DatabaseConfig) -> Settings {
     Settings {
         name: Arc::clone(&database.name),
         poll: database.poll,
@@ -316,10 +321,10 @@ pub(crate) fn reaches(config: &Config, accounts: &Arc<AccountMemory>) -> Result<
 ///
 /// # Errors
 /// When its password cannot be read.
-pub(crate) fn reach(database: &config::Database, accounts: &Arc<AccountMemory>) -> Result<Reach, SecretError> {
+pub(crate) fn reach(database: &config::DatabaseConfig, accounts: &Arc<AccountMemory>) -> Result<Reach, SecretError> {
     let (login, source) = match &database.login {
-        Login::External => (oracle::Login::External, None),
-        Login::Password { user, password } => {
+        LoginConfig::External => (oracle::Login::External, None),
+        LoginConfig::Password { user, password } => {
             let login = oracle::Login::Password {
                 user: user.clone(),
                 password: oracle::Secret::new(password.read()?.reveal()),
@@ -346,12 +351,12 @@ pub(crate) fn reach(database: &config::Database, accounts: &Arc<AccountMemory>) 
 }
 
 /// A kill may wait for its victim.
-fn kill_limit(database: &config::Database) -> Duration {
+fn kill_limit(database: &config::DatabaseConfig) -> Duration {
     actor::KILL_LIMIT.max(database.call_timeout)
 }
 
 /// How long a step of a thread may take: connecting, and the few calls that may each take their whole limit before one of them
 /// fails. A call that is interrupted may take the same time again to clean up.
-fn patience(database: &config::Database) -> Duration {
+fn patience(database: &config::DatabaseConfig) -> Duration {
     database.connect_timeout + database.call_timeout * 4
 }

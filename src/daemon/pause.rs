@@ -143,7 +143,7 @@ impl FolderIdentity {
 pub(crate) struct Ticket(u64);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct PauseState {
     /// A pause that the running daemon was told of.
     told: Option<Pause>,
     /// The pause whose file is empty, because the disk took no text.
@@ -158,7 +158,7 @@ struct Inner {
     under_way: BTreeMap<Ticket, String>,
 }
 
-impl Inner {
+impl PauseState {
     /// What was found in the file, or who is remembered to have set it where it does not say. Whoever writes into it or removes
     /// it ends the memory.
     fn with_its_reason(&mut self, found: Option<Pause>) -> Option<Pause> {
@@ -183,7 +183,7 @@ pub struct Switch {
     folder: File,
     identity: FolderIdentity,
     clock: Arc<dyn Clock>,
-    inner: Mutex<Inner>,
+    inner: Mutex<PauseState>,
 }
 
 /// The result of setting or ending a pause in a running daemon.
@@ -339,7 +339,7 @@ impl Switch {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, PauseState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

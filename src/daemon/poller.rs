@@ -13,7 +13,7 @@ use crate::actuator::way::probe;
 use crate::clock::{Clock, Monotonic};
 use crate::daemon::messages::{Input, Needs, Polled};
 use crate::daemon::reach::{Reach, SharedReach};
-use crate::oracle::access::{self, Asked, Unreadable};
+use crate::oracle::access::{self, PolicyNeeds, Unreadable};
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::probe::texts_as_bytes;
@@ -233,7 +233,7 @@ impl Poller {
         capabilities.dates_fault = fault_at_login
             .clone()
             .or_else(|| capabilities.dates.fault_later(passed(since)));
-        let asked = Asked {
+        let asked = PolicyNeeds {
             columns: needs.columns.union(crate::columns_needed::ALWAYS.into_iter().collect()),
             resources: &needs.resources,
             shape: capabilities.shape(),

@@ -37,7 +37,7 @@ const RECORDS_WITHIN: Duration = Duration::from_secs(5);
 const PORT_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Everything that runs.
-pub(crate) struct Service {
+pub(crate) struct DaemonService {
     parts: Parts,
     running: RunningDatabases,
     /// None where the service is a command's own.
@@ -138,7 +138,7 @@ impl Parts {
     }
 }
 
-impl Service {
+impl DaemonService {
     /// Starts everything. The databases are read and acted on from then on.
     /// `waits` is told what the start itself waits for.
     ///
@@ -150,7 +150,7 @@ impl Service {
         dry_run: bool,
         clock: &Arc<dyn Clock>,
         (wrap, waits): (Wrap<'_>, &dyn Fn(&str)),
-    ) -> io::Result<Service> {
+    ) -> io::Result<DaemonService> {
         let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
         let heartbeat = Heartbeat::new(Arc::clone(clock));
         let sources = Sources {
@@ -171,7 +171,7 @@ impl Service {
         let in_force = loaded(config, set, dry_run);
         parts.sink.record(&Event::Policies(PolicyLoad::Loaded(in_force)));
         let running = parts.with(config, set, &history, wrap, start)?;
-        let service = Service::of(parts, running, Some(pages));
+        let service = DaemonService::of(parts, running, Some(pages));
         service.tell_pause();
         Ok(service)
     }
@@ -184,17 +184,17 @@ impl Service {
         config: &Config,
         set: &Arc<PolicySet>,
         clock: &Arc<dyn Clock>,
-    ) -> io::Result<Service> {
+    ) -> io::Result<DaemonService> {
         let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
         let heartbeat = Heartbeat::new(Arc::clone(clock));
         let (parts, history) = Parts::open(config, false, clock, (metrics, status, heartbeat))?;
         let running = parts.with(config, set, &history, &|watcher| watcher, start)?;
-        Ok(Service::of(parts, running, None))
+        Ok(DaemonService::of(parts, running, None))
     }
 
-    fn of(parts: Parts, running: RunningDatabases, pages: Option<Server>) -> Service {
+    fn of(parts: Parts, running: RunningDatabases, pages: Option<Server>) -> DaemonService {
         parts.directory.set(running.inputs());
-        Service { parts, running, pages }
+        DaemonService { parts, running, pages }
     }
 
     /// Whom orders are given to.

@@ -17,7 +17,7 @@ use crate::daemon::standby::ConnectionState;
 use crate::decide::clocks::ClockStep;
 use crate::decide::cycle::Done;
 use crate::decide::outcome::Outcome;
-use crate::event::{Breakers, CycleReport, Event, Evidence, Intent, Outcomed, Step, Suspensions};
+use crate::event::{Breakers, CycleReport, CycleStep, Event, Evidence, Intent, Outcomed, Suspensions};
 use crate::event_sink::EventSink;
 use crate::journal::read::{done_of, unwritten};
 use crate::oracle::{Error, Retry};
@@ -169,9 +169,9 @@ impl Watcher for EventWatcher {
             &view.memory.following,
         );
         report.steps = vec![
-            (Step::Read, view.polled.took),
-            (Step::Decide, view.deciding_took),
-            (Step::Whole, view.polled.took + view.deciding_took),
+            (CycleStep::Read, view.polled.took),
+            (CycleStep::Decide, view.deciding_took),
+            (CycleStep::Whole, view.polled.took + view.deciding_took),
         ];
         report.round_trips = view.polled.round_trips;
         report.notes = notes;

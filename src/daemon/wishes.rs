@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actuator::carry_out::{Answered, Intending, Witness};
 use crate::decide::cycle::Done;
-use crate::decide::order::Order;
+use crate::decide::order::OperatorOrder;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::policy::model::Action;
@@ -154,7 +154,7 @@ impl OrderStep {
 
 /// A wish with whoever waits for what comes of it.
 #[derive(Debug)]
-pub struct Asked {
+pub struct OperatorRequest {
     /// What is asked.
     pub(crate) wish: Wish,
     /// Who waits.
@@ -228,7 +228,7 @@ pub(crate) fn kept(what: &str, text: &str) -> Result<String, String> {
 
 impl Wish {
     /// The order that it is, and the session that it is for.
-    pub(crate) fn order(&self) -> Option<Result<Order, String>> {
+    pub(crate) fn order(&self) -> Option<Result<OperatorOrder, String>> {
         match self {
             Wish::Show { .. } => None,
             Wish::End {
@@ -237,7 +237,7 @@ impl Wish {
                 by,
                 reason,
             } => Some(action_of(action).and_then(|action| {
-                Ok(Order {
+                Ok(OperatorOrder {
                     key: (*key).into(),
                     action,
                     by: kept("the name of who orders it", by)?,

@@ -28,7 +28,7 @@ pub use crate::decide::guard::statement::{LastStep, Statement, Wording};
 use crate::decide::in_force::{EffectiveLimits, InForce, RunMode};
 use crate::decide::ledger::Ledger;
 use crate::decide::matches::matched_rows;
-use crate::decide::order::Order;
+use crate::decide::order::OperatorOrder;
 use crate::decide::plan::{Plan, PlanEntry, PolicyPlan, Situation};
 use crate::decide::protect::{ProtectionFacts, because};
 use crate::decide::reason::{About, Obstacle, OpenBreaker, Refusal, Spared, Standing, Suspended, Verdict, Why};
@@ -57,7 +57,7 @@ pub struct Warrant {
     reason: String,
     issued: DateTime<Utc>,
     /// The operator's order that it was given for, if it was.
-    order: Option<Arc<Order>>,
+    order: Option<Arc<OperatorOrder>>,
     used: bool,
 }
 
@@ -106,7 +106,7 @@ impl Warrant {
 
     /// The operator's order, if it is no policy's.
     #[must_use]
-    pub(crate) fn order(&self) -> Option<&Order> {
+    pub(crate) fn order(&self) -> Option<&OperatorOrder> {
         self.order.as_deref()
     }
 

@@ -16,7 +16,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::config::{self, Blackout, Config};
-use crate::decide::order::Order;
+use crate::decide::order::OperatorOrder;
 use crate::decide::standstill::Standstill;
 use crate::policy::model::{Action, Labels, Limits, Mode, Policy, PolicySet};
 use crate::policy::schedule::Schedule;
@@ -61,7 +61,7 @@ pub struct DatabaseRules {
     blackouts: Vec<Blackout>,
     zone: Tz,
     /// The operator's order that alone is judged by them, if they are those of one.
-    order: Option<Arc<Order>>,
+    order: Option<Arc<OperatorOrder>>,
 }
 
 /// Whether policies in `mode: enforce` may act on a database.
@@ -273,7 +273,7 @@ impl Rhythm {
 impl DatabaseRules {
     /// For a configured database.
     #[must_use]
-    pub(crate) fn of(database: &config::Database, dry_run: bool, set: Arc<PolicySet>) -> DatabaseRules {
+    pub(crate) fn of(database: &config::DatabaseConfig, dry_run: bool, set: Arc<PolicySet>) -> DatabaseRules {
         DatabaseRules {
             schedules: schedules(&set, database.timezone),
             set,
@@ -331,7 +331,7 @@ impl DatabaseRules {
 
     /// Those under which an order is judged: its policy alone, and everything else as it is here.
     #[must_use]
-    pub(crate) fn for_order(&self, order: Arc<Order>) -> DatabaseRules {
+    pub(crate) fn for_order(&self, order: Arc<OperatorOrder>) -> DatabaseRules {
         let set = Arc::new(order.set(&self.set));
         DatabaseRules {
             schedules: schedules(&set, self.zone),
@@ -343,7 +343,7 @@ impl DatabaseRules {
 
     /// The order that they are for.
     #[must_use]
-    pub(crate) fn order(&self) -> Option<&Arc<Order>> {
+    pub(crate) fn order(&self) -> Option<&Arc<OperatorOrder>> {
         self.order.as_ref()
     }
 

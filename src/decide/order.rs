@@ -14,7 +14,7 @@ pub(crate) const BY_HAND: &str = "by hand";
 
 /// An order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Order {
+pub(crate) struct OperatorOrder {
     /// The session that the operator was shown. Another one with its SID is not meant.
     pub(crate) key: SessionKey,
     /// What is to be done.
@@ -25,7 +25,7 @@ pub(crate) struct Order {
     pub(crate) reason: String,
 }
 
-impl Order {
+impl OperatorOrder {
     /// The set under which it is judged.
     ///
     /// # Panics
@@ -73,7 +73,7 @@ mod tests {
     fn every_action_can_be_ordered_of_every_session() {
         let actions = Action::ALL.into_iter().filter(|action| *action != Action::Report);
         for (action, number) in actions.flat_map(|action| [(action, 0), (action, u32::MAX)]) {
-            let order = Order {
+            let order = OperatorOrder {
                 key: SessionKey {
                     inst_id: number,
                     sid: number,

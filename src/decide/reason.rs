@@ -52,7 +52,7 @@ impl Verdict {
 
 /// The number of decisions of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct DecisionCounts {
     /// A warrant: to act now.
     pub act: usize,
     /// The condition has not held for as long as `for:` asks.
@@ -67,7 +67,7 @@ pub struct Summary {
     pub(crate) exempt: usize,
 }
 
-impl Summary {
+impl DecisionCounts {
     /// The names and counts in display order.
     #[must_use]
     pub(crate) const fn counts(&self) -> [(&'static str, usize); 6] {
@@ -95,8 +95,8 @@ impl Summary {
     }
 
     /// Raises each count to that of `other` if that is higher.
-    pub(crate) fn raise_to(&mut self, other: &Summary) {
-        *self = Summary {
+    pub(crate) fn raise_to(&mut self, other: &DecisionCounts) {
+        *self = DecisionCounts {
             act: self.act.max(other.act),
             pending: self.pending.max(other.pending),
             deferred: self.deferred.max(other.deferred),

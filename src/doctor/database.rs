@@ -17,8 +17,8 @@ use crate::decide::in_force::{Absent, DatabaseRules, Due, Here, RunMode};
 use crate::doctor::right::{self, Acts};
 use crate::doctor::{Examined, builtin, limits};
 use crate::gaps;
-use crate::oracle::access::{self, Asked, Grantee, Unreadable};
-use crate::oracle::capabilities::{Capabilities, Place, Provenance, Release, Service, Shape, Way};
+use crate::oracle::access::{self, Grantee, PolicyNeeds, Unreadable};
+use crate::oracle::capabilities::{Capabilities, Container, HostingService, Provenance, Release, Shape, Way};
 use crate::oracle::error::AccountFault;
 use crate::oracle::probe::outline;
 use crate::oracle::{Class, ConnectSlot, Connection, Error, account};
@@ -33,7 +33,7 @@ const CLOCK_SLACK: i64 = 60;
 
 /// Examines a database.
 #[must_use]
-pub fn examine(database: &config::Database, set: &Arc<PolicySet>, clock: SystemClock) -> Examined {
+pub fn examine(database: &config::DatabaseConfig, set: &Arc<PolicySet>, clock: SystemClock) -> Examined {
     let accounts: Arc<AccountMemory> = Arc::default();
     let mut examination = Examination {
         database,
@@ -64,7 +64,7 @@ pub fn examine(database: &config::Database, set: &Arc<PolicySet>, clock: SystemC
 }
 
 struct Examination<'a> {
-    database: &'a config::Database,
+    database: &'a config::DatabaseConfig,
     set: &'a Arc<PolicySet>,
     clock: SystemClock,
     rules: DatabaseRules,
@@ -135,14 +135,14 @@ impl Examination<'_> {
     fn refused(&mut self, error: &Error) {
         let check = Check::new(Id::Connection, "", State::Missing, error.to_string());
         let user = match &self.database.login {
-            config::Login::Password { user, .. } => Some(account_of(user)),
-            config::Login::External => None,
+            config::LoginConfig::Password { user, .. } => Some(account_of(user)),
+            config::LoginConfig::External => None,
         };
         self.add(match user.filter(|_| error.lacks_create_session()) {
             Some(user) => {
                 let grantee = Grantee {
                     username: &user,
-                    service: Service::SelfManaged,
+                    service: HostingService::SelfManaged,
                 };
                 check.granted_by(access::grant_privilege("CREATE SESSION", grantee))
             }
@@ -198,7 +198,7 @@ impl Examination<'_> {
         Acts {
             service: capabilities.service,
             way: capabilities.way(),
-            place: capabilities.place(),
+            container: capabilities.container(),
             enforces: here.running().iter().any(|run| {
                 let acts = self.set.policies[run.index()]
                     .actions()
@@ -214,7 +214,7 @@ impl Examination<'_> {
         let (connection, _) = poller.connection()?;
         let limit = reach.call_limit;
         let outline = outline(connection, limit).ok()?;
-        let asked = Asked {
+        let asked = PolicyNeeds {
             columns: needs.columns.union(columns_needed::ALWAYS.into_iter().collect()),
             resources: &needs.resources,
             shape: outline.shape,
@@ -228,7 +228,7 @@ impl Examination<'_> {
         );
         self.say(Id::Connection, "", State::Fine, connected);
         self.release(outline.shape.release, &outline.shape.release.to_string());
-        self.container(outline.shape.place, &outline.con_name);
+        self.container(outline.shape.container, &outline.con_name);
         if unreadable.is_empty() {
             // No view is missing, so the reason is another.
             self.add(Check::new(Id::View, "", State::Missing, error.to_string()).with(remedy(error)));
@@ -240,8 +240,8 @@ impl Examination<'_> {
         let running = self.rules.configured(Due::Always);
         Some(Acts {
             service: outline.service,
-            way: Way::of(self.database.via, outline.service, outline.shape.place),
-            place: outline.shape.place,
+            way: Way::of(self.database.via, outline.service, outline.shape.container),
+            container: outline.shape.container,
             enforces: running.running().iter().any(|run| run.mode() == RunMode::Enforce),
             username: outline.username,
         })
@@ -256,11 +256,11 @@ impl Examination<'_> {
         }
     }
 
-    fn container(&mut self, place: Place, name: &str) {
-        let found = match place {
-            Place::NonCdb => "no containers".to_owned(),
-            Place::Root => "CDB$ROOT: the sessions of all containers are read".to_owned(),
-            Place::Pdb => format!("PDB {name}: its own sessions are read"),
+    fn container(&mut self, container: Container, name: &str) {
+        let found = match container {
+            Container::NonCdb => "no containers".to_owned(),
+            Container::Root => "CDB$ROOT: the sessions of all containers are read".to_owned(),
+            Container::Pdb => format!("PDB {name}: its own sessions are read"),
         };
         self.say(Id::Container, "", State::Fine, found);
     }
@@ -286,7 +286,7 @@ impl Examination<'_> {
                 Err(why) => self.say(Id::Instances, &about, State::Note, format!("{what}; {why}")),
             }
         }
-        self.container(capabilities.place(), &capabilities.con_name);
+        self.container(capabilities.container(), &capabilities.con_name);
         let role = format!("{}, open mode {}", capabilities.role, capabilities.open_mode);
         if capabilities.open_mode.starts_with("READ") {
             self.say(Id::Role, "", State::Fine, role);
@@ -300,7 +300,7 @@ impl Examination<'_> {
         let is_told = said
             .iter()
             .any(|check| check.id == Id::ContainerData || check.about == "V$PDBS");
-        if capabilities.place() == Place::Root && !is_told {
+        if capabilities.container() == Container::Root && !is_told {
             self.say(
                 Id::ContainerData,
                 "",
@@ -311,7 +311,7 @@ impl Examination<'_> {
     }
 
     fn readable_views(&mut self, shape: Shape, needs: &Needs, unreadable: &[Unreadable]) {
-        let asked = Asked {
+        let asked = PolicyNeeds {
             columns: needs.columns.union(columns_needed::ALWAYS.into_iter().collect()),
             resources: &needs.resources,
             shape,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::checks::{Check, Id, State};
-use crate::oracle::account::Standing;
+use crate::oracle::account::AccountStatus;
 use crate::quantity::Span;
 
 /// A password that expires within this time is a finding.
@@ -36,7 +36,7 @@ impl Use {
 
 /// The account's status and the end of its password.
 #[must_use]
-pub(crate) fn account(user: &str, standing: &Standing) -> Check {
+pub(crate) fn account(user: &str, standing: &AccountStatus) -> Check {
     let check = |state, found| Check::new(Id::Account, user, state, found);
     let left = standing
         .expires
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn a_password_that_expires_within_two_weeks_is_a_finding() {
         let judged = |status: &str, days: Option<i64>| {
-            let standing = Standing {
+            let standing = AccountStatus {
                 status: status.to_owned(),
                 expires: days.map(|days| DbTime(days * DAY)),
                 now: Some(DbTime(0)),

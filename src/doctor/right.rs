@@ -7,15 +7,15 @@ use crate::actuator::guard::VERSION;
 use crate::checks::{Check, Id, State};
 use crate::oracle::access::{self, Grantee};
 use crate::oracle::account::{self, GuardPackage};
-use crate::oracle::capabilities::{Place, Service, Way};
+use crate::oracle::capabilities::{Container, HostingService, Way};
 use crate::oracle::{Connection, Error};
 use crate::setup_sql::guard::{grant_execute, read_by_owner};
 
 /// What acting depends on.
 pub(super) struct Acts {
-    pub(super) service: Service,
+    pub(super) service: HostingService,
     pub(super) way: Way,
-    pub(super) place: Place,
+    pub(super) container: Container,
     /// Whether a policy enforces here.
     pub(super) enforces: bool,
     pub(super) username: String,
@@ -57,10 +57,14 @@ fn by_privilege(held: Result<bool, Error>, acts: &Acts) -> Check {
     let grant = access::grant_privilege(PRIVILEGE, grantee);
     let check = |state, found: &str| Check::new(Id::RightToAct, PRIVILEGE, state, found);
     match (acts.service, held) {
-        (Service::AmazonRds, _) => check(State::Note, "Amazon RDS grants nobody the privilege to end sessions"),
-        (Service::SelfManaged | Service::Autonomous, Err(error)) => check(State::Untried, &error.to_string()),
-        (Service::SelfManaged | Service::Autonomous, Ok(true)) => check(State::Fine, "the account may end sessions"),
-        (Service::SelfManaged | Service::Autonomous, Ok(false)) => {
+        (HostingService::AmazonRds, _) => check(State::Note, "Amazon RDS grants nobody the privilege to end sessions"),
+        (HostingService::SelfManaged | HostingService::Autonomous, Err(error)) => {
+            check(State::Untried, &error.to_string())
+        }
+        (HostingService::SelfManaged | HostingService::Autonomous, Ok(true)) => {
+            check(State::Fine, "the account may end sessions")
+        }
+        (HostingService::SelfManaged | HostingService::Autonomous, Ok(false)) => {
             let found = if acts.enforces {
                 "a policy enforces here, and the account may not end sessions"
             } else {
@@ -75,7 +79,7 @@ fn by_rds(executes: Result<bool, Error>, acts: &Acts) -> Check {
     let check = |state, found: &str| Check::new(Id::RightToAct, RDS_PACKAGE, state, found);
     match executes {
         Err(error) => check(State::Untried, &error.to_string()),
-        Ok(_) if acts.service != Service::AmazonRds => {
+        Ok(_) if acts.service != HostingService::AmazonRds => {
             let found = "`via: rds` is for Amazon RDS, and this database has no account RDSADMIN";
             check(State::Missing, found).with("leave `via` out")
         }
@@ -110,7 +114,7 @@ fn by_package(connection: &mut dyn Connection, owner: &str, acts: &Acts, limit: 
         }
         Ok(GuardPackage::Absent(error, true)) => {
             let found = format!("{error}; the account may not execute {owner}.{PACKAGE}, or the package is not there");
-            checks.push(about(lacking(acts), found).granted_by(grant_execute(acts.place, &acts.username)));
+            checks.push(about(lacking(acts), found).granted_by(grant_execute(acts.container, &acts.username)));
         }
         Ok(GuardPackage::Absent(error, false)) => {
             let found = format!("{error}; there is no account {owner}, which owns the package");
@@ -137,12 +141,13 @@ fn by_package(connection: &mut dyn Connection, owner: &str, acts: &Acts, limit: 
 
 /// What the package's owner lacks. Where the dictionary cannot be read, that is said of its views.
 fn rights_of_owner(connection: &mut dyn Connection, owner: &str, acts: &Acts, limit: Duration) -> Vec<Check> {
-    let Ok((privileges, objects)) = account::rights_of(connection, owner, acts.place == Place::Root, limit) else {
+    let Ok((privileges, objects)) = account::rights_of(connection, owner, acts.container == Container::Root, limit)
+    else {
         return Vec::new();
     };
     let grantee = Grantee {
         username: owner,
-        service: Service::SelfManaged,
+        service: HostingService::SelfManaged,
     };
     let lacks = |what: &str, grant: String| {
         let found = format!("{owner}, which owns the package, lacks {what}, held itself and not by a role");
@@ -152,7 +157,7 @@ fn rights_of_owner(connection: &mut dyn Connection, owner: &str, acts: &Acts, li
     if !privileges.iter().any(|held| held == PRIVILEGE) {
         checks.push(lacks(PRIVILEGE, access::grant_privilege(PRIVILEGE, grantee)));
     }
-    for view in read_by_owner(acts.place) {
+    for view in read_by_owner(acts.container) {
         if !objects.iter().any(|held| *held == access::object(view)) {
             checks.push(lacks(view, access::grant(view, grantee)));
         }

@@ -99,7 +99,7 @@ struct CheckLine<'a> {
 }
 
 #[derive(Serialize)]
-struct Whole<'a> {
+struct DoctorJson<'a> {
     checks: Vec<CheckLine<'a>>,
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn json(examined: &[Examined]) -> String {
             }
         })
     });
-    let whole = Whole {
+    let whole = DoctorJson {
         checks: lines.collect(),
     };
     let json = serde_json::to_string(&whole).unwrap_or_default();

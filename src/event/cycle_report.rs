@@ -29,7 +29,7 @@ pub const READ_TOO_SLOWLY: &str =
 words! {
     /// A step of a cycle whose duration is measured.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-    pub enum Step {
+    pub enum CycleStep {
         /// Reading the snapshot.
         Read = "read",
         /// Everything from the snapshot to the warrants.
@@ -155,7 +155,7 @@ pub struct CycleReport {
     /// The snapshot's time in UTC.
     pub taken_at: DateTime<Utc>,
     /// The duration of each step.
-    pub steps: Vec<(Step, Duration)>,
+    pub steps: Vec<(CycleStep, Duration)>,
     /// Round trips to the database since the previous report.
     pub round_trips: u64,
     /// All instances in the snapshot.

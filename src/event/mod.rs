@@ -20,8 +20,8 @@ use crate::decide::outcome::Outcome;
 use crate::decide::refill::{ClientGroup, Return};
 use crate::decide::verify::Verification;
 pub use crate::event::cycle_report::{
-    Breakers, CycleReport, InstanceReport, PolicyReport, READ_TOO_SLOWLY, SessionCount, SpareReason, StatusLabel, Step,
-    Suspensions, TypeLabel,
+    Breakers, CycleReport, CycleStep, InstanceReport, PolicyReport, READ_TOO_SLOWLY, SessionCount, SpareReason,
+    StatusLabel, Suspensions, TypeLabel,
 };
 use crate::oracle::Class;
 use crate::policy::model::{Action, Labels};
@@ -227,7 +227,7 @@ pub struct InForceReport {
 pub struct LoadedDatabase {
     /// Its name.
     pub database: Arc<str>,
-    /// Its place, see [`crate::config::Database::place`].
+    /// Its place, see [`crate::config::DatabaseConfig::place`].
     pub place: Arc<str>,
     /// Its driver's name.
     pub driver: &'static str,
@@ -259,7 +259,7 @@ pub struct Intent {
     pub id: u64,
     /// The database.
     pub database: Arc<str>,
-    /// The place of the database at that time, see [`crate::config::Database::place`]; `None` in records of older versions.
+    /// The place of the database at that time, see [`crate::config::DatabaseConfig::place`]; `None` in records of older versions.
     pub place: Option<Arc<str>>,
     /// The session.
     pub key: SessionKey,

@@ -61,7 +61,7 @@ pub(super) enum Refused {
 
 /// The way to the thread.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct JournalWriter {
     shared: Arc<Shared>,
     /// How long an intent waits, and after how long a disk that does not answer is told of.
     patience: Duration,
@@ -126,8 +126,8 @@ enum Turn {
     End,
 }
 
-impl Writer {
-    pub(super) fn start(journal: Journal, panel: Arc<Panel>, patience: Duration) -> io::Result<Writer> {
+impl JournalWriter {
+    pub(super) fn start(journal: Journal, panel: Arc<Panel>, patience: Duration) -> io::Result<JournalWriter> {
         let shared = Arc::new(Shared {
             panel,
             queue: Mutex::default(),
@@ -138,7 +138,7 @@ impl Writer {
         let thread = thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || its.run(journal))?;
-        Ok(Writer {
+        Ok(JournalWriter {
             shared,
             patience,
             thread,

@@ -19,7 +19,7 @@ use std::str::FromStr;
 use sha2::{Digest as _, Sha256};
 
 use crate::journal::files::Files;
-use crate::journal::{Error, RECORD_BYTES, file};
+use crate::journal::{JournalError, RECORD_BYTES, file};
 
 /// Bytes of a hash.
 const BYTES: usize = 16;
@@ -147,7 +147,7 @@ fn last_number(text: &[u8]) -> Option<u64> {
 
 /// Where the chain ends: what the next record is sealed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct End {
+pub(super) struct ChainEnd {
     /// The last line.
     pub(super) head: LineHash,
     /// The number of the current file; 0 for one that began before there was a chain.
@@ -156,17 +156,17 @@ pub(super) struct End {
     pub(super) is_new: bool,
 }
 
-impl End {
+impl ChainEnd {
     /// Of a journal without a record.
-    pub(super) const START: End = End {
+    pub(super) const START: ChainEnd = ChainEnd {
         head: LineHash::NOTHING,
         file: 1,
         is_new: true,
     };
 
     /// With the next file begun.
-    pub(super) fn next_file(self) -> End {
-        End {
+    pub(super) fn next_file(self) -> ChainEnd {
+        ChainEnd {
             file: self.file + 1,
             is_new: true,
             ..self
@@ -174,7 +174,7 @@ impl End {
     }
 
     /// Seals records, each a line with its line feed; with where the chain ends then.
-    pub(super) fn seal(self, lines: &[u8]) -> (Vec<u8>, End) {
+    pub(super) fn seal(self, lines: &[u8]) -> (Vec<u8>, ChainEnd) {
         let mut end = self;
         let mut sealed = Vec::with_capacity(lines.len() + SEAL_BYTES);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
@@ -203,7 +203,7 @@ impl End {
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub(super) fn of(state: &Path) -> Result<End, Error> {
+    pub(super) fn of(state: &Path) -> Result<ChainEnd, JournalError> {
         let mut head = None;
         let files = Files::open(state)?;
         // A crash in the middle of a rotation leaves no current file: what is written next begins one.
@@ -213,11 +213,11 @@ impl End {
             .is_some_and(|(path, _)| path != file(state, 0));
         for (newer, (path, opened)) in files.newest_first().enumerate() {
             let newer = u64::try_from(newer + usize::from(missing)).unwrap_or(u64::MAX);
-            let found = ends(opened).map_err(Error::io("read", path))?;
+            let found = ends(opened).map_err(JournalError::io("read", path))?;
             head = head.or(found.last);
             let is_current = newer == 0;
             if let Some(file) = found.number {
-                return Ok(End {
+                return Ok(ChainEnd {
                     head: head.unwrap_or_default(),
                     file: file.saturating_add(newer),
                     is_new: newer > 0,
@@ -225,7 +225,7 @@ impl End {
             }
             if is_current && found.has_records {
                 // It began before there was a chain.
-                return Ok(End {
+                return Ok(ChainEnd {
                     head: head.unwrap_or_default(),
                     file: 0,
                     is_new: false,
@@ -235,23 +235,23 @@ impl End {
                 break;
             }
         }
-        Ok(End {
+        Ok(ChainEnd {
             head: head.unwrap_or_default(),
-            ..End::START
+            ..ChainEnd::START
         })
     }
 }
 
 /// A file's first record and its last line.
 #[derive(Default)]
-struct Ends {
+struct FileEnds {
     number: Option<u64>,
     has_records: bool,
     last: Option<LineHash>,
 }
 
-fn ends(opened: &File) -> io::Result<Ends> {
-    let mut ends = Ends::default();
+fn ends(opened: &File) -> io::Result<FileEnds> {
+    let mut ends = FileEnds::default();
     let mut last = Vec::new();
     raw_lines(opened, |_, _, line| {
         if let (Raw::Text(text), false) = (line, ends.has_records) {

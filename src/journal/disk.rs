@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::folder::give;
 use crate::journal::files::OLDEST;
-use crate::journal::{Error, Medium, file};
+use crate::journal::{JournalError, Medium, file};
 
 /// The state folder's group may read the journal.
 const MODE: u32 = 0o640;
@@ -21,7 +21,7 @@ const MODE: u32 = 0o640;
 const LOCK_MODE: u32 = 0o600;
 
 /// Takes the folder for this process, until it ends or drops the file.
-pub(super) fn lock(state: &Path) -> Result<File, Error> {
+pub(super) fn lock(state: &Path) -> Result<File, JournalError> {
     let path = state.join("lock");
     let open = OpenOptions::new()
         .read(true)
@@ -32,30 +32,31 @@ pub(super) fn lock(state: &Path) -> Result<File, Error> {
         .custom_flags(libc::O_NOFOLLOW)
         .open(&path)
         .map_err(|error| told_of_link("lock", error));
-    let mut file = open.map_err(Error::io("open", &path))?;
+    let mut file = open.map_err(JournalError::io("open", &path))?;
     match file.try_lock() {
         Ok(()) => {
             // Earlier versions let the group read it.
             let own = Permissions::from_mode(LOCK_MODE);
-            file.set_permissions(own).map_err(Error::io("set the mode of", &path))?;
-            give(&file, state).map_err(Error::io("set the owner of", &path))?;
+            file.set_permissions(own)
+                .map_err(JournalError::io("set the mode of", &path))?;
+            give(&file, state).map_err(JournalError::io("set the owner of", &path))?;
             // Only for the message of whoever comes second; the lock is the kernel's.
             let named = file
                 .set_len(0)
                 .and_then(|()| file.write_all(std::process::id().to_string().as_bytes()));
-            named.map_err(Error::io("write", &path))?;
+            named.map_err(JournalError::io("write", &path))?;
             Ok(file)
         }
         Err(TryLockError::WouldBlock) => {
             let mut owner = String::new();
             let read = Read::by_ref(&mut file).take(20).read_to_string(&mut owner);
             let known = read.is_ok() && !owner.is_empty() && owner.bytes().all(|byte| byte.is_ascii_digit());
-            Err(Error::InUse {
+            Err(JournalError::InUse {
                 state: state.to_owned(),
                 owner: if known { owner } else { "unknown".to_owned() },
             })
         }
-        Err(TryLockError::Error(source)) => Err(Error::io("lock", &path)(source)),
+        Err(TryLockError::Error(source)) => Err(JournalError::io("lock", &path)(source)),
     }
 }
 

@@ -15,9 +15,9 @@ use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::event::{Intent, Outcomed};
 use crate::journal::files::Files;
-use crate::journal::read::{Damage, each_line, record};
+use crate::journal::read::{DamagedLine, each_line, record};
 use crate::journal::record::Record;
-use crate::journal::{Error, file};
+use crate::journal::{JournalError, file};
 use crate::session::column::Column;
 use crate::yaml::diagnostics::did_you_mean;
 
@@ -129,7 +129,7 @@ pub(crate) struct Entries {
     /// When the oldest record of all was written: earlier ones are gone with their files.
     pub(crate) oldest: Option<DateTime<Utc>>,
     /// Lines that could not be understood, at most the first few of them.
-    pub(crate) damage: Vec<Damage>,
+    pub(crate) damage: Vec<DamagedLine>,
     /// How many there are in all.
     pub(crate) damaged_lines: usize,
 }
@@ -138,7 +138,7 @@ pub(crate) struct Entries {
 ///
 /// # Errors
 /// When there is no journal, or a file that is there cannot be read.
-pub(crate) fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, Error> {
+pub(crate) fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, JournalError> {
     let mut reading = JournalReading {
         wanted,
         found: BTreeMap::new(),
@@ -152,7 +152,7 @@ pub(crate) fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, Error> {
             io::ErrorKind::NotFound,
             "no journal is there; a daemon with this state folder writes it",
         );
-        return Err(Error::io("open", &file(state, 0))(none));
+        return Err(JournalError::io("open", &file(state, 0))(none));
     }
     for (path, opened) in files.oldest_first() {
         // Only what is written to the current file now may be half there.
@@ -164,7 +164,7 @@ pub(crate) fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, Error> {
                 reading.damaged(path, number, problem);
             }
         })
-        .map_err(Error::io("read", path))?;
+        .map_err(JournalError::io("read", path))?;
     }
     let mut read = reading.read;
     read.unknown_names
@@ -288,7 +288,7 @@ impl JournalReading<'_> {
     fn damaged(&mut self, path: &Path, line: usize, problem: String) {
         self.read.damaged_lines += 1;
         if self.read.damage.len() < DAMAGE_NAMED {
-            self.read.damage.push(Damage {
+            self.read.damage.push(DamagedLine {
                 file: path.to_owned(),
                 line,
                 problem,

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::journal::{Error, file};
+use crate::journal::{JournalError, file};
 use crate::yaml::files::open_regular;
 
 /// No file is older than this; a journal of so many files takes no more records.
@@ -26,7 +26,7 @@ impl Files {
     ///
     /// # Errors
     /// When the folder or a file that is there cannot be read.
-    pub(super) fn open(state: &Path) -> Result<Files, Error> {
+    pub(super) fn open(state: &Path) -> Result<Files, JournalError> {
         let oldest = ages(state)?.last().map_or(0, |oldest| oldest.saturating_add(MARGIN));
         let mut newest_first = Vec::new();
         let mut seen = HashSet::new();
@@ -34,13 +34,13 @@ impl Files {
             let path = file(state, age);
             match open_regular(&path) {
                 Ok(opened) => {
-                    let metadata = opened.metadata().map_err(Error::io("read", &path))?;
+                    let metadata = opened.metadata().map_err(JournalError::io("read", &path))?;
                     if seen.insert((metadata.dev(), metadata.ino())) {
                         newest_first.push((path, opened));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(Error::io("open", &path)(error)),
+                Err(error) => return Err(JournalError::io("open", &path)(error)),
             }
         }
         Ok(Files { newest_first })
@@ -66,15 +66,15 @@ impl Files {
 ///
 /// # Errors
 /// When the folder cannot be listed.
-pub(super) fn ages(state: &Path) -> Result<Vec<u32>, Error> {
+pub(super) fn ages(state: &Path) -> Result<Vec<u32>, JournalError> {
     let listed = match fs::read_dir(state) {
         Ok(listed) => listed,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::io("list", state)(error)),
+        Err(error) => return Err(JournalError::io("list", state)(error)),
     };
     let mut ages = Vec::new();
     for entry in listed {
-        let name = entry.map_err(Error::io("list", state))?.file_name();
+        let name = entry.map_err(JournalError::io("list", state))?.file_name();
         ages.extend(name.to_str().and_then(age_of));
     }
     ages.sort_unstable();

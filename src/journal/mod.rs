@@ -37,11 +37,11 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use crate::event::Event;
-use crate::journal::chain::{End, LineHash, SEAL_BYTES};
+use crate::journal::chain::{ChainEnd, LineHash, SEAL_BYTES};
 use crate::journal::disk::{Disk, lock};
 use crate::journal::read::{History, read};
 pub(crate) use crate::journal::record::cells;
-use crate::journal::record::{Line, Record, VERSION};
+use crate::journal::record::{JournalLine, Record, VERSION};
 pub(crate) use crate::journal::retention::Tidied;
 use crate::terminal::visible::json_escaped;
 
@@ -62,7 +62,7 @@ pub fn file(state: &Path, age: u32) -> PathBuf {
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum JournalError {
     /// Another daemon uses the folder.
     #[error("state folder {} is in use by another orareaper (process {owner})", state.display())]
     InUse {
@@ -83,9 +83,9 @@ pub enum Error {
     },
 }
 
-impl Error {
-    pub(crate) fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
-        move |source| Error::Io {
+impl JournalError {
+    pub(crate) fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> JournalError + 'a {
+        move |source| JournalError::Io {
             action,
             path: path.to_owned(),
             source,
@@ -121,7 +121,7 @@ pub struct Journal {
     /// So many bytes of a write that failed may stand after it.
     torn: u64,
     /// Where the chain ends.
-    end: End,
+    end: ChainEnd,
 }
 
 impl Journal {
@@ -131,13 +131,15 @@ impl Journal {
     /// # Errors
     /// When another daemon has the folder, or it cannot be read or written. Damaged records are no error: they are reported
     /// in the history.
-    pub fn open(state: &Path, now: DateTime<Utc>) -> Result<(Journal, History), Error> {
-        fs::create_dir_all(state).map_err(Error::io("create state folder", state))?;
+    pub fn open(state: &Path, now: DateTime<Utc>) -> Result<(Journal, History), JournalError> {
+        fs::create_dir_all(state).map_err(JournalError::io("create state folder", state))?;
         let lock = lock(state)?;
         let history = read(state, now)?;
-        let end = End::of(state)?;
-        let mut disk = Disk::open(state, lock).map_err(Error::io("open journal in", state))?;
-        let len = disk.end_last_line().map_err(Error::io("write journal in", state))?;
+        let end = ChainEnd::of(state)?;
+        let mut disk = Disk::open(state, lock).map_err(JournalError::io("open journal in", state))?;
+        let len = disk
+            .end_last_line()
+            .map_err(JournalError::io("write journal in", state))?;
         let journal = Journal {
             medium: Box::new(disk),
             limit: FILE_BYTES,
@@ -155,7 +157,7 @@ impl Journal {
             limit,
             len: 0,
             torn: 0,
-            end: End::START,
+            end: ChainEnd::START,
         }
     }
 
@@ -228,7 +230,7 @@ pub(crate) fn line(event: &Event, at: DateTime<Utc>) -> io::Result<Option<Vec<u8
     let Some(record) = Record::of(event).map_err(|error| invalid(error.to_string()))? else {
         return Ok(None);
     };
-    let line = Line { v: VERSION, at, record };
+    let line = JournalLine { v: VERSION, at, record };
     let json = serde_json::to_string(&line).map_err(|error| invalid(error.to_string()))?;
     let mut line = json_escaped(&json).into_owned().into_bytes();
     line.push(b'\n');

@@ -21,8 +21,8 @@ use crate::decide::refill::ClientGroup;
 use crate::decide::verify::{FollowState, Followed, Proof};
 use crate::event::{Evidence, Intent, Outcomed};
 use crate::journal::files::Files;
-use crate::journal::record::{Line, Record, VERSION};
-use crate::journal::{Error, RECORD_BYTES};
+use crate::journal::record::{JournalLine, Record, VERSION};
+use crate::journal::{JournalError, RECORD_BYTES};
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::column::Column;
@@ -45,7 +45,7 @@ pub struct History {
     /// Every action of the last day, by its number.
     pub actions: BTreeMap<u64, Past>,
     /// The first damaged lines.
-    pub(crate) damage: Vec<Damage>,
+    pub(crate) damage: Vec<DamagedLine>,
     /// The number of all damaged lines.
     pub(crate) damaged_lines: usize,
     /// When the journal was read, by the host's clock.
@@ -69,7 +69,7 @@ pub struct Past {
 
 /// A damaged line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
+pub struct DamagedLine {
     /// The file.
     pub(crate) file: PathBuf,
     /// The line, from 1.
@@ -249,7 +249,7 @@ impl History {
     fn damaged(&mut self, file: &Path, line: usize, problem: String) {
         self.damaged_lines += 1;
         if self.damage.len() < DAMAGE_TOLD {
-            self.damage.push(Damage {
+            self.damage.push(DamagedLine {
                 file: file.to_owned(),
                 line,
                 problem,
@@ -339,12 +339,12 @@ fn followed(done: Done, state: FollowState) -> Followed {
 ///
 /// # Errors
 /// When an existing file cannot be read.
-pub fn read(state: &Path, now: DateTime<Utc>) -> Result<History, Error> {
+pub fn read(state: &Path, now: DateTime<Utc>) -> Result<History, JournalError> {
     let there = Files::open(state)?;
     let mut files = Vec::new();
     for (newer, (path, opened)) in there.newest_first().enumerate() {
         let modified = opened.metadata().and_then(|metadata| metadata.modified());
-        let modified = DateTime::<Utc>::from(modified.map_err(Error::io("read", path))?);
+        let modified = DateTime::<Utc>::from(modified.map_err(JournalError::io("read", path))?);
         files.push((path, opened));
         // The newest full file is always read: the current file may be too new to contain the largest number.
         if newer > 0 && now - modified > REMEMBERED {
@@ -356,7 +356,7 @@ pub fn read(state: &Path, now: DateTime<Utc>) -> Result<History, Error> {
         ..History::default()
     };
     for (path, opened) in files.into_iter().rev() {
-        read_file(path, opened, &mut history).map_err(Error::io("read", path))?;
+        read_file(path, opened, &mut history).map_err(JournalError::io("read", path))?;
     }
     Ok(history)
 }
@@ -413,7 +413,7 @@ fn understand(text: &[u8], history: &mut History) -> Result<(), String> {
     history.take(line.at, line.record)
 }
 
-fn parse(version: u32, text: &[u8]) -> Result<Line, String> {
+fn parse(version: u32, text: &[u8]) -> Result<JournalLine, String> {
     if version != VERSION {
         return Err(format!("version {version} of the format is not known"));
     }

@@ -30,7 +30,7 @@ pub(super) const VERSION: u32 = 1;
 
 /// A line of the file.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Line {
+pub(super) struct JournalLine {
     /// [`VERSION`].
     pub(super) v: u32,
     /// When it was written.

@@ -119,7 +119,7 @@ fn first_written(opened: &File) -> io::Result<Option<DateTime<Utc>>> {
 }
 
 /// What the oldest file has.
-struct Look {
+struct OldestFile {
     records: u64,
     /// When the first and the last record were written.
     written: Option<(DateTime<Utc>, DateTime<Utc>)>,
@@ -128,8 +128,8 @@ struct Look {
     open: History,
 }
 
-fn look(opened: &File) -> io::Result<Look> {
-    let mut found = Look {
+fn look(opened: &File) -> io::Result<OldestFile> {
+    let mut found = OldestFile {
         records: 0,
         written: None,
         last: LineHash::NOTHING,
@@ -180,7 +180,7 @@ fn follow(open: &mut History, at: DateTime<Utc>, record: Record) {
     }
 }
 
-impl Look {
+impl OldestFile {
     /// Why the file must not be deleted.
     fn stays(mut self, files: &Files, now: DateTime<Utc>) -> io::Result<Option<String>> {
         if self.written.is_some_and(|(_, to)| now - to < REMEMBERED) {

@@ -507,7 +507,7 @@ fn a_full_disk_is_an_error_and_leaves_no_half_record() {
         assert_eq!(tape.taken(), ["cut", "append", "sync"], "{failing}");
         let after = tape.bytes.lock().expect("not poisoned").clone();
         // The chain goes on from the record that is there, not from the one that is not.
-        let (sealed, end) = End::START.seal(&unsealed);
+        let (sealed, end) = ChainEnd::START.seal(&unsealed);
         assert_eq!(before, sealed, "{failing}");
         assert_eq!(after, [before, end.seal(&unsealed).0].concat(), "{failing}");
     }

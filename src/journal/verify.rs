@@ -17,14 +17,14 @@ use crate::journal::chain::{Chained, HASH, LineHash, PREV, Raw, Seal, is_record,
 use crate::journal::files::Files;
 use crate::journal::read::record;
 use crate::journal::record::Record;
-use crate::journal::{Error, file};
+use crate::journal::{JournalError, file};
 
 /// No more lines than this are noted one by one.
 const MOST_NOTED: usize = 20;
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct LineOfFile {
     /// The file.
     pub(crate) file: PathBuf,
     /// The line, from 1.
@@ -41,7 +41,7 @@ pub(crate) enum Follows {
     /// Lines that a crash has cut.
     Cut,
     /// Records that retention deleted, as the record at this place says.
-    Deleted(LineHash, Place),
+    Deleted(LineHash, LineOfFile),
     /// Records that are missing, and no record says that retention deleted them.
     Missing(LineHash),
 }
@@ -58,7 +58,7 @@ pub(crate) enum Fault {
     /// The record that it follows is nowhere.
     PredecessorMissing(LineHash),
     /// The record that it follows is at this place, and not before it.
-    Moved(Place),
+    Moved(LineOfFile),
     /// The first record of its file does not begin a file: what was before it is missing.
     StartMissing,
     /// It begins a file, and stands within one.
@@ -88,7 +88,7 @@ pub(crate) enum Noted {
 
 /// What following a chain has shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Followed {
+pub(crate) struct ChainFindings {
     /// How many files were read.
     pub(crate) files: usize,
     /// There are full files, and not the one that is written.
@@ -98,22 +98,22 @@ pub(crate) struct Followed {
     /// Records before the chain begins, which nothing vouches for but the last of them.
     pub(crate) unchained: u64,
     /// Where the chain begins, since when, and what it follows there; `None` where no record has a hash.
-    pub(crate) begins: Option<(Place, Option<DateTime<Utc>>, Follows)>,
+    pub(crate) begins: Option<(LineOfFile, Option<DateTime<Utc>>, Follows)>,
     /// The last record that was reached, when it was written, and its hash.
-    pub(crate) head: Option<(Place, Option<DateTime<Utc>>, LineHash)>,
+    pub(crate) head: Option<(LineOfFile, Option<DateTime<Utc>>, LineHash)>,
     /// Where the record is whose hash was asked for.
-    pub(crate) asked: Option<Place>,
+    pub(crate) asked: Option<LineOfFile>,
     /// Lines without a hash within the chain, at most the first of them.
-    pub(crate) noted: Vec<(Place, Noted)>,
+    pub(crate) noted: Vec<(LineOfFile, Noted)>,
     /// The first line that is not as it was written, and why.
-    pub(crate) fault: Option<(Place, Fault)>,
+    pub(crate) fault: Option<(LineOfFile, Fault)>,
 }
 
 /// Follows the chain; `asked` is the hash of a record that must be there.
 ///
 /// # Errors
 /// When there is no journal, or a file that is there cannot be read.
-pub(crate) fn verify(state: &Path, asked: Option<LineHash>) -> Result<Followed, Error> {
+pub(crate) fn verify(state: &Path, asked: Option<LineHash>) -> Result<ChainFindings, JournalError> {
     let first = follow(state, asked)?;
     if first.fault.is_none() {
         return Ok(first);
@@ -121,21 +121,21 @@ pub(crate) fn verify(state: &Path, asked: Option<LineHash>) -> Result<Followed, 
     follow(state, asked)
 }
 
-fn follow(state: &Path, asked: Option<LineHash>) -> Result<Followed, Error> {
+fn follow(state: &Path, asked: Option<LineHash>) -> Result<ChainFindings, JournalError> {
     let files = Files::open(state)?;
     if files.len() == 0 {
         let none = io::Error::new(
             io::ErrorKind::NotFound,
             "no journal is there; a daemon with this state folder writes it",
         );
-        return Err(Error::io("open", &file(state, 0))(none));
+        return Err(JournalError::io("open", &file(state, 0))(none));
     }
-    let mut following = Following {
+    let mut following = ChainFollower {
         asked,
-        found: Followed {
+        found: ChainFindings {
             files: files.len(),
             current_is_missing: files.newest_first().all(|(path, _)| path != file(state, 0)),
-            ..Followed::default()
+            ..ChainFindings::default()
         },
         current: PathBuf::new(),
         has_records: false,
@@ -156,7 +156,7 @@ fn follow(state: &Path, asked: Option<LineHash>) -> Result<Followed, Error> {
         if following.found.fault.is_some() {
             break;
         }
-        read.map_err(Error::io("read", path))?;
+        read.map_err(JournalError::io("read", path))?;
     }
     following.finish();
     let mut found = following.found;
@@ -171,38 +171,38 @@ fn follow(state: &Path, asked: Option<LineHash>) -> Result<Followed, Error> {
 const FAULT: &str = "the chain is broken";
 
 /// The line with this hash, in any file.
-fn find(files: &Files, hash: LineHash) -> Result<Option<Place>, Error> {
+fn find(files: &Files, hash: LineHash) -> Result<Option<LineOfFile>, JournalError> {
     let mut found = None;
     for (path, opened) in files.oldest_first() {
         let read = raw_lines(opened, |line, _, raw| {
             if raw.link() == hash {
-                found.get_or_insert(Place {
+                found.get_or_insert(LineOfFile {
                     file: path.to_owned(),
                     line,
                 });
             }
             Ok(())
         });
-        read.map_err(Error::io("read", path))?;
+        read.map_err(JournalError::io("read", path))?;
     }
     Ok(found)
 }
 
 /// That a fault was found, and is set.
-struct Broken;
+struct FaultFound;
 
 /// A line without a hash, within the chain: the next record says whether it was there.
 struct Pending {
-    place: Place,
+    place: LineOfFile,
     noted: Noted,
     /// It begins as a record does, and ends too early.
     is_beginning: bool,
     ended: bool,
 }
 
-struct Following {
+struct ChainFollower {
     asked: Option<LineHash>,
-    found: Followed,
+    found: ChainFindings,
     current: PathBuf,
     /// Whether the current file has a whole record yet.
     has_records: bool,
@@ -211,15 +211,15 @@ struct Following {
     /// The last record with a hash.
     last_chained: Option<LineHash>,
     /// The first and the last line before the chain begins.
-    unchained: Option<(Place, Place)>,
+    unchained: Option<(LineOfFile, LineOfFile)>,
     pending: Vec<Pending>,
     /// What retention deleted, by the hash of the last line of it.
-    deleted: HashMap<LineHash, Place>,
+    deleted: HashMap<LineHash, LineOfFile>,
 }
 
-impl Following {
-    fn take(&mut self, line: usize, ended: bool, raw: Raw<'_>) -> Result<(), Broken> {
-        let place = Place {
+impl ChainFollower {
+    fn take(&mut self, line: usize, ended: bool, raw: Raw<'_>) -> Result<(), FaultFound> {
+        let place = LineOfFile {
             file: self.current.clone(),
             line,
         };
@@ -245,12 +245,12 @@ impl Following {
         Ok(())
     }
 
-    fn fault(&mut self, place: Place, fault: Fault) -> Result<(), Broken> {
+    fn fault(&mut self, place: LineOfFile, fault: Fault) -> Result<(), FaultFound> {
         self.found.fault.get_or_insert((place, fault));
-        Err(Broken)
+        Err(FaultFound)
     }
 
-    fn without_a_hash(&mut self, place: Place, ended: bool, raw: Raw<'_>) -> Result<(), Broken> {
+    fn without_a_hash(&mut self, place: LineOfFile, ended: bool, raw: Raw<'_>) -> Result<(), FaultFound> {
         let (is_whole, is_beginning, has_seal, is_empty) = match raw {
             Raw::Text(text) => (
                 is_record(text),
@@ -290,7 +290,7 @@ impl Following {
         Ok(())
     }
 
-    fn chained(&mut self, place: &Place, chained: Chained, text: &[u8]) -> Result<(), Broken> {
+    fn chained(&mut self, place: &LineOfFile, chained: Chained, text: &[u8]) -> Result<(), FaultFound> {
         if self.link.unwrap_or(chained.prev) != chained.prev {
             return self.not_followed(place, chained);
         }
@@ -322,7 +322,7 @@ impl Following {
     }
 
     /// A record follows another line than the one before it.
-    fn not_followed(&mut self, place: &Place, chained: Chained) -> Result<(), Broken> {
+    fn not_followed(&mut self, place: &LineOfFile, chained: Chained) -> Result<(), FaultFound> {
         let follows_the_last = self.last_chained == Some(chained.prev);
         // They are named by the fault, and by nothing else.
         let pending = std::mem::take(&mut self.pending).into_iter().next();
@@ -335,7 +335,7 @@ impl Following {
         }
     }
 
-    fn note(&mut self, place: Place, noted: Noted) {
+    fn note(&mut self, place: LineOfFile, noted: Noted) {
         if self.found.noted.len() < MOST_NOTED {
             self.found.noted.push((place, noted));
         }
@@ -395,10 +395,10 @@ fn is_beginning(text: &[u8]) -> bool {
 /// When a record was written.
 fn written(text: &[u8]) -> Option<DateTime<Utc>> {
     #[derive(serde::Deserialize)]
-    struct Written {
+    struct WrittenAt {
         at: DateTime<Utc>,
     }
-    serde_json::from_slice::<Written>(text).ok().map(|written| written.at)
+    serde_json::from_slice::<WrittenAt>(text).ok().map(|written| written.at)
 }
 
 /// The hash of the last line that retention deleted, if a record says so.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::decide::refill::ClientGroup;
 use crate::event::{
-    InstanceReport, LoadedPolicy, PolicyReport, SessionCount, SpareReason, StatusLabel, Step, TypeLabel,
+    CycleStep, InstanceReport, LoadedPolicy, PolicyReport, SessionCount, SpareReason, StatusLabel, TypeLabel,
 };
 use crate::policy::model::{KillClause, Protection};
 use crate::policy::pressure::Resource;
@@ -58,7 +58,7 @@ fn cycle(instances: &[u32]) -> CycleReport {
         stale: false,
         database: "prod".into(),
         taken_at: at(),
-        steps: vec![(Step::Read, Duration::from_millis(7))],
+        steps: vec![(CycleStep::Read, Duration::from_millis(7))],
         round_trips: 4,
         instances: instances
             .iter()

@@ -12,7 +12,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::checks::{Check, Id, State};
-use crate::oracle::capabilities::{Place, Release, Service, Shape};
+use crate::oracle::capabilities::{Container, HostingService, Release, Shape};
 use crate::oracle::error::{Class, Error};
 use crate::oracle::{CellType, Connection, Query, collect};
 use crate::policy::pressure::Resource;
@@ -25,12 +25,12 @@ pub struct View {
     /// What is unknown without it, as the end of a sentence.
     pub(crate) without: &'static str,
     /// Whether the policies need it on this database.
-    needed: fn(&Asked<'_>) -> bool,
+    needed: fn(&PolicyNeeds<'_>) -> bool,
 }
 
 /// What the policies need from a database.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct PolicyNeeds<'a> {
     /// Columns, derived ones included.
     pub columns: Columns,
     /// Resources that gates watch.
@@ -39,17 +39,17 @@ pub struct Asked<'a> {
     pub shape: Shape,
 }
 
-impl Asked<'_> {
+impl PolicyNeeds<'_> {
     fn any(&self, of: &[Resource]) -> bool {
         self.resources.iter().any(|resource| of.contains(resource))
     }
 
     fn in_pdb(&self) -> bool {
-        self.shape.place == Place::Pdb
+        self.shape.container == Container::Pdb
     }
 
     fn in_root(&self) -> bool {
-        self.shape.place == Place::Root
+        self.shape.container == Container::Root
     }
 }
 
@@ -194,7 +194,7 @@ pub const VIEWS: &[View] = &[
     View {
         name: "V$CONTAINERS",
         without: "container is unknown",
-        needed: |asked| asked.columns.needs(Source::Container) && asked.shape.place != Place::NonCdb,
+        needed: |asked| asked.columns.needs(Source::Container) && asked.shape.container != Container::NonCdb,
     },
     View {
         name: "GV$RESOURCE_LIMIT",
@@ -248,7 +248,7 @@ pub(crate) struct Grantee<'a> {
     /// Its user name in the database's spelling.
     pub(crate) username: &'a str,
     /// Who runs the database.
-    pub(crate) service: Service,
+    pub(crate) service: HostingService,
 }
 
 /// A view that could not be read.
@@ -310,11 +310,11 @@ impl fmt::Display for Unreadable {
 pub(crate) fn grant(view: &str, grantee: Grantee<'_>) -> String {
     let object = object(view);
     match grantee.service {
-        Service::AmazonRds => format!(
+        HostingService::AmazonRds => format!(
             "EXEC rdsadmin.rdsadmin_util.grant_sys_object('{object}', '{}', 'SELECT')",
             grantee.username.replace('\'', "''")
         ),
-        Service::SelfManaged | Service::Autonomous => format!(
+        HostingService::SelfManaged | HostingService::Autonomous => format!(
             "GRANT SELECT ON sys.{} TO {}",
             object.to_lowercase(),
             identifier(grantee.username)
@@ -364,7 +364,7 @@ pub(crate) fn identifier(name: &str) -> String {
 
 /// The views that the policies need.
 #[must_use]
-pub fn needed(asked: &Asked<'_>) -> Vec<&'static View> {
+pub fn needed(asked: &PolicyNeeds<'_>) -> Vec<&'static View> {
     VIEWS.iter().filter(|view| (view.needed)(asked)).collect()
 }
 
@@ -374,7 +374,7 @@ pub fn needed(asked: &Asked<'_>) -> Vec<&'static View> {
 /// When the connection breaks.
 pub(crate) fn check(
     connection: &mut dyn Connection,
-    asked: &Asked<'_>,
+    asked: &PolicyNeeds<'_>,
     grantee: Grantee<'_>,
     limit: Duration,
 ) -> Result<Vec<Unreadable>, Error> {

@@ -17,7 +17,7 @@ const AT_MOST: usize = 1_000;
 
 /// The account as the dictionary shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct AccountStatus {
     /// USER_USERS.ACCOUNT_STATUS: `OPEN`, `EXPIRED(GRACE)`.
     pub(crate) status: String,
     /// USER_USERS.EXPIRY_DATE: when its password expires, if it does.
@@ -30,9 +30,9 @@ pub(crate) struct Standing {
 ///
 /// # Errors
 /// When they cannot be read.
-pub(crate) fn standing(connection: &mut dyn Connection, limit: Duration) -> Result<Standing, Error> {
+pub(crate) fn standing(connection: &mut dyn Connection, limit: Duration) -> Result<AccountStatus, Error> {
     let rows = collect(connection, &startup::own_account(), limit, 1, |row| {
-        Some(Standing {
+        Some(AccountStatus {
             status: text(row, 0).unwrap_or_default(),
             expires: time(row, 1),
             now: time(row, 2),

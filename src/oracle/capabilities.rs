@@ -133,7 +133,7 @@ impl fmt::Display for Release {
 
 /// The service that runs the database, which may take rights away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Service {
+pub enum HostingService {
     /// None: its owner runs it.
     SelfManaged,
     /// Amazon RDS for Oracle: nobody has the privilege to end sessions.
@@ -222,7 +222,7 @@ pub(crate) fn dates_fault(why: &str) -> String {
 
 /// The container that a connection is in, which decides what its views show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Container {
     /// A database without containers.
     NonCdb,
     /// CDB$ROOT.
@@ -237,7 +237,7 @@ pub struct Shape {
     /// The release.
     pub(crate) release: Release,
     /// The container connected to.
-    pub(crate) place: Place,
+    pub(crate) container: Container,
     /// Whether it is a RAC database.
     pub(crate) cluster: bool,
 }
@@ -312,7 +312,7 @@ pub struct Capabilities {
     /// Accounts with the right to capture or apply changes, as far as the dictionary could be read.
     pub(crate) replication: Accounts,
     /// Who runs it.
-    pub(crate) service: Service,
+    pub(crate) service: HostingService,
     /// How sessions are to be ended, if the configuration says it.
     pub(crate) via: Option<Via>,
     /// DB_BLOCK_SIZE in bytes, also the block size of undo.
@@ -346,23 +346,25 @@ pub(crate) enum Way {
 impl Way {
     /// As the configuration says, else by what there is.
     #[must_use]
-    pub(crate) fn of(via: Option<Via>, service: Service, place: Place) -> Way {
+    pub(crate) fn of(via: Option<Via>, service: HostingService, container: Container) -> Way {
         match (via, service) {
             (Some(Via::Package), _) => Way::Package {
-                owner: guard_owner(place),
+                owner: guard_owner(container),
             },
-            (Some(Via::Rds), _) | (None, Service::AmazonRds) => Way::RdsAdmin,
-            (Some(Via::AlterSystem), _) | (None, Service::SelfManaged | Service::Autonomous) => Way::AlterSystem,
+            (Some(Via::Rds), _) | (None, HostingService::AmazonRds) => Way::RdsAdmin,
+            (Some(Via::AlterSystem), _) | (None, HostingService::SelfManaged | HostingService::Autonomous) => {
+                Way::AlterSystem
+            }
         }
     }
 }
 
 /// The schema of the guard package: common in the root, where the names of common accounts begin with C##.
 #[must_use]
-pub(crate) const fn guard_owner(place: Place) -> &'static str {
-    match place {
-        Place::Root => "C##ORAREAPER_OWNER",
-        Place::NonCdb | Place::Pdb => "ORAREAPER_OWNER",
+pub(crate) const fn guard_owner(container: Container) -> &'static str {
+    match container {
+        Container::Root => "C##ORAREAPER_OWNER",
+        Container::NonCdb | Container::Pdb => "ORAREAPER_OWNER",
     }
 }
 
@@ -461,14 +463,16 @@ impl Capabilities {
             return Ok(());
         }
         match (self.way(), self.service) {
-            (Way::AlterSystem | Way::Package { .. }, Service::AmazonRds) => return Err(Reason::AmazonRds),
-            (Way::RdsAdmin, Service::SelfManaged | Service::Autonomous) => return Err(Reason::NoRdsAdmin),
-            (Way::RdsAdmin, Service::AmazonRds) => rds_has(action)?,
-            (Way::AlterSystem | Way::Package { .. }, Service::Autonomous) => match action {
+            (Way::AlterSystem | Way::Package { .. }, HostingService::AmazonRds) => return Err(Reason::AmazonRds),
+            (Way::RdsAdmin, HostingService::SelfManaged | HostingService::Autonomous) => {
+                return Err(Reason::NoRdsAdmin);
+            }
+            (Way::RdsAdmin, HostingService::AmazonRds) => rds_has(action)?,
+            (Way::AlterSystem | Way::Package { .. }, HostingService::Autonomous) => match action {
                 Action::Kill { .. } | Action::Report => {}
                 Action::Disconnect { .. } | Action::CancelSql => return Err(Reason::Autonomous),
             },
-            (Way::AlterSystem | Way::Package { .. }, Service::SelfManaged) => {}
+            (Way::AlterSystem | Way::Package { .. }, HostingService::SelfManaged) => {}
         }
         // An open mode that cannot be read is said of its view.
         if matches!(self.way(), Way::Package { .. }) && !matches!(self.open_mode.as_str(), "" | "READ WRITE") {
@@ -496,16 +500,16 @@ impl Capabilities {
     /// How a session is ended here: as the configuration says, else by what there is.
     #[must_use]
     pub(crate) fn way(&self) -> Way {
-        Way::of(self.via, self.service, self.place())
+        Way::of(self.via, self.service, self.container())
     }
 
     /// The kind of container that the connection is in.
     #[must_use]
-    pub(crate) fn place(&self) -> Place {
+    pub(crate) fn container(&self) -> Container {
         match self.con_id {
-            None => Place::NonCdb,
-            Some(1) => Place::Root,
-            Some(_) => Place::Pdb,
+            None => Container::NonCdb,
+            Some(1) => Container::Root,
+            Some(_) => Container::Pdb,
         }
     }
 
@@ -514,7 +518,7 @@ impl Capabilities {
     pub fn shape(&self) -> Shape {
         Shape {
             release: self.release,
-            place: self.place(),
+            container: self.container(),
             cluster: self.cluster,
         }
     }

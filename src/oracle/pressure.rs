@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::decide::pressure::{Figure, Reading, Readings};
 use crate::oracle::Connection;
 use crate::oracle::access::Unreadable;
-use crate::oracle::capabilities::{Capabilities, Place};
+use crate::oracle::capabilities::{Capabilities, Container};
 use crate::oracle::error::Error;
 use crate::oracle::probe::{id, number, text};
 use crate::oracle::read::SnapshotReader;
@@ -43,7 +43,7 @@ pub(crate) fn read_pressure(
 ) -> Result<(Readings, Vec<Unreadable>), Error> {
     let mut gauging = Gauging {
         reader: SnapshotReader::new(connection, capabilities, Scope::All, limit),
-        place: capabilities.place(),
+        container: capabilities.container(),
         snapshot,
         parameters: None,
         readings: Readings::default(),
@@ -51,34 +51,34 @@ pub(crate) fn read_pressure(
     if Resource::INSTANCE_LIMITS
         .iter()
         .any(|limited| resources.contains(limited))
-        && gauging.place != Place::Pdb
+        && gauging.container != Container::Pdb
     {
         gauging.resource_limits(resources)?;
     }
     for resource in resources {
-        match (resource, gauging.place) {
+        match (resource, gauging.container) {
             (Resource::ActiveSessions, _) => gauging.active_sessions(),
-            (Resource::Sessions, Place::Pdb) => gauging.sessions_of_pdb()?,
-            (Resource::Processes, Place::Pdb) => gauging.unknown(
+            (Resource::Sessions, Container::Pdb) => gauging.sessions_of_pdb()?,
+            (Resource::Processes, Container::Pdb) => gauging.unknown(
                 Resource::Processes,
                 Figure::Use,
                 "PROCESSES limits the whole CDB, whose processes cannot be seen from a PDB; an entry that connects to CDB$ROOT \
                  can watch them",
             ),
-            (Resource::Transactions, Place::Pdb) => gauging.transactions_of_pdb(),
-            (Resource::Sessions | Resource::Processes | Resource::Transactions, Place::NonCdb | Place::Root) => {}
-            (Resource::Pga, Place::Pdb) => gauging.pga_of_pdb()?,
-            (Resource::Pga, Place::NonCdb | Place::Root) => gauging.pga()?,
-            (Resource::HostCpu, Place::Pdb) => gauging.host_cpu_of_pdb(counters)?,
-            (Resource::HostCpu, Place::NonCdb | Place::Root) => gauging.host_cpu()?,
-            (Resource::Temp | Resource::Undo, Place::Root) => gauging.unknown(
+            (Resource::Transactions, Container::Pdb) => gauging.transactions_of_pdb(),
+            (Resource::Sessions | Resource::Processes | Resource::Transactions, Container::NonCdb | Container::Root) => {}
+            (Resource::Pga, Container::Pdb) => gauging.pga_of_pdb()?,
+            (Resource::Pga, Container::NonCdb | Container::Root) => gauging.pga()?,
+            (Resource::HostCpu, Container::Pdb) => gauging.host_cpu_of_pdb(counters)?,
+            (Resource::HostCpu, Container::NonCdb | Container::Root) => gauging.host_cpu()?,
+            (Resource::Temp | Resource::Undo, Container::Root) => gauging.unknown(
                 *resource,
                 Figure::Use,
                 "each PDB has tablespaces of its own, and CDB$ROOT shows the root's alone; an entry that connects to the PDB \
                  can watch them",
             ),
-            (Resource::Temp, Place::NonCdb | Place::Pdb) => gauging.temp_space()?,
-            (Resource::Undo, Place::NonCdb | Place::Pdb) => gauging.undo_space()?,
+            (Resource::Temp, Container::NonCdb | Container::Pdb) => gauging.temp_space()?,
+            (Resource::Undo, Container::NonCdb | Container::Pdb) => gauging.undo_space()?,
         }
     }
     Ok((gauging.readings, gauging.reader.unreadable))
@@ -87,7 +87,7 @@ pub(crate) fn read_pressure(
 /// A reading of resources in progress.
 struct Gauging<'r> {
     reader: SnapshotReader<'r>,
-    place: Place,
+    container: Container,
     snapshot: &'r Snapshot,
     /// GV$PARAMETER by instance and name, after it was read.
     parameters: Option<HashMap<(u32, String), String>>,

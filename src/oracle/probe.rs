@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use crate::checks::{Check, Id, State};
 use crate::oracle::access::{Grantee, Unreadable, see_all_containers};
-use crate::oracle::capabilities::{Capabilities, Dates, InstanceFacts, Place, Provenance, Release, Service, Shape};
+use crate::oracle::capabilities::{
+    Capabilities, Container, Dates, HostingService, InstanceFacts, Provenance, Release, Shape,
+};
 use crate::oracle::error::{Class, Error};
 use crate::oracle::sql::{self, Statistics, startup};
 use crate::oracle::{Cell, Connection, Query, TextForm, collect, text_form, whole_number};
@@ -97,7 +99,7 @@ pub(crate) fn probe(connection: &mut dyn Connection, limit: Duration) -> Result<
     let in_root = container.0 == Some(1);
     let accounts = asking.accounts(release, in_root)?;
     let service = if rds {
-        Service::AmazonRds
+        HostingService::AmazonRds
     } else {
         asking.cloud_service(release)?
     };
@@ -204,7 +206,7 @@ pub(crate) struct Ungranted {
     /// The account.
     pub(crate) username: String,
     /// Who runs the database, as far as everybody may know.
-    pub(crate) service: Service,
+    pub(crate) service: HostingService,
 }
 
 impl Ungranted {
@@ -230,21 +232,21 @@ pub(crate) fn outline(connection: &mut dyn Connection, limit: Duration) -> Resul
     let version = versions.into_iter().next().unwrap_or_default();
     let release = Release::parse(&version).ok_or_else(|| asking.unknown("its release", &version))?;
     let (con_id, con_name) = asking.container(release)?;
-    let place = match con_id {
-        None | Some(0) => Place::NonCdb,
-        Some(1) => Place::Root,
-        Some(_) => Place::Pdb,
+    let container = match con_id {
+        None | Some(0) => Container::NonCdb,
+        Some(1) => Container::Root,
+        Some(_) => Container::Pdb,
     };
     let cluster = asking.is_cluster()?;
     let service = if rds {
-        Service::AmazonRds
+        HostingService::AmazonRds
     } else {
         asking.cloud_service(release)?
     };
     Ok(Ungranted {
         shape: Shape {
             release,
-            place,
+            container,
             cluster,
         },
         con_name,
@@ -273,7 +275,7 @@ struct Asking<'c> {
     limit: Duration,
     /// The account, once it is known: grants name it.
     username: String,
-    service: Service,
+    service: HostingService,
     unreadable: Vec<Unreadable>,
     notes: Vec<Check>,
 }
@@ -284,7 +286,7 @@ impl<'c> Asking<'c> {
             connection,
             limit,
             username: String::new(),
-            service: Service::SelfManaged,
+            service: HostingService::SelfManaged,
             unreadable: Vec::new(),
             notes: Vec::new(),
         }
@@ -501,19 +503,19 @@ impl<'c> Asking<'c> {
         let rds = self.rows_or(&startup::amazon_rds(), |row| text(row, 0))?;
         let rds = rds.is_ok_and(|rows| !rows.is_empty());
         if rds {
-            self.service = Service::AmazonRds;
+            self.service = HostingService::AmazonRds;
         }
         Ok(rds)
     }
 
-    fn cloud_service(&mut self, release: Release) -> Result<Service, Error> {
+    fn cloud_service(&mut self, release: Release) -> Result<HostingService, Error> {
         if release.at_least(18, 0) {
             let cloud = self.rows_or(&startup::cloud_service(), |row| text(row, 0))?;
             if cloud.is_ok_and(|rows| !rows.is_empty()) {
-                return Ok(Service::Autonomous);
+                return Ok(HostingService::Autonomous);
             }
         }
-        Ok(Service::SelfManaged)
+        Ok(HostingService::SelfManaged)
     }
 
     fn tablespace_blocks(&mut self) -> Result<HashMap<String, i64>, Error> {

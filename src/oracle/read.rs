@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::columns_needed::ALWAYS;
 use crate::decide::protect::is_unnamed_server_process;
 use crate::oracle::access::Unreadable;
-use crate::oracle::capabilities::{Capabilities, Place, dates_fault};
+use crate::oracle::capabilities::{Capabilities, Container, dates_fault};
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::probe::{id, number, text, texts_as_bytes, time};
@@ -388,7 +388,8 @@ impl<'r> SnapshotReader<'r> {
     /// it does not count as silent. An instance that GV$PDBS does not show counts as silent.
     fn leave_out_where_pdb_is_closed(&mut self, instances: &mut Vec<Instance>) -> Result<(), Error> {
         let silent = instances.iter().any(|instance| !instance.complete);
-        let (Place::Pdb, Some(con_id), true) = (self.capabilities.place(), self.capabilities.con_id, silent) else {
+        let (Container::Pdb, Some(con_id), true) = (self.capabilities.container(), self.capabilities.con_id, silent)
+        else {
             return Ok(());
         };
         let rows = self.rows_if_readable(&sql::pdb_on_instances(con_id), |row| Some((id(row, 0)?, text(row, 1)?)))?;

@@ -9,7 +9,7 @@ use crate::columns_needed::columns_of_recording;
 use crate::policy::model::PolicySet;
 use crate::policy_test::raw::{self, StoryError, Timeline};
 use crate::policy_test::{CycleDecisions, TestSetting, lines, tell};
-use crate::recording::{Header, Next, Reader, RecordedSnapshot, Writer};
+use crate::recording::{Header, Next, RecordedSnapshot, RecordingReader, RecordingWriter};
 use crate::replay::Replay;
 use crate::session::column::Column;
 
@@ -30,7 +30,7 @@ fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<CycleDecisions> {
         database: setting.database.clone(),
         every: Duration::from_secs(60),
     };
-    let mut writer = Writer::begin(Vec::new(), &header).expect("memory");
+    let mut writer = RecordingWriter::begin(Vec::new(), &header).expect("memory");
     let facts = Arc::new(setting.facts.clone());
     for moment in timeline.moments().expect("moments") {
         let all = Column::ALL.iter().copied().collect();
@@ -47,7 +47,7 @@ fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<CycleDecisions> {
         rhythm: setting.rhythm,
         assume_held: false,
     });
-    let mut reader = Reader::open(Cursor::new(writer.finish()), columns_of_recording(&set))
+    let mut reader = RecordingReader::open(Cursor::new(writer.finish()), columns_of_recording(&set))
         .expect("a recording that was just written");
     let mut told = Vec::new();
     loop {

@@ -2,7 +2,7 @@
 
 use crate::decide::outcome::Outcome;
 use crate::policy::model::{Action, DisconnectClause, KillClause};
-use crate::prove::{Behaved, Doing, Ends, RowAfter};
+use crate::prove::{Behaved, Doing, RowAfter, SeenToEnd};
 
 /// What an action on a decoy is assumed to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Assumed {
             Assumed::AfterTransaction if behaved.row != Some(RowAfter::Kept) => {
                 found.push("it did not wait for the transaction");
             }
-            Assumed::Cancels if behaved.ends == Some(Ends::Stays) => found.push("the statement ran on"),
+            Assumed::Cancels if behaved.ends == Some(SeenToEnd::Stays) => found.push("the statement ran on"),
             Assumed::Waits if outcome == Outcome::Done && behaved.row == Some(RowAfter::Killed) => {
                 found.push("the caller was answered while the session was still there");
             }
@@ -81,7 +81,7 @@ impl Assumed {
             }
             Assumed::Ends | Assumed::Waits | Assumed::Marks | Assumed::AfterTransaction | Assumed::Cancels => {}
         }
-        if self != Assumed::Cancels && behaved.ends == Some(Ends::Stays) {
+        if self != Assumed::Cancels && behaved.ends == Some(SeenToEnd::Stays) {
             found.push("the row stayed");
         }
         let is_heard = self == Assumed::Cancels || behaved.told != Some(crate::oracle::decoy::NOTHING);
@@ -123,11 +123,11 @@ mod tests {
     fn what_is_documented_is_as_assumed() {
         for (action, doing, assumed) in all() {
             let (outcome, answer, row, ends) = match assumed {
-                Assumed::Ends => (Outcome::Done, 0, Some(RowAfter::Killed), Some(Ends::Call)),
+                Assumed::Ends => (Outcome::Done, 0, Some(RowAfter::Killed), Some(SeenToEnd::Call)),
                 Assumed::Waits => (Outcome::Done, 0, Some(RowAfter::Gone), None),
-                Assumed::Marks => (Outcome::Marked, 31, None, Some(Ends::Call)),
-                Assumed::AfterTransaction => (Outcome::Done, 0, Some(RowAfter::Kept), Some(Ends::Call)),
-                Assumed::Cancels => (Outcome::Done, 0, None, Some(Ends::Call)),
+                Assumed::Marks => (Outcome::Marked, 31, None, Some(SeenToEnd::Call)),
+                Assumed::AfterTransaction => (Outcome::Done, 0, Some(RowAfter::Kept), Some(SeenToEnd::Call)),
+                Assumed::Cancels => (Outcome::Done, 0, None, Some(SeenToEnd::Call)),
             };
             let told = Some(28);
             let behaved = Behaved {
@@ -139,7 +139,7 @@ mod tests {
             let differences = assumed.differences(outcome, &behaved);
             assert!(differences.is_empty(), "{action} {doing:?}: {differences:?}");
             let stays = Behaved {
-                ends: Some(Ends::Stays),
+                ends: Some(SeenToEnd::Stays),
                 ..behaved
             };
             assert_eq!(assumed.differences(outcome, &stays).len(), 1, "{action} {doing:?}");

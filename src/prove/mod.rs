@@ -52,7 +52,7 @@ impl Doing {
 
 /// What came of a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Comparison {
+pub(crate) enum TrialVerdict {
     /// The database does what orareaper assumes.
     AsAssumed,
     /// It does something else.
@@ -61,16 +61,16 @@ pub(crate) enum Comparison {
     Untried,
 }
 
-impl Comparison {
+impl TrialVerdict {
     /// Every one, in the order in which they are counted.
-    pub(crate) const ALL: [Comparison; 3] = [Comparison::AsAssumed, Comparison::Differs, Comparison::Untried];
+    pub(crate) const ALL: [TrialVerdict; 3] = [TrialVerdict::AsAssumed, TrialVerdict::Differs, TrialVerdict::Untried];
 
     /// Its words.
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Comparison::AsAssumed => "as assumed",
-            Comparison::Differs => "differs",
-            Comparison::Untried => "could not be tried",
+            TrialVerdict::AsAssumed => "as assumed",
+            TrialVerdict::Differs => "differs",
+            TrialVerdict::Untried => "could not be tried",
         }
     }
 }
@@ -90,7 +90,7 @@ pub(crate) enum RowAfter {
 /// Whether what was ended was seen to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Ends {
+pub(crate) enum SeenToEnd {
     /// With the call of its client.
     Call,
     /// Not while it was followed.
@@ -105,7 +105,7 @@ pub(crate) struct Behaved {
     /// The row with the answer; `None` where it may end at any moment.
     pub(crate) row: Option<RowAfter>,
     /// Whether it was seen to end; `None` where it was gone with the answer.
-    pub(crate) ends: Option<Ends>,
+    pub(crate) ends: Option<SeenToEnd>,
     /// What the decoy's own client was told, 0 for nothing; `None` where it was not asked.
     pub(crate) told: Option<u32>,
 }
@@ -130,7 +130,7 @@ pub(crate) struct Finding {
     /// What the decoy did.
     pub(crate) doing: Option<Doing>,
     /// What came of it.
-    pub(crate) verdict: Comparison,
+    pub(crate) verdict: TrialVerdict,
     /// What orareaper assumes.
     pub(crate) assumed: String,
     /// What was found, or why it could not be tried.
@@ -177,7 +177,7 @@ pub(crate) struct ProofReport {
 
 impl ProofReport {
     /// How many lines have this verdict.
-    pub(crate) fn count(&self, verdict: Comparison) -> usize {
+    pub(crate) fn count(&self, verdict: TrialVerdict) -> usize {
         self.findings
             .iter()
             .filter(|finding| finding.verdict == verdict)

@@ -4,7 +4,7 @@ use maud::html;
 
 use crate::html::{REPORT, document};
 use crate::prove::show::{heading, subject, summary, times};
-use crate::prove::{Comparison, ProofReport};
+use crate::prove::{ProofReport, TrialVerdict};
 
 /// For a browser.
 #[must_use]
@@ -27,7 +27,7 @@ pub(crate) fn page(proof: &ProofReport) -> String {
                     @for finding in &proof.findings {
                         tr {
                             td { (subject(finding)) }
-                            td { @if finding.verdict == Comparison::Differs { b { (finding.verdict.name()) } } @else { (finding.verdict.name()) } }
+                            td { @if finding.verdict == TrialVerdict::Differs { b { (finding.verdict.name()) } } @else { (finding.verdict.name()) } }
                             td { (finding.assumed) }
                             td { (finding.found) }
                             td {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::actuator::decoy::Attempt;
+use crate::actuator::decoy::DecoyAttempt;
 use crate::actuator::outcome_of;
 use crate::clock::Clock;
 use crate::daemon::messages::Needs;
@@ -11,12 +11,12 @@ use crate::daemon::pause::Switch;
 use crate::daemon::poller::Poller;
 use crate::daemon::reach::Reach;
 use crate::decide::outcome::Outcome;
-use crate::oracle::capabilities::{Capabilities, Place};
+use crate::oracle::capabilities::{Capabilities, Container};
 use crate::oracle::{collect, decoy};
 use crate::policy::model::{Action, KillClause};
-use crate::prove::stage::{Look, Player, Sent, Stage};
+use crate::prove::stage::{DecoyReading, Player, Sent, Stage};
 use crate::prove::trial::{SHARED, trial};
-use crate::prove::{Behaviour, Comparison, Doing, Finding, Halt, ProofReport, SentStatement};
+use crate::prove::{Behaviour, Doing, Finding, Halt, ProofReport, SentStatement, TrialVerdict};
 use crate::session::snapshot::Cell;
 
 /// For so many seconds of the database's clock two decoys' ages are watched: LAST_CALL_ET is brought up to date every few seconds.
@@ -88,10 +88,10 @@ fn proof(terms: &Terms<'_>, capabilities: &Capabilities, findings: Vec<Finding>,
         database: terms.reach.target.name.to_string(),
         release: capabilities.version.clone(),
         driver: terms.reach.target.driver.name(),
-        container: match capabilities.place() {
-            Place::NonCdb => "no containers",
-            Place::Root => "CDB$ROOT",
-            Place::Pdb => "PDB",
+        container: match capabilities.container() {
+            Container::NonCdb => "no containers",
+            Container::Root => "CDB$ROOT",
+            Container::Pdb => "PDB",
         },
         instances: capabilities.instances.len(),
         role: format!("{}, {}", capabilities.role, capabilities.open_mode),
@@ -115,11 +115,11 @@ struct Proving<'a> {
 }
 
 /// Whether something is so, in the words of both cases.
-fn verdict(is_so: bool) -> Comparison {
+fn verdict(is_so: bool) -> TrialVerdict {
     if is_so {
-        Comparison::AsAssumed
+        TrialVerdict::AsAssumed
     } else {
-        Comparison::Differs
+        TrialVerdict::Differs
     }
 }
 
@@ -127,7 +127,7 @@ fn line(what: &str, doing: Option<Doing>, assumed: &str) -> Finding {
     Finding {
         what: what.to_owned(),
         doing,
-        verdict: Comparison::Untried,
+        verdict: TrialVerdict::Untried,
         assumed: assumed.to_owned(),
         found: String::new(),
         sent: None,
@@ -251,7 +251,7 @@ impl Proving<'_> {
         }
     }
 
-    fn age(&mut self, doing: Doing, assumed: &str, before: &Look, after: &Look) {
+    fn age(&mut self, doing: Doing, assumed: &str, before: &DecoyReading, after: &DecoyReading) {
         let passed = after.seconds() - before.seconds();
         let blank = line("age", Some(doing), assumed);
         let (status, behaviour) = match doing {
@@ -332,7 +332,9 @@ impl Proving<'_> {
                 });
             };
             let departed = player.decoy.departed(&look.seat);
-            let sent = proving.stage.send(departed, Attempt::Action(PLAIN_KILL, None), &look)?;
+            let sent = proving
+                .stage
+                .send(departed, DecoyAttempt::Action(PLAIN_KILL, None), &look)?;
             let (finding, code) = answered(blank, sent, Outcome::AlreadyGone);
             proving.behaviour.missing_session = code;
             proving.may_not = refused(&finding);
@@ -357,7 +359,7 @@ impl Proving<'_> {
             }
             let look = proving.stage.look(player.decoy.key())?;
             let again = player.decoy.again(&look.seat);
-            let sent = proving.stage.send(again, Attempt::DisconnectWithInstance, &look)?;
+            let sent = proving.stage.send(again, DecoyAttempt::DisconnectWithInstance, &look)?;
             let (finding, code) = answered(blank, sent, Outcome::Unsupported);
             proving.behaviour.disconnect_with_instance = code;
             Ok(finding)
@@ -412,7 +414,7 @@ impl Proving<'_> {
             let mut finding = tried.finding;
             finding.what = format!("kill on instance {inst_id}");
             if tried.inst_id.is_some_and(|of_decoy| of_decoy != inst_id) {
-                finding.verdict = Comparison::Untried;
+                finding.verdict = TrialVerdict::Untried;
                 finding.found = format!("no decoy can be opened on instance {inst_id}: the listener chose another");
             }
             self.add(finding);
@@ -459,7 +461,7 @@ fn answered(blank: Finding, sent: Option<Sent>, assumed: Outcome) -> (Finding, O
         verdict: if says {
             verdict(outcome == assumed)
         } else {
-            Comparison::Untried
+            TrialVerdict::Untried
         },
         found: words(answer.code, &answer.message),
         sent: Some(SentStatement {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::prove::{Behaviour, Comparison, Finding, ProofReport};
+use crate::prove::{Behaviour, Finding, ProofReport, TrialVerdict};
 use crate::terminal::visible::{json_escaped, visible};
 use crate::terminal::{Colour, TextStyle, bold, push, wrapped};
 
@@ -32,7 +32,7 @@ pub(super) fn heading(proof: &ProofReport) -> String {
 
 /// How many lines there are of each kind.
 pub(super) fn summary(proof: &ProofReport) -> String {
-    let counts = Comparison::ALL.map(|verdict| format!("{} {}", proof.count(verdict), verdict.name()));
+    let counts = TrialVerdict::ALL.map(|verdict| format!("{} {}", proof.count(verdict), verdict.name()));
     counts.join(", ")
 }
 
@@ -63,9 +63,9 @@ pub(crate) fn text(proof: &ProofReport, style: TextStyle) -> String {
         .unwrap_or(0);
     for finding in &proof.findings {
         let colour = match finding.verdict {
-            Comparison::AsAssumed => Colour::Dim,
-            Comparison::Untried => Colour::Yellow,
-            Comparison::Differs => Colour::Red,
+            TrialVerdict::AsAssumed => Colour::Dim,
+            TrialVerdict::Untried => Colour::Yellow,
+            TrialVerdict::Differs => Colour::Red,
         };
         let bullet = format!("  {:<18}  {:<widest$}  ", finding.verdict.name(), subject(finding));
         let times = times(finding);
@@ -75,7 +75,7 @@ pub(crate) fn text(proof: &ProofReport, style: TextStyle) -> String {
             format!("{} ({times})", finding.found)
         };
         wrapped(&mut out, &bullet, &visible(&found), style, colour);
-        if finding.verdict == Comparison::Differs {
+        if finding.verdict == TrialVerdict::Differs {
             let assumed = format!("{}assumed: ", " ".repeat(bullet.len()));
             wrapped(&mut out, &assumed, &finding.assumed, style, Colour::None);
         }
@@ -86,7 +86,7 @@ pub(crate) fn text(proof: &ProofReport, style: TextStyle) -> String {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct FindingLine<'a> {
     what: &'a str,
     doing: Option<&'static str>,
     verdict: &'static str,
@@ -99,14 +99,14 @@ struct Line<'a> {
 }
 
 #[derive(Serialize)]
-struct Summary {
+struct VerdictCounts {
     as_assumed: usize,
     differs: usize,
     untried: usize,
 }
 
 #[derive(Serialize)]
-struct Whole<'a> {
+struct ProofJson<'a> {
     orareaper: &'static str,
     database: &'a str,
     release: &'a str,
@@ -115,8 +115,8 @@ struct Whole<'a> {
     instances: usize,
     role: &'a str,
     taken_at: String,
-    findings: Vec<Line<'a>>,
-    summary: Summary,
+    findings: Vec<FindingLine<'a>>,
+    summary: VerdictCounts,
     behaviour: &'a Behaviour,
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn json(proof: &ProofReport) -> String {
     };
     let findings = proof.findings.iter().map(|finding| {
         let (waited_ms, shown_for_ms) = line(finding);
-        Line {
+        FindingLine {
             what: &finding.what,
             doing: finding.doing.map(crate::prove::Doing::name),
             verdict: finding.verdict.name(),
@@ -144,7 +144,7 @@ pub(crate) fn json(proof: &ProofReport) -> String {
             shown_for_ms,
         }
     });
-    let whole = Whole {
+    let whole = ProofJson {
         orareaper: env!("CARGO_PKG_VERSION"),
         database: &proof.database,
         release: &proof.release,
@@ -154,10 +154,10 @@ pub(crate) fn json(proof: &ProofReport) -> String {
         role: &proof.role,
         taken_at: proof.taken_at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
         findings: findings.collect(),
-        summary: Summary {
-            as_assumed: proof.count(Comparison::AsAssumed),
-            differs: proof.count(Comparison::Differs),
-            untried: proof.count(Comparison::Untried),
+        summary: VerdictCounts {
+            as_assumed: proof.count(TrialVerdict::AsAssumed),
+            differs: proof.count(TrialVerdict::Differs),
+            untried: proof.count(TrialVerdict::Untried),
         },
         behaviour: &proof.behaviour,
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::actuator::decoy::{Attempt, attempt};
+use crate::actuator::decoy::{DecoyAttempt, attempt};
 use crate::actuator::door::{Door, DoorAnswer, Permission};
 use crate::clock::Clock;
 use crate::columns_needed::ALWAYS;
@@ -81,13 +81,13 @@ enum DecoyClient {
 }
 
 /// A seat, as it was read.
-pub(super) struct Look {
+pub(super) struct DecoyReading {
     pub(super) seat: Snapshot,
     pub(super) row: Option<usize>,
     now: DateTime<Utc>,
 }
 
-impl Look {
+impl DecoyReading {
     fn text(&self, column: Column) -> Option<&str> {
         self.seat.text(self.row?, column)
     }
@@ -218,7 +218,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Reads a decoy's seat over the connection that acts, as the daemon does right before a statement.
-    pub(super) fn look(&mut self, key: SessionKey) -> Result<Look, Error> {
+    pub(super) fn look(&mut self, key: SessionKey) -> Result<DecoyReading, Error> {
         let limit = self.reach.call_limit;
         let acting = self.acting()?;
         let wanted = ALWAYS.into_iter().collect();
@@ -228,7 +228,7 @@ impl<'a> Stage<'a> {
         let seat = taken.snapshot;
         let now = seat.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset));
         match now {
-            Some(now) if seat.is_complete(inst_id) => Ok(Look {
+            Some(now) if seat.is_complete(inst_id) => Ok(DecoyReading {
                 row: seat.find(key),
                 now,
                 seat,
@@ -272,13 +272,17 @@ impl<'a> Stage<'a> {
     }
 
     /// Sends a statement to a decoy that was just seen. `None` if it was not.
-    pub(super) fn send(&mut self, again: Option<Again>, what: Attempt<'_>, look: &Look) -> Result<Option<Sent>, Halt> {
+    pub(super) fn send(
+        &mut self,
+        again: Option<Again>,
+        what: DecoyAttempt<'_>,
+        look: &DecoyReading,
+    ) -> Result<Option<Sent>, Halt> {
         let Some(again) = again else { return Ok(None) };
         let limit = match what {
-            Attempt::Action(Action::CancelSql | Action::Report, _) => self.reach.call_limit,
-            Attempt::Action(Action::Kill { .. } | Action::Disconnect { .. }, _) | Attempt::DisconnectWithInstance => {
-                self.reach.kill_limit
-            }
+            DecoyAttempt::Action(Action::CancelSql | Action::Report, _) => self.reach.call_limit,
+            DecoyAttempt::Action(Action::Kill { .. } | Action::Disconnect { .. }, _)
+            | DecoyAttempt::DisconnectWithInstance => self.reach.kill_limit,
         };
         let (clock, switch) = (self.clock, self.switch);
         let acting = self.acting()?;
@@ -333,7 +337,7 @@ impl<'a> Stage<'a> {
     fn end(&mut self, player: &Player) {
         if let Ok(look) = self.look(player.decoy.key()) {
             let again = player.decoy.again(&look.seat).filter(|_| !look.is("KILLED"));
-            let _ = self.send(again, Attempt::Action(LAST_RESORT, None), &look);
+            let _ = self.send(again, DecoyAttempt::Action(LAST_RESORT, None), &look);
         }
     }
 

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use crate::actuator::decoy::Attempt;
+use crate::actuator::decoy::DecoyAttempt;
 use crate::actuator::outcome_of;
 use crate::clock::Monotonic;
 use crate::decide::outcome::Outcome;
 use crate::oracle::decoy::{NOTHING, told_words};
 use crate::policy::model::Action;
 use crate::prove::assumed::{Assumed, assumed};
-use crate::prove::stage::{Look, Player, Sent, Stage};
-use crate::prove::{Behaved, Comparison, Doing, Ends, Finding, Halt, RowAfter, SentStatement};
+use crate::prove::stage::{DecoyReading, Player, Sent, Stage};
+use crate::prove::{Behaved, Doing, Finding, Halt, RowAfter, SeenToEnd, SentStatement, TrialVerdict};
 
 /// A trial that was carried out or not.
 pub(super) struct Trial {
@@ -30,9 +30,9 @@ pub(super) const SHARED: &str = "the decoy's server process serves other session
 pub(super) struct Untried(pub(super) String);
 
 /// What a step of a trial gives: itself, why it cannot be tried, or why all ends.
-type Step<T> = Result<Result<T, Untried>, Halt>;
+type TrialStep<T> = Result<Result<T, Untried>, Halt>;
 
-fn untried<T>(why: impl Into<String>) -> Step<T> {
+fn untried<T>(why: impl Into<String>) -> TrialStep<T> {
     Ok(Err(Untried(why.into())))
 }
 
@@ -70,7 +70,7 @@ pub(super) fn trial(
     let blank = Finding {
         what: action.name().to_owned(),
         doing: Some(doing),
-        verdict: Comparison::Untried,
+        verdict: TrialVerdict::Untried,
         assumed: expected.words().to_owned(),
         found: String::new(),
         sent: None,
@@ -123,9 +123,9 @@ fn judged(blank: Finding, expected: Assumed, observed: Observed) -> Trial {
         found = format!("{}: {found}", differences.join(", "));
     }
     let verdict = if differences.is_empty() {
-        Comparison::AsAssumed
+        TrialVerdict::AsAssumed
     } else {
-        Comparison::Differs
+        TrialVerdict::Differs
     };
     Trial {
         finding: Finding {
@@ -148,11 +148,11 @@ fn found_words(expected: Assumed, message: &str, behaved: &Behaved) -> String {
         RowAfter::Kept => "the row was as before".to_owned(),
     }));
     words.extend(behaved.ends.map(|ends| match (expected, ends) {
-        (Assumed::Cancels, Ends::Call) => "the statement ended".to_owned(),
-        (Assumed::Cancels, Ends::Stays) => "the statement ran on".to_owned(),
-        (Assumed::AfterTransaction, Ends::Call) => "it was gone after the transaction".to_owned(),
-        (_, Ends::Call) => "it was gone after its client's call".to_owned(),
-        (_, Ends::Stays) => "it was still there at the end".to_owned(),
+        (Assumed::Cancels, SeenToEnd::Call) => "the statement ended".to_owned(),
+        (Assumed::Cancels, SeenToEnd::Stays) => "the statement ran on".to_owned(),
+        (Assumed::AfterTransaction, SeenToEnd::Call) => "it was gone after the transaction".to_owned(),
+        (_, SeenToEnd::Call) => "it was gone after its client's call".to_owned(),
+        (_, SeenToEnd::Stays) => "it was still there at the end".to_owned(),
     }));
     words.extend(
         behaved
@@ -163,7 +163,7 @@ fn found_words(expected: Assumed, message: &str, behaved: &Behaved) -> String {
 }
 
 /// Makes the decoy do this; what is seen of it then.
-fn prepare(stage: &mut Stage<'_>, player: &mut Player, doing: Doing) -> Step<Look> {
+fn prepare(stage: &mut Stage<'_>, player: &mut Player, doing: Doing) -> TrialStep<DecoyReading> {
     let limit = stage.reach.call_limit;
     let prepared = match doing {
         Doing::Idle => Ok(()),
@@ -198,7 +198,7 @@ fn prepare(stage: &mut Stage<'_>, player: &mut Player, doing: Doing) -> Step<Loo
 }
 
 /// The decoy as it was seen right before the statement, once it does what it should.
-fn ready(stage: &mut Stage<'_>, player: &mut Player, action: Action, doing: Doing) -> Step<Look> {
+fn ready(stage: &mut Stage<'_>, player: &mut Player, action: Action, doing: Doing) -> TrialStep<DecoyReading> {
     let key = player.decoy.key();
     let connected = stage.connected()?;
     let disconnects = matches!(action, Action::Disconnect { .. });
@@ -220,7 +220,13 @@ fn ready(stage: &mut Stage<'_>, player: &mut Player, action: Action, doing: Doin
     Ok(Ok(stage.look(key)?))
 }
 
-fn play(stage: &mut Stage<'_>, player: &mut Player, action: Action, doing: Doing, expected: Assumed) -> Step<Observed> {
+fn play(
+    stage: &mut Stage<'_>,
+    player: &mut Player,
+    action: Action,
+    doing: Doing,
+    expected: Assumed,
+) -> TrialStep<Observed> {
     let key = player.decoy.key();
     let look = match ready(stage, player, action, doing)? {
         Ok(look) => look,
@@ -231,7 +237,7 @@ fn play(stage: &mut Stage<'_>, player: &mut Player, action: Action, doing: Doing
         return untried("the decoy's statement ended by itself");
     }
     let again = player.decoy.again(&look.seat);
-    let Some(sent) = stage.send(again, Attempt::Action(action, sql_id.as_deref()), &look)? else {
+    let Some(sent) = stage.send(again, DecoyAttempt::Action(action, sql_id.as_deref()), &look)? else {
         return untried("the decoy was gone before the statement");
     };
     let answered = stage.clock.now();
@@ -277,7 +283,11 @@ fn cancelled(
         let runs = look.is("ACTIVE") && look.sql_id().as_deref() == sql_id;
         Ok((!runs).then_some(()))
     })?;
-    behaved.ends = Some(if ended.is_some() { Ends::Call } else { Ends::Stays });
+    behaved.ends = Some(if ended.is_some() {
+        SeenToEnd::Call
+    } else {
+        SeenToEnd::Stays
+    });
     behaved.told = Some(match ended {
         Some(()) => stage.hears(player)?,
         None => NOTHING,
@@ -286,7 +296,7 @@ fn cancelled(
 }
 
 /// The row with the answer.
-fn row_of(look: &Look) -> RowAfter {
+fn row_of(look: &DecoyReading) -> RowAfter {
     match look.row {
         None => RowAfter::Gone,
         Some(_) if look.is("KILLED") => RowAfter::Killed,
@@ -342,7 +352,11 @@ fn ended(
 fn goes(stage: &mut Stage<'_>, player: &Player, observed: &mut Observed, answered: Monotonic) -> Result<(), Halt> {
     let key = player.decoy.key();
     let gone = stage.until(|stage| Ok(stage.look(key)?.row.is_none().then_some(())))?;
-    observed.behaved.ends = Some(if gone.is_some() { Ends::Call } else { Ends::Stays });
+    observed.behaved.ends = Some(if gone.is_some() {
+        SeenToEnd::Call
+    } else {
+        SeenToEnd::Stays
+    });
     observed.shown_for = Some(stage.clock.now().since(answered));
     Ok(())
 }

@@ -30,8 +30,8 @@ use crate::decide::pressure::Readings;
 use crate::decide::protect::ProtectionFacts;
 use crate::session::snapshot::Snapshot;
 
-pub use reader::{Broken, Damage, Next, OpenError, Reader};
-pub use writer::Writer;
+pub use reader::{BlockDamage, DamagedBlock, Next, OpenError, RecordingReader};
+pub use writer::RecordingWriter;
 
 /// The first bytes of every recording. A transfer as text would change the line feed or the byte 26.
 pub(crate) const MAGIC: [u8; 8] = *b"orarec\x1a\n";

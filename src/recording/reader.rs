@@ -25,12 +25,12 @@ pub enum OpenError {
     Newer(u16),
     /// The header of the recording cannot be read.
     #[error("the header of the recording is {0}")]
-    Broken(Broken),
+    Broken(BlockDamage),
 }
 
 /// What is wrong with a block.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
+pub enum BlockDamage {
     /// The file ends inside the block.
     #[error("cut off")]
     CutOff,
@@ -47,14 +47,14 @@ pub enum Broken {
 
 /// A damaged block of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
+pub struct DamagedBlock {
     /// The byte at which the block begins.
     pub(crate) offset: u64,
     /// What is wrong with it.
-    pub(crate) broken: Broken,
+    pub(crate) broken: BlockDamage,
 }
 
-impl fmt::Display for Damage {
+impl fmt::Display for DamagedBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the block at byte {} is {}", self.offset, self.broken)
     }
@@ -66,14 +66,14 @@ pub enum Next {
     /// A snapshot.
     RecordedSnapshot(Box<RecordedSnapshot>),
     /// A damaged block. Reading can go on.
-    Damage(Damage),
+    Damage(DamagedBlock),
     /// The end of the recording.
     End,
 }
 
 /// Reads a recording.
 #[derive(Debug)]
-pub struct Reader<R> {
+pub struct RecordingReader<R> {
     input: R,
     header: Header,
     decoder: Decoder,
@@ -84,23 +84,23 @@ pub struct Reader<R> {
 
 enum Block {
     Content(Vec<u8>),
-    Broken(Broken),
+    Broken(BlockDamage),
     End,
 }
 
-impl<R: Read> Reader<R> {
+impl<R: Read> RecordingReader<R> {
     /// Opens a recording. Only the wanted columns are read.
     ///
     /// # Errors
     /// If the file is not a recording, is from a newer release, or has a damaged header.
-    pub fn open(mut input: R, wanted: Columns) -> Result<Reader<R>, OpenError> {
+    pub fn open(mut input: R, wanted: Columns) -> Result<RecordingReader<R>, OpenError> {
         let mut start = [0; MAGIC.len() + 2];
         let read = fill(&mut input, &mut start)?;
         if read < MAGIC.len() || start[..MAGIC.len()] != MAGIC {
             return Err(OpenError::NotARecording);
         }
         if read < start.len() {
-            return Err(OpenError::Broken(Broken::CutOff));
+            return Err(OpenError::Broken(BlockDamage::CutOff));
         }
         let version = u16::from_le_bytes([start[8], start[9]]);
         if version > VERSION {
@@ -110,9 +110,9 @@ impl<R: Read> Reader<R> {
         let header = match block(&mut input, &mut offset)? {
             Block::Content(content) => header(&content).map_err(|malformed| OpenError::Broken(malformed.into()))?,
             Block::Broken(broken) => return Err(OpenError::Broken(broken)),
-            Block::End => return Err(OpenError::Broken(Broken::CutOff)),
+            Block::End => return Err(OpenError::Broken(BlockDamage::CutOff)),
         };
-        Ok(Reader {
+        Ok(RecordingReader {
             input,
             header,
             decoder: Decoder::new(wanted),
@@ -162,10 +162,10 @@ impl<R: Read> Reader<R> {
             };
             self.decoder.forget();
             self.ended = match broken {
-                Broken::CutOff | Broken::Length => true,
-                Broken::Content | Broken::Malformed(_) => false,
+                BlockDamage::CutOff | BlockDamage::Length => true,
+                BlockDamage::Content | BlockDamage::Malformed(_) => false,
             };
-            return Ok(Next::Damage(Damage { offset: begins, broken }));
+            return Ok(Next::Damage(DamagedBlock { offset: begins, broken }));
         }
         self.ended = true;
         Ok(Next::End)
@@ -189,20 +189,20 @@ fn block(input: &mut impl Read, offset: &mut u64) -> io::Result<Block> {
         return Ok(Block::End);
     }
     if read < head.len() {
-        return Ok(Block::Broken(Broken::CutOff));
+        return Ok(Block::Broken(BlockDamage::CutOff));
     }
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let (length, sum) = (word(0), word(4));
     if crc32fast::hash(&head[..8]) != word(8) || length > LONGEST_BLOCK {
-        return Ok(Block::Broken(Broken::Length));
+        return Ok(Block::Broken(BlockDamage::Length));
     }
     let mut content = Vec::new();
     let read = input.by_ref().take(length.into()).read_to_end(&mut content)?;
     *offset += u64::try_from(read).unwrap_or(u64::MAX);
     Ok(if content.len() < length as usize {
-        Block::Broken(Broken::CutOff)
+        Block::Broken(BlockDamage::CutOff)
     } else if crc32fast::hash(&content) != sum {
-        Block::Broken(Broken::Content)
+        Block::Broken(BlockDamage::Content)
     } else {
         Block::Content(content)
     })

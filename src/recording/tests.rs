@@ -11,7 +11,8 @@ use crate::decide::pressure::{Reading, Readings};
 use crate::decide::protect::{Accounts, ProtectionFacts};
 use crate::policy::pressure::Resource;
 use crate::recording::{
-    Broken, Header, MAGIC, Next, OpenError, Reader, RecordedSnapshot, VERSION, WHOLE_EVERY, Writer,
+    BlockDamage, Header, MAGIC, Next, OpenError, RecordedSnapshot, RecordingReader, RecordingWriter, VERSION,
+    WHOLE_EVERY,
 };
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{
@@ -31,7 +32,7 @@ fn all() -> Columns {
 }
 
 fn write(moments: &[RecordedSnapshot]) -> Vec<u8> {
-    let mut writer = Writer::begin(Vec::new(), &header()).expect("memory");
+    let mut writer = RecordingWriter::begin(Vec::new(), &header()).expect("memory");
     for moment in moments {
         writer.add(moment.clone()).expect("memory");
     }
@@ -42,10 +43,10 @@ fn write(moments: &[RecordedSnapshot]) -> Vec<u8> {
 }
 
 /// Everything that is read from a file: snapshots, damaged blocks, the number of blocks that could not be used.
-type Given = (Vec<RecordedSnapshot>, Vec<(u64, Broken)>, u64);
+type Given = (Vec<RecordedSnapshot>, Vec<(u64, BlockDamage)>, u64);
 
 fn read(bytes: &[u8], wanted: Columns) -> Result<Given, OpenError> {
-    let mut reader = Reader::open(Cursor::new(bytes), wanted)?;
+    let mut reader = RecordingReader::open(Cursor::new(bytes), wanted)?;
     assert_eq!(*reader.header(), header());
     let (mut recorded, mut damage) = (Vec::new(), Vec::new());
     loop {
@@ -307,7 +308,7 @@ fn a_file_that_is_cut_off_is_read_up_to_the_cut() {
             continue;
         }
         if cut < borders[0] {
-            assert!(matches!(part, Err(OpenError::Broken(Broken::CutOff))), "{cut}");
+            assert!(matches!(part, Err(OpenError::Broken(BlockDamage::CutOff))), "{cut}");
             continue;
         }
         let (back, damage, _) = part.expect("its beginning is there");
@@ -319,7 +320,7 @@ fn a_file_that_is_cut_off_is_read_up_to_the_cut() {
         let expected = if borders.contains(&cut) {
             Vec::new()
         } else {
-            vec![(borders[whole] as u64, Broken::CutOff)]
+            vec![(borders[whole] as u64, BlockDamage::CutOff)]
         };
         assert_eq!(damage, expected, "{cut}");
     }
@@ -337,7 +338,7 @@ fn a_damaged_block_is_reported_and_reading_resumes_at_the_next_whole_one() {
     let mut content = bytes.clone();
     content[second + 12] ^= 0x40;
     let (back, damage, passed_over) = read(&content, all()).expect("its beginning is there");
-    assert_eq!(damage, [(second as u64, Broken::Content)]);
+    assert_eq!(damage, [(second as u64, BlockDamage::Content)]);
     // The first, then those from the next whole block on, which is number 240, counted from zero.
     assert_eq!(back.len(), 1 + 3);
     assert_eq!(passed_over, u64::from(WHOLE_EVERY) - 2);
@@ -346,7 +347,7 @@ fn a_damaged_block_is_reported_and_reading_resumes_at_the_next_whole_one() {
     let mut length = bytes;
     length[second] ^= 0x40;
     let (back, damage, _) = read(&length, all()).expect("its beginning is there");
-    assert_eq!((back.len(), damage), (1, vec![(second as u64, Broken::Length)]));
+    assert_eq!((back.len(), damage), (1, vec![(second as u64, BlockDamage::Length)]));
 }
 
 #[test]

@@ -8,19 +8,19 @@ use crate::recording::{Header, LONGEST_BLOCK, MAGIC, RecordedSnapshot, VERSION};
 
 /// Writes a recording.
 #[derive(Debug)]
-pub struct Writer<W> {
+pub struct RecordingWriter<W> {
     out: W,
     encoder: Encoder,
     written: u64,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write> RecordingWriter<W> {
     /// Begins a recording.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn begin(out: W, header: &Header) -> io::Result<Writer<W>> {
-        let mut writer = Writer {
+    pub fn begin(out: W, header: &Header) -> io::Result<RecordingWriter<W>> {
+        let mut writer = RecordingWriter {
             out,
             encoder: Encoder::default(),
             written: 0,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::decide::reason::{Standing, Summary, Verdict};
+use crate::decide::reason::{DecisionCounts, Standing, Verdict};
 use crate::decide::refill::{ClientGroup, Return};
 use crate::gaps::notes;
 use crate::policy::model::{Action, PolicySet};
@@ -73,7 +73,7 @@ pub(crate) struct PolicyTotals {
     /// The most sessions in one snapshot for which its condition held.
     pub(crate) most_matched: usize,
     /// The most sessions in one snapshot with each verdict.
-    pub(crate) most: Summary,
+    pub(crate) most: DecisionCounts,
     /// The number of snapshots in which its breaker was open.
     pub(crate) breaker_open: usize,
 }
@@ -124,7 +124,7 @@ impl Totals {
             due: 0,
             tally: ActionTally::default(),
             most_matched: 0,
-            most: Summary::default(),
+            most: DecisionCounts::default(),
             breaker_open: 0,
         });
         Totals {
@@ -191,7 +191,7 @@ impl Totals {
         }
         let plans = step.cycle.plan.policies.iter();
         let entries = plans.flat_map(|plan| plan.entries.iter());
-        let mut now: BTreeMap<usize, Summary> = BTreeMap::new();
+        let mut now: BTreeMap<usize, DecisionCounts> = BTreeMap::new();
         for (decision, entry) in step.cycle.ruling.decisions.iter().zip(entries) {
             assert_eq!(
                 decision.row, entry.row,

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use super::iso;
-use crate::journal::verify::{Fault, Followed, Follows, Noted, Place};
+use crate::journal::verify::{ChainFindings, Fault, Follows, LineOfFile, Noted};
 use crate::terminal::visible::visible;
 
 /// A chain that was followed, to be shown.
@@ -18,7 +18,7 @@ pub(crate) struct ChainReport<'a> {
     /// The zone that times are shown in.
     pub(crate) zone: Tz,
     /// What was found.
-    pub(crate) followed: &'a Followed,
+    pub(crate) followed: &'a ChainFindings,
 }
 
 impl ChainReport<'_> {
@@ -46,7 +46,7 @@ impl ChainReport<'_> {
     #[must_use]
     pub(crate) fn json(&self) -> String {
         let found = self.followed;
-        let at = |place: &Place| json!({"file": place.file.display().to_string(), "line": place.line});
+        let at = |place: &LineOfFile| json!({"file": place.file.display().to_string(), "line": place.line});
         let verdict = match (&found.fault, &found.begins) {
             (Some(_), _) => "broken",
             (None, Some(_)) => "whole",
@@ -167,7 +167,7 @@ impl ChainReport<'_> {
     }
 }
 
-fn place(place: &Place) -> String {
+fn place(place: &LineOfFile) -> String {
     let name = place.file.file_name().unwrap_or(place.file.as_os_str());
     format!("{} line {}", visible(&name.to_string_lossy()), place.line)
 }

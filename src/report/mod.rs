@@ -28,7 +28,7 @@ use chrono::{DateTime, Utc};
 use crate::decide::guard::Ruling;
 use crate::decide::in_force::RunMode;
 use crate::decide::plan::Plan;
-pub(crate) use crate::decide::reason::Summary;
+pub(crate) use crate::decide::reason::DecisionCounts;
 use crate::decide::reason::{OpenBreaker, Verdict};
 use crate::policy::model::{Action, PolicySet};
 use crate::session::column::Column;
@@ -82,7 +82,7 @@ pub struct Report {
     /// The open breakers and the suspended groups, as sentences.
     pub refusals: Vec<String>,
     /// The numbers of all decisions.
-    pub summary: Summary,
+    pub summary: DecisionCounts,
     /// What the charts show.
     pub figures: Figures,
 }
@@ -107,7 +107,7 @@ pub struct PolicyPart {
     /// Its decisions, worst first.
     pub decisions: Vec<ReportLine>,
     /// The numbers of its decisions.
-    pub(crate) summary: Summary,
+    pub(crate) summary: DecisionCounts,
 }
 
 impl PolicyPart {
@@ -228,7 +228,7 @@ impl Report {
             notes: subject.notes.to_vec(),
             policies: policies(subject),
             refusals: refusals(subject),
-            summary: Summary::default(),
+            summary: DecisionCounts::default(),
             figures: figures::figures(subject),
         };
         for decision in &subject.ruling.decisions {
@@ -258,7 +258,7 @@ impl Report {
             notes: Vec::new(),
             policies: Vec::new(),
             refusals: Vec::new(),
-            summary: Summary::default(),
+            summary: DecisionCounts::default(),
             figures: Figures::default(),
         }
     }
@@ -326,7 +326,7 @@ fn policies(subject: &ReportSubject<'_>) -> Vec<PolicyPart> {
                 .iter()
                 .any(|breaker| breaker.policy == *index),
             decisions: Vec::new(),
-            summary: Summary::default(),
+            summary: DecisionCounts::default(),
         }
     });
     parts.collect()

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::actuator::PRIVILEGE;
 use crate::actuator::guard::VERSION;
 use crate::oracle::access::{self, Grantee};
-use crate::oracle::capabilities::{Place, Release, Service, Shape, guard_owner};
+use crate::oracle::capabilities::{Container, HostingService, Release, Shape, guard_owner};
 use crate::oracle::probe::PREDEFINED_ACCOUNTS;
 
 /// The package, its tables, and what each refusal means.
@@ -21,21 +21,21 @@ const SCHEMA_ONLY: Release = Release { major: 18, minor: 0 };
 const MAINTAINED: Release = Release { major: 12, minor: 1 };
 
 /// Views that the owner reads. A package runs with its owner's own rights: those of roles do not count in it.
-pub(crate) const fn read_by_owner(place: Place) -> [&'static str; 2] {
-    match place {
-        Place::Root => ["GV$SESSION", "CDB_USERS"],
-        Place::NonCdb | Place::Pdb => ["GV$SESSION", "DBA_USERS"],
+pub(crate) const fn read_by_owner(container: Container) -> [&'static str; 2] {
+    match container {
+        Container::Root => ["GV$SESSION", "CDB_USERS"],
+        Container::NonCdb | Container::Pdb => ["GV$SESSION", "DBA_USERS"],
     }
 }
 
 /// The owner's rights, each as the statement that grants it.
 #[must_use]
-pub(crate) fn rights_of_owner(place: Place) -> Vec<String> {
+pub(crate) fn rights_of_owner(container: Container) -> Vec<String> {
     let grantee = Grantee {
-        username: guard_owner(place),
-        service: Service::SelfManaged,
+        username: guard_owner(container),
+        service: HostingService::SelfManaged,
     };
-    let views = read_by_owner(place).map(|view| access::grant(view, grantee));
+    let views = read_by_owner(container).map(|view| access::grant(view, grantee));
     std::iter::once(access::grant_privilege(PRIVILEGE, grantee))
         .chain(views)
         .collect()
@@ -43,20 +43,20 @@ pub(crate) fn rights_of_owner(place: Place) -> Vec<String> {
 
 /// The statement that lets the account call the package.
 #[must_use]
-pub(crate) fn grant_execute(place: Place, user: &str) -> String {
+pub(crate) fn grant_execute(container: Container, user: &str) -> String {
     format!(
         "GRANT EXECUTE ON {}.orareaper_guard TO {}",
-        guard_owner(place),
+        guard_owner(container),
         access::identifier(user)
     )
 }
 
 /// Adds the statements, for the account that will call the package.
 pub(super) fn script(out: &mut String, shape: Shape, user: &str) {
-    let owner = guard_owner(shape.place);
-    let everywhere = match shape.place {
-        Place::Root => " CONTAINER=ALL",
-        Place::NonCdb | Place::Pdb => "",
+    let owner = guard_owner(shape.container);
+    let everywhere = match shape.container {
+        Container::Root => " CONTAINER=ALL",
+        Container::NonCdb | Container::Pdb => "",
     };
     out.push_str(
         "\n-- The guard package ends sessions for the account, which may end none itself. Its schema has no password and cannot log \
@@ -71,10 +71,10 @@ pub(super) fn script(out: &mut String, shape: Shape, user: &str) {
         )
     };
     out.push_str("\n-- its own rights: those of roles do not count in a package\n");
-    for right in rights_of_owner(shape.place) {
+    for right in rights_of_owner(shape.container) {
         let _ = writeln!(out, "{right};");
     }
-    if shape.place == Place::Root {
+    if shape.container == Container::Root {
         let _ = writeln!(out, "{};", access::see_all_containers(owner));
     }
     let _ = writeln!(
@@ -85,11 +85,11 @@ pub(super) fn script(out: &mut String, shape: Shape, user: &str) {
     let protected: Vec<String> = accounts
         .map(|account| format!("INSERT INTO {owner}.orareaper_protected (username) VALUES ('{account}');"))
         .collect();
-    let (users, is_maintained) = match (shape.place, shape.release >= MAINTAINED) {
-        (Place::Root, _) => ("cdb_users", "oracle_maintained"),
-        (Place::NonCdb | Place::Pdb, true) => ("dba_users", "oracle_maintained"),
+    let (users, is_maintained) = match (shape.container, shape.release >= MAINTAINED) {
+        (Container::Root, _) => ("cdb_users", "oracle_maintained"),
+        (Container::NonCdb | Container::Pdb, true) => ("dba_users", "oracle_maintained"),
         // Who is there at all.
-        (Place::NonCdb | Place::Pdb, false) => ("dba_users", "'N'"),
+        (Container::NonCdb | Container::Pdb, false) => ("dba_users", "'N'"),
     };
     let text = TEXT
         .replace("{owner}", owner)
@@ -98,5 +98,5 @@ pub(super) fn script(out: &mut String, shape: Shape, user: &str) {
         .replace("{is_maintained}", is_maintained)
         .replace("{version}", &VERSION.to_string());
     out.push_str(&text);
-    let _ = writeln!(out, "\n{};", grant_execute(shape.place, user));
+    let _ = writeln!(out, "\n{};", grant_execute(shape.container, user));
 }

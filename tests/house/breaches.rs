@@ -82,6 +82,16 @@ const BREACHES: &[(&str, &str, &str)] = &[
         "is open",
     ),
     ("src/actuator.rs", "//! ALTER SYSTEM\n", "the rule is stale"),
+    (
+        "src/a.rs",
+        "//! A.\npub(crate) struct Line<'a> {\n}\nmod b {\n    enum Line {}\n}\n",
+        "src/a.rs:5: `Line` is also the name of another type, in src/a.rs:2",
+    ),
+    (
+        "src/a.rs",
+        "//! A.\ntype Line = u8;\npub trait Line {}\n",
+        "src/a.rs:3: `Line` is also",
+    ),
 ];
 
 #[test]
@@ -153,6 +163,11 @@ fn what_is_allowed_is_not_found() {
         (
             "src/decide/guard.rs",
             "//! A.\n#[derive(Debug)]\npub struct Warrant {\n    key: u8,\n}\n",
+        ),
+        (
+            "src/decide/refill.rs",
+            "//! A.\nstruct Seat;\nimpl Iterator for Seat {\n    type Item = u8;\n}\nimpl Iterator for Row {\n    type Item = u8;\n}\n\n\
+             #[cfg(test)]\nmod tests {\n    struct Seat;\n}\n",
         ),
         (
             "tests/a.rs",

@@ -12,8 +12,8 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use orareaper::clock::{Clock, Monotonic};
 use orareaper::daemon::actor::Actor;
-use orareaper::daemon::database::{Database, Hire, Threads};
-use orareaper::daemon::messages::{Input, Needs, Order, Settings, Task};
+use orareaper::daemon::database::{DatabaseLoop, Hire, Threads};
+use orareaper::daemon::messages::{ActorOrder, Input, Needs, Settings, Task};
 use orareaper::daemon::pause::{Pause, Switch, clear, set};
 use orareaper::daemon::poller::Poller;
 use orareaper::daemon::reach::Reach;
@@ -68,14 +68,14 @@ pub(crate) fn lock(truth: &Shared) -> MutexGuard<'_, Truth> {
 /// The daemon, in parts.
 struct Daemon {
     sink: Arc<EventSink>,
-    database: Database,
+    database: DatabaseLoop,
     poller: Poller,
     /// Those who act, as many as were started so far.
     actors: Vec<Actor>,
     switch: Arc<Switch>,
     asks: Receiver<Needs>,
     /// What each of those who act was told to do.
-    orders: Arc<Mutex<Vec<Receiver<Order>>>>,
+    orders: Arc<Mutex<Vec<Receiver<ActorOrder>>>>,
     /// Warrants that somebody was given and has not begun with.
     given: Vec<(usize, Task)>,
     tell: Sender<Input>,
@@ -84,7 +84,7 @@ struct Daemon {
 
 impl Daemon {
     /// What was told to whoever acts, by its number.
-    fn next_order(&self) -> Option<(usize, Order)> {
+    fn next_order(&self) -> Option<(usize, ActorOrder)> {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = orders.iter().enumerate();
         all.find_map(|(number, orders)| Some((number, orders.try_recv().ok()?)))
@@ -288,7 +288,7 @@ impl Run {
             Box::new(watcher) as _,
             Box::new(Clerk::new((&name, &name), Arc::clone(&sink))) as _,
         );
-        let database = Database::new(
+        let database = DatabaseLoop::new(
             settings,
             self.rules(),
             memory,
@@ -456,7 +456,7 @@ impl Run {
         self.daemon().database.share_out();
         while let Some((number, order)) = self.daemon().next_order() {
             match order {
-                Order::Act(task) => {
+                ActorOrder::Act(task) => {
                     let given = &mut self.daemon().given;
                     assert!(
                         given.iter().all(|(other, _)| *other != number),
@@ -464,7 +464,7 @@ impl Run {
                     );
                     given.push((number, *task));
                 }
-                Order::Stand(standing) => {
+                ActorOrder::Stand(standing) => {
                     let answer = self.actor(number).answer_to(&standing);
                     self.tell_outcomes();
                     let told = self.daemon().database.apply(Input::Acted(number, answer));
@@ -668,7 +668,7 @@ impl Run {
     }
 }
 
-fn followed_in_earnest(database: &Database) -> Vec<SessionKey> {
+fn followed_in_earnest(database: &DatabaseLoop) -> Vec<SessionKey> {
     let following = database.memory().following.iter();
     following
         .filter(|(_, followed)| followed.mode == orareaper::decide::in_force::RunMode::Enforce)

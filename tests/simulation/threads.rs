@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use orareaper::clock::{Clock, PacedClock, SystemClock};
-use orareaper::config::{Config, Database, Driver, Login, SecretSource};
+use orareaper::config::{Config, DatabaseConfig, Driver, LoginConfig, SecretSource};
 use orareaper::daemon::pause::Switch;
 use orareaper::daemon::watcher::{Clerk, EventWatcher};
 use orareaper::daemon::{RunningDatabases, Start, start};
@@ -93,12 +93,12 @@ fn config(setting: &Setting, server: &Server, state: &Path) -> Config {
     let secret = state.join("password");
     std::fs::write(&secret, "reaper\n").expect("written");
     Config {
-        databases: vec![Database {
+        databases: vec![DatabaseConfig {
             via: None,
             name: NAME.into(),
             driver: Driver::Thin,
             connect: format!("//{}/SIM", server.addr()),
-            login: Login::Password {
+            login: LoginConfig::Password {
                 user: REAPER.to_lowercase(),
                 password: SecretSource::File(secret),
             },

@@ -23,9 +23,9 @@ use crate::commands::demo::narrator::{Ink, Narrator, Seen, SharedSeen, tell};
 use crate::commands::log::log_to;
 use crate::commands::run::{GRACE, Signals};
 use crate::commands::{fail, terminal_style};
-use crate::config::{Config, Database, Driver, Login, SecretSource};
+use crate::config::{Config, DatabaseConfig, Driver, LoginConfig, SecretSource};
 use crate::daemon::database::Watcher;
-use crate::daemon::service::Service;
+use crate::daemon::service::DaemonService;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::policy::model::{Limits, PolicySet};
@@ -87,7 +87,7 @@ fn demo(arguments: &DemoArgs, folder: PathBuf, paced: PacedClock) -> Result<Exit
     let seen: SharedSeen = Arc::default();
     let told = Arc::clone(&seen);
     let narrated = move |watcher| Box::new(Narrator::new(watcher, Arc::clone(&told), ink)) as Box<dyn Watcher>;
-    let service = Service::start(&config, &set, false, &clock, (&narrated, &|_| ()));
+    let service = DaemonService::start(&config, &set, false, &clock, (&narrated, &|_| ()));
     let service = service.map_err(|error| error.to_string())?;
     // Ends between two snapshots, when no action is under way, because the final checks need complete counts.
     let calm = clock.now().plus(arguments.seconds.saturating_sub(POLL / 2));
@@ -160,11 +160,11 @@ fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config
         ..Limits::default()
     };
     Ok(Config {
-        databases: vec![Database {
+        databases: vec![DatabaseConfig {
             name: "prod".into(),
             driver: Driver::Thin,
             connect: format!("//{}/PROD", server.addr()),
-            login: Login::Password {
+            login: LoginConfig::Password {
                 user: "reaper".into(),
                 password: SecretSource::File(secret),
             },

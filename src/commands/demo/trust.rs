@@ -14,14 +14,14 @@ use crate::commands::demo::narrator::{Ink, tell};
 use crate::commands::demo::{DemoCheck, SPEED, check, serve};
 use crate::commands::run::Signals;
 use crate::commands::terminal_style;
-use crate::config::{Config, Database};
+use crate::config::{Config, DatabaseConfig};
 use crate::daemon;
 use crate::daemon::pause::Switch;
 use crate::doctor::{Examined, database::examine};
 use crate::policy::model::PolicySet;
 use crate::prove::page::page;
 use crate::prove::run::{Terms, prove};
-use crate::prove::{Comparison, Halt, ProofReport};
+use crate::prove::{TrialVerdict, Halt, ProofReport};
 use crate::{doctor, prove};
 
 /// How long a decoy is followed.
@@ -69,7 +69,7 @@ pub(super) fn establish(
 
 fn proof(
     config: &Config,
-    database: &Database,
+    database: &DatabaseConfig,
     (clock, signals): (Arc<dyn Clock>, &Signals),
 ) -> Result<ProofReport, Halt> {
     let unusable = |what: &str, error: &dyn std::fmt::Display| Halt::Paused(format!("{what}: {error}"));
@@ -92,7 +92,7 @@ fn write(folder: &Path, proof: &ProofReport) -> Result<(), String> {
 }
 
 fn checks(examined: &Examined, proof: &ProofReport) -> Vec<DemoCheck> {
-    let [as_assumed, differs, untried] = Comparison::ALL.map(|verdict| proof.count(verdict));
+    let [as_assumed, differs, untried] = TrialVerdict::ALL.map(|verdict| proof.count(verdict));
     vec![
         check(
             format!("doctor examined {} things and missed none", examined.checks.len()),

@@ -13,8 +13,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::daemon::actor::drop_unused;
 use crate::daemon::database::crew::LOGS_OFF_AFTER;
 use crate::daemon::database::orders::Trouble;
-use crate::daemon::database::{BatchState, Database, whole_seconds};
-use crate::daemon::messages::{Acted, Batch, Order, Polled, Task};
+use crate::daemon::database::{BatchState, DatabaseLoop, whole_seconds};
+use crate::daemon::messages::{Acted, ActorOrder, Batch, Polled, Task};
 use crate::daemon::standby::{ConnectionState, names};
 use crate::daemon::wishes::OrderStep;
 use crate::decide::cycle::{Done, remember};
@@ -38,7 +38,7 @@ pub(super) fn going(following: &Following) -> Vec<Going> {
     going.collect()
 }
 
-impl Database {
+impl DatabaseLoop {
     /// How many may act at the same time.
     pub(super) fn parallel(&self) -> usize {
         usize::try_from(self.rules.limits().parallel).unwrap_or(1)
@@ -54,7 +54,7 @@ impl Database {
         };
         if let Some(standing) = self.standby.ask(now, may_connect) {
             // Without its thread the daemon ends.
-            let _ = self.crew.order_lead(Order::Stand(standing), now);
+            let _ = self.crew.order_lead(ActorOrder::Stand(standing), now);
         }
         let idle = if self.standby.is_needed() {
             LOGS_OFF_AFTER

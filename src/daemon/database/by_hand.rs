@@ -12,13 +12,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::actuator::statement;
-use crate::daemon::database::Database;
+use crate::daemon::database::DatabaseLoop;
 use crate::daemon::database::orders::Polling;
 use crate::daemon::messages::Polled;
-use crate::daemon::wishes::{Asked, Named, OrderStep, Wish, action_of};
+use crate::daemon::wishes::{Named, OperatorRequest, OrderStep, Wish, action_of};
 use crate::decide::cycle::{Cycle, CycleInput, Done, judge};
 use crate::decide::in_force::{DatabaseRules, Due, Here, RunMode};
-use crate::decide::order::{BY_HAND, Order};
+use crate::decide::order::{BY_HAND, OperatorOrder};
 use crate::decide::protect::ProtectionFacts;
 use crate::decide::reason::{Verdict, exempted};
 use crate::decide::standstill::Standstill;
@@ -41,7 +41,7 @@ const WATCHED: Duration = Duration::from_secs(1);
 /// Wishes at their stages.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
-    waiting: VecDeque<Asked>,
+    waiting: VecDeque<OperatorRequest>,
     /// Whose order is being carried out.
     carried_out: Option<Sender<OrderStep>>,
     /// Who waits for a session to be gone.
@@ -132,9 +132,9 @@ struct Judged {
     row: usize,
 }
 
-impl Database {
+impl DatabaseLoop {
     /// An operator asks something.
-    pub(super) fn asked(&mut self, asked: Asked) {
+    pub(super) fn asked(&mut self, asked: OperatorRequest) {
         if self.gave_up || self.wishes.waiting.len() >= MOST {
             let why = if self.gave_up {
                 "the account was refused, and is not tried again before a reload"
@@ -177,7 +177,7 @@ impl Database {
 
     fn judged(
         &self,
-        order: Order,
+        order: OperatorOrder,
         row: usize,
         polled: &Polled,
         facts: &ProtectionFacts,
@@ -241,7 +241,7 @@ impl Database {
             let why = "its INST_ID, SID, SERIAL# or LOGON_TIME is unknown, so it cannot be told from others";
             return OrderStep::Refused(vec![why.to_owned()]);
         };
-        let order = Order {
+        let order = OperatorOrder {
             key,
             action,
             by: String::new(),
@@ -273,7 +273,7 @@ impl Database {
     /// Gives the order to the thread that acts, if everything permits it; what there is to tell otherwise.
     fn carry_out_order(
         &mut self,
-        asked: &Asked,
+        asked: &OperatorRequest,
         polled: &Polled,
         facts: &ProtectionFacts,
         now: DateTime<Utc>,

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::clock::Monotonic;
 use crate::daemon::backoff::Backoff;
 use crate::daemon::database::orders::Orders;
-use crate::daemon::messages::{Order, Task};
+use crate::daemon::messages::{ActorOrder, Task};
 use crate::daemon::standby::{ConnectionState, Needed, NextAttempt, StandbyOrder};
 use crate::decide::guard::Going;
 use crate::decide::under_way::Begun;
@@ -29,7 +29,7 @@ pub(super) const LOGS_OFF_AFTER: Duration = Duration::from_secs(300);
 const HELP_AFTER: Duration = Duration::from_secs(2);
 
 /// Starts one more thread that acts, of this number; `None` if that is impossible.
-pub type Hire = Box<dyn FnMut(usize) -> Option<Sender<Order>> + Send>;
+pub type Hire = Box<dyn FnMut(usize) -> Option<Sender<ActorOrder>> + Send>;
 
 /// What somebody is at.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(super) struct UnderWayTask {
 /// One thread that acts.
 #[derive(Debug)]
 struct Worker {
-    orders: Sender<Order>,
+    orders: Sender<ActorOrder>,
     /// What it has not answered.
     open: Orders,
     /// The instance that a helper is for; any for `None`.
@@ -65,7 +65,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(orders: Sender<Order>, now: Monotonic) -> Worker {
+    fn new(orders: Sender<ActorOrder>, now: Monotonic) -> Worker {
         Worker {
             orders,
             open: Orders::default(),
@@ -77,7 +77,7 @@ impl Worker {
         }
     }
 
-    fn order(&mut self, order: Order, now: Monotonic) -> bool {
+    fn order(&mut self, order: ActorOrder, now: Monotonic) -> bool {
         let heard = self.orders.send(order).is_ok();
         if heard {
             self.open.given(now);
@@ -120,7 +120,7 @@ impl fmt::Debug for Crew {
 
 impl Crew {
     /// The lead alone.
-    pub(super) fn new(database: &str, lead: Sender<Order>, hire: Hire, now: Monotonic) -> Crew {
+    pub(super) fn new(database: &str, lead: Sender<ActorOrder>, hire: Hire, now: Monotonic) -> Crew {
         Crew {
             workers: vec![Worker::new(lead, now)],
             lead: 0,
@@ -157,7 +157,7 @@ impl Crew {
     }
 
     /// Tells the lead to do something; whether it is there to hear it.
-    pub(super) fn order_lead(&mut self, order: Order, now: Monotonic) -> bool {
+    pub(super) fn order_lead(&mut self, order: ActorOrder, now: Monotonic) -> bool {
         self.workers[self.lead].order(order, now)
     }
 
@@ -202,7 +202,7 @@ impl Crew {
         };
         let worker = &mut self.workers[worker];
         assert!(worker.task.is_none(), "one warrant at a time");
-        let heard = worker.order(Order::Act(Box::new(task)), now);
+        let heard = worker.order(ActorOrder::Act(Box::new(task)), now);
         worker.task = heard.then_some(under_way);
         heard
     }
@@ -258,7 +258,7 @@ impl Crew {
                 may_connect: false,
                 anew: false,
             };
-            let _ = told.order(Order::Stand(nothing), now);
+            let _ = told.order(ActorOrder::Stand(nothing), now);
         }
         match &error {
             Some(error) => self.failed(error, now, poll),
@@ -301,7 +301,7 @@ impl Crew {
                 anew: std::mem::take(&mut helper.anew),
             };
             // Without its thread the daemon ends.
-            let _ = helper.order(Order::Stand(standing), now);
+            let _ = helper.order(ActorOrder::Stand(standing), now);
         }
     }
 
@@ -339,7 +339,7 @@ impl Crew {
                 may_connect: true,
                 anew: std::mem::take(&mut helper.anew),
             };
-            if !helper.order(Order::Stand(standing), now) {
+            if !helper.order(ActorOrder::Stand(standing), now) {
                 return;
             }
             (coming, there) = (coming + 1, there + 1);

@@ -1,10 +1,10 @@
 //! Tells of a thread that does not come back from a call of the driver.
 
-use crate::daemon::database::Database;
+use crate::daemon::database::DatabaseLoop;
 use crate::daemon::database::orders::{Polling, Trouble};
 use crate::oracle::{Class, Error};
 
-impl Database {
+impl DatabaseLoop {
     /// Every call of a driver has a limit, but a client library can fail to keep its own: then this is all that is left to
     /// do. Said once for each read.
     pub(crate) fn tell_if_hanging(&mut self) {

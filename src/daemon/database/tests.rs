@@ -89,7 +89,7 @@ fn polled_at(clock: &ManualClock, now: i64) -> Input {
 }
 
 /// A database that polls every 15 seconds, its clock, and what it tells.
-fn database() -> (Database, Arc<ManualClock>, Noted, Heard) {
+fn database() -> (DatabaseLoop, Arc<ManualClock>, Noted, Heard) {
     let noted = Noted::default();
     let (database, clock, asks) = watched_by(Box::new(noted.clone()));
     (database, clock, noted, asks)
@@ -112,7 +112,7 @@ impl Witness for Nobody {
     fn unused(&mut self, _: &Intending<'_>, _: Outcome, _: &str) {}
 }
 
-fn watched_by(watcher: Box<dyn Watcher>) -> (Database, Arc<ManualClock>, Heard) {
+fn watched_by(watcher: Box<dyn Watcher>) -> (DatabaseLoop, Arc<ManualClock>, Heard) {
     of_rules(rules(), watcher, Box::new(Nobody))
 }
 
@@ -120,7 +120,7 @@ pub(super) fn of_rules(
     rules: Arc<DatabaseRules>,
     watcher: Box<dyn Watcher>,
     witness: Box<dyn Witness + Send>,
-) -> (Database, Arc<ManualClock>, Heard) {
+) -> (DatabaseLoop, Arc<ManualClock>, Heard) {
     let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
     let ((ask, asks), (act, orders)) = (channel(), channel());
     let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
@@ -135,7 +135,7 @@ pub(super) fn of_rules(
     };
     let threads = Threads { ask, act, hire };
     let watched = (watcher, witness);
-    let database = Database::new(settings(), rules, Memory::default(), shared, threads, watched);
+    let database = DatabaseLoop::new(settings(), rules, Memory::default(), shared, threads, watched);
     (database, clock, Heard { asks, orders: hired })
 }
 
@@ -143,12 +143,12 @@ pub(super) fn of_rules(
 pub(super) struct Heard {
     asks: Receiver<Needs>,
     /// Of each that acts.
-    orders: Arc<Mutex<Vec<Receiver<Order>>>>,
+    orders: Arc<Mutex<Vec<Receiver<ActorOrder>>>>,
 }
 
 impl Heard {
     /// What one of those who act was told to do.
-    pub(super) fn orders(&self, worker: usize) -> Vec<Order> {
+    pub(super) fn orders(&self, worker: usize) -> Vec<ActorOrder> {
         let all = self.orders.lock().expect("one thread");
         all.get(worker)
             .map(|orders| orders.try_iter().collect())
@@ -232,7 +232,7 @@ fn acting_that_does_not_come_back_is_told_once_and_nothing_is_permitted_meanwhil
         may_connect: true,
         anew: false,
     };
-    assert!(database.crew.order_lead(Order::Stand(standing), clock.now()));
+    assert!(database.crew.order_lead(ActorOrder::Stand(standing), clock.now()));
     clock.advance(Duration::from_secs(150));
     // A sign of life in the middle of it.
     let key = capabilities(19, 3).own;
@@ -272,7 +272,7 @@ fn a_step_of_the_database_s_clock_permits_nothing_and_takes_nothing_from_a_budge
             Acted::Done(Box::new(crate::decide::cycle::Done { at, ..done }), TimeDelta::zero()),
         )
     };
-    let counted = |database: &Database, now: i64| {
+    let counted = |database: &DatabaseLoop, now: i64| {
         let now = DateTime::from_timestamp(now, 0).expect("in range");
         database.memory().ledger.count(now, hour, |_| true)
     };

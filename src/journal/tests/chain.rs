@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::journal::chain::{LineHash, Seal};
 use crate::journal::files::ages;
-use crate::journal::verify::{Fault, Followed, Follows, Noted, verify};
+use crate::journal::verify::{ChainFindings, Fault, Follows, Noted, verify};
 
 /// A folder in memory, if there is such a place: thousands of flushes.
 fn folder() -> tempfile::TempDir {
@@ -32,7 +32,7 @@ fn written(state: &Path, records: u64, in_a_file: u64) {
     }
 }
 
-fn follow(state: &Path) -> Followed {
+fn follow(state: &Path) -> ChainFindings {
     verify(state, None).expect("reads")
 }
 
@@ -289,7 +289,7 @@ fn what_no_version_wrote_is_found_before_the_chain_too() {
         text.extend(garbage);
         text.push(b'\n');
         fs::write(file(state.path(), 1), text).expect("writes");
-        let told = |followed: Followed| followed.fault.map(|(place, fault)| (place.line, fault));
+        let told = |followed: ChainFindings| followed.fault.map(|(place, fault)| (place.line, fault));
         assert_eq!(told(follow(state.path())), Some((3, Fault::NotARecord)));
         {
             let (mut journal, _) = Journal::open(state.path(), now()).expect("opens");
@@ -334,7 +334,7 @@ fn the_chain_goes_over_a_line_that_a_crash_has_cut_and_names_it() {
     let path = file(state.path(), 0);
     let bytes = fs::read(&path).expect("reads");
     fs::write(&path, &bytes[..bytes.len() - 30]).expect("cut");
-    let noted = |found: &Followed| {
+    let noted = |found: &ChainFindings| {
         found
             .noted
             .iter()
@@ -383,7 +383,7 @@ fn a_hash_that_was_kept_elsewhere_shows_what_a_chain_cannot() {
 #[test]
 fn the_hash_is_the_beginning_of_sha_256_over_what_is_before_it() {
     // printf '{"v":1,"file":1,"prev":"00000000000000000000000000000000"' | sha256sum
-    let (sealed, _) = End::START.seal(b"{\"v\":1}\n");
+    let (sealed, _) = ChainEnd::START.seal(b"{\"v\":1}\n");
     let expected = "{\"v\":1,\"file\":1,\"prev\":\"00000000000000000000000000000000\",\"hash\":\"SHA\"}\n";
     let expected = expected.replace("SHA", "62e6e62b1a8e39c6d3285394785c3d1c");
     assert_eq!(String::from_utf8(sealed).expect("text"), expected);

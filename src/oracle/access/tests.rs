@@ -15,12 +15,12 @@ fn refused(view: &'static str, code: u32) -> Error {
     Error::from_database(Phase::Call, format!("read {view} from prod"), Some(code), &message)
 }
 
-fn names(asked: &Asked<'_>) -> Vec<&'static str> {
+fn names(asked: &PolicyNeeds<'_>) -> Vec<&'static str> {
     needed(asked).iter().map(|view| view.name).collect()
 }
 
-fn asked<'a>(capabilities: &Capabilities, columns: &[Column], resources: &'a [Resource]) -> Asked<'a> {
-    Asked {
+fn asked<'a>(capabilities: &Capabilities, columns: &[Column], resources: &'a [Resource]) -> PolicyNeeds<'a> {
+    PolicyNeeds {
         columns: columns.iter().copied().collect(),
         resources,
         shape: capabilities.shape(),
@@ -70,7 +70,7 @@ fn every_view_that_a_query_names_has_its_row() {
 fn a_view_that_is_not_granted_is_said_with_its_consequence_and_its_grant() {
     let reaper = Grantee {
         username: "REAPER",
-        service: Service::SelfManaged,
+        service: HostingService::SelfManaged,
     };
     let said = |view, code, grantee| Unreadable::new(view, refused(view, code), grantee).to_string();
     assert_eq!(
@@ -81,7 +81,7 @@ fn a_view_that_is_not_granted_is_said_with_its_consequence_and_its_grant() {
     // 23ai has a number of its own for it.
     assert!(said("DBA_DATA_FILES", 41900, reaper).ends_with("; remedy: GRANT SELECT ON sys.dba_data_files TO REAPER"));
     let rds = Grantee {
-        service: Service::AmazonRds,
+        service: HostingService::AmazonRds,
         ..reaper
     };
     assert!(
@@ -116,8 +116,9 @@ fn a_view_is_needed_where_a_policy_asks_for_what_it_tells() {
         "GV$PX_SESSION",
     ];
     assert_eq!(names(&asked(&database, &[], &[])), always);
-    let more =
-        |asked: &Asked<'_>| -> Vec<&str> { names(asked).into_iter().filter(|name| !always.contains(name)).collect() };
+    let more = |asked: &PolicyNeeds<'_>| -> Vec<&str> {
+        names(asked).into_iter().filter(|name| !always.contains(name)).collect()
+    };
     assert_eq!(
         more(&asked(&database, &[Column::Cpu], &[])),
         ["GV$SESSTAT", "V$STATNAME"]
@@ -148,7 +149,7 @@ fn a_view_is_needed_where_a_policy_asks_for_what_it_tells() {
 #[test]
 fn a_missing_grant_is_found_though_no_session_gives_reason_to_read_the_view() {
     let database = capabilities(19, 0);
-    let asked = Asked {
+    let asked = PolicyNeeds {
         columns: [Column::Cpu].into_iter().collect(),
         resources: &[],
         shape: database.shape(),

@@ -32,7 +32,7 @@ pub(crate) fn capabilities(major: u32, minor: u32) -> Capabilities {
         maintained_from: Provenance::Documentation,
         containers_of_accounts: None,
         replication: Accounts::default(),
-        service: Service::SelfManaged,
+        service: HostingService::SelfManaged,
         via: None,
         block_size: Some(8192),
         tablespace_blocks: HashMap::new(),
@@ -83,9 +83,9 @@ fn an_action_is_to_be_had_from_the_release_that_documents_it() {
 #[test]
 fn managed_services_keep_what_they_keep() {
     let mut rds = capabilities(23, 0);
-    rds.service = Service::AmazonRds;
+    rds.service = HostingService::AmazonRds;
     let mut autonomous = capabilities(23, 0);
-    autonomous.service = Service::Autonomous;
+    autonomous.service = HostingService::Autonomous;
     for action in Action::ALL {
         let is_kill = action.name().starts_with("kill");
         let is_report = action == Action::Report;

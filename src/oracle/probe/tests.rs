@@ -110,7 +110,7 @@ fn an_open_database_tells_everything() {
     for other in ["SYS", "DBA", "SHOP", "CRM", "PUBLIC", "REPORTING"] {
         assert!(!found.replication.include(other, None), "{other}");
     }
-    assert_eq!(found.service, Service::SelfManaged);
+    assert_eq!(found.service, HostingService::SelfManaged);
     assert_eq!(found.block_size, Some(8192));
     assert_eq!(found.tablespace_blocks.get("TEMP16"), Some(&16_384));
     assert_eq!(found.statistics.numbers(), [19, 288]);
@@ -240,11 +240,11 @@ fn a_daemon_that_cannot_tell_itself_does_not_start() {
 #[test]
 fn managed_services_are_recognized() {
     let rds = open_database(vec![("'RDSADMIN'", Answer::Rows(vec![vec!["RDSADMIN"]]))]);
-    assert_eq!(found(rds).service, Service::AmazonRds);
+    assert_eq!(found(rds).service, HostingService::AmazonRds);
     let cloud = open_database(vec![("CLOUD_SERVICE", Answer::Rows(vec![vec!["OLTP"]]))]);
-    assert_eq!(found(cloud).service, Service::Autonomous);
+    assert_eq!(found(cloud).service, HostingService::Autonomous);
     let before = open_database(vec![("CLOUD_SERVICE", Answer::Fails(2003))]);
-    assert_eq!(found(before).service, Service::SelfManaged);
+    assert_eq!(found(before).service, HostingService::SelfManaged);
 }
 
 /// The same in CDB$ROOT, of which nothing is to be said otherwise.

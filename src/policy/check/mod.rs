@@ -78,7 +78,7 @@ pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> L
         }
     }
     let roots: Vec<Node> = read.iter().map(|file| file.root.clone()).collect();
-    let mut check = Check {
+    let mut check = PolicyChecker {
         inspections: read.into_iter().map(|file| file.inspection).collect(),
         definitions: Definitions::default(),
         named_at: BTreeMap::new(),
@@ -162,7 +162,7 @@ pub fn unmatched_databases(set: &PolicySet, databases: &[(Arc<str>, Labels)]) ->
 }
 
 /// All files under inspection.
-pub(super) struct Check {
+pub(super) struct PolicyChecker {
     inspections: Vec<Inspection>,
     definitions: Definitions,
     /// Where the names of lists, conditions and policies are first defined: the file and the position.
@@ -171,7 +171,7 @@ pub(super) struct Check {
     zone: Tz,
 }
 
-impl Check {
+impl PolicyChecker {
     fn set(&mut self, roots: &[Node]) -> PolicySet {
         let tops: Vec<Option<Fields<'_>>> = roots
             .iter()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Check, Definition};
+use super::{Definition, PolicyChecker};
 use crate::policy::ast::{Expr, ExprKind, TermKind};
 use crate::policy::lex::{Lexed, Mistake, Token, lex};
 use crate::policy::lint::{self, Clause};
@@ -19,7 +19,7 @@ const LONGEST_LIST: usize = 10_000;
 /// The most terms in a condition after every name in it is expanded.
 const MOST_TERMS: usize = 5_000;
 
-impl Check {
+impl PolicyChecker {
     pub(super) fn define_lists(&mut self, sections: &[(usize, &Node)]) {
         for (file, node) in sections {
             for (name, key, value) in self.inspections[*file].names(node, "lists") {

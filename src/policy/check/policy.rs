@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Check;
+use super::PolicyChecker;
 use super::actions::{LONGEST_HOLD, action, allowances, escalations};
 use super::gate::{in_other_units, is_inverted, resolve_gate};
 use crate::policy::lex::Mistake;
@@ -56,7 +56,7 @@ pub(crate) const DATABASE_LIMIT_KEYS: [&str; 7] = [
 /// The most actions at the same time. Each takes a connection, and a thread of the daemon.
 const MOST_PARALLEL: u64 = 16;
 
-impl Check {
+impl PolicyChecker {
     pub(super) fn policy(&mut self, file: usize, item: &Node) -> Option<Policy> {
         let fields = self.inspections[file].fields(item, "a policy", &POLICY_KEYS)?;
         let name = self.policy_name(file, &fields);

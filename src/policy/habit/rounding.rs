@@ -27,7 +27,7 @@ struct Rounded {
 }
 
 /// One end of a range of results.
-type End = (Comparison, f64);
+type RangeEnd = (Comparison, f64);
 
 /// Whether a function that rounds is the whole of one side.
 pub(super) fn is_rounded(sql: &Sql) -> bool {
@@ -74,7 +74,7 @@ impl Rounded {
     }
 
     /// The lowest number that is rounded to this one, and the lowest that is rounded to the next.
-    fn range_of(&self, result: f64) -> (End, End) {
+    fn range_of(&self, result: f64) -> (RangeEnd, RangeEnd) {
         let step = 1.0 / self.scale;
         match self.rounding {
             Rounding::Down => ((Comparison::GreaterOrEqual, result), (Comparison::Less, result + step)),
@@ -87,7 +87,7 @@ impl Rounded {
     }
 
     /// The ends of the numbers for which the comparison with `number` is true.
-    fn ends(&self, operator: Comparison, number: f64) -> Option<Vec<End>> {
+    fn ends(&self, operator: Comparison, number: f64) -> Option<Vec<RangeEnd>> {
         let scaled = number * self.scale;
         if (scaled - scaled.round()).abs() > 1e-6 {
             return None;
@@ -103,11 +103,11 @@ impl Rounded {
         }
     }
 
-    fn written(&self, ends: &[End]) -> Option<String> {
+    fn written(&self, ends: &[RangeEnd]) -> Option<String> {
         let name = self.column.name();
         let value = |number: f64| self.origin + number * self.factor;
         // Nothing is below zero.
-        let needed: Vec<&End> = ends
+        let needed: Vec<&RangeEnd> = ends
             .iter()
             .filter(|(operator, number)| {
                 let low = matches!(operator, Comparison::Greater | Comparison::GreaterOrEqual);
@@ -141,7 +141,7 @@ fn few(digits: &Sql) -> Option<i32> {
 }
 
 /// What is on the other side of an end.
-const fn beyond((operator, number): End) -> End {
+const fn beyond((operator, number): RangeEnd) -> RangeEnd {
     let other = match operator {
         Comparison::Less => Comparison::GreaterOrEqual,
         Comparison::LessOrEqual => Comparison::Greater,

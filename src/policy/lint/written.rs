@@ -23,7 +23,7 @@ pub(crate) struct Written {
 
 /// Looks for such constants. A word that loses its lower-case letters is an error where it decides who is spared.
 pub(crate) fn judge_text(expr: &Expr, definitions: &Definitions, place: Clause) -> Written {
-    let mut reader = Reader {
+    let mut reader = WrittenReader {
         definitions,
         place,
         written: Written::default(),
@@ -32,13 +32,13 @@ pub(crate) fn judge_text(expr: &Expr, definitions: &Definitions, place: Clause) 
     reader.written
 }
 
-struct Reader<'a> {
+struct WrittenReader<'a> {
     definitions: &'a Definitions,
     place: Clause,
     written: Written,
 }
 
-impl Reader<'_> {
+impl WrittenReader<'_> {
     fn expr(&mut self, expr: &Expr, positive: bool) {
         match &expr.kind {
             ExprKind::And(parts) | ExprKind::Or(parts) => parts.iter().for_each(|part| self.expr(part, positive)),

@@ -101,7 +101,7 @@ fn polled(clock: &ManualClock, sids: &[i64]) -> Input {
 
 /// A database with what its threads hear.
 struct Site {
-    database: Database,
+    database: DatabaseLoop,
     clock: Arc<ManualClock>,
     heard: Heard,
     noted: Noted,
@@ -153,8 +153,8 @@ impl Site {
         let (mut standing, mut tasks) = (Vec::new(), Vec::new());
         for order in self.heard.orders(worker) {
             match order {
-                Order::Stand(stand) => standing.push((stand.needed, stand.may_connect)),
-                Order::Act(task) => tasks.push(*task),
+                ActorOrder::Stand(stand) => standing.push((stand.needed, stand.may_connect)),
+                ActorOrder::Act(task) => tasks.push(*task),
             }
         }
         (standing, tasks)
