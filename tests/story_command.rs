@@ -191,11 +191,11 @@ fn the_junit_file_tells_the_same() {
     for part in [
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n",
         "<testsuites name=\"orareaper test\" tests=\"3\" failures=\"1\" errors=\"1\">",
-        "<testcase classname=\".\" name=\"good\"/>",
-        "<testcase classname=\".\" name=\"bad\">\n      <failure message=\"decided otherwise than expected\">",
+        "<testcase classname=\".\" name=\"good\"></testcase>",
+        "<testcase classname=\".\" name=\"bad\"><failure message=\"decided otherwise than expected\">",
         "- expected act 288,1,@1, because &quot;&lt;idle&gt;&quot;\n",
         "+ act 287,62507,@1 by idle (dry-run)",
-        "<testcase classname=\".\" name=\"broken\">\n      <error message=\"the test cannot be run\">&quot;yesterday &amp; before&quot;",
+        "<testcase classname=\".\" name=\"broken\"><error message=\"the test cannot be run\">&quot;yesterday &amp; before&quot;",
         "</testsuites>\n",
     ] {
         assert!(xml.contains(part), "{part}\nis not in\n{xml}");

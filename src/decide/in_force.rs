@@ -150,6 +150,12 @@ impl EffectiveLimits {
             parallel: configured.parallel.unwrap_or(2),
         }
     }
+
+    /// The bound of the `undo` protection for the policy, which may set its own.
+    #[must_use]
+    pub(crate) fn undo_records_of(&self, policy: &Policy) -> u64 {
+        policy.limits.undo_records.unwrap_or(self.undo_records)
+    }
 }
 
 /// A policy that this database runs.

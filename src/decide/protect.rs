@@ -80,7 +80,7 @@ impl Under {
     }
 }
 
-/// The protections of every session, except `undo`, which depends on a limit and is checked by [`undo`].
+/// The protections of every session, except those of [`by_transaction`].
 #[must_use]
 pub(crate) fn protections(snapshot: &Snapshot, facts: &ProtectionFacts) -> Vec<Under> {
     let mut under = vec![Under::default(); snapshot.rows()];
@@ -110,10 +110,17 @@ pub(crate) fn protections(snapshot: &Snapshot, facts: &ProtectionFacts) -> Vec<U
     under
 }
 
+/// The protections of a session's transaction that [`protections`] does not give, in the order of checking: `undo`, which depends on
+/// the policy's limit, and `xa` where the transaction's STATUS was not read.
+pub(crate) fn by_transaction(snapshot: &Snapshot, row: usize, limit: u64) -> impl Iterator<Item = Protection> {
+    let undo = undo(snapshot, row, limit).then_some(Protection::Undo);
+    let xa = xa_unknown(snapshot, row).then_some(Protection::Xa);
+    undo.into_iter().chain(xa)
+}
+
 /// Whether the `undo` protection applies: more than `limit` records to roll back, including those of its parallel servers, or a
 /// transaction of unknown size.
-#[must_use]
-pub(crate) fn undo(snapshot: &Snapshot, row: usize, limit: u64) -> bool {
+fn undo(snapshot: &Snapshot, row: usize, limit: u64) -> bool {
     match (
         snapshot.field(row, Column::Taddr),
         snapshot.number(row, Column::UndoRecords),
@@ -130,8 +137,7 @@ pub(crate) fn undo(snapshot: &Snapshot, row: usize, limit: u64) -> bool {
 /// Whether it is unknown if the session's transaction is distributed: it has, or may have, one whose STATUS was not read.
 ///
 /// It is asked after [`undo`], which then knows no size either and says so.
-#[must_use]
-pub(crate) fn xa_unknown(snapshot: &Snapshot, row: usize) -> bool {
+fn xa_unknown(snapshot: &Snapshot, row: usize) -> bool {
     let status = snapshot.field(row, Column::TransactionStatus);
     match (snapshot.field(row, Column::Taddr), status) {
         (_, Field::Text(_)) | (Field::Null, _) => false,

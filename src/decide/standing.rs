@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 use crate::decide::evaluate::evaluate;
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::in_force::EffectiveLimits;
-use crate::decide::protect::{ProtectionFacts, Under, protections, undo, xa_unknown};
+use crate::decide::protect::{ProtectionFacts, Under, by_transaction, protections};
 use crate::policy::model::{Exemption, Policy, Protection};
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
@@ -97,12 +97,8 @@ impl<'a> AskedSessions<'a> {
             Because::OwnAction | Because::Itself => self.under[row],
         };
         under.first_not_lifted(&policy.allow).or_else(|| {
-            let lifted = |protection| policy.allow.contains(&protection);
-            let bound = policy.limits.undo_records.unwrap_or(self.limits.undo_records);
-            if !lifted(Protection::Undo) && undo(self.snapshot, row, bound) {
-                return Some(Protection::Undo);
-            }
-            (!lifted(Protection::Xa) && xa_unknown(self.snapshot, row)).then_some(Protection::Xa)
+            by_transaction(self.snapshot, row, self.limits.undo_records_of(policy))
+                .find(|protection| !policy.allow.contains(protection))
         })
     }
 }

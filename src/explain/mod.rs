@@ -23,7 +23,7 @@ use crate::decide::evaluate::truth::Truth;
 use crate::decide::evaluate::{columns_of, evaluate};
 use crate::decide::in_force::{Absent, DatabaseRules, Here, InForce, RunMode};
 use crate::decide::plan::PolicyPlan;
-use crate::decide::protect::{ProtectionFacts, Under, because, protections, undo, xa_unknown};
+use crate::decide::protect::{ProtectionFacts, Under, because, by_transaction, protections};
 use crate::decide::reason::{Standing, Verdict};
 use crate::policy::condition::{Condition, Phrase};
 use crate::policy::model::{Action, Exemption, Policy, Protection};
@@ -290,9 +290,7 @@ impl Explanation {
 
 /// Whether a protection applies to the session; `undo` depends on a limit.
 fn applies(protection: Protection, one: &Snapshot, under: Under, bound: u64) -> bool {
-    under.contains(protection)
-        || (protection == Protection::Undo && undo(one, 0, bound))
-        || (protection == Protection::Xa && xa_unknown(one, 0))
+    under.contains(protection) || by_transaction(one, 0, bound).any(|found| found == protection)
 }
 
 /// With whom a DISCONNECT of one policy, or of any, would end the session, if that spares it: the plan's own words.
@@ -328,10 +326,7 @@ fn policy_part(subject: &ExplainedSession<'_>, index: usize, one: &Snapshot) -> 
     };
     let selects = evaluate(&both, one).get(0);
     let under = protections(one, subject.facts);
-    let bound = policy
-        .limits
-        .undo_records
-        .unwrap_or(subject.rules.limits().undo_records);
+    let bound = subject.rules.limits().undo_records_of(policy);
     ExplainedPolicy {
         name: Arc::clone(&policy.name),
         action: policy.action,

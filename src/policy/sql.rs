@@ -303,67 +303,74 @@ fn expression(column: Column) -> String {
     }
 }
 
-/// The expression for a column that the daemon computes or joins; `None` for a column of GV$SESSION itself.
-fn derived(column: Column) -> Option<String> {
-    let text = |text: &str| Some(text.to_owned());
-    let seconds_since = |time: &str| format!("ROUND((SYSDATE - {time}) * 86400)");
-    if column == Column::Idle {
-        text("CASE WHEN s.status IN ('INACTIVE', 'SNIPED') THEN s.last_call_et END")
-    } else if column == Column::Running {
-        text("CASE WHEN s.status = 'ACTIVE' THEN s.last_call_et END")
-    } else if column == Column::StatementAge {
-        Some(format!(
+/// The columns that the daemon computes or joins, each with its expression. All others are GV$SESSION's own.
+const DERIVED: &[(Column, fn() -> String)] = &[
+    (Column::Idle, || {
+        "CASE WHEN s.status IN ('INACTIVE', 'SNIPED') THEN s.last_call_et END".to_owned()
+    }),
+    (Column::Running, || {
+        "CASE WHEN s.status = 'ACTIVE' THEN s.last_call_et END".to_owned()
+    }),
+    (Column::StatementAge, || {
+        format!(
             "CASE WHEN s.status = 'ACTIVE' THEN {} END",
             seconds_since("s.sql_exec_start")
-        ))
-    } else if column == Column::Connected {
-        Some(seconds_since("s.logon_time"))
-    } else if column == Column::Waited {
-        text("CASE WHEN s.state = 'WAITING' THEN s.wait_time_micro / 1000000 END")
-    } else if column == Column::TransactionAge {
-        Some(transactions(&format!("MAX({})", seconds_since("t.start_date"))))
-    } else if column == Column::UndoRecords {
-        Some(transactions("SUM(t.used_urec)"))
-    } else if column == Column::TransactionStatus {
-        Some(transactions(
-            "NVL(MAX(NULLIF(NVL(t.status, 'UNKNOWN'), 'ACTIVE')), MAX(t.status))",
-        ))
-    } else if column == Column::Undo {
-        Some(format!("{} * {BLOCK_SIZE}", transactions("SUM(t.used_ublk)")))
-    } else if column == Column::Blocking {
-        Some(waiters("COUNT(DISTINCT w.inst_id || ',' || w.sid)"))
-    } else if column == Column::BlockingFor {
-        Some(waiters(
-            "MAX(CASE WHEN w.state = 'WAITING' THEN w.wait_time_micro END) / 1000000",
-        ))
-    } else if matches!(column, Column::Pga | Column::Spid | Column::Pname) {
-        let name = if column == Column::Pga {
-            "pga_alloc_mem"
-        } else {
-            column.name()
-        };
-        Some(format!(
-            "(SELECT p.{name} FROM gv$process p WHERE p.inst_id = s.inst_id AND p.addr = s.paddr)"
-        ))
-    } else if column == Column::Temp {
-        // No row means no temporary segment. Temporary segments always have blocks of the standard size.
-        Some(format!(
+        )
+    }),
+    (Column::Connected, || seconds_since("s.logon_time")),
+    (Column::Waited, || {
+        "CASE WHEN s.state = 'WAITING' THEN s.wait_time_micro / 1000000 END".to_owned()
+    }),
+    (Column::TransactionAge, || {
+        transactions(&format!("MAX({})", seconds_since("t.start_date")))
+    }),
+    (Column::UndoRecords, || transactions("SUM(t.used_urec)")),
+    (Column::TransactionStatus, || {
+        transactions("NVL(MAX(NULLIF(NVL(t.status, 'UNKNOWN'), 'ACTIVE')), MAX(t.status))")
+    }),
+    (Column::Undo, || {
+        format!("{} * {BLOCK_SIZE}", transactions("SUM(t.used_ublk)"))
+    }),
+    (Column::Blocking, || {
+        waiters("COUNT(DISTINCT w.inst_id || ',' || w.sid)")
+    }),
+    (Column::BlockingFor, || {
+        waiters("MAX(CASE WHEN w.state = 'WAITING' THEN w.wait_time_micro END) / 1000000")
+    }),
+    (Column::Pga, || process("pga_alloc_mem")),
+    (Column::Spid, || process("spid")),
+    (Column::Pname, || process("pname")),
+    // No row means no temporary segment. Temporary segments always have blocks of the standard size.
+    (Column::Temp, || {
+        format!(
             "NVL((SELECT SUM(u.blocks) FROM gv$sort_usage u WHERE u.inst_id = s.inst_id AND u.session_addr = s.saddr), \
              0) * {BLOCK_SIZE}"
-        ))
-    } else if column == Column::Cpu {
-        Some(format!("{} / 100", statistic("CPU used by this session")))
-    } else if column == Column::LogicalReads {
-        Some(statistic("session logical reads"))
-    } else if column == Column::PhysicalReads {
-        Some(statistic("physical reads"))
-    } else if column == Column::Redo {
-        Some(statistic("redo size"))
-    } else if column == Column::Container {
-        text("(SELECT c.name FROM v$containers c WHERE c.con_id = s.con_id)")
-    } else {
-        None
-    }
+        )
+    }),
+    (Column::Cpu, || {
+        format!("{} / 100", statistic("CPU used by this session"))
+    }),
+    (Column::LogicalReads, || statistic("session logical reads")),
+    (Column::PhysicalReads, || statistic("physical reads")),
+    (Column::Redo, || statistic("redo size")),
+    (Column::Container, || {
+        "(SELECT c.name FROM v$containers c WHERE c.con_id = s.con_id)".to_owned()
+    }),
+];
+
+fn derived(column: Column) -> Option<String> {
+    let (_, expression) = DERIVED.iter().find(|(derived, _)| *derived == column)?;
+    Some(expression())
+}
+
+/// The age of a DATE in seconds.
+fn seconds_since(time: &str) -> String {
+    format!("ROUND((SYSDATE - {time}) * 86400)")
+}
+
+/// A column of the session's process.
+fn process(name: &str) -> String {
+    format!("(SELECT p.{name} FROM gv$process p WHERE p.inst_id = s.inst_id AND p.addr = s.paddr)")
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Writes the results of policy tests as JUnit XML, which build servers read.
 //!
 //! A test with other decisions than expected is a `failure`, one that could not be run is an `error`. Names of folders, reasons
-//! and differences may contain any text of a session. So everything is escaped, and characters that XML 1.0 does not allow are
-//! replaced.
+//! and differences may contain any text of a session. `maud` escapes them, and characters that XML 1.0 does not allow are written
+//! out as everywhere ([`visible`]).
 
-use std::fmt::Write as _;
+use maud::{PreEscaped, html};
+
+use crate::terminal::visible::visible;
 
 /// The result of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,61 +33,42 @@ pub(crate) struct Case {
 /// The XML document.
 #[must_use]
 pub(crate) fn junit(cases: &[Case]) -> String {
-    let failed = cases
-        .iter()
-        .filter(|case| matches!(case.verdict, TestResult::Failed(_)));
-    let broken = cases
-        .iter()
-        .filter(|case| matches!(case.verdict, TestResult::Broken(_)));
-    let counts = format!(
-        "name=\"orareaper test\" tests=\"{}\" failures=\"{}\" errors=\"{}\"",
-        cases.len(),
-        failed.count(),
-        broken.count()
-    );
-    let mut xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n  <testsuite {counts} skipped=\"0\">\n"
-    );
-    for Case { group, name, verdict } in cases {
-        let _ = write!(
-            xml,
-            "    <testcase classname=\"{}\" name=\"{}\"",
-            escaped(group),
-            escaped(name)
-        );
-        let (element, message, text) = match verdict {
-            TestResult::Passed => {
-                xml.push_str("/>\n");
-                continue;
+    let count = |is: fn(&TestResult) -> bool| cases.iter().filter(|case| is(&case.verdict)).count();
+    let failures = count(|verdict| matches!(verdict, TestResult::Failed(_)));
+    let errors = count(|verdict| matches!(verdict, TestResult::Broken(_)));
+    let (name, tests) = ("orareaper test", cases.len());
+    let xml = html! {
+        (PreEscaped("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"))
+        testsuites name=(name) tests=(tests) failures=(failures) errors=(errors) {
+            "\n  "
+            testsuite name=(name) tests=(tests) failures=(failures) errors=(errors) skipped="0" {
+                @for Case { group, name, verdict } in cases {
+                    "\n    "
+                    testcase classname=(visible(group)) name=(visible(name)) {
+                        @match verdict {
+                            TestResult::Passed => {}
+                            TestResult::Failed(difference) => {
+                                failure message="decided otherwise than expected" { (lines(difference)) }
+                            }
+                            TestResult::Broken(error) => {
+                                error message="the test cannot be run" { (lines(error)) }
+                            }
+                        }
+                    }
+                }
+                "\n  "
             }
-            TestResult::Failed(difference) => ("failure", "decided otherwise than expected", difference),
-            TestResult::Broken(error) => ("error", "the test cannot be run", error),
-        };
-        let _ = write!(
-            xml,
-            ">\n      <{element} message=\"{message}\">{}</{element}>\n    </testcase>\n",
-            escaped(text)
-        );
-    }
-    xml.push_str("  </testsuite>\n</testsuites>\n");
-    xml
+            "\n"
+        }
+        "\n"
+    };
+    xml.into_string()
 }
 
-/// Escapes text for an element or for an attribute in double quotes.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' => out.push(character),
-            '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            character => out.push(character),
-        }
-    }
-    out
+/// A text of several lines, each made visible.
+fn lines(text: &str) -> String {
+    let lines: Vec<_> = text.split('\n').map(visible).collect();
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -107,13 +90,12 @@ mod tests {
         let expected = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
             <testsuites name=\"orareaper test\" tests=\"3\" failures=\"1\" errors=\"1\">\n  \
             <testsuite name=\"orareaper test\" tests=\"3\" failures=\"1\" errors=\"1\" skipped=\"0\">\n    \
-            <testcase classname=\"policies/tests\" name=\"fine\"/>\n    \
-            <testcase classname=\"policies/tests\" name=\"a&quot;b\">\n      \
-            <failure message=\"decided otherwise than expected\">- &lt;i&gt; &amp; \u{fffd}[0m ]]&gt;\n</failure>\n    \
-            </testcase>\n    \
-            <testcase classname=\"policies/tests\" name=\"c\">\n      \
-            <error message=\"the test cannot be run\">no 'x'</error>\n    \
-            </testcase>\n  </testsuite>\n</testsuites>\n";
+            <testcase classname=\"policies/tests\" name=\"fine\"></testcase>\n    \
+            <testcase classname=\"policies/tests\" name=\"a&quot;b\">\
+            <failure message=\"decided otherwise than expected\">- &lt;i&gt; &amp; \\x1b[0m ]]&gt;\n</failure></testcase>\n    \
+            <testcase classname=\"policies/tests\" name=\"c\">\
+            <error message=\"the test cannot be run\">no 'x'</error></testcase>\n  \
+            </testsuite>\n</testsuites>\n";
         assert_eq!(xml, expected);
     }
 }
