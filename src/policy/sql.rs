@@ -303,8 +303,11 @@ fn expression(column: Column) -> String {
     }
 }
 
+/// Makes the expression of a column.
+type ColumnSql = fn() -> String;
+
 /// The columns that the daemon computes or joins, each with its expression. All others are GV$SESSION's own.
-const DERIVED: &[(Column, fn() -> String)] = &[
+const DERIVED: &[(Column, ColumnSql)] = &[
     (Column::Idle, || {
         "CASE WHEN s.status IN ('INACTIVE', 'SNIPED') THEN s.last_call_et END".to_owned()
     }),
