@@ -1,7 +1,7 @@
 //! What was looked at, and what came of it: one value for `doctor`, the notes of `plan`, the log and the status page.
 //!
-//! Whatever finds that a right, a view or a clause is missing makes a [`Check`], with its remedy, and nobody else words it
-//! again. So what `doctor` names is what the daemon names, and a test that takes a grant away holds both.
+//! The code that finds a right, a view or a clause missing makes a [`Check`] with its remedy; the text is written once. So `doctor`
+//! and the daemon use the same words, and one test that revokes a grant covers both.
 
 use std::fmt;
 

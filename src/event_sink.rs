@@ -1,8 +1,8 @@
 //! One event in; the journal's record, the log line, the metrics and the status page out.
 //!
-//! Log, metrics and page are told at once. The record goes to the one thread that writes the journal ([`writer`]), which nobody
-//! waits for but who is about to act: [`EventSink::record_intent`] returns only when the intent is on the disk, and whoever gets
-//! an error from it does not act. So a disk that is full, or does not answer, stops the acting and not the daemon: it goes on
+//! Log, metrics and page get an event at once. The record goes to the one thread that writes the journal ([`writer`]). Only a thread
+//! that is about to act waits for it: [`EventSink::record_intent`] returns when the intent is on the disk, and after an error the
+//! thread does not act. So a disk that is full, or does not answer, stops the acting and not the daemon: it goes on
 //! watching, measuring and answering `/metrics`.
 //!
 //! Records are written in the order in which they were handed in, so an outcome is on the disk before the next intent of the same
@@ -26,10 +26,10 @@ use crate::journal::{Journal, JournalError, line};
 use crate::metrics::Metrics;
 use crate::status::SharedStatus;
 
-/// A disk that has not answered for so long is told of, and no intent waits for it any longer. Its warrant would be old by then.
+/// How long a disk may take to answer. Then it is reported, and intents stop waiting: their warrants would be too old.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is still to be written when the daemon ends has so long, where nobody says otherwise.
+/// How long the last records may take when the daemon ends, unless the caller says otherwise.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Records events. One for the whole daemon, shared by its threads.
@@ -40,7 +40,7 @@ pub struct EventSink {
     writer: JournalWriter,
 }
 
-/// What is told of an event besides the journal.
+/// Everything besides the journal that an event goes to.
 #[derive(Debug)]
 struct Panel {
     clock: Arc<dyn Clock>,
@@ -165,7 +165,7 @@ impl EventSink {
         self.writer.close(within)
     }
 
-    /// Whether there is still somebody who writes.
+    /// Whether the writing thread is alive.
     #[must_use]
     pub(crate) fn runs(&self) -> bool {
         self.writer.runs()

@@ -1,4 +1,4 @@
-//! Files of a state folder belong to whoever the folder belongs to.
+//! Files of a state folder get the folder's owner.
 //!
 //! The daemon has a user of its own. A command that root runs in its place (`orareaper kill` where no daemon runs) writes the
 //! same files, and what root made the daemon could not open at its next start.
@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, fchown};
 use std::path::Path;
 
-/// Gives a file that root has made to the owner of its folder; does nothing for anybody else.
+/// Gives a file that root has made to the owner of its folder; does nothing for other users.
 ///
 /// # Errors
 /// When the folder or the file cannot be looked at, or the file cannot be given away.

@@ -25,7 +25,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) pdb: Option<&'a str>,
     /// The account, in the database's spelling.
     pub(crate) user: &'a str,
-    /// Whether nobody said if the database has containers.
+    /// Whether it is unknown if the database has containers.
     pub(crate) is_assumed: bool,
     /// Whether a policy ends sessions or cancels statements here.
     pub(crate) enforces: bool,
@@ -43,7 +43,7 @@ const SHORT_NAME: usize = 30;
 /// Before this release there are no containers, and from the second on there is no database without them.
 const CONTAINERS: [Release; 2] = [Release { major: 12, minor: 1 }, Release { major: 21, minor: 0 }];
 
-/// What is assumed where nobody said it, and what to say otherwise.
+/// The assumptions, and the options that change them.
 pub(crate) const ASSUMED: &str =
     "assumed: a database without containers; for CDB$ROOT add --cdb, and for a PDB add --pdb";
 

@@ -47,7 +47,7 @@ pub trait Witness {
     /// Writes the outcome.
     fn answered(&mut self, answered: &Answered<'_>);
 
-    /// Writes an outcome for every action that has none, because its thread is lost; returns what each is assumed to be.
+    /// Writes an outcome for every action that has none because its thread is lost; returns the assumed outcomes.
     fn abandon(&mut self, why: &str) -> Vec<Done>;
 
     /// Writes that a warrant was dropped before anything was tried, and why.

@@ -1,8 +1,8 @@
 //! The door that a statement leaves by.
 //!
-//! Whoever carries a warrant out reads through the same connection as it acts through, and has it only inside this door. What
-//! the daemon as a whole says (pause, blackout, reload, the age of the snapshot) is asked here, right before each last step,
-//! dry runs' too; there is no other way to a statement.
+//! An acting thread reads and acts over the same connection, and has it only inside this door. The checks of the daemon as a whole
+//! (pause, blackout, reload, the age of the snapshot) are made here, right before each last step, also of a dry run; no statement
+//! is sent in any other way.
 
 use std::time::Duration;
 

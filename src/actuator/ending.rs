@@ -1,15 +1,15 @@
-//! Sessions that actions on one database are ending, shared by all who act on it.
+//! Sessions that actions on one database are ending, shared by all its acting threads.
 //!
-//! Floors and gates are checked again right before an action, and several act at once: two that look at the same four sessions must
-//! not both end one where three have to stay. So whoever looks counts what the others have begun as gone, and enters its own session in
-//! the same step. What was entered stays until the database's loop has taken it over, as followed or as spared.
+//! Floors and gates are checked again right before an action, and several threads act at once: two that see the same four sessions
+//! must not both end one where three have to stay. So a thread counts the sessions that others have begun to end as gone, and
+//! enters its own in the same step. An entry stays until the database's loop follows the session or knows that it was spared.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::decide::guard::Going;
 use crate::decide::reason::Lapse;
 
-/// All that is being ended.
+/// All sessions that are being ended.
 #[derive(Debug, Default)]
 pub struct Ending(Mutex<SessionsEnding>);
 
@@ -32,14 +32,14 @@ impl Ending {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is being ended now; to be asked before the sessions are read.
+    /// The sessions that are being ended now; call it before the sessions are read.
     #[must_use]
     pub(crate) fn now(&self) -> Vec<Going> {
         self.lock().all()
     }
 
-    /// Enters a session that is about to be ended, if `stopped` finds nothing against it given what else is being ended. `before` is
-    /// [`Self::now`] from before the sessions were read: one that is gone since then is among the sessions that were read.
+    /// Enters a session that is about to be ended, unless `stopped` objects, given the other sessions that are being ended. `before` is
+    /// [`Self::now`] from before the sessions were read: a session that ended since then was still read as live.
     pub(crate) fn begin(
         &self,
         going: Going,
@@ -61,7 +61,7 @@ impl Ending {
         self.lock().followed = followed;
     }
 
-    /// An action has ended. Its session was entered as followed before, if it is.
+    /// Removes an action that has ended. If its session is followed, [`Self::follow`] was called before.
     pub(crate) fn ended(&self, ended: &Going) {
         self.lock().begun.retain(|begun| begun != ended);
     }

@@ -1,12 +1,12 @@
 //! `kill`: one session ended by hand, through every guard that a policy's kill passes.
 //!
-//! There is one journal, and whoever writes it holds the state folder. So while a daemon runs, it carries the order out: the
-//! command asks it over its control socket, and the daemon's own loop for that database judges the order, with its budgets, its
-//! pause and its memory, and acts. Where no daemon runs, the command takes the state folder itself and starts the same loop for the one
-//! database, without policies, until the order has come to its end. What a killed command leaves open, the next daemon follows. While it asks the operator it has let
-//! go of the folder, and afterwards looks for a daemon again.
+//! Only one process at a time may write the journal: the one that holds the state folder. So while a daemon runs, it carries the
+//! order out: the command asks it over its control socket, and the daemon's loop for that database judges the order, with its
+//! budgets, its pause and its memory, and acts. If no daemon runs, the command takes the state folder and starts the same loop for
+//! this database, without policies, until the order has ended. If the command is killed, the next daemon follows the session. The
+//! command releases the folder while it waits for the operator's answer, and then looks for a daemon again.
 //!
-//! An unarmed database refuses, as it does to policies: `armed: false` promises that this program sends it no statement.
+//! An unarmed database refuses orders too: `armed: false` promises that this program sends it no statement.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -31,18 +31,17 @@ use crate::policy::model::PolicySet;
 use crate::terminal::visible::visible;
 use crate::yaml::diagnostics::did_you_mean;
 
-/// A database that shows no session within this time is not waited for any longer.
+/// How long to wait until the database has shown the session.
 const SHOWN_WITHIN: Duration = Duration::from_secs(120);
 
-/// The same from the confirmation to the turn of the order, and from there to the answer: a plain KILL waits for its session for a
-/// minute.
+/// How long to wait from the confirmation to the order's turn, and from there to the answer: a plain KILL may wait a minute for its
+/// session.
 const STEP_WITHIN: Duration = Duration::from_secs(120);
 
-/// A daemon that has the state folder and cannot be asked within this time does not start, it hangs. A start waits for its port for
-/// half of it.
+/// A daemon that holds the state folder and does not answer within this time hangs: a start waits half of it for its port.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
-/// How often it is looked for.
+/// How often to look for the daemon.
 const OFTEN: Duration = Duration::from_millis(100);
 
 /// Runs the command.
@@ -101,7 +100,7 @@ impl WhoActs {
         }
     }
 
-    /// Lets go of the state folder. An error says that not all has ended well.
+    /// Releases the state folder. An error means that a thread did not end properly.
     fn close(self) -> Result<(), ExitStatus> {
         match self {
             WhoActs::Daemon(_) => Ok(()),
@@ -143,7 +142,7 @@ fn only(config: &mut Config, name: Option<&str>) -> Result<(), ExitStatus> {
 
 /// Why this process has not taken the state folder.
 enum TakeError {
-    /// Another one has it.
+    /// Another process has it.
     InUse(String),
     /// Anything else, which was reported.
     Told(ExitStatus),
@@ -179,7 +178,7 @@ impl Killing<'_> {
         let (way, reason) = if let (true, Some(reason)) = (self.arguments.yes, &self.arguments.reason) {
             (way, reason.clone())
         } else {
-            // The answer may take long, and nothing is held until it comes: a daemon that was started meanwhile gets the order.
+            // The operator may take long to answer, so the folder is released: a daemon that starts meanwhile gets the order.
             way.close()?;
             let reason = self.confirmed()?;
             let way = self.find(Some(&shown.database));
@@ -190,7 +189,7 @@ impl Killing<'_> {
         ended
     }
 
-    /// The daemon that is meant; this process where none runs.
+    /// The daemon of the state folder; this process if none runs.
     fn find(&self, database: Option<&str>) -> Result<WhoActs, ExitStatus> {
         let began = self.clock.now();
         let mut is_told = false;
@@ -200,7 +199,7 @@ impl Killing<'_> {
                 None => match self.take(database.or(self.arguments.database.as_deref())) {
                     Ok(way) => return Ok(way),
                     Err(TakeError::InUse(why)) => {
-                        // A daemon that starts has the folder before it can be asked.
+                        // A daemon that starts takes the folder before it can answer.
                         if self.within(began, ANSWERS_WITHIN).is_err() {
                             return Err(fail(&format!("{why}, and does not answer")));
                         }
@@ -235,7 +234,7 @@ impl Killing<'_> {
             policies: Vec::new(),
             ..PolicySet::clone(&set)
         };
-        // A daemon that does not answer has the folder, and is told of here.
+        // A daemon that does not answer holds the folder, and the error names it.
         let claim = Claim::take(&config.state).map_err(|error| {
             if error.kind() == io::ErrorKind::AddrInUse {
                 TakeError::InUse(error.to_string())
@@ -260,7 +259,7 @@ impl Killing<'_> {
         Ok(())
     }
 
-    /// Shows the session; an error is the end of it.
+    /// Shows the session; an error ends the command.
     fn show(&self, way: &WhoActs) -> Result<Shown, ExitStatus> {
         let style = terminal_style();
         let name = self.arguments.session;
@@ -335,7 +334,7 @@ impl Killing<'_> {
 
     fn prompt(&self, text: &str) -> Result<String, ExitStatus> {
         let mut err = io::stderr().lock();
-        // The answer tells whether it could be read.
+        // If the prompt cannot be written, the answer will show it.
         let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
         drop(err);
         let mut line = String::new();
@@ -448,7 +447,7 @@ fn login_uid() -> Option<u32> {
     text.trim().parse().ok().filter(|uid| *uid != u32::MAX)
 }
 
-/// What has been told of an order so far.
+/// The steps of an order that were reported so far.
 #[derive(Default)]
 struct OrderProgress {
     has_begun: bool,

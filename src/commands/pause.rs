@@ -312,7 +312,7 @@ pub(crate) fn may_write(config: &Path, state: Option<&Path>) -> Result<(), Strin
     }
 }
 
-/// A folder that is not there, or cannot be looked at, is told of by whoever uses it.
+/// Whether this user may write there. A folder that is missing or cannot be read is reported later, when it is used.
 fn is_ours(folder: &Path) -> Result<(), String> {
     match access(folder, Access::WRITE_OK | Access::EXEC_OK) {
         Err(Errno::ACCESS) => Err(format!(

@@ -117,7 +117,7 @@ fn outside(source: &SecretSource, error: &std::io::Error) -> String {
 }
 
 impl SecretSource {
-    /// What to do when the database refuses the password; a daemon that runs has to be told of it.
+    /// What to do when the database refuses the password; a running daemon has to be told of it.
     #[must_use]
     pub(crate) fn remedy(&self, runs: bool) -> String {
         let then = |what: &'static str| if runs { what } else { "" };

@@ -24,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::oracle::{Class, Error, Login, Target};
 
-/// How often the digest is hashed again: this takes some milliseconds, for every guess too.
+/// The rounds of the digest: they take some milliseconds, which slows guesses down too.
 const ROUNDS: u32 = 20_000;
 
 /// At most this many bytes of the file are read.

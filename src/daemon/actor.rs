@@ -51,7 +51,7 @@ struct ActingLink {
     capabilities: Capabilities,
     counters: Counters,
     since: Monotonic,
-    /// What the log-in showed: a LOGON_TIME of another zone stays so for as long as its session lives.
+    /// Why DATEs cannot be compared, found at the log-in: it applies as long as the session lives.
     fault_at_login: Option<String>,
     probed: Monotonic,
 }
@@ -70,13 +70,13 @@ impl ActingLink {
         }
     }
 
-    /// Whether it can be acted on: the database answers, and what it is and has is known as of lately.
+    /// Whether it can be used: the database answers, and its probe is recent.
     fn stands(&mut self, anew: bool, limit: Duration, clock: &dyn Clock) -> bool {
         if !anew && clock.now().since(self.probed) < PROBE_AGAIN {
             return lives(&mut *self.connection, limit);
         }
         match probe(&mut *self.connection, self.capabilities.via, limit) {
-            // The old answer is worth nothing any more: another connection may get one.
+            // The old answer no longer counts: another connection may get a new one.
             Err(_) => false,
             Ok(capabilities) => {
                 let now = clock.now();
@@ -409,7 +409,7 @@ impl Permission for AskedAgain<'_> {
         if let Some(blackout) = self.batch.rules.blackout_by_either(now, self.clock.utc()) {
             return Err((Outcome::Revoked, blackout.to_string()));
         }
-        // The switch comes last: whoever pauses is told of every statement that began before.
+        // The switch comes last, so that a pause can name every statement that began before it.
         let ticket = self.switch.begin(&format!("{}: {what}", self.database));
         let ticket = ticket.map_err(|pause| (Outcome::Revoked, format!("orareaper is {pause}")))?;
         self.ticket.set(Some(ticket));

@@ -1,15 +1,16 @@
 //! How `orareaper pause`, `resume` and `kill` reach a running daemon: a socket in the runtime directory.
 //!
-//! A file in the state folder is obeyed too, but a file gives no answer, and whoever uses a kill switch has to know its effect.
+//! The daemon obeys a file in the state folder too, but a file gives no answer, and a DBA who uses a kill switch has to know its effect.
 //! So the command asks the daemon itself, which can be found without a configuration, and prints the daemon's answer.
 //!
 //! The runtime directory is the unit's (`RUNTIME_DIRECTORY`), `/run/orareaper` for root, `$XDG_RUNTIME_DIR/orareaper` for other
 //! users, and the state folder if none of them exists. The socket's name is made from the state folder's path. A lock beside it
 //! keeps a second daemon for the same path from starting, even if the folder was moved away.
 //!
-//! Whoever starts takes away what daemons that were killed have left in there.
+//! A daemon that starts removes the sockets and locks that killed daemons left there.
 //!
-//! One question a connection, a line of JSON, and one answer, likewise; an order has an answer for each step. Only root and the daemon's own user may connect.
+//! Each connection carries one question, a line of JSON, and one answer, a line of JSON; an order gets one answer for each step.
+//! Only root and the daemon's own user may connect.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -49,10 +50,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The time limit for writing the file to the state folder. The daemon obeys before that.
 const DISK: Duration = Duration::from_secs(3);
 
-/// So often whoever waits for a database hears that it is still there.
+/// How often a waiting client is told that the database's loop is alive.
 const BEATS: Duration = Duration::from_secs(1);
 
-/// What is told of one wish at most, in bytes: an hour of steps.
+/// The longest answer to one wish, in bytes: an hour of steps.
 const MOST_TOLD: u64 = 64 * 1024 * 1024;
 
 /// The greatest number of questions that are answered at a time.
@@ -76,7 +77,7 @@ pub(crate) enum Question {
         /// Who asks.
         by: String,
     },
-    /// Asks something of a database, which answers step by step: a line for each.
+    /// Asks a database's loop for something; it answers with one line for each step.
     Order {
         /// Its name; the only one if none is given.
         database: Option<String>,
@@ -144,10 +145,10 @@ pub(crate) struct Control {
 }
 
 impl Claim {
-    /// Takes the path of a state folder, which is made if it is not there.
+    /// Claims the path of a state folder, and makes the folder if it does not exist.
     ///
     /// # Errors
-    /// When another daemon has it, or there is no place for the lock.
+    /// When another daemon has claimed it, or the lock cannot be made anywhere.
     pub(crate) fn take(state: &Path) -> io::Result<Claim> {
         let tell = |what: &str, path: &Path, error: io::Error| {
             io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
@@ -161,7 +162,7 @@ impl Claim {
         let mut lock = loop {
             let mut lock = open_lock(&path).map_err(|error| tell("open", &path, error))?;
             match lock.try_lock() {
-                // Whoever swept the folder between the two took the file away: the lock would be nobody's.
+                // A starting daemon removed the file between the two calls: this lock would protect nothing.
                 Ok(()) if is_named(&lock, &path) => break lock,
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -169,7 +170,7 @@ impl Claim {
                     let read = io::Read::by_ref(&mut lock).take(20).read_to_string(&mut owner);
                     let known = read.is_ok() && !owner.is_empty() && owner.bytes().all(|byte| byte.is_ascii_digit());
                     if !known && attempts.next().is_some() {
-                        // Somebody may be sweeping, which takes a moment.
+                        // A starting daemon may be removing leftovers, which takes a moment.
                         thread::sleep(Duration::from_millis(20));
                         continue;
                     }
@@ -182,7 +183,7 @@ impl Claim {
             }
         };
         sweep(&folder, &name);
-        // Only for the message of whoever comes second; the lock is the kernel's.
+        // Only for the error message of a second daemon; the kernel's lock decides.
         lock.set_len(0)
             .and_then(|()| lock.write_all(std::process::id().to_string().as_bytes()))
             .map_err(|error| tell("write", &path, error))?;
@@ -193,13 +194,13 @@ impl Claim {
         })
     }
 
-    /// Ends the claim and takes its lock away, so that nothing of this process is left.
+    /// Ends the claim and removes its lock, so that this process leaves nothing behind.
     pub(crate) fn give_back(self) {
-        // Whoever comes next makes it anew.
+        // The next process makes it again.
         let _ = fs::remove_file(self.folder.join(format!("{}.lock", name_of(&self.state))));
     }
 
-    /// Answers from now on, on threads of its own.
+    /// Starts to answer, on threads of its own.
     ///
     /// # Errors
     /// When the socket cannot be made.
@@ -212,7 +213,7 @@ impl Claim {
     ) -> io::Result<Control> {
         let socket = self.folder.join(format!("{}.sock", name_of(&self.state)));
         let tell = |error: io::Error| io::Error::new(error.kind(), format!("listen on {}: {error}", socket.display()));
-        // Whoever left it is gone: the lock is ours.
+        // The process that left it is gone, because the lock is ours.
         match fs::remove_file(&socket) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(tell(error)),
             Ok(()) | Err(_) => {}
@@ -239,7 +240,7 @@ impl Claim {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        // Nobody misses it: whoever finds it without a daemon behind it is refused.
+        // No harm if it stays: a client that connects without a daemon behind it is refused.
         let _ = fs::remove_file(&self.socket);
     }
 }
@@ -255,7 +256,7 @@ struct ControlDesk {
 }
 
 impl ControlDesk {
-    /// Whoever says nothing holds up nobody else.
+    /// A client that sends nothing delays no other client.
     fn hear(desk: &Arc<ControlDesk>, stream: UnixStream) {
         if desk.asking.fetch_add(1, Ordering::SeqCst) >= MOST_ASKING {
             desk.asking.fetch_sub(1, Ordering::SeqCst);
@@ -335,12 +336,12 @@ impl ControlDesk {
         }
     }
 
-    /// The state folder may be on a disk that does not answer: that is waited for only so long. A pause holds before.
+    /// The state folder may be on a disk that does not answer, so the wait has a limit. The pause is in force before that.
     fn move_it(&self, how: impl FnOnce(&Switch) -> Moved + Send + 'static) -> Option<Moved> {
         let switch = Arc::clone(&self.switch);
         let (moved, comes) = channel();
         let started = thread::Builder::new().name("switch-move".into()).spawn(move || {
-            // Nobody waits any more if it took too long.
+            // The client may have stopped waiting.
             let _ = moved.send(how(&switch));
         });
         started.ok()?;
@@ -361,8 +362,8 @@ fn send(mut stream: &UnixStream, answer: &impl Serialize) -> io::Result<()> {
     stream.write_all(&line)
 }
 
-/// Hands a wish to its database and passes on what it tells, until nothing follows or `each` fails, which withdraws it if its turn
-/// has not come.
+/// Sends a wish to its database and passes each step to `each`, until the last one or until `each` fails; a failure withdraws
+/// the wish if its turn has not come.
 ///
 /// # Errors
 /// Those of `each`.
@@ -408,7 +409,7 @@ fn is_named(open: &File, path: &Path) -> bool {
     named.is_ok_and(|named| open.metadata().map(identity).is_ok_and(|open| open == named))
 }
 
-/// Takes away what daemons that were killed have left: whoever gets the lock of such a name is alone with its files.
+/// Removes what killed daemons left: a process that gets the lock of a name is the only one that uses its files.
 fn sweep(folder: &Path, own: &str) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let names: BTreeSet<String> = entries
@@ -420,9 +421,9 @@ fn sweep(folder: &Path, own: &str) {
         .collect();
     for name in names {
         let path = folder.join(format!("{name}.lock"));
-        // What is another's, or cannot be looked at, is left alone.
+        // Files of another user, and those that cannot be read, stay.
         let Ok(lock) = open_lock(&path) else { continue };
-        // Emptied: whoever finds it locked now knows that no daemon has it.
+        // Emptied, so that a process that finds it locked now knows that no daemon has it.
         if lock.try_lock().is_ok() && is_named(&lock, &path) && lock.set_len(0).is_ok() {
             let _ = fs::remove_file(folder.join(format!("{name}.sock")));
             let _ = fs::remove_file(&path);
@@ -433,7 +434,7 @@ fn sweep(folder: &Path, own: &str) {
 /// Asks the daemon behind a socket.
 ///
 /// # Errors
-/// When nobody answers there.
+/// When no daemon answers there.
 pub(crate) fn ask(socket: &Path, question: &Question) -> io::Result<ControlReply> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE + DISK))?;
@@ -446,7 +447,8 @@ pub(crate) fn ask(socket: &Path, question: &Question) -> io::Result<ControlReply
     Ok(serde_json::from_str(&answer)?)
 }
 
-/// Asks something of a database of the daemon behind a socket, and hands over what it tells, until nothing follows or `each` fails.
+/// Asks the daemon behind a socket for something of a database, and passes each step to `each`, until the last one or until
+/// `each` fails.
 ///
 /// # Errors
 /// When the daemon cannot be reached or no longer answers; those of `each`.
@@ -472,7 +474,7 @@ pub(crate) fn order(
     Err(io::Error::new(io::ErrorKind::UnexpectedEof, error))
 }
 
-/// The sockets of the daemons of this host, those without a daemon behind them too.
+/// The sockets of this host's daemons, including those that a dead daemon left.
 #[must_use]
 pub(crate) fn sockets(state: Option<&Path>) -> Vec<PathBuf> {
     let mut folders = Vec::new();
@@ -522,7 +524,7 @@ fn first_of(folders: &OsStr) -> Option<PathBuf> {
     (!first.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(first)))
 }
 
-/// The first of the places that is ours or can be made.
+/// The first of these folders that belongs to this user or can be made.
 fn runtime_folder(state: &Path) -> io::Result<PathBuf> {
     if let Some(folder) = env::var_os("RUNTIME_DIRECTORY").as_deref().and_then(first_of) {
         fs::create_dir_all(&folder)?;
@@ -535,7 +537,7 @@ fn runtime_folder(state: &Path) -> io::Result<PathBuf> {
     }
     places.extend(env::var_os("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join("orareaper")));
     let usable = |place: &PathBuf| {
-        // One that is there already is looked at next.
+        // An existing folder is checked next.
         let _ = DirBuilder::new().mode(0o755).create(place);
         let there = fs::symlink_metadata(place);
         there.is_ok_and(|there| there.is_dir() && own.as_ref().is_ok_and(|uid| *uid == there.uid()))

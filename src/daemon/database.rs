@@ -54,7 +54,7 @@ pub trait Watcher: Send {
     fn cycle(&mut self, view: &CycleView<'_>);
     /// The database could not be read. `again_in` is `None` when there will be no further attempt.
     fn unreadable(&mut self, database: &str, error: &Error, again_in: Option<Duration>);
-    /// Reading has not come to an end, and why nobody knows. It goes on.
+    /// A read hangs, for an unknown reason, and is still going on.
     fn hangs(&mut self, database: &str, error: &Error);
     /// A policy cannot run on this database, and why.
     fn unsupported(&mut self, database: &str, policy: &str, why: &str);
@@ -70,11 +70,11 @@ pub trait Watcher: Send {
     }
     /// A connection beside the one that stands by could not be made or kept. Acting goes on without it.
     fn helper_failed(&mut self, database: &str, error: &Error);
-    /// So many connections to act on do not come back from a call of the driver.
+    /// The number of acting connections that hang in a driver call.
     fn hanging(&mut self, database: &str, connections: usize);
     /// The database's clock stepped.
     fn stepped(&mut self, database: &str, step: ClockStep);
-    /// Which connections stand by to act on, as of this poll.
+    /// The acting connections that stand by at this poll.
     fn standing(&mut self, database: &str, places: &[ConnectionState]);
     /// The loop is alive.
     fn alive(&mut self, database: &str);
@@ -113,7 +113,7 @@ pub struct DatabaseLoop {
     waiting: Vec<Task>,
     /// What is being ended, for those who act.
     ending: Arc<Ending>,
-    /// Writes down warrants that are dropped before anybody was given them.
+    /// Records warrants that are dropped before a thread got them.
     witness: Box<dyn Witness + Send>,
     watcher: Box<dyn Watcher>,
     polling: Polling,
@@ -133,7 +133,7 @@ pub struct DatabaseLoop {
     kin: Kin,
     /// What operators ask.
     wishes: Wishes,
-    /// The next snapshot begins with finding out what the database is and lets be read.
+    /// The next snapshot begins with a probe of the database.
     anew: bool,
 }
 
@@ -195,7 +195,7 @@ impl DatabaseLoop {
         }
     }
 
-    /// Applies inputs until it is told to stop or nobody can tell it any more.
+    /// Applies inputs until a stop, or until every sender is gone.
     pub(crate) fn run(mut self, inputs: &Receiver<Input>) {
         loop {
             self.watcher.alive(&self.settings.name);

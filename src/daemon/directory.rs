@@ -1,4 +1,4 @@
-//! Which databases can be asked, while reloads add and remove some.
+//! The databases that operators can address; reloads add and remove some.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::daemon::messages::Input;
 use crate::daemon::wishes::{OperatorRequest, OrderStep, Wish};
 
-/// The databases that can be asked, by name.
+/// The databases, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Directory(Mutex<BTreeMap<Arc<str>, Sender<Input>>>);
 
@@ -17,7 +17,7 @@ impl Directory {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = inputs;
     }
 
-    /// Hands a wish to a database; without a name to the only one.
+    /// Sends a wish to the named database, or to the only one.
     pub(crate) fn ask(&self, database: Option<&str>, wish: Wish, told: &Sender<OrderStep>) {
         let inputs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let names = || inputs.keys().map(|name| &**name).collect::<Vec<_>>().join(", ");
@@ -43,7 +43,7 @@ impl Directory {
             Err(why) => Some(why),
         };
         if let Some(why) = failed {
-            // Whoever asked is there: the answer is for the same thread.
+            // The receiver is in the same thread.
             let _ = told.send(OrderStep::Failed(why));
         }
     }

@@ -27,7 +27,7 @@ use crate::session::SessionKey;
 use crate::session::column::Columns;
 use crate::session::snapshot::Snapshot;
 
-/// What is to be done about DATEs that come from different clocks.
+/// What to do about DATEs that come from different clocks.
 const DATES_REMEDY: &str = "unset FIXED_DATE, leave TIME_AT_DBTIMEZONE as it is by default, and start the listener under the time zone \
                             (TZ) of the database";
 
@@ -36,9 +36,9 @@ const DATES_REMEDY: &str = "unset FIXED_DATE, leave TIME_AT_DBTIMEZONE as it is 
 pub enum Input {
     /// A snapshot, or why there is none.
     Polled(Result<Box<Polled>, Error>),
-    /// Something about the actions under way, and the number of the thread that tells it.
+    /// A message of an acting thread, with the thread's number.
     Acted(usize, Acted),
-    /// An operator asks something of it.
+    /// A request of an operator.
     Asked(Box<OperatorRequest>),
     /// New policies and settings, already checked.
     Reload(Arc<DatabaseRules>, Settings),
@@ -53,11 +53,11 @@ pub struct Settings {
     pub name: Arc<str>,
     /// Between the beginnings of two snapshots.
     pub poll: Duration,
-    /// Reading that takes longer hangs. Nothing can end it, but it is told.
+    /// A read that takes longer hangs. Nothing can end it, but it is reported.
     pub patience: Duration,
-    /// The same of one step of acting: of one statement, or of one connection that has to stand by.
+    /// The same for a step of acting: a statement, or a connection that has to stand by.
     pub acting_patience: Duration,
-    /// Who else may lead to the same database.
+    /// Other entries that may lead to the same database.
     pub siblings: Arc<Siblings>,
 }
 
@@ -79,7 +79,7 @@ pub struct Polled {
     pub snapshot: Snapshot,
     /// The resources of the instances.
     pub readings: Readings,
-    /// What the database is and has.
+    /// The result of the database's probe.
     pub capabilities: Arc<Capabilities>,
     /// When the reading began.
     pub(crate) began: Monotonic,
@@ -96,7 +96,7 @@ pub struct Polled {
 }
 
 impl Polled {
-    /// What there is to say of the database: what is unusual, and what could not be read.
+    /// Notes on the database: what is unusual, and what could not be read.
     #[must_use]
     pub(crate) fn checks(&self) -> Vec<Check> {
         let dates = self.dates_fault.iter();
@@ -162,13 +162,13 @@ pub struct Batch {
     pub(crate) ending: Arc<Ending>,
     /// The current day, which exemptions expire by.
     pub(crate) today: NaiveDate,
-    /// The daemon's own sessions besides those of who acts.
+    /// The daemon's own sessions, except those of the acting thread.
     pub(crate) own: Vec<SessionKey>,
     /// The names of the instances, for connecting to one.
     pub(crate) instances: HashMap<u32, String>,
     /// The form in which the snapshot's texts were read, also for the re-check.
     pub(crate) texts: TextForm,
-    /// Set when what has not begun must not be carried out, because its rules are no longer in force.
+    /// Set when warrants that have not begun must not be carried out, because their rules are no longer in force.
     pub(crate) revoked: Arc<AtomicBool>,
     /// The operator whose order it is, if it is one.
     pub(crate) told: Option<Sender<OrderStep>>,

@@ -7,7 +7,7 @@
 //! - A switch that cannot be read counts as paused: a dangling link, an error, and a state folder that is gone or was replaced
 //!   since the start.
 //! - The thread that sends a statement reads the file right before it ([`Switch::begin`]).
-//! - Statements in progress are known, so that whoever pauses learns which ones can no longer be stopped.
+//! - Statements in progress are known, so that a pause can report which ones can no longer be stopped.
 //! - No link is followed or written through: root may set the switch in a folder of the daemon's user.
 
 use std::collections::BTreeMap;
@@ -159,8 +159,8 @@ struct PauseState {
 }
 
 impl PauseState {
-    /// What was found in the file, or who is remembered to have set it where it does not say. Whoever writes into it or removes
-    /// it ends the memory.
+    /// The pause in the file. If the file does not say who set it, the remembered author is used; writing a text into the file or
+    /// removing it ends that memory.
     fn with_its_reason(&mut self, found: Option<Pause>) -> Option<Pause> {
         let says_nothing = found
             .as_ref()
@@ -172,7 +172,7 @@ impl PauseState {
     }
 }
 
-/// How a pause is called that nobody put a name to.
+/// The author of a pause whose file names none.
 const BY_FILE: &str = "the file ";
 
 /// The switch of a running daemon, shared by its threads.
@@ -302,7 +302,7 @@ impl Switch {
         match saved {
             Err(error) => Some(error.to_string()),
             Ok(said) => {
-                // From here on the file pauses, and whoever removes the file ends the pause.
+                // From here on the file pauses, and removing the file ends the pause.
                 let mut inner = self.lock();
                 inner.moved += 1;
                 inner.told = None;
@@ -449,7 +449,7 @@ fn create(path: &Path, pause: &Pause) -> io::Result<PauseText> {
     Ok(said(&mut made, &written))
 }
 
-/// Half a text would be taken for somebody's reason.
+/// A truncated text would look like an operator's reason.
 fn said(made: &mut File, written: &io::Result<()>) -> PauseText {
     if written.is_ok() {
         return PauseText::All;
@@ -539,7 +539,7 @@ mod tests {
             of("root", "a restore", 2).after(Some(of("maria", "", 1))),
             of("maria", "a restore", 1)
         );
-        // An empty file says nothing, and trouble is nobody's.
+        // An empty file names no author, and an unreadable switch has none.
         for nothing in [
             of("the file /x/paused", "", 1),
             Pause::unseen(ITSELF.into(), "gone".into()),

@@ -98,7 +98,7 @@ impl Parts {
         Ok((parts, history))
     }
 
-    /// Hands what databases are started with to whoever starts them.
+    /// Passes to `start` everything that databases are started with.
     fn with<T>(
         &self,
         config: &Config,

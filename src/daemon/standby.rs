@@ -64,7 +64,7 @@ pub struct StandbyOrder {
     pub instances: HashMap<u32, String>,
     /// Whether missing connections may be made now. If not, the open ones are only checked.
     pub may_connect: bool,
-    /// Whether what the database is and has is to be found out anew, over each that is there.
+    /// Whether to probe the database again, over each open connection.
     pub anew: bool,
 }
 
@@ -230,7 +230,7 @@ impl Standby {
         places
     }
 
-    /// Somebody has acted: missing connections may be made at once, and what was known of the database may be so no longer.
+    /// Notes that somebody has acted: missing connections may be made at once, and the last probe may be out of date.
     pub(crate) fn reloaded(&mut self) {
         self.again();
         self.reloaded = true;

@@ -1,11 +1,11 @@
-//! A kill by hand: what an operator asks of a database's loop, and what the loop tells of it.
+//! A kill by hand: the operator's requests to a database's loop, and the loop's answers.
 //!
 //! `orareaper kill` asks twice: to be shown a session with everything that stands in the way, and then, with the key that it was
 //! shown, to have it ended. The loop answers with its next snapshot, which it takes at once. It judges the order as it judges a
-//! policy ([`crate::decide::order`]), so the warrant, the re-check, the door and the journal are those of every action. What comes of it is
-//! told step by step, until the session is gone or nobody listens any more.
+//! policy ([`crate::decide::order`]), so the warrant, the re-check, the door and the journal are those of every action. The operator
+//! gets each step as a message, until the session is gone or the operator stops listening.
 //!
-//! Whoever has stopped listening before the order's turn comes has withdrawn it.
+//! An operator who stops listening before the order's turn comes has withdrawn it.
 
 use std::io;
 use std::sync::mpsc::Sender;
@@ -64,11 +64,11 @@ impl From<WholeKey> for SessionKey {
     }
 }
 
-/// What is asked of a database.
+/// A request to a database's loop.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "snake_case")]
 pub(crate) enum Wish {
-    /// To be shown a session, and whether an order would be carried out.
+    /// Show a session, and whether an order would be carried out.
     Show {
         /// Which.
         session: Named,
@@ -79,7 +79,7 @@ pub(crate) enum Wish {
         /// Whether it has colours.
         colour: bool,
     },
-    /// To have it ended.
+    /// End it.
     End {
         /// As it was shown.
         key: WholeKey,
@@ -92,11 +92,11 @@ pub(crate) enum Wish {
     },
 }
 
-/// What comes of it, step by step.
+/// One step of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", content = "of", rename_all = "snake_case")]
 pub(crate) enum OrderStep {
-    /// The session; with why an order for it would be refused, each reason, and the statement.
+    /// The session, with each reason why an order for it would be refused.
     Shown {
         /// The database.
         database: String,
@@ -119,7 +119,7 @@ pub(crate) enum OrderStep {
         statement: Option<String>,
         /// The outcome's word.
         outcome: String,
-        /// What Oracle, the driver or the daemon says about it.
+        /// The message of Oracle, the driver or the daemon.
         message: Option<String>,
     },
     /// What a snapshot shows of the session afterwards: the proof's word, or that it is still there.
@@ -152,12 +152,12 @@ impl OrderStep {
     }
 }
 
-/// A wish with whoever waits for what comes of it.
+/// An operator's wish, with the channel for the answers.
 #[derive(Debug)]
 pub struct OperatorRequest {
-    /// What is asked.
+    /// The wish.
     pub(crate) wish: Wish,
-    /// Who waits.
+    /// Takes the answers.
     pub(crate) told: Sender<OrderStep>,
 }
 
@@ -169,7 +169,7 @@ pub(crate) struct Overheard<'a> {
 
 impl Overheard<'_> {
     fn tell(&self, action_id: u64, statement: Option<&str>, outcome: Outcome, message: Option<&str>) {
-        // Whoever has stopped listening is not waited for.
+        // An operator who has stopped listening gets no answer.
         let _ = self.told.send(OrderStep::Ended {
             action_id,
             statement: statement.map(str::to_owned),
@@ -208,10 +208,10 @@ impl Witness for Overheard<'_> {
     }
 }
 
-/// The longest reason that is kept, in bytes; the same for the name of who orders.
+/// The longest reason that is kept, in bytes; also the longest name of an operator.
 pub(crate) const LONGEST_REASON: usize = 1_000;
 
-/// A text of an operator as it is kept: without blanks around it, and with its control characters written out.
+/// An operator's text as it is kept: trimmed, and with control characters written out.
 ///
 /// # Errors
 /// When it is too long.
@@ -227,7 +227,7 @@ pub(crate) fn kept(what: &str, text: &str) -> Result<String, String> {
 }
 
 impl Wish {
-    /// The order that it is, and the session that it is for.
+    /// The order, if the wish is one.
     pub(crate) fn order(&self) -> Option<Result<OperatorOrder, String>> {
         match self {
             Wish::Show { .. } => None,

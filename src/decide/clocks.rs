@@ -55,7 +55,7 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    /// Those of a daemon that has just started: the newest action in its journal was dated this much later than it was written.
+    /// For a daemon that has just started: the newest action in its journal was dated this much later than it was written.
     #[must_use]
     pub fn restored(ahead: Option<TimeDelta>) -> Clocks {
         Clocks {

@@ -64,7 +64,7 @@ impl Memory {
 /// The input of one cycle besides the snapshot and the memory.
 #[derive(Clone, Copy, Debug)]
 pub struct CycleInput<'a> {
-    /// The policies, their limits, and the day that it is on the database.
+    /// The policies, their limits, and the database's calendar day.
     pub rules: &'a DatabaseRules,
     /// The policies that this database runs now, and how.
     pub here: &'a Here,
@@ -226,7 +226,7 @@ impl Done {
         }
     }
 
-    /// What was under way until it.
+    /// The action under way that it ends.
     #[must_use]
     pub(crate) fn begun(&self) -> Begun {
         Begun {

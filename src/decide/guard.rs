@@ -182,7 +182,7 @@ pub struct Ruling {
     pub(crate) suspended: Vec<Suspended>,
 }
 
-/// Applies the limits. `standstill` is why nobody may be acted on, if so.
+/// Applies the limits. `standstill` is why no session may be acted on, if so.
 pub fn rule(
     plan: &Plan,
     snapshot: &Snapshot,
@@ -387,7 +387,7 @@ fn deserves(
     today: chrono::NaiveDate,
 ) -> Result<(), Spared> {
     let policy = warrant.policy();
-    // Whoever would end together with it is spared by all its protections, but not because it is ended already.
+    // Every protection of the other session spares it, except that it is being ended already.
     let because = if warrant.escalates || again.key(row) != Some(warrant.key) {
         Because::OwnAction
     } else {

@@ -29,7 +29,7 @@ pub(crate) const GAP: u32 = 4;
 /// The greatest number of pairs of policy and database: each pair has its own metric series for each instance, action and outcome.
 pub(crate) const MOST_PAIRS: usize = 5_000;
 
-/// The error for too many pairs of policy and database, if they are too many.
+/// The error, if there are too many pairs of policy and database.
 #[must_use]
 pub(crate) fn too_many(databases: &[(Arc<str>, Labels)], set: &PolicySet) -> Option<String> {
     let runs = |policy: &&Policy, name: &str, labels: &Labels| {
@@ -60,7 +60,7 @@ pub struct DatabaseRules {
     limits: EffectiveLimits,
     blackouts: Vec<Blackout>,
     zone: Tz,
-    /// The operator's order that alone is judged by them, if they are those of one.
+    /// The operator's order, if these rules judge an order and no policy.
     order: Option<Arc<OperatorOrder>>,
 }
 
@@ -190,7 +190,7 @@ impl InForce {
     /// - A real action has happened, for everybody.
     /// - What a dry run assumed has not happened for a policy that acts.
     /// - A policy in `mode: dry-run` meets everything, as it would if it were enforced.
-    /// - A policy in `mode: enforce` on an unarmed database rehearses: it meets what other rehearsing policies assumed,
+    /// - A policy in `mode: enforce` on an unarmed database rehearses: it reckons with what other rehearsing policies assumed,
     ///   but not what a policy in `mode: dry-run` did, which would take nothing from it in earnest either. So arming the
     ///   database changes the last step alone.
     #[must_use]
@@ -335,7 +335,7 @@ impl DatabaseRules {
         }
     }
 
-    /// Those under which an order is judged: its policy alone, and everything else as it is here.
+    /// The rules for an operator's order: its own policy alone, and everything else as here.
     #[must_use]
     pub(crate) fn for_order(&self, order: Arc<OperatorOrder>) -> DatabaseRules {
         let set = Arc::new(order.set(&self.set));
@@ -399,7 +399,7 @@ impl DatabaseRules {
         self.schedules[at].as_ref()
     }
 
-    /// Which policies run here, now, and how. `supports` says why an action is not to be had here, if it is not.
+    /// Which policies run here, now, and how. `supports` says why the database does not support an action, if it does not.
     pub(crate) fn here<E: fmt::Display>(&self, supports: impl Fn(Action) -> Result<(), E>, due: Due) -> Here {
         let run = |(index, policy): (usize, &Policy)| {
             let mode = self.mode(policy)?;

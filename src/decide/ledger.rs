@@ -60,7 +60,7 @@ impl Ledger {
         self.entries.retain(|entry| now - entry.at <= REMEMBERED);
     }
 
-    /// Dates all entries anew after a step of the database's clock. Those through other entries are theirs to date.
+    /// Dates all entries anew after a step of the database's clock. Actions through other entries are dated by those entries.
     pub fn shift(&mut self, step: TimeDelta) {
         for entry in &mut self.entries {
             entry.at = later(entry.at, step);
@@ -85,18 +85,18 @@ pub(crate) fn later(at: DateTime<Utc>, step: TimeDelta) -> DateTime<Utc> {
     at.checked_add_signed(step).unwrap_or(at)
 }
 
-/// Sessions that a policy with the action `report` has told of; it does so once a session.
+/// Sessions that a policy with the action `report` has reported; it reports each once.
 #[derive(Clone, Debug, Default)]
 pub struct Reported(HashMap<Arc<str>, HashSet<SessionKey>>);
 
 impl Reported {
-    /// Whether this policy has told of this session.
+    /// Whether this policy has reported this session.
     #[must_use]
     pub(crate) fn contains(&self, policy: &str, key: SessionKey) -> bool {
         self.0.get(policy).is_some_and(|keys| keys.contains(&key))
     }
 
-    /// It has told of this session now.
+    /// Notes that the policy has reported this session.
     pub(crate) fn insert(&mut self, policy: &Arc<str>, key: SessionKey) {
         self.0.entry(Arc::clone(policy)).or_default().insert(key);
     }

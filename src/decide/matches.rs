@@ -1,4 +1,4 @@
-//! Whom each policy's condition holds for, worked out once a cycle: `for:` and the plan go by the same answer.
+//! The sessions that each policy's condition holds for, computed once a cycle: `for:` and the plan use the same result.
 
 use crate::decide::evaluate::evaluate;
 use crate::decide::in_force::InForce;

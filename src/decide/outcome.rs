@@ -115,13 +115,13 @@ impl fmt::Display for Outcome {
 /// An earlier action on a session, which stands in the way of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Earlier {
-    /// `report` has told of the session, which it does once.
+    /// `report` has reported the session, which it does once.
     Reported,
     /// An action on the session has begun and not ended.
     UnderWay,
     /// The session is expected to go; a dry run assumes so.
     Accepted,
-    /// Nobody knows whether its statement was carried out: the daemon ended or the connection broke before the answer.
+    /// It is unknown whether its statement was carried out: the daemon ended or the connection broke before the answer.
     Unknown {
         /// The journal's number of the action.
         action_id: u64,

@@ -206,7 +206,7 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
             let following = situation.following;
             following.last_spared(&policy.name, in_force.mode(), key, situation.now)
         };
-        // Whoever was spared at the last moment may be spared for ever, and would take the others' turn for as long.
+        // A session that was spared at the re-check may be spared every time, and would take the turn of the others.
         rows.sort_by_cached_key(last_spared);
         let escalating: HashSet<usize> = entries.iter().map(|entry| entry.row).collect();
         entries.extend(
@@ -307,7 +307,7 @@ fn entry(
     PlanEntry { row, key, standing }
 }
 
-/// The earlier action that stands in the way, under way or followed. A report does nothing to the session, so none does but its own.
+/// The earlier action that stands in the way, under way or followed. An earlier action does not defer a report, which does nothing to the session; only an earlier report of it does.
 fn earlier(
     policy: &Policy,
     in_force: InForce,

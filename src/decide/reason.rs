@@ -150,7 +150,7 @@ pub enum Standing {
     },
 }
 
-/// Of so many other sessions of the same server process each is looked at.
+/// At most this many other sessions of the same server process are checked one by one.
 pub const MOST_OTHERS: usize = 50;
 
 /// Why a session is not disconnected although nothing spares the session itself.
@@ -158,13 +158,13 @@ pub const MOST_OTHERS: usize = 50;
 pub enum Company {
     /// PADDR is not known.
     Unknown,
-    /// More than are looked at: so many.
+    /// There are too many to check: this many.
     Many(usize),
-    /// This other session, by its row, is to stay.
+    /// Another session, by its row, must stay.
     Stays(usize, Stays),
 }
 
-/// Why another session is to stay.
+/// Why another session must stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stays {
     /// A protection that the policy does not lift.
@@ -257,7 +257,7 @@ pub enum Obstacle {
     NoSqlId,
     /// A budget is used up.
     Budget {
-        /// Whose.
+        /// Its owner.
         whose: Whose,
         /// The key of the policy language.
         key: &'static str,
@@ -279,7 +279,7 @@ pub enum Obstacle {
     Relieved,
 }
 
-/// Whose a budget is.
+/// The owner of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
     /// All policies' together.

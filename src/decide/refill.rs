@@ -32,7 +32,7 @@ use crate::session::time::DbTime;
 /// A session that logs in within this time after one of its group was ended, or was seen to be gone, came back.
 pub(crate) const CAME_BACK_WITHIN: TimeDelta = TimeDelta::minutes(5);
 
-/// Over this time the cycles are counted whose sessions came back.
+/// The period over which cycles are counted whose sessions came back.
 pub(crate) const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 /// How long a group that refills is left alone after the last session that came back.

@@ -16,7 +16,7 @@ use crate::policy::model::{Exemption, Policy, Protection};
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
-/// What is asked of the sessions of a snapshot.
+/// The sessions of a snapshot, with what can stand in the way of an action on each.
 #[derive(Debug)]
 pub(crate) struct AskedSessions<'a> {
     snapshot: &'a Snapshot,
@@ -25,12 +25,12 @@ pub(crate) struct AskedSessions<'a> {
     exempt: HashMap<usize, usize>,
 }
 
-/// What made the session what it is.
+/// How the session came to be in its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Because {
-    /// Nothing that is known.
+    /// By itself, as far as is known.
     Itself,
-    /// An action of the same policy, which may have left it KILLED.
+    /// By an action of the same policy, which may have left it KILLED.
     OwnAction,
 }
 

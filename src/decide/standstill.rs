@@ -1,4 +1,4 @@
-//! Why nobody may be acted on in a cycle, whatever the policies say.
+//! Why no session may be acted on in a cycle, whatever the policies say.
 
 use std::fmt;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use crate::policy::condition::{Comparison, Condition, Constant, Operand, Phrase,
 use crate::policy::model::{Action, Policy};
 use crate::session::column::Column;
 
-/// What the condition of a policy comes to, if it is nothing but a limit on idle sessions.
+/// The limit in a policy's condition, if the condition is nothing but a limit on idle sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Idle {
     inactive: bool,

@@ -28,7 +28,7 @@ use crate::session::column::{Column, Columns, Source};
 use crate::setup_sql::account as account_of;
 use crate::terminal::visible::visible;
 
-/// The clocks of the database and of this host may differ by so many seconds.
+/// The clocks of the database and of this host may differ by this many seconds.
 const CLOCK_SLACK: i64 = 60;
 
 /// Examines a database.

@@ -6,11 +6,11 @@
 //!
 //! - A write that fails, fails every intent in it and behind it: their callers are told and do nothing. Everything else keeps
 //!   its place and is tried again, with the next intent or a second later.
-//! - An intent waits so long and no longer. One that is still queued is taken back; one that is being written when its time is
-//!   over is told apart, because it may yet come to the disk.
+//! - An intent waits for a limited time. One that is still queued then is withdrawn; one that is being written is reported
+//!   differently, because it may still reach the disk.
 //! - The queue has a bound. A record that finds no room is lost and counted; an intent that finds none is refused, and so is
 //!   everything once the daemon has begun to end. An outcome always finds room: there is one for each intent that was written.
-//! - That the journal takes nothing is told once, when it begins. It ends with a record that is written: that one says how many
+//! - A journal that takes no records is reported once, when that begins. The first record that is written again says how many
 //!   intents were refused and how many records were lost meanwhile.
 
 use std::collections::VecDeque;
@@ -29,16 +29,16 @@ use crate::event_sink::Panel;
 use crate::journal::chain::LineHash;
 use crate::journal::{Journal, Tidied, line};
 
-/// So many bytes of records wait: some thousands of records.
+/// The queue's limit in bytes: some thousands of records.
 pub(super) const MOST_BYTES: usize = 16 * 1024 * 1024;
 
-/// After a failure it is tried again so soon.
+/// The wait after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// With nothing to write, the file is looked at so often: one that was moved or cut is told of before somebody has to be ended.
+/// How often an idle journal's file is checked, so that one that was moved or cut is reported before an action needs it.
 const LOOKS: Duration = Duration::from_secs(10);
 
-/// So often it is looked whether the oldest file is beyond what is kept.
+/// How often the oldest file is checked against the retention.
 const TIDIES: Duration = Duration::from_secs(3600);
 
 /// Whether a record is lost where the queue is full.
@@ -55,15 +55,15 @@ pub(super) enum Room {
 pub(super) enum Refused {
     /// It is not, and will not be.
     NotWritten(io::Error),
-    /// It is being written, and nobody knows for how long yet.
+    /// It is still being written, for an unknown time.
     NotYet(io::Error),
 }
 
-/// The way to the thread.
+/// The handle of the writing thread.
 #[derive(Debug)]
 pub(super) struct JournalWriter {
     shared: Arc<Shared>,
-    /// How long an intent waits, and after how long a disk that does not answer is told of.
+    /// How long an intent waits; a disk that does not answer for this long is reported.
     patience: Duration,
     thread: JoinHandle<()>,
 }
@@ -209,7 +209,7 @@ impl JournalWriter {
         }
     }
 
-    /// A disk that does not answer fails no write, so somebody has to look at how long it has been asked.
+    /// A disk that does not answer fails no write, so the time of the current write is watched here.
     pub(super) fn tell_if_stuck(&self) {
         let queue = self.shared.lock();
         let taken = queue.asked.map(|since| self.shared.panel.clock.now().since(since));
@@ -336,7 +336,7 @@ impl JournalQueue {
     }
 }
 
-/// The hash of the last record, for whoever keeps it elsewhere.
+/// The hash of the last record, to be kept elsewhere.
 #[derive(Debug, Default)]
 struct Head {
     told: Option<NaiveDate>,
@@ -388,7 +388,7 @@ impl Shared {
             }
         }
         tracing::info!(head = journal.head().to_string(), "the journal is closed");
-        // Whoever waits for the end may open the folder anew.
+        // After this, the folder may be opened again.
         drop(journal);
         self.lock().ended = true;
         self.turned.notify_all();
@@ -413,7 +413,7 @@ impl Shared {
         }
     }
 
-    /// The disk is asked here and nowhere else, and nobody's lock is held meanwhile.
+    /// Only this function accesses the disk, and it holds no lock meanwhile.
     fn write(&self, journal: &mut Journal, items: &[JournalItem], gap: Option<JournalGap>) -> io::Result<()> {
         let mut lines: Vec<u8> = items.iter().flat_map(|item| &item.line).copied().collect();
         let Some(gap) = gap else {
@@ -452,7 +452,7 @@ impl Shared {
         for item in items {
             queue.bytes -= item.line.len();
             if let Some(caller) = item.caller {
-                // Whoever has waited long enough is gone.
+                // The caller may have stopped waiting.
                 let _ = caller.try_send(Ok(()));
             }
         }

@@ -46,8 +46,8 @@ pub(super) struct Assembly {
     place: &'static str,
 }
 
-/// The column of GV$SESSION with a name. Computed columns are never read from a file. `serial` is what `orareaper sessions` and whoever
-/// avoids the `#` call SERIAL#.
+/// The column of GV$SESSION with a name. Computed columns are never read from a file. `serial` is SERIAL# in the
+/// output of `orareaper sessions`, and where `#` is avoided.
 pub(super) fn session_column(name: &str) -> Option<Column> {
     if name.trim().eq_ignore_ascii_case("serial") {
         return Some(Column::Serial);

@@ -2,13 +2,13 @@
 //!
 //! A record `{...}` becomes `{...,"prev":"P","hash":"H"}`. H is the hash of the line up to `,"hash"`, so it covers P, and with P every
 //! line before it. The first record of a file also carries `"file":N`, the file's number since the chain began: a file whose
-//! first lines were removed does not begin so. Whoever changes, removes, inserts or moves one line has to write every later
+//! first lines were removed does not begin so. To change, remove, insert or move one line, somebody has to write every later
 //! hash anew, and the last of them may be known elsewhere.
 //!
 //! A line that carries no hash (written by an earlier version, or cut by a crash) is chained by what is on the disk: its
 //! whole text is hashed. So a restart after a crash goes on over the damaged line, and pins it.
 //!
-//! The hash is the first 128 bits of SHA-256: nobody finds a second text for a given one, and that is all that is asked of it.
+//! The hash is the first 128 bits of SHA-256: no second text for a given one can be found, and nothing else is needed.
 
 use std::fmt;
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! The files of a state folder, as the journal writes them.
 //!
-//! What is written into a file that no path names is lost with this process, and what somebody else has cut or written is not
-//! what the daemon remembers. So the open file is held against its path and against its expected length before each write and
-//! after it. Neither is mended here: a journal that is not as it was left is not written to.
+//! Records written into a file that was removed or renamed are lost with this process, and a file that another process has cut or
+//! written does not match the daemon's memory. So the open file is compared with its path and its expected length before and
+//! after each write. Nothing is repaired here: a journal that another process has changed is not written to.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -17,7 +17,7 @@ use crate::journal::{JournalError, Medium, file};
 /// The state folder's group may read the journal.
 const MODE: u32 = 0o640;
 
-/// It may not open the lock: whoever has it open can take it, and keep the daemon from starting.
+/// It may not open the lock: a process that has it open can take it, and keep the daemon from starting.
 const LOCK_MODE: u32 = 0o600;
 
 /// Takes the folder for this process, until it ends or drops the file.
@@ -40,7 +40,7 @@ pub(super) fn lock(state: &Path) -> Result<File, JournalError> {
             file.set_permissions(own)
                 .map_err(JournalError::io("set the mode of", &path))?;
             give(&file, state).map_err(JournalError::io("set the owner of", &path))?;
-            // Only for the message of whoever comes second; the lock is the kernel's.
+            // Only for the error message of a second daemon; the kernel's lock decides.
             let named = file
                 .set_len(0)
                 .and_then(|()| file.write_all(std::process::id().to_string().as_bytes()));
@@ -198,7 +198,7 @@ impl Medium for Disk {
     fn verify(&self, length: RangeInclusive<u64>) -> io::Result<()> {
         let path = file(&self.state, 0);
         is_named(&self.current, &path)?;
-        // Without its name the lock keeps nobody out.
+        // Without its name the lock protects nothing.
         is_named(&self.lock, &self.state.join("lock"))?;
         is_as_long(&self.current, &path, length)
     }

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use crate::journal::{JournalError, file};
 use crate::yaml::files::open_regular;
 
-/// No file is older than this; a journal of so many files takes no more records.
+/// The highest number of a file; a journal with this many files takes no more records.
 pub(super) const OLDEST: u32 = 9_999;
 
-/// Rotations while the files are looked for push the oldest so much further.
+/// How many numbers further the oldest file may be because of rotations during the search.
 const MARGIN: u32 = 2;
 
 /// All files of a journal, opened before the first is read: a rotation meanwhile renames them and changes none.

@@ -9,7 +9,7 @@
 //! same time share a flush (see [`crate::event_sink`]).
 //!
 //! A write that fails half-way is cut off again before anything else is written, and if that fails too, nothing is written:
-//! whoever asked gets the error and does not act. So it is while the file is not as this process left it: moved, deleted,
+//! the caller gets the error and does not act. The same applies while the file is not as this process left it: moved, deleted,
 //! replaced, cut (`: > journal.jsonl`, `copytruncate`) or written to by somebody else. What the daemon remembers would not be
 //! what the next start reads. A file that a crash has cut in the middle of a record is never cut by the next start; its last line
 //! is ended with a line feed and stays as damage that is reported.
@@ -118,7 +118,7 @@ pub struct Journal {
     limit: u64,
     /// The current file's length up to the last record that was written whole.
     len: u64,
-    /// So many bytes of a write that failed may stand after it.
+    /// How many bytes of a failed write may follow it.
     torn: u64,
     /// Where the chain ends.
     end: ChainEnd,

@@ -112,7 +112,7 @@ pub(super) enum Record {
     Resumed { by: String },
     /// Retention deletes the oldest file. Written before that.
     Retention(RetentionRecord),
-    /// The journal took no records from `since` to here: so many intents were refused, and so many other records are lost.
+    /// The journal took no records from `since` until now: the number of refused intents and of other records that are lost.
     JournalGap {
         since: DateTime<Utc>,
         error: String,

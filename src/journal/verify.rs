@@ -1,8 +1,8 @@
 //! Follows the chain of a journal ([`super::chain`]) from its first record to its last, and names the first line that is not as
 //! it was written.
 //!
-//! Nothing is locked: the daemon may write, rotate and delete meanwhile. A finding is looked for a second time, so that a write
-//! under way at the first time accuses nobody.
+//! Nothing is locked: the daemon may write, rotate and delete meanwhile. A finding is checked a second time, so that a write in
+//! progress is not taken for a change.
 //!
 //! What a chain cannot show: that its end was cut off, and that somebody wrote all of it anew. For both, the hash of a record
 //! that is known from elsewhere (the log, the status page) can be looked for.

@@ -320,7 +320,7 @@ impl Metrics {
         for class in Class::ALL {
             self.driver_errors.with([database, class.name()]);
         }
-        // Nobody can order an action where nothing is armed.
+        // No action can be ordered on an unarmed database.
         for instance in instances.iter().filter(|_| loaded.armed) {
             for action in Action::ALL.into_iter().filter(|action| *action != Action::Report) {
                 self.actions_at_zero((database, *instance, BY_HAND), action, RunMode::Enforce);

@@ -57,8 +57,8 @@ const CAPTURE_BY_NAME: &str = "accounts that capture or apply changes are told b
 const CAPTURE_IN_PDBS_BY_NAME: &str = "accounts of PDBs that capture or apply changes are told by PROGRAM and MODULE alone, and \
                                        so are those of the root where its own dictionary cannot be read either";
 
-/// Every view that is read and that not everybody may read. Whoever reads another one adds it here, out of which
-/// `setup-sql` grants and `doctor` looks.
+/// Every view that is read and that not every account may read. A new view must be added here: `setup-sql` and `doctor` use
+/// this list.
 pub const VIEWS: &[View] = &[
     View {
         name: "V$INSTANCE",

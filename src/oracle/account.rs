@@ -92,7 +92,7 @@ pub(crate) fn guard_package(
         number(row, 0)
     }) {
         Ok(versions) => Ok(GuardPackage::Callable(versions.first().copied().unwrap_or(0))),
-        // Whoever may not execute a function does not see it: invalid identifier.
+        // An account without EXECUTE on a function does not see it: invalid identifier.
         Err(error) if matches!(error.code, Some(904 | 6550 | 6553)) => {
             let owners = collect(connection, &startup::account_named(owner), limit, AT_MOST, |row| {
                 text(row, 0)

@@ -1,4 +1,4 @@
-//! What the connected database is and has, as far as that decides what may be read and done.
+//! The properties of the connected database that decide what can be read and done.
 //!
 //! Plain data that [`crate::oracle::probe`] finds out once for each connection. What could not be found out is named in `notes`
 //! and assumed on the cautious side: a clause that is not known to exist is not sent.
@@ -344,7 +344,7 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    /// As the configuration says, else by what there is.
+    /// As the configuration says, else as found.
     #[must_use]
     pub(crate) fn of(via: Option<Via>, service: HostingService, container: Container) -> Way {
         match (via, service) {
@@ -497,7 +497,7 @@ impl Capabilities {
         }
     }
 
-    /// How a session is ended here: as the configuration says, else by what there is.
+    /// How a session is ended here: as the configuration says, else as found.
     #[must_use]
     pub(crate) fn way(&self) -> Way {
         Way::of(self.via, self.service, self.container())

@@ -1,4 +1,4 @@
-//! Finds out, once for each connection, what the database is and has.
+//! Probes the database once for each connection: its release, instances, container and rights.
 //!
 //! Only the release and the daemon's own session are essential. Everything else has a cautious default if it cannot be read,
 //! and is named as an unreadable view or in a note: reports show them, the log has them once. A definite "no such view" is an
@@ -79,7 +79,7 @@ pub(crate) const PREDEFINED_ACCOUNTS: [&str; 47] = [
     "XS$NULL",
 ];
 
-/// Finds out what the database is and has. `limit` bounds each query.
+/// Probes the database. `limit` bounds each query.
 ///
 /// # Errors
 /// When the connection breaks, or the release or the daemon's own session cannot be read.

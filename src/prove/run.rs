@@ -19,7 +19,7 @@ use crate::prove::trial::{SHARED, trial};
 use crate::prove::{Behaviour, Doing, Finding, Halt, ProofReport, SentStatement, TrialVerdict};
 use crate::session::snapshot::Cell;
 
-/// For so many seconds of the database's clock two decoys' ages are watched: LAST_CALL_ET is brought up to date every few seconds.
+/// How many seconds, by the database's clock, the ages of two decoys are watched: LAST_CALL_ET is updated every few seconds.
 const WATCHED: i64 = 6;
 
 /// How long that may take.

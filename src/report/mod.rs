@@ -111,7 +111,7 @@ pub struct PolicyPart {
 }
 
 impl PolicyPart {
-    /// What comes of it, in words: an open breaker takes nobody, also of those whose hold goes on.
+    /// The decision in words: an open breaker takes no session, including those whose hold is not served.
     #[must_use]
     pub(crate) fn words(&self) -> String {
         if !self.due {

@@ -1,7 +1,7 @@
-//! What is permitted and how it is shared out: warrants wait for their turn here, and are given to whoever is free, one at a time.
+//! Warrants wait here, and are given to the acting threads, one at a time to each.
 //!
-//! Each cycle decides anew about everybody whose turn has not come: a warrant that waits is replaced by the newest one for its session, or
-//! dropped. What was given to somebody is under way, and stays so until it has an outcome.
+//! Each cycle decides again about the warrants that wait: each is replaced by the newest one for its session, or dropped. A warrant
+//! that a thread has is under way until it has an outcome.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,8 @@ use crate::decide::verify::{FollowState, Following};
 use crate::oracle::Error;
 use crate::session::snapshot::Snapshot;
 
-/// The sessions that earlier actions are ending. One that was only asked to go, and has not gone within an hour, is expected to stay.
+/// The sessions that earlier actions are ending. A session that was asked to end after its transaction and is still there an hour later is
+/// expected to stay.
 pub(super) fn going(following: &Following) -> Vec<Going> {
     let followed = following.iter();
     let followed = followed.filter(|(_, followed)| followed.state != FollowState::Asked);
@@ -39,12 +40,12 @@ pub(super) fn going(following: &Following) -> Vec<Going> {
 }
 
 impl DatabaseLoop {
-    /// How many may act at the same time.
+    /// How many threads may act at the same time.
     pub(super) fn parallel(&self) -> usize {
         usize::try_from(self.rules.limits().parallel).unwrap_or(1)
     }
 
-    /// Has the connections to act on asked whether they live, and where it may be, those that are missing made.
+    /// Has the acting connections checked and, if `may_connect`, missing ones made.
     pub(super) fn stand_by(&mut self, may_connect: bool) {
         let now = self.clock.now();
         let may_connect = match &self.acting {
@@ -53,7 +54,7 @@ impl DatabaseLoop {
             BatchState::GaveUp { .. } => false,
         };
         if let Some(standing) = self.standby.ask(now, may_connect) {
-            // Without its thread the daemon ends.
+            // If the thread has ended, the daemon ends too.
             let _ = self.crew.order_lead(ActorOrder::Stand(standing), now);
         }
         let idle = if self.standby.is_needed() {
@@ -64,7 +65,7 @@ impl DatabaseLoop {
         self.crew.keep_up(idle, now);
     }
 
-    /// Where none stands by, nothing is permitted until one does; where some do, acting goes on.
+    /// If no connection stands by, nothing is permitted until one does; otherwise acting goes on.
     fn stood(&mut self, worker: usize, places: &[ConnectionState]) {
         let now = self.clock.now();
         if let Some(error) = self.crew.stood(worker, places, now, self.settings.poll) {
@@ -84,7 +85,7 @@ impl DatabaseLoop {
                 self.acting_backoff.reset();
             }
         } else if let Some(error) = places.iter().find_map(|place| place.error.as_ref())
-            // Who is at a warrant finds out for itself.
+            // A thread with a warrant finds out by itself.
             && self.memory.under_way.is_empty()
         {
             self.act_later(error);
@@ -115,7 +116,7 @@ impl DatabaseLoop {
         })
     }
 
-    /// Puts the warrants of a cycle in the place of those that wait, and shares them out.
+    /// Replaces the waiting warrants by those of this cycle, and gives them to free threads.
     pub(super) fn permit(
         &mut self,
         warrants: Vec<Warrant>,
@@ -141,7 +142,7 @@ impl DatabaseLoop {
         self.share_out();
     }
 
-    /// Gives an operator's order to somebody who is free; whether there was anybody.
+    /// Gives an operator's order to a free thread; false if there is none.
     pub(super) fn order(
         &mut self,
         (warrant, seen): (Warrant, Snapshot),
@@ -158,7 +159,7 @@ impl DatabaseLoop {
         }
     }
 
-    /// Whether somebody could take an order for a session on this instance at once. If not, help is called where that is possible.
+    /// Whether a thread could take an order for a session on this instance at once. If not, a helper is called if possible.
     pub(super) fn is_free_for(&mut self, inst_id: u32) -> bool {
         let place = self.standby.place_of(inst_id);
         let is_free = self.crew.free_for(place, self.parallel()).is_some();
@@ -183,7 +184,7 @@ impl DatabaseLoop {
         given
     }
 
-    /// Gives what waits to whoever is free, drops what has waited for too long, and calls for help.
+    /// Gives waiting warrants to free threads, drops those that have waited too long, and calls helpers.
     pub fn share_out(&mut self) {
         for task in std::mem::take(&mut self.waiting) {
             if let Some((outcome, why)) = task.batch.lapsed(&*self.clock) {
@@ -192,7 +193,7 @@ impl DatabaseLoop {
             }
             let place = self.standby.place_of(task.warrant.key().inst_id);
             match self.crew.free_for(place, self.parallel()) {
-                // Without its thread the daemon ends.
+                // If the thread has ended, the daemon ends too.
                 Some(worker) => drop(self.give(worker, task)),
                 None => self.waiting.push(task),
             }
@@ -207,7 +208,7 @@ impl DatabaseLoop {
         }
     }
 
-    /// Drops all that waits.
+    /// Drops all waiting warrants.
     pub(super) fn drop_waiting(&mut self, outcome: Outcome, why: &str) {
         for task in std::mem::take(&mut self.waiting) {
             self.drop_task(&task, outcome, why);
@@ -260,7 +261,7 @@ impl DatabaseLoop {
         }
     }
 
-    /// What waits would meet the same, so nobody is given anything more of these warrants.
+    /// Drops the waiting warrants too, because they would fail for the same reason.
     fn not_carried_out(&mut self, worker: usize, why: &str) {
         self.waiting.clear();
         if let Some(task) = self.crew.task(worker) {
@@ -296,7 +297,7 @@ impl DatabaseLoop {
         }
     }
 
-    /// Has another stand by in the place of a lead that does not come back from a call, if there is one.
+    /// Has another thread stand by in place of a lead that hangs in a call, if there is one.
     pub(super) fn replace_lead(&mut self) {
         if self.crew.replace_lead(self.parallel(), self.clock.now()) {
             self.standby.passed_on();

@@ -1,8 +1,8 @@
-//! What operators ask of a database's loop: to be shown a session, and to have it ended.
+//! Operators' requests to a database's loop: to show a session, and to end it.
 //!
-//! A wish is answered by the next snapshot, which is asked for at once. An order is judged under [`DatabaseRules::for_order`] with what the
-//! loop remembers, so budgets count it and an earlier action on the session holds it off. It leads to one warrant, in the place of those of
-//! the policies.
+//! The loop requests a snapshot at once and answers a wish from it. It judges an order under [`DatabaseRules::for_order`] with its
+//! own memory, so budgets count the order, and an earlier action on the session defers it. The order gets one warrant, and the
+//! policies get none in that cycle.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -32,13 +32,13 @@ use crate::session::snapshot::Snapshot;
 use crate::terminal::visible::visible;
 use crate::terminal::{Colour, TextStyle, bold, push, wrapped};
 
-/// So many wishes wait for a snapshot.
+/// The greatest number of wishes that wait for a snapshot.
 const MOST: usize = 8;
 
-/// While somebody waits, a snapshot is taken at least so often.
+/// While an operator waits, a snapshot is taken at least this often.
 const WATCHED: Duration = Duration::from_secs(1);
 
-/// Wishes at their stages.
+/// The wishes, by stage.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     waiting: VecDeque<OperatorRequest>,
@@ -56,7 +56,7 @@ struct Follower {
 }
 
 impl Wishes {
-    /// An operator's order takes the turn of the policies, which decide anew a snapshot later.
+    /// Why the policies must wait: an operator's order goes first, and they decide again with the next snapshot.
     pub(super) fn first(&self) -> Option<Standstill> {
         self.waiting.iter().find_map(|asked| match &asked.wish {
             Wish::End { by, .. } => Some(Standstill::Ordered(by.clone())),
@@ -64,22 +64,22 @@ impl Wishes {
         })
     }
 
-    /// None of those that wait can be answered.
+    /// Tells every waiting operator that there is no answer, and why.
     pub(super) fn fail(&mut self, why: &str) {
         for asked in self.waiting.drain(..) {
-            // Whoever has gone is not waited for, here and below.
+            // An operator who is gone gets no answer, here and below.
             let _ = asked.told.send(OrderStep::Failed(why.to_owned()));
         }
     }
 
-    /// The order that was being carried out was not, and has no outcome.
+    /// Tells the operator that the order was not carried out and has no outcome.
     pub(super) fn not_carried_out(&mut self, why: &str) {
         if let Some(told) = self.carried_out.take() {
             let _ = told.send(OrderStep::Failed(why.to_owned()));
         }
     }
 
-    /// An action has its outcome.
+    /// Takes the outcome of an action.
     pub(super) fn done(&mut self, done: &Done) {
         if &*done.policy != BY_HAND {
             return;
@@ -95,7 +95,7 @@ impl Wishes {
         }
     }
 
-    /// Tells what a snapshot shows of sessions whose end somebody waits for.
+    /// Tells waiting operators what a snapshot shows of their sessions.
     pub(super) fn follow_up(&mut self, verified: &[Verification], snapshot: &Snapshot) {
         self.followed.retain(|follower| {
             let mut of_it = verified
@@ -124,7 +124,7 @@ impl Wishes {
     }
 }
 
-/// An order on a snapshot: the rules that it is judged by, and what they say.
+/// An order judged on a snapshot: the rules, and their decision.
 struct Judged {
     rules: DatabaseRules,
     here: Here,
@@ -133,7 +133,7 @@ struct Judged {
 }
 
 impl DatabaseLoop {
-    /// An operator asks something.
+    /// Takes an operator's request.
     pub(super) fn asked(&mut self, asked: OperatorRequest) {
         if self.gave_up || self.wishes.waiting.len() >= MOST {
             let why = if self.gave_up {
@@ -150,7 +150,7 @@ impl DatabaseLoop {
         }
     }
 
-    /// Answers with this snapshot whoever can be answered.
+    /// Answers from this snapshot every operator who can be answered.
     pub(super) fn grant(
         &mut self,
         polled: &Polled,
@@ -229,7 +229,7 @@ impl DatabaseLoop {
             serial: Some(serial),
             inst_id: Some(inst_id),
         };
-        // Other sessions that look alike are not proposed to whoever is about to end one.
+        // No similar sessions are proposed to an operator who is about to end one.
         let none = |_| format!("there is no session {name}; `orareaper sessions` shows those that there are");
         let found = name.find(&polled.snapshot).map_err(none);
         let (row, action) = match (found, action_of(action)) {
@@ -247,7 +247,7 @@ impl DatabaseLoop {
             by: String::new(),
             reason: String::new(),
         };
-        // What will be over when the order's turn comes is no obstacle to it.
+        // A standstill that ends before the order's turn is no obstacle.
         let standstill = standstill.filter(|standstill| !matches!(held_up(standstill), OrderStep::Waits(_)));
         let judged = self.judged(order, row, polled, facts, now, standstill);
         let style = TextStyle {
@@ -270,7 +270,7 @@ impl DatabaseLoop {
         }
     }
 
-    /// Gives the order to the thread that acts, if everything permits it; what there is to tell otherwise.
+    /// Gives the order to an acting thread if it is permitted; otherwise returns what to tell the operator.
     fn carry_out_order(
         &mut self,
         asked: &OperatorRequest,
@@ -301,7 +301,7 @@ impl DatabaseLoop {
         let Some(warrant) = warrant.filter(|_| refusals.is_empty()) else {
             return Some(OrderStep::Refused(refusals));
         };
-        // Whoever does not listen any more has withdrawn it.
+        // An operator who no longer listens has withdrawn the order.
         if asked.told.send(OrderStep::Begins).is_err() {
             return None;
         }
@@ -316,7 +316,7 @@ impl DatabaseLoop {
     }
 }
 
-/// What an order is told that cannot be carried out whatever the session is.
+/// The answer to an order while no session at all may be ended.
 fn held_up(standstill: &Standstill) -> OrderStep {
     let words = standstill.to_string();
     match standstill {

@@ -1,12 +1,12 @@
-//! Who acts on a database: one that always stands by, the lead, and helpers.
+//! The threads that act on a database: the lead, which always stands by, and helpers.
 //!
-//! An action may hold up whoever sends it for a minute. If sessions wait for their turn meanwhile, a helper is called: another thread with
-//! a connection of its own, to any instance, or to one of them where DISCONNECT needs it. A helper that has had nothing to do for some
-//! minutes logs off; its thread stays. Each is given one warrant at a time.
+//! An action may block its thread for a minute. If other warrants wait meanwhile, a helper is called: another thread with a
+//! connection of its own, to any instance, or to a certain one where DISCONNECT needs it. A helper without work for some minutes
+//! logs off; its thread stays. Each thread gets one warrant at a time.
 //!
-//! - Only who has a connection is a helper for a warrant, so a database without room for another session costs no warrant.
-//! - At a place no more than `parallel` act, the lead and whoever does not come back from a call among them.
-//! - A lead that does not come back from a call is replaced.
+//! - A helper gets a warrant only once it has a connection, so a database without room for another session costs no warrant.
+//! - For one instance, at most `parallel` threads act, including the lead and those that hang in a call.
+//! - A lead that hangs in a call is replaced.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,45 +22,45 @@ use crate::decide::guard::Going;
 use crate::decide::under_way::Begun;
 use crate::oracle::Error;
 
-/// A helper that has had nothing to do for so long logs off.
+/// A helper without work logs off after this time.
 pub(super) const LOGS_OFF_AFTER: Duration = Duration::from_secs(300);
 
-/// Helpers are called when somebody has been at one action for so long; most take milliseconds.
+/// Helpers are called when an action takes longer than this; most take milliseconds.
 const HELP_AFTER: Duration = Duration::from_secs(2);
 
-/// Starts one more thread that acts, of this number; `None` if that is impossible.
+/// Starts another acting thread with this number; `None` if that is impossible.
 pub type Hire = Box<dyn FnMut(usize) -> Option<Sender<ActorOrder>> + Send>;
 
-/// What somebody is at.
+/// The warrant that a thread is carrying out.
 #[derive(Debug)]
 pub(super) struct UnderWayTask {
     pub(super) begun: Begun,
     pub(super) going: Going,
     /// Whether it is an operator's order.
     pub(super) by_hand: bool,
-    /// Whether the journal was known to fail when it was given: then its end shows whether that is over.
+    /// Whether the journal was failing when the warrant was given: then its end shows whether the journal works again.
     pub(super) shows_journal: bool,
     /// Whether it could not be carried out.
     pub(super) failed: bool,
-    /// The instance whose connections it takes; any for `None`.
+    /// The instance whose connection it needs; `None` for any.
     place: Option<u32>,
     since: Monotonic,
 }
 
-/// One thread that acts.
+/// An acting thread.
 #[derive(Debug)]
 struct Worker {
     orders: Sender<ActorOrder>,
-    /// What it has not answered.
+    /// The orders that it has not answered.
     open: Orders,
-    /// The instance that a helper is for; any for `None`.
+    /// The instance that a helper is for; `None` for any.
     place: Option<u32>,
-    /// The instances of its connections, as it last told.
+    /// The instances of its connections, by its last message.
     stands: Vec<u32>,
     task: Option<UnderWayTask>,
     /// Since when it has had nothing to do.
     idle: Monotonic,
-    /// What the database is and has is to be found out anew.
+    /// Whether it must probe the database again.
     anew: bool,
 }
 
@@ -93,7 +93,7 @@ impl Worker {
         place.map_or(!self.stands.is_empty(), |inst_id| self.stands.contains(&inst_id))
     }
 
-    /// Whether it takes one of the connections that may act at a place.
+    /// Whether it counts against `parallel` for this instance.
     fn acts_at(&self, place: Option<u32>) -> bool {
         match &self.task {
             Some(task) => task.place == place,
@@ -102,7 +102,7 @@ impl Worker {
     }
 }
 
-/// All who act on a database.
+/// All threads that act on a database.
 pub(super) struct Crew {
     workers: Vec<Worker>,
     /// Which of them is the lead.
@@ -134,35 +134,35 @@ impl Crew {
         worker == self.lead
     }
 
-    /// Whether anybody has a connection.
+    /// Whether any thread has a connection.
     pub(super) fn stands(&self) -> bool {
         let mut workers = self.workers.iter();
         workers.any(|worker| !worker.stands.is_empty() && !worker.open.are_lost())
     }
 
-    /// Whether anybody but the lead has one.
+    /// Whether any thread but the lead has one.
     pub(super) fn others_stand(&self) -> bool {
         let mut others = self.workers.iter().enumerate().filter(|(at, _)| *at != self.lead);
         others.any(|(_, worker)| !worker.stands.is_empty() && !worker.open.are_lost())
     }
 
-    /// How many do not come back from a call.
+    /// How many threads hang in a call.
     pub(super) fn lost(&self) -> usize {
         self.workers.iter().filter(|worker| worker.open.are_lost()).count()
     }
 
-    /// Whether nobody is left who could act.
+    /// Whether no thread is left that could act.
     pub(super) fn is_lost(&self) -> bool {
         self.workers[self.lead].open.are_lost()
     }
 
-    /// Tells the lead to do something; whether it is there to hear it.
+    /// Sends an order to the lead; false if its thread has ended.
     pub(super) fn order_lead(&mut self, order: ActorOrder, now: Monotonic) -> bool {
         self.workers[self.lead].order(order, now)
     }
 
-    /// Who may be given a warrant for this place now. The lead comes first, so that helpers may log off; it makes its own
-    /// connection where it has none and nobody else does.
+    /// The thread that may get a warrant for this instance now. The lead comes first, so that helpers may log off; it makes its
+    /// own connection if neither it nor another thread has one.
     pub(super) fn free_for(&self, place: Option<u32>, parallel: usize) -> Option<usize> {
         let acting = self.workers.iter().filter(|worker| worker.acts_at(place)).count();
         if acting >= parallel {
@@ -182,7 +182,7 @@ impl Crew {
         (0..self.workers.len()).find(|at| *at != self.lead && may(&self.workers[*at]))
     }
 
-    /// Gives somebody a warrant; whether it was heard.
+    /// Gives a thread a warrant; false if the thread has ended.
     pub(super) fn give(
         &mut self,
         worker: usize,
@@ -207,12 +207,12 @@ impl Crew {
         heard
     }
 
-    /// What somebody is at.
+    /// The warrant that a thread is carrying out.
     pub(super) fn task(&mut self, worker: usize) -> Option<&mut UnderWayTask> {
         self.workers.get_mut(worker)?.task.as_mut()
     }
 
-    /// Somebody shows that it goes on; whether it was given up for lost.
+    /// Notes a sign of life of a thread; returns whether it was counted as hanging.
     pub(super) fn goes_on(&mut self, worker: usize, answers: bool, now: Monotonic) -> bool {
         let Some(worker) = self.workers.get_mut(worker) else {
             return false;
@@ -222,7 +222,7 @@ impl Crew {
         was_lost
     }
 
-    /// Somebody has used its warrant up, and has connections to these instances.
+    /// Notes that a thread has used up its warrant, and to which instances it has connections.
     pub(super) fn through(&mut self, worker: usize, stands: Vec<u32>, now: Monotonic) -> Option<UnderWayTask> {
         let worker = self.workers.get_mut(worker)?;
         worker.stands = stands;
@@ -230,7 +230,7 @@ impl Crew {
         worker.task.take()
     }
 
-    /// Somebody told of its connections; an error if it is a helper that could not make one.
+    /// Takes a thread's report of its connections; returns the error of a helper that could not make one.
     pub(super) fn stood(
         &mut self,
         worker: usize,
@@ -251,7 +251,7 @@ impl Crew {
         if connected {
             told.idle = now;
         } else if error.is_some() {
-            // One that the listener led elsewhere is of no use.
+            // The listener chose another instance, so the connection is useless.
             let nothing = StandbyOrder {
                 needed: Needed::Nothing,
                 instances: HashMap::new(),
@@ -268,7 +268,7 @@ impl Crew {
         error
     }
 
-    /// A helper could not connect: none tries again for a while.
+    /// Notes that a helper could not connect: no helper tries again for a while.
     pub(super) fn failed(&mut self, error: &Error, now: Monotonic, poll: Duration) {
         self.next = NextAttempt::after(self.backoff.after(error.class, poll), now);
     }
@@ -278,13 +278,13 @@ impl Crew {
         self.next = NextAttempt::Now;
     }
 
-    /// There was a reload.
+    /// Notes a reload.
     pub(super) fn reloaded(&mut self) {
         self.again();
         self.workers.iter_mut().for_each(|worker| worker.anew = true);
     }
 
-    /// Has helpers with nothing to do asked whether their connections live, and those that have been idle for `idle` log off.
+    /// Has helpers without work check their connections, and log off if they have had none for `idle`.
     pub(super) fn keep_up(&mut self, idle: Duration, now: Monotonic) {
         let lead = self.lead;
         let helpers = self.workers.iter_mut().enumerate().filter(|(at, _)| *at != lead);
@@ -300,12 +300,12 @@ impl Crew {
                 may_connect: false,
                 anew: std::mem::take(&mut helper.anew),
             };
-            // Without its thread the daemon ends.
+            // If the thread has ended, the daemon ends too.
             let _ = helper.order(ActorOrder::Stand(standing), now);
         }
     }
 
-    /// Calls helpers for `waiting` warrants at a place, if somebody is held up and more may act there.
+    /// Calls helpers for `waiting` warrants for an instance, if a thread is blocked and `parallel` allows more.
     pub(super) fn call(
         &mut self,
         (place, waiting): (Option<u32>, usize),
@@ -346,7 +346,7 @@ impl Crew {
         }
     }
 
-    /// Somebody without a connection and without anything to do; a new thread if there is nobody.
+    /// A thread without connection and work; a new one if there is none.
     fn one_more(&mut self, now: Monotonic) -> Option<usize> {
         let lead = self.lead;
         let rests = |worker: &Worker| worker.is_idle() && worker.stands.is_empty();
@@ -358,7 +358,7 @@ impl Crew {
         Some(self.workers.len() - 1)
     }
 
-    /// Who does not answer for longer than the lead or a helper may take, each told once; and for how long.
+    /// How long each thread has not answered, for those beyond the limit of the lead or of a helper. Each is reported once.
     pub(super) fn hangs(&mut self, now: Monotonic, lead: Duration, helper: Duration) -> Vec<Duration> {
         let mut hangs = Vec::new();
         for (at, worker) in self.workers.iter_mut().enumerate() {
@@ -368,7 +368,7 @@ impl Crew {
         hangs
     }
 
-    /// Puts another in the place of a lead that is lost, if there may be one; whether it did.
+    /// Replaces a lead that hangs, if `parallel` allows another thread; returns whether it did.
     pub(super) fn replace_lead(&mut self, parallel: usize, now: Monotonic) -> bool {
         if !self.is_lost() {
             return false;

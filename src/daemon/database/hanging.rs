@@ -1,12 +1,12 @@
-//! Tells of a thread that does not come back from a call of the driver.
+//! Reports a thread that hangs in a driver call.
 
 use crate::daemon::database::DatabaseLoop;
 use crate::daemon::database::orders::{Polling, Trouble};
 use crate::oracle::{Class, Error};
 
 impl DatabaseLoop {
-    /// Every call of a driver has a limit, but a client library can fail to keep its own: then this is all that is left to
-    /// do. Said once for each read.
+    /// Reports a read that hangs, once. Every driver call has a limit, but a client library can fail to keep it; then only the
+    /// report is left.
     pub(crate) fn tell_if_hanging(&mut self) {
         let Polling::Since(since) = self.polling else { return };
         let taken = self.clock.now().since(since);
@@ -23,7 +23,7 @@ impl DatabaseLoop {
         self.polling = Polling::Hanging;
     }
 
-    /// The same of those who act, of each once until it comes back. It costs its connection. The others go on; if there is none,
+    /// Reports each acting thread that hangs, once until it returns. It loses its connection. The others go on; if there is none,
     /// nothing is permitted meanwhile.
     pub(crate) fn tell_if_acting_hangs(&mut self) {
         let now = self.clock.now();

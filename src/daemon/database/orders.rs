@@ -1,11 +1,11 @@
-//! What a database's threads are at: whether one reads, whether those that act go on, and what stopped them. Calls into a driver
-//! have limits, which a client library can fail to keep.
+//! The state of a database's threads: whether a snapshot is being read, whether an acting thread hangs, and what stopped acting.
+//! Driver calls have limits, but a client library can fail to keep them.
 
 use std::time::Duration;
 
 use crate::clock::Monotonic;
 
-/// What stopped acting, as far as it was told and is not over.
+/// What has stopped acting, if it was reported and is not over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
     /// The journal.
@@ -21,22 +21,22 @@ pub(super) enum Polling {
     Idle,
     /// Since then.
     Since(Monotonic),
-    /// For so long that it was told.
+    /// For so long that it was reported.
     Hanging,
 }
 
-/// Orders that a thread that acts has not answered.
+/// Orders that an acting thread has not answered.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     open: usize,
-    /// When it last showed that it goes on.
+    /// Its last sign of life.
     since: Monotonic,
-    /// That it does not was told.
+    /// Whether it was reported as hanging.
     told: bool,
 }
 
 impl Orders {
-    /// It was given one more.
+    /// Adds an order.
     pub(super) fn given(&mut self, now: Monotonic) {
         if self.open == 0 {
             self.since = now;
@@ -44,7 +44,7 @@ impl Orders {
         self.open += 1;
     }
 
-    /// It told something, which answers an order or not.
+    /// Notes a message of the thread, and whether it answers an order.
     pub(super) fn goes_on(&mut self, answers: bool, now: Monotonic) {
         *self = Orders {
             open: self.open.saturating_sub(usize::from(answers)),
@@ -53,7 +53,7 @@ impl Orders {
         };
     }
 
-    /// For how long it has told nothing although it should have, once.
+    /// How long the thread has been silent beyond `patience`; reported once.
     pub(super) fn hangs(&mut self, now: Monotonic, patience: Duration) -> Option<Duration> {
         let taken = now.since(self.since);
         let hangs = self.open > 0 && !self.told && taken > patience;
@@ -66,7 +66,7 @@ impl Orders {
         self.open > 0
     }
 
-    /// Whether that was told, and it has not come back since.
+    /// Whether it was reported as hanging and has been silent since.
     pub(super) fn are_lost(&self) -> bool {
         self.told
     }

@@ -36,7 +36,7 @@ impl Decoy {
         seat.find(self.key).map(|_| Again { key: self.key })
     }
 
-    /// Permission for one statement that is to find nobody: this reading of its seat shows that the decoy is gone.
+    /// Permission for one statement that should find no session: this reading of its seat shows that the decoy is gone.
     pub(crate) fn departed(&self, seat: &Snapshot) -> Option<Again> {
         let is_read = seat.is_complete(self.key.inst_id);
         (is_read && seat.find(self.key).is_none()).then_some(Again { key: self.key })

@@ -1,7 +1,7 @@
-//! From a warrant to its last step: the one place where a dry run and the real thing part.
+//! The last step of a warrant: the only place where a dry run differs from a real action.
 //!
 //! A [`Statement`] is what a connection to act on takes, and nothing else makes one than a warrant whose policy enforces. So
-//! whoever has no warrant has nothing to send, and a dry run has none either: it cannot send by mistake. The one other maker is
+//! code without a warrant has nothing to send, and neither has a dry run: it cannot send by mistake. The one other maker is
 //! narrow: that a decoy of a proof was seen again ([`Again`]) permits one statement that names this decoy.
 
 use crate::decide::guard::decoy::names;

@@ -2,8 +2,8 @@
 //!
 //! DISCONNECT SESSION ends the server process, and with it every session that the process serves. Through a shared server it ends
 //! a virtual circuit instead, and a session that is detached from its process (SERVER is PSEUDO) has none to end (Oracle Database
-//! SQL Language Reference, ALTER SYSTEM). The same is asked of the database again right before the statement; it is asked here so
-//! that a plan says what would come of it, and no warrant is given that would be refused at every poll.
+//! SQL Language Reference, ALTER SYSTEM). The database is asked again right before the statement; the plan checks it here so
+//! that it shows the result, and no warrant is given that would be refused at every poll.
 
 use std::collections::HashMap;
 
@@ -66,7 +66,7 @@ impl<'a> Processes<'a> {
         }
     }
 
-    /// Spares whom a DISCONNECT would end together with somebody who is to stay. `matched` are the rows that the condition holds
+    /// Spares each session that a DISCONNECT would end together with one that must stay. `matched` are the rows that the condition holds
     /// for, in their order.
     pub(super) fn spare(&self, entries: &mut [PlanEntry], in_force: InForce, matched: &[usize]) {
         let policy = &self.situation.set().policies[in_force.index()];
@@ -107,7 +107,7 @@ impl<'a> Processes<'a> {
         }
     }
 
-    /// Why another session is to stay, if it is. One that is KILLED ends anyway, but its other protections hold.
+    /// Why another session must stay, if it must. One that is KILLED ends anyway, but its other protections hold.
     fn stays(&self, row: usize, policy: &Policy, matched: &[usize]) -> Option<Stays> {
         let (snapshot, situation) = (self.snapshot, self.situation);
         let matches = matched.binary_search(&row).is_ok();

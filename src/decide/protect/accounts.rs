@@ -55,12 +55,12 @@ impl Accounts {
         !self.local.is_empty()
     }
 
-    /// Those of every container, in no order.
+    /// The accounts of every container, in no order.
     pub(crate) fn everywhere(&self) -> impl Iterator<Item = &String> {
         self.everywhere.iter()
     }
 
-    /// Those of one container alone, by its CON_ID.
+    /// The accounts of one container alone, by its CON_ID.
     pub(crate) fn local(&self) -> impl Iterator<Item = (u32, &HashSet<String>)> {
         self.local.iter().map(|(con_id, names)| (*con_id, names))
     }
