@@ -2,26 +2,18 @@
 
 use std::time::Duration;
 
-use crate::site::{Daemon, Db, Site, drivers, until};
+use crate::site::{Daemon, Db, Site, drivers, prod, until};
 
 const TWO_HOURS: Duration = Duration::from_secs(7_200);
 
 /// Two users who idle. The clock is moved by hand.
-const PROD: &str = "
-release: 19.22.0.0.0
-seed: 11
-speed: 0
-starts: 2026-11-23T09:00:00
-database: {name: PROD}
-instances:
-  - {number: 1, name: prod, host: db1}
-accounts:
-  REAPER: {password: reaper}
-sessions:
+const PROD: &str = prod!(
+    "
   - {name: paid, user: PAID, count: 3, program: report, machines: [app1], idle: 5h, logged_on: 6h}
   - {name: held, user: HELD, program: report, machines: [app2], idle: 5h, logged_on: 6h}
   - {name: at-work, user: SHOP, count: 30, program: shop, machines: [app3], active: 1s, logged_on: 6h}
-";
+"
+);
 
 const POLICIES: &str = "
 policies:

@@ -26,7 +26,7 @@ use orasim::{Clause, Fault, Strike};
 use serde_json::Value;
 
 use crate::simulation::chance::Chance;
-use crate::site::{Db, Driver, Site, drivers, wait_for};
+use crate::site::{Db, Driver, Site, drivers, prod, wait_for};
 
 /// Runs that are made when nobody asks for more or for one; each driver has its turn.
 const RUNS: u64 = 4;
@@ -37,22 +37,12 @@ const CRASHES: u64 = 9;
 /// A full file of the journal.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-const OFFICE: &str = "
-release: 19.22.0.0.0
-seed: 11
-speed: 0
-starts: 2026-11-23T09:00:00
-database: {name: PROD}
-instances:
-  - {number: 1, name: prod, host: db1}
-accounts:
-  REAPER: {password: reaper}
-sessions:
+const OFFICE: &str = prod!("
   - {name: idle, user: IDLE, count: 20, program: sqlplus, machines: [pc1], idle: 5h, logged_on: 6h}
   - {name: busy, user: BUSY, count: 4, program: loop, machines: [app1], active: 5h, logged_on: 6h, when_killed: {notices: 8m}}
   - {name: writer, user: WRITER, count: 4, program: load, machines: [app1], idle: 5h, logged_on: 6h,
      transaction: {age: 5h, undo_records: 60000}, when_killed: {rollback: 100}}
-";
+");
 
 /// Softer first: a rung that is taken twice, or left out, shows.
 const POLICIES: &str = "

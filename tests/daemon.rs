@@ -5,27 +5,20 @@ use std::io::Write as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use crate::site::{Daemon, Db, PATIENCE, Site, drivers, entry, fetched, not_run, thin, until, wait_for};
+use crate::site::{
+    Daemon, Db, FIVE_HOURS, PATIENCE, Site, drivers, entry, fetched, not_run, prod, thin, until, wait_for,
+};
 use orasim::{Fault, Strike};
 
-const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
-
 /// One idle session that a policy may take, and a pool that none takes.
-const OFFICE: &str = "
-release: 19.22.0.0.0
-seed: 11
-starts: 2026-11-23T09:00:00
-database: {name: PROD}
-instances:
-  - {number: 1, name: prod, host: db1}
-accounts:
-  REAPER: {password: reaper}
-sessions:
+const OFFICE: &str = prod!(
+    running,
+    "
   - {name: forgotten, user: SCOTT, program: sqlplus, machines: [pc1], idle: 3h, logged_on: 6h}
   - {name: pool, user: SHOP, count: 4, program: JDBC Thin Client, machines: [app1], cycle: {busy: 1s, idle: 10s}}
-";
+"
+);
 
 const ENFORCE: &str = "
 policies:

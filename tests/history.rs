@@ -3,22 +3,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::Output;
 
-use crate::site::{Daemon, Db, Site, not_run, thin, until, wait_for};
+use crate::site::{Daemon, Db, Site, not_run, prod, thin, told, until, wait_for};
 
-const OFFICE: &str = "
-release: 19.22.0.0.0
-seed: 11
-starts: 2026-11-23T09:00:00
-database: {name: PROD}
-instances:
-  - {number: 1, name: prod, host: db1}
-accounts:
-  REAPER: {password: reaper}
-sessions:
+const OFFICE: &str = prod!(
+    running,
+    "
   - {name: forgotten, user: SCOTT, program: sqlplus, machines: [pc1], idle: 5h, logged_on: 6h}
-";
+"
+);
 
 const KILL: &str = "policies:\n  - {name: forgotten, mode: enforce, when: INACTIVE longer than 4h, action: kill, limits: {share: 100%}}\n";
 
@@ -36,19 +29,7 @@ fn office() -> (Db, Site, Daemon) {
 /// The command's status and result.
 fn history(site: &Site, arguments: &[&str]) -> (i32, String) {
     let mut command = site.command(&thin());
-    let output = command
-        .args(["--config", "orareaper.yaml", "history"])
-        .args(arguments)
-        .output();
-    told(&output.expect("it runs"))
-}
-
-fn told(output: &Output) -> (i32, String) {
-    let text = [&output.stdout[..], &output.stderr[..]].concat();
-    (
-        output.status.code().expect("no signal"),
-        String::from_utf8_lossy(&text).into_owned(),
-    )
+    told(command.args(["--config", "orareaper.yaml", "history"]).args(arguments))
 }
 
 #[test]
@@ -133,7 +114,7 @@ fn a_member_of_the_group_reads_and_others_do_not() {
     let as_member = |gid: u32, arguments: &[&str]| {
         let mut command = site.command(&thin());
         command.args(["--config", "orareaper.yaml", "history"]).args(arguments);
-        told(&command.uid(MEMBER).gid(gid).output().expect("it runs"))
+        told(command.uid(MEMBER).gid(gid))
     };
     let (status, said) = as_member(GROUP, &[]);
     assert!(status == 0 && said.contains("SCOTT"), "{said}");

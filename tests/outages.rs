@@ -4,28 +4,15 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::site::colleague::{acting, end, log_in};
-use crate::site::{Db, Driver, PASSWORD, Site, drivers, entry, until, wait_for};
+use crate::site::{Db, Driver, FIVE_HOURS, PASSWORD, Site, drivers, entry, prod, until, wait_for};
 use orasim::backend::OnAccept;
 use orasim::{Fault, Strike};
 
-const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
-
 /// The clock is moved by hand. One session may be killed; another is busy and does not notice a kill for long.
-const OFFICE: &str = "
-release: 19.22.0.0.0
-seed: 11
-speed: 0
-starts: 2026-11-23T09:00:00
-database: {name: PROD}
-instances:
-  - {number: 1, name: prod, host: db1}
-accounts:
-  REAPER: {password: reaper}
-  DBA: {password: dba}
-sessions:
+const OFFICE: &str = prod!(accounts "  DBA: {password: dba}\n", "
   - {name: forgotten, user: SCOTT, program: sqlplus, machines: [pc1], idle: 3h, logged_on: 6h}
   - {name: looping, user: LOOP, program: loop, machines: [pc2], active: 3h, logged_on: 6h, when_killed: {notices: 20m}}
-";
+");
 
 const ENFORCE: &str = "
 policies:

@@ -5,25 +5,14 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
-use crate::site::{Daemon, Db, PATIENCE, Site, entry, thin, until};
+use crate::site::{Daemon, Db, FIVE_HOURS, PATIENCE, Site, entry, prod, thin, until};
 
-const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
-
-const OFFICE: &str = "
-release: 19.22.0.0.0
-seed: 11
-speed: 0
-starts: 2026-11-23T09:00:00
-database: {name: PROD}
-instances:
-  - {number: 1, name: prod, host: db1}
-accounts:
-  REAPER: {password: reaper}
-sessions:
+const OFFICE: &str = prod!(
+    "
   - {name: forgotten, user: SCOTT, program: sqlplus, machines: [pc1], idle: 3h, logged_on: 6h}
-";
+"
+);
 
 fn office() -> (Db, Site) {
     let db = Db::parse(OFFICE);

@@ -1,26 +1,14 @@
 //! A reload puts everything in force, including new, removed and changed databases. A change that needs a restart is refused with
 //! the reason, and no output claims that it is in force.
 
-use std::time::Duration;
-
-use crate::site::{Daemon, Db, Driver, Site, entry, thin, until};
-
-const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
+use crate::site::{Daemon, Db, Driver, FIVE_HOURS, Site, entry, prod, thin, until};
 
 /// The clock is moved by hand; one session may be taken when it has.
-const OFFICE: &str = "
-release: 19.22.0.0.0
-seed: 11
-speed: 0
-starts: 2026-11-23T09:00:00
-database: {name: PROD}
-instances:
-  - {number: 1, name: prod, host: db1}
-accounts:
-  REAPER: {password: reaper}
-sessions:
+const OFFICE: &str = prod!(
+    "
   - {name: forgotten, user: SCOTT, program: sqlplus, machines: [pc1], idle: 3h, logged_on: 6h}
-";
+"
+);
 
 const ENFORCE: &str = "
 policies:

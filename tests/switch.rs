@@ -4,25 +4,16 @@ use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use crate::site::{Daemon, Db, Site, thin, until};
+use crate::site::{Daemon, Db, FIVE_HOURS, Site, prod, thin, until};
 
-const OFFICE: &str = "
-release: 19.22.0.0.0
-seed: 11
-starts: 2026-11-23T09:00:00
-database: {name: PROD}
-instances:
-  - {number: 1, name: prod, host: db1}
-accounts:
-  REAPER: {password: reaper}
-sessions:
+const OFFICE: &str = prod!(
+    running,
+    "
   - {name: forgotten, user: SCOTT, program: sqlplus, machines: [pc1], idle: 3h, logged_on: 6h}
   - {name: later, user: SCOTT, count: 4, program: sqlplus, machines: [pc2], idle: 1h, logged_on: 6h}
-";
-
-const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
+"
+);
 
 fn office() -> (Db, Site) {
     let db = Db::parse(OFFICE);

@@ -4,23 +4,12 @@ use std::collections::BTreeSet;
 
 use orasim::Clause;
 
-use crate::site::{Db, Site, drivers, entry, until};
+use crate::site::{Db, Site, drivers, entry, prod, until};
 
 /// One statement a cycle, for both policies together.
 const ONE_A_CYCLE: &str = "limits: {share: 100%, per_cycle: 1, per_hour: HOUR}\n";
 
-const OFFICE: &str = "
-release: 19.22.0.0.0
-seed: 5
-speed: 0
-starts: 2026-11-23T09:00:00
-database: {name: PROD}
-instances:
-  - {number: 1, name: prod, host: db1}
-accounts:
-  REAPER: {password: reaper}
-sessions:
-";
+const OFFICE: &str = prod!("");
 
 /// Oracle refuses to end three sessions (ORA-00029). Each costs its budget one statement, and no more: the rest is for the others.
 #[test]

@@ -8,14 +8,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::site::client::{Client, python};
-use crate::site::{Daemon, Db, Driver, PASSWORD, Site, drivers, until};
+use crate::site::{Daemon, Db, Driver, FIVE_HOURS, PASSWORD, Site, drivers, until};
 use orasim::scenario::BackgroundKill;
 use orasim::{Clause, Scenario};
 
 /// What the exercise looks at.
 const SESSIONS: &str = "SELECT sid, serial#, schemaname, program FROM V$SESSION WHERE schemaname != 'SYS'";
-
-const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
 
 /// A background process matches as well: whoever took it would bring the instance down.
 fn policy(action: &str) -> String {

@@ -9,6 +9,7 @@
 pub(crate) mod client;
 pub(crate) mod colleague;
 pub(crate) mod permit;
+mod prod;
 mod terminal;
 
 use std::collections::BTreeSet;
@@ -27,10 +28,14 @@ use orasim::{Fault, Scenario, Server, Strike, World};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub(crate) use prod::prod;
 pub(crate) use terminal::Terminal;
 
 /// Longer than any step takes on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Longer than the policies here wait.
+pub(crate) const FIVE_HOURS: Duration = Duration::from_secs(5 * 3_600);
 
 /// The reaper's password in every scenario here. Distinct enough to be looked for in everything that is written.
 pub(crate) const PASSWORD: &str = "Secr3t-zq7xKw";
@@ -50,6 +55,16 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
 /// Waits until it is so.
 pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
     wait_for(what, || so().then_some(()));
+}
+
+/// The exit status of a command, and everything that it wrote.
+pub(crate) fn told(command: &mut Command) -> (i32, String) {
+    let output = command.output().expect("it runs");
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().expect("no signal"),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
 }
 
 /// A driver to run the program with, and what the program's environment needs for it.
