@@ -2,7 +2,7 @@
 //!
 //! The modules stand in reading order; docs/ARCHITECTURE.md has the map.
 
-// What a user writes and what a database shows.
+// What users write and databases show.
 pub mod config;
 pub mod policy;
 pub mod quantity;
@@ -10,22 +10,22 @@ pub mod session;
 mod words;
 pub mod yaml;
 
-// Whose the files of a state folder are.
+// The owner of the files of a state folder.
 mod folder;
 
-// What is decided, without a clock, a file or a network.
+// Decisions, without a clock, a file or a network.
 pub mod checks;
 pub mod columns_needed;
 pub mod decide;
 
-// How it is done and recorded.
+// Acting and recording.
 pub mod actuator;
 pub mod event;
 pub mod event_sink;
 pub mod journal;
 pub mod oracle;
 
-// Who is told, and how.
+// Reports, metrics and the status page.
 pub mod explain;
 pub mod gaps;
 mod html;

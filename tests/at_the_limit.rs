@@ -37,7 +37,7 @@ fn policy(resource: &str) -> String {
     )
 }
 
-/// A database with room for so many sessions more than it has, by this parameter.
+/// A database with room for this many more sessions, by this parameter.
 fn with_room_for(more: usize, resource: &str) -> Db {
     let parse = |limits: &str| {
         let text = FULL.replace("{LIMITS}", limits);

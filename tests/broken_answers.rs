@@ -166,7 +166,7 @@ const IMPATIENT: Duration = Duration::from_millis(300);
 /// For a machine so busy that no answer is read within [`IMPATIENT`].
 const LESS_IMPATIENT: Duration = Duration::from_secs(3);
 
-/// Runs the story in a separate process. A thread in which the thin driver hangs holds the lock of the panic hook for ever, and the
+/// Runs the story in a separate process. A thread in which the thin driver hangs never releases the lock of the panic hook, and the
 /// test harness needs that lock at its end.
 fn in_a_process_of_its_own(story: fn()) {
     const INSIDE: &str = "ORAREAPER_TEST_INSIDE";
@@ -188,7 +188,7 @@ fn in_a_process_of_its_own(story: fn()) {
     );
 }
 
-/// Only with the thin driver, like the next test: some corrupted answers make Oracle Client 19 loop for ever, which no time limit
+/// Only with the thin driver, like the next test: some corrupted answers make Oracle Client 19 loop without end, which no time limit
 /// can end. The daemon reports such a call as hanging.
 #[test]
 fn corrupted_answers_cost_connections_and_nothing_else() {

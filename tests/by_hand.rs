@@ -46,7 +46,7 @@ sessions:
      instances: [1], idle: 5h}
 ";
 
-/// A policy that matches nobody, and one exemption.
+/// A policy that matches no session, and one exemption.
 const POLICIES: &str = "
 policies:
   - {name: nobody, mode: enforce, when: username = 'NOBODY' and idle longer than 4h, action: kill}
@@ -99,7 +99,7 @@ fn both_ways(driver: &Driver, run: impl Fn(&Db, &Site, &str)) {
     run(&db, &site, "without a daemon");
 }
 
-/// Who this process is to the kernel, as the journal says it.
+/// This process's user, in the journal's words.
 fn uids() -> String {
     let uid = std::fs::metadata("/proc/self").expect("procfs").uid();
     let login = std::fs::read_to_string("/proc/self/loginuid").unwrap_or_default();
@@ -210,7 +210,7 @@ fn each_protection_refuses_and_is_named() {
             let refused = format!("refused: protection {protection}: ");
             assert!(said.contains(&refused) && said.contains("nothing was done"), "{said}");
         }
-        // Whoever waits for its own end is left to it.
+        // A session that another action is ending already.
         let (status, said) = kill(&site, &driver, &yes("103,14,@1", &["--wait", "2s"]));
         assert!(status == 2 && said.contains("still there, STATUS KILLED"), "{said}");
         let (status, said) = kill(&site, &driver, &yes("103,14,@1", &[]));
@@ -309,7 +309,7 @@ fn whoever_took_over_the_seat_between_show_and_confirm_is_left_alone() {
         let (status, screen) = terminal.ends();
         let expected = format!("its SID is now that of session 101,{serial},@2, which was not shown");
         assert!(status == 1 && screen.contains(&expected), "{screen}");
-        // One that is gone and whose seat is free needs nobody.
+        // A session that is gone and whose seat is free needs no order.
         let mut terminal = on_a_terminal(&site, &driver, &["102,13,@1", "--reason", "blocks month-end"]);
         terminal.shows("Type yes to confirm: ");
         db.world.log_off(1, 102);

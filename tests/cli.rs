@@ -15,7 +15,7 @@ use crate::site::{Db, PASSWORD, Site, drivers, entry, thin};
 use orasim::backend::OnAccept;
 use serde_json::{Value, json};
 
-/// A V$SESSION export, so without INST_ID; columns in no order, one that nobody knows, several missing.
+/// A V$SESSION export, so without INST_ID; columns in no order, one unknown column, several missing.
 const EXPORT: &str = "\
 program,\"Serial#\",nonsense,SID,status,last_call_et,USERNAME,type,LOGON_TIME,machine,module,client_info,taddr
 sqlplus@web01,62507,x,287,INACTIVE,18720,APEXDEV,USER,2026-11-22T01:00:00,web01,,,
@@ -485,7 +485,7 @@ fn the_csv_that_sessions_wrote_is_read_as_far_as_it_goes() {
         "policies",
     ]);
     assert_eq!(told.code, Some(0), "SERIAL# is read: {}", told.err);
-    // TYPE is not in it, so nobody is known to be a user session.
+    // TYPE is missing, so no session is known to be a user session.
     assert_eq!(report["summary"]["act"], 0, "{report}");
     let mut lines = listed.out.lines();
     let (head, one) = (lines.next().expect("a header"), lines.next().expect("a session"));

@@ -9,9 +9,9 @@
 //! - the chain of the journal is whole, however it was cut.
 //!
 //! At the end a daemon runs undisturbed. Then each action has an outcome, each session that a statement named is known to be gone,
-//! and nobody who should be ended is left.
+//! and no session that should be ended is left.
 //!
-//! `ORAREAPER_CRASHES=n` makes so many runs, from the seed `ORAREAPER_FIRST_SEED` on; `ORAREAPER_SEED=n` only that one.
+//! `ORAREAPER_CRASHES=n` makes n runs, from the seed `ORAREAPER_FIRST_SEED` on; `ORAREAPER_SEED=n` only that one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -28,7 +28,7 @@ use serde_json::Value;
 use crate::simulation::chance::Chance;
 use crate::site::{Db, Driver, Site, drivers, prod, wait_for};
 
-/// Runs that are made when nobody asks for more or for one; each driver has its turn.
+/// The number of runs by default; the drivers take turns.
 const RUNS: u64 = 4;
 
 /// Crashes of each run.
@@ -232,7 +232,7 @@ impl Tail {
     }
 }
 
-/// A journal that an earlier version has filled, but for so many bytes: large lines, because a file is read at each start.
+/// A journal file that an earlier version has filled up to this many bytes: with large lines, because a file is read at each start.
 fn fill(path: &Path, free: u64) {
     const LINE: usize = 512 * 1024;
     let mut text = Vec::new();

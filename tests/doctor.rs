@@ -66,7 +66,7 @@ impl Kind {
         }
     }
 
-    /// Two instances with containers, or one without; nobody has an account for the daemon, and somebody has what each view tells.
+    /// Two instances with containers, or one without. There is no account for the daemon yet, and some session appears in each view.
     fn scenario(self) -> String {
         let Kind { version, .. } = self;
         let (database, more, container) = if self.flag.is_some() {
@@ -201,7 +201,7 @@ impl Desk {
         examine(&config.databases[0], &Arc::new(set), SystemClock::new())
     }
 
-    /// What somebody has to do something about.
+    /// The checks that ask for an action.
     fn findings(&self) -> Vec<Check> {
         let examined = self.examined();
         let is_finding = |check: &Check| matches!(check.state, State::Missing | State::Untried);
@@ -467,7 +467,7 @@ fn the_page_on_doctor_has_every_check() {
     assert_eq!(words("States"), State::ALL.map(State::name));
 }
 
-/// Locked, expired and wrong are three faults, with three remedies; nobody restarts a command.
+/// Locked, expired and wrong are three faults with three remedies; for a command, no remedy says to restart.
 #[test]
 fn what_is_wrong_with_an_account_has_its_own_remedy() {
     for driver in drivers() {

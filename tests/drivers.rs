@@ -1,4 +1,4 @@
-//! Both drivers over the real wire protocol: what they read, how they classify errors, and that no call waits for ever.
+//! Both drivers over the real wire protocol: what they read, how they classify errors, and that every call ends.
 
 #![allow(clippy::disallowed_methods, reason = "whether a limit is kept is seen on a clock")]
 

@@ -298,7 +298,7 @@ pub(crate) fn every_event() -> Vec<Event> {
     events
 }
 
-/// Whoever adds a kind of event comes by here, for this does not compile then: add a sample above.
+/// Does not compile with a new kind of event: add a sample above.
 fn is_sampled(event: &Event) {
     match event {
         Event::Started { .. }

@@ -310,7 +310,7 @@ fn live(site: &Site, arguments: &[&str]) -> Ran {
 }
 
 /// Who waits behind those that the idle blocker holds up, on another instance, for longer than they do; a shared server;
-/// somebody with a little temporary space.
+/// a session with a little temporary space.
 const MORE_SESSIONS: &str = "
   - {name: behind, user: CRM_BATCH, count: 2, instances: [2], container: SHOP, service: shop, program: batch@crm03,
      machines: [crm03], logged_on: 8h, active: 100m..110m, blocked_by: blocked}

@@ -18,7 +18,7 @@ use orasim::{Scenario, Server, World};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A cluster with containers, in which somebody has what each view tells.
+/// A cluster with containers, in which some session appears in each view.
 const DATABASE: &str = "
 release: 19.22.0.0.0
 starts: 2026-11-23T14:00:00
@@ -105,7 +105,7 @@ const PLACES: [Place; 3] = [
     ("PDB", DATABASE, "shop"),
 ];
 
-/// The views that are needed there, of which nothing is to be said while all of them can be read.
+/// The views that are needed there. While all of them can be read, there is no note.
 fn needed_in(driver: Driver, (place, scenario, service): Place) -> Vec<&'static str> {
     let whole = polled(driver, scenario, service).unwrap_or_else(|error| panic!("{place}: {error}"));
     assert_eq!(whole.notes(), Vec::<String>::new(), "{place}");

@@ -1,5 +1,5 @@
 //! `via: package`: what `setup-sql --guard` prints, as printed, in a simulated database. The daemon ends sessions by the package; the
-//! package refuses by itself whom it must not end, whoever asks over the daemon's account; `doctor` names what is missing.
+//! package itself refuses to end protected sessions, also for another client with the daemon's account; `doctor` names what is missing.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -43,7 +43,7 @@ policies:
     action: kill immediate
 ";
 
-/// A database in which somebody ran what `setup-sql --guard` prints, and a host beside it.
+/// A database on which the output of `setup-sql --guard` was run, and a host beside it.
 struct Desk {
     site: Site,
     world: Arc<World>,
@@ -204,7 +204,7 @@ fn the_daemon_ends_sessions_by_the_package() {
     }
 }
 
-/// Whoever has the password can end nobody whom the package protects, and can change nothing of it.
+/// A client with the password can end no session that the package protects, and cannot change the package.
 #[test]
 fn a_stolen_password_ends_no_protected_session() {
     on_both_drivers(|driver| {

@@ -376,7 +376,7 @@ fn check_shape(tree: &[Source], findings: &mut Vec<String>) {
     }
 }
 
-/// A warrant is used up by carrying it out: whoever could copy it could act twice.
+/// A warrant is used up by carrying it out: with a copy of it, code could act twice.
 fn check_warrant(tree: &[Source], findings: &mut Vec<String>) {
     for source in tree.iter().filter(|source| is_in(&source.path, "src/decide/guard")) {
         let code = without_comments(&source.text);

@@ -1,5 +1,5 @@
 //! What stands where a file is expected and is none: a FIFO, a folder, a socket, a device. It is refused at once, with what it is;
-//! nobody waits for a FIFO that nobody writes to, or reads a device without an end.
+//! the program does not wait for a FIFO without a writer, and reads no endless device.
 
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -36,7 +36,7 @@ fn put(path: &Path, odd: Odd) {
     }
 }
 
-/// A host whose configuration is right, with nobody behind its database.
+/// A host with a valid configuration, and no database at its address.
 fn host() -> Site {
     let site = Site::new();
     site.policies("policies: [{name: idle, when: INACTIVE longer than 4h, action: kill}]");

@@ -364,7 +364,7 @@ fn an_intent_without_an_outcome_is_followed_up_and_not_repeated() {
     }
 }
 
-/// The statement was carried out and nobody heard: the first complete snapshot after a restart proves it.
+/// The statement was carried out and its answer was lost: the first complete snapshot after a restart proves it.
 #[test]
 fn an_unknown_outcome_is_verified_by_the_first_snapshot_after_a_restart() {
     for driver in drivers() {

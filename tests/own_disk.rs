@@ -1,4 +1,4 @@
-//! What the daemon does when its own disk is in the way: a journal that somebody cuts or replaces, reports that cannot be written.
+//! Trouble with the daemon's own disk: a journal that another program cuts or replaces, reports that cannot be written.
 
 use std::fs;
 use std::io::Read as _;
@@ -28,7 +28,7 @@ fn said(daemon: &Daemon, message: &str) -> usize {
     log.iter().filter(|line| line["message"] == message).count()
 }
 
-/// What somebody does to the journal, and how that is undone.
+/// What another program does to the journal, and how that is undone.
 type Spoiling = (&'static str, fn(&Path), fn(&Path));
 
 /// The folder's journal, and the same under another name.
@@ -192,7 +192,7 @@ fn a_report_that_cannot_be_written_delays_neither_polls_nor_kills_nor_the_end() 
     let both = [("slow", &slow), ("good", &good)];
     let entries = both.map(|(name, db)| entry(name, &thin(), &db.connect_string(), true));
     site.configure_with(&entries, "");
-    // Whoever writes to a pipe waits for somebody who reads it.
+    // A write to a pipe waits for a reader.
     let pipe = site.write("state/reports/.slow.html.new", "");
     fs::remove_file(&pipe).expect("removed");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("coreutils").success());
@@ -208,7 +208,7 @@ fn a_report_that_cannot_be_written_delays_neither_polls_nor_kills_nor_the_end() 
         site.path("state/reports/good.html").exists()
     });
     assert!(!site.path("state/reports/slow.html").exists());
-    // It was this that held the report up: once somebody reads, it comes.
+    // The pipe blocked the report: with a reader, it is written.
     let (told, read) = channel();
     std::thread::spawn(move || {
         let mut report = [0; 15];

@@ -52,7 +52,7 @@ fn five_hundred_that_hold_up_their_callers_take_their_minutes_side_by_side() {
         let limits = "{parallel: 10, per_cycle: 100, per_hour: 1000, share: 100%, respawns: 1000}";
         let (db, site, daemon) = begin(&driver, VICTIMS, KILL_BUSY, limits);
         for round in 1..=VICTIMS / PARALLEL {
-            // Whoever begins with another one has had the answer for the one before.
+            // A thread that begins its next statement has had the answer to the one before.
             until(&format!("round {round}"), || db.kills().len() >= round * PARALLEL);
             assert_eq!(
                 (db.kills().len(), held_up(&db)),

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::site::{Db, Driver, Site, drivers, until};
 
-/// What `plan` says of a database with this one policy for everybody that it does not name.
+/// The output of `plan` for a database with this one policy.
 struct Plan(Value);
 
 impl Plan {
@@ -92,7 +92,7 @@ fn whoever_does_not_end_a_transaction_alone_is_spared() {
         ];
         expected.sort_unstable();
         assert_eq!(plan.verdicts(), expected, "{}", driver.name);
-        // Whoever lifts `undo` has not lifted this: without the view nobody knows which transaction is whose to end.
+        // Lifting `undo` does not lift this: without the view it is unknown whether a transaction is distributed.
         let blind = XA.replace(
             "{password: r}",
             "{password: r, views: [V$INSTANCE, GV$INSTANCE, GV$SESSION, V$DATABASE, V$PARAMETER, GV$PX_SESSION]}",
@@ -199,7 +199,7 @@ sessions:
 
 const IDLE: &str = "when: idle > 4h, action: kill";
 
-/// Verdicts in which nobody but these is spared, by `replication`.
+/// Verdicts in which only these are spared, by `replication`.
 fn replicating(all: &[&str], spared: impl Fn(&str) -> bool) -> Vec<String> {
     let verdict = |name: &&str| match spared(name) {
         true => format!("{name}: protected by replication: USERNAME is {name}"),

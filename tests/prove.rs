@@ -1,5 +1,5 @@
 //! `orareaper prove` against simulated databases on both drivers: as documented on each release and shape; each difference found
-//! and none but it; what it wrote read back; nobody but its own decoys ever named; and nothing left, however it ends.
+//! and none but it; what it wrote read back; no session named but its own decoys; and nothing left, however it ends.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -397,7 +397,7 @@ fn nobody_but_a_decoy_is_ever_named_whoever_shares_its_account_its_look_or_its_s
     }
 }
 
-/// Runs until so many lines have come, then does something; how it ended.
+/// Runs until this many lines have come, then does something; returns how it ended.
 fn stopped_after(desk: &Desk, lines: usize, stop: impl FnOnce(u32)) -> (Option<i32>, String) {
     let mut child = desk
         .command(&["orcl", "--wait", "6s"])

@@ -105,7 +105,7 @@ fn limits_on_idle_sessions_do_not_reach_who_is_asked_at_each_poll_and_cost_one_c
             assert_eq!(seats(&db), first, "{limit} with driver {}", driver.name);
             assert!(db.kills().is_empty());
 
-            // Nobody is asked for so long: both are lost, and made anew.
+            // Neither is checked for that long, so both are lost and made again.
             let connections = db.server.stats().connections;
             db.world.advance_between_calls(Duration::from_secs(3 * 3_600));
             // Its victim is busy and notices nothing while the clock stands still.

@@ -44,7 +44,7 @@ fn nobody_is_ended(db: &Db, daemon: &Daemon) {
     assert_eq!(db.kills().len(), 0);
 }
 
-/// Whoever pauses does not act on the terminal of whoever looks.
+/// A pause's reason has no effect on the terminal that shows it.
 #[test]
 fn a_reason_is_shown_without_its_control_characters() {
     let (_db, site) = office();

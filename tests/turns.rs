@@ -1,4 +1,4 @@
-//! Two policies that enforce, under budgets, over the wire: nobody waits for ever because of somebody else.
+//! Two policies that enforce, under budgets, over the wire: no session keeps others waiting without end.
 
 use std::collections::BTreeSet;
 
@@ -50,7 +50,7 @@ fn whom_oracle_refuses_to_end_does_not_use_up_the_budget_of_the_others() {
     }
 }
 
-/// A session that is to go after its commit never commits. It keeps neither the others nor the harder policy from their turn.
+/// A session that should end after its commit never commits. The other sessions and the stronger policy still get their turn.
 #[test]
 fn a_polite_policy_does_not_keep_a_harder_one_from_acting() {
     for driver in drivers() {

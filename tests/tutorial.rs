@@ -15,7 +15,7 @@ use orasim::{Clause, Scenario};
 /// What the exercise looks at.
 const SESSIONS: &str = "SELECT sid, serial#, schemaname, program FROM V$SESSION WHERE schemaname != 'SYS'";
 
-/// A background process matches as well: whoever took it would bring the instance down.
+/// A background process matches as well: ending it would bring the instance down.
 fn policy(action: &str) -> String {
     format!(
         "policies:\n  - name: idle\n    mode: enforce\n    when: INACTIVE longer than 4h or program like '%(PMON)'\n    \
@@ -95,7 +95,7 @@ fn an_idle_session_is_marked_for_kill_and_its_user_is_told() {
         assert_eq!(apexdev.seat, (287, 62_507));
         assert_eq!(apexdev.execute("SELECT user FROM dual"), "APEXDEV");
         assert!(stage.shows(apexdev.seat));
-        // Looked at while it is fresh: nobody is interested in it.
+        // Checked while it is fresh: no policy selects it.
         stage.daemon.looks("orcl", 2);
         assert_eq!(stage.db.kills(), []);
 

@@ -40,7 +40,7 @@ fn desk() -> Desk {
     patient_for(PATIENCE)
 }
 
-/// One whose intents wait for so long.
+/// A sink whose intents wait this long.
 fn patient_for(patience: Duration) -> Desk {
     let tape = Tape::default();
     let (metrics, status, clock) = (Arc::new(Metrics::new()), SharedStatus::default(), clock());
@@ -96,7 +96,7 @@ impl Desk {
         answer
     }
 
-    /// Waits until so many records wait for the disk that is asked.
+    /// Waits until this many records wait for the disk.
     fn queued(&self, count: usize) {
         until("the queue", || self.sink.writer.waiting() == count);
     }
@@ -154,7 +154,7 @@ fn a_disk_that_does_not_answer_delays_nobody_who_does_not_act() {
     let one = desk.intend(287);
     let acting = desk.intends(&one);
     desk.queued(1);
-    // All of this is done by whoever holds the disk up: if anything waited for it, the test would not end.
+    // This thread blocks the disk: if any of these calls waited for it, the test would not end.
     let cycle = Event::Cycle(Arc::default());
     for event in [
         outcome(&one, Outcome::Done),
@@ -256,7 +256,7 @@ fn an_outcome_waits_for_the_disk_and_goes_before_the_next_intent() {
     let desk = desk();
     let one = desk.intend(287);
     desk.sink.record_intent(&one).expect("is on the disk");
-    // As long as the half record cannot be cut off, nothing else is written, for as often as somebody tries.
+    // While the half record cannot be cut off, nothing else is written, however often it is tried.
     desk.fail(&["append"]);
     desk.fail(&["cut"; 10_000]);
     desk.sink.record(&outcome(&one, Outcome::Done));

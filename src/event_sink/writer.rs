@@ -81,17 +81,17 @@ struct Shared {
 #[derive(Debug, Default)]
 struct JournalQueue {
     waiting: VecDeque<JournalItem>,
-    /// Of those that wait and those that are being written.
+    /// The bytes of the waiting records and of those that are being written.
     bytes: usize,
     /// How many were ever handed in.
     handed_in: u64,
-    /// The number of the first of those that are being written, and how many they are.
+    /// The number of the first record that is being written, and how many are.
     writing: Option<(u64, usize)>,
-    /// Since when the disk has been asked, while it is.
+    /// Since when the disk has been busy with a write, if it is.
     asked: Option<Monotonic>,
     trouble: Option<JournalTrouble>,
     kept: Retention,
-    /// When to look next whether the oldest file is beyond what is kept; none: now.
+    /// When to check the retention next; `None`: now.
     tidies: Option<Monotonic>,
     closing: bool,
     ended: bool,
@@ -117,11 +117,11 @@ struct JournalTrouble {
 /// What the thread is to do next.
 #[derive(Debug)]
 enum Turn {
-    /// Write these; after trouble, with the record that ends it.
+    /// Write these records; after trouble, with the record that ends it.
     Write(Vec<JournalItem>),
     /// Look whether the file is as it was left.
     Look,
-    /// Look whether the oldest file is beyond what is kept.
+    /// Check the oldest file against the retention.
     Tidy(Retention),
     End,
 }
@@ -169,7 +169,7 @@ impl JournalWriter {
         self.shared.lost(self.shared.lock(), error);
     }
 
-    /// Hands an intent in and waits until it is on the disk.
+    /// Queues an intent and waits until it is on the disk.
     pub(super) fn write_and_wait(&self, line: Vec<u8>) -> Result<(), Refused> {
         let shared = &self.shared;
         let (told, answer) = sync_channel(1);
@@ -249,7 +249,7 @@ impl JournalWriter {
         Err(format!("{unwritten} records of the journal were not written: {why}"))
     }
 
-    /// How many wait besides those that are being written.
+    /// How many records wait, without those that are being written.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.shared.lock().waiting.len()
@@ -294,7 +294,7 @@ impl JournalQueue {
         true
     }
 
-    /// The number of the oldest record that is not through: what failed keeps its place before what came later.
+    /// The number of the oldest record that is not written: failed records keep their place before later ones.
     fn oldest(&self) -> Option<u64> {
         let writing = self.writing.map(|(first, _)| first);
         writing.or_else(|| self.waiting.front().map(|item| item.number))
@@ -326,7 +326,7 @@ impl JournalQueue {
         })
     }
 
-    /// What this says is over. What was refused or lost while it was being written is for another.
+    /// Takes the trouble that this record ends. Records that were refused or lost while it was being written count for the next one.
     fn is_told(&mut self, gap: &JournalGap) {
         self.trouble = self.trouble.take().and_then(|mut trouble| {
             trouble.refused -= gap.refused;
@@ -394,7 +394,7 @@ impl Shared {
         self.turned.notify_all();
     }
 
-    /// What to do next; the trouble that there is, and whether the end has begun.
+    /// What to do next, with the current trouble and whether the end has begun.
     fn wait(&self) -> (Turn, Option<JournalGap>, bool) {
         let mut queue = self.lock();
         let mut waited = false;
@@ -427,7 +427,7 @@ impl Shared {
         Ok(())
     }
 
-    /// JournalTrouble with old files is told, and is none with the records to come; whether those can be written is looked at anyway.
+    /// Trouble with old files is reported, and does not stop new records; whether those can be written is checked in any case.
     fn tidy(&self, journal: &mut Journal, kept: &Retention) -> io::Result<()> {
         match journal.tidy(kept, self.panel.clock.utc()) {
             Ok(Tidied::Nothing) => {}
@@ -480,7 +480,7 @@ impl Shared {
         self.turned.notify_all();
     }
 
-    /// Tells that the journal takes no records, once, and counts each time that it shows.
+    /// Reports once that the journal takes no records, and counts each failure.
     fn in_trouble<'a>(&'a self, mut queue: MutexGuard<'a, JournalQueue>, error: &str) -> MutexGuard<'a, JournalQueue> {
         self.panel.metrics.journal_failed();
         match &mut queue.trouble {

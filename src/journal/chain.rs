@@ -24,7 +24,7 @@ use crate::journal::{JournalError, RECORD_BYTES, file};
 /// Bytes of a hash.
 const BYTES: usize = 16;
 
-/// What a seal adds to a record at most: `file`, `prev` and `hash`.
+/// The most bytes that a seal adds to a record: `file`, `prev` and `hash`.
 pub(super) const SEAL_BYTES: usize = 112;
 
 const FILE: &[u8] = b",\"file\":";
@@ -36,7 +36,7 @@ pub(super) const HASH: &[u8] = b",\"hash\":\"";
 pub(crate) struct LineHash([u8; BYTES]);
 
 impl LineHash {
-    /// What the first record of a journal follows: no line.
+    /// The hash that the first record of a journal carries for a previous line: none.
     pub(crate) const NOTHING: LineHash = LineHash([0; BYTES]);
 
     /// How many digits it is written with.
@@ -307,7 +307,7 @@ impl Raw<'_> {
     }
 }
 
-/// Hands over every line of a file from its beginning, with its number and whether its line feed is there. Never holds more than
+/// Passes on every line of a file from its beginning, with its number and whether its line feed is there. Never holds more than
 /// one record.
 pub(super) fn raw_lines(
     mut opened: &File,

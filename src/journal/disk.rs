@@ -72,7 +72,7 @@ fn told_of_link(name: &str, error: io::Error) -> io::Error {
     error
 }
 
-/// Whether an open file is the one that a path names: what is written into another is lost with this process.
+/// Whether an open file is the one that a path names: records written into another are lost with this process.
 fn is_named(open: &File, path: &Path) -> io::Result<()> {
     let shown = path.display();
     let named = fs::metadata(path)
@@ -85,7 +85,7 @@ fn is_named(open: &File, path: &Path) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::NotFound, error))
 }
 
-/// Whether a file is as long as this process left it: a shorter one was cut, and a longer one was written to, by somebody else.
+/// Whether a file is as long as this process left it: a shorter one was cut, and a longer one was written to, by another process.
 fn is_as_long(open: &File, path: &Path, length: RangeInclusive<u64>) -> io::Result<()> {
     let there = open.metadata()?.len();
     if length.contains(&there) {

@@ -1,4 +1,4 @@
-//! The journal for people: one entry for each action, with what came of it and what the snapshots showed afterwards.
+//! The journal for people: one entry for each action, with its outcome and what the snapshots showed afterwards.
 //!
 //! The daemon reads a day at its start ([`mod@super::read`]); an auditor reads everything that is kept, while the daemon goes on
 //! writing. So nothing is locked, all files are opened before the first is read (a rotation meanwhile renames them and changes
@@ -21,13 +21,13 @@ use crate::journal::{JournalError, file};
 use crate::session::column::Column;
 use crate::yaml::diagnostics::did_you_mean;
 
-/// The most entries that are held; older ones are left out, which is said.
+/// The most entries that are kept; older ones are left out, and the output says so.
 pub(crate) const MOST_ENTRIES: usize = 200_000;
 
-/// The same where each is held with the session's whole row, which is some kilobytes.
+/// The same if each is kept with the session's whole row, which is some kilobytes.
 pub(crate) const MOST_WITH_ROWS: usize = 20_000;
 
-/// Columns of a row that are kept in any case: what a session held.
+/// Columns of a row that are always kept: what a session held.
 const HELD: [Column; 4] = [Column::Undo, Column::Temp, Column::Pga, Column::LastCallEt];
 
 /// No more damaged lines than this are named one by one.
@@ -38,9 +38,9 @@ const DAMAGE_NAMED: usize = 20;
 pub(crate) struct Entry {
     /// When the intent was written, by the host's clock.
     pub(crate) at: DateTime<Utc>,
-    /// Whom, what, why, and the session as the snapshot showed it.
+    /// The action, its reason, and the session as the snapshot showed it.
     pub(crate) intent: Arc<Intent>,
-    /// What came of it; `None` where the daemon ended before it was written.
+    /// The outcome; `None` if the daemon ended before it was written.
     pub(crate) outcome: Option<Outcomed>,
     /// When that was written, right after the answer, by the host's clock.
     pub(crate) answered: Option<DateTime<Utc>>,
@@ -51,13 +51,13 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// What became of the session at last, as far as it was followed.
+    /// What became of the session, as far as it was followed.
     #[must_use]
     pub(crate) fn last_proof(&self) -> Option<(DateTime<Utc>, Proof)> {
         self.proofs.last().copied()
     }
 
-    /// What came of the action, in the journal's word; `unknown` where nothing was written.
+    /// The outcome, in the journal's word; `unknown` if none was written.
     #[must_use]
     pub(crate) fn outcome(&self) -> Outcome {
         self.outcome
@@ -66,10 +66,10 @@ impl Entry {
     }
 }
 
-/// SID, SERIAL# and INST_ID, as far as they are asked for.
+/// SID, SERIAL# and INST_ID, each if it is given.
 pub(crate) type SessionParts = (Option<u32>, Option<u32>, Option<u32>);
 
-/// Which entries are wanted: all that every given part fits.
+/// The filters; an entry must match every one that is given.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     /// Written at this time or later.
@@ -82,7 +82,7 @@ pub(crate) struct Wanted {
     pub(crate) policy: Option<String>,
     /// Of sessions of this USERNAME, in any letter case.
     pub(crate) user: Option<String>,
-    /// What came of it: an outcome, or what a snapshot showed.
+    /// The outcome, or what a snapshot showed.
     pub(crate) result: Option<Result<Outcome, Proof>>,
     /// Of this SID, SERIAL# and instance, where they are given.
     pub(crate) session: SessionParts,
@@ -122,9 +122,9 @@ impl Wanted {
 pub(crate) struct Entries {
     /// The entries that are wanted, oldest first.
     pub(crate) entries: Vec<Entry>,
-    /// How many that are wanted are older than those and were left out.
+    /// How many matching entries are older and were left out.
     pub(crate) left_out: usize,
-    /// Of the names that are asked for, those that no action in the journal has, each as a sentence.
+    /// A sentence for each name in a filter that no action in the journal has.
     pub(crate) unknown_names: Vec<String>,
     /// When the oldest record of all was written: earlier ones are gone with their files.
     pub(crate) oldest: Option<DateTime<Utc>>,
@@ -155,7 +155,7 @@ pub(crate) fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, JournalE
         return Err(JournalError::io("open", &file(state, 0))(none));
     }
     for (path, opened) in files.oldest_first() {
-        // Only what is written to the current file now may be half there.
+        // Only the line that is being written to the current file may be incomplete.
         let may_be_half = path == file(state, 0);
         each_line(opened, |number, ended, line| {
             if let Err(problem) = line.and_then(|text| reading.take(text))
@@ -179,7 +179,7 @@ pub(crate) fn entries(state: &Path, wanted: &Wanted) -> Result<Entries, JournalE
     Ok(read)
 }
 
-/// That no action has a name that is asked for: a mistyped name must not look like a quiet night.
+/// The names in filters that no action has: a mistyped name must not look like a quiet night.
 fn unknown(what: &str, asked: Option<&str>, names: &BTreeSet<Arc<str>>) -> Option<String> {
     let asked = asked.filter(|asked| !names.contains(*asked))?;
     let hint = did_you_mean(asked, names.iter().map(|name| &**name));

@@ -398,7 +398,7 @@ pub(crate) struct Tape {
     pub(crate) calls: Arc<Mutex<Vec<String>>>,
     pub(crate) bytes: Arc<Mutex<Vec<u8>>>,
     pub(crate) fail: Arc<Mutex<Vec<&'static str>>>,
-    /// No flush comes to its end while somebody holds this.
+    /// While this is held, no flush ends.
     pub(crate) slow: Arc<Mutex<()>>,
 }
 

@@ -136,7 +136,7 @@ impl fmt::Display for Release {
 pub enum HostingService {
     /// None: its owner runs it.
     SelfManaged,
-    /// Amazon RDS for Oracle: nobody has the privilege to end sessions.
+    /// Amazon RDS for Oracle: no account has the privilege to end sessions.
     AmazonRds,
     /// Oracle Autonomous Database: of ALTER SYSTEM, only SET and KILL SESSION are allowed.
     Autonomous,
@@ -231,7 +231,7 @@ pub(crate) enum Container {
     Pdb,
 }
 
-/// What decides which views a database has and which of them are read, apart from the policies.
+/// The properties that decide which views exist and which are read, apart from the policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// The release.
@@ -325,7 +325,7 @@ pub struct Capabilities {
     pub(crate) texts: TextForm,
     /// Views that the probe could not read, whether or not a policy needs them.
     pub unreadable: Vec<Unreadable>,
-    /// Whatever else could not be found out, or is wrong.
+    /// Everything else that could not be found out, or is wrong.
     pub notes: Vec<Check>,
 }
 
@@ -513,7 +513,7 @@ impl Capabilities {
         }
     }
 
-    /// What decides which views there are and which are read.
+    /// The properties that decide which views exist and which are read.
     #[must_use]
     pub fn shape(&self) -> Shape {
         Shape {
@@ -523,8 +523,8 @@ impl Capabilities {
         }
     }
 
-    /// What is to be said of containers of which sessions are seen and accounts are not: CDB_ views show an account without
-    /// CONTAINER_DATA nothing of them, and no error either.
+    /// A finding about containers whose sessions are visible and whose accounts are not: CDB_ views show nothing of them to an
+    /// account without CONTAINER_DATA, and give no error.
     #[must_use]
     pub(crate) fn strangers(&self, sessions: &Snapshot) -> Option<Check> {
         let known = self.containers_of_accounts.as_ref()?;

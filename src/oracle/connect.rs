@@ -1,6 +1,6 @@
 //! Connecting on threads that may be abandoned.
 //!
-//! One thing cannot be bounded from within the drivers: the thin driver's connect waits for ever for a listener that
+//! One thing cannot be bounded from within the drivers: the thin driver's connect waits without limit for a listener that
 //! accepts and does not answer. So it runs on a thread of its own, and the caller waits only as long as it may. Then the socket
 //! is shut down (see [`crate::oracle::sockets`]), which ends the thread, and the server's side of it too: a network that swallows everything for hours costs neither threads nor
 //! sessions, and the first attempt after it succeeds.
@@ -247,7 +247,7 @@ fn open(
     }
 }
 
-/// Which of Oracle's files in a folder is something else, if one is: both drivers would wait for a FIFO that nobody writes to, and
+/// Which of Oracle's files in a folder is something else, if one is: both drivers would wait for a FIFO without a writer, and
 /// read a device without an end.
 fn odd_file(folder: &Path) -> Option<String> {
     let odd = |name: &&str| std::fs::metadata(folder.join(name)).is_ok_and(|found| !found.is_file());

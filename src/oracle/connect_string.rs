@@ -1,6 +1,6 @@
 //! Adds time limits and an instance to connect strings.
 //!
-//! Oracle Client waits for ever for a listener that accepts and does not answer, unless CONNECT_TIMEOUT is set; and it
+//! Oracle Client waits without limit for a listener that accepts and does not answer, unless CONNECT_TIMEOUT is set; and it
 //! notices a peer that vanished only through EXPIRE_TIME. Easy Connect Plus and a full descriptor can hold both. A limit that
 //! the DBA has set stays. A TNS alias cannot be extended: there the thread that connects is abandoned.
 

@@ -1,4 +1,4 @@
-//! What a decoy's own connection runs, and what its client is told in the end.
+//! The statements that a decoy's own connection runs, and how its client learns of its end.
 //!
 //! The statements need no grant, read no table, and work from 11.2 on: the query joins generated rows, which takes a processor for
 //! some tens of seconds and almost no memory, and ends by itself; DBMS_TRANSACTION opens a transaction that has changed nothing

@@ -353,7 +353,7 @@ impl Error {
         }
     }
 
-    /// Whether the account may not log in for the lack of CREATE SESSION.
+    /// Whether the account lacks CREATE SESSION and so may not log in.
     #[must_use]
     pub(crate) fn lacks_create_session(&self) -> bool {
         self.code == Some(1045)

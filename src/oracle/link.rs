@@ -142,7 +142,7 @@ impl<N: Native> Link<N> {
             if self.lost
                 && let Some(own) = &own
             {
-                // Nobody is there to log off from, or the position in the protocol is unknown.
+                // No server is there to log off from, or the position in the protocol is unknown.
                 own.shut_down();
             }
             // The claim must last until the driver has logged off.
@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn failures_in_a_row_end_a_connection_whatever_their_numbers_say() {
-        // An error that nobody knows; memory is short; a cursor that is not there: each leaves the connection alive.
+        // An unknown error, short memory, a missing cursor: each leaves the connection alive.
         let codes = [59_999, 4_031, 1_001, 59_999];
         let mut enough = link(&[&codes[..], &[4_031]].concat());
         for call in 1..=FAILURES {

@@ -1,6 +1,6 @@
 //! Logging off on threads that may be given up.
 //!
-//! The thin driver's logoff waits for ever for a server that hangs, so it runs on a thread of its own, and the caller waits
+//! The thin driver's logoff waits without limit for a server that hangs, so it runs on a thread of its own, and the caller waits
 //! only as long as it may. Then the socket is shut down (see [`crate::oracle::sockets`]), which ends the thread. At most
 //! [`MAX_LOGOFFS`] hang at a time; a connection beyond that is leaked, which costs a file descriptor.
 
@@ -74,7 +74,7 @@ fn drop_within<C: Send + 'static>(connection: C, socket: Option<Socket>, limit: 
     let late = matches!(awaited.recv_timeout(limit), Err(RecvTimeoutError::Timeout));
     if let (Ok(thread), true) = (spawned, late) {
         socket.shut_down();
-        // Whatever a driver's drop panics over, the connection is gone.
+        // If a driver's drop panics, the connection is gone all the same.
         let _ = thread.join();
     }
 }

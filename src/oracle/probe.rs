@@ -196,16 +196,16 @@ pub(crate) fn texts_as_bytes(
     Ok(capabilities)
 }
 
-/// What an account without any grant can find out.
+/// The part of the probe that needs no grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ungranted {
-    /// The release and the container; a database of which no view tells counts as one without other instances.
+    /// The release and the container; a database whose instances no view shows counts as a single instance.
     pub(crate) shape: Shape,
     /// The name of the container, if there are containers.
     pub(crate) con_name: String,
     /// The account.
     pub(crate) username: String,
-    /// Who runs the database, as far as everybody may know.
+    /// The service that runs the database, as far as any account may read it.
     pub(crate) service: HostingService,
 }
 
@@ -220,7 +220,7 @@ impl Ungranted {
     }
 }
 
-/// Finds out what decides which views are needed, where [`probe`] has failed for the lack of a grant.
+/// Finds out which views are needed, after [`probe`] has failed because a grant is missing.
 ///
 /// # Errors
 /// When the connection breaks, or the database does not show its release.

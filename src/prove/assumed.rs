@@ -1,4 +1,4 @@
-//! What orareaper assumes of each action, and how what was found differs from it. Pure.
+//! What orareaper assumes of each action, and how the findings differ from it. Pure.
 
 use crate::decide::outcome::Outcome;
 use crate::policy::model::{Action, DisconnectClause, KillClause};
@@ -19,7 +19,7 @@ pub(super) enum Assumed {
     Cancels,
 }
 
-/// What this action is assumed to do to a session that does this; `None` where there is nothing that it could act on.
+/// What this action is assumed to do to a session that does this; `None` where there is nothing to act on.
 pub(super) fn assumed(action: Action, doing: Doing) -> Option<Assumed> {
     let after_transaction = |clause| match clause {
         DisconnectClause::PostTransaction | DisconnectClause::PostTransactionNoReplay => true,

@@ -1,13 +1,13 @@
 //! `prove`: everything that a kill depends on, tried on the user's own database, on sessions that this program opens itself.
 //!
-//! What Oracle does is taken from its documentation everywhere else. Here it is looked at: each action that the release has is
-//! carried out on a decoy that is idle, busy and in a transaction, over the connections that the daemon would have, and what
-//! comes of it stands beside what the daemon assumes.
+//! Everywhere else, Oracle's behaviour is taken from its documentation. Here it is tried: each action that the release has is
+//! carried out on a decoy that is idle, busy and in a transaction, over the connections that the daemon would have, and the
+//! result stands beside the daemon's assumption.
 //!
 //! - Nothing but a decoy is ever named in a statement: the permission for one is made of a decoy that its own connection
 //!   reported and that a reading right before still shows ([`crate::decide::guard::Decoy`]).
 //! - The kill switch is asked before each statement.
-//! - Nothing is written to the journal, and nothing counts against a budget: a decoy is nobody's session.
+//! - Nothing is written to the journal, and nothing counts against a budget: a decoy is no user's session.
 //! - However it ends, every decoy is logged off or ended first.
 
 mod assumed;
@@ -37,7 +37,7 @@ pub(crate) enum Doing {
 }
 
 impl Doing {
-    /// Every one, in the order in which they are tried.
+    /// All of them, in the order of the trials.
     pub(crate) const ALL: [Doing; 3] = [Doing::Idle, Doing::Busy, Doing::Transaction];
 
     /// Its word.
@@ -62,7 +62,7 @@ pub(crate) enum TrialVerdict {
 }
 
 impl TrialVerdict {
-    /// Every one, in the order in which they are counted.
+    /// All of them, in the order of the counts.
     pub(crate) const ALL: [TrialVerdict; 3] = [TrialVerdict::AsAssumed, TrialVerdict::Differs, TrialVerdict::Untried];
 
     /// Its words.
@@ -110,7 +110,7 @@ pub(crate) struct Behaved {
     pub(crate) told: Option<u32>,
 }
 
-/// How the database behaves, as far as it was tried: what a simulated one takes to behave alike.
+/// How the database behaves, as far as it was tried; a simulated database can be set to behave alike.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Behaviour {
     pub(crate) seen_at_once: Option<bool>,
@@ -148,7 +148,7 @@ pub(crate) struct SentStatement {
     pub(crate) answer: Option<u32>,
     /// How long the caller waited for it.
     pub(crate) waited: Duration,
-    /// For how long the decoy's row was still shown after it.
+    /// How long the decoy's row was still shown afterwards.
     pub(crate) shown_for: Option<Duration>,
 }
 
@@ -194,7 +194,7 @@ impl ProofReport {
 /// Why a proof ended before its end.
 #[derive(Debug)]
 pub(crate) enum Halt {
-    /// Somebody interrupted it.
+    /// It was interrupted.
     Interrupted,
     /// The kill switch is set.
     Paused(String),

@@ -37,7 +37,7 @@ pub(crate) struct Terms<'a> {
     pub(crate) reach: &'a Reach,
     pub(crate) switch: &'a Switch,
     pub(crate) clock: &'a Arc<dyn Clock>,
-    /// Whether somebody interrupts.
+    /// Whether the command was interrupted.
     pub(crate) stop: &'a dyn Fn() -> bool,
     /// How often the daemon polls this database.
     pub(crate) poll: Duration,
@@ -110,11 +110,11 @@ struct Proving<'a> {
     instance: Option<String>,
     findings: Vec<Finding>,
     behaviour: Behaviour,
-    /// The account may not act, and what the database says: then no decoy is made busy, which nothing could end.
+    /// The account may not act, with the database's message: then no decoy is made busy, because nothing could end it.
     may_not: Option<String>,
 }
 
-/// Whether something is so, in the words of both cases.
+/// The words for a yes or a no.
 fn verdict(is_so: bool) -> TrialVerdict {
     if is_so {
         TrialVerdict::AsAssumed
@@ -311,7 +311,7 @@ impl Proving<'_> {
         Ok(())
     }
 
-    /// A KILL of a decoy that has logged off: nobody has its key any more.
+    /// A KILL of a decoy that has logged off: no session has its key any more.
     fn missing_session(&mut self) -> Result<(), Halt> {
         let blank = line(
             "kill of a session that is gone",
@@ -429,7 +429,7 @@ impl Proving<'_> {
     }
 }
 
-/// What the database says, if it refused the statement for the lack of a right.
+/// The database's message, if it refused the statement because a right is missing.
 fn refused(finding: &Finding) -> Option<String> {
     let answer = finding.sent.as_ref()?.answer?;
     (outcome_of(answer) == Outcome::Failed).then(|| finding.found.clone())
@@ -442,7 +442,7 @@ fn untried_action(action: Action, why: &str) -> Finding {
     }
 }
 
-/// The line of a statement of which only the answer counts, and that answer's number, if it says something about the database.
+/// The finding for a statement of which only the answer counts, and the answer's number, if it tells something about the database.
 fn answered(blank: Finding, sent: Option<Sent>, assumed: Outcome) -> (Finding, Option<u32>) {
     let Some(sent) = sent else {
         let found = "the decoy was gone before the statement".to_owned();

@@ -33,7 +33,7 @@ const BUSY_LIMIT: Duration = Duration::from_secs(90);
 /// How long a log-off may take.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The pause between the first two looks; each further one is twice as long.
+/// The pause between the first two readings; each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 /// The longest pause.
@@ -122,7 +122,7 @@ pub(super) struct Sent {
     pub(super) waited: Duration,
 }
 
-/// Asks the kill switch, and whoever interrupts.
+/// Checks the kill switch, and whether the command was interrupted.
 struct Permit<'a> {
     switch: &'a Switch,
 }
@@ -169,7 +169,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Looks again and again until it is so, as long as is waited.
+    /// Reads again and again until the condition holds or the time is over.
     pub(super) fn until<T>(&mut self, so: impl FnMut(&mut Self) -> Result<Option<T>, Halt>) -> Result<Option<T>, Halt> {
         self.within(self.wait, so)
     }
@@ -240,7 +240,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Whether a decoy's server process serves nobody else: DISCONNECT SESSION ends the process.
+    /// Whether a decoy's server process serves no other session: DISCONNECT SESSION ends the process.
     pub(super) fn is_alone(&mut self, key: SessionKey) -> Result<bool, Error> {
         let limit = self.reach.call_limit;
         let hand = self.acting()?;
@@ -300,7 +300,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Waits until a decoy's client has its answer; what it was told.
+    /// Waits until a decoy's client has its answer, and returns that.
     pub(super) fn hears(&mut self, player: &mut Player) -> Result<u32, Halt> {
         let limit = self.reach.call_limit;
         if let DecoyClient::Waits(connection) = &mut player.client {
@@ -333,7 +333,7 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Ends a decoy that is in a call. That it fails does not matter: its call ends by itself.
+    /// Ends a decoy that is in a call. A failure does not matter: its call ends by itself.
     fn end(&mut self, player: &Player) {
         if let Ok(look) = self.look(player.decoy.key()) {
             let again = player.decoy.again(&look.seat).filter(|_| !look.is("KILLED"));
@@ -358,7 +358,7 @@ impl Player {
         }
     }
 
-    /// Ends the transaction. That it fails is seen by what follows.
+    /// Ends the transaction. The next step shows whether that failed.
     pub(super) fn commit(&mut self, limit: Duration) {
         if let DecoyClient::Waits(connection) = &mut self.client {
             let _ = connection.commit(limit);

@@ -29,7 +29,7 @@ pub(super) const SHARED: &str = "the decoy's server process serves other session
 /// Why a trial could not be carried out.
 pub(super) struct Untried(pub(super) String);
 
-/// What a step of a trial gives: itself, why it cannot be tried, or why all ends.
+/// The result of a step: a value, why this trial is impossible, or why the whole proof ends.
 type TrialStep<T> = Result<Result<T, Untried>, Halt>;
 
 fn untried<T>(why: impl Into<String>) -> TrialStep<T> {
@@ -162,7 +162,7 @@ fn found_words(expected: Assumed, message: &str, behaved: &Behaved) -> String {
     words.join("; ")
 }
 
-/// Makes the decoy do this; what is seen of it then.
+/// Makes the decoy do this, and returns its reading.
 fn prepare(stage: &mut Stage<'_>, player: &mut Player, doing: Doing) -> TrialStep<DecoyReading> {
     let limit = stage.reach.call_limit;
     let prepared = match doing {
@@ -304,7 +304,7 @@ fn row_of(look: &DecoyReading) -> RowAfter {
     }
 }
 
-/// Follows a decoy that is to end with its transaction.
+/// Follows a decoy that should end with its transaction.
 fn after_transaction(
     stage: &mut Stage<'_>,
     player: &mut Player,

@@ -1,4 +1,4 @@
-//! What `history --verify` says: where the chain of the journal begins and ends, and the first record that is not as it was written.
+//! The result of `history --verify`: where the chain of the journal begins and ends, and the first record that was changed.
 
 use std::fmt::Write as _;
 

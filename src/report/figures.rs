@@ -1,4 +1,4 @@
-//! The numbers behind the charts: how long sessions are idle, whose they are, what the actions would free.
+//! The numbers behind the charts: how long sessions are idle, to whom they belong, what the actions would free.
 
 use std::collections::{BTreeMap, BTreeSet};
 

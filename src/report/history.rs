@@ -1,4 +1,4 @@
-//! The journal as a table: one row an action, with its statement, its reason, what it came to and what became of the session.
+//! The journal as a table: one row for each action, with its statement, its reason, its outcome and what became of the session.
 //!
 //! Rendering reads nothing. JSON is one object a line and a contract with scripts: keys are added, never renamed. Text from
 //! sessions is made harmless in every format, as in a report.
@@ -34,7 +34,7 @@ use crate::terminal::{self, Colour, TextStyle, bold, clip, paint, push, wrapped}
 pub(crate) struct HistoryReport<'a> {
     /// Where the journal is.
     pub(crate) state: &'a str,
-    /// What was asked for, in words; empty for everything.
+    /// The filters in words; empty for everything.
     pub(crate) asked: &'a str,
     /// The zone that times are shown in.
     pub(crate) zone: Tz,
@@ -207,7 +207,7 @@ impl HistoryReport<'_> {
         out
     }
 
-    /// The words that others could want to know give way last: when, who, what came of it.
+    /// The columns that shrink last: time, user, outcome.
     fn entries_text(&self, out: &mut String, style: TextStyle) {
         let cells = |entry: &Entry| {
             let intent = &entry.intent;
@@ -343,7 +343,7 @@ fn action_words(entry: &Entry) -> String {
 
 fn outcome_words(entry: &Entry) -> String {
     match &entry.outcome {
-        // It is under way, or nobody was left to write what came of it; the next daemon ends such an action as unknown.
+        // It is under way, or its process ended before the outcome was written; the next daemon ends such an action as unknown.
         None => "no outcome yet".to_owned(),
         Some(outcomed) => {
             let name = outcomed.outcome.name().replace('_', " ");
@@ -360,7 +360,7 @@ fn outcome_words(entry: &Entry) -> String {
     }
 }
 
-/// Whether it is no action, but a warrant that was dropped before anything was tried.
+/// Whether it is a warrant that was dropped before anything was tried.
 fn is_unused(entry: &Entry) -> bool {
     match entry.outcome.as_ref().map(|outcomed| outcomed.outcome) {
         Some(Outcome::Expired | Outcome::Revoked) => true,

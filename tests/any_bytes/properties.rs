@@ -55,7 +55,7 @@ pub(crate) fn policy_file(bytes: &[u8]) {
 /// The same of a configuration; and a password somewhere in it is never repeated.
 pub(crate) fn configuration(bytes: &[u8]) {
     if bytes.windows(SECRET.len()).any(|part| part == SECRET.as_bytes()) {
-        // The fuzzer has learnt it, and may write it where nobody would take it for one.
+        // The fuzzer knows the marker, and may write it in places where it is no marker.
         return;
     }
     let (before, after) = bytes.split_at(bytes.len() / 2);

@@ -97,7 +97,7 @@ fn setup_sql_asks_the_database_what_it_is() {
     );
 }
 
-/// What nobody said is said to be assumed, in the script and to whoever prints it into a file.
+/// Each assumption is named, in the script and on standard error.
 #[test]
 fn setup_sql_says_what_it_assumes() {
     let site = Site::new();

@@ -51,7 +51,7 @@ const READ: [Column; 15] = [
 ];
 const TEXTS: usize = 8;
 
-/// Columns that nobody read.
+/// Columns that were not read.
 const MISSING: [Column; 3] = [Column::Machine, Column::Audsid, Column::CurrentQueueDuration];
 
 #[derive(Clone, Debug)]

@@ -218,7 +218,7 @@ proptest! {
     }
 
     /// A dry run differs in the last step alone: where a real kill ends a session at once, arming the database changes
-    /// nothing about anybody else, in any mode of any policy.
+    /// nothing about any other session, in any mode of any policy.
     #[test]
     fn arming_changes_the_last_step_alone(mut world in world(), rules in rules(MODES.to_vec())) {
         // One seat each, at sight for less than an hour: who comes back after a kill would not come back from a real one.

@@ -107,7 +107,7 @@ proptest! {
             readings.set(1, Resource::Sessions, Reading { used, limit: Some(limit) });
             let cycle = cycle(&mut memory, &snapshot(1..=idle, at, &set), readings, &terms);
             begun = if begun { used * 100 >= end * limit } else { used * 100 > begin * limit };
-            // One by one, until the estimate is below the mark or nobody may be taken any more.
+            // One by one, until the estimate is below the mark or no session is left that may be taken.
             let mut expected = 0;
             while begun && taken + expected < idle && expected < i64::from(per_cycle)
                 && (used - taken - expected) * 100 >= end * limit

@@ -145,7 +145,7 @@ impl Reference<'_> {
         })
     }
 
-    /// Whether the session of an act was always there since, as far as could be seen, and that for less than so many seconds.
+    /// Whether the session of an action was in every snapshot since, and the action is less than this many seconds old.
     fn stayed(&self, at: usize, act: &Act, seconds: i64) -> bool {
         let person = &self.world.people[act.person];
         (act.at + 1..=at).all(|later| {
@@ -166,7 +166,7 @@ impl Reference<'_> {
         last.map_or(-1, |act| self.world.time(act.at))
     }
 
-    /// Whether the last refusal of the session still counts. Whoever was gone meanwhile is somebody else.
+    /// Whether the last refusal of the session still counts. A key that was gone meanwhile is another session.
     fn is_refused(&self, at: usize, number: usize, acts: &[Act]) -> bool {
         let Some(act) = acts
             .iter()

@@ -137,7 +137,7 @@ impl Db {
         format!("//{}/{}", self.server.addr(), self.name)
     }
 
-    /// Lets so much time pass between two snapshots of the daemon: a snapshot's clock and its rows are of the same time.
+    /// Lets this much time pass between two snapshots of the daemon, so that a snapshot's clock and its rows are of the same time.
     pub(crate) fn advance_between_snapshots(&self, by: Duration) {
         let before = self.world.now();
         self.world.arm(Fault {
@@ -322,7 +322,7 @@ impl Site {
         })
     }
 
-    /// Waits until there are so many records of this kind. They come to the disk a little after the metric or the page shows
+    /// Waits until there are this many records of this kind. They come to the disk a little after the metric or the page shows
     /// what they say.
     pub(crate) fn journals_all(&self, kind: &str, count: usize) -> Vec<Value> {
         until(

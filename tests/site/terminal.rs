@@ -44,7 +44,7 @@ impl Terminal {
         let mut out = keys.try_clone().expect("a descriptor");
         let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
-            // An error, once nobody has the other end any more.
+            // An error, once the other end is closed.
             while let Ok(length @ 1..) = out.read(&mut bytes) {
                 let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
                 shown.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);

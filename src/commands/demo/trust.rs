@@ -21,7 +21,7 @@ use crate::doctor::{Examined, database::examine};
 use crate::policy::model::PolicySet;
 use crate::prove::page::page;
 use crate::prove::run::{Terms, prove};
-use crate::prove::{TrialVerdict, Halt, ProofReport};
+use crate::prove::{Halt, ProofReport, TrialVerdict};
 use crate::{doctor, prove};
 
 /// How long a decoy is followed.

@@ -95,7 +95,7 @@ fn database() -> (DatabaseLoop, Arc<ManualClock>, Noted, Heard) {
     (database, clock, noted, asks)
 }
 
-/// Whoever acts in these tests writes nothing down.
+/// The acting threads of these tests write no records.
 struct Nobody;
 
 impl Witness for Nobody {
@@ -320,7 +320,7 @@ fn a_listener_that_is_not_there_is_tried_again_later() {
     assert_eq!(after(Class::Backoff), [waiting, None, None]);
 }
 
-/// Whoever acts waits for the disk; a loop does not, whatever it has to have written down.
+/// An acting thread waits for the disk; a loop never does, whatever it records.
 #[test]
 fn a_disk_that_does_not_answer_delays_no_loop() {
     let state = tempfile::tempdir().expect("a folder");
@@ -336,7 +336,7 @@ fn a_disk_that_does_not_answer_delays_no_loop() {
     let pulse = Heartbeat::new(Arc::clone(&host)).pulse("db-prod", Duration::from_secs(30));
     let watcher = EventWatcher::new(&"prod".into(), sink, pulse, host, switch, state.path());
     let (mut database, clock, threads) = watched_by(Box::new(watcher));
-    // Whoever runs these loops holds the disk up: if they waited for it, the test would not end.
+    // This thread blocks the disk and runs the loops: if they waited for the disk, the test would not end.
     for cycle in 0..3 {
         database.poll_if_due();
         assert!(threads.asks.try_recv().is_ok(), "poll {cycle}");

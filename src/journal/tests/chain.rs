@@ -14,7 +14,7 @@ fn folder() -> tempfile::TempDir {
         .expect("a folder")
 }
 
-/// Writes so many records, so many in a file.
+/// Writes this many records, this many to a file.
 fn written(state: &Path, records: u64, in_a_file: u64) {
     let (mut journal, _) = Journal::open(state, now()).expect("opens");
     for id in 1..=records {

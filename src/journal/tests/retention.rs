@@ -15,7 +15,7 @@ fn ten_days() -> Retention {
     }
 }
 
-/// A journal of some files, each with these events, written so many days after the first.
+/// A journal of some files, each with these events, written this many days after the first.
 fn journal_of(state: &Path, files: &[(i64, Vec<Event>)]) -> Journal {
     let (mut journal, _) = Journal::open(state, now()).expect("opens");
     for (number, (day, events)) in files.iter().enumerate() {

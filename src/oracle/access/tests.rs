@@ -39,7 +39,7 @@ fn every_view_that_a_query_names_has_its_row() {
         "USER_RESOURCE_LIMITS",
         "SESSION_PRIVS",
         "ALL_OBJECTS",
-        // A package, for whoever may execute it.
+        // A package, visible to accounts that may execute it.
         "ORAREAPER_GUARD",
     ];
     let text = concat!(include_str!("../sql.rs"), include_str!("../sql/startup.rs"));

@@ -1,6 +1,6 @@
 //! Which accounts are Oracle's own, and which capture or apply changes: by the data dictionary.
 //!
-//! The dictionary of a container tells of its own accounts. In the root the CDB_ views tell of every container's, with CON_ID;
+//! The dictionary of a container has its own accounts. In the root the CDB_ views have those of every container, with CON_ID;
 //! where one of them cannot be read, the root's own dictionary is better than nothing, and the CDB_ view is named among what
 //! is unreadable. What the root grants holds in every container, so it protects in every container.
 
@@ -19,7 +19,7 @@ use crate::oracle::{Cell, Query};
 pub(super) struct AccountsFound {
     pub(super) maintained: Accounts,
     pub(super) maintained_from: Provenance,
-    /// The containers that the CDB_ views speak of; `None` where they are not asked, or cannot be.
+    /// The containers that the CDB_ views cover; `None` where they are not read, or cannot be.
     pub(super) containers: Option<BTreeSet<u32>>,
     pub(super) replication: Accounts,
 }
@@ -27,7 +27,7 @@ pub(super) struct AccountsFound {
 /// CDB$ROOT.
 const ROOT: u32 = 1;
 
-/// Those of Oracle's own that hold the rights among many others say nothing of their holders.
+/// Oracle's own roles that hold these rights among many others: having such a role proves nothing.
 const FOR_MANY_USES: [&str; 8] = [
     "DBA",
     "CDB_DBA",
@@ -48,7 +48,7 @@ const ROLES: [&str; 5] = [
     "XSTREAM_APPLY",
 ];
 
-/// What one container's dictionary, or the root's, says of rights.
+/// The rights in the dictionary of one container, or of the root.
 #[derive(Default)]
 struct Rights {
     holders: HashSet<String>,
@@ -57,7 +57,7 @@ struct Rights {
 }
 
 impl Rights {
-    /// Who holds a right, itself or by a role that leads to it, if these do already. Roles lead from one to the next.
+    /// The accounts and roles that hold a right themselves or by another role, starting from the direct holders.
     fn all_holders(&self, before: &HashSet<String>, granted_before: &[(String, String)]) -> HashSet<String> {
         let mut found: HashSet<String> = before.union(&self.holders).cloned().collect();
         found.retain(|name| !FOR_MANY_USES.contains(&name.as_str()));
@@ -87,7 +87,7 @@ impl Asking<'_> {
         })
     }
 
-    /// Whom rights name as capturing or applying changes, which names no client has to tell.
+    /// The accounts that capture or apply changes, judged by their rights and not by names that a client sets.
     fn replication_accounts(&mut self, in_root: bool) -> Result<Accounts, Error> {
         let mut rights: BTreeMap<Option<u32>, Rights> = BTreeMap::new();
         for dictionary in &startup::HOLDERS {
@@ -114,7 +114,7 @@ impl Asking<'_> {
         Ok(accounts)
     }
 
-    /// The rows of a dictionary view, each with the PDB that it is of; of none where it holds in every container.
+    /// The rows of a dictionary view, each with its PDB; without one if the row applies to every container.
     fn dictionary<T>(
         &mut self,
         of: &Dictionary,
@@ -180,7 +180,7 @@ impl Asking<'_> {
     }
 }
 
-/// The accounts, those that the root has being everybody's.
+/// The accounts; those of the root apply to every container.
 fn by_container(names: Vec<(Option<u32>, String)>) -> Accounts {
     let is_local = |(con_id, _): &(Option<u32>, String)| con_id.is_some_and(|con_id| con_id > ROOT);
     let (local, common): (Vec<_>, Vec<_>) = names.into_iter().partition(is_local);

@@ -247,7 +247,7 @@ fn managed_services_are_recognized() {
     assert_eq!(found(before).service, HostingService::SelfManaged);
 }
 
-/// The same in CDB$ROOT, of which nothing is to be said otherwise.
+/// The same in CDB$ROOT, without any other note.
 fn root(mut differing: Vec<(&'static str, Answer)>) -> Scripted {
     differing.extend([
         ("CON_ID')", Answer::Rows(vec![vec!["1", "CDB$ROOT"]])),
@@ -335,7 +335,7 @@ fn a_root_that_sees_no_pdb_is_told_of() {
         blind.notes
     );
     assert_eq!(found(root("12")).notes, Vec::<Check>::new());
-    // Without V$PDBS nobody can tell, which is said.
+    // Without V$PDBS it is unknown, and a note says so.
     let unable = found(open_database(vec![
         ("CON_ID')", Answer::Rows(vec![vec!["1", "CDB$ROOT"]])),
         ("V$PDBS", Answer::Fails(942)),

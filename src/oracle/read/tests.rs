@@ -275,7 +275,7 @@ fn what_a_session_would_roll_back_is_in_all_its_transactions_and_its_servers() {
                 transaction("1", "A1", "1", "0D", "900", "0"),
                 // Hidden behind an autonomous one.
                 transaction("1", "A2", "20", "0D", "901", "0"),
-                // The same address on another instance is somebody else's.
+                // The same address on another instance belongs to another session.
                 transaction("2", "A3", "7000000", "0D", "902", "0"),
                 child_of_a1,
                 grandchild,

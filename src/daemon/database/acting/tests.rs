@@ -148,7 +148,7 @@ impl Site {
         self.database.share_out();
     }
 
-    /// What one of those who act was told: connections that it is to have, and warrants.
+    /// The orders that one acting thread got: connections to keep, and warrants.
     fn orders(&self, worker: usize) -> (Vec<(Needed, bool)>, Vec<Task>) {
         let (mut standing, mut tasks) = (Vec::new(), Vec::new());
         for order in self.heard.orders(worker) {

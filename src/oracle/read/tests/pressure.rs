@@ -168,7 +168,7 @@ fn in_a_pdb_only_its_own_use_stands_against_its_own_limits() {
     let mut counters = Counters::default();
     let first = all_readings(&mut database, &pdb, &mut counters);
     let expected = [
-        // The three background processes are the CDB's and count against nobody's SESSIONS here.
+        // The three background processes are the CDB's and count against no PDB's SESSIONS.
         ("sessions", 3, Some(100)),
         ("transactions", 1, None),
         ("pga", 7000, Some(10_000)),
