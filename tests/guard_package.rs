@@ -12,7 +12,8 @@ use crate::site::{Driver, PASSWORD, Site, drivers, entry, fetched, not_run, thin
 use orareaper::oracle::{ActingConnection, BlockAnswer, ConnectSlot};
 use orasim::backend::{Client, ConnectTo};
 use orasim::local::{Local, shown};
-use orasim::{Scenario, Server, SessionView, World};
+use orasim::scenario::Length;
+use orasim::{Fault, Scenario, Server, SessionView, Strike, World};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -125,6 +126,19 @@ impl Desk {
         ConnectSlot::new()
             .connect_to_act(&target, LIMIT)
             .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn proof(&self, driver: &Driver) -> (i32, Value) {
+        let output = self
+            .site
+            .command(driver)
+            .args(["--config", "orareaper.yaml", "--log", "error", "prove", "prod"])
+            .args(["--format", "json", "--wait", "6s"])
+            .output()
+            .expect("it runs");
+        let proof = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+        (output.status.code().expect("no signal"), proof)
     }
 
     fn doctor(&self) -> (Option<i32>, Vec<Value>) {
@@ -446,5 +460,60 @@ policies:
             log.contains("rdsadmin_util of Amazon RDS has").then_some(log)
         });
         assert!(told.contains("sharp"), "{told}");
+    }
+}
+
+/// The words of each line of a proof with this verdict.
+fn lines<'p>(proof: &'p Value, verdict: &str) -> Vec<&'p str> {
+    let findings = proof["findings"].as_array().expect("lines").iter();
+    let of_verdict = findings.filter(|line| line["verdict"] == verdict);
+    of_verdict.map(|line| line["what"].as_str().expect("a word")).collect()
+}
+
+#[test]
+fn prove_tries_each_action_by_the_package() {
+    for driver in drivers() {
+        let desk = desk(&driver, DATABASE);
+        // Each reading of a seat takes a second of the database's clock, which stands still otherwise.
+        desk.world.arm(Fault {
+            statement: Some("FROM gv$instance".to_owned()),
+            user: Some("REAPER".to_owned()),
+            call: 1,
+            times: u32::MAX,
+            what: Strike::Advance(Length(1_000)),
+        });
+        std::fs::create_dir_all(desk.site.path("state")).expect("made");
+        let (status, proof) = desk.proof(&driver);
+        assert_eq!(lines(&proof, "differs"), [""; 0], "{proof:#}");
+        // The first has no words in the package, the second none in the release.
+        let untried = ["disconnect that names an instance", "kill force"];
+        assert_eq!(lines(&proof, "could not be tried"), untried, "{proof:#}");
+        assert_eq!((status, &proof["via"]), (0, &Value::from("package")));
+        for line in proof["findings"].as_array().expect("lines") {
+            let statement = line["statement"].as_str().unwrap_or("BEGIN ORAREAPER_OWNER.");
+            assert!(statement.starts_with("BEGIN ORAREAPER_OWNER."), "{line:#}");
+        }
+        assert_eq!(
+            proof["behaviour"]["missing_session"],
+            Value::Null,
+            "a number of the package's own"
+        );
+        let sent = lines(&proof, "as assumed")
+            .iter()
+            .filter(|what| what.starts_with("kill on instance "))
+            .count();
+        assert_eq!(sent, 1, "{proof:#}");
+        assert!(desk.log().len() > 20);
+        for kill in desk.world.kills() {
+            assert_eq!((kill.by.as_str(), kill.group.as_deref()), ("REAPER", None), "{kill:?}");
+        }
+
+        desk.as_dba("REVOKE EXECUTE ON orareaper_owner.orareaper_guard FROM reaper");
+        let (status, proof) = desk.proof(&driver);
+        assert_eq!(status, 2, "{proof:#}");
+        assert!(
+            lines(&proof, "could not be tried").contains(&"kill immediate"),
+            "{proof:#}"
+        );
     }
 }

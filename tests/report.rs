@@ -16,6 +16,7 @@ use orareaper::decide::under_way::UnderWay;
 use orareaper::decide::verify::Following;
 use orareaper::export::parse;
 use orareaper::gaps::notes;
+use orareaper::oracle::capabilities::Way;
 use orareaper::policy::condition::{Comparison, Condition, Constant, Operand, Phrase, SessionStatus};
 use orareaper::policy::model::{Action, KillClause, Limits, Mode, OrderKey, Origin, Policy, PolicySet};
 use orareaper::report::{Report, ReportFormat, ReportSubject, together};
@@ -167,6 +168,7 @@ fn report_of(cycle: &Cycle) -> Report {
         plan: &cycle.plan,
         ruling: &cycle.ruling,
         notes: &cycle.notes,
+        way: Way::AlterSystem,
     })
 }
 

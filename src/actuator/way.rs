@@ -85,7 +85,7 @@ fn rds(action: Action, key: SessionKey, sql_id: Option<&str>) -> Result<String, 
 /// What came of it, by the number in the answer.
 ///
 /// A call that did not compile was not made: the package is missing, invalid or not granted.
-pub(super) const fn outcome(way: Way, code: u32) -> Outcome {
+pub(crate) const fn outcome(way: Way, code: u32) -> Outcome {
     match (way, code) {
         (Way::Package { .. } | Way::RdsAdmin, 4063 | 4067 | 6508 | 6550) => Outcome::Failed,
         (Way::Package { .. }, code) => guard::outcome_of(code),

@@ -23,6 +23,7 @@ use crate::decide::pressure::Readings;
 use crate::decide::protect::ProtectionFacts;
 use crate::gaps::notes;
 use crate::oracle::Class;
+use crate::oracle::capabilities::Way;
 use crate::policy::model::PolicySet;
 use crate::session::column::Columns;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
@@ -55,6 +56,8 @@ pub(crate) struct DatabaseSessions {
     pub(crate) here: Here,
     /// What the protections need to know of the database.
     pub(crate) facts: ProtectionFacts,
+    /// How sessions are ended there: what a file does not say is ALTER SYSTEM.
+    pub(crate) way: Way,
     /// The notes to show before the sessions.
     pub(crate) notes: Vec<String>,
     readings: Readings,
@@ -189,6 +192,7 @@ impl Rules {
             here: rules.configured(Due::Always),
             rules,
             facts: ProtectionFacts::default(),
+            way: Way::AlterSystem,
             notes: saved.notes,
             readings: Readings::default(),
         }))
@@ -263,6 +267,7 @@ impl DatabaseReader {
             rules: self.rules.clone(),
             here,
             facts: capabilities.facts(&[capabilities.own]),
+            way: capabilities.way(),
             notes: said,
             snapshot: polled.snapshot,
             readings: polled.readings,

@@ -47,6 +47,7 @@ fn report(look: &DatabaseSessions, arguments: &PlanArgs) -> Report {
         plan: &cycle.plan,
         ruling: &cycle.ruling,
         notes: &look.notes,
+        way: look.way,
     })
 }
 

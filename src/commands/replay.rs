@@ -14,6 +14,7 @@ use crate::commands::look;
 use crate::commands::progress::ProgressBarLine;
 use crate::commands::{deliver, fail, say, style_for};
 use crate::decide::in_force::{Rhythm, RunMode};
+use crate::oracle::capabilities::Way;
 use crate::policy::model::PolicySet;
 use crate::recording::{Next, RecordedSnapshot, RecordingReader};
 use crate::replay::{Replay, ReplaySetting, ReplayedCycle};
@@ -128,6 +129,7 @@ impl PlanLines {
             plan: &step.cycle.plan,
             ruling: &step.cycle.ruling,
             notes: &[],
+            way: Way::AlterSystem,
         });
         out.write_all(report.to_json().as_bytes())
     }

@@ -119,5 +119,6 @@ pub(crate) fn of(view: &CycleView<'_>, mode: RunMode) -> Report {
         plan: &view.cycle.plan,
         ruling: &view.cycle.ruling,
         notes: &notes,
+        way: view.polled.capabilities.way(),
     })
 }

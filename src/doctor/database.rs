@@ -192,7 +192,7 @@ impl Examination<'_> {
             Needed::Each(instances) => instances.len(),
         };
         if let Some((connection, _)) = poller.connection() {
-            self.own_limits(connection, &capabilities.own_username, 1 + acting, &polled.unreadable);
+            self.own_limits(connection, &capabilities.own_username, acting, &polled.unreadable);
         }
         self.clocks(polled);
         Acts {
@@ -236,7 +236,7 @@ impl Examination<'_> {
         self.checks.extend(unreadable.iter().map(Unreadable::check));
         self.readable_views(outline.shape, needs, &unreadable);
         let (connection, _) = poller.connection()?;
-        self.own_limits(connection, &outline.username, 2, &unreadable);
+        self.own_limits(connection, &outline.username, 1, &unreadable);
         let running = self.rules.configured(Due::Always);
         Some(Acts {
             service: outline.service,
@@ -369,17 +369,12 @@ impl Examination<'_> {
     }
 
     /// What limits the account, and the character set. A view that is missing for it is said of that view.
-    fn own_limits(
-        &mut self,
-        connection: &mut dyn Connection,
-        user: &str,
-        connections: usize,
-        unreadable: &[Unreadable],
-    ) {
+    fn own_limits(&mut self, connection: &mut dyn Connection, user: &str, acting: usize, unreadable: &[Unreadable]) {
         let limit = self.database.call_timeout;
         let of = limits::Use {
             poll: self.database.poll,
-            connections,
+            connections: 1 + acting,
+            at_most: 1 + acting * usize::try_from(self.rules.limits().parallel).unwrap_or(usize::MAX),
         };
         match account::standing(connection, limit) {
             Ok(standing) => self.add(limits::account(user, &standing)),

@@ -22,6 +22,8 @@ pub(crate) struct Use {
     pub(crate) poll: Duration,
     /// How many it keeps.
     pub(crate) connections: usize,
+    /// The most that it has at the same time, while `parallel` actions are under way.
+    pub(crate) at_most: usize,
 }
 
 impl Use {
@@ -84,21 +86,12 @@ pub(crate) fn profile(user: &str, limits: &BTreeMap<String, String>, of: Use, in
     // UNLIMITED and DEFAULT are no numbers.
     let limit = |name: &str| limits.get(name).and_then(|limit| limit.trim().parse::<i64>().ok());
     let mut found = Vec::new();
-    let mut missing = |about: &str, text: String, remedy: &str| {
-        found.push(Check::new(Id::Profile, about, State::Missing, text).with(remedy));
-    };
     // SESSIONS_PER_USER too is a resource, which counts only with RESOURCE_LIMIT.
     if in_force != Some(false) {
-        if let Some(most) = limit("SESSIONS_PER_USER")
-            && most < i64::try_from(of.connections).unwrap_or(i64::MAX)
-        {
-            let needs = of.connections;
-            missing(
-                "SESSIONS_PER_USER",
-                format!("the profile of {user} allows {most} sessions, and the daemon keeps {needs}"),
-                "raise SESSIONS_PER_USER in the account's profile, with some to spare for `plan` and `doctor`",
-            );
-        }
+        found.extend(limit("SESSIONS_PER_USER").and_then(|most| sessions(user, most, of)));
+        let mut missing = |about: &str, text: String, remedy: &str| {
+            found.push(Check::new(Id::Profile, about, State::Missing, text).with(remedy));
+        };
         if let Some(minutes) = limit("IDLE_TIME").filter(|minutes| of.is_cut_by(*minutes)) {
             let every = Span(of.seconds());
             missing(
@@ -128,6 +121,25 @@ pub(crate) fn profile(user: &str, limits: &BTreeMap<String, String>, of: Use, in
         found.push(Check::new(Id::Profile, user, State::Fine, shown.join(", ")));
     }
     found
+}
+
+/// SESSIONS_PER_USER, if it is too low.
+fn sessions(user: &str, most: i64, of: Use) -> Option<Check> {
+    let is_below = |count: usize| most < i64::try_from(count).unwrap_or(i64::MAX);
+    let (state, why) = if is_below(of.connections) {
+        (State::Missing, format!("and the daemon keeps {}", of.connections))
+    } else if is_below(of.at_most) {
+        let more = format!(
+            "and the daemon needs up to {}: fewer actions than `parallel` run at the same time",
+            of.at_most
+        );
+        (State::Note, more)
+    } else {
+        return None;
+    };
+    let found = format!("the profile of {user} allows {most} sessions, {why}");
+    let remedy = "raise SESSIONS_PER_USER in the account's profile, with some to spare for `plan` and `doctor`";
+    Some(Check::new(Id::Profile, "SESSIONS_PER_USER", state, found).with(remedy))
 }
 
 /// MAX_IDLE_TIME and MAX_IDLE_BLOCKER_TIME. The latter strikes an idle session also when the instance is about to reach its limit of
@@ -171,6 +183,7 @@ mod tests {
     const OFTEN: Use = Use {
         poll: Duration::from_secs(15),
         connections: 2,
+        at_most: 3,
     };
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -201,7 +214,11 @@ mod tests {
             ("CONNECT_TIME", "UNLIMITED"),
         ];
         assert_eq!(judged(&unlimited, OFTEN, None), fine);
-        assert_eq!(judged(&[("SESSIONS_PER_USER", "2")], OFTEN, None), fine);
+        assert_eq!(judged(&[("SESSIONS_PER_USER", "3")], OFTEN, None), fine);
+        assert_eq!(
+            judged(&[("SESSIONS_PER_USER", "2")], OFTEN, None),
+            vec![("SESSIONS_PER_USER".to_owned(), State::Note)]
+        );
         assert_eq!(
             judged(&[("SESSIONS_PER_USER", "1")], OFTEN, None),
             missing("SESSIONS_PER_USER")

@@ -331,7 +331,7 @@ pub struct Capabilities {
 
 /// How a session is ended on a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub enum Way {
     /// By a statement of the account itself.
     AlterSystem,
     /// By the guard package.
@@ -355,6 +355,16 @@ impl Way {
             (Some(Via::AlterSystem), _) | (None, HostingService::SelfManaged | HostingService::Autonomous) => {
                 Way::AlterSystem
             }
+        }
+    }
+
+    /// The configuration's word for it.
+    #[must_use]
+    pub(crate) const fn via(self) -> Via {
+        match self {
+            Way::AlterSystem => Via::AlterSystem,
+            Way::Package { .. } => Via::Package,
+            Way::RdsAdmin => Via::Rds,
         }
     }
 }

@@ -163,6 +163,8 @@ pub(crate) struct ProofReport {
     pub(crate) driver: &'static str,
     /// Whether it has containers, and which one this is: `no containers`, `CDB$ROOT`, `PDB`.
     pub(crate) container: &'static str,
+    /// How sessions are ended there, in the configuration's word.
+    pub(crate) via: &'static str,
     /// How many instances it has.
     pub(crate) instances: usize,
     /// DATABASE_ROLE and OPEN_MODE.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::actuator::decoy::DecoyAttempt;
-use crate::actuator::outcome_of;
+use crate::actuator::way;
 use crate::clock::Clock;
 use crate::daemon::messages::Needs;
 use crate::daemon::pause::Switch;
 use crate::daemon::poller::Poller;
 use crate::daemon::reach::Reach;
 use crate::decide::outcome::Outcome;
-use crate::oracle::capabilities::{Capabilities, Container};
+use crate::oracle::capabilities::{Capabilities, Container, Way};
 use crate::oracle::{collect, decoy};
 use crate::policy::model::{Action, KillClause};
 use crate::prove::stage::{DecoyReading, Player, Sent, Stage};
@@ -93,6 +93,7 @@ fn proof(terms: &Terms<'_>, capabilities: &Capabilities, findings: Vec<Finding>,
             Container::Root => "CDB$ROOT",
             Container::Pdb => "PDB",
         },
+        via: capabilities.way().via().name(),
         instances: capabilities.instances.len(),
         role: format!("{}, {}", capabilities.role, capabilities.open_mode),
         taken_at: terms.clock.utc(),
@@ -335,9 +336,13 @@ impl Proving<'_> {
             let sent = proving
                 .stage
                 .send(departed, DecoyAttempt::Action(PLAIN_KILL, None), &look)?;
-            let (finding, code) = answered(blank, sent, Outcome::AlreadyGone);
-            proving.behaviour.missing_session = code;
-            proving.may_not = refused(&finding);
+            let way = proving.stage.way()?;
+            let (finding, outcome) = answered(blank, sent, way, Outcome::AlreadyGone);
+            // A package's own number says nothing about the statement.
+            proving.behaviour.missing_session = finding.said_by(outcome).filter(|_| way == Way::AlterSystem);
+            if outcome == Some(Outcome::Failed) {
+                proving.may_not = Some(finding.found.clone());
+            }
             Ok(finding)
         })?;
         self.add(finding);
@@ -351,17 +356,25 @@ impl Proving<'_> {
             "it is refused: DISCONNECT SESSION takes no instance",
         );
         let finding = self.with_decoy(|proving, player| {
-            if !proving.stage.is_alone(player.decoy.key())? {
+            let way = proving.stage.way()?;
+            let is_alone = proving.stage.is_alone(player.decoy.key())?;
+            if let Some(found) = match (way, is_alone) {
+                (Way::AlterSystem, true) => None,
+                (Way::AlterSystem, false) => Some(SHARED),
+                (Way::Package { .. } | Way::RdsAdmin, _) => {
+                    Some("sessions are ended by a package here, which has no such call")
+                }
+            } {
                 return Ok(Finding {
-                    found: SHARED.to_owned(),
+                    found: found.to_owned(),
                     ..blank
                 });
             }
             let look = proving.stage.look(player.decoy.key())?;
             let again = player.decoy.again(&look.seat);
             let sent = proving.stage.send(again, DecoyAttempt::DisconnectWithInstance, &look)?;
-            let (finding, code) = answered(blank, sent, Outcome::Unsupported);
-            proving.behaviour.disconnect_with_instance = code;
+            let (finding, outcome) = answered(blank, sent, way, Outcome::Unsupported);
+            proving.behaviour.disconnect_with_instance = finding.said_by(outcome);
             Ok(finding)
         })?;
         self.add(finding);
@@ -429,12 +442,6 @@ impl Proving<'_> {
     }
 }
 
-/// The database's message, if it refused the statement because a right is missing.
-fn refused(finding: &Finding) -> Option<String> {
-    let answer = finding.sent.as_ref()?.answer?;
-    (outcome_of(answer) == Outcome::Failed).then(|| finding.found.clone())
-}
-
 fn untried_action(action: Action, why: &str) -> Finding {
     Finding {
         found: why.to_owned(),
@@ -442,8 +449,16 @@ fn untried_action(action: Action, why: &str) -> Finding {
     }
 }
 
-/// The finding for a statement of which only the answer counts, and the answer's number, if it tells something about the database.
-fn answered(blank: Finding, sent: Option<Sent>, assumed: Outcome) -> (Finding, Option<u32>) {
+impl Finding {
+    /// The number in the answer, if it says something about the database: one that came of a missing right does not.
+    fn said_by(&self, outcome: Option<Outcome>) -> Option<u32> {
+        let answer = self.sent.as_ref()?.answer;
+        answer.filter(|_| outcome.is_some_and(|outcome| outcome != Outcome::Failed))
+    }
+}
+
+/// The line of a statement of which only the answer counts, and what that answer means, if there is one.
+fn answered(blank: Finding, sent: Option<Sent>, way: Way, assumed: Outcome) -> (Finding, Option<Outcome>) {
     let Some(sent) = sent else {
         let found = "the decoy was gone before the statement".to_owned();
         return (Finding { found, ..blank }, None);
@@ -455,13 +470,12 @@ fn answered(blank: Finding, sent: Option<Sent>, assumed: Outcome) -> (Finding, O
             return (Finding { found, ..blank }, None);
         }
     };
-    let outcome = outcome_of(answer.code);
-    let says = outcome != Outcome::Failed;
+    let outcome = way::outcome(way, answer.code);
     let finding = Finding {
-        verdict: if says {
-            verdict(outcome == assumed)
-        } else {
+        verdict: if outcome == Outcome::Failed {
             TrialVerdict::Untried
+        } else {
+            verdict(outcome == assumed)
         },
         found: words(answer.code, &answer.message),
         sent: Some(SentStatement {
@@ -472,5 +486,5 @@ fn answered(blank: Finding, sent: Option<Sent>, assumed: Outcome) -> (Finding, O
         }),
         ..blank
     };
-    (finding, says.then_some(answer.code))
+    (finding, Some(outcome))
 }

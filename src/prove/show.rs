@@ -21,11 +21,12 @@ pub(super) fn heading(proof: &ProofReport) -> String {
         several => format!("{several} instances"),
     };
     format!(
-        "Oracle Database {}, {}, {instances}, {}; driver {}; {}",
+        "Oracle Database {}, {}, {instances}, {}; driver {}; via {}; {}",
         proof.release,
         proof.container,
         proof.role,
         proof.driver,
+        proof.via,
         proof.taken_at.format("%Y-%m-%dT%H:%M:%SZ")
     )
 }
@@ -112,6 +113,7 @@ struct ProofJson<'a> {
     release: &'a str,
     driver: &'static str,
     container: &'static str,
+    via: &'static str,
     instances: usize,
     role: &'a str,
     taken_at: String,
@@ -150,6 +152,7 @@ pub(crate) fn json(proof: &ProofReport) -> String {
         release: &proof.release,
         driver: proof.driver,
         container: proof.container,
+        via: proof.via,
         instances: proof.instances,
         role: &proof.role,
         taken_at: proof.taken_at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),

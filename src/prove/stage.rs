@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use crate::actuator::decoy::{DecoyAttempt, attempt};
 use crate::actuator::door::{Door, DoorAnswer, Permission};
+use crate::actuator::way;
 use crate::clock::Clock;
 use crate::columns_needed::ALWAYS;
 use crate::daemon::pause::Switch;
@@ -15,9 +16,8 @@ use crate::daemon::reach::Reach;
 use crate::decide::guard::{Again, Decoy};
 use crate::decide::outcome::Outcome;
 use crate::decide::plan::company::has_a_process;
-use crate::oracle::capabilities::Capabilities;
+use crate::oracle::capabilities::{Capabilities, Way};
 use crate::oracle::decoy::told;
-use crate::oracle::probe::probe;
 use crate::oracle::read::{read_same_process, read_server, read_snapshot};
 use crate::oracle::sql::Scope;
 use crate::oracle::{ActingConnection, BlockAnswer, Class, ConnectSlot, DecoyConnection, Error, TextForm};
@@ -201,7 +201,7 @@ impl<'a> Stage<'a> {
         if self.acting.as_ref().is_none_or(|acting| acting.connection.is_lost()) {
             self.acting = None;
             let mut connection = self.reach.connect_to_act(&self.slot, None)?;
-            let mut capabilities = probe(&mut *connection, self.reach.call_limit)?;
+            let mut capabilities = way::probe(&mut *connection, self.reach.via, self.reach.call_limit)?;
             capabilities.texts = self.texts;
             self.acting = Some(Hand {
                 connection,
@@ -215,6 +215,11 @@ impl<'a> Stage<'a> {
     /// The instance of the connection that acts.
     pub(super) fn connected(&mut self) -> Result<u32, Error> {
         Ok(self.acting()?.capabilities.own.inst_id)
+    }
+
+    /// The way in which the daemon would end sessions here.
+    pub(super) fn way(&mut self) -> Result<Way, Error> {
+        Ok(self.acting()?.capabilities.way())
     }
 
     /// Reads a decoy's seat over the connection that acts, as the daemon does right before a statement.
@@ -286,11 +291,11 @@ impl<'a> Stage<'a> {
         };
         let (clock, switch) = (self.clock, self.switch);
         let acting = self.acting()?;
-        let connected = acting.capabilities.own.inst_id;
+        let by = (acting.capabilities.way(), acting.capabilities.own.inst_id);
         let permit = Permit { switch };
         let mut door = Door::new(&mut *acting.connection, &permit);
         let began = clock.now();
-        let answer = attempt(again, what, connected, (&mut door, look.now), limit);
+        let answer = attempt(again, what, by, (&mut door, look.now), limit);
         let waited = clock.now().since(began);
         match answer {
             Err(why) => Err(Halt::Failed(Error::new(Class::Bug, "act on a decoy", why.to_string()))),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::actuator::decoy::DecoyAttempt;
-use crate::actuator::outcome_of;
+use crate::actuator::way;
 use crate::clock::Monotonic;
 use crate::decide::outcome::Outcome;
 use crate::oracle::decoy::{NOTHING, told_words};
@@ -245,7 +245,7 @@ fn play(
         Ok(answer) => answer.clone(),
         Err(error) => return untried(format!("no answer: {error}")),
     };
-    let outcome = outcome_of(answer.code);
+    let outcome = way::outcome(stage.way()?, answer.code);
     if outcome == Outcome::AlreadyGone && stage.look(key)?.row.is_none() {
         return untried("the decoy was gone before the statement came");
     }

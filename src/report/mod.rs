@@ -25,11 +25,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::actuator::way::wording;
 use crate::decide::guard::Ruling;
 use crate::decide::in_force::RunMode;
 use crate::decide::plan::Plan;
 pub(crate) use crate::decide::reason::DecisionCounts;
 use crate::decide::reason::{OpenBreaker, Verdict};
+use crate::oracle::capabilities::Way;
 use crate::policy::model::{Action, PolicySet};
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
@@ -60,6 +62,8 @@ pub struct ReportSubject<'a> {
     pub ruling: &'a Ruling,
     /// Notes that come first.
     pub notes: &'a [String],
+    /// How sessions are ended on that database, which words the statements.
+    pub way: Way,
 }
 
 /// One cycle's decisions with everything that a report shows.
@@ -410,7 +414,8 @@ fn line(subject: &ReportSubject<'_>, decision: &crate::decide::guard::Decision) 
     // As it would be sent on the session's own instance.
     let statement = action.zip(snapshot.key(row)).and_then(|(action, key)| {
         let sql_id = snapshot.text(row, Column::SqlId);
-        crate::actuator::statement(action, key, sql_id, key.inst_id).ok()
+        let wording = wording(subject.way, action, key, sql_id, key.inst_id).ok()?;
+        Some(wording.text().to_owned())
     });
     let Who {
         inst_id,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::actuator::statement;
+use crate::actuator::way::wording;
 use crate::daemon::database::DatabaseLoop;
 use crate::daemon::database::orders::Polling;
 use crate::daemon::messages::Polled;
@@ -258,8 +258,8 @@ impl DatabaseLoop {
         let mut text = explanation.to_text(style);
         evidence(&mut text, &polled.snapshot, row, style);
         let sql_id = polled.snapshot.text(row, Column::SqlId);
-        match statement(action, key, sql_id, key.inst_id) {
-            Ok(statement) => push(&mut text, &format!("\nstatement: {statement}")),
+        match wording(polled.capabilities.way(), action, key, sql_id, key.inst_id) {
+            Ok(wording) => push(&mut text, &format!("\nstatement: {}", wording.text())),
             Err(none) => push(&mut text, &format!("\nno statement: {none}")),
         }
         OrderStep::Shown {

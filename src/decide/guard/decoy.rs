@@ -50,22 +50,10 @@ impl Again {
     }
 }
 
-/// Whether the one quoted text of a statement names this session, and the instance, if it names one, is its own.
-pub(super) fn names(text: &str, key: SessionKey) -> bool {
-    let mut quoted = text.split('\'');
-    let (Some(_), Some(named), Some(_), None) = (quoted.next(), quoted.next(), quoted.next(), quoted.next()) else {
-        return false;
-    };
-    let mut parts = named.split(',').map(str::trim);
-    let is = |part: Option<&str>, number: u32| part == Some(number.to_string().as_str());
-    is(parts.next(), key.sid)
-        && is(parts.next(), key.serial)
-        && parts.all(|part| part.strip_prefix('@').is_none_or(|inst| is(Some(inst), key.inst_id)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::guard::Wording;
     use crate::session::column::Column;
     use crate::session::snapshot::{Cell, Instance, SnapshotSource};
     use crate::session::time::DbTime;
@@ -111,25 +99,9 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_that_names_another_session_is_told() {
-        for (text, is) in [
-            ("KILL '12,7,@1' IMMEDIATE", true),
-            ("CANCEL '12, 7, @1, 8yds4k9tqmh3u'", true),
-            ("KILL '12,7'", true),
-            ("KILL '12,7,@2'", false),
-            ("KILL '12,70'", false),
-            ("KILL '112,7'", false),
-            ("KILL '12,7' '13,7'", false),
-            ("KILL 12,7", false),
-        ] {
-            assert_eq!(names(text, key(7)), is, "{text}");
-        }
-    }
-
-    #[test]
     #[should_panic(expected = "names another session")]
     fn such_a_statement_is_never_made() {
         let again = Decoy::reported(key(7)).again(&seat(&[7], true)).expect("it is there");
-        let _ = again.statement("KILL '12,8'".to_owned());
+        let _ = again.statement(Wording::Statement("KILL '12,8'".to_owned()));
     }
 }
