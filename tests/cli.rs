@@ -514,7 +514,7 @@ fn a_plan_whose_breaker_is_open_says_so_in_its_heading_whatever_is_pending() {
     let heading = ran.out.lines().find(|line| line.starts_with("idle (dry-run, kill)"));
     assert_eq!(
         heading,
-        Some("idle (dry-run, kill): breaker open, nobody is acted on: 8 pending"),
+        Some("idle (dry-run, kill): breaker open, no session is acted on: 8 pending"),
         "{}{}",
         ran.out,
         ran.err

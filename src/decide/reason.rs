@@ -434,7 +434,7 @@ impl About<'_> {
             Standing::Exempt(at) => exempted(&self.set.exemptions[*at], self.snapshot, self.row),
             Standing::Followed(earlier) => earlier.to_string(),
             Standing::Escalating { last, next } if last == next => {
-                format!("nobody knows whether {last} was done, so it is done again")
+                format!("it is unknown whether {last} was done, so it is done again")
             }
             Standing::Escalating { last, next } => format!("{last} has not ended it, escalating to {next}"),
         }

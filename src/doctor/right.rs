@@ -57,7 +57,10 @@ fn by_privilege(held: Result<bool, Error>, acts: &Acts) -> Check {
     let grant = access::grant_privilege(PRIVILEGE, grantee);
     let check = |state, found: &str| Check::new(Id::RightToAct, PRIVILEGE, state, found);
     match (acts.service, held) {
-        (HostingService::AmazonRds, _) => check(State::Note, "Amazon RDS grants nobody the privilege to end sessions"),
+        (HostingService::AmazonRds, _) => check(
+            State::Note,
+            "Amazon RDS grants no account the privilege to end sessions",
+        ),
         (HostingService::SelfManaged | HostingService::Autonomous, Err(error)) => {
             check(State::Untried, &error.to_string())
         }

@@ -158,7 +158,7 @@ pub enum Event {
         /// Who ended the pause.
         by: String,
     },
-    /// The journal takes no records any more, so nobody is acted on.
+    /// The journal takes no records any more, so no session is acted on.
     JournalFails {
         /// Why.
         error: String,

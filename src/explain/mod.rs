@@ -27,7 +27,7 @@ use crate::decide::protect::{ProtectionFacts, Under, because, by_transaction, pr
 use crate::decide::reason::{Standing, Verdict};
 use crate::policy::condition::{Condition, Phrase};
 use crate::policy::model::{Action, Exemption, Policy, Protection};
-use crate::report::Who;
+use crate::report::ShownSession;
 use crate::session::column::Column;
 use crate::session::snapshot::{Field, Snapshot};
 
@@ -184,7 +184,7 @@ pub(crate) struct Explanation {
     /// The database.
     pub(crate) database: String,
     /// The session.
-    pub(crate) who: Who,
+    pub(crate) who: ShownSession,
     /// All protections in the order in which they are checked, each with the reason if it applies.
     pub(crate) protections: Vec<(Protection, Option<String>)>,
     /// All exemptions.
@@ -274,7 +274,7 @@ impl Explanation {
             (0..subject.rules.set().policies.len()).filter(|index| subject.only.is_none_or(|only| only == *index));
         Explanation {
             database: subject.database.to_owned(),
-            who: Who::of(&one, 0),
+            who: ShownSession::of(&one, 0),
             protections: Protection::ALL.into_iter().map(protection).collect(),
             exemptions: subject
                 .rules

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::report::Who;
+use crate::report::ShownSession;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::terminal::visible::visible;
@@ -111,7 +111,7 @@ impl SessionName {
             .filter(|row| self.serial.is_none() || snapshot.id(*row, Column::Serial) == self.serial)
             .filter_map(|row| {
                 let sid = snapshot.id(row, Column::Sid)?.to_string();
-                let whole = Who::of(snapshot, row).session();
+                let whole = ShownSession::of(snapshot, row).session();
                 Some((sid.clone(), if self.serial.is_some() { whole } else { sid }))
             })
             .collect();
@@ -138,7 +138,7 @@ fn listed(snapshot: &Snapshot, rows: &[usize]) -> String {
         .iter()
         .take(LISTED)
         .map(|row| {
-            let who = Who::of(snapshot, *row);
+            let who = ShownSession::of(snapshot, *row);
             let user = who.username.as_deref().map_or_else(|| "no user".into(), visible);
             format!("{} ({user})", who.session())
         })

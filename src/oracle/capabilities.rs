@@ -390,7 +390,7 @@ pub(crate) enum Reason {
         /// The release of this database.
         connected: Release,
     },
-    /// Amazon RDS grants nobody the privilege.
+    /// Amazon RDS grants no account the privilege.
     AmazonRds,
     /// Amazon's package has no such clause.
     NotInRds,
@@ -418,7 +418,7 @@ impl fmt::Display for Reason {
                 "{clause} is documented from release {first} on, this database is {connected}"
             ),
             Reason::AmazonRds => f.write_str(
-                "Amazon RDS grants nobody the privilege to end sessions; its own package rdsadmin_util ends sessions there: leave \
+                "Amazon RDS grants no account the privilege to end sessions; its own package rdsadmin_util ends sessions there: leave \
                  `via` out, or write `via: rds`",
             ),
             Reason::NotInRds => f.write_str(
@@ -484,7 +484,7 @@ impl Capabilities {
             },
             (Way::AlterSystem | Way::Package { .. }, HostingService::SelfManaged) => {}
         }
-        // An open mode that cannot be read is said of its view.
+        // If the open mode cannot be read, the finding about its view says so.
         if matches!(self.way(), Way::Package { .. }) && !matches!(self.open_mode.as_str(), "" | "READ WRITE") {
             return Err(Reason::PackageReadOnly);
         }

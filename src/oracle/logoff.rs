@@ -31,8 +31,8 @@ impl Drop for Counted {
 }
 
 impl Logoffs {
-    /// Drops a driver's connection, which logs it off, on a thread of its own; waits for that no longer than `grace`. Its
-    /// socket is shut down where that takes too long, or too many hang already.
+    /// Drops a driver's connection, which logs it off, on a thread of its own, and waits at most `grace`. If the logoff
+    /// takes longer, or too many hang already, its socket is shut down.
     pub(super) fn log_off<C: Send + 'static>(&self, connection: C, socket: Option<Socket>, grace: Duration) {
         if self.0.fetch_add(1, Ordering::Relaxed) >= MAX_LOGOFFS {
             self.0.fetch_sub(1, Ordering::Relaxed);

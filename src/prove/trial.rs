@@ -1,4 +1,4 @@
-//! One trial: a decoy, made idle, busy or in a transaction, one action on it, and what is seen of it.
+//! One trial: a decoy, made idle, busy or in a transaction, one action on it, and the observation.
 
 use std::time::Duration;
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::csv::inert;
 use super::text::{shown, status_words};
-use super::{Who, iso};
+use super::{ShownSession, iso};
 use crate::decide::evaluate::columns_of;
 use crate::decide::evaluate::reason::shown as shown_value;
 use crate::decide::evaluate::{evaluate, truth::Truth};
@@ -41,7 +41,7 @@ pub(crate) struct Opinion {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     /// Who it is.
-    pub(crate) who: Who,
+    pub(crate) who: ShownSession,
     /// Further columns of the condition: the value for people, and the exact value.
     pub(crate) values: Vec<(Column, String, serde_json::Value)>,
     /// The decisions of the policies whose condition holds for it, in file and list order.
@@ -115,7 +115,7 @@ impl Listing {
         let hidden = before - rows.len();
         rows.sort_by_key(|row| (snapshot.id(*row, Column::InstId), snapshot.id(*row, Column::Sid)));
         let listed = |row: usize| Listed {
-            who: Who::of(snapshot, row),
+            who: ShownSession::of(snapshot, row),
             values: more
                 .iter()
                 .map(|column| {

@@ -123,7 +123,7 @@ impl PolicyPart {
         }
         let decided = self.summary.words();
         if self.refused {
-            format!("breaker open, nobody is acted on: {decided}")
+            format!("breaker open, no session is acted on: {decided}")
         } else {
             decided
         }
@@ -359,7 +359,7 @@ fn session_name(sid: Option<u32>, serial: Option<u32>, inst_id: Option<u32>) -> 
 
 /// What every report shows of a session itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Who {
+pub(crate) struct ShownSession {
     /// INST_ID.
     pub(crate) inst_id: Option<u32>,
     /// SID.
@@ -380,14 +380,14 @@ pub(crate) struct Who {
     pub(crate) last_call_et: Option<i64>,
 }
 
-impl Who {
+impl ShownSession {
     /// The session of a row.
     #[must_use]
-    pub(crate) fn of(snapshot: &Snapshot, row: usize) -> Who {
+    pub(crate) fn of(snapshot: &Snapshot, row: usize) -> ShownSession {
         let text = |column| snapshot.text(row, column).map(str::to_owned);
         let utc_offset = snapshot.clock().map_or(0, |clock| clock.utc_offset);
         let logon_time = snapshot.number(row, Column::LogonTime);
-        Who {
+        ShownSession {
             inst_id: snapshot.id(row, Column::InstId),
             sid: snapshot.id(row, Column::Sid),
             serial: snapshot.id(row, Column::Serial),
@@ -417,7 +417,7 @@ fn line(subject: &ReportSubject<'_>, decision: &crate::decide::guard::Decision) 
         let wording = wording(subject.way, action, key, sql_id, key.inst_id).ok()?;
         Some(wording.text().to_owned())
     });
-    let Who {
+    let ShownSession {
         inst_id,
         sid,
         serial,
@@ -427,7 +427,7 @@ fn line(subject: &ReportSubject<'_>, decision: &crate::decide::guard::Decision) 
         machine,
         status,
         last_call_et,
-    } = Who::of(snapshot, row);
+    } = ShownSession::of(snapshot, row);
     ReportLine {
         inst_id,
         sid,

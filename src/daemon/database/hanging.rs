@@ -38,7 +38,7 @@ impl DatabaseLoop {
         self.watcher.hanging(&self.settings.name, self.crew.lost());
         for taken in hangs {
             let without = if all {
-                "nobody is acted on here"
+                "no session is acted on here"
             } else {
                 "its connection acts no more, the others go on,"
             };

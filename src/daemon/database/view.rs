@@ -56,7 +56,7 @@ impl CycleView<'_> {
         notes.extend(
             self.blackout
                 .iter()
-                .map(|blackout| format!("{blackout}: nobody is acted on")),
+                .map(|blackout| format!("{blackout}: no session is acted on")),
         );
         if self.is_stale() {
             notes.push(READ_TOO_SLOWLY.to_owned());

@@ -165,6 +165,17 @@ fn possible(terms: &[PressureCondition], expr: &Expr) -> Result<(), Mistake> {
 
 /// Whether the first requires more of a resource than the second allows.
 fn excludes(first: &PressureCondition, second: &PressureCondition) -> bool {
+    let Some([(op, least), (other_op, most)]) = of_one_resource(first, second) else {
+        return false;
+    };
+    let asks = matches!(op, Comparison::Greater | Comparison::GreaterOrEqual | Comparison::Equal);
+    let allows = matches!(other_op, Comparison::Less | Comparison::LessOrEqual | Comparison::Equal);
+    let both_reached = !matches!(op, Comparison::Greater) && !matches!(other_op, Comparison::Less);
+    asks && allows && (least > most || least == most && !both_reached)
+}
+
+/// The operators and marks of two conditions, if each is one comparison of the same resource with the same kind of mark.
+fn of_one_resource(first: &PressureCondition, second: &PressureCondition) -> Option<[(Comparison, i64); 2]> {
     let (
         PressureCondition::Compare { resource, op, mark },
         PressureCondition::Compare {
@@ -174,17 +185,14 @@ fn excludes(first: &PressureCondition, second: &PressureCondition) -> bool {
         },
     ) = (first, second)
     else {
-        return false;
+        return None;
     };
-    let (least, most) = match (mark, other_mark) {
-        (Mark::Percent(least), Mark::Percent(most)) => (i64::from(*least), i64::from(*most)),
-        (Mark::Amount(least), Mark::Amount(most)) => (*least, *most),
-        (Mark::Percent(_), Mark::Amount(_)) | (Mark::Amount(_), Mark::Percent(_)) => return false,
+    let (mark, other_mark) = match (mark, other_mark) {
+        (Mark::Percent(mark), Mark::Percent(other_mark)) => (i64::from(*mark), i64::from(*other_mark)),
+        (Mark::Amount(mark), Mark::Amount(other_mark)) => (*mark, *other_mark),
+        (Mark::Percent(_), Mark::Amount(_)) | (Mark::Amount(_), Mark::Percent(_)) => return None,
     };
-    let asks = matches!(op, Comparison::Greater | Comparison::GreaterOrEqual | Comparison::Equal);
-    let allows = matches!(other_op, Comparison::Less | Comparison::LessOrEqual | Comparison::Equal);
-    let both_reached = !matches!(op, Comparison::Greater) && !matches!(other_op, Comparison::Less);
-    resource == other && asks && allows && (least > most || least == most && !both_reached)
+    (resource == other).then_some([(*op, mark), (*other_op, other_mark)])
 }
 
 fn percentage(resource: Resource, percent: i64, term: &Term) -> Result<Mark, Mistake> {
@@ -226,23 +234,10 @@ fn marks(condition: &PressureCondition) -> Vec<(Resource, Mark)> {
 ///
 /// It is known only if each is one comparison of the same resource with the same kind of mark.
 pub(super) fn is_inverted(begin: &PressureCondition, end: &PressureCondition) -> bool {
-    let (
-        PressureCondition::Compare { resource, op, mark },
-        PressureCondition::Compare {
-            resource: other,
-            op: other_op,
-            mark: other_mark,
-        },
-    ) = (begin, end)
-    else {
+    let Some([(op, begin), (other_op, end)]) = of_one_resource(begin, end) else {
         return false;
     };
     let rising = matches!(op, Comparison::Greater | Comparison::GreaterOrEqual);
     let falling = matches!(other_op, Comparison::Less | Comparison::LessOrEqual);
-    let above = match (mark, other_mark) {
-        (Mark::Percent(begin), Mark::Percent(end)) => end > begin,
-        (Mark::Amount(begin), Mark::Amount(end)) => end > begin,
-        (Mark::Percent(_), Mark::Amount(_)) | (Mark::Amount(_), Mark::Percent(_)) => false,
-    };
-    resource == other && rising && falling && above
+    rising && falling && end > begin
 }
