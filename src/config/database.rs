@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use super::{Blackout, DatabaseConfig, Driver, Labels, LoginConfig, SecretSource, Via};
+use super::{Blackout, DatabaseConfig, Driver, Labels, LoginConfig, SecretSource, Via, connect};
 use crate::policy::model::Limits;
-use crate::yaml::diagnostics::{Diagnostic, did_you_mean, quoted};
+use crate::yaml::diagnostics::{Diagnostic, Severity, did_you_mean, quoted};
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{Node, Value};
 
@@ -115,7 +115,7 @@ pub(super) fn database(
     let example = Some("write `connect: //db1.example.com:1521/PROD`, a TNS alias or a descriptor");
     let connect = inspection
         .required_as(&fields, "a database", "connect", example)
-        .and_then(|node| connect(inspection, node));
+        .and_then(|node| connect_string(inspection, node));
     let armed = match fields.get("armed") {
         Some(node) => inspection.truth(node, "armed"),
         None => Some(false),
@@ -125,6 +125,9 @@ pub(super) fn database(
     let own = given.clone().unwrap_or_default();
     let Common { defaults, .. } = common;
     let driver = own.driver.or(defaults.driver).unwrap_or(Driver::Oci);
+    if let Some(text) = &connect {
+        refuse_without_service(inspection, &fields, driver, text);
+    }
     let login = match &given {
         Some(own) => login(inspection, &fields, own, common, driver),
         None => None,
@@ -294,7 +297,7 @@ fn is_database_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(good)
 }
 
-fn connect(inspection: &mut Inspection, node: &Node) -> Option<String> {
+fn connect_string(inspection: &mut Inspection, node: &Node) -> Option<String> {
     let text = inspection.text(node, "connect")?;
     if text.is_empty() || text.len() > LONGEST_CONNECT || text.contains(char::is_control) {
         let message = "`connect` must be an Easy Connect string, a descriptor or a TNS alias";
@@ -303,9 +306,12 @@ fn connect(inspection: &mut Inspection, node: &Node) -> Option<String> {
         return None;
     }
     if text.starts_with("jdbc:") {
+        let after = text.rsplit_once('@').map_or("", |(_, after)| after);
+        let hint = connect::of_old_jdbc_form(after)
+            .unwrap_or_else(|| "write the part after the `@`, as in `//db1.example.com:1521/PROD`".to_owned());
         inspection
             .error(&node.at, "bad-connect", "`connect` cannot be a JDBC URL")
-            .hint = Some("write the part after the `@`, as in `//db1.example.com:1521/PROD`".to_owned());
+            .hint = Some(hint);
         return None;
     }
     let mut packed = text.to_ascii_uppercase();
@@ -315,10 +321,33 @@ fn connect(inspection: &mut Inspection, node: &Node) -> Option<String> {
     } else if packed.contains("PASSWORD=") {
         "leave the password out; an auto-login wallet (cwallet.sso) needs none"
     } else {
-        return Some(text.to_owned());
+        return in_a_known_form(inspection, node, text);
     };
     refuse_secret(inspection, node, "`connect` contains credentials").hint = Some(hint.to_owned());
     None
+}
+
+fn in_a_known_form(inspection: &mut Inspection, node: &Node, text: &str) -> Option<String> {
+    let Some(mut mistake) = connect::mistake_in(text) else {
+        return Some(text.to_owned());
+    };
+    let scalar = inspection.scalar(node, "connect")?;
+    let before = scalar.text.len() - scalar.text.trim_start().len();
+    mistake.at = mistake.at.start + before..mistake.at.end + before;
+    let offsets = inspection.offsets(node, scalar);
+    inspection.mistake(Severity::Error, &offsets, mistake);
+    None
+}
+
+/// Refuses Easy Connect without a service for the thin driver, which would take it for an alias.
+fn refuse_without_service(inspection: &mut Inspection, fields: &Fields<'_>, driver: Driver, text: &str) {
+    if driver != Driver::Thin || !connect::has_no_service(text) {
+        return;
+    }
+    if let Some(node) = fields.get("connect") {
+        let message = "the thin driver needs the name of the service";
+        inspection.error(&node.at, "bad-connect", message).hint = Some("write `//host:port/service`".to_owned());
+    }
 }
 
 fn refuse_secret<'a>(inspection: &'a mut Inspection, node: &Node, message: &str) -> &'a mut Diagnostic {

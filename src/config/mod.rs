@@ -4,6 +4,7 @@
 //! error. It never contains a secret, only where a secret is stored. A password in the file is refused, and the message does
 //! not show it.
 
+mod connect;
 mod database;
 mod mask;
 mod read;
@@ -247,19 +248,34 @@ fn readable_by_all(config: &str, loaded: &LoadedConfig) -> Vec<Diagnostic> {
     by_file.into_iter().map(warning).collect()
 }
 
-/// The passwords that cannot be read, each with the databases that need it. What only the unit may be able to read is a note in the
-/// second list: a credential outside the unit, a variable that is not set here, a file of another user.
+/// The passwords that cannot be read, each with the databases that need it, and warnings of those with blanks around them. What
+/// only the unit may be able to read is a note in the second list: a credential outside the unit, a variable that is not set
+/// here, a file of another user.
 pub(crate) fn unreadable_passwords(file: &str, config: &Config) -> (Vec<Diagnostic>, Vec<String>) {
     let mut found: BTreeMap<String, (SecretError, Vec<&str>)> = BTreeMap::new();
+    let mut blanks: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for database in &config.databases {
-        if let LoginConfig::Password { password, .. } = &database.login
-            && let Err(error) = password.read()
-        {
-            let known = found.entry(error.to_string()).or_insert((error, Vec::new()));
-            known.1.push(&database.name);
+        let LoginConfig::Password { password, .. } = &database.login else {
+            continue;
+        };
+        match password.read() {
+            Ok(secret) if secret.has_blanks_around() => {
+                blanks.entry(password.to_string()).or_default().push(&database.name);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let known = found.entry(error.to_string()).or_insert((error, Vec::new()));
+                known.1.push(&database.name);
+            }
         }
     }
     let (mut problems, mut notes) = (Vec::new(), Vec::new());
+    for (source, databases) in blanks {
+        let message = format!("the password of {} {}: {source}", databases.join(", "), Password::BLANKS);
+        let mut warning = Diagnostic::of_file(file, "blanks-around-password", message);
+        warning.severity = Severity::Warning;
+        problems.push(warning.hint("take the blanks away, unless the account has them too"));
+    }
     for (why, (error, databases)) in found {
         let databases = databases.join(", ");
         if error.may_be_of_the_unit() {

@@ -3,7 +3,6 @@
 //! The configuration names where a password is stored and never contains it, so that the file can be read, copied and put
 //! under version control. The password is read each time a connection is made, so a changed one is used at once.
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -22,6 +21,14 @@ impl Password {
     #[must_use]
     pub(crate) fn new(text: String) -> Password {
         Password(Zeroizing::new(text))
+    }
+
+    /// What is said of a password with blanks before or after it.
+    pub(super) const BLANKS: &str = "begins or ends with a blank, which is a part of the password";
+
+    /// Whether it begins or ends with white space, which is rarely meant.
+    pub(super) fn has_blanks_around(&self) -> bool {
+        self.0.trim().len() != self.0.len()
     }
 
     /// The password itself, only for the driver.
@@ -73,12 +80,20 @@ pub enum SecretError {
     /// The variable is not set.
     #[error("read {0}: it is not set")]
     NotSet(SecretSource),
-    /// The source is empty.
+    /// The source is empty, or has only white space.
     #[error("read {0}: it is empty")]
     Empty(SecretSource),
     /// The source does not contain a password.
     #[error("read {0}: it is longer than {LONGEST} bytes or not UTF-8 text")]
     NoPassword(SecretSource),
+    /// The source begins with a byte order mark, which an editor wrote and the database would take for a part of the password.
+    #[error(
+        "read {0}: it begins with a byte order mark: save it as UTF-8 without one (`printf %s PASSWORD` writes none)"
+    )]
+    ByteOrderMark(SecretSource),
+    /// The source has several lines.
+    #[error("read {0}: it has several lines; a password is one line, with or without a line end after it")]
+    SeveralLines(SecretSource),
 }
 
 impl SecretError {
@@ -87,7 +102,10 @@ impl SecretError {
         match self {
             SecretError::Outside(..) | SecretError::NotSet(_) => true,
             SecretError::Io(_, error) => error.kind() == std::io::ErrorKind::PermissionDenied,
-            SecretError::Empty(_) | SecretError::NoPassword(_) => false,
+            SecretError::Empty(_)
+            | SecretError::NoPassword(_)
+            | SecretError::ByteOrderMark(_)
+            | SecretError::SeveralLines(_) => false,
         }
     }
 
@@ -120,6 +138,14 @@ impl SecretSource {
     /// What to do when the database refuses the password; a running daemon has to be told of it.
     #[must_use]
     pub(crate) fn remedy(&self, runs: bool) -> String {
+        let remedy = self.remedy_for_any(runs);
+        match self.read() {
+            Ok(secret) if secret.has_blanks_around() => format!("{remedy}; it {}", Password::BLANKS),
+            Ok(_) | Err(_) => remedy,
+        }
+    }
+
+    fn remedy_for_any(&self, runs: bool) -> String {
         let then = |what: &'static str| if runs { what } else { "" };
         match self {
             SecretSource::Credential(_, file) if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() => format!(
@@ -134,7 +160,7 @@ impl SecretSource {
         }
     }
 
-    /// Reads the password. A line end after it does not belong to it.
+    /// Reads the password. One line end after it does not belong to it; blanks before and after it do.
     ///
     /// # Errors
     /// The source and the reason of the failure, never the contents.
@@ -151,7 +177,7 @@ impl SecretSource {
     }
 
     fn read_with(&self, variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Result<Password, SecretError> {
-        let secret = match self {
+        let bytes = match self {
             SecretSource::Credential(name, outside) => match variable("CREDENTIALS_DIRECTORY") {
                 Some(folder) => self.file(&Path::new(&folder).join(name))?,
                 None => self.file(outside).map_err(SecretError::outside_the_unit)?,
@@ -159,37 +185,38 @@ impl SecretSource {
             SecretSource::File(path) => self.file(path)?,
             SecretSource::Env(name) => {
                 let value = variable(name).ok_or_else(|| SecretError::NotSet(self.clone()))?;
-                let text = OsStr::to_str(&value).ok_or_else(|| SecretError::NoPassword(self.clone()))?;
-                Password::new(text.to_owned())
+                Zeroizing::new(value.into_encoded_bytes())
             }
         };
-        let text = secret.reveal();
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
-        if text.is_empty() {
+        // Those of UTF-8 and of both orders of UTF-16.
+        let marks: [&[u8]; 3] = [b"\xEF\xBB\xBF", b"\xFF\xFE", b"\xFE\xFF"];
+        if marks.iter().any(|mark| bytes.starts_with(mark)) {
+            return Err(SecretError::ByteOrderMark(self.clone()));
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|_| SecretError::NoPassword(self.clone()))?;
+        let text = text
+            .strip_suffix("\r\n")
+            .or_else(|| text.strip_suffix('\n'))
+            .unwrap_or(text);
+        if text.trim().is_empty() {
             return Err(SecretError::Empty(self.clone()));
         }
         if text.len() as u64 > LONGEST || text.contains('\0') {
             return Err(SecretError::NoPassword(self.clone()));
         }
+        if text.contains(['\n', '\r']) {
+            return Err(SecretError::SeveralLines(self.clone()));
+        }
         Ok(Password::new(text.to_owned()))
     }
 
-    fn file(&self, path: &Path) -> Result<Password, SecretError> {
+    fn file(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
         let io = |error| SecretError::Io(self.clone(), error);
         let mut file = crate::yaml::files::open_regular(path).map_err(io)?.take(LONGEST + 3);
         // Enough capacity from the beginning: growing would leave copies in memory.
-        let mut text = String::with_capacity(usize::try_from(LONGEST).unwrap_or(0) + 64);
-        match file.read_to_string(&mut text) {
-            Ok(_) => Ok(Password::new(text)),
-            Err(error) => {
-                drop(Password::new(text));
-                if error.kind() == std::io::ErrorKind::InvalidData {
-                    return Err(SecretError::NoPassword(self.clone()));
-                }
-                Err(io(error))
-            }
-        }
+        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(LONGEST).unwrap_or(0) + 64));
+        file.read_to_end(&mut bytes).map_err(io)?;
+        Ok(bytes)
     }
 }
 
@@ -200,6 +227,63 @@ mod tests {
     #[test]
     fn debug_does_not_show_a_secret() {
         assert_eq!(format!("{:?}", Password::new("hunter2".into())), "Secret(…)");
+    }
+
+    #[test]
+    fn one_line_is_a_password_and_nothing_else_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("prod.pw");
+        let cases: [(&[u8], &str); 18] = [
+            (b"tiger", "tiger"),
+            (b"tiger\n", "tiger"),
+            (b"tiger\r\n", "tiger"),
+            (b" ti ger \n", " ti ger "),
+            ("t\u{ef}ger\n".as_bytes(), "t\u{ef}ger"),
+            (b"", "is empty"),
+            (b"\n", "is empty"),
+            (b"\r\n", "is empty"),
+            (b" \t \n", "is empty"),
+            (b"\n\n", "is empty"),
+            (b"tiger\n\n", "several lines"),
+            (b"tiger\r\n\r\n", "several lines"),
+            (b"\ntiger\n", "several lines"),
+            (b"tiger\r", "several lines"),
+            (b"tiger\nlion\n", "several lines"),
+            (b"\xEF\xBB\xBFtiger\r\n", "byte order mark"),
+            (b"\xFF\xFEt\0i\0", "byte order mark"),
+            (b"t\xFFger", "not UTF-8"),
+        ];
+        for (bytes, expected) in cases {
+            std::fs::write(&file, bytes).expect("written");
+            let variable: std::ffi::OsString = std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec());
+            let sources = [SecretSource::File(file.clone()), SecretSource::Env("PW".into())];
+            for source in sources {
+                match source.read_with(|_| Some(variable.clone())) {
+                    Ok(secret) => assert_eq!(secret.reveal(), expected, "{bytes:?}"),
+                    Err(error) => {
+                        let told = error.to_string();
+                        assert!(told.contains(expected), "{bytes:?}: {told}");
+                        assert!(told.contains(&source.to_string()), "it names the source: {told}");
+                        assert!(
+                            !told.contains("tiger") && !told.contains("lion"),
+                            "it repeats the password: {told}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_remedy_for_a_refused_password_says_that_blanks_belong_to_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let source = SecretSource::File(folder.path().join("prod.pw"));
+        for (text, told) in [("tiger \n", true), ("\ttiger", true), ("ti ger\n", false)] {
+            std::fs::write(folder.path().join("prod.pw"), text).expect("written");
+            let remedy = source.remedy(true);
+            assert!(remedy.starts_with("correct the password in "), "{remedy}");
+            assert_eq!(remedy.contains("ends with a blank"), told, "{text:?}: {remedy}");
+        }
     }
 
     #[test]
