@@ -47,8 +47,16 @@ fn columns_come_in_any_order_and_letter_case_and_unknown_ones_are_ignored() {
     assert_eq!(snapshot.text(1, Column::Program), Some("JDBC Thin Client, pool \"A\""));
     assert_eq!(snapshot.field(2, Column::Username), Field::Null);
     assert_eq!(snapshot.field(0, Column::Taddr), Field::Missing);
-    assert_eq!(snapshot.number(0, Column::P1), Some(1_413_697_536));
-    assert_eq!(snapshot.field(1, Column::P1), Field::Null, "2^64-1 cannot be held");
+    assert_eq!(
+        snapshot.field(0, Column::P1),
+        Field::Missing,
+        "2^64-1 in the next row cannot be held, and is not NULL"
+    );
+    let told = saved
+        .notes
+        .iter()
+        .any(|note| note.contains("line 3: column P1: \"18446744073709551615\" is a number of more than 63 bits"));
+    assert!(told, "{:?}", saved.notes);
     let instances: Vec<_> = snapshot
         .instances()
         .iter()
@@ -361,6 +369,92 @@ fn a_spool_that_cannot_be_read_names_the_setting_that_cures_it() {
         let message = refused(text.as_bytes());
         assert!(message.contains(said), "{message}\nwanted: {said}");
     }
+}
+
+#[test]
+fn a_spool_of_a_query_that_failed_is_refused_with_the_message() {
+    let cases = [
+        (
+            "SQL> select * from gv$session;\nselect * from gv$session\n              *\nERROR at line 1:\nORA-00942: table or view does not exist\n\n\nSQL> spool off\n",
+            "line 5: the query failed, so there are no sessions or not all of them: ORA-00942: table or view does not exist",
+        ),
+        (
+            "SP2-0640: Not connected\n",
+            "line 1: the query failed, so there are no sessions or not all of them: SP2-0640: Not connected",
+        ),
+        (
+            "ERROR:\nORA-01017: invalid username/password; logon denied\n\n\nSP2-0157: unable to CONNECT to ORACLE after 3 attempts, exiting SQL*Plus\n",
+            "line 2: the query failed, so there are no sessions or not all of them: ORA-01017",
+        ),
+        (
+            "ERROR:\nORA-28002: the password will expire within 7 days\n\nFEHLER in Zeile 1:\nORA-00942: Tabelle oder View nicht vorhanden\n",
+            "line 5: the query failed, so there are no sessions or not all of them: ORA-00942: Tabelle",
+        ),
+        (
+            "SID,SERIAL#,TYPE\n1,2,USER\nERROR:\nORA-01555: snapshot too old\n",
+            "line 4: the query failed, so there are no sessions or not all of them: ORA-01555",
+        ),
+        (
+            "SID,SERIAL#,TYPE\n1,2,USER\nORA-01555: snapshot too old\n",
+            "line 3: the query failed, so there are no sessions or not all of them: ORA-01555",
+        ),
+        (
+            "\"SID\",\"SERIAL#\"\n\nSQL> x\nORA-03113: end-of-file on communication channel\n",
+            "line 4: the query failed, so there are no sessions or not all of them: ORA-03113",
+        ),
+        ("ORA-00942: \u{1b}[2Jx\n", "not all of them: ORA-00942: [2Jx"),
+    ];
+    for (text, said) in cases {
+        let message = refused(text.as_bytes());
+        assert!(message.contains(said), "{message}\nwanted: {said}");
+    }
+    let warned = "ERROR:\nORA-28002: the password will expire within 7 days\n\nSID,SERIAL#\n1,2\n";
+    assert_eq!(parse(warned.as_bytes(), "f", None).expect("read").snapshot.rows(), 1);
+}
+
+#[test]
+fn a_row_that_is_wrapped_names_its_line_and_the_setting() {
+    let cases = [
+        "SID,SERIAL#,PROGRAM,TYPE\n1,2,a,USER\n2,3,JDBC Th\nin Client,USER\n3,4,b,USER\n",
+        "SID,SERIAL#,PROGRAM,TYPE\n1,2,a,USER\n2,3,\"JDBC\"\n,USER\n",
+    ];
+    for text in cases {
+        let message = refused(text.as_bytes());
+        assert!(
+            message.contains(
+                "line 3: 3 fields, but the header has 4: SQL*Plus has wrapped the line (`set linesize 32767`)"
+            ),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_number_that_cannot_be_one_of_seconds_is_never_silently_null() {
+    for number in ["99999999999999999999", "9223372036854775807", "5000000000"] {
+        for text in [
+            format!("SID,LAST_CALL_ET\n1,{number}\n"),
+            format!("[{{\"SID\":1,\"LAST_CALL_ET\":{number}}}]"),
+            format!("[{{\"SID\":1,\"LAST_CALL_ET\":\"{number}\"}}]"),
+        ] {
+            let message = refused(text.as_bytes());
+            assert!(message.contains("column LAST_CALL_ET: \""), "{text}: {message}");
+        }
+        for text in [
+            format!("SID,SECONDS_IN_WAIT\n1,{number}\n2,5\n"),
+            format!("[{{\"SID\":1,\"SECONDS_IN_WAIT\":{number}}},{{\"SID\":2,\"SECONDS_IN_WAIT\":5}}]"),
+        ] {
+            let saved = parse(text.as_bytes(), "f", None).expect("it is of no use, and the rest is");
+            assert_eq!(saved.snapshot.field(0, Column::SecondsInWait), Field::Missing);
+            assert!(
+                saved.notes.iter().any(|note| note.contains("SECONDS_IN_WAIT")),
+                "{:?}",
+                saved.notes
+            );
+        }
+    }
+    let taken = parse(b"SID,LAST_CALL_ET\n1,4294967295\n", "f", None).expect("Oracle's largest");
+    assert_eq!(taken.snapshot.number(0, Column::LastCallEt), Some(4_294_967_295));
 }
 
 /// SQLcl and SQL Developer, ORDS, DBeaver, JSON Lines, and one that a session of SQLcl is wound around.

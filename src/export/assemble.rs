@@ -94,6 +94,17 @@ const fn is_needed(column: Column) -> bool {
     )
 }
 
+/// The longest duration: Oracle counts LAST_CALL_ET and its like in 32 bits, so this is longer than any of them.
+const LONGEST_SECONDS: i64 = 1 << 32;
+
+/// The duration, unless it is longer than any that Oracle shows.
+fn possible(column: Column, number: i64) -> Result<i64, &'static str> {
+    if number / column.per_second() > LONGEST_SECONDS {
+        return Err("longer than a session can last; export it again");
+    }
+    Ok(number)
+}
+
 /// Says that a value is not in the column's closed list.
 fn not_listed(text: &str, list: &[&str]) -> String {
     let none = format!("none of {}", one_of(list.iter().copied()));
@@ -242,13 +253,21 @@ impl Assembly {
                 Some(list) if !list.contains(&text) => refused(text, not_listed(text, list).into()),
                 Some(_) | None => Ok(Cell::Text(text)),
             },
-            (Kind::Text | Kind::Number | Kind::Duration | Kind::Size, FieldValue::Number(number)) => {
-                Ok(Cell::Number(number))
-            }
-            (Kind::Number | Kind::Duration | Kind::Size, FieldValue::Text(text)) => match read_number(text) {
-                Ok(number) => Ok(number.map_or(Cell::Null, Cell::Number)),
+            (Kind::Text | Kind::Number | Kind::Size, FieldValue::Number(number)) => Ok(Cell::Number(number)),
+            (Kind::Duration, FieldValue::Number(number)) => match possible(column, number) {
+                Ok(number) => Ok(Cell::Number(number)),
+                Err(expected) => refused(&number.to_string(), expected.into()),
+            },
+            (Kind::Number | Kind::Size, FieldValue::Text(text)) => match read_number(text) {
+                Ok(number) => Ok(Cell::Number(number)),
                 Err(expected) => refused(text, expected.into()),
             },
+            (Kind::Duration, FieldValue::Text(text)) => {
+                match read_number(text).and_then(|number| possible(column, number)) {
+                    Ok(number) => Ok(Cell::Number(number)),
+                    Err(expected) => refused(text, expected.into()),
+                }
+            }
             (Kind::Time, FieldValue::Text(text)) => match Stamp::parse(text) {
                 Ok(stamp) => {
                     self.day_only_logons += usize::from(column == Column::LogonTime && stamp.day_only);

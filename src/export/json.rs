@@ -320,11 +320,12 @@ impl<'de> Visitor<'de> for JsonWalker<'_, '_> {
         Ok(JsonValue::Scalar(JsonScalar::Number(number)))
     }
 
-    /// A number of more than 63 bits becomes NULL.
+    /// A number of more than 63 bits is reported as unreadable, as a text is.
     fn visit_u64<E>(self, number: u64) -> Result<JsonValue, E> {
-        Ok(JsonValue::Scalar(
-            i64::try_from(number).map_or(JsonScalar::Null, JsonScalar::Number),
-        ))
+        Ok(JsonValue::Scalar(i64::try_from(number).map_or_else(
+            |_| JsonScalar::Text(number.to_string()),
+            JsonScalar::Number,
+        )))
     }
 
     /// No column has fractions, and a number with an exponent may be rounded. As a text it is reported as unreadable.

@@ -13,7 +13,8 @@
 //!
 //! The text that SQL*Plus writes around the rows is recognized: prompts and queries above and below, headings and underlines
 //! on each page, and `412 rows selected.` in its languages; the count is compared with the number of rows. `set colsep` pads
-//! values with blanks. If the heading shows that, the blanks are removed.
+//! values with blanks. If the heading shows that, the blanks are removed. Where a message of the database (`ORA-00942: ...`,
+//! `SP2-0640: ...`) stands in place of rows, the file is refused with it.
 //!
 //! # JSON
 //! Objects with a SID are sessions, with column names as keys in any letter case. They are in one array, anywhere in the
@@ -29,7 +30,7 @@
 //!
 //! # Unreadable values
 //! A value that cannot be read (a rounded `2.8800E+10`, an ambiguous date) makes its column unknown for all sessions, and a
-//! note says so. If the column identifies a session, says how long it has been idle or running, or has a closed list of
+//! note says so; so does a number that is larger than any that Oracle shows there. If the column identifies a session, says how long it has been idle or running, or has a closed list of
 //! values, the file is refused. NULL would be wrong: `p1 is null` would be true.
 //!
 //! # Time
@@ -138,7 +139,9 @@ pub(crate) enum Problem {
     #[error("{found} fields, but the header has {expected}: {}", match (padded, found < expected) {
         (true, _) => "the line is wrapped (`set linesize 32767`, `set pagesize 50000`), or a value contains the separator; \
                       `set markup csv on quote on` instead of `set colsep` avoids both",
-        (false, true) => "the file is cut off or a line break is not quoted; export it again (SQL*Plus: `set markup csv on quote on`)",
+        (false, true) if *at_end => "the file is cut off or a line break is not quoted; export it again (SQL*Plus: `set markup csv on quote on`)",
+        (false, true) => "SQL*Plus has wrapped the line (`set linesize 32767`), or a value has a line break that is not quoted \
+                          (`set markup csv on quote on`); set both and export it again",
         (false, false) => "a value that contains the separator is not quoted; export it with quotes (SQL*Plus: `set markup csv on quote on`)",
     })]
     FieldCount {
@@ -148,7 +151,12 @@ pub(crate) enum Problem {
         expected: usize,
         /// Whether the values are padded with blanks.
         padded: bool,
+        /// Whether it is the last row.
+        at_end: bool,
     },
+    /// The query failed, and its message stands where the rows would be.
+    #[error("the query failed, so there are no sessions or not all of them: {0}")]
+    Failed(String),
     /// The default layout of SQL*Plus.
     #[error(
         "the columns are separated only by blanks, so the end of a value is not clear; `set markup csv on quote on` and spool it again"

@@ -225,6 +225,39 @@ pub(super) fn is_timing(line: &str) -> bool {
             .all(|c| c.is_ascii_digit() || matches!(c, ':' | '.' | ','))
 }
 
+/// The message that a text begins with, below `ERROR at line 1:` and the part of the query that it is about.
+pub(super) fn message_near(text: &str) -> Option<(u64, &str)> {
+    let mut lines = (1..).zip(text.lines().take(5));
+    lines.find_map(|(number, line)| message(line).map(|message| (number, message)))
+}
+
+/// The message of the database or of SQL*Plus in a line: `ORA-00942: table or view does not exist`, `SP2-0640: Not connected`.
+fn message(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let (code, _) = line.split_once(':')?;
+    let (product, number) = code.split_once('-')?;
+    let known = ["ORA", "SP2", "TNS", "PLS", "CPY", "DPI", "DPY"].contains(&product);
+    (known && is_digits(number) && number.len() <= 5).then_some(line)
+}
+
+/// The message that says why a text has no rows, with its line: the first of the last few that stand together, because a warning
+/// about a password may come before them and the place in a program after it. SQL*Plus' own count only where there is no other.
+pub(super) fn first_message(text: &str) -> Option<(u64, &str)> {
+    let (mut of_the_database, mut of_sqlplus, mut before) = (None, None, 0);
+    for (number, line) in (1..).zip(text.lines()) {
+        let Some(message) = message(line) else { continue };
+        if message.starts_with("SP2-") {
+            of_sqlplus = of_sqlplus.or(Some((number, message)));
+            continue;
+        }
+        if of_the_database.is_none() || number != before + 1 {
+            of_the_database = Some((number, message));
+        }
+        before = number;
+    }
+    of_the_database.or(of_sqlplus)
+}
+
 /// The JSON in a text, without the text that a spool has around it, and the number of lines before it. `None` if the text is
 /// a table.
 pub(super) fn json_part(text: &str) -> Option<(&str, u64)> {
@@ -282,6 +315,29 @@ mod tests {
         ] {
             assert_eq!(feedback(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_message_of_the_database_is_recognized() {
+        for line in [
+            "ORA-00942: table or view does not exist",
+            "  SP2-0640: Not connected",
+            "TNS-12541: TNS:no listener",
+            "ORA-01017: \u{627}\u{633}\u{645}",
+        ] {
+            assert_eq!(message(line), Some(line.trim()), "{line}");
+        }
+        for line in [
+            "ORA-APP: x",
+            "1,ORA-00942: x",
+            "ORA-00942",
+            "ERROR at line 1:",
+            "a: ORA-1: x",
+        ] {
+            assert_eq!(message(line), None, "{line}");
+        }
+        let spool = "ERROR:\nORA-28002: soon\n\nSQL> select * from v$session;\nORA-20000: no\nORA-06512: at line 1\nSP2-0640: x\n";
+        assert_eq!(first_message(spool), Some((5, "ORA-20000: no")));
     }
 
     #[test]

@@ -170,11 +170,14 @@ fn read_clock(text: &str) -> Option<NaiveTime> {
     NaiveTime::from_hms_opt(hour, minute, second)
 }
 
-/// Reads a whole number. One that does not fit into 64 signed bits becomes NULL (the P1 of a wait may be an address).
+/// What is said of a number that does not fit into 64 signed bits, such as an address in P1.
+pub(super) const TOO_LARGE: &str = "a number of more than 63 bits";
+
+/// Reads a whole number.
 ///
 /// # Errors
 /// What the text is instead.
-pub(super) fn read_number(text: &str) -> Result<Option<i64>, &'static str> {
+pub(super) fn read_number(text: &str) -> Result<i64, &'static str> {
     let text = text.trim();
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     if unsigned.is_empty() || !unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -184,7 +187,7 @@ pub(super) fn read_number(text: &str) -> Result<Option<i64>, &'static str> {
             Some(_) | None => NUMBERS,
         });
     }
-    Ok(text.parse().ok())
+    text.parse().map_err(|_| TOO_LARGE)
 }
 
 #[cfg(test)]
@@ -276,9 +279,9 @@ mod tests {
 
     #[test]
     fn only_plain_whole_numbers_are_read() {
-        assert_eq!(read_number(" 287 "), Ok(Some(287)));
-        assert_eq!(read_number("-1"), Ok(Some(-1)));
-        assert_eq!(read_number("18446744073709551615"), Ok(None));
+        assert_eq!(read_number(" 287 "), Ok(287));
+        assert_eq!(read_number("-1"), Ok(-1));
+        assert_eq!(read_number("18446744073709551615"), Err(TOO_LARGE));
         for text in ["1.234", "1,234", "1 234", "1E+05", "287.0", "+5", "-", "", "0x1F"] {
             assert!(read_number(text).is_err(), "{text}");
         }

@@ -32,7 +32,10 @@ enum SpoolLine {
 
 pub(super) fn read(text: &str, taken_at: Option<SnapshotClock>) -> Result<Saved, LineFault> {
     let heading = Heading::find(text).map_err(|missing| match missing {
-        NoHeading::NoSid { line } => LineFault::at(line, Problem::NoSid { header: true }),
+        NoHeading::NoSid { line } => match spool::first_message(text) {
+            Some((line, message)) => LineFault::at(line, failed_with(message)),
+            None => LineFault::at(line, Problem::NoSid { header: true }),
+        },
         NoHeading::FixedWidth { line } => LineFault::at(line, Problem::FixedWidth),
     })?;
     let mut lines = SpoolLines::new(text);
@@ -92,8 +95,14 @@ fn pass(text: &str, header: &HeaderRow, mut assembly: Assembly) -> Result<Assemb
             }
             (SpoolLine::End(_) | SpoolLine::Layout | SpoolLine::Other, Some(_)) => {}
             (SpoolLine::Other, None) => {
+                if let Some((below, message)) = spool::message_near(text[before..].trim_start()) {
+                    return Err(LineFault::at(line + below - 1, failed_with(message)));
+                }
                 let in_quotes = !heading.padded && ends_in_quotes(text, before, heading.separator);
-                return Err(field_count(&record, header, line, in_quotes));
+                let at_end = text[start + usize::try_from(reader.position().byte()).unwrap_or(0)..]
+                    .trim()
+                    .is_empty();
+                return Err(field_count(&record, header, line, in_quotes, at_end));
             }
             (SpoolLine::Session, None) => {
                 let at_end = start + reader.position().byte() as usize >= text.len();
@@ -106,7 +115,18 @@ fn pass(text: &str, header: &HeaderRow, mut assembly: Assembly) -> Result<Assemb
             }
         }
     }
+    if assembly.rows() == 0
+        && let Some((line, message)) = spool::first_message(&text[start..])
+    {
+        let above = text[..start].bytes().filter(|byte| *byte == b'\n').count() as u64;
+        return Err(LineFault::at(above + line, failed_with(message)));
+    }
     checked(assembly, end, text.ends_with(['\n', '\r']))
+}
+
+/// The query failed: its message, shortened, without what a terminal would act on.
+fn failed_with(message: &str) -> Problem {
+    Problem::Failed(message.chars().filter(|c| !c.is_control()).take(200).collect())
 }
 
 /// Compares the row count in the file with the number of rows that were read.
@@ -135,7 +155,7 @@ fn checked(
     }
 }
 
-fn field_count(record: &StringRecord, header: &HeaderRow, line: u64, in_quotes: bool) -> LineFault {
+fn field_count(record: &StringRecord, header: &HeaderRow, line: u64, in_quotes: bool, at_end: bool) -> LineFault {
     let (found, expected) = (record.len(), header.record.len());
     LineFault::at(
         line,
@@ -146,6 +166,7 @@ fn field_count(record: &StringRecord, header: &HeaderRow, line: u64, in_quotes: 
                 found,
                 expected,
                 padded: header.heading.padded,
+                at_end,
             }
         },
     )
