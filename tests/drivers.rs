@@ -5,8 +5,11 @@
 pub(crate) mod both;
 mod canned;
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use both::{on_both_drivers, target, without_client_library};
@@ -154,6 +157,87 @@ fn a_silent_listener_is_given_up_within_the_limit() {
             waited >= Duration::from_millis(1400) && waited < Duration::from_secs(4),
             "{waited:?}"
         );
+    });
+}
+
+/// How a relay passes on what the server says.
+const WHOLE: u8 = 0;
+const SILENT: u8 = 1;
+const BY_BYTES: u8 = 2;
+
+/// A listener between a client and a server, and how it passes on the server's bytes.
+fn relay(server: u16) -> (u16, Arc<AtomicU8>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let how = Arc::new(AtomicU8::new(WHOLE));
+    let its_how = Arc::clone(&how);
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else {
+                return;
+            };
+            let (mut from_client, mut to_server) = (clone(&client), clone(&server));
+            std::thread::spawn(move || std::io::copy(&mut from_client, &mut to_server));
+            let how = Arc::clone(&its_how);
+            std::thread::spawn(move || pass_on(server, client, &how));
+        }
+    });
+    (port, how)
+}
+
+fn clone(stream: &TcpStream) -> TcpStream {
+    stream.try_clone().expect("a socket")
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream, how: &AtomicU8) {
+    let mut bytes = [0; 4096];
+    while let Ok(read @ 1..) = from.read(&mut bytes) {
+        for byte in bytes[..read].chunks(if how.load(Ordering::Relaxed) == BY_BYTES {
+            1
+        } else {
+            read
+        }) {
+            if how.load(Ordering::Relaxed) == SILENT {
+                continue;
+            }
+            if how.load(Ordering::Relaxed) == BY_BYTES {
+                std::thread::sleep(Duration::from_millis(150));
+            }
+            if to.write_all(byte).is_err() {
+                return;
+            }
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+#[test]
+fn a_call_ends_soon_after_its_limit_whatever_the_server_does() {
+    on_both_drivers(|driver| {
+        for mode in [SILENT, BY_BYTES] {
+            let (server, _) = canned::serve();
+            let (port, how) = relay(server.addr().port());
+            let mut connection = ConnectSlot::new()
+                .connect(&target(driver, port, "canned", "reaper", "tiger"), LIMIT)
+                .unwrap_or_else(|error| panic!("{error}"));
+            still_answers(&mut *connection);
+            how.store(mode, Ordering::Relaxed);
+            let limit = Duration::from_secs(4);
+            let began = Instant::now();
+            let error = connection
+                .query(&rows(200), limit, &mut |_| ControlFlow::Continue(()))
+                .expect_err("there is no whole answer in time");
+            let waited = began.elapsed();
+            // Oracle Client breaks a call off at its limit, and waits for the answer to that for as long again.
+            let longest = match driver {
+                Driver::Thin => limit,
+                Driver::Oci => limit * 2,
+            };
+            assert!(
+                waited >= limit - Duration::from_millis(100) && waited < longest + Duration::from_millis(2500),
+                "{driver:?}, mode {mode}: {waited:?}: {error}"
+            );
+        }
     });
 }
 

@@ -10,10 +10,12 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Once};
 use std::thread;
+use std::time::Duration;
 
+use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::row::RowBuffer;
 
@@ -75,15 +77,24 @@ fn watch_panics() {
     });
 }
 
+/// How much longer than its limit a call may take: the driver breaks it off at its limit, and the server's answer to that takes
+/// a round trip.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Runs a call and gives its rows to `take` until `take` breaks.
 ///
+/// The driver's own limit is for each read, and begins anew with each byte and once more when the call is broken off. So the caller
+/// waits for no longer than the limit of the whole call and [`GRACE`]. The thread ends when the connection is dropped, which shuts
+/// its socket down.
+///
 /// # Errors
-/// [`Class::Reconnect`] if the call's thread was lost or could not be started.
+/// [`Class::Reconnect`] if the call's thread was lost or could not be started, or if there was no answer in time.
 ///
 /// # Panics
 /// When the call panics.
 pub(super) fn run<T: Send + 'static>(
     tried: &str,
+    limit: Duration,
     call: impl FnOnce(&RowSender<Result<T, Error>>) -> Result<T, Error> + Send + 'static,
     take: &mut dyn FnMut(Vec<RowBuffer>) -> bool,
 ) -> Result<T, Error> {
@@ -111,27 +122,53 @@ pub(super) fn run<T: Send + 'static>(
             format!("could not start a thread for the call: {error}"),
         ));
     }
-    listen(tried, &heard, &enough, take)
+    listen(
+        tried,
+        Deadline::begin(limit.saturating_add(GRACE)),
+        &heard,
+        &enough,
+        take,
+    )
+    .map_err(|error| match error {
+        Unheard::TooLate => Error::new(Class::Reconnect, tried, no_answer(limit)),
+        Unheard::Error(error) => error,
+    })
+}
+
+/// The message for a call that had no answer within its limit.
+pub(super) fn no_answer(limit: Duration) -> String {
+    format!("no answer within {:.1}s", limit.as_secs_f64())
+}
+
+/// Why there is no result.
+enum Unheard {
+    TooLate,
+    Error(Error),
 }
 
 fn listen<T>(
     tried: &str,
+    deadline: Deadline,
     heard: &Receiver<CallMessage<Result<T, Error>>>,
     enough: &AtomicBool,
     take: &mut dyn FnMut(Vec<RowBuffer>) -> bool,
-) -> Result<T, Error> {
-    for said in heard {
-        match said {
-            CallMessage::Rows(rows) => {
+) -> Result<T, Unheard> {
+    loop {
+        match heard.recv_timeout(deadline.left().unwrap_or_default()) {
+            Ok(CallMessage::Rows(rows)) => {
                 if !enough.load(Ordering::Relaxed) && !take(rows) {
                     enough.store(true, Ordering::Relaxed);
                 }
             }
-            CallMessage::Done(Ok(result)) => return result,
-            CallMessage::Done(Err(panic)) => resume_unwind(panic),
-            CallMessage::Lost => break,
+            Ok(CallMessage::Done(Ok(result))) => return result.map_err(Unheard::Error),
+            Ok(CallMessage::Done(Err(panic))) => resume_unwind(panic),
+            Err(RecvTimeoutError::Timeout) => {
+                enough.store(true, Ordering::Relaxed);
+                return Err(Unheard::TooLate);
+            }
+            Ok(CallMessage::Lost) | Err(RecvTimeoutError::Disconnected) => break,
         }
     }
     let why = "the driver panicked over the answer, and again while it cleaned up";
-    Err(Error::new(Class::Reconnect, tried, why))
+    Err(Unheard::Error(Error::new(Class::Reconnect, tried, why)))
 }

@@ -13,7 +13,7 @@ use oracledb::{Config, Cursor, DB_TYPE_NUMBER, DB_TYPE_VARCHAR, ErrorKind, Oracl
 
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{BROKEN_TEXT, Class, Error, Phase};
-use crate::oracle::expendable::{self, CHUNK, RowSender};
+use crate::oracle::expendable::{self, CHUNK, RowSender, no_answer};
 use crate::oracle::link::{Link, Native, Sockets, too_slow};
 use crate::oracle::logoff::Logoffs;
 use crate::oracle::row::RowBuffer;
@@ -96,6 +96,7 @@ impl Native for Thin {
         };
         expendable::run(
             tried,
+            limit,
             move |rows| fetch_all(&connection, &its_query, limit, &its_tried, rows),
             &mut take,
         )?;
@@ -119,7 +120,7 @@ impl Native for Thin {
         };
         let deadline = Deadline::begin(limit);
         let call = move |_: &RowSender<_>| run().map_err(|error| from_call(&error, &its_tried, deadline));
-        expendable::run(tried, call, &mut |_| false)
+        expendable::run(tried, limit, call, &mut |_| false)
     }
 
     fn ping(&self, limit: Duration, tried: &str) -> Result<(), Error> {
@@ -130,7 +131,7 @@ impl Native for Thin {
                 .ping()
                 .map_err(|error| from_call(&error, &its_tried, deadline))
         };
-        expendable::run(tried, call, &mut |_| false)
+        expendable::run(tried, limit, call, &mut |_| false)
     }
 }
 
@@ -248,17 +249,13 @@ fn read_row(row: &oracledb::Row, columns: &[RowReader], buffer: &mut RowBuffer) 
 }
 
 /// An error of a call that began with the deadline. After its limit the driver breaks the call off, and waits for the answer to
-/// that for as long again. If there is none either, it says no more than that the connection is closed.
+/// that. If there is none either, it says no more than that the connection is closed.
 fn from_call(error: &oracledb::Error, tried: &str, deadline: Deadline) -> Error {
     let limit = deadline.limit();
     if matches!(error.kind(), ErrorKind::UnableToRecover) && deadline.left().is_none() {
         return Error::new(Class::Reconnect, tried, no_answer(limit));
     }
     from_driver(error, Phase::Call, tried, limit)
-}
-
-fn no_answer(limit: Duration) -> String {
-    format!("no answer within {:.1}s", limit.as_secs_f64())
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum that stays open")]
