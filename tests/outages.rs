@@ -101,7 +101,7 @@ fn an_outage_that_ends_in_a_refused_login_shows_that() {
         let daemon = site.run(&driver);
         let down = daemon.says("database is down");
         let error = down["error"].as_str().unwrap_or_default();
-        assert!(error.contains("trying again in"), "{down}");
+        assert!(error.ends_with("; trying again by itself"), "{down}");
         bad.world.set_listener(OnAccept::Serve);
         let record = site.journals("database_down", |record| {
             record["error"]
@@ -116,7 +116,48 @@ fn an_outage_that_ends_in_a_refused_login_shows_that() {
         );
         until("the page to say why it is not ready now", || {
             let (status, why) = daemon.page("/readyz");
-            status == 503 && why.contains("ORA-01017") && why.contains("not trying again")
+            status == 503
+                && why.contains("ORA-01017")
+                && why.contains("a reload alone does not try this password again")
+        });
+    }
+}
+
+/// What is shown of an outage is what keeps the database down now, at each change, and once while it stays the same.
+#[test]
+fn an_outage_shows_each_cause_once() {
+    for driver in drivers() {
+        let (bad, good) = (Db::parse(OFFICE), Db::parse(OFFICE));
+        let site = site(ENFORCE);
+        configure_both(&site, &driver, &bad, &good, "    connect_timeout: 1s\n");
+        bad.world.set_listener(OnAccept::Drop);
+        let daemon = site.run(&driver);
+        let told = || -> Vec<String> {
+            let down = daemon
+                .log()
+                .into_iter()
+                .filter(|line| line["message"] == "database is down");
+            down.map(|line| line["error"].as_str().unwrap_or_default().to_owned())
+                .collect()
+        };
+        let errors = |class: &str| {
+            daemon.metric(&format!(
+                "orareaper_driver_errors_total{{class=\"{class}\",database=\"bad\"}}"
+            ))
+        };
+        until("three attempts", || errors("backoff") >= Some(3.0));
+        let first = told();
+        assert_eq!(first.len(), 1, "the same cause is told once: {first:?}");
+        bad.world.set_listener(OnAccept::Silent);
+        until("the other cause to be told", || told().len() == 2);
+        let shown = told()[1].clone();
+        assert!(
+            shown.ends_with("; trying again by itself") && shown != first[0],
+            "{shown}"
+        );
+        until("the page to show it", || {
+            let (_, why) = daemon.page("/readyz");
+            why.contains(shown.trim_end_matches("; trying again by itself"))
         });
     }
 }

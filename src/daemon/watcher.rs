@@ -20,7 +20,8 @@ use crate::decide::outcome::Outcome;
 use crate::event::{Breakers, CycleReport, CycleStep, Event, Evidence, Intent, Outcomed, Suspensions};
 use crate::event_sink::EventSink;
 use crate::journal::read::{done_of, unwritten};
-use crate::oracle::{Error, Retry};
+use crate::oracle::error::AccountFault;
+use crate::oracle::{Class, Error, Retry};
 use crate::systemd::Pulse;
 
 /// Watches one database.
@@ -33,8 +34,8 @@ pub struct EventWatcher {
     switch: Arc<Switch>,
     reports: Reports,
     up: Option<bool>,
-    /// Whether it was told that reading is not tried again by itself.
-    gave_up: bool,
+    /// Why the database is down, as it was last told.
+    cause: Option<String>,
     standing: Vec<(Option<u32>, bool)>,
     /// Connections for actions that do not come back from a call.
     hanging: usize,
@@ -43,6 +44,48 @@ pub struct EventWatcher {
     stopped: Option<String>,
     /// The notes of the previous cycle.
     noted: Vec<String>,
+}
+
+/// What tells one cause of an outage from another: the number of the error if it has one, else its text without what differs from one
+/// attempt to the next (counts, and the identifier that newer clients give to each connection).
+fn cause_of(error: &Error, next: &str) -> String {
+    match error.code {
+        Some(code) => format!("{} {code} {next}", error.class),
+        None => {
+            let why = error.why.split("CONNECTION_ID=").next().unwrap_or_default();
+            let why: String = why.chars().filter(|c| !c.is_ascii_digit()).collect();
+            format!("{} {why} {next}", error.class)
+        }
+    }
+}
+
+/// What happens next about an error, and what has to be done by whom. It says nothing that changes from one attempt to the next.
+fn what_next(error: &Error, again_in: Option<Duration>) -> String {
+    if again_in.is_some() {
+        return match error.class {
+            Class::Config => {
+                "somebody has to mend this; trying again by itself every few minutes, and at once after a reload"
+                    .to_owned()
+            }
+            Class::Auth
+            | Class::Backoff
+            | Class::Reconnect
+            | Class::Cancelled
+            | Class::Partial
+            | Class::Unsupported
+            | Class::Bug => "trying again by itself".to_owned(),
+        };
+    }
+    let mended = match error.account_fault() {
+        Some(AccountFault::WrongPassword) => "a reload alone does not try this password again",
+        Some(AccountFault::Locked) => "unlock the account (ALTER USER ... ACCOUNT UNLOCK), then reload",
+        Some(AccountFault::Expired) => {
+            "give the account a new password, write that where `password:` of the configuration says, then reload"
+        }
+        None if error.lacks_create_session() => "grant CREATE SESSION to the account, then reload",
+        None => "mend the cause, then reload",
+    };
+    format!("not trying again by itself, so that the account is not locked; {mended}")
 }
 
 impl EventWatcher {
@@ -65,7 +108,7 @@ impl EventWatcher {
             switch,
             reports: Reports::new(state, clock),
             up: None,
-            gave_up: false,
+            cause: None,
             standing: Vec::new(),
             hanging: 0,
             said: Vec::new(),
@@ -79,6 +122,7 @@ impl EventWatcher {
     }
 
     fn say_up(&mut self, view: &CycleView<'_>) {
+        self.cause = None;
         if self.up.replace(true) == Some(true) {
             return;
         }
@@ -102,14 +146,23 @@ impl EventWatcher {
         });
     }
 
-    /// Counts an error of reading; returns whether it is the one since which the database is down.
-    fn is_down_since(&mut self, error: &Error) -> bool {
+    /// Counts an error of reading, and tells of it if the database was up, or is down now for another reason or with something else
+    /// to be done about it. `next` does not change while the reason stays.
+    fn is_down(&mut self, error: &Error, next: &str) {
         self.record(&Event::DriverError {
             database: Arc::clone(&self.database),
             class: error.class,
             error: error.to_string(),
         });
-        self.up.replace(false) != Some(false)
+        self.up = Some(false);
+        let cause = cause_of(error, next);
+        if self.cause.as_ref() != Some(&cause) {
+            self.cause = Some(cause);
+            self.record(&Event::DatabaseDown {
+                database: Arc::clone(&self.database),
+                error: format!("{error}; {next}"),
+            });
+        }
     }
 
     /// Logs a note on a database when it begins and when it ends, not in every cycle.
@@ -187,32 +240,11 @@ impl Watcher for EventWatcher {
     }
 
     fn unreadable(&mut self, _: &str, error: &Error, again_in: Option<Duration>) {
-        let is_first = self.is_down_since(error);
-        // An outage may end in a refused log-in, which is another matter: somebody has to act.
-        let gives_up = again_in.is_none();
-        let has_changed = std::mem::replace(&mut self.gave_up, gives_up) != gives_up;
-        if is_first || has_changed {
-            let next = match again_in {
-                Some(pause) => format!("trying again in {:.0}s", pause.as_secs_f64().max(1.0)),
-                None => {
-                    "not trying again until the configuration is reloaded, so that the account is not locked".into()
-                }
-            };
-            let error = format!("{error}; {next}");
-            self.record(&Event::DatabaseDown {
-                database: Arc::clone(&self.database),
-                error,
-            });
-        }
+        self.is_down(error, &what_next(error, again_in));
     }
 
     fn hangs(&mut self, _: &str, error: &Error) {
-        if self.is_down_since(error) {
-            self.record(&Event::DatabaseDown {
-                database: Arc::clone(&self.database),
-                error: error.to_string(),
-            });
-        }
+        self.is_down(error, "waiting for its connection to end");
     }
 
     fn unsupported(&mut self, _: &str, policy: &str, why: &str) {
@@ -242,7 +274,7 @@ impl Watcher for EventWatcher {
         });
         let mut why = error.to_string();
         if error.class.retry() == Retry::Never {
-            why.push_str("; not trying again until the configuration is reloaded, so that the account is not locked");
+            why = format!("{why}; {}", what_next(error, None));
         }
         self.acting_stopped(database, &why);
     }

@@ -39,7 +39,10 @@ impl fmt::Display for Standstill {
             Standstill::Blackout(reason) => write!(f, "blackout: {reason}"),
             Standstill::UnderWay => f.write_str("the daemon still carries out the actions of an earlier snapshot"),
             Standstill::Hangs => f.write_str("the thread that acts does not come back from a call of the driver"),
-            Standstill::RefusedUntilReload(why) => write!(f, "no connection to act on until a reload: {why}"),
+            Standstill::RefusedUntilReload(why) => write!(
+                f,
+                "no connection to act on until somebody has acted and reloaded: {why}"
+            ),
             Standstill::Unreachable(why) => write!(f, "no connection to act on: {why}"),
             Standstill::OldSnapshot => f.write_str("the snapshot is older than two poll intervals"),
             Standstill::ClockStepped(step) => write!(

@@ -310,7 +310,8 @@ fn a_step_of_the_database_s_clock_permits_nothing_and_takes_nothing_from_a_budge
 
 #[test]
 fn an_account_that_is_refused_for_acting_is_not_tried_again_before_a_reload() {
-    let refused = Some("no connection to act on until a reload: connect to prod: refused".to_owned());
+    let refused =
+        Some("no connection to act on until somebody has acted and reloaded: connect to prod: refused".to_owned());
     assert_eq!(after(Class::Auth), [refused.clone(), refused, None]);
 }
 
