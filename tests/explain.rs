@@ -486,6 +486,50 @@ fn the_queries_of_policies_need_no_configuration() {
     holds(fine(&ran(command)), "-- policy idle\nSELECT");
 }
 
+/// What `check` says of a condition in a policy, and what `sessions` says of the same one.
+#[test]
+fn a_condition_on_the_command_line_is_judged_as_one_in_a_policy() {
+    let cases = [
+        ("module not like 'BATCH%'", true),
+        ("username = 'SHOP' and username = 'CRM'", false),
+        ("username = shop", true),
+        ("status = inaktiv", false),
+        ("username = SHOP and stats = ACTIVE", false),
+        ("INACTIVE longer than 1h", true),
+    ];
+    let run = |condition: &str, arguments: &[&str]| {
+        let site = Site::new();
+        site.write("sessions.csv", SESSIONS);
+        site.policies(&format!(
+            "policies:\n  - name: idle\n    when: {condition:?}\n    action: kill\n"
+        ));
+        let mut command = site.command(&thin());
+        command.args(arguments);
+        ran(command)
+    };
+    let heads = |text: &str| -> BTreeSet<String> {
+        let heads = text
+            .lines()
+            .filter(|line| line.starts_with("error[") || line.starts_with("warning["));
+        heads.map(str::to_owned).collect()
+    };
+    // What a policy is told of that has nothing to do with its condition.
+    let of_any = heads(&run("INACTIVE longer than 1h", &["check", "policies"]).err);
+    let mut told = 0;
+    for (condition, listed) in cases {
+        let of_a_policy: BTreeSet<String> = &heads(&run(condition, &["check", "policies"]).err) - &of_any;
+        let asked = run(
+            condition,
+            &["sessions", condition, "--snapshot", "sessions.csv", "--database", "x"],
+        );
+        assert_eq!(heads(&asked.err), of_a_policy, "{condition}: {}", asked.err);
+        told += of_a_policy.len();
+        assert_eq!(asked.code == Some(0), listed, "{condition}: {}", asked.err);
+        assert_eq!(asked.out.is_empty(), !listed, "{condition}: {}", asked.out);
+    }
+    assert!(told >= 4, "{told} findings");
+}
+
 #[test]
 fn sessions_of_a_file_need_neither_configuration_nor_policies() {
     if PathBuf::from(orareaper::cli::CONFIG).exists() {

@@ -10,8 +10,8 @@ use crate::commands::look::{DatabaseSessions, Looked, Rules};
 use crate::commands::{tell_problems, terminal_style, write};
 use crate::decide::cycle::Memory;
 use crate::decide::evaluate::{columns_of, missing_columns};
-use crate::policy::check_condition;
 use crate::policy::condition::Condition;
+use crate::policy::condition_and_problems;
 use crate::report::Listing;
 use crate::session::column::Columns;
 
@@ -27,11 +27,7 @@ pub(crate) fn run(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -
 }
 
 fn sessions(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Result<(), ExitStatus> {
-    let condition = arguments.condition.as_deref().map(check_condition).transpose();
-    let condition = condition.map_err(|problems| {
-        tell_problems(&problems);
-        ExitStatus::Failed
-    })?;
+    let condition = arguments.condition.as_deref().map(understood).transpose()?;
     let rules = Rules::load_if_any(&arguments.source, config, clock)?;
     let more = condition.as_ref().map_or(Columns::NONE, columns_of);
     let Some(seconds) = arguments.watch else {
@@ -59,6 +55,13 @@ fn sessions(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Resu
         first = false;
         std::thread::sleep(Duration::from_secs(seconds));
     }
+}
+
+/// The condition, with what `check` would say of it in a policy on standard error.
+fn understood(text: &str) -> Result<Condition, ExitStatus> {
+    let (condition, problems) = condition_and_problems(text);
+    tell_problems(&problems);
+    condition.ok_or(ExitStatus::Failed)
 }
 
 /// The lists of all databases that could be read.

@@ -26,7 +26,7 @@ mod sql;
 #[cfg(test)]
 pub(crate) use check::DATABASE_LIMIT_KEYS;
 pub(crate) use check::limits_of_database;
-pub use check::{LoadedPolicies, check_condition, check_files, unmatched_databases};
+pub use check::{LoadedPolicies, check_condition, check_files, condition_and_problems, unmatched_databases};
 pub(crate) use load::load;
 pub use schema::schema;
 pub use sql::{to_query, to_sql};

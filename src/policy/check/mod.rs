@@ -31,8 +31,8 @@ use super::lex::Mistake;
 use super::lint::{self, Clause};
 use super::model::{Exemption, Labels, Origin, PolicySet, Selector};
 use super::parse::{Parsed, parse};
-use super::resolve::{Definitions, resolve, right_parts};
-use crate::yaml::diagnostics::{Diagnostic, Severity, arrange, quoted};
+use super::resolve::{Definitions, Spans, resolve, right_parts};
+use crate::yaml::diagnostics::{Diagnostic, Severity, SourceFile, arrange, quoted};
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{self, Node};
 use crate::yaml::offsets::Offsets;
@@ -105,12 +105,53 @@ pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> L
     }
 }
 
-/// Reads a condition that is not in a file, as in `orareaper sessions "INACTIVE longer than 1h"`.
+/// Reads a condition that is not in a file, as in `orareaper sessions "INACTIVE longer than 1h"`. The second part has all errors and
+/// warnings that the same text would get as a policy's `when`, in a file named `condition`; with an error there is no condition.
+#[must_use]
+pub fn condition_and_problems(text: &str) -> (Option<Condition>, Vec<Diagnostic>) {
+    let source = SourceFile::new("condition", text);
+    let Parsed { expr, mut mistakes } = parse(text);
+    let definitions = Definitions::default();
+    let resolved = resolve(&expr, &definitions, &mut mistakes);
+    let (mut found, condition) = judged(&expr, resolved, &mistakes, &definitions, Clause::When);
+    found.extend(mistakes.into_iter().map(|mistake| (Severity::Error, mistake)));
+    found.sort_by_key(|(_, mistake)| (mistake.at.start, mistake.at.end));
+    let diagnostics: Vec<Diagnostic> = found
+        .into_iter()
+        .map(|(severity, mistake)| diagnosed(&source, severity, mistake))
+        .collect();
+    let refused = diagnostics.iter().any(Diagnostic::is_error);
+    (condition.filter(|_| !refused), diagnostics)
+}
+
+/// What the lints find in a condition, and the condition if it has no mistakes.
+fn judged(
+    expr: &Expr,
+    resolved: Option<(Condition, Spans)>,
+    mistakes: &[Mistake],
+    definitions: &Definitions,
+    place: Clause,
+) -> (Vec<(Severity, Mistake)>, Option<Condition>) {
+    let (mut found, condition) = match resolved.filter(|_| mistakes.is_empty()) {
+        Some((condition, spans)) => (lint::judge(&condition, &spans, place), Some(condition)),
+        None => (judge_rest(expr, mistakes, definitions, place), None),
+    };
+    found.extend(lint::judge_text(expr, definitions, place).found);
+    (found, condition)
+}
+
+/// What is odd about the rest of a condition that has mistakes.
+fn judge_rest(expr: &Expr, mistakes: &[Mistake], definitions: &Definitions, place: Clause) -> Vec<(Severity, Mistake)> {
+    let wrong: Vec<_> = mistakes.iter().map(|mistake| mistake.at.clone()).collect();
+    lint::judge_parts(&right_parts(expr, definitions), place, &wrong)
+}
+
+/// Reads a condition that is not in a file. Only its mistakes count, and no lint.
 ///
 /// # Errors
-/// All problems of the condition, in a file named `condition`.
+/// All mistakes of the condition, in a file named `condition`.
 pub fn check_condition(text: &str) -> Result<Condition, Vec<Diagnostic>> {
-    let source = crate::yaml::diagnostics::SourceFile::new("condition", text);
+    let source = SourceFile::new("condition", text);
     let Parsed { expr, mut mistakes } = parse(text);
     let resolved = resolve(&expr, &Definitions::default(), &mut mistakes);
     mistakes.sort_by_key(|mistake| (mistake.at.start, mistake.at.end));
@@ -118,15 +159,16 @@ pub fn check_condition(text: &str) -> Result<Condition, Vec<Diagnostic>> {
         Some((condition, _)) if mistakes.is_empty() => Ok(condition),
         _ => Err(mistakes
             .into_iter()
-            .map(|mistake| {
-                let mut diagnostic =
-                    Diagnostic::at(Severity::Error, &source, mistake.at, mistake.code, mistake.message);
-                diagnostic.expected = mistake.expected;
-                diagnostic.hint = mistake.hint;
-                diagnostic
-            })
+            .map(|mistake| diagnosed(&source, Severity::Error, mistake))
             .collect()),
     }
+}
+
+fn diagnosed(source: &Arc<SourceFile>, severity: Severity, mistake: Mistake) -> Diagnostic {
+    let mut diagnostic = Diagnostic::at(severity, source, mistake.at, mistake.code, mistake.message);
+    diagnostic.expected = mistake.expected;
+    diagnostic.hint = mistake.hint;
+    diagnostic
 }
 
 /// Warns of every entry of `databases` that selects none of the configured databases.
@@ -249,11 +291,7 @@ impl PolicyChecker {
     fn condition(&mut self, file: usize, node: &Node, what: &str, place: Clause) -> Option<Condition> {
         let (Parsed { expr, mut mistakes }, offsets) = self.expression(file, node, what)?;
         let resolved = resolve(&expr, &self.definitions, &mut mistakes);
-        let (mut found, condition) = match resolved.filter(|_| mistakes.is_empty()) {
-            Some((condition, spans)) => (lint::judge(&condition, &spans, place), Some(condition)),
-            None => (self.judge_parts(&expr, &mistakes, place), None),
-        };
-        found.extend(lint::judge_text(&expr, &self.definitions, place).found);
+        let (found, condition) = judged(&expr, resolved, &mistakes, &self.definitions, place);
         let inspection = &mut self.inspections[file];
         for mistake in mistakes {
             inspection.mistake(Severity::Error, &offsets, mistake);
@@ -262,12 +300,6 @@ impl PolicyChecker {
             inspection.mistake(severity, &offsets, mistake);
         }
         condition
-    }
-
-    /// What is odd about the rest of a condition that has mistakes.
-    fn judge_parts(&self, expr: &Expr, mistakes: &[Mistake], place: Clause) -> Vec<(Severity, Mistake)> {
-        let wrong: Vec<_> = mistakes.iter().map(|mistake| mistake.at.clone()).collect();
-        lint::judge_parts(&right_parts(expr, &self.definitions), place, &wrong)
     }
 
     fn exemption(&mut self, file: usize, item: &Node) -> Option<Exemption> {

@@ -84,7 +84,7 @@ impl PolicyChecker {
             }
             let mut found = match &resolved {
                 Some((condition, spans)) if mistakes.is_empty() => lint::judge(condition, spans, Clause::Definition),
-                Some(_) | None => self.judge_parts(expr, &mistakes, Clause::Definition),
+                Some(_) | None => super::judge_rest(expr, &mistakes, &self.definitions, Clause::Definition),
             };
             let written = lint::judge_text(expr, &self.definitions, Clause::Definition);
             found.extend(written.found);
