@@ -77,7 +77,7 @@ mod tests {
             RunMode: dry-run, enforce\n\
             Purpose: poll, act, decoy\n\
             Severity: error, warning\n\
-            Proof: gone, resources_freed, cancelled, lingers, deadline_passed\n\
+            Proof: gone, resources_freed, cancelled, lingers, deadline_passed, not_sent\n\
             Action: kill, kill immediate, kill noreplay, kill force, disconnect post_transaction, disconnect immediate, disconnect post_transaction noreplay, disconnect noreplay, cancel sql, report\n\
             Truth: TRUE, FALSE, UNKNOWN\n\
         ";

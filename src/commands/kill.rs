@@ -531,6 +531,10 @@ impl OrderProgress {
                 "the session is still there, and is no longer followed",
                 Some(ExitStatus::Failed),
             ),
+            Some(Proof::NotSent) => (
+                "the kill was not carried out, although its answer was lost; give the order again",
+                Some(ExitStatus::Failed),
+            ),
             Some(Proof::Lingers) => ("the session lingers: it may be rolling back", None),
             None => ("the daemon is of another version; see `orareaper history`", None),
         };

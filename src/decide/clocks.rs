@@ -5,7 +5,8 @@
 //! time between two snapshots is compared with the time by the host's own clock, which cannot be set. Beyond [`TOLERANCE`] the
 //! difference is a step, and time that only a step shows has not passed: see [`crate::decide::cycle::Memory::reconcile`].
 //!
-//! - A step of less than [`TOLERANCE`] counts as time that passed.
+//! - A step of less than [`TOLERANCE`] is not told from a slow answer. It serves no hold, because a hold goes by both clocks (see
+//!   [`crate::decide::hold`]); a budget ends that much earlier.
 //! - The host's clock stands still while the host is suspended. What passed then is taken for a step, which spares.
 //! - After a restart only the host's time of day is there to compare with, and either clock may have been set. A difference then
 //!   counts only where it keeps budgets for longer.
@@ -44,7 +45,7 @@ impl fmt::Display for ClockStep {
     }
 }
 
-/// What the clocks showed at the previous snapshot.
+/// What the clocks showed at the newest snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Clocks {
     last: Option<(DateTime<Utc>, Duration)>,
@@ -62,6 +63,12 @@ impl Clocks {
             journalled: ahead,
             ..Clocks::default()
         }
+    }
+
+    /// The host's clock at the snapshot with this time, if that is the newest one.
+    #[must_use]
+    pub(crate) fn passed_at(&self, now: DateTime<Utc>) -> Option<Duration> {
+        self.last.filter(|(newest, _)| *newest == now).map(|(_, passed)| passed)
     }
 
     /// Takes note of a snapshot's time by both clocks; the step since the previous one, if there was a step.
@@ -219,8 +226,8 @@ mod tests {
                     let lately = by_host - then < 3600;
                     let spared = memory.following.last_spared(&done.policy, done.mode, done.key, now).is_some();
                     prop_assert_eq!(spared, lately && *outcome == Outcome::NoLongerMatches);
-                    let refused = memory.following.refused(done.key, now).is_some();
-                    prop_assert_eq!(refused, lately && *outcome == Outcome::Failed);
+                    let refused = memory.following.tried(done.key, now, false).is_some();
+                    prop_assert_eq!(refused, lately && matches!(outcome, Outcome::Failed | Outcome::Done));
                     if let Some(followed) = memory.following.get(done.key) {
                         prop_assert_eq!((now - followed.since).num_seconds(), i64::try_from(by_host - then).expect("small"));
                     }

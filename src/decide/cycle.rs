@@ -21,7 +21,7 @@ use crate::decide::protect::ProtectionFacts;
 use crate::decide::refill::{ClientGroup, Ended, Refills, Return};
 use crate::decide::standstill::Standstill;
 use crate::decide::under_way::{Begun, UnderWay};
-use crate::decide::verify::{DEADLINE, FollowState, Followed, Following, Verification};
+use crate::decide::verify::{DEADLINE, FollowState, Followed, Following, Proof, Verification};
 use crate::policy::model::{Action, PolicySet};
 use crate::session::SessionKey;
 use crate::session::column::Column;
@@ -102,6 +102,9 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
     let verified = memory
         .following
         .verify(snapshot, terms.now, |followed| patience(set, followed));
+    for not_sent in verified.iter().filter(|one| one.proof == Proof::NotSent) {
+        memory.refills.forget(not_sent.followed.action_id);
+    }
     memory.ledger.settle(terms.now);
     memory.reported.keep_only(snapshot);
     let returns = memory.refills.observe(snapshot, terms.now);
@@ -110,6 +113,7 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
         now: terms.now,
         read_in: terms.read_in,
         unbroken: terms.unbroken,
+        passed: memory.clocks.passed_at(terms.now),
     };
     memory
         .holds
@@ -259,7 +263,7 @@ pub fn remember(memory: &mut Memory, done: Done) {
         return;
     }
     if done.mode == RunMode::Enforce {
-        memory.following.answered(done.key, done.outcome, done.at);
+        memory.following.attempted(done.key, done.outcome, done.at, done.sent);
     }
     if done.outcome.is_spared() {
         memory.following.spared(&done.policy, done.mode, done.key, done.at);

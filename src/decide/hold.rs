@@ -5,10 +5,13 @@
 //! holds for the same reason. A policy that is reloaded with another condition starts anew; one that is reloaded with a
 //! shorter or longer `for:` keeps its clocks, because what they measured is still true.
 //!
-//! Times are UTC made from the database's clock and its offset: SYSDATE alone jumps by an hour twice a year.
+//! Times are UTC made from the database's clock and its offset: SYSDATE alone jumps by an hour twice a year. A step of that clock
+//! serves no hold: one has lasted for as long as both clocks say, the database's and the host's, which cannot be set. Where there is
+//! no host's clock (a replay, a policy test, a plan), the database's counts alone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -35,13 +38,26 @@ pub(crate) enum Hold {
 pub struct Holds {
     policies: HashMap<Arc<str>, PolicyHolds>,
     last_snapshot: Option<DateTime<Utc>>,
+    /// The host's clock at the last snapshot, if it is known.
+    passed: Option<Duration>,
+}
+
+/// The host's clock may show this much less than the database's between two snapshots: SYSDATE has whole seconds, and is read
+/// some time after the question was sent.
+const SLACK: TimeDelta = TimeDelta::seconds(2);
+
+/// When a hold began, by both clocks.
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    database: DateTime<Utc>,
+    host: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]
 struct PolicyHolds {
     /// The text of the condition that the clocks measure.
     condition: String,
-    since: HashMap<SessionKey, DateTime<Utc>>,
+    since: HashMap<SessionKey, Since>,
 }
 
 /// A snapshot's time, as holds go by it.
@@ -53,6 +69,8 @@ pub(crate) struct SnapshotTime {
     pub(crate) read_in: TimeDelta,
     /// Whether the snapshot before it is near enough for holds to go on.
     pub(crate) unbroken: bool,
+    /// The host's clock when the reading began, if there is one: the time since the daemon's start.
+    pub(crate) passed: Option<Duration>,
 }
 
 impl Holds {
@@ -67,13 +85,20 @@ impl Holds {
         moment: SnapshotTime,
     ) {
         self.begin(moment.now, moment.unbroken);
+        self.passed = moment.passed;
         let places = running.iter().map(|in_force| in_force.index());
         let with_hold: Vec<usize> = places.filter(|index| set.policies[*index].hold > 0).collect();
         self.keep_only(|name| with_hold.iter().any(|index| &*set.policies[*index].name == name));
         for index in with_hold {
             let keys = matches.rows(index).iter().filter_map(|row| snapshot.key(*row));
             let holding = keys.filter(|key| snapshot.is_complete(key.inst_id));
-            self.observe(&set.policies[index], holding, moment.now + moment.read_in);
+            let since = Since {
+                database: moment.now + moment.read_in,
+                host: moment
+                    .passed
+                    .map(|passed| passed.saturating_add(moment.read_in.to_std().unwrap_or_default())),
+            };
+            self.observe(&set.policies[index], holding, since);
         }
     }
 
@@ -91,7 +116,7 @@ impl Holds {
     ///
     /// # Panics
     /// When the policy has no `for:`.
-    pub(crate) fn observe(&mut self, policy: &Policy, holding: impl Iterator<Item = SessionKey>, now: DateTime<Utc>) {
+    fn observe(&mut self, policy: &Policy, holding: impl Iterator<Item = SessionKey>, now: Since) {
         assert!(policy.hold > 0, "a policy without `for:` has no clocks");
         let condition = condition_text(policy);
         let before = self
@@ -118,18 +143,23 @@ impl Holds {
         if policy.hold == 0 {
             return Hold::Served;
         }
-        let since = self
-            .policies
-            .get(&policy.name)
-            .and_then(|holds| holds.since.get(&key))
-            .copied()
-            .unwrap_or(now);
-        let held = (now - since).num_seconds();
-        if u64::try_from(held).is_ok_and(|held| held >= policy.hold) {
+        let since = self.policies.get(&policy.name).and_then(|holds| holds.since.get(&key));
+        let held = since.map_or(TimeDelta::zero(), |since| self.held(since, now));
+        if u64::try_from(held.num_seconds()).is_ok_and(|held| held >= policy.hold) {
             Hold::Served
         } else {
-            Hold::Pending { since }
+            Hold::Pending { since: now - held }
         }
+    }
+
+    /// How long a hold has lasted, by the clock that shows less.
+    fn held(&self, since: &Since, now: DateTime<Utc>) -> TimeDelta {
+        let by_database = now - since.database;
+        let by_host = self.passed.zip(since.host).map(|(passed, since)| {
+            let passed = TimeDelta::from_std(passed.saturating_sub(since)).unwrap_or(TimeDelta::MAX - SLACK);
+            passed + SLACK
+        });
+        by_host.map_or(by_database, |by_host| by_database.min(by_host))
     }
 }
 

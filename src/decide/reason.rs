@@ -264,14 +264,16 @@ pub enum Obstacle {
         /// How large it is.
         limit: u32,
     },
-    /// The database refused to end it.
+    /// Earlier attempts have not ended it.
     NotAgain {
-        /// What it answered.
+        /// What came of the last one.
         outcome: Outcome,
-        /// When.
+        /// When it was.
         at: DateTime<Utc>,
-        /// Whether it is not tried again while the session lives; otherwise for an hour.
-        for_good: bool,
+        /// How many there were.
+        times: u32,
+        /// When it is tried again; never if `None`.
+        until: Option<DateTime<Utc>>,
     },
     /// Its group is at its floor.
     Floor(Floor),
@@ -502,13 +504,26 @@ impl fmt::Display for Obstacle {
                 };
                 write!(f, "budget: {whose} {key} {limit} is used up")
             }
-            Obstacle::NotAgain { outcome, at, for_good } => {
-                let again = if *for_good { "while it lives" } else { "within an hour" };
-                let at = at.format("%Y-%m-%dT%H:%M:%SZ");
+            Obstacle::NotAgain {
+                outcome,
+                at,
+                times,
+                until,
+            } => {
+                const TIME: &str = "%Y-%m-%dT%H:%M:%SZ";
+                let at = at.format(TIME);
+                let attempts = match times {
+                    1 => "the attempt".to_owned(),
+                    several => format!("the last of {several} attempts"),
+                };
                 write!(
                     f,
-                    "the database answered with {outcome} at {at}: not tried again {again}"
-                )
+                    "{attempts} at {at} came to {outcome} and it is still there: not tried again "
+                )?;
+                match until {
+                    Some(until) => write!(f, "before {}", until.format(TIME)),
+                    None => f.write_str("while it lives"),
+                }
             }
             Obstacle::Floor(floor) => floor.fmt(f),
             Obstacle::Relieved => f.write_str("enough were taken to relieve the pressure, by estimate"),

@@ -193,6 +193,11 @@ impl Refills {
         }
     }
 
+    /// Forgets an action that turned out not to have been carried out.
+    pub(crate) fn forget(&mut self, action_id: u64) {
+        self.awaited.retain(|awaited| awaited.ended.action_id != action_id);
+    }
+
     /// Restores from the journal a session that came back for the action with this number.
     pub(crate) fn restore(&mut self, action_id: u64, key: SessionKey, at: DateTime<Utc>) {
         let is = |awaited: &Awaited| awaited.ended.action_id == action_id;

@@ -11,8 +11,14 @@
 //! A session that was asked to go after its transaction and is still there at the deadline stays known as asked: the request is
 //! not repeated, but a stronger action is possible.
 //!
-//! A session that Oracle refused to end is remembered as well, so that it is not tried again at every poll and does not use up
-//! the budgets.
+//! A statement that has not ended its session is remembered as well, so that the session is not tried again at every poll and
+//! does not use up the budgets: each further attempt on it waits twice as long as the one before. A session that Oracle refuses
+//! to end at all is not tried again.
+//!
+//! Where nobody knows whether a kill was sent (the daemon ended or the connection broke before the answer), the session is asked:
+//! every form of KILL SESSION shows as STATUS KILLED at once. One that shows none of it a minute later was not killed, so it is
+//! no longer followed and the policy may take it again. DISCONNECT and CANCEL SQL leave no such trace: their session is spared until
+//! the deadline.
 //!
 //! A session that was spared when it was read again may be spared every time (its server process serves a protected session, for
 //! example) and would use up the turn of the others. It is remembered for an hour and goes behind all other sessions of its policy.
@@ -27,6 +33,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::decide::in_force::RunMode;
 use crate::decide::ledger::later;
 use crate::decide::outcome::{Earlier, Outcome};
+use crate::decide::protect::is_orareaper;
 use crate::decide::reason::Obstacle;
 use crate::policy::model::Action;
 use crate::session::SessionKey;
@@ -97,15 +104,54 @@ pub enum FollowState {
     Asked,
 }
 
-/// A session that Oracle refused to end.
+/// The statements that were sent for a session and have not ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct RefusedAction {
+struct Attempts {
+    /// What the last one came to.
     outcome: Outcome,
+    /// When it was sent.
     at: DateTime<Utc>,
+    /// How many there were.
+    times: u32,
+    /// Whether a snapshot has shown that the last one did nothing.
+    shown_without_effect: bool,
 }
 
-/// A statement that failed on a session is not sent again within this time.
-const REFUSED_FOR: TimeDelta = TimeDelta::hours(1);
+impl Attempts {
+    /// Until when no other statement is sent, `None` for ever. A statement that had no effect may be repeated soon; one that the
+    /// database answered with an error, or that had its full time, later. `again` is for the same rung of a ladder, which has a
+    /// time of its own.
+    fn wait(self, again: bool) -> Option<TimeDelta> {
+        let first = match self.outcome {
+            Outcome::Refused => return None,
+            Outcome::Unsupported | Outcome::Failed => FAILED_FOR,
+            Outcome::AlreadyGone => WITHOUT_EFFECT_FOR,
+            Outcome::Done | Outcome::Marked | Outcome::Unknown if self.shown_without_effect || again => {
+                WITHOUT_EFFECT_FOR
+            }
+            Outcome::Done | Outcome::Marked | Outcome::Unknown => DEADLINE,
+            Outcome::NoLongerMatches
+            | Outcome::Protected
+            | Outcome::Unchecked
+            | Outcome::Expired
+            | Outcome::Revoked
+            | Outcome::Assumed
+            | Outcome::Reported => unreachable!("nothing was sent"),
+        };
+        let doublings = self.times.saturating_sub(1).min(20);
+        Some((first * (1 << doublings)).min(LONGEST_WAIT))
+    }
+}
+
+/// A statement that failed on a session is not sent again within this time; after the second failure within twice this time, and
+/// so on.
+const FAILED_FOR: TimeDelta = TimeDelta::hours(1);
+
+/// Likewise for a statement that did nothing, although it was sent or may have been.
+const WITHOUT_EFFECT_FOR: TimeDelta = TimeDelta::minutes(1);
+
+/// The longest wait between two attempts on a session; shorter than [`REMEMBERED`], which forgets how many there were.
+const LONGEST_WAIT: TimeDelta = TimeDelta::hours(16);
 
 /// A session that was spared when it was read again goes behind the others for this time.
 const SPARED_FOR: TimeDelta = TimeDelta::hours(1);
@@ -113,7 +159,7 @@ const SPARED_FOR: TimeDelta = TimeDelta::hours(1);
 /// The most spared sessions that are remembered; the oldest is forgotten first.
 pub(crate) const MOST_SPARED: usize = 10_000;
 
-/// Refusals on an instance that has left are forgotten after this time, the same as in the journal.
+/// Attempts are forgotten after this time, the same as in the journal.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 words! {
@@ -130,6 +176,8 @@ words! {
         Lingers = "lingers",
         /// It was still there at the deadline and is no longer followed.
         DeadlinePassed = "deadline_passed",
+        /// Nobody knew whether the kill was sent, and a minute later the session shows that it was not carried out.
+        NotSent = "not_sent",
     }
 }
 
@@ -138,7 +186,7 @@ impl Proof {
     #[must_use]
     pub(crate) const fn ends(self) -> bool {
         match self {
-            Proof::Gone | Proof::ResourcesFreed | Proof::Cancelled | Proof::DeadlinePassed => true,
+            Proof::Gone | Proof::ResourcesFreed | Proof::Cancelled | Proof::DeadlinePassed | Proof::NotSent => true,
             Proof::Lingers => false,
         }
     }
@@ -159,7 +207,7 @@ pub struct Verification {
 #[derive(Clone, Debug, Default)]
 pub struct Following {
     sessions: BTreeMap<SessionKey, Followed>,
-    refused: BTreeMap<SessionKey, RefusedAction>,
+    attempts: BTreeMap<SessionKey, Attempts>,
     /// By policy, mode and session: when it was spared last.
     spared: BTreeMap<(Arc<str>, RunMode, SessionKey), DateTime<Utc>>,
 }
@@ -170,28 +218,56 @@ impl Following {
         self.sessions.insert(key, followed);
     }
 
-    /// Ends all following. Refusals are kept.
+    /// Ends all following. Attempts are kept.
     pub(crate) fn forget_actions(&mut self) {
         self.sessions.clear();
     }
 
-    /// Records Oracle's answer about a session.
-    pub(crate) fn answered(&mut self, key: SessionKey, outcome: Outcome, at: DateTime<Utc>) {
-        match outcome {
-            Outcome::Refused | Outcome::Unsupported | Outcome::Failed => {
-                self.refused.insert(key, RefusedAction { outcome, at });
-            }
-            Outcome::Done
+    /// Records what came of a statement that was sent for a session, or may have been.
+    pub(crate) fn attempted(&mut self, key: SessionKey, outcome: Outcome, at: DateTime<Utc>, sent: bool) {
+        let counts = match outcome {
+            Outcome::Refused
+            | Outcome::Unsupported
+            | Outcome::Failed
+            | Outcome::Done
             | Outcome::Marked
-            | Outcome::AlreadyGone
-            | Outcome::NoLongerMatches
+            | Outcome::Unknown => true,
+            // It is gone, unless a snapshot shows it again.
+            Outcome::AlreadyGone => sent,
+            Outcome::NoLongerMatches
             | Outcome::Protected
             | Outcome::Unchecked
-            | Outcome::Unknown
             | Outcome::Expired
             | Outcome::Revoked
             | Outcome::Assumed
-            | Outcome::Reported => {}
+            | Outcome::Reported => false,
+        };
+        if !counts {
+            return;
+        }
+        let before = self.attempts.get(&key).map_or(0, |attempts| attempts.times);
+        let attempts = Attempts {
+            outcome,
+            at,
+            times: before.saturating_add(1),
+            shown_without_effect: false,
+        };
+        self.attempts.insert(key, attempts);
+    }
+
+    /// Takes note of what a snapshot showed of the last attempt on a session. A statement that was cancelled is a success: what
+    /// runs next is another one.
+    pub(crate) fn shown(&mut self, key: SessionKey, proof: Proof) {
+        match proof {
+            Proof::Cancelled => {
+                self.attempts.remove(&key);
+            }
+            Proof::NotSent => {
+                if let Some(attempts) = self.attempts.get_mut(&key) {
+                    attempts.shown_without_effect = true;
+                }
+            }
+            Proof::Gone | Proof::ResourcesFreed | Proof::Lingers | Proof::DeadlinePassed => {}
         }
     }
 
@@ -211,8 +287,8 @@ impl Following {
         for followed in self.sessions.values_mut() {
             followed.since = later(followed.since, step);
         }
-        for refusal in self.refused.values_mut() {
-            refusal.at = later(refusal.at, step);
+        for attempts in self.attempts.values_mut() {
+            attempts.at = later(attempts.at, step);
         }
         for at in self.spared.values_mut() {
             *at = later(*at, step);
@@ -232,12 +308,19 @@ impl Following {
         (now - *at < SPARED_FOR).then_some(*at)
     }
 
-    /// Why a session is not tried again yet, if so. A session that cannot be ended at all is never tried again.
+    /// Why a session is not tried again yet, if so. A session that cannot be ended at all is never tried again. `again` is for an
+    /// action that is the same rung of a ladder as the last one.
     #[must_use]
-    pub(crate) fn refused(&self, key: SessionKey, now: DateTime<Utc>) -> Option<Obstacle> {
-        let RefusedAction { outcome, at } = *self.refused.get(&key)?;
-        let for_good = outcome == Outcome::Refused;
-        (for_good || now - at < REFUSED_FOR).then_some(Obstacle::NotAgain { outcome, at, for_good })
+    pub(crate) fn tried(&self, key: SessionKey, now: DateTime<Utc>, again: bool) -> Option<Obstacle> {
+        let attempts = *self.attempts.get(&key)?;
+        let Attempts { outcome, at, times, .. } = attempts;
+        let until = attempts.wait(again).map(|wait| later(at, wait));
+        until.is_none_or(|until| now < until).then_some(Obstacle::NotAgain {
+            outcome,
+            at,
+            times,
+            until,
+        })
     }
 
     /// Whether and how a session is followed.
@@ -272,8 +355,8 @@ impl Following {
         let lives = |key: &SessionKey| {
             !snapshot.is_complete(key.inst_id) || snapshot.find(*key).is_some() || may_be_there(*key, snapshot)
         };
-        self.refused
-            .retain(|key, refusal| lives(key) && now - refusal.at < REMEMBERED);
+        let remembered = |attempts: &Attempts| now - attempts.at < REMEMBERED;
+        self.attempts.retain(|key, attempts| lives(key) && remembered(attempts));
         self.spared
             .retain(|(_, _, key), at| lives(key) && now - *at < SPARED_FOR);
         self.sessions.retain(|key, followed| {
@@ -311,6 +394,9 @@ impl Following {
             }
             asked || !proof.ends()
         });
+        for verification in &proved {
+            self.shown(verification.key, verification.proof);
+        }
         proved
     }
 }
@@ -367,9 +453,43 @@ fn prove(
             if killed && detached && idle {
                 return Some(Proof::ResourcesFreed);
             }
-            deadline.or_else(|| lingers(followed, age))
+            if followed.state == FollowState::Waiting && was_not_killed(followed, snapshot, row, age) {
+                return Some(Proof::NotSent);
+            }
+            let may_linger = followed.certain || killed;
+            deadline.or_else(|| lingers(followed, age).filter(|_| may_linger))
         }
     }
+}
+
+/// Whether a kill of which nobody knows is known not to have been carried out: its time is over, the session is not KILLED, and
+/// no session that may still be about to carry it out is there.
+fn was_not_killed(followed: &Followed, snapshot: &Snapshot, row: usize, age: TimeDelta) -> bool {
+    let is_kill = match followed.action {
+        Action::Kill { .. } => true,
+        Action::Disconnect { .. } | Action::CancelSql | Action::Report => false,
+    };
+    let shown = snapshot.text(row, Column::Status);
+    is_kill
+        && !followed.certain
+        && age >= LINGERS_AFTER
+        && shown.is_some_and(|status| status != "KILLED")
+        && snapshot.instances().iter().all(|instance| instance.complete)
+        && !(0..snapshot.rows()).any(|row| may_carry_it_out(followed, snapshot, row))
+}
+
+/// Whether a session may be the one that the statement was sent through, still in that call: an orareaper's that was there then
+/// and is not idle. While the daemon that sent it lives, its session that reads is such a one too, so only a restart settles it.
+fn may_carry_it_out(followed: &Followed, snapshot: &Snapshot, row: usize) -> bool {
+    let is_own = match snapshot.field(row, Column::Module) {
+        Field::Text(module) => is_orareaper(module),
+        Field::Missing => true,
+        Field::Null | Field::Number(_) => false,
+    };
+    let logon = snapshot.number(row, Column::LogonTime).zip(snapshot.clock());
+    let came_later =
+        logon.is_some_and(|(logon, clock)| logon - i64::from(clock.utc_offset) > followed.since.timestamp());
+    is_own && !came_later && snapshot.text(row, Column::Status) != Some("INACTIVE")
 }
 
 /// Whether the statement that was to be cancelled may still be running: yes, unless the row shows otherwise.
@@ -394,4 +514,78 @@ fn may_be_running(followed: &Followed, snapshot: &Snapshot, row: usize) -> bool 
 
 fn lingers(followed: &Followed, age: TimeDelta) -> Option<Proof> {
     (followed.state == FollowState::Waiting && age >= LINGERS_AFTER).then_some(Proof::Lingers)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::session::time::DbTime;
+
+    const KEY: SessionKey = SessionKey {
+        inst_id: 1,
+        sid: 10,
+        serial: 7,
+        logon_time: DbTime(0),
+    };
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).expect("in range")
+    }
+
+    fn answers() -> impl Strategy<Value = Vec<(Outcome, bool)>> {
+        let outcome = prop_oneof![
+            Just(Outcome::AlreadyGone),
+            Just(Outcome::Unknown),
+            Just(Outcome::Marked),
+            Just(Outcome::Done),
+            Just(Outcome::Failed),
+            Just(Outcome::Unsupported),
+        ];
+        proptest::collection::vec((outcome, any::<bool>()), 1..40)
+    }
+
+    proptest! {
+        /// Whatever the attempts on a session come to, each waits twice as long as the one before, and none for ever.
+        #[test]
+        fn attempts_on_one_session_back_off(answers in answers(), again in any::<bool>()) {
+            let mut following = Following::default();
+            let mut now = 0;
+            for (number, (outcome, not_sent)) in (0_u32..).zip(answers) {
+                following.attempted(KEY, outcome, at(now), true);
+                if not_sent {
+                    following.shown(KEY, Proof::NotSent);
+                }
+                let waits = |seconds: i64| following.tried(KEY, at(now + seconds), again).is_some();
+                let least = (60_i64 << number.min(20)).min(LONGEST_WAIT.num_seconds());
+                prop_assert!(waits(least - 1), "attempt {number} after {outcome}");
+                prop_assert!(!waits(LONGEST_WAIT.num_seconds()), "attempt {number} after {outcome}");
+                now += LONGEST_WAIT.num_seconds();
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_statement_that_was_sent_is_an_attempt() {
+        for outcome in Outcome::ALL {
+            let mut following = Following::default();
+            following.attempted(KEY, outcome, at(0), false);
+            let counts = outcome.counts() && outcome != Outcome::Assumed;
+            assert_eq!(following.tried(KEY, at(1), false).is_some(), counts, "{outcome}");
+        }
+        let mut following = Following::default();
+        following.attempted(KEY, Outcome::AlreadyGone, at(0), true);
+        assert!(
+            following.tried(KEY, at(59), false).is_some(),
+            "ORA-00030, and it is still there"
+        );
+        assert!(following.tried(KEY, at(60), false).is_none());
+        following.attempted(KEY, Outcome::Done, at(60), true);
+        following.shown(KEY, Proof::Cancelled);
+        assert!(
+            following.tried(KEY, at(61), false).is_none(),
+            "a cancelled statement is a success"
+        );
+    }
 }

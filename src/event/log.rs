@@ -272,6 +272,10 @@ fn log_verification(database: &str, verification: &Verification) {
     }
     match verification.proof {
         Proof::Gone | Proof::ResourcesFreed | Proof::Cancelled => line!(info, "action verified"),
+        Proof::NotSent => line!(
+            warn,
+            "the kill was not carried out, although nobody knew: the session may be taken again"
+        ),
         Proof::Lingers => line!(warn, "session lingers"),
         Proof::DeadlinePassed => line!(warn, "session is still there; it is no longer followed"),
     }

@@ -231,6 +231,7 @@ fn action(recent: &Recent) -> Markup {
         Some(Proof::Cancelled) => "cancelled",
         Some(Proof::Lingers) => "lingers",
         Some(Proof::DeadlinePassed) => "still there",
+        Some(Proof::NotSent) => "not sent",
     };
     html! {
         tr {

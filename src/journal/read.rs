@@ -154,6 +154,12 @@ impl History {
             let done = done(past, ahead);
             if is_past(past) {
                 remember(&mut memory, done.clone());
+                for proof in &past.proofs {
+                    memory.following.shown(past.intent.key, *proof);
+                }
+                if past.proofs.contains(&Proof::NotSent) {
+                    memory.refills.forget(past.intent.id);
+                }
                 if let Some((key, login)) = past.came_back {
                     memory.refills.restore(past.intent.id, key, login);
                 }

@@ -396,6 +396,7 @@ fn fate_words(entry: &Entry) -> String {
             Proof::Cancelled => format!("cancelled after {after}"),
             Proof::Lingers => "lingers".to_owned(),
             Proof::DeadlinePassed => format!("still there after {after}"),
+            Proof::NotSent => format!("not sent, as was seen after {after}"),
         }
     });
     let parts: Vec<String> = fate.into_iter().chain(back).collect();

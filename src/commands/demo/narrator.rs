@@ -280,6 +280,7 @@ impl Narrator {
                 Proof::Cancelled => self.ink.green("cancelled"),
                 Proof::Lingers => self.ink.yellow("LINGERS  "),
                 Proof::DeadlinePassed => self.ink.red("gave up  "),
+                Proof::NotSent => self.ink.yellow("NOT SENT "),
             };
             let after = crate::quantity::Span(after);
             tell(&format!(

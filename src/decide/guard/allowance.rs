@@ -188,8 +188,8 @@ impl<'a> Allowance<'a> {
                 });
             }
         }
-        if let Some(refused) = entry.key.and_then(|key| self.following.refused(key, self.now)) {
-            return Some(refused);
+        if let Some(tried) = entry.key.and_then(|key| self.tried(&entry.standing, key)) {
+            return Some(tried);
         }
         if matches!(entry.standing, Standing::Escalating { .. }) {
             // It has counted as gone since its first action, so a stronger action changes no floor and no estimate.
@@ -202,6 +202,21 @@ impl<'a> Allowance<'a> {
             }
         }
         self.is_relieved(entry).then_some(Obstacle::Relieved)
+    }
+
+    /// Whether earlier attempts on the session make this one wait. The next rung of a ladder is no repetition; the same rung, taken
+    /// again because nobody knows what came of it, is.
+    fn tried(&self, standing: &Standing, key: SessionKey) -> Option<Obstacle> {
+        match standing {
+            Standing::Escalating { last, next } if last != next => None,
+            Standing::Escalating { .. } => self.following.tried(key, self.now, true),
+            Standing::Ready
+            | Standing::Pending { .. }
+            | Standing::Protected(_)
+            | Standing::Accompanied(_)
+            | Standing::Exempt(_)
+            | Standing::Followed(_) => self.following.tried(key, self.now, false),
+        }
     }
 
     /// Whether the pressure is relieved, by estimate.

@@ -248,7 +248,7 @@ pub(super) fn by_process_name(name: &str) -> Under {
 }
 
 /// Whether MODULE is that of an orareaper, with any account: two of them never end each other.
-pub(super) fn is_orareaper(module: &str) -> bool {
+pub(crate) fn is_orareaper(module: &str) -> bool {
     module.to_ascii_lowercase().starts_with("orareaper")
 }
 

@@ -57,7 +57,7 @@ impl DayTally {
         match entry.last_proof().map(|(_, proof)| proof) {
             Some(Proof::Gone | Proof::ResourcesFreed | Proof::Cancelled) => self.gone += 1,
             Some(Proof::Lingers | Proof::DeadlinePassed) => self.lingering += 1,
-            None => {}
+            Some(Proof::NotSent) | None => {}
         }
         self.back += u64::from(entry.came_back.is_some());
         let user = entry.intent.username.clone().unwrap_or_else(|| "-".into());
