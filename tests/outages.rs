@@ -145,20 +145,23 @@ fn an_outage_shows_each_cause_once() {
                 "orareaper_driver_errors_total{{class=\"{class}\",database=\"bad\"}}"
             ))
         };
+        let is_silence = |error: &String| error.ends_with("no answer within 1.0s; trying again by itself");
         until("three attempts", || errors("backoff") >= Some(3.0));
-        let first = told();
-        assert_eq!(first.len(), 1, "the same cause is told once: {first:?}");
-        bad.world.set_listener(OnAccept::Silent);
-        until("the other cause to be told", || told().len() == 2);
-        let shown = told()[1].clone();
-        assert!(
-            shown.ends_with("; trying again by itself") && shown != first[0],
-            "{shown}"
-        );
-        until("the page to show it", || {
-            let (_, why) = daemon.page("/readyz");
-            why.contains(shown.trim_end_matches("; trying again by itself"))
+        until("the first cause to be told", || {
+            told().iter().any(|error| !is_silence(error))
         });
+        bad.world.set_listener(OnAccept::Silent);
+        until("the other cause to be told", || told().last().is_some_and(is_silence));
+        until("the page to show it", || {
+            daemon.page("/readyz").1.contains("no answer within 1.0s")
+        });
+        let attempts = errors("backoff");
+        until("another attempt", || errors("backoff") > attempts);
+        let all = told();
+        assert!(
+            all.windows(2).all(|pair| pair[0] != pair[1]),
+            "the same cause is told once: {all:?}"
+        );
     }
 }
 
@@ -392,10 +395,12 @@ fn an_intent_without_an_outcome_is_followed_up_and_not_repeated() {
         daemon.looks("orcl", 3);
         assert_eq!(site.journalled("intent").len(), 1, "it is not tried again");
         assert!(db.kills().is_empty());
+        // It is not KILLED, but the database's clock has stood still since the intent: by that clock this daemon's sessions may be those
+        // that the statement was sent through, so nobody knows. It is spared, and not counted as lingering.
         db.world.advance(Duration::from_secs(120));
-        let proof = site.journals("verification", |_| true);
-        assert_eq!((&proof["id"], &proof["proof"]), (&intent["id"], &"lingers".into()));
-        daemon.metric_becomes("orareaper_lingering_sessions{database=\"orcl\",inst_id=\"1\"}", 1.0);
+        daemon.looks("orcl", 3);
+        assert_eq!(site.journalled("verification").len(), 0);
+        daemon.metric_becomes("orareaper_lingering_sessions{database=\"orcl\",inst_id=\"1\"}", 0.0);
         db.world
             .log_off(1, u32::try_from(intent["sid"].as_u64().expect("a SID")).expect("small"));
         site.journals("verification", |record| {

@@ -402,7 +402,7 @@ fn a_spool_of_a_query_that_failed_is_refused_with_the_message() {
             "\"SID\",\"SERIAL#\"\n\nSQL> x\nORA-03113: end-of-file on communication channel\n",
             "line 4: the query failed, so there are no sessions or not all of them: ORA-03113",
         ),
-        ("ORA-00942: \u{1b}[2Jx\n", "not all of them: ORA-00942: [2Jx"),
+        ("select\nORA-00942: \u{1b}[2Jx\n", "not all of them: ORA-00942: [2Jx"),
     ];
     for (text, said) in cases {
         let message = refused(text.as_bytes());

@@ -271,7 +271,11 @@ pub(crate) fn unreadable_passwords(file: &str, config: &Config) -> (Vec<Diagnost
     }
     let (mut problems, mut notes) = (Vec::new(), Vec::new());
     for (source, databases) in blanks {
-        let message = format!("the password of {} {}: {source}", databases.join(", "), Password::BLANKS);
+        let message = format!(
+            "the password of {} {}: {source}",
+            databases.join(", "),
+            Password::BLANKS
+        );
         let mut warning = Diagnostic::of_file(file, "blanks-around-password", message);
         warning.severity = Severity::Warning;
         problems.push(warning.hint("take the blanks away, unless the account has them too"));
