@@ -106,7 +106,7 @@ pub enum FollowState {
 
 /// The statements that were sent for a session and have not ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Attempts {
+struct SessionAttempts {
     /// What the last one came to.
     outcome: Outcome,
     /// When it was sent.
@@ -117,7 +117,7 @@ struct Attempts {
     shown_without_effect: bool,
 }
 
-impl Attempts {
+impl SessionAttempts {
     /// Until when no other statement is sent, `None` for ever. A statement that had no effect may be repeated soon; one that the
     /// database answered with an error, or that had its full time, later. `again` is for the same rung of a ladder, which has a
     /// time of its own.
@@ -159,7 +159,7 @@ const SPARED_FOR: TimeDelta = TimeDelta::hours(1);
 /// The most spared sessions that are remembered; the oldest is forgotten first.
 pub(crate) const MOST_SPARED: usize = 10_000;
 
-/// Attempts are forgotten after this time, the same as in the journal.
+/// SessionAttempts are forgotten after this time, the same as in the journal.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 words! {
@@ -207,7 +207,7 @@ pub struct Verification {
 #[derive(Clone, Debug, Default)]
 pub struct Following {
     sessions: BTreeMap<SessionKey, Followed>,
-    attempts: BTreeMap<SessionKey, Attempts>,
+    attempts: BTreeMap<SessionKey, SessionAttempts>,
     /// By policy, mode and session: when it was spared last.
     spared: BTreeMap<(Arc<str>, RunMode, SessionKey), DateTime<Utc>>,
 }
@@ -218,7 +218,7 @@ impl Following {
         self.sessions.insert(key, followed);
     }
 
-    /// Ends all following. Attempts are kept.
+    /// Ends all following. SessionAttempts are kept.
     pub(crate) fn forget_actions(&mut self) {
         self.sessions.clear();
     }
@@ -246,7 +246,7 @@ impl Following {
             return;
         }
         let before = self.attempts.get(&key).map_or(0, |attempts| attempts.times);
-        let attempts = Attempts {
+        let attempts = SessionAttempts {
             outcome,
             at,
             times: before.saturating_add(1),
@@ -313,7 +313,7 @@ impl Following {
     #[must_use]
     pub(crate) fn tried(&self, key: SessionKey, now: DateTime<Utc>, again: bool) -> Option<Obstacle> {
         let attempts = *self.attempts.get(&key)?;
-        let Attempts { outcome, at, times, .. } = attempts;
+        let SessionAttempts { outcome, at, times, .. } = attempts;
         let until = attempts.wait(again).map(|wait| later(at, wait));
         until.is_none_or(|until| now < until).then_some(Obstacle::NotAgain {
             outcome,
@@ -355,7 +355,7 @@ impl Following {
         let lives = |key: &SessionKey| {
             !snapshot.is_complete(key.inst_id) || snapshot.find(*key).is_some() || may_be_there(*key, snapshot)
         };
-        let remembered = |attempts: &Attempts| now - attempts.at < REMEMBERED;
+        let remembered = |attempts: &SessionAttempts| now - attempts.at < REMEMBERED;
         self.attempts.retain(|key, attempts| lives(key) && remembered(attempts));
         self.spared
             .retain(|(_, _, key), at| lives(key) && now - *at < SPARED_FOR);
