@@ -104,8 +104,8 @@ pub(crate) enum Command {
     Test(TestArgs),
     /// Examines this host and the databases as the daemon would: what is missing, with its remedy. Never acts.
     Doctor(DoctorArgs),
-    /// Tries on the database, on sessions that it opens itself, everything that a kill depends on, and says what differs from what
-    /// the daemon assumes.
+    /// Tries everything that a kill depends on, on sessions that it opens itself, and reports what differs from what the
+    /// daemon assumes.
     Prove(ProveArgs),
     /// Prints the SQL that makes the daemon's account, with exactly the rights that the policies need. Runs none of it.
     SetupSql(SetupSqlArgs),
@@ -253,7 +253,7 @@ pub(crate) struct ReplayArgs {
     /// Treats every `for:` as fulfilled.
     #[arg(long)]
     pub(crate) assume_held: bool,
-    /// The format of the report: totals, or, as JSON, one plan per snapshot and line.
+    /// The format of the report: totals, except JSON, which is one plan per snapshot, one per line.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
     pub(crate) format: ReportFormat,
     /// Writes the report to this file instead of standard output.
@@ -340,7 +340,7 @@ pub(crate) struct ProveArgs {
     /// Writes the report to this file instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// How long each session is followed until it is gone and its client has been told.
+    /// How long to follow each session until it is gone and its client has been told.
     #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = span)]
     pub(crate) wait: Duration,
 }
@@ -362,8 +362,8 @@ pub(crate) struct SetupSqlArgs {
     /// The configured database; required if there are several.
     #[arg(long, value_name = "NAME")]
     pub(crate) database: Option<String>,
-    /// The release, such as 11.2, 12.1, 19c or 26ai, if the account cannot log in yet; otherwise the database is asked. Without a
-    /// configuration, the policies that come with the program are taken.
+    /// The release, such as 11.2, 12.1, 19c or 26ai, if the account cannot log in yet; otherwise the database is asked.
+    /// Without a configuration, the policies that come with the program are used.
     #[arg(long = "for", value_name = "RELEASE", value_parser = release)]
     pub(crate) release: Option<Release>,
     /// The daemon connects to CDB$ROOT.
@@ -375,8 +375,8 @@ pub(crate) struct SetupSqlArgs {
     /// The database has several instances (RAC).
     #[arg(long, requires = "release")]
     pub(crate) rac: bool,
-    /// Prints the guard package too, which ends sessions for an account that may end none itself. Always, if the database is
-    /// configured with `via: package`.
+    /// Prints the guard package too, which ends sessions for an account that has no right to end sessions itself. It is
+    /// always printed if the database is configured with `via: package`.
     #[arg(long)]
     pub(crate) guard: bool,
     /// The account, instead of the configured one.
@@ -393,10 +393,10 @@ pub(crate) struct KillArgs {
     /// The configured database; required if there are several.
     #[arg(long, value_name = "NAME")]
     pub(crate) database: Option<String>,
-    /// The action, as policies write it.
+    /// The action, as in a policy: `kill immediate`.
     #[arg(long, value_name = "ACTION", default_value = "kill immediate", value_parser = ordered_action())]
     pub(crate) action: Action,
-    /// Why; asked for if it is not given. The journal keeps it.
+    /// The reason, for the journal; the command asks for it if it is not given.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
     /// Does not ask; needs --reason.
@@ -429,7 +429,7 @@ fn span(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Parses a release of Oracle Database, also as it is called: 19c, 26ai.
+/// Parses a release of Oracle Database: a number, or a product name such as 19c or 26ai.
 fn release(text: &str) -> Result<Release, String> {
     match Release::parse(text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic())) {
         Some(release) if release.at_least(11, 2) && release.major < 100 => Ok(release),

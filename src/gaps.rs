@@ -10,7 +10,7 @@ use crate::decide::plan::company::ends_the_process;
 use crate::decide::pressure::Readings;
 use crate::decide::protect::ESSENTIAL;
 use crate::policy::model::{Policy, PolicySet, Protection};
-use crate::policy::pressure::{Mark, PressureCondition};
+use crate::policy::pressure::{PressureCondition, Threshold};
 use crate::session::column::Column;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
 
@@ -93,13 +93,13 @@ fn unknown_marks(policy: &Policy, readings: &Readings) -> Vec<Check> {
     let parts = [(Some(&pressure.begin), "while"), (pressure.end.as_ref(), "until")];
     let mut notes: Vec<Check> = Vec::new();
     for (condition, part) in parts {
-        for (resource, _, mark) in condition.map_or_else(Vec::new, PressureCondition::comparisons) {
-            let Some(why) = readings.why_unknown(resource, mark) else {
+        for (resource, _, threshold) in condition.map_or_else(Vec::new, PressureCondition::comparisons) {
+            let Some(why) = readings.why_unknown(resource, threshold) else {
                 continue;
             };
-            let of_what = match mark {
-                Mark::Percent(_) => "the share of ",
-                Mark::Amount(_) => "",
+            let of_what = match threshold {
+                Threshold::Percent(_) => "the share of ",
+                Threshold::Amount(_) => "",
             };
             let note = format!(
                 "policy {}: {of_what}{} is unknown here, and `{part}` keeps the policy from acting as far as it depends on it: {why}",

@@ -105,7 +105,7 @@ fn condition_of(text: &str) -> Condition {
 }
 
 #[test]
-fn a_text_that_is_none_is_unknown_and_everybody_else_is_read() {
+fn an_invalid_text_is_unknown_and_all_other_sessions_are_read() {
     on_both_drivers(|driver| {
         for refuses in ["passed", "refused"] {
             let (_world, server) = serve(&TEXTS.replace("BROKEN", refuses));

@@ -297,7 +297,7 @@ fn it_asks_on_a_terminal_and_does_nothing_unless_it_is_told_yes() {
 }
 
 #[test]
-fn whoever_took_over_the_seat_between_show_and_confirm_is_left_alone() {
+fn a_session_that_reuses_the_sid_before_the_confirmation_is_not_ended() {
     for driver in drivers() {
         let (db, site) = office(&driver);
         let daemon = site.run(&driver);
@@ -324,7 +324,7 @@ fn whoever_took_over_the_seat_between_show_and_confirm_is_left_alone() {
 }
 
 #[test]
-fn whoever_took_over_the_seat_in_the_last_moment_is_left_alone() {
+fn a_session_that_reuses_the_sid_just_before_the_statement_is_not_ended() {
     for driver in drivers() {
         both_ways(&driver, |db, site, how| {
             db.world.arm(Fault {
@@ -365,7 +365,7 @@ fn a_pause_refuses() {
 }
 
 #[test]
-fn what_is_not_armed_sends_no_statement() {
+fn an_unarmed_database_gets_no_statement() {
     let driver = thin();
     for (armed, arguments) in [(false, None), (false, Some(&[][..])), (true, Some(&["--dry-run"][..]))] {
         let (db, site) = office(&driver);
@@ -438,7 +438,7 @@ fn a_journal_that_cannot_be_written_stops_it() {
 }
 
 #[test]
-fn an_order_whose_outcome_nobody_knows_is_not_said_to_be_done() {
+fn an_order_with_an_unknown_outcome_is_not_reported_as_done() {
     for driver in drivers() {
         let (db, site) = office(&driver);
         let daemon = site.run(&driver);
@@ -511,7 +511,7 @@ fn the_grant_that_is_missing_is_named() {
 }
 
 #[test]
-fn an_exemption_that_cannot_be_told_says_what_is_unknown() {
+fn an_unknown_exemption_names_what_is_unknown() {
     for driver in drivers() {
         let (db, site) = office(&driver);
         site.policies(
@@ -526,7 +526,7 @@ fn an_exemption_that_cannot_be_told_says_what_is_unknown() {
 }
 
 #[test]
-fn a_reason_is_kept_as_it_can_be_shown_and_not_at_any_length() {
+fn a_reason_is_recorded_escaped_and_refused_if_it_is_too_long() {
     let driver = thin();
     both_ways(&driver, |db, site, how| {
         let long = "x".repeat(1_001);

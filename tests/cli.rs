@@ -69,7 +69,7 @@ fn project(path: &str) -> String {
 }
 
 #[test]
-fn a_plan_over_an_export_is_the_contracts_json() {
+fn a_plan_over_an_export_has_the_documented_json() {
     let ran = plan(&desk(), &["--taken-at", "2026-11-22T10:00:00Z", "--format", "json"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert_eq!(ran.out.lines().count(), 1, "one object on one line: {}", ran.out);
@@ -171,7 +171,7 @@ fn a_plan_comes_in_every_format_and_goes_to_a_file() {
 }
 
 #[test]
-fn ages_that_need_the_databases_clock_wait_for_it() {
+fn ages_are_unknown_without_the_clock_of_the_database() {
     let site = desk();
     site.policies("policies: [{name: old, when: INACTIVE and connected longer than 8h, action: kill}]\n");
     let count = |more: &[&str]| {
@@ -192,7 +192,7 @@ fn ages_that_need_the_databases_clock_wait_for_it() {
 }
 
 #[test]
-fn what_waits_for_its_time_can_be_shown_as_if_it_had_come() {
+fn assume_held_treats_a_hold_as_fulfilled() {
     let site = desk();
     site.policies("policies: [{name: idle, when: INACTIVE longer than 4h, for: 10m, action: kill}]\n");
     let decision = |more: &[&str]| {
@@ -239,7 +239,7 @@ fn an_export_without_type_says_first_that_it_spares_everybody() {
 }
 
 #[test]
-fn policy_tests_pass_fail_or_are_not_there() {
+fn policy_tests_pass_fail_or_are_missing() {
     let site = Site::new();
     let story = project("tests/cases/idle-longer-than");
     let passed = site.orareaper(&["test", &story]);
@@ -275,7 +275,7 @@ fn policy_tests_pass_fail_or_are_not_there() {
 }
 
 #[test]
-fn it_explains_itself() {
+fn version_help_and_manual_are_printed() {
     let site = Site::new();
     let version = site.orareaper(&["--version"]);
     assert_eq!(
@@ -429,7 +429,7 @@ fn a_password_that_everybody_may_read_is_told_once_for_each_file() {
 }
 
 #[test]
-fn what_sessions_wrote_is_no_snapshot_and_says_what_is() {
+fn the_json_output_of_sessions_is_refused_as_a_snapshot() {
     let site = desk();
     let listed = site.orareaper(&[
         "sessions",
@@ -454,7 +454,7 @@ fn what_sessions_wrote_is_no_snapshot_and_says_what_is() {
 }
 
 #[test]
-fn the_csv_that_sessions_wrote_is_read_as_far_as_it_goes() {
+fn the_csv_output_of_sessions_is_read_with_a_note() {
     let site = desk();
     let list = [
         "sessions",
@@ -493,7 +493,7 @@ fn the_csv_that_sessions_wrote_is_read_as_far_as_it_goes() {
     site.write("two.csv", format!("{head}\r\n{one}\r\n{other}\r\n"));
     let told = plan("two.csv");
     assert!(
-        told.code == Some(2) && told.err.contains("this one is of another"),
+        told.code == Some(2) && told.err.contains("this one is from another"),
         "{}",
         told.err
     );

@@ -321,7 +321,7 @@ fn a_pause_is_obeyed_within_a_cycle_and_ended_likewise() {
 }
 
 #[test]
-fn what_is_not_armed_and_what_is_dry_sends_no_statement() {
+fn unarmed_databases_and_dry_runs_get_no_statement() {
     for (armed, dry_run) in [(false, false), (true, true)] {
         for driver in drivers() {
             let db = Db::parse(OFFICE);
@@ -375,7 +375,7 @@ fn a_state_folder_has_one_daemon() {
 }
 
 #[test]
-fn journal_and_reports_are_left_for_whoever_asks() {
+fn journal_and_reports_are_complete_after_a_stop() {
     let (db, site) = office(ENFORCE);
     let mut daemon = site.run(&thin());
     daemon.looks("orcl", 1);

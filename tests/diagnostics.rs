@@ -129,7 +129,7 @@ fn replacement(problem: &Diagnostic) -> Option<&str> {
 
 /// Replaces the marked words of every case by the advice and checks again: the same problem must not be reported any more.
 #[test]
-fn what_is_advised_is_right() {
+fn every_hint_that_replaces_text_is_valid() {
     let mut followed = 0;
     for path in cases("tests/diagnostics") {
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();

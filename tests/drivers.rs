@@ -122,7 +122,7 @@ fn a_password_that_expires_soon_is_a_warning_and_no_error() {
 }
 
 #[test]
-fn nobody_listening_is_told_at_once() {
+fn a_closed_port_is_reported_at_once() {
     on_both_drivers(|driver| {
         let port = {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -391,7 +391,7 @@ fn an_answer_about_the_target_costs_no_connection() {
 }
 
 #[test]
-fn errors_that_leave_the_connection_leave_it() {
+fn errors_that_do_not_break_the_connection_leave_it_usable() {
     on_both_drivers(|driver| {
         let (server, _) = canned::serve();
         let mut connection = connect(driver, &server);

@@ -107,7 +107,7 @@ fn every_term_protection_exemption_and_decision_of_a_session_is_shown() {
       TRUE     last_call_et > 4h  [last_call_et is 5h 12m]
   unless
     FALSE    username in ('ETL', 'DWH')  [username is APEXDEV]
-  when and not unless: TRUE
+  `when` and not `unless`: TRUE
   protections: none applies
   for: none; it acts at once
 ",
@@ -182,7 +182,7 @@ fn a_hostile_session_does_nothing_to_the_terminal() {
 }
 
 #[test]
-fn who_cannot_be_found_is_told_with_what_there_is() {
+fn an_unknown_name_is_reported_with_those_that_exist() {
     let cases = [
         (
             &["explain", "287"][..],

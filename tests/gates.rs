@@ -11,7 +11,7 @@ use orareaper::daemon::messages::{Needs, Polled};
 use orareaper::daemon::poller::Poller;
 use orareaper::daemon::reach::Reach;
 use orareaper::oracle::Driver;
-use orareaper::policy::pressure::{Mark, Resource};
+use orareaper::policy::pressure::{Resource, Threshold};
 use orareaper::session::column::Column;
 use orasim::{Scenario, Server, World};
 
@@ -75,7 +75,7 @@ fn a_pdb_is_measured_by_what_is_its_own() {
         // 10 GB of 40 that the files may grow to, not of 4.
         assert_eq!(of(Resource::Temp).limit, Some(40 << 30));
         assert_eq!(of(Resource::Temp).used, 10 << 30);
-        let why = |resource| polled.readings.why_unknown(resource, Mark::Percent(80)).is_some();
+        let why = |resource| polled.readings.why_unknown(resource, Threshold::Percent(80)).is_some();
         assert!(why(Resource::Processes) && why(Resource::Transactions) && why(Resource::HostCpu));
         assert_eq!(polled.notes(), Vec::<String>::new(), "every view can be read");
     });

@@ -151,17 +151,17 @@ fn each_view_that_is_taken_away_is_named_with_its_grant_and_no_other() {
 }
 
 #[test]
-fn so_is_each_in_the_root() {
+fn each_missing_view_is_named_in_the_root() {
     on_both_drivers(|driver| each_is_named(driver, PLACES[1]));
 }
 
 #[test]
-fn so_is_each_in_a_pdb() {
+fn each_missing_view_is_named_in_a_pdb() {
     on_both_drivers(|driver| each_is_named(driver, PLACES[2]));
 }
 
 #[test]
-fn no_view_is_needed_nowhere() {
+fn every_view_is_needed_somewhere() {
     let needed: Vec<&str> = PLACES
         .into_iter()
         .flat_map(|place| needed_in(Driver::Thin, place))
@@ -178,7 +178,7 @@ fn no_view_is_needed_nowhere() {
 /// While a view is missing without which a database cannot be read, each poll asks again over the same connection: a log-in for each
 /// would fill the listener's log and the audit trail.
 #[test]
-fn a_missing_view_costs_no_log_in_for_each_poll() {
+fn a_missing_view_causes_no_login_at_each_poll() {
     on_both_drivers(|driver| {
         let scenario = without(ONE, "V$INSTANCE");
         let world = World::new(Scenario::parse(&scenario).expect("the test's own scenario"));

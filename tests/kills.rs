@@ -181,7 +181,7 @@ fn of_two_sessions_with_the_same_sid_the_right_one_dies() {
 }
 
 #[test]
-fn whoever_took_over_the_seat_before_the_second_look_is_left_alone() {
+fn a_session_that_reuses_the_sid_before_the_recheck_is_not_ended() {
     for driver in drivers() {
         let (db, site) = stage(&driver, &policy("TARGET", "kill", ""));
         db.world.arm(at_the_second_look());
@@ -213,7 +213,7 @@ fn whoever_took_over_the_seat_before_the_second_look_is_left_alone() {
 }
 
 #[test]
-fn whoever_took_over_the_seat_in_the_last_moment_is_left_alone() {
+fn a_session_that_reuses_the_sid_just_before_the_statement_is_not_ended() {
     for driver in drivers() {
         let (db, site) = stage(&driver, &policy("TARGET", "kill", "    limits: {per_day: 1}\n"));
         db.world.arm(at_the_kill(Strike::ReplaceTarget));

@@ -156,7 +156,7 @@ fn is_histogram(name: &str) -> bool {
 }
 
 #[test]
-fn a_kill_is_what_the_daemon_takes_for_one() {
+fn alerts_and_daemon_count_the_same_outcomes_as_kills() {
     let rules = read("monitoring/alerts.yml");
     let line = rules
         .lines()

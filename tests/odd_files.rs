@@ -88,7 +88,7 @@ fn refused(what: &str, odd: Odd, (code, said): (Option<i32>, String), expected: 
 }
 
 #[test]
-fn what_is_right_is_right() {
+fn ordinary_files_are_accepted() {
     let (code, said) = ends(&host(), &["check"], &[]);
     assert_eq!(code, Some(0), "{said}");
 }

@@ -519,7 +519,7 @@ fn round_trips(daemon: &crate::site::Daemon) -> f64 {
 }
 
 #[test]
-fn whoever_reads_the_log_may_stop_reading() {
+fn a_reader_of_the_log_that_stops_does_not_stop_the_daemon() {
     let driver = crate::site::thin();
     for stuck in [true, false] {
         let db = Db::parse(OFFICE);

@@ -63,7 +63,7 @@ const SPOILING: [Spoiling; 3] = [
 ];
 
 #[test]
-fn ready_is_red_and_nobody_is_ended_while_the_journal_takes_no_records() {
+fn no_session_is_ended_and_the_daemon_is_not_ready_while_the_journal_fails() {
     for (what, spoil, put_back) in SPOILING {
         let (db, site) = office();
         let daemon = site.run(&thin());

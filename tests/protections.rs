@@ -73,7 +73,7 @@ sessions:
 ";
 
 #[test]
-fn whoever_does_not_end_a_transaction_alone_is_spared() {
+fn a_session_in_a_distributed_transaction_is_spared() {
     for driver in drivers() {
         let plan = Plan::of(&driver, XA, "when: type = USER and last_call_et > 4h, action: kill");
         let mut expected = vec![

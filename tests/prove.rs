@@ -159,7 +159,7 @@ fn a_database_that_does_as_documented_is_as_assumed() {
 }
 
 #[test]
-fn so_is_one_of_the_newest_release_with_containers() {
+fn the_newest_release_with_containers_behaves_as_assumed() {
     for driver in drivers() {
         let more = "services: [{name: shop, container: SHOP}]\n";
         as_documented(
@@ -171,7 +171,7 @@ fn so_is_one_of_the_newest_release_with_containers() {
 }
 
 #[test]
-fn so_is_one_of_several_instances() {
+fn a_cluster_behaves_as_assumed() {
     for driver in drivers() {
         let proof = as_documented(&driver, &scenario("19.22.0.0.0", PLAIN, 2, ""), SINCE_23);
         let others = proof["findings"].as_array().expect("lines").iter();
@@ -185,7 +185,7 @@ fn so_is_one_of_several_instances() {
 }
 
 #[test]
-fn so_are_the_older_releases() {
+fn older_releases_behave_as_assumed() {
     for driver in drivers() {
         for (release, untried) in [
             ("11.2.0.4.0", SINCE_12),
@@ -308,7 +308,7 @@ fn each_difference_is_found_and_no_other() {
 
 /// The rest of the way with the other driver: a database that takes what was written about one gives the same proof.
 #[test]
-fn what_is_written_of_a_difference_makes_a_database_that_differs_alike() {
+fn the_report_of_a_difference_reproduces_it_in_the_simulation() {
     for_each_difference(|(behaviour, expected)| {
         let (desk, proof) = is_found(&thin(), (behaviour, expected));
         let file = desk.site.write("proof.json", proof.to_string());
@@ -343,7 +343,7 @@ const ALIKE: &str = "  - {name: alike, user: REAPER, count: 4, program: orareape
 ";
 
 #[test]
-fn nobody_but_a_decoy_is_ever_named_whoever_shares_its_account_its_look_or_its_seat() {
+fn only_decoys_are_named_even_if_others_share_account_program_or_sid() {
     for driver in drivers() {
         for seed in 0..3_u32 {
             // The decoys of this seed are near these SIDs; some are replaced right before the statement.
@@ -503,7 +503,7 @@ fn the_report_is_text_json_or_a_page_and_holds_no_secret_and_nobody_else() {
 }
 
 #[test]
-fn what_keeps_it_from_running_is_said() {
+fn prove_says_why_it_cannot_run() {
     let desk = Desk::new(&thin(), &scenario("19.22.0.0.0", PLAIN, 1, ""));
     let ran = desk.run(&["orcle"]);
     assert_eq!(ran.status, 2);

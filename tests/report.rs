@@ -173,7 +173,7 @@ fn report_of(cycle: &Cycle) -> Report {
 }
 
 #[test]
-fn json_is_the_contract_to_the_letter() {
+fn json_has_exactly_the_documented_form() {
     // Worst first: SYS is idle longest and protected, APEXDEV takes the one action of the budget, EVIL is deferred.
     let expected = concat!(
         r#"{"database":"prod","taken_at":"2026-11-22T10:00:00Z","mode":"dry-run","sessions":4,"decisions":["#,
@@ -289,7 +289,7 @@ fn markdown_is_a_table_whose_cells_are_no_markup() {
 }
 
 #[test]
-fn html_stands_alone_and_a_programs_name_is_inert() {
+fn html_loads_nothing_and_escapes_the_name_of_a_program() {
     let html = report(SESSIONS, vec![idle_policy()]).to_html();
     assert!(!html.contains("<script"), "no script, the client's least of all");
     assert!(html.contains("=cmd|&lt;script&gt;alert(1)&lt;/script&gt;"));
@@ -377,7 +377,7 @@ fn processes_and_their_pga_are_added_up_where_they_were_read() {
 }
 
 #[test]
-fn gaps_are_said_on_top_with_whom_they_spare() {
+fn gaps_are_reported_first_with_the_sessions_that_they_spare() {
     let csv = "SID,SERIAL#,LOGON_TIME,USERNAME,STATUS,LAST_CALL_ET,PROGRAM\n1,1,2026-11-22,A,INACTIVE,90000,p\n";
     let mut connected = idle_policy();
     connected.name = "old".into();
@@ -447,7 +447,7 @@ fn an_open_breaker_is_told_in_every_format() {
 }
 
 #[test]
-fn nothing_is_cut_where_nobody_has_a_screen() {
+fn nothing_is_cut_in_a_pipe_or_a_file() {
     let mut report = report(SESSIONS, vec![idle_policy()]);
     let long = "x".repeat(400);
     let act = report.policies[0].decisions.iter_mut().find(|line| !line.is_spared());

@@ -99,7 +99,7 @@ fn oracles_own_dates_with_its_rule_for_two_digit_years() {
     );
     assert_eq!(saved.snapshot.field(1, Column::SqlExecStart), Field::Null);
     assert_eq!(saved.notes.len(), 2);
-    assert!(saved.notes[1].contains("INST_ID is not in it"), "{:?}", saved.notes);
+    assert!(saved.notes[1].contains("has no INST_ID"), "{:?}", saved.notes);
     assert!(
         saved.notes[0].contains("no time of day in 1 session:"),
         "{:?}",
@@ -147,7 +147,7 @@ fn json_with_its_clock_after_the_sessions() {
 }
 
 #[test]
-fn the_time_given_wins_over_the_files() {
+fn a_given_time_overrides_the_time_in_the_file() {
     let given = parse_taken_at("2026-11-22T12:00:00+02:00").expect("a time");
     assert_eq!((given.now, given.utc_offset), (DbTime(DAY + 12 * 3_600), 7_200));
     let csv = b"SID,SYSDATE\n1,2026-11-22 10:00:00\n";
@@ -165,7 +165,7 @@ fn the_time_given_wins_over_the_files() {
 }
 
 #[test]
-fn what_is_no_snapshot_is_refused_with_its_place_and_a_way_out() {
+fn a_file_without_a_snapshot_is_refused_with_position_and_remedy() {
     let cases: [(&[u8], &str); 20] = [
         (b"", "read saved sessions from f: it is empty"),
         (b" \r\n\n", "it is empty"),
@@ -259,7 +259,7 @@ fn json_that_is_no_snapshot_is_refused_with_its_place() {
 
 /// A spool as SQL*Plus writes it with `set colsep '|'`: values are filled up with blanks, a heading is cut at its column's width.
 #[test]
-fn the_blanks_that_colsep_fills_up_with_are_no_part_of_a_value() {
+fn padding_by_colsep_is_not_part_of_a_value() {
     let saved = fixture("sqlplus-colsep.lst");
     let snapshot = &saved.snapshot;
     assert_eq!((saved.format, snapshot.rows()), (Format::Csv, 3));
@@ -290,7 +290,7 @@ fn the_blanks_that_colsep_fills_up_with_are_no_part_of_a_value() {
 
 /// Prompts and a query above, a page's heading again, the count and a prompt below: in whatever language, nothing is lost.
 #[test]
-fn what_a_spool_has_around_its_rows_is_known_for_what_it_is() {
+fn the_text_around_the_rows_of_a_spool_is_recognized() {
     let around = |count: &str, below: &str| {
         format!(
             "SQL> select inst_id, sid, serial#, type from gv$session;\r\n  2  \r\n\r\nINST_ID;SID;SERIAL#;TYPE\r\n\
@@ -338,7 +338,7 @@ fn what_a_spool_has_around_its_rows_is_known_for_what_it_is() {
 }
 
 #[test]
-fn a_spool_that_cannot_be_read_names_the_setting_that_cures_it() {
+fn an_unreadable_spool_names_the_setting_to_change() {
     let cases = [
         (
             "SQL> select * from gv$session;\n\n   INST_ID        SID    SERIAL# USERNAME\n---------- ---------- ---------- ---\n",
@@ -459,7 +459,7 @@ fn a_number_that_cannot_be_one_of_seconds_is_never_silently_null() {
 
 /// SQLcl and SQL Developer, ORDS, DBeaver, JSON Lines, and one that a session of SQLcl is wound around.
 #[test]
-fn json_of_every_tool_is_the_same_sessions() {
+fn json_of_every_tool_gives_the_same_sessions() {
     let rows = r#"{"inst_id":1,"sid":2,"serial#":3,"type":"USER","p1":28800000000},
                   {"inst_id":1,"sid":3,"serial#":4,"type":"USER","username":"SHOP"}"#;
     let array = format!("[{rows}]");
@@ -515,7 +515,7 @@ fn json_of_every_tool_is_the_same_sessions() {
 }
 
 #[test]
-fn utf_16_with_its_mark_is_read() {
+fn utf_16_with_a_byte_order_mark_is_read() {
     let text = "\u{feff}SID;USERNAME\r\n1;MÜLLER\r\n";
     let units: Vec<u16> = text.encode_utf16().collect();
     let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
@@ -542,10 +542,7 @@ fn a_clock_without_its_time_of_day_is_no_clock() {
 fn a_csv_cut_anywhere_is_refused_or_says_that_it_may_be_cut() {
     let whole = b"SID,USERNAME,TYPE\n10,\"APEX,DEV\",\"USER\"\n";
     let notes = parse(whole, "f", None).expect("whole").notes;
-    assert!(
-        notes.len() == 1 && notes[0].contains("INST_ID is not in it"),
-        "{notes:?}"
-    );
+    assert!(notes.len() == 1 && notes[0].contains("has no INST_ID"), "{notes:?}");
     for cut in 1..whole.len() {
         if let Ok(saved) = parse(&whole[..cut], "f", None) {
             assert!(
@@ -602,7 +599,7 @@ fn written() -> impl Strategy<Value = Written> {
 
 proptest! {
     #[test]
-    fn what_a_csv_writer_wrote_is_read_back(
+    fn csv_is_read_back_as_written(
         rows in proptest::collection::vec(written(), 1..20), separator in proptest::sample::select(b",;\t|".to_vec()),
     ) {
         let mut writer = csv::WriterBuilder::new().delimiter(separator).from_writer(Vec::new());

@@ -88,7 +88,7 @@ fn all_asked(db: &Db) -> bool {
 }
 
 #[test]
-fn limits_on_idle_sessions_do_not_reach_who_is_asked_at_each_poll_and_cost_one_connection_otherwise() {
+fn idle_limits_do_not_end_connections_that_are_used_at_each_poll() {
     for driver in drivers() {
         for (limit, db) in limited() {
             let site = Site::new();
@@ -122,7 +122,7 @@ fn limits_on_idle_sessions_do_not_reach_who_is_asked_at_each_poll_and_cost_one_c
 /// What a connection once found out decides who is protected: an account that was granted the right to capture changes, a
 /// switchover. So it is asked anew over the connections that act as well.
 #[test]
-fn what_the_database_is_is_found_out_anew_over_connections_that_stand_by() {
+fn capabilities_are_read_again_over_standby_connections() {
     on_both_drivers(|driver| {
         let db = Db::parse(&text("", ""));
         let clock = Arc::new(ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time")));

@@ -248,7 +248,7 @@ fn a_test_that_cannot_be_run_fails_and_says_why() {
 }
 
 #[test]
-fn what_it_cannot_do_at_all_has_a_status_of_its_own() {
+fn a_failure_has_its_own_exit_status() {
     let site = site(&[("good", POLICY, TIMELINE, RIGHT)]);
     std::fs::create_dir(site.path().join("empty")).expect("created");
     for (arguments, why) in [

@@ -13,7 +13,7 @@ const OFFICE: &str = prod!("");
 
 /// Oracle refuses to end three sessions (ORA-00029). Each costs its budget one statement, and no more: the rest is for the others.
 #[test]
-fn whom_oracle_refuses_to_end_does_not_use_up_the_budget_of_the_others() {
+fn a_session_that_oracle_refuses_to_end_uses_up_no_budget() {
     for driver in drivers() {
         let db = Db::parse(&format!(
             "{OFFICE}  - {{name: stubborn, user: STUBBORN, count: 3, program: sqlplus, machines: [pc1], idle: 9h, logged_on: 10h, \

@@ -195,7 +195,7 @@ fn as_a_story(site: &Site, case: &Case, listing: &Value, verdicts: &Verdicts) {
 }
 
 #[test]
-fn everybody_decides_alike_about_the_same_sessions() {
+fn all_commands_decide_alike_about_the_same_sessions() {
     let driver = thin();
     for case in CASES {
         let db = Db::parse(&office(case.utc));

@@ -104,7 +104,8 @@ fn problem_at(origin: &Origin, severity: Severity, code: &'static str, message: 
     problem
 }
 
-/// The columns of GV$SESSION among these, and those that these are made of, that a release is not documented to have.
+/// The columns of GV$SESSION that a release is not documented to have, among these columns and those that they are computed
+/// from.
 fn undocumented(columns: Columns, release: Release) -> Vec<Column> {
     let documented = release.documented_columns();
     let inputs = Snapshot::inputs(columns);
@@ -136,8 +137,8 @@ fn lacking(policy: &Policy, release: Release) -> Vec<Diagnostic> {
         std::iter::once(("while", &pressure.begin)).chain(end)
     });
     for (key, gate) in gates {
-        for (resource, _, mark) in gate.comparisons() {
-            if let Some((what, first)) = first_release_of_share(resource, mark)
+        for (resource, _, threshold) in gate.comparisons() {
+            if let Some((what, first)) = first_release_of_share(resource, threshold)
                 && release < first
             {
                 let message = format!(

@@ -1,4 +1,4 @@
-//! `explain`: why one session is taken or spared, and each policy's condition as SQL.
+//! `explain`: why one session is acted on or spared, and each policy's condition as SQL.
 
 use std::path::Path;
 

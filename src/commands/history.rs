@@ -53,7 +53,7 @@ fn history(arguments: &HistoryArgs, config: &Path, clock: SystemClock) -> Result
     if matches!(arguments.format, ReportFormat::Json | ReportFormat::Csv) {
         for damage in &read.damage {
             say(&format!(
-                "warning: {} line {} cannot be read and was passed over: {}",
+                "warning: {} line {} cannot be read and was skipped: {}",
                 damage.file.display(),
                 damage.line,
                 damage.problem
@@ -63,7 +63,7 @@ fn history(arguments: &HistoryArgs, config: &Path, clock: SystemClock) -> Result
     Ok(ExitStatus::Findings)
 }
 
-/// Follows the chain.
+/// Verifies the chain of hashes.
 fn verified(arguments: &HistoryArgs, config: &Path, zone: Tz) -> Result<ExitStatus, ExitStatus> {
     let format = arguments.format;
     let json = match format {
@@ -71,7 +71,9 @@ fn verified(arguments: &HistoryArgs, config: &Path, zone: Tz) -> Result<ExitStat
         ReportFormat::Json => true,
         ReportFormat::Csv | ReportFormat::Markdown | ReportFormat::Html => {
             let name = format.name();
-            return Err(fail(&format!("--verify has no format {name}; use text or json")));
+            return Err(fail(&format!(
+                "--verify does not support the format {name}; use text or json"
+            )));
         }
     };
     let state = folder(arguments, config).map_err(|problem| fail(&problem))?;
@@ -109,7 +111,7 @@ fn folder(arguments: &HistoryArgs, config: &Path) -> Result<PathBuf, String> {
         return Ok(folder);
     }
     Err(format!(
-        "read the journal: there is no state folder {}, or it may not be entered; name it with --state",
+        "read the journal: there is no state folder {}, or this user may not enter it; name the folder with --state",
         folder.display()
     ))
 }
@@ -146,7 +148,8 @@ fn session(text: &str) -> Result<SessionParts, String> {
     Ok((Some(name.sid), name.serial, name.inst_id))
 }
 
-/// A span before now (`7d`), a day (`2026-11-20`), or a moment (`2026-11-20T10:00:00`, in the configured zone unless it says).
+/// A span before now (`7d`), a day (`2026-11-20`), or a moment (`2026-11-20T10:00:00`, in the configured zone unless it has
+/// an offset).
 fn time(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
     let local = |at: NaiveDateTime| zone.from_local_datetime(&at).earliest().map(|at| at.to_utc());
     if !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -157,7 +160,7 @@ fn time(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<DateTime<Utc>, Strin
     if let Ok(Span(seconds)) = text.parse::<Span>() {
         return TimeDelta::try_seconds(seconds)
             .and_then(|span| now.checked_sub_signed(span))
-            .ok_or_else(|| format!("{text:?} is longer than the calendar"));
+            .ok_or_else(|| format!("{text:?} is too long"));
     }
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         return Ok(at.to_utc());
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_asked_for_by_its_name_a_part_of_it_or_its_instance() {
+    fn sessions_are_selected_by_a_whole_or_partial_name_or_an_instance() {
         assert_eq!(session("287,62507,@1"), Ok((Some(287), Some(62_507), Some(1))));
         assert_eq!(session("287"), Ok((Some(287), None, None)));
         assert_eq!(session("@2"), Ok((None, None, Some(2))));
@@ -255,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_and_what_follows_them_are_asked_for_by_their_words() {
+    fn outcomes_and_verifications_are_selected_by_name() {
         assert_eq!(result("done"), Ok(Ok(Outcome::Done)));
         assert_eq!(result("no longer matches"), Ok(Ok(Outcome::NoLongerMatches)));
         assert_eq!(result("gone"), Ok(Err(Proof::Gone)));

@@ -1,10 +1,10 @@
 //! `kill`: one session ended by hand, through every guard that a policy's kill passes.
 //!
-//! Only one process at a time may write the journal: the one that holds the state folder. So while a daemon runs, it carries the
-//! order out: the command asks it over its control socket, and the daemon's loop for that database judges the order, with its
-//! budgets, its pause and its memory, and acts. If no daemon runs, the command takes the state folder and starts the same loop for
-//! this database, without policies, until the order has ended. If the command is killed, the next daemon follows the session. The
-//! command releases the folder while it waits for the operator's answer, and then looks for a daemon again.
+//! Only one process at a time may write the journal: the one that holds the state folder. So a running daemon carries out the
+//! order: the command sends the order to its control socket, and the daemon's loop for that database checks it against its
+//! budgets, its pause and its memory, and acts. If no daemon runs, the command takes the state folder and starts the same
+//! loop for this database, without policies, until the order has ended. If the command is killed, the next daemon follows the
+//! session. The command releases the folder while it waits for the operator's answer, and then looks for a daemon again.
 //!
 //! An unarmed database refuses orders too: `armed: false` promises that this program sends it no statement.
 
@@ -38,7 +38,8 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(120);
 /// session.
 const STEP_WITHIN: Duration = Duration::from_secs(120);
 
-/// A daemon that holds the state folder and does not answer within this time hangs: a start waits half of it for its port.
+/// A daemon that holds the state folder and does not answer within this time hangs: a starting daemon waits half of this time
+/// for its port.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// How often to look for the daemon.
@@ -105,7 +106,7 @@ impl WhoActs {
         match self {
             WhoActs::Daemon(_) => Ok(()),
             WhoActs::Own(service, claim) => {
-                let ended = service.stop("the order has come to its end", GRACE);
+                let ended = service.stop("the order has ended", GRACE);
                 claim.give_back();
                 let why = "the journal or a connection did not end in time or ended with an error; see the log";
                 ended.then_some(()).ok_or_else(|| fail(why))
@@ -204,7 +205,7 @@ impl Killing<'_> {
                             return Err(fail(&format!("{why}, and does not answer")));
                         }
                         if !std::mem::replace(&mut is_told, true) {
-                            say(&format!("waits: {why}, and does not answer yet"));
+                            say(&format!("waiting: {why}, and does not answer yet"));
                         }
                         std::thread::sleep(OFTEN);
                     }
@@ -302,7 +303,9 @@ impl Killing<'_> {
                 | OrderStep::Gone
                 | OrderStep::Beat,
             )
-            | None => Err(fail(&format!("show session {name}: the daemon is of another version"))),
+            | None => Err(fail(&format!(
+                "show session {name}: the daemon has a different version"
+            ))),
         }
     }
 
@@ -366,7 +369,7 @@ impl Killing<'_> {
         Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted"))
     }
 
-    /// Has the session ended, and follows it.
+    /// Orders the end of the session and follows it until it is gone.
     fn end(&self, way: &WhoActs, shown: &Shown, reason: String) -> Result<ExitStatus, ExitStatus> {
         let wish = Wish::End {
             key: shown.key,
@@ -392,21 +395,21 @@ impl Killing<'_> {
         match (progress.last, asked) {
             (Some(status), _) => Ok(status),
             (None, Ok(())) => Err(fail(
-                "the order came to no end that this version knows; see `orareaper history`",
+                "the order ended with a result that this version does not know; see `orareaper history`",
             )),
             (None, Err(error)) if progress.is_followed => {
                 let shown = if error.kind() == io::ErrorKind::TimedOut {
                     "the session is still there"
                 } else {
-                    "whether the session is gone was not seen"
+                    "it is not known whether the session is gone"
                 };
                 Err(fail(&format!(
-                    "{shown} ({error}): the statement was accepted, and the daemon goes on following it, the next one if none runs; see \
+                    "{shown} ({error}): the statement was accepted, and the daemon, or the next one to start, follows the session; see \
                      `orareaper history`"
                 )))
             }
             (None, Err(error)) if progress.has_begun => Err(fail(&format!(
-                "{error}; the order had begun, and what became of it is in the journal: see `orareaper history`"
+                "{error}; the order had begun, and its result is in the journal: see `orareaper history`"
             ))),
             (None, Err(error)) => Err(fail(&format!(
                 "{error}; the order is withdrawn unless it has begun: see `orareaper history`"
@@ -447,7 +450,7 @@ fn login_uid() -> Option<u32> {
     text.trim().parse().ok().filter(|uid| *uid != u32::MAX)
 }
 
-/// The steps of an order that were reported so far.
+/// What was reported of an order so far.
 #[derive(Default)]
 struct OrderProgress {
     has_begun: bool,
@@ -523,7 +526,7 @@ impl OrderProgress {
         let (words, status) = match Proof::named(proof) {
             Some(Proof::Gone) => ("the session is gone", Some(ExitStatus::Fine)),
             Some(Proof::ResourcesFreed) => (
-                "the session is ended: it holds nothing any more, and its row goes when its client calls again",
+                "the session is ended: it holds nothing any more, and its row disappears when its client calls again",
                 Some(ExitStatus::Fine),
             ),
             Some(Proof::Cancelled) => ("its statement no longer runs", Some(ExitStatus::Fine)),
@@ -536,7 +539,7 @@ impl OrderProgress {
                 Some(ExitStatus::Failed),
             ),
             Some(Proof::Lingers) => ("the session lingers: it may be rolling back", None),
-            None => ("the daemon is of another version; see `orareaper history`", None),
+            None => ("the daemon has a different version; see `orareaper history`", None),
         };
         say(words);
         self.last = status;
@@ -548,7 +551,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_end_has_its_status() {
+    fn each_result_has_its_exit_status() {
         let ends = |told: &[OrderStep]| {
             let mut progress = OrderProgress::default();
             told.iter().for_each(|told| progress.take(told));

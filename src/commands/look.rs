@@ -56,7 +56,7 @@ pub(crate) struct DatabaseSessions {
     pub(crate) here: Here,
     /// What the protections need to know of the database.
     pub(crate) facts: ProtectionFacts,
-    /// How sessions are ended there: what a file does not say is ALTER SYSTEM.
+    /// How sessions are ended there; ALTER SYSTEM for a file, which does not say.
     pub(crate) way: Way,
     /// The notes to show before the sessions.
     pub(crate) notes: Vec<String>,
@@ -252,7 +252,7 @@ impl DatabaseReader {
             }
         };
         let capabilities = &polled.capabilities;
-        // Schedules do not matter: what is asked is what would happen if it were time.
+        // Schedules are ignored: the question is what a policy would do if it were due.
         let here = self.rules.here(|action| capabilities.supports(action), Due::Always);
         let mut said = polled.notes();
         for (policy, run) in set.policies.iter().zip(here.each()) {

@@ -224,22 +224,23 @@ fn told_resumed(answer: &ControlReply) -> bool {
     }
 }
 
-/// The daemons of this host, as a command looks for its own.
+/// The daemons of this host, divided into those that a command is for and others.
 #[derive(Debug, Default)]
 struct Daemons {
-    /// The sockets of those that are meant.
+    /// The sockets of those that the command is for.
     meant: Vec<PathBuf>,
-    /// The sockets of those that are meant and do not answer.
+    /// The sockets of those that it may be for and that do not answer.
     silent: Vec<PathBuf>,
-    /// Those that answer and are not meant.
+    /// The others that answer.
     others: Vec<ControlReply>,
 }
 
-/// Finds the daemon of a state folder: the one that is given, or that the configuration names, which the daemon that was started
-/// with this configuration is meant by too. Without either, all daemons are meant. Another one never is: it watches other databases.
+/// Finds the daemons that a command is for. If a state folder is given: the daemon of that folder. Otherwise the daemon of
+/// the folder that the configuration names, and one that was started with this configuration. If the configuration cannot be
+/// read: all daemons. A command is never for another daemon, because that one watches other databases.
 ///
 /// # Errors
-/// When there is none but one that this user may not ask; the error says who may.
+/// When the only daemon that it may be for is one that this user may not ask; the error says who may.
 fn daemons(config: &Path, state: Option<&Path>) -> Result<Daemons, String> {
     let whole = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let named = state.map(Path::to_owned).or_else(|| configured_in(config).ok());
@@ -275,7 +276,7 @@ fn daemons(config: &Path, state: Option<&Path>) -> Result<Daemons, String> {
     }
 }
 
-/// The socket of the one daemon that is meant, if one runs.
+/// The socket of the one daemon that the command is for, if one runs.
 ///
 /// # Errors
 /// When there are several, or this user may not ask it, which was reported.
@@ -301,7 +302,7 @@ fn owner_of(path: &Path) -> Option<u32> {
     fs::metadata(path).map(|of| of.uid()).ok()
 }
 
-/// Whether this user may write where a command writes itself because no daemon runs.
+/// Whether this user may write to the state folder, as a command does itself if no daemon runs.
 ///
 /// # Errors
 /// The error says who may.

@@ -44,12 +44,12 @@ impl ProgressBarLine {
         ));
     }
 
-    /// Takes the line away while something else is said.
+    /// Removes the line while something else is printed.
     pub(super) fn aside(&self, say: impl FnOnce()) {
         self.bar.suspend(say);
     }
 
-    /// Takes the line away for good. Its last state is drawn first, because how often the line is drawn is limited.
+    /// Removes the line for good. Its last state is drawn first, because how often the line is drawn is limited.
     pub(super) fn clear(&self) {
         self.bar.abandon();
         self.bar.finish_and_clear();

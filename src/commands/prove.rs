@@ -1,4 +1,4 @@
-//! `prove`: tries on decoys what a kill depends on, and says what differs from what the daemon assumes.
+//! `prove`: tries on decoys everything that a kill depends on, and reports what differs from what the daemon assumes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ fn proved(arguments: &ProveArgs, path: &Path, clock: SystemClock) -> Result<Exit
     let clock: Arc<dyn Clock> = Arc::new(clock);
     let switch = Switch::new(&config.state, Arc::clone(&clock)).map_err(|error| {
         fail(&format!(
-            "look at the kill switch in the state folder {}: {error}; make the folder: `orareaper pause` stops a proof by a file in it",
+            "read the kill switch in the state folder {}: {error}; create the folder: `orareaper pause` stops a proof by a file in it",
             config.state.display()
         ))
     })?;
@@ -90,6 +90,6 @@ fn status(proof: &ProofReport) -> ExitStatus {
     } else if proof.tried_an_action() {
         ExitStatus::Fine
     } else {
-        fail("no action could be tried; the report says why of each")
+        fail("no action could be tried; the report gives the reason for each")
     }
 }

@@ -125,7 +125,7 @@ fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c DatabaseConf
     }
 }
 
-/// As the command line says; otherwise the database is asked, which an account that may only log in can.
+/// From the command line; otherwise from the database, which even an account that may only log in can ask.
 fn shape(arguments: &SetupSqlArgs, database: Option<&DatabaseConfig>) -> Result<(Shape, Option<String>), ExitStatus> {
     if let Some(release) = arguments.release {
         let container = match (arguments.cdb, arguments.pdb) {
@@ -172,7 +172,7 @@ fn user(arguments: &SetupSqlArgs, database: Option<&DatabaseConfig>, shape: Shap
         (None, Some(LoginConfig::Password { user, .. })) => account(user),
         (None, Some(LoginConfig::External)) => {
             return Err(fail(
-                "the database is logged in to without a name (`external: true`): name the account with --user",
+                "the configuration names no account (`external: true`): name it with --user",
             ));
         }
         (None, None) if shape.container == Container::Root => "C##REAPER".to_owned(),

@@ -1,4 +1,4 @@
-//! Reads an entry of `databases`: the name, the address and the log-in.
+//! Reads an entry of `databases`: the name, the address and the login.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -166,7 +166,7 @@ fn given(inspection: &mut Inspection, fields: &Fields<'_>, base: &Path) -> Optio
         inspection.choice(node, "driver", &Driver::ALL, Driver::name)
     });
     let external = with(fields, "external", |node| inspection.truth(node, "external"));
-    // With external authentication, neither key is allowed. This is reported about the keys, so their values are not read.
+    // With external authentication, neither key is allowed. The error is reported at the keys, so their values are not read.
     let (user, password) = if external == Some(Some(true)) {
         (Some(None), Some(None))
     } else {
@@ -355,7 +355,7 @@ fn refuse_secret<'a>(inspection: &'a mut Inspection, node: &Node, message: &str)
     inspection.error(&at, "plain-secret", message)
 }
 
-/// The log-in from the entry, or else from `defaults`.
+/// The login from the entry, or else from `defaults`.
 fn login(
     inspection: &mut Inspection,
     fields: &Fields<'_>,

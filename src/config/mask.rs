@@ -1,8 +1,8 @@
 //! Masks everything that may be a secret in the lines of a configuration, before a message shows them.
 //!
 //! A password does not belong in the file, but the message about it must not print it. Neither may a message about another
-//! mistake in the same line, or about a file that is not valid YAML. So the text is masked before it is parsed, by patterns
-//! alone, and rather too much than too little.
+//! mistake in the same line, or about a file that is not valid YAML. So the text is masked before it is parsed. Only patterns
+//! decide, and in doubt a text is masked.
 
 use crate::yaml::diagnostics::nearest;
 
@@ -36,7 +36,7 @@ pub(super) fn mask(text: &str) -> String {
     String::from_utf8(masked).unwrap_or_else(|_| text.replace(|c: char| !c.is_whitespace(), "*"))
 }
 
-/// Replaces each byte of a range by a star. The range consists of whole characters.
+/// Replaces each byte of a range with a star. The range consists of whole characters.
 fn cover(text: &mut [u8], from: usize, to: usize) {
     for byte in &mut text[from..to] {
         if !byte.is_ascii_whitespace() {
@@ -45,7 +45,8 @@ fn cover(text: &mut [u8], from: usize, to: usize) {
     }
 }
 
-/// Whether a value says where a secret is stored, as `{credential: prod}` or `file: /etc/...`, and is not a secret itself.
+/// Whether a value says where a secret is stored, such as `{credential: prod}` or `file: /etc/...`, and is not itself the
+/// secret.
 fn is_reference(value: &str) -> bool {
     let inner = value.trim_start_matches(['{', ' ', '"', '\'']);
     let one = !inner.contains(',') || inner.find('}') < inner.find(',');
@@ -56,7 +57,7 @@ fn is_reference(value: &str) -> bool {
     })
 }
 
-/// The beginning of the value after the first key in a line that may be that of a secret.
+/// The start of the value after the first key in a line that may be the key of a secret.
 fn secret_value(line: &str) -> Option<usize> {
     let mut from = 0;
     // `password: x` in YAML, `PASSWORD=x` in a connect descriptor.

@@ -49,7 +49,7 @@ pub struct Config {
     pub journal: Retention,
     /// The time zone of databases that do not set one.
     pub timezone: Tz,
-    /// The limits of databases that do not set their own, as far as the configuration sets any.
+    /// The limits for databases that do not set their own. A limit that the configuration does not set is `None`.
     pub limits: Limits,
     /// The blackouts of all databases.
     pub blackouts: Vec<Blackout>,
@@ -82,15 +82,16 @@ pub struct DatabaseConfig {
     pub timezone: Tz,
     /// The folder of tnsnames.ora and sqlnet.ora; `None`: the folder in TNS_ADMIN.
     pub tns_admin: Option<PathBuf>,
-    /// Labels of the site, which policies can select by and metrics show.
+    /// Labels that the site chooses. Policies can select databases by them, and metrics show them.
     pub labels: Labels,
-    /// How sessions are ended; `None`: found out.
+    /// How sessions are ended; `None`: the daemon finds out.
     pub via: Option<Via>,
 }
 
 impl DatabaseConfig {
-    /// The identity of the database: a digest of name, driver, address and account, and of `via` if it is set. `armed` and everything that the daemon
-    /// remembers belong to this identity. If one of the parts changes, the entry is another database, even under the same name.
+    /// The identity of the database: a digest of name, driver, address and account, and of `via` if it is set. `armed` and
+    /// everything that the daemon remembers apply to this identity. If one of the parts changes, the entry is another
+    /// database, even under the same name.
     #[must_use]
     pub fn place(&self) -> Arc<str> {
         let user = match &self.login {
@@ -130,7 +131,7 @@ words! {
     pub enum Via {
         /// By statements of the account itself.
         AlterSystem = "alter-system",
-        /// By the guard package, which checks by itself whom it ends.
+        /// By the guard package, which makes its own checks before it ends a session.
         Package = "package",
         /// By Amazon's package rdsadmin_util.
         Rds = "rds",
@@ -178,7 +179,7 @@ impl Blackout {
         }
     }
 
-    /// Whether it is in force at a time. Its end does not belong to it.
+    /// Whether it is in force at a time. At its end it is no longer in force.
     #[must_use]
     pub fn holds(&self, now: DateTime<Utc>) -> bool {
         chrono::Duration::from_std(self.lasts).is_ok_and(|lasts| self.schedule.due(now - lasts, now))
@@ -248,9 +249,9 @@ fn readable_by_all(config: &str, loaded: &LoadedConfig) -> Vec<Diagnostic> {
     by_file.into_iter().map(warning).collect()
 }
 
-/// The passwords that cannot be read, each with the databases that need it, and warnings of those with blanks around them. What
-/// only the unit may be able to read is a note in the second list: a credential outside the unit, a variable that is not set
-/// here, a file of another user.
+/// The passwords that cannot be read, each with the databases that need it, and warnings of those with blanks around them. A
+/// password that perhaps only the unit can read gives a note in the second list: a credential outside the unit, a variable that
+/// is not set here, a file of another user.
 pub(crate) fn unreadable_passwords(file: &str, config: &Config) -> (Vec<Diagnostic>, Vec<String>) {
     let mut found: BTreeMap<String, (SecretError, Vec<&str>)> = BTreeMap::new();
     let mut blanks: BTreeMap<String, Vec<&str>> = BTreeMap::new();

@@ -110,7 +110,7 @@ pub(super) fn check_with(name: &str, bytes: &[u8], base: &Path, include: Include
     }
 }
 
-/// The problems of a file, without anything that is masked in it.
+/// The problems of a file, without the text that is masked in it.
 fn redacted(mut inspection: Inspection) -> Vec<Diagnostic> {
     for problem in &mut inspection.found {
         if !inspection.source.shows_all_of(&inspection.text, &problem.span) {
@@ -274,7 +274,7 @@ fn config(
     (whole(), rules)
 }
 
-/// The limits that were given, completed from others.
+/// The limits that were given; a limit that was not given comes from `rest`.
 pub(super) fn completed(given: Limits, rest: Limits) -> Limits {
     Limits {
         per_cycle: given.per_cycle.or(rest.per_cycle),

@@ -13,24 +13,24 @@ const LONGEST: i64 = 3_650 * DAY;
 const SMALLEST: i64 = 16 << 20;
 const LARGEST: i64 = 512 << 30;
 
-/// How long the journal is kept: a whole file is deleted once it is beyond one of these.
+/// How long the journal is kept. Only whole files are deleted, when one of these limits is exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// A file goes when its last record is older.
+    /// A file is deleted when its last record is older than this.
     pub keep: TimeDelta,
-    /// The oldest file goes when all of them together are larger, in bytes.
+    /// The oldest file is deleted when all files together are larger than this, in bytes.
     pub size: u64,
 }
 
 impl Retention {
-    /// A file of the journal grows no larger than this: a sixteenth of all, and no more than the default has.
+    /// The largest size of one file of the journal: a sixteenth of the total, but no more than with the default total.
     #[must_use]
     pub(crate) fn file_bytes(&self) -> u64 {
         (self.size / 16).min(Retention::default().size / 16)
     }
 
-    /// A file of the journal is followed by the next when its first record is older than this, so that whole files can be deleted
-    /// in time where little is written.
+    /// The next file of the journal begins when the first record of the current one is older than this. So files can be
+    /// deleted in time even if little is written.
     #[must_use]
     pub(crate) fn file_span(&self) -> TimeDelta {
         (self.keep / 16).max(TimeDelta::days(1))

@@ -131,11 +131,11 @@ fn outside(source: &SecretSource, error: &std::io::Error) -> String {
              as root"
         )
     };
-    format!("read {source}: CREDENTIALS_DIRECTORY is not set, which only the unit does, and {file}: {error}; {what}")
+    format!("read {source}: CREDENTIALS_DIRECTORY is not set (only the unit sets it), and {file}: {error}; {what}")
 }
 
 impl SecretSource {
-    /// What to do when the database refuses the password; a running daemon has to be told of it.
+    /// What to do when the database refuses the password. `runs`: a daemon is running, so it has to reload or restart too.
     #[must_use]
     pub(crate) fn remedy(&self, runs: bool) -> String {
         let remedy = self.remedy_for_any(runs);
@@ -160,7 +160,7 @@ impl SecretSource {
         }
     }
 
-    /// Reads the password. One line end after it does not belong to it; blanks before and after it do.
+    /// Reads the password. One line end after it is removed; blanks before and after it are part of it.
     ///
     /// # Errors
     /// The source and the reason of the failure, never the contents.
@@ -300,7 +300,7 @@ mod tests {
         let read = |source: &SecretSource| source.read_with(variable).map(|secret| secret.reveal().to_owned());
         let credential =
             |name: &str| SecretSource::Credential(name.to_owned(), folder.path().join("outside").join(name));
-        // A blank belongs to the password, the line end does not.
+        // A trailing blank is part of the password, the line end is not.
         assert_eq!(read(&credential("prod")).expect("read"), "tiger ");
         assert_eq!(
             read(&SecretSource::File(folder.path().join("prod"))).expect("read"),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::in_force::InForce;
 use crate::policy::model::{PolicySet, Pressure};
-use crate::policy::pressure::{Mark, PressureCondition, Resource};
+use crate::policy::pressure::{PressureCondition, Resource, Threshold};
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
@@ -64,13 +64,13 @@ impl Readings {
         self.unknown.entry((resource, figure)).or_insert_with(|| why.into());
     }
 
-    /// Why a comparison of the resource with the mark is unknown on at least one instance; `None` if it is known.
+    /// Why a comparison of the resource with the threshold is unknown on at least one instance; `None` if it is known.
     #[must_use]
-    pub fn why_unknown(&self, resource: Resource, mark: Mark) -> Option<&str> {
+    pub fn why_unknown(&self, resource: Resource, threshold: Threshold) -> Option<&str> {
         let of_use = self.unknown.get(&(resource, Figure::Use));
-        let why = match mark {
-            Mark::Amount(_) => of_use,
-            Mark::Percent(_) => of_use.or_else(|| self.unknown.get(&(resource, Figure::Limit))),
+        let why = match threshold {
+            Threshold::Amount(_) => of_use,
+            Threshold::Percent(_) => of_use.or_else(|| self.unknown.get(&(resource, Figure::Limit))),
         };
         why.map(String::as_str)
     }
@@ -128,17 +128,21 @@ pub(crate) fn judge(condition: &PressureCondition, readings: &Readings, inst_id:
             Truth::False => Truth::True,
             Truth::Unknown => Truth::Unknown,
         },
-        PressureCondition::Compare { resource, op, mark } => {
+        PressureCondition::Compare {
+            resource,
+            op,
+            threshold,
+        } => {
             let Some(reading) = readings.get(inst_id, *resource) else {
                 return Truth::Unknown;
             };
-            match (mark, reading.limit) {
-                (Mark::Amount(amount), _) => Truth::known(op.holds(reading.used.cmp(amount))),
-                (Mark::Percent(percent), Some(limit)) if limit > 0 => {
+            match (threshold, reading.limit) {
+                (Threshold::Amount(amount), _) => Truth::known(op.holds(reading.used.cmp(amount))),
+                (Threshold::Percent(percent), Some(limit)) if limit > 0 => {
                     let used = i128::from(reading.used) * 100;
                     Truth::known(op.holds(used.cmp(&(i128::from(*percent) * i128::from(limit)))))
                 }
-                (Mark::Percent(_), _) => Truth::Unknown,
+                (Threshold::Percent(_), _) => Truth::Unknown,
             }
         }
     }
@@ -208,7 +212,7 @@ mod tests {
         PressureCondition::Compare {
             resource: Resource::Sessions,
             op: Comparison::Greater,
-            mark: Mark::Percent(percent),
+            threshold: Threshold::Percent(percent),
         }
     }
 

@@ -293,7 +293,8 @@ fn applies(protection: Protection, one: &Snapshot, under: Under, bound: u64) -> 
     under.contains(protection) || by_transaction(one, 0, bound).any(|found| found == protection)
 }
 
-/// With whom a DISCONNECT of one policy, or of any, would end the session, if that spares it: the plan's own words.
+/// The other sessions that a DISCONNECT would end together with this one, in the plan's words, if they are the reason that it
+/// is spared. `of` limits the search to one policy.
 fn company(subject: &ExplainedSession<'_>, of: Option<usize>) -> Option<String> {
     let plans = subject.cycle.plan.policies.iter();
     let mut entries = plans

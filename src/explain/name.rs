@@ -98,8 +98,8 @@ impl SessionName {
         }
     }
 
-    /// A hint for a session that does not exist: the sessions with the same SID, otherwise one with the same SERIAL# and a similar SID,
-    /// or without a SERIAL# one with a similar SID. That other numbers look alike means nothing.
+    /// A hint for a session that does not exist: the sessions with the same SID, otherwise one with the same SERIAL# and a
+    /// similar SID, or without a SERIAL# one with a similar SID. Similarities between other numbers mean nothing.
     fn hint(&self, snapshot: &Snapshot) -> String {
         let same_sid: Vec<usize> = (0..snapshot.rows())
             .filter(|row| snapshot.id(*row, Column::Sid) == Some(self.sid))

@@ -93,7 +93,7 @@ fn policy(out: &mut String, part: &ExplainedPolicy, style: TextStyle) {
     if let Some(unless) = &part.unless {
         push(out, "  unless");
         term(out, unless, 4, style);
-        push(out, &format!("  when and not unless: {}", part.selects.name()));
+        push(out, &format!("  `when` and not `unless`: {}", part.selects.name()));
     }
     let each: Vec<String> = part
         .protections
@@ -123,7 +123,7 @@ fn policy(out: &mut String, part: &ExplainedPolicy, style: TextStyle) {
     let hold = match part.hold {
         0 => "none; it acts at once".to_owned(),
         seconds => format!(
-            "{}; the daemon counts it over several snapshots, so it is not served in this one",
+            "{}; the daemon counts it over several snapshots, so one snapshot cannot fulfil it",
             Span(i64::try_from(seconds).unwrap_or(i64::MAX))
         ),
     };
@@ -167,7 +167,7 @@ fn term(out: &mut String, part: &ExplainedTerm, indent: usize, style: TextStyle)
         Truth::False => Colour::None,
         Truth::Unknown => Colour::Yellow,
     };
-    // A term that is nested so deeply that little width would be left begins at the left again.
+    // A term that is nested so deeply that little width would be left is not indented.
     let bullet = if bullet.len() + 20 > style.width {
         format!("{:TRUTH_WIDTH$}  ", part.truth.name())
     } else {

@@ -33,7 +33,7 @@ pub(super) struct Assembly {
     /// The time in the sessions; `None` before the first session.
     shown: Option<Option<String>>,
     has_inst_id: bool,
-    /// The database that the sessions are of, where each line says it.
+    /// The database that the sessions are from, if each session names it.
     database: Option<String>,
     instances: BTreeSet<u32>,
     /// The line of each session.
@@ -111,7 +111,7 @@ fn not_listed(text: &str, list: &[&str]) -> String {
     if list.contains(&text.trim()) {
         return format!(
             "{none}: the values are padded with blanks, so texts cannot be compared; export without \
-             (SQL*Plus: `set markup csv on quote on` instead of `set colsep`)"
+             padding (SQL*Plus: `set markup csv on quote on` instead of `set colsep`)"
         );
     }
     none
@@ -153,12 +153,12 @@ impl Assembly {
         Some(rest)
     }
 
-    /// Takes the database of a session, before the session is added. All sessions must be of one.
+    /// Takes the database of a session, before the session is added. All sessions must be from the same database.
     pub(super) fn of_database(&mut self, name: &str) -> Result<(), Problem> {
         match &self.database {
             Some(first) if first == name => Ok(()),
             Some(first) => Err(Problem::SeveralSnapshots(format!(
-                "the sessions before are of the database {first}, this one is of {name}"
+                "the previous sessions are from the database {first}, this one is from {name}"
             ))),
             None => {
                 self.database = Some(name.to_owned());
@@ -183,7 +183,7 @@ impl Assembly {
             Some(first) if first.as_deref() == text.as_deref() => return Ok(()),
             Some(_) => {
                 return Err(Problem::SeveralSnapshots(format!(
-                    "{name} differs from that of the sessions before"
+                    "{name} differs from that of the previous sessions"
                 )));
             }
             None => self.shown = Some(text.as_deref().map(str::to_owned)),
@@ -350,14 +350,14 @@ impl Assembly {
             .count();
         if later > 0 {
             notes.push(format!(
-                "{} logged on after the time of the snapshot: that time is not by the database's clock",
+                "{} logged on after the time of the snapshot, so that time is not from the database's clock",
                 counted(later, "session")
             ));
         }
         if !self.has_inst_id {
             notes.push(
-                "INST_ID is not in it, so its sessions are shown as those of instance 1: in a cluster, check the instance in a \
-                 statement before it is used"
+                "the file has no INST_ID, so its sessions are shown as those of instance 1: in a cluster, check the instance in a \
+                 statement before you run it"
                     .to_owned(),
             );
         }

@@ -49,7 +49,7 @@ pub(super) fn read(text: &str, taken_at: Option<SnapshotClock>) -> Result<Saved,
     if header.listed.is_some() {
         assembly.note(
             "`orareaper sessions` wrote the file, which leaves out most columns and every session that was filtered out: what is \
-             missing is unknown, and shares and floors count only who is in it"
+             missing is unknown, and shares and floors count only the sessions in it"
                 .into(),
         );
     }

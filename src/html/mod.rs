@@ -1,7 +1,7 @@
 //! What the HTML reports and the status page have in common.
 //!
-//! `maud` writes the markup and escapes every text in it. [`document`] makes the finished content [`visible`]. So no page has to
-//! do either: a program with the name `<script>` is a word on the page, and an escape sequence is written out. The two styles
+//! `maud` writes the markup and escapes every text in it. [`document`] makes the finished content [`visible`]. So no page has
+//! to do either: a program named `<script>` is shown as that word, and an escape sequence is shown escaped. The two styles
 //! are the two style sheets beside this file. A page has no script and loads nothing.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_acts_on_a_page_wherever_it_stands() {
+    fn text_is_escaped_everywhere_on_a_page() {
         let evil = "<b title='x'>\"&\u{1b}[2J\u{202e}";
         let body = html! { p title=(evil) { (evil) } };
         let page = document(evil, "p{color:red}\n", ["refresh", "15"], &body);
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_between_two_backticks_is_code() {
+    fn text_between_two_backticks_is_code() {
         let shown = |note| with_code(note).into_string();
         assert_eq!(shown("a `b<` c `d` e"), "a <code>b&lt;</code> c <code>d</code> e");
         assert_eq!(shown("a `b` c ` d"), "a <code>b</code> c ` d");

@@ -108,7 +108,7 @@ fn acting(connections: &[(Option<u32>, bool)]) -> Markup {
     }
 }
 
-/// A table as wide as the page; the columns of numbers are set to the right.
+/// A table as wide as the page; numbers are right-aligned.
 fn table(head: &[(&str, bool)], rows: &Markup) -> Markup {
     html! {
         div.wide {

@@ -141,8 +141,8 @@ impl Metrics {
             "Sessions that logged in within minutes after a session of the same user, machine and program was killed.";
         let paused = "1 if the kill switch stops all actions, else 0.";
         let acting =
-            "1 if the connection that stands by for actions is open, else 0; exists where a policy in force needs it.";
-        let hangs = "Connections for actions that do not come back from a call of the driver.";
+            "1 if the standby connection for actions is open, else 0; exists where a policy in force needs it.";
+        let hangs = "Connections for actions that hang in a call of the driver.";
         let journal = "Failed attempts to write the journal; no action is taken without a record.";
         let errors = "Failed calls, by class of error.";
         Metrics {

@@ -213,7 +213,7 @@ fn orders_are_counted_from_zero_where_they_can_be_given() {
 }
 
 #[test]
-fn a_name_with_a_new_place_begins_at_zero() {
+fn another_database_under_the_same_name_begins_at_zero() {
     let metrics = Metrics::new();
     metrics.count(&loaded(&[("prod", &["idle"])]), at());
     metrics.count(&Event::Cycle(Arc::new(cycle(&[1, 2]))), at());

@@ -14,7 +14,7 @@ use crate::oracle::access::{Grantee, Unreadable, see_all_containers};
 use crate::oracle::sql::Statistics;
 use crate::oracle::{OneForAll, TextForm};
 use crate::policy::model::{Action, DisconnectClause, KillClause};
-use crate::policy::pressure::{Mark, Resource};
+use crate::policy::pressure::{Resource, Threshold};
 use crate::quantity::Span;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Source};
@@ -108,10 +108,10 @@ pub(crate) fn first_release(action: Action) -> Option<(&'static str, Release)> {
 
 /// What a gate measures against that not every release has: the limit, and the first release that documents it.
 #[must_use]
-pub(crate) fn first_release_of_share(resource: Resource, mark: Mark) -> Option<(&'static str, Release)> {
-    match (resource, mark) {
-        (Resource::Pga, Mark::Percent(_)) => Some(("PGA_AGGREGATE_LIMIT", Release { major: 12, minor: 1 })),
-        (_, Mark::Amount(_))
+pub(crate) fn first_release_of_share(resource: Resource, threshold: Threshold) -> Option<(&'static str, Release)> {
+    match (resource, threshold) {
+        (Resource::Pga, Threshold::Percent(_)) => Some(("PGA_AGGREGATE_LIMIT", Release { major: 12, minor: 1 })),
+        (_, Threshold::Amount(_))
         | (
             Resource::Sessions
             | Resource::Processes
@@ -120,7 +120,7 @@ pub(crate) fn first_release_of_share(resource: Resource, mark: Mark) -> Option<(
             | Resource::Undo
             | Resource::HostCpu
             | Resource::ActiveSessions,
-            Mark::Percent(_),
+            Threshold::Percent(_),
         ) => None,
     }
 }

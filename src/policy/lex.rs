@@ -326,7 +326,7 @@ impl Lexer<'_> {
         );
     }
 
-    /// Whether the last token is a column that nothing is said about, as in `username || program = 'AB'`.
+    /// Whether the last token is a column without a comparison, as in `username || program = 'AB'`.
     fn after_a_column_alone(&self) -> bool {
         let (before, Some((Token::Word(last), _))) = (self.tokens.iter().rev().nth(1), self.tokens.last()) else {
             return false;

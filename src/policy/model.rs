@@ -93,7 +93,7 @@ impl Selector {
     }
 }
 
-/// The selector as policies write it.
+/// The selector as in a policy.
 impl fmt::Display for Selector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -165,7 +165,7 @@ pub struct Limits {
     pub share: Option<u32>,
     /// A session with more undo records to roll back than this is protected.
     pub undo_records: Option<u64>,
-    /// A group whose sessions came back in this many cycles of a day is left alone.
+    /// A group whose sessions came back in this many cycles of a day is no longer acted on.
     pub respawns: Option<u32>,
     /// The most actions at the same time; of a database, not of a policy.
     pub parallel: Option<u32>,
@@ -272,7 +272,7 @@ words! {
         Xa = "xa",
         /// Too many undo records to roll back.
         Undo = "undo",
-        /// Its server process serves others who are to stay, and the action ends the process.
+        /// The action ends the server process, which also serves sessions that must not be ended.
         SharedProcess = "shared-process",
     }
 }

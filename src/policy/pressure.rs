@@ -40,34 +40,38 @@ pub(crate) enum PressureCondition {
     Or(Vec<PressureCondition>),
     /// The negation.
     Not(Box<PressureCondition>),
-    /// `resource op mark`.
+    /// `resource op threshold`.
     Compare {
         /// The resource.
         resource: Resource,
         /// The operator.
         op: Comparison,
-        /// The mark to compare it with.
-        mark: Mark,
+        /// The threshold to compare it with.
+        threshold: Threshold,
     },
 }
 
 impl PressureCondition {
     /// All comparisons in the condition.
     #[must_use]
-    pub(crate) fn comparisons(&self) -> Vec<(Resource, Comparison, Mark)> {
+    pub(crate) fn comparisons(&self) -> Vec<(Resource, Comparison, Threshold)> {
         match self {
             PressureCondition::And(terms) | PressureCondition::Or(terms) => {
                 terms.iter().flat_map(PressureCondition::comparisons).collect()
             }
             PressureCondition::Not(inner) => inner.comparisons(),
-            PressureCondition::Compare { resource, op, mark } => vec![(*resource, *op, *mark)],
+            PressureCondition::Compare {
+                resource,
+                op,
+                threshold,
+            } => vec![(*resource, *op, *threshold)],
         }
     }
 }
 
 /// What a resource is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub enum Threshold {
     /// A share of the resource's limit, in percent.
     Percent(u32),
     /// An amount: a number, or bytes.

@@ -9,7 +9,7 @@
 //! - A schedule whose minute or hour begins with `*` follows the wall clock: skipped minutes are skipped, repeated minutes
 //!   are repeated.
 //! - Every other schedule runs once for each matching time, whatever the clock does: a time that is skipped in spring runs at
-//!   the end of the gap, and of a time that is repeated in autumn only the first counts.
+//!   the end of the gap, and a time that is repeated in autumn runs only the first time.
 
 use std::fmt::Write as _;
 use std::ops::Range;

@@ -273,7 +273,7 @@ fn transactions(expression: &str) -> String {
     )
 }
 
-/// An aggregate over all sessions that wait for this one, directly or through others. In a circle of waiters the walk
+/// An aggregate over all sessions that wait for this one, directly or through others. If the waiters form a cycle, the query
 /// reaches the session itself; WHERE leaves it out, because it does not block itself.
 fn waiters(expression: &str) -> String {
     let blocked_by = |inst_id: &str, sid: &str| {

@@ -22,7 +22,7 @@ pub(super) const SAME_FACTS: u8 = 0;
 pub(super) const FACTS: u8 = 1;
 /// The facts follow, with the accounts that capture or apply changes; since version 2 of the format.
 pub(super) const FACTS_WITH_REPLICATION: u8 = 2;
-/// The same, then of both lists those that only some containers have: since version 3 of the format.
+/// The same, followed by the entries of both lists that exist only in some containers; since version 3 of the format.
 pub(super) const FACTS_BY_CONTAINER: u8 = 3;
 
 /// A new row.

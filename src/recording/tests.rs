@@ -182,7 +182,7 @@ fn moment(at: i64, sessions: &[Seed], columns: &[Column], texts: &[String], cloc
     }
 }
 
-/// One that captures changes everywhere; now and then also one that does so in a PDB alone.
+/// An account that captures changes everywhere, and at some times another one that does so only in a PDB.
 fn replicating(at: i64) -> Accounts {
     let mut accounts: Accounts = ["C##DBZ"].map(String::from).into();
     if at % 3 == 0 {

@@ -29,7 +29,7 @@ pub struct ReplaySetting {
     pub database: String,
     /// The time between two snapshots, and the longest gap.
     pub rhythm: Rhythm,
-    /// Whether every hold is assumed to be served.
+    /// Whether every `for:` is assumed to be fulfilled.
     pub assume_held: bool,
 }
 

@@ -166,7 +166,7 @@ fn a_snapshot_without_a_clock_is_skipped_and_a_long_pause_is_a_gap() {
 }
 
 #[test]
-fn a_recording_without_a_snapshot_says_so_and_nothing_of_policies() {
+fn the_report_of_an_empty_recording_does_not_mention_policies() {
     let text = replay(POLICY, &[]).render(ReportFormat::Text, TextStyle::WHOLE);
     assert!(
         text.contains("the recording has no snapshot that could be read"),
@@ -181,7 +181,7 @@ fn a_recording_without_a_snapshot_says_so_and_nothing_of_policies() {
 }
 
 #[test]
-fn a_hold_is_served_over_several_snapshots() {
+fn a_hold_is_fulfilled_over_several_snapshots() {
     let policy = format!("{POLICY}    for: 30s\n");
     for (snapshots, acted) in [(2, 0), (3, 1), (9, 1)] {
         let moments: Vec<RecordedSnapshot> = (0..snapshots).map(|number| with(number * 15, &[])).collect();

@@ -92,7 +92,7 @@ impl HistoryReport<'_> {
         }
         for damage in &self.read.damage {
             notes.push(format!(
-                "{} line {} cannot be read and was passed over: {}",
+                "{} line {} cannot be read and was skipped: {}",
                 damage.file.display(),
                 damage.line,
                 damage.problem

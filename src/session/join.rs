@@ -121,7 +121,7 @@ pub(super) fn input_columns(column: Column) -> &'static [Column] {
     }
 }
 
-/// V$TRANSACTION.STATUS of a transaction that its session alone ends.
+/// V$TRANSACTION.STATUS of a transaction that only its own session commits or rolls back.
 pub const OWN_TRANSACTION: &str = "ACTIVE";
 
 /// What would be rolled back if a session ended. A sum with an unknown part is unknown.
@@ -131,7 +131,7 @@ struct RollbackSum<'a> {
     started: Option<DbTime>,
     undo_records: Option<i64>,
     undo_bytes: Option<i64>,
-    /// Any STATUS but ACTIVE, if one of them has such.
+    /// The STATUS of a transaction that is not ACTIVE, if there is one; otherwise ACTIVE.
     status: &'a str,
 }
 
@@ -198,7 +198,7 @@ impl<'a> Transactions<'a> {
             undo_records: sum(|row| row.undo_records),
             undo_bytes: sum(|row| row.undo_bytes),
             status: each()
-                // Oracle's own word for a state that it has no name for.
+                // The word that Oracle uses for a state without a name.
                 .map(|row| row.status.as_deref().unwrap_or("UNKNOWN"))
                 .filter(|status| *status != OWN_TRANSACTION)
                 .max()

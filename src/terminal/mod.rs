@@ -28,7 +28,8 @@ impl Default for TextStyle {
 }
 
 impl TextStyle {
-    /// Nothing is cut or wrapped, for a pipe or a file. (Wider than any line, and far from where adding to it overflows.)
+    /// Nothing is cut or wrapped, for a pipe or a file. (Wider than any line, and small enough that adding to it does not
+    /// overflow.)
     pub const WHOLE: TextStyle = TextStyle {
         width: 1 << 24,
         colour: false,

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn words_give_way_before_they_go_and_numbers_stand_at_the_right() {
+    fn columns_shrink_before_they_are_left_out_and_numbers_are_right_aligned() {
         check(29, ["  WHO    WHY            COUNT", "  SCOTT  idle for long     12"]);
         check(24, ["  WHO    WHY       COUNT", "  SCOTT  idle fo…     12"]);
         check(19, ["  WHO    COUNT", "  SCOTT     12"]);

@@ -2,14 +2,14 @@
 //!
 //! PROGRAM, MODULE and their like hold whatever a client sent. An escape sequence in one of them could recolour, clear or
 //! retitle a DBA's terminal, or hide its own row; a right-to-left override makes one name look like another; a single C1
-//! control character makes journald store a whole line as binary data, which `journalctl` does not print. So
-//! each such character is written out.
+//! control character makes journald store a whole line as binary data, which `journalctl` does not print. So each such
+//! character is shown as its escape.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character acts instead of showing, or shows nothing although it is no blank: controls, line and paragraph
-/// separators, direction marks, joiners, fillers, variation selectors, tags.
+/// Whether a character controls the display or is invisible, other than a blank: controls, line and paragraph separators,
+/// direction marks, joiners, fillers, variation selectors, tags.
 #[must_use]
 pub(crate) fn acts(character: char) -> bool {
     character.is_control()
@@ -35,7 +35,7 @@ pub(crate) fn acts(character: char) -> bool {
         )
 }
 
-/// The text with each such character written out: `\x1b`, `\u{202e}`.
+/// The text with each such character escaped: `\x1b`, `\u{202e}`.
 #[must_use]
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     if !text.chars().any(acts) {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_acts_is_written_out_and_what_shows_is_left_alone() {
+    fn control_and_invisible_characters_are_escaped_and_others_unchanged() {
         assert_eq!(
             visible("sqlplus@wëb01 (TNS V1-V3) 日本"),
             "sqlplus@wëb01 (TNS V1-V3) 日本"
@@ -90,18 +90,21 @@ mod tests {
         assert_eq!(visible("a\u{9b}31m\u{7f}"), "a\\x9b31m\\x7f");
         assert_eq!(visible("exe\u{202e}txt"), "exe\\u{202e}txt");
         assert_eq!(visible("tab\there"), "tab\\x09here");
-        // A filler is an empty cell, a variation selector makes two names look like one.
+        // A filler looks like an empty cell, and a variation selector makes two names look the same.
         assert_eq!(visible("\u{3164}"), "\\u{3164}");
         assert_eq!(visible("JDBC\u{fe00}\u{e0100}"), "JDBC\\u{fe00}\\u{e0100}");
     }
 
     #[test]
-    fn escaped_json_says_the_same_and_acts_on_nothing() {
+    fn escaped_json_decodes_to_the_same_text_and_has_no_control_character() {
         let text = "a\u{9b}31m \u{202e}b\u{2028}c\u{e0041}d\u{7f} é 日本";
         let json = serde_json::to_string(text).expect("text is JSON");
         let escaped = json_escaped(&json);
         assert!(!escaped.chars().any(acts), "{escaped:?}");
-        assert!(escaped.contains("é 日本"), "what shows is left alone: {escaped}");
+        assert!(
+            escaped.contains("é 日本"),
+            "visible characters are unchanged: {escaped}"
+        );
         let back: String = serde_json::from_str(&escaped).expect("it is still JSON");
         assert_eq!(back, text);
     }

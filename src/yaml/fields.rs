@@ -87,7 +87,7 @@ pub(crate) struct Inspection {
     surplus: Option<Diagnostic>,
 }
 
-/// The entries of a mapping. Unknown and repeated keys are reported and not in it.
+/// The entries of a mapping. Unknown and repeated keys are reported and left out.
 pub(crate) struct Fields<'a> {
     /// The position of the whole mapping, or of its first key.
     pub(crate) at: Range<usize>,
@@ -158,7 +158,7 @@ impl Inspection {
         &mut self.found[last]
     }
 
-    /// Whether no more problems are recorded. The first error always is: it refuses the file.
+    /// Whether no more problems are recorded. The first error always is, because it makes the file invalid.
     fn is_full(&self, severity: Severity) -> bool {
         self.found.len() >= MOST_FOUND && (severity == Severity::Warning || self.found.iter().any(Diagnostic::is_error))
     }

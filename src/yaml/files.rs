@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use super::diagnostics::{Diagnostic, Severity};
 use super::node::LARGEST_FILE;
 
-/// The most files that are read; with more, a path must be wrong.
+/// The most files that are read. If there are more, a path is probably wrong.
 pub(crate) const MOST_FILES: usize = 1_000;
 
 /// Warns of a file that every user of the host can change, or replace in its folder: whoever can write a policy can have
-/// sessions killed. In a folder with the sticky bit, such as /tmp, only the owner can replace a file. Of a link, what it leads to is
-/// judged too, and named. A device or a pipe is refused when it is read, and its permissions are nobody's business here.
+/// sessions killed. In a folder with the sticky bit, such as /tmp, only the owner can replace a file. For a symbolic link,
+/// its target is checked too, and the message names the target. A device or a pipe is not checked, because reading it is
+/// refused.
 pub(crate) fn writable_by_all(path: &Path) -> Option<Diagnostic> {
     const OTHERS_WRITE: u32 = 0o002;
     const STICKY: u32 = 0o1000;
@@ -131,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_link_the_file_is_named_and_of_a_device_nothing_is_said() {
+    fn a_warning_about_a_link_names_its_target_and_a_device_gives_none() {
         let folder = tempfile::tempdir().expect("a folder");
         let [file, link, device] = ["policy", "link.yaml", "device.yaml"].map(|name| folder.path().join(name));
         std::fs::write(&file, "").expect("written");

@@ -34,7 +34,7 @@ fn it_says_which_database_and_which_daemon_is_missing() {
 
 /// The daemon has a user of its own: what root leaves behind it could not open.
 #[test]
-fn what_root_writes_without_a_daemon_belongs_to_the_owner_of_the_folder() {
+fn files_that_root_writes_belong_to_the_owner_of_the_state_folder() {
     const OWNER: u32 = 61_236;
     let driver = thin();
     let (_db, site) = office(&driver);
@@ -98,7 +98,7 @@ fn an_order_waits_for_a_daemon_that_starts() {
         .map_while(Result::ok);
     let waits = said.next().expect("it waits");
     assert!(
-        waits.starts_with("waits: state folder") && waits.ends_with("does not answer yet"),
+        waits.starts_with("waiting: state folder") && waits.ends_with("does not answer yet"),
         "{waits}"
     );
     drop(port);
@@ -115,7 +115,7 @@ fn an_order_waits_for_a_daemon_that_starts() {
 
 /// Only root and the daemon's own user may order, pause and resume.
 #[test]
-fn somebody_else_is_told_what_to_do() {
+fn another_user_is_told_what_to_do() {
     const OTHER: u32 = 61_237;
     let driver = thin();
     for with_daemon in [true, false] {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn check_tells_fine_from_findings_from_not_done() {
+fn check_has_a_status_for_valid_invalid_and_unreadable_files() {
     let site = desk();
     let fine = site.orareaper(&["check", "policies"]);
     assert_eq!(fine.code, Some(0), "{}", fine.err);
@@ -93,7 +93,7 @@ fn mistakes_of_the_configuration_and_of_its_policies_are_told_in_one_run() {
 }
 
 #[test]
-fn what_a_release_does_not_have_is_found_without_a_database() {
+fn check_reports_what_a_release_lacks() {
     let site = Site::new();
     site.write(
         "p.yaml",
@@ -143,7 +143,7 @@ fn what_a_release_does_not_have_is_found_without_a_database() {
 }
 
 #[test]
-fn what_is_shipped_checks_without_a_warning() {
+fn shipped_files_pass_check_without_a_warning() {
     let site = Site::new();
     let policies = site.orareaper(&["check", &project("policies")]);
     assert_eq!(policies.code, Some(0), "{}", policies.err);

@@ -37,19 +37,19 @@ fn each_right_that_is_taken_away_is_named_and_no_other() {
 }
 
 #[test]
-fn so_is_each_in_the_root() {
+fn each_missing_right_is_named_in_the_root() {
     assert!(each_right_is_named(ROOT, Driver::Thin, |_| true) >= 25);
 }
 
 #[test]
-fn so_is_each_in_a_pdb() {
+fn each_missing_right_is_named_in_a_pdb() {
     assert!(each_right_is_named(PDB, Driver::Thin, |_| true) >= 25);
 }
 
 /// The drivers tell errors in their own ways: a log-in that is refused, a view that the probe cannot do without, and one that it can.
 /// `grants` takes each view away with both.
 #[test]
-fn so_is_each_kind_of_right_with_either_driver() {
+fn each_kind_of_missing_right_is_named_with_either_driver() {
     on_both_drivers(|driver| {
         let is_tried = |granted: &str| {
             let some = [

@@ -75,7 +75,7 @@ fn snapshot(sids: impl Iterator<Item = i64>, at: i64, set: &orareaper::policy::m
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Once begun, as many as bring the resource below the mark and not one more, over two snapshots: in the second the
+    /// Once begun, as many as bring the resource below the threshold and not one more, over two snapshots: in the second the
     /// first ones are still there, accepted but not gone, and as many others came as the reading says.
     #[test]
     fn as_many_as_needed_and_no_more(
@@ -107,7 +107,7 @@ proptest! {
             readings.set(1, Resource::Sessions, Reading { used, limit: Some(limit) });
             let cycle = cycle(&mut memory, &snapshot(1..=idle, at, &set), readings, &terms);
             begun = if begun { used * 100 >= end * limit } else { used * 100 > begin * limit };
-            // One by one, until the estimate is below the mark or no session is left that may be taken.
+            // One by one, until the estimate is below the threshold or no session is left that may be taken.
             let mut expected = 0;
             while begun && taken + expected < idle && expected < i64::from(per_cycle)
                 && (used - taken - expected) * 100 >= end * limit

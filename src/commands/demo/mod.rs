@@ -381,7 +381,7 @@ fn checks_of_the_records(seen: &Seen, metrics: &str, folder: &Path, ended: bool)
         ),
         check("/metrics counted the kills".into(), metrics.lines().any(counted)),
         check(
-            "there was no trouble, and the daemon stopped cleanly".into(),
+            "there was no problem, and the daemon stopped cleanly".into(),
             seen.troubles.is_empty() && ended,
         ),
     ]

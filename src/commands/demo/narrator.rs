@@ -244,7 +244,7 @@ impl Narrator {
             }
             Verdict::Deferred => {
                 self.seen(|seen| seen.deferred += 1);
-                // Floors differ in their numbers alone.
+                // Floors differ only in their numbers.
                 let kind = match &decision.why {
                     Why::Deferred(Obstacle::Floor(_)) => "keep".to_owned(),
                     Why::Deferred(_) | Why::Refused(_) | Why::Standing(_) => reason.clone(),
@@ -276,7 +276,7 @@ impl Narrator {
             let session = self.name(verification.key);
             let told = match verification.proof {
                 Proof::Gone => self.ink.green("is gone  "),
-                Proof::ResourcesFreed => self.ink.green("is freed "),
+                Proof::ResourcesFreed => self.ink.green("is ended "),
                 Proof::Cancelled => self.ink.green("cancelled"),
                 Proof::Lingers => self.ink.yellow("LINGERS  "),
                 Proof::DeadlinePassed => self.ink.red("gave up  "),

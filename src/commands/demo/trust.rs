@@ -1,7 +1,7 @@
 //! What a DBA does before a daemon may act: `doctor` examines the database, `prove` tries each action on decoys.
 //!
-//! Both are shown as their commands show them. They run on a second copy of the simulated database, so that the ends of the decoys are
-//! not among the statements that the demo counts at its end.
+//! Both are shown as their commands show them. They run on a second copy of the simulated database, so that the demo does not
+//! count the statements that end the decoys.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(super) fn establish(
     (clock, signals): (PacedClock, &Signals),
     ink: Ink,
 ) -> Result<Option<Vec<DemoCheck>>, String> {
-    // By this host's clock, which doctor compares with it.
+    // The copy uses this host's clock, because `doctor` compares the two clocks.
     let scenario = Scenario {
         starts: None,
         ..scenario.clone()
@@ -95,7 +95,10 @@ fn checks(examined: &Examined, proof: &ProofReport) -> Vec<DemoCheck> {
     let [as_assumed, differs, untried] = TrialVerdict::ALL.map(|verdict| proof.count(verdict));
     vec![
         check(
-            format!("doctor examined {} things and missed none", examined.checks.len()),
+            format!(
+                "doctor examined {} things, and nothing is missing",
+                examined.checks.len()
+            ),
             examined.reached && !examined.has_findings(),
         ),
         check(

@@ -7,7 +7,7 @@ use super::*;
 use crate::oracle::capabilities::tests::capabilities;
 use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::scripted::{Answer, Scripted};
-use crate::policy::pressure::{Mark, Resource};
+use crate::policy::pressure::{Resource, Threshold};
 use crate::session::snapshot::Field;
 
 const LIMIT: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 use crate::policy::ast::{Expr, ExprKind, Term, TermKind};
 use crate::policy::condition::Comparison;
 use crate::policy::lex::Mistake;
-use crate::policy::pressure::{Mark, PressureCondition, Resource};
+use crate::policy::pressure::{PressureCondition, Resource, Threshold};
 use crate::yaml::diagnostics::{did_you_mean, one_of, quoted};
 
 /// What a resource can be compared with apart from a percentage.
@@ -86,7 +86,7 @@ fn compare(left: &Term, op: Comparison, right: &Term) -> Result<PressureConditio
         .expected(format!("expected {}", one_of(Resource::ALL.map(Resource::name))))
         .maybe_hint(did_you_mean(name, Resource::ALL.map(Resource::name)))
     })?;
-    let mark = match (&right.kind, amount(resource)) {
+    let threshold = match (&right.kind, amount(resource)) {
         (TermKind::Percent(_), _) if resource == Resource::ActiveSessions => {
             let message = "`active_sessions` has no limit, so it cannot be compared with a percentage";
             return Err(Mistake::new(right.at.clone(), "no-limit", message)
@@ -94,8 +94,8 @@ fn compare(left: &Term, op: Comparison, right: &Term) -> Result<PressureConditio
                 .hint("for example `active_sessions above 50`"));
         }
         (TermKind::Percent(percent), _) => percentage(resource, *percent, right)?,
-        (TermKind::Number(number), Amount::Number) if *number >= 0 => Mark::Amount(*number),
-        (TermKind::Size(bytes), Amount::Size) => Mark::Amount(*bytes),
+        (TermKind::Number(number), Amount::Number) if *number >= 0 => Threshold::Amount(*number),
+        (TermKind::Size(bytes), Amount::Size) => Threshold::Amount(*bytes),
         (_, amount) => {
             let expected = match amount {
                 Amount::Number if resource == Resource::ActiveSessions => "a number",
@@ -115,10 +115,10 @@ fn compare(left: &Term, op: Comparison, right: &Term) -> Result<PressureConditio
                 .hint(format!("for example {example}")));
         }
     };
-    let never = match (op, mark) {
-        (Comparison::Greater, Mark::Percent(percent)) => i64::from(percent) == most(resource),
-        (Comparison::Less, Mark::Percent(0) | Mark::Amount(0)) => true,
-        (_, Mark::Percent(_) | Mark::Amount(_)) => false,
+    let never = match (op, threshold) {
+        (Comparison::Greater, Threshold::Percent(percent)) => i64::from(percent) == most(resource),
+        (Comparison::Less, Threshold::Percent(0) | Threshold::Amount(0)) => true,
+        (_, Threshold::Percent(_) | Threshold::Amount(_)) => false,
     };
     if never {
         let bound = match (op, resource) {
@@ -133,7 +133,11 @@ fn compare(left: &Term, op: Comparison, right: &Term) -> Result<PressureConditio
         );
         return Err(Mistake::new(right.at.clone(), "out-of-range", message));
     }
-    Ok(PressureCondition::Compare { resource, op, mark })
+    Ok(PressureCondition::Compare {
+        resource,
+        op,
+        threshold,
+    })
 }
 
 /// The highest possible percentage. Only PGA can exceed its limit for a while.
@@ -150,7 +154,7 @@ const fn most(resource: Resource) -> i64 {
     }
 }
 
-/// Whether all terms can be true together. Compares only pairs for the same resource with the same kind of mark.
+/// Whether all terms can be true together. Compares only pairs for the same resource with the same kind of threshold.
 fn possible(terms: &[PressureCondition], expr: &Expr) -> Result<(), Mistake> {
     for (at, term) in terms.iter().enumerate() {
         for other in &terms[at + 1..] {
@@ -174,31 +178,37 @@ fn excludes(first: &PressureCondition, second: &PressureCondition) -> bool {
     asks && allows && (least > most || least == most && !both_reached)
 }
 
-/// The operators and marks of two conditions, if each is one comparison of the same resource with the same kind of mark.
+/// The operators and thresholds of two conditions, if each is one comparison of the same resource with the same kind of threshold.
 fn of_one_resource(first: &PressureCondition, second: &PressureCondition) -> Option<[(Comparison, i64); 2]> {
     let (
-        PressureCondition::Compare { resource, op, mark },
+        PressureCondition::Compare {
+            resource,
+            op,
+            threshold,
+        },
         PressureCondition::Compare {
             resource: other,
             op: other_op,
-            mark: other_mark,
+            threshold: other_threshold,
         },
     ) = (first, second)
     else {
         return None;
     };
-    let (mark, other_mark) = match (mark, other_mark) {
-        (Mark::Percent(mark), Mark::Percent(other_mark)) => (i64::from(*mark), i64::from(*other_mark)),
-        (Mark::Amount(mark), Mark::Amount(other_mark)) => (*mark, *other_mark),
-        (Mark::Percent(_), Mark::Amount(_)) | (Mark::Amount(_), Mark::Percent(_)) => return None,
+    let (threshold, other_threshold) = match (threshold, other_threshold) {
+        (Threshold::Percent(threshold), Threshold::Percent(other_threshold)) => {
+            (i64::from(*threshold), i64::from(*other_threshold))
+        }
+        (Threshold::Amount(threshold), Threshold::Amount(other_threshold)) => (*threshold, *other_threshold),
+        (Threshold::Percent(_), Threshold::Amount(_)) | (Threshold::Amount(_), Threshold::Percent(_)) => return None,
     };
-    (resource == other).then_some([(*op, mark), (*other_op, other_mark)])
+    (resource == other).then_some([(*op, threshold), (*other_op, other_threshold)])
 }
 
-fn percentage(resource: Resource, percent: i64, term: &Term) -> Result<Mark, Mistake> {
+fn percentage(resource: Resource, percent: i64, term: &Term) -> Result<Threshold, Mistake> {
     let most = most(resource);
     match u32::try_from(percent) {
-        Ok(percent) if i64::from(percent) <= most => Ok(Mark::Percent(percent)),
+        Ok(percent) if i64::from(percent) <= most => Ok(Threshold::Percent(percent)),
         Ok(_) | Err(_) => Err(Mistake::new(
             term.at.clone(),
             "out-of-range",
@@ -210,11 +220,11 @@ fn percentage(resource: Resource, percent: i64, term: &Term) -> Result<Mark, Mis
 /// A resource that `while` compares with a percentage and `until` with an amount, or the other way round. One of the two most
 /// likely lacks its `%`.
 pub(super) fn in_other_units(begin: &PressureCondition, end: &PressureCondition) -> Option<Resource> {
-    let (begin, end) = (marks(begin), marks(end));
-    let is_percent = |mark: &Mark| matches!(mark, Mark::Percent(_));
-    let of = |resource, marks: &[(Resource, Mark)]| -> Vec<bool> {
-        let own = marks.iter().filter(|(other, _)| *other == resource);
-        own.map(|(_, mark)| is_percent(mark)).collect()
+    let (begin, end) = (thresholds(begin), thresholds(end));
+    let is_percent = |threshold: &Threshold| matches!(threshold, Threshold::Percent(_));
+    let of = |resource, thresholds: &[(Resource, Threshold)]| -> Vec<bool> {
+        let own = thresholds.iter().filter(|(other, _)| *other == resource);
+        own.map(|(_, threshold)| is_percent(threshold)).collect()
     };
     Resource::ALL.into_iter().find(|resource| {
         let (begin, end) = (of(*resource, &begin), of(*resource, &end));
@@ -222,17 +232,19 @@ pub(super) fn in_other_units(begin: &PressureCondition, end: &PressureCondition)
     })
 }
 
-fn marks(condition: &PressureCondition) -> Vec<(Resource, Mark)> {
+fn thresholds(condition: &PressureCondition) -> Vec<(Resource, Threshold)> {
     match condition {
-        PressureCondition::And(parts) | PressureCondition::Or(parts) => parts.iter().flat_map(marks).collect(),
-        PressureCondition::Not(inner) => marks(inner),
-        PressureCondition::Compare { resource, mark, .. } => vec![(*resource, *mark)],
+        PressureCondition::And(parts) | PressureCondition::Or(parts) => parts.iter().flat_map(thresholds).collect(),
+        PressureCondition::Not(inner) => thresholds(inner),
+        PressureCondition::Compare {
+            resource, threshold, ..
+        } => vec![(*resource, *threshold)],
     }
 }
 
 /// Whether `until` is already true where `while` becomes true, as in `above 70%` until `below 85%`.
 ///
-/// It is known only if each is one comparison of the same resource with the same kind of mark.
+/// It is known only if each is one comparison of the same resource with the same kind of threshold.
 pub(super) fn is_inverted(begin: &PressureCondition, end: &PressureCondition) -> bool {
     let Some([(op, begin), (other_op, end)]) = of_one_resource(begin, end) else {
         return false;

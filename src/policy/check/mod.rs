@@ -140,7 +140,7 @@ fn judged(
     (found, condition)
 }
 
-/// What is odd about the rest of a condition that has mistakes.
+/// Runs the lints on the correct parts of a condition that has mistakes.
 fn judge_rest(expr: &Expr, mistakes: &[Mistake], definitions: &Definitions, place: Clause) -> Vec<(Severity, Mistake)> {
     let wrong: Vec<_> = mistakes.iter().map(|mistake| mistake.at.clone()).collect();
     lint::judge_parts(&right_parts(expr, definitions), place, &wrong)

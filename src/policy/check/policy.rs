@@ -190,9 +190,9 @@ impl PolicyChecker {
                     .warning(
                         &fields.key_at("while"),
                         "no-hysteresis",
-                        "without `until`, the gate opens and closes at the same mark",
+                        "without `until`, the gate opens and closes at the same threshold",
                     )
-                    .hint = Some("add a lower mark, such as `until: sessions below 70%`".to_owned());
+                    .hint = Some("add a lower threshold, such as `until: sessions below 70%`".to_owned());
                 Some(Some(Pressure {
                     begin: begin?,
                     end: None,
@@ -203,7 +203,7 @@ impl PolicyChecker {
                 if is_inverted(&begin, &end) {
                     let message = "`until` is already true where `while` becomes true, so the policy could never act";
                     inspection.error(&fields.key_at("until"), "unreachable", message).hint =
-                        Some("the mark of `until` must be below that of `while`".to_owned());
+                        Some("the threshold of `until` must be below that of `while`".to_owned());
                 }
                 if let Some(resource) = in_other_units(&begin, &end) {
                     let message = format!(
@@ -378,7 +378,7 @@ fn keep(inspection: &mut Inspection, node: &Node) -> Option<Keep> {
                     &item.at,
                     "mixed-kinds",
                     format!(
-                        "`{}` cannot form groups: almost every session has another value",
+                        "`{}` cannot form groups: almost every session has a different value",
                         column.name()
                     ),
                 )

@@ -1,4 +1,4 @@
-//! What scripts use other views, functions and the surrounding query for, and what to write in a policy instead.
+//! Other views, functions and query clauses that scripts use, and what to write in a policy instead.
 
 use std::ops::Range;
 
@@ -249,7 +249,7 @@ pub(super) fn misspelt(all: &[&Sql]) -> Option<Mistake> {
     })
 }
 
-/// What to write for a part of a comparison that as a whole has no counterpart.
+/// What to write for a part of a comparison, if the comparison as a whole has no counterpart.
 pub(super) fn instead_of(sql: &Sql, form: Predicate<'_>) -> Option<String> {
     match &sql.kind {
         SqlKind::Call { name, arguments } => Some(function(name, arguments)),

@@ -101,7 +101,7 @@ impl Sum {
 
 #[allow(
     clippy::cast_precision_loss,
-    reason = "constants of a condition; a hint rounds to whole seconds and bytes anyhow"
+    reason = "constants of a condition; a hint rounds to whole seconds and bytes anyway"
 )]
 fn whole(number: i64) -> f64 {
     number as f64
@@ -184,7 +184,7 @@ pub(super) fn one_column(sum: &Sum) -> Option<(Column, f64)> {
 }
 
 /// A bound as a literal of the column's kind. The values are whole, so a bound between two of them is moved to one of these.
-#[allow(clippy::cast_possible_truncation, reason = "a bound out of range is refused before")]
+#[allow(clippy::cast_possible_truncation, reason = "a bound out of range was refused before")]
 pub(super) fn literal(column: Column, operator: Comparison, bound: f64) -> Option<String> {
     let nearest = bound.round();
     let whole = if (bound - nearest).abs() < 1e-6 {

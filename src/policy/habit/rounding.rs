@@ -106,7 +106,7 @@ impl Rounded {
     fn written(&self, ends: &[RangeEnd]) -> Option<String> {
         let name = self.column.name();
         let value = |number: f64| self.origin + number * self.factor;
-        // Nothing is below zero.
+        // Ages and amounts are never below zero.
         let needed: Vec<&RangeEnd> = ends
             .iter()
             .filter(|(operator, number)| {
@@ -140,7 +140,7 @@ fn few(digits: &Sql) -> Option<i32> {
     }
 }
 
-/// What is on the other side of an end.
+/// The end of the numbers beyond this end of a range.
 const fn beyond((operator, number): RangeEnd) -> RangeEnd {
     let other = match operator {
         Comparison::Less => Comparison::GreaterOrEqual,

@@ -1,4 +1,4 @@
-//! Characters that look like others, or like nothing: they come with text that is pasted from a page or a chat.
+//! Characters that look like others or are invisible. They come from text that was copied from a web page or a chat.
 
 use super::is_word;
 use crate::session::column::Column;
@@ -10,7 +10,7 @@ const LOOK_ALIKES: [(&str, &str); 3] = [
     ("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο", "ABEZHIKMNOPTYXo"),
 ];
 
-/// The words that conditions give a meaning, besides the columns.
+/// The words that have a meaning in conditions, apart from the names of columns.
 const WORDS: [&str; 27] = [
     "and",
     "or",
@@ -41,7 +41,8 @@ const WORDS: [&str; 27] = [
     "pooled",
 ];
 
-/// The first letter of a word that is not Latin, and the word that is meant, if the word looks like one with a meaning.
+/// The first letter in a word that is not Latin, and the word that was meant, if the word looks like a column or one of
+/// [`WORDS`].
 pub(super) fn latin(word: &str) -> Option<(char, String)> {
     let odd = word.chars().find(|letter| look_alike(*letter).is_some())?;
     let meant: String = word
@@ -59,7 +60,7 @@ fn look_alike(letter: char) -> Option<char> {
     })
 }
 
-/// Whether a character takes no room, so that nobody sees it.
+/// Whether a character is invisible because it takes no space.
 pub(super) fn invisible(character: char) -> bool {
     matches!(
         character,
@@ -71,7 +72,7 @@ pub(super) fn without_invisible(word: &str) -> String {
     word.chars().filter(|character| is_word(*character)).collect()
 }
 
-/// A character by its number, which can be searched for.
+/// The code point of a character, which a reader can look up.
 pub(super) fn named(character: char) -> String {
     format!("U+{:04X}", u32::from(character))
 }
@@ -85,7 +86,7 @@ mod tests {
         assert_eq!(latin("IN\u{410}CTIVE"), Some(('\u{410}', "INACTIVE".to_owned())));
         assert_eq!(latin("userna\u{43c}e"), None, "\u{43c} looks like no letter");
         assert_eq!(latin("us\u{435}rname"), Some(('\u{435}', "username".to_owned())));
-        // A name is not a mistake because it is Russian.
+        // A name in Russian is not a mistake.
         assert_eq!(latin("\u{410}\u{41d}\u{41d}\u{410}"), None);
         assert_eq!(latin("INACTIVE"), None);
         for (odd, latin) in LOOK_ALIKES {

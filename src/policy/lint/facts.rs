@@ -181,7 +181,7 @@ impl ColumnFacts {
         }
     }
 
-    /// Records that a column is NULL or not, and what follows from its not being NULL.
+    /// Records that a column is NULL or not NULL; if it is not NULL, also what follows from that.
     fn null(&mut self, column: Column, null: bool) {
         let fact = Fact {
             null: Some(null),

@@ -53,8 +53,8 @@ pub(crate) fn judge(condition: &Condition, spans: &Spans, place: Clause) -> Find
     found
 }
 
-/// What is odd about the parts of a condition that are right for themselves, where others are wrong. What was found wrong
-/// already, at these places, is not told again.
+/// Errors and warnings about the correct parts of a condition that has mistakes in other parts. `wrong` are the positions of
+/// those mistakes: nothing more is reported there.
 pub(crate) fn judge_parts(parts: &[(Condition, Spans)], place: Clause, wrong: &[Range<usize>]) -> Findings {
     let mut tested = BTreeSet::new();
     for (part, _) in parts {
@@ -192,7 +192,8 @@ fn known_value(column: Column, value: &Constant, at: &Range<usize>, found: &mut 
     found.push((Severity::Error, mistake));
 }
 
-/// Warns of names, or patterns of names, that are unlikely to be those of accounts. `none` says of which of the two.
+/// Warns of names, or patterns of names, that are unlikely to be those of accounts. `none` begins the message: it says which
+/// of the two it is about.
 fn account_name(column: Column, text: &str, none: &str, at: &Range<usize>, found: &mut Findings) {
     if !matches!(column, Column::Username | Column::Schemaname) {
         return;

@@ -1,5 +1,6 @@
-//! Warns of constants that do not mean what they look like: a word without quotes, which is in upper case, and an amount without
-//! a unit. Both show only in the text of a condition: once it is resolved, `web01` and `'WEB01'` are the same.
+//! Warns of constants that do not mean what they seem to mean: a word without quotes, which is read in upper case, and an
+//! amount without a unit. Both can be seen only in the text of a condition: once it is resolved, `web01` and `'WEB01'` are
+//! the same.
 
 use std::ops::Range;
 
@@ -12,16 +13,16 @@ use crate::quantity::{Bytes, Span};
 use crate::session::column::{Column, Kind, Source};
 use crate::yaml::diagnostics::{Severity, quoted};
 
-/// What the text of a condition says that its meaning does not show.
+/// What can be seen only in the text of a condition.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     /// Warnings and errors.
     pub(crate) found: Findings,
-    /// A word that lost its lower-case letters, here or in a condition that is used here.
+    /// A word without quotes whose lower-case letters became upper case, here or in a named condition that is used here.
     pub(crate) folded: Option<String>,
 }
 
-/// Looks for such constants. A word that loses its lower-case letters is an error where it decides who is spared.
+/// Looks for such constants. A word whose lower-case letters become upper case is an error where it decides who is spared.
 pub(crate) fn judge_text(expr: &Expr, definitions: &Definitions, place: Clause) -> Written {
     let mut reader = WrittenReader {
         definitions,
@@ -64,7 +65,7 @@ impl WrittenReader<'_> {
         }
     }
 
-    /// Whether what is wrong here may end sessions that were to be spared.
+    /// An error if a mistake here can end sessions that the author wanted to spare, else a warning.
     fn severity(&self, positive: bool) -> Severity {
         match self.place {
             Clause::Unless | Clause::Exemption => Severity::Error,
@@ -107,7 +108,7 @@ impl WrittenReader<'_> {
         }
     }
 
-    /// Reports a word that loses its lower-case letters, if the column's values keep theirs.
+    /// Reports a word whose lower-case letters become upper case, if the column's values can have lower-case letters.
     fn word(&mut self, column: Column, word: &str, list: Option<&str>, at: &Range<usize>, positive: bool) -> bool {
         let lost = word.chars().any(char::is_lowercase) && keeps_case(column) && column.listed(word).is_none();
         if lost {
@@ -129,7 +130,8 @@ impl WrittenReader<'_> {
         lost
     }
 
-    /// A condition with such a word was warned of where it is defined. Where it decides who is spared, that is not enough.
+    /// Reports a named condition that contains such a word. Its definition gave a warning; where the condition decides who is
+    /// spared, it is an error.
     fn named(&mut self, name: &str, at: &Range<usize>, positive: bool) {
         let Some(word) = self.definitions.folded.get(name) else {
             return;

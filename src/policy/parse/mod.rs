@@ -9,7 +9,7 @@
 
 #![allow(
     clippy::wildcard_enum_match_arm,
-    reason = "only a few tokens are allowed at each position; every other one, now or later, is unexpected there"
+    reason = "only a few tokens are allowed at each position; all others, including future ones, are unexpected"
 )]
 
 mod operand;

@@ -25,7 +25,7 @@ use crate::yaml::diagnostics::{did_you_mean, quoted};
 pub(crate) struct Definitions {
     pub(crate) lists: BTreeMap<Arc<str>, Option<Vec<TermKind>>>,
     pub(crate) conditions: BTreeMap<Arc<str>, Option<Arc<Condition>>>,
-    /// The conditions with a word that lost its lower-case letters because it has no quotes, and that word.
+    /// The conditions that contain a word without quotes whose lower-case letters became upper case, and that word.
     pub(crate) folded: BTreeMap<Arc<str>, String>,
 }
 
@@ -49,8 +49,8 @@ pub(crate) fn resolve(
 /// AND or OR of several conditions.
 type Joined = fn(Vec<Condition>) -> Condition;
 
-/// The parts of a condition that are right for themselves, as large as they are, where others are wrong: the right parts of
-/// an AND or OR still belong together.
+/// The largest correct parts of a condition that has mistakes in other parts. The correct parts of an AND or OR stay
+/// together.
 pub(crate) fn right_parts(expr: &Expr, definitions: &Definitions) -> Vec<(Condition, Spans)> {
     let whole = |expr: &Expr| resolve(expr, definitions, &mut Vec::new());
     if let Some(whole) = whole(expr) {
@@ -59,7 +59,7 @@ pub(crate) fn right_parts(expr: &Expr, definitions: &Definitions) -> Vec<(Condit
     let (inner, join): (&[Expr], Joined) = match &expr.kind {
         ExprKind::And(parts) => (parts, Condition::And),
         ExprKind::Or(parts) => (parts, Condition::Or),
-        // What is odd about it under NOT is not odd without.
+        // A lint about a part under NOT would not apply to the part alone.
         ExprKind::Not(_)
         | ExprKind::Broken
         | ExprKind::Named(_)

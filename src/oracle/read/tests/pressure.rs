@@ -51,8 +51,8 @@ fn pressure_is_known_only_where_it_could_be_read() {
     assert_eq!(of(Resource::HostCpu), None);
     assert_eq!(unreadable.len(), 1);
     assert_eq!(database.asked("DBA_TEMP_FREE_SPACE"), 0, "nobody asked for temp");
-    let why = |resource, mark| readings.why_unknown(resource, mark).map(str::to_owned);
-    let (share, amount) = (Mark::Percent(80), Mark::Amount(80));
+    let why = |resource, threshold| readings.why_unknown(resource, threshold).map(str::to_owned);
+    let (share, amount) = (Threshold::Percent(80), Threshold::Amount(80));
     assert_eq!(why(Resource::Sessions, share), None);
     assert_eq!(why(Resource::Transactions, amount), None);
     assert!(why(Resource::Transactions, share).is_some_and(|why| why.contains("UNLIMITED")));
@@ -178,10 +178,10 @@ fn in_a_pdb_only_its_own_use_stands_against_its_own_limits() {
         ("active_sessions", 1, None),
     ];
     assert_eq!(used_of_limit(&first), expected);
-    let why = |resource, mark| first.why_unknown(resource, mark).expect("a reason").to_owned();
-    assert!(why(Resource::Processes, Mark::Amount(1)).contains("CDB$ROOT"));
-    assert!(why(Resource::Transactions, Mark::Percent(1)).contains("compare it with a number"));
-    assert!(why(Resource::HostCpu, Mark::Percent(1)).contains("no earlier one"));
+    let why = |resource, threshold| first.why_unknown(resource, threshold).expect("a reason").to_owned();
+    assert!(why(Resource::Processes, Threshold::Amount(1)).contains("CDB$ROOT"));
+    assert!(why(Resource::Transactions, Threshold::Percent(1)).contains("compare it with a number"));
+    assert!(why(Resource::HostCpu, Threshold::Percent(1)).contains("no earlier one"));
     assert_eq!(database.asked("GV$RESOURCE_LIMIT") + database.asked("GV$SYSMETRIC"), 0);
     // Between the two looks the host was busy for 900 of 1000 hundredths.
     let second = all_readings(&mut database, &pdb, &mut counters);
@@ -214,7 +214,7 @@ fn in_the_root_nobodys_use_stands_against_the_roots_files() {
     ];
     assert_eq!(used_of_limit(&readings), expected);
     for resource in [Resource::Temp, Resource::Undo] {
-        let why = readings.why_unknown(resource, Mark::Amount(1)).expect("a reason");
+        let why = readings.why_unknown(resource, Threshold::Amount(1)).expect("a reason");
         assert!(why.contains("connects to the PDB"), "{why}");
     }
 }
