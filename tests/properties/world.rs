@@ -1,5 +1,6 @@
 //! Random databases over time and random policies, as plain data that both the daemon and the reference understand.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -113,18 +114,31 @@ impl Rules {
         text
     }
 
-    /// The set in force at a snapshot, through the daemon's own reader.
+    /// The set in force at a snapshot, through the daemon's own reader. It is read once: reading takes longer than deciding.
     pub(crate) fn set(&self, at: usize) -> Arc<PolicySet> {
+        thread_local! {
+            static READ: RefCell<Vec<(String, Arc<PolicySet>)>> = const { RefCell::new(Vec::new()) };
+        }
         let text = self.text(usize::from(at >= self.reload_at));
-        let today = NaiveDate::from_ymd_opt(2027, 1, 15).expect("a day");
-        let loaded = check_files(
-            &[("rules.yaml".into(), text.clone().into_bytes())],
-            today,
-            chrono_tz::UTC,
-        );
-        let problems: String = loaded.diagnostics.iter().map(|problem| problem.render(false)).collect();
-        Arc::new(loaded.set.unwrap_or_else(|| panic!("{text}\n{problems}")))
+        READ.with_borrow_mut(|read| {
+            if let Some((_, set)) = read.iter().find(|(of, _)| *of == text) {
+                return Arc::clone(set);
+            }
+            let set = checked(&text);
+            // The two of the rules before these are not asked for again.
+            read.truncate(1);
+            read.insert(0, (text, Arc::clone(&set)));
+            set
+        })
     }
+}
+
+fn checked(text: &str) -> Arc<PolicySet> {
+    let today = NaiveDate::from_ymd_opt(2027, 1, 15).expect("a day");
+    let file = ("rules.yaml".to_owned(), text.to_owned().into_bytes());
+    let loaded = check_files(&[file], today, chrono_tz::UTC);
+    let problems: String = loaded.diagnostics.iter().map(|problem| problem.render(false)).collect();
+    Arc::new(loaded.set.unwrap_or_else(|| panic!("{text}\n{problems}")))
 }
 
 impl Rules {
