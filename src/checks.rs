@@ -57,6 +57,10 @@ words! {
         Clock = "clock",
         /// The character set.
         CharacterSet = "character-set",
+        /// The lock by which one of several daemons leads.
+        Leader = "leader",
+        /// Another daemon on the same database.
+        OtherDaemon = "other-daemon",
         /// What Oracle itself would do as well as a policy.
         BuiltIn = "built-in",
     }

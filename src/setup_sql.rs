@@ -12,6 +12,7 @@ use std::fmt::Write as _;
 use crate::actuator::PRIVILEGE;
 use crate::oracle::access::{self, Grantee, PolicyNeeds, folded};
 use crate::oracle::capabilities::{Container, HostingService, Release, Shape};
+use crate::oracle::leader;
 use crate::policy::model::{Action, Mode, PolicySet};
 
 /// What is set up.
@@ -31,6 +32,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) enforces: bool,
     /// Whether sessions are ended by the guard package, which is set up as well.
     pub(crate) guard: bool,
+    /// Whether one of several daemons is to lead.
+    pub(crate) leader: bool,
 }
 
 /// The most sessions that the account may have: the daemon's own, those of `plan` and `doctor`, and those that a lost network leaves
@@ -110,6 +113,10 @@ pub(crate) fn script(setup: &Setup<'_>) -> String {
     if setup.asked.shape.container == Container::Root {
         out.push_str("\n-- the root shows an account its own data alone unless it is told otherwise\n");
         let _ = writeln!(out, "{};", access::see_all_containers(setup.user));
+    }
+    if setup.leader {
+        out.push_str("\n-- to lead where several daemons watch this database: `leader` is configured\n");
+        let _ = writeln!(out, "{};", access::grant_execute(leader::PACKAGE, grantee));
     }
     let act = access::grant_privilege(PRIVILEGE, grantee);
     if setup.guard {
@@ -214,6 +221,7 @@ mod tests {
             },
             enforces: true,
             guard: false,
+            leader: false,
         }
     }
 
@@ -346,6 +354,16 @@ GRANT ALTER SYSTEM TO C##REAPER;
             !script(&old).contains("MAX(oracle_maintained)"),
             "the column came with 12.1"
         );
+    }
+
+    #[test]
+    fn the_right_to_lead_is_granted_where_one_of_several_is_to() {
+        for leader in [false, true] {
+            let mut setup = setup(Container::NonCdb, 19, 0, &[]);
+            setup.leader = leader;
+            let grant = "GRANT EXECUTE ON sys.dbms_lock TO REAPER;";
+            assert_eq!(script(&setup).lines().any(|line| line == grant), leader);
+        }
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub(crate) struct DatabaseStatus {
     pub(crate) notes: Vec<String>,
     /// Whether reading takes so long that no session is acted on.
     pub(crate) stale: bool,
+    /// Whether this daemon leads, where one of several is to and the database is armed.
+    pub(crate) leads: Option<bool>,
 }
 
 /// Whether a database answers.
@@ -155,6 +157,7 @@ impl DatabaseStatus {
             policies: Vec::new(),
             notes: Vec::new(),
             stale: false,
+            leads: None,
         }
     }
 
@@ -314,6 +317,7 @@ impl DaemonStatus {
         database.instances.clone_from(&report.instances);
         database.notes.clone_from(&report.notes);
         database.stale = report.stale;
+        database.leads = report.leads;
         if !report.instances.is_empty() && report.instances.iter().all(|instance| instance.complete) {
             database.complete = Some(now);
         }
@@ -340,6 +344,16 @@ impl DaemonStatus {
         let down: Vec<&str> = self.databases.iter().filter(is_down).map(|(name, _)| &**name).collect();
         if !down.is_empty() {
             parts.push(format!("down: {}", down.join(", ")));
+        }
+        let stands_by = |(_, database): &(&Arc<str>, &DatabaseStatus)| database.leads == Some(false);
+        let standing_by: Vec<&str> = self
+            .databases
+            .iter()
+            .filter(stands_by)
+            .map(|(name, _)| &**name)
+            .collect();
+        if !standing_by.is_empty() {
+            parts.push(format!("standing by: {}", standing_by.join(", ")));
         }
         if self.load_error.is_some() {
             parts.push("the last reload failed; the previous configuration stays in force".to_owned());
@@ -373,6 +387,10 @@ impl DaemonStatus {
                 found.push(format!("database {name} is not armed"));
             } else if let Reachability::Down { error, .. } = &database.link {
                 found.push(format!("database {name} is down: {error}"));
+            } else if database.leads == Some(false) {
+                found.push(format!(
+                    "on database {name} it stands by: it does not hold the lock by which one daemon leads"
+                ));
             }
         }
         found
@@ -452,6 +470,12 @@ mod tests {
             databases: vec![loaded("crm", true), loaded("prod", false)],
         });
         assert_eq!(status.line(), "policies: 3; databases: 2, of them armed: 1");
+        status.databases.get_mut("crm").expect("loaded").leads = Some(false);
+        assert_eq!(
+            status.line(),
+            "standing by: crm; policies: 3; databases: 2, of them armed: 1"
+        );
+        status.databases.get_mut("crm").expect("loaded").leads = Some(true);
         (status.dry_run, status.paused) = (true, Some("maria: month end".into()));
         status.load_error = Some("p.yaml:1:1: error".into());
         let prod = status.databases.get_mut("prod").expect("loaded");

@@ -25,6 +25,7 @@ mod guard_package;
 mod history;
 mod house;
 mod kills;
+mod leader;
 mod monitoring;
 mod odd_files;
 mod outages;

@@ -50,6 +50,7 @@ fn serve(text: &str) -> (Arc<World>, Server) {
 fn poller(driver: Driver, server: &Server, limit: Duration) -> Poller {
     let reach = Reach {
         via: None,
+        leader: None,
         target: target(driver, server.addr().port(), "PROD", "reaper", "reaper"),
         password: None,
         accounts: Arc::default(),
@@ -256,7 +257,7 @@ fn corrupted_answers_to_statements_leave_the_outcome_unknown() {
         let mut connection = connect();
         for _ in 0..ANSWERS / 2 {
             // No session has this SID.
-            let answer = connection.send(permitted("ALTER SYSTEM KILL SESSION '9999,9,@1'"), IMPATIENT);
+            let answer = connection.send(permitted("ALTER SYSTEM KILL SESSION '9999,9,@1'"), None, IMPATIENT);
             let lost = answer.is_err_and(|error| error.class.costs_the_connection()) || connection.is_lost();
             if lost {
                 connection = connect();

@@ -373,18 +373,21 @@ fn an_answer_about_the_target_costs_no_connection() {
         let target = target(driver, server.addr().port(), "canned", "reaper", "tiger");
         let mut connection = ConnectSlot::new().connect_to_act(&target, LIMIT).expect("it answers");
         for _ in 0..3 {
-            let marked = connection.send(permitted("marked"), LIMIT).expect("an answer");
+            let marked = connection.send(permitted("marked"), None, LIMIT).expect("an answer");
             assert_eq!(
                 (marked.code, marked.message.as_str()),
                 (31, "ORA-00031: session marked for kill")
             );
-            assert_eq!(connection.send(permitted("gone"), LIMIT).expect("an answer").code, 30);
-            let fine = connection.send(permitted("fine"), LIMIT).expect("an answer");
+            assert_eq!(
+                connection.send(permitted("gone"), None, LIMIT).expect("an answer").code,
+                30
+            );
+            let fine = connection.send(permitted("fine"), None, LIMIT).expect("an answer");
             assert_eq!((fine.code, fine.message.as_str()), (0, ""));
             still_answers(&mut *connection);
         }
         let error = connection
-            .send(permitted("killed meanwhile"), LIMIT)
+            .send(permitted("killed meanwhile"), None, LIMIT)
             .expect_err("our own session");
         assert_eq!((error.class, error.code), (Class::Reconnect, Some(28)), "{error}");
     });

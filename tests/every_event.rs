@@ -158,6 +158,7 @@ fn cycle() -> CycleReport {
         policies: policies.to_vec(),
         notes: Vec::new(),
         stale: false,
+        leads: Some(true),
     }
 }
 

@@ -46,6 +46,7 @@ fn polled(driver: Driver, scenario: &str, user: &str, service: &str) -> Polled {
         password: None,
         accounts: Arc::default(),
         via: None,
+        leader: None,
         connect_limit: LIMIT,
         call_limit: LIMIT,
         kill_limit: LIMIT,

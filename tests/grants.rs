@@ -68,6 +68,7 @@ fn reach(target: Target) -> Reach {
         password: None,
         accounts: Arc::default(),
         via: None,
+        leader: None,
         connect_limit: LIMIT,
         call_limit: LIMIT,
         kill_limit: LIMIT,

@@ -177,7 +177,7 @@ fn act_on(
         logon_time.format("%Y-%m-%d %H:%M:%S")
     );
     connection
-        .send(permitted_call(&call), LIMIT)
+        .send(permitted_call(&call), None, LIMIT)
         .expect("the package answers everything")
 }
 
@@ -261,7 +261,7 @@ fn a_stolen_password_ends_no_protected_session() {
             "GRANT ALTER SYSTEM TO reaper",
             "CREATE OR REPLACE PACKAGE orareaper_owner.orareaper_guard AS PROCEDURE act; END;",
         ] {
-            let answer = thief.send(permitted(statement), LIMIT).expect("an answer");
+            let answer = thief.send(permitted(statement), None, LIMIT).expect("an answer");
             assert!(matches!(answer.code, 942 | 1031), "{statement}: {}", answer.message);
         }
         let refused = desk.log();

@@ -131,6 +131,7 @@ fn capabilities_are_read_again_over_standby_connections() {
         let limit = Duration::from_secs(60);
         let reach = Reach {
             via: None,
+            leader: None,
             target: target(driver, db.server.addr().port(), "PROD", "reaper", PASSWORD),
             password: None,
             accounts: Arc::default(),
@@ -209,6 +210,7 @@ fn config(db: &Db, state: &Path) -> Config {
     Config {
         databases: vec![DatabaseConfig {
             via: None,
+            leader: None,
             name: "orcl".into(),
             driver: Driver::Thin,
             connect: db.connect_string(),
@@ -253,15 +255,15 @@ fn a_panic_while_it_acts_costs_the_connection_and_leaves_an_outcome_to_be_seen()
     let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
     let opened = EventSink::open(state.path(), Arc::clone(&clock), metrics, status);
     let (sink, history) = opened.expect("the state folder");
-    let sink = Arc::new(sink);
+    let (sink, armed) = (Arc::new(sink), Arc::new(AtomicBool::new(true)));
     let switch = Arc::new(Switch::new(state.path(), Arc::clone(&clock)).expect("the state folder"));
-    let armed = Arc::new(AtomicBool::new(true));
     let running = start(&Start {
         config: &config,
         set: Arc::new(loaded.set.expect("the test's own policy")),
         dry_run: false,
         clock: Arc::clone(&clock),
         switch: Arc::clone(&switch),
+        mark: None,
         accounts: &Arc::default(),
         siblings: &Arc::default(),
         memory: &|database| history.memory(&database.name, &database.place()),

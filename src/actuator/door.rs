@@ -10,7 +10,11 @@ use chrono::{DateTime, Utc};
 
 use crate::decide::guard::LastStep;
 use crate::decide::outcome::Outcome;
-use crate::oracle::{ActingConnection, BlockAnswer, Connection, Error};
+use crate::oracle::leader::was_stopped;
+use crate::oracle::{ActingConnection, BlockAnswer, Connection, Error, LeaderLock};
+
+/// Why a statement is not carried out whose session has lost the lock.
+pub(crate) const LOST: &str = "its session no longer holds the lock by which this daemon leads";
 
 /// Whether the daemon as a whole still permits anything.
 pub(crate) trait Permission {
@@ -29,6 +33,7 @@ pub(crate) trait Permission {
 pub(crate) struct Door<'a> {
     connection: &'a mut dyn ActingConnection,
     permission: &'a dyn Permission,
+    fence: Option<LeaderLock>,
 }
 
 /// What came of a last step.
@@ -46,9 +51,18 @@ pub(crate) enum DoorAnswer {
 }
 
 impl<'a> Door<'a> {
-    /// To the database that the connection is to.
-    pub(crate) fn new(connection: &'a mut dyn ActingConnection, permission: &'a dyn Permission) -> Door<'a> {
-        Door { connection, permission }
+    /// To the database that the connection is to. Where one of several daemons leads, a statement is carried out only while the session
+    /// of this connection holds the lock.
+    pub(crate) fn new(
+        connection: &'a mut dyn ActingConnection,
+        permission: &'a dyn Permission,
+        fence: Option<LeaderLock>,
+    ) -> Door<'a> {
+        Door {
+            connection,
+            permission,
+            fence,
+        }
     }
 
     /// To look again.
@@ -71,7 +85,12 @@ impl<'a> Door<'a> {
             LastStep::Assume(text) => DoorAnswer::Assumed(text),
             LastStep::Send(statement) => {
                 let text = statement.text().to_owned();
-                DoorAnswer::Sent(text, self.connection.send(statement, limit))
+                match self.connection.send(statement, self.fence, limit) {
+                    Ok(answer) if self.fence.is_some() && was_stopped(&answer) => {
+                        DoorAnswer::Stopped(Outcome::Revoked, LOST.to_owned())
+                    }
+                    answer => DoorAnswer::Sent(text, answer),
+                }
             }
         };
         self.permission.end();

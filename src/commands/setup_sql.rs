@@ -90,6 +90,7 @@ fn text(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> Result<S
         user: &user,
         enforces: enforces(&set, on),
         guard: arguments.guard || database.is_some_and(|database| database.via == Some(Via::Package)),
+        leader: database.is_some_and(|database| database.leader.is_some()),
     }))
 }
 

@@ -13,7 +13,7 @@ use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{Node, Value};
 
 /// The keys that are allowed in `defaults` and in an entry of `databases`.
-pub(super) const SHARED_KEYS: [&str; 13] = [
+pub(super) const SHARED_KEYS: [&str; 14] = [
     "driver",
     "user",
     "password",
@@ -27,13 +27,14 @@ pub(super) const SHARED_KEYS: [&str; 13] = [
     "tns_admin",
     "labels",
     "via",
+    "leader",
 ];
 
 /// The keys that are allowed only in an entry. A database can only be armed in its own entry.
 pub(super) const OWN_KEYS: [&str; 3] = ["name", "connect", "armed"];
 
-pub(super) const DATABASE_KEYS: [&str; 16] = {
-    let mut keys = [""; 16];
+pub(super) const DATABASE_KEYS: [&str; 17] = {
+    let mut keys = [""; 17];
     let mut at = 0;
     while at < keys.len() {
         keys[at] = if at < 3 { OWN_KEYS[at] } else { SHARED_KEYS[at - 3] };
@@ -66,6 +67,7 @@ pub(super) struct Given {
     tns_admin: Option<PathBuf>,
     labels: Labels,
     via: Option<Via>,
+    leader: Option<u32>,
 }
 
 /// The values for databases that do not set their own.
@@ -157,6 +159,7 @@ pub(super) fn database(
         tns_admin: own.tns_admin.or_else(|| defaults.tns_admin.clone()),
         labels,
         via: own.via.or(defaults.via),
+        leader: own.leader.or(defaults.leader),
     })
 }
 
@@ -196,6 +199,7 @@ fn given(inspection: &mut Inspection, fields: &Fields<'_>, base: &Path) -> Optio
     let via = with(fields, "via", |node| {
         inspection.choice(node, "via", &Via::ALL, Via::name)
     });
+    let leader = with(fields, "leader", |node| leader(inspection, node));
     Some(Given {
         driver: driver?,
         user: user?,
@@ -210,6 +214,7 @@ fn given(inspection: &mut Inspection, fields: &Fields<'_>, base: &Path) -> Optio
         tns_admin: tns_admin?,
         labels: labels?.unwrap_or_default(),
         via: via?,
+        leader: leader?,
     })
 }
 
@@ -219,6 +224,23 @@ fn with<'a, T>(fields: &Fields<'a>, key: &str, read: impl FnOnce(&'a Node) -> Op
         Some(node) => read(node).map(Some),
         None => Some(None),
     }
+}
+
+/// Reads the lock by which one of several daemons leads: a number that DBMS_LOCK leaves to its users (PL/SQL Packages and Types
+/// Reference, DBMS_LOCK.REQUEST).
+fn leader(inspection: &mut Inspection, node: &Node) -> Option<u32> {
+    const LAST: u64 = 1_073_741_823;
+    const HINT: &str = "write `leader: {lock: 77350117}`: any number, the same for each daemon of this database, that no application uses";
+    if !matches!(node.value, Value::Mapping(_)) {
+        let message = "`leader` does not say which lock";
+        let at = Inspection::place(node);
+        inspection.error(&at, "missing-key", message).hint = Some(HINT.to_owned());
+        return None;
+    }
+    let fields = inspection.fields(node, "`leader`", &["lock"])?;
+    let lock = inspection.required_as(&fields, "`leader`", "lock", Some(HINT))?;
+    let number = inspection.number(lock, "lock", 0, LAST)?;
+    u32::try_from(number).ok()
 }
 
 /// Reads the labels of a database, which become labels of the metrics.

@@ -86,6 +86,8 @@ pub struct DatabaseConfig {
     pub labels: Labels,
     /// How sessions are ended; `None`: the daemon finds out.
     pub via: Option<Via>,
+    /// The number of the lock by which one of several daemons leads; `None`: each acts.
+    pub leader: Option<u32>,
 }
 
 impl DatabaseConfig {

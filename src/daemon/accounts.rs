@@ -336,6 +336,7 @@ mod tests {
                 password: Secret::new(password),
             },
             tns_admin: None,
+            mark: None,
         }
     }
 

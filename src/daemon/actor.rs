@@ -18,16 +18,18 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::actuator::carry_out::{Hands, Intending, Witness, carry_out};
-use crate::actuator::door::{Door, Permission};
+use crate::actuator::door::{Door, LOST, Permission};
 use crate::actuator::way::probe;
 use crate::clock::{Clock, Monotonic};
 use crate::daemon::messages::{Acted, ActorOrder, Batch, Input, Task};
 use crate::daemon::pause::{Switch, Ticket};
 use crate::daemon::poller::PROBE_AGAIN;
+use crate::daemon::ranks::{Leader, Membership};
 use crate::daemon::reach::{Reach, SharedReach};
 use crate::daemon::standby::{ConnectionState, Needed, StandbyOrder};
 use crate::daemon::wishes::Overheard;
 use crate::decide::cycle::Done;
+use crate::decide::leadership::Footing;
 use crate::decide::outcome::Outcome;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::Counters;
@@ -54,6 +56,8 @@ struct ActingLink {
     /// Why DATEs cannot be compared, found at the log-in: it applies as long as the session lives.
     fault_at_login: Option<String>,
     probed: Monotonic,
+    /// Its part in leading, where one of several daemons does.
+    membership: Option<(Leader, Membership)>,
 }
 
 impl ActingLink {
@@ -70,6 +74,28 @@ impl ActingLink {
         }
     }
 
+    /// Whether its session may act, as far as one of several daemons leads; asked anew.
+    fn leads(&mut self, (acts, limit): (bool, Duration), clock: &dyn Clock) -> Footing {
+        match &self.membership {
+            Some((leader, _)) => leader.ask(&mut *self.connection, &self.capabilities, (acts, limit), clock),
+            None => Footing::Acts,
+        }
+    }
+
+    /// The term in which it may act.
+    fn term(&self) -> Option<u64> {
+        let (leader, _) = self.membership.as_ref()?;
+        leader.term_of(self.capabilities.own)
+    }
+
+    /// Whether it is to be asked about this lock.
+    fn is_of(&self, leader: Option<&Leader>) -> bool {
+        match (&self.membership, leader) {
+            (Some((own, _)), Some(leader)) => own.is(leader),
+            (own, leader) => own.is_none() && leader.is_none(),
+        }
+    }
+
     /// Whether it can be used: the database answers, and its probe is recent.
     fn stands(&mut self, anew: bool, limit: Duration, clock: &dyn Clock) -> bool {
         if !anew && clock.now().since(self.probed) < PROBE_AGAIN {
@@ -78,6 +104,8 @@ impl ActingLink {
         match probe(&mut *self.connection, self.capabilities.via, limit) {
             // The old answer no longer counts: another connection may get a new one.
             Err(_) => false,
+            // The driver has made another session, which is not known to hold a lock.
+            Ok(capabilities) if capabilities.own != self.capabilities.own => false,
             Ok(capabilities) => {
                 let now = clock.now();
                 let fault = || capabilities.dates.fault_later(now.since(self.since));
@@ -169,7 +197,9 @@ impl Actor {
     /// The answer after a warrant.
     #[must_use]
     pub fn through(&self) -> Acted {
-        Acted::Through(self.links.keys().copied().collect())
+        let may = |link: &ActingLink| link.membership.is_none() || link.term().is_some();
+        let links = self.links.iter().filter(|(_, link)| may(link));
+        Acted::Through(links.map(|(inst_id, _)| *inst_id).collect())
     }
 
     /// A panic ends the connections and nothing else: an action in progress has the outcome unknown and is followed.
@@ -195,6 +225,7 @@ impl Actor {
             vec![ConnectionState {
                 inst_id: None,
                 stands: false,
+                acts: false,
                 error: Some(error),
             }]
         }))
@@ -203,11 +234,13 @@ impl Actor {
     fn stand(&mut self, standing: &StandbyOrder) -> Vec<ConnectionState> {
         let limit = self.reach.call_limit;
         let clock = Arc::clone(&self.clock);
-        self.links.retain(|_, link| link.stands(standing.anew, limit, &*clock));
+        let leader = self.reach.leader.clone();
+        self.links
+            .retain(|_, link| link.is_of(leader.as_ref()) && link.stands(standing.anew, limit, &*clock));
         if standing.may_connect {
             self.failed = None;
         }
-        let places = match &standing.needed {
+        let mut places = match &standing.needed {
             Needed::Nothing => {
                 for (_, link) in self.links.drain() {
                     link.connection.close(Duration::ZERO);
@@ -220,7 +253,26 @@ impl Actor {
         if let Some(error) = places.iter().find_map(|place| place.error.as_ref()) {
             self.failed = Some(error.clone());
         }
+        for place in &mut places {
+            let inst_id = place.inst_id.filter(|_| place.stands);
+            let footing = inst_id.map_or(Footing::Waits, |inst_id| self.asks(inst_id, false));
+            place.acts = footing == Footing::Acts;
+            place.stands &= footing != Footing::Closes;
+        }
         places
+    }
+
+    /// Has a connection ask whether its session may act. One that has lost that is closed.
+    fn asks(&mut self, inst_id: u32, acts: bool) -> Footing {
+        let (clock, limit) = (Arc::clone(&self.clock), self.reach.call_limit);
+        let link = self.links.get_mut(&inst_id);
+        let footing = link.map_or(Footing::Closes, |link| link.leads((acts, limit), &*clock));
+        if footing == Footing::Closes
+            && let Some(link) = self.links.remove(&inst_id)
+        {
+            link.connection.close(Duration::ZERO);
+        }
+        footing
     }
 
     fn stand_at(&mut self, wanted: Option<u32>, standing: &StandbyOrder) -> ConnectionState {
@@ -236,6 +288,7 @@ impl Actor {
         ConnectionState {
             inst_id: there.or(wanted),
             stands: there.is_some(),
+            acts: there.is_some(),
             error,
         }
     }
@@ -265,16 +318,21 @@ impl Actor {
             Some((Outcome::Revoked, format!("orareaper is {paused}")))
         });
         let stepped = task.batch.stepped;
-        match lapsed {
-            Some((outcome, why)) => {
+        let led = match lapsed {
+            Some(lapsed) => Ok(Err(lapsed)),
+            None => self.led(&task),
+        };
+        match led {
+            Err(stop) => self.tell(stop),
+            Ok(Err((outcome, why))) => {
                 let done = match &task.batch.told {
                     None => drop_unused(&task, outcome, &why, witness),
                     Some(told) => drop_unused(&task, outcome, &why, &mut Overheard { inner: witness, told }),
                 };
                 self.tell(Acted::Done(Box::new(done), stepped));
             }
-            None => {
-                let answer = match self.try_to(task, witness) {
+            Ok(Ok(place)) => {
+                let answer = match self.try_to(task, place, witness) {
                     Ok(done) => Acted::Done(Box::new(done), stepped),
                     Err(stop) => stop,
                 };
@@ -283,11 +341,12 @@ impl Actor {
         }
     }
 
-    fn try_to(&mut self, task: Task, witness: &mut dyn Witness) -> Result<Done, Acted> {
-        let Task { warrant, seen, batch } = task;
+    /// The instance whose connection a warrant takes, which is made if it is missing; or what came of the warrant because this daemon
+    /// does not lead there.
+    fn led(&mut self, task: &Task) -> Result<Result<u32, (Outcome, String)>, Acted> {
         // KILL and CANCEL SQL name the instance and may be sent to any.
-        let wanted = match warrant.action() {
-            Action::Disconnect { .. } => Some(warrant.key().inst_id),
+        let wanted = match task.warrant.action() {
+            Action::Disconnect { .. } => Some(task.warrant.key().inst_id),
             Action::Kill { .. } | Action::CancelSql | Action::Report => None,
         };
         let place = match self.there(wanted) {
@@ -295,10 +354,20 @@ impl Actor {
             None => match self.failed.clone() {
                 Some(error) => return Err(Acted::Unreachable(Box::new(error))),
                 None => self
-                    .connect(wanted, &batch.instances)
+                    .connect(wanted, &task.batch.instances)
                     .map_err(|error| Acted::Unreachable(Box::new(error)))?,
             },
         };
+        let footing = self.asks(place, true);
+        let term = self.links.get(&place).and_then(ActingLink::term);
+        if footing == Footing::Acts && term == task.batch.term {
+            return Ok(Ok(place));
+        }
+        Ok(Err((Outcome::Revoked, LOST.to_owned())))
+    }
+
+    fn try_to(&mut self, task: Task, place: u32, witness: &mut dyn Witness) -> Result<Done, Acted> {
+        let Task { warrant, seen, batch } = task;
         let clock = Arc::clone(&self.clock);
         let began = clock.now();
         let own: Vec<SessionKey> = batch
@@ -310,6 +379,7 @@ impl Actor {
         let link = self.links.get_mut(&place).expect("it was just connected");
         link.capabilities.texts = link.texts(batch.texts, self.reach.call_limit);
         let facts = link.capabilities.facts(&own);
+        let fence = link.membership.as_ref().map(|(leader, _)| leader.lock);
         let permission = AskedAgain {
             batch: &batch,
             switch: &self.switch,
@@ -318,7 +388,7 @@ impl Actor {
             ticket: Cell::new(None),
         };
         let mut hands = Hands {
-            door: Door::new(&mut *link.connection, &permission),
+            door: Door::new(&mut *link.connection, &permission, fence),
             capabilities: &link.capabilities,
             counters: &mut link.counters,
             facts: &facts,
@@ -356,6 +426,8 @@ impl Actor {
         capabilities.dates_fault.clone_from(&fault_at_login);
         self.tell(Acted::Connected(capabilities.own));
         let inst_id = capabilities.own.inst_id;
+        let leader = self.reach.leader.clone();
+        let membership = leader.map(|leader| (leader.clone(), leader.member(capabilities.own)));
         // An open connection to that instance is kept; it is known to work.
         self.links.entry(inst_id).or_insert(ActingLink {
             connection,
@@ -364,6 +436,7 @@ impl Actor {
             since: began,
             fault_at_login,
             probed: now,
+            membership,
         });
         Ok(inst_id)
     }

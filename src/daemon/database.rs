@@ -11,6 +11,7 @@ mod acting;
 mod by_hand;
 mod crew;
 mod hanging;
+mod lead;
 mod orders;
 mod view;
 
@@ -30,6 +31,7 @@ use crate::daemon::actor::REVOKED;
 use crate::daemon::backoff::Backoff;
 use crate::daemon::database::by_hand::Wishes;
 use crate::daemon::database::crew::Crew;
+use crate::daemon::database::lead::Lead;
 use crate::daemon::database::orders::{Polling, Trouble};
 use crate::daemon::messages::{ActorOrder, Input, Needs, Polled, Settings, Task};
 use crate::daemon::pause::Pause;
@@ -133,6 +135,8 @@ pub struct DatabaseLoop {
     kin: Kin,
     /// What operators ask.
     wishes: Wishes,
+    /// Whether this daemon leads, where one of several does.
+    lead: Lead,
     /// The next snapshot begins with a probe of the database.
     anew: bool,
 }
@@ -191,6 +195,7 @@ impl DatabaseLoop {
             kin,
             warned_unsupported: Vec::new(),
             wishes: Wishes::default(),
+            lead: Lead::default(),
             anew: false,
         }
     }
@@ -305,6 +310,7 @@ impl DatabaseLoop {
     fn read(&mut self, polled: &Polled) {
         self.polling = Polling::Idle;
         self.backoff.reset();
+        self.look_who_leads();
         self.remember_own(polled.capabilities.own);
         let Some(now) = utc_of(&polled.snapshot) else {
             let error = Error::new(
@@ -319,7 +325,10 @@ impl DatabaseLoop {
         let began = self.clock.now();
         let rules = Arc::clone(&self.rules);
         let here = self.here(&polled.capabilities, now);
-        let needed = Needed::of(rules.set(), here.running(), &polled.snapshot);
+        let mut needed = Needed::of(rules.set(), here.running(), &polled.snapshot);
+        if needed == Needed::Nothing && self.may_lead() {
+            needed = Needed::Any;
+        }
         self.standby.need(needed, &polled.snapshot);
         let facts = polled.capabilities.facts(&self.own);
         let step = self.reconcile(now, polled.began);
@@ -342,6 +351,7 @@ impl DatabaseLoop {
             assume_held: false,
         };
         let mut cycle = cycle(&mut self.memory, &polled.snapshot, polled.readings.clone(), &terms);
+        self.watch_the_other(&cycle, &polled.snapshot, now);
         self.last_cycle = Some(now);
         let deciding_took = self.clock.now().since(began);
         self.watcher.cycle(&CycleView {
@@ -356,6 +366,7 @@ impl DatabaseLoop {
             standstill: for_policies.as_ref(),
             blackout: rules.blackout_by_either(now, self.clock.utc()),
             siblings: &heard.names,
+            leads: self.leads(),
         });
         let warrants = std::mem::take(&mut cycle.ruling.warrants);
         self.ending.follow(acting::going(&self.memory.following));
@@ -414,6 +425,9 @@ impl DatabaseLoop {
                 return Some(Standstill::Unreachable(why.clone()));
             }
             BatchState::Waiting { .. } | BatchState::Free => {}
+        }
+        if let Some(standstill) = self.not_leading(polled) {
+            return Some(standstill);
         }
         let age = self.clock.now().since(polled.began);
         (age > self.settings.poll * 2).then_some(Standstill::OldSnapshot)

@@ -12,6 +12,8 @@ use chrono::{NaiveDate, TimeDelta};
 use crate::actuator::ending::Ending;
 use crate::checks::{Check, Id, State};
 use crate::clock::Monotonic;
+use crate::daemon::others::{OtherDaemon, is_daemon, others};
+use crate::daemon::ranks::Leader;
 use crate::daemon::siblings::Siblings;
 use crate::daemon::standby::{ConnectionState, StandbyOrder};
 use crate::daemon::wishes::{OperatorRequest, OrderStep};
@@ -59,6 +61,8 @@ pub struct Settings {
     pub acting_patience: Duration,
     /// Other entries that may lead to the same database.
     pub siblings: Arc<Siblings>,
+    /// The lock by which one of several daemons leads, if there is one.
+    pub leader: Option<Leader>,
 }
 
 /// What a snapshot has to contain.
@@ -93,6 +97,8 @@ pub struct Polled {
     pub(crate) dates_fault: Option<String>,
     /// A warning that came with the login of the connection.
     pub(crate) warning: Option<String>,
+    /// Whether one of several daemons is to lead here.
+    pub(crate) has_leader: bool,
 }
 
 impl Polled {
@@ -107,7 +113,41 @@ impl Polled {
         let strangers = self.capabilities.strangers(&self.snapshot);
         let unreadable = self.unreadable.iter().map(Unreadable::check);
         let all = dates.chain(warning).chain(notes);
-        all.chain(strangers).chain(unreadable).collect()
+        let others = self.other_daemons_check();
+        all.chain(strangers).chain(unreadable).chain(others).collect()
+    }
+
+    /// What there is to say of daemons besides this one, where none of them is to lead. A command looks at a database that a daemon
+    /// watches; only the second one is worth a word there.
+    #[must_use]
+    fn other_daemons_check(&self) -> Option<Check> {
+        if self.has_leader {
+            return None;
+        }
+        let others = self.other_daemons();
+        let (first, more) = others.split_first()?;
+        let is_command = !is_daemon(&self.snapshot, self.capabilities.own);
+        if is_command && more.is_empty() {
+            return None;
+        }
+        let too = if is_command { "" } else { " too" };
+        let and = match more.len() {
+            0 => String::new(),
+            1 => format!(", and so does {}", more[0]),
+            several => format!(", and so do {several} more"),
+        };
+        let found = format!(
+            "{first} watches this database{too}{and}: each takes its own budgets, so together they may end that many times as many sessions"
+        );
+        Some(Check::new(Id::OtherDaemon, "", State::Note, found).with(
+            "stop all but one, or write the same `leader: {lock: N}` in the entry of each: then one of them acts and the others stand by",
+        ))
+    }
+
+    /// Other daemons that are connected to the database.
+    #[must_use]
+    pub(crate) fn other_daemons(&self) -> Vec<OtherDaemon> {
+        others(&self.snapshot, self.capabilities.own)
     }
 
     /// The same as notes.
@@ -170,6 +210,8 @@ pub struct Batch {
     pub(crate) texts: TextForm,
     /// Set when warrants that have not begun must not be carried out, because their rules are no longer in force.
     pub(crate) revoked: Arc<AtomicBool>,
+    /// The term of this daemon's lead that it belongs to, where one of several daemons leads.
+    pub(crate) term: Option<u64>,
     /// The operator whose order it is, if it is one.
     pub(crate) told: Option<Sender<OrderStep>>,
 }

@@ -17,8 +17,10 @@ pub(crate) mod control;
 pub mod database;
 pub(crate) mod directory;
 pub mod messages;
+mod others;
 pub mod pause;
 pub mod poller;
+pub mod ranks;
 pub mod reach;
 pub(crate) mod reports;
 pub(crate) mod service;
@@ -42,11 +44,12 @@ use crate::daemon::accounts::AccountMemory;
 use crate::daemon::database::{DatabaseLoop, Hire, Threads, Watcher};
 use crate::daemon::messages::{Input, Settings};
 use crate::daemon::pause::Switch;
+use crate::daemon::ranks::Leader;
 use crate::daemon::reach::{Reach, SharedReach};
 use crate::daemon::siblings::Siblings;
 use crate::decide::cycle::Memory;
 use crate::decide::in_force::DatabaseRules;
-use crate::oracle;
+use crate::oracle::{self, LeaderLock};
 use crate::policy::model::PolicySet;
 
 /// How long a loop may take to end. It never blocks, so this is for a busy machine.
@@ -64,6 +67,8 @@ pub struct Start<'a> {
     pub clock: Arc<dyn Clock>,
     /// The kill switch.
     pub switch: Arc<Switch>,
+    /// What its sessions show, so that daemons tell each other apart; a command has none.
+    pub mark: Option<Arc<str>>,
     /// The accounts whose passwords were refused.
     pub accounts: &'a Arc<AccountMemory>,
     /// The entries for the same databases.
@@ -74,6 +79,17 @@ pub struct Start<'a> {
     pub watcher: &'a dyn Fn(&config::DatabaseConfig) -> Box<dyn Watcher>,
     /// Makes what makes the witnesses of a database, one for each thread that acts on it.
     pub witness: &'a dyn Fn(&config::DatabaseConfig) -> Witnesses,
+}
+
+impl Start<'_> {
+    /// How its databases are reached, with this daemon's mark.
+    fn reaches(&self) -> Result<Vec<Reach>, SecretError> {
+        let mut reaches = reaches(self.config, self.accounts)?;
+        for reach in &mut reaches {
+            reach.target.mark.clone_from(&self.mark);
+        }
+        Ok(reaches)
+    }
 }
 
 /// Makes a witness.
@@ -124,7 +140,7 @@ type Actors = Arc<Mutex<Vec<JoinHandle<()>>>>;
 /// # Errors
 /// When a password cannot be read, or a thread cannot be started.
 pub fn start(start: &Start<'_>) -> io::Result<RunningDatabases> {
-    let reaches = reaches(start.config, start.accounts).map_err(io::Error::other)?;
+    let reaches = start.reaches().map_err(io::Error::other)?;
     let over = Arc::<AtomicBool>::default();
     let looking = watch(Arc::clone(&start.switch), Arc::clone(&over))?;
     let mut members = Vec::new();
@@ -169,7 +185,7 @@ impl Member {
             hired.ok()
         });
         let engine = DatabaseLoop::new(
-            settings(start, database),
+            settings(start, database, reach.now().leader),
             Arc::new(DatabaseRules::of(database, start.dry_run, Arc::clone(&start.set))),
             (start.memory)(database),
             clock(),
@@ -219,7 +235,7 @@ impl RunningDatabases {
     /// When a loop does not end, or a thread cannot be started: what is in force would differ from what is reported, and a restart
     /// only delays.
     pub fn reload(&mut self, start: &Start<'_>, between: impl FnOnce()) -> Result<(), SecretError> {
-        let reaches = reaches(start.config, start.accounts)?;
+        let reaches = start.reaches()?;
         let places: Vec<Arc<str>> = start
             .config
             .databases
@@ -246,10 +262,11 @@ impl RunningDatabases {
             if let Some(member) = self.members.iter().find(|member| member.place == place) {
                 let rules = DatabaseRules::of(database, start.dry_run, Arc::clone(&start.set));
                 member.reach.change(reach);
+                let leader = member.reach.now().leader;
                 // A loop that has ended unexpectedly ends the daemon.
                 let _ = member
                     .inputs
-                    .send(Input::Reload(Arc::new(rules), settings(start, database)));
+                    .send(Input::Reload(Arc::new(rules), settings(start, database, leader)));
             } else {
                 let member = Member::start(start, database, reach);
                 self.members
@@ -298,13 +315,14 @@ fn end(members: Vec<Member>, clock: &dyn Clock, grace: Duration) -> bool {
 }
 
 /// The settings of a database's loop.
-fn settings(start: &Start<'_>, database: &config::DatabaseConfig) -> Settings {
+fn settings(start: &Start<'_>, database: &config::DatabaseConfig, leader: Option<Leader>) -> Settings {
     Settings {
         name: Arc::clone(&database.name),
         poll: database.poll,
         patience: patience(database),
         acting_patience: patience(database) + kill_limit(database) * 2,
         siblings: Arc::clone(start.siblings),
+        leader,
     }
 }
 
@@ -338,12 +356,14 @@ pub(crate) fn reach(database: &config::DatabaseConfig, accounts: &Arc<AccountMem
         connect: database.connect.clone(),
         login,
         tns_admin: database.tns_admin.clone(),
+        mark: None,
     };
     Ok(Reach {
         target,
         password: source,
         accounts: Arc::clone(accounts),
         via: database.via,
+        leader: database.leader.map(|lock| Leader::new(LeaderLock(lock))),
         connect_limit: database.connect_timeout,
         call_limit: database.call_timeout,
         kill_limit: kill_limit(database),

@@ -186,6 +186,7 @@ impl Poller {
             round_trips: connection.round_trips() - trips,
             dates_fault: taken.dates_fault,
             warning: connection.warning().map(str::to_owned),
+            has_leader: self.reach.leader.is_some(),
         }))
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::{SecretError, SecretSource, Via};
 use crate::daemon::accounts::AccountMemory;
+use crate::daemon::ranks::Leader;
 use crate::oracle::{ActingConnection, Class, ConnectSlot, Connection, DecoyConnection, Error, Login, Secret, Target};
 
 /// How to reach a database and how long each step may take.
@@ -18,6 +19,8 @@ pub struct Reach {
     pub accounts: Arc<AccountMemory>,
     /// How sessions are ended there, if the configuration says it.
     pub via: Option<Via>,
+    /// The lock by which one of several daemons leads, if there is one.
+    pub leader: Option<Leader>,
     /// The limit for connecting.
     pub connect_limit: Duration,
     /// The limit of each call.
@@ -44,9 +47,11 @@ impl SharedReach {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces the value.
-    pub(crate) fn change(&self, reach: Reach) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reach;
+    /// Replaces the value. Who holds a lock stays known if the lock stays the same.
+    pub(crate) fn change(&self, mut reach: Reach) {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reach.leader = reach.leader.map(|leader| leader.or_before(now.leader.as_ref()));
+        *now = reach;
     }
 }
 

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::daemon::accounts::AccountMemory;
 use crate::daemon::database::Watcher;
 use crate::daemon::directory::Directory;
+use crate::daemon::others::mark;
 use crate::daemon::pause::{Pause, Switch};
 use crate::daemon::siblings::Siblings;
 use crate::daemon::watcher::{Clerk, EventWatcher};
@@ -58,6 +59,7 @@ struct Parts {
     accounts: Arc<AccountMemory>,
     siblings: Arc<Siblings>,
     directory: Arc<Directory>,
+    mark: Option<Arc<str>>,
 }
 
 /// Wraps a database's watcher in another, or returns it as it is.
@@ -94,6 +96,7 @@ impl Parts {
             accounts: Arc::new(accounts),
             siblings: Arc::default(),
             directory: Arc::default(),
+            mark: None,
         };
         Ok((parts, history))
     }
@@ -113,6 +116,7 @@ impl Parts {
             dry_run: self.dry_run,
             clock: Arc::clone(&self.clock),
             switch: Arc::clone(&self.switch),
+            mark: self.mark.clone(),
             accounts: &self.accounts,
             siblings: &self.siblings,
             memory: &|database| history.memory(&database.name, &database.place()),
@@ -162,7 +166,8 @@ impl DaemonService {
         let pages = listen(config.listen, &sources, &**clock, waits)?;
         // With port 0 only this line shows the port.
         tracing::info!(address = pages.address().to_string(), "pages are served");
-        let (parts, history) = Parts::open(config, dry_run, clock, (metrics, status, heartbeat))?;
+        let (mut parts, history) = Parts::open(config, dry_run, clock, (metrics, status, heartbeat))?;
+        parts.mark = Some(mark());
         parts.sink.keep(config.journal);
         parts.sink.record(&Event::Started {
             version: env!("CARGO_PKG_VERSION"),

@@ -75,6 +75,8 @@ pub struct ConnectionState {
     pub(crate) inst_id: Option<u32>,
     /// Whether it is open.
     pub stands: bool,
+    /// Whether its session may act, as far as one of several daemons leads.
+    pub acts: bool,
     /// Why it could not be opened, if that was tried.
     pub(crate) error: Option<Error>,
 }
@@ -216,6 +218,7 @@ impl Standby {
     pub(crate) fn missing(&self) -> Vec<ConnectionState> {
         let gone = |place: &ConnectionState| ConnectionState {
             stands: false,
+            acts: false,
             error: None,
             ..place.clone()
         };
@@ -224,6 +227,7 @@ impl Standby {
             return vec![ConnectionState {
                 inst_id: None,
                 stands: false,
+                acts: false,
                 error: None,
             }];
         }
@@ -267,6 +271,7 @@ mod tests {
         ConnectionState {
             inst_id: Some(1),
             stands,
+            acts: stands,
             error: class.map(|class| Error::new(class, "connect to prod", "no")),
         }
     }

@@ -229,6 +229,7 @@ impl Watcher for EventWatcher {
         report.round_trips = view.polled.round_trips;
         report.notes = notes;
         report.stale = view.is_stale();
+        report.leads = view.leads;
         let changes = self.breakers.changes(&report).into_iter();
         for event in changes.chain(self.suspensions.changes(&report)) {
             self.record(&event);

@@ -59,6 +59,12 @@ impl Memory {
         self.refills.shift(step.0);
         Some(step)
     }
+
+    /// Forgets what a condition or a gate has lasted for. What was done stays.
+    pub(crate) fn begin_anew(&mut self) {
+        self.holds = Holds::default();
+        self.gates = Gates::default();
+    }
 }
 
 /// The input of one cycle besides the snapshot and the memory.

@@ -292,6 +292,12 @@ impl DatabaseRules {
         }
     }
 
+    /// Whether a policy may act on the database at all.
+    #[must_use]
+    pub(crate) const fn is_armed(&self) -> bool {
+        matches!(self.arming, Arming::Armed)
+    }
+
     /// For sessions in a file, which no policy acts on. A database of this name in the configuration gives the rules; otherwise the
     /// configuration's rules for all databases, or without a configuration the defaults. Without a name, every policy's
     /// `databases` selects it.

@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod guard;
 pub mod hold;
 pub mod in_force;
+pub(crate) mod leadership;
 pub mod ledger;
 pub mod matches;
 pub(crate) mod order;

@@ -26,6 +26,12 @@ pub enum Standstill {
     ClockStepped(ClockStep),
     /// Another entry of the configuration that leads to the same database acts.
     Sibling(Arc<str>),
+    /// Another daemon leads here, as far as it is known.
+    StandsBy(String),
+    /// This daemon cannot ask whether it may lead, and why.
+    CannotLead(String),
+    /// This daemon has asked to act here, or has only just begun to: everything is read anew first.
+    TakesOver,
     /// An operator's order comes first.
     Ordered(String),
     /// In the words of a policy test.
@@ -53,6 +59,11 @@ impl fmt::Display for Standstill {
             Standstill::Sibling(entry) => write!(
                 f,
                 "the daemon still carries out actions through the entry {entry}, which leads to the same database"
+            ),
+            Standstill::StandsBy(why) => write!(f, "this daemon stands by: {why}"),
+            Standstill::CannotLead(why) => write!(f, "this daemon cannot lead: {why}"),
+            Standstill::TakesOver => f.write_str(
+                "this daemon has not led for as long as a snapshot takes: the next one is the first that it acts on",
             ),
             Standstill::Ordered(by) => write!(f, "an order by {by} comes first"),
             Standstill::Told(words) => f.write_str(words),

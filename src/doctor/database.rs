@@ -459,6 +459,9 @@ impl Examination<'_> {
         );
         let rights = right::look(&mut *connection, &acts, reach.call_limit);
         self.checks.extend(rights);
+        if let Some(leader) = &reach.leader {
+            self.add(right::to_lead(&mut *connection, leader.lock, &acts, reach.call_limit));
+        }
         connection.close(std::time::Duration::from_secs(1));
     }
 }

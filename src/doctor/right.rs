@@ -5,10 +5,12 @@ use std::time::Duration;
 use crate::actuator::PRIVILEGE;
 use crate::actuator::guard::VERSION;
 use crate::checks::{Check, Id, State};
+use crate::decide::leadership::LockAnswer;
 use crate::oracle::access::{self, Grantee};
 use crate::oracle::account::{self, GuardPackage};
 use crate::oracle::capabilities::{Container, HostingService, Way};
-use crate::oracle::{Connection, Error};
+use crate::oracle::leader;
+use crate::oracle::{ActingConnection, Class, Connection, Error, LeaderLock};
 use crate::setup_sql::guard::{grant_execute, read_by_owner};
 
 /// What acting depends on.
@@ -30,6 +32,31 @@ pub(super) fn look(connection: &mut dyn Connection, acts: &Acts, limit: Duration
         Way::AlterSystem => vec![by_privilege(account::holds(connection, PRIVILEGE, limit), acts)],
         Way::Package { owner } => by_package(connection, owner, acts, limit),
         Way::RdsAdmin => vec![by_rds(account::executes_rds_package(connection, limit), acts)],
+    }
+}
+
+/// Whether the account may use the lock by which one of several daemons leads. Releasing a lock that the session does not hold changes
+/// nothing.
+pub(super) fn to_lead(connection: &mut dyn ActingConnection, lock: LeaderLock, acts: &Acts, limit: Duration) -> Check {
+    let grantee = Grantee {
+        username: &acts.username,
+        service: acts.service,
+    };
+    let check = |state, found: String| Check::new(Id::Leader, "DBMS_LOCK", state, found);
+    let asked = connection.ask(&leader::probe(lock), limit);
+    match asked.and_then(|said| leader::answer(&said, "ask DBMS_LOCK")) {
+        Ok(LockAnswer::Held | LockAnswer::Got) => check(
+            State::Fine,
+            format!("the account may execute DBMS_LOCK, by lock {lock} of which one of several daemons leads"),
+        ),
+        Ok(other) => check(State::Untried, format!("DBMS_LOCK.RELEASE answered {other:?}")),
+        Err(error) if error.class == Class::Config => {
+            let found = format!(
+                "`leader` is configured, and the account may not execute DBMS_LOCK, so a daemon cannot lead: {error}"
+            );
+            check(State::Missing, found).granted_by(access::grant_execute(leader::PACKAGE, grantee))
+        }
+        Err(error) => check(State::Untried, error.to_string()),
     }
 }
 

@@ -168,6 +168,8 @@ pub struct CycleReport {
     pub notes: Vec<String>,
     /// Whether the snapshot was already too old to act on when it arrived.
     pub stale: bool,
+    /// Whether this daemon leads, where one of several is to and the database is armed.
+    pub leads: Option<bool>,
 }
 
 /// One instance in a cycle.
@@ -245,6 +247,7 @@ impl CycleReport {
                 .collect(),
             notes: Vec::new(),
             stale: false,
+            leads: None,
         }
     }
 }

@@ -72,6 +72,11 @@ fn of_database(name: &str, database: &DatabaseStatus, now: Monotonic) -> Markup 
                     Some(trouble) => span.bad { "Not ready: " (trouble) },
                     None => span.good { "Ready" },
                 }
+                @match database.leads {
+                    Some(true) => { ". " span.good { "Leads" } }
+                    Some(false) => { ". " span.warn { "Standby: this daemon does not lead" } }
+                    None => "",
+                }
                 @if let Some(taken_at) = database.taken_at {
                     " "
                     span.dim { "Latest snapshot " (time(taken_at)) ", " (database.sessions) " sessions." }

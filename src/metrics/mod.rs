@@ -59,6 +59,7 @@ pub struct Metrics {
     paused: IntGauge,
     acting: Family<IntGaugeVec, 2>,
     acting_hangs: Family<IntGaugeVec, 1>,
+    leader: Family<IntGaugeVec, 1>,
     round_trips: Family<IntCounterVec, 1>,
     driver_errors: Family<IntCounterVec, 2>,
     journal_errors: IntCounter,
@@ -143,6 +144,7 @@ impl Metrics {
         let acting =
             "1 if the standby connection for actions is open, else 0; exists where a policy in force needs it.";
         let hangs = "Connections for actions that hang in a call of the driver.";
+        let leader = "1 if this daemon leads, of several that watch the database, else 0; exists where `leader` is configured and the database is armed.";
         let journal = "Failed attempts to write the journal; no action is taken without a record.";
         let errors = "Failed calls, by class of error.";
         Metrics {
@@ -183,6 +185,7 @@ impl Metrics {
             paused: make.one("paused", paused),
             acting: make.gauges("acting_connection", acting, ["database", "inst_id"]),
             acting_hangs: make.gauges("hanging_connections", hangs, ["database"]),
+            leader: make.gauges("leader", leader, ["database"]),
             round_trips: make.counters("driver_round_trips_total", "Round trips to the database.", ["database"]),
             driver_errors: make.counters("driver_errors_total", errors, ["database", "class"]),
             journal_errors: make.register(IntCounter::with_opts(opts("journal_errors_total", journal))),
@@ -287,6 +290,7 @@ impl Metrics {
         self.lingering.retain(|[database, _]| names(database));
         self.acting.retain(|[database, _]| names(database));
         self.acting_hangs.retain(|[database]| names(database));
+        self.leader.retain(|[database]| names(database));
         self.cycle_duration.retain(|[database, _]| names(database));
         self.last_cycle.retain(|[database]| names(database));
         self.round_trips.retain(|[database]| names(database));
@@ -388,6 +392,8 @@ impl Metrics {
         self.lingering.retain(|[of, _]| *of != **database);
         self.breaker_open.retain(|[of, ..]| *of != **database);
         self.suspended.retain(|[of, ..]| *of != **database);
+        // Whoever cannot read acts on nobody.
+        self.leader.zero(|[of]| *of == **database, |gauge| gauge.set(0));
     }
 
     fn acting(&self, database: &Arc<str>, connections: &[(Option<u32>, bool)], hanging: usize) {
@@ -444,6 +450,10 @@ impl Metrics {
                     .with([database, &policy.policy, reason.name(), policy.mode.name()])
                     .inc_by(count);
             }
+        }
+        match report.leads {
+            Some(leads) => self.leader.with([database]).set(i64::from(leads)),
+            None => self.leader.retain(|[of]| *of != **database),
         }
         for (step, took) in &report.steps {
             self.cycle_duration

@@ -56,6 +56,7 @@ fn up(database: &str, instances: &[u32]) -> Event {
 fn cycle(instances: &[u32]) -> CycleReport {
     CycleReport {
         stale: false,
+        leads: None,
         database: "prod".into(),
         taken_at: at(),
         steps: vec![(CycleStep::Read, Duration::from_millis(7))],
@@ -324,4 +325,25 @@ fn a_large_site_has_room_for_its_series() {
     for (name, _) in databases {
         metrics.count(&up(name, &[1, 2, 3, 4]), at());
     }
+}
+
+#[test]
+fn who_leads_is_shown_where_one_of_several_is_to_and_nobody_leads_who_cannot_read() {
+    let metrics = Metrics::new();
+    metrics.count(&loaded(&[("prod", &["idle"])]), at());
+    let count = |leads| {
+        let report = CycleReport { leads, ..cycle(&[1]) };
+        metrics.count(&Event::Cycle(Arc::new(report)), at());
+    };
+    count(None);
+    assert!(!metrics.text().contains("orareaper_leader{"));
+    count(Some(false));
+    assert!(has(&metrics, "orareaper_leader{database=\"prod\"} 0"));
+    count(Some(true));
+    assert!(has(&metrics, "orareaper_leader{database=\"prod\"} 1"));
+    let (database, error) = ("prod".into(), "no listener".into());
+    metrics.count(&Event::DatabaseDown { database, error }, at());
+    assert!(has(&metrics, "orareaper_leader{database=\"prod\"} 0"));
+    count(None);
+    assert!(!metrics.text().contains("orareaper_leader{"));
 }

@@ -322,6 +322,21 @@ pub(crate) fn grant(view: &str, grantee: Grantee<'_>) -> String {
     }
 }
 
+/// The statement that lets the account execute a package of SYS, named in small letters.
+#[must_use]
+pub(crate) fn grant_execute(package: &str, grantee: Grantee<'_>) -> String {
+    match grantee.service {
+        HostingService::AmazonRds => format!(
+            "EXEC rdsadmin.rdsadmin_util.grant_sys_object('{}', '{}', 'EXECUTE')",
+            package.to_uppercase(),
+            grantee.username.replace('\'', "''")
+        ),
+        HostingService::SelfManaged | HostingService::Autonomous => {
+            format!("GRANT EXECUTE ON sys.{package} TO {}", identifier(grantee.username))
+        }
+    }
+}
+
 /// The statement that gives the account a system privilege.
 #[must_use]
 pub(crate) fn grant_privilege(privilege: &str, grantee: Grantee<'_>) -> String {

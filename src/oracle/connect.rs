@@ -276,6 +276,7 @@ mod tests {
                 password: Secret::new("secret"),
             },
             tns_admin: None,
+            mark: None,
         }
     }
 

@@ -10,12 +10,13 @@ use std::time::Duration;
 use crate::decide::guard::{Decoy, Statement, Wording};
 use crate::oracle::decoy;
 use crate::oracle::error::{Class, Error};
+use crate::oracle::leader::fenced;
 use crate::oracle::logoff::Logoffs;
 use crate::oracle::probe::own_key;
 use crate::oracle::sockets::{Socket, SocketClaim};
 use crate::oracle::{
-    ActingConnection, BlockAnswer, Connection, ConnectionIdentity, DecoyConnection, MAX_STATEMENT, Query, Sink,
-    block_of, reading,
+    ActingConnection, BlockAnswer, Connection, ConnectionIdentity, DecoyConnection, LeaderLock, LockQuestion,
+    MAX_STATEMENT, Query, Sink, block_of, reading,
 };
 
 /// After this many calls in a row without an answer the connection counts as lost, whatever the numbers of the errors say.
@@ -211,8 +212,15 @@ impl<N: Native> Acting<N> {
 }
 
 impl<N: Native> ActingConnection for Acting<N> {
-    fn send(&mut self, statement: Statement, limit: Duration) -> Result<BlockAnswer, Error> {
-        self.0.run(statement.wording(), limit)
+    fn send(&mut self, statement: Statement, fence: Option<LeaderLock>, limit: Duration) -> Result<BlockAnswer, Error> {
+        match fence {
+            Some(lock) => self.0.run(&fenced(statement.wording(), lock), limit),
+            None => self.0.run(statement.wording(), limit),
+        }
+    }
+
+    fn ask(&mut self, question: &LockQuestion, limit: Duration) -> Result<BlockAnswer, Error> {
+        self.0.run(&question.0, limit)
     }
 }
 

@@ -20,6 +20,7 @@ mod deadline;
 pub(crate) mod decoy;
 pub(crate) mod error;
 mod expendable;
+pub(crate) mod leader;
 mod link;
 mod logoff;
 pub(crate) mod oci;
@@ -128,6 +129,8 @@ pub struct Target {
     pub login: Login,
     /// The folder of tnsnames.ora; `None` means what TNS_ADMIN says. Oracle Client uses the first one for the whole process.
     pub tns_admin: Option<PathBuf>,
+    /// What its sessions show in V$SESSION.CLIENT_INFO, by which daemons tell each other apart.
+    pub mark: Option<Arc<str>>,
 }
 
 impl Target {
@@ -384,12 +387,33 @@ pub trait Connection: Send {
 
 /// A connection to act on. Besides reading it sends statements, and takes none that a warrant has not permitted.
 pub trait ActingConnection: Connection {
-    /// Sends one statement inside the block that catches its errors.
+    /// Sends one statement inside the block that catches its errors. With a fence, the same call asks right before whether this session
+    /// holds the lock, and does nothing otherwise.
     ///
     /// # Errors
     /// When the block itself could not run or its answer did not arrive: the outcome of the statement is unknown then.
-    fn send(&mut self, statement: Statement, limit: Duration) -> Result<BlockAnswer, Error>;
+    fn send(&mut self, statement: Statement, fence: Option<LeaderLock>, limit: Duration) -> Result<BlockAnswer, Error>;
+
+    /// Asks about the lock by which a daemon leads.
+    ///
+    /// # Errors
+    /// When there was no answer: whether the session holds the lock is unknown then.
+    fn ask(&mut self, question: &LockQuestion, limit: Duration) -> Result<BlockAnswer, Error>;
 }
+
+/// The number of the lock by which one of several daemons leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaderLock(pub u32);
+
+impl fmt::Display for LeaderLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A question about that lock, which only [`leader`] words: besides a statement the only thing that a connection to act on takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockQuestion(Wording);
 
 /// The connection of a decoy: a session that is there to be acted on. What it runs has no text from outside.
 pub(crate) trait DecoyConnection: Send {
@@ -572,6 +596,7 @@ mod tests {
                 password: Secret::new("tiger#1"),
             },
             tns_admin: None,
+            mark: None,
         };
         assert!(!format!("{target:?}").contains("tiger"));
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::decide::guard::Statement;
 use crate::oracle::{
-    ActingConnection, BlockAnswer, Cell, CellType, Connection, ConnectionIdentity, Driver, Error, Phase, Purpose,
-    Query, Sink, reading,
+    ActingConnection, BlockAnswer, Cell, CellType, Connection, ConnectionIdentity, Driver, Error, LeaderLock,
+    LockQuestion, Phase, Purpose, Query, Sink, reading,
 };
 use crate::session::time::DbTime;
 
@@ -114,7 +114,11 @@ impl Connection for Scripted {
 }
 
 impl ActingConnection for Scripted {
-    fn send(&mut self, _statement: Statement, _limit: Duration) -> Result<BlockAnswer, Error> {
+    fn send(&mut self, _: Statement, _: Option<LeaderLock>, _: Duration) -> Result<BlockAnswer, Error> {
         panic!("nothing was to be sent")
+    }
+
+    fn ask(&mut self, _: &LockQuestion, _: Duration) -> Result<BlockAnswer, Error> {
+        panic!("nobody was to ask")
     }
 }

@@ -61,6 +61,9 @@ pub(super) fn connect(
     let warning = connection.last_warning().map_err(failed)?;
     connection.set_module(MODULE).map_err(failed)?;
     connection.set_action(purpose.name()).map_err(failed)?;
+    if let Some(mark) = &target.mark {
+        connection.set_client_info(mark).map_err(failed)?;
+    }
     let identity = ConnectionIdentity {
         database: target.name.clone(),
         driver: Driver::Thin,

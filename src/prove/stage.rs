@@ -293,7 +293,7 @@ impl<'a> Stage<'a> {
         let acting = self.acting()?;
         let by = (acting.capabilities.way(), acting.capabilities.own.inst_id);
         let permit = Permit { switch };
-        let mut door = Door::new(&mut *acting.connection, &permit);
+        let mut door = Door::new(&mut *acting.connection, &permit, None);
         let began = clock.now();
         let answer = attempt(again, what, by, (&mut door, look.now), limit);
         let waited = clock.now().since(began);

@@ -107,5 +107,6 @@ pub(crate) fn target(driver: Driver, port: u16, service: &str, user: &str, passw
             password: Secret::new(password),
         },
         tns_admin: None,
+        mark: None,
     }
 }

@@ -139,6 +139,7 @@ const IMPATIENT: Duration = Duration::from_millis(250);
 pub(crate) fn reach(server: &Server, limit: Duration) -> Reach {
     Reach {
         via: None,
+        leader: None,
         target: Target {
             name: Arc::from(NAME),
             driver: Driver::Thin,
@@ -148,6 +149,7 @@ pub(crate) fn reach(server: &Server, limit: Duration) -> Reach {
                 password: Secret::new("reaper"),
             },
             tns_admin: None,
+            mark: None,
         },
         password: None,
         accounts: Arc::default(),
@@ -239,6 +241,7 @@ impl Run {
             patience: Duration::MAX,
             acting_patience: Duration::MAX,
             siblings: Arc::default(),
+            leader: None,
         }
     }
 

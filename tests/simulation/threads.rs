@@ -95,6 +95,7 @@ fn config(setting: &Setting, server: &Server, state: &Path) -> Config {
     Config {
         databases: vec![DatabaseConfig {
             via: None,
+            leader: None,
             name: NAME.into(),
             driver: Driver::Thin,
             connect: format!("//{}/SIM", server.addr()),
@@ -160,6 +161,7 @@ impl Whole {
             dry_run: false,
             clock: Arc::clone(&self.clock),
             switch: Arc::clone(&self.switch),
+            mark: None,
             accounts: &Arc::default(),
             siblings: &Arc::default(),
             memory: &|database| self.history.memory(&database.name, &database.place()),

@@ -24,6 +24,7 @@ pub(crate) fn log_in(db: &Db, user: &str) -> Result<Box<dyn ActingConnection>, E
             password: Secret::new(user),
         },
         tns_admin: None,
+        mark: None,
     };
     ConnectSlot::new().connect_to_act(&target, LIMIT)
 }
@@ -48,6 +49,8 @@ pub(crate) fn acting(colleague: &mut dyn Connection) -> BTreeSet<(i64, i64)> {
 /// Somebody ends it.
 pub(crate) fn end((sid, serial): (i64, i64), colleague: &mut dyn ActingConnection) {
     let statement = format!("ALTER SYSTEM KILL SESSION '{sid},{serial},@1' IMMEDIATE");
-    let answer = colleague.send(permitted(&statement), LIMIT).expect("it is carried out");
+    let answer = colleague
+        .send(permitted(&statement), None, LIMIT)
+        .expect("it is carried out");
     assert!([0, 31].contains(&answer.code), "{answer:?}");
 }

@@ -140,7 +140,7 @@ fn outcome(
     let mut database = Scripted::new(answers(Answer::Rows(std::iter::once(first).chain(other).collect())));
     let mut notes = Notes::default();
     let mut hands = Hands {
-        door: Door::new(&mut database, &Granted),
+        door: Door::new(&mut database, &Granted, None),
         capabilities: &found,
         facts: &facts,
         limits: &limits,

@@ -178,6 +178,7 @@ fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config
             tns_admin: None,
             labels: std::collections::BTreeMap::new(),
             via: None,
+            leader: None,
         }],
         policies: vec![folder.join("policies.yaml")],
         listen: arguments.listen,

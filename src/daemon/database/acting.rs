@@ -112,6 +112,7 @@ impl DatabaseLoop {
             instances: names(&polled.snapshot),
             texts: polled.capabilities.texts,
             revoked: Arc::clone(&self.revoked),
+            term: self.lead.term,
             told,
         })
     }
@@ -236,6 +237,7 @@ impl DatabaseLoop {
             self.replace_lead();
             self.watcher.hanging(&self.settings.name, self.crew.lost());
         }
+        self.look_who_leads();
         match acted {
             Acted::Connected(own) => self.remember_own(own),
             Acted::Standing(places) => {

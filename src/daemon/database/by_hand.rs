@@ -320,12 +320,18 @@ impl DatabaseLoop {
 fn held_up(standstill: &Standstill) -> OrderStep {
     let words = standstill.to_string();
     match standstill {
-        Standstill::Paused(_) | Standstill::Blackout(_) | Standstill::Told(_) => OrderStep::Refused(vec![words]),
-        Standstill::Hangs | Standstill::RefusedUntilReload(_) | Standstill::Unreachable(_) => OrderStep::Failed(words),
+        Standstill::Paused(_) | Standstill::Blackout(_) | Standstill::StandsBy(_) | Standstill::Told(_) => {
+            OrderStep::Refused(vec![words])
+        }
+        Standstill::Hangs
+        | Standstill::RefusedUntilReload(_)
+        | Standstill::Unreachable(_)
+        | Standstill::CannotLead(_) => OrderStep::Failed(words),
         Standstill::UnderWay
         | Standstill::OldSnapshot
         | Standstill::ClockStepped(_)
         | Standstill::Sibling(_)
+        | Standstill::TakesOver
         | Standstill::Ordered(_) => OrderStep::Waits(words),
     }
 }

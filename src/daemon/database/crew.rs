@@ -239,7 +239,7 @@ impl Crew {
         poll: Duration,
     ) -> Option<Error> {
         let is_helper = !self.is_lead(worker);
-        let stand = places.iter().filter(|place| place.stands);
+        let stand = places.iter().filter(|place| place.stands && place.acts);
         let stands: Vec<u32> = stand.filter_map(|place| place.inst_id).collect();
         let told = self.workers.get_mut(worker)?;
         let connected = told.stands.is_empty() && !stands.is_empty();

@@ -85,6 +85,7 @@ fn polled_at(clock: &ManualClock, now: i64) -> Input {
         unreadable: Vec::new(),
         dates_fault: None,
         warning: None,
+        has_leader: false,
     })))
 }
 
@@ -163,6 +164,7 @@ pub(super) fn settings() -> Settings {
         patience: Duration::from_secs(70),
         acting_patience: Duration::from_secs(200),
         siblings: Arc::default(),
+        leader: None,
     }
 }
 

@@ -37,6 +37,8 @@ pub struct CycleView<'a> {
     pub(crate) blackout: Option<Standstill>,
     /// Other entries for the same database.
     pub(crate) siblings: &'a [Arc<str>],
+    /// Whether this daemon leads, where one of several is to and this database is armed.
+    pub(crate) leads: Option<bool>,
 }
 
 impl CycleView<'_> {
@@ -58,6 +60,9 @@ impl CycleView<'_> {
                 .iter()
                 .map(|blackout| format!("{blackout}: no session is acted on")),
         );
+        if let Some(standstill @ (Standstill::StandsBy(_) | Standstill::CannotLead(_))) = self.standstill {
+            notes.push(format!("{standstill}; nobody is acted on"));
+        }
         if self.is_stale() {
             notes.push(READ_TOO_SLOWLY.to_owned());
         }

@@ -15,4 +15,4 @@ pub mod world;
 pub use faults::{Fault, Strike};
 pub use scenario::{Scenario, ScenarioError};
 pub use wire::{Server, Stats};
-pub use world::{Clause, KillRecord, SessionView, World};
+pub use world::{Clause, KillRecord, SessionView, UserLock, World};

@@ -8,6 +8,7 @@ mod kill;
 mod packages;
 mod reality;
 mod sql;
+mod user_locks;
 mod wire_clients;
 mod wire_oci;
 mod wire_thin;

@@ -96,6 +96,7 @@ fn polled(clock: &ManualClock, sids: &[i64]) -> Input {
         unreadable: Vec::new(),
         dates_fault: None,
         warning: None,
+        has_leader: false,
     })))
 }
 
@@ -168,6 +169,7 @@ impl Site {
         let place = ConnectionState {
             inst_id: Some(1),
             stands: error.is_none(),
+            acts: error.is_none(),
             error,
         };
         self.apply(Input::Acted(worker, Acted::Standing(vec![place])));

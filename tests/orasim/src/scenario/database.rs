@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDateTime;
 use serde::Deserialize;
 
-use super::units::{Amount, Shift};
+use super::units::{Amount, Length, Shift};
 
 /// The database.
 #[derive(Clone, Debug, Deserialize)]
@@ -52,6 +52,9 @@ pub struct DatabaseSpec {
     /// TIME_AT_DBTIMEZONE = USER_SQL where DBTIMEZONE is not the host's zone.
     #[serde(default)]
     pub sysdate_shift: Shift,
+    /// How long the session of a client that went without a word stays, until the server notices.
+    #[serde(default)]
+    pub cut_off_stays: Length,
     /// FIXED_DATE: SYSDATE stands still, SYSTIMESTAMP does not.
     pub fixed_date: Option<NaiveDateTime>,
 }

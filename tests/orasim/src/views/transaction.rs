@@ -3,7 +3,7 @@
 use super::session::{Row, rows};
 use super::{Cell, Col, Sink, Snap, d, n, raw, since, v, view};
 use crate::backend::ColumnType;
-use crate::clock::calendar;
+use crate::clock::{Moment, calendar};
 use crate::scenario::Release;
 use crate::world::session::{Sess, Txn, mix};
 
@@ -81,6 +81,8 @@ pub(super) struct Held<'a> {
     id2: i64,
     mode: i64,
     request: bool,
+    /// Since when a user lock is held.
+    since: Moment,
 }
 
 fn lock_columns<'a>() -> Vec<Col<Held<'a>>> {
@@ -96,6 +98,8 @@ fn lock_columns<'a>() -> Vec<Col<Held<'a>>> {
         n("CTIME", |s, h| {
             let start = if h.request {
                 h.row.phase.since
+            } else if h.kind == "UL" {
+                h.since
             } else {
                 h.row.sess.txn.as_ref().map_or(0, |txn| txn.start)
             };
@@ -113,7 +117,7 @@ fn lock_columns<'a>() -> Vec<Col<Held<'a>>> {
     ]
 }
 
-/// The row locks of each transaction (TX, exclusive), the tables they are in (TM, row exclusive), and who waits for a row.
+/// The row locks of each transaction (TX, exclusive), the tables they are in (TM, row exclusive), who waits for a row, and user locks (UL).
 fn held<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Held<'a>)> {
     let tx = |row, txn: &Txn, request| Held {
         row,
@@ -122,6 +126,7 @@ fn held<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Held<'a>)> {
         id2: i64::from(txn.sequence),
         mode: 6,
         request,
+        since: 0,
     };
     let mut held = Vec::new();
     for (instance, row) in rows(snap) {
@@ -141,9 +146,23 @@ fn held<'a>(snap: &Snap<'a>) -> impl Iterator<Item = (u32, Held<'a>)> {
                     id2: 0,
                     mode: 3,
                     request: false,
+                    since: 0,
                 };
                 held.push((instance, table));
             }
+        }
+        let user = snap.state.user_locks();
+        for lock in user.filter(|lock| (lock.seat, lock.serial) == (row.seat, row.sess.serial)) {
+            let lock = Held {
+                row: copy(),
+                kind: "UL",
+                id1: lock.id,
+                id2: 0,
+                mode: lock.mode,
+                request: false,
+                since: lock.since,
+            };
+            held.push((instance, lock));
         }
         let blocker = row
             .sess

@@ -160,6 +160,14 @@ impl Accounts {
         self.all.get(name).is_some_and(|known| known.has(con_id, &right))
     }
 
+    /// Whether it may execute DBMS_LOCK.
+    pub(crate) fn may_use_dbms_lock(&self, name: &str, con_id: u32) -> bool {
+        const PACKAGE: &str = "DBMS_LOCK";
+        let Some(known) = self.all.get(name) else { return true };
+        let mut executes = known.account.rights.executes.iter();
+        executes.any(|held| held.eq_ignore_ascii_case(PACKAGE)) || self.may_execute(name, con_id, "SYS", PACKAGE)
+    }
+
     /// Whether it may execute Amazon's package, which is there where RDSADMIN is.
     pub(crate) fn may_use_rds(&self, name: &str, con_id: u32) -> bool {
         const PACKAGE: &str = "RDSADMIN_UTIL";

@@ -223,6 +223,7 @@ fn rights(shared: &Shared, state: &State, what: &Granted) -> Result<Vec<Right>> 
             .collect(),
         Granted::Package(owner, name) => match state.packages.get(owner, name) {
             Some(_) => Ok(vec![Right::Package(owner.clone(), name.clone())]),
+            None if owner == "SYS" && name == "DBMS_LOCK" => Ok(vec![Right::Package(owner.clone(), name.clone())]),
             None if owner == "RDSADMIN" && state.accounts.get(owner).is_some() => {
                 Ok(vec![Right::Package(owner.clone(), name.clone())])
             }

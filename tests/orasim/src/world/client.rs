@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::idle::is_sniped;
+use super::pass::Due;
 use super::session::{Activity, Seat, Sess, Told, sql_id_of};
 use super::{Shared, State};
 use crate::backend::{EndToEnd, Interrupt, OraError, Reply, Session, Statement, Then};
@@ -323,7 +324,10 @@ impl ClientSession {
             if keep && sess.mark.is_none() {
                 state.keep(self.seat);
             }
-            if !stays {
+            let noticed_in = self.shared.scenario.database.cut_off_stays.0;
+            if !keep && !stays && noticed_in > 0 {
+                state.later(noticed_in, Due::Gone(self.seat, self.serial, None));
+            } else if !stays {
                 state.remove(self.seat);
             }
         }

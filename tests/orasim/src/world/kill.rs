@@ -10,7 +10,7 @@ use chrono::NaiveDateTime;
 
 use super::pass::Due;
 use super::session::{Kind, Mark, Seat, Told};
-use super::{SessionView, Shared, State};
+use super::{SessionView, Shared, State, UserLock};
 use crate::backend::OraError;
 use crate::clock::{Moment, calendar};
 use crate::error::known;
@@ -62,6 +62,12 @@ pub struct KillRecord {
     pub at: NaiveDateTime,
     /// The user who sent it.
     pub by: String,
+    /// The sender's INST_ID, SID and SERIAL#.
+    pub sender: (u32, u32, u32),
+    /// V$SESSION.PROCESS of the sender.
+    pub process: Option<String>,
+    /// The user locks that anybody held at that moment.
+    pub locks: Vec<UserLock>,
     /// As sent.
     pub statement: String,
     /// What was asked for.
@@ -155,9 +161,13 @@ impl State {
         let seat = (order.instance.unwrap_or(killer.seat.0), order.sid);
         let lingers = self.strike_target(seat, strikes);
         let hit = self.sessions.get(&seat).filter(|sess| sess.serial == order.serial);
+        let sender = self.sessions.get(&killer.seat);
         let record = KillRecord {
             at: calendar(self.now),
             by: killer.user.to_string(),
+            sender: (killer.seat.0, killer.seat.1, sender.map_or(0, |sess| sess.serial)),
+            process: sender.and_then(|sess| sess.who.process.as_deref().map(str::to_owned)),
+            locks: self.user_locks().copied().collect(),
             statement: text.to_owned(),
             clause: order.clause,
             target: (seat.0, seat.1, order.serial),

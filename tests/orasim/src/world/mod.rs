@@ -20,6 +20,7 @@ pub(crate) mod session;
 mod spawn;
 pub(crate) mod statements;
 pub(crate) mod tables;
+mod user_locks;
 
 pub(crate) use spawn::user_number;
 
@@ -46,6 +47,8 @@ use pass::Due;
 use session::{Seat, Sess, Told};
 use statements::Statements;
 use tables::Tables;
+pub(crate) use user_locks::LockCall;
+pub use user_locks::UserLock;
 
 /// A wait without an end moves the clock no farther at a time.
 const FARTHEST_JUMP: i64 = 3_600_000;
@@ -78,6 +81,7 @@ pub(crate) struct State {
     pub(crate) tables: Tables,
     pub(crate) packages: Packages,
     pub(crate) accounts: Accounts,
+    locks: Vec<UserLock>,
     pub(crate) texts: Statements,
     pub(crate) statements: u64,
     /// What the clients of sessions whose rows are gone will be told.
@@ -202,6 +206,11 @@ impl World {
     /// Every ALTER SYSTEM that was meant to end a session or its statement, in order.
     pub fn kills(&self) -> Vec<KillRecord> {
         self.shared.look().kills.clone()
+    }
+
+    /// The locks that DBMS_LOCK has given and that are held now.
+    pub fn user_locks(&self) -> Vec<UserLock> {
+        self.shared.look().user_locks().copied().collect()
     }
 
     /// How many statements clients have executed.
@@ -335,6 +344,7 @@ impl State {
             tables: Tables::default(),
             packages: Packages::default(),
             accounts: Accounts::of(scenario),
+            locks: Vec::new(),
             texts: Statements::default(),
             statements: 0,
             farewells: BTreeMap::new(),

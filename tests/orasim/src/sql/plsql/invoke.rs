@@ -6,6 +6,7 @@
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::block::{Block, Span, Step, Target};
+use super::locking;
 use super::run::{Result, Run, as_text, converted};
 use super::unit::{self, Unit};
 use crate::backend::{OraError, Value};
@@ -220,6 +221,12 @@ impl Run<'_, '_> {
                 _ => None,
             };
             let found = stored(self.session, &parts);
+            if let (None, None, Some(function)) = (local, &found, locking::function_of(&parts)) {
+                let value = self.locking(function, &list[open + 1..close])?;
+                out.push(TokenWithSpan::new(literal(value)?, list[at].span));
+                at = close + 1;
+                continue;
+            }
             if local.is_none() && found.is_none() {
                 out.extend(list[at..=open].iter().cloned());
                 at = open + 1;
@@ -331,7 +338,7 @@ fn closing(list: &[TokenWithSpan], open: usize) -> Option<usize> {
 }
 
 /// The arguments between a call's parentheses.
-fn arguments(list: &[TokenWithSpan]) -> Vec<&[TokenWithSpan]> {
+pub(super) fn arguments(list: &[TokenWithSpan]) -> Vec<&[TokenWithSpan]> {
     let mut depth = 0_i32;
     let parts = list.split(|token| {
         match &token.token {

@@ -7,6 +7,7 @@
 
 mod block;
 mod invoke;
+mod locking;
 mod run;
 mod supplied;
 pub(crate) mod unit;
