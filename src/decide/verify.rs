@@ -369,6 +369,8 @@ impl Following {
             };
             let overdue = now - followed.since >= limit;
             let seen = snapshot.is_complete(key.inst_id) && (row.is_some() || !may_be_there(*key, snapshot));
+            // Whatever the answer was: the statement arrived.
+            followed.certain |= row.is_some_and(|row| snapshot.text(row, Column::Status) == Some("KILLED"));
             let proof = if seen {
                 prove(followed, snapshot, row, now, overdue)
             } else {

@@ -22,7 +22,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::TestRunner;
 
-use self::reference::{Act, Reference, Refused};
+use self::reference::{Act, Attempt, Reference};
 use self::world::{MOST_SNAPSHOTS, Rules, World, facts, in_force, refilling, rules, world};
 
 const MODES: [&str; 5] = ["enforce", "enforce", "dry-run", "dry-run", "off"];
@@ -65,6 +65,24 @@ fn outcome(warrant: &Warrant, real: Outcome) -> Outcome {
     match warrant.mode() {
         RunMode::DryRun => Outcome::Assumed,
         RunMode::Enforce => real,
+    }
+}
+
+fn attempt(outcome: Outcome) -> Option<Attempt> {
+    match outcome {
+        Outcome::Refused => Some(Attempt::Refused),
+        Outcome::Unsupported | Outcome::Failed => Some(Attempt::Failed),
+        Outcome::Done | Outcome::Marked => Some(Attempt::Sent),
+        Outcome::Unknown => Some(Attempt::Unknown),
+        // Nothing was sent.
+        Outcome::AlreadyGone
+        | Outcome::NoLongerMatches
+        | Outcome::Protected
+        | Outcome::Unchecked
+        | Outcome::Expired
+        | Outcome::Revoked
+        | Outcome::Assumed
+        | Outcome::Reported => None,
     }
 }
 
@@ -125,11 +143,7 @@ fn decides_as_the_reference(world: &World, rules: &Rules, answers: &[Outcome]) -
                     Outcome::NoLongerMatches | Outcome::Unchecked | Outcome::Protected
                 ),
                 followed: matches!(outcome, Outcome::Done | Outcome::Marked | Outcome::Unknown),
-                refused: if outcome == Outcome::Refused {
-                    Some(Refused::ForGood)
-                } else {
-                    matches!(outcome, Outcome::Unsupported | Outcome::Failed).then_some(Refused::ForAnHour)
-                },
+                attempt: attempt(outcome),
             });
             remember(&mut memory, Done::of(warrant, next as u64, outcome, None));
         }

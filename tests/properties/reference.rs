@@ -15,17 +15,32 @@ pub(crate) struct Act {
     /// Whether a statement was sent, as far as is known.
     pub(crate) counts: bool,
     pub(crate) followed: bool,
-    /// Oracle's answer was no: for good, or for an hour.
-    pub(crate) refused: Option<Refused>,
+    /// What a statement came to that has not ended the session, if one was sent or may have been.
+    pub(crate) attempt: Option<Attempt>,
     /// It was spared when it was read again.
     pub(crate) spared: bool,
 }
 
-/// How a session was refused.
+/// What came of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
-    ForGood,
-    ForAnHour,
+pub(crate) enum Attempt {
+    /// The session cannot be ended.
+    Refused,
+    /// An error.
+    Failed,
+    /// Success.
+    Sent,
+    /// There was no answer.
+    Unknown,
+}
+
+/// How the following of an action ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Followed {
+    Gone,
+    /// The session shows that it was not carried out.
+    NotSent,
+    GivenUp,
 }
 
 fn and(one: Option<bool>, two: Option<bool>) -> Option<bool> {
@@ -130,33 +145,69 @@ impl Reference<'_> {
 
     /// Whether an earlier action on the session is neither proven nor given up.
     fn is_followed(&self, at: usize, number: usize, acts: &[Act]) -> bool {
-        let Some(act) = acts.iter().rfind(|act| act.followed && self.same(act.person, number)) else {
-            return false;
+        let act = acts.iter().rfind(|act| act.followed && self.same(act.person, number));
+        act.is_some_and(|act| self.followed_until(at, act).is_none())
+    }
+
+    /// In which snapshot the following of an action ended, and how.
+    fn followed_until(&self, at: usize, act: &Act) -> Option<(usize, Followed)> {
+        let end = |later| {
+            if self.is_gone(later, act.person) {
+                Some(Followed::Gone)
+            } else if self.shows_no_kill(later, act) {
+                Some(Followed::NotSent)
+            } else {
+                (self.world.time(later) - self.world.time(act.at) >= 3600).then_some(Followed::GivenUp)
+            }
         };
-        (act.at + 1..=at).all(|later| {
-            let person = &self.world.people[number];
-            let may_be = |other: &usize| {
-                let other = &self.world.people[*other];
-                (other.inst_id, other.sid, other.serial) == (person.inst_id, person.sid, person.serial)
-                    && (other.logon == person.logon || other.logon.is_none())
+        (act.at + 1..=at).find_map(|later| end(later).map(|how| (later, how)))
+    }
+
+    /// Whether a session is seen not to be there: no row has its key, or may have it.
+    fn is_gone(&self, at: usize, number: usize) -> bool {
+        let person = &self.world.people[number];
+        let may_be = |other: &usize| {
+            let other = &self.world.people[*other];
+            (other.inst_id, other.sid, other.serial) == (person.inst_id, person.sid, person.serial)
+                && (other.logon == person.logon || other.logon.is_none())
+        };
+        self.world.is_complete(at, person.inst_id) && !self.world.shown(at).iter().any(may_be)
+    }
+
+    /// Whether a kill without an answer is seen not to have been carried out: a minute later the session is not KILLED, and nobody is
+    /// there who could be the one that it was sent through.
+    fn shows_no_kill(&self, at: usize, act: &Act) -> bool {
+        let shown = self.world.shown(at);
+        let row = shown.iter().find(|other| self.same(**other, act.person));
+        let is_left = row.is_some_and(|row| {
+            let status = self.status(at, &self.world.people[*row]);
+            status.is_some_and(|status| status != "KILLED")
+        });
+        let may_send = |number: &usize| {
+            let person = &self.world.people[*number];
+            let is_own = !self.world.has(at, Column::Module);
+            let came_later = person.logon.is_some_and(|logon| logon > self.world.time(act.at));
+            is_own && !came_later && self.status(at, person) != Some("INACTIVE")
+        };
+        let was_killed = |at: usize| {
+            let of = |other: &usize| {
+                let person = &self.world.people[*other];
+                self.same(*other, act.person) && self.status(at, person) == Some("KILLED")
             };
-            let gone = self.world.is_complete(later, person.inst_id) && !self.world.shown(later).iter().any(may_be);
-            !gone && self.world.time(later) - self.world.time(act.at) < 3600
-        })
+            self.world.shown(at).iter().any(of)
+        };
+        act.attempt == Some(Attempt::Unknown)
+            && !(act.at + 1..at).any(was_killed)
+            && self.world.time(at) - self.world.time(act.at) >= 60
+            && is_left
+            && [1, 2].into_iter().all(|inst_id| self.world.is_complete(at, inst_id))
+            && !shown.iter().any(may_send)
     }
 
     /// Whether the session of an action was in every snapshot since, and the action is less than this many seconds old.
     fn stayed(&self, at: usize, act: &Act, seconds: i64) -> bool {
-        let person = &self.world.people[act.person];
-        (act.at + 1..=at).all(|later| {
-            let may_be = |other: &usize| {
-                let other = &self.world.people[*other];
-                (other.inst_id, other.sid, other.serial) == (person.inst_id, person.sid, person.serial)
-                    && (other.logon == person.logon || other.logon.is_none())
-            };
-            let gone = self.world.is_complete(later, person.inst_id) && !self.world.shown(later).iter().any(may_be);
-            !gone && self.world.time(later) - self.world.time(act.at) < seconds
-        })
+        (act.at + 1..=at)
+            .all(|later| !self.is_gone(later, act.person) && self.world.time(later) - self.world.time(act.at) < seconds)
     }
 
     /// The snapshot in which the policy last wanted the session in vain within an hour; -1 for none.
@@ -166,16 +217,28 @@ impl Reference<'_> {
         last.map_or(-1, |act| self.world.time(act.at))
     }
 
-    /// Whether the last refusal of the session still counts. A key that was gone meanwhile is another session.
-    fn is_refused(&self, at: usize, number: usize, acts: &[Act]) -> bool {
-        let Some(act) = acts
+    /// Whether the last attempt on the session makes the next one wait. A key that was gone meanwhile is another session.
+    fn waits(&self, at: usize, number: usize, acts: &[Act]) -> bool {
+        let mut attempts = acts
             .iter()
-            .rfind(|act| act.refused.is_some() && self.same(act.person, number))
-        else {
-            return false;
+            .rev()
+            .filter(|act| act.attempt.is_some() && self.same(act.person, number));
+        let Some(last) = attempts.next() else { return false };
+        let (mut times, mut newest) = (1, last);
+        for earlier in attempts {
+            if !self.stayed(newest.at, earlier, 24 * 3600) {
+                break;
+            }
+            (times, newest) = (times + 1, earlier);
+        }
+        let was_seen = || matches!(self.followed_until(at, last), Some((_, Followed::NotSent)));
+        let first = match last.attempt {
+            Some(Attempt::Unknown) if was_seen() => 60,
+            Some(Attempt::Refused | Attempt::Failed | Attempt::Sent | Attempt::Unknown) | None => 3600,
         };
-        let lately = self.world.time(at) - self.world.time(act.at) < 3600;
-        self.stayed(at, act, 24 * 3600) && (act.refused == Some(Refused::ForGood) || lately)
+        let wait = (0..times - 1).fold(first, |wait: i64, _| (wait * 2).min(16 * 3600));
+        let lately = self.world.time(at) - self.world.time(last.at) < wait;
+        self.stayed(at, last, 24 * 3600) && (last.attempt == Some(Attempt::Refused) || lately)
     }
 
     /// USERNAME, PROGRAM and MACHINE as far as they were read.
@@ -195,7 +258,10 @@ impl Reference<'_> {
             let time = self.world.time(now);
             waiting.retain(|(act, gone)| match gone {
                 Some((_, gone)) => time - gone <= 600,
-                None => time - self.world.time(acts[*act].at) <= 3600,
+                None => {
+                    let seen = self.followed_until(now, &acts[*act]);
+                    time - self.world.time(acts[*act].at) <= 3600 && !matches!(seen, Some((_, Followed::NotSent)))
+                }
             });
             let shown = self.world.shown(now);
             for (act, gone) in &mut waiting {
@@ -381,7 +447,7 @@ impl Reference<'_> {
         let under = |limit: Option<u32>, used: u32| limit.is_none_or(|limit| used < limit);
         let day = 24 * 3600;
         !taken.iter().any(|other| self.same(*other, number))
-            && !self.is_refused(at, number, acts)
+            && !self.waits(at, number, acts)
             && under(Some(all.per_cycle), now)
             && under(Some(all.per_hour), now + self.done(at, 3600, None, acts))
             && under(all.per_day, now + self.done(at, day, None, acts))
