@@ -301,6 +301,132 @@ fn a_killed_session_is_only_ended_harder_and_the_budget_of_the_package_is_its_ow
     });
 }
 
+/// A session that can be made to work, with a table of its own, idle for an hour.
+fn idle_client(desk: &Desk) -> (Local, SessionView) {
+    let mut client = Local::connect(&desk.world, "APP", &ConnectTo::default()).expect("APP may log in");
+    client.run("CREATE TABLE worked (n NUMBER)").expect("created");
+    desk.world.advance(Duration::from_secs(3_600));
+    let view = desk.session(|session| (session.instance, session.sid) == (client.instance, client.sid));
+    assert!(view.status == "INACTIVE" && !view.in_transaction, "{view:?}");
+    (client, view)
+}
+
+const WITH_CLIENT: &str = "
+release: 19.22.0.0.0
+starts: 2026-11-23T14:00:00
+speed: 0
+database: {name: PROD}
+instances: [{number: 1, name: prod1, host: db1}]
+accounts: {SYS: {password: sys, oracle_maintained: true}, APP: {password: app}}
+sessions:
+  - {name: pair, user: SHOP, count: 2, sessions_per_process: 2, program: app, idle: 5h}
+  - {name: single, user: SHOP, program: app, idle: 5h}
+  - {name: waiting, user: SHOP, count: 2, sessions_per_process: 2, server: none, program: app, idle: 5h}
+";
+
+/// Asks the package to end a session while a DBA holds its settings, and does something to the session meanwhile.
+fn act_behind_a_dba(
+    desk: &Desk,
+    driver: orareaper::oracle::Driver,
+    session: &SessionView,
+    meanwhile: impl FnOnce(),
+) -> BlockAnswer {
+    let mut dba = sys(&desk.world);
+    dba.run("UPDATE orareaper_owner.orareaper_setting SET value = 50 WHERE name = 'PER_HOUR'")
+        .expect("a DBA may");
+    let mut thief = desk.thief(driver);
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(move || act(&mut *thief, session, "'KILL IMMEDIATE', NULL", 0));
+        let mut looking = sys(&desk.world);
+        wait_for("the package to wait for the DBA", || {
+            let waiting = looking
+                .run("SELECT COUNT(*) FROM gv$session WHERE blocking_session IS NOT NULL")
+                .expect("SYS sees all");
+            (shown(&waiting.rows[0][0]) == "1").then_some(())
+        });
+        meanwhile();
+        dba.run("COMMIT").expect("committed");
+        asked.join().expect("the package answers")
+    })
+}
+
+/// The package waits for its settings, and the session has begun a transaction, or made a call, when it may go on.
+#[test]
+fn a_session_that_wakes_up_while_the_package_waits_is_not_ended() {
+    on_both_drivers(|driver| {
+        let desk = desk_with(&thin(), WITH_CLIENT, &["--for", "19c"], POLICIES);
+        let (mut client, view) = idle_client(&desk);
+        let working = act_behind_a_dba(&desk, driver, &view, || {
+            client.run("INSERT INTO worked VALUES (1)").expect("it works");
+        });
+        assert_eq!(working.code, 20_014, "{}", working.message);
+        assert!(working.message.contains("in a transaction"), "{}", working.message);
+        client.run("COMMIT").expect("it is alive");
+        desk.world.advance(Duration::from_secs(3_600));
+        let called = act_behind_a_dba(&desk, driver, &view, || {
+            client.run("SELECT n FROM worked").expect("it works");
+        });
+        assert_eq!(called.code, 20_014, "{}", called.message);
+        assert_eq!(desk.world.kills().len(), 0, "nothing was sent");
+        let refused = desk.log();
+        assert_eq!(refused.len(), 2, "{refused:#?}");
+        for row in &refused {
+            assert_eq!(row[1..], ["KILL IMMEDIATE", "-", "-20014"], "{row:?}");
+        }
+        desk.world.advance(Duration::from_secs(60));
+        let still = act_behind_a_dba(&desk, driver, &view, || {});
+        assert_eq!(still.code, 0, "nothing has changed: {}", still.message);
+        assert_eq!(desk.world.kills().len(), 1);
+    });
+}
+
+#[test]
+fn the_package_does_not_wait_long_for_its_settings() {
+    on_both_drivers(|driver| {
+        let desk = desk_with(&thin(), WITH_CLIENT, &["--for", "19c"], POLICIES);
+        let mut dba = sys(&desk.world);
+        dba.run("UPDATE orareaper_owner.orareaper_setting SET value = 50 WHERE name = 'PER_HOUR'")
+            .expect("a DBA may");
+        desk.world.let_waits_pass();
+        let before = desk.world.now();
+        let locked = act(
+            &mut *desk.thief(driver),
+            &desk.of_group("single"),
+            "'KILL IMMEDIATE', NULL",
+            0,
+        );
+        assert_eq!(locked.code, 20_013, "{}", locked.message);
+        assert!(locked.message.contains("ORA-30006"), "{}", locked.message);
+        assert!(desk.world.now() - before < chrono::TimeDelta::seconds(10));
+        assert_eq!(desk.world.kills().len(), 0, "nothing was sent");
+        dba.run("ROLLBACK").expect("rolled back");
+        assert_eq!(desk.log().len(), 0, "it could not be written down either");
+    });
+}
+
+#[test]
+fn a_server_process_that_serves_another_session_is_not_ended() {
+    on_both_drivers(|driver| {
+        let desk = desk_with(&thin(), WITH_CLIENT, &["--for", "19c"], POLICIES);
+        let mut thief = desk.thief(driver);
+        let pair = desk.of_group("pair");
+        for clause in ["POST_TRANSACTION", "IMMEDIATE", "POST_TRANSACTION NOREPLAY", "NOREPLAY"] {
+            let answer = act(&mut *thief, &pair, &format!("'DISCONNECT {clause}', NULL"), 0);
+            assert_eq!(answer.code, 20_015, "{clause}: {}", answer.message);
+        }
+        assert_eq!(desk.world.kills().len(), 0, "nothing was sent");
+        for group in ["single", "waiting"] {
+            let answer = act(&mut *thief, &desk.of_group(group), "'DISCONNECT IMMEDIATE', NULL", 0);
+            assert_eq!(answer.code, 0, "{group}: {}", answer.message);
+        }
+        assert_eq!(
+            act(&mut *thief, &pair, "'KILL', NULL", 0).code,
+            0,
+            "KILL ends one session"
+        );
+    });
+}
+
 #[test]
 fn doctor_names_what_the_package_lacks() {
     let desk = desk(&thin(), DATABASE);

@@ -8,7 +8,7 @@ use crate::policy::model::Action;
 use crate::session::SessionKey;
 
 /// The version of the package that `setup-sql --guard` prints. Changes with every change of it.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// The call for an action on a session; `None` for a LOGON_TIME that no calendar has.
 pub(super) fn call(owner: &str, action: Action, key: SessionKey, sql_id: Option<&str>) -> Option<String> {
@@ -29,12 +29,13 @@ pub(super) const fn outcome_of(code: u32) -> Outcome {
     match code {
         // No such session, or another one in its place.
         20_002 | 20_003 => Outcome::AlreadyGone,
-        // No user's session, the own session, a protected account, a server process, one that is KILLED.
-        20_004..=20_009 => Outcome::Refused,
+        // No user's session, the own session, a protected account, a server process, one that is KILLED; DISCONNECT of a server
+        // process that others share.
+        20_004..=20_009 | 20_015 => Outcome::Refused,
         // No such action, or DISCONNECT on another instance.
         20_001 | 20_010 => Outcome::Unsupported,
-        // The statement that was to be cancelled is over.
-        20_011 => Outcome::NoLongerMatches,
+        // The statement that was to be cancelled is over; the session has changed since the package examined it first.
+        20_011 | 20_014 => Outcome::NoLongerMatches,
         // The package's budget, or it could not do its work.
         20_012 | 20_013 => Outcome::Failed,
         other => super::outcome_of(other),
@@ -52,19 +53,29 @@ mod tests {
         let text = include_str!("../setup_sql/guard.sql");
         for action in Action::ALL.into_iter().filter(|action| *action != Action::Report) {
             let name = action.name().to_uppercase();
-            assert!(text.contains(&format!("IF p_action = '{name}' THEN")), "{name}");
+            assert!(
+                text.contains(&format!("IF p_action = '{name}' THEN\n      RETURN '{name}';")),
+                "{name}"
+            );
+            assert!(
+                text.contains(&format!("IF p_action = '{name}' THEN\n      p_statement := ")),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn every_refusal_of_the_package_means_something() {
         let text = include_str!("../setup_sql/guard.sql");
-        for code in 20_001..=20_013 {
+        for code in 20_001..=20_015 {
             assert!(text.contains(&format!("  --   -{code}  ")), "{code} is not explained");
             assert!(!outcome_of(code).is_followed(), "nothing was sent: {code}");
         }
-        assert!(!text.contains("20014"));
-        assert_eq!(outcome_of(20_014), Outcome::Unknown);
+        assert!(!text.contains("20016"));
+        assert!(text.contains("p_code < -20015 OR"), "each of them comes back as it is");
+        assert_eq!(outcome_of(20_014), Outcome::NoLongerMatches);
+        assert_eq!(outcome_of(20_015), Outcome::Refused);
+        assert_eq!(outcome_of(20_016), Outcome::Unknown);
         assert_eq!(outcome_of(31), Outcome::Marked);
     }
 

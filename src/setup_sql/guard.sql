@@ -50,7 +50,9 @@ CREATE OR REPLACE PACKAGE {owner}.orareaper_guard AUTHID DEFINER AS
   --   -20010  DISCONNECT reaches only the instance that it is sent to, and the session is on another
   --   -20011  the session does not run the statement that is to be cancelled
   --   -20012  the actions of the last hour are as many as PER_HOUR permits
-  --   -20013  something failed before a statement was sent, as the text says
+  --   -20013  something failed before a statement was sent, as the text says, also where ORAREAPER_SETTING is locked
+  --   -20014  the session is not as it was when it was asked for: STATUS, SQL_ID or its transaction changed, or it made a call
+  --   -20015  DISCONNECT ends the server process, which serves another session too, or is unknown
   PROCEDURE act(
     p_inst_id IN NUMBER,
     p_sid IN NUMBER,
@@ -70,6 +72,32 @@ CREATE OR REPLACE PACKAGE BODY {owner}.orareaper_guard AS
   BEGIN
     RETURN {version};
   END version;
+
+  -- The action as this package writes it. The caller's NLS_COMP and NLS_SORT decide what `=` takes for the same; whatever is
+  -- decided by the action later is decided by this answer.
+  FUNCTION known_action(p_action IN VARCHAR2) RETURN VARCHAR2 IS
+  BEGIN
+    IF p_action = 'KILL' THEN
+      RETURN 'KILL';
+    ELSIF p_action = 'KILL IMMEDIATE' THEN
+      RETURN 'KILL IMMEDIATE';
+    ELSIF p_action = 'KILL NOREPLAY' THEN
+      RETURN 'KILL NOREPLAY';
+    ELSIF p_action = 'KILL FORCE' THEN
+      RETURN 'KILL FORCE';
+    ELSIF p_action = 'DISCONNECT POST_TRANSACTION' THEN
+      RETURN 'DISCONNECT POST_TRANSACTION';
+    ELSIF p_action = 'DISCONNECT IMMEDIATE' THEN
+      RETURN 'DISCONNECT IMMEDIATE';
+    ELSIF p_action = 'DISCONNECT POST_TRANSACTION NOREPLAY' THEN
+      RETURN 'DISCONNECT POST_TRANSACTION NOREPLAY';
+    ELSIF p_action = 'DISCONNECT NOREPLAY' THEN
+      RETURN 'DISCONNECT NOREPLAY';
+    ELSIF p_action = 'CANCEL SQL' THEN
+      RETURN 'CANCEL SQL';
+    END IF;
+    RAISE_APPLICATION_ERROR(-20001, 'there is no such action');
+  END known_action;
 
   -- The statement, out of numbers that a session was found by and of the SQL_ID that GV$SESSION shows. No text of the caller's
   -- becomes a part of it.
@@ -110,6 +138,7 @@ CREATE OR REPLACE PACKAGE BODY {owner}.orareaper_guard AS
   END build;
 
   -- Raises what speaks against it. What is not known speaks against it too, but for PROGRAM, which every server process has.
+  -- The state is what must not change until the statement is sent, and the last call how long ago the session made one.
   PROCEDURE examine(
     p_inst_id IN NUMBER,
     p_sid IN NUMBER,
@@ -118,12 +147,17 @@ CREATE OR REPLACE PACKAGE BODY {owner}.orareaper_guard AS
     p_action IN VARCHAR2,
     p_sql_id IN VARCHAR2,
     p_username OUT VARCHAR2,
-    p_shown_sql_id OUT VARCHAR2
+    p_shown_sql_id OUT VARCHAR2,
+    p_state OUT VARCHAR2,
+    p_last_call OUT NUMBER
   ) IS
     l_type VARCHAR2(20);
     l_status VARCHAR2(20);
     l_program VARCHAR2(200);
     l_logon_time DATE;
+    l_taddr VARCHAR2(32);
+    l_server VARCHAR2(20);
+    l_paddr VARCHAR2(32);
     l_maintained VARCHAR2(1);
     l_count NUMBER;
   BEGIN
@@ -135,8 +169,8 @@ CREATE OR REPLACE PACKAGE BODY {owner}.orareaper_guard AS
       RAISE_APPLICATION_ERROR(-20001, 'INST_ID, SID and SERIAL# are whole numbers');
     END IF;
     BEGIN
-      SELECT username, type, status, program, logon_time, sql_id
-        INTO p_username, l_type, l_status, l_program, l_logon_time, p_shown_sql_id
+      SELECT username, type, status, program, logon_time, sql_id, taddr, last_call_et, server, RAWTOHEX(paddr)
+        INTO p_username, l_type, l_status, l_program, l_logon_time, p_shown_sql_id, l_taddr, p_last_call, l_server, l_paddr
         FROM gv$session
        WHERE inst_id = p_inst_id AND sid = p_sid AND serial# = p_serial;
     EXCEPTION
@@ -167,17 +201,35 @@ CREATE OR REPLACE PACKAGE BODY {owner}.orareaper_guard AS
       AND p_action NOT IN ('KILL IMMEDIATE', 'KILL FORCE', 'DISCONNECT IMMEDIATE', 'DISCONNECT NOREPLAY') THEN
       RAISE_APPLICATION_ERROR(-20009, 'it is KILLED, and the action is no harder one');
     END IF;
-    IF p_action LIKE 'DISCONNECT%' AND p_inst_id <> TO_NUMBER(SYS_CONTEXT('USERENV', 'INSTANCE')) THEN
-      RAISE_APPLICATION_ERROR(-20010, 'DISCONNECT reaches only the instance that it is sent to');
+    IF p_action LIKE 'DISCONNECT%' THEN
+      IF p_inst_id <> TO_NUMBER(SYS_CONTEXT('USERENV', 'INSTANCE')) THEN
+        RAISE_APPLICATION_ERROR(-20010, 'DISCONNECT reaches only the instance that it is sent to');
+      END IF;
+      -- The others have no server process that DISCONNECT ends.
+      IF l_server IS NULL OR l_server NOT IN ('NONE', 'SHARED', 'PSEUDO') THEN
+        IF l_paddr IS NULL THEN
+          RAISE_APPLICATION_ERROR(-20015, 'DISCONNECT ends the server process, and which one is unknown');
+        END IF;
+        SELECT COUNT(*) INTO l_count
+          FROM gv$session
+         WHERE inst_id = p_inst_id AND RAWTOHEX(paddr) = l_paddr AND (sid <> p_sid OR serial# <> p_serial);
+        IF l_count > 0 THEN
+          RAISE_APPLICATION_ERROR(-20015, 'DISCONNECT ends the server process, which others share: ' || TO_CHAR(l_count));
+        END IF;
+      END IF;
     END IF;
     IF p_action = 'CANCEL SQL' AND (p_sql_id IS NULL OR p_shown_sql_id IS NULL OR p_shown_sql_id <> p_sql_id) THEN
       RAISE_APPLICATION_ERROR(-20011, 'the session does not run the statement that is to be cancelled');
+    END IF;
+    p_state := l_status || ', SQL_ID ' || NVL(p_shown_sql_id, 'missing');
+    IF l_taddr IS NOT NULL THEN
+      p_state := p_state || ', in a transaction';
     END IF;
   END examine;
 
   -- Writes down what is about to be sent, or what was refused: a refusal has a code. Only the former counts against PER_HOUR,
   -- and of the latter no more than a thousand an hour are kept. Whoever writes holds the setting until COMMIT, so that two
-  -- callers cannot both be the last.
+  -- callers cannot both be the last. Whoever cannot get hold of it sends nothing.
   PROCEDURE write_down(
     p_inst_id IN NUMBER,
     p_sid IN NUMBER,
@@ -195,7 +247,11 @@ CREATE OR REPLACE PACKAGE BODY {owner}.orareaper_guard AS
     l_days NUMBER;
     l_count NUMBER;
   BEGIN
-    SELECT value INTO l_most FROM orareaper_setting WHERE name = 'PER_HOUR' FOR UPDATE;
+    IF p_code IS NULL THEN
+      SELECT value INTO l_most FROM orareaper_setting WHERE name = 'PER_HOUR' FOR UPDATE WAIT 5;
+    ELSE
+      SELECT value INTO l_most FROM orareaper_setting WHERE name = 'PER_HOUR' FOR UPDATE WAIT 1;
+    END IF;
     SELECT value INTO l_days FROM orareaper_setting WHERE name = 'KEEP_DAYS';
     IF p_code IS NULL THEN
       SELECT COUNT(*) INTO l_count FROM orareaper_log WHERE statement IS NOT NULL AND asked_at > SYSDATE - 1 / 24;
@@ -227,6 +283,14 @@ CREATE OR REPLACE PACKAGE BODY {owner}.orareaper_guard AS
     COMMIT;
   END answered;
 
+  -- What was written down is not sent after all. Without its statement it does not count against PER_HOUR.
+  PROCEDURE withdrawn(p_id IN NUMBER, p_code IN NUMBER, p_text IN VARCHAR2) IS
+    PRAGMA AUTONOMOUS_TRANSACTION;
+  BEGIN
+    UPDATE orareaper_log SET answered_at = SYSDATE, code = p_code, text = p_text, statement = NULL WHERE id = p_id;
+    COMMIT;
+  END withdrawn;
+
   PROCEDURE act(
     p_inst_id IN NUMBER,
     p_sid IN NUMBER,
@@ -237,27 +301,45 @@ CREATE OR REPLACE PACKAGE BODY {owner}.orareaper_guard AS
     p_code OUT NUMBER,
     p_text OUT VARCHAR2
   ) IS
+    l_action VARCHAR2(60);
     l_username VARCHAR2(128);
     l_sql_id VARCHAR2(20);
+    l_state VARCHAR2(100);
+    l_last_call NUMBER;
+    l_state_now VARCHAR2(100);
+    l_last_call_now NUMBER;
     l_statement VARCHAR2(200);
     l_id NUMBER;
   BEGIN
     BEGIN
-      examine(p_inst_id, p_sid, p_serial, p_logon_time, p_action, p_sql_id, l_username, l_sql_id);
-      build(p_inst_id, p_sid, p_serial, p_action, l_sql_id, l_statement);
-      write_down(p_inst_id, p_sid, p_serial, p_logon_time, l_username, p_action, l_statement, NULL, NULL, l_id);
+      l_action := known_action(p_action);
+      examine(p_inst_id, p_sid, p_serial, p_logon_time, l_action, p_sql_id, l_username, l_sql_id, l_state, l_last_call);
+      build(p_inst_id, p_sid, p_serial, l_action, l_sql_id, l_statement);
+      write_down(p_inst_id, p_sid, p_serial, p_logon_time, l_username, l_action, l_statement, NULL, NULL, l_id);
+      -- Writing it down may have taken a while, in which the session may have begun to work.
+      examine(p_inst_id, p_sid, p_serial, p_logon_time, l_action, p_sql_id, l_username, l_sql_id, l_state_now, l_last_call_now);
+      IF l_state_now <> l_state THEN
+        RAISE_APPLICATION_ERROR(-20014, 'the session was ' || l_state || ', and is ' || l_state_now);
+      END IF;
+      IF l_last_call_now < l_last_call THEN
+        RAISE_APPLICATION_ERROR(-20014, 'the session has made a call since it was asked for');
+      END IF;
     EXCEPTION
       WHEN OTHERS THEN
         p_code := SQLCODE;
         p_text := SUBSTR(SQLERRM, 1, 512);
-        IF p_code < -20012 OR p_code > -20001 THEN
+        IF p_code < -20015 OR p_code > -20001 THEN
           p_text := SUBSTR('nothing was sent: ' || p_text, 1, 512);
           p_code := -20013;
         END IF;
     END;
     IF p_code IS NOT NULL THEN
       BEGIN
-        write_down(p_inst_id, p_sid, p_serial, p_logon_time, l_username, p_action, NULL, p_code, p_text, l_id);
+        IF l_id IS NULL THEN
+          write_down(p_inst_id, p_sid, p_serial, p_logon_time, l_username, p_action, NULL, p_code, p_text, l_id);
+        ELSE
+          withdrawn(l_id, p_code, p_text);
+        END IF;
       EXCEPTION
         -- What cannot be written down is refused all the same.
         WHEN OTHERS THEN
