@@ -370,10 +370,20 @@ impl ChainFollower {
                 }
             }
         }
-        if let (Some(asked), None, Some((place, _, _))) = (self.asked, &self.found.asked, &self.found.head) {
-            let fault = (place.clone(), Fault::HeadMissing(asked));
+        if let (Some(asked), None) = (self.asked, &self.found.asked) {
+            let fault = (self.end(), Fault::HeadMissing(asked));
             self.found.fault.get_or_insert(fault);
         }
+    }
+
+    /// The last record; without one the last line, and the first line of the last file if no file has a line.
+    fn end(&self) -> LineOfFile {
+        let head = self.found.head.as_ref().map(|(place, _, _)| place);
+        let last = head.or(self.unchained.as_ref().map(|(_, last)| last));
+        last.cloned().unwrap_or_else(|| LineOfFile {
+            file: self.current.clone(),
+            line: 1,
+        })
     }
 }
 

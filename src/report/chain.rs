@@ -205,7 +205,7 @@ fn fault_words(fault: &Fault) -> String {
              or records before it were removed"
         ),
         Fault::HeadMissing(hash) => format!(
-            "the journal ends here, and no record has the hash {hash}: the journal was cut before it or written anew"
+            "the journal ends here, and no record has the hash {hash}: the journal was cut before it or written anew, or its hashes were removed"
         ),
     }
 }

@@ -378,6 +378,26 @@ fn a_hash_that_was_kept_elsewhere_shows_what_a_chain_cannot() {
     written(state.path(), 2, 9);
     assert_eq!(follow(state.path()).fault, None);
     assert!(verify(state.path(), Some(kept)).expect("reads").fault.is_some());
+    // Every hash removed, as if an earlier version had written it.
+    let mut files = lines(state.path());
+    for line in files.iter_mut().flat_map(|(_, lines)| lines) {
+        let prev = line
+            .windows(9)
+            .position(|text| text == b",\"prev\":\"")
+            .expect("it has one");
+        line.truncate(prev);
+        line.extend_from_slice(b"}\n");
+    }
+    put(state.path(), &files);
+    let found = follow(state.path());
+    assert_eq!((found.begins, found.unchained, found.fault), (None, 2, None));
+    let (place, fault) = verify(state.path(), Some(kept)).expect("reads").fault.expect("found");
+    assert_eq!((place.line, fault), (2, Fault::HeadMissing(kept)));
+    // Emptied.
+    fs::write(file(state.path(), 0), "").expect("written");
+    assert_eq!(follow(state.path()).fault, None);
+    let (place, fault) = verify(state.path(), Some(kept)).expect("reads").fault.expect("found");
+    assert_eq!((place.line, fault), (1, Fault::HeadMissing(kept)));
 }
 
 #[test]
