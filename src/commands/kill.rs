@@ -380,12 +380,12 @@ impl Killing<'_> {
         let mut since = self.clock.now();
         let mut progress = OrderProgress::default();
         let asked = way.ask(Some(&shown.database), wish, |told| {
-            let before = (progress.has_begun, progress.is_followed);
+            let before = (progress.has_begun, progress.followed);
             progress.take(told);
-            if before != (progress.has_begun, progress.is_followed) {
+            if before != (progress.has_begun, progress.followed) {
                 since = self.clock.now();
             }
-            let limit = if progress.is_followed {
+            let limit = if progress.followed.is_some() {
                 self.arguments.wait
             } else {
                 STEP_WITHIN
@@ -397,17 +397,7 @@ impl Killing<'_> {
             (None, Ok(())) => Err(fail(
                 "the order ended with a result that this version does not know; see `orareaper history`",
             )),
-            (None, Err(error)) if progress.is_followed => {
-                let shown = if error.kind() == io::ErrorKind::TimedOut {
-                    "the session is still there"
-                } else {
-                    "it is not known whether the session is gone"
-                };
-                Err(fail(&format!(
-                    "{shown} ({error}): the statement was accepted, and the daemon, or the next one to start, follows the session; see \
-                     `orareaper history`"
-                )))
-            }
+            (None, Err(error)) if progress.followed.is_some() => Err(fail(&progress.left(&error))),
             (None, Err(error)) if progress.has_begun => Err(fail(&format!(
                 "{error}; the order had begun, and its result is in the journal: see `orareaper history`"
             ))),
@@ -454,7 +444,10 @@ fn login_uid() -> Option<u32> {
 #[derive(Default)]
 struct OrderProgress {
     has_begun: bool,
-    is_followed: bool,
+    /// The outcome of its statement, while the session is followed.
+    followed: Option<Outcome>,
+    /// A snapshot has shown the session since.
+    is_seen: bool,
     waits_for: Option<String>,
     status: Option<String>,
     /// How it has ended.
@@ -462,6 +455,23 @@ struct OrderProgress {
 }
 
 impl OrderProgress {
+    /// What is known where the command ends while the session is followed.
+    fn left(&self, error: &io::Error) -> String {
+        let shown = if error.kind() == io::ErrorKind::TimedOut && self.is_seen {
+            "the session is still there"
+        } else {
+            "it is not known whether the session is gone"
+        };
+        let statement = if matches!(self.followed, Some(Outcome::Done | Outcome::Marked)) {
+            "the statement was accepted"
+        } else {
+            "it is not known whether the statement was carried out"
+        };
+        format!(
+            "{shown} ({error}): {statement}; the daemon, or the next one to start, follows the session; see `orareaper history`"
+        )
+    }
+
     fn take(&mut self, told: &OrderStep) {
         match told {
             OrderStep::Waits(why) => {
@@ -481,6 +491,7 @@ impl OrderProgress {
                 message,
             } => self.ended(*action_id, statement.as_deref(), outcome, message.as_deref()),
             OrderStep::Seen { proof: None, status } => {
+                self.is_seen = status.is_some();
                 if let Some(status) = status.as_ref().filter(|status| self.status.as_ref() != Some(status)) {
                     say(&format!("still there, STATUS {}", visible(status)));
                     self.status = Some(status.clone());
@@ -505,8 +516,8 @@ impl OrderProgress {
         }
         say(&format!("action {action_id} in the journal: {words}{why}"));
         self.last = match Outcome::named(outcome) {
-            Some(Outcome::Done | Outcome::Marked | Outcome::Unknown | Outcome::Assumed) => {
-                self.is_followed = true;
+            Some(followed @ (Outcome::Done | Outcome::Marked | Outcome::Unknown | Outcome::Assumed)) => {
+                self.followed = Some(followed);
                 None
             }
             Some(Outcome::AlreadyGone) => Some(ExitStatus::Fine),
@@ -538,7 +549,10 @@ impl OrderProgress {
                 "the kill was not carried out, although its answer was lost; give the order again",
                 Some(ExitStatus::Failed),
             ),
-            Some(Proof::Lingers) => ("the session lingers: it may be rolling back", None),
+            Some(Proof::Lingers) => {
+                self.is_seen = true;
+                ("the session lingers: it may be rolling back", None)
+            }
             None => ("the daemon has a different version; see `orareaper history`", None),
         };
         say(words);
@@ -581,6 +595,35 @@ mod tests {
         assert_eq!(
             ends(&[OrderStep::Waits("a".into()), OrderStep::Gone]),
             Some(ExitStatus::Fine)
+        );
+    }
+
+    #[test]
+    fn only_what_is_known_is_said_of_a_session_that_is_followed_no_longer() {
+        let left = |outcome: Outcome, status: Option<&str>| {
+            let mut progress = OrderProgress::default();
+            progress.ended(1, None, outcome.name(), None);
+            progress.take(&OrderStep::Seen {
+                proof: None,
+                status: status.map(str::to_owned),
+            });
+            progress.left(&io::Error::new(io::ErrorKind::TimedOut, "no answer within 2s"))
+        };
+        for outcome in [Outcome::Done, Outcome::Marked, Outcome::Unknown] {
+            let said = left(outcome, Some("ACTIVE"));
+            let accepted = outcome != Outcome::Unknown;
+            assert!(
+                said.starts_with("the session is still there (no answer within 2s): "),
+                "{said}"
+            );
+            assert_eq!(said.contains("the statement was accepted"), accepted, "{said}");
+            let unknown = "it is not known whether the statement was carried out";
+            assert_eq!(said.contains(unknown), !accepted, "{said}");
+        }
+        let said = left(Outcome::Done, None);
+        assert!(
+            said.starts_with("it is not known whether the session is gone"),
+            "{said}"
         );
     }
 }
