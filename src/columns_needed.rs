@@ -1,4 +1,5 @@
-//! The columns and resources that the loaded policies need from a database. Nothing else is read.
+//! The columns and resources that the loaded policies, and the actions that are ordered by hand, need from a database. Nothing else
+//! is read.
 
 use crate::decide::evaluate::columns_of;
 use crate::decide::plan::company::ends_the_process;
@@ -64,12 +65,7 @@ pub(crate) fn of_policy(policy: &Policy) -> Columns {
     if let Some(keep) = &policy.keep {
         columns = columns.union(keep.per.iter().copied().collect());
     }
-    if policy.actions().any(|action| action == Action::CancelSql) {
-        columns = columns.union([Column::SqlId, Column::SqlExecId].into_iter().collect());
-    }
-    if policy.actions().any(ends_the_process) {
-        columns.insert(Column::Paddr);
-    }
+    columns = policy.actions().map(of_action).fold(columns, Columns::union);
     if policy.allow.iter().any(|lifted| is_of_server_processes(*lifted)) {
         columns.insert(Column::Pname);
     }
@@ -84,6 +80,20 @@ pub(crate) fn of_policy(policy: &Policy) -> Columns {
             | Resource::HostCpu
             | Resource::ActiveSessions => {}
         }
+    }
+    columns
+}
+
+/// The columns without which an action cannot be permitted, or cannot be followed.
+#[must_use]
+pub(crate) fn of_action(action: Action) -> Columns {
+    let mut columns = Columns::NONE;
+    if action == Action::CancelSql {
+        columns.insert(Column::SqlId);
+        columns.insert(Column::SqlExecId);
+    }
+    if ends_the_process(action) {
+        columns.insert(Column::Paddr);
     }
     columns
 }

@@ -7,10 +7,11 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use orasim::{Clause, Fault, SessionView, Strike};
 
-use crate::site::{Daemon, Db, Driver, Site, Terminal, drivers, entry, not_run, thin, told};
+use crate::site::{Daemon, Db, Driver, Site, Terminal, drivers, entry, not_run, thin, told, until};
 
 const OFFICE: &str = "
 release: 19.22.0.0.0
@@ -29,6 +30,8 @@ sessions:
   - {name: third, user: SCOTT, program: sqlplus, machines: [pc1], instances: [1], idle: 5h, pinned: {sid: 102, serial: 13}}
   - {name: busy, user: BUSY, program: loop, machines: [pc1], instances: [1], active: 5h, pinned: {sid: 103, serial: 14},
      when_killed: {notices: 10m}}
+  - {name: report, user: REPORTS, program: sqlplus, machines: [pc1], instances: [1], active: 5h, pinned: {sid: 105, serial: 16},
+     sql_id: 8yds4k9tqmh3u}
   - {name: exempt, user: PAYROLL, program: run, machines: [pc1], instances: [1], idle: 5h, pinned: {sid: 104, serial: 15}}
   - {name: rman, user: BACKUP, program: rman@db1, machines: [db1], instances: [1], idle: 5h, pinned: {sid: 201, serial: 1}}
   - {name: golden, user: GG, program: extract@gg01, machines: [gg01], instances: [1], idle: 5h, pinned: {sid: 202, serial: 1}}
@@ -338,6 +341,44 @@ fn a_session_that_reuses_the_sid_just_before_the_statement_is_not_ended() {
             assert!(status == 0 && said.contains("already gone"), "{how}: {said}");
             let new = db.world.session(2, 101).expect("the new one");
             assert!(new.serial != 11 && new.status != "KILLED", "{how}: {new:?}");
+        });
+    }
+}
+
+/// What an action needs is read for it, whatever the loaded policies need.
+#[test]
+fn every_kind_of_action_is_ordered_beside_policies_that_only_kill() {
+    for driver in drivers() {
+        both_ways(&driver, |db, site, how| {
+            let orders = [
+                (
+                    "102,13,@1",
+                    "disconnect immediate",
+                    "ALTER SYSTEM DISCONNECT SESSION '102,13' IMMEDIATE",
+                    "the session is gone",
+                ),
+                (
+                    "105,16,@1",
+                    "cancel sql",
+                    "ALTER SYSTEM CANCEL SQL '105, 16, @1, 8yds4k9tqmh3u'",
+                    "its statement no longer runs",
+                ),
+            ];
+            for (number, (session, action, statement, proof)) in orders.into_iter().enumerate() {
+                let (status, said) = std::thread::scope(|scope| {
+                    let order = scope.spawn(|| kill(site, &driver, &yes(session, &["--action", action])));
+                    until("the statement", || order.is_finished() || db.kills().len() > number);
+                    // A statement that is cancelled goes on for a while.
+                    db.world.advance(Duration::from_secs(3));
+                    order.join().expect("no panic")
+                });
+                assert_eq!(status, 0, "{how} {}: {said}", driver.name);
+                for part in [&format!("statement: {statement}"), &format!("sent: {statement}"), proof] {
+                    assert!(said.contains(part), "{how}: {part}: {said}");
+                }
+            }
+            let clauses: Vec<Clause> = db.world.kills().iter().map(|kill| kill.clause).collect();
+            assert_eq!(clauses.len(), 2, "{how}: {clauses:?}");
         });
     }
 }

@@ -257,7 +257,7 @@ impl DatabaseLoop {
             return;
         }
         let needs = Needs {
-            columns: columns_needed::columns(self.rules.set()),
+            columns: columns_needed::columns(self.rules.set()).union(self.columns_by_hand()),
             resources: columns_needed::resources(self.rules.set()),
             anew: self.anew,
         };

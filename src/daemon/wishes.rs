@@ -13,12 +13,14 @@ use std::sync::mpsc::Sender;
 use serde::{Deserialize, Serialize};
 
 use crate::actuator::carry_out::{Answered, Intending, Witness};
+use crate::columns_needed::of_action;
 use crate::decide::cycle::Done;
 use crate::decide::order::OperatorOrder;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::policy::model::Action;
 use crate::session::SessionKey;
+use crate::session::column::Columns;
 use crate::session::time::DbTime;
 use crate::terminal::visible::visible;
 
@@ -227,6 +229,12 @@ pub(crate) fn kept(what: &str, text: &str) -> Result<String, String> {
 }
 
 impl Wish {
+    /// The columns that its action needs, whatever the loaded policies need.
+    pub(crate) fn columns(&self) -> Columns {
+        let (Wish::Show { action, .. } | Wish::End { action, .. }) = self;
+        action_of(action).map_or(Columns::NONE, of_action)
+    }
+
     /// The order, if the wish is one.
     pub(crate) fn order(&self) -> Option<Result<OperatorOrder, String>> {
         match self {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::actuator::way::wording;
+use crate::columns_needed::of_action;
 use crate::daemon::database::DatabaseLoop;
 use crate::daemon::database::orders::Polling;
 use crate::daemon::messages::Polled;
@@ -27,7 +28,7 @@ use crate::event::Evidence;
 use crate::explain::{ExplainedSession, Explanation, SessionName};
 use crate::journal::cells;
 use crate::session::SessionKey;
-use crate::session::column::Column;
+use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;
 use crate::terminal::visible::visible;
 use crate::terminal::{Colour, TextStyle, bold, push, wrapped};
@@ -42,6 +43,8 @@ const WATCHED: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     waiting: VecDeque<OperatorRequest>,
+    /// The columns that were asked for on their behalf with the last snapshot.
+    asked_for: Columns,
     /// Whose order is being carried out.
     carried_out: Option<Sender<OrderStep>>,
     /// Who waits for a session to be gone.
@@ -150,7 +153,19 @@ impl DatabaseLoop {
         }
     }
 
-    /// Answers from this snapshot every operator who can be answered.
+    /// The columns that the next snapshot must have for operators: those of the actions that they ask for, and of those of theirs that
+    /// are followed.
+    pub(super) fn columns_by_hand(&mut self) -> Columns {
+        let waiting = self.wishes.waiting.iter().map(|asked| asked.wish.columns());
+        let followed = self.memory.following.iter().map(|(_, followed)| followed);
+        let by_hand = followed.filter(|followed| &*followed.policy == BY_HAND);
+        let columns = waiting.chain(by_hand.map(|followed| of_action(followed.action)));
+        self.wishes.asked_for = columns.fold(Columns::NONE, Columns::union);
+        self.wishes.asked_for
+    }
+
+    /// Answers from this snapshot every operator who can be answered. Who asks while it is taken may need columns that it does not
+    /// have, and is answered from the next one.
     pub(super) fn grant(
         &mut self,
         polled: &Polled,
@@ -158,7 +173,12 @@ impl DatabaseLoop {
         now: DateTime<Utc>,
         standstill: Option<&Standstill>,
     ) {
+        let read = self.wishes.asked_for;
         for asked in std::mem::take(&mut self.wishes.waiting) {
+            if read.union(asked.wish.columns()) != read {
+                self.wishes.waiting.push_back(asked);
+                continue;
+            }
             let told = match &asked.wish {
                 Wish::Show { .. } => Some(self.show(&asked.wish, polled, facts, now, standstill)),
                 Wish::End { .. } => self.carry_out_order(&asked, polled, facts, now, standstill),
