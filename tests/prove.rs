@@ -512,6 +512,14 @@ fn prove_says_why_it_cannot_run() {
         "{}",
         ran.err
     );
+    // Before the first decoy, not after the last.
+    let ran = desk.run(&["orcl", "-o", "no-such-folder/proof.txt"]);
+    assert_eq!(ran.status, 2);
+    assert!(
+        ran.err.contains("write the report to no-such-folder/proof.txt: ") && !ran.err.contains("as assumed"),
+        "{}",
+        ran.err
+    );
     fs::remove_dir_all(desk.site.path("state")).expect("its own folder");
     let ran = desk.run(&["orcl"]);
     assert_eq!(ran.status, 2);

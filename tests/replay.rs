@@ -63,6 +63,10 @@ fn what_is_recorded_is_replayed_and_a_cut_file_is_read_up_to_the_cut() {
         out.contains(&format!("Summary: {all} actions would have been taken")),
         "{out}"
     );
+    let (_, err) = run(&["replay", "week.rec", "-o", "no-such-folder/week.txt"], 2);
+    assert!(err.contains("write the report to no-such-folder/week.txt: "), "{err}");
+    // A report that is there is replaced as a whole.
+    site.write("week.html", "x".repeat(1 << 20));
     run(&["replay", "week.rec", "--format", "html", "-o", "week.html"], 0);
     let html = std::fs::read_to_string(site.path("week.html")).expect("a page");
     assert!(html.contains("Pressure over time") && html.ends_with("</html>\n"));

@@ -24,7 +24,8 @@ pub(crate) mod sessions;
 pub(crate) mod setup_sql;
 pub(crate) mod test;
 
-use std::io::{IsTerminal, Write};
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -122,6 +123,19 @@ pub(crate) fn deliver(file: Option<&Path>, report: &str) -> Result<(), ExitStatu
             .map_err(|error| fail(&format!("write the report to {}: {error}", file.display()))),
         None => write(report.as_bytes()).map(|_| ()),
     }
+}
+
+/// Whether a report can be written to a file later; for commands that run long before they have one. What is there stays as it is.
+pub(crate) fn deliverable(file: Option<&Path>) -> Result<(), ExitStatus> {
+    let Some(file) = file else { return Ok(()) };
+    let tried = match OpenOptions::new().write(true).create_new(true).open(file) {
+        Ok(_) => std::fs::remove_file(file),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        // A pipe that is opened and closed has ended for its reader.
+        Err(_) if file.is_file() || file.is_dir() => OpenOptions::new().write(true).open(file).map(|_| ()),
+        Err(_) => Ok(()),
+    };
+    tried.map_err(|error| fail(&format!("write the report to {}: {error}", file.display())))
 }
 
 /// The style of a result that goes to a file, or to standard output if none is given.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cli::{ExitStatus, ProveArgs, ProveFormat};
 use crate::clock::{Clock, SystemClock};
 use crate::commands::run::Signals;
-use crate::commands::{deliver, fail, load_config, no_database, say, style_for};
+use crate::commands::{deliver, deliverable, fail, load_config, no_database, say, style_for};
 use crate::daemon;
 use crate::daemon::pause::Switch;
 use crate::prove::page::page;
@@ -40,6 +40,7 @@ fn proved(arguments: &ProveArgs, path: &Path, clock: SystemClock) -> Result<Exit
             config.state.display()
         ))
     })?;
+    deliverable(arguments.output.as_deref())?;
     let reach = daemon::reach(database, &Arc::default()).map_err(|error| fail(&error.to_string()))?;
     let terms = Terms {
         reach: &reach,

@@ -12,7 +12,7 @@ use crate::clock::SystemClock;
 use crate::columns_needed;
 use crate::commands::look;
 use crate::commands::progress::ProgressBarLine;
-use crate::commands::{deliver, fail, say, style_for};
+use crate::commands::{deliver, deliverable, fail, say, style_for};
 use crate::decide::in_force::{Rhythm, RunMode};
 use crate::oracle::capabilities::Way;
 use crate::policy::model::PolicySet;
@@ -44,6 +44,9 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
         rhythm: Rhythm::of(every),
         assume_held: arguments.assume_held,
     });
+    if arguments.format != ReportFormat::Json {
+        deliverable(arguments.output.as_deref())?;
+    }
     let mut lines = PlanLines::open(arguments)?;
     // No bar between the lines of a result.
     let quiet = lines.out.is_some() && arguments.output.is_none() && io::stdout().is_terminal();
