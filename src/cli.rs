@@ -379,6 +379,9 @@ pub(crate) struct SetupSqlArgs {
     /// always printed if the database is configured with `via: package`.
     #[arg(long)]
     pub(crate) guard: bool,
+    /// Prints the statements of the guard package alone, for an account that is there already.
+    #[arg(long, conflicts_with = "guard")]
+    pub(crate) guard_only: bool,
     /// The account, instead of the configured one.
     #[arg(long, value_name = "NAME")]
     pub(crate) user: Option<String>,

@@ -30,6 +30,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) is_assumed: bool,
     /// Whether a policy ends sessions or cancels statements here.
     pub(crate) enforces: bool,
+    /// Where it runs.
+    pub(crate) service: HostingService,
     /// Whether sessions are ended by the guard package, which is set up as well.
     pub(crate) guard: bool,
     /// Whether one of several daemons is to lead.
@@ -95,11 +97,17 @@ pub(crate) fn account(login: &str) -> String {
 #[must_use]
 pub(crate) fn script(setup: &Setup<'_>) -> String {
     let mut out = String::new();
-    head(&mut out, setup);
+    let run = "Run it with SQL*Plus or SQLcl, which ask for the password.";
+    head(&mut out, setup, "The account", run);
+    let _ = write!(
+        out,
+        "SET VERIFY OFF\nACCEPT reaper_password CHAR PROMPT 'Password for {}: ' HIDE\n",
+        setup.user
+    );
     account_itself(&mut out, setup);
     let grantee = Grantee {
         username: setup.user,
-        service: HostingService::SelfManaged,
+        service: setup.service,
     };
     for view in access::needed(&setup.asked) {
         let _ = write!(
@@ -118,7 +126,12 @@ pub(crate) fn script(setup: &Setup<'_>) -> String {
         out.push_str("\n-- to lead where several daemons watch this database: `leader` is configured\n");
         let _ = writeln!(out, "{};", access::grant_execute(leader::PACKAGE, grantee));
     }
-    let act = access::grant_privilege(PRIVILEGE, grantee);
+    let (act, needs) = match setup.service {
+        HostingService::AmazonRds => (access::grant_rds_package(setup.user), "Amazon's package"),
+        HostingService::SelfManaged | HostingService::Autonomous => {
+            (access::grant_privilege(PRIVILEGE, grantee), "a powerful privilege")
+        }
+    };
     if setup.guard {
         guard::script(&mut out, setup.asked.shape, setup.user);
     } else if setup.enforces {
@@ -127,41 +140,47 @@ pub(crate) fn script(setup: &Setup<'_>) -> String {
     } else {
         let _ = write!(
             out,
-            "\n-- No policy enforces yet. When one does, and for `orareaper kill`, it needs a powerful privilege:\n--   {act}\n"
+            "\n-- No policy enforces yet. When one does, and for `orareaper kill`, it needs {needs}:\n--   {act}\n"
         );
     }
     out
 }
 
-fn head(out: &mut String, setup: &Setup<'_>) {
+/// The statements of the guard package alone, for an account that is there.
+#[must_use]
+pub(crate) fn guard_script(setup: &Setup<'_>) -> String {
+    let mut out = String::new();
+    head(
+        &mut out,
+        setup,
+        "The guard package",
+        "Run it with SQL*Plus or SQLcl. The account is there already.",
+    );
+    guard::script(&mut out, setup.asked.shape, setup.user);
+    out
+}
+
+fn head(out: &mut String, setup: &Setup<'_>, what: &str, run: &str) {
     let Shape { release, container, .. } = setup.asked.shape;
     let whose = setup.database.map_or_else(String::new, |name| format!(" on {name}"));
     let _ = write!(
         out,
-        "-- The account of orareaper{whose}, for Oracle Database {release}.\n-- Run it with SQL*Plus or SQLcl, which ask for the \
-         password.\n"
+        "-- {what} of orareaper{whose}, for Oracle Database {release}.\n-- {run}\n"
     );
     if setup.is_assumed {
         let _ = writeln!(out, "-- {ASSUMED}");
     }
-    out.push_str(match container {
-        Container::NonCdb => "-- as SYS\n",
-        Container::Root => "-- as SYS in CDB$ROOT\n",
-        Container::Pdb => "",
-    });
-    if container == Container::Pdb {
-        match setup.pdb {
-            Some(name) => {
-                let _ = writeln!(out, "-- as SYS in the PDB {name}");
-            }
-            None => out.push_str("-- as SYS in the PDB that `connect` leads to\n"),
-        }
-    }
-    let _ = write!(
-        out,
-        "\nWHENEVER SQLERROR EXIT FAILURE\nSET VERIFY OFF\nACCEPT reaper_password CHAR PROMPT 'Password for {}: ' HIDE\n",
-        setup.user
-    );
+    let by = match setup.service {
+        HostingService::AmazonRds => "the master user",
+        HostingService::SelfManaged | HostingService::Autonomous => "SYS",
+    };
+    let _ = match (container, setup.pdb) {
+        (Container::NonCdb, _) => writeln!(out, "-- as {by}"),
+        (Container::Root, _) => writeln!(out, "-- as {by} in CDB$ROOT"),
+        (Container::Pdb, Some(name)) => writeln!(out, "-- as {by} in the PDB {name}"),
+        (Container::Pdb, None) => writeln!(out, "-- as {by} in the PDB that `connect` leads to"),
+    };
+    out.push_str("\nWHENEVER SQLERROR EXIT FAILURE\n");
 }
 
 fn account_itself(out: &mut String, setup: &Setup<'_>) {
@@ -220,6 +239,7 @@ mod tests {
                 "REAPER"
             },
             enforces: true,
+            service: HostingService::SelfManaged,
             guard: false,
             leader: false,
         }
@@ -376,6 +396,45 @@ GRANT ALTER SYSTEM TO C##REAPER;
             !text.lines().any(granted) && text.contains("--   GRANT ALTER SYSTEM TO REAPER"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn on_amazon_rds_every_right_comes_from_its_own_package() {
+        let mut setup = setup(Container::NonCdb, 19, 0, &[]);
+        setup.service = HostingService::AmazonRds;
+        setup.leader = true;
+        let by_package = "GRANT EXECUTE ON rdsadmin.rdsadmin_util TO REAPER";
+        let text = script(&setup);
+        assert!(
+            text.contains("\n-- as the master user\n")
+                && text
+                    .contains("\nEXEC rdsadmin.rdsadmin_util.grant_sys_object('GV_$SESSION', 'REAPER', 'SELECT');\n")
+                && text.ends_with(&format!("\n{by_package};\n")),
+            "{text}"
+        );
+        setup.enforces = false;
+        let later = script(&setup);
+        assert!(later.ends_with(&format!("\n--   {by_package}\n")), "{later}");
+        for text in [text, later] {
+            assert!(!text.contains("ALTER SYSTEM") && !text.contains(" ON sys."), "{text}");
+        }
+    }
+
+    /// What follows a failure ends there, so what exists already is not made again.
+    #[test]
+    fn the_guard_package_is_printed_alone_for_an_account_that_is_there() {
+        for container in [Container::NonCdb, Container::Root, Container::Pdb] {
+            let mut setup = setup(container, 19, 0, &[]);
+            setup.guard = true;
+            let (whole, alone) = (script(&setup), guard_script(&setup));
+            let (head, package) = alone.split_once("FAILURE\n").expect("a head");
+            assert!(whole.ends_with(package), "{alone}");
+            assert!(head.starts_with("-- The guard package of orareaper on prod"), "{head}");
+            for other in ["CREATE PROFILE", "reaper_password", "GRANT CREATE SESSION"] {
+                assert!(whole.contains(other) && !alone.contains(other), "{other}: {alone}");
+            }
+            assert!(!alone.contains(&format!("CREATE USER {} ", setup.user)), "{alone}");
+        }
     }
 
     #[test]

@@ -474,8 +474,29 @@ fn doctor_names_what_the_package_lacks() {
         gone.iter().any(|check| check["state"] == "missing"
             && check["remedy"]
                 .as_str()
-                .is_some_and(|it| it.contains("setup-sql --guard"))),
+                .is_some_and(|it| it.contains("setup-sql --guard-only`"))),
         "{gone:#?}"
+    );
+    // What the remedy names runs, as printed, where the account is there already.
+    let mut command = desk.site.command(&thin());
+    command.args([
+        "--config",
+        "orareaper.yaml",
+        "setup-sql",
+        "--for",
+        "19c",
+        "--rac",
+        "--guard-only",
+    ]);
+    let printed = command.output().expect("it runs");
+    let text = String::from_utf8(printed.stdout).expect("text");
+    let ran = sys(&desk.world).script(&text, &[]);
+    ran.unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let (_, checks) = desk.doctor();
+    let again = right(&checks);
+    assert!(
+        again.iter().any(|check| check["state"] == "fine") && again.iter().all(|check| check["state"] != "missing"),
+        "{again:#?}"
     );
 }
 
@@ -581,6 +602,26 @@ policies:
             );
         }
         assert_eq!(world.kills().len(), 2);
+        // Found out or, for an account that cannot log in yet, configured.
+        let connect = format!("//{}/PROD", server.addr());
+        for (via, arguments) in [("", &[][..]), ("    via: rds\n", &["--for", "19c"])] {
+            site.configure_with(&[entry("prod", &driver, &connect, true) + via], "");
+            let print = |more: &[&str]| {
+                let mut command = site.command(&driver);
+                command.args(["--config", "orareaper.yaml", "setup-sql"]);
+                let output = command.args(arguments).args(more).output().expect("it runs");
+                let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+                (output.status.code(), text(output.stdout), text(output.stderr))
+            };
+            let (status, text, error) = print(&[]);
+            let grant = "\nGRANT EXECUTE ON rdsadmin.rdsadmin_util TO REAPER;\n";
+            assert!(
+                status == Some(0) && text.ends_with(grant) && !text.contains("ALTER SYSTEM"),
+                "{error}{text}"
+            );
+            let (status, _, error) = print(&["--guard"]);
+            assert!(status == Some(2) && error.contains("leave out --guard"), "{error}");
+        }
         let told = wait_for("the reason", || {
             let log = daemon.log_text();
             log.contains("rdsadmin_util of Amazon RDS has").then_some(log)

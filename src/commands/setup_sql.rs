@@ -12,11 +12,11 @@ use crate::config::{Config, DatabaseConfig, LoginConfig, Via};
 use crate::daemon;
 use crate::oracle::ConnectSlot;
 use crate::oracle::access::PolicyNeeds;
-use crate::oracle::capabilities::{Container, Shape};
+use crate::oracle::capabilities::{Container, HostingService, Shape};
 use crate::oracle::probe::outline;
 use crate::policy::check_files;
 use crate::policy::model::{Policy, PolicySet};
-use crate::setup_sql::{ASSUMED, Setup, account, enforces, has_a_choice, possible, script};
+use crate::setup_sql::{ASSUMED, Setup, account, enforces, guard_script, has_a_choice, possible, script};
 
 /// The policies that come with the program, for a host that has none yet.
 pub(crate) const SHIPPED: [(&str, &str); 5] = [
@@ -64,7 +64,7 @@ fn text(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> Result<S
         Some(config) => Some(chosen(config, arguments.database.as_deref())?),
         None => None,
     };
-    let (shape, pdb) = shape(arguments, database)?;
+    let (shape, pdb, found) = shape(arguments, database)?;
     possible(shape).map_err(|why| fail(&why))?;
     let is_assumed = !arguments.cdb && !arguments.pdb && arguments.release.is_some_and(has_a_choice);
     if is_assumed {
@@ -78,7 +78,20 @@ fn text(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> Result<S
         policy.databases.is_empty()
             || database.is_none_or(|here| selectors.any(|one| one.selects(&here.name, &here.labels)))
     };
-    Ok(script(&Setup {
+    let via = database.and_then(|database| database.via);
+    let service = if via == Some(Via::Rds) {
+        HostingService::AmazonRds
+    } else {
+        found
+    };
+    let guard = arguments.guard || arguments.guard_only || via == Some(Via::Package);
+    if guard && service == HostingService::AmazonRds {
+        return Err(fail(
+            "Amazon RDS grants no account the privilege to end sessions, so the guard package cannot end them there: leave out --guard",
+        ));
+    }
+    let print = if arguments.guard_only { guard_script } else { script };
+    Ok(print(&Setup {
         database: database.map(|database| &*database.name),
         asked: PolicyNeeds {
             columns,
@@ -89,7 +102,8 @@ fn text(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> Result<S
         is_assumed,
         user: &user,
         enforces: enforces(&set, on),
-        guard: arguments.guard || database.is_some_and(|database| database.via == Some(Via::Package)),
+        service,
+        guard,
         leader: database.is_some_and(|database| database.leader.is_some()),
     }))
 }
@@ -127,7 +141,10 @@ fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c DatabaseConf
 }
 
 /// From the command line; otherwise from the database, which even an account that may only log in can ask.
-fn shape(arguments: &SetupSqlArgs, database: Option<&DatabaseConfig>) -> Result<(Shape, Option<String>), ExitStatus> {
+fn shape(
+    arguments: &SetupSqlArgs,
+    database: Option<&DatabaseConfig>,
+) -> Result<(Shape, Option<String>, HostingService), ExitStatus> {
     if let Some(release) = arguments.release {
         let container = match (arguments.cdb, arguments.pdb) {
             (true, _) => Container::Root,
@@ -142,6 +159,7 @@ fn shape(arguments: &SetupSqlArgs, database: Option<&DatabaseConfig>) -> Result<
                 cluster,
             },
             None,
+            HostingService::SelfManaged,
         ));
     }
     let Some(database) = database else {
@@ -158,7 +176,7 @@ fn shape(arguments: &SetupSqlArgs, database: Option<&DatabaseConfig>) -> Result<
     match asked {
         Ok(outline) => {
             let pdb = (outline.shape.container == Container::Pdb).then_some(outline.con_name);
-            Ok((outline.shape, pdb))
+            Ok((outline.shape, pdb, outline.service))
         }
         Err(why) => Err(fail(&format!(
             "{why}; to set up an account that cannot log in yet, name the release with --for 19c, and --cdb or --pdb if it has \

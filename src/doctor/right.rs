@@ -120,15 +120,14 @@ fn by_rds(executes: Result<bool, Error>, acts: &Acts) -> Check {
         Ok(false) => {
             let found =
                 "sessions are ended by rdsadmin.rdsadmin_util on Amazon RDS, and the account may not execute it";
-            let to = access::identifier(&acts.username);
-            check(lacking(acts), found).granted_by(format!("GRANT EXECUTE ON rdsadmin.rdsadmin_util TO {to}"))
+            check(lacking(acts), found).granted_by(access::grant_rds_package(&acts.username))
         }
     }
 }
 
 fn by_package(connection: &mut dyn Connection, owner: &str, acts: &Acts, limit: Duration) -> Vec<Check> {
     let about = |state, found: String| Check::new(Id::RightToAct, PACKAGE, state, found);
-    let again = "run the statements of the package again, from CREATE OR REPLACE PACKAGE on, as `orareaper setup-sql --guard` prints them";
+    let again = "run the statements of the package again, from CREATE OR REPLACE PACKAGE on, as `orareaper setup-sql --guard-only` prints them";
     let mut checks = Vec::new();
     let mut invalid = None;
     match account::guard_package(connection, owner, limit) {
@@ -148,7 +147,7 @@ fn by_package(connection: &mut dyn Connection, owner: &str, acts: &Acts, limit: 
         }
         Ok(GuardPackage::Absent(error, false)) => {
             let found = format!("{error}; there is no account {owner}, which owns the package");
-            let remedy = "run the statements that `orareaper setup-sql --guard` prints";
+            let remedy = "run the statements that `orareaper setup-sql --guard-only` prints";
             return vec![about(lacking(acts), found).with(remedy)];
         }
         Ok(GuardPackage::Invalid(error)) => invalid = Some(error),

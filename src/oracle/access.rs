@@ -343,6 +343,12 @@ pub(crate) fn grant_privilege(privilege: &str, grantee: Grantee<'_>) -> String {
     format!("GRANT {privilege} TO {}", identifier(grantee.username))
 }
 
+/// The statement that lets the account end sessions on Amazon RDS.
+#[must_use]
+pub(crate) fn grant_rds_package(username: &str) -> String {
+    format!("GRANT EXECUTE ON rdsadmin.rdsadmin_util TO {}", identifier(username))
+}
+
 /// The statement that lets a common account see the data of all containers while it is connected to the root.
 #[must_use]
 pub(crate) fn see_all_containers(username: &str) -> String {

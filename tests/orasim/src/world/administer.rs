@@ -90,6 +90,7 @@ impl ClientSession {
                 account(&mut state, &name, con_id)?;
                 state.accounts.remove(&name);
                 state.packages.remove_owner(&name);
+                state.tables.remove_owner(&name);
             }
             Ddl::Grant { what, to, container } => {
                 let rights = rights(&shared, &state, &what)?;

@@ -119,6 +119,11 @@ impl Tables {
         self.tables.remove(&(owner.to_owned(), name.to_owned())).is_some()
     }
 
+    /// All tables of an account, as CASCADE does.
+    pub(crate) fn remove_owner(&mut self, owner: &str) {
+        self.tables.retain(|(of, _), _| of != owner);
+    }
+
     pub(crate) fn commit(&mut self, by: Seat) {
         self.settle(by, true);
     }
