@@ -68,6 +68,30 @@ impl EventSink {
         metrics: Arc<Metrics>,
         status: SharedStatus,
     ) -> Result<(EventSink, History), JournalError> {
+        let write = |journal, panel| JournalWriter::start(journal, panel, PATIENCE);
+        EventSink::open_with(state, (clock, metrics, status), write)
+    }
+
+    /// The same without a thread that writes: records are written when somebody waits for an intent, a flush or the end. So the same
+    /// calls always come to the same files.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_without_a_thread(
+        state: &Path,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        status: SharedStatus,
+    ) -> Result<(EventSink, History), JournalError> {
+        let write = |journal, panel| Ok(JournalWriter::without_a_thread(journal, panel, PATIENCE));
+        EventSink::open_with(state, (clock, metrics, status), write)
+    }
+
+    fn open_with(
+        state: &Path,
+        (clock, metrics, status): (Arc<dyn Clock>, Arc<Metrics>, SharedStatus),
+        write: impl FnOnce(Journal, Arc<Panel>) -> io::Result<JournalWriter>,
+    ) -> Result<(EventSink, History), JournalError> {
         let (journal, history) = Journal::open(state, clock.utc())?;
         for damage in &history.damage {
             tracing::warn!(
@@ -84,7 +108,7 @@ impl EventSink {
             );
         }
         let panel = Panel { clock, metrics, status };
-        let started = EventSink::on(journal, history.next_id, panel, PATIENCE);
+        let started = EventSink::on(journal, history.next_id, panel, write);
         let sink = started.map_err(JournalError::io("start a thread to write the journal in", state))?;
         for intent in history.unfinished() {
             let why = "the daemon ended before the outcome was written";
@@ -93,10 +117,15 @@ impl EventSink {
         Ok((sink, history))
     }
 
-    fn on(journal: Journal, next_id: u64, panel: Panel, patience: Duration) -> io::Result<EventSink> {
+    fn on(
+        journal: Journal,
+        next_id: u64,
+        panel: Panel,
+        write: impl FnOnce(Journal, Arc<Panel>) -> io::Result<JournalWriter>,
+    ) -> io::Result<EventSink> {
         let panel = Arc::new(panel);
         Ok(EventSink {
-            writer: JournalWriter::start(journal, Arc::clone(&panel), patience)?,
+            writer: write(journal, Arc::clone(&panel))?,
             panel,
             next_id: AtomicU64::new(next_id),
         })

@@ -51,6 +51,7 @@ fn poller(driver: Driver, server: &Server, limit: Duration) -> Poller {
     let reach = Reach {
         via: None,
         leader: None,
+        connector: None,
         target: target(driver, server.addr().port(), "PROD", "reaper", "reaper"),
         password: None,
         accounts: Arc::default(),

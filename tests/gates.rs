@@ -47,6 +47,7 @@ fn polled(driver: Driver, scenario: &str, user: &str, service: &str) -> Polled {
         accounts: Arc::default(),
         via: None,
         leader: None,
+        connector: None,
         connect_limit: LIMIT,
         call_limit: LIMIT,
         kill_limit: LIMIT,

@@ -69,6 +69,7 @@ fn reach(target: Target) -> Reach {
         accounts: Arc::default(),
         via: None,
         leader: None,
+        connector: None,
         connect_limit: LIMIT,
         call_limit: LIMIT,
         kill_limit: LIMIT,

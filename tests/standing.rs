@@ -132,6 +132,7 @@ fn capabilities_are_read_again_over_standby_connections() {
         let reach = Reach {
             via: None,
             leader: None,
+            connector: None,
             target: target(driver, db.server.addr().port(), "PROD", "reaper", PASSWORD),
             password: None,
             accounts: Arc::default(),

@@ -42,7 +42,7 @@ use crate::session::SessionKey;
 
 /// The limit of a plain KILL, which makes its caller wait up to 60 seconds (Oracle Database Administrator's Guide, "Terminating
 /// Sessions"), with a margin.
-pub(crate) const KILL_LIMIT: Duration = Duration::from_secs(75);
+pub const KILL_LIMIT: Duration = Duration::from_secs(75);
 
 /// Why a warrant is dropped that was revoked.
 pub(crate) const REVOKED: &str = "policies or settings were changed, or a pause began, before its turn came";

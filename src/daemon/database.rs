@@ -203,11 +203,7 @@ impl DatabaseLoop {
     /// Applies inputs until a stop, or until every sender is gone.
     pub(crate) fn run(mut self, inputs: &Receiver<Input>) {
         loop {
-            self.watcher.alive(&self.settings.name);
-            self.poll_if_due();
-            self.tell_if_hanging();
-            self.tell_if_acting_hangs();
-            self.share_out();
+            self.tick();
             let input = match inputs.recv_timeout(self.until_next()) {
                 Ok(input) => input,
                 Err(RecvTimeoutError::Timeout) => continue,
@@ -217,6 +213,15 @@ impl DatabaseLoop {
                 return;
             }
         }
+    }
+
+    /// Does what is due without an input: asks for a snapshot, tells who hangs, and gives out what waits. Does not block.
+    pub fn tick(&mut self) {
+        self.watcher.alive(&self.settings.name);
+        self.poll_if_due();
+        self.tell_if_hanging();
+        self.tell_if_acting_hangs();
+        self.share_out();
     }
 
     /// Applies one input; `Break` at the end. Does not block.

@@ -364,6 +364,7 @@ pub(crate) fn reach(database: &config::DatabaseConfig, accounts: &Arc<AccountMem
         accounts: Arc::clone(accounts),
         via: database.via,
         leader: database.leader.map(|lock| Leader::new(LeaderLock(lock))),
+        connector: None,
         connect_limit: database.connect_timeout,
         call_limit: database.call_timeout,
         kill_limit: kill_limit(database),

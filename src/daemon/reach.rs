@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::config::{SecretError, SecretSource, Via};
 use crate::daemon::accounts::AccountMemory;
 use crate::daemon::ranks::Leader;
-use crate::oracle::{ActingConnection, Class, ConnectSlot, Connection, DecoyConnection, Error, Login, Secret, Target};
+use crate::oracle::{
+    ActingConnection, Class, ConnectSlot, Connection, Connector, DecoyConnection, Error, Login, Secret, Target,
+};
 
 /// How to reach a database and how long each step may take.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct Reach {
     pub via: Option<Via>,
     /// The lock by which one of several daemons leads, if there is one.
     pub leader: Option<Leader>,
+    /// Who connects in the place of the drivers, if somebody does.
+    pub connector: Option<Arc<dyn Connector>>,
     /// The limit for connecting.
     pub connect_limit: Duration,
     /// The limit of each call.
@@ -81,7 +85,10 @@ impl Reach {
     /// # Errors
     /// The driver's error; [`Class::Auth`] without an attempt if this password was refused before.
     pub(crate) fn connect(&self, slot: &ConnectSlot) -> Result<Box<dyn Connection>, Error> {
-        self.attempt(&self.target_now()?, |target| slot.connect(target, self.connect_limit))
+        self.attempt(&self.target_now()?, |target| match &self.connector {
+            Some(connector) => connector.connect(target),
+            None => slot.connect(target, self.connect_limit),
+        })
     }
 
     /// Connects to act, to the named instance if one is given.
@@ -94,7 +101,10 @@ impl Reach {
         instance: Option<&str>,
     ) -> Result<Box<dyn ActingConnection>, Error> {
         let target = self.target_on(instance)?;
-        self.attempt(&target, |target| slot.connect_to_act(target, self.connect_limit))
+        self.attempt(&target, |target| match &self.connector {
+            Some(connector) => connector.connect_to_act(target),
+            None => slot.connect_to_act(target, self.connect_limit),
+        })
     }
 
     /// Connects to be acted on, to the named instance if one is given.

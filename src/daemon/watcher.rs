@@ -32,7 +32,8 @@ pub struct EventWatcher {
     breakers: Breakers,
     suspensions: Suspensions,
     switch: Arc<Switch>,
-    reports: Reports,
+    /// Nobody writes reports, where there are none.
+    reports: Option<Reports>,
     up: Option<bool>,
     /// Why the database is down, as it was last told.
     cause: Option<String>,
@@ -106,7 +107,7 @@ impl EventWatcher {
             breakers: Breakers::default(),
             suspensions: Suspensions::default(),
             switch,
-            reports: Reports::new(state, clock),
+            reports: Some(Reports::new(state, clock)),
             up: None,
             cause: None,
             standing: Vec::new(),
@@ -115,6 +116,12 @@ impl EventWatcher {
             stopped: None,
             noted: Vec::new(),
         }
+    }
+
+    /// The same without the reports in the state folder, which a thread of their own writes.
+    #[must_use]
+    pub fn without_reports(self) -> EventWatcher {
+        EventWatcher { reports: None, ..self }
     }
 
     fn record(&self, event: &Event) {
@@ -235,7 +242,7 @@ impl Watcher for EventWatcher {
             self.record(&event);
         }
         self.record(&Event::Cycle(Arc::new(report)));
-        if let Err(error) = self.reports.write(view) {
+        if let Some(Err(error)) = self.reports.as_mut().map(|reports| reports.write(view)) {
             self.say_once(vec![format!("no new report in the state folder: {error}")]);
         }
     }

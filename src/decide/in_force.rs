@@ -279,7 +279,7 @@ impl Rhythm {
 impl DatabaseRules {
     /// For a configured database.
     #[must_use]
-    pub(crate) fn of(database: &config::DatabaseConfig, dry_run: bool, set: Arc<PolicySet>) -> DatabaseRules {
+    pub fn of(database: &config::DatabaseConfig, dry_run: bool, set: Arc<PolicySet>) -> DatabaseRules {
         DatabaseRules {
             schedules: schedules(&set, database.timezone),
             set,

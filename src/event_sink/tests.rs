@@ -25,7 +25,12 @@ pub(crate) fn over(tape: &Tape) -> Arc<EventSink> {
         status: SharedStatus::default(),
     };
     let journal = Journal::on(Box::new(tape.clone()), FILE_BYTES);
-    Arc::new(EventSink::on(journal, 1, panel, PATIENCE).expect("a thread"))
+    Arc::new(
+        EventSink::on(journal, 1, panel, |journal, panel| {
+            JournalWriter::start(journal, panel, PATIENCE)
+        })
+        .expect("a thread"),
+    )
 }
 
 struct Desk {
@@ -50,7 +55,12 @@ fn patient_for(patience: Duration) -> Desk {
         metrics: Arc::clone(&metrics),
         status: status.clone(),
     };
-    let sink = Arc::new(EventSink::on(journal, 1, panel, patience).expect("a thread"));
+    let sink = Arc::new(
+        EventSink::on(journal, 1, panel, |journal, panel| {
+            JournalWriter::start(journal, panel, patience)
+        })
+        .expect("a thread"),
+    );
     Desk {
         tape,
         clock,
@@ -444,4 +454,28 @@ fn what_a_crash_left_open_is_ended_once() {
     assert_eq!(outcomes.collect::<Vec<_>>(), [Outcome::Unknown, Outcome::Assumed]);
     // Nobody knows, so both are followed until the snapshots show their end.
     assert_eq!(history.memory("prod", "here").following.iter().count(), 2);
+}
+
+#[test]
+fn without_a_thread_whoever_waits_writes() {
+    let state = tempfile::tempdir().expect("a folder");
+    let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
+    let opened = EventSink::open_without_a_thread(state.path(), clock(), metrics, status);
+    let (sink, _) = opened.expect("opens");
+    let lines = || {
+        std::fs::read_to_string(crate::journal::file(state.path(), 0))
+            .expect("a journal")
+            .lines()
+            .count()
+    };
+    let one = intent(sink.next_id(), 287, RunMode::Enforce);
+    sink.record_intent(&one).expect("written");
+    assert_eq!(lines(), 1, "the intent is there when it is said to be");
+    sink.record(&outcome(&one, Outcome::Done));
+    assert_eq!(lines(), 1, "nobody waits for an outcome");
+    assert!(sink.flush(PATIENCE));
+    assert_eq!(lines(), 2);
+    drop(sink);
+    let opened = EventSink::open(state.path(), clock(), Arc::new(Metrics::new()), SharedStatus::default());
+    assert_eq!(opened.expect("the folder is free").1.actions.len(), 1);
 }

@@ -15,6 +15,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -65,7 +66,23 @@ pub(super) struct JournalWriter {
     shared: Arc<Shared>,
     /// How long an intent waits; a disk that does not answer for this long is reported.
     patience: Duration,
-    thread: JoinHandle<()>,
+    hand: JournalHand,
+}
+
+/// Who writes.
+#[derive(Debug)]
+enum JournalHand {
+    /// A thread of its own.
+    Thread(JoinHandle<()>),
+    /// Whoever waits for an intent, a flush or the end.
+    Caller(Mutex<OpenJournal>),
+}
+
+/// The journal, in the hand of whoever writes.
+#[derive(Debug)]
+struct OpenJournal {
+    journal: Journal,
+    head: Head,
 }
 
 #[derive(Debug)]
@@ -126,23 +143,48 @@ enum Turn {
     End,
 }
 
+/// What to do next, the trouble that there is, and whether the end has begun.
+type NextTurn = (Turn, Option<JournalGap>, bool);
+
+impl OpenJournal {
+    fn new(journal: Journal) -> OpenJournal {
+        let head = Head::default();
+        OpenJournal { journal, head }
+    }
+}
+
 impl JournalWriter {
     pub(super) fn start(journal: Journal, panel: Arc<Panel>, patience: Duration) -> io::Result<JournalWriter> {
-        let shared = Arc::new(Shared {
-            panel,
-            queue: Mutex::default(),
-            work: Condvar::new(),
-            turned: Condvar::new(),
-        });
+        let shared = Shared::new(panel);
         let its = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || its.run(journal))?;
-        Ok(JournalWriter {
-            shared,
+            .spawn(move || its.run(OpenJournal::new(journal)))?;
+        let hand = JournalHand::Thread(thread);
+        Ok(JournalWriter { shared, patience, hand })
+    }
+
+    /// One without a thread: what is handed in is written when somebody waits for it.
+    pub(super) fn without_a_thread(journal: Journal, panel: Arc<Panel>, patience: Duration) -> JournalWriter {
+        JournalWriter {
+            shared: Shared::new(panel),
             patience,
-            thread,
-        })
+            hand: JournalHand::Caller(Mutex::new(OpenJournal::new(journal))),
+        }
+    }
+
+    /// Writes all that waits, where there is no thread that does; `again` tries what failed before.
+    fn turn(&self, again: bool) {
+        let JournalHand::Caller(open) = &self.hand else { return };
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waited = again && self.shared.lock().trouble.is_some();
+        while let Some(next) = self.shared.next(waited) {
+            if self.shared.turn(&mut open, next).is_break() {
+                self.shared.ended();
+                return;
+            }
+            waited = false;
+        }
     }
 
     /// Sets what is kept.
@@ -183,6 +225,7 @@ impl JournalWriter {
         };
         shared.work.notify_one();
         drop(queue);
+        self.turn(false);
         match answer.recv_timeout(self.patience) {
             Ok(written) => return written.map_err(Refused::NotWritten),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
@@ -220,6 +263,7 @@ impl JournalWriter {
     }
 
     pub(super) fn flush(&self, within: Duration) -> bool {
+        self.turn(true);
         let queue = self.shared.lock();
         let wanted = queue.handed_in;
         let is_out = |queue: &JournalQueue| queue.oldest().is_some_and(|oldest| oldest <= wanted);
@@ -233,6 +277,9 @@ impl JournalWriter {
         let mut queue = self.shared.lock();
         queue.closing = true;
         self.shared.work.notify_one();
+        drop(queue);
+        self.turn(true);
+        let queue = self.shared.lock();
         let waited = self
             .shared
             .turned
@@ -260,7 +307,10 @@ impl JournalWriter {
     }
 
     pub(super) fn runs(&self) -> bool {
-        !self.thread.is_finished()
+        match &self.hand {
+            JournalHand::Thread(thread) => !thread.is_finished(),
+            JournalHand::Caller(_) => true,
+        }
     }
 }
 
@@ -317,6 +367,12 @@ impl JournalQueue {
         Some(Turn::Write(self.waiting.drain(..).collect()))
     }
 
+    fn begin(&mut self, waited: bool, now: Monotonic) -> Option<NextTurn> {
+        let turn = self.next(waited, now)?;
+        self.asked = Some(now);
+        Some((turn, self.gap(), self.closing))
+    }
+
     fn gap(&self) -> Option<JournalGap> {
         self.trouble.as_ref().map(|trouble| JournalGap {
             since: trouble.since,
@@ -363,46 +419,65 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, mut journal: Journal) {
-        let mut head = Head::default();
-        head.tell(self, &journal);
-        loop {
-            let (turn, since, closing) = self.wait();
-            let (items, written) = match turn {
-                Turn::End => break,
-                Turn::Look => (Vec::new(), journal.make_sure()),
-                Turn::Tidy(kept) => (Vec::new(), self.tidy(&mut journal, &kept)),
-                Turn::Write(items) => {
-                    let written = self.write(&mut journal, &items, since);
-                    (items, written)
-                }
-            };
-            let failed = written.is_err();
-            head.tell(self, &journal);
-            match written {
-                Ok(()) => self.written(items),
-                Err(error) => self.not_written(items, &error),
-            }
-            if failed && closing {
-                break;
-            }
-        }
-        tracing::info!(head = journal.head().to_string(), "the journal is closed");
-        // After this, the folder may be opened again.
-        drop(journal);
+    fn new(panel: Arc<Panel>) -> Arc<Shared> {
+        Arc::new(Shared {
+            panel,
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            turned: Condvar::new(),
+        })
+    }
+
+    fn run(&self, mut open: OpenJournal) {
+        open.head.tell(self, &open.journal);
+        while self.turn(&mut open, self.wait()).is_continue() {}
+        tracing::info!(head = open.journal.head().to_string(), "the journal is closed");
+        // Whoever waits for the end may open the folder anew.
+        drop(open);
+        self.ended();
+    }
+
+    fn ended(&self) {
         self.lock().ended = true;
         self.turned.notify_all();
     }
 
-    /// What to do next, with the current trouble and whether the end has begun.
-    fn wait(&self) -> (Turn, Option<JournalGap>, bool) {
+    /// Does one thing; `Break` at the end.
+    fn turn(&self, OpenJournal { journal, head }: &mut OpenJournal, next: NextTurn) -> ControlFlow<()> {
+        let (turn, since, closing) = next;
+        let (items, written) = match turn {
+            Turn::End => return ControlFlow::Break(()),
+            Turn::Look => (Vec::new(), journal.make_sure()),
+            Turn::Tidy(kept) => (Vec::new(), self.tidy(journal, &kept)),
+            Turn::Write(items) => {
+                let written = self.write(journal, &items, since);
+                (items, written)
+            }
+        };
+        let failed = written.is_err();
+        head.tell(self, journal);
+        match written {
+            Ok(()) => self.written(items),
+            Err(error) => self.not_written(items, &error),
+        }
+        if failed && closing {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// What there is to do now, if anything.
+    fn next(&self, waited: bool) -> Option<NextTurn> {
+        self.lock().begin(waited, self.panel.clock.now())
+    }
+
+    /// What to do next; the trouble that there is, and whether the end has begun.
+    fn wait(&self) -> NextTurn {
         let mut queue = self.lock();
         let mut waited = false;
         loop {
-            let now = self.panel.clock.now();
-            if let Some(turn) = queue.next(waited, now) {
-                queue.asked = Some(now);
-                return (turn, queue.gap(), queue.closing);
+            if let Some(next) = queue.begin(waited, self.panel.clock.now()) {
+                return next;
             }
             let pause = if queue.trouble.is_some() { AGAIN } else { LOOKS };
             let (again, timeout) = self

@@ -361,7 +361,7 @@ impl Error {
 
     /// An error without a number.
     #[must_use]
-    pub(crate) fn new(class: Class, tried: impl Into<String>, why: impl Into<String>) -> Error {
+    pub fn new(class: Class, tried: impl Into<String>, why: impl Into<String>) -> Error {
         Error {
             class,
             code: None,
@@ -409,7 +409,7 @@ impl Error {
 
     /// From a message of the database and, if the driver gives it separately, its first number.
     #[must_use]
-    pub(crate) fn from_database(phase: Phase, tried: impl Into<String>, code: Option<u32>, message: &str) -> Error {
+    pub fn from_database(phase: Phase, tried: impl Into<String>, code: Option<u32>, message: &str) -> Error {
         let mut stack = numbers_in(message);
         if let Some(code) = code.filter(|code| *code != 0)
             && stack.first() != Some(&code)

@@ -200,13 +200,13 @@ pub enum Bind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// What is read, for messages: `GV$SESSION`.
-    pub(crate) of: &'static str,
+    pub of: &'static str,
     /// The text, without a semicolon. A connection parses the same text once.
-    pub(crate) sql: Cow<'static, str>,
+    pub sql: Cow<'static, str>,
     /// The columns' types, in order.
-    pub(crate) columns: Vec<CellType>,
+    pub columns: Vec<CellType>,
     /// The placeholders' values, in order: `:1`, `:2` ...
-    pub(crate) binds: Vec<Bind>,
+    pub binds: Vec<Bind>,
     /// Rows per fetch.
     pub(crate) fetch: u32,
 }
@@ -341,15 +341,15 @@ impl BlockAnswer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionIdentity {
     /// The configured name of the database.
-    pub(crate) database: Arc<str>,
+    pub database: Arc<str>,
     /// The driver.
     pub driver: Driver,
     /// What it is for.
-    pub(crate) purpose: Purpose,
+    pub purpose: Purpose,
 }
 
 /// Receives a row: its cells in the order of the query's columns. `Break` ends the query.
-pub(crate) type Sink<'s> = dyn FnMut(&[Cell<'_>]) -> ControlFlow<()> + 's;
+pub type Sink<'s> = dyn FnMut(&[Cell<'_>]) -> ControlFlow<()> + 's;
 
 /// A connection to a database.
 ///
@@ -414,6 +414,21 @@ impl fmt::Display for LeaderLock {
 /// A question about that lock, which only [`leader`] words: besides a statement the only thing that a connection to act on takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockQuestion(Wording);
+
+/// Makes connections in the place of the drivers: to a database that is simulated in this process.
+pub trait Connector: Send + Sync + fmt::Debug {
+    /// Connects to read.
+    ///
+    /// # Errors
+    /// Those of a driver.
+    fn connect(&self, target: &Target) -> Result<Box<dyn Connection>, Error>;
+
+    /// Connects to act.
+    ///
+    /// # Errors
+    /// Those of a driver.
+    fn connect_to_act(&self, target: &Target) -> Result<Box<dyn ActingConnection>, Error>;
+}
 
 /// The connection of a decoy: a session that is there to be acted on. What it runs has no text from outside.
 pub(crate) trait DecoyConnection: Send {

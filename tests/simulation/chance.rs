@@ -10,6 +10,11 @@ impl Chance {
         Chance(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x6f72_6172_6561_7065)
     }
 
+    /// Another stream, which drawing from this one does not change any more.
+    pub(crate) fn fork(&mut self) -> Chance {
+        Chance(self.next())
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -21,6 +26,11 @@ impl Chance {
     /// From `low` to `high`, both included.
     pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
+    }
+
+    /// The same of what may be negative.
+    pub(crate) fn some(&mut self, low: i64, high: i64) -> i64 {
+        low + i64::try_from(self.between(0, (high - low).unsigned_abs())).expect("small")
     }
 
     /// True once in so many times.

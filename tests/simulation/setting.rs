@@ -1,345 +1,242 @@
-//! The setting of a run: a database full of sessions, and two sets of policies that select some of them, all drawn from the seed.
-//!
-//! Each policy exists twice: in the policy language, for the daemon, and as a plain function over the state of the simulated
-//! database, for the checks. Sessions that must never be touched are in groups whose names begin with `safe`.
+//! The setting of a run, drawn from the seed: databases full of sessions, entries of the configuration that lead to them, and the
+//! policies and limits of each.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::path::Path;
+use std::sync::Arc;
 
-use chrono::NaiveDateTime;
-use orareaper::policy::model::{Limits, PolicySet};
-use orasim::{Scenario, SessionView};
+use orareaper::config;
+use orareaper::policy::model::PolicySet;
 
+use super::base::{Base, Endings};
 use super::chance::Chance;
+use super::groups::GROUPS;
+use super::judge::{Entry, Limits};
+use super::rules::{Rule, load};
 
-/// The daemon's account.
-pub(crate) const REAPER: &str = "REAPER";
+/// The names of databases.
+const NAMES: [&str; 3] = ["ONE", "TWO", "THREE"];
+
+/// A database, as it is at the beginning.
+#[derive(Debug)]
+pub(crate) struct BaseSpec {
+    pub(crate) name: &'static str,
+    pub(crate) instances: u32,
+    /// The limit of an instance's sessions; UNLIMITED where it is the largest number.
+    pub(crate) at_most: i64,
+    endings: Endings,
+    /// So many sessions of a group there may be.
+    sizes: &'static [u64],
+}
+
+/// A version of an entry as the daemon loads it.
+#[derive(Debug)]
+pub(crate) struct LoadedEntry {
+    pub(crate) database: config::DatabaseConfig,
+    pub(crate) set: Arc<PolicySet>,
+}
+
+/// What an entry may say, in two versions between which reloads change.
+#[derive(Debug)]
+pub(crate) struct EntrySpec {
+    pub(crate) says: [Entry; 2],
+    pub(crate) loaded: [LoadedEntry; 2],
+}
+
+impl EntrySpec {
+    /// Every policy of both versions.
+    pub(crate) fn all_rules(&self) -> Vec<Rule> {
+        self.says.iter().flat_map(|entry| entry.rules.clone()).collect()
+    }
+
+    fn new(at: usize, says: [Entry; 2], base: &BaseSpec) -> EntrySpec {
+        let loaded = |entry: &Entry| LoadedEntry {
+            database: entry.load(&Setting::name(at), base),
+            set: Arc::new(load(&entry.rules)),
+        };
+        let loaded = [loaded(&says[0]), loaded(&says[1])];
+        EntrySpec { says, loaded }
+    }
+}
 
 /// A run's setting.
+#[derive(Debug)]
 pub(crate) struct Setting {
-    pub(crate) scenario: Scenario,
-    pub(crate) instances: u32,
-    /// Clients come back when they are killed, and use budgets up again for as long as anybody lets them.
-    pub(crate) reconnecting: bool,
-    /// Two sets, between which reloads change.
-    pub(crate) sets: [Vec<Rule>; 2],
-    pub(crate) poll: Duration,
-    pub(crate) limits: Limits,
+    pub(crate) bases: Vec<BaseSpec>,
+    pub(crate) entries: Vec<EntrySpec>,
+    /// Once in so many calls something happens meanwhile.
+    pub(crate) restless: u64,
 }
 
-/// Whom a policy wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    Idle,
-    IdleInTransaction,
-    Running,
-    Everybody,
-    Blockers,
-    OneAccount,
-}
-
-/// A policy.
-#[derive(Clone, Debug)]
-pub(crate) struct Rule {
-    pub(crate) name: String,
-    pub(crate) wanted: Wanted,
-    pub(crate) longer_than: i64,
-    pub(crate) hold: i64,
-    pub(crate) enforces: bool,
-    pub(crate) action: &'static str,
-    pub(crate) per_cycle: Option<u32>,
-    pub(crate) per_hour: Option<u32>,
-    pub(crate) keeps: bool,
-}
-
-impl Rule {
-    fn draw(chance: &mut Chance, name: String) -> Rule {
-        let wanted = *chance.pick(&[
-            Wanted::Idle,
-            Wanted::Idle,
-            Wanted::IdleInTransaction,
-            Wanted::Running,
-            Wanted::Everybody,
-            Wanted::Blockers,
-            Wanted::OneAccount,
-        ]);
-        let ends = [
-            "kill",
-            "kill",
-            "kill immediate",
-            "disconnect immediate",
-            "disconnect post_transaction",
-        ];
-        let action = if wanted == Wanted::Running && chance.one_in(2) {
-            "cancel sql"
-        } else {
-            chance.pick(&ends)
-        };
-        Rule {
+impl BaseSpec {
+    fn draw(chance: &mut Chance, name: &'static str) -> BaseSpec {
+        let instances = *chance.pick(&[1, 1, 2, 3]);
+        BaseSpec {
             name,
-            wanted,
-            longer_than: *chance.pick(&[60, 600, 1800]),
-            hold: *chance.pick(&[0, 0, 0, 120, 600]),
-            enforces: !chance.one_in(4),
-            action,
-            per_cycle: chance
-                .one_in(3)
-                .then(|| u32::try_from(chance.between(1, 4)).expect("small")),
-            per_hour: chance
-                .one_in(3)
-                .then(|| u32::try_from(chance.between(3, 12)).expect("small")),
-            keeps: chance.one_in(5),
+            instances,
+            at_most: *chance.pick(&[20, 40, 40, 80, i64::MAX]),
+            endings: Endings {
+                lingers: *chance.pick(&[0, 0, 90, 600]),
+                notices: *chance.pick(&[0, 5, 40, 1_200]),
+                rollback: *chance.pick(&[5, 500, 50_000]),
+                reconnects: chance.one_in(3).then_some(200),
+            },
+            sizes: if chance.one_in(4) { &[2, 8] } else { &[1, 2, 4] },
         }
     }
 
-    /// In the policy language.
-    fn text(&self) -> String {
-        let longer = self.longer_than;
-        let when = match self.wanted {
-            Wanted::Idle => format!("INACTIVE longer than {longer}s and not in transaction"),
-            Wanted::IdleInTransaction => format!("INACTIVE longer than {longer}s and in transaction"),
-            Wanted::Running => format!("running longer than {longer}s and username in (APP, REPORTS, CRM)"),
-            Wanted::Everybody => format!("connected longer than {longer}s"),
-            Wanted::Blockers => format!("blocking and INACTIVE longer than {longer}s"),
-            Wanted::OneAccount => format!("username = APP and INACTIVE longer than {longer}s"),
-        };
-        let mode = if self.enforces { "enforce" } else { "dry-run" };
-        let mut text = format!("  - name: {}\n    mode: {mode}\n    when: {when}\n", self.name);
-        let limits: Vec<String> = [("per_cycle", self.per_cycle), ("per_hour", self.per_hour)]
-            .into_iter()
-            .filter_map(|(what, limit)| Some(format!("{what}: {}", limit?)))
+    /// The database at the beginning of a run.
+    pub(crate) fn base(&self, now: i64, chance: &mut Chance) -> Base {
+        let mut base = Base::new(self.name, self.instances, now, self.endings, chance.fork());
+        for (at, group) in GROUPS.iter().enumerate() {
+            // The instances' own are there anyway.
+            if group.name == "background" || chance.one_in(if group.safe { 2 } else { 4 }) {
+                continue;
+            }
+            let most = if group.safe { 1 } else { *chance.pick(self.sizes) };
+            for _ in 0..chance.between(1, most) {
+                let inst = u32::try_from(chance.between(1, self.instances.into())).expect("small");
+                base.long_there(inst, at, *chance.pick(&[30, 500, 1_700, 4_000, 15_000]));
+            }
+        }
+        base
+    }
+
+    /// Whether clients come back when their sessions are ended.
+    pub(crate) fn reconnects(&self) -> bool {
+        self.endings.reconnects.is_some()
+    }
+}
+
+impl Limits {
+    fn draw(chance: &mut Chance) -> Limits {
+        let mut some = |low, high| usize::try_from(chance.between(low, high)).expect("small");
+        let (per_cycle, per_hour, per_day) = (some(1, 6), some(6, 30), some(10, 40));
+        let (respawns, parallel) = (some(1, 3), some(1, 4));
+        Limits {
+            per_cycle,
+            per_hour,
+            per_day: chance.one_in(4).then_some(per_day),
+            // An open breaker would keep most runs from doing anything at all.
+            share: if chance.one_in(6) { 30 } else { 100 },
+            respawns,
+            parallel,
+        }
+    }
+}
+
+impl Entry {
+    fn draw(chance: &mut Chance, (base, version): (usize, usize), poll: i64, package: bool) -> Entry {
+        let prefix = ["a", "b"][version];
+        let rules = (0..chance.between(1, 4))
+            .map(|at| Rule::draw(chance, format!("{prefix}{at}")))
             .collect();
-        if !limits.is_empty() {
-            writeln!(text, "    limits: {{{}}}", limits.join(", ")).expect("a string");
+        Entry {
+            version,
+            base,
+            armed: true,
+            rules,
+            limits: Limits::draw(chance),
+            blackout: chance.one_in(6).then(|| (chance.some(0, 23), chance.some(1, 9))),
+            poll,
+            package,
         }
-        if self.hold > 0 {
-            writeln!(text, "    for: {}s", self.hold).expect("a string");
+    }
+
+    /// In the configuration's language.
+    fn text(&self, name: &str, base: &BaseSpec) -> String {
+        let Limits {
+            per_cycle,
+            per_hour,
+            per_day,
+            share,
+            respawns,
+            parallel,
+        } = self.limits;
+        let per_day = per_day.map_or(String::new(), |day| format!("per_day: {day}, "));
+        let mut text = format!(
+            "  - name: {name}\n    connect: //sim/{}\n    driver: thin\n    user: reaper\n    password: {{file: /nowhere}}\n    \
+             armed: {}\n    poll: {}s\n    limits: {{per_cycle: {per_cycle}, per_hour: {per_hour}, {per_day}share: {share}%, undo_records: \
+             100000, respawns: {respawns}, parallel: {parallel}}}\n",
+            base.name, self.armed, self.poll
+        );
+        if self.package {
+            text.push_str("    via: package\n");
         }
-        if self.keeps {
-            text.push_str("    keep: {at_least: 2, per: [username]}\n");
+        if let Some((from, hours)) = self.blackout {
+            writeln!(
+                text,
+                "    blackouts: [{{cron: '0 {from} * * *', for: {hours}h, reason: a backup}}]"
+            )
+            .expect("a string");
         }
-        writeln!(text, "    action: {}", self.action).expect("a string");
         text
     }
-
-    /// Whether a session deserves it, and has for as long as `for:` asks, by the database's own truth.
-    pub(crate) fn wants(&self, session: &SessionView, now: NaiveDateTime) -> bool {
-        // `for:` is served by snapshots, and who works between two of them is not seen at it.
-        let hold = if session.group.as_deref() == Some("pool") {
-            0
-        } else {
-            self.hold
-        };
-        let longer = self.longer_than + hold;
-        let since_call = session.last_call_et > self.longer_than && session.last_call_et >= longer;
-        let idle = session.status == "INACTIVE" && since_call;
-        let account = session.username.as_deref();
-        match self.wanted {
-            Wanted::Idle => idle && !session.in_transaction,
-            Wanted::IdleInTransaction => idle && session.in_transaction,
-            Wanted::Running => {
-                session.status == "ACTIVE" && since_call && matches!(account, Some("APP" | "REPORTS" | "CRM"))
-            }
-            Wanted::Everybody => (now - session.logon_time).num_seconds() >= longer,
-            // Who waits for whom is not in the view; being idle is the part of the condition that is.
-            Wanted::Blockers => idle,
-            Wanted::OneAccount => idle && account == Some("APP"),
-        }
-    }
-
-    /// Whether a session that it wants is still wanted when it is looked at some time later: one that works every few minutes
-    /// need never be idle in the moment of a look, let alone at two in succession, as `for:` asks.
-    pub(crate) fn finds_surely(&self, session: &SessionView) -> bool {
-        self.wanted == Wanted::Everybody || session.group.as_deref() != Some("pool")
-    }
-
-    /// Whether it ends sessions, and all of those it wants: the checks may expect them gone.
-    pub(crate) fn ends_all_it_wants(&self) -> bool {
-        let certain = match self.wanted {
-            Wanted::Idle | Wanted::Everybody | Wanted::OneAccount => true,
-            Wanted::IdleInTransaction | Wanted::Running => true,
-            Wanted::Blockers => false,
-        };
-        // Without its client a simulated session never ends its transaction.
-        certain
-            && self.enforces
-            && !self.keeps
-            && matches!(self.action, "kill" | "kill immediate" | "disconnect immediate")
-    }
 }
 
-/// Whether nobody may ever touch the session.
-pub(crate) fn is_safe(session: &SessionView) -> bool {
-    let program = session.program.as_deref().unwrap_or_default();
-    session.background
-        || session.group.as_deref().is_some_and(|group| group.starts_with("safe"))
-        || session.username.as_deref().is_none_or(|name| name == REAPER)
-        || program.contains("(P0")
-        || matches!(session.status, "KILLED" | "CACHED")
-        || session.group.as_deref() == Some("large-undo") && session.in_transaction
-}
-
-/// The policies as the daemon loads them.
-pub(crate) fn load(rules: &[Rule]) -> PolicySet {
-    let mut text = String::from(
-        "exemptions:\n  - {when: username = VIP, reason: the board, owner: dba, until: 2030-12-31}\npolicies:\n",
-    );
-    for rule in rules {
-        text.push_str(&rule.text());
-    }
-    let files = [("policies.yaml".to_owned(), text.clone().into_bytes())];
-    let day = "2026-11-23".parse().expect("a day");
-    let loaded = orareaper::policy::check_files(&files, day, chrono_tz::UTC);
-    loaded.set.unwrap_or_else(|| {
+impl Entry {
+    /// As the daemon reads it from its configuration.
+    fn load(&self, name: &str, base: &BaseSpec) -> config::DatabaseConfig {
+        let text = format!(
+            "policies: [policies.yaml]\nstate: /nowhere\ndatabases:\n{}",
+            self.text(name, base)
+        );
+        let loaded = config::check("orareaper.yaml", text.as_bytes(), Path::new("/"));
         let problems: Vec<String> = loaded.diagnostics.iter().map(|problem| problem.render(false)).collect();
-        panic!("{}\n{text}", problems.join("\n"))
-    })
+        let config = loaded
+            .config
+            .unwrap_or_else(|| panic!("{}\n{text}", problems.join("\n")));
+        config.databases.into_iter().next().expect("it is the only one")
+    }
+}
+
+/// So many seeds in succession have the same setting, because loading policies costs more than a run.
+pub(crate) const ALIKE: u64 = 5;
+
+thread_local! {
+    /// The newest one of this thread.
+    static NEWEST: RefCell<Option<(u64, Arc<Setting>)>> = const { RefCell::new(None) };
 }
 
 impl Setting {
-    /// Draws one.
-    pub(crate) fn draw(seed: u64, chance: &mut Chance) -> Setting {
-        let instances = u32::try_from(chance.between(1, 3)).expect("small");
-        let reconnecting = chance.one_in(3);
-        let text = scenario(seed, instances, reconnecting, chance);
-        let scenario = Scenario::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-        let mut set = |prefix: &str| -> Vec<Rule> {
-            (0..chance.between(2, 5))
-                .map(|number| Rule::draw(chance, format!("{prefix}{number}")))
-                .collect()
-        };
-        let sets = [set("a"), set("b")];
-        let small = |chance: &mut Chance, low, high| u32::try_from(chance.between(low, high)).expect("small");
-        let limits = Limits {
-            per_cycle: Some(small(chance, 1, 6)),
-            per_hour: Some(small(chance, 6, 30)),
-            per_day: None,
-            // An open breaker would keep most runs from doing anything at all.
-            share: Some(if chance.one_in(6) { 30 } else { 100 }),
-            undo_records: Some(100_000),
-            respawns: None,
-            parallel: u32::try_from(1 + seed % 4).ok(),
-        };
+    /// The one of a seed.
+    pub(crate) fn of(seed: u64) -> Arc<Setting> {
+        let number = seed / ALIKE;
+        NEWEST.with_borrow_mut(|newest| match newest {
+            Some((of, setting)) if *of == number => Arc::clone(setting),
+            _ => {
+                let setting = Arc::new(Setting::draw(&mut Chance::of(number)));
+                *newest = Some((number, Arc::clone(&setting)));
+                setting
+            }
+        })
+    }
+
+    fn draw(chance: &mut Chance) -> Setting {
+        let count = usize::try_from(*chance.pick(&[1_u64, 1, 1, 2, 3])).expect("small");
+        let bases: Vec<BaseSpec> = NAMES[..count].iter().map(|name| BaseSpec::draw(chance, name)).collect();
+        let mut leads: Vec<usize> = (0..count).collect();
+        if chance.one_in(5) {
+            // Two entries for one database.
+            leads.push(0);
+        }
+        let poll = *chance.pick(&[15, 60, 120]);
+        let mut entries = Vec::new();
+        for base in leads {
+            let package = chance.one_in(4);
+            let says = [0, 1].map(|version| Entry::draw(chance, (base, version), poll, package));
+            entries.push(EntrySpec::new(entries.len(), says, &bases[base]));
+        }
         Setting {
-            scenario,
-            instances,
-            reconnecting,
-            sets,
-            poll: Duration::from_secs(*chance.pick(&[15, 60, 120])),
-            limits,
+            bases,
+            entries,
+            restless: *chance.pick(&[10, 25, 60, 200]),
         }
     }
-}
 
-/// Groups of sessions: name, at most so many, and what they are like.
-const GROUPS: &[(&str, u64, &str)] = &[
-    (
-        "pool",
-        6,
-        "user: APP, program: JDBC Thin Client, cycle: {busy: 1s..20s, idle: 5s..3m}",
-    ),
-    ("idle", 25, "user: APP, program: JDBC Thin Client, idle: 1m..5h"),
-    ("tools", 8, "user: CRM, program: SQL Developer, idle: 1m..5h"),
-    (
-        "walked-away",
-        3,
-        "user: CRM, program: Toad.exe, idle: 5m..3h, transaction: {age: 4h, undo_records: 1..5000}",
-    ),
-    (
-        "waiting",
-        3,
-        "user: CRM, program: JDBC Thin Client, active: 2m..90m, blocked_by: walked-away",
-    ),
-    ("reports", 6, "user: REPORTS, program: python3, active: 5m..5h"),
-    (
-        "parallel",
-        1,
-        "user: REPORTS, program: sqlplus, active: 20m..5h, px_servers: 2",
-    ),
-    (
-        "later",
-        3,
-        "user: APP, program: JDBC Thin Client, idle: 1m..2h, later: true",
-    ),
-    ("safe-exempt", 2, "user: VIP, program: SQL Developer, idle: 1m..5h"),
-    ("safe-sys", 2, "user: SYS, program: sqlplus, idle: 1m..5h"),
-    ("safe-monitor", 1, "user: DBSNMP, program: emagent, idle: 1m..5h"),
-    (
-        "safe-maintained",
-        1,
-        "user: ORDS_METADATA, program: JDBC Thin Client, idle: 1m..5h",
-    ),
-    (
-        "safe-backup",
-        2,
-        "user: APP, program: 'rman@{host} (TNS V1-V3)', idle: 1m..5h",
-    ),
-    (
-        "safe-job",
-        2,
-        "user: APP, program: 'oracle@{host} (J001)', active: 5m..5h",
-    ),
-    (
-        "safe-capture",
-        1,
-        "user: APP, program: 'extract@{host} (TNS V1-V3)', idle: 1m..5h",
-    ),
-    (
-        "xa",
-        1,
-        "user: APP, program: JDBC Thin Client, idle: 1m..5h, parked: cached",
-    ),
-    (
-        "large-undo",
-        1,
-        "user: APP, program: JDBC Thin Client, idle: 1m..5h, transaction: {age: 6h, undo_records: 200000}",
-    ),
-    ("safe-own", 1, "user: REAPER, program: sqlplus, idle: 1m..5h"),
-];
-
-/// What may become of a group's sessions when they are killed.
-const WHEN_KILLED: &[&str] = &[
-    "{}",
-    "{marked: true, lingers: 3m}",
-    "{lingers: 90s}",
-    "{notices: 20m, rollback: 20}",
-    "{notices: 5s, rollback: 500}",
-    RECONNECTS,
-];
-
-/// Its client comes back.
-const RECONNECTS: &str = "{reconnects: 5s..2m}";
-
-fn scenario(seed: u64, instances: u32, reconnecting: bool, chance: &mut Chance) -> String {
-    let mut text = format!(
-        "release: {}\nseed: {seed}\nstarts: 2026-11-23T08:00:00\nspeed: 0\ndatabase: {{name: SIM}}\ninstances:\n",
-        chance.pick(&["19.22.0.0.0", "23.6.0.0.0", "12.2.0.1.0"])
-    );
-    for number in 1..=instances {
-        writeln!(text, "  - {{number: {number}, name: sim{number}, host: host{number}}}").expect("a string");
+    /// The name of an entry.
+    pub(crate) fn name(at: usize) -> String {
+        format!("entry{at}")
     }
-    text.push_str(
-        "accounts:\n  REAPER: {password: reaper}\n  DBSNMP: {password: x, oracle_maintained: true}\n  \
-         ORDS_METADATA: {password: x, oracle_maintained: true}\n",
-    );
-    text.push_str("sessions:\n");
-    for (name, most, rest) in GROUPS {
-        let count = chance.between(1, *most);
-        let killed = *chance.pick(WHEN_KILLED);
-        let killed = if killed == RECONNECTS && !reconnecting {
-            "{}"
-        } else {
-            killed
-        };
-        writeln!(
-            text,
-            "  - {{name: {name}, count: {count}, when_killed: {killed}, {rest}}}"
-        )
-        .expect("a string");
-    }
-    text.push_str("events:\n");
-    for event in ["spawn: later", "wake: idle", "wake: tools"] {
-        writeln!(text, "  - {{at: {}m, {event}}}", chance.between(3, 60)).expect("a string");
-    }
-    text
 }

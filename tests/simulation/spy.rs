@@ -1,45 +1,83 @@
-//! A watcher that compares what the daemon reports with the state of the simulated database, and passes it on.
+//! Between the daemon and its journal and log: what the daemon decides and writes down is shown to the judge, and passed on.
 
-use std::sync::Arc;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use orareaper::actuator::carry_out::{Answered, Intending, Witness};
 use orareaper::daemon::database::{CycleView, Watcher};
 use orareaper::daemon::pause::{Pause, Switch};
 use orareaper::daemon::standby::ConnectionState;
-use orareaper::daemon::watcher::EventWatcher;
+use orareaper::daemon::watcher::{Clerk, EventWatcher};
+use orareaper::decide::cycle::Done;
+use orareaper::decide::in_force::RunMode;
+use orareaper::decide::outcome::Outcome;
 use orareaper::decide::verify::Proof;
+use orareaper::journal;
 use orareaper::oracle::Error;
 
-use super::steps::{Shared, lock};
+use super::base::Key;
+use super::memory::Begun;
+use super::part::{Part, key_of};
+use super::stage::{Stage, Who};
 
 /// Holds what the daemon says against the truth, and passes it on to the daemon's own watcher.
 pub(crate) struct Spy {
     pub(crate) inner: EventWatcher,
-    pub(crate) truth: Shared,
+    pub(crate) stage: Weak<Stage>,
+    pub(crate) entry: usize,
     pub(crate) switch: Arc<Switch>,
+}
+
+impl Spy {
+    fn judge(&self, view: &CycleView<'_>) {
+        let stage = self.stage.upgrade().expect("the run goes on");
+        let bases = stage.bases();
+        let mut judge = stage.judge();
+        let judge = &mut *judge;
+        let entry = judge.entries[self.entry].as_ref().expect("it is configured");
+        let base = &bases[entry.base];
+        for verification in view.cycle.verified.iter().filter(|it| it.proof == Proof::Gone) {
+            let key = key_of(verification.key);
+            assert!(base.find(key).is_none(), "{key:?} is said to be gone");
+        }
+        // Whoever is not in a complete snapshot is not waited for any longer.
+        let snapshot = &view.polled.snapshot;
+        for (key, followed) in view.memory.following.iter() {
+            let is_gone = snapshot.is_complete(key.inst_id) && snapshot.find(*key).is_none();
+            assert!(!is_gone, "{key} is gone and not verified: {followed:?}");
+        }
+        let memory = &mut judge.memory[self.entry];
+        if judge.paused {
+            // None of an earlier cycle, nor of this one, may be acted on any more.
+            judge.saw_pause[self.entry] = memory.cycles() + 1;
+        }
+        memory.cycle(&entry.rules, entry.poll, &judge.sent);
+        let acted = |policy: &str, key: Key| {
+            let of_it =
+                |sent: &&super::memory::Sent| sent.policy == policy && sent.key == key && sent.entry == self.entry;
+            judge.sent.iter().any(|sent| of_it(&sent) && sent.told.is_followed())
+        };
+        let warrants = view.cycle.ruling.warrants.iter();
+        let taken: Vec<(String, Key, bool)> = warrants
+            .map(|warrant| {
+                assert!(snapshot.is_complete(warrant.key().inst_id), "its instance was not read");
+                let (policy, key) = (warrant.policy().name.to_string(), key_of(warrant.key()));
+                let first = warrant.mode() == RunMode::Enforce && !acted(&policy, key);
+                (policy, key, first)
+            })
+            .collect();
+        memory.gives(taken.iter().map(|(policy, key, _)| (policy.clone(), *key)));
+        if let Err(why) = memory.check_warrants(&entry.rules, entry.limits.share, &taken) {
+            panic!("{why}: {entry:?}");
+        }
+    }
 }
 
 impl Watcher for Spy {
     fn cycle(&mut self, view: &CycleView<'_>) {
-        for verification in &view.cycle.verified {
-            if verification.proof == Proof::Gone {
-                lock(&self.truth).is_gone(verification.key);
-            }
-        }
-        // From the first complete snapshot on, also after a crash: whoever is not in it is not waited for any longer.
-        let snapshot = &view.polled.snapshot;
-        let all_known = (0..snapshot.rows()).all(|row| snapshot.key(row).is_some());
-        for (key, followed) in view.memory.following.iter() {
-            let is_gone = all_known && snapshot.is_complete(key.inst_id) && snapshot.find(*key).is_none();
-            assert!(!is_gone, "{key} is gone and not verified: {followed:?}");
-        }
-        for warrant in &view.cycle.ruling.warrants {
-            let inst_id = warrant.key().inst_id;
-            assert!(
-                view.polled.snapshot.is_complete(inst_id),
-                "instance {inst_id} was not read"
-            );
-        }
+        self.judge(view);
         self.inner.cycle(view);
     }
 
@@ -59,7 +97,7 @@ impl Watcher for Spy {
         self.inner.unsupported(database, policy, why);
     }
 
-    fn done(&mut self, database: &str, done: &orareaper::decide::cycle::Done) {
+    fn done(&mut self, database: &str, done: &Done) {
         self.inner.done(database, done);
     }
 
@@ -91,5 +129,99 @@ impl Watcher for Spy {
         // The daemon's own loop is told by a thread that looks all the time.
         self.switch.look();
         self.inner.paused()
+    }
+}
+
+/// Writes actions down as the daemon does, watched, on a disk that may be full, in a daemon that may crash.
+pub(crate) struct Desk<'a> {
+    clerk: Clerk,
+    stage: &'a Stage,
+    who: Who,
+    journal: PathBuf,
+}
+
+impl<'a> Desk<'a> {
+    pub(crate) fn new(stage: &'a Stage, part: &Part, number: usize) -> Desk<'a> {
+        Desk {
+            clerk: Clerk::new((&part.name, &part.place), stage.sink()),
+            stage,
+            who: Who::Actor(part.at, number),
+            journal: journal::file(stage.state.path(), 0),
+        }
+    }
+
+    /// Whether the journal ends with this intent, whole.
+    fn is_on_disk(&self, id: u64) -> bool {
+        let text = std::fs::read(&self.journal).expect("a journal");
+        let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(8192)..]).into_owned();
+        let wanted = format!("\"id\":{id},");
+        let last = tail.lines().last().unwrap_or_default();
+        tail.ends_with('\n') && last.contains("\"intent\"") && last.contains(&wanted)
+    }
+}
+
+impl Witness for Desk<'_> {
+    fn abandon(&mut self, why: &str) -> Vec<Done> {
+        self.clerk.abandon(why)
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.clerk.next_id()
+    }
+
+    fn intend(&mut self, intending: &Intending<'_>) -> io::Result<()> {
+        self.stage.may_crash(1);
+        if !self.stage.is_calm() && self.stage.one_in(60) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.clerk.intend(intending)?;
+        let id = intending.action_id;
+        assert!(self.is_on_disk(id), "intent {id} is not on the disk");
+        let warrant = intending.warrant;
+        let issued = warrant.issued().timestamp();
+        {
+            let mut judge = self.stage.judge();
+            let (key, policy) = (key_of(warrant.key()), warrant.policy().name.to_string());
+            let taken = judge.memory[self.who.entry()].takes(&policy, key, issued);
+            let (cycle, began) = taken.expect("a warrant that a cycle gave");
+            let begun = Begun {
+                id,
+                key,
+                policy,
+                enforces: warrant.mode() == RunMode::Enforce,
+                issued,
+                asked: began.asked,
+                read: began.read,
+                cycle,
+                sent: false,
+                seen: None,
+                there: None,
+                gauged: None,
+            };
+            judge.begin(self.who, begun);
+        }
+        self.stage.may_crash(1);
+        Ok(())
+    }
+
+    fn answered(&mut self, answered: &Answered<'_>) {
+        self.stage.may_crash(1);
+        {
+            let bases = self.stage.bases();
+            let judge = self.stage.judge();
+            judge.answered(
+                self.who,
+                &bases,
+                answered.outcome,
+                answered.code,
+                answered.statement.is_some(),
+            );
+        }
+        self.clerk.answered(answered);
+        self.stage.may_crash(1);
+    }
+
+    fn unused(&mut self, unused: &Intending<'_>, outcome: Outcome, why: &str) {
+        self.clerk.unused(unused, outcome, why);
     }
 }

@@ -22,15 +22,17 @@ use orareaper::systemd::Heartbeat;
 use orasim::{Clause, KillRecord, Server, World};
 
 use super::chance::Chance;
-use super::setting::{REAPER, Rule, Setting, is_safe, load};
-use super::steps::NAME;
-use super::trouble::Trouble;
+use super::threads_setting::{REAPER, Rule, Setting, is_safe, load};
+use super::threads_trouble::Trouble;
+
+/// The configured name.
+const NAME: &str = "sim";
 
 /// Simulated seconds a second.
 const SPEED: u32 = 120;
 
 /// How often something is done to a database, at least: some four seconds of its trouble.
-const STEPS: usize = 36;
+const STEPS: usize = 32;
 
 /// How long a statement is waited for. A seed that sends none by then is none that can.
 const PATIENCE: Duration = Duration::from_secs(120);

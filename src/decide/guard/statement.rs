@@ -49,7 +49,7 @@ pub struct Statement {
 impl Statement {
     /// In Oracle's words.
     #[must_use]
-    pub(crate) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         self.wording.text()
     }
 

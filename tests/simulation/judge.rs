@@ -1,0 +1,464 @@
+//! The judge: holds every statement, as it is sent, against the state of the simulated database at that moment.
+//!
+//! It knows nothing of the daemon's snapshots, plans and memory. What it needs to know of the past (how long a condition has held,
+//! what was sent before) it takes down itself, from the database, when the daemon reads it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use orareaper::decide::outcome::Outcome;
+
+use super::base::{Base, Clause, Key};
+use super::groups::GROUPS;
+use super::memory::{Begun, EntryMemory, Sent, Told, clients};
+use super::rules::Rule;
+use super::stage::Who;
+use super::statements::{Asked, is_safe};
+use super::views::{Asking, is_within};
+
+/// What an entry of the configuration says now.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// Which of its two versions it is.
+    pub(crate) version: usize,
+    pub(crate) base: usize,
+    pub(crate) armed: bool,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) limits: Limits,
+    /// Hours of the day: from, and how many.
+    pub(crate) blackout: Option<(i64, i64)>,
+    pub(crate) poll: i64,
+    pub(crate) package: bool,
+}
+
+/// The limits of all policies of an entry together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) per_cycle: usize,
+    pub(crate) per_hour: usize,
+    pub(crate) per_day: Option<usize>,
+    pub(crate) share: usize,
+    pub(crate) respawns: usize,
+    pub(crate) parallel: usize,
+}
+
+/// What a connection reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Read<'a> {
+    /// A snapshot begins; it was asked for at this time.
+    Begins(&'a Base, i64),
+    /// All sessions, or those on one seat.
+    Sessions(&'a Asking<'a>, Option<(u32, u32)>),
+    /// How much the instances use.
+    Limits(&'a Asking<'a>),
+}
+
+/// What is known of a run from outside the daemon.
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    /// What each entry is configured to do; none where it is not configured any more.
+    pub(crate) entries: Vec<Option<Entry>>,
+    pub(crate) memory: Vec<EntryMemory>,
+    pub(crate) paused: bool,
+    /// In which cycle a loop last saw a pause, by entry.
+    pub(crate) saw_pause: Vec<usize>,
+    /// The host's time of day minus true time.
+    pub(crate) host_offset: i64,
+    pub(crate) sent: Vec<Sent>,
+    /// Every policy of each entry, loaded or not.
+    pub(crate) all_rules: Vec<Vec<Rule>>,
+    /// The database of each entry.
+    pub(crate) base_of: Vec<usize>,
+}
+
+/// A plain KILL waits for so long, and whoever sends it has to wait for longer.
+const KILL_WAITS: u64 = 60;
+
+const MINUTE: i64 = 60;
+pub(crate) const HOUR: i64 = 3_600;
+const DAY: i64 = 24 * HOUR;
+
+macro_rules! must {
+    ($so:expr, $($why:tt)*) => {
+        if !$so {
+            return Err(format!($($why)*));
+        }
+    };
+}
+
+impl Judge {
+    /// Takes note of what the daemon reads of a database.
+    pub(crate) fn reads(&mut self, who: Who, read: Read<'_>) {
+        let Some(Some(entry)) = self.entries.get(who.entry()) else {
+            return;
+        };
+        let memory = &mut self.memory[who.entry()];
+        match (who, read) {
+            (Who::Poller(_), Read::Begins(base, asked)) => memory.begins(asked, base.now, base.clock()),
+            (Who::Poller(_), Read::Sessions(asking, None)) => memory.looks(&self.all_rules[who.entry()], asking),
+            (Who::Poller(_), Read::Sessions(_, Some(_))) => {}
+            (Who::Poller(_), Read::Limits(asking)) => memory.gauges(asking),
+            (Who::Actor(_, number), Read::Sessions(asking, seat)) => {
+                if let Some(begun) = memory.begun.get_mut(&number) {
+                    begun.looks(&entry.rules, asking, seat);
+                }
+            }
+            (Who::Actor(_, number), Read::Limits(asking)) => {
+                if let Some(begun) = memory.begun.get_mut(&number) {
+                    begun.gauged = super::memory::used(asking);
+                }
+            }
+            (Who::Actor(..), Read::Begins(..)) => {}
+        }
+    }
+
+    /// An intent is on the disk.
+    pub(crate) fn begin(&mut self, who: Who, begun: Begun) {
+        let Who::Actor(entry, number) = who else {
+            panic!("{who:?} acts")
+        };
+        self.memory[entry].begun.insert(number, begun);
+    }
+
+    /// A statement is sent: whether it may be, by what the database itself shows.
+    pub(crate) fn sends(&mut self, who: Who, base: &Base, asked: &Asked, limit: Duration) {
+        let Who::Actor(entry, number) = who else {
+            panic!("{who:?} sends {asked:?}")
+        };
+        let begun = self.memory[entry].begun.get(&number).cloned();
+        let begun = begun.unwrap_or_else(|| panic!("sent without an intent: {asked:?}"));
+        if let Err(why) = self.check(entry, base, &begun, asked, limit) {
+            let earlier: Vec<&Sent> = self
+                .sent
+                .iter()
+                .rev()
+                .filter(|sent| sent.entry == entry)
+                .take(4)
+                .collect();
+            panic!(
+                "{why}: {asked:?} by {begun:?} of {:?} on {:?} after {earlier:#?}",
+                self.entries[entry],
+                base.find(begun.key)
+            );
+        }
+        let hit = base.on_seat(asked.seat.0, asked.seat.1, asked.seat.2);
+        self.sent.push(Sent {
+            entry,
+            base: self.entries[entry].as_ref().expect("it was checked").base,
+            number,
+            policy: begun.policy.clone(),
+            key: begun.key,
+            clause: asked.clause,
+            id: begun.id,
+            cycle: begun.cycle,
+            read: begun.read,
+            at: base.now,
+            told: Told::Nothing,
+            under_way: true,
+            ended: base.now,
+            clients: hit.and_then(|hit| hit.group).map(clients),
+        });
+        self.memory[entry].begun.get_mut(&number).expect("it is begun").sent = true;
+    }
+
+    /// What the daemon is told of it.
+    pub(crate) fn told(&mut self, who: Who, code: Option<u32>) {
+        let Who::Actor(entry, number) = who else {
+            panic!("{who:?} is told")
+        };
+        let mut newest = self.sent.iter_mut().rev();
+        let sent = newest
+            .find(|sent| (sent.entry, sent.number) == (entry, number))
+            .expect("it was sent");
+        sent.told = code.map_or(Told::Nothing, Told::of);
+    }
+
+    /// What the daemon makes of an action.
+    pub(crate) fn answered(&self, who: Who, bases: &[Base], outcome: Outcome, code: Option<u32>, stated: bool) {
+        let Who::Actor(at, number) = who else {
+            panic!("{who:?} acts")
+        };
+        let begun = &self.memory[at].begun[&number];
+        let of_it = |sent: &&Sent| (sent.entry, sent.number, sent.id) == (at, number, begun.id);
+        let sent = self.sent.iter().rev().find(of_it).filter(|_| begun.sent);
+        assert!(stated || !begun.sent, "it was sent, and is said not to be: {begun:?}");
+        assert!(begun.enforces || !begun.sent, "a rehearsal sent something: {begun:?}");
+        match (sent, outcome) {
+            (None, Outcome::AlreadyGone) => {
+                let base = self.base_of.get(at).copied().unwrap_or(0);
+                assert!(
+                    bases[base].find(begun.key).is_none(),
+                    "it is said to be gone: {begun:?}"
+                );
+            }
+            (Some(sent), _) => assert_eq!(
+                sent.told.is_followed(),
+                outcome.is_followed(),
+                "{sent:?} was answered {code:?}, and that counts as {outcome}"
+            ),
+            (None, _) => assert!(
+                !outcome.is_followed() || outcome == Outcome::Assumed,
+                "{outcome} of nothing"
+            ),
+        }
+    }
+
+    /// An action has ended.
+    pub(crate) fn ended(&mut self, entry: usize, number: usize, now: i64) {
+        self.memory[entry].begun.remove(&number);
+        let of_it = |sent: &&mut Sent| sent.under_way && (sent.entry, sent.number) == (entry, number);
+        for sent in self.sent.iter_mut().filter(of_it) {
+            (sent.under_way, sent.ended) = (false, now);
+        }
+    }
+
+    fn check(&self, at: usize, base: &Base, begun: &Begun, asked: &Asked, limit: Duration) -> Result<(), String> {
+        let entry = self.entries[at].as_ref().ok_or("of an entry that is gone")?;
+        let rule = entry
+            .rules
+            .iter()
+            .find(|rule| rule.name == begun.policy)
+            .ok_or("nobody's policy")?;
+        must!(!begun.sent, "a second statement for one warrant");
+        must!(
+            asked.seat == (begun.key.inst, begun.key.sid, begun.key.serial),
+            "it names another session than its intent"
+        );
+        must!(
+            asked.by_package.is_some() == entry.package,
+            "not in the way that is configured"
+        );
+        must!(
+            asked.by_package.is_none_or(|logon| logon == begun.key.logon),
+            "the package is told another LOGON_TIME"
+        );
+        must!(begun.enforces && rule.enforces, "a policy that rehearses");
+        must!(entry.armed, "the database is not armed");
+        must!(!self.paused, "it is paused");
+        must!(
+            self.saw_pause[at] <= begun.cycle,
+            "its loop has seen a pause since its snapshot"
+        );
+        let clocks = [base.clock(), base.now + self.host_offset];
+        let dark = |(from, hours)| clocks.iter().any(|clock| is_within(*clock, from, hours));
+        must!(!entry.blackout.is_some_and(dark), "in a blackout");
+        let age = base.now - begun.asked;
+        must!(age <= 2 * entry.poll, "{age} s after its snapshot");
+        let waits = asked.clause != Clause::CancelSql;
+        must!(
+            !waits || limit.as_secs() > KILL_WAITS,
+            "it would not wait for its victim"
+        );
+        let escalates = self.rung(at, base, begun, rule, asked.clause)?;
+        if !escalates {
+            self.check_schedule(at, base, begun, rule)?;
+            self.check_others(at, base, begun, rule)?;
+        }
+        self.check_session(begun, rule, asked, escalates)?;
+        self.check_budgets(at, entry, rule, begun)?;
+        if escalates {
+            // It completes an earlier action, so a group that refills does not stop it.
+            return Ok(());
+        }
+        let clients = base.find(begun.key).and_then(|hit| hit.group).map(clients);
+        self.memory[at].is_left_alone(rule, entry.limits.respawns, begun, clients)
+    }
+
+    /// Whether the session itself deserves it now.
+    fn check_session(&self, begun: &Begun, rule: &Rule, asked: &Asked, escalates: bool) -> Result<(), String> {
+        let seen = begun.seen.as_ref().ok_or("it was not read again, or was gone then")?;
+        // What changes between the reading and the statement is a window of some round trips.
+        let hit = &seen.session;
+        must!(!is_safe(hit), "a protected session: {hit:?}");
+        must!(hit.mark.is_none() || escalates, "it is dying already: {hit:?}");
+        must!(
+            seen.wanted || hit.mark.is_some(),
+            "the policy does not want it: {hit:?}"
+        );
+        let used = seen.at - hit.since;
+        if !escalates && rule.is_about_work() {
+            let busy_pool = GROUPS[hit.group.expect("nobody's own")].name == "pool";
+            // `for:` is served by snapshots, and who works between two of them is not seen at it.
+            must!(
+                busy_pool || used >= rule.hold,
+                "it was used {used} s ago and has to be still for {}",
+                rule.hold
+            );
+        }
+        if asked.clause == Clause::CancelSql {
+            let sql_id = asked.sql_id.as_deref();
+            must!(hit.sql_id() == sql_id || sql_id.is_some(), "no statement is named");
+        }
+        Ok(())
+    }
+
+    /// Whether it is the next rung of the ladder, on a session that this policy has acted on. Nothing else may act on one a second
+    /// time, unless the action before came to nothing.
+    fn rung(&self, at: usize, base: &Base, begun: &Begun, rule: &Rule, clause: Clause) -> Result<bool, String> {
+        let before: Vec<&Sent> = self
+            .sent
+            .iter()
+            .filter(|sent| sent.entry == at && sent.key == begun.key)
+            .collect();
+        must!(
+            before.iter().all(|sent| !sent.under_way),
+            "another action on it is under way: {before:?}"
+        );
+        must!(
+            before.iter().all(|sent| sent.cycle < begun.cycle),
+            "twice in one cycle: {before:?}"
+        );
+        let Some(last) = before.last() else {
+            must!(clause == rule.action, "its policy begins with {:?}", rule.action);
+            return Ok(false);
+        };
+        let apart = begun.read - last.read;
+        let lies = base.find(begun.key).is_some_and(|session| session.mark.is_some());
+        if last.told.is_followed() && last.policy == rule.name {
+            let ladder: Vec<Clause> = [rule.action]
+                .into_iter()
+                .chain(rule.escalate.iter().map(|rung| rung.1))
+                .collect();
+            let on = ladder.iter().position(|clause| *clause == last.clause);
+            if let Some((after, next)) = on.and_then(|on| rule.escalate.get(on)) {
+                let again = last.told == Told::Nothing || matches!(last.told, Told::Unknown);
+                let fits = clause == *next && (!again || lies) || clause == last.clause && again && !lies;
+                if fits && apart >= *after {
+                    return Ok(true);
+                }
+            }
+        }
+        match last.told {
+            Told::Accepted => must!(
+                last.clause == Clause::CancelSql || apart >= HOUR,
+                "again, {apart} s after {last:?}"
+            ),
+            Told::Unknown | Told::Nothing => {
+                let is_kill = matches!(last.clause, Clause::Kill | Clause::KillImmediate | Clause::KillForce);
+                // A snapshot a minute later shows whether a kill was carried out.
+                let shows = is_kill && !lies && apart >= MINUTE;
+                must!(
+                    last.clause == Clause::CancelSql || apart >= HOUR || shows,
+                    "again, {apart} s after {last:?}"
+                );
+            }
+            Told::Failed => must!(apart >= MINUTE, "again {apart} s after it failed"),
+            Told::Gone | Told::Spared => {}
+        }
+        must!(
+            clause == rule.action,
+            "its policy begins with {:?}, and {last:?} was no rung",
+            rule.action
+        );
+        Ok(false)
+    }
+
+    fn check_schedule(&self, at: usize, base: &Base, begun: &Begun, rule: &Rule) -> Result<(), String> {
+        let Some((from, hours)) = rule.hours else { return Ok(()) };
+        let ticks = |since: i64, until: i64| {
+            let first = (since + 1).div_euclid(60) * 60 + if (since + 1).rem_euclid(60) > 0 { 60 } else { 0 };
+            (first..=until).step_by(60).any(|tick| is_within(tick, from, hours))
+        };
+        let poll = self.entries[at].as_ref().map_or(0, |entry| entry.poll);
+        let issued = begun.issued;
+        must!(ticks(issued - 4 * poll.max(60), issued), "its snapshot is off schedule");
+        let stretch = ticks(issued - 60, issued) && ticks(issued - 120, issued - 60);
+        must!(
+            !stretch || ticks(base.clock() - 60, base.clock()),
+            "its schedule is over"
+        );
+        Ok(())
+    }
+
+    /// Floors and gates, by what the connection that acts has read for this action.
+    fn check_others(&self, at: usize, base: &Base, begun: &Begun, rule: &Rule) -> Result<(), String> {
+        let going = |key: &Key| {
+            let of_it = |sent: &&Sent| sent.entry == at && sent.key == *key && *key != begun.key;
+            let mut of_it = self.sent.iter().filter(of_it);
+            of_it.any(|sent| {
+                sent.under_way
+                    || sent.told.is_followed() && sent.clause != Clause::CancelSql && base.now - sent.at < HOUR
+            })
+        };
+        if let (Some(least), Some(hit)) = (rule.keeps, base.find(begun.key)) {
+            let there = begun.there.as_ref().ok_or("the floor was not looked at")?;
+            let like = there.iter().filter(|(_, user)| *user == hit.user());
+            let left = like.filter(|(key, _)| *key != begun.key && !going(key)).count();
+            must!(left >= least, "only {left} of {} are left", hit.user());
+        }
+        if let Some(gate) = rule.gate {
+            let used = begun.gauged.as_ref().ok_or("the gate was not looked at")?;
+            let (used, limit) = *used.get(&begun.key.inst).ok_or("its instance was not measured")?;
+            let there = begun.there.iter().flatten();
+            let going = there
+                .filter(|(key, _)| key.inst == begun.key.inst && going(key))
+                .count();
+            let estimate = used - i64::try_from(going).expect("few");
+            must!(
+                gate.is_open(true, estimate, used, limit),
+                "its gate is closed: {used} less {going} of {limit:?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Every budget that it takes from. One that met nobody took nothing.
+    fn check_budgets(&self, at: usize, entry: &Entry, rule: &Rule, begun: &Begun) -> Result<(), String> {
+        let counted = |period: i64, policy: Option<&str>| {
+            let of_it = |sent: &&Sent| {
+                sent.base == entry.base
+                    && sent.told.takes_budget()
+                    && policy.is_none_or(|policy| sent.policy == policy)
+                    && (0..period).contains(&(begun.read - sent.read))
+            };
+            self.sent.iter().filter(of_it).count() + 1
+        };
+        let in_cycle = |policy: Option<&str>| {
+            let of_it = |sent: &&Sent| {
+                sent.entry == at && sent.cycle == begun.cycle && policy.is_none_or(|policy| sent.policy == policy)
+            };
+            self.sent.iter().filter(of_it).count() + 1
+        };
+        let name = Some(rule.name.as_str());
+        let all = &entry.limits;
+        for (what, limit, count) in [
+            ("per_cycle", Some(all.per_cycle), in_cycle(None)),
+            ("per_hour", Some(all.per_hour), counted(HOUR, None)),
+            ("per_day", all.per_day, counted(DAY, None)),
+            ("per_cycle of its policy", rule.per_cycle, in_cycle(name)),
+            ("per_hour of its policy", rule.per_hour, counted(HOUR, name)),
+            ("per_day of its policy", rule.per_day, counted(DAY, name)),
+        ] {
+            must!(
+                limit.is_none_or(|limit| count <= limit),
+                "the {count}th of {limit:?} {what}"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Sessions of each account that a floor counts.
+pub(crate) fn live(asking: &Asking<'_>) -> Vec<(Key, &'static str)> {
+    let sessions = asking
+        .base
+        .sessions
+        .iter()
+        .filter(|session| asking.is_seen(session.key.inst));
+    let lives = sessions.filter(|session| !session.is_background() && session.mark.is_none());
+    lives.map(|session| (session.key, session.user())).collect()
+}
+
+/// How many user sessions each instance shows.
+pub(crate) fn users(asking: &Asking<'_>) -> BTreeMap<u32, usize> {
+    let mut users = BTreeMap::new();
+    let sessions = asking
+        .base
+        .sessions
+        .iter()
+        .filter(|session| asking.is_seen(session.key.inst));
+    for session in sessions.filter(|session| !session.is_background()) {
+        *users.entry(session.key.inst).or_default() += 1;
+    }
+    users
+}

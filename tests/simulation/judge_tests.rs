@@ -1,0 +1,294 @@
+//! Shows that the judge can fail: a faulty substitute acts in the place of the daemon, in one thing after the other.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::base::{Base, Clause, Endings, Key, MIDNIGHT};
+use super::chance::Chance;
+use super::groups::group_named;
+use super::judge::{Entry, HOUR, Judge, Limits, Read};
+use super::memory::{Begun, EntryMemory};
+use super::rules::{Gate, Rule, Wanted};
+use super::stage::Who;
+use super::statements::Asked;
+use super::views::Asking;
+
+/// The session that acts.
+const KEY: Key = Key {
+    inst: 1,
+    sid: 9_999,
+    serial: 1,
+    logon: 0,
+};
+
+const WHO: Who = Who::Actor(0, 0);
+
+/// A database, an entry for it with one policy, and somebody whom the policy wants.
+struct Scene {
+    base: Base,
+    judge: Judge,
+    begun: Begun,
+    asked: Asked,
+    limit: Duration,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let now = MIDNIGHT + 12 * HOUR;
+        let mut base = Base::new("ONE", 2, now, Endings::default(), Chance::of(1));
+        base.long_there(1, group_named("tools"), 4_000);
+        let key = base.sessions.last().expect("somebody").key;
+        let rule = Rule {
+            name: "one".into(),
+            wanted: Wanted::Idle,
+            longer_than: 600,
+            hold: 0,
+            enforces: true,
+            action: Clause::Kill,
+            escalate: vec![(300, Clause::KillImmediate)],
+            per_cycle: None,
+            per_hour: None,
+            per_day: None,
+            respawns: None,
+            keeps: None,
+            gate: None,
+            hours: None,
+        };
+        let entry = Entry {
+            version: 0,
+            base: 0,
+            armed: true,
+            rules: vec![rule],
+            limits: Limits {
+                per_cycle: 3,
+                per_hour: 9,
+                per_day: None,
+                share: 100,
+                respawns: 3,
+                parallel: 2,
+            },
+            blackout: None,
+            poll: 60,
+            package: false,
+        };
+        let judge = Judge {
+            entries: vec![Some(entry)],
+            memory: vec![EntryMemory::default()],
+            saw_pause: vec![0],
+            base_of: vec![0],
+            ..Judge::default()
+        };
+        let begun = begun(1, key, now);
+        Scene {
+            asked: asked(key, Clause::Kill),
+            base,
+            judge,
+            begun,
+            limit: Duration::from_secs(75),
+        }
+    }
+
+    fn rule(&mut self) -> &mut Rule {
+        &mut self.entry().rules[0]
+    }
+
+    fn entry(&mut self) -> &mut Entry {
+        self.judge.entries[0].as_mut().expect("it is configured")
+    }
+
+    /// What the judge says of the statement, with its intent.
+    fn sends(&mut self) -> Result<(), String> {
+        self.judge.begin(WHO, self.begun.clone());
+        self.sends_alone()
+    }
+
+    fn sends_alone(&mut self) -> Result<(), String> {
+        let (base, hidden) = (&self.base, None);
+        let asking = Asking {
+            base,
+            own: KEY,
+            hidden,
+            at_most: i64::MAX,
+        };
+        self.judge.reads(
+            WHO,
+            Read::Sessions(&asking, Some((self.begun.key.inst, self.begun.key.sid))),
+        );
+        let (judge, base) = (&mut self.judge, &self.base);
+        let sends = || judge.sends(WHO, base, &self.asked, self.limit);
+        let said = catch_unwind(AssertUnwindSafe(sends));
+        said.map_err(|panicked| *panicked.downcast::<String>().expect("a message"))
+    }
+
+    /// The statement was answered, and so much later there is another snapshot.
+    fn later(&mut self, code: Option<u32>, seconds: i64) {
+        self.judge.told(WHO, code);
+        self.judge.ended(0, 0, self.base.now);
+        self.base.advance(self.base.now + seconds);
+        self.begun = Begun {
+            cycle: self.begun.cycle + 1,
+            ..begun(self.begun.id + 1, self.begun.key, self.base.now)
+        };
+    }
+}
+
+fn begun(id: u64, key: Key, now: i64) -> Begun {
+    Begun {
+        id,
+        key,
+        policy: "one".into(),
+        enforces: true,
+        issued: now,
+        asked: now,
+        read: now,
+        cycle: 0,
+        sent: false,
+        seen: None,
+        there: None,
+        gauged: None,
+    }
+}
+
+fn asked(key: Key, clause: Clause) -> Asked {
+    Asked {
+        clause,
+        seat: (key.inst, key.sid, key.serial),
+        sql_id: None,
+        by_package: None,
+    }
+}
+
+#[test]
+fn what_is_right_passes() {
+    assert_eq!(Scene::new().sends(), Ok(()));
+    let mut ladder = Scene::new();
+    assert_eq!(ladder.sends(), Ok(()));
+    ladder.later(Some(31), 300);
+    ladder.asked.clause = Clause::KillImmediate;
+    assert_eq!(ladder.sends(), Ok(()), "the next rung, when it is due");
+}
+
+type Wrong = (&'static str, fn(&mut Scene));
+
+/// What is wrong, in the judge's words, and how it comes about.
+const WRONGS: &[Wrong] = &[
+    ("the database is not armed", |scene| scene.entry().armed = false),
+    ("a policy that rehearses", |scene| scene.rule().enforces = false),
+    ("a policy that rehearses", |scene| scene.begun.enforces = false),
+    ("it is paused", |scene| scene.judge.paused = true),
+    ("its loop has seen a pause", |scene| scene.judge.saw_pause[0] = 1),
+    ("in a blackout", |scene| scene.entry().blackout = Some((11, 2))),
+    ("in a blackout", |scene| {
+        scene.entry().blackout = Some((5, 1));
+        scene.judge.host_offset = 17 * HOUR + 10;
+    }),
+    ("of an entry that is gone", |scene| scene.judge.entries[0] = None),
+    ("nobody's policy", |scene| scene.begun.policy = "two".into()),
+    ("121 s after its snapshot", |scene| scene.begun.asked -= 121),
+    ("it would not wait for its victim", |scene| {
+        scene.limit = Duration::from_secs(30)
+    }),
+    ("another session than its intent", |scene| scene.asked.seat.2 += 1),
+    ("not in the way that is configured", |scene| {
+        scene.entry().package = true
+    }),
+    ("another LOGON_TIME", |scene| {
+        scene.entry().package = true;
+        scene.asked.by_package = Some(scene.begun.key.logon - 1);
+    }),
+    ("it was not read again, or was gone then", |scene| {
+        scene.begun.key.logon -= 1
+    }),
+    ("a protected session", |scene| {
+        let safe = group_named("backup");
+        scene.base.sessions.last_mut().expect("somebody").group = Some(safe);
+    }),
+    ("it is dying already", |scene| {
+        scene.base.sessions.last_mut().expect("somebody").mark = Some(DYING)
+    }),
+    ("the policy does not want it", |scene| {
+        scene.base.use_it(scene.begun.key)
+    }),
+    ("it was used", |scene| scene.rule().hold = 5_000),
+    ("its policy begins with", |scene| {
+        scene.asked.clause = Clause::KillImmediate
+    }),
+    ("its snapshot is off schedule", |scene| {
+        scene.rule().hours = Some((2, 3))
+    }),
+    ("the gate was not looked at", |scene| scene.rule().gate = Some(GATE)),
+    ("its gate is closed", |scene| {
+        scene.rule().gate = Some(GATE);
+        scene.begun.gauged = Some([(1, (5, None))].into());
+    }),
+    ("its gate is closed", |scene| {
+        scene.rule().gate = Some(Gate { percent: true, ..GATE });
+        scene.begun.gauged = Some([(1, (50, None))].into());
+    }),
+    ("the floor was not looked at", |scene| scene.rule().keeps = Some(1)),
+    ("only 0 of CRM are left", |scene| {
+        scene.rule().keeps = Some(1);
+        scene.begun.there = Some(vec![(scene.begun.key, "CRM")]);
+    }),
+    ("per_cycle", |scene| scene.entry().limits.per_cycle = 0),
+    ("per_hour", |scene| scene.entry().limits.per_hour = 0),
+    ("per_day of its policy", |scene| scene.rule().per_day = Some(0)),
+];
+
+const GATE: Gate = Gate {
+    above: 10,
+    below: None,
+    percent: false,
+};
+
+const DYING: super::base::Mark = super::base::Mark {
+    frees: i64::MAX,
+    gone: i64::MAX,
+};
+
+#[test]
+fn what_is_wrong_is_noticed() {
+    for (wrong, makes) in WRONGS {
+        let mut scene = Scene::new();
+        makes(&mut scene);
+        let said = scene.sends().expect_err(wrong);
+        assert!(said.contains(wrong), "{wrong}: {said}");
+    }
+}
+
+#[test]
+fn a_statement_without_an_intent_or_a_second_one_is_noticed() {
+    let mut scene = Scene::new();
+    let said = scene.sends_alone().expect_err("there is no intent");
+    assert!(said.contains("without an intent"), "{said}");
+    assert_eq!(scene.sends(), Ok(()));
+    let said = scene.sends_alone().expect_err("one is enough");
+    assert!(said.contains("a second statement"), "{said}");
+}
+
+#[test]
+fn whoever_is_met_again_too_soon_or_by_the_wrong_rung_is_noticed() {
+    // The answer, how much later, the clause, and what the judge says.
+    let wrongs = [
+        (Some(31), 299, Clause::KillImmediate, "again, 299 s after"),
+        (Some(31), 300, Clause::KillForce, "again, 300 s after"),
+        (Some(0), 3_599, Clause::Kill, "again, 3599 s after"),
+        (None, 59, Clause::Kill, "again, 59 s after"),
+        (None, 60, Clause::KillForce, "its policy begins with"),
+        (Some(4_242), 59, Clause::Kill, "again, 59 s after"),
+        (Some(1_031), 59, Clause::Kill, "after it failed"),
+        (Some(30), 60, Clause::KillImmediate, "its policy begins with"),
+    ];
+    for (code, seconds, clause, wrong) in wrongs {
+        let mut scene = Scene::new();
+        assert_eq!(scene.sends(), Ok(()));
+        scene.later(code, seconds);
+        scene.asked.clause = clause;
+        let said = scene.sends().expect_err(wrong);
+        assert!(said.contains(wrong), "{wrong}: {said}");
+    }
+    let mut scene = Scene::new();
+    assert_eq!(scene.sends(), Ok(()));
+    let said = scene.sends().expect_err("it is under way");
+    assert!(said.contains("is under way"), "{said}");
+}
