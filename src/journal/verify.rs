@@ -224,9 +224,6 @@ impl ChainFollower {
             line,
         };
         let link = raw.link();
-        if self.asked == Some(link) {
-            self.found.asked = Some(place.clone());
-        }
         let seal = match raw {
             Raw::Text(text) => Seal::of(text),
             Raw::Long(_) => Seal::None,
@@ -236,6 +233,10 @@ impl ChainFollower {
                 let Raw::Text(text) = raw else {
                     unreachable!("a long line has no seal")
                 };
+                // Only a record that carries its hash: a line that was cut before it hashes alike, whatever it follows.
+                if self.asked == Some(link) {
+                    self.found.asked = Some(place.clone());
+                }
                 self.chained(&place, chained, text)?;
             }
             Seal::Broken => return self.fault(place, Fault::Changed),

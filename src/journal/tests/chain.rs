@@ -368,7 +368,7 @@ fn a_hash_that_was_kept_elsewhere_shows_what_a_chain_cannot() {
     assert_eq!((found.asked.map(|at| at.line), found.fault), (Some(2), None));
     // Cut off at the end: the rest is a chain without a fault.
     let mut files = lines(state.path());
-    files[0].1.pop();
+    let head = files[0].1.pop().expect("the record");
     put(state.path(), &files);
     assert_eq!(follow(state.path()).fault, None);
     let (_, fault) = verify(state.path(), Some(kept)).expect("reads").fault.expect("found");
@@ -378,6 +378,20 @@ fn a_hash_that_was_kept_elsewhere_shows_what_a_chain_cannot() {
     written(state.path(), 2, 9);
     assert_eq!(follow(state.path()).fault, None);
     assert!(verify(state.path(), Some(kept)).expect("reads").fault.is_some());
+    // Written anew, with the known record up to its hash at the end, as a crash would have cut it.
+    let fragment = head[..head
+        .windows(9)
+        .position(|text| text == b",\"hash\":\"")
+        .expect("it has one")]
+        .to_vec();
+    let mut files = lines(state.path());
+    files[0].1.push(fragment);
+    put(state.path(), &files);
+    assert_eq!(follow(state.path()).fault, None);
+    let (_, fault) = verify(state.path(), Some(kept)).expect("reads").fault.expect("found");
+    assert_eq!(fault, Fault::HeadMissing(kept));
+    files[0].1.pop();
+    put(state.path(), &files);
     // Every hash removed, as if an earlier version had written it.
     let mut files = lines(state.path());
     for line in files.iter_mut().flat_map(|(_, lines)| lines) {
