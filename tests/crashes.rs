@@ -14,11 +14,9 @@
 //! `ORAREAPER_CRASHES=n` makes n runs, from the seed `ORAREAPER_FIRST_SEED` on; `ORAREAPER_SEED=n` only that one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -26,7 +24,8 @@ use orasim::{Clause, Fault, Strike};
 use serde_json::Value;
 
 use crate::simulation::chance::Chance;
-use crate::site::{Db, Driver, Site, drivers, prod, wait_for};
+use crate::site::seeds::for_each_seed;
+use crate::site::{Db, Driver, Site, prod, wait_for};
 
 /// The number of runs by default; the drivers take turns.
 const RUNS: u64 = 4;
@@ -84,38 +83,9 @@ enum At {
 
 const POINTS: [At; 5] = [At::AnyMoment, At::Intent, At::Sending, At::Statement, At::Outcome];
 
-fn number(name: &str) -> Option<u64> {
-    let text = env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-}
-
 #[test]
 fn no_crash_hides_or_repeats_a_statement_or_sends_one_without_a_record() {
-    let drivers = drivers();
-    let driver = |seed: u64| {
-        let at = seed % u64::try_from(drivers.len()).expect("few");
-        &drivers[usize::try_from(at).expect("few")]
-    };
-    if let Some(seed) = number("ORAREAPER_SEED") {
-        return run(seed, driver(seed));
-    }
-    let first = number("ORAREAPER_FIRST_SEED").unwrap_or(1);
-    let runs = number("ORAREAPER_CRASHES").unwrap_or(RUNS);
-    let next = AtomicU64::new(first);
-    let play = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= first + runs {
-                return;
-            }
-            run(seed, driver(seed));
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(play);
-        }
-    });
+    for_each_seed("ORAREAPER_CRASHES", RUNS, run);
 }
 
 fn run(seed: u64, driver: &Driver) {

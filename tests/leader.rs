@@ -7,8 +7,6 @@
 mod wire;
 
 use std::collections::BTreeMap;
-use std::env;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +14,7 @@ use orasim::{KillRecord, UserLock};
 
 use crate::leader::wire::Wire;
 use crate::simulation::chance::Chance;
+use crate::site::seeds::for_each_seed;
 use crate::site::{Daemon, Db, Driver, Site, drivers, entry, thin, until};
 
 /// Runs that are made when nobody asks for more or for one; each driver has its turn.
@@ -339,38 +338,9 @@ const ALL: [Trouble; 7] = [
     Trouble::Clock,
 ];
 
-fn number(name: &str) -> Option<u64> {
-    let text = env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-}
-
 #[test]
 fn never_two_that_act() {
-    let drivers = drivers();
-    let driver = |seed: u64| {
-        let at = seed % u64::try_from(drivers.len()).expect("few");
-        &drivers[usize::try_from(at).expect("few")]
-    };
-    if let Some(seed) = number("ORAREAPER_SEED") {
-        return run(seed, driver(seed));
-    }
-    let first = number("ORAREAPER_FIRST_SEED").unwrap_or(1);
-    let runs = number("ORAREAPER_LEADERS").unwrap_or(RUNS);
-    let next = AtomicU64::new(first);
-    let play = || {
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= first + runs {
-                return;
-            }
-            run(seed, driver(seed));
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(play);
-        }
-    });
+    for_each_seed("ORAREAPER_LEADERS", RUNS, run);
 }
 
 fn millis(chance: &mut Chance, low: u64, high: u64) -> Duration {

@@ -34,12 +34,13 @@ mod threads_setting;
 mod threads_trouble;
 mod views;
 
-use std::env;
 use std::panic;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use run::{Run, Summary};
+
+use crate::site::seeds::number;
 
 /// Seeds that run when nobody asks for more or for one.
 const SEEDS: u64 = 60;
@@ -49,11 +50,6 @@ const MOST_FAILURES: usize = 40;
 
 /// Turns with trouble, in each run.
 const TURNS: usize = 16;
-
-fn number(name: &str) -> Option<u64> {
-    let text = env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
-}
 
 /// Runs one seed, and says which if it fails.
 fn simulate(seed: u64) -> Summary {

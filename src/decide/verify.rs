@@ -159,7 +159,7 @@ const SPARED_FOR: TimeDelta = TimeDelta::hours(1);
 /// The most spared sessions that are remembered; the oldest is forgotten first.
 pub(crate) const MOST_SPARED: usize = 10_000;
 
-/// SessionAttempts are forgotten after this time, the same as in the journal.
+/// Attempts are forgotten after this time, the same as in the journal.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
 words! {
@@ -218,7 +218,7 @@ impl Following {
         self.sessions.insert(key, followed);
     }
 
-    /// Ends all following. SessionAttempts are kept.
+    /// Ends all following. Attempts are kept.
     pub(crate) fn forget_actions(&mut self) {
         self.sessions.clear();
     }

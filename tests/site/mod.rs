@@ -10,6 +10,7 @@ pub(crate) mod client;
 pub(crate) mod colleague;
 pub(crate) mod permit;
 mod prod;
+pub(crate) mod seeds;
 mod terminal;
 
 use std::collections::BTreeSet;
