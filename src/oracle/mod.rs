@@ -39,6 +39,7 @@ pub(crate) use connect_string::OneForAll;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::num::IntErrorKind;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -173,16 +174,26 @@ words! {
 /// V$SESSION.MODULE of the daemon's own sessions.
 pub(crate) const MODULE: &str = "orareaper";
 
-/// The type that a column of a query is expected to have. A value of another type is converted where that is exact and
-/// NULL otherwise.
+/// The type that a column of a query is expected to have. A value of another type is an error of the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CellType {
     /// VARCHAR2; a NUMBER is shown in decimal.
     Text,
-    /// A NUMBER, without its fraction. One that does not fit 64 bits is NULL: unknown, and unknown never kills.
+    /// A NUMBER, without its fraction. One that does not fit 64 bits becomes the largest or smallest that does.
     Number,
     /// A DATE.
     Time,
+}
+
+impl CellType {
+    /// For messages: `column 3 has a value that is not a date`.
+    fn name(self) -> &'static str {
+        match self {
+            CellType::Text => "text",
+            CellType::Number => "number",
+            CellType::Time => "date",
+        }
+    }
 }
 
 /// A value for a placeholder, typed, so that no NLS setting takes part.
@@ -503,7 +514,9 @@ pub(crate) fn reading(query: &Query, database: &str) -> String {
     format!("read {} from {database}", query.of)
 }
 
-/// A NUMBER in decimal notation, without its fraction; `None` when it does not fit or is no number.
+/// A NUMBER in decimal notation, without its fraction; `None` when it is no number.
+///
+/// One that does not fit becomes the largest or smallest number: it compares with any limit as it would itself, and is not NULL.
 pub(crate) fn whole_number(text: &str) -> Option<i64> {
     let text = text.trim();
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -512,7 +525,14 @@ pub(crate) fn whole_number(text: &str) -> Option<i64> {
     }
     match whole {
         "" | "-" | "+" => (!fraction.is_empty()).then_some(0),
-        whole => whole.parse().ok(),
+        whole => match whole.parse::<i64>() {
+            Ok(number) => Some(number),
+            Err(error) => match error.kind() {
+                IntErrorKind::PosOverflow => Some(i64::MAX),
+                IntErrorKind::NegOverflow => Some(i64::MIN),
+                _ => None,
+            },
+        },
     }
 }
 
@@ -532,7 +552,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_lose_their_fraction_and_become_unknown_when_they_do_not_fit() {
+    fn numbers_lose_their_fraction_and_stay_large_when_they_do_not_fit() {
         let cases = [
             ("0", Some(0)),
             ("-17", Some(-17)),
@@ -540,8 +560,10 @@ mod tests {
             (".5", Some(0)),
             ("-.5", Some(0)),
             ("9223372036854775807", Some(i64::MAX)),
-            ("9223372036854775808", None),
-            ("18446744073709551615", None),
+            ("9223372036854775808", Some(i64::MAX)),
+            ("18446744073709551615.5", Some(i64::MAX)),
+            ("-9223372036854775809", Some(i64::MIN)),
+            ("1E+20", None),
             ("", None),
             (".", None),
             ("1.2.3", None),

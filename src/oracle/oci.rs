@@ -149,7 +149,7 @@ impl Native for oracle::Connection {
         let mut count = 0_u64;
         for row in rows {
             let row = row.map_err(failed)?;
-            let flow = sink(&row.cells(&query.columns));
+            let flow = sink(&row.cells(&query.columns).map_err(|why| Error::new(Class::Bug, tried, why))?);
             SPARE.set(row);
             count += 1;
             if flow.is_break() {
@@ -289,8 +289,8 @@ impl RowValue for RowBuffer {
                         time.second(),
                     ));
                 }
-                // No query selects another type. Unknown spares.
-                _ => buffer.push_null(),
+                // No query selects another type.
+                _ => buffer.push_other(),
             }
         }
         Ok(buffer)

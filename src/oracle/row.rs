@@ -18,6 +18,8 @@ enum DriverValue {
         end: usize,
     },
     Time(DbTime),
+    /// A value of a type that no query asks for.
+    Other,
 }
 
 /// The values of one row.
@@ -37,8 +39,14 @@ impl RowBuffer {
         self.values.push(DriverValue::Null);
     }
 
+    /// `None` is a date that no calendar has.
     pub(super) fn push_time(&mut self, time: Option<DbTime>) {
-        self.values.push(time.map_or(DriverValue::Null, DriverValue::Time));
+        self.values.push(time.map_or(DriverValue::Other, DriverValue::Time));
+    }
+
+    /// A value of a type that no query asks for.
+    pub(super) fn push_other(&mut self) {
+        self.values.push(DriverValue::Other);
     }
 
     /// A text or a number.
@@ -56,22 +64,26 @@ impl RowBuffer {
         self.values.len()
     }
 
-    /// The row in the types that the query expects; a value that cannot be converted exactly is NULL.
-    pub(super) fn cells<'a>(&'a self, expected: &[CellType]) -> Vec<Cell<'a>> {
-        expected
-            .iter()
-            .zip(&self.values)
-            .map(|(expected, value)| match (expected, value) {
-                (CellType::Text, DriverValue::Text { begin, end }) => shown(&self.text[*begin..*end]),
+    /// The row in the types that the query expects.
+    ///
+    /// # Errors
+    /// What is wrong with a value of another type. It must not become NULL, because a condition may ask `IS NULL`.
+    pub(super) fn cells<'a>(&'a self, expected: &[CellType]) -> Result<Vec<Cell<'a>>, String> {
+        let cell = |(place, (expected, value)): (usize, (&CellType, &DriverValue))| {
+            let cell = match (expected, value) {
+                (CellType::Text, DriverValue::Text { begin, end }) => Some(shown(&self.text[*begin..*end])),
                 (CellType::Number, DriverValue::Text { begin, end }) => {
-                    whole_number(&self.text[*begin..*end]).map_or(Cell::Null, Cell::Number)
+                    whole_number(&self.text[*begin..*end]).map(Cell::Number)
                 }
-                (CellType::Time, DriverValue::Time(time)) => Cell::Time(*time),
-                (CellType::Text | CellType::Number | CellType::Time, DriverValue::Null)
+                (CellType::Time, DriverValue::Time(time)) => Some(Cell::Time(*time)),
+                (CellType::Text | CellType::Number | CellType::Time, DriverValue::Null) => Some(Cell::Null),
+                (CellType::Text | CellType::Number | CellType::Time, DriverValue::Other)
                 | (CellType::Text | CellType::Number, DriverValue::Time(_))
-                | (CellType::Time, DriverValue::Text { .. }) => Cell::Null,
-            })
-            .collect()
+                | (CellType::Time, DriverValue::Text { .. }) => None,
+            };
+            cell.ok_or_else(|| format!("column {} has a value that is not a {}", place + 1, expected.name()))
+        };
+        expected.iter().zip(&self.values).enumerate().map(cell).collect()
     }
 }
 
@@ -88,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cell_is_what_the_query_expects_or_unknown() {
+    fn a_cell_is_what_the_query_expects() {
         let mut row = RowBuffer::default();
         row.push_text("left over");
         row.clear();
@@ -97,9 +109,6 @@ mod tests {
         row.push_text("BATCH ");
         row.push_text(42);
         row.push_text("18446744073709551615");
-        row.push_text("01-JAN-70");
-        row.push_time(Some(DbTime(7)));
-        row.push_time(None);
         row.push_time(Some(DbTime(8)));
         row.push_null();
         let expected = [
@@ -109,26 +118,44 @@ mod tests {
             CellType::Number,
             CellType::Number,
             CellType::Time,
-            CellType::Time,
-            CellType::Time,
-            CellType::Number,
             CellType::Text,
         ];
         assert_eq!(row.len(), expected.len());
         assert_eq!(
-            row.cells(&expected),
+            row.cells(&expected).expect("a row"),
             [
                 Cell::Text("web01"),
                 Cell::Null,
                 Cell::Text("BATCH "),
                 Cell::Number(42),
-                Cell::Null,
-                Cell::Null,
-                Cell::Time(DbTime(7)),
-                Cell::Null,
-                Cell::Null,
+                Cell::Number(i64::MAX),
+                Cell::Time(DbTime(8)),
                 Cell::Null,
             ]
         );
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_an_error_and_not_null() {
+        let text = |row: &mut RowBuffer| row.push_text("01-JAN-70");
+        let time = |row: &mut RowBuffer| row.push_time(Some(DbTime(7)));
+        let no_date = |row: &mut RowBuffer| row.push_time(None);
+        let other = |row: &mut RowBuffer| row.push_other();
+        let cases: [(CellType, &dyn Fn(&mut RowBuffer)); 7] = [
+            (CellType::Time, &text),
+            (CellType::Number, &text),
+            (CellType::Text, &time),
+            (CellType::Number, &time),
+            (CellType::Time, &no_date),
+            (CellType::Time, &other),
+            (CellType::Text, &other),
+        ];
+        for (expected, push) in cases {
+            let mut row = RowBuffer::default();
+            row.push_null();
+            push(&mut row);
+            let why = row.cells(&[expected, expected]).expect_err("no cell");
+            assert_eq!(why, format!("column 2 has a value that is not a {}", expected.name()));
+        }
     }
 }

@@ -90,11 +90,17 @@ impl Native for Thin {
 
     fn fetch(&self, query: &Query, limit: Duration, tried: &str, sink: &mut Sink<'_>) -> Result<u64, Error> {
         let (connection, its_query, its_tried) = (Arc::clone(&self.0), query.clone(), tried.to_owned());
-        let mut taken = 0_u64;
+        let (mut taken, mut unread) = (0_u64, None);
         let mut take = |rows: Vec<RowBuffer>| {
             rows.iter().all(|row| {
                 taken += 1;
-                sink(&row.cells(&query.columns)).is_continue()
+                match row.cells(&query.columns) {
+                    Ok(cells) => sink(&cells).is_continue(),
+                    Err(why) => {
+                        unread = Some(why);
+                        false
+                    }
+                }
             })
         };
         expendable::run(
@@ -103,7 +109,10 @@ impl Native for Thin {
             move |rows| fetch_all(&connection, &its_query, limit, &its_tried, rows),
             &mut take,
         )?;
-        Ok(taken)
+        match unread {
+            Some(why) => Err(Error::new(Class::Bug, tried, why)),
+            None => Ok(taken),
+        }
     }
 
     fn run_block(
@@ -199,8 +208,8 @@ enum RowReader {
     Text,
     Number,
     Time,
-    /// No query selects another type. Unknown spares.
-    Unknown,
+    /// No query selects another type.
+    Other,
 }
 
 fn readers(cursor: &Cursor) -> Vec<RowReader> {
@@ -216,7 +225,7 @@ fn readers(cursor: &Cursor) -> Vec<RowReader> {
             } else if kind == DB_TYPE_NUMBER {
                 RowReader::Number
             } else {
-                RowReader::Unknown
+                RowReader::Other
             }
         })
         .collect()
@@ -234,17 +243,18 @@ fn read_row(row: &oracledb::Row, columns: &[RowReader], buffer: &mut RowBuffer) 
                 Some(number) => buffer.push_text(number),
                 None => buffer.push_null(),
             },
-            RowReader::Time => buffer.push_time(row.get::<Option<OracleTimestamp>>(at)?.and_then(|time| {
-                db_time(
+            RowReader::Time => match row.get::<Option<OracleTimestamp>>(at)? {
+                Some(time) => buffer.push_time(db_time(
                     time.year().into(),
                     time.month().into(),
                     time.day().into(),
                     time.hour().into(),
                     time.minute().into(),
                     time.second().into(),
-                )
-            })),
-            RowReader::Unknown => buffer.push_null(),
+                )),
+                None => buffer.push_null(),
+            },
+            RowReader::Other => buffer.push_other(),
         }
     }
     debug_assert_eq!(buffer.len(), columns.len());
