@@ -362,7 +362,7 @@ fn an_unreadable_spool_names_the_setting_to_change() {
         ),
         (
             "SQL> select sid, serial# from gv$session;\n\nno rows selected\n",
-            "line 1: the header row has no column SID",
+            "line 3: it has no sessions; a database always has some",
         ),
     ];
     for (text, said) in cases {

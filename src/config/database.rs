@@ -321,7 +321,9 @@ fn is_database_name(name: &str) -> bool {
 
 fn connect_string(inspection: &mut Inspection, node: &Node) -> Option<String> {
     let text = inspection.text(node, "connect")?;
-    if text.is_empty() || text.len() > LONGEST_CONNECT || text.contains(char::is_control) {
+    // A descriptor may stand in several lines, as in tnsnames.ora.
+    let blank = |c: char| text.starts_with('(') && matches!(c, '\n' | '\r' | '\t');
+    if text.is_empty() || text.len() > LONGEST_CONNECT || text.contains(|c: char| c.is_control() && !blank(c)) {
         let message = "`connect` must be an Easy Connect string, a descriptor or a TNS alias";
         inspection.error(&node.at, "bad-connect", message).hint =
             Some("for example `//db1.example.com:1521/PROD`".to_owned());
@@ -351,7 +353,7 @@ fn connect_string(inspection: &mut Inspection, node: &Node) -> Option<String> {
 
 fn in_a_known_form(inspection: &mut Inspection, node: &Node, text: &str) -> Option<String> {
     let Some(mut mistake) = connect::mistake_in(text) else {
-        return Some(text.to_owned());
+        return Some(text.lines().map(str::trim).collect());
     };
     let scalar = inspection.scalar(node, "connect")?;
     let before = scalar.text.len() - scalar.text.trim_start().len();

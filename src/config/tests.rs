@@ -400,3 +400,25 @@ fn the_reference_has_the_defaults_of_the_code() {
     }
     assert_eq!(told, 17, "the number of defaults in the reference");
 }
+
+#[test]
+fn a_descriptor_may_stand_in_several_lines() {
+    let connect_of = |connect: &str| {
+        let text = format!(
+            "databases:\n  - name: a\n    external: true\n    connect: {connect}\npolicies: [p]\n"
+        );
+        let loaded = check("c.yaml", text.as_bytes(), Path::new(""));
+        loaded.config.map(|config| config.databases[0].connect.clone())
+    };
+    let lines = "(DESCRIPTION=\n\t  (ADDRESS=(PROTOCOL=tcp)(HOST=db1)(PORT=1521))\n        (CONNECT_DATA=\n          (SERVICE_NAME=shop)))";
+    let indented = lines.replace('\n', "\n      ").replace('\t', "  ");
+    for style in ["|", "|-", ">", ">-"] {
+        assert_eq!(
+            connect_of(&format!("{style}\n      {indented}")).as_deref(),
+            Some("(DESCRIPTION=(ADDRESS=(PROTOCOL=tcp)(HOST=db1)(PORT=1521))(CONNECT_DATA=(SERVICE_NAME=shop)))"),
+            "{style}"
+        );
+    }
+    // An alias or an address has no lines.
+    assert_eq!(connect_of("|\n      //db1/shop\n      //db2/shop"), None);
+}

@@ -212,6 +212,17 @@ pub(super) fn feedback(line: &str) -> Option<u64> {
     (numbers.next().is_none() && lower.chars().all(plain)).then_some(count)
 }
 
+/// The line that says that the query found nothing: `no rows selected`, `Es wurden keine Zeilen ausgewählt`.
+pub(super) fn nothing_found(text: &str) -> Option<u64> {
+    let says_so = |line: &str| {
+        let lower = line.trim().to_lowercase();
+        let plain = |c: char| c.is_alphabetic() || c.is_whitespace() || matches!(c, '.' | '。');
+        lower.len() <= 100 && SELECTED.iter().any(|word| lower.contains(word)) && lower.chars().all(plain)
+    };
+    let mut lines = (1..).zip(text.lines());
+    lines.find_map(|(number, line)| says_so(line).then_some(number))
+}
+
 /// Whether a line is from `set timing on`, such as `Elapsed: 00:00:00.05`, in any language.
 pub(super) fn is_timing(line: &str) -> bool {
     let Some((word, clock)) = line.trim().split_once(':') else {
@@ -314,6 +325,23 @@ mod tests {
             "JDBC selected 7,1",
         ] {
             assert_eq!(feedback(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_query_that_found_nothing_is_recognized() {
+        for line in [
+            "no rows selected",
+            "Es wurden keine Zeilen ausgewählt",
+            "aucune ligne sélectionnée",
+            "ninguna fila seleccionada",
+            "строки не выбраны",
+            "レコードが選択されませんでした。",
+        ] {
+            assert_eq!(nothing_found(&format!("SQL> @sessions\n\n{line}\n")), Some(3), "{line}");
+        }
+        for text in ["412 rows selected.", "SELECTED;1", "no rows", "select 'selected' from dual;"] {
+            assert_eq!(nothing_found(text), None, "{text}");
         }
     }
 

@@ -34,7 +34,10 @@ pub(super) fn read(text: &str, taken_at: Option<SnapshotClock>) -> Result<Saved,
     let heading = Heading::find(text).map_err(|missing| match missing {
         NoHeading::NoSid { line } => match spool::first_message(text) {
             Some((line, message)) => LineFault::at(line, failed_with(message)),
-            None => LineFault::at(line, Problem::NoSid { header: true }),
+            None => match spool::nothing_found(text) {
+                Some(line) => LineFault::at(line, Problem::NoSessions),
+                None => LineFault::at(line, Problem::NoSid { header: true }),
+            },
         },
         NoHeading::FixedWidth { line } => LineFault::at(line, Problem::FixedWidth),
     })?;
