@@ -103,8 +103,11 @@ fn database(rows: &[Row]) -> Connection {
         .expect("SQLite's LIKE as Oracle's");
     let deterministic = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     let regexp_like = |context: &rusqlite::functions::Context<'_>| {
-        let (text, pattern): (Option<String>, String) = (context.get(0)?, context.get(1)?);
-        let regex = regex::Regex::new(&pattern).map_err(|error| rusqlite::Error::UserFunctionError(Box::new(error)))?;
+        let text: Option<String> = context.get(0)?;
+        // Compiled once a statement.
+        let regex = context.get_or_create_aux(1, |pattern| -> Result<_, Box<dyn std::error::Error + Send + Sync>> {
+            Ok(regex::Regex::new(pattern.as_str()?)?)
+        })?;
         Ok(text.map(|text| regex.is_match(&text)))
     };
     connection
