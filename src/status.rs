@@ -3,20 +3,25 @@
 //! It is made from the same events as journal, log and metrics, and consists of numbers and texts only. A reader never waits for
 //! a database: writer and reader hold the lock only while they copy some fields.
 
+mod history;
+
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 
 use crate::clock::Monotonic;
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::event::{
-    CycleReport, Event, InForceReport, InstanceReport, LoadedDatabase, Outcomed, PolicyLoad, READ_TOO_SLOWLY,
-    SpareReason,
+    BudgetReport, CycleReport, Event, InForceReport, InstanceReport, LingeringReport, LoadedDatabase, Outcomed,
+    PendingReport, PolicyLoad, READ_TOO_SLOWLY, SpareReason,
 };
+pub(crate) use crate::status::history::{MINUTES, SessionHistory};
 
 /// How many actions the page shows.
 const RECENT: usize = 50;
@@ -48,6 +53,8 @@ pub(crate) struct DaemonStatus {
     pub(crate) journal_error: Option<String>,
     /// The hash of the journal's last record, and since when it is the last.
     pub(crate) journal_head: Option<(String, DateTime<Utc>)>,
+    /// The time zone of the configuration.
+    pub(crate) timezone: Tz,
     /// The databases, by name.
     pub(crate) databases: BTreeMap<Arc<str>, DatabaseStatus>,
     /// The last actions, newest first.
@@ -71,6 +78,8 @@ pub(crate) struct DatabaseStatus {
     pub(crate) complete: Option<Monotonic>,
     /// When the last cycle was done, by the database's clock in UTC.
     pub(crate) taken_at: Option<DateTime<Utc>>,
+    /// When the last cycle was done, by the host's clock.
+    pub(crate) seen: Option<Monotonic>,
     /// Number of sessions in that cycle.
     pub(crate) sessions: usize,
     /// Its instances in that cycle.
@@ -87,6 +96,12 @@ pub(crate) struct DatabaseStatus {
     pub(crate) stale: bool,
     /// Whether this daemon leads, where one of several is to and the database is armed.
     pub(crate) leads: Option<bool>,
+    /// Its user sessions by instance and status, over the last hour.
+    pub(crate) history: SessionHistory,
+    /// Its budgets.
+    pub(crate) budgets: Vec<BudgetReport>,
+    /// Its killed sessions that linger.
+    pub(crate) lingering: Vec<LingeringReport>,
 }
 
 /// Whether a database answers.
@@ -127,6 +142,8 @@ pub(crate) struct PolicyStatus {
     pub(crate) breaker: Option<String>,
     /// The groups that it leaves alone because they refill, with the reason.
     pub(crate) suspended: Vec<String>,
+    /// The sessions whose hold is served soonest.
+    pub(crate) pending: Vec<PendingReport>,
 }
 
 /// An action, as the page shows it.
@@ -150,6 +167,7 @@ impl DatabaseStatus {
             link: Reachability::Connecting,
             complete: None,
             taken_at: None,
+            seen: None,
             sessions: 0,
             instances: Vec::new(),
             acting: Vec::new(),
@@ -158,6 +176,9 @@ impl DatabaseStatus {
             notes: Vec::new(),
             stale: false,
             leads: None,
+            history: SessionHistory::default(),
+            budgets: Vec::new(),
+            lingering: Vec::new(),
         }
     }
 
@@ -240,7 +261,7 @@ impl DaemonStatus {
                     recent.proof = Some(verification.proof);
                 }
             }
-            Event::Cycle(report) => self.cycle(report, now),
+            Event::Cycle(report) => self.cycle(report, at, now),
             Event::Paused { by, reason, trouble } => {
                 self.switch_error = trouble.then(|| reason.clone());
                 let why = if reason.is_empty() { "" } else { ": " };
@@ -267,6 +288,7 @@ impl DaemonStatus {
     fn loaded(&mut self, loaded: &InForceReport) {
         self.digest = Some(Arc::clone(&loaded.digest));
         self.policies = loaded.policies;
+        self.timezone = loaded.timezone;
         self.load_error = None;
         let mut databases = BTreeMap::new();
         for configured in &loaded.databases {
@@ -308,7 +330,7 @@ impl DaemonStatus {
         self.recent.truncate(RECENT);
     }
 
-    fn cycle(&mut self, report: &CycleReport, now: Monotonic) {
+    fn cycle(&mut self, report: &CycleReport, at: DateTime<Utc>, now: Monotonic) {
         let Some(database) = self.databases.get_mut(&report.database) else {
             return;
         };
@@ -318,6 +340,10 @@ impl DaemonStatus {
         database.notes.clone_from(&report.notes);
         database.stale = report.stale;
         database.leads = report.leads;
+        database.seen = Some(now);
+        database.budgets.clone_from(&report.budgets);
+        database.lingering.clone_from(&report.lingering);
+        database.history.record(&report.sessions, at);
         if !report.instances.is_empty() && report.instances.iter().all(|instance| instance.complete) {
             database.complete = Some(now);
         }
@@ -329,6 +355,7 @@ impl DaemonStatus {
             shown.spared.clone_from(&policy.spared);
             shown.breaker.clone_from(&policy.breaker);
             shown.suspended = policy.suspended.values().cloned().collect();
+            shown.pending.clone_from(&policy.pending);
         }
     }
 
@@ -428,23 +455,33 @@ impl PolicyStatus {
             acted: 0,
             breaker: None,
             suspended: Vec::new(),
+            pending: Vec::new(),
         }
     }
 }
 
 /// The status, shared between its writer and its readers.
 #[derive(Clone, Debug, Default)]
-pub struct SharedStatus(Arc<RwLock<DaemonStatus>>);
+pub struct SharedStatus {
+    status: Arc<RwLock<DaemonStatus>>,
+    version: Arc<AtomicU64>,
+}
 
 impl SharedStatus {
     /// Locks it for reading; hold the lock only to copy.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, DaemonStatus> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.status.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Locks it for writing.
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, DaemonStatus> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.version.fetch_add(1, Ordering::Relaxed);
+        self.status.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number that grows with each change.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
     }
 }
 
@@ -467,6 +504,7 @@ mod tests {
         status.loaded(&InForceReport {
             digest: "ab".into(),
             policies: 3,
+            timezone: Tz::UTC,
             databases: vec![loaded("crm", true), loaded("prod", false)],
         });
         assert_eq!(status.line(), "policies: 3; databases: 2, of them armed: 1");

@@ -94,6 +94,7 @@ fn loaded() -> InForceReport {
     InForceReport {
         digest: "ab12".into(),
         policies: 2,
+        timezone: chrono_tz::Tz::UTC,
         databases: Driver::ALL.map(database).to_vec(),
     }
 }
@@ -141,6 +142,7 @@ fn cycle() -> CycleReport {
         spared: reasons().into_iter().map(|reason| (reason, 1)).collect(),
         breaker: None,
         suspended: BTreeMap::new(),
+        pending: Vec::new(),
     });
     CycleReport {
         database: Driver::ALL[0].name().into(),
@@ -153,12 +155,15 @@ fn cycle() -> CycleReport {
             complete: true,
             lingering: 1,
             pressure: Resource::ALL.map(|resource| (resource, 0.5)).to_vec(),
+            marks: Vec::new(),
         }],
         sessions: sessions.collect(),
         policies: policies.to_vec(),
         notes: Vec::new(),
         stale: false,
         leads: Some(true),
+        budgets: Vec::new(),
+        lingering: Vec::new(),
     }
 }
 

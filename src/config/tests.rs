@@ -404,9 +404,7 @@ fn the_reference_has_the_defaults_of_the_code() {
 #[test]
 fn a_descriptor_may_stand_in_several_lines() {
     let connect_of = |connect: &str| {
-        let text = format!(
-            "databases:\n  - name: a\n    external: true\n    connect: {connect}\npolicies: [p]\n"
-        );
+        let text = format!("databases:\n  - name: a\n    external: true\n    connect: {connect}\npolicies: [p]\n");
         let loaded = check("c.yaml", text.as_bytes(), Path::new(""));
         loaded.config.map(|config| config.databases[0].connect.clone())
     };

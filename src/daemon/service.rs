@@ -162,6 +162,7 @@ impl DaemonService {
             status: status.clone(),
             heartbeat: heartbeat.clone(),
             clock: Arc::clone(clock),
+            reports: config.state.join("reports"),
         };
         let pages = listen(config.listen, &sources, &**clock, waits)?;
         // With port 0 only this line shows the port.
@@ -372,6 +373,7 @@ fn loaded(config: &Config, set: &Arc<PolicySet>, dry_run: bool) -> InForceReport
     InForceReport {
         digest: set.digest.as_str().into(),
         policies: set.policies.len(),
+        timezone: config.timezone,
         databases: databases.collect(),
     }
 }

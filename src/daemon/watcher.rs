@@ -224,9 +224,9 @@ impl Watcher for EventWatcher {
             &view.polled.snapshot,
             &view.polled.readings,
             view.cycle,
-            view.rules.set(),
+            view.rules,
             view.in_force,
-            &view.memory.following,
+            view.memory,
         );
         report.steps = vec![
             (CycleStep::Read, view.polled.took),

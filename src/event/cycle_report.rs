@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::decide::cycle::Cycle;
-use crate::decide::in_force::{InForce, RunMode};
+use crate::decide::cycle::{Cycle, Memory};
+use crate::decide::in_force::{DatabaseRules, InForce, RunMode};
 use crate::decide::pressure::Readings;
 use crate::decide::reason::{Refusal, Standing, Why};
 use crate::decide::refill::ClientGroup;
 use crate::decide::verify::Following;
 use crate::event::Event;
+use crate::event::outlook::{BudgetReport, LingeringReport, PendingReport, marks};
 use crate::policy::model::{PolicySet, Protection};
 use crate::policy::pressure::Resource;
 use crate::session::column::Column;
@@ -170,6 +171,10 @@ pub struct CycleReport {
     pub stale: bool,
     /// Whether this daemon leads, where one of several is to and the database is armed.
     pub leads: Option<bool>,
+    /// The budgets and what is used of them.
+    pub budgets: Vec<BudgetReport>,
+    /// Sessions that were killed and linger.
+    pub lingering: Vec<LingeringReport>,
 }
 
 /// One instance in a cycle.
@@ -185,6 +190,8 @@ pub struct InstanceReport {
     pub lingering: usize,
     /// The use of each resource that could be read, as a share of the limit: 1.0 is full.
     pub pressure: Vec<(Resource, f64)>,
+    /// The shares at which policies begin or stop, as far as the limits are known.
+    pub marks: Vec<(Resource, f64)>,
 }
 
 /// The number of sessions with one combination of instance, type and status.
@@ -217,6 +224,8 @@ pub struct PolicyReport {
     pub breaker: Option<String>,
     /// The groups for which it is suspended, and why.
     pub suspended: BTreeMap<ClientGroup, String>,
+    /// The sessions whose hold is served soonest.
+    pub pending: Vec<PendingReport>,
 }
 
 impl CycleReport {
@@ -227,32 +236,38 @@ impl CycleReport {
         snapshot: &Snapshot,
         readings: &Readings,
         cycle: &Cycle,
-        set: &PolicySet,
+        rules: &DatabaseRules,
         in_force: &[InForce],
-        following: &Following,
+        memory: &Memory,
     ) -> CycleReport {
+        let set = rules.set();
+        let now = snapshot.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset));
         CycleReport {
             database: Arc::clone(database),
-            taken_at: snapshot
-                .clock()
-                .and_then(|clock| clock.now.to_utc(clock.utc_offset))
-                .unwrap_or_default(),
+            taken_at: now.unwrap_or_default(),
             steps: Vec::new(),
             round_trips: 0,
-            instances: instances(snapshot, readings, following),
+            instances: instances(snapshot, readings, (set, in_force), &memory.following),
             sessions: sessions(snapshot),
             policies: in_force
                 .iter()
-                .map(|policy| policy_report(*policy, cycle, set))
+                .map(|policy| policy_report(*policy, cycle, set, snapshot))
                 .collect(),
             notes: Vec::new(),
             stale: false,
             leads: None,
+            budgets: now.map_or_else(Vec::new, |now| BudgetReport::all(rules, in_force, &memory.ledger, now)),
+            lingering: LingeringReport::all(&memory.following),
         }
     }
 }
 
-fn instances(snapshot: &Snapshot, readings: &Readings, following: &Following) -> Vec<InstanceReport> {
+fn instances(
+    snapshot: &Snapshot,
+    readings: &Readings,
+    (set, in_force): (&PolicySet, &[InForce]),
+    following: &Following,
+) -> Vec<InstanceReport> {
     let report = |instance: &crate::session::snapshot::Instance| {
         let of_this = readings.iter().filter(|(inst_id, ..)| *inst_id == instance.inst_id);
         let mut pressure: Vec<(Resource, f64)> = of_this
@@ -269,6 +284,7 @@ fn instances(snapshot: &Snapshot, readings: &Readings, following: &Following) ->
             complete: instance.complete,
             lingering: following.lingering(instance.inst_id),
             pressure,
+            marks: marks(set, in_force, readings, instance.inst_id),
         }
     };
     snapshot.instances().iter().map(report).collect()
@@ -292,7 +308,7 @@ fn sessions(snapshot: &Snapshot) -> Vec<SessionCount> {
     counts.into_iter().map(count).collect()
 }
 
-fn policy_report(in_force: InForce, cycle: &Cycle, set: &PolicySet) -> PolicyReport {
+fn policy_report(in_force: InForce, cycle: &Cycle, set: &PolicySet, snapshot: &Snapshot) -> PolicyReport {
     let matched = cycle.plan.matches.iter().find(|(index, _)| *index == in_force.index());
     let mut spared = BTreeMap::new();
     let mut warrants = 0;
@@ -325,6 +341,7 @@ fn policy_report(in_force: InForce, cycle: &Cycle, set: &PolicySet) -> PolicyRep
         spared,
         breaker: breaker.map(ToString::to_string),
         suspended: suspended.map(|group| (group.who.clone(), group.to_string())).collect(),
+        pending: PendingReport::soonest(in_force.index(), cycle, set, snapshot),
     }
 }
 

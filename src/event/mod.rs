@@ -8,11 +8,13 @@
 
 mod cycle_report;
 mod log;
+mod outlook;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 
 use crate::decide::guard::Warrant;
 use crate::decide::in_force::RunMode;
@@ -23,6 +25,7 @@ pub use crate::event::cycle_report::{
     Breakers, CycleReport, CycleStep, InstanceReport, PolicyReport, READ_TOO_SLOWLY, SessionCount, SpareReason,
     StatusLabel, Suspensions, TypeLabel,
 };
+pub use crate::event::outlook::{BudgetReport, LingeringReport, PendingReport};
 use crate::oracle::Class;
 use crate::policy::model::{Action, Labels};
 use crate::session::SessionKey;
@@ -218,6 +221,8 @@ pub struct InForceReport {
     pub digest: Arc<str>,
     /// How many policies the files contain.
     pub policies: usize,
+    /// The time zone of the configuration.
+    pub timezone: Tz,
     /// Every configured database, with the policies that it runs.
     pub databases: Vec<LoadedDatabase>,
 }

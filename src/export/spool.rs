@@ -340,7 +340,12 @@ mod tests {
         ] {
             assert_eq!(nothing_found(&format!("SQL> @sessions\n\n{line}\n")), Some(3), "{line}");
         }
-        for text in ["412 rows selected.", "SELECTED;1", "no rows", "select 'selected' from dual;"] {
+        for text in [
+            "412 rows selected.",
+            "SELECTED;1",
+            "no rows",
+            "select 'selected' from dual;",
+        ] {
             assert_eq!(nothing_found(text), None, "{text}");
         }
     }

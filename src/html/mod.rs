@@ -2,7 +2,7 @@
 //!
 //! `maud` writes the markup and escapes every text in it. [`document`] makes the finished content [`visible`]. So no page has
 //! to do either: a program named `<script>` is shown as that word, and an escape sequence is shown escaped. The two styles
-//! are the two style sheets beside this file. A page has no script and loads nothing.
+//! are the two style sheets beside this file. A report has no script and loads nothing.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -13,23 +13,32 @@ pub(crate) const REPORT: &str = include_str!("report.css");
 /// The style of the status page.
 pub(crate) const STATUS: &str = include_str!("status.css");
 
-/// A whole page; `equivalent` is an HTTP header in its `meta http-equiv`.
-pub(crate) fn document(title: &str, style: &'static str, equivalent: [&str; 2], body: &Markup) -> String {
-    let [header, content] = equivalent;
+/// What the head of a report has: it runs no script and loads nothing, wherever it is opened.
+pub(crate) fn forbids_everything() -> Markup {
+    html! { meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"; }
+}
+
+/// A whole page; `head` is what its head has besides the title and the style.
+pub(crate) fn document(title: &str, style: &'static str, head: &Markup, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv=(header) content=(content);
+                (head)
                 title { (visible(title)) }
                 style { (PreEscaped(style)) }
             }
-            body { (PreEscaped(visible(&body.0))) }
+            body { (PreEscaped(shown(body))) }
         }
     };
     page.into_string() + "\n"
+}
+
+/// A part of a page, with everything in it made visible.
+pub(crate) fn shown(part: &Markup) -> String {
+    visible(&part.0).to_string()
 }
 
 /// A note with its words between backticks as code.
@@ -58,7 +67,7 @@ mod tests {
     fn text_is_escaped_everywhere_on_a_page() {
         let evil = "<b title='x'>\"&\u{1b}[2J\u{202e}";
         let body = html! { p title=(evil) { (evil) } };
-        let page = document(evil, "p{color:red}\n", ["refresh", "15"], &body);
+        let page = document(evil, "p{color:red}\n", &Markup::default(), &body);
         let shown = "&lt;b title='x'&gt;&quot;&amp;\\x1b[2J\\u{202e}";
         assert_eq!(page.matches(shown).count(), 3, "{page}");
         assert!(

@@ -1,8 +1,11 @@
-//! The daemon's web server: `/metrics`, `/healthz`, `/readyz` and a status page. It is read-only.
+//! The daemon's web server: `/metrics`, `/healthz`, `/readyz`, a status page and the newest reports. It is read-only.
 //!
-//! It has a separate thread and reads only memory, so it answers even while every database hangs. It trusts no client: each
-//! connection serves one request and ends after [`DEADLINE`], whether or not the client has read the answer ([`connection`]),
-//! and a request for another host is refused ([`host`]).
+//! It has a separate thread and reads only memory, so it answers even while every database hangs; reports come from the disk, by
+//! threads of their own. It trusts no client: each connection serves one request and ends after [`DEADLINE`], whether or not the
+//! client has read the answer ([`connection`]), and a request for another host is refused ([`host`]).
+//!
+//! The page is kept up to date by `/events`, which waits for a change and answers with one server-sent event: the new content. The
+//! browser then asks again. So no connection lives longer than any other, and a slow reader delays nobody.
 //!
 //! `/healthz` says whether the process makes progress, `/readyz` whether it can do its work. A database that is down makes the
 //! daemon not ready, but not unhealthy: a restart would not bring the database back.
@@ -13,15 +16,18 @@ mod page;
 #[cfg(test)]
 mod tests;
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{Path as UrlPath, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
@@ -32,13 +38,29 @@ use axum::routing::get;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
+use crate::html::shown;
 use crate::http::connection::Bounded;
+use crate::http::page::Moment;
 use crate::metrics::Metrics;
-use crate::status::SharedStatus;
+use crate::status::{DaemonStatus, SharedStatus};
 use crate::systemd::Heartbeat;
 
 /// A connection ends after this time, whatever its client does.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often `/events` looks whether something has changed. It answers in any case after so many looks, five seconds, because
+/// ages and countdowns change by themselves.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOKS: u32 = 20;
+
+/// The pause between two events, by which the browser goes.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How many threads read reports. A disk that hangs holds up these and nothing else.
+const READERS: usize = 2;
+
+/// No report is larger.
+const LARGEST_REPORT: u64 = 64 << 20;
 
 /// The sources of the answers.
 #[derive(Clone, Debug)]
@@ -51,6 +73,8 @@ pub(crate) struct Sources {
     pub(crate) heartbeat: Heartbeat,
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
+    /// The folder of the newest reports.
+    pub(crate) reports: PathBuf,
 }
 
 /// The running server. It stops when it is dropped.
@@ -75,7 +99,10 @@ impl Server {
         let listener = TcpListener::bind(listen).map_err(said)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(READERS)
+            .enable_all()
+            .build()?;
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             runtime.block_on(async move {
@@ -85,6 +112,8 @@ impl Server {
                     _ = stopped => {}
                 }
             });
+            // A reader may hang on a disk.
+            runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("http".to_owned()).spawn(serve)?;
         Ok(Server {
@@ -131,6 +160,9 @@ async fn serve(listener: TcpListener, sources: Sources, deadline: Duration, loca
 fn router(sources: Sources, local: bool) -> Router {
     Router::new()
         .route("/", get(status_page))
+        .route("/events", get(events))
+        .route("/live.js", get(live_script))
+        .route("/reports/{database}", get(report))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -144,7 +176,7 @@ fn router(sources: Sources, local: bool) -> Router {
 
 /// Refuses a request whose Host header names another host, or that has several.
 async fn refuse_other_hosts(local: bool, request: Request, next: Next) -> Response {
-    let own_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let own_name = own_name();
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
     let authority = request.uri().authority().map(ToString::to_string);
@@ -160,9 +192,9 @@ async fn refuse_other_hosts(local: bool, request: Request, next: Next) -> Respon
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// The page loads nothing from elsewhere and runs no script.
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The page loads nothing from elsewhere, and runs no script but the server's own file.
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'";
 
 fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response {
     let mut response = Response::new(Body::from(body));
@@ -177,10 +209,89 @@ fn answer(status: StatusCode, content_type: &'static str, body: String) -> Respo
     response
 }
 
-async fn status_page(State(sources): State<Sources>) -> Response {
+const HTML: &str = "text/html; charset=utf-8";
+
+fn own_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Renders a part of the page from a copy of the status.
+fn rendered<T>(sources: &Sources, render: impl FnOnce(&DaemonStatus, Moment<'_>) -> T) -> T {
     let status = sources.status.read().clone();
-    let page = page::render(&status, sources.clock.utc(), sources.clock.now());
-    answer(StatusCode::OK, "text/html; charset=utf-8", page)
+    let moment = Moment {
+        host: &own_name(),
+        at: sources.clock.utc(),
+        now: sources.clock.now(),
+        zone: status.timezone,
+    };
+    render(&status, moment)
+}
+
+async fn status_page(State(sources): State<Sources>) -> Response {
+    answer(StatusCode::OK, HTML, rendered(&sources, page::render))
+}
+
+async fn live_script() -> Response {
+    let script = include_str!("live.js").to_owned();
+    answer(StatusCode::OK, "text/javascript; charset=utf-8", script)
+}
+
+/// One event with the content of the page, as soon as it differs from what the browser has.
+async fn events(State(sources): State<Sources>, request: Request) -> Response {
+    let known = request.headers().get("last-event-id").and_then(|id| id.to_str().ok());
+    let known: Option<u64> = known.and_then(|id| id.parse().ok());
+    for _ in 0..LOOKS {
+        if known != Some(sources.status.version()) {
+            break;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let version = sources.status.version();
+    let content = rendered(&sources, |status, moment| shown(&page::content(status, moment)));
+    let mut event = format!("retry: {}\nid: {version}\nevent: content\n", PAUSE.as_millis());
+    for line in content.split('\n') {
+        event.push_str("data: ");
+        event.push_str(line);
+        event.push('\n');
+    }
+    event.push('\n');
+    answer(StatusCode::OK, "text/event-stream; charset=utf-8", event)
+}
+
+/// The newest report of a database that is in force.
+async fn report(State(sources): State<Sources>, UrlPath(database): UrlPath<String>) -> Response {
+    let is_known = sources.status.read().databases.contains_key(&*database);
+    if !is_known {
+        return answer(
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "no database of this name is in force\n".to_owned(),
+        );
+    }
+    let path = sources.reports.join(format!("{database}.html"));
+    match tokio::task::spawn_blocking(move || read_report(&path)).await {
+        Ok(Ok(html)) => answer(StatusCode::OK, HTML, html),
+        Ok(Err(error)) => {
+            let why = format!(
+                "there is no report on {database} in the state folder ({error}): one is written when a policy decides something, at most \
+                 once a minute\n"
+            );
+            answer(StatusCode::NOT_FOUND, TEXT, why)
+        }
+        Err(error) => answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
+    }
+}
+
+/// Reads an ordinary file, and waits for no pipe in its place.
+fn read_report(path: &Path) -> io::Result<String> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no ordinary file"));
+    }
+    let mut html = String::new();
+    file.take(LARGEST_REPORT).read_to_string(&mut html)?;
+    Ok(html)
 }
 
 async fn metrics(State(sources): State<Sources>) -> Response {

@@ -7,12 +7,14 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
+use crate::decide::refill::ClientGroup;
 use crate::event::{
-    Event, Evidence, InForceReport, InstanceReport, Intent, LoadedDatabase, LoadedPolicy, Outcomed, PolicyLoad,
-    PolicyReport, SpareReason,
+    BudgetReport, Event, Evidence, InForceReport, InstanceReport, Intent, LingeringReport, LoadedDatabase,
+    LoadedPolicy, Outcomed, PendingReport, PolicyLoad, PolicyReport, SessionCount, SpareReason, StatusLabel, TypeLabel,
 };
 use crate::http::connection::CONNECTIONS;
 use crate::policy::model::{Action, Protection};
+use crate::policy::pressure::Resource;
 use crate::session::SessionKey;
 use crate::session::time::DbTime;
 
@@ -29,6 +31,7 @@ fn daemon(deadline: Duration) -> Daemon {
         status: SharedStatus::default(),
         heartbeat: Heartbeat::new(Arc::clone(&clock) as Arc<dyn Clock>),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        reports: std::env::temp_dir().join("no-reports"),
     };
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = Server::with_deadline(anywhere, sources.clone(), deadline).expect("starts");
@@ -64,6 +67,7 @@ fn loaded() -> Event {
     Event::Policies(PolicyLoad::Loaded(InForceReport {
         digest: "0123456789abcdef".into(),
         policies: 1,
+        timezone: chrono_tz::Tz::UTC,
         databases: vec![LoadedDatabase {
             database: "prod".into(),
             place: "here".into(),
@@ -88,15 +92,32 @@ fn up() -> Event {
     }
 }
 
+fn key(sid: u32) -> SessionKey {
+    SessionKey {
+        inst_id: 1,
+        sid,
+        serial: 62507,
+        logon_time: DbTime(0),
+    }
+}
+
 fn cycle(complete: bool) -> Event {
+    let users = |status, count| SessionCount {
+        inst_id: 1,
+        session_type: TypeLabel::User,
+        status,
+        count,
+    };
     Event::Cycle(Arc::new(crate::event::CycleReport {
         database: "prod".into(),
+        sessions: vec![users(StatusLabel::Active, 5), users(StatusLabel::Inactive, 100)],
         instances: vec![InstanceReport {
             inst_id: 1,
             name: "PROD1".into(),
             complete,
-            lingering: 0,
-            pressure: Vec::new(),
+            lingering: 1,
+            pressure: vec![(Resource::Sessions, 0.82), (Resource::Processes, 0.4)],
+            marks: vec![(Resource::Sessions, 0.7), (Resource::Sessions, 0.85)],
         }],
         policies: vec![PolicyReport {
             policy: "idle".into(),
@@ -105,11 +126,26 @@ fn cycle(complete: bool) -> Event {
             warrants: 1,
             spared: [(SpareReason::Protected(Protection::Backup), 16)].into(),
             breaker: None,
-            suspended: [(
-                crate::decide::refill::ClientGroup::default(),
-                "suspended: <they> came back".into(),
-            )]
-            .into(),
+            suspended: [(ClientGroup::default(), "suspended: <they> came back".into())].into(),
+            pending: vec![PendingReport {
+                key: key(301),
+                who: ClientGroup {
+                    username: Some("<i>SCOTT".into()),
+                    ..ClientGroup::default()
+                },
+                remaining: 3_600,
+            }],
+        }],
+        budgets: vec![BudgetReport {
+            policy: None,
+            key: "per_hour",
+            limit: 20,
+            used: 7,
+        }],
+        lingering: vec![LingeringReport {
+            key: key(302),
+            policy: "idle".into(),
+            since: "2026-11-22T09:50:00Z".parse().expect("a time"),
         }],
         notes: vec!["read V$PDBS from prod: ORA-00942; remedy: GRANT SELECT ON sys.v_$pdbs TO <REAPER>".into()],
         ..Default::default()
@@ -193,12 +229,7 @@ fn the_page_escapes_what_a_client_sets() {
             id: 1,
             database: "prod".into(),
             place: None,
-            key: SessionKey {
-                inst_id: 1,
-                sid: 287,
-                serial: 62507,
-                logon_time: DbTime(0),
-            },
+            key: key(287),
             policy: "idle".into(),
             policy_digest: String::new(),
             mode: RunMode::Enforce,
@@ -225,10 +256,11 @@ fn the_page_escapes_what_a_client_sets() {
     let shown = "&lt;script&gt;alert('1')&lt;/script&gt;&quot;\\u{202e}\\x0a&amp;";
     assert!(body.contains("sys.v_$pdbs TO &lt;REAPER&gt;"), "{body}");
     assert_eq!(body.matches(shown).count(), 3, "{body}");
-    assert!(
-        !body.contains("<script") && !body.contains("http://") && !body.contains("https://"),
-        "{body}"
-    );
+    // The only script is the server's own file.
+    assert_eq!(body.matches("<script").count(), 1, "{body}");
+    assert!(body.contains("<script src=\"/live.js\" defer></script>"), "{body}");
+    assert!(!body.contains("http://") && !body.contains("https://"), "{body}");
+    assert!(body.contains("&lt;i&gt;SCOTT") && !body.contains("<i>"), "{body}");
     for text in [
         "287,62507,@1",
         "PROD1",
@@ -236,13 +268,132 @@ fn the_page_escapes_what_a_client_sets() {
         "16 backup",
         "release 19.24.0.0.0",
         "Ready",
+        "105 user sessions, 5 active, 100 idle, 0 killed",
+        "sessions 82%",
+        "marks at 70%, 85%",
+        "in 1h",
+        "301,62507,@1",
+        "7 of 20",
+        "302,62507,@1",
+        "2026-11-22 09:50:00 UTC",
     ] {
         assert!(body.contains(text), "{text}: {body}");
     }
-    for element in ["section", "table", "tr", "td", "div", "p", "span"] {
+    for element in [
+        "section", "details", "svg", "table", "tr", "td", "div", "p", "span", "li",
+    ] {
         let opened = body.matches(&format!("<{element}>")).count() + body.matches(&format!("<{element} ")).count();
         assert_eq!(opened, body.matches(&format!("</{element}>")).count(), "{element}");
     }
+}
+
+#[test]
+fn the_page_shows_trouble_first_and_never_old_green() {
+    let daemon = daemon(DEADLINE);
+    daemon.tell(&loaded());
+    daemon.tell(&up());
+    daemon.tell(&cycle(true));
+    let page = daemon.ask("GET", "/").2;
+    assert!(page.contains("1 of 1 armed") && !page.contains("PAUSED"), "{page}");
+    // Its suspended group and its lingering session are trouble although it answers.
+    assert!(
+        page.find("class=\"trouble\"") < page.find("class=\"overview\""),
+        "{page}"
+    );
+    assert!(page.contains("killed sessions that linger: 1"), "{page}");
+    daemon.clock.advance(Duration::from_secs(600));
+    let page = daemon.ask("GET", "/").2;
+    assert!(page.contains("no complete snapshot for 600 s"), "{page}");
+    assert!(page.contains("in 50m"), "the countdown goes on: {page}");
+    daemon.tell(&Event::DatabaseDown {
+        database: "prod".into(),
+        error: "no listener".into(),
+    });
+    daemon.tell(&Event::Paused {
+        by: "maria".into(),
+        reason: "month end".into(),
+        trouble: false,
+    });
+    let page = daemon.ask("GET", "/").2;
+    for text in [
+        "PAUSED",
+        "Paused by maria: month end",
+        "1 of 1 down",
+        "● down",
+        "down since 2026-11-22 10:10:00 UTC: no listener",
+        "<tr class=\"old\">",
+        "<div class=\"old\">",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(!page.contains("● up") && !page.contains(">Ready<"), "{page}");
+}
+
+#[test]
+fn a_change_is_told_at_once_and_the_same_state_after_five_seconds() {
+    let daemon = daemon(DEADLINE);
+    daemon.tell(&loaded());
+    let ask = |known: &str| {
+        let mut stream = daemon.connect();
+        write!(stream, "GET /events HTTP/1.1\r\nHost: localhost\r\n{known}\r\n").expect("is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the server closes");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(
+            head.to_ascii_lowercase().contains("content-type: text/event-stream"),
+            "{head}"
+        );
+        let id = body.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id");
+        assert!(
+            body.ends_with("\n\n") && body.contains("\nevent: content\ndata: "),
+            "{body}"
+        );
+        (id.to_owned(), body.to_owned())
+    };
+    let (id, first) = ask("");
+    assert!(first.contains("Connecting") && !first.contains("<html"), "{first}");
+    let mut waiting = daemon.connect();
+    waiting
+        .set_read_timeout(Some(LOOK_EVERY * (LOOKS - 4)))
+        .expect("is set");
+    write!(
+        waiting,
+        "GET /events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: {id}\r\n\r\n"
+    )
+    .expect("is sent");
+    assert!(
+        waiting.read(&mut [0]).is_err(),
+        "nothing has changed, and it is not yet time"
+    );
+    let (same, _) = ask(&format!("Last-Event-ID: {id}\r\n"));
+    assert_eq!(same, id);
+    daemon.tell(&up());
+    let (other, second) = ask(&format!("Last-Event-ID: {id}\r\n"));
+    assert!(other != id && second.contains("release 19.24.0.0.0"), "{second}");
+}
+
+#[test]
+fn the_newest_report_of_a_database_in_force_is_served_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut daemon = daemon(DEADLINE);
+    daemon.sources.reports = folder.path().to_owned();
+    daemon.server = Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), daemon.sources.clone()).expect("starts");
+    daemon.tell(&loaded());
+    let (status, _, body) = daemon.ask("GET", "/reports/prod");
+    assert!(
+        status == 404 && body.contains("there is no report on prod"),
+        "{status} {body}"
+    );
+    std::fs::write(folder.path().join("prod.html"), "<p>who and why</p>").expect("is written");
+    std::fs::write(folder.path().join("crm.html"), "not in force").expect("is written");
+    assert_eq!(daemon.ask("GET", "/reports/prod").2, "<p>who and why</p>");
+    for path in ["/reports/crm", "/reports/..%2Fprod", "/reports/", "/reports/prod.html"] {
+        assert_eq!(daemon.ask("GET", path).0, 404, "{path}");
+    }
+    // A link in its place leads nowhere.
+    std::fs::remove_file(folder.path().join("prod.html")).expect("is there");
+    std::os::unix::fs::symlink("/etc/hostname", folder.path().join("prod.html")).expect("is made");
+    assert_eq!(daemon.ask("GET", "/reports/prod").0, 404);
 }
 
 #[test]

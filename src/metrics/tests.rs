@@ -38,6 +38,7 @@ fn loaded(databases: &[(&str, &[&str])]) -> Event {
     Event::Policies(PolicyLoad::Loaded(InForceReport {
         digest: "ab12".into(),
         policies: 2,
+        timezone: chrono_tz::Tz::UTC,
         databases: databases.collect(),
     }))
 }
@@ -69,6 +70,7 @@ fn cycle(instances: &[u32]) -> CycleReport {
                 complete: *inst_id != 3,
                 lingering: 2,
                 pressure: vec![(Resource::Sessions, 0.875)],
+                marks: Vec::new(),
             })
             .collect(),
         sessions: vec![SessionCount {
@@ -88,8 +90,11 @@ fn cycle(instances: &[u32]) -> CycleReport {
             ]),
             breaker: Some("12 candidates".into()),
             suspended: BTreeMap::from([(ClientGroup::default(), "they came back".into())]),
+            pending: Vec::new(),
         }],
         notes: Vec::new(),
+        budgets: Vec::new(),
+        lingering: Vec::new(),
     }
 }
 

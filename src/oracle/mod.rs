@@ -39,7 +39,6 @@ pub(crate) use connect_string::OneForAll;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::num::IntErrorKind;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -523,17 +522,17 @@ pub(crate) fn whole_number(text: &str) -> Option<i64> {
     if !fraction.chars().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    match whole {
-        "" | "-" | "+" => (!fraction.is_empty()).then_some(0),
-        whole => match whole.parse::<i64>() {
-            Ok(number) => Some(number),
-            Err(error) => match error.kind() {
-                IntErrorKind::PosOverflow => Some(i64::MAX),
-                IntErrorKind::NegOverflow => Some(i64::MIN),
-                _ => None,
-            },
-        },
+    let digits = whole.strip_prefix(['-', '+']).unwrap_or(whole);
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) || digits.is_empty() && fraction.is_empty() {
+        return None;
     }
+    let furthest = if whole.starts_with('-') { i64::MIN } else { i64::MAX };
+    let number = if digits.is_empty() {
+        0
+    } else {
+        whole.parse().unwrap_or(furthest)
+    };
+    Some(number)
 }
 
 /// A calendar date and time as a point in the database's clock; `None` when there is no such date.

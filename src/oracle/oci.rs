@@ -149,7 +149,10 @@ impl Native for oracle::Connection {
         let mut count = 0_u64;
         for row in rows {
             let row = row.map_err(failed)?;
-            let flow = sink(&row.cells(&query.columns).map_err(|why| Error::new(Class::Bug, tried, why))?);
+            let flow = sink(
+                &row.cells(&query.columns)
+                    .map_err(|why| Error::new(Class::Bug, tried, why))?,
+            );
             SPARE.set(row);
             count += 1;
             if flow.is_break() {

@@ -137,18 +137,19 @@ mod tests {
 
     #[test]
     fn a_value_of_another_type_is_an_error_and_not_null() {
-        let text = |row: &mut RowBuffer| row.push_text("01-JAN-70");
-        let time = |row: &mut RowBuffer| row.push_time(Some(DbTime(7)));
-        let no_date = |row: &mut RowBuffer| row.push_time(None);
-        let other = |row: &mut RowBuffer| row.push_other();
-        let cases: [(CellType, &dyn Fn(&mut RowBuffer)); 7] = [
-            (CellType::Time, &text),
-            (CellType::Number, &text),
-            (CellType::Text, &time),
-            (CellType::Number, &time),
-            (CellType::Time, &no_date),
-            (CellType::Time, &other),
-            (CellType::Text, &other),
+        type Push = fn(&mut RowBuffer);
+        let text: Push = |row| row.push_text("01-JAN-70");
+        let time: Push = |row| row.push_time(Some(DbTime(7)));
+        let no_date: Push = |row| row.push_time(None);
+        let other: Push = RowBuffer::push_other;
+        let cases = [
+            (CellType::Time, text),
+            (CellType::Number, text),
+            (CellType::Text, time),
+            (CellType::Number, time),
+            (CellType::Time, no_date),
+            (CellType::Time, other),
+            (CellType::Text, other),
         ];
         for (expected, push) in cases {
             let mut row = RowBuffer::default();

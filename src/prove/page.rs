@@ -2,17 +2,13 @@
 
 use maud::html;
 
-use crate::html::{REPORT, document};
+use crate::html::{REPORT, document, forbids_everything};
 use crate::prove::show::{heading, subject, summary, times};
 use crate::prove::{ProofReport, TrialVerdict};
 
 /// For a browser.
 #[must_use]
 pub(crate) fn page(proof: &ProofReport) -> String {
-    let forbidden = [
-        "Content-Security-Policy",
-        "default-src 'none'; style-src 'unsafe-inline'",
-    ];
     let title = format!("{}: orareaper prove", proof.database);
     let content = html! {
         main {
@@ -40,5 +36,5 @@ pub(crate) fn page(proof: &ProofReport) -> String {
             footer { "Only sessions that orareaper opened itself were named in these statements." }
         }
     };
-    document(&title, REPORT, forbidden, &content)
+    document(&title, REPORT, &forbids_everything(), &content)
 }

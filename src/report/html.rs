@@ -8,7 +8,7 @@ use maud::{Markup, display, html};
 
 use crate::decide::in_force::RunMode;
 use crate::decide::reason::Verdict;
-use crate::html::{REPORT, document, with_code};
+use crate::html::{REPORT, document, forbids_everything, with_code};
 use crate::quantity::{Bytes, Span};
 use crate::report::figures::{Group, IDLE_CLASSES};
 use crate::report::{PolicyPart, Report, ReportLine, mode_words};
@@ -38,11 +38,7 @@ pub(super) fn page(reports: &[Report]) -> String {
 
 /// A page in the look of the reports.
 pub(super) fn report_page(title: &str, content: &Markup) -> String {
-    let forbidden = [
-        "Content-Security-Policy",
-        "default-src 'none'; style-src 'unsafe-inline'",
-    ];
-    document(title, REPORT, forbidden, &html! { main { (content) } })
+    document(title, REPORT, &forbids_everything(), &html! { main { (content) } })
 }
 
 /// The large figures at the top.
