@@ -388,8 +388,14 @@ impl ChainFollower {
     }
 }
 
-/// Whether a text may be the beginning of a record: it ends before its JSON does, and has no more of its own hash than that.
+/// Whether a text may be what a crash left of a record: it ends before its JSON does, and has no more of its own hash than that. A file
+/// system that had made room for the record and not written it shows zero bytes in its place.
 fn is_beginning(text: &[u8]) -> bool {
+    let written = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if written == 0 {
+        return !text.is_empty();
+    }
+    let text = &text[..written];
     let after_key = text
         .windows(HASH.len())
         .rposition(|window| window == HASH)

@@ -425,6 +425,36 @@ fn the_hash_is_the_beginning_of_sha_256_over_what_is_before_it() {
 
 /// Somebody puts a line without a hash before the first record, or in its place.
 #[test]
+fn zero_bytes_at_the_end_are_what_a_crash_left_before_a_restart_and_after_it() {
+    let noted = |found: ChainFindings| {
+        assert_eq!(found.fault, None);
+        found.noted.into_iter().map(|(_, noted)| noted).collect::<Vec<_>>()
+    };
+    for (cut, zeros) in [(0, 1), (0, 700), (40, 60)] {
+        let state = folder();
+        written(state.path(), 3, 10);
+        let path = file(state.path(), 0);
+        let mut bytes = fs::read(&path).expect("a journal");
+        bytes.truncate(bytes.len() - cut);
+        bytes.extend(std::iter::repeat_n(0, zeros));
+        fs::write(&path, &bytes).expect("written");
+        assert_eq!(noted(follow(state.path())), [Noted::BeingWritten], "{cut} {zeros}");
+        let (mut journal, _) = Journal::open(state.path(), now()).expect("opens");
+        assert_eq!(noted(follow(state.path())), [Noted::Cut], "{cut} {zeros}");
+        journal.append(&resumed(), at(0)).expect("writes");
+        assert_eq!(noted(follow(state.path())), [Noted::Cut], "{cut} {zeros}");
+    }
+    // Bytes that no crash leaves are damage.
+    let state = folder();
+    written(state.path(), 3, 10);
+    let path = file(state.path(), 0);
+    let mut bytes = fs::read(&path).expect("a journal");
+    bytes.extend([0, b'x', 0]);
+    fs::write(&path, &bytes).expect("written");
+    assert!(matches!(follow(state.path()).fault, Some((_, Fault::DamagedEnd))));
+}
+
+#[test]
 fn a_forged_first_line_is_named_itself() {
     let forged = br#"{"v":1,"at":"2026-11-22T10:00:00Z","kind":"resumed","by":"nobody"}"#;
     for (replaced, fault) in [(false, Fault::Inserted), (true, Fault::NotOurs)] {
