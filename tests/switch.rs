@@ -300,7 +300,9 @@ fn a_command_never_reaches_the_daemon_of_another_configuration() {
     assert_eq!(orareaper(&site, &["resume"]).0, 0);
     let (status, said) = there(&["pause"]);
     assert!(
-        status == Some(2) && said.contains(&format!("not paused: {running}")),
+        status == Some(2)
+            && said.contains(&format!("not paused: {running}"))
+            && said.contains("was not asked and acts on"),
         "{said}"
     );
     assert!(is_paused(&other) && !is_paused(&site));

@@ -57,7 +57,8 @@ pub(crate) fn pause(config: &Path, state: Option<&Path>, reason: &str, clock: Sy
         }
         for other in &found.others {
             status = fail(&format!(
-                "not paused: the daemon (process {}), which runs with {}; to pause it, use --state {}",
+                "not paused: the daemon (process {}), which runs with {} and another state folder, was not asked and acts on; to pause \
+                 that one: orareaper pause --state {}",
                 other.pid,
                 other.config.display(),
                 other.state.display()
