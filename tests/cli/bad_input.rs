@@ -57,6 +57,18 @@ fn a_bad_configuration_starts_nothing() {
                 told.err
             );
         }
+        for more in [
+            &["doctor"][..],
+            &["sessions"],
+            &["explain", "1,2,@1"],
+            &["prove", "prod"],
+            &["record", "-o", "recording"],
+            &["kill", "1,2,@1", "--yes", "--reason", "none"],
+            &["setup-sql"],
+        ] {
+            let told = site.orareaper(&[&["--config", name][..], more].concat());
+            assert_eq!(told.code, Some(1), "{more:?} with {name}: {}{}", told.err, told.out);
+        }
     }
     for (name, sign) in [("nowhere", "does not exist"), ("policies", "directory")] {
         for command in ["run", "plan", "check"] {
