@@ -198,7 +198,12 @@ impl Desk {
         let files = [("policies.yaml".to_owned(), policies)];
         let loaded = orareaper::policy::check_files(&files, today, chrono_tz::UTC);
         let set: PolicySet = loaded.set.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
-        examine(&config.databases[0], &Arc::new(set), SystemClock::new())
+        examine(
+            &config.databases[0],
+            &Arc::new(set),
+            &Arc::default(),
+            SystemClock::new(),
+        )
     }
 
     /// The checks that ask for an action.

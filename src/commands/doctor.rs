@@ -9,6 +9,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::commands::pause::owner;
 use crate::commands::{fail, no_config, no_database, print, terminal_style};
 use crate::config::{Config, DatabaseConfig};
+use crate::daemon::accounts::AccountMemory;
 use crate::doctor::{Examined, database, host, show};
 use crate::policy::model::PolicySet;
 
@@ -24,7 +25,7 @@ pub(crate) fn run(arguments: &DoctorArgs, config: &Path, clock: SystemClock) -> 
     let mut all = vec![host];
     if let Some((config, set)) = loaded {
         match chosen(&config, &arguments.databases) {
-            Ok(databases) => all.extend(examined(&databases, &set, clock)),
+            Ok(databases) => all.extend(examined(&databases, &set, &config.state, clock)),
             Err(problem) => return fail(&problem),
         }
     }
@@ -94,13 +95,14 @@ fn chosen<'c>(config: &'c Config, names: &[String]) -> Result<Vec<&'c DatabaseCo
 }
 
 /// Several at a time, so that one that does not answer does not delay the others.
-fn examined(databases: &[&DatabaseConfig], set: &Arc<PolicySet>, clock: SystemClock) -> Vec<Examined> {
+fn examined(databases: &[&DatabaseConfig], set: &Arc<PolicySet>, state: &Path, clock: SystemClock) -> Vec<Examined> {
     let mut all = Vec::new();
+    let accounts = &AccountMemory::of_command(state);
     for some in databases.chunks(AT_A_TIME) {
         std::thread::scope(|scope| {
             let threads: Vec<_> = some
                 .iter()
-                .map(|database| scope.spawn(move || database::examine(database, set, clock)))
+                .map(|database| scope.spawn(move || database::examine(database, set, accounts, clock)))
                 .collect();
             for (thread, database) in threads.into_iter().zip(some) {
                 all.push(thread.join().unwrap_or_else(|_| panicked(database)));

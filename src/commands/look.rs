@@ -14,6 +14,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::columns_needed;
 use crate::commands::{fail, load_config, load_policies, no_database};
 use crate::config::{Config, DatabaseConfig};
+use crate::daemon::accounts::AccountMemory;
 use crate::daemon::database::utc_of;
 use crate::daemon::messages::Needs;
 use crate::daemon::poller::Poller;
@@ -149,7 +150,10 @@ impl Rules {
     /// Connections for reading repeatedly.
     pub(crate) fn readers(&self, source: &SourceArgs) -> Result<Vec<DatabaseReader>, ExitStatus> {
         let databases = self.config.as_ref().map_or(&[][..], |config| &config.databases);
-        let accounts = Arc::default();
+        let accounts = match &self.config {
+            Some(config) => AccountMemory::of_command(&config.state),
+            None => Arc::default(),
+        };
         let wanted = |database: &&DatabaseConfig| source.database.as_ref().is_none_or(|name| **name == *database.name);
         let readers: Vec<DatabaseReader> = databases
             .iter()

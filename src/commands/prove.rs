@@ -8,6 +8,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::commands::run::Signals;
 use crate::commands::{deliver, deliverable, fail, load_config, no_database, say, style_for};
 use crate::daemon;
+use crate::daemon::accounts::AccountMemory;
 use crate::daemon::pause::Switch;
 use crate::prove::page::page;
 use crate::prove::run::{Terms, prove};
@@ -41,7 +42,8 @@ fn proved(arguments: &ProveArgs, path: &Path, clock: SystemClock) -> Result<Exit
         ))
     })?;
     deliverable(arguments.output.as_deref())?;
-    let reach = daemon::reach(database, &Arc::default()).map_err(|error| fail(&error.to_string()))?;
+    let reach =
+        daemon::reach(database, &AccountMemory::of_command(&config.state)).map_err(|error| fail(&error.to_string()))?;
     let terms = Terms {
         reach: &reach,
         switch: &switch,
@@ -50,6 +52,7 @@ fn proved(arguments: &ProveArgs, path: &Path, clock: SystemClock) -> Result<Exit
         poll: database.poll,
         wait: arguments.wait,
         tell: &tell,
+        waits: &|what| say(&visible(what)),
     };
     let proof = prove(&terms).map_err(|halt| ended_early(&halt, &arguments.database))?;
     show(arguments, &proof)?;

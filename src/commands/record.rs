@@ -14,6 +14,7 @@ use crate::clock::{Clock, Monotonic, SystemClock};
 use crate::commands::run::Signals;
 use crate::commands::{fail, load_config, say};
 use crate::config::{Config, DatabaseConfig};
+use crate::daemon::accounts::AccountMemory;
 use crate::daemon::backoff::Backoff;
 use crate::daemon::messages::{Needs, Polled};
 use crate::daemon::poller::Poller;
@@ -38,7 +39,8 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
     let signals = Signals::catch().map_err(|error| fail(&format!("catch signals: {error}")))?;
     let config = load_config(config)?;
     let database = database(&config, arguments.database.as_deref())?;
-    let reach = crate::daemon::reach(database, &Arc::default()).map_err(|error| fail(&error.to_string()))?;
+    let accounts = AccountMemory::of_command(&config.state);
+    let reach = crate::daemon::reach(database, &accounts).map_err(|error| fail(&error.to_string()))?;
     let every = arguments.every.unwrap_or(database.poll);
     let header = Header {
         database: database.name.to_string(),

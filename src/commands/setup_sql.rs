@@ -10,6 +10,7 @@ use crate::columns_needed;
 use crate::commands::{fail, load_config, load_policies, no_config, print, say};
 use crate::config::{Config, DatabaseConfig, LoginConfig, Via};
 use crate::daemon;
+use crate::daemon::accounts::AccountMemory;
 use crate::oracle::ConnectSlot;
 use crate::oracle::access::PolicyNeeds;
 use crate::oracle::capabilities::{Container, HostingService, Shape};
@@ -64,7 +65,8 @@ fn text(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> Result<S
         Some(config) => Some(chosen(config, arguments.database.as_deref())?),
         None => None,
     };
-    let (shape, pdb, found) = shape(arguments, database)?;
+    let accounts = loaded.as_ref().map(|config| AccountMemory::of_command(&config.state));
+    let (shape, pdb, found) = shape(arguments, database, &accounts.unwrap_or_default())?;
     possible(shape).map_err(|why| fail(&why))?;
     let is_assumed = !arguments.cdb && !arguments.pdb && arguments.release.is_some_and(has_a_choice);
     if is_assumed {
@@ -144,6 +146,7 @@ fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c DatabaseConf
 fn shape(
     arguments: &SetupSqlArgs,
     database: Option<&DatabaseConfig>,
+    accounts: &Arc<AccountMemory>,
 ) -> Result<(Shape, Option<String>, HostingService), ExitStatus> {
     if let Some(release) = arguments.release {
         let container = match (arguments.cdb, arguments.pdb) {
@@ -165,7 +168,7 @@ fn shape(
     let Some(database) = database else {
         return Err(fail("name the release with --for"));
     };
-    let asked = daemon::reach(database, &Arc::default())
+    let asked = daemon::reach(database, accounts)
         .map_err(|error| error.to_string())
         .and_then(|reach| {
             let mut connection = reach.connect(&ConnectSlot::new()).map_err(|error| error.to_string())?;

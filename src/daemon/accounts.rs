@@ -33,8 +33,10 @@ const LARGEST: u64 = 1 << 20;
 /// The memory of all accounts.
 #[derive(Debug, Default)]
 pub struct AccountMemory {
-    /// The file that keeps refusals across restarts; `None` for commands.
+    /// The file that keeps refusals across restarts, if there is one.
     file: Option<PathBuf>,
+    /// Whether refusals are written to it: the daemon does, a command only reads what the daemon wrote.
+    keeps: bool,
     state: Mutex<Remembered>,
     ended: Condvar,
 }
@@ -84,13 +86,30 @@ impl AccountMemory {
         let file = state.join("refused-logins.json");
         let refusals = Refusals::read(&file)?;
         Ok(AccountMemory {
+            keeps: true,
+            ..AccountMemory::with(file, refusals)
+        })
+    }
+
+    /// The memory of a command: a password that the daemon of this state folder has recorded as refused is not tried, and any other
+    /// is tried once. Nothing is written. A record that this user may not read counts as none.
+    #[must_use]
+    pub(crate) fn of_command(state: &Path) -> Arc<AccountMemory> {
+        let file = state.join("refused-logins.json");
+        let refusals = Refusals::read(&file).unwrap_or_default();
+        Arc::new(AccountMemory::with(file, refusals))
+    }
+
+    fn with(file: PathBuf, refusals: Refusals) -> AccountMemory {
+        AccountMemory {
             file: Some(file),
+            keeps: false,
             state: Mutex::new(Remembered {
                 refusals,
                 ..Remembered::default()
             }),
             ended: Condvar::new(),
-        })
+        }
     }
 
     /// Forgets all refusals if the file was deleted.
@@ -103,7 +122,7 @@ impl AccountMemory {
     /// Whether refusals outlast this process, as a daemon's do and a command's do not.
     #[must_use]
     pub(crate) const fn are_kept(&self) -> bool {
-        self.file.is_some()
+        self.keeps
     }
 
     fn state(&self) -> MutexGuard<'_, Remembered> {
@@ -209,7 +228,9 @@ impl Drop for LoginAttempt {
 impl AccountMemory {
     /// A refusal that cannot be written is kept until the process ends.
     fn write(&self, refusals: &Refusals) {
-        let Some(file) = &self.file else { return };
+        let Some(file) = self.file.as_ref().filter(|_| self.keeps) else {
+            return;
+        };
         if let Err(error) = refusals.write(file) {
             tracing::error!(
                 file = %file.display(),
@@ -385,6 +406,35 @@ mod tests {
                 .attempt(&target("reaper", "//db1/PROD", "tiger-zq7"), Duration::ZERO)
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn a_command_respects_what_the_daemon_recorded_and_records_nothing() {
+        let state = tempfile::tempdir().expect("a folder");
+        let file = state.path().join("refused-logins.json");
+        let (bad, other) = (
+            target("reaper", "//db1/PROD", "tiger"),
+            target("reaper", "//db2/PROD", "tiger"),
+        );
+        let attempt = |accounts: &Arc<AccountMemory>, target| accounts.attempt(target, Duration::ZERO);
+        refuse(&Arc::new(AccountMemory::of(state.path()).expect("nothing yet")), &bad);
+        let written = fs::read(&file).expect("written");
+        let command = AccountMemory::of_command(state.path());
+        let error = attempt(&command, &bad).expect_err("the daemon's attempt was the one");
+        assert!(
+            error.why.contains("not tried") && error.why.contains("refused-logins.json"),
+            "{error}"
+        );
+        refuse(&command, &other);
+        assert!(attempt(&command, &other).is_err(), "one attempt is enough");
+        assert_eq!(
+            fs::read(&file).expect("it is there"),
+            written,
+            "a command writes nothing"
+        );
+        assert!(attempt(&AccountMemory::of_command(state.path()), &other).is_ok());
+        fs::remove_file(&file).expect("it is there");
+        assert!(attempt(&AccountMemory::of_command(state.path()), &bad).is_ok());
     }
 
     #[test]

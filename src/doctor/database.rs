@@ -33,8 +33,12 @@ const CLOCK_SLACK: i64 = 60;
 
 /// Examines a database.
 #[must_use]
-pub fn examine(database: &config::DatabaseConfig, set: &Arc<PolicySet>, clock: SystemClock) -> Examined {
-    let accounts: Arc<AccountMemory> = Arc::default();
+pub fn examine(
+    database: &config::DatabaseConfig,
+    set: &Arc<PolicySet>,
+    accounts: &Arc<AccountMemory>,
+    clock: SystemClock,
+) -> Examined {
     let mut examination = Examination {
         database,
         set,
@@ -42,7 +46,7 @@ pub fn examine(database: &config::DatabaseConfig, set: &Arc<PolicySet>, clock: S
         rules: DatabaseRules::of(database, false, Arc::clone(set)),
         checks: Vec::new(),
     };
-    let reached = match daemon::reach(database, &accounts) {
+    let reached = match daemon::reach(database, accounts) {
         Ok(reach) => examination.look(&reach),
         Err(error) => {
             let found = Check::new(Id::Connection, "", State::Missing, error.to_string());

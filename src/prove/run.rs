@@ -45,6 +45,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) wait: Duration,
     /// Is told each line as it comes.
     pub(crate) tell: &'a dyn Fn(&Finding),
+    /// Is told what the command waits for.
+    pub(crate) waits: &'a dyn Fn(&str),
 }
 
 /// Tries everything. However it ends, no decoy is left.
@@ -57,7 +59,8 @@ pub(crate) fn prove(terms: &Terms<'_>) -> Result<ProofReport, Halt> {
     let proved = polled.map_err(Halt::Failed).and_then(|polled| {
         let capabilities = Arc::clone(&polled.capabilities);
         let acting = (terms.reach, terms.switch);
-        let stage = Stage::new(acting, &**terms.clock, terms.stop, terms.wait, capabilities.texts);
+        let told = (terms.stop, terms.waits);
+        let stage = Stage::new(acting, &**terms.clock, told, terms.wait, capabilities.texts);
         let mut proving = Proving {
             terms,
             stage,

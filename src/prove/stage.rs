@@ -52,6 +52,7 @@ pub(super) struct Stage<'a> {
     pub(super) wait: Duration,
     switch: &'a Switch,
     stop: &'a dyn Fn() -> bool,
+    waits: &'a dyn Fn(&str),
     slot: ConnectSlot,
     acting: Option<Hand>,
     texts: TextForm,
@@ -142,7 +143,7 @@ impl<'a> Stage<'a> {
     pub(super) fn new(
         (reach, switch): (&'a Reach, &'a Switch),
         clock: &'a dyn Clock,
-        stop: &'a dyn Fn() -> bool,
+        (stop, waits): (&'a dyn Fn() -> bool, &'a dyn Fn(&str)),
         wait: Duration,
         texts: TextForm,
     ) -> Stage<'a> {
@@ -152,6 +153,7 @@ impl<'a> Stage<'a> {
             wait,
             switch,
             stop,
+            waits,
             slot: ConnectSlot::new(),
             acting: None,
             texts,
@@ -323,7 +325,13 @@ impl<'a> Stage<'a> {
     /// Logs a decoy off. One that is still in a call is ended first; with the switch set, its call is waited for.
     pub(super) fn dismiss(&mut self, mut player: Player) {
         if player.returned().is_none() && player.is_busy() {
-            self.end(&player);
+            if let Err(Halt::Paused(why)) = self.end(&player) {
+                (self.waits)(&format!(
+                    "orareaper is {why}: nothing more is sent, also not to the decoy that is in a call; that ends by itself, for which \
+                     this command waits, for {} s at most",
+                    BUSY_LIMIT.as_secs()
+                ));
+            }
             let began = self.clock.now();
             // Its seat is read meanwhile, as in every other wait.
             while player.waits(LONGEST_PAUSE).is_none()
@@ -339,11 +347,11 @@ impl<'a> Stage<'a> {
     }
 
     /// Ends a decoy that is in a call. A failure does not matter: its call ends by itself.
-    fn end(&mut self, player: &Player) {
-        if let Ok(look) = self.look(player.decoy.key()) {
-            let again = player.decoy.again(&look.seat).filter(|_| !look.is("KILLED"));
-            let _ = self.send(again, DecoyAttempt::Action(LAST_RESORT, None), &look);
-        }
+    fn end(&mut self, player: &Player) -> Result<(), Halt> {
+        let look = self.look(player.decoy.key())?;
+        let again = player.decoy.again(&look.seat).filter(|_| !look.is("KILLED"));
+        self.send(again, DecoyAttempt::Action(LAST_RESORT, None), &look)
+            .map(drop)
     }
 
     /// Logs off.

@@ -50,7 +50,7 @@ pub(super) fn establish(
         return Err("the demo has one database".into());
     };
     tell(&ink.bold("$ orareaper doctor prod"));
-    let examined = examine(database, set, clock.host);
+    let examined = examine(database, set, &Arc::default(), clock.host);
     tell(&doctor::show::text(std::slice::from_ref(&examined), terminal_style()));
     // A plain KILL of a busy session waits for a minute.
     world.set_speed(f64::from(SPEED));
@@ -83,6 +83,7 @@ fn proof(
         poll: database.poll,
         wait: WAIT,
         tell: &|_| (),
+        waits: &|_| (),
     })
 }
 
