@@ -221,7 +221,7 @@ pub fn rule(
                 | Standing::Followed(_)) => Why::Standing(standing.clone()),
             };
             let (action, escalates) = match entry.standing {
-                Standing::Escalating { next, .. } => (next, true),
+                Standing::Escalating { last, next } => (next, last != next),
                 Standing::Ready
                 | Standing::Pending { .. }
                 | Standing::Protected(_)
@@ -237,7 +237,7 @@ pub fn rule(
                 why,
             };
             if let (Verdict::Act, Some(key)) = (decision.verdict(), meant(entry, situation)) {
-                allowance.take(entry.row, key, escalates, &mut taken);
+                allowance.take(entry, key, &mut taken);
                 ruling.warrants.push(Warrant {
                     key,
                     who: ClientGroup::of(snapshot, entry.row),
@@ -294,7 +294,7 @@ fn left_alone(
     suspended: &[Suspended],
     snapshot: &Snapshot,
 ) -> Option<Refusal> {
-    if matches!(entry.standing, Standing::Escalating { .. }) || suspended.is_empty() {
+    if entry.standing.is_next_rung() || suspended.is_empty() {
         return None;
     }
     let is_of =

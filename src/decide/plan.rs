@@ -26,7 +26,7 @@ use crate::decide::refill::Refills;
 use crate::decide::standing::{AskedSessions, Because, InTheWay};
 use crate::decide::under_way::UnderWay;
 use crate::decide::verify::{Followed, Following};
-use crate::policy::model::{Action, Escalation, OrderKey, Policy, PolicySet};
+use crate::policy::model::{Action, OrderKey, Policy, PolicySet};
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::groups::Groups;
@@ -102,7 +102,7 @@ impl<'a> Situation<'a> {
     /// The ladder's actions grow strictly stronger, so the last action shows the rung. If it is unknown whether that action
     /// happened, and the session is not KILLED, the same rung is taken again, so that no softer one is skipped. A dry run
     /// assumes that its action ended the session, so it has nothing to escalate.
-    fn next_rung(&self, in_force: InForce, key: SessionKey, killed: bool) -> Option<Escalation> {
+    fn next_rung(&self, in_force: InForce, key: SessionKey, killed: bool) -> Option<Action> {
         let policy = &self.set().policies[in_force.index()];
         let followed = self.following.get(key)?;
         let own = followed.policy == policy.name && followed.mode == RunMode::Enforce;
@@ -115,14 +115,8 @@ impl<'a> Situation<'a> {
             .get(ladder.position(|action| action == followed.action)?)?;
         let waited = (self.now - followed.since).num_seconds();
         let due = u64::try_from(waited).is_ok_and(|waited| waited >= next.after);
-        due.then(|| {
-            if followed.certain || killed {
-                next
-            } else {
-                let (after, action) = (next.after, followed.action);
-                Escalation { after, action }
-            }
-        })
+        let is_next = followed.certain || killed;
+        due.then_some(if is_next { next.action } else { followed.action })
     }
 
     /// The number of existing user sessions, by instance, that a dry run assumes to be gone.
@@ -232,7 +226,8 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
 }
 
 /// Sessions that the policy's own action has not ended and whose next rung is due; they come first. Schedule and pressure do
-/// not apply to them: an escalation completes an earlier action.
+/// not apply to them: an escalation completes an earlier action. They apply to a rung that is taken again because nobody knows
+/// whether it was taken: there may be nothing to complete.
 ///
 /// A session that is KILLED no longer matches and has the protection `dying`, because of that action; all its other protections
 /// apply. One that is not KILLED (it was asked to go after its transaction) must still match.
@@ -254,7 +249,10 @@ fn escalations(
         if situation.is_under_way(in_force, key) {
             return None;
         }
-        let next = situation.next_rung(in_force, key, killed)?.action;
+        let next = situation.next_rung(in_force, key, killed)?;
+        if next == last {
+            return None;
+        }
         let matches = matched.contains(&row);
         if !readable(snapshot, row) || !sessions.is_wanted(row, matches, Because::OwnAction) {
             return None;
@@ -300,11 +298,27 @@ fn entry(
         (Some(InTheWay::NoMatch), _) => unreachable!("the entries of a plan are those that match"),
         (None, None) => unreachable!("a session without a key is protected as unidentified"),
         (None, Some(key)) => match earlier(policy, in_force, snapshot, situation, row, key) {
-            Some(earlier) => Standing::Followed(earlier),
+            Some(earlier) => match again(in_force, situation, key) {
+                Some(action) => match held(policy, snapshot, situation, key) {
+                    Standing::Ready => Standing::Escalating {
+                        last: action,
+                        next: action,
+                    },
+                    pending => pending,
+                },
+                None => Standing::Followed(earlier),
+            },
             None => held(policy, snapshot, situation, key),
         },
     };
     PlanEntry { row, key, standing }
+}
+
+/// The rung that is due again because nobody knows whether it was taken.
+fn again(in_force: InForce, situation: &Situation<'_>, key: SessionKey) -> Option<Action> {
+    let last = situation.following.get(key)?.action;
+    let next = situation.next_rung(in_force, key, false)?;
+    (next == last && !situation.is_under_way(in_force, key)).then_some(next)
 }
 
 /// The earlier action that stands in the way, under way or followed. An earlier action does not defer a report, which does nothing to the session; only an earlier report of it does.

@@ -141,11 +141,11 @@ pub enum Standing {
     Exempt(usize),
     /// An earlier action on it is followed.
     Followed(Earlier),
-    /// The policy's own action has not ended it, and the next rung is due.
+    /// The policy's own action has not ended it, and the next rung is due; or the same, because nobody knows whether it was taken.
     Escalating {
         /// The last action.
         last: Action,
-        /// The action that is due.
+        /// The action that is due: the same where nobody knows.
         next: Action,
     },
 }
@@ -358,6 +358,12 @@ impl Standing {
             Standing::Exempt(_) => Verdict::Exempt,
             Standing::Followed(_) => Verdict::Deferred,
         }
+    }
+
+    /// Whether the next rung of a ladder is due. Its last action was taken for certain, or has left the session KILLED.
+    #[must_use]
+    pub(crate) fn is_next_rung(&self) -> bool {
+        matches!(self, Standing::Escalating { last, next } if last != next)
     }
 }
 

@@ -323,6 +323,16 @@ impl Following {
         })
     }
 
+    /// Why the next rung is not tried on a session yet, if the last attempt on it came to nothing: that was the rung itself.
+    #[must_use]
+    pub(crate) fn failed(&self, key: SessionKey, now: DateTime<Utc>) -> Option<Obstacle> {
+        let last = self.attempts.get(&key)?.outcome;
+        if last.is_followed() {
+            return None;
+        }
+        self.tried(key, now, false)
+    }
+
     /// Whether and how a session is followed.
     #[must_use]
     pub(crate) fn get(&self, key: SessionKey) -> Option<&Followed> {

@@ -97,6 +97,11 @@ pub(super) fn at_its_floor(keep: &Keep, snapshot: &Snapshot, left: u32) -> Optio
     })
 }
 
+/// Whether an earlier action of the policy on the session is followed, so that floors and estimates count it as gone.
+fn is_followed(standing: &Standing) -> bool {
+    matches!(standing, Standing::Escalating { .. })
+}
+
 impl<'a> Allowance<'a> {
     pub(super) fn new(
         policy: &'a Policy,
@@ -191,12 +196,14 @@ impl<'a> Allowance<'a> {
         if let Some(tried) = entry.key.and_then(|key| self.tried(&entry.standing, key)) {
             return Some(tried);
         }
-        if matches!(entry.standing, Standing::Escalating { .. }) {
+        if entry.standing.is_next_rung() {
             // It has counted as gone since its first action, so a stronger action changes no floor and no estimate.
             return None;
         }
         if let Some(Floors { keep, groups, left }) = &self.floors {
-            let reached = at_its_floor(keep, self.snapshot, left[groups.of(entry.row)]);
+            // One that may have been ended before is there, although it has counted as gone since.
+            let itself = u32::from(is_followed(&entry.standing));
+            let reached = at_its_floor(keep, self.snapshot, left[groups.of(entry.row)].saturating_add(itself));
             if let Some(floor) = reached {
                 return Some(Obstacle::Floor(floor));
             }
@@ -204,11 +211,11 @@ impl<'a> Allowance<'a> {
         self.is_relieved(entry).then_some(Obstacle::Relieved)
     }
 
-    /// Whether earlier attempts on the session make this one wait. The next rung of a ladder is no repetition; the same rung, taken
-    /// again because nobody knows what came of it, is.
+    /// Whether earlier attempts on the session make this one wait. The next rung of a ladder is no repetition, unless it was tried
+    /// and came to nothing; the same rung, taken again because nobody knows what came of it, is one.
     fn tried(&self, standing: &Standing, key: SessionKey) -> Option<Obstacle> {
         match standing {
-            Standing::Escalating { last, next } if last != next => None,
+            Standing::Escalating { last, next } if last != next => self.following.failed(key, self.now),
             Standing::Escalating { .. } => self.following.tried(key, self.now, true),
             Standing::Ready
             | Standing::Pending { .. }
@@ -229,7 +236,7 @@ impl<'a> Allowance<'a> {
         judge(end, &self.estimate, inst_id) != Truth::False
     }
 
-    pub(super) fn take(&mut self, row: usize, key: SessionKey, escalates: bool, taken: &mut Permitted) {
+    pub(super) fn take(&mut self, entry: &PlanEntry, key: SessionKey, taken: &mut Permitted) {
         if self.policy.action == Action::Report {
             return;
         }
@@ -238,10 +245,11 @@ impl<'a> Allowance<'a> {
         taken.0.push(Took { key, mode, by });
         self.all_actions += 1;
         self.own_actions += 1;
-        if escalates {
+        if is_followed(&entry.standing) {
             // Floor and estimate have not counted it since its first action.
             return;
         }
+        let row = entry.row;
         if let Some(Floors { groups, left, .. }) = &mut self.floors {
             let left = &mut left[groups.of(row)];
             *left = left.saturating_sub(1);
