@@ -17,6 +17,7 @@ use orareaper::event::{
 };
 use orareaper::metrics::Metrics;
 use orareaper::oracle::Class;
+use orareaper::oracle::identity::DatabaseIdentity;
 use orareaper::policy::model::{Action, Protection};
 use orareaper::policy::pressure::Resource;
 use orareaper::session::SessionKey;
@@ -47,6 +48,11 @@ fn intent(mode: RunMode, action: Action) -> Arc<Intent> {
         id: 1,
         database: "prod".into(),
         place: Some("here".into()),
+        identity: Some(Arc::new(DatabaseIdentity {
+            database: "PROD".into(),
+            container: Some(3),
+            instances: BTreeSet::from([("prod1".into(), "db01".into())]),
+        })),
         key: KEY,
         policy: "idle".into(),
         policy_digest: "ab12".into(),
@@ -191,9 +197,14 @@ fn about_actions() -> Vec<Event> {
         },
         proof: Proof::Gone,
     };
+    // What was dropped was tried over no connection.
+    let untried = Arc::new(Intent {
+        identity: None,
+        ..(*enforced).clone()
+    });
     let mut events = vec![
         Event::Intent(Arc::clone(&enforced)),
-        Event::Dropped(outcomed(&enforced, Outcome::Expired)),
+        Event::Dropped(outcomed(&untried, Outcome::Expired)),
         Event::Verification {
             database: "prod".into(),
             verification,

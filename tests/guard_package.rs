@@ -218,6 +218,79 @@ fn the_daemon_ends_sessions_by_the_package() {
     }
 }
 
+/// The grant is taken away while the daemon runs, and given back; then the package's own budget is used up.
+#[test]
+fn what_is_refused_for_everybody_takes_no_budget_and_is_told_with_its_remedy() {
+    let driver = thin();
+    let rested = DATABASE.replace(
+        "program: JDBC Thin Client, idle: 5h",
+        "program: JDBC Thin Client, idle: 1m",
+    );
+    let desk = desk(&driver, &rested);
+    let connect = format!("//{}/PROD", desk.server.addr());
+    let configure = |per_hour: u32| {
+        let entry = entry("prod", &driver, &connect, true) + "    via: package\n";
+        let limits = format!("limits: {{per_hour: {per_hour}, parallel: 1}}\n");
+        desk.site.configure_with(&[entry], &limits);
+    };
+    configure(3);
+    let daemon = desk.site.run(&driver);
+    daemon.looks("prod", 2);
+    desk.as_dba("REVOKE EXECUTE ON orareaper_owner.orareaper_guard FROM reaper");
+    desk.world.advance(Duration::from_secs(5 * 3_600));
+    let refused = desk.site.journals("outcome", |_| true);
+    assert_eq!(
+        (refused["outcome"].as_str(), refused["code"].as_i64()),
+        (Some("failed"), Some(6_550)),
+        "{refused}"
+    );
+    let grant = "GRANT EXECUTE ON ORAREAPER_OWNER.orareaper_guard TO REAPER";
+    assert!(
+        refused["message"]
+            .as_str()
+            .is_some_and(|message| message.contains(grant)),
+        "{refused}"
+    );
+    daemon.looks("prod", 5);
+    assert_eq!(
+        desk.site.journalled("outcome").len(),
+        1,
+        "no other one is tried for some minutes"
+    );
+    let page = daemon.page("/").1;
+    assert!(daemon.log_text().contains(grant) && page.contains(grant), "{page}");
+    desk.as_dba(grant);
+    desk.as_dba("UPDATE orareaper_owner.orareaper_setting SET value = 3 WHERE name = 'PER_HOUR'");
+    daemon.signal("HUP");
+    let outcomes = desk.site.journals_all("outcome", 4);
+    let done = outcomes.iter().filter(|record| record["outcome"] == "done").count();
+    assert_eq!(
+        (done, desk.world.kills().len()),
+        (3, 3),
+        "none of the daemon's budget was used up: {outcomes:?}"
+    );
+    let over = daemon.says("note no longer applies");
+    assert!(over["note"].as_str().is_some_and(|note| note.contains(grant)), "{over}");
+    // The package's own budget, of which somebody else has taken from too.
+    desk.as_dba("UPDATE orareaper_owner.orareaper_setting SET value = 1 WHERE name = 'PER_HOUR'");
+    desk.world.advance(Duration::from_secs(5 * 3_600));
+    let mut thief = desk.thief(orareaper::oracle::Driver::Thin);
+    let cancelled = act(&mut *thief, &desk.of_group("busy"), "'CANCEL SQL', '8yds4k9tqmh3u'", 0);
+    assert_eq!(cancelled.code, 0, "{}", cancelled.message);
+    let far = desk.of_group("far");
+    desk.site.policies(&POLICIES.replace("inst_id = 1", "inst_id = 2"));
+    configure(10);
+    daemon.signal("HUP");
+    let refused = desk.site.journals("outcome", |record| record["code"] == 20_012);
+    let message = refused["message"].as_str().unwrap_or_default();
+    assert!(
+        message.contains("raise PER_HOUR in ORAREAPER_OWNER.ORAREAPER_SETTING"),
+        "{refused}"
+    );
+    let still = desk.session(|session| session.sid == far.sid && session.instance == 2);
+    assert_ne!(still.status, "KILLED");
+}
+
 /// A client with the password can end no session that the package protects, and cannot change the package.
 #[test]
 fn a_stolen_password_ends_no_protected_session() {

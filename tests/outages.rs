@@ -73,6 +73,21 @@ fn a_wrong_password_is_tried_once_until_somebody_has_acted() {
         );
         let (status, why) = daemon.page("/readyz");
         assert!(status == 503 && why.contains("bad"), "{why}");
+        for arguments in [&["doctor", "bad"][..], &["plan", "--database", "bad"]] {
+            let mut command = site.command(&driver);
+            let output = command.args(["--config", "orareaper.yaml"]).args(arguments).output();
+            let output = output.expect("it runs");
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert!(
+                output.status.code() == Some(2) && said.contains("refused before") && said.contains("ORA-01017"),
+                "{arguments:?}: {said}"
+            );
+        }
+        assert_eq!(
+            bad.server.stats().connections,
+            attempts,
+            "a command tries no password that the daemon was refused"
+        );
 
         // Somebody acts: the password is put right and the daemon told to look again.
         site.write("rotated", PASSWORD);
@@ -228,6 +243,34 @@ fn two_entries_that_lead_to_one_database_share_its_budget() {
     until("the kill", || !db.kills().is_empty());
     daemon.looks("one", 3);
     daemon.looks("other", 3);
+    assert_eq!(db.kills().len(), 1, "an hour's budget is the database's");
+}
+
+/// The entry that has used the budget up cannot connect after the restart: the other one knows of its action all the same.
+#[test]
+fn after_a_restart_the_other_entry_s_actions_count_at_once() {
+    let driver = crate::site::thin();
+    let two = OFFICE.replace("name: forgotten,", "name: forgotten, count: 2,");
+    let db = Db::parse(&two);
+    let site = site(ENFORCE);
+    let entries = ["one", "other"].map(|name| {
+        site.write(name, PASSWORD);
+        entry(name, &driver, &db.connect_string(), true).replace("{file: password}", &format!("{{file: {name}}}"))
+    });
+    site.configure_with(&entries, "limits: {per_hour: 1}\n");
+    let mut daemon = site.run(&driver);
+    daemon.looks("one", 2);
+    daemon.looks("other", 2);
+    db.advance_between_snapshots(FIVE_HOURS);
+    let intent = site.journals("intent", |_| true);
+    until("the kill", || !db.kills().is_empty());
+    assert_eq!(intent["identity"]["database"], "PROD", "{intent}");
+    daemon.signal("TERM");
+    assert_eq!(daemon.ends().code(), Some(0));
+    let used_up = intent["database"].as_str().expect("a name");
+    site.write(used_up, "Wr0ng-zq7xKw");
+    let daemon = site.run(&driver);
+    daemon.looks(if used_up == "one" { "other" } else { "one" }, 5);
     assert_eq!(db.kills().len(), 1, "an hour's budget is the database's");
 }
 

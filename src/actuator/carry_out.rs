@@ -12,18 +12,21 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::actuator::door::{Door, DoorAnswer};
 use crate::actuator::ending::Ending;
-use crate::actuator::way::{outcome, wording};
-use crate::actuator::{NoStatement, PRIVILEGE, lacks_privilege};
+use crate::actuator::way::{NOT_COMPILED, is_invalid, outcome, wording};
+use crate::actuator::{NoStatement, PRIVILEGE, guard, lacks_privilege};
+use crate::checks::Check;
 use crate::decide::cycle::Done;
 use crate::decide::guard::{Going, Surroundings, Warrant, Wording, deserved_by_another, still_deserved};
 use crate::decide::in_force::{EffectiveLimits, RunMode};
-use crate::decide::outcome::Outcome;
+use crate::decide::outcome::{Hindrance, Outcome};
 use crate::decide::plan::company::{ends_the_process, has_a_process};
 use crate::decide::protect::ProtectionFacts;
 use crate::decide::reason::{Lapse, MOST_OTHERS, Spared};
 use crate::oracle::BlockAnswer;
-use crate::oracle::access;
-use crate::oracle::capabilities::{Capabilities, Way};
+use crate::oracle::access::{self, Grantee};
+use crate::oracle::capabilities::{Capabilities, HostingService, Way};
+use crate::oracle::hindrance::hindrance;
+use crate::oracle::identity::DatabaseIdentity;
 use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::read::{read_same_process, read_server, read_snapshot};
 use crate::oracle::sql::Scope;
@@ -65,6 +68,8 @@ pub struct Intending<'a> {
     pub(crate) seen: &'a Snapshot,
     /// The statement that will be sent; `None` for `report`, and if it depends on the re-check.
     pub(crate) statement: Option<&'a str>,
+    /// The database that the connection leads to; `None` where nothing is tried.
+    pub(crate) identity: Option<&'a DatabaseIdentity>,
 }
 
 /// An action that has ended.
@@ -140,6 +145,7 @@ pub(crate) fn carry_out(
         warrant: &warrant,
         seen,
         statement: planned.as_ref().map(Wording::text),
+        identity: Some(&DatabaseIdentity::of(hands.capabilities)),
     })?;
     let stopped = stopped_by_others(&warrant, hands).or_else(|| who_else_ends(&warrant, hands));
     let (answer, session) = match stopped {
@@ -164,6 +170,7 @@ pub(crate) fn carry_out(
     });
     Ok(Done {
         sent,
+        hindrance: answer.hindrance.filter(|_| sent),
         ..Done::of(&warrant, action_id, answer.outcome, sql_exec)
     })
 }
@@ -269,6 +276,7 @@ struct StepAnswer {
     code: Option<u32>,
     message: Option<String>,
     statement: Option<String>,
+    hindrance: Option<Hindrance>,
 }
 
 impl StepAnswer {
@@ -278,6 +286,7 @@ impl StepAnswer {
             code: None,
             message,
             statement: None,
+            hindrance: None,
         }
     }
 }
@@ -392,32 +401,69 @@ fn last_step(warrant: &mut Warrant, sql_id: Option<&str>, now: DateTime<Utc>, ha
             code: None,
             message: None,
             statement: Some(text),
+            hindrance: None,
         },
-        DoorAnswer::Sent(text, Ok(answer)) => StepAnswer {
-            outcome: outcome(way, answer.code),
-            code: Some(answer.code),
-            message: explained(way, &answer, hands.capabilities),
-            statement: Some(text),
-        },
+        DoorAnswer::Sent(text, Ok(answer)) => answered(text, &answer, hands.capabilities),
         DoorAnswer::Sent(text, Err(error)) => StepAnswer {
             outcome: Outcome::Unknown,
             code: error.code,
             message: Some(error.to_string()),
             statement: Some(text),
+            hindrance: None,
         },
     }
 }
 
-/// Oracle's message, with the grant where a plain statement lacked it.
-fn explained(way: Way, answer: &BlockAnswer, capabilities: &Capabilities) -> Option<String> {
-    let message = (!answer.message.is_empty()).then(|| answer.message.clone());
-    match way {
-        Way::AlterSystem if lacks_privilege(answer.code) => {
-            let message = message.unwrap_or_else(|| "a privilege is missing".to_owned());
-            let grant = access::grant_privilege(PRIVILEGE, capabilities.grantee());
-            Some(format!("{message}; remedy: {grant}"))
+/// What came of a statement that was answered. Where nothing can be ended at all, the message says what to do about it.
+fn answered(statement: String, answer: &BlockAnswer, capabilities: &Capabilities) -> StepAnswer {
+    let outcome = outcome(capabilities.way(), answer.code);
+    let hindrance = hindrance(outcome, Some(answer.code), &answer.message).map(|hindrance| match hindrance {
+        Hindrance::Session => Hindrance::Session,
+        Hindrance::Database(check) => Hindrance::Database(Box::new(remedied(*check, answer.code, capabilities))),
+    });
+    let message = match &hindrance {
+        Some(Hindrance::Database(check)) => Some(check.to_string()),
+        Some(Hindrance::Session) | None => (!answer.message.is_empty()).then(|| answer.message.clone()),
+    };
+    StepAnswer {
+        outcome,
+        code: Some(answer.code),
+        message,
+        statement: Some(statement),
+        hindrance,
+    }
+}
+
+/// What was found with its remedy, by the number in the answer, as `doctor` says it.
+fn remedied(mut check: Check, code: u32, capabilities: &Capabilities) -> Check {
+    if check.found.is_empty() {
+        "the statement was refused".clone_into(&mut check.found);
+    }
+    match (capabilities.way(), code) {
+        (Way::Package { owner }, NOT_COMPILED) => {
+            check.found = guard::may_not_execute(&check.found, owner);
+            check.granted_by(guard::grant_execute(
+                capabilities.container(),
+                &capabilities.own_username,
+            ))
         }
-        Way::AlterSystem | Way::Package { .. } | Way::RdsAdmin => message,
+        (Way::Package { .. }, code) if is_invalid(code) => check.with(guard::INSTALL_AGAIN),
+        (Way::Package { owner }, code) if lacks_privilege(code) => {
+            let grantee = Grantee {
+                username: owner,
+                service: HostingService::SelfManaged,
+            };
+            check.found = format!("{}; {}", check.found, guard::owner_lacks(owner, PRIVILEGE));
+            check.granted_by(access::grant_privilege(PRIVILEGE, grantee))
+        }
+        (Way::Package { owner }, guard::BUDGET) => check.with(format!(
+            "wait until an hour has passed since the earlier actions, or raise PER_HOUR in {owner}.ORAREAPER_SETTING"
+        )),
+        (Way::RdsAdmin, NOT_COMPILED) => check.granted_by(access::grant_rds_package(&capabilities.own_username)),
+        (Way::AlterSystem, code) if lacks_privilege(code) => {
+            check.granted_by(access::grant_privilege(PRIVILEGE, capabilities.grantee()))
+        }
+        (Way::AlterSystem | Way::Package { .. } | Way::RdsAdmin, _) => check,
     }
 }
 

@@ -3,12 +3,43 @@
 //! Its text is `setup_sql/guard.sql`. A call is built like a statement: from integers, a time, and an SQL_ID whose alphabet is checked.
 
 use crate::decide::outcome::Outcome;
+use crate::oracle::access::identifier;
 use crate::oracle::calendar;
+use crate::oracle::capabilities::{Container, guard_owner};
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 
 /// The version of the package that `setup-sql --guard` prints. Changes with every change of it.
 pub(crate) const VERSION: u32 = 2;
+
+/// Its name in the dictionary.
+pub(crate) const PACKAGE: &str = "ORAREAPER_GUARD";
+
+/// What to do about a package of another version, or an invalid one.
+pub(crate) const INSTALL_AGAIN: &str = "run the statements of the package again, from CREATE OR REPLACE PACKAGE on, as `orareaper setup-sql \
+                                        --guard-only` prints them";
+
+/// The statement that lets the account call the package.
+#[must_use]
+pub(crate) fn grant_execute(container: Container, user: &str) -> String {
+    format!(
+        "GRANT EXECUTE ON {}.orareaper_guard TO {}",
+        guard_owner(container),
+        identifier(user)
+    )
+}
+
+/// What a call that did not compile shows.
+#[must_use]
+pub(crate) fn may_not_execute(error: &str, owner: &str) -> String {
+    format!("{error}; the account may not execute {owner}.{PACKAGE}, or the package is not there")
+}
+
+/// What its owner lacks.
+#[must_use]
+pub(crate) fn owner_lacks(owner: &str, what: &str) -> String {
+    format!("{owner}, which owns the package, lacks {what}, held itself and not by a role")
+}
 
 /// The call for an action on a session; `None` for a LOGON_TIME that no calendar has.
 pub(super) fn call(owner: &str, action: Action, key: SessionKey, sql_id: Option<&str>) -> Option<String> {
@@ -24,6 +55,9 @@ pub(super) fn call(owner: &str, action: Action, key: SessionKey, sql_id: Option<
     ))
 }
 
+/// The package's own budget is used up.
+pub(super) const BUDGET: u32 = 20_012;
+
 /// What came of a call, by the number that the package returned.
 pub(super) const fn outcome_of(code: u32) -> Outcome {
     match code {
@@ -37,7 +71,7 @@ pub(super) const fn outcome_of(code: u32) -> Outcome {
         // The statement that was to be cancelled is over; the session has changed since the package examined it first.
         20_011 | 20_014 => Outcome::NoLongerMatches,
         // The package's budget, or it could not do its work.
-        20_012 | 20_013 => Outcome::Failed,
+        BUDGET | 20_013 => Outcome::Failed,
         other => super::outcome_of(other),
     }
 }

@@ -82,12 +82,20 @@ fn rds(action: Action, key: SessionKey, sql_id: Option<&str>) -> Result<String, 
     ))
 }
 
+/// The call did not compile: the package is not there, or the account may not execute it.
+pub(crate) const NOT_COMPILED: u32 = 6550;
+
+/// Whether the answer says that the package is there and invalid.
+pub(crate) const fn is_invalid(code: u32) -> bool {
+    matches!(code, 4063 | 4067 | 6508)
+}
+
 /// What came of it, by the number in the answer.
 ///
 /// A call that did not compile was not made: the package is missing, invalid or not granted.
 pub(crate) const fn outcome(way: Way, code: u32) -> Outcome {
     match (way, code) {
-        (Way::Package { .. } | Way::RdsAdmin, 4063 | 4067 | 6508 | 6550) => Outcome::Failed,
+        (Way::Package { .. } | Way::RdsAdmin, code) if code == NOT_COMPILED || is_invalid(code) => Outcome::Failed,
         (Way::Package { .. }, code) => guard::outcome_of(code),
         (Way::AlterSystem | Way::RdsAdmin, code) => super::outcome_of(code),
     }

@@ -511,6 +511,7 @@ pub(crate) fn drop_unused(task: &Task, outcome: Outcome, why: &str, witness: &mu
         warrant: &task.warrant,
         seen: &task.seen,
         statement: None,
+        identity: None,
     };
     witness.unused(&unused, outcome, why);
     Done::of(&task.warrant, action_id, outcome, None)

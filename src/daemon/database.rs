@@ -13,6 +13,7 @@ mod crew;
 mod hanging;
 mod lead;
 mod orders;
+mod refused;
 mod view;
 
 use std::ops::ControlFlow;
@@ -33,9 +34,10 @@ use crate::daemon::database::by_hand::Wishes;
 use crate::daemon::database::crew::Crew;
 use crate::daemon::database::lead::Lead;
 use crate::daemon::database::orders::{Polling, Trouble};
+use crate::daemon::database::refused::RefusedStatement;
 use crate::daemon::messages::{ActorOrder, Input, Needs, Polled, Settings, Task};
 use crate::daemon::pause::Pause;
-use crate::daemon::siblings::{DatabaseIdentity, Kin};
+use crate::daemon::siblings::Kin;
 use crate::daemon::standby::{ConnectionState, Needed, Standby};
 use crate::decide::clocks::{ClockStep, HostTime};
 use crate::decide::cycle::{CycleInput, Memory, cycle};
@@ -43,6 +45,7 @@ use crate::decide::in_force::{Absent, DatabaseRules, GAP, Here, Rhythm};
 use crate::decide::outcome::Outcome;
 use crate::decide::standstill::Standstill;
 use crate::oracle::capabilities::Capabilities;
+use crate::oracle::identity::DatabaseIdentity;
 use crate::oracle::{Class, Error};
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
@@ -124,6 +127,8 @@ pub struct DatabaseLoop {
     revoked: Arc<AtomicBool>,
     acting_backoff: Backoff,
     trouble: Option<Trouble>,
+    /// The last statement was refused, as every other one would be.
+    refused: Option<RefusedStatement>,
     standby: Standby,
     next_poll: Monotonic,
     last_cycle: Option<DateTime<Utc>>,
@@ -185,6 +190,7 @@ impl DatabaseLoop {
             revoked: Arc::default(),
             acting_backoff: backoff,
             trouble: None,
+            refused: None,
             standby,
             next_poll,
             last_cycle: None,
@@ -292,6 +298,7 @@ impl DatabaseLoop {
         if matches!(self.acting, BatchState::Waiting { .. } | BatchState::GaveUp { .. }) {
             self.acting = BatchState::Free;
         }
+        self.refused = None;
         self.acting_backoff.reset();
         self.standby.reloaded();
         self.crew.reloaded();
@@ -345,6 +352,7 @@ impl DatabaseLoop {
             .or_else(|| step.map(Standstill::ClockStepped))
             .or_else(|| Some(Standstill::Sibling(heard.acts?)));
         let for_policies = standstill.clone().or_else(|| self.wishes.first());
+        let for_policies = for_policies.or_else(|| self.is_refused());
         let terms = CycleInput {
             rules: &rules,
             here: &here,
@@ -369,6 +377,7 @@ impl DatabaseLoop {
             now,
             deciding_took,
             standstill: for_policies.as_ref(),
+            refused: self.refused.as_ref().map(|refused| &refused.check),
             blackout: rules.blackout_by_either(now, self.clock.utc()),
             siblings: &heard.names,
             leads: self.leads(),

@@ -110,6 +110,13 @@ impl Parts {
         wrap: Wrap<'_>,
         then: impl FnOnce(&Start<'_>) -> T,
     ) -> T {
+        for database in &config.databases {
+            let (name, place) = (&database.name, database.place());
+            if let Some(identity) = history.identity(name, &place) {
+                let done = history.memory(name, &place).ledger.own();
+                self.siblings.seed(name, identity.clone(), done);
+            }
+        }
         then(&Start {
             config,
             set: Arc::clone(set),

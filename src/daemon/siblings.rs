@@ -1,46 +1,17 @@
 //! Entries for the same database: they share one budget, and only one of them acts at a time.
 //!
 //! Two entries may reach one database by different addresses. It is recognized after connecting, by its name, its container, and
-//! its instances with their hosts; a standby and a clone have other hosts. A budget is meant for a database: with a budget for
+//! its instances with their hosts; a standby and a clone have other hosts. Intents in the journal have this identity, so after a restart
+//! an entry that has not connected yet is known by its last action. A budget is meant for a database: with a budget for
 //! each entry, two entries would take twice as many sessions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::TimeDelta;
 
 use crate::decide::ledger::{LedgerEntry, later};
-use crate::oracle::capabilities::Capabilities;
-
-/// The identity of a database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DatabaseIdentity {
-    database: String,
-    container: Option<u32>,
-    /// INSTANCE_NAME and HOST_NAME.
-    instances: BTreeSet<(String, String)>,
-}
-
-impl DatabaseIdentity {
-    /// The identity of a connected database.
-    #[must_use]
-    pub(crate) fn of(capabilities: &Capabilities) -> DatabaseIdentity {
-        let instances = capabilities.instances.iter();
-        DatabaseIdentity {
-            database: capabilities.database_name.clone(),
-            container: capabilities.con_id,
-            instances: instances
-                .map(|instance| (instance.name.clone(), instance.host.clone()))
-                .collect(),
-        }
-    }
-
-    fn is(&self, other: &DatabaseIdentity) -> bool {
-        self.database == other.database
-            && self.container == other.container
-            && !self.instances.is_disjoint(&other.instances)
-    }
-}
+use crate::oracle::identity::DatabaseIdentity;
 
 /// All connected entries.
 #[derive(Debug, Default)]
@@ -68,6 +39,14 @@ pub(crate) struct Heard {
 impl Siblings {
     fn known(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, KnownSibling>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters an entry that has not connected yet, as the journal knows it: its recent actions count for the others from the first
+    /// snapshot on.
+    pub fn seed(&self, name: &Arc<str>, identity: DatabaseIdentity, done: Vec<LedgerEntry>) {
+        let acts = false;
+        let seed = KnownSibling { identity, done, acts };
+        self.known().entry(Arc::clone(name)).or_insert(seed);
     }
 
     /// Records an entry's identity and actions, and takes the turn to act if no other entry has it.
@@ -218,6 +197,20 @@ mod tests {
         assert_eq!(heard.done[0].at, DateTime::UNIX_EPOCH + TimeDelta::hours(2));
         let apart = siblings.meet(&"third".into(), identity("TEST", &["a"]), Vec::new());
         assert_eq!(apart.done, done(), "another database has another clock");
+    }
+
+    #[test]
+    fn an_entry_that_has_not_connected_since_the_start_is_known_by_its_last_action() {
+        let siblings = Siblings::default();
+        let (one, other): (Arc<str>, Arc<str>) = ("one".into(), "other".into());
+        siblings.seed(&one, identity("PROD", &["a"]), done());
+        let heard = siblings.meet(&other, identity("PROD", &["a", "b"]), Vec::new());
+        assert_eq!((heard.names, heard.done, heard.acts), (vec![one.clone()], done(), None));
+        siblings.rest(&other, Vec::new());
+        siblings.meet(&one, identity("PROD", &["a"]), Vec::new());
+        siblings.seed(&one, identity("PROD", &["a"]), done());
+        let heard = siblings.meet(&other, identity("PROD", &["a"]), Vec::new());
+        assert!(heard.done.is_empty(), "what it says itself is newer");
     }
 
     #[test]

@@ -365,6 +365,7 @@ impl Clerk {
             intending.warrant,
             Some(intending.seen),
             intending.statement,
+            intending.identity,
         ))
     }
 }

@@ -182,6 +182,7 @@ mod tests {
             at,
             sql_exec: None,
             sent: true,
+            hindrance: None,
         }
     }
 

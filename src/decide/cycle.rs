@@ -14,7 +14,7 @@ use crate::decide::hold::{Holds, SnapshotTime};
 use crate::decide::in_force::{DatabaseRules, Here, RunMode};
 use crate::decide::ledger::{Ledger, LedgerEntry, Reported};
 use crate::decide::matches::Matches;
-use crate::decide::outcome::Outcome;
+use crate::decide::outcome::{Hindrance, Outcome};
 use crate::decide::plan::{Plan, Situation, plan};
 use crate::decide::pressure::{Gates, Readings};
 use crate::decide::protect::ProtectionFacts;
@@ -217,6 +217,8 @@ pub struct Done {
     pub(crate) sql_exec: Option<(String, Option<i64>)>,
     /// Whether a statement was sent, whatever its outcome.
     pub(crate) sent: bool,
+    /// What was in the way of it, if it was refused before anything was done.
+    pub(crate) hindrance: Option<Hindrance>,
 }
 
 impl Done {
@@ -233,6 +235,7 @@ impl Done {
             at: warrant.issued(),
             sql_exec,
             sent: false,
+            hindrance: None,
         }
     }
 
@@ -259,8 +262,8 @@ impl Done {
     }
 }
 
-/// Remembers an action: it counts against the budgets if a statement was or may have been sent, and the session is followed
-/// until it is known to be gone.
+/// Remembers an action: it counts against the budgets if a statement was or may have been sent, unless that was refused before
+/// anything was done, and the session is followed until it is known to be gone.
 pub fn remember(memory: &mut Memory, done: Done) {
     if done.action == Action::Report {
         if done.outcome == Outcome::Reported {
@@ -268,13 +271,14 @@ pub fn remember(memory: &mut Memory, done: Done) {
         }
         return;
     }
-    if done.mode == RunMode::Enforce {
+    // What stands in the way of every session says nothing of this one, which may be tried when that is over.
+    if done.mode == RunMode::Enforce && !matches!(done.hindrance, Some(Hindrance::Database(_))) {
         memory.following.attempted(done.key, done.outcome, done.at, done.sent);
     }
     if done.outcome.is_spared() {
         memory.following.spared(&done.policy, done.mode, done.key, done.at);
     }
-    if !(done.outcome.counts() || done.sent) {
+    if !(done.outcome.counts() || done.sent) || done.hindrance.is_some() {
         return;
     }
     memory.ledger.enter(LedgerEntry {
@@ -317,6 +321,7 @@ pub fn remember(memory: &mut Memory, done: Done) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checks::{Check, Id, State};
     use crate::policy::model::KillClause;
     use crate::session::time::DbTime;
 
@@ -341,6 +346,7 @@ mod tests {
             at: DateTime::UNIX_EPOCH,
             sql_exec: None,
             sent: false,
+            hindrance: None,
         };
         let mut memory = Memory::default();
         remember(&mut memory, done(RunMode::DryRun, Outcome::Assumed));
@@ -352,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_statement_that_was_sent_takes_its_budget_whatever_came_of_it() {
-        let counted = |outcome, sent| {
+        let remembered = |outcome, sent, hindrance| {
             let mut memory = Memory::default();
             let done = Done {
                 action_id: 1,
@@ -370,15 +376,28 @@ mod tests {
                 at: DateTime::UNIX_EPOCH,
                 sql_exec: None,
                 sent,
+                hindrance,
             };
+            let key = done.key;
             remember(&mut memory, done);
-            memory.ledger.count(DateTime::UNIX_EPOCH, TimeDelta::hours(1), |_| true)
+            let counted = memory.ledger.count(DateTime::UNIX_EPOCH, TimeDelta::hours(1), |_| true);
+            (
+                counted,
+                memory.following.tried(key, DateTime::UNIX_EPOCH, false).is_some(),
+            )
         };
+        let counted = |outcome, sent| remembered(outcome, sent, None).0;
         // Gone when it was read again: nothing was sent. Gone when the statement arrived (ORA-00030): something was.
         assert_eq!(counted(Outcome::AlreadyGone, false), 0);
         assert_eq!(counted(Outcome::AlreadyGone, true), 1);
         for outcome in Outcome::ALL {
             assert_eq!(counted(outcome, true), 1, "{outcome}");
         }
+        // Refused before anything was done: the session waits where that was about the session.
+        let check = Check::new(Id::RightToAct, "", State::Missing, "no right");
+        let everywhere = Hindrance::Database(Box::new(check));
+        assert_eq!(remembered(Outcome::Failed, true, None), (1, true));
+        assert_eq!(remembered(Outcome::Refused, true, Some(Hindrance::Session)), (0, true));
+        assert_eq!(remembered(Outcome::Failed, true, Some(everywhere)), (0, false));
     }
 }

@@ -37,7 +37,7 @@ pub struct Ledger {
 impl Ledger {
     /// The actions through this entry of the configuration.
     #[must_use]
-    pub(crate) fn own(&self) -> Vec<LedgerEntry> {
+    pub fn own(&self) -> Vec<LedgerEntry> {
         self.entries.iter().cloned().collect()
     }
 

@@ -7,6 +7,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
+use crate::checks::Check;
 use crate::policy::model::Action;
 use crate::words::words;
 
@@ -112,6 +113,16 @@ impl fmt::Display for Outcome {
         f.write_str(self.name())
     }
 }
+
+/// What was in the way of a statement that ended nothing for certain: it was refused before anything was done, so it takes no budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Hindrance {
+    /// It is about this session or action. Another one may be let through.
+    Session,
+    /// It is the same for every session of the database, until somebody acts or time passes.
+    Database(Box<Check>),
+}
+
 /// An earlier action on a session, which stands in the way of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Earlier {

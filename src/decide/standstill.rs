@@ -20,6 +20,8 @@ pub enum Standstill {
     RefusedUntilReload(String),
     /// There is no connection to act on.
     Unreachable(String),
+    /// The last statement was refused for a reason that holds for every session.
+    Refused(String),
     /// The snapshot is older than two poll intervals.
     OldSnapshot,
     /// The database's clock stepped since the previous snapshot.
@@ -50,6 +52,7 @@ impl fmt::Display for Standstill {
                 "no connection to act on until somebody has acted and reloaded: {why}"
             ),
             Standstill::Unreachable(why) => write!(f, "no connection to act on: {why}"),
+            Standstill::Refused(why) => write!(f, "no session can be ended here, as the last attempt showed: {why}"),
             Standstill::OldSnapshot => f.write_str("the snapshot is older than two poll intervals"),
             Standstill::ClockStepped(step) => write!(
                 f,

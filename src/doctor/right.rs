@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::actuator::PRIVILEGE;
-use crate::actuator::guard::VERSION;
+use crate::actuator::guard::{INSTALL_AGAIN, PACKAGE, VERSION, grant_execute, may_not_execute, owner_lacks};
 use crate::checks::{Check, Id, State};
 use crate::decide::leadership::LockAnswer;
 use crate::oracle::access::{self, Grantee};
@@ -11,7 +11,7 @@ use crate::oracle::account::{self, GuardPackage};
 use crate::oracle::capabilities::{Container, HostingService, Way};
 use crate::oracle::leader;
 use crate::oracle::{ActingConnection, Class, Connection, Error, LeaderLock};
-use crate::setup_sql::guard::{grant_execute, read_by_owner};
+use crate::setup_sql::guard::read_by_owner;
 
 /// What acting depends on.
 pub(super) struct Acts {
@@ -23,7 +23,6 @@ pub(super) struct Acts {
     pub(super) username: String,
 }
 
-const PACKAGE: &str = "ORAREAPER_GUARD";
 const RDS_PACKAGE: &str = "RDSADMIN_UTIL";
 
 /// Asks over the connection that acts.
@@ -127,7 +126,6 @@ fn by_rds(executes: Result<bool, Error>, acts: &Acts) -> Check {
 
 fn by_package(connection: &mut dyn Connection, owner: &str, acts: &Acts, limit: Duration) -> Vec<Check> {
     let about = |state, found: String| Check::new(Id::RightToAct, PACKAGE, state, found);
-    let again = "run the statements of the package again, from CREATE OR REPLACE PACKAGE on, as `orareaper setup-sql --guard-only` prints them";
     let mut checks = Vec::new();
     let mut invalid = None;
     match account::guard_package(connection, owner, limit) {
@@ -139,10 +137,10 @@ fn by_package(connection: &mut dyn Connection, owner: &str, acts: &Acts, limit: 
         }
         Ok(GuardPackage::Callable(version)) => {
             let found = format!("{owner}.{PACKAGE} is of version {version}, and this program calls version {VERSION}");
-            checks.push(about(lacking(acts), found).with(again));
+            checks.push(about(lacking(acts), found).with(INSTALL_AGAIN));
         }
         Ok(GuardPackage::Absent(error, true)) => {
-            let found = format!("{error}; the account may not execute {owner}.{PACKAGE}, or the package is not there");
+            let found = may_not_execute(&error.to_string(), owner);
             checks.push(about(lacking(acts), found).granted_by(grant_execute(acts.container, &acts.username)));
         }
         Ok(GuardPackage::Absent(error, false)) => {
@@ -156,7 +154,7 @@ fn by_package(connection: &mut dyn Connection, owner: &str, acts: &Acts, limit: 
     if let Some(error) = invalid
         && missing.is_empty()
     {
-        checks.push(about(lacking(acts), error.to_string()).with(again));
+        checks.push(about(lacking(acts), error.to_string()).with(INSTALL_AGAIN));
     }
     checks.extend(missing);
     if let Ok(true) = account::holds(connection, PRIVILEGE, limit) {
@@ -179,7 +177,7 @@ fn rights_of_owner(connection: &mut dyn Connection, owner: &str, acts: &Acts, li
         service: HostingService::SelfManaged,
     };
     let lacks = |what: &str, grant: String| {
-        let found = format!("{owner}, which owns the package, lacks {what}, held itself and not by a role");
+        let found = owner_lacks(owner, what);
         Check::new(Id::RightToAct, PACKAGE, lacking(acts), found).granted_by(grant)
     };
     let mut checks = Vec::new();

@@ -27,6 +27,7 @@ pub use crate::event::cycle_report::{
 };
 pub use crate::event::outlook::{BudgetReport, LingeringReport, PendingReport};
 use crate::oracle::Class;
+use crate::oracle::identity::DatabaseIdentity;
 use crate::policy::model::{Action, Labels};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Kind};
@@ -266,6 +267,8 @@ pub struct Intent {
     pub database: Arc<str>,
     /// The place of the database at that time, see [`crate::config::DatabaseConfig::place`]; `None` in records of older versions.
     pub place: Option<Arc<str>>,
+    /// Which database the name led to; `None` in records of older versions, and where nothing was tried.
+    pub identity: Option<Arc<DatabaseIdentity>>,
     /// The session.
     pub key: SessionKey,
     /// The policy.
@@ -303,6 +306,7 @@ impl Intent {
         warrant: &Warrant,
         snapshot: Option<&Snapshot>,
         statement: Option<&str>,
+        identity: Option<&DatabaseIdentity>,
     ) -> Intent {
         let seen = snapshot.and_then(|snapshot| Some((snapshot, snapshot.find(warrant.key())?)));
         let text = |column| {
@@ -313,6 +317,7 @@ impl Intent {
             id,
             database: Arc::clone(database),
             place: Some(Arc::clone(place)),
+            identity: identity.cloned().map(Arc::new),
             key: warrant.key(),
             policy: Arc::clone(&warrant.policy().name),
             policy_digest: warrant.set().digest.clone(),

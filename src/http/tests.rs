@@ -229,6 +229,7 @@ fn the_page_escapes_what_a_client_sets() {
             id: 1,
             database: "prod".into(),
             place: None,
+            identity: None,
             key: key(287),
             policy: "idle".into(),
             policy_digest: String::new(),

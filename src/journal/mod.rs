@@ -18,6 +18,7 @@
 //!
 //! A folder belongs to one daemon. The lock is on a file of its own, because the journal's own file changes its name.
 
+mod cells;
 pub(crate) mod chain;
 mod disk;
 pub(crate) mod entries;
@@ -37,10 +38,10 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use crate::event::Event;
+pub(crate) use crate::journal::cells::cells;
 use crate::journal::chain::{ChainEnd, LineHash, SEAL_BYTES};
 use crate::journal::disk::{Disk, lock};
 use crate::journal::read::{History, read};
-pub(crate) use crate::journal::record::cells;
 use crate::journal::record::{JournalLine, Record, VERSION};
 pub(crate) use crate::journal::retention::Tidied;
 use crate::terminal::visible::json_escaped;

@@ -23,6 +23,8 @@ use crate::event::{Evidence, Intent, Outcomed};
 use crate::journal::files::Files;
 use crate::journal::record::{JournalLine, Record, VERSION};
 use crate::journal::{JournalError, RECORD_BYTES};
+use crate::oracle::hindrance::hindrance;
+use crate::oracle::identity::DatabaseIdentity;
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::column::Column;
@@ -50,6 +52,16 @@ pub struct History {
     pub(crate) damaged_lines: usize,
     /// When the journal was read, by the host's clock.
     pub(crate) read_at: DateTime<Utc>,
+    /// In which order outcomes and ends were written.
+    order: Sequence,
+}
+
+/// The order of the records, by the number of each action: that of its outcome, and of the first proof of its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Sequence {
+    records: u64,
+    outcomes: BTreeMap<u64, u64>,
+    ends: BTreeMap<u64, u64>,
 }
 
 /// An action in the journal.
@@ -86,6 +98,7 @@ impl Default for History {
             damage: Vec::new(),
             damaged_lines: 0,
             read_at: DateTime::<Utc>::MAX_UTC,
+            order: Sequence::default(),
         }
     }
 }
@@ -134,12 +147,24 @@ impl History {
             .map(|past| &past.intent)
     }
 
+    /// Which database a name led to at its newest action there.
+    #[must_use]
+    pub fn identity(&self, database: &str, place: &str) -> Option<&DatabaseIdentity> {
+        let mut newest_first = self.actions.values().rev();
+        newest_first.find_map(|past| {
+            let is_here = &*past.intent.database == database && past.intent.place.as_deref() == Some(place);
+            past.intent.identity.as_deref().filter(|_| is_here)
+        })
+    }
+
     /// The memory of a database after a restart: its budgets continue, and open actions are followed further. An action without
     /// an outcome counts as unknown. Actions at a previous place of the name are not of this database.
     #[must_use]
     pub fn memory(&self, database: &str, place: &str) -> Memory {
         let mut memory = Memory::default();
         let mut open: BTreeMap<SessionKey, (Done, FollowState)> = BTreeMap::new();
+        // Where in the journal a real action on the session ended.
+        let mut real_until: BTreeMap<SessionKey, u64> = BTreeMap::new();
         let is_here = |intent: &Intent| {
             &*intent.database == database && intent.place.as_ref().is_none_or(|known| &**known == place)
         };
@@ -172,9 +197,14 @@ impl History {
                 } else {
                     FollowState::Waiting
                 };
-                // As while the daemon runs: an assumed action of a dry run never replaces a real one.
+                // As while the daemon runs: an assumed action of a dry run never replaces a real one, also where that has ended since.
                 let real = |(open, _): &(Done, FollowState)| open.mode == RunMode::Enforce;
-                if done.mode == RunMode::Enforce || !open.get(&past.intent.key).is_some_and(real) {
+                let assumed_at = self.order.outcomes.get(&past.intent.id);
+                let was_real = real_until
+                    .get(&past.intent.key)
+                    .is_some_and(|until| assumed_at < Some(until));
+                let is_real = open.get(&past.intent.key).is_some_and(real);
+                if done.mode == RunMode::Enforce || !(is_real || was_real) {
                     open.insert(past.intent.key, (done, state));
                 }
             } else if past
@@ -183,6 +213,15 @@ impl History {
                 .is_some_and(|outcomed| outcomed.outcome.is_followed())
             {
                 open.remove(&past.intent.key);
+                if let Some(ended) = self
+                    .order
+                    .ends
+                    .get(&past.intent.id)
+                    .filter(|_| done.mode == RunMode::Enforce)
+                {
+                    let until = real_until.entry(past.intent.key).or_default();
+                    *until = (*until).max(*ended);
+                }
             }
         }
         // `remember` follows every accepted action, including ended ones, so the followed actions are set again.
@@ -194,6 +233,7 @@ impl History {
     }
 
     pub(super) fn take(&mut self, at: DateTime<Utc>, record: Record) -> Result<(), String> {
+        self.order.records += 1;
         match record {
             Record::Intent(record) => {
                 let id = record.id;
@@ -215,17 +255,22 @@ impl History {
                 );
             }
             Record::Outcome(record) => {
+                let id = record.id;
                 // The intent may have been in a file that was removed.
-                if let Some(past) = self.actions.get_mut(&record.id) {
+                if let Some(past) = self.actions.get_mut(&id) {
                     let mut outcomed = record.read(&past.intent).map_err(|error| error.to_string())?;
                     keep_what_matters(&mut outcomed.session);
                     past.outcome = Some(outcomed);
+                    self.order.outcomes.insert(id, self.order.records);
                 }
             }
             Record::Verification(record) => {
                 let proof = record.read().map_err(|error| error.to_string())?;
                 if let Some(past) = self.actions.get_mut(&record.id) {
                     past.proofs.push(proof);
+                    if proof.ends() {
+                        self.order.ends.entry(record.id).or_insert(self.order.records);
+                    }
                 }
             }
             Record::CameBack(record) => {
@@ -294,6 +339,11 @@ fn done_as_dated(past: &Past) -> Done {
     match &past.outcome {
         Some(outcomed) => Done {
             sent: past.intent.mode == RunMode::Enforce && outcomed.statement.is_some(),
+            hindrance: hindrance(
+                outcomed.outcome,
+                outcomed.code,
+                outcomed.message.as_deref().unwrap_or_default(),
+            ),
             ..done_of(&past.intent, outcomed.outcome, outcomed.session.sql_exec())
         },
         None => done_of(&past.intent, unwritten(&past.intent), None),
@@ -314,6 +364,7 @@ pub(crate) fn done_of(intent: &Intent, outcome: Outcome, sql_exec: Option<(Strin
         at: intent.taken_at,
         sql_exec: sql_exec.or_else(|| intent.session.sql_exec()),
         sent: false,
+        hindrance: None,
     }
 }
 

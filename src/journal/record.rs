@@ -19,10 +19,11 @@ use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::{ClientGroup, Return};
 use crate::decide::verify::{Proof, Verification};
-use crate::event::{DeletedFile, Event, Evidence, EvidenceValue, Intent, Outcomed, PolicyLoad};
+use crate::event::{DeletedFile, Event, Evidence, Intent, Outcomed, PolicyLoad};
+use crate::journal::cells::{Unwritable, naive, read_cells, write_cells};
+use crate::oracle::identity::DatabaseIdentity;
 use crate::policy::model::Action;
 use crate::session::SessionKey;
-use crate::session::column::{Column, Kind};
 use crate::session::time::DbTime;
 
 /// The version of the format.
@@ -130,6 +131,9 @@ pub(super) struct IntentRecord {
     /// A digest of the address, driver and account of the database.
     #[serde(default)]
     place: Option<String>,
+    /// Which database the name led to: its name, container, and instances with their hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<Arc<DatabaseIdentity>>,
     #[serde(flatten)]
     key: KeyRecord,
     policy: String,
@@ -370,22 +374,12 @@ impl Record {
     }
 }
 
-/// A value that the format cannot hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a time of {0} seconds is outside the calendar")]
-pub(super) struct Unwritable(i64);
-
 /// A word in a record that this version does not know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {what} '{word}'")]
 pub(super) struct UnknownWord {
     what: &'static str,
     word: String,
-}
-
-fn naive(time: DbTime) -> Result<NaiveDateTime, Unwritable> {
-    let at = DateTime::from_timestamp(time.0, 0).ok_or(Unwritable(time.0))?;
-    Ok(at.naive_utc())
 }
 
 impl KeyRecord {
@@ -416,9 +410,7 @@ impl DroppedRecord {
             message: outcomed.message.clone().unwrap_or_default(),
         })
     }
-}
 
-impl DroppedRecord {
     /// The warrant and why it was dropped.
     ///
     /// # Errors
@@ -453,6 +445,7 @@ impl IntentRecord {
             id: intent.id,
             database: intent.database.to_string(),
             place: intent.place.as_deref().map(str::to_owned),
+            identity: intent.identity.clone(),
             key: KeyRecord::of(intent.key)?,
             policy: intent.policy.to_string(),
             policy_digest: intent.policy_digest.clone(),
@@ -480,6 +473,7 @@ impl IntentRecord {
             id: self.id,
             database: Arc::from(self.database),
             place: self.place.map(Arc::from),
+            identity: self.identity,
             key: self.key.read(),
             policy: Arc::from(self.policy),
             policy_digest: self.policy_digest,
@@ -501,46 +495,6 @@ impl IntentRecord {
             session: read_cells(&self.session),
         })
     }
-}
-
-/// A session's row as JSON has it: by column, NULL as null. What the calendar does not have is left out.
-pub(crate) fn cells(session: &Evidence) -> BTreeMap<String, Value> {
-    session.0.iter().filter_map(|cell| write_cell(cell).ok()).collect()
-}
-
-fn write_cells(session: &Evidence) -> Result<BTreeMap<String, Value>, Unwritable> {
-    session.0.iter().map(write_cell).collect()
-}
-
-fn write_cell((column, value): &(Column, EvidenceValue)) -> Result<(String, Value), Unwritable> {
-    let value = match value {
-        EvidenceValue::Null => Value::Null,
-        EvidenceValue::Text(text) => Value::from(text.as_str()),
-        EvidenceValue::Number(number) => Value::from(*number),
-        EvidenceValue::Time(time) => Value::from(naive(*time)?.format("%Y-%m-%dT%H:%M:%S").to_string()),
-    };
-    Ok((column.name().to_owned(), value))
-}
-
-fn read_cells(session: &BTreeMap<String, Value>) -> Evidence {
-    let mut cells: Vec<_> = session.iter().filter_map(read_cell).collect();
-    cells.sort_by_key(|(column, _)| *column);
-    Evidence(cells)
-}
-
-/// A column that this version does not know is left out: it is evidence for people, no decision hangs on it.
-fn read_cell((name, value): (&String, &Value)) -> Option<(Column, EvidenceValue)> {
-    let column = Column::named(name)?;
-    let value = match (value, column.kind()) {
-        (Value::String(text), Kind::Time) => {
-            let at: NaiveDateTime = text.parse().ok()?;
-            EvidenceValue::Time(DbTime(at.and_utc().timestamp()))
-        }
-        (Value::String(text), _) => EvidenceValue::Text(text.clone()),
-        (Value::Number(number), _) => EvidenceValue::Number(number.as_i64()?),
-        (Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_), _) => EvidenceValue::Null,
-    };
-    Some((column, value))
 }
 
 impl OutcomeRecord {

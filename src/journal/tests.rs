@@ -51,6 +51,7 @@ pub(crate) fn intent(id: u64, sid: u32, mode: RunMode) -> Arc<Intent> {
         id,
         database: "prod".into(),
         place: Some("here".into()),
+        identity: None,
         key: key(sid),
         policy: "idle".into(),
         policy_digest: "ab12".into(),

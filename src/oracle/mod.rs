@@ -20,6 +20,8 @@ mod deadline;
 pub(crate) mod decoy;
 pub(crate) mod error;
 mod expendable;
+pub(crate) mod hindrance;
+pub mod identity;
 pub(crate) mod leader;
 mod link;
 mod logoff;

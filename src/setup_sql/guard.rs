@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::actuator::PRIVILEGE;
-use crate::actuator::guard::VERSION;
+use crate::actuator::guard::{VERSION, grant_execute};
 use crate::oracle::access::{self, Grantee};
 use crate::oracle::capabilities::{Container, HostingService, Release, Shape, guard_owner};
 use crate::oracle::probe::PREDEFINED_ACCOUNTS;
@@ -39,16 +39,6 @@ pub(crate) fn rights_of_owner(container: Container) -> Vec<String> {
     std::iter::once(access::grant_privilege(PRIVILEGE, grantee))
         .chain(views)
         .collect()
-}
-
-/// The statement that lets the account call the package.
-#[must_use]
-pub(crate) fn grant_execute(container: Container, user: &str) -> String {
-    format!(
-        "GRANT EXECUTE ON {}.orareaper_guard TO {}",
-        guard_owner(container),
-        access::identifier(user)
-    )
 }
 
 /// Adds the statements, for the account that will call the package.

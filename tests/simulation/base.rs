@@ -156,6 +156,11 @@ pub(crate) enum Clause {
 }
 
 impl Clause {
+    /// Whether it shows at once: STATUS is KILLED.
+    pub(crate) fn kills(self) -> bool {
+        matches!(self, Clause::Kill | Clause::KillImmediate | Clause::KillForce)
+    }
+
     /// How hard it is; an escalation only ever becomes harder.
     pub(crate) fn strength(self) -> u8 {
         match self {

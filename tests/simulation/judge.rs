@@ -69,7 +69,12 @@ pub(crate) struct Judge {
     pub(crate) all_rules: Vec<Vec<Rule>>,
     /// The database of each entry.
     pub(crate) base_of: Vec<usize>,
+    /// By entry: in which cycle its loop learned that no statement would get through, and when.
+    pub(crate) denied: Vec<Option<(usize, i64)>>,
 }
+
+/// A database at which no statement gets through is left alone for so long.
+const DENIED_FOR: i64 = 300;
 
 /// A plain KILL waits for so long, and whoever sends it has to wait for longer.
 const KILL_WAITS: u64 = 60;
@@ -209,6 +214,8 @@ impl Judge {
         let of_it = |sent: &&mut Sent| sent.under_way && (sent.entry, sent.number) == (entry, number);
         for sent in self.sent.iter_mut().filter(of_it) {
             (sent.under_way, sent.ended) = (false, now);
+            let cycle = self.memory[entry].cycles();
+            self.denied[entry] = (sent.told == Told::Denied).then_some((cycle, now));
         }
     }
 
@@ -244,6 +251,13 @@ impl Judge {
         must!(!entry.blackout.is_some_and(dark), "in a blackout");
         let age = base.now - begun.asked;
         must!(age <= 2 * entry.poll, "{age} s after its snapshot");
+        if let Some((cycle, since)) = self.denied[at].filter(|(cycle, _)| begun.cycle >= *cycle) {
+            let apart = base.now - since;
+            must!(
+                apart >= DENIED_FOR,
+                "{apart} s after no statement got through, which was known in cycle {cycle}"
+            );
+        }
         let waits = asked.clause != Clause::CancelSql;
         must!(
             !waits || limit.as_secs() > KILL_WAITS,
@@ -293,7 +307,8 @@ impl Judge {
     }
 
     /// Whether it is the next rung of the ladder, on a session that this policy has acted on. Nothing else may act on one a second
-    /// time, unless the action before came to nothing.
+    /// time, unless the action before came to nothing. A rung that may not have been taken is no rung to go on from: what is asked of
+    /// a first action is asked again.
     fn rung(&self, at: usize, base: &Base, begun: &Begun, rule: &Rule, clause: Clause) -> Result<bool, String> {
         let before: Vec<&Sent> = self
             .sent
@@ -312,42 +327,52 @@ impl Judge {
             must!(clause == rule.action, "its policy begins with {:?}", rule.action);
             return Ok(false);
         };
-        let apart = begun.read - last.read;
+        let apart = |then: &Sent| begun.read - then.read;
+        must!(
+            !last.told.is_turned_down() || apart(last) >= MINUTE,
+            "again {} s after it failed: {last:?}",
+            apart(last)
+        );
+        let Some(on) = before.iter().rfind(|sent| sent.told.is_followed()) else {
+            must!(clause == rule.action, "its policy begins with {:?}", rule.action);
+            return Ok(false);
+        };
         let lies = base.find(begun.key).is_some_and(|session| session.mark.is_some());
-        if last.told.is_followed() && last.policy == rule.name {
+        let certain = on.told == Told::Accepted || lies;
+        let mut again = false;
+        if on.policy == rule.name {
             let ladder: Vec<Clause> = [rule.action]
                 .into_iter()
                 .chain(rule.escalate.iter().map(|rung| rung.1))
                 .collect();
-            let on = ladder.iter().position(|clause| *clause == last.clause);
-            if let Some((after, next)) = on.and_then(|on| rule.escalate.get(on)) {
-                let again = last.told == Told::Nothing || matches!(last.told, Told::Unknown);
-                let fits = clause == *next && (!again || lies) || clause == last.clause && again && !lies;
-                if fits && apart >= *after {
+            let place = ladder.iter().position(|clause| *clause == on.clause);
+            let due = place.and_then(|place| rule.escalate.get(place));
+            if let Some((after, next)) = due.filter(|(after, _)| apart(on) >= *after) {
+                if certain && clause == *next {
+                    // One that failed is not tried at every poll.
+                    let failed = before
+                        .iter()
+                        .filter(|sent| sent.told.is_turned_down() && sent.clause == clause);
+                    let soon = failed.map(|sent| apart(sent)).find(|apart| *apart < HOUR);
+                    must!(
+                        soon.is_none(),
+                        "again {soon:?} s after its rung failed, {after} s after {on:?}"
+                    );
                     return Ok(true);
                 }
+                again = !certain && clause == on.clause;
             }
         }
-        match last.told {
-            Told::Accepted => must!(
-                last.clause == Clause::CancelSql || apart >= HOUR,
-                "again, {apart} s after {last:?}"
-            ),
-            Told::Unknown | Told::Nothing => {
-                let is_kill = matches!(last.clause, Clause::Kill | Clause::KillImmediate | Clause::KillForce);
-                // A snapshot a minute later shows whether a kill was carried out.
-                let shows = is_kill && !lies && apart >= MINUTE;
-                must!(
-                    last.clause == Clause::CancelSql || apart >= HOUR || shows,
-                    "again, {apart} s after {last:?}"
-                );
-            }
-            Told::Failed => must!(apart >= MINUTE, "again {apart} s after it failed"),
-            Told::Gone | Told::Spared => {}
-        }
+        // A snapshot a minute later shows whether a kill was carried out.
+        let shows = !certain && on.clause.kills() && apart(on) >= MINUTE;
         must!(
-            clause == rule.action,
-            "its policy begins with {:?}, and {last:?} was no rung",
+            on.clause == Clause::CancelSql || apart(on) >= HOUR || shows || again,
+            "again, {} s after {on:?}",
+            apart(on)
+        );
+        must!(
+            clause == rule.action || again,
+            "its policy begins with {:?}, and {on:?} was no rung",
             rule.action
         );
         Ok(false)
@@ -375,9 +400,13 @@ impl Judge {
         let going = |key: &Key| {
             let of_it = |sent: &&Sent| sent.entry == at && sent.key == *key && *key != begun.key;
             let mut of_it = self.sent.iter().filter(of_it);
+            let lies = base.find(*key).is_some_and(|session| session.mark.is_some());
             of_it.any(|sent| {
-                sent.under_way
-                    || sent.told.is_followed() && sent.clause != Clause::CancelSql && base.now - sent.at < HOUR
+                let since = base.now - sent.at;
+                // A minute later a snapshot shows that a kill was not carried out, where nobody knew.
+                let shows = sent.told != Told::Accepted && sent.clause.kills() && !lies && since >= MINUTE;
+                let goes = sent.told.is_followed() && sent.clause != Clause::CancelSql && since < HOUR;
+                sent.under_way || goes && !shows
             })
         };
         if let (Some(least), Some(hit)) = (rule.keeps, base.find(begun.key)) {

@@ -75,6 +75,7 @@ impl Scene {
             entries: vec![Some(entry)],
             memory: vec![EntryMemory::default()],
             saw_pause: vec![0],
+            denied: vec![None],
             base_of: vec![0],
             ..Judge::default()
         };
@@ -276,7 +277,8 @@ fn whoever_is_met_again_too_soon_or_by_the_wrong_rung_is_noticed() {
         (None, 59, Clause::Kill, "again, 59 s after"),
         (None, 60, Clause::KillForce, "its policy begins with"),
         (Some(4_242), 59, Clause::Kill, "again, 59 s after"),
-        (Some(1_031), 59, Clause::Kill, "after it failed"),
+        (Some(29), 59, Clause::Kill, "after it failed"),
+        (Some(1_031), 299, Clause::Kill, "after no statement got through"),
         (Some(30), 60, Clause::KillImmediate, "its policy begins with"),
     ];
     for (code, seconds, clause, wrong) in wrongs {
@@ -287,6 +289,29 @@ fn whoever_is_met_again_too_soon_or_by_the_wrong_rung_is_noticed() {
         let said = scene.sends().expect_err(wrong);
         assert!(said.contains(wrong), "{wrong}: {said}");
     }
+    // A rung that failed waits, and is the next one all the same.
+    for (seconds, said) in [(3_599, Err("after its rung failed")), (3_600, Ok(()))] {
+        let mut scene = Scene::new();
+        assert_eq!(scene.sends(), Ok(()));
+        scene.later(Some(31), 300);
+        scene.asked.clause = Clause::KillImmediate;
+        assert_eq!(scene.sends(), Ok(()));
+        scene.later(Some(26), seconds);
+        let sends = scene.sends();
+        match said {
+            Ok(()) => assert_eq!(sends, Ok(())),
+            Err(why) => assert!(sends.as_ref().is_err_and(|said| said.contains(why)), "{sends:?}"),
+        }
+    }
+    // Where nobody knows whether it was taken, it is taken again like a first action: with its gate.
+    let mut scene = Scene::new();
+    (scene.rule().action, scene.asked.clause) = (Clause::DisconnectImmediate, Clause::DisconnectImmediate);
+    scene.rule().escalate = vec![(300, Clause::KillForce)];
+    assert_eq!(scene.sends(), Ok(()));
+    scene.later(None, 300);
+    scene.rule().gate = Some(GATE);
+    let said = scene.sends().expect_err("its gate was not looked at");
+    assert!(said.contains("the gate was not looked at"), "{said}");
     let mut scene = Scene::new();
     assert_eq!(scene.sends(), Ok(()));
     let said = scene.sends().expect_err("it is under way");

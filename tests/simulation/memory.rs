@@ -24,6 +24,10 @@ pub(crate) enum Told {
     Failed,
     /// It was not carried out, for a reason of the moment.
     Spared,
+    /// It was refused before anything was done: by the guard package, for this session.
+    Refused,
+    /// Likewise, as every other one would be.
+    Denied,
 }
 
 impl Told {
@@ -31,7 +35,9 @@ impl Told {
         match code {
             0 | 31 => Told::Accepted,
             30 | 20_002 | 20_003 => Told::Gone,
-            26 | 29 | 1031 | 20_001 | 20_004..=20_010 | 20_012 | 20_013 => Told::Failed,
+            26 | 29 => Told::Failed,
+            20_001 | 20_004..=20_010 => Told::Refused,
+            1031 | 20_012 | 20_013 => Told::Denied,
             20_011 => Told::Spared,
             _ => Told::Unknown,
         }
@@ -42,8 +48,13 @@ impl Told {
         matches!(self, Told::Accepted | Told::Unknown | Told::Nothing)
     }
 
+    /// Whether the database, or the package, would not have it on this session.
+    pub(crate) fn is_turned_down(self) -> bool {
+        matches!(self, Told::Failed | Told::Refused)
+    }
+
     pub(crate) fn takes_budget(self) -> bool {
-        !matches!(self, Told::Gone | Told::Spared)
+        !matches!(self, Told::Gone | Told::Spared | Told::Refused | Told::Denied)
     }
 }
 

@@ -172,6 +172,17 @@ impl Stage {
             },
         });
         for (at, entry) in entries.iter().enumerate() {
+            if let Some(entry) = entry {
+                let (name, place): (Arc<str>, _) = (Setting::name(at).into(), self.rules(at, entry).1);
+                if let Some(identity) = history.identity(&name, &place) {
+                    let shared = lock(&self.shared);
+                    let siblings = &shared.as_ref().expect("it runs").settings.siblings;
+                    let done = history.memory(&name, &place).ledger.own();
+                    siblings.seed(&name, identity.clone(), done);
+                }
+            }
+        }
+        for (at, entry) in entries.iter().enumerate() {
             self.judge().memory[at].restarts();
             if let Some(entry) = entry {
                 self.add(at, entry, &history);
@@ -276,6 +287,7 @@ impl Stage {
             (Box::new(watcher), Box::new(Clerk::new((&name, &place), sink))),
         );
         self.judge().entries[at] = Some(entry.clone());
+        self.judge().denied[at] = None;
         lock(&self.parts)[at] = Some(Arc::new(Part {
             at,
             name,
@@ -298,6 +310,8 @@ impl Stage {
         let (rules, place) = self.rules(at, entry);
         assert_eq!(part.place, place, "it is another database");
         self.judge().entries[at] = Some(entry.clone());
+        // Somebody may have granted what was missing.
+        self.judge().denied[at] = None;
         part.apply(Input::Reload(rules, self.settings(at, entry)));
     }
 

@@ -18,7 +18,7 @@ use orareaper::journal;
 use orareaper::oracle::Error;
 
 use super::base::Key;
-use super::memory::Begun;
+use super::memory::{Begun, Told};
 use super::part::{Part, key_of};
 use super::stage::{Stage, Who};
 
@@ -54,10 +54,13 @@ impl Spy {
             judge.saw_pause[self.entry] = memory.cycles() + 1;
         }
         memory.cycle(&entry.rules, entry.poll, &judge.sent);
+        // A first action is also one that was sent before, and nobody knows whether it was carried out.
         let acted = |policy: &str, key: Key| {
-            let of_it =
-                |sent: &&super::memory::Sent| sent.policy == policy && sent.key == key && sent.entry == self.entry;
-            judge.sent.iter().any(|sent| of_it(&sent) && sent.told.is_followed())
+            let lies = base.find(key).is_some_and(|session| session.mark.is_some());
+            judge.sent.iter().any(|sent| {
+                let of_it = sent.policy == policy && sent.key == key && sent.entry == self.entry;
+                of_it && (sent.told == Told::Accepted || lies && sent.told.is_followed())
+            })
         };
         let warrants = view.cycle.ruling.warrants.iter();
         let taken: Vec<(String, Key, bool)> = warrants

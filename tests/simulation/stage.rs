@@ -129,6 +129,7 @@ impl Stage {
                 .collect(),
             base_of: setting.entries.iter().map(|entry| entry.says[0].base).collect(),
             saw_pause: setting.entries.iter().map(|_| 0).collect(),
+            denied: setting.entries.iter().map(|_| None).collect(),
             ..Judge::default()
         };
         Stage {

@@ -224,6 +224,7 @@ impl DatabaseLoop {
     fn done(&mut self, mut done: Done, stepped: TimeDelta) {
         self.watcher.done(&self.settings.name, &done);
         self.wishes.done(&done);
+        self.learn_from(&done);
         self.memory.under_way.end(&done.begun());
         done.at = later(done.at, self.memory.clocks.stepped() - stepped);
         remember(&mut self.memory, done);

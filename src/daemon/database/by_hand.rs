@@ -346,6 +346,7 @@ fn held_up(standstill: &Standstill) -> OrderStep {
         Standstill::Hangs
         | Standstill::RefusedUntilReload(_)
         | Standstill::Unreachable(_)
+        | Standstill::Refused(_)
         | Standstill::CannotLead(_) => OrderStep::Failed(words),
         Standstill::UnderWay
         | Standstill::OldSnapshot

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::checks::Check;
 use crate::daemon::messages::Polled;
 use crate::decide::cycle::{Cycle, Memory};
 use crate::decide::in_force::{DatabaseRules, InForce};
@@ -33,6 +34,8 @@ pub struct CycleView<'a> {
     pub(crate) deciding_took: Duration,
     /// Why nothing was permitted, if so.
     pub(crate) standstill: Option<&'a Standstill>,
+    /// What the last statement was refused with, as every other one would be.
+    pub(crate) refused: Option<&'a Check>,
     /// The current blackout, if there is one.
     pub(crate) blackout: Option<Standstill>,
     /// Other entries for the same database.
@@ -62,6 +65,9 @@ impl CycleView<'_> {
         );
         if let Some(standstill @ (Standstill::StandsBy(_) | Standstill::CannotLead(_))) = self.standstill {
             notes.push(format!("{standstill}; nobody is acted on"));
+        }
+        if let Some(refused) = self.refused {
+            notes.push(Standstill::Refused(refused.to_string()).to_string());
         }
         if self.is_stale() {
             notes.push(READ_TOO_SLOWLY.to_owned());

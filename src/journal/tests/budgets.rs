@@ -117,3 +117,37 @@ fn a_clock_that_was_set_forward_frees_no_budget_by_a_restart() {
         assert!(since.iter().all(|since| *since >= at(-5) + two_hours), "{since:?}");
     }
 }
+
+#[test]
+fn what_a_dry_run_assumed_beside_a_real_action_is_followed_no_more_after_a_restart_than_before() {
+    let (real, assumed) = (intent(1, 10, RunMode::Enforce), intent(2, 10, RunMode::DryRun));
+    let followed = |events: &[Event]| {
+        let state = tempfile::tempdir().expect("a folder");
+        write(state.path(), events);
+        let history = read(state.path(), now()).expect("a journal");
+        history
+            .memory("prod", "here")
+            .following
+            .get(key(10))
+            .map(|followed| followed.action_id)
+    };
+    let marked = [Event::Intent(Arc::clone(&real)), outcome(&real, Outcome::Marked)];
+    let rehearsed = [Event::Intent(Arc::clone(&assumed)), outcome(&assumed, Outcome::Assumed)];
+    let gone = [verification(&real, Proof::Gone)];
+    let all = |parts: [&[Event]; 3]| parts.concat();
+    assert_eq!(
+        followed(&all([&marked, &rehearsed, &[]])),
+        Some(1),
+        "an assumption replaces no real action"
+    );
+    assert_eq!(
+        followed(&all([&marked, &rehearsed, &gone])),
+        None,
+        "nor does it follow one"
+    );
+    assert_eq!(
+        followed(&all([&marked, &gone, &rehearsed])),
+        Some(2),
+        "the real one had ended before"
+    );
+}

@@ -1,0 +1,41 @@
+//! Which database a connection leads to, whatever the address: two entries of the configuration may lead to one, and share its budget.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::oracle::capabilities::Capabilities;
+
+/// The identity of a database: its name, its container, and its instances with their hosts. A standby and a clone have other hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseIdentity {
+    /// V$DATABASE.NAME.
+    pub database: String,
+    /// CON_ID; `None` on a database without containers.
+    pub container: Option<u32>,
+    /// INSTANCE_NAME and HOST_NAME.
+    pub instances: BTreeSet<(String, String)>,
+}
+
+impl DatabaseIdentity {
+    /// The identity of a connected database.
+    #[must_use]
+    pub(crate) fn of(capabilities: &Capabilities) -> DatabaseIdentity {
+        let instances = capabilities.instances.iter();
+        DatabaseIdentity {
+            database: capabilities.database_name.clone(),
+            container: capabilities.con_id,
+            instances: instances
+                .map(|instance| (instance.name.clone(), instance.host.clone()))
+                .collect(),
+        }
+    }
+
+    /// Whether both are of one database. An instance may have been down.
+    #[must_use]
+    pub(crate) fn is(&self, other: &DatabaseIdentity) -> bool {
+        self.database == other.database
+            && self.container == other.container
+            && !self.instances.is_disjoint(&other.instances)
+    }
+}
