@@ -135,7 +135,11 @@ pub(crate) enum Command {
         shell: clap_complete::Shell,
     },
     /// Prints the manual page.
-    Man,
+    Man {
+        /// Writes one page a command into this folder instead, which a package can install.
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
 }
 
 /// Where a command gets the sessions and the policies from.
@@ -508,79 +512,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
         Ok(seconds @ 40..=600) => Ok(Duration::from_secs(seconds)),
         Ok(_) | Err(_) => Err("expected a whole number of seconds from 40 to 600".into()),
     }
-}
-
-/// The sections of the manual page after the commands.
-const MANUAL: &str = "\
-.SH SIGNALS
-.TP
-\\fBSIGHUP\\fR
-reload the configuration and the policies; if they are invalid, the old ones stay in force.
-.TP
-\\fBSIGTERM\\fR, \\fBSIGINT\\fR
-stop within a few seconds, even while a call to a database hangs; a second signal ends the process at once.
-.SH FILES
-.TP
-\\fI/etc/orareaper/orareaper.yaml\\fR
-the configuration
-.TP
-\\fI/var/lib/orareaper/journal.jsonl\\fR
-each intended action, its outcome, and what later snapshots show of the session
-.TP
-\\fI/var/lib/orareaper/reports/\\fR
-the newest report of each database
-.TP
-\\fI/var/lib/orareaper/paused\\fR
-while this file exists, no session is acted on
-.TP
-\\fI/run/orareaper/\\fR
-the socket through which `pause`, `resume` and `kill` reach the daemon
-.SH EXIT STATUS
-.TP
-0
-success
-.TP
-1
-findings: an invalid policy or configuration, a failed test, something that `doctor` found missing
-.TP
-2
-failure: usage, connection, input or output
-";
-
-/// Writes the manual page as troff: one page with all commands and their options.
-///
-/// # Errors
-/// When it cannot be written.
-pub(crate) fn man(out: &mut dyn std::io::Write) -> std::io::Result<()> {
-    let mut command = Cli::command();
-    command.build();
-    let page = clap_mangen::Man::new(command.clone());
-    page.render_title(out)?;
-    page.render_name_section(out)?;
-    page.render_synopsis_section(out)?;
-    page.render_description_section(out)?;
-    page.render_options_section(out)?;
-    writeln!(out, ".SH COMMANDS")?;
-    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
-        writeln!(out, ".SS {}", sub.get_name())?;
-        if let Some(about) = sub.get_long_about().or_else(|| sub.get_about()) {
-            writeln!(out, "{about}")?;
-        }
-        let own = sub.clone().mut_args(|arg| {
-            let everywhere = arg.is_global_set() || matches!(arg.get_id().as_str(), "help" | "version");
-            arg.hide(everywhere)
-        });
-        let mut options = Vec::new();
-        clap_mangen::Man::new(own).render_options_section(&mut options)?;
-        let options = String::from_utf8_lossy(&options);
-        for line in options
-            .lines()
-            .filter(|line| !line.starts_with(".SH") && !line.starts_with(".ie") && !line.starts_with(".el"))
-        {
-            writeln!(out, "{line}")?;
-        }
-    }
-    out.write_all(MANUAL.as_bytes())
 }
 
 /// Writes the completion script of a shell.

@@ -314,6 +314,21 @@ fn version_help_and_manual_are_printed() {
     }
     let man = site.orareaper(&["man"]);
     assert!(man.code == Some(0) && man.out.contains(".TH"), "{}", man.out);
+    let written = site.orareaper(&["man", "--folder", "pages"]);
+    assert_eq!((written.code, written.out.as_str()), (Some(0), ""), "{}", written.err);
+    for command in commands {
+        let page = std::fs::read_to_string(site.path(&format!("pages/orareaper-{command}.1")));
+        let page = page.unwrap_or_else(|error| panic!("{command}: {error}"));
+        assert!(
+            page.contains(&format!(".TH orareaper-{command} 1 ")),
+            "{command}: {page}"
+        );
+    }
+    let first = std::fs::read_to_string(site.path("pages/orareaper.1")).expect("the first page");
+    assert!(
+        first.contains("orareaper\\-plan(1)") && first.contains("SIGHUP"),
+        "{first}"
+    );
     for wrong in [&["reap"][..], &["plan", "--taken-at", "now"], &["run", "--wet"], &[]] {
         let told = site.orareaper(wrong);
         assert_eq!(told.code, Some(2), "{wrong:?}");

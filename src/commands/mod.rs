@@ -13,6 +13,7 @@ pub(crate) mod kill;
 mod log;
 mod log_queue;
 pub(crate) mod look;
+mod man;
 pub(crate) mod pause;
 pub(crate) mod plan;
 mod progress;
@@ -69,13 +70,7 @@ pub fn run(cli: &Cli) -> ExitStatus {
             crate::cli::completions(*shell, &mut script);
             print(&script)
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            match crate::cli::man(&mut page) {
-                Ok(()) => print(&page),
-                Err(error) => fail(&format!("write the manual page: {error}")),
-            }
-        }
+        Command::Man { folder } => man::run(folder.as_deref()),
     }
 }
 

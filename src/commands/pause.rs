@@ -271,7 +271,7 @@ fn daemons(config: &Path, state: Option<&Path>) -> Result<Daemons, String> {
         Some(socket) if found.meant.is_empty() => Err(format!(
             "the daemon at {} obeys only root and its own user{}: run this with sudo",
             socket.display(),
-            owner_of(&socket).map_or_else(String::new, |uid| format!(" (uid {uid})"))
+            who_may_ask(&socket)
         )),
         Some(_) | None => Ok(found),
     }
@@ -296,6 +296,20 @@ pub(crate) fn one_meant(config: &Path, state: Option<&Path>) -> Result<Option<Pa
                 "several daemons run here ({all}); choose one by its state folder with --state"
             )))
         }
+    }
+}
+
+/// The numbers of a socket's owner and, if it is open to them, of the group whose members may pause and resume.
+fn who_may_ask(socket: &Path) -> String {
+    const GROUP_WRITES: u32 = 0o020;
+    match fs::metadata(socket) {
+        Ok(of) if of.mode() & GROUP_WRITES != 0 => format!(
+            " (uid {}), and to pause and resume members of its group (gid {})",
+            of.uid(),
+            of.gid()
+        ),
+        Ok(of) => format!(" (uid {})", of.uid()),
+        Err(_) => String::new(),
     }
 }
 

@@ -10,7 +10,7 @@
 //! A daemon that starts removes the sockets and locks that killed daemons left there.
 //!
 //! Each connection carries one question, a line of JSON, and one answer, a line of JSON; an order gets one answer for each step.
-//! Only root and the daemon's own user may connect.
+//! Root, the daemon's own user and, under a service manager, the daemon's group may connect; [`crate::daemon::peers`] says who may ask what.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -35,6 +35,7 @@ use sha2::{Digest as _, Sha256};
 use crate::clock::Clock;
 use crate::daemon::directory::Directory;
 use crate::daemon::pause::{Moved, Pause, Switch};
+use crate::daemon::peers::{NOT_FOR_MEMBERS, Peer, reason, socket_mode};
 use crate::daemon::wishes::{OrderStep, Wish};
 use crate::status::SharedStatus;
 
@@ -58,6 +59,9 @@ const MOST_TOLD: u64 = 64 * 1024 * 1024;
 
 /// The greatest number of questions that are answered at a time.
 const MOST_ASKING: usize = 16;
+
+/// The greatest number at which a member of the group is answered, so that members cannot keep root from the switch.
+const MOST_BEFORE_MEMBER: usize = 8;
 
 /// A question to a daemon.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -219,7 +223,7 @@ impl Claim {
             Ok(()) | Err(_) => {}
         }
         let listener = UnixListener::bind(&socket).map_err(tell)?;
-        fs::set_permissions(&socket, Permissions::from_mode(0o600)).map_err(tell)?;
+        fs::set_permissions(&socket, Permissions::from_mode(socket_mode())).map_err(tell)?;
         let desk = Arc::new(ControlDesk {
             state: self.state.clone(),
             config: fs::canonicalize(config).unwrap_or_else(|_| config.to_owned()),
@@ -258,13 +262,18 @@ struct ControlDesk {
 impl ControlDesk {
     /// A client that sends nothing delays no other client.
     fn hear(desk: &Arc<ControlDesk>, stream: UnixStream) {
-        if desk.asking.fetch_add(1, Ordering::SeqCst) >= MOST_ASKING {
+        let Ok(peer) = Peer::of(&stream) else { return };
+        let most = match peer {
+            Peer::Trusted => MOST_ASKING,
+            Peer::Member => MOST_BEFORE_MEMBER,
+        };
+        if desk.asking.fetch_add(1, Ordering::SeqCst) >= most {
             desk.asking.fetch_sub(1, Ordering::SeqCst);
             return;
         }
         let mine = Arc::clone(desk);
         let started = thread::Builder::new().name("control-answer".into()).spawn(move || {
-            if let Err(error) = mine.answer(stream) {
+            if let Err(error) = mine.answer(stream, peer) {
                 tracing::debug!(
                     error = error.to_string(),
                     "a request at the control socket was not answered"
@@ -277,19 +286,25 @@ impl ControlDesk {
         }
     }
 
-    fn answer(&self, stream: UnixStream) -> io::Result<()> {
+    fn answer(&self, stream: UnixStream, peer: Peer) -> io::Result<()> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut line = String::new();
         BufReader::new((&stream).take(LONGEST)).read_line(&mut line)?;
         let question = match serde_json::from_str(&line)? {
+            Question::Order { .. } if peer == Peer::Member => {
+                return send(&stream, &OrderStep::Failed(NOT_FOR_MEMBERS.to_owned()));
+            }
             Question::Order { database, wish } => {
                 let send = |told: &OrderStep| send(&stream, told);
                 return attend(&self.directory, database.as_deref(), wish, send);
             }
             Question::Status => Move::Status,
-            Question::Pause { by, reason } => Move::Pause { by, reason },
-            Question::Resume { by } => Move::Resume { by },
+            Question::Pause { by, reason: why } => Move::Pause {
+                by: peer.name(&by),
+                reason: reason(&why),
+            },
+            Question::Resume { by } => Move::Resume { by: peer.name(&by) },
         };
         send(&stream, &self.reply(question))
     }

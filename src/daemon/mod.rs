@@ -19,6 +19,7 @@ pub(crate) mod directory;
 pub mod messages;
 mod others;
 pub mod pause;
+pub(crate) mod peers;
 pub mod poller;
 pub mod ranks;
 pub mod reach;

@@ -113,7 +113,47 @@ fn an_order_waits_for_a_daemon_that_starts() {
     assert!(daemon.log_line("an operator's order begins").is_some());
 }
 
-/// Only root and the daemon's own user may order, pause and resume.
+/// The daemon runs as group 0 here. A member of it has the switch, is marked as what they are, and may not have a session ended.
+#[test]
+fn a_member_of_the_daemons_group_pauses_and_resumes_and_does_not_kill() {
+    const MEMBER: u32 = 61_238;
+    let driver = thin();
+    let (db, site) = office(&driver);
+    fs::set_permissions(site.path("."), fs::Permissions::from_mode(0o755)).expect("set");
+    if std::os::unix::fs::chown(site.path("policies"), Some(0), Some(0)).is_err() {
+        return not_run("a member of another user's group needs root");
+    }
+    let daemon = site.run(&driver);
+    daemon.looks("orcl", 1);
+    let as_member = |mut command: Command| {
+        command.uid(MEMBER).gid(0).env("USER", "maria").env_remove("SUDO_USER");
+        told(&mut command)
+    };
+    let of = |words: &[&str]| {
+        let mut command = site.command(&driver);
+        command.args(["--config", "orareaper.yaml"]).args(words);
+        command
+    };
+    let (status, said) = as_member(of(&["pause", "--reason", "month-end"]));
+    assert!(
+        status == 0 && said.contains("paused by maria (not root)") && said.contains(": month-end"),
+        "{status}: {said}"
+    );
+    assert!(site.path("state/paused").exists());
+    let (status, said) = as_member(of(&["resume"]));
+    assert!(status == 0 && said.contains("resumed: "), "{status}: {said}");
+    assert!(!site.path("state/paused").exists());
+    let (status, said) = as_member(command(&site, &driver, &yes(ONE, &[])));
+    assert!(
+        status == 2 && said.contains("only root and the daemon's own user end sessions by hand"),
+        "{status}: {said}"
+    );
+    assert_eq!(db.kills().len(), 0);
+    let (status, said) = kill(&site, &driver, &yes(ONE, &[]));
+    assert_eq!((status, db.kills().len()), (0, 1), "root may: {said}");
+}
+
+/// Whoever is neither root nor the daemon's user nor of its group may not order, pause or resume.
 #[test]
 fn another_user_is_told_what_to_do() {
     const OTHER: u32 = 61_237;
@@ -145,7 +185,7 @@ fn another_user_is_told_what_to_do() {
         ] {
             let (status, said) = as_other(command);
             let who = if with_daemon {
-                "obeys only root and its own user (uid 0)"
+                "obeys only root and its own user (uid 0), and to pause and resume members of its group (gid 0)"
             } else {
                 "is only for root and its owner (uid 0)"
             };
