@@ -1,7 +1,8 @@
-//! The service unit: `systemd-analyze` finds no fault, rates the sandbox as tight, and every line has a comment with its reason.
+//! The units: `systemd-analyze` finds no fault, rates the sandboxes as tight, and every line has a comment with its reason. So it does
+//! for the templates that packaging/instance-unit makes of them, which a package has as well.
 //!
-//! The unit names /usr/bin/orareaper, which a build machine does not have, and systemd-analyze checks that it is executable. So the
-//! tests use a copy that names the built binary. Copies with a fault show that both checks can fail.
+//! The units name /usr/bin/orareaper, which a build machine does not have, and systemd-analyze checks that it is executable. So the
+//! tests use copies that name the built binary. Copies with a fault show that both checks can fail.
 
 use std::env;
 use std::fs;
@@ -52,6 +53,48 @@ fn copy(test: &str, change: impl Fn(String) -> String) -> PathBuf {
     file
 }
 
+/// Every unit of the project, by its file's name.
+fn units() -> Vec<String> {
+    let entries = fs::read_dir(project("systemd")).expect("the folder is there");
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.expect("is read").file_name().into_string().ok())
+        .filter(|name| name.ends_with(".service") || name.ends_with(".timer"))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 5, "{names:?}: this test looks at the wrong thing");
+    names
+}
+
+/// The template of a unit, for one daemon a database.
+fn template(unit: &str) -> String {
+    let output = Command::new(project("packaging/instance-unit"))
+        .arg(project("systemd").join(unit))
+        .output()
+        .expect("packaging/instance-unit runs");
+    assert!(output.status.success(), "{unit}: {output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// All units and an instance of each template, as files in a folder named for the test.
+fn copies(test: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    fs::create_dir_all(&folder).expect("target/tmp can be written to");
+    let mut files = Vec::new();
+    for unit in units() {
+        let (stem, kind) = unit.rsplit_once('.').expect("it ends in its kind");
+        for (name, text) in [
+            (unit.clone(), read(&format!("systemd/{unit}"))),
+            (format!("{stem}@prod.{kind}"), template(&unit)),
+        ] {
+            let file = folder.join(name);
+            let text = text.replace("/usr/bin/orareaper", env!("CARGO_BIN_EXE_orareaper"));
+            fs::write(&file, text).expect("target/tmp can be written to");
+            files.push(file);
+        }
+    }
+    files
+}
+
 /// Exit status and everything that was printed.
 fn analyze(arguments: &[&str], unit: &Path) -> (bool, String) {
     let output = Command::new("systemd-analyze")
@@ -93,12 +136,18 @@ fn directives(unit: &str) -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn the_unit_verifies() {
+fn the_units_verify() {
     if !analyze_is_here() {
         return;
     }
-    let (fine, text) = analyze(&["verify"], &copy("verifies", |unit| unit));
-    assert!(fine && text.trim().is_empty(), "systemd-analyze verify says:\n{text}");
+    for unit in copies("verifies") {
+        let (fine, text) = analyze(&["verify"], &unit);
+        assert!(
+            fine && text.trim().is_empty(),
+            "systemd-analyze verify {}:\n{text}",
+            unit.display()
+        );
+    }
 }
 
 #[test]
@@ -121,13 +170,22 @@ fn a_unit_with_a_fault_does_not_verify() {
 }
 
 #[test]
-fn the_sandbox_is_tight() {
+fn the_sandboxes_are_tight() {
     if !analyze_is_here() {
         return;
     }
-    let level = exposure(&copy("tight", |unit| unit));
-    println!("exposure {level}");
-    assert!(level <= MOST_EXPOSED, "exposure {level}, more than {MOST_EXPOSED}");
+    let services = copies("tight")
+        .into_iter()
+        .filter(|unit| unit.extension() == Some("service".as_ref()));
+    for unit in services {
+        let level = exposure(&unit);
+        println!("{}: exposure {level}", unit.display());
+        assert!(
+            level <= MOST_EXPOSED,
+            "{}: exposure {level}, more than {MOST_EXPOSED}",
+            unit.display()
+        );
+    }
 }
 
 #[test]
@@ -148,28 +206,71 @@ fn a_unit_without_its_sandbox_is_exposed() {
 
 #[test]
 fn every_line_says_why() {
-    let unit = read("systemd/orareaper.service");
-    let mut explained = false;
-    let mut service = false;
     let mut seen = 0;
-    for line in unit.lines() {
-        if line.starts_with('[') {
-            service = line == "[Service]";
-            explained = false;
-        } else if line.starts_with('#') {
-            // A rule across the page is a heading, no reason.
-            explained = !line.starts_with("# ---");
-        } else if line.trim().is_empty() {
-            explained = false;
-        } else if service {
-            seen += 1;
-            assert!(explained, "no reason is given for `{line}`");
+    for unit in units() {
+        let mut explained = false;
+        let mut asks = false;
+        for line in read(&format!("systemd/{unit}")).lines() {
+            if line.starts_with('[') {
+                asks = line == "[Service]" || line == "[Timer]";
+                explained = false;
+            } else if line.starts_with('#') {
+                // A rule across the page is a heading, no reason.
+                explained = !line.starts_with("# ---");
+            } else if line.trim().is_empty() {
+                explained = false;
+            } else if asks {
+                seen += 1;
+                // What runs once and ends says so by its type.
+                assert!(
+                    explained || line == "Type=oneshot",
+                    "{unit}: no reason is given for `{line}`"
+                );
+            }
         }
     }
     assert!(
-        seen > 40,
-        "{seen} lines in [Service]: this test looks at the wrong thing"
+        seen > 100,
+        "{seen} lines in [Service] and [Timer]: this test looks at the wrong thing"
     );
+}
+
+/// An instance shares nothing with another one, nor with the one daemon, but the user and the group.
+#[test]
+fn an_instance_has_files_of_its_own() {
+    let of = |unit: &str| directives(&template(unit));
+    let has = |unit: &str, name: &str, value: &str| {
+        let found = of(unit);
+        assert!(
+            found.iter().any(|line| line.1 == name && line.2.contains(value)),
+            "{unit}: no {name}={value} in {found:?}"
+        );
+    };
+    has("orareaper.service", "ExecStart", "--config /etc/orareaper/%i.yaml run");
+    has(
+        "orareaper.service",
+        "LoadCredential",
+        "%i:/etc/orareaper/credentials/%i",
+    );
+    has("orareaper.service", "StateDirectory", "orareaper/%i");
+    has("orareaper.service", "RuntimeDirectory", "orareaper-%i");
+    for unit in ["orareaper-history.service", "orareaper-summary.service"] {
+        has(unit, "ExecStart", "--config /etc/orareaper/%i.yaml history");
+        has(unit, "ExecStart", "--output /var/lib/orareaper/%i/history/");
+        has(unit, "StateDirectory", "orareaper/%i/history");
+    }
+    // Nothing but names and the heading differs: the sandbox is the same, line by line.
+    for unit in units() {
+        let (own, instance) = (directives(&read(&format!("systemd/{unit}"))), of(&unit));
+        assert_eq!(own.len(), instance.len(), "{unit}");
+        let differ: Vec<_> = own.iter().zip(&instance).filter(|(one, other)| one != other).collect();
+        assert!(
+            differ
+                .iter()
+                .all(|(one, other)| one.1 == other.1 && other.2.contains("%i")),
+            "{unit}: {differ:?}"
+        );
+    }
 }
 
 #[test]
