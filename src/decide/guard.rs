@@ -13,6 +13,7 @@
 
 mod allowance;
 mod decoy;
+mod floors;
 mod recheck;
 mod statement;
 

@@ -29,7 +29,6 @@ use crate::decide::verify::{Followed, Following};
 use crate::policy::model::{Action, OrderKey, Policy, PolicySet};
 use crate::session::SessionKey;
 use crate::session::column::Column;
-use crate::session::groups::Groups;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
 
 /// What a plan is made from besides the snapshot.
@@ -276,7 +275,7 @@ fn escalations(
 }
 
 /// Whether the session's instance was read completely; otherwise the session is unknown. Saved snapshots do not record it.
-fn readable(snapshot: &Snapshot, row: usize) -> bool {
+pub(crate) fn readable(snapshot: &Snapshot, row: usize) -> bool {
     snapshot.source() == SnapshotSource::Saved
         || snapshot
             .id(row, Column::InstId)
@@ -415,7 +414,7 @@ fn count_candidates(entries: &[PlanEntry], in_force: InForce, situation: &Situat
 }
 
 /// Sorts by the policy's `order`, then by key so that the order is always the same. Rows without a value come last.
-fn sort_worst_first(rows: &mut [usize], policy: &Policy, snapshot: &Snapshot) {
+pub(crate) fn sort_worst_first(rows: &mut [usize], policy: &Policy, snapshot: &Snapshot) {
     rows.sort_by(|one, two| {
         let by_order = |order: &OrderKey| {
             let number = |row: usize| snapshot.number(row, order.column);
@@ -436,27 +435,4 @@ fn sort_worst_first(rows: &mut [usize], policy: &Policy, snapshot: &Snapshot) {
             .then_with(|| snapshot.key(*one).cmp(&snapshot.key(*two)))
             .then(one.cmp(two))
     });
-}
-
-/// The number of live sessions of each group: user sessions that are not dying and not `gone`, that is, being ended. Sessions of
-/// an instance that was not read completely are not counted.
-#[must_use]
-pub(crate) fn group_sizes(snapshot: &Snapshot, groups: &Groups, gone: &[bool]) -> Vec<u32> {
-    let mut sizes = vec![0; groups.bound()];
-    let Some(types) = snapshot.texts(Column::Type) else {
-        return sizes;
-    };
-    let is_user = types.judged(|text| text == Some("USER"));
-    let status = snapshot.texts(Column::Status);
-    let is_dying = status.map(|texts| texts.judged(|text| text == Some("KILLED")));
-    for (row, gone) in gone.iter().enumerate() {
-        let dying = match (status, &is_dying) {
-            (Some(texts), Some(is_dying)) => is_dying[texts.code(row) as usize],
-            (None, _) | (_, None) => false,
-        };
-        if is_user[types.code(row) as usize] && !dying && !gone && readable(snapshot, row) {
-            sizes[groups.of(row)] += 1;
-        }
-    }
-    sizes
 }

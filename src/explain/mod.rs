@@ -26,7 +26,7 @@ use crate::decide::plan::PolicyPlan;
 use crate::decide::protect::{ProtectionFacts, Under, because, by_transaction, protections};
 use crate::decide::reason::{Standing, Verdict};
 use crate::policy::condition::{Condition, Phrase};
-use crate::policy::model::{Action, Exemption, Policy, Protection};
+use crate::policy::model::{Action, Counted, Exemption, Keep, Policy, Protection};
 use crate::report::ShownSession;
 use crate::session::column::Column;
 use crate::session::snapshot::{Field, Snapshot};
@@ -360,6 +360,27 @@ fn policy_part(subject: &ExplainedSession<'_>, index: usize, one: &Snapshot) -> 
     }
 }
 
+/// Whom `keep` keeps.
+fn kept(keep: &Keep, policy: &Policy) -> String {
+    let per: Vec<&str> = keep.per.iter().map(|column| column.name()).collect();
+    let per = if per.is_empty() {
+        String::new()
+    } else {
+        format!(" per {}", per.join(", "))
+    };
+    match keep.of {
+        Counted::All => format!("at least {} kept{per}", keep.at_least),
+        Counted::Matching => {
+            let order: Vec<String> = policy.order.iter().map(ToString::to_string).collect();
+            format!(
+                "the last {} by {} kept of those that match{per}",
+                keep.at_least,
+                order.join(", ")
+            )
+        }
+    }
+}
+
 /// The limits of the policy in this cycle, and the counts for its breaker.
 fn limits(policy: &Policy, subject: &ExplainedSession<'_>, index: usize) -> String {
     let (own, all) = (&policy.limits, subject.rules.limits());
@@ -376,8 +397,7 @@ fn limits(policy: &Policy, subject: &ExplainedSession<'_>, index: usize) -> Stri
     let per_day = own.per_day.into_iter().chain(all.per_day).min();
     parts.extend(per_day.map(|most| format!("{most} a day")));
     if let Some(keep) = &policy.keep {
-        let per: Vec<&str> = keep.per.iter().map(|column| column.name()).collect();
-        parts.push(format!("at least {} kept per {}", keep.at_least, per.join(", ")));
+        parts.push(kept(keep, policy));
     }
     let share = own.share.unwrap_or(all.share);
     let plan = subject

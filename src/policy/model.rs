@@ -143,13 +143,34 @@ pub struct OrderKey {
     pub descending: bool,
 }
 
+/// As in a policy.
+impl fmt::Display for OrderKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = if self.descending { "desc" } else { "asc" };
+        write!(f, "{} {direction}", self.column.name())
+    }
+}
+
 /// A floor for each group of sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keep {
     /// The number of sessions of each group that are kept.
     pub(crate) at_least: u32,
-    /// Sessions with equal values in all of these columns are one group.
+    /// Sessions with equal values in all of these columns are one group. Without a column, all sessions are one.
     pub(crate) per: Vec<Column>,
+    /// Which sessions of a group count.
+    pub(crate) of: Counted,
+}
+
+words! {
+    /// Which sessions of its group `keep` counts.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Counted {
+        /// All live sessions.
+        All = "all",
+        /// Those that match. The last ones in the policy's order are kept.
+        Matching = "matching",
+    }
 }
 
 /// The limits that were given. For `None`, the configuration or the default decides.

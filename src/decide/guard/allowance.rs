@@ -8,16 +8,16 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::evaluate::truth::Truth;
+use crate::decide::guard::floors::Floors;
 use crate::decide::in_force::{InForce, RunMode};
 use crate::decide::ledger::Ledger;
-use crate::decide::plan::{PlanEntry, Situation, group_sizes};
+use crate::decide::plan::{PlanEntry, Situation};
 use crate::decide::pressure::{Readings, judge};
-use crate::decide::reason::{Floor, Obstacle, Standing, Whose};
+use crate::decide::reason::{Obstacle, Standing, Whose};
 use crate::decide::verify::{FollowState, Following};
-use crate::policy::model::{Action, Keep, Policy};
+use crate::policy::model::{Action, Policy};
 use crate::session::SessionKey;
 use crate::session::column::Column;
-use crate::session::groups::Groups;
 use crate::session::snapshot::Snapshot;
 
 /// What has been permitted so far in this cycle, over all policies.
@@ -37,14 +37,6 @@ struct Budget {
     whose: Whose,
     limit: u32,
     used: u32,
-}
-
-/// The floors of `keep`.
-struct Floors<'a> {
-    keep: &'a Keep,
-    groups: Groups,
-    /// The live sessions of each group.
-    left: Vec<u32>,
 }
 
 /// One policy's limits: budgets, floors of groups, and the estimate of the pressure.
@@ -84,17 +76,6 @@ fn about_to_go(
         snapshot.rows_of(key).for_each(|row| gone[row] = true);
     }
     gone
-}
-
-/// Why no session of a group with `left` live sessions may be taken, if so.
-pub(super) fn at_its_floor(keep: &Keep, snapshot: &Snapshot, left: u32) -> Option<Floor> {
-    if let Some(missing) = keep.per.iter().find(|column| !snapshot.has(**column)) {
-        return Some(Floor::Unknown(*missing));
-    }
-    (left <= keep.at_least).then(|| Floor::Reached {
-        left,
-        per: keep.per.clone(),
-    })
 }
 
 /// Whether an earlier action of the policy on the session is followed, so that floors and estimates count it as gone.
@@ -142,11 +123,9 @@ impl<'a> Allowance<'a> {
         add("per_hour", Whose::Policy, own.per_hour, &|| used(1, name));
         add("per_day", Whose::Policy, own.per_day, &|| used(24, name));
         let gone = || about_to_go(snapshot, situation, in_force, holders.keys().copied());
-        let floors = policy.keep.as_ref().map(|keep| {
-            let groups = Groups::by(snapshot, &keep.per);
-            let left = group_sizes(snapshot, &groups, &gone());
-            Floors { keep, groups, left }
-        });
+        let matched = situation.matches.rows(in_force.index());
+        let floors = policy.keep.as_ref();
+        let floors = floors.and_then(|_| Floors::of(policy, snapshot, matched, &gone()));
         let mut estimate = situation.gates.readings().clone();
         if policy.pressure.as_ref().is_some_and(|pressure| pressure.end.is_some()) {
             // A session that is about to go is not a reason to take another.
@@ -200,13 +179,11 @@ impl<'a> Allowance<'a> {
             // It has counted as gone since its first action, so a stronger action changes no floor and no estimate.
             return None;
         }
-        if let Some(Floors { keep, groups, left }) = &self.floors {
-            // One that may have been ended before is there, although it has counted as gone since.
-            let itself = u32::from(is_followed(&entry.standing));
-            let reached = at_its_floor(keep, self.snapshot, left[groups.of(entry.row)].saturating_add(itself));
-            if let Some(floor) = reached {
-                return Some(Obstacle::Floor(floor));
-            }
+        let floors = self.floors.as_ref();
+        // One that may have been ended before is there, although it has counted as gone since.
+        let itself = u32::from(is_followed(&entry.standing));
+        if let Some(floor) = floors.and_then(|floors| floors.reached(self.snapshot, entry.row, itself)) {
+            return Some(Obstacle::Floor(floor));
         }
         self.is_relieved(entry).then_some(Obstacle::Relieved)
     }
@@ -250,9 +227,8 @@ impl<'a> Allowance<'a> {
             return;
         }
         let row = entry.row;
-        if let Some(Floors { groups, left, .. }) = &mut self.floors {
-            let left = &mut left[groups.of(row)];
-            *left = left.saturating_sub(1);
+        if let Some(floors) = &mut self.floors {
+            floors.take(row);
         }
         self.estimate.take_away(self.snapshot, row);
     }

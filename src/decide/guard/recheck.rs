@@ -10,16 +10,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::evaluate::columns_of;
 use crate::decide::guard::Warrant;
-use crate::decide::guard::allowance::at_its_floor;
+use crate::decide::guard::floors::Floors;
 use crate::decide::in_force::RunMode;
-use crate::decide::plan::group_sizes;
+use crate::decide::matches::matched_rows;
 use crate::decide::pressure::{Readings, is_open};
 use crate::decide::reason::Lapse;
 use crate::policy::model::Action;
 use crate::policy::schedule::Schedule;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns};
-use crate::session::groups::Groups;
 use crate::session::snapshot::Snapshot;
 
 /// Tolerance in seconds: LAST_CALL_ET and SYSDATE are in whole seconds, and an instance may refresh one later than the other.
@@ -82,10 +81,10 @@ impl Warrant {
         for going in now.going.iter().filter(reckoned).filter(|going| going.key != self.key) {
             now.sessions.rows_of(going.key).for_each(|row| gone[row] = true);
         }
-        if let Some(keep) = policy.keep.as_ref().filter(|_| policy.action != Action::Report) {
-            let groups = Groups::by(now.sessions, &keep.per);
-            let left = group_sizes(now.sessions, &groups, &gone)[groups.of(row)];
-            if let Some(floor) = at_its_floor(keep, now.sessions, left) {
+        if policy.keep.is_some() && policy.action != Action::Report {
+            let matched = matched_rows(policy, now.sessions);
+            let floors = Floors::of(policy, now.sessions, &matched, &gone);
+            if let Some(floor) = floors.and_then(|floors| floors.reached(now.sessions, row, 0)) {
                 return Some(Lapse::Floor(floor));
             }
         }

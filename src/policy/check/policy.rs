@@ -7,7 +7,7 @@ use super::actions::{LONGEST_HOLD, action, allowances, escalations};
 use super::gate::{in_other_units, is_inverted, resolve_gate};
 use crate::policy::lex::Mistake;
 use crate::policy::lint::{self, Clause};
-use crate::policy::model::{Action, Keep, Limits, Mode, OrderKey, Policy, Pressure, Selector};
+use crate::policy::model::{Action, Counted, Keep, Limits, Mode, OrderKey, Policy, Pressure, Selector};
 use crate::policy::parse::Parsed;
 use crate::policy::pressure::PressureCondition;
 use crate::policy::schedule::Schedule;
@@ -52,6 +52,9 @@ pub(crate) const DATABASE_LIMIT_KEYS: [&str; 7] = [
     "respawns",
     "parallel",
 ];
+
+/// The keys of `keep`.
+const KEEP_KEYS: [&str; 3] = ["at_least", "per", "of"];
 
 /// The most actions at the same time. Each takes a connection, and a thread of the daemon.
 const MOST_PARALLEL: u64 = 16;
@@ -347,11 +350,32 @@ fn column(inspection: &mut Inspection, item: &Node, name: &str) -> Option<Column
 }
 
 fn keep(inspection: &mut Inspection, node: &Node) -> Option<Keep> {
-    let fields = inspection.fields(node, "`keep`", &["at_least", "per"])?;
+    let fields = inspection.fields(node, "`keep`", &KEEP_KEYS)?;
     let at_least = inspection
         .required(&fields, "`keep`", "at_least")
         .and_then(|node| inspection.number(node, "at_least", 1, 1_000_000));
-    let per_node = inspection.required(&fields, "`keep`", "per")?;
+    let of = match fields.get("of") {
+        Some(node) => inspection.choice(node, "of", &Counted::ALL, Counted::name),
+        None => Some(Counted::All),
+    };
+    // The last few of all sessions would be anybody's; those of the sessions that match are what somebody means.
+    let per = match (fields.get("per"), of) {
+        (None, Some(Counted::Matching)) => Some(Vec::new()),
+        (None, None) => None,
+        (Some(_), _) | (None, Some(Counted::All)) => {
+            let node = inspection.required(&fields, "`keep`", "per")?;
+            per(inspection, node)
+        }
+    };
+    Some(Keep {
+        at_least: u32::try_from(at_least?).ok()?,
+        per: per?,
+        of: of?,
+    })
+}
+
+/// The columns that make a group.
+fn per(inspection: &mut Inspection, per_node: &Node) -> Option<Vec<Column>> {
     let items = inspection.list(per_node, "per");
     if items.is_empty() {
         if matches!(per_node.value, Value::Sequence(_)) {
@@ -386,10 +410,7 @@ fn keep(inspection: &mut Inspection, node: &Node) -> Option<Keep> {
         }
         per.push(column);
     }
-    Some(Keep {
-        at_least: u32::try_from(at_least?).ok()?,
-        per,
-    })
+    Some(per)
 }
 
 /// Reads the `limits` of the configuration.

@@ -1,0 +1,137 @@
+//! The floors of `keep`: who must stay, so that a group of sessions is never emptied.
+//!
+//! The guard asks it for a whole cycle, and the re-check asks it again of all sessions right before a statement. There are two
+//! kinds. One counts all live sessions of a group. The other counts those that match, and keeps the last ones in the policy's
+//! order: whoever is not followed by enough others in that order stays, so that "all but the oldest" never takes the oldest,
+//! whatever else spares one in between.
+
+use std::collections::HashMap;
+
+use crate::decide::plan::{readable, sort_worst_first};
+use crate::decide::reason::Floor;
+use crate::policy::model::{Counted, Keep, Policy};
+use crate::session::column::Column;
+use crate::session::groups::Groups;
+use crate::session::snapshot::Snapshot;
+
+/// The floors of one policy in one snapshot.
+pub(super) struct Floors<'a> {
+    keep: &'a Keep,
+    policy: &'a Policy,
+    groups: Groups,
+    counts: Counts,
+}
+
+enum Counts {
+    /// The live sessions of each group.
+    Left(Vec<u32>),
+    /// For each row that matches and has a place in the order: how many live sessions of its group that match come after it.
+    After(HashMap<usize, u32>),
+}
+
+impl<'a> Floors<'a> {
+    /// The floors of a policy, if it has any. `matched` are the rows that its condition holds for, and `gone` says of each row whether
+    /// it is being ended.
+    pub(super) fn of(policy: &'a Policy, snapshot: &Snapshot, matched: &[usize], gone: &[bool]) -> Option<Floors<'a>> {
+        let keep = policy.keep.as_ref()?;
+        let groups = Groups::by(snapshot, &keep.per);
+        let live = live(snapshot, gone);
+        let counts = match keep.of {
+            Counted::All => Counts::Left(group_sizes(&live, &groups)),
+            Counted::Matching => Counts::After(followers(policy, snapshot, matched, &live, &groups)),
+        };
+        Some(Floors {
+            keep,
+            policy,
+            groups,
+            counts,
+        })
+    }
+
+    /// Why the session may not be taken, if so. `itself` is 1 where it is there although it counts as gone.
+    pub(super) fn reached(&self, snapshot: &Snapshot, row: usize, itself: u32) -> Option<Floor> {
+        let order = self.policy.order.iter().map(|key| &key.column);
+        let ranks = order.filter(|_| self.keep.of == Counted::Matching);
+        if let Some(missing) = self.keep.per.iter().chain(ranks).find(|column| !snapshot.has(**column)) {
+            return Some(Floor::Unknown(*missing));
+        }
+        match &self.counts {
+            Counts::Left(left) => {
+                let left = left[self.groups.of(row)].saturating_add(itself);
+                (left <= self.keep.at_least).then(|| Floor::Reached {
+                    left,
+                    per: self.keep.per.clone(),
+                })
+            }
+            Counts::After(after) => {
+                let after = after.get(&row).copied().unwrap_or(0);
+                (after < self.keep.at_least).then(|| Floor::Last {
+                    at_least: self.keep.at_least,
+                    per: self.keep.per.clone(),
+                    order: self.policy.order.clone(),
+                })
+            }
+        }
+    }
+
+    /// The session has a warrant, so it no longer counts. Of those that match, only who is kept was counted by others, and who is
+    /// kept gets no warrant.
+    pub(super) fn take(&mut self, row: usize) {
+        if let Counts::Left(left) = &mut self.counts {
+            let left = &mut left[self.groups.of(row)];
+            *left = left.saturating_sub(1);
+        }
+    }
+}
+
+/// For each row, whether it counts: a user session that is not dying and not being ended, of an instance that was read completely.
+fn live(snapshot: &Snapshot, gone: &[bool]) -> Vec<bool> {
+    let Some(types) = snapshot.texts(Column::Type) else {
+        return vec![false; snapshot.rows()];
+    };
+    let is_user = types.judged(|text| text == Some("USER"));
+    let status = snapshot.texts(Column::Status);
+    let is_dying = status.map(|texts| texts.judged(|text| text == Some("KILLED")));
+    let counts = |(row, gone): (usize, &bool)| {
+        let dying = match (status, &is_dying) {
+            (Some(texts), Some(is_dying)) => is_dying[texts.code(row) as usize],
+            (None, _) | (_, None) => false,
+        };
+        is_user[types.code(row) as usize] && !dying && !gone && readable(snapshot, row)
+    };
+    gone.iter().enumerate().map(counts).collect()
+}
+
+/// The number of live sessions of each group.
+fn group_sizes(live: &[bool], groups: &Groups) -> Vec<u32> {
+    let mut sizes = vec![0; groups.bound()];
+    for (row, _) in live.iter().enumerate().filter(|(_, live)| **live) {
+        sizes[groups.of(row)] += 1;
+    }
+    sizes
+}
+
+/// For each row that matches, the number of live ones of its group that match and come after it. A session without a value in any
+/// column of the order has no place in it: it may be the first or the last, so it neither counts nor may be taken.
+fn followers(
+    policy: &Policy,
+    snapshot: &Snapshot,
+    matched: &[usize],
+    live: &[bool],
+    groups: &Groups,
+) -> HashMap<usize, u32> {
+    let has_a_place = |row: &usize| {
+        let known = |column| snapshot.number(*row, column).is_some() || snapshot.text(*row, column).is_some();
+        snapshot.key(*row).is_some() && policy.order.iter().any(|key| known(key.column))
+    };
+    let mut rows: Vec<usize> = matched.iter().copied().filter(has_a_place).collect();
+    sort_worst_first(&mut rows, policy, snapshot);
+    let mut so_far = vec![0_u32; groups.bound()];
+    let mut after = HashMap::with_capacity(rows.len());
+    for row in rows.into_iter().rev() {
+        let behind = &mut so_far[groups.of(row)];
+        after.insert(row, *behind);
+        *behind += u32::from(live[row]);
+    }
+    after
+}
