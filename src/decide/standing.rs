@@ -12,7 +12,7 @@ use crate::decide::evaluate::evaluate;
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::in_force::EffectiveLimits;
 use crate::decide::protect::{ProtectionFacts, Under, by_transaction, protections};
-use crate::policy::model::{Exemption, Policy, Protection};
+use crate::policy::model::{Action, Exemption, Policy, Protection};
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
@@ -90,10 +90,13 @@ impl<'a> AskedSessions<'a> {
     }
 
     /// The first protection that holds for the session and that the policy does not lift: all of them, but for `dying` where an
-    /// action of the same policy is what made it so.
+    /// action of the same policy is what made it so, and where the policy only tells of the session. A STATUS that is not known
+    /// is no KILLED, and protects from both.
     fn protection(&self, policy: &Policy, row: usize, because: Because) -> Option<Protection> {
+        let tells = policy.action == Action::Report;
         let under = match because {
             Because::OwnAction if self.is_killed(row) => self.under[row].without(Protection::Dying),
+            Because::Itself if tells && self.is_killed(row) => self.under[row].without(Protection::Dying),
             Because::OwnAction | Because::Itself => self.under[row],
         };
         under.first_not_lifted(&policy.allow).or_else(|| {

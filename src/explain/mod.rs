@@ -328,6 +328,7 @@ fn policy_part(subject: &ExplainedSession<'_>, index: usize, one: &Snapshot) -> 
     let selects = evaluate(&both, one).get(0);
     let under = protections(one, subject.facts);
     let bound = subject.rules.limits().undo_records_of(policy);
+    let tells = policy.action == Action::Report && one.text(0, Column::Status) == Some("KILLED");
     ExplainedPolicy {
         name: Arc::clone(&policy.name),
         action: policy.action,
@@ -345,10 +346,8 @@ fn policy_part(subject: &ExplainedSession<'_>, index: usize, one: &Snapshot) -> 
                 }
             })
             .map(|protection| {
-                (
-                    protection,
-                    !protection.is_never_lifted() && policy.allow.contains(&protection),
-                )
+                let lifted = !protection.is_never_lifted() && policy.allow.contains(&protection);
+                (protection, lifted || tells && protection == Protection::Dying)
             })
             .collect(),
         lifted_because: policy.reason.clone(),

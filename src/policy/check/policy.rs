@@ -67,7 +67,12 @@ impl PolicyChecker {
             .as_ref()
             .map_or("a policy".to_owned(), |name| format!("the policy `{name}`"));
         let when_node = self.inspections[file].required(&fields, &what, "when");
-        let when = when_node.and_then(|node| self.condition(file, node, "when", Clause::When));
+        let place = if reports(&fields) {
+            Clause::WhenReporting
+        } else {
+            Clause::When
+        };
+        let when = when_node.and_then(|node| self.condition(file, node, "when", place));
         let unless_node = fields.get("unless");
         let unless = unless_node.map(|node| self.condition(file, node, "unless", Clause::Unless));
         let pressure = self.pressure(file, &fields);
@@ -231,6 +236,14 @@ impl PolicyChecker {
         }
         gate
     }
+}
+
+/// Whether the policy's action is `report`, before anything is said about the action.
+fn reports(fields: &Fields<'_>) -> bool {
+    fields.get("action").is_some_and(|node| match &node.value {
+        Value::Scalar(scalar) => scalar.text.trim().eq_ignore_ascii_case(Action::Report.name()),
+        Value::Sequence(_) | Value::Mapping(_) | Value::Null => false,
+    })
 }
 
 /// Turns `None` (no such key) into `Some(None)`, and `Some(None)` (a key with a mistake) into `None`.

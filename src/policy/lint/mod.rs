@@ -31,6 +31,8 @@ const MOST_PAIRS: usize = 64;
 pub(crate) enum Clause {
     /// A policy's `when`.
     When,
+    /// The `when` of a policy that reports and does nothing else.
+    WhenReporting,
     /// A policy's `unless`.
     Unless,
     /// An exemption's `when`.
@@ -47,8 +49,9 @@ pub(crate) fn judge(condition: &Condition, spans: &Spans, place: Clause) -> Find
     null_tests(condition, &mut tested);
     let mut found = judge_part(condition, spans, place, &tested);
     let errors = found.iter().any(|(severity, _)| *severity == Severity::Error);
-    if place == Clause::When && !errors {
-        coverage(condition, spans, &mut found);
+    match place {
+        Clause::When | Clause::WhenReporting if !errors => coverage(condition, spans, place, &mut found),
+        Clause::When | Clause::WhenReporting | Clause::Unless | Clause::Exemption | Clause::Definition => {}
     }
     found
 }
@@ -79,7 +82,7 @@ fn judge_part(condition: &Condition, spans: &Spans, place: Clause, tested: &BTre
         return found;
     }
     match place {
-        Clause::When => null_in_when(condition, spans, true, tested, &mut found),
+        Clause::When | Clause::WhenReporting => null_in_when(condition, spans, true, tested, &mut found),
         // An exemption is an `unless` of every policy.
         Clause::Unless | Clause::Exemption => null_in_unless(condition, spans, tested, &mut found),
         Clause::Definition => {}
@@ -506,7 +509,7 @@ fn columns(condition: &Condition) -> Vec<Column> {
 }
 
 /// Warns of a policy that matches all user sessions, or only sessions that are always protected.
-fn coverage(condition: &Condition, spans: &Spans, found: &mut Findings) {
+fn coverage(condition: &Condition, spans: &Spans, place: Clause, found: &mut Findings) {
     let facts = ColumnFacts::of(condition, true);
     let background = !facts.may_be(Column::Type, "USER") || facts.must_be_null(Column::Username);
     let dying = Column::Status
@@ -514,7 +517,9 @@ fn coverage(condition: &Condition, spans: &Spans, found: &mut Findings) {
         .unwrap_or_default()
         .iter()
         .all(|status| *status == "KILLED" || !facts.may_be(Column::Status, status));
-    for (only, protection) in [(background, "background"), (dying, "dying")] {
+    // A report may tell of sessions that are KILLED.
+    let spared = dying && place != Clause::WhenReporting;
+    for (only, protection) in [(background, "background"), (spared, "dying")] {
         if only {
             let message = format!("this matches only sessions that the protection `{protection}` spares");
             let mistake = Mistake::new(spans.at.clone(), "always-protected", message)

@@ -69,8 +69,8 @@ impl WrittenReader<'_> {
     fn severity(&self, positive: bool) -> Severity {
         match self.place {
             Clause::Unless | Clause::Exemption => Severity::Error,
-            Clause::When if !positive => Severity::Error,
-            Clause::When | Clause::Definition => Severity::Warning,
+            Clause::When | Clause::WhenReporting if !positive => Severity::Error,
+            Clause::When | Clause::WhenReporting | Clause::Definition => Severity::Warning,
         }
     }
 
