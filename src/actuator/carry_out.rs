@@ -31,7 +31,7 @@ use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::read::{read_same_process, read_server, read_snapshot};
 use crate::oracle::sql::Scope;
 use crate::policy::model::Action;
-use crate::policy::schedule::Schedule;
+use crate::policy::timetable::Timetable;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
@@ -106,8 +106,8 @@ pub(crate) struct Hands<'a> {
     pub(crate) limits: &'a EffectiveLimits,
     /// The current day, which exemptions expire by.
     pub(crate) today: NaiveDate,
-    /// The policy's schedule in the database's time zone, if it has one.
-    pub(crate) schedule: Option<&'a Schedule>,
+    /// When the policy is in force.
+    pub(crate) timetable: Option<&'a Timetable>,
     /// How long it took to read the snapshot behind the warrant.
     pub(crate) read_in: TimeDelta,
     /// Sessions that are being ended, by this and by other connections.
@@ -259,7 +259,7 @@ fn check_and_act(warrant: &mut Warrant, seen: &Snapshot, hands: &mut Hands<'_>) 
     (answer, Some(session))
 }
 
-/// Why the schedule or the hold no longer permits the action, by the database's clock and the session's row.
+/// Why the timetable or the hold no longer permits the action, by the database's clock and the session's row.
 fn lapsed(
     warrant: &Warrant,
     seen: &Snapshot,
@@ -267,7 +267,7 @@ fn lapsed(
     now: DateTime<Utc>,
     hands: &Hands<'_>,
 ) -> Option<Lapse> {
-    let schedule = warrant.off_schedule(hands.schedule, now);
+    let schedule = warrant.off_schedule(hands.timetable, now);
     schedule.or_else(|| warrant.hold_broken(seen, hands.read_in, again))
 }
 

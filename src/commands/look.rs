@@ -192,8 +192,8 @@ impl Rules {
             database: name.unwrap_or_else(|| "snapshot".into()),
             taken_at: utc_of(&saved.snapshot),
             now: self.clock.utc(),
+            here: rules.configured(Due::OnDay(utc_of(&saved.snapshot).unwrap_or_else(|| self.clock.utc()))),
             snapshot: saved.snapshot,
-            here: rules.configured(Due::Always),
             rules,
             facts: ProtectionFacts::default(),
             way: Way::AlterSystem,
@@ -257,7 +257,10 @@ impl DatabaseReader {
         };
         let capabilities = &polled.capabilities;
         // Schedules are ignored: the question is what a policy would do if it were due.
-        let here = self.rules.here(|action| capabilities.supports(action), Due::Always);
+        let now = utc_of(&polled.snapshot).unwrap_or_else(|| rules.clock.utc());
+        let here = self
+            .rules
+            .here(|action| capabilities.supports(action), Due::OnDay(now));
         let mut said = polled.notes();
         for (policy, run) in set.policies.iter().zip(here.each()) {
             if let Err(Absent::Unsupported(why)) = run {

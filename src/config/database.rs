@@ -190,7 +190,7 @@ fn given(inspection: &mut Inspection, fields: &Fields<'_>, base: &Path) -> Optio
     let limits = with(fields, "limits", |node| {
         crate::policy::limits_of_database(inspection, node)
     });
-    let timezone = with(fields, "timezone", |node| super::read::timezone(inspection, node));
+    let timezone = with(fields, "timezone", |node| inspection.timezone(node));
     let blackouts = super::read::blackouts(inspection, fields, Tz::UTC);
     let tns_admin = with(fields, "tns_admin", |node| {
         super::read::path(inspection, node, "tns_admin").map(|text| base.join(text))

@@ -2,11 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono_tz::{TZ_VARIANTS, Tz};
+use chrono_tz::Tz;
 
 use super::database::{Common, Given, Names, database};
 use super::mask::mask;
@@ -15,7 +14,7 @@ use super::{Blackout, Config, DatabaseConfig, Driver, Labels};
 use crate::policy::lex::Mistake;
 use crate::policy::model::Limits;
 use crate::policy::schedule::Schedule;
-use crate::yaml::diagnostics::{Diagnostic, Severity, arrange, did_you_mean, quoted};
+use crate::yaml::diagnostics::{Diagnostic, Severity, arrange, quoted};
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{self, Node, Value};
 
@@ -212,7 +211,7 @@ fn config(
         return (None, None);
     };
     let zone = match fields.get("timezone") {
-        Some(node) => timezone(inspection, node),
+        Some(node) => inspection.timezone(node),
         None => Some(Tz::UTC),
     };
     let limits = match fields.get("limits") {
@@ -285,35 +284,6 @@ pub(super) fn completed(given: Limits, rest: Limits) -> Limits {
         respawns: given.respawns.or(rest.respawns),
         parallel: given.parallel.or(rest.parallel),
     }
-}
-
-pub(super) fn timezone(inspection: &mut Inspection, node: &Node) -> Option<Tz> {
-    let text = inspection.text(node, "timezone")?;
-    let zone = Tz::from_str(text).ok();
-    if zone.is_none() {
-        let hint = city(text)
-            .map(|zone| format!("did you mean `{zone}`?"))
-            .or_else(|| did_you_mean(text, TZ_VARIANTS.iter().map(|zone| zone.name())))
-            .unwrap_or_else(|| "write a time zone such as `Europe/Berlin` or `UTC`".to_owned());
-        inspection
-            .error(
-                &node.at,
-                "unknown-timezone",
-                format!("unknown time zone {}", quoted(text)),
-            )
-            .hint = Some(hint);
-    }
-    zone
-}
-
-/// The time zone of a city that was written without its region.
-fn city(text: &str) -> Option<&'static str> {
-    let word = text.replace(' ', "_");
-    let mut names = TZ_VARIANTS.iter().map(|zone| zone.name());
-    names.find(|name| {
-        name.rsplit_once('/')
-            .is_some_and(|(_, city)| city.eq_ignore_ascii_case(&word))
-    })
 }
 
 /// Reads a path, which must not be empty or need a shell to expand it.

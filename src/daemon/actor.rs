@@ -385,6 +385,7 @@ impl Actor {
             switch: &self.switch,
             clock: &*clock,
             database: &self.reach.target.name,
+            policy: Arc::clone(&warrant.policy().name),
             ticket: Cell::new(None),
         };
         let mut hands = Hands {
@@ -394,7 +395,7 @@ impl Actor {
             facts: &facts,
             limits: batch.rules.limits(),
             today: batch.today,
-            schedule: batch.rules.schedule(&warrant.policy().name),
+            timetable: batch.rules.timetable(&warrant.policy().name),
             read_in: batch.read_in,
             ending: &batch.ending,
             limit: self.reach.call_limit,
@@ -471,6 +472,8 @@ struct AskedAgain<'a> {
     switch: &'a Switch,
     clock: &'a dyn Clock,
     database: &'a str,
+    /// The policy whose warrant it is.
+    policy: Arc<str>,
     ticket: Cell<Option<Ticket>>,
 }
 
@@ -481,6 +484,10 @@ impl Permission for AskedAgain<'_> {
         }
         if let Some(blackout) = self.batch.rules.blackout_by_either(now, self.clock.utc()) {
             return Err((Outcome::Revoked, blackout.to_string()));
+        }
+        let outside = self.batch.rules.outside_dates(&self.policy, now, self.clock.utc());
+        if let Some(outside) = outside {
+            return Err((Outcome::Revoked, format!("dates: {outside}")));
         }
         // The switch comes last, so that a pause can name every statement that began before it.
         let ticket = self.switch.begin(&format!("{}: {what}", self.database));

@@ -6,6 +6,7 @@
 //!
 //! - A policy runs on a database if it is not off, if its `databases` select that database, and if each of its actions can be
 //!   carried out there.
+//! - It does not run before its first day and after its last, not even to complete an earlier action.
 //! - It acts if policy, database and daemon all say so; otherwise it rehearses.
 //! - A day is the calendar's day in the database's time zone. Exemptions end by it.
 
@@ -19,7 +20,7 @@ use crate::config::{self, Blackout, Config};
 use crate::decide::order::OperatorOrder;
 use crate::decide::standstill::Standstill;
 use crate::policy::model::{Action, Labels, Limits, Mode, Policy, PolicySet};
-use crate::policy::schedule::Schedule;
+use crate::policy::timetable::{OutsideDates, Timetable};
 use crate::words::words;
 
 /// This many intervals without a snapshot are a gap: three snapshots were missed. A gap breaks every hold, because sessions may
@@ -52,8 +53,8 @@ pub(crate) fn too_many(databases: &[(Arc<str>, Labels)], set: &PolicySet) -> Opt
 #[derive(Clone, Debug)]
 pub struct DatabaseRules {
     set: Arc<PolicySet>,
-    /// The policies' schedules, in the database's time zone.
-    schedules: Vec<Option<Schedule>>,
+    /// When each policy is in force, in its own time zone or the database's.
+    timetables: Vec<Timetable>,
     /// Name and labels; `None` for a database without a name.
     database: Option<(Arc<str>, Labels)>,
     arming: Arming,
@@ -94,6 +95,8 @@ pub(crate) enum Absent {
     Elsewhere,
     /// The database does not support one of its actions.
     Unsupported(String),
+    /// It does not run on this day.
+    OutsideDates(OutsideDates),
 }
 
 impl fmt::Display for Absent {
@@ -102,6 +105,7 @@ impl fmt::Display for Absent {
             Absent::Off => f.write_str("it is off"),
             Absent::Elsewhere => f.write_str("its `databases` do not select this one"),
             Absent::Unsupported(why) => f.write_str(why),
+            Absent::OutsideDates(why) => why.fmt(f),
         }
     }
 }
@@ -232,6 +236,8 @@ impl Here {
 pub enum Due {
     /// No: every policy is due.
     Always,
+    /// No: every policy is due that runs on this day.
+    OnDay(DateTime<Utc>),
     /// A policy is due if its schedule has a time after the first time and up to the second.
     Between(DateTime<Utc>, DateTime<Utc>),
 }
@@ -281,7 +287,7 @@ impl DatabaseRules {
     #[must_use]
     pub fn of(database: &config::DatabaseConfig, dry_run: bool, set: Arc<PolicySet>) -> DatabaseRules {
         DatabaseRules {
-            schedules: schedules(&set, database.timezone),
+            timetables: timetables(&set, database.timezone),
             set,
             database: Some((Arc::clone(&database.name), database.labels.clone())),
             arming: Arming::of(database.armed, dry_run),
@@ -309,7 +315,7 @@ impl DatabaseRules {
         }
         let zone = config.map_or(Tz::UTC, |config| config.timezone);
         DatabaseRules {
-            schedules: schedules(&set, zone),
+            timetables: timetables(&set, zone),
             set,
             database: name.map(|name| (name.into(), Labels::new())),
             arming: Arming::Unarmed,
@@ -330,7 +336,7 @@ impl DatabaseRules {
         set: Arc<PolicySet>,
     ) -> DatabaseRules {
         DatabaseRules {
-            schedules: schedules(&set, zone),
+            timetables: timetables(&set, zone),
             set,
             database: Some((name.into(), Labels::new())),
             arming,
@@ -346,7 +352,7 @@ impl DatabaseRules {
     pub(crate) fn for_order(&self, order: Arc<OperatorOrder>) -> DatabaseRules {
         let set = Arc::new(order.set(&self.set));
         DatabaseRules {
-            schedules: schedules(&set, self.zone),
+            timetables: timetables(&set, self.zone),
             set,
             order: Some(order),
             ..self.clone()
@@ -398,11 +404,18 @@ impl DatabaseRules {
         self.blackout(database).or_else(|| self.blackout(host))
     }
 
-    /// A policy's schedule in the database's time zone, if it has one.
+    /// When a policy is in force here.
     #[must_use]
-    pub(crate) fn schedule(&self, policy: &str) -> Option<&Schedule> {
+    pub(crate) fn timetable(&self, policy: &str) -> Option<&Timetable> {
         let at = self.set.policies.iter().position(|known| &*known.name == policy)?;
-        self.schedules[at].as_ref()
+        Some(&self.timetables[at])
+    }
+
+    /// Why a policy does not run, by either clock, as [`Self::blackout_by_either`].
+    #[must_use]
+    pub(crate) fn outside_dates(&self, policy: &str, database: DateTime<Utc>, host: DateTime<Utc>) -> Option<OutsideDates> {
+        let timetable = self.timetable(policy)?;
+        timetable.outside(database).or_else(|| timetable.outside(host))
     }
 
     /// Which policies run here, now, and how. `supports` says why the database does not support an action, if it does not.
@@ -411,10 +424,15 @@ impl DatabaseRules {
             let mode = self.mode(policy)?;
             let mut actions = std::iter::once(policy.action).chain(policy.escalate.iter().map(|rung| rung.action));
             let lacking = actions.find_map(|action| supports(action).err().map(|why| format!("{action}: {why}")));
-            let due = match (due, &self.schedules[index]) {
-                (Due::Always, _) | (_, None) => true,
-                (Due::Between(after, now), Some(schedule)) => schedule.due(after, now),
+            let timetable = &self.timetables[index];
+            let (now, due) = match due {
+                Due::Always => (None, true),
+                Due::OnDay(now) => (Some(now), true),
+                Due::Between(after, now) => (Some(now), timetable.due(after, now)),
             };
+            if let Some(outside) = now.and_then(|now| timetable.outside(now)) {
+                return Err(Absent::OutsideDates(outside));
+            }
             lacking.map_or(Ok(InForce { index, mode, due }), |why| Err(Absent::Unsupported(why)))
         };
         let each: Vec<Result<InForce, Absent>> = self.set.policies.iter().enumerate().map(run).collect();
@@ -445,11 +463,9 @@ impl DatabaseRules {
     }
 }
 
-fn schedules(set: &PolicySet, zone: Tz) -> Vec<Option<Schedule>> {
-    let schedules = set.policies.iter().map(|policy| policy.schedule.as_ref());
-    schedules
-        .map(|schedule| schedule.map(|schedule| schedule.in_zone(zone)))
-        .collect()
+fn timetables(set: &PolicySet, zone: Tz) -> Vec<Timetable> {
+    let policies = set.policies.iter();
+    policies.map(|policy| policy.timetable.in_zone(zone)).collect()
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::decide::protect::because;
 use crate::decide::refill::{CAME_BACK_WITHIN, ClientGroup, Suspension};
 use crate::decide::standstill::Standstill;
 use crate::policy::model::{Action, Exemption, OrderKey, PolicySet, Protection};
+use crate::policy::timetable::OutsideDates;
 use crate::quantity::Span;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
@@ -325,6 +326,8 @@ pub(crate) enum Lapse {
     },
     /// The policy's schedule, by its text.
     Schedule(String),
+    /// The policy's days.
+    Dates(OutsideDates),
     /// Whether it was used since the snapshot is unknown.
     UseUnknown,
     /// It was used since the snapshot, so `for:` begins anew.
@@ -578,6 +581,7 @@ impl fmt::Display for Lapse {
             Lapse::Floor(floor) => floor.fmt(f),
             Lapse::Gate { inst_id } => write!(f, "instance {inst_id} is no longer short, or cannot be read"),
             Lapse::Schedule(text) => write!(f, "its schedule `{text}` ended before its turn came"),
+            Lapse::Dates(outside) => write!(f, "dates: {outside}"),
             Lapse::UseUnknown => f.write_str("for: whether it was used since the snapshot is unknown"),
             Lapse::Used => f.write_str("for: it was used since the snapshot, so its time begins anew"),
         }

@@ -72,7 +72,7 @@ pub(crate) fn replaces(policy: &Policy, release: Release) -> Option<Check> {
         Action::CancelSql | Action::Report => false,
     };
     let has_more = policy.unless.is_some()
-        || policy.schedule.is_some()
+        || !policy.timetable.is_always()
         || policy.pressure.is_some()
         || policy.keep.is_some()
         || policy.hold > 0;

@@ -367,7 +367,7 @@ impl Examination<'_> {
                     self.checks.extend(builtin::replaces(policy, capabilities.release));
                 }
                 Err(Absent::Unsupported(why)) => self.add(Check::does_not_run(&policy.name, why)),
-                Err(Absent::Off | Absent::Elsewhere) => {}
+                Err(Absent::Off | Absent::Elsewhere | Absent::OutsideDates(_)) => {}
             }
         }
     }

@@ -229,7 +229,8 @@ pub(crate) struct ExplainedPolicy {
     pub(crate) unless: Option<ExplainedTerm>,
     /// `(when) AND NOT (unless)`.
     pub(crate) selects: Truth,
-    /// The protections that apply, in order, and whether this policy lifts them.
+    /// The protections that apply, in order, and whether this policy may speak of the session nevertheless: it lifts them, or reports
+    /// one that is KILLED.
     pub(crate) protections: Vec<(Protection, bool)>,
     /// The reason for lifting them.
     pub(crate) lifted_because: String,
@@ -351,7 +352,7 @@ fn policy_part(subject: &ExplainedSession<'_>, index: usize, one: &Snapshot) -> 
             })
             .collect(),
         lifted_because: policy.reason.clone(),
-        scheduled: policy.schedule.is_some(),
+        scheduled: !policy.timetable.schedules.is_empty(),
         gate: policy.pressure.is_some().then(|| subject.gates[index]),
         hold: policy.hold,
         limits: limits(policy, subject, index),

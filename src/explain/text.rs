@@ -99,6 +99,7 @@ fn policy(out: &mut String, part: &ExplainedPolicy, style: TextStyle) {
         .protections
         .iter()
         .map(|(protection, lifted)| match lifted {
+            true if protection.is_never_lifted() => format!("{protection} does not prevent a report"),
             true => format!("{protection} lifted ({})", visible(&part.lifted_because)),
             false => format!("{protection} applies"),
         })

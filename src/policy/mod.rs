@@ -20,6 +20,7 @@ pub mod pressure;
 mod proptests;
 pub(crate) mod resolve;
 pub mod schedule;
+pub(crate) mod timetable;
 mod schema;
 mod sql;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::policy::condition::Condition;
 use crate::policy::pressure::PressureCondition;
-use crate::policy::schedule::Schedule;
+use crate::policy::timetable::Timetable;
 use crate::session::column::Column;
 use crate::words::{word_table, words};
 
@@ -37,8 +37,8 @@ pub struct Policy {
     pub mode: Mode,
     /// The databases that it applies to; empty means all.
     pub databases: Vec<Selector>,
-    /// When it is evaluated; `None` means at every snapshot.
-    pub schedule: Option<Schedule>,
+    /// When it is in force.
+    pub(crate) timetable: Timetable,
     /// The pressure on an instance under which it acts; `None` means always.
     pub pressure: Option<Pressure>,
     /// The sessions that it selects.

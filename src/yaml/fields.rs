@@ -21,7 +21,7 @@ const MOST_FOUND: usize = 500;
 const MOST_NAMES: usize = 1_000;
 
 /// Other names for keys, from other tools or from everyday language, and the keys.
-const OTHER_NAMES: [(&str, &str); 21] = [
+const OTHER_NAMES: [(&str, &str); 23] = [
     ("condition", "when"),
     ("cron", "schedule"),
     ("dsn", "connect"),
@@ -29,7 +29,9 @@ const OTHER_NAMES: [(&str, &str); 21] = [
     ("every", "poll"),
     ("except", "unless"),
     ("exclude", "unless"),
+    ("expires", "dates"),
     ("filter", "when"),
+    ("from", "dates"),
     ("hold", "for"),
     ("host", "connect"),
     ("interval", "poll"),

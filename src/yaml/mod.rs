@@ -9,3 +9,4 @@ pub(crate) mod fields;
 pub(crate) mod files;
 pub(crate) mod node;
 pub(crate) mod offsets;
+mod timezone;

@@ -145,7 +145,7 @@ fn outcome(
         facts: &facts,
         limits: &limits,
         today: now.date_naive(),
-        schedule: None,
+        timetable: None,
         read_in: TimeDelta::zero(),
         ending: &Ending::default(),
         counters: &mut Counters::default(),

@@ -16,7 +16,7 @@ use crate::decide::matches::matched_rows;
 use crate::decide::pressure::{Readings, is_open};
 use crate::decide::reason::Lapse;
 use crate::policy::model::Action;
-use crate::policy::schedule::Schedule;
+use crate::policy::timetable::Timetable;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;
@@ -102,18 +102,25 @@ impl Warrant {
         (!open).then_some(Lapse::Gate { inst_id })
     }
 
-    /// Why the schedule no longer permits it, if so. `now` is the database's clock in UTC, read again.
+    /// Why the policy's schedules or days no longer permit it, if so. `now` is the database's clock in UTC, read again. Its days end
+    /// an escalation too.
     ///
-    /// A schedule that also matched in the minute before the snapshot is a period: it has ended when the last minute does not
-    /// match. One that matched only then is a moment, and does not end its warrants.
+    /// Schedules that also matched in the minute before the snapshot are a period: it has ended when the last minute does not
+    /// match. Those that matched only then are a moment, which does not end its warrants.
     #[must_use]
-    pub(crate) fn off_schedule(&self, schedule: Option<&Schedule>, now: DateTime<Utc>) -> Option<Lapse> {
-        let schedule = schedule.filter(|_| !self.escalates)?;
+    pub(crate) fn off_schedule(&self, timetable: Option<&Timetable>, now: DateTime<Utc>) -> Option<Lapse> {
+        let timetable = timetable?;
+        if let Some(outside) = timetable.outside(now) {
+            return Some(Lapse::Dates(outside));
+        }
+        if self.escalates || timetable.schedules.is_empty() {
+            return None;
+        }
         let minute = TimeDelta::seconds(60);
         let last = self.issued - minute;
-        let stretch = schedule.due(last, self.issued) && schedule.due(last - minute, last);
-        let ended = stretch && !schedule.due(now - minute, now);
-        ended.then(|| Lapse::Schedule(schedule.text.clone()))
+        let stretch = timetable.due(last, self.issued) && timetable.due(last - minute, last);
+        let ended = stretch && !timetable.due(now - minute, now);
+        ended.then(|| Lapse::Schedule(timetable.text()))
     }
 
     /// Why the condition cannot have held without a break, if so: it depends on what the session is doing, and the session was used
@@ -336,7 +343,7 @@ mod tests {
             let policy = format!("{IDLE}, schedule: \"{schedule}\"");
             warrants(&policy, &[sessions(&[(1, 7200)], 0)]).remove(0)
         };
-        let off = |warrant: &Warrant, seconds| warrant.off_schedule(warrant.policy().schedule.as_ref(), at(seconds));
+        let off = |warrant: &Warrant, seconds| warrant.off_schedule(Some(&warrant.policy().timetable), at(seconds));
         let stretch = issued("* 7-9 * * *");
         assert_eq!(off(&stretch, 3599), None);
         assert!(off(&stretch, 3660).is_some_and(|lapse| lapse == Lapse::Schedule("* 7-9 * * *".into())));
@@ -344,6 +351,26 @@ mod tests {
         assert_eq!(off(&longer, 600), None);
         let moment = issued("0 9 * * *");
         assert_eq!(off(&moment, 120), None, "it is good for as long as any warrant");
+    }
+
+    #[test]
+    fn several_schedules_are_one_stretch_and_the_last_day_ends_with_its_midnight() {
+        let issued = |keys: &str| warrants(&format!("{IDLE}, {keys}"), &[sessions(&[(1, 7200)], 0)]).remove(0);
+        let off = |warrant: &Warrant, seconds| warrant.off_schedule(Some(&warrant.policy().timetable), at(seconds));
+        // The one ends where the other begins, an hour after nine.
+        let two = issued("schedule: [\"* 7-9 * * *\", \"* 10 * * *\"]");
+        assert_eq!((off(&two, 3599), off(&two, 3660), off(&two, 7199)), (None, None, None));
+        let over = Lapse::Schedule("* 7-9 * * *` or `* 10 * * *".into());
+        assert_eq!(off(&two, 7260), Some(over.clone()));
+        assert_eq!(over.to_string(), "its schedule `* 7-9 * * *` or `* 10 * * *` ended before its turn came");
+        // Nine o'clock here is eleven at night in a zone fourteen hours on.
+        let last = issued("dates: {until: 2026-11-23}, timezone: Pacific/Kiritimati");
+        assert_eq!(off(&last, 3599), None);
+        let ended = off(&last, 3600).map(|lapse| lapse.to_string());
+        assert_eq!(ended.as_deref(), Some("dates: its last day was 2026-11-23"));
+        let first = issued("dates: {from: 2026-11-23}");
+        assert_eq!(off(&first, 0), None);
+        assert!(off(&first, -9 * 3600 - 1).is_some_and(|lapse| matches!(lapse, Lapse::Dates(_))), "a clock that was set back");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod actions;
 mod gate;
 mod names;
 mod policy;
+mod timetable;
 
 #[cfg(test)]
 pub(crate) use policy::DATABASE_LIMIT_KEYS;
@@ -326,26 +327,17 @@ impl PolicyChecker {
             }
         };
         let until = fields.get("until").and_then(|node| {
-            let text = inspection.text(node, "until")?;
-            let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok();
-            match date {
-                None => {
-                    inspection
-                        .error(&node.at, "bad-date", format!("{} is not a date", quoted(text)))
-                        .expected = Some("expected a date such as 2026-12-31".to_owned());
-                }
-                Some(date) if date < self.today => {
-                    inspection
-                        .warning(
-                            &node.at,
-                            "expired-exemption",
-                            "this exemption has expired and protects no session",
-                        )
-                        .hint = Some("ask its owner, then extend it or remove it".to_owned());
-                }
-                Some(_) => {}
+            let date = timetable::date(inspection, node, "until")?;
+            if date < self.today {
+                inspection
+                    .warning(
+                        &node.at,
+                        "expired-exemption",
+                        "this exemption has expired and protects no session",
+                    )
+                    .hint = Some("ask its owner, then extend it or remove it".to_owned());
             }
-            date
+            Some(date)
         });
         Some(Exemption {
             when: when?,

@@ -2,27 +2,31 @@
 
 use std::sync::Arc;
 
+use chrono::NaiveDate;
+
 use super::PolicyChecker;
 use super::actions::{LONGEST_HOLD, action, allowances, escalations};
 use super::gate::{in_other_units, is_inverted, resolve_gate};
+use super::timetable::as_date;
 use crate::policy::lex::Mistake;
 use crate::policy::lint::{self, Clause};
 use crate::policy::model::{Action, Counted, Keep, Limits, Mode, OrderKey, Policy, Pressure, Selector};
 use crate::policy::parse::Parsed;
 use crate::policy::pressure::PressureCondition;
-use crate::policy::schedule::Schedule;
 use crate::session::column::{Column, Kind};
 use crate::yaml::diagnostics::{Severity, did_you_mean, quoted};
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{Node, Value};
 
 /// The keys of a policy.
-pub(crate) const POLICY_KEYS: [&str; 17] = [
+pub(crate) const POLICY_KEYS: [&str; 19] = [
     "name",
     "description",
     "mode",
     "databases",
     "schedule",
+    "dates",
+    "timezone",
     "while",
     "until",
     "when",
@@ -76,7 +80,7 @@ impl PolicyChecker {
         let unless_node = fields.get("unless");
         let unless = unless_node.map(|node| self.condition(file, node, "unless", Clause::Unless));
         let pressure = self.pressure(file, &fields);
-        let schedule = fields.get("schedule").map(|node| self.schedule(file, node));
+        let timetable = self.timetable(file, &fields);
         let inspection = &mut self.inspections[file];
         let action_node = inspection.required(&fields, &what, "action");
         let action = action_node.and_then(|node| action(inspection, node));
@@ -112,7 +116,7 @@ impl PolicyChecker {
             origin: self.origin(file, item),
             mode: mode?,
             databases: databases?,
-            schedule: transposed(schedule)?,
+            timetable: timetable?,
             pressure: pressure?,
             when: when?,
             unless: transposed(unless)?,
@@ -160,23 +164,15 @@ impl PolicyChecker {
         Some(name)
     }
 
-    fn schedule(&mut self, file: usize, node: &Node) -> Option<Schedule> {
-        let zone = self.zone;
-        let inspection = &mut self.inspections[file];
-        let scalar = inspection.scalar(node, "schedule")?;
-        match Schedule::parse(&scalar.text, zone) {
-            Ok(schedule) => Some(schedule),
-            Err(error) => {
-                let offsets = inspection.offsets(node, scalar);
-                let mistake = Mistake::new(error.at, "bad-schedule", error.message).maybe_hint(error.hint);
-                inspection.mistake(Severity::Error, &offsets, mistake);
-                None
-            }
-        }
-    }
-
     /// `Some(None)` if there is no `while`.
     fn pressure(&mut self, file: usize, fields: &Fields<'_>) -> Option<Option<Pressure>> {
+        if let Some(date) = fields.get("until").and_then(a_date) {
+            let message = "`until` says when the pressure of `while` is relieved, but this is a date";
+            self.inspections[file]
+                .error(&fields.key_at("until"), "bad-until", message)
+                .hint = Some(format!("write `dates: {{until: {date}}}`"));
+            return None;
+        }
         let begin_node = fields.get("while");
         let begin = begin_node.map(|node| self.gate(file, node, "while"));
         let end = fields.get("until").map(|node| self.gate(file, node, "until"));
@@ -235,6 +231,14 @@ impl PolicyChecker {
             self.inspections[file].mistake(Severity::Error, &offsets, mistake);
         }
         gate
+    }
+}
+
+/// The date, if that is what was written.
+fn a_date(node: &Node) -> Option<NaiveDate> {
+    match &node.value {
+        Value::Scalar(scalar) => as_date(scalar.text.trim()),
+        Value::Sequence(_) | Value::Mapping(_) | Value::Null => None,
     }
 }
 
