@@ -183,6 +183,7 @@ fn term(out: &mut String, part: &ExplainedTerm, indent: usize, style: TextStyle)
 fn value(held: &ColumnValue) -> String {
     match held {
         ColumnValue::Missing(column) => format!("{} was not read", column.name()),
+        ColumnValue::Null(column) if column.is_never_null() => format!("{} is unknown", column.name()),
         ColumnValue::Null(column) => format!("{} is NULL", column.name()),
         ColumnValue::Value(column, shown) => format!("{} is {}", column.name(), visible(shown)),
     }

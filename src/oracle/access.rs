@@ -87,13 +87,18 @@ pub const VIEWS: &[View] = &[
     },
     View {
         name: "DBA_USERS",
-        without: "Oracle's own accounts are those that ALL_USERS shows, or else those that Oracle documents",
+        without: "Oracle's own accounts are those that ALL_USERS shows, or else those that Oracle documents; account_status, profile \
+                  and oracle_maintained are unknown",
         // ORACLE_MAINTAINED came with 12.1.
-        needed: |asked| asked.shape.release >= Release { major: 12, minor: 1 } && !asked.in_root(),
+        needed: |asked| {
+            let since = Release { major: 12, minor: 1 };
+            (asked.shape.release >= since || asked.columns.needs(Source::Account)) && !asked.in_root()
+        },
     },
     View {
         name: "CDB_USERS",
-        without: "Oracle's own accounts are those of the root, as far as DBA_USERS shows them, and not those that only a PDB has",
+        without: "Oracle's own accounts are those of the root, as far as DBA_USERS shows them, and not those that only a PDB has; \
+                  account_status, profile and oracle_maintained are unknown",
         needed: |asked| asked.in_root(),
     },
     View {

@@ -25,7 +25,7 @@ use crate::session::time::DbTime;
 const AT_MOST: usize = 100_000;
 
 /// The first release with containers.
-const WITH_CONTAINERS: (u32, u32) = (12, 1);
+pub(crate) const WITH_CONTAINERS: (u32, u32) = (12, 1);
 
 /// Accounts that Oracle creates with the product, for databases that do not mark them: before 12.1, and where neither
 /// DBA_USERS nor ALL_USERS has ORACLE_MAINTAINED. From the Oracle Database Security Guide, "Predefined Schemas".

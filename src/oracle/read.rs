@@ -7,7 +7,9 @@
 //! An error on GV$SESSION, or one that may leave any view incomplete, means that there is no snapshot. A view that does not
 //! exist or is not granted is left out: its columns are unknown, which spares.
 
-use std::collections::{HashMap, HashSet};
+mod other_views;
+
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -18,13 +20,13 @@ use crate::oracle::capabilities::{Capabilities, Container, dates_fault};
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::probe::{id, number, text, texts_as_bytes, time};
-use crate::oracle::sql::{self, Address, Scope};
+use crate::oracle::read::other_views::any_program;
+use crate::oracle::sql::{self, Scope};
 use crate::oracle::{Cell, Connection, Query, TextForm, collect, reading, text_form};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{
-    Instance, Joining, MAX_ROWS, ParallelServer, ProcessRow, Snapshot, SnapshotClock, SnapshotSource, StatisticsRow,
-    TempRow, TooManySessions, TransactionRow,
+    Instance, Joining, MAX_ROWS, Snapshot, SnapshotClock, SnapshotSource, TooManySessions,
 };
 use crate::session::time::DbTime;
 
@@ -430,6 +432,9 @@ impl<'r> SnapshotReader<'r> {
                 joining.join_containers(&names.into_iter().collect());
             }
         }
+        if wanted.needs(Source::Account) {
+            self.join_accounts(&mut joining)?;
+        }
         self.join_parallel_servers(&mut joining)?;
         self.dates_fault = dates_fault_of(joining.sessions(), self.capabilities);
         if self.dates_fault.is_some() {
@@ -437,161 +442,6 @@ impl<'r> SnapshotReader<'r> {
         }
         Ok(joining.finish(wanted))
     }
-
-    /// The rows of another view to read: `None` if no session refers to it, one row for one session.
-    fn address(&self, sessions: &Snapshot, column: Column) -> Option<Address> {
-        match self.scope {
-            Scope::One { inst_id, .. } => {
-                let address = (0..sessions.rows()).find_map(|row| sessions.text(row, column))?;
-                Some(Address::Of {
-                    inst_id,
-                    address: address.to_owned(),
-                })
-            }
-            Scope::All => (0..sessions.rows())
-                .any(|row| sessions.text(row, column).is_some())
-                .then_some(Address::Any),
-        }
-    }
-
-    fn join_transactions(&mut self, joining: &mut Joining) -> Result<(), Error> {
-        let block_size = self.capabilities.block_size;
-        let sessions = joining.sessions();
-        if !(0..sessions.rows()).any(|row| sessions.text(row, Column::Taddr).is_some()) {
-            joining.join_transactions(&[]);
-            return Ok(());
-        }
-        // A transaction without a parent shows zeros.
-        let xid = |row: &[Cell<'_>], at| Some((number(row, at)?, number(row, at + 1)?, number(row, at + 2)?));
-        let rows = self.rows_if_readable(&sql::transactions(), |row| {
-            Some(TransactionRow {
-                inst_id: id(row, 0)?,
-                addr: text(row, 1)?,
-                started: time(row, 2),
-                status: text(row, 12),
-                undo_records: number(row, 3),
-                undo_bytes: number(row, 4)
-                    .zip(block_size)
-                    .map(|(blocks, size)| blocks.saturating_mul(size)),
-                ses_addr: text(row, 5),
-                xid: xid(row, 6),
-                parent: xid(row, 9).filter(|parent| *parent != (0, 0, 0)),
-            })
-        })?;
-        if let Some(rows) = rows {
-            joining.join_transactions(&rows);
-        }
-        Ok(())
-    }
-
-    fn join_processes(&mut self, joining: &mut Joining) -> Result<(), Error> {
-        let Some(address) = self.address(joining.sessions(), Column::Paddr) else {
-            joining.join_processes(&[]);
-            return Ok(());
-        };
-        let rows = self.rows_if_readable(&sql::processes(address), |row| {
-            Some(ProcessRow {
-                inst_id: id(row, 0)?,
-                addr: text(row, 1)?,
-                spid: text(row, 2),
-                pga: number(row, 3),
-                name: text(row, 4),
-            })
-        })?;
-        if let Some(rows) = rows {
-            joining.join_processes(&rows);
-        }
-        Ok(())
-    }
-
-    fn join_temp(&mut self, joining: &mut Joining) -> Result<(), Error> {
-        let Some(address) = self.address(joining.sessions(), Column::Saddr) else {
-            return Ok(());
-        };
-        let blocks = &self.capabilities.tablespace_blocks;
-        let block_size = self.capabilities.block_size;
-        let mut unknown_size = false;
-        let rows = self.rows_if_readable(&sql::temp(address), |row| {
-            let size = text(row, 2).and_then(|name| blocks.get(&name).copied()).or(block_size);
-            unknown_size |= size.is_none();
-            Some(TempRow {
-                inst_id: id(row, 0)?,
-                saddr: text(row, 1)?,
-                bytes: number(row, 3)?.saturating_mul(size?),
-            })
-        })?;
-        // A segment of unknown size would make its session's temp too small.
-        if let Some(rows) = rows.filter(|_| !unknown_size) {
-            joining.join_temp(&rows);
-        }
-        Ok(())
-    }
-
-    fn join_statistics(&mut self, joining: &mut Joining) -> Result<(), Error> {
-        let known = self.capabilities.statistics;
-        let numbers = known.numbers();
-        if numbers.is_empty() {
-            return Ok(());
-        }
-        let rows = self.rows_if_readable(&sql::statistics(&numbers, self.scope), |row| {
-            Some((id(row, 0)?, id(row, 1)?, number(row, 2)?, number(row, 3)?))
-        })?;
-        let Some(rows) = rows else { return Ok(()) };
-        let mut by_seat: HashMap<(u32, u32), StatisticsRow> = HashMap::new();
-        for (inst_id, sid, statistic, value) in rows {
-            let of_session = by_seat.entry((inst_id, sid)).or_insert(StatisticsRow {
-                inst_id,
-                sid,
-                cpu: None,
-                logical_reads: None,
-                physical_reads: None,
-                redo: None,
-            });
-            let places = [
-                (known.cpu, &mut of_session.cpu),
-                (known.logical_reads, &mut of_session.logical_reads),
-                (known.physical_reads, &mut of_session.physical_reads),
-                (known.redo, &mut of_session.redo),
-            ];
-            for (number, place) in places {
-                if number == Some(statistic) {
-                    *place = Some(value);
-                }
-            }
-        }
-        let rows: Vec<StatisticsRow> = by_seat.into_values().collect();
-        joining.join_statistics(&rows);
-        Ok(())
-    }
-
-    /// GV$PX_SESSION is read only if some PROGRAM is that of a parallel server as Oracle writes it, or may be a cut form of it.
-    fn join_parallel_servers(&mut self, joining: &mut Joining) -> Result<(), Error> {
-        if !any_program(joining.sessions(), |program| {
-            program.contains("(P") || is_unnamed_server_process(program)
-        }) {
-            return Ok(());
-        }
-        let rows = self.rows_if_readable(&sql::parallel_servers(self.scope), |row| {
-            let (inst_id, sid) = (id(row, 0)?, id(row, 1)?);
-            let server = ParallelServer {
-                inst_id,
-                sid,
-                serial: id(row, 2)?,
-                coordinator_inst_id: id(row, 3).unwrap_or(inst_id),
-                coordinator_sid: id(row, 4)?,
-            };
-            // The coordinator has a row of its own here.
-            let is_coordinator = (server.coordinator_inst_id, server.coordinator_sid) == (inst_id, sid);
-            (!is_coordinator).then_some(server)
-        })?;
-        joining.join_parallel_servers(rows.unwrap_or_default());
-        Ok(())
-    }
-}
-
-fn any_program(sessions: &Snapshot, is: impl Fn(&str) -> bool) -> bool {
-    let programs = sessions.texts(Column::Program);
-    programs.is_some_and(|programs| programs.judged(|program| program.is_some_and(&is)).contains(&true))
 }
 
 #[cfg(test)]

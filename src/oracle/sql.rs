@@ -292,6 +292,26 @@ pub(crate) fn containers() -> Query {
     Query::new("V$CONTAINERS", "SELECT con_id, name FROM v$containers", &[Number, Text])
 }
 
+/// The accounts of this container, or in the root those of all: USERNAME, ACCOUNT_STATUS, PROFILE, then ORACLE_MAINTAINED where the
+/// release has it, then CON_ID in the root. All of them, or those of one name.
+#[must_use]
+pub(crate) fn accounts(in_root: bool, has_maintained: bool, username: Option<&str>) -> Query {
+    let maintained = if has_maintained { "oracle_maintained" } else { "NULL" };
+    let columns = format!("username, account_status, profile, {maintained}");
+    let restriction = username.map_or("", |_| " WHERE username = :1");
+    let query = if in_root {
+        let text = format!("SELECT {columns}, con_id FROM cdb_users{restriction}");
+        Query::new("CDB_USERS", text, &[Text, Text, Text, Text, Number])
+    } else {
+        let text = format!("SELECT {columns} FROM dba_users{restriction}");
+        Query::new("DBA_USERS", text, &[Text, Text, Text, Text])
+    };
+    match username {
+        Some(name) => query.with(vec![Bind::Text(name.to_owned())]).few(),
+        None => query,
+    }
+}
+
 /// GV$RESOURCE_LIMIT: INST_ID, RESOURCE_NAME, CURRENT_UTILIZATION, LIMIT_VALUE. The limit is a right-aligned text that may
 /// say UNLIMITED, so it is read as text: TO_NUMBER would end the query in ORA-01722. MAX_UTILIZATION never falls.
 #[must_use]

@@ -157,6 +157,11 @@ fn term(condition: &Condition, not: &str) -> String {
         } => {
             format!("REGEXP_LIKE({}, {})", operand(subject), text_literal(pattern.as_str()))
         }
+        // Where the value is not known, both must be neither true nor false.
+        Condition::IsNull(Operand::Column(column)) if column.is_never_null() => {
+            let (value, op) = (expression(*column), if not.is_empty() { "!=" } else { "=" });
+            format!("{value} {op} {value}")
+        }
         Condition::IsNull(subject) => format!("{} IS {not}NULL", operand(subject)),
         Condition::And(_) | Condition::Or(_) | Condition::Not(_) | Condition::Phrase(_) | Condition::Named(..) => {
             on_one_line(condition)
@@ -356,6 +361,9 @@ const DERIVED: &[(Column, ColumnSql)] = &[
     (Column::LogicalReads, || statistic("session logical reads")),
     (Column::PhysicalReads, || statistic("physical reads")),
     (Column::Redo, || statistic("redo size")),
+    (Column::AccountStatus, || account("account_status")),
+    (Column::Profile, || account("profile")),
+    (Column::OracleMaintained, || account("oracle_maintained")),
     (Column::Container, || {
         "(SELECT c.name FROM v$containers c WHERE c.con_id = s.con_id)".to_owned()
     }),
@@ -369,6 +377,11 @@ fn derived(column: Column) -> Option<String> {
 /// The age of a DATE in seconds.
 fn seconds_since(time: &str) -> String {
     format!("ROUND((SYSDATE - {time}) * 86400)")
+}
+
+/// A column of the session's account. In the root, CDB_USERS has the accounts of all containers, with a CON_ID, by which to choose.
+fn account(name: &str) -> String {
+    format!("(SELECT a.{name} FROM dba_users a WHERE a.username = s.username)")
 }
 
 /// A column of the session's process.

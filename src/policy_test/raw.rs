@@ -199,13 +199,13 @@ impl Timeline {
 /// (`idle`, `connected`, `blocking`) and those of transactions cannot be set directly.
 pub(crate) fn session_column(name: &str) -> Result<Column, StoryError> {
     let told = |column: &Column| match column.source() {
-        Source::Session | Source::Process | Source::Temp | Source::Statistics | Source::Container => true,
+        Source::Session | Source::Process | Source::Temp | Source::Statistics | Source::Container | Source::Account => true,
         Source::Derived | Source::Transaction | Source::Waiters => false,
     };
     Column::named(name).filter(told).ok_or_else(|| {
         StoryError(format!(
             "a session has no column {name:?}: expected a column of GV$SESSION, pga, temp, cpu, redo, logical_reads, \
-             physical_reads, spid, pname or container"
+             physical_reads, spid, pname, container, account_status, profile or oracle_maintained"
         ))
     })
 }

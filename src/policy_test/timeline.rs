@@ -13,7 +13,7 @@ use crate::policy_test::raw::{
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{
-    Cell, Instance, Joining, OWN_TRANSACTION, ParallelServer, ProcessRow, Snapshot, SnapshotClock, SnapshotSource,
+    AccountRow, Cell, Instance, Joining, OWN_TRANSACTION, ParallelServer, ProcessRow, Snapshot, SnapshotClock, SnapshotSource,
     StatisticsRow, TempRow, TransactionRow,
 };
 use crate::session::time::DbTime;
@@ -224,6 +224,7 @@ fn join_views(joining: &mut Joining, rows: &[Row], wanted: Columns, missing: &[C
         value.and_then(RawValue::text)
     };
     let (mut processes, mut temp, mut statistics) = (Vec::new(), Vec::new(), Vec::new());
+    let mut accounts: BTreeMap<String, AccountRow> = BTreeMap::new();
     let mut containers: HashMap<u32, String> = HashMap::new();
     for row in rows {
         let (Some(inst_id), Some(sid)) = (id(row, Column::InstId), id(row, Column::Sid)) else {
@@ -249,6 +250,12 @@ fn join_views(joining: &mut Joining, rows: &[Row], wanted: Columns, missing: &[C
             physical_reads: number(row, Column::PhysicalReads)?,
             redo: number(row, Column::Redo)?,
         });
+        if let Some(account) = account(|column| text(row, column)) {
+            let known = accounts.entry(account.username.clone()).or_insert_with(|| account.clone());
+            if *known != account {
+                return Err(StoryError(format!("{} is there as two accounts", account.username)));
+            }
+        }
         if let (Some(con_id), Some(name)) = (id(row, Column::ConId), text(row, Column::Container)) {
             let known = containers.entry(con_id).or_insert_with(|| name.clone());
             if *known != name {
@@ -269,6 +276,9 @@ fn join_views(joining: &mut Joining, rows: &[Row], wanted: Columns, missing: &[C
     if wanted.needs(Source::Container) {
         joining.join_containers(&containers);
     }
+    if wanted.needs(Source::Account) && !missing.iter().any(|column| column.source() == Source::Account) {
+        joining.join_accounts(&accounts.into_values().collect::<Vec<_>>());
+    }
     Ok(())
 }
 
@@ -277,6 +287,19 @@ fn id(row: &Row, column: Column) -> Option<u32> {
         Some(RawValue::Number(number)) => u32::try_from(*number).ok(),
         Some(RawValue::Text(_) | RawValue::Null(())) | None => None,
     }
+}
+
+/// The account of a session's user, if something is said of it.
+fn account(text: impl Fn(Column) -> Option<String>) -> Option<AccountRow> {
+    let row = AccountRow {
+        con_id: None,
+        username: text(Column::Username)?,
+        status: text(Column::AccountStatus),
+        profile: text(Column::Profile),
+        oracle_maintained: text(Column::OracleMaintained),
+    };
+    let said = [&row.status, &row.profile, &row.oracle_maintained];
+    said.iter().any(|fact| fact.is_some()).then_some(row)
 }
 
 /// The row of GV$PX_SESSION, if the session is a parallel server and has its numbers.

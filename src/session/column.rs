@@ -36,6 +36,8 @@ pub enum Source {
     Statistics,
     /// V$CONTAINERS, by CON_ID.
     Container,
+    /// DBA_USERS, by USERNAME; in the root CDB_USERS, by USERNAME and CON_ID.
+    Account,
     /// Computed from the graph of waiting sessions, over all rows of GV$SESSION.
     Waiters,
 }
@@ -204,6 +206,9 @@ columns! {
     Container "container" Text Container;
     Spid "spid" Text Process;
     Pname "pname" Text Process;
+    AccountStatus "account_status" Text Account;
+    Profile "profile" Text Account;
+    OracleMaintained "oracle_maintained" Text Account;
 }
 
 impl Column {
@@ -230,6 +235,13 @@ impl Column {
         } else {
             1
         }
+    }
+
+    /// Whether it always has a value, so that where it has none the value is not known: no comparison with it is true then, and
+    /// neither is IS NULL.
+    #[must_use]
+    pub const fn is_never_null(self) -> bool {
+        matches!(self.source(), Source::Account)
     }
 
     /// Whether it is RAW in GV$SESSION. Such a column is read and compared as hexadecimal text.

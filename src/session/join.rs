@@ -82,6 +82,21 @@ pub struct StatisticsRow {
     pub(crate) redo: Option<i64>,
 }
 
+/// An account in the data dictionary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRow {
+    /// CON_ID in CDB_USERS; `None` in DBA_USERS, which shows the accounts of the container that one is connected to.
+    pub(crate) con_id: Option<u32>,
+    /// USERNAME.
+    pub(crate) username: String,
+    /// ACCOUNT_STATUS.
+    pub(crate) status: Option<String>,
+    /// PROFILE.
+    pub(crate) profile: Option<String>,
+    /// ORACLE_MAINTAINED, from 12.1 on.
+    pub(crate) oracle_maintained: Option<String>,
+}
+
 /// A row of GV$PX_SESSION that is a parallel server (its coordinator is another session).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ParallelServer {
@@ -107,6 +122,7 @@ pub(super) fn input_columns(column: Column) -> &'static [Column] {
         Source::Temp => &[Column::Saddr],
         Source::Statistics => &[Column::Sid],
         Source::Container => &[Column::ConId],
+        Source::Account => &[Column::Username, Column::ConId],
         Source::Waiters => &[
             Column::BlockingSessionStatus,
             Column::BlockingInstance,
@@ -331,6 +347,33 @@ impl Joining {
             container.push(name.map(String::as_str));
         }
         self.set(Column::Container, Data::Texts(container.finish()));
+    }
+
+    /// Joins the accounts of the sessions' users. A user whom the dictionary does not show has unknown values.
+    pub(crate) fn join_accounts(&mut self, rows: &[AccountRow]) {
+        let by_name: HashMap<(Option<u32>, &str), &AccountRow> =
+            rows.iter().map(|row| ((row.con_id, row.username.as_str()), row)).collect();
+        let by_container = rows.iter().any(|row| row.con_id.is_some());
+        let find = |snapshot: &Snapshot, row: usize| {
+            let con_id = match by_container {
+                true => Some(snapshot.id(row, Column::ConId)?),
+                false => None,
+            };
+            by_name.get(&(con_id, snapshot.text(row, Column::Username)?)).copied()
+        };
+        type Fact = fn(&AccountRow) -> Option<&str>;
+        let columns: [(Column, Fact); 3] = [
+            (Column::AccountStatus, |row| row.status.as_deref()),
+            (Column::Profile, |row| row.profile.as_deref()),
+            (Column::OracleMaintained, |row| row.oracle_maintained.as_deref()),
+        ];
+        for (column, fact) in columns {
+            let mut texts = TextsBuilder::default();
+            for row in 0..self.snapshot.rows {
+                texts.push(find(&self.snapshot, row).and_then(fact));
+            }
+            self.set(column, Data::Texts(texts.finish()));
+        }
     }
 
     /// Adds the parallel servers of GV$PX_SESSION.

@@ -15,7 +15,7 @@ use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::join::input_columns;
 pub use crate::session::join::{
-    Joining, OWN_TRANSACTION, ParallelServer, ProcessRow, StatisticsRow, TempRow, TransactionRow, Xid,
+    AccountRow, Joining, OWN_TRANSACTION, ParallelServer, ProcessRow, StatisticsRow, TempRow, TransactionRow, Xid,
 };
 use crate::session::store::{Numbers, Texts, TextsBuilder};
 use crate::session::time::DbTime;

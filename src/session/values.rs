@@ -58,6 +58,7 @@ impl Column {
             ),
             (&[Column::FailoverMethod], &["NONE", "BASIC", "PRECONNECT"]),
             (&[Column::SqlTrace], &["ENABLED", "DISABLED"]),
+            (&[Column::OracleMaintained], &["Y", "N"]),
             (&[Column::SqlTraceWaits, Column::SqlTraceBinds], &["TRUE", "FALSE"]),
         ];
         let list = LISTS.iter().find(|(columns, _)| columns.contains(&self))?;

@@ -8,6 +8,7 @@
 //! Invariants:
 //! - A term on a missing column is UNKNOWN, even `IS NULL`.
 //! - A term on NULL is UNKNOWN, except `IS NULL`.
+//! - A term on a column that is never NULL ([`Column::is_never_null`]) is UNKNOWN where it has no value, even `IS NULL`.
 //! - A term on a text that is not completely known (it has U+FFFD in place of bytes that could not be read) is UNKNOWN, except
 //!   `IS NULL`, which is FALSE.
 //! - Both sides of a comparison are of the same kind; `check` refuses everything else.
@@ -289,15 +290,16 @@ fn test_text(snapshot: &Snapshot, operand: &Operand, holds: impl Fn(&str) -> boo
 
 fn is_null(snapshot: &Snapshot, operand: &Operand) -> Truths {
     let rows = snapshot.rows();
+    let never = matches!(operand, Operand::Column(column) if column.is_never_null());
+    let of = |has_none: bool| match (has_none, never) {
+        (true, true) => Truth::Unknown,
+        (has_none, _) => Truth::known(has_none),
+    };
     match side(snapshot, operand, 1) {
         Side::Missing => Truths::all(rows, Truth::Unknown),
-        Side::Texts(texts) => looked_up(texts, &texts.judged(|word| Truth::known(word.is_none()))),
-        Side::Numbers(Numbers::Narrow(values), _) => {
-            Truths::of(values, |value| Truth::known(value == Numbers::NARROW_NULL))
-        }
-        Side::Numbers(Numbers::Wide(values), _) => {
-            Truths::of(values, |value| Truth::known(value == Numbers::WIDE_NULL))
-        }
+        Side::Texts(texts) => looked_up(texts, &texts.judged(|word| of(word.is_none()))),
+        Side::Numbers(Numbers::Narrow(values), _) => Truths::of(values, |value| of(value == Numbers::NARROW_NULL)),
+        Side::Numbers(Numbers::Wide(values), _) => Truths::of(values, |value| of(value == Numbers::WIDE_NULL)),
         Side::Text(_) | Side::Number(_) => Truths::all(rows, Truth::False),
     }
 }

@@ -30,6 +30,7 @@ pub(crate) fn unknown(condition: &Condition, snapshot: &Snapshot, row: usize) ->
     let columns = unknown_columns(condition, &one);
     let why = |column: Column| match one.field(0, column) {
         Field::Missing => format!("{} was not read", column.name()),
+        Field::Null if column.is_never_null() => format!("{} is unknown", column.name()),
         Field::Null => format!("{} is NULL", column.name()),
         Field::Text(_) | Field::Number(_) => format!("{} is not completely readable", column.name()),
     };
@@ -212,6 +213,7 @@ const fn worded(op: Comparison) -> &'static str {
 pub(crate) fn shown(column: Column, field: Field<'_>) -> String {
     match field {
         Field::Missing => "unknown".into(),
+        Field::Null if column.is_never_null() => "unknown".into(),
         Field::Null => "null".into(),
         Field::Text(text) => text.into(),
         Field::Number(number) => match column.kind() {

@@ -5,6 +5,7 @@
 //! every comparison spares them (`unless: undo_records > 1000` spares all sessions without a transaction). There is no
 //! warning for columns that are rarely NULL (USERNAME, PROGRAM, MACHINE): nobody reads warnings that are usually wrong.
 
+mod coverage;
 mod facts;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod written;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use coverage::coverage;
 use facts::ColumnFacts;
 pub(crate) use written::judge_text;
 
@@ -104,9 +106,15 @@ fn values(condition: &Condition, spans: &Spans, found: &mut Findings) {
             }
         }
         Condition::Not(inner) => {
-            if let Some(spans) = spans.children.first() {
+            if let Some(spans) = spans.children.first().filter(|_| !matches!(**inner, Condition::IsNull(_))) {
                 values(inner, spans, found);
             }
+        }
+        Condition::IsNull(Operand::Column(column)) if column.is_never_null() => {
+            let name = column.name();
+            let message = format!("`{name}` is never NULL: where it is not known, this is UNKNOWN, so it is never true");
+            let hint = format!("a session whose `{name}` is not known is never acted on");
+            found.push((Severity::Warning, Mistake::new(spans.at.clone(), "never-null", message).hint(hint)));
         }
         Condition::Compare { left, right, .. } => match (left, right) {
             (Operand::Column(column), Operand::Literal(value)) | (Operand::Literal(value), Operand::Column(column)) => {
@@ -506,95 +514,4 @@ fn columns(condition: &Condition) -> Vec<Column> {
             Vec::new()
         }
     }
-}
-
-/// Warns of a policy that matches all user sessions, or only sessions that are always protected.
-fn coverage(condition: &Condition, spans: &Spans, place: Clause, found: &mut Findings) {
-    let facts = ColumnFacts::of(condition, true);
-    let background = !facts.may_be(Column::Type, "USER") || facts.must_be_null(Column::Username);
-    let dying = Column::Status
-        .closed_list()
-        .unwrap_or_default()
-        .iter()
-        .all(|status| *status == "KILLED" || !facts.may_be(Column::Status, status));
-    // A report may tell of sessions that are KILLED.
-    let spared = dying && place != Clause::WhenReporting;
-    for (only, protection) in [(background, "background"), (spared, "dying")] {
-        if only {
-            let message = format!("this matches only sessions that the protection `{protection}` spares");
-            let mistake = Mistake::new(spans.at.clone(), "always-protected", message)
-                .hint("this protection cannot be lifted, so the policy can never act");
-            found.push((Severity::Warning, mistake));
-        }
-    }
-    if !narrows(condition, true) {
-        let mistake = Mistake::new(spans.at.clone(), "matches-everybody", "this matches every user session")
-            .hint("add what distinguishes the unwanted sessions: `INACTIVE longer than 4h`, a user, a program");
-        found.push((Severity::Warning, mistake));
-    }
-}
-
-/// Whether the condition excludes some ordinary user sessions.
-fn narrows(condition: &Condition, positive: bool) -> bool {
-    match condition {
-        Condition::And(parts) if positive => parts.iter().any(|part| narrows(part, true)),
-        Condition::And(parts) => parts.iter().all(|part| narrows(part, false)),
-        Condition::Or(parts) if positive => parts.iter().all(|part| narrows(part, true)),
-        Condition::Or(parts) => parts.iter().any(|part| narrows(part, false)),
-        Condition::Not(inner) => narrows(inner, !positive),
-        Condition::Named(_, inner) => narrows(inner, positive),
-        Condition::Phrase(Phrase::Background) => positive,
-        Condition::Phrase(phrase @ (Phrase::Status { .. } | Phrase::Server(_))) => {
-            excludes_users(&ColumnFacts::of(&phrase.meaning(), positive))
-                || !matches!(condition, Condition::Phrase(Phrase::Status { longer_than: None, .. }))
-        }
-        Condition::Phrase(Phrase::Connected { longer_than }) => *longer_than > 0 || !positive,
-        Condition::Phrase(Phrase::InTransaction { .. } | Phrase::Blocking { .. } | Phrase::Blocked { .. }) => true,
-        Condition::IsNull(Operand::Column(column)) => {
-            positive
-                || !matches!(
-                    column,
-                    Column::Username | Column::Sid | Column::Serial | Column::Type | Column::Status
-                )
-        }
-        Condition::Like {
-            operand: Operand::Column(Column::Username),
-            pattern,
-        } => !positive || *pattern.parts != [LikePart::Any],
-        Condition::Compare {
-            left: Operand::Column(column),
-            op,
-            right: Operand::Literal(value),
-        } => compare_narrows(*column, *op, value, positive) || excludes_users(&ColumnFacts::of(condition, positive)),
-        Condition::Compare { .. }
-        | Condition::In { .. }
-        | Condition::Between { .. }
-        | Condition::Like { .. }
-        | Condition::Matches { .. }
-        | Condition::IsNull(Operand::Literal(_)) => true,
-    }
-}
-
-/// Whether the facts exclude user sessions in an ordinary state.
-fn excludes_users(facts: &ColumnFacts) -> bool {
-    let ordinary = ["ACTIVE", "INACTIVE"];
-    !facts.may_be(Column::Type, "USER")
-        || ordinary.iter().any(|status| !facts.may_be(Column::Status, status))
-        || ["DEDICATED", "SHARED", "POOLED", "NONE"]
-            .iter()
-            .any(|server| !facts.may_be(Column::Server, server))
-}
-
-fn compare_narrows(column: Column, op: Comparison, value: &Constant, positive: bool) -> bool {
-    // `excludes_users` judges the equalities of these columns.
-    if matches!(column, Column::Type | Column::Status | Column::Server) {
-        return !matches!(op, Comparison::Equal | Comparison::NotEqual);
-    }
-    let trivial_numbers = matches!(
-        column,
-        Column::Sid | Column::Serial | Column::InstId | Column::Connected | Column::LastCallEt | Column::Pga
-    ) || matches!(column.kind(), Kind::Size);
-    let zero = matches!(value, Constant::Number(0) | Constant::Duration(0) | Constant::Size(0));
-    let above = matches!(op, Comparison::Greater | Comparison::GreaterOrEqual);
-    !(positive && trivial_numbers && zero && above)
 }

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::coverage::narrows;
 use super::*;
 use crate::decide::evaluate::evaluate;
 use crate::decide::evaluate::truth::Truth;
