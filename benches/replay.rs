@@ -137,16 +137,16 @@ fn peak() -> u64 {
 
 /// Runs `each` over the recording; how long it took, and over how many snapshots.
 #[allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
-fn timed(file: &Path, wanted: Columns, mut each: impl FnMut(&RecordedSnapshot)) -> (Duration, i64) {
+fn timed(file: &Path, wanted: Columns, mut each: impl FnMut(&mut RecordedSnapshot)) -> (Duration, i64) {
     let begin = Instant::now();
     let file = File::open(file).expect("a temporary file");
     let mut reader = RecordingReader::open(BufReader::with_capacity(1 << 16, file), wanted).expect("a recording");
     let mut snapshots = 0;
     loop {
         match reader.next().expect("a temporary file") {
-            Next::RecordedSnapshot(recorded) => {
+            Next::RecordedSnapshot(mut recorded) => {
                 snapshots += 1;
-                each(&recorded);
+                each(&mut recorded);
             }
             Next::Damage(damage) => panic!("{damage}"),
             Next::End => return (begin.elapsed(), snapshots),

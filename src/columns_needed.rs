@@ -3,6 +3,7 @@
 
 use crate::decide::evaluate::columns_of;
 use crate::decide::plan::company::ends_the_process;
+use crate::decide::rates::with_counters;
 use crate::policy::model::{Action, Policy, PolicySet, Protection};
 use crate::policy::pressure::{PressureCondition, Resource};
 use crate::session::column::{Column, Columns};
@@ -42,7 +43,7 @@ pub fn columns(set: &PolicySet) -> Columns {
     for exemption in &set.exemptions {
         columns = columns.union(columns_of(&exemption.when));
     }
-    columns
+    with_counters(columns)
 }
 
 /// The columns to take from a recording: those that the policies need, and those by which protections recognize server
@@ -81,7 +82,7 @@ pub(crate) fn of_policy(policy: &Policy) -> Columns {
             | Resource::ActiveSessions => {}
         }
     }
-    columns
+    with_counters(columns)
 }
 
 /// The columns without which an action cannot be permitted, or cannot be followed.

@@ -11,7 +11,7 @@ use crate::decide::pressure::Readings;
 use crate::decide::protect::ESSENTIAL;
 use crate::policy::model::{Policy, PolicySet, Protection};
 use crate::policy::pressure::{PressureCondition, Threshold};
-use crate::session::column::Column;
+use crate::session::column::{Column, Source};
 use crate::session::snapshot::{Snapshot, SnapshotSource};
 
 /// The notes for a snapshot and the policies that run over it, the most serious first.
@@ -176,8 +176,23 @@ fn unknown_terms(policy: &Policy, snapshot: &Snapshot) -> Vec<Check> {
     let mut notes = Vec::new();
     for (condition, part) in parts.into_iter().flatten() {
         for column in missing_columns(condition, snapshot) {
+            let why = match column.source() {
+                Source::Rate => {
+                    " (it is what a session used in the last minute, which takes two snapshots, and this is one)"
+                }
+                Source::Session
+                | Source::Derived
+                | Source::Transaction
+                | Source::Process
+                | Source::Temp
+                | Source::Statistics
+                | Source::Container
+                | Source::Account
+                | Source::ParallelServers
+                | Source::Waiters => "",
+            };
             let found = format!(
-                "policy {}: column {} is missing, its {part} is unknown for all sessions as far as it depends on the column",
+                "policy {}: column {} is missing{why}, its {part} is unknown for all sessions as far as it depends on the column",
                 policy.name,
                 column.name()
             );

@@ -48,7 +48,7 @@ mod tests {
     use crate::oracle::Purpose;
     use crate::oracle::error::Class;
     use crate::policy::condition::{ServerKind, SessionStatus};
-    use crate::policy::model::{Action, Counted, Mode, Protection};
+    use crate::policy::model::{Action, KeepOf, Mode, Protection};
     use crate::policy::pressure::Resource;
     use crate::report::ReportFormat;
     use crate::yaml::diagnostics::Severity;
@@ -60,7 +60,7 @@ mod tests {
     /// Metrics, files and scripts depend on these words, so none may change unnoticed.
     #[test]
     fn every_word_is_the_one_that_dashboards_files_and_scripts_know() {
-        let listed = listed!(CycleStep TypeLabel StatusLabel Class Outcome SessionStatus ServerKind Protection Mode Resource ReportFormat Driver RunMode Purpose Severity Proof Action Truth Counted);
+        let listed = listed!(CycleStep TypeLabel StatusLabel Class Outcome SessionStatus ServerKind Protection Mode Resource ReportFormat Driver RunMode Purpose Severity Proof Action Truth KeepOf);
         let expected = "\
             CycleStep: read, decide, whole\n\
             TypeLabel: user, background, recursive, other\n\
@@ -80,7 +80,7 @@ mod tests {
             Proof: gone, resources_freed, cancelled, lingers, deadline_passed, not_sent\n\
             Action: kill, kill immediate, kill noreplay, kill force, disconnect post_transaction, disconnect immediate, disconnect post_transaction noreplay, disconnect noreplay, cancel sql, report\n\
             Truth: TRUE, FALSE, UNKNOWN\n\
-            Counted: all, matching\n\
+            KeepOf: all, matching\n\
         ";
         assert_eq!(listed, expected);
     }

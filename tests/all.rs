@@ -49,3 +49,4 @@ mod systemd_unit;
 mod turns;
 mod tutorial;
 mod verdicts;
+mod words;

@@ -57,6 +57,8 @@ fn everything() -> Columns {
         Column::Undo,
         Column::TransactionStatus,
         Column::Blocking,
+        Column::AccountStatus,
+        Column::PxServers,
     ]
     .into_iter()
     .collect()

@@ -19,6 +19,7 @@ use orareaper::gaps::notes;
 use orareaper::oracle::capabilities::Way;
 use orareaper::policy::condition::{Comparison, Condition, Constant, Operand, Phrase, SessionStatus};
 use orareaper::policy::model::{Action, KillClause, Limits, Mode, OrderKey, Origin, Policy, PolicySet};
+use orareaper::policy::timetable::Timetable;
 use orareaper::report::{Report, ReportFormat, ReportSubject, together};
 use orareaper::session::column::{Column, Columns};
 use orareaper::session::snapshot::Snapshot;
@@ -42,7 +43,7 @@ fn idle_policy() -> Policy {
         },
         mode: Mode::DryRun,
         databases: Vec::new(),
-        schedule: None,
+        timetable: Timetable::default(),
         pressure: None,
         when: Condition::Phrase(Phrase::Status {
             status: SessionStatus::Inactive,

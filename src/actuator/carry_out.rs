@@ -21,8 +21,8 @@ use crate::decide::in_force::{EffectiveLimits, RunMode};
 use crate::decide::outcome::{Hindrance, Outcome};
 use crate::decide::plan::company::{ends_the_process, has_a_process};
 use crate::decide::protect::ProtectionFacts;
+use crate::decide::rates::Rates;
 use crate::decide::reason::{Lapse, MOST_OTHERS, Spared};
-use crate::oracle::BlockAnswer;
 use crate::oracle::access::{self, Grantee};
 use crate::oracle::capabilities::{Capabilities, HostingService, Way};
 use crate::oracle::hindrance::hindrance;
@@ -30,10 +30,11 @@ use crate::oracle::identity::DatabaseIdentity;
 use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::read::{read_same_process, read_server, read_snapshot};
 use crate::oracle::sql::Scope;
+use crate::oracle::{BlockAnswer, Error};
 use crate::policy::model::Action;
 use crate::policy::timetable::Timetable;
 use crate::session::SessionKey;
-use crate::session::column::Column;
+use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;
 
 /// Records the steps. The daemon's writes the journal; tests have their own.
@@ -110,6 +111,8 @@ pub(crate) struct Hands<'a> {
     pub(crate) timetable: Option<&'a Timetable>,
     /// How long it took to read the snapshot behind the warrant.
     pub(crate) read_in: TimeDelta,
+    /// The counters of the last snapshots, which tell the rates of a session that is read again.
+    pub(crate) rates: &'a Rates,
     /// Sessions that are being ended, by this and by other connections.
     pub(crate) ending: &'a Ending,
     /// The limit of each call.
@@ -189,15 +192,7 @@ fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAns
     let before = hands.ending.now();
     let wanted = crate::columns_needed::columns(warrant.set());
     let resources = crate::columns_needed::resources_of(warrant.policy());
-    let read = read_snapshot(
-        hands.door.reading(),
-        wanted,
-        hands.capabilities,
-        Scope::All,
-        hands.limit,
-    )
-    .and_then(|taken| {
-        let sessions = taken.snapshot;
+    let read = read_again(hands, wanted, Scope::All).and_then(|sessions| {
         let (readings, _) = read_pressure(
             hands.door.reading(),
             &resources,
@@ -223,14 +218,22 @@ fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAns
     }
 }
 
+/// Reads one session or all of them again, with their rates as of now.
+fn read_again(hands: &mut Hands<'_>, wanted: Columns, scope: Scope) -> Result<Snapshot, Error> {
+    let taken = read_snapshot(hands.door.reading(), wanted, hands.capabilities, scope, hands.limit)?;
+    let mut snapshot = taken.snapshot;
+    hands.rates.add_to(&mut snapshot, wanted);
+    Ok(snapshot)
+}
+
 /// Reads the session again and takes the last step if it still deserves it. Returns the session as it was read, too.
 fn check_and_act(warrant: &mut Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (StepAnswer, Option<Snapshot>) {
     let SessionKey { inst_id, sid, .. } = warrant.key();
     let wanted = crate::columns_needed::columns(warrant.set());
     let seat = Scope::One { inst_id, sid };
-    let taken = match read_snapshot(hands.door.reading(), wanted, hands.capabilities, seat, hands.limit) {
+    let taken = match read_again(hands, wanted, seat) {
         Err(error) => return (StepAnswer::not_sent(Outcome::Unchecked, Some(error.to_string())), None),
-        Ok(taken) => taken.snapshot,
+        Ok(taken) => taken,
     };
     // A session that a silent instance does not show is not gone, and what it shows may be incomplete.
     if !taken.is_complete(inst_id) {
@@ -335,11 +338,11 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAnswer>
             inst_id: key.inst_id,
             sid,
         };
-        let taken = match read_snapshot(hands.door.reading(), wanted, hands.capabilities, seat, hands.limit) {
-            Ok(taken) if !taken.snapshot.is_complete(key.inst_id) => {
+        let taken = match read_again(hands, wanted, seat) {
+            Ok(taken) if !taken.is_complete(key.inst_id) => {
                 return unchecked(format!("instance {} could not be read", key.inst_id));
             }
-            Ok(taken) => taken.snapshot,
+            Ok(taken) => taken,
             Err(error) => return unchecked(error.to_string()),
         };
         let other = (sid, serial);

@@ -258,9 +258,7 @@ impl DatabaseReader {
         let capabilities = &polled.capabilities;
         // Schedules are ignored: the question is what a policy would do if it were due.
         let now = utc_of(&polled.snapshot).unwrap_or_else(|| rules.clock.utc());
-        let here = self
-            .rules
-            .here(|action| capabilities.supports(action), Due::OnDay(now));
+        let here = self.rules.here(|action| capabilities.supports(action), Due::OnDay(now));
         let mut said = polled.notes();
         for (policy, run) in set.policies.iter().zip(here.each()) {
             if let Err(Absent::Unsupported(why)) = run {

@@ -58,8 +58,8 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
             wrong(&error)
         });
         match next? {
-            Next::RecordedSnapshot(recorded) => {
-                let step = replay.step(&recorded);
+            Next::RecordedSnapshot(mut recorded) => {
+                let step = replay.step(&mut recorded);
                 if let Some(step) = &step {
                     let added = lines.add(&reader.header().database, &set, &recorded, step);
                     added.map_err(|error| {

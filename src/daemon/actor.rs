@@ -398,6 +398,7 @@ impl Actor {
             timetable: batch.rules.timetable(&warrant.policy().name),
             read_in: batch.read_in,
             ending: &batch.ending,
+            rates: &batch.rates,
             limit: self.reach.call_limit,
             kill_limit: self.reach.kill_limit,
             elapsed: &|| clock.now().since(began),

@@ -238,7 +238,7 @@ impl DatabaseLoop {
                 return ControlFlow::Break(());
             }
             Input::Reload(rules, settings) => self.reload(rules, settings),
-            Input::Polled(Ok(polled)) => self.read(&polled),
+            Input::Polled(Ok(mut polled)) => self.read(&mut polled),
             Input::Polled(Err(error)) => self.unreadable(&error),
             Input::Acted(worker, acted) => self.acted(worker, acted),
             Input::Asked(asked) => self.asked(*asked),
@@ -319,7 +319,7 @@ impl DatabaseLoop {
         self.stand_by(false);
     }
 
-    fn read(&mut self, polled: &Polled) {
+    fn read(&mut self, polled: &mut Polled) {
         self.polling = Polling::Idle;
         self.backoff.reset();
         self.look_who_leads();
@@ -347,6 +347,10 @@ impl DatabaseLoop {
         let identity = DatabaseIdentity::of(&polled.capabilities);
         let heard = self.kin.meet(identity, self.memory.ledger.own());
         self.memory.ledger.reckon_with(heard.done);
+        let unbroken = self.is_unbroken(polled.began) && step.is_none();
+        let wanted = columns_needed::columns(rules.set());
+        self.memory.add_rates(&mut polled.snapshot, wanted, unbroken);
+        let polled = &*polled;
         let standstill = self
             .standstill(polled, now)
             .or_else(|| step.map(Standstill::ClockStepped))
@@ -358,7 +362,7 @@ impl DatabaseLoop {
             here: &here,
             facts: &facts,
             now,
-            unbroken: self.is_unbroken(polled.began) && step.is_none(),
+            unbroken,
             read_in: whole_seconds(polled.took),
             standstill: for_policies.as_ref(),
             assume_held: false,

@@ -21,6 +21,7 @@ use crate::decide::cycle::Done;
 use crate::decide::guard::Warrant;
 use crate::decide::in_force::DatabaseRules;
 use crate::decide::pressure::Readings;
+use crate::decide::rates::Rates;
 use crate::oracle::access::Unreadable;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::{Error, TextForm};
@@ -200,6 +201,8 @@ pub struct Batch {
     pub(crate) stepped: TimeDelta,
     /// Sessions that actions are ending.
     pub(crate) ending: Arc<Ending>,
+    /// The counters of the last snapshots, theirs included.
+    pub(crate) rates: Arc<Rates>,
     /// The current day, which exemptions expire by.
     pub(crate) today: NaiveDate,
     /// The daemon's own sessions, except those of the acting thread.

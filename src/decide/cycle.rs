@@ -18,13 +18,14 @@ use crate::decide::outcome::{Hindrance, Outcome};
 use crate::decide::plan::{Plan, Situation, plan};
 use crate::decide::pressure::{Gates, Readings};
 use crate::decide::protect::ProtectionFacts;
+use crate::decide::rates::Rates;
 use crate::decide::refill::{ClientGroup, Ended, Refills, Return};
 use crate::decide::standstill::Standstill;
 use crate::decide::under_way::{Begun, UnderWay};
 use crate::decide::verify::{DEADLINE, FollowState, Followed, Following, Proof, Verification};
 use crate::policy::model::{Action, PolicySet};
 use crate::session::SessionKey;
-use crate::session::column::Column;
+use crate::session::column::{Column, Columns, Source};
 use crate::session::snapshot::Snapshot;
 
 /// What one database remembers from cycle to cycle.
@@ -46,6 +47,8 @@ pub struct Memory {
     pub refills: Refills,
     /// The clocks at the previous snapshot.
     pub clocks: Clocks,
+    /// The counters of the last snapshots; shared with what is read again right before a statement.
+    pub(crate) rates: Arc<Rates>,
 }
 
 impl Memory {
@@ -58,6 +61,18 @@ impl Memory {
         self.following.shift(step.0);
         self.refills.shift(step.0);
         Some(step)
+    }
+
+    /// Adds to a new snapshot what only the ones before it can tell, among the columns that are `wanted`. `unbroken` says whether the
+    /// snapshot before it is near enough.
+    pub(crate) fn add_rates(&mut self, snapshot: &mut Snapshot, wanted: Columns, unbroken: bool) {
+        if !unbroken {
+            self.rates = Arc::default();
+        }
+        if wanted.needs(Source::Rate) {
+            self.rates.add_to(snapshot, wanted);
+            self.rates = Arc::new(self.rates.after(snapshot, wanted));
+        }
     }
 
     /// Forgets what a condition or a gate has lasted for. What was done stays.

@@ -413,7 +413,12 @@ impl DatabaseRules {
 
     /// Why a policy does not run, by either clock, as [`Self::blackout_by_either`].
     #[must_use]
-    pub(crate) fn outside_dates(&self, policy: &str, database: DateTime<Utc>, host: DateTime<Utc>) -> Option<OutsideDates> {
+    pub(crate) fn outside_dates(
+        &self,
+        policy: &str,
+        database: DateTime<Utc>,
+        host: DateTime<Utc>,
+    ) -> Option<OutsideDates> {
         let timetable = self.timetable(policy)?;
         timetable.outside(database).or_else(|| timetable.outside(host))
     }

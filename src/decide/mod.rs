@@ -5,6 +5,7 @@
 pub mod clocks;
 pub mod cycle;
 pub mod evaluate;
+pub mod floor;
 pub mod guard;
 pub mod hold;
 pub mod in_force;
@@ -16,6 +17,7 @@ pub mod outcome;
 pub mod plan;
 pub mod pressure;
 pub mod protect;
+pub(crate) mod rates;
 pub mod reason;
 pub mod refill;
 pub(crate) mod standing;

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::decide::evaluate::reason::{reason, reason_beside_status, unknown};
+use crate::decide::floor::Floor;
 use crate::decide::outcome::{Earlier, Outcome};
 use crate::decide::protect::because;
 use crate::decide::refill::{CAME_BACK_WITHIN, ClientGroup, Suspension};
 use crate::decide::standstill::Standstill;
-use crate::policy::model::{Action, Exemption, OrderKey, PolicySet, Protection};
+use crate::policy::model::{Action, Exemption, PolicySet, Protection};
 use crate::policy::timetable::OutsideDates;
 use crate::quantity::Span;
-use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
 /// The six possible decisions about a session whose condition holds.
@@ -291,29 +291,6 @@ pub enum Whose {
     Policy,
 }
 
-/// Why no session of a group may be taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Floor {
-    /// A column that makes the groups is unknown.
-    Unknown(Column),
-    /// Only as many sessions are left as must be kept.
-    Reached {
-        /// How many.
-        left: u32,
-        /// What makes a group.
-        per: Vec<Column>,
-    },
-    /// It is one of the last in the policy's order, of those that match.
-    Last {
-        /// How many are kept.
-        at_least: u32,
-        /// What makes a group.
-        per: Vec<Column>,
-        /// The order.
-        order: Vec<OrderKey>,
-    },
-}
-
 /// Why a permission ended between its snapshot and its statement, besides the session's own row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Lapse {
@@ -545,32 +522,6 @@ impl fmt::Display for Obstacle {
             }
             Obstacle::Floor(floor) => floor.fmt(f),
             Obstacle::Relieved => f.write_str("enough were taken to relieve the pressure, by estimate"),
-        }
-    }
-}
-
-impl fmt::Display for Floor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Floor::Unknown(column) => write!(f, "keep: {} is unknown, and so is who must stay", column.name()),
-            Floor::Reached { left, per } => {
-                let per: Vec<&str> = per.iter().map(|column| column.name()).collect();
-                write!(f, "keep: only {left} left of its {}", per.join(", "))
-            }
-            Floor::Last { at_least, per, order } => {
-                let order: Vec<String> = order.iter().map(ToString::to_string).collect();
-                let per: Vec<&str> = per.iter().map(|column| column.name()).collect();
-                let of_whom = if per.is_empty() {
-                    String::new()
-                } else {
-                    format!(" of its {}", per.join(", "))
-                };
-                write!(
-                    f,
-                    "keep: one of the last {at_least} by `{}` of those{of_whom} that match",
-                    order.join(", ")
-                )
-            }
         }
     }
 }

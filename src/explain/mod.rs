@@ -26,7 +26,7 @@ use crate::decide::plan::PolicyPlan;
 use crate::decide::protect::{ProtectionFacts, Under, because, by_transaction, protections};
 use crate::decide::reason::{Standing, Verdict};
 use crate::policy::condition::{Condition, Phrase};
-use crate::policy::model::{Action, Counted, Exemption, Keep, Policy, Protection};
+use crate::policy::model::{Action, Exemption, Keep, KeepOf, Policy, Protection};
 use crate::report::ShownSession;
 use crate::session::column::Column;
 use crate::session::snapshot::{Field, Snapshot};
@@ -369,8 +369,8 @@ fn kept(keep: &Keep, policy: &Policy) -> String {
         format!(" per {}", per.join(", "))
     };
     match keep.of {
-        Counted::All => format!("at least {} kept{per}", keep.at_least),
-        Counted::Matching => {
+        KeepOf::All => format!("at least {} kept{per}", keep.at_least),
+        KeepOf::Matching => {
             let order: Vec<String> = policy.order.iter().map(ToString::to_string).collect();
             format!(
                 "the last {} by {} kept of those that match{per}",

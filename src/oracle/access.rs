@@ -168,7 +168,7 @@ pub const VIEWS: &[View] = &[
     },
     View {
         name: "GV$PX_SESSION",
-        without: "parallel servers are told by their PROGRAM alone",
+        without: "parallel servers are told by their PROGRAM alone, and px_servers is unknown",
         needed: |_| true,
     },
     View {
@@ -188,12 +188,12 @@ pub const VIEWS: &[View] = &[
     },
     View {
         name: "GV$SESSTAT",
-        without: "cpu, logical_reads, physical_reads and redo are unknown",
+        without: "cpu, logical_reads, physical_reads and redo are unknown, and so are cpu_rate, reads_rate and redo_rate",
         needed: |asked| asked.columns.needs(Source::Statistics),
     },
     View {
         name: "V$STATNAME",
-        without: "cpu, logical_reads, physical_reads and redo are unknown",
+        without: "cpu, logical_reads, physical_reads and redo are unknown, and so are cpu_rate, reads_rate and redo_rate",
         needed: |asked| asked.columns.needs(Source::Statistics),
     },
     View {

@@ -20,14 +20,11 @@ use crate::oracle::capabilities::{Capabilities, Container, dates_fault};
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::probe::{id, number, text, texts_as_bytes, time};
-use crate::oracle::read::other_views::any_program;
 use crate::oracle::sql::{self, Scope};
 use crate::oracle::{Cell, Connection, Query, TextForm, collect, reading, text_form};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
-use crate::session::snapshot::{
-    Instance, Joining, MAX_ROWS, Snapshot, SnapshotClock, SnapshotSource, TooManySessions,
-};
+use crate::session::snapshot::{Instance, Joining, MAX_ROWS, Snapshot, SnapshotClock, SnapshotSource, TooManySessions};
 use crate::session::time::DbTime;
 
 /// More instances than any cluster has.
@@ -435,13 +432,18 @@ impl<'r> SnapshotReader<'r> {
         if wanted.needs(Source::Account) {
             self.join_accounts(&mut joining)?;
         }
-        self.join_parallel_servers(&mut joining)?;
+        self.join_parallel_servers(&mut joining, wanted)?;
         self.dates_fault = dates_fault_of(joining.sessions(), self.capabilities);
         if self.dates_fault.is_some() {
             joining.distrust_dates();
         }
         Ok(joining.finish(wanted))
     }
+}
+
+fn any_program(sessions: &Snapshot, is: impl Fn(&str) -> bool) -> bool {
+    let programs = sessions.texts(Column::Program);
+    programs.is_some_and(|programs| programs.judged(|program| program.is_some_and(&is)).contains(&true))
 }
 
 #[cfg(test)]

@@ -205,7 +205,7 @@ pub(crate) fn temp(address: Address) -> Query {
     ))
 }
 
-/// GV$PX_SESSION: INST_ID, SID, SERIAL#, QCINST_ID, QCSID.
+/// GV$PX_SESSION: INST_ID, SID, SERIAL#, QCINST_ID, QCSID, QCSERIAL#.
 #[must_use]
 pub(crate) fn parallel_servers(scope: Scope) -> Query {
     let restriction = if scope != Scope::All {
@@ -215,8 +215,8 @@ pub(crate) fn parallel_servers(scope: Scope) -> Query {
     };
     scope.bound(Query::new(
         "GV$PX_SESSION",
-        format!("SELECT inst_id, sid, serial#, qcinst_id, qcsid FROM gv$px_session{restriction}"),
-        &[Number, Number, Number, Number, Number],
+        format!("SELECT inst_id, sid, serial#, qcinst_id, qcsid, qcserial# FROM gv$px_session{restriction}"),
+        &[Number, Number, Number, Number, Number, Number],
     ))
 }
 

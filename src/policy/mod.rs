@@ -20,9 +20,9 @@ pub mod pressure;
 mod proptests;
 pub(crate) mod resolve;
 pub mod schedule;
-pub(crate) mod timetable;
 mod schema;
 mod sql;
+pub mod timetable;
 
 #[cfg(test)]
 pub(crate) use check::DATABASE_LIMIT_KEYS;

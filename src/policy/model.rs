@@ -38,7 +38,7 @@ pub struct Policy {
     /// The databases that it applies to; empty means all.
     pub databases: Vec<Selector>,
     /// When it is in force.
-    pub(crate) timetable: Timetable,
+    pub timetable: Timetable,
     /// The pressure on an instance under which it acts; `None` means always.
     pub pressure: Option<Pressure>,
     /// The sessions that it selects.
@@ -159,13 +159,13 @@ pub struct Keep {
     /// Sessions with equal values in all of these columns are one group. Without a column, all sessions are one.
     pub(crate) per: Vec<Column>,
     /// Which sessions of a group count.
-    pub(crate) of: Counted,
+    pub(crate) of: KeepOf,
 }
 
 words! {
     /// Which sessions of its group `keep` counts.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    pub enum Counted {
+    pub enum KeepOf {
         /// All live sessions.
         All = "all",
         /// Those that match. The last ones in the policy's order are kept.

@@ -294,6 +294,9 @@ fn waiters(expression: &str) -> String {
     )
 }
 
+/// A number that is not known.
+const NO_NUMBER: &str = "CAST(NULL AS NUMBER)";
+
 const BLOCK_SIZE: &str = "(SELECT TO_NUMBER(value) FROM v$parameter WHERE name = 'db_block_size')";
 
 /// A column as an expression; durations in seconds, sizes in bytes.
@@ -361,6 +364,16 @@ const DERIVED: &[(Column, ColumnSql)] = &[
     (Column::LogicalReads, || statistic("session logical reads")),
     (Column::PhysicalReads, || statistic("physical reads")),
     (Column::Redo, || statistic("redo size")),
+    // The coordinator's own row names itself by QCSID, without a QCSERIAL#.
+    (Column::PxServers, || {
+        "(SELECT COUNT(*) FROM gv$px_session p WHERE NVL(p.qcinst_id, p.inst_id) = s.inst_id AND p.qcsid = s.sid AND \
+         p.qcserial# = s.serial#)"
+            .to_owned()
+    }),
+    // A query sees one moment, and a rate is over two.
+    (Column::CpuRate, || NO_NUMBER.to_owned()),
+    (Column::ReadsRate, || NO_NUMBER.to_owned()),
+    (Column::RedoRate, || NO_NUMBER.to_owned()),
     (Column::AccountStatus, || account("account_status")),
     (Column::Profile, || account("profile")),
     (Column::OracleMaintained, || account("oracle_maintained")),

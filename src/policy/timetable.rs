@@ -119,10 +119,16 @@ mod tests {
     fn both_days_belong_to_it_whole() {
         let days = table(&[], ("2026-12-01", "2026-12-31"), Some(Tz::Europe__Berlin)).in_zone(Tz::UTC);
         let outside = |text: &str| days.outside(at(text)).map(|why| why.to_string());
-        assert_eq!(outside("2026-11-30T22:59:59Z").as_deref(), Some("its first day is 2026-12-01"));
+        assert_eq!(
+            outside("2026-11-30T22:59:59Z").as_deref(),
+            Some("its first day is 2026-12-01")
+        );
         assert_eq!(outside("2026-11-30T23:00:00Z"), None);
         assert_eq!(outside("2026-12-31T22:59:59Z"), None);
-        assert_eq!(outside("2026-12-31T23:00:00Z").as_deref(), Some("its last day was 2026-12-31"));
+        assert_eq!(
+            outside("2026-12-31T23:00:00Z").as_deref(),
+            Some("its last day was 2026-12-31")
+        );
     }
 
     /// 2026: Berlin goes forward on 29 March at 01:00Z and back on 25 October at 01:00Z. In Santiago clocks go forward at midnight

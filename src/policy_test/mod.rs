@@ -90,15 +90,17 @@ pub(crate) fn tell(
             rules = setting.rules(load(files)?);
         }
         let wanted = needed(rules.set());
-        let snapshot = moment.snapshot(&setting.defaults, wanted)?;
+        let mut snapshot = moment.snapshot(&setting.defaults, wanted)?;
         let rhythm = setting.rhythm;
+        let unbroken = rhythm.is_unbroken(before, moment.at);
+        memory.add_rates(&mut snapshot, wanted, unbroken);
         let standstill = moment.standstill.clone().map(Standstill::Told);
         let terms = CycleInput {
             rules: &rules,
             here: &rules.configured(rhythm.due(before, moment.at)),
             facts: &setting.facts,
             now: moment.at,
-            unbroken: rhythm.is_unbroken(before, moment.at),
+            unbroken,
             read_in: TimeDelta::zero(),
             standstill: standstill.as_ref(),
             assume_held: false,

@@ -199,8 +199,10 @@ impl Timeline {
 /// (`idle`, `connected`, `blocking`) and those of transactions cannot be set directly.
 pub(crate) fn session_column(name: &str) -> Result<Column, StoryError> {
     let told = |column: &Column| match column.source() {
-        Source::Session | Source::Process | Source::Temp | Source::Statistics | Source::Container | Source::Account => true,
-        Source::Derived | Source::Transaction | Source::Waiters => false,
+        Source::Session | Source::Process | Source::Temp | Source::Statistics | Source::Container | Source::Account => {
+            true
+        }
+        Source::Derived | Source::Transaction | Source::Waiters | Source::ParallelServers | Source::Rate => false,
     };
     Column::named(name).filter(told).ok_or_else(|| {
         StoryError(format!(

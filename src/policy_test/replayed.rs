@@ -52,8 +52,8 @@ fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<CycleDecisions> {
     let mut told = Vec::new();
     loop {
         match reader.next().expect("memory") {
-            Next::RecordedSnapshot(recorded) => {
-                let step = replay.step(&recorded).expect("a test has a clock");
+            Next::RecordedSnapshot(mut recorded) => {
+                let step = replay.step(&mut recorded).expect("a test has a clock");
                 let lines = lines(&step.cycle, &set, &recorded.snapshot);
                 told.push(CycleDecisions { at: step.now, lines });
             }

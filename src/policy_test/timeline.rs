@@ -13,8 +13,8 @@ use crate::policy_test::raw::{
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{
-    AccountRow, Cell, Instance, Joining, OWN_TRANSACTION, ParallelServer, ProcessRow, Snapshot, SnapshotClock, SnapshotSource,
-    StatisticsRow, TempRow, TransactionRow,
+    AccountRow, Cell, Instance, Joining, OWN_TRANSACTION, ParallelServer, ProcessRow, Snapshot, SnapshotClock,
+    SnapshotSource, StatisticsRow, TempRow, TransactionRow,
 };
 use crate::session::time::DbTime;
 
@@ -141,6 +141,9 @@ impl TestSnapshot<'_> {
         };
         let mut joining = builder.finish(Some(clock), instances);
         joining.join_transactions(&transactions);
+        if wanted.needs(Source::ParallelServers) {
+            joining.count_parallel_servers(&coordinators(&servers, &rows));
+        }
         joining.join_parallel_servers(servers);
         join_views(&mut joining, &rows, wanted, &missing)?;
         Ok(joining.finish(wanted))
@@ -251,7 +254,9 @@ fn join_views(joining: &mut Joining, rows: &[Row], wanted: Columns, missing: &[C
             redo: number(row, Column::Redo)?,
         });
         if let Some(account) = account(|column| text(row, column)) {
-            let known = accounts.entry(account.username.clone()).or_insert_with(|| account.clone());
+            let known = accounts
+                .entry(account.username.clone())
+                .or_insert_with(|| account.clone());
             if *known != account {
                 return Err(StoryError(format!("{} is there as two accounts", account.username)));
             }
@@ -287,6 +292,19 @@ fn id(row: &Row, column: Column) -> Option<u32> {
         Some(RawValue::Number(number)) => u32::try_from(*number).ok(),
         Some(RawValue::Text(_) | RawValue::Null(())) | None => None,
     }
+}
+
+/// The coordinator of each parallel server, with the SERIAL# of the session that has this SID.
+fn coordinators(servers: &[ParallelServer], rows: &[Row]) -> Vec<(u32, u32, Option<u32>)> {
+    let of = |server: &ParallelServer| {
+        let seat = (Some(server.coordinator_inst_id), Some(server.coordinator_sid));
+        let row = rows
+            .iter()
+            .find(|row| (id(row, Column::InstId), id(row, Column::Sid)) == seat);
+        let serial = row.and_then(|row| id(row, Column::Serial));
+        (server.coordinator_inst_id, server.coordinator_sid, serial)
+    };
+    servers.iter().map(of).collect()
 }
 
 /// The account of a session's user, if something is said of it.

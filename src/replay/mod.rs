@@ -11,6 +11,7 @@ mod totals;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::columns_needed;
 use crate::decide::cycle::{Cycle, CycleInput, Done, Memory, cycle, remember};
 use crate::decide::in_force::{DatabaseRules, Here, Rhythm, RunMode};
 use crate::decide::outcome::Outcome;
@@ -67,10 +68,13 @@ impl Replay {
         }
     }
 
-    /// Runs a cycle. `None` for a snapshot without a clock, for which the daemon makes no decisions either.
-    pub fn step(&mut self, recorded: &RecordedSnapshot) -> Option<ReplayedCycle> {
-        let snapshot = &recorded.snapshot;
-        let Some(now) = snapshot.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset)) else {
+    /// Runs a cycle, and adds to the snapshot what only the ones before it tell. `None` for a snapshot without a clock, for which the daemon makes no decisions either.
+    pub fn step(&mut self, recorded: &mut RecordedSnapshot) -> Option<ReplayedCycle> {
+        let Some(now) = recorded
+            .snapshot
+            .clock()
+            .and_then(|clock| clock.now.to_utc(clock.utc_offset))
+        else {
             self.totals.clockless += 1;
             return None;
         };
@@ -78,6 +82,10 @@ impl Replay {
         let here = rules.configured(rhythm.due(self.before, now));
         let unbroken = rhythm.is_unbroken(self.before, now);
         let standstill = rules.blackout(now);
+        self.memory
+            .add_rates(&mut recorded.snapshot, columns_needed::columns(rules.set()), unbroken);
+        let recorded = &*recorded;
+        let snapshot = &recorded.snapshot;
         let terms = CycleInput {
             rules,
             here: &here,

@@ -98,7 +98,8 @@ fn replay(policy: &str, moments: &[RecordedSnapshot]) -> Totals {
         assume_held: false,
     });
     for one in moments {
-        assert_eq!(replay.step(one).is_some(), one.snapshot.clock().is_some());
+        let mut one = one.clone();
+        assert_eq!(replay.step(&mut one).is_some(), one.snapshot.clock().is_some());
     }
     replay.into_totals()
 }

@@ -38,6 +38,10 @@ pub enum Source {
     Container,
     /// DBA_USERS, by USERNAME; in the root CDB_USERS, by USERNAME and CON_ID.
     Account,
+    /// GV$PX_SESSION, by the coordinator's instance, SID and SERIAL#.
+    ParallelServers,
+    /// Computed from GV$SESSTAT in several snapshots.
+    Rate,
     /// Computed from the graph of waiting sessions, over all rows of GV$SESSION.
     Waiters,
 }
@@ -206,6 +210,10 @@ columns! {
     Container "container" Text Container;
     Spid "spid" Text Process;
     Pname "pname" Text Process;
+    PxServers "px_servers" Number ParallelServers;
+    CpuRate "cpu_rate" Number Rate;
+    ReadsRate "reads_rate" Number Rate;
+    RedoRate "redo_rate" Size Rate;
     AccountStatus "account_status" Text Account;
     Profile "profile" Text Account;
     OracleMaintained "oracle_maintained" Text Account;
@@ -241,7 +249,7 @@ impl Column {
     /// neither is IS NULL.
     #[must_use]
     pub const fn is_never_null(self) -> bool {
-        matches!(self.source(), Source::Account)
+        matches!(self.source(), Source::Account | Source::ParallelServers | Source::Rate)
     }
 
     /// Whether it is RAW in GV$SESSION. Such a column is read and compared as hexadecimal text.

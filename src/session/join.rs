@@ -4,11 +4,11 @@
 //! separately, and its rows are matched here by address or by instance and SID. A value whose row is missing is unknown,
 //! never zero.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::session::column::{Column, Columns, Source};
 use crate::session::snapshot::{Data, Snapshot};
-use crate::session::store::{Numbers, TextsBuilder};
+use crate::session::store::TextsBuilder;
 use crate::session::time::DbTime;
 use crate::session::waiters::{Blocked, Wait, blocked};
 
@@ -86,15 +86,15 @@ pub struct StatisticsRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountRow {
     /// CON_ID in CDB_USERS; `None` in DBA_USERS, which shows the accounts of the container that one is connected to.
-    pub(crate) con_id: Option<u32>,
+    pub con_id: Option<u32>,
     /// USERNAME.
-    pub(crate) username: String,
+    pub username: String,
     /// ACCOUNT_STATUS.
-    pub(crate) status: Option<String>,
+    pub status: Option<String>,
     /// PROFILE.
-    pub(crate) profile: Option<String>,
+    pub profile: Option<String>,
     /// ORACLE_MAINTAINED, from 12.1 on.
-    pub(crate) oracle_maintained: Option<String>,
+    pub oracle_maintained: Option<String>,
 }
 
 /// A row of GV$PX_SESSION that is a parallel server (its coordinator is another session).
@@ -120,7 +120,8 @@ pub(super) fn input_columns(column: Column) -> &'static [Column] {
         Source::Transaction => &[Column::Taddr, Column::Saddr],
         Source::Process => &[Column::Paddr],
         Source::Temp => &[Column::Saddr],
-        Source::Statistics => &[Column::Sid],
+        Source::Statistics | Source::Rate => &[Column::Sid],
+        Source::ParallelServers => &[Column::Sid, Column::Serial],
         Source::Container => &[Column::ConId],
         Source::Account => &[Column::Username, Column::ConId],
         Source::Waiters => &[
@@ -245,12 +246,7 @@ impl Joining {
     }
 
     fn compute(&self, value: impl Fn(&Snapshot, usize) -> Option<i64>) -> Data {
-        let mut numbers = Numbers::default();
-        for row in 0..self.snapshot.rows {
-            numbers.push(value(&self.snapshot, row));
-        }
-        numbers.shrink();
-        Data::Numbers(numbers)
+        self.snapshot.computed(value)
     }
 
     fn set(&mut self, column: Column, data: Data) {
@@ -350,9 +346,11 @@ impl Joining {
     }
 
     /// Joins the accounts of the sessions' users. A user whom the dictionary does not show has unknown values.
-    pub(crate) fn join_accounts(&mut self, rows: &[AccountRow]) {
-        let by_name: HashMap<(Option<u32>, &str), &AccountRow> =
-            rows.iter().map(|row| ((row.con_id, row.username.as_str()), row)).collect();
+    pub fn join_accounts(&mut self, rows: &[AccountRow]) {
+        let by_name: HashMap<(Option<u32>, &str), &AccountRow> = rows
+            .iter()
+            .map(|row| ((row.con_id, row.username.as_str()), row))
+            .collect();
         let by_container = rows.iter().any(|row| row.con_id.is_some());
         let find = |snapshot: &Snapshot, row: usize| {
             let con_id = match by_container {
@@ -374,6 +372,31 @@ impl Joining {
             }
             self.set(column, Data::Texts(texts.finish()));
         }
+    }
+
+    /// Counts the parallel servers that each session holds, by the coordinator that GV$PX_SESSION names for each server: INST_ID, SID
+    /// and SERIAL#. For whom a server is that does not name its coordinator's SERIAL# is not known, and neither is then how many
+    /// the session of that SID has. While an instance was not read, its servers may be anybody's.
+    pub(crate) fn count_parallel_servers(&mut self, coordinators: &[(u32, u32, Option<u32>)]) {
+        if !self.snapshot.instances.iter().all(|instance| instance.complete) {
+            return;
+        }
+        let mut held: HashMap<(u32, u32, u32), i64> = HashMap::new();
+        let mut nameless = HashSet::new();
+        for (inst_id, sid, serial) in coordinators {
+            match serial {
+                Some(serial) => *held.entry((*inst_id, *sid, *serial)).or_insert(0) += 1,
+                None => {
+                    nameless.insert((*inst_id, *sid));
+                }
+            }
+        }
+        let servers = self.compute(|snapshot, row| {
+            let (inst_id, sid) = (snapshot.id(row, Column::InstId)?, snapshot.id(row, Column::Sid)?);
+            let key = (inst_id, sid, snapshot.id(row, Column::Serial)?);
+            (!nameless.contains(&(inst_id, sid))).then(|| held.get(&key).copied().unwrap_or(0))
+        });
+        self.set(Column::PxServers, servers);
     }
 
     /// Adds the parallel servers of GV$PX_SESSION.

@@ -291,6 +291,25 @@ impl Snapshot {
         }
     }
 
+    /// The values of a column of numbers.
+    pub(super) fn computed(&self, value: impl Fn(&Snapshot, usize) -> Option<i64>) -> Data {
+        let mut numbers = Numbers::default();
+        for row in 0..self.rows {
+            numbers.push(value(self, row));
+        }
+        numbers.shrink();
+        Data::Numbers(numbers)
+    }
+
+    /// Sets a column of numbers that is computed from several snapshots.
+    ///
+    /// # Panics
+    /// If the column is another one.
+    pub(crate) fn compute(&mut self, column: Column, value: impl Fn(&Snapshot, usize) -> Option<i64>) {
+        assert!(column.source() == Source::Rate, "{} is read or joined", column.name());
+        self.columns[column as usize] = self.computed(value);
+    }
+
     /// The memory that it uses, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {

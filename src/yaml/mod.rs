@@ -4,9 +4,9 @@
 //! by one and reports unknown ones, [`offsets`] maps a position in a value to one in the file, [`diagnostics`] shows problems.
 //! Only [`files`] reads from a disk.
 
+pub(crate) mod calendar;
 pub mod diagnostics;
 pub(crate) mod fields;
 pub(crate) mod files;
 pub(crate) mod node;
 pub(crate) mod offsets;
-mod timezone;

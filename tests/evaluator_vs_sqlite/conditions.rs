@@ -2,7 +2,7 @@
 
 use orareaper::session::column::Column;
 
-use super::{MISSING, NOW};
+use super::{JOINED, MISSING, NOW};
 
 /// A column's values as SQL makes them out of what was read; `NULL` for what was not.
 pub(crate) fn sql_column(column: Column) -> String {
@@ -213,6 +213,11 @@ impl Tree {
                     Pattern::Around(one, two) => format!("{column} GLOB '*{one}?{two}*'"),
                 };
                 format!("({}({found}))", not(*negated))
+            }
+            // Neither true nor false where there is no value.
+            Tree::IsNull(column, negated) if JOINED.contains(column) => {
+                let value = sql_column(*column);
+                format!("(CASE WHEN {value} IS NOT NULL THEN {} END)", u8::from(*negated))
             }
             Tree::IsNull(column, _) if MISSING.contains(column) => "NULL".into(),
             Tree::IsNull(column, negated) => format!("({} IS {}NULL)", sql_column(*column), not(*negated)),

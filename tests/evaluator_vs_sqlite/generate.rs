@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::conditions::{Literal, Pattern, Tree, sql_column};
-use super::{MISSING, READ};
+use super::{JOINED, MISSING, READ};
 
 pub(crate) const OPERATORS: [&str; 7] = ["=", "!=", "<>", "<", "<=", ">", ">="];
 
@@ -75,7 +75,7 @@ pub(crate) fn literal(kind: Kind) -> BoxedStrategy<Literal> {
 pub(crate) fn columns() -> Vec<Column> {
     let derived = [Column::Idle, Column::Running, Column::Connected, Column::Waited];
     let read = READ.into_iter().filter(|column| column.kind() != Kind::Time);
-    read.chain(derived).chain(MISSING).collect()
+    read.chain(derived).chain(JOINED).chain(MISSING).collect()
 }
 
 pub(crate) fn text_columns() -> Vec<Column> {

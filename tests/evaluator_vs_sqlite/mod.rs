@@ -12,6 +12,7 @@
 mod conditions;
 mod generate;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use orareaper::decide::evaluate::evaluate;
@@ -19,7 +20,7 @@ use orareaper::decide::evaluate::truth::Truth;
 use orareaper::explain::{ExplainedTerm, Join, tree as explained};
 use orareaper::policy::{check_condition, to_sql};
 use orareaper::session::column::{Column, Columns};
-use orareaper::session::snapshot::{Cell, Instance, Snapshot, SnapshotClock, SnapshotSource};
+use orareaper::session::snapshot::{AccountRow, Cell, Instance, Snapshot, SnapshotClock, SnapshotSource};
 use orareaper::session::time::DbTime;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -50,6 +51,41 @@ const READ: [Column; 15] = [
     Column::LogonTime,
 ];
 const TEXTS: usize = 8;
+
+/// What is joined by USERNAME: texts that are not known for everybody.
+const JOINED: [Column; 2] = [Column::AccountStatus, Column::Profile];
+
+/// What the dictionary says of a user: nothing, or of each column a value or none.
+fn account(username: &str) -> Option<[Option<&'static str>; 2]> {
+    match username.bytes().map(usize::from).sum::<usize>() % 4 {
+        0 => None,
+        1 => Some([Some("A"), None]),
+        2 => Some([None, Some("B")]),
+        _ => Some([Some("Aa"), Some("A")]),
+    }
+}
+
+/// The user of a row, if it has one.
+fn username(row: &Row) -> Option<&str> {
+    let at = READ
+        .iter()
+        .position(|column| *column == Column::Username)
+        .expect("it is read");
+    row.texts[at].as_deref()
+}
+
+fn accounts(rows: &[Row]) -> Vec<AccountRow> {
+    let names: BTreeSet<&str> = rows.iter().filter_map(username).collect();
+    let known = names.into_iter().filter_map(|name| Some((name, account(name)?)));
+    let row = |(name, [status, profile]): (&str, [Option<&str>; 2])| AccountRow {
+        con_id: None,
+        username: name.to_owned(),
+        status: status.map(str::to_owned),
+        profile: profile.map(str::to_owned),
+        oracle_maintained: None,
+    };
+    known.map(row).collect()
+}
 
 /// Columns that were not read.
 const MISSING: [Column; 3] = [Column::Machine, Column::Audsid, Column::CurrentQueueDuration];
@@ -93,7 +129,9 @@ fn snapshot(rows: &[Row]) -> Snapshot {
         utc_offset: 0,
     };
     let wanted: Columns = columns().into_iter().collect();
-    builder.finish(Some(clock), vec![instance]).finish(wanted)
+    let mut joining = builder.finish(Some(clock), vec![instance]);
+    joining.join_accounts(&accounts(rows));
+    joining.finish(wanted)
 }
 
 fn database(rows: &[Row]) -> Connection {
@@ -118,16 +156,32 @@ fn database(rows: &[Row]) -> Connection {
         let kind = if at < TEXTS { "TEXT" } else { "INTEGER" };
         write!(create, ", {} {kind}", column.name()).expect("a String takes any text");
     }
+    for column in JOINED {
+        write!(create, ", {} TEXT", column.name()).expect("a String takes any text");
+    }
     connection.execute_batch(&format!("{create})")).expect("a table");
-    let marks = vec!["?"; READ.len()].join(", ");
+    connection
+        .execute_batch("CREATE TABLE dba_users (username TEXT, account_status TEXT, profile TEXT)")
+        .expect("a table");
+    for row in accounts(rows) {
+        connection
+            .execute(
+                "INSERT INTO dba_users VALUES (?, ?, ?)",
+                (row.username, row.status, row.profile),
+            )
+            .expect("an account");
+    }
+    let marks = vec!["?"; READ.len() + JOINED.len()].join(", ");
     let mut insert = connection
         .prepare(&format!("INSERT INTO sessions VALUES (NULL, {marks})"))
         .expect("an insert");
     for row in rows {
         let texts = row.texts.iter().map(|text| text as &dyn rusqlite::ToSql);
         let numbers = row.numbers.iter().map(|number| number as &dyn rusqlite::ToSql);
+        let of_user = username(row).and_then(account).unwrap_or_default();
+        let joined = of_user.iter().map(|text| text as &dyn rusqlite::ToSql);
         insert
-            .execute(&*texts.chain(numbers).collect::<Vec<_>>())
+            .execute(&*texts.chain(numbers).chain(joined).collect::<Vec<_>>())
             .expect("a row");
     }
     drop(insert);
@@ -158,6 +212,35 @@ fn a_wrong_treatment_of_null_would_be_noticed() {
     let condition = check_condition("not module = 'A'").expect("a condition");
     assert_eq!(evaluate(&condition, &snapshot(&rows)).get(0), Truth::Unknown);
     assert_eq!(asked(&database(&rows), "(module IS NOT 'A')"), [Truth::True]);
+}
+
+/// A value that is not known is no NULL.
+#[test]
+fn what_the_dictionary_does_not_say_is_unknown_in_every_form() {
+    let one = |username: &str| {
+        let mut texts = vec![None; TEXTS];
+        texts[1] = Some(username.to_owned());
+        let numbers = vec![None; READ.len() - TEXTS];
+        Row { texts, numbers }
+    };
+    // 'D' is 68, of which the dictionary knows nothing; 'A' is 65 and has a status.
+    let rows = [one("D"), one("A")];
+    let forms = [
+        ("account_status is null", Truth::False),
+        ("account_status is not null", Truth::True),
+        ("not account_status is null", Truth::True),
+        ("not (account_status is not null)", Truth::False),
+        ("account_status = 'A'", Truth::True),
+        ("not account_status like 'A%'", Truth::False),
+        ("account_status not in ('A', 'B')", Truth::False),
+    ];
+    for (text, known) in forms {
+        let condition = check_condition(text).expect(text);
+        let truths = evaluate(&condition, &snapshot(&rows));
+        assert_eq!([truths.get(0), truths.get(1)], [Truth::Unknown, known], "{text}");
+        let own = format!("({})", to_sql(&condition));
+        assert_eq!(asked(&database(&rows), &own), [Truth::Unknown, known], "{own}");
+    }
 }
 
 proptest! {

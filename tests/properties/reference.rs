@@ -339,7 +339,7 @@ impl Reference<'_> {
 
     fn group(&self, rule: &Rule, number: usize) -> Vec<Option<&'static str>> {
         let person = &self.world.people[number];
-        let per = rule.keep.iter().flat_map(|(_, per)| per);
+        let per = rule.keep.iter().flat_map(|(_, per, _)| per);
         per.map(|column| {
             if *column == "username" {
                 person.username
@@ -363,6 +363,33 @@ impl Reference<'_> {
                 && !(person.logon.is_some() && self.is_followed(at, **other, acts))
         };
         u32::try_from(self.world.shown(at).iter().filter(stays).count()).expect("few")
+    }
+
+    /// How many of the session's group that match stay and come after it in the order, if those in `taken` and all that are followed go.
+    /// Who is neither idle nor running for a known time, or has no key, has no place in that order.
+    fn stay_behind(&self, at: usize, rule: &Rule, number: usize, taken: &[usize], acts: &[Act]) -> u32 {
+        let has_a_place = |number: &usize| {
+            let person = &self.world.people[*number];
+            let status = self.status(at, person);
+            let ranks = status.is_some_and(|status| ["INACTIVE", "SNIPED", "ACTIVE"].contains(&status));
+            ranks && person.states[at].last_call.is_some() && person.logon.is_some()
+        };
+        let mut all = self.world.shown(at);
+        all.retain(|other| has_a_place(other) && self.matches(at, rule, &self.world.people[*other]));
+        self.worst_first(at, &mut all);
+        let Some(place) = all.iter().position(|other| *other == number) else {
+            return 0;
+        };
+        let group = self.group(rule, number);
+        let stays = |other: &&usize| {
+            let person = &self.world.people[**other];
+            person.kind.filter(|_| self.world.has(at, Column::Type)) == Some("USER")
+                && self.world.is_complete(at, person.inst_id)
+                && self.group(rule, **other) == group
+                && !taken.iter().any(|taken| self.same(*taken, **other))
+                && !self.is_followed(at, **other, acts)
+        };
+        u32::try_from(all[place + 1..].iter().filter(stays).count()).expect("few")
     }
 
     /// Every decision of a cycle in which all policies act: policy, person, verdict; in the order of the ruling.
@@ -454,9 +481,13 @@ impl Reference<'_> {
             && under(rule.per_cycle, own)
             && under(rule.per_hour, own + self.done(at, 3600, Some(policy), acts))
             && under(rule.per_day, own + self.done(at, day, Some(policy), acts))
-            && rule.keep.as_ref().is_none_or(|(at_least, per)| {
-                (self.world.has(at, Column::Machine) || !per.contains(&"machine"))
-                    && self.stay(at, rule, number, taken, acts) > *at_least
+            && rule.keep.as_ref().is_none_or(|(at_least, per, matching)| {
+                let enough = if *matching {
+                    self.stay_behind(at, rule, number, taken, acts) >= *at_least
+                } else {
+                    self.stay(at, rule, number, taken, acts) > *at_least
+                };
+                (self.world.has(at, Column::Machine) || !per.contains(&"machine")) && enough
             })
     }
 }

@@ -87,7 +87,8 @@ pub(crate) struct Rule {
     pub(crate) share: Option<u32>,
     pub(crate) undo_records: Option<i64>,
     pub(crate) respawns: Option<u32>,
-    pub(crate) keep: Option<(u32, Vec<&'static str>)>,
+    /// At least how many, per what, and whether only those that match count.
+    pub(crate) keep: Option<(u32, Vec<&'static str>, bool)>,
     pub(crate) allow: Vec<&'static str>,
 }
 
@@ -183,8 +184,14 @@ impl Rule {
         if !limits.is_empty() {
             write!(text, "\n    limits: {{{}}}", limits.join(", ")).expect("text");
         }
-        if let Some((at_least, per)) = &self.keep {
-            write!(text, "\n    keep: {{at_least: {at_least}, per: [{}]}}", per.join(", ")).expect("text");
+        if let Some((at_least, per, matching)) = &self.keep {
+            let of = if *matching { ", of: matching" } else { "" };
+            write!(
+                text,
+                "\n    keep: {{at_least: {at_least}, per: [{}]{of}}}",
+                per.join(", ")
+            )
+            .expect("text");
         }
         if !self.allow.is_empty() {
             write!(text, "\n    allow: [{}]\n    reason: for a test", self.allow.join(", ")).expect("text");
@@ -475,7 +482,10 @@ fn rule(modes: Vec<&'static str>) -> impl Strategy<Value = Rule> {
         option::weighted(0.3, select(vec![0_i64, 10, 1000])),
     );
     let respawns = option::weighted(0.3, 1_u32..3);
-    let keep = option::weighted(0.3, (1_u32..4, subsequence(vec!["username", "machine"], 1..3)));
+    let keep = option::weighted(
+        0.3,
+        (1_u32..4, subsequence(vec!["username", "machine"], 1..3), any::<bool>()),
+    );
     let allow = prop_oneof![3 => Just(vec![]), 1 => subsequence(vec!["backup", "sys", "undo", "jobs", "xa"], 1..5)];
     let limits = (budget(), budget(), budget(), bounds, respawns);
     (select(modes), condition, hold, limits, keep, allow).prop_map(

@@ -146,6 +146,7 @@ fn outcome(
         limits: &limits,
         today: now.date_naive(),
         timetable: None,
+        rates: &crate::decide::rates::Rates::default(),
         read_in: TimeDelta::zero(),
         ending: &Ending::default(),
         counters: &mut Counters::default(),

@@ -108,6 +108,7 @@ impl DatabaseLoop {
             rules,
             stepped: self.memory.clocks.stepped(),
             ending: Arc::clone(&self.ending),
+            rates: Arc::clone(&self.memory.rates),
             own: self.own.clone(),
             instances: names(&polled.snapshot),
             texts: polled.capabilities.texts,

@@ -7,9 +7,9 @@
 
 use std::collections::HashMap;
 
+use crate::decide::floor::Floor;
 use crate::decide::plan::{readable, sort_worst_first};
-use crate::decide::reason::Floor;
-use crate::policy::model::{Counted, Keep, Policy};
+use crate::policy::model::{Keep, KeepOf, Policy};
 use crate::session::column::Column;
 use crate::session::groups::Groups;
 use crate::session::snapshot::Snapshot;
@@ -37,8 +37,8 @@ impl<'a> Floors<'a> {
         let groups = Groups::by(snapshot, &keep.per);
         let live = live(snapshot, gone);
         let counts = match keep.of {
-            Counted::All => Counts::Left(group_sizes(&live, &groups)),
-            Counted::Matching => Counts::After(followers(policy, snapshot, matched, &live, &groups)),
+            KeepOf::All => Counts::Left(group_sizes(&live, &groups)),
+            KeepOf::Matching => Counts::After(followers(policy, snapshot, matched, &live, &groups)),
         };
         Some(Floors {
             keep,
@@ -51,7 +51,7 @@ impl<'a> Floors<'a> {
     /// Why the session may not be taken, if so. `itself` is 1 where it is there although it counts as gone.
     pub(super) fn reached(&self, snapshot: &Snapshot, row: usize, itself: u32) -> Option<Floor> {
         let order = self.policy.order.iter().map(|key| &key.column);
-        let ranks = order.filter(|_| self.keep.of == Counted::Matching);
+        let ranks = order.filter(|_| self.keep.of == KeepOf::Matching);
         if let Some(missing) = self.keep.per.iter().chain(ranks).find(|column| !snapshot.has(**column)) {
             return Some(Floor::Unknown(*missing));
         }

@@ -362,7 +362,10 @@ mod tests {
         assert_eq!((off(&two, 3599), off(&two, 3660), off(&two, 7199)), (None, None, None));
         let over = Lapse::Schedule("* 7-9 * * *` or `* 10 * * *".into());
         assert_eq!(off(&two, 7260), Some(over.clone()));
-        assert_eq!(over.to_string(), "its schedule `* 7-9 * * *` or `* 10 * * *` ended before its turn came");
+        assert_eq!(
+            over.to_string(),
+            "its schedule `* 7-9 * * *` or `* 10 * * *` ended before its turn came"
+        );
         // Nine o'clock here is eleven at night in a zone fourteen hours on.
         let last = issued("dates: {until: 2026-11-23}, timezone: Pacific/Kiritimati");
         assert_eq!(off(&last, 3599), None);
@@ -370,7 +373,10 @@ mod tests {
         assert_eq!(ended.as_deref(), Some("dates: its last day was 2026-11-23"));
         let first = issued("dates: {from: 2026-11-23}");
         assert_eq!(off(&first, 0), None);
-        assert!(off(&first, -9 * 3600 - 1).is_some_and(|lapse| matches!(lapse, Lapse::Dates(_))), "a clock that was set back");
+        assert!(
+            off(&first, -9 * 3600 - 1).is_some_and(|lapse| matches!(lapse, Lapse::Dates(_))),
+            "a clock that was set back"
+        );
     }
 
     #[test]

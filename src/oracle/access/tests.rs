@@ -75,7 +75,8 @@ fn a_view_that_is_not_granted_is_said_with_its_consequence_and_its_grant() {
     let said = |view, code, grantee| Unreadable::new(view, refused(view, code), grantee).to_string();
     assert_eq!(
         said("V$STATNAME", 942, reaper),
-        "read V$STATNAME from prod: ORA-00942: no; without it cpu, logical_reads, physical_reads and redo are unknown; \
+        "read V$STATNAME from prod: ORA-00942: no; without it cpu, logical_reads, physical_reads and redo are unknown, and so are \
+         cpu_rate, reads_rate and redo_rate; \
          remedy: GRANT SELECT ON sys.v_$statname TO REAPER"
     );
     // 23ai has a number of its own for it.

@@ -7,9 +7,9 @@ use crate::oracle::Cell;
 use crate::oracle::capabilities::Container;
 use crate::oracle::error::Error;
 use crate::oracle::probe::{WITH_CONTAINERS, id, number, text, time};
-use crate::oracle::read::SnapshotReader;
+use crate::oracle::read::{SnapshotReader, any_program};
 use crate::oracle::sql::{self, Address, Scope};
-use crate::session::column::Column;
+use crate::session::column::{Column, Columns, Source};
 use crate::session::snapshot::{
     AccountRow, Joining, ParallelServer, ProcessRow, Snapshot, StatisticsRow, TempRow, TransactionRow,
 };
@@ -169,14 +169,16 @@ impl SnapshotReader<'_> {
         Ok(())
     }
 
-    /// GV$PX_SESSION is read only if some PROGRAM is that of a parallel server as Oracle writes it, or may be a cut form of it.
-    pub(super) fn join_parallel_servers(&mut self, joining: &mut Joining) -> Result<(), Error> {
-        if !any_program(joining.sessions(), |program| {
-            program.contains("(P") || is_unnamed_server_process(program)
-        }) {
+    /// GV$PX_SESSION is read if the number of a session's servers is wanted, or if some PROGRAM is that of a parallel server as Oracle
+    /// writes it, or may be a cut form of it. A session shows nothing of its servers, so all rows are read for that number.
+    pub(super) fn join_parallel_servers(&mut self, joining: &mut Joining, wanted: Columns) -> Result<(), Error> {
+        let counted = wanted.needs(Source::ParallelServers);
+        let may_be_one = |program: &str| program.contains("(P") || is_unnamed_server_process(program);
+        if !counted && !any_program(joining.sessions(), may_be_one) {
             return Ok(());
         }
-        let rows = self.rows_if_readable(&sql::parallel_servers(self.scope), |row| {
+        let scope = if counted { Scope::All } else { self.scope };
+        let rows = self.rows_if_readable(&sql::parallel_servers(scope), |row| {
             let (inst_id, sid) = (id(row, 0)?, id(row, 1)?);
             let server = ParallelServer {
                 inst_id,
@@ -187,14 +189,16 @@ impl SnapshotReader<'_> {
             };
             // The coordinator has a row of its own here.
             let is_coordinator = (server.coordinator_inst_id, server.coordinator_sid) == (inst_id, sid);
-            (!is_coordinator).then_some(server)
+            (!is_coordinator).then_some((server, id(row, 5)))
         })?;
-        joining.join_parallel_servers(rows.unwrap_or_default());
+        let Some(rows) = rows else { return Ok(()) };
+        if counted {
+            let of_whom = rows
+                .iter()
+                .map(|(server, serial)| (server.coordinator_inst_id, server.coordinator_sid, *serial));
+            joining.count_parallel_servers(&of_whom.collect::<Vec<_>>());
+        }
+        joining.join_parallel_servers(rows.into_iter().map(|(server, _)| server).collect());
         Ok(())
     }
-}
-
-pub(super) fn any_program(sessions: &Snapshot, is: impl Fn(&str) -> bool) -> bool {
-    let programs = sessions.texts(Column::Program);
-    programs.is_some_and(|programs| programs.judged(|program| program.is_some_and(&is)).contains(&true))
 }

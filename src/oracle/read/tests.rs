@@ -386,9 +386,9 @@ fn parallel_servers_are_told_from_their_coordinator() {
         (
             "GV$PX_SESSION",
             Answer::Rows(vec![
-                vec!["1", "50", "7", "1", "60"],
-                vec!["2", "51", "8", "1", "60"],
-                vec!["1", "60", "7", "", "60"],
+                vec!["1", "50", "7", "1", "60", "7"],
+                vec!["2", "51", "8", "1", "60", "7"],
+                vec!["1", "60", "7", "", "60", ""],
             ]),
         ),
     ]);
@@ -419,7 +419,10 @@ fn a_server_process_whose_name_was_cut_off_is_looked_up() {
                 vec!["1", "0B", "4712", "100", ""],
             ]),
         ),
-        ("GV$PX_SESSION", Answer::Rows(vec![vec!["1", "50", "7", "1", "60"]])),
+        (
+            "GV$PX_SESSION",
+            Answer::Rows(vec![vec!["1", "50", "7", "1", "60", "7"]]),
+        ),
     ]);
     let taken = read(&mut database, &few_columns(false), &[Column::Pname]).expect("a snapshot");
     assert_eq!(taken.snapshot.text(0, Column::Pname), Some("P00K"));

@@ -327,7 +327,7 @@ impl PolicyChecker {
             }
         };
         let until = fields.get("until").and_then(|node| {
-            let date = timetable::date(inspection, node, "until")?;
+            let date = inspection.date(node, "until")?;
             if date < self.today {
                 inspection
                     .warning(

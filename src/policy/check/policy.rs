@@ -7,13 +7,12 @@ use chrono::NaiveDate;
 use super::PolicyChecker;
 use super::actions::{LONGEST_HOLD, action, allowances, escalations};
 use super::gate::{in_other_units, is_inverted, resolve_gate};
-use super::timetable::as_date;
-use crate::policy::lex::Mistake;
 use crate::policy::lint::{self, Clause};
-use crate::policy::model::{Action, Counted, Keep, Limits, Mode, OrderKey, Policy, Pressure, Selector};
+use crate::policy::model::{Action, Keep, KeepOf, Limits, Mode, OrderKey, Policy, Pressure, Selector};
 use crate::policy::parse::Parsed;
 use crate::policy::pressure::PressureCondition;
 use crate::session::column::{Column, Kind};
+use crate::yaml::calendar::as_date;
 use crate::yaml::diagnostics::{Severity, did_you_mean, quoted};
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{Node, Value};
@@ -372,14 +371,14 @@ fn keep(inspection: &mut Inspection, node: &Node) -> Option<Keep> {
         .required(&fields, "`keep`", "at_least")
         .and_then(|node| inspection.number(node, "at_least", 1, 1_000_000));
     let of = match fields.get("of") {
-        Some(node) => inspection.choice(node, "of", &Counted::ALL, Counted::name),
-        None => Some(Counted::All),
+        Some(node) => inspection.choice(node, "of", &KeepOf::ALL, KeepOf::name),
+        None => Some(KeepOf::All),
     };
     // The last few of all sessions would be anybody's; those of the sessions that match are what somebody means.
     let per = match (fields.get("per"), of) {
-        (None, Some(Counted::Matching)) => Some(Vec::new()),
+        (None, Some(KeepOf::Matching)) => Some(Vec::new()),
         (None, None) => None,
-        (Some(_), _) | (None, Some(Counted::All)) => {
+        (Some(_), _) | (None, Some(KeepOf::All)) => {
             let node = inspection.required(&fields, "`keep`", "per")?;
             per(inspection, node)
         }

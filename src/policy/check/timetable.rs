@@ -6,8 +6,8 @@ use super::PolicyChecker;
 use crate::policy::lex::Mistake;
 use crate::policy::schedule::Schedule;
 use crate::policy::timetable::Timetable;
-use crate::yaml::diagnostics::{Severity, quoted};
-use crate::yaml::fields::{Fields, Inspection};
+use crate::yaml::diagnostics::Severity;
+use crate::yaml::fields::Fields;
 use crate::yaml::node::{Node, Value};
 
 /// The keys of `dates`.
@@ -35,7 +35,10 @@ impl PolicyChecker {
             None => Some(Vec::new()),
         };
         let (zone, (from, until), schedules) = (zone?, dates?, schedules?);
-        if let Some(node) = fields.get("timezone").filter(|_| schedules.is_empty() && from.or(until).is_none()) {
+        if let Some(node) = fields
+            .get("timezone")
+            .filter(|_| schedules.is_empty() && from.or(until).is_none())
+        {
             let message = "`timezone` decides when `schedule` and `dates` are, and this policy has neither";
             self.inspections[file].warning(&node.at, "unused-timezone", message);
         }
@@ -85,7 +88,7 @@ impl PolicyChecker {
         let inspection = &mut self.inspections[file];
         let fields = inspection.fields(node, "`dates`", &DATES_KEYS)?;
         let mut day = |key: &'static str| match fields.get(key) {
-            Some(node) => date(inspection, node, key).map(Some),
+            Some(node) => inspection.date(node, key).map(Some),
             None => Some(None),
         };
         let (from, until) = (day("from"), day("until"));
@@ -105,26 +108,13 @@ impl PolicyChecker {
         }
         if until.is_some_and(|last| last < today) {
             inspection
-                .warning(&fields.key_at("until"), "expired-policy", "this policy's last day is over, and it runs no more")
+                .warning(
+                    &fields.key_at("until"),
+                    "expired-policy",
+                    "this policy's last day is over, and it runs no more",
+                )
                 .hint = Some("extend its dates or remove it".to_owned());
         }
         Some((from, until))
     }
-}
-
-/// Reads a calendar's day.
-pub(super) fn date(inspection: &mut Inspection, node: &Node, key: &str) -> Option<NaiveDate> {
-    let text = inspection.text(node, key)?;
-    let date = as_date(text);
-    if date.is_none() {
-        inspection
-            .error(&node.at, "bad-date", format!("{} is not a date", quoted(text)))
-            .expected = Some("expected a date such as 2026-12-31".to_owned());
-    }
-    date
-}
-
-/// A text as a calendar's day, if it is one.
-pub(super) fn as_date(text: &str) -> Option<NaiveDate> {
-    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()
 }

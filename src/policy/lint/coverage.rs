@@ -3,13 +3,13 @@
 use crate::policy::condition::{Comparison, Condition, Constant, LikePart, Operand, Phrase};
 use crate::policy::lex::Mistake;
 use crate::policy::lint::facts::ColumnFacts;
-use crate::policy::lint::{Clause, Findings};
 use crate::policy::resolve::Spans;
 use crate::session::column::{Column, Kind};
 use crate::yaml::diagnostics::Severity;
 
-/// Warns of a policy that matches all user sessions, or only sessions that are always protected.
-pub(super) fn coverage(condition: &Condition, spans: &Spans, place: Clause, found: &mut Findings) {
+/// Warns of a policy that matches all user sessions, or only sessions that are always protected. One that only `reports` may tell
+/// of sessions that are KILLED.
+pub(super) fn coverage(condition: &Condition, spans: &Spans, reports: bool, found: &mut Vec<(Severity, Mistake)>) {
     let facts = ColumnFacts::of(condition, true);
     let background = !facts.may_be(Column::Type, "USER") || facts.must_be_null(Column::Username);
     let dying = Column::Status
@@ -17,8 +17,7 @@ pub(super) fn coverage(condition: &Condition, spans: &Spans, place: Clause, foun
         .unwrap_or_default()
         .iter()
         .all(|status| *status == "KILLED" || !facts.may_be(Column::Status, status));
-    // A report may tell of sessions that are KILLED.
-    let spared = dying && place != Clause::WhenReporting;
+    let spared = dying && !reports;
     for (only, protection) in [(background, "background"), (spared, "dying")] {
         if only {
             let message = format!("this matches only sessions that the protection `{protection}` spares");

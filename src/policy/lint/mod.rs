@@ -18,10 +18,10 @@ use coverage::coverage;
 use facts::ColumnFacts;
 pub(crate) use written::judge_text;
 
-use super::condition::{Comparison, Condition, Constant, LikePart, Operand, Phrase};
+use super::condition::{Comparison, Condition, Constant, Operand};
 use super::lex::Mistake;
 use super::resolve::Spans;
-use crate::session::column::{Column, Kind};
+use crate::session::column::Column;
 use crate::terminal::visible::visible;
 use crate::yaml::diagnostics::{Severity, did_you_mean, one_of};
 
@@ -52,7 +52,8 @@ pub(crate) fn judge(condition: &Condition, spans: &Spans, place: Clause) -> Find
     let mut found = judge_part(condition, spans, place, &tested);
     let errors = found.iter().any(|(severity, _)| *severity == Severity::Error);
     match place {
-        Clause::When | Clause::WhenReporting if !errors => coverage(condition, spans, place, &mut found),
+        Clause::When if !errors => coverage(condition, spans, false, &mut found),
+        Clause::WhenReporting if !errors => coverage(condition, spans, true, &mut found),
         Clause::When | Clause::WhenReporting | Clause::Unless | Clause::Exemption | Clause::Definition => {}
     }
     found
@@ -106,15 +107,23 @@ fn values(condition: &Condition, spans: &Spans, found: &mut Findings) {
             }
         }
         Condition::Not(inner) => {
-            if let Some(spans) = spans.children.first().filter(|_| !matches!(**inner, Condition::IsNull(_))) {
+            if let Some(spans) = spans
+                .children
+                .first()
+                .filter(|_| !matches!(**inner, Condition::IsNull(_)))
+            {
                 values(inner, spans, found);
             }
         }
         Condition::IsNull(Operand::Column(column)) if column.is_never_null() => {
             let name = column.name();
-            let message = format!("`{name}` is never NULL: where it is not known, this is UNKNOWN, so it is never true");
+            let message =
+                format!("`{name}` is never NULL: where it is not known, this is UNKNOWN, so it is never true");
             let hint = format!("a session whose `{name}` is not known is never acted on");
-            found.push((Severity::Warning, Mistake::new(spans.at.clone(), "never-null", message).hint(hint)));
+            found.push((
+                Severity::Warning,
+                Mistake::new(spans.at.clone(), "never-null", message).hint(hint),
+            ));
         }
         Condition::Compare { left, right, .. } => match (left, right) {
             (Operand::Column(column), Operand::Literal(value)) | (Operand::Literal(value), Operand::Column(column)) => {

@@ -68,6 +68,7 @@ pub(super) fn literal(column: Column, kind: &TermKind, at: &Range<usize>) -> Res
             Ok(Constant::Text(spelt))
         }
         (Kind::Number, TermKind::Number(number)) => Ok(Constant::Number(*number)),
+        (Kind::Number, TermKind::Percent(percent)) if column == Column::CpuRate => Ok(Constant::Number(*percent)),
         (Kind::Duration, TermKind::Number(number) | TermKind::Duration(number)) => {
             if *number > LONGEST_DURATION {
                 return Err(too_long(at));
@@ -103,7 +104,9 @@ fn mixed(column: Column, wanted: Kind, found: &TermKind, at: &Range<usize>) -> M
         TermKind::Percent(_) => "a percentage",
     };
     let hint = match (wanted, found) {
-        (_, TermKind::Percent(_)) => Some("percentages are allowed only in `while` and `until`".to_owned()),
+        (_, TermKind::Percent(_)) => {
+            Some("percentages are allowed only in `while` and `until`, and for `cpu_rate`".to_owned())
+        }
         (Kind::Text, TermKind::Number(number)) => Some(format!("write '{number}'")),
         (Kind::Text, _) => Some("put the text in single quotes".to_owned()),
         (Kind::Number, TermKind::Text(text)) if text.parse::<i64>().is_ok() => {

@@ -1,7 +1,8 @@
-//! Reads a time zone, with a hint where a city or a similar name was written.
+//! Reads days, and time zones with a hint where a city or a similar name was written.
 
 use std::str::FromStr as _;
 
+use chrono::NaiveDate;
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 use crate::yaml::diagnostics::{did_you_mean, quoted};
@@ -27,6 +28,22 @@ impl Inspection {
         }
         zone
     }
+
+    /// A calendar's day.
+    pub(crate) fn date(&mut self, node: &Node, key: &str) -> Option<NaiveDate> {
+        let text = self.text(node, key)?;
+        let date = as_date(text);
+        if date.is_none() {
+            self.error(&node.at, "bad-date", format!("{} is not a date", quoted(text)))
+                .expected = Some("expected a date such as 2026-12-31".to_owned());
+        }
+        date
+    }
+}
+
+/// A text as a calendar's day, if it is one.
+pub(crate) fn as_date(text: &str) -> Option<NaiveDate> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()
 }
 
 /// The time zone of a city that was written without its region.
