@@ -3,17 +3,19 @@
 //! Exit status: 0 success, 1 findings (an invalid policy, a failed test), 2 failure (usage, connection, I/O). A command writes
 //! its result to standard output and everything else to standard error.
 
+mod parse;
+
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::cli::parse::{ordered_action, release, report_formats, span};
 use crate::explain::SessionName;
 use crate::journal::chain::LineHash;
 use crate::oracle::capabilities::Release;
 use crate::policy::model::Action;
-use crate::quantity::Span;
 use crate::report::ReportFormat;
 
 /// The default path of the configuration.
@@ -98,6 +100,9 @@ pub(crate) enum Command {
     Record(RecordArgs),
     /// Reports what the policies would have done over a recording, with holds, budgets and schedules. Never acts.
     Replay(ReplayArgs),
+    /// Makes policies of a recording: for each group of clients the shortest limit that would have hit nobody who came back, with the
+    /// evidence as comments. Never acts.
+    Suggest(SuggestArgs),
     /// Validates the configuration and the policies, and reports every problem with its line and column.
     Check(CheckArgs),
     /// Runs policy tests: sessions over time, and the expected decisions.
@@ -257,6 +262,10 @@ pub(crate) struct ReplayArgs {
     /// Treats every `for:` as fulfilled.
     #[arg(long)]
     pub(crate) assume_held: bool,
+    /// Also reports what this policy would do with other limits: how many sessions it would end, and how many of them were used again,
+    /// at 30m, 1h, 2h, 4h, 8h and 1d. In JSON the last line has it.
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) curve: Option<String>,
     /// The format of the report: totals, except JSON, which is one plan per snapshot, one per line.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
     pub(crate) format: ReportFormat,
@@ -417,38 +426,15 @@ pub(crate) struct KillArgs {
     pub(crate) state: Option<PathBuf>,
 }
 
-/// Parses an action that can be ordered; the error lists them.
-fn ordered_action() -> impl clap::builder::TypedValueParser<Value = Action> {
-    use clap::builder::{PossibleValuesParser, TypedValueParser};
-    let words = Action::ALL
-        .into_iter()
-        .filter(|action| *action != Action::Report)
-        .map(Action::name);
-    PossibleValuesParser::new(words).map(|word| Action::named(&word).expect("the parser takes these words only"))
-}
-
-/// Parses a span of time from a second to a year.
-fn span(text: &str) -> Result<Duration, String> {
-    match text.parse().map(|Span(seconds)| u64::try_from(seconds)) {
-        Ok(Ok(seconds @ 1..=31_536_000)) => Ok(Duration::from_secs(seconds)),
-        Ok(Ok(_) | Err(_)) => Err("expected a span from 1s to 365d".into()),
-        Err(error) => Err(format!("{error}")),
-    }
-}
-
-/// Parses a release of Oracle Database: a number, or a product name such as 19c or 26ai.
-fn release(text: &str) -> Result<Release, String> {
-    match Release::parse(text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic())) {
-        Some(release) if release.at_least(11, 2) && release.major < 100 => Ok(release),
-        Some(_) | None => Err("expected a release from 11.2 on, such as 12.1 or 19c".into()),
-    }
-}
-
-/// Parses a format by name; the error lists the valid names.
-fn report_formats() -> impl clap::builder::TypedValueParser<Value = ReportFormat> {
-    use clap::builder::{PossibleValuesParser, TypedValueParser};
-    PossibleValuesParser::new(ReportFormat::ALL.map(ReportFormat::name))
-        .map(|name| ReportFormat::named(&name).expect("the parser takes these names only"))
+/// `suggest`
+#[derive(Debug, Args)]
+pub(crate) struct SuggestArgs {
+    /// A recording made by `record`.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Writes the policies to this file instead of standard output.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// `check`

@@ -4,7 +4,7 @@
 use crate::decide::evaluate::columns_of;
 use crate::decide::plan::company::ends_the_process;
 use crate::decide::rates::with_counters;
-use crate::policy::model::{Action, Policy, PolicySet, Protection};
+use crate::policy::model::{Action, Mode, Policy, PolicySet, Protection};
 use crate::policy::pressure::{PressureCondition, Resource};
 use crate::session::column::{Column, Columns};
 
@@ -52,8 +52,18 @@ pub fn columns(set: &PolicySet) -> Columns {
 pub(crate) fn columns_of_recording(set: &PolicySet) -> Columns {
     let mut columns = columns(set);
     columns.insert(Column::Pname);
-    columns
+    columns.union(USED_AGAIN.into_iter().collect())
 }
+
+/// The columns to take from a recording in order to suggest policies: how long sessions are idle, and what they hold meanwhile.
+#[must_use]
+pub fn columns_of_survey() -> Columns {
+    let held = [Column::Pga, Column::Undo, Column::Blocking, Column::Pname];
+    ALWAYS.into_iter().chain(USED_AGAIN).chain(held).collect()
+}
+
+/// By these, besides those of every snapshot, a session is seen to be used again, and a validation to be none.
+const USED_AGAIN: [Column; 3] = [Column::SqlId, Column::PrevSqlId, Column::PrevExecStart];
 
 /// The columns that one policy uses.
 #[must_use]
@@ -67,6 +77,9 @@ pub(crate) fn of_policy(policy: &Policy) -> Columns {
         columns = columns.union(keep.per.iter().copied().collect());
     }
     columns = policy.actions().map(of_action).fold(columns, Columns::union);
+    if policy.mode == Mode::DryRun && policy.actions().any(Action::ends_session) {
+        columns = columns.union(USED_AGAIN.into_iter().collect());
+    }
     if policy.allow.iter().any(|lifted| is_of_server_processes(*lifted)) {
         columns.insert(Column::Pname);
     }

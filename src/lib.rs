@@ -39,6 +39,7 @@ pub mod export;
 pub mod policy_test;
 pub mod recording;
 pub mod replay;
+pub mod suggest;
 
 // The program.
 pub mod cli;

@@ -16,6 +16,7 @@ use chrono_tz::Tz;
 use crate::clock::Monotonic;
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
+use crate::decide::used_again::PolicyRehearsal;
 use crate::decide::verify::Proof;
 use crate::event::{
     BudgetReport, CycleReport, Event, InForceReport, InstanceReport, LingeringReport, LoadedDatabase, Outcomed,
@@ -144,6 +145,8 @@ pub(crate) struct PolicyStatus {
     pub(crate) suspended: Vec<String>,
     /// The sessions whose hold is served soonest.
     pub(crate) pending: Vec<PendingReport>,
+    /// What became of the sessions that it would have ended in a dry run.
+    pub(crate) rehearsal: PolicyRehearsal,
 }
 
 /// An action, as the page shows it.
@@ -279,6 +282,7 @@ impl DaemonStatus {
             | Event::BreakerOpened { .. }
             | Event::BreakerClosed { .. }
             | Event::CameBack { .. }
+            | Event::Rehearsed { .. }
             | Event::GroupSuspended { .. }
             | Event::GroupReleased { .. }
             | Event::Retention(_) => {}
@@ -356,6 +360,7 @@ impl DaemonStatus {
             shown.breaker.clone_from(&policy.breaker);
             shown.suspended = policy.suspended.values().cloned().collect();
             shown.pending.clone_from(&policy.pending);
+            shown.rehearsal.clone_from(&policy.rehearsal);
         }
     }
 
@@ -456,6 +461,7 @@ impl PolicyStatus {
             breaker: None,
             suspended: Vec::new(),
             pending: Vec::new(),
+            rehearsal: PolicyRehearsal::default(),
         }
     }
 }

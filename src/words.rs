@@ -43,6 +43,7 @@ mod tests {
     use crate::decide::evaluate::truth::Truth;
     use crate::decide::in_force::RunMode;
     use crate::decide::outcome::Outcome;
+    use crate::decide::used_again::Afterwards;
     use crate::decide::verify::Proof;
     use crate::event::{CycleStep, StatusLabel, TypeLabel};
     use crate::oracle::Purpose;
@@ -60,7 +61,7 @@ mod tests {
     /// Metrics, files and scripts depend on these words, so none may change unnoticed.
     #[test]
     fn every_word_is_the_one_that_dashboards_files_and_scripts_know() {
-        let listed = listed!(CycleStep TypeLabel StatusLabel Class Outcome SessionStatus ServerKind Protection Mode Resource ReportFormat Driver RunMode Purpose Severity Proof Action Truth KeepOf);
+        let listed = listed!(CycleStep TypeLabel StatusLabel Class Outcome SessionStatus ServerKind Protection Mode Resource ReportFormat Driver RunMode Purpose Severity Proof Afterwards Action Truth KeepOf);
         let expected = "\
             CycleStep: read, decide, whole\n\
             TypeLabel: user, background, recursive, other\n\
@@ -78,6 +79,7 @@ mod tests {
             Purpose: poll, act, decoy\n\
             Severity: error, warning\n\
             Proof: gone, resources_freed, cancelled, lingers, deadline_passed, not_sent\n\
+            Afterwards: used_again, validated, ended, lost\n\
             Action: kill, kill immediate, kill noreplay, kill force, disconnect post_transaction, disconnect immediate, disconnect post_transaction noreplay, disconnect noreplay, cancel sql, report\n\
             Truth: TRUE, FALSE, UNKNOWN\n\
             KeepOf: all, matching\n\

@@ -99,7 +99,16 @@ fn reports(site: &Site) -> [(&'static str, String); 2] {
     for arguments in [
         &["record", "-o", "some.rec", "--every", "1s", "--snapshots", "3"][..],
         &["plan", "--format", "html", "-o", "plan.html"],
-        &["replay", "some.rec", "--format", "html", "-o", "replay.html"],
+        &[
+            "replay",
+            "some.rec",
+            "--curve",
+            "forgotten-sessions-of-the-application",
+            "--format",
+            "html",
+            "-o",
+            "replay.html",
+        ],
     ] {
         let mut command = site.command(&thin());
         let output = command

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use orareaper::config::Driver;
 use orareaper::decide::in_force::RunMode;
 use orareaper::decide::outcome::Outcome;
 use orareaper::decide::refill::{ClientGroup, Ended, Return};
+use orareaper::decide::used_again::{Aftermath, Afterwards, PolicyRehearsal};
 use orareaper::decide::verify::{FollowState, Followed, Proof, Verification};
 use orareaper::event::{
     CycleReport, CycleStep, DeletedFile, Event, Evidence, InForceReport, InstanceReport, Intent, JournalGap,
@@ -149,6 +150,7 @@ fn cycle() -> CycleReport {
         breaker: None,
         suspended: BTreeMap::new(),
         pending: Vec::new(),
+        rehearsal: PolicyRehearsal::default(),
     });
     CycleReport {
         database: Driver::ALL[0].name().into(),
@@ -218,6 +220,17 @@ fn about_actions() -> Vec<Event> {
             },
         },
     ];
+    events.extend(Afterwards::ALL.map(|afterwards| Event::Rehearsed {
+        database: "prod".into(),
+        aftermath: Aftermath {
+            action_id: 1,
+            policy: "idle".into(),
+            key: KEY,
+            afterwards,
+            after: TimeDelta::seconds(18_600),
+            was_validated: false,
+        },
+    }));
     events.extend(Outcome::ALL.map(|outcome| Event::Outcome(outcomed(&enforced, outcome))));
     events
 }
@@ -332,6 +345,7 @@ fn is_sampled(event: &Event) {
         | Event::BreakerOpened { .. }
         | Event::BreakerClosed { .. }
         | Event::CameBack { .. }
+        | Event::Rehearsed { .. }
         | Event::GroupSuspended { .. }
         | Event::GroupReleased { .. }
         | Event::Cycle(_)

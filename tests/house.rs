@@ -28,6 +28,7 @@ const PURE: &[&str] = &[
     "src/replay",
     "src/report",
     "src/session",
+    "src/suggest",
     "src/yaml",
 ];
 

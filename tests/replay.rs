@@ -16,6 +16,46 @@ fn output(command: &mut Command, code: i32) -> (String, String) {
     (out, err)
 }
 
+/// `replay --curve` and `suggest` over the recording `week.rec`.
+fn other_limits_and_suggestions(run: &dyn Fn(&[&str], i32) -> (String, String)) {
+    let (out, _) = run(&["replay", "week.rec", "--curve", "idle"], 0);
+    assert!(
+        out.contains("idle with other limits than 1m of `INACTIVE longer than 1m`"),
+        "{out}"
+    );
+    let (out, _) = run(&["replay", "week.rec", "--curve", "idle", "--format", "json"], 0);
+    let last: Value = serde_json::from_str(out.lines().last().expect("lines")).expect("JSON");
+    let points = last["curve"]["points"].as_array().expect("points");
+    let of = |key: &str| -> Vec<u64> {
+        points
+            .iter()
+            .map(|point| point[key].as_u64().expect("a number"))
+            .collect()
+    };
+    assert_eq!(of("limit_s"), [60, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400]);
+    let ended = of("would_have_ended");
+    assert!(
+        ended[0] > 0 && ended.windows(2).all(|two| two[0] >= two[1]),
+        "{ended:?}"
+    );
+    let (_, err) = run(&["replay", "week.rec", "--curve", "other"], 2);
+    assert!(err.contains("--curve: no policy is called \"other\""), "{err}");
+
+    let (out, err) = run(&["suggest", "week.rec"], 0);
+    assert!(err.is_empty(), "{err}");
+    assert!(
+        out.contains("    mode: dry-run\n") && !out.contains("mode: enforce"),
+        "{out}"
+    );
+    run(&["suggest", "week.rec", "-o", "suggested.yaml"], 0);
+    run(&["check", "suggested.yaml"], 0);
+    let (_, err) = run(&["suggest", "orareaper.yaml"], 2);
+    assert!(
+        err.contains("read the recording orareaper.yaml: it is not a recording"),
+        "{err}"
+    );
+}
+
 #[test]
 fn what_is_recorded_is_replayed_and_a_cut_file_is_read_up_to_the_cut() {
     let db = Db::builtin("rac3");
@@ -71,6 +111,7 @@ fn what_is_recorded_is_replayed_and_a_cut_file_is_read_up_to_the_cut() {
     let html = std::fs::read_to_string(site.path("week.html")).expect("a page");
     assert!(html.contains("Pressure over time") && html.ends_with("</html>\n"));
 
+    other_limits_and_suggestions(&run);
     let whole = std::fs::read(site.path("week.rec")).expect("a file");
     site.write("cut.rec", &whole[..whole.len() - 5]);
     let (out, err) = run(&["replay", "cut.rec", "--format", "json"], 1);

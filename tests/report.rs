@@ -170,6 +170,7 @@ fn report_of(cycle: &Cycle) -> Report {
         ruling: &cycle.ruling,
         notes: &cycle.notes,
         way: Way::AlterSystem,
+        rehearsals: None,
     })
 }
 

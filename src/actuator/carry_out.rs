@@ -174,7 +174,7 @@ pub(crate) fn carry_out(
     Ok(Done {
         sent,
         hindrance: answer.hindrance.filter(|_| sent),
-        ..Done::of(&warrant, action_id, answer.outcome, sql_exec)
+        ..Done::of(&warrant, action_id, answer.outcome, sql_exec).with(seen)
     })
 }
 

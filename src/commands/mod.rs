@@ -23,6 +23,7 @@ pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod sessions;
 pub(crate) mod setup_sql;
+pub(crate) mod suggest;
 pub(crate) mod test;
 
 use std::fs::OpenOptions;
@@ -56,6 +57,7 @@ pub fn run(cli: &Cli) -> ExitStatus {
         Command::Sessions(arguments) => sessions::run(arguments, &cli.config, clock),
         Command::Record(arguments) => record::run(arguments, &cli.config, clock),
         Command::Replay(arguments) => replay::run(arguments, &cli.config, clock),
+        Command::Suggest(arguments) => suggest::run(arguments, clock),
         Command::Check(arguments) => check::run(arguments, &cli.config, &clock),
         Command::Test(arguments) => test::run(arguments, &cli.config),
         Command::Doctor(arguments) => doctor::run(arguments, &cli.config, clock),

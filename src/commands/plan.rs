@@ -48,6 +48,7 @@ fn report(look: &DatabaseSessions, arguments: &PlanArgs) -> Report {
         ruling: &cycle.ruling,
         notes: &look.notes,
         way: look.way,
+        rehearsals: None,
     })
 }
 

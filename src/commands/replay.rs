@@ -14,10 +14,11 @@ use crate::commands::look;
 use crate::commands::progress::ProgressBarLine;
 use crate::commands::{deliver, deliverable, fail, say, style_for};
 use crate::decide::in_force::{Rhythm, RunMode};
+use crate::decide::used_again::Rehearsals;
 use crate::oracle::capabilities::Way;
 use crate::policy::model::PolicySet;
 use crate::recording::{Next, RecordedSnapshot, RecordingReader};
-use crate::replay::{Replay, ReplaySetting, ReplayedCycle};
+use crate::replay::{Curve, CurveReplay, Replay, ReplaySetting, ReplayedCycle};
 use crate::report::{Report, ReportFormat, ReportSubject};
 
 /// Runs the command.
@@ -38,12 +39,16 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
         RecordingReader::open(BufReader::with_capacity(1 << 16, file), wanted).map_err(|error| wrong(&error))?;
     let every = TimeDelta::from_std(reader.header().every).unwrap_or(TimeDelta::MAX);
     let set = Arc::clone(&loaded.set);
-    let mut replay = Replay::new(ReplaySetting {
+    let setting = ReplaySetting {
         rules: loaded.of_file(Some(&reader.header().database)),
         database: reader.header().database.clone(),
         rhythm: Rhythm::of(every),
         assume_held: arguments.assume_held,
-    });
+    };
+    let curve = arguments.curve.as_deref();
+    let curve = curve.map(|policy| CurveReplay::new(&setting, policy)).transpose();
+    let mut curve = curve.map_err(|none| fail(&format!("--curve: {none}")))?;
+    let mut replay = Replay::new(setting);
     if arguments.format != ReportFormat::Json {
         deliverable(arguments.output.as_deref())?;
     }
@@ -60,8 +65,11 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
         match next? {
             Next::RecordedSnapshot(mut recorded) => {
                 let step = replay.step(&mut recorded);
+                if let Some(curve) = &mut curve {
+                    curve.step(&recorded);
+                }
                 if let Some(step) = &step {
-                    let added = lines.add(&reader.header().database, &set, &recorded, step);
+                    let added = lines.add(&reader.header().database, &set, (&recorded, step), replay.rehearsals());
                     added.map_err(|error| {
                         progress.clear();
                         unwritten(&error)
@@ -83,10 +91,11 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
             reader.passed_over()
         ));
     }
-    lines.finish().map_err(|error| unwritten(&error))?;
+    let curve = curve.map(CurveReplay::into_curve);
+    lines.finish(curve.as_ref()).map_err(|error| unwritten(&error))?;
     if arguments.format != ReportFormat::Json {
         let style = style_for(arguments.output.as_deref());
-        let totals = replay.into_totals().render(arguments.format, style);
+        let totals = replay.into_totals().with_curve(curve).render(arguments.format, style);
         deliver(arguments.output.as_deref(), &totals)?;
     }
     Ok(if broken == 0 {
@@ -119,8 +128,8 @@ impl PlanLines {
         &mut self,
         database: &str,
         set: &PolicySet,
-        recorded: &RecordedSnapshot,
-        step: &ReplayedCycle,
+        (recorded, step): (&RecordedSnapshot, &ReplayedCycle),
+        rehearsals: &Rehearsals,
     ) -> io::Result<()> {
         let Some(out) = &mut self.out else { return Ok(()) };
         let report = Report::new(&ReportSubject {
@@ -133,12 +142,17 @@ impl PlanLines {
             ruling: &step.cycle.ruling,
             notes: &[],
             way: Way::AlterSystem,
+            rehearsals: Some(rehearsals),
         });
         out.write_all(report.to_json().as_bytes())
     }
 
-    fn finish(mut self) -> io::Result<()> {
-        self.out.as_mut().map_or(Ok(()), |out| out.flush())
+    fn finish(mut self, curve: Option<&Curve>) -> io::Result<()> {
+        let Some(out) = &mut self.out else { return Ok(()) };
+        if let Some(curve) = curve {
+            out.write_all(curve.to_json().as_bytes())?;
+        }
+        out.flush()
     }
 }
 

@@ -120,5 +120,6 @@ pub(crate) fn of(view: &CycleView<'_>, mode: RunMode) -> Report {
         ruling: &view.cycle.ruling,
         notes: &notes,
         way: view.polled.capabilities.way(),
+        rehearsals: Some(&view.memory.rehearsals),
     })
 }

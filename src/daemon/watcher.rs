@@ -219,6 +219,12 @@ impl Watcher for EventWatcher {
                 back: back.clone(),
             });
         }
+        for aftermath in &view.cycle.aftermaths {
+            self.record(&Event::Rehearsed {
+                database: Arc::clone(&self.database),
+                aftermath: aftermath.clone(),
+            });
+        }
         let mut report = CycleReport::of(
             &self.database,
             &view.polled.snapshot,

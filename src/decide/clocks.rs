@@ -183,6 +183,7 @@ mod tests {
             sql_exec: None,
             sent: true,
             hindrance: None,
+            seen: None,
         }
     }
 

@@ -22,6 +22,7 @@ use crate::decide::rates::Rates;
 use crate::decide::refill::{ClientGroup, Ended, Refills, Return};
 use crate::decide::standstill::Standstill;
 use crate::decide::under_way::{Begun, UnderWay};
+use crate::decide::used_again::{Aftermath, CallSigns, Rehearsals, WouldHaveEnded};
 use crate::decide::verify::{DEADLINE, FollowState, Followed, Following, Proof, Verification};
 use crate::policy::model::{Action, PolicySet};
 use crate::session::SessionKey;
@@ -45,6 +46,8 @@ pub struct Memory {
     pub(crate) reported: Reported,
     /// Sessions that were ended recently, and those that came back.
     pub refills: Refills,
+    /// Sessions that dry runs would have ended, and what became of them.
+    pub rehearsals: Rehearsals,
     /// The clocks at the previous snapshot.
     pub clocks: Clocks,
     /// The counters of the last snapshots; shared with what is read again right before a statement.
@@ -60,6 +63,7 @@ impl Memory {
         self.ledger.shift(step.0);
         self.following.shift(step.0);
         self.refills.shift(step.0);
+        self.rehearsals.shift(step.0);
         Some(step)
     }
 
@@ -111,6 +115,8 @@ pub struct Cycle {
     pub verified: Vec<Verification>,
     /// Sessions that came back after one of the same group was ended.
     pub(crate) returns: Vec<Return>,
+    /// What became of sessions that a dry run would have ended.
+    pub(crate) aftermaths: Vec<Aftermath>,
     /// The candidates.
     pub(crate) plan: Plan,
     /// The decisions and warrants.
@@ -129,6 +135,7 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
     memory.ledger.settle(terms.now);
     memory.reported.keep_only(snapshot);
     let returns = memory.refills.observe(snapshot, terms.now);
+    let aftermaths = memory.rehearsals.observe(snapshot, terms.now);
     let matches = Matches::of(set, terms.here.running(), snapshot);
     let moment = SnapshotTime {
         now: terms.now,
@@ -159,6 +166,7 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
     Cycle {
         verified,
         returns,
+        aftermaths,
         plan,
         ruling,
     }
@@ -188,6 +196,7 @@ pub(crate) fn judge(memory: &Memory, snapshot: &Snapshot, terms: &CycleInput<'_>
     Cycle {
         verified: Vec::new(),
         returns: Vec::new(),
+        aftermaths: Vec::new(),
         plan,
         ruling,
     }
@@ -234,6 +243,8 @@ pub struct Done {
     pub(crate) sent: bool,
     /// What was in the way of it, if it was refused before anything was done.
     pub(crate) hindrance: Option<Hindrance>,
+    /// By what the session's next call is seen, as it was in the snapshot behind the action.
+    pub(crate) seen: Option<CallSigns<'static>>,
 }
 
 impl Done {
@@ -251,6 +262,17 @@ impl Done {
             sql_exec,
             sent: false,
             hindrance: None,
+            seen: None,
+        }
+    }
+
+    /// With the session as it was in the snapshot behind the warrant.
+    #[must_use = "it is the outcome"]
+    pub(crate) fn with(self, snapshot: &Snapshot) -> Done {
+        let row = snapshot.find(self.key);
+        Done {
+            seen: row.map(|row| CallSigns::of(snapshot, row, self.at).into_owned()),
+            ..self
         }
     }
 
@@ -273,7 +295,21 @@ impl Done {
                 snapshot.number(row, Column::SqlExecId),
             ))
         });
-        Done::of(warrant, action_id, outcome, sql_exec)
+        Done::of(warrant, action_id, outcome, sql_exec).with(snapshot)
+    }
+
+    /// The session, if a dry run would have ended it.
+    #[must_use]
+    pub(crate) fn would_have_ended(&self) -> Option<WouldHaveEnded> {
+        let would = self.mode == RunMode::DryRun && self.outcome == Outcome::Assumed && self.action.ends_session();
+        would.then(|| WouldHaveEnded {
+            action_id: self.action_id,
+            policy: Arc::clone(&self.policy),
+            key: self.key,
+            who: self.who.clone(),
+            at: self.at,
+            seen: self.seen.clone(),
+        })
     }
 }
 
@@ -295,6 +331,12 @@ pub fn remember(memory: &mut Memory, done: Done) {
     }
     if !(done.outcome.counts() || done.sent) || done.hindrance.is_some() {
         return;
+    }
+    if let Some(one) = done.would_have_ended() {
+        memory.rehearsals.begin(one);
+    }
+    if done.mode == RunMode::Enforce {
+        memory.rehearsals.taken(done.key);
     }
     memory.ledger.enter(LedgerEntry {
         at: done.at,
@@ -362,6 +404,7 @@ mod tests {
             sql_exec: None,
             sent: false,
             hindrance: None,
+            seen: None,
         };
         let mut memory = Memory::default();
         remember(&mut memory, done(RunMode::DryRun, Outcome::Assumed));
@@ -392,6 +435,7 @@ mod tests {
                 sql_exec: None,
                 sent,
                 hindrance,
+                seen: None,
             };
             let key = done.key;
             remember(&mut memory, done);

@@ -359,6 +359,24 @@ impl DatabaseRules {
         }
     }
 
+    /// The same for other policies, without budgets, breaker and suspensions.
+    #[must_use]
+    pub(crate) fn unlimited(&self, set: Arc<PolicySet>) -> DatabaseRules {
+        DatabaseRules {
+            timetables: timetables(&set, self.zone),
+            set,
+            limits: EffectiveLimits {
+                per_cycle: u32::MAX,
+                per_hour: u32::MAX,
+                per_day: None,
+                share: 100,
+                respawns: u32::MAX,
+                ..self.limits
+            },
+            ..self.clone()
+        }
+    }
+
     /// The order that they are for.
     #[must_use]
     pub(crate) fn order(&self) -> Option<&Arc<OperatorOrder>> {

@@ -23,4 +23,5 @@ pub mod refill;
 pub(crate) mod standing;
 pub(crate) mod standstill;
 pub mod under_way;
+pub mod used_again;
 pub mod verify;

@@ -74,6 +74,26 @@ impl ClientGroup {
         }
     }
 
+    /// The group with all machines whose names differ only in their digits: `web01` and `web02` are `web#`.
+    #[must_use]
+    pub(crate) fn class(&self) -> ClientGroup {
+        ClientGroup {
+            machine: self.machine.as_deref().map(|machine| Arc::from(machine_class(machine))),
+            ..self.clone()
+        }
+    }
+
+    /// Stands for all groups beyond a bound.
+    #[must_use]
+    pub(crate) fn others() -> ClientGroup {
+        let others: Option<Arc<str>> = Some("(others)".into());
+        ClientGroup {
+            username: others.clone(),
+            program: others.clone(),
+            machine: others,
+        }
+    }
+
     /// A text of the group for people; `(unknown)` for `None`.
     #[must_use]
     pub(crate) fn shown(text: &Option<Arc<str>>) -> &str {
@@ -87,6 +107,19 @@ impl ClientGroup {
             && self.program.as_deref() == snapshot.text(row, Column::Program)
             && self.machine.as_deref() == snapshot.text(row, Column::Machine)
     }
+}
+
+/// A machine's name with each run of digits as one `#`.
+pub(crate) fn machine_class(machine: &str) -> String {
+    let mut class = String::with_capacity(machine.len());
+    for letter in machine.chars() {
+        if !letter.is_ascii_digit() {
+            class.push(letter);
+        } else if !class.ends_with('#') {
+            class.push('#');
+        }
+    }
+    class
 }
 
 impl fmt::Display for ClientGroup {

@@ -218,6 +218,11 @@ impl Following {
         self.sessions.insert(key, followed);
     }
 
+    /// Ends the following of a session that is known to go on.
+    pub(crate) fn forget_session(&mut self, key: SessionKey) {
+        self.sessions.remove(&key);
+    }
+
     /// Ends all following. Attempts are kept.
     pub(crate) fn forget_actions(&mut self) {
         self.sessions.clear();
@@ -414,7 +419,7 @@ impl Following {
 }
 
 /// Whether a row with an incomplete identity may be the session's.
-fn may_be_there(key: SessionKey, snapshot: &Snapshot) -> bool {
+pub(crate) fn may_be_there(key: SessionKey, snapshot: &Snapshot) -> bool {
     let agrees = |row, column, id: u32| snapshot.id(row, column).is_none_or(|read| read == id);
     (0..snapshot.rows())
         .filter(|row| snapshot.key(*row).is_none())

@@ -14,6 +14,7 @@ use crate::decide::in_force::{DatabaseRules, InForce, RunMode};
 use crate::decide::pressure::Readings;
 use crate::decide::reason::{Refusal, Standing, Why};
 use crate::decide::refill::ClientGroup;
+use crate::decide::used_again::PolicyRehearsal;
 use crate::decide::verify::Following;
 use crate::event::Event;
 use crate::event::outlook::{BudgetReport, LingeringReport, PendingReport, marks};
@@ -226,6 +227,8 @@ pub struct PolicyReport {
     pub suspended: BTreeMap<ClientGroup, String>,
     /// The sessions whose hold is served soonest.
     pub pending: Vec<PendingReport>,
+    /// What became of the sessions that it would have ended in a dry run, since the daemon started.
+    pub rehearsal: PolicyRehearsal,
 }
 
 impl CycleReport {
@@ -251,7 +254,7 @@ impl CycleReport {
             sessions: sessions(snapshot),
             policies: in_force
                 .iter()
-                .map(|policy| policy_report(*policy, cycle, set, snapshot))
+                .map(|policy| policy_report(*policy, (cycle, memory), set, snapshot))
                 .collect(),
             notes: Vec::new(),
             stale: false,
@@ -308,7 +311,12 @@ fn sessions(snapshot: &Snapshot) -> Vec<SessionCount> {
     counts.into_iter().map(count).collect()
 }
 
-fn policy_report(in_force: InForce, cycle: &Cycle, set: &PolicySet, snapshot: &Snapshot) -> PolicyReport {
+fn policy_report(
+    in_force: InForce,
+    (cycle, memory): (&Cycle, &Memory),
+    set: &PolicySet,
+    snapshot: &Snapshot,
+) -> PolicyReport {
     let matched = cycle.plan.matches.iter().find(|(index, _)| *index == in_force.index());
     let mut spared = BTreeMap::new();
     let mut warrants = 0;
@@ -342,6 +350,7 @@ fn policy_report(in_force: InForce, cycle: &Cycle, set: &PolicySet, snapshot: &S
         breaker: breaker.map(ToString::to_string),
         suspended: suspended.map(|group| (group.who.clone(), group.to_string())).collect(),
         pending: PendingReport::soonest(in_force.index(), cycle, set, snapshot),
+        rehearsal: memory.rehearsals.of(&set.policies[in_force.index()].name),
     }
 }
 

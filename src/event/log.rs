@@ -8,6 +8,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::Return;
+use crate::decide::used_again::{Aftermath, Afterwards};
 use crate::decide::verify::{Proof, Verification};
 use crate::event::{CycleReport, DeletedFile, Event, InForceReport, Intent, JournalGap, Outcomed, PolicyLoad};
 
@@ -56,6 +57,7 @@ impl Event {
                 info!(database, policy, mode, "breaker closed");
             }
             Event::CameBack { database, back } => log_return(database, back),
+            Event::Rehearsed { database, aftermath } => log_aftermath(database, aftermath),
             Event::GroupSuspended {
                 database,
                 policy,
@@ -163,6 +165,31 @@ fn log_return(database: &str, back: &Return) {
         logon_time = %back.at.format("%Y-%m-%dT%H:%M:%SZ"),
         "session came back"
     );
+}
+
+fn log_aftermath(database: &str, aftermath: &Aftermath) {
+    macro_rules! line {
+        ($level:ident, $message:literal) => {
+            $level!(
+                id = aftermath.action_id,
+                database,
+                session = %aftermath.key,
+                policy = &*aftermath.policy,
+                afterwards = aftermath.afterwards.name(),
+                after_seconds = aftermath.after.num_seconds(),
+                $message
+            )
+        };
+    }
+    match aftermath.afterwards {
+        Afterwards::UsedAgain => line!(warn, "a session that a dry run would have ended was used again"),
+        Afterwards::Validated => line!(
+            info,
+            "a session that a dry run would have ended made a call, perhaps to validate it"
+        ),
+        Afterwards::Ended => line!(debug, "a session that a dry run would have ended has ended by itself"),
+        Afterwards::Lost => line!(debug, "a session that a dry run would have ended is no longer watched"),
+    }
 }
 
 fn log_loaded(loaded: &InForceReport) {

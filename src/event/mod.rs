@@ -20,6 +20,7 @@ use crate::decide::guard::Warrant;
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::{ClientGroup, Return};
+use crate::decide::used_again::Aftermath;
 use crate::decide::verify::Verification;
 pub use crate::event::cycle_report::{
     Breakers, CycleReport, CycleStep, InstanceReport, PolicyReport, READ_TOO_SLOWLY, SessionCount, SpareReason,
@@ -125,6 +126,13 @@ pub enum Event {
         database: Arc<str>,
         /// The killed session and the new one.
         back: Return,
+    },
+    /// A snapshot shows what became of a session that a dry run would have ended.
+    Rehearsed {
+        /// The database.
+        database: Arc<str>,
+        /// The session, and what became of it.
+        aftermath: Aftermath,
     },
     /// A policy is suspended for a group, because the group refills.
     GroupSuspended {

@@ -8,6 +8,7 @@ use crate::clock::ManualClock;
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::ClientGroup;
+use crate::decide::used_again::{Afterwards, PolicyRehearsal, RehearsalTally};
 use crate::event::{
     BudgetReport, Event, Evidence, InForceReport, InstanceReport, Intent, LingeringReport, LoadedDatabase,
     LoadedPolicy, Outcomed, PendingReport, PolicyLoad, PolicyReport, SessionCount, SpareReason, StatusLabel, TypeLabel,
@@ -101,6 +102,19 @@ fn key(sid: u32) -> SessionKey {
     }
 }
 
+/// One of two sessions was used again.
+fn rehearsal() -> PolicyRehearsal {
+    let mut tally = RehearsalTally::default();
+    tally.add(Afterwards::UsedAgain, 18_600);
+    tally.add(Afterwards::Ended, 60);
+    let who = crate::decide::refill::ClientGroup {
+        username: Some("<SHOP>".into()),
+        program: Some("app".into()),
+        machine: Some("web#".into()),
+    };
+    PolicyRehearsal::of([(who, tally)])
+}
+
 fn cycle(complete: bool) -> Event {
     let users = |status, count| SessionCount {
         inst_id: 1,
@@ -127,6 +141,7 @@ fn cycle(complete: bool) -> Event {
             spared: [(SpareReason::Protected(Protection::Backup), 16)].into(),
             breaker: None,
             suspended: [(ClientGroup::default(), "suspended: <they> came back".into())].into(),
+            rehearsal: rehearsal(),
             pending: vec![PendingReport {
                 key: key(301),
                 who: ClientGroup {
@@ -277,6 +292,9 @@ fn the_page_escapes_what_a_client_sets() {
         "7 of 20",
         "302,62507,@1",
         "2026-11-22 09:50:00 UTC",
+        "Would have been ended, and used again",
+        "&lt;SHOP&gt; from web# with app",
+        "<td class=\"n warn\">1</td><td class=\"n\">5h 10m</td>",
     ] {
         assert!(body.contains(text), "{text}: {body}");
     }

@@ -9,9 +9,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
+use crate::decide::used_again::Afterwards;
 use crate::decide::verify::Proof;
 use crate::event::{Intent, Outcomed};
 use crate::journal::files::Files;
@@ -48,6 +50,8 @@ pub(crate) struct Entry {
     pub(crate) proofs: Vec<(DateTime<Utc>, Proof)>,
     /// When a session of the same client group logged in soon after.
     pub(crate) came_back: Option<DateTime<Utc>>,
+    /// For a dry run: what became of the session, and how long after.
+    pub(crate) afterwards: Option<(Afterwards, TimeDelta)>,
 }
 
 impl Entry {
@@ -55,6 +59,17 @@ impl Entry {
     #[must_use]
     pub(crate) fn last_proof(&self) -> Option<(DateTime<Utc>, Proof)> {
         self.proofs.last().copied()
+    }
+
+    /// Whether a dry run would have ended the session.
+    #[must_use]
+    pub(crate) fn would_have_ended(&self) -> bool {
+        self.intent.mode == RunMode::DryRun
+            && self.intent.action.ends_session()
+            && self
+                .outcome
+                .as_ref()
+                .is_none_or(|outcomed| outcomed.outcome == Outcome::Assumed)
     }
 
     /// The outcome, in the journal's word; `unknown` if none was written.
@@ -232,6 +247,12 @@ impl JournalReading<'_> {
                     entry.came_back = Some(record.login);
                 }
             }
+            Record::Rehearsed(record) => {
+                let became = record.read().map_err(|error| error.to_string())?;
+                if let Some(entry) = self.found.get_mut(&record.id) {
+                    entry.afterwards = Some(became);
+                }
+            }
             Record::Started { .. }
             | Record::Stopping { .. }
             | Record::PoliciesLoaded { .. }
@@ -275,6 +296,7 @@ impl JournalReading<'_> {
             outcome,
             proofs: Vec::new(),
             came_back: None,
+            afterwards: None,
         };
         self.found.insert(id, entry);
         let most = if self.wanted.rows { MOST_WITH_ROWS } else { MOST_ENTRIES };

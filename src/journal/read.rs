@@ -18,8 +18,9 @@ use crate::decide::in_force::RunMode;
 use crate::decide::ledger::later;
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::ClientGroup;
+use crate::decide::used_again::{Afterwards, CallSigns, Rehearsals};
 use crate::decide::verify::{FollowState, Followed, Proof};
-use crate::event::{Evidence, Intent, Outcomed};
+use crate::event::{Evidence, EvidenceValue, Intent, Outcomed};
 use crate::journal::files::Files;
 use crate::journal::record::{JournalLine, Record, VERSION};
 use crate::journal::{JournalError, RECORD_BYTES};
@@ -77,6 +78,8 @@ pub struct Past {
     pub proofs: Vec<Proof>,
     /// Sessions of the same group that logged in soon after, and when.
     pub(crate) came_back: Option<(SessionKey, DateTime<Utc>)>,
+    /// For a dry run: what became of the session, and how long after.
+    pub(crate) afterwards: Option<(Afterwards, TimeDelta)>,
 }
 
 /// A damaged line.
@@ -224,6 +227,10 @@ impl History {
                 }
             }
         }
+        memory.rehearsals = rehearsals(here().filter(|past| is_past(past)), ahead);
+        for past in here().filter(|past| past.intent.mode == RunMode::Enforce) {
+            memory.rehearsals.taken(past.intent.key);
+        }
         // `remember` follows every accepted action, including ended ones, so the followed actions are set again.
         memory.following.forget_actions();
         for (key, (done, state)) in open {
@@ -251,6 +258,7 @@ impl History {
                         outcome: None,
                         proofs: Vec::new(),
                         came_back: None,
+                        afterwards: None,
                     },
                 );
             }
@@ -276,6 +284,12 @@ impl History {
             Record::CameBack(record) => {
                 if let Some(past) = self.actions.get_mut(&record.id) {
                     past.came_back = Some((record.key(), record.login));
+                }
+            }
+            Record::Rehearsed(record) => {
+                let became = record.read().map_err(|error| error.to_string())?;
+                if let Some(past) = self.actions.get_mut(&record.id) {
+                    past.afterwards = Some(became);
                 }
             }
             Record::Started { .. }
@@ -311,9 +325,45 @@ impl History {
 
 /// Drops the columns that only people read, because thousands of rows need not be kept in memory.
 fn keep_what_matters(session: &mut Evidence) {
-    session
-        .0
-        .retain(|(column, _)| matches!(column, Column::SqlId | Column::SqlExecId));
+    session.0.retain(|(column, _)| {
+        matches!(
+            column,
+            Column::SqlId
+                | Column::SqlExecId
+                | Column::Status
+                | Column::LastCallEt
+                | Column::PrevSqlId
+                | Column::PrevExecStart
+        )
+    });
+}
+
+/// The sessions that dry runs would have ended, to be watched on.
+fn rehearsals<'p>(past: impl Iterator<Item = &'p Past>, ahead: Option<TimeDelta>) -> Rehearsals {
+    Rehearsals::restored(past.filter_map(|past| {
+        let done = done(past, ahead);
+        let seen = Some(signs(&past.intent.session, done.at));
+        Some((Done { seen, ..done }.would_have_ended()?, past.afterwards))
+    }))
+}
+
+/// What was known of a session when the snapshot was taken.
+fn signs(session: &Evidence, at: DateTime<Utc>) -> CallSigns<'static> {
+    let text = |column| match session.get(column) {
+        Some(EvidenceValue::Text(text)) => Some(text.as_str()),
+        Some(EvidenceValue::Null | EvidenceValue::Number(_) | EvidenceValue::Time(_)) | None => None,
+    };
+    let last_call_et = match session.get(Column::LastCallEt) {
+        Some(EvidenceValue::Number(seconds)) => Some(*seconds),
+        Some(EvidenceValue::Null | EvidenceValue::Text(_) | EvidenceValue::Time(_)) | None => None,
+    };
+    let prev_exec_start = match session.get(Column::PrevExecStart) {
+        Some(EvidenceValue::Time(time)) => Some(*time),
+        Some(EvidenceValue::Null | EvidenceValue::Text(_) | EvidenceValue::Number(_)) | None => None,
+    };
+    let sql_id = session.get(Column::SqlId).map(|_| text(Column::SqlId));
+    let before = (text(Column::PrevSqlId), prev_exec_start);
+    CallSigns::restored(at, text(Column::Status), last_call_et, sql_id, before)
 }
 
 fn who(intent: &Intent) -> ClientGroup {
@@ -365,6 +415,7 @@ pub(crate) fn done_of(intent: &Intent, outcome: Outcome, sql_exec: Option<(Strin
         sql_exec: sql_exec.or_else(|| intent.session.sql_exec()),
         sent: false,
         hindrance: None,
+        seen: None,
     }
 }
 

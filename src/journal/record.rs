@@ -7,6 +7,9 @@
 //! Texts are JSON strings, so control characters in them are escaped and a record is always one line. Times of the database's
 //! clock (`logon_time`, DATE columns) are written without a zone, because they have none.
 
+mod rehearsed;
+mod retention;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +22,15 @@ use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::{ClientGroup, Return};
 use crate::decide::verify::{Proof, Verification};
-use crate::event::{DeletedFile, Event, Evidence, Intent, Outcomed, PolicyLoad};
+use crate::event::{Event, Evidence, Intent, Outcomed, PolicyLoad};
 use crate::journal::cells::{Unwritable, naive, read_cells, write_cells};
 use crate::oracle::identity::DatabaseIdentity;
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::time::DbTime;
+
+pub(super) use rehearsed::RehearsedRecord;
+pub(super) use retention::RetentionRecord;
 
 /// The version of the format.
 pub(super) const VERSION: u32 = 1;
@@ -88,6 +94,8 @@ pub(super) enum Record {
     },
     /// A session logged in soon after a session of the same group was killed.
     CameBack(CameBackRecord),
+    /// What became of a session that a dry run would have ended.
+    Rehearsed(RehearsedRecord),
     /// A policy is suspended for a group.
     GroupSuspended {
         database: String,
@@ -223,34 +231,6 @@ pub(super) struct CameBackRecord {
     pub(super) login: DateTime<Utc>,
 }
 
-/// A file that retention deletes.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct RetentionRecord {
-    /// The configured limit that it is beyond.
-    reason: String,
-    bytes: u64,
-    records: u64,
-    /// When its first record was written.
-    from: DateTime<Utc>,
-    /// When its last record was written.
-    to: DateTime<Utc>,
-    /// The hash of its last line.
-    pub(super) through: String,
-}
-
-impl RetentionRecord {
-    fn of(deleted: &DeletedFile) -> RetentionRecord {
-        RetentionRecord {
-            reason: deleted.reason.clone(),
-            bytes: deleted.bytes,
-            records: deleted.records,
-            from: deleted.from,
-            to: deleted.to,
-            through: deleted.through.clone(),
-        }
-    }
-}
-
 /// The group of a session; null is unknown.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WhoRecord {
@@ -334,6 +314,7 @@ impl Record {
                 mode: Some(mode.name().to_owned()),
             },
             Event::CameBack { database, back } => Record::CameBack(CameBackRecord::of(database, back)?),
+            Event::Rehearsed { database, aftermath } => Record::Rehearsed(RehearsedRecord::of(database, aftermath)),
             Event::GroupSuspended {
                 database,
                 policy,

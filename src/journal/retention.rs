@@ -166,6 +166,7 @@ fn follow(open: &mut History, at: DateTime<Utc>, record: Record) {
         | Record::BreakerOpened { .. }
         | Record::BreakerClosed { .. }
         | Record::CameBack(_)
+        | Record::Rehearsed(_)
         | Record::GroupSuspended { .. }
         | Record::GroupReleased { .. }
         | Record::Paused { .. }

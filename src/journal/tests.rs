@@ -16,12 +16,14 @@ use super::*;
 use crate::clock::{Clock, SystemClock};
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
+use crate::decide::used_again::{Aftermath, Afterwards};
 use crate::decide::verify::{FollowState, Followed, Proof, Verification};
 use crate::event::{Evidence, EvidenceValue, Intent, Outcomed};
 use crate::journal::read::Past;
 use crate::policy::model::{Action, KillClause};
 use crate::session::SessionKey;
-use crate::session::column::Column;
+use crate::session::column::{Column, Columns};
+use crate::session::snapshot::{Instance, Snapshot, SnapshotSource};
 use crate::session::time::DbTime;
 
 const KILL: Action = Action::Kill {
@@ -339,6 +341,66 @@ fn who_came_back_is_known_after_a_restart() {
     assert_eq!((suspension.times, suspension.until), (3, at(3600 + 63)));
     assert!(suspended("prod", 62).is_empty(), "the hour is over");
     assert!(suspended("other", 60).is_empty());
+}
+
+/// What became of the session of a dry run.
+pub(crate) fn rehearsed(intent: &Arc<Intent>, afterwards: Afterwards, seconds: i64) -> Event {
+    Event::Rehearsed {
+        database: Arc::clone(&intent.database),
+        aftermath: Aftermath {
+            action_id: intent.id,
+            policy: Arc::clone(&intent.policy),
+            key: intent.key,
+            afterwards,
+            after: TimeDelta::seconds(seconds),
+            was_validated: false,
+        },
+    }
+}
+
+#[test]
+fn sessions_of_dry_runs_are_watched_on_after_a_restart() {
+    let state = tempfile::tempdir().expect("a folder");
+    let mut events = Vec::new();
+    // The fifth is the session of the first, taken again; the sixth is really acted on.
+    let sids = [(1, 287), (2, 288), (3, 289), (4, 290), (5, 287)];
+    for (id, sid) in sids {
+        let one = intent(id, sid, RunMode::DryRun);
+        events.extend([Event::Intent(Arc::clone(&one)), outcome(&one, Outcome::Assumed)]);
+    }
+    let (second, third) = (intent(2, 288, RunMode::DryRun), intent(3, 289, RunMode::DryRun));
+    events.push(rehearsed(&second, Afterwards::UsedAgain, 18_600));
+    events.push(rehearsed(&third, Afterwards::Validated, 60));
+    let real = intent(6, 290, RunMode::Enforce);
+    events.extend([Event::Intent(Arc::clone(&real)), outcome(&real, Outcome::Marked)]);
+    write(state.path(), &events);
+    let mut memory = read(state.path(), now()).expect("reads").memory("prod", "here");
+    let all = memory.rehearsals.of("idle").all;
+    assert_eq!((all.watched, all.validated.count, all.used.count), (2, 1, 0));
+    // A snapshot without them: the one that was really acted on tells nothing.
+    let snapshot = empty_snapshot();
+    let mut told: Vec<(u64, Afterwards)> = memory
+        .rehearsals
+        .observe(&snapshot, at(3600))
+        .iter()
+        .map(|told| (told.action_id, told.afterwards))
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, [(1, Afterwards::Ended), (4, Afterwards::Lost)]);
+    let other = read(state.path(), now()).expect("reads").memory("other", "here");
+    assert_eq!(other.rehearsals.of("idle").all.would_have_ended(), 0);
+}
+
+/// No session on an instance that was read.
+fn empty_snapshot() -> Snapshot {
+    let instance = Instance {
+        inst_id: 1,
+        name: "PROD1".into(),
+        complete: true,
+    };
+    Snapshot::builder(SnapshotSource::Live, &[])
+        .finish(None, vec![instance])
+        .finish(Columns::NONE)
 }
 
 #[test]

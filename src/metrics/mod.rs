@@ -26,6 +26,7 @@ use prometheus::{
 use crate::decide::in_force::RunMode;
 use crate::decide::order::BY_HAND;
 use crate::decide::outcome::Outcome;
+use crate::decide::used_again::{Aftermath, Afterwards};
 use crate::event::{CycleReport, Event, InForceReport, LoadedDatabase, LoadedPolicy, PolicyLoad};
 use crate::metrics::family::Family;
 use crate::metrics::info::DatabaseInfo;
@@ -51,6 +52,7 @@ pub struct Metrics {
     breaker_open: Family<IntGaugeVec, 3>,
     suspended: Family<IntGaugeVec, 3>,
     respawns: Family<IntCounterVec, 3>,
+    used_again: Family<IntCounterVec, 2>,
     cycle_duration: Family<HistogramVec, 2>,
     last_cycle: Family<GaugeVec, 1>,
     database_info: DatabaseInfo,
@@ -140,6 +142,7 @@ impl Metrics {
         let suspended = "Groups of sessions for which the policy is suspended because they refill.";
         let respawns =
             "Sessions that logged in within minutes after a session of the same user, machine and program was killed.";
+        let used_again = "Sessions that a dry run would have ended and that were used again.";
         let paused = "1 if the kill switch stops all actions, else 0.";
         let acting =
             "1 if the standby connection for actions is open, else 0; exists where a policy in force needs it.";
@@ -166,6 +169,7 @@ impl Metrics {
             breaker_open: make.gauges("breaker_open", breaker, ["database", "policy", "mode"]),
             suspended: make.gauges("suspended_groups", suspended, ["database", "policy", "mode"]),
             respawns: make.counters("respawns_total", respawns, ["database", "policy", "mode"]),
+            used_again: make.counters("used_again_total", used_again, database_policy),
             cycle_duration: make.durations(
                 "cycle_duration_seconds",
                 "Duration of the steps of a cycle.",
@@ -241,6 +245,7 @@ impl Metrics {
                     .with([database, &back.ended.policy, back.ended.mode.name()])
                     .inc();
             }
+            Event::Rehearsed { database, aftermath } => self.rehearsed(database, aftermath),
             Event::Cycle(report) => self.cycle(report, at),
             Event::Acting {
                 database,
@@ -264,6 +269,17 @@ impl Metrics {
     /// Counts a failed attempt to write the journal.
     pub(crate) fn journal_failed(&self) {
         self.journal_errors.inc();
+    }
+
+    /// A session counts once, however many calls it makes.
+    fn rehearsed(&self, database: &str, aftermath: &Aftermath) {
+        let used = match aftermath.afterwards {
+            Afterwards::UsedAgain | Afterwards::Validated => !aftermath.was_validated,
+            Afterwards::Ended | Afterwards::Lost => false,
+        };
+        if used {
+            self.used_again.with([database, &aftermath.policy]).inc();
+        }
     }
 
     fn loaded(&self, loaded: &InForceReport) {
@@ -306,6 +322,7 @@ impl Metrics {
         self.suspended
             .retain(|[database, policy, mode]| runs_so(database, policy, mode));
         self.respawns.retain(|[database, policy, _]| runs(database, policy));
+        self.used_again.retain(|[database, policy]| runs(database, policy));
         self.spared.retain(|[database, policy, ..]| runs(database, policy));
         let acts = |database: &str, policy: &str| runs(database, policy) || (policy == BY_HAND && names(database));
         self.actions.retain(|[database, _, policy, ..]| acts(database, policy));
@@ -334,6 +351,9 @@ impl Metrics {
             self.breaker_open.with([database, &policy.policy, policy.mode.name()]);
             self.suspended.with([database, &policy.policy, policy.mode.name()]);
             self.respawns.with([database, &policy.policy, policy.mode.name()]);
+            if policy.mode == RunMode::DryRun {
+                self.used_again.with([database, &policy.policy]);
+            }
             for instance in instances {
                 for action in &policy.actions {
                     self.actions_at_zero((database, *instance, &policy.policy), *action, policy.mode);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::decide::refill::ClientGroup;
+use crate::decide::used_again::PolicyRehearsal;
 use crate::event::{
     CycleStep, InstanceReport, LoadedPolicy, PolicyReport, SessionCount, SpareReason, StatusLabel, TypeLabel,
 };
@@ -91,6 +92,7 @@ fn cycle(instances: &[u32]) -> CycleReport {
             breaker: Some("12 candidates".into()),
             suspended: BTreeMap::from([(ClientGroup::default(), "they came back".into())]),
             pending: Vec::new(),
+            rehearsal: PolicyRehearsal::default(),
         }],
         notes: Vec::new(),
         budgets: Vec::new(),
@@ -351,4 +353,46 @@ fn who_leads_is_shown_where_one_of_several_is_to_and_nobody_leads_who_cannot_rea
     assert!(has(&metrics, "orareaper_leader{database=\"prod\"} 0"));
     count(None);
     assert!(!metrics.text().contains("orareaper_leader{"));
+}
+
+#[test]
+fn a_session_that_is_used_again_counts_once() {
+    let metrics = Metrics::new();
+    let mut rehearsing = loaded(&[("prod", &["idle"])]);
+    if let Event::Policies(PolicyLoad::Loaded(loaded)) = &mut rehearsing {
+        loaded.databases[0].policies[0].mode = RunMode::DryRun;
+    }
+    metrics.count(&rehearsing, at());
+    let line = |count: u32| format!(r#"orareaper_used_again_total{{database="prod",policy="idle"}} {count}"#);
+    assert!(has(&metrics, &line(0)), "it exists before the first");
+    for (afterwards, was_validated, count) in [
+        (Afterwards::Ended, false, 0),
+        (Afterwards::Lost, false, 0),
+        (Afterwards::UsedAgain, false, 1),
+        (Afterwards::Validated, false, 2),
+        // The same session as before.
+        (Afterwards::UsedAgain, true, 2),
+    ] {
+        let aftermath = Aftermath {
+            action_id: 1,
+            policy: "idle".into(),
+            key: crate::session::SessionKey {
+                inst_id: 1,
+                sid: 10,
+                serial: 7,
+                logon_time: crate::session::time::DbTime(0),
+            },
+            afterwards,
+            after: chrono::TimeDelta::seconds(60),
+            was_validated,
+        };
+        let database = "prod".into();
+        metrics.count(&Event::Rehearsed { database, aftermath }, at());
+        assert!(has(&metrics, &line(count)), "{afterwards:?}");
+    }
+    metrics.count(&loaded(&[("prod", &["other"])]), at());
+    assert!(
+        !metrics.text().contains("orareaper_used_again_total{"),
+        "the policy is gone"
+    );
 }

@@ -11,6 +11,7 @@ pub mod condition;
 mod display;
 mod habit;
 pub(crate) mod lex;
+pub(crate) mod limit;
 mod lint;
 mod load;
 pub mod model;

@@ -4,6 +4,7 @@
 //! assumed to be done, so a session is not acted on twice, and budgets are used up as they would have been. A replay cannot
 //! know what the database would have shown afterwards: a session that would have been killed is still in the recording.
 
+mod curve;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -15,9 +16,11 @@ use crate::columns_needed;
 use crate::decide::cycle::{Cycle, CycleInput, Done, Memory, cycle, remember};
 use crate::decide::in_force::{DatabaseRules, Here, Rhythm, RunMode};
 use crate::decide::outcome::Outcome;
+use crate::decide::used_again::Rehearsals;
 use crate::policy::model::Action;
 use crate::recording::RecordedSnapshot;
 
+pub(crate) use curve::{Curve, CurvePoint, CurveReplay};
 pub(crate) use series::Series;
 pub(crate) use totals::{ActionTally, TalliesByName, Totals};
 
@@ -116,9 +119,17 @@ impl Replay {
         Some(step)
     }
 
+    /// What became so far of the sessions that the policies would have ended.
+    pub(crate) fn rehearsals(&self) -> &Rehearsals {
+        &self.memory.rehearsals
+    }
+
     /// The totals at the end.
     #[must_use]
-    pub fn into_totals(self) -> Totals {
+    pub fn into_totals(mut self) -> Totals {
+        for policy in &mut self.totals.policies {
+            policy.rehearsal = self.memory.rehearsals.of(&policy.name);
+        }
         self.totals
     }
 }

@@ -210,7 +210,10 @@ fn every_format_shows_the_totals_and_escapes_text_of_sessions() {
     let markdown = shown(ReportFormat::Markdown);
     assert!(markdown.contains("| &lt;b&gt;\\|SHOP | 1 | 0 |"), "{markdown}");
     let csv = shown(ReportFormat::Csv);
-    assert!(csv.contains("\r\npolicy,idle,1,0,2,0,1,1,0,0,0,0,0\r\n"), "{csv}");
+    assert!(
+        csv.contains("\r\npolicy,idle,1,0,2,0,1,1,0,0,0,0,0,1,0,,,0,0,1,0\r\n"),
+        "{csv}"
+    );
     assert!(csv.contains("\r\nmachine,'=cmd\\x1b[2J,1,0,,"), "{csv}");
     let html = shown(ReportFormat::Html);
     assert!(html.contains("&lt;b&gt;|SHOP") && !html.contains("<b>|"), "{html}");

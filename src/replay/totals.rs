@@ -10,10 +10,12 @@ use chrono::{DateTime, Utc};
 
 use crate::decide::reason::{DecisionCounts, Standing, Verdict};
 use crate::decide::refill::{ClientGroup, Return};
+use crate::decide::used_again::PolicyRehearsal;
 use crate::gaps::notes;
 use crate::policy::model::{Action, PolicySet};
 use crate::policy::pressure::Resource;
 use crate::recording::RecordedSnapshot;
+use crate::replay::curve::Curve;
 use crate::replay::series::Series;
 use crate::replay::{ReplaySetting, ReplayedCycle};
 
@@ -76,6 +78,8 @@ pub(crate) struct PolicyTotals {
     pub(crate) most: DecisionCounts,
     /// The number of snapshots in which its breaker was open.
     pub(crate) breaker_open: usize,
+    /// What became of the sessions that it would have ended.
+    pub(crate) rehearsal: PolicyRehearsal,
 }
 
 /// The totals of a replay.
@@ -109,6 +113,8 @@ pub struct Totals {
     pub(crate) returns: Vec<Return>,
     /// The use of each limited resource over time, in percent, by instance and resource.
     pub(crate) pressure: BTreeMap<(u32, Resource), Series>,
+    /// What a policy would do with other limits, if that was asked for.
+    pub(crate) curve: Option<Curve>,
     /// Notes at the beginning of a report.
     pub(crate) notes: Vec<String>,
     set: Arc<PolicySet>,
@@ -126,6 +132,7 @@ impl Totals {
             most_matched: 0,
             most: DecisionCounts::default(),
             breaker_open: 0,
+            rehearsal: PolicyRehearsal::default(),
         });
         Totals {
             database: setting.database.clone(),
@@ -142,9 +149,16 @@ impl Totals {
             all: ActionTally::default(),
             returns: Vec::new(),
             pressure: BTreeMap::new(),
+            curve: None,
             notes: Vec::new(),
             set: Arc::clone(set),
         }
+    }
+
+    /// With what a policy would do with other limits.
+    #[must_use]
+    pub(crate) fn with_curve(self, curve: Option<Curve>) -> Totals {
+        Totals { curve, ..self }
     }
 
     pub(super) fn count(&mut self, recorded: &RecordedSnapshot, step: &ReplayedCycle, gap: bool, blackout: bool) {

@@ -1,7 +1,7 @@
 //! The report for spreadsheets: a header and a row for each decision.
 //!
 //! Notes have rows of their own above the decisions, with `unread`, `note` or `refusal` in the column of the decision and their
-//! text as the reason: a table without rows would read as "nothing to do".
+//! text as the reason, and what became of sessions that a dry run would have ended has `rehearsal`: a table without rows would read as "nothing to do".
 //!
 //! A spreadsheet treats a cell that begins with `=`, `+`, `-` or `@` as a formula, and a client chooses PROGRAM freely. Such a
 //! text gets an apostrophe in front, which marks it as text in spreadsheets. Numbers come from this program and stay as they
@@ -29,6 +29,7 @@ const HEADER: [&str; 14] = [
 
 const DATABASE: usize = 0;
 const TAKEN_AT: usize = 1;
+const POLICY: usize = 2;
 const DECISION: usize = 10;
 const REASON: usize = 11;
 
@@ -42,14 +43,25 @@ impl Report {
         let unread = self.unread.iter().map(|why| ("unread", why));
         let notes = self.notes.iter().map(|note| ("note", note));
         let refusals = self.refusals.iter().map(|refusal| ("refusal", refusal));
-        for (kind, words) in unread.chain(notes).chain(refusals) {
+        let aside = |policy: &str, kind: &str, words: &str| {
             let mut row = HEADER.map(|_| String::new());
             row[DATABASE] = inert(&self.database);
             row[TAKEN_AT] = self.taken_at.map(iso).unwrap_or_default();
+            row[POLICY] = inert(policy);
             row[DECISION] = kind.to_owned();
             row[REASON] = inert(words);
-            rows.push(row);
-        }
+            row
+        };
+        rows.extend(
+            unread
+                .chain(notes)
+                .chain(refusals)
+                .map(|(kind, words)| aside("", kind, words)),
+        );
+        let rehearsals = self
+            .rehearsals()
+            .filter(|(_, rehearsal)| rehearsal.all.would_have_ended() > 0);
+        rows.extend(rehearsals.map(|(policy, rehearsal)| aside(policy, "rehearsal", &rehearsal.all.words())));
         for part in &self.policies {
             for line in &part.decisions {
                 rows.push([
@@ -75,13 +87,13 @@ impl Report {
 }
 
 /// Rows as RFC 4180 has them.
-pub(super) fn written<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
+pub(super) fn written<R: AsRef<[String]>>(rows: &[R]) -> String {
     let in_memory = "writing to memory cannot fail";
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
         .from_writer(Vec::new());
     for row in rows {
-        writer.write_record(row).expect(in_memory);
+        writer.write_record(row.as_ref()).expect(in_memory);
     }
     let bytes = writer.into_inner().expect(in_memory);
     String::from_utf8(bytes).expect("only text was written")

@@ -3,9 +3,10 @@
 //! Rendering reads nothing. JSON is one object a line and a contract with scripts: keys are added, never renamed. Text from
 //! sessions is made harmless in every format, as in a report.
 
+mod rehearsed;
 mod tally;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
@@ -16,11 +17,13 @@ use serde_json::json;
 use self::tally::DayTally;
 use super::csv::{inert, written};
 use super::html::report_page;
+use super::rehearsal::{self, RehearsalDocument};
 use super::table::ReportTable;
 use super::text::shown;
 use super::{ReportFormat, iso, markdown, mode_words};
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
+use crate::decide::used_again::PolicyRehearsal;
 use crate::decide::verify::Proof;
 use crate::html::with_code;
 use crate::journal::cells;
@@ -145,16 +148,17 @@ impl HistoryReport<'_> {
 
     fn summary_table(&self) -> ReportTable {
         let mut lines: BTreeMap<(String, String, String, &'static str), DayTally> = BTreeMap::new();
-        for entry in &self.read.entries {
+        let key = |entry: &Entry| {
             let day = entry.at.with_timezone(&self.zone).format("%Y-%m-%d").to_string();
             let intent = &entry.intent;
-            let key = (
-                day,
-                intent.database.to_string(),
-                intent.policy.to_string(),
-                mode_words(intent.mode),
-            );
-            lines.entry(key).or_default().add(entry);
+            let (database, policy) = (intent.database.to_string(), intent.policy.to_string());
+            (day, database, policy, mode_words(intent.mode))
+        };
+        for entry in &self.read.entries {
+            lines.entry(key(entry)).or_default().add(entry);
+        }
+        for entry in rehearsed::rehearsed(&self.read.entries) {
+            lines.entry(key(entry)).or_default().rehearse(entry);
         }
         let rows = lines.into_iter().map(|((day, database, policy, mode), tally)| {
             let words = [day, database, policy, mode.to_owned(), tally.who(), tally.held()];
@@ -181,11 +185,44 @@ impl HistoryReport<'_> {
                 "Gone",
                 "Lingering",
                 "Back",
+                "Used",
+                "Validated",
+                "Ended",
+                "Watched",
             ],
             rows: rows.collect(),
             words: 6,
             left_out: 0,
         }
+    }
+
+    /// What became of the sessions that dry runs would have ended, over all days.
+    fn rehearsal_table(&self) -> Option<ReportTable> {
+        let by_policy = rehearsed::by_policy(&self.read.entries);
+        let one_database = by_policy
+            .keys()
+            .map(|(database, _)| database)
+            .collect::<BTreeSet<_>>()
+            .len()
+            <= 1;
+        let named: Vec<(String, &PolicyRehearsal)> = by_policy
+            .iter()
+            .map(|((database, policy), rehearsal)| {
+                let name = if one_database {
+                    policy.to_string()
+                } else {
+                    format!("{policy} on {database}")
+                };
+                (name, rehearsal)
+            })
+            .collect();
+        rehearsal::table(named.iter().map(|(name, rehearsal)| (name.as_str(), *rehearsal)))
+    }
+
+    /// The tables for people.
+    fn tables(&self) -> Vec<ReportTable> {
+        let rehearsal = if self.summary { self.rehearsal_table() } else { None };
+        std::iter::once(self.table()).chain(rehearsal).collect()
     }
 
     fn to_text(&self, style: TextStyle) -> String {
@@ -200,6 +237,12 @@ impl HistoryReport<'_> {
         } else {
             if self.summary {
                 self.summary_table().text(&mut out, style);
+                if let Some(table) = self.rehearsal_table() {
+                    out.push('\n');
+                    push(&mut out, &bold(table.title, style));
+                    table.text(&mut out, style);
+                    wrapped(&mut out, "  ", rehearsal::KEY, style, Colour::Dim);
+                }
             } else {
                 self.entries_text(&mut out, style);
             }
@@ -245,7 +288,9 @@ impl HistoryReport<'_> {
         for note in self.notes() {
             let _ = writeln!(out, "> **Note:** {}\n", markdown::escaped(&note));
         }
-        self.table().markdown(&mut out);
+        for table in self.tables() {
+            table.markdown(&mut out);
+        }
         out
     }
 
@@ -253,7 +298,7 @@ impl HistoryReport<'_> {
         let content = html! {
             header { h1 { (self.title()) } }
             @for note in self.notes() { p.note { (with_code(&note)) } }
-            @if self.read.entries.is_empty() { p { "Nothing was done." } } @else { (self.table().html()) }
+            @if self.read.entries.is_empty() { p { "Nothing was done." } } @else { @for table in self.tables() { (table.html()) } }
         };
         report_page(&self.title(), &content)
     }
@@ -261,10 +306,10 @@ impl HistoryReport<'_> {
     fn to_csv(&self) -> String {
         if self.summary {
             let table = self.summary_table();
-            let head: [&str; 15] = table.head.try_into().expect("the table has these columns");
+            let head: [&str; 19] = table.head.try_into().expect("the table has these columns");
             let mut rows = vec![head.map(|head| head.to_lowercase())];
             for row in table.rows {
-                let row: [String; 15] = row.try_into().expect("the table has these columns");
+                let row: [String; 19] = row.try_into().expect("the table has these columns");
                 rows.push(row.map(|cell| if cell == "-" { String::new() } else { inert(&cell) }));
             }
             return written(&rows);
@@ -293,6 +338,10 @@ impl HistoryReport<'_> {
                     (head.to_lowercase(), value)
                 });
                 line(serde_json::Value::Object(cells.collect()));
+            }
+            for ((database, policy), rehearsal) in rehearsed::by_policy(&self.read.entries) {
+                let document = RehearsalDocument::of(&policy, &rehearsal);
+                line(json!({ "database": &*database, "rehearsal": document }));
             }
         } else {
             self.read.entries.iter().map(json_entry).for_each(line);
@@ -399,7 +448,10 @@ fn fate_words(entry: &Entry) -> String {
             Proof::NotSent => format!("not sent, as was seen after {after}"),
         }
     });
-    let parts: Vec<String> = fate.into_iter().chain(back).collect();
+    // A dry run ends nobody, so what became of the session says more than that it is gone.
+    let rehearsed = rehearsed::words(entry);
+    let fate = if rehearsed.is_some() { None } else { fate };
+    let parts: Vec<String> = fate.into_iter().chain(rehearsed).chain(back).collect();
     if parts.is_empty() {
         "-".to_owned()
     } else {
@@ -407,7 +459,7 @@ fn fate_words(entry: &Entry) -> String {
     }
 }
 
-const CSV_HEADER: [&str; 23] = [
+const CSV_HEADER: [&str; 25] = [
     "id",
     "at",
     "database",
@@ -431,9 +483,11 @@ const CSV_HEADER: [&str; 23] = [
     "afterwards_at",
     "came_back",
     "operator",
+    "rehearsed",
+    "rehearsed_after_s",
 ];
 
-fn csv_row(entry: &Entry) -> [String; 23] {
+fn csv_row(entry: &Entry) -> [String; 25] {
     let intent = &entry.intent;
     let words = |text: Option<&str>| text.map(inert).unwrap_or_default();
     let outcome = entry.outcome.as_ref();
@@ -471,6 +525,14 @@ fn csv_row(entry: &Entry) -> [String; 23] {
         entry.last_proof().map(|(at, _)| iso(at)).unwrap_or_default(),
         entry.came_back.map(iso).unwrap_or_default(),
         words(intent.operator.as_deref()),
+        entry
+            .afterwards
+            .map(|(afterwards, _)| afterwards.name().to_owned())
+            .unwrap_or_default(),
+        entry
+            .afterwards
+            .map(|(_, after)| after.num_seconds().to_string())
+            .unwrap_or_default(),
     ]
 }
 
@@ -521,6 +583,9 @@ fn json_entry(entry: &Entry) -> serde_json::Value {
         "took_ms": outcome.map(|outcomed| u64::try_from(outcomed.took.as_millis()).unwrap_or(u64::MAX)),
         "proofs": proofs,
         "came_back": entry.came_back.map(iso),
+        "rehearsed": entry.afterwards.map(|(afterwards, after)| {
+            json!({"afterwards": afterwards.name(), "after_s": after.num_seconds()})
+        }),
         "session": cells(&intent.session),
         "read_again": outcome.map(|outcomed| cells(&outcomed.session)),
     })

@@ -11,7 +11,7 @@ use crate::decide::reason::Verdict;
 use crate::html::{REPORT, document, forbids_everything, with_code};
 use crate::quantity::{Bytes, Span};
 use crate::report::figures::{Group, IDLE_CLASSES};
-use crate::report::{PolicyPart, Report, ReportLine, mode_words};
+use crate::report::{PolicyPart, Report, ReportLine, mode_words, rehearsal};
 
 /// This many rows of a table are shown; a longer one says how many it leaves out.
 const ROWS_SHOWN: usize = 1000;
@@ -80,6 +80,7 @@ impl Report {
             (self.charts())
             (self.freed())
             @for part in &self.policies { (policy(part)) }
+            @if let Some(table) = rehearsal::table(self.rehearsals()) { (table.html_with(rehearsal::KEY)) }
         }
     }
 

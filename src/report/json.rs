@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::report::rehearsal::RehearsalDocument;
 use crate::report::{Report, iso};
 use crate::terminal::visible::json_escaped;
 
@@ -20,6 +21,9 @@ struct ReportDocument<'a> {
     notes: &'a [String],
     /// Open breakers and suspended groups.
     refusals: &'a [String],
+    /// What became of the sessions that dry runs would have ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rehearsals: Vec<RehearsalDocument<'a>>,
 }
 
 #[derive(Serialize)]
@@ -85,6 +89,10 @@ impl Report {
             error: self.unread.as_deref(),
             notes: &self.notes,
             refusals: &self.refusals,
+            rehearsals: self
+                .rehearsals()
+                .filter_map(|(policy, rehearsal)| RehearsalDocument::of(policy, rehearsal))
+                .collect(),
         };
         let json = serde_json::to_string(&document).expect("texts and numbers are always JSON");
         let mut json = json_escaped(&json).into_owned();

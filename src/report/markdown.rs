@@ -3,7 +3,7 @@
 use crate::quantity::counted;
 use std::fmt::Write as _;
 
-use crate::report::{PolicyPart, Report, ReportLine};
+use crate::report::{PolicyPart, Report, ReportLine, rehearsal};
 use crate::terminal::visible::visible;
 
 impl Report {
@@ -28,6 +28,10 @@ impl Report {
         }
         for part in &self.policies {
             self.policy_markdown(part, &mut out);
+        }
+        if let Some(table) = rehearsal::table(self.rehearsals()) {
+            table.markdown(&mut out);
+            let _ = writeln!(out, "{}\n", rehearsal::KEY);
         }
         out
     }

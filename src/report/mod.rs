@@ -11,12 +11,14 @@
 
 mod chain;
 mod csv;
+mod curve;
 mod figures;
 mod history;
 mod html;
 mod json;
 pub(crate) mod listing;
 mod markdown;
+pub(crate) mod rehearsal;
 mod table;
 mod text;
 mod totals;
@@ -31,6 +33,7 @@ use crate::decide::in_force::RunMode;
 use crate::decide::plan::Plan;
 pub(crate) use crate::decide::reason::DecisionCounts;
 use crate::decide::reason::{OpenBreaker, Verdict};
+use crate::decide::used_again::{PolicyRehearsal, Rehearsals};
 use crate::oracle::capabilities::Way;
 use crate::policy::model::{Action, PolicySet};
 use crate::session::column::Column;
@@ -64,6 +67,8 @@ pub struct ReportSubject<'a> {
     pub notes: &'a [String],
     /// How sessions are ended on that database, which words the statements.
     pub way: Way,
+    /// What became of the sessions that dry runs would have ended, where they are watched.
+    pub rehearsals: Option<&'a Rehearsals>,
 }
 
 /// One cycle's decisions with everything that a report shows.
@@ -112,6 +117,8 @@ pub struct PolicyPart {
     pub decisions: Vec<ReportLine>,
     /// The numbers of its decisions.
     pub(crate) summary: DecisionCounts,
+    /// What became of the sessions that it would have ended in a dry run.
+    pub(crate) rehearsal: PolicyRehearsal,
 }
 
 impl PolicyPart {
@@ -283,6 +290,11 @@ impl Report {
         mode_words(self.mode)
     }
 
+    /// What became of the sessions that each policy would have ended.
+    fn rehearsals(&self) -> impl Iterator<Item = (&str, &PolicyRehearsal)> {
+        self.policies.iter().map(|part| (&*part.name, &part.rehearsal))
+    }
+
     fn taken_at_words(&self) -> String {
         self.taken_at.map_or_else(
             || "time unknown".into(),
@@ -331,6 +343,10 @@ fn policies(subject: &ReportSubject<'_>) -> Vec<PolicyPart> {
                 .any(|breaker| breaker.policy == *index),
             decisions: Vec::new(),
             summary: DecisionCounts::default(),
+            rehearsal: subject
+                .rehearsals
+                .map(|rehearsals| rehearsals.of(&policy.name))
+                .unwrap_or_default(),
         }
     });
     parts.collect()

@@ -52,6 +52,11 @@ impl ReportTable {
     }
 
     pub(super) fn html(&self) -> Markup {
+        self.html_with("")
+    }
+
+    /// With what its columns mean below it.
+    pub(super) fn html_with(&self, key: &str) -> Markup {
         let class = |at: usize| (at >= self.words).then_some("number");
         html! {
             section {
@@ -67,6 +72,7 @@ impl ReportTable {
                     }
                 }
                 @if let Some(more) = self.more() { p.soft { (more) } }
+                @if !key.is_empty() { p.key { (key) } }
             }
         }
     }

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 
 use crate::decide::reason::Verdict;
 use crate::quantity::{Bytes, Span, counted};
-use crate::report::colour_of;
 use crate::report::{PolicyPart, Report, ReportLine};
+use crate::report::{colour_of, rehearsal};
 use crate::terminal::visible::visible;
 use crate::terminal::{Colour, Table, TextStyle, bold, clip, paint, push, wrapped};
 
@@ -52,6 +52,12 @@ impl Report {
         for part in &self.policies {
             out.push('\n');
             policy(&mut out, part, style);
+        }
+        if let Some(table) = rehearsal::table(self.rehearsals()) {
+            out.push('\n');
+            push(&mut out, &bold(table.title, style));
+            table.text(&mut out, style);
+            wrapped(&mut out, "  ", rehearsal::KEY, style, Colour::Dim);
         }
         out.push('\n');
         let mut total = format!("Summary: {}", self.summary.words());

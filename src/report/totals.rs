@@ -6,13 +6,14 @@ use std::fmt::Write as _;
 use maud::{Markup, html};
 
 use crate::decide::refill::{CAME_BACK_WITHIN, ClientGroup};
+use crate::decide::used_again::RehearsalTally;
 use crate::html::with_code;
 use crate::policy::pressure::Resource;
 use crate::quantity::{Span, counted};
-use crate::replay::{ActionTally, Series, TalliesByName, Totals};
+use crate::replay::{ActionTally, Curve, Series, TalliesByName, Totals};
 use crate::report::html::{report_page, tiles};
 use crate::report::table::ReportTable;
-use crate::report::{ReportFormat, csv, iso, markdown};
+use crate::report::{ReportFormat, csv, iso, markdown, rehearsal};
 use crate::terminal::visible::visible;
 use crate::terminal::{Colour, TextStyle, bold, clip, push, wrapped};
 
@@ -50,6 +51,21 @@ impl Totals {
             push(&mut out, &bold(table.title, style));
             table.text(&mut out, style);
         }
+        for policy in self
+            .policies
+            .iter()
+            .filter(|policy| policy.rehearsal.all.would_have_ended() > 0)
+        {
+            let words = format!("{}: {}", policy.name, policy.rehearsal.all.words());
+            out.push('\n');
+            wrapped(&mut out, "", &words, style, Colour::None);
+        }
+        if let Some(curve) = &self.curve {
+            out.push('\n');
+            wrapped(&mut out, "", &visible(&curve.title()), style, Colour::None);
+            curve.table().text(&mut out, style);
+            wrapped(&mut out, "  ", Curve::KEY, style, Colour::Dim);
+        }
         out.push('\n');
         push(&mut out, &bold(&clip(&self.summary(), style.width), style));
         out
@@ -65,6 +81,10 @@ impl Totals {
         }
         for table in self.tables() {
             table.markdown(&mut out);
+        }
+        if let Some(curve) = &self.curve {
+            curve.table().markdown(&mut out);
+            let _ = writeln!(out, "{}. {}", markdown::escaped(&curve.title()), Curve::KEY);
         }
         out
     }
@@ -87,10 +107,13 @@ impl Totals {
                 "most_protected",
                 "most_exempt",
             ]
-            .map(str::to_owned),
+            .into_iter()
+            .chain(rehearsal::COLUMNS)
+            .map(str::to_owned)
+            .collect::<Vec<String>>(),
         ];
         let tally = |total: &str, name: &str, tally: ActionTally| {
-            let mut row: [String; 13] = Default::default();
+            let mut row = vec![String::new(); 13 + rehearsal::COLUMNS.len()];
             row[0] = total.to_owned();
             row[1] = csv::inert(name);
             row[2] = tally.acted.to_string();
@@ -103,10 +126,20 @@ impl Totals {
             let all = [policy.due, policy.breaker_open, policy.most_matched]
                 .into_iter()
                 .chain(counts);
-            for (cell, count) in row[4..].iter_mut().zip(all) {
+            for (cell, count) in row[4..13].iter_mut().zip(all) {
                 *cell = count.to_string();
             }
+            row[13..].clone_from_slice(&rehearsal::figures(&policy.rehearsal.all));
             rows.push(row);
+        }
+        for policy in &self.policies {
+            for (who, became) in &policy.rehearsal.groups {
+                let mut row = vec![String::new(); 13 + rehearsal::COLUMNS.len()];
+                row[0] = "rehearsed group".to_owned();
+                row[1] = csv::inert(&format!("{}: {who}", policy.name));
+                row[13..].clone_from_slice(&rehearsal::figures(became));
+                rows.push(row);
+            }
         }
         for (total, counts) in [
             ("username", &self.by_user),
@@ -118,6 +151,17 @@ impl Totals {
                 rows.push(tally(total, "(others)", counts.others));
             }
         }
+        for (curve, point) in self
+            .curve
+            .iter()
+            .flat_map(|curve| curve.points.iter().map(move |point| (curve, point)))
+        {
+            let mut row = vec![String::new(); 13 + rehearsal::COLUMNS.len()];
+            row[0] = "curve".to_owned();
+            row[1] = csv::inert(&format!("{} at {}", curve.policy, Span(point.limit)));
+            row[13..].clone_from_slice(&rehearsal::figures(&point.tally));
+            rows.push(row);
+        }
         rows.push(tally("all", "", self.all));
         csv::written(&rows)
     }
@@ -128,6 +172,10 @@ impl Totals {
             (self.most_sessions.to_string(), "sessions at most"),
             (self.all.acted.to_string(), "actions that would have been"),
             (self.all.came_back.to_string(), "of them came back"),
+            (
+                self.rehearsed().used_again().to_string(),
+                "sessions that would have ended were used again",
+            ),
         ];
         let content = html! {
             header {
@@ -136,6 +184,7 @@ impl Totals {
             }
             @for note in self.remarks() { p.note { (with_code(&note)) } }
             (tiles(figures))
+            @if let Some(curve) = &self.curve { (curve.html()) }
             (self.pressure_html())
             @for table in self.tables() { (table.html()) }
             footer {
@@ -189,13 +238,27 @@ impl Totals {
     }
 
     fn summary(&self) -> String {
-        format!(
+        let summary = format!(
             "Summary: {} {} would have been taken; {} of the sessions came back within {}",
             self.all.acted,
             if self.all.acted == 1 { "action" } else { "actions" },
             self.all.came_back,
             Span(CAME_BACK_WITHIN.num_seconds())
-        )
+        );
+        let all = self.rehearsed();
+        match all.would_have_ended() {
+            0 => summary,
+            ended => format!("{summary}; {} of {ended} were used again", all.used_again()),
+        }
+    }
+
+    /// What became of all sessions that the policies would have ended.
+    fn rehearsed(&self) -> RehearsalTally {
+        let mut all = RehearsalTally::default();
+        for policy in &self.policies {
+            all.join(&policy.rehearsal.all);
+        }
+        all
     }
 
     fn remarks(&self) -> Vec<String> {
@@ -230,6 +293,8 @@ impl Totals {
 
     fn tables(&self) -> Vec<ReportTable> {
         let mut tables = vec![self.policy_table()];
+        let rehearsals = self.policies.iter().map(|policy| (&*policy.name, &policy.rehearsal));
+        tables.extend(rehearsal::table(rehearsals));
         for (title, head, counts) in [
             ("By user", "User", &self.by_user),
             ("By program", "Program", &self.by_program),

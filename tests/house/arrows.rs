@@ -27,6 +27,7 @@ const LAYERS: &[&[&str]] = &[
         "report",
         "export",
         "status",
+        "suggest",
         "policy_test",
     ],
     &["daemon"],

@@ -19,7 +19,7 @@ use orasim::{KillRecord, Scenario, Server, World};
 
 use crate::cli::{Cli, DemoArgs, ExitStatus};
 use crate::clock::{Clock, PacedClock, SystemClock};
-use crate::commands::demo::narrator::{Ink, Narrator, Seen, SharedSeen, tell};
+use crate::commands::demo::narrator::{IMPATIENT, Ink, Narrator, Seen, SharedSeen, tell};
 use crate::commands::log::log_to;
 use crate::commands::run::{GRACE, Signals};
 use crate::commands::{fail, terminal_style};
@@ -341,6 +341,13 @@ fn checks_of_what_was_not(seen: &Seen, kills: &[KillRecord]) -> Vec<DemoCheck> {
         check(
             format!("the dry run selected {} and sent nothing", seen.rehearsed.len()),
             !seen.rehearsed.is_empty() && !kills.iter().any(hit),
+        ),
+        check(
+            format!(
+                "the dry run of {IMPATIENT} found its limit too short: {}",
+                seen.impatient.words()
+            ),
+            seen.impatient.used_again() > 0,
         ),
         check(
             format!("budgets and floors deferred a session {} times", seen.deferred),

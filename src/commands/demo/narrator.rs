@@ -17,6 +17,7 @@ use crate::decide::guard::Decision;
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::reason::{Obstacle, Refusal, Verdict, Why};
+use crate::decide::used_again::{Afterwards, RehearsalTally};
 use crate::decide::verify::Proof;
 use crate::oracle::Error;
 use crate::policy::model::Protection;
@@ -25,6 +26,9 @@ use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::terminal::visible::visible;
+
+/// The policy whose limit is too short.
+pub(crate) const IMPATIENT: &str = "impatient-with-pools";
 
 /// What has happened so far, for the checks at the end.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +44,8 @@ pub(crate) struct Seen {
     pub(crate) breakers: BTreeSet<String>,
     pub(crate) acted_by: BTreeMap<String, usize>,
     pub(crate) rehearsed: BTreeSet<SessionKey>,
+    /// What became of the sessions that the policy with the short limit would have ended.
+    pub(crate) impatient: RehearsalTally,
     pub(crate) troubles: Vec<String>,
     /// The first cycle's decisions as a dry run would report them, HTML and JSON.
     pub(crate) report: Option<(String, String)>,
@@ -266,6 +272,25 @@ impl Narrator {
         }
     }
 
+    /// Sessions that a dry run would have ended and that their clients used again.
+    fn rehearsals(&mut self, view: &CycleView<'_>) {
+        let all = view.memory.rehearsals.of(IMPATIENT).all;
+        self.seen(|seen| seen.impatient = all);
+        for aftermath in &view.cycle.aftermaths {
+            match aftermath.afterwards {
+                Afterwards::UsedAgain | Afterwards::Validated => tell(&format!(
+                    "{}  {}  {}, {} after the dry run of {} would have ended it",
+                    clock(view),
+                    self.ink.red("used again"),
+                    self.name(aftermath.key),
+                    crate::quantity::Span(aftermath.after.num_seconds()),
+                    aftermath.policy
+                )),
+                Afterwards::Ended | Afterwards::Lost => {}
+            }
+        }
+    }
+
     fn verifications(&mut self, view: &CycleView<'_>) {
         for verification in &view.cycle.verified {
             self.seen(|seen| *seen.proofs.entry(verification.proof).or_insert(0) += 1);
@@ -320,6 +345,7 @@ impl Watcher for Narrator {
         self.seen(|seen| seen.warrants += view.cycle.ruling.warrants.len());
         self.snapshot(view);
         self.verifications(view);
+        self.rehearsals(view);
         self.policies(view);
         if self.told.insert("report".into()) {
             let report = crate::daemon::reports::of(view, RunMode::DryRun);

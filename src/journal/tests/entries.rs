@@ -177,3 +177,24 @@ fn where_no_journal_is_there_is_nothing_to_read() {
     let error = entries(state.path(), &Wanted::default()).expect_err("no file");
     assert!(error.to_string().starts_with("open "), "{error}");
 }
+
+#[test]
+fn what_became_of_the_session_of_a_dry_run_is_in_its_entry() {
+    let state = tempfile::tempdir().expect("a folder");
+    let one = intent(1, 287, RunMode::DryRun);
+    write(
+        state.path(),
+        &[
+            Event::Intent(Arc::clone(&one)),
+            outcome(&one, Outcome::Assumed),
+            rehearsed(&one, Afterwards::Validated, 600),
+            rehearsed(&one, Afterwards::UsedAgain, 18_600),
+        ],
+    );
+    let read = entries(state.path(), &Wanted::default()).expect("reads");
+    let last = Some((Afterwards::UsedAgain, TimeDelta::seconds(18_600)));
+    assert_eq!(
+        (read.entries[0].would_have_ended(), read.entries[0].afterwards),
+        (true, last)
+    );
+}

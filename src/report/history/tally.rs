@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::is_unused;
+use super::rehearsed::count;
 use crate::decide::outcome::Outcome;
+use crate::decide::used_again::RehearsalTally;
 use crate::decide::verify::Proof;
 use crate::event::EvidenceValue;
 use crate::journal::entries::Entry;
@@ -28,6 +30,8 @@ pub(super) struct DayTally {
     gone: u64,
     lingering: u64,
     back: u64,
+    /// What became of the sessions that a dry run would have ended.
+    rehearsed: RehearsalTally,
     users: BTreeMap<String, u64>,
     undo: i64,
     temp: i64,
@@ -69,6 +73,10 @@ impl DayTally {
         }
     }
 
+    pub(super) fn rehearse(&mut self, entry: &Entry) {
+        count(&mut self.rehearsed, entry);
+    }
+
     /// The users with the most, and how many others there are.
     pub(super) fn who(&self) -> String {
         let mut users: Vec<(&String, &u64)> = self.users.iter().collect();
@@ -98,7 +106,9 @@ impl DayTally {
         }
     }
 
-    pub(super) fn counts(&self) -> [u64; 9] {
+    pub(super) fn counts(&self) -> [u64; 13] {
+        let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let rehearsed = &self.rehearsed;
         [
             self.actions,
             self.done,
@@ -109,6 +119,10 @@ impl DayTally {
             self.gone,
             self.lingering,
             self.back,
+            whole(rehearsed.used_again()),
+            whole(rehearsed.validated.count),
+            whole(rehearsed.ended.count),
+            whole(rehearsed.watched),
         ]
     }
 }

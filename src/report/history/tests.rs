@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::decide::used_again::Afterwards;
 use crate::event::{Event, Outcomed};
 use crate::journal::tests::{at, intent, outcome};
 
@@ -19,6 +20,7 @@ fn entry(id: u64, came_of_it: Outcome) -> Entry {
         answered: Some(at(40)),
         proofs: vec![(at(45), Proof::Gone)],
         came_back: None,
+        afterwards: None,
     }
 }
 
@@ -64,4 +66,67 @@ fn what_became_of_a_session_is_measured_from_the_answer() {
         ..entry(1, Outcome::Marked)
     };
     assert_eq!(fate_words(&unanswered), "gone after 45s");
+}
+
+#[test]
+fn a_summary_says_what_became_of_the_sessions_of_dry_runs() {
+    let rehearsed = |id, sid, afterwards: Option<(Afterwards, i64)>| {
+        let intent = intent(id, sid, RunMode::DryRun);
+        let Event::Outcome(outcomed) = outcome(&intent, Outcome::Assumed) else {
+            panic!("it is an outcome")
+        };
+        Entry {
+            intent,
+            outcome: Some(outcomed),
+            proofs: Vec::new(),
+            afterwards: afterwards.map(|(afterwards, seconds)| (afterwards, chrono::TimeDelta::seconds(seconds))),
+            ..entry(id, Outcome::Marked)
+        }
+    };
+    let read = Entries {
+        entries: vec![
+            rehearsed(1, 287, Some((Afterwards::UsedAgain, 18_600))),
+            rehearsed(2, 288, Some((Afterwards::Validated, 60))),
+            rehearsed(3, 289, Some((Afterwards::Ended, 90))),
+            rehearsed(4, 290, None),
+            // The same session once more while it is watched.
+            rehearsed(5, 290, None),
+            entry(6, Outcome::Marked),
+        ],
+        ..Entries::default()
+    };
+    let report = |summary| HistoryReport {
+        state: "state",
+        asked: "",
+        zone: Tz::UTC,
+        read: &read,
+        summary,
+    };
+    let csv = report(true).render(ReportFormat::Csv, TextStyle::WHOLE);
+    let mut lines = csv.lines();
+    let (head, line) = (lines.next().expect("a head"), lines.next().expect("a day"));
+    let cells: BTreeMap<&str, &str> = head.split(',').zip(line.split(',')).collect();
+    assert_eq!(
+        ["mode", "actions", "used", "validated", "ended", "watched"].map(|name| cells[name]),
+        ["dry run", "5", "2", "1", "1", "1"],
+        "{csv}"
+    );
+    let json = report(true).render(ReportFormat::Json, TextStyle::WHOLE);
+    let last: serde_json::Value = serde_json::from_str(json.lines().last().expect("lines")).expect("JSON");
+    let rehearsal = &last["rehearsal"];
+    assert_eq!(rehearsal["policy"], "idle", "{json}");
+    assert_eq!(
+        (&rehearsal["would_have_ended"], &rehearsal["used_again_soonest_s"]),
+        (&json!(4), &json!(60))
+    );
+    assert_eq!(rehearsal["groups"][0]["username"], "APEXDEV");
+    for format in [ReportFormat::Text, ReportFormat::Markdown, ReportFormat::Html] {
+        let text = report(true).render(format, TextStyle::WHOLE);
+        assert!(text.contains("Would have been ended, and used again"), "{text}");
+    }
+    let text = report(false).render(ReportFormat::Text, TextStyle::WHOLE);
+    assert!(
+        text.contains("used again after 5h 10m") && text.contains("ended by itself after 1m 30s"),
+        "{text}"
+    );
 }

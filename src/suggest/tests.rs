@@ -1,0 +1,449 @@
+//! Recordings in which the truth is known by construction: what is suggested of them, and what a replay of the suggestion finds.
+
+use std::sync::Arc;
+
+use chrono::{NaiveDate, TimeDelta};
+use proptest::prelude::*;
+
+use super::Survey;
+use crate::decide::in_force::{DatabaseRules, Rhythm};
+use crate::decide::pressure::Readings;
+use crate::decide::protect::ProtectionFacts;
+use crate::decide::used_again::RehearsalTally;
+use crate::policy::check_files;
+use crate::policy::model::PolicySet;
+use crate::recording::RecordedSnapshot;
+use crate::replay::{CurveReplay, Replay, ReplaySetting};
+use crate::session::column::Column;
+use crate::session::snapshot::{Cell, Instance, ProcessRow, Snapshot, SnapshotClock, SnapshotSource};
+use crate::session::time::DbTime;
+
+const START: i64 = 1_795_000_000;
+const EVERY: i64 = 300;
+const HOUR: i64 = 3_600;
+
+/// A session whose client calls at known times.
+#[derive(Clone, Debug)]
+struct Client {
+    user: &'static str,
+    program: String,
+    machine: String,
+    /// In seconds from the start, ascending; the first may lie before it. A call takes no time.
+    calls: Vec<i64>,
+    /// When it logs off.
+    ends: Option<i64>,
+    /// What it runs at each call.
+    statement: &'static str,
+}
+
+impl Client {
+    fn of(user: &'static str, machine: &str, calls: &[i64]) -> Client {
+        Client {
+            user,
+            program: "JDBC Thin Client".into(),
+            machine: machine.into(),
+            calls: calls.to_vec(),
+            ends: None,
+            statement: "order",
+        }
+    }
+
+    /// When it called last, at this time.
+    fn last_call(&self, at: i64) -> Option<(usize, i64)> {
+        let made = self.calls.iter().take_while(|call| **call <= at).count();
+        let number = made.checked_sub(1)?;
+        (self.ends.is_none_or(|ends| at < ends)).then(|| (number, self.calls[number]))
+    }
+}
+
+fn moment(at: i64, clients: &[Client]) -> RecordedSnapshot {
+    use Column::{
+        ClientInfo, ConId, Event, InstId, LastCallEt, LogonTime, Machine, Module, Paddr, PrevExecStart, PrevSqlId,
+        Program, Serial, Server, Sid, SqlId, Status, Taddr, Type, Username,
+    };
+    let columns = [
+        InstId,
+        Sid,
+        Serial,
+        LogonTime,
+        Username,
+        Type,
+        Status,
+        Server,
+        Program,
+        Machine,
+        Taddr,
+        LastCallEt,
+        Module,
+        ClientInfo,
+        Event,
+        ConId,
+        SqlId,
+        PrevSqlId,
+        PrevExecStart,
+        Paddr,
+    ];
+    let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
+    for (sid, client) in (10_i64..).zip(clients) {
+        let Some((number, called)) = client.last_call(at) else {
+            continue;
+        };
+        // Each call of work runs a statement of its own.
+        let statement = if client.statement == "ping" {
+            "ping".to_owned()
+        } else {
+            format!("{}{number}", client.statement)
+        };
+        let cells = [
+            Cell::Number(1),
+            Cell::Number(sid),
+            Cell::Number(7),
+            Cell::Number(START - 400_000),
+            Cell::Text(client.user),
+            Cell::Text("USER"),
+            Cell::Text("INACTIVE"),
+            Cell::Text("DEDICATED"),
+            Cell::Text(&client.program),
+            Cell::Text(&client.machine),
+            Cell::Null,
+            Cell::Number(at - called),
+            Cell::Null,
+            Cell::Null,
+            Cell::Text("SQL*Net message from client"),
+            Cell::Number(3),
+            Cell::Null,
+            Cell::Text(&statement),
+            Cell::Number(START + called),
+            Cell::Text("A1"),
+        ];
+        builder.push_row(&cells).expect("few rows");
+    }
+    let clock = SnapshotClock {
+        now: DbTime(START + at),
+        utc_offset: 0,
+    };
+    let instances = vec![Instance {
+        inst_id: 1,
+        name: "PROD1".into(),
+        complete: true,
+    }];
+    let mut joining = builder.finish(Some(clock), instances);
+    joining.join_processes(&[ProcessRow {
+        inst_id: 1,
+        addr: "A1".into(),
+        spid: None,
+        name: None,
+        pga: Some(8 << 20),
+    }]);
+    RecordedSnapshot {
+        snapshot: joining.finish(crate::columns_needed::columns_of_survey()),
+        readings: Readings::default(),
+        facts: Arc::new(ProtectionFacts::default()),
+    }
+}
+
+fn recording(clients: &[Client], length: i64) -> Vec<RecordedSnapshot> {
+    (0..=length / EVERY)
+        .map(|number| moment(number * EVERY, clients))
+        .collect()
+}
+
+/// The file that is suggested of a recording.
+fn suggested(recording: &[RecordedSnapshot]) -> String {
+    let mut survey = Survey::new(EVERY);
+    for one in recording {
+        assert!(survey.look(one).is_some());
+    }
+    survey.to_policies("prod")
+}
+
+fn checked(file: &str) -> PolicySet {
+    let today = NaiveDate::from_ymd_opt(2026, 11, 18).expect("a date");
+    let loaded = check_files(
+        &[("suggested.yaml".into(), file.as_bytes().to_vec())],
+        today,
+        chrono_tz::UTC,
+    );
+    assert!(loaded.diagnostics.is_empty(), "{file}\n{:?}", loaded.diagnostics);
+    loaded.set.unwrap_or_else(|| panic!("{file}"))
+}
+
+/// What became of the sessions that the policies would have ended, without budgets.
+fn rehearsed(set: PolicySet, recording: &[RecordedSnapshot]) -> Vec<(String, RehearsalTally)> {
+    let names: Vec<String> = set.policies.iter().map(|policy| policy.name.to_string()).collect();
+    let set = Arc::new(set);
+    let rules = DatabaseRules::of_file(None, Some("prod"), Arc::clone(&set)).unlimited(set);
+    let mut replay = Replay::new(ReplaySetting {
+        rules,
+        database: "prod".into(),
+        rhythm: Rhythm::of(TimeDelta::seconds(EVERY)),
+        assume_held: false,
+    });
+    for one in recording {
+        assert!(replay.step(&mut one.clone()).is_some());
+    }
+    let of = |name: String| {
+        let all = replay.rehearsals().of(&name).all;
+        (name, all)
+    };
+    names.into_iter().map(of).collect()
+}
+
+/// Calls every ten minutes from the start on, up to and including `until`.
+fn busy(until: i64) -> Vec<i64> {
+    (0..=until / 600).map(|number| number * 600).collect()
+}
+
+#[test]
+fn the_limit_is_the_shortest_round_one_beyond_which_nobody_came_back() {
+    let day = 24 * HOUR;
+    // One was idle for 5h 10m and was then used; two are never used again; others are in use all day.
+    let late: Vec<i64> = [busy(2 * HOUR), vec![2 * HOUR + 18_600], busy(day)[44..].to_vec()].concat();
+    assert!(late.windows(2).all(|two| two[0] < two[1]), "{late:?}");
+    let clients = [
+        Client::of("SHOP", "web01", &late),
+        Client::of("SHOP", "web01", &busy(day)),
+        Client::of("SHOP", "web02", &busy(day)),
+        Client::of("SHOP", "web03", &[-7 * HOUR]),
+        Client::of("SHOP", "web03", &[60]),
+        // In use to the end: nothing is to be ended.
+        Client::of("ETL", "etl1", &busy(day)),
+        // Nobody ever came back, in a day.
+        Client::of("QA", "qa-host", &[-3 * day]),
+    ];
+    let recording = recording(&clients, day);
+    let file = suggested(&recording);
+    let set = checked(&file);
+    let names: Vec<&str> = set.policies.iter().map(|policy| &*policy.name).collect();
+    assert_eq!(
+        names,
+        ["idle-shop-jdbc-thin-client", "idle-qa-jdbc-thin-client"],
+        "{file}"
+    );
+    let conditions: Vec<String> = set.policies.iter().map(|policy| policy.when.to_string()).collect();
+    assert_eq!(
+        conditions[0],
+        "INACTIVE longer than 6h and username = 'SHOP' and program = 'JDBC Thin Client' and machine matches '^web[0-9]+$'"
+    );
+    assert!(
+        conditions[1].starts_with("INACTIVE longer than 1d and username = 'QA'"),
+        "{}",
+        conditions[1]
+    );
+    assert!(conditions[1].ends_with("machine = 'qa-host'"), "{}", conditions[1]);
+    for told in [
+        "5 sessions in all, up to 5 at once, on 3 machines",
+        "The latest came back after 5h 10m. 2 sessions had been idle for longer than 6h when seen last.",
+        "Up to 2 of one machine were in use within 5m, which is the floor.",
+        "ETL from etl# with JDBC Thin Client: the latest came back after 10m, and nobody was idle for longer than 30m",
+        "No session was seen to come back from being idle, so the recording is too short to tell a limit",
+        "Too short to tell: who comes back once a week; who comes back at the end of a month.",
+        // 5h 10m and the three seconds of LAST_CALL_ET, in whole hours; it would have ended the two of SHOP and the one of QA.
+        "would have ended 3 of the 3 sessions",
+        "SET MAX_IDLE_TIME = 360;",
+        "CREATE PROFILE IDLE_SHOP LIMIT IDLE_TIME 360; ALTER USER \"SHOP\" PROFILE IDLE_SHOP;",
+        "Not recorded: whom others waited for (blocking).",
+    ] {
+        let words = |text: &str| {
+            text.split_whitespace()
+                .filter(|word| *word != "#")
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert!(words(&file).contains(&words(told)), "{told}\n{file}");
+    }
+    // The floor is of one machine, and the two leaked sessions are on one of their own, below it.
+    assert!(
+        file.contains("keep: {at_least: 2, per: [username, machine, program]}"),
+        "{file}"
+    );
+    for (name, tally) in rehearsed(set, &recording) {
+        assert_eq!(tally.used_again(), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_shorter_limit_is_found_out_by_the_same_recording() {
+    let calls = [-HOUR, 18_600 - HOUR, 40_000];
+    let clients = [
+        Client::of("SHOP", "web01", &calls),
+        Client::of("SHOP", "web02", &[-9 * HOUR]),
+    ];
+    let recording = recording(&clients, 15 * HOUR);
+    let policy = |limit: &str| {
+        checked(&format!(
+            "policies: [{{name: idle, when: INACTIVE longer than {limit}, action: kill}}]\n"
+        ))
+    };
+    // It is idle for 5h 10m, then for 25,000s. A dry run takes it once, in the first snapshot after its limit.
+    let all = rehearsed(policy("4h"), &recording)[0].1;
+    assert_eq!((all.would_have_ended(), all.used_again(), all.watched), (2, 1, 1));
+    assert_eq!(all.used.soonest, Some(18_600 - 4 * HOUR - EVERY));
+    let all = rehearsed(policy("6h"), &recording)[0].1;
+    assert_eq!((all.would_have_ended(), all.used_again()), (2, 1));
+    let all = rehearsed(policy("8h"), &recording)[0].1;
+    assert_eq!((all.would_have_ended(), all.used_again()), (1, 0));
+}
+
+#[test]
+fn the_curve_counts_each_idle_time_that_a_limit_would_have_ended() {
+    // Idle for 5h 10m, for 25,000s (6h 56m), and for 14,000s to the end; another one is never called.
+    let calls = [-HOUR, 18_600 - HOUR, 40_000];
+    let clients = [
+        Client::of("SHOP", "web01", &calls),
+        Client::of("SHOP", "web02", &[-9 * HOUR]),
+    ];
+    let set = Arc::new(checked(
+        "policies: [{name: idle, when: INACTIVE longer than 6h, action: kill}]\n",
+    ));
+    let mut curve = CurveReplay::new(
+        &ReplaySetting {
+            rules: DatabaseRules::of_file(None, Some("prod"), set),
+            database: "prod".into(),
+            rhythm: Rhythm::of(TimeDelta::seconds(EVERY)),
+            assume_held: false,
+        },
+        "idle",
+    )
+    .expect("it has a limit");
+    for one in recording(&clients, 15 * HOUR) {
+        curve.step(&one);
+    }
+    let curve = curve.into_curve();
+    assert_eq!((&*curve.words, curve.own), ("INACTIVE longer than 6h", 6 * HOUR));
+    let points: Vec<(i64, usize, usize)> = curve
+        .points
+        .iter()
+        .map(|point| (point.limit, point.tally.would_have_ended(), point.tally.used_again()))
+        .collect();
+    let expected = [
+        (HOUR / 2, 4, 2),
+        (HOUR, 4, 2),
+        (2 * HOUR, 4, 2),
+        (4 * HOUR, 3, 2),
+        (6 * HOUR, 2, 1),
+        (8 * HOUR, 1, 0),
+        // It is idle for exactly a day at the end, and not for longer.
+        (24 * HOUR, 0, 0),
+    ];
+    assert_eq!(points, expected);
+}
+
+#[test]
+fn a_policy_without_a_limit_has_no_curve() {
+    let file = "policies:\n  - {name: all, when: username = 'SHOP', action: kill}\n  - {name: told, when: idle > 1h, action: report}\n";
+    let setting = ReplaySetting {
+        rules: DatabaseRules::of_file(None, Some("prod"), Arc::new(checked(file))),
+        database: "prod".into(),
+        rhythm: Rhythm::of(TimeDelta::seconds(EVERY)),
+        assume_held: false,
+    };
+    for (name, why) in [
+        ("all", "the condition of the policy all has no limit of time"),
+        ("told", "the policy told ends no session"),
+        ("other", "no policy is called \"other\""),
+    ] {
+        let none = CurveReplay::new(&setting, name).expect_err("it has none").to_string();
+        assert!(none.starts_with(why), "{none}");
+    }
+}
+
+#[test]
+fn a_pool_that_only_validates_is_shown_apart() {
+    let day = 24 * HOUR;
+    let pings: Vec<i64> = (0..=day / (2 * HOUR)).map(|number| number * 2 * HOUR).collect();
+    let clients = [
+        Client {
+            statement: "ping",
+            ..Client::of("SHOP", "web01", &pings)
+        },
+        Client::of("SHOP", "web01", &[-9 * HOUR]),
+    ];
+    let recording = recording(&clients, day);
+    let file = suggested(&recording);
+    assert!(file.contains("Idle before a call: never."), "{file}");
+    assert!(
+        file.contains("Idle before a call that looks like a pool's validation: 12 times, after 2h;"),
+        "{file}"
+    );
+    let policy = checked("policies: [{name: idle, when: INACTIVE longer than 1h, action: kill}]\n");
+    let all = rehearsed(policy, &recording)[0].1;
+    // It is watched on from its first validation, so later ones add nothing.
+    assert_eq!((all.would_have_ended(), all.used.count, all.validated.count), (2, 0, 1));
+}
+
+#[test]
+fn whatever_clients_call_themselves_the_file_checks() {
+    let names = [
+        "it's",
+        "a: b # c",
+        "{x}",
+        "\"q\"",
+        "*[a-z]$(1)\\",
+        "-",
+        "- name: x",
+        "%",
+        "é",
+        "tab\there",
+        "two\nlines",
+        "@name",
+        "web#7",
+    ];
+    let clients: Vec<Client> = names
+        .iter()
+        .map(|name| Client {
+            program: (*name).to_owned(),
+            ..Client::of("SHOP", &format!("{name}1"), &[-60 * HOUR])
+        })
+        .collect();
+    let file = suggested(&recording(&clients, 2 * HOUR));
+    let set = checked(&file);
+    // Two of them have characters that do not fit into a line.
+    assert_eq!(set.policies.len(), names.len() - 2, "{file}");
+    assert!(
+        file.contains("its names have characters that a policy file cannot hold"),
+        "{file}"
+    );
+    // Each selects its own session.
+    for (_, tally) in rehearsed(set, &recording(&clients, 30 * HOUR)) {
+        assert_eq!(tally.would_have_ended(), 1, "{file}");
+    }
+    assert_eq!(checked(&suggested(&[])).policies.len(), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whenever clients call: the latest to come back is the one with the longest time between two calls, and a replay of what is
+    /// suggested ends nobody who comes back.
+    #[test]
+    fn nobody_who_comes_back_is_ended(
+        gaps in proptest::collection::vec(proptest::collection::vec(400_i64..30_000, 0..12), 1..6),
+        first in 1_i64..40_000,
+    ) {
+        let length = 40 * HOUR;
+        let clients: Vec<Client> = gaps
+            .iter()
+            .map(|gaps| {
+                let mut at = -first;
+                let rest = gaps.iter().map(|gap| { at += gap; at });
+                let calls: Vec<i64> = std::iter::once(-first).chain(rest).collect();
+                Client::of("SHOP", "web01", &calls)
+            })
+            .collect();
+        let recording = recording(&clients, length);
+        // As the clients have it: idle times that a call within the recording ended.
+        let idle_times = clients.iter().flat_map(|client| client.calls.windows(2)).filter(|two| two[1] > 0 && two[1] <= length);
+        let latest = idle_times.map(|two| two[1] - two[0]).max();
+        let mut survey = Survey::new(EVERY);
+        for one in &recording {
+            prop_assert!(survey.look(one).is_some());
+        }
+        let survey = survey.finished();
+        prop_assert_eq!(survey.groups[0].came_back.latest, latest);
+        let file = suggested(&recording);
+        for (name, tally) in rehearsed(checked(&file), &recording) {
+            prop_assert_eq!(tally.used_again(), 0, "{}\n{}", name, &file);
+        }
+    }
+}
