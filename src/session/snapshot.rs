@@ -310,6 +310,32 @@ impl Snapshot {
         self.columns[column as usize] = self.computed(value);
     }
 
+    /// Puts other texts in the place of those that a column has in `before`.
+    ///
+    /// # Panics
+    /// If `before` has other rows.
+    pub(crate) fn replace_texts(
+        &mut self,
+        before: &Snapshot,
+        column: Column,
+        mut stand_in: impl FnMut(usize, &str) -> String,
+    ) {
+        assert_eq!(self.rows, before.rows, "another snapshot");
+        let Some(texts) = before.texts(column) else { return };
+        let mut builder = TextsBuilder::default();
+        for row in 0..before.rows {
+            builder.push(texts.get(row).map(|text| stand_in(row, text)).as_deref());
+        }
+        self.columns[column as usize] = Data::Texts(builder.finish());
+    }
+
+    /// Gives the instances other names.
+    pub(crate) fn rename_instances(&mut self, mut stand_in: impl FnMut(&str) -> String) {
+        for instance in &mut self.instances {
+            instance.name = stand_in(&instance.name);
+        }
+    }
+
     /// The memory that it uses, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -175,7 +175,6 @@ fn odd_values() -> Reply {
         ColumnType::Date,
         ColumnType::Varchar2(10),
         ColumnType::Number,
-        ColumnType::Raw(8),
         ColumnType::Timestamp(6),
         ColumnType::Varchar2(64),
     ];
@@ -187,7 +186,6 @@ fn odd_values() -> Reply {
         Value::Date(moment()),
         Value::Null,
         Value::Null,
-        Value::Raw(Arc::from(&[1_u8, 2][..])),
         Value::Date(moment()),
         Value::Text(Arc::from("trailing blanks  ")),
     ];
@@ -229,6 +227,10 @@ impl Session for CannedSession {
         }
         match sql {
             "SELECT odd FROM values" => Ok(odd_values()),
+            "SELECT raw FROM values" => {
+                let row = vec![Value::Raw(Arc::from(&[1_u8, 2][..]))];
+                Ok(query(&[ColumnType::Raw(8)], Listed(vec![row].into_iter())))
+            }
             "SELECT :1, :2, :3 FROM binds" => {
                 let row: Vec<Value> = statement.binds[0].iter().map(|bind| bind.value.clone()).collect();
                 let kinds = [ColumnType::Number, ColumnType::Varchar2(30), ColumnType::Date];

@@ -4,8 +4,11 @@
 //! it as with `run`: through the real driver, over the real wire protocol, with journal, metrics and status page. Before that, `doctor`
 //! examines the database and `prove` tries each action on decoys. At the end the demo checks what happened against what should have
 //! happened; the exit status is the result.
+//!
+//! With `--from`, the database begins with the user's own sessions, and the user's own policies run on it ([`practice`]).
 
 mod narrator;
+mod practice;
 mod trust;
 
 use std::io::{Read, Write};
@@ -28,7 +31,7 @@ use crate::daemon::database::Watcher;
 use crate::daemon::service::DaemonService;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
-use crate::policy::model::{Limits, PolicySet};
+use crate::policy::model::{Limits, Mode, PolicySet};
 
 /// Simulated seconds per second.
 const SPEED: u32 = 60;
@@ -36,11 +39,24 @@ const SPEED: u32 = 60;
 /// The time between two snapshots: five simulated minutes.
 const POLL: Duration = Duration::from_secs(5);
 
+/// The demo's own story takes so long.
+const SHORTEST: Duration = Duration::from_secs(40);
+
+/// The account of the daemon in the simulated database, and its password.
+const USER: &str = "reaper";
+const PASSWORD: &str = "reaper";
+
 /// The policies of the demo, written so that a reader can copy them.
 const POLICIES: &str = include_str!("policies.yaml");
 
 /// Runs the command.
 pub(crate) fn run(arguments: &DemoArgs, cli: &Cli, clock: SystemClock) -> ExitStatus {
+    if arguments.from.is_none() && arguments.seconds < SHORTEST {
+        return fail(&format!(
+            "the demo's story takes at least {} seconds",
+            SHORTEST.as_secs()
+        ));
+    }
     let folder = match folder(arguments) {
         Ok(folder) => folder,
         Err(problem) => return fail(&problem),
@@ -52,7 +68,11 @@ pub(crate) fn run(arguments: &DemoArgs, cli: &Cli, clock: SystemClock) -> ExitSt
         host: clock,
         pace: SPEED,
     };
-    match demo(arguments, folder, paced) {
+    let run = match &arguments.from {
+        Some(file) => practise(arguments, file, folder, paced),
+        None => demo(arguments, folder, paced),
+    };
+    match run {
         Ok(status) => status,
         Err(problem) => fail(&problem),
     }
@@ -72,22 +92,62 @@ fn demo(arguments: &DemoArgs, folder: PathBuf, paced: PacedClock) -> Result<Exit
         colour: terminal_style().colour,
     };
     let mut scenario = Scenario::builtin("rac3").map_err(|error| format!("read the demo's scenario: {error}"))?;
-    let set = policies(&folder, &*clock)?;
+    let file = folder.join("policies.yaml");
+    std::fs::write(&file, POLICIES).map_err(|error| format!("write {}: {error}", file.display()))?;
+    let set = Arc::new(policies(&[file], &*clock)?);
     tell(&ink.bold("orareaper demo: the daemon against a simulated three-node RAC database"));
     tell("");
-    let reached = |server: &Server| config(&folder, server, arguments);
+    // More per hour than the default, because a minute of the demo is an hour of the database.
+    let limits = Limits {
+        per_hour: Some(30),
+        ..Limits::default()
+    };
+    let reached = |server: &Server| config(&folder, server, arguments, ("prod", limits));
     let Some(trusted) = trust::establish(&scenario, reached, &set, (paced, &signals), ink)? else {
         return Ok(interrupted());
     };
     scenario.speed = f64::from(SPEED);
     let world = World::new(scenario);
     let mut server = serve(&world)?;
-    let config = config(&folder, &server, arguments)?;
+    let config = config(&folder, &server, arguments, ("prod", limits))?;
     introduce(ink, &server, arguments, &folder);
+    let Some(ran) = run_daemon(&config, &set, arguments, (&clock, &signals), ink)? else {
+        server.stop();
+        return Ok(interrupted());
+    };
+    server.stop();
+    write_report(&folder, &ran.seen)?;
+    let mut checks = trusted;
+    checks.extend(checks_of_the_run(
+        &ran.seen,
+        &world.kills(),
+        &ran.metrics,
+        &folder,
+        ran.ended,
+    ));
+    Ok(conclude(ink, &ran.seen, &checks, &folder))
+}
+
+/// What a run of the daemon has shown.
+struct DaemonRun {
+    seen: Seen,
+    metrics: String,
+    /// Whether it stopped in time with a whole journal.
+    ended: bool,
+}
+
+/// Runs the daemon for as long as the arguments say, with narration; `None` if somebody interrupted it.
+fn run_daemon(
+    config: &Config,
+    set: &Arc<PolicySet>,
+    arguments: &DemoArgs,
+    (clock, signals): (&Arc<dyn Clock>, &Signals),
+    ink: Ink,
+) -> Result<Option<DaemonRun>, String> {
     let seen: SharedSeen = Arc::default();
     let told = Arc::clone(&seen);
     let narrated = move |watcher| Box::new(Narrator::new(watcher, Arc::clone(&told), ink)) as Box<dyn Watcher>;
-    let service = DaemonService::start(&config, &set, false, &clock, (&narrated, &|_| ()));
+    let service = DaemonService::start(config, set, false, clock, (&narrated, &|_| ()));
     let service = service.map_err(|error| error.to_string())?;
     // Ends between two snapshots, when no action is under way, because the final checks need complete counts.
     let calm = clock.now().plus(arguments.seconds.saturating_sub(POLL / 2));
@@ -99,15 +159,49 @@ fn demo(arguments: &DemoArgs, folder: PathBuf, paced: PacedClock) -> Result<Exit
     let is_interrupted = signals.stop();
     let metrics = fetch(service.address().expect("the demo has pages"), "/metrics");
     let ended = service.stop("the demo is over", GRACE);
-    server.stop();
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    write_report(&folder, &seen)?;
-    if is_interrupted {
-        return Ok(interrupted());
+    Ok((!is_interrupted).then_some(DaemonRun { seen, metrics, ended }))
+}
+
+/// Runs the user's policies, all of them enforcing, on a simulated database that begins with the sessions of a file.
+fn practise(arguments: &DemoArgs, file: &Path, folder: PathBuf, paced: PacedClock) -> Result<ExitStatus, String> {
+    let clock: Arc<dyn Clock> = Arc::new(paced);
+    let signals = Signals::catch().map_err(|error| format!("catch signals: {error}"))?;
+    let ink = Ink {
+        colour: terminal_style().colour,
+    };
+    let mut set = policies(&arguments.policies, &*clock)?;
+    for policy in &mut set.policies {
+        policy.mode = Mode::Enforce;
     }
-    let mut checks = trusted;
-    checks.extend(checks_of_the_run(&seen, &world.kills(), &metrics, &folder, ended));
-    Ok(conclude(ink, &seen, &checks, &folder))
+    let saved = practice::read(file)?;
+    let (mut scenario, count) = saved.scenario(USER, PASSWORD)?;
+    scenario.speed = f64::from(SPEED);
+    let world = World::new(scenario);
+    let mut server = serve(&world)?;
+    let name = arguments.database.clone().or(saved.database);
+    let name = name.unwrap_or_else(|| "practice".to_owned());
+    let config = config(&folder, &server, arguments, (&name, Limits::default()))?;
+    tell(&ink.bold(&format!(
+        "orareaper demo: your policies, all of them enforcing, against a simulation of {count} sessions of {}",
+        file.display()
+    )));
+    tell(
+        "  Three or more sessions of the same user, machine and program are taken for a pool, which opens a new session for each that",
+    );
+    tell("  is killed. Nobody else logs in, and no idle session goes to work. No real session is touched.");
+    tell("");
+    introduce(ink, &server, arguments, &folder);
+    let ran = run_daemon(&config, &Arc::new(set), arguments, (&clock, &signals), ink)?;
+    server.stop();
+    let Some(ran) = ran else { return Ok(interrupted()) };
+    write_report(&folder, &ran.seen)?;
+    practice::conclude(ink, &ran.seen, &world.kills(), &folder);
+    Ok(if ran.ended && ran.seen.troubles.is_empty() {
+        ExitStatus::Fine
+    } else {
+        ExitStatus::Findings
+    })
 }
 
 fn interrupted() -> ExitStatus {
@@ -138,34 +232,32 @@ fn folder(arguments: &DemoArgs) -> Result<PathBuf, String> {
     Ok(folder.clone())
 }
 
-fn policies(folder: &Path, clock: &dyn Clock) -> Result<Arc<PolicySet>, String> {
-    let file = folder.join("policies.yaml");
-    std::fs::write(&file, POLICIES).map_err(|error| format!("write {}: {error}", file.display()))?;
-    let loaded = crate::policy::load(&[file], clock.today(chrono_tz::UTC), chrono_tz::UTC);
+fn policies(paths: &[PathBuf], clock: &dyn Clock) -> Result<PolicySet, String> {
+    let loaded = crate::policy::load(paths, clock.today(chrono_tz::UTC), chrono_tz::UTC);
     let problems: Vec<String> = loaded
         .diagnostics
         .iter()
         .filter(|problem| problem.is_error())
         .map(|problem| problem.render(false))
         .collect();
-    loaded.set.map(Arc::new).ok_or_else(|| problems.join("\n"))
+    loaded.set.ok_or_else(|| problems.join("\n"))
 }
 
-fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config, String> {
+fn config(
+    folder: &Path,
+    server: &Server,
+    arguments: &DemoArgs,
+    (name, limits): (&str, Limits),
+) -> Result<Config, String> {
     let secret = folder.join("password");
-    std::fs::write(&secret, "reaper\n").map_err(|error| format!("write {}: {error}", secret.display()))?;
-    // More per hour than the default, because a minute of the demo is an hour of the database.
-    let limits = Limits {
-        per_hour: Some(30),
-        ..Limits::default()
-    };
+    std::fs::write(&secret, format!("{PASSWORD}\n")).map_err(|error| format!("write {}: {error}", secret.display()))?;
     Ok(Config {
         databases: vec![DatabaseConfig {
-            name: "prod".into(),
+            name: name.into(),
             driver: Driver::Thin,
-            connect: format!("//{}/PROD", server.addr()),
+            connect: format!("//{}/{}", server.addr(), service(arguments)),
             login: LoginConfig::Password {
-                user: "reaper".into(),
+                user: USER.into(),
                 password: SecretSource::File(secret),
             },
             armed: true,
@@ -190,11 +282,21 @@ fn config(folder: &Path, server: &Server, arguments: &DemoArgs) -> Result<Config
     })
 }
 
+/// The service of the simulated database: its name.
+fn service(arguments: &DemoArgs) -> &'static str {
+    if arguments.from.is_some() {
+        practice::DATABASE
+    } else {
+        "PROD"
+    }
+}
+
 fn introduce(ink: Ink, server: &Server, arguments: &DemoArgs, folder: &Path) {
     tell(&ink.bold("$ orareaper run"));
     tell(&format!(
-        "  database     //{}/PROD, over Oracle's wire protocol",
-        server.addr()
+        "  database     //{}/{}, over Oracle's wire protocol",
+        server.addr(),
+        service(arguments)
     ));
     tell(&format!(
         "  clock        {SPEED} simulated seconds per second, a snapshot every {} simulated minutes",
@@ -205,8 +307,13 @@ fn introduce(ink: Ink, server: &Server, arguments: &DemoArgs, folder: &Path) {
         arguments.listen
     ));
     tell(&format!(
-        "  folder       {}: policies, log, journal, report, proof",
-        folder.display()
+        "  folder       {}: log, journal, report{}",
+        folder.display(),
+        if arguments.from.is_some() {
+            ""
+        } else {
+            ", policies, proof"
+        }
     ));
     tell("");
 }

@@ -116,6 +116,12 @@ pub(crate) fn is_unnamed_server_process(program: &str) -> bool {
     server_process(program) == Some(ServerProcess::Unnamed)
 }
 
+/// Whether PROGRAM is that of a server process, with or without its name.
+#[must_use]
+pub(crate) fn is_server_process(program: &str) -> bool {
+    server_process(program).is_some()
+}
+
 pub(super) fn by_program(program: &str) -> Under {
     match server_process(program) {
         Some(ServerProcess::Named(name)) => return Under::of(by_server_process(&name)),

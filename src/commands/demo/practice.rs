@@ -1,0 +1,434 @@
+//! `demo --from FILE`: the user's own policies, armed, against a simulated database that begins with the user's own sessions.
+//!
+//! The sessions come from an export or from the last snapshot of a recording. The daemon reaches them as it reaches any database: through
+//! the real driver, with `mode: enforce` for every policy. What a file cannot tell is assumed, and said: three or more sessions of the
+//! same user, machine and program are a pool, whose killed sessions come back; nobody goes to work or logs in otherwise.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use orasim::{KillRecord, Scenario};
+use serde_json::{Map, Value, json};
+
+use crate::commands::demo::narrator::{Ink, Seen, tell};
+use crate::decide::pressure::Readings;
+use crate::decide::protect::{ProtectionFacts, is_server_process};
+use crate::decide::refill::ClientGroup;
+use crate::decide::verify::Proof;
+use crate::export;
+use crate::oracle::calendar;
+use crate::policy::pressure::Resource;
+use crate::recording::{Next, OpenError, RecordingReader};
+use crate::session::column::Column;
+use crate::session::snapshot::Snapshot;
+use crate::session::time::DbTime;
+
+/// The name of the simulated database.
+pub(super) const DATABASE: &str = "PRACTICE";
+
+/// A pool has at least this many sessions of the same user, machine and program.
+const POOL: usize = 3;
+
+/// The most sessions that are taken over.
+const MOST: usize = 20_000;
+
+/// The sessions of a file, and what is known with them.
+pub(super) struct SavedWorld {
+    /// The name of the database, if the file has one.
+    pub(super) database: Option<String>,
+    snapshot: Snapshot,
+    readings: Readings,
+    facts: ProtectionFacts,
+}
+
+/// Reads an export, or the last snapshot of a recording.
+///
+/// # Errors
+/// When the file cannot be read, or a recording has no snapshot.
+pub(super) fn read(path: &Path) -> Result<SavedWorld, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("read {}: {error}", path.display());
+    let file = File::open(path).map_err(|error| wrong(&error))?;
+    let wanted = Column::ALL.iter().copied().collect();
+    let mut reader = match RecordingReader::open(BufReader::new(file), wanted) {
+        Ok(reader) => reader,
+        Err(OpenError::NotARecording) => return exported(path),
+        Err(error) => return Err(wrong(&error)),
+    };
+    let mut last = None;
+    loop {
+        match reader.next().map_err(|error| wrong(&error))? {
+            Next::RecordedSnapshot(recorded) => last = Some(recorded),
+            Next::Damage(_) => {}
+            Next::End => break,
+        }
+    }
+    let last = last.ok_or_else(|| wrong(&"it has no snapshot"))?;
+    Ok(SavedWorld {
+        database: Some(reader.header().database.clone()),
+        snapshot: last.snapshot,
+        readings: last.readings,
+        facts: (*last.facts).clone(),
+    })
+}
+
+fn exported(path: &Path) -> Result<SavedWorld, String> {
+    let saved = export::open(path, None).map_err(|error| error.to_string())?;
+    Ok(SavedWorld {
+        database: saved.database,
+        snapshot: saved.snapshot,
+        readings: Readings::default(),
+        facts: ProtectionFacts::default(),
+    })
+}
+
+impl SavedWorld {
+    /// The simulated database with these sessions, and how many of them it has.
+    ///
+    /// # Errors
+    /// When nobody is left to act on, or there are too many.
+    pub(super) fn scenario(&self, user: &str, password: &str) -> Result<(Scenario, usize), String> {
+        let rows: Vec<usize> = (0..self.snapshot.rows()).filter(|row| self.is_client(*row)).collect();
+        match rows.len() {
+            0 => return Err("the file has no session of a user's client".into()),
+            count if count > MOST => {
+                return Err(format!(
+                    "the file has {count} sessions of clients; the simulated database takes {MOST}"
+                ));
+            }
+            _ => {}
+        }
+        let now = self
+            .snapshot
+            .clock()
+            .map(|clock| clock.now)
+            .or_else(|| self.latest_logon());
+        let pools = self.pools(&rows);
+        let mut groups: Vec<Value> = Vec::new();
+        // Whoever holds up others comes before them.
+        let mut order = rows.clone();
+        let waits = |row: &usize| self.blocker(*row).is_some();
+        order.sort_by_key(waits);
+        let mut named = BTreeSet::new();
+        for row in order {
+            let group = self.group(row, now, pools.contains(&ClientGroup::of(&self.snapshot, row)), &named);
+            named.insert(row);
+            groups.push(group);
+        }
+        let text = json!({
+            "description": "sessions of a file",
+            "release": "19.22.0.0.0",
+            "starts": now.and_then(calendar).map(|at| at.format("%Y-%m-%dT%H:%M:%S").to_string()),
+            "database": {"name": DATABASE, "pdbs": self.containers(&rows)},
+            "instances": self.instances(&rows),
+            "accounts": self.accounts(&rows, user, password),
+            "parameters": self.parameters(rows.len()),
+            "sessions": groups,
+        });
+        let scenario = Scenario::parse(&text.to_string()).map_err(|error| format!("simulate the sessions: {error}"))?;
+        Ok((scenario, rows.len()))
+    }
+
+    fn text(&self, row: usize, column: Column) -> Option<String> {
+        // The simulator puts other texts in the place of braces.
+        self.snapshot
+            .text(row, column)
+            .map(|text| text.replace('{', "(").replace('}', ")"))
+    }
+
+    /// Whether it is a client's: the simulated instances bring their own background processes and slaves.
+    fn is_client(&self, row: usize) -> bool {
+        let is_user = self.snapshot.text(row, Column::Type).is_none_or(|kind| kind == "USER");
+        let server_process = self.snapshot.text(row, Column::Program).is_some_and(is_server_process);
+        is_user && self.snapshot.text(row, Column::Username).is_some() && !server_process
+    }
+
+    fn latest_logon(&self) -> Option<DbTime> {
+        let logons = (0..self.snapshot.rows()).filter_map(|row| self.snapshot.number(row, Column::LogonTime));
+        logons.max().map(DbTime)
+    }
+
+    fn pools(&self, rows: &[usize]) -> BTreeSet<ClientGroup> {
+        let mut sizes: BTreeMap<ClientGroup, usize> = BTreeMap::new();
+        for row in rows {
+            *sizes.entry(ClientGroup::of(&self.snapshot, *row)).or_insert(0) += 1;
+        }
+        sizes
+            .into_iter()
+            .filter(|(_, size)| *size >= POOL)
+            .map(|(who, _)| who)
+            .collect()
+    }
+
+    /// The row of the session that it waits for, if that is among the sessions.
+    fn blocker(&self, row: usize) -> Option<usize> {
+        let sid = self.snapshot.id(row, Column::BlockingSession)?;
+        let inst_id = self.snapshot.id(row, Column::BlockingInstance).or(self.inst_id(row))?;
+        (0..self.snapshot.rows()).find(|other| {
+            *other != row
+                && self.snapshot.id(*other, Column::Sid) == Some(sid)
+                && self.inst_id(*other) == Some(inst_id)
+                && self.is_client(*other)
+        })
+    }
+
+    fn inst_id(&self, row: usize) -> Option<u32> {
+        self.snapshot.id(row, Column::InstId)
+    }
+
+    fn group(&self, row: usize, now: Option<DbTime>, pool: bool, named: &BTreeSet<usize>) -> Value {
+        let snapshot = &self.snapshot;
+        let seconds = |column| {
+            snapshot
+                .number(row, column)
+                .map(|seconds| format!("{}s", seconds.max(0)))
+        };
+        let logon = snapshot.number(row, Column::LogonTime);
+        let since_logon = now.zip(logon).map(|(now, logon)| now.0.saturating_sub(logon).max(1));
+        let mut group = Map::new();
+        let mut set = |key: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                group.insert(key.to_owned(), value);
+            }
+        };
+        let text = |column| self.text(row, column).map(Value::from);
+        set("name", Some(format!("row {row}").into()));
+        set("user", text(Column::Username));
+        set(
+            "program",
+            Some(
+                self.text(row, Column::Program)
+                    .unwrap_or_else(|| "unknown".into())
+                    .into(),
+            ),
+        );
+        set(
+            "machines",
+            self.text(row, Column::Machine).map(|machine| json!([machine])),
+        );
+        set("instances", self.inst_id(row).map(|inst_id| json!([inst_id])));
+        set("container", text(Column::Container));
+        for (key, column) in [
+            ("osuser", Column::Osuser),
+            ("terminal", Column::Terminal),
+            ("module", Column::Module),
+            ("action", Column::Action),
+            ("client_info", Column::ClientInfo),
+            ("client_identifier", Column::ClientIdentifier),
+            ("sql_id", Column::SqlId),
+        ] {
+            set(key, text(column));
+        }
+        set("logged_on", since_logon.map(|seconds| format!("{seconds}s").into()));
+        let ago = seconds(Column::LastCallEt).map(Value::from);
+        match snapshot.text(row, Column::Status) {
+            Some("ACTIVE") => {
+                set("active", ago.or(Some("0s".into())));
+                let wait = snapshot
+                    .text(row, Column::Event)
+                    .zip(snapshot.text(row, Column::WaitClass));
+                set(
+                    "wait",
+                    wait.map(|(event, class)| json!({"event": event, "class": class})),
+                );
+            }
+            status => {
+                set("idle", ago.or(Some("0s".into())));
+                let parked = status.filter(|status| ["SNIPED", "CACHED"].contains(status));
+                set("parked", parked.map(|status| status.to_lowercase().into()));
+            }
+        }
+        let server = snapshot.text(row, Column::Server).map(str::to_lowercase);
+        set(
+            "server",
+            server
+                .filter(|server| ["dedicated", "shared", "pooled", "none"].contains(&&**server))
+                .map(Value::from),
+        );
+        if snapshot.text(row, Column::Taddr).is_some() {
+            let age = seconds(Column::TransactionAge).unwrap_or_else(|| "1m".into());
+            let records = snapshot.number(row, Column::UndoRecords).unwrap_or(1).max(0);
+            set("transaction", Some(json!({"age": age, "undo_records": records})));
+        }
+        set(
+            "pga",
+            snapshot
+                .number(row, Column::Pga)
+                .filter(|bytes| *bytes > 0)
+                .map(Value::from),
+        );
+        set(
+            "temp",
+            snapshot
+                .number(row, Column::Temp)
+                .filter(|bytes| *bytes > 0)
+                .map(Value::from),
+        );
+        let blocker = self.blocker(row).filter(|blocker| named.contains(blocker));
+        set("blocked_by", blocker.map(|blocker| format!("row {blocker}").into()));
+        let pinned = snapshot.id(row, Column::Sid).zip(snapshot.id(row, Column::Serial));
+        set(
+            "pinned",
+            pinned.map(|(sid, serial)| json!({"sid": sid, "serial": serial})),
+        );
+        set("when_killed", pool.then(|| json!({"reconnects": "1s..10s"})));
+        Value::Object(group)
+    }
+
+    fn containers(&self, rows: &[usize]) -> Vec<String> {
+        let named = rows.iter().filter_map(|row| self.text(*row, Column::Container));
+        let pdbs: BTreeSet<String> = named.filter(|name| name != "CDB$ROOT").collect();
+        pdbs.into_iter().collect()
+    }
+
+    fn instances(&self, rows: &[usize]) -> Vec<Value> {
+        let mut names: BTreeMap<u32, String> = BTreeMap::new();
+        for inst_id in rows.iter().filter_map(|row| self.inst_id(*row)) {
+            names.entry(inst_id).or_insert_with(|| format!("practice{inst_id}"));
+        }
+        for instance in self.snapshot.instances() {
+            names.insert(instance.inst_id, instance.name.clone());
+        }
+        let instance =
+            |(number, name): (u32, String)| json!({"number": number, "name": name, "host": name, "up": "400d"});
+        names.into_iter().map(instance).collect()
+    }
+
+    fn accounts(&self, rows: &[usize], user: &str, password: &str) -> Value {
+        let mut accounts = Map::new();
+        for name in rows.iter().filter_map(|row| self.text(*row, Column::Username)) {
+            let maintained = self.facts.oracle_maintained.are_everywhere(&name);
+            accounts.insert(name, json!({"alter_system": false, "oracle_maintained": maintained}));
+        }
+        accounts.insert(user.to_uppercase(), json!({"password": password}));
+        Value::Object(accounts)
+    }
+
+    /// The limits of the instances: those that were recorded, or else room for all.
+    fn parameters(&self, count: usize) -> HashMap<&'static str, String> {
+        let limit = |resource| {
+            self.readings
+                .iter()
+                .filter(|(_, of, _)| *of == resource)
+                .filter_map(|(.., reading)| reading.limit)
+                .max()
+        };
+        let room = i64::try_from(count * 2 + 400).unwrap_or(i64::MAX);
+        [("sessions", Resource::Sessions), ("processes", Resource::Processes)]
+            .map(|(name, resource)| (name, limit(resource).unwrap_or(room).max(room / 2).to_string()))
+            .into()
+    }
+}
+
+/// Prints what the policies did.
+pub(super) fn conclude(ink: Ink, seen: &Seen, kills: &[KillRecord], folder: &Path) {
+    tell("");
+    tell(&ink.bold("What your policies did"));
+    for (policy, count) in &seen.acted_by {
+        tell(&format!("  {policy}: {count} actions"));
+    }
+    if seen.acted_by.is_empty() {
+        tell("  They acted on nobody.");
+    }
+    for policy in &seen.breakers {
+        tell(&format!("  {policy}: the breaker refused its whole plan at least once"));
+    }
+    if seen.deferred > 0 {
+        tell(&format!(
+            "  budgets and floors deferred a session {} times",
+            seen.deferred
+        ));
+    }
+    let protections: Vec<&str> = seen.protections.iter().map(|protection| protection.name()).collect();
+    if !protections.is_empty() {
+        tell(&format!(
+            "  protections that spared a session that matched: {}",
+            protections.join(", ")
+        ));
+    }
+    let count = |proof| seen.proofs.get(&proof).copied().unwrap_or(0);
+    tell(&format!(
+        "  the database got {} statements; {} sessions were gone or held nothing any more, {} lingered",
+        kills.len(),
+        count(Proof::Gone) + count(Proof::ResourcesFreed),
+        count(Proof::Lingers)
+    ));
+    for trouble in &seen.troubles {
+        tell(&format!("  {}  {trouble}", ink.red("trouble")));
+    }
+    tell("");
+    tell(&format!(
+        "The first plan is {}; `orareaper history --state {}` shows each action.",
+        folder.join("report.html").display(),
+        folder.display()
+    ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXPORT: &str = "\
+INST_ID,SID,SERIAL#,TYPE,USERNAME,STATUS,LAST_CALL_ET,LOGON_TIME,PROGRAM,MACHINE,SERVER,BLOCKING_SESSION,BLOCKING_INSTANCE,TADDR,EVENT,WAIT_CLASS,SYSDATE
+1,10,100,USER,SHOP,INACTIVE,18000,2026-11-27 01:00:00,JDBC Thin Client,web01,DEDICATED,,,,,,2026-11-27 10:00:00
+1,11,101,USER,SHOP,INACTIVE,60,2026-11-27 01:00:00,JDBC Thin Client,web01,DEDICATED,,,,,,2026-11-27 10:00:00
+2,11,102,USER,SHOP,SNIPED,90,2026-11-27 01:00:00,JDBC Thin Client,web01,NONE,,,,,,2026-11-27 10:00:00
+1,12,103,USER,SCOTT,ACTIVE,40,2026-11-27 09:00:00,sqlplus@pc{1},pc1,DEDICATED,13,1,,enq: TX - row lock contention,Application,2026-11-27 10:00:00
+1,13,104,USER,SCOTT,INACTIVE,7200,2026-11-27 07:00:00,sqlplus@pc2,pc2,DEDICATED,,,00000000A1,,,2026-11-27 10:00:00
+1,14,105,USER,SHOP,ACTIVE,5,2026-11-27 09:00:00,oracle@db1 (J001),db1,DEDICATED,,,,,,2026-11-27 10:00:00
+1,1,1,BACKGROUND,,ACTIVE,900000,2026-11-01 09:00:00,oracle@db1 (PMON),db1,DEDICATED,,,,,,2026-11-27 10:00:00
+";
+
+    fn saved(text: &str) -> SavedWorld {
+        let saved = export::parse(text.as_bytes(), "sessions.csv", None).expect("an export");
+        SavedWorld {
+            database: saved.database,
+            snapshot: saved.snapshot,
+            readings: Readings::default(),
+            facts: ProtectionFacts::default(),
+        }
+    }
+
+    #[test]
+    fn the_simulated_database_begins_with_the_clients_of_the_file() {
+        let (scenario, count) = saved(EXPORT).scenario("reaper", "reaper").expect("a scenario");
+        // Neither the background process nor the job slave: the simulated instances bring their own.
+        assert_eq!((count, scenario.sessions.len(), scenario.instances.len()), (5, 5, 2));
+        let of = |sid, serial| {
+            let is = |group: &&orasim::scenario::Group| {
+                group
+                    .pinned
+                    .is_some_and(|pinned| (pinned.sid, pinned.serial) == (sid, serial))
+            };
+            scenario.sessions.iter().find(is).expect("it is there")
+        };
+        let leaked = of(10, 100);
+        assert_eq!(
+            (leaked.user.as_str(), leaked.machines.as_slice()),
+            ("SHOP", ["web01".to_owned()].as_slice())
+        );
+        assert_eq!(leaked.idle.map(|idle| idle.low), Some(18_000_000));
+        assert_eq!(leaked.logged_on.low, 9 * 3_600_000);
+        assert!(leaked.when_killed.reconnects.is_some(), "three of them are a pool");
+        assert!(of(11, 102).parked.is_some() && of(11, 102).instances == Some(vec![2]));
+        let (waiting, blocker) = (of(12, 103), of(13, 104));
+        assert_eq!(waiting.blocked_by.as_deref(), Some(&*blocker.name));
+        assert_eq!(waiting.active.map(|active| active.low), Some(40_000));
+        assert_eq!(waiting.program, "sqlplus@pc(1)");
+        assert!(blocker.transaction.is_some() && blocker.when_killed.reconnects.is_none());
+    }
+
+    #[test]
+    fn a_file_without_clients_is_refused() {
+        let background = EXPORT
+            .lines()
+            .filter(|line| !line.contains(",USER,"))
+            .collect::<Vec<_>>()
+            .join("\n");
+        let refused = saved(&background)
+            .scenario("reaper", "reaper")
+            .expect_err("nobody is there");
+        assert_eq!(refused, "the file has no session of a user's client");
+    }
+}

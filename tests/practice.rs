@@ -1,0 +1,58 @@
+//! `record --anonymise` and `demo --from` as typed: a database's own sessions become a simulated database, on which policies act.
+
+use crate::site::{Db, Site, thin, told};
+
+const POLICY: &str = "policies:\n  - name: leaked\n    mode: dry-run\n    when: INACTIVE longer than 4h\n    unless: in transaction\n    \
+                      limits: {share: 100%}\n    action: kill\n";
+
+#[test]
+fn policies_act_on_a_copy_of_a_databases_own_sessions_and_nobody_is_named() {
+    let (site, db) = (Site::new(), Db::builtin("rac3"));
+    site.policies(POLICY);
+    site.configure(&thin(), &db);
+    let run = |arguments: &[&str]| {
+        let mut command = site.command(&thin());
+        told(command.args(["--config", "orareaper.yaml"]).args(arguments))
+    };
+    let (code, said) = run(&["record", "-o", "mine.rec", "--snapshots", "1", "--anonymise"]);
+    assert_eq!(code, 0, "{said}");
+    let recorded = String::from_utf8_lossy(&std::fs::read(site.path("mine.rec")).expect("a recording")).to_lowercase();
+    for name in ["shopweb", "tomcat", "corp\\", "prod1", "shop_"] {
+        assert!(!recorded.contains(name), "{name} is in the recording");
+    }
+    assert!(
+        recorded.contains("jdbc thin client") && recorded.contains("rman@"),
+        "products stay"
+    );
+    let demo = [
+        "demo",
+        "--from",
+        "mine.rec",
+        "--policies",
+        "policies",
+        "--seconds",
+        "12",
+        "--listen",
+        "127.0.0.1:0",
+        "--folder",
+        "practice",
+    ];
+    let (code, said) = run(&demo);
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("policy leaked (enforce): selects"),
+        "a rehearsal is armed there: {said}"
+    );
+    assert!(said.contains("Oracle carried it out"), "{said}");
+    assert!(said.contains("  leaked: "), "{said}");
+    assert!(db.kills().is_empty(), "the real database got a statement");
+    let (code, said) = run(&["history", "--state", "practice", "--format", "json"]);
+    assert!(code == 0 && said.contains("ALTER SYSTEM KILL SESSION"), "{said}");
+    let (code, said) = run(&["demo", "--from", "policies/policies.yaml", "--policies", "policies"]);
+    assert!(
+        code == 2 && said.contains("read saved sessions from policies/policies.yaml"),
+        "{code} {said}"
+    );
+    let (code, said) = run(&["demo", "--seconds", "12"]);
+    assert!(code == 2 && said.contains("at least 40"), "{code} {said}");
+}
