@@ -143,10 +143,10 @@ pub(crate) struct PolicyStatus {
     pub(crate) breaker: Option<String>,
     /// The groups that it leaves alone because they refill, with the reason.
     pub(crate) suspended: Vec<String>,
-    /// The sessions whose hold is served soonest.
-    pub(crate) pending: Vec<PendingReport>,
     /// What became of the sessions that it would have ended in a dry run.
     pub(crate) rehearsal: PolicyRehearsal,
+    /// The sessions whose hold is served soonest.
+    pub(crate) pending: Vec<PendingReport>,
 }
 
 /// An action, as the page shows it.
@@ -359,8 +359,8 @@ impl DaemonStatus {
             shown.spared.clone_from(&policy.spared);
             shown.breaker.clone_from(&policy.breaker);
             shown.suspended = policy.suspended.values().cloned().collect();
-            shown.pending.clone_from(&policy.pending);
             shown.rehearsal.clone_from(&policy.rehearsal);
+            shown.pending.clone_from(&policy.pending);
         }
     }
 
@@ -460,8 +460,8 @@ impl PolicyStatus {
             acted: 0,
             breaker: None,
             suspended: Vec::new(),
-            pending: Vec::new(),
             rehearsal: PolicyRehearsal::default(),
+            pending: Vec::new(),
         }
     }
 }

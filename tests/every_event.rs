@@ -149,8 +149,8 @@ fn cycle() -> CycleReport {
         spared: reasons().into_iter().map(|reason| (reason, 1)).collect(),
         breaker: None,
         suspended: BTreeMap::new(),
-        pending: Vec::new(),
         rehearsal: PolicyRehearsal::default(),
+        pending: Vec::new(),
     });
     CycleReport {
         database: Driver::ALL[0].name().into(),

@@ -13,7 +13,7 @@ use crate::commands::progress::ProgressBarLine;
 use crate::commands::{deliver, deliverable, fail, say};
 use crate::policy::check_files;
 use crate::recording::{Next, RecordingReader};
-use crate::suggest::Survey;
+use crate::suggest::RecordingSurvey;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &SuggestArgs, clock: SystemClock) -> ExitStatus {
@@ -33,7 +33,7 @@ fn suggest(arguments: &SuggestArgs, clock: SystemClock) -> Result<ExitStatus, Ex
     deliverable(arguments.output.as_deref())?;
     let database = reader.header().database.clone();
     let every = i64::try_from(reader.header().every.as_secs()).unwrap_or(i64::MAX);
-    let mut survey = Survey::new(every);
+    let mut survey = RecordingSurvey::new(every);
     let mut progress = ProgressBarLine::new(size, false);
     let mut broken = 0;
     loop {

@@ -225,10 +225,10 @@ pub struct PolicyReport {
     pub breaker: Option<String>,
     /// The groups for which it is suspended, and why.
     pub suspended: BTreeMap<ClientGroup, String>,
-    /// The sessions whose hold is served soonest.
-    pub pending: Vec<PendingReport>,
     /// What became of the sessions that it would have ended in a dry run, since the daemon started.
     pub rehearsal: PolicyRehearsal,
+    /// The sessions whose hold is served soonest.
+    pub pending: Vec<PendingReport>,
 }
 
 impl CycleReport {
@@ -254,7 +254,7 @@ impl CycleReport {
             sessions: sessions(snapshot),
             policies: in_force
                 .iter()
-                .map(|policy| policy_report(*policy, (cycle, memory), set, snapshot))
+                .map(|policy| policy_report(*policy, cycle, set, (snapshot, memory)))
                 .collect(),
             notes: Vec::new(),
             stale: false,
@@ -313,9 +313,9 @@ fn sessions(snapshot: &Snapshot) -> Vec<SessionCount> {
 
 fn policy_report(
     in_force: InForce,
-    (cycle, memory): (&Cycle, &Memory),
+    cycle: &Cycle,
     set: &PolicySet,
-    snapshot: &Snapshot,
+    (snapshot, memory): (&Snapshot, &Memory),
 ) -> PolicyReport {
     let matched = cycle.plan.matches.iter().find(|(index, _)| *index == in_force.index());
     let mut spared = BTreeMap::new();
@@ -349,8 +349,8 @@ fn policy_report(
         spared,
         breaker: breaker.map(ToString::to_string),
         suspended: suspended.map(|group| (group.who.clone(), group.to_string())).collect(),
-        pending: PendingReport::soonest(in_force.index(), cycle, set, snapshot),
         rehearsal: memory.rehearsals.of(&set.policies[in_force.index()].name),
+        pending: PendingReport::soonest(in_force.index(), cycle, set, snapshot),
     }
 }
 

@@ -9,6 +9,7 @@ mod chart;
 mod database;
 mod overview;
 mod parts;
+mod rehearsals;
 
 use maud::{Markup, display, html};
 

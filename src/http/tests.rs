@@ -93,15 +93,6 @@ fn up() -> Event {
     }
 }
 
-fn key(sid: u32) -> SessionKey {
-    SessionKey {
-        inst_id: 1,
-        sid,
-        serial: 62507,
-        logon_time: DbTime(0),
-    }
-}
-
 /// One of two sessions was used again.
 fn rehearsal() -> PolicyRehearsal {
     let mut tally = RehearsalTally::default();
@@ -113,6 +104,15 @@ fn rehearsal() -> PolicyRehearsal {
         machine: Some("web#".into()),
     };
     PolicyRehearsal::of([(who, tally)])
+}
+
+fn key(sid: u32) -> SessionKey {
+    SessionKey {
+        inst_id: 1,
+        sid,
+        serial: 62507,
+        logon_time: DbTime(0),
+    }
 }
 
 fn cycle(complete: bool) -> Event {
@@ -141,7 +141,6 @@ fn cycle(complete: bool) -> Event {
             spared: [(SpareReason::Protected(Protection::Backup), 16)].into(),
             breaker: None,
             suspended: [(ClientGroup::default(), "suspended: <they> came back".into())].into(),
-            rehearsal: rehearsal(),
             pending: vec![PendingReport {
                 key: key(301),
                 who: ClientGroup {
@@ -150,6 +149,7 @@ fn cycle(complete: bool) -> Event {
                 },
                 remaining: 3_600,
             }],
+            rehearsal: rehearsal(),
         }],
         budgets: vec![BudgetReport {
             policy: None,
@@ -284,6 +284,9 @@ fn the_page_escapes_what_a_client_sets() {
         "16 backup",
         "release 19.24.0.0.0",
         "Ready",
+        "Would have been ended, and used again",
+        "&lt;SHOP&gt; from web# with app",
+        "<td class=\"n warn\">1</td><td class=\"n\">5h 10m</td>",
         "105 user sessions, 5 active, 100 idle, 0 killed",
         "sessions 82%",
         "marks at 70%, 85%",
@@ -292,9 +295,6 @@ fn the_page_escapes_what_a_client_sets() {
         "7 of 20",
         "302,62507,@1",
         "2026-11-22 09:50:00 UTC",
-        "Would have been ended, and used again",
-        "&lt;SHOP&gt; from web# with app",
-        "<td class=\"n warn\">1</td><td class=\"n\">5h 10m</td>",
     ] {
         assert!(body.contains(text), "{text}: {body}");
     }

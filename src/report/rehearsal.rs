@@ -15,9 +15,7 @@ const GROUPS_SHOWN: usize = 10;
 const GROUPS_IN_JSON: usize = 100;
 
 /// The names of [`cells`] for people.
-pub(crate) const HEAD: [&str; 8] = [
-    "Ended", "Used", "Soonest", "Latest", "Valid.", "Unused", "Watched", "Lost",
-];
+pub(crate) const HEAD: [&str; 7] = ["Ended", "Used", "Soonest", "Valid.", "Unused", "Watched", "Lost"];
 
 /// The names of [`figures`] for programs.
 pub(super) const COLUMNS: [&str; 8] = [
@@ -32,8 +30,8 @@ pub(super) const COLUMNS: [&str; 8] = [
 ];
 
 /// What the head of the table means.
-pub(crate) const KEY: &str = "Ended: sessions that would have been ended. Used: they then made a call, the soonest and the latest after \
-    this time; Valid.: of these, those whose calls look like a pool's validation. Unused: they ended by themselves. Watched: neither so \
+pub(crate) const KEY: &str = "Ended: sessions that would have been ended. Used: they then made a call, the soonest after this time; \
+    Valid.: of these, those whose calls look like a pool's validation. Unused: they ended by themselves. Watched: neither so \
     far. Lost: they could not be watched to the end.";
 
 /// The times of both kinds of use.
@@ -45,20 +43,23 @@ fn times(tally: &RehearsalTally) -> AfterTimes {
 
 /// The counts of [`HEAD`].
 #[must_use]
-pub(crate) fn cells(tally: &RehearsalTally) -> [String; 8] {
-    let span = |seconds: Option<i64>| seconds.map_or_else(|| "-".to_owned(), |seconds| Span(seconds).to_string());
-    figures_with(tally, span)
+pub(crate) fn cells(tally: &RehearsalTally) -> [String; 7] {
+    let soonest = times(tally).soonest;
+    [
+        tally.would_have_ended().to_string(),
+        tally.used_again().to_string(),
+        soonest.map_or_else(|| "-".to_owned(), |seconds| Span(seconds).to_string()),
+        tally.validated.count.to_string(),
+        tally.ended.count.to_string(),
+        tally.watched.to_string(),
+        tally.lost.to_string(),
+    ]
 }
 
-/// The same for programs: times in seconds, empty if there is none.
+/// The counts of [`COLUMNS`]: times in seconds, empty if there is none.
 pub(super) fn figures(tally: &RehearsalTally) -> [String; 8] {
-    figures_with(tally, |seconds| {
-        seconds.map(|seconds| seconds.to_string()).unwrap_or_default()
-    })
-}
-
-fn figures_with(tally: &RehearsalTally, span: impl Fn(Option<i64>) -> String) -> [String; 8] {
     let times = times(tally);
+    let span = |seconds: Option<i64>| seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
     [
         tally.would_have_ended().to_string(),
         tally.used_again().to_string(),

@@ -60,6 +60,9 @@ impl Totals {
             out.push('\n');
             wrapped(&mut out, "", &words, style, Colour::None);
         }
+        if self.rehearsed().would_have_ended() > 0 {
+            wrapped(&mut out, "  ", rehearsal::KEY, style, Colour::Dim);
+        }
         if let Some(curve) = &self.curve {
             out.push('\n');
             wrapped(&mut out, "", &visible(&curve.title()), style, Colour::None);
@@ -187,6 +190,7 @@ impl Totals {
             @if let Some(curve) = &self.curve { (curve.html()) }
             (self.pressure_html())
             @for table in self.tables() { (table.html()) }
+            @if self.rehearsed().would_have_ended() > 0 { p.key { (rehearsal::KEY) } }
             footer {
                 "Nothing was executed. A session that would have ended is still in the recording; its policy's later \
                  decisions take it for gone."
@@ -238,18 +242,13 @@ impl Totals {
     }
 
     fn summary(&self) -> String {
-        let summary = format!(
+        format!(
             "Summary: {} {} would have been taken; {} of the sessions came back within {}",
             self.all.acted,
             if self.all.acted == 1 { "action" } else { "actions" },
             self.all.came_back,
             Span(CAME_BACK_WITHIN.num_seconds())
-        );
-        let all = self.rehearsed();
-        match all.would_have_ended() {
-            0 => summary,
-            ended => format!("{summary}; {} of {ended} were used again", all.used_again()),
-        }
+        )
     }
 
     /// What became of all sessions that the policies would have ended.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::limits::{SuggestedLimit, length, minutes, of_all, of_blockers, of_group};
-use super::survey::{GroupSurvey, Survey};
+use super::survey::{GroupSurvey, RecordingSurvey};
 use crate::actuator::PRIVILEGE;
 use crate::decide::refill::ClientGroup;
 use crate::decide::used_again::{AfterTimes, STEPS};
@@ -39,7 +39,7 @@ struct Chosen<'s> {
     terms: String,
 }
 
-impl Survey {
+impl RecordingSurvey {
     /// The policy file of a whole recording of this database.
     #[must_use]
     pub(crate) fn to_policies(self, database: &str) -> String {

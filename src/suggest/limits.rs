@@ -1,6 +1,6 @@
 //! What limit a group would have borne, and what Oracle's own parameters would do.
 
-use super::survey::{GroupSurvey, Survey};
+use super::survey::{GroupSurvey, RecordingSurvey};
 
 /// No limit is suggested that is shorter.
 const SHORTEST: i64 = 1_800;
@@ -22,7 +22,7 @@ pub(super) struct SuggestedLimit {
 /// The limit of a group: the shortest round one beyond which nobody came back. Where nobody came back at all, it is the length of the
 /// recording, because nobody was watched for longer.
 #[must_use]
-pub(super) fn of_group(group: &GroupSurvey, survey: &Survey) -> SuggestedLimit {
+pub(super) fn of_group(group: &GroupSurvey, survey: &RecordingSurvey) -> SuggestedLimit {
     let latest = group.came_back.latest.max(group.validated.latest);
     // A session is taken in a snapshot, so it may be idle for an interval more than the limit when it is.
     let least = latest.map_or(length(survey), |latest| latest + INEXACT);
@@ -36,7 +36,7 @@ pub(super) fn of_group(group: &GroupSurvey, survey: &Survey) -> SuggestedLimit {
 
 /// How long the recording is, in seconds.
 #[must_use]
-pub(super) fn length(survey: &Survey) -> i64 {
+pub(super) fn length(survey: &RecordingSurvey) -> i64 {
     survey.span.map_or(0, |(first, last)| (last - first).num_seconds())
 }
 
@@ -74,7 +74,7 @@ pub(super) fn of_all<'g>(groups: impl Iterator<Item = &'g GroupSurvey> + Clone) 
 
 /// The same for idle sessions that others wait for: by those that were called again.
 #[must_use]
-pub(super) fn of_blockers(survey: &Survey) -> Option<i64> {
+pub(super) fn of_blockers(survey: &RecordingSurvey) -> Option<i64> {
     let latest = survey.groups.iter().filter_map(|group| group.blockers_back.latest);
     Some(rounded((latest.max()? + INEXACT).max(300)))
 }

@@ -11,4 +11,4 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
-pub use survey::Survey;
+pub use survey::RecordingSurvey;

@@ -88,7 +88,7 @@ struct ExactGroup {
 
 /// What a recording shows, snapshot by snapshot.
 #[derive(Debug)]
-pub struct Survey {
+pub struct RecordingSurvey {
     every: i64,
     sessions: HashMap<SessionKey, SurveyedSession>,
     exact: Vec<ExactGroup>,
@@ -119,11 +119,11 @@ const TOLD_BY: [Column; 7] = [
     Column::Blocking,
 ];
 
-impl Survey {
+impl RecordingSurvey {
     /// Of a recording with a snapshot every so many seconds.
     #[must_use]
-    pub fn new(every: i64) -> Survey {
-        Survey {
+    pub fn new(every: i64) -> RecordingSurvey {
+        RecordingSurvey {
             every: every.max(1),
             sessions: HashMap::new(),
             exact: Vec::new(),
@@ -287,7 +287,7 @@ impl Survey {
 
     /// Ends the survey: the sessions that are still there count as they were seen last.
     #[must_use]
-    pub(super) fn finished(mut self) -> Survey {
+    pub(super) fn finished(mut self) -> RecordingSurvey {
         let sessions = std::mem::take(&mut self.sessions);
         for session in sessions.values() {
             last_seen(session, &mut self.groups, &self.exact);

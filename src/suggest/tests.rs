@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{NaiveDate, TimeDelta};
 use proptest::prelude::*;
 
-use super::Survey;
+use super::RecordingSurvey;
 use crate::decide::in_force::{DatabaseRules, Rhythm};
 use crate::decide::pressure::Readings;
 use crate::decide::protect::ProtectionFacts;
@@ -150,7 +150,7 @@ fn recording(clients: &[Client], length: i64) -> Vec<RecordedSnapshot> {
 
 /// The file that is suggested of a recording.
 fn suggested(recording: &[RecordedSnapshot]) -> String {
-    let mut survey = Survey::new(EVERY);
+    let mut survey = RecordingSurvey::new(EVERY);
     for one in recording {
         assert!(survey.look(one).is_some());
     }
@@ -435,7 +435,7 @@ proptest! {
         // As the clients have it: idle times that a call within the recording ended.
         let idle_times = clients.iter().flat_map(|client| client.calls.windows(2)).filter(|two| two[1] > 0 && two[1] <= length);
         let latest = idle_times.map(|two| two[1] - two[0]).max();
-        let mut survey = Survey::new(EVERY);
+        let mut survey = RecordingSurvey::new(EVERY);
         for one in &recording {
             prop_assert!(survey.look(one).is_some());
         }

@@ -2,16 +2,11 @@
 
 use maud::{Markup, display, html};
 
-use crate::decide::refill::ClientGroup;
-use crate::decide::used_again::RehearsalTally;
 use crate::event::InstanceReport;
 use crate::http::page::chart;
 use crate::http::page::parts::{Moment, age, countdown, mode, span, table, trouble};
-use crate::report::rehearsal;
+use crate::http::page::rehearsals::rehearsals;
 use crate::status::{DatabaseStatus, PolicyStatus, Reachability};
-
-/// This many groups of a policy are shown.
-const GROUPS_SHOWN: usize = 5;
 
 pub(super) fn details(name: &str, database: &DatabaseStatus, open: bool, moment: Moment<'_>) -> Markup {
     let down = matches!(database.link, Reachability::Down { .. });
@@ -214,44 +209,5 @@ fn lingering(database: &DatabaseStatus, moment: Moment<'_>) -> Markup {
     html! {
         h3 { "Killed, but still there" }
         (table(&[("Session", false), ("Policy", false), ("Killed", false)], &rows))
-    }
-}
-
-/// What became of the sessions that dry runs would have ended, by policy and group.
-fn rehearsals(policies: &[PolicyStatus]) -> Markup {
-    let rehearsed = || {
-        policies
-            .iter()
-            .filter(|policy| policy.rehearsal.all.would_have_ended() > 0)
-    };
-    if rehearsed().next().is_none() {
-        return Markup::default();
-    }
-    let row = |policy: &str, who: Option<&ClientGroup>, tally: &RehearsalTally| {
-        html! {
-            tr {
-                td.k { (policy) }
-                td.t { @match who { Some(who) => (who), None => "all" } }
-                @for (at, cell) in rehearsal::cells(tally).iter().enumerate() {
-                    td.n.warn[at == 1 && tally.used_again() > 0] { (cell) }
-                }
-            }
-        }
-    };
-    let names = rehearsal::HEAD.into_iter().map(|name| (name, true));
-    let head: Vec<(&str, bool)> = [("Dry run of", false), ("Who", false)]
-        .into_iter()
-        .chain(names)
-        .collect();
-    let rows = html! {
-        @for policy in rehearsed() {
-            (row(&policy.name, None, &policy.rehearsal.all))
-            @for (who, tally) in policy.rehearsal.groups.iter().take(GROUPS_SHOWN) { (row("", Some(who), tally)) }
-        }
-    };
-    html! {
-        h3 { "Would have been ended, and used again" }
-        (table(&head, &rows))
-        p.dim { (rehearsal::KEY) }
     }
 }

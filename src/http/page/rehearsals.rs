@@ -1,0 +1,51 @@
+//! What became of the sessions that dry runs would have ended.
+
+use maud::{Markup, display, html};
+
+use crate::decide::refill::ClientGroup;
+use crate::decide::used_again::RehearsalTally;
+use crate::http::page::parts::table;
+use crate::report::rehearsal;
+use crate::status::PolicyStatus;
+
+/// This many groups of a policy are shown.
+const GROUPS_SHOWN: usize = 5;
+
+/// By policy and group; nothing where nobody would have been ended.
+pub(super) fn rehearsals(policies: &[PolicyStatus]) -> Markup {
+    let rehearsed = || {
+        policies
+            .iter()
+            .filter(|policy| policy.rehearsal.all.would_have_ended() > 0)
+    };
+    if rehearsed().next().is_none() {
+        return Markup::default();
+    }
+    let row = |policy: &str, who: Option<&ClientGroup>, tally: &RehearsalTally| {
+        html! {
+            tr {
+                td.k { (policy) }
+                td.t { @match who { Some(who) => (display(who)), None => "all" } }
+                @for (at, cell) in rehearsal::cells(tally).iter().enumerate() {
+                    td.n.warn[at == 1 && tally.used_again() > 0] { (cell) }
+                }
+            }
+        }
+    };
+    let names = rehearsal::HEAD.into_iter().map(|name| (name, true));
+    let head: Vec<(&str, bool)> = [("Dry run of", false), ("Who", false)]
+        .into_iter()
+        .chain(names)
+        .collect();
+    let rows = html! {
+        @for policy in rehearsed() {
+            (row(&policy.name, None, &policy.rehearsal.all))
+            @for (who, tally) in policy.rehearsal.groups.iter().take(GROUPS_SHOWN) { (row("", Some(who), tally)) }
+        }
+    };
+    html! {
+        h3 { "Would have been ended, and used again" }
+        (table(&head, &rows))
+        p.dim { (rehearsal::KEY) }
+    }
+}
