@@ -21,6 +21,9 @@ use crate::report::ReportFormat;
 /// The default path of the configuration.
 pub const CONFIG: &str = "/etc/orareaper/orareaper.yaml";
 
+/// The version with the commit and the features, which build.rs finds.
+const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ORAREAPER_BUILD"), ")");
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
@@ -46,7 +49,7 @@ impl ExitStatus {
 
 /// Kills idle, stuck and runaway Oracle sessions by policy, and records why for each one.
 #[derive(Debug, Parser)]
-#[command(name = "orareaper", version, about, max_term_width = 100)]
+#[command(name = "orareaper", version, long_version = BUILD, about, max_term_width = 100)]
 pub struct Cli {
     /// The configuration file.
     #[arg(long, short, global = true, value_name = "FILE", default_value = CONFIG)]
