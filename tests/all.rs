@@ -10,6 +10,8 @@ mod by_hand;
 mod cases;
 mod cli;
 mod clocks;
+mod command_lines;
+mod connecting;
 mod crashes;
 mod daemon;
 mod diagnostics;

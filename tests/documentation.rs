@@ -19,12 +19,12 @@ use serde_json::Value;
 
 use crate::every_event::{Family, at, every_event, every_metric};
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
 }
 
 /// The fenced blocks of a Markdown text: what stands after the fence, the first line, and the text without indentation.
-fn blocks(markdown: &str) -> Vec<(String, usize, String)> {
+pub(crate) fn blocks(markdown: &str) -> Vec<(String, usize, String)> {
     let mut blocks = Vec::new();
     let mut open: Option<(String, usize, usize, String)> = None;
     for (at, line) in markdown.lines().enumerate() {
@@ -297,7 +297,7 @@ fn readme_leaves_the_grants_to_setup_sql() {
 }
 
 /// The Rust files of a folder and those below it.
-fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
+pub(crate) fn rust_files(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("readable") {
         let path = entry.expect("readable").path();
         if path.is_dir() {
@@ -425,4 +425,25 @@ fn every_link_within_the_documents_leads_somewhere() {
         }
     }
     assert!(links > 40, "{links}");
+}
+
+/// The site has every page, and each once.
+#[test]
+fn the_summary_lists_every_page() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let names = std::fs::read_dir(folder)
+        .expect("docs")
+        .map(|entry| entry.expect("readable").file_name());
+    let names = names.map(|name| name.to_string_lossy().into_owned());
+    let pages: BTreeSet<String> = names
+        .filter(|name| name.ends_with(".md") && name != "SUMMARY.md")
+        .collect();
+    let summary = read("docs/SUMMARY.md");
+    let listed: Vec<&str> = summary
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("- [")?.split_once("](")?.1.trim_end_matches(')')))
+        .collect();
+    let once: BTreeSet<String> = listed.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(once, pages);
+    assert_eq!(once.len(), listed.len(), "a page is listed twice");
 }

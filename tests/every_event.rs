@@ -366,15 +366,20 @@ pub(crate) struct Family {
     pub(crate) labels: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// Every metric of the daemon after every event. Those of the process, which the client library adds, are left out.
-pub(crate) fn every_metric() -> BTreeMap<String, Family> {
+/// What `/metrics` answers after every event, with the metrics of the process, which the client library adds.
+pub(crate) fn exposition() -> String {
     let metrics = Metrics::new();
     for event in every_event() {
         metrics.count(&event, at());
     }
+    metrics.text()
+}
+
+/// Every metric of the daemon after every event. Those of the process are left out.
+pub(crate) fn every_metric() -> BTreeMap<String, Family> {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     let mut current = String::new();
-    for line in metrics.text().lines() {
+    for line in exposition().lines() {
         if let Some(typed) = line.strip_prefix("# TYPE ") {
             let (name, kind) = typed.split_once(' ').expect("a name and a type");
             current = name.to_owned();

@@ -1,7 +1,11 @@
 //! The alert rules, checked by promtool and against the daemon's metrics.
 //!
 //! promtool checks the rules and runs their unit tests (monitoring/alerts.test.yml). These tests also check that the rules use only
-//! metrics and label values that the daemon has: an alert with a misspelt name never fires, and nothing else would show that.
+//! metrics and label values that the daemon has: an alert with a misspelt name never fires, and nothing else would show that. The
+//! dashboard and the runbook are held against the same metrics and alerts.
+
+mod dashboard;
+mod runbook;
 
 use std::collections::BTreeSet;
 use std::env;
