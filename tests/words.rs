@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use crate::site::{Db, Driver, Site, drivers, wait_for};
+use crate::site::{Db, Driver, Site, colleague, drivers, wait_for};
 
 const SESSIONS: &str = "
 release: 19.22.0.0.0
@@ -175,5 +175,46 @@ fn a_rate_is_known_from_the_second_snapshot_on_and_asked_again_before_the_statem
         assert_eq!(killed, busy, "over {}", driver.name);
         let intent = site.journals("intent", |_| true);
         assert_eq!(intent["policy"], "reap");
+    }
+}
+
+/// Idle sessions, one of which somebody kills; its row stays until its client calls.
+const VICTIM: &str = "
+release: 19.22.0.0.0
+starts: 2026-11-23T09:00:00
+speed: 0
+database: {name: PROD}
+instances: [{number: 1, name: prod1, host: db1}]
+accounts: {REAPER: {password: r}, KILLER: {password: KILLER}}
+sessions:
+  - {name: victim, user: VICTIM, program: app, machines: [app1], idle: 2h}
+";
+
+#[test]
+fn a_report_tells_of_a_session_that_somebody_else_killed_and_sends_nothing() {
+    for driver in drivers() {
+        let db = Db::parse(VICTIM);
+        let site = Site::new();
+        site.policies(
+            "policies:\n  - {name: tell, mode: enforce, when: \"status = 'KILLED'\", action: report}\n  \
+             - {name: reap, mode: enforce, when: \"status = 'KILLED' or last_call_et > 3h\", limits: {share: 100%}, action: kill immediate}\n",
+        );
+        site.configure(&driver, &db);
+        let (sid, serial) = db.seats_of("VICTIM")[0];
+        let mut killer = colleague::log_in(&db, "KILLER").expect("it logs in");
+        colleague::end((i64::from(sid), i64::from(serial)), &mut *killer);
+        let daemon = site.run(&driver);
+        let told = site.journals("outcome", |record| record["outcome"] == "reported");
+        assert_eq!(
+            (&told["policy"], &told["sid"]),
+            (&Value::from("tell"), &Value::from(sid))
+        );
+        daemon.looks("orcl", 3);
+        assert_eq!(
+            site.journalled("intent").len(),
+            1,
+            "it is told of once, and never acted on"
+        );
+        assert_eq!(db.kills().len(), 1, "the one that somebody else sent");
     }
 }

@@ -316,6 +316,56 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_those_that_match_are_kept_by_what_is_read_again() {
+        let before = sessions(&[(1, 4000), (2, 5000), (3, 6000)], 0);
+        let policy = format!("{IDLE}, order: [idle asc], keep: {{at_least: 1, of: matching}}");
+        let all = warrants(&policy, &[before]);
+        assert_eq!(all.iter().map(|one| one.key().sid).collect::<Vec<_>>(), [1, 2]);
+        let second = &all[1];
+        let after = |there: &[(i64, i64)], going: &[Going]| {
+            let now = Surroundings {
+                sessions: &sessions(there, 30),
+                readings: &readings(90),
+                going,
+            };
+            second.stopped_by_others(&now).map(|lapse| lapse.to_string())
+        };
+        let going = |sid| Going {
+            key: SessionKey { sid, ..second.key() },
+            mode: RunMode::Enforce,
+            policy: "one".into(),
+        };
+        let last = Some("keep: one of the last 1 by `idle asc` of those that match".to_owned());
+        assert_eq!(after(&[(1, 4030), (2, 5030), (3, 6030)], &[]), None);
+        assert_eq!(
+            after(&[(1, 4030), (2, 5030)], &[]),
+            last,
+            "the oldest has left by itself"
+        );
+        assert_eq!(
+            after(&[(2, 5030), (3, 30)], &[]),
+            last,
+            "the oldest was used, and matches no more"
+        );
+        assert_eq!(
+            after(&[(1, 4030), (2, 5030), (3, 6030)], &[going(3)]),
+            last,
+            "the oldest is about to go"
+        );
+        assert_eq!(
+            after(&[(2, 5030), (3, 6030)], &[going(1)]),
+            None,
+            "a newer one counts for nothing"
+        );
+        assert_eq!(after(&[(2, 6030), (3, 5030)], &[]), last, "the order is that of now");
+        assert_eq!(
+            after(&[(2, 30), (3, 6030)], &[]),
+            last,
+            "who matches no more has no place; its own look tells that too"
+        );
+    }
+
+    #[test]
     fn a_gate_that_closed_meanwhile_stops_the_rest() {
         let there = sessions(&[(1, 7230), (2, 7230)], 30);
         for (gate, used, stopped) in [

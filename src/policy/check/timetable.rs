@@ -111,7 +111,7 @@ impl PolicyChecker {
                 .warning(
                     &fields.key_at("until"),
                     "expired-policy",
-                    "this policy's last day is over, and it runs no more",
+                    "this policy's last day is over, so it no longer runs",
                 )
                 .hint = Some("extend its dates or remove it".to_owned());
         }

@@ -20,7 +20,7 @@ const RESOURCES: &str = "compare the resource itself, in `while` or `until`: `se
 const TEXT_OF_SQL: &str = "compare `sql_id`: the text of a statement is not available";
 
 /// Names that scripts use, and what to write instead.
-const OTHER_NAMES: [(&str, &str); 62] = [
+const OTHER_NAMES: [(&str, &str); 61] = [
     (
         "active",
         "write `ACTIVE` or `ACTIVE longer than 4h`; the column for the age is `running`",
@@ -81,10 +81,6 @@ const OTHER_NAMES: [(&str, &str); 62] = [
         "object_name",
         "write `blocking` or `blocked`: locks themselves are not available",
     ),
-    (
-        "oracle_maintained",
-        "leave it out: accounts that Oracle maintains are always spared (protection `sys`)",
-    ),
     ("os_user", "did you mean `osuser`?"),
     ("pdb", "did you mean `container`?"),
     ("pdb_name", "did you mean `container`?"),
@@ -93,7 +89,7 @@ const OTHER_NAMES: [(&str, &str); 62] = [
     ("pga_used_mem", "did you mean `pga`?"),
     (
         "qcsid",
-        "leave it out: parallel servers are always spared (protection `parallel-server`)",
+        "leave it out: parallel servers are always spared (protection `parallel-server`); `px_servers` is how many a session holds",
     ),
     ("request", "write `blocked` or `blocked longer than 5m`"),
     ("rownum", ROWS),
@@ -163,7 +159,7 @@ const VIEWS: [(&str, &str); 24] = [
     ),
     (
         "px_session",
-        "leave it out: parallel servers are always spared (protection `parallel-server`)",
+        "write `px_servers > 8`, the parallel servers that a session holds; they themselves are always spared",
     ),
     (
         "v$bgprocess",
