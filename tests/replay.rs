@@ -16,8 +16,11 @@ fn output(command: &mut Command, code: i32) -> (String, String) {
     (out, err)
 }
 
+/// Runs the program, and returns its two outputs; it has to end with this status.
+type Run<'a> = &'a dyn Fn(&[&str], i32) -> (String, String);
+
 /// `replay --curve` and `suggest` over the recording `week.rec`.
-fn other_limits_and_suggestions(run: &dyn Fn(&[&str], i32) -> (String, String)) {
+fn other_limits_and_suggestions(run: Run<'_>) {
     let (out, _) = run(&["replay", "week.rec", "--curve", "idle"], 0);
     assert!(
         out.contains("idle with other limits than 1m of `INACTIVE longer than 1m`"),

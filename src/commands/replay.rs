@@ -85,12 +85,7 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
         }
     }
     progress.clear();
-    if reader.passed_over() > 0 {
-        say(&format!(
-            "{} undamaged blocks were skipped, because they contain only the changes since a damaged one",
-            reader.passed_over()
-        ));
-    }
+    tell_what_was_passed_over(reader.passed_over());
     let curve = curve.map(CurveReplay::into_curve);
     lines.finish(curve.as_ref()).map_err(|error| unwritten(&error))?;
     if arguments.format != ReportFormat::Json {
@@ -103,6 +98,14 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
     } else {
         ExitStatus::Findings
     })
+}
+
+fn tell_what_was_passed_over(blocks: u64) {
+    if blocks > 0 {
+        say(&format!(
+            "{blocks} undamaged blocks were skipped, because they contain only the changes since a damaged one"
+        ));
+    }
 }
 
 /// Writes the plans in JSON, one per line, as they are made. Empty for other formats.

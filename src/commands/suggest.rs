@@ -54,7 +54,7 @@ fn suggest(arguments: &SuggestArgs, clock: SystemClock) -> Result<ExitStatus, Ex
         }
     }
     progress.clear();
-    let policies = survey.to_policies(&database);
+    let policies = survey.into_policies(&database);
     let today = clock.utc().date_naive();
     let checked = check_files(
         &[("suggested.yaml".into(), policies.clone().into_bytes())],

@@ -319,20 +319,21 @@ impl DatabaseLoop {
         self.stand_by(false);
     }
 
+    /// Nothing is decided on a snapshot without a clock.
+    fn miss_the_clock(&mut self) {
+        let tried = format!("read {}", self.settings.name);
+        let error = Error::new(Class::Partial, tried, "no clock came with it");
+        self.watcher
+            .unreadable(&self.settings.name, &error, Some(self.settings.poll));
+    }
+
     fn read(&mut self, polled: &mut Polled) {
         self.polling = Polling::Idle;
         self.backoff.reset();
         self.look_who_leads();
         self.remember_own(polled.capabilities.own);
         let Some(now) = utc_of(&polled.snapshot) else {
-            let error = Error::new(
-                Class::Partial,
-                format!("read {}", self.settings.name),
-                "no clock came with it",
-            );
-            self.watcher
-                .unreadable(&self.settings.name, &error, Some(self.settings.poll));
-            return;
+            return self.miss_the_clock();
         };
         let began = self.clock.now();
         let rules = Arc::clone(&self.rules);

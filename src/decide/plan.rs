@@ -303,7 +303,12 @@ fn entry(
                         last: action,
                         next: action,
                     },
-                    pending => pending,
+                    pending @ (Standing::Pending { .. }
+                    | Standing::Protected(_)
+                    | Standing::Accompanied(_)
+                    | Standing::Exempt(_)
+                    | Standing::Followed(_)
+                    | Standing::Escalating { .. }) => pending,
                 },
                 None => Standing::Followed(earlier),
             },

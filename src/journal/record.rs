@@ -22,7 +22,7 @@ use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::{ClientGroup, Return};
 use crate::decide::verify::{Proof, Verification};
-use crate::event::{Event, Evidence, Intent, Outcomed, PolicyLoad};
+use crate::event::{Event, Evidence, Intent, JournalGap, Outcomed, PolicyLoad};
 use crate::journal::cells::{Unwritable, naive, read_cells, write_cells};
 use crate::oracle::identity::DatabaseIdentity;
 use crate::policy::model::Action;
@@ -328,16 +328,20 @@ impl Record {
             },
             Event::Resumed { by } => Record::Resumed { by: by.clone() },
             Event::Retention(deleted) => Record::Retention(RetentionRecord::of(deleted)),
-            Event::JournalAgain(gap) => Record::JournalGap {
-                since: gap.since,
-                error: gap.error.clone(),
-                refused: gap.refused,
-                lost: gap.lost,
-            },
+            Event::JournalAgain(gap) => Record::of_gap(gap),
             Event::DriverError { .. } | Event::Acting { .. } | Event::Cycle(_) | Event::JournalFails { .. } => {
                 return Ok(None);
             }
         }))
+    }
+
+    fn of_gap(gap: &JournalGap) -> Record {
+        Record::JournalGap {
+            since: gap.since,
+            error: gap.error.clone(),
+            refused: gap.refused,
+            lost: gap.lost,
+        }
     }
 
     /// A group is suspended for a reason, or released.

@@ -129,10 +129,11 @@ impl Metrics {
         registry.register(Box::new(process)).expect("nothing is registered yet");
         let make = Maker(&registry);
         make.build_info();
-        let database_instance = ["database", "inst_id"];
-        let database_policy = ["database", "policy"];
-        let of_session = ["database", "inst_id", "type", "status"];
-        let of_resource = ["database", "inst_id", "resource"];
+        let (database_instance, database_policy) = (["database", "inst_id"], ["database", "policy"]);
+        let (of_session, of_resource) = (
+            ["database", "inst_id", "type", "status"],
+            ["database", "inst_id", "resource"],
+        );
         let of_action = ["database", "inst_id", "policy", "action", "outcome", "mode"];
         let matches = "Sessions that match the policy's condition in the latest snapshot.";
         let actions = "Actions by outcome; with mode=dry-run nothing was sent.";
@@ -143,6 +144,8 @@ impl Metrics {
         let respawns =
             "Sessions that logged in within minutes after a session of the same user, machine and program was killed.";
         let used_again = "Sessions that a dry run would have ended and that were used again.";
+        let duration = "Duration of the steps of a cycle.";
+        let completed = "Unix time at which the last cycle was completed.";
         let paused = "1 if the kill switch stops all actions, else 0.";
         let acting =
             "1 if the standby connection for actions is open, else 0; exists where a policy in force needs it.";
@@ -170,16 +173,8 @@ impl Metrics {
             suspended: make.gauges("suspended_groups", suspended, ["database", "policy", "mode"]),
             respawns: make.counters("respawns_total", respawns, ["database", "policy", "mode"]),
             used_again: make.counters("used_again_total", used_again, database_policy),
-            cycle_duration: make.durations(
-                "cycle_duration_seconds",
-                "Duration of the steps of a cycle.",
-                ["database", "step"],
-            ),
-            last_cycle: make.floats(
-                "last_cycle_timestamp_seconds",
-                "Unix time at which the last cycle was completed.",
-                ["database"],
-            ),
+            cycle_duration: make.durations("cycle_duration_seconds", duration, ["database", "step"]),
+            last_cycle: make.floats("last_cycle_timestamp_seconds", completed, ["database"]),
             database_info: make.register(DatabaseInfo::new()),
             policies_loaded: make.one("policies_loaded", "Policies in force."),
             reload_success: make.one(

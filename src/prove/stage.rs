@@ -139,11 +139,14 @@ impl Permission for Permit<'_> {
     fn end(&self) {}
 }
 
+/// Who hears what is waited for.
+type Told<'a> = &'a dyn Fn(&str);
+
 impl<'a> Stage<'a> {
     pub(super) fn new(
         (reach, switch): (&'a Reach, &'a Switch),
         clock: &'a dyn Clock,
-        (stop, waits): (&'a dyn Fn() -> bool, &'a dyn Fn(&str)),
+        (stop, waits): (&'a dyn Fn() -> bool, Told<'a>),
         wait: Duration,
         texts: TextForm,
     ) -> Stage<'a> {

@@ -20,6 +20,17 @@ use crate::terminal::{Colour, TextStyle, bold, clip, push, wrapped};
 /// This many rows of a table are shown to people; a spreadsheet gets all.
 const ROWS_SHOWN: usize = 20;
 
+/// The rows of a curve in the table of all totals: one a limit.
+fn curve_rows(curve: &Curve) -> impl Iterator<Item = Vec<String>> + '_ {
+    curve.points.iter().map(|point| {
+        let mut row = vec![String::new(); 13 + rehearsal::COLUMNS.len()];
+        row[0] = "curve".to_owned();
+        row[1] = csv::inert(&format!("{} at {}", curve.policy, Span(point.limit)));
+        row[13..].clone_from_slice(&rehearsal::figures(&point.tally));
+        row
+    })
+}
+
 impl Totals {
     /// The totals in a format. JSON has no totals: it has one plan for each snapshot.
     #[must_use]
@@ -154,17 +165,7 @@ impl Totals {
                 rows.push(tally(total, "(others)", counts.others));
             }
         }
-        for (curve, point) in self
-            .curve
-            .iter()
-            .flat_map(|curve| curve.points.iter().map(move |point| (curve, point)))
-        {
-            let mut row = vec![String::new(); 13 + rehearsal::COLUMNS.len()];
-            row[0] = "curve".to_owned();
-            row[1] = csv::inert(&format!("{} at {}", curve.policy, Span(point.limit)));
-            row[13..].clone_from_slice(&rehearsal::figures(&point.tally));
-            rows.push(row);
-        }
+        rows.extend(self.curve.iter().flat_map(curve_rows));
         rows.push(tally("all", "", self.all));
         csv::written(&rows)
     }

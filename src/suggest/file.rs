@@ -42,7 +42,7 @@ struct Chosen<'s> {
 impl RecordingSurvey {
     /// The policy file of a whole recording of this database.
     #[must_use]
-    pub(crate) fn to_policies(self, database: &str) -> String {
+    pub(crate) fn into_policies(self, database: &str) -> String {
         let survey = self.finished();
         let (chosen, passed_over) = survey.chosen();
         let mut out = String::new();
@@ -167,7 +167,8 @@ impl RecordingSurvey {
         let _ = writeln!(out, "#");
         comment(out, HEAD, "Held most by idle sessions, at once:");
         type Measure = fn(&GroupSurvey) -> i64;
-        let measures: [(&str, Measure, fn(i64) -> String); 4] = [
+        type Shown = fn(i64) -> String;
+        let measures: [(&str, Measure, Shown); 4] = [
             (
                 "sessions",
                 |group| i64::try_from(group.held.sessions).unwrap_or(i64::MAX),
@@ -216,6 +217,37 @@ impl RecordingSurvey {
             comment(out, BELOW, &text);
             let _ = writeln!(out, "#     {PRIVILEGE} SET MAX_IDLE_TIME = {};", minutes(seconds));
         }
+        self.profiles(out);
+        let blockers = self.groups.iter().map(|group| group.held.blocked).max().unwrap_or(0);
+        match of_blockers(self) {
+            Some(seconds) => {
+                let text = "MAX_IDLE_BLOCKER_TIME (19c and later) ends idle sessions that others wait for. The shortest that would have hit \
+                     no idle blocker that was called again:";
+                comment(out, BELOW, text);
+                let _ = writeln!(
+                    out,
+                    "#     {PRIVILEGE} SET MAX_IDLE_BLOCKER_TIME = {};",
+                    minutes(seconds)
+                );
+            }
+            None if self.missing.contains(&Column::Blocking) => {}
+            None if blockers > 0 => comment(
+                out,
+                BELOW,
+                "MAX_IDLE_BLOCKER_TIME (19c and later): others waited for idle sessions, and none of these was called again, so the recording \
+                 tells no value.",
+            ),
+            None => comment(out, BELOW, "MAX_IDLE_BLOCKER_TIME: nobody waited for an idle session."),
+        }
+        comment(
+            out,
+            BELOW,
+            "Both MAX_IDLE_ parameters end idle sessions of orareaper, too; it connects again.",
+        );
+    }
+
+    /// What a profile of each user would do as well.
+    fn profiles(&self, out: &mut String) {
         let mut by_user: BTreeMap<&str, Vec<&GroupSurvey>> = BTreeMap::new();
         for group in &self.groups {
             if let Some(user) = group.who.username.as_deref().filter(|user| is_plain(user)) {
@@ -246,32 +278,6 @@ impl RecordingSurvey {
                 );
             }
         }
-        let blockers = self.groups.iter().map(|group| group.held.blocked).max().unwrap_or(0);
-        match of_blockers(self) {
-            Some(seconds) => {
-                let text = "MAX_IDLE_BLOCKER_TIME (19c and later) ends idle sessions that others wait for. The shortest that would have hit \
-                     no idle blocker that was called again:";
-                comment(out, BELOW, text);
-                let _ = writeln!(
-                    out,
-                    "#     {PRIVILEGE} SET MAX_IDLE_BLOCKER_TIME = {};",
-                    minutes(seconds)
-                );
-            }
-            None if self.missing.contains(&Column::Blocking) => {}
-            None if blockers > 0 => comment(
-                out,
-                BELOW,
-                "MAX_IDLE_BLOCKER_TIME (19c and later): others waited for idle sessions, and none of these was called again, so the recording \
-                 tells no value.",
-            ),
-            None => comment(out, BELOW, "MAX_IDLE_BLOCKER_TIME: nobody waited for an idle session."),
-        }
-        comment(
-            out,
-            BELOW,
-            "Both MAX_IDLE_ parameters end idle sessions of orareaper, too; it connects again.",
-        );
     }
 
     fn passed_over(&self, groups: &[(&GroupSurvey, String)], out: &mut String) {

@@ -56,34 +56,31 @@ impl Client {
     }
 }
 
+const COLUMNS: [Column; 20] = [
+    Column::InstId,
+    Column::Sid,
+    Column::Serial,
+    Column::LogonTime,
+    Column::Username,
+    Column::Type,
+    Column::Status,
+    Column::Server,
+    Column::Program,
+    Column::Machine,
+    Column::Taddr,
+    Column::LastCallEt,
+    Column::Module,
+    Column::ClientInfo,
+    Column::Event,
+    Column::ConId,
+    Column::SqlId,
+    Column::PrevSqlId,
+    Column::PrevExecStart,
+    Column::Paddr,
+];
+
 fn moment(at: i64, clients: &[Client]) -> RecordedSnapshot {
-    use Column::{
-        ClientInfo, ConId, Event, InstId, LastCallEt, LogonTime, Machine, Module, Paddr, PrevExecStart, PrevSqlId,
-        Program, Serial, Server, Sid, SqlId, Status, Taddr, Type, Username,
-    };
-    let columns = [
-        InstId,
-        Sid,
-        Serial,
-        LogonTime,
-        Username,
-        Type,
-        Status,
-        Server,
-        Program,
-        Machine,
-        Taddr,
-        LastCallEt,
-        Module,
-        ClientInfo,
-        Event,
-        ConId,
-        SqlId,
-        PrevSqlId,
-        PrevExecStart,
-        Paddr,
-    ];
-    let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
+    let mut builder = Snapshot::builder(SnapshotSource::Live, &COLUMNS);
     for (sid, client) in (10_i64..).zip(clients) {
         let Some((number, called)) = client.last_call(at) else {
             continue;
@@ -154,7 +151,7 @@ fn suggested(recording: &[RecordedSnapshot]) -> String {
     for one in recording {
         assert!(survey.look(one).is_some());
     }
-    survey.to_policies("prod")
+    survey.into_policies("prod")
 }
 
 fn checked(file: &str) -> PolicySet {

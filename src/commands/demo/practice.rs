@@ -177,39 +177,39 @@ impl SavedWorld {
         self.snapshot.id(row, Column::InstId)
     }
 
+    /// One session as a group of its own: who it is, what it does, and what becomes of it.
     fn group(&self, row: usize, now: Option<DbTime>, pool: bool, named: &BTreeSet<usize>) -> Value {
-        let snapshot = &self.snapshot;
-        let seconds = |column| {
-            snapshot
-                .number(row, column)
-                .map(|seconds| format!("{}s", seconds.max(0)))
-        };
-        let logon = snapshot.number(row, Column::LogonTime);
-        let since_logon = now.zip(logon).map(|(now, logon)| now.0.saturating_sub(logon).max(1));
-        let mut group = Map::new();
-        let mut set = |key: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                group.insert(key.to_owned(), value);
-            }
-        };
-        let text = |column| self.text(row, column).map(Value::from);
-        set("name", Some(format!("row {row}").into()));
-        set("user", text(Column::Username));
-        set(
-            "program",
-            Some(
-                self.text(row, Column::Program)
-                    .unwrap_or_else(|| "unknown".into())
-                    .into(),
+        let blocker = self.blocker(row).filter(|blocker| named.contains(blocker));
+        let number = |column| self.snapshot.id(row, column);
+        let pinned = number(Column::Sid).zip(number(Column::Serial));
+        let fields = [
+            ("name", Some(format!("row {row}").into())),
+            ("instances", self.inst_id(row).map(|inst_id| json!([inst_id]))),
+            ("blocked_by", blocker.map(|blocker| format!("row {blocker}").into())),
+            (
+                "pinned",
+                pinned.map(|(sid, serial)| json!({"sid": sid, "serial": serial})),
             ),
-        );
-        set(
-            "machines",
-            self.text(row, Column::Machine).map(|machine| json!([machine])),
-        );
-        set("instances", self.inst_id(row).map(|inst_id| json!([inst_id])));
-        set("container", text(Column::Container));
-        for (key, column) in [
+            ("when_killed", pool.then(|| json!({"reconnects": "1s..10s"}))),
+        ];
+        let fields = fields.into_iter().chain(self.client(row)).chain(self.doing(row, now));
+        let known = fields.filter_map(|(key, value)| Some((key.to_owned(), value?)));
+        Value::Object(known.collect::<Map<_, _>>())
+    }
+
+    /// Who it is.
+    fn client(&self, row: usize) -> Vec<(&'static str, Option<Value>)> {
+        let program = self.text(row, Column::Program);
+        let mut fields = vec![
+            ("program", Some(program.unwrap_or_else(|| "unknown".into()).into())),
+            (
+                "machines",
+                self.text(row, Column::Machine).map(|machine| json!([machine])),
+            ),
+        ];
+        let texts = [
+            ("user", Column::Username),
+            ("container", Column::Container),
             ("osuser", Column::Osuser),
             ("terminal", Column::Terminal),
             ("module", Column::Module),
@@ -217,63 +217,50 @@ impl SavedWorld {
             ("client_info", Column::ClientInfo),
             ("client_identifier", Column::ClientIdentifier),
             ("sql_id", Column::SqlId),
-        ] {
-            set(key, text(column));
-        }
-        set("logged_on", since_logon.map(|seconds| format!("{seconds}s").into()));
-        let ago = seconds(Column::LastCallEt).map(Value::from);
-        match snapshot.text(row, Column::Status) {
-            Some("ACTIVE") => {
-                set("active", ago.or(Some("0s".into())));
-                let wait = snapshot
-                    .text(row, Column::Event)
-                    .zip(snapshot.text(row, Column::WaitClass));
-                set(
-                    "wait",
-                    wait.map(|(event, class)| json!({"event": event, "class": class})),
-                );
-            }
-            status => {
-                set("idle", ago.or(Some("0s".into())));
-                let parked = status.filter(|status| ["SNIPED", "CACHED"].contains(status));
-                set("parked", parked.map(|status| status.to_lowercase().into()));
-            }
-        }
-        let server = snapshot.text(row, Column::Server).map(str::to_lowercase);
-        set(
-            "server",
-            server
-                .filter(|server| ["dedicated", "shared", "pooled", "none"].contains(&&**server))
-                .map(Value::from),
-        );
+        ];
+        fields.extend(texts.map(|(key, column)| (key, self.text(row, column).map(Value::from))));
+        let server = self.text(row, Column::Server).map(|server| server.to_lowercase());
+        let server = server.filter(|server| ["dedicated", "shared", "pooled", "none"].contains(&&**server));
+        fields.push(("server", server.map(Value::from)));
+        fields
+    }
+
+    /// What it does, since when, and what it holds.
+    fn doing(&self, row: usize, now: Option<DbTime>) -> Vec<(&'static str, Option<Value>)> {
+        let snapshot = &self.snapshot;
+        let seconds = |column| {
+            snapshot
+                .number(row, column)
+                .map(|seconds| format!("{}s", seconds.max(0)))
+        };
+        let bytes = |column| snapshot.number(row, column).filter(|bytes| *bytes > 0).map(Value::from);
+        let logon = now.zip(snapshot.number(row, Column::LogonTime));
+        let since_logon = logon.map(|(now, logon)| now.0.saturating_sub(logon).max(1));
+        let ago = Some(Value::from(seconds(Column::LastCallEt).unwrap_or_else(|| "0s".into())));
+        let mut fields = vec![
+            ("logged_on", since_logon.map(|seconds| format!("{seconds}s").into())),
+            ("pga", bytes(Column::Pga)),
+            ("temp", bytes(Column::Temp)),
+        ];
         if snapshot.text(row, Column::Taddr).is_some() {
             let age = seconds(Column::TransactionAge).unwrap_or_else(|| "1m".into());
             let records = snapshot.number(row, Column::UndoRecords).unwrap_or(1).max(0);
-            set("transaction", Some(json!({"age": age, "undo_records": records})));
+            fields.push(("transaction", Some(json!({"age": age, "undo_records": records}))));
         }
-        set(
-            "pga",
-            snapshot
-                .number(row, Column::Pga)
-                .filter(|bytes| *bytes > 0)
-                .map(Value::from),
-        );
-        set(
-            "temp",
-            snapshot
-                .number(row, Column::Temp)
-                .filter(|bytes| *bytes > 0)
-                .map(Value::from),
-        );
-        let blocker = self.blocker(row).filter(|blocker| named.contains(blocker));
-        set("blocked_by", blocker.map(|blocker| format!("row {blocker}").into()));
-        let pinned = snapshot.id(row, Column::Sid).zip(snapshot.id(row, Column::Serial));
-        set(
-            "pinned",
-            pinned.map(|(sid, serial)| json!({"sid": sid, "serial": serial})),
-        );
-        set("when_killed", pool.then(|| json!({"reconnects": "1s..10s"})));
-        Value::Object(group)
+        let status = snapshot.text(row, Column::Status);
+        if status == Some("ACTIVE") {
+            let waits = self.text(row, Column::Event).zip(self.text(row, Column::WaitClass));
+            fields.push((
+                "wait",
+                waits.map(|(event, class)| json!({"event": event, "class": class})),
+            ));
+            fields.push(("active", ago));
+        } else {
+            let parked = status.filter(|status| ["SNIPED", "CACHED"].contains(status));
+            fields.push(("parked", parked.map(|status| status.to_lowercase().into())));
+            fields.push(("idle", ago));
+        }
+        fields
     }
 
     fn containers(&self, rows: &[usize]) -> Vec<String> {
