@@ -16,6 +16,10 @@ pub(crate) struct Scripted {
     identity: ConnectionIdentity,
     answers: Vec<(&'static str, Answer)>,
     pub(crate) asked: Vec<Query>,
+    /// What a statement is answered with; without it none may be sent.
+    pub(crate) says: Option<Result<BlockAnswer, Error>>,
+    /// The limits of the statements that were sent.
+    pub(crate) sent: Vec<Duration>,
 }
 
 /// What it answers.
@@ -38,6 +42,8 @@ impl Scripted {
             },
             answers,
             asked: Vec::new(),
+            says: None,
+            sent: Vec::new(),
         }
     }
 
@@ -114,8 +120,9 @@ impl Connection for Scripted {
 }
 
 impl ActingConnection for Scripted {
-    fn send(&mut self, _: Statement, _: Option<LeaderLock>, _: Duration) -> Result<BlockAnswer, Error> {
-        panic!("nothing was to be sent")
+    fn send(&mut self, _: Statement, _: Option<LeaderLock>, limit: Duration) -> Result<BlockAnswer, Error> {
+        self.sent.push(limit);
+        self.says.take().expect("nothing was to be sent")
     }
 
     fn ask(&mut self, _: &LockQuestion, _: Duration) -> Result<BlockAnswer, Error> {

@@ -234,6 +234,20 @@ const WRONGS: &[Wrong] = &[
     ("per_cycle", |scene| scene.entry().limits.per_cycle = 0),
     ("per_hour", |scene| scene.entry().limits.per_hour = 0),
     ("per_day of its policy", |scene| scene.rule().per_day = Some(0)),
+    ("of Some(0) per_day", |scene| scene.entry().limits.per_day = Some(0)),
+    ("no statement is named", |scene| {
+        (scene.rule().action, scene.asked.clause) = (Clause::CancelSql, Clause::CancelSql);
+        scene.rule().wanted = Wanted::Everybody;
+        scene.base.sessions.last_mut().expect("somebody").busy = true;
+    }),
+    ("its schedule is over", |scene| {
+        scene.rule().hours = Some((5, 7));
+        scene.begun.issued -= 120;
+    }),
+    ("its instance was not measured", |scene| {
+        scene.rule().gate = Some(GATE);
+        scene.begun.gauged = Some([(2, (50, None))].into());
+    }),
 ];
 
 const GATE: Gate = Gate {
@@ -314,6 +328,107 @@ fn whoever_is_met_again_too_soon_or_by_the_wrong_rung_is_noticed() {
     assert!(said.contains("the gate was not looked at"), "{said}");
     let mut scene = Scene::new();
     assert_eq!(scene.sends(), Ok(()));
+    scene.later(Some(30), 60);
+    scene.begun.cycle -= 1;
+    let said = scene.sends().expect_err("once a cycle");
+    assert!(said.contains("twice in one cycle"), "{said}");
+    let mut scene = Scene::new();
+    assert_eq!(scene.sends(), Ok(()));
     let said = scene.sends().expect_err("it is under way");
     assert!(said.contains("is under way"), "{said}");
+}
+
+impl Scene {
+    /// A snapshot so much later, over a session of instance 2 from which instance 1 may be hidden; what the judge says of warrants for
+    /// these.
+    fn cycle(&mut self, seconds: i64, hidden: Option<u32>, taken: &[Key]) -> Result<(), String> {
+        self.base.advance(self.base.now + seconds);
+        let (rule, limits) = (self.rule().clone(), self.entry().limits);
+        let (base, rules) = (&self.base, [rule]);
+        let own = Key { inst: 2, ..KEY };
+        let asking = Asking {
+            base,
+            own,
+            hidden,
+            at_most: i64::MAX,
+        };
+        let memory = &mut self.judge.memory[0];
+        memory.polls();
+        memory.begins(base.now, base.now, base.clock());
+        memory.looks(&rules, &asking);
+        memory.gauges(&asking);
+        memory.cycle(&rules, 60, &self.judge.sent);
+        let taken: Vec<_> = taken.iter().map(|key| ("one".to_owned(), *key, true)).collect();
+        memory.check_warrants(&rules, limits.share, &taken)
+    }
+}
+
+#[test]
+fn warrants_that_nothing_justifies_are_noticed() {
+    let says = |said: Result<(), String>, wrong: &str| {
+        assert!(
+            said.as_ref().is_err_and(|said| said.contains(wrong)),
+            "{wrong}: {said:?}"
+        );
+    };
+    let mut scene = Scene::new();
+    let one = [scene.begun.key];
+    assert_eq!(scene.cycle(0, None, &one), Ok(()));
+    says(scene.cycle(60, Some(1), &one), "was not shown");
+
+    scene.rule().hold = 120;
+    says(scene.cycle(60, None, &one), "has held for");
+    assert_eq!(scene.cycle(60, None, &[]), Ok(()));
+    assert_eq!(scene.cycle(60, None, &one), Ok(()));
+    says(scene.cycle(241, None, &one), "has held for");
+    assert_eq!(scene.cycle(120, None, &one), Ok(()));
+    scene.base.offset = 4_000;
+    says(scene.cycle(60, None, &one), "has held for");
+    scene.rule().hold = 0;
+
+    scene.rule().gate = Some(GATE);
+    says(scene.cycle(60, None, &one), "the gate of one was closed");
+    // Two sessions, the instance's own and this one: one too many, and by one too many.
+    let (above, below) = (1, Some(2));
+    scene.rule().gate = Some(Gate { above, below, ..GATE });
+    assert_eq!(scene.cycle(60, None, &one), Ok(()));
+    says(scene.cycle(60, None, &[one[0], KEY]), "where fewer relieve");
+    scene.rule().gate = None;
+
+    for _ in 0..6 {
+        scene.base.long_there(1, group_named("tools"), 4_000);
+    }
+    assert_eq!(scene.cycle(60, None, &one), Ok(()), "the limit is 100 %");
+    scene.entry().limits.share = 30;
+    says(scene.cycle(60, None, &one), "open the breaker");
+}
+
+#[test]
+fn clients_that_came_back_too_often_are_to_be_left_alone() {
+    let mut scene = Scene::new();
+    scene.rule().respawns = Some(1);
+    for cycle in 0..3 {
+        scene.base.long_there(1, group_named("tools"), 4_000);
+        let key = scene.base.sessions.last().expect("somebody").key;
+        scene.asked = asked(key, Clause::Kill);
+        scene.begun = Begun {
+            cycle,
+            ..begun(10, key, scene.base.now)
+        };
+        assert_eq!(scene.sends(), Ok(()), "after {cycle} cycles");
+        scene.later(Some(0), 0);
+        scene.base.log_off(key);
+        scene.base.advance(scene.base.now + 30);
+        scene.base.log_in(1, Some(group_named("tools")));
+        assert_eq!(scene.cycle(30, None, &[]), Ok(()));
+    }
+    scene.base.long_there(1, group_named("tools"), 4_000);
+    let key = scene.base.sessions.last().expect("somebody").key;
+    scene.asked = asked(key, Clause::Kill);
+    scene.begun = Begun {
+        cycle: 9,
+        ..begun(20, key, scene.base.now)
+    };
+    let said = scene.sends().expect_err("they came back each time");
+    assert!(said.contains("they came back after 3 cycles"), "{said}");
 }

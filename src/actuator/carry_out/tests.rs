@@ -7,6 +7,7 @@ use crate::actuator::door::Permission;
 use crate::decide::cycle::{CycleInput, Memory, cycle};
 use crate::decide::in_force::{Arming, DatabaseRules, Due, EffectiveLimits};
 use crate::decide::pressure::Readings;
+use crate::oracle::Error;
 use crate::oracle::capabilities::tests::capabilities;
 use crate::oracle::scripted::{Answer, Scripted};
 use crate::policy::check_files;
@@ -103,11 +104,6 @@ fn outcome(
     others: Vec<&'static str>,
     other: Vec<Vec<&'static str>>,
 ) -> (Outcome, String) {
-    let set = policies(action);
-    let found = found();
-    let facts = found.facts(&[]);
-    let limits = EffectiveLimits::of(&Limits::default());
-    let now: DateTime<Utc> = "2026-11-22T10:00:00Z".parse().expect("a time");
     let own = first.clone();
     let answers = |seats: Answer| {
         vec![
@@ -120,11 +116,25 @@ fn outcome(
             ("GV$SESSION", seats),
         ]
     };
-    let mut database = Scripted::new(answers(Answer::Rows(vec![session("10", "0A", "SHOP", "INACTIVE")])));
+    let mut before = Scripted::new(answers(Answer::Rows(vec![session("10", "0A", "SHOP", "INACTIVE")])));
+    let mut again = Scripted::new(answers(Answer::Rows(std::iter::once(first).chain(other).collect())));
+    carried_out(action, Arming::Unarmed, &mut before, &mut again)
+}
+
+/// The limit of a statement that may wait for its victim.
+const PATIENT: Duration = Duration::from_secs(75);
+
+/// What comes of the action on the session that was seen before, over a connection that reads it again.
+fn carried_out(action: &str, arming: Arming, before: &mut Scripted, again: &mut Scripted) -> (Outcome, String) {
+    let set = policies(action);
+    let found = found();
+    let facts = found.facts(&[]);
+    let limits = EffectiveLimits::of(&Limits::default());
+    let now: DateTime<Utc> = "2026-11-22T10:00:00Z".parse().expect("a time");
     let wanted = crate::columns_needed::columns(&set).union([Column::Paddr].into_iter().collect());
     let limit = Duration::from_secs(1);
-    let seen = read_snapshot(&mut database, wanted, &found, Scope::All, limit).expect("a snapshot");
-    let rules = DatabaseRules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::clone(&set));
+    let seen = read_snapshot(before, wanted, &found, Scope::All, limit).expect("a snapshot");
+    let rules = DatabaseRules::of_story("prod", arming, limits, chrono_tz::UTC, Arc::clone(&set));
     let terms = CycleInput {
         rules: &rules,
         here: &rules.configured(Due::Always),
@@ -137,10 +147,9 @@ fn outcome(
     };
     let ruling = cycle(&mut Memory::default(), &seen.snapshot, Readings::default(), &terms).ruling;
     let warrant = ruling.warrants.into_iter().next().expect("a warrant");
-    let mut database = Scripted::new(answers(Answer::Rows(std::iter::once(first).chain(other).collect())));
     let mut notes = Notes::default();
     let mut hands = Hands {
-        door: Door::new(&mut database, &Granted, None),
+        door: Door::new(again, &Granted, None),
         capabilities: &found,
         facts: &facts,
         limits: &limits,
@@ -151,7 +160,7 @@ fn outcome(
         ending: &Ending::default(),
         counters: &mut Counters::default(),
         limit,
-        kill_limit: limit,
+        kill_limit: PATIENT,
         elapsed: &|| Duration::ZERO,
     };
     let done = carry_out(warrant, &seen.snapshot.only(0), &mut hands, &mut notes).expect("written down");
@@ -225,4 +234,57 @@ fn who_would_go_along_is_asked_where_a_process_ends_and_nowhere_else() {
         stays(),
     );
     assert_eq!(unknown, Outcome::Unchecked, "{why}");
+}
+
+/// A session that is as it was, on an instance of this STATUS, and what a statement is answered with.
+fn enforced(
+    action: &str,
+    instance: &'static str,
+    says: Result<BlockAnswer, Error>,
+) -> (Outcome, String, Vec<Duration>) {
+    let answers = |instances: Vec<&'static str>| {
+        vec![
+            ("GV$INSTANCE", Answer::Rows(vec![instances])),
+            (
+                "GV$SESSION",
+                Answer::Rows(vec![session("10", "0A", "SHOP", "INACTIVE")]),
+            ),
+        ]
+    };
+    let mut before = Scripted::new(answers(vec!["1", "orcl", "OPEN", "5", "900000", "+00:00"]));
+    let mut again = Scripted::new(answers(vec!["1", "orcl", instance, "5", "900000", "+00:00"]));
+    again.says = Some(says);
+    let (outcome, message) = carried_out(action, Arming::Armed, &mut before, &mut again);
+    (outcome, message, again.sent)
+}
+
+fn says(code: u32) -> Result<BlockAnswer, Error> {
+    Ok(BlockAnswer {
+        code,
+        message: format!("number {code}"),
+    })
+}
+
+#[test]
+fn a_statement_that_may_wait_for_its_victim_has_the_time_for_it() {
+    for action in ["kill", "kill immediate"] {
+        assert_eq!(enforced(action, "OPEN", says(31)).2, [PATIENT], "{action}");
+    }
+    assert_eq!(enforced("kill", "OPEN", says(0)).0, Outcome::Done);
+}
+
+#[test]
+fn who_could_not_be_read_again_for_certain_gets_no_statement() {
+    let (outcome, why, sent) = enforced("kill", "MOUNTED", says(0));
+    assert_eq!((outcome, sent.len()), (Outcome::Unchecked, 0), "{why}");
+}
+
+#[test]
+fn what_may_have_been_carried_out_is_unknown_and_not_failed() {
+    let lost = Error::from_database(crate::oracle::Phase::Call, "run a statement", Some(3113), "end-of-file");
+    for answer in [Err(lost), says(4_242)] {
+        let (outcome, why, _) = enforced("kill", "OPEN", answer);
+        assert_eq!(outcome, Outcome::Unknown, "{why}");
+    }
+    assert_eq!(enforced("kill", "OPEN", says(1_031)).0, Outcome::Failed);
 }

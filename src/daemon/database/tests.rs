@@ -17,9 +17,12 @@ use crate::systemd::Heartbeat;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
-/// Standstills of cycles, and reads that hang.
+/// Standstills of cycles, and reads that hang; and the pause that it tells of.
 #[derive(Clone, Default)]
-pub(super) struct Noted(pub(super) Arc<Mutex<Vec<Option<String>>>>);
+pub(super) struct Noted(
+    pub(super) Arc<Mutex<Vec<Option<String>>>>,
+    pub(super) Arc<Mutex<Option<Pause>>>,
+);
 
 impl Watcher for Noted {
     fn cycle(&mut self, view: &CycleView<'_>) {
@@ -50,7 +53,7 @@ impl Watcher for Noted {
     fn standing(&mut self, _: &str, _: &[ConnectionState]) {}
     fn alive(&mut self, _: &str) {}
     fn paused(&mut self) -> Option<Pause> {
-        None
+        self.1.lock().expect("one thread").clone()
     }
 }
 

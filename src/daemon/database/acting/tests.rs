@@ -2,11 +2,15 @@
 
 use super::*;
 use crate::actuator::carry_out::{Answered, Intending, Witness};
+use crate::checks::{Check, Id, State};
 use crate::clock::{Clock as _, ManualClock};
 use crate::daemon::database::tests::{Heard, Noted, of_rules, settings};
 use crate::daemon::messages::Input;
+use crate::daemon::pause::Pause;
 use crate::daemon::standby::Needed;
 use crate::decide::in_force::{Arming, EffectiveLimits};
+use crate::decide::outcome::Hindrance;
+use crate::decide::standstill::Standstill;
 use crate::oracle::Class;
 use crate::oracle::capabilities::tests::capabilities;
 use crate::policy::model::Limits;
@@ -312,6 +316,88 @@ fn a_reload_drops_what_waits_and_revokes_what_was_given_to_somebody() {
         None,
         "the next cycle decides anew"
     );
+}
+
+#[test]
+fn a_pause_that_a_cycle_sees_revokes_what_has_not_begun() {
+    let mut site = Site::parallel(1);
+    site.see(&[1, 2]);
+    site.stands(0, None);
+    let given = site.tasks(0).remove(0);
+    let (by, reason) = ("ops".to_owned(), String::new());
+    let since = None;
+    *site.noted.1.lock().expect("one thread") = Some(Pause { by, reason, since });
+    site.clock.advance(Duration::from_secs(15));
+    site.see(&[1, 2]);
+    let dropped = site.dropped();
+    assert!(
+        matches!(dropped.as_slice(), [(2, why)] if why.starts_with("orareaper is paused")),
+        "{dropped:?}"
+    );
+    // The pause is over before the first one's turn comes.
+    *site.noted.1.lock().expect("one thread") = None;
+    let lapsed = given.batch.lapsed(&*site.clock);
+    assert!(matches!(lapsed, Some((Outcome::Revoked, _))), "{lapsed:?}");
+}
+
+#[test]
+fn a_snapshot_that_took_longer_than_two_polls_permits_nothing() {
+    for (seconds, permitted) in [(30, 1), (31, 0)] {
+        let mut site = Site::parallel(1);
+        let polled = polled(&site.clock, &[1]);
+        site.clock.advance(Duration::from_secs(seconds));
+        site.apply(polled);
+        let expected = (permitted == 0).then(|| Standstill::OldSnapshot.to_string());
+        assert_eq!(site.told(), [expected]);
+        site.stands(0, None);
+        assert_eq!(site.tasks(0).len(), permitted, "after {seconds} s");
+    }
+}
+
+#[test]
+fn a_gap_between_snapshots_breaks_a_hold() {
+    // Four polls of 15 seconds.
+    for (seconds, permitted) in [(60, 1), (61, 0)] {
+        let mut site = Site::new(&format!("{IDLE}, for: 60s"), &Limits::default());
+        site.see(&[1]);
+        site.stands(0, None);
+        site.clock.advance(Duration::from_secs(seconds));
+        site.see(&[1]);
+        site.stands(0, None);
+        assert_eq!(site.tasks(0).len(), permitted, "after {seconds} s");
+    }
+}
+
+#[test]
+fn where_every_statement_would_be_refused_none_is_tried_for_minutes() {
+    let mut site = Site::parallel(1);
+    site.see(&[1, 2]);
+    site.stands(0, None);
+    let first = site.tasks(0).remove(0);
+    let check = Check::new(Id::RightToAct, "", State::Missing, "no right").with("grant it");
+    let done = Done {
+        sent: true,
+        hindrance: Some(Hindrance::Database(Box::new(check))),
+        ..Done::of(&first.warrant, 1, Outcome::Failed, None)
+    };
+    site.apply(Input::Acted(0, Acted::Done(Box::new(done), first.batch.stepped)));
+    site.apply(Input::Acted(0, Acted::Through(vec![1])));
+    let why = "no session can be ended here, as the last attempt showed: no right; remedy: grant it".to_owned();
+    assert_eq!(site.dropped(), [(2, why.clone())]);
+    let _ = site.told();
+    for _ in 0..20 {
+        site.clock.advance(Duration::from_secs(15));
+        site.see(&[1, 2]);
+        site.stands(0, None);
+    }
+    assert!(site.told().iter().all(|standstill| *standstill == Some(why.clone())));
+    assert_eq!(sids(&site.tasks(0)), [0; 0], "five minutes");
+    // The pause is lengthened by at most a quarter. The session that met the refusal is tried again: it was not about that.
+    site.clock.advance(Duration::from_secs(76));
+    site.see(&[1, 2]);
+    site.stands(0, None);
+    assert_eq!(site.told(), [None]);
+    assert_eq!(sids(&site.tasks(0)), [1]);
 }
 
 #[test]
