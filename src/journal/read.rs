@@ -57,7 +57,7 @@ pub struct History {
     order: Sequence,
 }
 
-/// The order of the records, by the number of each action: that of its outcome, and of the first proof of its end.
+/// The order of the records, by the number of each action: that of its outcome, and of the last proof of its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Sequence {
     records: u64,
@@ -277,7 +277,7 @@ impl History {
                 if let Some(past) = self.actions.get_mut(&record.id) {
                     past.proofs.push(proof);
                     if proof.ends() {
-                        self.order.ends.entry(record.id).or_insert(self.order.records);
+                        self.order.ends.insert(record.id, self.order.records);
                     }
                 }
             }

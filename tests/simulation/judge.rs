@@ -71,6 +71,8 @@ pub(crate) struct Judge {
     pub(crate) base_of: Vec<usize>,
     /// By entry: in which cycle its loop learned that no statement would get through, and when.
     pub(crate) denied: Vec<Option<(usize, i64)>>,
+    /// Intents that a crash kept from their statements: entry, session, and when their snapshots were read.
+    pub(crate) lost: Vec<(usize, Key, i64)>,
 }
 
 /// A database at which no statement gets through is left alone for so long.
@@ -365,8 +367,12 @@ impl Judge {
         }
         // A snapshot a minute later shows whether a kill was carried out.
         let shows = !certain && on.clause.kills() && apart(on) >= MINUTE;
+        // After an intent without a statement nobody knows either; when the session shows that it was not killed, its policy begins anew.
+        let lost = self.lost.iter().any(|(entry, key, read)| {
+            (*entry, *key) == (at, begun.key) && *read > on.read && begun.read - *read >= MINUTE
+        });
         must!(
-            on.clause == Clause::CancelSql || apart(on) >= HOUR || shows || again,
+            on.clause == Clause::CancelSql || apart(on) >= HOUR || shows || again || lost && !lies,
             "again, {} s after {on:?}",
             apart(on)
         );

@@ -229,6 +229,14 @@ impl Run {
             .map(|part| (part.at, part.followed().into_iter().collect()))
             .collect();
         stage.end_as_after(left);
+        {
+            let mut judge = stage.judge();
+            let judge = &mut *judge;
+            for (at, memory) in judge.memory.iter().enumerate() {
+                let lost = memory.begun.values().filter(|begun| begun.enforces && !begun.sent);
+                judge.lost.extend(lost.map(|begun| (at, begun.key, begun.read)));
+            }
+        }
         let history = read(stage.state.path(), stage.clock().utc()).expect("the journal");
         let is_written = |sent: &Sent| history.actions.get(&sent.id).is_some_and(|past| past.outcome.is_some());
         let mut in_flight = Vec::new();

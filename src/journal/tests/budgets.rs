@@ -150,4 +150,22 @@ fn what_a_dry_run_assumed_beside_a_real_action_is_followed_no_more_after_a_resta
         Some(2),
         "the real one had ended before"
     );
+    // One that was asked to go after its transaction is followed beyond its deadline.
+    let asked = Arc::new(Intent {
+        action: Action::Disconnect {
+            clause: crate::policy::model::DisconnectClause::PostTransaction,
+        },
+        ..(*real).clone()
+    });
+    let late = [
+        Event::Intent(Arc::clone(&asked)),
+        outcome(&asked, Outcome::Done),
+        verification(&asked, Proof::DeadlinePassed),
+    ];
+    assert_eq!(followed(&all([&late, &rehearsed, &[]])), Some(1));
+    assert_eq!(
+        followed(&all([&late, &rehearsed, &gone])),
+        None,
+        "it was asked until then"
+    );
 }
