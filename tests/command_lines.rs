@@ -9,7 +9,7 @@ use clap::{CommandFactory as _, Parser as _};
 use orareaper::cli::Cli;
 
 use crate::documentation::{blocks, read};
-use crate::site::{Db, Site, entry, prod, thin, told};
+use crate::site::{Db, Site, entry, prod, thin, told, until};
 
 /// Programs of the host that documents name. Another one may be added; a misspelt one may not.
 const TOOLS: &[&str] = &[
@@ -25,6 +25,9 @@ const TOOLS: &[&str] = &[
     "docker",
     "dpkg",
     "echo",
+    "printf",
+    "shred",
+    "systemd-run",
     "git",
     "grep",
     "install",
@@ -330,7 +333,9 @@ fn the_commands_of_the_runbook_run_beside_a_daemon() {
     let walked = walk("docs/runbook.md", &site, &[]);
     assert!(walked > 30, "{walked}");
     // The last of them ended the pause, and what the first alert's entry shows is who and why.
-    assert_eq!(daemon.metric("orareaper_paused"), Some(0.0));
+    until("the end of the pause", || {
+        daemon.metric("orareaper_paused") == Some(0.0)
+    });
     let first = lines("docs/runbook.md")
         .into_iter()
         .filter_map(|line| Some(arguments(&line.words)?.to_vec()));

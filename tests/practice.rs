@@ -17,7 +17,7 @@ fn policies_act_on_a_copy_of_a_databases_own_sessions_and_nobody_is_named() {
     let (code, said) = run(&["record", "-o", "mine.rec", "--snapshots", "1", "--anonymise"]);
     assert_eq!(code, 0, "{said}");
     let recorded = String::from_utf8_lossy(&std::fs::read(site.path("mine.rec")).expect("a recording")).to_lowercase();
-    for name in ["shopweb", "tomcat", "corp\\", "prod1", "shop_"] {
+    for name in ["shopweb", "wildfly", "corp\\", "prod1", "shop_"] {
         assert!(!recorded.contains(name), "{name} is in the recording");
     }
     assert!(

@@ -187,7 +187,7 @@ database: {name: PROD}
 instances: [{number: 1, name: prod1, host: db1}]
 accounts: {REAPER: {password: r}, KILLER: {password: KILLER}}
 sessions:
-  - {name: victim, user: VICTIM, program: app, machines: [app1], idle: 2h}
+  - {name: victim, user: VICTIM, program: app, machines: [app1], idle: 2h, when_killed: {lingers: 10m}}
 ";
 
 #[test]
@@ -204,7 +204,8 @@ fn a_report_tells_of_a_session_that_somebody_else_killed_and_sends_nothing() {
         let mut killer = colleague::log_in(&db, "KILLER").expect("it logs in");
         colleague::end((i64::from(sid), i64::from(serial)), &mut *killer);
         let daemon = site.run(&driver);
-        let told = site.journals("outcome", |record| record["outcome"] == "reported");
+        site.journals("outcome", |record| record["outcome"] == "reported");
+        let told = site.journals("intent", |_| true);
         assert_eq!(
             (&told["policy"], &told["sid"]),
             (&Value::from("tell"), &Value::from(sid))

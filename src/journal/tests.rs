@@ -359,51 +359,6 @@ pub(crate) fn rehearsed(intent: &Arc<Intent>, afterwards: Afterwards, seconds: i
 }
 
 #[test]
-fn sessions_of_dry_runs_are_watched_on_after_a_restart() {
-    let state = tempfile::tempdir().expect("a folder");
-    let mut events = Vec::new();
-    // The fifth is the session of the first, taken again; the sixth is really acted on.
-    let sids = [(1, 287), (2, 288), (3, 289), (4, 290), (5, 287)];
-    for (id, sid) in sids {
-        let one = intent(id, sid, RunMode::DryRun);
-        events.extend([Event::Intent(Arc::clone(&one)), outcome(&one, Outcome::Assumed)]);
-    }
-    let (second, third) = (intent(2, 288, RunMode::DryRun), intent(3, 289, RunMode::DryRun));
-    events.push(rehearsed(&second, Afterwards::UsedAgain, 18_600));
-    events.push(rehearsed(&third, Afterwards::Validated, 60));
-    let real = intent(6, 290, RunMode::Enforce);
-    events.extend([Event::Intent(Arc::clone(&real)), outcome(&real, Outcome::Marked)]);
-    write(state.path(), &events);
-    let mut memory = read(state.path(), now()).expect("reads").memory("prod", "here");
-    let all = memory.rehearsals.of("idle").all;
-    assert_eq!((all.watched, all.validated.count, all.used.count), (2, 1, 0));
-    // A snapshot without them: the one that was really acted on tells nothing.
-    let snapshot = empty_snapshot();
-    let mut told: Vec<(u64, Afterwards)> = memory
-        .rehearsals
-        .observe(&snapshot, at(3600))
-        .iter()
-        .map(|told| (told.action_id, told.afterwards))
-        .collect();
-    told.sort_unstable();
-    assert_eq!(told, [(1, Afterwards::Ended), (4, Afterwards::Lost)]);
-    let other = read(state.path(), now()).expect("reads").memory("other", "here");
-    assert_eq!(other.rehearsals.of("idle").all.would_have_ended(), 0);
-}
-
-/// No session on an instance that was read.
-fn empty_snapshot() -> Snapshot {
-    let instance = Instance {
-        inst_id: 1,
-        name: "PROD1".into(),
-        complete: true,
-    };
-    Snapshot::builder(SnapshotSource::Live, &[])
-        .finish(None, vec![instance])
-        .finish(Columns::NONE)
-}
-
-#[test]
 fn a_folder_belongs_to_one_daemon() {
     let state = tempfile::tempdir().expect("a folder");
     let (held, _) = Journal::open(state.path(), now()).expect("opens");

@@ -140,13 +140,13 @@ impl Permission for Permit<'_> {
 }
 
 /// Who hears what is waited for.
-type Told<'a> = &'a dyn Fn(&str);
+type Announce<'a> = &'a dyn Fn(&str);
 
 impl<'a> Stage<'a> {
     pub(super) fn new(
         (reach, switch): (&'a Reach, &'a Switch),
         clock: &'a dyn Clock,
-        (stop, waits): (&'a dyn Fn() -> bool, Told<'a>),
+        (stop, waits): (&'a dyn Fn() -> bool, Announce<'a>),
         wait: Duration,
         texts: TextForm,
     ) -> Stage<'a> {
