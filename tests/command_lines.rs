@@ -373,7 +373,7 @@ fn the_first_week_can_be_walked_through() {
     let _daemon = site.run(&thin());
     site.journals("outcome", |record| record["outcome"] == "assumed");
     // The daemon runs already, a recording takes its time, and a proof has tests of its own.
-    let walked = walk("docs/first-week.md", &site, &["record", "replay", "prove"]);
+    let walked = walk("docs/first-week.md", &site, &["record", "replay", "suggest", "prove"]);
     assert!(walked > 20, "{walked}");
     assert_eq!(db.kills(), [], "a week of rehearsal ends no session");
 }
