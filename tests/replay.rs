@@ -147,5 +147,9 @@ fn progress_is_shown_and_taken_away(site: &Site, report: &str) {
             "{bar:?}"
         );
     }
-    assert_eq!(last.replace("\r\n", "\n"), report);
+    // Prose is wrapped to the terminal.
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(last), words(report));
+    let longest = last.lines().map(|line| line.trim_end().chars().count()).max();
+    assert!(longest.is_some_and(|longest| longest <= 100), "{longest:?}");
 }
