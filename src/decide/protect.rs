@@ -19,7 +19,9 @@ use crate::session::snapshot::{Field, OWN_TRANSACTION, Snapshot, SnapshotSource}
 use crate::session::store::Codes;
 
 pub(crate) use accounts::Accounts;
-pub(crate) use texts::{is_orareaper, is_server_process, is_unnamed_server_process};
+#[cfg(feature = "demo")]
+pub(crate) use texts::is_server_process;
+pub(crate) use texts::{is_orareaper, is_unnamed_server_process};
 
 /// Accounts that Oracle maintains on every release; `ORACLE_MAINTAINED` adds the others if it can be read.
 pub(crate) const SYS_ACCOUNTS: [&str; 7] = ["SYS", "SYSTEM", "SYSBACKUP", "SYSDG", "SYSKM", "SYSRAC", "PUBLIC"];

@@ -117,6 +117,7 @@ pub(crate) fn is_unnamed_server_process(program: &str) -> bool {
 }
 
 /// Whether PROGRAM is that of a server process, with or without its name.
+#[cfg(feature = "demo")]
 #[must_use]
 pub(crate) fn is_server_process(program: &str) -> bool {
     server_process(program).is_some()
