@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::decide::cycle::{CycleInput, Done, Memory, cycle, remember};
-use crate::decide::in_force::{DatabaseRules, Rhythm, RunMode};
-use crate::decide::outcome::Outcome;
+use crate::decide::cycle::{CycleInput, Memory, cycle};
+use crate::decide::in_force::{DatabaseRules, Rhythm};
 use crate::decide::used_again::{Afterwards, RehearsalTally, STEPS};
 use crate::policy::limit::{TimeLimit, own_limit, with_limit};
-use crate::policy::model::{Action, Limits, Mode, Policy, PolicySet};
+use crate::policy::model::{Limits, Mode, Policy, PolicySet};
 use crate::recording::RecordedSnapshot;
 use crate::replay::ReplaySetting;
+use crate::replay::assume::assume_done;
 
 /// Why there is no curve of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -151,18 +151,7 @@ impl CurveReplay {
                     Afterwards::UsedAgain | Afterwards::Validated | Afterwards::Ended | Afterwards::Lost => {}
                 }
             }
-            for warrant in &cycle.ruling.warrants {
-                assert_eq!(warrant.mode(), RunMode::DryRun, "a replay never enforces");
-                variant.action_id += 1;
-                let outcome = match warrant.action() {
-                    Action::Report => Outcome::Reported,
-                    Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql => Outcome::Assumed,
-                };
-                remember(
-                    memory,
-                    Done::seen_in(&recorded.snapshot, warrant, variant.action_id, outcome),
-                );
-            }
+            assume_done(memory, &recorded.snapshot, &cycle, &mut variant.action_id);
         }
     }
 

@@ -4,6 +4,7 @@
 //! assumed to be done, so a session is not acted on twice, and budgets are used up as they would have been. A replay cannot
 //! know what the database would have shown afterwards: a session that would have been killed is still in the recording.
 
+mod assume;
 mod curve;
 mod series;
 #[cfg(test)]
@@ -13,12 +14,11 @@ mod totals;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::columns_needed;
-use crate::decide::cycle::{Cycle, CycleInput, Done, Memory, cycle, remember};
-use crate::decide::in_force::{DatabaseRules, Here, Rhythm, RunMode};
-use crate::decide::outcome::Outcome;
+use crate::decide::cycle::{Cycle, CycleInput, Memory, cycle};
+use crate::decide::in_force::{DatabaseRules, Here, Rhythm};
 use crate::decide::used_again::Rehearsals;
-use crate::policy::model::Action;
 use crate::recording::RecordedSnapshot;
+use crate::replay::assume::assume_done;
 
 pub(crate) use curve::{Curve, CurvePoint, CurveReplay};
 pub(crate) use series::Series;
@@ -71,7 +71,8 @@ impl Replay {
         }
     }
 
-    /// Runs a cycle, and adds to the snapshot what only the ones before it tell. `None` for a snapshot without a clock, for which the daemon makes no decisions either.
+    /// Runs a cycle, and adds to the snapshot what only the ones before it tell. `None` for a snapshot without a clock, for which the
+    /// daemon makes no decisions either.
     pub fn step(&mut self, recorded: &mut RecordedSnapshot) -> Option<ReplayedCycle> {
         let Some(now) = recorded
             .snapshot
@@ -100,18 +101,7 @@ impl Replay {
             assume_held: self.setting.assume_held,
         };
         let cycle = cycle(&mut self.memory, snapshot, recorded.readings.clone(), &terms);
-        for warrant in &cycle.ruling.warrants {
-            assert_eq!(warrant.mode(), RunMode::DryRun, "a replay never enforces");
-            self.action_id += 1;
-            let outcome = match warrant.action() {
-                Action::Report => Outcome::Reported,
-                Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql => Outcome::Assumed,
-            };
-            remember(
-                &mut self.memory,
-                Done::seen_in(snapshot, warrant, self.action_id, outcome),
-            );
-        }
+        assume_done(&mut self.memory, snapshot, &cycle, &mut self.action_id);
         let step = ReplayedCycle { now, here, cycle };
         let gap = self.before.is_some() && !unbroken;
         self.totals.count(recorded, &step, gap, standstill.is_some());

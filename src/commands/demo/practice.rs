@@ -13,6 +13,7 @@ use orasim::{KillRecord, Scenario};
 use serde_json::{Map, Value, json};
 
 use crate::commands::demo::narrator::{Ink, Seen, tell};
+use crate::commands::say;
 use crate::decide::pressure::Readings;
 use crate::decide::protect::{ProtectionFacts, is_server_process};
 use crate::decide::refill::ClientGroup;
@@ -60,7 +61,7 @@ pub(super) fn read(path: &Path) -> Result<SavedWorld, String> {
     loop {
         match reader.next().map_err(|error| wrong(&error))? {
             Next::RecordedSnapshot(recorded) => last = Some(recorded),
-            Next::Damage(_) => {}
+            Next::Damage(damage) => say(&format!("{}: {damage}", path.display())),
             Next::End => break,
         }
     }

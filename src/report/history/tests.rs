@@ -24,6 +24,23 @@ fn entry(id: u64, came_of_it: Outcome) -> Entry {
     }
 }
 
+fn report_on(read: &Entries, summary: bool) -> HistoryReport<'_> {
+    HistoryReport {
+        state: "state",
+        asked: "",
+        zone: Tz::UTC,
+        read,
+        summary,
+    }
+}
+
+/// The first day of a summary in CSV, by the names of its columns.
+fn first_day(csv: &str) -> BTreeMap<&str, &str> {
+    let mut lines = csv.lines();
+    let (head, line) = (lines.next().expect("a head"), lines.next().expect("a day"));
+    head.split(',').zip(line.split(',')).collect()
+}
+
 #[test]
 fn a_warrant_that_was_not_used_is_no_action() {
     let unused = |id, outcome| Entry {
@@ -38,17 +55,9 @@ fn a_warrant_that_was_not_used_is_no_action() {
         ],
         ..Entries::default()
     };
-    let report = |summary| HistoryReport {
-        state: "state",
-        asked: "",
-        zone: Tz::UTC,
-        read: &read,
-        summary,
-    };
+    let report = |summary| report_on(&read, summary);
     let csv = report(true).render(ReportFormat::Csv, TextStyle::WHOLE);
-    let mut lines = csv.lines();
-    let (head, line) = (lines.next().expect("a head"), lines.next().expect("a day"));
-    let cells: BTreeMap<&str, &str> = head.split(',').zip(line.split(',')).collect();
+    let cells = first_day(&csv);
     assert_eq!(
         ["actions", "done", "spared", "unused", "gone"].map(|name| cells[name]),
         ["1", "1", "0", "2", "1"],
@@ -95,17 +104,9 @@ fn a_summary_says_what_became_of_the_sessions_of_dry_runs() {
         ],
         ..Entries::default()
     };
-    let report = |summary| HistoryReport {
-        state: "state",
-        asked: "",
-        zone: Tz::UTC,
-        read: &read,
-        summary,
-    };
+    let report = |summary| report_on(&read, summary);
     let csv = report(true).render(ReportFormat::Csv, TextStyle::WHOLE);
-    let mut lines = csv.lines();
-    let (head, line) = (lines.next().expect("a head"), lines.next().expect("a day"));
-    let cells: BTreeMap<&str, &str> = head.split(',').zip(line.split(',')).collect();
+    let cells = first_day(&csv);
     assert_eq!(
         ["mode", "actions", "used", "validated", "ended", "watched"].map(|name| cells[name]),
         ["dry run", "5", "2", "1", "1", "1"],
