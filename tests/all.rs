@@ -14,6 +14,7 @@ mod command_lines;
 mod connecting;
 mod crashes;
 mod daemon;
+mod demo;
 mod diagnostics;
 mod doctor;
 mod documentation;

@@ -5,10 +5,12 @@
 //! exist gets the same exchange with a password nobody knows, so that an outsider cannot tell the two apart.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Mutex;
 
 use aes::cipher::block_padding::NoPadding;
-use aes::cipher::{BlockDecryptMut, BlockEncryptMut, KeyIvInit};
+use aes::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
+use aws_lc_rs::pbkdf2;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use sha2::{Digest, Sha512};
@@ -16,9 +18,9 @@ use sha2::{Digest, Sha512};
 use crate::backend::Proof;
 
 /// Rounds of the derivation of the verifier from the password, as real servers have it.
-pub(crate) const VERIFIER_ROUNDS: u32 = 4_096;
+pub(crate) const VERIFIER_ROUNDS: NonZeroU32 = NonZeroU32::new(4_096).unwrap();
 /// Rounds of the derivation of the combined key.
-pub(crate) const KEY_ROUNDS: u32 = 3;
+pub(crate) const KEY_ROUNDS: NonZeroU32 = NonZeroU32::new(3).unwrap();
 /// What follows the salt in the derivation.
 const LABEL: &[u8] = b"AUTH_PBKDF2_SPEEDY_KEY";
 /// The most verifiers kept.
@@ -48,13 +50,21 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
+/// PBKDF2 with HMAC-SHA-512. AWS-LC is compiled once and optimized, also where the tests are not: with a generic implementation this
+/// was a third of what all tests cost.
+fn derive<const N: usize>(rounds: NonZeroU32, salt: &[u8], secret: &str) -> [u8; N] {
+    let mut key = [0; N];
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA512, rounds, salt, secret.as_bytes(), &mut key);
+    key
+}
+
 fn encrypt(key: &[u8; 32], plain: &[u8]) -> Vec<u8> {
-    cbc::Encryptor::<aes::Aes256>::new(key.into(), &[0; 16].into()).encrypt_padded_vec_mut::<NoPadding>(plain)
+    cbc::Encryptor::<aes::Aes256>::new(key.into(), &[0; 16].into()).encrypt_padded_vec::<NoPadding>(plain)
 }
 
 fn decrypt(key: &[u8; 32], cipher: &[u8]) -> Option<Vec<u8>> {
     cbc::Decryptor::<aes::Aes256>::new(key.into(), &[0; 16].into())
-        .decrypt_padded_vec_mut::<NoPadding>(cipher)
+        .decrypt_padded_vec::<NoPadding>(cipher)
         .ok()
 }
 
@@ -69,13 +79,7 @@ struct Verifier {
 impl Verifier {
     fn new(password: &str) -> Self {
         let salt: [u8; 16] = random();
-        let mut derived = [0; 64];
-        pbkdf2::pbkdf2_hmac::<Sha512>(
-            password.as_bytes(),
-            &[&salt, LABEL].concat(),
-            VERIFIER_ROUNDS,
-            &mut derived,
-        );
+        let derived: [u8; 64] = derive(VERIFIER_ROUNDS, &[&salt, LABEL].concat(), password);
         let hash = Sha512::new().chain_update(derived).chain_update(salt).finalize();
         let mut key = [0; 32];
         key.copy_from_slice(&hash[..32]);
@@ -174,9 +178,7 @@ impl Exchange {
     fn combined_key(&self, client_key: &str) -> Option<[u8; 32]> {
         let half = decrypt(&self.verifier.key, &unhex(client_key)?)?;
         let both = hex(&[half.get(..32)?, &self.server_half[..]].concat());
-        let mut key = [0; 32];
-        pbkdf2::pbkdf2_hmac::<Sha512>(both.as_bytes(), &self.key_salt, KEY_ROUNDS, &mut key);
-        Some(key)
+        Some(derive(KEY_ROUNDS, &self.key_salt, &both))
     }
 
     fn matches(&self, key: &[u8; 32], password: &str) -> bool {
@@ -207,21 +209,14 @@ mod tests {
     /// The client's side of the exchange, from its public description.
     fn client(exchange: &Exchange, password: &str) -> (String, String, [u8; 32]) {
         let salt = unhex(&exchange.salt()).expect("hex");
-        let mut derived = [0; 64];
-        pbkdf2::pbkdf2_hmac::<Sha512>(
-            password.as_bytes(),
-            &[&salt[..], LABEL].concat(),
-            VERIFIER_ROUNDS,
-            &mut derived,
-        );
+        let derived: [u8; 64] = derive(VERIFIER_ROUNDS, &[&salt[..], LABEL].concat(), password);
         let mut key = [0; 32];
         key.copy_from_slice(&Sha512::new().chain_update(derived).chain_update(&salt).finalize()[..32]);
         let server_half = decrypt(&key, &unhex(&exchange.server_key()).expect("hex")).expect("blocks");
         let half = [7_u8; 32];
-        let mut combined = [0; 32];
         let both = hex(&[&half[..], &server_half[..]].concat());
         let key_salt = unhex(&exchange.key_salt()).expect("hex");
-        pbkdf2::pbkdf2_hmac::<Sha512>(both.as_bytes(), &key_salt, KEY_ROUNDS, &mut combined);
+        let combined: [u8; 32] = derive(KEY_ROUNDS, &key_salt, &both);
         let mut plain = [&[9_u8; 16][..], password.as_bytes()].concat();
         let padding = 16 - plain.len() % 16;
         plain.resize(plain.len() + padding, padding as u8);
