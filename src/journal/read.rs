@@ -202,10 +202,9 @@ impl History {
                 };
                 // As while the daemon runs: an assumed action of a dry run never replaces a real one, also where that has ended since.
                 let real = |(open, _): &(Done, FollowState)| open.mode == RunMode::Enforce;
-                let assumed_at = self.order.outcomes.get(&past.intent.id);
-                let was_real = real_until
-                    .get(&past.intent.key)
-                    .is_some_and(|until| assumed_at < Some(until));
+                // Without an outcome it is assumed from now on, after all that the journal has.
+                let assumed_at = self.order.outcomes.get(&past.intent.id).unwrap_or(&u64::MAX);
+                let was_real = real_until.get(&past.intent.key).is_some_and(|until| assumed_at < until);
                 let is_real = open.get(&past.intent.key).is_some_and(real);
                 if done.mode == RunMode::Enforce || !(is_real || was_real) {
                     open.insert(past.intent.key, (done, state));

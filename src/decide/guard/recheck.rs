@@ -158,9 +158,10 @@ impl Warrant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::cycle::{CycleInput, Memory, cycle};
-    use crate::decide::guard::{LastStep, Wording};
+    use crate::decide::cycle::{CycleInput, Done, Memory, cycle, remember};
+    use crate::decide::guard::{LastStep, Spared, Wording, still_deserved};
     use crate::decide::in_force::{Arming, DatabaseRules, Due, EffectiveLimits};
+    use crate::decide::outcome::Outcome;
     use crate::decide::pressure::Reading;
     use crate::oracle::capabilities::tests::capabilities;
     use crate::policy::model::Limits;
@@ -177,6 +178,11 @@ mod tests {
 
     /// Sessions of APP on one instance, each with its SID and LAST_CALL_ET, so long after nine.
     fn sessions(of: &[(i64, i64)], seconds: i64) -> Snapshot {
+        sessions_that_are("INACTIVE", of, seconds)
+    }
+
+    /// Likewise, with this STATUS.
+    fn sessions_that_are(status: &str, of: &[(i64, i64)], seconds: i64) -> Snapshot {
         let columns = [
             Column::InstId,
             Column::Sid,
@@ -198,7 +204,7 @@ mod tests {
                 text("USER"),
                 text("APP"),
                 text("app@web01"),
-                text("INACTIVE"),
+                text(status),
                 Cell::Number(*last_call),
                 Cell::Null,
             ]);
@@ -231,14 +237,20 @@ mod tests {
     }
 
     fn warrants_of(arming: Arming, policy: &str, snapshots: &[Snapshot]) -> Vec<Warrant> {
-        let text = format!("policies: [{{name: one, mode: enforce, action: kill, limits: {{share: 100%}}, {policy}}}]");
+        let policy = format!("action: kill, {policy}");
+        warrants_after(&mut Memory::default(), arming, &policy, snapshots)
+    }
+
+    /// Likewise, of a policy with an action of its own and with what is remembered.
+    fn warrants_after(memory: &mut Memory, arming: Arming, policy: &str, snapshots: &[Snapshot]) -> Vec<Warrant> {
+        let text = format!("policies: [{{name: one, mode: enforce, limits: {{share: 100%}}, {policy}}}]");
         let files = [("one.yaml".to_owned(), text.into_bytes())];
         let loaded = crate::policy::check_files(&files, at(0).date_naive(), chrono_tz::UTC);
         let set = Arc::new(loaded.set.expect("a policy"));
         let limits = EffectiveLimits::of(&Limits::default());
         let rules = DatabaseRules::of_story("prod", arming, limits, chrono_tz::UTC, set);
         let here = rules.configured(Due::Always);
-        let (facts, mut memory) = (capabilities(19, 3).facts(&[]), Memory::default());
+        let facts = capabilities(19, 3).facts(&[]);
         let mut warrants = Vec::new();
         for snapshot in snapshots {
             let now = snapshot.clock().and_then(|clock| clock.now.to_utc(0)).expect("a clock");
@@ -252,7 +264,7 @@ mod tests {
                 standstill: None,
                 assume_held: false,
             };
-            warrants = cycle(&mut memory, snapshot, readings(90), &terms).ruling.warrants;
+            warrants = cycle(memory, snapshot, readings(90), &terms).ruling.warrants;
         }
         assert!(!warrants.is_empty(), "{policy}");
         warrants
@@ -278,6 +290,41 @@ mod tests {
         let mut one = warrants(IDLE, &[sessions(&[(1, 7200)], 0)]).remove(0);
         let _ = one.last_step(None);
         let _ = one.last_step(None);
+    }
+
+    /// The next rung is for a session that still matches, or that the one before left KILLED.
+    #[test]
+    fn an_escalation_asks_the_condition_again_unless_the_session_is_killed() {
+        let policy = "when: INACTIVE longer than 1h, action: kill, escalate: [{after: 5m, action: kill immediate}]";
+        let mut memory = Memory::default();
+        let first = warrants_after(&mut memory, Arming::Armed, policy, &[sessions(&[(1, 7200)], 0)]).remove(0);
+        remember(
+            &mut memory,
+            Done {
+                action_id: 1,
+                key: first.key(),
+                who: first.who().clone(),
+                policy: "one".into(),
+                action: first.action(),
+                mode: first.mode(),
+                outcome: Outcome::Done,
+                at: at(0),
+                sql_exec: None,
+                sent: true,
+                hindrance: None,
+                seen: None,
+            },
+        );
+        let later = [sessions(&[(1, 7500)], 300)];
+        let next = warrants_after(&mut memory, Arming::Armed, policy, &later).remove(0);
+        assert!(next.escalates && next.action() != first.action(), "the second rung");
+        let (facts, limits) = (capabilities(19, 3).facts(&[]), EffectiveLimits::of(&Limits::default()));
+        let asked = |again: &Snapshot| still_deserved(&next, again, &facts, &limits, at(330).date_naive());
+        assert!(asked(&sessions(&[(1, 7530)], 330)).is_ok());
+        assert!(asked(&sessions_that_are("KILLED", &[(1, 7530)], 330)).is_ok());
+        for again in [sessions(&[(1, 2)], 330), sessions_that_are("ACTIVE", &[(1, 7530)], 330)] {
+            assert!(matches!(asked(&again), Err(Spared::ConditionNoLongerHolds)));
+        }
     }
 
     #[test]

@@ -150,6 +150,16 @@ fn what_a_dry_run_assumed_beside_a_real_action_is_followed_no_more_after_a_resta
         Some(2),
         "the real one had ended before"
     );
+    // A crash took the outcome away, and the restart writes it: both read the same.
+    let (cut, after) = rehearsed.split_at(1);
+    assert_eq!(followed(&all([&marked, &gone, cut])), Some(2), "the same after a crash");
+    assert_eq!(followed(&all([&marked, &gone, &[cut, after].concat()])), Some(2));
+    assert_eq!(followed(&all([&marked, cut, &[]])), Some(1), "the real one goes on");
+    assert_eq!(
+        followed(&all([&marked, cut, &[after, &gone].concat()])),
+        None,
+        "to its end"
+    );
     // One that was asked to go after its transaction is followed beyond its deadline.
     let asked = Arc::new(Intent {
         action: Action::Disconnect {
