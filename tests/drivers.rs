@@ -311,7 +311,7 @@ fn a_poll_makes_few_round_trips_and_parses_once() {
     on_both_drivers(|driver| {
         let (server, _) = canned::serve();
         let mut connection = connect(driver, &server);
-        for count in [0_u64, 7, 999, 1000, 1001, 2500, 10_000] {
+        for count in [0_u64, 7, 999, 1000, 1001, 2500, 10_000, 20_500] {
             let query = rows(count);
             for repetition in 0..3 {
                 let before = (server.stats(), connection.round_trips());
@@ -326,7 +326,9 @@ fn a_poll_makes_few_round_trips_and_parses_once() {
                 assert_eq!(next, 0, "all {count} rows came");
                 let after = (server.stats(), connection.round_trips());
                 let trips = after.0.round_trips - before.0.round_trips;
-                let most = count.div_ceil(u64::from(FETCH_ROWS)) + 1;
+                // The number of rows is not known the first time.
+                let fetched = if repetition == 0 { u64::from(FETCH_ROWS) } else { 10_000 };
+                let most = count.div_ceil(fetched) + 1;
                 assert!(trips <= most, "{trips} round trips for {count} rows with {driver}");
                 // The thin driver (26.0.0-beta.5) takes the end of the rows for an error that closes the cursor, and so
                 // parses every query again; Oracle finds its text in the library cache then. The oci driver does not.

@@ -4,6 +4,8 @@
 //! call sets its limit first, round trips are counted, and a logoff that hangs does so on a thread of its own.
 
 use std::any::Any;
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -15,8 +17,8 @@ use crate::oracle::logoff::Logoffs;
 use crate::oracle::probe::own_key;
 use crate::oracle::sockets::{Socket, SocketClaim};
 use crate::oracle::{
-    ActingConnection, BlockAnswer, Connection, ConnectionIdentity, DecoyConnection, LeaderLock, LockQuestion,
-    MAX_STATEMENT, Query, Sink, block_of, reading,
+    ActingConnection, BlockAnswer, Connection, ConnectionIdentity, DecoyConnection, FETCH_ROWS, LeaderLock,
+    LockQuestion, MAX_STATEMENT, Query, STATEMENT_CACHE, Sink, block_of, reading,
 };
 
 /// After this many calls in a row without an answer the connection counts as lost, whatever the numbers of the errors say.
@@ -50,6 +52,8 @@ pub(super) struct Link<N: Native> {
     identity: ConnectionIdentity,
     warning: Option<String>,
     round_trips: u64,
+    /// The rows of each large result the last time, by the query's text.
+    rows_before: HashMap<Cow<'static, str>, u64>,
     lost: bool,
     /// Failed calls since the last answer.
     failures: u32,
@@ -79,6 +83,7 @@ impl<N: Native> Link<N> {
             identity,
             warning,
             round_trips: 0,
+            rows_before: HashMap::new(),
             lost: false,
             failures: 0,
             logoffs,
@@ -169,9 +174,15 @@ pub(crate) fn panicked(tried: &str, panic: &(dyn Any + Send)) -> Error {
 impl<N: Native> Connection for Link<N> {
     fn query(&mut self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
         let tried = reading(query, &self.identity.database);
+        let before = self.rows_before.get(&query.sql).copied().unwrap_or(0);
+        let query = &query.clone().expecting(before);
         let fetched = self.call_driver(&tried, limit, |native| native.fetch(query, limit, &tried, sink));
         self.round_trips += fetched.as_ref().map_or(1, |rows| query.round_trips(*rows));
-        fetched.map(|_| ())
+        let rows = fetched?;
+        if rows >= u64::from(FETCH_ROWS) && (before > 0 || self.rows_before.len() < STATEMENT_CACHE as usize) {
+            self.rows_before.insert(query.sql.clone(), rows);
+        }
+        Ok(())
     }
 
     fn ping(&mut self, limit: Duration) -> Result<(), Error> {
@@ -310,12 +321,12 @@ pub(super) fn too_slow(tried: &str, limit: Duration) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::cell::{Cell, RefCell};
     use std::ops::ControlFlow;
     use std::sync::Arc;
 
     use super::*;
-    use crate::oracle::{Driver, Phase, Purpose};
+    use crate::oracle::{Driver, FETCH_FEW, Phase, Purpose};
 
     const LIMIT: Duration = Duration::from_secs(1);
 
@@ -323,6 +334,10 @@ mod tests {
     struct Canned {
         codes: Vec<u32>,
         next: Cell<usize>,
+        /// The rows of each result.
+        rows: Cell<u64>,
+        /// The rows of a fetch, of each query.
+        fetches: RefCell<Vec<u32>>,
     }
 
     const PANIC: u32 = u32::MAX;
@@ -344,10 +359,11 @@ mod tests {
             Ok(())
         }
 
-        fn fetch(&self, _: &Query, _: Duration, tried: &str, sink: &mut Sink<'_>) -> Result<u64, Error> {
+        fn fetch(&self, query: &Query, _: Duration, tried: &str, sink: &mut Sink<'_>) -> Result<u64, Error> {
             self.answer(tried)?;
             let _ = sink(&[]);
-            Ok(1)
+            self.fetches.borrow_mut().push(query.fetch);
+            Ok(self.rows.get())
         }
 
         fn run_block(&self, _: &'static str, _: &str, _: Duration, tried: &str) -> Result<BlockAnswer, Error> {
@@ -363,6 +379,8 @@ mod tests {
         let canned = Canned {
             codes: codes.to_vec(),
             next: Cell::new(0),
+            rows: Cell::new(1),
+            fetches: RefCell::default(),
         };
         let identity = ConnectionIdentity {
             database: Arc::from("prod"),
@@ -396,6 +414,35 @@ mod tests {
         let sink = &mut |_: &[crate::oracle::Cell<'_>]| -> ControlFlow<()> { panic!("a row that cannot be") };
         let error = link.query(&query, LIMIT, sink).expect_err("it panics");
         assert_eq!((error.class, link.is_lost()), (Class::Reconnect, true));
+    }
+
+    #[test]
+    fn a_fetch_brings_what_the_same_query_had_the_last_time() {
+        let mut link = link(&[]);
+        let sessions = Query::new("GV$SESSION", "SELECT sid FROM gv$session", &[]);
+        let one = sessions.clone().few();
+        let other = Query::new("GV$PROCESS", "SELECT addr FROM gv$process", &[]);
+        for (rows, query, expected) in [
+            (20_000, &sessions, 1_000),
+            (20_000, &sessions, 10_000),
+            (20_000, &other, 1_000),
+            (3_000, &sessions, 10_000),
+            (900, &sessions, 5_000),
+            (20_000, &sessions, 5_000),
+            (20_000, &one, FETCH_FEW),
+        ] {
+            link.native.as_ref().expect("connected").rows.set(rows);
+            link.query(query, LIMIT, &mut |_| ControlFlow::Continue(()))
+                .expect("it answers");
+            let native = link.native.as_ref().expect("connected");
+            assert_eq!(
+                native.fetches.borrow().last(),
+                Some(&expected),
+                "{} of {rows}",
+                query.of
+            );
+        }
+        assert_eq!(link.round_trips, 20 + 2 + 20 + 1 + 1 + 4 + 1_000);
     }
 
     #[test]

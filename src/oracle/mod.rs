@@ -59,8 +59,14 @@ use crate::session::time::DbTime;
 use crate::words::words;
 use zeroize::Zeroizing;
 
-/// Rows a fetch brings in one round trip. A snapshot is dominated by round trips, not by bytes.
+/// Rows a fetch brings in one round trip, the first time. A snapshot is dominated by round trips, not by bytes.
 pub const FETCH_ROWS: u32 = 1000;
+
+/// Rows a fetch brings where the same query had more the last time: the least that holds them all, or the most.
+const FETCH_MORE: [u32; 3] = [2_000, 5_000, 10_000];
+
+/// The most values that one fetch brings, because of the room for them: 25 columns of 10,000 sessions.
+const FETCH_VALUES: usize = 250_000;
 
 /// The same for a query of one or a few rows. The client library holds room for all rows of a fetch at their greatest
 /// width, which for a thousand rows of every GV$SESSION column is some ten megabytes.
@@ -240,6 +246,19 @@ impl Query {
     #[must_use]
     pub(crate) fn few(mut self) -> Query {
         self.fetch = FETCH_FEW;
+        self
+    }
+
+    /// The same query, for a result that had so many rows the last time. Where it grew meanwhile, it only takes more round trips.
+    #[must_use]
+    pub(crate) fn expecting(mut self, rows: u64) -> Query {
+        let holds = |fetch: &u32| rows <= u64::from(*fetch);
+        let room = |fetch: &u32| *fetch as usize * self.columns.len() <= FETCH_VALUES;
+        let larger = FETCH_MORE.iter().filter(|fetch| **fetch > self.fetch && room(fetch));
+        if !holds(&self.fetch) && self.fetch >= FETCH_ROWS {
+            let enough = larger.clone().find(|fetch| holds(fetch));
+            self.fetch = enough.or(larger.last()).copied().unwrap_or(self.fetch);
+        }
         self
     }
 
@@ -617,7 +636,22 @@ mod tests {
             assert_eq!(query.round_trips(rows), trips, "{rows} rows");
             assert!(trips <= rows.div_ceil(u64::from(FETCH_ROWS)) + 1);
         }
+        for (before, rows, trips) in [
+            (1_000, 1_001, 2),
+            (1_001, 1_001, 1),
+            (5_000, 5_000, 1),
+            (5_001, 7_000, 1),
+            (5_001, 10_000, 1),
+            (20_000, 20_000, 2),
+            (20_000, 100_000, 10),
+        ] {
+            let query = query.clone().expecting(before);
+            assert_eq!(query.round_trips(rows), trips, "{rows} rows after {before}");
+        }
+        let wide = Query::new("ROWS", "SELECT 1 FROM dual", &[CellType::Text; 100]);
+        assert_eq!(wide.expecting(20_000).fetch, 2_000, "room for 250,000 values");
         let few = query.few();
+        assert_eq!(few.clone().expecting(20_000).fetch, FETCH_FEW);
         for (rows, trips) in [(0, 1), (20, 1), (21, 2), (41, 3)] {
             assert_eq!(few.round_trips(rows), trips, "{rows} rows");
         }
