@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use orareaper::columns_needed;
-use orareaper::decide::evaluate::evaluate;
+use orareaper::decide::evaluate::{Evaluation, evaluate};
 use orareaper::policy::condition::Condition;
 use orareaper::session::column::{Column, Columns, Source};
 use orareaper::session::snapshot::{Cell, Instance, Snapshot, SnapshotClock, SnapshotSource};
@@ -263,8 +263,9 @@ fn main() {
         );
     }
     let ours = fastest(|| {
+        let mut evaluation = Evaluation::of(black_box(&snapshot));
         for (_, condition, _) in &policies {
-            black_box(evaluate(condition, black_box(&snapshot)).true_rows().count());
+            black_box(evaluation.truths(condition).true_rows().count());
         }
     });
     let by_hand = fastest(|| {
@@ -290,5 +291,153 @@ fn main() {
     assert!(
         bytes < 120.0,
         "a session takes {bytes:.1} bytes, more than the 120 promised"
+    );
+    usual(&rows);
+}
+
+/// The accounts, the idle time and the programs of a policy of the usual kind.
+type Usual = ([&'static str; 3], i64, &'static str);
+
+/// Policies as most sites have them, which differ in an account or a limit.
+fn usual_policies(count: usize) -> Vec<Usual> {
+    let accounts = ["SHOP", "CRM", "HR", "ETL", "DWH", "APEX"];
+    let programs = ["^JDBC", "^sql(plus|developer)", "exe$", "(?i)PYTHON@"];
+    (0..count)
+        .map(|number| {
+            let of = |add: usize| accounts[(number + add) % accounts.len()];
+            let idle = 3_600 + 1_800 * i64::try_from(number).expect("small");
+            ([of(0), of(1), of(3)], idle, programs[number % programs.len()])
+        })
+        .collect()
+}
+
+fn condition_of((accounts, idle, program): &Usual) -> Condition {
+    let text = format!(
+        "status = 'INACTIVE' and type != 'BACKGROUND' and last_call_et > {idle} and username in ({}) and program matches '{program}'",
+        accounts.join(", ")
+    );
+    orareaper::policy::check_condition(&text).unwrap_or_else(|problems| panic!("{text}: {problems:?}"))
+}
+
+/// A column of texts as codes into its distinct texts.
+fn encoded<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> (Vec<u8>, Vec<Option<&'a str>>) {
+    let mut words: Vec<Option<&str>> = Vec::new();
+    let codes = texts
+        .map(|text| {
+            let code = words.iter().position(|word| *word == text).unwrap_or_else(|| {
+                words.push(text);
+                words.len() - 1
+            });
+            u8::try_from(code).expect("few words")
+        })
+        .collect();
+    (codes, words)
+}
+
+/// Policies of the usual kind, beside two loops by hand: over rows, and over columns of codes with one bit a policy for each session.
+fn usual(rows: &[Row]) {
+    let all = usual_policies(64);
+    let conditions: Vec<Condition> = all.iter().map(condition_of).collect();
+    let programs: Vec<regex::Regex> = all
+        .iter()
+        .map(|(_, _, program)| regex::Regex::new(program).expect("a pattern"))
+        .collect();
+    let wanted = conditions.iter().fold(Columns::NONE, |so_far, condition| {
+        so_far.union(orareaper::decide::evaluate::columns_of(condition))
+    });
+    let snapshot = snapshot(rows, wanted);
+    let (statuses, status_words) = encoded(rows.iter().map(|row| Some(row.status.as_str())));
+    let (users, user_words) = encoded(rows.iter().map(|row| row.username.as_deref()));
+    let (clients, client_words) = encoded(rows.iter().map(|row| Some(row.program.as_str())));
+    let background = vec![false; rows.len()];
+    let last_calls: Vec<i32> = rows
+        .iter()
+        .map(|row| i32::try_from(row.last_call_et).expect("small"))
+        .collect();
+    let inactive = status_words
+        .iter()
+        .position(|word| *word == Some("INACTIVE"))
+        .expect("there are some");
+    let by_columns = |count: usize| {
+        let mut masks = vec![0_u64; rows.len()];
+        for (number, (accounts, idle, _)) in all[..count].iter().enumerate() {
+            let users_of: Vec<bool> = user_words
+                .iter()
+                .map(|word| word.is_some_and(|word| accounts.contains(&word)))
+                .collect();
+            let clients_of: Vec<bool> = client_words
+                .iter()
+                .map(|word| word.is_some_and(|word| programs[number].is_match(word)))
+                .collect();
+            let idle = i32::try_from(*idle).expect("small");
+            for (row, mask) in masks.iter_mut().enumerate() {
+                let holds = (usize::from(statuses[row]) == inactive)
+                    & !background[row]
+                    & (last_calls[row] > idle)
+                    & users_of[usize::from(users[row])]
+                    & clients_of[usize::from(clients[row])];
+                *mask |= u64::from(holds) << number;
+            }
+        }
+        masks
+    };
+    let by_rows = |count: usize| {
+        let mut found = 0_usize;
+        for ((accounts, idle, _), program) in all[..count].iter().zip(&programs) {
+            let holds = |row: &&Row| {
+                row.status == "INACTIVE"
+                    && row.last_call_et > *idle
+                    && row.username.as_deref().is_some_and(|name| accounts.contains(&name))
+                    && program.is_match(&row.program)
+            };
+            found += rows.iter().filter(holds).count();
+        }
+        found
+    };
+    let ours = |count: usize| {
+        let mut evaluation = Evaluation::of(black_box(&snapshot));
+        let mut hits = |condition| evaluation.truths(condition).true_rows().count();
+        conditions[..count].iter().map(&mut hits).sum::<usize>()
+    };
+    let bits: u32 = by_columns(all.len()).iter().map(|mask| mask.count_ones()).sum();
+    assert_eq!(
+        ours(all.len()),
+        bits as usize,
+        "the loop over columns selects other sessions"
+    );
+    assert_eq!(
+        ours(all.len()),
+        by_rows(all.len()),
+        "the loop over rows selects other sessions"
+    );
+    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let evaluated = [1, 20, 64].map(|count| {
+        ms(fastest(|| {
+            black_box(ours(count));
+        }))
+    });
+    let columns = ms(fastest(|| {
+        black_box(by_columns(20));
+    }));
+    let structs = ms(fastest(|| {
+        black_box(by_rows(20));
+    }));
+    println!("policies of five terms over {SESSIONS} sessions: accounts, limits and programs differ");
+    println!(
+        "  evaluator, 1, 20, 64 policies    {:6.2} {:6.2} {:6.2} ms",
+        evaluated[0], evaluated[1], evaluated[2]
+    );
+    println!(
+        "  20 / 1 and 64 / 20 policies      {:6.2} {:6.2}",
+        evaluated[1] / evaluated[0],
+        evaluated[2] / evaluated[1]
+    );
+    println!(
+        "  evaluator / loop over columns    {:6.2}  ({columns:.2} ms)",
+        evaluated[1] / columns
+    );
+    println!(
+        "  evaluator / loop over rows       {:6.2}  ({structs:.2} ms)",
+        evaluated[1] / structs
     );
 }

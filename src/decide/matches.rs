@@ -1,6 +1,8 @@
 //! The sessions that each policy's condition holds for, computed once a cycle: `for:` and the plan use the same result.
 
-use crate::decide::evaluate::evaluate;
+use std::rc::Rc;
+
+use crate::decide::evaluate::Evaluation;
 use crate::decide::in_force::InForce;
 use crate::policy::model::{Policy, PolicySet};
 use crate::session::snapshot::Snapshot;
@@ -8,12 +10,16 @@ use crate::session::snapshot::Snapshot;
 /// Which sessions a policy's condition holds for: `(when) AND NOT (unless)` TRUE, nothing else.
 #[must_use]
 pub(crate) fn matched_rows(policy: &Policy, snapshot: &Snapshot) -> Vec<usize> {
-    let when = evaluate(&policy.when, snapshot);
-    let selected = match &policy.unless {
-        None => when,
-        Some(unless) => when.and(&!evaluate(unless, snapshot)),
+    matched(policy, &mut Evaluation::of(snapshot))
+}
+
+fn matched(policy: &Policy, evaluation: &mut Evaluation<'_>) -> Vec<usize> {
+    let when = evaluation.truths(&policy.when);
+    let Some(unless) = &policy.unless else {
+        return when.true_rows().collect();
     };
-    selected.true_rows().collect()
+    let spares = Rc::unwrap_or_clone(evaluation.truths(unless));
+    (!spares).and(&when).true_rows().collect()
 }
 
 /// The rows that the conditions of the policies in force hold for.
@@ -24,9 +30,10 @@ impl Matches {
     /// In a snapshot.
     #[must_use]
     pub fn of(set: &PolicySet, running: &[InForce], snapshot: &Snapshot) -> Matches {
+        let mut evaluation = Evaluation::of(snapshot);
         let of_policy = |in_force: &InForce| {
             let index = in_force.index();
-            (index, matched_rows(&set.policies[index], snapshot))
+            (index, matched(&set.policies[index], &mut evaluation))
         };
         Matches(running.iter().map(of_policy).collect())
     }

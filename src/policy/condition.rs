@@ -67,6 +67,44 @@ pub enum Condition {
     Named(Arc<str>, Arc<Condition>),
 }
 
+impl Condition {
+    /// Whether both are one term, so that they mean the same for every session. AND, OR, NOT, phrases and names are no terms.
+    #[must_use]
+    pub(crate) fn is_same_term(&self, other: &Condition) -> bool {
+        use Condition::{Between, Compare, In, IsNull, Like, Matches};
+        match (self, other) {
+            (
+                Compare { left, op, right },
+                Compare {
+                    left: l,
+                    op: o,
+                    right: r,
+                },
+            ) => (left, op, right) == (l, o, r),
+            (
+                In { operand, values, .. },
+                In {
+                    operand: o, values: v, ..
+                },
+            ) => (operand, values) == (o, v),
+            (
+                Between { operand, low, high },
+                Between {
+                    operand: o,
+                    low: l,
+                    high: h,
+                },
+            ) => (operand, low, high) == (o, l, h),
+            (Like { operand, pattern }, Like { operand: o, pattern: p }) => (operand, pattern) == (o, p),
+            (Matches { operand, pattern }, Matches { operand: o, pattern: p }) => {
+                operand == o && pattern.as_str() == p.as_str()
+            }
+            (IsNull(operand), IsNull(o)) => operand == o,
+            _ => false,
+        }
+    }
+}
+
 /// The operator of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {

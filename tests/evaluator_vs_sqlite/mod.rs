@@ -15,8 +15,8 @@ mod generate;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use orareaper::decide::evaluate::evaluate;
 use orareaper::decide::evaluate::truth::Truth;
+use orareaper::decide::evaluate::{Evaluation, evaluate};
 use orareaper::explain::{ExplainedTerm, Join, tree as explained};
 use orareaper::policy::{check_condition, to_sql};
 use orareaper::session::column::{Column, Columns};
@@ -249,11 +249,14 @@ proptest! {
     #[test]
     fn every_condition_means_what_it_means_in_sql(rows in vec(row(), 20), trees in vec(tree(), 40)) {
         let (snapshot, connection) = (snapshot(&rows), database(&rows));
+        // All of them together, as the policies of a cycle are: what one has evaluated, the next ones find.
+        let mut together = Evaluation::of(&snapshot);
         for tree in trees {
             let text = tree.policy();
             let condition = check_condition(&text)
                 .unwrap_or_else(|problems| panic!("{text}: {}", problems.iter().map(|it| it.render(false)).collect::<String>()));
-            let truths = evaluate(&condition, &snapshot);
+            let truths = together.truths(&condition);
+            prop_assert_eq!(&*truths, &evaluate(&condition, &snapshot), "{} alone", text);
             let here: Vec<Truth> = (0..rows.len()).map(|row| truths.get(row)).collect();
             prop_assert_eq!(&here, &asked(&connection, &tree.sql()), "{} / {}", text, tree.sql());
             // SQLite divides whole numbers, so what the daemon writes with a division is not asked of it.

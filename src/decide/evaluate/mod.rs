@@ -17,6 +17,7 @@ pub(crate) mod reason;
 pub mod truth;
 
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 use crate::decide::evaluate::truth::{Truth, Truths};
 use crate::policy::condition::{Comparison, Condition, Constant, Operand};
@@ -27,29 +28,81 @@ use crate::session::store::{Codes, Numbers, Texts};
 /// The truth of a condition for each session of a snapshot.
 #[must_use]
 pub fn evaluate(condition: &Condition, snapshot: &Snapshot) -> Truths {
-    let rows = snapshot.rows();
-    match condition {
-        Condition::And(terms) => terms.iter().fold(Truths::all(rows, Truth::True), |so_far, term| {
+    Rc::unwrap_or_clone(Evaluation::of(snapshot).truths(condition))
+}
+
+/// Several conditions over one snapshot. A term that several of them have, as most have `STATUS = 'INACTIVE'`, is evaluated once.
+#[derive(Debug)]
+pub struct Evaluation<'a> {
+    snapshot: &'a Snapshot,
+    terms: Vec<(Condition, Rc<Truths>)>,
+}
+
+impl<'a> Evaluation<'a> {
+    /// Of a snapshot.
+    #[must_use]
+    pub fn of(snapshot: &'a Snapshot) -> Evaluation<'a> {
+        Evaluation {
+            snapshot,
+            terms: Vec::new(),
+        }
+    }
+
+    /// The truth of a condition for each session.
+    pub fn truths(&mut self, condition: &Condition) -> Rc<Truths> {
+        match condition {
             // All parts are evaluated: UNKNOWN and FALSE both spare, but a NOT around this AND distinguishes them.
-            so_far.and(&evaluate(term, snapshot))
-        }),
-        Condition::Or(terms) => terms.iter().fold(Truths::all(rows, Truth::False), |so_far, term| {
-            so_far.or(&evaluate(term, snapshot))
-        }),
-        Condition::Not(inner) => !evaluate(inner, snapshot),
+            Condition::And(parts) => self.combined(parts, Truth::True, Truths::and),
+            Condition::Or(parts) => self.combined(parts, Truth::False, Truths::or),
+            Condition::Not(inner) => Rc::new(!Rc::unwrap_or_clone(self.truths(inner))),
+            Condition::Phrase(phrase) => self.truths(&phrase.meaning()),
+            Condition::Named(_, inner) => self.truths(inner),
+            Condition::Compare { .. }
+            | Condition::In { .. }
+            | Condition::Between { .. }
+            | Condition::Like { .. }
+            | Condition::Matches { .. }
+            | Condition::IsNull(_) => self.term(condition),
+        }
+    }
+
+    fn combined(
+        &mut self,
+        parts: &[Condition],
+        of_none: Truth,
+        combine: impl Fn(Truths, &Truths) -> Truths,
+    ) -> Rc<Truths> {
+        let mut parts = parts.iter();
+        let Some(first) = parts.next() else {
+            return Rc::new(Truths::all(self.snapshot.rows(), of_none));
+        };
+        parts.fold(self.truths(first), |so_far, part| {
+            Rc::new(combine(Rc::unwrap_or_clone(so_far), &self.truths(part)))
+        })
+    }
+
+    fn term(&mut self, term: &Condition) -> Rc<Truths> {
+        if let Some((_, truths)) = self.terms.iter().find(|(known, _)| known.is_same_term(term)) {
+            return Rc::clone(truths);
+        }
+        let truths = Rc::new(evaluate_term(term, self.snapshot));
+        self.terms.push((term.clone(), Rc::clone(&truths)));
+        truths
+    }
+}
+
+fn evaluate_term(term: &Condition, snapshot: &Snapshot) -> Truths {
+    match term {
         Condition::Compare { left, op, right } => compare(snapshot, left, *op, right),
         Condition::In { operand, values, .. } => {
             let texts: Option<Vec<&str>> = values.iter().map(Constant::as_text).collect();
             if let Some(texts) = texts {
                 return test_text(snapshot, operand, |text| texts.contains(&text));
             }
-            values.iter().fold(Truths::all(rows, Truth::False), |so_far, value| {
-                so_far.or(&compare(
-                    snapshot,
-                    operand,
-                    Comparison::Equal,
-                    &Operand::Literal(value.clone()),
-                ))
+            let none = Truths::all(snapshot.rows(), Truth::False);
+            values.iter().fold(none, |so_far, value| {
+                let value = Operand::Literal(value.clone());
+                so_far.or(&compare(snapshot, operand, Comparison::Equal, &value))
             })
         }
         Condition::Between { operand, low, high } => compare(snapshot, operand, Comparison::GreaterOrEqual, low)
@@ -57,8 +110,9 @@ pub fn evaluate(condition: &Condition, snapshot: &Snapshot) -> Truths {
         Condition::Like { operand, pattern } => test_text(snapshot, operand, |text| pattern.matches(text)),
         Condition::Matches { operand, pattern } => test_text(snapshot, operand, |text| pattern.is_match(text)),
         Condition::IsNull(operand) => is_null(snapshot, operand),
-        Condition::Phrase(phrase) => evaluate(&phrase.meaning(), snapshot),
-        Condition::Named(_, inner) => evaluate(inner, snapshot),
+        Condition::And(_) | Condition::Or(_) | Condition::Not(_) | Condition::Phrase(_) | Condition::Named(..) => {
+            unreachable!("what is made of terms is no term")
+        }
     }
 }
 
