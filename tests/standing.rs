@@ -222,6 +222,7 @@ fn config(db: &Db, state: &Path) -> Config {
             armed: true,
             // Nobody acts on a snapshot that is older than two polls, which a loaded machine must be able to keep.
             poll: Duration::from_secs(3),
+            pressed: None,
             connect_timeout: Duration::from_secs(60),
             call_timeout: Duration::from_secs(60),
             limits,

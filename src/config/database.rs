@@ -58,7 +58,7 @@ pub(super) struct Given {
     user: Option<String>,
     password: Option<SecretSource>,
     external: Option<bool>,
-    poll: Option<Duration>,
+    poll: Option<Pace>,
     connect_timeout: Option<Duration>,
     call_timeout: Option<Duration>,
     limits: Limits,
@@ -68,6 +68,14 @@ pub(super) struct Given {
     labels: Labels,
     via: Option<Via>,
     leader: Option<u32>,
+}
+
+/// How often sessions are read.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    every: Duration,
+    /// While a policy's gate is open.
+    pressed: Option<Duration>,
 }
 
 /// The values for databases that do not set their own.
@@ -144,13 +152,19 @@ pub(super) fn database(
         given.or(default).unwrap_or(Duration::from_secs(otherwise))
     };
     given?;
+    let usual = Pace {
+        every: Duration::from_secs(15),
+        pressed: None,
+    };
+    let pace = own.poll.or(defaults.poll).unwrap_or(usual);
     Some(DatabaseConfig {
         name: name?,
         driver,
         connect: connect?,
         login: login?,
         armed: armed?,
-        poll: seconds(own.poll, defaults.poll, 15),
+        poll: pace.every,
+        pressed: pace.pressed,
         connect_timeout: seconds(own.connect_timeout, defaults.connect_timeout, 10),
         call_timeout: seconds(own.call_timeout, defaults.call_timeout, 15),
         limits,
@@ -178,15 +192,13 @@ fn given(inspection: &mut Inspection, fields: &Fields<'_>, base: &Path) -> Optio
             with(fields, "password", |node| secret_source(inspection, node, base)),
         )
     };
-    let mut seconds = |key: &'static str, low, high| {
-        with(fields, key, |node| {
-            let seconds = inspection.duration(node, key, low, high)?;
-            Some(Duration::from_secs(seconds.unsigned_abs()))
-        })
-    };
-    let poll = seconds("poll", 1, HOUR);
-    let connect_timeout = seconds("connect_timeout", 1, 300);
-    let call_timeout = seconds("call_timeout", 1, 300);
+    let poll = with(fields, "poll", |node| pace(inspection, node));
+    let connect_timeout = with(fields, "connect_timeout", |node| {
+        seconds(inspection, node, "connect_timeout", 300)
+    });
+    let call_timeout = with(fields, "call_timeout", |node| {
+        seconds(inspection, node, "call_timeout", 300)
+    });
     let limits = with(fields, "limits", |node| {
         crate::policy::limits_of_database(inspection, node)
     });
@@ -224,6 +236,33 @@ fn with<'a, T>(fields: &Fields<'a>, key: &str, read: impl FnOnce(&'a Node) -> Op
         Some(node) => read(node).map(Some),
         None => Some(None),
     }
+}
+
+fn seconds(inspection: &mut Inspection, node: &Node, key: &'static str, longest: i64) -> Option<Duration> {
+    let seconds = inspection.duration(node, key, 1, longest)?;
+    Some(Duration::from_secs(seconds.unsigned_abs()))
+}
+
+/// Reads `poll`: a duration, or `{every: 15s, pressed: 2s}`.
+fn pace(inspection: &mut Inspection, node: &Node) -> Option<Pace> {
+    const HINT: &str =
+        "write `poll: 15s`, or `poll: {every: 15s, pressed: 2s}` to read sooner while a policy's `while:` is true";
+    if !matches!(node.value, Value::Mapping(_)) {
+        let every = seconds(inspection, node, "poll", HOUR)?;
+        return Some(Pace { every, pressed: None });
+    }
+    let fields = inspection.fields(node, "`poll`", &["every", "pressed"])?;
+    let every = inspection.required_as(&fields, "`poll`", "every", Some(HINT))?;
+    let every = seconds(inspection, every, "every", HOUR)?;
+    let pressed = with(&fields, "pressed", |node| seconds(inspection, node, "pressed", HOUR))?;
+    if pressed.is_some_and(|pressed| pressed >= every) {
+        let message = "`pressed` is not shorter than `every`";
+        inspection
+            .error(&fields.key_at("pressed"), "out-of-range", message)
+            .hint = Some(HINT.to_owned());
+        return None;
+    }
+    Some(Pace { every, pressed })
 }
 
 /// Reads the lock by which one of several daemons leads: a number that DBMS_LOCK leaves to its users (PL/SQL Packages and Types

@@ -70,6 +70,8 @@ pub struct DatabaseConfig {
     pub armed: bool,
     /// The time between two snapshots.
     pub poll: Duration,
+    /// The same while a policy's gate is open; shorter than `poll`.
+    pub pressed: Option<Duration>,
     /// The time limit for making a connection.
     pub connect_timeout: Duration,
     /// The time limit for a call to the database.

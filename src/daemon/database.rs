@@ -131,6 +131,8 @@ pub struct DatabaseLoop {
     refused: Option<RefusedStatement>,
     standby: Standby,
     next_poll: Monotonic,
+    /// Until the first snapshot was asked for.
+    stagger: Option<Duration>,
     last_cycle: Option<DateTime<Utc>>,
     last_began: Option<Monotonic>,
     backoff: Backoff,
@@ -174,6 +176,7 @@ impl DatabaseLoop {
         let backoff = Backoff::of(&settings.name);
         let standby = Standby::new(&settings.name);
         let kin = Kin::new(&settings.siblings, &settings.name);
+        let stagger = Some(settings.stagger).filter(|stagger| *stagger > Duration::ZERO);
         DatabaseLoop {
             settings,
             rules,
@@ -192,6 +195,7 @@ impl DatabaseLoop {
             trouble: None,
             refused: None,
             standby,
+            stagger,
             next_poll,
             last_cycle: None,
             last_began: None,
@@ -277,7 +281,20 @@ impl DatabaseLoop {
             self.polling = Polling::Since(now);
             self.anew = false;
         }
-        self.next_poll = now.plus(self.settings.poll);
+        let interval = self.stagger.take().unwrap_or(self.settings.poll);
+        self.next_poll = now.plus(interval);
+    }
+
+    /// Reads sooner while a gate is open, and after a pause where reading was slow: as long as it took, so that a database that is
+    /// overloaded is read half of the time at most. The pause makes no gap.
+    fn pace(&mut self, began: Monotonic, took: Duration) {
+        let Settings { poll, pressed, .. } = self.settings;
+        if let Some(pressed) = pressed.filter(|_| self.memory.gates.any_is_open()) {
+            self.next_poll = self.next_poll.min(began.plus(pressed));
+        }
+        let no_gap = poll.saturating_mul(GAP).saturating_sub(took + Duration::from_secs(1));
+        let pause = took.min(poll).min(no_gap);
+        self.next_poll = self.next_poll.max(self.clock.now().plus(pause));
     }
 
     /// What was permitted and not yet begun is permitted no longer. An action that has begun is not stopped.
@@ -370,6 +387,7 @@ impl DatabaseLoop {
         };
         let mut cycle = cycle(&mut self.memory, &polled.snapshot, polled.readings.clone(), &terms);
         self.watch_the_other(&cycle, &polled.snapshot, now);
+        self.pace(polled.began, polled.took);
         self.last_cycle = Some(now);
         let deciding_took = self.clock.now().since(began);
         self.watcher.cycle(&CycleView {

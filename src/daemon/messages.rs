@@ -56,6 +56,10 @@ pub struct Settings {
     pub name: Arc<str>,
     /// Between the beginnings of two snapshots.
     pub poll: Duration,
+    /// The same while a policy's gate is open; shorter.
+    pub pressed: Option<Duration>,
+    /// Between the first snapshot and the second, so that not all databases are read at the same time.
+    pub stagger: Duration,
     /// A read that takes longer hangs. Nothing can end it, but it is reported.
     pub patience: Duration,
     /// The same for a step of acting: a statement, or a connection that has to stand by.

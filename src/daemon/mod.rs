@@ -320,11 +320,21 @@ fn settings(start: &Start<'_>, database: &config::DatabaseConfig, leader: Option
     Settings {
         name: Arc::clone(&database.name),
         poll: database.poll,
+        pressed: database.pressed,
+        stagger: stagger(start.config, database),
         patience: patience(database),
         acting_patience: patience(database) + kill_limit(database) * 2,
         siblings: Arc::clone(start.siblings),
         leader,
     }
+}
+
+/// The databases share their interval: one of three begins a third of it after another. The first snapshot of each is read at once.
+fn stagger(config: &Config, database: &config::DatabaseConfig) -> Duration {
+    let count = u32::try_from(config.databases.len()).unwrap_or(u32::MAX);
+    let at = config.databases.iter().position(|one| one.name == database.name);
+    let at = at.and_then(|at| u32::try_from(at).ok()).unwrap_or(0);
+    database.poll.saturating_mul(at) / count.max(1)
 }
 
 /// How every configured database is reached, with its password.

@@ -196,6 +196,12 @@ impl Gates {
         !self.gated.contains(&policy) || inst_id.is_some_and(|inst_id| self.open.contains(&(policy, inst_id)))
     }
 
+    /// Whether a policy with a gate may act anywhere.
+    #[must_use]
+    pub(crate) fn any_is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// The readings behind the gates.
     #[must_use]
     pub(crate) fn readings(&self) -> &Readings {

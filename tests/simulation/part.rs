@@ -165,6 +165,8 @@ impl Stage {
             settings: Settings {
                 name: Arc::from(""),
                 poll: Duration::ZERO,
+                pressed: None,
+                stagger: Duration::ZERO,
                 patience: CALL_LIMIT * 5,
                 acting_patience: CALL_LIMIT * 5 + KILL_LIMIT * 2,
                 siblings: Arc::default(),

@@ -107,6 +107,7 @@ fn config(setting: &Setting, server: &Server, state: &Path) -> Config {
             },
             armed: true,
             poll: Duration::from_millis(150),
+            pressed: None,
             connect_timeout: Duration::from_secs(2),
             call_timeout: Duration::from_secs(1),
             limits: setting.limits,

@@ -262,6 +262,7 @@ fn config(
             },
             armed: true,
             poll: POLL,
+            pressed: None,
             connect_timeout: Duration::from_secs(10),
             call_timeout: Duration::from_secs(15),
             limits,

@@ -8,9 +8,11 @@ use crate::daemon::pause::Switch;
 use crate::daemon::standby::StandbyOrder;
 use crate::daemon::watcher::EventWatcher;
 use crate::decide::in_force::{Arming, EffectiveLimits, RunMode};
+use crate::decide::pressure::Reading;
 use crate::event_sink::tests::over;
 use crate::journal::tests::{Tape, intent};
 use crate::oracle::capabilities::tests::capabilities;
+use crate::policy::pressure::Resource;
 use crate::session::snapshot::{Cell, Instance, SnapshotClock as DbClock, SnapshotSource};
 use crate::session::time::DbTime;
 use crate::systemd::Heartbeat;
@@ -164,6 +166,8 @@ pub(super) fn settings() -> Settings {
     Settings {
         name: "prod".into(),
         poll: Duration::from_secs(15),
+        pressed: None,
+        stagger: Duration::ZERO,
         patience: Duration::from_secs(70),
         acting_patience: Duration::from_secs(200),
         siblings: Arc::default(),
@@ -189,6 +193,83 @@ fn after(class: Class) -> Vec<Option<String>> {
     let _ = database.apply(Input::Reload(rules(), settings()));
     let _ = database.apply(polled(&clock));
     noted.0.lock().expect("one thread").clone()
+}
+
+/// A database with these settings and a policy for times of pressure.
+fn paced(settings: Settings) -> (DatabaseLoop, Arc<ManualClock>, Heard) {
+    let text = "policies: [{name: pressed, when: INACTIVE longer than 1h, while: sessions above 50%, action: kill}]";
+    let files = [("pressed.yaml".to_owned(), text.as_bytes().to_vec())];
+    let loaded = crate::policy::check_files(&files, DateTime::UNIX_EPOCH.date_naive(), chrono_tz::UTC);
+    let set = Arc::new(loaded.set.expect("a policy"));
+    let limits = EffectiveLimits::of(&crate::policy::model::Limits::default());
+    let rules = DatabaseRules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, set);
+    let (mut database, clock, heard) = of_rules(Arc::new(rules), Box::new(Noted::default()), Box::new(Nobody));
+    database.stagger = Some(settings.stagger).filter(|stagger| *stagger > Duration::ZERO);
+    database.settings = settings;
+    (database, clock, heard)
+}
+
+/// The seconds until the next snapshot is asked for, after one that took so long and found so many of 100 sessions.
+fn until_asked(database: &mut DatabaseLoop, clock: &ManualClock, heard: &Heard, took: u64, sessions: i64) -> u64 {
+    let took = Duration::from_secs(took);
+    let Input::Polled(Ok(mut snapshot)) = polled(clock) else {
+        unreachable!("it is a snapshot")
+    };
+    clock.advance(took);
+    snapshot.took = took;
+    let reading = Reading {
+        used: sessions,
+        limit: Some(100),
+    };
+    snapshot.readings.set(1, Resource::Sessions, reading);
+    let _ = database.apply(Input::Polled(Ok(snapshot)));
+    (0..1_000)
+        .find(|_| {
+            database.poll_if_due();
+            let asked = heard.asks.try_recv().is_ok();
+            if !asked {
+                clock.advance(Duration::from_secs(1));
+            }
+            asked
+        })
+        .expect("it is asked again")
+}
+
+#[test]
+fn a_database_is_read_sooner_under_pressure_and_with_a_pause_where_it_is_slow() {
+    let pace = |pressed| Settings { pressed, ..settings() };
+    let (mut database, clock, heard) = paced(pace(Some(Duration::from_secs(2))));
+    database.poll_if_due();
+    assert!(heard.asks.try_recv().is_ok(), "at once");
+    let mut after = |took, sessions| until_asked(&mut database, &clock, &heard, took, sessions);
+    assert_eq!(after(0, 40), 15);
+    assert_eq!(after(0, 60), 2, "the gate is open");
+    assert_eq!(after(5, 60), 5, "half of the time is for others");
+    assert_eq!(after(5, 40), 10, "a pause of five seconds is in it already");
+    assert_eq!(after(14, 40), 14);
+    assert_eq!(after(40, 40), 15, "no longer than an interval");
+    assert_eq!(after(55, 40), 4, "more would be a gap, which breaks every hold");
+    assert_eq!(after(0, 60), 2);
+    let (mut database, clock, heard) = paced(pace(None));
+    database.poll_if_due();
+    assert!(heard.asks.try_recv().is_ok());
+    assert_eq!(
+        until_asked(&mut database, &clock, &heard, 0, 60),
+        15,
+        "nothing else is configured"
+    );
+}
+
+#[test]
+fn databases_are_read_at_different_times() {
+    let (mut database, clock, heard) = paced(Settings {
+        stagger: Duration::from_secs(4),
+        ..settings()
+    });
+    database.poll_if_due();
+    assert!(heard.asks.try_recv().is_ok(), "the first time at once");
+    assert_eq!(until_asked(&mut database, &clock, &heard, 0, 0), 4);
+    assert_eq!(until_asked(&mut database, &clock, &heard, 0, 0), 15);
 }
 
 #[test]
