@@ -3,6 +3,7 @@
 //! Exit status: 0 success, 1 findings (an invalid policy, a failed test), 2 failure (usage, connection, I/O). A command writes
 //! its result to standard output and everything else to standard error.
 
+mod look;
 mod parse;
 
 use std::num::NonZeroU64;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+pub(crate) use crate::cli::look::{ListFormat, PlanArgs, SessionsArgs, SourceArgs};
 use crate::cli::parse::{ordered_action, release, report_formats, span};
 use crate::explain::SessionName;
 use crate::journal::chain::LineHash;
@@ -57,18 +59,35 @@ pub struct Cli {
     /// The format of log lines; by default human on a terminal and JSON elsewhere.
     #[arg(long, global = true, value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
-    /// Which log lines to write: error, warn, info, debug, trace, or directives such as orareaper=debug.
-    #[arg(
-        long,
-        global = true,
-        value_name = "LEVEL",
-        default_value = "info",
-        env = "ORAREAPER_LOG"
-    )]
-    pub(crate) log: String,
+    /// Which log lines to write: error, warn, info, debug, trace, or directives such as orareaper=debug; by default what --quiet or
+    /// --verbose asks for, else what the environment variable ORAREAPER_LOG says, else info.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+    /// Says less: of the messages only warnings and errors, of a result only what asks for attention, and log lines from warn on. The exit
+    /// status stays the same.
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Says more: results in detail, and log lines from debug on; twice, from trace on.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// When to use colours; auto uses them on a terminal, unless NO_COLOR is set or TERM is dumb, and elsewhere if CLICOLOR_FORCE is set.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColourWish,
     /// The command.
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColourWish {
+    /// Where somebody sees them.
+    #[default]
+    Auto,
+    /// In pipes and files too.
+    Always,
+    /// Nowhere.
+    Never,
 }
 
 /// The format of log lines.
@@ -150,23 +169,6 @@ pub(crate) enum Command {
     },
 }
 
-/// Where a command gets the sessions and the policies from.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct SourceArgs {
-    /// Reads the sessions from a saved snapshot (JSON or CSV) instead of the databases; `-` is standard input.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) snapshot: Option<PathBuf>,
-    /// Policy files or folders, instead of the configured ones.
-    #[arg(long, value_name = "PATH", num_args = 1..)]
-    pub(crate) policies: Vec<PathBuf>,
-    /// The database's time when the snapshot was saved, if the file does not contain it: 2026-11-22T10:00:00Z.
-    #[arg(long, value_name = "TIME", requires = "snapshot")]
-    pub(crate) taken_at: Option<String>,
-    /// Only this configured database; with --snapshot, the name of its database for the policies' `databases:`.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) database: Option<String>,
-}
-
 /// `explain`
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
@@ -183,54 +185,6 @@ pub(crate) struct ExplainArgs {
     /// is read.
     #[arg(long)]
     pub(crate) sql: bool,
-}
-
-/// `sessions`
-#[derive(Debug, Args)]
-pub(crate) struct SessionsArgs {
-    /// Lists only the sessions that match this condition: "INACTIVE longer than 1h and username = SHOP".
-    #[arg(value_name = "CONDITION")]
-    pub(crate) condition: Option<String>,
-    /// The sessions and the policies.
-    #[command(flatten)]
-    pub(crate) source: SourceArgs,
-    /// Lists background sessions too. A condition that uses `background` or `type` implies it.
-    #[arg(long)]
-    pub(crate) all: bool,
-    /// The format of the list.
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    pub(crate) format: ListFormat,
-    /// Reads again this many seconds after the previous reading, until interrupted.
-    #[arg(long, value_name = "SECONDS", conflicts_with = "snapshot", value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(crate) watch: Option<u64>,
-}
-
-/// The format of `sessions`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ListFormat {
-    /// For a terminal.
-    Text,
-    /// For spreadsheets.
-    Csv,
-    /// For programs: one object per database, one per line.
-    Json,
-}
-
-/// `plan`
-#[derive(Debug, Args)]
-pub(crate) struct PlanArgs {
-    /// The sessions and the policies.
-    #[command(flatten)]
-    pub(crate) source: SourceArgs,
-    /// Treats every `for:` as fulfilled.
-    #[arg(long)]
-    pub(crate) assume_held: bool,
-    /// The format of the report.
-    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
-    pub(crate) format: ReportFormat,
-    /// Writes the report to this file instead of standard output.
-    #[arg(long, short, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
 }
 
 /// `record`

@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use orareaper::cli::Cli;
 use orareaper::commands;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match commands::arrive() {
+        Ok(cli) => cli,
+        Err(status) => return ExitCode::from(status.code()),
+    };
     if let Err(status) = commands::start_log(&cli) {
         return ExitCode::from(status.code());
     }

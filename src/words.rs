@@ -73,7 +73,7 @@ mod tests {
             Protection: unidentified, background, self, dying, sys, backup, replication, data-pump, jobs, queues, parallel-server, agents, xa, undo, shared-process\n\
             Mode: dry-run, enforce, off\n\
             Resource: sessions, processes, transactions, pga, temp, undo, host_cpu, active_sessions\n\
-            ReportFormat: text, json, csv, markdown, html\n\
+            ReportFormat: text, json, jsonl, csv, markdown, html\n\
             Driver: oci, thin\n\
             RunMode: dry-run, enforce\n\
             Purpose: poll, act, decoy\n\

@@ -135,7 +135,7 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
 fn a_narrow_terminal_has_the_reasons_whole_above_their_sessions() {
     let text = report(SESSIONS, vec![idle_policy()]).to_text(TextStyle {
         width: 60,
-        colour: false,
+        ..TextStyle::default()
     });
     let part = "\
   act: INACTIVE for 5h 12m, longer than 4h
@@ -243,7 +243,7 @@ fn text_fits_the_terminal_and_holds_no_escape_of_a_session() {
     let report = report(SESSIONS, vec![idle_policy()]);
     let wide = report.to_text(TextStyle {
         width: 160,
-        colour: false,
+        ..TextStyle::default()
     });
     let expected = "\
 orareaper dry run: prod, 2026-11-22 10:00:00 UTC
@@ -261,7 +261,10 @@ Summary: 1 act, 1 deferred, 1 protected; 1 session would end
 ";
     assert_eq!(wide, expected);
     for width in [1, 40, 60, 80, 100, 132] {
-        let text = report.to_text(TextStyle { width, colour: false });
+        let text = report.to_text(TextStyle {
+            width,
+            ..TextStyle::default()
+        });
         for line in text.lines() {
             assert!(line.chars().count() <= width.max(40), "{width}: {line}");
         }
@@ -271,6 +274,7 @@ Summary: 1 act, 1 deferred, 1 protected; 1 session would end
     let coloured = report.to_text(TextStyle {
         width: 160,
         colour: true,
+        ..TextStyle::default()
     });
     let plain = ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m", "\x1b[33m"]
         .iter()
@@ -507,7 +511,7 @@ INST_ID,SID,SERIAL#,USERNAME,STATUS,TYPE,LOGON_TIME,LAST_CALL_ET,TADDR,MODULE,CL
     let report = report(several, vec![policy]);
     let text = report.to_text(TextStyle {
         width: 90,
-        colour: false,
+        ..TextStyle::default()
     });
     let said: Vec<&str> = text.lines().filter(|line| line.starts_with("  pending: ")).collect();
     assert_eq!(

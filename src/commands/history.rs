@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 use crate::cli::{CONFIG, ExitStatus, HistoryArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::commands::pause::state_folder;
-use crate::commands::{deliver, fail, say, style_for};
+use crate::commands::{deliver, fail, style_for, warn};
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::explain::SessionName;
@@ -50,9 +50,12 @@ fn history(arguments: &HistoryArgs, config: &Path, clock: SystemClock) -> Result
         return Ok(ExitStatus::Fine);
     }
     // Formats for programs have no place for it.
-    if matches!(arguments.format, ReportFormat::Json | ReportFormat::Csv) {
+    if matches!(
+        arguments.format,
+        ReportFormat::Json | ReportFormat::JsonLines | ReportFormat::Csv
+    ) {
         for damage in &read.damage {
-            say(&format!(
+            warn(&format!(
                 "warning: {} line {} cannot be read and was skipped: {}",
                 damage.file.display(),
                 damage.line,
@@ -68,7 +71,7 @@ fn verified(arguments: &HistoryArgs, config: &Path, zone: Tz) -> Result<ExitStat
     let format = arguments.format;
     let json = match format {
         ReportFormat::Text => false,
-        ReportFormat::Json => true,
+        ReportFormat::Json | ReportFormat::JsonLines => true,
         ReportFormat::Csv | ReportFormat::Markdown | ReportFormat::Html => {
             let name = format.name();
             return Err(fail(&format!(
@@ -133,7 +136,7 @@ fn wanted(arguments: &HistoryArgs, zone: Tz, now: DateTime<Utc>) -> Result<Wante
         user: arguments.user.clone(),
         result: arguments.outcome.as_deref().map(result).transpose()?,
         session: session.unwrap_or_default(),
-        rows: arguments.format == ReportFormat::Json && !arguments.summary,
+        rows: matches!(arguments.format, ReportFormat::Json | ReportFormat::JsonLines) && !arguments.summary,
     })
 }
 

@@ -20,7 +20,7 @@ use crate::cli::{ExitStatus, KillArgs};
 use crate::clock::{Clock, Monotonic, SystemClock};
 use crate::commands::pause::{may_write, one_meant, who};
 use crate::commands::run::{GRACE, Signals};
-use crate::commands::{fail, load_config, load_policies, say, terminal_style, write};
+use crate::commands::{fail, load_config, load_policies, say, terminal_style, warn, write};
 use crate::config::Config;
 use crate::daemon::control::{Claim, attend, order};
 use crate::daemon::service::DaemonService;
@@ -330,7 +330,7 @@ impl Killing<'_> {
         if answer == "yes" {
             Ok(reason)
         } else {
-            say("not confirmed: nothing was done");
+            warn("not confirmed: nothing was done");
             Err(ExitStatus::Findings)
         }
     }
@@ -345,7 +345,7 @@ impl Killing<'_> {
         match read {
             Ok(_) => Ok(line.trim().to_owned()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                say("\ninterrupted: nothing was done");
+                warn("\ninterrupted: nothing was done");
                 Err(ExitStatus::Findings)
             }
             Err(error) => Err(fail(&format!("read the answer: {error}; nothing was done"))),
@@ -410,7 +410,7 @@ impl Killing<'_> {
 
 fn refused(why: &[String]) -> ExitStatus {
     for why in why {
-        say(&format!("refused: {}", visible(why)));
+        warn(&format!("refused: {}", visible(why)));
     }
     say("nothing was done");
     ExitStatus::Findings

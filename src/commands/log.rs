@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tracing::{Level, Metadata};
@@ -17,6 +17,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::cli::{Cli, Command, ExitStatus, LogFormat};
 use crate::commands::log_queue::{self, LogQueue};
+use crate::commands::manners::{colour_on, manners};
 use crate::terminal::visible::{json_escaped, visible};
 
 /// The severity of a line, with the numbers of syslog(3).
@@ -86,30 +87,45 @@ pub fn start_log(cli: &Cli) -> Result<(), ExitStatus> {
     if matches!(cli.command, Command::Demo(_)) {
         return Ok(());
     }
-    let terminal = io::stderr().is_terminal();
     if matches!(cli.command, Command::Run { .. }) {
         // A reader that stops reading the log must not stop the daemon.
         let queue = LogQueue::start().map_err(|error| fail(&format!("start a thread for the log: {error}")))?;
-        return log_to(cli, move || queue, terminal);
+        return log_to(cli, move || queue, true);
     }
-    log_to(cli, io::stderr, terminal)
+    log_to(cli, || StandardError, true)
 }
 
-/// Sets up the log to `out`.
-pub(crate) fn log_to<W>(cli: &Cli, out: W, terminal: bool) -> Result<(), ExitStatus>
+/// Which log lines to write, and who said so: the more precise wish counts, the command line before the environment.
+fn level(cli: &Cli, environment: Option<String>) -> (&'static str, String) {
+    match (&cli.log, cli.quiet, cli.verbose) {
+        (Some(level), ..) => ("--log", level.clone()),
+        (None, true, _) => ("--quiet", "warn".to_owned()),
+        (None, false, 1) => ("--verbose", "debug".to_owned()),
+        (None, false, 2..) => ("--verbose", "trace".to_owned()),
+        (None, false, 0) => match environment.filter(|level| !level.is_empty()) {
+            Some(level) => ("ORAREAPER_LOG", level),
+            None => ("--log", "info".to_owned()),
+        },
+    }
+}
+
+/// Sets up the log to `out`, which is standard error or a file.
+pub(crate) fn log_to<W>(cli: &Cli, out: W, to_stderr: bool) -> Result<(), ExitStatus>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = tracing_subscriber::EnvFilter::try_new(&cli.log).map_err(|error| {
+    let terminal = to_stderr && io::stderr().is_terminal();
+    let (asked, level) = level(cli, std::env::var("ORAREAPER_LOG").ok());
+    let filter = tracing_subscriber::EnvFilter::try_new(&level).map_err(|error| {
         fail(&format!(
-            "--log {:?}: {error}; expected a level such as info or debug",
-            cli.log
+            "{asked} {level:?}: {error}; expected a level such as info or debug"
         ))
     })?;
     let format = cli
         .log_format
         .unwrap_or(if terminal { LogFormat::Human } else { LogFormat::Json });
-    let form = match (format, terminal) {
+    let colour = to_stderr && colour_on(&io::stderr());
+    let form = match (format, colour) {
         (LogFormat::Json, _) => LogForm::Json,
         (LogFormat::Human, false) => LogForm::Plain,
         (LogFormat::Human, true) => LogForm::Coloured,
@@ -124,7 +140,7 @@ where
         .with_writer(lines)
         .with_target(false);
     match format {
-        LogFormat::Human => log.with_ansi(terminal).init(),
+        LogFormat::Human => log.with_ansi(colour).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
     Ok(())
@@ -206,8 +222,16 @@ pub(crate) fn say(text: &str) {
     say_as(Priority::Info, text);
 }
 
-/// Reports text with a priority, line by line.
+/// Reports something that somebody should look at.
+pub(crate) fn warn(text: &str) {
+    say_as(Priority::Warning, text);
+}
+
+/// Reports text with a priority, line by line. With `--quiet` only problems are reported.
 pub(crate) fn say_as(priority: Priority, text: &str) {
+    if manners().quiet && matches!(priority, Priority::Info | Priority::Debug) {
+        return;
+    }
     let text = if to_journal() {
         let lines = text.lines().map(|line| format!("{}{line}\n", priority.prefix()));
         lines.collect()
@@ -217,12 +241,52 @@ pub(crate) fn say_as(priority: Priority, text: &str) {
     match log_queue::running() {
         Some(queue) => queue.put(text.as_bytes()),
         // A failure is ignored: standard error is closed, and there is nowhere else to report it.
-        None => drop(io::stderr().write_all(text.as_bytes())),
+        None => drop(StandardError.write_all(text.as_bytes())),
+    }
+}
+
+/// Lines that wait until a screen is put away that standard error would write into; `None` where there is no such screen.
+static WAITING: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+
+/// The most bytes that wait. What comes after them is lost: a screen shows what matters itself.
+const MOST_WAITING: usize = 64 << 10;
+
+/// Keeps what is written to standard error until [`no_more_aside`].
+pub(super) fn keep_aside() {
+    WAITING
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get_or_insert_default();
+}
+
+/// Writes what was kept.
+pub(super) fn no_more_aside() {
+    let kept = WAITING.lock().unwrap_or_else(PoisonError::into_inner).take();
+    drop(io::stderr().write_all(&kept.unwrap_or_default()));
+}
+
+/// Standard error, unless what is written to it has to wait.
+struct StandardError;
+
+impl Write for StandardError {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *WAITING.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(kept) if kept.len() + bytes.len() <= MOST_WAITING => kept.extend_from_slice(bytes),
+            Some(_) => {}
+            None => return io::stderr().write(bytes),
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
     fn written(form: LogForm, prefix: &'static str, event: &str) -> String {
@@ -244,6 +308,28 @@ mod tests {
             "<4>{\"machine\":\"web\\u009b1\\u202e\\u2028\"}\n"
         );
         assert_eq!(written(LogForm::Plain, "", "a\u{9b}b\nc\n"), "a\\x9bb\\x0ac\n");
+    }
+
+    #[test]
+    fn the_more_precise_wish_sets_the_level() {
+        let asked = |words: &[&str], environment: Option<&str>| {
+            let words = ["orareaper", "run"].iter().chain(words);
+            let cli = Cli::try_parse_from(words).expect("a command line");
+            level(&cli, environment.map(str::to_owned))
+        };
+        let cases: [(&[&str], Option<&str>, &str); 8] = [
+            (&[], None, "info"),
+            (&[], Some(""), "info"),
+            (&[], Some("error"), "error"),
+            (&["-q"], Some("trace"), "warn"),
+            (&["-v"], Some("error"), "debug"),
+            (&["-vv"], None, "trace"),
+            (&["-v", "-v", "--log", "error"], None, "error"),
+            (&["-q", "--log", "orareaper=debug"], Some("info"), "orareaper=debug"),
+        ];
+        for (words, environment, expected) in cases {
+            assert_eq!(asked(words, environment).1, expected, "{words:?} {environment:?}");
+        }
     }
 
     #[test]

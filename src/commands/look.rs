@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -19,9 +20,10 @@ use crate::daemon::database::utc_of;
 use crate::daemon::messages::Needs;
 use crate::daemon::poller::Poller;
 use crate::decide::cycle::{Cycle, CycleInput, Memory, cycle};
-use crate::decide::in_force::{self, Absent, Due, Here};
+use crate::decide::in_force::{self, Absent, Due, Here, Rhythm};
 use crate::decide::pressure::Readings;
 use crate::decide::protect::ProtectionFacts;
+use crate::decide::rates::with_counters;
 use crate::gaps::notes;
 use crate::oracle::Class;
 use crate::oracle::capabilities::Way;
@@ -62,6 +64,8 @@ pub(crate) struct DatabaseSessions {
     /// The notes to show before the sessions.
     pub(crate) notes: Vec<String>,
     readings: Readings,
+    /// Whether it continues the snapshot before it.
+    unbroken: bool,
 }
 
 impl Rules {
@@ -106,13 +110,18 @@ impl Rules {
         in_force::DatabaseRules::of_file(self.config.as_ref(), name, Arc::clone(&self.set))
     }
 
-    /// Reads each database once, in the configuration's order. Reports those that cannot be read.
+    /// Reads each database once, in the configuration's order. Reports those that cannot be read on standard error, because a reader of
+    /// a long table may overlook them there.
     pub(crate) fn look(&self, source: &SourceArgs, more: Columns) -> Result<Vec<Looked>, ExitStatus> {
         if let Some(file) = &source.snapshot {
             return Ok(vec![Ok(self.file(file, source)?)]);
         }
         let mut readers = self.readers(source)?;
-        let looks = self.read_all(&mut readers, more);
+        let looks = self.read_all(&mut readers, more, None);
+        looks
+            .iter()
+            .filter_map(|looked| looked.as_ref().err())
+            .for_each(Unread::tell);
         readers
             .into_iter()
             .filter_map(|reader| reader.poller.ok())
@@ -120,9 +129,13 @@ impl Rules {
         Ok(looks)
     }
 
-    /// Reads all databases, [`AT_A_TIME`] at a time, so that a slow one does not delay the others. Errors are also reported on
-    /// standard error, in the order of the databases, because a reader of a long table may overlook them there.
-    pub(crate) fn read_all(&self, readers: &mut [DatabaseReader], more: Columns) -> Vec<Looked> {
+    /// Reads all databases, [`AT_A_TIME`] at a time, so that a slow one does not delay the others.
+    pub(crate) fn read_all(
+        &self,
+        readers: &mut [DatabaseReader],
+        more: Columns,
+        rhythm: Option<Rhythm>,
+    ) -> Vec<Looked> {
         let answers: Vec<OnceLock<Looked>> = readers.iter().map(|_| OnceLock::new()).collect();
         let threads = AT_A_TIME.min(answers.len());
         let waiting = Mutex::new(readers.iter_mut().zip(&answers));
@@ -132,19 +145,12 @@ impl Rules {
                     loop {
                         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
                         let Some((reader, answer)) = next else { return };
-                        answer.get_or_init(|| reader.read(self, more));
+                        answer.get_or_init(|| reader.read(self, more, rhythm));
                     }
                 });
             }
         });
-        let answers = answers.into_iter().filter_map(OnceLock::into_inner);
-        answers
-            .inspect(|looked| {
-                if let Err(unread) = looked {
-                    fail(&unread.why);
-                }
-            })
-            .collect()
+        answers.into_iter().filter_map(OnceLock::into_inner).collect()
     }
 
     /// Connections for reading repeatedly.
@@ -161,6 +167,8 @@ impl Rules {
             .map(|database| {
                 let reach = crate::daemon::reach(database, &accounts).map_err(|error| error.to_string());
                 DatabaseReader {
+                    memory: Memory::default(),
+                    before: None,
                     database: Arc::clone(&database.name),
                     // Not a dry run: the mode shown is the one that the daemon would use. Nothing here acts.
                     rules: in_force::DatabaseRules::of(database, false, Arc::clone(&self.set)),
@@ -199,6 +207,7 @@ impl Rules {
             way: Way::AlterSystem,
             notes: saved.notes,
             readings: Readings::default(),
+            unbroken: false,
         }))
     }
 
@@ -224,27 +233,47 @@ impl Rules {
 
 /// A connection to one database.
 pub(crate) struct DatabaseReader {
+    /// What the snapshots before this one have shown.
+    pub(crate) memory: Memory,
+    /// The time of the snapshot before this one, in UTC.
+    before: Option<DateTime<Utc>>,
     database: Arc<str>,
     rules: in_force::DatabaseRules,
     /// The poller, or why there is none.
     poller: Result<Poller, String>,
 }
 
+/// The longest time between two snapshots of which the second still continues the first, however short the interval is: reading takes
+/// its time.
+const LONGEST_READING: TimeDelta = TimeDelta::seconds(30);
+
+/// How snapshots come that are read again after an interval.
+pub(crate) fn rhythm(every: Duration) -> Rhythm {
+    let every = TimeDelta::from_std(every).unwrap_or(TimeDelta::MAX);
+    let gap = every.checked_mul(2).unwrap_or(TimeDelta::MAX).max(LONGEST_READING);
+    Rhythm::of(every).with_longest_gap(gap)
+}
+
 impl DatabaseReader {
-    /// Reads and evaluates once.
-    fn read(&mut self, rules: &Rules, more: Columns) -> Looked {
+    /// Whether no further attempt is made.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.poller.is_err()
+    }
+
+    /// Reads and evaluates once. With a rhythm, what is remembered of the snapshot before this one goes on if it is recent enough.
+    fn read(&mut self, rules: &Rules, more: Columns, rhythm: Option<Rhythm>) -> Looked {
         let unread = |why: String| Unread {
             database: self.database.to_string(),
             why,
         };
         let set = &rules.set;
         let needs = Needs {
-            columns: columns_needed::columns(set).union(more),
+            columns: columns_needed::columns(set).union(with_counters(more)),
             resources: columns_needed::resources(set),
             anew: false,
         };
         let poller = self.poller.as_mut().map_err(|why| unread(why.clone()))?;
-        let polled = match poller.poll(&needs) {
+        let mut polled = match poller.poll(&needs) {
             Ok(polled) => polled,
             Err(error) => {
                 let unread = unread(error.to_string());
@@ -255,9 +284,13 @@ impl DatabaseReader {
                 return Err(unread);
             }
         };
+        let taken_at = utc_of(&polled.snapshot);
+        let unbroken = taken_at.is_some_and(|now| rhythm.is_some_and(|rhythm| rhythm.is_unbroken(self.before, now)));
+        self.before = taken_at;
+        self.memory.add_rates(&mut polled.snapshot, needs.columns, unbroken);
         let capabilities = &polled.capabilities;
         // Schedules are ignored: the question is what a policy would do if it were due.
-        let now = utc_of(&polled.snapshot).unwrap_or_else(|| rules.clock.utc());
+        let now = taken_at.unwrap_or_else(|| rules.clock.utc());
         let here = self.rules.here(|action| capabilities.supports(action), Due::OnDay(now));
         let mut said = polled.notes();
         for (policy, run) in set.policies.iter().zip(here.each()) {
@@ -267,7 +300,8 @@ impl DatabaseReader {
         }
         Ok(rules.complete(DatabaseSessions {
             database: self.database.to_string(),
-            taken_at: utc_of(&polled.snapshot),
+            taken_at,
+            unbroken,
             now: rules.clock.utc(),
             rules: self.rules.clone(),
             here,
@@ -284,12 +318,19 @@ impl DatabaseReader {
 pub(crate) type Looked = Result<DatabaseSessions, Unread>;
 
 /// A database that could not be read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Unread {
     /// Its name.
     pub(crate) database: String,
     /// What was tried, and why it failed.
     pub(crate) why: String,
+}
+
+impl Unread {
+    /// Reports it.
+    pub(crate) fn tell(&self) {
+        fail(&self.why);
+    }
 }
 
 impl DatabaseSessions {
@@ -300,7 +341,7 @@ impl DatabaseSessions {
             here: &self.here,
             facts: &self.facts,
             now: self.now,
-            unbroken: false,
+            unbroken: self.unbroken,
             read_in: TimeDelta::zero(),
             standstill: None,
             assume_held,

@@ -14,17 +14,21 @@ mod log;
 mod log_queue;
 pub(crate) mod look;
 mod man;
+pub(crate) mod manners;
 pub(crate) mod pause;
 pub(crate) mod plan;
 mod progress;
 pub(crate) mod prove;
 pub(crate) mod record;
+mod recorded;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod sessions;
 pub(crate) mod setup_sql;
+mod stream;
 pub(crate) mod suggest;
 pub(crate) mod test;
+mod watch;
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -36,8 +40,11 @@ use chrono_tz::Tz;
 
 use crate::cli::{CONFIG, Cli, Command, ExitStatus};
 use crate::clock::SystemClock;
-pub(crate) use crate::commands::log::{Priority, fail, say, say_as};
+pub(crate) use crate::commands::log::{Priority, fail, say, say_as, warn};
 pub use crate::commands::log::{end_log, start_log};
+pub use crate::commands::manners::arrive;
+use crate::commands::manners::{colour_on, manners};
+use crate::commands::stream::file_of;
 use crate::config::Config;
 use crate::policy::model::PolicySet;
 use crate::terminal::TextStyle;
@@ -113,9 +120,9 @@ pub(crate) fn write(bytes: &[u8]) -> Result<bool, ExitStatus> {
     }
 }
 
-/// Writes a report to a file, or to standard output if none is given.
+/// Writes a report to a file, or to standard output if none is given or it is `-`.
 pub(crate) fn deliver(file: Option<&Path>, report: &str) -> Result<(), ExitStatus> {
-    match file {
+    match file_of(file) {
         Some(file) => std::fs::write(file, report)
             .map_err(|error| fail(&format!("write the report to {}: {error}", file.display()))),
         None => write(report.as_bytes()).map(|_| ()),
@@ -124,7 +131,7 @@ pub(crate) fn deliver(file: Option<&Path>, report: &str) -> Result<(), ExitStatu
 
 /// Whether a report can be written to a file later; for commands that run long before they have one. What is there stays as it is.
 pub(crate) fn deliverable(file: Option<&Path>) -> Result<(), ExitStatus> {
-    let Some(file) = file else { return Ok(()) };
+    let Some(file) = file_of(file) else { return Ok(()) };
     let tried = match OpenOptions::new().write(true).create_new(true).open(file) {
         Ok(_) => std::fs::remove_file(file),
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
@@ -135,30 +142,39 @@ pub(crate) fn deliverable(file: Option<&Path>) -> Result<(), ExitStatus> {
     tried.map_err(|error| fail(&format!("write the report to {}: {error}", file.display())))
 }
 
-/// The style of a result that goes to a file, or to standard output if none is given.
+/// The style of a result that goes to a file, or to standard output if none is given or it is `-`.
 pub(crate) fn style_for(file: Option<&Path>) -> TextStyle {
-    match file {
-        Some(_) => TextStyle::WHOLE,
+    match file_of(file) {
+        Some(_) => TextStyle {
+            amount: manners().amount(),
+            ..TextStyle::WHOLE
+        },
         None => terminal_style(),
     }
 }
 
-/// On a terminal: its width, and colour unless NO_COLOR is set. In a pipe or a file nothing is cut, because there is no
-/// screen to fit.
+/// On a terminal its width; in a pipe or a file nothing is cut, because there is no screen to fit. The colours and the amount are those
+/// that were asked for.
 pub(crate) fn terminal_style() -> TextStyle {
-    if !std::io::stdout().is_terminal() {
-        return TextStyle::WHOLE;
+    let out = std::io::stdout();
+    let style = TextStyle {
+        colour: colour_on(&out),
+        amount: manners().amount(),
+        ..TextStyle::WHOLE
+    };
+    if !out.is_terminal() {
+        return style;
     }
     let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
     TextStyle {
         width: width.unwrap_or(TextStyle::default().width),
-        colour: std::env::var_os("NO_COLOR").is_none(),
+        ..style
     }
 }
 
 /// Reports all problems. `true` if one of them is an error.
 pub(crate) fn tell_problems(problems: &[Diagnostic]) -> bool {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = colour_on(&std::io::stderr());
     for problem in problems {
         let priority = if problem.is_error() {
             Priority::Error

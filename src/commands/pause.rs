@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use crate::cli::ExitStatus;
 use crate::clock::{Clock, SystemClock};
-use crate::commands::{fail, say};
+use crate::commands::{fail, say, warn};
 use crate::daemon::control::{ControlReply, Question, ask, is_of, sockets};
 use crate::daemon::pause::{self, Pause};
 use crate::daemon::wishes::LONGEST_REASON;
@@ -104,7 +104,7 @@ fn shortened(reason: &str) -> String {
     let mut kept = visible(reason.trim()).into_owned();
     if kept.len() > LONGEST_REASON {
         kept.truncate(kept.floor_char_boundary(LONGEST_REASON));
-        say(&format!("warning: the reason is cut to {LONGEST_REASON} bytes"));
+        warn(&format!("warning: the reason is cut to {LONGEST_REASON} bytes"));
     }
     kept
 }
@@ -192,7 +192,7 @@ fn told_paused(answer: &ControlReply, began: DateTime<Utc>) -> bool {
         say(&format!("already sent, no answer yet: {statement}"));
     }
     if let Some(unsaved) = &answer.unsaved {
-        say(&format!(
+        warn(&format!(
             "warning: the pause lasts only until that process ends: {unsaved}"
         ));
     }

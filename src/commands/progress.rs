@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::commands::manners::manners;
 use crate::quantity::counted;
 
 const TEMPLATE: &str = "[{wide_bar}] {percent:>3} %  {msg}";
@@ -18,7 +19,7 @@ pub(super) struct ProgressBarLine {
 impl ProgressBarLine {
     /// For a file of `size` bytes. `quiet` if the line would appear between the lines of a result.
     pub(super) fn new(size: u64, quiet: bool) -> ProgressBarLine {
-        let bar = if quiet {
+        let bar = if quiet || manners().quiet {
             ProgressBar::hidden()
         } else {
             ProgressBar::new(size)

@@ -1,7 +1,7 @@
 //! `replay`: reports what the policies would have done over a recording. Never acts, and needs no database.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,13 +11,14 @@ use crate::cli::{ExitStatus, ReplayArgs};
 use crate::clock::SystemClock;
 use crate::columns_needed;
 use crate::commands::look;
-use crate::commands::progress::ProgressBarLine;
-use crate::commands::{deliver, deliverable, fail, say, style_for};
+use crate::commands::recorded::{EachError, OpenRecording};
+use crate::commands::stream::file_of;
+use crate::commands::{deliver, deliverable, fail, style_for, warn};
 use crate::decide::in_force::{Rhythm, RunMode};
 use crate::decide::used_again::Rehearsals;
 use crate::oracle::capabilities::Way;
 use crate::policy::model::PolicySet;
-use crate::recording::{Next, RecordedSnapshot, RecordingReader};
+use crate::recording::RecordedSnapshot;
 use crate::replay::{Curve, CurveReplay, Replay, ReplaySetting, ReplayedCycle};
 use crate::report::{Report, ReportFormat, ReportSubject};
 
@@ -30,18 +31,14 @@ pub(crate) fn run(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> 
 
 fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<ExitStatus, ExitStatus> {
     let loaded = look::Rules::of_policies(&arguments.policies, arguments.policies.is_empty(), config, clock)?;
-    let wrong =
-        |error: &dyn std::fmt::Display| fail(&format!("read the recording {}: {error}", arguments.file.display()));
-    let file = File::open(&arguments.file).map_err(|error| wrong(&error))?;
-    let size = file.metadata().map_or(0, |metadata| metadata.len());
     let wanted = columns_needed::columns_of_recording(&loaded.set);
-    let mut reader =
-        RecordingReader::open(BufReader::with_capacity(1 << 16, file), wanted).map_err(|error| wrong(&error))?;
-    let every = TimeDelta::from_std(reader.header().every).unwrap_or(TimeDelta::MAX);
+    let mut recording = OpenRecording::open(&arguments.file, wanted)?;
+    let header = recording.header().clone();
+    let every = TimeDelta::from_std(header.every).unwrap_or(TimeDelta::MAX);
     let set = Arc::clone(&loaded.set);
     let setting = ReplaySetting {
-        rules: loaded.of_file(Some(&reader.header().database)),
-        database: reader.header().database.clone(),
+        rules: loaded.of_file(Some(&header.database)),
+        database: header.database.clone(),
         rhythm: Rhythm::of(every),
         assume_held: arguments.assume_held,
     };
@@ -49,51 +46,37 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
     let curve = curve.map(|policy| CurveReplay::new(&setting, policy)).transpose();
     let mut curve = curve.map_err(|none| fail(&format!("--curve: {none}")))?;
     let mut replay = Replay::new(setting);
-    if arguments.format != ReportFormat::Json {
-        deliverable(arguments.output.as_deref())?;
+    let has_lines = matches!(arguments.format, ReportFormat::Json | ReportFormat::JsonLines);
+    let output = file_of(arguments.output.as_deref());
+    if !has_lines {
+        deliverable(output)?;
     }
     let mut lines = PlanLines::open(arguments)?;
     // No bar between the lines of a result.
-    let quiet = lines.out.is_some() && arguments.output.is_none() && io::stdout().is_terminal();
-    let mut progress = ProgressBarLine::new(size, quiet);
-    let mut broken = 0;
-    loop {
-        let next = reader.next().map_err(|error| {
-            progress.clear();
-            wrong(&error)
-        });
-        match next? {
-            Next::RecordedSnapshot(mut recorded) => {
-                let step = replay.step(&mut recorded);
-                if let Some(curve) = &mut curve {
-                    curve.step(&recorded);
-                }
-                if let Some(step) = &step {
-                    let added = lines.add(&reader.header().database, &set, (&recorded, step), replay.rehearsals());
-                    added.map_err(|error| {
-                        progress.clear();
-                        unwritten(&error)
-                    })?;
-                }
-                progress.advance(reader.offset(), step.map(|step| step.now));
-            }
-            Next::Damage(damage) => {
-                progress.aside(|| say(&format!("{}: {damage}", arguments.file.display())));
-                broken += 1;
-            }
-            Next::End => break,
+    let silent = has_lines && output.is_none() && io::stdout().is_terminal();
+    let read = recording.each(silent, |mut recorded| {
+        let step = replay.step(&mut recorded);
+        if let Some(curve) = &mut curve {
+            curve.step(&recorded);
         }
-    }
-    progress.clear();
-    tell_what_was_passed_over(reader.passed_over());
+        let Some(step) = &step else { return Ok(None) };
+        lines.add(&header.database, &set, (&recorded, step), replay.rehearsals())?;
+        Ok(Some(step.now))
+    });
+    let read = read.map_err(|error| error.told())?;
+    tell_what_was_passed_over(read.passed_over);
     let curve = curve.map(CurveReplay::into_curve);
-    lines.finish(curve.as_ref()).map_err(|error| unwritten(&error))?;
-    if arguments.format != ReportFormat::Json {
-        let style = style_for(arguments.output.as_deref());
-        let totals = replay.into_totals().with_curve(curve).render(arguments.format, style);
-        deliver(arguments.output.as_deref(), &totals)?;
+    lines
+        .finish(curve.as_ref())
+        .map_err(|error| EachError::Unwritten(error).told())?;
+    if !has_lines {
+        let totals = replay
+            .into_totals()
+            .with_curve(curve)
+            .render(arguments.format, style_for(output));
+        deliver(output, &totals)?;
     }
-    Ok(if broken == 0 {
+    Ok(if read.damaged == 0 {
         ExitStatus::Fine
     } else {
         ExitStatus::Findings
@@ -102,29 +85,34 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
 
 fn tell_what_was_passed_over(blocks: u64) {
     if blocks > 0 {
-        say(&format!(
+        warn(&format!(
             "{blocks} undamaged blocks were skipped, because they contain only the changes since a damaged one"
         ));
     }
 }
 
-/// Writes the plans in JSON, one per line, as they are made. Empty for other formats.
+/// Writes the plans in JSON as they are made: one a line, or one decision a line. Empty for other formats.
 struct PlanLines {
     out: Option<Box<dyn Write>>,
+    format: ReportFormat,
 }
 
 impl PlanLines {
     fn open(arguments: &ReplayArgs) -> Result<PlanLines, ExitStatus> {
-        let out: Option<Box<dyn Write>> = match (arguments.format, &arguments.output) {
-            (ReportFormat::Json, Some(path)) => {
+        let output = file_of(arguments.output.as_deref());
+        let out: Option<Box<dyn Write>> = match (arguments.format, output) {
+            (ReportFormat::Json | ReportFormat::JsonLines, Some(path)) => {
                 let file = File::create(path);
                 let file = file.map_err(|error| fail(&format!("write the report to {}: {error}", path.display())))?;
                 Some(Box::new(BufWriter::new(file)))
             }
-            (ReportFormat::Json, None) => Some(Box::new(BufWriter::new(io::stdout().lock()))),
+            (ReportFormat::Json | ReportFormat::JsonLines, None) => Some(Box::new(BufWriter::new(io::stdout().lock()))),
             (ReportFormat::Text | ReportFormat::Csv | ReportFormat::Markdown | ReportFormat::Html, _) => None,
         };
-        Ok(PlanLines { out })
+        Ok(PlanLines {
+            out,
+            format: arguments.format,
+        })
     }
 
     fn add(
@@ -147,7 +135,7 @@ impl PlanLines {
             way: Way::AlterSystem,
             rehearsals: Some(rehearsals),
         });
-        out.write_all(report.to_json().as_bytes())
+        out.write_all(report.render(self.format).as_bytes())
     }
 
     fn finish(mut self, curve: Option<&Curve>) -> io::Result<()> {
@@ -156,14 +144,5 @@ impl PlanLines {
             out.write_all(curve.to_json().as_bytes())?;
         }
         out.flush()
-    }
-}
-
-/// A closed pipe ends the replay without an error: the reader has seen enough.
-fn unwritten(error: &io::Error) -> ExitStatus {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        ExitStatus::Fine
-    } else {
-        fail(&format!("write the report: {error}"))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cli::{CONFIG, ExitStatus, SetupSqlArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::columns_needed;
-use crate::commands::{fail, load_config, load_policies, no_config, print, say};
+use crate::commands::{fail, load_config, load_policies, no_config, print, say, warn};
 use crate::config::{Config, DatabaseConfig, LoginConfig, Via};
 use crate::daemon;
 use crate::daemon::accounts::AccountMemory;
@@ -204,7 +204,7 @@ fn user(arguments: &SetupSqlArgs, database: Option<&DatabaseConfig>, shape: Shap
         return Err(fail(&format!("{named:?} is not the name of an account")));
     }
     if shape.container == Container::Root && !named.starts_with("C##") {
-        say(&format!(
+        warn(&format!(
             "warning: in CDB$ROOT the name of an account begins with COMMON_USER_PREFIX, which is C## unless it was changed; this one \
              is {named}"
         ));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::{ExitStatus, TestArgs};
+use crate::commands::manners::manners;
 use crate::commands::{fail, load_config, print, say};
 use crate::policy_test::junit::{Case, TestResult, junit};
 use crate::policy_test::run_folder;
@@ -37,6 +38,7 @@ pub(crate) fn run(arguments: &TestArgs, config: &Path) -> ExitStatus {
     for (test, case) in tests.iter().zip(&cases) {
         let shown = test.display();
         let line = match &case.verdict {
+            TestResult::Passed if manners().quiet => continue,
             TestResult::Passed => format!("ok      {shown}\n"),
             TestResult::Failed(difference) => format!("FAILED  {shown}\n{difference}"),
             TestResult::Broken(error) => format!("FAILED  {shown}\n{error}\n"),

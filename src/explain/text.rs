@@ -6,15 +6,14 @@ use crate::decide::reason::Verdict;
 use crate::explain::{ColumnValue, Decided, ExemptionPart, ExplainedPolicy, ExplainedTerm, Explanation, Join};
 use crate::quantity::Span;
 use crate::report::colour_of;
-use crate::terminal::TextStyle;
 use crate::terminal::visible::visible;
-use crate::terminal::{Colour, bold, clip, push, wrapped};
+use crate::terminal::{Amount, Colour, TextStyle, bold, clip, push, wrapped};
 
 /// The width of the longest name of a truth value.
 const TRUTH_WIDTH: usize = 7;
 
 impl Explanation {
-    /// The explanation as text for a terminal.
+    /// The explanation as text for a terminal. Less is without what does not apply, and without the terms of conditions.
     #[must_use]
     pub(crate) fn to_text(&self, style: TextStyle) -> String {
         let style = style.readable();
@@ -48,6 +47,7 @@ impl Explanation {
                     let words = format!("{:<16}applies: {}", protection.name(), visible(why));
                     wrapped(&mut out, "  ", &words, style, Colour::Green);
                 }
+                None if style.amount == Amount::Less => {}
                 None => push(&mut out, &format!("  {:<16}does not apply", protection.name())),
             }
         }
@@ -56,7 +56,8 @@ impl Explanation {
         if self.exemptions.is_empty() {
             push(&mut out, "  none");
         }
-        for exemption in &self.exemptions {
+        let shown = |part: &&ExemptionPart| style.amount > Amount::Less || part.applies();
+        for exemption in self.exemptions.iter().filter(shown) {
             self::exemption(&mut out, exemption, style);
         }
         for policy in &self.policies {
@@ -88,6 +89,10 @@ fn policy(out: &mut String, part: &ExplainedPolicy, style: TextStyle) {
     };
     let head = format!("policy {} ({mode}, {})", part.name, part.action);
     push(out, &bold(&clip(&head, style.width), style));
+    if style.amount == Amount::Less {
+        decided(out, part, style);
+        return;
+    }
     push(out, "  when");
     term(out, &part.when, 4, style);
     if let Some(unless) = &part.unless {
@@ -130,6 +135,10 @@ fn policy(out: &mut String, part: &ExplainedPolicy, style: TextStyle) {
     };
     wrapped(out, "  ", &format!("for: {hold}"), style, Colour::None);
     wrapped(out, "  ", &format!("limits: {}", part.limits), style, Colour::None);
+    decided(out, part, style);
+}
+
+fn decided(out: &mut String, part: &ExplainedPolicy, style: TextStyle) {
     match &part.decision {
         Ok(decided) => {
             let words = format!("decision: {}", decision(decided));

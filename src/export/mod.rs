@@ -264,7 +264,7 @@ fn failed(name: &str, problem: Problem) -> SavedError {
 }
 
 /// The limit is on the bytes that are read, because a pipe or a device has no length.
-fn read_all(from: impl Read, name: &str, taken_at: Option<SnapshotClock>) -> Result<Saved, SavedError> {
+pub(crate) fn read_all(from: impl Read, name: &str, taken_at: Option<SnapshotClock>) -> Result<Saved, SavedError> {
     let mut bytes = Vec::new();
     from.take(MAX_BYTES + 1)
         .read_to_end(&mut bytes)

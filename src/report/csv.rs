@@ -1,11 +1,13 @@
 //! The report for spreadsheets: a header and a row for each decision.
 //!
-//! Notes have rows of their own above the decisions, with `unread`, `note` or `refusal` in the column of the decision and their
-//! text as the reason, and what became of sessions that a dry run would have ended has `rehearsal`: a table without rows would read as "nothing to do".
+//! What is not a decision has a row of its own above them ([`Aside`]), with its kind in the column of the decision and its text as the
+//! reason: a table without rows would read as "nothing to do".
 //!
 //! A spreadsheet treats a cell that begins with `=`, `+`, `-` or `@` as a formula, and a client chooses PROGRAM freely. Such a
 //! text gets an apostrophe in front, which marks it as text in spreadsheets. Numbers come from this program and stay as they
 //! are. The JSON has the exact texts.
+
+use std::borrow::Cow;
 
 use crate::report::{Report, iso};
 use crate::terminal::visible::visible;
@@ -40,28 +42,15 @@ impl Report {
         let mut rows = vec![HEADER.map(str::to_owned)];
         let number = |number: Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
         let words = |words: Option<&str>| words.map(inert).unwrap_or_default();
-        let unread = self.unread.iter().map(|why| ("unread", why));
-        let notes = self.notes.iter().map(|note| ("note", note));
-        let refusals = self.refusals.iter().map(|refusal| ("refusal", refusal));
-        let aside = |policy: &str, kind: &str, words: &str| {
+        rows.extend(self.asides().into_iter().map(|aside| {
             let mut row = HEADER.map(|_| String::new());
             row[DATABASE] = inert(&self.database);
             row[TAKEN_AT] = self.taken_at.map(iso).unwrap_or_default();
-            row[POLICY] = inert(policy);
-            row[DECISION] = kind.to_owned();
-            row[REASON] = inert(words);
+            row[POLICY] = words(aside.policy);
+            row[DECISION] = aside.kind.to_owned();
+            row[REASON] = inert(&aside.words);
             row
-        };
-        rows.extend(
-            unread
-                .chain(notes)
-                .chain(refusals)
-                .map(|(kind, words)| aside("", kind, words)),
-        );
-        let rehearsals = self
-            .rehearsals()
-            .filter(|(_, rehearsal)| rehearsal.all.would_have_ended() > 0);
-        rows.extend(rehearsals.map(|(policy, rehearsal)| aside(policy, "rehearsal", &rehearsal.all.words())));
+        }));
         for part in &self.policies {
             for line in &part.decisions {
                 rows.push([
@@ -83,6 +72,54 @@ impl Report {
             }
         }
         written(&rows)
+    }
+}
+
+/// A row that is not a decision about a session.
+pub(super) struct Aside<'a> {
+    /// The policy that it is about.
+    pub(super) policy: Option<&'a str>,
+    /// `unread`, `note`, `refusal`, `rehearsal`: what became of sessions that a dry run would have ended; `policy`: one that decides about
+    /// no session.
+    pub(super) kind: &'static str,
+    /// What is to be said.
+    pub(super) words: Cow<'a, str>,
+}
+
+impl Report {
+    /// The rows above the decisions.
+    pub(super) fn asides(&self) -> Vec<Aside<'_>> {
+        let of_all = |kind, words: &'_ String| Aside {
+            policy: None,
+            kind,
+            words: Cow::Owned(words.clone()),
+        };
+        let unread = self.unread.iter().map(|why| of_all("unread", why));
+        let notes = self.notes.iter().map(|note| of_all("note", note));
+        let refusals = self.refusals.iter().map(|refusal| of_all("refusal", refusal));
+        let rehearsals = self
+            .rehearsals()
+            .filter(|(_, rehearsal)| rehearsal.all.would_have_ended() > 0)
+            .map(|(policy, rehearsal)| Aside {
+                policy: Some(policy),
+                kind: "rehearsal",
+                words: rehearsal.all.words().into(),
+            });
+        let silent = self
+            .policies
+            .iter()
+            .filter(|part| part.decisions.is_empty())
+            .map(|part| Aside {
+                policy: Some(&*part.name),
+                kind: "policy",
+                words: part.words().into(),
+            });
+        unread
+            .chain(notes)
+            .chain(refusals)
+            .chain(rehearsals)
+            .chain(silent)
+            .collect()
     }
 }
 

@@ -53,7 +53,7 @@ impl HistoryReport<'_> {
     pub(crate) fn render(&self, format: ReportFormat, style: TextStyle) -> String {
         match format {
             ReportFormat::Text => self.to_text(style),
-            ReportFormat::Json => self.to_json(),
+            ReportFormat::Json | ReportFormat::JsonLines => self.to_json(),
             ReportFormat::Csv => self.to_csv(),
             ReportFormat::Markdown => self.to_markdown(),
             ReportFormat::Html => self.to_html(),

@@ -1,15 +1,25 @@
 //! Sessions with each policy's decision about them, for people and programs.
 //!
+//! Which columns are shown and in which order the sessions come can be asked for, by the names of the policy language. Without that a
+//! person sees who a session is, what it does, and what its condition looked at.
+//!
 //! Like a report it is made once and then rendered: rendering reads nothing and decides nothing. The JSON form is a contract
 //! with scripts: keys are added, never renamed. Text from sessions is made harmless in every format, as in a report.
 
+mod columns;
+
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
-use super::csv::inert;
+pub(crate) use columns::{ListColumn, SortKey};
+
+use super::csv::{inert, written};
+use super::json;
 use super::text::{shown, status_words};
 use super::{ShownSession, iso};
 use crate::decide::evaluate::columns_of;
@@ -23,8 +33,8 @@ use crate::report::colour_of;
 use crate::session::column::{Column, Columns, Kind};
 use crate::session::snapshot::{Field, Snapshot};
 use crate::session::time::DbTime;
-use crate::terminal::visible::{json_escaped, visible};
-use crate::terminal::{Colour, Table, TextStyle, bold, clip, paint, push, wrapped};
+use crate::terminal::visible::visible;
+use crate::terminal::{Amount, Colour, Table, TextStyle, bold, clip, paint, push, wrapped};
 
 /// What one policy decided about a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,10 +52,32 @@ pub(crate) struct Opinion {
 pub(crate) struct Listed {
     /// Who it is.
     pub(crate) who: ShownSession,
-    /// Further columns of the condition: the value for people, and the exact value.
+    /// The columns that were asked for, else the further columns of the condition: the value for people, and the exact value.
     pub(crate) values: Vec<(Column, String, serde_json::Value)>,
     /// The decisions of the policies whose condition holds for it, in file and list order.
     pub(crate) opinions: Vec<Opinion>,
+}
+
+/// What a list is made from.
+pub(crate) struct ListingSubject<'a> {
+    /// The database.
+    pub(crate) database: &'a str,
+    /// When the snapshot was taken.
+    pub(crate) taken_at: Option<DateTime<Utc>>,
+    /// The sessions.
+    pub(crate) snapshot: &'a Snapshot,
+    /// Only those that this is TRUE for.
+    pub(crate) condition: Option<&'a Condition>,
+    /// Background sessions too.
+    pub(crate) background_too: bool,
+    /// The policies.
+    pub(crate) set: &'a PolicySet,
+    /// What they decide.
+    pub(crate) ruling: &'a Ruling,
+    /// The columns; none for the usual ones.
+    pub(crate) columns: &'a [ListColumn],
+    /// The order; by instance and SID where it leaves two alike.
+    pub(crate) sort: &'a [SortKey],
 }
 
 /// Sessions of one snapshot of a database.
@@ -61,7 +93,9 @@ pub(crate) struct Listing {
     pub(crate) hidden: usize,
     /// Notes that come first.
     pub(crate) notes: Vec<String>,
-    /// The sessions, by instance and SID.
+    /// The columns that were asked for.
+    pub(crate) columns: Vec<ListColumn>,
+    /// The sessions in their order.
     pub(crate) sessions: Vec<Listed>,
 }
 
@@ -85,35 +119,36 @@ fn asks_for_background(condition: Option<&Condition>) -> bool {
 impl Listing {
     /// Picks the sessions that the condition is TRUE for; without one, all.
     #[must_use]
-    pub(crate) fn new(
-        database: &str,
-        taken_at: Option<DateTime<Utc>>,
-        snapshot: &Snapshot,
-        condition: Option<&Condition>,
-        background_too: bool,
-        set: &PolicySet,
-        ruling: &Ruling,
-    ) -> Listing {
-        let mut opinions: BTreeMap<usize, Vec<Opinion>> = BTreeMap::new();
-        for decision in &ruling.decisions {
-            opinions.entry(decision.row).or_default().push(Opinion {
-                policy: Arc::clone(&set.policies[decision.policy].name),
-                verdict: decision.verdict(),
-                reason: decision.reason(set, snapshot),
-            });
-        }
+    pub(crate) fn new(subject: &ListingSubject<'_>) -> Listing {
+        let ListingSubject {
+            snapshot, condition, ..
+        } = *subject;
+        let mut opinions = opinions(subject);
+        let more: Vec<Column> = if subject.columns.is_empty() {
+            let asked = condition.map_or(Columns::NONE, columns_of);
+            asked.iter().filter(|column| !SHOWN.contains(column)).collect()
+        } else {
+            subject.columns.iter().filter_map(|column| column.column()).collect()
+        };
         let truths = condition.map(|condition| evaluate(condition, snapshot));
-        let asked = condition.map_or(Columns::NONE, columns_of);
-        let more: Vec<Column> = asked.iter().filter(|column| !SHOWN.contains(column)).collect();
         let mut rows: Vec<usize> = (0..snapshot.rows())
             .filter(|row| truths.as_ref().is_none_or(|truths| truths.get(*row) == Truth::True))
             .collect();
         let before = rows.len();
         rows.retain(|row| {
-            background_too || asks_for_background(condition) || snapshot.text(*row, Column::Type) != Some("BACKGROUND")
+            subject.background_too
+                || asks_for_background(condition)
+                || snapshot.text(*row, Column::Type) != Some("BACKGROUND")
         });
         let hidden = before - rows.len();
-        rows.sort_by_key(|row| (snapshot.id(*row, Column::InstId), snapshot.id(*row, Column::Sid)));
+        let by_name = |row: &usize| (snapshot.id(*row, Column::InstId), snapshot.id(*row, Column::Sid));
+        rows.sort_by(|one, other| {
+            let keys = subject.sort.iter();
+            let first = keys.map(|key| key.compare(snapshot, (*one, *other), &opinions));
+            first
+                .fold(Ordering::Equal, Ordering::then)
+                .then_with(|| by_name(one).cmp(&by_name(other)))
+        });
         let listed = |row: usize| Listed {
             who: ShownSession::of(snapshot, row),
             values: more
@@ -126,11 +161,12 @@ impl Listing {
             opinions: opinions.remove(&row).unwrap_or_default(),
         };
         Listing {
-            database: database.to_owned(),
-            taken_at,
+            database: subject.database.to_owned(),
+            taken_at: subject.taken_at,
             all: snapshot.rows(),
             hidden,
             notes: Vec::new(),
+            columns: subject.columns.to_vec(),
             sessions: rows.into_iter().map(listed).collect(),
         }
     }
@@ -158,6 +194,10 @@ impl Listing {
         if self.sessions.is_empty() {
             return out;
         }
+        if !self.columns.is_empty() {
+            self.chosen_text(&mut out, style);
+            return out;
+        }
         // The age of the last call is already beside the status.
         let rows: Vec<[String; 7]> = self
             .sessions
@@ -172,15 +212,62 @@ impl Listing {
         TABLE.head(&mut out, &widths, "", style);
         for (session, cells) in self.sessions.iter().zip(&rows) {
             let text = TABLE.line(cells, &widths, "");
-            let gravest = session.opinions.iter().map(|opinion| opinion.verdict).min();
-            push(&mut out, &paint(&text, gravest.map_or(Colour::None, colour_of), style));
+            session.line(&mut out, &text, style);
         }
         out
+    }
+
+    /// The table of the columns that were asked for. Texts shrink if the terminal is narrow, the longest first.
+    fn chosen_text(&self, out: &mut String, style: TextStyle) {
+        let rows: Vec<Vec<String>> = self
+            .sessions
+            .iter()
+            .map(|session| session.chosen(&self.columns))
+            .collect();
+        let names: Vec<String> = self.columns.iter().map(|column| column.name().to_uppercase()).collect();
+        let widest = |at: usize| {
+            let cells = rows.iter().map(|row| row[at].width());
+            cells.chain([names[at].width()]).max().unwrap_or_default()
+        };
+        let aligned = |at: usize, text: &str| match self.columns[at].is_number() {
+            true => format!("{}{text}", " ".repeat(widest(at) - text.width())),
+            false => text.to_owned(),
+        };
+        let line = |cells: &[String]| -> Vec<String> {
+            cells.iter().enumerate().map(|(at, cell)| aligned(at, cell)).collect()
+        };
+        let head = line(&names);
+        let header: Vec<&str> = head.iter().map(String::as_str).collect();
+        let can_shrink = |column: &ListColumn| usize::from(*column != ListColumn::Session && !column.is_number());
+        let table = Table {
+            header: &header,
+            least: &names.iter().map(|name| name.width().min(8)).collect::<Vec<_>>(),
+            weight: &self.columns.iter().map(can_shrink).collect::<Vec<_>>(),
+            dispensable: &[],
+            numbers_from: self.columns.len(),
+        };
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| line(row)).collect();
+        let mut widths = table.natural(&rows);
+        table.fit(&mut widths, "", style);
+        push(
+            out,
+            &paint(
+                &clip(&table.line(&header, &widths, ""), style.width),
+                Colour::Dim,
+                style,
+            ),
+        );
+        for (session, cells) in self.sessions.iter().zip(&rows) {
+            session.line(out, &clip(&table.line(cells, &widths, ""), style.width), style);
+        }
     }
 
     /// Comma-separated, a row for each session.
     #[must_use]
     pub(crate) fn to_csv(&self, with_header: bool) -> String {
+        if !self.columns.is_empty() {
+            return self.chosen_csv(with_header);
+        }
         let mut writer = csv::WriterBuilder::new()
             .terminator(csv::Terminator::CRLF)
             .from_writer(Vec::new());
@@ -219,6 +306,49 @@ impl Listing {
         String::from_utf8(bytes).expect("only text was written")
     }
 
+    /// The columns that were asked for, with exact values, behind those that say which snapshot they are of.
+    fn chosen_csv(&self, with_header: bool) -> String {
+        let header = || {
+            let names = self.columns.iter().map(|column| column.name());
+            ["database", "taken_at"]
+                .into_iter()
+                .chain(names)
+                .map(str::to_owned)
+                .collect()
+        };
+        let mut rows: Vec<Vec<String>> = with_header.then(header).into_iter().collect();
+        for session in &self.sessions {
+            let mut row = vec![inert(&self.database), self.taken_at.map(iso).unwrap_or_default()];
+            let mut values = session.values.iter().map(|(_, _, exact)| match exact {
+                serde_json::Value::Null => String::new(),
+                serde_json::Value::String(text) => inert(text),
+                number => number.to_string(),
+            });
+            row.extend(self.columns.iter().map(|column| match column {
+                ListColumn::Session => session.who.session(),
+                ListColumn::Policies if session.opinions.is_empty() => String::new(),
+                ListColumn::Policies => inert(&session.policies()),
+                ListColumn::Of(_) => values.next().unwrap_or_default(),
+            }));
+            rows.push(row);
+        }
+        written(&rows)
+    }
+
+    /// An object for each session, each on a line of its own.
+    #[must_use]
+    pub(crate) fn to_json_lines(&self) -> String {
+        let taken_at = self.taken_at.map(iso);
+        let rows = self.sessions.iter().map(|session| {
+            json::line(&LoneRow {
+                database: &self.database,
+                taken_at: taken_at.as_deref(),
+                session: ListingRow::of(session),
+            })
+        });
+        rows.collect()
+    }
+
     /// One object on one line.
     #[must_use]
     pub(crate) fn to_json(&self) -> String {
@@ -230,10 +360,60 @@ impl Listing {
             notes: &self.notes,
             sessions: self.sessions.iter().map(ListingRow::of).collect(),
         };
-        let json = serde_json::to_string(&document).expect("texts and numbers are always JSON");
-        let mut json = json_escaped(&json).into_owned();
-        json.push('\n');
-        json
+        json::line(&document)
+    }
+}
+
+/// What the policies decided about each row that one of them selects.
+fn opinions(subject: &ListingSubject<'_>) -> BTreeMap<usize, Vec<Opinion>> {
+    let mut opinions: BTreeMap<usize, Vec<Opinion>> = BTreeMap::new();
+    for decision in &subject.ruling.decisions {
+        opinions.entry(decision.row).or_default().push(Opinion {
+            policy: Arc::clone(&subject.set.policies[decision.policy].name),
+            verdict: decision.verdict(),
+            reason: decision.reason(subject.set, subject.snapshot),
+        });
+    }
+    opinions
+}
+
+impl Listed {
+    /// The line of a session in the colour of the gravest decision, with the reasons below it if more is wanted.
+    fn line(&self, out: &mut String, text: &str, style: TextStyle) {
+        let gravest = self.opinions.iter().map(|opinion| opinion.verdict).min();
+        push(out, &paint(text, gravest.map_or(Colour::None, colour_of), style));
+        if style.amount == Amount::More {
+            for opinion in &self.opinions {
+                let words = format!("{}: {}", opinion.policy, visible(&opinion.reason));
+                wrapped(out, "    ", &words, style, Colour::Dim);
+            }
+        }
+    }
+
+    /// The decisions in words; the decision comes first, so that it remains when the cell is clipped.
+    fn policies(&self) -> String {
+        let each = self.opinions.iter().map(|opinion| match opinion.verdict {
+            Verdict::Protected(protection) => format!("protected ({protection}): {}", opinion.policy),
+            verdict @ (Verdict::Act | Verdict::Pending | Verdict::Deferred | Verdict::Refused | Verdict::Exempt) => {
+                format!("{}: {}", verdict.name(), opinion.policy)
+            }
+        });
+        let each: Vec<String> = each.collect();
+        if each.is_empty() { "-".into() } else { each.join(", ") }
+    }
+
+    /// The cells of the columns that were asked for.
+    fn chosen(&self, columns: &[ListColumn]) -> Vec<String> {
+        let mut values = self.values.iter().map(|(_, shown, exact)| match exact {
+            serde_json::Value::Null if shown == "null" => "-".to_owned(),
+            _ => visible(shown).into_owned(),
+        });
+        let cells = columns.iter().map(|column| match column {
+            ListColumn::Session => self.who.session(),
+            ListColumn::Policies => self.policies(),
+            ListColumn::Of(_) => values.next().unwrap_or_default(),
+        });
+        cells.collect()
     }
 }
 
@@ -283,17 +463,6 @@ fn cells(session: &Listed, wanted: impl Fn(Column) -> bool) -> [String; 7] {
         .filter(|(column, ..)| wanted(*column))
         .map(|(column, shown, _)| format!("{} {}", column.name(), visible(shown)))
         .collect();
-    let opinions: Vec<String> = session
-        .opinions
-        .iter()
-        // The decision comes first, so that it remains when the cell is clipped.
-        .map(|opinion| match opinion.verdict {
-            Verdict::Protected(protection) => format!("protected ({protection}): {}", opinion.policy),
-            verdict @ (Verdict::Act | Verdict::Pending | Verdict::Deferred | Verdict::Refused | Verdict::Exempt) => {
-                format!("{}: {}", verdict.name(), opinion.policy)
-            }
-        })
-        .collect();
     [
         who.session(),
         shown(who.username.as_deref()),
@@ -301,11 +470,7 @@ fn cells(session: &Listed, wanted: impl Fn(Column) -> bool) -> [String; 7] {
         shown(who.machine.as_deref()),
         status_words(who.status.as_deref(), who.last_call_et),
         values.join(", "),
-        if opinions.is_empty() {
-            "-".into()
-        } else {
-            opinions.join(", ")
-        },
+        session.policies(),
     ]
 }
 
@@ -317,6 +482,15 @@ struct ListingDocument<'a> {
     hidden_background: usize,
     notes: &'a [String],
     sessions: Vec<ListingRow<'a>>,
+}
+
+/// A session by itself.
+#[derive(Serialize)]
+struct LoneRow<'a> {
+    database: &'a str,
+    taken_at: Option<&'a str>,
+    #[serde(flatten)]
+    session: ListingRow<'a>,
 }
 
 #[derive(Serialize)]

@@ -44,7 +44,7 @@ use crate::words::words;
 pub(crate) use chain::ChainReport;
 pub(crate) use figures::Figures;
 pub(crate) use history::HistoryReport;
-pub(crate) use listing::Listing;
+pub(crate) use listing::{ListColumn, Listing, ListingSubject, SortKey};
 
 /// What a report is made from.
 #[derive(Clone, Copy)]
@@ -178,8 +178,10 @@ words! {
     pub enum ReportFormat {
         /// For a terminal.
         Text = "text",
-        /// For programs; stable.
+        /// For programs; stable: an object for each database and snapshot, one a line.
         Json = "json",
+        /// For programs that read on: an object for each row, one a line.
+        JsonLines = "jsonl",
         /// For spreadsheets.
         Csv = "csv",
         /// For tickets and wikis.
@@ -209,7 +211,7 @@ pub fn together(reports: &[Report], format: ReportFormat, style: TextStyle) -> S
     let each = |render: &dyn Fn(&Report) -> String| -> Vec<String> { reports.iter().map(render).collect() };
     match format {
         ReportFormat::Text => each(&|report| report.to_text(style)).join("\n"),
-        ReportFormat::Json => each(&|report| report.render(format)).concat(),
+        ReportFormat::Json | ReportFormat::JsonLines => each(&|report| report.render(format)).concat(),
         ReportFormat::Markdown => each(&|report| report.render(format)).join("\n"),
         ReportFormat::Csv => {
             let tables = each(&|report| report.render(format));
@@ -280,6 +282,7 @@ impl Report {
         match format {
             ReportFormat::Text => self.to_text(TextStyle::default()),
             ReportFormat::Json => self.to_json(),
+            ReportFormat::JsonLines => self.to_json_lines(),
             ReportFormat::Csv => self.to_csv(),
             ReportFormat::Markdown => self.to_markdown(),
             ReportFormat::Html => self.to_html(),

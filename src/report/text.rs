@@ -11,7 +11,7 @@ use crate::quantity::{Bytes, Span, counted};
 use crate::report::{PolicyPart, Report, ReportLine};
 use crate::report::{colour_of, rehearsal};
 use crate::terminal::visible::visible;
-use crate::terminal::{Colour, Table, TextStyle, bold, clip, paint, push, wrapped};
+use crate::terminal::{Amount, Colour, Table, TextStyle, bold, clip, paint, push, wrapped};
 
 /// A protection is shown with this many of the sessions that it spares; the others are counted.
 const SPARED_SHOWN: usize = 3;
@@ -49,7 +49,12 @@ impl Report {
         for note in self.notes.iter().chain(&self.refusals) {
             wrapped(&mut out, "! ", &visible(note), style, Colour::Yellow);
         }
-        for part in &self.policies {
+        let acts = |part: &&PolicyPart| part.decisions.iter().any(|line| !line.is_spared());
+        for part in self
+            .policies
+            .iter()
+            .filter(|part| style.amount > Amount::Less || acts(part))
+        {
             out.push('\n');
             policy(&mut out, part, style);
         }
@@ -95,12 +100,15 @@ fn policy(out: &mut String, part: &PolicyPart, style: TextStyle) {
         part.words()
     );
     push(out, &bold(&clip(&head, style.width), style));
-    if !part.description.is_empty() {
+    if !part.description.is_empty() && style.amount > Amount::Less {
         wrapped(out, "  ", &visible(&part.description), style, Colour::None);
     }
     let wanted: Vec<&ReportLine> = part.decisions.iter().filter(|line| !line.is_spared()).collect();
     if !wanted.is_empty() {
         table(out, &wanted, style);
+    }
+    if style.amount == Amount::Less {
+        return;
     }
     for line in &wanted {
         if let Some(statement) = &line.statement {
@@ -110,7 +118,7 @@ fn policy(out: &mut String, part: &PolicyPart, style: TextStyle) {
     spared(out, part, style);
 }
 
-/// The spared sessions, by what spares them.
+/// The spared sessions, by what spares them; some of each, or all if more is wanted.
 fn spared(out: &mut String, part: &PolicyPart, style: TextStyle) {
     let mut by_name: BTreeMap<&str, Vec<&ReportLine>> = BTreeMap::new();
     for line in part.decisions.iter().filter(|line| line.is_spared()) {
@@ -120,13 +128,17 @@ fn spared(out: &mut String, part: &PolicyPart, style: TextStyle) {
         };
         by_name.entry(name).or_default().push(line);
     }
+    let most = match style.amount {
+        Amount::Less | Amount::Usual => SPARED_SHOWN,
+        Amount::More => usize::MAX,
+    };
     for (name, lines) in by_name {
         let each: Vec<String> = lines
             .iter()
-            .take(SPARED_SHOWN)
+            .take(most)
             .map(|line| format!("{} ({})", line.session(), visible(&line.brief)))
             .collect();
-        let more = match lines.len().saturating_sub(SPARED_SHOWN) {
+        let more = match lines.len().saturating_sub(most) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };

@@ -32,12 +32,12 @@ fn curve_rows(curve: &Curve) -> impl Iterator<Item = Vec<String>> + '_ {
 }
 
 impl Totals {
-    /// The totals in a format. JSON has no totals: it has one plan for each snapshot.
+    /// The totals in a format. JSON has no totals: it has the plans of each snapshot.
     #[must_use]
     pub(crate) fn render(&self, format: ReportFormat, style: TextStyle) -> String {
         match format {
             ReportFormat::Text => self.to_text(style),
-            ReportFormat::Json => String::new(),
+            ReportFormat::Json | ReportFormat::JsonLines => String::new(),
             ReportFormat::Csv => self.to_csv(),
             ReportFormat::Markdown => self.to_markdown(),
             ReportFormat::Html => self.to_html(),

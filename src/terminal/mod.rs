@@ -16,6 +16,20 @@ pub struct TextStyle {
     pub width: usize,
     /// Whether the terminal shows ANSI colours.
     pub colour: bool,
+    /// How much is shown.
+    pub amount: Amount,
+}
+
+/// How much of a result a person wants to see. Formats for programs always have all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Amount {
+    /// Only what asks for attention.
+    Less,
+    /// As a rule.
+    #[default]
+    Usual,
+    /// In detail.
+    More,
 }
 
 impl Default for TextStyle {
@@ -23,6 +37,7 @@ impl Default for TextStyle {
         TextStyle {
             width: 100,
             colour: false,
+            amount: Amount::Usual,
         }
     }
 }
@@ -33,6 +48,7 @@ impl TextStyle {
     pub const WHOLE: TextStyle = TextStyle {
         width: 1 << 24,
         colour: false,
+        amount: Amount::Usual,
     };
 
     /// With at least the width that the layout needs.

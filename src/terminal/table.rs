@@ -7,7 +7,7 @@ use crate::terminal::{Colour, TextStyle, clip, paint, push};
 /// The names of the columns and how they shrink.
 pub(crate) struct Table<'a> {
     /// The name of each column.
-    pub(crate) header: &'a [&'static str],
+    pub(crate) header: &'a [&'a str],
     /// The width that a column keeps while others are still wider than theirs.
     pub(crate) least: &'a [usize],
     /// How readily a column shrinks; 0 means never.
@@ -95,7 +95,10 @@ mod tests {
 
     fn check(width: usize, expected: [&str; 2]) {
         let rows = [["SCOTT", "idle for long", "12"].map(str::to_owned)];
-        let style = TextStyle { width, colour: false };
+        let style = TextStyle {
+            width,
+            ..TextStyle::default()
+        };
         let mut widths = TABLE.natural(&rows);
         TABLE.fit(&mut widths, "  ", style);
         let mut shown = String::new();

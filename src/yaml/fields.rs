@@ -350,7 +350,7 @@ impl Inspection {
             return Some(*choice);
         }
         let names = || choices.iter().map(|choice| name(*choice));
-        let message = format!("{} is not a valid {what}", quoted(text));
+        let message = format!("{} is not a valid value of `{what}`", quoted(text));
         let hint = did_you_mean(text, names());
         let problem = self.error(&node.at, "unknown-word", message);
         problem.expected = Some(format!("expected {}", one_of(names())));

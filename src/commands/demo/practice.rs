@@ -5,15 +5,15 @@
 //! same user, machine and program are a pool, whose killed sessions come back; nobody goes to work or logs in otherwise.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
-use std::io::BufReader;
+use std::io::Read;
 use std::path::Path;
 
 use orasim::{KillRecord, Scenario};
 use serde_json::{Map, Value, json};
 
 use crate::commands::demo::narrator::{Ink, Seen, tell};
-use crate::commands::say;
+use crate::commands::recorded::RecordingInput;
+use crate::commands::stream::source_name;
 use crate::decide::pressure::Readings;
 use crate::decide::protect::{ProtectionFacts, is_server_process};
 use crate::decide::refill::ClientGroup;
@@ -21,7 +21,6 @@ use crate::decide::verify::Proof;
 use crate::export;
 use crate::oracle::calendar;
 use crate::policy::pressure::Resource;
-use crate::recording::{Next, OpenError, RecordingReader};
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::session::time::DbTime;
@@ -49,33 +48,32 @@ pub(super) struct SavedWorld {
 /// # Errors
 /// When the file cannot be read, or a recording has no snapshot.
 pub(super) fn read(path: &Path) -> Result<SavedWorld, String> {
-    let wrong = |error: &dyn std::fmt::Display| format!("read {}: {error}", path.display());
-    let file = File::open(path).map_err(|error| wrong(&error))?;
-    let wanted = Column::ALL.iter().copied().collect();
-    let mut reader = match RecordingReader::open(BufReader::new(file), wanted) {
-        Ok(reader) => reader,
-        Err(OpenError::NotARecording) => return exported(path),
-        Err(error) => return Err(wrong(&error)),
+    let name = source_name(path);
+    let wrong = |error: &dyn std::fmt::Display| format!("read {name}: {error}");
+    let input = RecordingInput::open(path).map_err(|error| wrong(&error))?;
+    let input = match input.other() {
+        Ok(bytes) => return exported(bytes, &name),
+        Err(recording) => recording,
     };
+    let wanted = Column::ALL.iter().copied().collect();
+    let mut recording = input.recording(wanted).map_err(|error| wrong(&error))?;
     let mut last = None;
-    loop {
-        match reader.next().map_err(|error| wrong(&error))? {
-            Next::RecordedSnapshot(recorded) => last = Some(recorded),
-            Next::Damage(damage) => say(&format!("{}: {damage}", path.display())),
-            Next::End => break,
-        }
-    }
+    let read = recording.each(true, |recorded| {
+        last = Some(recorded);
+        Ok(None)
+    });
+    read.map_err(|error| error.to_string())?;
     let last = last.ok_or_else(|| wrong(&"it has no snapshot"))?;
     Ok(SavedWorld {
-        database: Some(reader.header().database.clone()),
+        database: Some(recording.header().database.clone()),
         snapshot: last.snapshot,
         readings: last.readings,
         facts: (*last.facts).clone(),
     })
 }
 
-fn exported(path: &Path) -> Result<SavedWorld, String> {
-    let saved = export::open(path, None).map_err(|error| error.to_string())?;
+fn exported(bytes: impl Read, name: &str) -> Result<SavedWorld, String> {
+    let saved = export::read_all(bytes, name, None).map_err(|error| error.to_string())?;
     Ok(SavedWorld {
         database: saved.database,
         snapshot: saved.snapshot,

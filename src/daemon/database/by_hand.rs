@@ -273,6 +273,7 @@ impl DatabaseLoop {
         let style = TextStyle {
             width: *width,
             colour: *colour,
+            ..TextStyle::default()
         };
         let explanation = judged.explanation(&self.settings.name, polled, facts, now);
         let mut text = explanation.to_text(style);

@@ -1,0 +1,144 @@
+//! Reads a recording to its end, for `replay`, `suggest` and `demo --from`: with a progress line, and with its damage reported.
+
+use std::fmt;
+use std::io::{self, BufReader, Cursor, Read};
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+
+use crate::cli::ExitStatus;
+use crate::commands::progress::ProgressBarLine;
+use crate::commands::stream::{source, source_name};
+use crate::commands::{fail, warn};
+use crate::recording::{Header, MAGIC, Next, OpenError, RecordedSnapshot, RecordingReader};
+use crate::session::column::Columns;
+
+/// A file that may be a recording.
+pub(crate) struct RecordingInput {
+    /// What messages call it.
+    name: String,
+    /// 0 if nobody knows.
+    size: u64,
+    /// Whether it begins as a recording does.
+    is_recording: bool,
+    bytes: BufReader<Box<dyn Read>>,
+}
+
+impl RecordingInput {
+    /// Opens a file, or standard input for `-`, and looks at its first bytes.
+    pub(crate) fn open(path: &Path) -> io::Result<RecordingInput> {
+        let (mut bytes, size) = source(path)?;
+        let mut head = Vec::new();
+        bytes.by_ref().take(MAGIC.len() as u64).read_to_end(&mut head)?;
+        let is_recording = head == MAGIC;
+        Ok(RecordingInput {
+            name: source_name(path),
+            size,
+            is_recording,
+            bytes: BufReader::with_capacity(1 << 16, Box::new(Cursor::new(head).chain(bytes))),
+        })
+    }
+
+    /// Its bytes, if it does not begin as a recording does.
+    #[cfg(feature = "demo")]
+    pub(crate) fn other(self) -> Result<impl Read, RecordingInput> {
+        if self.is_recording { Err(self) } else { Ok(self.bytes) }
+    }
+
+    /// Reads its header.
+    pub(crate) fn recording(self, wanted: Columns) -> Result<OpenRecording, OpenError> {
+        Ok(OpenRecording {
+            reader: RecordingReader::open(self.bytes, wanted)?,
+            name: self.name,
+            size: self.size,
+        })
+    }
+}
+
+/// A recording of which the header is read.
+pub(crate) struct OpenRecording {
+    reader: RecordingReader<BufReader<Box<dyn Read>>>,
+    name: String,
+    size: u64,
+}
+
+/// Why a recording was not read to its end.
+#[derive(Debug)]
+pub(crate) enum EachError {
+    /// It cannot be read.
+    Unread(String),
+    /// What is made of its snapshots cannot be written.
+    Unwritten(io::Error),
+}
+
+impl fmt::Display for EachError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EachError::Unread(why) => f.write_str(why),
+            EachError::Unwritten(error) => write!(f, "write the report: {error}"),
+        }
+    }
+}
+
+impl EachError {
+    /// Reports it. A closed pipe is no error: its reader has seen enough.
+    pub(crate) fn told(&self) -> ExitStatus {
+        match self {
+            EachError::Unwritten(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitStatus::Fine,
+            EachError::Unread(_) | EachError::Unwritten(_) => fail(&self.to_string()),
+        }
+    }
+}
+
+/// What reading all of a recording came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadThrough {
+    /// Damaged blocks; each was reported.
+    pub(crate) damaged: usize,
+    /// Undamaged blocks that are of no use without a damaged one.
+    pub(crate) passed_over: u64,
+}
+
+impl OpenRecording {
+    /// Opens a recording, and reports why it cannot be.
+    pub(crate) fn open(path: &Path, wanted: Columns) -> Result<OpenRecording, ExitStatus> {
+        let input = RecordingInput::open(path).map_err(OpenError::Io);
+        let opened = input.and_then(|input| input.recording(wanted));
+        opened.map_err(|error| fail(&format!("read the recording {}: {error}", source_name(path))))
+    }
+
+    /// Its header.
+    pub(crate) fn header(&self) -> &Header {
+        self.reader.header()
+    }
+
+    /// Hands each snapshot on, in their order; what it is handed to returns the snapshot's time. `silent` if a progress line would appear
+    /// between the lines of a result.
+    pub(crate) fn each(
+        &mut self,
+        silent: bool,
+        mut take: impl FnMut(Box<RecordedSnapshot>) -> io::Result<Option<DateTime<Utc>>>,
+    ) -> Result<ReadThrough, EachError> {
+        let mut progress = ProgressBarLine::new(self.size, silent || self.size == 0);
+        let mut damaged = 0;
+        let ended = loop {
+            match self.reader.next() {
+                Ok(Next::RecordedSnapshot(recorded)) => match take(recorded) {
+                    Ok(at) => progress.advance(self.reader.offset(), at),
+                    Err(error) => break Err(EachError::Unwritten(error)),
+                },
+                Ok(Next::Damage(damage)) => {
+                    progress.aside(|| warn(&format!("{}: {damage}", self.name)));
+                    damaged += 1;
+                }
+                Ok(Next::End) => break Ok(()),
+                Err(error) => break Err(EachError::Unread(format!("read the recording {}: {error}", self.name))),
+            }
+        };
+        progress.clear();
+        ended.map(|()| ReadThrough {
+            damaged,
+            passed_over: self.reader.passed_over(),
+        })
+    }
+}
