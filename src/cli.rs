@@ -3,6 +3,7 @@
 //! Exit status: 0 success, 1 findings (an invalid policy, a failed test), 2 failure (usage, connection, I/O). A command writes
 //! its result to standard output and everything else to standard error.
 
+pub(crate) mod complete;
 mod look;
 mod parse;
 
@@ -10,7 +11,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use crate::cli::look::{ListFormat, PlanArgs, SessionsArgs, SourceArgs};
 use crate::cli::parse::{ordered_action, release, report_formats, span};
@@ -156,7 +157,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FOLDER")]
         state: Option<PathBuf>,
     },
-    /// Prints a completion script for a shell.
+    /// Prints a completion script for a shell. The script asks this program, which knows the configured databases and policies.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
@@ -190,7 +191,7 @@ pub(crate) struct ExplainArgs {
 /// `record`
 #[derive(Debug, Args)]
 pub(crate) struct RecordArgs {
-    /// The file to create; an existing file is not overwritten.
+    /// The file to create; an existing file is not overwritten. `-` is standard output.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: PathBuf,
     /// The time between two snapshots, such as 15s or 1m; by default the database's `poll`.
@@ -214,10 +215,10 @@ pub(crate) struct RecordArgs {
 /// `replay`
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// A recording made by `record`.
+    /// A recording made by `record`; `-` is standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Policy files or folders, instead of the configured ones.
+    /// Policy files or folders, instead of the configured ones; `-` is standard input.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(crate) policies: Vec<PathBuf>,
     /// Treats every `for:` as fulfilled.
@@ -230,7 +231,7 @@ pub(crate) struct ReplayArgs {
     /// The format of the report: totals, except JSON, which is one plan per snapshot, one per line.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
     pub(crate) format: ReportFormat,
-    /// Writes the report to this file instead of standard output.
+    /// Writes the report to this file instead of standard output, which `-` stands for too.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -274,7 +275,7 @@ pub(crate) struct HistoryArgs {
     /// The format; json is one object per line, with all recorded columns of the session.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
     pub(crate) format: ReportFormat,
-    /// Writes to this file instead of standard output.
+    /// Writes to this file instead of standard output, which `-` stands for too.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// The daemon's state folder, instead of the configured one.
@@ -300,6 +301,9 @@ pub(crate) enum DoctorFormat {
     Text,
     /// For programs: one object.
     Json,
+    /// For programs that read on: one object per check, one per line.
+    #[value(name = "jsonl")]
+    JsonLines,
 }
 
 /// `prove`
@@ -311,7 +315,7 @@ pub(crate) struct ProveArgs {
     /// The format of the report.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) format: ProveFormat,
-    /// Writes the report to this file instead of standard output.
+    /// Writes the report to this file instead of standard output, which `-` stands for too.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// How long to follow each session until it is gone and its client has been told.
@@ -390,10 +394,10 @@ pub(crate) struct KillArgs {
 /// `suggest`
 #[derive(Debug, Args)]
 pub(crate) struct SuggestArgs {
-    /// A recording made by `record`.
+    /// A recording made by `record`; `-` is standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Writes the policies to this file instead of standard output.
+    /// Writes the policies to this file instead of standard output, which `-` stands for too.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -401,7 +405,8 @@ pub(crate) struct SuggestArgs {
 /// `check`
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Policy files or folders, or configurations; by default the configuration and its policies.
+    /// Policy files or folders, or configurations; by default the configuration and its policies. `-` is a policy file on standard
+    /// input.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Also reports what the policies use that this release of Oracle Database lacks: 11.2, 12.1, 19, 23.
@@ -422,8 +427,11 @@ pub(crate) enum CheckFormat {
     Text,
     /// One line per problem, beginning with `file:line:column`.
     Short,
-    /// For editors.
+    /// For editors: one array.
     Json,
+    /// For programs that read on: one object per problem, one per line.
+    #[value(name = "jsonl")]
+    JsonLines,
 }
 
 /// `test`
@@ -433,7 +441,7 @@ pub(crate) struct TestArgs {
     /// that the timeline names. By default the folders of the configured policies.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// Also writes the results as JUnit XML, for a build server.
+    /// Also writes the results as JUnit XML, for a build server. `-` is standard output; the results for people then go to standard error.
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
 }
@@ -451,7 +459,7 @@ pub(crate) struct DemoArgs {
     /// The folder for the report and the journal; by default a new folder in the system's temporary folder.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) folder: Option<PathBuf>,
-    /// Simulates a database that begins with the sessions of an export or a recording, and runs the policies of --policies on it, all
+    /// Simulates a database that begins with the sessions of an export or a recording (`-` is standard input), and runs the policies of --policies on it, all
     /// of them enforcing. No real session is touched.
     #[arg(long, value_name = "FILE", requires = "policies")]
     pub(crate) from: Option<PathBuf>,
@@ -469,9 +477,4 @@ fn seconds(text: &str) -> Result<Duration, String> {
         Ok(seconds @ 10..=600) => Ok(Duration::from_secs(seconds)),
         Ok(_) | Err(_) => Err("expected a whole number of seconds from 10 to 600".into()),
     }
-}
-
-/// Writes the completion script of a shell.
-pub(crate) fn completions(shell: clap_complete::Shell, out: &mut dyn std::io::Write) {
-    clap_complete::generate(shell, &mut Cli::command(), "orareaper", out);
 }

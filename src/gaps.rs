@@ -178,7 +178,7 @@ fn unknown_terms(policy: &Policy, snapshot: &Snapshot) -> Vec<Check> {
         for column in missing_columns(condition, snapshot) {
             let why = match column.source() {
                 Source::Rate => {
-                    " (it is what a session used in the last minute, which takes two snapshots, and this is one)"
+                    " (it is what a session used in the last minute, which takes two snapshots at least ten seconds apart; `--watch` takes them)"
                 }
                 Source::Session
                 | Source::Derived

@@ -2,10 +2,12 @@
 //!
 //! Policies, configurations, policy tests and the command line read them here, so that `1h30m` and `512MB` mean the same
 //! everywhere. They are written in two forms: exact, as in a file, so that they can be read back (`1d2h3m4s`, `1536MB`), and
-//! short, for people (`1d 2h`, `1.5 GB`).
+//! short, for people (`1d 2h`, `1.5 GB`). What a call or a wait took is shorter than a session's age, and is shown to the tenth of a second
+//! or the millisecond. No other file makes texts of durations or sizes.
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The units of durations with their seconds, the largest first.
 const SPANS: [(char, i64); 4] = [('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)];
@@ -120,6 +122,24 @@ impl fmt::Display for Span {
     }
 }
 
+/// How long a call or a wait took, or may take: `340ms`, `2.5s`, and from ten seconds on as a [`Span`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Elapsed(pub(crate) Duration);
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        match millis {
+            0..1_000 if millis > 0 => write!(f, "{millis}ms"),
+            1_000..10_000 => match millis / 100 % 10 {
+                0 => write!(f, "{}s", millis / 1_000),
+                tenths => write!(f, "{}.{tenths}s", millis / 1_000),
+            },
+            _ => Span(i64::try_from(self.0.as_secs()).unwrap_or(i64::MAX)).fmt(f),
+        }
+    }
+}
+
 /// A size in bytes, shown in powers of 1024 with at most one decimal: `2 GB`, `1.5 MB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bytes(pub(crate) i64);
@@ -212,6 +232,24 @@ mod tests {
         ];
         for (seconds, text) in cases {
             assert_eq!(Span(seconds).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn short_times_are_shown_to_the_millisecond_or_the_tenth_of_a_second() {
+        let cases = [
+            (0, "0s"),
+            (1, "1ms"),
+            (999, "999ms"),
+            (1_000, "1s"),
+            (1_099, "1s"),
+            (2_580, "2.5s"),
+            (9_999, "9.9s"),
+            (10_500, "10s"),
+            (90_000, "1m 30s"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(Elapsed(Duration::from_millis(millis)).to_string(), text, "{millis}");
         }
     }
 

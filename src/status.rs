@@ -22,6 +22,7 @@ use crate::event::{
     BudgetReport, CycleReport, Event, InForceReport, InstanceReport, LingeringReport, LoadedDatabase, Outcomed,
     PendingReport, PolicyLoad, READ_TOO_SLOWLY, SpareReason,
 };
+use crate::quantity::Elapsed;
 pub(crate) use crate::status::history::{MINUTES, SessionHistory};
 
 /// How many actions the page shows.
@@ -203,7 +204,7 @@ impl DatabaseStatus {
         }
         let age = now.since(complete);
         let allowed = PATIENCE.max(self.poll.saturating_mul(POLLS_MISSED));
-        (age > allowed).then(|| format!("no complete snapshot for {} s{}", age.as_secs(), self.silent()))
+        (age > allowed).then(|| format!("no complete snapshot for {}{}", Elapsed(age), self.silent()))
     }
 
     /// The instances that the newest snapshot lacks, as the end of a sentence.

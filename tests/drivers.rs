@@ -232,7 +232,7 @@ fn a_call_ends_soon_after_its_limit_whatever_the_server_does() {
             waited >= limit - Duration::from_millis(100) && waited < limit + Duration::from_millis(2500),
             "mode {mode}: {waited:?}: {error}"
         );
-        assert!(error.why.contains("4.0s"), "{error}");
+        assert!(error.why.contains("within 4s"), "{error}");
     }
 }
 
@@ -471,7 +471,7 @@ fn a_call_that_takes_too_long_ends_in_time() {
         let error = fails(&mut *connection, "SELECT n FROM abyss", limit);
         assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
         assert_eq!(error.class, Class::Reconnect, "{error}");
-        assert!(driver == Driver::Oci || error.why == "no answer within 1.0s", "{error}");
+        assert!(driver == Driver::Oci || error.why == "no answer within 1s", "{error}");
         // Logging off from such a database is not waited for.
         let began = Instant::now();
         connection.close(Duration::from_millis(300));

@@ -14,7 +14,7 @@ pub(crate) struct SourceArgs {
     /// Reads the sessions from a saved snapshot (JSON or CSV) instead of the databases; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) snapshot: Option<PathBuf>,
-    /// Policy files or folders, instead of the configured ones.
+    /// Policy files or folders, instead of the configured ones; `-` is standard input.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(crate) policies: Vec<PathBuf>,
     /// The database's time when the snapshot was saved, if the file does not contain it: 2026-11-22T10:00:00Z.
@@ -97,7 +97,7 @@ pub(crate) struct PlanArgs {
     /// The format of the report.
     #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = report_formats())]
     pub(crate) format: ReportFormat,
-    /// Writes the report to this file instead of standard output.
+    /// Writes the report to this file instead of standard output, which `-` stands for too.
     #[arg(long, short, value_name = "FILE", conflicts_with = "watch")]
     pub(crate) output: Option<PathBuf>,
 }

@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use crate::cli::{CheckArgs, CheckFormat, ExitStatus};
 use crate::clock::Clock;
 use crate::columns_needed::of_policy;
-use crate::commands::{Priority, fail, no_config, print, refused, say, say_as, tell_problems};
+use crate::commands::manners::manners;
+use crate::commands::stream::is_stream;
+use crate::commands::{Priority, fail, found_policies, no_config, print, refused, say, say_as, tell_problems};
 use crate::config::{Config, PolicySources, unreadable_passwords};
 use crate::decide::evaluate::columns_of;
 use crate::oracle::capabilities::{Release, first_release, first_release_of_share};
 use crate::policy::model::{Exemption, Origin, Policy};
+use crate::quantity::{counted, policies};
 use crate::session::column::{Column, Columns, Source};
 use crate::session::snapshot::Snapshot;
+use crate::terminal::Amount;
 use crate::yaml::diagnostics::{Diagnostic, Severity};
 
 /// Runs the command.
@@ -33,7 +37,7 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
         problems.extend(with_passwords(config, loaded.diagnostics, loaded.config.as_ref()));
         loaded.rules
     } else {
-        let (configurations, policies): (Vec<PathBuf>, Vec<PathBuf>) =
+        let (configurations, others): (Vec<PathBuf>, Vec<PathBuf>) =
             arguments.paths.iter().cloned().partition(|path| is_configuration(path));
         for path in &configurations {
             let loaded = crate::config::load(path);
@@ -41,16 +45,19 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
             problems.extend(with_passwords(path, loaded.diagnostics, loaded.config.as_ref()));
         }
         Some(PolicySources {
-            policies,
+            policies: others,
             timezone: chrono_tz::UTC,
             databases: None,
         })
     };
     let mut found = 0;
     if let Some(rules) = rules.filter(|rules| !rules.policies.is_empty()) {
-        let loaded = crate::policy::load(&rules.policies, clock.today(rules.timezone), rules.timezone);
+        let loaded = found_policies(&rules.policies, clock.today(rules.timezone), rules.timezone);
         files += loaded.files;
         found = loaded.set.as_ref().map_or(0, |set| set.policies.len());
+        if manners().amount() == Amount::More {
+            loaded.set.iter().flat_map(|set| &set.policies).for_each(tell_policy);
+        }
         problems.extend(loaded.diagnostics);
         if let (Some(set), Some(names)) = (&loaded.set, &rules.databases) {
             problems.extend(crate::policy::unmatched_databases(set, names));
@@ -71,20 +78,25 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
     if refused_config {
         fail(&format!("the configuration {} is invalid", config.display()));
     }
+    concluded(arguments.format, &problems, files, found)
+}
+
+/// Counts what was found, and says with which status the command ends.
+fn concluded(format: CheckFormat, problems: &[Diagnostic], files: usize, found: usize) -> ExitStatus {
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let warnings = problems.len() - errors;
-    if arguments.format == CheckFormat::Text {
+    if format == CheckFormat::Text {
         say(&format!(
             "{}, {}, {}, {}",
-            count(files, "file"),
-            count(found, "policy"),
-            count(errors, "error"),
-            count(warnings, "warning")
+            counted(files, "file"),
+            policies(found),
+            counted(errors, "error"),
+            counted(warnings, "warning")
         ));
     }
     match errors {
         0 => ExitStatus::Fine,
-        _ => refused(&problems),
+        _ => refused(problems),
     }
 }
 
@@ -96,6 +108,18 @@ fn with_passwords(file: &Path, mut problems: Vec<Diagnostic>, config: Option<&Co
         notes.iter().for_each(|note| say_as(Priority::Info, note));
     }
     problems
+}
+
+/// With `--verbose`: where a policy is, and what it does.
+fn tell_policy(policy: &Policy) {
+    say(&format!(
+        "{}:{}: policy {} ({}, {})",
+        policy.origin.file,
+        policy.origin.line,
+        policy.name,
+        policy.mode.name(),
+        policy.action
+    ));
 }
 
 fn problem_at(origin: &Origin, severity: Severity, code: &'static str, message: String) -> Diagnostic {
@@ -176,16 +200,12 @@ fn lacking(policy: &Policy, release: Release) -> Vec<Diagnostic> {
     found
 }
 
-fn count(number: usize, noun: &str) -> String {
-    match (number, noun) {
-        (1, noun) => format!("1 {noun}"),
-        (number, "policy") => format!("{number} policies"),
-        (number, noun) => format!("{number} {noun}s"),
-    }
-}
-
-/// Whether a file is a configuration: only a configuration has `databases:` or `include:`.
+/// Whether a file is a configuration: only a configuration has `databases:` or `include:`. Standard input is a policy file, because what a
+/// configuration names is beside it.
 fn is_configuration(path: &Path) -> bool {
+    if is_stream(path) {
+        return false;
+    }
     // Reads no more than the size limit of a file; the loader refuses a larger file later.
     crate::yaml::files::read(path).is_ok_and(|bytes| {
         String::from_utf8_lossy(&bytes).lines().any(|line| {
@@ -205,6 +225,13 @@ fn tell(format: CheckFormat, problems: &[Diagnostic]) {
         }
         CheckFormat::Short => {
             let lines: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+            print(lines.as_bytes());
+        }
+        CheckFormat::JsonLines => {
+            let lines: String = problems
+                .iter()
+                .map(|problem| format!("{}\n", as_json(problem)))
+                .collect();
             print(lines.as_bytes());
         }
         CheckFormat::Json => {

@@ -32,6 +32,7 @@ pub(crate) fn run(arguments: &DoctorArgs, config: &Path, clock: SystemClock) -> 
     let shown = match arguments.format {
         DoctorFormat::Text => show::text(&all, terminal_style()),
         DoctorFormat::Json => show::json(&all),
+        DoctorFormat::JsonLines => show::json_lines(&all),
     };
     if print(shown.as_bytes()) == ExitStatus::Failed || all.iter().any(|one| !one.reached) {
         ExitStatus::Failed

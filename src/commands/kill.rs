@@ -28,6 +28,7 @@ use crate::daemon::wishes::{Named, OrderStep, WholeKey, Wish, kept};
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::policy::model::PolicySet;
+use crate::quantity::Elapsed;
 use crate::terminal::visible::visible;
 use crate::yaml::diagnostics::did_you_mean;
 
@@ -254,7 +255,7 @@ impl Killing<'_> {
             return Err(io::Error::new(io::ErrorKind::Interrupted, "interrupted"));
         }
         if self.clock.now().since(began) > limit {
-            let error = format!("no answer within {}s", limit.as_secs());
+            let error = format!("no answer within {}", Elapsed(limit));
             return Err(io::Error::new(io::ErrorKind::TimedOut, error));
         }
         Ok(())

@@ -222,6 +222,11 @@ pub(crate) fn say(text: &str) {
     say_as(Priority::Info, text);
 }
 
+/// Reports a result on standard error, because standard output has another one.
+pub(crate) fn tell(text: &str) {
+    say_as(Priority::Warning, text);
+}
+
 /// Reports something that somebody should look at.
 pub(crate) fn warn(text: &str) {
     say_as(Priority::Warning, text);

@@ -13,7 +13,7 @@ use crate::checks::Check;
 use crate::cli::{CONFIG, ExitStatus, SourceArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::columns_needed;
-use crate::commands::{fail, load_config, load_policies, no_database};
+use crate::commands::{fail, load_config, load_policies, no_database, read_once};
 use crate::config::{Config, DatabaseConfig};
 use crate::daemon::accounts::AccountMemory;
 use crate::daemon::database::utc_of;
@@ -71,6 +71,7 @@ pub(crate) struct DatabaseSessions {
 impl Rules {
     /// Loads the configuration, if it is needed, and the policies.
     pub(crate) fn load(source: &SourceArgs, config: &Path, clock: SystemClock) -> Result<Rules, ExitStatus> {
+        read_once(source.snapshot.as_deref(), "--snapshot", &source.policies)?;
         let needed = source.snapshot.is_none() || source.policies.is_empty();
         Rules::of_policies(&source.policies, needed, config, clock)
     }

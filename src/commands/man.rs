@@ -8,6 +8,7 @@ use clap::CommandFactory;
 use clap_mangen::Man;
 
 use crate::cli::{Cli, ExitStatus};
+use crate::commands::stream::is_stream;
 use crate::commands::{fail, print};
 
 /// The sections of the manual page after the commands.
@@ -56,6 +57,11 @@ pub(crate) fn run(folder: Option<&Path>) -> ExitStatus {
             Err(error) => fail(&format!("write the manual page: {error}")),
         };
     };
+    if is_stream(folder) {
+        return fail(
+            "write the manual pages to standard output: there is one a command; name a folder, or leave out --folder",
+        );
+    }
     match pages(folder) {
         Ok(()) => ExitStatus::Fine,
         Err(error) => fail(&format!("write the manual pages to {}: {error}", folder.display())),

@@ -44,6 +44,9 @@ impl Manners {
 /// # Errors
 /// The exit status of a program that has nothing else to do.
 pub fn arrive() -> Result<Cli, ExitStatus> {
+    if let Some(status) = crate::cli::complete::answered() {
+        return Err(status);
+    }
     let words: Vec<OsString> = std::env::args_os().collect();
     match Cli::try_parse_from(&words) {
         Ok(cli) => {

@@ -31,7 +31,7 @@ pub(crate) mod test;
 mod watch;
 
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,15 +40,17 @@ use chrono_tz::Tz;
 
 use crate::cli::{CONFIG, Cli, Command, ExitStatus};
 use crate::clock::SystemClock;
-pub(crate) use crate::commands::log::{Priority, fail, say, say_as, warn};
+pub(crate) use crate::commands::log::{Priority, fail, say, say_as, tell, warn};
 pub use crate::commands::log::{end_log, start_log};
 pub use crate::commands::manners::arrive;
 use crate::commands::manners::{colour_on, manners};
-use crate::commands::stream::file_of;
+use crate::commands::stream::{STANDARD_INPUT, file_of, is_stream};
 use crate::config::Config;
+use crate::policy::LoadedPolicies;
 use crate::policy::model::PolicySet;
 use crate::terminal::TextStyle;
 use crate::yaml::diagnostics::Diagnostic;
+use crate::yaml::node::LARGEST_FILE;
 
 /// Runs a command.
 #[must_use]
@@ -76,8 +78,10 @@ pub fn run(cli: &Cli) -> ExitStatus {
         Command::Resume { state } => pause::resume(&cli.config, state.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            crate::cli::completions(*shell, &mut script);
-            print(&script)
+            match crate::cli::complete::script(*shell, &mut script) {
+                Ok(()) => print(&script),
+                Err(error) => fail(&format!("write the completion script: {error}")),
+            }
         }
         Command::Man { folder } => man::run(folder.as_deref()),
     }
@@ -198,6 +202,12 @@ pub(crate) fn refused(problems: &[Diagnostic]) -> ExitStatus {
 
 /// Reports that there is no configuration.
 pub(crate) fn no_config(path: &Path) -> ExitStatus {
+    if is_stream(path) {
+        return fail(
+            "read the configuration from standard input: that is not possible, because the files that it names are looked for beside it; \
+             save it, and name the file with --config",
+        );
+    }
     let hint = if path == Path::new(CONFIG) {
         "; create it, or name another file with --config"
     } else {
@@ -232,9 +242,42 @@ pub(crate) fn load_config(path: &Path) -> Result<Config, ExitStatus> {
     })
 }
 
+/// Finds, reads and checks policies; `-` among the paths is a file on standard input.
+pub(crate) fn found_policies(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> LoadedPolicies {
+    let (streams, paths): (Vec<PathBuf>, Vec<PathBuf>) = paths.iter().cloned().partition(|path| is_stream(path));
+    if streams.is_empty() {
+        return crate::policy::load(&paths, today, zone);
+    }
+    let mut bytes = Vec::new();
+    // One byte more than the largest file, so that a larger one is refused.
+    let read = std::io::stdin().take(LARGEST_FILE as u64 + 1).read_to_end(&mut bytes);
+    match read {
+        Ok(_) => crate::policy::load_with(&paths, Some((STANDARD_INPUT.to_owned(), bytes)), today, zone),
+        Err(error) => {
+            let mut loaded = crate::policy::load(&paths, today, zone);
+            let message = format!("cannot read the file: {error}");
+            loaded.set = None;
+            loaded
+                .diagnostics
+                .push(Diagnostic::of_file(STANDARD_INPUT, "unreadable-file", message));
+            loaded
+        }
+    }
+}
+
+/// Standard input can be read once.
+pub(crate) fn read_once(file: Option<&Path>, what: &str, policies: &[PathBuf]) -> Result<(), ExitStatus> {
+    if file.is_some_and(is_stream) && policies.iter().any(|path| is_stream(path)) {
+        return Err(fail(&format!(
+            "{what} and --policies are both `-`, but standard input can be read only once: name a file for one of them"
+        )));
+    }
+    Ok(())
+}
+
 /// Loads the policies and reports their problems.
 pub(crate) fn load_policies(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> Result<Arc<PolicySet>, ExitStatus> {
-    let loaded = crate::policy::load(paths, today, zone);
+    let loaded = found_policies(paths, today, zone);
     tell_problems(&loaded.diagnostics);
     loaded.set.map(Arc::new).ok_or_else(|| {
         fail("the policies are invalid; nothing was loaded");

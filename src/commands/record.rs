@@ -3,7 +3,8 @@
 //! Reads as the daemon does, on its own connection, and never acts. It reads all columns that the release has, all views and all
 //! resources, because a recording is for trying policies that are not written yet. A failed snapshot is reported and skipped.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,8 +12,10 @@ use std::time::Duration;
 
 use crate::cli::{ExitStatus, RecordArgs};
 use crate::clock::{Clock, Monotonic, SystemClock};
+use crate::commands::manners::manners;
 use crate::commands::run::Signals;
-use crate::commands::{fail, load_config, say};
+use crate::commands::stream::{is_stream, target_name};
+use crate::commands::{fail, load_config, no_database, say};
 use crate::config::{Config, DatabaseConfig};
 use crate::daemon::accounts::AccountMemory;
 use crate::daemon::backoff::Backoff;
@@ -20,9 +23,10 @@ use crate::daemon::messages::{Needs, Polled};
 use crate::daemon::poller::Poller;
 use crate::decide::protect::ProtectionFacts;
 use crate::policy::pressure::Resource;
-use crate::quantity::{Bytes, counted};
+use crate::quantity::{Bytes, Elapsed, counted};
 use crate::recording::{Anonymiser, Header, RecordedSnapshot, RecordingWriter};
 use crate::session::column::Column;
+use crate::terminal::Amount;
 
 /// How often a wait checks whether to end.
 const TICK: Duration = Duration::from_millis(100);
@@ -79,13 +83,14 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
             std::thread::sleep(TICK.min(next.since(clock.now())));
         }
     }
+    let size = session.size();
     session.poller.close();
     say(&format!(
         "recorded {} of {} to {}, {}",
         counted(usize::try_from(taken).unwrap_or(usize::MAX), "snapshot"),
         database.name,
-        arguments.output.display(),
-        Bytes(i64::try_from(session.writer.written()).unwrap_or(i64::MAX))
+        target_name(&arguments.output),
+        size
     ));
     if taken == 0 {
         return Err(fail("no snapshot could be taken"));
@@ -99,7 +104,7 @@ fn database<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c DatabaseCo
         (Some(name), databases) => databases
             .iter()
             .find(|database| &*database.name == name)
-            .ok_or_else(|| fail(&format!("the configuration has no database {name}"))),
+            .ok_or_else(|| fail(&no_database(name, databases.iter().map(|database| &*database.name)))),
         (None, [only]) => Ok(only),
         (None, several) => {
             let names: Vec<&str> = several.iter().map(|database| &*database.name).collect();
@@ -111,16 +116,35 @@ fn database<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c DatabaseCo
     }
 }
 
-/// Creates the file, readable only by its owner because it contains names of users and programs.
-fn begin(path: &Path, header: &Header) -> Result<RecordingWriter<File>, ExitStatus> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|file| RecordingWriter::begin(file, header))
-        .map_err(|error| fail(&format!("create the recording {}: {error}", path.display())))
+/// Creates the file, readable only by its owner because it contains names of users and programs; or begins on standard output.
+fn begin(path: &Path, header: &Header) -> Result<RecordingWriter<Box<dyn Write>>, ExitStatus> {
+    let out: io::Result<Box<dyn Write>> = if is_stream(path) {
+        if io::stdout().is_terminal() {
+            return Err(fail(
+                "write the recording to standard output: it is a terminal, and a recording is not text; name a file, or send it through a pipe",
+            ));
+        }
+        Ok(Box::new(io::stdout()))
+    } else {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        file.map(|file| Box::new(file) as Box<dyn Write>)
+    };
+    out.and_then(|out| RecordingWriter::begin(out, header))
+        .map_err(|error| fail(&format!("create the recording {}: {error}", target_name(path))))
+}
+
+/// A closed pipe is no error: its reader has enough.
+fn unwritten(error: &io::Error, path: &Path) -> ExitStatus {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        ExitStatus::Fine
+    } else {
+        fail(&format!("write the recording {}: {error}", target_name(path)))
+    }
 }
 
 struct SnapshotTaker {
     poller: Poller,
-    writer: RecordingWriter<File>,
+    writer: RecordingWriter<Box<dyn Write>>,
     backoff: Backoff,
     facts: Arc<ProtectionFacts>,
     /// The problems already reported.
@@ -152,10 +176,24 @@ impl SnapshotTaker {
                 self.unreadable.push(problem);
             }
         }
+        let (sessions, took) = (polled.snapshot.rows(), polled.took);
         let recorded = self.recorded(*polled);
         let added = self.writer.add(recorded);
-        added.map_err(|error| fail(&format!("write the recording {}: {error}", path.display())))?;
+        added.map_err(|error| unwritten(&error, path))?;
+        if manners().amount() == Amount::More {
+            let took = Elapsed(took);
+            say(&format!(
+                "{} in {took}, {} so far",
+                counted(sessions, "session"),
+                self.size()
+            ));
+        }
         Ok(None)
+    }
+
+    /// What was written so far.
+    fn size(&self) -> Bytes {
+        Bytes(i64::try_from(self.writer.written()).unwrap_or(i64::MAX))
     }
 
     fn recorded(&mut self, polled: Polled) -> RecordedSnapshot {

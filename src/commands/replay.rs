@@ -13,7 +13,7 @@ use crate::columns_needed;
 use crate::commands::look;
 use crate::commands::recorded::{EachError, OpenRecording};
 use crate::commands::stream::file_of;
-use crate::commands::{deliver, deliverable, fail, style_for, warn};
+use crate::commands::{deliver, deliverable, fail, read_once, style_for, warn};
 use crate::decide::in_force::{Rhythm, RunMode};
 use crate::decide::used_again::Rehearsals;
 use crate::oracle::capabilities::Way;
@@ -30,6 +30,7 @@ pub(crate) fn run(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> 
 }
 
 fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<ExitStatus, ExitStatus> {
+    read_once(Some(&arguments.file), "FILE", &arguments.policies)?;
     let loaded = look::Rules::of_policies(&arguments.policies, arguments.policies.is_empty(), config, clock)?;
     let wanted = columns_needed::columns_of_recording(&loaded.set);
     let mut recording = OpenRecording::open(&arguments.file, wanted)?;

@@ -9,10 +9,13 @@ pub(crate) fn is_stream(path: &Path) -> bool {
     path == Path::new("-")
 }
 
+/// What a message calls standard input.
+pub(crate) const STANDARD_INPUT: &str = "standard input";
+
 /// What a message calls the file that is read.
 pub(crate) fn source_name(path: &Path) -> String {
     if is_stream(path) {
-        "standard input".to_owned()
+        STANDARD_INPUT.to_owned()
     } else {
         path.display().to_string()
     }

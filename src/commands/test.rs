@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::{ExitStatus, TestArgs};
 use crate::commands::manners::manners;
-use crate::commands::{fail, load_config, print, say};
+use crate::commands::stream::is_stream;
+use crate::commands::{deliver, fail, load_config, print, say, tell};
 use crate::policy_test::junit::{Case, TestResult, junit};
 use crate::policy_test::run_folder;
 
@@ -20,6 +21,9 @@ pub(crate) fn run(arguments: &TestArgs, config: &Path) -> ExitStatus {
     };
     let mut tests = Vec::new();
     for path in &paths {
+        if is_stream(path) {
+            return fail("look for tests in standard input: a test is a folder, so name the folder, or one above it");
+        }
         let before = tests.len();
         if let Err(error) = find(path, &mut tests) {
             return fail(&format!("look for tests in {}: {error}", path.display()));
@@ -35,6 +39,8 @@ pub(crate) fn run(arguments: &TestArgs, config: &Path) -> ExitStatus {
     tests.sort();
     tests.dedup();
     let cases: Vec<Case> = tests.iter().map(|test| case(test)).collect();
+    // Standard output has one result.
+    let xml_here = arguments.junit.as_deref().is_some_and(is_stream);
     for (test, case) in tests.iter().zip(&cases) {
         let shown = test.display();
         let line = match &case.verdict {
@@ -43,14 +49,18 @@ pub(crate) fn run(arguments: &TestArgs, config: &Path) -> ExitStatus {
             TestResult::Failed(difference) => format!("FAILED  {shown}\n{difference}"),
             TestResult::Broken(error) => format!("FAILED  {shown}\n{error}\n"),
         };
-        print(line.as_bytes());
+        if xml_here {
+            tell(line.trim_end());
+        } else {
+            print(line.as_bytes());
+        }
     }
     let failed = cases.iter().filter(|case| case.verdict != TestResult::Passed).count();
     say(&format!("{} passed, {failed} failed", cases.len() - failed));
     if let Some(file) = &arguments.junit
-        && let Err(error) = std::fs::write(file, junit(&cases))
+        && let Err(status) = deliver(Some(file), &junit(&cases))
     {
-        return fail(&format!("write {}: {error}", file.display()));
+        return status;
     }
     if failed == 0 {
         ExitStatus::Fine

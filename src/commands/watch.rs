@@ -20,7 +20,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::commands::log::{keep_aside, no_more_aside};
 use crate::commands::manners::has_screen;
 use crate::commands::{fail, terminal_style, write};
-use crate::quantity::{Span, counted};
+use crate::quantity::Span;
 use crate::terminal::{Colour, TextStyle, clip, paint};
 
 /// To the alternate screen; no cursor, and no line that goes on in the next one.
@@ -132,7 +132,11 @@ fn fitted(blocks: &[String], room: usize) -> Vec<String> {
         }
         let whole = quota.saturating_sub(1);
         lines.extend(block[..whole].iter().map(|line| (*line).to_owned()));
-        lines.push(format!("… and {} more", counted(block.len() - whole, "line")));
+        let more = block.len() - whole;
+        lines.push(format!(
+            "… and {more} more {}",
+            if more == 1 { "line" } else { "lines" }
+        ));
     }
     lines.truncate(room);
     lines

@@ -25,6 +25,7 @@ use crate::http::{Server, Sources};
 use crate::journal::read::History;
 use crate::metrics::Metrics;
 use crate::policy::model::PolicySet;
+use crate::quantity::Elapsed;
 use crate::status::SharedStatus;
 use crate::systemd::Heartbeat;
 
@@ -325,13 +326,13 @@ fn listen(address: SocketAddr, sources: &Sources, clock: &dyn Clock, waits: &dyn
         match Server::start(address, sources.clone()) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && clock.now() < deadline => {
                 if !told {
-                    let patience = PORT_PATIENCE.as_secs();
+                    let patience = Elapsed(PORT_PATIENCE);
                     tracing::warn!(
                         address = address.to_string(),
-                        "the port is in use: waiting for it up to {patience}s"
+                        "the port is in use: waiting for it up to {patience}"
                     );
                     waits(&format!(
-                        "not up yet: waiting up to {patience}s for {address}, which another program has (`listen:`)"
+                        "not up yet: waiting up to {patience} for {address}, which another program has (`listen:`)"
                     ));
                     told = true;
                 }

@@ -9,6 +9,7 @@ use rustix::fs::Access;
 use crate::checks::{Check, Id, State};
 use crate::config::{Config, Driver, Retention};
 use crate::oracle;
+use crate::quantity::Bytes;
 use crate::yaml::diagnostics::Diagnostic;
 
 /// What the mode of a file or folder permits others.
@@ -113,12 +114,12 @@ fn space(shown: &str, folder: &Path, kept: &Retention) -> Option<Check> {
     let whole = kept.size;
     let there = rustix::fs::statvfs(folder).ok()?;
     let free = there.f_bavail.saturating_mul(there.f_frsize);
-    let mib = |bytes: u64| bytes / (1 << 20);
+    let size = |bytes: u64| Bytes(i64::try_from(bytes).unwrap_or(i64::MAX));
     let check = |state| {
         let found = format!(
-            "{} MiB are free where {shown} is, and a full journal takes {} MiB",
-            mib(free),
-            mib(whole)
+            "{} are free where {shown} is, and a full journal takes {}",
+            size(free),
+            size(whole)
         );
         Check::new(Id::StateFolder, shown, state, found)
     };

@@ -70,7 +70,7 @@ pub(crate) fn account(user: &str, standing: &AccountStatus) -> Check {
         }
         Some(left) => check(
             State::Fine,
-            format!("{user} is {}; its password expires in {}d", standing.status, left / DAY),
+            format!("{user} is {}; its password expires in {}", standing.status, Span(left)),
         ),
         None => check(
             State::Fine,
@@ -97,7 +97,8 @@ pub(crate) fn profile(user: &str, limits: &BTreeMap<String, String>, of: Use, in
             missing(
                 "IDLE_TIME",
                 format!(
-                    "the profile of {user} ends sessions that are idle for {minutes} minutes, and the daemon calls every {every}"
+                    "the profile of {user} ends sessions that are idle for {}, and the daemon calls every {every}",
+                    Span(minutes * 60)
                 ),
                 "set IDLE_TIME UNLIMITED in the account's profile, or shorten `poll`",
             );
@@ -106,8 +107,9 @@ pub(crate) fn profile(user: &str, limits: &BTreeMap<String, String>, of: Use, in
             missing(
                 "CONNECT_TIME",
                 format!(
-                    "the profile of {user} ends each session after {minutes} minutes: while the database is at its limit of sessions, \
-                     the daemon cannot make another"
+                    "the profile of {user} ends each session after {}: while the database is at its limit of sessions, \
+                     the daemon cannot make another",
+                    Span(minutes * 60)
                 ),
                 "set CONNECT_TIME UNLIMITED in the account's profile",
             );
@@ -157,7 +159,8 @@ pub(crate) fn idle_limits(parameters: &BTreeMap<String, String>, of: Use) -> Vec
         if of.is_cut_by(minutes) {
             let every = Span(of.seconds());
             let text = format!(
-                "{name} = {minutes} ends sessions that are idle for {minutes} minutes, and the daemon calls every {every}"
+                "{name} = {minutes} ends sessions that are idle for {}, and the daemon calls every {every}",
+                Span(minutes * 60)
             );
             let remedy = format!("raise {name}, or shorten `poll`");
             found.push(Check::new(Id::IdleLimits, name, State::Missing, text).with(remedy));

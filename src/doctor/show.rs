@@ -112,7 +112,24 @@ struct DoctorJson<'a> {
 /// For programs: one object.
 #[must_use]
 pub(crate) fn json(examined: &[Examined]) -> String {
-    let lines = examined.iter().flat_map(|one| {
+    line_of(&DoctorJson {
+        checks: lines(examined).collect(),
+    })
+}
+
+/// For programs that read on: an object for each check, one a line.
+#[must_use]
+pub(crate) fn json_lines(examined: &[Examined]) -> String {
+    lines(examined).map(|line| line_of(&line)).collect()
+}
+
+fn line_of(document: &impl Serialize) -> String {
+    let json = serde_json::to_string(document).unwrap_or_default();
+    format!("{}\n", json_escaped(&json))
+}
+
+fn lines(examined: &[Examined]) -> impl Iterator<Item = CheckLine<'_>> {
+    examined.iter().flat_map(|one| {
         one.checks.iter().map(|check| {
             let (remedy, statement) = match &check.remedy {
                 None => (None, None),
@@ -129,10 +146,5 @@ pub(crate) fn json(examined: &[Examined]) -> String {
                 statement,
             }
         })
-    });
-    let whole = DoctorJson {
-        checks: lines.collect(),
-    };
-    let json = serde_json::to_string(&whole).unwrap_or_default();
-    format!("{}\n", json_escaped(&json))
+    })
 }

@@ -348,7 +348,7 @@ fn a_disk_that_never_answers_is_told_of() {
     desk.clock.advance(Duration::from_secs(1));
     tell();
     let told = desk.status.read().journal_error.clone().expect("is told");
-    assert_eq!(told, "the disk has not answered for 61s");
+    assert_eq!(told, "the disk has not answered for 1m 1s");
     drop(held);
     until("the journal to take records again", || desk.gap().is_some());
     assert_eq!(desk.gap(), Some((0, 0)));

@@ -29,6 +29,7 @@ use crate::event::{Event, JournalGap};
 use crate::event_sink::Panel;
 use crate::journal::chain::LineHash;
 use crate::journal::{Journal, Tidied, line};
+use crate::quantity::Elapsed;
 
 /// The queue's limit in bytes: some thousands of records.
 pub(super) const MOST_BYTES: usize = 16 * 1024 * 1024;
@@ -233,8 +234,8 @@ impl JournalWriter {
         let error = io::Error::new(
             io::ErrorKind::TimedOut,
             format!(
-                "the intent was not on the disk within {:?}: nothing was sent",
-                self.patience
+                "the intent was not on the disk within {}: nothing was sent",
+                Elapsed(self.patience)
             ),
         );
         let mut queue = shared.lock();
@@ -257,7 +258,7 @@ impl JournalWriter {
         let queue = self.shared.lock();
         let taken = queue.asked.map(|since| self.shared.panel.clock.now().since(since));
         if let Some(taken) = taken.filter(|taken| *taken > self.patience) {
-            let error = format!("the disk has not answered for {}s", taken.as_secs());
+            let error = format!("the disk has not answered for {}", Elapsed(taken));
             drop(self.shared.in_trouble(queue, &error));
         }
     }
@@ -291,7 +292,7 @@ impl JournalWriter {
         }
         let why = match &queue.trouble {
             Some(trouble) => trouble.error.clone(),
-            None => format!("the disk did not answer within {}s", within.as_secs()),
+            None => format!("the disk did not answer within {}", Elapsed(within)),
         };
         Err(format!("{unwritten} records of the journal were not written: {why}"))
     }

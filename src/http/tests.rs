@@ -218,7 +218,7 @@ fn the_daemon_is_ready_if_every_database_has_a_recent_complete_snapshot() {
     daemon.clock.advance(Duration::from_secs(45));
     assert_eq!(ready(), (200, "ok\n".into()));
     daemon.clock.advance(Duration::from_secs(1));
-    assert_eq!(ready(), (503, "prod: no complete snapshot for 46 s\n".into()));
+    assert_eq!(ready(), (503, "prod: no complete snapshot for 46s\n".into()));
     daemon.tell(&Event::DatabaseDown {
         database: "prod".into(),
         error: "connect to prod: no listener".into(),
@@ -322,7 +322,7 @@ fn the_page_shows_trouble_first_and_never_old_green() {
     assert!(page.contains("killed sessions that linger: 1"), "{page}");
     daemon.clock.advance(Duration::from_secs(600));
     let page = daemon.ask("GET", "/").2;
-    assert!(page.contains("no complete snapshot for 600 s"), "{page}");
+    assert!(page.contains("no complete snapshot for 10m"), "{page}");
     assert!(page.contains("in 50m"), "the countdown goes on: {page}");
     daemon.tell(&Event::DatabaseDown {
         database: "prod".into(),

@@ -21,6 +21,7 @@ use crate::oracle::link::{Acting, DecoyLink, Link};
 use crate::oracle::logoff::Logoffs;
 use crate::oracle::sockets::SocketAttempt;
 use crate::oracle::{ActingConnection, Client, Connection, DecoyConnection, Driver, Purpose, Target, oci, thin};
+use crate::quantity::Elapsed;
 
 /// How many attempts to connect to one database may hang at a time.
 pub(super) const MAX_HANGING: usize = 8;
@@ -185,11 +186,7 @@ fn with_place(mut error: Error) -> Error {
 }
 
 fn no_answer(tried: String, limit: Duration) -> Error {
-    Error::new(
-        Class::Backoff,
-        tried,
-        format!("no answer within {:.1}s", limit.as_secs_f64()),
-    )
+    Error::new(Class::Backoff, tried, format!("no answer within {}", Elapsed(limit)))
 }
 
 /// The version of Oracle Client, and whether it is new enough to bound calls (18) and to know Easy Connect Plus (19). Loads it.
@@ -302,7 +299,7 @@ mod tests {
             assert_eq!(error.class, Class::Backoff);
             assert_eq!(
                 error.to_string(),
-                format!("connect to silent with driver thin at //127.0.0.1:{port}/orcl: no answer within 0.1s"),
+                format!("connect to silent with driver thin at //127.0.0.1:{port}/orcl: no answer within 100ms"),
                 "attempt {attempt}"
             );
             held.push(listener.accept().expect("it reached the listener").0);

@@ -7,6 +7,7 @@
 //! Sources: the Oracle Database Error Messages reference, and the list of numbers after which ODPI-C takes a connection for
 //! lost.
 
+use crate::quantity::Elapsed;
 use crate::words::words;
 use std::fmt;
 use std::time::Duration;
@@ -395,7 +396,7 @@ impl Error {
             Some(1010) => own(Class::Reconnect, "not connected (DPI-1010)".to_owned()),
             Some(1067) => own(
                 Class::Cancelled,
-                format!("no answer within {:.1}s (DPI-1067)", limit.as_secs_f64()),
+                format!("no answer within {} (DPI-1067)", Elapsed(limit)),
             ),
             // The driver closed the connection because of the number in its message.
             Some(1080) => {

@@ -18,6 +18,7 @@ use std::time::Duration;
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::row::RowBuffer;
+use crate::quantity::Elapsed;
 
 /// How many rows are handed over at a time.
 pub(super) const CHUNK: usize = 500;
@@ -137,7 +138,7 @@ pub(super) fn run<T: Send + 'static>(
 
 /// The message for a call that had no answer within its limit.
 pub(super) fn no_answer(limit: Duration) -> String {
-    format!("no answer within {:.1}s", limit.as_secs_f64())
+    format!("no answer within {}", Elapsed(limit))
 }
 
 /// Why there is no result.

@@ -20,6 +20,7 @@ use crate::oracle::{
     ActingConnection, BlockAnswer, Connection, ConnectionIdentity, DecoyConnection, FETCH_ROWS, LeaderLock,
     LockQuestion, MAX_STATEMENT, Query, STATEMENT_CACHE, Sink, block_of, reading,
 };
+use crate::quantity::Elapsed;
 
 /// After this many calls in a row without an answer the connection counts as lost, whatever the numbers of the errors say.
 const FAILURES: u32 = 5;
@@ -315,7 +316,7 @@ pub(super) fn too_slow(tried: &str, limit: Duration) -> Error {
     Error::new(
         Class::Cancelled,
         tried,
-        format!("not complete within {:.1}s", limit.as_secs_f64()),
+        format!("not complete within {}", Elapsed(limit)),
     )
 }
 

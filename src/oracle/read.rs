@@ -22,6 +22,7 @@ use crate::oracle::error::{Class, Error};
 use crate::oracle::probe::{id, number, text, texts_as_bytes, time};
 use crate::oracle::sql::{self, Scope};
 use crate::oracle::{Cell, Connection, Query, TextForm, collect, reading, text_form};
+use crate::quantity::Elapsed;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{Instance, Joining, MAX_ROWS, Snapshot, SnapshotClock, SnapshotSource, TooManySessions};
@@ -298,8 +299,8 @@ impl<'r> SnapshotReader<'r> {
                 Class::Cancelled,
                 reading(query, &self.connection.identity().database),
                 format!(
-                    "the snapshot was not complete within {:.1}s",
-                    self.deadline.limit().as_secs_f64()
+                    "the snapshot was not complete within {}",
+                    Elapsed(self.deadline.limit())
                 ),
             )
         })

@@ -12,6 +12,17 @@ use crate::yaml::files::{MOST_FILES, expand, read, writable_by_all};
 /// Reads and checks policy files. Each path is a file, a folder (its `*.yaml` and `*.yml` files, sorted) or a glob.
 #[must_use]
 pub(crate) fn load(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> LoadedPolicies {
+    load_with(paths, None, today, zone)
+}
+
+/// The same with a file that the caller has read, before the others.
+#[must_use]
+pub(crate) fn load_with(
+    paths: &[PathBuf],
+    given: Option<(String, Vec<u8>)>,
+    today: NaiveDate,
+    zone: Tz,
+) -> LoadedPolicies {
     let mut problems = Vec::new();
     let mut files: Vec<PathBuf> = Vec::new();
     for path in paths {
@@ -30,7 +41,7 @@ pub(crate) fn load(paths: &[PathBuf], today: NaiveDate, zone: Tz) -> LoadedPolic
         ));
         files.clear();
     }
-    let mut contents = Vec::with_capacity(files.len());
+    let mut contents: Vec<(String, Vec<u8>)> = given.into_iter().collect();
     let mut warnings = Vec::new();
     for file in &files {
         let name = file.display().to_string();

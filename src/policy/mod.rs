@@ -29,6 +29,6 @@ pub mod timetable;
 pub(crate) use check::DATABASE_LIMIT_KEYS;
 pub(crate) use check::limits_of_database;
 pub use check::{LoadedPolicies, check_condition, check_files, condition_and_problems, unmatched_databases};
-pub(crate) use load::load;
+pub(crate) use load::{load, load_with};
 pub use schema::schema;
 pub use sql::{to_query, to_sql};

@@ -17,6 +17,7 @@ use crate::policy::model::{Action, KillClause};
 use crate::prove::stage::{DecoyReading, Player, Sent, Stage};
 use crate::prove::trial::{SHARED, trial};
 use crate::prove::{Behaviour, Doing, Finding, Halt, ProofReport, SentStatement, TrialVerdict};
+use crate::quantity::{Elapsed, Span};
 use crate::session::snapshot::Cell;
 
 /// How many seconds, by the database's clock, the ages of two decoys are watched: LAST_CALL_ET is updated every few seconds.
@@ -205,9 +206,9 @@ impl Proving<'_> {
         self.add(Finding {
             verdict: verdict(is_seen),
             found: if is_seen {
-                format!("seen after {} ms", took.as_millis())
+                format!("seen after {}", Elapsed(took))
             } else {
-                format!("not seen after {} ms", took.as_millis())
+                format!("not seen after {}", Elapsed(took))
             },
             ..line("seen", None, "a new session is in GV$SESSION within one poll")
         });
@@ -269,7 +270,7 @@ impl Proving<'_> {
                 *behaviour = Some(grows);
                 Finding {
                     verdict: verdict(grows),
-                    found: format!("it grew by {grew} in {passed} seconds"),
+                    found: format!("it grew by {grew} in {}", Span(passed)),
                     ..blank
                 }
             }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::prove::{Behaviour, Finding, ProofReport, TrialVerdict};
+use crate::quantity::Elapsed;
 use crate::terminal::visible::{json_escaped, visible};
 use crate::terminal::{Colour, TextStyle, bold, push, wrapped};
 
@@ -42,9 +43,9 @@ pub(super) fn times(finding: &Finding) -> String {
     let Some(sent) = &finding.sent else {
         return String::new();
     };
-    let waited = format!("answered after {} ms", sent.waited.as_millis());
+    let waited = format!("answered after {}", Elapsed(sent.waited));
     match sent.shown_for {
-        Some(shown) => format!("{waited}, shown for {} ms more", shown.as_millis()),
+        Some(shown) => format!("{waited}, shown for {} more", Elapsed(shown)),
         None => waited,
     }
 }

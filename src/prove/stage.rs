@@ -23,6 +23,7 @@ use crate::oracle::sql::Scope;
 use crate::oracle::{ActingConnection, BlockAnswer, Class, ConnectSlot, DecoyConnection, Error, TextForm};
 use crate::policy::model::{Action, KillClause};
 use crate::prove::Halt;
+use crate::quantity::Elapsed;
 use crate::session::SessionKey;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
@@ -331,8 +332,8 @@ impl<'a> Stage<'a> {
             if let Err(Halt::Paused(why)) = self.end(&player) {
                 (self.waits)(&format!(
                     "orareaper is {why}: nothing more is sent, also not to the decoy that is in a call; that ends by itself, for which \
-                     this command waits, for {} s at most",
-                    BUSY_LIMIT.as_secs()
+                     this command waits, for {} at most",
+                    Elapsed(BUSY_LIMIT)
                 ));
             }
             let began = self.clock.now();

@@ -319,10 +319,10 @@ impl Listing {
         let mut rows: Vec<Vec<String>> = with_header.then(header).into_iter().collect();
         for session in &self.sessions {
             let mut row = vec![inert(&self.database), self.taken_at.map(iso).unwrap_or_default()];
-            let mut values = session.values.iter().map(|(_, _, exact)| match exact {
-                serde_json::Value::Null => String::new(),
-                serde_json::Value::String(text) => inert(text),
-                number => number.to_string(),
+            let mut values = session.values.iter().map(|(_, _, exact)| match exact.as_str() {
+                Some(text) => inert(text),
+                None if exact.is_null() => String::new(),
+                None => exact.to_string(),
             });
             row.extend(self.columns.iter().map(|column| match column {
                 ListColumn::Session => session.who.session(),
@@ -404,9 +404,12 @@ impl Listed {
 
     /// The cells of the columns that were asked for.
     fn chosen(&self, columns: &[ListColumn]) -> Vec<String> {
-        let mut values = self.values.iter().map(|(_, shown, exact)| match exact {
-            serde_json::Value::Null if shown == "null" => "-".to_owned(),
-            _ => visible(shown).into_owned(),
+        let mut values = self.values.iter().map(|(_, shown, exact)| {
+            if exact.is_null() && shown == "null" {
+                "-".to_owned()
+            } else {
+                visible(shown).into_owned()
+            }
         });
         let cells = columns.iter().map(|column| match column {
             ListColumn::Session => self.who.session(),

@@ -25,13 +25,14 @@ use crate::clock::{Clock, PacedClock, SystemClock};
 use crate::commands::demo::narrator::{IMPATIENT, Ink, Narrator, Seen, SharedSeen, tell};
 use crate::commands::log::log_to;
 use crate::commands::run::{GRACE, Signals};
-use crate::commands::{fail, terminal_style};
+use crate::commands::{fail, found_policies, read_once, terminal_style};
 use crate::config::{Config, DatabaseConfig, Driver, LoginConfig, SecretSource};
 use crate::daemon::database::Watcher;
 use crate::daemon::service::DaemonService;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::policy::model::{Limits, Mode, PolicySet};
+use crate::quantity::Elapsed;
 
 /// Simulated seconds per second.
 const SPEED: u32 = 60;
@@ -52,10 +53,10 @@ const POLICIES: &str = include_str!("policies.yaml");
 /// Runs the command.
 pub(crate) fn run(arguments: &DemoArgs, cli: &Cli, clock: SystemClock) -> ExitStatus {
     if arguments.from.is_none() && arguments.seconds < SHORTEST {
-        return fail(&format!(
-            "the demo's story takes at least {} seconds",
-            SHORTEST.as_secs()
-        ));
+        return fail(&format!("the demo's story takes at least {}", Elapsed(SHORTEST)));
+    }
+    if let Err(status) = read_once(arguments.from.as_deref(), "--from", &arguments.policies) {
+        return status;
     }
     let folder = match folder(arguments) {
         Ok(folder) => folder,
@@ -233,7 +234,7 @@ fn folder(arguments: &DemoArgs) -> Result<PathBuf, String> {
 }
 
 fn policies(paths: &[PathBuf], clock: &dyn Clock) -> Result<PolicySet, String> {
-    let loaded = crate::policy::load(paths, clock.today(chrono_tz::UTC), chrono_tz::UTC);
+    let loaded = found_policies(paths, clock.today(chrono_tz::UTC), chrono_tz::UTC);
     let problems: Vec<String> = loaded
         .diagnostics
         .iter()

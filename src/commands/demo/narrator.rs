@@ -21,6 +21,7 @@ use crate::decide::used_again::{Afterwards, RehearsalTally};
 use crate::decide::verify::Proof;
 use crate::oracle::Error;
 use crate::policy::model::Protection;
+use crate::quantity::Elapsed;
 use crate::report::ReportFormat;
 use crate::session::SessionKey;
 use crate::session::column::Column;
@@ -159,13 +160,13 @@ impl Narrator {
             .map(|instance| instance.name.as_str())
             .collect();
         tell(&format!(
-            "{}  {} {} sessions on {}: {user} user, {} background, {active} active; read in {} ms, {} round trips",
+            "{}  {} {} sessions on {}: {user} user, {} background, {active} active; read in {}, {} round trips",
             clock(view),
             self.ink.bold("snapshot"),
             snapshot.rows(),
             names.join(", "),
             snapshot.rows() - user,
-            view.polled.took.as_millis(),
+            Elapsed(view.polled.took),
             view.polled.round_trips,
         ));
     }

@@ -3,6 +3,7 @@
 use crate::daemon::database::DatabaseLoop;
 use crate::daemon::database::orders::{Polling, Trouble};
 use crate::oracle::{Class, Error};
+use crate::quantity::Elapsed;
 
 impl DatabaseLoop {
     /// Reports a read that hangs, once. Every driver call has a limit, but a client library can fail to keep it; then only the
@@ -14,9 +15,9 @@ impl DatabaseLoop {
             return;
         }
         let why = format!(
-            "no answer for {}s: the driver does not keep its limits; nothing is done here until it comes back, or orareaper is \
+            "no answer for {}: the driver does not keep its limits; nothing is done here until it comes back, or orareaper is \
              started anew",
-            taken.as_secs()
+            Elapsed(taken)
         );
         let error = Error::new(Class::Backoff, format!("read {}", self.settings.name), why);
         self.watcher.hangs(&self.settings.name, &error);
@@ -43,8 +44,8 @@ impl DatabaseLoop {
                 "its connection acts no more, the others go on,"
             };
             let why = format!(
-                "no answer for {}s: the driver does not keep its limits; {without} until it comes back, or orareaper is started anew",
-                taken.as_secs()
+                "no answer for {}: the driver does not keep its limits; {without} until it comes back, or orareaper is started anew",
+                Elapsed(taken)
             );
             let error = Error::new(Class::Backoff, format!("act on {}", self.settings.name), why);
             if all {

@@ -297,7 +297,7 @@ fn a_read_that_does_not_come_back_is_told_once_and_waited_for() {
     clock.advance(Duration::from_secs(71));
     database.tell_if_hanging();
     let told = noted.0.lock().expect("one thread").clone();
-    let hangs = "read prod: no answer for 71s: the driver does not keep its limits; nothing is done here until it comes \
+    let hangs = "read prod: no answer for 1m 11s: the driver does not keep its limits; nothing is done here until it comes \
                  back, or orareaper is started anew";
     assert_eq!(told, [Some(hangs.into()), None, Some(hangs.into())]);
 }
@@ -335,7 +335,7 @@ fn acting_that_does_not_come_back_is_told_once_and_nothing_is_permitted_meanwhil
     let _ = database.apply(polled(&clock));
     clock.advance(Duration::from_secs(1000));
     database.tell_if_acting_hangs();
-    let hangs = "act on prod: no answer for 201s: the driver does not keep its limits; no session is acted on here until it comes \
+    let hangs = "act on prod: no answer for 3m 21s: the driver does not keep its limits; no session is acted on here until it comes \
                  back, or orareaper is started anew";
     let standstill = "the thread that acts does not come back from a call of the driver";
     assert_eq!(

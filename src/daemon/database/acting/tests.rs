@@ -494,7 +494,7 @@ fn a_call_that_hangs_costs_one_connection_and_another_takes_the_lead() {
     let _ = site.orders(0);
     site.pass(2);
     let told = site.told();
-    let hangs = "act on prod: no answer for 201s: the driver does not keep its limits; its connection acts no more, the others go \
+    let hangs = "act on prod: no answer for 3m 21s: the driver does not keep its limits; its connection acts no more, the others go \
                  on, until it comes back, or orareaper is started anew";
     assert_eq!(told.last(), Some(&Some(hangs.to_owned())), "{told:?}");
     site.ends(1, &third[0], Outcome::Done);
