@@ -4,8 +4,11 @@
 
 mod bad_input;
 mod check;
+mod completion;
 mod journald;
+mod manners;
 mod version;
+mod watch;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -307,7 +310,17 @@ fn version_help_and_manual_are_printed() {
     }
     for shell in ["bash", "zsh", "fish"] {
         let script = site.orareaper(&["completions", shell]);
-        assert!(script.code == Some(0) && script.out.contains("assume-held"), "{shell}");
+        assert!(
+            script.code == Some(0) && script.out.contains("ORAREAPER_COMPLETE"),
+            "{shell}"
+        );
+        let mut asked = site.command(&thin());
+        asked
+            .args(["--", "orareaper", "plan", "--assume"])
+            .env("ORAREAPER_COMPLETE", shell)
+            .env("_CLAP_COMPLETE_INDEX", "2");
+        let offered = ran(&mut asked).out;
+        assert!(offered.contains("--assume-held"), "{shell}: {offered}");
     }
     let man = site.orareaper(&["man"]);
     assert!(man.code == Some(0) && man.out.contains(".TH"), "{}", man.out);

@@ -238,6 +238,8 @@ impl Site {
             .env_remove("NOTIFY_SOCKET")
             .env_remove("WATCHDOG_USEC")
             .env_remove("ORAREAPER_LOG")
+            .env_remove("NO_COLOR")
+            .env_remove("CLICOLOR_FORCE")
             .env("RUNTIME_DIRECTORY", self.path("runtime"))
             .env("TNS_ADMIN", self.path("network"))
             .stdin(Stdio::null());

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -58,7 +59,8 @@ impl Terminal {
         }
     }
 
-    fn screen(&self) -> String {
+    /// Everything that was shown so far.
+    pub(crate) fn screen(&self) -> String {
         self.screen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -73,6 +75,37 @@ impl Terminal {
     /// Ctrl-C, and no Enter.
     pub(crate) fn interrupts(&mut self) {
         self.keys.write_all(b"\x03").expect("it listens");
+    }
+
+    /// Waits until what was shown so far is as it should be.
+    pub(crate) fn until_shown(&self, what: &str, so: impl Fn(&str) -> bool) {
+        until(what, || so(&self.screen()));
+    }
+
+    /// Gives the terminal a size, of which its programs are told.
+    pub(crate) fn has_size(&self, rows: u16, columns: u16) {
+        let size = rustix::termios::Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        rustix::termios::tcsetwinsize(&self.keys, size).expect("it is ours");
+    }
+
+    /// Sends the program a signal.
+    pub(crate) fn gets(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(sent.expect("it runs").success(), "{signal}");
+    }
+
+    /// The signal that ended the program, and all that was shown.
+    pub(crate) fn dies(mut self) -> (i32, String) {
+        let status = wait_for("its end", || self.child.try_wait().expect("it can be asked"));
+        self.reader.join().expect("it reads to the end");
+        let screen = self.screen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (status.signal().expect("a signal"), screen)
     }
 
     /// The exit status, and all that was shown.
