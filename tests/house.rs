@@ -143,8 +143,13 @@ const RULES: &[Rule] = &[
         ],
         text: Text::Production,
         within: &["src"],
-        // The simulator reads lengths of seconds; what is outside the calendar is no duration.
-        home: &["src/quantity", "src/commands/demo/practice", "src/journal/cells"],
+        // The simulator and conditions in tests are written in seconds; what is outside the calendar is no duration.
+        home: &[
+            "src/quantity",
+            "src/commands/demo/practice",
+            "src/journal/cells",
+            "src/policy/proptests",
+        ],
         reason: "the same duration looks the same in every report, message and page: `quantity` has the two forms",
     },
     Rule {

@@ -15,7 +15,7 @@ use crate::policy::model::{Exemption, Origin, Policy};
 use crate::quantity::{counted, policies};
 use crate::session::column::{Column, Columns, Source};
 use crate::session::snapshot::Snapshot;
-use crate::terminal::Amount;
+use crate::terminal::Detail;
 use crate::yaml::diagnostics::{Diagnostic, Severity};
 
 /// Runs the command.
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
         let loaded = found_policies(&rules.policies, clock.today(rules.timezone), rules.timezone);
         files += loaded.files;
         found = loaded.set.as_ref().map_or(0, |set| set.policies.len());
-        if manners().amount() == Amount::More {
+        if manners().detail() == Detail::More {
             loaded.set.iter().flat_map(|set| &set.policies).for_each(tell_policy);
         }
         problems.extend(loaded.diagnostics);

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cli::{ExitStatus, ExplainArgs};
 use crate::clock::SystemClock;
 use crate::commands::look::{DatabaseSessions, Rules};
-use crate::commands::{fail, print, say, terminal_style};
+use crate::commands::{fail, print, terminal_style, warn};
 use crate::decide::cycle::Memory;
 use crate::explain::{ExplainedSession, Explanation, SessionName};
 use crate::policy::model::PolicySet;
@@ -60,7 +60,7 @@ fn explain(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Result
         .map_err(|problem| fail(&format!("{}: {problem}", look.database)))?;
     let explanation = explanation(&look, row, only);
     for note in &look.notes {
-        say(&format!("note: {}", crate::terminal::visible::visible(note)));
+        warn(&format!("note: {}", crate::terminal::visible::visible(note)));
     }
     if arguments.sql {
         let verdict = |index: usize| {

@@ -413,7 +413,7 @@ fn refused(why: &[String]) -> ExitStatus {
     for why in why {
         warn(&format!("refused: {}", visible(why)));
     }
-    say("nothing was done");
+    warn("nothing was done");
     ExitStatus::Findings
 }
 
@@ -515,7 +515,6 @@ impl OrderProgress {
         if let Some(statement) = statement {
             say(&format!("sent: {}", visible(statement)));
         }
-        say(&format!("action {action_id} in the journal: {words}{why}"));
         self.last = match Outcome::named(outcome) {
             Some(followed @ (Outcome::Done | Outcome::Marked | Outcome::Unknown | Outcome::Assumed)) => {
                 self.followed = Some(followed);
@@ -524,14 +523,23 @@ impl OrderProgress {
             Some(Outcome::AlreadyGone) => Some(ExitStatus::Fine),
             Some(
                 Outcome::NoLongerMatches | Outcome::Protected | Outcome::Expired | Outcome::Revoked | Outcome::Reported,
-            ) => {
-                say("nothing was done");
-                Some(ExitStatus::Findings)
-            }
+            ) => Some(ExitStatus::Findings),
             Some(Outcome::Unchecked | Outcome::Refused | Outcome::Unsupported | Outcome::Failed) | None => {
                 Some(ExitStatus::Failed)
             }
         };
+        self.report(&format!("action {action_id} in the journal: {words}{why}"));
+        if self.last == Some(ExitStatus::Findings) {
+            warn("nothing was done");
+        }
+    }
+
+    /// Tells how it ended, also with `--quiet` if that is not as it was ordered.
+    fn report(&self, words: &str) {
+        match self.last {
+            None | Some(ExitStatus::Fine) => say(words),
+            Some(ExitStatus::Findings | ExitStatus::Failed) => warn(words),
+        }
     }
 
     fn seen(&mut self, proof: &str) {
@@ -556,8 +564,8 @@ impl OrderProgress {
             }
             None => ("the daemon has a different version; see `orareaper history`", None),
         };
-        say(words);
         self.last = status;
+        self.report(words);
     }
 }
 

@@ -36,6 +36,14 @@ while this file exists, no session is acted on
 .TP
 \\fI/run/orareaper/\\fR
 the socket through which `pause`, `resume` and `kill` reach the daemon
+.SH ENVIRONMENT
+.TP
+\\fBNO_COLOR\\fR, \\fBCLICOLOR_FORCE\\fR, \\fBTERM\\fR
+whether to use colours, unless `--color` says so: none if NO_COLOR is set and not empty or TERM is dumb; also in a pipe if CLICOLOR_FORCE is
+set and not 0.
+.TP
+\\fBORAREAPER_LOG\\fR
+which log lines to write, unless `--log`, `--quiet` or `--verbose` says so.
 .SH EXIT STATUS
 .TP
 0

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use clap::{Parser as _, ValueEnum as _};
 
 use crate::cli::{Cli, ColourWish, ExitStatus};
-use crate::terminal::Amount;
+use crate::terminal::Detail;
 
 /// What was asked for on the command line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,11 +30,11 @@ pub(crate) fn manners() -> Manners {
 
 impl Manners {
     /// How much of a result is shown to a person.
-    pub(crate) fn amount(self) -> Amount {
+    pub(crate) fn detail(self) -> Detail {
         match (self.quiet, self.verbose) {
-            (true, _) => Amount::Less,
-            (false, 0) => Amount::Usual,
-            (false, _) => Amount::More,
+            (true, _) => Detail::Less,
+            (false, 0) => Detail::Usual,
+            (false, _) => Detail::More,
         }
     }
 }

@@ -150,20 +150,20 @@ pub(crate) fn deliverable(file: Option<&Path>) -> Result<(), ExitStatus> {
 pub(crate) fn style_for(file: Option<&Path>) -> TextStyle {
     match file_of(file) {
         Some(_) => TextStyle {
-            amount: manners().amount(),
+            detail: manners().detail(),
             ..TextStyle::WHOLE
         },
         None => terminal_style(),
     }
 }
 
-/// On a terminal its width; in a pipe or a file nothing is cut, because there is no screen to fit. The colours and the amount are those
+/// On a terminal its width; in a pipe or a file nothing is cut, because there is no screen to fit. The colours and the detail are those
 /// that were asked for.
 pub(crate) fn terminal_style() -> TextStyle {
     let out = std::io::stdout();
     let style = TextStyle {
         colour: colour_on(&out),
-        amount: manners().amount(),
+        detail: manners().detail(),
         ..TextStyle::WHOLE
     };
     if !out.is_terminal() {

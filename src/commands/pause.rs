@@ -189,7 +189,7 @@ fn told_paused(answer: &ControlReply, began: DateTime<Utc>) -> bool {
         "{pause}\nthe daemon (process {pid}, state folder {state}) takes no action on any database until `orareaper resume`"
     ));
     for statement in &answer.under_way {
-        say(&format!("already sent, no answer yet: {statement}"));
+        warn(&format!("already sent, no answer yet: {statement}"));
     }
     if let Some(unsaved) = &answer.unsaved {
         warn(&format!(

@@ -15,7 +15,7 @@ use crate::clock::{Clock, Monotonic, SystemClock};
 use crate::commands::manners::manners;
 use crate::commands::run::Signals;
 use crate::commands::stream::{is_stream, target_name};
-use crate::commands::{fail, load_config, no_database, say};
+use crate::commands::{fail, load_config, no_database, say, warn};
 use crate::config::{Config, DatabaseConfig};
 use crate::daemon::accounts::AccountMemory;
 use crate::daemon::backoff::Backoff;
@@ -26,7 +26,7 @@ use crate::policy::pressure::Resource;
 use crate::quantity::{Bytes, Elapsed, counted};
 use crate::recording::{Anonymiser, Header, RecordedSnapshot, RecordingWriter};
 use crate::session::column::Column;
-use crate::terminal::Amount;
+use crate::terminal::Detail;
 
 /// How often a wait checks whether to end.
 const TICK: Duration = Duration::from_millis(100);
@@ -172,7 +172,7 @@ impl SnapshotTaker {
         self.backoff.reset();
         for problem in polled.unreadable.iter().map(ToString::to_string) {
             if !self.unreadable.contains(&problem) {
-                say(&format!("not recorded: {problem}"));
+                warn(&format!("not recorded: {problem}"));
                 self.unreadable.push(problem);
             }
         }
@@ -180,7 +180,7 @@ impl SnapshotTaker {
         let recorded = self.recorded(*polled);
         let added = self.writer.add(recorded);
         added.map_err(|error| unwritten(&error, path))?;
-        if manners().amount() == Amount::More {
+        if manners().detail() == Detail::More {
             let took = Elapsed(took);
             say(&format!(
                 "{} in {took}, {} so far",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cli::{CONFIG, ExitStatus, SetupSqlArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::columns_needed;
-use crate::commands::{fail, load_config, load_policies, no_config, print, say, warn};
+use crate::commands::{fail, load_config, load_policies, no_config, print, warn};
 use crate::config::{Config, DatabaseConfig, LoginConfig, Via};
 use crate::daemon;
 use crate::daemon::accounts::AccountMemory;
@@ -55,7 +55,7 @@ fn text(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> Result<S
     if !config.exists() && (config != Path::new(CONFIG) || arguments.release.is_none()) {
         let status = no_config(config);
         if config == Path::new(CONFIG) {
-            say("without a configuration: name the release with --for 19c, and --cdb or --pdb");
+            warn("without a configuration: name the release with --for 19c, and --cdb or --pdb");
         }
         return Err(status);
     }
@@ -70,7 +70,7 @@ fn text(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> Result<S
     possible(shape).map_err(|why| fail(&why))?;
     let is_assumed = !arguments.cdb && !arguments.pdb && arguments.release.is_some_and(has_a_choice);
     if is_assumed {
-        say(ASSUMED);
+        warn(ASSUMED);
     }
     let user = user(arguments, database, shape)?;
     let columns = columns_needed::columns(&set);

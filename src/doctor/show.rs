@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::checks::{Check, Remedy, State};
 use crate::doctor::Examined;
 use crate::terminal::visible::json_escaped;
-use crate::terminal::{Amount, Colour, TextStyle, bold, paint, push, wrapped};
+use crate::terminal::{Colour, Detail, TextStyle, bold, paint, push, wrapped};
 
 /// For people: what is fine in a line for each kind, everything else in its own words. Less is without what is fine; more has a line for
 /// each check.
@@ -24,12 +24,12 @@ pub(crate) fn text(examined: &[Examined], style: TextStyle) -> String {
             let alike = rest
                 .iter()
                 .take_while(|check| is_fine(check) && check.id == first.id && is_fine(first));
-            let count = match style.amount {
-                Amount::Less | Amount::Usual => alike.count().max(1),
-                Amount::More => 1,
+            let count = match style.detail {
+                Detail::Less | Detail::Usual => alike.count().max(1),
+                Detail::More => 1,
             };
             let (group, after) = rest.split_at(count);
-            if style.amount > Amount::Less || !is_fine(first) {
+            if style.detail > Detail::Less || !is_fine(first) {
                 line(&mut out, group, style);
             }
             rest = after;

@@ -7,7 +7,7 @@ use crate::explain::{ColumnValue, Decided, ExemptionPart, ExplainedPolicy, Expla
 use crate::quantity::Span;
 use crate::report::colour_of;
 use crate::terminal::visible::visible;
-use crate::terminal::{Amount, Colour, TextStyle, bold, clip, push, wrapped};
+use crate::terminal::{Colour, Detail, TextStyle, bold, clip, push, wrapped};
 
 /// The width of the longest name of a truth value.
 const TRUTH_WIDTH: usize = 7;
@@ -47,7 +47,7 @@ impl Explanation {
                     let words = format!("{:<16}applies: {}", protection.name(), visible(why));
                     wrapped(&mut out, "  ", &words, style, Colour::Green);
                 }
-                None if style.amount == Amount::Less => {}
+                None if style.detail == Detail::Less => {}
                 None => push(&mut out, &format!("  {:<16}does not apply", protection.name())),
             }
         }
@@ -56,7 +56,7 @@ impl Explanation {
         if self.exemptions.is_empty() {
             push(&mut out, "  none");
         }
-        let shown = |part: &&ExemptionPart| style.amount > Amount::Less || part.applies();
+        let shown = |part: &&ExemptionPart| style.detail > Detail::Less || part.applies();
         for exemption in self.exemptions.iter().filter(shown) {
             self::exemption(&mut out, exemption, style);
         }
@@ -89,7 +89,7 @@ fn policy(out: &mut String, part: &ExplainedPolicy, style: TextStyle) {
     };
     let head = format!("policy {} ({mode}, {})", part.name, part.action);
     push(out, &bold(&clip(&head, style.width), style));
-    if style.amount == Amount::Less {
+    if style.detail == Detail::Less {
         decided(out, part, style);
         return;
     }

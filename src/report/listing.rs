@@ -34,7 +34,7 @@ use crate::session::column::{Column, Columns, Kind};
 use crate::session::snapshot::{Field, Snapshot};
 use crate::session::time::DbTime;
 use crate::terminal::visible::visible;
-use crate::terminal::{Amount, Colour, Table, TextStyle, bold, clip, paint, push, wrapped};
+use crate::terminal::{Colour, Detail, Table, TextStyle, bold, clip, paint, push, wrapped};
 
 /// What one policy decided about a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -382,7 +382,7 @@ impl Listed {
     fn line(&self, out: &mut String, text: &str, style: TextStyle) {
         let gravest = self.opinions.iter().map(|opinion| opinion.verdict).min();
         push(out, &paint(text, gravest.map_or(Colour::None, colour_of), style));
-        if style.amount == Amount::More {
+        if style.detail == Detail::More {
             for opinion in &self.opinions {
                 let words = format!("{}: {}", opinion.policy, visible(&opinion.reason));
                 wrapped(out, "    ", &words, style, Colour::Dim);

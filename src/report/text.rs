@@ -11,7 +11,7 @@ use crate::quantity::{Bytes, Span, counted};
 use crate::report::{PolicyPart, Report, ReportLine};
 use crate::report::{colour_of, rehearsal};
 use crate::terminal::visible::visible;
-use crate::terminal::{Amount, Colour, Table, TextStyle, bold, clip, paint, push, wrapped};
+use crate::terminal::{Colour, Detail, Table, TextStyle, bold, clip, paint, push, wrapped};
 
 /// A protection is shown with this many of the sessions that it spares; the others are counted.
 const SPARED_SHOWN: usize = 3;
@@ -53,7 +53,7 @@ impl Report {
         for part in self
             .policies
             .iter()
-            .filter(|part| style.amount > Amount::Less || acts(part))
+            .filter(|part| style.detail > Detail::Less || acts(part))
         {
             out.push('\n');
             policy(&mut out, part, style);
@@ -100,14 +100,14 @@ fn policy(out: &mut String, part: &PolicyPart, style: TextStyle) {
         part.words()
     );
     push(out, &bold(&clip(&head, style.width), style));
-    if !part.description.is_empty() && style.amount > Amount::Less {
+    if !part.description.is_empty() && style.detail > Detail::Less {
         wrapped(out, "  ", &visible(&part.description), style, Colour::None);
     }
     let wanted: Vec<&ReportLine> = part.decisions.iter().filter(|line| !line.is_spared()).collect();
     if !wanted.is_empty() {
         table(out, &wanted, style);
     }
-    if style.amount == Amount::Less {
+    if style.detail == Detail::Less {
         return;
     }
     for line in &wanted {
@@ -128,9 +128,9 @@ fn spared(out: &mut String, part: &PolicyPart, style: TextStyle) {
         };
         by_name.entry(name).or_default().push(line);
     }
-    let most = match style.amount {
-        Amount::Less | Amount::Usual => SPARED_SHOWN,
-        Amount::More => usize::MAX,
+    let most = match style.detail {
+        Detail::Less | Detail::Usual => SPARED_SHOWN,
+        Detail::More => usize::MAX,
     };
     for (name, lines) in by_name {
         let each: Vec<String> = lines

@@ -17,12 +17,12 @@ pub struct TextStyle {
     /// Whether the terminal shows ANSI colours.
     pub colour: bool,
     /// How much is shown.
-    pub amount: Amount,
+    pub detail: Detail,
 }
 
 /// How much of a result a person wants to see. Formats for programs always have all of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Amount {
+pub enum Detail {
     /// Only what asks for attention.
     Less,
     /// As a rule.
@@ -37,7 +37,7 @@ impl Default for TextStyle {
         TextStyle {
             width: 100,
             colour: false,
-            amount: Amount::Usual,
+            detail: Detail::Usual,
         }
     }
 }
@@ -48,7 +48,7 @@ impl TextStyle {
     pub const WHOLE: TextStyle = TextStyle {
         width: 1 << 24,
         colour: false,
-        amount: Amount::Usual,
+        detail: Detail::Usual,
     };
 
     /// With at least the width that the layout needs.

@@ -99,21 +99,18 @@ fn fish_knows_databases_and_policies() {
 #[test]
 fn zsh_knows_databases_and_policies() {
     let site = host();
-    let type_line = |line: &str| format!("zpty -w -n z $'{line}\\t'\nsleep 1\nzpty -w -n z $'\\C-u'\n");
-    let lines = [
-        "orareaper -c orareaper.yaml explain 1 --policy i",
-        "orareaper -c orareaper.yaml plan --database cr",
-    ];
-    let program = format!(
-        "zmodload zsh/zpty || exit
+    let program = "
+         zmodload zsh/zpty || exit
+         await() { for i in {1..600}; do zpty -r -t z more && out+=$more; [[ $out == *$1* ]] && return; sleep 0.1; done }
          zpty z zsh -f -i
-         zpty -w z 'fpath=($PWD/completions $fpath); autoload -Uz compinit; compinit -u -D'
-         sleep 1
-         {}
-         while zpty -r -t z more; do print -rn -- \"$more\"; done",
-        lines.map(type_line).concat()
-    );
-    let Some(shown) = shell(&site, "zsh", &program) else {
+         zpty -w z 'fpath=($PWD/completions $fpath); autoload -Uz compinit; compinit -u -D; PS1=is-; PS1+=ready'
+         await is-ready
+         zpty -w -n z $'orareaper -c orareaper.yaml explain 1 --policy i\\t'
+         await '--policy idle'
+         zpty -w -n z $'\\C-uorareaper -c orareaper.yaml plan --database cr\\t'
+         await '--database crm'
+         print -rn -- $out";
+    let Some(shown) = shell(&site, "zsh", program) else {
         return;
     };
     assert!(

@@ -83,7 +83,7 @@ fn less_or_more_is_said_and_the_exit_status_stays() {
     assert_eq!(checked(&["-q"]).err, "");
     let told = checked(&["-v"]).err;
     assert!(
-        told.contains("policies/policy.yaml:1: policy idle (dry-run, kill)"),
+        told.contains("policies/policies.yaml:1: policy idle (dry-run, kill)"),
         "{told}"
     );
     site.write("broken.yaml", "policies: [{name: x, when: stats = 1, action: kill}]\n");

@@ -36,6 +36,8 @@ fn watching(site: &Site, arguments: &[&str]) -> Command {
 
 /// The last whole frame on a terminal, its lines without what draws them.
 fn last_frame(screen: &str) -> Vec<String> {
+    // The line discipline adds a carriage return.
+    let screen = screen.replace("\r\r\n", "\r\n");
     let frame = screen.split("\x1b[H").filter(|frame| frame.contains("\x1b[J")).last();
     let frame = frame.expect("a frame").split("\x1b[J").next().unwrap_or_default();
     frame
