@@ -1,6 +1,8 @@
 //! Reads a recording to its end, for `replay`, `suggest` and `demo --from`: with a progress line, and with its damage reported.
 
 use std::fmt;
+#[cfg(feature = "demo")]
+use std::io::BufRead as _;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
@@ -19,30 +21,27 @@ pub(crate) struct RecordingInput {
     name: String,
     /// 0 if nobody knows.
     size: u64,
-    /// Whether it begins as a recording does.
-    is_recording: bool,
     bytes: BufReader<Box<dyn Read>>,
 }
 
 impl RecordingInput {
-    /// Opens a file, or standard input for `-`, and looks at its first bytes.
+    /// Opens a file, or standard input for `-`. Its first bytes come by themselves, so that they can be looked at before the rest.
     pub(crate) fn open(path: &Path) -> io::Result<RecordingInput> {
         let (mut bytes, size) = source(path)?;
         let mut head = Vec::new();
         bytes.by_ref().take(MAGIC.len() as u64).read_to_end(&mut head)?;
-        let is_recording = head == MAGIC;
         Ok(RecordingInput {
             name: source_name(path),
             size,
-            is_recording,
             bytes: BufReader::with_capacity(1 << 16, Box::new(Cursor::new(head).chain(bytes))),
         })
     }
 
     /// Its bytes, if it does not begin as a recording does.
     #[cfg(feature = "demo")]
-    pub(crate) fn other(self) -> Result<impl Read, RecordingInput> {
-        if self.is_recording { Err(self) } else { Ok(self.bytes) }
+    pub(crate) fn other(mut self) -> Result<impl Read, RecordingInput> {
+        let is_recording = self.bytes.fill_buf().is_ok_and(|head| head.starts_with(&MAGIC));
+        if is_recording { Err(self) } else { Ok(self.bytes) }
     }
 
     /// Reads its header.

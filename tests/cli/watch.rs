@@ -22,7 +22,7 @@ fn crowd() -> (Db, Site) {
     let site = Site::new();
     let mut silent = entry("down", &thin(), "//127.0.0.1:1/X", false);
     silent.push('\n');
-    site.policies("policies: [{name: burns, when: cpu_rate >= 0 and username = BUSY, action: kill}]\n");
+    site.policies("policies:\n  - {name: burns, when: cpu_rate >= 0 and username = BUSY, action: kill}\n  - {name: held, when: username = SHOP, for: 5s, action: kill, limits: {share: 100%, per_cycle: 1}}\n");
     site.configure_with(&[entry("prod", &thin(), &db.connect_string(), false), silent], "");
     (db, site)
 }
@@ -54,14 +54,14 @@ fn a_screen_keeps_its_head_counts_the_rest_and_is_put_away_by_any_signal() {
             &site,
             &["sessions", "--watch", "1", "--columns", "session,username"],
         ));
-        terminal.has_size(12, 60);
+        terminal.has_size(24, 60);
         terminal.until_shown("a frame of that size", |screen| {
-            screen.contains("\x1b[J") && last_frame(screen).len() == 12
+            screen.contains("\x1b[J") && last_frame(screen).len() == 24
         });
         let first = last_frame(&terminal.screen());
         assert!(first[0].contains(", every 1s; Ctrl-C ends"), "{first:?}");
         assert!(
-            first[1].starts_with("prod, ") && first.iter().any(|line| line == "SESSION      USERNAME"),
+            first[1].starts_with("prod, ") && first.iter().any(|line| line == "SESSION       USERNAME"),
             "{first:?}"
         );
         assert!(
@@ -76,8 +76,8 @@ fn a_screen_keeps_its_head_counts_the_rest_and_is_put_away_by_any_signal() {
             "{first:?}"
         );
         assert!(!terminal.screen().contains("error: "), "{}", terminal.screen());
-        terminal.has_size(8, 50);
-        terminal.until_shown("the smaller size", |screen| last_frame(screen).len() == 8);
+        terminal.has_size(18, 50);
+        terminal.until_shown("the smaller size", |screen| last_frame(screen).len() == 18);
         if end == "\x03" {
             terminal.interrupts();
         } else {
@@ -144,7 +144,7 @@ fn a_watched_plan_knows_rates_from_the_second_snapshot_on() {
     let mut rows: Vec<Value> = Vec::new();
     for line in lines {
         let row: Value = serde_json::from_str(&line.expect("text")).expect("JSON");
-        let is_decided = row["sid"] == 287;
+        let is_decided = row["policy"] == "held" && row["decision"] == "act";
         rows.push(row);
         if is_decided {
             break;
@@ -157,7 +157,23 @@ fn a_watched_plan_knows_rates_from_the_second_snapshot_on() {
         unknown.contains("cpu_rate is missing") && unknown.contains("`--watch` takes them"),
         "{rows:?}"
     );
-    assert_eq!(rows.last().map(|row| row["policy"].clone()), Some(json!("burns")));
+    let first = |row: &&Value| row["taken_at"] == rows[0]["taken_at"];
+    let of = |policy: &str, is_first: bool| {
+        let decided = rows
+            .iter()
+            .filter(|row| row["policy"] == policy && first(row) == is_first);
+        decided.map(|row| row["decision"].clone()).collect::<Vec<Value>>()
+    };
+    assert_eq!(of("burns", true), [json!("policy")], "nobody is known to");
+    assert!(
+        of("burns", false).iter().all(|decision| decision != "policy"),
+        "{rows:?}"
+    );
+    let held = of("held", true);
+    assert!(
+        held.len() == 60 && held.iter().all(|decision| decision == "pending"),
+        "{held:?}"
+    );
     child.kill().and_then(|()| child.wait()).expect("it runs until then");
     let page = site.orareaper(&["--config", "orareaper.yaml", "plan", "--watch", "--format", "html"]);
     assert!(
