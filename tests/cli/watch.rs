@@ -1,5 +1,6 @@
 //! `--watch`: its screen on a terminal, and table after table in a pipe.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
@@ -142,15 +143,16 @@ fn a_watched_plan_knows_rates_from_the_second_snapshot_on() {
     let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
     let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     let mut rows: Vec<Value> = Vec::new();
+    let mut times = BTreeSet::new();
     for line in lines {
         let row: Value = serde_json::from_str(&line.expect("text")).expect("JSON");
         let is_decided = row["policy"] == "held" && row["decision"] == "act";
         rows.push(row);
-        if is_decided {
+        times.insert(rows.last().map(|row| row["taken_at"].to_string()));
+        if is_decided || times.len() > 2 {
             break;
         }
     }
-    let times: std::collections::BTreeSet<String> = rows.iter().map(|row| row["taken_at"].to_string()).collect();
     assert_eq!(times.len(), 2, "{rows:?}");
     let unknown = rows[0]["reason"].as_str().unwrap_or_default();
     assert!(
