@@ -132,6 +132,8 @@ pub(crate) enum Command {
     Test(TestArgs),
     /// Examines this host and the databases as the daemon would: what is missing, with its remedy. Never acts.
     Doctor(DoctorArgs),
+    /// Sends one test message, marked as such, through each receiver of notifications, and reports what came of it.
+    Notify(NotifyArgs),
     /// Tries everything that a kill depends on, on sessions that it opens itself, and reports what differs from what the
     /// daemon assumes.
     Prove(ProveArgs),
@@ -304,6 +306,26 @@ pub(crate) enum DoctorFormat {
     /// For programs that read on: one object per check, one per line.
     #[value(name = "jsonl")]
     JsonLines,
+}
+
+/// `notify`
+#[derive(Debug, Args)]
+pub(crate) struct NotifyArgs {
+    /// The configured receivers to test; by default all.
+    #[arg(value_name = "RECEIVER")]
+    pub(crate) receivers: Vec<String>,
+    /// The format of the report.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: NotifyFormat,
+}
+
+/// The format of `notify`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NotifyFormat {
+    /// For people.
+    Text,
+    /// For programs: one array.
+    Json,
 }
 
 /// `prove`

@@ -1,6 +1,6 @@
-//! One event in; the journal's record, the log line, the metrics and the status page out.
+//! One event in; the journal's record, the log line, the metrics, the status page and the notifications out.
 //!
-//! Log, metrics and page get an event at once. The record goes to the one thread that writes the journal ([`writer`]). Only a thread
+//! Log, metrics, page and the queues of receivers get an event at once. The record goes to the one thread that writes the journal ([`writer`]). Only a thread
 //! that is about to act waits for it: [`EventSink::record_intent`] returns when the intent is on the disk, and after an error the
 //! thread does not act. So a disk that is full, or does not answer, stops the acting and not the daemon: it goes on
 //! watching, measuring and answering `/metrics`.
@@ -12,8 +12,8 @@ mod writer;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -24,6 +24,7 @@ use crate::event_sink::writer::{JournalWriter, Refused, Room};
 use crate::journal::read::{History, unwritten};
 use crate::journal::{Journal, JournalError, line};
 use crate::metrics::Metrics;
+use crate::notify::Notifier;
 use crate::status::SharedStatus;
 
 /// How long a disk may take to answer. Then it is reported, and intents stop waiting: their warrants would be too old.
@@ -46,6 +47,8 @@ struct Panel {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     status: SharedStatus,
+    /// Who tells receivers, where somebody does.
+    notifier: OnceLock<Arc<Notifier>>,
 }
 
 impl Panel {
@@ -54,6 +57,9 @@ impl Panel {
         event.log();
         self.metrics.count(event, at);
         self.status.write().update(event, at, self.clock.now());
+        if let Some(notifier) = self.notifier.get() {
+            notifier.tell(event);
+        }
     }
 }
 
@@ -107,7 +113,12 @@ impl EventSink {
                 "damaged records in the journal, not all were told"
             );
         }
-        let panel = Panel { clock, metrics, status };
+        let panel = Panel {
+            clock,
+            metrics,
+            status,
+            notifier: OnceLock::new(),
+        };
         let started = EventSink::on(journal, history.next_id, panel, write);
         let sink = started.map_err(JournalError::io("start a thread to write the journal in", state))?;
         for intent in history.unfinished() {
@@ -129,6 +140,11 @@ impl EventSink {
             panel,
             next_id: AtomicU64::new(next_id),
         })
+    }
+
+    /// Sets who tells receivers of each event from now on; it stays the same for good.
+    pub fn notify(&self, notifier: Arc<Notifier>) {
+        assert!(self.panel.notifier.set(notifier).is_ok(), "there is one notifier");
     }
 
     /// Sets how much of the journal is kept from now on.

@@ -30,6 +30,7 @@ pub mod explain;
 pub mod gaps;
 mod html;
 pub mod metrics;
+pub mod notify;
 pub mod report;
 pub mod status;
 pub mod terminal;

@@ -55,6 +55,8 @@ pub(crate) struct DaemonStatus {
     pub(crate) journal_error: Option<String>,
     /// The hash of the journal's last record, and since when it is the last.
     pub(crate) journal_head: Option<(String, DateTime<Utc>)>,
+    /// The receivers that cannot be told of what happens, each with why.
+    pub(crate) untold: BTreeMap<Arc<str>, String>,
     /// The time zone of the configuration.
     pub(crate) timezone: Tz,
     /// The databases, by name.
@@ -286,7 +288,8 @@ impl DaemonStatus {
             | Event::Rehearsed { .. }
             | Event::GroupSuspended { .. }
             | Event::GroupReleased { .. }
-            | Event::Retention(_) => {}
+            | Event::Retention(_)
+            | Event::ExemptionEnds(_) => {}
         }
     }
 

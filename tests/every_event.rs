@@ -12,9 +12,9 @@ use orareaper::decide::refill::{ClientGroup, Ended, Return};
 use orareaper::decide::used_again::{Aftermath, Afterwards, PolicyRehearsal};
 use orareaper::decide::verify::{FollowState, Followed, Proof, Verification};
 use orareaper::event::{
-    CycleReport, CycleStep, DeletedFile, Event, Evidence, InForceReport, InstanceReport, Intent, JournalGap,
-    LoadedDatabase, LoadedPolicy, Outcomed, PolicyLoad, PolicyReport, SessionCount, SpareReason, StatusLabel,
-    TypeLabel,
+    CycleReport, CycleStep, DeletedFile, Event, Evidence, ExemptionEnd, InForceReport, InstanceReport, Intent,
+    JournalGap, LoadedDatabase, LoadedPolicy, Outcomed, PolicyLoad, PolicyReport, SessionCount, SpareReason,
+    StatusLabel, TypeLabel,
 };
 use orareaper::metrics::Metrics;
 use orareaper::oracle::Class;
@@ -320,6 +320,12 @@ pub(crate) fn every_event() -> Vec<Event> {
             lost: 2,
         }),
     ];
+    events.push(Event::ExemptionEnds(ExemptionEnd {
+        owner: "maria".into(),
+        reason: "month end".into(),
+        last_day: at().date_naive(),
+        origin: "policies/exemptions.yaml:3".into(),
+    }));
     events.extend(about_actions());
     events.extend(about_policies());
     for event in &events {
@@ -353,7 +359,8 @@ fn is_sampled(event: &Event) {
         | Event::Resumed { .. }
         | Event::JournalFails { .. }
         | Event::JournalAgain(_)
-        | Event::Retention(_) => {}
+        | Event::Retention(_)
+        | Event::ExemptionEnds(_) => {}
     }
 }
 
@@ -372,6 +379,7 @@ pub(crate) fn exposition() -> String {
     for event in every_event() {
         metrics.count(&event, at());
     }
+    metrics.receivers(&["dba-chat"]);
     metrics.text()
 }
 

@@ -1,6 +1,7 @@
 //! `check`: validates the configuration and the policies, and reports every problem of every file in one run.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::cli::{CheckArgs, CheckFormat, ExitStatus};
 use crate::clock::Clock;
@@ -8,10 +9,12 @@ use crate::columns_needed::of_policy;
 use crate::commands::manners::manners;
 use crate::commands::stream::is_stream;
 use crate::commands::{Priority, fail, found_policies, no_config, print, refused, say, say_as, tell_problems};
-use crate::config::{Config, PolicySources, unreadable_passwords};
+use crate::config::notify::unmatched_filters;
+use crate::config::{Config, Labels, Notify, PolicySources, unreadable_passwords};
 use crate::decide::evaluate::columns_of;
+use crate::decide::order::BY_HAND;
 use crate::oracle::capabilities::{Release, first_release, first_release_of_share};
-use crate::policy::model::{Exemption, Origin, Policy};
+use crate::policy::model::{Exemption, Origin, Policy, PolicySet};
 use crate::quantity::{counted, policies};
 use crate::session::column::{Column, Columns, Source};
 use crate::session::snapshot::Snapshot;
@@ -27,6 +30,7 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
     let mut problems: Vec<Diagnostic> = Vec::new();
     let mut files = 0;
     let mut refused_config = false;
+    let mut notify = None;
     let rules = if arguments.paths.is_empty() {
         if !config.exists() {
             return no_config(config);
@@ -35,6 +39,7 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
         files += loaded.files;
         refused_config = loaded.config.is_none();
         problems.extend(with_passwords(config, loaded.diagnostics, loaded.config.as_ref()));
+        notify = loaded.config.and_then(|config| config.notify);
         loaded.rules
     } else {
         let (configurations, others): (Vec<PathBuf>, Vec<PathBuf>) =
@@ -60,18 +65,12 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
         }
         problems.extend(loaded.diagnostics);
         if let (Some(set), Some(names)) = (&loaded.set, &rules.databases) {
-            problems.extend(crate::policy::unmatched_databases(set, names));
-            let surplus = crate::decide::in_force::too_many(names, set);
-            let file = config.display().to_string();
-            problems.extend(surplus.map(|problem| Diagnostic::of_file(&file, "too-many-policies", problem)));
+            problems.extend(against_each_other(config, set, names, notify.as_ref()));
         }
         if let (Some(set), Some(release)) = (&loaded.set, arguments.release) {
-            problems.extend(set.policies.iter().flat_map(|policy| lacking(policy, release)));
-            problems.extend(
-                set.exemptions
-                    .iter()
-                    .flat_map(|exemption| unknown_exempts(exemption, release)),
-            );
+            let policies = set.policies.iter().flat_map(|policy| lacking(policy, release));
+            let exemptions = set.exemptions.iter();
+            problems.extend(policies.chain(exemptions.flat_map(|exemption| unknown_exempts(exemption, release))));
         }
     }
     tell(arguments.format, &problems);
@@ -98,6 +97,27 @@ fn concluded(format: CheckFormat, problems: &[Diagnostic], files: usize, found: 
         0 => ExitStatus::Fine,
         _ => refused(problems),
     }
+}
+
+/// What does not fit together in a configuration and its policies: selectors and filters that match nothing, and too many pairs.
+fn against_each_other(
+    config: &Path,
+    set: &PolicySet,
+    databases: &[(Arc<str>, Labels)],
+    notify: Option<&Notify>,
+) -> Vec<Diagnostic> {
+    let file = config.display().to_string();
+    let mut problems = crate::policy::unmatched_databases(set, databases);
+    let surplus = crate::decide::in_force::too_many(databases, set);
+    problems.extend(surplus.map(|problem| Diagnostic::of_file(&file, "too-many-policies", problem)));
+    let policies = set.policies.iter().map(|policy| &*policy.name).chain([BY_HAND]);
+    let policies: Vec<&str> = policies.collect();
+    problems.extend(
+        notify
+            .into_iter()
+            .flat_map(|notify| unmatched_filters(&file, notify, &policies, databases)),
+    );
+    problems
 }
 
 /// The problems of a configuration, and those of its passwords, which are read as `run` would.

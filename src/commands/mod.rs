@@ -15,6 +15,7 @@ mod log_queue;
 pub(crate) mod look;
 mod man;
 pub(crate) mod manners;
+pub(crate) mod notify;
 pub(crate) mod pause;
 pub(crate) mod plan;
 mod progress;
@@ -70,6 +71,7 @@ pub fn run(cli: &Cli) -> ExitStatus {
         Command::Check(arguments) => check::run(arguments, &cli.config, &clock),
         Command::Test(arguments) => test::run(arguments, &cli.config),
         Command::Doctor(arguments) => doctor::run(arguments, &cli.config, clock),
+        Command::Notify(arguments) => notify::run(arguments, &cli.config, clock),
         Command::Prove(arguments) => prove::run(arguments, &cli.config, clock),
         Command::SetupSql(arguments) => setup_sql::run(arguments, &cli.config, clock),
         Command::History(arguments) => history::run(arguments, &cli.config, clock),

@@ -353,7 +353,8 @@ fn database_name(inspection: &mut Inspection, fields: &Fields<'_>, names: &mut N
     Some(name)
 }
 
-fn is_database_name(name: &str) -> bool {
+/// Whether it is a good name for a database, or for a receiver.
+pub(super) fn is_database_name(name: &str) -> bool {
     let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-');
     !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(good)
 }
@@ -501,39 +502,54 @@ fn user(inspection: &mut Inspection, node: &Node) -> Option<String> {
 pub(super) const SECRET_KEYS: [&str; 3] = ["credential", "file", "env"];
 
 fn secret_source(inspection: &mut Inspection, node: &Node, base: &Path) -> Option<SecretSource> {
+    stored_secret(inspection, node, base, ("password", "a password"))
+}
+
+/// Reads where the secret of this key is stored, such as `bearer`; with what it is in words: `a token`.
+pub(super) fn stored_secret(
+    inspection: &mut Inspection,
+    node: &Node,
+    base: &Path,
+    (key, what): (&str, &str),
+) -> Option<SecretSource> {
     const WHERE: &str = "write where it is stored: `{credential: prod}`, `{file: /path}` or `{env: NAME}`";
     let Value::Mapping(entries) = &node.value else {
-        refuse_secret(inspection, node, "a password does not belong in this file").hint = Some(WHERE.to_owned());
+        refuse_secret(inspection, node, &format!("{what} does not belong in this file")).hint = Some(WHERE.to_owned());
         return None;
     };
     let known = |key: &Node| matches!(&key.value, Value::Scalar(scalar) if SECRET_KEYS.contains(&scalar.text.as_str()));
-    if let Some((key, _)) = entries.iter().find(|(key, _)| !known(key)) {
-        let meant = match &key.value {
+    if let Some((unknown, _)) = entries.iter().find(|(key, _)| !known(key)) {
+        let meant = match &unknown.value {
             Value::Scalar(scalar) => did_you_mean(&scalar.text, SECRET_KEYS),
             Value::Null | Value::Sequence(_) | Value::Mapping(_) => None,
         };
-        let at = Inspection::place(key);
-        inspection.error(&at, "unknown-key", "`password` has no such key").hint =
-            Some(meant.unwrap_or_else(|| format!("a password does not belong in this file; {WHERE}")));
+        let at = Inspection::place(unknown);
+        inspection
+            .error(&at, "unknown-key", format!("`{key}` has no such key"))
+            .hint = Some(meant.unwrap_or_else(|| format!("{what} does not belong in this file; {WHERE}")));
         return None;
     }
-    let fields = inspection.fields(node, "`password`", &SECRET_KEYS)?;
+    let fields = inspection.fields(node, &format!("`{key}`"), &SECRET_KEYS)?;
     let given: Vec<&str> = SECRET_KEYS
         .into_iter()
         .filter(|key| fields.get(key).is_some())
         .collect();
     match given.as_slice() {
         [] if entries.is_empty() => {
-            let message = "`password` does not say where the password is stored";
+            let message = format!(
+                "`{key}` does not say where {} is stored",
+                what.replacen("a ", "the ", 1)
+            );
             inspection.error(&fields.at, "missing-key", message).hint = Some(WHERE.to_owned());
             None
         }
         // A key without a value is already reported.
         [] => None,
-        [key] => fields.get(key).and_then(|node| place(inspection, node, key, base)),
+        [source] => fields
+            .get(source)
+            .and_then(|node| place(inspection, node, source, base)),
         [first, second, ..] => {
-            let message =
-                format!("`{first}` and `{second}` are not allowed together: a password is stored in one place");
+            let message = format!("`{first}` and `{second}` are not allowed together: {what} is stored in one place");
             inspection.error(&fields.key_at(second), "conflicting-keys", message);
             None
         }

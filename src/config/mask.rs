@@ -28,7 +28,12 @@ pub(super) fn mask(text: &str) -> String {
             }
             inside = Some(indent);
         }
-        for (from, to) in credentials_before_at(line).into_iter().chain(credentials_of_user(line)) {
+        let found = [
+            credentials_before_at(line),
+            credentials_of_user(line),
+            paths_of_urls(line),
+        ];
+        for (from, to) in found.concat() {
             cover(&mut masked, start + from, start + to);
         }
         start += line.len();
@@ -78,7 +83,7 @@ fn secret_value(line: &str) -> Option<usize> {
 
 fn is_secret_key(word: &str) -> bool {
     let lower = word.to_lowercase();
-    let telling = ["pass", "pwd", "secret", "token", "kennwort"]
+    let telling = ["pass", "pwd", "secret", "token", "kennwort", "bearer"]
         .iter()
         .any(|part| lower.contains(part));
     telling || lower == "pw" || nearest(&lower, ["password"]).is_some()
@@ -117,6 +122,25 @@ fn credentials_of_user(line: &str) -> Vec<(usize, usize)> {
     found
 }
 
+/// What comes after the host in the addresses of web servers, which is the secret of a webhook; the user before the host too.
+fn paths_of_urls(line: &str) -> Vec<(usize, usize)> {
+    let lower = line.to_ascii_lowercase();
+    let mut found = Vec::new();
+    for scheme in ["http://", "https://"] {
+        for (at, _) in lower.match_indices(scheme) {
+            let begin = at + scheme.len();
+            let length = line[begin..]
+                .find([' ', '\t', '"', '\'', '\n', '\r', '}'])
+                .unwrap_or(line.len() - begin);
+            let url = &line[begin..begin + length];
+            let path = url.find(['/', '?', '#']).unwrap_or(length);
+            let user = url[..path].contains('@');
+            found.push((begin + if user { 0 } else { path }, begin + length));
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +167,10 @@ mod tests {
             "  - password:\n      plain: hunter2\n",
             "connect: (DESCRIPTION=(SECURITY=(WALLET_PASSWORD=hunter2)))",
             "connect: tcps://db1/PROD?wallet_password = hunter2",
+            "url: https://hooks.slack.com/services/hunter2",
+            "- {name: a, url: 'HTTPS://example.webhook.office.com?sig=hunter2', kind: teams}",
+            "url: https://hunter2:x@example.com",
+            "bearer: hunter2",
         ] {
             let masked = mask(text);
             assert!(!masked.contains("hunter2"), "{masked}");
@@ -160,6 +188,9 @@ mod tests {
             "connect: //db1.example.com:1521/ORCLPDB1",
             "user: reaper",
             "- {name: user, connect: //db1/PROD}",
+            "url: https://hooks.example.com",
+            "url: {file: /etc/orareaper/hook}",
+            "bearer: {credential: hook}",
         ] {
             assert_eq!(mask(text), text);
         }

@@ -7,6 +7,7 @@
 mod connect;
 mod database;
 mod mask;
+pub(crate) mod notify;
 mod read;
 mod retention;
 mod secret;
@@ -24,6 +25,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use sha2::{Digest as _, Sha256};
 
+pub use notify::{NoticeKind, NoticeSeverity, Notify, Receiver, ReceiverKind};
 pub use read::{LoadedConfig, PolicySources, check};
 pub use retention::Retention;
 pub use secret::{Password, SecretError, SecretSource};
@@ -53,6 +55,8 @@ pub struct Config {
     pub limits: Limits,
     /// The blackouts of all databases.
     pub blackouts: Vec<Blackout>,
+    /// Who is told of what; `None`: nobody.
+    pub notify: Option<Notify>,
 }
 
 /// A database in the configuration.
@@ -202,6 +206,12 @@ pub fn load(path: &Path) -> LoadedConfig {
             default_tns_admin(base, &mut loaded);
             let readable = readable_by_all(&name, &loaded);
             loaded.diagnostics.extend(readable);
+            let of_receivers = loaded.config.as_ref().and_then(|config| config.notify.as_ref());
+            let troubles = of_receivers.map_or_else(Vec::new, |of| notify::troubles_of_files(&name, of));
+            if !troubles.is_empty() {
+                loaded.config = None;
+                loaded.diagnostics.extend(troubles);
+            }
             loaded
         }
         Err(error) => LoadedConfig {
@@ -232,7 +242,7 @@ fn default_tns_admin(base: &Path, loaded: &mut LoadedConfig) {
     }
 }
 
-/// Warns of each password file that every user of the host can read, once even if several databases use it.
+/// Warns of each file with a secret that every user of the host can read, once even if several databases or receivers use it.
 fn readable_by_all(config: &str, loaded: &LoadedConfig) -> Vec<Diagnostic> {
     let mut by_file: BTreeMap<&Path, Vec<&str>> = BTreeMap::new();
     for database in loaded.config.iter().flat_map(|config| &config.databases) {
@@ -241,6 +251,10 @@ fn readable_by_all(config: &str, loaded: &LoadedConfig) -> Vec<Diagnostic> {
         {
             by_file.entry(file).or_default().push(&database.name);
         }
+    }
+    let receivers = loaded.config.iter().flat_map(|config| &config.notify);
+    for (file, receivers) in receivers.flat_map(notify::open_secrets) {
+        by_file.entry(file).or_default().extend(receivers);
     }
     let warning = |(file, databases): (&Path, Vec<&str>)| {
         let file = file.display();
@@ -253,7 +267,7 @@ fn readable_by_all(config: &str, loaded: &LoadedConfig) -> Vec<Diagnostic> {
     by_file.into_iter().map(warning).collect()
 }
 
-/// The passwords that cannot be read, each with the databases that need it, and warnings of those with blanks around them. A
+/// The passwords that cannot be read, each with the databases that need it, the secrets of receivers likewise, and warnings of those with blanks around them. A
 /// password that perhaps only the unit can read gives a note in the second list: a credential outside the unit, a variable that
 /// is not set here, a file of another user.
 pub(crate) fn unreadable_passwords(file: &str, config: &Config) -> (Vec<Diagnostic>, Vec<String>) {
@@ -293,6 +307,11 @@ pub(crate) fn unreadable_passwords(file: &str, config: &Config) -> (Vec<Diagnost
             let message = format!("the password of {databases} cannot be used: {why}");
             problems.push(Diagnostic::of_file(file, "unreadable-password", message));
         }
+    }
+    if let Some(of_receivers) = &config.notify {
+        let (unreadable, unchecked) = notify::unreadable_secrets(file, of_receivers);
+        problems.extend(unreadable);
+        notes.extend(unchecked);
     }
     (problems, notes)
 }

@@ -18,7 +18,7 @@ use crate::yaml::diagnostics::{Diagnostic, Severity, arrange, quoted};
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{self, Node, Value};
 
-pub(super) const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 11] = [
     "defaults",
     "databases",
     "include",
@@ -29,6 +29,7 @@ pub(super) const KEYS: [&str; 10] = [
     "timezone",
     "limits",
     "blackouts",
+    "notify",
 ];
 
 /// The keys of an included file.
@@ -187,6 +188,8 @@ fn redact(problem: &mut Diagnostic) {
         "bad-list",
         "empty-list",
         "out-of-range",
+        "bad-url",
+        "plain-http",
     ];
     if harmless.contains(&problem.code) {
         return;
@@ -248,6 +251,10 @@ fn config(
         Some(node) => retention(inspection, node),
         None => Some(Retention::default()),
     };
+    let told = match fields.get("notify") {
+        Some(node) => super::notify::notify(inspection, node, base).map(Some),
+        None => Some(None),
+    };
     let selectable = |database: &DatabaseConfig| (Arc::clone(&database.name), database.labels.clone());
     let rules = policies.clone().map(|policies| PolicySources {
         policies,
@@ -268,6 +275,7 @@ fn config(
             timezone: zone?,
             limits: common.limits,
             blackouts: blackouts?,
+            notify: told?,
         })
     };
     (whole(), rules)

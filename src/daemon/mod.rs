@@ -16,6 +16,7 @@ pub(crate) mod backoff;
 pub(crate) mod control;
 pub mod database;
 pub(crate) mod directory;
+pub(crate) mod exemptions;
 pub mod messages;
 mod others;
 pub mod pause;

@@ -13,17 +13,19 @@ use crate::config::Config;
 use crate::daemon::accounts::AccountMemory;
 use crate::daemon::database::Watcher;
 use crate::daemon::directory::Directory;
+use crate::daemon::exemptions::ExemptionWatch;
 use crate::daemon::others::mark;
 use crate::daemon::pause::{Pause, Switch};
 use crate::daemon::siblings::Siblings;
 use crate::daemon::watcher::{Clerk, EventWatcher};
 use crate::daemon::{RunningDatabases, Start, start};
 use crate::decide::in_force::{DatabaseRules, Due};
-use crate::event::{Event, InForceReport, LoadedDatabase, LoadedPolicy, PolicyLoad};
+use crate::event::{Event, InForceReport, LoadedDatabase, LoadedPolicy, Outcomed, PolicyLoad};
 use crate::event_sink::EventSink;
 use crate::http::{Server, Sources};
-use crate::journal::read::History;
+use crate::journal::read::{History, unwritten};
 use crate::metrics::Metrics;
+use crate::notify::Notifier;
 use crate::policy::model::PolicySet;
 use crate::quantity::Elapsed;
 use crate::status::SharedStatus;
@@ -35,6 +37,9 @@ const LOOP_ALLOWANCE: Duration = Duration::from_secs(30);
 /// How long queued records may take to reach the disk when a reload or the end needs them there.
 const RECORDS_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long the end waits for notifications that are still to be sent.
+const TOLD_WITHIN: Duration = Duration::from_secs(3);
+
 /// How long the start waits for a port that is in use; less than the unit's start limit.
 const PORT_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -44,6 +49,8 @@ pub(crate) struct DaemonService {
     running: RunningDatabases,
     /// None where the service is a command's own.
     pages: Option<Server>,
+    /// Likewise.
+    exemptions: Option<ExemptionWatch>,
 }
 
 /// What all databases share.
@@ -61,6 +68,7 @@ struct Parts {
     siblings: Arc<Siblings>,
     directory: Arc<Directory>,
     mark: Option<Arc<str>>,
+    notifier: Arc<Notifier>,
 }
 
 /// Wraps a database's watcher in another, or returns it as it is.
@@ -74,8 +82,11 @@ impl Parts {
         clock: &Arc<dyn Clock>,
         (metrics, status, heartbeat): (Arc<Metrics>, SharedStatus, Heartbeat),
     ) -> io::Result<(Parts, History)> {
-        let opened = EventSink::open(&config.state, Arc::clone(clock), metrics, status.clone());
+        let opened = EventSink::open(&config.state, Arc::clone(clock), Arc::clone(&metrics), status.clone());
         let (sink, history) = opened.map_err(io::Error::other)?;
+        let notifier = Arc::new(Notifier::new(Arc::clone(clock), metrics, status.clone(), dry_run));
+        notifier.receivers(config.notify.as_ref())?;
+        sink.notify(Arc::clone(&notifier));
         let switch = Arc::new(Switch::new(&config.state, Arc::clone(clock))?);
         let accounts = AccountMemory::of(&config.state).map_err(|error| {
             let file = config.state.join("refused-logins.json");
@@ -98,8 +109,18 @@ impl Parts {
             siblings: Arc::default(),
             directory: Arc::default(),
             mark: None,
+            notifier,
         };
         Ok((parts, history))
+    }
+
+    /// Tells receivers of the actions whose outcome a crash has left open. The sink ended them before there was somebody to tell.
+    fn tell_unfinished(&self, history: &History) {
+        for intent in history.unfinished() {
+            let why = "the daemon ended before the outcome was written";
+            let outcomed = Outcomed::untold(intent, unwritten(intent), why);
+            self.notifier.tell(&Event::Outcome(outcomed));
+        }
     }
 
     /// Passes to `start` everything that databases are started with.
@@ -184,8 +205,14 @@ impl DaemonService {
         });
         let in_force = loaded(config, set, dry_run);
         parts.sink.record(&Event::Policies(PolicyLoad::Loaded(in_force)));
+        parts.tell_unfinished(&history);
+        let exemptions = ExemptionWatch::start(&parts.sink, clock, &config.state)?;
+        exemptions.set(config, set);
         let running = parts.with(config, set, &history, wrap, start)?;
-        let service = DaemonService::of(parts, running, Some(pages));
+        let service = DaemonService {
+            exemptions: Some(exemptions),
+            ..DaemonService::of(parts, running, Some(pages))
+        };
         service.tell_pause();
         Ok(service)
     }
@@ -202,13 +229,23 @@ impl DaemonService {
         let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
         let heartbeat = Heartbeat::new(Arc::clone(clock));
         let (parts, history) = Parts::open(config, false, clock, (metrics, status, heartbeat))?;
+        // Of what is in force, as the receivers are told; the command's log does not repeat it.
+        parts
+            .notifier
+            .tell(&Event::Policies(PolicyLoad::Loaded(loaded(config, set, false))));
+        parts.tell_unfinished(&history);
         let running = parts.with(config, set, &history, &|watcher| watcher, start)?;
         Ok(DaemonService::of(parts, running, None))
     }
 
     fn of(parts: Parts, running: RunningDatabases, pages: Option<Server>) -> DaemonService {
         parts.directory.set(running.inputs());
-        DaemonService { parts, running, pages }
+        DaemonService {
+            parts,
+            running,
+            pages,
+            exemptions: None,
+        }
     }
 
     /// Whom orders are given to.
@@ -267,6 +304,12 @@ impl DaemonService {
         parts.directory.set(running.inputs());
         whole.map_err(|error| error.to_string())?;
         parts.sink.keep(config.journal);
+        if let Err(error) = parts.notifier.receivers(config.notify.as_ref()) {
+            tracing::error!(error = error.to_string(), "no thread for a receiver of notifications");
+        }
+        if let Some(exemptions) = &self.exemptions {
+            exemptions.set(config, set);
+        }
         Ok(())
     }
 
@@ -312,6 +355,10 @@ impl DaemonService {
         let whole = self.parts.sink.close(RECORDS_WITHIN);
         if let Err(unwritten) = &whole {
             tracing::error!(error = unwritten.as_str(), "the journal is not whole");
+        }
+        let untold = self.parts.notifier.close(TOLD_WITHIN);
+        if untold > 0 {
+            tracing::warn!(untold, "notifications were not sent before the end");
         }
         drop(self.pages);
         ended && whole.is_ok()

@@ -10,7 +10,9 @@ use crate::decide::outcome::Outcome;
 use crate::decide::refill::Return;
 use crate::decide::used_again::{Aftermath, Afterwards};
 use crate::decide::verify::{Proof, Verification};
-use crate::event::{CycleReport, DeletedFile, Event, InForceReport, Intent, JournalGap, Outcomed, PolicyLoad};
+use crate::event::{
+    CycleReport, DeletedFile, Event, ExemptionEnd, InForceReport, Intent, JournalGap, Outcomed, PolicyLoad,
+};
 
 impl Event {
     /// Writes the log line.
@@ -76,16 +78,22 @@ impl Event {
             Event::Cycle(report) => log_cycle(report),
             Event::Paused { by, reason, .. } => log_paused(by, reason),
             Event::Resumed { by } => info!(by = by.as_str(), "resumed"),
-            Event::JournalFails { error } => {
-                error!(
-                    error = error.as_str(),
-                    "the journal cannot be written, so no session is acted on"
-                );
-            }
+            Event::JournalFails { error } => log_journal(error),
             Event::JournalAgain(gap) => log_gap(gap),
             Event::Retention(deleted) => log_retention(deleted),
+            Event::ExemptionEnds(end) => log_exemption(end),
         }
     }
+}
+
+fn log_journal(error: &str) {
+    error!(error, "the journal cannot be written, so no session is acted on");
+}
+
+fn log_exemption(end: &ExemptionEnd) {
+    let (owner, reason, origin) = (end.owner.as_str(), end.reason.as_str(), end.origin.as_str());
+    let last_day = end.last_day.to_string();
+    warn!(owner, reason, last_day, origin, "an exemption ends soon");
 }
 
 fn log_cycle(report: &CycleReport) {

@@ -13,7 +13,7 @@ mod outlook;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 
 use crate::decide::guard::Warrant;
@@ -179,6 +179,21 @@ pub enum Event {
     JournalAgain(JournalGap),
     /// Retention deletes the journal's oldest file.
     Retention(DeletedFile),
+    /// An exemption ends soon.
+    ExemptionEnds(ExemptionEnd),
+}
+
+/// An exemption that ends soon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExemptionEnd {
+    /// Who is responsible for it; may be empty.
+    pub owner: String,
+    /// Why there is one.
+    pub reason: String,
+    /// The last day on which it applies, in the time zone of the configuration.
+    pub last_day: NaiveDate,
+    /// The policy file and line.
+    pub origin: String,
 }
 
 /// A file of the journal that retention deletes.

@@ -23,6 +23,7 @@ pub(crate) fn over(tape: &Tape) -> Arc<EventSink> {
         clock: clock(),
         metrics: Arc::new(Metrics::new()),
         status: SharedStatus::default(),
+        notifier: OnceLock::new(),
     };
     let journal = Journal::on(Box::new(tape.clone()), FILE_BYTES);
     Arc::new(
@@ -54,6 +55,7 @@ fn patient_for(patience: Duration) -> Desk {
         clock: Arc::<ManualClock>::clone(&clock),
         metrics: Arc::clone(&metrics),
         status: status.clone(),
+        notifier: OnceLock::new(),
     };
     let sink = Arc::new(
         EventSink::on(journal, 1, panel, |journal, panel| {

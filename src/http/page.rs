@@ -100,7 +100,10 @@ fn troubles(status: &DaemonStatus, databases: &[(&str, &DatabaseStatus)], moment
         })
         .collect();
     let many = of_databases.len() > SHOWN_IN_FULL;
-    let of_daemon = status.paused.is_some() || status.journal_error.is_some() || status.load_error.is_some();
+    let of_daemon = status.paused.is_some()
+        || status.journal_error.is_some()
+        || status.load_error.is_some()
+        || !status.untold.is_empty();
     html! {
         @if of_daemon || !of_databases.is_empty() {
             ul.trouble {
@@ -118,6 +121,9 @@ fn troubles(status: &DaemonStatus, databases: &[(&str, &DatabaseStatus)], moment
                         "The last load of the configuration and the policies failed; the previous ones are in force:"
                         pre { (error) }
                     }
+                }
+                @for (receiver, trouble) in &status.untold {
+                    li.bad.short { "Notifications to " (receiver) " fail " (trouble) }
                 }
                 @for (name, trouble) in of_databases.iter().take(TROUBLES) {
                     li.bad.short[many] { a href=(format!("#db-{name}")) { (name) } ": " (trouble) }

@@ -11,6 +11,7 @@
 
 mod family;
 mod info;
+mod notifications;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ use crate::decide::used_again::{Aftermath, Afterwards};
 use crate::event::{CycleReport, Event, InForceReport, LoadedDatabase, LoadedPolicy, PolicyLoad};
 use crate::metrics::family::Family;
 use crate::metrics::info::DatabaseInfo;
+pub use crate::metrics::notifications::NoticeResult;
 use crate::oracle::Class;
 use crate::policy::model::Action;
 
@@ -65,6 +67,7 @@ pub struct Metrics {
     round_trips: Family<IntCounterVec, 1>,
     driver_errors: Family<IntCounterVec, 2>,
     journal_errors: IntCounter,
+    notifications: Family<IntCounterVec, 2>,
     known: Mutex<KnownSeries>,
 }
 
@@ -153,6 +156,7 @@ impl Metrics {
         let leader = "1 if this daemon leads, of several that watch the database, else 0; exists where `leader` is configured and the database is armed.";
         let journal = "Failed attempts to write the journal; no action is taken without a record.";
         let errors = "Failed calls, by class of error.";
+        let told = "Notifications by what came of them.";
         Metrics {
             up: make.gauges(
                 "up",
@@ -188,6 +192,7 @@ impl Metrics {
             round_trips: make.counters("driver_round_trips_total", "Round trips to the database.", ["database"]),
             driver_errors: make.counters("driver_errors_total", errors, ["database", "class"]),
             journal_errors: make.register(IntCounter::with_opts(opts("journal_errors_total", journal))),
+            notifications: make.counters("notifications_total", told, ["receiver", "result"]),
             known: Mutex::new(KnownSeries::default()),
             registry,
         }
@@ -257,7 +262,8 @@ impl Metrics {
             | Event::GroupReleased { .. }
             | Event::JournalFails { .. }
             | Event::JournalAgain(_)
-            | Event::Retention(_) => {}
+            | Event::Retention(_)
+            | Event::ExemptionEnds(_) => {}
         }
     }
 

@@ -281,6 +281,7 @@ fn config(
         timezone: chrono_tz::UTC,
         limits,
         blackouts: Vec::new(),
+        notify: None,
     })
 }
 

@@ -1,0 +1,1 @@
+//! The body for each kind of receiver.
