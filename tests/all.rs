@@ -30,6 +30,7 @@ mod house;
 mod kills;
 mod leader;
 mod monitoring;
+mod notify;
 mod odd_files;
 mod outages;
 mod own_disk;

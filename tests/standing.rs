@@ -238,6 +238,7 @@ fn config(db: &Db, state: &Path) -> Config {
         timezone: chrono_tz::UTC,
         limits,
         blackouts: Vec::new(),
+        notify: None,
     }
 }
 

@@ -92,7 +92,7 @@ pub enum SecretError {
     )]
     ByteOrderMark(SecretSource),
     /// The source has several lines.
-    #[error("read {0}: it has several lines; a password is one line, with or without a line end after it")]
+    #[error("read {0}: it has several lines; a secret is one line, with or without a line end after it")]
     SeveralLines(SecretSource),
 }
 

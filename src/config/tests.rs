@@ -321,8 +321,12 @@ fn a_file_that_is_not_a_configuration_is_refused() {
 
 /// The rows of the table in each section: key and default as they are written, without backquotes.
 fn reference() -> Vec<(String, Vec<(String, String)>)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
-    let text = std::fs::read_to_string(path).expect("it is there");
+    let page =
+        |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("it is there");
+    let notify = page("docs/notify.md");
+    // Its other tables are of what receivers get.
+    let (keys, _) = notify.split_once("## The events").expect("the section after the keys");
+    let text = page("docs/configuration.md") + keys;
     let mut sections: Vec<(String, Vec<(String, String)>)> = Vec::new();
     for line in text.lines() {
         if let Some(title) = line.strip_prefix("## ") {
@@ -347,13 +351,15 @@ fn the_reference_has_every_key_and_no_other() {
             (title, keys)
         })
         .collect();
-    let sections: [(&str, &[&str]); 6] = [
+    let sections: [(&str, &[&str]); 8] = [
         ("The file", &read::KEYS),
         ("A database", &database::DATABASE_KEYS),
         ("Limits", &crate::policy::DATABASE_LIMIT_KEYS),
         ("A blackout", &read::BLACKOUT_KEYS),
         ("The journal", &super::retention::JOURNAL_KEYS),
         ("A password", &database::SECRET_KEYS),
+        ("The keys", &super::notify::NOTIFY_KEYS),
+        ("A receiver", &super::notify::RECEIVER_KEYS),
     ];
     let read: Vec<(String, Vec<String>)> = sections
         .into_iter()
@@ -380,11 +386,13 @@ fn the_reference_has_the_defaults_of_the_code() {
         (config.limits, config.databases[0].limits) = (Limits::default(), Limits::default());
         format!("{config:?} {limits:?}")
     };
+    const RECEIVERS: &str = "receivers: [{name: a, kind: json, url: https://h}]";
     let unsaid = whole("", "", "");
+    let told_somebody = whole(&format!("notify: {{{RECEIVERS}}}\n"), "", "");
     let mut told = 0;
     for (title, rows) in reference() {
         for (key, default) in rows {
-            if ["required", "none", "see below"].contains(&default.as_str()) {
+            if ["required", "none", "see below", "all", "all but `intent"].contains(&default.as_str()) {
                 continue;
             }
             let said = match title.as_str() {
@@ -392,13 +400,23 @@ fn the_reference_has_the_defaults_of_the_code() {
                 "A database" => whole("", &format!(", {key}: {default}"), ""),
                 "Limits" => whole("", "", &format!(", {key}: {default}")),
                 "The journal" => whole(&format!("journal: {{{key}: {default}}}\n"), "", ""),
+                "The keys" => whole(&format!("notify: {{{key}: {default}, {RECEIVERS}}}\n"), "", ""),
+                "A receiver" => {
+                    let receivers = RECEIVERS.replace("}]", &format!(", {key}: {default}}}]"));
+                    whole(&format!("notify: {{{receivers}}}\n"), "", "")
+                }
                 other => panic!("a default in {other}"),
             };
-            assert_eq!(said, unsaid, "{key}: {default}");
+            let of_receivers = ["The keys", "A receiver"].contains(&title.as_str());
+            assert_eq!(
+                said,
+                if of_receivers { &told_somebody } else { &unsaid }.clone(),
+                "{key}: {default}"
+            );
             told += 1;
         }
     }
-    assert_eq!(told, 17, "the number of defaults in the reference");
+    assert_eq!(told, 24, "the number of defaults in the reference");
 }
 
 #[test]
@@ -419,4 +437,110 @@ fn a_descriptor_may_stand_in_several_lines() {
     }
     // An alias or an address has no lines.
     assert_eq!(connect_of("|\n      //db1/shop\n      //db2/shop"), None);
+}
+
+/// A configuration with these receivers.
+fn with_receivers(receivers: &str) -> String {
+    format!(
+        "databases: [{{name: prod, connect: b, external: true, labels: {{env: live}}}}]\npolicies: [p]\nnotify:\n  receivers:\n{receivers}"
+    )
+}
+
+#[test]
+fn every_kind_of_receiver_is_read() {
+    use super::notify::{DeliveryWay, ReceiverUrl, WebLogin};
+    let text = with_receivers(
+        "    - {name: a, kind: json, url: 'https://h/x', basic: {user: u, password: {file: pw}}, rate: 5, queue: 7, timeout: 3s, give_up: 1m}
+    - {name: b, kind: slack, url: {credential: b}, events: [intent, pause], severity: critical}
+    - {name: c, kind: alertmanager, url: http://127.0.0.1:9093, bearer: {env: T}, databases: [prod, env=live], policies: ['idle-*']}
+    - {name: d, kind: program, command: [/bin/true, \"two words\", '']}
+",
+    );
+    let loaded = check("c.yaml", text.as_bytes(), Path::new("/etc/orareaper"));
+    let found: Vec<String> = loaded.diagnostics.iter().map(ToString::to_string).collect();
+    let notify = loaded.config.and_then(|config| config.notify);
+    let notify = notify.unwrap_or_else(|| panic!("{found:?}"));
+    let [a, b, c, d] = notify.receivers.as_slice() else {
+        panic!("four receivers")
+    };
+    let DeliveryWay::Web(web) = &a.way else {
+        panic!("a web server")
+    };
+    assert_eq!(web.url, ReceiverUrl::Written("https://h/x".into()));
+    let password = SecretSource::File("/etc/orareaper/pw".into());
+    assert_eq!(web.login, WebLogin::Basic("u".into(), password));
+    assert_eq!(
+        (a.rate, a.queue, a.timeout.as_secs(), a.give_up.as_secs()),
+        (5, 7, 3, 60)
+    );
+    assert!(!a.filter.events.contains(&super::NoticeKind::Intent) && a.filter.events.len() == 12);
+    assert_eq!(b.filter.events, [super::NoticeKind::Intent, super::NoticeKind::Pause]);
+    assert_eq!(b.secrets().len(), 1);
+    assert_eq!(
+        (c.filter.databases.len(), c.filter.policies.len(), c.secrets().len()),
+        (2, 1, 1)
+    );
+    assert_eq!(
+        d.way,
+        DeliveryWay::Program(vec!["/bin/true".into(), "two words".into(), String::new()])
+    );
+    let hours: Vec<i64> = notify.before.iter().map(chrono::TimeDelta::num_hours).collect();
+    assert_eq!(hours, [24, 168]);
+}
+
+#[test]
+fn a_program_that_others_can_change_or_that_is_not_there_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("tell");
+    let mode = |mode: u32| {
+        std::fs::write(&program, "#!/bin/sh\n").expect("written");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(mode)).expect("its owner may");
+    };
+    let file = folder.path().join("orareaper.yaml");
+    let text = with_receivers(&format!(
+        "    - {{name: d, kind: program, command: [{}]}}\n",
+        program.display()
+    ));
+    std::fs::write(&file, text).expect("written");
+    let told = || {
+        let loaded = super::load(&file);
+        let told: Vec<String> = loaded.diagnostics.iter().map(|one| one.render(false)).collect();
+        (loaded.config.is_some(), told.concat())
+    };
+    let (fine, text) = told();
+    assert!(!fine && text.contains("No such file"), "{text}");
+    mode(0o644);
+    let (fine, text) = told();
+    assert!(
+        !fine && text.contains("nobody may execute it") && text.contains("chmod 755"),
+        "{text}"
+    );
+    mode(0o757);
+    let (fine, text) = told();
+    assert!(
+        !fine && text.contains("every user of this host can change it"),
+        "{text}"
+    );
+    mode(0o755);
+    assert_eq!(told(), (true, String::new()));
+}
+
+#[test]
+fn a_filter_that_nothing_can_pass_gives_a_warning() {
+    let text = with_receivers(
+        "    - {name: a, kind: json, url: 'https://h', databases: [prd, env=live], policies: ['idle-*', typo]}\n",
+    );
+    let config = check("c.yaml", text.as_bytes(), Path::new("")).config.expect("valid");
+    let databases = [(std::sync::Arc::from("prod"), config.databases[0].labels.clone())];
+    let notify = config.notify.expect("it is there");
+    let found = super::notify::unmatched_filters("c.yaml", &notify, &["idle-app", "by hand"], &databases);
+    let messages: Vec<&str> = found.iter().map(|one| one.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "the receiver `a` is for the policy `typo`, but there is no such policy",
+            "the receiver `a` is for the database `prd`, but there is no such database"
+        ]
+    );
 }

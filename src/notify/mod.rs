@@ -10,6 +10,7 @@
 //! An event is told after it is recorded: an intent is on the disk then. Whether and when a receiver hears of it decides nothing.
 
 mod attempt;
+mod failure;
 mod line;
 mod notice;
 mod noticer;

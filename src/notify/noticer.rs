@@ -488,4 +488,4 @@ impl Notice {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

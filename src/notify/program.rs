@@ -18,7 +18,7 @@ use std::time::Duration;
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use crate::notify::attempt::NoticeFailure;
+use crate::notify::failure::NoticeFailure;
 
 /// The status by which a program asks for another attempt: EX_TEMPFAIL of sysexits.h.
 const TRY_AGAIN: i32 = 75;
@@ -161,10 +161,7 @@ mod tests {
         let (ran, out) = run_script(text, &["--team", "$(touch /tmp/no); `id` * \"x"], "{\"a\":1}", SOON);
         assert_eq!(ran, Ok("exit status 0".to_owned()));
         let lines: Vec<&str> = out.lines().collect();
-        assert_eq!(
-            lines[..2],
-            ["{\"a\":1}", "--team|$(touch /tmp/no); `id` * \"x|"].map(|line| line)
-        );
+        assert_eq!(lines[..3], ["{\"a\":1}", "--team|", "$(touch /tmp/no); `id` * \"x|"]);
         // The shell sets PWD and others itself.
         let own: Vec<&str> = lines[lines.len() - 1].split(' ').collect();
         assert_eq!(own.last(), Some(&"/"));

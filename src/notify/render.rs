@@ -22,4 +22,4 @@ pub(crate) fn body(kind: ReceiverKind, notice: &Notice) -> Vec<u8> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

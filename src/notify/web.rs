@@ -18,7 +18,7 @@ use ureq::{Agent, Error};
 
 use crate::config::notify::{ReceiverUrl, WebLogin, WebReceiver, certificates, host_of};
 use crate::config::{Password, ReceiverKind, SecretSource};
-use crate::notify::attempt::{NoticeFailure, shown};
+use crate::notify::failure::{NoticeFailure, shown};
 
 /// How much of an answer is read, in bytes.
 const ANSWER: u64 = 1_024;

@@ -20,6 +20,7 @@ const LAYERS: &[&[&str]] = &[
         "html",
         "http",
         "metrics",
+        "notify",
         "gaps",
         "systemd",
         "event_sink",

@@ -123,6 +123,7 @@ fn config(setting: &Setting, server: &Server, state: &Path) -> Config {
         timezone: chrono_tz::UTC,
         limits: setting.limits,
         blackouts: Vec::new(),
+        notify: None,
     }
 }
 

@@ -75,7 +75,7 @@ pub(in crate::config) fn notify(inspection: &mut Inspection, node: &Node, base: 
         .collect();
     let before = match fields.get("exemptions") {
         Some(node) => times(inspection, node),
-        None => Some(vec![TimeDelta::days(7), TimeDelta::days(1)]),
+        None => Some(vec![TimeDelta::days(1), TimeDelta::days(7)]),
     };
     Some(Notify {
         receivers: receivers.into_iter().collect::<Option<Vec<Receiver>>>()?,
