@@ -24,7 +24,7 @@ use crate::event_sink::writer::{JournalWriter, Refused, Room};
 use crate::journal::read::{History, unwritten};
 use crate::journal::{Journal, JournalError, line};
 use crate::metrics::Metrics;
-use crate::notify::Notifier;
+use crate::notify::NoticeDispatcher;
 use crate::status::SharedStatus;
 
 /// How long a disk may take to answer. Then it is reported, and intents stop waiting: their warrants would be too old.
@@ -48,7 +48,7 @@ struct Panel {
     metrics: Arc<Metrics>,
     status: SharedStatus,
     /// Who tells receivers, where somebody does.
-    notifier: OnceLock<Arc<Notifier>>,
+    notifier: OnceLock<Arc<NoticeDispatcher>>,
 }
 
 impl Panel {
@@ -143,7 +143,7 @@ impl EventSink {
     }
 
     /// Sets who tells receivers of each event from now on; it stays the same for good.
-    pub fn notify(&self, notifier: Arc<Notifier>) {
+    pub fn notify(&self, notifier: Arc<NoticeDispatcher>) {
         assert!(self.panel.notifier.set(notifier).is_ok(), "there is one notifier");
     }
 

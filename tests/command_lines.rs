@@ -324,7 +324,12 @@ fn walk(page: &str, site: &Site, left_out: &[&str]) -> usize {
 
 #[test]
 fn the_commands_of_the_runbook_run_beside_a_daemon() {
-    let (_db, site) = office(true);
+    let (db, site) = office(true);
+    // One command tests the receivers of notifications.
+    site.configure_with(
+        &[entry("prod", &thin(), &db.connect_string(), true)],
+        "notify: {receivers: [{name: dba-chat, kind: program, command: [/bin/true]}]}\n",
+    );
     site.policies(
         "policies:\n  - {name: idle-application-sessions, mode: enforce, when: INACTIVE longer than 4h, action: kill, limits: {share: 100%}}\n",
     );

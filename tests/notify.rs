@@ -25,7 +25,7 @@ const OFFICE: &str = prod!(
 
 const ENFORCE: &str = "
 policies:
-  - {name: forgotten, mode: enforce, when: INACTIVE longer than 4h, action: kill}
+  - {name: forgotten, mode: enforce, when: INACTIVE longer than 4h, action: kill, limits: {share: 100%}}
 ";
 
 fn site() -> Site {
@@ -285,7 +285,7 @@ fn a_redirect_is_not_followed() {
 fn receivers_that_hang_delay_no_kill_and_no_end_and_what_finds_no_room_is_counted() {
     let ear = Ear::that(|_| Reply::Silence);
     let (db, site, daemon) = started(|site| {
-        let hangs = script(site, "hangs", "echo $$ >>pids; exec sleep 600");
+        let hangs = script(site, "hangs", "exec sleep 600");
         format!(
             "    - {{name: web, kind: json, url: '{}', events: [intent, outcome, verification, daemon], timeout: 60s, queue: 1}}
     - {{name: pager, kind: program, command: [{hangs}], timeout: 60s}}\n",
@@ -583,9 +583,9 @@ fn a_test_goes_to_those_that_are_named_and_says_who_is_not_there() {
 fn an_exemption_that_ends_soon_is_told_once_also_after_a_restart() {
     let ear = Ear::new();
     let (db, site) = (Db::parse(OFFICE), site());
-    let tomorrow = chrono::Utc::now().date_naive() + chrono::TimeDelta::days(2);
+    let last_day = chrono::Utc::now().date_naive() + chrono::TimeDelta::days(2);
     site.policies(&format!(
-        "{ENFORCE}exemptions:\n  - {{when: USERNAME = 'SCOTT', reason: month end, owner: maria, until: {tomorrow}}}\n"
+        "{ENFORCE}exemptions:\n  - {{when: USERNAME = 'SCOTT', reason: month end, owner: maria, until: {last_day}}}\n"
     ));
     let receiver = |name: &str, owner: &str| {
         let events = "events: [exemption, daemon]";
@@ -601,7 +601,7 @@ fn an_exemption_that_ends_soon_is_told_once_also_after_a_restart() {
         (told.path.as_str(), &told.body["exemption"]["owner"]),
         ("/maria", &"maria".into())
     );
-    assert_eq!(told.body["exemption"]["last_day"], tomorrow.to_string());
+    assert_eq!(told.body["exemption"]["last_day"], last_day.to_string());
     daemon.says("an exemption ends soon");
     stop(daemon);
     let daemon = site.run(&thin());

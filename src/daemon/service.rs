@@ -25,7 +25,7 @@ use crate::event_sink::EventSink;
 use crate::http::{Server, Sources};
 use crate::journal::read::{History, unwritten};
 use crate::metrics::Metrics;
-use crate::notify::Notifier;
+use crate::notify::NoticeDispatcher;
 use crate::policy::model::PolicySet;
 use crate::quantity::Elapsed;
 use crate::status::SharedStatus;
@@ -68,7 +68,7 @@ struct Parts {
     siblings: Arc<Siblings>,
     directory: Arc<Directory>,
     mark: Option<Arc<str>>,
-    notifier: Arc<Notifier>,
+    notifier: Arc<NoticeDispatcher>,
 }
 
 /// Wraps a database's watcher in another, or returns it as it is.
@@ -84,7 +84,12 @@ impl Parts {
     ) -> io::Result<(Parts, History)> {
         let opened = EventSink::open(&config.state, Arc::clone(clock), Arc::clone(&metrics), status.clone());
         let (sink, history) = opened.map_err(io::Error::other)?;
-        let notifier = Arc::new(Notifier::new(Arc::clone(clock), metrics, status.clone(), dry_run));
+        let notifier = Arc::new(NoticeDispatcher::new(
+            Arc::clone(clock),
+            metrics,
+            status.clone(),
+            dry_run,
+        ));
         notifier.receivers(config.notify.as_ref())?;
         sink.notify(Arc::clone(&notifier));
         let switch = Arc::new(Switch::new(&config.state, Arc::clone(clock))?);

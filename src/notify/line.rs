@@ -30,7 +30,7 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// What all receivers share.
 #[derive(Clone, Debug)]
-pub(super) struct Surroundings {
+pub(super) struct LineContext {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) status: SharedStatus,
@@ -42,7 +42,7 @@ pub(super) struct Surroundings {
 #[derive(Debug)]
 pub(super) struct ReceiverLine {
     name: Arc<str>,
-    around: Surroundings,
+    around: LineContext,
     state: Mutex<LineState>,
     /// There is something to do, or the end begins.
     work: Condvar,
@@ -88,7 +88,7 @@ impl ReceiverLine {
     ///
     /// # Errors
     /// When the system has no thread to give.
-    pub(super) fn start(receiver: &Receiver, around: &Surroundings) -> std::io::Result<Arc<ReceiverLine>> {
+    pub(super) fn start(receiver: &Receiver, around: &LineContext) -> std::io::Result<Arc<ReceiverLine>> {
         let line = Arc::new(ReceiverLine {
             name: Arc::clone(&receiver.name),
             around: around.clone(),
@@ -305,12 +305,14 @@ impl ReceiverLine {
         }
     }
 
-    /// Waits for the next attempt; `false` if there is none before the notice is given up, or before the end.
+    /// Waits for the next attempt; `false` if there is none before the notice is given up, or before the end. Where a reload has changed
+    /// the receiver, what was asked by the one before does not hold.
     fn waits_until(&self, until: Monotonic, given_up: Monotonic) -> bool {
         let mut state = self.lock();
+        let before = Arc::clone(&state.receiver);
         loop {
             let now = self.around.clock.now();
-            if now >= until {
+            if now >= until || !Arc::ptr_eq(&before, &state.receiver) {
                 return true;
             }
             if now >= given_up || state.ending.is_some() {

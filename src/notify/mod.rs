@@ -27,7 +27,7 @@ use crate::clock::Clock;
 use crate::config::{Notify, Receiver};
 use crate::event::Event;
 use crate::metrics::Metrics;
-use crate::notify::line::{ReceiverLine, Surroundings};
+use crate::notify::line::{LineContext, ReceiverLine};
 use crate::notify::noticer::Noticer;
 use crate::status::SharedStatus;
 
@@ -36,28 +36,28 @@ const REMOVED_WITHIN: Duration = Duration::from_secs(30);
 
 /// Tells receivers of events. One for the whole daemon.
 #[derive(Debug)]
-pub struct Notifier {
-    around: Surroundings,
-    told: Mutex<Told>,
+pub struct NoticeDispatcher {
+    around: LineContext,
+    told: Mutex<Dispatching>,
 }
 
 #[derive(Debug)]
-struct Told {
+struct Dispatching {
     noticer: Noticer,
     lines: Vec<Arc<ReceiverLine>>,
 }
 
-impl Notifier {
+impl NoticeDispatcher {
     /// Without receivers. `dry_run` if the daemon sends no statement at all.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>, status: SharedStatus, dry_run: bool) -> Notifier {
+    pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>, status: SharedStatus, dry_run: bool) -> NoticeDispatcher {
         let host = own_host();
-        Notifier {
-            told: Mutex::new(Told {
+        NoticeDispatcher {
+            told: Mutex::new(Dispatching {
                 noticer: Noticer::new(Arc::clone(&host), dry_run),
                 lines: Vec::new(),
             }),
-            around: Surroundings {
+            around: LineContext {
                 clock,
                 metrics,
                 status,
@@ -133,7 +133,7 @@ impl Notifier {
         lines.iter().map(left).sum()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Told> {
+    fn lock(&self) -> MutexGuard<'_, Dispatching> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -121,7 +121,7 @@ pub(crate) struct CollectedCount {
 
 /// A label and a value, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fact {
+pub(crate) struct NoticeFact {
     pub(crate) label: &'static str,
     pub(crate) value: String,
 }
@@ -195,11 +195,11 @@ impl Notice {
     }
 
     /// What there is to say, in order, with control and invisible characters escaped.
-    pub(crate) fn facts(&self) -> Vec<Fact> {
+    pub(crate) fn facts(&self) -> Vec<NoticeFact> {
         let mut facts = Vec::new();
         let mut say = |label: &'static str, value: Option<&str>| {
             let value = value.filter(|value| !value.is_empty());
-            facts.extend(value.map(|value| Fact {
+            facts.extend(value.map(|value| NoticeFact {
                 label,
                 value: cut(&visible(&cut(value, LONGEST_SHOWN)), LONGEST_SHOWN),
             }));

@@ -227,7 +227,7 @@ fn url(
     };
     if matches!(kind, ReceiverKind::Slack | ReceiverKind::Teams) {
         let message = format!(
-            "the address of a webhook of `kind: {}` is a secret: who knows it can post",
+            "the address of a webhook of `kind: {}` is a secret: whoever knows it can post",
             kind.name()
         );
         inspection.error(&Inspection::place(node), "plain-secret", message).hint = Some(WHERE.to_owned());
