@@ -8,8 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64ct::{Base64, Encoding as _};
 use chrono::DateTime;
 use rustls::crypto::aws_lc_rs;
 use ureq::http::StatusCode;
@@ -105,7 +104,7 @@ fn credentials(login: &WebLogin) -> Result<Option<(String, Password)>, NoticeFai
         WebLogin::Basic(user, source) => {
             let password = secret(source, "the password")?;
             let both = format!("{user}:{}", password.reveal());
-            Some((format!("Basic {}", STANDARD.encode(both)), password))
+            Some((format!("Basic {}", Base64::encode_string(both)), password))
         }
     })
 }

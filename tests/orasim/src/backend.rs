@@ -187,6 +187,8 @@ pub struct Client {
     pub osuser: String,
     /// The client's port.
     pub port: u16,
+    /// Whether it is connected by TCPS.
+    pub tls: bool,
     /// Proxy authentication: the user to become.
     pub proxy_for: Option<String>,
     /// AS SYSDBA was asked for.

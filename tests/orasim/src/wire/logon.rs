@@ -79,6 +79,7 @@ impl Connection {
         };
         let client = Client {
             port: self.peer.port(),
+            tls: self.shared.is_tls(),
             sysdba: mode & SYSDBA != 0,
             ..describe_client(&said, bracketed)
         };
@@ -157,6 +158,7 @@ fn describe_client(said: &LogonMessage, bracketed: Option<String>) -> Client {
         process: value("AUTH_PID"),
         osuser: value("AUTH_SID"),
         port: 0,
+        tls: false,
         proxy_for: proxy.or(bracketed),
         sysdba: false,
     }

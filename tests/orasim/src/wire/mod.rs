@@ -27,6 +27,7 @@ mod response;
 mod scalar;
 mod server;
 mod statement;
+mod tls;
 mod verifier;
 
 pub use server::{Server, Stats};

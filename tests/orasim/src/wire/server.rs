@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::connection;
 use super::packet::PacketReader;
+use super::tls;
 use super::verifier::Verifiers;
 use crate::backend::{Database, OnAccept};
 
@@ -74,12 +75,19 @@ pub(crate) struct Shared {
     pub(crate) verifiers: Verifiers,
     /// The counters.
     pub(crate) counters: Counters,
+    /// What the listener agrees upon with each client before anything else, if it speaks TLS.
+    tls: Option<Arc<rustls::ServerConfig>>,
     stopping: AtomicBool,
     open: Mutex<HashMap<u64, TcpStream>>,
     closed: Condvar,
 }
 
 impl Shared {
+    /// Whether clients are connected by TCPS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     fn open(&self) -> MutexGuard<'_, HashMap<u64, TcpStream>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,12 +109,34 @@ impl Server {
     ///
     /// Those of binding the address and of starting a thread.
     pub fn start(database: Arc<dyn Database>, listen: SocketAddr) -> io::Result<Self> {
+        Self::start_with(database, listen, None)
+    }
+
+    /// The same by TCPS: each connection begins with TLS.
+    ///
+    /// # Errors
+    ///
+    /// Those of binding the address and of starting a thread.
+    pub fn start_tls(
+        database: Arc<dyn Database>,
+        listen: SocketAddr,
+        tls: Arc<rustls::ServerConfig>,
+    ) -> io::Result<Self> {
+        Self::start_with(database, listen, Some(tls))
+    }
+
+    fn start_with(
+        database: Arc<dyn Database>,
+        listen: SocketAddr,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(listen)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             database,
             verifiers: Verifiers::default(),
             counters: Counters::default(),
+            tls,
             stopping: AtomicBool::new(false),
             open: Mutex::default(),
             closed: Condvar::new(),
@@ -218,7 +248,7 @@ fn begin(stream: TcpStream, peer: SocketAddr, id: u64, shared: &Arc<Shared>) -> 
         .spawn(move || {
             let registered = serving;
             let _ended = match wanted {
-                OnAccept::Serve => connection::serve(stream, peer, &registered.shared),
+                OnAccept::Serve => serve(stream, peer, &registered.shared),
                 OnAccept::Silent => {
                     let mut stream = stream;
                     connection::wait_for_end(&mut stream, &mut PacketReader::new())
@@ -227,6 +257,14 @@ fn begin(stream: TcpStream, peer: SocketAddr, id: u64, shared: &Arc<Shared>) -> 
             };
         })?;
     Ok(())
+}
+
+fn serve(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> io::Result<()> {
+    let stream = match &shared.tls {
+        Some(config) => tls::unwrapped(stream, Arc::clone(config))?,
+        None => stream,
+    };
+    connection::serve(stream, peer, shared)
 }
 
 /// A connection's place among the open ones, given up however its thread ends.

@@ -307,6 +307,7 @@ impl State {
             module: some(&client.program),
             service: service.into(),
             port: client.port,
+            tls: client.tls,
             ..Who::default()
         };
         self.audsid += 1;

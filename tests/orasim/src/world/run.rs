@@ -550,7 +550,7 @@ impl Catalog for SessionCatalog<'_> {
             "LANGUAGE" => Some("AMERICAN_AMERICA.AL32UTF8".into()),
             "LANG" => Some("US".into()),
             "IP_ADDRESS" => Some("127.0.0.1".into()),
-            "NETWORK_PROTOCOL" => Some("tcp".into()),
+            "NETWORK_PROTOCOL" => own(|sess| Some(if sess.who.tls { "tcps" } else { "tcp" }.to_owned()))?,
             "AUTHENTICATION_METHOD" => Some("PASSWORD".into()),
             _ => return Err(known(2003)),
         })

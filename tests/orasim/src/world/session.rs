@@ -37,6 +37,7 @@ pub(crate) struct Who {
     pub(crate) client_identifier: Option<Arc<str>>,
     pub(crate) service: Arc<str>,
     pub(crate) port: u16,
+    pub(crate) tls: bool,
 }
 
 /// What a session does, as a function of time.

@@ -476,5 +476,6 @@ fn who(scenario: &Scenario, group: &Group, slot: u32, number: u32) -> Who {
             .as_deref()
             .map_or_else(|| scenario.database.name.to_lowercase().into(), Arc::from),
         port: 40_000 + (slot % 20_000) as u16,
+        tls: false,
     }
 }
