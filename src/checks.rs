@@ -17,6 +17,8 @@ words! {
         Policies = "policies",
         /// What another user of the host could change or read.
         Exposure = "exposure",
+        /// What protects the metrics and the status page.
+        Pages = "pages",
         /// The state folder.
         StateFolder = "state-folder",
         /// Oracle Client.

@@ -51,6 +51,8 @@ pub(crate) struct DaemonStatus {
     pub(crate) policies: usize,
     /// Why the last load failed, if it did.
     pub(crate) load_error: Option<String>,
+    /// Why the files that protect the pages could not be read anew.
+    pub(crate) web_error: Option<String>,
     /// Why the journal cannot be written, if so; meanwhile no session is acted on.
     pub(crate) journal_error: Option<String>,
     /// The hash of the journal's last record, and since when it is the last.
@@ -233,6 +235,7 @@ impl DaemonStatus {
             }
             Event::Policies(PolicyLoad::Loaded(loaded)) => self.loaded(loaded),
             Event::Policies(PolicyLoad::Failed { error }) => self.load_error = Some(error.clone()),
+            Event::WebConfig { error } => self.web_error.clone_from(error),
             Event::DatabaseUp { database, release, .. } => {
                 if let Some(database) = self.databases.get_mut(database) {
                     database.link = Reachability::Up {
@@ -393,6 +396,9 @@ impl DaemonStatus {
         }
         if self.load_error.is_some() {
             parts.push("the last reload failed; the previous configuration stays in force".to_owned());
+        }
+        if self.web_error.is_some() {
+            parts.push("the web configuration cannot be used; the previous one stays in force".to_owned());
         }
         if self.journal_error.is_some() {
             parts.push("the journal cannot be written; no session is acted on".to_owned());

@@ -38,6 +38,7 @@ mod parallel;
 mod permission;
 mod practice;
 mod properties;
+mod protected_pages;
 mod protections;
 mod prove;
 mod reload;

@@ -448,7 +448,10 @@ fn an_address_that_cannot_be_served_says_what_to_set() {
     // An address for documentation (RFC 5737), which no host has.
     site.write(
         "orareaper.yaml",
-        config.replace("listen: 127.0.0.1:0", "listen: 192.0.2.1:9763"),
+        config.replace(
+            "listen: 127.0.0.1:0",
+            "listen: 192.0.2.1:9763\nlisten_unprotected: true",
+        ),
     );
     let mut daemon = site.spawn(&thin(), |_| {});
     assert_eq!(daemon.ends().code(), Some(2));

@@ -275,6 +275,10 @@ pub(crate) fn every_event() -> Vec<Event> {
             reason: "SIGTERM".into(),
         },
         Event::Policies(PolicyLoad::Failed { error: "line 1".into() }),
+        Event::WebConfig { error: None },
+        Event::WebConfig {
+            error: Some("line 1".into()),
+        },
         Event::Policies(PolicyLoad::Loaded(loaded())),
         Event::DatabaseDown {
             database: Arc::clone(&database),
@@ -340,6 +344,7 @@ fn is_sampled(event: &Event) {
         Event::Started { .. }
         | Event::Stopping { .. }
         | Event::Policies(PolicyLoad::Loaded(_) | PolicyLoad::Failed { .. })
+        | Event::WebConfig { .. }
         | Event::DatabaseUp { .. }
         | Event::DatabaseDown { .. }
         | Event::DriverError { .. }

@@ -233,6 +233,8 @@ fn config(db: &Db, state: &Path) -> Config {
         }],
         policies: Vec::new(),
         listen: "127.0.0.1:0".parse().expect("an address"),
+        web_config: None,
+        listen_unprotected: false,
         state: state.to_owned(),
         journal: orareaper::config::Retention::default(),
         timezone: chrono_tz::UTC,

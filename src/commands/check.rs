@@ -125,7 +125,12 @@ fn with_passwords(file: &Path, mut problems: Vec<Diagnostic>, config: Option<&Co
     if let Some(config) = config {
         let (unreadable, notes) = unreadable_passwords(&file.display().to_string(), config);
         problems.extend(unreadable);
-        notes.iter().for_each(|note| say_as(Priority::Info, note));
+        let (unprotected, unread) = crate::config::web::of(config).told();
+        problems.extend(unprotected);
+        notes
+            .iter()
+            .chain(&unread)
+            .for_each(|note| say_as(Priority::Info, note));
     }
     problems
 }

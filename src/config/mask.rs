@@ -42,7 +42,7 @@ pub(super) fn mask(text: &str) -> String {
 }
 
 /// Replaces each byte of a range with a star. The range consists of whole characters.
-fn cover(text: &mut [u8], from: usize, to: usize) {
+pub(super) fn cover(text: &mut [u8], from: usize, to: usize) {
     for byte in &mut text[from..to] {
         if !byte.is_ascii_whitespace() {
             *byte = b'*';

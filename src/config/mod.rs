@@ -6,6 +6,7 @@
 
 mod connect;
 mod database;
+mod listen;
 mod mask;
 pub(crate) mod notify;
 mod read;
@@ -13,6 +14,7 @@ mod retention;
 mod secret;
 #[cfg(test)]
 mod tests;
+pub(crate) mod web;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,6 +47,10 @@ pub struct Config {
     pub policies: Vec<PathBuf>,
     /// The address of the metrics and the status page.
     pub listen: SocketAddr,
+    /// The file with TLS and users for that address, in the format of Prometheus' web configuration.
+    pub web_config: Option<PathBuf>,
+    /// Whether an address that others can reach may be served without TLS and users.
+    pub listen_unprotected: bool,
     /// The state folder, with journal and reports.
     pub state: PathBuf,
     /// How long the journal is kept.

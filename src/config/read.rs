@@ -1,6 +1,5 @@
 //! Reads the bytes of a configuration into a [`Config`], or reports all problems.
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::database::{Common, Given, Names, database};
+use super::listen::served;
 use super::mask::mask;
 use super::retention::{Retention, retention};
 use super::{Blackout, Config, DatabaseConfig, Driver, Labels};
@@ -18,12 +18,14 @@ use crate::yaml::diagnostics::{Diagnostic, Severity, arrange, quoted};
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{self, Node, Value};
 
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 13] = [
     "defaults",
     "databases",
     "include",
     "policies",
     "listen",
+    "web_config",
+    "listen_unprotected",
     "state",
     "journal",
     "timezone",
@@ -111,7 +113,7 @@ pub(super) fn check_with(name: &str, bytes: &[u8], base: &Path, include: Include
 }
 
 /// The problems of a file, without the text that is masked in it.
-fn redacted(mut inspection: Inspection) -> Vec<Diagnostic> {
+pub(super) fn redacted(mut inspection: Inspection) -> Vec<Diagnostic> {
     for problem in &mut inspection.found {
         if !inspection.source.shows_all_of(&inspection.text, &problem.span) {
             redact(problem);
@@ -184,6 +186,7 @@ fn redact(problem: &mut Diagnostic) {
         "conflicting-keys",
         "duplicate-key",
         "bad-connect",
+        "bad-hash",
         "bad-user",
         "bad-list",
         "empty-list",
@@ -239,10 +242,7 @@ fn config(
     let policies = inspection
         .required_as(&fields, "the configuration", "policies", example)
         .and_then(|node| paths(inspection, node, base));
-    let listen = match fields.get("listen") {
-        Some(node) => listen(inspection, node),
-        None => Some(SocketAddr::from(([127, 0, 0, 1], 9763))),
-    };
+    let served = served(inspection, &fields, base);
     let state = match fields.get("state") {
         Some(node) => path(inspection, node, "state").map(|text| base.join(text)),
         None => Some(PathBuf::from("/var/lib/orareaper")),
@@ -266,10 +266,13 @@ fn config(
     let whole = || {
         defaults?;
         limits?;
+        let served = served?;
         Some(Config {
             databases: databases?,
             policies: policies?,
-            listen: listen?,
+            listen: served.listen,
+            web_config: served.web_config,
+            listen_unprotected: served.listen_unprotected,
             state: state?,
             journal: journal?,
             timezone: zone?,
@@ -308,41 +311,6 @@ pub(super) fn path<'a>(inspection: &mut Inspection, node: &'a Node, what: &str) 
         return None;
     }
     Some(text)
-}
-
-fn listen(inspection: &mut Inspection, node: &Node) -> Option<SocketAddr> {
-    let text = inspection.text(node, "listen")?;
-    let address = text.parse().ok();
-    if address.is_none() {
-        let problem = inspection.error(
-            &node.at,
-            "bad-address",
-            format!("{} is not an address to listen on", quoted(text)),
-        );
-        problem.expected = Some("expected an IP address and a port".to_owned());
-        problem.hint = Some(address_meant(text));
-    }
-    address
-}
-
-/// What to write instead of a text that is not an address.
-fn address_meant(text: &str) -> String {
-    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
-    if let Ok(port) = port.parse::<u16>() {
-        match host {
-            "" if !text.starts_with(':') => {
-                return format!("write `127.0.0.1:{port}`, or `0.0.0.0:{port}` for all addresses of this host");
-            }
-            "localhost" => return format!("host names are not supported: write `127.0.0.1:{port}`"),
-            "" | "*" => return format!("write `0.0.0.0:{port}` for all addresses of this host"),
-            _ => {}
-        }
-    } else if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) {
-        return "a port must be between 1 and 65535".to_owned();
-    } else if text.parse::<IpAddr>().is_ok() {
-        return "add a port, such as 9763".to_owned();
-    }
-    "for example `127.0.0.1:9763`, `0.0.0.0:9763` or `[::1]:9763`; host names are not supported".to_owned()
 }
 
 fn paths(inspection: &mut Inspection, node: &Node, base: &Path) -> Option<Vec<PathBuf>> {

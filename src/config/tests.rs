@@ -19,6 +19,7 @@ databases:
   - {name: dev.2, connect: DEV, external: true}
 policies: [policies/*.yaml, /srv/policies]
 listen: 0.0.0.0:9000
+listen_unprotected: true
 state: state
 timezone: Europe/Berlin
 limits: {per_cycle: 3, undo_records: 5}

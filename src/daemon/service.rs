@@ -22,6 +22,7 @@ use crate::daemon::{RunningDatabases, Start, start};
 use crate::decide::in_force::{DatabaseRules, Due};
 use crate::event::{Event, InForceReport, LoadedDatabase, LoadedPolicy, Outcomed, PolicyLoad};
 use crate::event_sink::EventSink;
+use crate::http::access::{Access, AccessWatch};
 use crate::http::{Server, Sources};
 use crate::journal::read::{History, unwritten};
 use crate::metrics::Metrics;
@@ -48,9 +49,17 @@ pub(crate) struct DaemonService {
     parts: Parts,
     running: RunningDatabases,
     /// None where the service is a command's own.
-    pages: Option<Server>,
+    pages: Option<ServedPages>,
     /// Likewise.
     exemptions: Option<ExemptionWatch>,
+}
+
+/// The pages, and what protects them.
+struct ServedPages {
+    server: Server,
+    access: Arc<Access>,
+    #[expect(dead_code, reason = "dropping it ends the look at the files")]
+    watch: AccessWatch,
 }
 
 /// What all databases share.
@@ -197,10 +206,12 @@ impl DaemonService {
             heartbeat: heartbeat.clone(),
             clock: Arc::clone(clock),
             reports: config.state.join("reports"),
+            access: Arc::new(Access::of(Some(config))?),
         };
         let pages = listen(config.listen, &sources, &**clock, waits)?;
         // With port 0 only this line shows the port.
-        tracing::info!(address = pages.address().to_string(), "pages are served");
+        let protection = sources.access.current().to_string();
+        tracing::info!(address = pages.address().to_string(), protection, "pages are served");
         let (mut parts, history) = Parts::open(config, dry_run, clock, (metrics, status, heartbeat))?;
         parts.mark = Some(mark());
         parts.sink.keep(config.journal);
@@ -214,6 +225,13 @@ impl DaemonService {
         let exemptions = ExemptionWatch::start(&parts.sink, clock, &config.state)?;
         exemptions.set(config, set);
         let running = parts.with(config, set, &history, wrap, start)?;
+        let sink = Arc::clone(&parts.sink);
+        let tell = move |read: Result<(), String>| sink.record(&Event::WebConfig { error: read.err() });
+        let pages = ServedPages {
+            server: pages,
+            watch: AccessWatch::start(&sources.access, tell)?,
+            access: sources.access,
+        };
         let service = DaemonService {
             exemptions: Some(exemptions),
             ..DaemonService::of(parts, running, Some(pages))
@@ -243,7 +261,7 @@ impl DaemonService {
         Ok(DaemonService::of(parts, running, None))
     }
 
-    fn of(parts: Parts, running: RunningDatabases, pages: Option<Server>) -> DaemonService {
+    fn of(parts: Parts, running: RunningDatabases, pages: Option<ServedPages>) -> DaemonService {
         parts.directory.set(running.inputs());
         DaemonService {
             parts,
@@ -293,6 +311,9 @@ impl DaemonService {
     /// Why nothing was changed.
     pub(crate) fn reload(&mut self, config: &Config, set: &Arc<PolicySet>) -> Result<(), String> {
         let (parts, running) = (&self.parts, &mut self.running);
+        if self.pages.is_some() {
+            Access::check(config)?;
+        }
         parts.accounts.look_again();
         // What is not on the disk by then leaves an action open, which is followed up.
         let _ = parts.sink.flush(RECORDS_WITHIN);
@@ -314,6 +335,10 @@ impl DaemonService {
         }
         if let Some(exemptions) = &self.exemptions {
             exemptions.set(config, set);
+        }
+        if let Some(pages) = &self.pages {
+            let error = pages.access.follow(Some(config)).err();
+            parts.sink.record(&Event::WebConfig { error });
         }
         Ok(())
     }
@@ -346,7 +371,7 @@ impl DaemonService {
     #[cfg(feature = "demo")]
     #[must_use]
     pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.pages.as_ref().map(Server::address)
+        self.pages.as_ref().map(|pages| pages.server.address())
     }
 
     /// Ends everything within `grace`, and writes the records that are left; returns whether all ended without an error.

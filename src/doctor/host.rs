@@ -7,6 +7,7 @@ use std::path::Path;
 use rustix::fs::Access;
 
 use crate::checks::{Check, Id, State};
+use crate::config::web;
 use crate::config::{Config, Driver, Retention};
 use crate::oracle;
 use crate::quantity::Bytes;
@@ -46,6 +47,36 @@ fn of_problem(id: Id, problem: &Diagnostic) -> Check {
         (None, State::Missing) => check.with("`orareaper check` shows the place"),
         (None, State::Fine | State::Note | State::Untried) => check,
     }
+}
+
+/// What protects the pages.
+#[must_use]
+pub(crate) fn pages(config: &Config) -> Vec<Check> {
+    let loaded = web::of(config);
+    let web = loaded.web.clone();
+    let (problems, notes) = loaded.told();
+    let mut checks: Vec<Check> = problems.iter().map(|problem| of_problem(Id::Pages, problem)).collect();
+    let untried = |note: &String| {
+        Check::new(Id::Pages, "", State::Untried, note.trim_start_matches("note: "))
+            .with("run `orareaper doctor` as root or as the daemon's own user")
+    };
+    checks.extend(notes.iter().map(untried));
+    if let Some(web) = web {
+        let (scheme, address) = (web.tls.as_ref().map_or("http", |_| "https"), config.listen);
+        let found = format!("the pages are at {scheme}://{address}/, protected by {web}");
+        let found = match (address.ip().is_loopback(), config.web_config.is_some()) {
+            (true, false) => format!("the pages are at {scheme}://{address}/, which only this host reaches"),
+            (false, false) => format!(
+                "the pages are at {scheme}://{address}/ without TLS and users, as `listen_unprotected` says: something else has to \
+                 keep others away"
+            ),
+            (_, true) => found,
+        };
+        let open = !address.ip().is_loopback() && config.web_config.is_none();
+        let state = if open { State::Note } else { State::Fine };
+        checks.insert(0, Check::new(Id::Pages, "", state, found));
+    }
+    checks
 }
 
 /// The state folder, and who uses it. `owner` is the process that has locked it, if any.

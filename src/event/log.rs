@@ -27,6 +27,11 @@ impl Event {
                     "reload failed; what was in force stays in force"
                 );
             }
+            Event::WebConfig { error: None } => info!("the web configuration was read anew"),
+            Event::WebConfig { error: Some(error) } => error!(
+                error = error.as_str(),
+                "the web configuration cannot be used; what protected the pages stays in force"
+            ),
             Event::DatabaseUp {
                 database,
                 instances,

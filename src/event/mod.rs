@@ -52,6 +52,11 @@ pub enum Event {
     },
     /// The policies were loaded, or loading them failed.
     Policies(PolicyLoad),
+    /// The files that protect the pages have changed and were read anew.
+    WebConfig {
+        /// Why they are not in force; what was in force stays in force.
+        error: Option<String>,
+    },
     /// A database answers.
     DatabaseUp {
         /// Its name.

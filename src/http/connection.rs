@@ -2,7 +2,8 @@
 //!
 //! At most [`CONNECTIONS`] are open. For one more, the oldest connection whose answer has not begun is closed. So a client that
 //! connects and sends nothing, however often, displaces only similar clients and never a scrape, which sends its request at
-//! once. If all connections are being answered, the oldest is closed; it has had the longest time.
+//! once. If all connections are being answered, the oldest is closed; it has had the longest time. A connection whose TLS is still
+//! being agreed upon has no answer yet.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,16 +14,24 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::Sleep;
+
+use crate::http::access::Access;
+use crate::http::login::WAITING;
+use crate::http::tls::Stream;
 
 /// The limit of open connections.
 pub(super) const CONNECTIONS: usize = 64;
+
+const _: () = assert!(CONNECTIONS <= WAITING, "each connection may have a password to compare");
 
 /// Accepts connections, each for a limited time.
 pub(super) struct Bounded {
     listener: TcpListener,
     deadline: Duration,
+    /// Whether a new connection begins with TLS.
+    access: Arc<Access>,
     /// Oldest first.
     open: VecDeque<Weak<Slot>>,
 }
@@ -49,10 +58,11 @@ impl Slot {
 
 impl Bounded {
     /// Limits the connections of `listener`, each to the time `deadline`.
-    pub(super) fn new(listener: TcpListener, deadline: Duration) -> Bounded {
+    pub(super) fn new(listener: TcpListener, deadline: Duration, access: Arc<Access>) -> Bounded {
         Bounded {
             listener,
             deadline,
+            access,
             open: VecDeque::new(),
         }
     }
@@ -85,8 +95,10 @@ impl axum::serve::Listener for Bounded {
         loop {
             match self.listener.accept().await {
                 Ok((stream, address)) => {
+                    let tls = self.access.current().tls.clone();
                     let connection = HttpConnection {
-                        stream,
+                        secure: tls.is_some(),
+                        stream: Stream::new(stream, tls),
                         deadline: Box::pin(tokio::time::sleep(self.deadline)),
                         place: self.place(),
                     };
@@ -108,7 +120,9 @@ impl axum::serve::Listener for Bounded {
 
 /// A connection that fails every read and write after its deadline, or when its place was given away.
 pub(super) struct HttpConnection {
-    stream: TcpStream,
+    /// Whether it is one with TLS.
+    pub(super) secure: bool,
+    stream: Stream,
     deadline: Pin<Box<Sleep>>,
     place: Arc<Slot>,
 }
@@ -151,6 +165,9 @@ impl AsyncWrite for HttpConnection {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        // The end of TLS is a message too, which a client may be slow to take.
+        this.may_go_on(context)?;
+        Pin::new(&mut this.stream).poll_shutdown(context)
     }
 }

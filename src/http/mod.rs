@@ -2,7 +2,8 @@
 //!
 //! It has a separate thread and reads only memory, so it answers even while every database hangs; reports come from the disk, by
 //! threads of their own. It trusts no client: each connection serves one request and ends after [`DEADLINE`], whether or not the
-//! client has read the answer ([`connection`]), and a request for another host is refused ([`host`]).
+//! client has read the answer ([`connection`]), and a request for another host is refused ([`host`]). With a web configuration it
+//! speaks TLS ([`tls`]) and asks for a password ([`login`]); [`access`] is what of that is in force.
 //!
 //! The page is kept up to date by `/events`, which waits for a change and answers with one server-sent event: the new content. The
 //! browser then asks again. So no connection lives longer than any other, and a slow reader delays nobody.
@@ -10,11 +11,14 @@
 //! `/healthz` says whether the process makes progress, `/readyz` whether it can do its work. A database that is down makes the
 //! daemon not ready, but not unhealthy: a restart would not bring the database back.
 
+pub(crate) mod access;
 mod connection;
 mod host;
+mod login;
 mod page;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
@@ -27,19 +31,24 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path as UrlPath, Request, State};
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Path as UrlPath, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, REFERRER_POLICY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::get;
+use axum::serve::IncomingStream;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::html::shown;
+use crate::http::access::Access;
 use crate::http::connection::Bounded;
+use crate::http::login::LoginClaim;
 use crate::http::page::Moment;
 use crate::metrics::Metrics;
 use crate::status::{DaemonStatus, SharedStatus};
@@ -75,6 +84,25 @@ pub(crate) struct Sources {
     pub(crate) clock: Arc<dyn Clock>,
     /// The folder of the newest reports.
     pub(crate) reports: PathBuf,
+    /// What protects all of it.
+    pub(crate) access: Arc<Access>,
+}
+
+/// Who has connected.
+#[derive(Clone, Copy, Debug)]
+struct HttpPeer {
+    address: SocketAddr,
+    /// By TLS.
+    secure: bool,
+}
+
+impl Connected<IncomingStream<'_, Bounded>> for HttpPeer {
+    fn connect_info(stream: IncomingStream<'_, Bounded>) -> HttpPeer {
+        HttpPeer {
+            address: *stream.remote_addr(),
+            secure: stream.io().secure,
+        }
+    }
 }
 
 /// The running server. It stops when it is dropped.
@@ -150,44 +178,108 @@ async fn serve(listener: TcpListener, sources: Sources, deadline: Duration, loca
             return;
         }
     };
-    let bounded = Bounded::new(listener, deadline);
+    let bounded = Bounded::new(listener, deadline, Arc::clone(&sources.access));
+    let service = router(sources, local).into_make_service_with_connect_info::<HttpPeer>();
     // `serve` does not end, whatever a connection does.
-    let Ok(()) = axum::serve(bounded, router(sources, local)).await else {
+    let Ok(()) = axum::serve(bounded, service).await else {
         return;
     };
 }
 
 fn router(sources: Sources, local: bool) -> Router {
+    let (access, clock) = (Arc::clone(&sources.access), Arc::clone(&sources.clock));
     Router::new()
         .route("/", get(status_page))
         .route("/events", get(events))
         .route("/live.js", get(live_script))
         .route("/reports/{database}", get(report))
         .route("/metrics", get(metrics))
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
+        .route(HEALTH, get(healthz))
+        .route(READINESS, get(readyz))
         .method_not_allowed_fallback(async || answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "read-only\n".to_owned()))
         .fallback(async || answer(StatusCode::NOT_FOUND, TEXT, "not found\n".to_owned()))
         .with_state(sources)
-        .layer(axum::middleware::from_fn(move |request, next| {
-            refuse_other_hosts(local, request, next)
-        }))
+        .layer(axum::middleware::from_fn(
+            move |ConnectInfo(peer): ConnectInfo<HttpPeer>, request, next| {
+                guarded((Arc::clone(&access), Arc::clone(&clock)), (peer, local), request, next)
+            },
+        ))
 }
 
-/// Refuses a request whose Host header names another host, or that has several.
-async fn refuse_other_hosts(local: bool, request: Request, next: Next) -> Response {
+/// What an orchestrator asks, which has no password.
+const HEALTH: &str = "/healthz";
+const READINESS: &str = "/readyz";
+
+/// Asks who is there before anything else is looked at, and adds the headers that are configured.
+async fn guarded(
+    (access, clock): (Arc<Access>, Arc<dyn Clock>),
+    (peer, local): (HttpPeer, bool),
+    request: Request,
+    next: Next,
+) -> Response {
+    let web = access.current();
+    let mut response = match other_host(peer, local, &request) {
+        Some(refusal) => refusal,
+        None if web.users.is_empty() => next.run(request).await,
+        None => match LoginClaim::of(&request) {
+            LoginClaim::Nobody if [HEALTH, READINESS].contains(&request.uri().path()) => bare(next.run(request).await),
+            LoginClaim::Nobody => log_in("log in with a name and a password\n"),
+            LoginClaim::Unreadable => log_in("log in by basic authentication\n"),
+            LoginClaim::User(claimed) => match access.logins.accepts(&web.users, claimed).await {
+                Some(true) => next.run(request).await,
+                Some(false) => {
+                    access.logins.refused(peer.address, clock.now());
+                    log_in("the name or the password is wrong\n")
+                }
+                None => {
+                    let why = "too many log in at this moment: try again\n".to_owned();
+                    answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, why)
+                }
+            },
+        },
+    };
+    for (name, value) in &web.headers {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(*name, value);
+        }
+    }
+    response
+}
+
+/// The answer to who has not logged in.
+fn log_in(why: &'static str) -> Response {
+    let mut response = answer(StatusCode::UNAUTHORIZED, TEXT, why.to_owned());
+    let basic = HeaderValue::from_static("Basic realm=\"orareaper\", charset=\"UTF-8\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, basic);
+    response
+}
+
+/// The same without its words, which name databases and say what is wrong with them.
+fn bare(response: Response) -> Response {
+    let status = response.status();
+    let word = if status.is_success() {
+        "ok\n"
+    } else {
+        "not ok: log in to see why\n"
+    };
+    answer(status, TEXT, word.to_owned())
+}
+
+/// Refuses a request whose Host header names another host, or that has several. With TLS it may name any: a browser has
+/// compared the name with the certificate.
+fn other_host(peer: HttpPeer, local: bool, request: &Request) -> Option<Response> {
     let own_name = own_name();
     let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next().map(|host| host.to_str().unwrap_or_default());
     let authority = request.uri().authority().map(ToString::to_string);
-    let ours = |host: Option<&str>| host::is_ours(host, &own_name, local);
+    let ours = |host: Option<&str>| peer.secure || host::is_ours(host, &own_name, local);
     if hosts.next().is_none() && ours(host) && ours(authority.as_deref()) {
-        return next.run(request).await;
+        return None;
     }
     let why = format!(
         "the Host header names another host: use an IP address, localhost or {own_name}; a proxy in front must pass on one of these\n"
     );
-    answer(StatusCode::MISDIRECTED_REQUEST, TEXT, why)
+    Some(answer(StatusCode::MISDIRECTED_REQUEST, TEXT, why))
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";

@@ -100,10 +100,8 @@ fn troubles(status: &DaemonStatus, databases: &[(&str, &DatabaseStatus)], moment
         })
         .collect();
     let many = of_databases.len() > SHOWN_IN_FULL;
-    let of_daemon = status.paused.is_some()
-        || status.journal_error.is_some()
-        || status.load_error.is_some()
-        || !status.untold.is_empty();
+    let errors = [&status.journal_error, &status.load_error, &status.web_error];
+    let of_daemon = status.paused.is_some() || errors.into_iter().any(Option::is_some) || !status.untold.is_empty();
     html! {
         @if of_daemon || !of_databases.is_empty() {
             ul.trouble {
@@ -124,6 +122,12 @@ fn troubles(status: &DaemonStatus, databases: &[(&str, &DatabaseStatus)], moment
                 }
                 @for (receiver, trouble) in &status.untold {
                     li.bad.short { "Notifications to " (receiver) " fail " (trouble) }
+                }
+                @if let Some(error) = &status.web_error {
+                    li.bad {
+                        "The web configuration cannot be used; what protected these pages before is in force:"
+                        pre { (error) }
+                    }
                 }
                 @for (name, trouble) in of_databases.iter().take(TROUBLES) {
                     li.bad.short[many] { a href=(format!("#db-{name}")) { (name) } ": " (trouble) }

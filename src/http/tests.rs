@@ -33,6 +33,7 @@ fn daemon(deadline: Duration) -> Daemon {
         heartbeat: Heartbeat::new(Arc::clone(&clock) as Arc<dyn Clock>),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         reports: std::env::temp_dir().join("no-reports"),
+        access: Arc::new(Access::of(None).expect("nothing to read")),
     };
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = Server::with_deadline(anywhere, sources.clone(), deadline).expect("starts");

@@ -329,13 +329,12 @@ impl Record {
             Event::Resumed { by } => Record::Resumed { by: by.clone() },
             Event::Retention(deleted) => Record::Retention(RetentionRecord::of(deleted)),
             Event::JournalAgain(gap) => Record::of_gap(gap),
-            Event::DriverError { .. }
+            Event::WebConfig { .. }
+            | Event::DriverError { .. }
             | Event::Acting { .. }
             | Event::Cycle(_)
             | Event::JournalFails { .. }
-            | Event::ExemptionEnds(_) => {
-                return Ok(None);
-            }
+            | Event::ExemptionEnds(_) => return Ok(None),
         }))
     }
 

@@ -60,6 +60,7 @@ pub struct Metrics {
     database_info: DatabaseInfo,
     policies_loaded: IntGauge,
     reload_success: IntGauge,
+    web_reload_success: IntGauge,
     paused: IntGauge,
     acting: Family<IntGaugeVec, 2>,
     acting_hangs: Family<IntGaugeVec, 1>,
@@ -95,6 +96,13 @@ impl Maker<'_> {
         self.register(IntGauge::with_opts(opts(name, help)))
     }
 
+    /// A gauge that is 1 until something goes wrong.
+    fn success(&self, name: &str, help: &str) -> IntGauge {
+        let gauge = self.one(name, help);
+        gauge.set(1);
+        gauge
+    }
+
     fn gauges<const N: usize>(&self, name: &str, help: &str, labels: [&str; N]) -> Family<IntGaugeVec, N> {
         Family::new(self.register(IntGaugeVec::new(opts(name, help), &labels)))
     }
@@ -118,6 +126,9 @@ impl Maker<'_> {
         self.register(IntGauge::with_opts(build)).set(1);
     }
 }
+
+const WEB_CONFIG: &str =
+    "1 if the web configuration, its certificates and users are in force as the files are, else 0.";
 
 fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace("orareaper")
@@ -185,6 +196,7 @@ impl Metrics {
                 "reload_success",
                 "1 if the last load of configuration and policies succeeded, else 0.",
             ),
+            web_reload_success: make.success("web_config_reload_success", WEB_CONFIG),
             paused: make.one("paused", paused),
             acting: make.gauges("acting_connection", acting, ["database", "inst_id"]),
             acting_hangs: make.gauges("hanging_connections", hangs, ["database"]),
@@ -210,6 +222,7 @@ impl Metrics {
         match event {
             Event::Policies(PolicyLoad::Loaded(loaded)) => self.loaded(loaded),
             Event::Policies(PolicyLoad::Failed { .. }) => self.reload_success.set(0),
+            Event::WebConfig { error } => self.web_reload_success.set(i64::from(error.is_none())),
             Event::DatabaseUp {
                 database, instances, ..
             } => {

@@ -126,7 +126,11 @@ impl Noticer {
             }
             Event::JournalAgain(gap) => Some(self.journal_again(gap, at)),
             Event::ExemptionEnds(end) => Some(self.exemption(end, at)),
-            Event::DriverError { .. } | Event::Rehearsed { .. } | Event::Cycle(_) | Event::Retention(_) => None,
+            Event::WebConfig { .. }
+            | Event::DriverError { .. }
+            | Event::Rehearsed { .. }
+            | Event::Cycle(_)
+            | Event::Retention(_) => None,
         }
     }
 

@@ -104,7 +104,7 @@ fn credentials(login: &WebLogin) -> Result<Option<(String, Password)>, NoticeFai
         WebLogin::Basic(user, source) => {
             let password = secret(source, "the password")?;
             let both = format!("{user}:{}", password.reveal());
-            Some((format!("Basic {}", Base64::encode_string(both)), password))
+            Some((format!("Basic {}", Base64::encode_string(both.as_bytes())), password))
         }
     })
 }

@@ -67,7 +67,16 @@ const HOMES: [(&str, &[&str]); 3] = [
     ),
     (
         "the configuration",
-        &["defaults", "include", "listen", "state", "timezone", "blackouts"],
+        &[
+            "defaults",
+            "include",
+            "listen",
+            "web_config",
+            "listen_unprotected",
+            "state",
+            "timezone",
+            "blackouts",
+        ],
     ),
     (
         "a policy",

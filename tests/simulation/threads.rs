@@ -118,6 +118,8 @@ fn config(setting: &Setting, server: &Server, state: &Path) -> Config {
         }],
         policies: Vec::new(),
         listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+        web_config: None,
+        listen_unprotected: false,
         state: state.to_owned(),
         journal: orareaper::config::Retention::default(),
         timezone: chrono_tz::UTC,

@@ -382,6 +382,11 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Where its pages are.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.pages
+    }
+
     /// Everything it said on standard error.
     pub(crate) fn log_text(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).join("\n")

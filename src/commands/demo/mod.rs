@@ -276,6 +276,9 @@ fn config(
         }],
         policies: vec![folder.join("policies.yaml")],
         listen: arguments.listen,
+        web_config: None,
+        // What it shows is made up, or the reader's own recording.
+        listen_unprotected: true,
         state: folder.to_owned(),
         journal: crate::config::Retention::default(),
         timezone: chrono_tz::UTC,
