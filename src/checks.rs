@@ -25,6 +25,8 @@ words! {
         ClientLibrary = "client-library",
         /// The connection that reads.
         Connection = "connection",
+        /// What protects the connection on its way.
+        Network = "network",
         /// The connection that acts.
         ActingConnection = "acting-connection",
         /// The account: its status, and when its password expires.

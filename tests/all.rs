@@ -52,6 +52,7 @@ mod standing;
 mod story_command;
 mod switch;
 mod systemd_unit;
+mod tcps;
 mod turns;
 mod tutorial;
 mod verdicts;

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::site::{Daemon, Db, Site, entry, fetched, not_run, thin, told, until, wait_for};
+use crate::site::{Daemon, Db, Site, certificate, entry, fetched, not_run, thin, told, until, wait_for};
 
 /// Any policy: pages are what is looked at.
 const POLICY: &str = "policies:\n  - {name: idle, when: INACTIVE longer than 4h, action: kill}\n";
@@ -22,13 +22,6 @@ const POLICY: &str = "policies:\n  - {name: idle, when: INACTIVE longer than 4h,
 const PAGE_PASSWORD: &str = "Pag3-s3cret-v8";
 
 const TLS: &str = "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n";
-
-/// A certificate, a key or an authority of tests/certificates.
-fn certificate(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/certificates")
-        .join(file)
-}
 
 fn users(cost: u32) -> String {
     let hash = bcrypt::hash(PAGE_PASSWORD, cost).expect("a hash");

@@ -20,6 +20,7 @@ use crate::gaps;
 use crate::oracle::access::{self, Grantee, PolicyNeeds, Unreadable};
 use crate::oracle::capabilities::{Capabilities, Container, HostingService, Provenance, Release, Shape, Way};
 use crate::oracle::error::AccountFault;
+use crate::oracle::network;
 use crate::oracle::probe::outline;
 use crate::oracle::{Class, ConnectSlot, Connection, Error, account};
 use crate::policy::model::{Action, PolicySet};
@@ -168,6 +169,7 @@ impl Examination<'_> {
             own.inst_id
         );
         self.say(Id::Connection, "", State::Fine, connected);
+        self.network(reach, poller, capabilities);
         self.what_it_is(reach, capabilities);
         let said = polled.checks();
         self.container_data(capabilities, &said);
@@ -211,6 +213,23 @@ impl Examination<'_> {
             }),
             username: capabilities.own_username.clone(),
         }
+    }
+
+    /// What protects the connection on its way.
+    fn network(&mut self, reach: &Reach, poller: &mut Poller, capabilities: &Capabilities) {
+        let driver = reach.target.driver;
+        let Some((connection, _)) = poller.connection() else {
+            return;
+        };
+        let found = network::network(connection, (driver, capabilities.own.sid), reach.call_limit);
+        let grantee = Grantee {
+            username: &capabilities.own_username,
+            service: capabilities.service,
+        };
+        self.add(match found {
+            Ok(facts) => super::network::check(&facts, driver, grantee),
+            Err(error) => Check::new(Id::Network, "", State::Untried, error.to_string()).with(remedy(&error)),
+        });
     }
 
     /// A database over which a view is missing that the daemon cannot do without: all that are missing are named, not only the first.

@@ -8,6 +8,7 @@ pub(crate) mod builtin;
 pub mod database;
 pub(crate) mod host;
 pub(crate) mod limits;
+mod network;
 mod right;
 pub(crate) mod show;
 

@@ -108,6 +108,24 @@ fn descriptor_on_instance(connect: &str, instance: &str) -> Result<String, OneFo
     Ok(narrowed)
 }
 
+/// The folder of the wallet that a connect string names: `?wallet_location=` of Easy Connect, MY_WALLET_DIRECTORY or WALLET_LOCATION
+/// of a descriptor. `SYSTEM` stands for the certificates of the host, which are no wallet.
+pub(super) fn wallet(connect: &str) -> Option<String> {
+    let connect = connect.trim();
+    let named = if connect.starts_with('(') {
+        let of = |name| values_of(connect, name).first().map(|(_, value)| *value);
+        of("MY_WALLET_DIRECTORY").or_else(|| of("WALLET_LOCATION"))
+    } else {
+        let parameters = connect.split_once('?').map_or("", |(_, parameters)| parameters);
+        parameters.split('&').find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("wallet_location").then_some(value)
+        })
+    };
+    let folder = named?.trim().trim_matches('"');
+    (!folder.is_empty() && !folder.eq_ignore_ascii_case("SYSTEM") && !folder.contains('(')).then(|| folder.to_owned())
+}
+
 /// The connect string as messages show it: on one line, shortened, and without parameters, which say how to connect, not
 /// where.
 pub(super) fn address(connect: &str) -> String {
@@ -278,6 +296,31 @@ mod tests {
         ];
         for (connect, expected) in cases {
             assert_eq!(on_instance(connect, "shop2"), expected.map(str::to_owned), "{connect}");
+        }
+    }
+
+    #[test]
+    fn a_wallet_is_found_in_each_form() {
+        let descriptor = |security: &str| format!("(DESCRIPTION=(ADDRESS=(HOST=a)){security}(CONNECT_DATA=(SID=x)))");
+        let cases = [
+            (
+                "tcps://db1:2484/shop?wallet_location=/etc/w&retry_count=1".to_owned(),
+                Some("/etc/w"),
+            ),
+            (
+                "tcps://db1/shop?retry_count=1&Wallet_Location = \"/etc/w\"".to_owned(),
+                Some("/etc/w"),
+            ),
+            ("tcps://db1/shop?wallet_location=system".to_owned(), None),
+            ("tcps://db1/shop?wallet_location=".to_owned(), None),
+            ("tcps://db1/shop".to_owned(), None),
+            ("SHOP".to_owned(), None),
+            (descriptor("(SECURITY=(MY_WALLET_DIRECTORY=/etc/w))"), Some("/etc/w")),
+            (descriptor("(security=(wallet_location = /etc/w))"), Some("/etc/w")),
+            (descriptor("(SECURITY=(SSL_SERVER_DN_MATCH=ON))"), None),
+        ];
+        for (connect, folder) in cases {
+            assert_eq!(wallet(&connect).as_deref(), folder, "{connect}");
         }
     }
 

@@ -107,6 +107,7 @@ pub(crate) const NUMBERS: &[(u32, Class)] = &[
     (12660, Class::Config), // encryption or crypto-checksumming parameters incompatible
     (28009, Class::Config), // SYS should be AS SYSDBA
     (28040, Class::Config), // no matching authentication protocol
+    (28150, Class::Config), // proxy not authorized to connect as client
     (28365, Class::Config), // wallet is not open
     (28759, Class::Config), // failure to open file: of a wallet
     (28860, Class::Config), // fatal SSL error

@@ -25,6 +25,7 @@ pub mod identity;
 pub(crate) mod leader;
 mod link;
 mod logoff;
+pub(crate) mod network;
 pub(crate) mod oci;
 pub(crate) mod pressure;
 pub(crate) mod probe;

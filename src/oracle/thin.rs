@@ -6,11 +6,13 @@
 //! treats the end of a query's rows as an error that closes the cursor, so that each query is parsed again (a soft parse: its
 //! text is in the library cache).
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use oracledb::{Config, Cursor, DB_TYPE_NUMBER, DB_TYPE_VARCHAR, ErrorKind, OracleNumber, OracleTimestamp, ToDbValue};
 
+use crate::oracle::connect_string;
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{BROKEN_TEXT, Class, Error, Phase};
 use crate::oracle::expendable::{self, CHUNK, RowSender, no_answer};
@@ -39,10 +41,13 @@ pub(super) fn connect(
         ));
     };
     let failed = |error: oracledb::Error| from_driver(&error, Phase::Connect, &tried, limit);
-    let config = match &target.tns_admin {
-        Some(folder) => Config::default().set_config_dir(&folder.to_string_lossy()),
-        None => Config::default(),
-    };
+    let mut config = Config::default();
+    if let Some(folder) = &target.tns_admin {
+        config = config.set_config_dir(&folder.to_string_lossy());
+    }
+    if let Some(folder) = wallet(target).map_err(|why| Error::new(Class::Config, &*tried, why))? {
+        config = config.set_wallet_location(folder);
+    }
     let config = config
         .set_connect_string(&target.connect)
         .map_err(failed)?
@@ -76,6 +81,28 @@ pub(super) fn connect(
         logoffs,
         sockets,
     ))
+}
+
+/// The one wallet that the driver reads.
+const PEM_WALLET: &str = "ewallet.pem";
+
+/// The folder of the wallet: the one in the address, which the driver itself passes over, or that of `tns_admin` if it has one.
+///
+/// # Errors
+/// When there is no wallet that the driver can read in the folder of the address.
+fn wallet(target: &Target) -> Result<Option<String>, String> {
+    if let Some(folder) = connect_string::wallet(&target.connect) {
+        if Path::new(&folder).join(PEM_WALLET).exists() {
+            return Ok(Some(folder));
+        }
+        return Err(format!(
+            "there is no {PEM_WALLET} in {folder} (the wallet of `connect`), and driver thin reads no other wallet: write the \
+             certificates of the authority there in PEM form, or set driver: oci, which reads cwallet.sso"
+        ));
+    }
+    let folder = target.tns_admin.as_ref();
+    let has_one = folder.filter(|folder| folder.join(PEM_WALLET).exists());
+    Ok(has_one.map(|folder| folder.to_string_lossy().into_owned()))
 }
 
 /// The driver's connection. Each call runs on a thread of its own, which a panic of the driver may stop for ever.
@@ -282,6 +309,18 @@ fn from_driver(error: &oracledb::Error, phase: Phase, tried: &str, limit: Durati
     }
 }
 
+/// Whether an error of a stream is one of TLS: a person has to change a certificate, a wallet or a protocol.
+fn is_of_tls(message: &str) -> bool {
+    [
+        "invalid peer certificate",
+        "received fatal alert",
+        "received corrupt message",
+        "peer is incompatible",
+    ]
+    .iter()
+    .any(|part| message.contains(part))
+}
+
 /// An error of the driver itself, not of the database. Messages that would repeat the connect string are rewritten.
 #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum that stays open")]
 fn from_kind(kind: &ErrorKind, phase: Phase, tried: &str, message: &str, limit: Duration) -> Error {
@@ -312,6 +351,15 @@ fn from_kind(kind: &ErrorKind, phase: Phase, tried: &str, message: &str, limit: 
             format!("ORA-{number:05}: the listener at {host}:{port} refused the connection"),
         ),
         ErrorKind::CallTimeoutExceeded => Error::new(lost, tried, no_answer(limit)),
+        // What TLS says arrives as an error of the stream.
+        ErrorKind::StreamOperation if phase == Phase::Connect && is_of_tls(message) => Error::new(
+            Class::Config,
+            tried,
+            format!(
+                "{message}: driver thin trusts public authorities and those in {PEM_WALLET} of the wallet, and compares the host's name \
+                 with the certificate"
+            ),
+        ),
         ErrorKind::DeadConnection
         | ErrorKind::NotConnected
         | ErrorKind::UnableToRecover

@@ -119,8 +119,19 @@ impl Db {
         Db::serve(Scenario::parse(text).unwrap_or_else(|error| panic!("{error}")))
     }
 
+    /// A scenario whose listener speaks TLS, with the certificate of tests/certificates for localhost and 127.0.0.1. A client needs
+    /// one of its own if `mutual`.
+    pub(crate) fn by_tcps(text: &str, mutual: bool) -> Db {
+        let scenario = Scenario::parse(text).unwrap_or_else(|error| panic!("{error}"));
+        Db::serve_with(scenario, Some(server_config(mutual)))
+    }
+
     /// A scenario, with the reaper's account as [`Site`] has it.
-    pub(crate) fn serve(mut scenario: Scenario) -> Db {
+    pub(crate) fn serve(scenario: Scenario) -> Db {
+        Db::serve_with(scenario, None)
+    }
+
+    fn serve_with(mut scenario: Scenario, tls: Option<Arc<rustls::ServerConfig>>) -> Db {
         let reaper = scenario
             .accounts
             .get_mut("REAPER")
@@ -129,7 +140,12 @@ impl Db {
         let name = scenario.database.name.clone();
         let world = World::new(scenario);
         let database = Arc::clone(&world) as Arc<dyn orasim::backend::Database>;
-        let server = Server::start(database, SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = match tls {
+            Some(tls) => Server::start_tls(database, listen, tls),
+            None => Server::start(database, listen),
+        };
+        let server = server.expect("a free port");
         Db { world, server, name }
     }
 
@@ -176,6 +192,36 @@ impl Db {
         let sessions = self.world.sessions().into_iter().filter(of_user);
         sessions.map(|session| (session.sid, session.serial)).collect()
     }
+}
+
+/// A certificate, a key or an authority of tests/certificates.
+pub(crate) fn certificate(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/certificates")
+        .join(file)
+}
+
+fn server_config(mutual: bool) -> Arc<rustls::ServerConfig> {
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let read = |file| CertificateDer::from_pem_file(certificate(file)).expect("a certificate");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(read("authority.pem")).expect("an authority");
+    let verifier = if mutual {
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .expect("a verifier")
+    } else {
+        rustls::server::WebPkiClientVerifier::no_client_auth()
+    };
+    let key = PrivateKeyDer::from_pem_file(certificate("server.key")).expect("a key");
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![read("server.pem")], key);
+    Arc::new(config.expect("they match"))
 }
 
 /// The folder.

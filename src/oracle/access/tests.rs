@@ -41,6 +41,8 @@ fn every_view_that_a_query_names_has_its_row() {
         "ALL_OBJECTS",
         // A package, visible to accounts that may execute it.
         "ORAREAPER_GUARD",
+        // `doctor` looks at it where it is granted; nothing that decides needs it, and `setup-sql` does not grant it.
+        "V$SESSION_CONNECT_INFO",
     ];
     let text = concat!(include_str!("../sql.rs"), include_str!("../sql/startup.rs"));
     let named: Vec<&str> = text

@@ -130,6 +130,25 @@ pub(crate) fn own_seat() -> Query {
     )
 }
 
+/// NETWORK_PROTOCOL and IP_ADDRESS of this session.
+pub(crate) fn own_protocol() -> Query {
+    Query::new(
+        "SYS_CONTEXT",
+        "SELECT SYS_CONTEXT('USERENV', 'NETWORK_PROTOCOL'), SYS_CONTEXT('USERENV', 'IP_ADDRESS') FROM dual",
+        &[Text, Text],
+    )
+}
+
+/// NETWORK_SERVICE_BANNER of this session: what was agreed upon at its log-in.
+pub(crate) fn own_banners(sid: u32) -> Query {
+    Query::new(
+        "V$SESSION_CONNECT_INFO",
+        "SELECT network_service_banner FROM v$session_connect_info WHERE sid = :1",
+        &[Text],
+    )
+    .with(vec![Bind::Number(sid.into())])
+}
+
 /// SERIAL#, LOGON_TIME, USERNAME, SYSDATE.
 pub(crate) fn own_session(inst_id: u32, sid: u32) -> Query {
     Query::new(

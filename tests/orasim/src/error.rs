@@ -86,6 +86,7 @@ const TEXTS: &[(u32, &str)] = &[
     (1031, "insufficient privileges"),
     (1033, "ORACLE initialization or shutdown in progress"),
     (1045, "user lacks CREATE SESSION privilege; logon denied"),
+    (28150, "proxy not authorized to connect as client"),
     (1092, "ORACLE instance terminated. Disconnection forced"),
     (1403, "no data found"),
     (1422, "exact fetch returns more than requested number of rows"),

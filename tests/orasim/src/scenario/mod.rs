@@ -231,6 +231,9 @@ pub struct Account {
     pub connect_time: Option<u32>,
     /// How long until its password expires (EXPIRY_DATE), at any time.
     pub expires_in: Option<Length>,
+    /// The accounts that may log in for it, each with its own password (ALTER USER ... GRANT CONNECT THROUGH).
+    #[serde(default)]
+    pub connect_through: BTreeSet<String>,
     /// What it was granted beyond that, in every container.
     #[serde(default)]
     pub rights: Rights,

@@ -116,6 +116,7 @@ impl Accounts {
             idle_time: number("IDLE_TIME"),
             connect_time: number("CONNECT_TIME"),
             expires_in: None,
+            connect_through: BTreeSet::new(),
             rights: Rights::default(),
             rights_in: BTreeMap::new(),
             oracle_maintained_in: BTreeSet::new(),

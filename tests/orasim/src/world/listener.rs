@@ -109,8 +109,15 @@ impl Database for World {
             // Whoever logs in AS SYSDBA is SYS from then on (Administrator's Guide, Administrative Privileges).
             _ if client.sysdba => "SYS".to_owned(),
             None => name,
-            Some(other) if is_here(&state, &folded(other)) => folded(other),
-            Some(_) => return Err(fatal(1017)),
+            Some(other) => {
+                let other = folded(other);
+                let target = state.accounts.get(&other).filter(|_| is_here(&state, &other));
+                let target = target.ok_or_else(|| fatal(1017))?;
+                if !target.account.connect_through.contains(&name) {
+                    return Err(fatal(28150));
+                }
+                other
+            }
         };
         let name = name.as_str();
         if state.instance(instance).is_none() {
