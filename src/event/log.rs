@@ -21,17 +21,8 @@ impl Event {
             Event::Started { version, dry_run } => info!(version, dry_run, "started"),
             Event::Stopping { reason } => info!(reason = reason.as_str(), "stopping"),
             Event::Policies(PolicyLoad::Loaded(loaded)) => log_loaded(loaded),
-            Event::Policies(PolicyLoad::Failed { error }) => {
-                error!(
-                    error = error.as_str(),
-                    "reload failed; what was in force stays in force"
-                );
-            }
-            Event::WebConfig { error: None } => info!("the web configuration was read anew"),
-            Event::WebConfig { error: Some(error) } => error!(
-                error = error.as_str(),
-                "the web configuration cannot be used; what protected the pages stays in force"
-            ),
+            Event::Policies(PolicyLoad::Failed { error }) => log_not_loaded(error),
+            Event::WebConfig { error } => log_web_config(error.as_deref()),
             Event::DatabaseUp {
                 database,
                 instances,
@@ -106,6 +97,20 @@ fn log_cycle(report: &CycleReport) {
     let warrants: usize = report.policies.iter().map(|policy| policy.warrants).sum();
     let spared: usize = report.policies.iter().flat_map(|policy| policy.spared.values()).sum();
     debug!(database = &*report.database, sessions, warrants, spared, "cycle done");
+}
+
+fn log_not_loaded(error: &str) {
+    error!(error, "reload failed; what was in force stays in force");
+}
+
+fn log_web_config(error: Option<&str>) {
+    match error {
+        None => info!("the web configuration was read anew"),
+        Some(error) => error!(
+            error,
+            "the web configuration cannot be used; what protected the pages stays in force"
+        ),
+    }
 }
 
 fn log_up(database: &str, instances: &[(u32, String)], release: &str) {

@@ -321,6 +321,14 @@ fn is_of_tls(message: &str) -> bool {
     .any(|part| message.contains(part))
 }
 
+fn untrusted(tried: &str, message: &str) -> Error {
+    let why = format!(
+        "{message}: driver thin trusts public authorities and those in {PEM_WALLET} of the wallet, and compares the host's name with the \
+         certificate"
+    );
+    Error::new(Class::Config, tried, why)
+}
+
 /// An error of the driver itself, not of the database. Messages that would repeat the connect string are rewritten.
 #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign enum that stays open")]
 fn from_kind(kind: &ErrorKind, phase: Phase, tried: &str, message: &str, limit: Duration) -> Error {
@@ -352,14 +360,7 @@ fn from_kind(kind: &ErrorKind, phase: Phase, tried: &str, message: &str, limit: 
         ),
         ErrorKind::CallTimeoutExceeded => Error::new(lost, tried, no_answer(limit)),
         // What TLS says arrives as an error of the stream.
-        ErrorKind::StreamOperation if phase == Phase::Connect && is_of_tls(message) => Error::new(
-            Class::Config,
-            tried,
-            format!(
-                "{message}: driver thin trusts public authorities and those in {PEM_WALLET} of the wallet, and compares the host's name \
-                 with the certificate"
-            ),
-        ),
+        ErrorKind::StreamOperation if phase == Phase::Connect && is_of_tls(message) => untrusted(tried, message),
         ErrorKind::DeadConnection
         | ErrorKind::NotConnected
         | ErrorKind::UnableToRecover

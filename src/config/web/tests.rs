@@ -127,6 +127,15 @@ fn what_this_server_has_not_is_refused_by_the_name_of_its_key() {
             "no key `Content-Type`",
         ),
         (with("  cert_filse: a\n"), "no key `cert_filse`"),
+    ];
+    refuses(&folder, &cases);
+}
+
+#[test]
+fn what_is_no_certificate_and_no_user_is_refused() {
+    let folder = folder();
+    let with = |more: &str| format!("{TLS}{more}");
+    let cases = [
         (
             "tls_server_config:\n  cert_file: server.pem\n".to_owned(),
             "has no `key_file`",
@@ -164,8 +173,12 @@ fn what_this_server_has_not_is_refused_by_the_name_of_its_key() {
         (String::new(), "empty"),
         ("- a\n".to_owned(), "must be a mapping"),
     ];
+    refuses(&folder, &cases);
+}
+
+fn refuses(folder: &tempfile::TempDir, cases: &[(String, &str)]) {
     for (text, said) in cases {
-        let loaded = loaded(folder.path(), &text);
+        let loaded = loaded(folder.path(), text);
         assert!(loaded.web.is_none(), "{text}");
         assert!(loaded.errors().contains(said), "{text}: {}", loaded.errors());
     }

@@ -350,10 +350,13 @@ fn suite_name(suite: &SupportedCipherSuite) -> String {
 /// Go's name of a curve.
 fn group_name(group: &dyn SupportedKxGroup) -> String {
     use rustls::NamedGroup;
-    match group.name() {
-        NamedGroup::secp256r1 => "CurveP256".to_owned(),
-        NamedGroup::secp384r1 => "CurveP384".to_owned(),
-        other => other.as_str().unwrap_or_default().to_owned(),
+    let name = group.name();
+    if name == NamedGroup::secp256r1 {
+        "CurveP256".to_owned()
+    } else if name == NamedGroup::secp384r1 {
+        "CurveP384".to_owned()
+    } else {
+        name.as_str().unwrap_or_default().to_owned()
     }
 }
 

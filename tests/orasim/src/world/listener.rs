@@ -109,15 +109,7 @@ impl Database for World {
             // Whoever logs in AS SYSDBA is SYS from then on (Administrator's Guide, Administrative Privileges).
             _ if client.sysdba => "SYS".to_owned(),
             None => name,
-            Some(other) => {
-                let other = folded(other);
-                let target = state.accounts.get(&other).filter(|_| is_here(&state, &other));
-                let target = target.ok_or_else(|| fatal(1017))?;
-                if !target.account.connect_through.contains(&name) {
-                    return Err(fatal(28150));
-                }
-                other
-            }
+            Some(other) => through(&state, &name, folded(other), is_here)?,
         };
         let name = name.as_str();
         if state.instance(instance).is_none() {
@@ -197,6 +189,22 @@ fn service_place(scenario: &Scenario, name: &str) -> Option<u32> {
         .iter()
         .position(|service| service.name.eq_ignore_ascii_case(name) || service.name.eq_ignore_ascii_case(bare))?;
     u32::try_from(place + 1).ok()
+}
+
+/// The account that a proxy becomes, if that account permits it.
+fn through(
+    state: &State,
+    proxy: &str,
+    target: String,
+    is_here: impl Fn(&State, &str) -> bool,
+) -> Result<String, OraError> {
+    let known = state.accounts.get(&target).filter(|_| is_here(state, &target));
+    let permits = |known: &super::accounts::Known| known.account.connect_through.contains(proxy);
+    match known {
+        None => Err(fatal(1017)),
+        Some(known) if !permits(known) => Err(fatal(28150)),
+        Some(_) => Ok(target),
+    }
 }
 
 fn admit(
