@@ -428,34 +428,29 @@ fn strangers_who_guess_keep_no_scrape_waiting() {
     );
 }
 
+impl Protected {
+    /// What `check` says of pages on all addresses, protected by this.
+    fn everywhere(&self, more: &str) -> (i32, String) {
+        let text = fs::read_to_string(self.site.path("orareaper.yaml")).expect("is there");
+        let lines = text.lines().filter(|line| !line.starts_with("web_config"));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let text = text.replace("listen: 127.0.0.1:0", "listen: 0.0.0.0:0");
+        self.site.write("everywhere.yaml", format!("{text}\n{more}"));
+        self.of_everywhere("check")
+    }
+
+    /// What another command says of the same.
+    fn of_everywhere(&self, command: &str) -> (i32, String) {
+        let mut program = self.site.command(&thin());
+        told(program.args(["--config", "everywhere.yaml", command]))
+    }
+}
+
 #[test]
 fn pages_that_others_can_reach_need_protection_or_a_word() {
     let protected = Protected::new(TLS);
-    let everywhere = |more: &str| {
-        let text = fs::read_to_string(protected.site.path("orareaper.yaml")).expect("is there");
-        let text: String = text
-            .lines()
-            .filter(|line| !line.starts_with("web_config"))
-            .collect::<Vec<_>>()
-            .join("\n");
-        let text = text.replace("listen: 127.0.0.1:0", "listen: 0.0.0.0:0");
-        protected.site.write("everywhere.yaml", format!("{text}\n{more}"));
-        told(
-            protected
-                .site
-                .command(&thin())
-                .args(["--config", "everywhere.yaml", "check"]),
-        )
-    };
-    let doctor = || {
-        told(
-            protected
-                .site
-                .command(&thin())
-                .args(["--config", "everywhere.yaml", "doctor"]),
-        )
-        .1
-    };
+    let everywhere = |more: &str| protected.everywhere(more);
+    let doctor = || protected.of_everywhere("doctor").1;
     let (status, said) = everywhere("");
     assert_eq!(status, 1, "{said}");
     assert!(
@@ -478,7 +473,13 @@ fn pages_that_others_can_reach_need_protection_or_a_word() {
     let (status, said) = everywhere("listen_unprotected: true\n");
     assert_eq!(status, 0, "{said}");
     assert!(doctor().contains("without TLS and users, as `listen_unprotected` says"));
+}
 
+#[test]
+fn a_file_that_protects_nothing_is_refused_and_half_of_one_is_told() {
+    let protected = Protected::new(TLS);
+    let everywhere = |more: &str| protected.everywhere(more);
+    let doctor = || protected.of_everywhere("doctor").1;
     // A file that protects nothing.
     protected.write("http_server_config: {http2: false}\n");
     let (status, said) = everywhere("web_config: web/web.yml\n");
