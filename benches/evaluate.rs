@@ -334,110 +334,113 @@ fn encoded<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> (Vec<u8>, Vec<Op
     (codes, words)
 }
 
-/// Policies of the usual kind, beside two loops by hand: over rows, and over columns of codes with one bit a policy for each session.
-fn usual(rows: &[Row]) {
-    let all = usual_policies(64);
-    let conditions: Vec<Condition> = all.iter().map(condition_of).collect();
-    let programs: Vec<regex::Regex> = all
-        .iter()
-        .map(|(_, _, program)| regex::Regex::new(program).expect("a pattern"))
-        .collect();
-    let wanted = conditions.iter().fold(Columns::NONE, |so_far, condition| {
-        so_far.union(orareaper::decide::evaluate::columns_of(condition))
-    });
-    let snapshot = snapshot(rows, wanted);
-    let (statuses, status_words) = encoded(rows.iter().map(|row| Some(row.status.as_str())));
-    let (users, user_words) = encoded(rows.iter().map(|row| row.username.as_deref()));
-    let (clients, client_words) = encoded(rows.iter().map(|row| Some(row.program.as_str())));
-    let background = vec![false; rows.len()];
-    let last_calls: Vec<i32> = rows
-        .iter()
-        .map(|row| i32::try_from(row.last_call_et).expect("small"))
-        .collect();
-    let inactive = status_words
-        .iter()
-        .position(|word| *word == Some("INACTIVE"))
-        .expect("there are some");
-    let by_columns = |count: usize| {
-        let mut masks = vec![0_u64; rows.len()];
-        for (number, (accounts, idle, _)) in all[..count].iter().enumerate() {
-            let users_of: Vec<bool> = user_words
-                .iter()
-                .map(|word| word.is_some_and(|word| accounts.contains(&word)))
-                .collect();
-            let clients_of: Vec<bool> = client_words
-                .iter()
-                .map(|word| word.is_some_and(|word| programs[number].is_match(word)))
-                .collect();
+/// The columns that such policies use, as a program would encode them.
+struct Encoded<'a> {
+    statuses: Vec<u8>,
+    inactive: u8,
+    background: Vec<bool>,
+    users: (Vec<u8>, Vec<Option<&'a str>>),
+    programs: (Vec<u8>, Vec<Option<&'a str>>),
+    last_calls: Vec<i32>,
+}
+
+impl<'a> Encoded<'a> {
+    fn of(rows: &'a [Row]) -> Encoded<'a> {
+        let (statuses, words) = encoded(rows.iter().map(|row| Some(row.status.as_str())));
+        let inactive = words.iter().position(|word| *word == Some("INACTIVE"));
+        let last_calls = rows.iter().map(|row| i32::try_from(row.last_call_et).expect("small"));
+        Encoded {
+            statuses,
+            inactive: inactive
+                .and_then(|code| u8::try_from(code).ok())
+                .expect("there are some"),
+            background: vec![false; rows.len()],
+            users: encoded(rows.iter().map(|row| row.username.as_deref())),
+            programs: encoded(rows.iter().map(|row| Some(row.program.as_str()))),
+            last_calls: last_calls.collect(),
+        }
+    }
+
+    /// A bit for each policy that selects the session, by loops over columns.
+    fn masks(&self, policies: &[Usual], patterns: &[regex::Regex]) -> Vec<u64> {
+        let mut masks = vec![0_u64; self.statuses.len()];
+        for (number, ((accounts, idle, _), pattern)) in policies.iter().zip(patterns).enumerate() {
+            let judged = |words: &[Option<&str>], holds: &dyn Fn(&str) -> bool| -> Vec<bool> {
+                words.iter().map(|word| word.is_some_and(holds)).collect()
+            };
+            let users = judged(&self.users.1, &|word| accounts.contains(&word));
+            let programs = judged(&self.programs.1, &|word| pattern.is_match(word));
             let idle = i32::try_from(*idle).expect("small");
             for (row, mask) in masks.iter_mut().enumerate() {
-                let holds = (usize::from(statuses[row]) == inactive)
-                    & !background[row]
-                    & (last_calls[row] > idle)
-                    & users_of[usize::from(users[row])]
-                    & clients_of[usize::from(clients[row])];
+                let holds = (self.statuses[row] == self.inactive)
+                    & !self.background[row]
+                    & (self.last_calls[row] > idle)
+                    & users[usize::from(self.users.0[row])]
+                    & programs[usize::from(self.programs.0[row])];
                 *mask |= u64::from(holds) << number;
             }
         }
         masks
+    }
+}
+
+/// How many sessions the policies select, by loops over rows.
+fn by_rows(rows: &[Row], policies: &[Usual], patterns: &[regex::Regex]) -> usize {
+    let selected = |((accounts, idle, _), pattern): (&Usual, &regex::Regex)| {
+        let holds = |row: &&Row| {
+            row.status == "INACTIVE"
+                && row.last_call_et > *idle
+                && row.username.as_deref().is_some_and(|name| accounts.contains(&name))
+                && pattern.is_match(&row.program)
+        };
+        rows.iter().filter(holds).count()
     };
-    let by_rows = |count: usize| {
-        let mut found = 0_usize;
-        for ((accounts, idle, _), program) in all[..count].iter().zip(&programs) {
-            let holds = |row: &&Row| {
-                row.status == "INACTIVE"
-                    && row.last_call_et > *idle
-                    && row.username.as_deref().is_some_and(|name| accounts.contains(&name))
-                    && program.is_match(&row.program)
-            };
-            found += rows.iter().filter(holds).count();
-        }
-        found
-    };
+    policies.iter().zip(patterns).map(selected).sum()
+}
+
+/// Policies of the usual kind, beside two loops by hand: over rows, and over columns of codes with one bit a policy for each session.
+fn usual(rows: &[Row]) {
+    let all = usual_policies(64);
+    let conditions: Vec<Condition> = all.iter().map(condition_of).collect();
+    let pattern = |(_, _, program): &Usual| regex::Regex::new(program).expect("a pattern");
+    let patterns: Vec<regex::Regex> = all.iter().map(pattern).collect();
+    let wanted = conditions.iter().fold(Columns::NONE, |so_far, condition| {
+        so_far.union(orareaper::decide::evaluate::columns_of(condition))
+    });
+    let (snapshot, columns) = (snapshot(rows, wanted), Encoded::of(rows));
     let ours = |count: usize| {
         let mut evaluation = Evaluation::of(black_box(&snapshot));
         let mut hits = |condition| evaluation.truths(condition).true_rows().count();
         conditions[..count].iter().map(&mut hits).sum::<usize>()
     };
-    let bits: u32 = by_columns(all.len()).iter().map(|mask| mask.count_ones()).sum();
+    let bits: u32 = columns
+        .masks(&all, &patterns)
+        .iter()
+        .map(|mask| mask.count_ones())
+        .sum();
+    assert_eq!(ours(64), bits as usize, "the loop over columns selects other sessions");
     assert_eq!(
-        ours(all.len()),
-        bits as usize,
-        "the loop over columns selects other sessions"
-    );
-    assert_eq!(
-        ours(all.len()),
-        by_rows(all.len()),
+        ours(64),
+        by_rows(rows, &all, &patterns),
         "the loop over rows selects other sessions"
     );
-    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
-    let evaluated = [1, 20, 64].map(|count| {
-        ms(fastest(|| {
-            black_box(ours(count));
-        }))
-    });
-    let columns = ms(fastest(|| {
-        black_box(by_columns(20));
-    }));
-    let structs = ms(fastest(|| {
-        black_box(by_rows(20));
-    }));
+    let ms = |work: &dyn Fn()| fastest(work).as_secs_f64() * 1e3;
+    let [one, twenty, sixty_four] = [1, 20, 64].map(|count| ms(&|| _ = black_box(ours(count))));
+    let by_columns = ms(&|| _ = black_box(columns.masks(&all[..20], &patterns)));
+    let by_rows = ms(&|| _ = black_box(by_rows(rows, &all[..20], &patterns)));
     println!("policies of five terms over {SESSIONS} sessions: accounts, limits and programs differ");
-    println!(
-        "  evaluator, 1, 20, 64 policies    {:6.2} {:6.2} {:6.2} ms",
-        evaluated[0], evaluated[1], evaluated[2]
-    );
+    println!("  evaluator, 1, 20, 64 policies    {one:6.2} {twenty:6.2} {sixty_four:6.2} ms");
     println!(
         "  20 / 1 and 64 / 20 policies      {:6.2} {:6.2}",
-        evaluated[1] / evaluated[0],
-        evaluated[2] / evaluated[1]
+        twenty / one,
+        sixty_four / twenty
     );
     println!(
-        "  evaluator / loop over columns    {:6.2}  ({columns:.2} ms)",
-        evaluated[1] / columns
+        "  evaluator / loop over columns    {:6.2}  ({by_columns:.2} ms)",
+        twenty / by_columns
     );
     println!(
-        "  evaluator / loop over rows       {:6.2}  ({structs:.2} ms)",
-        evaluated[1] / structs
+        "  evaluator / loop over rows       {:6.2}  ({by_rows:.2} ms)",
+        twenty / by_rows
     );
 }

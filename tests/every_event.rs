@@ -263,6 +263,23 @@ fn about_policies() -> Vec<Event> {
     ]
 }
 
+fn about_files() -> [Event; 5] {
+    [
+        Event::Policies(PolicyLoad::Failed { error: "line 1".into() }),
+        Event::WebConfig { error: None },
+        Event::WebConfig {
+            error: Some("line 1".into()),
+        },
+        Event::Policies(PolicyLoad::Loaded(loaded())),
+        Event::ExemptionEnds(ExemptionEnd {
+            owner: "maria".into(),
+            reason: "month end".into(),
+            last_day: at().date_naive(),
+            origin: "policies/exemptions.yaml:3".into(),
+        }),
+    ]
+}
+
 /// At least one event of each kind.
 pub(crate) fn every_event() -> Vec<Event> {
     let database: Arc<str> = Driver::ALL[0].name().into();
@@ -274,12 +291,6 @@ pub(crate) fn every_event() -> Vec<Event> {
         Event::Stopping {
             reason: "SIGTERM".into(),
         },
-        Event::Policies(PolicyLoad::Failed { error: "line 1".into() }),
-        Event::WebConfig { error: None },
-        Event::WebConfig {
-            error: Some("line 1".into()),
-        },
-        Event::Policies(PolicyLoad::Loaded(loaded())),
         Event::DatabaseDown {
             database: Arc::clone(&database),
             error: "ORA-12541".into(),
@@ -324,12 +335,7 @@ pub(crate) fn every_event() -> Vec<Event> {
             lost: 2,
         }),
     ];
-    events.push(Event::ExemptionEnds(ExemptionEnd {
-        owner: "maria".into(),
-        reason: "month end".into(),
-        last_day: at().date_naive(),
-        origin: "policies/exemptions.yaml:3".into(),
-    }));
+    events.extend(about_files());
     events.extend(about_actions());
     events.extend(about_policies());
     for event in &events {

@@ -533,18 +533,21 @@ fn thousands_of_sessions_cost_few_round_trips() {
         let (after, told_after) = (db.server.stats(), round_trips(&daemon));
         let executions = after.executions - before.executions;
         let trips = after.round_trips - before.round_trips;
-        // All sessions come with the answer to their query: the polls before showed how many there are.
-        let most = 2 * executions;
+        // The polls before showed how many there are: all of them come with the answer to their query. The thin driver asks for 250 at a
+        // time. Between the two looks at the counters up to five polls were under way.
+        let fetches = if driver.name == "oci" {
+            0
+        } else {
+            5 * (SESSIONS + 100) / 250
+        };
+        let most = 2 * executions + fetches;
         assert!(
             trips <= most,
             "{trips} round trips for {executions} queries with driver {}",
             driver.name
         );
-        assert_eq!(
-            after.fetches, before.fetches,
-            "nothing is left to fetch with driver {}",
-            driver.name
-        );
+        let fetched = after.fetches - before.fetches;
+        assert!(fetched <= fetches, "{fetched} fetches with driver {}", driver.name);
         assert!(
             told_after > told && told_after - told <= trips as f64 + most as f64,
             "{told} {told_after}"

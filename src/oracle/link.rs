@@ -30,6 +30,9 @@ pub(super) trait Native: Send + 'static {
     /// Sets the limit of the following calls.
     fn set_limit(&self, limit: Duration, tried: &str) -> Result<(), Error>;
 
+    /// The most rows that one fetch should bring.
+    fn most_rows(&self) -> u32;
+
     /// Runs a query, hands its rows to the sink, and returns their number.
     fn fetch(&self, query: &Query, limit: Duration, tried: &str, sink: &mut Sink<'_>) -> Result<u64, Error>;
 
@@ -176,7 +179,8 @@ impl<N: Native> Connection for Link<N> {
     fn query(&mut self, query: &Query, limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
         let tried = reading(query, &self.identity.database);
         let before = self.rows_before.get(&query.sql).copied().unwrap_or(0);
-        let query = &query.clone().expecting(before);
+        let most = self.native.as_ref().map_or(FETCH_ROWS, Native::most_rows);
+        let query = &query.clone().expecting(before, most);
         let fetched = self.call_driver(&tried, limit, |native| native.fetch(query, limit, &tried, sink));
         self.round_trips += fetched.as_ref().map_or(1, |rows| query.round_trips(*rows));
         let rows = fetched?;
@@ -358,6 +362,10 @@ mod tests {
     impl Native for Canned {
         fn set_limit(&self, _: Duration, _: &str) -> Result<(), Error> {
             Ok(())
+        }
+
+        fn most_rows(&self) -> u32 {
+            crate::oracle::MOST_ROWS
         }
 
         fn fetch(&self, query: &Query, _: Duration, tried: &str, sink: &mut Sink<'_>) -> Result<u64, Error> {

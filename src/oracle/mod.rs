@@ -66,6 +66,9 @@ pub const FETCH_ROWS: u32 = 1000;
 /// Rows a fetch brings where the same query had more the last time: the least that holds them all, or the most.
 const FETCH_MORE: [u32; 3] = [2_000, 5_000, 10_000];
 
+/// The most rows that a fetch brings.
+pub(crate) const MOST_ROWS: u32 = 10_000;
+
 /// The most values that one fetch brings, because of the room for them: 25 columns of 10,000 sessions.
 const FETCH_VALUES: usize = 250_000;
 
@@ -250,15 +253,19 @@ impl Query {
         self
     }
 
-    /// The same query, for a result that had so many rows the last time. Where it grew meanwhile, it only takes more round trips.
+    /// The same query, for a result that had so many rows the last time, where a fetch should bring no more than `most` of them.
+    /// Where the result grew meanwhile, it only takes more round trips.
     #[must_use]
-    pub(crate) fn expecting(mut self, rows: u64) -> Query {
+    pub(crate) fn expecting(mut self, rows: u64, most: u32) -> Query {
+        self.fetch = self.fetch.min(most);
         let holds = |fetch: &u32| rows <= u64::from(*fetch);
         let room = |fetch: &u32| *fetch as usize * self.columns.len() <= FETCH_VALUES;
-        let larger = FETCH_MORE.iter().filter(|fetch| **fetch > self.fetch && room(fetch));
+        let mut larger = FETCH_MORE
+            .iter()
+            .filter(|fetch| **fetch > self.fetch && **fetch <= most && room(fetch));
         if !holds(&self.fetch) && self.fetch >= FETCH_ROWS {
             let enough = larger.clone().find(|fetch| holds(fetch));
-            self.fetch = enough.or(larger.last()).copied().unwrap_or(self.fetch);
+            self.fetch = enough.or(larger.next_back()).copied().unwrap_or(self.fetch);
         }
         self
     }
@@ -646,13 +653,18 @@ mod tests {
             (20_000, 20_000, 2),
             (20_000, 100_000, 10),
         ] {
-            let query = query.clone().expecting(before);
+            let query = query.clone().expecting(before, MOST_ROWS);
             assert_eq!(query.round_trips(rows), trips, "{rows} rows after {before}");
         }
+        assert_eq!(query.clone().expecting(20_000, 250).fetch, 250);
         let wide = Query::new("ROWS", "SELECT 1 FROM dual", &[CellType::Text; 100]);
-        assert_eq!(wide.expecting(20_000).fetch, 2_000, "room for 250,000 values");
+        assert_eq!(
+            wide.expecting(20_000, MOST_ROWS).fetch,
+            2_000,
+            "room for 250,000 values"
+        );
         let few = query.few();
-        assert_eq!(few.clone().expecting(20_000).fetch, FETCH_FEW);
+        assert_eq!(few.clone().expecting(20_000, 250).fetch, FETCH_FEW);
         for (rows, trips) in [(0, 1), (20, 1), (21, 2), (41, 3)] {
             assert_eq!(few.round_trips(rows), trips, "{rows} rows");
         }

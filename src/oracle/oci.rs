@@ -24,7 +24,7 @@ use crate::oracle::logoff::Logoffs;
 use crate::oracle::row::RowBuffer;
 use crate::oracle::sockets::SocketAttempt;
 use crate::oracle::{
-    Bind, BlockAnswer, Client, ConnectionIdentity, Driver, Login, MAX_STATEMENT, MODULE, Purpose, Query,
+    Bind, BlockAnswer, Client, ConnectionIdentity, Driver, Login, MAX_STATEMENT, MODULE, MOST_ROWS, Purpose, Query,
     STATEMENT_CACHE, Sink, Target, calendar, db_time,
 };
 
@@ -126,6 +126,10 @@ impl Native for oracle::Connection {
     fn set_limit(&self, limit: Duration, tried: &str) -> Result<(), Error> {
         self.set_call_timeout(Some(limit))
             .map_err(|error| from_driver(&error, Phase::Call, tried, limit))
+    }
+
+    fn most_rows(&self) -> u32 {
+        MOST_ROWS
     }
 
     fn fetch(&self, query: &Query, limit: Duration, tried: &str, sink: &mut Sink<'_>) -> Result<u64, Error> {

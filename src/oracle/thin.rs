@@ -21,8 +21,8 @@ use crate::oracle::logoff::Logoffs;
 use crate::oracle::row::RowBuffer;
 use crate::oracle::sockets::{SocketClaim, marked};
 use crate::oracle::{
-    Bind, BlockAnswer, ConnectionIdentity, Driver, Login, MODULE, Purpose, Query, STATEMENT_CACHE, Sink, Target,
-    calendar, db_time,
+    Bind, BlockAnswer, ConnectionIdentity, Driver, Login, MODULE, MOST_ROWS, Purpose, Query, STATEMENT_CACHE, Sink,
+    Target, calendar, db_time,
 };
 
 /// Connects. Hangs as long as the listener does.
@@ -113,6 +113,17 @@ impl Native for Thin {
         self.0
             .set_call_timeout(Some(limit))
             .map_err(|error| from_driver(&error, Phase::Call, tried, limit))
+    }
+
+    /// Before release 23 a server does not mark the end of its answer, and the driver (26.0.0-beta.5) begins to decode an answer anew with
+    /// each packet of 8 KiB: the work grows with the square of the answer. 250 rows cost a third of the CPU of 1,000, and 100 no less.
+    fn most_rows(&self) -> u32 {
+        let release = self.0.version().map(|version| version.0);
+        if release.is_ok_and(|release| release >= 23) {
+            MOST_ROWS
+        } else {
+            250
+        }
     }
 
     fn fetch(&self, query: &Query, limit: Duration, tried: &str, sink: &mut Sink<'_>) -> Result<u64, Error> {
