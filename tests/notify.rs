@@ -462,18 +462,19 @@ fn what_is_too_many_is_told_as_a_count() {
 
 #[test]
 fn the_end_waits_for_what_is_still_to_be_sent() {
-    let ear = Ear::new();
-    let (_db, _site, daemon) = started(|_| {
-        format!(
-            "    - {{name: web, kind: json, url: '{}', events: [daemon]}}\n",
-            ear.url("/")
-        )
+    // Each takes a second, so the last ones still wait when the databases' loops have ended.
+    let ear = Ear::that(|_| Reply::Late);
+    let (_db, site, daemon) = started(|_| {
+        let url = ear.url("/");
+        format!("    - {{name: web, kind: json, url: '{url}', events: [daemon, pause]}}\n")
     });
+    until("the start to be told", || counted(&daemon, "web", "sent") == 1.0);
+    site.write("state/paused", "month end");
+    daemon.says("paused: no action is taken on any database");
     let log = stop(daemon);
     assert!(!log.contains("notifications were not sent"), "{log}");
-    let titles: Vec<Value> = ear.heard().iter().map(|heard| heard.body["title"].clone()).collect();
-    assert_eq!(titles.len(), 2, "{titles:?}");
-    assert_eq!(titles[1], "orareaper stops");
+    assert_eq!(events(&ear.heard()), ["daemon", "pause", "daemon"]);
+    assert_eq!(ear.heard()[2].body["title"], "orareaper stops");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::{BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -22,6 +22,8 @@ pub(super) const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/notify/c
 pub(super) enum Reply {
     /// By a status, with these lines of the head.
     Status(u16, &'static str),
+    /// By status 200 after a second.
+    Late,
     /// Not at all: the connection stays open.
     Silence,
 }
@@ -133,18 +135,22 @@ fn serve<S: Read + Write>(stream: S, heard: &Mutex<Vec<Heard>>, replies: &Mutex<
         heard.len() - 1
     };
     let reply = (replies.lock().unwrap_or_else(PoisonError::into_inner))(number);
-    match reply {
-        Reply::Status(status, lines) => {
-            let answer = format!("HTTP/1.1 {status} Told\r\n{lines}Content-Length: 2\r\nConnection: close\r\n\r\nok");
-            // The client may have given up.
-            let _ = stream.get_mut().write_all(answer.as_bytes());
-            let _ = stream.get_mut().flush();
+    let (status, lines) = match reply {
+        Reply::Status(status, lines) => (status, lines),
+        Reply::Late => {
+            std::thread::sleep(Duration::from_secs(1));
+            (200, "")
         }
         Reply::Silence => {
             // Until the client has had enough.
             let _ = stream.read(&mut [0]);
+            return;
         }
-    }
+    };
+    let answer = format!("HTTP/1.1 {status} Told\r\n{lines}Content-Length: 2\r\nConnection: close\r\n\r\nok");
+    // The client may have given up.
+    let _ = stream.get_mut().write_all(answer.as_bytes());
+    let _ = stream.get_mut().flush();
 }
 
 #[allow(clippy::disallowed_methods, reason = "when a request came is measured")]
