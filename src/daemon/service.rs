@@ -56,6 +56,7 @@ pub(crate) struct DaemonService {
 
 /// The pages, and what protects them.
 struct ServedPages {
+    #[cfg_attr(not(feature = "demo"), expect(dead_code, reason = "dropping it ends the server"))]
     server: Server,
     access: Arc<Access>,
     #[expect(dead_code, reason = "dropping it ends the look at the files")]
