@@ -206,3 +206,35 @@ fn a_port_that_is_busy_at_start_is_waited_for() {
     drop(busy);
     until("the pages", || daemon.log_line("pages are served").is_some());
 }
+
+#[test]
+fn a_budget_is_the_database_s_whatever_entry_leads_to_it() {
+    let driver = thin();
+    let db = Db::parse(&OFFICE.replace("name: forgotten,", "name: forgotten, count: 3,"));
+    let site = site();
+    let put = |name: &str, connect: &str| {
+        let entries = [entry(name, &driver, connect, true)];
+        site.configure_with(&entries, "limits: {per_hour: 1}\n");
+    };
+    let here = db.connect_string();
+    put("shop", &here);
+    let mut daemon = site.run(&driver);
+    daemon.looks("shop", 2);
+    db.advance_between_snapshots(FIVE_HOURS);
+    until("the kill", || db.kills().len() == 1);
+    site.journals("outcome", |_| true);
+    let elsewhere = here.replace("127.0.0.1", "localhost");
+    assert_ne!(here, elsewhere);
+    for (name, connect) in [("crm", &here), ("crm", &elsewhere), ("shop", &here)] {
+        put(name, connect);
+        reload(&daemon);
+        daemon.looks(name, 3);
+        assert_eq!(db.kills().len(), 1, "{name} at {connect}: the hour is not over");
+    }
+    daemon.signal("KILL");
+    daemon.ends();
+    put("third", &elsewhere);
+    let daemon = site.run(&driver);
+    daemon.looks("third", 3);
+    assert_eq!(db.kills().len(), 1, "nor is it after a restart under another name");
+}

@@ -364,6 +364,7 @@ impl DatabaseLoop {
         let step = self.reconcile(now, polled.began);
         let identity = DatabaseIdentity::of(&polled.capabilities);
         let heard = self.kin.meet(identity, self.memory.ledger.own());
+        self.memory.ledger.take_over(heard.left);
         self.memory.ledger.reckon_with(heard.done);
         let unbroken = self.is_unbroken(polled.began) && step.is_none();
         let wanted = columns_needed::columns(rules.set());

@@ -2,6 +2,7 @@
 //!
 //! `run` and `demo` start the same service; they differ in the source of the configuration and in additional watchers.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -138,15 +139,8 @@ impl Parts {
         }
     }
 
-    /// Passes to `start` everything that databases are started with.
-    fn with<T>(
-        &self,
-        config: &Config,
-        set: &Arc<PolicySet>,
-        history: &History,
-        wrap: Wrap<'_>,
-        then: impl FnOnce(&Start<'_>) -> T,
-    ) -> T {
+    /// Has what the journal knows count for all entries of each database.
+    fn seed(&self, config: &Config, history: &History) {
         for database in &config.databases {
             let (name, place) = (&database.name, database.place());
             if let Some(identity) = history.identity(name, &place) {
@@ -154,6 +148,27 @@ impl Parts {
                 self.siblings.seed(name, identity.clone(), done);
             }
         }
+        self.siblings.seed_left(history.left());
+    }
+
+    /// What the journal knows now.
+    fn history(&self) -> Result<History, String> {
+        // What is not on the disk by then leaves an action open, which is followed up.
+        let _ = self.sink.flush(RECORDS_WITHIN);
+        crate::journal::read::read(&self.state, self.clock.utc())
+            .map_err(|error| format!("read the journal for what it knows of databases that are new: {error}"))
+    }
+
+    /// Passes to `start` everything that databases are started with.
+    fn with<T>(
+        &self,
+        config: &Config,
+        set: &Arc<PolicySet>,
+        history: &RefCell<History>,
+        wrap: Wrap<'_>,
+        then: impl FnOnce(&Start<'_>) -> T,
+    ) -> T {
+        self.seed(config, &history.borrow());
         then(&Start {
             config,
             set: Arc::clone(set),
@@ -163,7 +178,7 @@ impl Parts {
             mark: self.mark.clone(),
             accounts: &self.accounts,
             siblings: &self.siblings,
-            memory: &|database| history.memory(&database.name, &database.place()),
+            memory: &|database| history.borrow().memory(&database.name, &database.place()),
             watcher: &|database| {
                 let pulse = self.heartbeat.pulse(&format!("db-{}", database.name), LOOP_ALLOWANCE);
                 let sink = Arc::clone(&self.sink);
@@ -225,7 +240,7 @@ impl DaemonService {
         parts.tell_unfinished(&history);
         let exemptions = ExemptionWatch::start(&parts.sink, clock, &config.state)?;
         exemptions.set(config, set);
-        let running = parts.with(config, set, &history, wrap, start)?;
+        let running = parts.with(config, set, &history.into(), wrap, start)?;
         let sink = Arc::clone(&parts.sink);
         let tell = move |read: Result<(), String>| sink.record(&Event::WebConfig { error: read.err() });
         let pages = ServedPages {
@@ -258,7 +273,7 @@ impl DaemonService {
             .notifier
             .tell(&Event::Policies(PolicyLoad::Loaded(loaded(config, set, false))));
         parts.tell_unfinished(&history);
-        let running = parts.with(config, set, &history, &|watcher| watcher, start)?;
+        let running = parts.with(config, set, &history.into(), &|watcher| watcher, start)?;
         Ok(DaemonService::of(parts, running, None))
     }
 
@@ -316,12 +331,17 @@ impl DaemonService {
             Access::check(config)?;
         }
         parts.accounts.look_again();
-        // What is not on the disk by then leaves an action open, which is followed up.
-        let _ = parts.sink.flush(RECORDS_WITHIN);
-        // Actions on a new entry's database may be in the journal under its name, from before an earlier reload removed it.
-        let history = crate::journal::read::read(&parts.state, parts.clock.utc())
-            .map_err(|error| format!("read the journal for what it knows of databases that are new: {error}"))?;
+        // Actions on a new entry's database may be in the journal, under its name or another, from before a reload removed that entry.
+        let history = RefCell::new(parts.history()?);
         let in_force = || {
+            // Those who are removed may have acted until now.
+            match parts.history() {
+                Ok(now) => {
+                    parts.seed(config, &now);
+                    history.replace(now);
+                }
+                Err(error) => tracing::error!(error, "actions that were under way may count for no budget"),
+            }
             let loaded = loaded(config, set, parts.dry_run);
             parts.sink.record(&Event::Policies(PolicyLoad::Loaded(loaded)));
         };

@@ -3,9 +3,10 @@
 //! Two entries may reach one database by different addresses. It is recognized after connecting, by its name, its container, and
 //! its instances with their hosts; a standby and a clone have other hosts. Intents in the journal have this identity, so after a restart
 //! an entry that has not connected yet is known by its last action. A budget is meant for a database: with a budget for
-//! each entry, two entries would take twice as many sessions.
+//! each entry, two entries would take twice as many sessions. For the same reason an entry that is removed, renamed or given another
+//! address leaves its actions behind, in memory and in the journal: whatever entry leads to that database next takes them over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::TimeDelta;
@@ -13,9 +14,16 @@ use chrono::TimeDelta;
 use crate::decide::ledger::{LedgerEntry, later};
 use crate::oracle::identity::DatabaseIdentity;
 
-/// All connected entries.
+/// All connected entries, and what those did that are there no longer.
 #[derive(Debug, Default)]
-pub struct Siblings(Mutex<BTreeMap<Arc<str>, KnownSibling>>);
+pub struct Siblings(Mutex<Household>);
+
+#[derive(Debug, Default)]
+struct Household {
+    entries: BTreeMap<Arc<str>, KnownSibling>,
+    /// Actions that no entry has in its memory, and the database of each: the next entry that leads there takes them over.
+    left: Vec<(Arc<DatabaseIdentity>, LedgerEntry)>,
+}
 
 #[derive(Debug)]
 struct KnownSibling {
@@ -32,12 +40,31 @@ pub(crate) struct Heard {
     pub(crate) names: Vec<Arc<str>>,
     /// Their recent actions.
     pub(crate) done: Vec<LedgerEntry>,
+    /// Actions of entries that were removed or changed. They are this entry's own from now on.
+    pub(crate) left: Vec<LedgerEntry>,
     /// The entry whose actions are in progress, if there is one; this entry then must not act.
     pub(crate) acts: Option<Arc<str>>,
 }
 
+impl Household {
+    /// Enters actions that no entry has in its memory, each once.
+    fn leave(&mut self, left: impl IntoIterator<Item = (Arc<DatabaseIdentity>, LedgerEntry)>) {
+        let mut known: HashSet<u64> = self.left.iter().filter_map(|(_, done)| done.action_id).collect();
+        let is_new = |(_, done): &(_, LedgerEntry)| done.action_id.is_none_or(|id| known.insert(id));
+        self.left.extend(left.into_iter().filter(is_new));
+    }
+
+    /// Removes an entry; what it did stays.
+    fn remove(&mut self, name: &str) {
+        if let Some(KnownSibling { identity, done, .. }) = self.entries.remove(name) {
+            let identity = Arc::new(identity);
+            self.leave(done.into_iter().map(|done| (Arc::clone(&identity), done)));
+        }
+    }
+}
+
 impl Siblings {
-    fn known(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, KnownSibling>> {
+    fn known(&self) -> MutexGuard<'_, Household> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -46,25 +73,47 @@ impl Siblings {
     pub fn seed(&self, name: &Arc<str>, identity: DatabaseIdentity, done: Vec<LedgerEntry>) {
         let acts = false;
         let seed = KnownSibling { identity, done, acts };
-        self.known().entry(Arc::clone(name)).or_insert(seed);
+        self.known().entries.entry(Arc::clone(name)).or_insert(seed);
+    }
+
+    /// Enters what the journal knows to have been done to databases, under whatever name they had then. What an entry has in its own
+    /// memory does not count twice.
+    pub(crate) fn seed_left(&self, left: Vec<(Arc<DatabaseIdentity>, LedgerEntry)>) {
+        self.known().leave(left);
     }
 
     /// Records an entry's identity and actions, and takes the turn to act if no other entry has it.
-    pub(crate) fn meet(&self, name: &Arc<str>, identity: DatabaseIdentity, done: Vec<LedgerEntry>) -> Heard {
+    pub(crate) fn meet(&self, name: &Arc<str>, identity: DatabaseIdentity, mut done: Vec<LedgerEntry>) -> Heard {
         let mut known = self.known();
-        let others = known
-            .iter()
-            .filter(|(other, known)| *other != name && known.identity.is(&identity));
+        if known
+            .entries
+            .get(name)
+            .is_some_and(|before| !before.identity.is(&identity))
+        {
+            // The address leads to another database now.
+            known.remove(name);
+        }
+        let mut counted: HashSet<u64> = done.iter().filter_map(|done| done.action_id).collect();
+        let mut is_new = |done: &LedgerEntry| done.action_id.is_none_or(|id| counted.insert(id));
         let mut heard = Heard::default();
+        let others = known.entries.iter();
+        let others = others.filter(|(other, known)| *other != name && known.identity.is(&identity));
         for (other, known) in others {
             heard.names.push(Arc::clone(other));
-            heard.done.extend(known.done.iter().cloned());
+            heard
+                .done
+                .extend(known.done.iter().filter(|done| is_new(done)).cloned());
             if known.acts {
                 heard.acts = Some(Arc::clone(other));
             }
         }
+        let left = known.left.extract_if(.., |(of, _)| of.is(&identity));
+        heard.left = left.map(|(_, done)| done).filter(|done| is_new(done)).collect();
+        done.extend(heard.left.iter().cloned());
         let acts = heard.acts.is_none();
-        known.insert(Arc::clone(name), KnownSibling { identity, done, acts });
+        known
+            .entries
+            .insert(Arc::clone(name), KnownSibling { identity, done, acts });
         heard
     }
 
@@ -72,12 +121,11 @@ impl Siblings {
     /// is down does not, and its actions would be forgotten.
     pub(crate) fn step(&self, name: &str, step: TimeDelta) {
         let mut known = self.known();
-        let Some(identity) = known.get(name).map(|known| known.identity.clone()) else {
+        let Some(identity) = known.entries.get(name).map(|known| known.identity.clone()) else {
             return;
         };
-        let others = known
-            .iter_mut()
-            .filter(|(other, known)| &***other != name && known.identity.is(&identity));
+        let others = known.entries.iter_mut();
+        let others = others.filter(|(other, known)| &***other != name && known.identity.is(&identity));
         for entry in others.flat_map(|(_, known)| &mut known.done) {
             entry.at = later(entry.at, step.max(TimeDelta::zero()));
         }
@@ -85,13 +133,13 @@ impl Siblings {
 
     /// Gives the turn back and records the actions in one step, so that they count for the next entry.
     pub(crate) fn rest(&self, name: &str, done: Vec<LedgerEntry>) {
-        if let Some(known) = self.known().get_mut(name) {
+        if let Some(known) = self.known().entries.get_mut(name) {
             known.acts = false;
             known.done = done;
         }
     }
 
-    /// Removes an entry that is no longer watched.
+    /// Removes an entry that is no longer watched. What it did counts for the entry that leads to its database next.
     pub(crate) fn leave(&self, name: &str) {
         self.known().remove(name);
     }
@@ -155,6 +203,7 @@ mod tests {
             at: DateTime::UNIX_EPOCH,
             policy: "idle".into(),
             mode: RunMode::Enforce,
+            action_id: Some(1),
         }]
     }
 
@@ -211,6 +260,33 @@ mod tests {
         siblings.seed(&one, identity("PROD", &["a"]), done());
         let heard = siblings.meet(&other, identity("PROD", &["a"]), Vec::new());
         assert!(heard.done.is_empty(), "what it says itself is newer");
+    }
+
+    #[test]
+    fn what_an_entry_did_outlives_it_and_counts_once() {
+        let siblings = Siblings::default();
+        let (one, other, third): (Arc<str>, Arc<str>, Arc<str>) = ("one".into(), "other".into(), "third".into());
+        siblings.meet(&one, identity("PROD", &["a"]), done());
+        siblings.leave(&one);
+        siblings.seed_left(vec![(identity("PROD", &["a"]).into(), done().remove(0))]);
+        let elsewhere = siblings.meet(&third, identity("TEST", &["a"]), Vec::new());
+        assert!(elsewhere.left.is_empty(), "another database has its own budget");
+        let heir = siblings.meet(&other, identity("PROD", &["a", "b"]), Vec::new());
+        assert_eq!((heir.names.len(), heir.done, heir.left), (0, Vec::new(), done()));
+        // Before the heir says again what it has: nobody misses it, and nobody takes it over a second time.
+        let heard = siblings.meet(&one, identity("PROD", &["a"]), Vec::new());
+        assert_eq!((heard.done, heard.left), (done(), Vec::new()));
+        let again = siblings.meet(&one, identity("PROD", &["a"]), done());
+        assert!(
+            again.done.is_empty(),
+            "the entry is there again, with its memory from the journal"
+        );
+        let moved = siblings.meet(&other, identity("TEST", &["a"]), done());
+        assert_eq!(moved.names, vec![third]);
+        assert_eq!(
+            siblings.meet(&"new".into(), identity("PROD", &["a"]), Vec::new()).done,
+            done()
+        );
     }
 
     #[test]

@@ -342,6 +342,7 @@ pub fn remember(memory: &mut Memory, done: Done) {
         at: done.at,
         policy: Arc::clone(&done.policy),
         mode: done.mode,
+        action_id: Some(done.action_id),
     });
     if done.outcome.is_followed() && done.action.ends_session() {
         memory.refills.ended(Ended {

@@ -24,6 +24,8 @@ pub struct LedgerEntry {
     pub policy: Arc<str>,
     /// Whether a statement was sent.
     pub mode: RunMode,
+    /// The number of the action in the journal; `None` for what another daemon was seen to do.
+    pub action_id: Option<u64>,
 }
 
 /// Actions of the last 24 hours, oldest first.
@@ -44,6 +46,11 @@ impl Ledger {
     /// Sets the actions through other entries, replacing those of the previous cycle.
     pub(crate) fn reckon_with(&mut self, others: Vec<LedgerEntry>) {
         self.others = others;
+    }
+
+    /// Enters actions through entries that are there no longer.
+    pub(crate) fn take_over(&mut self, left: Vec<LedgerEntry>) {
+        self.entries.extend(left);
     }
 
     /// Enters an action.
@@ -122,7 +129,12 @@ mod tests {
         let mut ledger = Ledger::default();
         for (minutes, policy, mode) in [(0, "a", RunMode::DryRun), (1, "b", RunMode::Enforce)] {
             let (at, policy) = (at(minutes), policy.into());
-            ledger.enter(LedgerEntry { at, policy, mode });
+            ledger.enter(LedgerEntry {
+                at,
+                policy,
+                mode,
+                action_id: None,
+            });
         }
         let hour = TimeDelta::hours(1);
         let real = |entry: &LedgerEntry| entry.mode == RunMode::Enforce;
@@ -138,7 +150,12 @@ mod tests {
         let year = 365 * 24 * 60;
         for minutes in [0, year] {
             let (at, policy) = (at(minutes), "a".into());
-            ledger.enter(LedgerEntry { at, policy, mode });
+            ledger.enter(LedgerEntry {
+                at,
+                policy,
+                mode,
+                action_id: None,
+            });
         }
         ledger.settle(at(10));
         let hour = TimeDelta::hours(1);
@@ -159,6 +176,7 @@ mod tests {
             at: at(0),
             policy: "a".into(),
             mode: RunMode::Enforce,
+            action_id: None,
         });
         let hour = TimeDelta::hours(1);
         assert_eq!(ledger.count(at(59), hour, |_| true), 1);

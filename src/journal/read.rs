@@ -4,7 +4,7 @@
 //! every case: no statement was sent after an intent that was not written completely, and a lost outcome or verification leaves
 //! an action open, which is then followed until the snapshots show its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::decide::clocks::{Clocks, TOLERANCE};
 use crate::decide::cycle::{Done, Memory, remember};
 use crate::decide::in_force::RunMode;
-use crate::decide::ledger::later;
+use crate::decide::ledger::{LedgerEntry, later};
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::ClientGroup;
 use crate::decide::used_again::{Afterwards, CallSigns, Rehearsals};
@@ -158,6 +158,27 @@ impl History {
             let is_here = &*past.intent.database == database && past.intent.place.as_deref() == Some(place);
             past.intent.identity.as_deref().filter(|_| is_here)
         })
+    }
+
+    /// What was done to which database, under whatever name and address the configuration had it then: that counts for every entry
+    /// that leads to the database now.
+    #[must_use]
+    pub(crate) fn left(&self) -> Vec<(Arc<DatabaseIdentity>, LedgerEntry)> {
+        let mut places: BTreeSet<(&str, &str)> = BTreeSet::new();
+        places.extend(self.actions.values().filter_map(|past| {
+            let Intent { database, place, .. } = &*past.intent;
+            Some((&**database, &**place.as_ref()?))
+        }));
+        let done = places.into_iter().flat_map(|(database, place)| {
+            let newest = self.identity(database, place).cloned().map(Arc::new);
+            let done = self.memory(database, place).ledger.own();
+            done.into_iter().map(move |done| (newest.clone(), done))
+        });
+        done.filter_map(|(newest, done)| {
+            let past = self.actions.get(&done.action_id?)?;
+            Some((past.intent.identity.clone().or(newest)?, done))
+        })
+        .collect()
     }
 
     /// The memory of a database after a restart: its budgets continue, and open actions are followed further. An action without

@@ -89,7 +89,12 @@ impl DatabaseLoop {
             let is_killed = row.is_some_and(|row| snapshot.text(row, Column::Status) == Some("KILLED"));
             if is_killed || row.is_none() && snapshot.is_complete(key.inst_id) {
                 let mode = RunMode::Enforce;
-                self.memory.ledger.enter(LedgerEntry { at: now, policy, mode });
+                self.memory.ledger.enter(LedgerEntry {
+                    at: now,
+                    policy,
+                    mode,
+                    action_id: None,
+                });
             }
         }
         let policies = &self.rules.set().policies;
