@@ -21,6 +21,8 @@ words! {
         Pages = "pages",
         /// The state folder.
         StateFolder = "state-folder",
+        /// Whether the journal shows every action that budgets count.
+        Journal = "journal",
         /// Oracle Client.
         ClientLibrary = "client-library",
         /// The connection that reads.

@@ -113,6 +113,16 @@ impl EventSink {
                 "damaged records in the journal, not all were told"
             );
         }
+        if let Some(missing) = &history.missing {
+            let check = missing.check();
+            tracing::error!(
+                file = %missing.place.file.display(),
+                line = missing.place.line,
+                problem = missing.place.problem.as_str(),
+                note = check.to_string(),
+                "actions may be missing in the journal"
+            );
+        }
         let panel = Panel {
             clock,
             metrics,

@@ -221,3 +221,44 @@ fn a_report_that_cannot_be_written_delays_neither_polls_nor_kills_nor_the_end() 
     daemon.signal("TERM");
     assert_eq!(daemon.ends().code(), Some(0));
 }
+
+/// The hour's budget is used up. Intents are dated back in the stopped daemon's journal, or made unreadable: that frees nothing.
+#[test]
+fn a_journal_that_was_changed_frees_no_budget() {
+    for (from, to) in [(r#""taken_at":"20"#, r#""taken_at":"19"#), (r#"{"v":1,"#, r#"{"v":2,"#)] {
+        let db = Db::parse(&OFFICE.replace("name: forgotten,", "name: forgotten, count: 3,"));
+        let site = Site::new();
+        site.policies("policies: [{name: forgotten, mode: enforce, when: INACTIVE longer than 4h, action: kill}]");
+        let entry = entry("orcl", &thin(), &db.connect_string(), true);
+        site.configure_with(&[entry], "limits: {per_hour: 1}\n");
+        let mut daemon = site.run(&thin());
+        daemon.looks("orcl", 1);
+        db.advance_between_snapshots(FIVE_HOURS);
+        until("the kill", || db.kills().len() == 1);
+        daemon.looks("orcl", 2);
+        daemon.signal("TERM");
+        assert_eq!(daemon.ends().code(), Some(0));
+        let journal = site.path("state/journal.jsonl");
+        let text = fs::read_to_string(&journal).expect("reads");
+        let changed = text.replace(from, to);
+        assert_ne!(text, changed);
+        fs::write(&journal, changed).expect("writes");
+        let daemon = site.run(&thin());
+        let told = daemon.says("actions may be missing in the journal");
+        let note = told["note"].as_str().unwrap_or_default();
+        assert!(
+            told["level"] == "ERROR" && note.contains("orareaper history --verify"),
+            "{told}"
+        );
+        daemon.looks("orcl", 3);
+        assert_eq!(db.kills().len(), 1, "{to}: the hour is not over");
+        assert!(
+            daemon.page("/").1.contains("the journal is damaged or was changed"),
+            "{to}"
+        );
+        let mut command = site.command(&thin());
+        let examined = command.args(["--config", "orareaper.yaml", "doctor"]).output();
+        let text = String::from_utf8_lossy(&examined.expect("it runs").stdout).into_owned();
+        assert!(text.contains("the journal is damaged or was changed"), "{text}");
+    }
+}

@@ -67,6 +67,7 @@ fn this_host(config: &Path, clock: SystemClock) -> (Examined, Option<(Config, Ar
         checks.extend(host::files(Id::Policies, &fine, &policies.diagnostics));
         checks.extend(host::pages(&config));
         checks.extend(host::state_folder(&config, owner(&config.state).as_deref()));
+        checks.extend(host::journal(&config, clock.utc()));
         checks.extend(host::client(&config));
         ready = policies.set.map(|set| (config, Arc::new(set)));
     }

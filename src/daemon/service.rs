@@ -340,7 +340,10 @@ impl DaemonService {
                     parts.seed(config, &now);
                     history.replace(now);
                 }
-                Err(error) => tracing::error!(error, "actions that were under way may count for no budget"),
+                Err(error) => {
+                    tracing::error!(error, "budgets of new databases count as used up");
+                    history.borrow_mut().distrust(parts.clock.utc(), &parts.state, error);
+                }
             }
             let loaded = loaded(config, set, parts.dry_run);
             parts.sink.record(&Event::Policies(PolicyLoad::Loaded(loaded)));

@@ -34,6 +34,24 @@ pub struct Ledger {
     entries: VecDeque<LedgerEntry>,
     /// Actions through other entries of the configuration that stand for the same database; they count, too.
     others: Vec<LedgerEntry>,
+    unknown: Option<UnknownActions>,
+}
+
+/// Actions that may have been taken, and of which nothing is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UnknownActions {
+    /// Why they are not known.
+    pub(crate) why: Arc<str>,
+    /// The latest time of the last one by the database's clock, or how long before the first snapshot it was at least.
+    last: Result<DateTime<Utc>, TimeDelta>,
+}
+
+impl UnknownActions {
+    /// The latest time of the last one, by the database's clock. Before the first snapshot it is not known.
+    #[must_use]
+    pub(crate) fn last(&self) -> Option<DateTime<Utc>> {
+        self.last.ok()
+    }
 }
 
 impl Ledger {
@@ -65,6 +83,11 @@ impl Ledger {
             entry.at = entry.at.min(now);
         }
         self.entries.retain(|entry| now - entry.at <= REMEMBERED);
+        if let Some(unknown) = &mut self.unknown {
+            let last = unknown.last.unwrap_or_else(|ago| later(now, -ago)).min(now);
+            unknown.last = Ok(last);
+            self.unknown.take_if(|_| now - last > REMEMBERED);
+        }
     }
 
     /// Dates all entries anew after a step of the database's clock. Actions through other entries are dated by those entries.
@@ -72,6 +95,34 @@ impl Ledger {
         for entry in &mut self.entries {
             entry.at = later(entry.at, step);
         }
+        if let Some(UnknownActions { last: Ok(last), .. }) = &mut self.unknown {
+            *last = later(*last, step);
+        }
+    }
+
+    /// Takes every budget for used up until its period has passed since the last action that may be unknown, which was this long ago.
+    pub(crate) fn distrust(&mut self, why: Arc<str>, ago: TimeDelta) {
+        self.unknown = Some(UnknownActions { why, last: Err(ago) });
+    }
+
+    /// Actions that may have been taken, and of which nothing is known.
+    #[must_use]
+    pub(crate) fn unknown(&self) -> Option<&UnknownActions> {
+        self.unknown.as_ref()
+    }
+
+    /// How much of a budget is used: all of it where there may be unknown actions.
+    #[must_use]
+    pub(crate) fn used(
+        &self,
+        now: DateTime<Utc>,
+        (period, limit): (TimeDelta, u32),
+        counts: impl Fn(&LedgerEntry) -> bool,
+    ) -> u32 {
+        let unknown = self.unknown.as_ref();
+        let is_unknown = unknown.is_some_and(|unknown| unknown.last.map_or(true, |last| now - last < period));
+        let known = self.count(now, period, counts);
+        if is_unknown { known.max(limit) } else { known }
     }
 
     /// The number of actions within `period` before `now` for which `counts` returns true.
@@ -167,6 +218,27 @@ mod tests {
         );
         ledger.settle(at(70));
         assert_eq!(ledger.count(at(70), hour, |_| true), 0);
+    }
+
+    #[test]
+    fn unknown_actions_use_up_each_budget_for_its_period() {
+        let mut ledger = Ledger::default();
+        let (hour, day) = (TimeDelta::hours(1), TimeDelta::hours(24));
+        let used = |ledger: &Ledger, minute, period| ledger.used(at(minute), (period, 7), |_| true);
+        assert_eq!(used(&ledger, 0, hour), 0);
+        ledger.distrust("line 3".into(), TimeDelta::minutes(20));
+        assert_eq!(used(&ledger, 5000, hour), 7, "before a snapshot nothing is known");
+        ledger.settle(at(100));
+        assert_eq!((used(&ledger, 139, hour), used(&ledger, 140, hour)), (7, 0));
+        assert_eq!((used(&ledger, 1519, day), used(&ledger, 1520, day)), (7, 0));
+        ledger.shift(hour);
+        assert_eq!(
+            (used(&ledger, 199, hour), used(&ledger, 200, hour)),
+            (7, 0),
+            "the clock was set"
+        );
+        ledger.settle(at(1581));
+        assert_eq!(ledger.unknown(), None);
     }
 
     #[test]

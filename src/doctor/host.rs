@@ -4,6 +4,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use rustix::fs::Access;
 
 use crate::checks::{Check, Id, State};
@@ -112,6 +113,18 @@ pub(crate) fn state_folder(config: &Config, owner: Option<&str>) -> Vec<Check> {
         checks.push(check.with(format!("run `chmod o-w {shown}`")));
     }
     checks
+}
+
+/// Whether the journal shows every action of the last day.
+#[must_use]
+pub(crate) fn journal(config: &Config, now: DateTime<Utc>) -> Option<Check> {
+    match crate::journal::read::read(&config.state, now) {
+        Ok(history) => history.missing.map(|missing| missing.check()),
+        Err(error) => {
+            let check = Check::new(Id::Journal, "", State::Untried, error.to_string());
+            Some(check.with("run `orareaper doctor` as a member of the daemon's group, or as root"))
+        }
+    }
 }
 
 fn usable(shown: &str, folder: &Path, owner: Option<&str>, metadata: &Metadata) -> Check {

@@ -103,7 +103,7 @@ impl BudgetReport {
                     policy: policy.cloned(),
                     key,
                     limit,
-                    used: ledger.count(now, TimeDelta::hours(hours), |entry| {
+                    used: ledger.used(now, (TimeDelta::hours(hours), limit), |entry| {
                         of.reckons_with(set, entry.mode, &entry.policy)
                             && policy.is_none_or(|policy| entry.policy == *policy)
                     }),

@@ -28,8 +28,8 @@ const BYTES: usize = 16;
 pub(super) const SEAL_BYTES: usize = 112;
 
 const FILE: &[u8] = b",\"file\":";
-pub(super) const PREV: &[u8] = b",\"prev\":\"";
-pub(super) const HASH: &[u8] = b",\"hash\":\"";
+const PREV: &[u8] = b",\"prev\":\"";
+const HASH: &[u8] = b",\"hash\":\"";
 
 /// The hash of a line, written as 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -283,6 +283,34 @@ fn ends(opened: &File) -> io::Result<FileEnds> {
 pub(super) fn is_record(text: &[u8]) -> bool {
     let read = serde_json::from_slice::<serde::de::IgnoredAny>(text);
     text.first() == Some(&b'{') && read.is_ok()
+}
+
+/// Whether a text may be what a crash left of a record: it ends before its JSON does, and has no more of its own hash than that. A file
+/// system that had made room for the record and not written it shows zero bytes in its place.
+pub(super) fn is_beginning(text: &[u8]) -> bool {
+    let written = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if written == 0 {
+        return !text.is_empty();
+    }
+    let text = &text[..written];
+    let after_key = text
+        .windows(HASH.len())
+        .rposition(|window| window == HASH)
+        .map(|at| text.len() - at - HASH.len());
+    if after_key.is_some_and(|bytes| bytes > LineHash::DIGITS + 1) {
+        return false;
+    }
+    match serde_json::from_slice::<serde::de::IgnoredAny>(text) {
+        Ok(_) => false,
+        Err(error) => error.is_eof() && text.first() == Some(&b'{'),
+    }
+}
+
+/// Whether a text has a part of a seal: then it is no record of an earlier version.
+pub(super) fn has_seal(text: &[u8]) -> bool {
+    [PREV, HASH]
+        .iter()
+        .any(|key| text.windows(key.len()).any(|window| window == *key))
 }
 
 /// A line as it is in the file, whatever it is.

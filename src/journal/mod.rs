@@ -28,6 +28,7 @@ mod record;
 mod retention;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod trust;
 pub(crate) mod verify;
 
 use std::fs::{self, File};

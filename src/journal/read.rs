@@ -1,13 +1,13 @@
 //! Reads the journal at start: recent actions, actions still under way, and actions with an unknown outcome.
 //!
-//! The contents of the files never make reading fail. A damaged line is reported with its number and skipped. Skipping is safe in
-//! every case: no statement was sent after an intent that was not written completely, and a lost outcome or verification leaves
-//! an action open, which is then followed until the snapshots show its end.
+//! The contents of the files never make reading fail. A damaged line is reported with its number and skipped. No statement was sent after
+//! an intent that was not written completely, and a lost outcome or verification leaves an action open, which is then followed until
+//! the snapshots show its end. Where a whole record may have been lost, budgets count as used up: [`super::trust`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,8 +21,10 @@ use crate::decide::refill::ClientGroup;
 use crate::decide::used_again::{Afterwards, CallSigns, Rehearsals};
 use crate::decide::verify::{FollowState, Followed, Proof};
 use crate::event::{Evidence, EvidenceValue, Intent, Outcomed};
+use crate::journal::chain::{Raw, raw_lines};
 use crate::journal::files::Files;
 use crate::journal::record::{JournalLine, Record, VERSION};
+use crate::journal::trust::{DamagedLine, MissingActions, Scrutiny};
 use crate::journal::{JournalError, RECORD_BYTES};
 use crate::oracle::hindrance::hindrance;
 use crate::oracle::identity::DatabaseIdentity;
@@ -51,6 +53,8 @@ pub struct History {
     pub(crate) damage: Vec<DamagedLine>,
     /// The number of all damaged lines.
     pub(crate) damaged_lines: usize,
+    /// Actions of the last day that the journal may not show, if it was damaged or changed.
+    pub(crate) missing: Option<MissingActions>,
     /// When the journal was read, by the host's clock.
     pub(crate) read_at: DateTime<Utc>,
     /// In which order outcomes and ends were written.
@@ -82,17 +86,6 @@ pub struct Past {
     pub(crate) afterwards: Option<(Afterwards, TimeDelta)>,
 }
 
-/// A damaged line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DamagedLine {
-    /// The file.
-    pub(crate) file: PathBuf,
-    /// The line, from 1.
-    pub(crate) line: usize,
-    /// What is wrong with it.
-    pub(crate) problem: String,
-}
-
 impl Default for History {
     fn default() -> History {
         History {
@@ -100,6 +93,7 @@ impl Default for History {
             actions: BTreeMap::new(),
             damage: Vec::new(),
             damaged_lines: 0,
+            missing: None,
             read_at: DateTime::<Utc>::MAX_UTC,
             order: Sequence::default(),
         }
@@ -247,6 +241,10 @@ impl History {
                 }
             }
         }
+        if let Some(missing) = &self.missing {
+            let ago = (self.read_at - missing.until).max(TimeDelta::zero());
+            memory.ledger.distrust(missing.why().into(), ago);
+        }
         memory.rehearsals = rehearsals(here().filter(|past| is_past(past)), ahead);
         for past in here().filter(|past| past.intent.mode == RunMode::Enforce) {
             memory.rehearsals.taken(past.intent.key);
@@ -329,6 +327,13 @@ impl History {
             | Record::JournalGap { .. } => {}
         }
         Ok(())
+    }
+
+    /// Takes note that actions until now may be missing, for a reason that is not in a line.
+    pub(crate) fn distrust(&mut self, now: DateTime<Utc>, state: &Path, problem: String) {
+        let file = crate::journal::file(state, 0);
+        let place = DamagedLine { file, line: 1, problem };
+        self.missing = Some(MissingActions { place, until: now });
     }
 
     fn damaged(&mut self, file: &Path, line: usize, problem: String) {
@@ -468,11 +473,22 @@ fn followed(done: Done, state: FollowState) -> Followed {
 /// # Errors
 /// When an existing file cannot be read.
 pub fn read(state: &Path, now: DateTime<Utc>) -> Result<History, JournalError> {
+    let history = read_once(state, now)?;
+    if history.missing.is_none() {
+        return Ok(history);
+    }
+    // A daemon that writes meanwhile may have put another record where it could not write one: that is no damage.
+    read_once(state, now)
+}
+
+fn read_once(state: &Path, now: DateTime<Utc>) -> Result<History, JournalError> {
     let there = Files::open(state)?;
+    let mut newest = None;
     let mut files = Vec::new();
     for (newer, (path, opened)) in there.newest_first().enumerate() {
         let modified = opened.metadata().and_then(|metadata| metadata.modified());
         let modified = DateTime::<Utc>::from(modified.map_err(JournalError::io("read", path))?);
+        newest = newest.or(Some(modified));
         files.push((path, opened));
         // The newest full file is always read: the current file may be too new to contain the largest number.
         if newer > 0 && now - modified > REMEMBERED {
@@ -483,9 +499,13 @@ pub fn read(state: &Path, now: DateTime<Utc>) -> Result<History, JournalError> {
         read_at: now,
         ..History::default()
     };
+    let mut scrutiny = Scrutiny::new(now, files.len() == there.len());
     for (path, opened) in files.into_iter().rev() {
-        read_file(path, opened, &mut history).map_err(JournalError::io("read", path))?;
+        read_file(path, opened, (&mut history, &mut scrutiny)).map_err(JournalError::io("read", path))?;
     }
+    // What is older counts for no budget.
+    let missing = scrutiny.end(newest);
+    history.missing = missing.filter(|missing| now - missing.until <= REMEMBERED);
     Ok(history)
 }
 
@@ -513,11 +533,18 @@ pub(super) fn each_line(opened: impl Read, mut each: impl FnMut(usize, bool, Res
     Ok(())
 }
 
-fn read_file(path: &Path, opened: &File, history: &mut History) -> io::Result<()> {
-    each_line(opened, |number, _, line| {
-        if let Err(problem) = line.and_then(|text| understand(text, history)) {
+fn read_file(path: &Path, opened: &File, (history, scrutiny): (&mut History, &mut Scrutiny)) -> io::Result<()> {
+    raw_lines(opened, |number, _, raw| {
+        let understood = match raw {
+            Raw::Text(text) if text.trim_ascii().is_empty() => Ok(None),
+            Raw::Text(text) => understand(text.trim_ascii(), (history, scrutiny)).map(Some),
+            Raw::Long(_) => Err(format!("longer than {RECORD_BYTES} bytes")),
+        };
+        scrutiny.take((path, number), raw, &understood);
+        if let Err(problem) = understood {
             history.damaged(path, number, problem);
         }
+        Ok(())
     })
 }
 
@@ -528,7 +555,8 @@ struct AnyRecord {
     id: Option<u64>,
 }
 
-fn understand(text: &[u8], history: &mut History) -> Result<(), String> {
+/// Takes a record; returns when it was written.
+fn understand(text: &[u8], (history, scrutiny): (&mut History, &mut Scrutiny)) -> Result<DateTime<Utc>, String> {
     let outline: AnyRecord = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     // Even if the rest of the record is damaged, its number is taken.
     if let Some(id) = outline.id {
@@ -538,7 +566,11 @@ fn understand(text: &[u8], history: &mut History) -> Result<(), String> {
         history.next_id = history.next_id.max(id.saturating_add(1));
     }
     let line = parse(outline.v, text)?;
-    history.take(line.at, line.record)
+    if let Record::Retention(deleted) = &line.record {
+        scrutiny.deleted(&deleted.through);
+    }
+    history.take(line.at, line.record)?;
+    Ok(line.at)
 }
 
 fn parse(version: u32, text: &[u8]) -> Result<JournalLine, String> {

@@ -5,6 +5,7 @@ mod chain;
 mod disk;
 mod entries;
 mod retention;
+mod trust;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use crate::journal::chain::{Chained, HASH, LineHash, PREV, Raw, Seal, is_record, raw_lines};
+use crate::journal::chain::{Chained, LineHash, Raw, Seal, has_seal, is_beginning, is_record, raw_lines};
 use crate::journal::files::Files;
 use crate::journal::read::record;
 use crate::journal::record::Record;
@@ -388,27 +388,6 @@ impl ChainFollower {
     }
 }
 
-/// Whether a text may be what a crash left of a record: it ends before its JSON does, and has no more of its own hash than that. A file
-/// system that had made room for the record and not written it shows zero bytes in its place.
-fn is_beginning(text: &[u8]) -> bool {
-    let written = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    if written == 0 {
-        return !text.is_empty();
-    }
-    let text = &text[..written];
-    let after_key = text
-        .windows(HASH.len())
-        .rposition(|window| window == HASH)
-        .map(|at| text.len() - at - HASH.len());
-    if after_key.is_some_and(|bytes| bytes > LineHash::DIGITS + 1) {
-        return false;
-    }
-    match serde_json::from_slice::<serde::de::IgnoredAny>(text) {
-        Ok(_) => false,
-        Err(error) => error.is_eof() && text.first() == Some(&b'{'),
-    }
-}
-
 /// When a record was written.
 fn written(text: &[u8]) -> Option<DateTime<Utc>> {
     #[derive(serde::Deserialize)]
@@ -428,11 +407,4 @@ fn retention(text: &[u8]) -> Option<LineHash> {
         return None;
     };
     deleted.through.parse().ok()
-}
-
-/// Whether a text has a part of a seal: then it is no record of an earlier version.
-fn has_seal(text: &[u8]) -> bool {
-    [PREV, HASH]
-        .iter()
-        .any(|key| text.windows(key.len()).any(|window| window == *key))
 }

@@ -12,6 +12,7 @@ use crate::decide::in_force::{DatabaseRules, InForce};
 use crate::decide::standstill::Standstill;
 use crate::event::READ_TOO_SLOWLY;
 use crate::gaps;
+use crate::journal::trust::missing_actions;
 
 /// A cycle with everything that is shown of it.
 #[derive(Debug)]
@@ -68,6 +69,10 @@ impl CycleView<'_> {
         }
         if let Some(refused) = self.refused {
             notes.push(Standstill::Refused(refused.to_string()).to_string());
+        }
+        let unknown = self.memory.ledger.unknown();
+        if let Some((why, last)) = unknown.and_then(|unknown| Some((&unknown.why, unknown.last()?))) {
+            notes.push(missing_actions(why, last).to_string());
         }
         if self.is_stale() {
             notes.push(READ_TOO_SLOWLY.to_owned());

@@ -93,9 +93,9 @@ impl<'a> Allowance<'a> {
         taken: &Permitted,
     ) -> Allowance<'a> {
         let counts = |mode, by: &str| in_force.reckons_with(situation.set(), mode, by);
-        let used = |hours, name: Option<&str>| {
+        let used = |hours, limit, name: Option<&str>| {
             let is_of = |policy: &str| name.is_none_or(|name| policy == name);
-            let done = ledger.count(situation.now, TimeDelta::hours(hours), |entry| {
+            let done = ledger.used(situation.now, (TimeDelta::hours(hours), limit), |entry| {
                 counts(entry.mode, &entry.policy) && is_of(&entry.policy)
             });
             let begun = situation.under_way.counted(in_force, situation.set());
@@ -108,20 +108,22 @@ impl<'a> Allowance<'a> {
         let (all, own) = (situation.limits(), &policy.limits);
         let name = Some(&*policy.name);
         let mut budgets = Vec::new();
-        let mut add = |key, whose, limit: Option<u32>, used: &dyn Fn() -> u32| {
+        let mut add = |key, whose, limit: Option<u32>, used: &dyn Fn(u32) -> u32| {
             budgets.extend(limit.map(|limit| Budget {
                 key,
                 whose,
                 limit,
-                used: used(),
+                used: used(limit),
             }));
         };
-        add("per_cycle", Whose::Database, Some(all.per_cycle), &|| 0);
-        add("per_hour", Whose::Database, Some(all.per_hour), &|| used(1, None));
-        add("per_day", Whose::Database, all.per_day, &|| used(24, None));
-        add("per_cycle", Whose::Policy, own.per_cycle, &|| 0);
-        add("per_hour", Whose::Policy, own.per_hour, &|| used(1, name));
-        add("per_day", Whose::Policy, own.per_day, &|| used(24, name));
+        add("per_cycle", Whose::Database, Some(all.per_cycle), &|_| 0);
+        add("per_hour", Whose::Database, Some(all.per_hour), &|limit| {
+            used(1, limit, None)
+        });
+        add("per_day", Whose::Database, all.per_day, &|limit| used(24, limit, None));
+        add("per_cycle", Whose::Policy, own.per_cycle, &|_| 0);
+        add("per_hour", Whose::Policy, own.per_hour, &|limit| used(1, limit, name));
+        add("per_day", Whose::Policy, own.per_day, &|limit| used(24, limit, name));
         let gone = || about_to_go(snapshot, situation, in_force, holders.keys().copied());
         let matched = situation.matches.rows(in_force.index());
         let floors = policy.keep.as_ref();

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::journal::chain::{LineHash, Seal};
 use crate::journal::files::ages;
+use crate::journal::trust::MissingActions;
 use crate::journal::verify::{ChainFindings, Fault, Follows, Noted, verify};
 
 /// A folder in memory, if there is such a place: thousands of flushes.
@@ -34,6 +35,10 @@ fn written(state: &Path, records: u64, in_a_file: u64) {
 
 fn follow(state: &Path) -> ChainFindings {
     verify(state, None).expect("reads")
+}
+
+fn missing(state: &Path) -> Option<MissingActions> {
+    read(state, now()).expect("reads").missing
 }
 
 /// Each file's age and its lines, oldest first, each line with its line feed.
@@ -166,11 +171,14 @@ proptest! {
         let whole = follow(state.path());
         prop_assert_eq!(&whole.fault, &None);
         prop_assert_eq!((whole.records, whole.noted.len()), (records, 0));
+        prop_assert_eq!(missing(state.path()), None);
         let mut files = lines(state.path());
         if edit(&mut files, chosen) {
             put(state.path(), &files);
             let edited = follow(state.path());
             prop_assert!(edited.fault.is_some(), "{:?}", edited);
+            // Budgets are no freer for it.
+            prop_assert!(missing(state.path()).is_some(), "{:?}", edited);
         }
     }
 
@@ -192,12 +200,14 @@ proptest! {
             fs::write(&path, &bytes[..kept]).expect("cut");
             let found = follow(state.path());
             prop_assert_eq!(&found.fault, &None);
+            prop_assert_eq!(missing(state.path()), None);
             whole_lines = found.records;
         }
         let (mut journal, _) = Journal::open(state.path(), now()).expect("opens");
         journal.append(&resumed(), at(0)).expect("writes");
         let found = follow(state.path());
         prop_assert_eq!(&found.fault, &None);
+        prop_assert_eq!(missing(state.path()), None);
         // A record that lost only its line feed is whole again.
         prop_assert!(found.records > whole_lines);
         prop_assert!(found.noted.iter().all(|(_, noted)| *noted == Noted::Cut));

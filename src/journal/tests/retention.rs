@@ -75,6 +75,8 @@ fn a_file_that_is_too_old_goes_and_the_chain_says_so() {
         matches!(follows, Follows::Deleted(hash, _) if hash.to_string() == deleted.through),
         "{follows:?}"
     );
+    // Right after the first record that is left: nothing is missed before it.
+    assert_eq!(read(state.path(), at(3 * DAY)).expect("reads").missing, None);
     // The next is 8 days old; the current file never goes.
     assert!(matches!(tidy(&mut journal, ten_days(), 11), Tidied::Nothing));
     assert!(matches!(tidy(&mut journal, ten_days(), 100), Tidied::Deleted { .. }));
