@@ -310,6 +310,55 @@ fn two_daemons_without_a_leader_are_found_out() {
     first.says("note no longer applies");
 }
 
+/// Each leads by its own lock, or the other one by none: both act, and both say so. Who shares the lock, or does not act, is no news.
+#[test]
+fn who_acts_beside_the_leader_is_found_out() {
+    let driver = thin();
+    let other_lock = || "    leader: {lock: 11}\n".to_owned();
+    for (more, told) in [
+        (
+            other_lock(),
+            Some("acts here by lock 11, while this entry says lock 77350117"),
+        ),
+        (
+            String::new(),
+            Some("acts here without a lock, while this entry says lock 77350117"),
+        ),
+        (leader(), None),
+    ] {
+        let db = Db::parse(&office(MAY_LEAD, "0s"));
+        let hosts = [leader(), more.clone()].map(|more| Host::new(&driver, &db.connect_string(), &more));
+        let notes = |daemon: &Daemon| -> Vec<String> {
+            let log = daemon.log();
+            let told = log.iter().filter(|line| line["message"] == "note on the database");
+            told.map(|line| line["note"].as_str().unwrap_or_default().to_owned())
+                .filter(|note| note.contains("watches this database"))
+                .collect()
+        };
+        let first = hosts[0].site.run(&driver);
+        first.metric_becomes("orareaper_leader{database=\"orcl\"}", 1.0);
+        let second = hosts[1].site.run(&driver);
+        second.looks("orcl", 3);
+        first.looks("orcl", 3);
+        let Some(told) = told else {
+            assert_eq!((notes(&first), notes(&second)), (Vec::new(), Vec::new()), "{more}");
+            continue;
+        };
+        let found = notes(&first);
+        assert!(found.len() == 1 && found[0].contains(told), "{more}: {found:?}");
+        assert!(first.page("/").1.contains(told), "{more}");
+        assert_eq!(notes(&second).len(), 1, "{more}: the other one warns, too");
+        let mut command = hosts[0].site.command(&driver);
+        let examined = command
+            .args(["--config", "orareaper.yaml", "doctor"])
+            .output()
+            .expect("it runs");
+        let text = String::from_utf8_lossy(&examined.stdout).into_owned();
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("other-daemon") && text.contains(told), "{more}: {text}");
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     /// kill -9, and a start some time later.

@@ -24,7 +24,7 @@ use crate::decide::pressure::Readings;
 use crate::decide::rates::Rates;
 use crate::oracle::access::Unreadable;
 use crate::oracle::capabilities::Capabilities;
-use crate::oracle::{Error, TextForm};
+use crate::oracle::{Error, LeaderLock, TextForm};
 use crate::policy::pressure::Resource;
 use crate::session::SessionKey;
 use crate::session::column::Columns;
@@ -102,8 +102,8 @@ pub struct Polled {
     pub(crate) dates_fault: Option<String>,
     /// A warning that came with the login of the connection.
     pub(crate) warning: Option<String>,
-    /// Whether one of several daemons is to lead here.
-    pub(crate) has_leader: bool,
+    /// The lock by which one of several daemons is to lead here, if there is one.
+    pub(crate) leader: Option<LeaderLock>,
 }
 
 impl Polled {
@@ -122,12 +122,12 @@ impl Polled {
         all.chain(strangers).chain(unreadable).chain(others).collect()
     }
 
-    /// What there is to say of daemons besides this one, where none of them is to lead. A command looks at a database that a daemon
-    /// watches; only the second one is worth a word there.
+    /// What there is to say of daemons besides this one that do not go by the same lock. A command looks at a database that a daemon
+    /// watches; without a leader only the second one is worth a word there.
     #[must_use]
     fn other_daemons_check(&self) -> Option<Check> {
-        if self.has_leader {
-            return None;
+        if let Some(lock) = self.leader {
+            return self.beside_the_leader(lock);
         }
         let others = self.other_daemons();
         let (first, more) = others.split_first()?;
@@ -146,6 +146,24 @@ impl Polled {
         );
         Some(Check::new(Id::OtherDaemon, "", State::Note, found).with(
             "stop all but one, or write the same `leader: {lock: N}` in the entry of each: then one of them acts and the others stand by",
+        ))
+    }
+
+    /// A daemon that may act while another one leads by this lock.
+    fn beside_the_leader(&self, lock: LeaderLock) -> Option<Check> {
+        let others = self.other_daemons();
+        let mut beside = others.iter().filter_map(|other| Some((other, other.beside(lock)?)));
+        let (other, shown) = beside.next()?;
+        let and = match beside.count() {
+            0 => String::new(),
+            more => format!(", and so may {more} more"),
+        };
+        let found = format!(
+            "{other} watches this database too and {shown}, while this entry says lock {lock}: it may act at the same time as who leads by \
+             that lock{and}, and each takes its own budgets"
+        );
+        Some(Check::new(Id::OtherDaemon, "", State::Note, found).with(
+            "write the same `leader: {lock: N}` in the entry of each, and run the same version: then one of them acts and the others stand by",
         ))
     }
 

@@ -45,6 +45,7 @@ use crate::config::{self, Config, LoginConfig, SecretError};
 use crate::daemon::accounts::AccountMemory;
 use crate::daemon::database::{DatabaseLoop, Hire, Threads, Watcher};
 use crate::daemon::messages::{Input, Settings};
+use crate::daemon::others::ShownLock;
 use crate::daemon::pause::Switch;
 use crate::daemon::ranks::Leader;
 use crate::daemon::reach::{Reach, SharedReach};
@@ -87,8 +88,13 @@ impl Start<'_> {
     /// How its databases are reached, with this daemon's mark.
     fn reaches(&self) -> Result<Vec<Reach>, SecretError> {
         let mut reaches = reaches(self.config, self.accounts)?;
-        for reach in &mut reaches {
-            reach.target.mark.clone_from(&self.mark);
+        for (reach, database) in reaches.iter_mut().zip(&self.config.databases) {
+            let shown = match &reach.leader {
+                _ if self.dry_run || !database.armed => ShownLock::Watches,
+                Some(leader) => ShownLock::Under(leader.lock),
+                None => ShownLock::Alone,
+            };
+            reach.target.mark = self.mark.as_ref().map(|mark| shown.on(mark));
         }
         Ok(reaches)
     }

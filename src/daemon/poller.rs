@@ -72,7 +72,12 @@ impl Poller {
     /// Reads on request, until the requester is gone.
     pub(crate) fn run(mut self, reach: &SharedReach, asks: &Receiver<Needs>, inputs: &Sender<Input>) {
         for needs in asks {
-            self.reach = reach.now();
+            let reach = reach.now();
+            if reach.target.mark != self.reach.target.mark {
+                // What its session shows is no longer so; other daemons go by it.
+                self.log_off();
+            }
+            self.reach = reach;
             if inputs.send(Input::Polled(self.poll(&needs))).is_err() {
                 break;
             }
@@ -81,9 +86,13 @@ impl Poller {
     }
 
     /// Logs off.
-    pub fn close(self) {
-        let known = self.connected.map(|connected| connected.connection);
-        let unknown = self.unknown.map(|(connection, _)| connection);
+    pub fn close(mut self) {
+        self.log_off();
+    }
+
+    fn log_off(&mut self) {
+        let known = self.connected.take().map(|connected| connected.connection);
+        let unknown = self.unknown.take().map(|(connection, _)| connection);
         for connection in known.into_iter().chain(unknown) {
             connection.close(Duration::from_secs(1));
         }
@@ -186,7 +195,7 @@ impl Poller {
             round_trips: connection.round_trips() - trips,
             dates_fault: taken.dates_fault,
             warning: connection.warning().map(str::to_owned),
-            has_leader: self.reach.leader.is_some(),
+            leader: self.reach.leader.as_ref().map(|leader| leader.lock),
         }))
     }
 

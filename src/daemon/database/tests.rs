@@ -90,7 +90,7 @@ fn polled_at(clock: &ManualClock, now: i64) -> Input {
         unreadable: Vec::new(),
         dates_fault: None,
         warning: None,
-        has_leader: false,
+        leader: None,
     })))
 }
 

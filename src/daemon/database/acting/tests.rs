@@ -100,7 +100,7 @@ fn polled(clock: &ManualClock, sids: &[i64]) -> Input {
         unreadable: Vec::new(),
         dates_fault: None,
         warning: None,
-        has_leader: false,
+        leader: None,
     })))
 }
 
