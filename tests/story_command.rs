@@ -256,7 +256,7 @@ fn a_failure_has_its_own_exit_status() {
         (&["test", "good", "empty"], "no test found in empty"),
         (
             &["test", "good", "--junit", "nowhere/result.xml"],
-            "write nowhere/result.xml",
+            "write the report to nowhere/result.xml",
         ),
         (&["test", "--colour"], "--colour"),
         (&["--config", "nowhere.yaml", "test"], "nowhere.yaml"),

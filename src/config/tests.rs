@@ -417,7 +417,7 @@ fn the_reference_has_the_defaults_of_the_code() {
             told += 1;
         }
     }
-    assert_eq!(told, 24, "the number of defaults in the reference");
+    assert_eq!(told, 25, "the number of defaults in the reference");
 }
 
 #[test]

@@ -32,7 +32,7 @@ const LARGEST: u64 = 1 << 20;
 
 /// What is in force.
 #[derive(Debug, Default)]
-struct Watched {
+struct WatchedExemptions {
     set: Option<Arc<PolicySet>>,
     zone: Tz,
     before: Vec<TimeDelta>,
@@ -42,7 +42,7 @@ struct Watched {
 
 /// Watches the exemptions in force, while it is there.
 #[derive(Debug)]
-pub(crate) struct ExemptionWatch(Arc<Mutex<Watched>>);
+pub(crate) struct ExemptionWatch(Arc<Mutex<WatchedExemptions>>);
 
 impl ExemptionWatch {
     /// Starts the thread. It ends when this or the sink is gone.
@@ -50,7 +50,7 @@ impl ExemptionWatch {
     /// # Errors
     /// When the system has no thread to give.
     pub(crate) fn start(sink: &Arc<EventSink>, clock: &Arc<dyn Clock>, state: &Path) -> io::Result<ExemptionWatch> {
-        let watched = Arc::<Mutex<Watched>>::default();
+        let watched = Arc::<Mutex<WatchedExemptions>>::default();
         let (its, sink, clock) = (Arc::downgrade(&watched), Arc::downgrade(sink), Arc::clone(clock));
         let file = state.join("told-exemptions.json");
         thread::Builder::new()
@@ -61,7 +61,7 @@ impl ExemptionWatch {
 
     /// Puts exemptions in force, and when to tell of them.
     pub(crate) fn set(&self, config: &Config, set: &Arc<PolicySet>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Watched {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = WatchedExemptions {
             set: Some(Arc::clone(set)),
             zone: config.timezone,
             before: config
@@ -73,7 +73,7 @@ impl ExemptionWatch {
     }
 }
 
-fn run(watched: &Weak<Mutex<Watched>>, sink: &Weak<EventSink>, clock: &dyn Clock, file: &ToldExemptions) {
+fn run(watched: &Weak<Mutex<WatchedExemptions>>, sink: &Weak<EventSink>, clock: &dyn Clock, file: &ToldExemptions) {
     let mut told = file.read();
     let mut looked: Option<Monotonic> = None;
     while let (Some(watched), Some(sink)) = (watched.upgrade(), sink.upgrade()) {

@@ -19,6 +19,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::notify::failure::NoticeFailure;
+use crate::quantity::Elapsed;
 
 /// The status by which a program asks for another attempt: EX_TEMPFAIL of sysexits.h.
 const TRY_AGAIN: i32 = 75;
@@ -60,10 +61,9 @@ pub(super) fn run(
     if ended.map_err(|error| failed("wait for", &error))? {
         told(&command[0], status)
     } else {
-        let seconds = limit.as_secs();
+        let (program, limit) = (&command[0], Elapsed(limit));
         Err(NoticeFailure::lasting(format!(
-            "{} did not end within {seconds}s and was killed",
-            command[0]
+            "{program} did not end within {limit} and was killed"
         )))
     }
 }

@@ -104,7 +104,10 @@ fn what_this_server_has_not_is_refused_by_the_name_of_its_key() {
             with("  client_ca_file: authority.pem\n"),
             "`client_ca_file` has no effect",
         ),
-        (with("  client_auth_type: x\n"), "`x` is not a valid client_auth_type"),
+        (
+            with("  client_auth_type: x\n"),
+            "`x` is not a valid value of `client_auth_type`",
+        ),
         (with("  min_version: TLS10\n"), "does not have TLS10"),
         (
             with("  min_version: TLS13\n  max_version: TLS12\n"),
