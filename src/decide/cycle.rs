@@ -135,7 +135,7 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
     memory.ledger.settle(terms.now);
     memory.reported.keep_only(snapshot);
     let returns = memory.refills.observe(snapshot, terms.now);
-    let aftermaths = memory.rehearsals.observe(snapshot, terms.now);
+    let aftermaths = memory.rehearsals.observe(snapshot, terms.now, terms.unbroken);
     let matches = Matches::of(set, terms.here.running(), snapshot);
     let moment = SnapshotTime {
         now: terms.now,

@@ -17,8 +17,12 @@
 //!   second or so the one that had run before, outside of a transaction, is shown apart, where PREV_SQL_ID and PREV_EXEC_START were
 //!   read; it counts as used again all the same, because a client that always runs the same statement looks no different. A pool
 //!   that validates right after each use hides the use behind the validation.
-//! - **Whom somebody else ends.** A session that is KILLED, is SNIPED by its profile, or that another policy really acts on, tells
-//!   nothing any more: it is lost. So is one of an instance that is not read for a day, and one beyond [`MOST_WATCHED`].
+//! - **Whom somebody else ends.** A session that is seen KILLED, is SNIPED by its profile, or that another policy really acts on, tells
+//!   nothing any more: it is lost. So is one of an instance that is not read for a day, and one beyond [`MOST_WATCHED`]. One that was
+//!   killed and went between two polls cannot be told from one whose client logged off.
+//! - **What happens while nobody watches.** A session that is gone after a gap, as holds know it (the daemon was down, polls failed, the
+//!   clock was set), or after snapshots in which its instance was not read, may have been used meanwhile: it is lost. One that is still
+//!   there shows its calls in LAST_CALL_ET.
 //! - **An active session.** Its STATUS changes when its call ends. For a policy that takes sessions in a call, used again says no more
 //!   than that the call had not ended: ending such a session is always felt.
 //!
@@ -81,22 +85,41 @@ struct Rehearsed {
     validated: Option<TimeDelta>,
     /// Something else really acts on it.
     taken: bool,
+    /// Since it was seen last there was a gap, or a snapshot that did not tell whether it is there.
+    unwatched: bool,
 }
 
 impl Rehearsed {
-    /// What became of it by this snapshot; `None` if it has to be watched further.
-    fn look(&mut self, key: SessionKey, snapshot: &Snapshot, now: DateTime<Utc>) -> Option<(Afterwards, TimeDelta)> {
+    /// What became of it by this snapshot; `None` if it has to be watched further. `unbroken`: there was no gap before the snapshot.
+    fn look(
+        &mut self,
+        key: SessionKey,
+        snapshot: &Snapshot,
+        (now, unbroken): (DateTime<Utc>, bool),
+    ) -> Option<(Afterwards, TimeDelta)> {
         // A time in the future came from a clock that ran ahead.
         self.since = self.since.min(now);
         let after = now - self.since;
         if self.taken {
             return Some((Afterwards::Lost, after));
         }
+        self.unwatched |= !unbroken;
         let row = snapshot.is_complete(key.inst_id).then(|| snapshot.find(key));
         match row {
-            Some(Some(row)) => self.look_at(&CallSigns::of(snapshot, row, now)),
-            Some(None) if !may_be_there(key, snapshot) => Some((Afterwards::Ended, after)),
+            Some(Some(row)) => {
+                self.unwatched = false;
+                self.look_at(&CallSigns::of(snapshot, row, now))
+            }
+            Some(None) if !may_be_there(key, snapshot) => {
+                let afterwards = if self.unwatched {
+                    Afterwards::Lost
+                } else {
+                    Afterwards::Ended
+                };
+                Some((afterwards, after))
+            }
             Some(None) | None => {
+                self.unwatched = true;
                 let seen = self.seen.as_ref().map_or(self.since, |seen| seen.at);
                 (now - seen >= UNREAD_FOR).then_some((Afterwards::Lost, after))
             }
@@ -184,6 +207,7 @@ impl Rehearsals {
             seen: one.seen,
             validated: None,
             taken: false,
+            unwatched: false,
         };
         self.watched.insert(key, rehearsed);
         assert!(self.watched.len() <= MOST_WATCHED, "more are watched than may be");
@@ -223,12 +247,13 @@ impl Rehearsals {
         }
     }
 
-    /// Looks at all watched sessions. Each thing that became of one is returned once.
-    pub(crate) fn observe(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) -> Vec<Aftermath> {
+    /// Looks at all watched sessions. Each thing that became of one is returned once. `unbroken` says whether the snapshot before this
+    /// one is near enough for nothing to be missed but what lies between two polls.
+    pub(crate) fn observe(&mut self, snapshot: &Snapshot, now: DateTime<Utc>, unbroken: bool) -> Vec<Aftermath> {
         let mut told = Vec::new();
         let mut counted = Vec::new();
         self.watched.retain(|(policy, key), rehearsed| {
-            let Some((afterwards, after)) = rehearsed.look(*key, snapshot, now) else {
+            let Some((afterwards, after)) = rehearsed.look(*key, snapshot, (now, unbroken)) else {
                 return true;
             };
             let was_validated = rehearsed.validated;

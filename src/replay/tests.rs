@@ -167,6 +167,16 @@ fn a_snapshot_without_a_clock_is_skipped_and_a_long_pause_is_a_gap() {
 }
 
 #[test]
+fn whoever_is_gone_after_a_gap_is_lost_and_not_unused() {
+    // 60 seconds are four intervals of 15; one more is a gap.
+    for (at, ended, lost) in [(75, 1, 0), (76, 0, 1)] {
+        let totals = replay(POLICY, &[with(0, &[]), with(15, &[]), moment(at, &[], true)]);
+        let all = totals.policies[0].rehearsal.all;
+        assert_eq!((all.ended.count, all.lost), (ended, lost), "at {at}");
+    }
+}
+
+#[test]
 fn the_report_of_an_empty_recording_does_not_mention_policies() {
     let text = replay(POLICY, &[]).render(ReportFormat::Text, TextStyle::WHOLE);
     assert!(

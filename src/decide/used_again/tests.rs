@@ -121,7 +121,7 @@ fn told(rows: &[(i64, &[Row])]) -> Vec<(Afterwards, i64)> {
     let mut rehearsals = Rehearsals::default();
     rehearsals.begin(taken(&snapshot(0, &[idle(10, IDLE)], true), 10, 1));
     rows.iter()
-        .flat_map(|(seconds, rows)| rehearsals.observe(&snapshot(*seconds, rows, true), at(*seconds)))
+        .flat_map(|(seconds, rows)| rehearsals.observe(&snapshot(*seconds, rows, true), at(*seconds), true))
         .map(|told| (told.afterwards, told.after.num_seconds()))
         .collect()
 }
@@ -167,7 +167,7 @@ fn a_call_is_what_last_call_et_status_or_sql_id_show() {
     ));
     assert!(
         rehearsals
-            .observe(&snapshot(15, &[idle(10, IDLE + 15)], true), at(15))
+            .observe(&snapshot(15, &[idle(10, IDLE + 15)], true), at(15), true)
             .is_empty()
     );
 }
@@ -196,14 +196,54 @@ fn a_session_ends_when_its_row_is_gone_and_not_when_its_instance_is() {
     for seconds in [15, 3600, day - 1] {
         assert!(
             rehearsals
-                .observe(&snapshot(seconds, &[], false), at(seconds))
+                .observe(&snapshot(seconds, &[], false), at(seconds), true)
                 .is_empty()
         );
     }
     assert_eq!(rehearsals.of("idle").all.watched, 1);
-    let told = rehearsals.observe(&snapshot(day, &[], false), at(day));
+    let told = rehearsals.observe(&snapshot(day, &[], false), at(day), true);
     assert_eq!(told[0].afterwards, Afterwards::Lost);
     assert_eq!(rehearsals.of("idle").all.lost, 1);
+}
+
+#[test]
+fn whoever_is_gone_after_a_gap_may_have_been_used_meanwhile() {
+    let begun = || {
+        let mut rehearsals = Rehearsals::default();
+        rehearsals.begin(taken(&snapshot(0, &[idle(10, IDLE)], true), 10, 1));
+        rehearsals
+    };
+    let became = |told: Vec<Aftermath>| told.iter().map(|told| told.afterwards).collect::<Vec<_>>();
+    // The daemon was down: nobody saw whether the client called before its session went.
+    let gone = begun().observe(&snapshot(7200, &[], true), at(7200), false);
+    assert_eq!(became(gone), [Afterwards::Lost]);
+    // It is seen again after the gap, with an idle time that shows no call, and then goes.
+    let mut rehearsals = begun();
+    let there = snapshot(7200, &[idle(10, IDLE + 7200)], true);
+    assert!(rehearsals.observe(&there, at(7200), false).is_empty());
+    let gone = rehearsals.observe(&snapshot(7215, &[], true), at(7215), true);
+    assert_eq!(became(gone), [Afterwards::Ended]);
+    // After the gap its instance is not read at first: what was missed stays missed.
+    for unbroken in [false, true] {
+        let mut rehearsals = begun();
+        assert!(
+            rehearsals
+                .observe(&snapshot(15, &[], false), at(15), unbroken)
+                .is_empty()
+        );
+        let gone = rehearsals.observe(&snapshot(30, &[], true), at(30), true);
+        assert_eq!(became(gone), [Afterwards::Lost], "{unbroken}");
+    }
+    // What was validated before was used, whatever the gap hid.
+    let validated = Some((Afterwards::Validated, TimeDelta::seconds(60)));
+    let one = taken(&snapshot(0, &[idle(10, IDLE)], true), 10, 1);
+    let mut rehearsals = Rehearsals::restored([(one, validated)].into_iter());
+    assert!(
+        rehearsals
+            .observe(&snapshot(7200, &[], true), at(7200), false)
+            .is_empty()
+    );
+    assert_eq!(rehearsals.of("idle").all.validated.count, 1);
 }
 
 #[test]
@@ -219,9 +259,13 @@ fn whom_somebody_else_ends_is_lost() {
     };
     let mut rehearsals = Rehearsals::default();
     rehearsals.begin(taken(&snapshot(0, &[sniped], true), 10, 1));
-    assert!(rehearsals.observe(&snapshot(15, &[sniped], true), at(15)).is_empty());
+    assert!(
+        rehearsals
+            .observe(&snapshot(15, &[sniped], true), at(15), true)
+            .is_empty()
+    );
     rehearsals.taken(key(10));
-    let told = rehearsals.observe(&snapshot(30, &[sniped], true), at(30));
+    let told = rehearsals.observe(&snapshot(30, &[sniped], true), at(30), true);
     assert_eq!(
         told[0].afterwards,
         Afterwards::Lost,
@@ -285,7 +329,7 @@ fn a_call_during_a_long_pause_is_seen_by_the_time_that_passed() {
     rehearsals.begin(taken(&snapshot(0, &[idle(10, 1800), idle(11, 1800)], true), 10, 1));
     rehearsals.begin(taken(&snapshot(0, &[idle(10, 1800), idle(11, 1800)], true), 11, 2));
     let after = snapshot(7200, &[idle(10, 6600), idle(11, 9000)], true);
-    let told = rehearsals.observe(&after, at(7200));
+    let told = rehearsals.observe(&after, at(7200), true);
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].key, told[0].after.num_seconds()), (key(10), 600));
 }
@@ -298,10 +342,10 @@ fn a_step_of_the_clock_is_no_call() {
     let stepped = 3 * 3600 + 15;
     assert!(
         rehearsals
-            .observe(&snapshot(stepped, &[idle(10, 1815)], true), at(stepped))
+            .observe(&snapshot(stepped, &[idle(10, 1815)], true), at(stepped), true)
             .is_empty()
     );
-    let told = rehearsals.observe(&snapshot(stepped + 15, &[], true), at(stepped + 15));
+    let told = rehearsals.observe(&snapshot(stepped + 15, &[], true), at(stepped + 15), true);
     assert_eq!(told[0].after.num_seconds(), 30);
 }
 
@@ -314,7 +358,7 @@ fn a_session_that_is_taken_again_counts_once_until_it_is_used() {
         prev_sql_id: Some("report"),
         ..idle(10, 5)
     };
-    let told = rehearsals.observe(&snapshot(3615, &[called], true), at(3615));
+    let told = rehearsals.observe(&snapshot(3615, &[called], true), at(3615), true);
     assert_eq!((told[0].action_id, told[0].after.num_seconds()), (1, 3610));
     rehearsals.begin(taken(&snapshot(30_000, &[idle(10, IDLE)], true), 10, 3));
     let all = rehearsals.of("idle").all;
@@ -330,12 +374,16 @@ fn a_restart_goes_on_where_the_journal_ends() {
     let rehearsals = Rehearsals::restored([(one(0, 1), after(18_000)), (one(3600, 2), None)].into_iter());
     assert_eq!(rehearsals.of("idle"), PolicyRehearsal::default());
     let mut rehearsals = Rehearsals::restored([(one(0, 1), None), (one(3600, 2), None)].into_iter());
-    let told = rehearsals.observe(&snapshot(7200, &[idle(10, 60)], true), at(7200));
+    let told = rehearsals.observe(&snapshot(7200, &[idle(10, 60)], true), at(7200), true);
     assert_eq!((told[0].action_id, told[0].after.num_seconds()), (1, 7140));
     let validated = Some((Afterwards::Validated, TimeDelta::seconds(60)));
     let mut rehearsals = Rehearsals::restored([(one(0, 1), validated)].into_iter());
     assert_eq!(rehearsals.of("idle").all.validated.count, 1);
-    assert!(rehearsals.observe(&snapshot(7200, &[], true), at(7200)).is_empty());
+    assert!(
+        rehearsals
+            .observe(&snapshot(7200, &[], true), at(7200), true)
+            .is_empty()
+    );
     assert_eq!(rehearsals.of("idle").all.would_have_ended(), 1);
 }
 
@@ -350,7 +398,7 @@ fn hosts_that_differ_by_digits_are_one_group_and_groups_are_bounded() {
             ..taken(&first, sid, u64::from(sid))
         });
     }
-    rehearsals.observe(&snapshot(15, &[idle(0, 5), idle(1, IDLE + 15)], true), at(15));
+    rehearsals.observe(&snapshot(15, &[idle(0, 5), idle(1, IDLE + 15)], true), at(15), true);
     let of = rehearsals.of("idle");
     let groups: Vec<(&str, usize, usize)> = of
         .groups
@@ -522,7 +570,7 @@ proptest! {
                 .filter_map(|(sid, session)| session[number].map(|row| Row { sid, ..row }))
                 .collect();
             let snapshot = snapshot(seconds, &rows, true);
-            for told in rehearsals.observe(&snapshot, at(seconds)) {
+            for told in rehearsals.observe(&snapshot, at(seconds), true) {
                 found.push((told.action_id, told.afterwards, told.after.num_seconds()));
             }
             for row in &rows {

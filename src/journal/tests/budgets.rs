@@ -203,7 +203,7 @@ fn sessions_of_dry_runs_are_watched_on_after_a_restart() {
     let snapshot = empty_snapshot();
     let mut told: Vec<(u64, Afterwards)> = memory
         .rehearsals
-        .observe(&snapshot, at(3600))
+        .observe(&snapshot, at(3600), true)
         .iter()
         .map(|told| (told.action_id, told.afterwards))
         .collect();
