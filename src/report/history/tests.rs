@@ -68,6 +68,23 @@ fn a_warrant_that_was_not_used_is_no_action() {
 }
 
 #[test]
+fn a_dry_run_counts_whoever_ended_by_himself_as_gone() {
+    let mut assumed = entry(1, Outcome::Assumed);
+    assumed.intent = intent(1, 287, RunMode::DryRun);
+    let read = Entries {
+        entries: vec![assumed],
+        ..Entries::default()
+    };
+    let csv = report_on(&read, true).render(ReportFormat::Csv, TextStyle::WHOLE);
+    let cells = first_day(&csv);
+    assert_eq!(
+        ["done", "gone", "lingering"].map(|name| cells[name]),
+        ["1", "1", "0"],
+        "{csv}"
+    );
+}
+
+#[test]
 fn what_became_of_a_session_is_measured_from_the_answer() {
     assert_eq!(fate_words(&entry(1, Outcome::Marked)), "gone after 5s");
     let unanswered = Entry {
