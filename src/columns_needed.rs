@@ -55,11 +55,18 @@ pub(crate) fn columns_of_recording(set: &PolicySet) -> Columns {
     columns.union(USED_AGAIN.into_iter().collect())
 }
 
-/// The columns to take from a recording in order to suggest policies: how long sessions are idle, and what they hold meanwhile.
+/// The columns to take from a recording in order to suggest policies: how long sessions are idle, what they hold meanwhile,
+/// and what a suggested profile would replace.
 #[must_use]
 pub fn columns_of_survey() -> Columns {
     let held = [Column::Pga, Column::Undo, Column::Blocking, Column::Pname];
-    ALWAYS.into_iter().chain(USED_AGAIN).chain(held).collect()
+    let replaced = [Column::Profile];
+    ALWAYS
+        .into_iter()
+        .chain(USED_AGAIN)
+        .chain(held)
+        .chain(replaced)
+        .collect()
 }
 
 /// By these, besides those of every snapshot, a session is seen to be used again, and a validation to be none.

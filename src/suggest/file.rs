@@ -1,15 +1,17 @@
 //! The policy file: a policy for each group that has something to end, in a dry run, with the evidence as comments.
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::limits::{SuggestedLimit, length, minutes, of_all, of_blockers, of_group};
+use super::limits::{SuggestedLimit, length, of_group};
+use super::native::NativeLimit;
+use super::rounding::minutes;
 use super::survey::{GroupSurvey, RecordingSurvey};
 use crate::actuator::PRIVILEGE;
+use crate::decide::evaluate::is_whole;
 use crate::decide::refill::ClientGroup;
 use crate::decide::used_again::{AfterTimes, STEPS};
 use crate::quantity::{Bytes, Span, counted, policies};
@@ -92,13 +94,11 @@ impl RecordingSurvey {
                 );
                 let why = format!("{latest}, and nobody was idle for longer than {}", Span(limit.seconds));
                 passed_over.push((group, why));
-            } else if let Some(terms) = terms(group) {
-                chosen.push(Chosen { group, limit, terms });
             } else {
-                passed_over.push((
-                    group,
-                    "its names have characters that a policy file cannot hold".to_owned(),
-                ));
+                match terms(group) {
+                    Ok(terms) => chosen.push(Chosen { group, limit, terms }),
+                    Err(why) => passed_over.push((group, why)),
+                }
             }
         }
         chosen.sort_by_key(|one| std::cmp::Reverse(one.limit.ends));
@@ -205,40 +205,31 @@ impl RecordingSurvey {
         comment(
             out,
             HEAD,
-            "What Oracle's own limits would do, in whole minutes and without floors, protections or a record of the reason:",
+            "What Oracle's own limits would do, in whole minutes and without floors, protections or a record of the reason. They know no \
+             protected sessions, so all sessions count here:",
         );
-        if let Some((seconds, ends)) = of_all(self.groups.iter()) {
-            let all: usize = self.groups.iter().map(|group| of_group(group, self).ends).sum();
-            let text = format!(
-                "MAX_IDLE_TIME (12.2 and later) has one value for all users of a PDB or instance, also for sessions in a transaction. \
-                 The shortest that would have hit nobody who came back would have ended {ends} of the {all} sessions that the limits \
-                 of all groups end:"
-            );
-            comment(out, BELOW, &text);
-            let _ = writeln!(out, "#     {PRIVILEGE} SET MAX_IDLE_TIME = {};", minutes(seconds));
-        }
-        self.profiles(out);
-        let blockers = self.groups.iter().map(|group| group.held.blocked).max().unwrap_or(0);
-        match of_blockers(self) {
-            Some(seconds) => {
-                let text = "MAX_IDLE_BLOCKER_TIME (19c and later) ends idle sessions that others wait for. The shortest that would have hit \
-                     no idle blocker that was called again:";
-                comment(out, BELOW, text);
-                let _ = writeln!(
-                    out,
-                    "#     {PRIVILEGE} SET MAX_IDLE_BLOCKER_TIME = {};",
-                    minutes(seconds)
+        let for_all = self.users.max_idle_time();
+        match &for_all {
+            Some(limit) => {
+                let all: usize = self.groups.iter().map(|group| of_group(group, self).ends).sum();
+                let text = format!(
+                    "MAX_IDLE_TIME (12.2 and later) has one value for all sessions of a PDB or instance, also for those in a transaction. The \
+                     shortest that would have hit nobody who came back (the latest was {}) would have ended {}; the limits of all \
+                     groups together, {all}:",
+                    latest(limit),
+                    ended(limit)
                 );
+                comment(out, BELOW, &text);
+                let _ = writeln!(out, "#     {PRIVILEGE} SET MAX_IDLE_TIME = {};", minutes(limit.seconds));
             }
-            None if self.missing.contains(&Column::Blocking) => {}
-            None if blockers > 0 => comment(
+            None => comment(
                 out,
                 BELOW,
-                "MAX_IDLE_BLOCKER_TIME (19c and later): others waited for idle sessions, and none of these was called again, so the recording \
-                 tells no value.",
+                "MAX_IDLE_TIME (12.2 and later): no session was seen to come back from being idle, so the recording tells no value.",
             ),
-            None => comment(out, BELOW, "MAX_IDLE_BLOCKER_TIME: nobody waited for an idle session."),
         }
+        self.profiles(out);
+        self.blocker_time(for_all.map(|limit| limit.seconds), out);
         comment(
             out,
             BELOW,
@@ -246,37 +237,64 @@ impl RecordingSurvey {
         );
     }
 
-    /// What a profile of each user would do as well.
-    fn profiles(&self, out: &mut String) {
-        let mut by_user: BTreeMap<&str, Vec<&GroupSurvey>> = BTreeMap::new();
-        for group in &self.groups {
-            if let Some(user) = group.who.username.as_deref().filter(|user| is_plain(user)) {
-                by_user.entry(user).or_default().push(group);
-            }
-        }
-        let profiles: Vec<(&str, i64, usize)> = by_user
-            .iter()
-            .filter_map(|(user, groups)| {
-                let (seconds, ends) = of_all(groups.iter().copied())?;
-                (ends > 0).then_some((*user, seconds, ends))
-            })
-            .collect();
-        if !profiles.is_empty() {
-            comment(
-                out,
-                BELOW,
-                "A profile's IDLE_TIME is per user and needs RESOURCE_LIMIT = TRUE. The session becomes SNIPED; its row stays until its client \
-                 calls:",
-            );
-            for (user, seconds, ends) in profiles {
-                let name = user.to_uppercase();
+    /// What MAX_IDLE_BLOCKER_TIME would do. `for_all` is the value of MAX_IDLE_TIME, in seconds.
+    fn blocker_time(&self, for_all: Option<i64>, out: &mut String) {
+        match self.users.max_idle_blocker_time() {
+            Some(seconds) => {
+                let vain = for_all.is_some_and(|for_all| for_all <= seconds);
+                let text = format!(
+                    "MAX_IDLE_BLOCKER_TIME (19c and later) ends idle sessions that others wait for, except those of SYS; all that are idle count \
+                     as such where a PDB or instance is about to reach its SESSIONS or PROCESSES.{} The shortest that would have hit no \
+                     session that others waited for and that was called again:",
+                    if vain {
+                        " It has an effect only below MAX_IDLE_TIME."
+                    } else {
+                        ""
+                    }
+                );
+                comment(out, BELOW, &text);
                 let _ = writeln!(
                     out,
-                    "#     CREATE PROFILE IDLE_{name} LIMIT IDLE_TIME {}; ALTER USER \"{user}\" PROFILE IDLE_{name};  -- {}",
-                    minutes(seconds),
-                    counted(ends, "session")
+                    "#     {PRIVILEGE} SET MAX_IDLE_BLOCKER_TIME = {};",
+                    minutes(seconds)
                 );
             }
+            None if self.missing.contains(&Column::Blocking) => {}
+            None if self.users.blocked() => comment(
+                out,
+                BELOW,
+                "MAX_IDLE_BLOCKER_TIME (19c and later): others waited for idle sessions, and none of these was called again, so the recording \
+                 tells no value.",
+            ),
+            None => comment(out, BELOW, "MAX_IDLE_BLOCKER_TIME: nobody waited for an idle session."),
+        }
+    }
+
+    /// What a profile of each user would do as well.
+    fn profiles(&self, out: &mut String) {
+        let profiles = self.users.profiles();
+        let plain: Vec<_> = profiles.into_iter().filter(|(user, _)| is_plain(user)).collect();
+        if plain.is_empty() {
+            return;
+        }
+        comment(
+            out,
+            BELOW,
+            "A profile's IDLE_TIME is for all sessions of a user, whatever their program, and needs RESOURCE_LIMIT = TRUE. The session becomes \
+             SNIPED; its row stays until its client calls. ALTER USER replaces the user's present profile, and all other limits become \
+             those of the profile DEFAULT, also those of passwords; where the user has a profile of its own, alter that:",
+        );
+        for (user, (survey, limit)) in plain {
+            let present = match survey.profiles.len() {
+                0 => "the present profile, which was not recorded".to_owned(),
+                _ => Vec::from_iter(survey.profiles.iter().map(|profile| visible(profile))).join(", "),
+            };
+            let _ = writeln!(
+                out,
+                "#     CREATE PROFILE IDLE_{user} LIMIT IDLE_TIME {}; ALTER USER \"{user}\" PROFILE IDLE_{user};  -- {}; replaces {present}",
+                minutes(limit.seconds),
+                ended(&limit)
+            );
         }
     }
 
@@ -324,8 +342,9 @@ impl RecordingSurvey {
                 Span(limit.seconds)
             ),
             None => format!(
-                "No session was seen to come back from being idle, so the recording is too short to tell a limit: {} is how long it \
-                 watched. {} had been idle for longer when seen last.",
+                "No session was seen to come back from being idle, so the recording is too short to tell a limit: it is of {}, and {} is \
+                 the next round limit. {} had been idle for longer than that when seen last.",
+                Span(length(self)),
                 Span(limit.seconds),
                 counted(limit.ends, "session")
             ),
@@ -359,6 +378,25 @@ impl RecordingSurvey {
     }
 }
 
+/// Who came back latest, and when: `DBSNMP after 5h 10m, protected`.
+fn latest(limit: &NativeLimit) -> String {
+    format!(
+        "{} after {}{}",
+        ClientGroup::shown(&limit.user),
+        Span(limit.latest.idle),
+        if limit.latest.is_protected { ", protected" } else { "" }
+    )
+}
+
+/// How many sessions a limit would have ended: `3 sessions, 1 of them protected`.
+fn ended(limit: &NativeLimit) -> String {
+    let all = counted(limit.ends, "session");
+    match limit.ends_protected {
+        0 => all,
+        protected => format!("{all}, {protected} of them protected"),
+    }
+}
+
 /// How often, and how many of them after no more than each step.
 fn times(times: &AfterTimes) -> String {
     if times.count == 0 {
@@ -370,35 +408,41 @@ fn times(times: &AfterTimes) -> String {
         .map(|(step, within)| format!("{} {within}", Span(*step)))
         .collect();
     format!(
-        "{} times, {}; of these up to {}",
-        times.count,
+        "{}, {}; of these up to {}",
+        counted(times.count, "time"),
         times.words(),
         within.join(", ")
     )
 }
 
-/// The terms that select a group; `None` if a name cannot be written in one line.
-fn terms(group: &GroupSurvey) -> Option<String> {
+/// The terms that select a group.
+///
+/// # Errors
+/// When a name cannot be written in one line, or when no condition can be TRUE of it; the error says why.
+fn terms(group: &GroupSurvey) -> Result<String, String> {
     let ClientGroup { username, program, .. } = &group.who;
-    let equal = |column: Column, text: &Option<Arc<str>>| match text {
-        Some(text) => writable(text).then(|| format!("{} = '{}'", column.name(), text.replace('\'', "''"))),
-        None => Some(format!("{} is null", column.name())),
+    let equal = |column: Column, text: &Option<Arc<str>>| -> Result<String, String> {
+        match text {
+            Some(text) => {
+                writable(column, text)?;
+                Ok(format!("{} = '{}'", column.name(), text.replace('\'', "''")))
+            }
+            None => Ok(format!("{} is null", column.name())),
+        }
     };
     let machine = match &group.machine {
         Some(machine) if machine.contains(|letter: char| letter.is_ascii_digit()) => {
-            let pattern = pattern(machine);
-            writable(&pattern).then(|| format!("machine matches '{}'", pattern.replace('\'', "''")))
+            writable(Column::Machine, machine)?;
+            format!("machine matches '{}'", pattern(machine).replace('\'', "''"))
         }
-        machine => equal(Column::Machine, machine),
+        machine => equal(Column::Machine, machine)?,
     };
-    Some(
-        [
-            equal(Column::Username, username)?,
-            equal(Column::Program, program)?,
-            machine?,
-        ]
-        .join(" and "),
-    )
+    Ok([
+        equal(Column::Username, username)?,
+        equal(Column::Program, program)?,
+        machine,
+    ]
+    .join(" and "))
 }
 
 /// A regular expression for all machines whose names differ from this one only in their digits.
@@ -419,9 +463,21 @@ fn pattern(machine: &str) -> String {
     pattern
 }
 
-/// Whether a text can stand in a line of a policy as it is.
-fn writable(text: &str) -> bool {
-    !text.is_empty() && visible(text) == text
+/// Whether a text can stand in a line of a policy as it is, and a condition can be TRUE of it.
+fn writable(column: Column, text: &str) -> Result<(), String> {
+    if !is_whole(text) {
+        return Err(format!(
+            "its {} has bytes that are no valid text, so every condition on it is UNKNOWN",
+            column.name()
+        ));
+    }
+    if text.is_empty() || visible(text) != text {
+        return Err(format!(
+            "its {} has characters that a policy file cannot hold",
+            column.name()
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a name needs no quotes in a statement.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::native::{MOST_LAST, UserSurveys};
 use crate::decide::protect::protections;
 use crate::decide::refill::ClientGroup;
 use crate::decide::used_again::{AfterTimes, CallSigns, SeenCall};
@@ -16,9 +17,6 @@ use crate::session::snapshot::Snapshot;
 
 /// The most groups of USERNAME, PROGRAM and MACHINE; sessions of further ones are not looked at.
 const MOST_GROUPS: usize = 10_000;
-
-/// The most sessions of a group whose last idle time is kept.
-const MOST_LAST: usize = 100_000;
 
 /// After this many intervals without a snapshot, sessions may have been called unseen.
 const GAP: i64 = 4;
@@ -61,21 +59,48 @@ pub(super) struct GroupSurvey {
     pub(super) came_back: AfterTimes,
     /// The same for calls that look like a pool's validation.
     pub(super) validated: AfterTimes,
-    /// The same for sessions that others waited for.
-    pub(super) blockers_back: AfterTimes,
     /// How long each session had been idle when it was seen last, in seconds.
     pub(super) last_idle: Vec<i64>,
     /// What its idle sessions held.
     pub(super) held: IdleHoldings,
 }
 
+/// How long a session had been idle while others waited for it.
+#[derive(Clone, Copy, Debug, Default)]
+struct IdleBlocking {
+    /// It is idle, and others wait for it.
+    now: bool,
+    /// It is idle, and how long it had been by the first snapshot in which nobody waited for it any more.
+    until: Option<i64>,
+}
+
+impl IdleBlocking {
+    /// `came_back`: it has made a call, after so many seconds. `idle`: for how long it is idle, if it is. `blocks`: whether others wait
+    /// for it, if that is known. How long it had been idle at most while others waited for it, if it came back and others had.
+    fn look(&mut self, came_back: Option<i64>, idle: Option<i64>, blocks: Option<bool>) -> Option<i64> {
+        let blocked_for = came_back.and_then(|idle| if self.now { Some(idle) } else { self.until });
+        if came_back.is_some() || idle.is_none() {
+            *self = IdleBlocking::default();
+        }
+        let blocks = blocks.unwrap_or(self.now);
+        if self.now && !blocks {
+            self.until = idle;
+        }
+        self.now = blocks && idle.is_some();
+        blocked_for
+    }
+}
+
 /// A session of the last snapshot.
 #[derive(Debug)]
 struct SurveyedSession {
-    /// Its exact group; `None` if it is protected, so that no policy would take it.
+    /// Its exact group; `None` if it is protected, so that no policy would take it, or of a group beyond the most.
     exact: Option<usize>,
+    /// Its user, protected or not; `None` if Oracle's own limits do not apply to it.
+    user: Option<usize>,
+    is_protected: bool,
     signs: CallSigns<'static>,
-    blocks: bool,
+    blocking: IdleBlocking,
     seen_in: usize,
 }
 
@@ -95,6 +120,8 @@ pub struct RecordingSurvey {
     by_exact: HashMap<ClientGroup, usize>,
     by_class: BTreeMap<ClientGroup, usize>,
     pub(super) groups: Vec<GroupSurvey>,
+    /// What Oracle's own limits go by: all sessions of each user.
+    pub(super) users: UserSurveys,
     /// The times of the first and the last snapshot.
     pub(super) span: Option<(DateTime<Utc>, DateTime<Utc>)>,
     pub(super) snapshots: usize,
@@ -130,6 +157,7 @@ impl RecordingSurvey {
             by_exact: HashMap::new(),
             by_class: BTreeMap::new(),
             groups: Vec::new(),
+            users: UserSurveys::default(),
             span: None,
             snapshots: 0,
             clockless: 0,
@@ -178,7 +206,8 @@ impl RecordingSurvey {
                 continue;
             }
             let under = under.get_or_insert_with(|| protections(snapshot, &recorded.facts));
-            let exact = if under[row].first_not_lifted(&[]).is_some() {
+            let is_protected = under[row].first_not_lifted(&[]).is_some();
+            let exact = if is_protected {
                 self.protected += 1;
                 None
             } else {
@@ -191,8 +220,10 @@ impl RecordingSurvey {
             }
             let session = SurveyedSession {
                 exact,
+                user: self.users.meet(snapshot, row, is_protected),
+                is_protected,
                 signs: CallSigns::of(snapshot, row, now).into_owned(),
-                blocks: false,
+                blocking: IdleBlocking::default(),
                 seen_in: 0,
             };
             self.sessions.insert(key, session);
@@ -232,23 +263,28 @@ impl RecordingSurvey {
                 continue;
             };
             session.seen_in = self.snapshots;
+            let signs = CallSigns::of(snapshot, row, now);
+            let came_back = signs.call_after_idle(&session.signs);
+            let idle = signs.idle_for();
+            let blocking = snapshot.number(row, Column::Blocking);
+            let blocked = blocking.unwrap_or(0);
+            let back_after = came_back.map(|(_, idle)| idle);
+            let blocked_for = session.blocking.look(back_after, idle, blocking.map(|count| count > 0));
+            if let Some(user) = session.user {
+                let user = &mut self.users[user];
+                user.look(back_after, blocked_for, session.is_protected);
+                user.blocked |= idle.is_some() && blocked > 0;
+            }
+            session.signs.replace_by(&signs);
             let Some(exact) = session.exact else { continue };
             let class = self.exact[exact].class;
-            let signs = CallSigns::of(snapshot, row, now);
             let group = &mut self.groups[class];
-            if let Some((call, idle)) = signs.call_after_idle(&session.signs) {
-                match call {
-                    SeenCall::Validation => group.validated.add(idle),
-                    SeenCall::Other => group.came_back.add(idle),
-                }
-                if session.blocks {
-                    group.blockers_back.add(idle);
-                }
+            match came_back {
+                Some((SeenCall::Validation, idle)) => group.validated.add(idle),
+                Some((SeenCall::Other, idle)) => group.came_back.add(idle),
+                None => {}
             }
             present[class] += 1;
-            let idle = signs.idle_for();
-            let blocked = snapshot.number(row, Column::Blocking).unwrap_or(0);
-            session.blocks = idle.is_some() && blocked > 0;
             match idle {
                 Some(seconds) if seconds > self.every => {
                     let number = |column| snapshot.number(row, column).unwrap_or(0);
@@ -260,7 +296,6 @@ impl RecordingSurvey {
                 }
                 Some(_) | None => self.exact[exact].in_use += 1,
             }
-            session.signs.replace_by(&signs);
         }
         for ((group, held), present) in self.groups.iter_mut().zip(held).zip(present) {
             group.held.raise_to(held);
@@ -274,12 +309,13 @@ impl RecordingSurvey {
 
     /// Sessions that are not in this snapshot, unless it does not tell.
     fn see_who_left(&mut self, snapshot: &Snapshot) {
-        let (number, groups, exact) = (self.snapshots, &mut self.groups, &self.exact);
+        let (number, exact) = (self.snapshots, &self.exact);
+        let (groups, users) = (&mut self.groups, &mut self.users);
         self.sessions.retain(|key, session| {
             let may_be_there =
                 session.seen_in == number || !snapshot.is_complete(key.inst_id) || may_be_there(*key, snapshot);
             if !may_be_there {
-                last_seen(session, groups, exact);
+                last_seen(session, groups, users, exact);
             }
             may_be_there
         });
@@ -290,17 +326,18 @@ impl RecordingSurvey {
     pub(super) fn finished(mut self) -> RecordingSurvey {
         let sessions = std::mem::take(&mut self.sessions);
         for session in sessions.values() {
-            last_seen(session, &mut self.groups, &self.exact);
+            last_seen(session, &mut self.groups, &mut self.users, &self.exact);
         }
         self
     }
 }
 
-fn last_seen(session: &SurveyedSession, groups: &mut [GroupSurvey], exact: &[ExactGroup]) {
-    let Some(group) = session.exact.map(|at| &mut groups[exact[at].class]) else {
-        return;
-    };
-    if let Some(idle) = session.signs.idle_for()
+fn last_seen(session: &SurveyedSession, groups: &mut [GroupSurvey], users: &mut UserSurveys, exact: &[ExactGroup]) {
+    let Some(idle) = session.signs.idle_for() else { return };
+    if let Some(user) = session.user {
+        users[user].last_seen(idle, session.is_protected);
+    }
+    if let Some(group) = session.exact.map(|at| &mut groups[exact[at].class])
         && group.last_idle.len() < MOST_LAST
     {
         group.last_idle.push(idle);

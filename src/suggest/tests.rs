@@ -15,7 +15,7 @@ use crate::policy::model::PolicySet;
 use crate::recording::RecordedSnapshot;
 use crate::replay::{CurveReplay, Replay, ReplaySetting};
 use crate::session::column::Column;
-use crate::session::snapshot::{Cell, Instance, ProcessRow, Snapshot, SnapshotClock, SnapshotSource};
+use crate::session::snapshot::{AccountRow, Cell, Instance, ProcessRow, Snapshot, SnapshotClock, SnapshotSource};
 use crate::session::time::DbTime;
 
 const START: i64 = 1_795_000_000;
@@ -34,6 +34,9 @@ struct Client {
     ends: Option<i64>,
     /// What it runs at each call.
     statement: &'static str,
+    /// Whether a session waits for it, between these times.
+    waited_for: Option<(i64, i64)>,
+    profile: Option<&'static str>,
 }
 
 impl Client {
@@ -45,6 +48,8 @@ impl Client {
             calls: calls.to_vec(),
             ends: None,
             statement: "order",
+            waited_for: None,
+            profile: None,
         }
     }
 
@@ -54,6 +59,19 @@ impl Client {
         let number = made.checked_sub(1)?;
         (self.ends.is_none_or(|ends| at < ends)).then(|| (number, self.calls[number]))
     }
+}
+
+/// The accounts of the users, if some profile is known.
+fn accounts(clients: &[Client]) -> Option<Vec<AccountRow>> {
+    let known = clients.iter().filter(|client| client.profile.is_some());
+    let row = |client: &Client| AccountRow {
+        con_id: None,
+        username: client.user.to_owned(),
+        status: Some("OPEN".to_owned()),
+        profile: client.profile.map(str::to_owned),
+        oracle_maintained: None,
+    };
+    Some(known.map(row).collect()).filter(|rows: &Vec<AccountRow>| !rows.is_empty())
 }
 
 const COLUMNS: [Column; 20] = [
@@ -80,7 +98,21 @@ const COLUMNS: [Column; 20] = [
 ];
 
 fn moment(at: i64, clients: &[Client]) -> RecordedSnapshot {
-    let mut builder = Snapshot::builder(SnapshotSource::Live, &COLUMNS);
+    let with_waiters = clients.iter().any(|client| client.waited_for.is_some());
+    let mut columns = COLUMNS.to_vec();
+    if with_waiters {
+        columns.extend([Column::BlockingSessionStatus, Column::BlockingSession]);
+    }
+    let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
+    let mut push = |cells: [Cell<'_>; 20], waits_for: Option<i64>| {
+        let blocker = match waits_for {
+            Some(sid) => [Cell::Text("VALID"), Cell::Number(sid)],
+            None => [Cell::Text("NO HOLDER"), Cell::Null],
+        };
+        let blocker = blocker.into_iter().filter(|_| with_waiters);
+        let row: Vec<Cell<'_>> = cells.into_iter().chain(blocker).collect();
+        builder.push_row(&row).expect("few rows");
+    };
     for (sid, client) in (10_i64..).zip(clients) {
         let Some((number, called)) = client.last_call(at) else {
             continue;
@@ -113,7 +145,17 @@ fn moment(at: i64, clients: &[Client]) -> RecordedSnapshot {
             Cell::Number(START + called),
             Cell::Text("A1"),
         ];
-        builder.push_row(&cells).expect("few rows");
+        push(cells, None);
+        if client
+            .waited_for
+            .is_some_and(|(from, until)| (from..until).contains(&at))
+        {
+            let mut waiter = cells;
+            waiter[1] = Cell::Number(sid + 1_000);
+            waiter[4] = Cell::Text("WAITER");
+            waiter[6] = Cell::Text("ACTIVE");
+            push(waiter, Some(sid));
+        }
     }
     let clock = SnapshotClock {
         now: DbTime(START + at),
@@ -132,6 +174,9 @@ fn moment(at: i64, clients: &[Client]) -> RecordedSnapshot {
         name: None,
         pga: Some(8 << 20),
     }]);
+    if let Some(accounts) = accounts(clients) {
+        joining.join_accounts(&accounts);
+    }
     RecordedSnapshot {
         snapshot: joining.finish(crate::columns_needed::columns_of_survey()),
         readings: Readings::default(),
@@ -152,6 +197,15 @@ fn suggested(recording: &[RecordedSnapshot]) -> String {
         assert!(survey.look(one).is_some());
     }
     survey.into_policies("prod")
+}
+
+/// The file says this, wherever its lines are broken.
+fn assert_told(file: &str, told: &str) {
+    let words = |text: &str| {
+        let words = text.split_whitespace().filter(|word| *word != "#");
+        words.collect::<Vec<_>>().join(" ")
+    };
+    assert!(words(file).contains(&words(told)), "{told}\n{file}");
 }
 
 fn checked(file: &str) -> PolicySet {
@@ -236,18 +290,13 @@ fn the_limit_is_the_shortest_round_one_beyond_which_nobody_came_back() {
         "No session was seen to come back from being idle, so the recording is too short to tell a limit",
         "Too short to tell: who comes back once a week; who comes back at the end of a month.",
         // 5h 10m and the three seconds of LAST_CALL_ET, in whole hours; it would have ended the two of SHOP and the one of QA.
-        "would have ended 3 of the 3 sessions",
+        "(the latest was SHOP after 5h 10m) would have ended 3 sessions; the limits of all groups together, 3:",
         "SET MAX_IDLE_TIME = 360;",
-        "CREATE PROFILE IDLE_SHOP LIMIT IDLE_TIME 360; ALTER USER \"SHOP\" PROFILE IDLE_SHOP;",
+        "CREATE PROFILE IDLE_SHOP LIMIT IDLE_TIME 360; ALTER USER \"SHOP\" PROFILE IDLE_SHOP; -- 2 sessions; replaces the present profile, which was not \
+         recorded",
         "Not recorded: whom others waited for (blocking).",
     ] {
-        let words = |text: &str| {
-            text.split_whitespace()
-                .filter(|word| *word != "#")
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        assert!(words(&file).contains(&words(told)), "{told}\n{file}");
+        assert_told(&file, told);
     }
     // The floor is of one machine, and the two leaked sessions are on one of their own, below it.
     assert!(
@@ -397,15 +446,120 @@ fn whatever_clients_call_themselves_the_file_checks() {
     let set = checked(&file);
     // Two of them have characters that do not fit into a line.
     assert_eq!(set.policies.len(), names.len() - 2, "{file}");
-    assert!(
-        file.contains("its names have characters that a policy file cannot hold"),
-        "{file}"
-    );
+    assert!(file.contains("has characters that a policy file cannot hold"), "{file}");
     // Each selects its own session.
     for (_, tally) in rehearsed(set, &recording(&clients, 30 * HOUR)) {
         assert_eq!(tally.would_have_ended(), 1, "{file}");
     }
     assert_eq!(checked(&suggested(&[])).policies.len(), 0);
+}
+
+#[test]
+fn oracles_own_limits_count_protected_sessions_too() {
+    let day = 24 * HOUR;
+    let rman = |machine: &str, calls: &[i64]| Client {
+        program: "rman@db1 (TNS V1-V3)".into(),
+        ..Client::of("SHOP", machine, calls)
+    };
+    let clients = [
+        Client::of("SHOP", "web01", &busy(day)),
+        Client {
+            profile: Some("APP"),
+            ..Client::of("SHOP", "web02", &[-30 * HOUR])
+        },
+        Client::of("DBSNMP", "db1", &[-HOUR, 2 * HOUR, 5 * HOUR]),
+        // Idle for 7h, as the same user: the profile of SHOP would end it.
+        rman("db1", &[-HOUR, 6 * HOUR, 7 * HOUR]),
+        Client::of("HR", "hr1", &busy(day)),
+        Client::of("HR", "hr1", &[-30 * HOUR]),
+    ];
+    let file = suggested(&recording(&clients, day));
+    // Idle at the end for more than 8h: DBSNMP for 19h, RMAN for 17h, and the two that no one calls.
+    assert_told(
+        &file,
+        "(the latest was SHOP after 7h, protected) would have ended 4 sessions, 2 of them protected; the limits of all groups together, 2:",
+    );
+    assert_told(&file, "SET MAX_IDLE_TIME = 480;");
+    assert_told(
+        &file,
+        "CREATE PROFILE IDLE_SHOP LIMIT IDLE_TIME 480; ALTER USER \"SHOP\" PROFILE IDLE_SHOP; -- 2 sessions, 1 of them protected; \
+         replaces APP",
+    );
+    assert_told(
+        &file,
+        "CREATE PROFILE IDLE_HR LIMIT IDLE_TIME 30; ALTER USER \"HR\" PROFILE IDLE_HR; -- 1 session; replaces",
+    );
+    assert!(!file.contains("IDLE_DBSNMP"), "no policy takes its sessions: {file}");
+    // The policies go by those that they take.
+    let limits: Vec<String> = checked(&file)
+        .policies
+        .iter()
+        .map(|policy| policy.when.to_string())
+        .collect();
+    assert!(
+        limits.len() == 2 && limits.iter().all(|when| when.starts_with("INACTIVE longer than 30m")),
+        "{limits:?}"
+    );
+}
+
+#[test]
+fn the_limit_of_idle_blockers_is_by_how_long_others_waited_for_those_who_came_back() {
+    let of = |clients: &[Client]| suggested(&recording(clients, 6 * HOUR));
+    let blocker = |user, calls: &[i64], waited_for| Client {
+        waited_for,
+        ..Client::of(user, "web01", calls)
+    };
+    // Idle for 2h 10m to its call, and others wait for it to the end of that.
+    let to_the_end = blocker("SHOP", &[0, 7_800, 8_400], Some((600, 7_800)));
+    let file = of(&[to_the_end.clone(), Client::of("SHOP", "web02", &[0, 4 * HOUR])]);
+    assert_told(&file, "SET MAX_IDLE_BLOCKER_TIME = 135;");
+    assert!(!file.contains("only below MAX_IDLE_TIME"), "{file}");
+    assert_told(&of(&[to_the_end]), "It has an effect only below MAX_IDLE_TIME.");
+    // Nobody waits for it any more after 20 minutes, as the next snapshot shows; it is idle for 5h, which is no matter.
+    let file = of(&[blocker("SHOP", &[0, 5 * HOUR], Some((600, 1_200)))]);
+    assert_told(&file, "SET MAX_IDLE_BLOCKER_TIME = 25;");
+    // A protected session is ended all the same, and SYS is exempt.
+    let file = of(&[blocker("DBSNMP", &[0, 2 * HOUR], Some((600, 2 * HOUR)))]);
+    assert_told(&file, "SET MAX_IDLE_BLOCKER_TIME = 135;");
+    let file = of(&[blocker("SYS", &[0, 2 * HOUR], Some((600, 2 * HOUR)))]);
+    assert_told(&file, "MAX_IDLE_BLOCKER_TIME: nobody waited for an idle session.");
+    let file = of(&[blocker("SHOP", &[0], Some((600, 2 * HOUR)))]);
+    assert_told(
+        &file,
+        "none of these was called again, so the recording tells no value.",
+    );
+}
+
+#[test]
+fn no_more_is_claimed_than_was_watched() {
+    let clients = [Client::of("QA", "qa-host", &[-72 * HOUR])];
+    // The recording is of 4h 5m, and of 2h 20m.
+    for (length, told) in [
+        (
+            14_700,
+            "it is of 4h 5m, and 5h is the next round limit. 1 session had been idle for longer than that",
+        ),
+        (8_400, "it is of 2h 20m, and 2h 30m is the next round limit."),
+    ] {
+        assert_told(&suggested(&recording(&clients, length)), told);
+    }
+}
+
+#[test]
+fn a_group_that_no_condition_knows_has_no_policy() {
+    let strange = |machine: &str| Client {
+        program: "app\u{fffd}".into(),
+        ..Client::of("SHOP", machine, &[-60 * HOUR])
+    };
+    let file = suggested(&recording(
+        &[strange("web01"), Client::of("SHOP", "w\u{fffd}1", &[-60 * HOUR])],
+        2 * HOUR,
+    ));
+    assert!(checked(&file).policies.is_empty(), "{file}");
+    for column in ["program", "machine"] {
+        let told = format!("its {column} has bytes that are no valid text, so every condition on it is UNKNOWN");
+        assert_told(&file, &told);
+    }
 }
 
 proptest! {

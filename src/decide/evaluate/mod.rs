@@ -318,7 +318,7 @@ fn by_word(texts: &Texts, rows: usize, holds: impl Fn(&str) -> bool) -> Truths {
 }
 
 /// Whether a text is completely known: bytes that could not be read as characters are replaced by U+FFFD.
-fn is_whole(text: &str) -> bool {
+pub(crate) fn is_whole(text: &str) -> bool {
     !text.contains(char::REPLACEMENT_CHARACTER)
 }
 
