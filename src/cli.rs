@@ -470,19 +470,19 @@ pub(crate) struct TestArgs {
 
 /// `demo`
 #[cfg(feature = "demo")]
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct DemoArgs {
     /// How long the demo runs, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub(crate) seconds: Duration,
-    /// The address that serves /metrics and the status page.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9763")]
-    pub(crate) listen: std::net::SocketAddr,
+    /// The address that serves /metrics and the status page; by default 127.0.0.1:9763, or a free port where another program has that.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
     /// The folder for the report and the journal; by default a new folder in the system's temporary folder.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) folder: Option<PathBuf>,
     /// Simulates a database that begins with the sessions of an export or a recording (`-` is standard input), and runs the policies of --policies on it, all
-    /// of them enforcing. No real session is touched.
+    /// that are not off enforcing. No real session is touched.
     #[arg(long, value_name = "FILE", requires = "policies")]
     pub(crate) from: Option<PathBuf>,
     /// The policies to practise with: files and folders.

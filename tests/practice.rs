@@ -3,7 +3,8 @@
 use crate::site::{Db, Site, thin, told};
 
 const POLICY: &str = "policies:\n  - name: leaked\n    mode: dry-run\n    when: INACTIVE longer than 4h\n    unless: in transaction\n    \
-                      limits: {share: 100%}\n    action: kill\n";
+                      limits: {share: 100%}\n    action: kill\n  - name: idle-off\n    mode: off\n    when: INACTIVE longer than 1h\n    action: kill\n  - \
+                      name: idle-crm\n    databases: [\"crm*\", tier=gold]\n    when: INACTIVE longer than 1h\n    action: kill\n";
 
 #[test]
 fn policies_act_on_a_copy_of_a_databases_own_sessions_and_nobody_is_named() {
@@ -44,6 +45,21 @@ fn policies_act_on_a_copy_of_a_databases_own_sessions_and_nobody_is_named() {
         "a rehearsal is armed there: {said}"
     );
     assert!(said.contains("Oracle carried it out"), "{said}");
+    assert!(
+        !said.contains("policy idle-off ("),
+        "a policy that is off does nothing: {said}"
+    );
+    for left_out in [
+        "policy idle-off is left out: it is off",
+        "policy idle-crm is left out: it is for other databases (`databases: [crm*, tier=gold]`), and this one is called ",
+        "`--database NAME` gives it another name",
+    ] {
+        assert!(said.contains(left_out), "{left_out}: {said}");
+    }
+    assert!(
+        !said.contains("http://127.0.0.1:0/"),
+        "the port is known before it is told: {said}"
+    );
     assert!(said.contains("  leaked: "), "{said}");
     assert!(db.kills().is_empty(), "the real database got a statement");
     let (code, said) = run(&["history", "--state", "practice", "--format", "json"]);
@@ -52,6 +68,17 @@ fn policies_act_on_a_copy_of_a_databases_own_sessions_and_nobody_is_named() {
     assert!(
         code == 2 && said.contains("read saved sessions from policies/policies.yaml"),
         "{code} {said}"
+    );
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let at = taken.local_addr().expect("it has an address").to_string();
+    let (code, said) = run(&["demo", "--from", "mine.rec", "--policies", "policies", "--listen", &at]);
+    assert!(
+        code == 2 && said.contains(&format!("serve the pages on {at}")) && said.contains("`--listen`"),
+        "{code} {said}"
+    );
+    assert!(
+        !said.contains("http://"),
+        "a page of another program is not told: {said}"
     );
     let (code, said) = run(&["demo", "--seconds", "12"]);
     assert!(code == 2 && said.contains("at least 40"), "{code} {said}");

@@ -8,6 +8,7 @@
 //! With `--from`, the database begins with the user's own sessions, and the user's own policies run on it ([`practice`]).
 
 mod narrator;
+mod pages;
 mod practice;
 mod trust;
 
@@ -58,13 +59,17 @@ pub(crate) fn run(arguments: &DemoArgs, cli: &Cli, clock: SystemClock) -> ExitSt
     if let Err(status) = read_once(arguments.from.as_deref(), "--from", &arguments.policies) {
         return status;
     }
-    let folder = match folder(arguments) {
-        Ok(folder) => folder,
+    let (folder, listen) = match pages::address(arguments.listen).and_then(|at| Ok((folder(arguments)?, at))) {
+        Ok(found) => found,
         Err(problem) => return fail(&problem),
     };
     if let Err(status) = start_log(cli, &folder) {
         return status;
     }
+    let arguments = &DemoArgs {
+        listen: Some(listen),
+        ..arguments.clone()
+    };
     let paced = PacedClock {
         host: clock,
         pace: SPEED,
@@ -164,7 +169,7 @@ fn run_daemon(
     Ok((!is_interrupted).then_some(DaemonRun { seen, metrics, ended }))
 }
 
-/// Runs the user's policies, all of them enforcing, on a simulated database that begins with the sessions of a file.
+/// Runs the user's policies, all that are not off enforcing, on a simulated database that begins with the sessions of a file.
 fn practise(arguments: &DemoArgs, file: &Path, folder: PathBuf, paced: PacedClock) -> Result<ExitStatus, String> {
     let clock: Arc<dyn Clock> = Arc::new(paced);
     let signals = Signals::catch().map_err(|error| format!("catch signals: {error}"))?;
@@ -173,10 +178,14 @@ fn practise(arguments: &DemoArgs, file: &Path, folder: PathBuf, paced: PacedCloc
     };
     let mut set = policies(&arguments.policies, &*clock)?;
     for policy in &mut set.policies {
-        policy.mode = Mode::Enforce;
+        if policy.mode != Mode::Off {
+            policy.mode = Mode::Enforce;
+        }
     }
+    let set = Arc::new(set);
     let saved = practice::read(file)?;
     let (mut scenario, count) = saved.scenario(USER, PASSWORD)?;
+    let read_at = saved.read_at();
     scenario.speed = f64::from(SPEED);
     let world = World::new(scenario);
     let mut server = serve(&world)?;
@@ -184,16 +193,17 @@ fn practise(arguments: &DemoArgs, file: &Path, folder: PathBuf, paced: PacedCloc
     let name = name.unwrap_or_else(|| "practice".to_owned());
     let config = config(&folder, &server, arguments, (&name, Limits::default()))?;
     tell(&ink.bold(&format!(
-        "orareaper demo: your policies, all of them enforcing, against a simulation of {count} sessions of {}",
+        "orareaper demo: your policies, all that are not off enforcing, against a simulation of {count} sessions of {}",
         file.display()
     )));
     tell(
         "  Three or more sessions of the same user, machine and program are taken for a pool, which opens a new session for each that",
     );
     tell("  is killed. Nobody else logs in, and no idle session goes to work. No real session is touched.");
+    practice::tell_left_out(&config.databases[0], &set, read_at);
     tell("");
     introduce(ink, &server, arguments, &folder);
-    let ran = run_daemon(&config, &Arc::new(set), arguments, (&clock, &signals), ink)?;
+    let ran = run_daemon(&config, &set, arguments, (&clock, &signals), ink)?;
     server.stop();
     let Some(ran) = ran else { return Ok(interrupted()) };
     write_report(&folder, &ran.seen)?;
@@ -275,7 +285,7 @@ fn config(
             leader: None,
         }],
         policies: vec![folder.join("policies.yaml")],
-        listen: arguments.listen,
+        listen: arguments.listen.unwrap_or(pages::USUAL),
         web_config: None,
         // What it shows is made up, or the reader's own recording.
         listen_unprotected: true,
@@ -308,9 +318,9 @@ fn introduce(ink: Ink, server: &Server, arguments: &DemoArgs, folder: &Path) {
         "  clock        {SPEED} simulated seconds per second, a snapshot every {} simulated minutes",
         POLL.as_secs()
     ));
+    let listen = arguments.listen.unwrap_or(pages::USUAL);
     tell(&format!(
-        "  status page  http://{0}/   metrics: http://{0}/metrics",
-        arguments.listen
+        "  status page  http://{listen}/   metrics: http://{listen}/metrics"
     ));
     tell(&format!(
         "  folder       {}: log, journal, report{}",

@@ -1,29 +1,35 @@
-//! `demo --from FILE`: the user's own policies, armed, against a simulated database that begins with the user's own sessions.
+//! `demo --from FILE`: the user's own policies, all that are not off armed, against a simulated database that begins with the user's own sessions.
 //!
 //! The sessions come from an export or from the last snapshot of a recording. The daemon reaches them as it reaches any database: through
-//! the real driver, with `mode: enforce` for every policy. What a file cannot tell is assumed, and said: three or more sessions of the
+//! the real driver, with `mode: enforce` for every policy that is not off. What a file cannot tell is assumed, and said: three or more sessions of the
 //! same user, machine and program are a pool, whose killed sessions come back; nobody goes to work or logs in otherwise.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use orasim::{KillRecord, Scenario};
 use serde_json::{Map, Value, json};
 
 use crate::commands::demo::narrator::{Ink, Seen, tell};
 use crate::commands::recorded::RecordingInput;
 use crate::commands::stream::source_name;
+use crate::config::DatabaseConfig;
+use crate::decide::in_force::{Absent, DatabaseRules, Due};
 use crate::decide::pressure::Readings;
 use crate::decide::protect::{ProtectionFacts, is_server_process};
 use crate::decide::refill::ClientGroup;
 use crate::decide::verify::Proof;
 use crate::export;
 use crate::oracle::calendar;
+use crate::policy::model::PolicySet;
 use crate::policy::pressure::Resource;
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::session::time::DbTime;
+use crate::terminal::visible::visible;
 
 /// The name of the simulated database.
 pub(super) const DATABASE: &str = "PRACTICE";
@@ -83,6 +89,12 @@ fn exported(bytes: impl Read, name: &str) -> Result<SavedWorld, String> {
 }
 
 impl SavedWorld {
+    /// When its sessions were read, if the file tells it.
+    pub(super) fn read_at(&self) -> Option<DateTime<Utc>> {
+        let clock = self.snapshot.clock()?;
+        clock.now.to_utc(clock.utc_offset)
+    }
+
     /// The simulated database with these sessions, and how many of them it has.
     ///
     /// # Errors
@@ -305,6 +317,37 @@ impl SavedWorld {
             .map(|(name, resource)| (name, limit(resource).unwrap_or(room).max(room / 2).to_string()))
             .into()
     }
+}
+
+/// Names the policies that do not run on this database, with why. `now` is the time at which its sessions were read, if it is known.
+pub(super) fn tell_left_out(database: &DatabaseConfig, set: &Arc<PolicySet>, now: Option<DateTime<Utc>>) {
+    for line in left_out(database, set, now) {
+        tell(&format!("  {line}"));
+    }
+}
+
+fn left_out(database: &DatabaseConfig, set: &Arc<PolicySet>, now: Option<DateTime<Utc>>) -> Vec<String> {
+    let due = now.map_or(Due::Always, Due::OnDay);
+    let here = DatabaseRules::of(database, false, Arc::clone(set)).configured(due);
+    let absent = set.policies.iter().zip(here.each());
+    absent
+        .filter_map(|(policy, run)| {
+            let why = match run {
+                Ok(_) => return None,
+                Err(Absent::Elsewhere) => {
+                    let named: Vec<String> = policy.databases.iter().map(ToString::to_string).collect();
+                    format!(
+                        "it is for other databases (`databases: [{}]`), and this one is called {} and has no labels; \
+                         `--database NAME` gives it another name",
+                        named.join(", "),
+                        visible(&database.name)
+                    )
+                }
+                Err(absent @ (Absent::Off | Absent::Unsupported(_) | Absent::OutsideDates(_))) => absent.to_string(),
+            };
+            Some(format!("policy {} is left out: {why}", policy.name))
+        })
+        .collect()
 }
 
 /// Prints what the policies did.
