@@ -64,6 +64,17 @@ fn policies_act_on_a_copy_of_a_databases_own_sessions_and_nobody_is_named() {
     assert!(db.kills().is_empty(), "the real database got a statement");
     let (code, said) = run(&["history", "--state", "practice", "--format", "json"]);
     assert!(code == 0 && said.contains("ALTER SYSTEM KILL SESSION"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_shown_is_refused_before_anything_is_told() {
+    let site = Site::new();
+    site.policies(POLICY);
+    site.write(
+        "mine.csv",
+        "INST_ID,SID,SERIAL#,USERNAME,TYPE,STATUS,LAST_CALL_ET\n1,10,7,APP,USER,INACTIVE,9000\n",
+    );
+    let run = |arguments: &[&str]| told(site.command(&thin()).args(arguments));
     let (code, said) = run(&["demo", "--from", "policies/policies.yaml", "--policies", "policies"]);
     assert!(
         code == 2 && said.contains("read saved sessions from policies/policies.yaml"),
@@ -71,7 +82,7 @@ fn policies_act_on_a_copy_of_a_databases_own_sessions_and_nobody_is_named() {
     );
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let at = taken.local_addr().expect("it has an address").to_string();
-    let (code, said) = run(&["demo", "--from", "mine.rec", "--policies", "policies", "--listen", &at]);
+    let (code, said) = run(&["demo", "--from", "mine.csv", "--policies", "policies", "--listen", &at]);
     assert!(
         code == 2 && said.contains(&format!("serve the pages on {at}")) && said.contains("`--listen`"),
         "{code} {said}"

@@ -15,7 +15,9 @@ use crate::policy::model::PolicySet;
 use crate::recording::RecordedSnapshot;
 use crate::replay::{CurveReplay, Replay, ReplaySetting};
 use crate::session::column::Column;
-use crate::session::snapshot::{AccountRow, Cell, Instance, ProcessRow, Snapshot, SnapshotClock, SnapshotSource};
+use crate::session::snapshot::{
+    AccountRow, Cell, Instance, ProcessRow, Snapshot, SnapshotBuilder, SnapshotClock, SnapshotSource,
+};
 use crate::session::time::DbTime;
 
 const START: i64 = 1_795_000_000;
@@ -157,6 +159,10 @@ fn moment(at: i64, clients: &[Client]) -> RecordedSnapshot {
             push(waiter, Some(sid));
         }
     }
+    finished(builder, at, clients)
+}
+
+fn finished(builder: SnapshotBuilder, at: i64, clients: &[Client]) -> RecordedSnapshot {
     let clock = SnapshotClock {
         now: DbTime(START + at),
         utc_offset: 0,
