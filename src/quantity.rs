@@ -47,6 +47,15 @@ pub(crate) fn policies(count: usize) -> String {
     }
 }
 
+/// The first of these, at most `most`, and how many more there are.
+pub(crate) fn shortened(all: &[String], most: usize) -> String {
+    let mut shown = all[..all.len().min(most)].join("; ");
+    if all.len() > most {
+        shown += &format!("; and {} more", all.len() - most);
+    }
+    shown
+}
+
 /// A duration in whole seconds, shown with at most two units, the larger one first: `5h 12m`, `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) i64);

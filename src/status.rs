@@ -22,7 +22,7 @@ use crate::event::{
     BudgetReport, CycleReport, Event, InForceReport, InstanceReport, LingeringReport, LoadedDatabase, Outcomed,
     PendingReport, PolicyLoad, READ_TOO_SLOWLY, SpareReason,
 };
-use crate::quantity::Elapsed;
+use crate::quantity::{Elapsed, shortened};
 pub(crate) use crate::status::history::{MINUTES, SessionHistory};
 
 /// How many actions the page shows.
@@ -33,6 +33,9 @@ const POLLS_MISSED: u32 = 3;
 
 /// A database stays ready for at least this long without a complete snapshot: a cycle may be slow.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// So many of the things that a reload lost are named in the line for `systemctl status`.
+const LOST_IN_LINE: usize = 3;
 
 /// The daemon at one moment.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +52,10 @@ pub(crate) struct DaemonStatus {
     pub(crate) digest: Option<Arc<str>>,
     /// How many policies are in force.
     pub(crate) policies: usize,
+    /// How many exemptions are in force.
+    pub(crate) exemptions: usize,
+    /// What the last reload lost, each in words.
+    pub(crate) lost: Vec<String>,
     /// Why the last load failed, if it did.
     pub(crate) load_error: Option<String>,
     /// Why the files that protect the pages could not be read anew.
@@ -298,7 +305,8 @@ impl DaemonStatus {
 
     fn loaded(&mut self, loaded: &InForceReport) {
         self.digest = Some(Arc::clone(&loaded.digest));
-        self.policies = loaded.policies;
+        (self.policies, self.exemptions) = (loaded.policies, loaded.exemptions);
+        self.lost.clone_from(&loaded.lost);
         self.timezone = loaded.timezone;
         self.load_error = None;
         let mut databases = BTreeMap::new();
@@ -403,10 +411,15 @@ impl DaemonStatus {
         if self.journal_error.is_some() {
             parts.push("the journal cannot be written; no session is acted on".to_owned());
         }
+        if !self.lost.is_empty() {
+            let lost = shortened(&self.lost, LOST_IN_LINE);
+            parts.push(format!("the last reload lost {lost}"));
+        }
         let armed = self.databases.values().filter(|database| database.armed).count();
         parts.push(format!(
-            "policies: {}; databases: {}, of them armed: {armed}",
+            "policies: {}; exemptions: {}; databases: {}, of them armed: {armed}",
             self.policies,
+            self.exemptions,
             self.databases.len()
         ));
         parts.join("; ")
@@ -520,14 +533,19 @@ mod tests {
         status.loaded(&InForceReport {
             digest: "ab".into(),
             policies: 3,
+            exemptions: 1,
+            lost: Vec::new(),
             timezone: Tz::UTC,
             databases: vec![loaded("crm", true), loaded("prod", false)],
         });
-        assert_eq!(status.line(), "policies: 3; databases: 2, of them armed: 1");
+        assert_eq!(
+            status.line(),
+            "policies: 3; exemptions: 1; databases: 2, of them armed: 1"
+        );
         status.databases.get_mut("crm").expect("loaded").leads = Some(false);
         assert_eq!(
             status.line(),
-            "standing by: crm; policies: 3; databases: 2, of them armed: 1"
+            "standing by: crm; policies: 3; exemptions: 1; databases: 2, of them armed: 1"
         );
         status.databases.get_mut("crm").expect("loaded").leads = Some(true);
         (status.dry_run, status.paused) = (true, Some("maria: month end".into()));
@@ -539,7 +557,7 @@ mod tests {
         };
         assert_eq!(
             status.line(),
-            "paused (maria: month end); dry run; down: prod; the last reload failed; the previous configuration stays in force; policies: 3; \
+            "paused (maria: month end); dry run; down: prod; the last reload failed; the previous configuration stays in force; policies: 3; exemptions: 1; \
              databases: 2, of them armed: 1"
         );
     }

@@ -176,7 +176,10 @@ fn the_service_manager_is_told_what_is_true() {
     });
     let ready = manager.hears();
     assert_eq!(ready["READY"], "1");
-    assert_eq!(ready["STATUS"], "policies: 1; databases: 1, of them armed: 1");
+    assert_eq!(
+        ready["STATUS"],
+        "policies: 1; exemptions: 0; databases: 1, of them armed: 1"
+    );
     let fed = |count: usize| {
         for _ in 0..count {
             until("the watchdog to be fed", || manager.any().contains_key("WATCHDOG"));
@@ -505,7 +508,7 @@ fn a_busy_port_is_told_while_it_is_waited_for() {
     let up = manager.hears();
     assert_eq!(
         (up["READY"].as_str(), up["STATUS"].as_str()),
-        ("1", "policies: 1; databases: 1, of them armed: 1")
+        ("1", "policies: 1; exemptions: 0; databases: 1, of them armed: 1")
     );
     daemon.signal("TERM");
     assert_eq!(daemon.ends().code(), Some(0));

@@ -101,6 +101,8 @@ fn loaded() -> InForceReport {
     InForceReport {
         digest: "ab12".into(),
         policies: 2,
+        exemptions: 1,
+        lost: Vec::new(),
         timezone: chrono_tz::Tz::UTC,
         databases: Driver::ALL.map(database).to_vec(),
     }

@@ -238,3 +238,48 @@ fn a_budget_is_the_database_s_whatever_entry_leads_to_it() {
     daemon.looks("third", 3);
     assert_eq!(db.kills().len(), 1, "nor is it after a restart under another name");
 }
+
+#[test]
+fn a_reload_that_loses_an_exemption_says_which_and_which_file_is_not_read() {
+    const EXEMPT: &str = "
+exemptions:
+  - {when: username = 'SCOTT', reason: month-end close, owner: jane}
+";
+    let driver = thin();
+    let db = Db::parse(OFFICE);
+    let site = site();
+    site.write("policies/ex.yaml", EXEMPT);
+    configure(&site, &driver, &[("shop", &db, true)]);
+    let daemon = site.run(&driver);
+    daemon.looks("shop", 1);
+    let loads = || -> Vec<_> {
+        let lines = daemon.log().into_iter();
+        lines.filter(|line| line["message"] == "policies loaded").collect()
+    };
+    assert_eq!(loads()[0]["exemptions"], 1);
+    std::fs::rename(site.path("policies/ex.yaml"), site.path("policies/ex.YAML")).expect("renamed");
+    reload(&daemon);
+    assert_eq!(loads()[1]["exemptions"], 0);
+    until("the loss to be told", || {
+        daemon.log().iter().any(|line| {
+            let lost = line["lost"].as_str().unwrap_or_default();
+            line["level"] == "WARN" && lost.contains("exemption \"month-end close\" of jane")
+        })
+    });
+    let unread = daemon
+        .log()
+        .into_iter()
+        .find(|line| line["message"] == "warning of a policy file");
+    let unread = unread.expect("the file is named");
+    assert!(
+        unread["problem"].as_str().is_some_and(|told| told.contains("ex.YAML")),
+        "{unread}"
+    );
+    let record = site.journals("policies_loaded", |record| record["exemptions"] == 0);
+    assert_eq!(record["lost"].as_array().map(Vec::len), Some(1), "{record}");
+    let page = daemon.page("/").1;
+    assert!(
+        page.contains("month-end close") && page.contains("0 exemptions"),
+        "{page}"
+    );
+}

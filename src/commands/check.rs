@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
             databases: None,
         })
     };
-    let mut found = 0;
+    let (mut found, mut exemptions) = (0, 0);
     if let Some(rules) = rules.filter(|rules| !rules.policies.is_empty()) {
         let loaded = found_policies(&rules.policies, clock.today(rules.timezone), rules.timezone);
         files += loaded.files;
@@ -63,6 +63,7 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
         if manners().detail() == Detail::More {
             loaded.set.iter().flat_map(|set| &set.policies).for_each(tell_policy);
         }
+        exemptions = loaded.set.as_ref().map_or(0, |set| set.exemptions.len());
         problems.extend(loaded.diagnostics);
         if let (Some(set), Some(names)) = (&loaded.set, &rules.databases) {
             problems.extend(against_each_other(config, set, names, notify.as_ref()));
@@ -77,18 +78,24 @@ pub(crate) fn run(arguments: &CheckArgs, config: &Path, clock: &dyn Clock) -> Ex
     if refused_config {
         fail(&format!("the configuration {} is invalid", config.display()));
     }
-    concluded(arguments.format, &problems, files, found)
+    concluded(arguments.format, &problems, files, (found, exemptions))
 }
 
 /// Counts what was found, and says with which status the command ends.
-fn concluded(format: CheckFormat, problems: &[Diagnostic], files: usize, found: usize) -> ExitStatus {
+fn concluded(
+    format: CheckFormat,
+    problems: &[Diagnostic],
+    files: usize,
+    (found, exemptions): (usize, usize),
+) -> ExitStatus {
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let warnings = problems.len() - errors;
     if format == CheckFormat::Text {
         say(&format!(
-            "{}, {}, {}, {}",
+            "{}, {}, {}, {}, {}",
             counted(files, "file"),
             policies(found),
+            counted(exemptions, "exemption"),
             counted(errors, "error"),
             counted(warnings, "warning")
         ));

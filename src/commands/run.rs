@@ -160,6 +160,13 @@ fn reload(path: &Path, running: &Config, service: &mut DaemonService, clock: &dy
     }
     let policies = crate::policy::load(&config.policies, clock.today(config.timezone), config.timezone);
     let set = Arc::new(policies.set.ok_or_else(|| joined(&policies.diagnostics))?);
+    for warning in policies.diagnostics {
+        tracing::warn!(
+            problem = warning.to_string(),
+            hint = warning.hint.as_deref(),
+            "warning of a policy file"
+        );
+    }
     if let Some(problem) = surplus(&config, &set) {
         return Err(problem);
     }

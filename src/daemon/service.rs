@@ -49,6 +49,8 @@ const PORT_PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) struct DaemonService {
     parts: Parts,
     running: RunningDatabases,
+    /// The policies in force.
+    set: Arc<PolicySet>,
     /// None where the service is a command's own.
     pages: Option<ServedPages>,
     /// Likewise.
@@ -235,7 +237,7 @@ impl DaemonService {
             version: env!("CARGO_PKG_VERSION"),
             dry_run,
         });
-        let in_force = loaded(config, set, dry_run);
+        let in_force = loaded(config, set, dry_run, Vec::new());
         parts.sink.record(&Event::Policies(PolicyLoad::Loaded(in_force)));
         parts.tell_unfinished(&history);
         let exemptions = ExemptionWatch::start(&parts.sink, clock, &config.state)?;
@@ -250,7 +252,7 @@ impl DaemonService {
         };
         let service = DaemonService {
             exemptions: Some(exemptions),
-            ..DaemonService::of(parts, running, Some(pages))
+            ..DaemonService::of(parts, running, set, Some(pages))
         };
         service.tell_pause();
         Ok(service)
@@ -269,19 +271,23 @@ impl DaemonService {
         let heartbeat = Heartbeat::new(Arc::clone(clock));
         let (parts, history) = Parts::open(config, false, clock, (metrics, status, heartbeat))?;
         // Of what is in force, as the receivers are told; the command's log does not repeat it.
-        parts
-            .notifier
-            .tell(&Event::Policies(PolicyLoad::Loaded(loaded(config, set, false))));
+        parts.notifier.tell(&Event::Policies(PolicyLoad::Loaded(loaded(
+            config,
+            set,
+            false,
+            Vec::new(),
+        ))));
         parts.tell_unfinished(&history);
         let running = parts.with(config, set, &history.into(), &|watcher| watcher, start)?;
-        Ok(DaemonService::of(parts, running, None))
+        Ok(DaemonService::of(parts, running, set, None))
     }
 
-    fn of(parts: Parts, running: RunningDatabases, pages: Option<ServedPages>) -> DaemonService {
+    fn of(parts: Parts, running: RunningDatabases, set: &Arc<PolicySet>, pages: Option<ServedPages>) -> DaemonService {
         parts.directory.set(running.inputs());
         DaemonService {
             parts,
             running,
+            set: Arc::clone(set),
             pages,
             exemptions: None,
         }
@@ -333,6 +339,7 @@ impl DaemonService {
         parts.accounts.look_again();
         // Actions on a new entry's database may be in the journal, under its name or another, from before a reload removed that entry.
         let history = RefCell::new(parts.history()?);
+        let lost = self.set.lacking_in(set);
         let in_force = || {
             // Those who are removed may have acted until now.
             match parts.history() {
@@ -345,7 +352,7 @@ impl DaemonService {
                     history.borrow_mut().distrust(parts.clock.utc(), &parts.state, error);
                 }
             }
-            let loaded = loaded(config, set, parts.dry_run);
+            let loaded = loaded(config, set, parts.dry_run, lost);
             parts.sink.record(&Event::Policies(PolicyLoad::Loaded(loaded)));
         };
         let whole = parts.with(config, set, &history, &|watcher| watcher, |start| {
@@ -364,6 +371,7 @@ impl DaemonService {
             let error = pages.access.follow(Some(config)).err();
             parts.sink.record(&Event::WebConfig { error });
         }
+        self.set = Arc::clone(set);
         Ok(())
     }
 
@@ -455,8 +463,8 @@ fn listen(address: SocketAddr, sources: &Sources, clock: &dyn Clock, waits: &dyn
     }
 }
 
-/// What is in force, for log, metrics and status page.
-fn loaded(config: &Config, set: &Arc<PolicySet>, dry_run: bool) -> InForceReport {
+/// What is in force, for log, metrics and status page; `lost` is what was before.
+fn loaded(config: &Config, set: &Arc<PolicySet>, dry_run: bool, lost: Vec<String>) -> InForceReport {
     let databases = config.databases.iter().map(|database| {
         let here = DatabaseRules::of(database, dry_run, Arc::clone(set)).configured(Due::Always);
         let policies = here.running().iter().map(|in_force| {
@@ -482,6 +490,8 @@ fn loaded(config: &Config, set: &Arc<PolicySet>, dry_run: bool) -> InForceReport
     InForceReport {
         digest: set.digest.as_str().into(),
         policies: set.policies.len(),
+        exemptions: set.exemptions.len(),
+        lost,
         timezone: config.timezone,
         databases: databases.collect(),
     }

@@ -211,7 +211,19 @@ fn log_aftermath(database: &str, aftermath: &Aftermath) {
 }
 
 fn log_loaded(loaded: &InForceReport) {
-    info!(policies = loaded.policies, digest = &*loaded.digest, "policies loaded");
+    info!(
+        policies = loaded.policies,
+        exemptions = loaded.exemptions,
+        digest = &*loaded.digest,
+        "policies loaded"
+    );
+    if !loaded.lost.is_empty() {
+        warn!(
+            lost = loaded.lost.join("; "),
+            count = loaded.lost.len(),
+            "policies or exemptions are no longer in force after this reload"
+        );
+    }
     for database in &loaded.databases {
         let acting = database
             .policies

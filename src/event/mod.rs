@@ -250,6 +250,10 @@ pub struct InForceReport {
     pub digest: Arc<str>,
     /// How many policies the files contain.
     pub policies: usize,
+    /// How many exemptions the files contain.
+    pub exemptions: usize,
+    /// The policies and exemptions that were in force before this reload and are not in the files any more, each in words.
+    pub lost: Vec<String>,
     /// The time zone of the configuration.
     pub timezone: Tz,
     /// Every configured database, with the policies that it runs.

@@ -16,7 +16,7 @@ use maud::{Markup, display, html};
 use crate::html::{STATUS, document};
 pub(super) use crate::http::page::parts::Moment;
 use crate::http::page::parts::{hindrances, trouble};
-use crate::quantity::{Span, policies as policies_in_all};
+use crate::quantity::{Span, counted, policies as policies_in_all, shortened};
 use crate::status::{DaemonStatus, DatabaseStatus, Reachability};
 
 /// Up to this many databases are shown in full at once; of more, each is one line until somebody opens it.
@@ -101,7 +101,10 @@ fn troubles(status: &DaemonStatus, databases: &[(&str, &DatabaseStatus)], moment
         .collect();
     let many = of_databases.len() > SHOWN_IN_FULL;
     let errors = [&status.journal_error, &status.load_error, &status.web_error];
-    let of_daemon = status.paused.is_some() || errors.into_iter().any(Option::is_some) || !status.untold.is_empty();
+    let of_daemon = status.paused.is_some()
+        || errors.into_iter().any(Option::is_some)
+        || !status.untold.is_empty()
+        || !status.lost.is_empty();
     html! {
         @if of_daemon || !of_databases.is_empty() {
             ul.trouble {
@@ -129,6 +132,11 @@ fn troubles(status: &DaemonStatus, databases: &[(&str, &DatabaseStatus)], moment
                         pre { (error) }
                     }
                 }
+                @if !status.lost.is_empty() {
+                    li.bad {
+                        "The last reload lost what is no longer in the files: " (shortened(&status.lost, TROUBLES))
+                    }
+                }
                 @for (name, trouble) in of_databases.iter().take(TROUBLES) {
                     li.bad.short[many] { a href=(format!("#db-{name}")) { (name) } ": " (trouble) }
                 }
@@ -150,7 +158,8 @@ fn footer(status: &DaemonStatus, moment: Moment<'_>) -> Markup {
                     " · running for " (display(Span((moment.at - started).num_seconds())))
                 }
                 @if let Some(digest) = &status.digest {
-                    " · " (policies_in_all(status.policies)) ", digest " (digest.chars().take(12).collect::<String>())
+                    " · " (policies_in_all(status.policies))
+                    ", " (counted(status.exemptions, "exemption")) ", digest " (digest.chars().take(12).collect::<String>())
                 }
                 @if let Some((head, at)) = &status.journal_head {
                     " · journal " code { (head) } " since " (moment.time(*at))

@@ -69,6 +69,8 @@ fn loaded() -> Event {
     Event::Policies(PolicyLoad::Loaded(InForceReport {
         digest: "0123456789abcdef".into(),
         policies: 1,
+        exemptions: 1,
+        lost: Vec::new(),
         timezone: chrono_tz::Tz::UTC,
         databases: vec![LoadedDatabase {
             database: "prod".into(),

@@ -56,7 +56,16 @@ pub(super) enum Record {
     /// The daemon stops.
     Stopping { reason: String },
     /// Policies are in force from here on.
-    PoliciesLoaded { digest: String, policies: usize },
+    PoliciesLoaded {
+        digest: String,
+        policies: usize,
+        /// Missing in journals of older versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exemptions: Option<usize>,
+        /// What was in force before a reload and is not any more.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lost: Vec<String>,
+    },
     /// The policies are invalid.
     PoliciesFailed { error: String },
     /// A database answers.
@@ -276,6 +285,8 @@ impl Record {
             Event::Policies(PolicyLoad::Loaded(loaded)) => Record::PoliciesLoaded {
                 digest: loaded.digest.to_string(),
                 policies: loaded.policies,
+                exemptions: Some(loaded.exemptions),
+                lost: loaded.lost.clone(),
             },
             Event::Policies(PolicyLoad::Failed { error }) => Record::PoliciesFailed { error: error.clone() },
             Event::DatabaseUp {

@@ -39,6 +39,8 @@ fn loaded(databases: &[(&str, &[&str])]) -> Event {
     Event::Policies(PolicyLoad::Loaded(InForceReport {
         digest: "ab12".into(),
         policies: 2,
+        exemptions: 1,
+        lost: Vec::new(),
         timezone: chrono_tz::Tz::UTC,
         databases: databases.collect(),
     }))

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
-use super::check::{LoadedPolicies, check_files};
+use super::check::{FILE_KEYS, LoadedPolicies, check_files};
 use crate::yaml::diagnostics::Diagnostic;
-use crate::yaml::files::{MOST_FILES, expand, read, writable_by_all};
+use crate::yaml::files::{MOST_FILES, expand, read, unread, writable_by_all};
 
 /// Reads and checks policy files. Each path is a file, a folder (its `*.yaml` and `*.yml` files, sorted) or a glob.
 #[must_use]
@@ -42,7 +42,7 @@ pub(crate) fn load_with(
         files.clear();
     }
     let mut contents: Vec<(String, Vec<u8>)> = given.into_iter().collect();
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<Diagnostic> = paths.iter().flat_map(|path| unread(path, &files, &FILE_KEYS)).collect();
     for file in &files {
         let name = file.display().to_string();
         warnings.extend(writable_by_all(file));

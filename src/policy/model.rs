@@ -24,6 +24,26 @@ pub struct PolicySet {
     pub digest: String,
 }
 
+impl PolicySet {
+    /// The policies and exemptions of this set that another one lacks, each in words. An exemption has no name: it is known by its
+    /// reason and its owner.
+    pub(crate) fn lacking_in(&self, later: &PolicySet) -> Vec<String> {
+        let is_known = |policy: &&Policy| later.policies.iter().any(|known| known.name == policy.name);
+        let policies = self.policies.iter().filter(|policy| !is_known(policy));
+        let policies = policies.map(|policy| format!("policy {} ({})", policy.name, policy.origin.file));
+        let mut kept: Vec<(&str, &str)> = later.exemptions.iter().map(Exemption::mark).collect();
+        let exemptions = self.exemptions.iter().filter(|exemption| {
+            let at = kept.iter().position(|known| *known == exemption.mark());
+            at.map(|at| kept.swap_remove(at)).is_none()
+        });
+        let exemptions = exemptions.map(|exemption| {
+            let (reason, owner) = exemption.mark();
+            format!("exemption \"{reason}\" of {owner} ({})", exemption.origin.file)
+        });
+        policies.chain(exemptions).collect()
+    }
+}
+
 /// One policy: which sessions, when, how many, and what is done to them.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -259,6 +279,12 @@ pub struct Exemption {
     pub(crate) until: Option<chrono::NaiveDate>,
     /// Where it is written.
     pub(crate) origin: Origin,
+}
+
+impl Exemption {
+    fn mark(&self) -> (&str, &str) {
+        (&self.reason, &self.owner)
+    }
 }
 
 words! {

@@ -72,6 +72,156 @@ pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What is put behind the name of a file that is set aside or not in place yet.
+const SUFFIXES: [&str; 10] = [
+    ".new",
+    ".bak",
+    ".old",
+    ".orig",
+    ".save",
+    ".off",
+    ".disabled",
+    ".rpmnew",
+    ".rpmsave",
+    "~",
+];
+
+/// Those of them that an editor or a package manager puts behind its copy of a file that is still there.
+const OF_COPIES: [&str; 5] = [".bak", ".old", ".orig", ".save", "~"];
+
+/// So many folders below one another are looked at.
+const DEEPEST: usize = 4;
+
+/// Whether a file of this name in a folder is read.
+fn is_read(name: &str) -> bool {
+    !name.starts_with('.') && (name.ends_with(".yaml") || name.ends_with(".yml"))
+}
+
+/// The name under which a file would be read, if its own is nearly one, and whether it may be a copy of that.
+fn nearly(name: &str) -> Option<(String, bool)> {
+    // Names of editors' locks, and of the folders that Kubernetes puts a volume's files into.
+    if is_read(name) || name.starts_with(".#") || name.starts_with("..") {
+        return None;
+    }
+    let shown = name.strip_prefix('.').unwrap_or(name);
+    let suffix = SUFFIXES.iter().find(|suffix| shown.ends_with(**suffix));
+    let bare = suffix.map_or(shown, |suffix| &shown[..shown.len() - suffix.len()]);
+    let (stem, extension) = bare.rsplit_once('.')?;
+    let right = format!("{stem}.{}", extension.to_ascii_lowercase());
+    let is_copy = suffix.is_some_and(|suffix| OF_COPIES.contains(suffix));
+    (!stem.is_empty() && is_read(&right)).then_some((right, is_copy))
+}
+
+/// Warns of the files beside those that a folder or a glob names which look as if they were meant too: an exemption in one of them
+/// protects nobody. `files` are those that are read, `keys` is what a file of this kind has at its top.
+///
+/// A copy beside the file that it was made of gives no warning, nor does a folder with a policy test. Of a glob, only names that it
+/// would match if they were written right are looked at: what it excludes by its words is excluded on purpose.
+pub(crate) fn unread(path: &Path, files: &[PathBuf], keys: &[&str]) -> Vec<Diagnostic> {
+    let (place, pattern) = if path.is_dir() {
+        (path, None)
+    } else {
+        match glob::Pattern::new(&path.display().to_string()) {
+            Ok(pattern) if !path.exists() && folder(path).is_dir() => (folder(path), Some(pattern)),
+            Ok(_) | Err(_) => return Vec::new(),
+        }
+    };
+    let mut found = Vec::new();
+    for entry in entries(place) {
+        let Some(name) = entry.file_name().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        if entry.is_dir() {
+            if pattern.is_none() && !name.starts_with('.') {
+                found.extend(below(&entry, keys));
+            }
+            continue;
+        }
+        let Some((right, is_copy)) = nearly(name) else { continue };
+        let right = entry.with_file_name(right);
+        let is_meant = pattern.as_ref().is_none_or(|pattern| pattern.matches_path(&right));
+        if is_meant && !(is_copy && files.contains(&right)) {
+            let hint = format!(
+                "rename it to {}, or move it out of the folder if it is not to be in force",
+                right.display()
+            );
+            found.push(not_read(
+                &entry,
+                "this file is not read, although its name is nearly that of a policy file",
+                hint,
+            ));
+        }
+    }
+    found
+}
+
+/// The warning of a folder in a folder of policies, if it has policy files.
+fn below(place: &Path, keys: &[&str]) -> Option<Diagnostic> {
+    let inside = meant(place, keys, DEEPEST);
+    let first = inside.first()?;
+    let message = format!(
+        "the policy files in this folder are not read, because only those directly in a folder are: {} and {} more",
+        first.display(),
+        inside.len() - 1
+    );
+    let message = message.replace(" and 0 more", "");
+    let hint = format!(
+        "add {} to `policies:` in the configuration, or move the files",
+        first.parent().unwrap_or(place).display()
+    );
+    Some(not_read(place, &message, hint))
+}
+
+/// The files in a folder, and in those in it, that have a key of policy files at their top. The files of a policy test have not to
+/// be in force.
+fn meant(place: &Path, keys: &[&str], depth: usize) -> Vec<PathBuf> {
+    let all = entries(place);
+    if depth == 0
+        || all
+            .iter()
+            .any(|entry| entry.file_name().is_some_and(|name| name == "timeline.yaml"))
+    {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for entry in all {
+        let name = entry.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = name.unwrap_or_default();
+        if entry.is_dir() && !entry.is_symlink() && !name.starts_with('.') {
+            found.extend(meant(&entry, keys, depth - 1));
+        } else if is_read(&name) || nearly(&name).is_some() {
+            let bytes = read(&entry).unwrap_or_default();
+            let text = String::from_utf8_lossy(&bytes);
+            let has = |line: &str| {
+                let mut keys = keys.iter();
+                keys.any(|key| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')))
+            };
+            if text.lines().any(has) {
+                found.push(entry);
+            }
+        }
+    }
+    found
+}
+
+/// What is in a folder, by name; of a folder with more than [`MOST_FILES`] only so many. What cannot be read is empty: the warnings
+/// made of it are a service.
+fn entries(place: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(place) else {
+        return Vec::new();
+    };
+    let entries = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut entries: Vec<PathBuf> = entries.take(MOST_FILES).collect();
+    entries.sort();
+    entries
+}
+
+fn not_read(path: &Path, message: &str, hint: String) -> Diagnostic {
+    let mut warning = Diagnostic::of_file(&path.display().to_string(), "not-read", message);
+    warning.severity = Severity::Warning;
+    warning.hint(hint)
+}
+
 /// The files that a path names: itself, the `*.yaml` and `*.yml` files of a folder, sorted, or the matches of a glob.
 pub(crate) fn expand(path: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let shown = path.display().to_string();
@@ -86,15 +236,7 @@ pub(crate) fn expand(path: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf
         };
         let mut found: Vec<PathBuf> = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| {
-                let hidden = path
-                    .file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-                let yaml = path
-                    .extension()
-                    .is_some_and(|extension| extension == "yaml" || extension == "yml");
-                yaml && !hidden
-            })
+            .filter(|path| path.file_name().is_some_and(|name| is_read(&name.to_string_lossy())))
             .collect();
         found.sort();
         if found.is_empty() {
@@ -130,6 +272,80 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn a_name_that_is_nearly_a_policy_file_s_is_told_with_the_right_one() {
+        let cases = [
+            ("ex.YAML", Some("ex.yaml")),
+            ("ex.Yml", Some("ex.yml")),
+            (".ex.yaml", Some("ex.yaml")),
+            ("ex.yaml.new", Some("ex.yaml")),
+            (".ex.YAML.rpmnew", Some("ex.yaml")),
+            ("ex.yaml~", Some("ex.yaml")),
+            ("ex.yaml", None),
+            ("..yaml", None),
+            (".yaml", None),
+            ("..data", None),
+            (".#ex.yaml", None),
+            (".ex.yaml.swp", None),
+            ("README.md", None),
+            ("notes.new", None),
+            ("yaml", None),
+        ];
+        for (name, right) in cases {
+            assert_eq!(nearly(name).map(|(right, _)| right).as_deref(), right, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_policy_file_and_is_not_read_is_warned_of() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        for place in ["sub/deeper", "tests/one", "notes", ".git"] {
+            std::fs::create_dir_all(path(place)).expect("made");
+        }
+        let written = [
+            "a.yaml",
+            "a.yaml~",
+            "b.YAML",
+            ".c.yaml",
+            "d.yml.bak",
+            "e.txt",
+            "sub/deeper/f.yaml",
+            "tests/one/timeline.yaml",
+            "tests/one/policy.yaml",
+            "notes/g.yaml",
+            ".git/h.yaml",
+        ];
+        for name in written {
+            let text = if name.starts_with("notes") {
+                "hosts: [a]\n"
+            } else {
+                "exemptions: []\n"
+            };
+            std::fs::write(path(name), text).expect("written");
+        }
+        let warned = |of: &str| -> Vec<String> {
+            let files = expand(&path(of), &mut Vec::new());
+            let found = unread(&path(of), &files, &["exemptions"]);
+            assert!(found.iter().all(|one| !one.is_error() && one.hint.is_some()));
+            let names = found.iter().map(|one| {
+                Path::new(&*one.file)
+                    .strip_prefix(folder.path())
+                    .expect("in it")
+                    .to_owned()
+            });
+            names.map(|name| name.display().to_string()).collect()
+        };
+        assert_eq!(warned(""), [".c.yaml", "b.YAML", "d.yml.bak", "sub"]);
+        assert_eq!(
+            warned("*.yaml"),
+            [".c.yaml", "b.YAML"],
+            "d.yml and sub are excluded by the pattern"
+        );
+        assert_eq!(warned("a*.yaml"), [""; 0]);
+        assert_eq!(warned("a.yaml"), [""; 0]);
+    }
 
     #[test]
     fn a_warning_about_a_link_names_its_target_and_a_device_gives_none() {

@@ -8,7 +8,8 @@ fn check_has_a_status_for_valid_invalid_and_unreadable_files() {
     let fine = site.orareaper(&["check", "policies"]);
     assert_eq!(fine.code, Some(0), "{}", fine.err);
     assert!(
-        fine.err.contains("1 file, 1 policy, 0 errors, 0 warnings"),
+        fine.err
+            .contains("1 file, 1 policy, 0 exemptions, 0 errors, 0 warnings"),
         "{}",
         fine.err
     );
@@ -151,8 +152,44 @@ fn shipped_files_pass_check_without_a_warning() {
     let configuration = site.orareaper(&["check", &project("systemd/orareaper.yaml")]);
     assert_eq!(configuration.code, Some(0), "{}", configuration.err);
     assert!(
-        configuration.err.contains("1 file, 0 policies, 0 errors, 0 warnings"),
+        configuration
+            .err
+            .contains("1 file, 0 policies, 0 exemptions, 0 errors, 0 warnings"),
         "{}",
         configuration.err
     );
+}
+
+#[test]
+fn check_counts_exemptions_and_names_the_files_that_it_does_not_read() {
+    let site = desk();
+    let exempt = "exemptions:\n  - {when: username = 'SCOTT', reason: month-end, owner: jane}\n";
+    site.write("policies/ex.yaml", exempt);
+    let read = site.orareaper(&["check", "policies"]);
+    assert!(
+        read.err
+            .contains("2 files, 1 policy, 1 exemption, 0 errors, 0 warnings"),
+        "{}",
+        read.err
+    );
+    for (name, told) in [
+        ("ex.YAML", "policies/ex.YAML"),
+        (".ex.yaml", "policies/.ex.yaml"),
+        ("ex.yaml.new", "policies/ex.yaml.new"),
+        ("ex.yaml.bak", "policies/ex.yaml.bak"),
+        ("sub/ex.yaml", "policies/sub"),
+    ] {
+        std::fs::remove_file(site.path("policies/ex.yaml")).expect("it was there");
+        site.write(&format!("policies/{name}"), exempt);
+        let warned = site.orareaper(&["check", "policies"]);
+        let (code, text) = (warned.code, format!("{}{}", warned.out, warned.err));
+        assert_eq!(code, Some(0), "a warning refuses nothing: {text}");
+        assert!(
+            text.contains("1 file, 1 policy, 0 exemptions, 0 errors, 1 warning"),
+            "{text}"
+        );
+        assert!(text.contains("warning[not-read]") && text.contains(told), "{text}");
+        std::fs::remove_file(site.path(&format!("policies/{name}"))).expect("it was there");
+        site.write("policies/ex.yaml", exempt);
+    }
 }
