@@ -24,6 +24,9 @@ use crate::report::ReportFormat;
 /// The default path of the configuration.
 pub const CONFIG: &str = "/etc/orareaper/orareaper.yaml";
 
+/// The level of the log unless `--log` says another.
+pub(crate) const INFO: &str = "info";
+
 /// The version with the commit and the features, which build.rs finds.
 const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ORAREAPER_BUILD"), ")");
 
@@ -362,7 +365,8 @@ pub(crate) struct SetupSqlArgs {
     /// The configured database; required if there are several.
     #[arg(long, value_name = "NAME")]
     pub(crate) database: Option<String>,
-    /// The release, such as 11.2, 12.1, 19c or 26ai, if the account cannot log in yet; otherwise the database is asked.
+    /// The release, such as 11.2, 12c (which means 12.1), 19c or 26ai, if the account cannot log in yet; otherwise the database is
+    /// asked.
     /// Without a configuration, the policies that come with the program are used.
     #[arg(long = "for", value_name = "RELEASE", value_parser = release)]
     pub(crate) release: Option<Release>,
@@ -372,7 +376,7 @@ pub(crate) struct SetupSqlArgs {
     /// The daemon connects to a PDB.
     #[arg(long, requires = "release")]
     pub(crate) pdb: bool,
-    /// The database has several instances (RAC).
+    /// The database has several instances (RAC): in a PDB the account then needs one view more.
     #[arg(long, requires = "release")]
     pub(crate) rac: bool,
     /// Prints the guard package too, which ends sessions for an account that has no right to end sessions itself. It is

@@ -52,6 +52,9 @@ const CONTAINERS: [Release; 2] = [Release { major: 12, minor: 1 }, Release { maj
 pub(crate) const ASSUMED: &str =
     "assumed: a database without containers; for CDB$ROOT add --cdb, and for a PDB add --pdb";
 
+/// The same of the number of instances, which decides about a view in a PDB.
+pub(crate) const ASSUMED_ALONE: &str = "assumed: a PDB of one instance; for RAC add --rac";
+
 /// Whether a release comes with containers and without them.
 #[must_use]
 pub(crate) fn has_a_choice(release: Release) -> bool {

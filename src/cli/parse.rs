@@ -69,9 +69,15 @@ pub(super) fn sort_key(text: &str) -> Result<SortKey, String> {
     Ok(SortKey { column, descending })
 }
 
-/// Parses a release of Oracle Database: a number, or a product name such as 19c or 26ai.
+/// Parses a release of Oracle Database: a number, or a product name such as 19c or 26ai. A name that stands for two releases means
+/// the first one that is supported: 11g is 11.2, 12c is 12.1.
 pub(super) fn release(text: &str) -> Result<Release, String> {
-    match Release::parse(text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic())) {
+    let number = match text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic()) {
+        "11" => "11.2",
+        "12" => "12.1",
+        number => number,
+    };
+    match Release::parse(number) {
         Some(release) if release.at_least(11, 2) && release.major < 100 => Ok(release),
         Some(_) | None => Err("expected a release from 11.2 on, such as 12.1 or 19c".into()),
     }
@@ -132,5 +138,22 @@ mod tests {
                 .expect_err("a condition")
                 .contains("--watch=5s CONDITION")
         );
+    }
+
+    #[test]
+    fn a_product_s_name_means_the_first_release_of_that_name_that_is_supported() {
+        for (text, meant) in [
+            ("11g", Some((11, 2))),
+            ("12", Some((12, 1))),
+            ("12c", Some((12, 1))),
+            ("12.2", Some((12, 2))),
+            ("19c", Some((19, 0))),
+            ("26ai", Some((26, 0))),
+            ("11.1", None),
+            ("c", None),
+        ] {
+            let found = release(text).ok().map(|release| (release.major, release.minor));
+            assert_eq!(found, meant, "{text}");
+        }
     }
 }

@@ -17,7 +17,9 @@ use crate::oracle::capabilities::{Container, HostingService, Shape};
 use crate::oracle::probe::outline;
 use crate::policy::check_files;
 use crate::policy::model::{Policy, PolicySet};
-use crate::setup_sql::{ASSUMED, Setup, account, enforces, guard_script, has_a_choice, possible, script};
+use crate::setup_sql::{
+    ASSUMED, ASSUMED_ALONE, Setup, account, enforces, guard_script, has_a_choice, possible, script,
+};
 
 /// The policies that come with the program, for a host that has none yet.
 pub(crate) const SHIPPED: [(&str, &str); 5] = [
@@ -71,6 +73,9 @@ fn text(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> Result<S
     let is_assumed = !arguments.cdb && !arguments.pdb && arguments.release.is_some_and(has_a_choice);
     if is_assumed {
         warn(ASSUMED);
+    }
+    if arguments.pdb && !arguments.rac {
+        say(ASSUMED_ALONE);
     }
     let user = user(arguments, database, shape)?;
     let columns = columns_needed::columns(&set);
