@@ -106,9 +106,9 @@ pub(crate) fn protections(snapshot: &Snapshot, facts: &ProtectionFacts) -> Vec<U
         told(status, by_transaction_status)
     });
     by_local_account(&mut under, snapshot, facts);
-    by_unnamed_server_process(&mut under, snapshot);
     by_detachment(&mut under, snapshot);
     by_identity(&mut under, snapshot, facts);
+    by_unnamed_server_process(&mut under, snapshot);
     under
 }
 
@@ -341,8 +341,8 @@ fn by_local_account(under: &mut [Under], snapshot: &Snapshot, facts: &Protection
     }
 }
 
-/// A server process whose name is cut off in PROGRAM is recognized by PNAME. Without PNAME it may be any of them, including one
-/// that must never be killed.
+/// A server process whose name is cut off in PROGRAM is recognized by PNAME, or by GV$PX_SESSION as a parallel server. Without
+/// either it may be any of them, including one that must never be killed.
 fn by_unnamed_server_process(under: &mut [Under], snapshot: &Snapshot) {
     let Some(programs) = snapshot.texts(Column::Program) else {
         return;
@@ -353,7 +353,9 @@ fn by_unnamed_server_process(under: &mut [Under], snapshot: &Snapshot) {
     }
     for (row, under) in under.iter_mut().enumerate() {
         let named = snapshot.text(row, Column::Pname).map(texts::by_process_name);
-        if unnamed[programs.code(row) as usize] && named.unwrap_or_default() == Under::default() {
+        // A command that reads GV$PROCESS and one that does not call it the same.
+        let is_known = named.unwrap_or_default() != Under::default() || under.contains(Protection::ParallelServer);
+        if unnamed[programs.code(row) as usize] && !is_known {
             under.insert(Protection::Background);
         }
     }
@@ -422,4 +424,60 @@ fn by_username(known: ColumnState<'_>, facts: &ProtectionFacts) -> Under {
         under.insert(Protection::Own);
     }
     under
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::snapshot::Cell;
+    use crate::session::snapshot::ParallelServer;
+    use crate::session::time::DbTime;
+
+    /// `plan` reads GV$PROCESS for its report, `sessions` and `explain` do not: they say the same.
+    #[test]
+    fn a_parallel_server_whose_name_is_cut_off_is_one_with_and_without_its_process() {
+        let cut = "oracle@dbprod-node1.internal.corp.example.co (P0";
+        let columns = [
+            Column::InstId,
+            Column::Sid,
+            Column::Serial,
+            Column::LogonTime,
+            Column::Username,
+            Column::Type,
+            Column::Status,
+            Column::Program,
+        ];
+        let first = |is_listed: bool| {
+            let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
+            let cells = [
+                Cell::Number(1),
+                Cell::Number(7),
+                Cell::Number(9),
+                Cell::Time(DbTime(100)),
+                Cell::Text("SCOTT"),
+                Cell::Text("USER"),
+                Cell::Text("ACTIVE"),
+                Cell::Text(cut),
+            ];
+            builder.push_row(&cells).expect("one row");
+            let mut joining = builder.finish(None, Vec::new());
+            if is_listed {
+                joining.join_parallel_servers(vec![ParallelServer {
+                    inst_id: 1,
+                    sid: 7,
+                    serial: 9,
+                    coordinator_inst_id: 1,
+                    coordinator_sid: 8,
+                }]);
+            }
+            let snapshot = joining.finish(columns.into_iter().collect());
+            protections(&snapshot, &ProtectionFacts::default())[0].first_not_lifted(&[])
+        };
+        assert_eq!(first(true), Some(Protection::ParallelServer));
+        assert_eq!(
+            first(false),
+            Some(Protection::Background),
+            "it may be any server process"
+        );
+    }
 }
